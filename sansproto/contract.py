@@ -1,0 +1,270 @@
+"""The contract between machines and whatever drives them.
+
+A machine (a *session*) turns bytes, timer calls and transport reports into *events* for its application and *transmits*
+for its transport. It never blocks, never raises on input, and holds no socket, clock or random source: times are float
+seconds of any monotonic clock, passed in as ``now``; random bytes come from an :class:`Entropy` argument.
+
+The loop that drives an :class:`Endpoint` (``sansproto.testing.driver`` is one, in 30 lines)::
+
+    while True:
+        drain next_event() and next_transmit() until both give None, carrying transmits out
+        wait for a socket, or until next_timeout()
+        report what happened: receive_data(...), stream_lost(...), handle_timeout(now), ...
+
+No order of draining is required. ``Order`` is promised per link, never between links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated, NewType, Protocol, TypeAlias, TypeVar
+
+import attrs
+
+E_co = TypeVar("E_co", covariant=True)
+
+Link = NewType("Link", int)
+"""A stream connection of an endpoint, named by the core: counted up from 1, never reused."""
+
+Instant: TypeAlias = Annotated[float, "instant"]
+"""A float that is a point in time (a snapshot can be taken relative to it), as against a duration."""
+
+Snapshot: TypeAlias = tuple[object, ...]
+"""All state of a session as nested tuples of plain values: comparable, hashable, picklable."""
+
+
+class Phase(Enum):
+    """Where a session is in its life, in any protocol."""
+
+    NEW = 0  # nothing was sent or received
+    OPENING = 1  # on the way to the state in which it is useful
+    OPEN = 2
+    CLOSING = 3  # says farewell; nothing new begins
+    CLOSED = 4  # over: inputs are ignored and counted
+
+
+class Entropy(Protocol):
+    """A source of random bytes. Draws are named, so that a test or a vector can pin each of them."""
+
+    def __call__(self, n: int, *, purpose: str) -> bytes: ...
+
+
+@attrs.frozen
+class Address:
+    """A numeric IP address with its port. ``host`` is canonical text; ``scope`` is the IPv6 zone index or 0."""
+
+    host: str
+    port: int
+    scope: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@attrs.frozen
+class Path:
+    """The way of a datagram: the label of the local socket, and the remote address (v4-in-v6 is unmapped)."""
+
+    socket: str
+    host: str
+    port: int
+    scope: int = 0
+
+
+@attrs.frozen
+class SendDatagram:
+    data: bytes
+    path: Path
+
+
+@attrs.frozen
+class Rebind:
+    """Close the datagram socket of this label and bind a new one, on another port if it had an ephemeral one."""
+
+    socket: str
+
+
+@attrs.frozen
+class Lookup:
+    """Resolve a name and report it with ``looked_up(query, addresses, now)``; no addresses mean that it failed."""
+
+    query: int
+    host: str
+    port: int
+
+
+@attrs.frozen
+class OpenStream:
+    link: Link
+    address: Address
+
+
+@attrs.define(weakref_slot=False)
+class SendBytes:
+    """Bytes for a link, in order. (Not frozen: this is the bulk path.)"""
+
+    link: Link
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen
+class CloseWrite:
+    """Send FIN once everything queued before is written; reading goes on."""
+
+    link: Link
+
+
+@attrs.frozen
+class CloseTransport:
+    """Close once everything queued before is written. The adapter reports ``stream_lost`` when it is done."""
+
+    link: Link
+
+
+@attrs.frozen
+class AbortTransport:
+    """Drop what is unwritten and reset. The adapter reports ``stream_lost``."""
+
+    link: Link
+
+
+@attrs.frozen
+class PauseReading:
+    link: Link
+
+
+@attrs.frozen
+class ResumeReading:
+    link: Link
+
+
+@attrs.frozen
+class PauseAccepting:
+    listener: str
+
+
+@attrs.frozen
+class ResumeAccepting:
+    listener: str
+
+
+Transmit: TypeAlias = (
+    SendDatagram
+    | Rebind
+    | Lookup
+    | OpenStream
+    | SendBytes
+    | CloseWrite
+    | CloseTransport
+    | AbortTransport
+    | PauseReading
+    | ResumeReading
+    | PauseAccepting
+    | ResumeAccepting
+)
+"""What a transport is asked to do: a closed union."""
+
+
+@attrs.define
+class Stats:
+    """Counters of packets and bytes (never of calls), and of what was dropped, by reason."""
+
+    packets_received: int = 0
+    bytes_received: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    dropped: dict[str, int] = attrs.field(factory=dict)
+
+    def drop(self, reason: str) -> None:
+        """Count one more packet or report that was ignored for this reason."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+
+class Session(Protocol[E_co]):
+    """What every machine has, whatever its transport."""
+
+    @property
+    def phase(self) -> Phase: ...
+
+    @property
+    def stats(self) -> Stats: ...
+
+    def next_event(self) -> E_co | None:
+        """Pop the next event; None means nothing now. May queue transmits (reading resumes)."""
+
+    def next_transmit(self) -> Transmit | None:
+        """Pop the next thing for the transport; None means nothing now. May queue events (``Writable``)."""
+
+    def next_timeout(self) -> float | None:
+        """When :meth:`handle_timeout` should be called next. A pure query."""
+
+    def handle_timeout(self, now: float) -> None:
+        """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises."""
+
+    def close(self, now: float) -> None:
+        """End politely; idempotent. The last event, ``Closed``, follows when the farewell is out."""
+
+    def abort(self) -> None:
+        """End now, without a farewell. ``Closed`` is queued before the call returns."""
+
+    def transport_lost(self, now: float, *, detail: str = "") -> None:
+        """The whole transport is gone. Never raises."""
+
+    def timers(self) -> Mapping[str, float]:
+        """For people: the armed timers by name, and when each fires."""
+
+    def snapshot(self) -> Snapshot:
+        """All state as nested tuples of plain values; ``restore(snapshot, **same arguments)`` behaves the same."""
+
+
+class DatagramSession(Session[E_co], Protocol[E_co]):
+    """A machine whose transport is one set of datagram sockets."""
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None: ...
+
+
+class StreamSession(Session[E_co], Protocol[E_co]):
+    """A machine that lives on one byte stream. Its transmits carry link 0."""
+
+    @property
+    def wants_data(self) -> bool:
+        """False while undelivered events fill it: stop reading until events were popped."""
+
+    def receive_data(self, data: bytes, now: float) -> None: ...
+
+    def receive_eof(self, now: float) -> None: ...
+
+    def take_trailing_data(self) -> bytes:
+        """Bytes behind the end of this protocol, for the one that follows on the stream."""
+
+
+class Endpoint(Session[E_co], Protocol[E_co]):
+    """A machine that owns any number of streams, listeners and datagram sockets: what the adapters drive.
+
+    Reports about links that it does not know, or that are dead, are counted and change nothing.
+    """
+
+    def stream_accepted(self, listener: str, peer: Address, now: float) -> Link: ...
+
+    def stream_opened(self, link: Link, now: float) -> None: ...
+
+    def receive_data(self, link: Link, data: bytes, now: float) -> None: ...
+
+    def receive_eof(self, link: Link, now: float) -> None: ...
+
+    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
+        """The link is over, whoever closed it and however it failed. Reported once per link; then the id is dead."""
+
+    def stream_blocked(self, link: Link, now: float) -> None:
+        """The transport of this link takes no more bytes for now."""
+
+    def stream_unblocked(self, link: Link, now: float) -> None: ...
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None: ...
+
+    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None: ...
+
+    def socket_bound(self, socket: str, address: Address, now: float) -> None: ...
+
+    def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None: ...

@@ -1,0 +1,65 @@
+"""What can go wrong, by whose fault it is.
+
+What the *remote end* did wrong is data: the final ``Closed`` event of a session says it. The exceptions here are the
+caller's (:class:`LocalProtocolError`, :class:`NotOpen`) or come out of the pure decoders (:class:`WireError`).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class SansprotoError(Exception):
+    """The base of every exception that the library raises on purpose."""
+
+
+class LocalProtocolError(SansprotoError):
+    """The caller asked for what the protocol does not allow now: a bug of the caller.
+
+    Raised before anything changed.
+    """
+
+    def __init__(self, verb: str, state: str, reason: str = "") -> None:
+        self.verb = verb
+        self.state = state
+        self.reason = reason
+        super().__init__(f"{verb}() in state {state}" + (f": {reason}" if reason else ""))
+
+
+class NotOpen(SansprotoError):
+    """The call lost a race with the end of the session (or came before its beginning): not a bug of the caller."""
+
+    def __init__(self, verb: str, state: str) -> None:
+        self.verb = verb
+        self.state = state
+        super().__init__(f"{verb}(): the session is {state}")
+
+
+class Fault(Enum):
+    """Why bytes are not a packet: the closed set that decoders and test vectors share."""
+
+    TRUNCATED = "truncated"  # more bytes are needed: wait on a stream, invalid in a datagram
+    TRAILING = "trailing"  # bytes are left over behind a complete packet
+    BAD_ENCODING = "bad_encoding"  # not hexadecimal, not the text encoding, a malformed variable-length number
+    BAD_VALUE = "bad_value"  # well encoded, but not a value that this field may have
+    BAD_TYPE = "bad_type"  # the tag names no packet
+    BAD_LENGTH = "bad_length"  # a length or count that the limits, or the bytes left, do not allow
+    BAD_CHECKSUM = "bad_checksum"  # an unkeyed checksum or hash differs
+    BAD_MAC = "bad_mac"  # an authentication tag differs
+    BAD_POINT = "bad_point"  # not a point of the prime-order group
+    UNSUPPORTED = "unsupported"  # a version or algorithm that exists but is not spoken here
+
+
+class WireError(SansprotoError, ValueError):
+    """Bytes that are not what they should be: ``fault`` says why, ``offset`` and ``field`` say where.
+
+    ``need`` is the number of further bytes without which no decoding can succeed; it is 0 for every fault but
+    :attr:`Fault.TRUNCATED`.
+    """
+
+    def __init__(self, fault: Fault, offset: int = 0, field: str = "", *, need: int = 0) -> None:
+        self.fault = fault
+        self.offset = offset
+        self.field = field
+        self.need = need
+        super().__init__(f"{fault.value} at offset {offset}" + (f" in {field}" if field else ""))

@@ -1,0 +1,46 @@
+"""Events that every protocol shares. A protocol's own events stand beside them in its union alias."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import attrs
+
+
+class CloseCause(Enum):
+    """Why a session ended: one of these, whatever the protocol."""
+
+    LOCAL = 0  # the application closed it
+    ABORTED = 1  # the application aborted it
+    REMOTE = 2  # the other end closed in the protocol's own way
+    UNREACHABLE = 3  # a name did not resolve, or no address of it took the connection
+    LOST = 4  # the transport ended or failed under an open session
+    TIMEOUT = 5  # the other end did not do in time what the protocol asks of it
+    VIOLATION = 6  # the other end broke the protocol: ``Closed.violation`` says how
+    REFUSED = 7  # the other end said no
+    LIMIT = 8  # a limit of this end was reached
+
+
+@attrs.frozen
+class Closed:
+    """The session is over: always the last event, and there is exactly one.
+
+    ``violation`` is a member of the protocol's own closed set when ``cause`` is ``VIOLATION`` (or names the limit or
+    refusal); ``detail`` is text for people only.
+    """
+
+    cause: CloseCause
+    violation: Enum | None = None
+    detail: str = attrs.field(default="", kw_only=True)
+
+
+@attrs.frozen
+class Writable:
+    """``send`` accepts bytes again after it had accepted fewer than it was given."""
+
+
+@attrs.define(slots=True, weakref_slot=False)
+class DataReceived:
+    """Bytes from the other end, in order. Never empty. (Not frozen: this is the bulk path.)"""
+
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
