@@ -1,0 +1,78 @@
+"""How much and how long: what every machine of Bob may use. Times are seconds, sizes bytes."""
+
+from __future__ import annotations
+
+import attrs
+
+
+def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{field.name} must be positive")
+
+
+def _time(default: float) -> float:
+    return attrs.field(default=default, validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class LinkDelays:
+    """The times of any link: docs/protocols/links.rst."""
+
+    connect: float = _time(20.0)
+    stalled: float = _time(300.0)  # longer than anybody thinks about a question with the reading paused
+    unread: float = _time(300.0)
+    linger: float = _time(30.0)
+
+
+@attrs.frozen(kw_only=True)
+class PeerDelays(LinkDelays):
+    """A client's and a server's times."""
+
+    lookup: float = _time(20.0)
+    greeting: float = _time(10.0)  # from hello to our identity
+    waiting: float = _time(7200.0)  # registered without an agreement: twice the relay's own limit
+    done: float = _time(30.0)  # from Accepted to Done
+    lobby: float = _time(60.0)  # until the other peer is in the room, too
+    silence: float = _time(900.0)  # no byte moved in an open channel
+    answer: float = _time(60.0)  # each answer in an exchange; the other end may derive for long
+    farewell: float = _time(10.0)  # from our closing packet to theirs
+    work: float = _time(0.0005)  # between two slices of a long computation
+
+
+@attrs.frozen(kw_only=True)
+class PeerLimits:
+    """A client's and a server's bounds."""
+
+    links: int = 2
+    link_queue: int = 1 << 18
+    events: int = 1024
+    send_buffer: int = 1 << 18  # what send() takes before it is on the link
+    receive_buffer: int = 1 << 18  # decrypted and not yet popped
+    exchanges: int = 65_534  # at once, one for each peer
+    guesses_of_one: int = 3  # failed exchanges with one peer
+    guesses: int = 1000  # failed exchanges in total: then the session ends
+    free_guesses: int = 16  # answered at once; from there on answers are spaced more and more
+    slowest_guess: float = 5.0  # the largest space between two answers
+
+
+@attrs.frozen(kw_only=True)
+class RelayDelays(LinkDelays):
+    """A relay's times."""
+
+    hello: float = _time(10.0)  # from the connection to the hello
+    idle: float = _time(3600.0)  # between two packets of a registered peer
+    line: float = _time(10.0)  # from the connection at the secure port to the end of the line
+    room: float = _time(60.0)  # from Accepted until both peers are in the room
+    silence: float = _time(3600.0)  # no byte moved in a room
+
+
+@attrs.frozen(kw_only=True)
+class RelayLimits:
+    """A relay's bounds."""
+
+    links: int = 3 * 65_534
+    link_queue: int = 1 << 18
+    events: int = 4096
+    pairs: int = 1_000_000  # exchanges between two peers, at once
+    announcements: int = 8  # how often one server may announce itself
+    departures: int = 4096  # of servers, remembered for clients that are slow to read

@@ -1,0 +1,350 @@
+"""One named file as a byte stream, both ways: a git PACK of a tag (the name) and a blob (the contents).
+
+Both codecs work in constant memory, whatever the size of the file. They hold deflate and hash objects, so they are no
+part of a session's snapshot: what drives a session uses them beside it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from collections.abc import Generator, Iterator
+from enum import Enum
+from hashlib import sha1
+from typing import Final, Protocol, TypeAlias
+
+import attrs
+
+from ..errors import SansprotoError
+from .crypto import MAX_PLAINTEXT
+
+MAX_NAME: Final = 255
+"""The longest file name, in bytes of UTF-8."""
+
+MAX_EVENT: Final = 65_536
+"""The most contents in one :class:`FileData`, in bytes."""
+
+_MAGIC = b"PACK" + (2).to_bytes(4, "big") + (2).to_bytes(4, "big")  # version 2, two objects
+_TAG, _BLOB = 4, 3
+_MAX_SHIFT = 60  # a size is less than 2**67; zero padding is accepted up to there
+_TRAILER = 20
+
+_ZLIB_HEADER = b"\x78\x01"
+_STORED = MAX_PLAINTEXT - 5  # what a stored block holds that fills one record together with its header
+_BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    device + digit for device in ("com", "lpt") for digit in "123456789\u00b9\u00b2\u00b3"
+}
+
+
+class PackFault(Enum):
+    """Why a stream is not one file, or a file not this stream: a closed set."""
+
+    TRUNCATED = "truncated"  # it ends before its checksum
+    BAD_MAGIC = "bad_magic"  # not a PACK of version 2 with two objects
+    BAD_KIND = "bad_kind"  # not a tag and then a blob: a directory, for one
+    TOO_LARGE = "too_large"  # over the limit of the one who receives
+    SIZE_MISMATCH = "size_mismatch"  # the file to be written has another size than announced
+    BAD_ZLIB = "bad_zlib"  # not a zlib stream of the announced size, or its Adler-32 differs
+    BAD_CHECKSUM = "bad_checksum"  # the SHA-1 at the end differs
+    BAD_NAME = "bad_name"  # see safe_name()
+    TRAILING = "trailing"  # bytes behind the checksum
+
+
+class PackError(SansprotoError, ValueError):
+    """A stream that cannot be read or written; ``fault`` says why."""
+
+    def __init__(self, fault: PackFault) -> None:
+        self.fault = fault
+        super().__init__(fault.value)
+
+
+@attrs.frozen
+class FileAnnounced:
+    """The safe name of a file and its size in bytes, as the sender claims it."""
+
+    name: str
+    size: int
+
+
+@attrs.frozen
+class FileData:
+    """The next 1..65,536 bytes of the contents. Nothing is verified before :class:`FileVerified`."""
+
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen
+class FileVerified:
+    """The file is complete and undamaged. ``sha1`` is the checksum of the whole stream."""
+
+    sha1: bytes
+
+
+PackEvent: TypeAlias = FileAnnounced | FileData | FileVerified
+
+
+def safe_name(raw: bytes) -> str:
+    """The last component of a path, if it can be the name of a new file on any system.
+
+    Raises :class:`PackError` with ``BAD_NAME`` for what is not UTF-8, is empty, ``.`` or ``..``, is longer than
+    :data:`MAX_NAME`, holds control characters or such as turn the direction of text, a colon (a drive, or a stream of
+    another file, to Windows), ends in a dot or space (Windows drops them), or is the name of a Windows device.
+    """
+    try:
+        name = raw.decode().replace("\\", "/").rpartition("/")[2]
+    except UnicodeDecodeError:
+        raise PackError(PackFault.BAD_NAME) from None
+    if (
+        not 1 <= len(name.encode()) <= MAX_NAME
+        or name.endswith((".", " "))
+        or name.partition(".")[0].rstrip(" ").lower() in _DEVICES
+        or any(map(_is_unsafe, name))
+    ):
+        raise PackError(PackFault.BAD_NAME)
+    return name
+
+
+def _is_unsafe(char: str) -> bool:
+    return (
+        char == ":"
+        or unicodedata.category(char) in ("Cc", "Zl", "Zp")
+        or unicodedata.bidirectional(char) in _BIDI_CONTROLS
+    )
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+class PackWriter:
+    """Turns a file of known size into the payloads of records, 1..32,767 bytes each, to be sealed one by one.
+
+    The borders matter to the peer: it wants the name in short records of its own, and the checksum alone in the last.
+    ``name`` is cut and refused as by :func:`safe_name`. ``level`` is zlib's; 0 stores.
+    """
+
+    def __init__(self, name: str | bytes, size: int, *, level: int = 4) -> None:
+        if size < 0:
+            raise ValueError("a size is not negative")
+        raw = name.encode(errors="surrogatepass") if isinstance(name, str) else name
+        self._name = safe_name(raw).encode()
+        self._size = size
+        self._left = size
+        self._level = level
+        self._sha1 = sha1(usedforsecurity=False)
+        self._encoder: _Encoder = _Deflated(level) if level else _Stored()
+
+    def start(self) -> list[bytes]:
+        """The four records before the contents. Call once, first."""
+        name = zlib.compress(self._name, self._level)
+        return self._hashed([_MAGIC, _object_header(_TAG, len(self._name)), name, _object_header(_BLOB, self._size)])
+
+    def write(self, data: bytes | memoryview) -> list[bytes]:
+        """The records that the next bytes of the file fill; what is left over waits inside.
+
+        Raises :class:`PackError` with ``SIZE_MISMATCH`` if the file is longer than announced.
+        """
+        self._left -= len(data)
+        if self._left < 0:
+            raise PackError(PackFault.SIZE_MISMATCH)
+        return self._hashed(self._encoder.encode(data))
+
+    def finish(self) -> list[bytes]:
+        """The last records; the very last is the checksum. Call once.
+
+        Raises :class:`PackError` with ``SIZE_MISMATCH`` if the file is shorter than announced.
+        """
+        if self._left:
+            raise PackError(PackFault.SIZE_MISMATCH)
+        return [*self._hashed(self._encoder.finish()), self._sha1.digest()]
+
+    def _hashed(self, records: list[bytes]) -> list[bytes]:
+        for record in records:
+            self._sha1.update(record)
+        return records
+
+
+def _object_header(kind: int, size: int) -> bytes:
+    header = bytearray([kind << 4 | size & 15])
+    size >>= 4
+    while size:
+        header[-1] |= 0x80
+        header.append(size & 0x7F)
+        size >>= 7
+    return bytes(header)
+
+
+class _Encoder(Protocol):
+    """A zlib stream, cut into records."""
+
+    def encode(self, data: bytes | memoryview) -> list[bytes]: ...
+
+    def finish(self) -> list[bytes]: ...
+
+
+class _Deflated:
+    def __init__(self, level: int) -> None:
+        self._deflate = zlib.compressobj(level)
+        self._rest = b""
+
+    def encode(self, data: bytes | memoryview) -> list[bytes]:
+        records = _cut(self._rest + self._deflate.compress(data))
+        self._rest = records.pop() if records else b""
+        return records
+
+    def finish(self) -> list[bytes]:
+        return _cut(self._rest + self._deflate.flush())
+
+
+class _Stored:
+    """The zlib stream of level 0, one block to a record: zlib takes 8 % longer to get there, with more copies."""
+
+    def __init__(self) -> None:
+        self._adler = 1
+        self._rest = b""
+        self._records = [_ZLIB_HEADER]
+
+    def encode(self, data: bytes | memoryview) -> list[bytes]:
+        records, self._records = self._records, []
+        self._adler = zlib.adler32(data, self._adler)
+        view = memoryview(data)
+        start, end = 0, _STORED - len(self._rest)
+        while end <= len(view):
+            records.append(b"".join((_FULL_BLOCK, self._rest, view[start:end])))
+            self._rest = b""
+            start, end = end, end + _STORED
+        self._rest += view[start:]
+        return records
+
+    def finish(self) -> list[bytes]:
+        last = _stored_header(len(self._rest), final=True) + self._rest + self._adler.to_bytes(4, "big")
+        return self._records + _cut(last)
+
+
+def _stored_header(size: int, *, final: bool) -> bytes:
+    return bytes([final]) + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
+
+
+_FULL_BLOCK = _stored_header(_STORED, final=False)
+
+
+def _cut(data: bytes) -> list[bytes]:
+    return [data[start : start + MAX_PLAINTEXT] for start in range(0, len(data), MAX_PLAINTEXT)]
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+class PackReader:
+    """Turns the stream back into a file. It depends on no record border, and believes no size.
+
+    A file is refused when more than ``max_size`` bytes are announced, or as soon as more come than were announced; no
+    more than :data:`MAX_EVENT` bytes are ever inflated ahead. The raw name may have ``max_name`` bytes.
+    """
+
+    def __init__(self, *, max_size: int, max_name: int = 1024) -> None:
+        self._max_size = max_size
+        self._max_name = max_name
+        self._input = b""
+        self._at = 0
+        self._sha1 = sha1(usedforsecurity=False)
+        self._events = self._parse()
+        self._verified = False
+        self._fault: PackFault | None = None
+
+    def feed(self, data: bytes) -> Iterator[PackEvent]:
+        """The events that further bytes of the stream give, inflated as they are taken.
+
+        Events that are not taken are not lost: the next call gives them first. Taking them may raise
+        :class:`PackError`, from then on always the same. The same bytes give the same events and the same fault however
+        they are cut, except that more :class:`FileData` may come before a fault if the pieces are smaller.
+        """
+        self._input = self._input[self._at :] + data
+        self._at = 0
+        return iter(self._next, None)
+
+    def close(self) -> None:
+        """The stream is over. Raises :class:`PackError` unless :class:`FileVerified` was taken and was the last."""
+        if self._fault is not None or not self._verified:
+            raise PackError(self._fault or PackFault.TRUNCATED)
+
+    def _next(self) -> PackEvent | None:
+        if self._fault is not None:
+            raise PackError(self._fault)
+        try:
+            return next(self._events)
+        except PackError as error:
+            self._fault = error.fault
+            raise
+
+    def _parse(self) -> Generator[PackEvent | None, None, None]:
+        if (yield from self._take(len(_MAGIC))) != _MAGIC:
+            raise PackError(PackFault.BAD_MAGIC)
+        size = yield from self._object_size(_TAG, self._max_name)
+        raw_name = b""
+        for piece in self._inflate(size):
+            if piece is None:
+                yield None
+            else:
+                raw_name += piece
+        name = safe_name(raw_name)
+        size = yield from self._object_size(_BLOB, self._max_size)
+        yield FileAnnounced(name, size)
+        for piece in self._inflate(size):
+            yield None if piece is None else FileData(piece)
+        checksum = self._sha1.digest()
+        if (yield from self._take(_TRAILER)) != checksum:
+            raise PackError(PackFault.BAD_CHECKSUM)
+        self._verified = True
+        yield FileVerified(checksum)
+        while self._at == len(self._input):
+            yield None
+        raise PackError(PackFault.TRAILING)
+
+    def _take(self, size: int) -> Generator[None, None, bytes]:
+        while len(self._input) - self._at < size:
+            yield None
+        taken = self._input[self._at : self._at + size]
+        self._at += size
+        self._sha1.update(taken)
+        return taken
+
+    def _object_size(self, kind: int, limit: int) -> Generator[None, None, int]:
+        byte = (yield from self._take(1))[0]
+        if byte >> 4 & 7 != kind:
+            raise PackError(PackFault.BAD_KIND)
+        size, shift = byte & 15, 4
+        while byte & 0x80:
+            byte = (yield from self._take(1))[0]
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if shift > _MAX_SHIFT + 7:
+                raise PackError(PackFault.TOO_LARGE)
+        if size > limit:
+            raise PackError(PackFault.TOO_LARGE)
+        return size
+
+    def _inflate(self, size: int) -> Iterator[bytes | None]:
+        inflate = zlib.decompressobj()
+        left = size
+        while not inflate.eof:
+            # A window of bounded size, as zlib copies what it leaves of its input, each time.
+            window = memoryview(self._input)[self._at : self._at + MAX_EVENT]
+            try:
+                data = inflate.decompress(window, min(MAX_EVENT, left + 1))
+            except zlib.error:
+                # One fault with a wrong size: which of the two shows first would depend on the borders.
+                raise PackError(PackFault.BAD_ZLIB) from None
+            # At the end the rest is in one of the two or in both, depending on what the call before left.
+            used = len(window) - len(inflate.unused_data if inflate.eof else inflate.unconsumed_tail)
+            self._sha1.update(window[:used])
+            self._at += used
+            left -= len(data)
+            if left < 0:
+                raise PackError(PackFault.BAD_ZLIB)
+            if data:
+                yield data
+            elif not window:
+                yield None
+        if left:
+            raise PackError(PackFault.BAD_ZLIB)

@@ -1,0 +1,261 @@
+"""Every packet of Bob, declared once: docs/protocols/bob.rst, packets."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, TypeAlias
+
+from ..errors import Fault, WireError
+from ..wire import (
+    U16BE,
+    U64BE,
+    Bytes,
+    Codec,
+    EnumOf,
+    Fixed,
+    Frame,
+    HexInt,
+    InRange,
+    Packet,
+    Terminated,
+    by_id,
+    const,
+    field,
+    packet,
+)
+from ..wire.source import Buffer
+
+RELAY: Final = 0
+"""The uid of the relay itself."""
+
+MAX_UID: Final = 65534
+"""The largest uid that a relay gives out; 65535 silences the reference's relay."""
+
+MAX_IDENTITY: Final = 64
+"""Bytes of an identity, which is printable ASCII. The reference sends at most 53, and never stops reading at 409."""
+
+MAX_LINE: Final = 100
+"""Bytes of the line that asks for a secure room, without its newline."""
+
+TAG_SIZE: Final = 16
+"""Bytes by which a record's ciphertext is longer than its plaintext."""
+
+_IDENTITY: Final = Terminated(MAX_IDENTITY, min=1)
+_UID: Final = HexInt(4)
+_POINT: Final = Fixed(32)
+_VALIDATOR: Final = Fixed(64)
+_PUBLIC: Final = Fixed(34)
+
+
+class Cipher(Enum):
+    """What a public packet may offer. Only AES-256-GCM works with the protocol's nonces of 20 bytes."""
+
+    AES_256_GCM = 0
+    AES_256_CCM16 = 1
+    CHACHA20_POLY1305 = 2
+
+
+@packet
+class PublicParameters(Packet):
+    """What a server tells of its password: 34 bytes, in clear, not authenticated."""
+
+    version: int = field(U16BE, "1; any other is read in the same way")
+    kdf: bytes = const(b"\x00\x02", "PBKDF2", fault=Fault.UNSUPPORTED)
+    count: int = field(InRange(U64BE, 1, 10**6), "rounds of the password derivation")
+    server_cipher: Cipher = field(EnumOf(Cipher, U16BE), "what the server sends with")
+    client_cipher: Cipher = field(EnumOf(Cipher, U16BE), "what the client sends with")
+    hash: bytes = const(b"\x00\x04", "SHA-256", fault=Fault.UNSUPPORTED)
+    salt: bytes = field(Fixed(16))
+
+    def validate(self) -> None:
+        if self.server_cipher is not Cipher.AES_256_GCM:
+            raise WireError(Fault.UNSUPPORTED, 12, "server_cipher")
+
+
+@packet
+class Header(Packet):
+    """The beginning of every packet between a peer and its relay."""
+
+    uid: int = field(_UID, "to the relay: the destination; from it: the source; 0: the relay itself")
+    type: int = field(HexInt(2), "which packet follows")
+
+
+@packet(id=0x00)
+class HelloAsServer(Packet):
+    public: bytes = field(_PUBLIC, "PublicParameters, which a relay passes on unread")
+
+
+@packet(id=0x01)
+class HelloAsClient(Packet):
+    pass
+
+
+@packet(id=0x02)
+class ServerIdentity(Packet):
+    identity: str = field(_IDENTITY, "how the relay sees the server: address, colon, port")
+
+
+@packet(id=0x03)
+class ClientIdentity(Packet):
+    identity: str = field(_IDENTITY, "how the relay sees the client")
+
+
+@packet(id=0x04)
+class NewServer(Packet):
+    uid: int = field(_UID)
+    public: bytes = field(_PUBLIC, "PublicParameters")
+    identity: str = field(_IDENTITY)
+
+
+@packet(id=0x05)
+class ClientValidator(Packet):
+    validator: bytes = field(_VALIDATOR, "subkey 3: the client knows the password")
+
+
+@packet(id=0x06)
+class YAndServerValidator(Packet):
+    y_point: bytes = field(_POINT)
+    validator: bytes = field(_VALIDATOR, "subkey 2: the server knows the password")
+
+
+@packet(id=0x07)
+class XAndClientIdentity(Packet):
+    x_point: bytes = field(_POINT)
+    identity: str = field(_IDENTITY, "as the relay gave it in ClientIdentity")
+
+
+@packet(id=0x08)
+class Agreement(Packet):
+    pass
+
+
+@packet(id=0x09)
+class PeerClosed(Packet):
+    uid: int = field(_UID, "who left; 0: the relay ends this connection")
+
+
+@packet(id=0x0A)
+class Accepted(Packet):
+    pass
+
+
+@packet(id=0x0B)
+class Refused(Packet):
+    pass
+
+
+class Missing(Enum):
+    """What a peer could not find for a packet that it got."""
+
+    CLIENT = b"C"
+    SERVER = b"S"
+    HANDSHAKE = b"H"
+    AGREEMENT = b"N"
+
+
+@packet(id=0x0C)
+class RelayFailure(Packet):
+    missing: Missing = field(EnumOf(Missing, Fixed(1)))
+    uid: int = field(_UID)
+
+
+class SpokeFault(Enum):
+    """Why an exchange failed."""
+
+    POINT = b"\x00"
+    SERVER_VALIDATOR = b"\x01"  # which the client checks: this is what a wrong password looks like
+    CLIENT_VALIDATOR = b"\x02"
+    PUBLIC_PACKET = b"\x03"
+    SECRET_PACKET = b"\x04"
+
+
+@packet(id=0x0D)
+class SpokeFailure(Packet):
+    fault: SpokeFault = field(EnumOf(SpokeFault, Fixed(1)))
+
+
+@packet(id=0x0E)
+class Done(Packet):
+    pass
+
+
+@packet(id=0x0F)
+class Timeout(Packet):
+    pass
+
+
+BobPacket: TypeAlias = (
+    HelloAsServer
+    | HelloAsClient
+    | ServerIdentity
+    | ClientIdentity
+    | NewServer
+    | ClientValidator
+    | YAndServerValidator
+    | XAndClientIdentity
+    | Agreement
+    | PeerClosed
+    | Accepted
+    | Refused
+    | RelayFailure
+    | SpokeFailure
+    | Done
+    | Timeout
+)
+
+PACKETS: Final[dict[int, type[BobPacket]]] = by_id(*BobPacket.__args__)
+FRAME: Final = Frame[Header, BobPacket](Header, "type", PACKETS)
+
+
+def encode(uid: int, payload: BobPacket) -> bytes:
+    """A packet with its header."""
+    return FRAME.encode((Header(uid, payload.__wire__.id or 0), payload))
+
+
+# -- the secure room ---------------------------------------------------------------------------------------------------
+
+
+@packet
+class RoomLine(Packet):
+    """The first line on the secure port."""
+
+    identity: str = field(Terminated(MAX_LINE, b"\n"), "of the other peer")
+
+
+class RoomCode(Enum):
+    JOINED = b"00"
+    EXPIRED = b"01"  # no line came in time
+    UNKNOWN = b"02"  # no room waits for this line
+
+
+@packet
+class RoomAnswer(Packet):
+    code: RoomCode = field(EnumOf(RoomCode, Fixed(2)))
+
+
+# -- the channel -------------------------------------------------------------------------------------------------------
+
+CLOSE: Final = b"\xff\xff\xff\xff"
+"""Ends a channel, in clear. Two bytes are enough to tell it from a record."""
+
+
+class CiphertextSize(Codec[int]):
+    """The size of a record's ciphertext with its tag; the wire has that of the plaintext, at most 32,767."""
+
+    min_size = 2
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[int, int]:
+        size, offset = U16BE.decode_from(data, offset, end)
+        if size > 0x7FFF:
+            raise WireError(Fault.BAD_LENGTH, offset - 2)
+        return size + TAG_SIZE, offset
+
+    def encode_to(self, value: int, out: bytearray) -> None:
+        U16BE.encode_to(value - TAG_SIZE, out)
+
+
+@packet
+class Record(Packet):
+    sealed: bytes = field(
+        Bytes(CiphertextSize(), min=TAG_SIZE, max=0x7FFF + TAG_SIZE), "AES-256-GCM: ciphertext, tag", sealed=True
+    )

@@ -1,0 +1,51 @@
+"""The loop that drives an endpoint, drawn as a pure object: what every adapter does, without any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from ..contract import Endpoint, Transmit
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+class Driver(Generic[E]):
+    """Couples one endpoint to ``carry``, which carries out transmits, and to ``deliver``, which takes events.
+
+    Without ``deliver`` the events stay in the endpoint. ``carry`` may report back to the endpoint (``stream_blocked``),
+    as a socket does that takes no more bytes.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint[E], carry: Callable[[Transmit], None], deliver: Callable[[E], None] | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self._carry = carry
+        self._deliver = deliver
+
+    def call(self, act: Callable[[], R]) -> R:
+        """Make a report to the endpoint or run a verb of it, then drain, also if it raises."""
+        try:
+            return act()
+        finally:
+            self.drain()
+
+    def wake(self, now: float) -> None:
+        """Let timers act that are due."""
+        at = self.endpoint.next_timeout()
+        if at is not None and at <= now:
+            self.call(lambda: self.endpoint.handle_timeout(now))
+
+    def drain(self) -> None:
+        """Deliver events and carry transmits out, until there are neither."""
+        while True:
+            event = self.endpoint.next_event() if self._deliver is not None else None
+            if event is not None and self._deliver is not None:
+                self._deliver(event)
+            transmit = self.endpoint.next_transmit()
+            if transmit is not None:
+                self._carry(transmit)
+            if event is None and transmit is None:
+                return

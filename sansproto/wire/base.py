@@ -1,0 +1,174 @@
+"""What a codec is: the base classes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from ..errors import Fault, WireError
+from .dissect import Node, Opener, parent
+from .source import Buffer, Reader, Writer
+
+T = TypeVar("T")
+
+
+class Codec(ABC, Generic[T]):
+    """The encoding of values of type ``T``.
+
+    To add one without writing source, subclass this, give ``min_size`` (a plain class attribute will do),
+    :meth:`decode_from` and :meth:`encode_to`, and register a strategy with ``sansproto.testing.strategies.values``.
+    """
+
+    @property
+    @abstractmethod
+    def min_size(self) -> int:
+        """The fewest bytes that an encoding takes."""
+
+    @property
+    def max_size(self) -> int | None:
+        """The most bytes that an encoding takes; None if nothing bounds it."""
+        return None
+
+    @property
+    def greedy(self) -> bool:
+        """Whether decoding reads up to the end of what is there, so that nothing may follow."""
+        return False
+
+    @property
+    def accepts(self) -> str:
+        """What decoding takes besides the one form that encoding gives, for the docs; empty means nothing."""
+        return ""
+
+    @property
+    def type_name(self) -> str:
+        """The type as the byte tables of the docs name it."""
+        return type(self).__name__
+
+    @abstractmethod
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[T, int]:
+        """The value that begins at ``offset``, and the offset behind it; must not look at ``data[end:]``.
+
+        Raises ``WireError``, with offsets that count from the beginning of ``data``; ``TRUNCATED`` has ``need`` > 0.
+        """
+
+    @abstractmethod
+    def encode_to(self, value: T, out: bytearray) -> None:
+        """Append the encoding. Raises ``WireError`` (``BAD_VALUE``, ``BAD_LENGTH``) for what has none."""
+
+    def emit_decode(self, reader: Reader) -> str:
+        """Write source that reads the value; answers an expression for it."""
+        return reader.call(reader.bind(self.decode_from))
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        """Write source that appends the value of the expression ``value``."""
+        writer.call(self.encode, value)
+
+    def encode(self, value: T) -> bytes:
+        """The encoding of one value by itself."""
+        out = bytearray()
+        self.encode_to(value, out)
+        return bytes(out)
+
+    def decode(self, data: Buffer) -> T:
+        """The value of which ``data`` is the encoding. Raises ``WireError``, ``TRAILING`` if bytes are left over."""
+        value, offset = self.decode_from(data, 0, len(data))
+        if offset != len(data):
+            raise WireError(Fault.TRAILING, offset)
+        return value
+
+    def dissect(self, data: Buffer, opener: Opener | None = None, *, name: str = "") -> Node:
+        """The tree of ``data``, whatever it holds. Raises nothing but what ``opener`` raises besides ``WireError``."""
+        node = self.dissect_from(data, 0, len(data), name or self.type_name, opener)
+        if node.fault or node.end == len(data):
+            return node
+        rest = Node(name="trailing", offset=node.end, raw=bytes(data[node.end :]), fault=Fault.TRAILING)
+        children = (*node.children, rest) if node.children else (node, rest)
+        return parent(node.name, data, 0, len(data), children, None, Fault.TRAILING)
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        """The node of what begins at ``offset``. Codecs with parts give a node with children."""
+        try:
+            value, stop = self.decode_from(data, offset, end)
+        except WireError as error:
+            return Node(name=name, offset=offset, raw=bytes(data[offset:end]), fault=error.fault)
+        return Node(name=name, offset=offset, raw=bytes(data[offset:stop]), value=value)
+
+
+class SourceCodec(Codec[T]):
+    """A codec that writes its source: only ``emit_decode`` and ``emit_encode`` say how it works.
+
+    Instances need a ``__dict__``, in which the functions are kept that using the codec by itself asks for.
+    """
+
+    @abstractmethod
+    def emit_decode(self, reader: Reader) -> str: ...
+
+    @abstractmethod
+    def emit_encode(self, writer: Writer, value: str) -> None: ...
+
+    @cached_property
+    def _decoder(self) -> Callable[[Buffer, int, int], tuple[T, int]]:
+        reader = Reader()
+        value = self.emit_decode(reader)
+        reader.line(f"return {value}, {reader.cursor()}")
+        return reader.build("decode", "buf, o, end")
+
+    @cached_property
+    def _encoder(self) -> Callable[[T], bytes]:
+        writer = Writer()
+        self.emit_encode(writer, "x")
+        writer.line(f"return {writer.result()}")
+        return writer.build("encode", "x")
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[T, int]:
+        return self._decoder(data, offset, end)
+
+    def encode_to(self, value: T, out: bytearray) -> None:
+        out += self._encoder(value)
+
+
+class FixedSize(SourceCodec[T]):
+    """A codec whose encodings all have the same size, which is in ``size``."""
+
+    size: int
+
+    @property
+    def min_size(self) -> int:
+        return self.size
+
+    @property
+    def max_size(self) -> int:
+        return self.size
+
+
+@attrs.frozen(slots=False, eq=False)
+class Wrapper(SourceCodec[T]):
+    """A codec around another one, of the same sizes."""
+
+    inner: Codec[Any]
+
+    @property
+    def min_size(self) -> int:
+        return self.inner.min_size
+
+    @property
+    def max_size(self) -> int | None:
+        return self.inner.max_size
+
+    @property
+    def greedy(self) -> bool:
+        return self.inner.greedy
+
+    @property
+    def accepts(self) -> str:
+        return self.inner.accepts
+
+
+def total(sizes: Iterable[int | None]) -> int | None:
+    """The sum of sizes; None as soon as one of them is unbounded."""
+    known = list(sizes)
+    return None if None in known else sum(size or 0 for size in known)

@@ -1,0 +1,531 @@
+"""How single fields look on the wire.
+
+A codec that writes source (:class:`SourceCodec`) costs nothing per field at run time; one that does not (a plain
+:class:`Codec`, the way to add a type of your own) costs a method call. Both compose with each other.
+"""
+
+from __future__ import annotations
+
+from binascii import unhexlify
+from collections.abc import Sequence
+from enum import Enum
+from itertools import pairwise
+from typing import Any, Final, TypeVar, cast
+
+import attrs
+
+from ..errors import Fault, WireError
+from .base import Codec, FixedSize, SourceCodec, Wrapper, total
+from .dissect import Node, Opener, parent
+from .source import Buffer, Reader, Writer
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+#: The bytes that :class:`Terminated` text may consist of unless told otherwise: 20 to 7e.
+PRINTABLE: Final = bytes(range(0x20, 0x7F))
+
+
+class Absent(Enum):
+    """The type of :data:`ABSENT`: a trailing field that is not there, which is neither null nor empty."""
+
+    ABSENT = "absent"
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+class _Scalar(FixedSize[T]):
+    """One item of a struct, without any check of ours: ``struct`` itself refuses what is out of range."""
+
+    name: str
+    code: str
+    order: str
+
+    @property
+    def type_name(self) -> str:
+        return self.name
+
+    def emit_decode(self, reader: Reader) -> str:
+        return reader.take(self.code, self.order)
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.pack(self.code, value, self.order)
+
+
+@attrs.frozen(slots=False, eq=False)
+class Int(_Scalar[int]):
+    """An integer of fixed width."""
+
+    name: str
+    code: str
+    order: str
+    size: int
+    signed: bool = False
+
+    @property
+    def low(self) -> int:
+        return -(1 << 8 * self.size - 1) if self.signed else 0
+
+    @property
+    def high(self) -> int:
+        return (1 << 8 * self.size - self.signed) - 1
+
+
+@attrs.frozen(slots=False, eq=False)
+class Float(_Scalar[float]):
+    """An IEEE 754 number. Encoding rounds to what the width can hold, and refuses what is too large for it."""
+
+    name: str
+    code: str
+    order: str
+    size: int
+    accepts = "signalling NaNs, which encoding may turn into quiet ones"
+
+
+U8: Final = Int("u8", "B", "", 1)
+U16BE: Final = Int("u16be", "H", ">", 2)
+U16LE: Final = Int("u16le", "H", "<", 2)
+U32BE: Final = Int("u32be", "I", ">", 4)
+U32LE: Final = Int("u32le", "I", "<", 4)
+U64BE: Final = Int("u64be", "Q", ">", 8)
+U64LE: Final = Int("u64le", "Q", "<", 8)
+I8: Final = Int("i8", "b", "", 1, True)
+I16BE: Final = Int("i16be", "h", ">", 2, True)
+I16LE: Final = Int("i16le", "h", "<", 2, True)
+I32BE: Final = Int("i32be", "i", ">", 4, True)
+I32LE: Final = Int("i32le", "i", "<", 4, True)
+I64BE: Final = Int("i64be", "q", ">", 8, True)
+I64LE: Final = Int("i64le", "q", "<", 8, True)
+F32BE: Final = Float("f32be", "f", ">", 4)
+F32LE: Final = Float("f32le", "f", "<", 4)
+F64BE: Final = Float("f64be", "d", ">", 8)
+F64LE: Final = Float("f64le", "d", "<", 8)
+
+
+@attrs.frozen(slots=False, eq=False)
+class Bool(FixedSize[bool]):
+    """One byte, 0 or 1; anything else is ``BAD_VALUE``."""
+
+    size = 1
+    type_name = "bool"
+
+    def emit_decode(self, reader: Reader) -> str:
+        raw = reader.take("B")
+        reader.refuse(f"{raw} > 1", Fault.BAD_VALUE, reader.at)
+        return f"{raw} == 1"
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"{value} is not True and {value} is not False", Fault.BAD_VALUE)
+        writer.pack("B", value)
+
+
+BOOL: Final = Bool()
+
+
+@attrs.frozen(slots=False, eq=False)
+class Fixed(FixedSize[bytes]):
+    """Exactly ``size`` bytes."""
+
+    size: int
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.size} bytes"
+
+    def emit_decode(self, reader: Reader) -> str:
+        return reader.take(f"{self.size}s")
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"len({value}) != {self.size}", Fault.BAD_LENGTH)
+        writer.pack(f"{self.size}s", value)
+
+
+@attrs.frozen(slots=False, eq=False)
+class Const(SourceCodec[bytes]):
+    """Bytes that are always the same: a magic number, a version, padding. Anything else is ``fault``."""
+
+    content: bytes
+    fault: Fault = Fault.BAD_VALUE
+
+    @property
+    def min_size(self) -> int:
+        return len(self.content)
+
+    @property
+    def max_size(self) -> int:
+        return len(self.content)
+
+    @property
+    def type_name(self) -> str:
+        return self.content.hex()
+
+    def emit_decode(self, reader: Reader) -> str:
+        raw = reader.take(f"{self.min_size}s")
+        reader.refuse(f"{raw} != {reader.bind(self.content)}", self.fault, reader.at)
+        return raw
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"{value} != {writer.bind(self.content)}", Fault.BAD_VALUE)
+        writer.pack(f"{self.min_size}s", value)
+
+
+@attrs.frozen(slots=False, eq=False)
+class HexInt(FixedSize[int]):
+    """An unsigned integer as ``size`` hexadecimal digits, most significant first; no sign, space or prefix."""
+
+    size: int
+    accepts = "upper-case digits"
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.size} hex digits"
+
+    @property
+    def low(self) -> int:
+        return 0
+
+    @property
+    def high(self) -> int:
+        return int(16**self.size) - 1
+
+    def emit_decode(self, reader: Reader) -> str:
+        raw, value = reader.take(f"{self.size}s"), reader.fresh()
+        digits = f'b"0" + {raw}' if self.size % 2 else raw
+        parse = f'int.from_bytes({reader.bind(unhexlify)}({digits}), "big")'
+        fault = f"WireError({Fault.BAD_ENCODING}, {reader.at}, {reader.field!r})"
+        reader.line(f"try:\n    {value} = {parse}\nexcept ValueError:\n    raise {fault} from None")
+        return value
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"not 0 <= {value} <= {self.high}", Fault.BAD_VALUE)
+        writer.pack(f"{self.size}s", f'b"%0{self.size}x" % {value}')
+
+
+@attrs.frozen(slots=False, eq=False)
+class InRange(Wrapper[int]):
+    """``inner``, but only values from ``low`` to ``high``, both included; others are ``BAD_VALUE``."""
+
+    inner: Codec[int]
+    low: int
+    high: int
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.inner.type_name}, {self.low} to {self.high}"
+
+    def emit_decode(self, reader: Reader) -> str:
+        value = self.inner.emit_decode(reader)
+        reader.refuse(f"not {self.low} <= {value} <= {self.high}", Fault.BAD_VALUE, reader.at)
+        return value
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"not {self.low} <= {value} <= {self.high}", Fault.BAD_VALUE)
+        self.inner.emit_encode(writer, value)
+
+
+@attrs.frozen(slots=False, eq=False)
+class EnumOf(Wrapper[E]):
+    """A member of ``enum``, whose value is encoded by ``inner``; values of no member are ``fault``. Not for flags."""
+
+    enum: type[E]
+    inner: Codec[Any]
+    fault: Fault = Fault.BAD_VALUE
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.enum.__name__} ({self.inner.type_name})"
+
+    def emit_decode(self, reader: Reader) -> str:
+        raw = self.inner.emit_decode(reader)
+        members = reader.bind({member.value: member for member in self.enum})
+        value = reader.let(f"{members}.get({raw})")
+        reader.refuse(f"{value} is None", self.fault, reader.at)
+        return value
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"type({value}) is not {writer.bind(self.enum)}", Fault.BAD_VALUE)
+        self.inner.emit_encode(writer, f"{value}._value_")
+
+
+@attrs.frozen(slots=False, eq=False)
+class Bytes(SourceCodec[bytes]):
+    """A length, then that many bytes: ``min`` to ``max`` of them, others are ``BAD_LENGTH``."""
+
+    count: Codec[int]
+    max: int = attrs.field(kw_only=True)
+    min: int = attrs.field(kw_only=True, default=0)
+
+    @property
+    def min_size(self) -> int:
+        return self.count.min_size + self.min
+
+    @property
+    def max_size(self) -> int | None:
+        return total([self.count.max_size, self.max])
+
+    @property
+    def accepts(self) -> str:
+        return self.count.accepts
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.count.type_name} length, {self.min} to {self.max} bytes"
+
+    def emit_decode(self, reader: Reader) -> str:
+        length = reader.let(self.count.emit_decode(reader))
+        reader.refuse(f"not {self.min} <= {length} <= {self.max}", Fault.BAD_LENGTH, reader.at)
+        return reader.slice(length)
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        length = writer.let(f"len({value})")
+        writer.refuse(f"not {self.min} <= {length} <= {self.max}", Fault.BAD_LENGTH)
+        self.count.emit_encode(writer, length)
+        writer.put(value)
+
+
+@attrs.frozen(slots=False, eq=False)
+class Text(SourceCodec[str]):
+    """A length in bytes, then text of that many bytes in ``encoding``, which must be one without a byte order mark."""
+
+    count: Codec[int]
+    max: int = attrs.field(kw_only=True)
+    min: int = attrs.field(kw_only=True, default=0)
+    encoding: str = attrs.field(kw_only=True, default="utf-8")
+
+    @property
+    def _bytes(self) -> Bytes:
+        return Bytes(self.count, max=self.max, min=self.min)
+
+    @property
+    def min_size(self) -> int:
+        return self._bytes.min_size
+
+    @property
+    def max_size(self) -> int | None:
+        return self._bytes.max_size
+
+    @property
+    def accepts(self) -> str:
+        return self.count.accepts
+
+    @property
+    def type_name(self) -> str:
+        return f"{self._bytes.type_name} of {self.encoding}"
+
+    def emit_decode(self, reader: Reader) -> str:
+        raw, value = self._bytes.emit_decode(reader), reader.fresh()
+        fault = f"WireError({Fault.BAD_ENCODING}, {reader.at}, {reader.field!r})"
+        parse = f"str({raw}, {self.encoding!r})"
+        reader.line(f"try:\n    {value} = {parse}\nexcept ValueError:\n    raise {fault} from None")
+        return value
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        raw = writer.fresh()
+        fault = f"WireError({Fault.BAD_VALUE}, 0, {writer.field!r})"
+        spell = f"{value}.encode({self.encoding!r})"
+        writer.line(f"try:\n    {raw} = {spell}\nexcept ValueError:\n    raise {fault} from None")
+        self._bytes.emit_encode(writer, raw)
+
+
+@attrs.frozen(slots=False, eq=False)
+class Terminated(SourceCodec[str]):
+    """At most ``max`` bytes of ASCII text, then ``terminator``, which is no part of the value.
+
+    ``BAD_LENGTH`` as soon as ``max + len(terminator)`` bytes are there without a terminator. Bytes over 7f are
+    ``BAD_ENCODING``, others that are not in ``allowed`` are ``BAD_VALUE``.
+    """
+
+    max: int
+    terminator: bytes = b"\0"
+    min: int = attrs.field(kw_only=True, default=0)
+    allowed: bytes = attrs.field(kw_only=True, default=PRINTABLE)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.allowed.isascii() or self.terminator[0] in self.allowed:
+            raise ValueError("the text must be ASCII, and nothing in it may begin the terminator")
+
+    @property
+    def min_size(self) -> int:
+        return self.min + len(self.terminator)
+
+    @property
+    def max_size(self) -> int:
+        return self.max + len(self.terminator)
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.min} to {self.max} bytes of text, then {self.terminator.hex()}"
+
+    def emit_decode(self, reader: Reader) -> str:
+        start, stop, limit = reader.mark(), reader.fresh(), reader.fresh()
+        reader.line(f"{limit} = {start} + {self.max_size}\nif {limit} > end:\n    {limit} = end")
+        reader.line(f"{stop} = buf.find({reader.bind(self.terminator)}, {start}, {limit})")
+        missing = (start, "end", str(self.max_size), repr(reader.field), str(reader.after))
+        reader.line(f"if {stop} < 0:\n    raise {reader.bind(_unterminated)}({', '.join(missing)})")
+        if self.min:
+            reader.refuse(f"{stop} - {start} < {self.min}", Fault.BAD_LENGTH, start)
+        raw = reader.let(f"buf[{start}:{stop}]")
+        reader.refuse(f"not {raw}.isascii()", Fault.BAD_ENCODING, start)
+        reader.refuse(f"{raw}.translate(None, {reader.bind(self.allowed)})", Fault.BAD_VALUE, start)
+        reader.move(f"{stop} + {len(self.terminator)}")
+        return f'{raw}.decode("ascii")'
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"not {self.min} <= len({value}) <= {self.max}", Fault.BAD_LENGTH)
+        writer.refuse(f"not {value}.isascii()", Fault.BAD_VALUE)
+        raw = writer.let(f"{value}.encode()")
+        writer.refuse(f"{raw}.translate(None, {writer.bind(self.allowed)})", Fault.BAD_VALUE)
+        writer.put(f"{raw} + {writer.bind(self.terminator)}")
+
+
+@attrs.frozen(slots=False, eq=False)
+class Rest(SourceCodec[bytes]):
+    """All bytes that are left, ``min`` to ``max`` of them. Only for the last field."""
+
+    max: int
+    min: int = attrs.field(kw_only=True, default=0)
+    greedy = True
+
+    @property
+    def min_size(self) -> int:
+        return self.min
+
+    @property
+    def max_size(self) -> int:
+        return self.max
+
+    @property
+    def type_name(self) -> str:
+        return f"the rest, {self.min} to {self.max} bytes"
+
+    def emit_decode(self, reader: Reader) -> str:
+        length = reader.let(f"end - ({reader.cursor()})")
+        reader.refuse(f"{length} > {self.max}", Fault.BAD_LENGTH, reader.cursor())
+        # Reading `min` bytes where there are fewer is what says how many are missing.
+        return reader.slice(f"({length} if {length} > {self.min} else {self.min})")
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"not {self.min} <= len({value}) <= {self.max}", Fault.BAD_LENGTH)
+        writer.put(value)
+
+
+@attrs.frozen(slots=False, eq=False)
+class ListOf(SourceCodec[tuple[T, ...]]):
+    """A count, then that many items. The count is held against ``max`` and the bytes left before anything is read."""
+
+    item: Codec[T]
+    count: Codec[int]
+    max: int = attrs.field(kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.item.greedy:
+            raise TypeError("an item of a list must say where it ends")
+
+    @property
+    def min_size(self) -> int:
+        return self.count.min_size
+
+    @property
+    def max_size(self) -> int | None:
+        item = self.item.max_size
+        return total([self.count.max_size, None if item is None else item * self.max])
+
+    @property
+    def accepts(self) -> str:
+        return "; ".join(dict.fromkeys(text for text in (self.count.accepts, self.item.accepts) if text))
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.count.type_name} count, 0 to {self.max} times ({self.item.type_name})"
+
+    def emit_decode(self, reader: Reader) -> str:
+        count = reader.let(self.count.emit_decode(reader))
+        reader.refuse(f"not 0 <= {count} <= {self.max}", Fault.BAD_LENGTH, reader.at)
+        missing = reader.let(f"{count} * {self.item.min_size} - end + {reader.mark()}")
+        reader.line(
+            f"if {missing} > 0:\n"
+            f"    raise WireError(Fault.TRUNCATED, {reader.at}, {reader.field!r}, need={missing} + {reader.after})"
+        )
+        reader.settle()
+        items = reader.let("[]")
+        with reader.block(f"for _ in range({count}):"):
+            value = self.item.emit_decode(reader)
+            reader.line(f"{items}.append({value})")
+        return f"tuple({items})"
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        count, items, item = writer.let(f"len({value})"), writer.let("[]"), writer.fresh()
+        writer.refuse(f"{count} > {self.max}", Fault.BAD_LENGTH)
+        self.count.emit_encode(writer, count)
+        with writer.part(f"for {item} in {value}:", items):
+            self.item.emit_encode(writer, item)
+        writer.put(f'b"".join({items})')
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        leaf = super().dissect_from(data, offset, end, name, opener)
+        nodes = [self.count.dissect_from(data, offset, end, "count", opener)]
+        # Not one node more than the limit, whatever the count says.
+        wanted = cast(int, nodes[0].value or 0)
+        for index in range(wanted if wanted <= self.max else 0):
+            if nodes[-1].fault:
+                break
+            nodes.append(self.item.dissect_from(data, nodes[-1].end, end, f"[{index}]", opener))
+        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+
+
+@attrs.frozen(slots=False, eq=False)
+class Trailing(Wrapper[T | Absent]):
+    """A field that the end of the packet may leave out; then it is :data:`ABSENT`. Only other such may follow."""
+
+    inner: Codec[T]
+    min_size = 0
+    greedy = True
+
+    def __attrs_post_init__(self) -> None:
+        if self.inner.min_size == 0:
+            raise TypeError("nothing tells an empty value from an absent one")
+
+    @property
+    def type_name(self) -> str:
+        return f"optional {self.inner.type_name}"
+
+    def emit_decode(self, reader: Reader) -> str:
+        reader.settle()
+        absent = reader.bind(ABSENT)
+        result = reader.let(absent)
+        with reader.block("if o != end:"):
+            value = self.inner.emit_decode(reader)
+            reader.line(f"{result} = {value}")
+        return result
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        value, pieces, absent = writer.let(value), writer.let("[]"), writer.bind(ABSENT)
+        if writer.trailing:
+            writer.refuse(f"{value} is not {absent} and {writer.trailing} is {absent}", Fault.BAD_VALUE)
+        writer.trailing = value
+        with writer.part(f"if {value} is not {absent}:", pieces):
+            self.inner.emit_encode(writer, value)
+        writer.put(f'b"".join({pieces})')
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        if offset == end:
+            return Node(name=name, offset=offset, raw=b"", value=ABSENT)
+        return self.inner.dissect_from(data, offset, end, name, opener)
+
+
+def check_order(fields: Sequence[tuple[str, Codec[Any]]]) -> None:
+    """Refuse (``TypeError``) a field behind one that reads up to the end; optional trailing ones may form a row."""
+    for (before, first), (name, second) in pairwise(fields):
+        row = isinstance(first, Trailing) and not first.inner.greedy and isinstance(second, Trailing)
+        if first.greedy and not row:
+            raise TypeError(f"{name} cannot follow {before}, which reads up to the end")
+
+
+def _unterminated(start: int, end: int, most: int, field: str, after: int) -> WireError:
+    if end - start >= most:
+        return WireError(Fault.BAD_LENGTH, start, field)
+    return WireError(Fault.TRUNCATED, start, field, need=1 + after)

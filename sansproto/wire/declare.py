@@ -1,0 +1,389 @@
+"""Packets: one declaration, from which everything else is derived. See :mod:`sansproto.wire`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast, dataclass_transform, overload
+
+import attrs
+
+from ..errors import Fault, WireError
+from .base import Codec, SourceCodec, total
+from .codecs import Const, check_order
+from .dissect import Node, Opener, Sealed, parent
+from .source import Buffer, Decoder, Reader, Writer
+
+T = TypeVar("T")
+P = TypeVar("P", bound="Packet")
+H = TypeVar("H", bound="Packet")
+
+
+@attrs.frozen
+class Field:
+    """One field of a packet, as it was declared."""
+
+    name: str
+    codec: Codec[Any]
+    doc: str
+    secret: bool
+    sealed: bool
+
+
+@attrs.frozen
+class Wire:
+    """What a packet class knows about its bytes: its ``__wire__``."""
+
+    id: int | None
+    fields: tuple[Field, ...]
+    decode_from: Decoder = attrs.field(repr=False)
+    encode: Callable[[Any], bytes] = attrs.field(repr=False)
+
+    @property
+    def min_size(self) -> int:
+        return sum(field.codec.min_size for field in self.fields)
+
+    @property
+    def max_size(self) -> int | None:
+        return total(field.codec.max_size for field in self.fields)
+
+    @property
+    def greedy(self) -> bool:
+        return bool(self.fields) and self.fields[-1].codec.greedy
+
+    @property
+    def accepts(self) -> str:
+        return "; ".join(f"{field.name}: {field.codec.accepts}" for field in self.fields if field.codec.accepts)
+
+
+class Packet:
+    """The base of packet classes; :func:`packet` completes them."""
+
+    __slots__ = ()
+    __wire__: ClassVar[Wire]
+
+    def validate(self) -> None:
+        """Override to refuse (``WireError``) values that fit field by field but not together.
+
+        Called after decoding and before encoding, not by the constructor.
+        """
+
+    def encode(self) -> bytes:
+        """The bytes of the packet.
+
+        Raises ``WireError`` (``BAD_VALUE``, ``BAD_LENGTH``, ``BAD_TYPE``, with the field) for values that have none.
+        """
+        return self.__wire__.encode(self)
+
+    @classmethod
+    def decode(cls, data: Buffer) -> Self:
+        """The packet of which ``data`` is exactly the encoding.
+
+        Raises ``WireError``; ``TRUNCATED`` if bytes are missing, ``TRAILING`` if bytes are left over.
+        """
+        end = len(data)
+        value, offset = cls.__wire__.decode_from(data, 0, end)
+        if offset != end:
+            raise WireError(Fault.TRAILING, offset)
+        return cast(Self, value)
+
+    @classmethod
+    def decode_prefix(cls, data: Buffer, offset: int = 0) -> tuple[Self, int]:
+        """The packet that begins at ``offset``, and the offset behind it.
+
+        Raises ``WireError``; after ``TRUNCATED``, trying again is of no use before ``need`` more bytes are there.
+        """
+        return cls.__wire__.decode_from(data, offset, len(data))
+
+    @classmethod
+    def dissect(cls, data: Buffer, opener: Opener | None = None) -> Node:
+        """The tree of ``data``, whatever it holds; ``opener`` is asked for the content of sealed fields."""
+        return Nested(cls).dissect(data, opener, name=cls.__name__)
+
+
+@attrs.frozen
+class _Declared:
+    codec: Codec[Any]
+    doc: str
+    secret: bool
+    sealed: bool
+    default: object
+
+
+def field(
+    codec: Codec[T], doc: str = "", *, secret: bool = False, sealed: bool = False, default: Any = attrs.NOTHING
+) -> T:
+    """Declare a field of a packet: a ``secret`` value stays out of the repr, what is ``sealed`` an opener may open.
+
+    ``default`` makes the constructor argument optional; a :class:`Trailing` field usually has ``default=ABSENT``.
+    """
+    return cast(T, _Declared(codec, doc, secret, sealed, default))
+
+
+def const(content: bytes, doc: str = "", *, fault: Fault = Fault.BAD_VALUE, init: Literal[False] = False) -> bytes:
+    """Declare bytes that are always the same, such as a magic number; other ones are ``fault``.
+
+    They are an attribute of the class, not an argument of the constructor. ``init`` is for type checkers only.
+    """
+    return field(Const(content, fault), doc)
+
+
+def padding(size: int, doc: str = "padding", *, init: Literal[False] = False) -> bytes:
+    """Declare ``size`` zero bytes, which are checked."""
+    return const(bytes(size), doc, init=init)
+
+
+@overload
+def packet(cls: type[P], /) -> type[P]: ...
+@overload
+def packet(*, id: int | None = None) -> Callable[[type[P]], type[P]]: ...
+@dataclass_transform(frozen_default=True, field_specifiers=(field, const, padding))
+def packet(cls: type[P] | None = None, /, *, id: int | None = None) -> type[P] | Callable[[type[P]], type[P]]:
+    """Make a frozen, slotted attrs class out of a class with declared fields, and compile its two functions.
+
+    ``id`` is the value that names the packet where packets are told apart. The packet itself does not encode it: the
+    frame or :class:`OneOf` around it does (:func:`by_id` makes their tables).
+    """
+    return _complete(cls, id) if cls is not None else lambda cls: _complete(cls, id)
+
+
+def by_id(*packets: type[P]) -> dict[int, type[P]]:
+    """A table of packets by their ids, which they must have, each a different one."""
+    table = {wire.id: kind for kind in packets if (wire := kind.__wire__).id is not None}
+    if len(table) != len(packets):
+        raise ValueError("packets without an id, or with the same one")
+    return table
+
+
+def _complete(cls: type[P], id: int | None) -> type[P]:
+    declared = {name: value for name, value in vars(cls).items() if isinstance(value, _Declared)}
+    these = {}
+    for name, one in declared.items():
+        if hasattr(Packet, name):
+            raise TypeError(f"{name} is a name that packets use themselves")
+        if isinstance(one.codec, Const):
+            setattr(cls, name, one.codec.content)
+        else:
+            these[name] = attrs.field(default=one.default, repr=not one.secret)
+    frozen = attrs.define(cls, these=these, frozen=True, slots=True, weakref_slot=False)
+    inherited = cls.__wire__.fields if hasattr(cls, "__wire__") else ()
+    own = (Field(name, one.codec, one.doc, one.secret, one.sealed) for name, one in declared.items())
+    fields = (*inherited, *own)
+    check_order([(one.name, one.codec) for one in fields])
+    frozen.__wire__ = Wire(id, fields, _compile_decode(frozen, fields), _compile_encode(frozen, fields))
+    return frozen
+
+
+def _compile_decode(cls: type[Packet], fields: tuple[Field, ...]) -> Decoder:
+    reader = Reader()
+    values = []
+    for index, one in enumerate(fields):
+        reader.field, reader.after = one.name, sum(later.codec.min_size for later in fields[index + 1 :])
+        value = one.codec.emit_decode(reader)
+        if not isinstance(one.codec, Const):
+            values.append((one.name, value))
+    end = reader.cursor()
+    # An object of a class with the same slots, but without the frozen __init__ and __setattr__, is filled and then
+    # becomes a packet: less than half the time of calling the constructor.
+    plain = {"__slots__": vars(cls)["__slots__"], "__init__": object.__init__, "__setattr__": object.__setattr__}
+    reader.line(f"x = {reader.bind(type(cls.__name__, cls.__bases__, plain))}()")
+    for name, value in values:
+        reader.line(f"x.{name} = {value}")
+    reader.line(f"x.__class__ = {reader.bind(cls)}")
+    if cls.validate is not Packet.validate:
+        reader.line("x.validate()")
+    reader.line(f"return x, {end}")
+    return reader.build(f"decode_{cls.__name__}", "buf, o, end")
+
+
+def _compile_encode(cls: type[Packet], fields: tuple[Field, ...]) -> Callable[[Any], bytes]:
+    writer = Writer()
+    if cls.validate is not Packet.validate:
+        writer.line("x.validate()")
+    for one in fields:
+        writer.field = one.name
+        one.codec.emit_encode(writer, writer.let(f"x.{one.name}"))
+    writer.line(f"return {writer.result()}")
+    return writer.build(f"encode_{cls.__name__}", "x")
+
+
+@attrs.frozen(slots=False, eq=False)
+class Nested(SourceCodec[P]):
+    """A packet within a packet."""
+
+    packet: type[P]
+
+    @property
+    def min_size(self) -> int:
+        return self.packet.__wire__.min_size
+
+    @property
+    def max_size(self) -> int | None:
+        return self.packet.__wire__.max_size
+
+    @property
+    def greedy(self) -> bool:
+        return self.packet.__wire__.greedy
+
+    @property
+    def accepts(self) -> str:
+        return self.packet.__wire__.accepts
+
+    @property
+    def type_name(self) -> str:
+        return self.packet.__name__
+
+    def emit_decode(self, reader: Reader) -> str:
+        return reader.call(reader.bind(self.packet.__wire__.decode_from))
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.refuse(f"type({value}) is not {writer.bind(self.packet)}", Fault.BAD_TYPE)
+        writer.call(self.packet.__wire__.encode, value)
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        leaf = super().dissect_from(data, offset, end, name, opener)
+        nodes: list[Node] = []
+        for one in self.packet.__wire__.fields:
+            start = nodes[-1].end if nodes else offset
+            node = one.codec.dissect_from(data, start, end, one.name, opener)
+            nodes.append(attrs.evolve(node, secret=one.secret))
+            if node.fault:
+                break
+        if opener is not None:
+            nodes = self._open(nodes, opener)
+        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+
+    def _open(self, nodes: list[Node], opener: Opener) -> list[Node]:
+        siblings = {node.name: node.value for node in nodes if not node.fault}
+        opened = []
+        for node, one in zip(nodes, self.packet.__wire__.fields, strict=False):
+            if one.sealed and isinstance(node.value, bytes):
+                try:
+                    content = opener(Sealed(self.packet, node.name, node.value, siblings))
+                    node = attrs.evolve(node, opened=content)
+                except WireError as error:
+                    node = attrs.evolve(node, fault=error.fault)
+            opened.append(node)
+        return opened
+
+
+@attrs.frozen(slots=False, eq=False)
+class OneOf(SourceCodec[T]):
+    """A tag, then the packet that ``packets`` has for it; other tags are ``BAD_TYPE``.
+
+    ``OneOf[A | B](U8, {1: A, 2: B})`` is a codec of ``A | B``, so that ``match`` with ``assert_never`` can be checked.
+    """
+
+    tag: Codec[Any]
+    packets: Mapping[Any, type[Packet]]
+
+    def __attrs_post_init__(self) -> None:
+        if len(set(self.packets.values())) != len(self.packets):
+            raise ValueError("two tags for one packet")
+
+    @property
+    def min_size(self) -> int:
+        return self.tag.min_size + _least(self.packets)
+
+    @property
+    def max_size(self) -> int | None:
+        return total([self.tag.max_size, _most(self.packets)])
+
+    @property
+    def greedy(self) -> bool:
+        return any(kind.__wire__.greedy for kind in self.packets.values())
+
+    @property
+    def accepts(self) -> str:
+        return self.tag.accepts
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.tag.type_name} tag, then {' or '.join(kind.__name__ for kind in self.packets.values())}"
+
+    def emit_decode(self, reader: Reader) -> str:
+        tag = self.tag.emit_decode(reader)
+        table = reader.bind({tag: kind.__wire__.decode_from for tag, kind in self.packets.items()})
+        decoder = reader.let(f"{table}.get({tag})")
+        reader.refuse(f"{decoder} is None", Fault.BAD_TYPE, reader.at)
+        return reader.call(decoder)
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        table = writer.bind({kind: tag for tag, kind in self.packets.items()})
+        tag = writer.let(f"{table}.get(type({value}))")
+        writer.refuse(f"{tag} is None", Fault.BAD_TYPE)
+        self.tag.emit_encode(writer, tag)
+        writer.call(Packet.encode, value)
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        leaf = super().dissect_from(data, offset, end, name, opener)
+        nodes = [self.tag.dissect_from(data, offset, end, "tag", opener)]
+        kind = None if nodes[0].fault else self.packets.get(nodes[0].value)
+        if kind is not None:
+            nodes.append(Nested(kind).dissect_from(data, nodes[0].end, end, kind.__name__, opener))
+        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+
+
+@attrs.frozen(slots=False, eq=False)
+class Frame(Codec[tuple[H, P]]):
+    """A header packet, then the packet that ``payloads`` has for the value of the header's field ``tag``.
+
+    ``Frame[Header, Hello | Closed](Header, "type", by_id(Hello, Closed))``. Where the payloads depend on what is only
+    known at run time, make a frame of the table that holds then. On a stream no payload may be greedy.
+    """
+
+    header: type[H]
+    tag: str
+    payloads: Mapping[Any, type[P]]
+
+    @property
+    def min_size(self) -> int:
+        return self.header.__wire__.min_size + _least(self.payloads)
+
+    @property
+    def max_size(self) -> int | None:
+        return total([self.header.__wire__.max_size, _most(self.payloads)])
+
+    @property
+    def greedy(self) -> bool:
+        return any(kind.__wire__.greedy for kind in self.payloads.values())
+
+    def decode_prefix(self, data: Buffer, offset: int = 0) -> tuple[H, P, int]:
+        """Header, payload and the offset behind them, of the frame that begins at ``offset``.
+
+        Raises ``WireError``: ``BAD_TYPE`` for a tag without payload; after ``TRUNCATED``, trying again is of no use
+        before ``need`` more bytes are there.
+        """
+        (header, payload), stop = self.decode_from(data, offset, len(data))
+        return header, payload, stop
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[tuple[H, P], int]:
+        header, start = self.header.__wire__.decode_from(data, offset, end)
+        kind = self.payloads.get(getattr(header, self.tag))
+        if kind is None:
+            parts = Nested(self.header).dissect_from(data, offset, end, "", None).children
+            raise WireError(Fault.BAD_TYPE, next(part.offset for part in parts if part.name == self.tag), self.tag)
+        payload, stop = kind.__wire__.decode_from(data, start, end)
+        return (header, payload), stop
+
+    def encode_to(self, value: tuple[H, P], out: bytearray) -> None:
+        header, payload = value
+        if self.payloads.get(getattr(header, self.tag)) is not type(payload):
+            raise WireError(Fault.BAD_TYPE, 0, self.tag)
+        out += header.encode() + payload.encode()
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        leaf = super().dissect_from(data, offset, end, name, opener)
+        nodes = [Nested(self.header).dissect_from(data, offset, end, self.header.__name__, opener)]
+        kind = None if nodes[0].fault else self.payloads.get(getattr(nodes[0].value, self.tag))
+        if kind is not None:
+            nodes.append(Nested(kind).dissect_from(data, nodes[0].end, end, kind.__name__, opener))
+        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+
+
+def _least(packets: Mapping[Any, type[Packet]]) -> int:
+    return min(kind.__wire__.min_size for kind in packets.values())
+
+
+def _most(packets: Mapping[Any, type[Packet]]) -> int | None:
+    sizes = [kind.__wire__.max_size for kind in packets.values()]
+    return None if None in sizes else max(size or 0 for size in sizes)

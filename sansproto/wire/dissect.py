@@ -1,0 +1,80 @@
+"""The tree that dissection gives: every byte in exactly one leaf, also of bytes that are not a packet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from ..errors import Fault
+
+if TYPE_CHECKING:
+    from .declare import Packet
+
+
+@attrs.frozen(kw_only=True)
+class Node:
+    """A named part of a buffer.
+
+    ``children`` divide the node's bytes without gap or overlap. ``opened`` is what a sealed part holds: it has a buffer
+    of its own, from which its offsets count. Where ``fault`` is set, ``value`` is None, and the node reaches to the end
+    of the bytes that were left; but at a sealed part, ``fault`` is what the opener had against it. The repr shows
+    neither raw bytes nor values, of which ``secret`` ones are not for showing at all.
+    """
+
+    name: str
+    offset: int
+    raw: bytes = attrs.field(repr=False)
+    value: object = attrs.field(default=None, repr=False)
+    children: tuple[Node, ...] = ()
+    fault: Fault | None = None
+    secret: bool = attrs.field(default=False, repr=False)
+    opened: Node | None = None
+
+    @property
+    def length(self) -> int:
+        return len(self.raw)
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+    def walk(self) -> Iterator[Node]:
+        """The node and everything below it, in the order of the bytes; what was opened comes behind its sealed part."""
+        yield self
+        for node in (*self.children, *([self.opened] if self.opened else [])):
+            yield from node.walk()
+
+
+@attrs.frozen
+class Sealed:
+    """What an opener is asked to open: a field declared ``sealed``, and all of its packet that could be read."""
+
+    packet: type[Packet]
+    field: str
+    data: bytes = attrs.field(repr=False)
+    siblings: Mapping[str, object] = attrs.field(repr=False)
+
+
+#: Answers a dissection of the content (usually ``Inner.dissect(plain, opener)``), or None if it cannot open this one.
+#: A ``WireError`` (``BAD_MAC``, ...) that it raises becomes the fault of the sealed node.
+Opener: TypeAlias = Callable[[Sealed], "Node | None"]
+
+
+def parent(
+    name: str,
+    data: bytes | bytearray,
+    start: int,
+    end: int,
+    children: Sequence[Node],
+    value: object,
+    fault: Fault | None,
+) -> Node:
+    """A node over ``children``; with a fault it reaches to ``end``, by way of a child for what nobody read."""
+    stop = children[-1].end if children else start
+    if fault and stop < end:
+        children = (*children, Node(name="unread", offset=stop, raw=bytes(data[stop:end])))
+        stop = end
+    raw = bytes(data[start:stop])
+    return Node(name=name, offset=start, raw=raw, children=tuple(children), value=None if fault else value, fault=fault)

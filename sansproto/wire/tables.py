@@ -1,0 +1,44 @@
+"""The byte tables of the docs, out of the declarations."""
+
+from __future__ import annotations
+
+import attrs
+
+from .declare import Packet
+
+
+@attrs.frozen
+class Row:
+    """One line of a byte table. ``offset`` counts from the packet's first byte, or says ``after`` which field."""
+
+    offset: str
+    size: str
+    name: str
+    type: str
+    doc: str
+
+
+def layout(cls: type[Packet]) -> list[Row]:
+    """The fields of a packet, in the order of their bytes; ``doc`` ends with what decoding takes besides."""
+    rows = []
+    base, distance = "", 0
+    for field in cls.__wire__.fields:
+        codec = field.codec
+        offset = f"{base} + {distance}" if base and distance else base or str(distance)
+        least, most = codec.min_size, codec.max_size
+        size = str(least) if least == most else f"{least}..{'' if most is None else most}"
+        notes = (field.doc, f"also accepted: {codec.accepts}" if codec.accepts else "")
+        rows.append(Row(offset, size, field.name, codec.type_name, "; ".join(note for note in notes if note)))
+        if least == most:
+            distance += least
+        else:
+            base, distance = f"after {field.name}", 0
+    return rows
+
+
+def layout_rst(cls: type[Packet]) -> str:
+    """The table of :func:`layout` as a reStructuredText ``list-table``."""
+    lines = [f".. list-table:: {cls.__name__}", "   :header-rows: 1", ""]
+    for row in [("offset", "size", "field", "type", "meaning"), *map(attrs.astuple, layout(cls))]:
+        lines += [f"   {'  ' if index else '* '}- {cell}".rstrip() for index, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
