@@ -93,7 +93,9 @@ _S, _I, _A, _T = LinkState, LinkInput, LinkAction, LinkTimer
 _OPEN = (_S.OPEN, _S.BLOCKED)
 _LIVE = (_S.OPENING, *_OPEN)
 _DRAINING = (_S.DRAINING, _S.DRAINING_BLOCKED)
-_OFFERING = (_S.OPEN, _S.DRAINING, _S.ABORTING)
+_TAKING = (_S.NEW, *_LIVE)
+_OVER = (_S.ABORTING, _S.GONE)
+_OFFERING = (*_OPEN, _S.DRAINING, _S.ABORTING)
 _ALL_TIMERS = tuple(_T)
 _ONE_WRITE = 65536  # bytes of small packets that go out together
 
@@ -179,7 +181,7 @@ class Pipe:
     listener: str  # the label it was accepted on; empty: opened by this end
     peer: Address
     state: LinkState = LinkState.NEW
-    out: list[bytes] = attrs.field(factory=list)
+    out: list[bytes | int] = attrs.field(factory=list)  # an int marks where pulled output goes: ``_link_pull``
     queued: int = 0  # bytes in ``out``
     inbox: bytes = b""  # received, not yet understood
     eof: bool = False  # the other end has finished; the protocol learns it after the inbox
@@ -188,8 +190,10 @@ class Pipe:
     finish_given: bool = False
     close_given: bool = False
     abort_given: bool = False
-    paused: bool = False  # the protocol wants no more bytes
+    held: bool = False  # the protocol wants no more bytes
+    paused: bool = False  # nor does anybody: it is held, or starved
     pause_given: bool = False
+    feeder: Link | None = None  # the paused link that feeds this one
     offered: bool = False  # stands in the queue of links with output
 
 
@@ -233,7 +237,7 @@ class EndpointBase(SessionBase[E], abstract=True):
 
     def stream_accepted(self, listener: str, peer: Address, now: float) -> Link:
         pipe = self._new_pipe(listener, peer)
-        if not self._alive(now) or self._farewell is not None:
+        if not self._alive(now) or self._farewell is not None or len(self._pipes) > self._link_limits.links:
             self._abort_link(pipe)
         else:
             self._post(self._link, pipe, LinkInput.ACCEPTED)
@@ -256,7 +260,7 @@ class EndpointBase(SessionBase[E], abstract=True):
         if link in self._starved:  # what came before the loss still counts, whatever waits for the application
             self._advance(now)
             del self._starved[link]
-            self._consume(self._pipes[link])
+            self._consume(self._pipes[link], last=True)
         self._report(link, LinkInput.LOST, now, detail)
 
     def receive_data(self, link: Link, data: bytes, now: float) -> None:
@@ -281,6 +285,8 @@ class EndpointBase(SessionBase[E], abstract=True):
             return
         for link in tuple(self._pipes):
             self.stream_lost(link, now, detail=detail)
+        for queue in (self._pipes, self._offers, self._outbox, self._starved):  # what was asked for in vain
+            queue.clear()
         self._end(self._farewell or Closed(CloseCause.LOST, detail=detail))
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
@@ -360,12 +366,12 @@ class EndpointBase(SessionBase[E], abstract=True):
     def _link_gone(self, pipe: Pipe) -> None:
         """The transport confirmed the end, whoever wanted it; nothing of the link may be kept."""
 
-    def _link_pull(self, pipe: Pipe) -> bytes | None:
-        """More output for an open link whose queue is empty."""
-        return None
+    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
+        """More output for a link that has come to this mark in its queue; None: there is no more.
 
-    def _link_drained(self, pipe: Pipe) -> None:
-        """The queue of a link fell to half of its bound."""
+        Without a mark: for a link whose queue is empty, also for one that closes after it.
+        """
+        return None
 
     def _open_link(self, address: Address) -> Pipe:
         """Ask for a connection."""
@@ -375,13 +381,31 @@ class EndpointBase(SessionBase[E], abstract=True):
         return pipe
 
     def _write(self, pipe: Pipe, data: bytes) -> None:
-        """Queue bytes; a link that then holds more than its bound is cut, for it is the slow one that pays."""
+        """Queue bytes; a link that then holds more than its bound is cut, for it is the slow one that pays.
+
+        A link that is closing takes nothing more.
+        """
+        if pipe.state not in _TAKING:
+            return
+        if pipe.state in _OVER:
+            return
         pipe.out.append(data)
         pipe.queued += len(data)
         if pipe.queued > self._link_limits.link_queue:
             self._post(self._link, pipe, LinkInput.OVERFLOWED)
         else:
             self._offer(pipe)
+
+    def _pour(self, source: Pipe, target: Pipe, data: bytes) -> None:
+        """Pass on what one link received to another, which pauses the source when it cannot keep up."""
+        if target.state in _OVER:
+            return
+        target.out.append(data)
+        target.queued += len(data)
+        if target.queued > self._link_limits.link_queue // 2 and not source.paused:
+            target.feeder = source.key
+            self._pause(source)
+        self._offer(target)
 
     def _finish_link(self, pipe: Pipe) -> None:
         """Half-close once what is queued is out."""
@@ -390,21 +414,26 @@ class EndpointBase(SessionBase[E], abstract=True):
 
     def _close_link(self, pipe: Pipe) -> None:
         """Close once what is queued is out, or after the linger time."""
-        self._post(self._link, pipe, LinkInput.CLOSE)
+        if pipe.state not in _OVER:
+            self._post(self._link, pipe, LinkInput.CLOSE)
 
     def _abort_link(self, pipe: Pipe) -> None:
         self._post(self._link, pipe, LinkInput.ABORT)
 
     def _pause(self, pipe: Pipe) -> None:
         """Read no more from a link; what is not resumed within ``stalled`` is cut."""
-        if not pipe.paused:
-            pipe.paused = True
-            self._post(self._link, pipe, LinkInput.PAUSED)
+        pipe.held = True
+        self._gate(pipe)
 
     def _resume(self, pipe: Pipe) -> None:
-        if pipe.paused and pipe.key not in self._starved:
-            pipe.paused = False
-            self._post(self._link, pipe, LinkInput.RESUMED)
+        pipe.held = False
+        self._gate(pipe)
+
+    def _gate(self, pipe: Pipe) -> None:
+        wanted = pipe.held or pipe.key in self._starved
+        if wanted != pipe.paused:
+            pipe.paused = wanted
+            self._post(self._link, pipe, LinkInput.PAUSED if wanted else LinkInput.RESUMED)
 
     def _is_congested(self) -> bool:
         """Do so many events wait that links are not read?"""
@@ -413,7 +442,7 @@ class EndpointBase(SessionBase[E], abstract=True):
     def _starve(self, pipe: Pipe) -> None:
         """Leave the inbox of a link until the application has popped events."""
         self._starved[pipe.key] = None
-        self._pause(pipe)
+        self._gate(pipe)
 
     def _offer(self, pipe: Pipe) -> None:
         """There may be something to transmit for this link."""
@@ -423,17 +452,17 @@ class EndpointBase(SessionBase[E], abstract=True):
 
     def _part(self, closed: Closed) -> None:
         """End the session once every link is closed: the first reason given stays."""
-        if self._farewell is None:
+        if self._farewell is None and self.phase is not Phase.CLOSED:
             self._farewell = closed
             self.phase = Phase.CLOSING
-            self._timers_of_farewell()
+            self._parting()
             for pipe in self._pipes.values():
                 self._close_link(pipe)
             if not self._pipes:
                 self._end(closed)
 
-    def _timers_of_farewell(self) -> None:
-        """Disarm what has no meaning any more once the session says farewell."""
+    def _parting(self) -> None:
+        """The session says farewell: end what is under way."""
 
     # -- the link table's actions
 
@@ -502,11 +531,14 @@ class EndpointBase(SessionBase[E], abstract=True):
             return None
         return pipe
 
-    def _consume(self, pipe: Pipe) -> None:
-        """Hand over the packets that a link's inbox holds, then its end, unless the application has to read first."""
+    def _consume(self, pipe: Pipe, *, last: bool = False) -> None:
+        """Hand over the packets that a link's inbox holds, then its end, unless the application has to read first.
+
+        The ``last`` words of a link are not kept back: nobody could ask for them later.
+        """
         data, offset = pipe.inbox, 0
         while offset < len(data) and pipe.state in _OPEN:
-            if self._is_congested():
+            if not last and self._is_congested():
                 self._starve(pipe)
                 break
             try:
@@ -514,6 +546,7 @@ class EndpointBase(SessionBase[E], abstract=True):
             except WireError as error:
                 if error.fault is not Fault.TRUNCATED:
                     offset = len(data)
+                    pipe.eof = pipe.eof_told = True
                     self._link_broken(pipe, error)
                 break
             offset = end
@@ -532,27 +565,27 @@ class EndpointBase(SessionBase[E], abstract=True):
             pipe = self._pipes[next(iter(self._starved))]
             del self._starved[pipe.key]
             self._consume(pipe)
-            self._resume(pipe)
+            self._gate(pipe)
             self._settle()
 
     def _next_of(self, pipe: Pipe) -> Transmit | None:
-        """What to give out next for a link; nothing but an abort if it is blocked or not yet open."""
+        """What to give out next for a link: nothing but an abort if it is not yet open.
+
+        If it is blocked, an abort or what concerns reading: else the inbox of a link that is blocked could only grow.
+        """
         link, state = pipe.key, pipe.state
         if state is LinkState.ABORTING:
             given, pipe.abort_given = pipe.abort_given, True
             return None if given else AbortTransport(link)
-        if state is not LinkState.OPEN and state is not LinkState.DRAINING:
-            return None
-        if pipe.paused != pipe.pause_given and state is LinkState.OPEN:
+        if pipe.paused != pipe.pause_given and state in _OPEN:
             pipe.pause_given = pipe.paused
             return PauseReading(link) if pipe.paused else ResumeReading(link)
-        if pipe.out:
-            return SendBytes(link, self._take_output(pipe))
-        if state is LinkState.OPEN and not pipe.finish:
-            pulled = self._link_pull(pipe)
-            if pulled is not None:
-                self.stats.bytes_sent += len(pulled)
-                return SendBytes(link, pulled)
+        if state is not LinkState.OPEN and state is not LinkState.DRAINING:
+            return None
+        data = self._take_output(pipe)
+        if data is not None:
+            self.stats.bytes_sent += len(data)
+            return SendBytes(link, data)
         if state is LinkState.DRAINING:
             given, pipe.close_given = pipe.close_given, True
             return None if given else CloseTransport(link)
@@ -561,16 +594,37 @@ class EndpointBase(SessionBase[E], abstract=True):
             return CloseWrite(link)
         return None
 
-    def _take_output(self, pipe: Pipe) -> bytes:
-        data = pipe.out.pop(0)
-        if pipe.out and pipe.queued <= _ONE_WRITE:  # many small packets: one write
-            data = b"".join((data, *pipe.out))
-            pipe.out.clear()
+    def _take_output(self, pipe: Pipe) -> bytes | None:
+        out = pipe.out
+        while out and out[0].__class__ is int:
+            pulled = self._link_pull(pipe, out[0])
+            if pulled is not None:
+                return pulled
+            out.pop(0)
+        if not out:
+            return None if pipe.finish else self._link_pull(pipe, None)
+        data = out.pop(0)
+        assert isinstance(data, bytes)  # marks were taken away above
+        if out and len(data) < _ONE_WRITE:  # many small packets: one write
+            data = self._join_output(data, out)
         bound = self._link_limits.link_queue // 2
         was_over = pipe.queued > bound
         pipe.queued -= len(data)
-        self.stats.bytes_sent += len(data)
-        if was_over and pipe.queued <= bound:
-            self._link_drained(pipe)
-            self._settle()
+        if was_over and pipe.queued <= bound and pipe.feeder is not None:
+            source, pipe.feeder = self._pipes.get(pipe.feeder), None
+            if source is not None:
+                self._resume(source)
+                self._settle()
         return data
+
+    @staticmethod
+    def _join_output(data: bytes, out: list[bytes | int]) -> bytes:
+        """More of the same queue behind ``data``, up to the next mark and to about the size of one write."""
+        parts, size = [data], len(data)
+        for part in out:
+            if isinstance(part, int) or size >= _ONE_WRITE:
+                break
+            parts.append(part)
+            size += len(part)
+        del out[: len(parts) - 1]
+        return b"".join(parts)

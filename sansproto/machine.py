@@ -153,9 +153,13 @@ class _Cell:
 
 
 class Machine(Generic[S, I]):
-    """A table bound to a session class. ``objects`` names the attribute with the objects by key, or the one object."""
+    """A table bound to a session class.
 
-    def __init__(self, table: Table[S, I, Any, Any], *, objects: str) -> None:
+    ``objects`` names the attribute with the objects by key, or with the one object; without it the object is the
+    session itself.
+    """
+
+    def __init__(self, table: Table[S, I, Any, Any], *, objects: str = "") -> None:
         self.table = table
         self.objects = objects
         self.name = ""
@@ -240,9 +244,10 @@ class Machine(Generic[S, I]):
 
     def fire(self, session: SessionBase[Any], key: Hashable, timer: int) -> None:
         """Let a due timer of the object with this key act."""
-        holder = getattr(session, self.objects)
+        holder: Any = getattr(session, self.objects) if self.objects else session
         obj = holder[key] if isinstance(holder, dict) else holder
-        self.step(session, obj, self.table.fires[self.table.timers(timer)])
+        member = self.table.timers(timer)
+        self.step(session, obj, self.table.fires[member], member)
 
     def timer_name(self, key: Hashable, timer: int) -> str:
         return f"{self.table.name}[{key}].{self.table.timers(timer).name}"

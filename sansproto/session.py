@@ -25,6 +25,7 @@ class SessionBase(Generic[E]):
 
     phase: Phase
     stats: Stats
+    ending: Closed | None  # why the session is over; None while it is not
     _clock: Instant
     _events: deque[E]
     _timers: TimerTable[TimerKey]
@@ -46,6 +47,7 @@ class SessionBase(Generic[E]):
     def __init__(self, *, entropy: Entropy | None, delays: object, trace: Trace | None) -> None:
         self.phase = Phase.NEW
         self.stats = Stats()
+        self.ending = None
         self._clock = 0.0
         self._events = deque()
         self._timers = TimerTable()
@@ -148,6 +150,7 @@ class SessionBase(Generic[E]):
         """The session is over: the one place that emits ``Closed``."""
         if self.phase is not Phase.CLOSED:
             self.phase = Phase.CLOSED
+            self.ending = closed
             self._timers = TimerTable()
             self._agenda.clear()
             self._emit(closed)  # type: ignore[arg-type]  # Closed is in the union of every protocol
@@ -175,10 +178,10 @@ def _is_state(kind: Any) -> bool:
 
 
 def _event_type(cls: type) -> Any:
-    """The union that a session class gives as E."""
+    """The union that a session class gives as E; one that leaves E open (``lift``) queues ``Closed`` alone."""
     for base in cls.__mro__:
         for generic in getattr(base, "__orig_bases__", ()):
             for argument in get_args(generic):
                 if not isinstance(argument, TypeVar):
                     return argument
-    raise TypeError(f"{cls.__name__} does not say what its events are")
+    return Closed

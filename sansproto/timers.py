@@ -29,12 +29,12 @@ class TimerTable(Generic[K]):
         queued = self._queued.get(key)
         if queued is None or at < queued:
             self._push(key, at, self._order)
+            self._trim()
 
     def cancel(self, key: K) -> None:
         """Disarm a timer; nothing happens if it is not armed."""
         self._armed.pop(key, None)
-        if len(self._heap) > 2 * len(self._armed) + 64:
-            self._rebuild()
+        self._trim()
 
     def next(self) -> float | None:
         """The earliest deadline."""
@@ -87,7 +87,9 @@ class TimerTable(Generic[K]):
         heappush(self._heap, (at, order, key))
         self._queued[key] = at
 
-    def _rebuild(self) -> None:
+    def _trim(self) -> None:
+        if len(self._heap) <= 2 * len(self._armed) + 64:
+            return
         self._heap = [(at, order, key) for key, (at, order) in self._armed.items()]
         self._queued = {key: at for key, (at, _) in self._armed.items()}
         heapify(self._heap)

@@ -1,1 +1,65 @@
-"""The Bob protocol: a relay, the SPOKE key exchange, and an encrypted channel for one file."""
+"""Bob: two peers who share a password find each other at a relay and move a file through it, encrypted end to end.
+
+:class:`Server` sends, :class:`Client` receives, :class:`Relay` introduces them; :class:`Channel` is the encrypted stream
+alone. :mod:`sansproto.bob.pack` is the format of the file within the channel. docs/protocols/bob.rst tells all of it.
+"""
+
+from .channel import Channel
+from .client import Client
+from .events import (
+    ChannelEvent,
+    Connected,
+    Departure,
+    Failure,
+    PeerAgreed,
+    PeerEvent,
+    PeerFailed,
+    PeerJoined,
+    PeerLeft,
+    Registered,
+    RelayEvent,
+    Role,
+    RoomClosed,
+    RoomOpened,
+    Violation,
+)
+from .limits import PeerDelays, PeerLimits, RelayDelays, RelayLimits
+from .pack import FileAnnounced, FileData, FileVerified, PackError, PackFault, PackReader, PackWriter, safe_name
+from .relay import RELAY_PORT, SECURE_PORT, Relay
+from .server import Server
+
+__all__ = [
+    "RELAY_PORT",
+    "SECURE_PORT",
+    "Channel",
+    "ChannelEvent",
+    "Client",
+    "Connected",
+    "Departure",
+    "Failure",
+    "FileAnnounced",
+    "FileData",
+    "FileVerified",
+    "PackError",
+    "PackFault",
+    "PackReader",
+    "PackWriter",
+    "PeerAgreed",
+    "PeerDelays",
+    "PeerEvent",
+    "PeerFailed",
+    "PeerJoined",
+    "PeerLeft",
+    "PeerLimits",
+    "Registered",
+    "Relay",
+    "RelayDelays",
+    "RelayEvent",
+    "RelayLimits",
+    "Role",
+    "RoomClosed",
+    "RoomOpened",
+    "Server",
+    "Violation",
+    "safe_name",
+]

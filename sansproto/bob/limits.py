@@ -74,5 +74,6 @@ class RelayLimits:
     link_queue: int = 1 << 18
     events: int = 4096
     pairs: int = 1_000_000  # exchanges between two peers, at once
+    pairs_of_one: int = 1024  # exchanges of one client: so many servers are told at once when it leaves
     announcements: int = 8  # how often one server may announce itself
     departures: int = 4096  # of servers, remembered for clients that are slow to read

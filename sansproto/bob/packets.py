@@ -156,7 +156,11 @@ class Missing(Enum):
 @packet(id=0x0C)
 class RelayFailure(Packet):
     missing: Missing = field(EnumOf(Missing, Fixed(1)))
-    uid: int = field(_UID)
+    uid: int = field(_UID, "of the other peer; 0 with AGREEMENT")
+
+    def validate(self) -> None:
+        if self.missing is Missing.AGREEMENT and self.uid:
+            raise WireError(Fault.BAD_VALUE, 1, "uid")
 
 
 class SpokeFault(Enum):

@@ -184,7 +184,7 @@ PEER: Table[PeerState, PeerInput, PeerAction, PeerTimer] = Table(
             (_A.END_AS_CHANNEL,),
             ref="closing the channel",
         ),
-        Row((_S.NEW, *_BEFORE_CHANNEL), _I.CLOSE, _S.ENDED, (_A.ABANDON, _A.END_LOCAL), ref="leaving"),
+        Row((_S.NEW, *_BEFORE_CHANNEL), _I.CLOSE, _S.ENDED, (_A.END_LOCAL,), ref="leaving"),
     ),
     otherwise=(
         Otherwise((_S.NEW,), (_I.ACCEPT, _I.SEND), _NOT_OPEN, "connect first"),
@@ -313,13 +313,11 @@ class OfferAction(Enum):
     COUNT_GUESS = 8
     EXHAUST = 9
     TELL_AGREED = 10
-    TELL_WRONG_PASSWORD = 11
-    TELL_BAD_POINT = 12
-    TELL_BAD_PUBLIC = 13
-    TELL_SILENT = 14
-    TELL_GONE = 15
-    LEAVE_PARTNER = 16
-    FORGET = 17
+    TELL_FAILED = 11
+    TELL_SILENT = 12
+    TELL_GONE = 13
+    LEAVE_PARTNER = 14
+    FORGET = 15
 
 
 class OfferTimer(Enum):
@@ -351,7 +349,7 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
             _OS.NEW,
             _OI.UNREADABLE,
             _OS.ENDED,
-            (_OA.FAIL_PUBLIC, _OA.TELL_BAD_PUBLIC, _OA.FORGET),
+            (_OA.FAIL_PUBLIC, _OA.TELL_FAILED, _OA.FORGET),
             ref="meeting a server",
         ),
         Row(_OS.NEW, _OI.EXCESSIVE, _OS.ENDED, (_OA.FORGET,), ref="guesses"),
@@ -362,21 +360,21 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
             _OS.ASKED,
             _OI.BAD_POINT,
             _OS.ENDED,
-            (_OA.FAIL_POINT, _OA.TELL_BAD_POINT, _OA.FORGET),
+            (_OA.FAIL_POINT, _OA.TELL_FAILED, _OA.FORGET),
             ref="failures",
         ),
         Row(
             _OS.ASKED,
             _OI.BAD_PROOF,
             _OS.ENDED,
-            (_OA.COUNT_GUESS, _OA.FAIL_PROOF, _OA.TELL_WRONG_PASSWORD, _OA.FORGET),
+            (_OA.COUNT_GUESS, _OA.FAIL_PROOF, _OA.TELL_FAILED, _OA.FORGET),
             ref="failures",
         ),
         Row(
             _OS.ASKED,
             _OI.LAST_BAD_PROOF,
             _OS.ENDED,
-            (_OA.COUNT_GUESS, _OA.FAIL_PROOF, _OA.TELL_WRONG_PASSWORD, _OA.FORGET, _OA.EXHAUST),
+            (_OA.COUNT_GUESS, _OA.FAIL_PROOF, _OA.TELL_FAILED, _OA.FORGET, _OA.EXHAUST),
             ref="guesses",
         ),
         Row(_OS.PROVEN, _OI.AGREEMENT, _OS.AGREED, (_OA.TELL_AGREED,), cancel=(_OT.ANSWER,), ref="the agreement"),
@@ -390,12 +388,13 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
         Row((_OS.ASKED, _OS.PROVEN), _OI.EXPIRED, _OS.ENDED, (_OA.TELL_SILENT, _OA.FORGET), ref="times and limits"),
         Row(_OS.AGREED, _OI.ACCEPT, _OS.ACCEPTED, ref="the agreement"),
         Row(_OS.AGREED, _OI.REFUSE, _OS.ENDED, (_OA.SEND_REFUSED, _OA.FORGET), ref="the agreement"),
-        Row(_BUSY_OFFER, _OI.FAILED, _OS.ENDED, (_OA.TELL_WRONG_PASSWORD, _OA.FORGET), ref="failures"),
+        Row(_BUSY_OFFER, _OI.FAILED, _OS.ENDED, (_OA.TELL_FAILED, _OA.FORGET), ref="failures"),
         Row(_BUSY_OFFER, _OI.GONE, _OS.ENDED, (_OA.TELL_GONE, _OA.FORGET), ref="failures"),
         Row(_OS.ACCEPTED, _OI.GONE, _OS.ENDED, (_OA.TELL_GONE, _OA.LEAVE_PARTNER, _OA.FORGET), ref="the agreement"),
         Row((*_BUSY_OFFER, _OS.ACCEPTED), _OI.ABANDON, _OS.ENDED, (_OA.FORGET,), ref="the agreement"),
     ),
     otherwise=(
+        Otherwise((_OS.ENDED,), (_OI.ACCEPT, _OI.REFUSE), _NOT_OPEN),
         Otherwise(None, (_OI.ACCEPT, _OI.REFUSE), _REJECT, "this peer has not agreed"),
         Otherwise(None, None, _IGNORE, "out of order"),
     ),
@@ -460,12 +459,11 @@ class HandshakeAction(Enum):
     EXHAUST = 6
     TAKE = 7
     TELL_AGREED = 8
-    TELL_WRONG_PASSWORD = 9
-    TELL_BAD_POINT = 10
-    TELL_SILENT = 11
-    TELL_REFUSED = 12
-    TELL_GONE = 13
-    FORGET = 14
+    TELL_FAILED = 9
+    TELL_SILENT = 10
+    TELL_REFUSED = 11
+    TELL_GONE = 12
+    FORGET = 13
 
 
 class HandshakeTimer(Enum):
@@ -499,7 +497,7 @@ HANDSHAKE: Table[HandshakeState, HandshakeInput, HandshakeAction, HandshakeTimer
             _HS.ANSWERED,
             _HI.BAD_POINT,
             _HS.ENDED,
-            (_HA.FAIL_POINT, _HA.TELL_BAD_POINT, _HA.FORGET),
+            (_HA.FAIL_POINT, _HA.TELL_FAILED, _HA.FORGET),
             ref="failures",
         ),
         Row(
@@ -514,14 +512,14 @@ HANDSHAKE: Table[HandshakeState, HandshakeInput, HandshakeAction, HandshakeTimer
             _HS.ANSWERED,
             _HI.BAD_PROOF,
             _HS.ENDED,
-            (_HA.FAIL_PROOF, _HA.TELL_WRONG_PASSWORD, _HA.FORGET),
+            (_HA.FAIL_PROOF, _HA.TELL_FAILED, _HA.FORGET),
             ref="failures",
         ),
         Row(_HS.ANSWERED, _HI.EXPIRED, _HS.ENDED, (_HA.TELL_SILENT, _HA.FORGET), ref="times and limits"),
         Row(_HS.AGREED, _HI.ACCEPTED, _HS.TAKEN, (_HA.TAKE,), ref="the agreement"),
         Row((_HS.HELD, _HS.ANSWERED), _HI.ACCEPTED, None, (_HA.SEND_NO_HANDSHAKE,), ref="failures"),
         Row(_HS.AGREED, _HI.REFUSED, _HS.ENDED, (_HA.TELL_REFUSED, _HA.FORGET), ref="the agreement"),
-        Row(_BUSY_HANDSHAKE, _HI.FAILED, _HS.ENDED, (_HA.TELL_WRONG_PASSWORD, _HA.FORGET), ref="failures"),
+        Row(_BUSY_HANDSHAKE, _HI.FAILED, _HS.ENDED, (_HA.TELL_FAILED, _HA.FORGET), ref="failures"),
         Row(_BUSY_HANDSHAKE, _HI.GONE, _HS.ENDED, (_HA.TELL_GONE, _HA.FORGET), ref="failures"),
         Row((*_BUSY_HANDSHAKE, _HS.TAKEN), _HI.ABANDON, _HS.ENDED, (_HA.FORGET,), ref="the agreement"),
     ),

@@ -27,14 +27,13 @@ class MemberInput(Enum):
     SPOKE = 6  # a packet for the relay that changes nothing
     NOBODY = 7
     WRONG_ROLE = 8
-    NOT_ANNOUNCED = 9
-    FALSE_IDENTITY = 10
-    PAIRED = 11
-    MALFORMED = 12
-    LEFT = 13
-    SLOW = 14
-    HELLO_EXPIRED = 15
-    IDLE_EXPIRED = 16
+    FALSE_IDENTITY = 9
+    PAIRED = 10
+    MALFORMED = 11
+    LEFT = 12
+    SLOW = 13
+    HELLO_EXPIRED = 14
+    IDLE_EXPIRED = 15
 
 
 class MemberAction(Enum):
@@ -66,13 +65,11 @@ _TO_SERVER = (
     Rung("no_client", _I.WRONG_ROLE, ref="what the relay checks"),
     Rung("writing_to_nobody", _I.NOBODY, ref="what the relay checks"),
     Rung("writing_to_no_server", _I.WRONG_ROLE, ref="what the relay checks"),
-    Rung("writing_unannounced", _I.NOT_ANNOUNCED, ref="what the relay checks"),
 )
 _TO_CLIENT = (
     Rung("no_server", _I.WRONG_ROLE, ref="what the relay checks"),
     Rung("writing_to_nobody", _I.NOBODY, ref="what the relay checks"),
     Rung("writing_to_no_client", _I.WRONG_ROLE, ref="what the relay checks"),
-    Rung("writing_unannounced", _I.NOT_ANNOUNCED, ref="what the relay checks"),
 )
 
 MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
@@ -134,7 +131,6 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
     otherwise=(
         Otherwise(None, (_I.NOBODY,), Verdict.IGNORE, "nobody has this uid"),
         Otherwise(None, (_I.WRONG_ROLE,), Verdict.IGNORE, "wrong role"),
-        Otherwise(None, (_I.NOT_ANNOUNCED,), Verdict.IGNORE, "never announced"),
         Otherwise(None, (_I.FALSE_IDENTITY,), Verdict.IGNORE, "false identity"),
         Otherwise(None, (_I.ANNOUNCED_OFTEN,), Verdict.IGNORE, "announced too often"),
         Otherwise((_S.STRANGER,), None, Verdict.IGNORE, "before hello"),
@@ -165,7 +161,6 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
                 Rung("stranger", _I.WRONG_ROLE, ref="what the relay checks"),
                 Rung("writing_to_nobody", _I.NOBODY, ref="what the relay checks"),
                 Rung("writing_to_its_own_role", _I.WRONG_ROLE, ref="what the relay checks"),
-                Rung("writing_unannounced", _I.NOT_ANNOUNCED, ref="what the relay checks"),
             ),
             _I.ROUTED,
         ),
@@ -194,14 +189,14 @@ class PairInput(Enum):
     REFUSED = 5
     FAILURE = 6
     TOO_MANY = 7
-    GREETED = 8  # the client said hello again
-    PARTED = 9  # one of the two left the relay
+    PARTED = 8  # the client left the relay or said hello again
 
 
 class PairAction(Enum):
-    FORWARD = 0
-    UNITE = 1
-    FORGET = 2
+    REMEMBER = 0
+    FORWARD = 1
+    UNITE = 2
+    FORGET = 3
 
 
 _PS, _PI, _PA = PairState, PairInput, PairAction
@@ -218,15 +213,16 @@ PAIR: Table[PairState, PairInput, PairAction, NoTimers] = Table(
     terminal=(_PS.ENDED,),
     idle={state: "either peer leaving, at the latest by its idle timer" for state in _PS if state is not _PS.ENDED},
     rows=(
-        Row(_PS.NEW, _PI.X, _PS.ASKED, (_PA.FORWARD,), ref="the order of an exchange"),
-        Row(_PS.NEW, _PI.TOO_MANY, _PS.ENDED, (_PA.FORGET,), ref="times and limits"),
+        Row(_PS.NEW, _PI.X, _PS.ASKED, (_PA.REMEMBER, _PA.FORWARD), ref="the order of an exchange"),
+        Row(_PS.NEW, _PI.TOO_MANY, _PS.ENDED, ref="times and limits"),
+        Row(_PS.NEW, _PI.FAILURE, _PS.SEPARATED, (_PA.REMEMBER, _PA.FORWARD), ref="failures"),
         Row(_PS.ASKED, _PI.Y, _PS.ANSWERED, (_PA.FORWARD,), ref="the order of an exchange"),
         Row(_PS.ANSWERED, _PI.PROOF, _PS.PROVEN, (_PA.FORWARD,), ref="the order of an exchange"),
         Row(_PS.PROVEN, _PI.AGREEMENT, _PS.AGREED, (_PA.FORWARD,), ref="the order of an exchange"),
         Row(_PS.AGREED, _PI.ACCEPTED, _PS.ENDED, (_PA.UNITE,), ref="the agreement"),
         Row(_PS.AGREED, _PI.REFUSED, _PS.SEPARATED, ref="the agreement"),
-        Row((_PS.NEW, *_RUNNING), _PI.FAILURE, _PS.SEPARATED, (_PA.FORWARD,), ref="failures"),
-        Row((*_RUNNING, _PS.SEPARATED), (_PI.GREETED, _PI.PARTED), _PS.ENDED, (_PA.FORGET,), ref="hello again"),
+        Row(_RUNNING, _PI.FAILURE, _PS.SEPARATED, (_PA.FORWARD,), ref="failures"),
+        Row((*_RUNNING, _PS.SEPARATED), _PI.PARTED, _PS.ENDED, (_PA.FORGET,), ref="hello again"),
     ),
     otherwise=(Otherwise(None, None, Verdict.IGNORE, "out of order"),),
     ladders=(
@@ -257,23 +253,22 @@ class VisitorInput(Enum):
     PARTNER_LEFT = 7
     ROOM_EXPIRED = 8
     LINE_EXPIRED = 9
-    SILENCE_EXPIRED = 10
 
 
 class VisitorAction(Enum):
     ENTER = 0
-    SEND_JOINED = 1
-    SEND_UNKNOWN = 2
-    SEND_EXPIRED = 3
-    SEND_CLOSE = 4
-    PASS_ON = 5
-    LEAVE = 6
-    CLOSE = 7
+    FILL = 1
+    SEND_JOINED = 2
+    SEND_UNKNOWN = 3
+    SEND_EXPIRED = 4
+    SEND_CLOSE = 5
+    PASS_ON = 6
+    LEAVE = 7
+    CLOSE = 8
 
 
 class VisitorTimer(Enum):
     LINE = 0
-    SILENCE = 1
 
 
 _VS, _VI, _VA, _VT = VisitorState, VisitorInput, VisitorAction, VisitorTimer
@@ -287,7 +282,11 @@ VISITOR: Table[VisitorState, VisitorInput, VisitorAction, VisitorTimer] = Table(
     timers=_VT,
     initial=_VS.NEW,
     terminal=(_VS.ENDED,),
-    idle={_VS.NEW: "the connection that makes it", _VS.ALONE: "the room's own timer"},
+    idle={
+        _VS.NEW: "the connection that makes it",
+        _VS.ALONE: "the room's own timer",
+        _VS.JOINED: "the room's own timer",
+    },
     rows=(
         Row(_VS.NEW, _VI.CONNECTED, _VS.READING, arm=(_VT.LINE,), ref="the secure room"),
         Row(_VS.READING, _VI.FIRST, _VS.ALONE, (_VA.ENTER,), cancel=(_VT.LINE,), ref="the secure room"),
@@ -295,12 +294,11 @@ VISITOR: Table[VisitorState, VisitorInput, VisitorAction, VisitorTimer] = Table(
             _VS.READING,
             _VI.SECOND,
             _VS.JOINED,
-            (_VA.ENTER, _VA.SEND_JOINED),
-            arm=(_VT.SILENCE,),
+            (_VA.ENTER, _VA.FILL, _VA.SEND_JOINED),
             cancel=(_VT.LINE,),
             ref="the secure room",
         ),
-        Row(_VS.ALONE, _VI.PARTNER_CAME, _VS.JOINED, (_VA.SEND_JOINED,), arm=(_VT.SILENCE,), ref="the secure room"),
+        Row(_VS.ALONE, _VI.PARTNER_CAME, _VS.JOINED, (_VA.SEND_JOINED,), ref="the secure room"),
         Row(
             _VS.READING,
             (_VI.UNKNOWN, _VI.LEFT),
@@ -311,18 +309,21 @@ VISITOR: Table[VisitorState, VisitorInput, VisitorAction, VisitorTimer] = Table(
         Row(_VS.READING, _VI.LINE_EXPIRED, _VS.ENDED, (_VA.SEND_EXPIRED, _VA.CLOSE), ref="the secure room"),
         Row(_VS.ALONE, _VI.LEFT, _VS.ENDED, (_VA.LEAVE, _VA.CLOSE), ref="the end of a room"),
         Row(_VS.ALONE, _VI.ROOM_EXPIRED, _VS.ENDED, (_VA.CLOSE,), ref="the end of a room"),
-        Row(_VS.JOINED, _VI.BYTES, None, (_VA.PASS_ON,), arm=(_VT.SILENCE,), ref="the secure room"),
+        Row(_VS.JOINED, _VI.BYTES, None, (_VA.PASS_ON,), ref="the secure room"),
+        Row(_VS.JOINED, _VI.LEFT, _VS.ENDED, (_VA.SEND_CLOSE, _VA.LEAVE, _VA.CLOSE), ref="the end of a room"),
         Row(
             _VS.JOINED,
-            (_VI.LEFT, _VI.SILENCE_EXPIRED),
+            (_VI.PARTNER_LEFT, _VI.ROOM_EXPIRED),
             _VS.ENDED,
-            (_VA.SEND_CLOSE, _VA.LEAVE, _VA.CLOSE),
+            (_VA.SEND_CLOSE, _VA.CLOSE),
             ref="the end of a room",
         ),
-        Row(_VS.JOINED, _VI.PARTNER_LEFT, _VS.ENDED, (_VA.SEND_CLOSE, _VA.CLOSE), ref="the end of a room"),
     ),
-    otherwise=(Otherwise(None, None, Verdict.IGNORE, "late"),),
-    fires={_VT.LINE: _VI.LINE_EXPIRED, _VT.SILENCE: _VI.SILENCE_EXPIRED},
+    otherwise=(
+        Otherwise((_VS.ALONE,), (_VI.BYTES,), Verdict.IGNORE, "before the partner came"),
+        Otherwise(None, None, Verdict.IGNORE, "late"),
+    ),
+    fires={_VT.LINE: _VI.LINE_EXPIRED},
     ladders=(
         Ladder(
             "line",
@@ -349,8 +350,9 @@ class RoomState(Enum):
 class RoomInput(Enum):
     OPEN = 0
     FILLED = 1
-    LEFT = 2  # a visitor went
-    EXPIRED = 3
+    MOVED = 2  # bytes passed
+    LEFT = 3  # a visitor went
+    EXPIRED = 4
 
 
 class RoomAction(Enum):
@@ -363,6 +365,7 @@ class RoomAction(Enum):
 
 class RoomTimer(Enum):
     ROOM = 0
+    SILENCE = 1
 
 
 _RS, _RI, _RA, _RT = RoomState, RoomInput, RoomAction, RoomTimer
@@ -376,17 +379,23 @@ ROOM: Table[RoomState, RoomInput, RoomAction, RoomTimer] = Table(
     timers=_RT,
     initial=_RS.NEW,
     terminal=(_RS.ENDED,),
-    idle={
-        _RS.NEW: "the agreement that opens it",
-        _RS.FULL: "either visitor leaving, at the latest by its silence timer",
-    },
+    idle={_RS.NEW: "the agreement that opens it"},
     rows=(
         Row(_RS.NEW, _RI.OPEN, _RS.WAITING, (_RA.TELL_OPENED,), arm=(_RT.ROOM,), ref="the secure room"),
-        Row(_RS.WAITING, _RI.FILLED, _RS.FULL, (_RA.TELL_PARTNER,), cancel=(_RT.ROOM,), ref="the secure room"),
+        Row(
+            _RS.WAITING,
+            _RI.FILLED,
+            _RS.FULL,
+            (_RA.TELL_PARTNER,),
+            arm=(_RT.SILENCE,),
+            cancel=(_RT.ROOM,),
+            ref="the secure room",
+        ),
         Row(_RS.WAITING, _RI.LEFT, _RS.ENDED, (_RA.FORGET,), ref="the end of a room"),
-        Row(_RS.WAITING, _RI.EXPIRED, _RS.ENDED, (_RA.EXPEL, _RA.FORGET), ref="the end of a room"),
+        Row((_RS.WAITING, _RS.FULL), _RI.EXPIRED, _RS.ENDED, (_RA.EXPEL, _RA.FORGET), ref="the end of a room"),
+        Row(_RS.FULL, _RI.MOVED, None, arm=(_RT.SILENCE,), ref="the secure room"),
         Row(_RS.FULL, _RI.LEFT, _RS.ENDED, (_RA.DISMISS, _RA.FORGET), ref="the end of a room"),
     ),
     otherwise=(Otherwise(None, None, Verdict.IGNORE, "late"),),
-    fires={_RT.ROOM: _RI.EXPIRED},
+    fires={_RT.ROOM: _RI.EXPIRED, _RT.SILENCE: _RI.EXPIRED},
 )

@@ -1,0 +1,153 @@
+"""Announcements of servers, pulled by each client at its own pace. docs/protocols/bob.rst, announcements.
+
+Announcing to 10,000 clients costs no call more than announcing to one: every client has a place in one log, and whoever
+can take a packet asks for the next.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+
+import attrs
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Follower:
+    """How far one client has read."""
+
+    key: int  # its link
+    group: int
+    since: int  # departures up to this number are none of its business
+    read: int = 0
+    blocked: bool = False
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Feed:
+    """The log: an announcement for every server that is there, and the last ``kept`` departures.
+
+    Followers stand in groups: one for those that have read everything, and for the others one for each change that they
+    have not looked at, so that a change moves them all at once.
+    """
+
+    kept: int
+    last: int = 0  # the number of the last entry
+    entries: dict[int, bytes] = attrs.field(factory=dict)
+    arrivals: list[int] = attrs.field(factory=list)  # numbers, ascending
+    departures: list[int] = attrs.field(factory=list)
+    forgotten: int = 0  # the last departure that is no longer kept
+    followers: dict[int, Follower] = attrs.field(factory=dict)
+    groups: dict[int, OrderedDict[int, None]] = attrs.field(factory=lambda: {0: OrderedDict()})
+    newest: int = 0
+
+    def announce(self, packet: bytes) -> int:
+        """Log the arrival of a server; the number that it goes by."""
+        self.arrivals.append(self._log(packet))
+        return self.last
+
+    def withdraw(self, numbers: list[int], packet: bytes) -> None:
+        """Strike the arrivals of a server out and log its departure."""
+        for number in numbers:
+            del self.arrivals[bisect_left(self.arrivals, number)]
+            del self.entries[number]
+        self.departures.append(self._log(packet))
+        if len(self.departures) > self.kept:
+            self.forgotten = self.departures.pop(0)
+            del self.entries[self.forgotten]
+
+    def follow(self, link: int, since: int) -> None:
+        """From now on this link reads every arrival that stands, and departures after number ``since``."""
+        self.unfollow(link)
+        self.followers[link] = Follower(link, self._lagging_group(), since)
+        self.groups[self.followers[link].group][link] = None
+
+    def unfollow(self, link: int) -> None:
+        follower = self.followers.pop(link, None)
+        if follower is not None and not follower.blocked:
+            self._leave_group(follower)
+
+    def block(self, link: int) -> None:
+        """This link takes nothing for now."""
+        follower = self.followers.get(link)
+        if follower is not None and not follower.blocked:
+            follower.blocked = True
+            self._leave_group(follower)
+
+    def unblock(self, link: int) -> None:
+        follower = self.followers.get(link)
+        if follower is not None and follower.blocked:
+            follower.blocked = False
+            follower.group = self._lagging_group()
+            self.groups[follower.group][link] = None
+
+    def lags(self, link: int) -> bool:
+        """Is there something that this link may not have read?"""
+        follower = self.followers.get(link)
+        return follower is not None and (follower.blocked or follower.group != self.newest)
+
+    def next_reader(self) -> int | None:
+        """Somebody who lags behind, those who came last first; they take turns."""
+        while (oldest := next(iter(self.groups))) != self.newest:
+            if self.groups[oldest]:
+                link = next(reversed(self.groups[oldest]))
+                self.groups[oldest].move_to_end(link, last=False)
+                return link
+            del self.groups[oldest]
+        return None
+
+    def pull(self, link: int, up_to: int) -> bytes | None:
+        """The next entry for this link, up to this number; None if there is none.
+
+        Raises LookupError if departures that it has not read are no longer kept: it is too slow to be told the truth.
+        """
+        follower = self.followers[link]
+        told = max(follower.read, follower.since)
+        if told < self.forgotten:
+            raise LookupError(link)
+        arrival = _after(self.arrivals, follower.read)
+        departure = _after(self.departures, told)
+        number = min(arrival, departure)
+        if number <= min(up_to, self.last):
+            follower.read = number
+            return self.entries[number]
+        if up_to >= self.last and not follower.blocked:
+            self._leave_group(follower)
+            follower.group = self.newest
+            self.groups[self.newest][link] = None
+        return None
+
+    def _log(self, packet: bytes) -> int:
+        self.last += 1
+        self.entries[self.last] = packet
+        self._change()
+        return self.last
+
+    def _change(self) -> None:
+        """Nobody is up to date any more."""
+        if not self.groups[self.newest]:
+            del self.groups[self.newest]
+        self.newest += 1
+        self.groups[self.newest] = OrderedDict()
+
+    def _lagging_group(self) -> int:
+        """The oldest group, which is not the one of those that have read everything."""
+        if len(self.groups) == 1:
+            self.newest += 1
+            self.groups[self.newest] = OrderedDict()
+        return next(iter(self.groups))
+
+    def _leave_group(self, follower: Follower) -> None:
+        group = self.groups[follower.group]
+        del group[follower.key]
+        if not group and follower.group != self.newest:
+            del self.groups[follower.group]
+
+
+_NEVER = 1 << 63
+
+
+def _after(numbers: list[int], number: int) -> int:
+    """The first of the ascending numbers that is larger than this one."""
+    place = bisect_right(numbers, number)
+    return numbers[place] if place < len(numbers) else _NEVER

@@ -1,0 +1,471 @@
+"""What a client and a server share: the way to the relay, the secure room and the channel. docs/protocols/bob.rst."""
+
+from __future__ import annotations
+
+from enum import Enum
+from ipaddress import ip_address
+from typing import Annotated, Any, ClassVar, Protocol
+
+import attrs
+
+from ..contract import Address, Entropy, Instant, Link, Lookup, Phase
+from ..errors import Fault, LocalProtocolError, WireError
+from ..events import CloseCause, Closed
+from ..links import EndpointBase, Pipe
+from ..machine import Machine
+from ..snapshot import CACHED
+from ..trace import Trace
+from . import packets as p
+from .bench import Bench
+from .channel import Channel
+from .crypto import Derivation, SharedKeys
+from .events import Connected, Failure, PeerEvent, PeerFailed, Registered, Violation
+from .limits import PeerDelays, PeerLimits
+from .tables import BENCH, PEER
+from .tables.peer import BenchInput, PeerInput, PeerState, PeerTimer
+
+_NONE = Link(0)
+_QUERY = 1
+_ROOM_INPUTS = {
+    p.RoomCode.JOINED: PeerInput.JOINED,
+    p.RoomCode.EXPIRED: PeerInput.ROOM_EXPIRED,
+    p.RoomCode.UNKNOWN: PeerInput.ROOM_UNKNOWN,
+}
+_FAILURES: dict[object, Failure] = {
+    p.SpokeFault.POINT: Failure.BAD_POINT,
+    p.SpokeFault.SERVER_VALIDATOR: Failure.WRONG_PASSWORD,
+    p.SpokeFault.CLIENT_VALIDATOR: Failure.WRONG_PASSWORD,
+    Fault.BAD_POINT: Failure.BAD_POINT,
+    Fault.BAD_MAC: Failure.WRONG_PASSWORD,
+}
+_TOO_LATE = {
+    PeerTimer.GREETING: "the relay did not answer our hello",
+    PeerTimer.WAITING: "nobody came to an agreement",
+    PeerTimer.DONE: "the relay did not confirm the agreement",
+    PeerTimer.LOBBY: "the other peer did not come to the secure room",
+    PeerTimer.SILENCE: "nothing moved for too long",
+}
+
+
+@attrs.frozen
+class Agreed:
+    """What is needed for the secure room: who the other peer is, and the keys shared with it."""
+
+    uid: int
+    identity: str
+    keys: SharedKeys
+    public: p.PublicParameters
+
+
+class Exchange(Protocol):
+    """An offer or a handshake."""
+
+    state: Any
+    key: int
+    identity: str
+    not_before: float
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Guesses:
+    """How often an exchange failed, in total and with each peer, and when the next answer may go out."""
+
+    total: int = 0
+    of: dict[int, int] = attrs.field(factory=dict)
+    next_answer: Instant = 0.0
+
+    def count(self, uid: int) -> None:
+        self.total += 1
+        self.of[uid] = self.of.get(uid, 0) + 1
+
+    def clear(self, uid: int) -> None:
+        """A guess turned out to be the password."""
+        self.total -= 1
+        self.of[uid] -= 1
+
+    def reserve(self, now: float, limits: PeerLimits) -> float:
+        """When the next answer may go out. The space between two doubles with every eight guesses that are not free."""
+        over = self.total - limits.free_guesses
+        space = 0.0 if over < 0 else min(limits.slowest_guess, 0.05 * 2 ** min(over // 8, 16))
+        at = max(now, self.next_answer)
+        self.next_answer = at + space
+        return at
+
+
+class Peer(EndpointBase[PeerEvent], abstract=True):
+    """The base of :class:`~sansproto.bob.client.Client` and :class:`~sansproto.bob.server.Server`."""
+
+    state: PeerState
+    key: ClassVar[int] = 0
+    identity: str  # how the relay sees us; empty before Registered
+    _addresses: list[Address]
+    _relay: Link  # to the relay port; 0: none
+    _room: Link  # to the secure port; 0: none
+    _exchanges: dict[int, Any]  # with other peers, by their uid; a role says which kind
+    _bench: Bench
+    _guesses: Guesses
+    _agreed: Agreed | None
+    _channel: Channel | None
+    _host: Annotated[str, CACHED]
+    _port: Annotated[int, CACHED]
+    _secure_port: Annotated[int, CACHED]
+    _password: Annotated[bytes, CACHED]
+    _limits: Annotated[PeerLimits, CACHED]
+    _times: Annotated[PeerDelays, CACHED]
+
+    _way = Machine(PEER)
+    _work = Machine(BENCH, objects="_bench")
+    _exchange: ClassVar[Machine[Any, Any]]
+    _abandon: ClassVar[Enum]
+
+    def __init__(
+        self,
+        *,
+        relay: tuple[str, int],
+        secure_port: int,
+        password: bytes,
+        entropy: Entropy,
+        limits: PeerLimits | None = None,
+        delays: PeerDelays | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        self._limits = limits or PeerLimits()
+        self._times = delays or PeerDelays()
+        super().__init__(entropy=entropy, delays=self._times, limits=self._limits, trace=trace)
+        self._host, self._port = relay
+        self._secure_port = secure_port
+        self._password = password
+        self.state = PeerState.NEW
+        self.identity = ""
+        self._addresses = []
+        self._relay = self._room = _NONE
+        self._exchanges = {}
+        self._bench = Bench()
+        self._guesses = Guesses()
+        self._agreed = None
+        self._channel = None
+
+    # -- verbs
+
+    def connect(self, now: float) -> None:
+        """Go to the relay and say hello; ``Registered`` follows. Raises LocalProtocolError if called twice."""
+        if self.state is not PeerState.NEW:
+            raise LocalProtocolError("connect", self.state.name)
+        self._advance(now)
+        self.phase = Phase.OPENING
+        self._post(self._way, self, "start")
+        self._settle()
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that ``send`` would take now; 0 before ``Connected``."""
+        return self._channel.capacity if self._channel is not None and self.state is PeerState.TALKING else 0
+
+    def send(self, data: bytes, now: float) -> int:
+        """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
+
+        Raises NotOpen before ``connect`` and after ``close``, LocalProtocolError before ``Connected`` and where the
+        cipher of this direction is none that works.
+        """
+        self._way.ask(self, PeerInput.SEND, "send")
+        assert self._channel is not None  # in state TALKING there is one
+        self._advance(now)
+        taken = self._channel.send(data, now)
+        self._offer(self._pipes[self._room])
+        return taken
+
+    def close(self, now: float) -> None:
+        if self._alive(now) and self._farewell is None:
+            self._post(self._way, self, PeerInput.CLOSE)
+            self._settle()
+
+    # -- events and output of the channel
+
+    def next_event(self) -> PeerEvent | None:
+        channel = self._channel
+        if channel is None or (self._events and not isinstance(self._events[0], Closed)):
+            return super().next_event()
+        event = channel.next_event()
+        if event is None or isinstance(event, Closed):
+            return super().next_event()
+        if channel.wants_data and self._room in self._pipes:
+            self._resume(self._pipes[self._room])
+        self._watch_channel()
+        self._settle()
+        return event
+
+    def handle_timeout(self, now: float) -> None:
+        super().handle_timeout(now)
+        if self._channel is not None:
+            self._channel.handle_timeout(self._clock)
+            self._watch_channel()
+            self._settle()
+
+    def next_timeout(self) -> float | None:
+        times = [super().next_timeout(), self._channel.next_timeout() if self._channel is not None else None]
+        return min((time for time in times if time is not None), default=None)
+
+    def timers(self) -> dict[str, float]:
+        return {**super().timers(), **(self._channel.timers() if self._channel is not None else {})}
+
+    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
+        if self._channel is None or pipe.key != self._room:
+            return None
+        transmit = self._channel.next_transmit()
+        if transmit is None:
+            return None
+        self._note_movement()
+        self._settle()
+        return transmit.data
+
+    # -- links
+
+    def _link_opened(self, pipe: Pipe) -> None:
+        self._post(self._way, self, PeerInput.OPENED)
+
+    def _link_decode(self, pipe: Pipe, data: bytes, offset: int) -> tuple[object, int]:
+        if pipe.key == self._relay:
+            header, payload, offset = p.FRAME.decode_prefix(data, offset)
+            return (header.uid, payload), offset
+        if self.state is PeerState.LOBBY:
+            return p.RoomAnswer.decode_prefix(data, offset)
+        return data[offset:], len(data)
+
+    def _link_packet(self, pipe: Pipe, packet: Any) -> None:
+        if pipe.key == self._relay:
+            self._relay_packet(*packet)
+        elif isinstance(packet, p.RoomAnswer):
+            self._post(self._way, self, _ROOM_INPUTS[packet.code], packet.code)
+        elif self._channel is not None:
+            self._channel.receive_data(packet, self._clock)
+            if not self._channel.wants_data:
+                self._pause(pipe)
+            self._note_movement()
+            self._watch_channel()
+
+    def _link_broken(self, pipe: Pipe, error: WireError) -> None:
+        violation = Violation.BAD_PACKET if pipe.key == self._relay else Violation.BAD_ROOM_ANSWER
+        self._post(self._way, self, PeerInput.VIOLATED, Closed(CloseCause.VIOLATION, violation, detail=str(error)))
+
+    def _link_eof(self, pipe: Pipe) -> None:
+        self._link_over(pipe, CloseCause.LOST, "the relay closed the connection")
+
+    def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
+        if cause is CloseCause.UNREACHABLE:
+            self._post(self._way, self, "unreachable", detail)
+        elif pipe.key == self._relay:
+            self._post(self._way, self, PeerInput.RELAY_LOST, detail)
+        elif self._channel is not None:
+            self._channel.transport_lost(self._clock, detail=detail)
+            self._watch_channel()
+        else:
+            self._post(self._way, self, PeerInput.ROOM_LOST, detail)
+
+    def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
+        if self._alive(now):
+            self._addresses = list(addresses)
+            self._post(self._way, self, "looked up")
+            self._settle()
+
+    # -- packets
+
+    def _relay_packet(self, uid: int, packet: p.BobPacket) -> None:
+        """Packets of the relay itself count only with uid 0; the rest is the role's."""
+        match packet:
+            case p.PeerClosed(uid=gone) if uid == p.RELAY:
+                if gone == p.RELAY:
+                    self._post(self._way, self, PeerInput.RELAY_CLOSED)
+                else:
+                    self._guesses.of.pop(gone, None)
+                    self._peer_gone(gone)
+            case p.Timeout() if uid == p.RELAY:
+                self._post(self._way, self, PeerInput.RELAY_TIMEOUT)
+            case p.Done() if uid == p.RELAY:
+                self._post(self._way, self, PeerInput.DONE)
+            case _:
+                self._role_packet(uid, packet)
+
+    def _note_movement(self) -> None:
+        if self.state is PeerState.TALKING:
+            self._post(self._way, self, PeerInput.MOVED)
+
+    def _watch_channel(self) -> None:
+        """Pass on that there is output, and that the channel is over."""
+        channel = self._channel
+        if channel is not None and channel.ending is not None:
+            self._post(self._way, self, PeerInput.CHANNEL_ENDED, channel.ending)
+        if self._room in self._pipes:
+            self._offer(self._pipes[self._room])
+
+    def _role_packet(self, uid: int, packet: p.BobPacket) -> None:
+        raise AssertionError("a role has packets of its own")
+
+    def _peer_gone(self, uid: int) -> None:
+        raise AssertionError("a role knows its peers")
+
+    def _say(self, uid: int, packet: p.BobPacket) -> None:
+        """Send a packet to a peer, or to the relay."""
+        pipe = self._pipes.get(self._relay)
+        if pipe is not None:
+            self.stats.packets_sent += 1
+            self._write(pipe, p.encode(uid, packet))
+
+    # -- the way's checks and actions
+
+    def _way_is_unprepared(self, _: object, __: object) -> bool:
+        return False
+
+    def _way_is_given_a_name(self, _: object, __: object) -> bool:
+        try:
+            address = ip_address(self._host)
+        except ValueError:
+            return True
+        self._addresses = [Address(str(address), self._port)]
+        return False
+
+    def _way_is_without_address(self, _: object, __: object) -> bool:
+        return not self._addresses
+
+    def _way_is_left_with_an_address(self, _: object, __: object) -> bool:
+        return self.state is PeerState.CONNECTING and bool(self._addresses)
+
+    def _way_derive(self, _: object, __: object) -> None:
+        raise AssertionError("only a server prepares a secret")
+
+    def _way_look_up(self, _: object, __: object) -> None:
+        self._outbox.append(Lookup(_QUERY, self._host, self._port))
+
+    def _way_dial(self, _: object, __: object) -> None:
+        self._relay = self._open_link(self._addresses.pop(0)).key
+
+    def _way_send_hello(self, _: object, __: object) -> None:
+        raise AssertionError("a role says hello")
+
+    def _way_remember_identity(self, _: object, identity: object) -> None:
+        self.identity = str(identity)
+        self._emit(Registered(self.identity))
+
+    def _way_send_accepted(self, _: object, agreed: Any) -> None:
+        self._agreed = agreed
+        self._say(agreed.uid, p.Accepted())
+
+    def _way_approach(self, _: object, agreed: Any) -> None:
+        if agreed is not None:
+            self._agreed = agreed
+        relay = self._pipes[self._relay]
+        self._close_link(relay)
+        self._relay = _NONE
+        self._room = self._open_link(attrs.evolve(relay.peer, port=self._secure_port)).key
+
+    def _way_send_line(self, _: object, __: object) -> None:
+        assert self._agreed is not None  # nobody approaches without
+        self._write(self._pipes[self._room], p.RoomLine(self._agreed.identity).encode())
+
+    def _way_open_channel(self, _: object, __: object) -> None:
+        assert self._agreed is not None
+        self._channel = self._make_channel(self._agreed)
+        self.phase = Phase.OPEN
+        self._emit(Connected(self._agreed.identity))
+
+    def _make_channel(self, agreed: Agreed) -> Channel:
+        raise AssertionError("a role knows its direction")
+
+    def _way_close_channel(self, _: object, __: object) -> None:
+        assert self._channel is not None
+        self.phase = Phase.CLOSING
+        self._channel.close(self._clock)
+        self._offer(self._pipes[self._room])
+
+    def _way_abandon(self, _: object, __: object) -> None:
+        for exchange in self._exchanges.values():
+            self._post(self._exchange, exchange, self._abandon)
+
+    def _parting(self) -> None:
+        self._way_abandon(self, None)
+
+    def _way_end_local(self, _: object, __: object) -> None:
+        self._part(Closed(CloseCause.LOCAL))
+
+    def _way_end_remote(self, _: object, __: object) -> None:
+        self._part(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
+
+    def _way_end_refused(self, _: object, code: object) -> None:
+        expired = code is p.RoomCode.EXPIRED
+        self._part(Closed(CloseCause.REFUSED, Violation.ROOM_EXPIRED if expired else Violation.ROOM_UNKNOWN))
+
+    def _way_end_unreachable(self, _: object, detail: object) -> None:
+        text = detail if isinstance(detail, str) else "the relay's name has no address"
+        self._part(Closed(CloseCause.UNREACHABLE, detail=text))
+
+    def _way_end_lost(self, _: object, detail: object) -> None:
+        self._part(Closed(CloseCause.LOST, detail=str(detail)))
+
+    def _way_end_timeout(self, _: object, timer: Any) -> None:
+        if timer is None:
+            self._part(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail="the relay's time for us is over"))
+        else:
+            self._part(Closed(CloseCause.TIMEOUT, detail=_TOO_LATE[timer]))
+
+    def _way_end_violation(self, _: object, closed: Any) -> None:
+        self._part(closed)
+
+    def _way_end_as_channel(self, _: object, closed: Any) -> None:
+        self._part(closed)
+
+    def _way_end_limit(self, _: object, __: object) -> None:
+        self._part(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
+
+    # -- the actions that both kinds of exchange have
+
+    def _exchange_tell_failed(self, exchange: Exchange, reason: object) -> None:
+        """``reason`` is what the other end said, what was wrong with its packet, or None: unreadable parameters."""
+        fault = reason.fault if isinstance(reason, WireError) else reason
+        failure = _FAILURES.get(fault, Failure.BAD_PUBLIC)
+        self._emit(PeerFailed(exchange.key, failure, identity=exchange.identity))
+
+    def _exchange_tell_silent(self, exchange: Exchange, _: object) -> None:
+        self._emit(PeerFailed(exchange.key, Failure.SILENT, identity=exchange.identity))
+
+    def _exchange_tell_gone(self, exchange: Exchange, _: object) -> None:
+        self._emit(PeerFailed(exchange.key, Failure.GONE, identity=exchange.identity))
+
+    def _exchange_fail_point(self, exchange: Exchange, _: object) -> None:
+        self._say(exchange.key, p.SpokeFailure(p.SpokeFault.POINT))
+
+    def _exchange_send_no_handshake(self, exchange: Exchange, _: object) -> None:
+        self._say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, exchange.key))
+
+    def _exchange_exhaust(self, _: Exchange, __: object) -> None:
+        self._post(self._way, self, PeerInput.EXHAUSTED)
+
+    def _exchange_forget(self, exchange: Exchange, _: object) -> None:
+        self._bench.waiting.pop(exchange.key, None)
+        if self._exchanges.get(exchange.key) is exchange:
+            del self._exchanges[exchange.key]
+
+    def _exchange_hold_delay(self, exchange: Exchange) -> float:
+        return exchange.not_before - self._clock
+
+    def _exchange_is_held_back(self, exchange: Exchange, _: object) -> bool:
+        return exchange.not_before > self._clock
+
+    def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
+        limits = self._limits
+        return self._guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
+
+    # -- the bench
+
+    def _work_work(self, bench: Bench, _: object) -> None:
+        for uid, material in bench.work():
+            self._derived(uid, material)
+
+    def _work_is_nearly_done(self, bench: Bench, _: object) -> bool:
+        return bench.is_nearly_done()
+
+    def _put_on_bench(self, uid: int, salt: bytes, count: int) -> None:
+        self._bench.waiting[uid] = Derivation(self._password, salt, count)
+        self._post(self._work, self._bench, BenchInput.PUT)
+
+    def _derived(self, uid: int, material: bytes) -> None:
+        """The bench has computed the key material for this peer (0: for ourselves)."""
+        raise AssertionError("a role knows what it needs the material for")
