@@ -23,7 +23,10 @@ class LocalProtocolError(SansprotoError):
         self.verb = verb
         self.state = state
         self.reason = reason
-        super().__init__(f"{verb}() in state {state}" + (f": {reason}" if reason else ""))
+        super().__init__(verb, state, reason)  # what pickle and copy make another one of
+
+    def __str__(self) -> str:
+        return f"{self.verb}() in state {self.state}" + (f": {self.reason}" if self.reason else "")
 
 
 class NotOpen(SansprotoError):
@@ -32,7 +35,10 @@ class NotOpen(SansprotoError):
     def __init__(self, verb: str, state: str) -> None:
         self.verb = verb
         self.state = state
-        super().__init__(f"{verb}(): the session is {state}")
+        super().__init__(verb, state)
+
+    def __str__(self) -> str:
+        return f"{self.verb}(): the session is {self.state}"
 
 
 class Fault(Enum):
@@ -62,4 +68,7 @@ class WireError(SansprotoError, ValueError):
         self.offset = offset
         self.field = field
         self.need = need
-        super().__init__(f"{fault.value} at offset {offset}" + (f" in {field}" if field else ""))
+        super().__init__(fault, offset, field)
+
+    def __str__(self) -> str:
+        return f"{self.fault.value} at offset {self.offset}" + (f" in {self.field}" if self.field else "")

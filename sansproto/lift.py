@@ -227,6 +227,9 @@ class StreamEndpoint(_Lifted[E]):
 
     def next_transmit(self) -> Transmit | None:
         self._look()
+        pipe = self._pipe()
+        if pipe is not None:
+            self._offer(pipe)
         return super().next_transmit()
 
     def _take(self, pipe: Pipe) -> None:
@@ -251,7 +254,6 @@ class StreamEndpoint(_Lifted[E]):
             self._close_link(pipe)
         elif pipe.state in _OPEN:
             (self._resume if self._core.wants_data else self._pause)(pipe)
-            self._offer(pipe)
 
     def _forward(self, pipe: Pipe, transmit: Transmit) -> None:
         if isinstance(transmit, SendBytes):
@@ -271,7 +273,6 @@ class StreamEndpoint(_Lifted[E]):
             self._abort_link(pipe)
         else:
             self._take(pipe)
-            self._offer(pipe)
 
     def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
         transmit = self._core.next_transmit()

@@ -100,7 +100,7 @@ _ALL_TIMERS = tuple(_T)
 _ONE_WRITE = 65536  # bytes of small packets that go out together
 
 LINK: Table[LinkState, LinkInput, LinkAction, LinkTimer] = Table(
-    name="link",
+    name="core.link",
     page="links",
     states=_S,
     inputs=_I,
@@ -385,9 +385,7 @@ class EndpointBase(SessionBase[E], abstract=True):
 
         A link that is closing takes nothing more.
         """
-        if pipe.state not in _TAKING:
-            return
-        if pipe.state in _OVER:
+        if pipe.state not in _TAKING or not data:
             return
         pipe.out.append(data)
         pipe.queued += len(data)

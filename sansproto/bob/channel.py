@@ -94,7 +94,8 @@ class Channel(SessionBase[ChannelEvent]):
         less than everything is taken, ``Writable`` follows as soon as there is room again. Raises LocalProtocolError
         without a cipher to send with, NotOpen after ``close`` or the end.
         """
-        self._channel.ask(self, ChannelInput.SEND, "send")
+        if self.state is not ChannelState.OPEN:
+            self._channel.ask(self, ChannelInput.SEND, "send")
         way, sealer = self._outgoing, self._sealer
         if way is None or sealer is None:
             raise LocalProtocolError("send", self.state.name, "no usable cipher in this direction")
@@ -209,7 +210,7 @@ class Channel(SessionBase[ChannelEvent]):
     def _understand(self, *, all_of_it: bool = False) -> None:
         """Open the records that are there, as far as the application has room for them, and notice the end."""
         data, offset = self._inbox, self._read
-        view, end = memoryview(data), len(data)
+        end = len(data)
         events, opener, way = self._events, self._opener, self._incoming
         limit = end + self._undelivered if all_of_it else self._limits.receive_buffer
         while end - offset >= _HEADER and self._undelivered < limit:
@@ -224,7 +225,7 @@ class Channel(SessionBase[ChannelEvent]):
             try:
                 if opener is None or way is None:
                     raise WireError(Fault.UNSUPPORTED)
-                plaintext = opener.open(way.sequence, view[offset:stop])
+                plaintext = opener.open(way.sequence, data, offset, stop)
             except WireError as error:
                 self._read = offset
                 self._channel.step(self, self, ChannelInput.CORRUPTED, error.fault.value)
@@ -253,6 +254,7 @@ class Channel(SessionBase[ChannelEvent]):
         return bool(self._records)
 
     def _channel_send_close(self, _: object, __: object) -> None:
+        self.phase = Phase.CLOSING
         self._records.append(SendBytes(_STREAM, CLOSE))
         self._queued += len(CLOSE)
 

@@ -154,6 +154,7 @@ class Client(Peer):
             receive_key=crypto.RecordKey.from_shared(agreed.keys.client),
             limits=self._limits,
             delays=self._times,
+            trace=self._trace,
         )
 
     def _exchange_is_unreadable(self, offer: Offer, _: object) -> bool:

@@ -31,8 +31,8 @@ _HMAC_BLOCK = 64
 _TRANSCRIPT_VERSION = b"\x01\x00"
 _SUBKEY_LABEL = b"SPOKE".ljust(16, b"\0")
 
-_LENGTH = Struct(">H")
-_SEQUENCE = Struct(">Q")
+_LENGTH = Struct(">H").pack
+_SEQUENCE = Struct(">Q").pack
 _RECORD_VERSION = b"\x00\x01"
 
 
@@ -293,10 +293,11 @@ class RecordCipher:
     The 20-byte nonce is the base nonce followed by the record's number: 0, 1, 2, ... below 2**64.
     """
 
-    __slots__ = ("_aead", "_base_nonce")
+    __slots__ = ("_base_nonce", "_decrypt", "_encrypt")
 
     def __init__(self, key: RecordKey) -> None:
-        self._aead = AESGCM(key.key)
+        aead = AESGCM(key.key)
+        self._encrypt, self._decrypt = aead.encrypt, aead.decrypt
         self._base_nonce = key.base_nonce
 
     def seal(self, sequence: int, plaintext: bytes | memoryview) -> bytes:
@@ -304,15 +305,14 @@ class RecordCipher:
         size = len(plaintext)
         if size > MAX_PLAINTEXT:
             raise ValueError(f"a record takes {MAX_PLAINTEXT} bytes")
-        header = _LENGTH.pack(size)
-        return header + self._aead.encrypt(
-            self._base_nonce + _SEQUENCE.pack(sequence), plaintext, _RECORD_VERSION + header
-        )
+        header = _LENGTH(size)
+        return header + self._encrypt(self._base_nonce + _SEQUENCE(sequence), plaintext, _RECORD_VERSION + header)
 
-    def open(self, sequence: int, record: bytes | memoryview) -> bytes:
-        """The plaintext of a whole record. Raises :class:`WireError` with ``BAD_MAC`` for any other."""
-        view = memoryview(record)
+    def open(self, sequence: int, record: bytes | memoryview, start: int = 0, stop: int | None = None) -> bytes:
+        """The plaintext of the whole record at ``record[start:stop]``. Raises :class:`WireError` with ``BAD_MAC``."""
+        nonce = self._base_nonce + _SEQUENCE(sequence)
+        body = memoryview(record)[start + 2 : stop]
         try:
-            return self._aead.decrypt(self._base_nonce + _SEQUENCE.pack(sequence), view[2:], _RECORD_VERSION + view[:2])
+            return self._decrypt(nonce, body, _RECORD_VERSION + record[start : start + 2])
         except InvalidTag:
             raise WireError(Fault.BAD_MAC, field="record") from None

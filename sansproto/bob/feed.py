@@ -38,8 +38,11 @@ class Feed:
     departures: list[int] = attrs.field(factory=list)
     forgotten: int = 0  # the last departure that is no longer kept
     followers: dict[int, Follower] = attrs.field(factory=dict)
-    groups: dict[int, OrderedDict[int, None]] = attrs.field(factory=lambda: {0: OrderedDict()})
+    groups: OrderedDict[int, OrderedDict[int, None]] = attrs.field(
+        factory=lambda: OrderedDict({0: OrderedDict[int, None]()})
+    )  # the ones that have waited longest first, the one that is up to date last
     newest: int = 0
+    newcomers: int = 0  # the name of the last group that was made for somebody who came in between
 
     def announce(self, packet: bytes) -> int:
         """Log the arrival of a server; the number that it goes by."""
@@ -131,10 +134,11 @@ class Feed:
         self.groups[self.newest] = OrderedDict()
 
     def _lagging_group(self) -> int:
-        """The oldest group, which is not the one of those that have read everything."""
+        """A group of followers that have something to read."""
         if len(self.groups) == 1:
-            self.newest += 1
-            self.groups[self.newest] = OrderedDict()
+            self.newcomers -= 1
+            self.groups[self.newcomers] = OrderedDict()
+            self.groups.move_to_end(self.newcomers, last=False)
         return next(iter(self.groups))
 
     def _leave_group(self, follower: Follower) -> None:

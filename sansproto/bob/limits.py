@@ -18,17 +18,17 @@ def _time(default: float) -> float:
 class LinkDelays:
     """The times of any link: docs/protocols/links.rst."""
 
-    connect: float = _time(20.0)
-    stalled: float = _time(300.0)  # longer than anybody thinks about a question with the reading paused
-    unread: float = _time(300.0)
-    linger: float = _time(30.0)
+    connect: float = _time(20.0)  # until the connection is there
+    stalled: float = _time(300.0)  # as long may the transport take nothing
+    unread: float = _time(300.0)  # as long may we leave a link unread: longer than anybody thinks about a question
+    linger: float = _time(30.0)  # from our close to the end of the connection
 
 
 @attrs.frozen(kw_only=True)
 class PeerDelays(LinkDelays):
     """A client's and a server's times."""
 
-    lookup: float = _time(20.0)
+    lookup: float = _time(20.0)  # of the relay's name
     greeting: float = _time(10.0)  # from hello to our identity
     waiting: float = _time(7200.0)  # registered without an agreement: twice the relay's own limit
     done: float = _time(30.0)  # from Accepted to Done
@@ -43,9 +43,9 @@ class PeerDelays(LinkDelays):
 class PeerLimits:
     """A client's and a server's bounds."""
 
-    links: int = 2
-    link_queue: int = 1 << 18
-    events: int = 1024
+    links: int = 2  # at once
+    link_queue: int = 1 << 18  # bytes of output that wait for one link: over it the link ends
+    events: int = 1024  # not yet popped: over it nothing is read
     send_buffer: int = 1 << 18  # what send() takes before it is on the link
     receive_buffer: int = 1 << 18  # decrypted and not yet popped
     exchanges: int = 65_534  # at once, one for each peer
@@ -70,9 +70,10 @@ class RelayDelays(LinkDelays):
 class RelayLimits:
     """A relay's bounds."""
 
-    links: int = 3 * 65_534
-    link_queue: int = 1 << 18
-    events: int = 4096
+    links: int = 3 * 65_534  # at once, on both ports
+    link_queue: int = 1 << 18  # bytes of output that wait for one link: over it the link ends
+    events: int = 4096  # not yet popped: over it nothing is read
+    peers: int = 65_534  # registered at once; there are no more uids
     pairs: int = 1_000_000  # exchanges between two peers, at once
     pairs_of_one: int = 1024  # exchanges of one client: so many servers are told at once when it leaves
     announcements: int = 8  # how often one server may announce itself

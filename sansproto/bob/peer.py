@@ -264,7 +264,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         if self._alive(now):
             self._addresses = list(addresses)
-            self._post(self._way, self, "looked up")
+            self._post(self._way, self, "addresses")
             self._settle()
 
     # -- packets

@@ -41,12 +41,12 @@ SECURE_PORT: Final = "secure"
 
 _LADDERS: Final = {
     p.XAndClientIdentity: "x",
-    p.ClientValidator: "to server",
-    p.Accepted: "to server",
-    p.Refused: "to server",
-    p.YAndServerValidator: "to client",
-    p.Agreement: "to client",
-    p.SpokeFailure: "to either",
+    p.ClientValidator: "to_server",
+    p.Accepted: "to_server",
+    p.Refused: "to_server",
+    p.YAndServerValidator: "to_client",
+    p.Agreement: "to_client",
+    p.SpokeFailure: "to_either",
 }
 _PAIR_INPUTS: Final[dict[type[p.BobPacket], PairInput | str]] = {
     p.XAndClientIdentity: "x",
@@ -124,7 +124,7 @@ class Relay(EndpointBase[RelayEvent]):
     _limits: Annotated[RelayLimits, CACHED]
 
     _member = Machine(MEMBER, objects="_members")
-    _pair = Machine(PAIR)
+    _pair = Machine(PAIR, objects="_pairs")
     _visitor = Machine(VISITOR, objects="_visitors")
     _room = Machine(ROOM, objects="_rooms")
 
@@ -146,6 +146,11 @@ class Relay(EndpointBase[RelayEvent]):
         self._rooms = {}
         self._lines = {}
         self._last_room = 0
+
+    @property
+    def _pairs(self) -> dict[tuple[int, int], Pair]:
+        """All exchanges; they are kept with their servers, which take them along when they leave."""
+        return {pair.key: pair for member in self._members.values() for pair in member.pairs.values()}
 
     # -- the contract
 
@@ -259,9 +264,9 @@ class Relay(EndpointBase[RelayEvent]):
     def _member_packet(self, member: Member, uid: int, packet: p.BobPacket) -> None:
         match packet:
             case p.HelloAsClient() if uid == p.RELAY:
-                self._post(self._member, member, "hello client")
+                self._post(self._member, member, "hello_client")
             case p.HelloAsServer() if uid == p.RELAY:
-                self._post(self._member, member, "hello server", packet.public)
+                self._post(self._member, member, "hello_server", packet.public)
             case p.RelayFailure() if uid == p.RELAY:
                 self._post(self._member, member, MemberInput.SPOKE)
             case _ if type(packet) in _LADDERS:
@@ -274,11 +279,20 @@ class Relay(EndpointBase[RelayEvent]):
         self._send(member, p.encode(uid, packet))
 
     def _send(self, member: Member, data: bytes) -> None:
-        pipe = self._pipes[member.key]
         if member.key in self._feed.followers:
-            pipe.out.append(self._feed.last)
+            self._pipes[member.key].out.append(self._feed.last)
         self.stats.packets_sent += 1
-        self._write(pipe, data)
+        self._put(member.key, data)
+
+    def _put(self, link: Link, data: bytes) -> None:
+        """Write to a link, if the transport has not lost it."""
+        if link in self._pipes:
+            self._write(self._pipes[link], data)
+
+    def _let_go(self, link: Link) -> None:
+        """Close a link, if the transport has not lost it."""
+        if link in self._pipes:
+            self._close_link(self._pipes[link])
 
     def _peer(self, uid: int) -> Member:
         return self._members[self._uids[uid]]
@@ -303,7 +317,8 @@ class Relay(EndpointBase[RelayEvent]):
     # checks
 
     def _member_is_beyond_uids(self, member: Member, _: object) -> bool:
-        return member.state is MemberState.STRANGER and len(self._uids) + len(self._dying) >= p.MAX_UID
+        taken = len(self._uids) + len(self._dying)
+        return member.state is MemberState.STRANGER and taken >= min(self._limits.peers, p.MAX_UID)
 
     def _member_is_announced_often(self, member: Member, _: object) -> bool:
         return len(member.announcements) >= self._limits.announcements
@@ -386,7 +401,7 @@ class Relay(EndpointBase[RelayEvent]):
         member.pairs = {}
 
     def _member_close(self, member: Member, _: object) -> None:
-        self._close_link(self._pipes[member.key])
+        self._let_go(member.key)
 
     def _member_tell_joined(self, member: Member, _: object) -> None:
         role = Role.CLIENT if member.state is MemberState.CLIENT else Role.SERVER
@@ -410,9 +425,15 @@ class Relay(EndpointBase[RelayEvent]):
     # -- pairs
 
     def _pair_is_one_too_many(self, pair: Pair, _: object) -> bool:
-        partners = self._peer(pair.key[0]).partners
-        full = len(partners) >= self._limits.pairs_of_one or self._pair_count >= self._limits.pairs
-        return pair.state is PairState.NEW and full
+        if pair.state is not PairState.NEW:
+            return False
+        client, limits = self._peer(pair.key[0]), self._limits
+        if len(client.partners) >= limits.pairs_of_one:  # servers that have left are still among them
+            client.partners = {uid: None for uid in client.partners if self._have_pair(client, uid)}
+        return len(client.partners) >= limits.pairs_of_one or self._pair_count >= limits.pairs
+
+    def _have_pair(self, client: Member, uid: int) -> bool:
+        return uid in self._uids and client.uid in self._peer(uid).pairs
 
     def _pair_remember(self, pair: Pair, _: object) -> None:
         client, server = pair.key
@@ -435,9 +456,8 @@ class Relay(EndpointBase[RelayEvent]):
         self._post(self._member, client, MemberInput.PAIRED)
 
     def _pair_forget(self, pair: Pair, _: object) -> None:
-        client, server = pair.key
+        client, server = pair.key  # the client may have left already
         del self._peer(server).pairs[client]
-        self._peer(client).partners.pop(server, None)
         self._pair_count -= 1
 
     # -- rooms
@@ -476,10 +496,10 @@ class Relay(EndpointBase[RelayEvent]):
         self._answer(visitor, p.RoomCode.EXPIRED)
 
     def _answer(self, visitor: Visitor, code: p.RoomCode) -> None:
-        self._write(self._pipes[visitor.key], p.RoomAnswer(code).encode())
+        self._put(visitor.key, p.RoomAnswer(code).encode())
 
     def _visitor_send_close(self, visitor: Visitor, _: object) -> None:
-        self._write(self._pipes[visitor.key], p.CLOSE)
+        self._put(visitor.key, p.CLOSE)
 
     def _visitor_pass_on(self, visitor: Visitor, data: Any) -> None:
         room = self._rooms[visitor.room]
@@ -494,7 +514,7 @@ class Relay(EndpointBase[RelayEvent]):
         self._post(self._room, room, RoomInput.LEFT)
 
     def _visitor_close(self, visitor: Visitor, _: object) -> None:
-        self._close_link(self._pipes[visitor.key])
+        self._let_go(visitor.key)
 
     def _room_tell_opened(self, room: Room, _: object) -> None:
         self._lines[room.client] = self._lines[room.server] = room.key

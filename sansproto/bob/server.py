@@ -96,7 +96,7 @@ class Server(Peer):
                 if handshake is None:
                     self._say(p.RELAY, p.RelayFailure(p.Missing.CLIENT, uid))
                 else:
-                    self._post(self._exchange, handshake, "proof", packet.validator)
+                    self._judge_proof(handshake, packet.validator)
             case p.Accepted():
                 if handshake is None:
                     self._say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, uid))
@@ -117,6 +117,14 @@ class Server(Peer):
         if not self._exchange_is_excessive(handshake, None):
             handshake.not_before = self._guesses.reserve(self._clock, self._limits)
         self._post(self._exchange, handshake, "x")
+
+    def _judge_proof(self, handshake: Handshake, validator: bytes) -> None:
+        outcome = None
+        try:
+            crypto.server_check(handshake.expected, validator)
+        except WireError as error:
+            outcome = error
+        self._post(self._exchange, handshake, "proof", outcome)
 
     def _peer_gone(self, uid: int) -> None:
         handshake = self._exchanges.get(uid)
@@ -149,17 +157,14 @@ class Server(Peer):
             receive_key=crypto.RecordKey.from_shared(agreed.keys.server) if ours else None,
             limits=self._limits,
             delays=self._times,
+            trace=self._trace,
         )
 
     def _exchange_is_last_guess(self, _: Handshake, __: object) -> bool:
         return self._guesses.total >= self._limits.guesses
 
-    def _exchange_is_bad_proof(self, handshake: Handshake, validator: object) -> bool:
-        try:
-            crypto.server_check(handshake.expected, bytes(validator))  # type: ignore[call-overload]
-        except WireError:
-            return handshake.state is HandshakeState.ANSWERED
-        return False
+    def _exchange_is_bad_proof(self, handshake: Handshake, outcome: object) -> bool:
+        return outcome is not None and handshake.state is HandshakeState.ANSWERED
 
     def _exchange_answer(self, handshake: Handshake, _: object) -> None:
         """Send Y. From here on this exchange is a guess at the password, until the client proves that it was right."""

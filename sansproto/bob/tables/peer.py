@@ -202,7 +202,7 @@ PEER: Table[PeerState, PeerInput, PeerAction, PeerTimer] = Table(
             ),
             _I.DIAL,
         ),
-        Ladder("looked up", (Rung("without_address", _I.NOT_FOUND, ref="reaching the relay"),), _I.FOUND),
+        Ladder("addresses", (Rung("without_address", _I.NOT_FOUND, ref="reaching the relay"),), _I.FOUND),
         Ladder("unreachable", (Rung("left_with_an_address", _I.TRY_NEXT, ref="reaching the relay"),), _I.GIVE_UP),
     ),
 )
@@ -354,7 +354,15 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
         ),
         Row(_OS.NEW, _OI.EXCESSIVE, _OS.ENDED, (_OA.FORGET,), ref="guesses"),
         Row(_OS.DERIVING, _OI.HOLD_BACK, _OS.HELD, arm=(_OT.HOLD,), ref="guesses"),
-        Row((_OS.DERIVING, _OS.HELD), _OI.ASK, _OS.ASKED, (_OA.SEND_X,), arm=(_OT.ANSWER,), ref="meeting a server"),
+        Row(
+            (_OS.DERIVING, _OS.HELD),
+            _OI.ASK,
+            _OS.ASKED,
+            (_OA.SEND_X,),
+            arm=(_OT.ANSWER,),
+            cancel=(_OT.HOLD,),
+            ref="meeting a server",
+        ),
         Row(_OS.ASKED, _OI.REPLY, _OS.PROVEN, (_OA.SEND_PROOF,), arm=(_OT.ANSWER,), ref="the client's proof"),
         Row(
             _OS.ASKED,
@@ -492,7 +500,15 @@ HANDSHAKE: Table[HandshakeState, HandshakeInput, HandshakeAction, HandshakeTimer
         Row(_HS.NEW, _HI.EXCESSIVE, _HS.ENDED, (_HA.FORGET,), ref="guesses"),
         Row(_HS.NEW, _HI.LAST_GUESS, _HS.ENDED, (_HA.FORGET, _HA.EXHAUST), ref="guesses"),
         Row(_HS.NEW, _HI.HOLD_BACK, _HS.HELD, arm=(_HT.HOLD,), ref="guesses"),
-        Row((_HS.NEW, _HS.HELD), _HI.ANSWER, _HS.ANSWERED, (_HA.ANSWER,), arm=(_HT.ANSWER,), ref="answering a client"),
+        Row(
+            (_HS.NEW, _HS.HELD),
+            _HI.ANSWER,
+            _HS.ANSWERED,
+            (_HA.ANSWER,),
+            arm=(_HT.ANSWER,),
+            cancel=(_HT.HOLD,),
+            ref="answering a client",
+        ),
         Row(
             _HS.ANSWERED,
             _HI.BAD_POINT,

@@ -139,9 +139,9 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
     ),
     fires={_T.HELLO: _I.HELLO_EXPIRED, _T.IDLE: _I.IDLE_EXPIRED},
     ladders=(
-        Ladder("hello client", (Rung("beyond_uids", _I.NO_UID_LEFT, ref="uids"),), _I.HELLO_CLIENT),
+        Ladder("hello_client", (Rung("beyond_uids", _I.NO_UID_LEFT, ref="uids"),), _I.HELLO_CLIENT),
         Ladder(
-            "hello server",
+            "hello_server",
             (
                 Rung("beyond_uids", _I.NO_UID_LEFT, ref="uids"),
                 Rung("announced_often", _I.ANNOUNCED_OFTEN, ref="hello again"),
@@ -153,10 +153,10 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
             (*_TO_SERVER, Rung("claiming_another_identity", _I.FALSE_IDENTITY, ref="what the relay checks")),
             _I.ROUTED,
         ),
-        Ladder("to server", _TO_SERVER, _I.ROUTED),
-        Ladder("to client", _TO_CLIENT, _I.ROUTED),
+        Ladder("to_server", _TO_SERVER, _I.ROUTED),
+        Ladder("to_client", _TO_CLIENT, _I.ROUTED),
         Ladder(
-            "to either",
+            "to_either",
             (
                 Rung("stranger", _I.WRONG_ROLE, ref="what the relay checks"),
                 Rung("writing_to_nobody", _I.NOBODY, ref="what the relay checks"),

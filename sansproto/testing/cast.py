@@ -1,0 +1,207 @@
+"""Parties for the explorer: an endpoint with its application, and what each does on an input, computed once.
+
+Time stands still at 0 in every party: what is kept of a session is relative to now, so the same situation reached at
+another time is the same value.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Mapping
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from ..contract import Address, Phase, Snapshot
+from ..errors import NotOpen
+from ..session import SessionBase
+
+V = TypeVar("V", bound=Hashable)
+
+PULLS = 10_000
+"""A party that gives out more than this many events and transmits in one step never stops."""
+
+
+@attrs.frozen
+class Verb:
+    """A call of the application: ``Verb("accept", (peer,))`` is ``accept(peer, now=...)``."""
+
+    name: str
+    args: tuple[Hashable, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(repr, self.args))})"
+
+
+Decision = tuple[tuple[Verb, ...], ...]
+"""Alternatives: one of these sequences of verbs will be called, at any time. An empty one: it may never decide."""
+
+
+def no_decision(_: Any) -> Decision:
+    """The policy of an application that only listens."""
+    return ()
+
+
+def told_whole(event: Any) -> Hashable | None:
+    """Keep every event as it is; those that are not hashable as the tuple of their class name and fields."""
+    if type(event).__hash__ is None:
+        return (type(event).__name__, *attrs.astuple(event))
+    kept: Hashable = event
+    return kept
+
+
+@attrs.frozen
+class Party:
+    """One endpoint and its application.
+
+    ``arguments`` go to the constructor and to every restore; entropy among them must depend on the purpose of a draw
+    alone. ``start`` is called at the beginning, a decision of ``may`` at any time. ``policy`` makes a decision out of
+    an event; one with a single alternative is carried out at once. ``told`` is what is kept of an event, for the final
+    check; None forgets it. ``listens`` and ``sockets`` give the labels of listeners and datagram sockets.
+    """
+
+    kind: type[SessionBase[Any]]
+    arguments: Mapping[str, Any]
+    start: tuple[Verb, ...] = ()
+    may: tuple[Decision, ...] = ()
+    policy: Callable[[Any], Decision] = no_decision
+    told: Callable[[Any], Hashable | None] = told_whole
+    host: str = "192.0.2.1"
+    listens: Mapping[Address, str] = attrs.field(factory=dict)
+    sockets: Mapping[str, Address] = attrs.field(factory=dict)
+
+
+class Interned(Generic[V]):
+    """Values as small numbers."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[V, int] = {}
+        self._values: list[V] = []
+
+    def number(self, value: V) -> int:
+        found = self._numbers.setdefault(value, len(self._values))
+        if found == len(self._values):
+            self._values.append(value)
+        return found
+
+    def __getitem__(self, number: int) -> V:
+        return self._values[number]
+
+
+@attrs.frozen
+class Outcome:
+    """What a party did on an input. ``fault`` is what it must never do: raise, or never stop."""
+
+    state: int
+    told: tuple[Hashable, ...]
+    decisions: tuple[Decision, ...]
+    transmits: tuple[Any, ...]
+    value: Any = None
+    fault: str = ""
+
+
+class Cast:
+    """The parties: each input to each of their states is computed once."""
+
+    def __init__(self, parties: Mapping[str, Party]) -> None:
+        self.names = tuple(parties)
+        self.parties = tuple(parties.values())
+        self.told: Interned[tuple[Hashable, ...]] = Interned()
+        self.open: Interned[tuple[Decision, ...]] = Interned()
+        self._states: list[Interned[Snapshot]] = [Interned() for _ in self.parties]
+        self._facts: list[list[tuple[Phase, float | None]]] = [[] for _ in self.parties]
+        self._outcomes: list[dict[Hashable, Outcome]] = [{} for _ in self.parties]
+
+    @property
+    def steps(self) -> int:
+        """How many different inputs to different states of parties were computed."""
+        return sum(map(len, self._outcomes))
+
+    def begin(self, party: int) -> int:
+        """The number of the state in which a party is constructed."""
+        spec = self.parties[party]
+        return self._number(party, spec.kind(**spec.arguments))
+
+    def restore(self, party: int, state: int, late: float = 0.0) -> Any:
+        """The session of a state, to which nothing happened for ``late`` seconds; now is 0."""
+        spec = self.parties[party]
+        return spec.kind.thaw(self._states[party][state], -late, **spec.arguments)
+
+    def phase(self, party: int, state: int) -> Phase:
+        return self._facts[party][state][0]
+
+    def next_timeout(self, party: int, state: int) -> float | None:
+        return self._facts[party][state][1]
+
+    def step(self, party: int, state: int, call: str, args: tuple[Any, ...] = (), late: float = 0.0) -> Outcome:
+        key = (state, call, args, late)
+        outcome = self._outcomes[party].get(key)
+        if outcome is None:
+            outcome = self._outcomes[party][key] = self._compute(party, state, call, args, late)
+        return outcome
+
+    def _compute(self, party: int, state: int, call: str, args: tuple[Any, ...], late: float) -> Outcome:
+        session = self.restore(party, state, late)
+        told: list[Hashable] = []
+        decisions: list[Decision] = []
+        transmits: list[Any] = []
+        value, fault = None, ""
+        try:
+            value = _invoke(session, call, args)
+            fault = self._drain(party, session, told, decisions, transmits)
+        except Exception as error:  # whatever it is: the parties never raise
+            fault = f"{self.names[party]}.{call} raised {type(error).__name__}: {error}"
+        number = self._number(party, session, tidy=bool(late))
+        return Outcome(number, tuple(told), tuple(decisions), tuple(transmits), value, fault)
+
+    def _drain(self, party: int, session: Any, told: list[Any], decisions: list[Decision], out: list[Any]) -> str:
+        """Take all events and transmits, and let the application decide what it decides at once."""
+        spec = self.parties[party]
+        for _ in range(PULLS):
+            event, transmit = session.next_event(), session.next_transmit()
+            if event is None and transmit is None:
+                return ""
+            if transmit is not None:
+                out.append(transmit)
+            if event is None:
+                continue
+            kept = spec.told(event)
+            if kept is not None:
+                told.append(kept)
+            decision = spec.policy(event)
+            if len(decision) > 1:
+                decisions.append(decision)
+            for verb in decision[0] if len(decision) == 1 else ():
+                _invoke(session, verb.name, verb.args)
+        return f"{self.names[party]} never stops giving out events or transmits"
+
+    def _number(self, party: int, session: Any, tidy: bool = False) -> int:
+        session.stats = type(session.stats)()  # counters are no behaviour
+        snapshot = session.freeze(0.0)
+        states, facts = self._states[party], self._facts[party]
+        number = states.number(_tidied(snapshot) if tidy else snapshot)
+        if number == len(facts):
+            facts.append((session.phase, session.next_timeout()))
+        return number
+
+
+def _invoke(session: Any, call: str, args: tuple[Any, ...]) -> Any:
+    kind: Any = type(session)
+    try:
+        method = getattr(session, call)
+        return method(*args, now=0.0) if _takes_now(kind, call) else method(*args)
+    except NotOpen:  # a race that an application may lose
+        return None
+
+
+@cache
+def _takes_now(kind: Hashable, call: str) -> bool:
+    return "now" in inspect.signature(getattr(kind, call)).parameters
+
+
+def _tidied(value: Any) -> Any:
+    """Without the rounding errors of subtracted times, which would make equal states differ."""
+    if isinstance(value, tuple):
+        return tuple([_tidied(item) for item in value])
+    return (round(value, 9) or value) if isinstance(value, float) else value

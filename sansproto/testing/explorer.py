@@ -1,0 +1,323 @@
+"""Breadth-first exploration of several endpoints over a network that misbehaves within a declared budget.
+
+Every interleaving of deliveries, timers, decisions of the applications and faults is tried, each situation once. What
+is compared is the whole state of every party, with points in time relative to now, and all that is in flight::
+
+    client = Party(Client, {...}, start=(Verb("connect"),))
+    report = explore(
+        {"client": client, "server": Party(Server, {...}, listens={HERE: "main"})},
+        budget=Budget(cuts=1, early=1),
+        verify=lambda final: [] if final["client"].told else ["the client knows nothing"],
+    )
+    assert not report.violations, report
+
+A report of parties that are all well says how much was seen; a violation comes with the shortest way into it. Time
+passes (to the next timer of any party) only when nothing is in flight, or at the cost of the budget. Applications
+decide whenever they like. Delays that are exact in binary keep equal situations equal.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import attrs
+
+from ..contract import Address, Phase
+from ..machine import machines_of
+from .cast import Cast, Decision, Party, Verb
+from .world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
+
+__all__ = [
+    "Budget",
+    "Decision",
+    "Insert",
+    "Party",
+    "Report",
+    "Scene",
+    "Verb",
+    "View",
+    "Violation",
+    "at_rest",
+    "explore",
+]
+
+
+class View:
+    """One party in a world: what it was told so far, and a copy of its session."""
+
+    def __init__(self, cast: Cast, party: int, world: World) -> None:
+        self._cast = cast
+        self._party = party
+        self._seat = world.seats[party]
+
+    @property
+    def told(self) -> tuple[Any, ...]:
+        """The events so far, as ``Party.told`` kept them."""
+        return self._cast.told[self._seat.told]
+
+    @property
+    def undecided(self) -> tuple[Decision, ...]:
+        return self._cast.open[self._seat.open]
+
+    @property
+    def phase(self) -> Phase:
+        return self._cast.phase(self._party, self._seat.state)
+
+    @property
+    def next_timeout(self) -> float | None:
+        """Seconds from now."""
+        return self._cast.next_timeout(self._party, self._seat.state)
+
+    @property
+    def session(self) -> Any:
+        """A copy of the session, made anew each time; now is 0."""
+        return self._cast.restore(self._party, self._seat.state)
+
+
+class Scene:
+    """A world for checks to look at: ``scene["client"].told``."""
+
+    def __init__(self, cast: Cast, world: World) -> None:
+        self._cast = cast
+        self.world = world
+
+    def __getitem__(self, name: str) -> View:
+        return View(self._cast, self._cast.names.index(name), self.world)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cast.names)
+
+
+Check = Callable[[Scene], Iterable[str]]
+
+
+@attrs.frozen
+class Violation:
+    """What is wrong, and the shortest way there: a line per move."""
+
+    complaint: str
+    path: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join((self.complaint, *(f"  {number}. {line}" for number, line in enumerate(self.path, 1))))
+
+
+@attrs.frozen
+class Report:
+    """What an exploration saw. ``steps`` counts the inputs that parties really answered; the rest was remembered."""
+
+    budget: Budget
+    states: int
+    transitions: int
+    finals: int
+    deepest: int
+    steps: int
+    exhausted: bool
+    violations: tuple[Violation, ...]
+
+    def __str__(self) -> str:
+        seen = (
+            f"{self.states} states ({self.finals} final), {self.transitions} transitions, {self.steps} steps of "
+            f"parties, at most {self.deepest} moves deep, within {self.budget}; "
+            f"{'all there are' if self.exhausted else 'stopped early'}"
+        )
+        return "\n".join((*map(str, self.violations), seen))
+
+
+def at_rest(scene: Scene) -> Iterator[str]:
+    """Complaints about objects that would wait for ever: in a state that is neither idle nor terminal, without a timer.
+
+    The final check of an exploration that brings none of its own.
+    """
+    for name in scene:
+        session = scene[name].session
+        for _, machine in machines_of(type(session)):
+            holder = getattr(session, machine.objects) if machine.objects else session
+            table = machine.table
+            for obj in holder.values() if isinstance(holder, dict) else (holder,):
+                if obj is not None and obj.state not in table.idle and obj.state not in table.terminal:
+                    yield f"{name}: {table.name}[{obj.key}] waits in {obj.state.name} for ever"
+
+
+def explore(
+    parties: Mapping[str, Party],
+    *,
+    budget: Budget | None = None,
+    verify: Check = at_rest,
+    invariant: Check | None = None,
+    settled: Callable[[Scene], bool] | None = None,
+    inserts: Sequence[Insert] = (),
+    names: Mapping[str, tuple[Address, ...]] | None = None,
+    max_states: int = 200_000,
+    max_violations: int = 1,
+    show: Callable[[bytes], str] = bytes.hex,
+) -> Report:
+    """Try everything that can happen to these parties, and check what comes of it.
+
+    ``verify`` looks at every final world: nothing is in flight, no timer is armed and nobody has anything to decide;
+    ``invariant`` looks at every world. Both give complaints. With ``settled``, a world from which neither a final one
+    nor one that is settled can be reached any more is a violation too ("resends for ever"); it is looked for once all
+    was seen. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
+    """
+    cast = Cast(parties)
+    network = Network(cast, inserts, names or {})
+    return _Search(cast, network, verify, invariant, settled, max_violations, show).run(budget or Budget(), max_states)
+
+
+class _Search:
+    def __init__(
+        self,
+        cast: Cast,
+        network: Network,
+        verify: Check,
+        invariant: Check | None,
+        settled: Callable[[Scene], bool] | None,
+        max_violations: int,
+        show: Callable[[bytes], str],
+    ) -> None:
+        self._cast = cast
+        self._network = network
+        self._verify = verify
+        self._invariant = invariant
+        self._settled = settled
+        self._max_violations = max_violations
+        self._show = show
+        self._worlds: list[World] = []
+        self._numbers: dict[World, int] = {}
+        self._came: list[tuple[int, Move | None]] = []
+        self._depth = array("l")
+        self._arcs: tuple[array[int], array[int]] = (array("l"), array("l"))
+        self._good: list[int] = []  # final or settled
+        self._violations: list[Violation] = []
+
+    def run(self, budget: Budget, max_states: int) -> Report:
+        first, fault = self._network.first(budget)
+        self._add(first, 0, None, fault)
+        done = transitions = finals = 0
+        while done < len(self._worlds) and not self._is_enough() and len(self._worlds) < max_states:
+            world = self._worlds[done]
+            free, decisions, faults = self._network.moves(world)
+            if not free and not decisions:
+                finals += 1
+                self._good.append(done)
+                self._complain(done, self._verify(Scene(self._cast, world)))
+            for move in (*free, *decisions, *faults):
+                after, fault = self._network.apply(world, move)
+                number = self._add(after, done, move, fault)
+                if self._settled is not None:
+                    self._arcs[0].append(done)
+                    self._arcs[1].append(number)
+                transitions += 1
+            done += 1
+        exhausted = done == len(self._worlds)
+        if exhausted and self._settled is not None and not self._is_enough():
+            self._look_for_endless()
+        return Report(
+            budget=budget,
+            states=len(self._worlds),
+            transitions=transitions,
+            finals=finals,
+            deepest=self._depth[-1],
+            steps=self._cast.steps,
+            exhausted=exhausted,
+            violations=tuple(self._violations[: self._max_violations]),
+        )
+
+    def _is_enough(self) -> bool:
+        return len(self._violations) >= self._max_violations
+
+    def _add(self, world: World, before: int, move: Move | None, fault: str) -> int:
+        """The number of a world; one that was not seen before is looked at."""
+        number = self._numbers.setdefault(world, len(self._worlds))
+        if number == len(self._worlds):
+            self._worlds.append(world)
+            self._came.append((before, move))
+            self._depth.append(self._depth[before] + 1 if move else 0)
+            if fault:
+                self._complain(number, (fault,))
+            if self._invariant is not None:
+                self._complain(number, self._invariant(Scene(self._cast, world)))
+            if self._settled is not None and self._settled(Scene(self._cast, world)):
+                self._good.append(number)
+        return number
+
+    def _complain(self, number: int, complaints: Iterable[str]) -> None:
+        self._violations += [Violation(complaint, tuple(self._path(number))) for complaint in complaints]
+
+    def _look_for_endless(self) -> None:
+        """Go back from everything that is good; what was not met is bad, and the first of it is reported."""
+        before: dict[int, list[int]] = {}
+        for source, target in zip(*self._arcs, strict=True):
+            before.setdefault(target, []).append(source)
+        found = set(self._good)
+        todo = list(found)
+        while todo:
+            new = set(before.get(todo.pop(), ())) - found
+            found |= new
+            todo += new
+        endless = next((number for number in range(len(self._worlds)) if number not in found), None)
+        if endless is not None:
+            self._complain(endless, ("from here it never ends, and never settles",))
+
+    # -- paths
+
+    def _path(self, number: int) -> list[str]:
+        numbers = [number]
+        while self._came[numbers[-1]][1] is not None:
+            numbers.append(self._came[numbers[-1]][0])
+        numbers.reverse()
+        return [self._line(before, after) for before, after in pairwise(numbers)]
+
+    def _line(self, before: int, after: int) -> str:
+        """A move, and what the applications learned by it."""
+        move = self._came[after][1]
+        assert move is not None
+        old, new = self._worlds[before], self._worlds[after]
+        line = ("FAULT " if move.cost else "") + self._words(old, move)
+        for name, was, seat in zip(self._cast.names, old.seats, new.seats, strict=True):
+            told = self._cast.told[seat.told][len(self._cast.told[was.told]) :]
+            line += "".join(f"; {name} learns {event}" for event in told)
+        return line
+
+    def _words(self, world: World, move: Move) -> str:
+        cast, name = self._cast, self._cast.names
+        if move.kind == "wait":
+            due = [
+                f"{name[party]}'s {timer}"
+                for party, seat in enumerate(world.seats)
+                for timer, at in cast.restore(party, seat.state).timers().items()
+                if at <= move.item
+            ]
+            return f"{move.item:g} s pass: {', '.join(due)}"
+        if move.kind == "decide":
+            return f"{name[move.where]} decides: {', '.join(map(str, move.item)) or 'never'}"
+        if move.kind == "look_up":
+            party, lookup = world.lookups[move.where]
+            return f"{name[party]} gets its answer for {lookup.host}"
+        if move.kind.endswith("datagram"):
+            datagram: Datagram = move.item if move.item is not None else world.datagrams[move.where]
+            path = datagram.path
+            return f"{move.kind} to {name[datagram.party]} from {path.host}:{path.port}: {self._show(datagram.data)}"
+        return self._stream_words(world, move)
+
+    def _stream_words(self, world: World, move: Move) -> str:
+        stream = world.streams[move.where]
+        if move.kind in ("connect", "cut", "silence"):
+            return f"{move.kind} {self._of(stream.a)} to {self._of(stream.b)}"
+        end = stream.b if move.end else stream.a
+        if move.kind == "lose":
+            why = {BY_ITSELF: "confirmed", BEHIND_DATA: "reset, for the other end is gone"}.get(end.lost, "reset")
+            return f"{self._of(end)} is over: {why}"
+        if move.kind in ("block", "unblock"):
+            return f"{self._of(end)} is {move.kind}ed"
+        if move.kind == "deliver_eof":
+            return f"{self._of(end)} receives the end"
+        data = move.item if move.kind == "insert" else end.inbound[0]
+        shown = self._show(data[: len(data) // 2] if move.kind == "split" else data)
+        return f"{self._of(end)} receives {'inserted ' if move.kind == 'insert' else ''}{shown}"
+
+    def _of(self, end: End) -> str:
+        return f"{self._cast.names[end.party]}#{end.link}" if end.link > 0 else "nobody"

@@ -1,0 +1,473 @@
+"""Several parties and the network between them as one immutable value, and the moves that change it.
+
+:mod:`sansproto.testing.explorer` searches with these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import attrs
+
+from ..contract import (
+    AbortTransport,
+    Address,
+    CloseTransport,
+    CloseWrite,
+    Lookup,
+    OpenStream,
+    Path,
+    PauseAccepting,
+    PauseReading,
+    ResumeAccepting,
+    ResumeReading,
+    SendBytes,
+    SendDatagram,
+)
+from .cast import Cast
+
+
+class Budget(NamedTuple):
+    """How often the network misbehaves, at most."""
+
+    losses: int = 0  # a datagram is dropped, or a stream falls silent for good
+    duplicates: int = 0  # a datagram arrives, and will arrive again
+    replays: int = 0  # what was delivered once arrives at any end that is open now
+    cuts: int = 0  # a stream is reset, what is in flight is lost; each end learns it in its own time
+    early: int = 0  # time passes although something is in flight
+    inserts: int = 0  # the attacker's bytes
+    splits: int = 0  # half of a chunk arrives
+    blocks: int = 0  # a transport takes no more bytes for a while; for good if the stream falls silent
+
+    def without(self, name: str) -> Budget:
+        return self._replace(**{name: getattr(self, name) - 1})
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {name}" for name, count in self._asdict().items() if count) or "no faults"
+
+
+@attrs.frozen
+class Insert:
+    """Bytes that the attacker can put into any stream that ends at this party, or send to it as a datagram."""
+
+    to: str
+    data: bytes
+    path: Path | None = None
+
+
+# How an end of a stream is lost, once it is: the transport's report comes ...
+NOT_LOST, BEHIND_DATA, ANY_TIME, BY_ITSELF = range(4)
+NOT_YET, GONE = 0, -1  # in the place of a link id
+
+
+class End(NamedTuple):
+    """One end of a stream: its link, and what is in flight towards it."""
+
+    party: int
+    link: int
+    inbound: tuple[bytes, ...] = ()
+    eof: bool = False
+    paused: bool = False
+    lost: int = NOT_LOST
+    blocked: bool = False
+
+
+class Stream(NamedTuple):
+    a: End  # who opened it
+    b: End
+    listener: str
+    silent: bool = False
+
+
+class Datagram(NamedTuple):
+    party: int
+    path: Path
+    data: bytes
+
+
+class Seat(NamedTuple):
+    """A party's place in a world: the numbers of its snapshot, of what it was told, of its open decisions."""
+
+    state: int
+    told: int
+    open: int
+
+
+class World(NamedTuple):
+    seats: tuple[Seat, ...]
+    streams: tuple[Stream, ...]
+    datagrams: tuple[Datagram, ...]
+    lookups: tuple[tuple[int, Lookup], ...]
+    shut: tuple[tuple[int, str], ...]  # listeners that accept nothing for now
+    seen: tuple[bytes | Datagram, ...]  # what could be replayed
+    budget: Budget
+
+
+class Move(NamedTuple):
+    """``where`` is the place of a stream (with ``end`` 0 or 1), datagram, look-up or party."""
+
+    kind: str
+    where: int = 0
+    end: int = 0
+    item: Any = None
+    cost: str = ""  # the part of the budget that pays
+
+
+class Network:
+    """The moves between worlds."""
+
+    def __init__(self, cast: Cast, inserts: Sequence[Insert], names: Mapping[str, tuple[Address, ...]]) -> None:
+        self.cast = cast
+        self.names = names
+        self.inserts = tuple((cast.names.index(insert.to), insert) for insert in inserts)
+        self.listeners = {
+            address: (party, label)
+            for party, spec in enumerate(cast.parties)
+            for address, label in spec.listens.items()
+        }
+        self.sockets = {
+            address: (party, label)
+            for party, spec in enumerate(cast.parties)
+            for label, address in spec.sockets.items()
+        }
+
+    def first(self, budget: Budget) -> tuple[World, str]:
+        """The world in which every party is constructed and has called its ``start`` verbs; and what went wrong."""
+        cast = self.cast
+        nothing = cast.told.number(())
+        seats = [
+            Seat(cast.begin(party), nothing, cast.open.number(spec.may)) for party, spec in enumerate(cast.parties)
+        ]
+        draft = _Draft(self, World(tuple(seats), (), (), (), (), (), budget))
+        for party, spec in enumerate(cast.parties):
+            for verb in spec.start:
+                draft.step(party, verb.name, verb.args)
+        return draft.done(), draft.fault
+
+    def apply(self, world: World, move: Move) -> tuple[World, str]:
+        """The world after a move; and what a party did in it that it must never do."""
+        draft = _Draft(self, world)
+        if move.cost:
+            draft.budget = world.budget.without(move.cost)
+        getattr(draft, move.kind)(move)
+        return draft.done(), draft.fault
+
+    def moves(self, world: World) -> tuple[list[Move], list[Move], list[Move]]:
+        """What the network will do sooner or later; what the applications may do; faults, within the budget."""
+        free = list(self._free(world))
+        budget = world.budget
+        faults = list(self._faults(world)) if any(budget) else []
+        pause = self.pause(world)
+        if pause is not None:
+            if not free:
+                free.append(Move("wait", item=pause))
+            elif budget.early:
+                faults.append(Move("wait", item=pause, cost="early"))
+        return free, list(self._decisions(world)), faults
+
+    def pause(self, world: World) -> float | None:
+        """The time until a timer is due."""
+        cast = self.cast
+        times = [cast.next_timeout(party, seat.state) for party, seat in enumerate(world.seats)]
+        return min((time for time in times if time is not None), default=None)
+
+    def _free(self, world: World) -> Iterator[Move]:
+        for place, stream in enumerate(world.streams):
+            if stream.b.link == NOT_YET and (stream.b.party, stream.listener) not in world.shut:
+                yield Move("connect", place)
+            for side, end in enumerate(_ends(stream)):
+                if end.link > 0:
+                    yield from self._free_at(place, side, end, stream.b.link == NOT_YET)
+                    if end.blocked and end.lost != BY_ITSELF and not stream.silent:
+                        yield Move("unblock", place, side)
+        for place in range(len(world.datagrams)):
+            yield Move("deliver_datagram", place)
+        for place in range(len(world.lookups)):
+            yield Move("look_up", place)
+
+    def _free_at(self, place: int, side: int, end: End, connecting: bool) -> Iterator[Move]:
+        if end.lost == BY_ITSELF or (end.lost == ANY_TIME and not end.paused):
+            yield Move("lose", place, side)
+        if end.lost == BY_ITSELF or end.paused or connecting:  # paused: blind, even for a reset
+            return
+        if end.inbound:
+            yield Move("deliver", place, side)
+        elif end.eof:
+            yield Move("deliver_eof", place, side)
+        elif end.lost == BEHIND_DATA:
+            yield Move("lose", place, side)
+
+    def _decisions(self, world: World) -> Iterator[Move]:
+        for party, seat in enumerate(world.seats):
+            for number, decision in enumerate(self.cast.open[seat.open]):
+                for verbs in decision:
+                    yield Move("decide", party, number, verbs)
+
+    def _faults(self, world: World) -> Iterator[Move]:
+        budget = world.budget
+        for place, stream in enumerate(world.streams):
+            alive = not stream.silent and any(end.link > 0 and end.lost == NOT_LOST for end in _ends(stream))
+            if budget.cuts and alive:
+                yield Move("cut", place, cost="cuts")
+            if budget.losses and alive:
+                yield Move("silence", place, cost="losses")
+            for side, end in enumerate(_ends(stream)):
+                if end.link > 0 and end.lost == NOT_LOST and stream.b.link != NOT_YET:
+                    if budget.blocks and not end.blocked:
+                        yield Move("block", place, side, cost="blocks")
+                    if not end.paused:
+                        yield from self._faults_at(world, place, side, end)
+        for place in range(len(world.datagrams)):
+            if budget.losses:
+                yield Move("drop_datagram", place, cost="losses")
+            if budget.duplicates:
+                yield Move("duplicate_datagram", place, cost="duplicates")
+        for party, insert in self.inserts if budget.inserts else ():
+            if insert.path is not None:
+                yield Move("insert_datagram", item=Datagram(party, insert.path, insert.data), cost="inserts")
+        for item in world.seen:
+            if isinstance(item, Datagram):
+                yield Move("insert_datagram", item=item, cost="replays")
+
+    def _faults_at(self, world: World, place: int, side: int, end: End) -> Iterator[Move]:
+        budget = world.budget
+        if budget.splits and end.inbound and len(end.inbound[0]) > 1:
+            yield Move("split", place, side, cost="splits")
+        for party, insert in self.inserts if budget.inserts else ():
+            if party == end.party and insert.path is None:
+                yield Move("insert", place, side, insert.data, cost="inserts")
+        for item in world.seen:
+            if isinstance(item, bytes):
+                yield Move("insert", place, side, item, cost="replays")
+
+
+def _ends(stream: Stream) -> tuple[End, End]:
+    return stream.a, stream.b
+
+
+def _order(item: bytes | Datagram) -> tuple[Any, ...]:
+    if isinstance(item, Datagram):
+        return 1, item.party, item.data, *attrs.astuple(item.path)
+    return 0, item
+
+
+class _Draft:
+    """A world while it changes. The methods that take a move are the moves, by name."""
+
+    def __init__(self, network: Network, world: World) -> None:
+        self.network = network
+        self.seats = list(world.seats)
+        self.streams = list(world.streams)
+        self.datagrams = list(world.datagrams)
+        self.lookups = world.lookups
+        self.shut = world.shut
+        self.seen = world.seen
+        self.budget = world.budget
+        self.fault = ""
+
+    def done(self) -> World:
+        """The world, in the one order that does not tell how it came about."""
+        return World(
+            tuple(self.seats),
+            tuple(sorted(self.streams)),
+            tuple(sorted(self.datagrams, key=_order)) if len(self.datagrams) > 1 else tuple(self.datagrams),
+            self.lookups,
+            self.shut,
+            self.seen if self.budget.replays else (),
+            self.budget,
+        )
+
+    # -- moves
+
+    def connect(self, move: Move) -> None:
+        stream = self.streams[move.where]
+        opener = stream.a
+        peer = Address(self.network.cast.parties[opener.party].host, 49152 + opener.link)
+
+        def accepted(link: Any) -> None:
+            self._put(move.where, 1, stream.b._replace(link=link))
+
+        self.step(stream.b.party, "stream_accepted", (stream.listener, peer), before=accepted)
+        self.step(opener.party, "stream_opened", (opener.link,))
+
+    def deliver(self, move: Move) -> None:
+        end = self._end(move)
+        self._put(move.where, move.end, end._replace(inbound=end.inbound[1:]))
+        self._receive(end, end.inbound[0])
+
+    def split(self, move: Move) -> None:
+        end = self._end(move)
+        half = len(end.inbound[0]) // 2
+        self._put(move.where, move.end, end._replace(inbound=(end.inbound[0][half:], *end.inbound[1:])))
+        self._receive(end, end.inbound[0][:half])
+
+    def insert(self, move: Move) -> None:
+        self._receive(self._end(move), move.item)
+
+    def deliver_eof(self, move: Move) -> None:
+        end = self._end(move)
+        self._put(move.where, move.end, end._replace(eof=False))
+        self.step(end.party, "receive_eof", (end.link,))
+
+    def block(self, move: Move) -> None:
+        end = self._end(move)
+        self._put(move.where, move.end, end._replace(blocked=True))
+        self.step(end.party, "stream_blocked", (end.link,))
+
+    def unblock(self, move: Move) -> None:
+        end = self._end(move)
+        self._put(move.where, move.end, end._replace(blocked=False))
+        self.step(end.party, "stream_unblocked", (end.link,))
+
+    def lose(self, move: Move) -> None:
+        end = self._end(move)
+        self._put(move.where, move.end, End(end.party, GONE))
+        self.step(end.party, "stream_lost", (end.link,))
+        self.streams = [stream for stream in self.streams if stream.a.link > 0 or stream.b.link > 0]
+
+    def cut(self, move: Move) -> None:
+        for side, end in enumerate(_ends(self.streams[move.where])):
+            if end.link == NOT_YET:
+                self._put(move.where, side, end._replace(link=GONE))
+            elif end.lost != BY_ITSELF and end.link != GONE:
+                self._put(move.where, side, end._replace(inbound=(), eof=False, lost=ANY_TIME))
+
+    def silence(self, move: Move) -> None:
+        a, b, listener, _ = self.streams[move.where]
+        b = b._replace(link=GONE) if b.link == NOT_YET else b
+        self.streams[move.where] = Stream(
+            a._replace(inbound=(), eof=False), b._replace(inbound=(), eof=False), listener, True
+        )
+
+    def deliver_datagram(self, move: Move) -> None:
+        datagram = self.datagrams.pop(move.where)
+        self._receive_datagram(datagram)
+
+    def duplicate_datagram(self, move: Move) -> None:
+        self._receive_datagram(self.datagrams[move.where])
+
+    def drop_datagram(self, move: Move) -> None:
+        del self.datagrams[move.where]
+
+    def insert_datagram(self, move: Move) -> None:
+        self._receive_datagram(move.item)
+
+    def look_up(self, move: Move) -> None:
+        party, lookup = self.lookups[move.where]
+        self.lookups = self.lookups[: move.where] + self.lookups[move.where + 1 :]
+        addresses = self.network.names.get(lookup.host, ())
+        self.step(party, "looked_up", (lookup.query, addresses))
+
+    def decide(self, move: Move) -> None:
+        cast, seat = self.network.cast, self.seats[move.where]
+        left = cast.open[seat.open]
+        left = left[: move.end] + left[move.end + 1 :]
+        self.seats[move.where] = seat._replace(open=cast.open.number(left))
+        for verb in move.item:
+            self.step(move.where, verb.name, verb.args)
+
+    def wait(self, move: Move) -> None:
+        for party in range(len(self.seats)):
+            self.step(party, "handle_timeout", late=move.item)
+
+    # -- inside
+
+    def step(
+        self,
+        party: int,
+        call: str,
+        args: tuple[Any, ...] = (),
+        late: float = 0.0,
+        before: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        """Let a party act and carry out what it wants; ``before`` gets what the call returned, before that."""
+        cast, seat = self.network.cast, self.seats[party]
+        outcome = cast.step(party, seat.state, call, args, late)
+        told = cast.told.number(cast.told[seat.told] + outcome.told) if outcome.told else seat.told
+        left = cast.open.number(cast.open[seat.open] + outcome.decisions) if outcome.decisions else seat.open
+        self.seats[party] = Seat(outcome.state, told, left)
+        self.fault = self.fault or outcome.fault
+        before(outcome.value)
+        for transmit in outcome.transmits:
+            self._transmit(party, transmit)
+
+    def _receive(self, end: End, data: bytes) -> None:
+        self._see(data)
+        self.step(end.party, "receive_data", (end.link, data))
+
+    def _receive_datagram(self, datagram: Datagram) -> None:
+        self._see(datagram)
+        self.step(datagram.party, "receive_datagram", (datagram.data, datagram.path))
+
+    def _see(self, item: bytes | Datagram) -> None:
+        if self.budget.replays and item not in self.seen:
+            self.seen = tuple(sorted((*self.seen, item), key=_order))
+
+    def _end(self, move: Move) -> End:
+        stream = self.streams[move.where]
+        return stream.b if move.end else stream.a
+
+    def _put(self, place: int, side: int, end: End) -> None:
+        stream = self.streams[place]
+        self.streams[place] = stream._replace(b=end) if side else stream._replace(a=end)
+
+    def _transmit(self, party: int, transmit: Any) -> None:
+        match transmit:
+            case SendDatagram(data, path):
+                self._send_datagram(party, data, path)
+            case Lookup():
+                self.lookups = (*self.lookups, (party, transmit))
+            case OpenStream(link, address):
+                self._open(party, link, address)
+            case PauseAccepting(listener):
+                self.shut = tuple(sorted((*self.shut, (party, listener))))
+            case ResumeAccepting(listener):
+                self.shut = tuple(shut for shut in self.shut if shut != (party, listener))
+            case SendBytes() | CloseWrite() | CloseTransport() | AbortTransport() | PauseReading() | ResumeReading():
+                for place, stream in enumerate(self.streams):
+                    for side, end in enumerate(_ends(stream)):
+                        if end.party == party and end.link == transmit.link:
+                            self._transmit_on(place, side, transmit)
+            case _:
+                raise ValueError(f"this network cannot {transmit}")
+
+    def _open(self, party: int, link: int, address: Address) -> None:
+        listener = self.network.listeners.get(address)
+        if listener is None:  # refused
+            self.streams.append(Stream(End(party, link, lost=ANY_TIME), End(-1, GONE), ""))
+        else:
+            self.streams.append(Stream(End(party, link), End(listener[0], NOT_YET), listener[1]))
+
+    def _send_datagram(self, party: int, data: bytes, path: Path) -> None:
+        source = self.network.cast.parties[party].sockets[path.socket]
+        target = self.network.sockets.get(Address(path.host, path.port, path.scope))
+        if target is not None:
+            way = Path(target[1], source.host, source.port, source.scope)
+            self.datagrams.append(Datagram(target[0], way, data))
+
+    def _transmit_on(self, place: int, side: int, transmit: Any) -> None:
+        """What a party does with its end of a stream, and what the other end will notice of it."""
+        stream = self.streams[place]
+        end, other = (stream.b, stream.a) if side else (stream.a, stream.b)
+        deaf = stream.silent or other.link == GONE or other.lost != NOT_LOST
+        if (end.blocked or other.link == NOT_YET) and isinstance(transmit, (SendBytes, CloseWrite, CloseTransport)):
+            name = self.network.cast.names[end.party]
+            self.fault = self.fault or f"{name} gives out {transmit} for a link that is blocked or not yet open"
+        match transmit:
+            case SendBytes(_, data) if not deaf:
+                other = other._replace(inbound=(*other.inbound, data))
+            case SendBytes() if not stream.silent and end.lost == NOT_LOST:
+                end = end._replace(lost=BEHIND_DATA)
+            case CloseWrite() if not deaf:
+                other = other._replace(eof=True)
+            case CloseTransport() | AbortTransport():
+                end = End(end.party, end.link, lost=BY_ITSELF)
+                if other.link == NOT_YET:
+                    other = other._replace(link=GONE)
+                elif not deaf:
+                    polite = isinstance(transmit, CloseTransport)
+                    other = other._replace(eof=True) if polite else other._replace(lost=ANY_TIME)
+            case PauseReading() | ResumeReading():
+                end = end._replace(paused=isinstance(transmit, PauseReading))
+        self.streams[place] = Stream(*((other, end) if side else (end, other)), stream.listener, stream.silent)

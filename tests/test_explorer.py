@@ -1,0 +1,345 @@
+"""The explorer finds what is wrong by the shortest way, and what is not wrong it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+from asking import (
+    ASK,
+    HERE,
+    Answered,
+    Asked,
+    AskInput,
+    AskState,
+    Client,
+    Limits,
+    LinkEnded,
+    Pinger,
+    Server,
+    Stubborn,
+    client,
+    without,
+)
+
+from sansproto.contract import Address, Link, Path
+from sansproto.events import CloseCause, Closed, DataReceived
+from sansproto.links import LINK
+from sansproto.machine import Table
+from sansproto.testing import cast
+from sansproto.testing.cast import Decision
+from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
+
+CONNECT = (Verb("connect"),)
+CLOSE: Decision = ((Verb("close"),), ())
+SERVER = Party(Server, {}, listens={HERE: "main"})
+CLIENT = Party(Client, {}, start=CONNECT)
+
+
+def pair(client_class: type[Client] = Client, **arguments: Any) -> Report:
+    return explore({"client": attrs.evolve(CLIENT, kind=client_class), "server": SERVER}, **arguments)
+
+
+def client_learns_why(final: Scene) -> Iterator[str]:
+    told = final["client"].told
+    if [type(event) for event in told].count(Closed) != 1 or not isinstance(told[-1], Closed):
+        yield f"the client was told {told}"
+
+
+def told(report_of: dict[str, Party], name: str, **arguments: Any) -> set[tuple[Any, ...]]:
+    """All that a party may have been told in the end."""
+    seen = set()
+
+    def note(final: Scene) -> tuple[()]:
+        seen.add(final[name].told)
+        return ()
+
+    report = explore(report_of, verify=note, **arguments)
+    assert report.exhausted
+    assert not report.violations, report
+    return seen
+
+
+def test_a_sound_protocol_has_no_violation_within_a_wide_budget() -> None:
+    budget = Budget(losses=1, cuts=1, early=2, splits=1, replays=1, inserts=1)
+    inserts = [Insert("client", b"x!"), Insert("server", b"??")]
+    report = pair(budget=budget, inserts=inserts, verify=client_learns_why, invariant=lambda _: ())
+    assert report.exhausted
+    assert not report.violations, report
+    assert report.states > 1000
+    assert str(report).endswith("within 1 losses, 1 replays, 1 cuts, 2 early, 1 inserts, 1 splits; all there are")
+
+
+def test_the_same_exploration_gives_the_same_report() -> None:
+    budget = Budget(cuts=1, early=1)
+    assert pair(budget=budget) == pair(budget=budget)
+
+
+def test_without_faults_there_is_one_end() -> None:
+    assert told({"client": CLIENT, "server": SERVER}, "client") == {(Answered(1), Closed(CloseCause.LOCAL))}
+
+
+def test_a_missing_timer_row_is_found_by_the_shortest_way() -> None:
+    report = pair(client(without(ASK, AskState.ASKING, AskInput.EXPIRED)), budget=Budget(losses=1, cuts=1))
+    assert not report.exhausted
+    assert str(report).splitlines()[:-1] == [
+        "client: ask[0] waits in ASKING for ever",
+        "  1. connect client#1 to nobody",
+        "  2. FAULT silence client#1 to server#1",
+        "  3. 1 s pass: client's ask[0].REPEAT",
+    ]
+
+
+def test_a_missing_row_for_a_loss_is_found_where_no_timer_helps() -> None:
+    rows = tuple(attrs.evolve(row, arm=()) for row in ASK.rows)
+    report = pair(client(without(attrs.evolve(ASK, rows=rows), AskState.ASKING, AskInput.LOST)), budget=Budget(cuts=1))
+    assert report.violations[0].complaint == "client: ask[0] waits in ASKING for ever"
+    assert report.violations[0].path[-1].startswith(("client#1 is over: reset", "server#1 is over: reset"))
+
+
+def test_a_link_that_waits_without_its_timer_is_found() -> None:
+    """The objects of a session are checked whether there are many or one."""
+    table = attrs.evolve(LINK, idle={})
+    (machine,) = (machine for machine in Server._machines if machine.table is LINK)
+    machine.table = table
+    try:
+        report = pair(budget=Budget(losses=1))
+    finally:
+        machine.table = LINK
+    assert report.violations[0].complaint.endswith("waits in OPEN for ever")
+
+
+def test_resending_for_ever_is_found_when_nothing_settles() -> None:
+    endless = attrs.evolve(ASK, ladders=(attrs.evolve(ASK.ladders[0], rungs=()),))
+    report = pair(client(endless), budget=Budget(losses=1), settled=lambda _: False)
+    assert report.exhausted
+    assert report.violations[0].complaint == "from here it never ends, and never settles"
+    assert report.violations[0].path[-1].startswith("FAULT silence")
+    assert not pair(
+        client(endless), budget=Budget(losses=1), settled=lambda scene: scene["client"].phase.value > 0
+    ).violations
+    assert not pair(budget=Budget(losses=1), settled=lambda _: False).violations
+
+
+def test_a_stream_can_be_cut_at_any_moment_and_each_end_learns_it_alone() -> None:
+    seen = set()
+
+    def note(scene: Scene) -> tuple[()]:
+        links = tuple(len(scene[name].session._pipes) for name in scene)
+        seen.add((links, any(isinstance(event, Answered) for event in scene["client"].told)))
+        return ()
+
+    assert pair(budget=Budget(cuts=1), invariant=note).exhausted
+    assert {((1, 0), False), ((0, 1), False), ((1, 0), True), ((0, 1), True)} <= seen
+
+
+def test_a_forged_answer_is_an_attack_that_the_invariant_sees() -> None:
+    def no_forgery(scene: Scene) -> Iterator[str]:
+        if Answered(1) in scene["client"].told and Asked(1) not in scene["server"].told:
+            yield "an answer out of nowhere"
+
+    parties = {"client": CLIENT, "server": attrs.evolve(SERVER, arguments={"decides": True})}
+    arguments: dict[str, Any] = {"invariant": no_forgery, "inserts": [Insert("client", b"!")]}
+    assert not explore(parties, **arguments).violations
+    (violation,) = explore(parties, budget=Budget(inserts=1), **arguments).violations
+    assert violation.path[0] == "connect client#1 to nobody"
+    assert violation.path[1].startswith("FAULT client#1 receives inserted 21; client learns Answered(again=1)")
+
+
+def test_half_of_a_chunk_may_come_alone() -> None:
+    report = pair(
+        budget=Budget(inserts=1, splits=1), inserts=[Insert("server", b"??")], max_violations=9, verify=_never
+    )
+    assert any("FAULT client#1 receives 21" in line for violation in report.violations for line in violation.path)
+
+
+def _never(_: Scene) -> Iterator[str]:
+    yield "every end is reported"
+
+
+def test_every_alternative_of_a_decision_is_tried_at_any_time() -> None:
+    def policy(event: Any) -> Decision:
+        return ((), (Verb("answer", (event.link,)),), (Verb("close"),)) if isinstance(event, Asked) else ()
+
+    server = attrs.evolve(SERVER, arguments={"decides": True}, policy=policy)
+    ends = told({"client": CLIENT, "server": server}, "client")
+    assert {end[-1].cause for end in ends} == {CloseCause.LOCAL, CloseCause.LOST, CloseCause.TIMEOUT}
+    assert {end[0] for end in ends if isinstance(end[0], Answered)} == {Answered(1), Answered(2)}
+    report = explore({"client": CLIENT, "server": server}, verify=_never, max_violations=99)
+    assert "server decides: never" in str(report)
+    assert "server decides: answer(1)" in str(report)
+
+
+def test_a_decision_with_one_alternative_is_carried_out_at_once() -> None:
+    server = attrs.evolve(SERVER, arguments={"decides": True}, policy=lambda event: ((Verb("answer", (event.link,)),),))
+    assert told({"client": CLIENT, "server": server}, "client") == {(Answered(1), Closed(CloseCause.LOCAL))}
+
+
+def test_verbs_may_come_at_any_time_and_losing_a_race_is_no_violation() -> None:
+    impatient = attrs.evolve(CLIENT, may=(CLOSE,))
+    ends = told({"client": impatient, "server": SERVER}, "client")
+    assert ends == {(Closed(CloseCause.LOCAL),), (Answered(1), Closed(CloseCause.LOCAL))}
+    late = attrs.evolve(CLIENT, start=(*CONNECT, Verb("abort"), Verb("close"), *CONNECT))
+    assert told({"client": late}, "client") == {(Closed(CloseCause.ABORTED),)}
+
+
+def test_a_party_that_raises_is_a_violation() -> None:
+    twice = attrs.evolve(CLIENT, may=((CONNECT,),))
+    (violation,) = explore({"client": twice, "server": SERVER}).violations
+    assert violation.complaint == "client.connect raised LocalProtocolError: connect() in state CONNECTING: twice"
+    assert violation.path == ("client decides: connect()",)
+    (violation,) = explore({"client": attrs.evolve(CLIENT, start=CONNECT * 2), "server": SERVER}).violations
+    assert violation.path == ()
+
+
+def test_a_party_that_never_stops_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cast, "PULLS", 1)
+    assert "client never stops" in str(pair())
+
+
+def test_an_exploration_that_is_cut_short_says_so() -> None:
+    report = pair(max_states=5)
+    assert not report.exhausted
+    assert "stopped early" in str(report)
+
+
+def test_nobody_listens_there() -> None:
+    assert told({"client": CLIENT}, "client") == {(Closed(CloseCause.LOST),)}
+
+
+def test_a_connection_that_is_cut_or_silenced_before_it_is_there() -> None:
+    ends = told({"client": CLIENT, "server": SERVER}, "client", budget=Budget(cuts=1, losses=1, early=1))
+    assert {end[-1].cause for end in ends} == {CloseCause.LOCAL, CloseCause.LOST, CloseCause.TIMEOUT}
+    impatient = attrs.evolve(CLIENT, start=(*CONNECT, Verb("close")))
+    assert told({"client": impatient, "server": SERVER}, "client") == {(Closed(CloseCause.LOCAL),)}
+
+
+def test_a_full_listener_accepts_the_next_one_later() -> None:
+    server = attrs.evolve(SERVER, arguments={"limits": Limits(links=1)}, may=(CLOSE,))
+    parties = {"one": CLIENT, "two": CLIENT, "server": server}
+    most = 0
+
+    def note(scene: Scene) -> tuple[()]:
+        nonlocal most
+        most = max(most, len(scene["server"].session._pipes))
+        return ()
+
+    assert (Answered(1), Closed(CloseCause.LOCAL)) in told(parties, "two", invariant=note)
+    assert most == 1
+
+
+def test_a_paused_end_is_blind() -> None:
+    """The server does not see that the client hung up: its own timer ends the link, unless it reads on."""
+
+    def policy(event: Any) -> Decision:
+        return ((Verb("hold", (1,)), Verb("answer", (1,))),) if isinstance(event, Asked) else ()
+
+    holding = attrs.evolve(SERVER, arguments={"decides": True}, policy=policy)
+    expired = (Asked(1), LinkEnded(1, cause=CloseCause.TIMEOUT))
+    assert told({"client": CLIENT, "server": holding}, "server") == {expired}
+    releasing = attrs.evolve(holding, may=(((Verb("release", (1,)),), ()),))
+    assert told({"client": CLIENT, "server": releasing}, "server") == {expired, (Asked(1),)}
+
+
+def test_writing_to_an_end_that_is_gone_resets() -> None:
+    server = attrs.evolve(SERVER, arguments={"decides": True}, may=(CLOSE,))
+    stubborn = attrs.evolve(CLIENT, kind=Stubborn)
+    report = explore({"client": stubborn, "server": server}, verify=_never, max_violations=99)
+    lines = [line for violation in report.violations for line in violation.path]
+    assert any(line.startswith("client#1 is over: reset, for the other end is gone; client learns") for line in lines)
+
+
+def test_a_transport_may_take_no_more_bytes_for_a_while_or_for_good() -> None:
+    parties = {"client": CLIENT, "server": SERVER}
+    assert {end[-1].cause for end in told(parties, "client", budget=Budget(blocks=1))} == {CloseCause.LOCAL}
+    ends = told(parties, "server", budget=Budget(blocks=1, losses=1))
+    assert (LinkEnded(1, cause=CloseCause.TIMEOUT),) in ends
+
+
+def test_giving_out_bytes_for_a_blocked_link_is_a_violation() -> None:
+    class Heedless(Client):
+        def stream_blocked(self, link: Link, now: float) -> None:
+            pass
+
+    (violation,) = pair(Heedless, budget=Budget(blocks=1)).violations
+    assert violation.complaint == ("client gives out CloseTransport(link=1) for a link that is blocked or not yet open")
+    assert "FAULT client#1 is blocked" in violation.path
+
+
+def test_an_end_that_finished_may_still_receive() -> None:
+    finished = attrs.evolve(CLIENT, may=(((Verb("finish"),), ()),))
+    ends = told({"client": finished, "server": SERVER}, "client")
+    assert (Answered(1), Closed(CloseCause.LOCAL)) in ends
+
+
+# -- datagrams
+
+A, B = Address("192.0.2.1", 9), Address("192.0.2.2", 9)
+NAMES = {"b": (B, Address("192.0.2.3", 9))}
+PINGERS = {
+    "a": Party(Pinger, {}, start=(Verb("ping", ("b",)),), sockets={"udp": A}),
+    "b": Party(Pinger, {}, sockets={"udp": B}),
+}
+PONG = Answered(9)
+
+
+def test_datagrams_are_lost_duplicated_and_replayed_within_the_budget() -> None:
+    assert told(PINGERS, "a", names=NAMES) == {(PONG,)}
+    assert told(PINGERS, "a") == {()}
+    assert told(PINGERS, "a", names=NAMES, budget=Budget(losses=1)) == {(), (PONG,)}
+    assert told(PINGERS, "a", names=NAMES, budget=Budget(duplicates=1)) == {(PONG,), (PONG,) * 2}
+    assert told(PINGERS, "a", names=NAMES, budget=Budget(replays=2)) == {(PONG,), (PONG,) * 2, (PONG,) * 3}
+
+
+def test_streams_and_datagrams_are_replayed_each_to_their_kind() -> None:
+    parties = {"client": CLIENT, "server": SERVER, **PINGERS}
+    assert (PONG,) * 2 in told(parties, "a", names=NAMES, budget=Budget(replays=1))
+
+
+def test_a_datagram_out_of_nowhere() -> None:
+    evil = Insert("a", b"pong", Path("udp", "192.0.2.66", 666))
+    arguments: dict[str, Any] = {"names": NAMES, "budget": Budget(inserts=1), "inserts": [evil]}
+    assert told(PINGERS, "a", **arguments) == {(PONG,), (Answered(666), PONG), (PONG, Answered(666))}
+    report = explore(PINGERS, verify=_never, show=bytes.decode, **arguments)
+    assert report.violations[0].path[0] == "a gets its answer for b"
+    report = explore(PINGERS, invariant=lambda scene: ["evil"] if Answered(666) in scene["a"].told else [], **arguments)
+    assert str(report).startswith("evil\n  1. FAULT insert_datagram to a from 192.0.2.66:666: 706f6e67; a learns")
+
+
+def test_two_datagrams_in_flight_arrive_in_any_order() -> None:
+    both = attrs.evolve(PINGERS["a"], start=(Verb("ping", ("b",)), Verb("ping", ("a",))))
+    names = {"b": (B,), "a": (A,)}
+    assert told({**PINGERS, "a": both}, "a", names=names) == {(PONG, PONG)}
+
+
+def test_what_the_network_cannot_do_is_an_error() -> None:
+    with pytest.raises(ValueError, match="cannot Rebind"):
+        explore({"a": attrs.evolve(PINGERS["a"], start=(Verb("rebind"),))})
+
+
+def test_events_that_are_not_hashable_are_kept_as_tuples() -> None:
+    assert cast.told_whole(DataReceived(b"x")) == ("DataReceived", b"x")
+    assert cast.told_whole(PONG) is PONG
+
+
+def test_events_may_be_forgotten() -> None:
+    deaf = attrs.evolve(CLIENT, told=lambda event: event if isinstance(event, Closed) else None)
+    assert told({"client": deaf, "server": SERVER}, "client") == {(Closed(CloseCause.LOCAL),)}
+
+
+def test_a_view_says_how_a_party_stands() -> None:
+    seen = []
+
+    def note(scene: Scene) -> tuple[()]:
+        seen.append((scene["client"].phase.name, scene["client"].next_timeout, scene["client"].undecided))
+        return ()
+
+    explore({"client": attrs.evolve(CLIENT, may=(CLOSE,)), "server": SERVER}, invariant=note)
+    assert seen[0] == ("OPENING", 1.0, (CLOSE,))
+    assert ("CLOSED", None, ()) in seen
+
+
+def test_a_table_is_typed() -> None:
+    assert isinstance(client(ASK)._machines[-1].table, Table)
