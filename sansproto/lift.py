@@ -110,8 +110,7 @@ class _Lifted(EndpointBase[E], Generic[E], abstract=True):
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:
         if self._alive(now):
-            for link in tuple(self._pipes):
-                self.stream_lost(link, now, detail=detail)
+            self._lose_all(now, detail)
             self._lose(detail)
 
     def timers(self) -> Mapping[str, float]:

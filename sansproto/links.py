@@ -281,13 +281,9 @@ class EndpointBase(SessionBase[E], abstract=True):
             self._consume(pipe)
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:
-        if not self._alive(now):
-            return
-        for link in tuple(self._pipes):
-            self.stream_lost(link, now, detail=detail)
-        for queue in (self._pipes, self._offers, self._outbox, self._starved):  # what was asked for in vain
-            queue.clear()
-        self._end(self._farewell or Closed(CloseCause.LOST, detail=detail))
+        if self._alive(now):
+            self._lose_all(now, detail)
+            self._end(self._farewell or Closed(CloseCause.LOST, detail=detail))
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
         if self._alive(now):
@@ -471,7 +467,8 @@ class EndpointBase(SessionBase[E], abstract=True):
         self._link_opened(pipe)
 
     def _link_tell_unreachable(self, pipe: Pipe, detail: object) -> None:
-        self._link_over(pipe, CloseCause.UNREACHABLE, str(detail or "no connection in time"))
+        text = detail if isinstance(detail, str) else "no connection in time"  # a timer brings its own name
+        self._link_over(pipe, CloseCause.UNREACHABLE, text)
 
     def _link_tell_stalled(self, pipe: Pipe, _: object) -> None:
         self._link_over(pipe, CloseCause.TIMEOUT, "nothing moved for too long")
@@ -503,6 +500,13 @@ class EndpointBase(SessionBase[E], abstract=True):
             self._end(self._farewell)
 
     # -- inside
+
+    def _lose_all(self, now: float, detail: str) -> None:
+        """Every link is over; what the protocol asks for in answer is asked in vain."""
+        for link in tuple(self._pipes):
+            self.stream_lost(link, now, detail=detail)
+        for queue in (self._pipes, self._offers, self._outbox, self._starved):
+            queue.clear()
 
     def _new_pipe(self, listener: str, peer: Address) -> Pipe:
         self._last_link += 1

@@ -161,13 +161,13 @@ class SessionBase(Generic[E]):
             self._timers.cancel((machine.index, key, timer.value))
 
     def _trace_step(self, machine: Machine[Any, Any], obj: Stateful, on: Any, to: Any) -> None:
-        if self._trace is not None:
-            after = None if to is None else to.name
-            self._trace(Stepped(self._clock, machine.table.name, str(obj.key), obj.state.name, on.name, after))
+        assert self._trace is not None  # whoever calls has looked
+        after = None if to is None else to.name
+        self._trace(Stepped(self._clock, machine.table.name, str(obj.key), obj.state.name, on.name, after))
 
     def _trace_rung(self, machine: Machine[Any, Any], ladder: Ladder[Any], number: int) -> None:
-        if self._trace is not None:
-            self._trace(Judged(self._clock, machine.table.name, ladder.name, number))
+        assert self._trace is not None
+        self._trace(Judged(self._clock, machine.table.name, ladder.name, number))
 
 
 ABORTED = Closed(CloseCause.ABORTED)

@@ -95,13 +95,21 @@ def _union(kinds: tuple[Any, ...]) -> tuple[Freeze, Thaw]:
     if all(kind in _PLAIN for kind in kinds):
         return _same, _same
     codecs = [_codec(kind) for kind in kinds]
-    place = {get_origin(kind) or kind: index for index, kind in enumerate(kinds)}
+    place = {_class_of(kind): index for index, kind in enumerate(kinds)}
 
     def freeze(value: Any, base: float) -> Any:
         index = place[value.__class__]
         return index, codecs[index][0](value, base)
 
     return freeze, lambda frozen, base: codecs[frozen[0]][1](frozen[1], base)
+
+
+def _class_of(kind: Any) -> Any:
+    """The class that values of a type have."""
+    if get_origin(kind) is Annotated:
+        return _class_of(get_args(kind)[0])
+    supertype = getattr(kind, "__supertype__", None)
+    return _class_of(supertype) if supertype is not None else get_origin(kind) or kind
 
 
 def _container(origin: Any, args: tuple[Any, ...]) -> tuple[Freeze, Thaw]:

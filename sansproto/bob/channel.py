@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import attrs
 
-from ..contract import Link, Phase, SendBytes
+from ..contract import Link, Phase, SendBytes, Snapshot
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived, Writable
 from ..machine import Machine
@@ -185,6 +185,15 @@ class Channel(SessionBase[ChannelEvent]):
         return record
 
     # -- inside
+
+    @classmethod
+    def thaw(cls, frozen: Snapshot, base: float, **arguments: Any) -> Self:
+        """As ever; but the keys are state, and inside of a peer's snapshot there are no arguments (``equip``)."""
+        return super().thaw(frozen, base, **{"send_key": None, "receive_key": None, **arguments})
+
+    def equip(self, limits: PeerLimits, delays: PeerDelays, trace: Trace | None) -> None:
+        """After the restore of the peer that it is a part of: what that was constructed with."""
+        self._limits, self._delays, self._trace = limits, delays, trace
 
     def _rebuild(self) -> None:
         self._sealer = RecordCipher(self._outgoing.key) if self._outgoing else None

@@ -218,6 +218,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._settle()
         return transmit.data
 
+    def _rebuild(self) -> None:
+        if self._channel is not None:
+            self._channel.equip(self._limits, self._times, self._trace)
+
     # -- links
 
     def _link_opened(self, pipe: Pipe) -> None:

@@ -6,6 +6,7 @@ An Endpoint with two listeners: :data:`RELAY_PORT` and :data:`SECURE_PORT`.
 from __future__ import annotations
 
 from collections import deque
+from math import inf, nextafter
 from typing import Annotated, Any, Final
 
 import attrs
@@ -187,6 +188,11 @@ class Relay(EndpointBase[RelayEvent]):
                 self._withdraw(uid, numbers)
             self._dying.clear()
         super()._advance(now)
+
+    def next_timeout(self) -> float | None:
+        if self._dying and self.phase is not Phase.CLOSED:
+            return nextafter(self._clock, inf)
+        return super().next_timeout()
 
     # -- links
 

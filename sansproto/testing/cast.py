@@ -13,10 +13,11 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from ..contract import Address, Phase, Snapshot
+from ..contract import Address, Phase, Snapshot, Stats
 from ..errors import NotOpen
 from ..session import SessionBase
 
+T = TypeVar("T")
 V = TypeVar("V", bound=Hashable)
 
 PULLS = 10_000
@@ -112,6 +113,7 @@ class Cast:
         self._states: list[Interned[Snapshot]] = [Interned() for _ in self.parties]
         self._facts: list[list[tuple[Phase, float | None]]] = [[] for _ in self.parties]
         self._outcomes: list[dict[Hashable, Outcome]] = [{} for _ in self.parties]
+        self._answers: dict[Hashable, Any] = {}
 
     @property
     def steps(self) -> int:
@@ -127,6 +129,14 @@ class Cast:
         """The session of a state, to which nothing happened for ``late`` seconds; now is 0."""
         spec = self.parties[party]
         return spec.kind.thaw(self._states[party][state], -late, **spec.arguments)
+
+    def ask(self, party: int, state: int, question: Callable[[Any], T]) -> T:
+        """What a function finds out about the session of a state, found out once."""
+        key = (party, state, question)
+        if key not in self._answers:
+            self._answers[key] = question(self.restore(party, state))
+        found: T = self._answers[key]
+        return found
 
     def phase(self, party: int, state: int) -> Phase:
         return self._facts[party][state][0]
@@ -177,7 +187,9 @@ class Cast:
         return f"{self.names[party]} never stops giving out events or transmits"
 
     def _number(self, party: int, session: Any, tidy: bool = False) -> int:
-        session.stats = type(session.stats)()  # counters are no behaviour
+        for part in (session, *vars(session).values()):
+            if isinstance(part, SessionBase):
+                part.stats = Stats()  # counters are no behaviour
         snapshot = session.freeze(0.0)
         states, facts = self._states[party], self._facts[party]
         number = states.number(_tidied(snapshot) if tidy else snapshot)

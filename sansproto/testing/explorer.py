@@ -21,7 +21,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -43,6 +43,9 @@ __all__ = [
     "at_rest",
     "explore",
 ]
+
+
+V = TypeVar("V")
 
 
 class View:
@@ -70,6 +73,10 @@ class View:
     def next_timeout(self) -> float | None:
         """Seconds from now."""
         return self._cast.next_timeout(self._party, self._seat.state)
+
+    def ask(self, question: Callable[[Any], V]) -> V:
+        """What a function finds out about the session. It is asked once for each state: checks that ask are fast."""
+        return self._cast.ask(self._party, self._seat.state, question)
 
     @property
     def session(self) -> Any:

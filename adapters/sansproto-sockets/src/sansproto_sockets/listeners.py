@@ -1,0 +1,54 @@
+"""A listening socket of a label."""
+
+from __future__ import annotations
+
+import socket
+from selectors import EVENT_READ
+from typing import TYPE_CHECKING, Any
+
+from sansproto.contract import Address
+
+from .addresses import Bind, address_of, bound_socket
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+ACCEPTS_PER_TURN = 100
+
+
+class Listener:
+    def __init__(self, driver: Driver[Any], label: str, where: Bind, *, free_port: int) -> None:
+        if not isinstance(where, socket.socket):
+            where = (where[0], where[1] or free_port)
+        self._driver = driver
+        self._label = label
+        self._accepting = True
+        self._socket = bound_socket(where, socket.SOCK_STREAM)
+        self.address: Address = address_of(self._socket.getsockname())
+        self.watch()
+
+    def set_accepting(self, accepting: bool) -> None:
+        self._accepting = accepting
+        self.watch()
+
+    def watch(self) -> None:
+        self._driver.watch(self._socket, EVENT_READ if self._accepting else 0, self.ready)
+
+    def ready(self, _: int) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            if not self._accepting:
+                return
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:  # out of descriptors, most likely: the listener would stay ready, and the loop would spin
+                self._driver.watch(self._socket, 0, self.ready)
+                self._driver.rest()
+                return
+            self._driver.adopt(self._label, sock, address_of(peer))
+            self._driver.pump()
+
+    def close(self) -> None:
+        self._driver.watch(self._socket, 0, self.ready)
+        self._socket.close()

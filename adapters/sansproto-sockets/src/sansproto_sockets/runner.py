@@ -1,0 +1,139 @@
+"""The adapter for programs with one thread and no framework."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from sansproto.contract import Address, Endpoint, Phase
+from sansproto.errors import NotOpen
+
+from .addresses import Bind
+from .driver import Driver
+
+E = TypeVar("E")
+T = TypeVar("T")
+
+
+class Runner(Generic[E]):
+    """Runs an endpoint whenever the application waits for an event, or within its own selector loop.
+
+    In a loop of yours: register ``fileno()`` for reading, wait no longer than ``timeout()``, then call ``run_once(0)``
+    and take the events that are there with ``next_event(timeout=0)``.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint[E],
+        listen: Mapping[str, Bind | Sequence[Bind]],
+        sockets: Mapping[str, Bind],
+        linger: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._listen = listen
+        self._sockets = sockets
+        self._linger = linger
+        self._running: Driver[E] | None = None
+
+    @property
+    def addresses(self) -> Mapping[str, Address]:
+        """What was bound, by label; for a label with several addresses, the first one."""
+        return self._driver.addresses
+
+    def call(self, verb: Callable[[float], T]) -> T:
+        """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result."""
+        driver = self._driver
+        try:
+            return driver.call(verb)
+        finally:
+            driver.turn()
+
+    def next_event(self, *, timeout: float | None = None) -> E:
+        """Run until there is an event. Raises TimeoutError after ``timeout`` seconds, NotOpen after ``Closed``."""
+        driver = self._driver
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not driver.has_event():
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            self.run_once(left)
+            if left == 0 and not driver.has_event():
+                raise TimeoutError
+        try:
+            return driver.take()
+        finally:
+            driver.turn()
+
+    def __iter__(self) -> Iterator[E]:
+        """The events, up to and with ``Closed``."""
+        while True:
+            try:
+                event = self.next_event()
+            except NotOpen:
+                return
+            yield event
+
+    def run_once(self, timeout: float | None = None) -> None:
+        """Wait for something to do, at most ``timeout`` seconds, and do it: a bounded amount of work."""
+        driver = self._driver
+        due = driver.timeout()
+        driver.turn(driver.select(due if timeout is None or (due is not None and due < timeout) else timeout))
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when ``run_once`` has something to do, besides at the timeout.
+
+        Raises OSError where the system has neither epoll nor kqueue: there, use ``sansproto-threads``.
+        """
+        return self._driver.fileno()
+
+    def timeout(self) -> float | None:
+        """Seconds until ``run_once`` has something to do even if ``fileno()`` is not readable; None: never.
+
+        It changes with every call of ``call``, ``next_event`` and ``run_once``.
+        """
+        return self._driver.timeout()
+
+    def wake(self) -> None:
+        """Make a waiting ``run_once`` return. The one method that other threads and signal handlers may call."""
+        self._driver.wake()
+
+    def __enter__(self) -> Self:
+        self._running = Driver(self._endpoint, listen=self._listen, sockets=self._sockets)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        driver = self._driver
+        try:
+            if kind is None and driver.failure is None:
+                deadline = time.monotonic() + self._linger
+                driver.begin_close()
+                while not driver.finished and (left := deadline - time.monotonic()) > 0:
+                    self.run_once(left)
+        finally:
+            self._running = None
+            driver.release()
+        if kind is None and driver.failure is not None:
+            raise driver.failure
+
+    @property
+    def _driver(self) -> Driver[E]:
+        if self._running is None:
+            raise NotOpen("runner", Phase.CLOSED.name)
+        return self._running
+
+
+def run(
+    endpoint: Endpoint[E],
+    *,
+    listen: Mapping[str, Bind | Sequence[Bind]] | None = None,
+    sockets: Mapping[str, Bind] | None = None,
+    linger: float = 5.0,
+) -> Runner[E]:
+    """A context manager that runs this endpoint, with listeners and datagram sockets by label.
+
+    Entering binds them (OSError). Leaving closes the endpoint politely, waits at most ``linger`` seconds for that,
+    discards the events that nobody took, and aborts what is left; an exception in the body aborts at once.
+    """
+    return Runner(endpoint, listen or {}, sockets or {}, linger)

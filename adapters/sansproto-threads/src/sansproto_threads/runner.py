@@ -1,0 +1,175 @@
+"""The adapter for threads: one thread does all I/O, one lock guards the endpoint, and every thread may call.
+
+The I/O thread is a daemon: an interpreter that exits does not wait for a runner that nobody left. It does not survive
+``fork()``, and the child would share the sockets: fork before entering, or start children with ``spawn``.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from sansproto.contract import Address, Endpoint, Phase
+from sansproto.errors import NotOpen
+from sansproto_sockets import Bind, Driver
+
+E = TypeVar("E")
+T = TypeVar("T")
+
+
+class Runner(Generic[E]):
+    """Runs an endpoint from entering to leaving the ``with``."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint[E],
+        listen: Mapping[str, Bind | Sequence[Bind]],
+        sockets: Mapping[str, Bind],
+        linger: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._listen = listen
+        self._sockets = sockets
+        self._linger = linger
+        self._changed = threading.Condition()  # its lock guards everything below, and the endpoint
+        self._running: Driver[E] | None = None
+        self._waiting = 0  # threads that wait for an event, or for the end
+        self._wakes_at = -math.inf  # when the I/O thread looks at the endpoint again by itself
+        self._stopping = False
+
+    @property
+    def addresses(self) -> Mapping[str, Address]:
+        """What was bound, by label; for a label with several addresses, the first one."""
+        return self._driver.addresses
+
+    def call(self, verb: Callable[[float], T]) -> T:
+        """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result.
+
+        ``verb`` runs in the calling thread and holds the lock: it must not wait for anything.
+        """
+        with self._changed:
+            try:
+                return self._driver.call(verb)
+            finally:
+                self._hurry()
+
+    def next_event(self, *, timeout: float | None = None) -> E:
+        """Wait for an event. Raises TimeoutError after ``timeout`` seconds, NotOpen after ``Closed``.
+
+        Several threads may wait: each event goes to one of them.
+        """
+        with self._changed:
+            driver = self._driver
+            if not self._wait_for(driver.has_event, timeout):
+                raise TimeoutError
+            try:
+                return driver.take()
+            finally:
+                self._hurry()
+
+    def __iter__(self) -> Iterator[E]:
+        """The events, up to and with ``Closed``. The lock is not held while the application has one."""
+        while True:
+            try:
+                event = self.next_event()
+            except NotOpen:
+                return
+            yield event
+
+    def __enter__(self) -> Self:
+        self._running = driver = Driver(self._endpoint, listen=self._listen, sockets=self._sockets)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, args=(driver,), name="sansproto", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._running = None
+            driver.release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        driver = self._driver
+        try:
+            if kind is None:
+                self._close(driver)
+        finally:
+            with self._changed:
+                self._stopping = True
+            driver.wake()
+            self._thread.join()
+            with self._changed:
+                self._running = None
+                driver.release()
+                self._changed.notify_all()
+        if kind is None and driver.failure is not None:
+            raise driver.failure
+
+    def _work(self, driver: Driver[E]) -> None:
+        """What the I/O thread does."""
+        while True:
+            with self._changed:
+                timeout = driver.timeout()
+                if self._stopping or driver.failure is not None:
+                    self._changed.notify_all()
+                    return
+                self._wakes_at = math.inf if timeout is None else time.monotonic() + timeout
+            ready = driver.select(timeout)
+            with self._changed:
+                self._wakes_at = -math.inf
+                with suppress(Exception):  # the driver keeps it, and raises it for who calls next
+                    driver.turn(ready)
+                if self._waiting and (driver.has_event() or driver.finished):
+                    self._changed.notify_all()
+
+    def _hurry(self) -> None:
+        """Wake the I/O thread if it would sleep too long."""
+        driver = self._running
+        if driver is not None and self._wakes_at > -math.inf:
+            timeout = driver.timeout()
+            if timeout is not None and time.monotonic() + timeout < self._wakes_at:
+                self._wakes_at = -math.inf
+                driver.wake()
+
+    def _wait_for(self, condition: Callable[[], bool], timeout: float | None) -> bool:
+        self._waiting += 1
+        try:
+            return self._changed.wait_for(condition, timeout)
+        finally:
+            self._waiting -= 1
+
+    def _close(self, driver: Driver[E]) -> None:
+        with self._changed:
+            if driver.failure is None:
+                driver.begin_close()
+                driver.wake()
+                self._changed.notify_all()
+                self._wait_for(lambda: driver.finished, self._linger)
+
+    @property
+    def _driver(self) -> Driver[E]:
+        if self._running is None:
+            raise NotOpen("runner", Phase.CLOSED.name)
+        return self._running
+
+
+def run(
+    endpoint: Endpoint[E],
+    *,
+    listen: Mapping[str, Bind | Sequence[Bind]] | None = None,
+    sockets: Mapping[str, Bind] | None = None,
+    linger: float = 5.0,
+) -> Runner[E]:
+    """A context manager that runs this endpoint in a thread of its own, with listeners and datagram sockets by label.
+
+    Entering binds them (OSError). Leaving closes the endpoint politely, waits at most ``linger`` seconds for that,
+    discards the events that nobody took, and aborts what is left; an exception in the body aborts at once.
+    """
+    return Runner(endpoint, listen or {}, sockets or {}, linger)

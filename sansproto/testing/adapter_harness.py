@@ -1,0 +1,143 @@
+"""What the suite for adapters needs to know of an adapter, and the real sockets at the other end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from ..contract import Address, Link
+from .scripted_endpoint import Report, ScriptedEndpoint
+
+T = TypeVar("T")
+
+PATIENCE = 20.0  # seconds after which a test fails because nothing happens: no test is decided by less
+LOCAL = ("127.0.0.1", 0)
+
+
+class Running(Protocol):
+    """A runner on its way, used from the test's thread. Whatever thread it lives in, its loop runs by itself."""
+
+    @property
+    def addresses(self) -> Mapping[str, Address]: ...
+
+    def call(self, verb: Callable[[float], T]) -> T: ...
+
+    def next_event(self, timeout: float) -> Any:
+        """Raise TimeoutError after so many seconds; the runner's own call is cancelled then."""
+
+    def leave(self) -> None:
+        """Leave the runner's context manager, wait until that is done, and raise what it raises."""
+
+    def cancel(self) -> None:
+        """Have an exception or cancellation arrive in the body, and wait until the context manager is left."""
+
+
+class AdapterHarness(Protocol):
+    def start(
+        self, endpoint: ScriptedEndpoint, *, listen: Mapping[str, Any], sockets: Mapping[str, Any], linger: float
+    ) -> Running:
+        """Enter the runner's context manager; raise what that raises."""
+
+    def leftovers(self) -> list[str]:
+        """What runners that were left have left behind, such as tasks. Threads and descriptors the suite counts."""
+
+
+class World:
+    """What a test uses: runners that are left, and peers that are closed, when it ends."""
+
+    def __init__(self, harness: AdapterHarness) -> None:
+        self._harness = harness
+        self._started: list[tuple[ScriptedEndpoint, Running]] = []
+        self._sockets: list[socket.socket] = []
+        self._left: set[Running] = set()
+
+    def start(
+        self,
+        endpoint: ScriptedEndpoint,
+        *,
+        listen: Mapping[str, Any] | None = None,
+        sockets: Mapping[str, Any] | None = None,
+        linger: float = PATIENCE,
+    ) -> Running:
+        listen = {"in": LOCAL} if listen is None else listen
+        running = self._harness.start(endpoint, listen=listen, sockets=sockets or {}, linger=linger)
+        self._started.append((endpoint, running))
+        return running
+
+    def leave(self, running: Running) -> None:
+        self._left.add(running)
+        running.leave()
+
+    def cancel(self, running: Running) -> None:
+        self._left.add(running)
+        running.cancel()
+
+    def dial(self, running: Running, label: str = "in", *, receive_buffer: int = 0) -> socket.socket:
+        peer = self.own(socket.socket())
+        if receive_buffer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        peer.connect((running.addresses[label].host, running.addresses[label].port))
+        return peer
+
+    def own(self, sock: socket.socket) -> socket.socket:
+        sock.settimeout(PATIENCE)
+        self._sockets.append(sock)
+        return sock
+
+    def linked(self, running: Running, **how: Any) -> tuple[socket.socket, Link]:
+        """A peer, and the link that it is connected to."""
+        peer = self.dial(running, **how)
+        link = until(running, "accepted").link
+        assert link is not None
+        return peer, link
+
+    def end(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        for endpoint, running in self._started:
+            if running not in self._left:
+                running.leave()
+            assert endpoint.mistakes == []
+            assert not endpoint.live
+            assert set(endpoint.lost.values()) <= {1}
+
+
+def until(running: Running, name: str, link: Link | None = None) -> Report:
+    """The next event of this name (and link). Others before it are dropped."""
+    while True:
+        event = running.next_event(PATIENCE)
+        assert isinstance(event, Report), f"{event} came before {name}"
+        if event.name == name and link in (None, event.link):
+            return event
+
+
+def read(peer: socket.socket, size: int) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        data = peer.recv(min(size - len(found), 65536))
+        assert data, f"the stream ended after {len(found)} of {size} bytes"
+        found += data
+    return bytes(found)
+
+
+def reset(peer: socket.socket) -> None:
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+def await_reset(peer: socket.socket) -> None:
+    """Read until the connection is reset: an orderly end will not do."""
+    try:
+        while peer.recv(65536):
+            pass
+    except ConnectionResetError:
+        return
+    raise AssertionError("the stream ended without a reset")
+
+
+def count_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0

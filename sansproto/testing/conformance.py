@@ -1,0 +1,148 @@
+"""Does this copy of the library do what the vectors say? For a copy that was vendored under another name::
+
+    python -m acme._vendor.sansproto.testing.conformance path/to/vectors
+
+It needs what the library itself needs and nothing else. It prints a line for each type of test in each file, everything
+that differs and everything that it left out, and exits with 1 if anything differs or could not be checked.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from ..contract import Entropy
+from ..errors import WireError
+from .charts import to_json
+from .entropy import ScriptedEntropy
+from .record import replay
+from .tables import AnyTable
+from .vectors import UnknownSchema, VectorTest, load
+
+Answer = Mapping[str, Any]
+"""What the library makes of a test: the members of its outcome by name, and ``error`` if it refuses."""
+
+
+class Checks(Protocol):
+    """What a module ``conformance_<protocol>`` beside this one holds."""
+
+    ANSWERS: Mapping[str, Callable[[VectorTest], Answer]]  # by type of test; what is called may raise WireError
+    MACHINES: Mapping[str, Callable[[Mapping[str, Any], Entropy], Any]]  # a session out of a test's config
+    TABLES: Sequence[AnyTable]
+    CANNOT: frozenset[str]  # what a group may require or a type be, and is left out
+
+
+@attrs.define
+class Report:
+    """How the tests of one type in one file went."""
+
+    name: str
+    passed: int = 0
+    left_out: list[str] = attrs.field(factory=list)  # it needs what is not done here
+    failed: list[str] = attrs.field(factory=list)  # it differs, or there is no check
+
+
+def run(folder: str | Path) -> Iterator[Report]:
+    """Check every vector file under a folder, all but the schemas."""
+    for path in sorted(Path(folder).rglob("*.json")):
+        if path.parent.name != "schema":
+            yield from _run_file(path, str(path.relative_to(folder)))
+
+
+def _run_file(path: Path, name: str) -> Iterator[Report]:
+    reports: dict[str, Report] = {}
+    try:
+        for test in load(path):
+            report = reports.setdefault(test.type, Report(f"{name}, {test.type}"))
+            _judge(test, report)
+    except UnknownSchema as error:
+        reports[name] = Report(name, failed=[str(error)])
+    yield from reports.values()
+
+
+def _judge(test: VectorTest, report: Report) -> None:
+    label = f"{test.tc_id} ({test.comment})"
+    checks = load_checks(test.type.partition(".")[0])
+    if missing := checks.CANNOT & {test.type, *test.group.requires}:
+        report.left_out.append(f"{label} needs {', '.join(sorted(missing))}")
+    elif found := differences(test, checks):
+        report.failed += [f"{label}: {difference}" for difference in found]
+    else:
+        report.passed += 1
+
+
+def load_checks(protocol: str) -> Checks:
+    """The checks of a protocol. Raises ModuleNotFoundError if there are none."""
+    module: Any = import_module(f"{__package__}.conformance_{protocol}")
+    checks: Checks = module
+    return checks
+
+
+def differences(test: VectorTest, checks: Checks) -> list[str]:
+    """How what the library does differs from what the test says; nothing if it does not."""
+    if test.body.keys() >= {"machine", "rows"}:
+        tables = {table.name: to_json(table) for table in checks.TABLES}
+        return [] if test.body == tables.get(test["machine"]) else ["the table differs"]
+    if test.type in checks.MACHINES:
+        return _replayed(checks.MACHINES[test.type], test)
+    if test.type not in checks.ANSWERS:
+        return [f"no check for {test.type}"]
+    return _answered(checks.ANSWERS[test.type], test)
+
+
+def _answered(answer: Callable[[VectorTest], Answer], test: VectorTest) -> list[str]:
+    try:
+        got: Answer = {"error": None, **answer(test)}
+    except WireError as error:
+        got = {"error": error.fault.value, "need": error.need}
+    return [
+        f"{member}: expected {value}, got {got.get(member)}"
+        for member, value in _expected(test, got).items()
+        if got.get(member) != value
+    ]
+
+
+def _expected(test: VectorTest, got: Answer) -> Answer:
+    error = {"error": test.error.value if test.error is not None else None}
+    if "inputs" in test.body:
+        return {**test.body.get("outputs", {}), **error}
+    expected = {member: value for member, value in test.body.items() if member not in ("wire", "pieces")} | error
+    if not test.valid:
+        del expected["packet"]  # what it tried to be
+    elif "canonical" in got:
+        rest = expected.setdefault("rest", "")
+        expected.setdefault("canonical", test["wire"].removesuffix(rest))
+    return expected
+
+
+def _replayed(make: Callable[[Mapping[str, Any], Entropy], Any], test: VectorTest) -> list[str]:
+    entropy = ScriptedEntropy({name: [*map(bytes.fromhex, draws)] for name, draws in test["entropy"].items()})
+    found = replay(test["steps"], make(test["config"], entropy))
+    return found + [f"not drawn: {name}" for name in entropy.undrawn]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check the folder that the one argument names, and print how that went; the exit status."""
+    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+        print(__doc__, file=sys.stderr)
+        return 2
+    reports = list(run(arguments[0]))
+    for report in reports:
+        counts = f"{report.passed} passed, {len(report.left_out)} left out, {len(report.failed)} failed"
+        print(f"{report.name}: {counts}")
+        for line in report.left_out:
+            print(f"  left out: {line}")
+        for line in report.failed:
+            print(f"  FAILED: {line}")
+    passed, failed = sum(report.passed for report in reports), sum(len(report.failed) for report in reports)
+    print(f"{passed} passed, {sum(len(report.left_out) for report in reports)} left out, {failed} failed")
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

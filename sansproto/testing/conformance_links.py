@@ -1,0 +1,13 @@
+"""The table that all streams have in common: see :mod:`sansproto.testing.conformance`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..links import LINK
+
+ANSWERS: Mapping[str, Callable[..., Any]] = {}
+MACHINES: Mapping[str, Callable[..., Any]] = {}
+TABLES = (LINK,)
+CANNOT: frozenset[str] = frozenset()

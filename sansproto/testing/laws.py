@@ -1,0 +1,603 @@
+"""The laws that every session of the library keeps, as Hypothesis tests that a session of yours can be put to.
+
+::
+
+    class TestRelayLaws(Laws):
+        subject = Subject(
+            cls=Relay,
+            arguments=lambda entropy, trace: {"entropy": entropy, "trace": trace, "limits": SMALL},
+            listeners=("relay",),
+            data=packets(Hello).map(Hello.encode) | st.binary(max_size=50),
+            verbs={"kick": st.tuples(links)},
+            secrets=(KEY,),
+            max_state=20_000,
+        )
+
+gets one test per law. A law is a relation between runs of the same operations (``operations``), or a watch over one.
+Give small limits to the subject, else no list of operations reaches them. Laws that say nothing about this kind of
+session are left out: those of streams for a datagram session, law 11 without datagrams that nobody authenticated.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib import import_module
+from types import FrameType
+from typing import IO, Any, ClassVar, TypeAlias
+
+import attrs
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ..contract import Address, Link, Path, Phase
+from ..events import CloseCause, Closed
+from ..trace import json_line
+from .operations import (
+    Abort,
+    Accept,
+    Blocked,
+    Bound,
+    Call,
+    Close,
+    Data,
+    Datagram,
+    Drain,
+    Eof,
+    Failed,
+    Kind,
+    LawBroken,
+    LookedUp,
+    Lost,
+    Nth,
+    Op,
+    Opened,
+    Run,
+    Stray,
+    Tick,
+    TransportLost,
+    Unblocked,
+    Wait,
+    same,
+)
+
+Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
+
+links: st.SearchStrategy[Nth] = st.builds(Nth, st.integers(0, 3))
+"""For the arguments of verbs: the id of some link."""
+
+_PORTS = st.sampled_from([443, 9000])
+addresses: st.SearchStrategy[Address] = st.builds(Address, st.sampled_from(["192.0.2.1", "2001:db8::1"]), _PORTS)
+paths: st.SearchStrategy[Path] = st.builds(Path, st.just("udp"), st.sampled_from(["192.0.2.9", "192.0.2.8"]), _PORTS)
+_NOTHING: st.SearchStrategy[Any] = st.nothing()
+_ANSWERS: st.SearchStrategy[tuple[Address, ...]] = st.lists(addresses, max_size=2).map(tuple)
+
+
+@attrs.frozen(kw_only=True)
+class Subject(Kind):
+    """A session class, and what may happen to it.
+
+    ``data`` are bytes of a stream, ``datagrams`` what may arrive on the datagram socket, ``strangers`` datagrams that
+    nobody authenticated. ``verbs`` gives the arguments of verbs, without ``now``. ``openings`` are ways into deeper
+    states, of which each course of events begins with one. ``secrets`` must not be seen (law 12).
+
+    Law 9: ``max_state`` bounds the :func:`weight` of a snapshot, ``max_write`` the bytes of one transmit; operations
+    are repeated ``flood`` times. Law 13: a call executes at most ``work`` lines, and ``work_per_byte`` for each byte of
+    its input, after the operations of ``crowd``. Law 4: ``slack`` operations without draining stay under the limits.
+    """
+
+    listeners: tuple[str, ...] = ()
+    data: st.SearchStrategy[bytes] = _NOTHING
+    datagrams: st.SearchStrategy[bytes] = _NOTHING
+    strangers: st.SearchStrategy[bytes] = _NOTHING
+    verbs: Mapping[str, st.SearchStrategy[tuple[object, ...]]] = attrs.field(factory=dict)
+    peers: st.SearchStrategy[Address] = addresses
+    paths: st.SearchStrategy[Path] = paths
+    answers: st.SearchStrategy[tuple[Address, ...]] = _ANSWERS
+    openings: tuple[tuple[Op, ...], ...] = ()
+    crowd: tuple[Op, ...] = ()
+    secrets: tuple[bytes, ...] = ()
+    max_state: int = 100_000
+    max_write: int = 65536
+    flood: int = 50
+    work: int = 3000
+    work_per_byte: int = 60
+    slack: int = 3
+
+    @property
+    def has_streams(self) -> bool:
+        return not self.data.is_empty
+
+    @property
+    def dials(self) -> bool:
+        """A stream session without listeners is connected before anything else happens."""
+        return self.lift is not None and not hasattr(self.cls, "receive_datagram") and not self.listeners
+
+    def run(self, *, drain: Drain = Drain.EACH, watch: int = 0) -> Run:
+        return Run(self, drain=drain, watch=watch, dial=self.dials)
+
+    def operations(self, most: int = 20) -> st.SearchStrategy[list[Op]]:
+        """Courses of events."""
+        return self._course(st.lists(self._operation(), max_size=most))
+
+    def floods(self) -> st.SearchStrategy[list[Op]]:
+        """Courses of events in which nothing ends by itself, on links that may be blocked."""
+        nth = st.integers(0, 3)
+        calls = [st.builds(Call, st.just(name), args) for name, args in self.verbs.items()]
+        inputs = [st.builds(Data, nth, st.tuples(self.data)), st.builds(Datagram, self._all_datagrams(), self.paths)]
+        blocked = st.lists(st.builds(Blocked, nth), max_size=2)
+        calm = st.lists(st.one_of(*inputs, *calls), min_size=2, max_size=6)
+        return self._course(st.tuples(blocked, calm).map(lambda parts: [*parts[0], *parts[1]]))
+
+    def _course(self, rest: st.SearchStrategy[list[Any]]) -> st.SearchStrategy[list[Op]]:
+        return st.tuples(st.sampled_from(self._openings()), rest).map(lambda parts: [*parts[0], *parts[1]])
+
+    def _all_datagrams(self) -> st.SearchStrategy[bytes]:
+        return self.datagrams | self.strangers
+
+    def _openings(self) -> Sequence[tuple[Op, ...]]:
+        first: tuple[Op, ...] = (Opened(0),) if self.dials else ()
+        accepted = [(Accept(label, Address("192.0.2.7", 1234)),) for label in self.listeners]
+        return self.openings or [first, *accepted]
+
+    def _operation(self) -> st.SearchStrategy[Op]:
+        nth, time = st.integers(0, 3), st.sampled_from([0.0, 0.01, 1.0, 30.0, 1000.0])
+        verbs = [st.builds(Call, st.just(name), args) for name, args in self.verbs.items()]
+        always: list[st.SearchStrategy[Any]] = [st.builds(Wait, time), st.just(Tick()), *verbs]
+        rare = st.sampled_from([Close(), Abort(), TransportLost(), Stray()])
+        if self.has_streams:
+            data = st.builds(Data, nth, st.tuples(self.data))
+            reports = [st.builds(op, nth) for op in (Opened, Eof, Lost, Blocked, Unblocked)]
+            always += [data, data, data, st.one_of(reports)]
+        if self.listeners:
+            always.append(st.builds(Accept, st.sampled_from(self.listeners), self.peers))
+        if not self._all_datagrams().is_empty:
+            always += [st.builds(Datagram, self._all_datagrams(), self.paths)] * 2
+            always.append(st.builds(Failed, self.paths) | st.builds(Bound, st.just("udp"), addresses))
+        always.append(st.one_of(rare, st.builds(LookedUp, nth, self.answers)))
+        return st.one_of(always)
+
+
+def law_01(subject: Subject, draw: Draw) -> None:
+    ops = draw(subject.operations())
+    subject.run(drain=Drain.PARTLY).play(ops)
+
+
+def law_02(subject: Subject, draw: Draw) -> None:
+    ops = _coalesced(draw(subject.operations()))
+    cut = [_cut(op, draw) if isinstance(op, Data) else op for op in ops]
+    same(subject.run().play(ops), subject.run().play(cut), "other chunks, other results")
+    if hasattr(subject.cls, "take_trailing_data"):
+        stream = b"".join(piece for op in ops if isinstance(op, Data) for piece in op.pieces)
+        whole, pieces = _tail(subject, (stream,)), _tail(subject, _cut(Data(0, (stream,)), draw).pieces)
+        if whole != pieces:
+            raise LawBroken(f"other chunks, other trailing data: {whole!r} != {pieces!r}")
+
+
+def law_04(subject: Subject, draw: Draw) -> None:
+    ops = _with_barriers(draw(subject.operations()), subject.slack)
+    runs = [subject.run(drain=drain).play(ops) for drain in (Drain.EACH, Drain.LATE, Drain.PARTLY)]
+    assume(not any(run.was_paused or run.overflowed() for run in runs))  # over the limits is the next law
+    for run in runs[1:]:
+        same(runs[0], run, f"drained {run.drain.name}, not EACH")
+
+
+def law_04_lost(subject: Subject, draw: Draw) -> None:
+    opening = draw(st.sampled_from(subject._openings()))
+    pieces = draw(st.lists(subject.data, max_size=60))
+    hoarder = subject.run(drain=Drain.HOARD).play(opening)
+    fresh = len(hoarder.delivered)
+    hoarder.play([Data(0, (piece,)) for piece in pieces])
+    reader = subject.run().play([*opening, *hoarder.delivered[fresh:]])
+    for run in (hoarder, reader):
+        for view in [view for view in run.views.values() if not view.over]:
+            run.lose(view)
+        run.drain_all(events=True)
+        run.outputs = {what: said for what, said in run.outputs.items() if isinstance(what, tuple)}  # events alone
+    same(reader, hoarder, "lost while the application did not read")
+
+
+def law_05(subject: Subject, draw: Draw) -> None:
+    subject.run(watch=5).play(draw(subject.operations()))
+
+
+def law_06(subject: Subject, draw: Draw) -> None:
+    subject.run(watch=6).play(draw(subject.operations()))
+
+
+def law_07(subject: Subject, draw: Draw) -> None:
+    ops = draw(subject.operations())
+    plain, nervous = subject.run(), subject.run()
+    for op in ops:
+        plain.apply(op)
+        before = nervous.state("_clock")
+        nervous.endpoint.handle_timeout(nervous.now)  # whatever is due by now has fired
+        if nervous.state("_clock") != before:
+            raise LawBroken(f"a spurious handle_timeout changed {before} to {nervous.state('_clock')}")
+        nervous.apply(op)
+    same(plain, nervous, "spurious timer calls")
+    counts = []
+    for late in (1e4, 1e6):
+        run = subject.run().play(ops)
+        counts.append(_outputs_of_waking(run, max([run.now, *run.endpoint.timers().values()]) + late))
+    if counts[0] != counts[1]:
+        raise LawBroken(f"the later the timer call, the more comes out: {counts[0]}, {counts[1]}")
+
+
+def law_08(subject: Subject, draw: Draw) -> None:
+    ops = draw(subject.operations())
+    back = draw(st.floats(0.001, 2000.0))
+    steady, jumpy = subject.run(), subject.run()
+    for op in ops:
+        for run, by in ((steady, 0.0), (jumpy, back)):
+            run.endpoint.handle_timeout(run.now)
+            run.drain_all()
+            if isinstance(op, Wait | Tick):
+                run.apply(op)
+            else:
+                run.now -= by
+                run.apply(op)
+                run.now += by
+    same(steady, jumpy, f"the clock went back by {back}")
+    if steady.state() != jumpy.state():
+        raise LawBroken(f"the clock went back by {back}: {steady.state()} != {jumpy.state()}")
+
+
+def law_09(subject: Subject, draw: Draw) -> None:
+    run = subject.run(drain=Drain.HOARD)
+    for op in draw(subject.floods() | subject.operations(8)):
+        for _ in range(1 if isinstance(op, Wait | Tick) else subject.flood):
+            run.apply(op)
+        run.barrier()
+        heavy = weight(run.endpoint.snapshot())
+        if heavy > subject.max_state:
+            raise LawBroken(f"the state weighs {heavy} after {op}: {run.endpoint.snapshot()}")
+    run.drain_all(events=True)
+    if run.largest > subject.max_write:
+        raise LawBroken(f"{run.largest} bytes in one transmit")
+
+
+def law_10(subject: Subject, draw: Draw) -> None:
+    run = subject.run().play(draw(subject.operations()))
+    how: Op = draw(st.sampled_from([Close(), Abort(), TransportLost()]))
+    run.play([how])
+    for _ in range(50):
+        if run.endpoint.phase is not Phase.CLOSED:
+            run.play([Tick()])
+    if run.endpoint.phase is not Phase.CLOSED or run.endpoint.next_timeout() is not None:
+        raise LawBroken(f"{run.endpoint.phase} long after {how}, with the timers {dict(run.endpoint.timers())}")
+    seen, quiet = list(run.events), ("_clock", "stats", "_last_link", "_pipes", "_full", "_outbox", "_offers")
+    state, dropped = run.state(*quiet), sum(run.endpoint.stats.dropped.values())
+    run.play([Close(), TransportLost(), *draw(subject.operations())])
+    if [event for event in run.events if isinstance(event, Closed)] != run.events[-1:] or run.events != seen:
+        raise LawBroken(f"not one Closed, and last: {run.events}; {len(seen)} of them when it should have been over")
+    if run.state(*quiet) != state:
+        raise LawBroken(f"changed after Closed: {state} to {run.state(*quiet)}")
+    if sum(run.endpoint.stats.dropped.values()) == dropped:
+        raise LawBroken("what arrived after Closed was not counted")
+
+
+def law_11(subject: Subject, draw: Draw) -> None:
+    run = subject.run().play(draw(subject.operations()))
+    data, path = draw(subject.strangers), draw(subject.paths)
+    before, events, sent = run.state("_clock", "stats"), len(run.events), weight(run.outputs)
+    run.play([Datagram(data, path)])
+    if run.state("_clock", "stats") != before or len(run.events) != events:
+        raise LawBroken(f"{data!r} of a stranger changed {before} to {run.state('_clock', 'stats')}")
+    if weight(run.outputs) - sent > len(data) + 64:
+        raise LawBroken(f"{data!r} of a stranger was answered by more than it said")
+
+
+def law_12(subject: Subject, draw: Draw) -> None:
+    run = subject.run().play(draw(subject.operations()))
+    shown = [run.session, run.endpoint, run.endpoint.stats, dict(run.endpoint.timers()), *run.events, *run.errors]
+    texts = [text(thing) for thing in shown for text in (repr, str)] + [json_line(record) for record in run.trace]
+    for secret in subject.secrets:
+        for form in (secret.hex(), repr(secret)[2:-1], repr(secret[:8])[2:-1]):
+            for text in texts:
+                if form in text:
+                    raise LawBroken(f"a secret can be read in {text}")
+
+
+def law_13(subject: Subject, draw: Draw) -> None:
+    ops = draw(subject.operations(8))
+    run = subject.run().play(subject.crowd)
+    for op in ops:
+        if isinstance(op, Data):
+            op = Data(op.link, (b"".join(op.pieces) * 16,))
+        size = sum(len(piece) for piece in getattr(op, "pieces", ())) + len(getattr(op, "data", b""))
+        if isinstance(op, Wait | Tick):
+            run.apply(op)
+            continue
+        run.barrier()
+        lines = _lines(lambda op=op: run._do(op))  # type: ignore[misc]  # a default argument
+        objects = len(run.views) if isinstance(op, Close | Abort | TransportLost) else 0  # these concern all there are
+        if lines > subject.work * (1 + objects) + subject.work_per_byte * size:
+            raise LawBroken(f"{lines} lines for {size} bytes: {op}")
+        run.barrier()
+
+
+def law_14(subject: Subject, draw: Draw) -> None:
+    ops = draw(subject.operations())
+    k = draw(st.integers(0, len(ops)))
+    run = subject.run(drain=draw(st.sampled_from([Drain.EACH, Drain.PARTLY])))
+    for op in ops[:k]:
+        run.apply(op)
+    snapshot, twin = run.endpoint.snapshot(), run.fork()
+    if twin.endpoint.snapshot() != snapshot or hash(twin.endpoint.snapshot()) != hash(snapshot):
+        raise LawBroken(f"restored from {snapshot} to {twin.endpoint.snapshot()}")
+    same(run.play(ops[k:]), twin.play(ops[k:]), "the restored session went another way")
+    if run.endpoint.snapshot() != twin.endpoint.snapshot():
+        raise LawBroken(f"the restored session ended at {twin.endpoint.snapshot()}, not {run.endpoint.snapshot()}")
+
+
+def law_15(subject: Subject, draw: Draw) -> None:
+    subject.run(drain=draw(st.sampled_from([Drain.EACH, Drain.LATE])), watch=15).play(draw(subject.operations()))
+
+
+def law_16(subject: Subject, draw: Draw) -> None:
+    run = subject.run(watch=16).play(draw(subject.operations()))
+    for view in run.views.values():
+        if not view.over:
+            run.lose(view)
+
+
+# -- law 3: other processes
+
+
+class Workers:
+    """Two processes with other hash seeds that play what they are told, and answer with a digest."""
+
+    def __init__(self, owner: type[Laws]) -> None:
+        self._name = f"{owner.__module__}:{owner.__qualname__}"
+        path = os.pathsep.join(sys.path)
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", f"from {__name__} import work; work()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": seed},
+            )
+            for seed in ("1", "2")
+        ]
+        for process in self._processes:
+            pickle.dump(self._name, _pipe(process.stdin))
+
+    def digests(self, ops: Sequence[Op]) -> list[str]:
+        for process in self._processes:
+            pickle.dump(list(ops), _pipe(process.stdin))
+            _pipe(process.stdin).flush()
+        return [pickle.load(_pipe(process.stdout)) for process in self._processes]
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.communicate(pickle.dumps(None))
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream
+
+
+def work() -> None:
+    """What a worker process does until its input ends."""
+    module, name = pickle.load(sys.stdin.buffer).split(":")
+    owner: Any = import_module(module)
+    for part in name.split("."):
+        owner = getattr(owner, part)
+    while (ops := pickle.load(sys.stdin.buffer)) is not None:
+        pickle.dump(digest(owner.subject, ops), sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def digest(subject: Subject, ops: Sequence[Op]) -> str:
+    run = subject.run().play(ops)
+    return sha256(repr((run.outputs, run.endpoint.snapshot(), run.trace)).encode()).hexdigest()
+
+
+@contextmanager
+def workers(owner: type[Laws]) -> Iterator[Workers]:
+    crew = Workers(owner)
+    try:
+        yield crew
+    finally:
+        crew.close()
+
+
+def law_03(subject: Subject, draw: Draw, crew: Workers) -> None:
+    ops = draw(subject.operations())
+    found = {digest(subject, ops), digest(subject, ops), *crew.digests(ops)}
+    if len(found) != 1:
+        raise LawBroken("the same inputs gave other outputs in another process")
+
+
+# -- tools
+
+
+def weight(value: object) -> int:
+    """Bytes of a state: its strings, and eight for each number or object."""
+    if isinstance(value, bytes | str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(weight(key) + weight(item) for key, item in value.items())
+    if isinstance(value, tuple | list):
+        return 8 + sum(weight(item) for item in value)
+    return 8
+
+
+def check(law: Callable[[Subject, Draw], None], subject: Subject, profile: settings | None = None) -> None:
+    """Put a subject to a law; LawBroken if it does not keep it. The profile is Hypothesis' current one if None."""
+
+    @settings(profile)
+    @given(st.data())
+    def keeps_the_law(data: st.DataObject) -> None:
+        law(subject, data.draw)
+
+    keeps_the_law()
+
+
+def _coalesced(ops: Sequence[Op]) -> list[Op]:
+    """Neighbouring data of one link as one."""
+    merged: list[Op] = []
+    for op in ops:
+        last = merged[-1] if merged else None
+        if isinstance(op, Data) and isinstance(last, Data) and op.link == last.link:
+            merged[-1] = Data(op.link, (b"".join(last.pieces + op.pieces),))
+        else:
+            merged.append(op)
+    return merged
+
+
+def _cut(op: Data, draw: Draw) -> Data:
+    whole = b"".join(op.pieces)
+    every = draw(st.sampled_from([0, 0, 1, 7]))
+    if every:
+        cuts = list(range(every, len(whole), every))
+    else:
+        cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    return Data(op.link, tuple(whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)))
+
+
+def _tail(subject: Subject, pieces: Sequence[bytes]) -> bytes:
+    """What is behind the end of the protocol: trailing data, and what the session was not given any more."""
+    run = subject.run()
+    session, rest = run.session, list(pieces)
+    while rest and session.phase is not Phase.CLOSED:
+        if session.wants_data:
+            session.receive_data(rest.pop(0), run.now)
+        else:
+            session.next_event()
+    last: Any = None
+    while (event := session.next_event()) is not None:
+        last = event
+    if not isinstance(last, Closed) or last.cause not in (CloseCause.LOCAL, CloseCause.REMOTE):
+        return b""  # it did not end as the protocol ends, so nothing follows it
+    return bytes(session.take_trailing_data()) + b"".join(rest)
+
+
+def _with_barriers(ops: Sequence[Op], every: int) -> list[Op]:
+    return [part for number, op in enumerate(ops) for part in ((Wait(0.0), op) if number % every == 0 else (op,))]
+
+
+def _outputs_of_waking(run: Run, now: float) -> Counter[str]:
+    """How much of each kind one late timer call, and nothing after it, brings."""
+    transmits, events = run.transmits, len(run.events)
+    run.fire(now)
+    run.drain_all()
+    counts = Counter({"transmits": run.transmits - transmits, "events": len(run.events) - events})
+    before = run.state()
+    run.fire(now)
+    if run.state() != before:
+        raise LawBroken(f"a second handle_timeout({now}) changed {before} to {run.state()}")
+    return counts
+
+
+def _lines(act: Callable[[], None]) -> int:
+    """How many lines a call executes: what it costs, on any machine."""
+    count = 0
+
+    def tracer(frame: FrameType, event: str, _: object) -> Any:  # pragma: no cover - coverage sees no trace function
+        nonlocal count
+        count += event in ("call", "line")
+        return tracer
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+class Laws:
+    """Derive a test class from it, with a ``subject``. Each law is a test."""
+
+    subject: ClassVar[Subject]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "subject" in vars(cls):
+            if not cls.subject.has_streams:
+                for name in ("02_any_chunking", "04_nothing_is_lost_over_the_limits", "15_blocked", "16_forgotten"):
+                    setattr(cls, f"test_law_{name}", None)
+            if cls.subject.strangers.is_empty:
+                setattr(cls, "test_law_11_strangers", None)  # noqa: B010 - a method is replaced on purpose
+
+    def test_law_01_nothing_raises(self) -> None:
+        """Reports, timer calls and draining never raise, whatever arrives; verbs raise the two documented errors."""
+        check(law_01, self.subject)
+
+    def test_law_02_any_chunking(self) -> None:
+        """Any chunking of a stream gives the same events and bytes per link, and the same trailing data."""
+        check(law_02, self.subject)
+
+    def test_law_03_deterministic(self) -> None:
+        """The same inputs give the same outputs and states, in any process, whatever PYTHONHASHSEED."""
+        with workers(type(self)) as crew:
+            check(lambda subject, draw: law_03(subject, draw, crew), self.subject)
+
+    def test_law_04_draining_changes_nothing(self) -> None:
+        """Under the limits, draining early, late or interleaved changes nothing per link."""
+        check(law_04, self.subject)
+
+    def test_law_04_nothing_is_lost_over_the_limits(self) -> None:
+        """What an application that reads nothing was sent is all there when the link has ended and it reads."""
+        check(law_04_lost, self.subject)
+
+    def test_law_05_raising_changes_nothing(self) -> None:
+        """A call that raises changed nothing but the clock."""
+        check(law_05, self.subject)
+
+    def test_law_06_no_spin(self) -> None:
+        """After ``handle_timeout(t)`` the next timeout is None, or later than t."""
+        check(law_06, self.subject)
+
+    def test_law_07_timer_calls(self) -> None:
+        """Early and spurious timer calls are no-ops; late ones catch up once, however late."""
+        check(law_07, self.subject)
+
+    def test_law_08_clock_goes_back(self) -> None:
+        """A clock that goes back stands still inside."""
+        check(law_08, self.subject)
+
+    def test_law_09_bounded(self) -> None:
+        """Buffers, queues, tables and replies stay under their limits while the application reads nothing."""
+        check(law_09, self.subject)
+
+    def test_law_10_closed_once_and_last(self) -> None:
+        """Every session can be ended; exactly one ``Closed``, last; what comes after it is counted and ignored."""
+        check(law_10, self.subject)
+
+    def test_law_11_strangers(self) -> None:
+        """A datagram that nobody authenticated changes nothing but counters; a reply to it is no larger."""
+        check(law_11, self.subject)
+
+    def test_law_12_no_secret_shows(self) -> None:
+        """No secret in repr, str, trace or exception."""
+        check(law_12, self.subject)
+
+    def test_law_13_work_is_linear(self) -> None:
+        """The work of a call is in proportion to the length of its input, whatever the state holds."""
+        check(law_13, self.subject)
+
+    def test_law_14_restored(self) -> None:
+        """A session restored from a snapshot behaves as the one that it was taken of."""
+        check(law_14, self.subject)
+
+    def test_law_15_blocked(self) -> None:
+        """Nothing but AbortTransport for a link that is not open yet; nothing to write for one that is blocked."""
+        check(law_15, self.subject)
+
+    def test_law_16_forgotten(self) -> None:
+        """After ``stream_lost`` nothing in the state mentions the link."""
+        check(law_16, self.subject)
+
+
+__all__ = ["Laws", "Link", "Subject", "addresses", "check", "links", "paths", "weight"]

@@ -1,0 +1,203 @@
+"""The sockets adapter, inside a selector loop that is not its own; and the parts that the other adapters share."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import pytest
+
+from sansproto.contract import Address, Link, Path, Rebind, SendBytes, SendDatagram
+from sansproto.events import CloseCause, Closed
+from sansproto.testing.adapter_harness import LOCAL, PATIENCE, World, read, reset, until
+from sansproto.testing.adapter_suite import AdapterSuite
+from sansproto.testing.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
+from sansproto_sockets import Runner, run
+
+T = TypeVar("T")
+
+
+class Cancelled(Exception):
+    pass
+
+
+class Running:
+    """A runner in somebody's selector loop, in a thread; the loop also watches a socket over which commands come."""
+
+    def __init__(self, runner: Runner[Any]) -> None:
+        self._runner = runner
+        self._commands: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._bell, self._button = socket.socketpair()
+        self._lock = threading.Lock()
+        self._entered = threading.Event()
+        self._stopping = self._cancelling = False
+        self._over = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+        self._entered.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def addresses(self) -> Mapping[str, Address]:
+        return self._runner.addresses
+
+    def call(self, verb: Callable[[float], T]) -> T:
+        return self._do(lambda: self._runner.call(verb))
+
+    def next_event(self, timeout: float) -> Any:
+        return self._do(lambda: self._runner.next_event(timeout=timeout))
+
+    def leave(self) -> None:
+        with suppress(Exception):  # what ended it is raised below
+            self._do(self._stop)
+        self._thread.join(2 * PATIENCE)
+        if self._failure is not None:
+            raise self._failure
+
+    def cancel(self) -> None:
+        with suppress(Exception):
+            self._do(self._interrupt)
+        self._thread.join(2 * PATIENCE)
+        assert isinstance(self._failure, Cancelled)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _interrupt(self) -> None:
+        self._cancelling = True
+
+    def _do(self, command: Callable[[], T]) -> T:
+        """Have the loop's thread do something, or do it here if the loop ended."""
+        answer: Future[T] = Future()
+        with self._lock:
+            self._commands.append((command, answer))
+            if self._over:
+                self._end()
+            else:
+                self._button.send(b"\0")
+        return answer.result(2 * PATIENCE)
+
+    def _work(self) -> None:
+        try:
+            with self._runner as runner, selectors.DefaultSelector() as selector:
+                selector.register(runner.fileno(), selectors.EVENT_READ)
+                selector.register(self._bell, selectors.EVENT_READ, self._obey)
+                self._entered.set()
+                while not self._stopping:
+                    for key, _ in selector.select(runner.timeout()):
+                        if key.data is not None:
+                            key.data()
+                    if self._cancelling:
+                        raise Cancelled
+                    runner.run_once(0)
+        except Exception as error:
+            self._failure = error
+        with self._lock:
+            self._end()
+        self._entered.set()
+
+    def _obey(self) -> None:
+        self._bell.recv(1)
+        command, answer = self._commands.popleft()
+        try:
+            answer.set_result(command())
+        except Exception as error:
+            answer.set_exception(error)
+
+    def _end(self) -> None:
+        self._over = True
+        self._bell.close()
+        self._button.close()
+        while self._commands:
+            command, answer = self._commands.popleft()
+            try:
+                if self._failure is not None:
+                    raise self._failure
+                answer.set_result(command())
+            except Exception as error:
+                answer.set_exception(error)
+
+
+class Harness:
+    def start(self, endpoint: ScriptedEndpoint, **how: Any) -> Running:
+        return Running(run(endpoint, **how))
+
+    def leftovers(self) -> list[str]:
+        return []
+
+
+class TestSockets(AdapterSuite):
+    harness = Harness()
+
+    def test_runs_its_own_loop(self, world: World) -> None:
+        endpoint = ScriptedEndpoint(echo=True)
+        with run(endpoint, listen={"in": LOCAL}) as runner:
+            peer = world.own(socket.create_connection((runner.addresses["in"].host, runner.addresses["in"].port)))
+            peer.sendall(b"hello")
+            peer.shutdown(socket.SHUT_WR)
+            found = []
+            for event in runner:
+                found.append(event)
+                if event == Report("lost", Link(1), ""):
+                    runner.call(endpoint.close)
+        assert [event.name for event in found if isinstance(event, Report)] == ["accepted", "eof", "lost"]
+        assert found[-1] == Closed(CloseCause.LOCAL)
+        assert read(peer, 5) == b"hello"
+        assert endpoint.mistakes == []
+
+    def test_takes_sockets_of_yours(self, world: World) -> None:
+        listener = socket.create_server(LOCAL)
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(LOCAL)
+        names = {"in": Address(*listener.getsockname()), "udp": Address(*datagrams.getsockname())}
+        endpoint = ScriptedEndpoint(echo=True)
+        running = world.start(endpoint, listen={"in": listener}, sockets={"udp": datagrams})
+        assert running.addresses == names
+        peer = world.dial(running)
+        peer.sendall(b"hello")
+        assert read(peer, 5) == b"hello"
+        running.call(lambda _: endpoint.do(Rebind("udp")))
+        until(running, "bound")
+        assert until(running, "bound").value == ("udp", names["udp"]), "a port that was chosen is kept"
+
+    def test_reads_the_last_words_of_a_peer_that_reset(self, world: World) -> None:
+        """Writing to a peer that is gone fails, but why it went may be waiting to be read."""
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        peer, link = world.linked(running)
+
+        def write_to_one_that_left(_: float) -> None:
+            # no turn of the loop comes between the reset and the write
+            peer.sendall(b"refused: go away")
+            reset(peer)
+            endpoint.do(SendBytes(link, CHUNK), SendBytes(link, CHUNK))
+
+        running.call(write_to_one_that_left)
+        assert until(running, "data", link).value == b"refused: go away"
+        until(running, "lost", link)
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which datagram an ICMP error is about")
+    @pytest.mark.parametrize("host", ["127.0.0.1", ""])
+    def test_reports_what_icmp_says_about_a_datagram(self, world: World, host: str) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, sockets={"udp": (host, 0)})
+        closed = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        closed.bind(LOCAL)
+        path = Path("udp", *closed.getsockname())
+        closed.close()
+        open_ = world.own(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        open_.bind(LOCAL)
+        other = Path("udp", *open_.getsockname())
+        for _ in range(3):
+            running.call(lambda _: endpoint.do(SendDatagram(b"to nobody", path), SendDatagram(b"to you", other)))
+            assert until(running, "datagram failed").value == path
+            assert open_.recv(100) == b"to you", "the error of one datagram does not cost another"

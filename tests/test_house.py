@@ -1,0 +1,131 @@
+"""The rules of the house that can be read off the source: who imports whom, and how long things get."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sansproto"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SHIPPED = MODULES + sorted(ROOT.glob("adapters/*/src/**/*.py"))
+CORE = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "testing"]
+TESTING = [path for path in MODULES if path not in CORE]
+PROTOCOLS = {path.parent.name for path in PACKAGE.glob("*/crypto.py")}
+
+# No sockets, clocks, threads, processes, files, random sources, logs; nor the ways to get at them by name.
+NEVER = {
+    *("socket", "ssl", "select", "selectors", "asyncio", "threading", "_thread", "multiprocessing", "concurrent"),
+    *("subprocess", "signal", "time", "datetime", "random", "secrets", "uuid", "os", "io", "pathlib", "tempfile"),
+    *("shutil", "logging", "importlib", "sansproto"),
+}
+WORLD = {"open", "print", "input", "__import__", "eval"}  # built-in ways to the same
+STANDARD = sys.stdlib_module_names
+DEPENDENCIES = {"attrs", "cryptography", "nacl"}
+FOR_TESTS = {"hypothesis", "pytest"}
+TESTING_MAY = {
+    "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
+    "adapter_harness": {"os", "socket"},
+    "laws": {"os", "subprocess", "importlib"},  # the same inputs in another process, with another PYTHONHASHSEED
+    "network": {"random"},  # its generator is seeded by the caller
+    "conformance": {"importlib"},  # of the module that has the checks of a protocol
+    "vectors": {"importlib"},  # of jsonschema, which need not be installed
+}
+MAY_IMPORT = {"egtp": {"recovery"}, "freenet": {"recovery"}}
+
+MAX_MODULE, MAX_FUNCTION = 640, 60  # lines; of modules "about 600"
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def all_of(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=name_of)
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The level (0: absolute) and the module of every import, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from ((node.level, name) for name in names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in WORLD:
+            yield 0, node.func.id
+
+
+def absolute(path: Path) -> set[str]:
+    """The top-level packages that a module imports, and what else it uses of the world."""
+    return {name.partition(".")[0] for level, name in imports(ast.parse(path.read_text("utf-8"))) if level == 0}
+
+
+def relative(path: Path) -> set[str]:
+    """The parts of our package that a module imports: a shared module, a protocol, ``testing``."""
+    where = path.relative_to(PACKAGE).with_suffix("").parts
+    found = set()
+    for level, name in imports(ast.parse(path.read_text("utf-8"))):
+        if level:
+            found.add((*where[: len(where) - level], *name.split("."))[0])
+    return found
+
+
+@all_of(CORE)
+def test_the_core_touches_nothing_of_the_world(path: Path) -> None:
+    used = absolute(path)
+    assert used & (NEVER | WORLD) == set()
+    assert used - DEPENDENCIES <= STANDARD
+    assert "testing" not in relative(path)
+
+
+@all_of(TESTING)
+def test_what_is_shipped_for_tests_has_no_clock_or_socket_either(path: Path) -> None:
+    used = absolute(path) - WORLD
+    assert used & NEVER <= TESTING_MAY.get(path.stem, set()) | {"pathlib"}
+    assert used - DEPENDENCIES - FOR_TESTS <= STANDARD
+
+
+@all_of(CORE)
+def test_cryptography_has_one_place_in_each_protocol(path: Path) -> None:
+    assert path.name == "crypto.py" or not absolute(path) & {"cryptography", "nacl"}
+
+
+@all_of(CORE)
+def test_protocols_do_not_know_each_other_and_shared_modules_know_none(path: Path) -> None:
+    home = path.relative_to(PACKAGE).parts[0]
+    assert relative(path) & PROTOCOLS <= {home} | MAY_IMPORT.get(home, set())
+
+
+@all_of([path for path in MODULES if path.parts[-2:] == ("tables.py",) or "tables" in path.parts[-2:]])
+def test_tables_hold_tables_only(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda)]
+
+
+@all_of(
+    [path for path in SHIPPED if path.parent.name in ("sansproto_asyncio", "sansproto_sockets", "sansproto_threads")]
+)
+def test_adapters_know_no_protocol(path: Path) -> None:
+    named = [name.split(".") for level, name in imports(ast.parse(path.read_text("utf-8"))) if level == 0]
+    assert not [name for name in named if name[0] == "sansproto" and PROTOCOLS & set(name)]
+
+
+@all_of(SHIPPED)
+def test_modules_and_functions_can_be_read_in_one_go(path: Path) -> None:
+    source = path.read_text("utf-8")
+    assert source.count("\n") <= MAX_MODULE
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, f"{node.name} is too long"
+
+
+def test_the_rules_see_what_they_forbid(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text("import os.path\nfrom time import sleep\ndef f():\n    from . import x\n    open('f')\n")
+    assert absolute(path) == {"os", "time", "open"}
+    assert [*imports(ast.parse("from ..bob import crypto\nfrom .. import bob"))] == [(2, "bob"), (2, "bob")]

@@ -1,0 +1,374 @@
+"""The laws hold for three toys; and each law catches the toys that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import Phase as Step
+from hypothesis import settings
+from hypothesis import strategies as st
+from toys import SECRET, Beat, Echo, Guest, Lines, Raw, ToyDelays, ToyLimits, sealed
+
+from sansproto.contract import Address, Link, Path, SendBytes, SendDatagram, Transmit
+from sansproto.errors import LocalProtocolError
+from sansproto.events import CloseCause, Closed
+from sansproto.links import LinkState, Pipe
+from sansproto.testing import laws
+from sansproto.testing.laws import Laws, Subject, addresses, check, links
+from sansproto.testing.operations import Accept, Call, Data, LawBroken, Opened, Wait
+
+CALLER = Address("192.0.2.7", 1234)
+_texts = st.sampled_from([b"hi there", b"what?", b"x" * 150, b"bye", b""])
+_messages = st.lists(_texts, max_size=5).map(lambda texts: b"".join(bytes([len(text)]) + text for text in texts))
+
+ECHO = Subject(
+    cls=Echo,
+    arguments=lambda entropy, trace: {"entropy": entropy, "trace": trace, "limits": ToyLimits(link_queue=1000)},
+    listeners=("echo",),
+    data=_messages | st.binary(max_size=40),
+    strangers=st.binary(max_size=60),
+    verbs={
+        "dial": st.tuples(addresses),
+        "ask": st.just(("echo.example",)),
+        "say": st.tuples(links, st.sampled_from([b"", b"well", b"y" * 200])),
+    },
+    openings=(
+        (),
+        (Accept("echo", CALLER), Data(0, (b"\x02hi",))),
+        (Accept("echo", CALLER), Accept("echo", CALLER), Data(0, (b"\x02hi",)), Data(1, (b"\x03hi2\x01a",))),
+        (Call("dial", (CALLER,)), Opened(0), Data(0, (b"\x02hi",))),
+    ),
+    secrets=(SECRET,),
+    max_state=6_000,
+)
+LINES = Subject(
+    cls=Lines,
+    arguments=lambda entropy, trace: {"trace": trace},
+    data=st.lists(st.sampled_from([b"a\n", b"word\n", b"bye\n", b"half", b"z" * 50, b"\n"]), max_size=8).map(b"".join),
+    verbs={"write": st.tuples(st.sampled_from([b"", b"ping", b"w" * 100])), "finish": st.just(())},
+    max_state=5000,
+)
+BEAT = Subject(
+    cls=Beat,
+    arguments=lambda entropy, trace: {"entropy": entropy, "trace": trace},
+    datagrams=st.integers(0, 20).map(sealed),
+    strangers=st.binary(max_size=12),
+    verbs={"start": st.just(())},
+    openings=((), (Call("start"),)),
+    secrets=(SECRET,),
+    max_state=2000,
+)
+CROWD = attrs.evolve(
+    ECHO,
+    arguments=lambda entropy, trace: {"entropy": entropy, "trace": trace, "limits": ToyLimits(links=500)},
+    crowd=(Accept("echo", CALLER),) * 400,
+)
+
+
+class TestEcho(Laws):
+    subject = ECHO
+
+
+class TestLines(Laws):
+    subject = LINES
+
+
+class TestRaw(Laws):
+    subject = attrs.evolve(LINES, cls=Raw)
+
+
+class TestBeat(Laws):
+    subject = BEAT
+
+
+# -- sessions that break one law each
+
+
+class Raises(Echo):
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data[:1] * data[0], path, now)
+
+
+class ReadsByChunk(Lines):
+    def receive_data(self, data: bytes, now: float) -> None:
+        self._inbox = b""
+        super().receive_data(data, now)
+
+
+class LosesItsTail(Lines):
+    def receive_data(self, data: bytes, now: float) -> None:
+        super().receive_data(data, now)
+        self._trailing = b""
+
+
+class Hashes(Echo):
+    def _guest_answer(self, guest: Guest, message: bytes) -> None:
+        self._guest_repeat(guest, b"hi" + str(hash("guest")).encode())
+
+
+class SendsWhereverThePeerIsThen(Beat):
+    def next_transmit(self) -> Transmit | None:
+        transmit = super().next_transmit()
+        return SendDatagram(transmit.data, self._peer) if isinstance(transmit, SendDatagram) else transmit
+
+
+class ForgetsLastWords(Echo):
+    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
+        if link in self._pipes:
+            self._pipes[link].inbox = b""
+        super().stream_lost(link, now, detail=detail)
+
+
+class ChangesAndRaises(Beat):
+    def start(self, now: float) -> None:
+        self._number += 1
+        super().start(now)
+
+
+class Spins(Beat):
+    def _beat(self) -> None:
+        super()._beat()
+        self._timers.set((0, 0, 0), self._clock)
+
+
+class BeatsWhenAsked(Beat):
+    def handle_timeout(self, now: float) -> None:
+        self._advance(now)
+        if self._timers.next() is not None:
+            self._beat()
+
+
+class CountsCalls(Beat):
+    def handle_timeout(self, now: float) -> None:
+        super().handle_timeout(now)
+        self._number += 1
+
+
+class CatchesUpOnAll(Beat):
+    def handle_timeout(self, now: float) -> None:
+        at = self._timers.next()
+        super().handle_timeout(now)
+        if at is not None:
+            self._out.extend([SendDatagram(b"", self._peer)] * int(min((now - at) / ToyDelays().beat, 2000)))
+
+
+class GoesBack(Beat):
+    def _advance(self, now: float) -> None:
+        self._clock = now
+
+
+class Hoards(Echo):
+    def _is_congested(self) -> bool:
+        return False
+
+
+class QueuesForEver(Lines):
+    MAX_OUT = 10**9
+
+
+class ClosesTwice(Beat):
+    def transport_lost(self, now: float, *, detail: str = "") -> None:
+        super().transport_lost(now, detail=detail)
+        self._emit(Closed(CloseCause.LOST))
+
+
+class NeverCloses(Beat):
+    def _end(self, closed: Closed) -> None:
+        pass
+
+
+class CountsNothing(Echo):
+    def _drop(self, reason: str) -> None:
+        pass
+
+
+class TrustsStrangers(Beat):
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data, path, now)
+        self._missed = 0
+        self._peer = path
+
+
+class Amplifies(Echo):
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data, path, now)
+        self._outbox.append(SendDatagram(bytes(200), path))
+
+
+class Blabs(Beat):
+    def start(self, now: float) -> None:
+        try:
+            super().start(now)
+        except LocalProtocolError:
+            raise LocalProtocolError("start", self.phase.name, f"already, with {self._key!r}") from None
+
+
+class CountsTwice(Lines):
+    def receive_data(self, data: bytes, now: float) -> None:
+        for first in range(len(data)):
+            for _ in range(first):
+                pass
+        super().receive_data(data, now)
+
+
+class AsksEverybody(Echo):
+    def _link_packet(self, pipe: Pipe, packet: object) -> None:
+        for guest in self._guests.values():
+            if guest.name == packet:
+                return
+        super()._link_packet(pipe, packet)
+
+
+class KeepsItElsewhere(Echo):
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._greeted = 0
+
+    def _guest_answer(self, guest: Guest, message: bytes) -> None:
+        self._greeted += 1
+        self._guest_repeat(guest, b"hi, number %d" % self._greeted)
+
+
+class RestoresToZero(Beat):
+    def _rebuild(self) -> None:
+        self._number = 0
+
+
+class NotesElsewhere(Beat):
+    _note: int
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._note = self._seen = 0
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data, path, now)
+        self._seen += 1
+        self._note = self._seen
+
+
+class TalksOn(Echo):
+    def _guest_answer(self, guest: Guest, message: bytes) -> None:
+        super()._guest_answer(guest, message)
+        self._finish_link(self._pipes[guest.key])
+
+
+class GivesTwice(Echo):
+    def stream_accepted(self, listener: str, peer: Address, now: float) -> Link:
+        self._last_link = 0
+        return super().stream_accepted(listener, peer, now)
+
+
+class Pushes(Echo):
+    def _next_of(self, pipe: Pipe) -> Transmit | None:
+        return SendBytes(pipe.key, b"") if pipe.state is LinkState.BLOCKED else super()._next_of(pipe)
+
+    def stream_blocked(self, link: Link, now: float) -> None:
+        super().stream_blocked(link, now)
+        if link in self._pipes:
+            self._offer(self._pipes[link])
+
+
+class Remembers(Echo):
+    def _link_gone(self, pipe: Pipe) -> None:
+        self._cancel_timers(self._guest, pipe.key)
+
+
+class Restless(Beat):
+    """Breaks no law."""
+
+    def handle_timeout(self, now: float) -> None:
+        if (at := self._timers.next()) is not None and at <= now:
+            self._missed = 0
+        super().handle_timeout(now)
+
+
+class HashesLaws(Laws):
+    subject = attrs.evolve(ECHO, cls=Hashes)
+
+
+BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
+    (laws.law_02, LINES, ReadsByChunk),
+    (laws.law_02, LINES, LosesItsTail),
+    (laws.law_04, BEAT, SendsWhereverThePeerIsThen),
+    (laws.law_04_lost, ECHO, ForgetsLastWords),
+    (laws.law_05, BEAT, ChangesAndRaises),
+    (laws.law_06, BEAT, Spins),
+    (laws.law_07, BEAT, BeatsWhenAsked),
+    (laws.law_07, BEAT, CountsCalls),
+    (laws.law_07, BEAT, CatchesUpOnAll),
+    (laws.law_08, BEAT, GoesBack),
+    (laws.law_09, ECHO, Hoards),
+    (laws.law_09, LINES, QueuesForEver),
+    (laws.law_09, attrs.evolve(ECHO, max_write=20), Echo),
+    (laws.law_10, BEAT, ClosesTwice),
+    (laws.law_10, BEAT, NeverCloses),
+    (laws.law_10, ECHO, CountsNothing),
+    (laws.law_11, BEAT, TrustsStrangers),
+    (laws.law_11, ECHO, Amplifies),
+    (laws.law_12, BEAT, Blabs),
+    (laws.law_13, LINES, CountsTwice),
+    (laws.law_13, CROWD, AsksEverybody),
+    (laws.law_14, ECHO, KeepsItElsewhere),
+    (laws.law_14, BEAT, RestoresToZero),
+    (laws.law_14, BEAT, NotesElsewhere),
+    (laws.law_15, ECHO, Pushes),
+    (laws.law_15, ECHO, TalksOn),
+    (laws.law_06, ECHO, GivesTwice),
+    (laws.law_16, ECHO, Remembers),
+]
+
+QUICK = settings(phases=[Step.generate], report_multiple_bugs=False, max_examples=300, database=None)
+
+
+@pytest.mark.parametrize(("law", "subject", "broken"), BREACHES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_law_catches(law: Callable[..., None], subject: Subject, broken: type) -> None:
+    with pytest.raises(LawBroken):
+        check(law, attrs.evolve(subject, cls=broken), QUICK)
+
+
+def test_law_07_catches_a_spurious_call_between_operations() -> None:
+    with pytest.raises(LawBroken, match="spurious"):
+        laws.law_07(attrs.evolve(BEAT, cls=CountsCalls), lambda _: [Call("start"), Wait(1.0)])
+
+
+def test_law_01_catches() -> None:
+    with pytest.raises(IndexError):
+        check(laws.law_01, attrs.evolve(ECHO, cls=Raises), QUICK)
+
+
+def test_law_03_catches() -> None:
+    with laws.workers(HashesLaws) as crew, pytest.raises(LawBroken):
+        check(partial(laws.law_03, crew=crew), HashesLaws.subject, QUICK)
+
+
+def test_a_crowd_costs_nothing_by_itself() -> None:
+    check(laws.law_13, CROWD, settings(max_examples=10))
+
+
+def test_time_stops_for_what_never_rests() -> None:
+    run = attrs.evolve(BEAT, cls=Restless).run().play([Call("start"), Wait(1e6)])
+    assert 1000.0 < run.now < 2000.0
+    check(laws.law_07, attrs.evolve(BEAT, cls=Restless), settings(max_examples=20))
+
+
+def test_a_trailing_tail_is_found_behind_more_than_fits() -> None:
+    stream = b"a\n" * 20 + b"bye\nthe rest"
+    assert laws._tail(LINES, [stream]) == laws._tail(LINES, [stream[:30], b"", stream[30:]]) == b"the rest"
+    assert laws._tail(LINES, [b"z" * 50, b"rest"]) == b""
+
+
+def test_a_class_without_a_subject_keeps_all_laws() -> None:
+    class Shared(Laws):
+        pass
+
+    assert Shared.test_law_11_strangers is Laws.test_law_11_strangers
+
+
+def test_laws_that_say_nothing_about_a_session_are_left_out() -> None:
+    assert vars(TestBeat)["test_law_02_any_chunking"] is None
+    assert vars(TestLines)["test_law_11_strangers"] is None

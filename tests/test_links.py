@@ -1,0 +1,769 @@
+"""What the shared core promises to protocols: timers, snapshots, tables, links, and sessions lifted to endpoints."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections import OrderedDict, deque
+from enum import Enum
+from typing import Annotated, Any, NewType
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import GUEST, Echo, Guest, GuestInput, GuestState, Heard, Left, Line, Lines, Said, ToyLimits
+
+from sansproto.contract import (
+    AbortTransport,
+    Address,
+    CloseTransport,
+    CloseWrite,
+    Instant,
+    Link,
+    OpenStream,
+    Path,
+    PauseAccepting,
+    PauseReading,
+    Phase,
+    ResumeAccepting,
+    ResumeReading,
+    SendBytes,
+    Transmit,
+)
+from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
+from sansproto.events import CloseCause, Closed, DataReceived
+from sansproto.lift import DatagramEndpoint, LiftDelays, LiftLimits, StreamEndpoint
+from sansproto.links import EndpointBase, LinkState, Pipe
+from sansproto.machine import Machine, Otherwise, Verdict
+from sansproto.session import SessionBase
+from sansproto.snapshot import CACHED, codec
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.timers import TimerTable
+from sansproto.trace import JsonSeqWriter, TraceRecord
+
+PEER = Address("192.0.2.7", 1234)
+
+
+def echo(trace: Any = None, **limits: int) -> Echo:
+    return Echo(entropy=ScriptedEntropy(seed=b"links"), limits=ToyLimits(**limits), trace=trace)
+
+
+def guest(core: Echo, now: float = 0.0) -> Link:
+    """A link on which somebody has greeted."""
+    link = core.stream_accepted("echo", PEER, now)
+    core.receive_data(link, b"\x02hi", now)
+    assert core.next_transmit() == SendBytes(link, b"\x06hi" + core._guests[link].name)
+    return link
+
+
+def phase_of(core: Any) -> Phase:
+    phase: Phase = core.phase
+    return phase
+
+
+def transmits(core: Any) -> list[Transmit]:
+    found: list[Transmit] = []
+    while (transmit := core.next_transmit()) is not None:
+        found.append(transmit)
+    return found
+
+
+def events(core: Any) -> list[Any]:
+    found: list[Any] = []
+    while (event := core.next_event()) is not None:
+        found.append(event)
+    return found
+
+
+# -- timers
+
+_KEYS = st.integers(0, 3)
+_STEPS = st.one_of(
+    st.tuples(st.just("set"), _KEYS, st.integers(0, 20)),
+    st.tuples(st.just("cancel"), _KEYS, st.just(0)),
+    st.tuples(st.just("due"), st.just(0), st.integers(0, 20)),
+    st.tuples(st.just("thaw"), st.just(0), st.just(0)),
+)
+
+
+@given(st.lists(_STEPS, max_size=80))
+def test_timers_do_what_a_sorted_list_does(steps: list[tuple[str, int, int]]) -> None:
+    table: TimerTable[int] = TimerTable()
+    model: dict[int, tuple[float, int]] = {}
+    for number, (what, key, at) in enumerate(steps):
+        if what == "set":
+            table.set(key, float(at))
+            model[key] = (float(at), number)
+        elif what == "cancel":
+            table.cancel(key)
+            model.pop(key, None)
+        elif what == "due":
+            first = min(model, key=lambda key: model[key]) if model else None
+            expected = first if first is not None and model[first][0] <= at else None
+            assert table.pop_due(float(at)) == expected
+            if expected is not None:
+                del model[expected]
+        else:
+            table = TimerTable.thaw(table.freeze(7.0), 7.0)  # type: ignore[arg-type]
+        assert table.next() == min((at for at, _ in model.values()), default=None)
+        assert dict(table) == {key: at for key, (at, _) in model.items()}
+        assert [key for key, _ in table] == sorted(model, key=lambda key: model[key][1])
+        assert table.get(key) == model.get(key, (None,))[0]
+        assert len(table) == len(model)
+
+
+def test_a_timer_that_came_early_leaves_nothing_behind() -> None:
+    table: TimerTable[str] = TimerTable()
+    for at in (10.0, 5.0):
+        table.set("key", at)
+    assert table.pop_due(7.0) == "key"
+    assert table.next() is None
+    for at in (20.0, 15.0, 18.0):
+        table.set("key", at)
+    assert table.next() == 18.0
+
+
+def test_the_heap_stays_small_however_timers_move() -> None:
+    table: TimerTable[str] = TimerTable()
+    for round_ in range(1000):
+        table.set("late", 1e9 - round_)  # ever earlier: each leaves an entry behind
+        assert len(table._heap) <= 2 * len(table) + 64
+    for round_ in range(1000):
+        table.set("cancelled", float(round_))
+        table.cancel("cancelled")
+        table.set("fired", 0.0)
+        assert table.pop_due(0.0) == "fired"
+        assert len(table._heap) <= 2 * len(table) + 64
+    assert dict(table) == {"late": 1e9 - 999}
+
+
+# -- snapshots
+
+
+class Colour(Enum):
+    RED = 0
+    BLUE = 1
+
+
+Number = NewType("Number", int)
+
+
+@attrs.frozen
+class Point:
+    x: int
+    y: Instant | None = None
+
+
+@attrs.define
+class Everything:
+    plain: str
+    number: Number
+    when: Instant
+    colour: Colour | None
+    any_enum: Enum | None
+    choice: Point | Colour | Number | Instant | None
+    scalar: int | bytes | None
+    fixed: tuple[int, Instant]
+    many: tuple[Point, ...]
+    sure: Annotated[int, "counted"]
+    queue: deque[Point | Colour]
+    table: OrderedDict[Number, list[Instant]]
+    members: set[int]
+    raw: bytearray
+    _private: frozenset[str] = frozenset()
+    cache: Annotated[object, CACHED] = None
+
+
+_times = st.integers(-1000, 1000).map(float)
+_points = st.builds(Point, st.integers(), st.none() | _times)
+_everything = st.builds(
+    Everything,
+    plain=st.text(),
+    number=st.integers().map(Number),
+    when=_times,
+    colour=st.none() | st.sampled_from(Colour),
+    any_enum=st.none() | st.sampled_from(Fault),
+    choice=st.none() | _points | st.sampled_from(Colour) | st.integers() | _times,
+    scalar=st.none() | st.integers() | st.binary(),
+    fixed=st.tuples(st.integers(), _times),
+    many=st.lists(_points).map(tuple),
+    sure=st.integers(),
+    queue=st.lists(_points | st.sampled_from(Colour)).map(deque),
+    table=st.dictionaries(st.integers(), st.lists(_times)).map(OrderedDict),
+    members=st.sets(st.integers()),
+    raw=st.binary().map(bytearray),
+    private=st.frozensets(st.text(max_size=3)),
+)
+
+
+@given(_everything, _times)
+def test_what_is_frozen_thaws(value: Everything, base: float) -> None:
+    freeze, thaw = codec(Everything)
+    frozen = freeze(value, base)
+    assert thaw(frozen, base) == value
+    assert pickle.loads(pickle.dumps(frozen)) == frozen
+    hash(frozen)
+    later = thaw(frozen, base + 100.0)
+    assert later.when == value.when + 100.0
+    assert freeze(later, base + 100.0) == frozen  # states that differ in when they were reached only
+
+
+@pytest.mark.parametrize("kind", [object, dict, type(None) | object, "no type", memoryview, Any, type[int]])
+def test_what_has_no_codec_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError):
+        codec(kind)
+
+
+def test_enums_with_the_same_numbers_stay_apart() -> None:
+    freeze, thaw = codec(Colour)
+    assert thaw(freeze(Colour.BLUE, 0.0), 0.0) is Colour.BLUE
+
+
+# -- errors
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LocalProtocolError("send", "OPEN"),
+        LocalProtocolError("send", "OPEN", "too much"),
+        NotOpen("send", "CLOSED"),
+        WireError(Fault.TRUNCATED, 3, "size", need=4),
+        WireError(Fault.BAD_TYPE),
+    ],
+)
+def test_errors_survive_copies_and_pickles(error: Exception) -> None:
+    for other in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert (str(other), vars(other)) == (str(error), vars(error))
+    assert str(error)
+
+
+# -- tables
+
+
+def test_every_pair_has_one_cell() -> None:
+    cells = GUEST.cells()
+    assert len(cells) == len(GuestState) * len(GuestInput)
+    with pytest.raises(ValueError, match="two rows"):
+        attrs.evolve(GUEST, rows=(*GUEST.rows, GUEST.rows[0])).cells()
+    with pytest.raises(ValueError, match="neither row nor default"):
+        attrs.evolve(GUEST, otherwise=()).cells()
+    only: Otherwise[GuestState, GuestInput] = Otherwise((GuestState.NEW,), None, Verdict.IGNORE)
+    with pytest.raises(ValueError, match="neither row nor default"):
+        attrs.evolve(GUEST, otherwise=(only,)).cells()
+
+
+def test_a_missing_action_is_an_error_of_the_class() -> None:
+    with pytest.raises(AttributeError, match="_visitor_"):
+
+        class Broken(EndpointBase[Said | Closed]):
+            _visitors: dict[Link, Guest]
+            _visitor = Machine(GUEST, objects="_visitors")
+
+
+def test_an_input_that_is_rejected_in_a_step_raises() -> None:
+    core = echo()
+    link = core.stream_accepted("echo", PEER, 0.0)
+    core._post(core._guest, core._guests[link], GuestInput.SAY, b"x")
+    with pytest.raises(LocalProtocolError, match="has not greeted"):
+        core._settle()
+    with pytest.raises(LocalProtocolError):
+        core.say(link, b"x", 0.0)
+    with pytest.raises(NotOpen):
+        core.say(99, b"x", 0.0)
+
+
+def test_the_trace_says_what_happened() -> None:
+    records: list[TraceRecord] = []
+    lines: list[str] = []
+    core = echo(trace=records.append)
+    core.receive_data(guest(core), b"\x05hello", 1.0)
+    core.stream_lost(Link(99), 2.0)
+    writer = JsonSeqWriter(lines.append)
+    for record in records:
+        writer(record)
+    names = [json.loads(line)["name"] for line in lines]
+    assert set(names) == {"Stepped", "Judged", "Dropped"}
+    assert json.loads(lines[-1]) == {"time": 2.0, "name": "Dropped", "data": {"reason": "unknown link"}}
+
+
+def test_a_delay_can_be_a_function() -> None:
+    class Hurried(Echo):
+        def _guest_greet_delay(self, guest: Guest) -> float:
+            return 0.5 * guest.key
+
+    core = Hurried(entropy=ScriptedEntropy())
+    for _ in range(2):
+        core.stream_accepted("echo", PEER, 1.0)
+    assert list(core.timers().values()) == [1.5, 2.0]
+
+
+def test_timers_have_names() -> None:
+    core = echo()
+    link = core.stream_accepted("echo", PEER, 3.0)
+    assert core.timers() == {f"guest[{link}].GREET": 13.0}
+
+
+# -- links
+
+
+def test_a_link_that_the_application_starves_loses_nothing_when_it_ends() -> None:
+    core = echo(events=2)
+    link = guest(core)
+    core.receive_data(link, b"\x01a" * 10, 0.0)
+    core.receive_data(link, b"\x01b", 0.0)
+    core.receive_eof(link, 0.0)
+    core.receive_eof(link, 0.0)
+    assert len(core._events) == 2
+    core.stream_lost(link, 1.0)
+    assert events(core) == [*[Said(link, b"a")] * 10, Said(link, b"b"), Left(link)]
+
+
+def test_reading_pauses_also_on_a_blocked_link() -> None:
+    core = echo(events=2)
+    link = guest(core)
+    core.stream_blocked(link, 0.0)
+    core.receive_data(link, b"\x01a" * 3, 0.0)
+    assert transmits(core) == [PauseReading(link)]
+    assert len(events(core)) == 3
+    assert transmits(core) == [ResumeReading(link)]
+    core.stream_unblocked(link, 1.0)
+    assert transmits(core) == [SendBytes(link, b"\x01a\x01a\x01a")]
+
+
+def test_a_link_held_by_the_protocol_stays_paused_when_events_were_popped() -> None:
+    core = echo(events=1)
+    link = guest(core)
+    pipe = core._pipes[link]
+    core._pause(pipe)
+    core._settle()
+    core.receive_data(link, b"\x01a\x01b", 0.0)
+    assert len(events(core)) == 2
+    assert [what for what in transmits(core) if not isinstance(what, SendBytes)] == [PauseReading(link)]
+    core._resume(pipe)
+    core._settle()
+    assert transmits(core) == [ResumeReading(link)]
+
+
+def test_nothing_is_read_behind_bytes_that_are_no_packet() -> None:
+    class Tolerant(Echo):
+        def _link_broken(self, pipe: Pipe, error: WireError) -> None:
+            self._finish_link(pipe)
+
+    core = Tolerant(entropy=ScriptedEntropy())
+    link = guest(core)
+    core.receive_data(link, b"\xff\x01a", 0.0)
+    core.receive_data(link, b"\x01b", 0.0)
+    assert events(core) == []
+    assert transmits(core) == [CloseWrite(link)]
+
+
+def test_a_closing_link_takes_no_more_output() -> None:
+    core = echo(link_queue=100)
+    link = guest(core)
+    pipe = core._pipes[link]
+    core.stream_blocked(link, 0.0)
+    core._write(pipe, b"farewell")
+    core._write(pipe, b"")
+    core._close_link(pipe)
+    core._settle()
+    for _ in range(100):
+        core._write(pipe, b"more and more")
+    assert pipe.queued == 8
+    core.stream_unblocked(link, 0.0)
+    assert transmits(core) == [SendBytes(link, b"farewell"), CloseTransport(link)]
+    core._close_link(pipe)
+    core.stream_lost(link, 0.0)
+    core._close_link(pipe)
+    assert core._pipes == {}
+
+
+def test_the_slow_link_is_cut() -> None:
+    core = echo(link_queue=100)
+    link = guest(core)
+    core.say(link, b"x" * 60, 0.0)
+    core.say(link, b"x" * 60, 0.0)
+    assert transmits(core) == [AbortTransport(link)]
+
+
+def test_what_is_stuck_is_cut() -> None:
+    core = echo()
+    blocked, unread = guest(core), guest(core)
+    core.stream_blocked(blocked, 0.0)
+    core._pause(core._pipes[unread])
+    core._settle()
+    core.dial(PEER, 0.0)
+    asked = transmits(core)
+    assert PauseReading(unread) in asked
+    assert asked[0] == OpenStream(Link(3), PEER)
+    core.handle_timeout(30.0)
+    assert transmits(core) == [AbortTransport(Link(3)), AbortTransport(blocked), AbortTransport(unread)]
+    core.close(31.0)
+    assert phase_of(core) == Phase.CLOSING
+    for link in (blocked, unread, Link(3)):
+        core.stream_lost(link, 31.0)
+    assert events(core)[-1] == Closed(CloseCause.LOCAL)
+
+
+def test_more_connections_than_there_may_be_are_refused() -> None:
+    core = echo(links=2)
+    links = [core.stream_accepted("echo", PEER, 0.0) for _ in range(4)]
+    assert transmits(core) == [PauseAccepting("echo"), AbortTransport(links[2]), AbortTransport(links[3])]
+    assert len(core._guests) == 2
+    for link in links[:2]:
+        core.stream_lost(link, 0.0)
+    assert transmits(core) == []
+    core.stream_lost(links[2], 0.0)
+    assert transmits(core) == [ResumeAccepting("echo")]
+
+
+def test_when_the_transport_is_lost_nothing_is_asked_for_any_more() -> None:
+    class Stubborn(Echo):
+        def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
+            self._open_link(PEER)
+
+    core = Stubborn(entropy=ScriptedEntropy())
+    core.dial(PEER, 0.0)
+    core.transport_lost(1.0, detail="no network")
+    assert transmits(core) == []
+    assert events(core) == [Closed(CloseCause.LOST, detail="no network")]
+    assert core.next_timeout() is None
+    core.transport_lost(1.0)
+    core.abort()
+    assert events(core) == []
+    core.stream_lost(core.stream_accepted("echo", PEER, 2.0), 2.0)
+    assert core._pipes == {}
+
+
+def test_a_link_that_is_gone_is_skipped_in_the_queue_of_output() -> None:
+    core = echo()
+    one, two = guest(core), guest(core)
+    core.say(one, b"lost", 0.0)
+    core.say(two, b"kept", 0.0)
+    core.stream_lost(one, 0.0)
+    assert transmits(core) == [SendBytes(two, b"\x04kept")]
+
+
+class Plain(EndpointBase[Said | Closed]):
+    """An endpoint that leaves everything to its base."""
+
+    def __init__(self) -> None:
+        super().__init__(entropy=None, delays=LiftDelays(), limits=LiftLimits(links=9, link_queue=1000), trace=None)
+
+
+def test_an_endpoint_that_does_not_listen_refuses() -> None:
+    core = Plain()
+    link = core.stream_accepted("?", PEER, 0.0)
+    assert transmits(core) == [AbortTransport(link)]
+    core.stream_lost(link, 0.0)
+    path = Path("udp", "192.0.2.1", 1)
+    for _ in range(2):
+        core.receive_datagram(b"x", path, 0.0)
+        core.datagram_failed(path, 0.0)
+        core.socket_bound("udp", PEER, 0.0)
+        core.looked_up(1, (), 0.0)
+        core.abort()
+    assert core.stats.dropped == {"unexpected datagram": 1, "unexpected report": 3, "closed": 4}
+
+
+def test_an_endpoint_without_packets_reads_none() -> None:
+    core = Plain()
+    pipe = core._open_link(PEER)
+    core._settle()
+    core.stream_opened(pipe.key, 0.0)
+    core.receive_data(pipe.key, b"what?", 0.0)
+    core.receive_eof(pipe.key, 0.0)
+    other = core._open_link(PEER)
+    core._settle()
+    core.stream_opened(other.key, 0.0)
+    core._link_packet(other, b"")
+    core.receive_eof(other.key, 0.0)
+    assert pipe.state is other.state is LinkState.OPEN
+    core.transport_lost(0.0)
+    assert events(core) == [Closed(CloseCause.LOST)]
+
+
+class Hose(Plain):
+    """Sends what it has in hand, pulled when there is room."""
+
+    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
+        return self.stock.pop(0) if self.stock and mark != 2 else None
+
+    def _rebuild(self) -> None:
+        self.stock: Annotated[list[bytes], CACHED] = []
+
+
+def opened(core: Plain, now: float = 0.0) -> Pipe:
+    pipe = core._open_link(PEER)
+    core._settle()
+    assert core.next_transmit() == OpenStream(pipe.key, PEER)
+    core.stream_opened(pipe.key, now)
+    return pipe
+
+
+def test_output_is_pulled_at_its_mark_in_order() -> None:
+    core = Hose()
+    core.stock = [b"pulled", b"too"]
+    pipe = opened(core)
+    core._write(pipe, b"one ")
+    core._write(pipe, b"two ")
+    pipe.out += [1, 2]
+    core._write(pipe, b"three")
+    sent = [what.data for what in transmits(core) if isinstance(what, SendBytes)]
+    assert sent == [b"one two ", b"pulled", b"too", b"three"]
+    core._finish_link(pipe)
+    core.stock = [b"never"]
+    assert transmits(core) == [CloseWrite(pipe.key)]
+
+
+def test_small_packets_go_out_together_up_to_the_size_of_a_write() -> None:
+    core = Plain()
+    core._link_limits = LiftLimits(link_queue=1 << 20)
+    pipe = opened(core)
+    for _ in range(100):
+        core._write(pipe, bytes(3000))
+    sizes = [len(what.data) for what in transmits(core) if isinstance(what, SendBytes)]
+    assert sum(sizes) == 300_000
+    assert max(sizes) < 70_000
+    assert len(sizes) == 5
+
+
+def test_a_link_that_feeds_a_slow_one_is_paused() -> None:
+    core = Plain()
+    source, target = opened(core), opened(core)
+    core.stream_blocked(target.key, 0.0)
+    core._pour(source, target, bytes(400))
+    core._settle()
+    assert transmits(core) == []
+    for _ in range(2):
+        core._pour(source, target, bytes(400))
+        core._settle()
+    assert transmits(core) == [PauseReading(source.key)]
+    core.stream_unblocked(target.key, 1.0)
+    assert set(map(type, transmits(core))) == {SendBytes, ResumeReading}
+    for gone in (source, target):
+        core.stream_blocked(target.key, 2.0)
+        core._pour(source, target, bytes(900))
+        core._settle()
+        core.stream_lost(gone.key, 2.0)
+        core.stream_unblocked(target.key, 3.0)
+        transmits(core)
+    core._pour(source, target, b"nobody")
+    assert core._pipes == {}
+
+
+def test_a_farewell_waits_for_every_link() -> None:
+    core = echo()
+    link = guest(core)
+    core.close(0.0)
+    core.close(0.0)
+    refused = core.stream_accepted("echo", PEER, 0.0)
+    assert transmits(core) == [CloseTransport(link), AbortTransport(refused)]
+    core.handle_timeout(100.0)
+    assert transmits(core) == [AbortTransport(link)]
+    core.stream_lost(link, 100.0)
+    assert phase_of(core) == Phase.CLOSING
+    core.stream_lost(refused, 100.0)
+    assert events(core) == [Left(link), Closed(CloseCause.LOCAL)]
+    core.close(101.0)
+    assert events(core) == []
+    idle = echo()
+    idle.close(0.0)
+    assert events(idle) == [Closed(CloseCause.LOCAL)]
+
+
+# -- lifted sessions
+
+
+def lifted(**options: Any) -> tuple[Lines, StreamEndpoint[Any], Link]:
+    """A stream session on an open stream that greeted."""
+    lines = Lines()
+    core: StreamEndpoint[Any] = StreamEndpoint(lines, **options)
+    core.connect(PEER, 0.0)
+    assert transmits(core) == [OpenStream(Link(1), PEER)]
+    core.stream_opened(Link(1), 0.0)
+    assert transmits(core) == [SendBytes(Link(1), b"hello\n")]
+    return lines, core, Link(1)
+
+
+def test_a_stream_session_has_one_stream() -> None:
+    lines, core, link = lifted()
+    with pytest.raises(LocalProtocolError):
+        core.connect(PEER, 0.0)
+    other = core.stream_accepted("extra", PEER, 0.0)
+    assert AbortTransport(other) in transmits(core)
+    core.stream_lost(other, 0.0)
+    assert phase_of(core) == lines.phase == Phase.OPEN
+    assert list(core.timers()) == []
+    core.stream_lost(link, 1.0, detail="reset")
+    assert events(core) == [Closed(CloseCause.LOST, detail="reset")]
+    assert phase_of(core) == Phase.CLOSED
+
+
+def test_closed_waits_for_the_link_of_a_stream_session() -> None:
+    lines, core, link = lifted()
+    core.receive_data(link, b"one\nbye\nrest", 1.0)
+    core.receive_data(link, b"late", 1.0)
+    core.receive_eof(link, 1.0)
+    assert events(core) == [Line(b"one")]
+    assert phase_of(core) == Phase.CLOSING
+    assert transmits(core) == [CloseTransport(link)]
+    assert core.next_timeout() == 11.0
+    core.stream_lost(link, 2.0)
+    assert events(core) == [Closed(CloseCause.REMOTE)]
+    assert phase_of(core) == Phase.CLOSED
+    assert core.next_timeout() is None
+    assert lines.take_trailing_data() == b"rest"
+
+
+def test_a_stream_session_with_room_for_more_streams_takes_no_second_one() -> None:
+    _, core, _ = lifted(limits=LiftLimits(links=5))
+    other = core.stream_accepted("extra", PEER, 0.0)
+    assert transmits(core) == [AbortTransport(other)]
+
+
+def test_the_link_of_a_session_that_ends_without_a_word_is_closed() -> None:
+    lines, core, link = lifted()
+    lines._shut = True
+    lines.close(0.0)
+    assert transmits(core) == [CloseTransport(link)]
+
+
+def test_a_stream_session_that_is_full_is_not_read() -> None:
+    _, core, link = lifted()
+    core.receive_data(link, b"x\n" * 10, 0.0)
+    assert transmits(core) == [PauseReading(link)]
+    assert len(events(core)) == 10
+    assert transmits(core) == [ResumeReading(link)]
+
+
+def test_a_stream_session_ends_on_a_blocked_link() -> None:
+    lines, core, link = lifted()
+    core.stream_blocked(link, 0.0)
+    lines.write(b"farewell", 0.0)
+    lines.finish(0.0)
+    assert transmits(core) == []
+    core.receive_data(link, b"bye\n", 0.0)
+    assert transmits(core) == []
+    core.stream_unblocked(link, 1.0)
+    assert transmits(core) == [SendBytes(link, b"farewell\n"), CloseTransport(link)]
+
+
+def test_a_stream_session_half_closes() -> None:
+    lines, core, link = lifted()
+    lines.finish(0.0)
+    assert transmits(core) == [CloseWrite(link)]
+    core.receive_eof(link, 0.0)
+    assert transmits(core) == [CloseTransport(link)]
+
+
+def test_a_stream_session_aborts() -> None:
+    _, core, link = lifted()
+    core.abort()
+    assert transmits(core) == [AbortTransport(link)]
+    assert events(core) == [Closed(CloseCause.ABORTED)]
+
+
+class Rude(Lines):
+    """Resets the stream instead of closing it."""
+
+    def next_transmit(self) -> Transmit | None:
+        transmit = super().next_transmit()
+        return AbortTransport(Link(0)) if isinstance(transmit, CloseTransport | CloseWrite) else transmit
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_stream_session_resets_also_what_is_blocked(blocked: bool) -> None:
+    core: StreamEndpoint[Any] = StreamEndpoint(Rude())
+    link = core.stream_accepted("lines", PEER, 0.0)
+    transmits(core)
+    if blocked:
+        core.stream_blocked(link, 0.0)
+    core.receive_data(link, b"bye\n", 0.0)
+    assert transmits(core) == [AbortTransport(link)]
+
+
+def test_a_stream_session_asks_for_a_reset_while_it_lives() -> None:
+    rude = Rude()
+    core: StreamEndpoint[Any] = StreamEndpoint(rude)
+    link = core.stream_accepted("lines", PEER, 0.0)
+    transmits(core)
+    rude.finish(0.0)
+    assert transmits(core) == [AbortTransport(link)]
+    core.stream_lost(link, 0.0)
+    assert events(core) == [Closed(CloseCause.LOST)]
+
+
+def test_a_stream_session_closes_before_it_is_connected() -> None:
+    core: StreamEndpoint[Any] = StreamEndpoint(Lines())
+    core.close(0.0)
+    assert events(core) == [Closed(CloseCause.LOCAL)]
+    with pytest.raises(LocalProtocolError):
+        core.connect(PEER, 0.0)
+    waiting: StreamEndpoint[Any] = StreamEndpoint(Patient())
+    waiting.close(0.0)
+    assert events(waiting) == [Closed(CloseCause.LOST)]
+    opening: StreamEndpoint[Any] = StreamEndpoint(Patient())
+    opening.connect(PEER, 0.0)
+    opening.close(0.0)
+    assert transmits(opening) == [OpenStream(Link(1), PEER), AbortTransport(Link(1))]
+    assert events(opening) == [Closed(CloseCause.LOST)]
+
+
+class Patient(Lines):
+    """Waits for the other end to close, too."""
+
+    def close(self, now: float) -> None:
+        if self.phase is Phase.OPEN:
+            self.finish(now)
+
+
+def test_a_stream_session_that_cannot_connect_is_lost() -> None:
+    core: StreamEndpoint[Any] = StreamEndpoint(Lines(), delays=LiftDelays(connect=5.0))
+    core.connect(PEER, 0.0)
+    core.handle_timeout(5.0)
+    assert transmits(core) == [OpenStream(Link(1), PEER), AbortTransport(Link(1))]
+    assert events(core) == [Closed(CloseCause.LOST, detail="no connection in time")]
+    gone: StreamEndpoint[Any] = StreamEndpoint(Lines())
+    gone.connect(PEER, 0.0)
+    gone.transport_lost(1.0, detail="no network")
+    assert transmits(gone) == []
+    assert [event.cause for event in events(gone)] == [CloseCause.LOST]
+    gone.transport_lost(1.0)
+    assert gone.stats.dropped["closed"] == 1
+
+
+def test_a_datagram_session_refuses_streams() -> None:
+    class Counter(SessionBase[Heard | Closed]):
+        def __init__(self) -> None:
+            super().__init__(entropy=None, delays=None, trace=None)
+
+        def next_transmit(self) -> None:
+            return None
+
+        def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+            self._emit(Heard(len(data)))
+
+        def close(self, now: float) -> None:
+            self._end(Closed(CloseCause.LOCAL))
+
+        def abort(self) -> None: ...
+
+        def transport_lost(self, now: float, *, detail: str = "") -> None: ...
+
+    core: DatagramEndpoint[Any] = DatagramEndpoint(Counter())
+    path = Path("udp", "192.0.2.1", 1)
+    link = core.stream_accepted("?", PEER, 0.0)
+    assert transmits(core) == [PauseAccepting("?"), AbortTransport(link)]
+    core.receive_datagram(b"four", path, 0.0)
+    core.close(0.0)
+    core.receive_datagram(b"late", path, 0.0)
+    assert events(core) == [Heard(4), Closed(CloseCause.LOCAL)]
+    assert core.stats.bytes_received == 4
+
+
+def test_bulk_data_do_not_show_in_repr() -> None:
+    assert repr(DataReceived(b"secret")) == "DataReceived(data=<6 bytes>)"
+    assert str(PEER) == "192.0.2.7:1234"

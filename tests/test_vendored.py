@@ -1,0 +1,160 @@
+"""The folder sansproto/, copied into another tree under another name, passes all vectors with three packages there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import venv
+from collections.abc import Callable
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sansproto.testing.conformance import main, run
+from sansproto.testing.vectors import load
+
+ROOT = Path(__file__).parents[1]
+VECTORS = ROOT / "vectors"
+NAME = "acme._vendor.sp"
+INSTALLED = ("attrs", "cryptography", "PyNaCl", "cffi", "pycparser")  # the three, and what two of them require
+LEFT_OUT = {"bob.secret_packet": 3, "bob.transcript": 29}  # the transcripts have a replay of their own, below
+
+LIST_EVERYTHING = """
+import pkgutil, sysconfig
+standard = sysconfig.get_path("stdlib"), sysconfig.get_path("stdlib") + "/lib-dynload"
+print(*(module.name for module in pkgutil.iter_modules() if module.module_finder.path not in standard))
+"""
+IMPORT_EVERYTHING = f"""
+import importlib, pkgutil, {NAME} as package
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        print(module.name.removeprefix(package.__name__ + "."), "wants", error.name)
+"""
+REPLAY_TRANSCRIPTS = """
+from transcripts import TRANSCRIPTS, PeerReplay, RelayReplay
+unmet = {"transcript-identities", "other-ciphers"}
+played = 0
+for test in TRANSCRIPTS:
+    for view in test["views"]:
+        if view == "relay" or not unmet & set(test.group.requires):
+            (RelayReplay if view == "relay" else PeerReplay)(test, view, None, False).run()
+            played += 1
+print(played, "views of", len(TRANSCRIPTS), "transcripts")
+"""
+
+
+class Elsewhere:
+    """Another project, in a virtual environment of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "project"
+        package = self.folder.joinpath(*NAME.split("."))
+        shutil.copytree(ROOT / "sansproto", package, ignore=shutil.ignore_patterns("__pycache__"))
+        for parent in package.relative_to(self.folder).parents:
+            if parent.name:
+                (self.folder / parent / "__init__.py").touch()
+        shutil.copytree(VECTORS, self.folder / "vectors")
+        venv.create(folder / "venv", symlinks=True, with_pip=False)
+        self._python = folder / "venv" / "bin" / "python"
+        self._install(next((folder / "venv" / "lib").glob("python*/site-packages")))
+
+    def _install(self, site: Path) -> None:
+        """Link what is installed here: no network, and the very versions that all other tests run with."""
+        for name in INSTALLED:
+            files = distribution(name)
+            for top in {file.parts[0] for file in files.files or ()} - {".."}:
+                (site / top).symlink_to(str(files.locate_file(top)))
+
+    def run(self, *arguments: str) -> str:
+        command = [str(self._python), "-E", "-s", "-W", "error", *arguments]
+        result = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    return Elsewhere(tmp_path_factory.mktemp("elsewhere"))
+
+
+def test_nothing_else_is_installed_there(elsewhere: Elsewhere) -> None:
+    tops = {"attr", "attrs", "cryptography", "nacl", "cffi", "_cffi_backend", "pycparser"}
+    assert set(elsewhere.run("-c", LIST_EVERYTHING).split()) == tops | {"acme"}
+
+
+def test_every_module_can_be_imported_there_but_for_tests(elsewhere: Elsewhere) -> None:
+    wanting = set(elsewhere.run("-c", IMPORT_EVERYTHING).splitlines())
+    assert wanting == {
+        "testing.adapter_suite wants pytest",
+        "testing.laws wants hypothesis",
+        "testing.strategies wants hypothesis",
+    }
+
+
+def test_all_vectors_pass_there(elsewhere: Elsewhere) -> None:
+    output = elsewhere.run("-m", f"{NAME}.testing.conformance", "vectors").splitlines()
+    there = sum(len(load(path)) for path in VECTORS.rglob("*.json") if path.parent.name != "schema")
+    skipped = sum(LEFT_OUT.values())
+    assert output[-1] == f"{there - skipped} passed, {skipped} left out, 0 failed"
+
+
+def test_all_transcripts_are_replayed_there(elsewhere: Elsewhere) -> None:
+    """By the replay that the tests have, which then knows the library by its other name."""
+    folder = elsewhere.folder / "tests" / "bob"
+    folder.mkdir(parents=True)
+    replay = (ROOT / "tests" / "bob" / "transcripts.py").read_text("utf-8")
+    (folder / "transcripts.py").write_text(replay.replace("from sansproto", f"from {NAME}"), "utf-8")
+    output = elsewhere.run("-c", f"import sys; sys.path.append({str(folder)!r})\n{REPLAY_TRANSCRIPTS}")
+    transcripts = load(VECTORS / "bob" / "transcripts.json")
+    views = sum(len(test["views"]) for test in transcripts)
+    assert output == f"{views - 4} views of {len(transcripts)} transcripts\n"  # 4 cannot be ours: their groups say why
+
+
+# -- the same check, here
+
+
+def test_nothing_else_is_left_out() -> None:
+    reports = list(run(VECTORS))
+    assert [line for report in reports for line in report.failed] == []
+    found = {report.name.rpartition(" ")[2]: len(report.left_out) for report in reports if report.left_out}
+    assert found == LEFT_OUT
+
+
+def other_bytes(document: Any) -> None:
+    document["testGroups"][0]["tests"][0]["fields"]["name"] = "other.txt"
+
+
+def other_error(document: Any) -> None:
+    test = document["testGroups"][2]["tests"][5]
+    assert test["error"] == "truncated"
+    test["error"] = "bad_mac"
+
+
+def unknown_type(document: Any) -> None:
+    document["testGroups"][0]["type"] = "bob.opera"
+
+
+def unknown_kind(document: Any) -> None:
+    document["schema"] = "opera"
+
+
+@pytest.mark.parametrize("change", [other_bytes, other_error, unknown_type, unknown_kind])
+def test_a_difference_fails(change: Callable[[Any], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads((VECTORS / "bob" / "pack.json").read_text("utf-8"))
+    shutil.copy(VECTORS / "bob" / "codec.json", tmp_path)
+    change(document)
+    (tmp_path / "changed.json").write_text(json.dumps(document), "utf-8")
+    assert main([str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert (output.count("  FAILED: "), output.count("  left out: ")) == (1, 3)
+
+
+def test_no_folder_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 1
+    assert main([str(tmp_path / "missing")]) == main([]) == 2
+    assert "conformance" in capsys.readouterr().err
