@@ -17,6 +17,7 @@ from .contract import (
     Address,
     CloseTransport,
     CloseWrite,
+    Endpoint,
     Entropy,
     Link,
     Lookup,
@@ -208,7 +209,7 @@ class LinkLimits(Protocol):
     def events(self) -> int: ...  # undelivered events: over it links are not read
 
 
-class EndpointBase(SessionBase[E], abstract=True):
+class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
     """The stream half of the Endpoint contract, and refusals for the datagram half that a protocol may override."""
 
     _pipes: dict[Link, Pipe]

@@ -23,8 +23,8 @@ E = TypeVar("E")
 class SessionBase(Generic[E]):
     """The part of the contract that does not depend on the transport."""
 
-    phase: Phase
-    stats: Stats
+    phase: Phase = Phase.NEW  # with values here, these count as the properties of the contract
+    stats: Stats = Stats()
     ending: Closed | None  # why the session is over; None while it is not
     _clock: Instant
     _events: deque[E]

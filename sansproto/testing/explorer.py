@@ -160,6 +160,7 @@ def explore(
     names: Mapping[str, tuple[Address, ...]] | None = None,
     max_states: int = 200_000,
     max_violations: int = 1,
+    reduced: bool = False,
     show: Callable[[bytes], str] = bytes.hex,
 ) -> Report:
     """Try everything that can happen to these parties, and check what comes of it.
@@ -167,11 +168,14 @@ def explore(
     ``verify`` looks at every final world: nothing is in flight, no timer is armed and nobody has anything to decide;
     ``invariant`` looks at every world. Both give complaints. With ``settled``, a world from which neither a final one
     nor one that is settled can be reached any more is a violation too ("resends for ever"); it is looked for once all
-    was seen. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
+    was seen. ``reduced`` leaves out worlds that differ from others only in which of several parties acted first: every
+    final world is still met, and so is every one in which nothing will happen before a timer or a decision; a reset by
+    the other end never overtakes what was sent before it. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
     """
     cast = Cast(parties)
     network = Network(cast, inserts, names or {})
-    return _Search(cast, network, verify, invariant, settled, max_violations, show).run(budget or Budget(), max_states)
+    search = _Search(cast, network, verify, invariant, settled, max_violations, reduced, show)
+    return search.run(budget or Budget(), max_states)
 
 
 class _Search:
@@ -183,6 +187,7 @@ class _Search:
         invariant: Check | None,
         settled: Callable[[Scene], bool] | None,
         max_violations: int,
+        reduced: bool,
         show: Callable[[bytes], str],
     ) -> None:
         self._cast = cast
@@ -191,6 +196,7 @@ class _Search:
         self._invariant = invariant
         self._settled = settled
         self._max_violations = max_violations
+        self._reduced = reduced
         self._show = show
         self._worlds: list[World] = []
         self._numbers: dict[World, int] = {}
@@ -211,7 +217,8 @@ class _Search:
                 finals += 1
                 self._good.append(done)
                 self._complain(done, self._verify(Scene(self._cast, world)))
-            for move in (*free, *decisions, *faults):
+            moves = [*free, *decisions, *faults]
+            for move in self._network.enough(world, moves) if self._reduced else moves:
                 after, fault = self._network.apply(world, move)
                 number = self._add(after, done, move, fault)
                 if self._settled is not None:

@@ -190,7 +190,7 @@ def law_04(subject: Subject, draw: Draw) -> None:
 
 def law_04_lost(subject: Subject, draw: Draw) -> None:
     opening = draw(st.sampled_from(subject._openings()))
-    pieces = draw(st.lists(subject.data, max_size=60))
+    pieces = draw(st.lists(subject.data, min_size=1, max_size=4)) * draw(st.integers(1, 20))
     hoarder = subject.run(drain=Drain.HOARD).play(opening)
     fresh = len(hoarder.delivered)
     hoarder.play([Data(0, (piece,)) for piece in pieces])

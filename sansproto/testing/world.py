@@ -166,6 +166,32 @@ class Network:
                 faults.append(Move("wait", item=pause, cost="early"))
         return free, list(self._decisions(world)), faults
 
+    def enough(self, world: World, moves: list[Move]) -> list[Move]:
+        """Moves of which one comes first on some way to every final world; mostly far fewer than all (``explore``).
+
+        What arrives at a party that has one stream and cannot be called by others comes in one order, and meanwhile
+        the rest of the world neither hinders nor notices it: it may as well act first. Only its own decisions and what
+        happens to its stream compete with that. This is a persistent set of partial-order reduction.
+        """
+        if world.budget.early or world.budget.replays or world.datagrams:
+            return moves
+        homes: dict[int, list[tuple[int, int]]] = {}
+        for place, stream in enumerate(world.streams):
+            for side, end in enumerate(_ends(stream)):
+                if end.link > 0:
+                    homes.setdefault(end.party, []).append((place, side))
+        for party, ends in homes.items():
+            if len(ends) > 1 or self.cast.parties[party].listens or any(who == party for who, _ in world.lookups):
+                continue
+            place, side = ends[0]
+            other = _ends(world.streams[place])[1 - side]
+            unread = other.inbound or other.eof or other.lost or other.link == NOT_YET
+            if unread and (world.budget.cuts or world.budget.losses):
+                continue
+            if any(move.kind in _ARRIVALS and (move.where, move.end) == (place, side) for move in moves):
+                return [move for move in moves if _concerns(move, party, place, side)]
+        return moves
+
     def pause(self, world: World) -> float | None:
         """The time until a timer is due."""
         cast = self.cast
@@ -240,6 +266,16 @@ class Network:
         for item in world.seen:
             if isinstance(item, bytes):
                 yield Move("insert", place, side, item, cost="replays")
+
+
+_ARRIVALS = ("deliver", "deliver_eof", "lose")
+
+
+def _concerns(move: Move, party: int, place: int, side: int) -> bool:
+    """Is this a decision of a party, or does it happen at its end of a stream, or to the stream?"""
+    if move.kind in ("cut", "silence"):
+        return move.where == place
+    return (move.where == party) if move.kind == "decide" else (move.where, move.end) == (place, side)
 
 
 def _ends(stream: Stream) -> tuple[End, End]:

@@ -1,0 +1,63 @@
+# `make demo` and `make test` set everything up by themselves: they need Python 3.11, 3.12 or 3.13 and nothing else.
+# PYTHON names another interpreter, VENV another virtual environment.
+
+VENV ?= .venv
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	then echo $$python; break; fi; done)
+BIN := $(VENV)/bin
+PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard adapters/*/pyproject.toml))
+LAWS := $(sort $(wildcard $(foreach kind,laws explor,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
+VECTORS := $(sort $(wildcard $(foreach kind,ve transcripts sessions,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
+
+.PHONY: demo test lint check interop bench soak vectors docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/sansproto demo
+
+test: lint
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The laws and vectors alone: what is worth the time with every further Python.
+check: $(VENV)/.installed
+	$(BIN)/pytest -n auto --dist worksteal -m "not interop and not slow" $(LAWS) $(VECTORS)
+
+interop: $(VENV)/.installed
+	$(BIN)/python tests/run_interop.py
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/.installed
+	SANSPROTO_SOAK=$${SANSPROTO_SOAK:-1} $(BIN)/pytest -n auto --dist worksteal $(LAWS)
+
+# What is derived from our own code: the tables as JSON, and what our own machines said. CI refuses a difference.
+vectors: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+	$(BIN)/python tests/bob/scenarios.py
+	$(if $(CI),git diff --exit-code -- vectors docs)
+
+docs: $(VENV)/.documenting
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.installed: pyproject.toml $(wildcard adapters/*/pyproject.toml)
+	$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found: set PYTHON))
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(PROJECTS:%=-e %)
+	touch $@
+
+$(VENV)/.documenting: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
