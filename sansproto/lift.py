@@ -24,9 +24,10 @@ from .contract import (
     StreamSession,
     Transmit,
 )
+from .endpoint import EndpointBase
 from .errors import LocalProtocolError
 from .events import CloseCause, Closed
-from .links import EndpointBase, LinkLimits, LinkState, Pipe
+from .links import LinkLimits, LinkState, Pipe
 from .snapshot import CACHED
 from .trace import Trace
 

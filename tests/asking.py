@@ -8,9 +8,10 @@ from typing import Any, TypeAlias
 import attrs
 
 from sansproto.contract import Address, Entropy, Link, Lookup, Path, Phase, Rebind, SendDatagram
+from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed
-from sansproto.links import EndpointBase, Pipe
+from sansproto.links import Pipe
 from sansproto.machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
 from sansproto.trace import Trace
 

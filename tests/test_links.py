@@ -32,10 +32,11 @@ from sansproto.contract import (
     SendBytes,
     Transmit,
 )
+from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.lift import DatagramEndpoint, LiftDelays, LiftLimits, StreamEndpoint
-from sansproto.links import EndpointBase, LinkState, Pipe
+from sansproto.links import LinkState, Pipe
 from sansproto.machine import Machine, Otherwise, Verdict
 from sansproto.session import SessionBase
 from sansproto.snapshot import CACHED, codec
@@ -451,6 +452,9 @@ class Plain(EndpointBase[Said | Closed]):
 
     def __init__(self) -> None:
         super().__init__(entropy=None, delays=LiftDelays(), limits=LiftLimits(links=9, link_queue=1000), trace=None)
+
+    def close(self, now: float) -> None:
+        self._part(Closed(CloseCause.LOCAL))
 
 
 def test_an_endpoint_that_does_not_listen_refuses() -> None:

@@ -28,9 +28,10 @@ from sansproto.contract import (
     SendDatagram,
     Transmit,
 )
+from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import EndpointBase, Pipe
+from sansproto.links import Pipe
 from sansproto.machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
 from sansproto.session import ABORTED, SessionBase
 from sansproto.snapshot import CACHED
@@ -150,6 +151,7 @@ class Echo(EndpointBase[EchoEvent]):
 
     _guests: dict[Link, Guest]
     _asked: int
+    _asking: bool
     _secret: Annotated[bytes, CACHED]
 
     _guest = Machine(GUEST, objects="_guests")
@@ -168,6 +170,7 @@ class Echo(EndpointBase[EchoEvent]):
         self._draw = entropy
         self._guests = {}
         self._asked = 0
+        self._asking = False
         self.phase = Phase.OPEN
 
     # verbs
@@ -182,14 +185,17 @@ class Echo(EndpointBase[EchoEvent]):
     def ask(self, host: str, now: float) -> None:
         """Dial a host by its name, from another port than before."""
         self._ready("ask", now)
-        if self._outbox:
-            raise LocalProtocolError("ask", self.phase.name, "one thing after another")
+        if self._asking:
+            raise LocalProtocolError("ask", self.phase.name, "one question after another")
+        self._asking = True
         self._asked += 1
         self._outbox.extend([Lookup(self._asked, host, 9000), Rebind("udp")])
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
-        if query == self._asked and addresses and self.phase is Phase.OPEN and not self._pipes:
-            self.dial(addresses[0], now)
+        if query == self._asked and self.phase is Phase.OPEN:
+            self._asking = False
+            if addresses and not self._pipes:
+                self.dial(addresses[0], now)
 
     def say(self, link: int, data: bytes, now: float) -> None:
         self._ready("say", now)

@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Protocol
 import attrs
 
 from ..contract import Address, Entropy, Instant, Link, Lookup, Phase
+from ..endpoint import EndpointBase
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed
-from ..links import EndpointBase, Pipe
+from ..links import Pipe
 from ..machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final
 import attrs
 
 from ..contract import Instant, Link, Phase, Transmit
+from ..endpoint import EndpointBase
 from ..errors import WireError
 from ..events import CloseCause, Closed
-from ..links import EndpointBase, Pipe
+from ..links import Pipe
 from ..machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
