@@ -386,8 +386,8 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
                     pipe.eof = pipe.eof_told = True
                     self._link_broken(pipe, error)
                 break
+            self._note_received(pipe.key, packet, end - offset)
             offset = end
-            self.stats.packets_received += 1
             self._link_packet(pipe, packet)
             self._settle()
         pipe.inbox = data[offset:] if pipe.state in OPEN else b""

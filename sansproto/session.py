@@ -15,7 +15,7 @@ from .events import CloseCause, Closed
 from .machine import Ladder, Machine, Stateful, TimerKey, machines_of
 from .snapshot import CACHED, Freeze, Thaw, codec
 from .timers import TimerTable
-from .trace import Dropped, Judged, Stepped, Trace
+from .trace import Dropped, Judged, PacketSeen, Stepped, Trace
 
 E = TypeVar("E")
 
@@ -160,6 +160,18 @@ class SessionBase(Generic[E]):
         for timer in machine.table.timers:
             self._timers.cancel((machine.index, key, timer.value))
 
+    def _note_received(self, link: int, packet: object, size: int) -> None:
+        """Count a packet that was understood."""
+        self.stats.packets_received += 1
+        if self._trace is not None:
+            self._trace(PacketSeen(self._clock, False, link, _packet_name(packet), size))
+
+    def _note_sent(self, link: int, packet: object, size: int) -> None:
+        """Count a packet that was queued."""
+        self.stats.packets_sent += 1
+        if self._trace is not None:
+            self._trace(PacketSeen(self._clock, True, link, _packet_name(packet), size))
+
     def _trace_step(self, machine: Machine[Any, Any], obj: Stateful, on: Any, to: Any) -> None:
         assert self._trace is not None  # whoever calls has looked
         after = None if to is None else to.name
@@ -171,6 +183,11 @@ class SessionBase(Generic[E]):
 
 
 ABORTED = Closed(CloseCause.ABORTED)
+
+
+def _packet_name(packet: object) -> str:
+    """The class of a packet, which may stand behind what its header says."""
+    return type(packet[-1] if isinstance(packet, tuple) else packet).__name__
 
 
 def _is_state(kind: Any) -> bool:

@@ -286,7 +286,7 @@ def test_the_trace_says_what_happened() -> None:
     for record in records:
         writer(record)
     names = [json.loads(line)["name"] for line in lines]
-    assert set(names) == {"Stepped", "Judged", "Dropped"}
+    assert set(names) == {"Stepped", "Judged", "PacketSeen", "Dropped"}
     assert json.loads(lines[-1]) == {"time": 2.0, "name": "Dropped", "data": {"reason": "unknown link"}}
 
 

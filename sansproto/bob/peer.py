@@ -312,8 +312,9 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         """Send a packet to a peer, or to the relay."""
         pipe = self._pipes.get(self._relay)
         if pipe is not None:
-            self.stats.packets_sent += 1
-            self._write(pipe, p.encode(uid, packet))
+            data = p.encode(uid, packet)
+            self._note_sent(pipe.key, packet, len(data))
+            self._write(pipe, data)
 
     # -- the way's checks and actions
 
@@ -364,7 +365,9 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     def _way_send_line(self, _: object, __: object) -> None:
         assert self._agreed is not None  # nobody approaches without
-        self._write(self._pipes[self._room], p.RoomLine(self._agreed.identity).encode())
+        line = p.RoomLine(self._agreed.identity)
+        self._note_sent(self._room, line, len(line.encode()))
+        self._write(self._pipes[self._room], line.encode())
 
     def _way_open_channel(self, _: object, __: object) -> None:
         assert self._agreed is not None

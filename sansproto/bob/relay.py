@@ -260,7 +260,7 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _parting(self) -> None:
         for member in self._members.values():
-            self._write(self._pipes[member.key], _RELAY_CLOSED)
+            self._say(member, p.RELAY, p.PeerClosed(p.RELAY))
         for visitor in self._visitors.values():
             if visitor.state is VisitorState.JOINED:
                 self._write(self._pipes[visitor.key], p.CLOSE)
@@ -283,12 +283,10 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _say(self, member: Member, uid: int, packet: p.BobPacket) -> None:
         """Write a packet, behind the announcements that came before it."""
-        self._send(member, p.encode(uid, packet))
-
-    def _send(self, member: Member, data: bytes) -> None:
         if member.key in self._feed.followers:
             self._pipes[member.key].out.append(self._feed.last)
-        self.stats.packets_sent += 1
+        data = p.encode(uid, packet)
+        self._note_sent(member.key, packet, len(data))
         self._put(member.key, data)
 
     def _put(self, link: Link, data: bytes) -> None:
@@ -384,10 +382,10 @@ class Relay(EndpointBase[RelayEvent]):
         uid, packet = message
         client, server = (member, self._peer(uid)) if member.state is MemberState.CLIENT else (self._peer(uid), member)
         pair = server.pairs.get(client.uid) or Pair((client.uid, server.uid))
-        self._post(self._pair, pair, _PAIR_INPUTS[type(packet)], (uid, p.encode(member.uid, packet)))
+        self._post(self._pair, pair, _PAIR_INPUTS[type(packet)], (uid, member.uid, packet))
 
     def _member_send_closed(self, member: Member, _: object) -> None:
-        self._send(member, _RELAY_CLOSED)
+        self._say(member, p.RELAY, p.PeerClosed(p.RELAY))
 
     def _member_send_timeout(self, member: Member, _: object) -> None:
         self._say(member, p.RELAY, p.Timeout())
@@ -449,13 +447,13 @@ class Relay(EndpointBase[RelayEvent]):
         self._pair_count += 1
 
     def _pair_forward(self, _: Pair, message: Any) -> None:
-        uid, data = message
-        self._send(self._peer(uid), data)
+        uid, source, packet = message
+        self._say(self._peer(uid), source, packet)
 
     def _pair_unite(self, pair: Pair, message: Any) -> None:
         """The client accepted: both leave the relay port for a room of their own."""
         client, server = (self._peer(uid) for uid in pair.key)
-        self._send(server, message[1])
+        self._pair_forward(pair, message)
         self._say(client, p.RELAY, p.Done())
         self._pair_forget(pair, None)
         self._open_room(client.identity, server.identity)
@@ -547,5 +545,3 @@ class Relay(EndpointBase[RelayEvent]):
                 del self._lines[line]
         self._emit(RoomClosed(room.client, room.server, size=room.size))
 
-
-_RELAY_CLOSED: Final = p.encode(p.RELAY, p.PeerClosed(p.RELAY))
