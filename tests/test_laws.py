@@ -186,6 +186,12 @@ class CountsNothing(Echo):
         pass
 
 
+class ListensOn(Echo):
+    def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
+        super().looked_up(query, addresses, now)
+        self._asked += 1
+
+
 class TrustsStrangers(Beat):
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
         super().receive_datagram(data, path, now)
@@ -308,6 +314,7 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_10, BEAT, ClosesTwice),
     (laws.law_10, BEAT, NeverCloses),
     (laws.law_10, ECHO, CountsNothing),
+    (laws.law_10, ECHO, ListensOn),
     (laws.law_11, BEAT, TrustsStrangers),
     (laws.law_11, ECHO, Amplifies),
     (laws.law_12, BEAT, Blabs),

@@ -144,6 +144,9 @@ class Client(Peer):
 
     # -- the table's checks and actions
 
+    def _way_derive(self, _: object, __: object) -> None:
+        """What a client derives depends on the server."""
+
     def _way_send_hello(self, _: object, __: object) -> None:
         self._say(p.RELAY, p.HelloAsClient())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from enum import Enum
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Protocol
@@ -302,11 +303,13 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         if self._room in self._pipes:
             self._offer(self._pipes[self._room])
 
+    @abstractmethod
     def _role_packet(self, uid: int, packet: p.BobPacket) -> None:
-        raise AssertionError("a role has packets of its own")
+        """A packet that only one of the two roles understands."""
 
+    @abstractmethod
     def _peer_gone(self, uid: int) -> None:
-        raise AssertionError("a role knows its peers")
+        """The relay says that this peer left."""
 
     def _say(self, uid: int, packet: p.BobPacket) -> None:
         """Send a packet to a peer, or to the relay."""
@@ -335,8 +338,9 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _way_is_left_with_an_address(self, _: object, __: object) -> bool:
         return self.state is PeerState.CONNECTING and bool(self._addresses)
 
+    @abstractmethod
     def _way_derive(self, _: object, __: object) -> None:
-        raise AssertionError("only a server prepares a secret")
+        """Begin to derive what is needed before the relay is asked."""
 
     def _way_look_up(self, _: object, __: object) -> None:
         self._outbox.append(Lookup(_QUERY, self._host, self._port))
@@ -344,8 +348,9 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _way_dial(self, _: object, __: object) -> None:
         self._relay = self._open_link(self._addresses.pop(0)).key
 
+    @abstractmethod
     def _way_send_hello(self, _: object, __: object) -> None:
-        raise AssertionError("a role says hello")
+        """Say which role this is."""
 
     def _way_remember_identity(self, _: object, identity: object) -> None:
         self.identity = str(identity)
@@ -375,8 +380,9 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self.phase = Phase.OPEN
         self._emit(Connected(self._agreed.identity))
 
+    @abstractmethod
     def _make_channel(self, agreed: Agreed) -> Channel:
-        raise AssertionError("a role knows its direction")
+        """The channel, seen from this role."""
 
     def _way_close_channel(self, _: object, __: object) -> None:
         assert self._channel is not None
@@ -474,6 +480,6 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._bench.waiting[uid] = Derivation(self._password, salt, count)
         self._post(self._work, self._bench, BenchInput.PUT)
 
+    @abstractmethod
     def _derived(self, uid: int, material: bytes) -> None:
         """The bench has computed the key material for this peer (0: for ourselves)."""
-        raise AssertionError("a role knows what it needs the material for")

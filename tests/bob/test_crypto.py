@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings as sodium
+
 from sansproto.bob import crypto
 from sansproto.errors import Fault, WireError
 from sansproto.snapshot import codec

@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sansproto.bob.pack import (
     MAX_EVENT,
     MAX_NAME,
