@@ -214,9 +214,9 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
     def _write(self, pipe: Pipe, data: bytes) -> None:
         """Queue bytes; a link that then holds more than its bound is cut, for it is the slow one that pays.
 
-        A link that is closing takes nothing more.
+        A link that is closing, or has said its last word, takes nothing more.
         """
-        if pipe.state not in TAKING or not data:
+        if pipe.state not in TAKING or pipe.finish or not data:
             return
         pipe.out.append(data)
         pipe.queued += len(data)
@@ -232,7 +232,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         target.out.append(data)
         target.queued += len(data)
         if target.queued > self._link_limits.link_queue // 2 and not source.paused:
-            target.feeder = source.key
+            target.feeders[source.key] = None
             self._pause(source)
         self._offer(target)
 
@@ -319,6 +319,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         pipe.queued = 0
         pipe.inbox = b""
         self._starved.pop(pipe.key, None)
+        self._let_feed(pipe)
         self._offer(pipe)
 
     def _link_offer(self, pipe: Pipe, _: object) -> None:
@@ -327,6 +328,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
     def _link_forget(self, pipe: Pipe, _: object) -> None:
         del self._pipes[pipe.key]
         self._starved.pop(pipe.key, None)
+        self._let_feed(pipe)
         self._link_gone(pipe)
         if self._full and len(self._pipes) < self._link_limits.links:
             self._outbox.extend(ResumeAccepting(listener) for listener in self._full)
@@ -447,12 +449,17 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         bound = self._link_limits.link_queue // 2
         was_over = pipe.queued > bound
         pipe.queued -= len(data)
-        if was_over and pipe.queued <= bound and pipe.feeder is not None:
-            source, pipe.feeder = self._pipes.get(pipe.feeder), None
-            if source is not None:
-                self._resume(source)
-                self._settle()
+        if was_over and pipe.queued <= bound:
+            self._let_feed(pipe)
+            self._settle()
         return data
+
+    def _let_feed(self, pipe: Pipe) -> None:
+        """The links that were paused because this one could not keep up may be read again."""
+        for link in pipe.feeders:
+            if link in self._pipes:
+                self._resume(self._pipes[link])
+        pipe.feeders.clear()
 
     @staticmethod
     def _join_output(data: bytes, out: list[bytes | int]) -> bytes:

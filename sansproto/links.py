@@ -172,7 +172,7 @@ class Pipe:
     held: bool = False  # the protocol wants no more bytes
     paused: bool = False  # nor does anybody: it is held, or starved
     pause_given: bool = False
-    feeder: Link | None = None  # the paused link that feeds this one
+    feeders: dict[Link, None] = attrs.field(factory=dict)  # paused links that feed this one
     offered: bool = False  # stands in the queue of links with output
 
 

@@ -771,3 +771,20 @@ def test_a_datagram_session_refuses_streams() -> None:
 def test_bulk_data_do_not_show_in_repr() -> None:
     assert repr(DataReceived(b"secret")) == "DataReceived(data=<6 bytes>)"
     assert str(PEER) == "192.0.2.7:1234"
+
+
+def test_every_source_of_a_full_link_is_read_again_when_it_drains_or_ends() -> None:
+    for drains in (True, False):
+        core = echo()
+        target, *sources = (core._pipes[guest(core)] for _ in range(3))
+        for source in sources:
+            core._pour(source, target, bytes(core._link_limits.link_queue))
+        core._settle()
+        assert all(source.paused for source in sources)
+        if drains:
+            while core.next_transmit() is not None:
+                pass
+        else:
+            core.stream_lost(target.key, 1.0)
+        assert not any(source.paused for source in sources)
+        assert not target.feeders
