@@ -1,0 +1,54 @@
+"""Addresses as people write them, and the one under which others reach this computer."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+from .exits import CommandFailed, Exit
+
+PORT, SECURE_PORT = 9000, 9001
+LOOPBACK = "127.0.0.1"
+
+# Of the blocks for documentation: connecting a datagram socket asks the routing table, and sends nothing.
+_FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+
+
+def parse_relay(text: str) -> tuple[str, int]:
+    """Take ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or a bare IPv6 address apart."""
+    host, port = text, str(PORT)
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise CommandFailed(Exit.USAGE, f"{text!r} is no relay: give HOST or HOST:PORT, as in 192.168.1.10:9000.")
+    return host, int(port)
+
+
+def format_relay(host: str, port: int) -> str:
+    """The opposite of :func:`parse_relay`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def own_address() -> str:
+    """The address that others on the network reach this computer at; a loopback address if there is no network."""
+    return next((address for address in _candidates() if _is_reachable(address)), LOOPBACK)
+
+
+def _candidates() -> Iterator[str]:
+    for family, far_away in _FAR_AWAY:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((far_away, 9))
+            yield sock.getsockname()[0]
+    with suppress(OSError):
+        for *_, sockaddr in socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM):
+            yield str(sockaddr[0])
+
+
+def _is_reachable(address: str) -> bool:
+    ip = ipaddress.ip_address(address)
+    return not (ip.is_loopback or ip.is_unspecified or ip.is_link_local)

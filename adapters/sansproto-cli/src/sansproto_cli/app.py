@@ -1,0 +1,282 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from sansproto.bob import RELAY_PORT, SECURE_PORT, Client, PeerDelays, PeerEvent, PeerLimits, Server
+from sansproto.bob.packets import Cipher
+from sansproto_threads import Runner, run
+
+from . import addresses, passwords
+from .demo import show
+from .exits import CommandFailed, Exit, Interrupted
+from .line import LINGER, TICK, InputLine, Line, Signals, politely, read_line
+from .receiving import Receiving
+from .relaying import own_relay, serve
+from .report import Reporter, make_reporter
+from .sending import Sending
+from .sources import open_source
+
+_EPILOGUE = """\
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay \
+(any more), 7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 130 Ctrl-C, 143 terminated. \
+Instead of --relay and a password: SANSPROTO_RELAY and SANSPROTO_PASSWORD in the environment."""
+_WAITING = 7 * 86400.0  # seconds: no sender waits that long
+_THINKING = 240.0  # seconds for the answer to a question: the relay cuts whoever reads nothing for 300
+_LIMITS = PeerLimits(send_buffer=1 << 20, receive_buffer=1 << 20)  # a tenth faster than the default on a loopback
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+app = App(
+    name="sansproto",
+    help="Send a file to another computer: a password finds the other side, and nobody between reads it.",
+    help_epilogue=_EPILOGUE,
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,
+    version=lambda: version("sansproto-cli"),
+)
+
+RelayOption: TypeAlias = Annotated[
+    str | None, Parameter(name=["--relay", "-r"], metavar="HOST[:PORT]", env_var="SANSPROTO_RELAY", show_env_var=False)
+]
+Switch: TypeAlias = Annotated[bool, Parameter(negative=())]
+Seconds: TypeAlias = Annotated[float | None, Parameter(metavar="SECONDS")]
+Port: TypeAlias = Annotated[int | None, Parameter(metavar="PORT")]
+
+
+@app.command
+def relay(
+    *,
+    bind: Annotated[str, Parameter(metavar="HOST")] = "",
+    port: Annotated[int, Parameter(metavar="PORT")] = addresses.PORT,
+    secure_port: Annotated[int, Parameter(metavar="PORT")] = addresses.SECURE_PORT,
+    quiet: Switch = False,
+    json: Switch = False,
+) -> None:
+    """Run a relay, where senders and receivers find each other. It cannot read what they send.
+
+    Parameters
+    ----------
+    bind
+        Listen at this address only. Without it, at every address of this computer.
+    port
+        Where peers meet.
+    secure_port
+        Where the files pass.
+    quiet
+        Tell only of failures.
+    json
+        One JSON object a line.
+    """
+    with Signals() as signals:
+        serve(bind, port, secure_port, make_reporter(as_json=json, quiet=quiet), signals.check)
+
+
+@app.command
+def send(
+    *files: Annotated[str, Parameter(metavar="FILE...|DIR|-", allow_leading_hyphen=True)],
+    relay: RelayOption = None,
+    port: Port = None,
+    secure_port: Port = None,
+    password: Annotated[str | None, Parameter(name=["--password", "-p"])] = None,
+    compress: bool = True,
+    timeout: Seconds = None,
+    json: Switch = False,
+) -> None:
+    """Send a file. A folder or several files travel as one tar; - is the standard input.
+
+    Parameters
+    ----------
+    files
+        What to send.
+    relay
+        The relay to meet at. Without it, this command starts one of its own and tells its address.
+    port
+        The port of a relay of its own. [default: 9000, or a free one]
+    secure_port
+        The relay's second port. [default: 9001, or a free one]
+    password
+        What the receiver has to type. A good one is made up if there is none.
+    compress
+        Compress the contents (never those of audio, video and images).
+    timeout
+        How long to wait for a receiver. [default: for ever]
+    json
+        One JSON object a line.
+    """
+    reporter = make_reporter(as_json=json)
+    source = open_source(files)
+    for path in source.skipped:
+        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+    secret = password or os.environ.get("SANSPROTO_PASSWORD") or passwords.generate()
+    with ExitStack() as stack:
+        signals = stack.enter_context(Signals())
+        if relay is None:
+            own = stack.enter_context(own_relay(port, secure_port))
+            host, at = addresses.own_address(), own[RELAY_PORT].port
+            if host == addresses.LOOPBACK:
+                reporter.tell("warning", "There is no network: only this computer can receive.", reason="no_network")
+            secure_port = own[SECURE_PORT].port
+        else:
+            host, at = addresses.parse_relay(relay)
+            secure_port = secure_port or addresses.SECURE_PORT
+        peer = Server(
+            relay=(host, at),
+            secure_port=secure_port,
+            password=secret.encode(),
+            entropy=_entropy,
+            client_cipher=Cipher.AES_256_GCM,  # so that the receiver can say how it went
+            limits=_LIMITS,
+            delays=PeerDelays(waiting=_WAITING, linger=LINGER),
+        )
+        runner: Runner[PeerEvent] = run(peer, linger=LINGER)
+        line = Line(peer, stack.enter_context(politely(runner)), signals.check)
+        where = addresses.format_relay(host, at)
+        command = _receive_command(secret, where, secure_port)
+        Sending(source, peer, line, reporter, relay=where, command=command, compress=compress, timeout=timeout).run()
+
+
+@app.command(alias="recv")
+def receive(
+    password: str | None = None,
+    /,
+    *,
+    relay: RelayOption = None,
+    secure_port: Annotated[int, Parameter(metavar="PORT")] = addresses.SECURE_PORT,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], metavar="DIR")] = Path("."),
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=())] = False,
+    max_size: Annotated[str, Parameter(metavar="SIZE")] = "1T",
+    timeout: Seconds = None,
+    json: Switch = False,
+) -> None:
+    """Receive a file into a folder, where it gets a new name if its own is taken.
+
+    Parameters
+    ----------
+    password
+        What the sender's command printed. Asked for if it is not given.
+    relay
+        The relay to meet at, as the sender's command printed it.
+    secure_port
+        The relay's second port.
+    output
+        The folder.
+    yes
+        Take the file without asking. Otherwise a line of the standard input answers.
+    max_size
+        Refuse more bytes than that; K, M, G and T may follow.
+    timeout
+        How long to wait for a sender. [default: 60, or 2 behind a wrong password]
+    json
+        One JSON object a line. The answer to "offered" is a line of the standard input.
+    """
+    reporter = make_reporter(as_json=json)
+    if relay is None:
+        raise CommandFailed(Exit.USAGE, "Where is the sender? Add --relay HOST[:PORT], as its command printed it.")
+    host, port = addresses.parse_relay(relay)
+    if not output.is_dir():
+        raise CommandFailed(Exit.FILES, f"{output} is no folder: make it, or choose another with --output.")
+    limit = _parse_size(max_size)
+    secret = password or os.environ.get("SANSPROTO_PASSWORD") or _ask_password(reporter)
+    with Signals() as signals:
+        peer = Client(
+            relay=(host, port),
+            secure_port=secure_port,
+            password=secret.encode(),
+            entropy=_entropy,
+            limits=_LIMITS,
+            delays=PeerDelays(linger=LINGER),
+        )
+        runner: Runner[PeerEvent] = run(peer, linger=LINGER)
+        with politely(runner):
+            Receiving(
+                output,
+                peer,
+                Line(peer, runner, signals.check),
+                reporter,
+                relay=addresses.format_relay(host, port),
+                max_size=limit,
+                answer=None if yes else lambda: _wait_for_answer(signals.check),
+                timeout=timeout,
+            ).run()
+
+
+@app.command
+def demo() -> None:
+    """Show it all on this computer: relay, sender and receiver, and the packets between them."""
+    show(Console())
+
+
+def main() -> None:
+    """The entry point: every failure that was foreseen is one line, and a code."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line; its exit code."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CommandFailed as failure:
+        make_reporter(as_json="--json" in arguments).fail(failure)
+        return failure.code
+    except CycloptsError as error:
+        text = " ".join(str(error).split())
+        make_reporter(as_json="--json" in arguments).fail(CommandFailed(Exit.USAGE, f"{text} See sansproto --help."))
+        return Exit.USAGE
+    except Interrupted as interrupted:
+        return interrupted.code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # whoever read our output is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes
+        return Exit.FILES
+    return Exit.DONE
+
+
+def _entropy(n: int, *, purpose: str) -> bytes:
+    return secrets.token_bytes(n)
+
+
+def _receive_command(password: str, relay: str, secure_port: int) -> str:
+    words = ["sansproto", "receive", password, "--relay", relay]
+    if secure_port != addresses.SECURE_PORT:
+        words += ["--secure-port", str(secure_port)]
+    return shlex.join(words)
+
+
+def _ask_password(reporter: Reporter) -> str:
+    reporter.ask("Password:")
+    password = read_line()
+    if not password:
+        raise CommandFailed(Exit.USAGE, "A password is needed: the sender's command printed it.")
+    return password
+
+
+def _wait_for_answer(check: Callable[[], None]) -> str | None:
+    """A line of the standard input. Nothing more is read from the sender meanwhile: the events stay where they are."""
+    line = InputLine()
+    deadline = time.monotonic() + _THINKING
+    while not line.is_there and time.monotonic() < deadline:
+        time.sleep(TICK)
+        check()
+    return line.text
+
+
+def _parse_size(text: str) -> int:
+    found = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
+    if found is None:
+        raise CommandFailed(Exit.USAGE, f"{text!r} is no size: give bytes, or a number with K, M, G or T.")
+    return int(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,40 @@
+"""How the command ends: a code for scripts, one line for people."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import attrs
+
+
+class Exit(IntEnum):
+    """The exit codes; README.md tells of each what to do."""
+
+    DONE = 0
+    BUG = 1  # an error that nobody foresaw
+    USAGE = 2
+    NOBODY = 3
+    WRONG_PASSWORD = 4
+    REFUSED = 5
+    RELAY = 6
+    CUT = 7  # the transfer began and was not completed
+    DAMAGED = 8  # what arrived is not what may arrive: changed data, a bad name, a file that is too large
+    FILES = 9  # a file of ours cannot be read or written
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@attrs.define(eq=False)
+class CommandFailed(Exception):
+    """An end that was foreseen. ``message`` is one line: what happened and what to do."""
+
+    code: Exit
+    message: str
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM, raised only where nothing is half done."""
+
+    def __init__(self, code: Exit) -> None:
+        self.code = code
+        super().__init__(code)

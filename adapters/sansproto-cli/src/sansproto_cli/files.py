@@ -1,0 +1,109 @@
+"""Files that arrive: under a name of their own only when they are complete, and never over anything that is there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .exits import CommandFailed, Exit
+
+_EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_MAX_NAME = 255
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class IncomingFile:
+    """A hidden temporary file in ``folder`` that :meth:`keep` gives its name; leaving the ``with`` without removes it.
+
+    Only its owner may read it, also later. Raises :class:`CommandFailed` where the disk or the system refuses.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / f".sansproto-{secrets.token_hex(8)}.part"
+        try:
+            self._fd = os.open(self._path, _EXCLUSIVE, 0o600)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except OSError as error:
+                raise _unwritable(self._folder, error) from error
+
+    def keep(self, name: str) -> Path:
+        """Give the finished file this name, or ``name (1)`` and so on if there is such a file; the path it has now."""
+        try:
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+            for candidate in _candidates(name):
+                with suppress(FileExistsError):
+                    return self._claim(self._folder / candidate)
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+        raise AssertionError("there is always another candidate")
+
+    def _claim(self, path: Path) -> Path:
+        try:
+            os.link(self._path, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: nobody else has the empty file that is made and then replaced
+            os.close(os.open(path, _EXCLUSIVE, 0o600))
+            os.replace(self._path, path)
+        return path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise :class:`CommandFailed` if the disk surely has no room for so many bytes."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if free < size:
+        raise CommandFailed(
+            Exit.FILES, f"{folder} has room for {free:,} bytes of {size:,}: make room, or choose another with --output."
+        )
+
+
+def visible_name(name: str) -> str:
+    """A name that no listing hides and no program looks for by itself: ``_profile`` for ``.profile``."""
+    return "_" + name[1:] if name.startswith(".") else name
+
+
+def _candidates(name: str) -> Iterator[str]:
+    yield name
+    stem, extension = os.path.splitext(name)
+    number = 0
+    while True:
+        number += 1
+        ending = f" ({number}){extension}".encode()[-_MAX_NAME:]
+        yield (stem.encode()[: _MAX_NAME - len(ending)] + ending).decode(errors="ignore")
+
+
+def _unwritable(folder: Path, error: OSError) -> CommandFailed:
+    if error.errno in _NO_ROOM:
+        return CommandFailed(Exit.FILES, f"The disk of {folder} is full: make room, or choose another with --output.")
+    return CommandFailed(Exit.FILES, f"Cannot write to {folder} ({error.strerror}): choose another with --output.")

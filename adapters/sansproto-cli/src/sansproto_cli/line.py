@@ -1,0 +1,200 @@
+"""A peer and what runs it, as a blocking program sees them; and how their end is told to a person."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import Enum
+from types import FrameType, TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from sansproto.bob import Client, Failure, PeerEvent, Server, Violation
+from sansproto.events import CloseCause, Closed
+
+from .exits import CommandFailed, Exit, Interrupted
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+TICK = 0.1  # seconds: how long a wait lasts before it looks at signals and deadlines
+LINGER = 2.0  # seconds for a farewell
+_BATCH = 64
+RECEIPT_SIZE = 16
+
+
+class Runner(Protocol):
+    """What sansproto-sockets and sansproto-threads have in common."""
+
+    def call(self, verb: Callable[[float], T]) -> T: ...
+
+    def next_event(self, *, timeout: float | None = None) -> PeerEvent: ...
+
+
+class Receipt(Enum):
+    """What a receiver says last, in a record of its own, if the sender offers a cipher that works this way round.
+
+    The reference neither offers that nor sends anything: without a receipt, a sender knows only that the other end is
+    over. The closing packet is in clear, and a relay writes one for whoever is cut off.
+    """
+
+    VERIFIED = b"verified"
+    REFUSED = b"refused"
+    FAILED = b"failed"
+
+
+class Line:
+    """Takes events in batches: a turn of the runner for each record would cost more than the record."""
+
+    def __init__(self, peer: Client | Server, runner: Runner, check: Callable[[], None]) -> None:
+        self.call = runner.call
+        self._peer = peer
+        self._runner = runner
+        self._check = check
+        self._events: deque[PeerEvent] = deque()
+
+    def next_event(self) -> PeerEvent | None:
+        """The next event; None if there is none for TICK seconds. May raise Interrupted."""
+        if not self._events:
+            self._check()
+            try:
+                self._events.append(self._runner.next_event(timeout=TICK))
+            except TimeoutError:
+                return None
+            self.call(self._take_more)
+        return self._events.popleft()
+
+    def _take_more(self, _: float) -> None:
+        while len(self._events) < _BATCH and (event := self._peer.next_event()) is not None:
+            self._events.append(event)
+
+
+@contextmanager
+def politely(runner: AbstractContextManager[R]) -> Iterator[R]:
+    """Run it, and say goodbye also after a failure that was foreseen: a reset kills the reference's relay."""
+    failure: BaseException | None = None
+    with runner as running:
+        try:
+            yield running
+        except (CommandFailed, Interrupted) as error:
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+class Signals:
+    """While it is entered, Ctrl-C and SIGTERM wait for :meth:`check`; the second one does not."""
+
+    def __init__(self) -> None:
+        self._seen: Exit | None = None
+        self._before: dict[int, Any] = {}
+
+    def check(self) -> None:
+        if self._seen is not None:
+            raise Interrupted(self._seen)
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        code = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+        if self._seen is not None:
+            raise Interrupted(code)
+        self._seen = code
+
+
+class InputLine:
+    """A line of the standard input, read in a thread: nothing can interrupt that."""
+
+    def __init__(self) -> None:
+        self.text: str | None = None  # stays None at the end of the input
+        self._thread = threading.Thread(target=self._read, name="input", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_there(self) -> bool:
+        return not self._thread.is_alive()
+
+    def _read(self) -> None:
+        self.text = read_line()
+
+
+def read_line() -> str | None:
+    """A line of the standard input, without its end; None at the end of the input.
+
+    Byte by byte, so that nothing is kept from whoever reads the next line.
+    """
+    line = b""
+    try:
+        while not line.endswith(b"\n"):
+            byte = os.read(0, 1)
+            if not byte:
+                break
+            line += byte
+    except OSError:  # closed
+        pass
+    return line.decode(errors="replace").strip() if line else None
+
+
+class Stage(Enum):
+    """How far a peer has come."""
+
+    RELAY = 0  # on the way to the relay
+    WAITING = 1
+    ROOM = 2  # on the way to the secure room
+    TRANSFER = 3
+
+
+def explain(closed: Closed, stage: Stage, relay: str) -> CommandFailed:
+    """Why there will be no (whole) file, and what to do about it."""
+    detail = f" ({closed.detail})" if closed.detail else ""
+    match closed.cause, closed.violation:
+        case CloseCause.UNREACHABLE, _ if stage is Stage.ROOM:
+            return CommandFailed(Exit.RELAY, f"Cannot reach the secure port of {relay}{detail}: check --secure-port.")
+        case CloseCause.UNREACHABLE, _:
+            text = f"Cannot reach the relay {relay}{detail}: check the address, and that sansproto relay runs there."
+            return CommandFailed(Exit.RELAY, text)
+        case CloseCause.VIOLATION, Violation.RECORD_CORRUPTED | Violation.RECORD_TOO_LONG:
+            return CommandFailed(Exit.DAMAGED, "Somebody changed the data on its way: try another relay.")
+        case CloseCause.VIOLATION, _:
+            return CommandFailed(Exit.RELAY, f"What answers at {relay} is no relay{detail}: check address and ports.")
+        case CloseCause.LIMIT, _:
+            return CommandFailed(Exit.WRONG_PASSWORD, "Too many wrong passwords came: start again with a new one.")
+        case CloseCause.TIMEOUT, _ if stage is Stage.WAITING:
+            return CommandFailed(Exit.NOBODY, "The relay's time for us is over, and nobody came: start again.")
+    match stage:
+        case Stage.RELAY:
+            return CommandFailed(Exit.RELAY, f"{relay} does not answer as relays do{detail}: check address and ports.")
+        case Stage.WAITING:
+            return CommandFailed(Exit.RELAY, f"The relay {relay} is gone{detail}: start it, and then both sides again.")
+        case Stage.ROOM:
+            return CommandFailed(Exit.CUT, f"The other side did not come to the room{detail}: start both again.")
+        case Stage.TRANSFER:
+            text = f"The other side or the relay left before the file was complete{detail}: start both sides again."
+            return CommandFailed(Exit.CUT, text)
+
+
+_WHY = {
+    Failure.WRONG_PASSWORD: "has another password",
+    Failure.BAD_POINT: "sent a value that no honest program sends",
+    Failure.BAD_PUBLIC: "asks for what is not spoken here",
+    Failure.SILENT: "stopped answering",
+    Failure.REFUSED: "said no",
+    Failure.GONE: "left",
+}
+
+
+def describe(failure: Failure, identity: str) -> str:
+    """What went wrong with one peer."""
+    return f"{identity or 'A peer'} {_WHY[failure]}."

@@ -1,0 +1,210 @@
+"""The receiving side, from the relay to the file under its name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from sansproto.bob import (
+    Client,
+    Connected,
+    Failure,
+    FileAnnounced,
+    FileData,
+    FileVerified,
+    PackError,
+    PackFault,
+    PackReader,
+    PeerAgreed,
+    PeerEvent,
+    PeerFailed,
+    Registered,
+)
+from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.events import Closed, DataReceived
+
+from .exits import CommandFailed, Exit, Interrupted
+from .files import IncomingFile, check_room, visible_name
+from .line import Line, Receipt, Stage, describe, explain
+from .report import Reporter, printable
+
+GRACE = 2.0  # seconds after a wrong password in which somebody with the right one may still turn up
+
+Answer = Callable[[], str | None]
+"""Waits for a line of the user, and gives None if there is nobody to give one."""
+
+_FAULTS = {
+    PackFault.TRUNCATED: (Exit.CUT, "The sender stopped before the file was complete: start both sides again."),
+    PackFault.BAD_KIND: (Exit.DAMAGED, "This is a folder in a form that is not read here: let them send a tar of it."),
+    PackFault.TOO_LARGE: (Exit.DAMAGED, "The file is larger than --max-size: allow more, if you trust the sender."),
+    PackFault.BAD_NAME: (Exit.DAMAGED, "The sender gave a name that no file here may have: let them rename it."),
+}
+_DAMAGED = (Exit.DAMAGED, "What arrived is not the file that was announced: nothing was kept, let them send it again.")
+
+
+class Receiving:
+    """Receives one file into ``folder`` from the first server that proves the password.
+
+    ``answer`` says whether to take it, None means yes. ``timeout`` is how long to wait for a sender, in seconds: None
+    is a minute, but not longer than GRACE after somebody had another password.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        peer: Client,
+        line: Line,
+        reporter: Reporter,
+        *,
+        relay: str,
+        max_size: int,
+        answer: Answer | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._folder = folder
+        self._peer = peer
+        self._line = line
+        self._reporter = reporter
+        self._relay = relay
+        self._pack = PackReader(max_size=max_size)
+        self._answer = answer
+        self._timeout = timeout
+        self._stage = Stage.RELAY
+        self._accepted = 0  # the uid of the sender
+        self._mismatch_at: float | None = None
+        self._identity = ""
+        self._announced = FileAnnounced("", 0)
+        self._done = 0
+
+    def run(self) -> Path:
+        """The path of the file. Raises CommandFailed; then nothing is left of it."""
+        self._line.call(self._peer.connect)
+        self._find_peer()
+        began = time.monotonic()
+        try:
+            with IncomingFile(self._folder) as file:
+                self._receive(file)
+                path = file.keep(visible_name(self._announced.name))
+        except (CommandFailed, Interrupted) as error:
+            refused = isinstance(error, CommandFailed) and error.code is Exit.REFUSED
+            self._part(Receipt.REFUSED if refused else Receipt.FAILED)
+            raise
+        self._tell_finished(path, time.monotonic() - began)
+        self._part(Receipt.VERIFIED)
+        return path
+
+    # -- before the transfer
+
+    def _find_peer(self) -> None:
+        deadline = time.monotonic() + (60.0 if self._timeout is None else self._timeout)
+        while self._stage is not Stage.TRANSFER:
+            self._meet(self._line.next_event())
+            now = time.monotonic()
+            if self._stage is Stage.WAITING:
+                mismatch = self._mismatch_at
+                if mismatch is not None and (now > deadline or (self._timeout is None and now > mismatch + GRACE)):
+                    raise CommandFailed(
+                        Exit.WRONG_PASSWORD, "The password is wrong: compare it with the sender's, then try again."
+                    )
+                if now > deadline:
+                    raise CommandFailed(
+                        Exit.NOBODY, f"No sender came to {self._relay}: start sansproto send there, then try again."
+                    )
+
+    def _meet(self, event: PeerEvent | None) -> None:
+        match event:
+            case Registered(identity):
+                self._stage = Stage.WAITING
+                self._reporter.tell("registered", f"Waiting for the sender at {self._relay}.", identity=identity)
+            case PeerAgreed(uid, identity) if self._stage is Stage.WAITING:
+                self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
+                with suppress(NotOpen):  # it left meanwhile: that is told in an event
+                    self._line.call(lambda now: self._peer.accept(uid, now))
+                    self._stage, self._accepted = Stage.ROOM, uid
+            case PeerFailed(uid, failure, identity=identity):
+                if failure is Failure.WRONG_PASSWORD:
+                    self._mismatch_at = time.monotonic()
+                elif uid == self._accepted:
+                    self._stage = Stage.WAITING
+                self._reporter.tell(
+                    "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
+                )
+            case Connected(identity):
+                self._stage = Stage.TRANSFER
+                self._identity = identity
+                self._reporter.tell("connected", identity=identity)
+            case Closed():
+                raise explain(event, self._stage, self._relay)
+
+    # -- the transfer
+
+    def _receive(self, file: IncomingFile) -> None:
+        while True:
+            match self._line.next_event():
+                case DataReceived(data):
+                    if self._take(file, data):
+                        return
+                case Closed() as closed:
+                    raise explain(closed, self._stage, self._relay)
+
+    def _take(self, file: IncomingFile, data: bytes) -> bool:
+        """Is the file complete now?"""
+        try:
+            for event in self._pack.feed(data):
+                match event:
+                    case FileAnnounced():
+                        self._announced = event
+                        self._decide()
+                        self._reporter.progress(0, event.size)
+                    case FileData(piece):
+                        file.write(piece)
+                        self._done += len(piece)
+                    case FileVerified():
+                        return True
+        except PackError as error:
+            raise CommandFailed(*_FAULTS.get(error.fault, _DAMAGED)) from error
+        if self._done:
+            self._reporter.progress(self._done, self._announced.size)
+        return False
+
+    def _decide(self) -> None:
+        name, size = self._announced.name, self._announced.size
+        offer = f"{printable(name)} ({decimal(size)}) from {self._identity}"
+        self._reporter.tell(
+            "offered", "" if self._answer else f"Receiving {offer}.", name=name, size=size, identity=self._identity
+        )
+        check_room(self._folder, size)
+        if self._answer is None:
+            return
+        self._reporter.ask(f"Receive {offer}? [Y/n]")
+        line = self._answer()
+        if line is None:
+            raise CommandFailed(Exit.REFUSED, f"Nobody said yes to {offer}: answer in time, or add --yes.")
+        if line.lower() not in ("", "y", "yes"):
+            raise CommandFailed(Exit.REFUSED, f"You said no to {offer}: nothing was kept.")
+
+    def _tell_finished(self, path: Path, seconds: float) -> None:
+        size, rate = self._announced.size, self._announced.size / max(seconds, 1e-6)
+        self._reporter.tell(
+            "finished",
+            f"Received {path} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s).",
+            path=str(path),
+            size=size,
+            seconds=round(seconds, 3),
+            rate=round(rate),
+        )
+
+    # -- the end
+
+    def _part(self, receipt: Receipt) -> None:
+        """Tell the sender how it went, if it listens, and leave."""
+        self._line.call(lambda now: self._say(receipt, now))
+
+    def _say(self, receipt: Receipt, now: float) -> None:
+        with suppress(NotOpen, LocalProtocolError):  # it is over already; the sender wants no answer
+            self._peer.send(receipt.value, now)
+        self._peer.close(now)

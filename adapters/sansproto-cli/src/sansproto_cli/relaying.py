@@ -1,0 +1,127 @@
+"""Relays: the command, and the one that a sender brings along."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from rich.filesize import decimal
+
+import sansproto_threads
+from sansproto.bob import (
+    RELAY_PORT,
+    SECURE_PORT,
+    Departure,
+    PeerJoined,
+    PeerLeft,
+    Relay,
+    RelayDelays,
+    RelayEvent,
+    Role,
+    RoomClosed,
+    RoomOpened,
+)
+from sansproto.contract import Address
+from sansproto_sockets import Runner, run
+
+from . import addresses
+from .exits import CommandFailed, Exit, Interrupted
+from .line import TICK
+from .report import Reporter, printable
+
+_A_WEEK = 7 * 86400.0  # a relay of one's own does not tire before its sender
+_ROLES = {Role.SERVER: "sender", Role.CLIENT: "receiver"}
+_DEPARTURES = {
+    Departure.LEFT: "left",
+    Departure.IDLE: "was silent for too long",
+    Departure.MALFORMED: "does not speak this protocol",
+    Departure.SLOW: "does not read",
+    Departure.PAIRED: "goes on in a room",
+}
+
+
+def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Callable[[], None]) -> None:
+    """Run a relay until it is interrupted."""
+    raise_descriptor_limit()
+    relay = Relay()
+    listen = {RELAY_PORT: (host, port), SECURE_PORT: (host, secure_port)}
+    try:
+        running: Runner[RelayEvent] = run(relay, listen=listen)
+        with running as runner:
+            _tell_started(host, runner.addresses, reporter)
+            try:
+                while True:
+                    check()
+                    try:
+                        event = runner.next_event(timeout=TICK)
+                    except TimeoutError:
+                        continue
+                    _tell(event, reporter)
+            except Interrupted:
+                reporter.tell("stopped", "The relay stops.")
+    except OSError as error:
+        raise _cannot_listen(error) from error
+
+
+@contextmanager
+def own_relay(port: int | None, secure_port: int | None) -> Iterator[Mapping[str, Address]]:
+    """A relay for one sender, in a thread. Ports that are None are the usual ones, or free ones if those are taken."""
+    with ExitStack() as stack:
+        try:
+            runner = stack.enter_context(_running(port or addresses.PORT, secure_port or addresses.SECURE_PORT))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise _cannot_listen(error) from error
+            try:
+                runner = stack.enter_context(_running(port or 0, secure_port or 0))
+            except OSError as again:
+                raise _cannot_listen(again) from again
+        yield runner.addresses
+
+
+def _running(port: int, secure_port: int) -> sansproto_threads.Runner[RelayEvent]:
+    relay = Relay(delays=RelayDelays(idle=_A_WEEK))
+    return sansproto_threads.run(relay, listen={RELAY_PORT: ("", port), SECURE_PORT: ("", secure_port)}, linger=1.0)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process have as many connections as the system allows."""
+    try:
+        import resource
+    except ImportError:  # Windows, where there is no such limit
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _tell_started(host: str, bound: Mapping[str, Address], reporter: Reporter) -> None:
+    port, secure_port = bound[RELAY_PORT].port, bound[SECURE_PORT].port
+    shown = host or addresses.own_address()
+    where = addresses.format_relay(shown, port)
+    reporter.tell(
+        "relay_started",
+        f"Relay at {where}, with the secure rooms at port {secure_port}. Ctrl-C stops it.",
+        host=shown,
+        port=port,
+        secure_port=secure_port,
+    )
+
+
+def _tell(event: RelayEvent, reporter: Reporter) -> None:
+    match event:
+        case PeerJoined(uid, identity, role):
+            text = f"{printable(identity)} is here as {_ROLES[role]} {uid:04x}."
+            reporter.tell("joined", text, uid=uid, identity=identity, role=_ROLES[role])
+        case PeerLeft(uid, identity, departure):
+            text = f"{printable(identity)} {_DEPARTURES[departure]}."
+            reporter.tell("left", text, uid=uid, identity=identity, reason=departure.name.lower())
+        case RoomOpened(client, server):
+            reporter.tell("room_opened", f"{server} sends to {client}.", sender=server, receiver=client)
+        case RoomClosed(client, server, size=size):
+            text = f"{server} has sent to {client}: {decimal(size)} passed."
+            reporter.tell("room_closed", text, sender=server, receiver=client, size=size)
+
+
+def _cannot_listen(error: OSError) -> CommandFailed:
+    return CommandFailed(Exit.RELAY, f"Cannot listen ({error.strerror}): choose another --port and --secure-port.")

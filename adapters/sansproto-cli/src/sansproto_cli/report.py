@@ -1,0 +1,220 @@
+"""What is told while it happens: to a person at a terminal, as plain lines, or as JSON lines for a script."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from .exits import CommandFailed
+
+_TERMINAL_EVERY = 0.1  # seconds between two signs of progress
+_JSON_EVERY = 0.5
+_PLAIN_EVERY = 5.0
+
+
+class Reporter(Protocol):
+    """Takes events as they happen. ``facts`` are what a script wants to know, ``text`` what a person does."""
+
+    def tell(self, event: str, text: str = "", **facts: object) -> None: ...
+
+    def command(self, event: str, text: str, command: str, **facts: object) -> None:
+        """Tell a command to be typed on another computer."""
+
+    def ask(self, question: str) -> None:
+        """Put a question that a line of the standard input will answer."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Called as often as there is any; the first call is the begin of the transfer."""
+
+    def fail(self, failure: CommandFailed) -> None: ...
+
+
+def make_reporter(*, as_json: bool = False, quiet: bool = False) -> Reporter:
+    """What fits to where the output goes."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a name that the terminal cannot show must not end a transfer
+            reconfigure(errors="backslashreplace")
+    if as_json:
+        return JsonReporter(sys.stdout)
+    console = Console(highlight=False, soft_wrap=True)
+    if quiet:
+        return QuietReporter(sys.stderr)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return TerminalReporter(console, Console(highlight=False, soft_wrap=True, stderr=True))
+    return PlainReporter(sys.stdout, sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Text of somebody else, without anything that moves a cursor, changes a colour, or hides."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+class Pace:
+    """The rate of a transfer, and when to speak of it again."""
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._began = self._next = 0.0
+
+    def is_due(self, done: int, total: int) -> bool:
+        now = time.monotonic()
+        if not self._began:
+            self._began, self._next = now, now + self._every
+            return done == 0
+        if now < self._next:
+            return False
+        self._next = now + self._every
+        return True
+
+    def rate(self, done: int) -> float:
+        """Bytes per second."""
+        return done / max(time.monotonic() - self._began, 1e-6)
+
+    def left(self, done: int, total: int) -> float:
+        """Seconds."""
+        return (total - done) / max(self.rate(done), 1.0)
+
+
+class JsonReporter:
+    """One object a line, with ``event`` in each."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._pace = Pace(_JSON_EVERY)
+
+    def tell(self, event: str, text: str = "", **facts: object) -> None:
+        print(json.dumps({"event": event, **facts}), file=self._out, flush=True)
+
+    def command(self, event: str, text: str, command: str, **facts: object) -> None:
+        self.tell(event, "", command=command, **facts)
+
+    def ask(self, question: str) -> None:
+        """The offer was told; a script answers it."""
+
+    def progress(self, done: int, total: int) -> None:
+        if self._pace.is_due(done, total):
+            rate, left = self._pace.rate(done), self._pace.left(done, total)
+            facts = {"rate": round(rate), "seconds_left": round(left, 1) if done else None}
+            self.tell("progress", "", done=done, size=total, **facts)
+
+    def fail(self, failure: CommandFailed) -> None:
+        reason = failure.code.name.lower()
+        self.tell("failed", code=int(failure.code), reason=reason, message=failure.message)
+
+
+class QuietReporter:
+    """Failures alone."""
+
+    def __init__(self, errors: TextIO) -> None:
+        self._errors = errors
+
+    def tell(self, event: str, text: str = "", **facts: object) -> None:
+        pass
+
+    def command(self, event: str, text: str, command: str, **facts: object) -> None:
+        pass
+
+    def ask(self, question: str) -> None:
+        pass
+
+    def progress(self, done: int, total: int) -> None:
+        pass
+
+    def fail(self, failure: CommandFailed) -> None:
+        print(f"sansproto: {printable(failure.message)}", file=self._errors, flush=True)
+
+
+class PlainReporter(QuietReporter):
+    """Lines without control characters; failures go to the errors."""
+
+    def __init__(self, out: TextIO, errors: TextIO) -> None:
+        super().__init__(errors)
+        self._out = out
+        self._pace = Pace(_PLAIN_EVERY)
+
+    def tell(self, event: str, text: str = "", **facts: object) -> None:
+        if text:
+            print(printable(text), file=self._out, flush=True)
+
+    def command(self, event: str, text: str, command: str, **facts: object) -> None:
+        self.tell(event, text)
+        self.tell(event, f"    {command}")
+
+    def ask(self, question: str) -> None:
+        self.tell("", question)
+
+    def progress(self, done: int, total: int) -> None:
+        if self._pace.is_due(done, total) and done:
+            share, rate, left = done * 100 // total, decimal(int(self._pace.rate(done))), self._pace.left(done, total)
+            self.tell("", f"{share} % of {decimal(total)}, {rate}/s, {left:.0f} s left")
+
+
+class TerminalReporter:
+    """Colours and a bar."""
+
+    def __init__(self, console: Console, errors: Console) -> None:
+        self._console = console
+        self._errors = errors
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._next = 0.0
+
+    def tell(self, event: str, text: str = "", **facts: object) -> None:
+        self._stop()
+        if text:
+            self._say(text, {"finished": "bold green", "warning": "yellow"}.get(event, ""))
+
+    def command(self, event: str, text: str, command: str, **facts: object) -> None:
+        self._stop()
+        self._say(text)
+        self._say(f"\n    {command}\n", "bold cyan")
+
+    def ask(self, question: str) -> None:
+        self._console.print(printable(question), style="bold", markup=False, end=" ")
+
+    def progress(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("   "),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+            )
+            self._task = self._progress.add_task("", total=total)
+            self._progress.start()
+        if now >= self._next:
+            self._next = now + _TERMINAL_EVERY
+            self._progress.update(self._task, completed=done, refresh=True)
+
+    def fail(self, failure: CommandFailed) -> None:
+        self._stop()
+        self._errors.print(f"\N{MULTIPLICATION SIGN} {printable(failure.message)}", style="bold red", markup=False)
+
+    def _say(self, text: str, style: str = "") -> None:
+        lines = "\n".join(printable(line) for line in text.split("\n"))
+        self._console.print(lines, style=style, markup=False)
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

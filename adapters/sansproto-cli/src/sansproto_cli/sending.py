@@ -1,0 +1,178 @@
+"""The sending side, from the relay to the receipt."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from functools import partial
+
+from rich.filesize import decimal
+
+from sansproto.bob import (
+    Connected,
+    Failure,
+    PackError,
+    PackWriter,
+    PeerAgreed,
+    PeerEvent,
+    PeerFailed,
+    Registered,
+    Server,
+)
+from sansproto.errors import NotOpen
+from sansproto.events import CloseCause, Closed, DataReceived, Writable
+
+from .exits import CommandFailed, Exit
+from .line import RECEIPT_SIZE, Line, Receipt, Stage, describe, explain
+from .report import Reporter
+from .sources import Source
+
+LEVEL = 4  # of zlib, as the reference
+
+
+class Sending:
+    """Sends one source to the first who proves the password and says yes.
+
+    ``command`` is what to type on the other side, ``relay`` the relay's address for messages; without a ``timeout``
+    it waits as long as the relay lets it.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        peer: Server,
+        line: Line,
+        reporter: Reporter,
+        *,
+        relay: str,
+        command: str,
+        compress: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        try:
+            self._writer = PackWriter(source.name, source.size, level=LEVEL if compress and not source.is_packed else 0)
+        except PackError as error:
+            raise CommandFailed(
+                Exit.DAMAGED, f"{source.name!r} is a name that not every system takes: rename it, then send it."
+            ) from error
+        self._source = source
+        self._peer = peer
+        self._line = line
+        self._reporter = reporter
+        self._relay = relay
+        self._command = command
+        self._timeout = timeout
+        self._stage = Stage.RELAY
+        self._said = b""
+        self._is_writable = True
+
+    def run(self) -> None:
+        """Raises CommandFailed unless everything was sent and the other side has ended well."""
+        self._line.call(self._peer.connect)
+        self._find_peer()
+        began = time.monotonic()
+        all_sent = False
+        with suppress(NotOpen):  # it is over: the reason stands in the events
+            self._send_all()
+            all_sent = True
+        confirmed = self._find_out(all_sent)
+        seconds = time.monotonic() - began
+        size, rate = self._source.size, self._source.size / max(seconds, 1e-6)
+        text = f"Sent {self._source.name} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s)."
+        if confirmed:
+            text += " The other side has verified it."
+        self._reporter.tell(
+            "finished",
+            text,
+            name=self._source.name,
+            size=size,
+            seconds=round(seconds, 3),
+            rate=round(rate),
+            confirmed=confirmed,
+        )
+
+    def _find_peer(self) -> None:
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        while self._stage is not Stage.TRANSFER:
+            self._meet(self._line.next_event())
+            if self._stage is Stage.WAITING and deadline is not None and time.monotonic() > deadline:
+                raise CommandFailed(
+                    Exit.NOBODY, f"Nobody came in {self._timeout:g} s: start again, and type the command there."
+                )
+
+    def _meet(self, event: PeerEvent | None) -> None:
+        match event:
+            case Registered(identity):
+                self._stage = Stage.WAITING
+                size = decimal(self._source.size)
+                self._reporter.tell("registered", identity=identity)
+                text = f"Ready to send {self._source.name} ({size}). On the other computer, type:"
+                self._reporter.command("waiting", text, self._command, name=self._source.name, size=self._source.size)
+            case PeerAgreed(_, identity):
+                self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
+            case PeerFailed(_, Failure.REFUSED, identity=identity):
+                raise _refused(identity)
+            case PeerFailed(_, failure, identity=identity):
+                text = f"{describe(failure, identity)} Still waiting."
+                self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
+            case Connected(identity):
+                self._stage = Stage.TRANSFER
+                self._reporter.tell("connected", identity=identity)
+            case _:
+                self._notice(event)
+
+    def _send_all(self) -> None:
+        size, done = self._source.size, 0
+        self._reporter.progress(0, size)
+        self._send(self._writer.start())
+        for chunk in self._source.chunks():
+            self._send(self._writer.write(chunk))
+            done += len(chunk)
+            self._reporter.progress(done, size)
+        self._send(self._writer.finish())
+
+    def _send(self, records: list[bytes]) -> None:
+        """Hand over these records, each whole: the borders matter to the reference."""
+        at = 0
+        while True:
+            at = self._line.call(partial(self._fill, records, at))
+            if at == len(records):
+                return
+            self._is_writable = False
+            while not self._is_writable:
+                self._notice(self._line.next_event())
+
+    def _fill(self, records: list[bytes], at: int, now: float) -> int:
+        while at < len(records) and self._peer.send(records[at], now):
+            at += 1
+        return at
+
+    def _find_out(self, all_sent: bool) -> bool:
+        """Wait for the end. Did the other side confirm that it is a good one?"""
+        while not isinstance(event := self._line.next_event(), Closed):
+            self._notice(event)
+        if self._said == Receipt.VERIFIED.value:
+            return True
+        if not all_sent or self._said or event.cause is not CloseCause.REMOTE:
+            self._notice(event)
+        return False
+
+    def _notice(self, event: PeerEvent | None) -> None:
+        match event:
+            case Writable():
+                self._is_writable = True
+            case DataReceived(data):
+                self._said = (self._said + data)[:RECEIPT_SIZE]
+            case Closed():
+                match self._said:
+                    case Receipt.REFUSED.value:
+                        raise _refused("The other side")
+                    case Receipt.FAILED.value:
+                        raise CommandFailed(
+                            Exit.CUT, "The other side could not keep the file, and says why: start both again."
+                        )
+                raise explain(event, self._stage, self._relay)
+
+
+def _refused(identity: str) -> CommandFailed:
+    return CommandFailed(Exit.REFUSED, f"{identity} said no: agree with them first, then send it again.")

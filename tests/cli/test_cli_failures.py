@@ -1,0 +1,316 @@
+"""Every failure is one line that says what happened and what to do, a code of its own, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha1
+from secrets import token_bytes
+
+import pytest
+from cli_commands import PASSWORD, PATIENCE, Command, Place, Result
+
+from sansproto.bob import Connected, PeerEvent, Server
+from sansproto.events import Closed, Writable
+from sansproto_cli.app import run_command
+from sansproto_threads import Runner, run
+
+_SIZE = 40_000_000
+
+
+def _failed(result: Result, code: int, *words: str) -> None:
+    assert result.code == code, result.out + result.err
+    assert result.err.startswith("sansproto: ")
+    assert result.err.count("\n") == 1
+    for word in words:
+        assert word in result.err
+
+
+# -- nobody, or nobody with that password ------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_told_on_both_sides(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    sender = place.send(path)
+    _failed(place.receive("-y", password="marble").wait(), 4, "password is wrong", "compare it")
+    assert "has another password. Still waiting." in sender.wait_for("another")
+    assert place.receive("-y").wait().code == 0  # the sender still waits, for the right one
+    assert sender.wait().code == 0
+
+
+def test_nobody_comes(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    sender = place.start("send", path, *place.at, "-p", "one", "--timeout", 0.3)
+    receiver = place.start("receive", "two", *place.at, "--yes", "--timeout", 0.3)
+    _failed(sender.wait(), 3, "Nobody came")
+    assert receiver.wait().code in (3, 4)  # 4 if it met the sender with the other password
+    _failed(place.receive("--yes", "--timeout", 0.2).wait(), 3, "No sender came")
+
+
+def test_there_is_no_relay(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    nowhere = ("--relay", "127.0.0.1:1")
+    _failed(place.start("receive", PASSWORD, *nowhere, "-y", "-o", place.inbox).wait(), 6, "127.0.0.1:1", "refused")
+    _failed(place.start("send", path, *nowhere).wait(), 6, "check the address")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sender = place.start("send", path, "--relay", f"127.0.0.1:{server.getsockname()[1]}")
+        with server.accept()[0] as other:
+            other.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            _failed(sender.wait(), 6, "is no relay", "check address and ports")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["send"], 2, "Nothing to send"),
+        (["send", "nowhere"], 9, "No such file"),
+        (["send", "--nonsense"], 2, "--nonsense"),
+        (["send", "-", "nowhere"], 2, "send it alone"),
+        (["receive", "x"], 2, "--relay"),
+        (["receive", "--nonsense"], 2, "--nonsense"),
+        (["receive", "x", "-r", "h:x"], 2, "HOST:PORT"),
+        (["receive", "x", "-r", "h", "-o", "nowhere"], 9, "no folder"),
+        (["receive", "x", "-r", "h", "--max-size", "1 apple"], 2, "no size"),
+        (["receive", "-r", "h"], 2, "password is needed"),
+        (["relay", "--bind", "192.0.2.77", "--port", "0"], 6, "Cannot listen"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], code: int, word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sansproto_cli.app.read_line", lambda: None)
+    found = run_command(arguments)
+    _failed(Result(found, *capsys.readouterr()), code, word)
+
+
+# -- in the middle of it -----------------------------------------------------------------------------------------------
+
+
+def _under_way(place: Place) -> tuple[Command, Command]:
+    """A sender, and a receiver that is being asked: surely in the middle."""
+    path = place.folder / "big"
+    path.write_bytes(token_bytes(_SIZE))
+    sender = place.send(path, "--no-compress")
+    receiver = place.receive(stdin=None)
+    receiver.wait_for("[Y/n]")
+    return sender, receiver
+
+
+def test_the_relay_is_killed_midway(own_place: Place) -> None:
+    sender, receiver = _under_way(own_place)
+    own_place.relay.signal(signal.SIGKILL)
+    receiver.type("y")
+    _failed(sender.wait(), 7, "before the file was complete")
+    _failed(receiver.wait(), 7, "before the file was complete")
+    assert own_place.received == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_receiver_that_is_interrupted_leaves_nothing(place: Place, number: signal.Signals, code: int) -> None:
+    sender, receiver = _under_way(place)
+    receiver.signal(number)
+    assert receiver.wait().code == code
+    _failed(sender.wait(), 7, "could not keep the file")
+    assert place.received == []
+
+
+def test_a_receiver_that_is_killed_is_noticed(place: Place) -> None:
+    sender, receiver = _under_way(place)
+    receiver.signal(signal.SIGKILL)
+    _failed(sender.wait(), 7, "before the file was complete")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_sender_that_is_interrupted_leaves_nothing(place: Place, number: signal.Signals, code: int) -> None:
+    sender, receiver = _under_way(place)
+    sender.signal(number)
+    assert sender.wait().code == code
+    receiver.type("y")
+    _failed(receiver.wait(), 7, "start both sides again")
+    assert place.received == []
+
+
+def test_an_interrupted_wait_ends_quietly(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    sender = place.send(path)
+    sender.wait_for("type:")
+    sender.signal(signal.SIGINT)
+    result = sender.wait()
+    assert (result.code, result.err) == (130, "")
+
+
+# -- the disk ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(place: Place) -> None:
+    """A limit of the system on the size of files stands for the disk."""
+    path = place.folder / "big"
+    path.write_bytes(token_bytes(4_000_000))
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    sender = place.send(path)
+    _failed(place.receive("--yes", limit=limit).wait(), 9, "full", "--output")
+    _failed(sender.wait(), 7, "could not keep the file")
+    assert place.received == []
+
+
+def test_a_size_that_cannot_fit_is_refused_before_the_question(place: Place) -> None:
+    with _hostile_sender(place, _pack(b"huge", b"", claimed=1 << 55)):
+        _failed(place.receive("--max-size", str(1 << 60)).wait(), 9, "has room for")
+
+
+def test_too_much_for_the_policy_is_refused(place: Place) -> None:
+    with _hostile_sender(place, _pack(b"large", bytes(1001))):
+        _failed(place.receive("--yes", "--max-size", "1K").wait(), 8, "--max-size")
+    assert place.received == []
+
+
+# -- a hostile sender --------------------------------------------------------------------------------------------------
+
+
+def _pack(name: bytes, contents: bytes, *, claimed: int | None = None) -> list[bytes]:
+    """What PackWriter would refuse to write."""
+
+    def header(kind: int, size: int) -> bytes:
+        head = [kind << 4 | size & 15]
+        size >>= 4
+        while size:
+            head[-1] |= 0x80
+            head.append(size & 0x7F)
+            size >>= 7
+        return bytes(head)
+
+    size = len(contents) if claimed is None else claimed
+    parts = [b"PACK" + struct.pack(">II", 2, 2), header(4, len(name)), zlib.compress(name), header(3, size)]
+    parts.append(zlib.compress(contents))
+    return [*parts, sha1(b"".join(parts)).digest()]
+
+
+@contextmanager
+def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = False) -> Iterator[None]:
+    """Knows the password, and sends these records."""
+    server = Server(
+        relay=("127.0.0.1", place.port),
+        secure_port=place.secure_port,
+        password=PASSWORD.encode(),
+        entropy=lambda n, *, purpose: token_bytes(n),
+    )
+    runner: Runner[PeerEvent] = run(server, linger=1.0)
+    is_over = threading.Event()
+
+    def serve() -> None:
+        pending = [record[at : at + 32_767] for record in records for at in range(0, len(record), 32_767)]
+        with runner:
+            runner.call(server.connect)
+            while not is_over.is_set():
+                try:
+                    event = runner.next_event(timeout=0.1)
+                except TimeoutError:
+                    continue
+                if isinstance(event, Closed):
+                    return
+                while isinstance(event, Connected | Writable) and pending:
+                    if not runner.call(lambda now: server.send(pending[0], now)):
+                        break
+                    pending.pop(0)
+                if isinstance(event, Connected | Writable) and then_cut and not pending:
+                    runner.call(server.close)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        (b"../../escaped", "escaped"),
+        (b"/etc/cron.d/escaped", "escaped"),
+        (b"..\\..\\escaped", "escaped"),
+        (b".bashrc", "_bashrc"),
+        (b"[red]markup", "[red]markup"),
+        (b"n" * 255, "n" * 255),
+    ],
+)
+def test_a_name_is_a_last_component_in_the_chosen_folder(place: Place, name: bytes, kept: str) -> None:
+    with _hostile_sender(place, _pack(name, b"data")):
+        result = place.receive("--yes").wait()
+    assert result.code == 0, result.err
+    assert place.received == [kept]
+    assert sorted(path.name for path in place.folder.iterdir() if path.suffix != ".err")[0] == "inbox"
+
+
+@pytest.mark.parametrize(
+    "name", [b"", b".", b"..", b"a/", b"a/..", b"\x1b[2J", b"a\0b", b"\xff", b"CON", b"a:b", b"n" * 256]
+)
+def test_a_name_that_no_file_may_have_is_refused(place: Place, name: bytes) -> None:
+    with _hostile_sender(place, _pack(name, b"data")):
+        _failed(place.receive("--yes").wait(), 8, "rename")
+    assert place.received == []
+
+
+def test_a_zip_bomb_stops_at_the_announced_size(place: Place) -> None:
+    with _hostile_sender(place, _pack(b"bomb", bytes(50_000_000), claimed=1000)):
+        _failed(place.receive("--yes").wait(), 8, "not the file that was announced")
+    assert place.received == []
+
+
+@pytest.mark.parametrize("damage", ["checksum", "contents"])
+def test_a_damaged_file_never_gets_its_name(place: Place, damage: str) -> None:
+    records = _pack(b"a", b"data" * 1000)
+    which = -1 if damage == "checksum" else -2
+    records[which] = records[which][:-1] + bytes([records[which][-1] ^ 1])
+    with _hostile_sender(place, records):
+        _failed(place.receive("--yes").wait(), 8, "nothing was kept")
+    assert place.received == []
+
+
+def test_a_truncated_file_is_an_error(place: Place) -> None:
+    with _hostile_sender(place, _pack(b"a", b"data" * 1000)[:-1], then_cut=True):
+        _failed(place.receive("--yes").wait(), 7, "before the file was complete")
+    assert place.received == []
+
+
+def test_a_name_that_not_every_system_takes_is_not_sent(place: Place) -> None:
+    path = place.folder / "10:30"
+    path.write_bytes(b"")
+    _failed(place.start("send", path).wait(), 8, "rename it")
+
+
+def test_a_folder_of_the_reference_is_not_read(place: Place) -> None:
+    records = _pack(b"a", b"tree")
+    records[1] = bytes([records[1][0] & 0x8F | 1 << 4]) + records[1][1:]
+    with _hostile_sender(place, records):
+        _failed(place.receive("--yes").wait(), 8, "a folder in a form")
+
+
+def test_a_sender_whose_file_shrinks_says_so(place: Place) -> None:
+    path = place.folder / "log"
+    path.write_bytes(_SIZE * b"1")
+    sender = place.send(path, "--no-compress")
+    receiver = place.receive(stdin=None)
+    receiver.wait_for("[Y/n]")
+    path.write_bytes(b"")
+    receiver.type("y")
+    _failed(sender.wait(), 9, "became shorter")
+    _failed(receiver.wait(), 7, "start both sides again")
+    assert place.received == []
