@@ -1,7 +1,7 @@
 """Bob: two peers who share a password find each other at a relay and move a file through it, encrypted end to end.
 
-:class:`Server` sends, :class:`Client` receives, :class:`Relay` introduces them; :class:`Channel` is the encrypted stream
-alone. :mod:`sansproto.bob.pack` is the format of the file within the channel. docs/protocols/bob.rst tells all of it.
+:class:`Server` sends, :class:`Client` receives, :class:`Relay` introduces them; :class:`Channel` is the encrypted
+stream alone, :mod:`sansproto.bob.pack` the format of the file within it. docs/protocols/bob.rst tells all of it.
 """
 
 from .channel import Channel
@@ -25,6 +25,7 @@ from .events import (
 )
 from .limits import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from .pack import FileAnnounced, FileData, FileVerified, PackError, PackFault, PackReader, PackWriter, safe_name
+from .packets import Receipt
 from .relay import RELAY_PORT, SECURE_PORT, Relay
 from .server import Server
 
@@ -51,6 +52,7 @@ __all__ = [
     "PeerJoined",
     "PeerLeft",
     "PeerLimits",
+    "Receipt",
     "Registered",
     "Relay",
     "RelayDelays",

@@ -263,3 +263,11 @@ class Record(Packet):
     sealed: bytes = field(
         Bytes(CiphertextSize(), min=TAG_SIZE, max=0x7FFF + TAG_SIZE), "AES-256-GCM: ciphertext, tag", sealed=True
     )
+
+
+class Receipt(Enum):
+    """What a receiver may say last, in a record of its own: docs/protocols/bob.rst, the receipt."""
+
+    VERIFIED = b"verified"
+    REFUSED = b"refused"
+    FAILED = b"failed"

@@ -23,7 +23,6 @@ R = TypeVar("R")
 TICK = 0.1  # seconds: how long a wait lasts before it looks at signals and deadlines
 LINGER = 2.0  # seconds for a farewell
 _BATCH = 64
-RECEIPT_SIZE = 16
 
 
 class Runner(Protocol):
@@ -32,18 +31,6 @@ class Runner(Protocol):
     def call(self, verb: Callable[[float], T]) -> T: ...
 
     def next_event(self, *, timeout: float | None = None) -> PeerEvent: ...
-
-
-class Receipt(Enum):
-    """What a receiver says last, in a record of its own, if the sender offers a cipher that works this way round.
-
-    The reference neither offers that nor sends anything: without a receipt, a sender knows only that the other end is
-    over. The closing packet is in clear, and a relay writes one for whoever is cut off.
-    """
-
-    VERIFIED = b"verified"
-    REFUSED = b"refused"
-    FAILED = b"failed"
 
 
 class Line:

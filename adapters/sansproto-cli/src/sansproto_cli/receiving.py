@@ -22,6 +22,7 @@ from sansproto.bob import (
     PeerAgreed,
     PeerEvent,
     PeerFailed,
+    Receipt,
     Registered,
 )
 from sansproto.errors import LocalProtocolError, NotOpen
@@ -29,7 +30,7 @@ from sansproto.events import Closed, DataReceived
 
 from .exits import CommandFailed, Exit, Interrupted
 from .files import IncomingFile, check_room, visible_name
-from .line import Line, Receipt, Stage, describe, explain
+from .line import Line, Stage, describe, explain
 from .report import Reporter, printable
 
 GRACE = 2.0  # seconds after a wrong password in which somebody with the right one may still turn up

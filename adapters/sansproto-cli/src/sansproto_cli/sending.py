@@ -16,6 +16,7 @@ from sansproto.bob import (
     PeerAgreed,
     PeerEvent,
     PeerFailed,
+    Receipt,
     Registered,
     Server,
 )
@@ -23,10 +24,11 @@ from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 
 from .exits import CommandFailed, Exit
-from .line import RECEIPT_SIZE, Line, Receipt, Stage, describe, explain
+from .line import Line, Stage, describe, explain
 from .report import Reporter
 from .sources import Source
 
+_RECEIPT_SIZE = 16  # what is kept of the other side's words: more than any receipt has
 LEVEL = 4  # of zlib, as the reference
 
 
@@ -162,7 +164,7 @@ class Sending:
             case Writable():
                 self._is_writable = True
             case DataReceived(data):
-                self._said = (self._said + data)[:RECEIPT_SIZE]
+                self._said = (self._said + data)[:_RECEIPT_SIZE]
             case Closed():
                 match self._said:
                     case Receipt.REFUSED.value:
