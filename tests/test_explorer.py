@@ -274,6 +274,35 @@ def test_an_end_that_finished_may_still_receive() -> None:
     assert (Answered(1), Closed(CloseCause.LOCAL)) in ends
 
 
+def test_who_raises_on_the_way_to_a_known_world_is_found_too() -> None:
+    """The world after a call that raised is also reached by never calling."""
+    for decision in (((), CONNECT), (CONNECT, ())):
+        (violation,) = pair_with(attrs.evolve(CLIENT, may=(decision,))).violations
+        assert violation.path == ("client decides: connect()",)
+
+
+def pair_with(one: Party, **arguments: Any) -> Report:
+    return explore({"client": one, "server": SERVER}, **arguments)
+
+
+def test_an_exploration_begins_where_it_is_told_to() -> None:
+    def is_asking(scene: Scene) -> bool:
+        return scene["client"].ask(lambda client: client._question.state) is AskState.ASKING
+
+    whole = pair(budget=Budget(cuts=1))
+    later = pair(budget=Budget(cuts=1), begin=is_asking)
+    assert later.states < whole.states
+    assert pair(begin=lambda _: False).finals == 1
+
+
+def test_what_does_not_matter_to_the_ends_is_left_out() -> None:
+    finals = [pair(budget=Budget(cuts=1, losses=1), reduced=reduced).finals for reduced in (False, True)]
+    assert finals[0] == finals[1]
+    assert pair(reduced=True).states <= pair().states
+    told_datagrams = {"names": NAMES, "reduced": True}
+    assert told(PINGERS, "a", **told_datagrams) == {(PONG,)}
+
+
 # -- datagrams
 
 A, B = Address("192.0.2.1", 9), Address("192.0.2.2", 9)

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from toys import SECRET, Beat, Echo, Guest, Lines, Raw, ToyDelays, ToyLimits, sealed
 
-from sansproto.contract import Address, Link, Path, SendBytes, SendDatagram, Transmit
+from sansproto.contract import Address, CloseWrite, Link, Path, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
 from sansproto.links import LinkState, Pipe
@@ -261,6 +261,12 @@ class TalksOn(Echo):
     def _guest_answer(self, guest: Guest, message: bytes) -> None:
         super()._guest_answer(guest, message)
         self._finish_link(self._pipes[guest.key])
+
+    def _next_of(self, pipe: Pipe) -> Transmit | None:
+        transmit = super()._next_of(pipe)
+        if isinstance(transmit, CloseWrite):
+            pipe.out.append(b"and another thing")
+        return transmit
 
 
 class GivesTwice(Echo):

@@ -123,6 +123,7 @@ class Channel(SessionBase[ChannelEvent]):
     def abort(self) -> None:
         """End now. What was not popped of the output is dropped."""
         if self.phase is not Phase.CLOSED:
+            self.state = ChannelState.CLOSED
             self._drop_output()
             self._end(ABORTED)
 

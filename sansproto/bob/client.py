@@ -27,6 +27,7 @@ class Offer:
     public: p.PublicParameters | None
     state: OfferState = OfferState.NEW
     not_before: Instant = 0.0  # when X may go out
+    space: float = 0.0  # from then to the next one's turn
     secret: crypto.ClientSecret | None = attrs.field(default=None, repr=False)
     x: bytes = attrs.field(default=b"", repr=False)
     x_point: bytes = b""
@@ -49,8 +50,8 @@ class Client(Peer):
     # -- verbs
 
     def accept(self, uid: int, now: float) -> None:
-        """Go on with this peer: ``Connected`` follows. Raises LocalProtocolError if it has not agreed or another was
-        accepted already, NotOpen if it is gone."""
+        """Go on with this peer: ``Connected`` follows. Raises LocalProtocolError if one was accepted already,
+        NotOpen if this one has not agreed, or no longer."""
         self._way.ask(self, PeerInput.ACCEPT, "accept")
         offer = self._answerable(uid, OfferInput.ACCEPT, "accept")
         self._advance(now)
@@ -60,7 +61,8 @@ class Client(Peer):
         self._settle()
 
     def refuse(self, uid: int, now: float) -> None:
-        """Say no to this peer and stay at the relay. Raises as :meth:`accept` does."""
+        """Say no to this peer and stay at the relay. Raises LocalProtocolError if it was accepted, NotOpen as
+        ``accept`` does."""
         offer = self._answerable(uid, OfferInput.REFUSE, "refuse")
         self._advance(now)
         self._post(self._exchange, offer, OfferInput.REFUSE)
@@ -106,8 +108,9 @@ class Client(Peer):
         if known is not None and public is not None and known.public == public:
             self._drop("announced again")
             return
-        if known is not None:
-            self._post(self._exchange, known, OfferInput.ABANDON)
+        if known is not None:  # it begins anew; whoever was told that it agreed has to know
+            over = OfferInput.GONE if known.state is OfferState.AGREED else OfferInput.ABANDON
+            self._post(self._exchange, known, over)
             self._settle()
         offer = self._exchanges[packet.uid] = Offer(packet.uid, packet.identity, public)
         self._post(self._exchange, offer, "announcement")
@@ -139,7 +142,7 @@ class Client(Peer):
     def _derived(self, uid: int, material: bytes) -> None:
         offer = self._exchanges[uid]
         offer.secret = crypto.ClientSecret.from_derived(material)
-        offer.not_before = self._guesses.reserve(self._clock, self._limits)
+        self._guesses.reserve(offer, self._clock, self._limits)
         self._post(self._exchange, offer, "derived")
 
     # -- the table's checks and actions

@@ -76,5 +76,5 @@ class RelayLimits:
     peers: int = 65_534  # registered at once; there are no more uids
     pairs: int = 1_000_000  # exchanges between two peers, at once
     pairs_of_one: int = 1024  # exchanges of one client: so many servers are told at once when it leaves
-    announcements: int = 8  # how often one server may announce itself
+    hellos: int = 8  # how often one peer may say hello
     departures: int = 4096  # of servers, remembered for clients that are slow to read

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from enum import Enum
 from ipaddress import ip_address
+from math import inf
 from typing import Annotated, Any, ClassVar, Protocol
 
 import attrs
@@ -66,6 +67,7 @@ class Exchange(Protocol):
     key: int
     identity: str
     not_before: float
+    space: float
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -85,13 +87,17 @@ class Guesses:
         self.total -= 1
         self.of[uid] -= 1
 
-    def reserve(self, now: float, limits: PeerLimits) -> float:
-        """When the next answer may go out. The space between two doubles with every eight guesses that are not free."""
+    def reserve(self, exchange: Exchange, now: float, limits: PeerLimits) -> None:
+        """Say when its answer may go out. The space between two doubles with every eight guesses that are not free."""
         over = self.total - limits.free_guesses
         space = 0.0 if over < 0 else min(limits.slowest_guess, 0.05 * 2 ** min(over // 8, 16))
-        at = max(now, self.next_answer)
-        self.next_answer = at + space
-        return at
+        exchange.not_before, exchange.space = max(now, self.next_answer), space
+        self.next_answer = exchange.not_before + space
+
+    def release(self, exchange: Exchange, now: float) -> None:
+        """An exchange is over: without its answer, those who come later need not wait for it."""
+        if exchange.not_before > now:
+            self.next_answer -= exchange.space
 
 
 class Peer(EndpointBase[PeerEvent], abstract=True):
@@ -198,7 +204,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     def handle_timeout(self, now: float) -> None:
         super().handle_timeout(now)
-        if self._channel is not None:
+        if self._channel is not None and (self._channel.next_timeout() or inf) <= self._clock:
             self._channel.handle_timeout(self._clock)
             self._watch_channel()
             self._settle()
@@ -251,7 +257,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     def _link_broken(self, pipe: Pipe, error: WireError) -> None:
         violation = Violation.BAD_PACKET if pipe.key == self._relay else Violation.BAD_ROOM_ANSWER
-        self._post(self._way, self, PeerInput.VIOLATED, Closed(CloseCause.VIOLATION, violation, detail=str(error)))
+        detail = (
+            f"{error.fault.value} in {error.field or 'a packet'}"  # no offset: that depends on how the stream was cut
+        )
+        self._post(self._way, self, PeerInput.VIOLATED, Closed(CloseCause.VIOLATION, violation, detail=detail))
 
     def _link_eof(self, pipe: Pipe) -> None:
         self._link_over(pipe, CloseCause.LOST, "the relay closed the connection")
@@ -266,6 +275,12 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
             self._watch_channel()
         else:
             self._post(self._way, self, PeerInput.ROOM_LOST, detail)
+
+    def _link_gone(self, pipe: Pipe) -> None:
+        if pipe.key == self._relay:
+            self._relay = _NONE
+        elif pipe.key == self._room:
+            self._room = _NONE
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         if self._alive(now):
@@ -397,6 +412,15 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _parting(self) -> None:
         self._way_abandon(self, None)
 
+    def _end(self, closed: Closed) -> None:
+        """Whoever ended it: no verb does anything any more, and what the channel has received is still handed out."""
+        super()._end(closed)
+        self.state = PeerState.ENDED
+        self._exchanges.clear()
+        self._bench.waiting.clear()
+        if self._channel is not None and self._channel.ending is None:
+            self._channel.transport_lost(self._clock)
+
     def _way_end_local(self, _: object, __: object) -> None:
         self._part(Closed(CloseCause.LOCAL))
 
@@ -454,6 +478,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     def _exchange_forget(self, exchange: Exchange, _: object) -> None:
         self._bench.waiting.pop(exchange.key, None)
+        self._guesses.release(exchange, self._clock)
         if self._exchanges.get(exchange.key) is exchange:
             del self._exchanges[exchange.key]
 

@@ -15,7 +15,7 @@ from ..contract import Instant, Link, Phase, Transmit
 from ..endpoint import EndpointBase
 from ..errors import WireError
 from ..events import CloseCause, Closed
-from ..links import Pipe
+from ..links import LinkState, Pipe
 from ..machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
@@ -77,6 +77,7 @@ class Member:
     identity: str
     state: MemberState = MemberState.NEW
     uid: int = 0
+    hellos: int = 0
     announcements: list[int] = attrs.field(factory=list)  # a server's numbers in the feed
     announced: Instant = 0.0  # when it was announced last
     pairs: dict[int, Pair] = attrs.field(factory=dict)  # a server's, by client
@@ -117,7 +118,7 @@ class Relay(EndpointBase[RelayEvent]):
     _freed_uids: deque[int]
     _pair_count: int
     _feed: Feed
-    _feeds_next: bool  # announcements and direct packets take turns
+    _was_fed: bool  # what was given out last is an announcement
     _dying: list[tuple[int, list[int]]]  # servers that left in the instant in which they were announced
     _visitors: dict[Link, Visitor]
     _rooms: dict[int, Room]
@@ -136,13 +137,16 @@ class Relay(EndpointBase[RelayEvent]):
         self._limits = limits or RelayLimits()
         super().__init__(entropy=None, delays=delays or RelayDelays(), limits=self._limits, trace=trace)
         self.phase = Phase.OPEN
+        self._was_fed = False
+        self._know_nobody()
+
+    def _know_nobody(self) -> None:
         self._members = {}
         self._uids = {}
         self._fresh_uid = 1
         self._freed_uids = deque()
         self._pair_count = 0
         self._feed = Feed(self._limits.departures)
-        self._feeds_next = False
         self._dying = []
         self._visitors = {}
         self._rooms = {}
@@ -166,15 +170,19 @@ class Relay(EndpointBase[RelayEvent]):
         super().stream_blocked(link, now)
 
     def stream_unblocked(self, link: Link, now: float) -> None:
-        self._feed.unblock(link)
+        if link in self._members and self._members[link].state is MemberState.CLIENT:
+            self._feed.unblock(link)
         super().stream_unblocked(link, now)
 
     def next_transmit(self) -> Transmit | None:
         """Direct packets and announcements take turns, so that neither waits for all of the other."""
-        self._feeds_next = not self._feeds_next
-        if self._feeds_next and not self._outbox:
-            return self._next_announcement() or super().next_transmit()
-        return super().next_transmit() or self._next_announcement()
+        transmit = None
+        if self._was_fed or self._outbox:
+            transmit, self._was_fed = super().next_transmit(), False
+        if transmit is None:
+            transmit = self._next_announcement()
+            self._was_fed = transmit is not None
+        return transmit or super().next_transmit()
 
     def _next_announcement(self) -> Transmit | None:
         while (link := self._feed.next_reader()) is not None:
@@ -240,12 +248,14 @@ class Relay(EndpointBase[RelayEvent]):
             self._post(self._member, self._members[pipe.key], MemberInput.SLOW if slow else MemberInput.LEFT)
 
     def _link_gone(self, pipe: Pipe) -> None:
+        self._feed.unfollow(pipe.key)
         self._members.pop(pipe.key, None)
         self._visitors.pop(pipe.key, None)
 
     def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
         """Announcements, up to a mark that stands before a direct packet; a negative mark begins them anew."""
-        if pipe.key not in self._feed.followers:
+        leaves = pipe.key in self._members and self._members[pipe.key].state is MemberState.ENDED
+        if pipe.key not in self._feed.followers or (leaves and mark is None):
             return None
         if mark is not None and mark < 0:
             self._feed.follow(pipe.key, -mark - 1)
@@ -264,7 +274,18 @@ class Relay(EndpointBase[RelayEvent]):
         for visitor in self._visitors.values():
             if visitor.state is VisitorState.JOINED:
                 self._write(self._pipes[visitor.key], p.CLOSE)
-        self._feed = Feed(self._limits.departures)
+        for machine, objects in (
+            (self._member, self._members),
+            (self._visitor, self._visitors),
+            (self._room, self._rooms),
+        ):
+            for key in objects:
+                self._cancel_timers(machine, key)
+        self._know_nobody()
+
+    def _end(self, closed: Closed) -> None:
+        super()._end(closed)
+        self._know_nobody()
 
     # -- members
 
@@ -325,8 +346,8 @@ class Relay(EndpointBase[RelayEvent]):
         taken = len(self._uids) + len(self._dying)
         return member.state is MemberState.STRANGER and taken >= min(self._limits.peers, p.MAX_UID)
 
-    def _member_is_announced_often(self, member: Member, _: object) -> bool:
-        return len(member.announcements) >= self._limits.announcements
+    def _member_is_greeting_often(self, member: Member, _: object) -> bool:
+        return member.hellos >= self._limits.hellos
 
     def _member_is_stranger(self, member: Member, _: object) -> bool:
         return not member.uid
@@ -362,6 +383,7 @@ class Relay(EndpointBase[RelayEvent]):
         self._uids[member.uid] = member.key
 
     def _member_send_identity(self, member: Member, _: object) -> None:
+        member.hellos += 1
         kind = p.ClientIdentity if member.state is MemberState.CLIENT else p.ServerIdentity
         self._say(member, p.RELAY, kind(member.identity))
 
@@ -371,6 +393,8 @@ class Relay(EndpointBase[RelayEvent]):
             self._part_pairs(member)
         else:
             self._feed.follow(member.key, self._feed.last)
+            if self._pipes[member.key].state is LinkState.BLOCKED:
+                self._feed.block(member.key)
         self._offer(self._pipes[member.key])
 
     def _member_announce(self, member: Member, public: Any) -> None:
@@ -395,7 +419,9 @@ class Relay(EndpointBase[RelayEvent]):
         del self._uids[member.uid]
         for server in self._part_pairs(member):
             self._say(server, p.RELAY, p.PeerClosed(member.uid))
-        self._feed.unfollow(member.key)
+        if member.key in self._feed.followers:  # what came before is still read, and nothing after it
+            self._pipes[member.key].out.append(self._feed.last)
+            self._feed.block(member.key)
         if not member.announcements:
             self._freed_uids.append(member.uid)
         elif member.announced == self._clock:
@@ -544,4 +570,3 @@ class Relay(EndpointBase[RelayEvent]):
             if self._lines.get(line) == room.key:
                 del self._lines[line]
         self._emit(RoomClosed(room.client, room.server, size=room.size))
-

@@ -32,6 +32,7 @@ class Handshake:
     x_point: bytes
     state: HandshakeState = HandshakeState.NEW
     not_before: Instant = 0.0  # when the answer may go out
+    space: float = 0.0  # from then to the next one's turn
     expected: bytes = attrs.field(default=b"", repr=False)
     keys: crypto.SharedKeys | None = attrs.field(default=None, repr=False)
 
@@ -115,7 +116,7 @@ class Server(Peer):
             return
         handshake = self._exchanges[uid] = Handshake(uid, packet.identity, packet.x_point)
         if not self._exchange_is_excessive(handshake, None):
-            handshake.not_before = self._guesses.reserve(self._clock, self._limits)
+            self._guesses.reserve(handshake, self._clock, self._limits)
         self._post(self._exchange, handshake, "x")
 
     def _judge_proof(self, handshake: Handshake, validator: bytes) -> None:

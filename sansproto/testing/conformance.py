@@ -18,6 +18,7 @@ import attrs
 
 from ..contract import Entropy
 from ..errors import WireError
+from ..trace import Trace
 from .charts import to_json
 from .entropy import ScriptedEntropy
 from .record import replay
@@ -28,11 +29,21 @@ Answer = Mapping[str, Any]
 """What the library makes of a test: the members of its outcome by name, and ``error`` if it refuses."""
 
 
+Config = Mapping[str, Any]
+"""What a vector of a session says about it: the arguments of its constructor as plain data."""
+
+
+class Make(Protocol):
+    """Makes a session out of a config."""
+
+    def __call__(self, config: Config, entropy: Entropy, trace: Trace | None = None, /) -> Any: ...
+
+
 class Checks(Protocol):
     """What a module ``conformance_<protocol>`` beside this one holds."""
 
     ANSWERS: Mapping[str, Callable[[VectorTest], Answer]]  # by type of test; what is called may raise WireError
-    MACHINES: Mapping[str, Callable[[Mapping[str, Any], Entropy], Any]]  # a session out of a test's config
+    MACHINES: Mapping[str, Make]
     TABLES: Sequence[AnyTable]
     CANNOT: frozenset[str]  # what a group may require or a type be, and is left out
 
@@ -120,7 +131,7 @@ def _expected(test: VectorTest, got: Answer) -> Answer:
     return expected
 
 
-def _replayed(make: Callable[[Mapping[str, Any], Entropy], Any], test: VectorTest) -> list[str]:
+def _replayed(make: Make, test: VectorTest) -> list[str]:
     entropy = ScriptedEntropy({name: [*map(bytes.fromhex, draws)] for name, draws in test["entropy"].items()})
     found = replay(test["steps"], make(test["config"], entropy))
     return found + [f"not drawn: {name}" for name in entropy.undrawn]

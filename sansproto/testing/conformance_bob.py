@@ -30,7 +30,8 @@ from ..bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, R
 from ..contract import Entropy
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
-from .conformance import Answer
+from ..trace import Trace
+from .conformance import Answer, Config, Make
 from .record import lively, plain
 from .vectors import VectorTest
 
@@ -337,7 +338,6 @@ _CHANNEL_ERRORS: Mapping[object, Fault] = {
 
 # -- sessions
 
-Config = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -364,26 +364,26 @@ def _peer(config: Config, entropy: Entropy) -> dict[str, Any]:
     }
 
 
-def _client(config: Config, entropy: Entropy) -> Client:
-    return Client(**_peer(config, entropy))
+def _client(config: Config, entropy: Entropy, trace: Trace | None = None) -> Client:
+    return Client(trace=trace, **_peer(config, entropy))
 
 
-def _server(config: Config, entropy: Entropy) -> Server:
+def _server(config: Config, entropy: Entropy, trace: Trace | None = None) -> Server:
     cipher = p.Cipher[config["client_cipher"]]
-    return Server(count=config["count"], client_cipher=cipher, **_peer(config, entropy))
+    return Server(count=config["count"], client_cipher=cipher, trace=trace, **_peer(config, entropy))
 
 
-def _channel(config: Config, _: Entropy) -> Channel:
+def _channel(config: Config, _: Entropy, trace: Trace | None = None) -> Channel:
     keys = {name: lively(config[name], crypto.RecordKey | None) for name in ("send_key", "receive_key")}
-    return Channel(**keys, **_bounds(config))
+    return Channel(**keys, trace=trace, **_bounds(config))
 
 
-def _relay(config: Config, _: Entropy) -> Relay:
+def _relay(config: Config, _: Entropy, trace: Trace | None = None) -> Relay:
     limits, delays = _settings(RelayLimits, config["limits"]), _settings(RelayDelays, config["delays"])
-    return Relay(limits=limits, delays=delays)
+    return Relay(limits=limits, delays=delays, trace=trace)
 
 
-MACHINES: Mapping[str, Callable[[Config, Entropy], Any]] = {
+MACHINES: Mapping[str, Make] = {
     "bob.client": _client,
     "bob.server": _server,
     "bob.channel": _channel,

@@ -160,6 +160,7 @@ def explore(
     names: Mapping[str, tuple[Address, ...]] | None = None,
     max_states: int = 200_000,
     max_violations: int = 1,
+    begin: Callable[[Scene], bool] | None = None,
     reduced: bool = False,
     show: Callable[[bytes], str] = bytes.hex,
 ) -> Report:
@@ -168,14 +169,16 @@ def explore(
     ``verify`` looks at every final world: nothing is in flight, no timer is armed and nobody has anything to decide;
     ``invariant`` looks at every world. Both give complaints. With ``settled``, a world from which neither a final one
     nor one that is settled can be reached any more is a violation too ("resends for ever"); it is looked for once all
-    was seen. ``reduced`` leaves out worlds that differ from others only in which of several parties acted first: every
-    final world is still met, and so is every one in which nothing will happen before a timer or a decision; a reset by
-    the other end never overtakes what was sent before it. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
+    was seen. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
+
+    Until ``begin`` holds, only one way is gone, without faults. ``reduced`` leaves out worlds that differ from others
+    only in which of several parties acted first: every final world is still met, and so is every one in which nothing
+    will happen before a timer or a decision. (A reset by the other end then never overtakes what was sent before it.)
     """
     cast = Cast(parties)
     network = Network(cast, inserts, names or {})
     search = _Search(cast, network, verify, invariant, settled, max_violations, reduced, show)
-    return search.run(budget or Budget(), max_states)
+    return search.run(budget or Budget(), max_states, begin)
 
 
 class _Search:
@@ -206,10 +209,12 @@ class _Search:
         self._good: list[int] = []  # final or settled
         self._violations: list[Violation] = []
 
-    def run(self, budget: Budget, max_states: int) -> Report:
+    def run(self, budget: Budget, max_states: int, begin: Callable[[Scene], bool] | None) -> Report:
         first, fault = self._network.first(budget)
         self._add(first, 0, None, fault)
         done = transitions = finals = 0
+        if begin is not None:
+            done = transitions = self._go_to(begin)
         while done < len(self._worlds) and not self._is_enough() and len(self._worlds) < max_states:
             world = self._worlds[done]
             free, decisions, faults = self._network.moves(world)
@@ -240,6 +245,17 @@ class _Search:
             violations=tuple(self._violations[: self._max_violations]),
         )
 
+    def _go_to(self, begin: Callable[[Scene], bool]) -> int:
+        """The number of the first world in which that holds, on one way; the last of the way if it never does."""
+        here = 0
+        while not begin(Scene(self._cast, self._worlds[here])):
+            free = self._network.moves(self._worlds[here])[0]
+            if not free:
+                break
+            after, fault = self._network.apply(self._worlds[here], free[0])
+            here = self._add(after, here, free[0], fault)
+        return here
+
     def _is_enough(self) -> bool:
         return len(self._violations) >= self._max_violations
 
@@ -250,12 +266,13 @@ class _Search:
             self._worlds.append(world)
             self._came.append((before, move))
             self._depth.append(self._depth[before] + 1 if move else 0)
-            if fault:
-                self._complain(number, (fault,))
             if self._invariant is not None:
                 self._complain(number, self._invariant(Scene(self._cast, world)))
             if self._settled is not None and self._settled(Scene(self._cast, world)):
                 self._good.append(number)
+        if fault:  # also on the way to a world that is known: who raises changes nothing
+            way = () if move is None else (*self._path(before), self._line(before, move, number))
+            self._violations.append(Violation(fault, way))
         return number
 
     def _complain(self, number: int, complaints: Iterable[str]) -> None:
@@ -283,12 +300,15 @@ class _Search:
         while self._came[numbers[-1]][1] is not None:
             numbers.append(self._came[numbers[-1]][0])
         numbers.reverse()
-        return [self._line(before, after) for before, after in pairwise(numbers)]
+        lines = []
+        for before, after in pairwise(numbers):
+            move = self._came[after][1]
+            assert move is not None  # only the first world came by none
+            lines.append(self._line(before, move, after))
+        return lines
 
-    def _line(self, before: int, after: int) -> str:
+    def _line(self, before: int, move: Move, after: int) -> str:
         """A move, and what the applications learned by it."""
-        move = self._came[after][1]
-        assert move is not None
         old, new = self._worlds[before], self._worlds[after]
         line = ("FAULT " if move.cost else "") + self._words(old, move)
         for name, was, seat in zip(self._cast.names, old.seats, new.seats, strict=True):

@@ -247,6 +247,7 @@ class Run:
         self.events: list[Any] = []
         self.outputs: dict[Hashable, list[Any]] = {}
         self.errors: list[Exception] = []
+        self.returned: list[object] = []  # of verbs
         self.delivered: list[Op] = []  # data that were not held back
         self.was_paused = False
         self.transmits = 0
@@ -395,7 +396,7 @@ class Run:
         args = [live[arg.link % len(live)] if isinstance(arg, Nth) else arg for arg in op.args]
         before = self.state("_clock") if self.watch == 5 else None
         try:
-            getattr(self.session, op.verb)(*args, self.now)
+            self.returned.append(getattr(self.session, op.verb)(*args, self.now))
         except (LocalProtocolError, NotOpen) as error:
             self.errors.append(error)
             if before is not None and self.state("_clock") != before:

@@ -578,12 +578,12 @@ def a_client_says_hello_again_and_asks_again() -> Stage:
 
 
 @scenario
-def a_server_announces_itself_too_often() -> Stage:
-    stage = RelayStage(limits={"announcements": 2})
-    server = stage.new_server()
-    stage.new_client()
+def peers_say_hello_too_often() -> Stage:
+    stage = RelayStage(limits={"hellos": 2})
+    server, client = stage.new_server(), stage.new_client()
     for _ in range(2):
         stage.put(server, 0, p.HelloAsServer(BOTH_WAYS.encode()))
+        stage.put(client, 0, p.HelloAsClient())
     return stage
 
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import ceil
-from typing import Any, get_type_hints
+from typing import Any
 
 import attrs
 
 from sansproto.bob import (
     RELAY_PORT,
     SECURE_PORT,
-    Channel,
-    Client,
     PeerDelays,
     PeerLimits,
-    Relay,
     RelayDelays,
     RelayLimits,
-    Server,
     crypto,
 )
 from sansproto.bob import packets as p
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
 from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.testing.conformance_bob import MACHINES
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.record import Recorder, lively, plain
-from sansproto.trace import Trace
+from sansproto.testing.record import Recorder, plain
 
 HOST = "192.0.2.1"
 PASSWORD = b"soarfly-bril"
@@ -38,7 +34,7 @@ BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM,
 Config = dict[str, Any]
 
 
-# -- a session out of a config -----------------------------------------------------------------------------------------
+# -- the config of a session -------------------------------------------------------------------------------------------
 
 
 def whole(settings: Any) -> Config:
@@ -48,39 +44,6 @@ def whole(settings: Any) -> Config:
 
 def vars_of(settings: Any) -> Iterator[tuple[str, Any]]:
     return ((field.name, getattr(settings, field.name)) for field in attrs.fields(type(settings)))
-
-
-def settings_of(kind: type, given: Config) -> Any:
-    hints = get_type_hints(kind)
-    return kind(**{name: value / 1000 if hints[name] is float else value for name, value in given.items()})
-
-
-def make(kind: str, config: Config, entropy: ScriptedEntropy, trace: Trace | None = None) -> Any:
-    """The session that a vector's type and config describe."""
-    if kind == "bob.relay":
-        limits, delays = (settings_of(*pair) for pair in pairs(RelayLimits, RelayDelays, config))
-        return Relay(limits=limits, delays=delays, trace=trace)
-    limits, delays = (settings_of(*pair) for pair in pairs(PeerLimits, PeerDelays, config))
-    if kind == "bob.channel":
-        keys = {name: lively(config[name], crypto.RecordKey | None) for name in ("send_key", "receive_key")}
-        return Channel(**keys, limits=limits, delays=delays, trace=trace)
-    own: Config = {}
-    if kind == "bob.server":
-        own = {"count": config["count"], "client_cipher": p.Cipher[config["client_cipher"]]}
-    return {"bob.client": Client, "bob.server": Server}[kind](
-        relay=(config["relay"]["host"], config["relay"]["port"]),
-        secure_port=config["secure_port"],
-        password=bytes.fromhex(config["password"]),
-        entropy=entropy,
-        limits=limits,
-        delays=delays,
-        trace=trace,
-        **own,
-    )
-
-
-def pairs(limits: type, delays: type, config: Config) -> tuple[tuple[type, Config], tuple[type, Config]]:
-    return (limits, config["limits"]), (delays, config["delays"])
 
 
 # -- the stage: a recorded session, and a hand that plays everybody else -----------------------------------------------
@@ -96,7 +59,7 @@ class Stage(Recorder):
         self.asked: list[OpenStream] = []
         self.closing: dict[Link, None] = {}
         self.written = bytearray()
-        super().__init__(make(kind, config, self.entropy))
+        super().__init__(MACHINES[kind](config, self.entropy))
 
     def next_transmit(self) -> Any:
         transmit = super().next_transmit()

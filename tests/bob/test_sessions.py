@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from scenarios import PATH, document
-from stages import make
 from transcripts import PLAYED, PeerReplay, RelayReplay
 
 from sansproto.bob import tables
 from sansproto.links import LINK
+from sansproto.testing import conformance_bob
+from sansproto.testing.conformance import differences
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.record import Coverage, replay
 from sansproto.testing.tables import AnyTable, each
@@ -23,16 +24,14 @@ SESSIONS = load(PATH)
 TABLES: list[AnyTable] = [LINK, *(getattr(tables, name) for name in tables.__all__)]
 
 
-def session_of(test: VectorTest, trace: Trace | None = None) -> tuple[Any, ScriptedEntropy]:
+def session_of(test: VectorTest, trace: Trace) -> Any:
     entropy = ScriptedEntropy({name: list(map(bytes.fromhex, draws)) for name, draws in test["entropy"].items()})
-    return make(test.type, test["config"], entropy, trace), entropy
+    return conformance_bob.MACHINES[test.type](test["config"], entropy, trace)
 
 
 @pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)
 def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
-    session, entropy = session_of(test)
-    assert replay(test["steps"], session) == []
-    assert not entropy.undrawn
+    assert differences(test, conformance_bob) == []
 
 
 def test_the_file_is_what_the_scenarios_write() -> None:
@@ -57,7 +56,7 @@ def coverage() -> Coverage:
     for test, view in PLAYED:
         (RelayReplay if view == "relay" else PeerReplay)(test, view, trace=found).run()
     for test in SESSIONS:
-        session, _ = session_of(test, found)
+        session = session_of(test, found)
         assert replay(test["steps"], session) == []
         for machine in session._machines:
             found.pairs.update(permitted(test["steps"], machine.table))

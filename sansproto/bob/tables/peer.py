@@ -402,8 +402,8 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
         Row((*_BUSY_OFFER, _OS.ACCEPTED), _OI.ABANDON, _OS.ENDED, (_OA.FORGET,), ref="the agreement"),
     ),
     otherwise=(
-        Otherwise((_OS.ENDED,), (_OI.ACCEPT, _OI.REFUSE), _NOT_OPEN),
-        Otherwise(None, (_OI.ACCEPT, _OI.REFUSE), _REJECT, "this peer has not agreed"),
+        Otherwise((_OS.ACCEPTED,), (_OI.ACCEPT, _OI.REFUSE), _REJECT, "this peer was accepted"),
+        Otherwise(None, (_OI.ACCEPT, _OI.REFUSE), _NOT_OPEN, "this peer has not agreed"),  # or no longer: a race
         Otherwise(None, None, _IGNORE, "out of order"),
     ),
     fires={_OT.HOLD: _OI.ASK, _OT.ANSWER: _OI.EXPIRED},

@@ -22,7 +22,7 @@ class MemberInput(Enum):
     HELLO_CLIENT = 1
     HELLO_SERVER = 2
     NO_UID_LEFT = 3
-    ANNOUNCED_OFTEN = 4
+    GREETED_OFTEN = 4
     ROUTED = 5  # a packet for a peer that may get it
     SPOKE = 6  # a packet for the relay that changes nothing
     NOBODY = 7
@@ -132,19 +132,26 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
         Otherwise(None, (_I.NOBODY,), Verdict.IGNORE, "nobody has this uid"),
         Otherwise(None, (_I.WRONG_ROLE,), Verdict.IGNORE, "wrong role"),
         Otherwise(None, (_I.FALSE_IDENTITY,), Verdict.IGNORE, "false identity"),
-        Otherwise(None, (_I.ANNOUNCED_OFTEN,), Verdict.IGNORE, "announced too often"),
+        Otherwise(None, (_I.GREETED_OFTEN,), Verdict.IGNORE, "hello too often"),
         Otherwise((_S.STRANGER,), None, Verdict.IGNORE, "before hello"),
         Otherwise(_REGISTERED, None, Verdict.IGNORE, "role already taken"),
         Otherwise(None, None, Verdict.IGNORE, "late"),
     ),
     fires={_T.HELLO: _I.HELLO_EXPIRED, _T.IDLE: _I.IDLE_EXPIRED},
     ladders=(
-        Ladder("hello_client", (Rung("beyond_uids", _I.NO_UID_LEFT, ref="uids"),), _I.HELLO_CLIENT),
+        Ladder(
+            "hello_client",
+            (
+                Rung("beyond_uids", _I.NO_UID_LEFT, ref="uids"),
+                Rung("greeting_often", _I.GREETED_OFTEN, ref="hello again"),
+            ),
+            _I.HELLO_CLIENT,
+        ),
         Ladder(
             "hello_server",
             (
                 Rung("beyond_uids", _I.NO_UID_LEFT, ref="uids"),
-                Rung("announced_often", _I.ANNOUNCED_OFTEN, ref="hello again"),
+                Rung("greeting_often", _I.GREETED_OFTEN, ref="hello again"),
             ),
             _I.HELLO_SERVER,
         ),

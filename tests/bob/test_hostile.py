@@ -1,0 +1,410 @@
+"""A relay among enemies: 2,000 hostile connections while a file goes through it, over real sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+from time import monotonic, sleep
+
+import attrs
+import pytest
+
+from sansproto.bob import packets as p
+
+CONNECTIONS = 2000
+AT_ONCE = 250
+FILE_SIZE = 8 << 20
+PASSWORD = "marble-acoustic-tunnel"
+HOST = "127.0.0.1"
+PATIENCE = 25.0
+NOBODY = "127.0.0.1:1"  # no peer ever has this identity
+X = bytes(range(32))
+
+
+@attrs.frozen
+class Ports:
+    relay: int
+    secure: int
+
+
+class Foe:
+    """A connection that wishes nobody well."""
+
+    def __init__(self, port: int, *, buffer: int | None = None) -> None:
+        self._socket = socket.socket()
+        if buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        try:
+            self._socket.settimeout(5.0)
+            self._socket.connect((HOST, port))
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        self.identity = f"{HOST}:{self._socket.getsockname()[1]}"
+        self.over = False
+
+    def say(self, data: bytes) -> None:
+        """As much as fits."""
+        with suppress(OSError):
+            self._socket.send(data)
+
+    def hear(self) -> bytes:
+        try:
+            data = self._socket.recv(1 << 16)
+            self.over = not data
+            return data
+        except BlockingIOError:
+            return b""
+        except OSError:
+            self.over = True
+            return b""
+
+    def half_close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._socket.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+Attack = Iterator[None]  # a step for each turn that it gets
+HELLO = p.encode(p.RELAY, p.HelloAsClient())
+
+
+def anybody(dice: Random) -> Iterator[range]:
+    """Uids: those of the two that exchange a file are among the first ones."""
+    yield range(1, 50)
+    start = dice.randrange(50, CONNECTIONS)
+    yield range(start, start + 50)
+
+
+def public(dice: Random) -> bytes:
+    """Parameters that cost a client little, or that it has to refuse."""
+    count = dice.choice([0, 1, 2, 2**63 + 16])
+    return b"\0\1" + b"\0\2" + count.to_bytes(8, "big") + b"\0\0" + b"\0\2" + b"\0\4" + dice.randbytes(16)
+
+
+def reset_at_once(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(dice.choice([ports.relay, ports.secure]))
+    yield
+    foe.reset()
+
+
+def reset_in_a_packet(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.relay)
+    whole = HELLO + p.encode(1, p.XAndClientIdentity(X, NOBODY))
+    foe.say(whole[: dice.randrange(1, len(whole))])
+    yield
+    foe.reset()
+
+
+def reset_in_a_line(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.secure)
+    foe.say(NOBODY[: dice.randrange(1, 9)].encode())
+    yield
+    foe.reset()
+
+
+def flood_of_hello(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.relay)
+    one = dice.choice([HELLO, p.encode(p.RELAY, p.HelloAsServer(public(dice)))])
+    for _ in range(3):
+        foe.say(one * 10)
+        yield
+    foe.close()
+
+
+def garbage(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(dice.choice([ports.relay, ports.secure]))
+    foe.say(dice.randbytes(4096))
+    yield
+    foe.close()
+
+
+def identity_without_end(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.relay)
+    foe.say(HELLO + b"000107" + X + b"1" * 500)
+    while not foe.over:
+        foe.hear()
+        yield
+    foe.close()
+
+
+def packets_to_the_last_uids(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.relay)
+    foe.say(HELLO)
+    for uid in (0xFFFF, 0xFFFE, 0):
+        for packet in (p.Accepted(), p.SpokeFailure(p.SpokeFault.POINT), p.XAndClientIdentity(X, foe.identity)):
+            foe.say(p.encode(uid, packet))
+        yield
+    foe.close()
+
+
+def accept_everybody(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.relay)
+    foe.say(HELLO)
+    for uids in anybody(dice):
+        foe.say(b"".join(p.encode(uid, p.Accepted()) for uid in uids))
+        yield
+    foe.close()
+
+
+def out_of_turn(ports: Ports, dice: Random) -> Attack:
+    """Every type that a client may not send, to whoever is there.
+
+    A server may: but its wrong answers would be guesses at the password, which make others wait. See SECURITY.rst.
+    """
+    foe = Foe(ports.relay)
+    foe.say(dice.choice([HELLO, b""]))
+    packets: list[p.BobPacket] = [
+        p.ServerIdentity(NOBODY),
+        p.NewServer(1, public(dice), NOBODY),
+        p.ClientValidator(bytes(64)),
+        p.YAndServerValidator(X, bytes(64)),
+        p.Agreement(),
+        p.PeerClosed(1),
+        p.Refused(),
+        p.RelayFailure(p.Missing.HANDSHAKE, 1),
+        p.Done(),
+        p.Timeout(),
+    ]
+    for packet in packets:
+        foe.say(b"".join(p.encode(uid, packet) for uid in range(20)))
+        yield
+    foe.close()
+
+
+def failures_to_everybody(ports: Ports, dice: Random) -> Attack:
+    """The one packet that an exchange may begin with in either direction."""
+    foe = Foe(ports.relay)
+    foe.say(HELLO)
+    failure = p.SpokeFailure(dice.choice(list(p.SpokeFault)))
+    for uids in anybody(dice):
+        foe.say(b"".join(p.encode(uid, failure) for uid in uids))
+        yield
+    foe.reset()
+
+
+def speak_for_another(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.relay)
+    foe.say(HELLO)
+    for uids in anybody(dice):
+        foe.say(b"".join(p.encode(uid, p.XAndClientIdentity(X, NOBODY)) for uid in uids))
+        yield
+    foe.close()
+
+
+def half_closed(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(dice.choice([ports.relay, ports.secure]))
+    foe.say(HELLO)
+    foe.half_close()
+    while not foe.over:
+        foe.hear()
+        yield
+    foe.close()
+
+
+def byte_by_byte(ports: Ports, dice: Random) -> Attack:
+    port, text = dice.choice([(ports.relay, HELLO * 3), (ports.secure, NOBODY.encode() + b"\n")])
+    foe = Foe(port)
+    for byte in text:
+        foe.say(bytes([byte]))
+        yield
+    foe.close()
+
+
+def silence(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(dice.choice([ports.relay, ports.secure]))
+    for _ in range(40):
+        yield
+    foe.close()
+
+
+def never_read(ports: Ports, dice: Random) -> Attack:
+    """Asks for all announcements again and again, and takes none."""
+    foe = Foe(ports.relay, buffer=1024)
+    for _ in range(40):
+        foe.say(HELLO * 2)
+        yield
+    dice.choice([foe.close, foe.reset])()
+
+
+def guess_a_room(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.secure)
+    foe.say(f"{HOST}:{dice.randrange(1, 1024)}\n".encode() + dice.randbytes(1000))
+    yield
+    yield
+    foe.close()
+
+
+def line_without_end(ports: Ports, dice: Random) -> Attack:
+    foe = Foe(ports.secure)
+    foe.say(b"1" * 10_000)
+    while not foe.over:
+        foe.hear()
+        yield
+    foe.close()
+
+
+ATTACKS: list[Callable[[Ports, Random], Attack]] = [
+    reset_at_once,
+    reset_in_a_packet,
+    reset_in_a_line,
+    flood_of_hello,
+    garbage,
+    identity_without_end,
+    packets_to_the_last_uids,
+    accept_everybody,
+    out_of_turn,
+    failures_to_everybody,
+    speak_for_another,
+    half_closed,
+    byte_by_byte,
+    silence,
+    never_read,
+    guess_a_room,
+    line_without_end,
+]
+
+
+def assault(ports: Ports, until: Callable[[], bool]) -> int:
+    """Many attacks at once, at least CONNECTIONS and as long as it takes; how many there were."""
+    dice, begun, running, deadline = Random(1), 0, [], monotonic() + PATIENCE
+    while running or begun < CONNECTIONS or not until():
+        assert monotonic() < deadline, f"after {begun} connections: {sorted(attack.__name__ for attack in running)}"
+        while len(running) < AT_ONCE and (begun < CONNECTIONS or not until()):
+            running.append(ATTACKS[begun % len(ATTACKS)](ports, dice))
+            begun += 1
+        running = [attack for attack in running if next(attack, Ports) is not Ports]
+        sleep(0.01)
+    return begun
+
+
+# -- the relay, and a transfer -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def command(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    line = [sys.executable, "-m", "sansproto_cli", *map(str, arguments)]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SANSPROTO_")}
+    with subprocess.Popen(line, **quiet, stderr=subprocess.PIPE, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def free_ports() -> Ports:
+    with socket.create_server((HOST, 0)) as one, socket.create_server((HOST, 0)) as other:
+        return Ports(one.getsockname()[1], other.getsockname()[1])
+
+
+@contextmanager
+def relay(ports: Ports) -> Iterator[int]:
+    """A relay's process; its number."""
+    at = "--bind", HOST, "--port", ports.relay, "--secure-port", ports.secure
+    with command("relay", "--quiet", *at) as process:
+        deadline = monotonic() + PATIENCE
+        while monotonic() < deadline and process.poll() is None:
+            with suppress(ConnectionRefusedError):
+                Foe(ports.secure).close()
+                break
+            sleep(0.05)
+        yield process.pid
+        assert process.poll() is None
+
+
+class Transfer:
+    """A file on its way from one process to another."""
+
+    def __init__(self, source: Path, folder: Path, ends: list[subprocess.Popen[bytes]]) -> None:
+        self.source, self.folder = source, folder
+        self._ends = ends
+        self._began = monotonic()
+        self.seconds: float | None = None
+
+    def is_over(self) -> bool:
+        if self.seconds is None and all(end.poll() is not None for end in self._ends):
+            self.seconds = monotonic() - self._began
+        return self.seconds is not None
+
+    def check(self) -> float:
+        """Seconds that it took, when the file is there and right."""
+        deadline = monotonic() + PATIENCE
+        while not self.is_over() and monotonic() < deadline:
+            sleep(0.02)
+        said = [end.stderr.read().decode() for end in self._ends if end.poll() is not None]
+        assert [end.returncode for end in self._ends] == [0, 0], said
+        assert (self.folder / self.source.name).read_bytes() == self.source.read_bytes()
+        assert self.seconds is not None
+        return self.seconds
+
+
+@contextmanager
+def transfer(source: Path, ports: Ports, folder: Path) -> Iterator[Transfer]:
+    folder.mkdir()
+    way = "--relay", f"{HOST}:{ports.relay}", "--secure-port", ports.secure
+    with (
+        command("send", source, "--password", PASSWORD, "--no-compress", *way) as sender,
+        command("receive", PASSWORD, "--yes", "--output", folder, *way) as receiver,
+    ):
+        yield Transfer(source, folder, [sender, receiver])
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident(pid: int) -> int:
+    """Megabytes of memory."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) >> 10
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has computed."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
+def test_a_file_passes_among_2000_hostile_connections(tmp_path: Path) -> None:
+    source = tmp_path / "file.bin"
+    source.write_bytes(Random(0).randbytes(FILE_SIZE))
+    ports = free_ports()
+    with relay(ports) as pid:
+        with transfer(source, ports, tmp_path / "before") as way:
+            alone = way.check()
+        sleep(0.2)
+        before = descriptors(pid), resident(pid)
+        with transfer(source, ports, tmp_path / "during") as way:
+            connections = assault(ports, way.is_over)
+            among_foes = way.check()
+        deadline = monotonic() + 5
+        while descriptors(pid) > before[0] and monotonic() < deadline:
+            sleep(0.05)
+        after = descriptors(pid), resident(pid)
+        worked = processor_time(pid)
+        sleep(1.0)
+        idle = processor_time(pid) - worked
+        with transfer(source, ports, tmp_path / "after") as way:
+            again = way.check()
+    print(f"{connections} connections; {alone:.1f} s alone, {among_foes:.1f} s among foes, {again:.1f} s afterwards")
+    print(f"descriptors {before[0]} -> {after[0]}, {before[1]} -> {after[1]} MB, {idle:.2f} s of CPU in a quiet second")
+    assert connections >= CONNECTIONS
+    assert among_foes < 20
+    assert after[0] <= before[0] + 2
+    assert after[1] <= before[1] + 24
+    assert idle < 0.05

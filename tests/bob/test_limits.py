@@ -1,0 +1,462 @@
+"""Declared limits hold at their full size: uids, announcements, derivations, guesses, and times."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sansproto.bob import (
+    RELAY_PORT,
+    SECURE_PORT,
+    Client,
+    Departure,
+    Failure,
+    PeerDelays,
+    PeerFailed,
+    PeerJoined,
+    PeerLeft,
+    PeerLimits,
+    Relay,
+    RelayDelays,
+    RelayLimits,
+    Server,
+    Violation,
+    crypto,
+)
+from sansproto.bob import packets as p
+from sansproto.bob.bench import SLICE
+from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, Phase, SendBytes
+from sansproto.events import CloseCause, Closed
+from sansproto.testing.entropy import ScriptedEntropy
+
+ME, OTHER = "198.51.100.7:40001", "198.51.100.8:40002"
+PASSWORD = b"right"
+X = crypto.client_hello(crypto.ClientSecret.from_derived(crypto.derive(b"wrong", bytes(16), 1)), b"\1" + bytes(31))
+
+
+def packets_in(data: bytes) -> list[tuple[int, p.BobPacket]]:
+    found, offset = [], 0
+    while offset < len(data):
+        header, packet, offset = p.FRAME.decode_prefix(data, offset)
+        found.append((header.uid, packet))
+    return found
+
+
+class Hand:
+    """Drives one endpoint and plays the whole world around it; links are closed as soon as that is asked for."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self.endpoint = endpoint
+        self.now = 0.0
+        self.events: list[Any] = []
+        self.written: dict[Link, bytearray] = {}
+        self.ended: dict[Link, float] = {}
+        self.opening: list[Link] = []
+
+    def drain(self) -> None:
+        while True:
+            event, transmit = self.endpoint.next_event(), self.endpoint.next_transmit()
+            if event is not None:
+                self.events.append(event)
+            match transmit:
+                case SendBytes(link, data):
+                    self.written.setdefault(link, bytearray()).extend(data)
+                case CloseTransport(link) | AbortTransport(link):
+                    self.ended[link] = self.now
+                    self.endpoint.stream_lost(link, self.now)
+                case OpenStream(link):
+                    self.opening.append(link)
+            if event is None and transmit is None:
+                return
+
+    def tick(self) -> bool:
+        """Go to the next timer; False if there is none."""
+        self.drain()
+        at = self.endpoint.next_timeout()
+        if at is None:
+            return False
+        self.now = max(self.now, at)
+        self.endpoint.handle_timeout(self.now)
+        self.drain()
+        return True
+
+    def said(self, link: Link) -> list[tuple[int, p.BobPacket]]:
+        """The packets that came out on this link since the last time."""
+        self.drain()
+        return packets_in(bytes(self.written.pop(link, b"")))
+
+
+# -- the relay ---------------------------------------------------------------------------------------------------------
+
+
+class AtRelay(Hand):
+    def __init__(self, **more: Any) -> None:
+        super().__init__(Relay(**more))
+
+    def come(self, listener: str = RELAY_PORT) -> Link:
+        number = self.endpoint._last_link
+        peer = Address(f"10.0.{number >> 15}.1", 1 + number % 32768)
+        link: Link = self.endpoint.stream_accepted(listener, peer, self.now)
+        return link
+
+    def join(self, hello: p.BobPacket) -> Link:
+        link = self.come()
+        self.put(link, p.RELAY, hello)
+        return link
+
+    def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
+        self.endpoint.receive_data(link, p.encode(uid, packet), self.now)
+
+    def leave(self, link: Link) -> None:
+        self.endpoint.stream_lost(link, self.now)
+        self.drain()
+
+
+def test_as_many_peers_as_there_are_uids() -> None:
+    """The 65,535th is refused, and a uid is given again only once whoever had it is gone."""
+    at = AtRelay()
+    links = []
+    for _ in range(p.MAX_UID):
+        links.append(at.join(p.HelloAsClient()))
+        at.drain()
+    joined = [event.uid for event in at.events if isinstance(event, PeerJoined)]
+    assert sorted(joined) == list(range(1, p.MAX_UID + 1))
+    at.events.clear()
+    for hello in (p.HelloAsClient(), p.HelloAsServer(bytes(34))):
+        assert at.said(late := at.join(hello)) == [(p.RELAY, p.PeerClosed(p.RELAY))]
+        assert late in at.ended
+    for number in (7, 60_000, 7):
+        at.now += 1.0
+        at.leave(links[number])
+        links[number] = at.join(p.HelloAsServer(bytes(34)))
+        at.drain()
+        assert at.said(at.join(p.HelloAsClient())) == [(p.RELAY, p.PeerClosed(p.RELAY))]
+    again = [event.uid for event in at.events if isinstance(event, PeerJoined)]
+    assert again == [joined[7], joined[60_000], joined[7]]
+
+
+def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
+    """Each asks for it when it can take it: also when nobody takes anything while servers come and go."""
+    at = AtRelay()
+    clients = [at.join(p.HelloAsClient()) for _ in range(10_000)]
+    at.drain()
+    for link in clients[:5000]:
+        at.endpoint.stream_blocked(link, at.now)
+    at.written.clear()
+    pipes = at.endpoint._pipes
+    server = at.join(p.HelloAsServer(bytes(34)))
+    for _ in range(10):
+        at.put(server, p.RELAY, p.HelloAsServer(bytes(34)))
+    assert all(pipes[link].queued == 0 and not pipes[link].out for link in clients)
+    at.drain()
+    announced = {len(at.said(link)) for link in clients[5000:]}
+    assert announced == {RelayLimits().hellos}
+    assert not any(at.said(link) for link in clients[:5000])
+    for link in clients[:5000]:
+        at.endpoint.stream_unblocked(link, at.now)
+    assert {len(at.said(link)) for link in clients[:5000]} == announced
+
+
+def test_a_client_that_asks_and_never_reads_is_cut() -> None:
+    at = AtRelay(limits=RelayLimits(hellos=100_000))
+    link = at.join(p.HelloAsClient())
+    at.endpoint.stream_blocked(link, at.now)
+    most = 0
+    for _ in range(100_000):
+        at.put(link, p.RELAY, p.HelloAsClient())
+        if link not in at.endpoint._pipes:
+            break
+        most = max(most, at.endpoint._pipes[link].queued)
+        at.drain()
+    assert most <= RelayLimits().link_queue
+    assert at.events[-1:] == [PeerLeft(1, "10.0.0.1:1", Departure.SLOW)]
+    assert not at.endpoint.timers()
+
+
+def is_idle(relay: Relay) -> bool:
+    tables = (relay._members, relay._visitors, relay._rooms, relay._lines, relay._uids, relay._pipes, relay.timers())
+    return not any(tables) and relay._pair_count == 0 and not relay._feed.followers
+
+
+def test_who_is_left_alone_leaves_by_itself() -> None:
+    """A connection in every state, and nothing more from any of them: each one ends in its time, nothing stays."""
+    at = AtRelay()
+    delays = RelayDelays()
+    expected = {at.come(): delays.hello, at.come(SECURE_PORT): delays.line}
+    half = at.come()
+    at.endpoint.receive_data(half, b"0000", at.now)
+    expected[half] = delays.hello
+    expected[at.join(p.HelloAsClient())] = delays.idle
+    expected[at.join(p.HelloAsServer(bytes(34)))] = delays.idle
+    unreading = at.join(p.HelloAsClient())
+    at.endpoint.stream_blocked(unreading, at.now)
+    expected[unreading] = delays.stalled
+    for visitors, end in ((0, None), (1, delays.room), (2, delays.silence)):
+        lines = pair_up(at)
+        for line in lines[:visitors]:
+            visitor = at.come(SECURE_PORT)
+            at.endpoint.receive_data(visitor, line.encode() + b"\n", at.now)
+            expected[visitor] = end or 0.0
+    at.drain()
+    at.ended.clear()
+    while at.tick():
+        pass
+    assert at.ended == expected
+    assert is_idle(at.endpoint)
+
+
+def test_a_blocked_room_is_cut_on_both_sides() -> None:
+    at = AtRelay()
+    visitors = [at.come(SECURE_PORT) for _ in range(2)]
+    for visitor, line in zip(visitors, pair_up(at), strict=True):
+        at.endpoint.receive_data(visitor, line.encode() + b"\n", at.now)
+    at.drain()
+    at.endpoint.stream_blocked(visitors[1], at.now)
+    sizes = []
+    for _ in range(200):  # the transport stops when it is told to
+        if at.endpoint._pipes[visitors[0]].paused:
+            break
+        at.endpoint.receive_data(visitors[0], bytes(4096), at.now)
+        sizes.append(at.endpoint._pipes[visitors[1]].queued)
+    at.drain()
+    assert max(sizes) <= RelayLimits().link_queue
+    at.ended.clear()
+    while at.tick():
+        pass
+    assert at.ended.keys() == set(visitors)
+    assert max(at.ended.values()) <= RelayDelays().stalled + RelayDelays().linger
+    assert is_idle(at.endpoint)
+
+
+def pair_up(at: AtRelay) -> tuple[str, str]:
+    """A client and a server go through a whole exchange; the lines that open their room."""
+    server = at.join(p.HelloAsServer(bytes(34)))
+    client = at.join(p.HelloAsClient())
+    at.drain()
+    uids = {event.identity: event.uid for event in at.events if isinstance(event, PeerJoined)}
+    names = [at.endpoint._members[link].identity for link in (client, server)]
+    client_uid, server_uid = (uids[name] for name in names)
+    at.put(client, server_uid, p.XAndClientIdentity(X, names[0]))
+    at.put(server, client_uid, p.YAndServerValidator(X, bytes(64)))
+    at.put(client, server_uid, p.ClientValidator(bytes(64)))
+    at.put(server, client_uid, p.Agreement())
+    at.put(client, server_uid, p.Accepted())
+    at.drain()
+    return names[0], names[1]
+
+
+# -- clients and servers -----------------------------------------------------------------------------------------------
+
+
+class AtPeer(Hand):
+    """A registered client or server; the hand is the relay and everybody at it."""
+
+    def __init__(self, kind: type[Client] | type[Server], limits: PeerLimits | None = None) -> None:
+        given: dict[str, Any] = {"count": 1} if kind is Server else {}
+        relay = ("192.0.2.1", 9000)
+        entropy = ScriptedEntropy(seed=b"limits")
+        super().__init__(
+            kind(relay=relay, secure_port=9001, password=PASSWORD, entropy=entropy, limits=limits, **given)
+        )
+        self.endpoint.connect(self.now)
+        self.drain()
+        while not self.opening:  # a server derives its own secret first
+            self.tick()
+        self.link = self.opening.pop()
+        self.endpoint.stream_opened(self.link, self.now)
+        self.put(p.RELAY, p.ServerIdentity(ME) if kind is Server else p.ClientIdentity(ME))
+        self.said(self.link)
+
+    def put(self, uid: int, packet: p.BobPacket) -> None:
+        self.endpoint.receive_data(self.link, p.encode(uid, packet), self.now)
+
+    def announce(self, uid: int, count: int, salt: bytes = bytes(16)) -> None:
+        ciphers = p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM
+        self.put(p.RELAY, p.NewServer(uid, p.PublicParameters(1, count, *ciphers, salt).encode(), OTHER))
+
+    def wait_for(self, kind: type[p.BobPacket]) -> list[tuple[int, p.BobPacket]]:
+        """What was said until a packet of this kind was, or nothing is left to happen before anything times out."""
+        said = self.said(self.link)
+        while not any(isinstance(packet, kind) for _, packet in said):
+            assert self.tick()
+            said += self.said(self.link)
+        return said
+
+    def done(self) -> int:
+        return sum(derivation.done for derivation in self.endpoint._bench.waiting.values())
+
+
+def test_a_million_rounds_are_computed_in_slices() -> None:
+    """No call computes more than a slice, however many servers ask for it at once."""
+    at = AtPeer(Client)
+    for uid in (1, 2, 3):
+        at.announce(uid, crypto.MAX_ITERATIONS)
+    assert at.done() == 0
+    for calls in range(1, 30):
+        at.tick()
+        assert at.done() == calls * SLICE
+    few = AtPeer(Client)
+    few.announce(1, 3 * SLICE)
+    few.announce(2, SLICE // 2)
+    few.announce(3, SLICE // 2)
+    for _ in range(4):
+        assert few.done() % SLICE == 0
+        few.tick()
+    assert [to for to, packet in few.said(few.link) if isinstance(packet, p.XAndClientIdentity)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["close", "abort", "gone", "again"])
+def test_a_long_derivation_is_cut_short(how: str) -> None:
+    at = AtPeer(Client)
+    at.announce(1, crypto.MAX_ITERATIONS)
+    at.tick()
+    assert at.done() == SLICE
+    match how:
+        case "close":
+            at.endpoint.close(at.now)
+        case "abort":
+            at.endpoint.abort()
+        case "gone":
+            at.put(p.RELAY, p.PeerClosed(1))
+        case _:
+            at.announce(1, 1)  # the same server with other parameters
+            at.tick()
+    at.drain()
+    assert not at.endpoint._bench.waiting
+    assert not at.endpoint._exchanges or how == "again"
+    if how in ("close", "abort"):
+        assert at.endpoint.phase is Phase.CLOSED
+        assert not at.endpoint.timers()
+    elif how == "gone":
+        at.tick()
+        assert set(at.endpoint.timers()) == {"bob.peer[0].WAITING"}
+
+
+BAD_PUBLICS = {
+    "no rounds": (4, bytes(8)),
+    "one round too many": (4, (crypto.MAX_ITERATIONS + 1).to_bytes(8, "big")),
+    "2**63 + 16 rounds, which the reference takes for 16": (4, (2**63 + 16).to_bytes(8, "big")),
+    "all bits of the rounds": (4, b"\xff" * 8),
+    "another derivation": (2, b"\0\1"),
+    "another hash": (16, b"\0\3"),
+    "another cipher of the server": (12, b"\0\2"),
+    "no cipher": (14, b"\0\3"),
+}
+
+
+@pytest.mark.parametrize(("offset", "wrong"), BAD_PUBLICS.values(), ids=BAD_PUBLICS)
+def test_parameters_out_of_bounds_are_answered_and_cost_nothing(offset: int, wrong: bytes) -> None:
+    good = p.PublicParameters(1, 16, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16)).encode()
+    at = AtPeer(Client)
+    at.put(p.RELAY, p.NewServer(5, good[:offset] + wrong + good[offset + len(wrong) :], OTHER))
+    assert at.said(at.link) == [(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
+    assert p.encode(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET)) == b"00050d\x03"
+    assert at.events[-1] == PeerFailed(5, Failure.BAD_PUBLIC, identity=OTHER)
+    assert not at.endpoint._exchanges
+    assert not at.endpoint._bench.waiting
+
+
+def guess_at_server(at: AtPeer, uid: int) -> None:
+    """One guess at the password, and a wrong one."""
+    at.put(uid, p.XAndClientIdentity(X, OTHER))
+
+
+FIRST = {Client: p.XAndClientIdentity, Server: p.YAndServerValidator}
+"""What takes its turn: the packet with which somebody begins to learn whether a guess was right."""
+
+
+def guess_at_client(at: AtPeer, uid: int) -> None:
+    at.announce(uid, 1)
+    at.wait_for(p.XAndClientIdentity)
+    at.put(uid, p.YAndServerValidator(X, bytes(64)))
+
+
+def test_guesses_at_a_server_take_longer_and_longer_and_end_the_session() -> None:
+    limits = PeerLimits()
+    at = AtPeer(Server)
+    answered = []
+    for uid in range(1, limits.guesses + 1):
+        guess_at_server(at, uid)
+        assert at.wait_for(p.YAndServerValidator)[-1][0] == uid
+        answered.append(at.now)
+    spaces = [later - earlier for earlier, later in pairwise(answered)]
+    assert all(space == 0 for space in spaces[: limits.free_guesses - 1])
+    assert all(earlier <= later + 1e-9 for earlier, later in pairwise(spaces))
+    assert spaces[-1] == pytest.approx(limits.slowest_guess)
+    assert 75 * 60 < answered[-1] < 80 * 60  # what SECURITY.rst says
+    guess_at_server(at, limits.guesses + 1)
+    at.drain()
+    assert at.events[-1] == Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES)
+    assert not at.endpoint.timers()
+
+
+def test_guesses_at_a_client_take_longer_and_longer_and_end_the_session() -> None:
+    limits = PeerLimits(guesses=120)
+    at = AtPeer(Client, limits)
+    answered = []
+    for uid in range(1, limits.guesses + 1):
+        guess_at_client(at, uid)
+        at.drain()
+        answered.append(at.now)
+    spaces = [later - earlier for earlier, later in pairwise(answered)]
+    slack = 2 * PeerDelays().work
+    assert all(space <= slack for space in spaces[: limits.free_guesses - 1])
+    assert all(earlier <= later + slack for earlier, later in pairwise(spaces))
+    assert spaces[-1] == pytest.approx(limits.slowest_guess, abs=slack)
+    assert at.events[-1] == Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES)
+    assert not at.endpoint.timers()
+
+
+@pytest.mark.parametrize("kind", [Client, Server])
+def test_who_leaves_before_its_turn_keeps_nobody_waiting(kind: type[Client] | type[Server]) -> None:
+    """It guessed at nothing. The turns of those who stay are as far from each other as before."""
+    limits = PeerLimits()
+    at = AtPeer(kind)
+    for uid in range(1, limits.free_guesses + 9):
+        (guess_at_server if kind is Server else guess_at_client)(at, uid)
+        at.wait_for(p.YAndServerValidator if kind is Server else p.SpokeFailure)
+    began = at.now
+    for uid in range(100, 400):
+        guess_at_server(at, uid) if kind is Server else at.announce(uid, 1)
+    if kind is Client:
+        at.tick()  # all these derivations fit into one slice
+    turns = []
+    for uid in range(100, 400):
+        if uid % 10:
+            at.put(p.RELAY, p.PeerClosed(uid))
+    guess_at_server(at, 400) if kind is Server else at.announce(400, 1)
+    while at.now < began + 60:
+        turns += [(at.now - began, uid) for uid, packet in at.said(at.link) if isinstance(packet, FIRST[kind])]
+        at.tick()
+    assert sorted(uid for _, uid in turns) == [*range(100, 400, 10), 400]
+    assert all(turn >= number * 0.1 - 1e-6 for number, (turn, _) in enumerate(turns))
+    assert max(turn for turn, uid in turns if uid == 400) < 10
+
+
+@pytest.mark.parametrize("kind", [Client, Server])
+def test_one_peer_has_few_guesses(kind: type[Client] | type[Server]) -> None:
+    """It may not begin another exchange; somebody else may, and so may the next one with its uid."""
+    at = AtPeer(kind)
+    guess = guess_at_server if kind is Server else guess_at_client
+    fail = p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR)
+    for _ in range(PeerLimits().guesses_of_one):
+        guess(at, 7)
+        if kind is Server:
+            at.put(7, fail)
+        at.drain()
+        assert not at.endpoint._exchanges
+    before = len(at.events)
+    at.said(at.link)
+    if kind is Server:
+        guess(at, 7)
+    else:
+        at.announce(7, 1)
+    assert at.said(at.link) == []
+    assert not at.endpoint._exchanges
+    assert len(at.events) == before
+    at.put(p.RELAY, p.PeerClosed(7))
+    guess(at, 7)
+    at.drain()
+    assert at.said(at.link) or at.endpoint._exchanges
