@@ -1,0 +1,91 @@
+"""Bob explored: no party waits for ever, nobody is deceived, and a row or rung that is missing is noticed.
+
+The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 adds those that take minutes.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from exploring import (
+    BUSY_USER,
+    TABLES,
+    Exploration,
+    explorations,
+    long_explorations,
+    mutants,
+    running,
+    small,
+    stepped_on,
+)
+
+from sansproto.testing.explorer import Budget, Report
+from sansproto.testing.tables import check
+
+DOCS = Path(__file__).parents[2] / "docs" / "protocols"
+SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
+EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
+
+HARMLESS = {
+    "bob.member: rung to_server/no_client": "between two of one role there is no pair, and PAIR ignores it",
+    "bob.member: rung to_server/writing_to_no_server": "between two of one role there is no pair, and PAIR ignores it",
+    "bob.member: rung to_client/no_server": "between two of one role there is no pair, and PAIR ignores it",
+    "bob.member: rung to_either/stranger": "the table itself ignores what comes before hello",
+    "bob.channel: row OPEN x SEND": "on the bulk path send() looks at the state itself",
+}
+"""Without these everything goes on as before, for another guard stands behind."""
+
+NEVER = {
+    "bob.channel: row OPEN x SEND",
+    "bob.peer: row TALKING x SEND",  # both are asked only, by the verb
+    "bob.handshake: row AGREED x REFUSED",  # a relay keeps a refusal to itself
+    "bob.handshake: row HELD|ANSWERED x ACCEPTED",
+    "bob.offer: row DERIVING|HELD|ASKED x AGREEMENT",  # both: our relay lets through only what is in order
+}
+"""Rows that no exploration with an honest relay steps on; ``test_sessions`` and the insertions do."""
+
+
+@pytest.mark.parametrize("exploration", EXPLORATIONS, ids=lambda one: one.name)
+def test_within_the_budget_nobody_waits_for_ever_and_nobody_is_deceived(exploration: Exploration) -> None:
+    report, ends = exploration.run(max_states=8_000_000)
+    print(f"{exploration.name}: {report}; {len(ends)} outcomes")
+    assert not report.violations, report
+    assert report.exhausted
+    if exploration.name == EXPLORATIONS[0].name:
+        assert report.states >= 100_000
+
+
+@pytest.mark.parametrize("budget", [Budget(), Budget(cuts=1), Budget(losses=1), Budget(splits=1)], ids=str)
+def test_a_reduced_exploration_meets_every_end(budget: Budget) -> None:
+    one = Exploration("", BUSY_USER, budget)
+    (reduced, ends), (whole, all_ends) = one.run(), one.run(reduced=False)
+    assert ends == all_ends
+    assert reduced.states < whole.states
+    assert reduced.finals == whole.finals
+
+
+@pytest.mark.slow
+def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
+    """By the static checks, by a violation, or because something else is told in the end."""
+    known = [(one, *stepped_on(one)) for one in small()]
+    assert not [str(report) for _, report, _, _ in known if report.violations or not report.exhausted]
+    known.sort(key=lambda entry: entry[1].states)
+    unnoticed = set()
+    for table in TABLES:
+        assert check(table, DOCS) == []
+        for name, mutant in mutants(table):
+            if not check(mutant, DOCS):
+                with running(table, mutant):
+                    if not any(differs(*entry[:3]) for entry in known if name in entry[3] or entry[0].name == "1 x 1"):
+                        unnoticed.add(name)
+    assert unnoticed == set(HARMLESS)
+    every = {name for table in TABLES for name, _ in mutants(table)}
+    assert every - set(chain.from_iterable(used for *_, used in known)) == NEVER
+
+
+def differs(exploration: Exploration, report: Report, ends: object) -> bool:
+    now, now_ends = exploration.run(max_states=4 * report.states + 1000)
+    return bool(now.violations) or not now.exhausted or now_ends != ends
