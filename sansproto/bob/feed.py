@@ -84,20 +84,14 @@ class Feed:
             follower.group = self._lagging_group()
             self.groups[follower.group][link] = None
 
-    def lags(self, link: int) -> bool:
-        """Is there something that this link may not have read?"""
-        follower = self.followers.get(link)
-        return follower is not None and (follower.blocked or follower.group != self.newest)
-
     def next_reader(self) -> int | None:
         """Somebody who lags behind, those who came last first; they take turns."""
-        while (oldest := next(iter(self.groups))) != self.newest:
-            if self.groups[oldest]:
-                link = next(reversed(self.groups[oldest]))
-                self.groups[oldest].move_to_end(link, last=False)
-                return link
-            del self.groups[oldest]
-        return None
+        oldest = next(iter(self.groups))
+        if oldest == self.newest:
+            return None
+        link = next(reversed(self.groups[oldest]))
+        self.groups[oldest].move_to_end(link, last=False)
+        return link
 
     def pull(self, link: int, up_to: int) -> bytes | None:
         """The next entry for this link, up to this number; None if there is none.
