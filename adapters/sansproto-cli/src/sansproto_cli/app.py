@@ -133,20 +133,24 @@ def send(
         else:
             host, at = addresses.parse_relay(relay)
             secure_port = secure_port or addresses.SECURE_PORT
-        peer = Server(
-            relay=(host, at),
-            secure_port=secure_port,
-            password=secret.encode(),
-            entropy=_entropy,
-            client_cipher=Cipher.AES_256_GCM,  # so that the receiver can say how it went
-            limits=_LIMITS,
-            delays=PeerDelays(waiting=_WAITING, linger=LINGER),
-        )
+        peer = _sender((host, at), secure_port, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
         where = addresses.format_relay(host, at)
         command = _receive_command(secret, where, secure_port)
         Sending(source, peer, line, reporter, relay=where, command=command, compress=compress, timeout=timeout).run()
+
+
+def _sender(relay: tuple[str, int], secure_port: int, password: str) -> Server:
+    return Server(
+        relay=relay,
+        secure_port=secure_port,
+        password=password.encode(),
+        entropy=_entropy,
+        client_cipher=Cipher.AES_256_GCM,  # so that the receiver can say how it went
+        limits=_LIMITS,
+        delays=PeerDelays(waiting=_WAITING, linger=LINGER),
+    )
 
 
 @app.command(alias="recv")
@@ -192,14 +196,7 @@ def receive(
     limit = _parse_size(max_size)
     secret = password or os.environ.get("SANSPROTO_PASSWORD") or _ask_password(reporter)
     with Signals() as signals:
-        peer = Client(
-            relay=(host, port),
-            secure_port=secure_port,
-            password=secret.encode(),
-            entropy=_entropy,
-            limits=_LIMITS,
-            delays=PeerDelays(linger=LINGER),
-        )
+        peer = _receiver((host, port), secure_port, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         with politely(runner):
             Receiving(
@@ -212,6 +209,17 @@ def receive(
                 answer=None if yes else lambda: _wait_for_answer(signals.check),
                 timeout=timeout,
             ).run()
+
+
+def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client:
+    return Client(
+        relay=relay,
+        secure_port=secure_port,
+        password=password.encode(),
+        entropy=_entropy,
+        limits=_LIMITS,
+        delays=PeerDelays(linger=LINGER),
+    )
 
 
 @app.command
