@@ -27,7 +27,7 @@ from .contract import (
 from .endpoint import EndpointBase
 from .errors import LocalProtocolError
 from .events import CloseCause, Closed
-from .links import LinkLimits, LinkState, Pipe
+from .links import LinkDelays, LinkLimits, LinkState, Pipe
 from .snapshot import CACHED
 from .trace import Trace
 
@@ -36,16 +36,6 @@ E_co = TypeVar("E_co", covariant=True)
 
 _OVER = (LinkState.ABORTING, LinkState.GONE)
 _OPEN = (LinkState.OPEN, LinkState.BLOCKED)
-
-
-@attrs.frozen(kw_only=True)
-class LiftDelays:
-    """Seconds: to connect, that nothing is taken or nothing is read, and that a closing link may take."""
-
-    connect: float = 30.0
-    stalled: float = 60.0
-    unread: float = 60.0
-    linger: float = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -75,9 +65,9 @@ class _Lifted(EndpointBase[E], Generic[E], abstract=True):
     _core: Annotated[Any, CACHED]
 
     def __init__(
-        self, session: Any, *, delays: LiftDelays | None, limits: LinkLimits | None, trace: Trace | None
+        self, session: Any, *, delays: LinkDelays | None, limits: LinkLimits | None, trace: Trace | None
     ) -> None:
-        super().__init__(entropy=None, delays=delays or LiftDelays(), limits=limits or LiftLimits(), trace=trace)
+        super().__init__(entropy=None, delays=delays or LinkDelays(), limits=limits or LiftLimits(), trace=trace)
         self._core = session
         self._rebuild()
 
@@ -155,7 +145,7 @@ class DatagramEndpoint(_Lifted[E]):
         self,
         session: LiftableDatagram[E],
         *,
-        delays: LiftDelays | None = None,
+        delays: LinkDelays | None = None,
         limits: LinkLimits | None = None,
         trace: Trace | None = None,
     ) -> None:
@@ -184,7 +174,7 @@ class StreamEndpoint(_Lifted[E]):
         self,
         session: LiftableStream[E],
         *,
-        delays: LiftDelays | None = None,
+        delays: LinkDelays | None = None,
         limits: LinkLimits | None = None,
         trace: Trace | None = None,
     ) -> None:

@@ -176,6 +176,26 @@ class Pipe:
     offered: bool = False  # stands in the queue of links with output
 
 
+def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"{field.name} must be positive")
+
+
+def seconds(default: float) -> float:
+    """A field of a class of delays: a positive number of seconds."""
+    return attrs.field(default=default, validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class LinkDelays:
+    """The times of any link: docs/protocols/links.rst."""
+
+    connect: float = seconds(20.0)  # until the connection is there
+    stalled: float = seconds(300.0)  # as long may the transport take nothing
+    unread: float = seconds(300.0)  # as long may we leave a link unread: longer than anybody thinks about a question
+    linger: float = seconds(30.0)  # from our close to the end of the connection
+
+
 class LinkLimits(Protocol):
     """What the limits of an endpoint have to say about links."""
 

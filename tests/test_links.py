@@ -35,8 +35,8 @@ from sansproto.contract import (
 from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.lift import DatagramEndpoint, LiftDelays, LiftLimits, StreamEndpoint
-from sansproto.links import LinkState, Pipe
+from sansproto.lift import DatagramEndpoint, LiftLimits, StreamEndpoint
+from sansproto.links import LinkDelays, LinkState, Pipe
 from sansproto.machine import Machine, Otherwise, Verdict
 from sansproto.session import SessionBase
 from sansproto.snapshot import CACHED, codec
@@ -451,7 +451,7 @@ class Plain(EndpointBase[Said | Closed]):
     """An endpoint that leaves everything to its base."""
 
     def __init__(self) -> None:
-        super().__init__(entropy=None, delays=LiftDelays(), limits=LiftLimits(links=9, link_queue=1000), trace=None)
+        super().__init__(entropy=None, delays=LinkDelays(), limits=LiftLimits(links=9, link_queue=1000), trace=None)
 
     def close(self, now: float) -> None:
         self._part(Closed(CloseCause.LOCAL))
@@ -725,7 +725,7 @@ class Patient(Lines):
 
 
 def test_a_stream_session_that_cannot_connect_is_lost() -> None:
-    core: StreamEndpoint[Any] = StreamEndpoint(Lines(), delays=LiftDelays(connect=5.0))
+    core: StreamEndpoint[Any] = StreamEndpoint(Lines(), delays=LinkDelays(connect=5.0))
     core.connect(PEER, 0.0)
     core.handle_timeout(5.0)
     assert transmits(core) == [OpenStream(Link(1), PEER), AbortTransport(Link(1))]

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import attrs
 
-
-def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{field.name} must be positive")
-
-
-def _time(default: float) -> float:
-    return attrs.field(default=default, validator=_positive)
-
-
-@attrs.frozen(kw_only=True)
-class LinkDelays:
-    """The times of any link: docs/protocols/links.rst."""
-
-    connect: float = _time(20.0)  # until the connection is there
-    stalled: float = _time(300.0)  # as long may the transport take nothing
-    unread: float = _time(300.0)  # as long may we leave a link unread: longer than anybody thinks about a question
-    linger: float = _time(30.0)  # from our close to the end of the connection
+from ..links import LinkDelays, seconds
 
 
 @attrs.frozen(kw_only=True)
 class PeerDelays(LinkDelays):
     """A client's and a server's times."""
 
-    lookup: float = _time(20.0)  # of the relay's name
-    greeting: float = _time(10.0)  # from hello to our identity
-    waiting: float = _time(7200.0)  # registered without an agreement: twice the relay's own limit
-    done: float = _time(30.0)  # from Accepted to Done
-    lobby: float = _time(60.0)  # until the other peer is in the room, too
-    silence: float = _time(900.0)  # no byte moved in an open channel
-    answer: float = _time(60.0)  # each answer in an exchange; the other end may derive for long
-    farewell: float = _time(10.0)  # from our closing packet to theirs
-    work: float = _time(0.0005)  # between two slices of a long computation
+    lookup: float = seconds(20.0)  # of the relay's name
+    greeting: float = seconds(10.0)  # from hello to our identity
+    waiting: float = seconds(7200.0)  # registered without an agreement: twice the relay's own limit
+    done: float = seconds(30.0)  # from Accepted to Done
+    lobby: float = seconds(60.0)  # until the other peer is in the room, too
+    silence: float = seconds(900.0)  # no byte moved in an open channel
+    answer: float = seconds(60.0)  # each answer in an exchange; the other end may derive for long
+    farewell: float = seconds(10.0)  # from our closing packet to theirs
+    work: float = seconds(0.0005)  # between two slices of a long computation
 
 
 @attrs.frozen(kw_only=True)
@@ -59,11 +42,11 @@ class PeerLimits:
 class RelayDelays(LinkDelays):
     """A relay's times."""
 
-    hello: float = _time(10.0)  # from the connection to the hello
-    idle: float = _time(3600.0)  # between two packets of a registered peer
-    line: float = _time(10.0)  # from the connection at the secure port to the end of the line
-    room: float = _time(60.0)  # from Accepted until both peers are in the room
-    silence: float = _time(3600.0)  # no byte moved in a room
+    hello: float = seconds(10.0)  # from the connection to the hello
+    idle: float = seconds(3600.0)  # between two packets of a registered peer
+    line: float = seconds(10.0)  # from the connection at the secure port to the end of the line
+    room: float = seconds(60.0)  # from Accepted until both peers are in the room
+    silence: float = seconds(3600.0)  # no byte moved in a room
 
 
 @attrs.frozen(kw_only=True)
