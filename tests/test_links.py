@@ -276,6 +276,14 @@ def test_an_input_that_is_rejected_in_a_step_raises() -> None:
         core.say(99, b"x", 0.0)
 
 
+def test_a_violation_does_what_the_table_has_for_it() -> None:
+    core = echo()
+    link = core.stream_accepted("echo", PEER, 0.0)
+    core.receive_data(link, b"\x05hello", 0.0)  # without a greeting
+    assert transmits(core) == [AbortTransport(link)]
+    assert events(core) == []
+
+
 def test_the_trace_says_what_happened() -> None:
     records: list[TraceRecord] = []
     lines: list[str] = []
@@ -614,7 +622,7 @@ def test_closed_waits_for_the_link_of_a_stream_session() -> None:
     assert events(core) == [Line(b"one")]
     assert phase_of(core) == Phase.CLOSING
     assert transmits(core) == [CloseTransport(link)]
-    assert core.next_timeout() == 11.0
+    assert core.next_timeout() == 1.0 + LinkDelays().linger
     core.stream_lost(link, 2.0)
     assert events(core) == [Closed(CloseCause.REMOTE)]
     assert phase_of(core) == Phase.CLOSED

@@ -242,9 +242,9 @@ def law_08(subject: Subject, draw: Draw) -> None:
             if isinstance(op, Wait | Tick):
                 run.apply(op)
             else:
-                run.now -= by
+                now, run.now = run.now, run.now - by
                 run.apply(op)
-                run.now += by
+                run.now = now
     same(steady, jumpy, f"the clock went back by {back}")
     if steady.state() != jumpy.state():
         raise LawBroken(f"the clock went back by {back}: {steady.state()} != {jumpy.state()}")
@@ -483,7 +483,9 @@ def _tail(subject: Subject, pieces: Sequence[bytes]) -> bytes:
 
 
 def _with_barriers(ops: Sequence[Op], every: int) -> list[Op]:
-    return [part for number, op in enumerate(ops) for part in ((Wait(0.0), op) if number % every == 0 else (op,))]
+    """Operations between which everything is drained now and then, and always before an end: that may drop output."""
+    drained = [number % every == 0 or isinstance(op, Close | Eof) for number, op in enumerate(ops)]
+    return [part for op, first in zip(ops, drained, strict=True) for part in ((Wait(0.0), op) if first else (op,))]
 
 
 def _outputs_of_waking(run: Run, now: float) -> Counter[str]:
