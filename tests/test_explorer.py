@@ -23,14 +23,17 @@ from asking import (
     client,
     without,
 )
+from toys import Bound, Desk, Heard, Said, Visitor
 
-from sansproto.contract import Address, Link, Path
+from sansproto.contract import Address, Link, Path, SendDatagram
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import LINK
+from sansproto.links import LINK, Pipe
 from sansproto.machine import Table
 from sansproto.testing import cast
 from sansproto.testing.cast import Decision
-from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.explorer import Budget, Insert, Party, Report, Restarted, Scene, Verb, explore
+from sansproto.testing.world import ANY_TIME
 
 CONNECT = (Verb("connect"),)
 CLOSE: Decision = ((Verb("close"),), ())
@@ -343,9 +346,195 @@ def test_two_datagrams_in_flight_arrive_in_any_order() -> None:
     assert told({**PINGERS, "a": both}, "a", names=names) == {(PONG, PONG)}
 
 
-def test_what_the_network_cannot_do_is_an_error() -> None:
-    with pytest.raises(ValueError, match="cannot Rebind"):
-        explore({"a": attrs.evolve(PINGERS["a"], start=(Verb("rebind"),))})
+def test_what_is_on_the_way_to_a_socket_that_is_bound_anew_is_lost() -> None:
+    def is_pong_on_the_way(scene: Scene) -> bool:
+        return any(datagram.data == b"pong" for datagram in scene.world.datagrams)
+
+    rebinding = attrs.evolve(PINGERS["a"], may=(((Verb("rebind"),),),))
+    assert told({**PINGERS, "a": rebinding}, "a", names=NAMES, begin=is_pong_on_the_way) == {(), (PONG,)}
+    other = attrs.evolve(rebinding, start=(), sockets={"udp": A, "other": B})
+    pinged = {"a": other, "b": attrs.evolve(PINGERS["b"], start=(Verb("ping", ("b",)),), sockets={"udp": A})}
+    assert told(pinged, "b", names={"b": (B,)}) == {(PONG,)}
+
+
+# -- parties that restart, and NATs that move them
+
+RESTARTED = Restarted()
+HOME, DESK = Address("192.0.2.1", 5000), Address("192.0.2.2", 8000)
+
+
+def entropy_of(life: int) -> dict[str, Any]:
+    return {"entropy": ScriptedEntropy(seed=bytes([life]), stateless=True)}
+
+
+VISITOR = Party(
+    Visitor, entropy_of(0), (Verb("visit", (DESK,)),), sockets={"udp": HOME}, restarts=True, behind_nat=True
+)
+WELL_DONE = (Heard(1), Closed(CloseCause.LOCAL))
+
+
+def visit(kind: type[Desk] = Desk, **arguments: Any) -> Report:
+    desk = Party(kind, entropy_of(0), sockets={"udp": DESK}, restarts=True, anew=entropy_of)
+    return explore({"client": VISITOR, "server": desk}, verify=visitor_is_answered, **arguments)
+
+
+def visitor_is_answered(final: Scene) -> Iterator[str]:
+    if final["client"].told[-2:] != WELL_DONE:
+        yield "the visitor has no answer"
+
+
+class Rude(Desk):
+    """Does not say that it knows a ticket no more."""
+
+    def _turn_away(self, path: Path) -> None:
+        pass
+
+
+class Sedentary(Desk):
+    """Answers at the place where the ticket was given."""
+
+    def _way_back(self, ticket: bytes, path: Path) -> Path:
+        return self._tickets[ticket]
+
+
+@pytest.mark.parametrize("kind", [Desk, Rude, Sedentary])
+def test_without_restarts_and_moves_every_desk_is_good(kind: type[Desk]) -> None:
+    report = visit(kind, budget=Budget(early=1, duplicates=1))
+    assert report.exhausted
+    assert not report.violations, report
+
+
+def test_who_gets_over_restarts_and_moves_is_left_alone() -> None:
+    report = visit(budget=Budget(restarts=2, moves=1, losses=1))
+    assert report.exhausted
+    assert not report.violations, report
+    assert str(report).endswith("within 1 losses, 2 restarts, 1 moves; all there are")
+
+
+def test_who_does_not_get_over_a_restart_is_found_by_the_shortest_way() -> None:
+    report = visit(Rude, budget=Budget(restarts=1), show=lambda data: repr(data[:1]))
+    assert report.violations[0].complaint == "the visitor has no answer"
+    assert str(report).splitlines()[2:5] == [
+        "  2. deliver_datagram to client from 192.0.2.2:8000: b't'",
+        "  3. FAULT server restarts",
+        "  4. deliver_datagram to server from 192.0.2.1:5000: b'q'",
+    ]
+    assert not visit(Rude, budget=Budget(moves=1)).violations
+
+
+def test_who_does_not_get_over_a_move_is_found_by_the_shortest_way() -> None:
+    report = visit(Sedentary, budget=Budget(moves=1), show=lambda data: repr(data[:1]))
+    assert report.violations[0].complaint == "the visitor has no answer"
+    assert str(report).splitlines()[3:7] == [
+        "  3. deliver_datagram to server from 192.0.2.1:5000: b'q'",
+        "  4. FAULT client's NAT moves it to 192.0.2.1:5001, and what was on the way to it is lost",
+        "  5. 7 s pass: client's beat",
+        "  6. deliver_datagram to server from 192.0.2.1:5001: b'q'",
+    ]
+    assert not visit(Sedentary, budget=Budget(restarts=1)).violations
+
+
+def test_what_is_on_the_way_to_one_that_moves_may_still_arrive_or_not() -> None:
+    last = []
+
+    def note(scene: Scene) -> Iterator[str]:
+        if not scene.world.budget.moves:
+            yield "moved"
+
+    for violation in visit(budget=Budget(moves=1), invariant=note, max_violations=99).violations:
+        last += [line for line in violation.path if line.startswith("FAULT")]
+    moves = "FAULT client's NAT moves it to 192.0.2.1:5001"
+    assert set(last) == {moves, f"{moves}, and what was on the way to it is lost"}
+    assert explore({"client": attrs.evolve(VISITOR, start=())}, budget=Budget(moves=1)).transitions == 1
+
+
+def test_only_who_is_said_to_restart_or_to_move_does() -> None:
+    faults = Budget(restarts=1, moves=1)
+    assert told(PINGERS, "a", names=NAMES, budget=faults) == {(PONG,)}
+
+
+def test_a_party_knows_the_address_of_its_socket_and_not_that_of_its_nat() -> None:
+    """A move it does not notice, not even when it is constructed anew; a new socket is seen where it is bound."""
+    parties = {"client": attrs.evolve(VISITOR, start=(), told=bound, may=(((Verb("rebind"),), ()),))}
+    ways = told(parties, "client", budget=Budget(restarts=1, moves=1))
+    assert {ports for ports in ways if RESTARTED not in ports} == {(5000,), (5000, 5001), (5000, 5002)}
+    assert {ports[ports.index(RESTARTED) + 1] for ports in ways if RESTARTED in ports} == {5000, 5001, 5002}
+    assert {ports[2] for ports in ways if ports[:2] == (5000, RESTARTED)} == {5000}
+    assert (5000, RESTARTED, 5000, 5002) in ways
+    assert (5000, 5001, RESTARTED, 5001, 5003) in ways
+
+
+def bound(event: Any) -> int:
+    assert isinstance(event, Bound)
+    return event.address.port
+
+
+def test_who_restarts_draws_anew() -> None:
+    seen = set()
+
+    def note(scene: Scene) -> tuple[()]:
+        seen.add(scene["server"].told)
+        return ()
+
+    assert visit(budget=Budget(restarts=2), invariant=note).exhausted
+    tickets = [{event for event in told if isinstance(event, Said)} for told in seen]
+    assert max(map(len, tickets)) == 3
+
+
+def test_the_streams_of_a_party_that_restarts_are_cut() -> None:
+    parties = {"client": CLIENT, "server": attrs.evolve(SERVER, restarts=True)}
+    budget = Budget(restarts=1)
+    ends = {(Answered(1), Closed(CloseCause.LOCAL)), (Closed(CloseCause.LOST),)}
+    assert told(parties, "client", budget=budget) == ends
+    rows = tuple(attrs.evolve(row, arm=()) for row in ASK.rows)
+    patient = attrs.evolve(CLIENT, kind=client(attrs.evolve(ASK, rows=rows)))
+    report = explore({**parties, "client": patient}, budget=budget)
+    assert not report.violations, report
+    again = {"client": attrs.evolve(CLIENT, restarts=True), "server": SERVER}
+    answered = (Answered(1), Closed(CloseCause.LOCAL))
+    ways = told(again, "client", budget=budget)
+    assert ways == {answered} | {(*answered[:before], RESTARTED, *answered) for before in range(3)}
+
+
+class Tattler(Client):
+    """Writes a datagram about what it receives."""
+
+    def _link_packet(self, pipe: Pipe, packet: object) -> None:
+        super()._link_packet(pipe, packet)
+        self._outbox.append(SendDatagram(b"!", Path("udp", B.host, B.port)))
+
+
+def test_restarts_and_moves_matter_to_the_ends() -> None:
+    parties = {"one": attrs.evolve(CLIENT, restarts=True), "two": CLIENT, "server": SERVER}
+    finals = [explore(parties, budget=Budget(restarts=1), reduced=reduced).finals for reduced in (False, True)]
+    assert finals[0] == finals[1]
+
+    def is_answer_on_the_way(scene: Scene) -> bool:
+        return any(stream.a.inbound for stream in scene.world.streams)
+
+    tattler = attrs.evolve(CLIENT, kind=Tattler, sockets={"udp": A}, behind_nat=True)
+    parties = {"b": PINGERS["b"], "client": tattler, "server": SERVER}
+    for reduced in (False, True):
+        ways = told(parties, "b", budget=Budget(moves=1), begin=is_answer_on_the_way, reduced=reduced)
+        assert ways == {(Answered(9),), (Answered(10),)}
+
+
+def test_a_restart_forgets_what_the_party_asked_of_the_network() -> None:
+    server = attrs.evolve(SERVER, arguments={"limits": Limits(links=1)}, restarts=True)
+    pinger = attrs.evolve(PINGERS["a"], restarts=True)
+
+    def note(scene: Scene) -> Iterator[str]:
+        if not scene["server"].ask(lambda server: server._pipes) and scene.world.shut and not scene.world.budget[-2]:
+            yield "a listener without links is shut"
+        if len(scene.world.lookups) > 1:
+            yield "the look-up of another life"
+        if any(end.lost == ANY_TIME for stream in scene.world.streams if stream.silent for end in stream[:2]):
+            yield "a reset crosses silence"
+
+    for others in ({}, {"pinger": pinger}):
+        report = explore({"client": CLIENT, "server": server, **others}, invariant=note, budget=Budget(1, restarts=1))
+        assert report.exhausted
+        assert not report.violations, report
 
 
 def test_events_that_are_not_hashable_are_kept_as_tuples() -> None:

@@ -2,6 +2,7 @@
 
 ``Echo`` is an endpoint: messages with a one-byte length, a greeting that must come first, a verb, a table of its own.
 ``Lines`` is a stream session: lines, of which ``bye`` is the last. ``Beat`` is a datagram session with a keep-alive.
+``Visitor`` and ``Desk`` talk over datagrams, and get over it when the other forgets everything or the NAT moves them.
 """
 
 from __future__ import annotations
@@ -412,7 +413,12 @@ class Heard:
     number: int
 
 
-BeatEvent: TypeAlias = Heard | Closed
+@attrs.frozen
+class Bound:
+    address: Address
+
+
+BeatEvent: TypeAlias = Heard | Bound | Closed
 
 
 class Beat(SessionBase[BeatEvent]):
@@ -422,7 +428,7 @@ class Beat(SessionBase[BeatEvent]):
     _number: int
     _heard: int
     _missed: int
-    _out: deque[SendDatagram]
+    _out: deque[SendDatagram | Rebind]
     _key: Annotated[bytes, CACHED]
 
     MAX_EVENTS = 6
@@ -492,3 +498,80 @@ PEER = Path("udp", "192.0.2.9", 4000)
 def sealed(number: int) -> bytes:
     body = number.to_bytes(2, "big")
     return body + hmac.digest(SECRET, body, "sha256")[:8]
+
+
+class Visitor(Beat):
+    """Says ``h`` to a desk until it has a ticket, and shows it (``q`` and the ticket) until it is answered."""
+
+    _desk: Path
+    _ticket: bytes
+    _is_bound: bool
+
+    def __init__(self, *, entropy: Entropy) -> None:
+        super().__init__(entropy=entropy)
+        self._desk = PEER
+        self._ticket = b""
+        self._is_bound = False
+
+    def visit(self, desk: Address, now: float) -> None:
+        if not self._is_bound:
+            raise LocalProtocolError("visit", self.phase.name, "there is no socket yet")
+        self._desk = Path("udp", desk.host, desk.port, desk.scope)
+        self.start(now)
+
+    def rebind(self, now: float) -> None:
+        self._advance(now)
+        self._out.append(Rebind("udp"))
+
+    def socket_bound(self, socket: str, address: Address, now: float) -> None:
+        if self._alive(now):
+            self._is_bound = True
+            self._emit(Bound(address))
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        if not self._alive(now):
+            return
+        if data == b"answer":
+            self._emit(Heard(1))
+            self._end(Closed(CloseCause.LOCAL))
+        elif data[:1] == (b"?" if self._ticket else b"t"):  # it does not know the ticket; or here is one
+            self._ticket, self._missed = data[1:], 0
+            self._beat()
+
+    def _beat(self) -> None:
+        self._out.append(SendDatagram(b"q" + self._ticket if self._ticket else b"h", self._desk))
+        self._timers.set((0, 0, 0), self._clock + ToyDelays().beat)
+
+
+class Desk(EndpointBase[EchoEvent]):
+    """Gives a ticket to everyone who comes, and answers all who show one."""
+
+    _tickets: dict[bytes, Path]
+
+    def __init__(self, *, entropy: Entropy) -> None:
+        super().__init__(entropy=entropy, delays=ToyDelays(), limits=ToyLimits(), trace=None)
+        self._tickets = {}
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        self._advance(now)
+        if data == b"h":
+            assert self._entropy is not None  # see the constructor
+            ticket = self._entropy(2, purpose=f"the ticket of {path.host}:{path.port}")
+            if ticket not in self._tickets:
+                self._emit(Said(Link(0), ticket))
+            self._tickets[ticket] = path
+            self._outbox.append(SendDatagram(b"t" + ticket, path))
+        elif data[1:] in self._tickets:
+            self._outbox.append(SendDatagram(b"answer", self._way_back(data[1:], path)))
+        else:
+            self._turn_away(path)
+
+    def close(self, now: float) -> None:
+        self._advance(now)
+        self._part(Closed(CloseCause.LOCAL))
+
+    def _way_back(self, ticket: bytes, path: Path) -> Path:
+        return path
+
+    def _turn_away(self, path: Path) -> None:
+        self._outbox.append(SendDatagram(b"?", path))

@@ -152,6 +152,7 @@ class Channel(SessionBase[ChannelEvent]):
             self._understand(all_of_it=True)  # what came before the loss still counts
         if self.phase is not Phase.CLOSED:
             self._channel.step(self, self, ChannelInput.CUT, detail or "the stream was lost")
+        self._drop_output()
 
     def take_trailing_data(self) -> bytes:
         """What followed the other end's closing packet."""
@@ -279,15 +280,12 @@ class Channel(SessionBase[ChannelEvent]):
         self._end(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail="closed before everything was sent"))
 
     def _channel_end_corrupted(self, _: object, detail: object) -> None:
-        self._drop_output()
         self._end(Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=str(detail)))
 
     def _channel_end_too_long(self, _: object, __: object) -> None:
-        self._drop_output()
         self._end(Closed(CloseCause.VIOLATION, Violation.RECORD_TOO_LONG))
 
     def _channel_end_cut(self, _: object, detail: object) -> None:
-        self._drop_output()
         self._end(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=str(detail)))
 
     def _drop_output(self) -> None:

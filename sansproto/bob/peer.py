@@ -178,7 +178,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._way.ask(self, PeerInput.SEND, "send")
         assert self._channel is not None  # in state TALKING there is one
         self._advance(now)
-        taken = self._channel.send(data, now)
+        taken = self._channel.send(data, self._clock)
         self._offer(self._pipes[self._room])
         return taken
 
@@ -248,7 +248,8 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
             self._relay_packet(*packet)
         elif isinstance(packet, p.RoomAnswer):
             self._post(self._way, self, _ROOM_INPUTS[packet.code], packet.code)
-        elif self._channel is not None:
+        else:
+            assert self._channel is not None  # behind the relay's answer there is one
             self._channel.receive_data(packet, self._clock)
             if not self._channel.wants_data:
                 self._pause(pipe)
@@ -328,11 +329,9 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     def _say(self, uid: int, packet: p.BobPacket) -> None:
         """Send a packet to a peer, or to the relay."""
-        pipe = self._pipes.get(self._relay)
-        if pipe is not None:
-            data = p.encode(uid, packet)
-            self._note_sent(pipe.key, packet, len(data))
-            self._write(pipe, data)
+        data = p.encode(uid, packet)
+        self._note_sent(self._relay, packet, len(data))
+        self._write(self._pipes[self._relay], data)
 
     # -- the way's checks and actions
 
@@ -479,8 +478,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _exchange_forget(self, exchange: Exchange, _: object) -> None:
         self._bench.waiting.pop(exchange.key, None)
         self._guesses.release(exchange, self._clock)
-        if self._exchanges.get(exchange.key) is exchange:
-            del self._exchanges[exchange.key]
+        del self._exchanges[exchange.key]
 
     def _exchange_hold_delay(self, exchange: Exchange) -> float:
         return exchange.not_before - self._clock

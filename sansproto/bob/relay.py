@@ -567,6 +567,5 @@ class Relay(EndpointBase[RelayEvent]):
     def _room_forget(self, room: Room, _: object) -> None:
         del self._rooms[room.key]
         for line in (room.client, room.server):
-            if self._lines.get(line) == room.key:
-                del self._lines[line]
+            self._lines.pop(line, None)
         self._emit(RoomClosed(room.client, room.server, size=room.size))

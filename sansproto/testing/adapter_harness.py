@@ -101,7 +101,7 @@ class World:
         for endpoint, running in self._started:
             if running not in self._left:
                 running.leave()
-            assert endpoint.mistakes == []
+            assert not endpoint.mistakes, endpoint.mistakes
             assert not endpoint.live
             assert set(endpoint.lost.values()) <= {1}
 

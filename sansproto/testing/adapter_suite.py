@@ -18,9 +18,8 @@ import socket
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 import pytest
@@ -48,6 +47,20 @@ from .adapter_harness import LOCAL, PATIENCE, AdapterHarness, World, await_reset
 from .scripted_endpoint import CHUNK, ScriptedEndpoint
 
 
+@contextmanager
+def clean_world(harness: AdapterHarness) -> Iterator[World]:
+    """A world in which runners are started, and which checks at its end that they have left nothing behind."""
+    threads, files = set(threading.enumerate()), count_descriptors()
+    world = World(harness)
+    yield world
+    world.end()
+    assert harness.leftovers() == []
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(PATIENCE)  # one that ends by itself, such as a look-up's, is no leak
+        assert not thread.is_alive(), f"left behind: {thread}"
+    assert count_descriptors() == files, "descriptors were left open"
+
+
 class AdapterSuite:
     """Every test starts its own runner, and ends with no descriptor, thread or task left, no mistake noted by the
     endpoint, and ``stream_lost`` reported exactly once for each of its links."""
@@ -56,15 +69,8 @@ class AdapterSuite:
 
     @pytest.fixture
     def world(self) -> Iterator[World]:
-        threads, files = set(threading.enumerate()), count_descriptors()
-        world = World(self.harness)
-        yield world
-        world.end()
-        assert self.harness.leftovers() == []
-        for thread in set(threading.enumerate()) - threads:
-            thread.join(PATIENCE)  # one that ends by itself, such as a look-up's, is no leak
-            assert not thread.is_alive(), thread
-        assert count_descriptors() == files
+        with clean_world(self.harness) as world:
+            yield world
 
     # -- streams
 
@@ -288,9 +294,10 @@ class AdapterSuite:
     def test_says_that_an_address_is_taken(self, world: World) -> None:
         taken = world.own(socket.create_server(LOCAL))
         endpoint = ScriptedEndpoint()
+        untouched = endpoint.snapshot()
         with pytest.raises(OSError, match="in use"):
             world.start(endpoint, listen={"free": LOCAL, "taken": taken.getsockname()})
-        assert endpoint.phase is Phase.OPEN
+        assert endpoint.snapshot() == untouched, "it can be run elsewhere"
         world.start(endpoint)
 
     def test_looks_names_up(self, world: World) -> None:
@@ -385,12 +392,12 @@ class AdapterSuite:
         peer = world.own(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         address = running.addresses["udp"]
         found: list[bytes] = []
-        while len(found) < 50:
-            peer.sendto(bytes([len(found)]), (address.host, address.port))
-            for _ in range(100000):
-                with suppress(TimeoutError):
-                    found.append(running.next_event(timeout=0.0001).value[0])
-                    break
+        for number in range(50):
+            peer.sendto(bytes([number]), (address.host, address.port))
+            with suppress(TimeoutError):
+                found.append(running.next_event(timeout=number / 100000).value[0])
+            while len(found) <= number:
+                found.append(running.next_event(PATIENCE).value[0])
         assert found == [bytes([number]) for number in range(50)]
 
     def test_closing_twice_is_closing_once(self, world: World) -> None:
@@ -463,19 +470,12 @@ class AdapterSuite:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of descriptors to reach")
     def test_without_descriptors_it_neither_spins_nor_breaks(self) -> None:
-        child = multiprocessing.get_context("spawn").Process(target=_starve, args=(type(self),))
+        child = multiprocessing.get_context("spawn").Process(target=_run_short_of_descriptors, args=(type(self),))
         child.start()
+        child.join(3 * PATIENCE)  # threads that are left in it keep it alive
+        child.kill()
         child.join()
         assert child.exitcode == 0, "see its standard error"
-
-
-def _starve(suite: type[AdapterSuite]) -> None:
-    """What runs in a process of its own, which ends when this does, whatever threads are left in it."""
-    try:
-        _run_short_of_descriptors(suite)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
 
 
 def _run_short_of_descriptors(suite: type[AdapterSuite]) -> None:

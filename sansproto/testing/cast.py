@@ -53,6 +53,19 @@ def told_whole(event: Any) -> Hashable | None:
 
 
 @attrs.frozen
+class Restarted:
+    """Stands in what a party was told: here it lost all its state."""
+
+
+RESTARTED = Restarted()
+
+
+def nothing_anew(_: int) -> Mapping[str, Any]:
+    """A party that is constructed again as it was the first time."""
+    return {}
+
+
+@attrs.frozen
 class Party:
     """One endpoint and its application.
 
@@ -60,6 +73,10 @@ class Party:
     alone. ``start`` is called at the beginning, a decision of ``may`` at any time. ``policy`` makes a decision out of
     an event; one with a single alternative is carried out at once. ``told`` is what is kept of an event, for the final
     check; None forgets it. ``listens`` and ``sockets`` give the labels of listeners and datagram sockets.
+
+    A party that ``restarts`` may lose all its state, and one that is ``behind_nat`` may be seen at other addresses than
+    its own, both at the cost of the budget. ``anew`` gives the arguments that are others after the nth restart, first
+    of all the entropy: who has forgotten what it drew must not draw it again.
     """
 
     kind: type[SessionBase[Any]]
@@ -71,6 +88,9 @@ class Party:
     host: str = "192.0.2.1"
     listens: Mapping[Address, str] = attrs.field(factory=dict)
     sockets: Mapping[str, Address] = attrs.field(factory=dict)
+    restarts: bool = False
+    anew: Callable[[int], Mapping[str, Any]] = nothing_anew
+    behind_nat: bool = False
 
 
 class Interned(Generic[V]):
@@ -110,7 +130,7 @@ class Cast:
         self.parties = tuple(parties.values())
         self.told: Interned[tuple[Hashable, ...]] = Interned()
         self.open: Interned[tuple[Decision, ...]] = Interned()
-        self._states: list[Interned[Snapshot]] = [Interned() for _ in self.parties]
+        self._states: list[Interned[tuple[int, Snapshot]]] = [Interned() for _ in self.parties]
         self._facts: list[list[tuple[Phase, float | None]]] = [[] for _ in self.parties]
         self._outcomes: list[dict[Hashable, Outcome]] = [{} for _ in self.parties]
         self._answers: dict[Hashable, Any] = {}
@@ -120,15 +140,18 @@ class Cast:
         """How many different inputs to different states of parties were computed."""
         return sum(map(len, self._outcomes))
 
-    def begin(self, party: int) -> int:
-        """The number of the state in which a party is constructed."""
-        spec = self.parties[party]
-        return self._number(party, spec.kind(**spec.arguments))
+    def begin(self, party: int, life: int = 0) -> int:
+        """The number of the state in which a party is constructed, after so many restarts."""
+        return self._number(party, life, self.parties[party].kind(**self._arguments(party, life)))
+
+    def life(self, party: int, state: int) -> int:
+        """How often a party was restarted before it came into a state."""
+        return self._states[party][state][0]
 
     def restore(self, party: int, state: int, late: float = 0.0) -> Any:
         """The session of a state, to which nothing happened for ``late`` seconds; now is 0."""
-        spec = self.parties[party]
-        return spec.kind.thaw(self._states[party][state], -late, **spec.arguments)
+        life, snapshot = self._states[party][state]
+        return self.parties[party].kind.thaw(snapshot, -late, **self._arguments(party, life))
 
     def ask(self, party: int, state: int, question: Callable[[Any], T]) -> T:
         """What a function finds out about the session of a state, found out once."""
@@ -151,6 +174,10 @@ class Cast:
             outcome = self._outcomes[party][key] = self._compute(party, state, call, args, late)
         return outcome
 
+    def _arguments(self, party: int, life: int) -> Mapping[str, Any]:
+        spec = self.parties[party]
+        return {**spec.arguments, **spec.anew(life)} if life else spec.arguments
+
     def _compute(self, party: int, state: int, call: str, args: tuple[Any, ...], late: float) -> Outcome:
         session = self.restore(party, state, late)
         told: list[Hashable] = []
@@ -162,7 +189,7 @@ class Cast:
             fault = self._drain(party, session, told, decisions, transmits)
         except Exception as error:  # whatever it is: the parties never raise
             fault = f"{self.names[party]}.{call} raised {type(error).__name__}: {error}"
-        number = self._number(party, session, tidy=bool(late))
+        number = self._number(party, self.life(party, state), session, tidy=bool(late))
         return Outcome(number, tuple(told), tuple(decisions), tuple(transmits), value, fault)
 
     def _drain(self, party: int, session: Any, told: list[Any], decisions: list[Decision], out: list[Any]) -> str:
@@ -186,13 +213,13 @@ class Cast:
                 _invoke(session, verb.name, verb.args)
         return f"{self.names[party]} never stops giving out events or transmits"
 
-    def _number(self, party: int, session: Any, tidy: bool = False) -> int:
+    def _number(self, party: int, life: int, session: Any, tidy: bool = False) -> int:
         for part in (session, *vars(session).values()):
             if isinstance(part, SessionBase):
                 part.stats = Stats()  # counters are no behaviour
         snapshot = session.freeze(0.0)
         states, facts = self._states[party], self._facts[party]
-        number = states.number(_tidied(snapshot) if tidy else snapshot)
+        number = states.number((life, _tidied(snapshot) if tidy else snapshot))
         if number == len(facts):
             facts.append((session.phase, session.next_timeout()))
         return number

@@ -27,7 +27,7 @@ import attrs
 
 from ..contract import Address, Phase
 from ..machine import machines_of
-from .cast import Cast, Decision, Party, Verb
+from .cast import RESTARTED, Cast, Decision, Party, Restarted, Verb
 from .world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Insert",
     "Party",
     "Report",
+    "Restarted",
     "Scene",
     "Verb",
     "View",
@@ -313,7 +314,7 @@ class _Search:
         line = ("FAULT " if move.cost else "") + self._words(old, move)
         for name, was, seat in zip(self._cast.names, old.seats, new.seats, strict=True):
             told = self._cast.told[seat.told][len(self._cast.told[was.told]) :]
-            line += "".join(f"; {name} learns {event}" for event in told)
+            line += "".join(f"; {name} learns {event}" for event in told if event != RESTARTED)
         return line
 
     def _words(self, world: World, move: Move) -> str:
@@ -328,6 +329,12 @@ class _Search:
             return f"{move.item:g} s pass: {', '.join(due)}"
         if move.kind == "decide":
             return f"{name[move.where]} decides: {', '.join(map(str, move.item)) or 'never'}"
+        if move.kind == "restart":
+            return f"{name[move.where]} restarts"
+        if move.kind == "readdress":
+            socket = self._network.moved(world.bound, move.where)
+            lost = ", and what was on the way to it is lost" if move.end else ""
+            return f"{name[socket.party]}'s NAT moves it to {socket.outside}{lost}"
         if move.kind == "look_up":
             party, lookup = world.lookups[move.where]
             return f"{name[party]} gets its answer for {lookup.host}"

@@ -183,7 +183,7 @@ def law_02(subject: Subject, draw: Draw) -> None:
 def law_04(subject: Subject, draw: Draw) -> None:
     ops = _with_barriers(draw(subject.operations()), subject.slack)
     runs = [subject.run(drain=drain).play(ops) for drain in (Drain.EACH, Drain.LATE, Drain.PARTLY)]
-    assume(not any(run.was_paused or run.overflowed() for run in runs))  # over the limits is the next law
+    assume(not any(run.met_a_limit() for run in runs))  # over the limits is the next law
     assume(all(run.returned == runs[0].returned for run in runs))  # send() took less, for it was at its limit
     for run in runs[1:]:
         same(runs[0], run, f"drained {run.drain.name}, not EACH")
@@ -483,8 +483,8 @@ def _tail(subject: Subject, pieces: Sequence[bytes]) -> bytes:
 
 
 def _with_barriers(ops: Sequence[Op], every: int) -> list[Op]:
-    """Operations between which everything is drained now and then, and always before an end: that may drop output."""
-    drained = [number % every == 0 or isinstance(op, Close | Eof) for number, op in enumerate(ops)]
+    """Operations, drained now and then; always before an end, which may drop output, and before what a dial brings."""
+    drained = [number % every == 0 or isinstance(op, Close | Eof | Opened) for number, op in enumerate(ops)]
     return [part for op, first in zip(ops, drained, strict=True) for part in ((Wait(0.0), op) if first else (op,))]
 
 

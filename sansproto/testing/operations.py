@@ -36,7 +36,7 @@ from ..contract import (
     Transmit,
 )
 from ..errors import LocalProtocolError, NotOpen
-from ..events import DataReceived
+from ..events import DataReceived, Writable
 from ..lift import DatagramEndpoint, StreamEndpoint
 from ..trace import Trace, TraceRecord
 from .entropy import ScriptedEntropy
@@ -427,7 +427,7 @@ class Run:
             for view in told:
                 self.lose(view)
             self.drain_all()
-        self._visible = [view for view in self.views.values() if not view.over]
+        self._visible = [view for _, view in sorted(self.views.items()) if not view.over]
 
     def drain_all(self, *, events: bool = False) -> None:
         events = events or self.drain is not Drain.HOARD
@@ -529,9 +529,10 @@ class Run:
 
     # -- results
 
-    def overflowed(self) -> bool:
-        """Was a link cut because more waited for it than may wait?"""
-        return any(getattr(record, "input", "") == "OVERFLOWED" for record in self.trace)
+    def met_a_limit(self) -> bool:
+        """Was a link paused or a verb short of room, or was a link cut because more waited for it than may wait?"""
+        overflowed = any(getattr(record, "input", "") == "OVERFLOWED" for record in self.trace)
+        return self.was_paused or overflowed or any(isinstance(event, Writable) for event in self.events)
 
 
 def same(a: Run, b: Run, why: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import attrs
@@ -69,7 +70,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         self._pausing: set[Link] = set()
         self._reads_when_paused: dict[Link, int] = {}
         self._ended: set[Link] = set()
-        self._timer: float | None = None
+        self._timers: dict[str, float] = {}
 
     # -- for the test: to be used within ``call``
 
@@ -94,7 +95,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         self._turns.append(link)
 
     def arm(self, at: float) -> None:
-        self._timer = at
+        self._timers["timer"] = at
 
     # -- reports
 
@@ -190,11 +191,11 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         return self.endless
 
     def next_timeout(self) -> float | None:
-        return self._timer
+        return min(self.timers().values(), default=None)
 
     def handle_timeout(self, now: float) -> None:
-        if self._timer is not None and now >= self._timer:
-            self._timer = None
+        if self._timers.get("timer", inf) <= now:
+            self._timers.clear()
             self._report("timer", value=now)
 
     def close(self, now: float) -> None:
@@ -213,10 +214,11 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         self.mistakes.append("an adapter has no whole transport to lose")
 
     def timers(self) -> Mapping[str, float]:
-        return {} if self._timer is None else {"timer": self._timer}
+        return self._timers
 
     def snapshot(self) -> Snapshot:
-        raise NotImplementedError("a script is not saved")
+        """All that it knows, to be compared: a script is not restored."""
+        return tuple(repr(value) for value in vars(self).values())
 
     # -- inside
 
@@ -261,5 +263,5 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
 
     def _end(self, cause: CloseCause) -> None:
         self.phase = Phase.CLOSED
-        self._timer = None
+        self._timers.clear()
         self._events.append(Closed(cause))

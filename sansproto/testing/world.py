@@ -20,12 +20,13 @@ from ..contract import (
     Path,
     PauseAccepting,
     PauseReading,
+    Rebind,
     ResumeAccepting,
     ResumeReading,
     SendBytes,
     SendDatagram,
 )
-from .cast import Cast
+from .cast import RESTARTED, Cast, Interned
 
 
 class Budget(NamedTuple):
@@ -39,6 +40,8 @@ class Budget(NamedTuple):
     inserts: int = 0  # the attacker's bytes
     splits: int = 0  # half of a chunk arrives
     blocks: int = 0  # a transport takes no more bytes for a while; for good if the stream falls silent
+    restarts: int = 0  # a party loses all its state; its streams are cut
+    moves: int = 0  # a NAT gives a datagram socket another address; what is sent to the old one is lost
 
     def without(self, name: str) -> Budget:
         return self._replace(**{name: getattr(self, name) - 1})
@@ -86,6 +89,18 @@ class Datagram(NamedTuple):
     data: bytes
 
 
+class Socket(NamedTuple):
+    """A datagram socket: the address that its party knows, and the one that the others see."""
+
+    party: int
+    label: str
+    local: Address
+    outside: Address
+
+    def gets(self, datagram: Datagram) -> bool:
+        return (datagram.party, datagram.path.socket) == (self.party, self.label)
+
+
 class Seat(NamedTuple):
     """A party's place in a world: the numbers of its snapshot, of what it was told, of its open decisions."""
 
@@ -100,12 +115,13 @@ class World(NamedTuple):
     datagrams: tuple[Datagram, ...]
     lookups: tuple[tuple[int, Lookup], ...]
     shut: tuple[tuple[int, str], ...]  # listeners that accept nothing for now
+    bound: int  # the number of what the datagram sockets are bound to
     seen: tuple[bytes | Datagram, ...]  # what could be replayed
     budget: Budget
 
 
 class Move(NamedTuple):
-    """``where`` is the place of a stream (with ``end`` 0 or 1), datagram, look-up or party."""
+    """``where`` is the place of a stream (with ``end`` 0 or 1), datagram, look-up, party or socket."""
 
     kind: str
     where: int = 0
@@ -126,11 +142,14 @@ class Network:
             for party, spec in enumerate(cast.parties)
             for address, label in spec.listens.items()
         }
-        self.sockets = {
-            address: (party, label)
+        declared = [
+            Socket(party, label, address, address)
             for party, spec in enumerate(cast.parties)
             for label, address in spec.sockets.items()
-        }
+        ]
+        self.sockets: Interned[tuple[Socket, ...]] = Interned()
+        self.declared = self.sockets.number(tuple(declared))
+        self.places = {(socket.party, socket.label): place for place, socket in enumerate(declared)}
 
     def first(self, budget: Budget) -> tuple[World, str]:
         """The world in which every party is constructed and has called its ``start`` verbs; and what went wrong."""
@@ -139,10 +158,9 @@ class Network:
         seats = [
             Seat(cast.begin(party), nothing, cast.open.number(spec.may)) for party, spec in enumerate(cast.parties)
         ]
-        draft = _Draft(self, World(tuple(seats), (), (), (), (), (), budget))
-        for party, spec in enumerate(cast.parties):
-            for verb in spec.start:
-                draft.step(party, verb.name, verb.args)
+        draft = _Draft(self, World(tuple(seats), (), (), (), (), self.declared, (), budget))
+        for party in range(len(cast.parties)):
+            draft.start(party)
         return draft.done(), draft.fault
 
     def apply(self, world: World, move: Move) -> tuple[World, str]:
@@ -173,7 +191,8 @@ class Network:
         the rest of the world neither hinders nor notices it: it may as well act first. Only its own decisions and what
         happens to its stream compete with that. This is a persistent set of partial-order reduction.
         """
-        if world.budget.early or world.budget.replays or world.datagrams:
+        budget = world.budget
+        if budget.early or budget.replays or budget.restarts or budget.moves or world.datagrams:
             return moves
         homes: dict[int, list[tuple[int, int]]] = {}
         for place, stream in enumerate(world.streams):
@@ -186,7 +205,7 @@ class Network:
             place, side = ends[0]
             other = _ends(world.streams[place])[1 - side]
             unread = other.inbound or other.eof or other.lost or other.link == NOT_YET
-            if unread and (world.budget.cuts or world.budget.losses):
+            if unread and (budget.cuts or budget.losses):
                 continue
             if any(move.kind in _ARRIVALS and (move.where, move.end) == (place, side) for move in moves):
                 return [move for move in moves if _concerns(move, party, place, side)]
@@ -197,6 +216,13 @@ class Network:
         cast = self.cast
         times = [cast.next_timeout(party, seat.state) for party, seat in enumerate(world.seats)]
         return min((time for time in times if time is not None), default=None)
+
+    def moved(self, bound: int, place: int) -> Socket:
+        """A socket that others see at a port of its host where they never saw one."""
+        sockets = self.sockets[bound]
+        here = sockets[place].outside
+        last = max(socket.outside.port for socket in sockets if socket.outside.host == here.host)
+        return sockets[place]._replace(outside=attrs.evolve(here, port=last + 1))
 
     def _free(self, world: World) -> Iterator[Move]:
         for place, stream in enumerate(world.streams):
@@ -255,6 +281,14 @@ class Network:
         for item in world.seen:
             if isinstance(item, Datagram):
                 yield Move("insert_datagram", item=item, cost="replays")
+        for party, spec in enumerate(self.cast.parties) if budget.restarts else ():
+            if spec.restarts:
+                yield Move("restart", party, cost="restarts")
+        for place, socket in enumerate(self.sockets[world.bound]) if budget.moves else ():
+            if self.cast.parties[socket.party].behind_nat:
+                yield Move("readdress", place, cost="moves")
+                if any(map(socket.gets, world.datagrams)):  # they are behind the NAT, or they come too late for it
+                    yield Move("readdress", place, 1, cost="moves")
 
     def _faults_at(self, world: World, place: int, side: int, end: End) -> Iterator[Move]:
         budget = world.budget
@@ -298,6 +332,7 @@ class _Draft:
         self.datagrams = list(world.datagrams)
         self.lookups = world.lookups
         self.shut = world.shut
+        self.bound = world.bound
         self.seen = world.seen
         self.budget = world.budget
         self.fault = ""
@@ -310,6 +345,7 @@ class _Draft:
             tuple(sorted(self.datagrams, key=_order)) if len(self.datagrams) > 1 else tuple(self.datagrams),
             self.lookups,
             self.shut,
+            self.bound,
             self.seen if self.budget.replays else (),
             self.budget,
         )
@@ -360,7 +396,7 @@ class _Draft:
         end = self._end(move)
         self._put(move.where, move.end, End(end.party, GONE))
         self.step(end.party, "stream_lost", (end.link,))
-        self.streams = [stream for stream in self.streams if stream.a.link > 0 or stream.b.link > 0]
+        self._forget_streams()
 
     def cut(self, move: Move) -> None:
         for side, end in enumerate(_ends(self.streams[move.where])):
@@ -407,7 +443,37 @@ class _Draft:
         for party in range(len(self.seats)):
             self.step(party, "handle_timeout", late=move.item)
 
+    def restart(self, move: Move) -> None:
+        cast, party = self.network.cast, move.where
+        for place, stream in enumerate(self.streams):
+            for side, end in enumerate(_ends(stream)):
+                if end.party == party and end.link > 0:
+                    if not stream.silent:  # else the other end does not learn it either
+                        self.cut(Move("cut", place))
+                    self._put(place, side, End(party, GONE))
+        self._forget_streams()
+        self.lookups = tuple(waiting for waiting in self.lookups if waiting[0] != party)
+        self.shut = tuple(shut for shut in self.shut if shut[0] != party)
+        seat = self.seats[party]
+        state = cast.begin(party, cast.life(party, seat.state) + 1)
+        told = cast.told.number((*cast.told[seat.told], RESTARTED))
+        self.seats[party] = Seat(state, told, cast.open.number(cast.parties[party].may))
+        self.start(party)
+
+    def readdress(self, move: Move) -> None:
+        if move.end:
+            self._lose_datagrams(move.where)
+        self._bind(move.where, self.network.moved(self.bound, move.where))
+
     # -- inside
+
+    def start(self, party: int) -> None:
+        """Report its sockets to a party that was just constructed, and call its ``start`` verbs."""
+        for (owner, _), place in self.network.places.items():
+            if owner == party:
+                self._report_bound(place)
+        for verb in self.network.cast.parties[party].start:
+            self.step(party, verb.name, verb.args)
 
     def step(
         self,
@@ -444,6 +510,9 @@ class _Draft:
         stream = self.streams[move.where]
         return stream.b if move.end else stream.a
 
+    def _forget_streams(self) -> None:
+        self.streams = [stream for stream in self.streams if stream.a.link > 0 or stream.b.link > 0]
+
     def _put(self, place: int, side: int, end: End) -> None:
         stream = self.streams[place]
         self.streams[place] = stream._replace(b=end) if side else stream._replace(a=end)
@@ -452,6 +521,8 @@ class _Draft:
         match transmit:
             case SendDatagram(data, path):
                 self._send_datagram(party, data, path)
+            case Rebind(label):
+                self._rebind(self.network.places[party, label])
             case Lookup():
                 self.lookups = (*self.lookups, (party, transmit))
             case OpenStream(link, address):
@@ -460,13 +531,11 @@ class _Draft:
                 self.shut = tuple(sorted((*self.shut, (party, listener))))
             case ResumeAccepting(listener):
                 self.shut = tuple(shut for shut in self.shut if shut != (party, listener))
-            case SendBytes() | CloseWrite() | CloseTransport() | AbortTransport() | PauseReading() | ResumeReading():
+            case _:
                 for place, stream in enumerate(self.streams):
                     for side, end in enumerate(_ends(stream)):
                         if end.party == party and end.link == transmit.link:
                             self._transmit_on(place, side, transmit)
-            case _:
-                raise ValueError(f"this network cannot {transmit}")
 
     def _open(self, party: int, link: int, address: Address) -> None:
         listener = self.network.listeners.get(address)
@@ -476,11 +545,32 @@ class _Draft:
             self.streams.append(Stream(End(party, link), End(listener[0], NOT_YET), listener[1]))
 
     def _send_datagram(self, party: int, data: bytes, path: Path) -> None:
-        source = self.network.cast.parties[party].sockets[path.socket]
-        target = self.network.sockets.get(Address(path.host, path.port, path.scope))
-        if target is not None:
-            way = Path(target[1], source.host, source.port, source.scope)
-            self.datagrams.append(Datagram(target[0], way, data))
+        sockets = self.network.sockets[self.bound]
+        source = sockets[self.network.places[party, path.socket]].outside
+        address = Address(path.host, path.port, path.scope)
+        for target in sockets:
+            if target.outside == address:
+                way = Path(target.label, source.host, source.port, source.scope)
+                self.datagrams.append(Datagram(target.party, way, data))
+
+    def _rebind(self, place: int) -> None:
+        """A new socket: its party knows the address, and what was on the way to the old one is lost."""
+        self._lose_datagrams(place)
+        socket = self.network.moved(self.bound, place)
+        self._bind(place, socket._replace(local=socket.outside))
+        self._report_bound(place)
+
+    def _bind(self, place: int, socket: Socket) -> None:
+        sockets = self.network.sockets[self.bound]
+        self.bound = self.network.sockets.number((*sockets[:place], socket, *sockets[place + 1 :]))
+
+    def _report_bound(self, place: int) -> None:
+        socket = self.network.sockets[self.bound][place]
+        self.step(socket.party, "socket_bound", (socket.label, socket.local))
+
+    def _lose_datagrams(self, place: int) -> None:
+        gets = self.network.sockets[self.bound][place].gets
+        self.datagrams = [datagram for datagram in self.datagrams if not gets(datagram)]
 
     def _transmit_on(self, place: int, side: int, transmit: Any) -> None:
         """What a party does with its end of a stream, and what the other end will notice of it."""

@@ -6,11 +6,25 @@ from typing import Any
 
 import pytest
 
-from sansproto.bob import RELAY_PORT, Channel, Client, Departure, PeerDelays, PeerLeft, Relay, RelayLimits, Server
+from sansproto.bob import (
+    RELAY_PORT,
+    SECURE_PORT,
+    Channel,
+    Client,
+    Departure,
+    PeerDelays,
+    PeerLeft,
+    Relay,
+    RelayLimits,
+    RoomClosed,
+    RoomOpened,
+    Server,
+)
 from sansproto.bob import packets as p
 from sansproto.bob.crypto import RecordKey
-from sansproto.contract import Address, SendBytes
+from sansproto.contract import AbortTransport, Address, SendBytes
 from sansproto.errors import Fault, WireError
+from sansproto.events import CloseCause, Closed
 
 ARGUMENTS: dict[str, Any] = {
     "relay": ("192.0.2.1", 9000),
@@ -43,24 +57,97 @@ def test_there_is_no_room_for_data_before_the_channel_and_some_in_it() -> None:
     assert channel.take_trailing_data() == b""
 
 
+def test_a_channel_that_is_over_ends_once() -> None:
+    channel = Channel(send_key=None, receive_key=None)
+    channel.abort()
+    channel.transport_lost(1.0, detail="unplugged")
+    assert drain(channel) == [Closed(CloseCause.ABORTED)]
+    assert channel.stats.dropped == {"closed": 1}
+
+
+def drain(session: Any) -> list[Any]:
+    said = []
+    while (one := session.next_transmit() or session.next_event()) is not None:
+        said.append(one)
+    return said
+
+
 def test_a_client_too_slow_to_be_told_who_left_is_cut() -> None:
     relay = Relay(limits=RelayLimits(departures=2))
-
-    def drain() -> list[Any]:
-        said = []
-        while (one := relay.next_transmit() or relay.next_event()) is not None:
-            said.append(one)
-        return said
-
     slow = relay.stream_accepted(RELAY_PORT, Address("192.0.2.7", 1), 0.0)
     relay.receive_data(slow, p.encode(p.RELAY, p.HelloAsClient()), 0.0)
-    drain()
+    drain(relay)
     relay.stream_blocked(slow, 0.0)
     for number in range(4):
         server = relay.stream_accepted(RELAY_PORT, Address("192.0.2.8", number), float(number))
         relay.receive_data(server, p.encode(p.RELAY, p.HelloAsServer(bytes(34))), float(number))
         relay.stream_lost(server, number + 0.5)
-    assert not [one for one in drain() if isinstance(one, SendBytes) and one.link == slow]
+    assert not [one for one in drain(relay) if isinstance(one, SendBytes) and one.link == slow]
     relay.stream_unblocked(slow, 4.0)
-    said = drain()
+    said = drain(relay)
     assert PeerLeft(1, "192.0.2.7:1", Departure.SLOW) in said
+
+
+def test_a_client_that_was_not_blocked_and_is_unblocked_reads_everything_once() -> None:
+    relay = Relay()
+    clients = []
+    for number in range(2):
+        clients.append(relay.stream_accepted(RELAY_PORT, Address("192.0.2.7", number), 0.0))
+        relay.receive_data(clients[number], p.encode(p.RELAY, p.HelloAsClient()), 0.0)
+    drain(relay)
+    behind, current = clients
+    announcements = []
+    for number in range(2):
+        server = relay.stream_accepted(RELAY_PORT, Address("192.0.2.8", number), 0.0)
+        relay.receive_data(server, p.encode(p.RELAY, p.HelloAsServer(bytes(34))), 0.0)
+        announcements.append(p.encode(p.RELAY, p.NewServer(3 + number, bytes(34), f"192.0.2.8:{number}")))
+        if not number:
+            relay.stream_blocked(behind, 0.0)
+            heard = drain(relay)
+            relay.stream_unblocked(behind, 0.0)
+    relay.stream_unblocked(current, 0.0)
+    heard += drain(relay)
+    for client in clients:
+        assert [one.data for one in heard if isinstance(one, SendBytes) and one.link == client] == announcements
+
+
+def test_a_relay_that_closes_cuts_who_has_no_room_for_its_farewell() -> None:
+    hello, answer = p.encode(p.RELAY, p.HelloAsClient()), p.encode(p.RELAY, p.ClientIdentity("192.0.2.7:1"))
+    relay = Relay(limits=RelayLimits(link_queue=3 * len(answer)))
+    slow = relay.stream_accepted(RELAY_PORT, Address("192.0.2.7", 1), 0.0)
+    relay.stream_blocked(slow, 0.0)
+    relay.receive_data(slow, 3 * hello, 0.0)
+    relay.close(0.0)
+    assert AbortTransport(slow) in drain(relay)
+    relay.stream_lost(slow, 0.0)
+    assert drain(relay) == [Closed(CloseCause.LOCAL)]
+
+
+def test_a_port_that_is_used_again_gets_a_room_of_its_own() -> None:
+    relay = Relay()
+    client, servers = Address("192.0.2.7", 1), [Address("192.0.2.8", 1), Address("192.0.2.8", 2)]
+    for server in servers:
+        links = {peer: relay.stream_accepted(RELAY_PORT, peer, 0.0) for peer in (server, client)}
+        relay.receive_data(links[server], p.encode(p.RELAY, p.HelloAsServer(bytes(34))), 0.0)
+        relay.receive_data(links[client], p.encode(p.RELAY, p.HelloAsClient()), 0.0)
+        to_server, to_client = relay._members[links[server]].uid, relay._members[links[client]].uid
+        for link, uid, packet in (
+            (links[client], to_server, p.XAndClientIdentity(bytes(32), str(client))),
+            (links[server], to_client, p.YAndServerValidator(bytes(32), bytes(64))),
+            (links[client], to_server, p.ClientValidator(bytes(64))),
+            (links[server], to_client, p.Agreement()),
+            (links[client], to_server, p.Accepted()),
+        ):
+            relay.receive_data(link, p.encode(uid, packet), 0.0)
+        for link in links.values():
+            relay.stream_lost(link, 0.0)
+    rooms = [event for event in drain(relay) if isinstance(event, RoomOpened | RoomClosed)]
+    first, second = ((str(client), str(server)) for server in servers)
+    assert rooms == [RoomOpened(*first), RoomClosed(*first, size=0), RoomOpened(*second)]
+    answers = []
+    for line in (*second, first[1]):
+        visitor = relay.stream_accepted(SECURE_PORT, client, 0.0)
+        relay.receive_data(visitor, line.encode() + b"\n", 0.0)
+        answers.append([one.data for one in drain(relay) if isinstance(one, SendBytes)])
+    joined, unknown = p.RoomAnswer(p.RoomCode.JOINED).encode(), p.RoomAnswer(p.RoomCode.UNKNOWN).encode()
+    assert answers == [[], [joined, joined], [unknown]]

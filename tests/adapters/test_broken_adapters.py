@@ -1,0 +1,238 @@
+"""The suite for adapters tells a broken adapter from one that is merely unusual."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+
+from sansproto.contract import Address, Link, PauseReading, Transmit
+from sansproto.testing import adapter_suite
+from sansproto.testing.adapter_harness import World
+from sansproto.testing.adapter_suite import AdapterSuite, clean_world
+from sansproto.testing.scripted_endpoint import ScriptedEndpoint
+from sansproto_threads import Runner, run
+
+T = TypeVar("T")
+Test = Callable[[AdapterSuite, World], None]
+
+
+class Seen:
+    """The endpoint as an adapter drives it that passes some things on in its own way."""
+
+    def __init__(self, endpoint: ScriptedEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._endpoint, name)
+
+
+class Toy:
+    """A runner of the threads adapter: each class below changes one thing."""
+
+    seen: ClassVar[type[Seen]] = Seen
+
+    def __init__(self, endpoint: ScriptedEndpoint, **how: Any) -> None:
+        self.endpoint = endpoint
+        self.runner: Runner[Any] = run(self.seen(endpoint), **how).__enter__()
+
+    @property
+    def addresses(self) -> Mapping[str, Address]:
+        return self.runner.addresses
+
+    def call(self, verb: Callable[[float], T]) -> T:
+        return self.runner.call(verb)
+
+    def next_event(self, timeout: float) -> Any:
+        return self.runner.next_event(timeout=timeout)
+
+    def leave(self) -> None:
+        self.runner.__exit__(None, None, None)
+
+    def cancel(self) -> None:
+        self.runner.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+
+
+class Harness:
+    def __init__(self, kind: type[Toy]) -> None:
+        self.kind = kind
+
+    def start(self, endpoint: ScriptedEndpoint, **how: Any) -> Toy:
+        return self.kind(endpoint, **how)
+
+    def leftovers(self) -> list[str]:
+        return []
+
+
+def passes(kind: type[Toy], test: Test) -> None:
+    """One test of the suite, with what is checked after it."""
+    with clean_world(Harness(kind)) as world:
+        test(AdapterSuite(), world)
+
+
+def fails(kind: type[Toy], test: Test, why: str | None = None) -> None:
+    """The test itself fails; what is checked after it does not."""
+    with clean_world(Harness(kind)) as world, pytest.raises((AssertionError, TimeoutError), match=why):
+        test(AdapterSuite(), world)
+
+
+def fails_afterwards(kind: type[Toy], test: Test, why: str) -> None:
+    with pytest.raises(AssertionError, match=why):
+        passes(kind, test)
+
+
+class Dutiful(Toy):
+    """Wakes the endpoint more often than it has to, which the contract allows."""
+
+    def call(self, verb: Callable[[float], T]) -> T:
+        def call_and_wake(now: float) -> T:
+            result = verb(now)
+            self.endpoint.handle_timeout(now)
+            return result
+
+        return super().call(call_and_wake)
+
+
+def test_waking_too_often_is_no_fault() -> None:
+    passes(Dutiful, AdapterSuite.test_timers_fire_and_not_early)
+
+
+class Trailing(Toy):
+    """Leaves a thread behind, which ends when it is told to."""
+
+    told: ClassVar[threading.Event]
+
+    def leave(self) -> None:
+        super().leave()
+        threading.Thread(target=self.told.wait, name="trailing", daemon=True).start()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_thread_may_outlive_its_runner_but_not_for_long(monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
+    Trailing.told = threading.Event()
+    if ends:
+        threading.Timer(0.5, Trailing.told.set).start()
+        passes(Trailing, AdapterSuite.test_accepts_and_echoes)
+    else:
+        monkeypatch.setattr(adapter_suite, "PATIENCE", 0.1)
+        fails_afterwards(Trailing, AdapterSuite.test_accepts_and_echoes, "left behind: .*trailing")
+        Trailing.told.set()
+
+
+class Unpaused(Seen):
+    def next_transmit(self) -> Transmit | None:
+        while isinstance(transmit := self._endpoint.next_transmit(), PauseReading):
+            pass
+        return transmit
+
+
+class Insatiable(Toy):
+    """Reads on after PauseReading."""
+
+    seen = Unpaused
+
+
+def test_reading_on_after_a_pause_is_noticed() -> None:
+    fails_afterwards(
+        Insatiable, AdapterSuite.test_back_pressure_reaches_a_peer_that_sends_and_does_not_read, "was read on and on"
+    )
+
+
+class LostWithItsLink(Seen):
+    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
+        self._endpoint.stream_lost(link, now, detail=detail)
+        self._endpoint.transport_lost(now, detail=detail)
+
+
+class Alarmist(Toy):
+    """Takes the end of one link for the end of everything."""
+
+    seen = LostWithItsLink
+
+
+def test_losing_a_transport_that_no_adapter_has_is_noticed() -> None:
+    fails_afterwards(Alarmist, AdapterSuite.test_reports_a_reset, "no whole transport")
+
+
+class Polite(Toy):
+    """Says farewell where it should abort."""
+
+    def __init__(self, endpoint: ScriptedEndpoint, **how: Any) -> None:
+        super().__init__(endpoint, **{**how, "linger": 0.1})
+
+    def cancel(self) -> None:
+        self.leave()
+
+
+def test_a_farewell_in_place_of_an_abort_is_noticed() -> None:
+    fails(Polite, AdapterSuite.test_an_exception_in_the_body_aborts_at_once, "without a reset")
+
+
+class Forgetful(Toy):
+    """Loses the event that arrives when nobody waits any more."""
+
+    def next_event(self, timeout: float) -> Any:
+        try:
+            return super().next_event(min(timeout, 1.0))
+        except TimeoutError:
+            with suppress(TimeoutError):
+                super().next_event(0.1)
+            raise
+
+
+def test_an_event_that_a_cancelled_wait_lost_is_missed() -> None:
+    fails(Forgetful, AdapterSuite.test_a_cancelled_wait_loses_no_event)
+
+
+class Hasty(Toy):
+    """Reports before everything is bound."""
+
+    def __init__(self, endpoint: ScriptedEndpoint, **how: Any) -> None:
+        endpoint.socket_bound("free", Address("127.0.0.1", 9), 0.0)
+        super().__init__(endpoint, **how)
+
+
+def test_a_report_of_a_start_that_failed_is_noticed() -> None:
+    fails(Hasty, AdapterSuite.test_says_that_an_address_is_taken, "run elsewhere")
+
+
+class Starving(AdapterSuite):
+    """Runs in a process of its own, where it is known by this name."""
+
+    class Restless(Toy):
+        """Looks again and again at what it has no descriptor for."""
+
+        def __init__(self, endpoint: ScriptedEndpoint, **how: Any) -> None:
+            super().__init__(endpoint, **how)
+            threading.Thread(target=self.spin, daemon=True).start()
+
+        def spin(self) -> None:
+            while True:
+                pass
+
+    harness = Harness(Restless)
+
+
+def test_spinning_without_descriptors_is_noticed(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AssertionError, match="standard error"):
+        Starving().test_without_descriptors_it_neither_spins_nor_breaks()
+    assert "of a CPU while there is nothing to do" in capfd.readouterr().err
+
+
+class LostTwice(Seen):
+    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
+        self._endpoint.stream_lost(link, now, detail=detail)
+        self._endpoint.stream_lost(link, now, detail=detail)
+
+
+class Repetitive(Toy):
+    """Reports the end of a link as often as it likes."""
+
+    seen = LostTwice
+
+
+def test_a_link_that_is_lost_twice_is_noticed() -> None:
+    fails_afterwards(Repetitive, AdapterSuite.test_reports_a_reset, "lost was reported for link")
