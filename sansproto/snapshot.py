@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from enum import Enum
+from enum import Enum, Flag
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -57,7 +57,8 @@ def _scalar(kind: Any) -> tuple[Freeze, Thaw]:
         return (lambda value, _: bytes(value)), (lambda frozen, _: bytearray(frozen))
     if issubclass(kind, Enum):
         members = {member.value: member for member in kind}
-        return (lambda value, _: value.value), (lambda frozen, _: members[frozen])
+        thaw = kind if issubclass(kind, Flag) else members.__getitem__  # flags are more than their members
+        return (lambda value, _: value.value), (lambda frozen, _: thaw(frozen))
     if hasattr(kind, "freeze"):
         return (lambda value, base: value.freeze(base)), kind.thaw
     if attrs.has(kind):

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 from collections import OrderedDict, deque
-from enum import Enum
+from enum import Enum, IntFlag
 from typing import Annotated, Any, NewType
 
 import attrs
@@ -220,6 +220,15 @@ def test_what_has_no_codec_is_refused(kind: Any) -> None:
 def test_enums_with_the_same_numbers_stay_apart() -> None:
     freeze, thaw = codec(Colour)
     assert thaw(freeze(Colour.BLUE, 0.0), 0.0) is Colour.BLUE
+
+
+def test_flags_thaw_together() -> None:
+    class Rights(IntFlag):
+        READ = 1
+        WRITE = 2
+
+    freeze, thaw = codec(Rights)
+    assert thaw(freeze(Rights.READ | Rights.WRITE, 0.0), 0.0) == Rights.READ | Rights.WRITE
 
 
 # -- errors
