@@ -9,25 +9,46 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
 from sansproto.bob import tables as bob_tables
 from sansproto.links import LINK
+from sansproto.overte import (
+    VERSIONS,
+    ClientDelays,
+    ClientLimits,
+    IceDelays,
+    IceLimits,
+    PacketType,
+    ServerDelays,
+    ServerLimits,
+)
+from sansproto.overte import header as overte_header
+from sansproto.overte import packets as overte
+from sansproto.overte import stun as overte_stun
+from sansproto.overte import tables as overte_tables
 from sansproto.testing.charts import document, ladder_rst, mermaid, rst_table
 from sansproto.testing.tables import AnyTable
 from sansproto.testing.vectors import dumps
-from sansproto.wire import layout_rst
+from sansproto.wire import Packet, layout_rst
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ROOT / "docs" / "protocols" / "generated"
 MACHINES = ROOT / "vectors" / "machines"
 
+
+def _tables(module: ModuleType) -> list[AnyTable]:
+    return [getattr(module, name) for name in module.__all__]
+
+
 TABLES: dict[str, list[AnyTable]] = {
-    "bob": [getattr(bob_tables, name) for name in bob_tables.__all__],
+    "bob": _tables(bob_tables),
     "links": [LINK],
+    "overte": _tables(overte_tables),
 }
 """The tables of each protocol page."""
 
@@ -45,15 +66,56 @@ def machine(table: AnyTable) -> str:
     return "\n".join(parts)
 
 
-def packets() -> str:
-    """All packets, by their number."""
-    parts = [layout_rst(bob.Header)]
-    for number, kind in sorted(bob.PACKETS.items()):
+def packets(kinds: Mapping[int, type[Packet]], digits: str) -> str:
+    """All packets, by their number, which is written in this format."""
+    parts = []
+    for number, kind in sorted(kinds.items()):
         if kind.__wire__.fields:
-            parts.append(layout_rst(kind).replace(f":: {kind.__name__}", f":: {number:02x} {kind.__name__}", 1))
+            parts.append(layout_rst(kind).replace(f":: {kind.__name__}", f":: {number:{digits}} {kind.__name__}", 1))
         else:
-            parts.append(f"{number:02x} {kind.__name__}: no payload\n")
-    return "\n".join(parts)
+            parts.append(f"{number:{digits}} {kind.__name__}: no payload\n")
+    return "\n".join(parts).replace("|", "\\|")  # else it would begin a substitution
+
+
+def types() -> str:
+    """The types of Overte, with the versions in each table and the form of the header."""
+    lines = [".. list-table::", "   :header-rows: 1", "", "   * - number", "     - type"]
+    lines += [*(f"     - {name}" for name in VERSIONS), "     - header"]
+    for kind in PacketType:
+        lines += [f"   * - {kind.value}", f"     - {kind.name}"]
+        lines += [*(f"     - {table[kind]}" for table in VERSIONS.values()), f"     - {kind.form.name}"]
+    return "\n".join(lines) + "\n"
+
+
+def signatures() -> str:
+    return "::\n\n" + "".join(f"    {table.signature.hex()}  {name}\n" for name, table in VERSIONS.items())
+
+
+def headers() -> str:
+    """Datagrams as they are on the wire: a settings packet with the payload 01020304 in every form, and others."""
+    position, part = overte_header.Position, overte_header.Part
+    settings_type, number = PacketType.DOMAIN_SETTINGS, 0x1234567
+
+    def settings_packet(number: int = number, *, level: int = 0, part: overte_header.Part | None = None) -> bytes:
+        reliable = level > 0 or part is not None
+        head = overte_header.Header(settings_type, number, 18, reliable=reliable, part=part, obfuscation=level)
+        return overte_header.encode_datagram(head, bytes.fromhex("01020304"))
+
+    ping = overte.Ping(overte.PingType.LOCAL, 0x64323D2412A24, 0)
+    sourced = overte_header.Header(PacketType.DOMAIN_DISCONNECT_REQUEST, 8, 22, 50900)
+    verified = overte_header.Header(PacketType.PING, 9, 18, 50900, overte_header.NO_MAC)
+    acknowledgement = overte_header.Control(overte_header.ControlType.ACK, number)
+    shown = {
+        "type 48, version 18, number 0x1234567": settings_packet(),
+        "first part (0) of message 42, reliable": settings_packet(part=part(position.FIRST, 42, 0)),
+        "middle part (1), next number": settings_packet(number + 1, part=part(position.MIDDLE, 42, 1)),
+        "last part (2)": settings_packet(number + 2, part=part(position.LAST, 42, 2)),
+        "reliable, at obfuscation level 1": settings_packet(level=1),
+        "sourced: disconnect request of local id 50900": overte_header.encode_datagram(sourced),
+        "verified: ping of 50900, without a key": overte_header.encode_datagram(verified, ping.encode()),
+        "control: ACK of 0x1234567": overte_header.encode_datagram(acknowledgement),
+    }
+    return "::\n\n" + "".join(f"    # {what}\n    {data.hex(' ', -4)}\n" for what, data in shown.items())
 
 
 def settings(*kinds: type) -> str:
@@ -72,7 +134,7 @@ def settings(*kinds: type) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "bob.packets": packets,
+    "bob.packets": lambda: layout_rst(bob.Header) + "\n" + packets(bob.PACKETS, "02x"),
     "bob.public": lambda: layout_rst(bob.PublicParameters),
     "bob.room_packets": lambda: layout_rst(bob.RoomLine) + "\n" + layout_rst(bob.RoomAnswer),
     "bob.record": lambda: layout_rst(bob.Record),
@@ -80,6 +142,19 @@ PARTS: dict[str, Callable[[], str]] = {
     "bob.peer_limits": lambda: settings(PeerLimits),
     "bob.relay_delays": lambda: settings(RelayDelays),
     "bob.relay_limits": lambda: settings(RelayLimits),
+    "overte.types": types,
+    "overte.signatures": signatures,
+    "overte.headers": headers,
+    "overte.check_in": lambda: layout_rst(overte.CheckIn),
+    "overte.record": lambda: layout_rst(overte.NodeRecord),
+    "overte.packets": lambda: packets(overte.PACKETS, "d"),
+    "overte.binding": lambda: layout_rst(overte_stun.BindingRequest) + "\n" + layout_rst(overte_stun.BindingResponse),
+    "overte.client_delays": lambda: settings(ClientDelays),
+    "overte.client_limits": lambda: settings(ClientLimits),
+    "overte.server_delays": lambda: settings(ServerDelays),
+    "overte.server_limits": lambda: settings(ServerLimits),
+    "overte.ice_delays": lambda: settings(IceDelays),
+    "overte.ice_limits": lambda: settings(IceLimits),
 }
 
 

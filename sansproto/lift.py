@@ -108,7 +108,7 @@ class _Lifted(EndpointBase[E], Generic[E], abstract=True):
         return {**super().timers(), **self._core.timers()}
 
     def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
-        self._count()
+        self._look()
         return self._core.freeze(base, leave_out=leave_out), super().freeze(base, leave_out=leave_out)
 
     @classmethod
@@ -122,10 +122,6 @@ class _Lifted(EndpointBase[E], Generic[E], abstract=True):
         self.stats.dropped = self._core.stats.dropped  # one count, wherever something was ignored
         self._look()
 
-    def _count(self) -> None:
-        theirs = self._core.stats
-        self.stats.packets_received, self.stats.packets_sent = theirs.packets_received, theirs.packets_sent
-
     def _lose(self, detail: str) -> None:
         """The session has no transport any more."""
         if self._core.phase is not Phase.CLOSED:
@@ -135,7 +131,7 @@ class _Lifted(EndpointBase[E], Generic[E], abstract=True):
     def _look(self) -> None:
         """Follow the session, whose verbs are called behind the endpoint's back."""
         core = self._core
-        self._count()
+        self.stats.packets_received, self.stats.packets_sent = core.stats.packets_received, core.stats.packets_sent
         if core.phase is not Phase.CLOSED:
             self.phase = core.phase
         elif self.phase is not Phase.CLOSED:

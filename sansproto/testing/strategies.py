@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from .. import wire
 from ..errors import WireError
+from ..overte import qt
 from ..wire import ABSENT, Codec, Const, Packet, Trailing
 
 P = TypeVar("P", bound=Packet)
@@ -84,3 +85,33 @@ def _valid(packet: Packet) -> bool:
     except WireError:
         return False
     return True
+
+
+# -- the codecs of protocols
+
+
+def _qstrings(codec: qt.QString) -> st.SearchStrategy[str | None]:
+    """Any UTF-16 units: also lone surrogates, but no pair of them as two characters."""
+    units = st.lists(st.integers(0, 0xFFFF), max_size=codec.max // 2)
+    raw = st.one_of(
+        st.text(max_size=codec.max // 4), units.map(lambda some: b"".join(one.to_bytes(2, "big") for one in some))
+    )
+    texts = raw.map(lambda one: one if isinstance(one, str) else one.decode("utf-16-be", "surrogatepass"))
+    return st.none() | texts
+
+
+def _sock_addrs(codec: qt.SockAddrCodec) -> st.SearchStrategy[qt.SockAddr]:
+    v4 = st.ip_addresses(v=4).map(str)
+    v6 = st.binary(min_size=16, max_size=16).map(lambda raw: qt.SOCK_ADDR.decode(b"\1" + raw + b"\xff" * 6).host)
+    ports, kinds = st.integers(0, 0xFFFF), st.integers(0, 0xFF) if codec.typed else st.just(qt.SocketType.UDP)
+    return st.one_of(
+        st.builds(qt.SockAddr, v4 | st.sampled_from(["", "*"]), ports, kind=kinds),
+        st.builds(qt.SockAddr, v6, ports, values(qt.QSTRING), kinds),
+    )
+
+
+register(qt.QString, _qstrings)
+register(qt.QByteArray, lambda codec: st.none() | st.binary(max_size=codec.max))
+register(qt.SockAddrCodec, _sock_addrs)
+register(qt.OpenEnum, lambda codec: st.sampled_from(codec.enum) | values(codec.inner))
+register(qt.ToEnd, lambda codec: st.lists(values(codec.item), max_size=codec.max).map(tuple))

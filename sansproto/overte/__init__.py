@@ -1,0 +1,117 @@
+"""Overte: connect to a domain and stay there, or serve one.
+
+:class:`DomainClient` goes to a domain, keeps the connection, and reaches the nodes that it names; :class:`DomainServer`
+lets nodes in and tells them of each other; :class:`IceServer` helps the two find each other. Whose packet a server
+drops asks ``packets.DATAGRAM.dissect(data)``. docs/protocols/overte.rst tells all of it.
+"""
+
+from .client import DomainClient
+from .events import (
+    ClientEvent,
+    Connected,
+    Denied,
+    Disconnected,
+    Loss,
+    NodeActivated,
+    NodeAdded,
+    NodeInfo,
+    NodeMeasured,
+    NodeRemoved,
+    NotAnswered,
+    PacketReceived,
+    PathAnswered,
+    PermissionsChanged,
+    Removal,
+    Renumbered,
+    SettingsReceived,
+    Undelivered,
+)
+from .heartbeat import IceRegistration
+from .ice import ICE_PORT, IceServer
+from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, IceServerEvent, KeyRefused
+from .limits import ClientDelays, ClientLimits, IceDelays, IceLimits, ServerDelays, ServerLimits
+from .packets import AssignmentType, DenialReason, NodeType, Permissions
+from .policy import Login, Policy, Visitor
+from .qt import SockAddr, uuid_text
+from .rendezvous import IceTarget
+from .server import DomainServer
+from .server_events import (
+    ConnectRefused,
+    Departure,
+    KeyWanted,
+    KickAsked,
+    NodeChanged,
+    NodeJoined,
+    NodeLeft,
+    ServerEvent,
+    StatsReceived,
+    UsernameAsked,
+)
+from .transport import SOCKET
+from .versions import DEFAULT, VERSIONS, PacketType, VersionTable
+
+DOMAIN_PORT = 40102
+"""Where domain servers listen."""
+
+__all__ = [
+    "DEFAULT",
+    "DOMAIN_PORT",
+    "ICE_PORT",
+    "SOCKET",
+    "VERSIONS",
+    "AssignmentType",
+    "ClientDelays",
+    "ClientEvent",
+    "ClientLimits",
+    "ConnectRefused",
+    "Connected",
+    "DenialReason",
+    "Denied",
+    "Departure",
+    "Disconnected",
+    "DomainClient",
+    "DomainKeyWanted",
+    "DomainServer",
+    "IceDelays",
+    "IceLimits",
+    "IcePeerAdded",
+    "IcePeerRemoved",
+    "IceRegistration",
+    "IceServer",
+    "IceServerEvent",
+    "IceTarget",
+    "KeyRefused",
+    "KeyWanted",
+    "KickAsked",
+    "Login",
+    "Loss",
+    "NodeActivated",
+    "NodeAdded",
+    "NodeChanged",
+    "NodeInfo",
+    "NodeJoined",
+    "NodeLeft",
+    "NodeMeasured",
+    "NodeRemoved",
+    "NodeType",
+    "NotAnswered",
+    "PacketReceived",
+    "PacketType",
+    "PathAnswered",
+    "Permissions",
+    "PermissionsChanged",
+    "Policy",
+    "Removal",
+    "Renumbered",
+    "ServerDelays",
+    "ServerEvent",
+    "ServerLimits",
+    "SettingsReceived",
+    "SockAddr",
+    "StatsReceived",
+    "Undelivered",
+    "UsernameAsked",
+    "VersionTable",
+    "Visitor",
+    "uuid_text",
+]

@@ -1,0 +1,395 @@
+"""What every datagram begins with: docs/protocols/overte.rst, datagrams. The header is little-endian.
+
+::
+
+    sequence and flags (4)  [message and position (4)  part (4)]  type (1)  version (1)  [source (2)]  [MAC (16)]
+
+From the type on, a reliable packet that was sent several times may be obfuscated, payload included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from struct import Struct
+from typing import Any, Final, TypeAlias, cast
+
+import attrs
+
+from ..errors import Fault, WireError
+from ..wire import U8, U16LE, U32LE, Buffer, Codec, EnumOf, Fixed, InRange, Nested, Node, Opener, Packet
+from ..wire.dissect import parent
+from .versions import Form, PacketType
+
+MAX_DATAGRAM: Final = 1392
+"""Bytes of the largest datagram that the reference sends."""
+
+MAX_SEQUENCE: Final = 0x07FFFFFF
+"""After this number comes 0."""
+
+NO_MAC: Final = bytes(16)
+"""What stands for the MAC where there is no key, or packets are not authenticated."""
+
+_CONTROL, _RELIABLE, _MESSAGE = 1 << 31, 1 << 30, 1 << 29
+_LEVEL_SHIFT: Final = 27
+_LEVELS: Final = 3 << _LEVEL_SHIFT
+_KEYS: Final = (0, 0x6362726973736574, 0x7362697261726461, 0x72687566666D616E)
+_MAX_MESSAGE: Final = (1 << 30) - 1
+
+
+class Position(Enum):
+    """Where in its message a packet stands."""
+
+    ONLY = 0
+    LAST = 1
+    FIRST = 2
+    MIDDLE = 3
+
+
+@attrs.frozen
+class Part:
+    """Which part of which message a packet is. ``message`` has 30 bits, ``number`` 32."""
+
+    position: Position
+    message: int
+    number: int
+
+
+@attrs.frozen(weakref_slot=False)
+class Header:
+    """The header of a data packet. ``source`` and ``mac`` are there, or not, as the form of the type says.
+
+    ``sequence`` has 27 bits, ``version`` 8, ``source`` 16; ``obfuscation`` is 0 to 3.
+    """
+
+    type: PacketType
+    sequence: int
+    version: int
+    source: int | None = None
+    mac: bytes | None = None
+    reliable: bool = attrs.field(default=False, kw_only=True)
+    part: Part | None = attrs.field(default=None, kw_only=True)
+    obfuscation: int = attrs.field(default=0, kw_only=True)
+
+
+class ControlType(Enum):
+    """What the two ends of a reliable channel tell each other."""
+
+    ACK = 0
+    HANDSHAKE = 1
+    HANDSHAKE_ACK = 2
+    HANDSHAKE_REQUEST = 3
+
+
+@attrs.frozen
+class Control:
+    """A control packet. All but HANDSHAKE_REQUEST have a sequence number."""
+
+    type: ControlType
+    sequence: int | None = None
+
+
+Head: TypeAlias = Header | Control
+
+
+def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
+    """The header and what follows it, no longer obfuscated; behind a control packet nothing should follow.
+
+    Raises ``WireError``: ``TRUNCATED`` if the datagram is shorter than its header, ``BAD_TYPE`` for a type over 105 or
+    an unknown control packet, ``BAD_VALUE`` for a control packet with a sequence number over 27 bits or with flags.
+    """
+    size = len(data)
+    if size < 4:
+        raise _truncated(data, 4, "word")
+    (word,) = _WORD(data)
+    if word & _CONTROL:
+        return _decode_control(word, data)
+    part, start = (_decode_part(data), 12) if word & _MESSAGE else (None, 4)
+    level = word >> _LEVEL_SHIFT & 3
+    if level:
+        data = _exclusive_or(data, start, level)
+    if size < start + 2:
+        raise _truncated(data, start + 2, "type" if size == start else "version")
+    version = data[start + 1]
+    try:
+        kind, end, source_and_mac = _SHAPES[data[start]]
+    except IndexError:
+        raise WireError(Fault.BAD_TYPE, start, "type") from None
+    end += start
+    if size < end:
+        raise _truncated(data, end, "source" if size < start + 4 else "mac")
+    header = _Plain()
+    header.type = kind
+    header.sequence = word & MAX_SEQUENCE
+    header.version = version
+    header.source, header.mac = source_and_mac(data, start + 2)
+    header.reliable = word & _RELIABLE != 0
+    header.part = part
+    header.obfuscation = level
+    header.__class__ = Header
+    return header, bytes(data[end:])
+
+
+def encode_datagram(head: Head, payload: bytes = b"") -> bytes:
+    """The datagram. Raises ``WireError`` (``BAD_VALUE``) for fields that are too large or do not fit the type."""
+    if isinstance(head, Control):
+        return _encode_control(head) + payload
+    word = _bounded(head.sequence, MAX_SEQUENCE, "sequence") | head.reliable * _RELIABLE
+    begin = b""
+    if head.part is not None:
+        word |= _MESSAGE
+        message = _bounded(head.part.message, _MAX_MESSAGE, "message") | head.part.position._value_ << 30
+        begin = _PART_PACK(message, _bounded(head.part.number, 0xFFFFFFFF, "number"))
+    version = _bounded(head.version, 0xFF, "version")
+    begin = _WORD_PACK(word) + begin + bytes((head.type._value_, version)) + _encode_source_and_mac(head)
+    return obfuscate(begin + payload, head.obfuscation) if head.obfuscation else begin + payload
+
+
+def obfuscate(datagram: bytes, level: int) -> bytes:
+    """The same datagram at this level, 0 to 3, whatever its level was: for the repetition of a reliable packet.
+
+    Raises ``WireError``: ``TRUNCATED`` for bytes that have no header, ``BAD_TYPE`` for a control packet, which has no
+    levels, ``BAD_VALUE`` for another level.
+    """
+    _bounded(level, 3, "obfuscation")
+    if len(datagram) < 4:
+        raise _truncated(datagram, 4, "word")
+    (word,) = _WORD(datagram)
+    if word & _CONTROL:
+        raise WireError(Fault.BAD_TYPE, 0, "word")
+    plain = _exclusive_or(datagram, 12 if word & _MESSAGE else 4, word >> _LEVEL_SHIFT & 3, level)
+    return _WORD_PACK(word & ~_LEVELS | level << _LEVEL_SHIFT) + plain[4:]
+
+
+def obfuscation_level(repetition: int) -> int:
+    """The level at which a packet is sent for the n-th time after the first: 0, 0, 1, 2, 3, 0, 1, 2, 3, ..."""
+    return (repetition - 2) % 4 if repetition > 2 else 0
+
+
+# -- sequence numbers --------------------------------------------------------------------------------------------------
+
+
+def next_sequence(sequence: int, count: int = 1) -> int:
+    """The number ``count`` behind this one (in front of it if negative)."""
+    return sequence + count & MAX_SEQUENCE
+
+
+def sequence_distance(start: int, end: int) -> int:
+    """How many numbers ``end`` is ahead of ``start``, by the shorter way around: -2^26 to 2^26 - 1."""
+    return (end - start + _HALF & MAX_SEQUENCE) - _HALF
+
+
+def is_later(sequence: int, than: int) -> bool:
+    """Whether a number comes after another one, by the shorter way around."""
+    return sequence_distance(than, sequence) > 0
+
+
+_HALF: Final = (MAX_SEQUENCE + 1) // 2
+
+
+# -- the parts of a header ---------------------------------------------------------------------------------------------
+
+_WORD: Final = Struct("<I").unpack_from
+_WORD_PACK: Final = Struct("<I").pack
+_PART: Final = Struct("<II").unpack_from
+_PART_PACK: Final = Struct("<II").pack
+_SOURCE: Final = Struct("<H").unpack_from
+_SOURCE_PACK: Final = Struct("<H").pack
+_SOURCE_AND_MAC: Final = Struct("<H16s").unpack_from
+_POSITIONS: Final = tuple(Position)
+_CONTROLS: Final = tuple(ControlType)
+
+# Filled, then made a Header: less than half the time of calling the constructor, as for packets.
+_Plain: Final[Any] = type("Header", (), {"__slots__": vars(Header)["__slots__"]})
+
+
+def _source_only(data: Buffer, offset: int) -> tuple[int, None]:
+    return _SOURCE(data, offset)[0], None
+
+
+def _no_source(data: Buffer, offset: int) -> tuple[None, None]:
+    return None, None
+
+
+_READERS: Final[Mapping[Form, tuple[int, Any]]] = {
+    Form.UNSOURCED: (2, _no_source),
+    Form.SOURCED: (4, _source_only),
+    Form.VERIFIED: (20, _SOURCE_AND_MAC),
+}
+_SHAPES: Final = tuple((kind, *_READERS[kind.form]) for kind in PacketType)
+"""For each type: the size from the type to the payload, and what reads source and MAC behind the version."""
+
+
+def _truncated(data: Buffer, size: int, field: str) -> WireError:
+    return WireError(Fault.TRUNCATED, len(data), field, need=size - len(data))
+
+
+def _bounded(value: int, most: int, field: str) -> int:
+    if not 0 <= value <= most:
+        raise WireError(Fault.BAD_VALUE, 0, field)
+    return value
+
+
+def _decode_part(data: Buffer) -> Part:
+    if len(data) < 12:
+        raise _truncated(data, 12, "part")
+    message, number = _PART(data, 4)
+    return Part(_POSITIONS[message >> 30], message & _MAX_MESSAGE, number)
+
+
+def _encode_source_and_mac(head: Header) -> bytes:
+    form = head.type.form
+    if (head.source is None) is not (form is Form.UNSOURCED):
+        raise WireError(Fault.BAD_VALUE, 0, "source")
+    if (head.mac is None) is (form is Form.VERIFIED) or (head.mac is not None and len(head.mac) != 16):
+        raise WireError(Fault.BAD_VALUE, 0, "mac")
+    source = _SOURCE_PACK(_bounded(head.source, 0xFFFF, "source")) if head.source is not None else b""
+    return source + (head.mac or b"")
+
+
+def _decode_control(word: int, data: Buffer) -> tuple[Control, bytes]:
+    if word & 0x7FFF0000 >= len(_CONTROLS) << 16:
+        raise WireError(Fault.BAD_TYPE, 0, "word")
+    if word & 0xFFFF:
+        raise WireError(Fault.BAD_VALUE, 0, "word")
+    kind = _CONTROLS[word >> 16 & 0x7FFF]
+    if kind is ControlType.HANDSHAKE_REQUEST:
+        return Control(kind), bytes(data[4:])
+    if len(data) < 8:
+        raise _truncated(data, 8, "sequence")
+    (sequence,) = _WORD(data, 4)
+    if sequence > MAX_SEQUENCE:
+        raise WireError(Fault.BAD_VALUE, 4, "sequence")
+    return Control(kind, sequence), bytes(data[8:])
+
+
+def _encode_control(control: Control) -> bytes:
+    word = _WORD_PACK(_CONTROL | control.type._value_ << 16)
+    if (control.sequence is None) is not (control.type is ControlType.HANDSHAKE_REQUEST):
+        raise WireError(Fault.BAD_VALUE, 0, "sequence")
+    if control.sequence is None:
+        return word
+    return word + _WORD_PACK(_bounded(control.sequence, MAX_SEQUENCE, "sequence"))
+
+
+def _exclusive_or(data: Buffer, start: int, level: int, other: int = 0) -> bytes:
+    """Everything from ``start`` on, exclusive-ored with the keys of both levels."""
+    size = len(data) - start
+    key = (_KEYS[level] ^ _KEYS[other]).to_bytes(8, "little") * (size // 8 + 1)
+    mixed = int.from_bytes(data[start:], "little") ^ int.from_bytes(key[:size], "little")
+    return bytes(data[:start]) + mixed.to_bytes(size, "little")
+
+
+# -- dissection --------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(slots=False, eq=False)
+class Datagram(Codec[tuple[Head, bytes]]):
+    """A whole datagram: :func:`decode_datagram` and :func:`encode_datagram`, and the tree, payload included.
+
+    ``payloads`` are the packets by the numbers of their types. What was obfuscated is opened in the tree.
+    """
+
+    payloads: Mapping[int, type[Packet]]
+    min_size = 4
+    greedy = True
+    type_name = "datagram"
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[tuple[Head, bytes], int]:
+        try:
+            return decode_datagram(data[offset:end]), end
+        except WireError as error:
+            raise WireError(error.fault, offset + error.offset, error.field, need=error.need) from None
+
+    def encode_to(self, value: tuple[Head, bytes], out: bytearray) -> None:
+        out += encode_datagram(*value)
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        leaf = super().dissect_from(data, offset, end, name, opener)
+        nodes = _in_a_row(data, offset, end, [("word", U32LE)])
+        if not nodes[0].fault:
+            word = cast(int, nodes[0].value)
+            nodes[0] = attrs.evolve(nodes[0], value=_describe(word))
+            if word & _CONTROL:
+                nodes = self._control(data, end, word, nodes[0], leaf.fault)
+            else:
+                nodes += self._data(data, end, word, nodes[0], opener)
+        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault or _fault(nodes))
+
+    def _control(self, data: Buffer, end: int, word: int, first: Node, fault: Fault | None) -> list[Node]:
+        if word & 0x7FFFFFFF not in _CONTROL_WORDS:
+            return [Node(name="word", offset=first.offset, raw=bytes(data[first.offset : end]), fault=fault)]
+        has_sequence = word >> 16 & 0x7FFF != ControlType.HANDSHAKE_REQUEST._value_
+        steps = [("sequence", InRange(U32LE, 0, MAX_SEQUENCE))] if has_sequence else []
+        nodes = [first, *_in_a_row(data, first.end, end, steps)]
+        return nodes if nodes[-1].end == end else [*nodes, _rest("trailing", data, nodes[-1].end, end)]
+
+    def _data(self, data: Buffer, end: int, word: int, first: Node, opener: Opener | None) -> list[Node]:
+        nodes = _in_a_row(data, first.end, end, [("message", U32LE), ("part", U32LE)] if word & _MESSAGE else [])
+        if _fault(nodes):
+            return nodes
+        start = nodes[-1].end if nodes else first.end
+        # Of a packet that is in several parts, one has only a piece of the payload.
+        whole = not nodes or not cast(int, nodes[0].value) >> 30
+        level = word >> _LEVEL_SHIFT & 3
+        if not level:
+            return nodes + self._tail(data, start, end, whole, opener)
+        plain = _exclusive_or(data[start:end], 0, level)
+        inner = self._tail(plain, 0, len(plain), whole, opener)
+        opened = parent("plain", plain, 0, len(plain), inner, None, _fault(inner))
+        return [*nodes, attrs.evolve(_rest("obfuscated", data, start, end), opened=opened)]
+
+    def _tail(self, data: Buffer, start: int, end: int, whole: bool, opener: Opener | None) -> list[Node]:
+        nodes = _in_a_row(data, start, end, [("type", _TYPE), ("version", U8)])
+        if _fault(nodes):
+            return nodes
+        kind = cast(PacketType, nodes[0].value)
+        nodes += _in_a_row(data, nodes[-1].end, end, _SOURCE_STEPS[kind.form])
+        at, payload = nodes[-1].end, self.payloads.get(kind._value_) if whole else None
+        if _fault(nodes):
+            return nodes
+        if payload is not None:
+            nodes.append(Nested(payload).dissect_from(data, at, end, payload.__name__, opener))
+            at = nodes[-1].end
+        return nodes if at == end else [*nodes, _rest("payload" if payload is None else "trailing", data, at, end)]
+
+
+_TYPE: Final = EnumOf(PacketType, U8, Fault.BAD_TYPE)
+_SOURCE_STEPS: Final[Mapping[Form, Sequence[tuple[str, Codec[Any]]]]] = {
+    Form.UNSOURCED: (),
+    Form.SOURCED: (("source", U16LE),),
+    Form.VERIFIED: (("source", U16LE), ("mac", Fixed(16))),
+}
+_CONTROL_WORDS: Final = frozenset(kind._value_ << 16 for kind in ControlType)
+
+
+def _in_a_row(data: Buffer, start: int, end: int, steps: Sequence[tuple[str, Codec[Any]]]) -> list[Node]:
+    nodes: list[Node] = []
+    for name, codec in steps:
+        nodes.append(codec.dissect_from(data, start, end, name, None))
+        start = nodes[-1].end
+        if nodes[-1].fault:
+            break
+    return nodes
+
+
+def _fault(nodes: Sequence[Node]) -> Fault | None:
+    return nodes[-1].fault if nodes else None
+
+
+def _rest(name: str, data: Buffer, start: int, end: int) -> Node:
+    raw = bytes(data[start:end])
+    return Node(name=name, offset=start, raw=raw, value=raw)
+
+
+def _describe(word: int) -> str:
+    """The first four bytes in words."""
+    if word & _CONTROL:
+        return f"control packet {word >> 16 & 0x7FFF}"
+    level = word >> _LEVEL_SHIFT & 3
+    flags = (
+        "reliable" if word & _RELIABLE else "",
+        "message" if word & _MESSAGE else "",
+        f"obfuscation {level}" if level else "",
+    )
+    return ", ".join([f"sequence {word & MAX_SEQUENCE}", *filter(None, flags)])

@@ -1,0 +1,47 @@
+"""What the machines of ICE tell their applications."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from ..contract import Address
+from ..events import Closed
+
+
+@attrs.frozen
+class IcePeerAdded:
+    """An ice-server heard of a peer at this address: a domain by its heartbeat, or a client that asked."""
+
+    peer_id: bytes
+    address: Address
+    is_domain: bool = attrs.field(default=False, kw_only=True)
+
+
+@attrs.frozen
+class IcePeerRemoved:
+    """An ice-server forgot a peer that fell silent."""
+
+    peer_id: bytes
+
+
+@attrs.frozen
+class DomainKeyWanted:
+    """A heartbeat could not be checked, or not with the key that is known: ``IceServer.provide_key`` brings another.
+
+    Anybody can send heartbeats, so this may come often; who looks keys up does well to remember what was asked lately.
+    """
+
+    domain_id: bytes
+
+
+@attrs.frozen
+class KeyRefused:
+    """An ice-server (as it was named to the domain) denied our heartbeats again and again: it has another key."""
+
+    host: str
+    port: int
+
+
+IceServerEvent: TypeAlias = IcePeerAdded | IcePeerRemoved | DomainKeyWanted | Closed

@@ -1,0 +1,91 @@
+"""Whom a domain lets in, and what it tells those who ask: docs/protocols/overte.rst, permissions."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from .packets import NodeType, Permissions
+
+ASSIGNED: Final = (
+    Permissions.CONNECT
+    | Permissions.ADJUST_LOCKS
+    | Permissions.REZ
+    | Permissions.REZ_TEMPORARY
+    | Permissions.WRITE_ASSETS
+    | Permissions.REPLACE_CONTENT
+    | Permissions.PRIVATE_USER_DATA
+    | Permissions.REZ_AVATAR_ENTITIES
+    | Permissions.VIEW_ASSET_URLS
+)
+"""What nodes with an assignment may do, whatever the policy says."""
+
+_GUEST: Final = Permissions.CONNECT | Permissions.REZ_AVATAR_ENTITIES
+_EVERYTHING: Final = ASSIGNED | Permissions.PAST_CAPACITY | Permissions.KICK
+
+
+@attrs.frozen(kw_only=True)
+class Visitor:
+    """Who a policy judges. The names are verified, and empty for those who gave none."""
+
+    host: str  # where the request came from
+    is_local: bool  # it came from the machine that the server runs on
+    node_type: NodeType
+    fingerprint: bytes  # of the machine, as it says itself
+    username: str = ""  # in lower case
+    account: str = ""  # the domain's own
+
+
+@attrs.frozen
+class Login:
+    """Where the domain's own accounts log in, and the name that clients have there."""
+
+    url: str
+    client_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """What a domain decides. Override the methods for what data cannot say; they are asked again for every request.
+
+    A user in ``users`` has just those permissions (and those of ``localhost``), so that somebody can be locked out;
+    names are in lower case. ``accounts`` are the domain's own: what a client sends as tokens, by account name.
+    Guests need ``REZ_AVATAR_ENTITIES``, or the reference's client stops at a dialog.
+    """
+
+    localhost: int = _EVERYTHING
+    anonymous: int = _GUEST
+    logged_in: int = _GUEST
+    users: Mapping[str, int] = attrs.field(factory=dict)
+    capacity: int | None = None  # agents that may be in at once; None: no bound but the server's
+    redirect: str = ""  # where those go for whom there is no room
+    login: Login | None = None  # the domain has accounts of its own
+    accounts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    paths: Mapping[str, str] = attrs.field(factory=lambda: {"/": "/0,0,0/0,0,0,1"})  # viewpoints
+    settings: str = "{}"  # JSON
+
+    def permissions(self, visitor: Visitor) -> int:
+        """What somebody may do. Without ``CONNECT`` they stay outside."""
+        if visitor.username in self.users:
+            own = self.users[visitor.username]
+        else:
+            own = self.logged_in if visitor.username or visitor.account else self.anonymous
+        return own | self.localhost if visitor.is_local else own
+
+    def is_account(self, account: str, tokens: str) -> bool:
+        """Does this account of the domain's own exist, and has it these tokens?"""
+        known = self.accounts.get(account)
+        return known is not None and hmac.compare_digest(known.encode(), tokens.encode("utf-8", "replace"))
+
+    def viewpoint(self, path: str) -> str | None:
+        """Where a path leads; None: the question gets no answer."""
+        return self.paths.get(path)
+
+    def settings_for(self, assignment_type: int) -> str:
+        """The JSON text for nodes of a type: 0 audio, 1 avatar, 2 agent, 3 asset, 4 messages, 5 entity script,
+        6 entity, 7 all. At most ``limits.message_size`` bytes in UTF-8.
+        """
+        return self.settings

@@ -1,0 +1,507 @@
+"""What QDataStream writes, as codecs; all of it is big-endian. docs/protocols/overte.rst, two serialisations.
+
+Two codecs that Overte's packets need besides are here too, as is :func:`read_leniently`, which reads as the reference
+does: without ever looking at the state of the stream.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from enum import IntEnum
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from struct import Struct
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import attrs
+
+from ..errors import Fault, WireError
+from ..wire import (
+    ABSENT,
+    U8,
+    U16BE,
+    U32BE,
+    Bool,
+    Buffer,
+    Bytes,
+    Codec,
+    Fixed,
+    Int,
+    Nested,
+    Node,
+    OneOf,
+    Opener,
+    Packet,
+    Reader,
+    Rest,
+    SourceCodec,
+    Text,
+    Trailing,
+    Writer,
+    field,
+    packet,
+)
+from ..wire.base import Wrapper
+from ..wire.dissect import parent
+
+T = TypeVar("T")
+P = TypeVar("P", bound=Packet)
+
+MAX_BYTES: Final = 1392
+"""The most bytes that a string or array may have: as many as the largest datagram of the reference."""
+
+NULL_UUID: Final = bytes(16)
+UUID: Final = Fixed(16)
+"""A QUuid: its 16 bytes in the order of RFC 4122. It stays ``bytes``; :func:`uuid_text` is for people."""
+
+WRITE_BYTES: Final = Bytes(U32BE, max=MAX_BYTES)
+"""What ``QDataStream::writeBytes`` writes: a length, then bytes."""
+
+U8_LIST: Final = Bytes(U32BE, max=MAX_BYTES)
+"""A QList of items of one byte, or a QSet: a count, then the items."""
+
+_NULL: Final = 0xFFFFFFFF
+
+
+def uuid_text(uuid: bytes) -> str:
+    """The usual form of 16 bytes: ``00112233-4455-6677-8899-aabbccddeeff``."""
+    digits = uuid.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+# -- strings and arrays, which may be null -----------------------------------------------------------------------------
+
+
+@attrs.frozen(slots=False, eq=False)
+class _Nullable(SourceCodec[T | None]):
+    max: int = MAX_BYTES
+    min_size = 4
+
+    @property
+    def max_size(self) -> int:
+        return 4 + self.max
+
+    def _emit_content(self, reader: Reader) -> str:
+        length = reader.take("I", ">")
+        result = reader.let("None")
+        with reader.block(f"if {length} != {_NULL}:"):
+            self._refuse_length(reader, length)
+            reader.refuse(f"{length} > {self.max}", Fault.BAD_LENGTH, "o - 4")
+            content = reader.slice(length)
+            reader.line(f"{result} = {content}")
+        return result
+
+    def _refuse_length(self, reader: Reader, length: str) -> None:
+        """Refuse a length that no content can have."""
+
+
+class QByteArray(_Nullable[bytes]):
+    """Bytes, at most ``max`` of them, or None: to Qt, null is not the same as empty."""
+
+    type_name = "QByteArray"
+
+    def emit_decode(self, reader: Reader) -> str:
+        return self._emit_content(reader)
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.call(self._write, value)
+
+    def _write(self, value: bytes | None) -> bytes:
+        if value is None:
+            return b"\xff\xff\xff\xff"
+        if len(value) > self.max:
+            raise WireError(Fault.BAD_LENGTH)
+        return len(value).to_bytes(4, "big") + value
+
+
+class QString(_Nullable[str]):
+    """UTF-16 text of at most ``max`` bytes, or None, which is not the same as empty.
+
+    Qt does not care whether the UTF-16 is well-formed: half a surrogate pair decodes to a lone surrogate. A string that
+    has both halves as two characters is no different on the wire from the one with the whole character: ``BAD_VALUE``.
+    An odd number of bytes is ``BAD_ENCODING``.
+    """
+
+    type_name = "QString"
+
+    def _refuse_length(self, reader: Reader, length: str) -> None:
+        reader.refuse(f"{length} & 1", Fault.BAD_ENCODING, "o - 4")
+
+    def emit_decode(self, reader: Reader) -> str:
+        raw = self._emit_content(reader)
+        return f'None if {raw} is None else str({raw}, "utf-16-be", "surrogatepass")'
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.call(self._write, value)
+
+    def _write(self, value: str | None) -> bytes:
+        if value is None:
+            return b"\xff\xff\xff\xff"
+        content = value.encode("utf-16-be", "surrogatepass")
+        if len(content) > self.max:
+            raise WireError(Fault.BAD_LENGTH)
+        if _SPLIT_PAIR.search(value):
+            raise WireError(Fault.BAD_VALUE)
+        return len(content).to_bytes(4, "big") + content
+
+
+_SPLIT_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+QBYTEARRAY: Final = QByteArray()
+QSTRING: Final = QString()
+
+
+def inflate(data: bytes, limit: int) -> bytes:
+    """What ``qCompress`` made ``data`` of: at most ``limit`` bytes.
+
+    Raises ``WireError``: ``BAD_LENGTH`` over the limit or if the announced length is wrong, ``BAD_ENCODING`` if it is
+    not a zlib stream, ``TRUNCATED`` or ``TRAILING`` if the stream does not end with the data.
+    """
+    announced, start = U32BE.decode_from(data, 0, len(data))
+    if announced > limit:
+        raise WireError(Fault.BAD_LENGTH)
+    if data == _EMPTY_COMPRESSED:
+        return b""
+    stream = zlib.decompressobj()
+    try:
+        content = stream.decompress(data[start:], announced + 1)
+    except zlib.error:
+        raise WireError(Fault.BAD_ENCODING, start) from None
+    if len(content) > announced:
+        raise WireError(Fault.BAD_LENGTH)
+    if not stream.eof:
+        raise WireError(Fault.TRUNCATED, len(data), need=1)
+    if stream.unused_data:
+        raise WireError(Fault.TRAILING, len(data) - len(stream.unused_data))
+    if len(content) < announced:
+        raise WireError(Fault.BAD_LENGTH)
+    return content
+
+
+def deflate(content: bytes) -> bytes:
+    """What ``qCompress`` makes of ``content``, but for the choices that a zlib has."""
+    return len(content).to_bytes(4, "big") + zlib.compress(content) if content else _EMPTY_COMPRESSED
+
+
+_EMPTY_COMPRESSED: Final = bytes(4)
+
+
+# -- addresses ---------------------------------------------------------------------------------------------------------
+
+
+class SocketType(IntEnum):
+    """What an address with a socket type in front of it is good for."""
+
+    UNKNOWN = 0
+    UDP = 1
+    WEBRTC = 2
+
+
+@attrs.frozen(weakref_slot=False)
+class SockAddr:
+    """An address with its port.
+
+    ``host`` is canonical numeric text (IPv4 within IPv6 as ``::ffff:192.0.2.1``), empty for the null address, ``*`` for
+    any address of both families. Only IPv6 has a ``scope``, where None (which Qt writes) is not the same as empty.
+    Where a packet does not say the ``kind``, it is UDP; a value that is no :class:`SocketType` is kept as it is.
+    """
+
+    host: str
+    port: int
+    scope: str | None = None
+    kind: int = SocketType.UDP
+
+    @property
+    def is_null(self) -> bool:
+        return not self.host and not self.port
+
+
+NULL_SOCK_ADDR: Final = SockAddr("", 0)
+
+
+@packet
+class _V4(Packet):
+    address: int = field(U32BE)
+    port: int = field(U16BE)
+
+
+_V6_BYTES: Final = Fixed(16)
+
+
+@packet
+class _V6(Packet):
+    address: bytes = field(_V6_BYTES)
+    scope: str | None = field(QSTRING)
+    port: int = field(U16BE)
+
+
+@packet
+class _Any(Packet):
+    port: int = field(U16BE)
+
+
+@packet
+class _Null(Packet):
+    port: int = field(U16BE)
+
+
+_Body: TypeAlias = _V4 | _V6 | _Any | _Null
+_BODIES: Final[Mapping[int, type[_Body]]] = {0x00: _V4, 0x01: _V6, 0x02: _Any, 0xFF: _Null}
+_ADDRESS: Final = OneOf[_Body](U8, _BODIES)
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+
+
+@attrs.frozen(slots=False, eq=False)
+class SockAddrCodec(SourceCodec[SockAddr]):
+    """A QHostAddress, then the port; in front of it, if ``typed``, the socket type."""
+
+    typed: bool
+
+    @property
+    def min_size(self) -> int:
+        return self.typed + _ADDRESS.min_size
+
+    @property
+    def max_size(self) -> int | None:
+        longest = _ADDRESS.max_size
+        return longest and longest + self.typed
+
+    @property
+    def type_name(self) -> str:
+        return "u8 socket type, SockAddr" if self.typed else "SockAddr"
+
+    def emit_decode(self, reader: Reader) -> str:
+        # Nearly all addresses are IPv4. With the socket type they are just 8 bytes: one number, for which the cache has
+        # the object.
+        reader.settle()
+        value = reader.fresh()
+        if self.typed:
+            size, tag, key = 8, "buf[o + 1]", f"{reader.bind(Struct('>Q').unpack_from)}(buf, o)[0]"
+        else:
+            size, tag, key = 7, "buf[o]", f'int.from_bytes(buf[o:o + 7], "big") + {_UDP_V4}'
+        with reader.block(f"if end - o >= {size} and not {tag}:"):
+            reader.line(f"{value} = {reader.bind(_v4)}({key})")
+            reader.move(f"o + {size}")
+        with reader.block("else:"):
+            reader.line(f"{value} = {reader.call(reader.bind(self._read))}")
+        return value
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.call(self._write, value)
+
+    def _read(self, data: Buffer, offset: int, end: int) -> tuple[SockAddr, int]:
+        kind: int = SocketType.UDP
+        if self.typed:
+            kind, offset = U8.decode_from(data, offset, end)
+        body, offset = _ADDRESS.decode_from(data, offset, end)
+        return _from_body(body, kind), offset
+
+    def _write(self, value: SockAddr) -> bytes:
+        head, v6 = _host_bytes(value.host)
+        if value.scope is not None and not v6:
+            raise WireError(Fault.BAD_VALUE, 0, "scope")
+        if not (0 <= value.kind <= 0xFF if self.typed else value.kind == SocketType.UDP):
+            raise WireError(Fault.BAD_VALUE, 0, "kind")
+        if not 0 <= value.port <= 0xFFFF:
+            raise WireError(Fault.BAD_VALUE, 0, "port")
+        kind = bytes((value.kind,)) if self.typed else b""
+        scope = QSTRING.encode(value.scope) if v6 else b""
+        return kind + head + scope + value.port.to_bytes(2, "big")
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        leaf = super().dissect_from(data, offset, end, name, opener)
+        nodes = [U8.dissect_from(data, offset, end, "kind", opener)] if self.typed else []
+        if not (nodes and nodes[0].fault):
+            nodes.append(_ADDRESS.dissect_from(data, offset + self.typed, end, "address", opener))
+        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+
+
+@lru_cache(4096)
+def _v4(number: int) -> SockAddr:
+    """The address whose typed form is this number, big-endian."""
+    a, b, c, d = (number >> 16 & 0xFFFFFFFF).to_bytes(4, "big")
+    return SockAddr(f"{a}.{b}.{c}.{d}", number & 0xFFFF, None, number >> 56)
+
+
+_UDP_V4: Final = SocketType.UDP << 56
+
+
+@lru_cache(1024)
+def _v6_text(address: bytes) -> str:
+    if address.startswith(_MAPPED):  # Pythons differ in how they write it
+        return "::ffff:" + ".".join(map(str, address[12:]))
+    return str(IPv6Address(address))
+
+
+def _from_body(body: _Body, kind: int) -> SockAddr:
+    match body:
+        case _V4():
+            return _v4(kind << 56 | body.address << 16 | body.port)
+        case _V6():
+            return SockAddr(_v6_text(body.address), body.port, body.scope, kind)
+    return SockAddr("*" if isinstance(body, _Any) else "", body.port, None, kind)
+
+
+@lru_cache(4096)
+def _host_bytes(host: str) -> tuple[bytes, bool]:
+    """The tag and the address, without scope and port, and whether it is IPv6."""
+    if host in _WITHOUT_BODY:
+        return _WITHOUT_BODY[host], False
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise WireError(Fault.BAD_VALUE, 0, "host") from None
+    v6 = address.version == 6
+    if host != (_v6_text(address.packed) if v6 else str(address)):
+        raise WireError(Fault.BAD_VALUE, 0, "host")
+    return bytes([v6]) + address.packed, v6
+
+
+_WITHOUT_BODY: Final = {"*": b"\x02", "": b"\xff"}
+
+SOCK_ADDR: Final = SockAddrCodec(typed=False)
+TYPED_SOCK_ADDR: Final = SockAddrCodec(typed=True)
+
+
+# -- two codecs that have nothing to do with Qt ------------------------------------------------------------------------
+
+
+@attrs.frozen(slots=False, eq=False)
+class OpenEnum(Wrapper[int]):
+    """A member of ``enum`` as ``inner`` encodes its value; any other value is left as the number that it is."""
+
+    inner: Codec[int]
+    enum: type[IntEnum]
+
+    @property
+    def type_name(self) -> str:
+        return f"{self.enum.__name__} ({self.inner.type_name})"
+
+    def emit_decode(self, reader: Reader) -> str:
+        raw = self.inner.emit_decode(reader)
+        members = reader.bind({member.value: member for member in self.enum})
+        return f"{members}.get({raw}, {raw})"
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        self.inner.emit_encode(writer, value)
+
+
+@attrs.frozen(slots=False, eq=False)
+class ToEnd(SourceCodec[tuple[T, ...]]):
+    """Items up to the end of the packet, at most ``max``. The bytes left must be a whole number of items."""
+
+    item: Codec[T]
+    max: int = attrs.field(kw_only=True)
+    min_size = 0
+    greedy = True
+
+    @property
+    def max_size(self) -> int | None:
+        longest = self.item.max_size
+        return longest and longest * self.max
+
+    @property
+    def accepts(self) -> str:
+        return self.item.accepts
+
+    @property
+    def type_name(self) -> str:
+        return f"up to the end, 0 to {self.max} times ({self.item.type_name})"
+
+    def emit_decode(self, reader: Reader) -> str:
+        reader.settle()
+        items = reader.let("[]")
+        with reader.block("while o != end:"):
+            reader.refuse(f"len({items}) == {self.max}", Fault.BAD_LENGTH, "o")
+            value = self.item.emit_decode(reader)
+            reader.line(f"{items}.append({value})")
+        return f"tuple({items})"
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        items, item = writer.let("[]"), writer.fresh()
+        writer.refuse(f"len({value}) > {self.max}", Fault.BAD_LENGTH)
+        with writer.part(f"for {item} in {value}:", items):
+            self.item.emit_encode(writer, item)
+        writer.put(f'b"".join({items})')
+
+    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
+        leaf = super().dissect_from(data, offset, end, name, opener)
+        nodes: list[Node] = []
+        while len(nodes) < self.max and (start := nodes[-1].end if nodes else offset) < end:
+            nodes.append(self.item.dissect_from(data, start, end, f"[{len(nodes)}]", opener))
+        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+
+
+# -- as the reference reads --------------------------------------------------------------------------------------------
+
+
+def read_leniently(kind: type[P], data: bytes) -> P:
+    """The packet that the reference takes ``data`` for: docs/protocols/overte.rst, reader.
+
+    What is behind the end reads as 0 or empty, and a read over the end uses up the rest. A string of an odd length is
+    empty, and reading goes on behind its length. For comparison only: never raises ``WireError``.
+    """
+    return _Lenient(data).packet(kind)
+
+
+class _Lenient:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def packet(self, kind: type[P]) -> P:
+        return kind(**{field.name: self._value(field.codec) for field in kind.__wire__.fields})
+
+    def _left(self) -> int:
+        return len(self._data) - self._at
+
+    def _take(self, size: int) -> bytes:
+        """That many bytes, or those that are left."""
+        start, self._at = self._at, min(self._at + size, len(self._data))
+        return self._data[start : self._at]
+
+    def _exactly(self, size: int, otherwise: bytes) -> bytes:
+        raw = self._take(size)
+        return raw if len(raw) == size else otherwise
+
+    def _value(self, codec: Codec[Any]) -> Any:
+        match codec:
+            case Fixed() if codec is _V6_BYTES:  # read one by one
+                return self._take(16).ljust(16, b"\0")
+            case Int() | Fixed():
+                return codec.decode(self._exactly(codec.size, bytes(codec.size)))
+            case Bool():
+                return self._exactly(1, b"\0") != b"\0"
+            case OpenEnum():
+                return codec.decode(codec.inner.encode(self._value(codec.inner)))
+            case Bytes():
+                return self._take_counted(codec)
+            case Text():
+                return str(self._take(self._value(codec.count)), "utf-8", "replace")
+            case Rest():
+                return self._take(self._left())
+            case _Nullable():
+                return self._nullable(codec)
+            case SockAddrCodec():
+                kind = self._value(U8) if codec.typed else SocketType.UDP
+                return _from_body(self.packet(_BODIES.get(self._value(U8), _Null)), kind)
+            case Nested():
+                return self.packet(codec.packet)
+            case Trailing():
+                return self._value(codec.inner) if self._left() else ABSENT
+            case ToEnd():
+                return tuple(iter(lambda: self._value(codec.item) if self._left() else None, None))
+        raise TypeError(f"{codec.type_name} is never read leniently")
+
+    def _take_counted(self, codec: Bytes) -> bytes:
+        return self._exactly(self._value(codec.count), b"")
+
+    def _nullable(self, codec: _Nullable[Any]) -> bytes | str | None:
+        length = cast(int, self._value(U32BE))
+        if length == _NULL:
+            return None
+        if isinstance(codec, QByteArray):
+            return self._exactly(length, b"")
+        return str(b"" if length & 1 else self._exactly(length, b""), "utf-16-be", "surrogatepass")

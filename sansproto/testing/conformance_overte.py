@@ -1,0 +1,268 @@
+"""What this library makes of the vectors of Overte: see :mod:`sansproto.testing.conformance` and vectors/README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, get_type_hints
+
+import attrs
+
+from ..contract import Entropy
+from ..errors import Fault, WireError
+from ..overte import (
+    ClientDelays,
+    ClientLimits,
+    DomainClient,
+    DomainServer,
+    IceDelays,
+    IceLimits,
+    IceRegistration,
+    IceServer,
+    IceTarget,
+    NodeType,
+    Policy,
+    ServerDelays,
+    ServerLimits,
+    crypto,
+    qt,
+    tables,
+)
+from ..overte.header import Control, Position, decode_datagram, encode_datagram
+from ..overte.packets import PACKETS
+from ..overte.qt import SocketType
+from ..trace import Trace
+from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Int, Nested, Packet, field, packet
+from .conformance import Answer, Config, Make
+from .record import lively, plain
+from .tables import AnyTable
+from .vectors import VectorTest
+
+TABLES: Sequence[AnyTable] = tuple(getattr(tables, name) for name in tables.__all__)
+CANNOT: frozenset[str] = frozenset()
+
+
+def _fields(value: Packet) -> dict[str, Any]:
+    """The fields of a packet as a vector has them; an optional one that is absent is left out."""
+    values = {one.name: (one.codec, getattr(value, one.name)) for one in value.__wire__.fields}
+    return {name: _plain(codec, value) for name, (codec, value) in values.items() if value is not ABSENT}
+
+
+def _plain(codec: Codec[Any], value: Any) -> Any:
+    if isinstance(codec, Int) and codec.size == 8:
+        return str(value)
+    if isinstance(codec, qt.SockAddrCodec):
+        return {**plain(attrs.evolve(value, kind=SocketType.UDP)), **({"kind": _kind(value)} if codec.typed else {})}
+    if isinstance(value, tuple):
+        return [_fields(item) for item in value]
+    return _fields(value) if isinstance(value, Packet) else plain(value)
+
+
+def _kind(value: qt.SockAddr) -> Any:
+    return plain(_KINDS.decode(bytes((value.kind,))))
+
+
+# -- packets
+
+
+def _datagram(test: VectorTest) -> Answer:
+    head, payload = decode_datagram(test.octets("wire"))
+    if isinstance(head, Control):
+        fields = {"type": head.type.name, "sequence": head.sequence}
+        return {
+            "packet": "Control",
+            "fields": {name: value for name, value in fields.items() if value is not None},
+            "rest": payload.hex(),
+            "canonical": encode_datagram(head).hex(),
+        }
+    kind, header = PACKETS.get(head.type.value), plain(head)
+    if head.part is not None and head.part.position is not Position.ONLY:
+        return _opaque("Part", header, payload, encode_datagram(head, payload))
+    if kind is None:
+        return _opaque("Payload", header, payload, encode_datagram(head, payload))
+    value, end = kind.decode_prefix(payload)
+    return {
+        "packet": kind.__name__,
+        "header": header,
+        "fields": _fields(value),
+        "rest": payload[end:].hex(),
+        "canonical": encode_datagram(head, value.encode()).hex(),
+    }
+
+
+def _opaque(name: str, header: Any, payload: bytes, canonical: bytes) -> Answer:
+    fields = {"payload": payload.hex()}
+    return {"packet": name, "header": header, "fields": fields, "rest": "", "canonical": canonical.hex()}
+
+
+def _payload(test: VectorTest) -> Answer:
+    kind = _BY_NAME[test["packet"]]
+    value, end = kind.decode_prefix(test.octets("wire"))
+    rest = test.octets("wire")[end:].hex()
+    return {"packet": test["packet"], "fields": _fields(value), "rest": rest, "canonical": value.encode().hex()}
+
+
+def _lenient(test: VectorTest) -> Answer:
+    value = qt.read_leniently(_BY_NAME[test["packet"]], test.octets("wire"))
+    return {"packet": test["packet"], "fields": _fields(value)}
+
+
+@packet
+class _Numbers(Packet):
+    boolean: bool = field(BOOL)
+    u16: int = field(U16BE)
+    u32: int = field(U32BE)
+    u64: int = field(U64BE)
+
+
+_KINDS = qt.OpenEnum(U8, SocketType)
+_BY_NAME: Mapping[str, type[Packet]] = {kind.__name__: kind for kind in PACKETS.values()}
+_QT: Mapping[str, Codec[Any]] = {
+    "QString": qt.QSTRING,
+    "QByteArray": qt.QBYTEARRAY,
+    "QUuid": qt.UUID,
+    "QListU8": qt.U8_LIST,
+    "Numbers": Nested(_Numbers),
+    "SockAddr": qt.SOCK_ADDR,
+    "TypedSockAddr": qt.TYPED_SOCK_ADDR,
+}
+
+
+def _qt(test: VectorTest) -> Answer:
+    """A value of QDataStream. A QHostAddress is known here with its port only, so it gets one."""
+    port = b"\0\0" if test["packet"] == "QHostAddress" else b""
+    codec = _QT["SockAddr" if port else test["packet"]]
+    wire = test.octets("wire") + port
+    value = codec.decode(wire)
+    fields = _plain(codec, value)
+    if port:
+        del fields["port"]
+    canonical = codec.encode(value).removesuffix(port).hex()
+    return {
+        "packet": test["packet"],
+        "fields": fields if isinstance(fields, dict) else {"value": fields},
+        "rest": "",
+        "canonical": canonical,
+    }
+
+
+def _compressed(test: VectorTest) -> Answer:
+    content = qt.inflate(test.octets("inputs", "compressed"), test["inputs"]["limit"])
+    assert qt.inflate(qt.deflate(content), len(content)) == content
+    return {"content": content.hex()}
+
+
+# -- keys
+
+
+def _signature(test: VectorTest) -> Answer:
+    return {"signature": crypto.protocol_signature(test.octets("inputs", "versions")).hex()}
+
+
+def _mac(test: VectorTest) -> Answer:
+    key, payload = test.octets("inputs", "secret"), test.octets("inputs", "payload")
+    if not crypto.mac_matches(key, payload, test.octets("inputs", "mac")):
+        raise WireError(Fault.BAD_MAC)
+    return {"mac": crypto.mac(key, payload).hex()}
+
+
+def _username(test: VectorTest) -> Answer:
+    inputs = test["inputs"]
+    public, token = test.octets("inputs", "public_key"), test.octets("inputs", "token")
+    if not crypto.verify_username(public, test.octets("inputs", "signature"), inputs["username"], token):
+        raise WireError(Fault.BAD_MAC)
+    private = test.octets("inputs", "private_key")
+    return {
+        "public_key": crypto.public_key_der(private).hex(),
+        "message": crypto.username_message(inputs["username"], token).hex(),
+        "signature": crypto.sign_username(private, inputs["username"], token).hex(),
+    }
+
+
+ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
+    "overte.datagram": _datagram,
+    "overte.payload": _payload,
+    "overte.lenient": _lenient,
+    "overte.qt": _qt,
+    "overte.qcompress": _compressed,
+    "overte.protocol_signature": _signature,
+    "overte.mac": _mac,
+    "overte.username_signature": _username,
+}
+
+
+# -- sessions
+
+T = TypeVar("T")
+
+
+def _settings(kind: type[T], given: Config) -> T:
+    """Delays or limits; times are milliseconds in a vector."""
+    hints = get_type_hints(kind)
+    return kind(**{name: value / 1000 if hints[name] is float else value for name, value in given.items()})
+
+
+def _endpoint(config: Config, entropy: Entropy, trace: Trace | None, delays: type, limits: type) -> dict[str, Any]:
+    """What the constructors of all machines have in common."""
+    return {
+        "entropy": entropy,
+        "wall_epoch": config["wall_epoch"] / 1000,
+        "delays": _settings(delays, config["delays"]),
+        "limits": _settings(limits, config["limits"]),
+        "trace": trace,
+    }
+
+
+def _optional(config: Config, **kinds: Any) -> dict[str, Any]:
+    """The arguments that a config has, out of those that it may have, as values of these types."""
+    return {name: lively(config[name], kind) for name, kind in kinds.items() if name in config}
+
+
+def _client(config: Config, entropy: Entropy, trace: Trace | None = None) -> DomainClient:
+    optional = _optional(
+        config,
+        node_type=NodeType,
+        interest=bytes,
+        fingerprint=bytes,
+        username=str,
+        private_key=bytes,
+        place_name=str,
+        ice=IceTarget,
+        assignment=bytes,
+        local_host=str,
+    )
+    pairs: dict[str, Any] = {
+        name: tuple(config[name].values()) for name in ("stun", "domain_account") if name in config
+    }
+    return DomainClient(
+        host=config["host"],
+        port=config["port"],
+        **optional,
+        **pairs,
+        **_endpoint(config, entropy, trace, ClientDelays, ClientLimits),
+    )
+
+
+def _server(config: Config, entropy: Entropy, trace: Trace | None = None) -> DomainServer:
+    ice = config.get("ice")
+    if ice is not None:
+        servers = tuple((server["host"], server["port"]) for server in ice["servers"])
+        ice = IceRegistration(servers=servers, private_key=bytes.fromhex(ice["private_key"]))
+    return DomainServer(
+        ice=ice,
+        **_optional(config, domain_id=bytes, policy=Policy, authenticate=bool, strict_senders=bool),
+        **_endpoint(config, entropy, trace, ServerDelays, ServerLimits),
+    )
+
+
+def _ice_server(config: Config, entropy: Entropy, trace: Trace | None = None) -> IceServer:
+    keys = config["keys"]
+    if keys is not None:
+        keys = {bytes.fromhex(domain): bytes.fromhex(key) for domain, key in keys.items()}
+    return IceServer(keys=keys, **_endpoint(config, entropy, trace, IceDelays, IceLimits))
+
+
+MACHINES: Mapping[str, Make] = {
+    "overte.client": _client,
+    "overte.server": _server,
+    "overte.ice_server": _ice_server,
+}

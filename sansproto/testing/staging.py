@@ -1,0 +1,126 @@
+"""Session vectors out of scripts: a recorded session on a clock of whole milliseconds, and the file that scripts give.
+
+What plays everybody else is the script's; :func:`document` runs all scripts and makes the vector file of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import ceil
+from typing import Any
+
+import attrs
+
+from ..errors import LocalProtocolError, NotOpen
+from ..trace import Trace
+from .conformance import Make
+from .entropy import ScriptedEntropy
+from .record import Coverage, Recorder, replay, script_of
+from .tables import AnyTable, each
+from .vectors import VERSION, VectorTest
+
+Config = dict[str, Any]
+
+
+def whole(settings: Any) -> Config:
+    """Limits or delays, all of them; times become milliseconds."""
+    values = {field.name: getattr(settings, field.name) for field in attrs.fields(type(settings))}
+    return {name: round(value * 1000) if isinstance(value, float) else value for name, value in values.items()}
+
+
+class Stage(Recorder):
+    """One session of a kind. What comes out is popped before the next input."""
+
+    def __init__(self, machines: Mapping[str, Make], kind: str, config: Config) -> None:
+        self.kind, self.config = kind, config
+        self.entropy = ScriptedEntropy(seed=f"sansproto {kind.partition('.')[0]}".encode())
+        self.now = 0.0
+        super().__init__(machines[kind](config, self.entropy))
+
+    def _finish(self) -> None:
+        self.flush()
+        super()._finish()
+
+    def flush(self) -> None:
+        while self.next_event() is not None or self.next_transmit() is not None:
+            pass
+
+    def tick(self) -> None:
+        """Wait for the next timer."""
+        self.flush()
+        at = self.next_timeout()
+        assert at is not None
+        milliseconds = ceil(at * 1000)
+        self.now = (milliseconds if milliseconds / 1000 >= at else milliseconds + 1) / 1000
+        self.handle_timeout(self.now)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def fails(self, call: Callable[[], object]) -> None:
+        """Make a call that raises."""
+        try:
+            call()
+        except (LocalProtocolError, NotOpen):
+            return
+        raise AssertionError(f"{call} was allowed")
+
+    def end(self) -> None:
+        """The script is over."""
+        self.flush()
+
+
+def document(protocol: str, version: str, scenarios: Iterable[Callable[[], Stage]]) -> Config:
+    """The vector file of all scenarios: their names are its comments, and the version is ours."""
+    groups: dict[str, list[Config]] = {}
+    number = 0
+    for number, function in enumerate(scenarios, 1):
+        stage = function()
+        stage.end()
+        groups.setdefault(stage.kind, []).append(
+            {
+                "tcId": number,
+                "comment": function.__name__.replace("_", " "),
+                "flags": [],
+                "result": "valid",
+                "config": stage.config,
+                "entropy": script_of(stage.entropy.draws),
+                "steps": stage.steps,
+            }
+        )
+    source = {"name": "sansproto", "version": version, "provenance": "self"}
+    return {
+        "schema": "session",
+        "protocol": protocol,
+        "schemaVersion": VERSION,
+        "notes": {},
+        "numberOfTests": number,
+        "testGroups": [
+            {"type": kind, "source": source, "requires": [], "tests": tests} for kind, tests in groups.items()
+        ],
+    }
+
+
+def session_of(test: VectorTest, machines: Mapping[str, Make], trace: Trace | None = None) -> Any:
+    """The session that a vector describes."""
+    entropy = ScriptedEntropy({name: list(map(bytes.fromhex, draws)) for name, draws in test["entropy"].items()})
+    return machines[test.type](test["config"], entropy, trace)
+
+
+def cover(found: Coverage, tests: Iterable[VectorTest], machines: Mapping[str, Make]) -> None:
+    """Note what these vectors hit. They have to pass."""
+    for test in tests:
+        session = session_of(test, machines, found)
+        assert replay(test["steps"], session) == []
+        for machine in session._machines:
+            found.pairs.update(_permitted(test["steps"], machine.table))
+
+
+def _permitted(steps: Iterable[Mapping[str, Any]], table: AnyTable) -> Iterator[tuple[str, str, str]]:
+    """Rows that do nothing but allow a verb: no input is ever posted for them, the verb is asked about and goes on."""
+    calls = {step["call"] for step in steps if "call" in step and "raises" not in step}
+    for row in table.rows:
+        if row.to is None and not row.do and not row.arm and not row.cancel:
+            for on in each(row.on):
+                if on.name.lower() in calls:
+                    yield from ((table.name, state.name, on.name) for state in each(row.state))

@@ -1,0 +1,355 @@
+"""Small explorations of Overte that together step on every row and rung."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+from attacks_overte import (
+    a_list,
+    a_record,
+    a_request,
+    ids,
+    pack,
+    path_of,
+    to_client,
+)
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from exploring_overte import (
+    ASSIGNMENT,
+    CLIENT,
+    CLIENT_DELAYS,
+    CLIENT_LIMITS,
+    CLOSES,
+    DOMAIN,
+    DOMAIN_ID,
+    EPOCH,
+    MIXER,
+    NAMES,
+    NOTHING,
+    RESTARTS,
+    SERVER_DELAYS,
+    SOUND,
+    STRANGER,
+    THREE,
+    Bystander,
+    Client,
+    Exploration,
+    Introducer,
+    Reflector,
+    Server,
+    client,
+    clients,
+    entropy,
+    evolved,
+    is_connected,
+    is_settled,
+    mixer,
+    register,
+    server,
+    told,
+)
+
+from sansproto.contract import Address, Path
+from sansproto.overte import packets as p
+from sansproto.overte.client import IceTarget
+from sansproto.overte.crypto import public_key_der
+from sansproto.overte.events import Connected
+from sansproto.overte.header import Control, ControlType, Part, Position, encode_datagram
+from sansproto.overte.heartbeat import IceRegistration
+from sansproto.overte.ice import ICE_PORT
+from sansproto.overte.ice_events import DomainKeyWanted
+from sansproto.overte.limits import IceLimits, ServerLimits
+from sansproto.overte.policy import Login, Policy
+from sansproto.overte.qt import SockAddr
+from sansproto.overte.server_events import KeyWanted
+from sansproto.overte.tables import (
+    APPLICANT,
+    CONNECTION,
+    HEARTBEAT,
+    ICE_PEER,
+    MEMBER,
+    NODE,
+    PUNCH,
+    QUERY,
+    RECEIVING,
+    SENDING,
+    STUN,
+)
+from sansproto.overte.tables.client import ConnectionState
+from sansproto.overte.transport import SOCKET
+from sansproto.overte.versions import PacketType
+from sansproto.testing.cast import Decision
+from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=1024).private_bytes(
+    Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+)
+PUBLIC_KEY = public_key_der(KEY)
+ICE = Address("192.0.2.73", ICE_PORT)
+REFLECTOR = Address("192.0.2.34", 3478)
+OTHER = Address("203.0.113.8", 48001)
+TELLING: Mapping[str, Any] = {"told": told}
+BRIEF_SERVER = attrs.evolve(SERVER_DELAYS, silence=2.0, repeated=2.0)
+BRIEF = attrs.evolve(CLIENT_DELAYS, silence=2.0, refresh=2.0)
+SHORT = attrs.evolve(CLIENT_LIMITS, silent_check_ins=2, stun_tries=2)
+
+
+def nobody(scene: Scene) -> bool:
+    """All clients are closed, and the server, if there is one, has nobody."""
+    return all(one.state is ConnectionState.CLOSED for _, one in clients(scene)) and not (
+        "server" in scene and scene["server"].ask(register).members
+    )
+
+
+def is_at_rest(scene: Scene) -> bool:
+    return not scene.world.datagrams and not scene.world.lookups
+
+
+def pair(server_with: Mapping[str, Any] = NOTHING, client_with: Mapping[str, Any] = NOTHING) -> dict[str, Party]:
+    """Both, with arguments, who tell everything, and for whom little time is long."""
+    return {
+        "server": server(arguments={"delays": BRIEF_SERVER, **server_with}, **TELLING),
+        "client": client(arguments={"delays": BRIEF, "limits": SHORT, **client_with}, **TELLING),
+    }
+
+
+def small() -> Iterator[Exploration]:
+    """A row that no packet of an honest peer can reach is reached by an attacker."""
+    yield from _small_ways()
+    yield from _small_requests()
+    yield from _small_names()
+    yield from _small_channels()
+    yield from _small_nodes()
+    yield from _small_stun()
+    yield from _small_ice()
+
+
+def _small_ways() -> Iterator[Exploration]:
+    one_each = pair()
+    yield Exploration("1 x 1", one_each)
+    yield Exploration("1 x 1, a loss", one_each, Budget(losses=1))
+    yield Exploration("1 x 1, a restart", one_each, Budget(restarts=1))
+    yield Exploration("1 x 1, a move", one_each, Budget(moves=1))
+    yield Exploration("1 x 1, early", one_each, Budget(early=1))
+    yield Exploration("nobody there", {"client": one_each["client"]}, settled=nobody)
+    yield Exploration("no address", one_each, names={}, settled=nobody)
+    yield Exploration("the client may close", evolved(one_each, client=CLOSES))
+    yield Exploration("never started", evolved(one_each, client={"start": (), **CLOSES}), settled=is_at_rest)
+    refresh: Mapping[str, Any] = {"may": (((Verb("refresh"),), ()),)}
+    yield Exploration("refreshed", evolved(one_each, client=refresh))
+    for whim in ("throw_out", "shut"):
+        may: Mapping[str, Any] = {"may": (((Verb(whim),), ()),)}
+        yield Exploration(whim, evolved(one_each, server=may))
+    asking: Mapping[str, Any] = {"policy": asks_the_way}
+    yield Exploration("asked the way", evolved(one_each, client=asking))
+    unbound = evolved(one_each, client={"sockets": {}, "behind_nat": False})
+    yield Exploration("no socket", unbound, settled=nobody)
+
+
+def asks_the_way(event: Any) -> Decision:
+    return ((Verb("ask_path", ("/",)), Verb("ask_path", ("nowhere",))),) if isinstance(event, Connected) else ()
+
+
+def _small_requests() -> Iterator[Exploration]:
+    alone = {"server": server(**TELLING), "bystander": Party(Bystander, {}, sockets={SOCKET: address_at(STRANGER)})}
+    requests = {
+        "of nothing": pack(PacketType.DOMAIN_CONNECT_REQUEST, b""),
+        "of half": a_request()[:90],
+        "of another protocol": a_request(protocol_signature=bytes(16)),
+        "of another version": a_request(version=1),
+        "without a socket": a_request(local_socket=SockAddr("", 0)),
+        "of no type": a_request(node_type=0),
+        "of a mixer": a_request(node_type=p.NodeType.AUDIO_MIXER),
+        "of an agent": a_request(),
+    }
+    for name, data in requests.items():
+        inserts = (Insert("server", data, STRANGER),)
+        yield Exploration(f"a request {name}", alone, Budget(inserts=1), inserts=inserts, settled=nobody)
+        yield Exploration(
+            f"a request {name}, twice",
+            evolved(alone, server={"arguments": {**alone["server"].arguments, "limits": ServerLimits(connects=1)}}),
+            Budget(inserts=2),
+            inserts=inserts,
+            settled=nobody,
+        )
+    other = Insert("server", a_request(machine_fingerprint=b"o" * 16), path_of(CLIENT))
+    yield Exploration("another machine", pair(), Budget(inserts=1), inserts=(other,))
+    two = {**pair(), "guest": client(at=OTHER, behind_nat=False, **TELLING)}
+    for limits, policy in ((ServerLimits(nodes=1), Policy()), (ServerLimits(), Policy(capacity=1))):
+        full = server(arguments={"limits": limits, "policy": policy}, **TELLING)
+        yield Exploration(f"room for one, {limits.nodes}", {**two, "server": full}, settled=one_is_in)
+    wrong = {**THREE, "server": server(start=(Verb("assign", (ASSIGNMENT, p.NodeType.ENTITY_SERVER)),), **TELLING)}
+    del wrong["client"]
+    yield Exploration("another assignment", wrong, settled=nobody)
+    full = server(start=THREE["server"].start, arguments={"policy": Policy(capacity=0)}, **TELLING)
+    yield Exploration("a mixer in a full domain", {"server": full, "mixer": mixer(**TELLING)})
+
+
+def one_is_in(scene: Scene) -> bool:
+    states = sorted(one.state.name for _, one in clients(scene))
+    return is_at_rest(scene) and states == ["CLOSED", "CONNECTED"]
+
+
+def address_at(path: Path) -> Address:
+    return Address(path.host, path.port)
+
+
+def providing(key: bytes | None) -> Callable[[Any], Decision]:
+    def policy(event: Any) -> Decision:
+        return ((Verb("provide_key", (event.username, key)),),) if isinstance(event, KeyWanted) else ()
+
+    return policy
+
+
+def _small_names() -> Iterator[Exploration]:
+    named = {"username": "alice", "private_key": KEY}
+    for name, key, settled in (
+        ("good", PUBLIC_KEY, is_settled),
+        ("bad", b"no key", nobody),
+        ("no", None, nobody),
+    ):
+        parties = evolved(pair(NOTHING, named), server={"policy": providing(key)})
+        yield Exploration(f"a username and {name} key", parties, settled=settled)
+    lost = evolved(pair(NOTHING, named), server={"policy": providing(PUBLIC_KEY)})
+    yield Exploration("a username, a loss", lost, Budget(losses=1))
+    login, account = Login("https://example.org"), ("alice", "a:b")
+    for name, policy, settled in (
+        ("known", Policy(anonymous=0, login=login, accounts={"alice": "a:b"}), is_settled),
+        ("unknown", Policy(anonymous=0, login=login), nobody),
+    ):
+        yield Exploration(
+            f"an account that is {name}", pair({"policy": policy}, {"domain_account": account}), settled=settled
+        )
+    for name, policy in (("here", Policy(anonymous=0, login=login)), ("at all", Policy(anonymous=0))):
+        yield Exploration(f"not allowed {name}", pair({"policy": policy}), settled=nobody)
+
+
+def _small_channels() -> Iterator[Exploration]:
+    asking = evolved(pair(), client={"policy": asks_the_way})
+    yield Exploration("asked, a loss", asking, Budget(losses=1), begin=is_connected)
+    yield Exploration("asked, 3 losses", pair(), Budget(losses=3))
+    again = evolved(pair(), client=RESTARTS)
+    yield Exploration("the client restarts", evolved(again, server={"restarts": False}), Budget(restarts=1))
+    for kind, data in (
+        ("a handshake", encode_datagram(Control(ControlType.HANDSHAKE, 3))),
+        ("data that is far", pack(p.RemovedNode(b"r" * 16), reliable=True, sequence=1 << 20)),
+    ):
+        for to, path in (("client", DOMAIN), ("server", CLIENT)):
+            inserts = (Insert(to, data, path_of(path)),)
+            yield Exploration(f"{kind} for the {to}", pair(), Budget(inserts=1), inserts=inserts)
+    requested = Insert("client", encode_datagram(Control(ControlType.HANDSHAKE_REQUEST, None)), path_of(DOMAIN))
+    yield Exploration("a handshake request", pair(), Budget(inserts=1), inserts=(requested,))
+    later = evolved(pair(), client={"may": (((Verb("ask_path", ("/",)),),),)})
+    yield Exploration(
+        "a handshake request, and a question", later, Budget(inserts=1), inserts=(requested,), begin=is_connected
+    )
+    narrow = {"limits": attrs.evolve(SHORT, messages=1)}
+    parts = tuple(
+        Insert(
+            "client",
+            pack(p.DomainSettings(b"{}"), reliable=True, sequence=sequence, part=Part(Position.FIRST, number, 0)),
+            path_of(DOMAIN),
+        )
+        for number, sequence in ((1, 3), (2, 4))
+    )
+    shaking = Insert("client", encode_datagram(Control(ControlType.HANDSHAKE, 3)), path_of(DOMAIN))
+    yield Exploration("two messages at once", pair(NOTHING, narrow), Budget(inserts=3), inserts=(shaking, *parts))
+
+
+def _small_nodes() -> Iterator[Exploration]:
+    three = {
+        name: attrs.evolve(party, told=told, arguments={**party.arguments, "delays": brief, **limits})
+        for (name, party), brief, limits in zip(
+            THREE.items(), (BRIEF_SERVER, BRIEF, BRIEF), (NOTHING, {"limits": SHORT}, {"limits": SHORT}), strict=True
+        )
+    }
+    known = ids(with_mixer=True)
+    yield Exploration("with a mixer", three, begin=is_connected)
+    ours = {"session_id": known.own[0], "local_id": known.own[1], "domain_local_id": known.domain}
+    elsewhere = a_record(id=known.mixer[0], local_id=known.mixer[1])
+    for name, data, path in (
+        ("a node elsewhere", a_list(**ours, nodes=(elsewhere,)), DOMAIN),
+        ("the end of a node", to_client(known)["the end of a node"], DOMAIN),
+        ("a node's channel", to_client(known)["reliable data"], MIXER),
+    ):
+        inserts = (Insert("client", data, path_of(path)),)
+        yield Exploration(name, three, Budget(inserts=1), inserts=inserts, begin=is_connected)
+    brief = {"server": attrs.evolve(three["server"], start=()), "client": three["client"]}
+    known = ids()
+    ours = {"session_id": known.own[0], "local_id": known.own[1], "domain_local_id": known.domain}
+    for name, data in (
+        ("a node that is not there", a_list(**ours, nodes=(a_record(),))),
+        ("a node in the place of another", a_list(**ours, nodes=(a_record(), a_record(8)))),
+        ("a node of another session", a_list(nodes=(a_record(),))),
+        ("a list of another domain", a_list(domain_id=b"o" * 16)),
+    ):
+        inserts = (Insert("client", data, path_of(DOMAIN)),)
+        yield Exploration(name, brief, Budget(inserts=1), SOUND, inserts=inserts, begin=is_connected)
+
+
+def _small_stun() -> Iterator[Exploration]:
+    stun = {"stun": ("stun.example", REFLECTOR.port), "limits": SHORT}
+    found = {**NAMES, "stun.example": (REFLECTOR,)}
+    reflected = {
+        **pair(NOTHING, stun),
+        "reflector": Party(Reflector, {}, sockets={SOCKET: REFLECTOR}, host=REFLECTOR.host),
+    }
+    yield Exploration("by STUN", reflected, names=found)
+    yield Exploration("by STUN, a loss", reflected, Budget(losses=1), names=found, begin=is_connected)
+    yield Exploration("by STUN, a move", reflected, Budget(moves=1), names=found, begin=is_connected)
+    yield Exploration("by STUN, early", reflected, Budget(early=1), names=found)
+    yield Exploration("no STUN server", pair(NOTHING, stun), names=found)
+    yield Exploration("no address of a STUN server", pair(NOTHING, stun))
+
+
+def _small_ice() -> Iterator[Exploration]:
+    registers = {"ice": IceRegistration(servers=((ICE.host, ICE.port),), private_key=KEY, public=DOMAIN)}
+    seeks = {"ice": IceTarget(host=ICE.host, port=ICE.port, domain_id=DOMAIN_ID, client_id=b"i" * 16)}
+    names = {ICE.host: (ICE,)}
+    both = pair(registers, seeks)
+
+    def introducer(keys: Any = None, key: bytes | None = None, **limits: int) -> Party:
+        given = {"entropy": entropy("ice"), "wall_epoch": EPOCH, "keys": keys, "limits": IceLimits(**limits)}
+        return Party(Introducer, given, policy=believing(key), told=told, sockets={SOCKET: ICE}, host=ICE.host)
+
+    for name, ice, settled in (
+        ("all", introducer(), is_connected),
+        ("a key", introducer({}, PUBLIC_KEY), is_connected),
+        ("no key", introducer({}), nobody),
+    ):
+        yield Exploration(f"by ICE, believing {name}", {**both, "ice": ice}, names=names, settled=settled)
+    served = {"server": both["server"], "ice": introducer()}
+    yield Exploration("an ice-server, a loss", served, Budget(losses=1), names=names, settled=is_at_rest)
+    sought = {"client": both["client"], "ice": introducer()}
+    beats = tuple(
+        Insert("ice", pack(p.ICEServerHeartbeat(uuid, *(SockAddr(STRANGER.host, STRANGER.port),) * 2, b"")), STRANGER)
+        for uuid in (DOMAIN_ID, b"o" * 16)
+    )
+    asks = Insert("ice", pack(p.ICEServerQuery(b"i" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(OTHER))
+    gone = p.ICEServerPeerInformation(b"g" * 16, *(SockAddr(STRANGER.host, STRANGER.port),) * 2)
+    for name, parties, inserts in (
+        ("a client that is not there", served, (Insert("server", pack(gone), path_of(ICE)),)),
+        ("a domain that is not there", sought, beats[:1]),
+        ("another domain's id", served, beats[:1]),
+        ("a domain too many", {**served, "ice": introducer(peers=1)}, beats[1:]),
+        ("another client's id", sought, (asks,)),
+        ("a client too many", {**sought, "ice": introducer(peers=1)}, (asks,)),
+    ):
+        settled = nobody if "client" in parties else is_at_rest
+        yield Exploration(name, parties, Budget(inserts=1), inserts=inserts, names=names, settled=settled)
+    yield Exploration("no ice-server", {"server": both["server"]}, names=names, settled=is_at_rest)
+    yield Exploration("no address of an ice-server", both, names={}, settled=nobody)
+
+
+def believing(key: bytes | None) -> Callable[[Any], Decision]:
+    def policy(event: Any) -> Decision:
+        return ((Verb("provide_key", (event.domain_id, key)),),) if isinstance(event, DomainKeyWanted) else ()
+
+    return policy
+
+
+CLASSES: tuple[type[Any], ...] = (Client, Server, Introducer)
+TABLES = (CONNECTION, MEMBER, APPLICANT, NODE, SENDING, RECEIVING, QUERY, STUN, HEARTBEAT, PUNCH, ICE_PEER)

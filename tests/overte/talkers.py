@@ -1,0 +1,139 @@
+"""The smallest role that a transport can have: it tells everything that arrives to the application."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import attrs
+
+from sansproto.contract import Instant, Path, SendDatagram
+from sansproto.events import CloseCause, Closed
+from sansproto.overte.header import Head, Header, decode_datagram
+from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.transport import SOCKET, Transport
+from sansproto.overte.versions import DEFAULT, PacketType, VersionTable
+from sansproto.snapshot import CACHED
+from sansproto.testing.entropy import ScriptedEntropy
+
+
+@attrs.frozen
+class Got:
+    type: PacketType
+    payload: bytes
+    source: int | None = None
+
+
+@attrs.frozen
+class Undelivered:
+    host: str
+    count: int
+
+
+@attrs.define
+class Friend:
+    """Somebody whose sourced packets are taken, and who may have a channel."""
+
+    local_id: int
+    host: str
+    secret: bytes = b""
+    heard: Instant = 0.0
+
+
+class Talker(Transport[Got | Undelivered | Closed]):
+    friends: dict[int, Friend]
+    authenticates: bool
+    unverified: Annotated[frozenset[PacketType], CACHED]
+    others: Annotated[list[PacketType], CACHED]
+
+    def __init__(
+        self,
+        *,
+        friends: tuple[Friend, ...] = (),
+        entropy: Any = None,
+        limits: TransportLimits | None = None,
+        delays: TransportDelays | None = None,
+        versions: VersionTable = DEFAULT,
+        trace: Any = None,
+    ) -> None:
+        super().__init__(
+            entropy=entropy or ScriptedEntropy(),
+            wall_epoch=1.7e9,
+            versions=versions,
+            delays=delays or TransportDelays(),
+            limits=limits or TransportLimits(),
+            trace=trace,
+        )
+        self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
+        self.authenticates = True
+        self.unverified = frozenset()
+        self.others = []
+
+    def close(self, now: float) -> None:
+        if self._alive(now):
+            self._part(Closed(CloseCause.LOCAL))
+
+    # -- verbs
+
+    def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
+        self._advance(now)
+        done = self._send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
+        self._settle()
+        return done
+
+    def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
+        self._advance(now)
+        done = self._send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
+        self._settle()
+        return done
+
+    def forget(self, path: Path, now: float) -> None:
+        self._advance(now)
+        self._forget_channel(path)
+        self._settle()
+
+    # -- hooks
+
+    def _accepts_channel(self, path: Path) -> bool:
+        return any(friend.host == path.host for friend in self.friends.values())
+
+    def _source_of(self, local_id: int, path: Path) -> Friend | None:
+        return self.friends.get(local_id)
+
+    def _authenticates(self) -> bool:
+        return self.authenticates
+
+    def _accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
+        return header.type in self.unverified
+
+    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
+        self.others.append(header.type)
+
+    def _datagram_first(self, data: bytes, path: Path) -> bool:
+        return data.startswith(b"STUN")
+
+    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+        self._emit(Got(header.type, payload, header.source))
+
+    def _undelivered(self, path: Path, count: int) -> None:
+        self._emit(Undelivered(path.host, count))
+
+
+def to(host: str, port: int = 4000) -> Path:
+    return Path(SOCKET, host, port)
+
+
+def sent(talker: Talker) -> list[tuple[Head, bytes]]:
+    """What waits to be sent, decoded."""
+    found = []
+    while (transmit := talker.next_transmit()) is not None:
+        assert isinstance(transmit, SendDatagram)
+        found.append(decode_datagram(transmit.data))
+    return found
+
+
+def got(talker: Talker) -> list[bytes]:
+    """The payloads that have arrived."""
+    found = []
+    while (event := talker.next_event()) is not None:
+        found += [event.payload] if isinstance(event, Got) else []
+    return found

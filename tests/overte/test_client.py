@@ -1,0 +1,747 @@
+"""The client's connection: finding the domain, check-ins, silence, ids, denials, names, STUN and ICE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, SESSION, STRANGER, US, Rig, record
+
+from sansproto.contract import Address, Lookup, Path, Phase
+from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.events import CloseCause, Closed
+from sansproto.overte import crypto
+from sansproto.overte import packets as p
+from sansproto.overte.client import DomainClient
+from sansproto.overte.events import (
+    Connected,
+    Denied,
+    Disconnected,
+    Loss,
+    NodeAdded,
+    NotAnswered,
+    PathAnswered,
+    PermissionsChanged,
+    Renumbered,
+    SettingsReceived,
+    Undelivered,
+)
+from sansproto.overte.limits import ClientDelays, ClientLimits
+from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.rendezvous import IceTarget
+from sansproto.overte.stun import COOKIE, BindingRequest
+from sansproto.overte.tables import CONNECTION, NODE, QUERY, STUN
+from sansproto.overte.transport import SOCKET
+from sansproto.overte.versions import PacketType
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.tables import check
+
+STUN_SERVER = Path(SOCKET, "192.0.2.33", 3478)
+ICE_SERVER = Path(SOCKET, "192.0.2.77", 7337)
+ICE = IceTarget(host="ice.example", domain_id=DOMAIN_ID, client_id=b"i" * 16)
+GOLDEN = (  # what a real client's code makes of these values, once STUN has failed
+    "010000001f1b0000000000000000000000000000000000000010eb1600e798dc5e03c755a968dc16b7fcfffffffff0e1d2c3b4a546879a0b1c"
+    "2d3e4f5061000000040000000000000000000000000000000000064323d2412a244901ffbb810100c0a80117bb81000000064d576f416d53ff"
+    "ffffffffffffff00000000"
+)
+
+
+@pytest.fixture(scope="module")
+def key() -> bytes:
+    private = rsa.generate_private_key(65537, 2048)
+    return private.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+def kinds(rig: Rig) -> list[str]:
+    return [type(packet).__name__ for _, packet, _ in rig.sent()]
+
+
+def check_ins(rig: Rig, until: int) -> dict[int, list[str]]:
+    """What is sent at each second."""
+    found = {}
+    for second in range(int(rig.now), until + 1):
+        rig.at(float(second))
+        found[second] = [kind for kind in kinds(rig) if kind in ("DomainConnectRequest", "DomainListRequest")]
+    return found
+
+
+# -- connecting --------------------------------------------------------------------------------------------------------
+
+
+def test_the_domain_lets_us_in() -> None:
+    rig = Rig(connected=False)
+    rig.client.connect(0.0)
+    assert rig.transmits() == [Lookup(1, "domain.example", 40102)]
+    rig.client.looked_up(1, (Address("2001:db8::1", 40102), Address(DOMAIN.host, 40102)), 0.25)
+    ((header, request, path),) = rig.sent()
+    assert path == DOMAIN  # of the family of our socket
+    assert (header.sequence, header.reliable) == (1, False)
+    assert request.protocol_signature.hex() == "eb1600e798dc5e03c755a968dc16b7fc"
+    assert (request.reason, request.previous_uptime) == (p.ConnectReason.CONNECT, 0)
+    assert request.check_in.client_clock == int((EPOCH + 0.25) * 1e6)
+    assert request.check_in.public_socket == SockAddr("", US.port)
+    assert request.check_in.local_socket == SockAddr(US.host, US.port)
+    rig.list(permissions=2049)
+    assert rig.events() == [Connected(SESSION, LOCAL_ID, domain_id=DOMAIN_ID, permissions=2049)]
+    assert rig.client.phase is Phase.OPEN
+    assert (rig.client.session_id, rig.client.local_id) == (SESSION, LOCAL_ID)
+
+
+@pytest.mark.parametrize("letter", "IM")
+def test_the_first_list_is_followed_by_a_request_for_our_kind_of_settings(letter: str) -> None:
+    kind = p.AssignmentType.AGENT if letter == "I" else p.AssignmentType.AUDIO_MIXER
+    rig = Rig(connected=False, node_type=p.NodeType(ord(letter)))
+    rig.find()
+    rig.list()
+    rig.shake()
+    ((header, request, _),) = rig.sent()
+    assert header.reliable
+    assert request == p.DomainSettingsRequest(kind)
+
+
+def test_nothing_is_sent_before_the_socket_is_bound() -> None:
+    rig = Rig(connected=False, bound=False)
+    rig.find()
+    rig.at(3.5)
+    assert not rig.datagrams()
+    rig.client.socket_bound(SOCKET, US, rig.now)
+    assert kinds(rig) == ["DomainConnectRequest"]
+    rig.client.socket_bound("other", US, rig.now)
+    assert rig.drops("unexpected report") == 1
+
+
+def test_the_golden_connect_request_comes_out_of_its_arguments() -> None:
+    rig = Rig(
+        connected=False,
+        fingerprint=bytes.fromhex("f0e1d2c3b4a546879a0b1c2d3e4f5061"),
+        wall_epoch=1762670990.666276,
+    )
+    rig.find()
+    (datagram,) = rig.datagrams()
+    assert datagram.data.hex() == GOLDEN
+
+
+@pytest.mark.parametrize("found", [(), None])
+def test_a_name_that_leads_nowhere_ends_it(found: tuple[Address, ...] | None) -> None:
+    rig = Rig(connected=False)
+    rig.client.connect(0.0)
+    if found is None:
+        rig.at(ClientDelays().lookup)
+    else:
+        rig.client.looked_up(1, found, 1.0)
+    assert rig.events() == [Closed(CloseCause.UNREACHABLE, detail="domain.example: no address was found")]
+    rig.client.looked_up(1, (US,), 2.0)
+    assert rig.drops("closed") == 1
+
+
+def test_a_domain_that_never_answers_ends_it() -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    rig.at(ClientDelays().give_up + 1)
+    assert rig.events() == [Closed(CloseCause.TIMEOUT, detail="no domain server answered")]
+
+
+def test_verbs_have_their_time() -> None:
+    rig = Rig(connected=False)
+    for verb in (
+        lambda: rig.client.refresh(0.0),
+        lambda: rig.client.ask_path("/", 0.0),
+        lambda: rig.client.request_settings(p.AssignmentType.ALL, 0.0),
+        lambda: rig.client.send_to_node(b"", PacketType.AVATAR_DATA, b"", 0.0),
+    ):
+        with pytest.raises(NotOpen):
+            verb()
+    rig.find()
+    with pytest.raises(LocalProtocolError):
+        rig.client.connect(0.0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"username": "alice"},
+        {"username": "alice", "private_key": b"no key"},
+        {"fingerprint": b"short"},
+        {"domain_account": ("bob", "x" * 1000)},
+        {"local_host": "a name"},
+        {"ice": IceTarget(host="ice", domain_id=b"", client_id=NULL_UUID)},
+        {"place_name": "\ud800\udc00"},
+        {"ice": ICE, "assignment": b"a" * 16},
+        {"domain_account": ("b" * 300, "x" * 500)},
+    ],
+)
+def test_arguments_that_cannot_be_sent_are_refused(arguments: Any) -> None:
+    with pytest.raises(ValueError, match=r"cannot be sent|do not go together|go together|private key|more than fits"):
+        DomainClient(host="domain.example", entropy=ScriptedEntropy(), wall_epoch=EPOCH, **arguments)
+
+
+def test_a_key_needs_a_name(key: bytes) -> None:
+    with pytest.raises(ValueError, match="together"):
+        DomainClient(host="domain.example", entropy=ScriptedEntropy(), wall_epoch=EPOCH, private_key=key)
+
+
+# -- check-ins ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_connection_is_kept_alive_for_a_minute() -> None:
+    rig = Rig()
+    for second in range(1, 61):
+        rig.at(float(second))
+        ((header, request, path),) = rig.sent(p.DomainListRequest)
+        assert path == DOMAIN
+        assert header.source == LOCAL_ID
+        assert request.client_clock == int((EPOCH + second) * 1e6)
+        rig.list(new_connection=False)
+    assert not [event for event in rig.events() if not isinstance(event, NotAnswered | Undelivered)]
+    assert rig.client.phase is Phase.OPEN
+
+
+def test_silence_takes_its_course() -> None:
+    """Check-ins at 0 to 4, counted from the last list, with copies; reset at 5; a connect request at 6."""
+    rig = Rig()
+    rig.list(record())  # the timer fires at 1: this is the last that is heard
+    rig.now = 0.0
+    rig.events()
+    found = check_ins(rig, 8)
+    assert {second: len(requests) for second, requests in found.items()} == {
+        0: 0, 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 0, 7: 1, 8: 1,
+    }  # fmt: skip
+    assert {kind for requests in list(found.values())[:7] for kind in requests} == {"DomainListRequest"}
+    assert found[7] == ["DomainConnectRequest"]
+    lost = [event for event in rig.events() if isinstance(event, Disconnected)]
+    assert lost == [Disconnected(Loss.SILENT)]
+    assert not rig.client.nodes
+    assert rig.client.session_id == NULL_UUID
+    rig.at(9.0)
+    ((_, request, _),) = rig.sent(p.DomainConnectRequest)
+    assert request.reason is p.ConnectReason.SILENT_DOMAIN_DISCONNECT
+    assert request.previous_uptime == 6_000_000
+    rig.list()
+    assert isinstance(rig.events()[-1], Connected)
+    assert rig.client.phase is Phase.OPEN
+
+
+def test_connect_requests_have_no_copies_and_pause_at_the_limit() -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    assert {second: len(requests) for second, requests in check_ins(rig, 6).items()} == {
+        0: 1, 1: 1, 2: 1, 3: 1, 4: 1, 5: 0, 6: 1,
+    }  # fmt: skip
+
+
+def test_copies_have_their_own_numbers_and_one_clock() -> None:
+    rig = Rig()
+    rig.at(3.5)
+    rig.sent()
+    rig.at(4.5)
+    found = rig.sent(p.DomainListRequest)
+    assert len(found) == 4
+    assert len({header.sequence for header, _, _ in found}) == 4
+    assert {request.client_clock for _, request, _ in found} == {int((EPOCH + 4) * 1e6)}
+
+
+def test_copies_are_capped() -> None:
+    rig = Rig(limits=ClientLimits(silent_check_ins=9, copies=20))
+    assert [len(requests) for requests in check_ins(rig, 9).values()] == [0, 1, 1, 2, 4, 8, 16, 20, 20, 20]
+
+
+def test_an_extra_check_in_does_not_move_the_timer_and_counts_no_silence() -> None:
+    rig = Rig()
+    rig.at(0.5)
+    for _ in range(9):
+        rig.client.refresh(0.5)
+        assert kinds(rig)[-1:] == ["DomainListRequest"]
+    rig.at(1.0)
+    assert len(rig.sent(p.DomainListRequest)) == 1
+    assert rig.client.phase is Phase.OPEN
+
+
+def test_only_the_domain_may_say_what_a_domain_says(key: bytes) -> None:
+    """Another port of the same host, a node, anybody: nothing changes, and no silence ends."""
+    rig = Rig(username="alice", private_key=key)
+    rig.list(record())
+    rig.events()
+    rig.at(4.5)
+    rig.sent()
+    rig.events()
+    before = rig.client.freeze(rig.now, leave_out=frozenset({"stats"}))
+    strange = (Path(SOCKET, DOMAIN.host, 40103), STRANGER, Path(SOCKET, "198.51.100.10", 40110))
+    for path in strange:
+        rig.list(record("W", number=2), session_id=b"x" * 16, path=path)
+        rig.say(p.AddedNode.decode(record("W", number=2).encode()), path)
+        rig.say(p.RemovedNode(bytes([1]) * 16), path)
+        rig.say(p.ConnectionToken(b"t" * 16), path)
+        rig.say(p.DomainConnectionDenied(p.DenialReason.UNKNOWN, "go", ""), path)
+        rig.say(p.PathResponse("/", "/0,0,0/0,0,0,1"), path)
+    assert rig.drops("not from the domain") == 18
+    assert not rig.events()
+    assert rig.client.freeze(rig.now, leave_out=frozenset({"stats"})) == before
+
+
+def test_a_list_that_nobody_asked_for_and_one_of_another_domain_are_ignored() -> None:
+    rig = Rig()
+    rig.list(domain_id=b"f" * 16, session_id=b"x" * 16)
+    assert rig.drops("a list of another domain") == 1
+    assert rig.client.session_id == SESSION
+    rig = Rig(connected=False, ice=ICE)
+    rig.find()
+    rig.list()
+    assert rig.drops("not from the domain") == 1
+
+
+def test_a_malformed_packet_of_the_domain_is_counted() -> None:
+    rig = Rig()
+    rig.say((PacketType.DOMAIN_LIST, b"short"))
+    assert rig.drops("malformed DomainList") == 1
+
+
+def test_changed_ids_are_a_new_session() -> None:
+    rig = Rig()
+    rig.list(record())
+    rig.client.ask_path("/hill", 0.0)
+    rig.events()
+    rig.at(0.5)
+    rig.list(record(), session_id=b"n" * 16, local_id=7, permissions=3)
+    (renumbered, *rest) = rig.events()
+    assert renumbered == Renumbered(b"n" * 16, 7, permissions=3)
+    assert rest[:-1] == [NotAnswered(kind=2), NotAnswered("/hill")]
+    assert isinstance(rest[-1], NodeAdded)
+    assert not rig.drops("late")
+    rig.shake()
+    assert [packet for header, packet, _ in rig.sent() if header.reliable] == [p.DomainSettingsRequest(2)]
+    rig.at(1.0)
+    ((header, _, _),) = rig.sent(p.DomainListRequest)
+    assert header.source == 7
+    assert rig.client.phase is Phase.OPEN
+
+
+def test_permissions_change_with_a_list() -> None:
+    rig = Rig()
+    rig.list(permissions=1)
+    rig.list(permissions=1)
+    assert rig.events() == [PermissionsChanged(1)]
+    assert rig.client.permissions == 1
+
+
+def test_leaving_says_so() -> None:
+    rig = Rig()
+    rig.client.close(1.0)
+    assert rig.events() == [Closed(CloseCause.LOCAL)]
+    (datagram,) = rig.datagrams()
+    assert datagram.data[4:].hex() == "3716d4c6"
+    assert rig.client.next_timeout() is None
+    rig.client.close(2.0)
+    rig.client.socket_bound(SOCKET, US, 2.0)
+    assert not rig.transmits()
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_nothing_begins_after_the_end(connected: bool) -> None:
+    rig = Rig(connected=connected)
+    rig.client.abort()
+    with pytest.raises(LocalProtocolError):
+        rig.client.connect(1.0)
+    with pytest.raises(NotOpen):
+        rig.client.refresh(1.0)
+    assert rig.events() == [Closed(CloseCause.ABORTED)]
+    assert not rig.transmits()
+
+
+# -- denials and names -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", list(p.DenialReason))
+def test_a_denial_says_what_may_help(code: p.DenialReason) -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    rig.say(p.DomainConnectionDenied(code, "no", "extra"))
+    rig.say(p.DomainConnectionDenied(code, "no", "extra"))
+    (denied,) = rig.events()  # told once
+    assert (denied.code, denied.reason, denied.extra) == (code, "no", "extra")
+    assert bool(denied.hint) is (code is not p.DenialReason.UNKNOWN)
+    assert ("directory" in denied.hint) is (code.hint is p.LoginHint.DIRECTORY)
+    assert ("domain's own" in denied.hint or "its own" in denied.hint) is (code.hint is p.LoginHint.DOMAIN)
+    for second in range(1, 70):
+        rig.at(float(second))
+        rig.say(p.DomainConnectionDenied(code, "no", "extra"))
+    (closed,) = rig.events()
+    assert closed == Closed(CloseCause.REFUSED, code, detail="no")
+
+
+def test_a_denial_with_an_unknown_code_is_told_as_it_is() -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    rig.say(p.DomainConnectionDenied(99, "", ""))
+    assert rig.events() == [Denied(99, "")]
+    rig.at(61.0)
+    assert rig.events() == [Closed(CloseCause.REFUSED, p.DenialReason.UNKNOWN)]
+
+
+def test_a_denial_ends_the_count_of_silence() -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    rig.at(4.0)
+    rig.say(p.DomainConnectionDenied(p.DenialReason.TOO_MANY_USERS, "full", ""))
+    assert all(check_ins(rig, 8).values())
+
+
+def test_late_answers_to_one_who_is_in_do_nothing(key: bytes) -> None:
+    rig = Rig(username="Alice", private_key=key)
+    rig.say(p.DomainConnectionDenied(p.DenialReason.TOO_MANY_USERS, "full", ""))
+    rig.say(p.ConnectionToken(b"t" * 16))
+    assert rig.drops("late answer") == 2
+    assert not rig.events()
+    assert not rig.sent(p.DomainConnectRequest)
+
+
+def test_a_token_is_answered_with_a_signature(key: bytes) -> None:
+    rig = Rig(connected=False, username="Alice.Example", private_key=key)
+    rig.find()
+    ((_, request, _),) = rig.sent()
+    assert (request.username, request.username_signature) == ("alice.example", b"")
+    rig.at(0.25)
+    rig.say(p.ConnectionToken(b"t" * 16))
+    ((_, request, _),) = rig.sent()
+    public = crypto.public_key_der(key)
+    assert crypto.verify_username(public, request.username_signature, "alice.example", b"t" * 16)
+    rig.at(1.0)
+    ((_, again, _),) = rig.sent()
+    assert again.username_signature == request.username_signature
+
+
+def test_a_token_ends_the_count_of_silence_and_a_reset_forgets_it(key: bytes) -> None:
+    rig = Rig(connected=False, username="alice", private_key=key)
+    rig.find()
+    rig.at(4.0)
+    rig.say(p.ConnectionToken(b"t" * 16))
+    rig.sent()
+    rig.at(5.0)
+    ((_, request, _),) = rig.sent(p.DomainConnectRequest)
+    assert request.username_signature
+    rig.list()
+    rig.at(12.0)
+    *_, (_, request, _) = rig.sent(p.DomainConnectRequest)
+    assert not request.username_signature
+
+
+def test_a_connection_ends_what_was_denied_before() -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    rig.say(p.DomainConnectionDenied(p.DenialReason.TOO_MANY_USERS, "full", ""))
+    rig.list()
+    rig.at(80.0)
+    assert rig.events()[-1] == Closed(CloseCause.TIMEOUT, detail="no domain server answered")
+
+
+def test_a_domain_account_goes_along() -> None:
+    rig = Rig(connected=False, domain_account=("domuser", "ACCESS:REFRESH"), place_name="hub")
+    rig.find()
+    ((_, request, _),) = rig.sent()
+    assert (request.domain_username, request.domain_tokens) == ("domuser", "ACCESS:REFRESH")
+    assert request.check_in.place_name == "hub"
+    assert "ACCESS" not in repr(request)
+
+
+# -- paths and settings ------------------------------------------------------------------------------------------------
+
+
+def test_the_domain_answers_questions() -> None:
+    rig = Rig()
+    rig.client.looked_up(7, (US,), 0.0)
+    assert rig.drops("unexpected report") == 1
+    rig.client.ask_path("/hill", 0.0)
+    rig.client.ask_path("/lake", 0.0)
+    rig.client.request_settings(p.AssignmentType.AUDIO_MIXER, 0.0)
+    rig.shake()
+    rig.shake()
+    rig.say(p.PathResponse("/lake", "/1,2,3/0,0,0,1"))
+    rig.say(p.DomainSettings(b"{}"))
+    rig.say(p.DomainSettings(b"[]"))
+    rig.say(p.DomainSettings(b"[]"))
+    assert rig.events() == [
+        PathAnswered("/lake", "/1,2,3/0,0,0,1"),
+        SettingsReceived(2, b"{}"),  # what was asked for by itself
+        SettingsReceived(0, b"[]"),
+    ]
+    assert rig.drops("an answer to no question") == 1
+    for second in range(1, 6):
+        rig.at(float(second))
+        rig.list()
+    assert NotAnswered("/hill") in rig.events()
+
+
+def test_questions_have_bounds() -> None:
+    rig = Rig(limits=ClientLimits(queries=3))
+    with pytest.raises(LocalProtocolError):
+        rig.client.ask_path("x" * 1025, 0.0)
+    with pytest.raises(LocalProtocolError):
+        rig.client.ask_path("\ud800", 0.0)
+    rig.client.ask_path("/", 0.0)
+    rig.client.ask_path("/", 0.0)
+    with pytest.raises(LocalProtocolError):
+        rig.client.ask_path("/", 0.0)
+
+
+def test_what_the_domain_never_acknowledges_is_told() -> None:
+    rig = Rig()
+    rig.client.ask_path("/", 0.0)
+    for second in range(1, 20):
+        rig.at(float(second))
+        rig.list()
+        rig.datagrams()
+    assert [event for event in rig.events() if isinstance(event, Undelivered)] == [Undelivered(b"", 2)]
+
+
+# -- our own sockets ---------------------------------------------------------------------------------------------------
+
+
+def stun_answer(transaction: bytes, host: bytes = bytes((203, 0, 113, 7)), port: int = 48001) -> bytes:
+    key = COOKIE + transaction
+    hidden = bytes(one ^ other for one, other in zip(host, key, strict=False))
+    value = bytes((0, 1 if len(host) == 4 else 2)) + (port ^ 0x2112).to_bytes(2, "big") + hidden
+    software = b"\x80\x22\x00\x03abc\x00"
+    attributes = software + b"\x00\x20" + len(value).to_bytes(2, "big") + value
+    return b"\x01\x01" + len(attributes).to_bytes(2, "big") + key + attributes
+
+
+def stunned(**arguments: Any) -> Rig:
+    rig = Rig(connected=False, stun=("stun.example", 3478), **arguments)
+    rig.client.connect(0.0)
+    assert {type(transmit) for transmit in rig.transmits()} == {Lookup}
+    rig.client.looked_up(1, (Address(DOMAIN.host, DOMAIN.port),), 0.0)
+    assert not rig.datagrams()  # our public address is not known
+    return rig
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [(bytes((203, 0, 113, 7)), "203.0.113.7"), (bytes.fromhex("20010db8000000000000000000000007"), "2001:db8::7")],
+)
+def test_stun_tells_our_public_address(host: bytes, text: str) -> None:
+    rig = stunned()
+    rig.client.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
+    (request,) = rig.datagrams()
+    transaction = BindingRequest.decode(request.data).transaction
+    assert request.path == STUN_SERVER
+    for answer, path in (
+        (stun_answer(transaction), STRANGER),
+        (stun_answer(b"x" * 12), STUN_SERVER),
+        (stun_answer(transaction)[:-1], STUN_SERVER),
+        (stun_answer(transaction)[:20], STUN_SERVER),
+        (b"\x01\x01\x00\x00" + COOKIE + transaction, STUN_SERVER),
+        (b"\x01\x01\x00\x08" + COOKIE + transaction + b"\x00\x20\x00\x04\x00\x01\x00\x00", STUN_SERVER),
+        (b"\x01\x01\x00\x0c" + COOKIE + transaction + b"\x00\x20\x00\x08\x00\x02" + bytes(6), STUN_SERVER),
+    ):
+        rig.client.receive_datagram(answer, path, rig.now)
+        assert not rig.datagrams()
+    rig.client.receive_datagram(stun_answer(transaction, host), STUN_SERVER, 0.1)
+    ((_, connect, _),) = rig.sent()
+    assert connect.check_in.public_socket == SockAddr(text, 48001)
+    rig.client.receive_datagram(stun_answer(transaction, b"\x01\x02\x03\x04"), STUN_SERVER, 0.1)
+    assert rig.drops("late answer") == 1
+
+
+def test_without_an_answer_of_stun_the_public_address_is_null() -> None:
+    rig = stunned()
+    rig.client.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
+    rig.at(2.4)
+    assert len(rig.datagrams()) == 10
+    rig.at(2.5)
+    ((_, connect, _),) = rig.sent()
+    assert connect.check_in.public_socket == SockAddr("", US.port)
+    rig.at(15.5)
+    assert [datagram.path for datagram in rig.datagrams()].count(STUN_SERVER) == 10
+
+
+def test_a_stun_server_without_an_address_is_looked_up_again() -> None:
+    rig = stunned()
+    rig.client.looked_up(2, (), 0.0)
+    assert kinds(rig) == ["DomainConnectRequest"]
+    rig.list()
+    for second in range(1, 11):
+        rig.at(float(second))
+        rig.list()
+    assert Lookup(2, "stun.example", 3478) in rig.transmits()
+
+
+def test_a_public_address_that_changes_is_a_new_connection() -> None:
+    rig = stunned()
+    rig.client.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
+    transaction = BindingRequest.decode(rig.datagrams()[0].data).transaction
+    rig.client.receive_datagram(stun_answer(transaction), STUN_SERVER, 0.0)
+    rig.list(record())
+    rig.events()
+    for second in range(1, 11):
+        rig.sent() if second < 10 else None
+        rig.at(float(second))
+        rig.list()
+    again = [datagram for datagram in rig.datagrams() if datagram.path == STUN_SERVER]
+    transaction = BindingRequest.decode(again[0].data).transaction
+    rig.client.receive_datagram(stun_answer(transaction), STUN_SERVER, rig.now)
+    assert rig.client.phase is Phase.OPEN  # nothing has changed
+    for second in range(11, 34):  # nor has it when there is no answer
+        rig.at(float(second))
+        rig.list()
+    assert rig.client.phase is Phase.OPEN
+    again = [datagram for datagram in rig.datagrams() if datagram.path == STUN_SERVER]
+    transaction = BindingRequest.decode(again[-1].data).transaction
+    rig.client.receive_datagram(stun_answer(transaction, port=5), STUN_SERVER, rig.now)
+    assert [event for event in rig.events() if isinstance(event, Disconnected)] == [Disconnected(Loss.MOVED)]
+    (leaving, (_, connect, _)) = rig.sent()
+    assert isinstance(leaving[1], p.DisconnectRequest)
+    assert connect.check_in.public_socket == SockAddr("203.0.113.7", 5)
+    assert connect.reason is p.ConnectReason.CONNECT
+
+
+def test_a_socket_that_is_bound_anew_is_a_new_connection() -> None:
+    rig = Rig()
+    rig.client.socket_bound(SOCKET, US, 0.5)
+    assert not rig.events()
+    rig.client.socket_bound(SOCKET, Address(US.host, 5), 0.5)
+    assert Disconnected(Loss.MOVED) in rig.events()
+    assert kinds(rig) == ["DisconnectRequest", "DomainConnectRequest"]
+    rig.at(8.0)  # silence, and then a connection and another port: that is a reason of its own
+    rig.list()
+    rig.sent()
+    rig.client.socket_bound(SOCKET, Address(US.host, 7), rig.now)
+    ((_, request, _),) = rig.sent(p.DomainConnectRequest)
+    assert request.reason is p.ConnectReason.CONNECT
+
+
+def test_with_stun_a_socket_that_is_bound_anew_asks_again() -> None:
+    rig = stunned()
+    rig.client.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
+    transaction = BindingRequest.decode(rig.datagrams()[0].data).transaction
+    rig.client.receive_datagram(stun_answer(transaction), STUN_SERVER, 0.0)
+    rig.list()
+    rig.sent()
+    rig.client.socket_bound(SOCKET, Address(US.host, 5), 0.5)
+    assert {datagram.path for datagram in rig.datagrams()} == {STUN_SERVER}
+    rig.client.refresh(0.5)  # and is not done: what would it say?
+    rig.client.socket_bound(SOCKET, Address(US.host, 6), 0.5)
+    assert not rig.datagrams()
+
+
+@pytest.mark.parametrize(
+    ("bound", "given", "told"),
+    [("0.0.0.0", None, ""), ("0.0.0.0", "10.0.0.5", "10.0.0.5"), ("eth0", None, ""), ("::1", None, "::1")],
+)
+def test_any_address_is_not_told(bound: str, given: str | None, told: str) -> None:
+    rig = Rig(connected=False, bound=False, local_host=given)
+    rig.client.socket_bound(SOCKET, Address(bound, 48001), 0.0)
+    rig.find()
+    ((_, request, _),) = rig.sent()
+    assert request.check_in.local_socket == SockAddr(told, 48001)
+
+
+# -- ICE ---------------------------------------------------------------------------------------------------------------
+
+
+def iced() -> Rig:
+    rig = Rig(connected=False, ice=ICE)
+    rig.client.connect(0.0)
+    assert rig.transmits() == [Lookup(1, "ice.example", 7337)]
+    rig.client.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.0)
+    return rig
+
+
+def peer_information(**changes: Any) -> p.ICEServerPeerInformation:
+    fields: dict[str, Any] = {
+        "id": DOMAIN_ID,
+        "public_socket": SockAddr("198.51.100.1", 40102),
+        "local_socket": SockAddr("10.0.0.1", 40102),
+    }
+    return p.ICEServerPeerInformation(**{**fields, **changes})
+
+
+def test_an_ice_server_leads_to_the_domain() -> None:
+    rig = iced()
+    ((_, query, path),) = rig.sent()
+    assert path == ICE_SERVER
+    assert query == p.ICEServerQuery(ICE.client_id, SockAddr("", US.port), SockAddr(US.host, US.port), DOMAIN_ID)
+    rig.say(peer_information(), STRANGER)
+    rig.say(peer_information(id=b"?" * 16), ICE_SERVER)
+    rig.say((PacketType.ICE_SERVER_PEER_INFORMATION, b""), ICE_SERVER)
+    assert not rig.sent()
+    rig.say(peer_information(), ICE_SERVER)
+    assert {(packet.ice_id, packet.type, path.host) for _, packet, path in rig.sent()} == {
+        (ICE.client_id, p.PingType.LOCAL, "10.0.0.1"),
+        (ICE.client_id, p.PingType.PUBLIC, "198.51.100.1"),
+    }
+    rig.at(0.25)
+    assert len(rig.sent(p.ICEPing)) == 2
+    rig.say(p.ICEPingReply(b"?" * 16, p.PingType.PUBLIC), DOMAIN)
+    rig.say(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), STRANGER)
+    rig.say((PacketType.ICE_PING_REPLY, b""), DOMAIN)
+    assert not rig.sent()
+    rig.say(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
+    ((_, request, path),) = rig.sent()
+    assert path == DOMAIN
+    assert request.connect_id == ICE.client_id
+    rig.list()
+    assert isinstance(rig.events()[0], Connected)
+
+
+def test_an_ice_server_is_asked_again() -> None:
+    rig = iced()
+    rig.sent()
+    rig.at(3.0)
+    assert len(rig.sent(p.ICEServerQuery)) == 3
+    rig.say(peer_information(), ICE_SERVER)
+    rig.at(5.0)
+    found = [type(packet) for _, packet, _ in rig.sent()]
+    assert found.count(p.ICEPing) == 16
+    assert found[-1] is p.ICEServerQuery
+    rig.at(70.0)
+    assert rig.events() == [Closed(CloseCause.TIMEOUT, detail="no domain server answered")]
+
+
+def test_ice_pings_of_the_domain_are_answered_and_no_others() -> None:
+    rig = iced()
+    rig.sent()
+    rig.say(p.ICEPing(b"?" * 16, p.PingType.PUBLIC), STRANGER)
+    rig.say((PacketType.ICE_PING, b""), STRANGER)
+    assert not rig.sent()
+    rig.say(p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC), STRANGER)
+    ((_, reply, path),) = rig.sent()
+    assert (reply, path) == (p.ICEPingReply(ICE.client_id, p.PingType.PUBLIC), STRANGER)
+    rig = Rig()
+    rig.say(p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
+    assert not rig.sent(p.ICEPingReply)
+    rig = Rig(connected=False, ice=ICE)
+    rig.say(p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
+    assert not rig.sent(p.ICEPingReply)
+
+
+# -- as a whole --------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_goes_on_from_its_snapshot() -> None:
+    rig = Rig()
+    rig.list(record(), record("W", number=2))
+    rig.client.ask_path("/", 0.0)
+    snapshot = rig.client.snapshot()
+    twin = DomainClient.restore(snapshot, **rig.arguments)
+    assert twin.snapshot() == snapshot
+    assert twin.nodes == rig.client.nodes
+    other = Rig(connected=False, bound=False)
+    other.client = twin
+    for one in (rig, other):
+        one.at(3.0)
+        one.say(p.Ping(p.PingType.PUBLIC, 77, 0), STRANGER, source=4661, secret=b"k" * 16)
+    assert rig.datagrams() == other.datagrams()
+    assert rig.client.snapshot() == twin.snapshot()
+
+
+@pytest.mark.parametrize("table", [CONNECTION, STUN, QUERY, NODE])
+def test_the_tables_are_whole(table: Any) -> None:
+    assert [finding for finding in check(table, "docs/protocols") if "there is no page" not in finding] == []
+
+
+def test_a_list_is_only_so_long() -> None:
+    rig = Rig(limits=ClientLimits(nodes=2))
+    rig.list(*(record("I", number=number) for number in range(1, 5)))
+    assert len(rig.client.nodes) == 2
+    assert rig.drops("too many nodes") == 2

@@ -1,0 +1,572 @@
+"""The nodes of a client: lists, pings, hole punching, connection ids, skew, and packets to and from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, MIXER, MIXER_LOCAL, SECRET, SESSION, STRANGER, Rig, record
+
+from sansproto.contract import Address, Path
+from sansproto.errors import LocalProtocolError
+from sansproto.overte import crypto
+from sansproto.overte import packets as p
+from sansproto.overte.client import DomainClient
+from sansproto.overte.events import (
+    Connected,
+    Disconnected,
+    Loss,
+    NodeActivated,
+    NodeAdded,
+    NodeMeasured,
+    NodeRemoved,
+    PacketReceived,
+    PathAnswered,
+    Removal,
+    Undelivered,
+)
+from sansproto.overte.header import MAX_DATAGRAM, Control, ControlType, encode_datagram
+from sansproto.overte.limits import ClientLimits
+from sansproto.overte.node import Node
+from sansproto.overte.nodes import path_to
+from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.server import DomainServer
+from sansproto.overte.transport import SOCKET
+from sansproto.overte.versions import PacketType
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.network import VirtualNetwork
+from sansproto.testing.streams import Conditions
+
+M = bytes([1]) * 16  # the mixer's id
+M_LOCAL_ID = 4661
+
+
+def met(**changes: Any) -> Rig:
+    """A client that was told of a mixer, and has begun to punch."""
+    rig = Rig()
+    rig.list(record(**changes))
+    rig.events()
+    return rig
+
+
+def punched(rig: Rig) -> dict[Path, p.Ping]:
+    return {path: packet for _, packet, path in rig.sent(p.Ping)}
+
+
+def answer(rig: Rig, ping: p.Ping, path: Path = MIXER, *, delay: float = 0.0, ahead: int = 0) -> None:
+    rig.now += delay
+    clock = ping.clock + int(delay * 1e6) // 2 + ahead
+    rig.say(p.PingReply(ping.type, ping.clock, clock), path, source=M_LOCAL_ID, secret=SECRET)
+
+
+def activated(**changes: Any) -> Rig:
+    rig = met(**changes)
+    answer(rig, punched(rig)[MIXER])
+    rig.events()
+    return rig
+
+
+def wall(rig: Rig) -> int:
+    return int((EPOCH + rig.now) * 1e6)
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_listed_node_is_told_and_punched_for() -> None:
+    rig = Rig()
+    rig.list(record())
+    (added,) = rig.events()
+    assert isinstance(added, NodeAdded)
+    assert rig.client.nodes == {M: added.node}
+    assert added.node.public == Address(MIXER.host, MIXER.port)
+    assert added.node.active is None
+    assert "kkkk" not in repr(added) + repr(rig.client._nodes)
+    for second in (0.0, 0.25, 0.5):
+        rig.at(second)
+        found = rig.sent(p.Ping)
+        assert {(packet.type, path) for _, packet, path in found} == {
+            (p.PingType.LOCAL, MIXER_LOCAL),
+            (p.PingType.PUBLIC, MIXER),
+        }
+        for header, packet, _ in found:
+            assert header.source == LOCAL_ID
+            assert header.mac == crypto.mac(SECRET, packet.encode())
+            assert (packet.clock, packet.connection_id) == (wall(rig), 0)
+
+
+def test_a_null_public_address_is_the_domains() -> None:
+    rig = met(public_socket=SockAddr("", 40111), local_socket=SockAddr("0.0.0.0", 0))
+    assert list(punched(rig)) == [Path(SOCKET, DOMAIN.host, 40111)]
+
+
+def test_a_node_that_is_added_between_lists_is_known_and_one_before_the_first_is_not() -> None:
+    rig = Rig()
+    rig.say(p.AddedNode.decode(record().encode()))
+    assert set(rig.client.nodes) == {M}
+    rig = Rig(connected=False)
+    rig.find()
+    rig.say(p.AddedNode.decode(record().encode()))
+    assert rig.drops("a node before the first list") == 1
+
+
+def test_a_list_never_holds_ourselves() -> None:
+    rig = Rig()
+    rig.list(record("I", id=SESSION), record("I", id=NULL_UUID))
+    assert not rig.client.nodes
+
+
+def test_a_removed_node_is_gone() -> None:
+    rig = met()
+    rig.say(p.RemovedNode(M))
+    rig.say(p.RemovedNode(M))
+    assert rig.events() == [NodeRemoved(M, Removal.REMOVED)]
+    assert rig.drops("unknown node") == 1
+    assert not rig.client._index
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        record("M", number=2),  # the same office
+        record("W", number=2, public_socket=SockAddr(MIXER.host, MIXER.port)),
+        record("W", number=2, local_socket=SockAddr(MIXER_LOCAL.host, MIXER_LOCAL.port)),
+        record("W", number=2, local_id=M_LOCAL_ID),
+    ],
+)
+def test_a_node_that_cannot_be_beside_another_takes_its_place(newer: p.NodeRecord) -> None:
+    rig = met()
+    rig.list(record(), newer)
+    removed, added = rig.events()
+    assert removed == NodeRemoved(M, Removal.REPLACED)
+    assert isinstance(added, NodeAdded)
+    assert set(rig.client.nodes) == {newer.id}
+    assert set(rig.client._index.values()) == {rig.client._nodes[newer.id]}
+
+
+def test_agents_may_be_many() -> None:
+    rig = Rig()
+    rig.list(*(record("I", number=number) for number in range(1, 6)))
+    assert len(rig.client.nodes) == 5
+
+
+def test_a_node_that_is_listed_elsewhere_is_reached_anew() -> None:
+    rig = activated()
+    rig.list(record(permissions=1))
+    assert rig.client.nodes[M].active
+    assert rig.client.nodes[M].permissions == 1
+    rig.list(record(local_id=98))
+    assert rig.client.nodes[M].active
+    rig.at(1.0)
+    ((_, ping, _),) = rig.sent(p.Ping)
+    elsewhere = SockAddr("198.51.100.99", 1)
+    rig.list(record(public_socket=elsewhere, local_id=99))
+    rig.say(p.PingReply(ping.type, ping.clock, 0), MIXER_LOCAL, source=99, secret=SECRET)
+    assert rig.drops("a reply to no ping of ours") == 1  # it was not for this socket
+    assert rig.client.nodes[M].active is None
+    assert rig.client.nodes[M].local_id == 99
+    pings = punched(rig)
+    assert set(pings) == {MIXER_LOCAL, Path(SOCKET, "198.51.100.99", 1)}
+    rig.say(p.Ping(p.PingType.PUBLIC, 5, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert rig.drops("unknown source") == 1
+
+
+def test_what_waits_for_a_node_goes_with_it() -> None:
+    rig = activated()
+    rig.client.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
+    rig.say(p.RemovedNode(M))
+    rig.datagrams()
+    for second in range(1, 20):
+        rig.at(float(second))
+        assert MIXER not in {datagram.path for datagram in rig.datagrams()}
+        rig.list()
+    assert not [event for event in rig.events() if isinstance(event, Undelivered) and event.node_id]
+
+
+def test_a_node_at_the_domains_address_leaves_the_domain_its_channel() -> None:
+    rig = met(public_socket=SockAddr("", DOMAIN.port))
+    rig.client.ask_path("/", 0.0)
+    rig.say(p.RemovedNode(M))
+    rig.at(0.2)
+    rig.shake()
+    assert p.PathQuery("/") in [packet for _, packet, _ in rig.sent()]
+
+
+def test_only_the_domain_and_known_nodes_have_a_channel() -> None:
+    rig = met()
+    rig.sent()
+    for path in (DOMAIN, MIXER, STRANGER):
+        rig.client.receive_datagram(encode_datagram(Control(ControlType.HANDSHAKE, 7)), path, 0.0)
+        assert bool(rig.datagrams()) is (path != STRANGER)
+
+
+def test_a_local_address_that_changes_leaves_the_public_one_active() -> None:
+    rig = activated()
+    rig.list(record(local_socket=SockAddr("10.0.0.99", 1)))
+    assert rig.client.nodes[M].active == Address(MIXER.host, MIXER.port)
+    assert MIXER_LOCAL not in rig.client._index
+
+
+# -- pings -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answered_punch_activates_and_from_then_on_there_is_one_ping_a_second() -> None:
+    rig = met()
+    ping = punched(rig)[MIXER]
+    answer(rig, ping, delay=0.1)
+    assert rig.events() == [
+        NodeActivated(M, Address(MIXER.host, MIXER.port)),
+        NodeMeasured(M, ping_ms=100, skew_us=0),
+    ]
+    for second in (1.1, 2.1):
+        rig.at(second)
+        ((_, packet, path),) = rig.sent(p.Ping)
+        assert (packet.type, path) == (p.PingType.AGNOSTIC, MIXER)
+        answer(rig, packet)
+        assert [type(event) for event in rig.events()] == [NodeMeasured]
+        rig.list()
+
+
+def test_the_local_socket_is_better_than_any_other() -> None:
+    rig = activated()
+    rig.at(0.5)
+    local = [packet for packet in rig.client._nodes[M].pings if packet[1] == p.PingType.LOCAL]
+    public = [packet for packet in rig.client._nodes[M].pings if packet[1] == p.PingType.PUBLIC]
+    assert local
+    answer(rig, p.Ping(p.PingType.LOCAL, local[0][0], 0), MIXER_LOCAL)
+    assert NodeActivated(M, Address(MIXER_LOCAL.host, MIXER_LOCAL.port)) in rig.events()
+    assert not public  # each answer counts once
+    answer(rig, p.Ping(p.PingType.PUBLIC, local[0][0], 0))
+    assert rig.drops("a reply to no ping of ours") == 1
+    assert rig.client.nodes[M].active == Address(MIXER_LOCAL.host, MIXER_LOCAL.port)
+
+
+def test_a_public_answer_does_not_change_what_is_active() -> None:
+    rig = met()
+    pings = punched(rig)
+    answer(rig, pings[MIXER_LOCAL], MIXER_LOCAL)
+    answer(rig, pings[MIXER], MIXER)
+    assert rig.client.nodes[M].active == Address(MIXER_LOCAL.host, MIXER_LOCAL.port)
+    assert [type(event) for event in rig.events()] == [NodeActivated, NodeMeasured, NodeMeasured]
+    rig = met()
+    early = punched(rig)[MIXER_LOCAL]
+    rig.at(0.25)
+    answer(rig, punched(rig)[MIXER_LOCAL], MIXER_LOCAL)
+    answer(rig, early, MIXER_LOCAL)
+    assert [type(event) for event in rig.events()] == [NodeActivated, NodeMeasured, NodeMeasured]
+
+
+def test_pings_are_answered_to_where_they_came_from_and_a_new_address_is_symmetric() -> None:
+    rig = met()
+    rig.sent()
+    for clock, path in ((1, MIXER), (2, STRANGER)):
+        rig.say(p.Ping(p.PingType.PUBLIC, clock, 0), path, source=M_LOCAL_ID, secret=SECRET)
+        ((header, reply, to),) = rig.sent(p.PingReply)
+        assert to == path
+        assert header.mac == crypto.mac(SECRET, reply.encode())
+        assert (reply.type, reply.clock) == (p.PingType.PUBLIC, wall(rig))
+    assert rig.client.nodes[M].symmetric == Address(STRANGER.host, STRANGER.port)
+    rig.at(0.25)
+    pings = punched(rig)
+    assert pings[STRANGER].type is p.PingType.SYMMETRIC
+    answer(rig, pings[STRANGER], STRANGER)
+    assert rig.client.nodes[M].active == Address(STRANGER.host, STRANGER.port)
+    rig.list(record(local_socket=SockAddr("10.0.0.99", 1)))  # which says nothing of it
+    assert rig.client.nodes[M].active == Address(STRANGER.host, STRANGER.port)
+
+
+def test_an_old_ping_is_answered_and_does_nothing_else() -> None:
+    rig = met()
+    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    rig.sent()
+    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 9), STRANGER, source=M_LOCAL_ID, secret=SECRET)
+    ((_, _, path),) = rig.sent(p.PingReply)
+    assert path == STRANGER
+    assert rig.client.nodes[M].symmetric is None
+
+
+def test_the_socket_of_another_node_is_nobodys_symmetric_one() -> None:
+    rig = met()
+    rig.list(record(), record("W", number=2))
+    other = Path(SOCKET, "198.51.100.10", 40111)
+    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), other, source=M_LOCAL_ID, secret=SECRET)
+    assert rig.client.nodes[M].symmetric is None
+    assert len(rig.client.nodes) == 2
+
+
+def test_what_is_not_authenticated_changes_nothing() -> None:
+    rig = met()
+    ping = punched(rig)[MIXER]
+    rig.at(1.5)
+    rig.sent()
+    rig.events()
+    before = rig.client.freeze(rig.now, leave_out=frozenset({"stats"}))
+    for path in (MIXER, STRANGER):
+        for secret in (b"", b"w" * 16):
+            for packet in (
+                p.Ping(p.PingType.LOCAL, wall(rig), 9),
+                p.PingReply(p.PingType.PUBLIC, ping.clock, 0),
+                (PacketType.MIXED_AUDIO, b"sound"),
+            ):
+                rig.say(packet, path, source=M_LOCAL_ID, secret=secret)
+    rig.say((PacketType.NODE_JSON_STATS, b"{}"), STRANGER, source=M_LOCAL_ID)  # a type that never has a MAC
+    rig.say(p.Ping(p.PingType.LOCAL, wall(rig), 9), MIXER, source=1, secret=SECRET)
+    assert rig.drops("wrong hash") == 12
+    assert rig.drops("unverified from elsewhere") == 1
+    assert rig.drops("unknown source") == 1
+    assert rig.client.freeze(rig.now, leave_out=frozenset({"stats"})) == before
+
+
+def test_malformed_pings_of_a_node_are_counted() -> None:
+    rig = met()
+    rig.say((PacketType.PING, b"x"), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    rig.say((PacketType.PING_REPLY, b"x"), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert (rig.drops("malformed Ping"), rig.drops("malformed PingReply")) == (1, 1)
+
+
+def test_a_node_without_a_secret_is_not_heard() -> None:
+    rig = met(secret=NULL_UUID)
+    rig.say(p.Ping(p.PingType.LOCAL, 5, 0), MIXER, source=M_LOCAL_ID)
+    assert rig.drops("no secret") == 1
+
+
+def test_without_authentication_a_node_is_who_speaks_from_its_sockets() -> None:
+    rig = Rig()
+    rig.list(record(secret=NULL_UUID), authenticated=False)
+    ping = punched(rig)[MIXER]
+    rig.say(p.PingReply(ping.type, ping.clock, ping.clock), STRANGER, source=M_LOCAL_ID)
+    assert rig.client.nodes[M].active is None
+    rig.say(p.PingReply(ping.type, ping.clock, ping.clock), MIXER, source=M_LOCAL_ID)
+    assert rig.client.nodes[M].active is not None
+
+
+def test_a_reply_to_a_ping_of_long_ago_counts_for_nothing() -> None:
+    rig = met()
+    ping = punched(rig)[MIXER]
+    for second in range(1, 10):
+        rig.at(float(second))
+        rig.list(record())
+        rig.say(p.Ping(p.PingType.AGNOSTIC, wall(rig), 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    rig.events()
+    answer(rig, ping)
+    assert rig.drops("a reply to no ping of ours") == 1
+    assert not rig.events()
+
+
+def test_skew_is_the_80th_percentile_of_the_last_30() -> None:
+    node = Node(M, 0, 0, {}, 0, False, b"", 0.0)
+    found = []
+    for sample in (50, 10, 40, 20, 30, *range(100, 131)):
+        node.measure(1999, sample)
+        found.append(node.skew_us)
+    assert found[:5] == [50, 50, 50, 40, 40]
+    assert found[-1] == 124  # of 101 to 130
+    assert node.ping_ms == 1
+
+
+def test_skew_of_a_clock_that_is_ahead() -> None:
+    rig = met()
+    answer(rig, punched(rig)[MIXER], delay=0.02, ahead=5_000_000)
+    assert rig.events()[-1] == NodeMeasured(M, ping_ms=20, skew_us=5_000_000)
+    assert rig.client.nodes[M].skew_us == 5_000_000
+
+
+# -- connection ids and silence ----------------------------------------------------------------------------------------
+
+
+def test_connection_ids_count_how_often_a_node_was_dropped() -> None:
+    rig = met()
+    for number in (1, 2):
+        rig.say(p.RemovedNode(M))
+        rig.sent()
+        rig.list(record())
+        assert {packet.connection_id for _, packet, _ in rig.sent(p.Ping)} == {number}
+
+
+def test_a_higher_connection_id_means_that_it_dropped_us() -> None:
+    rig = met()
+    rig.sent()
+    rig.say(p.Ping(p.PingType.LOCAL, 5, 7), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert rig.events() == [NodeRemoved(M, Removal.RESTARTED)]
+    assert len(rig.sent(p.PingReply)) == 1
+    rig.list(record())
+    assert {packet.connection_id for _, packet, _ in rig.sent(p.Ping)} == {7}
+    rig.say(p.Ping(p.PingType.LOCAL, 6, 7), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert set(rig.client.nodes) == {M}
+
+
+def test_a_connection_id_never_outgrows_its_field() -> None:
+    rig = met()
+    rig.say(p.Ping(p.PingType.LOCAL, 5, (1 << 63) - 1), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    rig.list(record())
+    rig.say(p.RemovedNode(M))
+    rig.sent()
+    rig.list(record())
+    assert {packet.connection_id for _, packet, _ in rig.sent(p.Ping)} == {(1 << 63) - 1}
+
+
+def test_connection_ids_are_bounded_and_a_reset_forgets_them() -> None:
+    rig = Rig(limits=ClientLimits(connection_ids=2))
+    for number in (1, 2, 3):
+        rig.list(record("I", number=number))
+        rig.say(p.RemovedNode(bytes([number]) * 16))
+    assert list(rig.client._connection_ids) == [bytes([2]) * 16, bytes([3]) * 16]
+    rig.list(session_id=b"n" * 16)
+    assert not rig.client._connection_ids
+
+
+def test_a_silent_node_is_gone_and_one_that_speaks_stays() -> None:
+    rig = activated()
+    for second in range(1, 36):
+        rig.at(float(second))
+        rig.list()
+        if second < 15:
+            rig.say(p.Ping(p.PingType.AGNOSTIC, second, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+        assert bool(rig.client.nodes) is (second < 30)
+    assert NodeRemoved(M, Removal.SILENT) in rig.events()
+
+
+# -- packets -----------------------------------------------------------------------------------------------------------
+
+
+def test_any_packet_goes_to_a_node_that_is_reached() -> None:
+    rig = met()
+    rig.sent()
+    assert not rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0)
+    assert not rig.client.send_to_node(b"?" * 16, PacketType.AVATAR_DATA, b"x", 0.0)
+    assert rig.drops("node not reached") == 2
+    rig = activated()
+    rig.sent()
+    for kind in (PacketType.AVATAR_DATA, PacketType.ENTITY_QUERY, PacketType.STOP_NODE):
+        assert rig.client.send_to_node(M, kind, b"data", 0.0)
+        ((header, payload, path),) = rig.sent()
+        assert (header.type, payload, path) == (kind, b"data", MIXER)
+        assert header.mac == (crypto.mac(SECRET, b"data") if header.mac is not None else None)
+    with pytest.raises(LocalProtocolError):
+        rig.client.send_to_node(M, PacketType.AVATAR_DATA, bytes(1369), 0.0)
+    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, bytes(1368), 0.0)
+    assert len(rig.datagrams()[0].data) == MAX_DATAGRAM
+
+
+def test_reliable_packets_and_messages_go_to_a_node() -> None:
+    rig = activated()
+    assert rig.client.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
+    assert rig.client.send_to_node(M, PacketType.ENTITY_EDIT, bytes(5000), 0.0, message=True)
+    rig.shake(MIXER)
+    found = rig.sent()
+    assert found[0][0].reliable
+    assert found[0][1] == b"me"
+    assert b"".join(payload for _, payload, _ in found[1:]) == bytes(5000)
+    assert all(header.mac == crypto.mac(SECRET, payload) for header, payload, _ in found)
+
+
+def test_what_a_node_never_acknowledges_is_told() -> None:
+    rig = activated()
+    rig.client.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
+    for second in range(1, 20):
+        rig.at(float(second))
+        rig.list()
+        rig.datagrams()
+        rig.say(p.Ping(p.PingType.AGNOSTIC, second, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert Undelivered(M, 1) in rig.events()
+
+
+def test_while_the_domain_is_silent_only_what_is_reliable_goes_out() -> None:
+    rig = activated()
+    rig.at(2.5)
+    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
+    rig.at(3.5)
+    assert not rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
+    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now, reliable=True)
+    assert rig.drops("squelched") == 1
+    rig.list()
+    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
+
+
+def test_packets_of_nodes_are_events() -> None:
+    rig = met()
+    rig.say((PacketType.MIXED_AUDIO, b"sound"), STRANGER, source=M_LOCAL_ID, secret=SECRET)
+    rig.say((PacketType.NODE_JSON_STATS, b"{}"), MIXER, source=M_LOCAL_ID)
+    assert rig.events() == [
+        PacketReceived(M, PacketType.MIXED_AUDIO, payload=b"sound"),
+        PacketReceived(M, PacketType.NODE_JSON_STATS, payload=b"{}"),
+    ]
+
+
+def test_the_domain_may_send_what_asset_servers_are_asked() -> None:
+    rig = Rig(node_type=p.NodeType.ASSET_SERVER)
+    for path in (DOMAIN, STRANGER):
+        rig.say((PacketType.ASSET_GET, b"hash"), path, source=4242)
+        rig.say((PacketType.MIXED_AUDIO, b"sound"), path, source=4242)
+    rig.say((PacketType.NODE_JSON_STATS, b"{}"), DOMAIN, source=4242)
+    assert rig.events() == [PacketReceived(DOMAIN_ID, PacketType.ASSET_GET, payload=b"hash")]
+    assert (rig.drops("no secret"), rig.drops("unknown source"), rig.drops("unexpected packet")) == (1, 2, 1)
+
+
+def test_only_upstream_mixers_replicate() -> None:
+    rig = met()
+    rig.list(record("B", number=2))
+    rig.events()
+    for path in (MIXER, STRANGER, Path(SOCKET, "198.51.100.10", 40111)):
+        rig.say((PacketType.REPLICATED_INJECT_AUDIO, b"sound"), path)
+    rig.say((PacketType.DOMAIN_SERVER_REQUIRE_DTLS, b"\x01\x00"), DOMAIN)
+    assert rig.events() == [PacketReceived(bytes([2]) * 16, PacketType.REPLICATED_INJECT_AUDIO, payload=b"sound")]
+    assert rig.drops("unexpected packet") == 3
+
+
+@pytest.mark.parametrize(
+    ("sock", "path"),
+    [
+        (SockAddr("::ffff:192.0.2.1", 5), Path(SOCKET, "192.0.2.1", 5)),
+        (SockAddr("fe80::1", 5, "3"), Path(SOCKET, "fe80::1", 5, 3)),
+        (SockAddr("fe80::1", 5, "eth0"), Path(SOCKET, "fe80::1", 5)),
+        (SockAddr("*", 5), None),
+        (SockAddr("192.0.2.1", 0), None),
+    ],
+)
+def test_sockets_of_the_wire_lead_somewhere_or_not(sock: SockAddr, path: Path | None) -> None:
+    assert path_to(sock) == path
+
+
+# -- with a domain server ----------------------------------------------------------------------------------------------
+
+
+def test_an_agent_and_a_mixer_find_each_other_through_a_domain_server() -> None:
+    net = VirtualNetwork(seed=1, default=Conditions(latency=0.03, jitter=0.02, loss=0.05))
+    server = DomainServer(entropy=ScriptedEntropy(seed=b"d"), wall_epoch=EPOCH, domain_id=DOMAIN_ID)
+    domain = net.host("10.0.0.1").run(server, sockets={SOCKET: 40102})
+    server.assign(b"a" * 16, p.NodeType.AVATAR_MIXER, 0.0)
+    agent = DomainClient(host="10.0.0.1", entropy=ScriptedEntropy(seed=b"a"), wall_epoch=EPOCH)
+    mixer = DomainClient(
+        host="10.0.0.1",
+        entropy=ScriptedEntropy(seed=b"m"),
+        wall_epoch=EPOCH + 2,
+        node_type=p.NodeType.AVATAR_MIXER,
+        interest=b"I",
+        assignment=b"a" * 16,
+    )
+    one = net.host("10.0.0.2").run(agent, sockets={SOCKET: 0})
+    two = net.host("10.0.0.3").run(mixer, sockets={SOCKET: 0})
+    one.call(agent.connect)
+    two.call(mixer.connect)
+    net.run(60.0)
+    for node in (one, two):
+        assert [type(event) for event in node.events].count(Connected) == 1
+        assert not [event for event in node.events if isinstance(event, Disconnected | NodeRemoved)]
+    (seen,) = agent.nodes.values()
+    assert (seen.node_id, seen.active, seen.local_id) == (mixer.session_id, Address("10.0.0.3", 40000), mixer.local_id)
+    assert seen.skew_us is not None
+    assert abs(seen.skew_us - 2_000_000) < 50_000
+    news = bytes(range(256)) * 40
+    assert one.call(lambda now: agent.send_to_node(seen.node_id, PacketType.AVATAR_IDENTITY, news, now, message=True))
+    one.call(lambda now: agent.ask_path("/", now))
+    net.run(5.0)
+    assert PacketReceived(agent.session_id, PacketType.AVATAR_IDENTITY, payload=news) in two.events
+    assert PathAnswered("/", "/0,0,0/0,0,0,1") in one.events
+    gone = agent.session_id
+    one.call(agent.close)
+    net.run(5.0)
+    assert NodeRemoved(gone, Removal.REMOVED) in two.events
+    domain.stop()
+    net.run(12.0)
+    assert Disconnected(Loss.SILENT) in two.events

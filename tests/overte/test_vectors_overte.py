@@ -1,0 +1,71 @@
+"""The golden vectors of Overte's bytes, and what goes beyond what a vector says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from sansproto.errors import WireError
+from sansproto.overte.packets import DATAGRAM, PACKETS, DomainConnectRequest
+from sansproto.testing import conformance_overte
+from sansproto.testing.conformance import differences
+from sansproto.testing.vectors import VectorTest, load
+
+OVERTE = Path(__file__).parents[2] / "vectors" / "overte"
+TESTS = [test for file in ("codec", "crypto") for test in load(OVERTE / f"{file}.json")]
+DATAGRAMS = [test for test in TESTS if test.type == "overte.datagram"]
+
+
+def name_of(test: VectorTest) -> str:
+    return f"{test.type}-{test.tc_id}"
+
+
+def test_all_are_run() -> None:
+    print(f"{len(TESTS)} vectors are run")
+    assert Counter(test.type for test in TESTS) == {
+        "overte.datagram": 80,
+        "overte.payload": 2,
+        "overte.lenient": 1,
+        "overte.qt": 25,
+        "overte.protocol_signature": 2,
+        "overte.mac": 9,
+        "overte.username_signature": 6,
+        "overte.qcompress": 9,
+    }
+    golden = [test for test in TESTS if test.group.provenance == "reference-library"]
+    assert len(golden) == 63 + 2 + 5  # payloads alone, MACs
+    assert not conformance_overte.CANNOT
+
+
+@pytest.mark.parametrize("test", TESTS, ids=name_of)
+def test_what_the_real_implementation_makes_of_it(test: VectorTest) -> None:
+    assert differences(test, conformance_overte) == []
+
+
+def test_every_packet_has_a_vector_that_is_not_our_own() -> None:
+    found = {test["packet"] for test in DATAGRAMS if test.valid and test.group.provenance != "self"}
+    assert found >= {kind.__name__ for kind in PACKETS.values()}
+
+
+@pytest.mark.parametrize("test", DATAGRAMS, ids=name_of)
+def test_dissection_says_the_same(test: VectorTest) -> None:
+    """Every byte is in one leaf, and the tree has the fault; each beginning dissects too."""
+    wire = test.octets("wire")
+    tree = DATAGRAM.dissect(wire)
+    leaves = [node for node in tree.walk() if not node.children and "plain" not in node.name]
+    if not any(node.opened for node in leaves):
+        assert b"".join(node.raw for node in leaves) == wire
+    faults = {node.fault for node in tree.walk()} - {None}
+    assert faults == ({test.error} if test.error else set())
+    for size in range(len(wire)):
+        DATAGRAM.dissect(wire[:size])
+
+
+def test_the_reference_is_lenient_where_ours_is_not() -> None:
+    """The investigation's connect request is refused strictly, at the scope of an address that is no IPv6 address."""
+    (test,) = (test for test in TESTS if test.type == "overte.payload" and not test.valid)
+    with pytest.raises(WireError) as error:
+        DomainConnectRequest.decode(test.octets("wire"))
+    assert error.value.field == "check_in.public_socket.scope"
