@@ -17,20 +17,25 @@ _FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
 def parse_relay(text: str) -> tuple[str, int]:
+    """Where a relay is."""
+    return parse_address(text, PORT, "relay", "192.168.1.10:9000")
+
+
+def parse_address(text: str, usual_port: int, what: str, example: str) -> tuple[str, int]:
     """Take ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or a bare IPv6 address apart."""
-    host, port = text, str(PORT)
+    host, port = text, str(usual_port)
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":") or port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise CommandFailed(Exit.USAGE, f"{text!r} is no relay: give HOST or HOST:PORT, as in 192.168.1.10:9000.")
+        raise CommandFailed(Exit.USAGE, f"{text!r} is no {what}: give HOST or HOST:PORT, as in {example}.")
     return host, int(port)
 
 
-def format_relay(host: str, port: int) -> str:
-    """The opposite of :func:`parse_relay`."""
+def format_address(host: str, port: int) -> str:
+    """The opposite of :func:`parse_address`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

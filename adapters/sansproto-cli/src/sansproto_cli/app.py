@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import sys
 import time
@@ -22,9 +21,9 @@ from sansproto.bob.packets import Cipher
 from sansproto_threads import Runner, run
 
 from . import addresses, passwords
-from .demo import show
 from .exits import CommandFailed, Exit, Interrupted
-from .line import LINGER, TICK, InputLine, Line, Signals, politely, read_line
+from .line import LINGER, TICK, InputLine, Line, Signals, entropy, politely, read_line
+from .options import Seconds, Switch
 from .receiving import Receiving
 from .relaying import own_relay, serve
 from .report import Reporter, make_reporter
@@ -42,18 +41,18 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 app = App(
     name="sansproto",
-    help="Send a file to another computer: a password finds the other side, and nobody between reads it.",
+    help="Send a file to another computer (a password finds the other side), or visit a domain of Overte.",
     help_epilogue=_EPILOGUE,
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
     version=lambda: version("sansproto-cli"),
 )
+# Imported only by who uses it.
+app.command("sansproto_cli.domain_app:domain_app", name="domain", help="Visit a domain of Overte, or serve one.")
 
 RelayOption: TypeAlias = Annotated[
     str | None, Parameter(name=["--relay", "-r"], metavar="HOST[:PORT]", env_var="SANSPROTO_RELAY", show_env_var=False)
 ]
-Switch: TypeAlias = Annotated[bool, Parameter(negative=())]
-Seconds: TypeAlias = Annotated[float | None, Parameter(metavar="SECONDS")]
 Port: TypeAlias = Annotated[int | None, Parameter(metavar="PORT")]
 
 
@@ -136,7 +135,7 @@ def send(
         peer = _sender((host, at), secure_port, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
-        where = addresses.format_relay(host, at)
+        where = addresses.format_address(host, at)
         command = _receive_command(secret, where, secure_port)
         Sending(source, peer, line, reporter, relay=where, command=command, compress=compress, timeout=timeout).run()
 
@@ -146,7 +145,7 @@ def _sender(relay: tuple[str, int], secure_port: int, password: str) -> Server:
         relay=relay,
         secure_port=secure_port,
         password=password.encode(),
-        entropy=_entropy,
+        entropy=entropy,
         client_cipher=Cipher.AES_256_GCM,  # so that the receiver can say how it went
         limits=_LIMITS,
         delays=PeerDelays(waiting=_WAITING, linger=LINGER),
@@ -204,7 +203,7 @@ def receive(
                 peer,
                 Line(peer, runner, signals.check),
                 reporter,
-                relay=addresses.format_relay(host, port),
+                relay=addresses.format_address(host, port),
                 max_size=limit,
                 answer=None if yes else lambda: _wait_for_answer(signals.check),
                 timeout=timeout,
@@ -216,7 +215,7 @@ def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client
         relay=relay,
         secure_port=secure_port,
         password=password.encode(),
-        entropy=_entropy,
+        entropy=entropy,
         limits=_LIMITS,
         delays=PeerDelays(linger=LINGER),
     )
@@ -224,7 +223,9 @@ def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client
 
 @app.command
 def demo() -> None:
-    """Show it all on this computer: relay, sender and receiver, and the packets between them."""
+    """Show it all on this computer: a file by way of a relay, a visit to a domain, and the packets between them."""
+    from .demo import show  # it imports every protocol, for which no other command should wait
+
     show(Console())
 
 
@@ -252,10 +253,6 @@ def run_command(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes
         return Exit.FILES
     return Exit.DONE
-
-
-def _entropy(n: int, *, purpose: str) -> bytes:
-    return secrets.token_bytes(n)
 
 
 def _receive_command(password: str, relay: str, secure_port: int) -> str:

@@ -1,8 +1,7 @@
-"""Relay, sender and receiver on this computer, one on each adapter, and every packet between them."""
+"""All of it on this computer: first relay, sender and receiver, one on each adapter, and every packet between them."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import random
 import secrets
@@ -11,14 +10,12 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.text import Text
 
 import sansproto_asyncio
 import sansproto_sockets
@@ -28,16 +25,17 @@ from sansproto.bob.packets import Cipher
 from sansproto.contract import Address
 
 from . import passwords
-from .addresses import format_relay
+from .addresses import LOOPBACK, format_address
+from .demo_domain import show_domain
 from .exits import CommandFailed, Exit, Interrupted
-from .line import Line, politely
+from .line import Line, entropy, politely
 from .receiving import Receiving
 from .report import QuietReporter
 from .sending import Sending
 from .sources import open_source
+from .stage import on_asyncio, print_packet
 from .tap import Passed, TappedRelay, summary
 
-_LOOPBACK = "127.0.0.1"
 _LINES, _NOISE = 100_000, 1 << 21  # of the file: text, which deflates well, and bytes that do not
 _PATIENCE = 20.0  # seconds
 _ROLES = {"HelloAsServer": "sender", "HelloAsClient": "receiver"}
@@ -62,7 +60,8 @@ def show(console: Console) -> None:
         printer = _Printer(console)
         relay = TappedRelay()
         relay.watch(printer.passed.append)
-        with _running(relay) as bound:
+        listen = {RELAY_PORT: (LOOPBACK, 0), SECURE_PORT: (LOOPBACK, 0)}
+        with on_asyncio(sansproto_asyncio.run(relay, listen=listen)) as bound:
             printer.introduce(bound, sent, password)
             received, times = _transfer(bound, sent, inbox, password, printer)
         printer.conclude(relay)
@@ -78,6 +77,8 @@ def show(console: Console) -> None:
     meeting, transfer = times
     text = f"The same file. {meeting * 1000:.0f} ms to meet and agree, {transfer * 1000:.0f} ms for the file, "
     console.print(f"\n{text}{time.monotonic() - began:.1f} s in all.", style="bold", highlight=False)
+    console.print()
+    show_domain(console)
 
 
 def _write_file(path: Path) -> None:
@@ -89,47 +90,20 @@ def _write_file(path: Path) -> None:
 # -- the three of them -------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _running(relay: TappedRelay) -> Iterator[Mapping[str, Address]]:
-    """The relay on asyncio, in a thread; the addresses that it has."""
-    bound: Future[Mapping[str, Address]] = Future()
-    stopped = asyncio.Event()
-
-    async def serve() -> None:
-        listen = {RELAY_PORT: (_LOOPBACK, 0), SECURE_PORT: (_LOOPBACK, 0)}
-        try:
-            async with sansproto_asyncio.run(relay, listen=listen) as runner:
-                bound.set_result(runner.addresses)
-                loops.append(asyncio.get_running_loop())
-                await stopped.wait()
-        except OSError as error:
-            bound.set_exception(CommandFailed(Exit.RELAY, f"Cannot listen on the loopback ({error.strerror})."))
-
-    loops: list[asyncio.AbstractEventLoop] = []
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="relay")
-    thread.start()
-    try:
-        yield bound.result()
-    finally:
-        with suppress(RuntimeError):  # it ended by itself
-            loops[0].call_soon_threadsafe(stopped.set)
-        thread.join()
-
-
 def _transfer(
     bound: Mapping[str, Address], sent: Path, inbox: Path, password: str, printer: _Printer
 ) -> tuple[Path, tuple[float, float]]:
     """Send and receive: the path of the file, and the seconds until the two were connected, and for the file."""
-    relay, secure_port = (_LOOPBACK, bound[RELAY_PORT].port), bound[SECURE_PORT].port
-    where = format_relay(*relay)
+    relay, secure_port = (LOOPBACK, bound[RELAY_PORT].port), bound[SECURE_PORT].port
+    where = format_address(*relay)
     server = Server(
         relay=relay,
         secure_port=secure_port,
         password=password.encode(),
-        entropy=_entropy,
+        entropy=entropy,
         client_cipher=Cipher.AES_256_GCM,
     )
-    client = Client(relay=relay, secure_port=secure_port, password=password.encode(), entropy=_entropy)
+    client = Client(relay=relay, secure_port=secure_port, password=password.encode(), entropy=entropy)
     clock = _Clock()
     is_over = threading.Event()
 
@@ -175,10 +149,6 @@ class _Clock(QuietReporter):
             self.finished = time.monotonic()
 
 
-def _entropy(n: int, *, purpose: str) -> bytes:
-    return secrets.token_bytes(n)
-
-
 # -- what is shown -----------------------------------------------------------------------------------------------------
 
 
@@ -211,13 +181,8 @@ class _Printer:
         for names in [names for names in self._chapters if passed.packet.name in names]:
             self._say("\n" + self._chapters.pop(names))
         ends = (role, "relay") if passed.to_relay else ("relay", role)
-        line = Text(f"{(passed.time - self._began) * 1000:7.1f} ms  ", style="dim")
-        line.append(f"{ends[0]:>8}", _STYLES.get(ends[0], ""))
-        line.append(" \N{RIGHTWARDS ARROW} ", "dim")
-        line.append(f"{ends[1]:<8}  ", _STYLES.get(ends[1], ""))
-        line.append(f"{passed.packet.name:<20}  ", "bold")
-        line.append(summary(passed.packet), "dim")
-        self._console.print(line, soft_wrap=True, highlight=False)
+        packet = passed.packet
+        print_packet(self._console, passed.time - self._began, ends, packet.name, summary(packet), _STYLES)
 
     def conclude(self, relay: TappedRelay) -> None:
         self.print_passed()

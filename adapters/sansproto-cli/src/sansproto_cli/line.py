@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -17,6 +18,8 @@ from sansproto.events import CloseCause, Closed
 
 from .exits import CommandFailed, Exit, Interrupted
 
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -25,18 +28,43 @@ LINGER = 2.0  # seconds for a farewell
 _BATCH = 64
 
 
-class Runner(Protocol):
+class Runner(Protocol[E_co]):
     """What sansproto-sockets and sansproto-threads have in common."""
 
     def call(self, verb: Callable[[float], T]) -> T: ...
 
-    def next_event(self, *, timeout: float | None = None) -> PeerEvent: ...
+    def next_event(self, *, timeout: float | None = None) -> E_co: ...
+
+
+def each_event(runner: Runner[E], check: Callable[[], None]) -> Iterator[E | None]:
+    """The events, for ever; None whenever there was none for TICK seconds. May raise Interrupted."""
+    while True:
+        check()
+        try:
+            event = runner.next_event(timeout=TICK)
+        except TimeoutError:
+            yield None
+        else:
+            yield event
+
+
+def attend(runner: Runner[E], check: Callable[[], None], tell: Callable[[E], None]) -> None:
+    """Tell what happens, until Ctrl-C or SIGTERM."""
+    with suppress(Interrupted):
+        for event in each_event(runner, check):
+            if event is not None:
+                tell(event)
+
+
+def entropy(n: int, *, purpose: str) -> bytes:
+    """The system's."""
+    return secrets.token_bytes(n)
 
 
 class Line:
     """Takes events in batches: a turn of the runner for each record would cost more than the record."""
 
-    def __init__(self, peer: Client | Server, runner: Runner, check: Callable[[], None]) -> None:
+    def __init__(self, peer: Client | Server, runner: Runner[PeerEvent], check: Callable[[], None]) -> None:
         self.call = runner.call
         self._peer = peer
         self._runner = runner

@@ -26,8 +26,8 @@ from sansproto.contract import Address
 from sansproto_sockets import Runner, run
 
 from . import addresses
-from .exits import CommandFailed, Exit, Interrupted
-from .line import TICK
+from .exits import CommandFailed, Exit
+from .line import attend
 from .report import Reporter, printable
 
 _A_WEEK = 7 * 86400.0  # a relay of one's own does not tire before its sender
@@ -50,16 +50,8 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
         running: Runner[RelayEvent] = run(relay, listen=listen)
         with running as runner:
             _tell_started(host, runner.addresses, reporter)
-            try:
-                while True:
-                    check()
-                    try:
-                        event = runner.next_event(timeout=TICK)
-                    except TimeoutError:
-                        continue
-                    _tell(event, reporter)
-            except Interrupted:
-                reporter.tell("stopped", "The relay stops.")
+            attend(runner, check, lambda event: _tell(event, reporter))
+            reporter.tell("stopped", "The relay stops.")
     except OSError as error:
         raise _cannot_listen(error) from error
 
@@ -98,7 +90,7 @@ def raise_descriptor_limit() -> None:
 def _tell_started(host: str, bound: Mapping[str, Address], reporter: Reporter) -> None:
     port, secure_port = bound[RELAY_PORT].port, bound[SECURE_PORT].port
     shown = host or addresses.own_address()
-    where = addresses.format_relay(shown, port)
+    where = addresses.format_address(shown, port)
     reporter.tell(
         "relay_started",
         f"Relay at {where}, with the secure rooms at port {secure_port}. Ctrl-C stops it.",

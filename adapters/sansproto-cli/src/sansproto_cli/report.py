@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Protocol, TextIO
+from collections.abc import Sequence
+from typing import Protocol, TextIO, TypeAlias
 
 from rich.console import Console
 from rich.filesize import decimal
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,12 +20,18 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from .exits import CommandFailed
 
 _TERMINAL_EVERY = 0.1  # seconds between two signs of progress
 _JSON_EVERY = 0.5
 _PLAIN_EVERY = 5.0
+
+
+Rows: TypeAlias = Sequence[Sequence[str]]
+"""A table: the first row is the heading."""
 
 
 class Reporter(Protocol):
@@ -39,6 +47,9 @@ class Reporter(Protocol):
 
     def progress(self, done: int, total: int) -> None:
         """Called as often as there is any; the first call is the begin of the transfer."""
+
+    def show(self, rows: Rows) -> bool:
+        """Show this table instead of the one before; none without rows. False: there is no place for tables here."""
 
     def fail(self, failure: CommandFailed) -> None: ...
 
@@ -112,6 +123,9 @@ class JsonReporter:
             facts = {"rate": round(rate), "seconds_left": round(left, 1) if done else None}
             self.tell("progress", "", done=done, size=total, **facts)
 
+    def show(self, rows: Rows) -> bool:
+        return False
+
     def fail(self, failure: CommandFailed) -> None:
         reason = failure.code.name.lower()
         self.tell("failed", code=int(failure.code), reason=reason, message=failure.message)
@@ -134,6 +148,9 @@ class QuietReporter:
 
     def progress(self, done: int, total: int) -> None:
         pass
+
+    def show(self, rows: Rows) -> bool:
+        return False
 
     def fail(self, failure: CommandFailed) -> None:
         print(f"sansproto: {printable(failure.message)}", file=self._errors, flush=True)
@@ -165,7 +182,7 @@ class PlainReporter(QuietReporter):
 
 
 class TerminalReporter:
-    """Colours and a bar."""
+    """Colours, a bar, and a table."""
 
     def __init__(self, console: Console, errors: Console) -> None:
         self._console = console
@@ -173,10 +190,12 @@ class TerminalReporter:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._next = 0.0
+        self._live: Live | None = None
+        self._rows: Rows = ()
 
     def tell(self, event: str, text: str = "", **facts: object) -> None:
         self._stop()
-        if text:
+        if text:  # above the table, if there is one
             self._say(text, {"finished": "bold green", "warning": "yellow"}.get(event, ""))
 
     def command(self, event: str, text: str, command: str, **facts: object) -> None:
@@ -206,6 +225,19 @@ class TerminalReporter:
             self._next = now + _TERMINAL_EVERY
             self._progress.update(self._task, completed=done, refresh=True)
 
+    def show(self, rows: Rows) -> bool:
+        if not rows:
+            if self._live is not None:
+                self._live.stop()
+            self._live, self._rows = None, ()
+        elif rows != self._rows:
+            self._rows = rows
+            if self._live is None:
+                self._live = Live(console=self._console, auto_refresh=False, transient=True)
+                self._live.start()
+            self._live.update(_table(rows), refresh=True)
+        return True
+
     def fail(self, failure: CommandFailed) -> None:
         self._stop()
         self._errors.print(f"\N{MULTIPLICATION SIGN} {printable(failure.message)}", style="bold red", markup=False)
@@ -218,3 +250,12 @@ class TerminalReporter:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+
+def _table(rows: Rows) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in rows[0]:
+        table.add_column(name, no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table

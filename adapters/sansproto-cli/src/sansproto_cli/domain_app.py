@@ -1,0 +1,432 @@
+"""The commands for Overte's domains, and their options."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from cyclopts import App, Parameter
+
+from sansproto.errors import LocalProtocolError
+from sansproto.overte import (
+    DEFAULT,
+    DOMAIN_PORT,
+    ICE_PORT,
+    SOCKET,
+    VERSIONS,
+    ClientDelays,
+    ClientEvent,
+    DomainClient,
+    DomainServer,
+    IceRegistration,
+    IceServer,
+    IceTarget,
+    NodeType,
+    Policy,
+    VersionTable,
+)
+from sansproto_sockets import Runner, run
+
+from . import addresses
+from .domain_connecting import Connecting
+from .domain_serving import Serving, open_sockets, serve_ice
+from .exits import CommandFailed, Exit
+from .keys import read_file, read_private_key, read_public_key
+from .line import LINGER, Signals, entropy, politely
+from .options import Seconds, Switch
+from .report import make_reporter
+
+_EPILOGUE = """\
+Exit codes: 0 done, or left by Ctrl-C; 1 unexpected error, 2 wrong usage, 3 no domain there, 5 the domain refuses us, \
+6 no socket, 9 a file, 130 Ctrl-C and 143 terminated before we were in."""
+_FOR_EVER = 7 * 86400.0  # seconds: who was in once goes on trying
+_STUN_PORT, _STUN_EXAMPLE = 3478, "stun.example.org:3478"
+_MAX_SETTINGS = 1 << 20
+_TYPES = {
+    kind.name.lower().replace("_", "-"): kind
+    for kind in (
+        NodeType.AGENT,
+        NodeType.AUDIO_MIXER,
+        NodeType.AVATAR_MIXER,
+        NodeType.ENTITY_SERVER,
+        NodeType.ASSET_SERVER,
+        NodeType.MESSAGES_MIXER,
+        NodeType.ENTITY_SCRIPT_SERVER,
+    )
+}
+
+domain_app = App(
+    name="domain",
+    help="Visit a domain of Overte, or serve one.",
+    help_epilogue=_EPILOGUE,
+    help_format="plaintext",
+)
+
+Where: TypeAlias = Annotated[str | None, Parameter(metavar="HOST[:PORT]")]
+Protocol: TypeAlias = Annotated[str, Parameter(metavar="NAME")]
+Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST")]
+UUIDText: TypeAlias = Annotated[str | None, Parameter(metavar="UUID")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Who:
+    """What we are to the domain.
+
+    Parameters
+    ----------
+    username
+        The name that the directory service knows us by; --key proves it.
+    key
+        Our RSA private key, PEM or DER.
+    account
+        Our name among the domain's own accounts. SANSPROTO_TOKENS has its tokens, ACCESS:REFRESH.
+    place
+        The place in the domain that we tell it.
+    type
+        What we are: agent, or with --assignment audio-mixer, avatar-mixer, entity-server, asset-server, messages-mixer
+        or entity-script-server.
+    assignment
+        The id under which the domain expects us.
+    interest
+        The types of nodes that we want to hear of.
+    """
+
+    username: str | None = None
+    key: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    account: Annotated[str | None, Parameter(metavar="NAME")] = None
+    place: str | None = None
+    type: str = "agent"
+    assignment: UUIDText = None
+    interest: Annotated[str, Parameter(metavar="LETTERS")] = "MWoAmS"
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of a client."""
+        if (self.username is None) is not (self.key is None):
+            raise CommandFailed(Exit.USAGE, "A name has to be proved: give both --username and --key.")
+        return {
+            "username": self.username or "",
+            "private_key": None if self.key is None else read_private_key(self.key),
+            "domain_account": None if self.account is None else (self.account, _tokens()),
+            "place_name": self.place,
+            "node_type": _node_type(self.type),
+            "assignment": bytes(16) if self.assignment is None else _uuid(self.assignment),
+            "interest": _interest(self.interest),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How to get to the domain.
+
+    Parameters
+    ----------
+    stun
+        Ask this server for our public address. Without it the domain sees for itself.
+    ice
+        Ask this server where the domain is; then no HOST is needed, but --domain-id.
+    domain_id
+        The id by which the ice-server knows the domain.
+    local_host
+        Our address for others on the same network. [default: found out]
+    protocol
+        The release of Overte: 2025.05.1 or 2026-newest-known.
+    """
+
+    stun: Where = None
+    ice: Where = None
+    domain_id: UUIDText = None
+    local_host: Annotated[str | None, Parameter(metavar="HOST")] = None
+    protocol: Protocol = DEFAULT.name
+
+    def arguments(self, domain: str | None) -> dict[str, Any]:
+        """Those of a client."""
+        if (domain is None) is (self.ice is None) or (self.ice is None) is not (self.domain_id is None):
+            raise CommandFailed(
+                Exit.USAGE, "Which domain? Give HOST[:PORT], or --ice and --domain-id."
+            )
+        host, port = ("", DOMAIN_PORT) if domain is None else _domain_address(domain)
+        parse = addresses.parse_address
+        return {
+            "host": host,
+            "port": port,
+            "ice": None if self.ice is None else _target(self.ice, self.domain_id),
+            "stun": None if self.stun is None else parse(self.stun, _STUN_PORT, "STUN server", _STUN_EXAMPLE),
+            "local_host": self.local_host or addresses.own_address(),
+            "versions": _versions(self.protocol),
+        }
+
+
+@domain_app.command
+def connect(
+    domain: Annotated[str | None, Parameter(metavar="HOST[:PORT]")] = None,
+    /,
+    *,
+    who: Annotated[Who, Parameter(name="*")] = Who(),
+    way: Annotated[Way, Parameter(name="*")] = Way(),
+    timeout: Seconds = None,
+    stay: Annotated[float | None, Parameter(name="--for", metavar="SECONDS")] = None,
+    json: Switch = False,
+) -> None:
+    """Go to a domain and stay: tells of its nodes, with ping and clock skew, and goes in again after silence.
+
+    Parameters
+    ----------
+    domain
+        Where it is. Its usual port is 40102.
+    timeout
+        How long to try to get in. [default: 10, or until a denial that waiting does not change]
+    stay
+        Leave so long after we got in. [default: stay until Ctrl-C]
+    json
+        One JSON object a line.
+    """
+    reporter = make_reporter(as_json=json)
+    arguments = {**way.arguments(domain), **who.arguments()}
+    delays = ClientDelays(give_up=_FOR_EVER)
+    with _usage():
+        client = DomainClient(**arguments, delays=delays, entropy=entropy, wall_epoch=_wall_epoch())
+    host, port = arguments["host"], arguments["port"]
+    where = addresses.format_address(host, port) if domain else f"{way.domain_id} by way of {way.ice}"
+    bind = "::" if ":" in host else "0.0.0.0"
+    running: Runner[ClientEvent] = run(client, sockets={SOCKET: (bind, 0)}, linger=LINGER)
+    with Signals() as signals, ExitStack() as stack:
+        runner = open_sockets(stack, politely(running))
+        Connecting(client, runner, signals.check, reporter, where=where, timeout=timeout, stay=stay).run()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Whom the domain lets in, and what it tells.
+
+    Parameters
+    ----------
+    capacity
+        How many clients there may be at once.
+    redirect
+        Where those are sent for whom there is no room.
+    allow
+        Let this user in, who has the private key to the RSA public key in FILE; and then nobody without a name. May be
+        repeated.
+    path
+        Where a path leads, such as /=/0,0,0/0,0,0,1. May be repeated.
+    settings
+        What those hear who ask for the domain's settings: JSON.
+    """
+
+    capacity: Annotated[int | None, Parameter(metavar="N")] = None
+    redirect: Annotated[str, Parameter(metavar="ADDRESS")] = ""
+    allow: Annotated[list[str] | None, Parameter(metavar="NAME=FILE", negative=())] = None
+    path: Annotated[list[str] | None, Parameter(metavar="PATH=VIEWPOINT", negative=())] = None
+    settings: Annotated[Path | None, Parameter(metavar="FILE")] = None
+
+    def keys(self) -> dict[str, bytes]:
+        """Public keys by username."""
+        return {name.lower(): read_public_key(Path(file)) for name, file in _pairs(self.allow, "--allow NAME=FILE")}
+
+    def policy(self, keys: dict[str, bytes]) -> Policy:
+        guest = Policy().anonymous
+        return Policy(
+            localhost=0,  # nobody is somebody special for being on this computer
+            anonymous=0 if keys else guest,
+            logged_in=0 if keys else guest,
+            users=dict.fromkeys(keys, guest),
+            capacity=self.capacity,
+            redirect=self.redirect,
+            settings="{}" if self.settings is None else _settings(self.settings),
+            paths=dict(_pairs(self.path, "--path PATH=VIEWPOINT")) or Policy().paths,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundBy:
+    """Who knows where the domain is.
+
+    Parameters
+    ----------
+    ice
+        Let clients find the domain by this ice-server.
+    ice_key
+        The RSA private key by which the ice-server knows the domain.
+    """
+
+    ice: Where = None
+    ice_key: Annotated[Path | None, Parameter(metavar="FILE")] = None
+
+    def registration(self) -> IceRegistration | None:
+        if (self.ice is None) is not (self.ice_key is None):
+            raise CommandFailed(Exit.USAGE, "An ice-server wants signatures: give both --ice and --ice-key.")
+        if self.ice is None or self.ice_key is None:
+            return None
+        return IceRegistration(servers=(_ice_address(self.ice),), private_key=read_private_key(self.ice_key))
+
+
+@domain_app.command
+def serve(
+    *,
+    bind: Bind = "",
+    port: Annotated[int, Parameter(metavar="PORT")] = DOMAIN_PORT,
+    id: UUIDText = None,
+    rules: Annotated[Rules, Parameter(name="*")] = Rules(),
+    assign: Annotated[list[str] | None, Parameter(metavar="TYPE=UUID", negative=())] = None,
+    found_by: Annotated[FoundBy, Parameter(name="*")] = FoundBy(),
+    protocol: Protocol = DEFAULT.name,
+    quiet: Switch = False,
+    json: Switch = False,
+) -> None:
+    """Serve a domain: a meeting place, where clients learn of mixers and servers, and these of them.
+
+    Parameters
+    ----------
+    bind
+        Use this address only. Without it, every address of this computer (with --ice, the one that others reach).
+    port
+        The UDP port.
+    id
+        The domain's id. [default: a new one]
+    assign
+        Expect a mixer or server, such as audio-mixer=UUID, who comes with that --assignment. May be repeated.
+    protocol
+        The release of Overte: 2025.05.1 or 2026-newest-known.
+    quiet
+        Tell only of failures.
+    json
+        One JSON object a line.
+    """
+    keys, versions = rules.keys(), _versions(protocol)
+    domain_id = uuid.uuid4().bytes if id is None else _uuid(id)
+    with _usage():
+        server = DomainServer(
+            domain_id=domain_id,
+            policy=rules.policy(keys),
+            versions=versions,
+            version_name=versions.name,
+            ice=found_by.registration(),
+            entropy=entropy,
+            wall_epoch=_wall_epoch(),
+        )
+        for kind, connect_id in _pairs(assign, "--assign TYPE=UUID"):
+            server.assign(_uuid(connect_id), _node_type(kind), time.monotonic())
+    host = addresses.own_address() if found_by.ice is not None and not bind else bind
+    with Signals() as signals:
+        Serving(server, keys, make_reporter(as_json=json, quiet=quiet)).run(host, port, domain_id, signals.check)
+
+
+@domain_app.command
+def ice(
+    *,
+    bind: Bind = "",
+    port: Annotated[int, Parameter(metavar="PORT")] = ICE_PORT,
+    quiet: Switch = False,
+    json: Switch = False,
+) -> None:
+    """Run an ice-server, which tells clients where domains are, and believes every domain.
+
+    Parameters
+    ----------
+    bind
+        Use this address only. Without it, every address of this computer.
+    port
+        The UDP port.
+    quiet
+        Tell only of failures.
+    json
+        One JSON object a line.
+    """
+    server = IceServer(entropy=entropy, wall_epoch=_wall_epoch())
+    with Signals() as signals:
+        serve_ice(server, bind, port, make_reporter(as_json=json, quiet=quiet), signals.check)
+
+
+# -- options as machines want them -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """What a machine does not take as an argument, the user gave wrongly."""
+    try:
+        yield
+    except (ValueError, LocalProtocolError) as error:
+        raise CommandFailed(Exit.USAGE, f"This does not go: {error}. See sansproto domain --help.") from error
+
+
+def _wall_epoch() -> float:
+    return time.time() - time.monotonic()
+
+
+def _domain_address(text: str) -> tuple[str, int]:
+    return addresses.parse_address(text, DOMAIN_PORT, "domain", "192.168.1.10:40102")
+
+
+def _ice_address(text: str) -> tuple[str, int]:
+    return addresses.parse_address(text, ICE_PORT, "ice-server", "192.168.1.10:7337")
+
+
+def _target(ice: str, domain_id: str | None) -> IceTarget:
+    host, port = _ice_address(ice)
+    return IceTarget(host=host, port=port, domain_id=_uuid(domain_id or ""), client_id=uuid.uuid4().bytes)
+
+
+def _uuid(text: str) -> bytes:
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        raise CommandFailed(Exit.USAGE, f"{text!r} is no id: give a UUID, as {uuid.UUID(int=1 << 127)} is.") from None
+
+
+def _versions(name: str) -> VersionTable:
+    if name not in VERSIONS:
+        raise CommandFailed(Exit.USAGE, f"{name!r} is no protocol that is known: give --protocol {_or(VERSIONS)}.")
+    return VERSIONS[name]
+
+
+def _node_type(name: str) -> NodeType:
+    if name not in _TYPES:
+        raise CommandFailed(Exit.USAGE, f"{name!r} is no type of node: give {_or(_TYPES)}.")
+    return _TYPES[name]
+
+
+def _interest(letters: str) -> bytes:
+    known = {chr(kind): name for name, kind in _TYPES.items()}
+    if not set(letters) <= known.keys():
+        listed = ", ".join(f"{letter} ({name})" for letter, name in known.items())
+        raise CommandFailed(Exit.USAGE, f"{letters!r} are not all types of nodes: choose among {listed}.")
+    return letters.encode()
+
+
+def _tokens() -> str:
+    tokens = os.environ.get("SANSPROTO_TOKENS")
+    if not tokens:
+        raise CommandFailed(Exit.USAGE, "--account needs tokens: put them into SANSPROTO_TOKENS, ACCESS:REFRESH.")
+    return tokens
+
+
+def _pairs(texts: list[str] | None, form: str) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts or ():
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise CommandFailed(Exit.USAGE, f"{text!r} is half of it: give {form}.")
+        pairs.append((name, value))
+    return pairs
+
+
+def _settings(path: Path) -> str:
+    data = read_file(path)
+    try:
+        jsonlib.loads(data)
+    except ValueError as error:
+        raise CommandFailed(Exit.FILES, f"{path} is no JSON ({error}): mend it, or name another file.") from error
+    if len(data) > _MAX_SETTINGS:
+        raise CommandFailed(Exit.FILES, f"{path} has more than {_MAX_SETTINGS:,} bytes: name a smaller file.")
+    return data.decode()
+
+
+def _or(names: Iterable[str]) -> str:
+    return " or ".join(names)

@@ -1,0 +1,30 @@
+"""Nodes, permissions and addresses of a domain in words."""
+
+from __future__ import annotations
+
+from sansproto.contract import Address
+from sansproto.overte import NodeType, Permissions, uuid_text
+
+from .addresses import format_address
+
+_SHORT = 8  # characters of an id by which people tell nodes apart
+
+
+def name_of(node_type: int) -> str:
+    """``audio mixer`` for ``M``."""
+    known = next((known for known in NodeType if known == node_type), None)
+    return f"node of type {node_type}" if known is None else known.name.lower().replace("_", " ")
+
+
+def label_of(node_type: int, node_id: bytes) -> str:
+    """``audio mixer 91639838``."""
+    return f"{name_of(node_type)} {uuid_text(node_id)[:_SHORT]}"
+
+
+def permissions_of(bits: int) -> list[str]:
+    """``["connect", "rez avatar entities"]``."""
+    return [flag.name.lower().replace("_", " ") for flag in Permissions if flag & bits and flag.name]
+
+
+def where_is(address: Address | None) -> str:
+    return "" if address is None else format_address(address.host, address.port)
