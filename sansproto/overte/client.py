@@ -127,7 +127,7 @@ class DomainClient(IceClient, Queries, NodeTable):
         self._node_type = node_type
         self._interest = interest
         self._fingerprint = fingerprint
-        self._username = "".join(map(str.lower, username))  # a server may compare it as it is
+        self._username = crypto.lower(username)  # a server may compare it as it is
         self._private_key = private_key
         self._account = domain_account
         self._place_name = place_name

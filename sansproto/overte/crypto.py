@@ -94,12 +94,17 @@ def verify(public_key: bytes | str, signature: bytes, message: bytes) -> bool:
     return True
 
 
+def lower(username: str) -> str:
+    """A username as it is signed and looked up: letter by letter, which matters to a few alphabets."""
+    return "".join(map(str.lower, username))
+
+
 def username_message(username: str, token: bytes) -> bytes:
     """What a user signs: the name in lower case, and the 16 bytes of the connection token.
 
     As in Qt, no letter's case depends on its neighbours, and half a surrogate pair becomes a question mark.
     """
-    return "".join(map(str.lower, username)).encode("utf-8", "replace") + token
+    return lower(username).encode("utf-8", "replace") + token
 
 
 def sign_username(private_key: bytes, username: str, token: bytes) -> bytes:

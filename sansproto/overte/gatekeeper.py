@@ -19,7 +19,7 @@ from ..machine import Machine
 from ..snapshot import CACHED
 from ..wire import Absent
 from . import packets as p
-from .crypto import BadKey, verify, verify_username
+from .crypto import BadKey, lower, verify, verify_username
 from .limits import ServerDelays, ServerLimits
 from .policy import ASSIGNED, Policy, Visitor
 from .qt import SockAddr
@@ -55,7 +55,7 @@ class Applicant:
     @property
     def username(self) -> str:
         """The name in the way in which it is looked up."""
-        return (self.says.username or "").lower()
+        return lower(self.says.username or "")
 
     @property
     def account(self) -> str:
@@ -104,15 +104,14 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
     def provide_key(self, username: str, key: bytes | str | None, now: float) -> None:
         """Answer :class:`KeyWanted`: the user's public key, as DER or as the base64 text of directory services.
 
-        None: there is none. A key is kept until ``limits.keys`` newer ones came; a key of another form gets those who
-        sign with it a denial.
+        None: there is none. What is said is kept until ``limits.keys`` newer ones came; where there is no key, or one of
+        another form, those who sign are denied.
         """
         self._require_open("provide_key", now)
-        username = username.lower()
+        username = lower(username)
         self._keys.pop(username, None)
-        if key is not None:
-            self._keys[username] = key
-            _bound(self._keys, self._limits.keys)
+        self._keys[username] = b"" if key is None else key
+        _bound(self._keys, self._limits.keys)
         if username in self._tokens:
             self._tokens[username].was_told = False
 

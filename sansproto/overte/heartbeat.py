@@ -48,12 +48,13 @@ class IceRegistration:
     """With which ice-servers (host, a name or an address, and port) a domain registers; they are tried in turn.
 
     ``private_key`` is an RSA key in DER, ``public`` the address that our socket has for others; None leaves it to the
-    ice-server to see. Raises ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for another key.
+    ice-server to see. ``local_host`` is our address on the own network, where the socket is bound to any. Raises ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for another key.
     """
 
     servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
     private_key: bytes = attrs.field(repr=False, validator=_signs)
     public: Address | None = None
+    local_host: str | None = None
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -230,7 +231,7 @@ class Heartbeats(Transport[ServerEvent], abstract=True):
 
 def _signed(ice: IceRegistration, domain_id: bytes, local: Address) -> bytes:
     """The payload of a heartbeat."""
-    own = SockAddr(local.host, local.port)
+    own = SockAddr(ice.local_host or local.host, local.port)
     public = SockAddr("", local.port) if ice.public is None else SockAddr(ice.public.host, ice.public.port)
     signature = sign(ice.private_key, ICEServerHeartbeat(domain_id, public, own, None).signed)
     return ICEServerHeartbeat(domain_id, public, own, signature).encode()

@@ -54,7 +54,7 @@ class ClientDelays(TransportDelays):
 class ClientLimits(TransportLimits):
     """A client's bounds."""
 
-    silent_check_ins: int = 5  # unanswered: over it the connection is lost
+    silent_check_ins: int = 5  # unanswered: with so many, the next one ends the connection instead
     copies: int = 20  # of one list request, at most
     nodes: int = 1024
     connection_ids: int = 4096  # of nodes that are gone
@@ -84,7 +84,7 @@ class ServerLimits(TransportLimits):
     tokens: int = 1024  # of usernames that were not yet signed
     keys: int = 1024  # public keys that the application provided
     applicants: int = 4096  # addresses whose connect requests are counted
-    connects: int = 10  # admissions of one host within ``repeated``
+    connects: int = 10  # answers of any kind to the requests of one host within ``repeated``
     announcements: int = 4096  # of nodes that came or left, still to be sent
     punches: int = 256  # clients that are pinged at once
     beats: int = 6  # unanswered: over it the next ice-server is asked

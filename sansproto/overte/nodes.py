@@ -174,7 +174,6 @@ class NodeTable(Transport[ClientEvent], abstract=True):
         for node in self._nodes.values():
             self._post(self._node, node, NodeInput.FORGOTTEN)
         self._nodes.clear()
-        self._unchanged.clear()
         self._index.clear()
         self._connection_ids.clear()
 
@@ -254,7 +253,6 @@ class NodeTable(Transport[ClientEvent], abstract=True):
 
     def _claim(self, node: Node) -> None:
         """Let a node have what is its own; whoever had any of it before is gone."""
-        self._unchanged.clear()
         rivals = {}
         for claim in node.claims:
             other = self._index.get(claim)
@@ -315,6 +313,7 @@ class NodeTable(Transport[ClientEvent], abstract=True):
             sockets[p.PingType.SYMMETRIC.value] = before[p.PingType.SYMMETRIC]
         if (node.type, node.local_id, before) == (record.type, record.local_id, sockets):
             return
+        self._unchanged.clear()
         self._release(node)
         node.type, node.local_id = int(record.type), record.local_id
         if sockets != before:

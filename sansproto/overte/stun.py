@@ -142,7 +142,8 @@ class StunClient(Transport[ClientEvent], abstract=True):
             self._post(self._stun, self._asking, "refresh")
 
     def _datagram_first(self, data: bytes, path: Path) -> bool:
-        if path != self._asking.server:
+        server = self._asking.server
+        if server is None or path != server:
             return False
         try:
             response = BindingResponse.decode(data)

@@ -244,13 +244,20 @@ def _fields(value: Any) -> dict[str, Any]:
     return {
         field.name: plain(getattr(value, field.name))
         for field in attrs.fields(type(value))
-        if field.name != "detail"
-        and not (field.default is not attrs.NOTHING and getattr(value, field.name) == field.default)
+        if field.name != "detail" and getattr(value, field.name) != _default(field)
     }
 
 
+def _default(field: attrs.Attribute[Any]) -> Any:
+    """What a field has if nothing is said."""
+    factory = getattr(field.default, "factory", None)
+    return field.default if factory is None else factory()
+
+
 def _kind(value: Any) -> dict[str, Any]:
-    return {"kind": type(value).__name__, **_fields(value)}
+    """An event or transmit. A field of its own that is called ``kind`` is ``of_kind`` here."""
+    fields = {"of_kind" if name == "kind" else name: item for name, item in _fields(value).items()}
+    return {"kind": type(value).__name__, **fields}
 
 
 def _out(endpoint: Any, transmits: list[Any], events: list[Any]) -> dict[str, Any]:

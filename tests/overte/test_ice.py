@@ -264,12 +264,15 @@ SERVERS = (("ice.example", ICE_PORT), ("second.example", ICE_PORT))
 class World:
     """Two ice-servers with names, and a domain on 10.0.0.1."""
 
-    def __init__(self, key: bytes = KEY, public: Address | None = None, **limits: int) -> None:
+    def __init__(
+        self, key: bytes = KEY, public: Address | None = None, local_host: str | None = None, **limits: int
+    ) -> None:
         self.net = VirtualNetwork()
         self.net.name("ice.example", "2001:db8::1", "198.51.100.1")
         self.net.name("second.example", "198.51.100.2")
         self.ices = [self._run_ice(f"198.51.100.{n}") for n in (1, 2)]
-        self.domain = Domain(IceRegistration(servers=SERVERS, private_key=key, public=public), **limits)
+        ice = IceRegistration(servers=SERVERS, private_key=key, public=public, local_host=local_host)
+        self.domain = Domain(ice, **limits)
         self.host = self.net.host("10.0.0.1")
         self.node = self.host.run(self.domain, sockets={SOCKET: 40102})
 
@@ -303,9 +306,10 @@ class World:
 
 
 def test_a_domain_registers_and_stays_registered() -> None:
-    world = World(public=Address("192.0.2.7", 4711))
+    world = World(public=Address("192.0.2.7", 4711), local_host="10.0.0.7")
     world.net.run(20.5)
     first, second = world.ices
+    assert first.endpoint._peers[DOMAIN].local == SockAddr("10.0.0.7", 40102)
     assert first.events == [IcePeerAdded(DOMAIN, Address("10.0.0.1", 40102), is_domain=True)]
     assert first.endpoint._peers[DOMAIN].public == SockAddr("192.0.2.7", 4711)
     assert first.endpoint.stats.packets_received == 21

@@ -279,10 +279,17 @@ def test_an_old_ping_is_answered_and_does_nothing_else() -> None:
     rig = met()
     rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
     rig.sent()
-    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 9), STRANGER, source=M_LOCAL_ID, secret=SECRET)
+    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), STRANGER, source=M_LOCAL_ID, secret=SECRET)
     ((_, _, path),) = rig.sent(p.PingReply)
     assert path == STRANGER
     assert rig.client.nodes[M].symmetric is None
+
+
+def test_who_dropped_us_is_believed_also_when_its_clock_went_back() -> None:
+    rig = met()
+    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    rig.say(p.Ping(p.PingType.PUBLIC, 10, 1), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert M not in rig.client.nodes
 
 
 def test_the_socket_of_another_node_is_nobodys_symmetric_one() -> None:

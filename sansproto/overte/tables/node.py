@@ -117,8 +117,8 @@ NODE: Table[NodeState, NodeInput, NodeAction, NodeTimer] = Table(
         Ladder(
             "ping",
             (
-                Rung("stale", _I.PINGED_STALE, ref="node pings"),
                 Rung("began_again", _I.PINGED_ANEW, ref="connection ids"),
+                Rung("stale", _I.PINGED_STALE, ref="node pings"),
             ),
             _I.PINGED,
         ),

@@ -264,7 +264,8 @@ class FoundBy:
             raise CommandFailed(Exit.USAGE, "An ice-server wants signatures: give both --ice and --ice-key.")
         if self.ice is None or self.ice_key is None:
             return None
-        return IceRegistration(servers=(_ice_address(self.ice),), private_key=read_private_key(self.ice_key))
+        key, local_host = read_private_key(self.ice_key), addresses.own_address()
+        return IceRegistration(servers=(_ice_address(self.ice),), private_key=key, local_host=local_host)
 
 
 @domain_app.command
@@ -285,7 +286,7 @@ def serve(
     Parameters
     ----------
     bind
-        Use this address only. Without it, every address of this computer (with --ice, the one that others reach).
+        Use this address only. Without it, every address of this computer.
     port
         The UDP port.
     id
@@ -313,9 +314,8 @@ def serve(
         )
         for kind, connect_id in _pairs(assign, "--assign TYPE=UUID"):
             server.assign(_uuid(connect_id), _node_type(kind), time.monotonic())
-    host = addresses.own_address() if found_by.ice is not None and not bind else bind
     with Signals() as signals:
-        Serving(server, keys, make_reporter(as_json=json, quiet=quiet)).run(host, port, domain_id, signals.check)
+        Serving(server, keys, make_reporter(as_json=json, quiet=quiet)).run(bind, port, domain_id, signals.check)
 
 
 @domain_app.command

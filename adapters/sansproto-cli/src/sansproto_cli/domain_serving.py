@@ -34,9 +34,6 @@ from .report import Reporter, printable
 
 R = TypeVar("R")
 
-NO_KEY = b""
-"""The public key of somebody who has none: a domain refuses who signs with it, where it would leave others waiting."""
-
 _DEPARTURES = {
     Departure.LEFT: "left",
     Departure.SILENT: "was silent for too long",
@@ -111,8 +108,8 @@ class Serving:
         )
 
     def _provide_key(self, username: str) -> None:
-        key = self._keys.get(username, NO_KEY)
-        if key == NO_KEY:
+        key = self._keys.get(username)
+        if key is None:
             text = f"Somebody calls themselves {printable(username)}, whom no --allow names."
             self._reporter.tell("unknown_user", text, username=username)
         self._runner.call(lambda now: self._server.provide_key(username, key, now))
