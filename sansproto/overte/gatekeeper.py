@@ -104,8 +104,8 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
     def provide_key(self, username: str, key: bytes | str | None, now: float) -> None:
         """Answer :class:`KeyWanted`: the user's public key, as DER or as the base64 text of directory services.
 
-        None: there is none. What is said is kept until ``limits.keys`` newer ones came; where there is no key, or one of
-        another form, those who sign are denied.
+        None: there is none. What is said is kept until ``limits.keys`` newer ones came. Where there is no key, or one
+        of another form, those who sign are denied.
         """
         self._require_open("provide_key", now)
         username = lower(username)
@@ -365,6 +365,7 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
             account=account,
             place=check_in.place_name or "",
             interest=interest_of(node_type, check_in.interests),
+            report=check_in.encode()[8:],
         )
         replaced = [self._roster.at(applicant.path)]
         assignment = self._assignment_of(applicant)

@@ -48,7 +48,8 @@ class IceRegistration:
     """With which ice-servers (host, a name or an address, and port) a domain registers; they are tried in turn.
 
     ``private_key`` is an RSA key in DER, ``public`` the address that our socket has for others; None leaves it to the
-    ice-server to see. ``local_host`` is our address on the own network, where the socket is bound to any. Raises ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for another key.
+    ice-server to see. ``local_host`` is our address on the own network, where the socket is bound to any. Raises
+    ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for another key.
     """
 
     servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
