@@ -53,8 +53,12 @@ def protocol_signature(versions: bytes) -> bytes:
 
 def load_private_key(der: bytes) -> RSAPrivateKey:
     """The key in a PKCS#1 RSAPrivateKey (or PKCS#8), without a password. Raises :class:`BadKey`."""
+    return _private_key(der, unchecked=False)
+
+
+def _private_key(der: bytes, *, unchecked: bool) -> RSAPrivateKey:
     try:
-        key = load_der_private_key(der, None)
+        key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=unchecked)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise BadKey("not a private key in DER") from None
     if not isinstance(key, RSAPrivateKey) or not MIN_BITS <= key.key_size <= MAX_BITS:
@@ -81,8 +85,12 @@ def public_key_der(private_key: bytes) -> bytes:
 
 
 def sign(private_key: bytes, message: bytes) -> bytes:
-    """RSASSA-PKCS1-v1_5 with SHA-256, by a private key in DER; nothing in it is random. Raises :class:`BadKey`."""
-    return load_private_key(private_key).sign(message, PKCS1v15(), SHA256())
+    """RSASSA-PKCS1-v1_5 with SHA-256, by a private key in DER; nothing in it is random. Raises :class:`BadKey`.
+
+    The numbers of the key are not checked, which would take two hundred times as long as signing: who takes a key from
+    somewhere does that once, with :func:`load_private_key`.
+    """
+    return _private_key(private_key, unchecked=True).sign(message, PKCS1v15(), SHA256())
 
 
 def verify(public_key: bytes | str, signature: bytes, message: bytes) -> bool:

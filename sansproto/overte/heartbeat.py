@@ -112,7 +112,7 @@ class Heartbeats(Transport[ServerEvent], abstract=True):
             case PacketType.ICE_PING:
                 ping = self._decode(ICEPing, payload)
                 if ping is not None:
-                    self._send(path, ICEPingReply(self._domain_id, ping.type))
+                    self._answer(path, ICEPingReply(self._domain_id, ping.type))
             case PacketType.ICE_PING_REPLY:
                 self._ping_replied(self._decode(ICEPingReply, payload), path)
             case PacketType.ICE_SERVER_PEER_INFORMATION:

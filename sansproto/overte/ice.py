@@ -204,13 +204,13 @@ class IceServer(Transport[IceServerEvent]):
             self._drop("answer longer than the query")
         else:
             self._send_raw(spoken.path, PacketType.ICE_SERVER_PEER_INFORMATION, answer)
-        self._send(wanted.path, ICEServerPeerInformation(peer.key, _public(spoken), query.local_socket))
+        self._answer(wanted.path, ICEServerPeerInformation(peer.key, _public(spoken), query.local_socket))
 
     def _peer_send_ack(self, _: IcePeer, spoken: Spoken) -> None:
-        self._send(spoken.path, ICEServerHeartbeatACK())
+        self._answer(spoken.path, ICEServerHeartbeatACK())
 
     def _peer_deny(self, _: IcePeer, spoken: Spoken) -> None:
-        self._send(spoken.path, ICEServerHeartbeatDenied())
+        self._answer(spoken.path, ICEServerHeartbeatDenied())
 
     def _peer_tell_added(self, peer: IcePeer, _: object) -> None:
         address = Address(peer.path.host, peer.path.port, peer.path.scope)

@@ -85,7 +85,7 @@ class ServerLimits(TransportLimits):
     keys: int = 1024  # public keys that the application provided
     applicants: int = 4096  # addresses whose connect requests are counted
     connects: int = 10  # answers of any kind to the requests of one host within ``repeated``
-    announcements: int = 4096  # of nodes that came or left, still to be sent
+    announcements: int = 4096  # and lists that are still to be sent
     punches: int = 256  # clients that are pinged at once
     beats: int = 6  # unanswered: over it the next ice-server is asked
     denials: int = 3  # of heartbeats: over it the application is told

@@ -70,7 +70,7 @@ class IceClient(StunClient, abstract=True):
         if self._ice is None or ping.ice_id != self._ice.domain_id or self.state not in _REACHABLE:
             self._drop("unexpected packet")
         else:
-            self._send(path, p.ICEPingReply(self._ice.client_id, ping.type))
+            self._answer(path, p.ICEPingReply(self._ice.client_id, ping.type))
 
     def _ice_ping_reply(self, payload: bytes, path: Path) -> None:
         reply = self._decode(p.ICEPingReply, payload)

@@ -20,6 +20,7 @@ from .header import (
     Part,
     Position,
     decode_datagram,
+    encode_datagram,
     next_sequence,
 )
 from .limits import TransportDelays, TransportLimits
@@ -117,6 +118,12 @@ class Transport(ReliableChannels[E], abstract=True):
     def _send(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
         """Send a packet once. ``source`` is our local id, for types whose header has one."""
         self._send_raw(path, _TYPES[_number_of(packet)], packet.encode(), source=source, secret=secret)
+
+    def _answer(self, path: Path, packet: Packet) -> None:
+        """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
+        type, payload = _TYPES[_number_of(packet)], packet.encode()
+        header = Header(type, 1, self._versions[type])
+        self._send_datagram(encode_datagram(header, payload), path, type.name)
 
     def _send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
         """The same with a payload that is encoded already."""
