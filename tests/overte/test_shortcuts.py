@@ -15,6 +15,7 @@ from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.transport import SOCKET
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
+MOVED = SockAddr("203.0.113.9", 40111)
 IDS = st.binary(min_size=16, max_size=16)
 
 RECORDS = st.builds(
@@ -22,7 +23,7 @@ RECORDS = st.builds(
     st.sampled_from("MI"),
     number=st.integers(1, 3),
     id=st.sampled_from([bytes([number]) * 16 for number in (1, 1, 1, 2, 2, 3)] + [SESSION, NULL_UUID]),
-    public_socket=st.sampled_from([SockAddr("198.51.100.10", 40110), SockAddr("198.51.100.10", 40111)]),
+    public_socket=st.sampled_from([SockAddr("198.51.100.10", 40110), MOVED]),
     permissions=st.sampled_from([1, 1, 1, 2]),
     secret=st.sampled_from([SECRET, SECRET, SECRET, NULL_UUID]),
 )
@@ -67,7 +68,8 @@ def act(rig: Rig, lists: list[tuple[p.NodeRecord, ...]], what: str, arg: Any) ->
 @example([(record(),)], [("list", 0), ("list", 0), ("wait", 11.0), ("list", 0)])
 @example([(record(),), (record(permissions=1),)], [("list", 0), ("list", 0), ("list", 1), ("list", 0)])
 @example([(record(id=SESSION),)], [("list", 0), ("list", 0), ("list", 0)])
-@example([(record(), record(number=2), record(number=3))], [("list", 0), ("list", 0), ("list", 0)])
+@example([(record(),), (record(public_socket=MOVED),)], [("list", 0), ("list", 0), ("list", 1), ("list", 0)])
+@example([tuple(record("I", number=number) for number in (1, 2, 3))], [("list", 0), ("list", 0), ("list", 0)])
 def test_records_that_are_not_read_again_would_have_changed_nothing(
     lists: list[tuple[p.NodeRecord, ...]], steps: list[tuple[str, Any]]
 ) -> None:
@@ -77,6 +79,15 @@ def test_records_that_are_not_read_again_would_have_changed_nothing(
         assert act(rig, lists, what, arg) == act(reader, lists, what, arg)
 
 
+def test_only_so_many_lists_are_remembered() -> None:
+    rig = Rig()
+    for number in range(100):
+        rig.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
+    for number in range(100):
+        rig.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
+        assert len(rig.client._unchanged) <= 64
+
+
 @given(st.tuples(IDS, U16, IDS, U16, U32, st.booleans(), U64, U64, U64, st.booleans()))
 def test_the_prefix_of_a_list_is_that_of_the_declared_packet(values: Any) -> None:
-    assert p.LIST_PREFIX(*values) == p.DomainList(*values, nodes=()).encode()
+    assert p.LIST_PREFIX(*values) == p.DomainList(*[*values, ()]).encode()

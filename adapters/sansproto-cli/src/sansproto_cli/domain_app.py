@@ -148,9 +148,7 @@ class Way:
     def arguments(self, domain: str | None) -> dict[str, Any]:
         """Those of a client."""
         if (domain is None) is (self.ice is None) or (self.ice is None) is not (self.domain_id is None):
-            raise CommandFailed(
-                Exit.USAGE, "Which domain? Give HOST[:PORT], or --ice and --domain-id."
-            )
+            raise CommandFailed(Exit.USAGE, "Which domain? Give HOST[:PORT], or --ice and --domain-id.")
         host, port = ("", DOMAIN_PORT) if domain is None else _domain_address(domain)
         parse = addresses.parse_address
         return {
