@@ -44,6 +44,7 @@ soak: $(VENV)/.installed
 vectors: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 	$(BIN)/python tests/bob/scenarios.py
+	$(BIN)/python tests/overte/scenarios_overte.py
 	$(if $(CI),git diff --exit-code -- vectors docs)
 
 docs: $(VENV)/.documenting

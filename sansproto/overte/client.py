@@ -264,6 +264,9 @@ class DomainClient(IceClient, Queries, NodeTable):
     def _end(self, closed: Closed) -> None:
         super()._end(closed)
         self.state = ConnectionState.CLOSED  # however it ended
+        self._asking = Asking()
+        for table in (self._nodes, self._index, self._queries):
+            table.clear()
 
     # -- what is told of ourselves
 

@@ -225,11 +225,7 @@ class _Search:
                 self._complain(done, self._verify(Scene(self._cast, world)))
             moves = [*free, *decisions, *faults]
             for move in self._network.enough(world, moves) if self._reduced else moves:
-                after, fault = self._network.apply(world, move)
-                number = self._add(after, done, move, fault)
-                if self._settled is not None:
-                    self._arcs[0].append(done)
-                    self._arcs[1].append(number)
+                self._go(done, move)
                 transitions += 1
             done += 1
         exhausted = done == len(self._worlds)
@@ -253,9 +249,17 @@ class _Search:
             free = self._network.moves(self._worlds[here])[0]
             if not free:
                 break
-            after, fault = self._network.apply(self._worlds[here], free[0])
-            here = self._add(after, here, free[0], fault)
+            here = self._go(here, free[0])
         return here
+
+    def _go(self, here: int, move: Move) -> int:
+        """The number of the world after a move."""
+        after, fault = self._network.apply(self._worlds[here], move)
+        number = self._add(after, here, move, fault)
+        if self._settled is not None:
+            self._arcs[0].append(here)
+            self._arcs[1].append(number)
+        return number
 
     def _is_enough(self) -> bool:
         return len(self._violations) >= self._max_violations

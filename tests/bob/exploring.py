@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Annotated, Any, NamedTuple
 
 import attrs
@@ -32,13 +31,11 @@ from sansproto.contract import Address, Phase
 from sansproto.endpoint import EndpointBase
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.links import Pipe
-from sansproto.machine import Machine, Table
+from sansproto.machine import Table
 from sansproto.snapshot import CACHED
 from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
-from sansproto.testing.tables import each, row_name
-from sansproto.trace import Judged, Stepped, TraceRecord
 
 HOST = "192.0.2.9"
 PORTS = {Address(HOST, 9000): RELAY_PORT, Address(HOST, 9001): SECURE_PORT}
@@ -736,66 +733,7 @@ def _small_rooms() -> Iterator[Exploration]:
         )
 
 
-# -- mutants -----------------------------------------------------------------------------------------------------------
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
 TABLES: tuple[Table[Any, Any, Any, Any], ...] = (PEER, BENCH, OFFER, HANDSHAKE, MEMBER, PAIR, VISITOR, ROOM, CHANNEL)
-
-
-def mutants(table: Table[Any, Any, Any, Any]) -> Iterator[tuple[str, Table[Any, Any, Any, Any]]]:
-    """The table without one row or rung, each of them in turn."""
-    for row in table.rows:
-        yield (
-            f"{table.name}: {row_name(row)}",
-            attrs.evolve(table, rows=tuple(one for one in table.rows if one is not row)),
-        )
-    for ladder in table.ladders:
-        for number, rung in enumerate(ladder.rungs):
-            less = attrs.evolve(ladder, rungs=ladder.rungs[:number] + ladder.rungs[number + 1 :])
-            others = tuple(less if one is ladder else one for one in table.ladders)
-            yield f"{table.name}: rung {ladder.name}/{rung.check}", attrs.evolve(table, ladders=others)
-
-
-@contextmanager
-def running(table: Table[Any, Any, Any, Any], instead: Table[Any, Any, Any, Any]) -> Iterator[None]:
-    """Every session runs another table."""
-    bound = [(owner, machine) for owner in CLASSES for machine in owner._machines if machine.table is table]
-    saved = [vars(machine).copy() for _, machine in bound]
-    for owner, machine in bound:
-        mutant = Machine(instead, objects=machine.objects).bound_to(owner, machine.name, machine.index)
-        vars(machine).update(vars(mutant))
-    try:
-        yield
-    finally:
-        for (_, machine), old in zip(bound, saved, strict=True):
-            vars(machine).update(old)
-
-
-def stepped_on(one: Exploration) -> tuple[Report, set[tuple[Hashable, ...]], set[str]]:
-    """What ``run`` gives, and the rows and rungs that were used, as ``mutants`` names them."""
-    rows = {
-        (table.name, state.name, on.name): f"{table.name}: {row_name(row)}"
-        for table in TABLES
-        for row in table.rows
-        for state in each(row.state)
-        for on in each(row.on)
-    }
-    rungs = {
-        (table.name, ladder.name, number): f"{table.name}: rung {ladder.name}/{rung.check}"
-        for table in TABLES
-        for ladder in table.ladders
-        for number, rung in enumerate(ladder.rungs)
-    }
-    seen = set()
-
-    def note(record: TraceRecord) -> None:
-        if isinstance(record, Stepped):
-            seen.add(rows.get((record.machine, record.state, record.input)))
-        elif isinstance(record, Judged):
-            seen.add(rungs.get((record.machine, record.ladder, record.rung)))
-
-    parties = {
-        name: party if name == "stranger" else attrs.evolve(party, arguments={**party.arguments, "trace": note})
-        for name, party in one.parties.items()
-    }
-    return *one.run(parties=parties), {name for name in seen if name is not None}

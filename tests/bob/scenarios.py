@@ -21,7 +21,6 @@ from stages import (
     THIRD,
     ChannelStage,
     ClientStage,
-    Config,
     RelayStage,
     ServerStage,
     Stage,
@@ -31,9 +30,9 @@ from sansproto import __version__
 from sansproto.bob import crypto
 from sansproto.bob import packets as p
 from sansproto.contract import Address, Link
+from sansproto.testing import staging
 from sansproto.testing.charts import write_json
-from sansproto.testing.record import script_of
-from sansproto.testing.vectors import VERSION
+from sansproto.testing.staging import Config
 
 PATH = Path(__file__).parents[2] / "vectors" / "bob" / "sessions.json"
 
@@ -826,32 +825,7 @@ def a_channel_is_cut() -> Stage:
 
 def document() -> Config:
     """The vector file."""
-    groups: dict[str, list[Config]] = {}
-    for number, function in enumerate(SCENARIOS, 1):
-        stage = function()
-        stage.end()
-        groups.setdefault(stage.kind, []).append(
-            {
-                "tcId": number,
-                "comment": function.__name__.replace("_", " "),
-                "flags": [],
-                "result": "valid",
-                "config": stage.config,
-                "entropy": script_of(stage.entropy.draws),
-                "steps": stage.steps,
-            }
-        )
-    source = {"name": "sansproto", "version": __version__, "provenance": "self"}
-    return {
-        "schema": "session",
-        "protocol": "bob",
-        "schemaVersion": VERSION,
-        "notes": {},
-        "numberOfTests": len(SCENARIOS),
-        "testGroups": [
-            {"type": kind, "source": source, "requires": [], "tests": tests} for kind, tests in groups.items()
-        ],
-    }
+    return staging.document("bob", __version__, SCENARIOS)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from math import ceil
 from typing import Any
 
 import attrs
@@ -19,10 +17,10 @@ from sansproto.bob import (
 )
 from sansproto.bob import packets as p
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
-from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.testing import staging
 from sansproto.testing.conformance_bob import MACHINES
-from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.record import Recorder, plain
+from sansproto.testing.record import plain
+from sansproto.testing.staging import Config, whole
 
 HOST = "192.0.2.1"
 PASSWORD = b"soarfly-bril"
@@ -31,35 +29,18 @@ ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:400
 SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
 BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
 
-Config = dict[str, Any]
-
-
-# -- the config of a session -------------------------------------------------------------------------------------------
-
-
-def whole(settings: Any) -> Config:
-    """Limits or delays, all of them; times become milliseconds."""
-    return {name: round(value * 1000) if isinstance(value, float) else value for name, value in vars_of(settings)}
-
-
-def vars_of(settings: Any) -> Iterator[tuple[str, Any]]:
-    return ((field.name, getattr(settings, field.name)) for field in attrs.fields(type(settings)))
-
 
 # -- the stage: a recorded session, and a hand that plays everybody else -----------------------------------------------
 
 
-class Stage(Recorder):
-    """One session on a clock of whole milliseconds. What comes out is popped before the next input."""
+class Stage(staging.Stage):
+    """The relay's streams, and what is written to them."""
 
     def __init__(self, kind: str, config: Config) -> None:
-        self.kind, self.config = kind, config
-        self.entropy = ScriptedEntropy(seed=b"sansproto bob")
-        self.now = 0.0
         self.asked: list[OpenStream] = []
         self.closing: dict[Link, None] = {}
         self.written = bytearray()
-        super().__init__(MACHINES[kind](config, self.entropy))
+        super().__init__(MACHINES, kind, config)
 
     def next_transmit(self) -> Any:
         transmit = super().next_transmit()
@@ -71,23 +52,6 @@ class Stage(Recorder):
             self.closing[transmit.link] = None
         return transmit
 
-    def _finish(self) -> None:
-        self.flush()
-        super()._finish()
-
-    def flush(self) -> None:
-        while self.next_event() is not None or self.next_transmit() is not None:
-            pass
-
-    def tick(self) -> None:
-        """Wait for the next timer."""
-        self.flush()
-        at = self.next_timeout()
-        assert at is not None
-        milliseconds = ceil(at * 1000)
-        self.now = (milliseconds if milliseconds / 1000 >= at else milliseconds + 1) / 1000
-        self.handle_timeout(self.now)
-
     def end(self) -> None:
         """The transport has closed what it was to close."""
         self.flush()
@@ -98,17 +62,6 @@ class Stage(Recorder):
         self.flush()
         self.closing.pop(link, None)
         super().__getattr__("stream_lost")(link, now, detail=detail)
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-
-    def fails(self, call: Callable[[], object]) -> None:
-        """Make a call that raises."""
-        try:
-            call()
-        except (LocalProtocolError, NotOpen):
-            return
-        raise AssertionError(f"{call} was allowed")
 
     def said(self) -> list[tuple[int, p.BobPacket]]:
         """The packets that came out since the last time."""

@@ -10,17 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from exploring import (
-    BUSY_USER,
-    TABLES,
-    Exploration,
-    explorations,
-    long_explorations,
-    mutants,
-    running,
-    small,
-    stepped_on,
-)
+from exploring import BUSY_USER, CLASSES, TABLES, Exploration, explorations, long_explorations, small
+from exploring_tables import mutants, running, stepped_on
 
 from sansproto.testing.explorer import Budget, Report
 from sansproto.testing.tables import check
@@ -70,7 +61,7 @@ def test_a_reduced_exploration_meets_every_end(budget: Budget) -> None:
 @pytest.mark.slow
 def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
     """By the static checks, by a violation, or because something else is told in the end."""
-    known = [(one, *stepped_on(one)) for one in small()]
+    known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
     assert not [str(report) for _, report, _, _ in known if report.violations or not report.exhausted]
     known.sort(key=lambda entry: entry[1].states)
     unnoticed = set()
@@ -78,12 +69,16 @@ def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
         assert check(table, DOCS) == []
         for name, mutant in mutants(table):
             if not check(mutant, DOCS):
-                with running(table, mutant):
+                with running(table, mutant, CLASSES):
                     if not any(differs(*entry[:3]) for entry in known if name in entry[3] or entry[0].name == "1 x 1"):
                         unnoticed.add(name)
     assert unnoticed == set(HARMLESS)
     every = {name for table in TABLES for name, _ in mutants(table)}
     assert every - set(chain.from_iterable(used for *_, used in known)) == NEVER
+
+
+def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
+    return stepped_on(lambda parties: one.run(parties=parties), one.parties, TABLES, CLASSES)
 
 
 def differs(exploration: Exploration, report: Report, ends: object) -> bool:

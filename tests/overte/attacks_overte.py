@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import attrs
 from exploring_overte import (
     CLIENT,
+    DOMAIN_ID,
     EPOCH,
     NAMES,
     NO_FAULTS,

@@ -213,6 +213,7 @@ def _small_names() -> Iterator[Exploration]:
     ):
         parties = evolved(pair(NOTHING, named), server={"policy": providing(key)})
         yield Exploration(f"a username and {name} key", parties, settled=settled)
+    yield Exploration("a username, and nobody has its key", pair(NOTHING, named), settled=nobody)
     lost = evolved(pair(NOTHING, named), server={"policy": providing(PUBLIC_KEY)})
     yield Exploration("a username, a loss", lost, Budget(losses=1))
     login, account = Login("https://example.org"), ("alice", "a:b")

@@ -1,0 +1,553 @@
+"""Casts of Overte for the explorer, what has to hold in their worlds, and explorations of them by name.
+
+Keep-alives go on for ever, so worlds are cyclic: what only counts or dates is left out of the state (see the parties),
+and a world counts as good if it is *settled* or if a settled one can be reached from it.
+
+How long may one end think that they are connected while the other knows better? A list that reaches the client comes
+from a server that has it as a member under just these ids, and a list request that reaches the server from a client
+that has these ids. So ``within_limits``, which bounds the age of both, bounds the asymmetry, but for the time that
+datagrams are on the way.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Annotated, Any, NamedTuple
+
+import attrs
+
+from sansproto.contract import Address, Instant, Path, Phase, SendDatagram
+from sansproto.endpoint import EndpointBase
+from sansproto.errors import WireError
+from sansproto.events import Closed
+from sansproto.links import LinkDelays
+from sansproto.overte import packets as p
+from sansproto.overte.client import DomainClient
+from sansproto.overte.events import Connected, Disconnected, NodeMeasured, Renumbered
+from sansproto.overte.header import Control, decode_datagram
+from sansproto.overte.ice import IceServer
+from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
+from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
+from sansproto.overte.nodes import Node
+from sansproto.overte.policy import Policy
+from sansproto.overte.reliable import Remote
+from sansproto.overte.server import DomainServer
+from sansproto.overte.server_events import NodeJoined, NodeLeft
+from sansproto.overte.stun import COOKIE, AttributeHead, BindingRequest, BindingResponse, XorMappedAddress
+from sansproto.overte.tables.client import ConnectionState
+from sansproto.overte.transport import SOCKET
+from sansproto.snapshot import CACHED
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
+
+DOMAIN = Address("198.51.100.1", 40102)
+CLIENT = Address("203.0.113.7", 48001)
+MIXER = Address("198.51.100.10", 40111)
+STRANGER = Path(SOCKET, "203.0.113.66", 666)
+DOMAIN_ID, ASSIGNMENT = b"d" * 16, b"m" * 16
+EPOCH = 1.7e9
+NOTHING: Mapping[str, Any] = {}
+
+# Powers of two in small ratios, near the real ones: cycles are short, and equal situations stay equal.
+TIMES: Mapping[str, float] = {"handshake": 0.25, "resend": 0.5, "slowest_resend": 4.0, "undelivered": 8.0}
+CLIENT_DELAYS = ClientDelays(
+    **TIMES, lookup=4.0, check_in=1.0, give_up=16.0, answer=4.0, ping=1.0, punch=1.0, silence=8.0, refresh=8.0
+)
+SERVER_DELAYS = ServerDelays(**TIMES, silence=8.0, repeated=4.0, lookup=4.0)
+CLIENT_LIMITS = ClientLimits(copies=2)
+
+# -- the parties -------------------------------------------------------------------------------------------------------
+
+
+class Client(DomainClient):
+    """A client that explores well, with what its application believes.
+
+    Left out of its state are the unreliable sequence numbers, which no receiver looks at, and how long the last
+    connection lasted, which is only reported. Times stand still, so it remembers each ping, and each clock sample, of
+    a node once. A channel's first number follows from the session and the number before.
+    """
+
+    belief: tuple[str, bytes, int]  # what the application was told last: a word, and the ids
+    listed: Instant  # when the last list was adopted
+    _sequences: Annotated[OrderedDict[Remote, int], CACHED]
+
+    def __init__(self, **arguments: Any) -> None:
+        self.belief = ("away", b"", 0)
+        self.listed = 0.0
+        super().__init__(**arguments)
+
+    def freeze(self, base: float, **rest: Any) -> Any:
+        self._since = 0.0
+        if self.state is not ConnectionState.CONNECTED:
+            self.listed = 0.0
+        return super().freeze(base, **rest)
+
+    def _emit(self, event: Any) -> None:
+        super()._emit(event)
+        if isinstance(event, (Connected, Renumbered)):
+            self.belief = ("connected", event.session_id, event.local_id)
+        elif isinstance(event, Disconnected):
+            self.belief = ("away", b"", 0)
+        elif isinstance(event, Closed):
+            self.belief = ("closed", b"", 0)
+
+    def _connection_adopt(self, obj: object, found: p.DomainList) -> None:
+        super()._connection_adopt(obj, found)
+        self.listed = self._clock
+
+    def _ping(self, node: Node, kind: int, path: Path) -> None:
+        super()._ping(node, kind, path)
+        kept = dict.fromkeys(node.pings)
+        node.pings.clear()
+        node.pings.extend(kept)
+
+    def _node_measure(self, node: Node, reply: p.PingReply) -> None:
+        super()._node_measure(node, reply)
+        node.samples.clear()
+
+    def _draw_number(self, key: Remote) -> int:
+        return _first_number(self, key, self.local_id)
+
+
+class Server(DomainServer):
+    """A server that explores well, with whom its application believes to be there, and two whims of that.
+
+    Left out of its state are the unreliable sequence numbers, and what is older than counts: when a node joined, and
+    how often a host was answered. A channel's first number follows from the session and the number before. The numbers
+    of look-ups come round.
+    """
+
+    guests: dict[bytes, None]
+    is_refused: bool  # an ice-server does not accept its key: this is told again and again
+    _is_shut: bool
+    _sequences: Annotated[OrderedDict[Remote, int], CACHED]
+
+    def __init__(self, **arguments: Any) -> None:
+        self.guests = {}
+        self.is_refused = False
+        self._is_shut = False
+        super().__init__(**arguments)
+
+    def freeze(self, base: float, **rest: Any) -> Any:
+        for member in self._members.values():
+            member.joined = max(member.joined, self._clock - self._delays.repeated)
+        for host, answers in tuple(self._answers.items()):
+            if self._clock - answers.since >= self._delays.repeated:
+                del self._answers[host]
+        return super().freeze(base, **rest)
+
+    def _rebuild(self) -> None:
+        super()._rebuild()
+        if self._is_shut:
+            self._policy = SHUT
+
+    def throw_out(self, now: float) -> None:
+        for member in tuple(self._members.values()):
+            self.kick(member.node_id, now)
+
+    def shut(self, now: float) -> None:
+        self._is_shut = True
+        self.change_policy(SHUT, now)
+
+    def _emit(self, event: Any) -> None:
+        super()._emit(event)
+        if isinstance(event, NodeJoined):
+            self.guests[event.node_id] = None
+        elif isinstance(event, NodeLeft):
+            del self.guests[event.node_id]
+        elif isinstance(event, KeyRefused):
+            self.is_refused = True
+
+    def _heartbeat_look_up(self, own: Any, arg: object) -> None:
+        own.query %= 2
+        super()._heartbeat_look_up(own, arg)
+
+    def _draw_number(self, key: Remote) -> int:
+        member = self._roster.at(Path(SOCKET, *key))
+        return _first_number(self, key, member.local_id if member is not None else 0)
+
+
+SHUT = Policy(anonymous=0)
+
+
+class Introducer(IceServer):
+    """An ice-server that explores well: without the unreliable sequence numbers."""
+
+    _sequences: Annotated[OrderedDict[Remote, int], CACHED]
+
+
+class Bystander(EndpointBase[Closed]):
+    """Somebody with a socket who answers nobody."""
+
+    def __init__(self) -> None:
+        super().__init__(entropy=None, delays=LinkDelays(), limits=ServerLimits(), trace=None)
+
+    def socket_bound(self, socket: str, address: Address, now: float) -> None:
+        """It knows."""
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        """It listens."""
+
+
+class Reflector(Bystander):
+    """A STUN server."""
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        asked = BindingRequest.decode(data)
+        port = bytes(one ^ other for one, other in zip(path.port.to_bytes(2, "big"), COOKIE, strict=False))
+        host = bytes(one ^ other for one, other in zip(ip_address(path.host).packed, COOKIE, strict=True))
+        attribute = AttributeHead(0x20, 8).encode() + XorMappedAddress(0, 1, port, host).encode()
+        answer = BindingResponse(len(attribute), asked.transaction, attribute)
+        self._outbox.append(SendDatagram(answer.encode(), path))
+
+
+def _first_number(session: Any, key: Remote, local_id: int) -> int:
+    sender = session._senders.get(key)
+    before = sender.first if sender is not None else 0
+    drawn: bytes = session._entropy(4, purpose=f"channel.{key}.{local_id}.{before}")
+    return int.from_bytes(drawn, "big") & 0xFFFFFF
+
+
+def forget(_: Any) -> None:
+    """Keep no event."""
+
+
+def told(event: Any) -> Hashable | None:
+    """All but what is told again and again."""
+    if isinstance(event, (NodeMeasured, KeyRefused, DomainKeyWanted)):
+        return None
+    return event if type(event).__hash__ is not None else type(event).__name__
+
+
+def entropy(name: str, life: int = 0) -> ScriptedEntropy:
+    return ScriptedEntropy(seed=f"{name} {life}".encode(), stateless=True)
+
+
+def server(*, start: tuple[Verb, ...] = (), arguments: Mapping[str, Any] = NOTHING, **rest: Any) -> Party:
+    given: dict[str, Any] = {
+        "entropy": entropy("server"),
+        "wall_epoch": EPOCH,
+        "domain_id": DOMAIN_ID,
+        "delays": SERVER_DELAYS,
+        **arguments,
+    }
+    fields: dict[str, Any] = {
+        "told": forget,
+        "restarts": True,
+        "anew": lambda life: {"entropy": entropy("server", life)},
+    }
+    return Party(Server, given, start=start, sockets={SOCKET: DOMAIN}, host=DOMAIN.host, **{**fields, **rest})
+
+
+def client(*, at: Address = CLIENT, arguments: Mapping[str, Any] = NOTHING, **rest: Any) -> Party:
+    given: dict[str, Any] = {
+        "host": DOMAIN.host,
+        "port": DOMAIN.port,
+        "entropy": entropy(at.host),
+        "wall_epoch": EPOCH,
+        "delays": CLIENT_DELAYS,
+        "limits": CLIENT_LIMITS,
+        "interest": b"M",
+        "fingerprint": at.host.encode().ljust(16, b"\1"),
+        **arguments,
+    }
+    fields: dict[str, Any] = {"told": forget, "behind_nat": True, "start": (Verb("connect"),)}
+    return Party(Client, given, sockets={SOCKET: at}, host=at.host, **{**fields, **rest})
+
+
+MIXING: Mapping[str, Any] = {"assignment": ASSIGNMENT, "node_type": p.NodeType.AUDIO_MIXER, "interest": b"I"}
+
+
+def mixer(**rest: Any) -> Party:
+    return client(at=MIXER, arguments=MIXING, behind_nat=False, **rest)
+
+
+NAMES = {DOMAIN.host: (DOMAIN,)}
+PAIR: Mapping[str, Party] = {"server": server(), "client": client()}
+THREE: Mapping[str, Party] = {
+    "server": server(start=(Verb("assign", (ASSIGNMENT, p.NodeType.AUDIO_MIXER)),)),
+    "mixer": mixer(),
+    "client": client(arguments={"interest": b"M"}),
+}
+CLOSES: Mapping[str, Any] = {"may": (((Verb("close"),), ()),)}
+RESTARTS: Mapping[str, Any] = {"restarts": True, "anew": lambda life: {"entropy": entropy(CLIENT.host, life)}}
+
+
+def evolved(parties: Mapping[str, Party], **changes: Mapping[str, Any]) -> dict[str, Party]:
+    """The parties with attributes of some of them changed, by name."""
+    return {name: attrs.evolve(party, **changes.get(name, {})) for name, party in parties.items()}
+
+
+# -- what is known about the parties of a world ------------------------------------------------------------------------
+
+
+class Standing(NamedTuple):
+    """A client."""
+
+    state: ConnectionState
+    phase: Phase
+    ids: tuple[bytes, int]
+    belief: tuple[str, bytes, int]
+    listed: float  # seconds ago
+    is_busy: bool  # questions are open, or something waits for its acknowledgement
+    nodes: tuple[tuple[Any, ...], ...]
+    left_over: tuple[str, ...]
+
+
+def standing(session: Client) -> Standing:
+    return Standing(
+        session.state,
+        session.phase,
+        (session.session_id, session.local_id),
+        session.belief,
+        -session.listed,
+        bool(session._queries) or is_sending(session),
+        tuple((node.key, node.state.name, node.active, *node.sockets) for node in session._nodes.values()),
+        left_over(session),
+    )
+
+
+class Register(NamedTuple):
+    """A server."""
+
+    phase: Phase
+    members: dict[tuple[str, int], tuple[bytes, int]]  # ids by address
+    heard: tuple[float, ...]  # seconds ago
+    guests: frozenset[bytes]  # whom the application believes to be there
+    is_refused: bool
+    is_busy: bool
+    left_over: tuple[str, ...]
+
+
+def register(session: Server) -> Register:
+    members = session._members.values()
+    return Register(
+        session.phase,
+        {(member.path.host, member.path.port): (member.node_id, member.local_id) for member in members},
+        tuple(-member.heard for member in members),
+        frozenset(session.guests),
+        session.is_refused,
+        is_sending(session),
+        left_over(session),
+    )
+
+
+def is_sending(session: Any) -> bool:
+    return any(sender.flying or sender.waiting for sender in session._senders.values())
+
+
+def left_over(session: Any) -> tuple[str, ...]:
+    """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
+    armed = {(index, key) for (index, key, _), _ in session._timers}
+    channels = {*session._senders, *session._receivers}
+    found = [f"a channel with {key}" for key in channels if not session._accepts_channel(Path(SOCKET, *key))]
+    for machine in type(session)._machines:
+        holder, table = (getattr(session, machine.objects) if machine.objects else session), machine.table
+        for obj in holder.values() if isinstance(holder, dict) else (holder,):
+            resting = obj.state in table.idle or obj.state in table.terminal
+            if not resting and (machine.index, obj.key) not in armed:
+                found.append(f"{table.name}[{obj.key}] in {obj.state.name}")
+    return tuple(found)
+
+
+def party_of(scene: Scene, name: str) -> Party:
+    return scene._cast.parties[scene._cast.names.index(name)]
+
+
+def clients(scene: Scene) -> Iterator[tuple[str, Standing]]:
+    for name in scene:
+        if party_of(scene, name).kind is Client:
+            yield name, scene[name].ask(standing)
+
+
+def address_of(scene: Scene, name: str) -> tuple[str, int]:
+    """Where the others see a client. Only one of them moves, to the next port each time."""
+    party = party_of(scene, name)
+    own = party.sockets[SOCKET]
+    return own.host, own.port + scene.world.bound * party.behind_nat
+
+
+# -- what has to hold --------------------------------------------------------------------------------------------------
+
+LIVES = 3  # of a server, at most
+
+
+@lru_cache(4096)
+def was_given_out(node_id: bytes, local_id: int) -> bool:
+    """Did the server ever make a session with these ids?"""
+    purpose = f"node.{local_id}.id"
+    return any(entropy("server", life)(16, purpose=purpose) == node_id for life in range(LIVES))
+
+
+def within_limits(scene: Scene) -> Iterator[str]:
+    """Nobody is taken for connected who was not heard for longer than the protocol allows."""
+    for name, one in clients(scene):
+        arguments = party_of(scene, name).arguments
+        limits, delays = arguments["limits"], arguments["delays"]
+        if one.state is ConnectionState.CONNECTED and one.listed > (limits.silent_check_ins + 1) * delays.check_in:
+            yield f"{name} is connected, but got its last list {one.listed:g} s ago"
+    for age in scene["server"].ask(register).heard if "server" in scene else ():
+        if age > party_of(scene, "server").arguments["delays"].silence:
+            yield f"the server has a member that was silent for {age:g} s"
+
+
+def informed(scene: Scene) -> Iterator[str]:
+    """The applications know how things are, and nobody waits for ever."""
+    for name, one in clients(scene):
+        truth = {ConnectionState.CONNECTED: ("connected", *one.ids), ConnectionState.CLOSED: ("closed", b"", 0)}
+        if one.belief != truth.get(one.state, ("away", b"", 0)):
+            yield f"the application of {name} believes {one.belief}, but it is {one.state.name} with {one.ids}"
+        if (one.phase is Phase.OPEN) is not (one.state is ConnectionState.CONNECTED):
+            yield f"{name} is {one.state.name} in the phase {one.phase.name}"
+        yield from (f"{name}: {what} is left over" for what in one.left_over)
+    if "server" in scene:
+        domain = scene["server"].ask(register)
+        if domain.guests != {node_id for node_id, _ in domain.members.values()}:
+            yield f"the server's application believes in {domain.guests}, but there are {domain.members}"
+        yield from (f"the server: {what} is left over" for what in domain.left_over)
+
+
+def undeceived(scene: Scene) -> Iterator[str]:
+    """Who thinks to be connected was let in by the server, under these ids."""
+    for name, one in clients(scene):
+        if one.state is ConnectionState.CONNECTED and not was_given_out(*one.ids):
+            yield f"{name} is connected under ids that the server never gave"
+
+
+Check = Callable[[Scene], Iterable[str]]
+
+
+def all_of(*checks: Check) -> Check:
+    return lambda scene: [complaint for check in checks for complaint in check(scene)]
+
+
+SOUND = all_of(within_limits, informed)
+TRUTHFUL = all_of(SOUND, undeceived)
+
+
+def is_settled(scene: Scene) -> bool:
+    """Are all clients connected, under the ids that the server has for their addresses, or closed and forgotten?"""
+    if scene.world.datagrams or scene.world.lookups:
+        return False
+    domain = scene["server"].ask(register)
+    expected = {}
+    for name, one in clients(scene):
+        if one.state is ConnectionState.CONNECTED and not one.is_busy:
+            expected[address_of(scene, name)] = one.ids
+        elif one.state is not ConnectionState.CLOSED:
+            return False
+    return domain.phase is Phase.OPEN and domain.members == expected and not domain.is_busy
+
+
+def is_connected(scene: Scene) -> bool:
+    """Settled, and nobody has left."""
+    return is_settled(scene) and all(one.state is ConnectionState.CONNECTED for _, one in clients(scene))
+
+
+def both_know(scene: Scene) -> bool:
+    """Settled, or nobody is connected, and nobody thinks so."""
+    return is_settled(scene) or (
+        not scene["server"].ask(register).members
+        and all(one.state is not ConnectionState.CONNECTED for _, one in clients(scene))
+    )
+
+
+# -- explorations ------------------------------------------------------------------------------------------------------
+
+NO_FAULTS = Budget()
+
+
+@attrs.frozen
+class Exploration:
+    """``ends`` is what the parties may be told and what they say, kept for comparison."""
+
+    name: str
+    parties: Mapping[str, Party]
+    budget: Budget = NO_FAULTS
+    invariant: Check = TRUTHFUL
+    settled: Callable[[Scene], bool] = is_settled
+    inserts: tuple[Insert, ...] = ()
+    begin: Callable[[Scene], bool] | None = None
+    names: Mapping[str, tuple[Address, ...]] = attrs.field(factory=lambda: NAMES)
+
+    def run(self, max_states: int = 2_000_000, **changes: Any) -> tuple[Report, frozenset[Hashable]]:
+        """The report; and what was told in worlds in which nothing is in flight, and all that was ever said."""
+        this = attrs.evolve(self, **changes)
+        ends: set[Hashable] = set()
+
+        def invariant(scene: Scene) -> Iterable[str]:
+            if scene.world.datagrams:
+                ends.update(scene.world.datagrams)
+            else:
+                ends.add((*(scene[name].told for name in scene), *(one.nodes for _, one in clients(scene))))
+                if "server" in scene:
+                    ends.add(scene["server"].ask(register).is_refused)
+            return this.invariant(scene)
+
+        report = explore(
+            this.parties,
+            budget=this.budget,
+            verify=this.verify,
+            invariant=invariant,
+            settled=this.settled,
+            inserts=this.inserts,
+            names=this.names,
+            max_states=max_states,
+            begin=this.begin,
+            show=show,
+        )
+        return report, frozenset(ends)
+
+    def verify(self, final: Scene) -> Iterable[str]:
+        return [] if self.settled(final) else ["it ends unsettled"]
+
+
+def show(data: bytes) -> str:
+    """A datagram as paths of violations have it."""
+    try:
+        head, payload = decode_datagram(data)
+        if isinstance(head, Control):
+            return f"{head.type.name} {head.sequence}"
+        kind = p.PACKETS.get(head.type.value)
+        said = payload if kind is None else kind.decode(payload)
+    except WireError:
+        return data.hex()
+    return f"{head.type.name} {head.source or ''} {said}"
+
+
+# -- explorations of their own worth -----------------------------------------------------------------------------------
+
+
+def explorations() -> Iterator[Exploration]:
+    """What is tried every time: the first of them has more than 100,000 states."""
+    yield Exploration("a restart and a replay", PAIR, Budget(replays=1, restarts=1))
+    yield Exploration("a restart, a loss, early", PAIR, Budget(losses=1, early=1, restarts=1))
+    yield Exploration("a move, and all that a network does", PAIR, Budget(losses=1, early=1, moves=1))
+    yield Exploration("2 losses, 2 duplicates", PAIR, Budget(losses=2, duplicates=2))
+    yield Exploration("a loss, a duplicate, early", PAIR, Budget(losses=1, duplicates=1, early=1))
+    yield Exploration("a restart and a move", PAIR, Budget(restarts=1, moves=1, losses=1))
+    yield Exploration("a replay and a loss", PAIR, Budget(replays=1, losses=1))
+    closing = evolved(PAIR, client=CLOSES)
+    yield Exploration("the client may close", closing, Budget(losses=1, restarts=1))
+    both = evolved(PAIR, client=RESTARTS)
+    yield Exploration("either restarts", both, Budget(restarts=1, losses=1))
+    yield Exploration("with a mixer, a loss", THREE, Budget(losses=1), begin=is_connected)
+
+
+def long_explorations() -> Iterator[Exploration]:
+    """What takes minutes."""
+    everything = Budget(losses=1, duplicates=1, early=1, restarts=1)
+    yield Exploration("a restart, and all that a network does", PAIR, everything)
+    yield Exploration("3 losses, 2 duplicates, early", PAIR, Budget(losses=3, duplicates=2, early=1))
+    yield Exploration("a restart, a move, early", PAIR, Budget(losses=1, early=1, moves=1, restarts=1))
+    yield Exploration("two replays", PAIR, Budget(replays=2))
+    yield Exploration("2 moves, 2 losses", PAIR, Budget(losses=2, moves=2))
+    closing = evolved(PAIR, client=CLOSES)
+    yield Exploration("the client may close, duplicates", closing, Budget(losses=1, duplicates=1, restarts=1))
+    both = evolved(PAIR, client=RESTARTS)
+    yield Exploration("two restarts", both, Budget(restarts=2, losses=1))
+    yield Exploration("with a mixer, a loss and a duplicate", THREE, Budget(losses=1, duplicates=1), begin=is_connected)
+    yield Exploration("with a mixer that may close", evolved(THREE, mixer=CLOSES), begin=is_connected)

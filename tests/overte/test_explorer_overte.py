@@ -1,0 +1,200 @@
+"""Overte explored: both ends are connected, or both know that they are not, within the protocol's own times.
+
+The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 adds those that take minutes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path as File
+
+import pytest
+from attacks_overte import Effect, effect, ids, path_of, to_client, to_server
+from exploring_overte import (
+    CLIENT,
+    DOMAIN,
+    MIXER,
+    PAIR,
+    STRANGER,
+    THREE,
+    Exploration,
+    explorations,
+    is_connected,
+    long_explorations,
+)
+from exploring_tables import mutants, running, stepped_on
+from small_overte import CLASSES, TABLES, small
+
+from sansproto.contract import Path
+from sansproto.testing.explorer import Budget, Insert, Report
+from sansproto.testing.tables import check
+
+DOCS = File(__file__).parents[2] / "docs" / "protocols"
+SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
+EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
+
+
+@pytest.mark.parametrize("exploration", EXPLORATIONS, ids=lambda one: one.name)
+def test_within_the_budget_both_ends_agree_in_time(exploration: Exploration) -> None:
+    report, ends = exploration.run(max_states=8_000_000)
+    print(f"{exploration.name}: {report}; {len(ends)} outcomes")
+    assert not report.violations, report
+    assert report.exhausted
+    if exploration.name == EXPLORATIONS[0].name:
+        assert report.states >= 100_000
+
+
+# -- attackers ---------------------------------------------------------------------------------------------------------
+
+NOTHING = Effect(deceives=False, changes=False)
+DISTURBS = Effect(deceives=False, changes=True)
+DECEIVES = Effect(deceives=True, changes=True)
+
+TO_SERVER_FROM_ANYWHERE = {
+    "a connect request": "it is as good as any: another guest comes, and is pruned",
+    "a connect request of another machine": "likewise",
+    "a connect request from another socket": "likewise",
+    "a connect request of another protocol": "is answered, and the answers of a host are counted",
+    "a connect request of another version": "likewise",
+}
+
+IN_THE_NAME_OF_THE_DOMAIN = {
+    "a list with other ids": "makes a client that is connecting or connected take any ids, until it hears no answers",
+    "a list of another domain": "the same, to a client that is connecting; one that is connected ignores it",
+    "a list with our ids": "counts as an answer: the domain's silence is noticed later",
+    "a list that ends authentication": "likewise, and nodes may say anything until the next list",
+    "a list with a node": "likewise, and the node is pinged",
+    "a denial": "is told to who is connecting; an answer, too",
+    "a token": "makes who is connecting ask at once; an answer, too",
+    "a node": "is believed and pinged until it was silent for long enough",
+    "settings": "answer the question for settings",
+    "reliable data": "is asked for a handshake, or acknowledged",
+    "ack": "stops what was not acknowledged: the question for settings is asked in vain",
+    "handshake": "the channel begins anew; the other end notices by wrong acknowledgements",
+    "handshake request": "likewise, at once",
+}
+"""What the protocol leaves to those who can send from the domain's very address: it has no secret with its clients.
+
+The first two are the only ways to a connection that no server knows of; it lasts for six check-ins."""
+
+IN_THE_NAME_OF_THE_CLIENT = {
+    "a connect request": "makes a new session once the old one is not fresh any more: the client is renumbered",
+    "a connect request of another machine": "takes the place of a client of which nothing else was heard yet",
+    "a connect request from another socket": "makes a new session: the client is renumbered",
+    "a connect request of another protocol": "is answered, to the client",
+    "a connect request of another version": "likewise",
+    "a list request": "keeps a member alive",
+    "a list request from another socket": "likewise, and others are told of that socket",
+    "the end": "the client is out, and learns it by silence",
+    "statistics": "keep a member alive",
+    "a kick": "likewise; without permission it is no more",
+    "a question for settings": "is answered, to the client",
+    "a question for a path": "likewise",
+    "an ICE ping": "likewise",
+    "ack": "as for the client",
+    "handshake": "as for the client",
+    "handshake request": "as for the client",
+}
+"""Sourced packets need the client's local id besides, 16 bits that are not secret."""
+
+IN_THE_NAME_OF_THE_MIXER = {
+    "reliable data": "the header of a reliable packet is not authenticated: it is asked for a handshake",
+    "handshake": "nor are control packets",
+}
+
+
+def attacks(to: str, data: Mapping[str, bytes], path: Path) -> list[tuple[str, Insert]]:
+    return [(name, Insert(to, one, path)) for name, one in data.items()]
+
+
+@pytest.mark.parametrize(
+    ("to", "source", "known"),
+    [
+        ("client", STRANGER, {}),
+        ("server", STRANGER, TO_SERVER_FROM_ANYWHERE),
+        ("client", path_of(DOMAIN), IN_THE_NAME_OF_THE_DOMAIN),
+        ("server", path_of(CLIENT), IN_THE_NAME_OF_THE_CLIENT),
+    ],
+    ids=["client, from anywhere", "server, from anywhere", "client, as the domain", "server, as the client"],
+)
+def test_what_an_attacker_says_does_nothing_but_what_is_known(to: str, source: Path, known: dict[str, str]) -> None:
+    """From the wrong address, nothing; from the right one, what the protocol cannot prevent. It always settles."""
+    said = attacks(to, (to_client if to == "client" else to_server)(ids()), source)
+    vain = tuple(insert for name, insert in said if name not in known)
+    assert effect(Exploration("in vain", PAIR, Budget(inserts=1), inserts=vain)) == NOTHING
+    found = {
+        name: effect(Exploration(name, PAIR, Budget(inserts=1), inserts=(insert,)))
+        for name, insert in said
+        if name in known
+    }
+    deceptive = {"a list with other ids", "a list of another domain"} if source == path_of(DOMAIN) else set()
+    assert found == {name: DECEIVES if name in deceptive else DISTURBS for name in known}
+
+
+@pytest.mark.parametrize(("source", "known"), [(STRANGER, {}), (path_of(MIXER), IN_THE_NAME_OF_THE_MIXER)])
+def test_a_node_is_not_changed_by_what_is_not_authenticated(source: Path, known: dict[str, str]) -> None:
+    said = attacks("client", to_client(ids(with_mixer=True)), source)
+    budget = Budget(inserts=1)
+    vain = tuple(insert for name, insert in said if name not in known)
+    assert effect(Exploration("in vain", THREE, budget, inserts=vain, begin=is_connected)) == NOTHING
+    for name, insert in said:
+        if name in known:
+            assert effect(Exploration(name, THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
+
+
+def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
+    """Whatever a stranger asks for, as often as the budget has it, while datagrams are lost."""
+    requests = tuple(
+        insert
+        for name, insert in attacks("server", to_server(ids()), STRANGER)
+        if name in TO_SERVER_FROM_ANYWHERE and "another" not in name
+    )
+    flood = Exploration("a flood", PAIR, Budget(inserts=2, losses=1), inserts=requests)
+    report, _ = flood.run()
+    print(report)
+    assert not report.violations, report
+    assert report.exhausted
+
+
+# -- mutants -----------------------------------------------------------------------------------------------------------
+
+HARMLESS = {
+    "overte.connection: rung check_in/unbound": "without a socket of its own a client does not know its public address",
+    "overte.connection: rung at_once/unbound": "likewise",
+    "overte.applicant: rung connect/empty": "what is empty is malformed, and ignored as well",
+    "overte.applicant: rung connect/of_bad_type": "a type that nobody may have has no assignment either",
+    "overte.node: rung ping/stale": "not so with clocks that run; here all pings of a node are of one time: test_nodes",
+    "overte.node: rung reply/agnostic": "an agnostic ping only goes to an active node, where other replies do the same",
+    "overte.sending: row SHAKING x QUEUED": "what waits is not looked at before the handshake: the row does nothing",
+}
+"""Without these everything goes on as before, for another guard stands behind."""
+
+
+@pytest.mark.slow
+def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
+    """By the static checks, by a violation, or because something else is told, said, or possible."""
+    known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
+    assert not [(one.name, str(report)) for one, report, _, _ in known if report.violations or not report.exhausted]
+    known.sort(key=lambda entry: entry[1].states)
+    unnoticed = set()
+    for table in TABLES:
+        findings = set(check(table, DOCS))
+        for name, mutant in mutants(table):
+            if set(check(mutant, DOCS)) <= findings:
+                with running(table, mutant, CLASSES):
+                    if not any(differs(*entry[:3]) for entry in known if name in entry[3]):
+                        unnoticed.add(name)
+    assert unnoticed == set(HARMLESS)
+    every = {name for table in TABLES for name, _ in mutants(table)}
+    assert every == set(chain.from_iterable(used for *_, used in known))
+
+
+def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
+    return stepped_on(lambda parties: one.run(parties=parties), one.parties, TABLES, CLASSES)
+
+
+def differs(exploration: Exploration, report: Report, ends: object) -> bool:
+    now, now_ends = exploration.run(max_states=4 * report.states + 1000)
+    return bool(now.violations) or not now.exhausted or (now.states, now_ends) != (report.states, ends)

@@ -1,0 +1,39 @@
+"""``sessions.json`` is what its scenarios say and what our machines do, and no row or rung is without a vector."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from scenarios_overte import PATH, document
+
+from sansproto.testing import conformance_overte
+from sansproto.testing.conformance import differences
+from sansproto.testing.record import Coverage
+from sansproto.testing.staging import cover
+from sansproto.testing.tables import AnyTable
+from sansproto.testing.vectors import VectorTest, dumps, load
+
+SESSIONS = load(PATH)
+
+
+@pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)
+def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
+    assert differences(test, conformance_overte) == []
+
+
+def test_the_file_is_what_the_scenarios_write() -> None:
+    """If this fails on purpose, run tests/overte/scenarios_overte.py and read the difference."""
+    assert dumps(document()) == PATH.read_text("ascii")
+
+
+@cache
+def coverage() -> Coverage:
+    found = Coverage()
+    cover(found, SESSIONS, conformance_overte.MACHINES)
+    return found
+
+
+@pytest.mark.parametrize("table", conformance_overte.TABLES, ids=lambda table: table.name)
+def test_every_row_and_rung_is_hit_by_a_vector(table: AnyTable) -> None:
+    assert coverage().missing([table]) == []
