@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	then echo $$python; break; fi; done)
 BIN := $(VENV)/bin
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard adapters/*/pyproject.toml))
-LAWS := $(sort $(wildcard $(foreach kind,laws explor,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
+LAWS := $(sort $(wildcard $(foreach kind,laws explor a_day,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 VECTORS := $(sort $(wildcard $(foreach kind,ve transcripts sessions,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 
 .PHONY: demo test lint check interop bench soak vectors docs clean
@@ -17,9 +17,10 @@ demo: $(VENV)/.installed
 
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop"
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop and not explores"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(BIN)/pytest -n auto --dist worksteal -m explores
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Mapping
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from .contract import Entropy, Instant, Phase, Snapshot, Stats
 from .events import CloseCause, Closed
@@ -18,6 +18,8 @@ from .timers import TimerTable
 from .trace import Dropped, Judged, PacketSeen, Stepped, Trace
 
 E = TypeVar("E")
+
+_CLOSED: Final = Phase.CLOSED  # looked up once: with every input it is asked for
 
 
 class SessionBase(Generic[E]):
@@ -123,7 +125,7 @@ class SessionBase(Generic[E]):
     def _alive(self, now: float) -> bool:
         """Take the time; False, and counted, when the session is over and ignores its inputs."""
         self._advance(now)
-        if self.phase is Phase.CLOSED:
+        if self.phase is _CLOSED:
             self._drop("closed")
             return False
         return True

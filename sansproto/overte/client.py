@@ -13,6 +13,7 @@ from ..events import CloseCause, Closed
 from ..machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
+from ..wire import by_id
 from . import crypto
 from . import packets as p
 from .events import Connected, Denied, Disconnected, Loss, PermissionsChanged, Renumbered, hint_for
@@ -26,10 +27,11 @@ from .stun import QUERY as STUN_QUERY
 from .stun import Asking
 from .tables import CONNECTION
 from .tables.client import ConnectionInput, ConnectionState
-from .versions import DEFAULT, PacketType, VersionTable
+from .versions import DEFAULT, VersionTable
 
 C = TypeVar("C", bound=p.CheckIn)
 
+_OPEN, _CONNECTED = Phase.OPEN, ConnectionState.CONNECTED  # looked up once: for every list
 _QUERY: Final = 1  # the number of the lookup of the domain's name, or of the ice-server's
 _NO_SYSTEM_INFO: Final = bytes(4)  # nothing, compressed
 _SETTINGS: Final = {
@@ -41,15 +43,16 @@ _SETTINGS: Final = {
     p.NodeType.ENTITY_SCRIPT_SERVER: p.AssignmentType.ENTITY_SCRIPT_SERVER,
     p.NodeType.ENTITY_SERVER: p.AssignmentType.ENTITY_SERVER,
 }
-_FROM_DOMAIN: Final[dict[PacketType, type[p.OvertePacket]]] = {
-    PacketType.DOMAIN_LIST: p.DomainList,
-    PacketType.DOMAIN_SERVER_ADDED_NODE: p.AddedNode,
-    PacketType.DOMAIN_SERVER_REMOVED_NODE: p.RemovedNode,
-    PacketType.DOMAIN_CONNECTION_DENIED: p.DomainConnectionDenied,
-    PacketType.DOMAIN_SERVER_CONNECTION_TOKEN: p.ConnectionToken,
-    PacketType.DOMAIN_SERVER_PATH_RESPONSE: p.PathResponse,
-    PacketType.DOMAIN_SETTINGS: p.DomainSettings,
-}
+_FROM_DOMAIN: Final[dict[int, type[p.OvertePacket]]] = by_id(
+    p.DomainList,
+    p.AddedNode,
+    p.RemovedNode,
+    p.DomainConnectionDenied,
+    p.ConnectionToken,
+    p.PathResponse,
+    p.DomainSettings,
+)
+"""By the numbers of their types."""
 
 
 class DomainClient(IceClient, Queries, NodeTable):
@@ -229,23 +232,26 @@ class DomainClient(IceClient, Queries, NodeTable):
     # -- what arrives
 
     def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        kind = _FROM_DOMAIN.get(header.type)
+        kind = _FROM_DOMAIN.get(header.type._value_)
         if peer is not None:
             self._node_packet(header, payload, path, peer)
-        elif kind is not None:
-            if path != self._domain:
-                self._drop("not from the domain")
+        elif kind is None:
+            if not self._ice_packet(header, payload, path):
+                self._stray_packet(header, payload, path)
+        elif path == self._domain:
+            if kind is p.DomainList:
+                found = self._decode_list(payload)
+                if found is not None:
+                    self._post(self._connection, self, "domain_list", found)
             else:
-                packet = self._decode_list(payload) if kind is p.DomainList else self._decode(kind, payload)
+                packet = self._decode(kind, payload)
                 if packet is not None:
                     self._domain_packet(packet)
-        elif not self._ice_packet(header, payload, path):
-            self._stray_packet(header, payload, path)
+        else:
+            self._drop("not from the domain")
 
     def _domain_packet(self, packet: p.OvertePacket) -> None:
         match packet:
-            case p.DomainList():
-                self._post(self._connection, self, "domain_list", packet)
             case p.DomainConnectionDenied():
                 self._post(self._connection, self, ConnectionInput.DENIED, packet)
             case p.ConnectionToken():
@@ -324,13 +330,13 @@ class DomainClient(IceClient, Queries, NodeTable):
         return not addresses
 
     def _connection_is_unlisted(self, _: object, __: object) -> bool:
-        return self.state is not ConnectionState.CONNECTED
+        return self.state is not _CONNECTED
 
     def _connection_is_foreign_domain(self, _: object, found: p.DomainList) -> bool:
         return found.domain_id != self.domain_id
 
     def _connection_is_ids_changed(self, _: object, found: p.DomainList) -> bool:
-        return (found.session_id, found.local_id) != (self.session_id, self.local_id)
+        return found.session_id != self.session_id or found.local_id != self.local_id
 
     # -- the table's actions
 
@@ -398,19 +404,19 @@ class DomainClient(IceClient, Queries, NodeTable):
         self._forget_channel(self._domain)
 
     def _connection_adopt(self, _: object, found: p.DomainList) -> None:
-        if self.phase is Phase.OPEN and found.permissions != self.permissions:
-            self._emit(PermissionsChanged(found.permissions))
-        if self.phase is not Phase.OPEN:
-            self.phase = Phase.OPEN
+        if self.phase is not _OPEN:
+            self.phase = _OPEN
             self._since = self._clock
             self._reason = p.ConnectReason.CONNECT.value
             self._denials.clear()
+        elif found.permissions != self.permissions:
+            self._emit(PermissionsChanged(found.permissions))
         self._silent = 0
         self.domain_id, self._domain_local_id = found.domain_id, found.domain_local_id
         self.session_id, self.local_id = found.session_id, found.local_id
         self.permissions = found.permissions
         self._authenticated = found.authenticated
-        self._adopt_nodes(found.nodes)
+        self._adopt_nodes(found)
 
     def _connection_request_settings(self, _: object, __: object) -> None:
         self._begin_query(None, _SETTINGS.get(self._node_type, p.AssignmentType.ALL).value)

@@ -33,6 +33,7 @@ NO_MAC: Final = bytes(16)
 _CONTROL, _RELIABLE, _MESSAGE = 1 << 31, 1 << 30, 1 << 29
 _LEVEL_SHIFT: Final = 27
 _LEVELS: Final = 3 << _LEVEL_SHIFT
+_UNUSUAL: Final = _CONTROL | _MESSAGE | _LEVELS
 _KEYS: Final = (0, 0x6362726973736574, 0x7362697261726461, 0x72687566666D616E)
 _MAX_MESSAGE: Final = (1 << 30) - 1
 
@@ -98,36 +99,41 @@ def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     Raises ``WireError``: ``TRUNCATED`` if the datagram is shorter than its header, ``BAD_TYPE`` for a type over 105 or
     an unknown control packet, ``BAD_VALUE`` for a control packet with a sequence number over 27 bits or with flags.
     """
+    if data.__class__ is not bytes:
+        data = bytes(data)
     size = len(data)
     if size < 4:
         raise _truncated(data, 4, "word")
     (word,) = _WORD(data)
-    if word & _CONTROL:
-        return _decode_control(word, data)
-    part, start = (_decode_part(data), 12) if word & _MESSAGE else (None, 4)
-    level = word >> _LEVEL_SHIFT & 3
-    if level:
-        data = _exclusive_or(data, start, level)
+    part, level, start = None, 0, 4
+    if word & _UNUSUAL:
+        if word & _CONTROL:
+            return _decode_control(word, data)
+        if word & _MESSAGE:
+            part, start = _decode_part(data), 12
+        level = word >> _LEVEL_SHIFT & 3
+        if level:
+            data = _exclusive_or(data, start, level)
     if size < start + 2:
         raise _truncated(data, start + 2, "type" if size == start else "version")
-    version = data[start + 1]
     try:
-        kind, end, source_and_mac = _SHAPES[data[start]]
+        kind, length = _SHAPES[data[start]]
     except IndexError:
         raise WireError(Fault.BAD_TYPE, start, "type") from None
-    end += start
+    end = start + length
     if size < end:
         raise _truncated(data, end, "source" if size < start + 4 else "mac")
     header = _Plain()
     header.type = kind
     header.sequence = word & MAX_SEQUENCE
-    header.version = version
-    header.source, header.mac = source_and_mac(data, start + 2)
+    header.version = data[start + 1]
+    header.source = _SOURCE(data, start + 2)[0] if length > 2 else None
+    header.mac = data[start + 4 : end] if length > 4 else None
     header.reliable = word & _RELIABLE != 0
     header.part = part
     header.obfuscation = level
     header.__class__ = Header
-    return header, bytes(data[end:])
+    return header, data[end:]
 
 
 def encode_datagram(head: Head, payload: bytes = b"") -> bytes:
@@ -195,7 +201,6 @@ _PART: Final = Struct("<II").unpack_from
 _PART_PACK: Final = Struct("<II").pack
 _SOURCE: Final = Struct("<H").unpack_from
 _SOURCE_PACK: Final = Struct("<H").pack
-_SOURCE_AND_MAC: Final = Struct("<H16s").unpack_from
 _POSITIONS: Final = tuple(Position)
 _CONTROLS: Final = tuple(ControlType)
 
@@ -203,21 +208,9 @@ _CONTROLS: Final = tuple(ControlType)
 _Plain: Final[Any] = type("Header", (), {"__slots__": vars(Header)["__slots__"]})
 
 
-def _source_only(data: Buffer, offset: int) -> tuple[int, None]:
-    return _SOURCE(data, offset)[0], None
-
-
-def _no_source(data: Buffer, offset: int) -> tuple[None, None]:
-    return None, None
-
-
-_READERS: Final[Mapping[Form, tuple[int, Any]]] = {
-    Form.UNSOURCED: (2, _no_source),
-    Form.SOURCED: (4, _source_only),
-    Form.VERIFIED: (20, _SOURCE_AND_MAC),
-}
-_SHAPES: Final = tuple((kind, *_READERS[kind.form]) for kind in PacketType)
-"""For each type: the size from the type to the payload, and what reads source and MAC behind the version."""
+_LENGTHS: Final = {Form.UNSOURCED: 2, Form.SOURCED: 4, Form.VERIFIED: 20}
+_SHAPES: Final = tuple((kind, _LENGTHS[kind.form]) for kind in PacketType)
+"""For each number: the type, and the bytes from the type to the payload."""
 
 
 def _truncated(data: Buffer, size: int, field: str) -> WireError:

@@ -38,8 +38,8 @@ _REPLICATED: Final = frozenset(REPLICATED.values())
 _PINGS: Final = 64  # how many of our pings a node may still answer
 _MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _LONGEST: Final = MAX_DATAGRAM - 24  # behind the longest header of a single packet
-_IDS: Final = slice(36)  # of the domain and the receiver, at the front of a list
-_PREFIX: Final = p.DomainList.__wire__.min_size  # bytes of a list in front of its records
+_CLOCKS: Final = slice(41, 65)  # what two lists that say the same differ in; a flag and the records follow
+_NO_CLOCKS: Final = bytes(24)
 _LISTS: Final = 64  # the most of them that are remembered
 
 
@@ -67,8 +67,8 @@ class NodeTable(Transport[ClientEvent], abstract=True):
     _nodes: dict[bytes, Node]
     _connection_ids: dict[bytes, int]  # how often we dropped a node, or what it said of that
     _index: Annotated[dict[Claim, Node], CACHED]  # who has what only one can have
-    _listed: Annotated[bytes, CACHED]  # ids and records of the list that came last
-    _unchanged: Annotated[dict[bytes, None], CACHED]  # those of which adopting them again would change nothing
+    _listed: Annotated[bytes, CACHED]  # the list that came last, without its clocks
+    _unchanged: Annotated[dict[bytes, p.DomainList], CACHED]  # whose records would change nothing: lists without them
     _bounds: Annotated[ClientLimits, CACHED]
     _times: Annotated[ClientDelays, CACHED]
 
@@ -123,16 +123,19 @@ class NodeTable(Transport[ClientEvent], abstract=True):
     # -- for the client
 
     def _decode_list(self, payload: bytes) -> p.DomainList | None:
-        """A list; without its records if they would change nothing, as nearly always."""
-        self._listed = payload[_IDS] + payload[_PREFIX:]
-        return self._decode(p.DomainList, payload[:_PREFIX] if self._listed in self._unchanged else payload)
+        """A list; if its records would change nothing, as nearly always, without them, and with clocks at 0."""
+        self._listed = payload[: _CLOCKS.start] + payload[_CLOCKS.stop :]
+        return self._unchanged.get(self._listed) or self._decode(p.DomainList, payload)
 
-    def _adopt_nodes(self, nodes: tuple[p.NodeRecord, ...]) -> None:
+    def _adopt_nodes(self, found: p.DomainList) -> None:
         """The records of the list that came last. Whatever they change forgets that they were adopted."""
+        if self._listed in self._unchanged:
+            return
         if len(self._unchanged) >= _LISTS:
             self._unchanged.clear()
-        self._unchanged[self._listed] = None
-        for record in nodes:
+        front = self._listed[: _CLOCKS.start], self._listed[_CLOCKS.start : _CLOCKS.start + 1]
+        self._unchanged[self._listed] = p.DomainList.decode(_NO_CLOCKS.join(front))
+        for record in found.nodes:
             self._record(record)
 
     def _record(self, record: p.NodeRecord) -> None:

@@ -203,12 +203,13 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     def _send_datagram(self, data: bytes, path: Path, name: str) -> None:
         """Queue a datagram; over ``limits.outbox`` it is dropped and counted."""
-        if len(self._outbox) >= self._limits.outbox:
+        outbox, stats = self._outbox, self.stats
+        if len(outbox) >= self._limits.outbox:
             self._drop("outbox full")
             return
-        self._outbox.append(SendDatagram(data, path))
-        self.stats.packets_sent += 1
-        self.stats.bytes_sent += len(data)
+        outbox.append(SendDatagram(data, path))
+        stats.packets_sent += 1
+        stats.bytes_sent += len(data)
         if self._trace is not None:
             self._trace(PacketSeen(self._clock, True, 0, name, len(data)))
 

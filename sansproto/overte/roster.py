@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Final
@@ -121,16 +122,15 @@ class Roster:
     def count(self, node_type: NodeType) -> int:
         return len(self._of_type.get(node_type._value_, ()))
 
-    def next_of_types(self, kinds: bytes, place: int, after: int) -> tuple[int, Member] | None:
-        """The member with the next higher local id of the type at this place in ``kinds``, else the first one of the
-        types that follow; with the place of its type.
+    def of_types(self, kinds: bytes, place: int, after: int) -> Iterator[tuple[int, Member]]:
+        """The members with a higher local id of the type at this place in ``kinds``, then all of the types behind it;
+        with the place of their type. Only as long as nobody comes or goes.
         """
-        for now in range(place, len(kinds)):
-            ids = self._of_type.get(kinds[now])
-            if ids and ids[-1] > after:
-                return now, self.members[ids[bisect_right(ids, after)]]
-            after = 0
-        return None
+        members = self.members
+        for now, ids in enumerate(map(self._of_type.get, kinds[place:]), place):
+            if ids:
+                for at in range(bisect_right(ids, after) if now == place else 0, len(ids)):
+                    yield now, members[ids[at]]
 
     def next_interested(self, kind: int, after: int) -> Member | None:
         """The member that wants to know of a type, with the next higher local id."""

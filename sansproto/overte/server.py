@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 from collections import OrderedDict, deque
 from math import inf, nextafter
+from struct import Struct
 from typing import Annotated, Final
 
 from ..contract import Entropy, Path, Phase, Transmit
@@ -34,6 +35,8 @@ _SECOND: Final = 1.0
 _LIST_ROOM: Final = MAX_DATAGRAM - 6 - p.DomainList.__wire__.min_size  # for records
 _PATH_ROOM: Final = MAX_DATAGRAM - 6 - p.PathResponse.__wire__.min_size
 _RECORD_END: Final = 16  # bytes of the secret, which ends a record
+_CLOCK: Final = Struct(">Q").unpack_from  # at the front of a list request
+_LIST, _LIST_REQUESTED = PacketType.DOMAIN_LIST, MemberInput.LIST_REQUESTED  # looked up once: the hot path
 _CONNECT_TYPES: Final = (PacketType.DOMAIN_CONNECT_REQUEST, PacketType.DOMAIN_CONNECT_REQUEST_PENDING)
 
 
@@ -159,7 +162,7 @@ class DomainServer(Heartbeats, Gatekeeper):
         return self._roster.at(path) is not None
 
     def _source_of(self, local_id: int, path: Path) -> Peer | None:
-        member = self._members.get(local_id)
+        member = self._roster.members.get(local_id)
         if member is None or not self._strict_senders or member.path == path:
             return member
         return member if is_private(member.path.host) and is_private(path.host) else None
@@ -200,15 +203,14 @@ class DomainServer(Heartbeats, Gatekeeper):
 
     def _check_in(self, payload: bytes, path: Path, member: Member) -> None:
         """A list request: nearly always all but its clock is as it was in the last one, and then need not be read."""
-        clock, report = payload[:8], payload[8:]
-        request = None
-        if not report or report != member.report or path != member.path:
+        report, request = payload[8:], None
+        if not (report and report == member.report and path == member.path):
             request = self._decode(p.DomainListRequest, payload)
             if request is None:
                 return
             member.report = report if path == member.path else b""
-        member.echo = int.from_bytes(clock, "big")
-        self._post(self._member, member, MemberInput.LIST_REQUESTED, (request, path))
+        (member.echo,) = _CLOCK(payload)
+        self._post(self._member, member, _LIST_REQUESTED, (request, path))
 
     def _from_address(self, header: Header, payload: bytes, path: Path) -> None:
         """Unsourced packets: only the addresses of nodes are answered."""
@@ -315,10 +317,13 @@ class DomainServer(Heartbeats, Gatekeeper):
     # -- lists and announcements: begun at once, gone on with when they are taken
 
     def next_transmit(self) -> Transmit | None:
-        for _ in range(_AT_ONCE):
-            if self._outbox or not self._spreads:
-                break
-            self._spread_on()
+        if self._spreads:
+            for _ in range(_AT_ONCE):
+                if self._outbox or not self._spreads:
+                    break
+                work = self._spreads.popleft()  # in turns
+                if self._make(work):
+                    self._spreads.append(work)
         return super().next_transmit()
 
     def next_timeout(self) -> float | None:
@@ -352,34 +357,38 @@ class DomainServer(Heartbeats, Gatekeeper):
 
     def _spread(self, work: Listing | Announcement) -> None:
         """As much as one call may do, unless older work waits."""
-        self._spreads.append(work)
         for _ in range(_AT_ONCE):
-            if len(self._spreads) > 1 or len(self._outbox) > self._limits.outbox // 2 or not self._spread_on():
+            if self._spreads or len(self._outbox) > self._limits.outbox // 2:
                 break
+            if not self._make(work):
+                return
+        self._spreads.append(work)
 
-    def _spread_on(self) -> bool:
-        """One datagram more of what is under way, in turns; False if that was the last of it."""
-        work = self._spreads.popleft()
-        more = self._list_on(work) if isinstance(work, Listing) else self._announce_on(work)
-        if more:
-            self._spreads.append(work)
-        return more
+    def _make(self, work: Listing | Announcement) -> bool:
+        """One datagram more; False if that was the last of it."""
+        return self._list_on(work) if isinstance(work, Listing) else self._announce_on(work)
 
     def _list_on(self, listing: Listing) -> bool:
-        member = self._roster.of_id(listing.node_id)
+        """One datagram more, type by type, then by local id."""
+        roster = self._roster
+        member = roster.of_id(listing.node_id)
         if member is None:
             return False
-        records, room = [], _LIST_ROOM
-        while (other := self._next_listed(listing, member)) is not None:
-            record = self._record_of(other, member)
-            if len(record) > room:
-                break
-            records.append(record)
-            room -= len(record)
+        parts, room, more = [b""], _LIST_ROOM, False
+        for kind, other in roster.of_types(member.interest, listing.kind, listing.last):
+            if kind != listing.kind:
+                listing.kind, listing.last = kind, 0
+            if other is not member:  # who is in no list to itself
+                record = self._record_of(other, member)
+                room -= len(record)
+                if room < 0:
+                    more = True
+                    break
+                parts.append(record)
             listing.last = other.key
-        prefix = p.LIST_PREFIX(
+        parts[0] = p.LIST_PREFIX(
             self._domain_id,
-            self._roster.own_id,
+            roster.own_id,
             member.node_id,
             member.key,
             member.permissions,
@@ -389,20 +398,9 @@ class DomainServer(Heartbeats, Gatekeeper):
             int((self._clock - listing.asked) * 1e6),
             listing.is_new,
         )
-        self._send_raw(member.path, PacketType.DOMAIN_LIST, b"".join((prefix, *records)))
-        member.is_listed = other is not None
-        return member.is_listed
-
-    def _next_listed(self, listing: Listing, member: Member) -> Member | None:
-        """Whom the list comes to next: type by type, then by local id. The receiver itself is in no list."""
-        while (found := self._roster.next_of_types(member.interest, listing.kind, listing.last)) is not None:
-            kind, other = found
-            if kind != listing.kind:
-                listing.kind, listing.last = kind, 0
-            if other is not member:
-                return other
-            listing.last = other.key
-        return None
+        self._send_raw(member.path, _LIST, b"".join(parts))
+        member.is_listed = more
+        return more
 
     def _announce_on(self, announcement: Announcement) -> bool:
         target = self._roster.next_interested(announcement.kind, announcement.last)

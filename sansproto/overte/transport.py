@@ -37,6 +37,7 @@ _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
 _TYPES: Final = tuple(PacketType)
+_HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
 _ROOM: Final = {
     form: MAX_DATAGRAM - 12 - size for form, size in ((Form.UNSOURCED, 2), (Form.SOURCED, 4), (Form.VERIFIED, 20))
 }
@@ -138,13 +139,13 @@ class Transport(ReliableChannels[E], abstract=True):
         # The hot path: what encode_datagram does for such a header, which is not made.
         value, form = type._value_, type.form
         version = self._versions.versions[value]
-        if form is Form.UNSOURCED:
+        if form is _HAS_NO_SOURCE:
             head = _UNSOURCED(sequence, value, version)
-        elif form is Form.SOURCED:
+        elif form is _HAS_SOURCE:
             head = _SOURCED(sequence, value, version, source)
         else:
             head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
-        self._send_datagram(head + payload, path, type.name)
+        self._send_datagram(head + payload, path, type._name_)
 
     def _send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
         """Send a packet until it is acknowledged.

@@ -52,8 +52,10 @@ def clean_world(harness: AdapterHarness) -> Iterator[World]:
     """A world in which runners are started, and which checks at its end that they have left nothing behind."""
     threads, files = set(threading.enumerate()), count_descriptors()
     world = World(harness)
-    yield world
-    world.end()
+    try:
+        yield world
+    finally:
+        world.end()
     assert harness.leftovers() == []
     for thread in set(threading.enumerate()) - threads:
         thread.join(PATIENCE)  # one that ends by itself, such as a look-up's, is no leak
@@ -392,6 +394,8 @@ class AdapterSuite:
         peer = world.own(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         address = running.addresses["udp"]
         found: list[bytes] = []
+        with pytest.raises(TimeoutError):
+            running.next_event(timeout=0.001)
         for number in range(50):
             peer.sendto(bytes([number]), (address.host, address.port))
             with suppress(TimeoutError):

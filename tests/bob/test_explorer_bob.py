@@ -16,6 +16,8 @@ from exploring_tables import mutants, running, stepped_on
 from sansproto.testing.explorer import Budget, Report
 from sansproto.testing.tables import check
 
+pytestmark = pytest.mark.explores
+
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"
 SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
 EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]

@@ -31,6 +31,8 @@ from sansproto.contract import Path
 from sansproto.testing.explorer import Budget, Insert, Report
 from sansproto.testing.tables import check
 
+pytestmark = pytest.mark.explores
+
 DOCS = File(__file__).parents[2] / "docs" / "protocols"
 SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
 EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]

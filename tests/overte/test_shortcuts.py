@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
+from guests import CLOCK, Domain, Guest, mixer
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rig import LOCAL_ID, SECRET, SESSION, Rig, record
 
 from sansproto.contract import Path
 from sansproto.overte import packets as p
+from sansproto.overte.header import MAX_DATAGRAM
 from sansproto.overte.limits import ClientLimits
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.transport import SOCKET
+from sansproto.overte.versions import PacketType
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
 MOVED = SockAddr("203.0.113.9", 40111)
@@ -34,6 +38,8 @@ STEPS = st.one_of(
     st.tuples(st.just("list"), PLACES),
     st.tuples(st.just("renumbered"), PLACES),
     st.tuples(st.just("foreign"), PLACES),
+    st.tuples(st.just("permitted"), PLACES),
+    st.tuples(st.just("trusted"), PLACES),
     st.tuples(st.just("added"), RECORDS),
     st.tuples(st.just("removed"), st.integers(1, 3)),
     st.tuples(st.just("pinged"), st.integers(1, 3)),
@@ -45,11 +51,15 @@ def act(rig: Rig, lists: list[tuple[p.NodeRecord, ...]], what: str, arg: Any) ->
     """One step, and all that can be seen of it."""
     match what:
         case "list":
-            rig.list(*lists[arg % len(lists)])
+            rig.list(*lists[arg % len(lists)], client_clock=int(rig.now * 1e6), server_clock=arg, processing_time=arg)
         case "renumbered":
             rig.list(*lists[arg % len(lists)], local_id=LOCAL_ID + 1)
         case "foreign":
             rig.list(*lists[arg % len(lists)], domain_id=b"f" * 16)
+        case "permitted":
+            rig.list(*lists[arg % len(lists)], permissions=arg)
+        case "trusted":
+            rig.list(*lists[arg % len(lists)], authenticated=False, new_connection=False)
         case "added":
             rig.say(p.AddedNode(*[getattr(arg, field.name) for field in p.NodeRecord.__wire__.fields]))
         case "removed":
@@ -68,6 +78,8 @@ def act(rig: Rig, lists: list[tuple[p.NodeRecord, ...]], what: str, arg: Any) ->
 @example([(record(),)], [("list", 0), ("list", 0), ("wait", 11.0), ("list", 0)])
 @example([(record(),), (record(permissions=1),)], [("list", 0), ("list", 0), ("list", 1), ("list", 0)])
 @example([(record(id=SESSION),)], [("list", 0), ("list", 0), ("list", 0)])
+@example([(record(),)], [("list", 0), ("permitted", 0), ("list", 0), ("permitted", 0)])
+@example([(record(),)], [("trusted", 0), ("trusted", 0), ("pinged", 1), ("list", 0), ("pinged", 1)])
 @example([(record(),), (record(public_socket=MOVED),)], [("list", 0), ("list", 0), ("list", 1), ("list", 0)])
 @example([tuple(record("I", number=number) for number in (1, 2, 3))], [("list", 0), ("list", 0), ("list", 0)])
 def test_records_that_are_not_read_again_would_have_changed_nothing(
@@ -91,3 +103,104 @@ def test_only_so_many_lists_are_remembered() -> None:
 @given(st.tuples(IDS, U16, IDS, U16, U32, st.booleans(), U64, U64, U64, st.booleans()))
 def test_the_prefix_of_a_list_is_that_of_the_declared_packet(values: Any) -> None:
     assert p.LIST_PREFIX(*values) == p.DomainList(*[*values, ()]).encode()
+
+
+PLACED = st.integers(0, 3)
+SEEN = st.sampled_from([SockAddr("", 48001), MOVED])
+CHECK_INS = st.one_of(
+    st.tuples(st.just("check in"), PLACED),
+    st.tuples(st.just("check in"), PLACED),
+    st.tuples(st.just("roam"), PLACED),
+    st.tuples(st.just("move"), PLACED, SEEN),
+    st.tuples(st.just("want"), PLACED, st.sampled_from([b"", b"M", b"IMW"])),
+    st.tuples(st.just("cut"), PLACED, st.integers(0, 40)),
+    st.tuples(st.just("wait"), st.sampled_from([0.25, 1.0, 17.0])),
+)
+
+
+class Neighbourhood:
+    """A domain with two mixers and two agents, whose addresses are private: they may send from anywhere there."""
+
+    def __init__(self) -> None:
+        self.domain = Domain()
+        kinds = p.NodeType.AUDIO_MIXER, p.NodeType.AVATAR_MIXER
+        self.guests = [mixer(self.domain, at, kind, host="10.0.0.1") for at, kind in enumerate(kinds, 1)]
+        self.guests += [Guest(self.domain, "10.0.0.2", 48001 + number) for number in range(2)]
+        for guest in self.guests[2:]:
+            guest.connect()
+        self.says: list[dict[str, Any]] = [{"client_clock": CLOCK} for _ in self.guests]
+
+    def act(self, what: str, arg: Any, more: Any = None) -> object:
+        """One step, and all that can be seen of it."""
+        if what == "wait":
+            self.domain.wait(arg)
+        else:
+            self.speak(what, self.guests[arg], self.says[arg], more)
+        self.domain.drain()
+        datagrams, self.domain.datagrams = self.domain.datagrams, []
+        server = self.domain.server
+        return datagrams, self.domain.take(), dict(server.stats.dropped), server.next_timeout(), server.snapshot()
+
+    def speak(self, what: str, guest: Guest, says: dict[str, Any], more: Any) -> None:
+        says["client_clock"] += 1_000_000
+        if what == "move":
+            says["public_socket"] = more
+        elif what == "want":
+            says["interests"] = more
+        path = Path(SOCKET, "10.0.0.3", 48001) if what == "roam" else guest.path
+        inner = guest.request().check_in
+        fields = {name: says.get(name, getattr(inner, name)) for name in p.CheckIn.__annotations__}
+        payload = p.DomainListRequest(**fields).encode()
+        guest.say(PacketType.DOMAIN_LIST_REQUEST, payload[:more] if what == "cut" else payload, path=path)
+
+
+@given(st.lists(CHECK_INS, max_size=12))
+@example([("check in", 2), ("check in", 2), ("roam", 2), ("check in", 2), ("roam", 2)])
+@example([("move", 2, SockAddr("", 48001)), ("roam", 2), ("check in", 2), ("roam", 2)])
+@example([("move", 2, MOVED), ("check in", 2), ("check in", 0), ("want", 0, b""), ("check in", 0)])
+@example([("check in", 2), ("cut", 2, 7), ("cut", 2, 8), ("check in", 2)])
+def test_reports_that_are_not_read_again_would_have_changed_nothing(steps: list[tuple[Any, ...]]) -> None:
+    street, readers = Neighbourhood(), Neighbourhood()
+    for step in steps:
+        for member in readers.domain.server._members.values():
+            member.report = b""
+        assert street.act(*step) == readers.act(*step)
+
+
+COUNTS = st.sampled_from([0, 1, 2, 27, 28, 29, 30, 300])
+
+
+@given(COUNTS, COUNTS, st.booleans(), st.booleans())
+@example(0, 0, False, False)
+@example(300, 2, True, False)
+@example(300, 2, True, True)
+def test_a_list_names_each_node_once_made_at_once_or_when_it_is_taken(
+    audio: int, avatar: int, is_mixer: bool, is_late: bool
+) -> None:
+    domain, numbers = Domain(), iter(range(1, 1000))
+    for kind, count in ((p.NodeType.AVATAR_MIXER, avatar), (p.NodeType.AUDIO_MIXER, audio)):
+        for number in islice(numbers, count):
+            join_mixer(domain, kind, number, b"")
+    receiver = join_mixer(domain, p.NodeType.AUDIO_MIXER, 1000, b"WM") if is_mixer else Guest(domain, interests=b"WM")
+    assert is_mixer or receiver.connect() is not None
+    if is_late:
+        vars(domain.server)["_spread"] = domain.server._spreads.append
+    domain.datagrams.clear()
+    receiver.heard.clear()
+    receiver.check_in()
+    members = domain.server._members.values()
+    expected = [(int(member.node_type), member.key) for member in members if member.node_id != receiver.node_id]
+    named = [(node.type, node.local_id) for found in receiver.packets(p.DomainList) for node in found.nodes]
+    assert named == sorted(expected)
+    assert all(len(datagram.data) > MAX_DATAGRAM - 80 for datagram in domain.datagrams[:-1])
+    assert len(domain.datagrams[-1].data) <= MAX_DATAGRAM
+
+
+def join_mixer(domain: Domain, kind: p.NodeType, number: int, interests: bytes) -> Guest:
+    """A node with an assignment, let in; whatever is said to it."""
+    connect_id = number.to_bytes(16, "big")
+    domain.server.assign(connect_id, kind, domain.now)
+    guest = Guest(domain, port=1000 + number, node_type=kind, interests=interests, connect_id=connect_id)
+    guest.say(PacketType.DOMAIN_CONNECT_REQUEST, guest.request().encode())
+    guest.local_id, guest.node_id = domain.events[-1].local_id, domain.events[-1].node_id
+    return guest
