@@ -75,6 +75,20 @@ def test_a_sound_protocol_has_no_violation_within_a_wide_budget() -> None:
     assert str(report).endswith("within 1 losses, 1 replays, 1 cuts, 2 early, 1 inserts, 1 splits; all there are")
 
 
+def test_a_state_is_asked_a_question_once_in_however_many_worlds_it_is_met() -> None:
+    asked: list[str] = []
+
+    def state_of(client: Client) -> str:
+        asked.append(repr(client.snapshot()))
+        return str(client.phase)
+
+    def look(scene: Scene) -> Iterator[str]:
+        yield from () if scene["client"].ask(state_of) else ("no answer",)
+
+    report = pair(budget=Budget(cuts=1, early=1), invariant=look)
+    assert len(set(asked)) == len(asked) < report.states
+
+
 def test_the_same_exploration_gives_the_same_report() -> None:
     budget = Budget(cuts=1, early=1)
     assert pair(budget=budget) == pair(budget=budget)
