@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,3 +130,10 @@ def test_the_rules_see_what_they_forbid(tmp_path: Path) -> None:
     path.write_text("import os.path\nfrom time import sleep\ndef f():\n    from . import x\n    open('f')\n")
     assert absolute(path) == {"os", "time", "open"}
     assert [*imports(ast.parse("from ..bob import crypto\nfrom .. import bob"))] == [(2, "bob"), (2, "bob")]
+
+
+def test_overte_needs_no_pynacl() -> None:
+    modules = [f"sansproto.overte.{path.stem}" for path in sorted((PACKAGE / "overte").glob("*.py"))]
+    assert "sansproto.overte.crypto" in modules
+    code = f"import sys, importlib; sys.modules['nacl'] = None; [importlib.import_module(name) for name in {modules}]"
+    subprocess.run([sys.executable, "-c", code], check=True)
