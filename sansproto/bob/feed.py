@@ -17,10 +17,10 @@ class Follower:
     """How far one client has read."""
 
     key: int  # its link
-    group: int
     since: int  # departures up to this number are none of its business
     read: int = 0
-    blocked: bool = False
+    blocked: bool = True
+    group: int = 0  # unless it is blocked
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -60,10 +60,15 @@ class Feed:
             del self.entries[self.forgotten]
 
     def follow(self, link: int, since: int) -> None:
-        """From now on this link reads every arrival that stands, and departures after number ``since``."""
+        """From now on this link reads every arrival that stands, and departures after number ``since``.
+
+        One that follows already begins anew, and stays blocked if it was.
+        """
+        old = self.followers.get(link)
         self.unfollow(link)
-        self.followers[link] = Follower(link, self._lagging_group(), since)
-        self.groups[self.followers[link].group][link] = None
+        self.followers[link] = Follower(link, since)
+        if old is None or not old.blocked:
+            self.unblock(link)
 
     def unfollow(self, link: int) -> None:
         follower = self.followers.pop(link, None)

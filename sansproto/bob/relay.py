@@ -255,10 +255,7 @@ class Relay(EndpointBase[RelayEvent]):
     def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
         """Announcements, up to a mark that stands before a direct packet; a negative mark begins them anew."""
         leaves = pipe.key in self._members and self._members[pipe.key].state is MemberState.ENDED
-        if pipe.key not in self._feed.followers:
-            return None
-        if leaves and mark is None:
-            self._feed.unfollow(pipe.key)  # it is told no more, and whoever lags behind would be asked for ever
+        if pipe.key not in self._feed.followers or (leaves and mark is None):
             return None
         if mark is not None and mark < 0:
             self._feed.follow(pipe.key, -mark - 1)

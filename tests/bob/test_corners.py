@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from sansproto.bob import (
 )
 from sansproto.bob import packets as p
 from sansproto.bob.crypto import RecordKey
-from sansproto.contract import AbortTransport, Address, SendBytes
+from sansproto.bob.feed import Feed
+from sansproto.contract import AbortTransport, Address, Link, SendBytes
 from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed
 
@@ -86,6 +88,33 @@ def test_a_client_too_slow_to_be_told_who_left_is_cut() -> None:
     relay.stream_unblocked(slow, 4.0)
     said = drain(relay)
     assert PeerLeft(1, "192.0.2.7:1", Departure.SLOW) in said
+
+
+def test_a_client_that_says_hello_twice_and_leaves_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told what was announced before it left, whatever is announced afterwards, and whenever its time is over."""
+    asked = itertools.count()
+    next_reader = Feed.next_reader
+    monkeypatch.setattr(Feed, "next_reader", lambda feed: next_reader(feed) if next(asked) < 1000 else None)
+    first = p.encode(p.RELAY, p.NewServer(1, bytes(34), "192.0.2.7:1"))
+    told = 2 * (p.encode(p.RELAY, p.ClientIdentity("192.0.2.7:2")) + first) + p.encode(p.RELAY, p.PeerClosed(p.RELAY))
+    for taken in range(9):
+        relay = Relay()
+
+        def join(port: int, data: bytes, relay: Relay = relay) -> Link:
+            link = relay.stream_accepted(RELAY_PORT, Address("192.0.2.7", port), 0.0)
+            relay.receive_data(link, data, 0.0)
+            return link
+
+        join(1, p.encode(p.RELAY, p.HelloAsServer(bytes(34))))
+        leaving = join(2, 2 * p.encode(p.RELAY, p.HelloAsClient()) + b"garbage")
+        join(3, p.encode(p.RELAY, p.HelloAsServer(bytes(34))))
+        said = [one for _ in range(taken) if (one := relay.next_transmit()) is not None]
+        relay.handle_timeout(3600.0)
+        said += drain(relay)
+        heard = b"".join(one.data for one in said if isinstance(one, SendBytes) and one.link == leaving)
+        assert next(asked) < 1000
+        assert told.startswith(heard)
+        assert told == heard or taken < 8
 
 
 def test_a_client_that_was_not_blocked_and_is_unblocked_reads_everything_once() -> None:
