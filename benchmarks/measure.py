@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter
 
 import attrs
 
@@ -45,16 +44,3 @@ def ratio(floor: Callable[[], float], ours: Callable[[], float], *, rounds: int)
         times = {first: first(), second: second()}
         pairs.append((times[floor], times[ours]))
     return median(a / b for a, b in pairs), median(a for a, _ in pairs), median(b for _, b in pairs)
-
-
-class Stopwatch:
-    """Adds up the time between ``with`` and its end."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-
-    def __enter__(self) -> None:
-        self._start = perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.total += perf_counter() - self._start

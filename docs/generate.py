@@ -136,6 +136,7 @@ def settings(*kinds: type) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "bob.packets": lambda: layout_rst(bob.Header) + "\n" + packets(bob.PACKETS, "02x"),
     "bob.public": lambda: layout_rst(bob.PublicParameters),
+    "bob.secret": lambda: layout_rst(bob.SecretPacket),
     "bob.room_packets": lambda: layout_rst(bob.RoomLine) + "\n" + layout_rst(bob.RoomAnswer),
     "bob.record": lambda: layout_rst(bob.Record),
     "bob.peer_delays": lambda: settings(PeerDelays),

@@ -216,25 +216,26 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
 
         A link that is closing, or has said its last word, takes nothing more.
         """
-        if pipe.state not in TAKING or pipe.finish or not data:
-            return
-        pipe.out.append(data)
-        pipe.queued += len(data)
-        if pipe.queued > self._link_limits.link_queue:
+        if self._queue(pipe, data) and pipe.queued > self._link_limits.link_queue:
             self._post(self._link, pipe, LinkInput.OVERFLOWED)
-        else:
-            self._offer(pipe)
 
     def _pour(self, source: Pipe, target: Pipe, data: bytes) -> None:
         """Pass on what one link received to another, which pauses the source when it cannot keep up."""
-        if target.state in OVER:
-            return
-        target.out.append(data)
-        target.queued += len(data)
-        if target.queued > self._link_limits.link_queue // 2 and not source.paused:
+        if self._queue(target, data) and target.queued > self._link_limits.link_queue // 2 and not source.paused:
             target.feeders[source.key] = None
             self._pause(source)
-        self._offer(target)
+
+    def _queue(self, pipe: Pipe, data: bytes) -> bool:
+        """Queue bytes if the link takes any, whatever its bound: what is poured, and the last words behind it.
+
+        How much was poured depends on the size of reads. Its reader is not the slow one for what the source said last.
+        """
+        if pipe.state not in TAKING or pipe.finish or not data:
+            return False
+        pipe.out.append(data)
+        pipe.queued += len(data)
+        self._offer(pipe)
+        return True
 
     def _finish_link(self, pipe: Pipe) -> None:
         """Half-close once what is queued is out."""
@@ -243,11 +244,12 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
 
     def _close_link(self, pipe: Pipe) -> None:
         """Close once what is queued is out, or after the linger time."""
-        if pipe.state not in OVER:
+        if pipe.state in TAKING:
             self._post(self._link, pipe, LinkInput.CLOSE)
 
     def _abort_link(self, pipe: Pipe) -> None:
-        self._post(self._link, pipe, LinkInput.ABORT)
+        if pipe.state not in OVER:
+            self._post(self._link, pipe, LinkInput.ABORT)
 
     def _pause(self, pipe: Pipe) -> None:
         """Read no more from a link; what is not resumed within ``stalled`` is cut."""
@@ -262,7 +264,8 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         wanted = pipe.held or pipe.key in self._starved
         if wanted != pipe.paused:
             pipe.paused = wanted
-            self._post(self._link, pipe, LinkInput.PAUSED if wanted else LinkInput.RESUMED)
+            if pipe.state in OPEN:  # nobody reads one that closes
+                self._post(self._link, pipe, LinkInput.PAUSED if wanted else LinkInput.RESUMED)
 
     def _is_congested(self) -> bool:
         """Do so many events wait that links are not read?"""

@@ -137,6 +137,7 @@ class _Lifted(EndpointBase[E], Generic[E], abstract=True):
         elif self.phase is not Phase.CLOSED:
             waits = self._farewell is not None or any(pipe.state not in _OVER for pipe in self._pipes.values())
             self.phase = Phase.CLOSING if waits else Phase.CLOSED
+            self.ending = None if waits else core.ending
 
 
 class DatagramEndpoint(_Lifted[E]):

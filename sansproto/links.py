@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 from typing import Final, Protocol
 
 import attrs
@@ -160,9 +161,9 @@ class Pipe:
     listener: str  # the label it was accepted on; empty: opened by this end
     peer: Address
     state: LinkState = LinkState.NEW
-    out: list[bytes | int] = attrs.field(factory=list)  # an int marks where pulled output goes: ``_link_pull``
+    out: list[bytes | int] = attrs.field(factory=list, repr=False)  # an int: pulled output goes there, ``_link_pull``
     queued: int = 0  # bytes in ``out``
-    inbox: bytes = b""  # received, not yet understood
+    inbox: bytes = attrs.field(default=b"", repr=False)  # received, not yet understood
     eof: bool = False  # the other end has finished; the protocol learns it after the inbox
     eof_told: bool = False
     finish: bool = False  # CloseWrite is wanted, then given
@@ -177,12 +178,12 @@ class Pipe:
 
 
 def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{field.name} must be positive")
+    if not 0 < value < inf:  # no selector and no event loop waits for ever until a time
+        raise ValueError(f"{field.name} must be positive and finite")
 
 
 def seconds(default: float) -> float:
-    """A field of a class of delays: a positive number of seconds."""
+    """A field of a class of delays: a positive and finite number of seconds."""
     return attrs.field(default=default, validator=_positive)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Mapping
+from math import inf
 from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from .contract import Entropy, Instant, Phase, Snapshot, Stats
@@ -118,8 +119,8 @@ class SessionBase(Generic[E]):
     # -- for subclasses
 
     def _advance(self, now: float) -> None:
-        """Take the caller's time; a clock that goes back stands still."""
-        if now > self._clock:
+        """Take the caller's time; a clock that goes back, or is no finite number, stands still."""
+        if self._clock < now < inf:
             self._clock = now
 
     def _alive(self, now: float) -> bool:

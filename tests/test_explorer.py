@@ -23,7 +23,7 @@ from asking import (
     client,
     without,
 )
-from toys import Bound, Desk, Heard, Said, Visitor
+from toys import Beat, Bound, Desk, Heard, Said, Visitor
 
 from sansproto.contract import Address, Link, Path, SendDatagram
 from sansproto.events import CloseCause, Closed, DataReceived
@@ -302,6 +302,14 @@ def pair_with(one: Party, **arguments: Any) -> Report:
     return explore({"client": one, "server": SERVER}, **arguments)
 
 
+class Restless(Beat):
+    """Comes back to the same state again and again."""
+
+    def _beat(self) -> None:
+        self._missed = 0
+        self._timers.set((0, 0, 0), self._clock + 1.0)
+
+
 def test_an_exploration_begins_where_it_is_told_to() -> None:
     def is_asking(scene: Scene) -> bool:
         return scene["client"].ask(lambda client: client._question.state) is AskState.ASKING
@@ -309,7 +317,10 @@ def test_an_exploration_begins_where_it_is_told_to() -> None:
     whole = pair(budget=Budget(cuts=1))
     later = pair(budget=Budget(cuts=1), begin=is_asking)
     assert later.states < whole.states
-    assert pair(begin=lambda _: False).finals == 1
+    restless = {"a": Party(Restless, {"entropy": ScriptedEntropy()}, start=(Verb("start"),))}
+    for never in (pair(begin=lambda _: False), explore(restless, begin=lambda _: False)):
+        assert [violation.complaint[:28] for violation in never.violations] == ["the exploration never begins"]
+        assert not never.exhausted
 
 
 def test_what_does_not_matter_to_the_ends_is_left_out() -> None:

@@ -31,7 +31,8 @@ FOR_TESTS = {"hypothesis", "pytest"}
 TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
     "adapter_harness": {"os", "socket"},
-    "laws": {"os", "subprocess", "importlib"},  # the same inputs in another process, with another PYTHONHASHSEED
+    "workers": {"os", "subprocess", "importlib"},  # the same inputs in another process, with another PYTHONHASHSEED
+    "meter": {"signal"},  # the alarm of what does not return
     "network": {"random"},  # its generator is seeded by the caller
     "conformance": {"importlib"},  # of the module that has the checks of a protocol
     "vectors": {"importlib"},  # of jsonschema, which need not be installed

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import pytest
@@ -13,11 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from toys import SECRET, Beat, Echo, Guest, Lines, Raw, ToyDelays, ToyLimits, sealed
 
-from sansproto.contract import Address, CloseWrite, Link, Path, SendBytes, SendDatagram, Transmit
+from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
 from sansproto.links import LinkState, Pipe
-from sansproto.testing import laws
+from sansproto.snapshot import CACHED
+from sansproto.testing import laws, meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
 from sansproto.testing.operations import Accept, Call, Data, LawBroken, Opened, Wait
 
@@ -135,6 +138,15 @@ class Spins(Beat):
         self._timers.set((0, 0, 0), self._clock)
 
 
+class SpinsWhenDrained(Beat):
+    def next_transmit(self) -> Transmit | None:
+        transmit = super().next_transmit()
+        if transmit is not None:
+            self._missed = 0
+            self._timers.set((0, 0, 0), self._clock)
+        return transmit
+
+
 class BeatsWhenAsked(Beat):
     def handle_timeout(self, now: float) -> None:
         self._advance(now)
@@ -186,6 +198,19 @@ class CountsNothing(Echo):
         pass
 
 
+class ClosesInSilence(Beat):
+    def close(self, now: float) -> None:
+        if self.phase is Phase.NEW:
+            self.phase = Phase.CLOSED
+        super().close(now)
+
+
+class IgnoresWhatIsLate(Echo):
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        if self.phase is not Phase.CLOSED:
+            super().receive_datagram(data, path, now)
+
+
 class ListensOn(Echo):
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         super().looked_up(query, addresses, now)
@@ -205,12 +230,35 @@ class Amplifies(Echo):
         self._outbox.append(SendDatagram(bytes(200), path))
 
 
+class AnswersALittleMore(Echo):
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data + bytes(1), path, now)
+
+
+class AnswersSomebodyElse(Echo):
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data, Path(path.socket, "192.0.2.66", path.port), now)
+
+
 class Blabs(Beat):
     def start(self, now: float) -> None:
         try:
             super().start(now)
         except LocalProtocolError:
             raise LocalProtocolError("start", self.phase.name, f"already, with {self._key!r}") from None
+
+
+@attrs.frozen
+class Lock:
+    key: bytes
+
+
+class KeepsAnOpenLock(Beat):
+    _locks: Annotated[dict[str, Lock], CACHED]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._locks = {"door": Lock(SECRET)}
 
 
 class CountsTwice(Lines):
@@ -227,6 +275,66 @@ class AsksEverybody(Echo):
             if guest.name == packet:
                 return
         super()._link_packet(pipe, packet)
+
+
+class LooksAroundBeforeEachTransmit(Echo):
+    def next_transmit(self) -> Transmit | None:
+        for _ in self._pipes:
+            for _ in self._pipes:
+                pass
+        return super().next_transmit()
+
+
+class LooksAroundWhenWoken(Echo):
+    def handle_timeout(self, now: float) -> None:
+        super().handle_timeout(now)
+        for _ in self._pipes:
+            for _ in self._pipes:
+                pass
+
+
+class SearchesForEver(Echo):
+    def next_event(self) -> Any:
+        while self._pipes:
+            pass
+        return super().next_event()
+
+
+class Endless(Echo):
+    def next_transmit(self) -> Transmit | None:
+        return super().next_transmit() or SendDatagram(b"again", Path("udp", "192.0.2.9", 9))
+
+
+class DrawsAndRaises(Beat):
+    def start(self, now: float) -> None:
+        assert self._entropy is not None
+        self._entropy(4, purpose="in vain")
+        super().start(now)
+
+
+class SaysHowOften(Beat):
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._times = 0
+
+    def start(self, now: float) -> int:  # type: ignore[override]  # what verbs return is compared, too
+        if self.phase is Phase.NEW:
+            super().start(now)
+        self._times += 1
+        return self._times
+
+
+class PilesUp(Echo):
+    """Passes on what guests say to the next one, whether or not that one takes it."""
+
+    def _guest_repeat(self, guest: Guest, message: bytes) -> None:
+        others = [pipe for pipe in self._pipes.values() if pipe.key != guest.key]
+        if others:
+            others[0].out.append(message)
+
+    def _is_congested(self) -> bool:
+        self._events.clear()
+        return False
 
 
 class KeepsItElsewhere(Echo):
@@ -308,8 +416,11 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_02, LINES, LosesItsTail),
     (laws.law_04, BEAT, SendsWhereverThePeerIsThen),
     (laws.law_04_lost, ECHO, ForgetsLastWords),
+    (laws.law_04, ECHO, Endless),
     (laws.law_05, BEAT, ChangesAndRaises),
+    (laws.law_05, BEAT, DrawsAndRaises),
     (laws.law_06, BEAT, Spins),
+    (laws.law_06, BEAT, SpinsWhenDrained),
     (laws.law_07, BEAT, BeatsWhenAsked),
     (laws.law_07, BEAT, CountsCalls),
     (laws.law_07, BEAT, CatchesUpOnAll),
@@ -317,18 +428,28 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_09, ECHO, Hoards),
     (laws.law_09, LINES, QueuesForEver),
     (laws.law_09, attrs.evolve(ECHO, max_write=20), Echo),
+    (laws.law_09_blocked, ECHO, PilesUp),
+    (laws.law_10, BEAT, ClosesInSilence),
+    (laws.law_10, ECHO, IgnoresWhatIsLate),
     (laws.law_10, BEAT, ClosesTwice),
     (laws.law_10, BEAT, NeverCloses),
     (laws.law_10, ECHO, CountsNothing),
     (laws.law_10, ECHO, ListensOn),
     (laws.law_11, BEAT, TrustsStrangers),
     (laws.law_11, ECHO, Amplifies),
+    (laws.law_11, ECHO, AnswersALittleMore),
+    (laws.law_11, ECHO, AnswersSomebodyElse),
     (laws.law_12, BEAT, Blabs),
+    (laws.law_12, BEAT, KeepsAnOpenLock),
     (laws.law_13, LINES, CountsTwice),
     (laws.law_13, CROWD, AsksEverybody),
+    (laws.law_13, CROWD, LooksAroundBeforeEachTransmit),
+    (laws.law_13, CROWD, LooksAroundWhenWoken),
+    (laws.law_13, ECHO, SearchesForEver),
     (laws.law_14, ECHO, KeepsItElsewhere),
     (laws.law_14, BEAT, RestoresToZero),
     (laws.law_14, BEAT, NotesElsewhere),
+    (laws.law_14, BEAT, SaysHowOften),
     (laws.law_15, ECHO, Pushes),
     (laws.law_15, ECHO, TalksOn),
     (laws.law_06, ECHO, GivesTwice),
@@ -357,6 +478,19 @@ def test_law_01_catches() -> None:
 def test_law_03_catches() -> None:
     with laws.workers(HashesLaws) as crew, pytest.raises(LawBroken):
         check(partial(laws.law_03, crew=crew), HashesLaws.subject, QUICK)
+
+
+@pytest.mark.parametrize("law", [laws.law_01, laws.law_09], ids=lambda law: law.__name__)
+def test_a_call_that_never_returns_fails_any_law(law: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "PATIENCE", 0.5)
+    with pytest.raises(LawBroken, match=r"still going on after 0\.5 s of the CPU, in SearchesForEver\.next_event"):
+        check(law, attrs.evolve(ECHO, cls=SearchesForEver), settings(QUICK, deadline=None))
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def test_in_another_thread_there_is_no_alarm() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(check, laws.law_01, BEAT, settings(max_examples=3, database=None)).result()
 
 
 def test_a_crowd_costs_nothing_by_itself() -> None:

@@ -7,6 +7,7 @@ import json
 import pickle
 from collections import OrderedDict, deque
 from enum import Enum, IntFlag
+from math import inf, nan
 from typing import Annotated, Any, NewType
 
 import attrs
@@ -321,6 +322,26 @@ def test_a_delay_can_be_a_function() -> None:
     assert list(core.timers().values()) == [1.5, 2.0]
 
 
+def test_a_time_that_is_none_is_not_taken() -> None:
+    """Timers that begin anew would come due for ever in an infinite present."""
+
+    core = echo()
+    link = core.stream_accepted("echo", PEER, 3.0)
+    for now in (inf, -inf, nan):
+        core.handle_timeout(now)
+        core.receive_data(link, b"", now)
+        assert core.timers() == {f"guest[{link}].GREET": 13.0}
+    core.handle_timeout(13.0)
+    assert core.timers() == {}
+
+
+def test_a_delay_is_a_finite_number_of_seconds() -> None:
+    """Neither a selector nor an event loop waits for longer."""
+    for never in (inf, nan, 0.0, -1.0):
+        with pytest.raises(ValueError, match="stalled must be positive"):
+            LinkDelays(stalled=never)
+
+
 def test_timers_have_names() -> None:
     core = echo()
     link = core.stream_accepted("echo", PEER, 3.0)
@@ -578,6 +599,27 @@ def test_a_link_that_feeds_a_slow_one_is_paused() -> None:
     assert core._pipes == {}
 
 
+def test_only_what_the_transport_says_can_be_a_stale_report() -> None:
+    """Not what the endpoint has to say to links that close already: people look for a broken adapter then."""
+    core = Plain()
+    source, target = opened(core), opened(core)
+    core.stream_blocked(target.key, 0.0)
+    core._pour(source, target, bytes(900))
+    core._close_link(source)
+    core._settle()
+    assert target.feeders
+    core.stream_unblocked(target.key, 1.0)
+    assert target.key in {what.link for what in transmits(core) if isinstance(what, SendBytes)}
+    assert not source.paused
+    core.close(1.0)
+    for _ in range(2):
+        core._abort_link(target)
+        core._settle()
+    assert core.stats.dropped == {}
+    core.stream_opened(target.key, 1.0)
+    assert core.stats.dropped == {"stale link report": 1}
+
+
 def test_a_farewell_waits_for_every_link() -> None:
     core = echo()
     link = guest(core)
@@ -624,6 +666,7 @@ def test_a_stream_session_has_one_stream() -> None:
     core.stream_lost(link, 1.0, detail="reset")
     assert events(core) == [Closed(CloseCause.LOST, detail="reset")]
     assert phase_of(core) == Phase.CLOSED
+    assert core.ending == lines.ending == Closed(CloseCause.LOST, detail="reset")
 
 
 def test_closed_waits_for_the_link_of_a_stream_session() -> None:

@@ -31,6 +31,7 @@ from sansproto.contract import (
 )
 from sansproto.events import CloseCause, Closed
 from sansproto.lift import DatagramEndpoint, StreamEndpoint
+from sansproto.testing import driver, network
 from sansproto.testing.entropy import Draw, ScriptedEntropy
 from sansproto.testing.network import Host, VirtualNetwork
 from sansproto.testing.streams import BrokenContract, Conditions
@@ -403,6 +404,18 @@ def test_datagrams_have_bad_luck() -> None:
     assert datagrams(Conditions(corrupt=1.0), 0) == []
 
 
+def test_what_a_full_way_drops_does_not_keep_it_busy() -> None:
+    net, client, server = pair(Conditions(rate=1000, buffer=1000))
+    there = Path("udp", "10.0.0.1", 4000)
+    tell(client, *(SendDatagram(bytes(1000), there) for _ in range(100)))
+    net.run(2.0)
+    tell(client, SendDatagram(b"later", there))
+    send(client, b"stream")
+    net.run(1.0)
+    assert [said[1] for said in server.endpoint.heard if said[0] == "receive_datagram"] == [bytes(1000), b"later"]
+    assert server.endpoint.data == b"stream"
+
+
 def test_empty_datagrams_cannot_be_corrupted() -> None:
     net, client, server = pair(Conditions(corrupt=1.0))
     tell(client, SendDatagram(b"", Path("udp", "10.0.0.1", 4000)))
@@ -460,6 +473,44 @@ def test_a_symmetric_router_maps_each_destination() -> None:
     assert hello(net, client, server).port != hello(net, client, server, 4001).port
     net, client, server, _ = natted(open=True)
     assert answered(net, client, server, attrs.evolve(hello(net, client, server), socket="other"))
+
+
+def test_a_router_hides_its_hosts_from_others_but_not_from_each_other() -> None:
+    net, client, server, router = natted(open=True)
+    neighbour: Any = net.host("192.168.0.3", nat=router.router).run(tape(), listen={"tape": PORT}, sockets={"udp": 7})
+    tell(
+        server, SendDatagram(b"in", Path("udp", "192.168.0.2", 7000)), OpenStream(Link(1), Address("192.168.0.3", PORT))
+    )
+    tell(client, SendDatagram(b"hi", Path("udp", "192.168.0.3", 7)))
+    net.run(100.0)
+    assert client.endpoint.times("receive_datagram") == server.endpoint.times("stream_opened") == 0
+    assert neighbour.endpoint.heard[1:] == [("receive_datagram", b"hi", Path("udp", "192.168.0.2", 7000))]
+
+
+def test_who_was_stopped_hears_of_no_failure() -> None:
+    net, client, _ = pair()
+    tell(client, SendDatagram(b"?", Path("udp", "10.0.0.1", 5)))
+    client.stop()
+    net.run(1.0)
+    assert client.endpoint.times("datagram_failed") == 0
+
+
+@pytest.mark.parametrize("endless", ["transmits", "timers"])
+def test_what_never_stops_breaks_the_contract(endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (driver, network):
+        monkeypatch.setattr(module, "ENDLESS", 1000)
+    core = tape()
+    net = VirtualNetwork()
+    node = net.host("10.0.0.1").run(core, sockets={"udp": 4000})
+    if endless == "transmits":
+        core.next_transmit = lambda: SendDatagram(b"again", Path("udp", "10.0.0.1", 9))
+        with pytest.raises(BrokenContract, match="never stops giving out events or transmits, at last None and Send"):
+            node.call(lambda _: None)
+        return
+    core.wakes.append(1.0)
+    core.handle_timeout = lambda _: None
+    with pytest.raises(BrokenContract, match=r"time stands still at 1\.0; pending: 10\.0\.0\.1: {'alarm': 1\.0}"):
+        net.run(2.0)
 
 
 def test_sockets_are_bound_and_bound_again() -> None:

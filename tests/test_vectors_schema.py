@@ -18,10 +18,8 @@ from sansproto.testing.vectors import SCHEMAS, UnknownSchema, dumps, load, valid
 VECTORS = Path(__file__).parents[1] / "vectors"
 SCHEMA_FILES = sorted((VECTORS / "schema").glob("*.json"))
 FILES = sorted(set(VECTORS.rglob("*.json")) - set(SCHEMA_FILES))
-EXAMPLES = {
-    json.loads(text)["schema"]: text
-    for text in re.findall(r"^```json\n(.*?)^```$", (VECTORS / "README.md").read_text("utf-8"), re.S | re.M)
-}
+README = (VECTORS / "README.md").read_text("utf-8")
+EXAMPLES = {json.loads(text)["schema"]: text for text in re.findall(r"^```json\n(.*?)^```$", README, re.S | re.M)}
 
 
 def name_of(path: Path) -> str:
@@ -73,6 +71,18 @@ def test_schemas_know_exactly_the_faults_and_kinds_of_the_library() -> None:
 
 def test_every_fault_is_in_a_vector() -> None:
     assert {test.error for path in FILES for test in load(path)} == {None, *Fault}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name != "machines"], ids=name_of)
+def test_readme_names_every_file_type_input_and_argument(path: Path) -> None:
+    section = README.split(f"\n## {path.parent.name}\n", 1)[1].split("\n## ", 1)[0]
+    file = load(path)
+    common = {"bob": "delays limits", "overte": "delays limits wall_epoch"}[file.protocol].split()
+    wanted = {path.name} | {test.type for test in file}
+    for test in file:
+        wanted |= {*test["inputs"], *test.body.get("outputs", {})} if file.schema == "crypto" else set()
+        wanted |= {*test["config"], *common} if file.schema == "session" else set()
+    assert {name for name in wanted if f"`{name}`" not in section} == set()
 
 
 def test_readme_has_an_example_of_every_kind() -> None:

@@ -194,7 +194,7 @@ class Ordered(Packet):
 
     def validate(self) -> None:
         if self.low > self.high:
-            raise WireError(Fault.BAD_VALUE, 0, "high")
+            raise WireError(Fault.BAD_VALUE, 1, "high")
 
 
 @packet
@@ -391,7 +391,7 @@ GOOD = VALID.encode()
         (Foreign, b"\0ab\xff\x7f", Fault.BAD_VALUE, 3, "small"),
         (Foreign, b"\0ab\0\2", Fault.BAD_VALUE, 4, "shade"),
         (Greedy, bytes(22), Fault.BAD_LENGTH, 1, "rest"),
-        (Outer, b"\2\1\0", Fault.BAD_VALUE, 0, "inner.high"),
+        (Outer, b"\2\1\0", Fault.BAD_VALUE, 1, "inner.high"),
         (Tail, b"\0\0\1", Fault.TRUNCATED, 2, "third"),
     ],
 )
@@ -505,6 +505,24 @@ def test_frame_refuses_what_its_table_does_not_have() -> None:
         FRAME.encode((Header(1, 1), VALID))
     assert caught.value.fault is Fault.BAD_TYPE
     assert (FRAME.min_size, FRAME.max_size, FRAME.greedy) == (6, 6 + (Texts.__wire__.max_size or 0), False)
+
+
+def test_fields_that_do_not_fit_together_are_blamed_where_they_are() -> None:
+    """In whatever the packet stands: offsets count from the beginning of the buffer."""
+
+    @packet(id=7)
+    class Behind(Packet):
+        before: int = field(U16BE)
+        inner: Ordered = field(Nested(Ordered))
+
+    data = b"\0\0\2\1"
+    error = fault_of(Behind, data)
+    assert (error.fault, error.offset, error.field) == (Fault.BAD_VALUE, 3, "inner.high")
+    with pytest.raises(WireError) as caught:
+        Ordered.decode_prefix(data, 2)
+    assert (caught.value.fault, caught.value.offset, caught.value.field) == (Fault.BAD_VALUE, 3, "high")
+    blamed = [(node.name, node.offset, node.raw) for node in Behind.dissect(data).walk() if node.fault]
+    assert blamed == [("Behind", 0, data), ("inner", 2, b"\2\1"), ("high", 3, b"\1")]
 
 
 @given(st.binary(max_size=8) | st.builds(lambda one: b"00010a" + one.encode(), packets(Digits)))

@@ -84,7 +84,9 @@ class Channel(SessionBase[ChannelEvent]):
 
     @property
     def capacity(self) -> int:
-        """Bytes that ``send`` would take now, rounded up to a whole record."""
+        """Bytes that ``send`` would take now, rounded up to a whole record; 0 where it would raise."""
+        if self._outgoing is None or self.state is not ChannelState.OPEN:
+            return 0
         return max(0, self._limits.send_buffer - self._queued)
 
     def send(self, data: bytes, now: float) -> int:
@@ -140,7 +142,8 @@ class Channel(SessionBase[ChannelEvent]):
         rest = len(self._inbox) - self._read
         data, self._read = self._rejoin(data, rest) if rest else (data, 0)
         self._inbox = data
-        self._understand()
+        if self.phase is not Phase.CLOSED:  # as it may be since the beginning of this read
+            self._understand()
 
     def receive_eof(self, now: float) -> None:
         if self._alive(now):
@@ -229,7 +232,7 @@ class Channel(SessionBase[ChannelEvent]):
             stop = offset + size + _HEADER + TAG_SIZE
             if size > MAX_PLAINTEXT:
                 self._read = offset
-                self._notice_mark(size, end - offset)
+                self._notice_mark(size, end - offset, last=self._ended or all_of_it)
                 return
             if stop > end:
                 break
@@ -251,11 +254,11 @@ class Channel(SessionBase[ChannelEvent]):
         if self._ended and self._undelivered < limit:
             self._channel.step(self, self, ChannelInput.CUT, "the stream ended without a closing packet")
 
-    def _notice_mark(self, size: int, there: int) -> None:
+    def _notice_mark(self, size: int, there: int, *, last: bool) -> None:
         """What begins here is no record: a closing packet, of which two bytes are enough, or a violation."""
         if size != _CLOSE_MARK:
             self._channel.step(self, self, ChannelInput.TOO_LONG)
-        elif there >= len(CLOSE) or self._ended:
+        elif there >= len(CLOSE) or last:
             self._read += min(there, len(CLOSE))
             self._channel.step(self, self, "close")
 

@@ -28,6 +28,7 @@ class Offer:
     state: OfferState = OfferState.NEW
     not_before: Instant = 0.0  # when X may go out
     space: float = 0.0  # from then to the next one's turn
+    held: bool = False  # it waits for that
     secret: crypto.ClientSecret | None = attrs.field(default=None, repr=False)
     x: bytes = attrs.field(default=b"", repr=False)
     x_point: bytes = b""
@@ -166,13 +167,10 @@ class Client(Peer):
     def _exchange_is_unreadable(self, offer: Offer, _: object) -> bool:
         return offer.public is None
 
-    def _exchange_is_bad_point(self, _: Offer, outcome: object) -> bool:
-        return isinstance(outcome, WireError) and outcome.fault is Fault.BAD_POINT
-
-    def _exchange_is_last_bad_proof(self, _: Offer, outcome: object) -> bool:
+    def _exchange_is_last_bad_reply(self, _: Offer, outcome: object) -> bool:
         return isinstance(outcome, WireError) and self._guesses.total + 1 >= self._limits.guesses
 
-    def _exchange_is_bad_proof(self, _: Offer, outcome: object) -> bool:
+    def _exchange_is_bad_reply(self, _: Offer, outcome: object) -> bool:
         return isinstance(outcome, WireError)
 
     def _exchange_derive(self, offer: Offer, _: object) -> None:
@@ -180,8 +178,9 @@ class Client(Peer):
         self._put_on_bench(offer.key, offer.public.salt, offer.public.count)
 
     def _exchange_send_x(self, offer: Offer, _: object) -> None:
-        assert offer.secret is not None and self._entropy is not None
-        offer.x = crypto.scalar(self._entropy(32, purpose=f"offer.{offer.key:04x}.x"))
+        assert offer.secret is not None
+        self._guesses.take(offer)
+        offer.x = crypto.scalar(self._draw(32, f"offer.{offer.key:04x}.x"))
         offer.x_point = crypto.client_hello(offer.secret, offer.x)
         self._say(offer.key, p.XAndClientIdentity(offer.x_point, self.identity))
 
@@ -195,8 +194,9 @@ class Client(Peer):
     def _exchange_fail_public(self, offer: Offer, _: object) -> None:
         self._say(offer.key, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))
 
-    def _exchange_fail_proof(self, offer: Offer, _: object) -> None:
-        self._say(offer.key, p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR))
+    def _exchange_fail_reply(self, offer: Offer, outcome: Any) -> None:
+        bad_point = outcome.fault is Fault.BAD_POINT
+        self._say(offer.key, p.SpokeFailure(p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR))
 
     def _exchange_count_guess(self, offer: Offer, _: object) -> None:
         self._guesses.count(offer.key)

@@ -83,7 +83,7 @@ class Departure(Enum):
     LEFT = 0  # it closed, or its connection failed
     IDLE = 1
     MALFORMED = 2  # it sent what is no packet
-    SLOW = 3  # it did not read what was sent to it
+    SLOW = 3  # it did not read what was sent to it, or was left unread for too long
     PAIRED = 4  # it goes on in a secure room
 
 

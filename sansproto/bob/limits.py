@@ -57,7 +57,7 @@ class RelayLimits:
     link_queue: int = 1 << 18  # bytes of output that wait for one link: over it the link ends
     events: int = 4096  # not yet popped: over it nothing is read
     peers: int = 65_534  # registered at once; there are no more uids
-    pairs: int = 1_000_000  # exchanges between two peers, at once
+    pairs: int = 1_000_000  # exchanges between two peers, at once; a client gets no more than 1 % of those left
     pairs_of_one: int = 1024  # exchanges of one client: so many servers are told at once when it leaves
     hellos: int = 8  # how often one peer may say hello
     departures: int = 4096  # of servers, remembered for clients that are slow to read

@@ -265,6 +265,8 @@ class PackReader:
 
     def close(self) -> None:
         """The stream is over. Raises :class:`PackError` unless :class:`FileVerified` was taken and was the last."""
+        if self._fault is None and self._verified and self._at < len(self._input):
+            self._fault = PackFault.TRAILING  # that was fed, and nobody has looked
         if self._fault is not None or not self._verified:
             raise PackError(self._fault or PackFault.TRUNCATED)
 

@@ -73,6 +73,17 @@ class PublicParameters(Packet):
 
 
 @packet
+class SecretPacket(Packet):
+    """What ``spoke`` keeps of a server's password instead of the password: 162 bytes, never sent."""
+
+    public: bytes = field(_PUBLIC, "the public packet")
+    m_point: bytes = field(_POINT, secret=True)
+    n_point: bytes = field(_POINT, secret=True)
+    h_k: bytes = field(Fixed(32), secret=True)
+    l_point: bytes = field(_POINT, secret=True)
+
+
+@packet
 class Header(Packet):
     """The beginning of every packet between a peer and its relay."""
 

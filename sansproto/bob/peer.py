@@ -68,6 +68,7 @@ class Exchange(Protocol):
     identity: str
     not_before: float
     space: float
+    held: bool
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -77,6 +78,7 @@ class Guesses:
     total: int = 0
     of: dict[int, int] = attrs.field(factory=dict)
     next_answer: Instant = 0.0
+    held: int = 0  # exchanges that wait for their turn
 
     def count(self, uid: int) -> None:
         self.total += 1
@@ -92,10 +94,18 @@ class Guesses:
         over = self.total - limits.free_guesses
         space = 0.0 if over < 0 else min(limits.slowest_guess, 0.05 * 2 ** min(over // 8, 16))
         exchange.not_before, exchange.space = max(now, self.next_answer), space
+        exchange.held = exchange.not_before > now
+        self.held += exchange.held
         self.next_answer = exchange.not_before + space
+
+    def take(self, exchange: Exchange) -> None:
+        """It waits no longer: its turn has come, or it is over."""
+        self.held -= exchange.held
+        exchange.held = False
 
     def release(self, exchange: Exchange, now: float) -> None:
         """An exchange is over: without its answer, those who come later need not wait for it."""
+        self.take(exchange)
         if exchange.not_before > now:
             self.next_answer -= exchange.space
 
@@ -166,7 +176,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     @property
     def capacity(self) -> int:
-        """Bytes that ``send`` would take now; 0 before ``Connected``."""
+        """Bytes that ``send`` would take now; 0 before ``Connected``, and without a cipher to send with."""
         return self._channel.capacity if self._channel is not None and self.state is PeerState.TALKING else 0
 
     def send(self, data: bytes, now: float) -> int:
@@ -466,9 +476,6 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _exchange_tell_gone(self, exchange: Exchange, _: object) -> None:
         self._emit(PeerFailed(exchange.key, Failure.GONE, identity=exchange.identity))
 
-    def _exchange_fail_point(self, exchange: Exchange, _: object) -> None:
-        self._say(exchange.key, p.SpokeFailure(p.SpokeFault.POINT))
-
     def _exchange_send_no_handshake(self, exchange: Exchange, _: object) -> None:
         self._say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, exchange.key))
 
@@ -489,6 +496,14 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
         limits = self._limits
         return self._guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
+
+    def _draw(self, size: int, purpose: str) -> bytes:
+        """Random bytes. Raises ValueError, out of the call that needs them, if the source gives more or fewer."""
+        assert self._entropy is not None
+        drawn = self._entropy(size, purpose=purpose)
+        if len(drawn) != size:
+            raise ValueError(f"entropy gave {len(drawn)} bytes for {purpose}, not {size}")
+        return drawn
 
     # -- the bench
 

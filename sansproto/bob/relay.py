@@ -82,6 +82,7 @@ class Member:
     announced: Instant = 0.0  # when it was announced last
     pairs: dict[int, Pair] = attrs.field(factory=dict)  # a server's, by client
     partners: dict[int, None] = attrs.field(factory=dict)  # the servers that a client has asked
+    sifted: int = 0  # how many peers had left when those that had were taken out of the partners
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -117,6 +118,7 @@ class Relay(EndpointBase[RelayEvent]):
     _fresh_uid: int  # the next one that nobody had yet
     _freed_uids: deque[int]
     _pair_count: int
+    _departed: int  # how many peers have left
     _feed: Feed
     _was_fed: bool  # what was given out last is an announcement
     _dying: list[tuple[int, list[int]]]  # servers that left in the instant in which they were announced
@@ -146,6 +148,7 @@ class Relay(EndpointBase[RelayEvent]):
         self._fresh_uid = 1
         self._freed_uids = deque()
         self._pair_count = 0
+        self._departed = 0
         self._feed = Feed(self._limits.departures)
         self._dying = []
         self._visitors = {}
@@ -192,11 +195,12 @@ class Relay(EndpointBase[RelayEvent]):
         return None
 
     def _advance(self, now: float) -> None:
-        if self._dying and now > self._clock:
+        before = self._clock
+        super()._advance(now)
+        if self._dying and self._clock > before:
             for uid, numbers in self._dying:
                 self._withdraw(uid, numbers)
             self._dying.clear()
-        super()._advance(now)
 
     def next_timeout(self) -> float | None:
         if self._dying and self.phase is not Phase.CLOSED:
@@ -273,7 +277,7 @@ class Relay(EndpointBase[RelayEvent]):
             self._say(member, p.RELAY, p.PeerClosed(p.RELAY))
         for visitor in self._visitors.values():
             if visitor.state is VisitorState.JOINED:
-                self._write(self._pipes[visitor.key], p.CLOSE)
+                self._queue(self._pipes[visitor.key], p.CLOSE)
         for machine, objects in (
             (self._member, self._members),
             (self._visitor, self._visitors),
@@ -334,7 +338,7 @@ class Relay(EndpointBase[RelayEvent]):
             server = self._peer(uid) if uid in self._uids else None
             pair = server.pairs.get(client.uid) if server is not None else None
             if server is not None and pair is not None:
-                if pair.state is not PairState.SEPARATED:
+                if pair.state is not PairState.FAILED:
                     told.append(server)
                 self._post(self._pair, pair, PairInput.PARTED)
         client.partners.clear()
@@ -417,6 +421,7 @@ class Relay(EndpointBase[RelayEvent]):
     def _member_deregister(self, member: Member, _: object) -> None:
         """Free the uid, and tell those who have to know: clients through the feed, servers one by one."""
         del self._uids[member.uid]
+        self._departed += 1
         for server in self._part_pairs(member):
             self._say(server, p.RELAY, p.PeerClosed(member.uid))
         if member.key in self._feed.followers:  # what came before is still read, and nothing after it
@@ -458,10 +463,12 @@ class Relay(EndpointBase[RelayEvent]):
     def _pair_is_one_too_many(self, pair: Pair, _: object) -> bool:
         if pair.state is not PairState.NEW:
             return False
-        client, limits = self._peer(pair.key[0]), self._limits
-        if len(client.partners) >= limits.pairs_of_one:  # servers that have left are still among them
+        client, left = self._peer(pair.key[0]), self._limits.pairs - self._pair_count
+        share = min(self._limits.pairs_of_one, -(-left // 100))  # so that nobody can take what others need
+        if len(client.partners) >= share and client.sifted != self._departed:
             client.partners = {uid: None for uid in client.partners if self._have_pair(client, uid)}
-        return len(client.partners) >= limits.pairs_of_one or self._pair_count >= limits.pairs
+            client.sifted = self._departed
+        return len(client.partners) >= share
 
     def _have_pair(self, client: Member, uid: int) -> bool:
         return uid in self._uids and client.uid in self._peer(uid).pairs
@@ -530,7 +537,8 @@ class Relay(EndpointBase[RelayEvent]):
         self._put(visitor.key, p.RoomAnswer(code).encode())
 
     def _visitor_send_close(self, visitor: Visitor, _: object) -> None:
-        self._put(visitor.key, p.CLOSE)
+        if visitor.key in self._pipes:
+            self._queue(self._pipes[visitor.key], p.CLOSE)
 
     def _visitor_pass_on(self, visitor: Visitor, data: Any) -> None:
         room = self._rooms[visitor.room]

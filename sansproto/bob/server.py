@@ -16,7 +16,7 @@ from . import packets as p
 from .channel import Channel
 from .events import Failure, PeerAgreed, PeerFailed
 from .limits import PeerDelays, PeerLimits
-from .peer import Agreed, Peer
+from .peer import Agreed, Exchange, Peer
 from .tables import HANDSHAKE
 from .tables.peer import HandshakeInput, HandshakeState, PeerInput
 
@@ -33,6 +33,7 @@ class Handshake:
     state: HandshakeState = HandshakeState.NEW
     not_before: Instant = 0.0  # when the answer may go out
     space: float = 0.0  # from then to the next one's turn
+    held: bool = False  # it waits for that
     expected: bytes = attrs.field(default=b"", repr=False)
     keys: crypto.SharedKeys | None = attrs.field(default=None, repr=False)
 
@@ -142,8 +143,7 @@ class Server(Peer):
         return self._secret is None
 
     def _way_derive(self, _: object, __: object) -> None:
-        assert self._entropy is not None
-        salt = self._entropy(16, purpose="salt")
+        salt = self._draw(16, "salt")
         self._public = p.PublicParameters(1, self._count, p.Cipher.AES_256_GCM, self._client_cipher, salt)
         self._put_on_bench(_OWN, salt, self._count)
 
@@ -164,20 +164,29 @@ class Server(Peer):
     def _exchange_is_last_guess(self, _: Handshake, __: object) -> bool:
         return self._guesses.total >= self._limits.guesses
 
+    def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
+        """Those who wait for their turn will guess, too: no more of them than guesses are left."""
+        guesses = self._guesses.total + self._guesses.held + (not exchange.held)
+        return guesses > self._limits.guesses or super()._exchange_is_excessive(exchange, None)
+
     def _exchange_is_bad_proof(self, handshake: Handshake, outcome: object) -> bool:
         return outcome is not None and handshake.state is HandshakeState.ANSWERED
 
     def _exchange_answer(self, handshake: Handshake, _: object) -> None:
-        """Send Y. From here on this exchange is a guess at the password, until the client proves that it was right."""
-        assert self._secret is not None and self._entropy is not None
-        y = crypto.scalar(self._entropy(32, purpose=f"offer.{handshake.key:04x}.y"))
+        """Send Y. From here on this exchange is a guess at the password, until the client proves that it was right.
+
+        So is a bad point: how long it takes to refuse one depends on the password.
+        """
+        assert self._secret is not None
+        self._guesses.take(handshake)
+        self._guesses.count(handshake.key)
+        y = crypto.scalar(self._draw(32, f"offer.{handshake.key:04x}.y"))
         identities = handshake.identity.encode(), self.identity.encode()
         try:
             reply = crypto.server_reply(self._secret, y, handshake.x_point, *identities)
         except WireError as error:
             self._post(self._exchange, handshake, HandshakeInput.BAD_POINT, error)
             return
-        self._guesses.count(handshake.key)
         handshake.expected, handshake.keys = reply.expected, reply.keys
         self._say(handshake.key, p.YAndServerValidator(reply.y_point, reply.validator))
 
@@ -186,6 +195,9 @@ class Server(Peer):
 
     def _exchange_send_agreement(self, handshake: Handshake, _: object) -> None:
         self._say(handshake.key, p.Agreement())
+
+    def _exchange_fail_point(self, handshake: Handshake, _: object) -> None:
+        self._say(handshake.key, p.SpokeFailure(p.SpokeFault.POINT))
 
     def _exchange_fail_proof(self, handshake: Handshake, _: object) -> None:
         self._say(handshake.key, p.SpokeFailure(p.SpokeFault.CLIENT_VALIDATOR))

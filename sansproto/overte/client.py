@@ -241,7 +241,9 @@ class DomainClient(IceClient, Queries, NodeTable):
         elif path == self._domain:
             if kind is p.DomainList:
                 found = self._decode_list(payload)
-                if found is not None:
+                if self._told is None:  # nothing was
+                    self._drop("a list that was not asked for")
+                elif found is not None:
                     self._post(self._connection, self, "domain_list", found)
             else:
                 packet = self._decode(kind, payload)
@@ -383,8 +385,9 @@ class DomainClient(IceClient, Queries, NodeTable):
         self._silent = 0
         code = int(packet.reason)
         denied = Denied(packet.reason, packet.text, extra=packet.extra, hint=hint_for(code))
-        if self._denials.get(code) != denied:
-            self._denials[code] = denied
+        known = self._denials.pop(code, None)
+        self._denials[code] = denied  # behind the others: the last one is what the end is told with
+        if known != denied:
             self._emit(denied)
 
     def _connection_note_silence(self, _: object, __: object) -> None:
@@ -443,7 +446,11 @@ class DomainClient(IceClient, Queries, NodeTable):
         self._end(Closed(CloseCause.UNREACHABLE, detail=f"{name}: no address was found"))
 
     def _connection_end_timeout(self, _: object, __: object) -> None:
-        self._end(Closed(CloseCause.TIMEOUT, detail="no domain server answered"))
+        if self._token and self._private_key is not None:
+            detail = "the domain asked for a signature of the username, and did not answer to it"
+        else:
+            detail = "no domain server answered"
+        self._end(Closed(CloseCause.TIMEOUT, detail=detail))
 
     def _connection_end_refused(self, _: object, __: object) -> None:
         denied = next(reversed(self._denials.values()))

@@ -346,7 +346,10 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
         self._count_answer(applicant.path.host)
         username, account = self._names(applicant)
         self._tokens.pop(username, None)
-        says, check_in, local_id = applicant.says, applicant.says.check_in, self._roster.fresh_id()
+        assignment = self._assignment_of(applicant)
+        before = self._roster.at(applicant.path), self._roster.of_id(assignment.node_id) if assignment else None
+        replaced = {other.key: other for other in before if other is not None}
+        says, check_in, local_id = applicant.says, applicant.says.check_in, self._roster.fresh_id(replaced)
         node_type = p.NodeType(check_in.node_type)
         member = Member(
             key=local_id,
@@ -367,12 +370,9 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
             interest=interest_of(node_type, check_in.interests),
             report=check_in.encode()[8:],
         )
-        replaced = [self._roster.at(applicant.path)]
-        assignment = self._assignment_of(applicant)
         if assignment is not None:
-            replaced.append(self._roster.of_id(assignment.node_id))
             assignment.node_id = member.node_id
-        self._admit(member, [other for other in replaced if other is not None])
+        self._admit(member, list(replaced.values()))
 
     def _applicant_admit_again(self, applicant: Applicant, _: object) -> None:
         self._count_answer(applicant.path.host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from attrs.validators import le
 
 from ..links import LinkDelays, seconds
 
@@ -31,6 +32,8 @@ class TransportLimits:
     ahead: int = 1024  # numbers that may be missing before one that is taken
     messages: int = 16  # begun and not ended, from one address
     message_size: int = 1 << 20
+    unfinished: int = 1 << 26  # bytes of messages of which parts are missing, from all addresses
+    unacknowledged: int = 1 << 28  # bytes of messages that did not yet arrive as a whole, to all addresses
 
 
 @attrs.frozen(kw_only=True)
@@ -76,9 +79,9 @@ class ServerDelays(TransportDelays):
 
 @attrs.frozen(kw_only=True)
 class ServerLimits(TransportLimits):
-    """A domain server's bounds."""
+    """A domain server's bounds. Raises ValueError for more ``nodes`` than there are local ids."""
 
-    nodes: int = 65_534  # local ids are 16 bits, 0 is none and the server has one
+    nodes: int = attrs.field(default=65_534, validator=le(65_534))  # local ids are 16 bits, 0 is none, one the server's
     addresses: int = 1 << 17  # at least those of all nodes
     lists: int = 64  # sent to one node within a second
     tokens: int = 1024  # of usernames that were not yet signed

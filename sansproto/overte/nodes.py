@@ -35,6 +35,7 @@ from .versions import DOMAIN_SOURCED, REPLICATED, PacketType
 
 _UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
 _REPLICATED: Final = frozenset(REPLICATED.values())
+_SQUELCH: Final = 2  # unanswered check-ins: over it nothing unreliable goes to nodes
 _PINGS: Final = 64  # how many of our pings a node may still answer
 _MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _LONGEST: Final = MAX_DATAGRAM - 24  # behind the longest header of a single packet
@@ -112,7 +113,7 @@ class NodeTable(Transport[ClientEvent], abstract=True):
             sent = self._send_message(path, type, payload, source=self.local_id, secret=node.secret)
         elif reliable:
             sent = self._send_reliable(path, (type, payload), source=self.local_id, secret=node.secret)
-        elif self._silent > 2:
+        elif self._silent > _SQUELCH:
             self._drop("squelched")
             return False
         else:
@@ -206,9 +207,14 @@ class NodeTable(Transport[ClientEvent], abstract=True):
             self._emit(PacketReceived(node.key, header.type, payload=payload))
 
     def _stray_packet(self, header: Header, payload: bytes, path: Path) -> None:
-        """A packet without a source that nothing else takes: what upstream mixers pass on is theirs to send."""
+        """A packet without a source that nothing else takes: upstream mixers pass some on, from public sockets."""
         node = self._index.get(path)
-        if header.type in _REPLICATED and node is not None and node.type in _UPSTREAM:
+        if (
+            node is not None
+            and node.type in _UPSTREAM
+            and node.sockets.get(p.PingType.PUBLIC) == path
+            and header.type in _REPLICATED
+        ):
             self._emit(PacketReceived(node.key, header.type, payload=payload))
         else:
             self._drop("unexpected packet")
@@ -221,7 +227,7 @@ class NodeTable(Transport[ClientEvent], abstract=True):
             return node
         if node is not None and self._authenticated:
             return Voice(local_id, node.secret, self._clock, node)
-        if node is None and path == self._domain and local_id == self._domain_local_id:
+        if node is None and path == self._domain and local_id and local_id == self._domain_local_id:
             return Voice(local_id, b"", self._clock, None)
         return None
 
@@ -336,6 +342,8 @@ class NodeTable(Transport[ClientEvent], abstract=True):
             self._ping(node, kind, path)
 
     def _ping(self, node: Node, kind: int, path: Path) -> None:
+        if self._silent > _SQUELCH:
+            return
         clock = self._wall_us()
         node.pings.append((clock, kind))
         if len(node.pings) > _PINGS:
@@ -344,6 +352,8 @@ class NodeTable(Transport[ClientEvent], abstract=True):
         self._send(path, ping, source=self.local_id, secret=node.secret)
 
     def _node_answer(self, node: Node, arrival: tuple[p.Ping, Path]) -> None:
+        if self._silent > _SQUELCH:
+            return
         ping, path = arrival
         reply = p.PingReply(ping.type, ping.clock, self._wall_us())
         self._send(path, reply, source=self.local_id, secret=node.secret)

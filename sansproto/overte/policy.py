@@ -24,6 +24,7 @@ ASSIGNED: Final = (
 """What nodes with an assignment may do, whatever the policy says."""
 
 _GUEST: Final = Permissions.CONNECT | Permissions.REZ_AVATAR_ENTITIES
+_ORIGIN: Final = "/0,0,0/0,0,0,1"
 _EVERYTHING: Final = ASSIGNED | Permissions.PAST_CAPACITY | Permissions.KICK
 
 
@@ -64,7 +65,7 @@ class Policy:
     redirect: str = ""  # where those go for whom there is no room
     login: Login | None = None  # the domain has accounts of its own
     accounts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    paths: Mapping[str, str] = attrs.field(factory=lambda: {"/": "/0,0,0/0,0,0,1"})  # viewpoints
+    paths: Mapping[str, str] = attrs.field(factory=dict)  # viewpoints; "/" is the origin if it is not here
     settings: str = "{}"  # JSON
 
     def permissions(self, visitor: Visitor) -> int:
@@ -82,7 +83,7 @@ class Policy:
 
     def viewpoint(self, path: str) -> str | None:
         """Where a path leads; None: the question gets no answer."""
-        return self.paths.get(path)
+        return self.paths.get(path, _ORIGIN if path == "/" else None)
 
     def settings_for(self, assignment_type: int) -> str:
         """The JSON text for nodes of a type: 0 audio, 1 avatar, 2 agent, 3 asset, 4 messages, 5 entity script,

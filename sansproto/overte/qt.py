@@ -62,6 +62,12 @@ WRITE_BYTES: Final = Bytes(U32BE, max=MAX_BYTES)
 U8_LIST: Final = Bytes(U32BE, max=MAX_BYTES)
 """A QList of items of one byte, or a QSet: a count, then the items."""
 
+MAX_SCOPE: Final = 512
+"""The most bytes that the scope of an address may have: an interface has a name of up to 256 letters, or a number.
+
+So the longest node record fits into a domain list, whatever a node says of its sockets.
+"""
+
 _NULL: Final = 0xFFFFFFFF
 
 
@@ -151,6 +157,7 @@ _SPLIT_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 QBYTEARRAY: Final = QByteArray()
 QSTRING: Final = QString()
+_SCOPE: Final = QString(MAX_SCOPE)
 
 
 def inflate(data: bytes, limit: int) -> bytes:
@@ -233,7 +240,7 @@ _V6_BYTES: Final = Fixed(16)
 @packet
 class _V6(Packet):
     address: bytes = field(_V6_BYTES)
-    scope: str | None = field(QSTRING)
+    scope: str | None = field(_SCOPE)
     port: int = field(U16BE)
 
 
@@ -307,7 +314,7 @@ class SockAddrCodec(SourceCodec[SockAddr]):
         if not 0 <= value.port <= 0xFFFF:
             raise WireError(Fault.BAD_VALUE, 0, "port")
         kind = bytes((value.kind,)) if self.typed else b""
-        scope = QSTRING.encode(value.scope) if v6 else b""
+        scope = _SCOPE.encode(value.scope) if v6 else b""
         return kind + head + scope + value.port.to_bytes(2, "big")
 
     def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:

@@ -118,12 +118,11 @@ class Sender:
         self.held.clear()
         self.flying.clear()
 
-    def clear(self) -> int:
-        """Forget all packets; their number."""
+    def clear(self) -> list[Outgoing]:
+        """Forget all packets: these."""
         self.gather()
-        count = len(self.waiting)
-        self.waiting.clear()
-        return count
+        packets, self.waiting = self.waiting, []
+        return packets
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -165,6 +164,8 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     _senders: dict[Remote, Sender]
     _receivers: dict[Remote, Receiver]
+    _unfinished: int  # bytes of all messages of which parts are missing
+    _unacknowledged: int  # and of all that did not yet arrive as a whole
     _limits: Annotated[TransportLimits, CACHED]
 
     _sending = Machine(SENDING, objects="_senders")
@@ -177,6 +178,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         self._limits = limits
         self._senders = {}
         self._receivers = {}
+        self._unfinished = self._unacknowledged = 0
 
     # -- for the roles
 
@@ -213,7 +215,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         if self._trace is not None:
             self._trace(PacketSeen(self._clock, True, 0, name, len(data)))
 
-    def _queue(self, path: Path, packets: list[Outgoing]) -> bool:
+    def _line_up(self, path: Path, packets: list[Outgoing]) -> bool:
         """Let packets wait for their turn, all or none of them; False, and counted, if they cannot."""
         sender = self._sender_to(path)
         if sender is None:
@@ -222,6 +224,11 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         if len(sender.waiting) + len(packets) > self._limits.reliable_queue:
             self._drop("reliable queue full")
             return False
+        size = _size_of(packets)
+        if size and self._unacknowledged + size > self._limits.unacknowledged:
+            self._drop("too much is unacknowledged")
+            return False
+        self._unacknowledged += size
         sender.waiting.extend(packets)
         self._post(self._sending, sender, SendingInput.QUEUED)
         return True
@@ -261,6 +268,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         super()._end(closed)
         self._senders.clear()
         self._receivers.clear()
+        self._unfinished = self._unacknowledged = 0
 
     # -- the ladders' checks
 
@@ -342,6 +350,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             packet = sender.flying.pop(0)
             sender.held.append(packet)
             if not packet.is_unfinished:
+                self._unacknowledged -= _size_of(sender.held)
                 sender.held.clear()
         if newest.sendings == 1:  # else nobody knows which sending was acknowledged
             sender.measure(self._clock - newest.sent)
@@ -357,12 +366,13 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             sender.was_odd = True
 
     def _sending_discard(self, sender: Sender, _: object) -> None:
-        sender.clear()
+        self._unacknowledged -= _size_of(sender.clear())
 
     def _sending_give_up(self, sender: Sender, _: object) -> None:
-        count = sender.clear()
+        packets = sender.clear()
+        self._unacknowledged -= _size_of(packets)
         self._drop("undelivered")
-        self._undelivered(sender.path, count)
+        self._undelivered(sender.path, len(packets))
 
     def _send_once_more(self, sender: Sender, packet: Outgoing, number: int) -> None:
         level = obfuscation_level(packet.sendings)
@@ -386,6 +396,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     def _receiving_fail_messages(self, receiver: Receiver, _: object) -> None:
         for assembly in receiver.messages.values():
+            self._unfinished -= assembly.size
             if not assembly.failed:
                 self._drop("unfinished message")
         receiver.messages.clear()
@@ -431,6 +442,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         if not assembly.whole or assembly.arrived < assembly.whole:
             return None
         del receiver.messages[part.message]
+        self._unfinished -= assembly.size
         if assembly.failed:
             return None
         if max(assembly.parts) >= assembly.whole:
@@ -439,9 +451,8 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         return b"".join([assembly.parts[number] for number in range(assembly.whole)])
 
     def _add_part(self, assembly: Assembly, header: Header, part: Part, payload: bytes) -> None:
-        parts, most = assembly.parts, self._limits.message_size
-        assembly.size += len(payload)
-        if assembly.size > most or len(parts) >= most // _LEAST_PART:
+        parts, most, size = assembly.parts, self._limits.message_size, len(payload)
+        if assembly.size + size > most or len(parts) >= most // _LEAST_PART:
             reason = "message too large"
         elif (
             header.type is not assembly.type
@@ -450,10 +461,15 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             or (part.number == 0) is not (part.position is Position.FIRST)
         ):
             reason = "contradictory message"
+        elif self._unfinished + size > self._limits.unfinished:
+            reason = "too much is unfinished"
         else:
             parts[part.number] = payload
+            assembly.size += size
+            self._unfinished += size
             return
-        assembly.failed = True
+        self._unfinished -= assembly.size
+        assembly.failed, assembly.size = True, 0
         parts.clear()
         self._drop(reason)
 
@@ -482,3 +498,8 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         assert self._entropy is not None  # the constructor of a transport asks for it
         drawn = self._entropy(4, purpose=f"channel.{key[0]}:{key[1]}.start")
         return int.from_bytes(drawn, "big") & MAX_SEQUENCE
+
+
+def _size_of(packets: list[Outgoing]) -> int:
+    """Bytes of those that belong to messages."""
+    return sum(len(packet.payload) for packet in packets if packet.header.part is not None)

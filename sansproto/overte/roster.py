@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Final
@@ -90,11 +90,11 @@ class Roster:
     def __len__(self) -> int:
         return len(self.members)
 
-    def fresh_id(self) -> int:
-        """A local id that nobody has. There must be one."""
+    def fresh_id(self, leaving: Collection[int] = ()) -> int:
+        """A local id that nobody has but those who are ``leaving``. There must be one."""
         while True:
             self.last_id = self.last_id + self.step & 0xFFFF
-            if self.last_id not in (0, self.own_id) and self.last_id not in self.members:
+            if self.last_id not in (0, self.own_id) and (self.last_id not in self.members or self.last_id in leaving):
                 return self.last_id
 
     def add(self, member: Member) -> None:

@@ -43,7 +43,8 @@ _CONNECT_TYPES: Final = (PacketType.DOMAIN_CONNECT_REQUEST, PacketType.DOMAIN_CO
 class DomainServer(Heartbeats, Gatekeeper):
     """A domain for up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
-    ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for.
+    ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
+    itself the name of ``versions``.
     ``authenticate`` says whether packets between nodes have a MAC. Without ``strict_senders`` a node may send from
     everywhere; else only from where it connected, except that both may be private addresses. With ``ice`` the domain is
     found by ice-servers. A snapshot does not hold the policy: ``restore`` gets it again.
@@ -66,7 +67,7 @@ class DomainServer(Heartbeats, Gatekeeper):
         domain_id: bytes,
         policy: Policy | None = None,
         versions: VersionTable = DEFAULT,
-        version_name: str = "2025.05.1",
+        version_name: str | None = None,
         strict_senders: bool = True,
         authenticate: bool = True,
         ice: IceRegistration | None = None,
@@ -87,7 +88,7 @@ class DomainServer(Heartbeats, Gatekeeper):
         self._domain_id = domain_id
         self._set_up_ice(ice)
         self._policy = policy or Policy()
-        self._version_name = version_name
+        self._version_name = versions.name if version_name is None else version_name
         self._strict_senders = strict_senders
         self._authenticate = authenticate
         self._master = self._draw(32, "master")
@@ -208,7 +209,7 @@ class DomainServer(Heartbeats, Gatekeeper):
             request = self._decode(p.DomainListRequest, payload)
             if request is None:
                 return
-            member.report = report if path == member.path else b""
+            member.report = report if path == member.path and len(payload) <= MAX_DATAGRAM else b""
         (member.echo,) = _CLOCK(payload)
         self._post(self._member, member, _LIST_REQUESTED, (request, path))
 
@@ -324,6 +325,7 @@ class DomainServer(Heartbeats, Gatekeeper):
                 work = self._spreads.popleft()  # in turns
                 if self._make(work):
                     self._spreads.append(work)
+                self._settle()
         return super().next_transmit()
 
     def next_timeout(self) -> float | None:
@@ -410,7 +412,6 @@ class DomainServer(Heartbeats, Gatekeeper):
         announcement.last = target.key
         if announcement.news is News.REMOVED:
             self._send_reliable(target.path, p.RemovedNode(announcement.node_id))
-            self._settle()
         elif subject is not None and subject is not target:
             self._send_raw(target.path, PacketType.DOMAIN_SERVER_ADDED_NODE, self._record_of(subject, target))
         return True

@@ -154,7 +154,7 @@ class Transport(ReliableChannels[E], abstract=True):
         """
         type, payload = content if isinstance(content, tuple) else (_TYPES[_number_of(content)], content.encode())
         header = self._reliable_header(type, payload, source, secret)
-        return self._queue(path, [Outgoing(header, payload)])
+        return self._line_up(path, [Outgoing(header, payload)])
 
     def _send_message(
         self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b""
@@ -173,7 +173,7 @@ class Transport(ReliableChannels[E], abstract=True):
             piece = payload[number * room : (number + 1) * room]
             part = Part(_position(number, count), message, number)
             packets.append(Outgoing(self._reliable_header(type, piece, source, secret, part), piece))
-        return self._queue(path, packets)
+        return self._line_up(path, packets)
 
     def _wall_us(self) -> int:
         """The wall clock in microseconds."""

@@ -328,10 +328,14 @@ class AdapterSuite:
 
             return running.call(verb)
 
+        arm(1e10)  # longer than any system call waits
+        running.call(lambda _: endpoint.do(Lookup(9, "localhost", 80)))
+        until(running, "looked up")
         arm(1000.0)
         for delay in (0.03, 0.0, 0.0123):  # each sooner than what it replaces
             at = arm(delay)
             assert until(running, "timer").value >= at
+            assert running.call(lambda now: now) >= at, "the time that it was woken with had not come"
 
     def test_carries_datagrams_both_ways(self, world: World) -> None:
         endpoint = ScriptedEndpoint()
@@ -411,6 +415,7 @@ class AdapterSuite:
         running.call(endpoint.close)
         running.call(endpoint.close)
         assert read(peer, 8) == b"farewell"
+        assert peer.recv(1) == b""
         peer.close()
         until(running, "lost")
         assert running.next_event(PATIENCE) == Closed(CloseCause.LOCAL)
@@ -426,13 +431,15 @@ class AdapterSuite:
 
         def read_and_close() -> None:
             answer.append(read(peer, 8))
+            with suppress(ConnectionError):
+                answer.append(peer.recv(1))
             peer.close()
 
         reader = threading.Thread(target=read_and_close)
         reader.start()
         world.leave(running)
         reader.join()
-        assert answer == [b"farewell"]
+        assert answer == [b"farewell", b""], "an orderly end"
         assert endpoint.phase is Phase.CLOSED
         assert endpoint.next_event() is None, "what nobody took is discarded"
         with pytest.raises(NotOpen):

@@ -16,12 +16,10 @@ import attrs
 from ..contract import Address, Phase, Snapshot, Stats
 from ..errors import NotOpen
 from ..session import SessionBase
+from .driver import PULLS
 
 T = TypeVar("T")
 V = TypeVar("V", bound=Hashable)
-
-PULLS = 10_000
-"""A party that gives out more than this many events and transmits in one step never stops."""
 
 
 @attrs.frozen

@@ -10,6 +10,16 @@ from ..contract import Endpoint, Transmit
 E = TypeVar("E")
 R = TypeVar("R")
 
+PULLS = 10_000
+"""What gives out more than this many events and transmits in a row, with small limits, never stops."""
+
+ENDLESS = 100 * PULLS
+"""The same with limits of any size: more than every link of the largest relay has to say."""
+
+
+class BrokenContract(AssertionError):
+    """An endpoint gave out what its contract does not allow."""
+
 
 class Driver(Generic[E]):
     """Couples one endpoint to ``carry``, which carries out transmits, and to ``deliver``, which takes events.
@@ -39,8 +49,8 @@ class Driver(Generic[E]):
             self.call(lambda: self.endpoint.handle_timeout(now))
 
     def drain(self) -> None:
-        """Deliver events and carry transmits out, until there are neither."""
-        while True:
+        """Deliver events and carry transmits out, until there are neither. BrokenContract if that never comes."""
+        for _ in range(ENDLESS):
             event = self.endpoint.next_event() if self._deliver is not None else None
             if event is not None and self._deliver is not None:
                 self._deliver(event)
@@ -49,3 +59,4 @@ class Driver(Generic[E]):
                 self._carry(transmit)
             if event is None and transmit is None:
                 return
+        raise BrokenContract(f"it never stops giving out events or transmits, at last {event} and {transmit}")

@@ -172,9 +172,10 @@ def explore(
     nor one that is settled can be reached any more is a violation too ("resends for ever"); it is looked for once all
     was seen. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
 
-    Until ``begin`` holds, only one way is gone, without faults. ``reduced`` leaves out worlds that differ from others
-    only in which of several parties acted first: every final world is still met, and so is every one in which nothing
-    will happen before a timer or a decision. (A reset by the other end then never overtakes what was sent before it.)
+    Until ``begin`` holds, only one way is gone, without faults; that it never holds there is a violation. ``reduced``
+    leaves out worlds that differ from others only in which of several parties acted first: every final world is still
+    met, and so is every one in which nothing will happen before a timer or a decision. (A reset by the other end then
+    never overtakes what was sent before it.)
     """
     cast = Cast(parties)
     network = Network(cast, inserts, names or {})
@@ -247,9 +248,11 @@ class _Search:
         here = 0
         while not begin(Scene(self._cast, self._worlds[here])):
             free = self._network.moves(self._worlds[here])[0]
-            if not free:
+            after = self._go(here, free[0]) if free else here
+            if after <= here:  # it ends here, or goes in a circle
+                self._complain(here, ("the exploration never begins: what it should begin with does not come about",))
                 break
-            here = self._go(here, free[0])
+            here = after
         return here
 
     def _go(self, here: int, move: Move) -> int:

@@ -39,8 +39,8 @@ from ..contract import (
     SendDatagram,
     Transmit,
 )
-from .driver import Driver
-from .streams import BrokenContract, Conditions, StreamEnd
+from .driver import ENDLESS, BrokenContract, Driver
+from .streams import Conditions, StreamEnd
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -60,6 +60,7 @@ class VirtualNetwork:
         self._random = Random(seed)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = count()
+        self._at_once = 0  # how many things have happened without any time passing
         self._ways: dict[tuple[str, str], Conditions] = {}
         self._busy: dict[tuple[str, str], float] = {}
         self._walls: set[frozenset[str]] = set()
@@ -144,7 +145,11 @@ class VirtualNetwork:
         self.now = max(self.now, end)
 
     def _next(self) -> None:
-        self.now, _, act = heappop(self._agenda)
+        at, _, act = heappop(self._agenda)
+        self._at_once = self._at_once + 1 if at == self.now else 0
+        if self._at_once > ENDLESS:
+            raise BrokenContract(f"time stands still at {at}; pending: {self._pending()}")
+        self.now = at
         act()
 
     def _pending(self) -> str:
@@ -160,9 +165,10 @@ class VirtualNetwork:
             self.packets += 1
             return
         for _ in range(2 if chance.random() < way.duplicate else 1):
+            if way.rate < inf and self._queued(sender.host.edge, path.host) + len(data) > way.buffer:
+                self.packets += 1  # the queue of the router is full
+                continue
             delay = self.travel(sender.host.edge, path.host, len(data))
-            if way.rate < inf and delay > way.latency + way.jitter + way.buffer / way.rate:
-                continue  # the queue of the router is full
             if chance.random() < way.reorder:
                 delay += chance.random() * 4 * way.latency
             sent = self._corrupt(data) if chance.random() < way.corrupt else data
@@ -179,6 +185,8 @@ class VirtualNetwork:
             target, inner = found
         else:
             inner = path.port
+            if target is not None and target.is_hidden_from(sender.host):
+                return
         if target is None or target.black_hole:
             return
         for node in target.nodes:
@@ -198,6 +206,11 @@ class VirtualNetwork:
             self._busy[source, target] = leaves
         jitter = self._random.random() * way.jitter if way.jitter else 0.0
         return leaves - self.now + way.latency + jitter
+
+    def _queued(self, source: str, target: str) -> float:
+        """How many bytes wait until this way is free for them."""
+        until = self._busy.get((source, target), 0.0)
+        return (until - self.now) * self.conditions(source, target).rate if until > self.now else 0.0
 
     def _corrupt(self, data: bytes) -> bytes:
         changed = bytearray(data)
@@ -248,8 +261,14 @@ class Host:
 
     def public(self, port: int, host: str, remote: int) -> tuple[str, int]:
         """The address and port that a packet to ``host`` and ``remote`` carries as its source."""
-        nat = self.nat
-        return (self.address, port) if nat is None else (nat.address, nat.outward(self, port, host, remote))
+        nat, other = self.nat, self.net.hosts.get(host)
+        if nat is None or (other is not None and other.nat is nat):
+            return self.address, port
+        return nat.address, nat.outward(self, port, host, remote)
+
+    def is_hidden_from(self, other: Host) -> bool:
+        """Is this host behind a router, and the other one not behind the same? Its own address then leads nowhere."""
+        return self.nat is not None and self.nat is not other.nat
 
     def listener(self, port: int) -> tuple[Node[Any], str] | None:
         for node in self.nodes:
@@ -262,6 +281,7 @@ class Host:
 class Nat:
     """A router that rewrites the source of datagrams.
 
+    From outside, the hosts behind it are reached by its own address alone; among themselves they need no router.
     ``symmetric`` maps each destination to a port of its own; ``open`` lets strangers in; a mapping that carried nothing
     outwards for ``expiry`` seconds is forgotten.
     """
@@ -367,7 +387,8 @@ class Node(Generic[E]):
 
     def fail_datagram(self, path: Path, delay: float) -> None:
         """Nobody listens where a datagram went."""
-        self._later(lambda: self.endpoint.datagram_failed(path, self.now, detail="port unreachable"), delay)
+        if self in self.host.nodes:
+            self._later(lambda: self.endpoint.datagram_failed(path, self.now, detail="port unreachable"), delay)
 
     def report(self, act: Callable[[], R]) -> R:
         """Tell the endpoint something, carry out what it wants, and set the alarm for its next timeout."""

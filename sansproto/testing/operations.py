@@ -39,9 +39,11 @@ from ..errors import LocalProtocolError, NotOpen
 from ..events import DataReceived, Writable
 from ..lift import DatagramEndpoint, StreamEndpoint
 from ..trace import Trace, TraceRecord
+from .driver import PULLS
 from .entropy import ScriptedEntropy
 
 SERVER = Address("192.0.2.1", 443)  # where a stream session without listeners is connected to
+AT_ONCE = 10  # timer calls in one instant: what is drained may ask for one more, but not for ever
 
 
 class LawBroken(AssertionError):
@@ -394,20 +396,29 @@ class Run:
     def _call(self, op: Call) -> None:
         live = [view.link for view in self._visible if not view.over] or [Link(0)]
         args = [live[arg.link % len(live)] if isinstance(arg, Nth) else arg for arg in op.args]
-        before = self.state("_clock") if self.watch == 5 else None
+        before = self._all_but_the_clock() if self.watch == 5 else None
         try:
             self.returned.append(getattr(self.session, op.verb)(*args, self.now))
         except (LocalProtocolError, NotOpen) as error:
             self.errors.append(error)
-            if before is not None and self.state("_clock") != before:
-                raise LawBroken(f"{op} raised {error!r}, but changed {before} to {self.state('_clock')}") from error
+            if before is not None and self._all_but_the_clock() != before:
+                raise LawBroken(
+                    f"{op} raised {error!r}, but changed {before} to {self._all_but_the_clock()}"
+                ) from error
+
+    def _all_but_the_clock(self) -> tuple[Snapshot, int]:
+        return self.state("_clock"), len(self.entropy.draws)
 
     def _wait(self, end: float) -> None:
+        at_once = 0
         for _ in range(100):  # a keep-alive has no end; the clock then stops here, for everybody alike
             at = self.endpoint.next_timeout()
             if at is None or at > end:
                 self.now = end
                 break
+            at_once = 0 if at > self.now else at_once + 1
+            if self.watch == 6 and at_once > AT_ONCE:
+                raise LawBroken(f"woken again and again at {self.now}: {dict(self.endpoint.timers())}")
             self.now = max(self.now, at)
             self.fire(self.now)
             self.drain_all()
@@ -431,8 +442,10 @@ class Run:
 
     def drain_all(self, *, events: bool = False) -> None:
         events = events or self.drain is not Drain.HOARD
-        while (events and self._pop_event()) | self._pop_transmit() | self._release():
-            pass
+        for _ in range(PULLS):
+            if not (events and self._pop_event()) | self._pop_transmit() | self._release():
+                return
+        raise LawBroken(f"it never stops giving out events or transmits: {self.endpoint!r} at {self.now}")
 
     def _drain_some(self) -> None:
         if self.drain in (Drain.EACH, Drain.HOARD):
@@ -536,11 +549,13 @@ class Run:
 
 
 def same(a: Run, b: Run, why: str) -> None:
-    """LawBroken if two runs differ in what came out on any link."""
+    """LawBroken if two runs differ in what came out on any link, or in what verbs returned."""
     for channel in [*a.outputs, *b.outputs]:
         one, other = a.outputs.get(channel, []), b.outputs.get(channel, [])
         if not _alike(one, other):
             raise LawBroken(f"{why}: {channel}: {one} != {other}")
+    if a.returned != b.returned:
+        raise LawBroken(f"{why}: verbs returned {a.returned} and {b.returned}")
 
 
 def _alike(one: list[Any], other: list[Any]) -> bool:

@@ -20,15 +20,12 @@ from ..contract import (
     SendBytes,
     Transmit,
 )
+from .driver import BrokenContract
 
 if TYPE_CHECKING:
     from .network import Host, Node
 
 _SEGMENT = 16384  # bytes of a stream that travel together
-
-
-class BrokenContract(AssertionError):
-    """An endpoint gave out what its contract does not allow."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +39,7 @@ class Conditions:
     duplicate: float = 0.0
     reorder: float = 0.0  # held back by up to four latencies
     corrupt: float = 0.0  # one bit is flipped
-    buffer: int = 65536  # bytes a stream holds on its way, and those its sender's socket holds before it blocks
+    buffer: int = 65536  # bytes of a stream on its way, of its sender's socket, of datagrams before a way with a rate
     read: int = 65536  # bytes that one read gives at most
     split: bool = False  # reads end anywhere
     coalesce: float = 0.0  # reads wait up to this long for more
@@ -95,7 +92,7 @@ class StreamEnd:
 
     def _knock(self, address: Address, origin: Address) -> None:
         target = self.net.hosts[address.host]
-        if self.dead:
+        if self.dead or target.is_hidden_from(self.host):
             return
         found = target.listener(address.port)
         back = self.net.travel(address.host, self.host.edge, 0)

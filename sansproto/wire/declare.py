@@ -64,7 +64,7 @@ class Packet:
     def validate(self) -> None:
         """Override to refuse (``WireError``) values that fit field by field but not together.
 
-        Called after decoding and before encoding, not by the constructor.
+        Called after decoding and before encoding, not by the constructor. Offsets count from the packet's first byte.
         """
 
     def encode(self) -> bytes:
@@ -176,6 +176,8 @@ def _complete(cls: type[P], id: int | None) -> type[P]:
 def _compile_decode(cls: type[Packet], fields: tuple[Field, ...]) -> Decoder:
     reader = Reader()
     values = []
+    checked = cls.validate is not Packet.validate
+    begin = reader.let("o") if checked else ""
     for index, one in enumerate(fields):
         reader.field, reader.after = one.name, sum(later.codec.min_size for later in fields[index + 1 :])
         value = one.codec.emit_decode(reader)
@@ -189,8 +191,8 @@ def _compile_decode(cls: type[Packet], fields: tuple[Field, ...]) -> Decoder:
     for name, value in values:
         reader.line(f"x.{name} = {value}")
     reader.line(f"x.__class__ = {reader.bind(cls)}")
-    if cls.validate is not Packet.validate:
-        reader.line("x.validate()")
+    if checked:
+        reader.line(f"try:\n    x.validate()\nexcept WireError as error:\n    raise further(error, {begin}) from None")
     reader.line(f"return x, {end}")
     return reader.build(f"decode_{cls.__name__}", "buf, o, end")
 
@@ -240,7 +242,11 @@ class Nested(SourceCodec[P]):
         writer.call(self.packet.__wire__.encode, value)
 
     def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
-        leaf = super().dissect_from(data, offset, end, name, opener)
+        value, refused = None, None
+        try:
+            value, _ = self.decode_from(data, offset, end)
+        except WireError as error:
+            refused = error
         nodes: list[Node] = []
         for one in self.packet.__wire__.fields:
             start = nodes[-1].end if nodes else offset
@@ -248,9 +254,14 @@ class Nested(SourceCodec[P]):
             nodes.append(attrs.evolve(node, secret=one.secret))
             if node.fault:
                 break
+        else:
+            if refused is not None:  # each field can be read, but they do not fit together
+                for index, node in enumerate(nodes):
+                    if node.name == refused.field:
+                        nodes[index] = attrs.evolve(node, value=None, fault=refused.fault)
         if opener is not None:
             nodes = self._open(nodes, opener)
-        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+        return parent(name, data, offset, end, nodes, value, refused.fault if refused is not None else None)
 
     def _open(self, nodes: list[Node], opener: Opener) -> list[Node]:
         siblings = {node.name: node.value for node in nodes if not node.fault}

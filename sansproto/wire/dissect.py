@@ -19,8 +19,9 @@ class Node:
 
     ``children`` divide the node's bytes without gap or overlap. ``opened`` is what a sealed part holds: it has a buffer
     of its own, from which its offsets count. Where ``fault`` is set, ``value`` is None, and the node reaches to the end
-    of the bytes that were left; but at a sealed part, ``fault`` is what the opener had against it. The repr shows
-    neither raw bytes nor values, of which ``secret`` ones are not for showing at all.
+    of the bytes that were left, unless it could be read and does not fit the others; but at a sealed part, ``fault`` is
+    what the opener had against it. The repr shows neither raw bytes nor values, of which ``secret`` ones are not for
+    showing at all.
     """
 
     name: str

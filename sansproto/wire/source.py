@@ -37,6 +37,7 @@ class _Source(ABC):
             "blame": _blame,
             "cut": _cut,
             "inside": inside,
+            "further": _further,
         }
 
     def bind(self, value: object) -> str:
@@ -243,6 +244,11 @@ def inside(error: WireError, field: str, after: int = 0) -> WireError:
     path = ".".join(name for name in (field, error.field) if name)
     need = error.need + after if error.fault is Fault.TRUNCATED else 0
     return WireError(error.fault, error.offset, path, need=need)
+
+
+def _further(error: WireError, distance: int) -> WireError:
+    """The same error of a packet that begins so many bytes behind the beginning of what is decoded."""
+    return WireError(error.fault, error.offset + distance, error.field)
 
 
 def _cut(start: int, end: int, parts: Sequence[tuple[str, str]], after: int) -> WireError:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from sansproto.contract import Address, Link, PauseReading, Transmit
+from sansproto.contract import AbortTransport, Address, CloseTransport, Link, PauseReading, Transmit
 from sansproto.testing import adapter_suite
 from sansproto.testing.adapter_harness import World
 from sansproto.testing.adapter_suite import AdapterSuite, clean_world
@@ -97,6 +97,41 @@ class Dutiful(Toy):
 
 def test_waking_too_often_is_no_fault() -> None:
     passes(Dutiful, AdapterSuite.test_timers_fire_and_not_early)
+
+
+class WokenEarly(Seen):
+    def next_timeout(self) -> float | None:
+        at = self._endpoint.next_timeout()
+        return None if at is None else at - 0.02
+
+    def handle_timeout(self, now: float) -> None:
+        self._endpoint.handle_timeout(now + 0.02)
+
+
+class Premature(Toy):
+    """Wakes the endpoint too early, and says that it is later than it is."""
+
+    seen = WokenEarly
+
+
+def test_a_time_that_has_not_come_is_noticed() -> None:
+    fails(Premature, AdapterSuite.test_timers_fire_and_not_early, "had not come")
+
+
+class Curtly(Seen):
+    def next_transmit(self) -> Transmit | None:
+        transmit = self._endpoint.next_transmit()
+        return AbortTransport(transmit.link) if isinstance(transmit, CloseTransport) else transmit
+
+
+class Curt(Toy):
+    """Delivers the farewell, and resets."""
+
+    seen = Curtly
+
+
+def test_a_reset_behind_the_farewell_is_noticed() -> None:
+    fails(Curt, AdapterSuite.test_leaving_closes_politely, "an orderly end")
 
 
 class Trailing(Toy):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sansproto.contract import Address, Link, Path, Rebind, SendBytes, SendDatagram
+from sansproto.contract import Address, Link, Lookup, Path, Rebind, SendBytes, SendDatagram
 from sansproto.events import CloseCause, Closed
 from sansproto.testing.adapter_harness import LOCAL, PATIENCE, World, read, reset, until
 from sansproto.testing.adapter_suite import AdapterSuite
@@ -184,6 +184,20 @@ class TestSockets(AdapterSuite):
         running.call(write_to_one_that_left)
         assert until(running, "data", link).value == b"refused: go away"
         until(running, "lost", link)
+
+    def test_a_port_that_is_none_is_told_as_every_bad_address_is(self, world: World) -> None:
+        """The resolver takes it modulo 65,536, and ``connect`` and ``sendto`` raise OverflowError."""
+        for where in (("127.0.0.1", 70_000), ("127.0.0.1", -1), ("a" * 64, 0)):
+            with pytest.raises(OSError, match=r"no port|no host name"):
+                world.start(ScriptedEndpoint(), listen={"in": where})
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, sockets={"udp": LOCAL})
+        link = running.call(lambda _: endpoint.open(Address("127.0.0.1", 70_000)))
+        assert "no port" in until(running, "lost", link).value
+        running.call(lambda _: endpoint.do(SendDatagram(b"to nobody", Path("udp", "127.0.0.1", 70_000))))
+        until(running, "datagram failed")
+        running.call(lambda _: endpoint.do(Lookup(7, "localhost", 70_000)))
+        assert until(running, "looked up").value == (7, ())
 
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which datagram an ICMP error is about")
     @pytest.mark.parametrize("host", ["127.0.0.1", ""])

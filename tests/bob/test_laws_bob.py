@@ -326,6 +326,7 @@ def relay_openings() -> list[tuple[Op, ...]]:
         tuple(four),
         (*four, *turns[:2]),
         (*four, *turns[:4]),
+        (*four, *turns[:3], got(p.encode(2, p.SpokeFailure(p.SpokeFault.POINT)))),
         (*four, *turns[:4], got(p.encode(2, p.Refused()))),
         (*paired, *four[:2], c, got(HELLO_CLIENT, 2), got(HELLO_SERVER, 3)),
     ]

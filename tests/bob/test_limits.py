@@ -113,6 +113,14 @@ class AtRelay(Hand):
         self.endpoint.stream_lost(link, self.now)
         self.drain()
 
+    def end(self, link: Link) -> None:
+        self.endpoint.receive_eof(link, self.now)
+        self.drain()
+
+    def close(self, _: Link) -> None:
+        self.endpoint.close(self.now)
+        self.drain()
+
 
 def test_as_many_peers_as_there_are_uids() -> None:
     """The 65,535th is refused, and a uid is given again only once whoever had it is gone."""
@@ -230,7 +238,89 @@ def test_a_blocked_room_is_cut_on_both_sides() -> None:
     assert is_idle(at.endpoint)
 
 
-def pair_up(at: AtRelay) -> tuple[str, str]:
+def test_who_leaves_a_room_takes_nothing_back_of_what_a_slow_reader_was_sent() -> None:
+    """What is poured may fill the queue to its bound, or beyond; the closing packet still finds its place behind it."""
+    reads = {bytes([number]) * 131072 for number in range(2)}  # as large as those of our adapters
+    for leave in (AtRelay.leave, AtRelay.end, AtRelay.close):
+        at = AtRelay()
+        sender, reader = (at.come(SECURE_PORT) for _ in range(2))
+        for visitor, line in zip((sender, reader), pair_up(at), strict=True):
+            at.endpoint.receive_data(visitor, line.encode() + b"\n", at.now)
+        at.drain()
+        at.written.clear()
+        at.ended.clear()
+        at.endpoint.stream_blocked(reader, at.now)
+        for data in sorted(reads):
+            at.endpoint.receive_data(sender, data, at.now)
+        leave(at, sender)
+        assert reader not in at.ended
+        at.endpoint.stream_unblocked(reader, at.now)
+        at.drain()
+        assert bytes(at.written[reader]) == b"".join(sorted(reads)) + p.CLOSE
+        assert reader in at.ended
+
+
+def test_an_exchange_over_the_limit_is_counted_and_costs_no_more_than_another() -> None:
+    """Nor does it when all servers are there that its client has asked; one that left makes room at once."""
+    most = 256
+    at = AtRelay(limits=RelayLimits(pairs_of_one=most))
+    servers = [at.join(p.HelloAsServer(bytes(34))) for _ in range(most + 2)]
+    client = at.join(p.HelloAsClient())
+    member = at.endpoint._members[client]
+    failure = p.SpokeFailure(p.SpokeFault.POINT)
+    for uid in range(1, most + 1):
+        at.put(client, uid, failure)
+    looked = 0
+    have_pair = at.endpoint._have_pair
+
+    def counted(client: Any, uid: int) -> bool:
+        nonlocal looked
+        looked += 1
+        return bool(have_pair(client, uid))
+
+    at.endpoint._have_pair = counted
+    for _ in range(100):
+        at.put(client, most + 1, failure)
+    assert at.endpoint.stats.dropped == {"one exchange too many": 100}
+    assert looked <= most
+    at.leave(servers[7])
+    for uid in (most + 1, most + 2):
+        at.put(client, uid, failure)
+    assert at.endpoint.stats.dropped == {"one exchange too many": 101}
+    assert 8 not in member.partners
+    assert most + 1 in member.partners
+
+
+def test_whoever_takes_all_exchanges_leaves_some_to_others() -> None:
+    limits = RelayLimits(pairs=3000)
+    at = AtRelay(limits=limits)
+    most, x = 60, p.SpokeFailure(p.SpokeFault.POINT)
+    for _ in range(most):
+        at.join(p.HelloAsServer(bytes(34)))
+    takers = [at.join(p.HelloAsClient()) for _ in range(5 * most)]
+    for taker in takers:
+        for uid in range(1, most + 1):
+            at.put(taker, uid, x)
+    assert at.endpoint._pair_count < limits.pairs
+    honest = at.join(p.HelloAsClient())
+    at.put(honest, 1, x)
+    assert list(at.endpoint._members[honest].partners) == [1]
+
+
+def test_a_server_learns_that_who_refused_it_has_left() -> None:
+    """The relay eats the refusal, as the reference does."""
+    at = AtRelay()
+    pair_up(at, p.Refused())
+    server, client = at.endpoint._members
+    at.said(server)
+    at.leave(client)
+    assert at.said(server) == [(p.RELAY, p.PeerClosed(2))]
+
+
+_ACCEPTED = p.Accepted()
+
+
+def pair_up(at: AtRelay, answer: p.BobPacket = _ACCEPTED) -> tuple[str, str]:
     """A client and a server go through a whole exchange; the lines that open their room."""
     server = at.join(p.HelloAsServer(bytes(34)))
     client = at.join(p.HelloAsClient())
@@ -242,7 +332,7 @@ def pair_up(at: AtRelay) -> tuple[str, str]:
     at.put(server, client_uid, p.YAndServerValidator(X, bytes(64)))
     at.put(client, server_uid, p.ClientValidator(bytes(64)))
     at.put(server, client_uid, p.Agreement())
-    at.put(client, server_uid, p.Accepted())
+    at.put(client, server_uid, answer)
     at.drain()
     return names[0], names[1]
 

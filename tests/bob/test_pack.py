@@ -219,6 +219,18 @@ def test_a_fault_stays() -> None:
         reader.close()
 
 
+def test_bytes_behind_the_checksum_are_told_whether_or_not_anybody_looked() -> None:
+    reader = PackReader(max_size=LIMIT)
+    for event in reader.feed(stream() + b"more"):
+        if isinstance(event, FileVerified):
+            break
+    for _ in range(2):
+        with pytest.raises(PackError, match="trailing"):
+            reader.close()
+    with pytest.raises(PackError, match="trailing"):
+        next(reader.feed(b""))
+
+
 def test_limits_are_the_receivers() -> None:
     assert read([stream(b"data", name=b"name")], max_size=4, max_name=4)[1] == b"data"
     assert fault_of([stream(b"data!")], max_size=4) is PackFault.TOO_LARGE

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ from secrets import token_bytes
 import pytest
 from cli_commands import PASSWORD, PATIENCE, Command, Place, Result
 
-from sansproto.bob import Connected, PeerEvent, Server
+from sansproto.bob import Client, Connected, PeerEvent, Server
 from sansproto.events import Closed, Writable
 from sansproto_cli.app import run_command
 from sansproto_threads import Runner, run
@@ -82,6 +85,17 @@ def test_there_is_no_relay(place: Place) -> None:
         (["receive", "x", "-r", "h", "--max-size", "1 apple"], 2, "no size"),
         (["receive", "-r", "h"], 2, "password is needed"),
         (["relay", "--bind", "192.0.2.77", "--port", "0"], 6, "Cannot listen"),
+        (["relay", "--bind", "a" * 64, "--port", "0"], 6, "no host name"),
+        (["relay", "--port", "99999"], 2, "65535"),
+        (["send", "nowhere", "--secure-port", "-1"], 2, ">= 0"),
+        (["send", "nowhere", "-p", "tab\t"], 2, "cannot be shown"),
+        (["send", "nowhere", "-p", "\udcff"], 2, "cannot be shown"),
+        (["receive", "x", "-r", "h", "--secure-port", "70000"], 2, "65535"),
+        (["receive", "x", "-r", "h:" + "9" * 5000], 2, "HOST:PORT"),
+        (["receive", "x", "-r", "192.0.2.1:9000:9001"], 2, "HOST:PORT"),
+        (["receive", "x", "-r", "h", "--max-size", "9" * 5000], 2, "no size"),
+        (["receive", "x", "-r", "h", "--timeout", "nan"], 2, ">= 0"),
+        (["receive", "x", "-r", "h", "-o", "o" * 300], 9, "too long"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
@@ -91,6 +105,49 @@ def test_wrong_usage(
     monkeypatch.setattr("sansproto_cli.app.read_line", lambda: None)
     found = run_command(arguments)
     _failed(Result(found, *capsys.readouterr()), code, word)
+
+
+def test_a_wrong_secure_port_is_not_taken_for_a_missing_relay(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    at = ("--relay", f"127.0.0.1:{place.port}", "--secure-port", 1)
+    sender = place.start("send", path, *at, "-p", PASSWORD)
+    _failed(place.start("receive", PASSWORD, *at, "-y", "-o", place.inbox).wait(), 6, "check --secure-port")
+    _failed(sender.wait(), 6, "check --secure-port")
+
+
+def test_a_sender_does_not_wait_for_ever_for_a_yes(place: Place) -> None:
+    """A receiver that says no, or nothing, is not told of by every relay."""
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    client = Client(
+        relay=("127.0.0.1", place.port),
+        secure_port=place.secure_port,
+        password=PASSWORD.encode(),
+        entropy=lambda n, *, purpose: token_bytes(n),
+    )
+    sender = place.send(path, "--timeout", 2)
+    with run(client, linger=1.0) as runner:
+        runner.call(client.connect)
+        _failed(sender.wait(), 3, "Nobody said yes")
+    assert "knows the password" in sender.wait().out
+
+
+def test_the_standard_input_is_closed(place: Place) -> None:
+    sender = place.start("send", "-", limit=lambda: os.close(0))
+    _failed(sender.wait(), 9, "standard input is closed")
+
+
+@pytest.mark.parametrize("command", [("relay", "--bind", "127.0.0.1"), ("domain", "serve", "--bind", "127.0.0.1")])
+def test_output_that_cannot_be_written_is_told_as_that(command: tuple[str, ...]) -> None:
+    ports = ("--port", "0", *(("--secure-port", "0") if command[0] == "relay" else ()))
+    for json in ((), ("--json",)):
+        arguments = [sys.executable, "-m", "sansproto_cli", *command, *ports, *json]
+        ours, theirs = os.pipe()
+        os.close(ours)
+        with os.fdopen(theirs, "wb") as out:
+            found = subprocess.run(arguments, stdout=out, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+        _failed(Result(found.returncode, "", found.stderr), 9, "Cannot write the output (Broken pipe)")
 
 
 # -- in the middle of it -----------------------------------------------------------------------------------------------
@@ -115,7 +172,7 @@ def test_the_relay_is_killed_midway(own_place: Place) -> None:
     assert own_place.received == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_receiver_that_is_interrupted_leaves_nothing(place: Place, number: signal.Signals, code: int) -> None:
     sender, receiver = _under_way(place)
     receiver.signal(number)
@@ -128,6 +185,26 @@ def test_a_receiver_that_is_killed_is_noticed(place: Place) -> None:
     sender, receiver = _under_way(place)
     receiver.signal(signal.SIGKILL)
     _failed(sender.wait(), 7, "before the file was complete")
+
+
+def test_success_is_not_claimed_for_others(own_place: Place) -> None:
+    """All of a small file is with the relay, or at the other side, before anybody says yes to it."""
+    path = own_place.folder / "small"
+    path.write_bytes(b"1")
+
+    def asked() -> tuple[Command, Command]:
+        sender, receiver = own_place.send(path), own_place.receive(stdin=None)
+        receiver.wait_for("[Y/n]")
+        return sender, receiver
+
+    sender, receiver = asked()
+    receiver.signal(signal.SIGKILL)
+    assert "did not say whether it has it all" in sender.wait().out
+    sender, receiver = asked()
+    own_place.relay.signal(signal.SIGKILL)
+    _failed(sender.wait(), 7, "before the file was confirmed", "ask whether it came")
+    receiver.type("y")
+    assert receiver.wait().code == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])

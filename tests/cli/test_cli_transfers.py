@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 
 import pytest
 from cli_commands import PASSWORD, PATIENCE, Place
@@ -52,6 +53,25 @@ def test_a_folder_and_several_files_arrive_as_a_tar(place: Place) -> None:
     place.transfer(folder / "b.txt", place.folder / "c.txt")
     with tarfile.open(place.inbox / "files.tar") as tar:
         assert tar.getnames() == ["b.txt", "c.txt"]
+
+
+def test_links_are_followed_where_the_user_named_them(place: Place) -> None:
+    folder = place.folder / "folder"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"data")
+    (place.folder / "to folder").symlink_to("folder")
+    (place.folder / "to file").symlink_to("folder/a")
+    place.transfer(place.folder / "to folder", place.folder / "to file")
+    with tarfile.open(place.inbox / "files.tar") as tar:
+        assert tar.getnames() == ["to folder", "to folder/a", "to file"]
+        assert all(tar.getmember(name).isreg() for name in ("to folder/a", "to file"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such files")
+def test_a_file_that_claims_to_be_empty_is_read(place: Place) -> None:
+    place.transfer("/proc/version")
+    with open("/proc/version", "rb") as file:
+        assert (place.inbox / "version").read_bytes() == file.read()
 
 
 def test_the_standard_input_can_be_sent(place: Place) -> None:
@@ -101,6 +121,20 @@ def test_a_sender_without_a_relay_brings_its_own(place: Place) -> None:
     receiver = place.start("receive", *words, "-y", "-o", place.inbox)
     assert (receiver.wait().code, sender.wait().code) == (0, 0)
     assert (place.inbox / "a").read_bytes() == _TEXT
+
+
+@pytest.mark.parametrize("password", ["-p=x", " it's $HOME `id` \\ ", "nb\u00a0sp\u3000\N{SNOWMAN}"])
+def test_the_command_for_the_other_side_can_be_pasted_into_a_shell(place: Place, password: str) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    sender = place.start("send", path, *place.at, f"--password={password}")
+    out = sender.wait_for("sansproto receive")
+    command = next(line for line in out.splitlines() if "sansproto receive" in line)
+    folder = os.path.dirname(sys.executable)
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "PYTHONUTF8": "1"}
+    subprocess.run(["sh", "-c", command], cwd=place.inbox, env=environment, input=b"y\n", check=True, timeout=PATIENCE)
+    assert sender.wait().code == 0
+    assert place.received == ["a"]
 
 
 def test_json_lines_tell_everything(own_place: Place) -> None:
@@ -174,6 +208,33 @@ def test_a_terminal_gets_a_bar_and_a_question(place: Place) -> None:
     assert sender.wait().code == 0
     assert b"[bold]a (3.0 MB) from 127.0.0.1" in shown
     assert b"\x1b[" in shown
+
+
+def test_a_terminal_gets_its_cursor_back_after_a_failure_and_passwords_as_they_are(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(_NOISE * 30)
+    ours, theirs = pty.openpty()
+    send = ["send", str(path), *map(str, place.at), "-p", "my:smile:password", "--no-compress"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sansproto_cli", *send],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    ) as sender:
+        os.close(theirs)
+        shown = _read_until(ours, b"--secure-port")
+        receiver = place.receive(password="my:smile:password", stdin=None)
+        receiver.wait_for("[Y/n]")
+        shown += _read_until(ours, b"\x1b[?25l")
+        sender.send_signal(signal.SIGINT)
+        with suppress(OSError):  # of Linux, when nobody has the terminal any more
+            while more := os.read(ours, 10_000):
+                shown += more
+        assert sender.wait(PATIENCE) == 130
+    os.close(ours)
+    assert b"receive my:smile:password --relay" in shown
+    assert b"\x1b[?25h" in shown
 
 
 def _read_until(terminal: int, text: bytes) -> bytes:

@@ -370,6 +370,27 @@ def test_a_denial_says_what_may_help(code: p.DenialReason) -> None:
     assert closed == Closed(CloseCause.REFUSED, code, detail="no")
 
 
+def test_a_list_before_anything_was_asked_connects_nobody() -> None:
+    rig = Rig(connected=False, stun=("stun.example", 3478))
+    rig.find()
+    rig.list()
+    assert (rig.events(), rig.drops("a list that was not asked for")) == ([], 1)
+    rig.client.looked_up(2, (), rig.now)
+    rig.list()
+    assert [type(event) for event in rig.events()] == [Connected]
+
+
+def test_the_end_is_told_with_the_denial_that_came_last() -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    full, stranger = p.DenialReason.TOO_MANY_USERS, p.DenialReason.NOT_AUTHORIZED_DIRECTORY
+    for code in (stranger, full, stranger):
+        rig.say(p.DomainConnectionDenied(code, code.name, ""))
+    assert [denied.code for denied in rig.events()] == [stranger, full]
+    rig.at(61.0)
+    assert rig.events() == [Closed(CloseCause.REFUSED, stranger, detail=stranger.name)]
+
+
 def test_a_denial_with_an_unknown_code_is_told_as_it_is() -> None:
     rig = Rig(connected=False)
     rig.find()
@@ -409,6 +430,9 @@ def test_a_token_is_answered_with_a_signature(key: bytes) -> None:
     rig.at(1.0)
     ((_, again, _),) = rig.sent()
     assert again.username_signature == request.username_signature
+    rig.at(61.0)  # the domain got no key for the name: it answered, but not to this
+    detail = "the domain asked for a signature of the username, and did not answer to it"
+    assert rig.events() == [Closed(CloseCause.TIMEOUT, detail=detail)]
 
 
 def test_a_token_ends_the_count_of_silence_and_a_reset_forgets_it(key: bytes) -> None:

@@ -40,10 +40,10 @@ EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
 
 @pytest.mark.parametrize("exploration", EXPLORATIONS, ids=lambda one: one.name)
 def test_within_the_budget_both_ends_agree_in_time(exploration: Exploration) -> None:
-    report, ends = exploration.run(max_states=8_000_000)
+    report, ends = exploration.run(max_states=2_000_000 if exploration.is_endless else 8_000_000)
     print(f"{exploration.name}: {report}; {len(ends)} outcomes")
     assert not report.violations, report
-    assert report.exhausted
+    assert report.exhausted is not exploration.is_endless
     if exploration.name == EXPLORATIONS[0].name:
         assert report.states >= 100_000
 

@@ -125,6 +125,10 @@ def test_other_version_byte(domain: Domain, judged: list[int]) -> None:
     assert rung(judged) == "of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
     assert domain.dropped("other version") == 1
+    other = Domain(versions=VERSIONS["2026-newest-known"])
+    answer = attrs.evolve(guest, domain=other).connect()
+    assert isinstance(answer, p.DomainConnectionDenied)
+    assert answer.text == "Protocol version mismatch - Domain version: 2026-newest-known"
 
 
 @pytest.mark.parametrize("version", [17, 27])
@@ -266,14 +270,21 @@ def test_other_requests_from_the_same_address_replace_the_node(domain: Domain, c
     assert len(domain.server._members) == 1
 
 
-def test_a_late_repetition_is_a_new_node(domain: Domain) -> None:
+@pytest.mark.parametrize("interested", [False, True])
+def test_a_late_repetition_is_a_new_node(domain: Domain, interested: bool) -> None:
+    """Who was there is told to have left before who comes is told to have joined, whoever has to hear of it."""
     guest = Guest(domain)
     guest.connect()
     before = guest.node_id
+    if interested:
+        mixer(domain)
     domain.wait(5.0)
+    domain.take()
     guest.connect()
     assert guest.node_id != before
-    assert NodeLeft(before, Departure.REPLACED) in domain.take()
+    left, joined = domain.take()
+    assert left == NodeLeft(before, Departure.REPLACED)
+    assert joined.node_id == guest.node_id
 
 
 def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(domain: Domain, judged: list[int]) -> None:
@@ -294,6 +305,20 @@ def test_more_nodes_than_ids(judged: list[int]) -> None:
     answer = Guest(domain, port=3).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.TOO_MANY_USERS
+    with pytest.raises(ValueError, match="nodes"):
+        ServerLimits(nodes=65_535)
+
+
+def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: Domain) -> None:
+    guest = Guest(domain)
+    guest.connect()
+    roster, before = domain.server._roster, (guest.node_id, guest.local_id)
+    (member,) = roster.members.values()
+    others = {number: member for number in range(1, 1 << 16) if number not in (roster.own_id, guest.local_id)}
+    roster.members.update(others)
+    domain.now = 5.0
+    assert guest.connect() is not None
+    assert (guest.node_id != before[0], guest.local_id) == (True, before[1])
 
 
 # -- usernames ---------------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing import laws
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, check
+from sansproto.testing.meter import measured
 from sansproto.testing.operations import Bound, Call, Close, Datagram, Drain, LookedUp, Op, Run, Wait, same
 from sansproto.testing.strategies import packets
 from sansproto.testing.vectors import load
@@ -58,7 +59,6 @@ K = PacketType
 ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
 STRANGER = Path(SOCKET, "203.0.113.66", 666)  # a known node may be there as well, but not by an opening
 ICE = Path(SOCKET, "198.51.100.2", ICE_PORT)
-FULL_CLOCK = 64 + 30  # pings and samples that a client keeps of a node
 TYPES = tuple(PacketType)
 (SIGNED,) = (
     test
@@ -536,7 +536,6 @@ FOREIGN = [
     datagram(p.PathQuery("/"), part=Part(Position.ONLY, 1, 0)),
     *NOT_WELCOME,
 ]
-HALF = bytes(range(16))
 
 
 def life() -> list[Op]:
@@ -861,7 +860,7 @@ def costs(subject: Subject, before: Sequence[Op], then: Sequence[Op]) -> list[in
     run, lines = subject.run().play(before), []
     for op in then:
         run.barrier()
-        lines.append(laws._lines(lambda op=op: run._do(op)))  # type: ignore[misc]  # a default argument
+        lines.append(measured(lambda op=op: run._do(op))[1])  # type: ignore[misc]  # a default argument
     return lines
 
 

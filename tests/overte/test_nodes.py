@@ -486,6 +486,10 @@ def test_while_the_domain_is_silent_only_what_is_reliable_goes_out() -> None:
     assert not rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
     assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now, reliable=True)
     assert rig.drops("squelched") == 1
+    rig.sent()
+    rig.say(p.Ping(p.PingType.PUBLIC, 1, 0), MIXER, source=4661, secret=SECRET)
+    rig.at(4.9)
+    assert {type(packet) for _, packet, path in rig.sent() if path != DOMAIN} <= {bytes}
     rig.list()
     assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
 
@@ -510,15 +514,23 @@ def test_the_domain_may_send_what_asset_servers_are_asked() -> None:
     assert (rig.drops("no secret"), rig.drops("unknown source"), rig.drops("unexpected packet")) == (1, 2, 1)
 
 
+def test_before_the_first_list_no_id_is_the_domains() -> None:
+    rig = Rig(connected=False)
+    rig.find()
+    rig.say((PacketType.ASSET_GET, b"hash"), DOMAIN, source=0)
+    assert rig.events() == []
+    assert rig.drops("unknown source") == 1
+
+
 def test_only_upstream_mixers_replicate() -> None:
     rig = met()
     rig.list(record("B", number=2))
     rig.events()
-    for path in (MIXER, STRANGER, Path(SOCKET, "198.51.100.10", 40111)):
+    for path in (MIXER, STRANGER, Path(SOCKET, "10.0.0.10", 40111), Path(SOCKET, "198.51.100.10", 40111)):
         rig.say((PacketType.REPLICATED_INJECT_AUDIO, b"sound"), path)
     rig.say((PacketType.DOMAIN_SERVER_REQUIRE_DTLS, b"\x01\x00"), DOMAIN)
     assert rig.events() == [PacketReceived(bytes([2]) * 16, PacketType.REPLICATED_INJECT_AUDIO, payload=b"sound")]
-    assert rig.drops("unexpected packet") == 3
+    assert rig.drops("unexpected packet") == 4  # also of what came from its local socket
 
 
 @pytest.mark.parametrize(

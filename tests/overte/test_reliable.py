@@ -544,6 +544,21 @@ def test_a_message_that_is_too_large_fails_and_holds_up_nothing() -> None:
     assert talker.stats.dropped == {"message too large": 1}
 
 
+def test_all_unfinished_messages_have_a_bound_together() -> None:
+    """Many addresses may each begin a few messages, and never end them."""
+    talker = open_receiver(0, limits=TransportLimits(unfinished=1000))
+    for message in range(3):
+        deliver(talker, data(message, Part(Position.FIRST, message, 0)), bytes(400))
+    assert talker.stats.dropped == {"too much is unfinished": 1}
+    deliver(talker, data(3, Part(Position.LAST, 0, 1)), b"end")
+    deliver(talker, data(4, Part(Position.LAST, 2, 1)), b"end")
+    deliver(talker, data(5, Part(Position.FIRST, 5, 0)), bytes(500))
+    assert got(talker) == [bytes(400) + b"end"]
+    assert talker._unfinished == 900
+    talker.forget(to(B), 0.0)
+    assert talker._unfinished == 0
+
+
 def test_a_message_fails_only_once() -> None:
     talker = open_receiver(0, limits=TransportLimits(message_size=1024))
     deliver(talker, data(0, Part(Position.FIRST, 1, 0)), bytes(1100))
@@ -656,7 +671,15 @@ def test_whatever_a_friend_sends_nothing_raises_and_all_stays_within_the_limits(
     steps: list[tuple[bytes, float]],
 ) -> None:
     limits = TransportLimits(
-        events=40, outbox=30, window=3, reliable_queue=5, ahead=4, messages=2, message_size=1024, addresses=2
+        events=40,
+        outbox=30,
+        window=3,
+        reliable_queue=5,
+        ahead=4,
+        messages=2,
+        message_size=1024,
+        addresses=2,
+        unfinished=1500,
     )
     talker, now = a_talker(start=3, limits=limits), 0.0
     for datagram, wait in steps:
@@ -672,6 +695,9 @@ def test_whatever_a_friend_sends_nothing_raises_and_all_stays_within_the_limits(
         for receiver in talker._receivers.values():
             assert len(receiver.ahead) <= 4
             assert len(receiver.messages) <= 2
+        open_messages = [message for receiver in talker._receivers.values() for message in receiver.messages.values()]
+        held = sum(len(part) for message in open_messages for part in message.parts.values())
+        assert talker._unfinished == held <= 1500
         timeout = talker.next_timeout()
         assert timeout is None or timeout > now
 
@@ -692,6 +718,25 @@ def test_a_forgotten_channel_leaves_nothing_behind() -> None:
     assert talker.stats.dropped == {"unfinished message": 1, "no channel": 3}
     talker.say(to(B), b"x", 1.0)
     assert len(sent(talker)) == 1
+
+
+def test_all_messages_that_are_not_acknowledged_have_a_bound_together() -> None:
+    """Whoever can ask for long answers in the name of many addresses does not fill the memory with them."""
+    talker = open_sender(100, limits=TransportLimits(unacknowledged=4000))
+    assert talker.tell(to(B), bytes(3000), 0.0)
+    assert not talker.tell(to(B), bytes(1001), 0.0)
+    assert talker.stats.dropped == {"too much is unacknowledged": 1}
+    assert talker.say(to(B), b"short", 0.0)
+    deliver(talker, Control(ACK, 102))
+    assert talker._unacknowledged == 3000  # a message that has not arrived as a whole may have to be sent again
+    deliver(talker, Control(ACK, 103))
+    assert talker._unacknowledged == 0
+    assert talker.tell(to(B), bytes(4000), 0.0)
+    talker.handle_timeout(20.0)
+    assert talker._unacknowledged == 0
+    assert talker.tell(to(B), bytes(4000), 20.0)
+    talker.forget(to(B), 20.0)
+    assert talker._unacknowledged == 0
 
 
 @pytest.mark.parametrize("end", ["abort", "lost", "close"])

@@ -149,6 +149,25 @@ def test_addresses_of_ipv6_are_longer(domain: Domain) -> None:
     assert (record.public_socket, record.local_socket) == (SockAddr("2001:db8::7", 9), SockAddr("fd00::1", 9))
 
 
+def test_the_longest_record_fits_into_a_list_and_a_longer_scope_is_no_address(domain: Domain) -> None:
+    """A record that fits into no datagram would be waited for in one empty datagram after the other, for ever."""
+    assert (p.NodeRecord.__wire__.max_size or inf) <= MAX_DATAGRAM - 6 - 66
+    audio, agent = mixer(domain), Guest(domain)
+    scope = "\u20ac" * 256
+    sockets = {
+        "public_socket": SockAddr("2001:db8::1", 1, scope),
+        "local_socket": SockAddr("2001:db8::2", 2, scope),
+    }
+    assert agent.connect(**sockets) is not None
+    assert listed(audio) == {agent.node_id}
+    (record,) = audio.packets(p.AddedNode)
+    assert (record.public_socket, record.local_socket) == tuple(sockets.values())
+    request = agent.request(**sockets).encode()
+    long = request.replace(b"\0\0\2\0" + scope.encode("utf-16-be"), b"\0\0\2\2" + scope.encode("utf-16-be") + b"\0a")
+    assert Guest(domain, port=2).send_request(long) is None
+    assert domain.dropped("malformed connect request") == 1
+
+
 def test_what_a_call_does_not_make_is_made_when_it_is_taken() -> None:
     """A mixer's list of 1,000 agents: a call queues a bounded part; joining goes on meanwhile."""
     domain = Domain()
@@ -355,6 +374,17 @@ def test_a_node_may_report_other_sockets_and_is_answered_all_the_same(domain: Do
     assert domain.take()[0].public == SockAddr(agent.host, 0)
 
 
+def test_what_stands_behind_a_list_request_is_not_kept(domain: Domain) -> None:
+    agent = Guest(domain)
+    agent.connect()
+    request = p.DomainListRequest.decode(agent.request().check_in.encode()).encode()
+    for behind in (b"", bytes(60_000)):
+        agent.say(PacketType.DOMAIN_LIST_REQUEST, request + behind)
+        assert len(agent.packets(p.DomainList)) == 2 + bool(behind)
+        assert len(domain.server._members[agent.local_id].report) <= MAX_DATAGRAM
+    assert domain.dropped("trailing bytes") == 1
+
+
 def test_a_null_public_address_is_that_of_the_packet(domain: Domain) -> None:
     agent, away = Guest(domain, "192.168.1.5"), Path("udp", "10.0.0.1", 48001)
     agent.connect()
@@ -452,6 +482,11 @@ def test_paths() -> None:
         agent.say_reliably(PacketType.DOMAIN_SERVER_PATH_QUERY, p.PathQuery(path).encode())
     assert agent.packets(p.PathResponse) == [p.PathResponse("/", "/0,0,0/0,0,0,1")]
     assert domain.dropped("path without answer") == 2
+
+
+def test_the_path_that_everybody_asks_for_has_an_answer_beside_others() -> None:
+    assert Policy(paths={"/home": "/1,2,3"}).viewpoint("/") == Policy().viewpoint("/") == "/0,0,0/0,0,0,1"
+    assert Policy(paths={"/": "/1,2,3"}).viewpoint("/") == "/1,2,3"
 
 
 def test_strangers_have_no_channel(domain: Domain) -> None:

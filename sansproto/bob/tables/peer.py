@@ -289,16 +289,15 @@ class OfferInput(Enum):
     HOLD_BACK = 3
     ASK = 4
     REPLY = 5
-    BAD_POINT = 6
-    BAD_PROOF = 7
-    LAST_BAD_PROOF = 8
-    AGREEMENT = 9
-    ACCEPT = 10
-    REFUSE = 11
-    FAILED = 12  # the server said so
-    GONE = 13
-    EXPIRED = 14
-    ABANDON = 15
+    BAD_REPLY = 6
+    LAST_BAD_REPLY = 7
+    AGREEMENT = 8
+    ACCEPT = 9
+    REFUSE = 10
+    FAILED = 11  # the server said so
+    GONE = 12
+    EXPIRED = 13
+    ABANDON = 14
 
 
 class OfferAction(Enum):
@@ -308,16 +307,15 @@ class OfferAction(Enum):
     SEND_REFUSED = 3
     SEND_NO_HANDSHAKE = 4
     FAIL_PUBLIC = 5
-    FAIL_POINT = 6
-    FAIL_PROOF = 7
-    COUNT_GUESS = 8
-    EXHAUST = 9
-    TELL_AGREED = 10
-    TELL_FAILED = 11
-    TELL_SILENT = 12
-    TELL_GONE = 13
-    LEAVE_PARTNER = 14
-    FORGET = 15
+    FAIL_REPLY = 6
+    COUNT_GUESS = 7
+    EXHAUST = 8
+    TELL_AGREED = 9
+    TELL_FAILED = 10
+    TELL_SILENT = 11
+    TELL_GONE = 12
+    LEAVE_PARTNER = 13
+    FORGET = 14
 
 
 class OfferTimer(Enum):
@@ -366,23 +364,16 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
         Row(_OS.ASKED, _OI.REPLY, _OS.PROVEN, (_OA.SEND_PROOF,), arm=(_OT.ANSWER,), ref="the client's proof"),
         Row(
             _OS.ASKED,
-            _OI.BAD_POINT,
+            _OI.BAD_REPLY,
             _OS.ENDED,
-            (_OA.FAIL_POINT, _OA.TELL_FAILED, _OA.FORGET),
+            (_OA.COUNT_GUESS, _OA.FAIL_REPLY, _OA.TELL_FAILED, _OA.FORGET),
             ref="failures",
         ),
         Row(
             _OS.ASKED,
-            _OI.BAD_PROOF,
+            _OI.LAST_BAD_REPLY,
             _OS.ENDED,
-            (_OA.COUNT_GUESS, _OA.FAIL_PROOF, _OA.TELL_FAILED, _OA.FORGET),
-            ref="failures",
-        ),
-        Row(
-            _OS.ASKED,
-            _OI.LAST_BAD_PROOF,
-            _OS.ENDED,
-            (_OA.COUNT_GUESS, _OA.FAIL_PROOF, _OA.TELL_FAILED, _OA.FORGET, _OA.EXHAUST),
+            (_OA.COUNT_GUESS, _OA.FAIL_REPLY, _OA.TELL_FAILED, _OA.FORGET, _OA.EXHAUST),
             ref="guesses",
         ),
         Row(_OS.PROVEN, _OI.AGREEMENT, _OS.AGREED, (_OA.TELL_AGREED,), cancel=(_OT.ANSWER,), ref="the agreement"),
@@ -420,9 +411,8 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
         Ladder(
             "reply",
             (
-                Rung("bad_point", _OI.BAD_POINT, ref="failures"),
-                Rung("last_bad_proof", _OI.LAST_BAD_PROOF, ref="guesses"),
-                Rung("bad_proof", _OI.BAD_PROOF, ref="failures"),
+                Rung("last_bad_reply", _OI.LAST_BAD_REPLY, ref="guesses"),
+                Rung("bad_reply", _OI.BAD_REPLY, ref="failures"),
             ),
             _OI.REPLY,
         ),

@@ -183,8 +183,9 @@ class PairState(Enum):
     ANSWERED = 2  # 06
     PROVEN = 3  # 05
     AGREED = 4  # 08
-    SEPARATED = 5  # it failed or was refused: nothing more goes through
-    ENDED = 6
+    FAILED = 5  # nothing more goes through
+    REFUSED = 6  # nor here, but the server does not know it yet
+    ENDED = 7
 
 
 class PairInput(Enum):
@@ -221,17 +222,19 @@ PAIR: Table[PairState, PairInput, PairAction, NoTimers] = Table(
     idle={state: "either peer leaving, at the latest by its idle timer" for state in _PS if state is not _PS.ENDED},
     rows=(
         Row(_PS.NEW, _PI.X, _PS.ASKED, (_PA.REMEMBER, _PA.FORWARD), ref="the order of an exchange"),
-        Row(_PS.NEW, _PI.TOO_MANY, _PS.ENDED, ref="times and limits"),
-        Row(_PS.NEW, _PI.FAILURE, _PS.SEPARATED, (_PA.REMEMBER, _PA.FORWARD), ref="failures"),
+        Row(_PS.NEW, _PI.FAILURE, _PS.FAILED, (_PA.REMEMBER, _PA.FORWARD), ref="failures"),
         Row(_PS.ASKED, _PI.Y, _PS.ANSWERED, (_PA.FORWARD,), ref="the order of an exchange"),
         Row(_PS.ANSWERED, _PI.PROOF, _PS.PROVEN, (_PA.FORWARD,), ref="the order of an exchange"),
         Row(_PS.PROVEN, _PI.AGREEMENT, _PS.AGREED, (_PA.FORWARD,), ref="the order of an exchange"),
         Row(_PS.AGREED, _PI.ACCEPTED, _PS.ENDED, (_PA.UNITE,), ref="the agreement"),
-        Row(_PS.AGREED, _PI.REFUSED, _PS.SEPARATED, ref="the agreement"),
-        Row(_RUNNING, _PI.FAILURE, _PS.SEPARATED, (_PA.FORWARD,), ref="failures"),
-        Row((*_RUNNING, _PS.SEPARATED), _PI.PARTED, _PS.ENDED, (_PA.FORGET,), ref="hello again"),
+        Row(_PS.AGREED, _PI.REFUSED, _PS.REFUSED, ref="the agreement"),
+        Row(_RUNNING, _PI.FAILURE, _PS.FAILED, (_PA.FORWARD,), ref="failures"),
+        Row((*_RUNNING, _PS.FAILED, _PS.REFUSED), _PI.PARTED, _PS.ENDED, (_PA.FORGET,), ref="hello again"),
     ),
-    otherwise=(Otherwise(None, None, Verdict.IGNORE, "out of order"),),
+    otherwise=(
+        Otherwise(None, (_PI.TOO_MANY,), Verdict.IGNORE, "one exchange too many"),
+        Otherwise(None, None, Verdict.IGNORE, "out of order"),
+    ),
     ladders=(
         Ladder("x", (Rung("one_too_many", _PI.TOO_MANY, ref="times and limits"),), _PI.X),
         Ladder("failure", (Rung("one_too_many", _PI.TOO_MANY, ref="times and limits"),), _PI.FAILURE),

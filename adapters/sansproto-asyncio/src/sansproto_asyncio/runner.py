@@ -10,17 +10,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
-from sansproto.contract import Address, Endpoint, Phase
+from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
-from sansproto_sockets import Bind, Driver, Ready
+from sansproto_sockets import Bind, Driver, Ready, RunnerBase
 
 E = TypeVar("E")
 T = TypeVar("T")
 
 
-class Runner(Generic[E]):
+class Runner(RunnerBase[E]):
     """Runs an endpoint from entering to leaving the ``async with``. Everything is to be called on the loop's thread."""
 
     def __init__(
@@ -30,20 +30,11 @@ class Runner(Generic[E]):
         sockets: Mapping[str, Bind],
         linger: float,
     ) -> None:
-        self._endpoint = endpoint
-        self._listen = listen
-        self._sockets = sockets
-        self._linger = linger
-        self._running: Driver[E] | None = None
+        super().__init__(endpoint, listen, sockets, linger)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._event_waiter: asyncio.Future[None] | None = None
         self._end_waiter: asyncio.Future[None] | None = None
-
-    @property
-    def addresses(self) -> Mapping[str, Address]:
-        """What was bound, by label; for a label with several addresses, the first one."""
-        return self._driver.addresses
 
     def call(self, verb: Callable[[float], T]) -> T:
         """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result.
@@ -155,12 +146,6 @@ class Runner(Generic[E]):
                     self._end_waiter = self._loop.create_future()
                     self._turn()
                     await self._end_waiter
-
-    @property
-    def _driver(self) -> Driver[E]:
-        if self._running is None:
-            raise NotOpen("runner", Phase.CLOSED.name)
-        return self._running
 
 
 def run(

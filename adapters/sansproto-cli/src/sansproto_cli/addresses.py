@@ -29,9 +29,17 @@ def parse_address(text: str, usual_port: int, what: str, example: str) -> tuple[
         port = rest.removeprefix(":") or port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+    if not host.strip() or not is_port or (":" in host and not _is_ip(host)):
         raise CommandFailed(Exit.USAGE, f"{text!r} is no {what}: give HOST or HOST:PORT, as in {example}.")
     return host, int(port)
+
+
+def _is_ip(host: str) -> bool:
+    with suppress(ValueError):
+        ipaddress.ip_address(host)
+        return True
+    return False
 
 
 def format_address(host: str, port: int) -> str:

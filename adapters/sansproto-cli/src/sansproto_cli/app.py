@@ -22,11 +22,12 @@ from sansproto_threads import Runner, run
 
 from . import addresses, passwords
 from .exits import CommandFailed, Exit, Interrupted
+from .files import check_folder
 from .line import LINGER, TICK, InputLine, Line, Signals, entropy, politely, read_line
-from .options import Seconds, Switch
+from .options import OptionalPort, Port, Seconds, Switch
 from .receiving import Receiving
 from .relaying import own_relay, serve
-from .report import Reporter, make_reporter
+from .report import OutputFailed, Reporter, make_reporter
 from .sending import Sending
 from .sources import open_source
 
@@ -53,15 +54,14 @@ app.command("sansproto_cli.domain_app:domain_app", name="domain", help="Visit a 
 RelayOption: TypeAlias = Annotated[
     str | None, Parameter(name=["--relay", "-r"], metavar="HOST[:PORT]", env_var="SANSPROTO_RELAY", show_env_var=False)
 ]
-Port: TypeAlias = Annotated[int | None, Parameter(metavar="PORT")]
 
 
 @app.command
 def relay(
     *,
     bind: Annotated[str, Parameter(metavar="HOST")] = "",
-    port: Annotated[int, Parameter(metavar="PORT")] = addresses.PORT,
-    secure_port: Annotated[int, Parameter(metavar="PORT")] = addresses.SECURE_PORT,
+    port: Port = addresses.PORT,
+    secure_port: Port = addresses.SECURE_PORT,
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
@@ -88,8 +88,8 @@ def relay(
 def send(
     *files: Annotated[str, Parameter(metavar="FILE...|DIR|-", allow_leading_hyphen=True)],
     relay: RelayOption = None,
-    port: Port = None,
-    secure_port: Port = None,
+    port: OptionalPort = None,
+    secure_port: OptionalPort = None,
     password: Annotated[str | None, Parameter(name=["--password", "-p"])] = None,
     compress: bool = True,
     timeout: Seconds = None,
@@ -117,10 +117,14 @@ def send(
         One JSON object a line.
     """
     reporter = make_reporter(as_json=json)
+    secret = password or os.environ.get("SANSPROTO_PASSWORD") or passwords.generate()
+    if not passwords.is_showable(secret):
+        raise CommandFailed(
+            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
+        )
     source = open_source(files)
     for path in source.skipped:
         reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
-    secret = password or os.environ.get("SANSPROTO_PASSWORD") or passwords.generate()
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         if relay is None:
@@ -158,7 +162,7 @@ def receive(
     /,
     *,
     relay: RelayOption = None,
-    secure_port: Annotated[int, Parameter(metavar="PORT")] = addresses.SECURE_PORT,
+    secure_port: Port = addresses.SECURE_PORT,
     output: Annotated[Path, Parameter(name=["--output", "-o"], metavar="DIR")] = Path("."),
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=())] = False,
     max_size: Annotated[str, Parameter(metavar="SIZE")] = "1T",
@@ -190,8 +194,7 @@ def receive(
     if relay is None:
         raise CommandFailed(Exit.USAGE, "Where is the sender? Add --relay HOST[:PORT], as its command printed it.")
     host, port = addresses.parse_relay(relay)
-    if not output.is_dir():
-        raise CommandFailed(Exit.FILES, f"{output} is no folder: make it, or choose another with --output.")
+    check_folder(output)
     limit = _parse_size(max_size)
     secret = password or os.environ.get("SANSPROTO_PASSWORD") or _ask_password(reporter)
     with Signals() as signals:
@@ -214,7 +217,7 @@ def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client
     return Client(
         relay=relay,
         secure_port=secure_port,
-        password=password.encode(),
+        password=password.encode(errors="surrogateescape"),  # what is no UTF-8 goes as it was typed
         entropy=entropy,
         limits=_LIMITS,
         delays=PeerDelays(linger=LINGER),
@@ -239,27 +242,32 @@ def run_command(arguments: list[str]) -> int:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CommandFailed as failure:
-        make_reporter(as_json="--json" in arguments).fail(failure)
-        return failure.code
+        return _report(failure, arguments)
     except CycloptsError as error:
         text = " ".join(str(error).split())
-        make_reporter(as_json="--json" in arguments).fail(CommandFailed(Exit.USAGE, f"{text} See sansproto --help."))
-        return Exit.USAGE
+        return _report(CommandFailed(Exit.USAGE, f"{text} See sansproto --help."), arguments)
     except Interrupted as interrupted:
         return interrupted.code
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # whoever read our output is gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes
-        return Exit.FILES
     return Exit.DONE
 
 
+def _report(failure: CommandFailed, arguments: list[str]) -> int:
+    as_json = "--json" in arguments and not isinstance(failure, OutputFailed)
+    try:
+        make_reporter(as_json=as_json).fail(failure)
+    except OutputFailed:
+        make_reporter(quiet=True).fail(failure)
+    return failure.code
+
+
 def _receive_command(password: str, relay: str, secure_port: int) -> str:
-    words = ["sansproto", "receive", password, "--relay", relay]
+    options = ["--relay", relay]
     if secure_port != addresses.SECURE_PORT:
-        words += ["--secure-port", str(secure_port)]
-    return shlex.join(words)
+        options += ["--secure-port", str(secure_port)]
+    words = [*options, "--", password] if password.startswith("-") else [password, *options]
+    return shlex.join(["sansproto", "receive", *words])
 
 
 def _ask_password(reporter: Reporter) -> str:
@@ -281,7 +289,7 @@ def _wait_for_answer(check: Callable[[], None]) -> str | None:
 
 
 def _parse_size(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([KMGT]?)B?", text.strip().upper())
+    found = re.fullmatch(r"(\d{1,20})([KMGT]?)B?", text.strip().upper())
     if found is None:
         raise CommandFailed(Exit.USAGE, f"{text!r} is no size: give bytes, or a number with K, M, G or T.")
     return int(found[1]) * _UNITS[found[2]]

@@ -40,7 +40,7 @@ from .domain_serving import Serving, open_sockets, serve_ice
 from .exits import CommandFailed, Exit
 from .keys import read_file, read_private_key, read_public_key
 from .line import LINGER, Signals, entropy, politely
-from .options import Seconds, Switch
+from .options import Port, Seconds, Switch, not_negative
 from .report import make_reporter
 
 _EPILOGUE = """\
@@ -169,7 +169,7 @@ def connect(
     who: Annotated[Who, Parameter(name="*")] = Who(),
     way: Annotated[Way, Parameter(name="*")] = Way(),
     timeout: Seconds = None,
-    stay: Annotated[float | None, Parameter(name="--for", metavar="SECONDS")] = None,
+    stay: Annotated[float | None, Parameter(name="--for", metavar="SECONDS", validator=not_negative)] = None,
     json: Switch = False,
 ) -> None:
     """Go to a domain and stay: tells of its nodes, with ping and clock skew, and goes in again after silence.
@@ -270,7 +270,7 @@ class FoundBy:
 def serve(
     *,
     bind: Bind = "",
-    port: Annotated[int, Parameter(metavar="PORT")] = DOMAIN_PORT,
+    port: Port = DOMAIN_PORT,
     id: UUIDText = None,
     rules: Annotated[Rules, Parameter(name="*")] = Rules(),
     assign: Annotated[list[str] | None, Parameter(metavar="TYPE=UUID", negative=())] = None,
@@ -320,7 +320,7 @@ def serve(
 def ice(
     *,
     bind: Bind = "",
-    port: Annotated[int, Parameter(metavar="PORT")] = ICE_PORT,
+    port: Port = ICE_PORT,
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -70,10 +71,23 @@ class IncomingFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # whatever kept us from writing may keep us from this: that was told
+            if self._fd >= 0:
+                os.close(self._fd)
+        with suppress(OSError):
             os.unlink(self._path)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise :class:`CommandFailed` unless it is one."""
+    try:
+        is_folder = stat.S_ISDIR(os.stat(folder).st_mode)
+    except FileNotFoundError:
+        is_folder = False
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if not is_folder:
+        raise CommandFailed(Exit.FILES, f"{folder} is no folder: make it, or choose another with --output.")
 
 
 def check_room(folder: Path, size: int) -> None:

@@ -101,7 +101,7 @@ def politely(runner: AbstractContextManager[R]) -> Iterator[R]:
 
 
 class Signals:
-    """While it is entered, Ctrl-C and SIGTERM wait for :meth:`check`; the second one does not."""
+    """While it is entered, Ctrl-C, SIGTERM and the loss of the terminal wait for :meth:`check`; the second does not."""
 
     def __init__(self) -> None:
         self._seen: Exit | None = None
@@ -112,7 +112,10 @@ class Signals:
             raise Interrupted(self._seen)
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -159,7 +162,7 @@ def read_line() -> str | None:
             line += byte
     except OSError:  # closed
         pass
-    return line.decode(errors="replace").strip() if line else None
+    return line.decode(errors="surrogateescape").rstrip("\r\n") if line else None
 
 
 class Stage(Enum):
@@ -167,15 +170,15 @@ class Stage(Enum):
 
     RELAY = 0  # on the way to the relay
     WAITING = 1
-    ROOM = 2  # on the way to the secure room
+    ROOM = 2  # somebody knows the password: on the way to the secure room
     TRANSFER = 3
 
 
 def explain(closed: Closed, stage: Stage, relay: str) -> CommandFailed:
     """Why there will be no (whole) file, and what to do about it."""
-    detail = f" ({closed.detail})" if closed.detail else ""
+    detail = in_brackets(closed)
     match closed.cause, closed.violation:
-        case CloseCause.UNREACHABLE, _ if stage is Stage.ROOM:
+        case CloseCause.UNREACHABLE, _ if stage is not Stage.RELAY:  # whoever is told the room is there at once
             return CommandFailed(Exit.RELAY, f"Cannot reach the secure port of {relay}{detail}: check --secure-port.")
         case CloseCause.UNREACHABLE, _:
             text = f"Cannot reach the relay {relay}{detail}: check the address, and that sansproto relay runs there."
@@ -194,10 +197,16 @@ def explain(closed: Closed, stage: Stage, relay: str) -> CommandFailed:
         case Stage.WAITING:
             return CommandFailed(Exit.RELAY, f"The relay {relay} is gone{detail}: start it, and then both sides again.")
         case Stage.ROOM:
-            return CommandFailed(Exit.CUT, f"The other side did not come to the room{detail}: start both again.")
+            text = f"The other side or the relay left before the transfer began{detail}: start both sides again."
+            return CommandFailed(Exit.CUT, text)
         case Stage.TRANSFER:
             text = f"The other side or the relay left before the file was complete{detail}: start both sides again."
             return CommandFailed(Exit.CUT, text)
+
+
+def in_brackets(closed: Closed) -> str:
+    """The detail of an end, to stand inside a sentence."""
+    return f" ({closed.detail})" if closed.detail else ""
 
 
 _WHY = {

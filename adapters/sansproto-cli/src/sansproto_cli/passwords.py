@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 
 from mnemonic import Mnemonic
 
@@ -15,3 +16,8 @@ def generate() -> str:
     """A new password, such as ``marble-acoustic-tunnel-wise-ladder``."""
     words = Mnemonic("english").wordlist
     return "-".join(secrets.choice(words) for _ in range(WORDS))
+
+
+def is_showable(password: str) -> bool:
+    """Can it stand in a command that somebody copies? Not with control characters, nor if it is no UTF-8."""
+    return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in password)

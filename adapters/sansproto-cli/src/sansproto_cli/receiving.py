@@ -94,8 +94,10 @@ class Receiving:
             refused = isinstance(error, CommandFailed) and error.code is Exit.REFUSED
             self._part(Receipt.REFUSED if refused else Receipt.FAILED)
             raise
-        self._tell_finished(path, time.monotonic() - began)
+        finally:
+            self._reporter.rest()
         self._part(Receipt.VERIFIED)
+        self._tell_finished(path, time.monotonic() - began)
         return path
 
     # -- before the transfer
@@ -185,7 +187,7 @@ class Receiving:
         line = self._answer()
         if line is None:
             raise CommandFailed(Exit.REFUSED, f"Nobody said yes to {offer}: answer in time, or add --yes.")
-        if line.lower() not in ("", "y", "yes"):
+        if line.strip().lower() not in ("", "y", "yes"):
             raise CommandFailed(Exit.REFUSED, f"You said no to {offer}: nothing was kept.")
 
     def _tell_finished(self, path: Path, seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from rich.filesize import decimal
 
@@ -27,7 +27,7 @@ from sansproto_sockets import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import attend
+from .line import attend, politely
 from .report import Reporter, printable
 
 _A_WEEK = 7 * 86400.0  # a relay of one's own does not tire before its sender
@@ -46,14 +46,15 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
     raise_descriptor_limit()
     relay = Relay()
     listen = {RELAY_PORT: (host, port), SECURE_PORT: (host, secure_port)}
-    try:
-        running: Runner[RelayEvent] = run(relay, listen=listen)
-        with running as runner:
-            _tell_started(host, runner.addresses, reporter)
-            attend(runner, check, lambda event: _tell(event, reporter))
-            reporter.tell("stopped", "The relay stops.")
-    except OSError as error:
-        raise _cannot_listen(error) from error
+    running: Runner[RelayEvent] = run(relay, listen=listen)
+    with ExitStack() as stack:
+        try:
+            runner = stack.enter_context(politely(running))
+        except OSError as error:
+            raise _cannot_listen(error, "--port and --secure-port, or --bind") from error
+        _tell_started(host, runner.addresses, reporter)
+        attend(runner, check, lambda event: _tell(event, reporter))
+        reporter.tell("stopped", "The relay stops.")
 
 
 @contextmanager
@@ -61,15 +62,20 @@ def own_relay(port: int | None, secure_port: int | None) -> Iterator[Mapping[str
     """A relay for one sender, in a thread. Ports that are None are the usual ones, or free ones if those are taken."""
     with ExitStack() as stack:
         try:
-            runner = stack.enter_context(_running(port or addresses.PORT, secure_port or addresses.SECURE_PORT))
+            usual = _or(port, addresses.PORT), _or(secure_port, addresses.SECURE_PORT)
+            runner = stack.enter_context(_running(*usual))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise _cannot_listen(error) from error
             try:
-                runner = stack.enter_context(_running(port or 0, secure_port or 0))
+                runner = stack.enter_context(_running(_or(port, 0), _or(secure_port, 0)))
             except OSError as again:
                 raise _cannot_listen(again) from again
         yield runner.addresses
+
+
+def _or(port: int | None, other: int) -> int:
+    return other if port is None else port
 
 
 def _running(port: int, secure_port: int) -> sansproto_threads.Runner[RelayEvent]:
@@ -84,7 +90,8 @@ def raise_descriptor_limit() -> None:
     except ImportError:  # Windows, where there is no such limit
         return
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(ValueError, OSError):  # macOS: the hard limit is none, and more than the system allows
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _tell_started(host: str, bound: Mapping[str, Address], reporter: Reporter) -> None:
@@ -115,5 +122,5 @@ def _tell(event: RelayEvent, reporter: Reporter) -> None:
             reporter.tell("room_closed", text, sender=server, receiver=client, size=size)
 
 
-def _cannot_listen(error: OSError) -> CommandFailed:
-    return CommandFailed(Exit.RELAY, f"Cannot listen ({error.strerror}): choose another --port and --secure-port.")
+def _cannot_listen(error: OSError, options: str = "--port and --secure-port") -> CommandFailed:
+    return CommandFailed(Exit.RELAY, f"Cannot listen ({error.strerror}): choose another {options}.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol, TextIO, TypeAlias
 
 from rich.console import Console
@@ -23,7 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from .exits import CommandFailed
+from .exits import CommandFailed, Exit
 
 _TERMINAL_EVERY = 0.1  # seconds between two signs of progress
 _JSON_EVERY = 0.5
@@ -32,6 +34,10 @@ _PLAIN_EVERY = 5.0
 
 Rows: TypeAlias = Sequence[Sequence[str]]
 """A table: the first row is the heading."""
+
+
+class OutputFailed(CommandFailed):
+    """Nothing can be told any more where it should be."""
 
 
 class Reporter(Protocol):
@@ -48,6 +54,9 @@ class Reporter(Protocol):
     def progress(self, done: int, total: int) -> None:
         """Called as often as there is any; the first call is the begin of the transfer."""
 
+    def rest(self) -> None:
+        """However it went, there will be no more progress: a terminal gets its cursor back."""
+
     def show(self, rows: Rows) -> bool:
         """Show this table instead of the one before; none without rows. False: there is no place for tables here."""
 
@@ -62,12 +71,26 @@ def make_reporter(*, as_json: bool = False, quiet: bool = False) -> Reporter:
             reconfigure(errors="backslashreplace")
     if as_json:
         return JsonReporter(sys.stdout)
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     if quiet:
         return QuietReporter(sys.stderr)
     if console.is_terminal and not console.is_dumb_terminal:
-        return TerminalReporter(console, Console(highlight=False, soft_wrap=True, stderr=True))
+        return TerminalReporter(console, _console(stderr=True))
     return PlainReporter(sys.stdout, sys.stderr)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Without emoji codes: names, passwords and IPv6 addresses may look like such."""
+    return Console(highlight=False, soft_wrap=True, emoji=False, stderr=stderr)
+
+
+def _print(text: str, out: TextIO) -> None:
+    try:
+        print(text, file=out, flush=True)
+    except OSError as error:
+        with suppress(OSError):  # or the interpreter complains when it flushes what is left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        raise OutputFailed(Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere.") from error
 
 
 def printable(text: str) -> str:
@@ -109,7 +132,7 @@ class JsonReporter:
         self._pace = Pace(_JSON_EVERY)
 
     def tell(self, event: str, text: str = "", **facts: object) -> None:
-        print(json.dumps({"event": event, **facts}), file=self._out, flush=True)
+        _print(json.dumps({"event": event, **facts}), self._out)
 
     def command(self, event: str, text: str, command: str, **facts: object) -> None:
         self.tell(event, "", command=command, **facts)
@@ -122,6 +145,9 @@ class JsonReporter:
             rate, left = self._pace.rate(done), self._pace.left(done, total)
             facts = {"rate": round(rate), "seconds_left": round(left, 1) if done else None}
             self.tell("progress", "", done=done, size=total, **facts)
+
+    def rest(self) -> None:
+        pass
 
     def show(self, rows: Rows) -> bool:
         return False
@@ -149,11 +175,15 @@ class QuietReporter:
     def progress(self, done: int, total: int) -> None:
         pass
 
+    def rest(self) -> None:
+        pass
+
     def show(self, rows: Rows) -> bool:
         return False
 
     def fail(self, failure: CommandFailed) -> None:
-        print(f"sansproto: {printable(failure.message)}", file=self._errors, flush=True)
+        with suppress(OutputFailed):  # there is no other place to tell that
+            _print(f"sansproto: {printable(failure.message)}", self._errors)
 
 
 class PlainReporter(QuietReporter):
@@ -166,11 +196,11 @@ class PlainReporter(QuietReporter):
 
     def tell(self, event: str, text: str = "", **facts: object) -> None:
         if text:
-            print(printable(text), file=self._out, flush=True)
+            _print(printable(text), self._out)
 
     def command(self, event: str, text: str, command: str, **facts: object) -> None:
         self.tell(event, text)
-        self.tell(event, f"    {command}")
+        _print(f"    {command}", self._out)  # as it is: it will be copied
 
     def ask(self, question: str) -> None:
         self.tell("", question)
@@ -201,7 +231,7 @@ class TerminalReporter:
     def command(self, event: str, text: str, command: str, **facts: object) -> None:
         self._stop()
         self._say(text)
-        self._say(f"\n    {command}\n", "bold cyan")
+        self._console.print(f"\n    {command}\n", style="bold cyan", markup=False)  # as it is: it will be copied
 
     def ask(self, question: str) -> None:
         self._console.print(printable(question), style="bold", markup=False, end=" ")
@@ -224,6 +254,10 @@ class TerminalReporter:
         if now >= self._next:
             self._next = now + _TERMINAL_EVERY
             self._progress.update(self._task, completed=done, refresh=True)
+
+    def rest(self) -> None:
+        with suppress(OSError):  # the terminal was closed
+            self._stop()
 
     def show(self, rows: Rows) -> bool:
         if not rows:

@@ -24,7 +24,7 @@ from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 
 from .exits import CommandFailed, Exit
-from .line import Line, Stage, describe, explain
+from .line import Line, Stage, describe, explain, in_brackets
 from .report import Reporter
 from .sources import Source
 
@@ -65,6 +65,7 @@ class Sending:
         self._command = command
         self._timeout = timeout
         self._stage = Stage.RELAY
+        self._agreed: set[int] = set()  # the uids of those who know the password: one of them goes to the room with us
         self._said = b""
         self._is_writable = True
 
@@ -74,15 +75,20 @@ class Sending:
         self._find_peer()
         began = time.monotonic()
         all_sent = False
-        with suppress(NotOpen):  # it is over: the reason stands in the events
-            self._send_all()
-            all_sent = True
-        confirmed = self._find_out(all_sent)
+        try:
+            with suppress(NotOpen):  # it is over: the reason stands in the events
+                self._send_all()
+                all_sent = True
+            confirmed = self._find_out(all_sent)
+        finally:
+            self._reporter.rest()
         seconds = time.monotonic() - began
         size, rate = self._source.size, self._source.size / max(seconds, 1e-6)
         text = f"Sent {self._source.name} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s)."
         if confirmed:
             text += " The other side has verified it."
+        else:
+            text += " The other side did not say whether it has it all."
         self._reporter.tell(
             "finished",
             text,
@@ -97,9 +103,10 @@ class Sending:
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         while self._stage is not Stage.TRANSFER:
             self._meet(self._line.next_event())
-            if self._stage is Stage.WAITING and deadline is not None and time.monotonic() > deadline:
+            if self._stage is not Stage.RELAY and deadline is not None and time.monotonic() > deadline:
+                what = "came" if self._stage is Stage.WAITING else "said yes"  # a relay keeps a no to itself
                 raise CommandFailed(
-                    Exit.NOBODY, f"Nobody came in {self._timeout:g} s: start again, and type the command there."
+                    Exit.NOBODY, f"Nobody {what} in {self._timeout:g} s: start again, and type the command there."
                 )
 
     def _meet(self, event: PeerEvent | None) -> None:
@@ -110,11 +117,15 @@ class Sending:
                 self._reporter.tell("registered", identity=identity)
                 text = f"Ready to send {self._source.name} ({size}). On the other computer, type:"
                 self._reporter.command("waiting", text, self._command, name=self._source.name, size=self._source.size)
-            case PeerAgreed(_, identity):
+            case PeerAgreed(uid, identity):
+                self._agreed.add(uid)
+                self._stage = Stage.ROOM
                 self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
             case PeerFailed(_, Failure.REFUSED, identity=identity):
                 raise _refused(identity)
-            case PeerFailed(_, failure, identity=identity):
+            case PeerFailed(uid, failure, identity=identity):
+                self._agreed.discard(uid)
+                self._stage = Stage.ROOM if self._agreed else Stage.WAITING
                 text = f"{describe(failure, identity)} Still waiting."
                 self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
             case Connected(identity):
@@ -155,6 +166,12 @@ class Sending:
             self._notice(event)
         if self._said == Receipt.VERIFIED.value:
             return True
+        if all_sent and not self._said and event.cause is CloseCause.LOST:
+            raise CommandFailed(
+                Exit.CUT,
+                "The other side or the relay left before the file was confirmed"
+                f"{in_brackets(event)}: ask whether it came, or start both sides again.",
+            )
         if not all_sent or self._said or event.cause is not CloseCause.REMOTE:
             self._notice(event)
         return False
@@ -171,7 +188,8 @@ class Sending:
                         raise _refused("The other side")
                     case Receipt.FAILED.value:
                         raise CommandFailed(
-                            Exit.CUT, "The other side could not keep the file, and says why: start both again."
+                            Exit.CUT,
+                            "The other side could not keep the file, or was stopped: look there, then start again.",
                         )
                 raise explain(event, self._stage, self._relay)
 

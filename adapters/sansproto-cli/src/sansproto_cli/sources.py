@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import mimetypes
 import os
-import shutil
 import stat
 import sys
 import tarfile
@@ -49,6 +48,8 @@ def open_source(paths: Sequence[str]) -> Source:
     if STDIN in paths:
         if len(paths) > 1:
             raise CommandFailed(Exit.USAGE, "- cannot be sent together with files: send it alone.")
+        if sys.stdin is None:
+            raise CommandFailed(Exit.FILES, "The standard input is closed: let there be one, or name a file.")
         return _spooled(sys.stdin.buffer, "stdin")
     for path in paths:
         if path.startswith("-") and not os.path.lexists(path):
@@ -67,6 +68,9 @@ def _one_file(path: str) -> Source:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             return _spooled(file, name)
+        if not found.st_size and file.read(1):  # in /proc, a size of 0 says nothing
+            file.seek(0)
+            return _spooled(file, name)
     return Source(name, found.st_size, lambda: _read(path, found.st_size))
 
 
@@ -75,7 +79,8 @@ def _spooled(stream: IO[bytes], name: str) -> Source:
     try:
         with ExitStack() as stack:
             spool = stack.enter_context(tempfile.TemporaryFile())
-            shutil.copyfileobj(stream, spool, CHUNK)
+            while chunk := _next_chunk(stream, name):
+                spool.write(chunk)
             size = spool.tell()
             spool.seek(0)
             opened = stack.pop_all()
@@ -90,6 +95,13 @@ def _spooled(stream: IO[bytes], name: str) -> Source:
             yield from _exactly(spool, size, name)
 
     return Source(name, size, chunks)
+
+
+def _next_chunk(stream: IO[bytes], name: str) -> bytes:
+    try:
+        return stream.read(CHUNK)
+    except OSError as error:
+        raise _unreadable(name, error) from error
 
 
 def _read(path: str, size: int) -> Iterator[bytes]:
@@ -122,7 +134,7 @@ class _Entry:
 
 def _tar(paths: Sequence[str]) -> Source:
     """A tar whose size is known before any contents are read: no copy of it is ever made."""
-    roots = {os.path.basename(os.path.abspath(path)) or "root": path for path in paths}
+    roots = {os.path.basename(os.path.abspath(path)) or "root": _followed(path) for path in paths}
     if len(roots) < len(paths):
         raise CommandFailed(Exit.USAGE, "Two of these have the same name: send them one by one.")
     entries: list[_Entry] = []
@@ -135,6 +147,11 @@ def _tar(paths: Sequence[str]) -> Source:
     size = sum(len(entry.header) + entry.size + -entry.size % _BLOCK for entry in entries) + _TAR_END
     name = f"{next(iter(roots))}.tar" if len(roots) == 1 else "files.tar"
     return Source(name, size, lambda: _tar_chunks(entries), tuple(skipped))
+
+
+def _followed(path: str) -> str:
+    """Links are sent as links, but not those that the user named: nothing would be behind them."""
+    return os.path.realpath(path) if os.path.islink(path) else path
 
 
 def _walk(path: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Runs sansproto machines on plain sockets, with a loop of its own or inside yours."""
 
 from .addresses import Bind
+from .base import RunnerBase
 from .driver import Driver, Ready
 from .runner import Runner, run
 
-__all__ = ["Bind", "Driver", "Ready", "Runner", "run"]
+__all__ = ["Bind", "Driver", "Ready", "Runner", "RunnerBase", "run"]

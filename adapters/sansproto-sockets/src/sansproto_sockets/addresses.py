@@ -36,7 +36,10 @@ def bound_socket(where: Bind, kind: socket.SocketKind) -> socket.socket:
         host, port = where
         dual_stack = host == "" and socket.has_dualstack_ipv6()
         host = host or ("::" if dual_stack else "0.0.0.0")
-        family, *_, sockaddr = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)[0]
+        try:
+            family, *_, sockaddr = socket.getaddrinfo(host, _checked(port), type=kind, flags=socket.AI_PASSIVE)[0]
+        except ValueError as error:
+            raise OSError(errno.EINVAL, "no host name") from error
         sock = socket.socket(family, kind)
         try:
             if family == socket.AF_INET6:
@@ -66,6 +69,7 @@ def address_of(sockaddr: tuple[Any, ...]) -> Address:
 @lru_cache(maxsize=4096)
 def sockaddr_of(family: int, host: str, port: int, scope: int) -> tuple[Any, ...]:
     """What a socket of this family takes for this address. Raises OSError if it cannot reach it."""
+    _checked(port)
     if family == socket.AF_INET6:
         return (host if ":" in host else f"::ffff:{host}", port, 0, scope)
     if ":" in host:
@@ -76,7 +80,14 @@ def sockaddr_of(family: int, host: str, port: int, scope: int) -> tuple[Any, ...
 def resolve(host: str, port: int) -> tuple[Address, ...]:
     """The addresses of a name, best first; none if it failed. Blocks as long as the system's resolver likes."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, _checked(port), type=socket.SOCK_STREAM)
         return tuple(dict.fromkeys(address_of(sockaddr) for *_, sockaddr in found))
-    except (OSError, ValueError, OverflowError):  # ValueError: no name at all, such as a label of 64 characters
+    except (OSError, ValueError):  # ValueError: no name at all, such as a label of 64 characters
         return ()
+
+
+def _checked(port: int) -> int:
+    """The resolver would take a port modulo 65,536, and ``connect`` raise what is no OSError."""
+    if not 0 <= port <= 65_535:
+        raise OSError(errno.EINVAL, f"{port} is no port")
+    return port

@@ -46,6 +46,7 @@ OnReady: TypeAlias = Callable[[int], None]
 
 TRANSMITS_PER_TURN = 64  # beyond one for each socket that was ready: a fan-out must not keep the sockets waiting
 REST = 0.25  # seconds for which a listener that could not accept (no descriptors, most likely) is left alone
+LONGEST = 86_400.0  # seconds for which anybody waits at once: selectors count milliseconds in 31 bits
 
 
 class Driver(Generic[E]):
@@ -116,7 +117,7 @@ class Driver(Generic[E]):
 
     def select(self, timeout: float | None) -> Ready:
         """Wait for sockets. The only part that blocks; the others may be called meanwhile, followed by ``wake``."""
-        return self._selector.select(timeout)
+        return self._selector.select(None if timeout is None else min(timeout, LONGEST))
 
     def turn(self, ready: Ready = ()) -> None:
         """Let ready sockets, due timers and transmits act: a bounded amount of work."""
@@ -247,7 +248,7 @@ class Driver(Generic[E]):
         if self._answers or self._is_transmit_waiting():
             return 0.0
         due = [at for at in (self.endpoint.next_timeout(), self._rest_until) if at is not None]
-        return max(0.0, min(due) - self.now()) if due else None
+        return min(max(0.0, min(due) - self.now()), LONGEST) if due else None
 
     def _is_finished(self) -> bool:
         is_closed = self.endpoint.phase is Phase.CLOSED

@@ -5,42 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
-from sansproto.contract import Address, Endpoint, Phase
+from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
 
 from .addresses import Bind
+from .base import RunnerBase
 from .driver import Driver
 
 E = TypeVar("E")
 T = TypeVar("T")
 
 
-class Runner(Generic[E]):
+class Runner(RunnerBase[E]):
     """Runs an endpoint whenever the application waits for an event, or within its own selector loop.
 
     In a loop of yours: register ``fileno()`` for reading, wait no longer than ``timeout()``, then call ``run_once(0)``
     and take the events that are there with ``next_event(timeout=0)``.
     """
-
-    def __init__(
-        self,
-        endpoint: Endpoint[E],
-        listen: Mapping[str, Bind | Sequence[Bind]],
-        sockets: Mapping[str, Bind],
-        linger: float,
-    ) -> None:
-        self._endpoint = endpoint
-        self._listen = listen
-        self._sockets = sockets
-        self._linger = linger
-        self._running: Driver[E] | None = None
-
-    @property
-    def addresses(self) -> Mapping[str, Address]:
-        """What was bound, by label; for a label with several addresses, the first one."""
-        return self._driver.addresses
 
     def call(self, verb: Callable[[float], T]) -> T:
         """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result."""
@@ -116,12 +99,6 @@ class Runner(Generic[E]):
             driver.release()
         if kind is None and driver.failure is not None:
             raise driver.failure
-
-    @property
-    def _driver(self) -> Driver[E]:
-        if self._running is None:
-            raise NotOpen("runner", Phase.CLOSED.name)
-        return self._running
 
 
 def run(

@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
-from sansproto.contract import Address, Endpoint, Phase
+from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
-from sansproto_sockets import Bind, Driver
+from sansproto_sockets import Bind, Driver, RunnerBase
 
 E = TypeVar("E")
 T = TypeVar("T")
 
 
-class Runner(Generic[E]):
+class Runner(RunnerBase[E]):
     """Runs an endpoint from entering to leaving the ``with``."""
 
     def __init__(
@@ -32,20 +32,11 @@ class Runner(Generic[E]):
         sockets: Mapping[str, Bind],
         linger: float,
     ) -> None:
-        self._endpoint = endpoint
-        self._listen = listen
-        self._sockets = sockets
-        self._linger = linger
+        super().__init__(endpoint, listen, sockets, linger)
         self._changed = threading.Condition()  # its lock guards everything below, and the endpoint
-        self._running: Driver[E] | None = None
         self._waiting = 0  # threads that wait for an event, or for the end
         self._wakes_at = -math.inf  # when the I/O thread looks at the endpoint again by itself
         self._stopping = False
-
-    @property
-    def addresses(self) -> Mapping[str, Address]:
-        """What was bound, by label; for a label with several addresses, the first one."""
-        return self._driver.addresses
 
     def call(self, verb: Callable[[float], T]) -> T:
         """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result.
@@ -152,12 +143,6 @@ class Runner(Generic[E]):
                 driver.wake()
                 self._changed.notify_all()
                 self._wait_for(lambda: driver.finished, self._linger)
-
-    @property
-    def _driver(self) -> Driver[E]:
-        if self._running is None:
-            raise NotOpen("runner", Phase.CLOSED.name)
-        return self._running
 
 
 def run(

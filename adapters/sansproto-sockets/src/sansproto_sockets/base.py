@@ -1,0 +1,42 @@
+"""What the runners of all adapters have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+from sansproto.contract import Address, Endpoint, Phase
+from sansproto.errors import NotOpen
+
+from .addresses import Bind
+from .driver import Driver
+
+E = TypeVar("E")
+
+
+class RunnerBase(Generic[E]):
+    """An endpoint, what it is to be bound to, and the driver while it runs."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint[E],
+        listen: Mapping[str, Bind | Sequence[Bind]],
+        sockets: Mapping[str, Bind],
+        linger: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._listen = listen
+        self._sockets = sockets
+        self._linger = linger
+        self._running: Driver[E] | None = None
+
+    @property
+    def addresses(self) -> Mapping[str, Address]:
+        """What was bound, by label; for a label with several addresses, the first one."""
+        return self._driver.addresses
+
+    @property
+    def _driver(self) -> Driver[E]:
+        if self._running is None:
+            raise NotOpen("runner", Phase.CLOSED.name)
+        return self._running
