@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
 BIN := $(VENV)/bin
-version = $(if $(1),$(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
+version = $(if $(1),$(shell "$(1)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 STALE := $(if $(PYTHON),$(filter-out $(call version,$(BIN)/python),$(call version,$(PYTHON))))
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard adapters/*/pyproject.toml))
 LAWS := $(sort $(wildcard $(foreach kind,laws explor a_day,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
@@ -64,7 +64,7 @@ endif
 
 $(VENV)/.installed: pyproject.toml $(wildcard adapters/*/pyproject.toml)
 	$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found: set PYTHON))
-	$(PYTHON) -m venv $(if $(STALE),$(patsubst %,--clear,$(wildcard $(VENV)/pyvenv.cfg))) $(VENV)
+	"$(PYTHON)" -m venv $(if $(STALE),$(patsubst %,--clear,$(wildcard $(VENV)/pyvenv.cfg))) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(PROJECTS:%=-e %)
 	touch $@
 

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from math import inf, nextafter
 from typing import Annotated, TypeVar
 
 from .contract import (
@@ -41,6 +42,8 @@ from .trace import Trace
 E = TypeVar("E")
 
 _ONE_WRITE = 65536  # bytes of small packets that go out together
+_ONE_MEAL = 65536  # bytes of links that waited, understood in one call, or one inbox if that is larger
+_SMALLEST_BITE = 256  # a link counts as so many bytes at least
 
 
 class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
@@ -50,7 +53,8 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
     _offers: deque[Link]
     _outbox: deque[Lookup | OpenStream | SendDatagram | Rebind | PauseAccepting | ResumeAccepting]
     _last_link: int
-    _starved: dict[Link, None]  # unread because events wait for the application
+    _starved: OrderedDict[Link, None]  # unread because events wait for the application
+    _flooding: OrderedDict[Link, None]  # to be paused before others get their output: meanwhile they are read
     _full: dict[str, None]  # listeners that were asked to pause
     _farewell: Closed | None
     _link_limits: Annotated[LinkLimits, CACHED]
@@ -63,7 +67,8 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         self._offers = deque()
         self._outbox = deque()
         self._last_link = 0
-        self._starved = {}
+        self._starved = OrderedDict()
+        self._flooding = OrderedDict()
         self._full = {}
         self._farewell = None
         self._link_limits = limits
@@ -142,13 +147,27 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         if not self._events:
             return None
         event = self._events.popleft()
-        if self._starved and len(self._events) <= self._link_limits.events // 2:
+        if self._can_feed():
             self._feed_starved()
         return event
+
+    def next_timeout(self) -> float | None:
+        return nextafter(self._clock, inf) if self._can_feed() else super().next_timeout()
+
+    def handle_timeout(self, now: float) -> None:
+        super().handle_timeout(now)
+        if self._can_feed():  # more waited than one call can take
+            self._feed_starved()
 
     def next_transmit(self) -> Transmit | None:
         if self._outbox:
             return self._outbox.popleft()
+        while self._flooding:
+            link, _ = self._flooding.popitem(last=False)
+            flooding = self._pipes[link]
+            if flooding.paused and not flooding.pause_given and flooding.state in OPEN:
+                flooding.pause_given = True
+                return PauseReading(link)
         offers = self._offers
         while offers:
             pipe = self._pipes.get(offers.popleft())
@@ -265,6 +284,8 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         if wanted != pipe.paused:
             pipe.paused = wanted
             if pipe.state in OPEN:  # nobody reads one that closes
+                if wanted:
+                    self._flooding[pipe.key] = None
                 self._post(self._link, pipe, LinkInput.PAUSED if wanted else LinkInput.RESUMED)
 
     def _is_congested(self) -> bool:
@@ -331,6 +352,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
     def _link_forget(self, pipe: Pipe, _: object) -> None:
         del self._pipes[pipe.key]
         self._starved.pop(pipe.key, None)
+        self._flooding.pop(pipe.key, None)
         self._let_feed(pipe)
         self._link_gone(pipe)
         if self._full and len(self._pipes) < self._link_limits.links:
@@ -345,7 +367,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         """Every link is over; what the protocol asks for in answer is asked in vain."""
         for link in tuple(self._pipes):
             self.stream_lost(link, now, detail=detail)
-        for queue in (self._pipes, self._offers, self._outbox, self._starved):
+        for queue in (self._pipes, self._offers, self._outbox, self._starved, self._flooding):
             queue.clear()
 
     def _new_pipe(self, listener: str, peer: Address) -> Pipe:
@@ -401,11 +423,17 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
             self._link_eof(pipe)
         self._settle()
 
+    def _can_feed(self) -> bool:
+        """Do links wait for the application, and have enough events been popped?"""
+        return bool(self._starved) and len(self._events) <= self._link_limits.events // 2
+
     def _feed_starved(self) -> None:
         """Events were popped: links that waited for that go on, in the order in which they stopped."""
-        while self._starved and not self._is_congested():
-            pipe = self._pipes[next(iter(self._starved))]
-            del self._starved[pipe.key]
+        eaten = 0
+        while self._starved and not self._is_congested() and eaten < _ONE_MEAL:
+            link, _ = self._starved.popitem(last=False)
+            pipe = self._pipes[link]
+            eaten += max(len(pipe.inbox), _SMALLEST_BITE)
             self._consume(pipe)
             self._gate(pipe)
             self._settle()

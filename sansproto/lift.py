@@ -27,7 +27,7 @@ from .contract import (
 from .endpoint import EndpointBase
 from .errors import LocalProtocolError
 from .events import CloseCause, Closed
-from .links import LinkDelays, LinkLimits, LinkState, Pipe
+from .links import LinkDelays, LinkLimits, LinkState, Pipe, some
 from .snapshot import CACHED
 from .trace import Trace
 
@@ -42,9 +42,9 @@ _OPEN = (LinkState.OPEN, LinkState.BLOCKED)
 class LiftLimits:
     """``link_queue``: bytes. A session that ends may leave that many behind for a link that is blocked."""
 
-    links: int = 1
-    link_queue: int = 1 << 20
-    events: int = 1
+    links: int = some(1)
+    link_queue: int = some(1 << 20)
+    events: int = some(1)
 
 
 class LiftableStream(StreamSession[E_co], Protocol[E_co]):

@@ -1,6 +1,7 @@
 """Run the tests that need somebody else's program, and say loudly which of them could not run.
 
-Fails if one of them fails. That a program is missing is no failure: real peers come in few packages.
+Fails if one of them fails, and if there are none. That a program is missing is no failure: real peers come in few
+packages.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> int:
     tests = Path(__file__).parent
     status = pytest.main(["-m", "interop", "-q", "--rootdir", str(tests.parent), str(tests)], plugins=[banner])
     print(banner.text())
-    return 0 if status == pytest.ExitCode.NO_TESTS_COLLECTED else int(status)
+    return 0 if status == pytest.ExitCode.NO_TESTS_COLLECTED and banner.skipped else int(status)
 
 
 if __name__ == "__main__":

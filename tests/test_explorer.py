@@ -310,6 +310,33 @@ class Restless(Beat):
         self._timers.set((0, 0, 0), self._clock + 1.0)
 
 
+class Counting(Restless):
+    """Never comes back to a state."""
+
+    def _beat(self) -> None:
+        super()._beat()
+        self._number += 1
+
+
+class Boss(Pinger):
+    """Has a client of its own, and never asks it for anything."""
+
+    _clerk: Client
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clerk = Client()
+
+    def order(self, now: float) -> None:
+        self._clerk.connect(now)
+
+
+def test_what_stands_within_a_session_does_not_wait_for_ever_either() -> None:
+    report = explore({"boss": Party(Boss, {}, start=(Verb("order"),))}, max_violations=2)
+    objects = {"core.link[1] waits in OPENING", "ask[0] waits in CONNECTING"}
+    assert {violation.complaint for violation in report.violations} == {f"boss: {each} for ever" for each in objects}
+
+
 def test_an_exploration_begins_where_it_is_told_to() -> None:
     def is_asking(scene: Scene) -> bool:
         return scene["client"].ask(lambda client: client._question.state) is AskState.ASKING
@@ -318,7 +345,9 @@ def test_an_exploration_begins_where_it_is_told_to() -> None:
     later = pair(budget=Budget(cuts=1), begin=is_asking)
     assert later.states < whole.states
     restless = {"a": Party(Restless, {"entropy": ScriptedEntropy()}, start=(Verb("start"),))}
-    for never in (pair(begin=lambda _: False), explore(restless, begin=lambda _: False)):
+    counting = {"a": Party(Counting, {"entropy": ScriptedEntropy()}, start=(Verb("start"),))}
+    for parties in ({"client": CLIENT, "server": SERVER}, restless, counting):
+        never = explore(parties, begin=lambda _: False, max_states=100)
         assert [violation.complaint[:28] for violation in never.violations] == ["the exploration never begins"]
         assert not never.exhausted
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from time import process_time
 from typing import Annotated, Any
 
 import attrs
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
-from toys import SECRET, Beat, Echo, Guest, Lines, Raw, ToyDelays, ToyLimits, sealed
+from toys import SECRET, Beat, Echo, Guest, Lines, Raw, Said, ToyDelays, ToyLimits, sealed
 
 from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
@@ -337,6 +339,17 @@ class PilesUp(Echo):
         return False
 
 
+class ReadsOn(Echo):
+    def _is_congested(self) -> bool:
+        return False
+
+
+class TellsOfEverybody(Echo):
+    def _link_accepted(self, pipe: Pipe) -> None:
+        super()._link_accepted(pipe)
+        self._emit(Said(pipe.key, b""))
+
+
 class KeepsItElsewhere(Echo):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -429,6 +442,8 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_09, LINES, QueuesForEver),
     (laws.law_09, attrs.evolve(ECHO, max_write=20), Echo),
     (laws.law_09_blocked, ECHO, PilesUp),
+    (laws.law_09_repeated, ECHO, ReadsOn),
+    (laws.law_09_repeated, ECHO, TellsOfEverybody),
     (laws.law_10, BEAT, ClosesInSilence),
     (laws.law_10, ECHO, IgnoresWhatIsLate),
     (laws.law_10, BEAT, ClosesTwice),
@@ -486,6 +501,32 @@ def test_a_call_that_never_returns_fails_any_law(law: Callable[..., None], monke
     with pytest.raises(LawBroken, match=r"still going on after 0\.5 s of the CPU, in SearchesForEver\.next_event"):
         check(law, attrs.evolve(ECHO, cls=SearchesForEver), settings(QUICK, deadline=None))
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def spin() -> None:
+    end = process_time() + 2.0
+    while process_time() < end:
+        pass
+
+
+def test_an_alarm_that_was_swallowed_goes_off_again() -> None:
+    def swallow() -> None:
+        with suppress(meter.TooMuch):  # as a finalizer does
+            spin()
+        spin()
+
+    with pytest.raises(meter.TooMuch), meter.patience(0.1):
+        swallow()
+
+
+def test_an_alarm_within_another_leaves_that_one_set() -> None:
+    def nest() -> None:
+        with meter.patience(50.0):
+            pass
+        spin()
+
+    with pytest.raises(meter.TooMuch, match=r"after 0\.1 s"), meter.patience(0.1):
+        nest()
 
 
 def test_in_another_thread_there_is_no_alarm() -> None:

@@ -342,6 +342,13 @@ def test_a_delay_is_a_finite_number_of_seconds() -> None:
             LinkDelays(stalled=never)
 
 
+def test_a_limit_that_leaves_no_room_is_refused() -> None:
+    for limit in ("links", "link_queue", "events"):
+        for nothing in (0, -1):
+            with pytest.raises(ValueError, match=f"'{limit}' must be >= 1"):
+                LiftLimits(**{limit: nothing})
+
+
 def test_timers_have_names() -> None:
     core = echo()
     link = core.stream_accepted("echo", PEER, 3.0)
@@ -361,6 +368,51 @@ def test_a_link_that_the_application_starves_loses_nothing_when_it_ends() -> Non
     assert len(core._events) == 2
     core.stream_lost(link, 1.0)
     assert events(core) == [*[Said(link, b"a")] * 10, Said(link, b"b"), Left(link)]
+
+
+def test_of_many_links_that_wait_for_the_application_no_call_takes_more_than_some() -> None:
+    """What they had sent may give no event: then the endpoint asks to be woken until nothing is left of it."""
+
+    class Discreet(Echo):
+        def _guest_tell(self, guest: Guest, message: bytes) -> None:
+            if message:
+                super()._guest_tell(guest, message)
+
+    core = Discreet(entropy=ScriptedEntropy(), limits=ToyLimits(events=2, links=41, link_queue=10**6))
+    links = [guest(core) for _ in range(40)]
+    core.receive_data(links[0], b"\x01a" * 2, 0.0)
+    for link in links[1:]:
+        core.receive_data(link, bytes(8192), 0.0)  # as many packets
+    worst = calls = 0
+    before = core.stats.packets_received
+    while core._starved:
+        assert calls < 40
+        calls += 1
+        if core.next_event() is None:
+            at = core.next_timeout()
+            assert at is not None
+            core.handle_timeout(at)
+            assert (core.next_timeout() or inf) > at
+        worst = max(worst, core.stats.packets_received - before)
+        before = core.stats.packets_received
+    assert worst == 8 * 8192
+    assert all(not core._pipes[link].inbox for link in links)
+    assert core.next_timeout() is None
+
+
+def test_who_is_not_to_be_read_is_paused_before_others_get_their_output() -> None:
+    """Else it would be read on: a loop looks at its sockets again before it has carried out everything."""
+    core = echo(events=2, links=40)
+    links = [guest(core) for _ in range(30)]
+    for link in links:
+        core.say(link, b"something", 0.0)
+    core.receive_data(links[7], b"\x01a" * 3, 0.0)
+    assert core.next_transmit() == PauseReading(links[7])
+    assert len(events(core)) == 3
+    assert transmits(core).count(ResumeReading(links[7])) == 1
+    core.receive_data(links[8], b"\x01a" * 3, 0.0)
+    assert len(events(core)) == 3
+    assert not [what for what in transmits(core) if not isinstance(what, SendBytes)]
 
 
 def test_reading_pauses_also_on_a_blocked_link() -> None:

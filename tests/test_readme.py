@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PROGRAMS = {name: text for text, name in re.findall(r"^```python\n(# (\w+\.py)\n.*?)^```$", README, re.S | re.M)}
+FOLDERS = re.findall(r"^\$ mkdir (\w+)$", README, re.M)
 COMMANDS = re.findall(r"^\$ python (\w+\.py .*)$", README, re.M)
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -25,8 +26,10 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a program with the arguments that README.md gives it, at ports that are free."""
+    """Start a program with the arguments that README.md gives it, at ports that are free, in the folders it makes."""
     running: list[subprocess.Popen[str]] = []
+    for folder in FOLDERS:
+        (tmp_path / folder).mkdir()
     ports = free_ports()
     for name, text in PROGRAMS.items():
         (tmp_path / name).write_text(text, "utf-8")
@@ -81,7 +84,6 @@ def test_there_is_a_program_for_each_adapter() -> None:
 def test_they_move_a_file(start: Start, tmp_path: Path) -> None:
     photo = Random(1).randbytes(2_000_000)
     (tmp_path / "photo.jpg").write_bytes(photo)
-    (tmp_path / "inbox").mkdir()
     relay = started_relay(start)
     sender, receiver = (start(name, typed="soarfly-bril") for name in ("send.py", "receive.py"))
     for process in (sender, receiver):
@@ -97,7 +99,6 @@ def test_they_move_a_file(start: Start, tmp_path: Path) -> None:
 
 def test_with_another_password_nothing_is_moved(start: Start, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"secret")
-    (tmp_path / "inbox").mkdir()
     started_relay(start)
     receiver = start("receive.py", typed="soarfly-bril")
     sender = start("send.py", typed="soarfly-brill")

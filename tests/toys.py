@@ -255,7 +255,7 @@ class Echo(EndpointBase[EchoEvent]):
         guest = self._guests.pop(pipe.key, None)
         if guest is not None:
             self._cancel_timers(self._guest, guest.key)
-            if self.phase is not Phase.CLOSED:
+            if guest.name and self.phase is not Phase.CLOSED:  # of strangers nobody hears
                 self._emit(Left(guest.key))
 
     # the guests

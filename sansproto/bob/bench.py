@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import attrs
 
 from .crypto import Derivation
@@ -10,6 +12,9 @@ from .tables.peer import BenchState
 SLICE = 512
 """Rounds that one call computes at most: about a millisecond on a fast machine, 5 on a slow one."""
 
+FINISH = 64
+"""As many rounds stand for what is made of a derivation that is done: two points of the curve."""
+
 
 @attrs.define(eq=False, weakref_slot=False)
 class Bench:
@@ -17,11 +22,16 @@ class Bench:
 
     state: BenchState = BenchState.EMPTY
     key: int = 0
-    waiting: dict[int, Derivation] = attrs.field(factory=dict)
+    waiting: OrderedDict[int, Derivation] = attrs.field(factory=OrderedDict)
 
     def is_nearly_done(self) -> bool:
         """Does one more slice empty the bench?"""
-        return sum(derivation.count - derivation.done for derivation in self.waiting.values()) <= SLICE
+        rounds = -FINISH  # the last one may finish with nothing to spare
+        for derivation in self.waiting.values():
+            rounds += derivation.count - derivation.done + FINISH
+            if rounds > SLICE:
+                return False
+        return True
 
     def work(self) -> list[tuple[int, bytes]]:
         """Compute a slice; the uids and key material of the derivations that it finished."""
@@ -32,5 +42,6 @@ class Bench:
             if derivation.step(rounds):
                 finished.append((uid, derivation.result))
                 del self.waiting[uid]
+                rounds -= FINISH
             rounds -= derivation.done - before
         return finished

@@ -186,7 +186,8 @@ class Channel(SessionBase[ChannelEvent]):
         self.stats.bytes_sent += size
         if self._wanting and self._queued <= self._limits.send_buffer // 2 and self.phase is Phase.OPEN:
             self._wanting = False
-            self._emit(Writable())
+            if Writable() not in self._events:  # one that nobody has read says it, too
+                self._emit(Writable())
         return record
 
     # -- inside

@@ -11,7 +11,7 @@ from ..events import Closed, DataReceived, Writable
 
 
 class Violation(Enum):
-    """How the other end broke the protocol, or which answer of it ended the session (``Closed.violation``)."""
+    """How the other end broke the protocol, or which answer or loss ended the session (``Closed.violation``)."""
 
     BAD_PACKET = 0  # bytes that are no packet
     BAD_ROOM_ANSWER = 1
@@ -22,6 +22,8 @@ class Violation(Enum):
     RECORD_CORRUPTED = 6  # an authentication tag differs: somebody changed the data
     RECORD_TOO_LONG = 7
     STREAM_CUT = 8  # the stream ended without the closing packet, or before everything was sent
+    RELAY_LOST = 9  # the connection to the relay port ended without a word
+    ROOM_LOST = 10  # that to the secure port did, before the other peer was there
 
 
 class Failure(Enum):

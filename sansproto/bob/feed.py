@@ -11,6 +11,68 @@ from collections import OrderedDict
 
 import attrs
 
+_BLOCK = 512
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Block:
+    """Packets that stand behind one another in the log."""
+
+    numbers: list[int] = attrs.field(factory=list)
+    packets: list[bytes] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Entries:
+    """Packets by number, in blocks of which none is empty.
+
+    Of half a million, a list would move as many to strike one out, and a dictionary copy all of them now and then.
+    """
+
+    size: int = 0
+    blocks: list[Block] = attrs.field(factory=list)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, number: int, packet: bytes) -> None:
+        """Append a packet; its number is larger than all before."""
+        if not self.blocks or len(self.blocks[-1].numbers) >= _BLOCK:
+            self.blocks.append(Block())
+        self.blocks[-1].numbers.append(number)
+        self.blocks[-1].packets.append(packet)
+        self.size += 1
+
+    def strike(self, number: int) -> None:
+        """Take out the packet of this number, which is there."""
+        place = bisect_left(self.blocks, number, key=_last_number)
+        block = self.blocks[place]
+        at = bisect_left(block.numbers, number)
+        del block.numbers[at], block.packets[at]
+        if not block.numbers:
+            del self.blocks[place]
+        self.size -= 1
+
+    def first(self) -> int:
+        """The smallest number there is."""
+        return self.blocks[0].numbers[0]
+
+    def after(self, number: int) -> tuple[int, bytes]:
+        """The first number that is larger than this one, with its packet."""
+        place = bisect_right(self.blocks, number, key=_last_number)
+        if place == len(self.blocks):
+            return _NEVER
+        block = self.blocks[place]
+        at = bisect_right(block.numbers, number)
+        return block.numbers[at], block.packets[at]
+
+
+def _last_number(block: Block) -> int:
+    return block.numbers[-1]
+
+
+_NEVER = 1 << 63, b""
+
 
 @attrs.define(eq=False, weakref_slot=False)
 class Follower:
@@ -33,9 +95,8 @@ class Feed:
 
     kept: int
     last: int = 0  # the number of the last entry
-    entries: dict[int, bytes] = attrs.field(factory=dict)
-    arrivals: list[int] = attrs.field(factory=list)  # numbers, ascending
-    departures: list[int] = attrs.field(factory=list)
+    arrivals: Entries = attrs.field(factory=Entries)
+    departures: Entries = attrs.field(factory=Entries)
     forgotten: int = 0  # the last departure that is no longer kept
     followers: dict[int, Follower] = attrs.field(factory=dict)
     groups: OrderedDict[int, OrderedDict[int, None]] = attrs.field(
@@ -46,18 +107,17 @@ class Feed:
 
     def announce(self, packet: bytes) -> int:
         """Log the arrival of a server; the number that it goes by."""
-        self.arrivals.append(self._log(packet))
+        self._log(self.arrivals, packet)
         return self.last
 
     def withdraw(self, numbers: list[int], packet: bytes) -> None:
         """Strike the arrivals of a server out and log its departure."""
         for number in numbers:
-            del self.arrivals[bisect_left(self.arrivals, number)]
-            del self.entries[number]
-        self.departures.append(self._log(packet))
+            self.arrivals.strike(number)
+        self._log(self.departures, packet)
         if len(self.departures) > self.kept:
-            self.forgotten = self.departures.pop(0)
-            del self.entries[self.forgotten]
+            self.forgotten = self.departures.first()
+            self.departures.strike(self.forgotten)
 
     def follow(self, link: int, since: int) -> None:
         """From now on this link reads every arrival that stands, and departures after number ``since``.
@@ -107,23 +167,20 @@ class Feed:
         told = max(follower.read, follower.since)
         if told < self.forgotten:
             raise LookupError(link)
-        arrival = _after(self.arrivals, follower.read)
-        departure = _after(self.departures, told)
-        number = min(arrival, departure)
+        number, packet = min(self.arrivals.after(follower.read), self.departures.after(told))
         if number <= min(up_to, self.last):
             follower.read = number
-            return self.entries[number]
+            return packet
         if up_to >= self.last and not follower.blocked:
             self._leave_group(follower)
             follower.group = self.newest
             self.groups[self.newest][link] = None
         return None
 
-    def _log(self, packet: bytes) -> int:
+    def _log(self, entries: Entries, packet: bytes) -> None:
         self.last += 1
-        self.entries[self.last] = packet
+        entries.add(self.last, packet)
         self._change()
-        return self.last
 
     def _change(self) -> None:
         """Nobody is up to date any more."""
@@ -145,12 +202,3 @@ class Feed:
         del group[follower.key]
         if not group and follower.group != self.newest:
             del self.groups[follower.group]
-
-
-_NEVER = 1 << 63
-
-
-def _after(numbers: list[int], number: int) -> int:
-    """The first of the ascending numbers that is larger than this one."""
-    place = bisect_right(numbers, number)
-    return numbers[place] if place < len(numbers) else _NEVER

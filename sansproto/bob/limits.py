@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ..links import LinkDelays, seconds
+from ..links import LinkDelays, seconds, some
 
 
 @attrs.frozen(kw_only=True)
@@ -26,16 +26,16 @@ class PeerDelays(LinkDelays):
 class PeerLimits:
     """A client's and a server's bounds."""
 
-    links: int = 2  # at once
-    link_queue: int = 1 << 18  # bytes of output that wait for one link: over it the link ends
-    events: int = 1024  # not yet popped: over it nothing is read
-    send_buffer: int = 1 << 18  # what send() takes before it is on the link
-    receive_buffer: int = 1 << 18  # decrypted and not yet popped
-    exchanges: int = 65_534  # at once, one for each peer
-    guesses_of_one: int = 3  # failed exchanges with one peer
-    guesses: int = 1000  # failed exchanges in total: then the session ends
-    free_guesses: int = 16  # answered at once; from there on answers are spaced more and more
-    slowest_guess: float = 5.0  # the largest space between two answers
+    links: int = some(2)  # at once
+    link_queue: int = some(1 << 18)  # bytes of output that wait for one link: over it the link ends
+    events: int = some(1024)  # not yet popped: over it nothing is read
+    send_buffer: int = some(1 << 18)  # what send() takes before it is on the link
+    receive_buffer: int = some(1 << 18)  # decrypted and not yet popped
+    exchanges: int = some(65_534)  # at once, one for each peer
+    guesses_of_one: int = some(3)  # failed exchanges with one peer
+    guesses: int = some(1000)  # failed exchanges in total: then the session ends
+    free_guesses: int = some(16, least=0)  # answered at once; from there on answers are spaced more and more
+    slowest_guess: float = seconds(5.0)  # the largest space between two answers
 
 
 @attrs.frozen(kw_only=True)
@@ -53,11 +53,11 @@ class RelayDelays(LinkDelays):
 class RelayLimits:
     """A relay's bounds."""
 
-    links: int = 3 * 65_534  # at once, on both ports
-    link_queue: int = 1 << 18  # bytes of output that wait for one link: over it the link ends
-    events: int = 4096  # not yet popped: over it nothing is read
-    peers: int = 65_534  # registered at once; there are no more uids
-    pairs: int = 1_000_000  # exchanges between two peers, at once; a client gets no more than 1 % of those left
-    pairs_of_one: int = 1024  # exchanges of one client: so many servers are told at once when it leaves
-    hellos: int = 8  # how often one peer may say hello
-    departures: int = 4096  # of servers, remembered for clients that are slow to read
+    links: int = some(3 * 65_534)  # at once, on both ports
+    link_queue: int = some(1 << 18)  # bytes of output that wait for one link: over it the link ends
+    events: int = some(4096)  # not yet popped: over it nothing is read
+    peers: int = some(65_534)  # registered at once; there are no more uids
+    pairs: int = some(1_000_000)  # exchanges between two peers, at once; a client gets no more than 1 % of those left
+    pairs_of_one: int = some(1024)  # exchanges of one client: so many servers are told at once when it leaves
+    hellos: int = some(8)  # how often one peer may say hello
+    departures: int = some(4096)  # of servers, remembered for clients that are slow to read

@@ -135,8 +135,11 @@ class PackWriter:
         self._encoder: _Encoder = _Deflated(level) if level else _Stored()
 
     def start(self) -> list[bytes]:
-        """The four records before the contents. Call once, first."""
-        name = zlib.compress(self._name, self._level)
+        """The four records before the contents. Call once, first.
+
+        The name is always stored: docs/protocols/bob.rst, the file.
+        """
+        name = zlib.compress(self._name, 0)
         return self._hashed([_MAGIC, _object_header(_TAG, len(self._name)), name, _object_header(_BLOB, self._size)])
 
     def write(self, data: bytes | memoryview) -> list[bytes]:

@@ -277,8 +277,9 @@ class Record(Packet):
 
 
 class Receipt(Enum):
-    """What a receiver may say last, in a record of its own: docs/protocols/bob.rst, the receipt."""
+    """What a receiver may say, each in a record of its own: docs/protocols/bob.rst, the receipt."""
 
+    RECEIVING = b"receiving"  # first: one of the others will follow
     VERIFIED = b"verified"
     REFUSED = b"refused"
     FAILED = b"failed"

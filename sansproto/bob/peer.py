@@ -280,12 +280,14 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         if cause is CloseCause.UNREACHABLE:
             self._post(self._way, self, "unreachable", detail)
         elif pipe.key == self._relay:
-            self._post(self._way, self, PeerInput.RELAY_LOST, detail)
+            lost = Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail)
+            self._post(self._way, self, PeerInput.RELAY_LOST, lost)
         elif self._channel is not None:
             self._channel.transport_lost(self._clock, detail=detail)
             self._watch_channel()
         else:
-            self._post(self._way, self, PeerInput.ROOM_LOST, detail)
+            lost = Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail)
+            self._post(self._way, self, PeerInput.ROOM_LOST, lost)
 
     def _link_gone(self, pipe: Pipe) -> None:
         if pipe.key == self._relay:
@@ -324,7 +326,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _watch_channel(self) -> None:
         """Pass on that there is output, and that the channel is over."""
         channel = self._channel
-        if channel is not None and channel.ending is not None:
+        if channel is not None and channel.ending is not None and self.state is not PeerState.ENDED:
             self._post(self._way, self, PeerInput.CHANNEL_ENDED, channel.ending)
         if self._room in self._pipes:
             self._offer(self._pipes[self._room])
@@ -444,8 +446,8 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         text = detail if isinstance(detail, str) else "the relay's name has no address"
         self._part(Closed(CloseCause.UNREACHABLE, detail=text))
 
-    def _way_end_lost(self, _: object, detail: object) -> None:
-        self._part(Closed(CloseCause.LOST, detail=str(detail)))
+    def _way_end_lost(self, _: object, closed: Any) -> None:
+        self._part(closed)
 
     def _way_end_timeout(self, _: object, timer: Any) -> None:
         if timer is None:

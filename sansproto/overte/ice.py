@@ -166,6 +166,9 @@ class IceServer(Transport[IceServerEvent]):
         except BadKey:
             return True
 
+    def _peer_is_known_as_client(self, peer: IcePeer, _: Spoken) -> bool:
+        return peer.key in self._clients
+
     def _peer_is_another(self, peer: IcePeer, spoken: Spoken) -> bool:
         return peer.is_domain or peer.path != spoken.path
 

@@ -21,7 +21,7 @@ class IcePeerAdded:
 
 @attrs.frozen
 class IcePeerRemoved:
-    """An ice-server forgot a peer that fell silent."""
+    """An ice-server forgot a peer: it fell silent, or was a client whose id a domain has now."""
 
     peer_id: bytes
 

@@ -12,9 +12,9 @@ from ..links import LinkDelays, seconds
 class TransportDelays(LinkDelays):
     """The times of a reliable channel: docs/protocols/overte.rst, handshake and resending."""
 
-    handshake: float = seconds(0.1)  # between two handshakes
+    handshake: float = seconds(0.1)  # until the second handshake; doubled with each further one
     resend: float = seconds(0.5)  # until the first resend; doubled with each further one
-    slowest_resend: float = seconds(5.0)
+    slowest_resend: float = seconds(5.0)  # and handshake
     undelivered: float = seconds(15.0)  # nothing acknowledged: what waits is given up
 
 
@@ -32,7 +32,7 @@ class TransportLimits:
     ahead: int = 1024  # numbers that may be missing before one that is taken
     messages: int = 16  # begun and not ended, from one address
     message_size: int = 1 << 20
-    unfinished: int = 1 << 26  # bytes of messages of which parts are missing, from all addresses
+    unfinished: int = 1 << 26  # bytes of messages of which parts are missing, from all addresses; of 256 each at least
     unacknowledged: int = 1 << 28  # bytes of messages that did not yet arrive as a whole, to all addresses
 
 

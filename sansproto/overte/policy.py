@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -40,12 +40,25 @@ class Visitor:
     account: str = ""  # the domain's own
 
 
+def require_utf8(name: str, text: str) -> None:
+    """Raises ValueError for lone surrogates: better now than when the first stranger is told."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} has no UTF-8") from None
+
+
+def _has_utf8(_: object, field: attrs.Attribute[Any], value: str | Mapping[str, str]) -> None:
+    for text in value.values() if isinstance(value, Mapping) else (value,):
+        require_utf8(field.name, text)
+
+
 @attrs.frozen
 class Login:
     """Where the domain's own accounts log in, and the name that clients have there."""
 
-    url: str
-    client_id: str = ""
+    url: str = attrs.field(validator=_has_utf8)
+    client_id: str = attrs.field(default="", validator=_has_utf8)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +67,8 @@ class Policy:
 
     A user in ``users`` has just those permissions (and those of ``localhost``), so that somebody can be locked out;
     names are in lower case. ``accounts`` are the domain's own: what a client sends as tokens, by account name.
-    Guests need ``REZ_AVATAR_ENTITIES``, or the reference's client stops at a dialog.
+    Guests need ``REZ_AVATAR_ENTITIES``, or the reference's client stops at a dialog. Raises ValueError for text that
+    has no UTF-8 (lone surrogates).
     """
 
     localhost: int = _EVERYTHING
@@ -62,11 +76,11 @@ class Policy:
     logged_in: int = _GUEST
     users: Mapping[str, int] = attrs.field(factory=dict)
     capacity: int | None = None  # agents that may be in at once; None: no bound but the server's
-    redirect: str = ""  # where those go for whom there is no room
+    redirect: str = attrs.field(default="", validator=_has_utf8)  # where those go for whom there is no room
     login: Login | None = None  # the domain has accounts of its own
-    accounts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    paths: Mapping[str, str] = attrs.field(factory=dict)  # viewpoints; "/" is the origin if it is not here
-    settings: str = "{}"  # JSON
+    accounts: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_has_utf8)
+    paths: Mapping[str, str] = attrs.field(factory=dict, validator=_has_utf8)  # viewpoints; "/" is by itself the origin
+    settings: str = attrs.field(default="{}", validator=_has_utf8)  # JSON
 
     def permissions(self, visitor: Visitor) -> int:
         """What somebody may do. Without ``CONNECT`` they stay outside."""

@@ -43,6 +43,7 @@ _FASTEST_RESEND: Final = 0.01  # seconds
 _MOST_BACKOFF: Final = 10  # doublings: from the fastest to over the slowest
 _MOST_STRANGE: Final = 3  # answers: more than a network could have kept back for so long
 _LEAST_PART: Final = 256  # bytes that a part of a long message has on average, at least: parts cost memory too
+_SHARE: Final = 100  # of the room that is left, what more than one message to an address may take: a hundredth
 _MESSAGE_NUMBERS: Final = 1 << 30
 
 
@@ -79,11 +80,13 @@ class Sender:
     path: Path
     first: int  # the number that the handshake announces
     next: int  # the number of the first packet that waits
+    handshakes: int = 0  # how often it was announced and not confirmed
     state: SendingState = SendingState.UNSHAKEN
     held: list[Outgoing] = attrs.field(factory=list)  # acknowledged parts of a message that is not, as a whole
     flying: list[Outgoing] = attrs.field(factory=list)  # sent, not acknowledged
     waiting: list[Outgoing] = attrs.field(factory=list)
     message: int = 0  # the number of the last one
+    size: int = 0  # bytes of messages among all packets
     was_odd: bool = False  # the last answer since the last resend did not fit
     strange: int = 0  # sendings, one after the other, of which that can be said
     backoff: int = 0  # how often the time until a resend was doubled
@@ -136,6 +139,11 @@ class Assembly:
     arrived: int = 0  # how many parts
     whole: int = 0  # how many there are; 0: the last one is missing
     failed: bool = False
+
+    @property
+    def weight(self) -> int:
+        """What it counts for among all that is unfinished."""
+        return max(self.size, len(self.parts) * _LEAST_PART)
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -224,11 +232,11 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         if len(sender.waiting) + len(packets) > self._limits.reliable_queue:
             self._drop("reliable queue full")
             return False
-        size = _size_of(packets)
-        if size and self._unacknowledged + size > self._limits.unacknowledged:
+        size, left = _size_of(packets), self._limits.unacknowledged - self._unacknowledged
+        if size and (size > left or (sender.size and sender.size + size > left // _SHARE)):
             self._drop("too much is unacknowledged")
             return False
-        self._unacknowledged += size
+        self._weigh_on(sender, size)
         sender.waiting.extend(packets)
         self._post(self._sending, sender, SendingInput.QUEUED)
         return True
@@ -317,10 +325,18 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         estimate = sender.trip + 4 * sender.spread if sender.trip else delays.resend
         return min(max(estimate, _FASTEST_RESEND) * 2.0**sender.backoff, delays.slowest_resend)
 
+    def _sending_handshake_delay(self, sender: Sender) -> float:
+        """An address that was never heard may be somebody's who asked for nothing."""
+        delays = self._delays
+        assert isinstance(delays, TransportDelays)
+        return min(delays.handshake * 2.0 ** min(sender.handshakes, _MOST_BACKOFF), delays.slowest_resend)
+
     def _sending_send_handshake(self, sender: Sender, _: object) -> None:
+        sender.handshakes += 1
         self._send_control(ControlType.HANDSHAKE, sender.first, sender.path)
 
     def _sending_send_more(self, sender: Sender, _: object) -> None:
+        sender.handshakes = 0
         while sender.waiting and len(sender.flying) < self._limits.window:
             packet = sender.waiting.pop(0)
             packet.sendings = 0
@@ -339,6 +355,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     def _sending_renumber(self, sender: Sender, _: object) -> None:
         sender.first = sender.next = self._draw_number(sender.key)
+        sender.handshakes = 0
         sender.trust()
         sender.gather()
 
@@ -350,7 +367,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             packet = sender.flying.pop(0)
             sender.held.append(packet)
             if not packet.is_unfinished:
-                self._unacknowledged -= _size_of(sender.held)
+                self._weigh_on(sender, -_size_of(sender.held))
                 sender.held.clear()
         if newest.sendings == 1:  # else nobody knows which sending was acknowledged
             sender.measure(self._clock - newest.sent)
@@ -366,13 +383,17 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             sender.was_odd = True
 
     def _sending_discard(self, sender: Sender, _: object) -> None:
-        self._unacknowledged -= _size_of(sender.clear())
+        self._weigh_on(sender, -_size_of(sender.clear()))
 
     def _sending_give_up(self, sender: Sender, _: object) -> None:
         packets = sender.clear()
-        self._unacknowledged -= _size_of(packets)
+        self._weigh_on(sender, -_size_of(packets))
         self._drop("undelivered")
         self._undelivered(sender.path, len(packets))
+
+    def _weigh_on(self, sender: Sender, size: int) -> None:
+        sender.size += size
+        self._unacknowledged += size
 
     def _send_once_more(self, sender: Sender, packet: Outgoing, number: int) -> None:
         level = obfuscation_level(packet.sendings)
@@ -396,7 +417,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     def _receiving_fail_messages(self, receiver: Receiver, _: object) -> None:
         for assembly in receiver.messages.values():
-            self._unfinished -= assembly.size
+            self._unfinished -= assembly.weight
             if not assembly.failed:
                 self._drop("unfinished message")
         receiver.messages.clear()
@@ -442,7 +463,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         if not assembly.whole or assembly.arrived < assembly.whole:
             return None
         del receiver.messages[part.message]
-        self._unfinished -= assembly.size
+        self._unfinished -= assembly.weight
         if assembly.failed:
             return None
         if max(assembly.parts) >= assembly.whole:
@@ -452,6 +473,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     def _add_part(self, assembly: Assembly, header: Header, part: Part, payload: bytes) -> None:
         parts, most, size = assembly.parts, self._limits.message_size, len(payload)
+        self._unfinished -= assembly.weight
         if assembly.size + size > most or len(parts) >= most // _LEAST_PART:
             reason = "message too large"
         elif (
@@ -461,14 +483,13 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             or (part.number == 0) is not (part.position is Position.FIRST)
         ):
             reason = "contradictory message"
-        elif self._unfinished + size > self._limits.unfinished:
-            reason = "too much is unfinished"
         else:
             parts[part.number] = payload
             assembly.size += size
-            self._unfinished += size
-            return
-        self._unfinished -= assembly.size
+            if self._unfinished + assembly.weight <= self._limits.unfinished:
+                self._unfinished += assembly.weight
+                return
+            reason = "too much is unfinished"
         assembly.failed, assembly.size = True, 0
         parts.clear()
         self._drop(reason)

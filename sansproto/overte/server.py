@@ -22,7 +22,7 @@ from .gatekeeper import Gatekeeper, is_private, with_host
 from .header import MAX_DATAGRAM, Header
 from .heartbeat import Heartbeats, IceRegistration
 from .limits import ServerDelays, ServerLimits
-from .policy import Policy
+from .policy import Policy, require_utf8
 from .roster import Announcement, Listing, Member, News, Roster, interest_of
 from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked
 from .tables import MEMBER
@@ -49,7 +49,7 @@ class DomainServer(Heartbeats, Gatekeeper):
     everywhere; else only from where it connected, except that both may be private addresses. With ``ice`` the domain is
     found by ice-servers. A snapshot does not hold the policy: ``restore`` gets it again.
 
-    Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null.
+    Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null, and for text that has no UTF-8.
     """
 
     _master: bytes  # of which the secrets of all pairs are derived
@@ -77,6 +77,7 @@ class DomainServer(Heartbeats, Gatekeeper):
     ) -> None:
         if len(domain_id) != 16 or not any(domain_id):
             raise ValueError("domain_id is no UUID")
+        require_utf8("version_name", version_name or "")
         super().__init__(
             entropy=entropy,
             wall_epoch=wall_epoch,

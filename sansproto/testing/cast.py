@@ -7,7 +7,7 @@ another time is the same value.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -212,15 +212,22 @@ class Cast:
         return f"{self.names[party]} never stops giving out events or transmits"
 
     def _number(self, party: int, life: int, session: Any, tidy: bool = False) -> int:
-        for part in (session, *vars(session).values()):
-            if isinstance(part, SessionBase):
-                part.stats = Stats()  # counters are no behaviour
+        for part in sessions_in(session):
+            part.stats = Stats()  # counters are no behaviour
         snapshot = session.freeze(0.0)
         states, facts = self._states[party], self._facts[party]
         number = states.number((life, _tidied(snapshot) if tidy else snapshot))
         if number == len(facts):
             facts.append((session.phase, session.next_timeout()))
         return number
+
+
+def sessions_in(session: SessionBase[Any]) -> Iterator[SessionBase[Any]]:
+    """A session, and those that stand in its attributes."""
+    yield session
+    for part in vars(session).values():
+        if isinstance(part, SessionBase):
+            yield from sessions_in(part)
 
 
 def _invoke(session: Any, call: str, args: tuple[Any, ...]) -> Any:

@@ -21,13 +21,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from ..contract import Address, Phase
 from ..machine import machines_of
-from .cast import RESTARTED, Cast, Decision, Party, Restarted, Verb
+from .cast import RESTARTED, Cast, Decision, Party, Restarted, Verb, sessions_in
 from .world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
 
 __all__ = [
@@ -47,6 +47,9 @@ __all__ = [
 
 
 V = TypeVar("V")
+
+LONGEST_WAY: Final = 10_000
+"""The most worlds on the way to the one with which an exploration begins."""
 
 
 class View:
@@ -141,13 +144,13 @@ def at_rest(scene: Scene) -> Iterator[str]:
     The final check of an exploration that brings none of its own.
     """
     for name in scene:
-        session = scene[name].session
-        for _, machine in machines_of(type(session)):
-            holder = getattr(session, machine.objects) if machine.objects else session
-            table = machine.table
-            for obj in holder.values() if isinstance(holder, dict) else (holder,):
-                if obj is not None and obj.state not in table.idle and obj.state not in table.terminal:
-                    yield f"{name}: {table.name}[{obj.key}] waits in {obj.state.name} for ever"
+        for session in sessions_in(scene[name].session):
+            for _, machine in machines_of(type(session)):
+                holder: Any = getattr(session, machine.objects) if machine.objects else session
+                table = machine.table
+                for obj in holder.values() if isinstance(holder, dict) else (holder,):
+                    if obj is not None and obj.state not in table.idle and obj.state not in table.terminal:
+                        yield f"{name}: {table.name}[{obj.key}] waits in {obj.state.name} for ever"
 
 
 def explore(
@@ -172,10 +175,10 @@ def explore(
     nor one that is settled can be reached any more is a violation too ("resends for ever"); it is looked for once all
     was seen. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
 
-    Until ``begin`` holds, only one way is gone, without faults; that it never holds there is a violation. ``reduced``
-    leaves out worlds that differ from others only in which of several parties acted first: every final world is still
-    met, and so is every one in which nothing will happen before a timer or a decision. (A reset by the other end then
-    never overtakes what was sent before it.)
+    Until ``begin`` holds, only one way is gone, without faults; that it does not hold within 10,000 states is a
+    violation. ``reduced`` leaves out worlds that differ from others only in which of several parties acted first: every
+    final world is still met, and so is every one in which nothing will happen before a timer or a decision. (A reset by
+    the other end then never overtakes what was sent before it.)
     """
     cast = Cast(parties)
     network = Network(cast, inserts, names or {})
@@ -249,7 +252,7 @@ class _Search:
         while not begin(Scene(self._cast, self._worlds[here])):
             free = self._network.moves(self._worlds[here])[0]
             after = self._go(here, free[0]) if free else here
-            if after <= here:  # it ends here, or goes in a circle
+            if after <= here or after > LONGEST_WAY:  # it ends here, goes in a circle, or goes on without end
                 self._complain(here, ("the exploration never begins: what it should begin with does not come about",))
                 break
             here = after

@@ -82,9 +82,9 @@ class Subject(Kind):
     states, of which each course of events begins with one. ``secrets`` must not be seen (law 12).
 
     Law 9: ``max_state`` bounds the :func:`weight` of a snapshot, ``max_write`` the bytes of one transmit; operations
-    are repeated ``flood`` times. Law 13: a call executes at most ``work`` lines, and ``work_per_byte`` for each byte of
-    its input, after the operations of ``crowd``; a timer call ``slice`` for each timer that is due. Law 4: ``slack``
-    operations without draining stay under the limits.
+    are repeated ``flood`` times, and courses of them until it grows no more. Law 13: a call executes at most ``work``
+    lines, and ``work_per_byte`` for each byte of its input, after the operations of ``crowd``; a timer call ``slice``
+    for each timer that is due. Law 4: ``slack`` operations without draining stay under the limits.
     """
 
     listeners: tuple[str, ...] = ()
@@ -281,6 +281,19 @@ def law_09_blocked(subject: Subject, draw: Draw) -> None:
     heavy = weight(run.endpoint.snapshot())
     if heavy > subject.max_state:
         raise LawBroken(f"the state weighs {heavy} when nothing can be written: {run.endpoint.snapshot()}")
+
+
+def law_09_repeated(subject: Subject, draw: Draw) -> None:
+    """Who comes and goes, again and again, leaves something behind each time."""
+    run = subject.run(drain=Drain.HOARD)
+    opening, rest = draw(st.sampled_from(subject._openings())), draw(st.lists(subject._operation(), max_size=3))
+    before, heavy = -1, weight(run.endpoint.snapshot())
+    while before < heavy:
+        if heavy > subject.max_state:
+            raise LawBroken(f"the state weighs {heavy}, and grows with every {[*opening, *rest]}")
+        for _ in range(16):
+            run.play([*opening, *rest, *[Lost(0)] * 4])
+        before, heavy = heavy, weight(run.endpoint.snapshot())
 
 
 def law_10(subject: Subject, draw: Draw) -> None:
@@ -549,6 +562,10 @@ class Laws:
     def test_law_09_bounded_when_blocked(self) -> None:
         """What one link sends is bounded while no link takes anything, however much of it comes."""
         check(law_09_blocked, self.subject)
+
+    def test_law_09_bounded_when_repeated(self) -> None:
+        """Who comes and goes leaves nothing behind that grows without end, while the application reads nothing."""
+        check(law_09_repeated, self.subject)
 
     def test_law_10_closed_once_and_last(self) -> None:
         """Every session can be ended; exactly one ``Closed``, last; what comes after it is counted and ignored."""

@@ -80,9 +80,11 @@ def patience(seconds: float | None = None) -> Iterator[None]:
     except (AttributeError, ValueError):  # on Windows, or outside of the main thread
         yield
         return
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds or PATIENCE)
+    most = seconds or PATIENCE
+    outer = signal.setitimer(signal.ITIMER_VIRTUAL, most, most / 10)  # again: a finalizer swallows what is raised in it
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, *outer)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import select
 import selectors
 import socket
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from itertools import count
+from types import FrameType
 from typing import Any, TypeVar
 
 import pytest
 
-from sansproto.contract import Address, Link, Lookup, Path, Rebind, SendBytes, SendDatagram
+from sansproto.contract import Address, Link, Lookup, Path, Phase, Rebind, SendBytes, SendDatagram
 from sansproto.events import CloseCause, Closed
-from sansproto.testing.adapter_harness import LOCAL, PATIENCE, World, read, reset, until
+from sansproto.testing.adapter_harness import LOCAL, PATIENCE, World, count_descriptors, read, reset, until
 from sansproto.testing.adapter_suite import AdapterSuite
 from sansproto.testing.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
 from sansproto_sockets import Runner, run
@@ -215,3 +220,79 @@ class TestSockets(AdapterSuite):
             running.call(lambda _: endpoint.do(SendDatagram(b"to nobody", path), SendDatagram(b"to you", other)))
             assert until(running, "datagram failed").value == path
             assert open_.recv(100) == b"to you", "the error of one datagram does not cost another"
+
+    def test_an_interrupt_at_any_moment_leaves_nothing_open(self) -> None:
+        """Ctrl-C comes between any two lines of the loop: it comes out as itself, and every socket is closed."""
+        files = {module.__file__ for name, module in sys.modules.items() if name.startswith("sansproto_sockets.")}
+        files.add(selectors.__file__)
+
+        def is_interrupted(at: int) -> bool:
+            """Interrupt before the line that is the so-many-th to run; False if there are fewer."""
+            left = at
+
+            def trace(frame: FrameType, event: str, _: object) -> Any:
+                nonlocal left
+                if frame.f_code.co_filename not in files:
+                    return None
+                left -= event == "line"
+                if left == 0:
+                    raise KeyboardInterrupt
+                return trace
+
+            endpoint, tracer, descriptors = ScriptedEndpoint(echo=True), sys.gettrace(), count_descriptors()
+            with suppress(KeyboardInterrupt), run(endpoint, listen={"in": LOCAL}, sockets={"udp": LOCAL}) as runner:
+                where = runner.addresses["in"].host, runner.addresses["in"].port
+                with socket.create_connection(where) as one, socket.create_connection(where) as other:
+                    one.sendall(b"x")
+                    one.shutdown(socket.SHUT_WR)
+                    reset(other)
+                    sys.settrace(trace)
+                    try:
+                        while sum(endpoint.lost.values()) < 2:
+                            runner.next_event(timeout=PATIENCE)
+                            one.close()
+                    finally:
+                        sys.settrace(tracer)
+                return False
+            assert endpoint.phase is Phase.CLOSED
+            if count_descriptors() > descriptors:
+                gc.collect()
+            assert count_descriptors() == descriptors
+            return True
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of a socket that was accepted, and is nobody's yet
+            moments = next(at for at in count(1) if not is_interrupted(at))
+        assert moments > 200
+
+    def test_after_a_bug_of_the_endpoint_nothing_spins_and_nothing_grows(self) -> None:
+        class Broken(ScriptedEndpoint):
+            def next_timeout(self) -> float | None:
+                raise ZeroDivisionError
+
+        depths = []
+        runner = run(Broken()).__enter__()
+        for _ in range(3):
+            runner.wake()  # as a look-up does that ends afterwards
+            with pytest.raises(ZeroDivisionError) as raised:
+                runner.run_once()
+            depths.append(len(raised.traceback))
+        assert not select.select([runner.fileno()], [], [], 0)[0], "any loop that watches it would spin"
+        with pytest.raises(ZeroDivisionError):
+            runner.__exit__(None, None, None)
+        assert depths[1] == depths[2]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a queue of errors")
+    def test_a_socket_of_yours_may_want_to_know_the_time_of_errors(self, world: World) -> None:
+        datagrams, closed = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        datagrams.bind(LOCAL)
+        datagrams.setsockopt(socket.SOL_SOCKET, 29, 1)  # SO_TIMESTAMP
+        closed.bind(LOCAL)
+        path = Path("udp", *closed.getsockname())
+        closed.close()
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, sockets={"udp": datagrams})
+        running.call(lambda _: endpoint.do(SendDatagram(b"to nobody", path)))
+        until(running, "datagram failed")
+        running.call(lambda now: endpoint.arm(now + 0.01))
+        assert running.next_event(PATIENCE).name == "timer", "one error is one report"

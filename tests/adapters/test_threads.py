@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from sansproto.contract import Address, Path, SendDatagram
+from sansproto.events import CloseCause, Closed
 from sansproto.testing.adapter_harness import LOCAL, PATIENCE, World
 from sansproto.testing.adapter_suite import AdapterSuite
 from sansproto.testing.scripted_endpoint import Report, ScriptedEndpoint
@@ -77,3 +78,13 @@ class TestThreads(AdapterSuite):
                 time.sleep(0.001)
             runner.__exit__(failure, None, None)
             assert waiting.result(PATIENCE) == []
+
+    def test_a_thread_that_waits_gets_what_a_call_of_another_made(self, world: World) -> None:
+        """Though there is nothing for the I/O thread to do: no transmit, no timer."""
+        endpoint = ScriptedEndpoint()
+        with run(endpoint) as runner, ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(runner.next_event, timeout=PATIENCE)
+            while not runner._waiting:
+                time.sleep(0.001)
+            runner.call(lambda _: endpoint.abort())
+            assert waiting.result(PATIENCE / 2) == Closed(CloseCause.ABORTED)

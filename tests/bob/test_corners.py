@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import attrs
 import pytest
 
 from sansproto.bob import (
@@ -15,6 +16,7 @@ from sansproto.bob import (
     Departure,
     PeerDelays,
     PeerLeft,
+    PeerLimits,
     Relay,
     RelayLimits,
     RoomClosed,
@@ -42,6 +44,11 @@ def test_arguments_that_make_no_sense_are_refused() -> None:
             Server(**ARGUMENTS, count=count)
     with pytest.raises(ValueError, match="linger"):
         PeerDelays(linger=0.0)
+    for kind in (PeerLimits, RelayLimits):
+        for limit in attrs.fields(kind):
+            for nothing in (-1, -limit.default) if limit.name == "free_guesses" else (0, -1):
+                with pytest.raises(ValueError, match=limit.name):
+                    kind(**{limit.name: nothing})
 
 
 def test_a_record_is_at_most_32767_bytes_long() -> None:
@@ -88,6 +95,25 @@ def test_a_client_too_slow_to_be_told_who_left_is_cut() -> None:
     relay.stream_unblocked(slow, 4.0)
     said = drain(relay)
     assert PeerLeft(1, "192.0.2.7:1", Departure.SLOW) in said
+
+
+def test_announcements_are_read_in_their_order_whoever_has_left() -> None:
+    """Thousands stand in the feed; a whole stretch of them, every other one of the rest, and the last ones leave."""
+    feed = Feed(10_000)
+    numbers = [feed.announce(b"%d" % place) for place in range(3000)]
+    gone = {*range(500, 1700), *range(0, 3000, 2), *range(2990, 3000)}
+    feed.follow(1, feed.last)
+    heard = [feed.pull(1, feed.last) for _ in range(100)]
+    for place in sorted(gone, key=lambda place: place * 7919 % 3001):
+        feed.withdraw([numbers[place]], b"gone")
+    feed.follow(2, feed.last)
+    left = [b"%d" % place for place in range(3000) if place not in gone]
+    assert [feed.pull(2, feed.last) for _ in range(len(left) + 1)] == [*left, None]
+    heard += [data for data in iter(lambda: feed.pull(1, feed.last), None) if data != b"gone"]
+    assert heard == [*(b"%d" % place for place in range(100)), *(data for data in left if int(data) >= 100)]
+    for place in sorted({*range(3000)} - gone):
+        feed.withdraw([numbers[place]], b"gone")
+    assert not feed.arrivals
 
 
 def test_a_client_that_says_hello_twice_and_leaves_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

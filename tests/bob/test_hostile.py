@@ -299,7 +299,9 @@ def assault(ports: Ports, until: Callable[[], bool]) -> int:
 def command(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     line = [sys.executable, "-m", "sansproto_cli", *map(str, arguments)]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SANSPROTO_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SANSPROTO_", "COVERAGE_"))
+    }
     with subprocess.Popen(line, **quiet, stderr=subprocess.PIPE, env=environment) as process:
         try:
             yield process

@@ -26,7 +26,7 @@ from sansproto.bob import (
     crypto,
 )
 from sansproto.bob import packets as p
-from sansproto.bob.bench import SLICE
+from sansproto.bob.bench import FINISH, SLICE
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, Phase, SendBytes
 from sansproto.events import CloseCause, Closed
 from sansproto.testing.entropy import ScriptedEntropy
@@ -165,6 +165,21 @@ def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
     for link in clients[:5000]:
         at.endpoint.stream_unblocked(link, at.now)
     assert {len(at.said(link)) for link in clients[:5000]} == announced
+
+
+def test_of_those_who_leave_when_they_were_announced_no_call_withdraws_more_than_some() -> None:
+    at = AtRelay()
+    feed = at.endpoint._feed
+    for link in [at.join(p.HelloAsServer(bytes(34))) for _ in range(300)]:
+        at.leave(link)
+    assert not feed.departures
+    most = 0
+    while at.endpoint.next_timeout() is not None:
+        before = len(feed.departures)
+        assert at.tick()
+        most = max(most, len(feed.departures) - before)
+    assert 0 < most <= 64
+    assert len(feed.departures) == len(at.endpoint._freed_uids) == 300
 
 
 def test_a_client_that_asks_and_never_reads_is_cut() -> None:
@@ -390,11 +405,25 @@ def test_a_million_rounds_are_computed_in_slices() -> None:
     few = AtPeer(Client)
     few.announce(1, 3 * SLICE)
     few.announce(2, SLICE // 2)
-    few.announce(3, SLICE // 2)
+    few.announce(3, SLICE // 2 - FINISH)
     for _ in range(4):
         assert few.done() % SLICE == 0
         few.tick()
     assert [to for to, packet in few.said(few.link) if isinstance(packet, p.XAndClientIdentity)] == [1, 2, 3]
+
+
+def test_derivations_that_are_short_do_not_make_a_call_long() -> None:
+    """Each ends with points of the curve to be computed, and somebody may announce any number of one round."""
+    at = AtPeer(Client)
+    for uid in range(1, 200):
+        at.announce(uid, 1)
+    waiting = at.endpoint._bench.waiting
+    most = 0
+    while waiting:
+        before = len(waiting)
+        assert at.tick()
+        most = max(most, before - len(waiting))
+    assert most <= 1 + SLICE // FINISH
 
 
 @pytest.mark.parametrize("how", ["close", "abort", "gone", "again"])

@@ -1,10 +1,11 @@
-"""What a client and a server do with many exchanges at once, and with a random source that is broken."""
+"""What a client and a server do with many exchanges at once, with a random source that is broken, and at their end."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from stages import ClientStage, ServerStage
 
 from sansproto.bob import Client, PeerLimits, Server, Violation
 from sansproto.bob import packets as p
@@ -132,3 +133,33 @@ def test_a_scalar_of_another_size_is_refused_where_it_is_drawn(size: int) -> Non
     client.put(p.RELAY, p.NewServer(1, PUBLIC.encode(), OTHER))
     with pytest.raises(ValueError, match=f"{size} bytes for offer"):
         client.run()
+
+
+@pytest.mark.parametrize("kind", [ClientStage, ServerStage])
+def test_a_loss_says_which_connection_it_was(
+    kind: type[ClientStage] | type[ServerStage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it was lost: a client or server may have been on its way from one to the other."""
+    for lose in ("stream_lost", "receive_eof", "transport_lost"):
+        for there, violation in ((False, Violation.RELAY_LOST), (True, Violation.ROOM_LOST)):
+            stage = kind()
+            if there:
+                monkeypatch.setattr(stage, "enter_room", stage.approach)
+                stage.talk()
+            else:
+                stage.register()
+            stage.flush()
+            getattr(stage, lose)(*(() if lose == "transport_lost" else (stage.link,)), stage.now)
+            stage.end()
+            peer: Any = stage._endpoint
+            assert (peer.ending.cause, peer.ending.violation) == (CloseCause.LOST, violation)
+
+
+def test_what_is_read_behind_the_end_of_a_channel_is_nothing_to_wonder_about() -> None:
+    """No packet was dropped when an event was popped."""
+    stage = ClientStage()
+    stage.talk()
+    data = b"".join(stage.other_sends.seal(number, b"data") for number in range(9))
+    stage.receive_data(stage.link, data + p.CLOSE, stage.now)
+    stage.flush()
+    assert stage.stats.dropped == {}

@@ -11,9 +11,11 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import attrs
 import pytest
@@ -28,8 +30,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from rich.console import Console
 
+from sansproto.overte import SOCKET, DomainServer, KeyWanted
+from sansproto_cli.addresses import own_address
 from sansproto_cli.app import run_command
 from sansproto_cli.demo_domain import show_domain
+from sansproto_cli.domain_app import FoundBy
+from sansproto_sockets import run
 
 MIXER = str(uuid.UUID(int=7))
 DOMAIN = str(uuid.UUID(int=9))
@@ -232,6 +238,48 @@ def test_nobody_is_there(domains: Domains) -> None:
     _failed(domains.start("connect", "a" * 64).wait(), 3, "Cannot find", "check the name")
 
 
+def test_who_is_not_expected_hears_nothing_and_is_told_what_to_check(domains: Domains) -> None:
+    _server, port = domains.serve("--assign", f"avatar-mixer={MIXER}")
+    _failed(domains.mixer(port, "--timeout", 1).wait(), 3, "No domain answers", "this --assignment as audio-mixer")
+    ice = domains.start("ice", "--bind", "127.0.0.1", "--port", 0, "--json")
+    where = f"127.0.0.1:{_event(ice, 'ice_started')['port']}"
+    lost = domains.start("connect", "--ice", where, "--domain-id", DOMAIN, "--timeout", 1).wait()
+    _failed(lost, 3, "No domain answers", "--ice and --domain-id")
+
+
+def test_a_domain_that_does_not_find_out_the_key_of_a_name_answers_all_the_same(domains: Domains) -> None:
+    key = domains.folder / "key.pem"
+    private = rsa.generate_private_key(65537, 2048)
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    arguments = {"entropy": lambda n, *, purpose: os.urandom(n), "wall_epoch": 0.0, "domain_id": b"domain".ljust(16)}
+    with run(DomainServer(**arguments), sockets={SOCKET: ("127.0.0.1", 0)}) as domain:
+        port = domain.addresses[SOCKET].port
+        client = domains.connect(port, "--username", "ada", "--key", key, "--timeout", 1)
+        assert domain.next_event(timeout=PATIENCE) == KeyWanted("ada")
+        while client.process.poll() is None:
+            with suppress(TimeoutError):
+                domain.next_event(timeout=0.1)
+    _failed(client.wait(), 5, "answers, but did not let us in for 1 s", "the key of ada")
+
+
+def test_an_address_that_is_every_address_is_told_as_one_that_others_can_type(domains: Domains) -> None:
+    for command in (["serve"], ["ice"]):
+        told = domains.start(*command, "--bind", "0.0.0.0", "--port", 0, "--json").wait_for("\n")
+        assert json.loads(told.splitlines()[0])["host"] == own_address()
+
+
+def test_a_domain_at_one_address_tells_the_ice_server_of_no_other() -> None:
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+    )
+    with patch("sansproto_cli.domain_app.read_private_key", return_value=key):
+        found_by = FoundBy(ice="h", ice_key=Path("key"))
+        told = {bind: found_by.registration(bind) for bind in ("", "0.0.0.0", "::", "127.0.0.1", "localhost")}
+    hosts = {bind: registration and registration.local_host for bind, registration in told.items()}
+    everywhere = dict.fromkeys(("", "0.0.0.0", "::"), own_address())
+    assert hosts == {**everywhere, "127.0.0.1": None, "localhost": None}
+
+
 def test_an_ice_server_leads_to_a_domain(domains: Domains) -> None:
     key = domains.folder / "domain.pem"
     private = rsa.generate_private_key(65537, 2048)
@@ -259,11 +307,17 @@ def test_an_ice_server_leads_to_a_domain(domains: Domains) -> None:
         (["connect", "h", "--protocol", "1"], 2, "2025.05.1 or"),
         (["connect", "h", "--type", "cow"], 2, "audio-mixer"),
         (["connect", "h", "--interest", "MX"], 2, "M (audio-mixer)"),
+        (["connect", "h", "--type", "audio-mixer"], 2, "give --assignment"),
+        (["connect", "h", "--local-host", "here"], 2, "'here' is no address"),
         (["connect", "h", "--username", "ada"], 2, "--key"),
+        (["connect", "h", "--username", "", "--key", "nowhere"], 2, "--username and --key"),
         (["connect", "h", "--username", "ada", "--key", "nowhere"], 9, "Cannot read nowhere"),
         (["connect", "h", "--account", "ada"], 2, "SANSPROTO_TOKENS"),
         (["connect", "h", "--place", "x" * 2000], 2, "place_name"),
         (["serve", "--ice", "h"], 2, "--ice-key"),
+        (["serve", "--capacity", "-1"], 2, "--capacity"),
+        (["serve", "--redirect", "\udcff"], 2, "redirect has no UTF-8"),
+        (["serve", "--settings", "/dev/zero"], 9, "name a smaller file"),
         (["serve", "--allow", "ada"], 2, "NAME=FILE"),
         (["serve", "--assign", f"agent={MIXER}"], 2, "no type that is assigned"),
         (["serve", "--settings", "nowhere"], 9, "Cannot read nowhere"),
@@ -276,6 +330,16 @@ def test_wrong_usage(
 ) -> None:
     monkeypatch.delenv("SANSPROTO_TOKENS", raising=False)
     _failed(Result(run_command(["domain", *arguments]), *capsys.readouterr()), code, word)
+
+
+@pytest.mark.parametrize("data", ['{"a": 1}'.encode("utf-16"), b"[" * 100_000, b"\xff"], ids=["utf-16", "deep", "ff"])
+def test_settings_that_are_no_json_are_not_taken(
+    data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.json"
+    path.write_bytes(data)
+    code = run_command(["domain", "serve", "--settings", str(path)])
+    _failed(Result(code, *capsys.readouterr()), 9, "is no JSON")
 
 
 def test_a_key_that_is_none_is_not_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

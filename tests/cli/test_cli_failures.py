@@ -13,14 +13,17 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha1
 from secrets import token_bytes
+from unittest.mock import ANY
 
 import pytest
 from cli_commands import PASSWORD, PATIENCE, Command, Place, Result
 
-from sansproto.bob import Client, Connected, PeerEvent, Server
-from sansproto.events import Closed, Writable
+from sansproto.bob import Client, Connected, FileVerified, PackReader, PeerAgreed, PeerEvent, Server
+from sansproto.contract import Link
+from sansproto.events import Closed, DataReceived, Writable
 from sansproto_cli.app import run_command
 from sansproto_threads import Runner, run
 
@@ -96,6 +99,7 @@ def test_there_is_no_relay(place: Place) -> None:
         (["receive", "x", "-r", "h", "--max-size", "9" * 5000], 2, "no size"),
         (["receive", "x", "-r", "h", "--timeout", "nan"], 2, ">= 0"),
         (["receive", "x", "-r", "h", "-o", "o" * 300], 9, "too long"),
+        (["receive", "x", "-r", "h", "-o", "/proc"], 9, "Cannot write to /proc"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
@@ -120,17 +124,59 @@ def test_a_sender_does_not_wait_for_ever_for_a_yes(place: Place) -> None:
     """A receiver that says no, or nothing, is not told of by every relay."""
     path = place.folder / "a"
     path.write_bytes(b"1")
-    client = Client(
-        relay=("127.0.0.1", place.port),
-        secure_port=place.secure_port,
-        password=PASSWORD.encode(),
-        entropy=lambda n, *, purpose: token_bytes(n),
-    )
+    client = _client(place)
     sender = place.send(path, "--timeout", 2)
     with run(client, linger=1.0) as runner:
         runner.call(client.connect)
         _failed(sender.wait(), 3, "Nobody said yes")
     assert "knows the password" in sender.wait().out
+
+
+def test_a_sender_tells_of_who_leaves_without_a_yes(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    sender, client = place.send(path), _client(place)
+    with run(client, linger=1.0) as runner:
+        runner.call(client.connect)
+        while not isinstance(event := runner.next_event(timeout=PATIENCE), PeerAgreed):
+            pass
+        runner.call(partial(client.refuse, event.uid))
+        runner.call(client.close)
+    sender.wait_for("said no, or left before the transfer began. Still waiting.")
+    assert place.receive("-y").wait().code == 0
+    assert sender.wait().code == 0
+
+
+class Fickle(Server):
+    """Agrees and leaves, before anybody can accept."""
+
+    def receive_data(self, link: Link, data: bytes, now: float) -> None:
+        super().receive_data(link, data, now)
+        if any(isinstance(event, PeerAgreed) for event in self._events):
+            self.close(now)
+
+
+def test_a_receiver_tells_of_a_sender_who_goes_with_another(place: Place) -> None:
+    server = Fickle(
+        relay=("127.0.0.1", place.port),
+        secure_port=place.secure_port,
+        password=PASSWORD.encode(),
+        entropy=lambda n, *, purpose: token_bytes(n),
+    )
+    receiver = place.receive("-y", "--timeout", 3)
+    with run(server, linger=1.0) as runner:
+        runner.call(server.connect)
+        assert any(isinstance(event, PeerAgreed) for event in runner)
+    _failed(receiver.wait(), 3, "left, or went with another")
+
+
+def _client(place: Place) -> Client:
+    return Client(
+        relay=("127.0.0.1", place.port),
+        secure_port=place.secure_port,
+        password=PASSWORD.encode(),
+        entropy=lambda n, *, purpose: token_bytes(n),
+    )
 
 
 def test_the_standard_input_is_closed(place: Place) -> None:
@@ -198,13 +244,34 @@ def test_success_is_not_claimed_for_others(own_place: Place) -> None:
         return sender, receiver
 
     sender, receiver = asked()
-    receiver.signal(signal.SIGKILL)
+    receiver.signal(signal.SIGKILL)  # for which a relay writes a closing packet
+    _failed(sender.wait(), 7, "before the file was confirmed", "ask whether it came")
+    sender = own_place.send(path, "--json")
+    _take_and_leave(own_place)
+    finished = sender.wait()
+    assert (finished.code, finished.event("finished")["confirmed"]) == (0, False)
+    sender = own_place.send(path)
+    _take_and_leave(own_place)
     assert "did not say whether it has it all" in sender.wait().out
     sender, receiver = asked()
     own_place.relay.signal(signal.SIGKILL)
     _failed(sender.wait(), 7, "before the file was confirmed", "ask whether it came")
     receiver.type("y")
     assert receiver.wait().code == 0
+
+
+def _take_and_leave(place: Place) -> None:
+    """Receive as others do: what they think of it they do not say."""
+    client, pack, found = _client(place), PackReader(max_size=1), list[object]()
+    with run(client, linger=1.0) as runner:
+        runner.call(client.connect)
+        while not any(isinstance(event, FileVerified) for event in found):
+            match runner.next_event(timeout=PATIENCE):
+                case PeerAgreed(uid):
+                    runner.call(partial(client.accept, uid))
+                case DataReceived(data):
+                    found += pack.feed(data)
+        runner.call(client.close)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
@@ -225,6 +292,32 @@ def test_an_interrupted_wait_ends_quietly(place: Place) -> None:
     sender.signal(signal.SIGINT)
     result = sender.wait()
     assert (result.code, result.err) == (130, "")
+
+
+def test_an_interrupted_wait_is_told_to_scripts(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    sender = place.send(path, "--json")
+    sender.wait_for("waiting")
+    sender.signal(signal.SIGTERM)
+    result = sender.wait()
+    assert (result.code, result.err) == (143, "")
+    assert result.events[-1] == {"event": "failed", "code": 143, "reason": "terminated", "message": ANY}
+
+
+def test_an_interrupted_import_ends_quietly() -> None:
+    script = """if True:
+    import os, signal, sys
+    class Finder:
+        def find_spec(self, name, path, target=None):
+            if name == "sansproto_cli.line":
+                os.kill(os.getpid(), signal.SIGINT)
+    sys.meta_path.insert(0, Finder())
+    from sansproto_cli.__main__ import main
+    main()
+    """
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
 
 
 # -- the disk ----------------------------------------------------------------------------------------------------------

@@ -68,10 +68,12 @@ def test_links_are_followed_where_the_user_named_them(place: Place) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such files")
-def test_a_file_that_claims_to_be_empty_is_read(place: Place) -> None:
-    place.transfer("/proc/version")
-    with open("/proc/version", "rb") as file:
-        assert (place.inbox / "version").read_bytes() == file.read()
+@pytest.mark.parametrize("path", ["/proc/version", "/sys/devices/system/cpu/possible"])
+def test_a_file_whose_size_says_nothing_is_read(place: Place, path: str) -> None:
+    sent, _ = place.transfer(path)
+    assert sent.code == 0, sent.err
+    with open(path, "rb") as file:
+        assert (place.inbox / os.path.basename(path)).read_bytes() == file.read()
 
 
 def test_the_standard_input_can_be_sent(place: Place) -> None:
@@ -135,6 +137,13 @@ def test_the_command_for_the_other_side_can_be_pasted_into_a_shell(place: Place,
     subprocess.run(["sh", "-c", command], cwd=place.inbox, env=environment, input=b"y\n", check=True, timeout=PATIENCE)
     assert sender.wait().code == 0
     assert place.received == ["a"]
+
+
+def test_a_relay_tells_the_address_that_its_name_came_to(place: Place) -> None:
+    relay = place.start("relay", "--bind", "localhost", "--port", 0, "--secure-port", 0, "--json")
+    relay.wait_for("\n")
+    relay.signal(signal.SIGINT)
+    assert relay.wait().event("relay_started")["host"] in ("127.0.0.1", "::1")
 
 
 def test_json_lines_tell_everything(own_place: Place) -> None:

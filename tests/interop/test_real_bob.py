@@ -151,6 +151,18 @@ def test_a_file_arrives(tmp_path: Path, cast: tuple[str, str, str], contents: st
         assert (meeting.inbox / "file.txt").read_bytes() == _CONTENTS[contents]
 
 
+@pytest.mark.parametrize("name", ["f", "ff"])
+def test_a_short_name_does_not_end_the_original(tmp_path: Path, name: str) -> None:
+    """Its receiver fails if the deflated name has fewer than 11 bytes and the contents are deflated, too."""
+    contents = _CONTENTS["noise"][:200_000]
+    path = tmp_path / name
+    path.write_bytes(contents)
+    with _meeting(tmp_path, "ours") as meeting:
+        sending, receiving = meeting.send("ours", path, compress=True), meeting.receive("bob")
+        assert (receiving.wait(_PATIENCE), sending.wait(_PATIENCE)) == (0, 0)
+        assert (meeting.inbox / name).read_bytes() == contents
+
+
 def test_a_folder_reaches_the_original_as_a_tar(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "sub").mkdir(parents=True)

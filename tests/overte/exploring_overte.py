@@ -52,7 +52,7 @@ EPOCH = 1.7e9
 NOTHING: Mapping[str, Any] = {}
 
 # Powers of two in small ratios, near the real ones: cycles are short, and equal situations stay equal.
-TIMES: Mapping[str, float] = {"handshake": 0.25, "resend": 0.5, "slowest_resend": 4.0, "undelivered": 8.0}
+TIMES: Mapping[str, float] = {"handshake": 0.125, "resend": 0.5, "slowest_resend": 4.0, "undelivered": 8.0}
 CLIENT_DELAYS = ClientDelays(
     **TIMES, lookup=4.0, check_in=1.0, give_up=16.0, answer=4.0, ping=1.0, punch=1.0, silence=8.0, refresh=8.0
 )

@@ -600,6 +600,7 @@ def an_ice_server_introduces_a_client_and_a_domain() -> Stage:
     stage.say(query(), STRANGER)
     stage.say(query(client=0xC2), STRANGER)
     stage.say(heartbeat(2), STRANGER)
+    stage.say(heartbeat(0xC1), STRANGER)
     stage.rest()
     stage.close(stage.now)
     return stage

@@ -327,7 +327,7 @@ def _small_ice() -> Iterator[Exploration]:
     sought = {"client": both["client"], "ice": introducer()}
     beats = tuple(
         Insert("ice", pack(p.ICEServerHeartbeat(uuid, *(SockAddr(STRANGER.host, STRANGER.port),) * 2, b"")), STRANGER)
-        for uuid in (DOMAIN_ID, b"o" * 16)
+        for uuid in (DOMAIN_ID, b"o" * 16, b"i" * 16)
     )
     asks = Insert("ice", pack(p.ICEServerQuery(b"i" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(OTHER))
     gone = p.ICEServerPeerInformation(b"g" * 16, *(SockAddr(STRANGER.host, STRANGER.port),) * 2)
@@ -335,7 +335,8 @@ def _small_ice() -> Iterator[Exploration]:
         ("a client that is not there", served, (Insert("server", pack(gone), path_of(ICE)),)),
         ("a domain that is not there", sought, beats[:1]),
         ("another domain's id", served, beats[:1]),
-        ("a domain too many", {**served, "ice": introducer(peers=1)}, beats[1:]),
+        ("a domain too many", {**served, "ice": introducer(peers=1)}, beats[1:2]),
+        ("a client's id for a domain", sought, beats[2:]),
         ("another client's id", sought, (asks,)),
         ("a client too many", {**sought, "ice": introducer(peers=1)}, (asks,)),
     ):

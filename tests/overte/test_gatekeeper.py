@@ -309,6 +309,25 @@ def test_more_nodes_than_ids(judged: list[int]) -> None:
         ServerLimits(nodes=65_535)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [{"redirect": "\udcff"}, {"settings": "\udcff"}, {"paths": {"/": "\udcff"}}, {"accounts": {"ada": "\udcff"}}],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_what_cannot_be_sent_is_not_taken_into_a_policy(arguments: Any) -> None:
+    """Else the first stranger whom it is told raises an exception in the server."""
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        Policy(**arguments)
+
+
+def test_nor_is_the_name_of_a_login_or_version() -> None:
+    for arguments in (("\udcff",), ("https://example.org", "\udcff")):
+        with pytest.raises(ValueError, match="UTF-8"):
+            Login(*arguments)
+    with pytest.raises(ValueError, match="version_name"):
+        Domain(version_name="\udcff")
+
+
 def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: Domain) -> None:
     guest = Guest(domain)
     guest.connect()

@@ -159,7 +159,11 @@ def test_an_id_stays_with_who_has_it_but_a_domain_takes_its_own_from_a_client() 
     desk.hear(query(client=DOMAIN, wanted=OTHER), at(6))
     assert desk.hear(query(client=DOMAIN, wanted=OTHER), at(7)) == []
     assert desk.dropped("the id of another peer") == 1
-    assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
+    assert desk.events() == [IcePeerAdded(DOMAIN, Address("198.51.100.6", 40000))]
+    for _ in range(2):
+        assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
+    was_client = IcePeerRemoved(DOMAIN)
+    assert desk.events() == [was_client, IcePeerAdded(DOMAIN, Address("198.51.100.1", 40000), is_domain=True)]
     for data in (beat(), query(client=DOMAIN, wanted=OTHER)):
         assert desk.hear(data, at(6)) == []
     assert [to for to, *_ in desk.hear(query(), at(2))] == [at(2), at(1)]

@@ -206,21 +206,23 @@ def test_a_restored_talker_goes_on_as_if_nothing_had_happened(
 # -- the sender --------------------------------------------------------------------------------------------------------
 
 
-def test_a_handshake_every_100_ms_until_it_is_answered_and_no_data_before() -> None:
+def test_handshakes_ever_more_slowly_until_one_is_answered_and_no_data_before() -> None:
     talker = a_talker(start=0x5123456)
     assert talker.say(to(B), b"x", 0.0)
     assert talker.say(to(B), b"y", 0.0)
-    for tick in range(1, 5):
+    for at in (0.1, 0.3, 0.7, 1.5, 3.1, 6.3, 11.3):
         assert sent(talker) == [(Control(HANDSHAKE, 0x5123456), b"")]
-        assert talker.next_timeout() == pytest.approx(0.1 * tick)
+        assert talker.next_timeout() == pytest.approx(at)
         talker.handle_timeout(talker.next_timeout() or 0.0)
     sent(talker)
-    deliver(talker, Control(HANDSHAKE_ACK, 0x5123457), now=0.41)  # not ours
+    deliver(talker, Control(HANDSHAKE_ACK, 0x5123457), now=11.41)  # not ours
     assert sent(talker) == []
-    deliver(talker, Control(HANDSHAKE_ACK, 0x5123456), now=0.42)
+    deliver(talker, Control(HANDSHAKE_ACK, 0x5123456), now=11.42)
     assert [(head.sequence, payload) for head, payload in sent(talker)] == [(0x5123456, b"x"), (0x5123457, b"y")]
-    deliver(talker, Control(HANDSHAKE_ACK, 0x5123456), now=0.43)
+    deliver(talker, Control(HANDSHAKE_ACK, 0x5123456), now=11.43)
     assert sent(talker) == []
+    deliver(talker, Control(HANDSHAKE_REQUEST), now=11.44)
+    assert talker.next_timeout() == pytest.approx(11.54)  # as the first time
 
 
 def test_the_start_has_27_bits() -> None:
@@ -559,6 +561,20 @@ def test_all_unfinished_messages_have_a_bound_together() -> None:
     assert talker._unfinished == 0
 
 
+def test_parts_without_content_count_among_all_that_is_unfinished() -> None:
+    talker = open_receiver(0, limits=TransportLimits(unfinished=256 * 100))
+    for message in range(16):
+        for part in range(10):
+            position = Position.MIDDLE if part else Position.FIRST
+            deliver(talker, data(10 * message + part, Part(position, message, part)))
+    messages = talker._receivers[B, 4000, 0].messages
+    assert sum(len(message.parts) for message in messages.values()) == 100
+    assert talker._unfinished == 256 * 100
+    assert talker.stats.dropped == {"too much is unfinished": 6}
+    talker.forget(to(B), 0.0)
+    assert talker._unfinished == 0
+
+
 def test_a_message_fails_only_once() -> None:
     talker = open_receiver(0, limits=TransportLimits(message_size=1024))
     deliver(talker, data(0, Part(Position.FIRST, 1, 0)), bytes(1100))
@@ -696,8 +712,8 @@ def test_whatever_a_friend_sends_nothing_raises_and_all_stays_within_the_limits(
             assert len(receiver.ahead) <= 4
             assert len(receiver.messages) <= 2
         open_messages = [message for receiver in talker._receivers.values() for message in receiver.messages.values()]
-        held = sum(len(part) for message in open_messages for part in message.parts.values())
-        assert talker._unfinished == held <= 1500
+        sizes = [[len(part) for part in message.parts.values()] for message in open_messages]
+        assert talker._unfinished == sum(max(sum(parts), 256 * len(parts)) for parts in sizes) <= 1500
         timeout = talker.next_timeout()
         assert timeout is None or timeout > now
 
@@ -737,6 +753,24 @@ def test_all_messages_that_are_not_acknowledged_have_a_bound_together() -> None:
     assert talker.tell(to(B), bytes(4000), 20.0)
     talker.forget(to(B), 20.0)
     assert talker._unacknowledged == 0
+
+
+def test_who_asks_in_the_name_of_a_few_addresses_leaves_the_others_their_messages() -> None:
+    """What the first ones have asked for again and again waits; a first message needs no more than the room for it."""
+    hosts = [f"198.51.100.{number}" for number in range(40)]
+    limits = TransportLimits(unacknowledged=1_000_000)
+    talker = Talker(friends=tuple(Friend(number, host) for number, host in enumerate(hosts, 1)), limits=limits)
+    for host in hosts[:-1]:
+        while talker.tell(to(host), bytes(2000), 0.0):
+            assert talker._senders[host, 4000, 0].size <= 10_000
+    assert 500_000 < 1_000_000 - talker._unacknowledged < 1_000_000
+    assert talker.tell(to(hosts[-1]), bytes(500_000), 0.0)
+    assert not talker.tell(to(hosts[-1]), bytes(1), 0.0)
+    assert talker.say(to(hosts[-1]), b"short", 0.0)
+    assert talker._unacknowledged == sum(sender.size for sender in talker._senders.values())
+    talker.handle_timeout(20.0)
+    assert talker._unacknowledged == 0
+    assert not any(sender.size for sender in talker._senders.values())
 
 
 @pytest.mark.parametrize("end", ["abort", "lost", "close"])

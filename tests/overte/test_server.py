@@ -489,6 +489,18 @@ def test_the_path_that_everybody_asks_for_has_an_answer_beside_others() -> None:
     assert Policy(paths={"/": "/1,2,3"}).viewpoint("/") == "/1,2,3"
 
 
+def test_one_question_in_the_name_of_somebody_else_does_not_flood_them(domain: Domain) -> None:
+    """Who was let in may be somebody who never asked: a reliable answer begins with handshakes until it is given up."""
+    victim = Guest(domain)
+    victim.connect()
+    domain.deaf.add(victim.path)
+    before = len(domain.datagrams)
+    victim.say(PacketType.DOMAIN_SETTINGS_REQUEST, b"\2")
+    domain.wait(60.0)
+    assert 1 < len(domain.datagrams) - before <= 10
+    assert sum(len(transmit.data) for transmit in domain.datagrams[before:]) <= 80
+
+
 def test_strangers_have_no_channel(domain: Domain) -> None:
     stranger = Guest(domain)
     before = domain.server.snapshot()

@@ -24,6 +24,7 @@ class IcePeerInput(Enum):
     KEY_UNKNOWN = 5
     BADLY_SIGNED = 6
     SILENT = 7
+    BEAT_OF_CLIENT = 8  # a domain's heartbeat, with the id that a client has
 
 
 class IcePeerAction(Enum):
@@ -65,6 +66,14 @@ ICE_PEER: Table[IcePeerState, IcePeerInput, IcePeerAction, IcePeerTimer] = Table
         ),
         Row(_S.KNOWN, _I.BEAT, None, (_A.REMEMBER, _A.SEND_ACK), arm=(_T.SILENCE,), ref="ice-server"),
         Row(
+            _S.KNOWN,
+            _I.BEAT_OF_CLIENT,
+            None,
+            (_A.TELL_REMOVED, _A.REMEMBER, _A.TELL_ADDED, _A.SEND_ACK),
+            arm=(_T.SILENCE,),
+            ref="ice-server",
+        ),
+        Row(
             _S.NEW,
             _I.ASKED,
             _S.KNOWN,
@@ -92,6 +101,7 @@ ICE_PEER: Table[IcePeerState, IcePeerInput, IcePeerAction, IcePeerTimer] = Table
                 Rung("too_many", _I.NO_ROOM, ref="ice-server"),
                 Rung("of_unknown_key", _I.KEY_UNKNOWN, ref="ice-server"),
                 Rung("badly_signed", _I.BADLY_SIGNED, ref="ice-server"),
+                Rung("known_as_client", _I.BEAT_OF_CLIENT, ref="ice-server"),
             ),
             _I.BEAT,
         ),

@@ -47,6 +47,11 @@ def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def shown(bound: str) -> str:
+    """Where others find what is bound to this address."""
+    return own_address() if ipaddress.ip_address(bound).is_unspecified else bound
+
+
 def own_address() -> str:
     """The address that others on the network reach this computer at; a loopback address if there is no network."""
     return next((address for address in _candidates() if _is_reachable(address)), LOOPBACK)

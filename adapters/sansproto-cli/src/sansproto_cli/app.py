@@ -70,7 +70,7 @@ def relay(
     Parameters
     ----------
     bind
-        Listen at this address only. Without it, at every address of this computer.
+        Listen at this address only: of a name, at its first. Without it, at every address of this computer.
     port
         Where peers meet.
     secure_port
@@ -247,9 +247,9 @@ def run_command(arguments: list[str]) -> int:
         text = " ".join(str(error).split())
         return _report(CommandFailed(Exit.USAGE, f"{text} See sansproto --help."), arguments)
     except Interrupted as interrupted:
-        return interrupted.code
+        return _report_interrupted(interrupted.code, arguments)
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return _report_interrupted(Exit.INTERRUPTED, arguments)
     return Exit.DONE
 
 
@@ -260,6 +260,13 @@ def _report(failure: CommandFailed, arguments: list[str]) -> int:
     except OutputFailed:
         make_reporter(quiet=True).fail(failure)
     return failure.code
+
+
+def _report_interrupted(code: Exit, arguments: list[str]) -> int:
+    """A person knows; a script that reads our output may not be the one that did it."""
+    if "--json" in arguments:
+        _report(CommandFailed(code, "Interrupted: start again."), arguments)
+    return code
 
 
 def _receive_command(password: str, relay: str, secure_port: int) -> str:

@@ -190,7 +190,7 @@ class _Printer:
         for peer, records in relay.records.items():
             role = self._roles.get(peer, peer)
             count = f"{records.count} sealed record{'s' if records.count > 1 else ''}"
-            note = f" for the {decimal(self._file_size)} of the file" if role == "sender" else ": the receipt"
+            note = f" for the {decimal(self._file_size)} of the file" if role == "sender" else ": how it went"
             self._say(f"In the room, the {role} sent {count}, {decimal(records.size)}{note}.")
 
     def _role_of(self, passed: Passed) -> str:

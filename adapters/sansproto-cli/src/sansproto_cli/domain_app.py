@@ -35,8 +35,9 @@ from sansproto.overte import (
 from sansproto_sockets import Runner, run
 
 from . import addresses
-from .domain_connecting import Connecting
+from .domain_connecting import Advice, Connecting
 from .domain_serving import Serving, open_sockets, serve_ice
+from .domain_words import is_any, is_ip
 from .exits import CommandFailed, Exit
 from .keys import read_file, read_private_key, read_public_key
 from .line import LINGER, Signals, entropy, politely
@@ -108,14 +109,17 @@ class Who:
 
     def arguments(self) -> dict[str, Any]:
         """Those of a client."""
-        if (self.username is None) is not (self.key is None):
+        if bool(self.username) is not (self.key is not None):
             raise CommandFailed(Exit.USAGE, "A name has to be proved: give both --username and --key.")
+        node_type = _node_type(self.type)
+        if node_type is not NodeType.AGENT and self.assignment is None:
+            raise CommandFailed(Exit.USAGE, f"A domain has to expect its {self.type}: give --assignment, too.")
         return {
             "username": self.username or "",
             "private_key": None if self.key is None else read_private_key(self.key),
             "domain_account": None if self.account is None else (self.account, _tokens()),
             "place_name": self.place,
-            "node_type": _node_type(self.type),
+            "node_type": node_type,
             "assignment": bytes(16) if self.assignment is None else _uuid(self.assignment),
             "interest": _interest(self.interest),
         }
@@ -151,6 +155,9 @@ class Way:
             raise CommandFailed(Exit.USAGE, "Which domain? Give HOST[:PORT], or --ice and --domain-id.")
         host, port = ("", DOMAIN_PORT) if domain is None else _domain_address(domain)
         parse = addresses.parse_address
+        if self.local_host is not None and not is_ip(self.local_host):
+            text = f"{self.local_host!r} is no address: give --local-host one of this computer, as 192.168.1.10 is."
+            raise CommandFailed(Exit.USAGE, text)
         return {
             "host": host,
             "port": port,
@@ -159,6 +166,20 @@ class Way:
             "local_host": self.local_host or addresses.own_address(),
             "versions": _versions(self.protocol),
         }
+
+    def advice(self, who: Who) -> Advice:
+        """What to check if nobody lets us in."""
+        nobody = "check the address, and that its UDP port is open"
+        if self.ice is not None:
+            nobody = "check --ice and --domain-id, and that the domain is registered there"
+        elif who.assignment is not None:
+            nobody = (
+                f"check the address, that its UDP port is open, and that it expects this --assignment as {who.type}"
+            )
+        silent = "it may be busy: try again later"
+        if who.username is not None:
+            silent = f"it may not find out the key of {who.username}: publish it, or come without --username"
+        return Advice(nobody, silent)
 
 
 @domain_app.command
@@ -192,11 +213,14 @@ def connect(
         client = DomainClient(**arguments, delays=delays, entropy=entropy, wall_epoch=_wall_epoch())
     host, port = arguments["host"], arguments["port"]
     where = addresses.format_address(host, port) if domain else f"{way.domain_id} by way of {way.ice}"
-    bind = "::" if ":" in host else "0.0.0.0"
+    asked = host if domain else arguments["ice"].host
+    bind = "" if ":" in asked else "0.0.0.0"  # a socket for IPv6 takes IPv4 along
     running: Runner[ClientEvent] = run(client, sockets={SOCKET: (bind, 0)}, linger=LINGER)
     with Signals() as signals, ExitStack() as stack:
         runner = open_sockets(stack, politely(running))
-        Connecting(client, runner, signals.check, reporter, where=where, timeout=timeout, stay=stay).run()
+        advice = way.advice(who)
+        visit = Connecting(client, runner, signals.check, reporter, where, advice, timeout=timeout, stay=stay)
+        visit.run()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +242,7 @@ class Rules:
         What those hear who ask for the domain's settings: JSON.
     """
 
-    capacity: Annotated[int | None, Parameter(metavar="N")] = None
+    capacity: Annotated[int | None, Parameter(metavar="N", validator=not_negative)] = None
     redirect: Annotated[str, Parameter(metavar="ADDRESS")] = ""
     allow: Annotated[list[str] | None, Parameter(metavar="NAME=FILE", negative=())] = None
     path: Annotated[list[str] | None, Parameter(metavar="PATH=VIEWPOINT", negative=())] = None
@@ -257,12 +281,13 @@ class FoundBy:
     ice: Where = None
     ice_key: Annotated[Path | None, Parameter(metavar="FILE")] = None
 
-    def registration(self) -> IceRegistration | None:
+    def registration(self, bind: str) -> IceRegistration | None:
+        """That of a domain with this socket."""
         if (self.ice is None) is not (self.ice_key is None):
             raise CommandFailed(Exit.USAGE, "An ice-server wants signatures: give both --ice and --ice-key.")
         if self.ice is None or self.ice_key is None:
             return None
-        key, local_host = read_private_key(self.ice_key), addresses.own_address()
+        key, local_host = read_private_key(self.ice_key), addresses.own_address() if is_any(bind) else None
         return IceRegistration(servers=(_ice_address(self.ice),), private_key=key, local_host=local_host)
 
 
@@ -306,7 +331,7 @@ def serve(
             policy=rules.policy(keys),
             versions=versions,
             version_name=versions.name,
-            ice=found_by.registration(),
+            ice=found_by.registration(bind),
             entropy=entropy,
             wall_epoch=_wall_epoch(),
         )
@@ -417,13 +442,14 @@ def _pairs(texts: list[str] | None, form: str) -> list[tuple[str, str]]:
 
 def _settings(path: Path) -> str:
     data = read_file(path)
-    try:
-        jsonlib.loads(data)
-    except ValueError as error:
-        raise CommandFailed(Exit.FILES, f"{path} is no JSON ({error}): mend it, or name another file.") from error
     if len(data) > _MAX_SETTINGS:
         raise CommandFailed(Exit.FILES, f"{path} has more than {_MAX_SETTINGS:,} bytes: name a smaller file.")
-    return data.decode()
+    try:
+        text = data.decode("utf-8-sig")
+        jsonlib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CommandFailed(Exit.FILES, f"{path} is no JSON ({error}): mend it, or name another file.") from error
+    return text
 
 
 def _or(names: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import attrs
+
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import (
     ClientEvent,
@@ -24,6 +26,7 @@ from sansproto.overte import (
     Renumbered,
     uuid_text,
 )
+from sansproto.overte.tables.client import ConnectionState
 
 from .domain_words import label_of, name_of, permissions_of, where_is
 from .exits import CommandFailed, Exit, Interrupted
@@ -53,6 +56,14 @@ _OPTIONS = {
 _HEADING = ("node", "address", "ping", "clock", "state")
 
 
+@attrs.frozen
+class Advice:
+    """What to do if the domain does not let us in without saying why."""
+
+    nobody: str  # nothing came from it
+    silent: str  # something did
+
+
 class Connecting:
     """Goes to the domain at ``where``, and stays until Ctrl-C, or for ``stay`` seconds.
 
@@ -66,8 +77,9 @@ class Connecting:
         runner: Runner[ClientEvent],
         check: Callable[[], None],
         reporter: Reporter,
-        *,
         where: str,
+        advice: Advice,
+        *,
         timeout: float | None = None,
         stay: float | None = None,
     ) -> None:
@@ -76,6 +88,7 @@ class Connecting:
         self._check = check
         self._reporter = reporter
         self._where = where
+        self._advice = advice
         self._timeout = timeout
         self._stay = stay
         self._began = time.monotonic()
@@ -209,10 +222,17 @@ class Connecting:
 
     def _nobody(self) -> CommandFailed:
         waited = PATIENCE if self._timeout is None else self._timeout
-        return CommandFailed(
-            Exit.NOBODY,
-            f"No domain answers at {self._where} for {waited:g} s: check the address, and that its UDP port is open.",
-        )
+        if self._runner.call(lambda _: self._is_answered()):
+            text = (
+                f"The domain at {self._where} answers, but did not let us in for {waited:g} s: {self._advice.silent}."
+            )
+            return CommandFailed(Exit.REFUSED, text)
+        text = f"No domain answers at {self._where} for {waited:g} s: {self._advice.nobody}."
+        return CommandFailed(Exit.NOBODY, text)
+
+    def _is_answered(self) -> bool:
+        """An ice-server may answer, too, but only the domain's answer leads to where it is asked to let us in."""
+        return self._client.state is ConnectionState.CONNECTING and self._client.stats.packets_received > 0
 
     def _ended(self, closed: Closed) -> CommandFailed:
         if closed.cause is CloseCause.UNREACHABLE:

@@ -27,7 +27,7 @@ from sansproto.overte import (
 from sansproto_sockets import Runner, run
 
 from . import addresses
-from .domain_words import label_of, name_of, permissions_of, where_is
+from .domain_words import is_any, label_of, name_of, permissions_of, where_is
 from .exits import CommandFailed, Exit
 from .line import attend, politely
 from .report import Reporter, printable
@@ -56,7 +56,7 @@ class Serving:
         running: Runner[ServerEvent] = run(self._server, sockets={SOCKET: (host, port)})
         with ExitStack() as stack:
             self._runner = open_sockets(stack, politely(running))
-            shown, port = host or addresses.own_address(), self._runner.addresses[SOCKET].port
+            shown, port = _shown(host), self._runner.addresses[SOCKET].port
             where, domain = addresses.format_address(shown, port), uuid_text(domain_id)
             self._reporter.command(
                 "domain_started",
@@ -120,7 +120,7 @@ def serve_ice(server: IceServer, host: str, port: int, reporter: Reporter, check
     with ExitStack() as stack:
         running: Runner[IceServerEvent] = run(server, sockets={SOCKET: (host, port)})
         runner = open_sockets(stack, politely(running))
-        shown, port = host or addresses.own_address(), runner.addresses[SOCKET].port
+        shown, port = _shown(host), runner.addresses[SOCKET].port
         text = f"Ice-server at {addresses.format_address(shown, port)}. Ctrl-C stops it."
         reporter.tell("ice_started", text, host=shown, port=port)
         attend(runner, check, lambda event: _tell_ice(event, reporter))
@@ -146,6 +146,10 @@ def _tell_ice(event: IceServerEvent, reporter: Reporter) -> None:
             reporter.tell("peer_removed", f"{uuid_text(peer_id)} is gone.", peer=uuid_text(peer_id))
         case _:  # nobody is asked for keys: it believes every domain
             pass
+
+
+def _shown(bind: str) -> str:
+    return addresses.own_address() if is_any(bind) else bind
 
 
 def _from(path: Path) -> str:

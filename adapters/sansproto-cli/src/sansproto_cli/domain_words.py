@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from sansproto.contract import Address
 from sansproto.overte import NodeType, Permissions, uuid_text
 
@@ -24,6 +26,19 @@ def label_of(node_type: int, node_id: bytes) -> str:
 def permissions_of(bits: int) -> list[str]:
     """``["connect", "rez avatar entities"]``."""
     return [flag.name.lower().replace("_", " ") for flag in Permissions if flag & bits and flag.name]
+
+
+def is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_any(bind: str) -> bool:
+    """Is a socket that is bound there reached at every address of this computer?"""
+    return not bind or (is_ip(bind) and ip_address(bind).is_unspecified)
 
 
 def where_is(address: Address | None) -> str:

@@ -79,7 +79,7 @@ class IncomingFile:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise :class:`CommandFailed` unless it is one."""
+    """Raise :class:`CommandFailed` unless it is one, and files can be made in it."""
     try:
         is_folder = stat.S_ISDIR(os.stat(folder).st_mode)
     except FileNotFoundError:
@@ -88,6 +88,8 @@ def check_folder(folder: Path) -> None:
         raise _unwritable(folder, error) from error
     if not is_folder:
         raise CommandFailed(Exit.FILES, f"{folder} is no folder: make it, or choose another with --output.")
+    with IncomingFile(folder):  # no other question to the system has a sure answer
+        pass
 
 
 def check_room(folder: Path, size: int) -> None:

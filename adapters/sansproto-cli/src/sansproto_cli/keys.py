@@ -20,6 +20,7 @@ from sansproto.overte.crypto import load_private_key, load_public_key
 from .exits import CommandFailed, Exit
 
 _PEM = b"-----BEGIN"
+_MOST = 1 << 21  # bytes
 
 
 def read_private_key(path: Path) -> bytes:
@@ -33,9 +34,10 @@ def read_public_key(path: Path) -> bytes:
 
 
 def read_file(path: Path) -> bytes:
-    """All of a file that an option names."""
+    """What is in a file that an option names; of one without end as much as shows that it is none that we want."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_MOST)
     except OSError as error:
         raise CommandFailed(Exit.FILES, f"Cannot read {path} ({error.strerror}): name another file.") from error
 

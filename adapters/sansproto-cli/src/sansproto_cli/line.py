@@ -189,14 +189,14 @@ def explain(closed: Closed, stage: Stage, relay: str) -> CommandFailed:
             return CommandFailed(Exit.RELAY, f"What answers at {relay} is no relay{detail}: check address and ports.")
         case CloseCause.LIMIT, _:
             return CommandFailed(Exit.WRONG_PASSWORD, "Too many wrong passwords came: start again with a new one.")
+        case CloseCause.LOST, Violation.RELAY_LOST if stage is not Stage.RELAY:
+            return CommandFailed(Exit.RELAY, f"The relay {relay} is gone{detail}: start it, and then both sides again.")
         case CloseCause.TIMEOUT, _ if stage is Stage.WAITING:
             return CommandFailed(Exit.NOBODY, "The relay's time for us is over, and nobody came: start again.")
     match stage:
         case Stage.RELAY:
             return CommandFailed(Exit.RELAY, f"{relay} does not answer as relays do{detail}: check address and ports.")
-        case Stage.WAITING:
-            return CommandFailed(Exit.RELAY, f"The relay {relay} is gone{detail}: start it, and then both sides again.")
-        case Stage.ROOM:
+        case Stage.WAITING | Stage.ROOM:
             text = f"The other side or the relay left before the transfer began{detail}: start both sides again."
             return CommandFailed(Exit.CUT, text)
         case Stage.TRANSFER:

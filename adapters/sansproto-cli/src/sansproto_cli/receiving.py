@@ -76,6 +76,7 @@ class Receiving:
         self._timeout = timeout
         self._stage = Stage.RELAY
         self._accepted = 0  # the uid of the sender
+        self._was_agreed = False
         self._mismatch_at: float | None = None
         self._identity = ""
         self._announced = FileAnnounced("", 0)
@@ -114,9 +115,10 @@ class Receiving:
                         Exit.WRONG_PASSWORD, "The password is wrong: compare it with the sender's, then try again."
                     )
                 if now > deadline:
-                    raise CommandFailed(
-                        Exit.NOBODY, f"No sender came to {self._relay}: start sansproto send there, then try again."
-                    )
+                    text = f"No sender came to {self._relay}: start sansproto send there, then try again."
+                    if self._was_agreed:
+                        text = f"The sender left, or went with another; none came to {self._relay}: start both again."
+                    raise CommandFailed(Exit.NOBODY, text)
 
     def _meet(self, event: PeerEvent | None) -> None:
         match event:
@@ -124,6 +126,7 @@ class Receiving:
                 self._stage = Stage.WAITING
                 self._reporter.tell("registered", f"Waiting for the sender at {self._relay}.", identity=identity)
             case PeerAgreed(uid, identity) if self._stage is Stage.WAITING:
+                self._was_agreed = True
                 self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
                 with suppress(NotOpen):  # it left meanwhile: that is told in an event
                     self._line.call(lambda now: self._peer.accept(uid, now))
@@ -139,6 +142,7 @@ class Receiving:
             case Connected(identity):
                 self._stage = Stage.TRANSFER
                 self._identity = identity
+                self._line.call(lambda now: self._say(Receipt.RECEIVING.value, now))
                 self._reporter.tell("connected", identity=identity)
             case Closed():
                 raise explain(event, self._stage, self._relay)
@@ -201,13 +205,13 @@ class Receiving:
             rate=round(rate),
         )
 
-    # -- the end
+    # -- what the sender is told
 
     def _part(self, receipt: Receipt) -> None:
         """Tell the sender how it went, if it listens, and leave."""
-        self._line.call(lambda now: self._say(receipt, now))
+        self._line.call(lambda now: self._say(receipt.value, now))
+        self._line.call(self._peer.close)
 
-    def _say(self, receipt: Receipt, now: float) -> None:
+    def _say(self, word: bytes, now: float) -> None:
         with suppress(NotOpen, LocalProtocolError):  # it is over already; the sender wants no answer
-            self._peer.send(receipt.value, now)
-        self._peer.close(now)
+            self._peer.send(word, now)

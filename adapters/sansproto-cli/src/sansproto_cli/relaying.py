@@ -52,7 +52,7 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
             runner = stack.enter_context(politely(running))
         except OSError as error:
             raise _cannot_listen(error, "--port and --secure-port, or --bind") from error
-        _tell_started(host, runner.addresses, reporter)
+        _tell_started(runner.addresses, reporter)
         attend(runner, check, lambda event: _tell(event, reporter))
         reporter.tell("stopped", "The relay stops.")
 
@@ -94,9 +94,9 @@ def raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _tell_started(host: str, bound: Mapping[str, Address], reporter: Reporter) -> None:
+def _tell_started(bound: Mapping[str, Address], reporter: Reporter) -> None:
     port, secure_port = bound[RELAY_PORT].port, bound[SECURE_PORT].port
-    shown = host or addresses.own_address()
+    shown = addresses.shown(bound[RELAY_PORT].host)
     where = addresses.format_address(shown, port)
     reporter.tell(
         "relay_started",

@@ -28,7 +28,7 @@ from .line import Line, Stage, describe, explain, in_brackets
 from .report import Reporter
 from .sources import Source
 
-_RECEIPT_SIZE = 16  # what is kept of the other side's words: more than any receipt has
+_WORDS_SIZE = 32  # what is kept of the other side's words: more than it has to say
 LEVEL = 4  # of zlib, as the reference
 
 
@@ -124,9 +124,12 @@ class Sending:
             case PeerFailed(_, Failure.REFUSED, identity=identity):
                 raise _refused(identity)
             case PeerFailed(uid, failure, identity=identity):
+                text = describe(failure, identity)
+                if failure is Failure.GONE and uid in self._agreed:
+                    text = f"{identity} said no, or left before the transfer began."
                 self._agreed.discard(uid)
                 self._stage = Stage.ROOM if self._agreed else Stage.WAITING
-                text = f"{describe(failure, identity)} Still waiting."
+                text += " Still waiting."
                 self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
             case Connected(identity):
                 self._stage = Stage.TRANSFER
@@ -164,26 +167,31 @@ class Sending:
         """Wait for the end. Did the other side confirm that it is a good one?"""
         while not isinstance(event := self._line.next_event(), Closed):
             self._notice(event)
-        if self._said == Receipt.VERIFIED.value:
+        if self._receipt == Receipt.VERIFIED.value:
             return True
-        if all_sent and not self._said and event.cause is CloseCause.LOST:
+        is_missed = event.cause is CloseCause.REMOTE and self._said.startswith(Receipt.RECEIVING.value)
+        if all_sent and not self._receipt and (is_missed or event.cause is CloseCause.LOST):
             raise CommandFailed(
                 Exit.CUT,
                 "The other side or the relay left before the file was confirmed"
                 f"{in_brackets(event)}: ask whether it came, or start both sides again.",
             )
-        if not all_sent or self._said or event.cause is not CloseCause.REMOTE:
+        if not all_sent or self._receipt or event.cause is not CloseCause.REMOTE:
             self._notice(event)
         return False
+
+    @property
+    def _receipt(self) -> bytes:
+        return self._said.removeprefix(Receipt.RECEIVING.value)
 
     def _notice(self, event: PeerEvent | None) -> None:
         match event:
             case Writable():
                 self._is_writable = True
             case DataReceived(data):
-                self._said = (self._said + data)[:_RECEIPT_SIZE]
+                self._said = (self._said + data)[:_WORDS_SIZE]
             case Closed():
-                match self._said:
+                match self._receipt:
                     case Receipt.REFUSED.value:
                         raise _refused("The other side")
                     case Receipt.FAILED.value:

@@ -20,6 +20,7 @@ from .exits import CommandFailed, Exit
 
 CHUNK = 1 << 20
 STDIN = "-"
+_PAGE = 1 << 16  # the largest of any system
 _PACKED = ("audio/", "video/", "image/")  # compressed already
 _BLOCK = tarfile.BLOCKSIZE
 _TAR_END = 2 * _BLOCK
@@ -66,28 +67,24 @@ def _one_file(path: str) -> Source:
     name = os.path.basename(os.path.abspath(path))
     with open(path, "rb") as file:  # can it be read? To learn that when somebody waits for it would be late
         found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            return _spooled(file, name)
-        if not found.st_size and file.read(1):  # in /proc, a size of 0 says nothing
-            file.seek(0)
+        if not stat.S_ISREG(found.st_mode) or found.st_size <= _PAGE:  # 0 in /proc and a page in /sys say nothing
             return _spooled(file, name)
     return Source(name, found.st_size, lambda: _read(path, found.st_size))
 
 
 def _spooled(stream: IO[bytes], name: str) -> Source:
-    """The format tells the size first: what has none is copied to a file without a name."""
+    """The format tells the size first: what has none is copied, to a file without a name if it is large."""
     try:
         with ExitStack() as stack:
-            spool = stack.enter_context(tempfile.TemporaryFile())
+            spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=CHUNK))
             while chunk := _next_chunk(stream, name):
                 spool.write(chunk)
             size = spool.tell()
             spool.seek(0)
             opened = stack.pop_all()
     except OSError as error:
-        folder = tempfile.gettempdir()
         raise CommandFailed(
-            Exit.FILES, f"Cannot keep {name} in {folder} ({error.strerror}): let TMPDIR be another."
+            Exit.FILES, f"Cannot keep {name} in a temporary file ({error.strerror}): let TMPDIR be another folder."
         ) from error
 
     def chunks() -> Iterator[bytes]:
@@ -117,7 +114,8 @@ def _exactly(file: IO[bytes], size: int, name: str) -> Iterator[bytes]:
     while size:
         chunk = file.read(min(CHUNK, size))
         if not chunk:
-            raise CommandFailed(Exit.FILES, f"{name} became shorter while it was sent: send it again.")
+            text = f"{name} became shorter while it was sent, or never was as long as it claims: send it again, alone."
+            raise CommandFailed(Exit.FILES, text)
         size -= len(chunk)
         yield chunk
 

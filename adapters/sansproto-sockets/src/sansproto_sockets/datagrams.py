@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 READS_PER_TURN = 64
 _IP_RECVERR, _IPV6_RECVERR = 11, 25  # Linux; the socket module does not name them
+_EXTENDED_ERRORS = {(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)}
 _LOCAL = 1  # the origin of an error that sendto() raised, too
 
 
@@ -92,7 +93,9 @@ class Datagrams:
             with suppress(OSError):  # the queue is empty
                 while True:
                     _, ancillary, _, address = self._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE)
-                    for _, _, extended_error in ancillary:
+                    for level, kind, extended_error in ancillary:
+                        if (level, kind) not in _EXTENDED_ERRORS:  # a time, if whoever made the socket wanted one
+                            continue
                         number, origin = struct.unpack_from("=IB", extended_error)
                         if origin != _LOCAL:
                             yield address, os.strerror(number)

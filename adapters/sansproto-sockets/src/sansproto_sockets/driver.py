@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import TracebackType
 from typing import Generic, TypeAlias, TypeVar
 
 from sansproto.contract import (
@@ -73,6 +74,7 @@ class Driver(Generic[E]):
         self.now = clock
         self.addresses: dict[str, Address] = {}
         self.failure: Exception | None = None
+        self._traceback: TracebackType | None = None
         self._streams: dict[Link, Stream] = {}
         self._listeners: dict[str, list[Listener]] = {}
         self._datagrams: dict[str, Datagrams] = {}
@@ -122,14 +124,14 @@ class Driver(Generic[E]):
     def turn(self, ready: Ready = ()) -> None:
         """Let ready sockets, due timers and transmits act: a bounded amount of work."""
         if self.failure is not None:
-            raise self.failure
+            self._woken(0)  # by a look-up, say: the descriptor would stay readable, and a loop would spin
+        self._raise_failure()
         if not self._aborted:
             self._guard(lambda: self._turn(ready))
 
     def call(self, verb: Callable[[float], T]) -> T:
         """Call ``verb(now)``. A turn should follow, also if it raises."""
-        if self.failure is not None:
-            raise self.failure
+        self._raise_failure()
         return verb(self.now())
 
     def has_event(self) -> bool:
@@ -142,8 +144,7 @@ class Driver(Generic[E]):
     def take(self) -> E:
         """The event that ``has_event`` found. A turn should follow. Raises NotOpen after ``Closed``."""
         found = self.has_event()
-        if self.failure is not None:
-            raise self.failure
+        self._raise_failure()
         if not found or self._event is None:
             raise NotOpen("next_event", Phase.CLOSED.name)
         event, self._event = self._event, None
@@ -199,7 +200,8 @@ class Driver(Generic[E]):
             return
         if not mask:
             del self._masks[sock]
-            self._selector.unregister(sock)
+            with suppress(KeyError):  # an interrupt (Ctrl-C) came in the middle of registering or modifying
+                self._selector.unregister(sock)
             return
         self._masks[sock] = mask
         if before:
@@ -368,6 +370,10 @@ class Driver(Generic[E]):
         try:
             return step()
         except Exception as error:
-            self.failure = error
+            self.failure, self._traceback = error, error.__traceback__
             self.abort()
             raise
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:  # with the traceback that it had: each raising would make that longer
+            raise self.failure.with_traceback(self._traceback)

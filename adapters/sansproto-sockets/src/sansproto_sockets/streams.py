@@ -122,11 +122,11 @@ class Stream:
     def drop(self, *, reset: bool) -> None:
         """Close the socket and report nothing."""
         self._driver.watch(self._socket, 0, self.ready)
-        self._driver.forget(self._link)
         if reset:
             with suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._socket.close()
+        self._driver.forget(self._link)  # last: an interrupt before this has abort() drop it again
 
     def _connected(self) -> None:
         error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

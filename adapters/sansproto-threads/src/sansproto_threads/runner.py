@@ -117,17 +117,23 @@ class Runner(RunnerBase[E]):
                 self._wakes_at = -math.inf
                 with suppress(Exception):  # the driver keeps it, and raises it for who calls next
                     driver.turn(ready)
-                if self._waiting and (driver.has_event() or driver.finished):
-                    self._changed.notify_all()
+                self._tell(driver)
 
     def _hurry(self) -> None:
-        """Wake the I/O thread if it would sleep too long."""
+        """Wake who waits for what has come of a call, and the I/O thread if it would sleep too long."""
         driver = self._running
-        if driver is not None and self._wakes_at > -math.inf:
+        if driver is None:
+            return
+        self._tell(driver)
+        if self._wakes_at > -math.inf:
             timeout = driver.timeout()
             if timeout is not None and time.monotonic() + timeout < self._wakes_at:
                 self._wakes_at = -math.inf
                 driver.wake()
+
+    def _tell(self, driver: Driver[E]) -> None:
+        if self._waiting and (driver.has_event() or driver.finished):
+            self._changed.notify_all()
 
     def _wait_for(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         self._waiting += 1
