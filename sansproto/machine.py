@@ -165,7 +165,7 @@ class Machine(Generic[S, I]):
         self.name = ""
         self.index = -1
         self._cells: list[list[_Cell]] = []
-        self._ladders: dict[str, tuple[Ladder[I], tuple[tuple[Callable[[Any, Any, Any], bool], I], ...]]] = {}
+        self._ladders: dict[str, tuple[Ladder[I], tuple[tuple[int, Callable[[Any, Any, Any], bool], I], ...]]] = {}
 
     def bound_to(self, owner: type[SessionBase[Any]], name: str, index: int) -> Machine[S, I]:
         """The same table with its actions and checks resolved to methods of ``owner``."""
@@ -195,8 +195,9 @@ class Machine(Generic[S, I]):
                 row.append(cell)
             machine._cells.append(row)
         for ladder in table.ladders:
-            checks = tuple((getattr(owner, f"{prefix}is_{rung.check}"), rung.input) for rung in ladder.rungs)
-            machine._ladders[ladder.name] = (ladder, checks)
+            checks = [getattr(owner, f"{prefix}is_{rung.check}") for rung in ladder.rungs]
+            inputs = [rung.input for rung in ladder.rungs]
+            machine._ladders[ladder.name] = (ladder, tuple(zip(range(len(checks)), checks, inputs, strict=True)))
         return machine
 
     def step(self, session: SessionBase[Any], obj: Stateful, on: I | str, arg: object = None) -> None:
@@ -225,7 +226,7 @@ class Machine(Generic[S, I]):
     def judge(self, session: SessionBase[Any], obj: Stateful, name: str, arg: object) -> I:
         """The input that a ladder's first applying rung names."""
         ladder, checks = self._ladders[name]
-        for number, (check, on) in enumerate(checks):
+        for number, check, on in checks:
             if check(session, obj, arg):
                 if session._trace is not None:
                     session._trace_rung(self, ladder, number)

@@ -241,10 +241,10 @@ class DomainClient(IceClient, Queries, NodeTable):
         elif path == self._domain:
             if kind is p.DomainList:
                 found = self._decode_list(payload)
-                if self._told is None:  # nothing was
-                    self._drop("a list that was not asked for")
-                elif found is not None:
+                if found is not None and self._told is not None:
                     self._post(self._connection, self, "domain_list", found)
+                elif found is not None:  # nothing was told of us
+                    self._drop("a list that was not asked for")
             else:
                 packet = self._decode(kind, payload)
                 if packet is not None:

@@ -143,20 +143,23 @@ class StunClient(Transport[ClientEvent], abstract=True):
 
     def _datagram_first(self, data: bytes, path: Path) -> bool:
         server = self._asking.server
-        if server is None or path != server:
-            return False
+        if server is not None and path == server:
+            self._binding_response(data)
+            return True
+        return False
+
+    def _binding_response(self, data: bytes) -> None:
         try:
             response = BindingResponse.decode(data)
             address = response.address
         except WireError:
             self._drop("malformed BindingResponse")
-            return True
+            return
         self.stats.packets_received += 1
         if response.transaction != self._asking.transaction:
             self._drop("an answer to no question")
         else:
             self._post(self._stun, self._asking, StunInput.ANSWERED, address)
-        return True
 
     # -- the table's checks and actions
 
