@@ -12,7 +12,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha1
 from secrets import token_bytes
@@ -23,6 +23,7 @@ from cli_commands import PASSWORD, PATIENCE, Command, Place, Result
 
 from sansproto.bob import Client, Connected, FileVerified, PackReader, PeerAgreed, PeerEvent, Server
 from sansproto.contract import Link
+from sansproto.errors import NotOpen
 from sansproto.events import Closed, DataReceived, Writable
 from sansproto_cli.app import run_command
 from sansproto_threads import Runner, run
@@ -384,7 +385,7 @@ def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = Fals
 
     def serve() -> None:
         pending = [record[at : at + 32_767] for record in records for at in range(0, len(record), 32_767)]
-        with runner:
+        with runner, suppress(NotOpen):  # the receiver may end it at any moment
             runner.call(server.connect)
             while not is_over.is_set():
                 try:
