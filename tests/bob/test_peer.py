@@ -9,7 +9,7 @@ from stages import ClientStage, ServerStage
 
 from sansproto.bob import Client, PeerLimits, Server, Violation
 from sansproto.bob import packets as p
-from sansproto.contract import AbortTransport, CloseTransport, Link, OpenStream, SendBytes
+from sansproto.contract import AbortTransport, CloseTransport, Link, OpenStream, PauseReading, ResumeReading, SendBytes
 from sansproto.events import CloseCause, Closed
 
 ME, OTHER = "198.51.100.7:40001", "198.51.100.8:40002"
@@ -163,3 +163,16 @@ def test_what_is_read_behind_the_end_of_a_channel_is_nothing_to_wonder_about() -
     stage.receive_data(stage.link, data + p.CLOSE, stage.now)
     stage.flush()
     assert stage.stats.dropped == {}
+
+
+def test_what_nobody_reads_pauses_the_connection() -> None:
+    """Until it is read: a channel holds what a sender may have on its way, and no more."""
+    stage = ClientStage()
+    stage.talk()
+    stage.flush()
+    peer: Any = stage._endpoint
+    data = b"".join(stage.other_sends.seal(number, bytes(32_767)) for number in range(40))
+    peer.receive_data(stage.link, data, stage.now)
+    assert PauseReading(stage.link) in iter(peer.next_transmit, None)
+    assert sum(len(event.data) for event in iter(peer.next_event, None)) == 40 * 32_767
+    assert ResumeReading(stage.link) in iter(peer.next_transmit, None)
