@@ -195,9 +195,8 @@ class Machine(Generic[S, I]):
                 row.append(cell)
             machine._cells.append(row)
         for ladder in table.ladders:
-            checks = [getattr(owner, f"{prefix}is_{rung.check}") for rung in ladder.rungs]
-            inputs = [rung.input for rung in ladder.rungs]
-            machine._ladders[ladder.name] = (ladder, tuple(zip(range(len(checks)), checks, inputs, strict=True)))
+            checks = ((getattr(owner, f"{prefix}is_{rung.check}"), rung.input) for rung in ladder.rungs)
+            machine._ladders[ladder.name] = (ladder, tuple((number, *check) for number, check in enumerate(checks)))
         return machine
 
     def step(self, session: SessionBase[Any], obj: Stateful, on: I | str, arg: object = None) -> None:

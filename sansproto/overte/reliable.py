@@ -121,11 +121,12 @@ class Sender:
         self.held.clear()
         self.flying.clear()
 
-    def clear(self) -> list[Outgoing]:
-        """Forget all packets: these."""
+    def clear(self) -> int:
+        """Forget all packets; their number."""
         self.gather()
-        packets, self.waiting = self.waiting, []
-        return packets
+        count = len(self.waiting)
+        self.waiting.clear()
+        return count
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -383,13 +384,14 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             sender.was_odd = True
 
     def _sending_discard(self, sender: Sender, _: object) -> None:
-        self._weigh_on(sender, -_size_of(sender.clear()))
+        sender.clear()
+        self._weigh_on(sender, -sender.size)
 
     def _sending_give_up(self, sender: Sender, _: object) -> None:
-        packets = sender.clear()
-        self._weigh_on(sender, -_size_of(packets))
+        count = sender.clear()
+        self._weigh_on(sender, -sender.size)
         self._drop("undelivered")
-        self._undelivered(sender.path, len(packets))
+        self._undelivered(sender.path, count)
 
     def _weigh_on(self, sender: Sender, size: int) -> None:
         sender.size += size

@@ -23,14 +23,7 @@ T = TypeVar("T")
 class Runner(RunnerBase[E]):
     """Runs an endpoint from entering to leaving the ``async with``. Everything is to be called on the loop's thread."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint[E],
-        listen: Mapping[str, Bind | Sequence[Bind]],
-        sockets: Mapping[str, Bind],
-        linger: float,
-    ) -> None:
-        super().__init__(endpoint, listen, sockets, linger)
+    def _set_up(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._event_waiter: asyncio.Future[None] | None = None

@@ -29,6 +29,10 @@ class RunnerBase(Generic[E]):
         self._sockets = sockets
         self._linger = linger
         self._running: Driver[E] | None = None
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """What else a runner has."""
 
     @property
     def addresses(self) -> Mapping[str, Address]:

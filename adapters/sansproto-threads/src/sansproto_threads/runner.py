@@ -25,14 +25,7 @@ T = TypeVar("T")
 class Runner(RunnerBase[E]):
     """Runs an endpoint from entering to leaving the ``with``."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint[E],
-        listen: Mapping[str, Bind | Sequence[Bind]],
-        sockets: Mapping[str, Bind],
-        linger: float,
-    ) -> None:
-        super().__init__(endpoint, listen, sockets, linger)
+    def _set_up(self) -> None:
         self._changed = threading.Condition()  # its lock guards everything below, and the endpoint
         self._waiting = 0  # threads that wait for an event, or for the end
         self._wakes_at = -math.inf  # when the I/O thread looks at the endpoint again by itself
