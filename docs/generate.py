@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
 from sansproto.bob import tables as bob_tables
-from sansproto.links import LINK
+from sansproto.old_links import LINK
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -31,8 +32,7 @@ from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
 from sansproto.overte import tables as overte_tables
-from sansproto.testing.charts import document, ladder_rst, mermaid, rst_table
-from sansproto.testing.tables import AnyTable
+from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
 
@@ -41,11 +41,11 @@ GENERATED = ROOT / "docs" / "protocols" / "generated"
 MACHINES = ROOT / "vectors" / "machines"
 
 
-def _tables(module: ModuleType) -> list[AnyTable]:
+def _tables(module: ModuleType) -> list[Any]:
     return [getattr(module, name) for name in module.__all__]
 
 
-TABLES: dict[str, list[AnyTable]] = {
+TABLES: dict[str, list[Any]] = {
     "bob": _tables(bob_tables),
     "links": [LINK],
     "overte": _tables(overte_tables),
@@ -53,14 +53,14 @@ TABLES: dict[str, list[AnyTable]] = {
 """The tables of each protocol page."""
 
 
-def machine(table: AnyTable) -> str:
+def machine(table: Any) -> str:
     """A state diagram (in the language of Mermaid), the rows and the ladders."""
     diagram = "".join(f"   {line}\n" for line in mermaid(table).splitlines())
     idle = "".join(f"- {state.name}: {ends}\n" for state, ends in table.idle.items())
     parts = [
         f"The states of {table.name}, in the language of Mermaid::\n\n{diagram}",
         rst_table(table),
-        *([ladder_rst(table)] if table.ladders else []),
+        *([text] if (text := guards_rst(table)) else []),
         f"States without a timer, and what ends them:\n\n{idle}",
     ]
     return "\n".join(parts)

@@ -60,7 +60,7 @@ def _scalar(kind: Any) -> tuple[Freeze, Thaw]:
         thaw = kind if issubclass(kind, Flag) else members.__getitem__  # flags are more than their members
         return (lambda value, _: value.value), (lambda frozen, _: thaw(frozen))
     if hasattr(kind, "freeze"):
-        return (lambda value, base: value.freeze(base)), kind.thaw
+        return (lambda value, base: value.freeze(base)), getattr(kind, "restore_at", None) or kind.thaw
     if attrs.has(kind):
         return _record(kind)
     raise TypeError(f"{kind!r} cannot be part of a snapshot")

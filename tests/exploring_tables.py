@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from sansproto.machine import Machine, Table
+from sansproto.old_machine import Machine, Table
 from sansproto.testing.explorer import Party
 from sansproto.testing.tables import each, row_name
 from sansproto.trace import Judged, Stepped, TraceRecord

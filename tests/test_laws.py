@@ -20,7 +20,7 @@ from toys import SECRET, Beat, Echo, Guest, Lines, Raw, Said, ToyDelays, ToyLimi
 from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
-from sansproto.links import LinkState, Pipe
+from sansproto.old_links import LinkState, Pipe
 from sansproto.snapshot import CACHED
 from sansproto.testing import laws, meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links

@@ -29,12 +29,12 @@ from sansproto.contract import (
     SendDatagram,
     Transmit,
 )
-from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import Pipe
-from sansproto.machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
-from sansproto.session import ABORTED, SessionBase
+from sansproto.old_endpoint import EndpointBase
+from sansproto.old_links import Pipe
+from sansproto.old_machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
+from sansproto.old_session import ABORTED, SessionBase
 from sansproto.snapshot import CACHED
 from sansproto.trace import Trace
 

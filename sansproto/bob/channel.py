@@ -10,8 +10,8 @@ import attrs
 from ..contract import Link, Phase, SendBytes, Snapshot
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived, Writable
-from ..machine import Machine
-from ..session import ABORTED, SessionBase
+from ..old_machine import Machine
+from ..old_session import ABORTED, SessionBase
 from ..snapshot import CACHED
 from ..trace import Trace
 from .crypto import MAX_PLAINTEXT, RecordCipher, RecordKey
@@ -193,9 +193,9 @@ class Channel(SessionBase[ChannelEvent]):
     # -- inside
 
     @classmethod
-    def thaw(cls, frozen: Snapshot, base: float, **arguments: Any) -> Self:
+    def restore_at(cls, snapshot: Snapshot, base: float, **arguments: Any) -> Self:
         """As ever; but the keys are state, and inside of a peer's snapshot there are no arguments (``equip``)."""
-        return super().thaw(frozen, base, **{"send_key": None, "receive_key": None, **arguments})
+        return super().restore_at(snapshot, base, **{"send_key": None, "receive_key": None, **arguments})
 
     def equip(self, limits: PeerLimits, delays: PeerDelays, trace: Trace | None) -> None:
         """After the restore of the peer that it is a part of: what that was constructed with."""

@@ -8,7 +8,7 @@ import attrs
 
 from ..contract import Instant
 from ..errors import Fault, NotOpen, WireError
-from ..machine import Machine
+from ..old_machine import Machine
 from . import crypto
 from . import packets as p
 from .channel import Channel

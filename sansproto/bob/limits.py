@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ..links import LinkDelays, seconds, some
+from ..old_links import LinkDelays, seconds, some
 
 
 @attrs.frozen(kw_only=True)

@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Protocol
 import attrs
 
 from ..contract import Address, Entropy, Instant, Link, Lookup, Phase
-from ..endpoint import EndpointBase
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed
-from ..links import Pipe
-from ..machine import Machine
+from ..old_endpoint import EndpointBase
+from ..old_links import Pipe
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final
 import attrs
 
 from ..contract import Instant, Link, Phase, Transmit
-from ..endpoint import EndpointBase
 from ..errors import WireError
 from ..events import CloseCause, Closed
-from ..links import LinkState, Pipe
-from ..machine import Machine
+from ..old_endpoint import EndpointBase
+from ..old_links import LinkState, Pipe
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p

@@ -8,7 +8,7 @@ import attrs
 
 from ..contract import Entropy, Instant
 from ..errors import WireError
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto

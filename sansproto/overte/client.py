@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 from ..contract import Address, Entropy, Instant, Lookup, Path, Phase
 from ..errors import NotOpen, WireError
 from ..events import CloseCause, Closed
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
 from ..wire import by_id

@@ -15,7 +15,7 @@ import attrs
 
 from ..contract import Instant, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..wire import Absent
 from . import packets as p

@@ -11,7 +11,7 @@ import attrs
 
 from ..contract import Address, Lookup, Path, Phase
 from ..events import Closed
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from .crypto import load_private_key, sign
 from .header import Header

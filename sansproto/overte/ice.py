@@ -11,7 +11,7 @@ import attrs
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import NotOpen
 from ..events import CloseCause, Closed
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
 from .crypto import BadKey, verify

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from attrs.validators import le
 
-from ..links import LinkDelays, seconds
+from ..old_links import LinkDelays, seconds
 
 
 @attrs.frozen(kw_only=True)

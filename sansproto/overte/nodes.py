@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from ..contract import Address, Path, Phase
 from ..errors import LocalProtocolError, NotOpen
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from . import packets as p
 from .events import (

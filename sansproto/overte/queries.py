@@ -9,7 +9,7 @@ import attrs
 
 from ..contract import Path, Phase
 from ..errors import LocalProtocolError, NotOpen
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from . import packets as p
 from .events import ClientEvent, NotAnswered, PathAnswered, SettingsReceived

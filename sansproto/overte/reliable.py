@@ -11,9 +11,9 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 import attrs
 
 from ..contract import Entropy, Instant, Path, SendDatagram
-from ..endpoint import EndpointBase
 from ..events import Closed
-from ..machine import Machine
+from ..old_endpoint import EndpointBase
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..trace import PacketSeen, Trace
 from .header import (

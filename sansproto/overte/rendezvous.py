@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final
 import attrs
 
 from ..contract import Address, Path
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from . import packets as p
 from .header import Header

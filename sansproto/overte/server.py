@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from ..contract import Entropy, Path, Phase, Transmit
 from ..errors import NotOpen
 from ..events import CloseCause, Closed
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p

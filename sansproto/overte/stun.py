@@ -11,7 +11,7 @@ import attrs
 
 from ..contract import Address, Lookup, Path
 from ..errors import Fault, WireError
-from ..machine import Machine
+from ..old_machine import Machine
 from ..snapshot import CACHED
 from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
 from .events import ClientEvent

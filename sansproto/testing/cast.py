@@ -15,7 +15,7 @@ import attrs
 
 from ..contract import Address, Phase, Snapshot, Stats
 from ..errors import NotOpen
-from ..session import SessionBase
+from ..session import Session
 from .driver import PULLS
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Party:
     of all the entropy: who has forgotten what it drew must not draw it again.
     """
 
-    kind: type[SessionBase[Any]]
+    kind: type[Session[Any]]
     arguments: Mapping[str, Any]
     start: tuple[Verb, ...] = ()
     may: tuple[Decision, ...] = ()
@@ -149,7 +149,7 @@ class Cast:
     def restore(self, party: int, state: int, late: float = 0.0) -> Any:
         """The session of a state, to which nothing happened for ``late`` seconds; now is 0."""
         life, snapshot = self._states[party][state]
-        return self.parties[party].kind.thaw(snapshot, -late, **self._arguments(party, life))
+        return self.parties[party].kind.restore_at(snapshot, -late, **self._arguments(party, life))
 
     def ask(self, party: int, state: int, question: Callable[[Any], T]) -> T:
         """What a function finds out about the session of a state, found out once."""
@@ -222,11 +222,11 @@ class Cast:
         return number
 
 
-def sessions_in(session: SessionBase[Any]) -> Iterator[SessionBase[Any]]:
+def sessions_in(session: Session[Any]) -> Iterator[Session[Any]]:
     """A session, and those that stand in its attributes."""
     yield session
     for part in vars(session).values():
-        if isinstance(part, SessionBase):
+        if isinstance(part, Session):
             yield from sessions_in(part)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..links import LINK
+from ..old_links import LINK
 
 ANSWERS: Mapping[str, Callable[..., Any]] = {}
 MACHINES: Mapping[str, Callable[..., Any]] = {}

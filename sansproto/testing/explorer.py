@@ -25,8 +25,10 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from ..component import components_of
 from ..contract import Address, Phase
-from ..machine import machines_of
+from ..old_machine import machines_of
+from ..trace import place_name
 from .cast import RESTARTED, Cast, Decision, Party, Restarted, Verb, sessions_in
 from .world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
 
@@ -145,12 +147,16 @@ def at_rest(scene: Scene) -> Iterator[str]:
     """
     for name in scene:
         for session in sessions_in(scene[name].session):
+            for part in components_of(session):
+                table = part.table
+                if part.state not in table.idle and part.state not in table.terminal:
+                    yield f"{name}: {table.name}[{place_name(part.place)}] waits in {part.state.name} for ever"
             for _, machine in machines_of(type(session)):
                 holder: Any = getattr(session, machine.objects) if machine.objects else session
-                table = machine.table
+                old = machine.table
                 for obj in holder.values() if isinstance(holder, dict) else (holder,):
-                    if obj is not None and obj.state not in table.idle and obj.state not in table.terminal:
-                        yield f"{name}: {table.name}[{obj.key}] waits in {obj.state.name} for ever"
+                    if obj is not None and obj.state not in old.idle and obj.state not in old.terminal:
+                        yield f"{name}: {old.name}[{obj.key}] waits in {obj.state.name} for ever"
 
 
 def explore(

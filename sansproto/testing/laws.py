@@ -220,9 +220,9 @@ def law_07(subject: Subject, draw: Draw) -> None:
     plain, nervous = subject.run(), subject.run()
     for op in ops:
         plain.apply(op)
-        before = nervous.state("_clock")
+        before = nervous.state("clock")
         nervous.endpoint.handle_timeout(nervous.now)  # whatever is due by now has fired
-        if nervous.state("_clock") != before:
+        if nervous.state("clock") != before:
             raise LawBroken(f"a spurious handle_timeout changed {before} to {nervous.state('_clock')}")
         nervous.apply(op)
     same(plain, nervous, "spurious timer calls")
@@ -305,7 +305,7 @@ def law_10(subject: Subject, draw: Draw) -> None:
             run.play([Tick()])
     if run.endpoint.phase is not Phase.CLOSED or run.endpoint.next_timeout() is not None:
         raise LawBroken(f"{run.endpoint.phase} long after {how}, with the timers {dict(run.endpoint.timers())}")
-    seen, quiet = list(run.events), ("_clock", "stats", "_last_link", "_pipes", "_full", "_outbox", "_offers")
+    seen, quiet = list(run.events), ("clock", "stats", "_last_link", "_pipes", "_full", "_outbox", "_offers")
     state, dropped = run.state(*quiet), sum(run.endpoint.stats.dropped.values())
     late = draw(subject.operations())
     run.play([Close(), TransportLost(), *late])
@@ -326,9 +326,9 @@ def law_10(subject: Subject, draw: Draw) -> None:
 def law_11(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
     data, path = draw(subject.strangers), draw(subject.paths)
-    before, events, sent = run.state("_clock", "stats"), len(run.events), _sizes(run)
+    before, events, sent = run.state("clock", "stats"), len(run.events), _sizes(run)
     run.play([Datagram(data, path)])
-    if run.state("_clock", "stats") != before or len(run.events) != events:
+    if run.state("clock", "stats") != before or len(run.events) != events:
         raise LawBroken(f"{data!r} of a stranger changed {before} to {run.state('_clock', 'stats')}")
     answered = {where: size - sent.get(where, 0) for where, size in _sizes(run).items() if size != sent.get(where)}
     if answered.pop(path, 0) > len(data):

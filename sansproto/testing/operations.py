@@ -407,7 +407,7 @@ class Run:
                 ) from error
 
     def _all_but_the_clock(self) -> tuple[Snapshot, int]:
-        return self.state("_clock"), len(self.entropy.draws)
+        return self.state("clock"), len(self.entropy.draws)
 
     def _wait(self, end: float) -> None:
         at_once = 0

@@ -28,10 +28,10 @@ from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR,
 from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
 from sansproto.bob.tables.relay import MemberState, PairState, RoomState
 from sansproto.contract import Address, Phase
-from sansproto.endpoint import EndpointBase
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import Pipe
-from sansproto.machine import Table
+from sansproto.old_endpoint import EndpointBase
+from sansproto.old_links import Pipe
+from sansproto.old_machine import Table
 from sansproto.snapshot import CACHED
 from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy

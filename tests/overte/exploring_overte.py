@@ -20,10 +20,10 @@ from typing import Annotated, Any, NamedTuple
 import attrs
 
 from sansproto.contract import Address, Instant, Path, Phase, SendDatagram
-from sansproto.endpoint import EndpointBase
 from sansproto.errors import WireError
 from sansproto.events import Closed
-from sansproto.links import LinkDelays
+from sansproto.old_endpoint import EndpointBase
+from sansproto.old_links import LinkDelays
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
 from sansproto.overte.events import Connected, Disconnected, NodeMeasured, Renumbered

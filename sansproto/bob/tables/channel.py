@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from ...machine import Ladder, Otherwise, Row, Rung, Table, Verdict
+from ...old_machine import Ladder, Otherwise, Row, Rung, Table, Verdict
 
 
 class ChannelState(Enum):

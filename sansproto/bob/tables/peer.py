@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from ...machine import Ladder, Otherwise, Row, Rung, Table, Verdict
+from ...old_machine import Ladder, Otherwise, Row, Rung, Table, Verdict
 
 _IGNORE, _REJECT, _NOT_OPEN = Verdict.IGNORE, Verdict.REJECT, Verdict.NOT_OPEN
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from ...machine import Ladder, NoTimers, Otherwise, Row, Rung, Table, Verdict
+from ...old_machine import Ladder, NoTimers, Otherwise, Row, Rung, Table, Verdict
 
 # -- a connect request -------------------------------------------------------------------------------------------------
 

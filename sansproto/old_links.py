@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import attrs
 
 from .contract import Address, Link
-from .machine import Otherwise, Row, Table, Verdict
+from .old_machine import Otherwise, Row, Table, Verdict
 
 
 class LinkState(Enum):
