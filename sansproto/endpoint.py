@@ -56,8 +56,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     """An endpoint that speaks datagrams. ``D`` is what :meth:`decode` makes of one, a union of packets.
 
     A role gives ``datagram`` or overrides :meth:`decode`, and hands what was decoded to its parts in :meth:`received`;
-    parts send through the host's :meth:`send_datagram`. While too many events or datagrams wait, what arrives is dropped, as by
-    a full socket.
+    parts send through the host's :meth:`send_datagram`. While too many events or datagrams wait, what arrives is
+    dropped, as by a full socket.
     """
 
     datagram: ClassVar[OneOf[object]]

@@ -1,10 +1,10 @@
-"""State machines as data: inputs with payloads, rows with direct references, guards, one total table per kind of object.
+"""State machines as data: inputs with payloads, rows with direct references, guards, one total table a kind of object.
 
-A :class:`Table` says what happens for every pair of state and input. :class:`Guards` say which input a packet, a verb or
-a timer *is*, step by step, and why it is dropped otherwise. Nothing is bound by name: a row names its actions, a timer its
-delay, so that an editor finds them and a type checker refuses what does not fit. In what follows ``C`` is the class of
-the object that moves (a :class:`~sansproto.component.Component`), ``S`` the enum of its states, which also tells the
-inputs of one machine from those of another, and ``P`` what an input carries.
+A :class:`Table` says what happens for every pair of state and input. :class:`Guards` say which input something *is*,
+step by step, and why it is dropped otherwise. Nothing is bound by name: a row names its actions, a timer its delay, so
+that an editor finds them and a type checker refuses what does not fit. In what follows ``C`` is the class of the object
+that moves (a :class:`~sansproto.component.Component`), ``S`` the enum of its states, which also tells the inputs of one
+machine from those of another, and ``P`` what an input carries.
 
 Tables and guards are compiled to functions when they are made, and once more for each subclass of the component, so
 that an overridden method runs. docs/howto/protocol.rst shows a small protocol that is written with them.
@@ -295,8 +295,8 @@ class Guards(Generic[C, S, A, V]):
 class Table(Generic[C, S]):
     """All that can happen to one kind of object; made after its class, and then ``part.table``.
 
-    Written ``Table[Connection, S](Connection, ...)``: given both parameters, a type checker names the row that is wrong,
-    and why. ``inputs`` and ``timers`` are the classes in whose bodies they stand. ``page`` names the protocol page that
+    Written ``Table[Connection, S](Connection, ...)``: given both parameters, a type checker names the row that is
+    wrong, and why. ``inputs`` and ``timers`` are the classes in whose bodies they stand. ``page`` names the protocol page that
     every ``ref`` is a heading of. ``idle`` maps states in which the object may rest without a timer to what ends them.
     Objects in a ``terminal`` state have no timers.
     """

@@ -1,7 +1,7 @@
 """What every session is made of: clock, events, timers, input queue, draws. It is the host of its parts.
 
-A role (client, server, relay, node) declares its parts as attributes and hands what arrives to them; the parts reach the
-session through :class:`~sansproto.component.Host`.
+A role (client, server, relay, node) declares its parts as attributes and hands what arrives to them; the parts reach
+the session through :class:`~sansproto.component.Host`.
 """
 
 from __future__ import annotations

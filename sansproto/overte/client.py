@@ -188,7 +188,7 @@ class DomainClient(IceClient, Queries, NodeTable):
         self._advance(now)
         self.phase = Phase.OPENING
         self._post(self._connection, self, ConnectionInput.CONNECT)
-        if self._local is not None:
+        if self.local is not None:
             self._learn_public()
         self._settle()
 
@@ -209,9 +209,9 @@ class DomainClient(IceClient, Queries, NodeTable):
     # -- reports of the transport
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
-        before = self._local
+        before = self.local
         super().socket_bound(socket, address, now)
-        if self._local != before:
+        if self.local != before:
             self._public = None
             if self.phase is not Phase.NEW:
                 self._learn_public()
@@ -231,7 +231,7 @@ class DomainClient(IceClient, Queries, NodeTable):
 
     # -- what arrives
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
         kind = _FROM_DOMAIN.get(header.type._value_)
         if peer is not None:
             self._node_packet(header, payload, path, peer)
@@ -246,7 +246,7 @@ class DomainClient(IceClient, Queries, NodeTable):
                 elif found is not None:  # nothing was told of us
                     self._drop("a list that was not asked for")
             else:
-                packet = self._decode(kind, payload)
+                packet = self.decode_payload(kind, payload)
                 if packet is not None:
                     self._domain_packet(packet)
         else:
@@ -279,7 +279,7 @@ class DomainClient(IceClient, Queries, NodeTable):
     # -- what is told of ourselves
 
     def _sockets_changed(self) -> None:
-        if self._local is None or self._public is None or self._told == self._own_sockets():
+        if self.local is None or self._public is None or self._told == self._own_sockets():
             return
         if self.state is ConnectionState.CONNECTED:
             self._post(self._connection, self, ConnectionInput.MOVED)
@@ -288,7 +288,7 @@ class DomainClient(IceClient, Queries, NodeTable):
 
     def _check_in(self, kind: type[C], sockets: tuple[SockAddr, SockAddr]) -> C:
         return kind(
-            client_clock=self._wall_us(),
+            client_clock=self.wall_us(),
             node_type=self._node_type,
             public_socket=sockets[0],
             local_socket=sockets[1],
@@ -317,7 +317,7 @@ class DomainClient(IceClient, Queries, NodeTable):
     # -- the ladders' checks
 
     def _connection_is_unbound(self, _: object, __: object) -> bool:
-        return self._local is None
+        return self.local is None
 
     def _connection_is_public_unknown(self, _: object, __: object) -> bool:
         return self._public is None
@@ -362,12 +362,12 @@ class DomainClient(IceClient, Queries, NodeTable):
         signature = b""
         if self._token and self._private_key is not None:
             signature = crypto.sign_username(self._private_key, self._username, self._token)
-        self._send(self._domain, self._connect_request(self._told, signature))
+        self.send_packet(self._domain, self._connect_request(self._told, signature))
 
     def _connection_send_list_request(self, _: object, __: object) -> None:
         assert self._domain is not None and self._told is not None
         self._silent = max(self._silent, 1)
-        self._send(self._domain, self._check_in(p.DomainListRequest, self._told), source=self.local_id)
+        self.send_packet(self._domain, self._check_in(p.DomainListRequest, self._told), source=self.local_id)
 
     def _connection_send_copies(self, _: object, __: object) -> None:
         for _copy in range(1, min(2 ** max(self._silent - 2, 0), self._bounds.copies)):
@@ -375,7 +375,7 @@ class DomainClient(IceClient, Queries, NodeTable):
 
     def _connection_send_disconnect(self, _: object, __: object) -> None:
         assert self._domain is not None
-        self._send(self._domain, p.DisconnectRequest(), source=self.local_id)
+        self.send_packet(self._domain, p.DisconnectRequest(), source=self.local_id)
 
     def _connection_note_token(self, _: object, packet: p.ConnectionToken) -> None:
         self._silent = 0
@@ -404,7 +404,7 @@ class DomainClient(IceClient, Queries, NodeTable):
         self._uptime = int((self._clock - self._since) * 1e6)
         self._forget_nodes()
         self._forget_queries()
-        self._forget_channel(self._domain)
+        self.forget_channel(self._domain)
 
     def _connection_adopt(self, _: object, found: p.DomainList) -> None:
         if self.phase is not _OPEN:

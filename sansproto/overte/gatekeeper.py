@@ -174,7 +174,7 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
     def _visitor_of(self, path: Path, node_type: int, fingerprint: bytes, names: tuple[str, str]) -> Visitor:
         return Visitor(
             host=path.host,
-            is_local=is_loopback(path.host) or (self._local is not None and path.host == self._local.host),
+            is_local=is_loopback(path.host) or (self.local is not None and path.host == self.local.host),
             node_type=p.NodeType(node_type),
             fingerprint=fingerprint,
             username=names[0],
@@ -333,7 +333,7 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
             token = self._tokens[username] = Token(self._draw(16, f"token.{username}"))
             _bound(self._tokens, self._limits.tokens)
         self._count_answer(applicant.path.host)
-        self._answer(applicant.path, p.ConnectionToken(token.token))
+        self.answer(applicant.path, p.ConnectionToken(token.token))
 
     def _applicant_tell_key_wanted(self, applicant: Applicant, _: object) -> None:
         username, _account = self._names(applicant)
@@ -402,7 +402,7 @@ class Gatekeeper(Transport[ServerEvent], abstract=True):
         extra = _cut(extra, room)
         text = _cut(text, room - len(extra.encode()))
         self._count_answer(applicant.path.host)
-        self._answer(applicant.path, p.DomainConnectionDenied(reason, text, extra))
+        self.answer(applicant.path, p.DomainConnectionDenied(reason, text, extra))
         self._emit(ConnectRefused(applicant.path, reason))
 
     def _count_answer(self, host: str) -> None:

@@ -110,13 +110,13 @@ class Heartbeats(Transport[ServerEvent], abstract=True):
             return True
         match header.type:
             case PacketType.ICE_PING:
-                ping = self._decode(ICEPing, payload)
+                ping = self.decode_payload(ICEPing, payload)
                 if ping is not None:
-                    self._answer(path, ICEPingReply(self._domain_id, ping.type))
+                    self.answer(path, ICEPingReply(self._domain_id, ping.type))
             case PacketType.ICE_PING_REPLY:
-                self._ping_replied(self._decode(ICEPingReply, payload), path)
+                self._ping_replied(self.decode_payload(ICEPingReply, payload), path)
             case PacketType.ICE_SERVER_PEER_INFORMATION:
-                self._client_named(self._decode(ICEServerPeerInformation, payload))
+                self._client_named(self.decode_payload(ICEServerPeerInformation, payload))
             case PacketType.ICE_SERVER_HEARTBEAT_ACK:
                 self._post(self._heartbeat, self._registration, HeartbeatInput.ACKED)
             case PacketType.ICE_SERVER_HEARTBEAT_DENIED:
@@ -168,15 +168,15 @@ class Heartbeats(Transport[ServerEvent], abstract=True):
         self._outbox.append(Lookup(own.query, *self._server(own)))
 
     def _heartbeat_adopt(self, own: Heartbeat, addresses: tuple[Address, ...]) -> None:
-        assert self._local is not None  # heartbeats begin when the socket is bound
-        of_our_family = [found for found in addresses if (":" in found.host) == (":" in self._local.host)]
+        assert self.local is not None  # heartbeats begin when the socket is bound
+        of_our_family = [found for found in addresses if (":" in found.host) == (":" in self.local.host)]
         found = (of_our_family or addresses)[0]
         own.path = Path(SOCKET, found.host, found.port, found.scope)
 
     def _heartbeat_send(self, own: Heartbeat, _: object) -> None:
         assert own.path is not None  # whoever beats has adopted one
         own.unanswered += 1
-        self._send_raw(own.path, PacketType.ICE_SERVER_HEARTBEAT, own.payload)
+        self.send_raw(own.path, PacketType.ICE_SERVER_HEARTBEAT, own.payload)
 
     def _heartbeat_note_ack(self, own: Heartbeat, _: object) -> None:
         own.unanswered = own.denials = 0
@@ -224,7 +224,7 @@ class Heartbeats(Transport[ServerEvent], abstract=True):
     def _punch_send_pings(self, punch: Punch, _: object) -> None:
         for kind, path in ((PingType.LOCAL, punch.local), (PingType.PUBLIC, punch.public)):
             if path is not None:
-                self._send(path, ICEPing(self._domain_id, kind))
+                self.send_packet(path, ICEPing(self._domain_id, kind))
 
     def _punch_forget(self, punch: Punch, _: object) -> None:
         del self._punches[punch.key]

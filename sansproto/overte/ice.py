@@ -127,13 +127,13 @@ class IceServer(Transport[IceServerEvent]):
 
     # -- what arrives
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
         packet: _Introduction | None
         match header.type:
             case PacketType.ICE_SERVER_HEARTBEAT:
-                packet, ladder = self._decode(ICEServerHeartbeat, payload), "heartbeat"
+                packet, ladder = self.decode_payload(ICEServerHeartbeat, payload), "heartbeat"
             case PacketType.ICE_SERVER_QUERY:
-                packet, ladder = self._decode(ICEServerQuery, payload), "query"
+                packet, ladder = self.decode_payload(ICEServerQuery, payload), "query"
             case _:
                 self._drop("unexpected packet")
                 return
@@ -206,14 +206,14 @@ class IceServer(Transport[IceServerEvent]):
         if len(answer) > len(query.encode()):
             self._drop("answer longer than the query")
         else:
-            self._send_raw(spoken.path, PacketType.ICE_SERVER_PEER_INFORMATION, answer)
-        self._answer(wanted.path, ICEServerPeerInformation(peer.key, _public(spoken), query.local_socket))
+            self.send_raw(spoken.path, PacketType.ICE_SERVER_PEER_INFORMATION, answer)
+        self.answer(wanted.path, ICEServerPeerInformation(peer.key, _public(spoken), query.local_socket))
 
     def _peer_send_ack(self, _: IcePeer, spoken: Spoken) -> None:
-        self._answer(spoken.path, ICEServerHeartbeatACK())
+        self.answer(spoken.path, ICEServerHeartbeatACK())
 
     def _peer_deny(self, _: IcePeer, spoken: Spoken) -> None:
-        self._answer(spoken.path, ICEServerHeartbeatDenied())
+        self.answer(spoken.path, ICEServerHeartbeatDenied())
 
     def _peer_tell_added(self, peer: IcePeer, _: object) -> None:
         address = Address(peer.path.host, peer.path.port, peer.path.scope)

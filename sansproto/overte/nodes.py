@@ -110,14 +110,14 @@ class NodeTable(Transport[ClientEvent], abstract=True):
             return False
         path, sent = node.sockets[node.active], True
         if message:
-            sent = self._send_message(path, type, payload, source=self.local_id, secret=node.secret)
+            sent = self.send_message(path, type, payload, source=self.local_id, secret=node.secret)
         elif reliable:
-            sent = self._send_reliable(path, (type, payload), source=self.local_id, secret=node.secret)
+            sent = self.send_reliable(path, (type, payload), source=self.local_id, secret=node.secret)
         elif self._silent > _SQUELCH:
             self._drop("squelched")
             return False
         else:
-            self._send_raw(path, type, payload, source=self.local_id, secret=node.secret)
+            self.send_raw(path, type, payload, source=self.local_id, secret=node.secret)
         self._settle()
         return sent
 
@@ -126,7 +126,7 @@ class NodeTable(Transport[ClientEvent], abstract=True):
     def _decode_list(self, payload: bytes) -> p.DomainList | None:
         """A list; if its records would change nothing, as nearly always, without them, and with clocks at 0."""
         self._listed = payload[: _CLOCKS.start] + payload[_CLOCKS.stop :]
-        return self._unchanged.get(self._listed) or self._decode(p.DomainList, payload)
+        return self._unchanged.get(self._listed) or self.decode_payload(p.DomainList, payload)
 
     def _adopt_nodes(self, found: p.DomainList) -> None:
         """The records of the list that came last. Whatever they change forgets that they were adopted."""
@@ -196,11 +196,11 @@ class NodeTable(Transport[ClientEvent], abstract=True):
                 return
             node.heard = self._clock
         if header.type is PacketType.PING:
-            ping = self._decode(p.Ping, payload)
+            ping = self.decode_payload(p.Ping, payload)
             if ping is not None:
                 self._post(self._node, node, "ping", (ping, path))
         elif header.type is PacketType.PING_REPLY:
-            reply = self._decode(p.PingReply, payload)
+            reply = self.decode_payload(p.PingReply, payload)
             if reply is not None:
                 self._post(self._node, node, "reply", reply)
         else:
@@ -237,10 +237,10 @@ class NodeTable(Transport[ClientEvent], abstract=True):
     def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         return isinstance(peer, Voice) and peer.node is None and header.type in DOMAIN_SOURCED
 
-    def _accepts_channel(self, path: Path) -> bool:
+    def accepts_channel(self, path: Path) -> bool:
         return path == self._domain or path in self._index
 
-    def _undelivered(self, path: Path, count: int) -> None:
+    def undelivered(self, path: Path, count: int) -> None:
         node = self._index.get(path)
         self._emit(Undelivered(b"" if node is None else node.key, count))
 
@@ -279,7 +279,7 @@ class NodeTable(Transport[ClientEvent], abstract=True):
     def _let_go(self, path: Path) -> None:
         """A socket is no longer a node's: what waits for it never arrives."""
         if path != self._domain:
-            self._forget_channel(path)
+            self.forget_channel(path)
 
     # -- the ladders' checks
 
@@ -344,19 +344,19 @@ class NodeTable(Transport[ClientEvent], abstract=True):
     def _ping(self, node: Node, kind: int, path: Path) -> None:
         if self._silent > _SQUELCH:
             return
-        clock = self._wall_us()
+        clock = self.wall_us()
         node.pings.append((clock, kind))
         if len(node.pings) > _PINGS:
             node.pings.popleft()
         ping = p.Ping(kind, clock, self._connection_ids.get(node.key, 0))
-        self._send(path, ping, source=self.local_id, secret=node.secret)
+        self.send_packet(path, ping, source=self.local_id, secret=node.secret)
 
     def _node_answer(self, node: Node, arrival: tuple[p.Ping, Path]) -> None:
         if self._silent > _SQUELCH:
             return
         ping, path = arrival
-        reply = p.PingReply(ping.type, ping.clock, self._wall_us())
-        self._send(path, reply, source=self.local_id, secret=node.secret)
+        reply = p.PingReply(ping.type, ping.clock, self.wall_us())
+        self.send_packet(path, reply, source=self.local_id, secret=node.secret)
 
     def _node_note_ping(self, node: Node, arrival: tuple[p.Ping, Path]) -> None:
         ping, path = arrival
@@ -373,7 +373,7 @@ class NodeTable(Transport[ClientEvent], abstract=True):
 
     def _node_measure(self, node: Node, reply: p.PingReply) -> None:
         node.pings.remove((reply.pinged_clock, reply.type))
-        rtt = self._wall_us() - reply.pinged_clock
+        rtt = self.wall_us() - reply.pinged_clock
         node.measure(rtt, reply.clock - (reply.pinged_clock + rtt // 2))
         assert node.ping_ms is not None and node.skew_us is not None
         self._emit(NodeMeasured(node.key, ping_ms=node.ping_ms, skew_us=node.skew_us))

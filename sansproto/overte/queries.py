@@ -101,10 +101,10 @@ class Queries(Transport[ClientEvent], abstract=True):
     def _query_send(self, query: Query, _: object) -> None:
         assert self._domain is not None  # there is a connection
         if query.path is not None:
-            self._send_reliable(self._domain, p.PathQuery(query.path))
+            self.send_reliable(self._domain, p.PathQuery(query.path))
         else:
             assert query.kind is not None
-            self._send_reliable(self._domain, p.DomainSettingsRequest(query.kind))
+            self.send_reliable(self._domain, p.DomainSettingsRequest(query.kind))
 
     def _query_tell_answer(self, query: Query, packet: p.PathResponse | p.DomainSettings) -> None:
         if isinstance(packet, p.PathResponse):

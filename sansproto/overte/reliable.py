@@ -167,8 +167,8 @@ Arrival: TypeAlias = tuple[Header, bytes, Any]
 class ReliableChannels(EndpointBase[E], abstract=True):
     """An endpoint with reliable channels, and the one place where datagrams are queued.
 
-    There is a channel only with an address for which ``_accepts_channel`` holds: who stops accepting it has to call
-    ``_forget_channel``.
+    There is a channel only with an address for which ``accepts_channel`` holds: who stops accepting it has to call
+    ``forget_channel``.
     """
 
     _senders: dict[Remote, Sender]
@@ -191,17 +191,17 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     # -- for the roles
 
-    def _accepts_channel(self, path: Path) -> bool:
+    def accepts_channel(self, path: Path) -> bool:
         """May this address have a channel?"""
         return False
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
         """A packet was accepted, or a message is complete (``header`` is that of the part that came last)."""
 
-    def _undelivered(self, path: Path, count: int) -> None:
+    def undelivered(self, path: Path, count: int) -> None:
         """So many reliable packets to this address were given up."""
 
-    def _forget_channel(self, path: Path) -> None:
+    def forget_channel(self, path: Path) -> None:
         """What waits for this address is dropped, as is what has come from it of unfinished messages."""
         key = remote_of(path)
         sender, receiver = self._senders.pop(key, None), self._receivers.pop(key, None)
@@ -391,7 +391,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         count = sender.clear()
         self._weigh_on(sender, -sender.size)
         self._drop("undelivered")
-        self._undelivered(sender.path, count)
+        self.undelivered(sender.path, count)
 
     def _weigh_on(self, sender: Sender, size: int) -> None:
         sender.size += size
@@ -448,7 +448,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
             if message is None:
                 return
             payload = message
-        self._arrived(header, payload, receiver.path, peer)
+        self.arrived(header, payload, receiver.path, peer)
 
     # -- inside
 
@@ -503,7 +503,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
     def _sender_to(self, path: Path) -> Sender | None:
         key = remote_of(path)
         sender = self._senders.get(key)
-        if sender is None and self._accepts_channel(path):
+        if sender is None and self.accepts_channel(path):
             number = self._draw_number(key)
             sender = self._senders[key] = Sender(key, path, number, number)
         return sender
@@ -511,7 +511,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
     def _receiver_from(self, path: Path) -> Receiver | None:
         key = remote_of(path)
         receiver = self._receivers.get(key)
-        if receiver is None and self._accepts_channel(path):
+        if receiver is None and self.accepts_channel(path):
             receiver = self._receivers[key] = Receiver(key, path)
         if receiver is None:
             self._drop("no channel")

@@ -64,16 +64,16 @@ class IceClient(StunClient, abstract=True):
         return True
 
     def _ice_ping(self, payload: bytes, path: Path) -> None:
-        ping = self._decode(p.ICEPing, payload)
+        ping = self.decode_payload(p.ICEPing, payload)
         if ping is None:
             return
         if self._ice is None or ping.ice_id != self._ice.domain_id or self.state not in _REACHABLE:
             self._drop("unexpected packet")
         else:
-            self._answer(path, p.ICEPingReply(self._ice.client_id, ping.type))
+            self.answer(path, p.ICEPingReply(self._ice.client_id, ping.type))
 
     def _ice_ping_reply(self, payload: bytes, path: Path) -> None:
-        reply = self._decode(p.ICEPingReply, payload)
+        reply = self.decode_payload(p.ICEPingReply, payload)
         if reply is None:
             return
         if self._ice is None or reply.ice_id != self._ice.domain_id or path not in self._ice_sockets.values():
@@ -85,7 +85,7 @@ class IceClient(StunClient, abstract=True):
         if self._ice is None or path != self._ice_server:
             self._drop("not from the ice-server")
             return
-        peer = self._decode(p.ICEServerPeerInformation, payload)
+        peer = self.decode_payload(p.ICEServerPeerInformation, payload)
         if peer is not None and peer.id != self._ice.domain_id:
             self._drop("another peer than was asked for")
         elif peer is not None:
@@ -106,7 +106,7 @@ class IceClient(StunClient, abstract=True):
     def _connection_send_query(self, _: object, __: object) -> None:
         assert self._ice is not None and self._ice_server is not None  # else the state is another one
         self._told = self._own_sockets()
-        self._send(self._ice_server, self._ice_query(self._ice, self._told))
+        self.send_packet(self._ice_server, self._ice_query(self._ice, self._told))
 
     def _connection_note_peer(self, _: object, peer: p.ICEServerPeerInformation) -> None:
         found = {
@@ -118,4 +118,4 @@ class IceClient(StunClient, abstract=True):
     def _connection_send_ice_pings(self, _: object, __: object) -> None:
         assert self._ice is not None
         for kind, path in self._ice_sockets.items():
-            self._send(path, p.ICEPing(self._ice.client_id, kind))
+            self.send_packet(path, p.ICEPing(self._ice.client_id, kind))

@@ -160,7 +160,7 @@ class DomainServer(Heartbeats, Gatekeeper):
     def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         return header.type in DOMAIN_IGNORED_VERIFICATION
 
-    def _accepts_channel(self, path: Path) -> bool:
+    def accepts_channel(self, path: Path) -> bool:
         return self._roster.at(path) is not None
 
     def _source_of(self, local_id: int, path: Path) -> Peer | None:
@@ -173,7 +173,7 @@ class DomainServer(Heartbeats, Gatekeeper):
         if header.type in _CONNECT_TYPES:
             self._judge(payload, path, of_other=True)
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: object) -> None:
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: object) -> None:
         if isinstance(peer, Member):
             peer.is_proven = True
             self._from_member(header.type, payload, path, peer)
@@ -191,13 +191,13 @@ class DomainServer(Heartbeats, Gatekeeper):
             case PacketType.NODE_JSON_STATS:
                 self._emit(StatsReceived(member.node_id, payload))
             case PacketType.NODE_KICK_REQUEST:
-                kick = self._decode(p.NodeKickRequest, payload)
+                kick = self.decode_payload(p.NodeKickRequest, payload)
                 if kick is not None and not member.permissions & p.Permissions.KICK:
                     self._drop("kick without permission")
                 elif kick is not None:
                     self._emit(KickAsked(member.node_id, kick.id, flags=kick.ban_flags))
             case PacketType.USERNAME_FROM_ID_REQUEST:
-                question = self._decode(p.UsernameFromIDRequest, payload)
+                question = self.decode_payload(p.UsernameFromIDRequest, payload)
                 if question is not None:
                     self._emit(UsernameAsked(member.node_id, question.id))
             case _:
@@ -207,7 +207,7 @@ class DomainServer(Heartbeats, Gatekeeper):
         """A list request: nearly always all but its clock is as it was in the last one, and then need not be read."""
         report, request = payload[8:], None
         if not (report and report == member.report and path == member.path):
-            request = self._decode(p.DomainListRequest, payload)
+            request = self.decode_payload(p.DomainListRequest, payload)
             if request is None:
                 return
             member.report = report if path == member.path and len(payload) <= MAX_DATAGRAM else b""
@@ -219,11 +219,11 @@ class DomainServer(Heartbeats, Gatekeeper):
         if self._roster.at(path) is None:
             self._drop("unexpected packet")
         elif header.type is PacketType.DOMAIN_SETTINGS_REQUEST:
-            request = self._decode(p.DomainSettingsRequest, payload)
+            request = self.decode_payload(p.DomainSettingsRequest, payload)
             if request is not None:
-                self._send_message(path, PacketType.DOMAIN_SETTINGS, self._policy.settings_for(request.type).encode())
+                self.send_message(path, PacketType.DOMAIN_SETTINGS, self._policy.settings_for(request.type).encode())
         elif header.type is PacketType.DOMAIN_SERVER_PATH_QUERY:
-            query = self._decode(p.PathQuery, payload)
+            query = self.decode_payload(p.PathQuery, payload)
             if query is not None:
                 self._answer_path(query, path)
         else:
@@ -234,7 +234,7 @@ class DomainServer(Heartbeats, Gatekeeper):
         if viewpoint is None or len((query.path + viewpoint).encode()) > _PATH_ROOM:
             self._drop("path without answer")
         else:
-            self._send_reliable(path, p.PathResponse(query.path, viewpoint))
+            self.send_reliable(path, p.PathResponse(query.path, viewpoint))
 
     # -- the gatekeeper's decisions
 
@@ -259,7 +259,7 @@ class DomainServer(Heartbeats, Gatekeeper):
 
     def _member_forget(self, member: Member, _: object) -> None:
         self._roster.remove(member)
-        self._forget_channel(member.path)
+        self.forget_channel(member.path)
 
     def _member_send_first_list(self, member: Member, _: object) -> None:
         self._list(member, is_new=True)
@@ -397,11 +397,11 @@ class DomainServer(Heartbeats, Gatekeeper):
             member.permissions,
             self._authenticate,
             member.echo,
-            self._wall_us(),
+            self.wall_us(),
             int((self._clock - listing.asked) * 1e6),
             listing.is_new,
         )
-        self._send_raw(member.path, _LIST, b"".join(parts))
+        self.send_raw(member.path, _LIST, b"".join(parts))
         member.is_listed = more
         return more
 
@@ -412,9 +412,9 @@ class DomainServer(Heartbeats, Gatekeeper):
             return False
         announcement.last = target.key
         if announcement.news is News.REMOVED:
-            self._send_reliable(target.path, p.RemovedNode(announcement.node_id))
+            self.send_reliable(target.path, p.RemovedNode(announcement.node_id))
         elif subject is not None and subject is not target:
-            self._send_raw(target.path, PacketType.DOMAIN_SERVER_ADDED_NODE, self._record_of(subject, target))
+            self.send_raw(target.path, PacketType.DOMAIN_SERVER_ADDED_NODE, self._record_of(subject, target))
         return True
 
     def _record_of(self, member: Member, receiver: Member) -> bytes:

@@ -119,23 +119,23 @@ class StunClient(Transport[ClientEvent], abstract=True):
 
     def _own_sockets(self) -> tuple[SockAddr, SockAddr]:
         """Our public and our local socket."""
-        assert self._local is not None and self._public is not None  # the ladders see to it
-        local = SockAddr(self._local_host or self._local.host, self._local.port)
+        assert self.local is not None and self._public is not None  # the ladders see to it
+        local = SockAddr(self._local_host or self.local.host, self.local.port)
         if path_to(local) is None or not _is_sendable(local):
             local = SockAddr("", local.port)
         return self._public, local
 
     def _pick(self, addresses: tuple[Address, ...]) -> Path:
         """The first address of our socket's family, if there is one; IPv4 while we have none."""
-        ours = self._local is not None and ":" in self._local.host
+        ours = self.local is not None and ":" in self.local.host
         best = min(addresses, key=lambda address: (":" in address.host) is not ours)
         return Path(SOCKET, best.host, best.port, best.scope)
 
     def _learn_public(self) -> None:
         """Find out our public address, now that our socket is bound and somebody wants to know."""
-        assert self._local is not None
+        assert self.local is not None
         if self._stun_server is None:
-            self._public = SockAddr("", self._local.port)
+            self._public = SockAddr("", self.local.port)
         elif self._asking.state is StunState.OFF:
             self._post(self._stun, self._asking, StunInput.START)
         elif self._asking.state is StunState.RESTING:
@@ -194,8 +194,8 @@ class StunClient(Transport[ClientEvent], abstract=True):
         self._sockets_changed()
 
     def _stun_use_null(self, _: Asking, __: object) -> None:
-        if self._public is None and self._local is not None:
-            self._public = SockAddr("", self._local.port)
+        if self._public is None and self.local is not None:
+            self._public = SockAddr("", self.local.port)
             self._sockets_changed()
 
 

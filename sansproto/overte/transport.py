@@ -66,7 +66,7 @@ class Transport(ReliableChannels[E], abstract=True):
     events or datagrams wait to be taken, what arrives is dropped, as a full socket would.
     """
 
-    _local: Address | None  # of our socket
+    local: Address | None  # of our socket
     _sequences: OrderedDict[Remote, int]  # the last unreliable number to each address
     _wall_epoch: Annotated[float, CACHED]
     _versions: Annotated[VersionTable, CACHED]
@@ -84,7 +84,7 @@ class Transport(ReliableChannels[E], abstract=True):
         super().__init__(entropy=entropy, delays=delays, limits=limits, trace=trace)
         self._wall_epoch = wall_epoch
         self._versions = versions
-        self._local = None
+        self.local = None
         self._sequences = OrderedDict()
 
     # -- the contract
@@ -110,23 +110,23 @@ class Transport(ReliableChannels[E], abstract=True):
         if not self._alive(now):
             return
         if socket == SOCKET:
-            self._local = address
+            self.local = address
         else:
             self._drop("unexpected report")
 
     # -- sending
 
-    def _send(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
+    def send_packet(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
         """Send a packet once. ``source`` is our local id, for types whose header has one."""
-        self._send_raw(path, _TYPES[_number_of(packet)], packet.encode(), source=source, secret=secret)
+        self.send_raw(path, _TYPES[_number_of(packet)], packet.encode(), source=source, secret=secret)
 
-    def _answer(self, path: Path, packet: Packet) -> None:
+    def answer(self, path: Path, packet: Packet) -> None:
         """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
         type, payload = _TYPES[_number_of(packet)], packet.encode()
         header = Header(type, 1, self._versions[type])
         self._send_datagram(encode_datagram(header, payload), path, type.name)
 
-    def _send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
+    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
         """The same with a payload that is encoded already."""
         remote = (path.host, path.port, path.scope)
         sequences = self._sequences
@@ -147,7 +147,7 @@ class Transport(ReliableChannels[E], abstract=True):
             head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
         self._send_datagram(head + payload, path, type._name_)
 
-    def _send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
+    def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
         """Send a packet until it is acknowledged.
 
         False, and counted, if the address may have no channel or too much waits for it.
@@ -156,7 +156,7 @@ class Transport(ReliableChannels[E], abstract=True):
         header = self._reliable_header(type, payload, source, secret)
         return self._line_up(path, [Outgoing(header, payload)])
 
-    def _send_message(
+    def send_message(
         self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b""
     ) -> bool:
         """Send a message of up to ``limits.message_size`` bytes in as many parts as it needs, until all have arrived.
@@ -175,7 +175,7 @@ class Transport(ReliableChannels[E], abstract=True):
             packets.append(Outgoing(self._reliable_header(type, piece, source, secret, part), piece))
         return self._line_up(path, packets)
 
-    def _wall_us(self) -> int:
+    def wall_us(self) -> int:
         """The wall clock in microseconds."""
         return int((self._wall_epoch + self._clock) * 1e6)
 
@@ -200,7 +200,7 @@ class Transport(ReliableChannels[E], abstract=True):
         """Asked of a packet whose MAC is wrong or cannot be checked."""
         return False
 
-    def _decode(self, kind: type[P], payload: bytes) -> P | None:
+    def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
         """The payload as a packet of this kind; None, and counted, if it is none. Bytes behind it are counted only."""
         try:
             packet, end = kind.decode_prefix(payload)
@@ -243,7 +243,7 @@ class Transport(ReliableChannels[E], abstract=True):
         elif head.part is not None:
             self._drop("unreliable message")
         else:
-            self._arrived(head, payload, path, peer)
+            self.arrived(head, payload, path, peer)
 
     def _is_genuine(self, header: Header, payload: bytes, path: Path, peer: Peer) -> bool:
         secret, mac = peer.secret, header.mac

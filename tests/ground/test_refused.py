@@ -1,4 +1,4 @@
-"""Snippets with one mistake each: mypy, or the table when it is made, refuses them with the message in their first line.
+"""Snippets with one mistake each: mypy, or the table when it is made, refuses them with the message in line 1.
 
 ``refused/mypy_*.py`` are refused by mypy, ``refused/made_*.py`` when they run, ``refused/fine_*.py`` by nobody.
 """

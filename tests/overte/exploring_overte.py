@@ -343,7 +343,7 @@ def left_over(session: Any) -> tuple[str, ...]:
     """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
     armed = {(index, key) for (index, key, _), _ in session._timers}
     channels = {*session._senders, *session._receivers}
-    found = [f"a channel with {key}" for key in channels if not session._accepts_channel(Path(SOCKET, *key))]
+    found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
     for machine in type(session)._machines:
         holder, table = (getattr(session, machine.objects) if machine.objects else session), machine.table
         for obj in holder.values() if isinstance(holder, dict) else (holder,):

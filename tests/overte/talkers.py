@@ -76,24 +76,24 @@ class Talker(Transport[Got | Undelivered | Closed]):
 
     def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
         self._advance(now)
-        done = self._send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
+        done = self.send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
         self._settle()
         return done
 
     def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
         self._advance(now)
-        done = self._send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
+        done = self.send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
         self._settle()
         return done
 
     def forget(self, path: Path, now: float) -> None:
         self._advance(now)
-        self._forget_channel(path)
+        self.forget_channel(path)
         self._settle()
 
     # -- hooks
 
-    def _accepts_channel(self, path: Path) -> bool:
+    def accepts_channel(self, path: Path) -> bool:
         return any(friend.host == path.host for friend in self.friends.values())
 
     def _source_of(self, local_id: int, path: Path) -> Friend | None:
@@ -111,10 +111,10 @@ class Talker(Transport[Got | Undelivered | Closed]):
     def _datagram_first(self, data: bytes, path: Path) -> bool:
         return data.startswith(b"STUN")
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
         self._emit(Got(header.type, payload, header.source))
 
-    def _undelivered(self, path: Path, count: int) -> None:
+    def undelivered(self, path: Path, count: int) -> None:
         self._emit(Undelivered(path.host, count))
 
 

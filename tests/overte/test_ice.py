@@ -257,7 +257,7 @@ class Domain(Heartbeats):
         if self._alive(now):
             self._part(Closed(CloseCause.LOCAL))
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
         if not self._ice_arrived(header, payload, path):
             self._drop("unexpected packet")
 
@@ -289,12 +289,12 @@ class World:
         heard: list[Any] = []
 
         class Ear(Domain):
-            def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+            def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
                 if header.type is PacketType.ICE_PING:
                     heard.append(p.ICEPing.decode(payload))
                     reply = answer(heard[-1])
                     if reply is not None:
-                        self._send_raw(path, PacketType.ICE_PING_REPLY, reply)
+                        self.send_raw(path, PacketType.ICE_PING_REPLY, reply)
 
         self.net.host(address).run(Ear(None), sockets={SOCKET: port})
         return heard

@@ -65,11 +65,11 @@ def test_what_is_sent_has_the_header_of_its_type(
         Form.SOURCED: header(kind, source),
         Form.VERIFIED: header(kind, source, mac),
     }[kind.form]
-    talker._send_raw(to(HOST), kind, payload, source=source, secret=secret)
+    talker.send_raw(to(HOST), kind, payload, source=source, secret=secret)
     transmit: Any = talker.next_transmit()
     assert transmit.data == encode_datagram(expected, payload)
     assert transmit.path == to(HOST)
-    assert talker._send_reliable(to(HOST), (kind, payload), source=source, secret=secret)
+    assert talker.send_reliable(to(HOST), (kind, payload), source=source, secret=secret)
     (outgoing,) = talker._senders[HOST, 4000, 0].waiting
     assert (outgoing.header, outgoing.payload) == (attrs.evolve(expected, reliable=True, sequence=0), payload)
 
@@ -77,13 +77,13 @@ def test_what_is_sent_has_the_header_of_its_type(
 def test_packets_know_their_types() -> None:
     talker = a_talker()
     ping = Ping(type=2, clock=5, connection_id=0)
-    talker._send(to(HOST), ping, source=9, secret=SECRET)
-    talker._send(to(HOST), ConnectionToken(token=SECRET))
+    talker.send_packet(to(HOST), ping, source=9, secret=SECRET)
+    talker.send_packet(to(HOST), ConnectionToken(token=SECRET))
     assert [(head.type, payload) for head, payload in sent(talker)] == [
         (PING, ping.encode()),
         (PacketType.DOMAIN_SERVER_CONNECTION_TOKEN, SECRET),
     ]
-    assert talker._send_reliable(to(HOST), DomainSettingsRequest(type=7))
+    assert talker.send_reliable(to(HOST), DomainSettingsRequest(type=7))
     (outgoing,) = talker._senders[HOST, 4000, 0].waiting
     assert (outgoing.header.type, outgoing.payload) == (PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
 
@@ -113,7 +113,7 @@ def test_each_address_has_its_numbers_from_1_on_and_around() -> None:
     talker = a_talker(limits=TransportLimits(addresses=2))
 
     def number(host: str, port: int = 4000) -> int | None:
-        talker._send_raw(to(host, port), LIST_REQUEST, b"")
+        talker.send_raw(to(host, port), LIST_REQUEST, b"")
         ((head, _),) = sent(talker)
         return head.sequence
 
@@ -137,7 +137,7 @@ def test_messages_have_numbers_that_go_round() -> None:
 def test_over_the_outbox_nothing_is_queued_and_nothing_taken() -> None:
     talker = a_talker(limits=TransportLimits(outbox=2))
     for _ in range(3):
-        talker._send_raw(to(HOST), LIST_REQUEST, b"", source=7)
+        talker.send_raw(to(HOST), LIST_REQUEST, b"", source=7)
     deliver(talker, header(LIST_REQUEST, 7))
     assert talker.stats.dropped == {"outbox full": 1, "busy": 1}
     assert talker.stats.packets_sent == 2
@@ -234,10 +234,10 @@ def test_nothing_that_arrives_raises(datagrams: list[bytes]) -> None:
 
 def test_payloads_are_read_with_and_without_something_behind() -> None:
     talker = a_talker()
-    assert talker._decode(ConnectionToken, SECRET) == ConnectionToken(token=SECRET)
+    assert talker.decode_payload(ConnectionToken, SECRET) == ConnectionToken(token=SECRET)
     assert talker.stats.dropped == {}
-    assert talker._decode(ConnectionToken, SECRET + b"more") == ConnectionToken(token=SECRET)
-    assert talker._decode(ConnectionToken, SECRET[1:]) is None
+    assert talker.decode_payload(ConnectionToken, SECRET + b"more") == ConnectionToken(token=SECRET)
+    assert talker.decode_payload(ConnectionToken, SECRET[1:]) is None
     assert talker.stats.dropped == {"trailing bytes": 1, "malformed ConnectionToken": 1}
 
 
@@ -277,7 +277,7 @@ def test_without_a_role_there_are_only_strangers() -> None:
 def test_the_wall_clock_is_in_microseconds() -> None:
     talker = a_talker()
     talker._advance(2.5)
-    assert talker._wall_us() == 1_700_000_002_500_000
+    assert talker.wall_us() == 1_700_000_002_500_000
 
 
 def test_reports_of_the_transport() -> None:
@@ -285,21 +285,21 @@ def test_reports_of_the_transport() -> None:
     talker.socket_bound(SOCKET, Address("192.0.2.1", 4000), 0.0)
     talker.socket_bound("other", Address("192.0.2.1", 4001), 0.0)
     talker.datagram_failed(to(HOST), 0.0, detail="port unreachable")
-    assert talker._local == Address("192.0.2.1", 4000)
+    assert talker.local == Address("192.0.2.1", 4000)
     assert talker.stats.dropped == {"unexpected report": 1, "datagram failed": 1}
     talker.abort()
     talker.stats.dropped.clear()
     talker.socket_bound(SOCKET, Address("192.0.2.1", 4002), 0.0)
     talker.datagram_failed(to(HOST), 0.0)
     deliver(talker, header(LIST_REQUEST, 7))
-    assert talker._local == Address("192.0.2.1", 4000)
+    assert talker.local == Address("192.0.2.1", 4000)
     assert talker.stats.dropped == {"closed": 3}
 
 
 def test_the_trace_names_what_passes_and_nothing_of_what_is_in_it() -> None:
     records: list[Any] = []
     talker = a_talker(trace=records.append)
-    talker._send_raw(to(HOST), PING, b"payload", source=1, secret=SECRET)
+    talker.send_raw(to(HOST), PING, b"payload", source=1, secret=SECRET)
     datagram: Any = talker.next_transmit()
     deliver(talker, attrs.evolve(decode_datagram(datagram.data)[0], source=7), b"payload")
     deliver(talker, Control(ControlType.HANDSHAKE, 5))
