@@ -296,9 +296,9 @@ class Table(Generic[C, S]):
     """All that can happen to one kind of object; made after its class, and then ``part.table``.
 
     Written ``Table[Connection, S](Connection, ...)``: given both parameters, a type checker names the row that is
-    wrong, and why. ``inputs`` and ``timers`` are the classes in whose bodies they stand. ``page`` names the protocol page
-    that every ``ref`` is a heading of. ``idle`` maps states in which the object may rest without a timer to what ends
-    them. Objects in a ``terminal`` state have no timers.
+    wrong, and why. ``inputs`` and ``timers`` are the classes in whose bodies they stand. ``page`` names the protocol
+    page that every ``ref`` is a heading of. ``idle`` maps states in which the object may rest without a timer to what
+    ends them. Objects in a ``terminal`` state have no timers.
     """
 
     def __init__(
