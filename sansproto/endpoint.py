@@ -65,13 +65,14 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
     _outbox: deque[Queued]
     _last_link: int
-    _limits: Annotated[DatagramLimits, CACHED]
+    _datagram_limits: Annotated[DatagramLimits | None, CACHED]
 
     def __init__(
-        self, *, entropy: Entropy | None, limits: DatagramLimits, wall_epoch: float = 0.0, trace: Trace | None
+        self, *, entropy: Entropy | None, limits: DatagramLimits | None, wall_epoch: float = 0.0, trace: Trace | None
     ) -> None:
+        """Without ``limits`` it speaks no datagrams: those that arrive are dropped."""
         super().__init__(entropy=entropy, wall_epoch=wall_epoch, trace=trace)
-        self._outbox, self._last_link, self._limits = deque(), 0, limits
+        self._outbox, self._last_link, self._datagram_limits = deque(), 0, limits
 
     # -- for roles
 
@@ -88,7 +89,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
     def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool:
         """Queue a datagram; False, and counted, if too many wait. ``name`` is the packet's, for the trace."""
-        if len(self._outbox) >= self._limits.outbox:
+        limits = self._datagram_limits
+        if limits is None or len(self._outbox) >= limits.outbox:
             self.count_refusal(OUTBOX_FULL)
             return False
         self._outbox.append(SendDatagram(data, path))
@@ -110,7 +112,10 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
             return
         self.where = path
         self.stats.bytes_received += len(data)
-        if len(self._events) >= self._limits.events or len(self._outbox) >= self._limits.outbox:
+        limits = self._datagram_limits
+        if limits is None:
+            self.drop("unexpected datagram")
+        elif len(self._events) >= limits.events or len(self._outbox) >= limits.outbox:
             self.drop("busy")
         else:
             self._take(data, path)
@@ -119,7 +124,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
         """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
         if self.alive(now):
-            self.drop("datagram failed")
+            self.drop("unexpected report" if self._datagram_limits is None else "datagram failed")
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         self._unexpected(now)
