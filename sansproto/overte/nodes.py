@@ -27,10 +27,11 @@ from .events import (
 from .header import MAX_DATAGRAM, Header
 from .limits import ClientDelays, ClientLimits
 from .node import Claim, Node, Voice
-from .qt import NULL_UUID, SockAddr
+from .paths import path_to
+from .qt import NULL_UUID
 from .tables import NODE
 from .tables.node import NodeInput, NodeState
-from .transport import SOCKET, Peer, Transport
+from .transport import Peer, Transport
 from .versions import DOMAIN_SOURCED, REPLICATED, PacketType
 
 _UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
@@ -42,17 +43,6 @@ _LONGEST: Final = MAX_DATAGRAM - 24  # behind the longest header of a single pac
 _CLOCKS: Final = slice(41, 65)  # what two lists that say the same differ in; a flag and the records follow
 _NO_CLOCKS: Final = bytes(24)
 _LISTS: Final = 64  # the most of them that are remembered
-
-
-def path_to(sock: SockAddr, instead: str = "") -> Path | None:
-    """Where a socket of the wire is, with the host ``instead`` of a null one; None if nothing can be sent there."""
-    host = sock.host or instead
-    if host in ("", "*", "0.0.0.0", "::") or not sock.port:
-        return None
-    if host.startswith("::ffff:") and "." in host:
-        host = host[7:]
-    scope = int(sock.scope) if sock.scope and sock.scope.isascii() and sock.scope.isdecimal() else 0
-    return Path(SOCKET, host, sock.port, scope)
 
 
 class NodeTable(Transport[ClientEvent], abstract=True):

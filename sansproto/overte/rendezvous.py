@@ -11,7 +11,7 @@ from ..old_machine import Machine
 from ..snapshot import CACHED
 from . import packets as p
 from .header import Header
-from .nodes import path_to
+from .paths import path_to
 from .qt import SockAddr
 from .stun import StunClient
 from .tables import CONNECTION

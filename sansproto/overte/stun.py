@@ -16,7 +16,7 @@ from ..snapshot import CACHED
 from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
 from .events import ClientEvent
 from .limits import ClientLimits
-from .nodes import path_to
+from .paths import path_to
 from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
 from .tables import STUN
 from .tables.client import StunInput, StunState

@@ -28,7 +28,7 @@ from sansproto.overte.events import (
 from sansproto.overte.header import MAX_DATAGRAM, Control, ControlType, encode_datagram
 from sansproto.overte.limits import ClientLimits
 from sansproto.overte.node import Node
-from sansproto.overte.nodes import path_to
+from sansproto.overte.paths import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.server import DomainServer
 from sansproto.overte.transport import SOCKET
