@@ -154,22 +154,22 @@ class DomainServer(Heartbeats, Gatekeeper):
 
     # -- what arrives
 
-    def _authenticates(self) -> bool:
+    def authenticates(self) -> bool:
         return self._authenticate
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         return header.type in DOMAIN_IGNORED_VERIFICATION
 
     def accepts_channel(self, path: Path) -> bool:
         return self._roster.at(path) is not None
 
-    def _source_of(self, local_id: int, path: Path) -> Peer | None:
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
         member = self._roster.members.get(local_id)
         if member is None or not self._strict_senders or member.path == path:
             return member
         return member if is_private(member.path.host) and is_private(path.host) else None
 
-    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
+    def other_version(self, header: Header, payload: bytes, path: Path) -> None:
         if header.type in _CONNECT_TYPES:
             self._judge(payload, path, of_other=True)
 
