@@ -31,7 +31,7 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
-from sansproto.overte import tables as overte_tables
+from sansproto.testing import conformance_overte
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
@@ -48,7 +48,7 @@ def _tables(module: ModuleType) -> list[Any]:
 TABLES: dict[str, list[Any]] = {
     "bob": _tables(bob_tables),
     "links": [LINK],
-    "overte": _tables(overte_tables),
+    "overte": list(conformance_overte.TABLES),
 }
 """The tables of each protocol page."""
 

@@ -212,7 +212,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     # -- for the transport
 
-    def _send_datagram(self, data: bytes, path: Path, name: str) -> None:
+    def send_datagram(self, data: bytes, path: Path, name: str) -> None:
         """Queue a datagram; over ``limits.outbox`` it is dropped and counted."""
         outbox, stats = self._outbox, self.stats
         if len(outbox) >= self._limits.outbox:
@@ -402,7 +402,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
         packet.header = attrs.evolve(packet.header, sequence=number, obfuscation=level)
         packet.sendings += 1
         packet.sent = self._clock
-        self._send_datagram(encode_datagram(packet.header, packet.payload), sender.path, packet.header.type.name)
+        self.send_datagram(encode_datagram(packet.header, packet.payload), sender.path, packet.header.type.name)
 
     # -- what comes: the table's actions
 
@@ -498,7 +498,7 @@ class ReliableChannels(EndpointBase[E], abstract=True):
 
     def _send_control(self, kind: ControlType, number: int | None, path: Path) -> None:
         head: Head = Control(kind, number)
-        self._send_datagram(encode_datagram(head), path, kind.name)
+        self.send_datagram(encode_datagram(head), path, kind.name)
 
     def _sender_to(self, path: Path) -> Sender | None:
         key = remote_of(path)

@@ -11,7 +11,8 @@ from math import inf, nextafter
 from struct import Struct
 from typing import Annotated, Final
 
-from ..contract import Entropy, Path, Phase, Transmit
+from ..component import OptionalPart
+from ..contract import Address, Entropy, Path, Phase, Transmit
 from ..errors import NotOpen
 from ..events import CloseCause, Closed
 from ..old_machine import Machine
@@ -20,14 +21,25 @@ from ..trace import Trace
 from . import packets as p
 from .gatekeeper import Gatekeeper, is_private, with_host
 from .header import MAX_DATAGRAM, Header
-from .heartbeat import Heartbeats, IceRegistration
 from .limits import ServerDelays, ServerLimits
 from .policy import Policy, require_utf8
+from .registration import (
+    ACK,
+    CLIENT,
+    DENIAL,
+    REPLY,
+    IceRegistration,
+    Named,
+    Registration,
+    RegistrationInput,
+    Replied,
+    Signed,
+)
 from .roster import Announcement, Listing, Member, News, Roster, interest_of
 from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked
 from .tables import MEMBER
 from .tables.server import MemberInput
-from .transport import Peer
+from .transport import SOCKET, Peer
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
 
 _AT_ONCE: Final = 8  # datagrams of a list or announcement that one call makes; the others are made when they are taken
@@ -37,10 +49,18 @@ _PATH_ROOM: Final = MAX_DATAGRAM - 6 - p.PathResponse.__wire__.min_size
 _RECORD_END: Final = 16  # bytes of the secret, which ends a record
 _CLOCK: Final = Struct(">Q").unpack_from  # at the front of a list request
 _LIST, _LIST_REQUESTED = PacketType.DOMAIN_LIST, MemberInput.LIST_REQUESTED  # looked up once: the hot path
+_OF_ICE: Final = frozenset(
+    {
+        PacketType.ICE_PING_REPLY,
+        PacketType.ICE_SERVER_PEER_INFORMATION,
+        PacketType.ICE_SERVER_HEARTBEAT_ACK,
+        PacketType.ICE_SERVER_HEARTBEAT_DENIED,
+    }
+)
 _CONNECT_TYPES: Final = (PacketType.DOMAIN_CONNECT_REQUEST, PacketType.DOMAIN_CONNECT_REQUEST_PENDING)
 
 
-class DomainServer(Heartbeats, Gatekeeper):
+class DomainServer(Gatekeeper):
     """A domain for up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
     ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
@@ -54,6 +74,9 @@ class DomainServer(Heartbeats, Gatekeeper):
 
     _master: bytes  # of which the secrets of all pairs are derived
     _spreads: deque[Listing | Announcement]  # what is made when it is taken
+    registration: OptionalPart[Registration]
+    domain_id: Annotated[bytes, CACHED]
+    ice: Annotated[IceRegistration | None, CACHED]
     _strict_senders: Annotated[bool, CACHED]
     _authenticate: Annotated[bool, CACHED]
 
@@ -86,8 +109,9 @@ class DomainServer(Heartbeats, Gatekeeper):
             limits=limits or ServerLimits(),
             trace=trace,
         )
-        self._domain_id = domain_id
-        self._set_up_ice(ice)
+        self.domain_id, self.ice = domain_id, ice
+        servers = () if ice is None else ice.servers
+        self.registration = OptionalPart(lambda: Registration(self, servers, domain_id, self._delays, self._limits))
         self._policy = policy or Policy()
         self._version_name = versions.name if version_name is None else version_name
         self._strict_senders = strict_senders
@@ -150,26 +174,47 @@ class DomainServer(Heartbeats, Gatekeeper):
 
     def _end(self, closed: Closed) -> None:
         super()._end(closed)
+        self.registration.end()
         self._know_nobody()
+
+    # -- the ice-server
+
+    def socket_bound(self, socket: str, address: Address, now: float) -> None:
+        super().socket_bound(socket, address, now)
+        if self.ice is not None and socket == SOCKET and self.phase is not Phase.CLOSED:
+            signed, registration = Signed.by(self.ice, self.domain_id, address), self.registration.part
+            if registration is None:
+                self.registration.start(Registration.begin, signed).post(RegistrationInput.START())
+            else:
+                registration.signed = signed
+            self.run()
+
+    def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
+        registration = self.registration.part
+        if registration is None or query != registration.query:
+            super().looked_up(query, addresses, now)
+        elif self.alive(now):
+            registration.looked_up(addresses)
+            self.run()
 
     # -- what arrives
 
-    def _authenticates(self) -> bool:
+    def authenticates(self) -> bool:
         return self._authenticate
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         return header.type in DOMAIN_IGNORED_VERIFICATION
 
     def accepts_channel(self, path: Path) -> bool:
         return self._roster.at(path) is not None
 
-    def _source_of(self, local_id: int, path: Path) -> Peer | None:
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
         member = self._roster.members.get(local_id)
         if member is None or not self._strict_senders or member.path == path:
             return member
         return member if is_private(member.path.host) and is_private(path.host) else None
 
-    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
+    def other_version(self, header: Header, payload: bytes, path: Path) -> None:
         if header.type in _CONNECT_TYPES:
             self._judge(payload, path, of_other=True)
 
@@ -179,8 +224,29 @@ class DomainServer(Heartbeats, Gatekeeper):
             self._from_member(header.type, payload, path, peer)
         elif header.type in _CONNECT_TYPES:
             self._judge(payload, path, of_other=header.type is PacketType.DOMAIN_CONNECT_REQUEST_PENDING)
-        elif not self._ice_arrived(header, payload, path):
+        elif header.type is PacketType.ICE_PING:
+            ping = self.decode_payload(p.ICEPing, payload)
+            if ping is not None:
+                self.answer(path, p.ICEPingReply(self.domain_id, ping.type))
+        elif header.type in _OF_ICE and (registration := self.registration.part) is not None:
+            self._to_registration(registration, header, payload, path)
+        else:
             self._from_address(header, payload, path)
+
+    def _to_registration(self, registration: Registration, header: Header, payload: bytes, path: Path) -> None:
+        match header.type:
+            case PacketType.ICE_SERVER_HEARTBEAT_ACK:
+                registration.take(ACK, path)
+            case PacketType.ICE_SERVER_HEARTBEAT_DENIED:
+                registration.take(DENIAL, path)
+            case PacketType.ICE_SERVER_PEER_INFORMATION:
+                client = self.decode_payload(p.ICEServerPeerInformation, payload)
+                if client is not None:
+                    registration.take(CLIENT, Named(client, path))
+            case _:
+                reply = self.decode_payload(p.ICEPingReply, payload)
+                if reply is not None:
+                    registration.take(REPLY, Replied(reply, path))
 
     def _from_member(self, kind: PacketType, payload: bytes, path: Path, member: Member) -> None:
         match kind:
@@ -390,7 +456,7 @@ class DomainServer(Heartbeats, Gatekeeper):
                 parts.append(record)
             listing.last = other.key
         parts[0] = p.LIST_PREFIX(
-            self._domain_id,
+            self.domain_id,
             roster.own_id,
             member.node_id,
             member.key,

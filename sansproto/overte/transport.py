@@ -97,7 +97,7 @@ class Transport(ReliableChannels[E], abstract=True):
         if len(self._events) >= limits.events or len(self._outbox) >= limits.outbox:
             self._drop("busy")
             return
-        if not self._datagram_first(data, path):
+        if not self.take_first(data, path):
             self._take_datagram(data, path)
         self._settle()
 
@@ -124,7 +124,7 @@ class Transport(ReliableChannels[E], abstract=True):
         """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
         type, payload = _TYPES[_number_of(packet)], packet.encode()
         header = Header(type, 1, self._versions[type])
-        self._send_datagram(encode_datagram(header, payload), path, type.name)
+        self.send_datagram(encode_datagram(header, payload), path, type.name)
 
     def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
         """The same with a payload that is encoded already."""
@@ -145,7 +145,7 @@ class Transport(ReliableChannels[E], abstract=True):
             head = _SOURCED(sequence, value, version, source)
         else:
             head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
-        self._send_datagram(head + payload, path, type._name_)
+        self.send_datagram(head + payload, path, type._name_)
 
     def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
         """Send a packet until it is acknowledged.
@@ -181,22 +181,22 @@ class Transport(ReliableChannels[E], abstract=True):
 
     # -- receiving: for the roles, beside the hooks of ReliableChannels
 
-    def _datagram_first(self, data: bytes, path: Path) -> bool:
+    def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram that is not of this protocol: True if it was taken."""
         return False
 
-    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
+    def other_version(self, header: Header, payload: bytes, path: Path) -> None:
         """The type has another version there. (It is counted and dropped.)"""
 
-    def _source_of(self, local_id: int, path: Path) -> Peer | None:
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
         """Who may have sent a packet with this source from there."""
         return None
 
-    def _authenticates(self) -> bool:
+    def authenticates(self) -> bool:
         """Do packets have a MAC, where their type has a place for it?"""
         return True
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         """Asked of a packet whose MAC is wrong or cannot be checked."""
         return False
 
@@ -227,15 +227,15 @@ class Transport(ReliableChannels[E], abstract=True):
             return
         if head.version != self._versions.versions[head.type._value_]:
             self._drop("other version")
-            self._wrong_version(head, payload, path)
+            self.other_version(head, payload, path)
             return
         peer = None
         if head.source is not None:
-            peer = self._source_of(head.source, path)
+            peer = self.source_of(head.source, path)
             if peer is None:
                 self._drop("unknown source")
                 return
-            if head.mac is not None and self._authenticates() and not self._is_genuine(head, payload, path, peer):
+            if head.mac is not None and self.authenticates() and not self._is_genuine(head, payload, path, peer):
                 return
             peer.heard = self._clock
         if head.reliable:
@@ -249,7 +249,7 @@ class Transport(ReliableChannels[E], abstract=True):
         secret, mac = peer.secret, header.mac
         if secret and mac is not None and crypto.mac_matches(secret, payload, mac):
             return True
-        if self._accepts_unverified(header, path, peer):
+        if self.accepts_unverified(header, path, peer):
             return True
         self._drop("wrong hash" if secret else "no secret")
         return False
@@ -270,7 +270,7 @@ class Transport(ReliableChannels[E], abstract=True):
         )
 
     def _mac(self, payload: bytes, secret: bytes) -> bytes:
-        return crypto.mac(secret, payload) if secret and self._authenticates() else NO_MAC
+        return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
 
 
 def _number_of(packet: Packet) -> int:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import attrs
 
+from ..component import tables_of
 from ..contract import Entropy
 from ..errors import Fault, WireError
 from ..overte import (
@@ -36,7 +37,11 @@ from .conformance import Answer, Config, Make
 from .record import lively, plain
 from .vectors import VectorTest
 
-TABLES: Sequence[Any] = tuple(getattr(tables, name) for name in tables.__all__)
+TABLES: Sequence[Any] = (
+    *(getattr(tables, name) for name in tables.__all__),
+    *dict.fromkeys(table for role in (DomainClient, DomainServer, IceServer) for table in tables_of(role)),
+)
+"""Those of the parts of all roles, each once."""
 CANNOT: frozenset[str] = frozenset()
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, NamedTuple
 
 import attrs
 
+from sansproto.component import components_of
 from sansproto.contract import Address, Instant, Path, Phase, SendDatagram
 from sansproto.errors import WireError
 from sansproto.events import Closed
@@ -33,6 +34,7 @@ from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
 from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
 from sansproto.overte.nodes import Node
 from sansproto.overte.policy import Policy
+from sansproto.overte.registration import Registration
 from sansproto.overte.reliable import Remote
 from sansproto.overte.server import DomainServer
 from sansproto.overte.server_events import NodeJoined, NodeLeft
@@ -112,6 +114,14 @@ class Client(DomainClient):
         return _first_number(self, key, self.local_id)
 
 
+class AnEndlessRound(Registration):
+    """A registration of which the numbers of look-ups come round."""
+
+    def look_up(self) -> None:
+        self.query %= 2
+        super().look_up()
+
+
 class Server(DomainServer):
     """A server that explores well, with whom its application believes to be there, and two whims of that.
 
@@ -130,6 +140,13 @@ class Server(DomainServer):
         self.is_refused = False
         self._is_shut = False
         super().__init__(**arguments)
+        make = self.registration.make
+
+        def make_anew(key: None) -> Registration:
+            made = make(key)
+            return AnEndlessRound(self, made.servers, made.domain_id, made.delays, made.limits)
+
+        self.registration.make = make_anew
 
     def freeze(self, base: float, **rest: Any) -> Any:
         for member in self._members.values():
@@ -160,10 +177,6 @@ class Server(DomainServer):
             del self.guests[event.node_id]
         elif isinstance(event, KeyRefused):
             self.is_refused = True
-
-    def _heartbeat_look_up(self, own: Any, arg: object) -> None:
-        own.query %= 2
-        super()._heartbeat_look_up(own, arg)
 
     def _draw_number(self, key: Remote) -> int:
         member = self._roster.at(Path(SOCKET, *key))
@@ -341,7 +354,7 @@ def is_sending(session: Any) -> bool:
 
 def left_over(session: Any) -> tuple[str, ...]:
     """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
-    armed = {(index, key) for (index, key, _), _ in session._timers}
+    armed = {key[:2] for key, _ in session._timers if len(key) == 3}
     channels = {*session._senders, *session._receivers}
     found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
     for machine in type(session)._machines:
@@ -350,6 +363,11 @@ def left_over(session: Any) -> tuple[str, ...]:
             resting = obj.state in table.idle or obj.state in table.terminal
             if not resting and (machine.index, obj.key) not in armed:
                 found.append(f"{table.name}[{obj.key}] in {obj.state.name}")
+    places = {key[0] for key, _ in session._timers if len(key) == 2}
+    for part in components_of(session):
+        resting = part.state in part.table.idle or part.state in part.table.terminal
+        if not resting and part.place not in places:
+            found.append(f"{part.table.name} at {part.place} in {part.state.name}")
     return tuple(found)
 
 

@@ -535,9 +535,10 @@ def settings_are_asked_for_and_the_server_ends() -> Stage:
 # -- a domain server and its ice-server --------------------------------------------------------------------------------
 
 
-def registering() -> ServerHand:
+def registering(**limits: int) -> ServerHand:
     servers = [{"host": f"{name}.example", "port": 7337} for name in ("one", "two")]
-    stage = ServerHand(ice={"servers": servers, "private_key": PRIVATE_KEY.hex()}, limits={"beats": 1, "denials": 1})
+    ice = {"servers": servers, "private_key": PRIVATE_KEY.hex()}
+    stage = ServerHand(ice=ice, limits={"beats": 1, "denials": 1, **limits})
     stage.socket_bound("udp", Address(DOMAIN.host, DOMAIN.port), 0.0)
     return stage
 
@@ -613,6 +614,22 @@ def an_ice_server_checks_signatures() -> Stage:
     stage.provide_key(bytes([1]) * 16, PUBLIC_KEY, stage.now)
     stage.say(heartbeat(), DOMAIN)
     stage.say(heartbeat(sign=True), DOMAIN)
+    return stage
+
+
+# -- what is dropped ---------------------------------------------------------------------------------------------------
+
+
+@scenario
+def strangers_speak_as_an_ice_server_and_as_a_client() -> Stage:
+    stage = registering(punches=1)
+    stage.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.125)
+    stage.now = 0.25
+    for packet in (p.ICEServerHeartbeatACK(), p.ICEServerHeartbeatDenied(), CLIENT_AT):
+        stage.say(packet, STRANGER)
+    stage.say(CLIENT_AT, ICE_SERVER)
+    stage.say(attrs.evolve(CLIENT_AT, id=b"x" * 16), ICE_SERVER)
+    stage.say(p.ICEPingReply(CLIENT_ID, p.PingType.PUBLIC), STRANGER)
     return stage
 
 

@@ -58,29 +58,17 @@ from sansproto.overte.client import IceTarget
 from sansproto.overte.crypto import public_key_der
 from sansproto.overte.events import Connected
 from sansproto.overte.header import Control, ControlType, Part, Position, encode_datagram
-from sansproto.overte.heartbeat import IceRegistration
 from sansproto.overte.ice import ICE_PORT
 from sansproto.overte.ice_events import DomainKeyWanted
 from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.registration import IceRegistration
 from sansproto.overte.server_events import KeyWanted
-from sansproto.overte.tables import (
-    APPLICANT,
-    CONNECTION,
-    HEARTBEAT,
-    ICE_PEER,
-    MEMBER,
-    NODE,
-    PUNCH,
-    QUERY,
-    RECEIVING,
-    SENDING,
-    STUN,
-)
 from sansproto.overte.tables.client import ConnectionState
 from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
+from sansproto.testing import conformance_overte
 from sansproto.testing.cast import Decision
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb
 
@@ -354,4 +342,4 @@ def believing(key: bytes | None) -> Callable[[Any], Decision]:
 
 
 CLASSES: tuple[type[Any], ...] = (Client, Server, Introducer)
-TABLES = (CONNECTION, MEMBER, APPLICANT, NODE, SENDING, RECEIVING, QUERY, STUN, HEARTBEAT, PUNCH, ICE_PEER)
+TABLES = conformance_overte.TABLES

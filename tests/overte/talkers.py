@@ -41,7 +41,7 @@ class Friend:
 
 class Talker(Transport[Got | Undelivered | Closed]):
     friends: dict[int, Friend]
-    authenticates: bool
+    with_macs: bool
     unverified: Annotated[frozenset[PacketType], CACHED]
     others: Annotated[list[PacketType], CACHED]
 
@@ -64,7 +64,7 @@ class Talker(Transport[Got | Undelivered | Closed]):
             trace=trace,
         )
         self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
-        self.authenticates = True
+        self.with_macs = True
         self.unverified = frozenset()
         self.others = []
 
@@ -96,19 +96,19 @@ class Talker(Transport[Got | Undelivered | Closed]):
     def accepts_channel(self, path: Path) -> bool:
         return any(friend.host == path.host for friend in self.friends.values())
 
-    def _source_of(self, local_id: int, path: Path) -> Friend | None:
+    def source_of(self, local_id: int, path: Path) -> Friend | None:
         return self.friends.get(local_id)
 
-    def _authenticates(self) -> bool:
-        return self.authenticates
+    def authenticates(self) -> bool:
+        return self.with_macs
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
+    def accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
         return header.type in self.unverified
 
-    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
+    def other_version(self, header: Header, payload: bytes, path: Path) -> None:
         self.others.append(header.type)
 
-    def _datagram_first(self, data: bytes, path: Path) -> bool:
+    def take_first(self, data: bytes, path: Path) -> bool:
         return data.startswith(b"STUN")
 
     def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:

@@ -58,7 +58,7 @@ def test_what_is_sent_has_the_header_of_its_type(
 ) -> None:
     """The fast way to a datagram makes the same bytes as the codec, and the reliable way the same fields."""
     talker = a_talker()
-    talker.authenticates = authenticates
+    talker.with_macs = authenticates
     mac = crypto.mac(secret, payload) if secret and authenticates else NO_MAC
     expected = {
         Form.UNSOURCED: header(kind),
@@ -180,7 +180,7 @@ def test_who_is_heard(head: Header, reason: str | None) -> None:
 
 def test_without_authentication_any_mac_will_do() -> None:
     talker = a_talker()
-    talker.authenticates = False
+    talker.with_macs = False
     deliver(talker, header(PING, 8, NO_MAC), b"x")
     assert got(talker) == [b"x"]
 
@@ -267,8 +267,8 @@ def test_without_a_role_there_are_only_strangers() -> None:
         deaf.receive_datagram(encode_datagram(head), to(HOST), 0.0)
     assert deaf.freeze(0.0, leave_out=frozenset({"stats"})) == before
     assert deaf.stats.dropped == {"other version": 1, "unknown source": 1, "no channel": 5}
-    assert deaf._authenticates()
-    assert not deaf._accepts_unverified(heads[2], to(HOST), Friend(7, HOST))
+    assert deaf.authenticates()
+    assert not deaf.accepts_unverified(heads[2], to(HOST), Friend(7, HOST))
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Overte's tables and ladders, a module for each of the things that they move."""
 
 from .client import CONNECTION, QUERY, STUN
-from .ice import HEARTBEAT, ICE_PEER, PUNCH
+from .ice import ICE_PEER
 from .node import NODE
 from .reliable import RECEIVING, SENDING
 from .server import APPLICANT, MEMBER
@@ -9,11 +9,9 @@ from .server import APPLICANT, MEMBER
 __all__ = [
     "APPLICANT",
     "CONNECTION",
-    "HEARTBEAT",
     "ICE_PEER",
     "MEMBER",
     "NODE",
-    "PUNCH",
     "QUERY",
     "RECEIVING",
     "SENDING",
