@@ -18,7 +18,6 @@ from .crypto import BadKey, verify
 from .header import Header
 from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, IceServerEvent
 from .limits import IceDelays, IceLimits
-from .nodes import path_to
 from .packets import (
     ICEServerHeartbeat,
     ICEServerHeartbeatACK,
@@ -26,6 +25,7 @@ from .packets import (
     ICEServerPeerInformation,
     ICEServerQuery,
 )
+from .paths import path_to
 from .qt import NULL_SOCK_ADDR, SockAddr
 from .tables.ice import ICE_PEER, IcePeerState
 from .transport import Transport

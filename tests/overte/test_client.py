@@ -15,6 +15,7 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
+from sansproto.overte.connection import CONNECTION
 from sansproto.overte.events import (
     Connected,
     Denied,
@@ -29,10 +30,11 @@ from sansproto.overte.events import (
     Undelivered,
 )
 from sansproto.overte.limits import ClientDelays, ClientLimits
+from sansproto.overte.node import NODE
 from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.rendezvous import IceTarget
-from sansproto.overte.stun import COOKIE, BindingRequest
-from sansproto.overte.tables import CONNECTION, NODE, QUERY, STUN
+from sansproto.overte.queries import QUERY
+from sansproto.overte.rendezvous import ICE_CLIENT, IceTarget
+from sansproto.overte.stun import COOKIE, STUN, BindingRequest
 from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
@@ -341,7 +343,7 @@ def test_leaving_says_so() -> None:
 def test_nothing_begins_after_the_end(connected: bool) -> None:
     rig = Rig(connected=connected)
     rig.client.abort()
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(NotOpen):
         rig.client.connect(1.0)
     with pytest.raises(NotOpen):
         rig.client.refresh(1.0)
@@ -759,7 +761,7 @@ def test_a_client_goes_on_from_its_snapshot() -> None:
     assert rig.client.snapshot() == twin.snapshot()
 
 
-@pytest.mark.parametrize("table", [CONNECTION, STUN, QUERY, NODE])
+@pytest.mark.parametrize("table", [CONNECTION, ICE_CLIENT, STUN, QUERY, NODE])
 def test_the_tables_are_whole(table: Any) -> None:
     assert [finding for finding in check(table, "docs/protocols") if "there is no page" not in finding] == []
 
@@ -768,4 +770,4 @@ def test_a_list_is_only_so_long() -> None:
     rig = Rig(limits=ClientLimits(nodes=2))
     rig.list(*(record("I", number=number) for number in range(1, 5)))
     assert len(rig.client.nodes) == 2
-    assert rig.drops("too many nodes") == 2
+    assert rig.notes("too many nodes") == 2
