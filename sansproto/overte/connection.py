@@ -24,6 +24,7 @@ from .events import (
     Loss,
     PacketReceived,
     PermissionsChanged,
+    Removal,
     Renumbered,
     hint_for,
 )
@@ -33,7 +34,7 @@ from .membership import NO_MEMBER, Membership
 from .node import Node, NodeInput
 from .nodes import NodeTable, ReceivedList
 from .queries import Answer, Queries, QueryInput, Question
-from .rendezvous import IceTarget
+from .rendezvous import IceTarget, OwnSockets
 from .stun import Sockets
 from .versions import DOMAIN_SOURCED
 
@@ -45,16 +46,6 @@ LOOKUP: Final = 1
 _OPEN: Final = Phase.OPEN  # looked up once: for every list
 _SQUELCH: Final = 2
 """Unanswered check-ins: over it nothing unreliable goes to nodes."""
-
-_SETTINGS: Final = {
-    p.NodeType.AUDIO_MIXER: p.AssignmentType.AUDIO_MIXER,
-    p.NodeType.AVATAR_MIXER: p.AssignmentType.AVATAR_MIXER,
-    p.NodeType.AGENT: p.AssignmentType.AGENT,
-    p.NodeType.ASSET_SERVER: p.AssignmentType.ASSET_SERVER,
-    p.NodeType.MESSAGES_MIXER: p.AssignmentType.MESSAGES_MIXER,
-    p.NodeType.ENTITY_SCRIPT_SERVER: p.AssignmentType.ENTITY_SCRIPT_SERVER,
-    p.NodeType.ENTITY_SERVER: p.AssignmentType.ENTITY_SERVER,
-}
 
 
 class ConnectionState(Enum):
@@ -118,13 +109,9 @@ class ConnectionHost(Host[ClientEvent], Protocol):
     def end(self, closed: Closed) -> None: ...
 
 
-class Locator(Protocol):
+class Locator(OwnSockets, Protocol):
     """Who knows our own sockets, and which address suits them."""
 
-    @property
-    def is_ready(self) -> bool: ...
-    @property
-    def sockets(self) -> Sockets: ...
     def learn(self) -> None: ...
     def pick(self, addresses: tuple[Address, ...]) -> Path: ...
 
@@ -224,8 +211,8 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     def find_path_query(self, packet: p.PathResponse) -> Answer | None:
         return self.queries.path_answer(packet)
 
-    def find_settings_query(self, packet: p.DomainSettings) -> Answer | None:
-        return self.queries.settings_answer(packet)
+    def find_settings_query(self, arrival: Arrival) -> Answer | None:
+        return self.queries.settings_answer(arrival.payload)
 
     def read_replicated(self, arrival: Arrival) -> PacketReceived | None:
         return self.nodes.replicated(arrival)
@@ -326,8 +313,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.nodes.adopt(received)
 
     def request_settings(self) -> None:
-        kind = _SETTINGS.get(self.introduction.node_type, p.AssignmentType.ALL)
-        self.queries.ask(p.DomainSettingsRequest(kind.value))
+        self.queries.ask(p.DomainSettingsRequest(self.introduction.settings.value))
 
     def note_token(self, packet: p.ConnectionToken) -> None:
         self.silent = 0
@@ -346,7 +332,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.nodes.hear_of(packet)
 
     def remove_node(self, node: Node) -> None:
-        node.post(NodeInput.REMOVED())
+        node.post(NodeInput.LOST(Removal.REMOVED))
 
     def hand_answer(self, answer: Answer) -> None:
         answer.query.post(QueryInput.ANSWERED(answer.event))
@@ -459,7 +445,8 @@ PATH_RESPONSE: Final = (
     .give(_I.ANSWERED)
 )
 SETTINGS: Final = (
-    _of_domain(p.DomainSettings, "paths and settings")
+    _guards("DomainSettings")
+    .need(Connection.is_from_domain, "not from the domain", ref="who is heard")
     .make(Connection.find_settings_query, "an answer to no question", ref="paths and settings")
     .give(_I.ANSWERED)
 )
@@ -495,22 +482,8 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             cancel=(_T.LOOKUP,),
             ref="finding the domain",
         ),
-        Row(
-            _S.RESOLVING,
-            _I.NOT_FOUND | _I.NEVER_FOUND,
-            _S.CLOSED,
-            Connection.end_not_found,
-            ref="finding the domain",
-        ),
-        Row(
-            _S.RESOLVING,
-            _I.FOUND_ICE,
-            _S.SEEKING,
-            Connection.seek,
-            arm=(_T.GIVE_UP,),
-            cancel=(_T.LOOKUP,),
-            ref="ICE",
-        ),
+        Row(_S.RESOLVING, _I.NOT_FOUND | _I.NEVER_FOUND, _S.CLOSED, Connection.end_not_found, ref="finding the domain"),
+        Row(_S.RESOLVING, _I.FOUND_ICE, _S.SEEKING, Connection.seek, arm=(_T.GIVE_UP,), cancel=(_T.LOOKUP,), ref="ICE"),
         Row(
             _S.SEEKING,
             _I.REACHED,
@@ -521,14 +494,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             ref="ICE",
         ),
         Row(_FOUND, _I.REFRESH, None, Connection.check_in_at_once, ref="check-in"),
-        Row(
-            _FOUND,
-            _I.CHECK_IN | _I.EXTRA,
-            None,
-            when=Connection.is_unready,
-            arm=(_T.CHECK_IN,),
-            ref="own sockets",
-        ),
+        Row(_FOUND, _I.CHECK_IN | _I.EXTRA, None, when=Connection.is_unready, arm=(_T.CHECK_IN,), ref="own sockets"),
         Row(
             _S.CONNECTING,
             _I.CHECK_IN,

@@ -16,6 +16,17 @@ _NO_SYSTEM_INFO: Final = bytes(4)
 """Nothing, compressed."""
 
 
+_SETTINGS: Final = {
+    p.NodeType.AUDIO_MIXER: p.AssignmentType.AUDIO_MIXER,
+    p.NodeType.AVATAR_MIXER: p.AssignmentType.AVATAR_MIXER,
+    p.NodeType.AGENT: p.AssignmentType.AGENT,
+    p.NodeType.ASSET_SERVER: p.AssignmentType.ASSET_SERVER,
+    p.NodeType.MESSAGES_MIXER: p.AssignmentType.MESSAGES_MIXER,
+    p.NodeType.ENTITY_SCRIPT_SERVER: p.AssignmentType.ENTITY_SCRIPT_SERVER,
+    p.NodeType.ENTITY_SERVER: p.AssignmentType.ENTITY_SERVER,
+}
+
+
 @attrs.frozen(kw_only=True)
 class Introduction:
     """Who we are. ``account`` is a username and tokens of the domain's own accounts."""
@@ -59,6 +70,11 @@ class Introduction:
             username_signature=signature,
             **account,
         )
+
+    @property
+    def settings(self) -> p.AssignmentType:
+        """The kind of the domain's settings that are for us."""
+        return _SETTINGS.get(self.node_type, p.AssignmentType.ALL)
 
     def sign(self, token: bytes) -> bytes:
         """A proof of the username for a token of the domain; empty without one, or without a key."""

@@ -100,10 +100,8 @@ class NodeInput:
     PACKET = Input[NodeState, Arrival]()
     """Another packet from it, for the application."""
     SILENCE = Input[NodeState, None]()
-    REMOVED = Input[NodeState, None]()
-    """The domain says so."""
-    REPLACED = Input[NodeState, None]()
-    """By a node that cannot be there beside it."""
+    LOST = Input[NodeState, Removal]()
+    """The domain says so, or there is a node that cannot be there beside it."""
 
 
 class NodeHost(Host[ClientEvent], Protocol):
@@ -338,14 +336,11 @@ class Node(Component[NodeState, NodeHost]):
     def tell_added(self) -> None:
         self.host.emit(NodeAdded(self.info))
 
-    def tell_removed(self) -> None:
-        self.host.emit(NodeRemoved(self.key, Removal.REMOVED))
+    def tell_lost(self, why: Removal) -> None:
+        self.host.emit(NodeRemoved(self.key, why))
 
     def tell_silent(self) -> None:
         self.host.emit(NodeRemoved(self.key, Removal.SILENT))
-
-    def tell_replaced(self) -> None:
-        self.host.emit(NodeRemoved(self.key, Removal.REPLACED))
 
     def tell_restarted(self) -> None:
         self.host.emit(NodeRemoved(self.key, Removal.RESTARTED))
@@ -446,8 +441,7 @@ NODE: Final = Table[Node, NodeState](
             Node.tell_silent,
             ref="silent nodes",
         ),
-        Row(_HERE, _I.REMOVED, _S.GONE, Node.forget_itself, Node.raise_connection_id, Node.tell_removed, ref="nodes"),
-        Row(_HERE, _I.REPLACED, _S.GONE, Node.forget_itself, Node.raise_connection_id, Node.tell_replaced, ref="nodes"),
+        Row(_HERE, _I.LOST, _S.GONE, Node.forget_itself, Node.raise_connection_id, Node.tell_lost, ref="nodes"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

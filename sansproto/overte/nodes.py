@@ -15,7 +15,7 @@ from ..contract import Instant, Path
 from ..snapshot import CACHED
 from . import packets as p
 from .arrivals import Arrival, read
-from .events import NodeInfo, PacketReceived
+from .events import NodeInfo, PacketReceived, Removal
 from .limits import ClientDelays, ClientLimits
 from .membership import Membership
 from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeHost, NodeInput
@@ -212,7 +212,7 @@ class NodeTable(Part[NodeTableHost]):
                 rivals[other.key] = other
             self.index[claim] = node
         for other in rivals.values():
-            other.post(NodeInput.REPLACED())
+            other.post(NodeInput.LOST(Removal.REPLACED))
 
     def release(self, node: Node) -> None:
         """It changes, or goes."""

@@ -138,10 +138,10 @@ class Queries(Part[QueryHost]):
         event = PathAnswered(packet.path, packet.viewpoint)
         return next((Answer(query, event) for query in self.open.values() if query.question == asked), None)
 
-    def settings_answer(self, packet: p.DomainSettings) -> Answer | None:
+    def settings_answer(self, json: bytes) -> Answer | None:
         for query in self.open.values():
             if isinstance(query.question, p.DomainSettingsRequest):
-                return Answer(query, SettingsReceived(query.question.type, packet.json))
+                return Answer(query, SettingsReceived(query.question.type, json))
         return None
 
     def forget_all(self) -> None:

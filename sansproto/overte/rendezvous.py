@@ -211,14 +211,7 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
     },
     rows=(
         Row(_S.OFF, _I.START, _S.QUERYING, IceClient.set_server, IceClient.query_at_once, arm=(_T.QUERY,), ref="ICE"),
-        Row(
-            _S.QUERYING,
-            _I.QUERY_DUE | _I.EXTRA,
-            None,
-            when=IceClient.is_unready,
-            arm=(_T.QUERY,),
-            ref="own sockets",
-        ),
+        Row(_S.QUERYING, _I.QUERY_DUE | _I.EXTRA, None, when=IceClient.is_unready, arm=(_T.QUERY,), ref="own sockets"),
         Row(_S.QUERYING, _I.QUERY_DUE, None, IceClient.send_query, arm=(_T.QUERY,), ref="ICE"),
         Row(_S.QUERYING, _I.EXTRA | _I.MOVED, None, IceClient.send_query, ref="ICE"),
         Row((_S.OFF, _S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
@@ -242,14 +235,7 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
             cancel=(_T.PING,),
             ref="ICE",
         ),
-        Row(
-            _S.PUNCHING,
-            _I.REPLIED,
-            _S.REACHED,
-            IceClient.tell_reached,
-            cancel=(_T.PING, _T.ROUND),
-            ref="ICE",
-        ),
+        Row(_S.PUNCHING, _I.REPLIED, _S.REACHED, IceClient.tell_reached, cancel=(_T.PING, _T.ROUND), ref="ICE"),
         Row((_S.QUERYING, _S.PUNCHING, _S.REACHED), _I.PINGED, None, IceClient.answer, ref="ICE"),
     ),
     defaults=(

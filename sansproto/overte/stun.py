@@ -304,15 +304,7 @@ STUN: Final = Table[StunClient, StunState](
             ref="STUN",
         ),
         Row(_S.ASKING, _I.RETRY, None, StunClient.send, arm=(_T.RETRY,), ref="STUN"),
-        Row(
-            _S.ASKING,
-            _I.ANSWERED,
-            _S.RESTING,
-            StunClient.adopt,
-            arm=(_T.REFRESH,),
-            cancel=(_T.RETRY,),
-            ref="STUN",
-        ),
+        Row(_S.ASKING, _I.ANSWERED, _S.RESTING, StunClient.adopt, arm=(_T.REFRESH,), cancel=(_T.RETRY,), ref="STUN"),
         Row(
             _S.RESTING,
             _I.WANTED | _I.REFRESH,
