@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
+
+import attrs
 
 from ..component import Note, Part
 from ..contract import Path
@@ -14,7 +16,8 @@ P = TypeVar("P", bound=Packet)
 TRAILING_BYTES: Final = Note("trailing bytes", ref="datagrams")
 
 
-class Arrival(NamedTuple):
+@attrs.define(eq=False, weakref_slot=False)
+class Arrival:
     """A packet that the transport let through: its header, its payload, from where it came."""
 
     header: Header

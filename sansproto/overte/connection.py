@@ -32,7 +32,7 @@ from .introduction import Introduction
 from .limits import ClientDelays, ClientLimits
 from .membership import NO_MEMBER, Membership
 from .node import Node, NodeInput
-from .nodes import NodeTable, ReceivedList
+from .nodes import NodeTable
 from .queries import Answer, Queries, QueryInput, Question
 from .rendezvous import IceTarget, OwnSockets
 from .stun import Sockets
@@ -43,7 +43,6 @@ P = TypeVar("P", bound=p.OvertePacket)
 LOOKUP: Final = 1
 """The number of the lookup of the domain's name, or of the ice-server's."""
 
-_OPEN: Final = Phase.OPEN  # looked up once: for every list
 _SQUELCH: Final = 2
 """Unanswered check-ins: over it nothing unreliable goes to nodes."""
 
@@ -59,6 +58,9 @@ class ConnectionState(Enum):
     CLOSED = 5
 
 
+_CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
+
+
 class ConnectionInput:
     CONNECT = Input[ConnectionState, None]()
     FOUND = Input[ConnectionState, tuple[Address, ...]]()
@@ -72,9 +74,9 @@ class ConnectionInput:
     REFRESH = Input[ConnectionState, None]()
     EXTRA = Input[ConnectionState, None]()
     """A check-in beside those of the timer."""
-    LISTED = Input[ConnectionState, ReceivedList]()
-    LISTED_AGAIN = Input[ConnectionState, ReceivedList]()
-    LISTED_CHANGED = Input[ConnectionState, ReceivedList]()
+    LISTED = Input[ConnectionState, p.DomainList]()
+    LISTED_AGAIN = Input[ConnectionState, p.DomainList]()
+    LISTED_CHANGED = Input[ConnectionState, p.DomainList]()
     """We are somebody else now."""
     DENIED = Input[ConnectionState, p.DomainConnectionDenied]()
     TOKEN = Input[ConnectionState, p.ConnectionToken]()
@@ -122,6 +124,8 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     domain: Path | None
     """None: it is not yet found."""
     membership: Membership
+    adopted: Annotated[p.DomainList | None, CACHED]
+    """The list of which all is known."""
     told: Sockets | None
     """Our sockets, as they were told last."""
     silent: int
@@ -158,7 +162,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.target, self.by_ice, self.introduction = target, by_ice, introduction
         self.own, self.nodes, self.queries = own, nodes, queries
         self.delays, self.limits = delays, limits
-        self.domain = self.told = None
+        self.domain = self.told = self.adopted = None
         self.membership = NO_MEMBER
         self.silent = self.uptime = 0
         self.reason = p.ConnectReason.CONNECT.value
@@ -188,7 +192,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     def is_from_domain(self, arrival: Arrival) -> bool:
         return arrival.path == self.domain
 
-    def read_list(self, arrival: Arrival) -> ReceivedList:
+    def read_list(self, arrival: Arrival) -> p.DomainList:
         return self.nodes.lists.read(self, arrival.payload)
 
     def is_asked_for(self) -> bool:
@@ -196,13 +200,13 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         return self.told is not None
 
     def is_unlisted(self) -> bool:
-        return self.state is not ConnectionState.CONNECTED
+        return self.state is not _CONNECTED
 
-    def is_same_domain(self, received: ReceivedList) -> bool:
-        return received.packet.domain_id == self.membership.domain_id
+    def is_same_domain(self, found: p.DomainList) -> bool:
+        return found.domain_id == self.membership.domain_id
 
-    def is_renumbered(self, received: ReceivedList) -> bool:
-        found, us = received.packet, self.membership
+    def is_renumbered(self, found: p.DomainList) -> bool:
+        us = self.membership
         return found.session_id != us.session_id or found.local_id != us.local_id
 
     def find_node(self, packet: p.RemovedNode) -> Node | None:
@@ -291,16 +295,18 @@ class Connection(Component[ConnectionState, ConnectionHost]):
 
     # -- what the domain says
 
-    def adopt(self, received: ReceivedList) -> None:
-        found, before = received.packet, self.membership
-        is_new = self.host.phase is not _OPEN
+    def adopt(self, found: p.DomainList) -> None:
+        self.silent = 0
+        if found is self.adopted:  # as nearly always
+            return
+        before = self.membership
+        is_new = self.host.phase is not Phase.OPEN
         if is_new:
-            self.host.phase = _OPEN
+            self.host.phase = Phase.OPEN
             self.reason = p.ConnectReason.CONNECT.value
             self.denials.clear()
         elif found.permissions != before.permissions:
             self.host.emit(PermissionsChanged(found.permissions))
-        self.silent = 0
         self.membership = Membership(
             session_id=found.session_id,
             local_id=found.local_id,
@@ -310,7 +316,8 @@ class Connection(Component[ConnectionState, ConnectionHost]):
             authenticated=found.authenticated,
             since=self.host.clock if is_new else before.since,
         )
-        self.nodes.adopt(received)
+        self.adopted = found
+        self.nodes.adopt(found)
 
     def request_settings(self) -> None:
         self.queries.ask(p.DomainSettingsRequest(self.introduction.settings.value))
@@ -350,7 +357,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         """Forget nodes, ids, token and channels."""
         self.host.phase = Phase.OPENING
         self.uptime = int((self.host.clock - self.membership.since) * 1e6)
-        self.membership = NO_MEMBER
+        self.membership, self.adopted = NO_MEMBER, None
         self.token = b""
         self.silent = 0
         self.nodes.forget_all()
@@ -359,14 +366,12 @@ class Connection(Component[ConnectionState, ConnectionHost]):
 
     # -- what the application is told
 
-    def tell_connected(self, received: ReceivedList) -> None:
-        found = received.packet
+    def tell_connected(self, found: p.DomainList) -> None:
         self.host.emit(
             Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
         )
 
-    def tell_changed(self, received: ReceivedList) -> None:
-        found = received.packet
+    def tell_changed(self, found: p.DomainList) -> None:
         self.host.emit(Renumbered(found.session_id, found.local_id, permissions=found.permissions))
 
     def tell_silent(self) -> None:

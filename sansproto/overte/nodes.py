@@ -61,34 +61,34 @@ class DomainSender:
     secret: bytes = attrs.field(default=b"", init=False, repr=False)
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class ReceivedList:
-    """A list, and its bytes without the clocks."""
-
-    key: bytes
-    packet: p.DomainList
-
-
 class ListCache:
-    """Lists whose records would change nothing, as nearly all are: they are kept without these."""
+    """Lists whose records would change nothing, as nearly all are, by their bytes without the clocks.
+
+    What is kept, and given instead of an equal list, has clocks of 0 and no records.
+    """
 
     def __init__(self) -> None:
         self._known: dict[bytes, p.DomainList] = {}
+        self._new: tuple[bytes, p.DomainList] | None = None
 
-    def read(self, part: Part[Any], payload: bytes) -> ReceivedList:
-        """A list, of which the clocks and records may be those of another one. Raises WireError."""
+    def read(self, part: Part[Any], payload: bytes) -> p.DomainList:
+        """A list. Raises WireError."""
         key = payload[: _CLOCKS.start] + payload[_CLOCKS.stop :]
-        return ReceivedList(key, self._known.get(key) or read(part, p.DomainList, payload))
+        found = self._known.get(key)
+        if found is None:
+            found = read(part, p.DomainList, payload)
+            self._new = key, found
+        return found
 
-    def take_in(self, received: ReceivedList) -> tuple[p.NodeRecord, ...]:
-        """The records of a list that is not yet known. Whatever they change calls :meth:`clear`."""
-        if received.key in self._known:
-            return ()
-        if len(self._known) >= _LISTS:
-            self._known.clear()
-        front = received.key[: _CLOCKS.start], received.key[_CLOCKS.start : _CLOCKS.start + 1]
-        self._known[received.key] = p.DomainList.decode(_NO_CLOCKS.join(front))
-        return received.packet.nodes
+    def take_in(self, found: p.DomainList) -> tuple[p.NodeRecord, ...]:
+        """Know a list that was just read; its records. Whatever they change calls :meth:`clear`."""
+        if self._new is not None and found is self._new[1]:
+            key, self._new = self._new[0], None
+            if len(self._known) >= _LISTS:
+                self._known.clear()
+            front = key[: _CLOCKS.start], key[_CLOCKS.start : _CLOCKS.start + 1]
+            self._known[key] = p.DomainList.decode(_NO_CLOCKS.join(front))
+        return found.nodes
 
     def clear(self) -> None:
         self._known.clear()
@@ -131,8 +131,8 @@ class NodeTable(Part[NodeTableHost]):
     def infos(self) -> Mapping[bytes, NodeInfo]:
         return {key: node.info for key, node in self.nodes.items()}
 
-    def adopt(self, received: ReceivedList) -> None:
-        for record in self.lists.take_in(received):
+    def adopt(self, found: p.DomainList) -> None:
+        for record in self.lists.take_in(found):
             self.hear_of(record)
 
     def hear_of(self, record: p.NodeRecord) -> None:

@@ -191,12 +191,9 @@ class StunClient(Component[StunState, StunHost]):
         best = min(addresses, key=lambda address: (":" in address.host) is not ours)
         return Path(SOCKET, best.host, best.port, best.scope)
 
-    def looked_up(self, addresses: tuple[Address, ...]) -> None:
-        self.take(LOOKED_UP, addresses)
-
     def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram: True if it came from the STUN server."""
-        if path != self.server:
+        if self.server is None or path != self.server:
             return False
         self.take(RESPONSE, data)
         return True

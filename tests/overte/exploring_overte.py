@@ -34,7 +34,6 @@ from sansproto.overte.ice import IceServer
 from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
 from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
 from sansproto.overte.node import Node
-from sansproto.overte.nodes import ReceivedList
 from sansproto.overte.policy import Policy
 from sansproto.overte.registration import Registration
 from sansproto.overte.reliable import Remote
@@ -68,8 +67,8 @@ CLIENT_LIMITS = ClientLimits(copies=2)
 class ExploredConnection(Connection):
     """A connection that does not say how long the one before it lasted."""
 
-    def adopt(self, received: ReceivedList) -> None:
-        super().adopt(received)
+    def adopt(self, found: p.DomainList) -> None:
+        super().adopt(found)
         self.membership = attrs.evolve(self.membership, since=0.0)
         cast(Client, self.host).listed = self.host.clock
 
