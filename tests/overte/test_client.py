@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, SESSION, STRANGER, US, Rig, record
+from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, MIXER, SECRET, SESSION, STRANGER, US, Rig, record
 
 from sansproto.contract import Address, Lookup, Path, Phase
 from sansproto.errors import LocalProtocolError, NotOpen
@@ -88,7 +88,7 @@ def test_the_domain_lets_us_in() -> None:
     rig.list(permissions=2049)
     assert rig.events() == [Connected(SESSION, LOCAL_ID, domain_id=DOMAIN_ID, permissions=2049)]
     assert rig.client.phase is Phase.OPEN
-    assert (rig.client.session_id, rig.client.local_id) == (SESSION, LOCAL_ID)
+    assert (rig.client.session_id, rig.client.local_id, rig.client.domain_id) == (SESSION, LOCAL_ID, DOMAIN_ID)
 
 
 @pytest.mark.parametrize("letter", "IM")
@@ -771,3 +771,39 @@ def test_a_list_is_only_so_long() -> None:
     rig.list(*(record("I", number=number) for number in range(1, 5)))
     assert len(rig.client.nodes) == 2
     assert rig.notes("too many nodes") == 2
+
+
+def test_only_so_many_lists_are_remembered() -> None:
+    rig = Rig()
+    for permissions in range(200):
+        rig.list(record(), permissions=permissions)
+    assert rig.client.permissions == 199
+    assert len(rig.client.nodes) == 1
+
+
+def test_bytes_behind_a_packet_are_noted() -> None:
+    rig = Rig()
+    rig.say((PacketType.DOMAIN_SERVER_ADDED_NODE, record().encode() + b"more"))
+    assert (rig.notes("trailing bytes"), list(rig.client.nodes)) == (1, [record().id])
+
+
+def test_who_may_send_with_a_local_id() -> None:
+    rig = Rig()
+    rig.list(record())
+    at_home, elsewhere = (rig.client.source_of(4661, path) for path in (MIXER, STRANGER))
+    assert at_home is rig.client.node_table.nodes[record().id]
+    assert elsewhere is not None
+    assert (elsewhere.local_id, elsewhere.secret) == (4661, SECRET)
+
+
+def test_a_socket_that_is_bound_again_as_before_tells_the_ice_server_nothing() -> None:
+    rig = Rig(connected=False, ice=ICE)
+    rig.client.connect(0.0)
+    rig.client.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.0)
+    assert kinds(rig) == ["ICEServerQuery"]
+    for address in (US, Address(US.host, 5)):
+        rig.client.socket_bound(SOCKET, address, 0.0)
+    assert kinds(rig) == ["ICEServerQuery"]
+    rig.client.sockets_changed()
+    rig.client.run()
+    assert kinds(rig) == []
