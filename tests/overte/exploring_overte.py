@@ -69,7 +69,6 @@ class ExploredConnection(Connection):
 
     def adopt(self, found: p.DomainList) -> None:
         super().adopt(found)
-        self.membership = attrs.evolve(self.membership, since=0.0)
         cast(Client, self.host).listed = self.host.clock
 
     def reset(self) -> None:
@@ -128,6 +127,7 @@ class Client(DomainClient):
         table.nodes.make = lambda key: ExploredNode(self, table, key, own.delays)
 
     def freeze(self, base: float, **rest: Any) -> Any:
+        self.connection.membership = attrs.evolve(self.connection.membership, since=0.0)
         if self.connection.state is not ConnectionState.CONNECTED:
             self.listed = 0.0
         return super().freeze(base, **rest)
