@@ -25,6 +25,8 @@ from .feed import Feed
 from .limits import RelayDelays, RelayLimits
 from .tables import MEMBER, PAIR, ROOM, VISITOR
 from .tables.relay import (
+    CHARGED,
+    EXCUSABLE,
     MemberInput,
     MemberState,
     PairInput,
@@ -40,6 +42,8 @@ RELAY_PORT: Final = "relay"
 
 SECURE_PORT: Final = "secure"
 """The label of the listener for the secure rooms (TCP port 9001 by custom)."""
+
+_EXCUSES: Final = 2  # an answer, and that its exchange failed: what a peer may have sent before it learned of the rest
 
 _WITHDRAWN_AT_ONCE: Final = 64  # of those that left when they were announced: a millisecond's work
 
@@ -84,6 +88,9 @@ class Member:
     announced: Instant = 0.0  # when it was announced last
     pairs: dict[int, Pair] = attrs.field(factory=dict)  # a server's, by client
     partners: dict[int, None] = attrs.field(factory=dict)  # the servers that a client has asked
+    excuses: int = 0  # so many drops may still be due to others: docs/protocols/bob.rst, floods
+    dropped: float = 0.0  # at its expense, less what the rate has allowed since
+    charged: Instant = 0.0  # when the last one was
     sifted: int = 0  # how many peers had left when those that had were taken out of the partners
 
 
@@ -95,6 +102,7 @@ class Visitor:
     state: VisitorState = VisitorState.NEW
     room: int = 0
     line: str = ""
+    early: int = 0  # bytes that came before its partner did
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -128,7 +136,10 @@ class Relay(EndpointBase[RelayEvent]):
     _rooms: dict[int, Room]
     _lines: dict[str, int]  # the room that waits for a line
     _last_room: int
+    _next_cut: Instant  # so many seconds' worth of cuts, beyond the clock, there were already
+    _dropped_for: str  # why the packet that is being looked at was dropped
     _limits: Annotated[RelayLimits, CACHED]
+    _times: Annotated[RelayDelays, CACHED]
 
     _member = Machine(MEMBER, objects="_members")
     _pair = Machine(PAIR, objects="_pairs")
@@ -139,9 +150,11 @@ class Relay(EndpointBase[RelayEvent]):
         self, *, limits: RelayLimits | None = None, delays: RelayDelays | None = None, trace: Trace | None = None
     ) -> None:
         self._limits = limits or RelayLimits()
-        super().__init__(entropy=None, delays=delays or RelayDelays(), limits=self._limits, trace=trace)
+        self._times = delays or RelayDelays()
+        super().__init__(entropy=None, delays=self._times, limits=self._limits, trace=trace)
         self.phase = Phase.OPEN
         self._was_fed = False
+        self._dropped_for = ""
         self._know_nobody()
 
     def _know_nobody(self) -> None:
@@ -157,6 +170,7 @@ class Relay(EndpointBase[RelayEvent]):
         self._rooms = {}
         self._lines = {}
         self._last_room = 0
+        self._next_cut = 0.0
 
     @property
     def _pairs(self) -> dict[tuple[int, int], Pair]:
@@ -230,11 +244,17 @@ class Relay(EndpointBase[RelayEvent]):
     def _link_packet(self, pipe: Pipe, packet: Any) -> None:
         visitor = self._visitors.get(pipe.key)
         if visitor is None:
-            self._member_packet(self._members[pipe.key], *packet)
+            member, self._dropped_for = self._members[pipe.key], ""
+            self._member_packet(member, *packet)
+            self._settle()
+            if self._dropped_for in CHARGED:
+                self._post(self._member, member, "wasted", (self._dropped_for, packet[0]))
+            elif isinstance(packet[1], p.RelayFailure):
+                self._post(self._member, member, "wasted", ("", p.RELAY))
         elif isinstance(packet, p.RoomLine):
             self._post(self._visitor, visitor, "line", packet.identity)
         else:
-            self._post(self._visitor, visitor, VisitorInput.BYTES, packet)
+            self._post(self._visitor, visitor, "bytes", packet)
 
     def _link_broken(self, pipe: Pipe, error: WireError) -> None:
         if pipe.key in self._visitors:
@@ -266,12 +286,19 @@ class Relay(EndpointBase[RelayEvent]):
             self._feed.follow(pipe.key, -mark - 1)
             return None
         try:
-            return self._feed.pull(pipe.key, self._feed.last if mark is None else mark)
+            told = self._feed.pull(pipe.key, self._feed.last if mark is None else mark)
         except LookupError:
             self._feed.unfollow(pipe.key)
             self._post(self._member, self._members[pipe.key], MemberInput.SLOW)
             self._settle()
             return None
+        if told is not None:
+            self._members[pipe.key].excuses += _EXCUSES
+        return told
+
+    def _drop(self, reason: str) -> None:
+        super()._drop(reason)
+        self._dropped_for = reason
 
     def _parting(self) -> None:
         for member in self._members.values():
@@ -319,6 +346,11 @@ class Relay(EndpointBase[RelayEvent]):
         """Write to a link, if the transport has not lost it."""
         if link in self._pipes:
             self._write(self._pipes[link], data)
+
+    def _cut(self, link: Link) -> None:
+        """Reset a link, if the transport has not lost it: whoever floods could go on for as long as it lingers."""
+        if link in self._pipes:
+            self._abort_link(self._pipes[link])
 
     def _let_go(self, link: Link) -> None:
         """Close a link, if the transport has not lost it."""
@@ -377,6 +409,16 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _member_is_claiming_another_identity(self, member: Member, message: Any) -> bool:
         return bool(message[1].identity != member.identity)
+
+    def _member_is_excused(self, member: Member, wasted: Any) -> bool:
+        reason, uid = wasted
+        return member.excuses > 0 and uid < self._fresh_uid and (reason in EXCUSABLE or not reason)
+
+    def _member_is_within_its_budget(self, member: Member, _: object) -> bool:
+        return self._dropped_of(member) + 1 <= self._limits.dropped_burst
+
+    def _member_is_one_of_many(self, _: Member, __: object) -> bool:
+        return self._next_cut > self._clock + 1
 
     # actions
 
@@ -437,8 +479,32 @@ class Relay(EndpointBase[RelayEvent]):
         self._pair_count -= len(member.pairs)
         member.pairs = {}
 
+    def _dropped_of(self, member: Member) -> float:
+        return max(0.0, member.dropped - (self._clock - member.charged) * self._limits.dropped_rate)
+
+    def _member_excuse(self, member: Member, _: object) -> None:
+        member.excuses -= 1
+
+    def _member_charge(self, member: Member, _: object) -> None:
+        member.dropped, member.charged = self._dropped_of(member) + 1, self._clock
+
     def _member_close(self, member: Member, _: object) -> None:
         self._let_go(member.key)
+
+    def _member_abort(self, member: Member, _: object) -> None:
+        self._cut(member.key)
+
+    def _member_count_cut(self, _: Member, __: object) -> None:
+        latest = self._clock + 1 + self._times.mute
+        self._next_cut = min(max(self._next_cut, self._clock) + 1 / self._limits.cuts, latest)
+
+    def _member_mute(self, member: Member, _: object) -> None:
+        if member.key in self._pipes:
+            self._deafen(self._pipes[member.key])
+
+    def _member_mute_delay(self, _: Member) -> float:
+        """Until no more than ``cuts`` of them end in a second, but no longer than ``mute``."""
+        return self._next_cut - 1 - self._clock
 
     def _member_tell_joined(self, member: Member, _: object) -> None:
         role = Role.CLIENT if member.state is MemberState.CLIENT else Role.SERVER
@@ -458,6 +524,9 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _member_tell_paired(self, member: Member, _: object) -> None:
         self._emit(PeerLeft(member.uid, member.identity, Departure.PAIRED))
+
+    def _member_tell_flooding(self, member: Member, _: object) -> None:
+        self._emit(PeerLeft(member.uid, member.identity, Departure.FLOODING))
 
     # -- pairs
 
@@ -482,7 +551,9 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _pair_forward(self, _: Pair, message: Any) -> None:
         uid, source, packet = message
-        self._say(self._peer(uid), source, packet)
+        peer = self._peer(uid)
+        peer.excuses += _EXCUSES
+        self._say(peer, source, packet)
 
     def _pair_unite(self, pair: Pair, message: Any) -> None:
         """The client accepted: both leave the relay port for a room of their own."""
@@ -518,6 +589,9 @@ class Relay(EndpointBase[RelayEvent]):
     def _visitor_is_second(self, _: Visitor, line: Any) -> bool:
         return bool(self._rooms[self._lines[line]].visitors)
 
+    def _visitor_is_flooding(self, visitor: Visitor, data: Any) -> bool:
+        return visitor.state is VisitorState.ALONE and visitor.early + len(data) > self._limits.early
+
     def _visitor_enter(self, visitor: Visitor, line: Any) -> None:
         visitor.room, visitor.line = self._lines[line], line
         self._rooms[visitor.room].visitors[line] = visitor.key
@@ -548,6 +622,10 @@ class Relay(EndpointBase[RelayEvent]):
         self._pour(self._pipes[visitor.key], self._pipes[room.visitors[partner]], data)
         self._post(self._room, room, RoomInput.MOVED)
 
+    def _visitor_drop_early(self, visitor: Visitor, data: Any) -> None:
+        visitor.early += len(data)
+        self._drop("before the partner came")
+
     def _visitor_leave(self, visitor: Visitor, _: object) -> None:
         room = self._rooms[visitor.room]
         del room.visitors[visitor.line]
@@ -555,6 +633,9 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _visitor_close(self, visitor: Visitor, _: object) -> None:
         self._let_go(visitor.key)
+
+    def _visitor_abort(self, visitor: Visitor, _: object) -> None:
+        self._cut(visitor.key)
 
     def _room_tell_opened(self, room: Room, _: object) -> None:
         self._lines[room.client] = self._lines[room.server] = room.key
