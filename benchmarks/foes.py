@@ -1,4 +1,4 @@
-"""Hostile clients of a relay, as many and as fast as one process can have them: ``python -m benchmarks.foes KIND PORT N``.
+"""Hostile clients of a relay: ``python -m benchmarks.foes KIND PORT NUMBER``.
 
 Each sends as fast as TCP takes it (or one byte a second), and connects again at once when it is cut.
 """

@@ -9,9 +9,7 @@ from collections import deque
 from math import inf, nextafter
 from typing import Annotated, Any, Final
 
-import attrs
-
-from ..contract import Instant, Link, Phase, Transmit
+from ..contract import Link, Phase, Transmit
 from ..endpoint import EndpointBase
 from ..errors import WireError
 from ..events import CloseCause, Closed
@@ -22,7 +20,9 @@ from ..trace import Trace
 from . import packets as p
 from .events import Departure, PeerJoined, PeerLeft, RelayEvent, Role, RoomClosed, RoomOpened
 from .feed import Feed
+from .floods import Pace
 from .limits import RelayDelays, RelayLimits
+from .parties import Member, Pair, Room, Visitor
 from .tables import MEMBER, PAIR, ROOM, VISITOR
 from .tables.relay import (
     CHARGED,
@@ -32,7 +32,6 @@ from .tables.relay import (
     PairInput,
     PairState,
     RoomInput,
-    RoomState,
     VisitorInput,
     VisitorState,
 )
@@ -42,8 +41,6 @@ RELAY_PORT: Final = "relay"
 
 SECURE_PORT: Final = "secure"
 """The label of the listener for the secure rooms (TCP port 9001 by custom)."""
-
-_EXCUSES: Final = 2  # an answer, and that its exchange failed: what a peer may have sent before it learned of the rest
 
 _WITHDRAWN_AT_ONCE: Final = 64  # of those that left when they were announced: a millisecond's work
 
@@ -67,56 +64,6 @@ _PAIR_INPUTS: Final[dict[type[p.BobPacket], PairInput | str]] = {
 }
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Pair:
-    """What a client and a server have said to each other."""
-
-    key: tuple[int, int]  # the uids of client and server
-    state: PairState = PairState.NEW
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Member:
-    """A connection to the relay port."""
-
-    key: Link
-    identity: str
-    state: MemberState = MemberState.NEW
-    uid: int = 0
-    hellos: int = 0
-    announcements: list[int] = attrs.field(factory=list)  # a server's numbers in the feed
-    announced: Instant = 0.0  # when it was announced last
-    pairs: dict[int, Pair] = attrs.field(factory=dict)  # a server's, by client
-    partners: dict[int, None] = attrs.field(factory=dict)  # the servers that a client has asked
-    excuses: int = 0  # so many drops may still be due to others: docs/protocols/bob.rst, floods
-    dropped: float = 0.0  # at its expense, less what the rate has allowed since
-    charged: Instant = 0.0  # when the last one was
-    sifted: int = 0  # how many peers had left when those that had were taken out of the partners
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Visitor:
-    """A connection to the secure port."""
-
-    key: Link
-    state: VisitorState = VisitorState.NEW
-    room: int = 0
-    line: str = ""
-    early: int = 0  # bytes that came before its partner did
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Room:
-    """A place for two visitors, each known by the line that it has to send: the identity of the other one."""
-
-    key: int
-    client: str
-    server: str
-    state: RoomState = RoomState.NEW
-    visitors: dict[str, Link] = attrs.field(factory=dict)  # by line
-    size: int = 0  # bytes that passed
-
-
 class Relay(EndpointBase[RelayEvent]):
     """A relay for up to 65,534 peers. It sees every packet of the exchanges, and nothing of what its rooms pass on.
 
@@ -136,7 +83,7 @@ class Relay(EndpointBase[RelayEvent]):
     _rooms: dict[int, Room]
     _lines: dict[str, int]  # the room that waits for a line
     _last_room: int
-    _next_cut: Instant  # so many seconds' worth of cuts, beyond the clock, there were already
+    _cuts: Pace
     _dropped_for: str  # why the packet that is being looked at was dropped
     _limits: Annotated[RelayLimits, CACHED]
     _times: Annotated[RelayDelays, CACHED]
@@ -170,7 +117,7 @@ class Relay(EndpointBase[RelayEvent]):
         self._rooms = {}
         self._lines = {}
         self._last_room = 0
-        self._next_cut = 0.0
+        self._cuts = Pace()
 
     @property
     def _pairs(self) -> dict[tuple[int, int], Pair]:
@@ -293,7 +240,7 @@ class Relay(EndpointBase[RelayEvent]):
             self._settle()
             return None
         if told is not None:
-            self._members[pipe.key].excuses += _EXCUSES
+            self._members[pipe.key].budget.was_told()
         return told
 
     def _drop(self, reason: str) -> None:
@@ -347,15 +294,10 @@ class Relay(EndpointBase[RelayEvent]):
         if link in self._pipes:
             self._write(self._pipes[link], data)
 
-    def _cut(self, link: Link) -> None:
-        """Reset a link, if the transport has not lost it: whoever floods could go on for as long as it lingers."""
+    def _let_go(self, link: Link, *, reset: bool = False) -> None:
+        """Close a link, or reset that of a flood, which would linger; unless the transport has lost it."""
         if link in self._pipes:
-            self._abort_link(self._pipes[link])
-
-    def _let_go(self, link: Link) -> None:
-        """Close a link, if the transport has not lost it."""
-        if link in self._pipes:
-            self._close_link(self._pipes[link])
+            (self._abort_link if reset else self._close_link)(self._pipes[link])
 
     def _peer(self, uid: int) -> Member:
         return self._members[self._uids[uid]]
@@ -412,13 +354,13 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _member_is_excused(self, member: Member, wasted: Any) -> bool:
         reason, uid = wasted
-        return member.excuses > 0 and uid < self._fresh_uid and (reason in EXCUSABLE or not reason)
+        return member.budget.excuses > 0 and uid < self._fresh_uid and (reason in EXCUSABLE or not reason)
 
     def _member_is_within_its_budget(self, member: Member, _: object) -> bool:
-        return self._dropped_of(member) + 1 <= self._limits.dropped_burst
+        return not member.budget.is_spent(self._clock, self._limits.dropped_burst, self._limits.dropped_rate)
 
     def _member_is_one_of_many(self, _: Member, __: object) -> bool:
-        return self._next_cut > self._clock + 1
+        return self._cuts.delay(self._clock, self._limits.cuts) > 0
 
     # actions
 
@@ -479,32 +421,27 @@ class Relay(EndpointBase[RelayEvent]):
         self._pair_count -= len(member.pairs)
         member.pairs = {}
 
-    def _dropped_of(self, member: Member) -> float:
-        return max(0.0, member.dropped - (self._clock - member.charged) * self._limits.dropped_rate)
-
     def _member_excuse(self, member: Member, _: object) -> None:
-        member.excuses -= 1
+        member.budget.excuse()
 
     def _member_charge(self, member: Member, _: object) -> None:
-        member.dropped, member.charged = self._dropped_of(member) + 1, self._clock
+        member.budget.charge(self._clock, self._limits.dropped_rate)
 
     def _member_close(self, member: Member, _: object) -> None:
         self._let_go(member.key)
 
     def _member_abort(self, member: Member, _: object) -> None:
-        self._cut(member.key)
+        self._let_go(member.key, reset=True)
 
     def _member_count_cut(self, _: Member, __: object) -> None:
-        latest = self._clock + 1 + self._times.mute
-        self._next_cut = min(max(self._next_cut, self._clock) + 1 / self._limits.cuts, latest)
+        self._cuts.count(self._clock, self._limits.cuts, self._times.mute)
 
     def _member_mute(self, member: Member, _: object) -> None:
-        if member.key in self._pipes:
-            self._deafen(self._pipes[member.key])
+        self._deafen(self._pipes[member.key])
 
     def _member_mute_delay(self, _: Member) -> float:
         """Until no more than ``cuts`` of them end in a second, but no longer than ``mute``."""
-        return self._next_cut - 1 - self._clock
+        return min(self._cuts.delay(self._clock, self._limits.cuts), self._times.mute)
 
     def _member_tell_joined(self, member: Member, _: object) -> None:
         role = Role.CLIENT if member.state is MemberState.CLIENT else Role.SERVER
@@ -552,7 +489,7 @@ class Relay(EndpointBase[RelayEvent]):
     def _pair_forward(self, _: Pair, message: Any) -> None:
         uid, source, packet = message
         peer = self._peer(uid)
-        peer.excuses += _EXCUSES
+        peer.budget.was_told()
         self._say(peer, source, packet)
 
     def _pair_unite(self, pair: Pair, message: Any) -> None:
@@ -635,7 +572,7 @@ class Relay(EndpointBase[RelayEvent]):
         self._let_go(visitor.key)
 
     def _visitor_abort(self, visitor: Visitor, _: object) -> None:
-        self._cut(visitor.key)
+        self._let_go(visitor.key, reset=True)
 
     def _room_tell_opened(self, room: Room, _: object) -> None:
         self._lines[room.client] = self._lines[room.server] = room.key
