@@ -155,8 +155,9 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         return nextafter(self._clock, inf) if self._can_feed() else super().next_timeout()
 
     def handle_timeout(self, now: float) -> None:
+        before = self._clock
         super().handle_timeout(now)
-        if self._can_feed():  # more waited than one call can take
+        if self._clock > before and self._can_feed():  # more waited than one call can take
             self._feed_starved()
 
     def next_transmit(self) -> Transmit | None:

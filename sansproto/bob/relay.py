@@ -84,7 +84,7 @@ class Relay(EndpointBase[RelayEvent]):
     _lines: dict[str, int]  # the room that waits for a line
     _last_room: int
     _cuts: Pace
-    _dropped_for: str  # why the packet that is being looked at was dropped
+    _dropped_for: Annotated[str, CACHED]  # why the packet that is being looked at was dropped
     _limits: Annotated[RelayLimits, CACHED]
     _times: Annotated[RelayDelays, CACHED]
 

@@ -309,7 +309,11 @@ RELAY_LIMITS = RelayLimits(
 RELAY_DELAYS = RelayDelays(idle=400.0, silence=200.0, stalled=90.0, unread=90.0)
 HELLO_CLIENT = p.encode(0, p.HelloAsClient())
 HELLO_SERVER = p.encode(0, p.HelloAsServer(BOTH_WAYS.encode()))
-WASTED = p.encode(9, p.Accepted())
+
+
+def flood(nth: int) -> list[Op]:
+    """One packet too many, to somebody whom nobody knows."""
+    return [got(p.encode(9, p.Accepted()), nth)] * (RELAY_LIMITS.dropped_burst + 1)
 
 
 def exchange(client: int, server: int, identity: str) -> list[bytes]:
@@ -344,8 +348,8 @@ def relay_openings() -> list[tuple[Op, ...]]:
         (*four, *turns[:3], got(p.encode(2, p.SpokeFailure(p.SpokeFault.POINT)))),
         (*four, *turns[:4], got(p.encode(2, p.Refused()))),
         (*paired, *four[:2], c, got(HELLO_CLIENT, 2), got(HELLO_SERVER, 3)),
-        (*four, got(WASTED * 4, 1), got(WASTED * 4, 3)),
-        (a, got(HELLO_CLIENT), b, got(WASTED * 4, 0), got(WASTED * 4, 1)),
+        (*four, *flood(1), *flood(3)),
+        (a, got(HELLO_CLIENT), b, *flood(0), *flood(1)),
     ]
 
 
