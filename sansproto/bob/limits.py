@@ -48,7 +48,7 @@ class RelayDelays(LinkDelays):
     line: float = seconds(10.0)  # from the connection at the secure port to the end of the line
     room: float = seconds(60.0)  # from Accepted until both peers are in the room
     silence: float = seconds(3600.0)  # no byte moved in a room
-    mute: float = seconds(5.0)  # a connection that floods is not read for so long before it is cut, if there are many
+    mute: float = seconds(10.0)  # a connection that floods is not read for so long before it is cut, if there are many
 
 
 @attrs.frozen(kw_only=True)
@@ -66,5 +66,5 @@ class RelayLimits:
     departures: int = some(4096)  # of servers, remembered for clients that are slow to read
     dropped_burst: int = some(64)  # packets of one peer that are dropped and that nobody's leaving excuses, at once
     dropped_rate: int = some(8)  # more of these in each second: who exceeds it is cut
-    cuts: int = some(32)  # connections that flood and are cut at once, in a second; the others are muted first
+    cuts: int = some(16)  # connections that flood and are cut at once, in a second; the others are muted first
     early: int = some(1 << 16)  # bytes of one visitor before its partner is in the room: who exceeds it is cut
