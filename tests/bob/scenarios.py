@@ -820,6 +820,79 @@ def a_channel_is_cut() -> Stage:
     return stage
 
 
+# -- of a relay that is flooded: behind the others, whose numbers stay -------------------------------------------------
+
+
+@scenario
+def floods_are_cut_and_many_of_them_one_after_another() -> Stage:
+    stage = RelayStage(limits={"dropped_burst": 2, "cuts": 1}, delays={"mute": 2.5})
+    stage.new_server()
+    flooder, other, third, stranger, newcomer = (
+        stage.new_client(),
+        stage.new_client(),
+        stage.new_server(),
+        stage.join(),
+        stage.join(),
+    )
+    wasted = p.encode(99, p.Accepted())
+    stage.receive_data(flooder, wasted * 2, stage.now)
+    stage.wait(0.5)
+    stage.receive_data(flooder, wasted * 3, stage.now)
+    stage.receive_data(flooder, wasted, stage.now)
+    for link in (stranger, newcomer, other, third):
+        stage.receive_data(link, wasted * 4, stage.now)
+    stage.stream_lost(flooder, stage.now)
+    stage.stream_lost(third, stage.now)
+    for _ in range(3):
+        stage.tick()
+    late = stage.join()
+    stage.wait(5.0)
+    stage.receive_data(late, wasted * 3, stage.now)
+    return stage
+
+
+@scenario
+def who_answers_those_that_leave_is_excused() -> Stage:
+    stage = RelayStage(limits={"dropped_burst": 1})
+    server, client = stage.new_server(), stage.new_client()
+    stage.ask(client, 1)
+    stage.stream_lost(client, stage.now)
+    for _ in range(4):
+        stage.put(server, 2, p.YAndServerValidator(SCALAR, bytes(64)))
+    return stage
+
+
+@scenario
+def reports_to_the_relay_are_no_way_to_flood_it() -> Stage:
+    stage = RelayStage(limits={"dropped_burst": 1})
+    stage.new_server()
+    client = stage.new_client()
+    for _ in range(5):
+        stage.put(client, 0, p.RelayFailure(p.Missing.AGREEMENT, 0))
+    return stage
+
+
+@scenario
+def a_link_gives_some_packets_a_call_and_the_rest_later() -> Stage:
+    stage = RelayStage(limits={"link_packets": 2})
+    stage.new_server()
+    client = stage.join()
+    stage.receive_data(client, p.encode(0, p.HelloAsClient()) * 3, stage.now)
+    stage.tick()
+    return stage
+
+
+@scenario
+def a_visitor_talks_for_too_long_before_its_partner_comes() -> Stage:
+    stage = RelayStage(limits={"early": 8})
+    client, server = stage.unite()
+    early = stage.visit(client)
+    stage.receive_data(early, b"12345678", stage.now)
+    stage.receive_data(early, b"9", stage.now)
+    stage.visit(server)
+    return stage
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

@@ -184,9 +184,9 @@ class ServerStage(PeerStage):
 class RelayStage(Stage):
     """A relay; the hand plays all peers. Identities count up: a peer that comes later has a higher port."""
 
-    def __init__(self, *, limits: Config | None = None) -> None:
-        limits_of, delays = attrs.evolve(RelayLimits(), **(limits or {})), RelayDelays()
-        super().__init__("bob.relay", {"limits": whole(limits_of), "delays": whole(delays)})
+    def __init__(self, *, limits: Config | None = None, delays: Config | None = None) -> None:
+        limits_of = attrs.evolve(RelayLimits(), **(limits or {}))
+        super().__init__("bob.relay", {"limits": whole(limits_of), "delays": whole(RelayDelays(**(delays or {})))})
         self.ports = 40000
 
     def join(self, listener: str = RELAY_PORT) -> Link:

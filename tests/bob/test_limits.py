@@ -278,7 +278,7 @@ def test_who_leaves_a_room_takes_nothing_back_of_what_a_slow_reader_was_sent() -
 def test_an_exchange_over_the_limit_is_counted_and_costs_no_more_than_another() -> None:
     """Nor does it when all servers are there that its client has asked; one that left makes room at once."""
     most = 256
-    at = AtRelay(limits=RelayLimits(pairs_of_one=most))
+    at = AtRelay(limits=RelayLimits(pairs_of_one=most, dropped_burst=1000))
     servers = [at.join(p.HelloAsServer(bytes(34))) for _ in range(most + 2)]
     client = at.join(p.HelloAsClient())
     member = at.endpoint._members[client]
