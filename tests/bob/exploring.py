@@ -24,7 +24,7 @@ from sansproto.bob import (
 )
 from sansproto.bob import packets as p
 from sansproto.bob.peer import Peer
-from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
+from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, TURNS, VISITOR
 from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
 from sansproto.bob.tables.relay import MemberState, PairState, RoomState
 from sansproto.contract import Address, Phase
@@ -736,4 +736,15 @@ def _small_rooms() -> Iterator[Exploration]:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
-TABLES: tuple[Table[Any, Any, Any, Any], ...] = (PEER, BENCH, OFFER, HANDSHAKE, MEMBER, PAIR, VISITOR, ROOM, CHANNEL)
+TABLES: tuple[Table[Any, Any, Any, Any], ...] = (
+    PEER,
+    BENCH,
+    TURNS,
+    OFFER,
+    HANDSHAKE,
+    MEMBER,
+    PAIR,
+    VISITOR,
+    ROOM,
+    CHANNEL,
+)
