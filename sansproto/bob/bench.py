@@ -33,7 +33,7 @@ class Bench:
         self.waiting[uid] = derivation
         self._sort_in(uid, _slices(derivation))
 
-    def drop(self, uid: int) -> None:
+    def take_off(self, uid: int) -> None:
         """Nobody needs it any more, if it is here."""
         derivation = self.waiting.pop(uid, None)
         if derivation is not None:

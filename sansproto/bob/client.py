@@ -45,6 +45,11 @@ class Client(Peer):
     _abandon = OfferInput.ABANDON
     _called = OfferInput.ASK
 
+    @property
+    def mismatched(self) -> frozenset[int]:
+        """The uids of the servers that have another password and have not left: at most as many as ``guesses``."""
+        return frozenset(self._guesses.mismatched)
+
     # -- verbs
 
     def accept(self, uid: int, now: float) -> None:
@@ -193,8 +198,10 @@ class Client(Peer):
         bad_point = outcome.fault is Fault.BAD_POINT
         self._say(offer.key, p.SpokeFailure(p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR))
 
-    def _exchange_count_guess(self, offer: Offer, _: object) -> None:
+    def _exchange_count_guess(self, offer: Offer, outcome: Any) -> None:
         self._guesses.count(offer.key)
+        if outcome.fault is not Fault.BAD_POINT:
+            self._guesses.mismatched.add(offer.key)
 
     def _exchange_tell_agreed(self, offer: Offer, _: object) -> None:
         self._emit(PeerAgreed(offer.key, offer.identity))

@@ -273,7 +273,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
                 if gone == p.RELAY:
                     self._post(self._way, self, PeerInput.RELAY_CLOSED)
                 else:
-                    self._guesses.of.pop(gone, None)
+                    self._guesses.forget(gone)
                     self._peer_gone(gone)
             case p.Timeout() if uid == p.RELAY:
                 self._post(self._way, self, PeerInput.RELAY_TIMEOUT)
@@ -449,7 +449,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._post(self._way, self, PeerInput.EXHAUSTED)
 
     def _exchange_forget(self, exchange: Exchange, _: object) -> None:
-        self._bench.drop(exchange.key)
+        self._bench.take_off(exchange.key)
         if self._turns.leave(exchange.key):
             self._post(self._line, self._turns, TurnsInput.DESERTED)
         del self._exchanges[exchange.key]

@@ -25,6 +25,7 @@ class Guesses:
 
     total: int = 0
     of: dict[int, int] = attrs.field(factory=dict)
+    mismatched: set[int] = attrs.field(factory=set)  # a client's: with whom it failed because of the password
 
     def count(self, uid: int) -> None:
         self.total += 1
@@ -34,6 +35,11 @@ class Guesses:
         """A guess turned out to be the password."""
         self.total -= 1
         self.of[uid] -= 1
+
+    def forget(self, uid: int) -> None:
+        """It has left."""
+        self.of.pop(uid, None)
+        self.mismatched.discard(uid)
 
     def space(self, limits: PeerLimits) -> float:
         """From one answer to the next: it doubles with every eight guesses that are not free."""

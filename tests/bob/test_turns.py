@@ -1,7 +1,8 @@
-"""Strangers without the password hold nobody up: derivations take turns, and so do the hosts that wait for an answer."""
+"""Strangers without the password hold nobody up: derivations take turns, and hosts that wait for an answer."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ def test_a_slice_costs_the_same_however_many_wait() -> None:
         at.come(1, "10.0.0.2:1", 2 * SLICE + 1)
         at.run(0.0)
         _, first = measured(at.slice)
-        _, gone = measured(lambda at=at: at.put(p.RELAY, p.PeerClosed(others)))  # type: ignore[misc]
+        _, gone = measured(partial(at.put, p.RELAY, p.PeerClosed(others)))
         costs.append((first, gone))
         at.run(0.002)
         assert at.whom(p.XAndClientIdentity) == [1]
@@ -248,9 +249,23 @@ def test_who_waits_costs_the_same_however_many_wait(kind: type[AtClient] | type[
         at.run(0.0)
         if kind is AtClient:
             at.run(0.0005 * others)  # all are derived
-        _, came = measured(lambda at=at: at.come(9000, "10.0.0.1:1"))  # type: ignore[misc]
-        _, gone = measured(lambda at=at: at.put(p.RELAY, p.PeerClosed(9)))  # type: ignore[misc]
-        _, called = measured(lambda at=at: at.run(0.05))  # type: ignore[misc]
+        _, came = measured(partial(at.come, 9000, "10.0.0.1:1"))
+        _, gone = measured(partial(at.put, p.RELAY, p.PeerClosed(9)))
+        _, called = measured(partial(at.run, 0.05))
         costs.append((came, gone, called))
     few, many = costs
     assert all(more < 1.1 * less + 200 for less, more in zip(few, many, strict=True)), costs
+
+
+def test_a_client_knows_who_is_there_with_another_password() -> None:
+    """And that it left, or that it sent a bad point, which has nothing to do with passwords."""
+    at = AtClient()
+    for uid in (1, 2, 3):
+        at.come(uid, f"10.0.0.{uid}:1")
+    at.run()
+    at.fail(1)
+    at.fail(2)
+    at.put(3, p.YAndServerValidator(bytes(32), bytes(64)))
+    assert at.peer.mismatched == {1, 2}
+    at.put(p.RELAY, p.PeerClosed(1))
+    assert at.peer.mismatched == {2}
