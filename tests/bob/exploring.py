@@ -664,6 +664,10 @@ def _small_limits() -> Iterator[Exploration]:
     careful = PeerLimits(free_guesses=0)
     yield Exploration("a careful server", {**TWO_CLIENTS, "server": server(limits=careful)}, begin=everybody_waits)
     yield Exploration("a careful client", {**TWO_SERVERS, "client": client(limits=careful)}, begin=everybody_waits)
+    guessed = {**TWO_CLIENTS, "client": client(password=WRONG), "server": server(limits=careful)}
+    yield Exploration("a careful server is guessed at", guessed, begin=everybody_waits)
+    guessed = {**TWO_SERVERS, "client": client(limits=careful), "server": server(password=WRONG)}
+    yield Exploration("a careful client is guessed at", guessed, begin=everybody_waits)
     other = stranger(HELLO_SERVER, HELLO_SERVER)
     yield Exploration("no uid is left", {**ONE_EACH, "relay": relay(peers=1), "stranger": other})
     yield Exploration("no pair is left", {**ONE_EACH, "relay": relay(pairs=1), "stranger": other})
