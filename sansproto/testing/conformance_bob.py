@@ -27,7 +27,7 @@ from ..bob import (
 )
 from ..bob import packets as p
 from ..bob.events import Violation
-from ..bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
+from ..bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, TURNS, VISITOR
 from ..contract import Entropy
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
@@ -37,7 +37,7 @@ from .conformance import Answer, Config, Make
 from .record import lively, plain
 from .vectors import VectorTest
 
-TABLES = (PEER, OFFER, HANDSHAKE, BENCH, CHANNEL, MEMBER, PAIR, VISITOR, ROOM)
+TABLES = (PEER, OFFER, HANDSHAKE, TURNS, BENCH, CHANNEL, MEMBER, PAIR, VISITOR, ROOM)
 CANNOT = frozenset({"other-ciphers", "transcript-identities", "bob.transcript"})
 
 

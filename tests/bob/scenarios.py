@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 from stages import (
+    BASE_POINT,
     BOTH_WAYS,
     HOST,
     ME,
@@ -890,6 +891,79 @@ def a_visitor_talks_for_too_long_before_its_partner_comes() -> Stage:
     stage.receive_data(early, b"12345678", stage.now)
     stage.receive_data(early, b"9", stage.now)
     stage.visit(server)
+    return stage
+
+
+# -- the file ----------------------------------------------------------------------------------------------------------
+
+
+def document() -> Config:
+    """The vector file."""
+    return staging.document("bob", __version__, SCENARIOS)
+
+
+# -- of clients and servers again: whose turn it is --------------------------------------------------------------------
+
+HOSTS = (OTHER, "198.51.100.8:2", "198.51.100.8:3", THIRD, "2001:db8::1:1", "2001:db8::2:1", "2001:db8:0:1::1:1")
+NO_ADDRESSES = ("a name:1", "another", "::ffff:198.51.100.8:4")
+
+
+@scenario
+def hosts_take_turns_at_a_server() -> Stage:
+    stage = ServerStage(limits={"free_guesses": 0})
+    stage.register()
+    for uid, identity in enumerate((*HOSTS, *NO_ADDRESSES), 2):
+        stage.get(uid, p.XAndClientIdentity(BASE_POINT, identity))
+    for _ in range(len(HOSTS) + len(NO_ADDRESSES) - 1):
+        stage.tick()
+    return stage
+
+
+@scenario
+def who_waits_for_its_turn_at_a_server_leaves() -> Stage:
+    stage = ServerStage(limits={"free_guesses": 0})
+    stage.register()
+    for uid in (2, 3, 4):
+        stage.ask(uid)
+    stage.get(0, p.PeerClosed(3))
+    stage.get(0, p.PeerClosed(4))
+    stage.ask(5)
+    stage.tick()
+    return stage
+
+
+@scenario
+def one_host_has_no_more_than_its_share_of_a_servers_places() -> Stage:
+    stage = ServerStage(limits={"free_guesses": 0, "guesses": 13})
+    stage.register()
+    for uid in range(2, 7):
+        stage.ask(uid)
+    stage.get(7, p.XAndClientIdentity(BASE_POINT, THIRD))
+    for _ in range(3):
+        stage.tick()
+    return stage
+
+
+@scenario
+def hosts_take_turns_at_a_client() -> Stage:
+    stage = ClientStage(limits={"free_guesses": 0})
+    stage.register()
+    for uid, identity in enumerate((*HOSTS, *NO_ADDRESSES), 1):
+        stage.get(0, p.NewServer(uid, BOTH_WAYS.encode(), identity))
+    stage.get(0, p.PeerClosed(5))
+    for _ in range(len(HOSTS) + len(NO_ADDRESSES) + 1):
+        stage.tick()
+    return stage
+
+
+@scenario
+def a_client_derives_what_is_short_first_and_every_fourth_slice_what_is_old() -> Stage:
+    stage = ClientStage()
+    stage.register()
+    for uid, count in enumerate((2000, 3000, 1000, 2, 1000), 1):
+        stage.get(0, p.NewServer(uid, attrs.evolve(BOTH_WAYS, count=count).encode(), OTHER))
+    while any(timer.endswith("WORK") for timer in stage.timers()):
+        stage.tick()
     return stage
 
 

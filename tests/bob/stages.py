@@ -27,6 +27,7 @@ PASSWORD = b"soarfly-bril"
 SALT = bytes(range(16))
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
 SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
+BASE_POINT = b"\x58" + b"\x66" * 31
 BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
 
 

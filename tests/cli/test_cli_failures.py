@@ -46,7 +46,7 @@ def test_a_wrong_password_is_told_on_both_sides(place: Place) -> None:
     path = place.folder / "a"
     path.write_bytes(b"1")
     sender = place.send(path)
-    _failed(place.receive("-y", password="marble").wait(), 4, "password is wrong", "compare it")
+    _failed(place.receive("-y", "--timeout", 2, password="marble").wait(), 4, "password is wrong", "compare it")
     assert "has another password. Still waiting." in sender.wait_for("another")
     assert place.receive("-y").wait().code == 0  # the sender still waits, for the right one
     assert sender.wait().code == 0

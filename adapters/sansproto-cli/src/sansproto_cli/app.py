@@ -186,7 +186,7 @@ def receive(
     max_size
         Refuse more bytes than that; K, M, G and T may follow.
     timeout
-        How long to wait for a sender. [default: 60, or 2 behind a wrong password]
+        How long to wait for the sender with this password, whoever else is there. [default: 60]
     json
         One JSON object a line. The answer to "offered" is a line of the standard input.
     """

@@ -33,7 +33,8 @@ from .files import IncomingFile, check_room, visible_name
 from .line import Line, Stage, describe, explain
 from .report import Reporter, printable
 
-GRACE = 2.0  # seconds after a wrong password in which somebody with the right one may still turn up
+TOLD = 8
+"""Of those who fail in the same way, so many are told of: anybody can come to a relay, as often as he likes."""
 
 Answer = Callable[[], str | None]
 """Waits for a line of the user, and gives None if there is nobody to give one."""
@@ -50,8 +51,8 @@ _DAMAGED = (Exit.DAMAGED, "What arrived is not the file that was announced: noth
 class Receiving:
     """Receives one file into ``folder`` from the first server that proves the password.
 
-    ``answer`` says whether to take it, None means yes. ``timeout`` is how long to wait for a sender, in seconds: None
-    is a minute, but not longer than GRACE after somebody had another password.
+    ``answer`` says whether to take it, None means yes. ``timeout`` is how long to wait for that server, in seconds:
+    None is a minute. Nobody else can make it shorter.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Receiving:
         self._stage = Stage.RELAY
         self._accepted = 0  # the uid of the sender
         self._was_agreed = False
-        self._mismatch_at: float | None = None
+        self._told: dict[Failure, set[str]] = {}  # the identities, no more than TOLD of each
         self._identity = ""
         self._announced = FileAnnounced("", 0)
         self._done = 0
@@ -107,18 +108,18 @@ class Receiving:
         deadline = time.monotonic() + (60.0 if self._timeout is None else self._timeout)
         while self._stage is not Stage.TRANSFER:
             self._meet(self._line.next_event())
-            now = time.monotonic()
-            if self._stage is Stage.WAITING:
-                mismatch = self._mismatch_at
-                if mismatch is not None and (now > deadline or (self._timeout is None and now > mismatch + GRACE)):
-                    raise CommandFailed(
-                        Exit.WRONG_PASSWORD, "The password is wrong: compare it with the sender's, then try again."
-                    )
-                if now > deadline:
-                    text = f"No sender came to {self._relay}: start sansproto send there, then try again."
-                    if self._was_agreed:
-                        text = f"The sender left, or went with another; none came to {self._relay}: start both again."
-                    raise CommandFailed(Exit.NOBODY, text)
+            if self._stage is Stage.WAITING and time.monotonic() > deadline:
+                raise self._nobody()
+
+    def _nobody(self) -> CommandFailed:
+        """The time is over: who is there?"""
+        if self._line.call(lambda _: self._peer.mismatched):
+            text = "The password is wrong, or its sender is not there: compare it with the sender's, then try again."
+            return CommandFailed(Exit.WRONG_PASSWORD, text)
+        text = f"No sender came to {self._relay}: start sansproto send there, then try again."
+        if self._was_agreed:
+            text = f"The sender left, or went with another; none came to {self._relay}: start both again."
+        return CommandFailed(Exit.NOBODY, text)
 
     def _meet(self, event: PeerEvent | None) -> None:
         match event:
@@ -132,13 +133,13 @@ class Receiving:
                     self._line.call(lambda now: self._peer.accept(uid, now))
                     self._stage, self._accepted = Stage.ROOM, uid
             case PeerFailed(uid, failure, identity=identity):
-                if failure is Failure.WRONG_PASSWORD:
-                    self._mismatch_at = time.monotonic()
-                elif uid == self._accepted:
-                    self._stage = Stage.WAITING
-                self._reporter.tell(
-                    "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
-                )
+                if uid == self._accepted:
+                    self._stage, self._accepted = Stage.WAITING, 0
+                    self._reporter.tell(
+                        "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
+                    )
+                else:
+                    self._warn(failure, identity)
             case Connected(identity):
                 self._stage = Stage.TRANSFER
                 self._identity = identity
@@ -146,6 +147,19 @@ class Receiving:
                 self._reporter.tell("connected", identity=identity)
             case Closed():
                 raise explain(event, self._stage, self._relay)
+
+    def _warn(self, failure: Failure, identity: str) -> None:
+        """Tell of every stranger once, and not of too many."""
+        told = self._told.setdefault(failure, set())
+        if identity in told or len(told) >= TOLD:
+            return
+        told.add(identity)
+        text = describe(failure, identity)
+        if failure is Failure.WRONG_PASSWORD:
+            text += " Still waiting: if this is the sender, compare the passwords."
+        if len(told) == TOLD:
+            text += " Further ones are not told."
+        self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
 
     # -- the transfer
 
