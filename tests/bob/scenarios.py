@@ -897,11 +897,6 @@ def a_visitor_talks_for_too_long_before_its_partner_comes() -> Stage:
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 
-def document() -> Config:
-    """The vector file."""
-    return staging.document("bob", __version__, SCENARIOS)
-
-
 # -- of clients and servers again: whose turn it is --------------------------------------------------------------------
 
 HOSTS = (OTHER, "198.51.100.8:2", "198.51.100.8:3", THIRD, "2001:db8::1:1", "2001:db8::2:1", "2001:db8:0:1::1:1")
