@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from sansproto.bob import Departure, Failure, Violation
+from sansproto.bob import Departure, Failure, TransferFault, Violation
 from sansproto.machine import Verdict
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
@@ -129,7 +129,7 @@ def test_every_reason_to_drop_is_explained(page: str) -> None:
 
 
 WAYS: dict[str, list[Enum]] = {
-    "bob": [*Violation, *Failure, *Departure],
+    "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],
 }
 

@@ -18,12 +18,15 @@ from sansproto.bob import (
     FileVerified,
     PackError,
     PackFault,
-    PackReader,
     PeerAgreed,
     PeerEvent,
     PeerFailed,
     Receipt,
+    ReceiptRecord,
     Registered,
+    SenderFailed,
+    TransferError,
+    TransferReader,
 )
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import Closed, DataReceived
@@ -72,7 +75,7 @@ class Receiving:
         self._line = line
         self._reporter = reporter
         self._relay = relay
-        self._pack = PackReader(max_size=max_size)
+        self._transfer = TransferReader(max_size=max_size)
         self._answer = answer
         self._timeout = timeout
         self._stage = Stage.RELAY
@@ -94,11 +97,11 @@ class Receiving:
                 path = file.keep(visible_name(self._announced.name))
         except (CommandFailed, Interrupted) as error:
             refused = isinstance(error, CommandFailed) and error.code is Exit.REFUSED
-            self._part(Receipt.REFUSED if refused else Receipt.FAILED)
+            self._part(ReceiptRecord(Receipt.REFUSED if refused else Receipt.FAILED).encode())
             raise
         finally:
             self._reporter.rest()
-        self._part(Receipt.VERIFIED)
+        self._part(self._transfer.receipt())
         self._tell_finished(path, time.monotonic() - began)
         return path
 
@@ -143,7 +146,7 @@ class Receiving:
             case Connected(identity):
                 self._stage = Stage.TRANSFER
                 self._identity = identity
-                self._line.call(lambda now: self._say(Receipt.RECEIVING.value, now))
+                self._line.call(lambda now: self._say(ReceiptRecord(Receipt.RECEIVING).encode(), now))
                 self._reporter.tell("connected", identity=identity)
             case Closed():
                 raise explain(event, self._stage, self._relay)
@@ -166,16 +169,16 @@ class Receiving:
     def _receive(self, file: IncomingFile) -> None:
         while True:
             match self._line.next_event():
-                case DataReceived(data):
-                    if self._take(file, data):
+                case DataReceived(record):
+                    if self._take(file, record):
                         return
                 case Closed() as closed:
                     raise explain(closed, self._stage, self._relay)
 
-    def _take(self, file: IncomingFile, data: bytes) -> bool:
+    def _take(self, file: IncomingFile, record: bytes) -> bool:
         """Is the file complete now?"""
         try:
-            for event in self._pack.feed(data):
+            for event in self._transfer.feed(record):
                 match event:
                     case FileAnnounced():
                         self._announced = event
@@ -186,8 +189,13 @@ class Receiving:
                         self._done += len(piece)
                     case FileVerified():
                         return True
+                    case SenderFailed(text):
+                        text = f"The sender gave up ({printable(text)}): let them start again, then you."
+                        raise CommandFailed(Exit.SENDER_FAILED, text)
         except PackError as error:
             raise CommandFailed(*_FAULTS.get(error.fault, _DAMAGED)) from error
+        except TransferError as error:
+            raise CommandFailed(*_DAMAGED) from error
         if self._done:
             self._reporter.progress(self._done, self._announced.size)
         return False
@@ -221,11 +229,11 @@ class Receiving:
 
     # -- what the sender is told
 
-    def _part(self, receipt: Receipt) -> None:
+    def _part(self, receipt: bytes) -> None:
         """Tell the sender how it went, if it listens, and leave."""
-        self._line.call(lambda now: self._say(receipt.value, now))
+        self._line.call(lambda now: self._say(receipt, now))
         self._line.call(self._peer.close)
 
-    def _say(self, word: bytes, now: float) -> None:
+    def _say(self, record: bytes, now: float) -> None:
         with suppress(NotOpen, LocalProtocolError):  # it is over already; the sender wants no answer
-            self._peer.send(word, now)
+            self._peer.send(record, now)
