@@ -315,7 +315,9 @@ def test_what_a_receipt_says_besides_is_ignored(place: Place) -> None:
     assert sender.wait().event("finished")["confirmed"] is True
 
 
-@pytest.mark.parametrize("receipt", [_receipt(_NOISE), _receipt(b""), b"verified"])
+@pytest.mark.parametrize(
+    "receipt", [_receipt(_NOISE), _receipt(b""), b"verified"], ids=["of all of it", "of nothing", "without a hash"]
+)
 def test_a_receipt_for_what_was_not_yet_sent_is_none(place: Place, receipt: bytes) -> None:
     path = _big(place)
     sender = place.send(path, "--no-compress", "--json", program=PATIENT)
