@@ -196,7 +196,7 @@ class NeverCloses(Beat):
 
 
 class CountsNothing(Echo):
-    def _drop(self, reason: str) -> None:
+    def drop(self, reason: str, *_: Any, **__: Any) -> None:
         pass
 
 
@@ -315,6 +315,8 @@ class DrawsAndRaises(Beat):
 
 
 class SaysHowOften(Beat):
+    _times: Annotated[int, CACHED]
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._times = 0
@@ -351,6 +353,8 @@ class TellsOfEverybody(Echo):
 
 
 class KeepsItElsewhere(Echo):
+    _greeted: Annotated[int, CACHED]
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._greeted = 0
@@ -367,6 +371,7 @@ class RestoresToZero(Beat):
 
 class NotesElsewhere(Beat):
     _note: int
+    _seen: Annotated[int, CACHED]
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -376,6 +381,68 @@ class NotesElsewhere(Beat):
         super().receive_datagram(data, path, now)
         self._seen += 1
         self._note = self._seen
+
+
+class CountsOnTheSide(Beat):
+    """Nothing that it does depends on this count, yet."""
+
+    _beats: Annotated[int, CACHED]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._beats = 0
+
+    def _beat(self) -> None:
+        super()._beat()
+        self._beats += 1
+
+
+class ForgetsItsIndex(Echo):
+    _by_name: Annotated[dict[bytes, Guest], CACHED]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._by_name = {}
+
+    def _guest_answer(self, guest: Guest, message: bytes) -> None:
+        super()._guest_answer(guest, message)
+        self._by_name[guest.name] = guest
+
+    def _link_gone(self, pipe: Pipe) -> None:
+        if pipe.key in self._guests:
+            self._by_name.pop(self._guests[pipe.key].name, None)
+        super()._link_gone(pipe)
+
+
+class RebuildsItsIndex(ForgetsItsIndex):
+    """Breaks no law."""
+
+    def _rebuild(self) -> None:
+        self._by_name = {guest.name: guest for guest in self._guests.values() if guest.name}
+
+
+class IndexesCopies(RebuildsItsIndex):
+    def _rebuild(self) -> None:
+        super()._rebuild()
+        self._by_name = {name: attrs.evolve(guest) for name, guest in self._by_name.items()}
+
+
+@attrs.define
+class Tally:
+    heard: int = 0
+    beats: Annotated[int, CACHED] = 0
+
+
+class TalliesInARecord(Beat):
+    _tally: Tally
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._tally = Tally()
+
+    def _beat(self) -> None:
+        super()._beat()
+        self._tally.beats += 1
 
 
 class TalksOn(Echo):
@@ -465,6 +532,10 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_14, BEAT, RestoresToZero),
     (laws.law_14, BEAT, NotesElsewhere),
     (laws.law_14, BEAT, SaysHowOften),
+    (laws.law_14, BEAT, CountsOnTheSide),
+    (laws.law_14, BEAT, TalliesInARecord),
+    (laws.law_14, ECHO, ForgetsItsIndex),
+    (laws.law_14, ECHO, IndexesCopies),
     (laws.law_15, ECHO, Pushes),
     (laws.law_15, ECHO, TalksOn),
     (laws.law_06, ECHO, GivesTwice),
@@ -532,6 +603,10 @@ def test_an_alarm_within_another_leaves_that_one_set() -> None:
 def test_in_another_thread_there_is_no_alarm() -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(check, laws.law_01, BEAT, settings(max_examples=3, database=None)).result()
+
+
+def test_law_14_leaves_an_index_alone_that_is_made_again() -> None:
+    check(laws.law_14, attrs.evolve(ECHO, cls=RebuildsItsIndex), settings(QUICK, max_examples=60))
 
 
 def test_a_crowd_costs_nothing_by_itself() -> None:

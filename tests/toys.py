@@ -168,7 +168,6 @@ class Echo(EndpointBase[EchoEvent]):
     ) -> None:
         super().__init__(entropy=entropy, delays=delays or ToyDelays(), limits=limits or ToyLimits(), trace=trace)
         self._secret = secret
-        self._draw = entropy
         self._guests = {}
         self._asked = 0
         self._asking = False
@@ -267,7 +266,7 @@ class Echo(EndpointBase[EchoEvent]):
         return guest.state is _S.SILENT and message.startswith(b"hi")
 
     def _guest_answer(self, guest: Guest, message: bytes) -> None:
-        guest.name = self._draw(4, purpose=f"guest.{guest.key}.name")
+        guest.name = self.draw(4, purpose=f"guest.{guest.key}.name")
         self._guest_repeat(guest, b"hi" + guest.name)
 
     def _guest_repeat(self, guest: Guest, message: bytes) -> None:
