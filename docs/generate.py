@@ -11,13 +11,10 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
-from sansproto.bob import tables as bob_tables
-from sansproto.old_links import LINK
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -31,8 +28,8 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
-from sansproto.overte import tables as overte_tables
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
+from sansproto.testing.protocols import protocols, tables_of
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
 
@@ -41,16 +38,8 @@ GENERATED = ROOT / "docs" / "protocols" / "generated"
 MACHINES = ROOT / "vectors" / "machines"
 
 
-def _tables(module: ModuleType) -> list[Any]:
-    return [getattr(module, name) for name in module.__all__]
-
-
-TABLES: dict[str, list[Any]] = {
-    "bob": _tables(bob_tables),
-    "links": [LINK],
-    "overte": _tables(overte_tables),
-}
-"""The tables of each protocol page."""
+TABLES: dict[str, tuple[Any, ...]] = {page: tables_of(page) for page in (*protocols(), "links")}
+"""The tables of each protocol page, of those that have any."""
 
 
 def machine(table: Any) -> str:
@@ -163,6 +152,8 @@ def files() -> dict[Path, str]:
     """Everything that is generated, by where it belongs."""
     found = {GENERATED / f"{name}.inc": part() for name, part in PARTS.items()}
     for protocol, tables in TABLES.items():
+        if not tables:
+            continue
         found.update({GENERATED / f"{table.name}.inc": machine(table) for table in tables})
         found[MACHINES / f"{protocol}.json"] = dumps(document(protocol, tables))
     return found

@@ -19,11 +19,12 @@ from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
+from sansproto.testing.protocols import protocols
 from sansproto.testing.tables import check, headings
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "protocols"
-PROTOCOLS = ("bob", "overte")
+PROTOCOLS = protocols()
 SOURCES = sorted((ROOT / "sansproto").rglob("*.py"))
 
 

@@ -27,17 +27,17 @@ from ..bob import (
 )
 from ..bob import packets as p
 from ..bob.events import Violation
-from ..bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
 from ..contract import Entropy
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
 from ..trace import Trace
 from ..wire import Packet
 from .conformance import Answer, Config, Make
+from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
 
-TABLES = (PEER, OFFER, HANDSHAKE, BENCH, CHANNEL, MEMBER, PAIR, VISITOR, ROOM)
+TABLES = tables_of("bob")
 CANNOT = frozenset({"other-ciphers", "transcript-identities", "bob.transcript"})
 
 
