@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
+from sansproto.session import Session
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
-from sansproto.testing.protocols import protocols, tables_of
+from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
 
@@ -122,6 +123,23 @@ def settings(*kinds: type) -> str:
     return "\n".join(lines) + "\n"
 
 
+def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
+    """How sessions answer who is not authenticated; nothing if none of them answers."""
+    found = [(session.__name__, session.strangers) for session in sessions]
+    if not any(answers.per_datagram for _, answers in found):
+        return ""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - session",
+        "     - answers to a datagram of a stranger",
+    ]
+    for name, answers in found:
+        lines += [f"   * - ``{name}``", f"     - {answers}" if answers.per_datagram else "     - none"]
+    return "\n".join(lines) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "bob.packets": lambda: layout_rst(bob.Header) + "\n" + packets(bob.PACKETS, "02x"),
     "bob.public": lambda: layout_rst(bob.PublicParameters),
@@ -151,6 +169,9 @@ PARTS: dict[str, Callable[[], str]] = {
 def files() -> dict[Path, str]:
     """Everything that is generated, by where it belongs."""
     found = {GENERATED / f"{name}.inc": part() for name, part in PARTS.items()}
+    for protocol in protocols():
+        if text := strangers(sessions_of(protocol)):
+            found[GENERATED / f"{protocol}.strangers.inc"] = text
     for protocol, tables in TABLES.items():
         if not tables:
             continue

@@ -342,9 +342,7 @@ class _Layout:
         members = {name: member for base in cls.__mro__ for name, member in vars(base).items()}
         self.lazy = tuple(name for name, member in members.items() if isinstance(member, cached_property))
         self.names = {*kinds, *self.lazy}
-        self.held = tuple(
-            name for name, kind in kinds.items() if get_origin(kind) is not ClassVar and not is_memo(kind)
-        )
+        self.held = tuple(name for name, kind in kinds.items() if not _is_of_class(kind) and not is_memo(kind))
         self.parts = tuple(name for name, kind in state.items() if _is_part(kind))
         self.kinds_of_parts = [kind for name in self.parts for kind in _kinds_in(state[name])]
         for name, member in members.items():
@@ -375,7 +373,11 @@ def _filled(kind: Any, given: dict[Any, Any]) -> Any:
 
 
 def _is_state(kind: Any) -> bool:
-    return get_origin(kind) is not ClassVar and not is_cached(kind)
+    return not _is_of_class(kind) and not is_cached(kind)
+
+
+def _is_of_class(kind: Any) -> bool:
+    return ClassVar in (kind, get_origin(kind))
 
 
 def _kinds_in(kind: Any) -> Iterator[type]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from time import process_time
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import attrs
 import pytest
@@ -21,6 +21,7 @@ from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
 from sansproto.old_links import LinkState, Pipe
+from sansproto.session import Answers
 from sansproto.snapshot import CACHED
 from sansproto.testing import laws, meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
@@ -88,6 +89,10 @@ class TestRaw(Laws):
 
 class TestBeat(Laws):
     subject = BEAT
+
+
+def test_law_11_leaves_declared_answers_and_their_budget_alone() -> None:
+    check(laws.law_11, attrs.evolve(BEAT, cls=Doorman), settings(QUICK, max_examples=100))
 
 
 # -- sessions that break one law each
@@ -240,6 +245,55 @@ class AnswersALittleMore(Echo):
 class AnswersSomebodyElse(Echo):
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
         super().receive_datagram(data, Path(path.socket, "192.0.2.66", path.port), now)
+
+
+class Doorman(Beat):
+    """Answers whoever says at least six bytes with ten, as long as it has the time for strangers; breaks no law."""
+
+    strangers: ClassVar = Answers(10, grows=4, budget="_time")
+    _time: int
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._time = 3
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        dropped = self.stats.dropped.get("bad seal", 0)
+        super().receive_datagram(data, path, now)
+        if self.stats.dropped.get("bad seal", 0) > dropped and len(data) >= 6 and self._time:
+            self._time -= 1
+            self._turn_away(path)
+
+    def _turn_away(self, path: Path) -> None:
+        self._out.append(SendDatagram(b"who is it?", path))
+
+
+class SaysItTwice(Doorman):
+    def _turn_away(self, path: Path) -> None:
+        self._out.extend([SendDatagram(b"who is it?", path)] * 2)
+
+
+class SaysMore(Doorman):
+    def _turn_away(self, path: Path) -> None:
+        self._out.append(SendDatagram(b"who is it??", path))
+
+
+class SaysMoreThanItGrows(Doorman):
+    strangers: ClassVar = Answers(10, grows=3, budget="_time")
+
+
+class SpendsWithoutABudget(Doorman):
+    strangers: ClassVar = Answers(10, grows=4)
+
+
+class SpendsSomethingElse(Doorman):
+    def _turn_away(self, path: Path) -> None:
+        super()._turn_away(path)
+        self._missed += 1
+
+
+class AnswersUndeclared(Echo):
+    strangers: ClassVar = Beat.strangers
 
 
 class Blabs(Beat):
@@ -521,6 +575,12 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_11, ECHO, Amplifies),
     (laws.law_11, ECHO, AnswersALittleMore),
     (laws.law_11, ECHO, AnswersSomebodyElse),
+    (laws.law_11, ECHO, AnswersUndeclared),
+    (laws.law_11, BEAT, SaysItTwice),
+    (laws.law_11, BEAT, SaysMore),
+    (laws.law_11, BEAT, SaysMoreThanItGrows),
+    (laws.law_11, BEAT, SpendsWithoutABudget),
+    (laws.law_11, BEAT, SpendsSomethingElse),
     (laws.law_12, BEAT, Blabs),
     (laws.law_12, BEAT, KeepsAnOpenLock),
     (laws.law_13, LINES, CountsTwice),

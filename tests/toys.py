@@ -11,7 +11,7 @@ import hmac
 from collections import deque
 from enum import Enum
 from hashlib import sha256
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
 
@@ -35,6 +35,7 @@ from sansproto.old_endpoint import EndpointBase
 from sansproto.old_links import Pipe
 from sansproto.old_machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
 from sansproto.old_session import ABORTED, SessionBase
+from sansproto.session import Answers
 from sansproto.snapshot import CACHED
 from sansproto.trace import Trace
 
@@ -150,6 +151,7 @@ EchoEvent: TypeAlias = Said | Left | Closed
 class Echo(EndpointBase[EchoEvent]):
     """Repeats what guests say to them once they said ``hi``; answers datagrams with their digest."""
 
+    strangers: ClassVar = Answers(32)
     _guests: dict[Link, Guest]
     _asked: int
     _asking: bool
