@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sansproto.bob import Departure, Failure, Violation
+from sansproto.bob import Departure, Failure, TransferFault, Violation
 from sansproto.machine import Outcome
 from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
@@ -152,7 +152,7 @@ def test_every_reason_to_drop_is_explained(page: str) -> None:
 
 
 WAYS: dict[str, list[Enum]] = {
-    "bob": [*Violation, *Failure, *Departure],
+    "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],
 }
 
