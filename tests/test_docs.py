@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,11 +19,13 @@ from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
+from sansproto.session import Answers, Session
+from sansproto.testing.protocols import protocols
 from sansproto.testing.tables import check, headings
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "protocols"
-PROTOCOLS = ("bob", "overte")
+PROTOCOLS = protocols()
 SOURCES = sorted((ROOT / "sansproto").rglob("*.py"))
 
 
@@ -53,6 +55,22 @@ def test_every_generated_part_is_on_its_page_and_nothing_else_is_there() -> None
     for page in PROTOCOLS:
         included = re.findall(r"^\.\. include:: generated/(\S+)$", (PAGES / f"{page}.rst").read_text("utf-8"), re.M)
         assert sorted(included) == [part for part in parts if part.startswith(f"{page}.")]
+
+
+class Doorman(Session[str]):
+    strangers: ClassVar = Answers(161, grows=16, budget="time")
+
+
+class Deaf(Session[str]):
+    pass
+
+
+def test_declared_answers_to_strangers_are_listed() -> None:
+    text = GENERATOR.strangers([Doorman, Deaf])
+    assert "at most 1 of at most 161 bytes, at most 16 bytes longer than what it answers, while ``time`` lasts" in text
+    assert "   * - ``Deaf``\n     - none\n" in text
+    assert GENERATOR.strangers([Deaf]) == ""
+    assert str(Answers(32)) == "at most 1 of at most 32 bytes, none longer than what it answers"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import attrs
 
 from ..contract import Instant, Path
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from .packets import NodeType
 from .qt import SockAddr
 from .tables.server import MemberState
@@ -57,8 +57,8 @@ class Member:
     is_listed: bool = False  # a list to it is under way
     counted_from: Instant = 0.0
     lists: int = 0  # that it asked for since then
-    report: Annotated[bytes, CACHED] = b""  # its last list request from there, without the clock; empty: unknown
-    record: Annotated[bytes, CACHED] = b""  # how others see it, without the secret; empty: to be made
+    report: Annotated[bytes, MEMO] = b""  # its last list request from there, without the clock; empty: unknown
+    record: Annotated[bytes, MEMO] = b""  # how others see it, without the secret; empty: to be made
 
     @property
     def local_id(self) -> int:
