@@ -129,8 +129,9 @@ class Session(Declared, Generic[E]):
             self._inputs.append((part, happened))
 
     def emit(self, event: E) -> None:
-        """Queue an event for the application."""
-        self._events.append(event)
+        """Queue an event for the application; nothing follows the last one."""
+        if self.phase is not _CLOSED:
+            self._events.append(event)
 
     def drop(self, reason: str, part: Part[Any] | None = None, guard: str = "", error: WireError | None = None) -> None:
         """Count something that is ignored; ``guard`` is what decided so, ``error`` what it raised."""
@@ -212,11 +213,11 @@ class Session(Declared, Generic[E]):
     def end(self, closed: Closed) -> None:
         """The session is over: the one place that emits ``Closed``."""
         if self.phase is not _CLOSED:
+            self.emit(closed)  # type: ignore[arg-type]  # Closed is in the union of every protocol
             self.phase = _CLOSED
             self.ending = closed
             self._timers = TimerTable()
             self._inputs.clear()
-            self.emit(closed)  # type: ignore[arg-type]  # Closed is in the union of every protocol
 
     def note_received(self, link: int, packet: object, size: int) -> None:
         """Count a packet that was decoded."""

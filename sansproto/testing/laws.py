@@ -305,7 +305,7 @@ def law_10(subject: Subject, draw: Draw) -> None:
             run.play([Tick()])
     if run.endpoint.phase is not Phase.CLOSED or run.endpoint.next_timeout() is not None:
         raise LawBroken(f"{run.endpoint.phase} long after {how}, with the timers {dict(run.endpoint.timers())}")
-    seen, quiet = list(run.events), ("clock", "stats", "_last_link", "_pipes", "_full", "_outbox", "_offers")
+    seen, quiet = list(run.events), ("clock", "stats", "_last_link", "_pipes", "links", "_full", "_outbox", "_offers")
     state, dropped = run.state(*quiet), sum(run.endpoint.stats.dropped.values())
     late = draw(subject.operations())
     run.play([Close(), TransportLost(), *late])
