@@ -169,16 +169,16 @@ class DomainServer(Heartbeats, Gatekeeper):
             return member
         return member if is_private(member.path.host) and is_private(path.host) else None
 
-    def other_version(self, header: Header, payload: bytes, path: Path) -> None:
-        if header.type in _CONNECT_TYPES:
-            self._judge(payload, path, of_other=True)
+    def accepts_version(self, header: Header) -> bool:
+        return header.type in _CONNECT_TYPES
 
     def arrived(self, header: Header, payload: bytes, path: Path, peer: object) -> None:
         if isinstance(peer, Member):
             peer.is_proven = True
             self._from_member(header.type, payload, path, peer)
         elif header.type in _CONNECT_TYPES:
-            self._judge(payload, path, of_other=header.type is PacketType.DOMAIN_CONNECT_REQUEST_PENDING)
+            is_pending = header.type is PacketType.DOMAIN_CONNECT_REQUEST_PENDING
+            self._judge(payload, path, of_other=is_pending or header.version != self.versions[header.type])
         elif not self._ice_arrived(header, payload, path):
             self._from_address(header, payload, path)
 

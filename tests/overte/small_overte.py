@@ -54,6 +54,7 @@ from exploring_overte import (
 
 from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
+from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import IceTarget
 from sansproto.overte.crypto import public_key_der
 from sansproto.overte.events import Connected
@@ -79,7 +80,6 @@ from sansproto.overte.tables import (
     STUN,
 )
 from sansproto.overte.tables.client import ConnectionState
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.cast import Decision
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb

@@ -14,6 +14,7 @@ from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
+from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient
 from sansproto.overte.events import (
     Connected,
@@ -33,7 +34,6 @@ from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.rendezvous import IceTarget
 from sansproto.overte.stun import COOKIE, BindingRequest
 from sansproto.overte.tables import CONNECTION, NODE, QUERY, STUN
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.tables import check

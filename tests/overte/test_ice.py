@@ -15,6 +15,7 @@ from sansproto.contract import Address, Lookup, Path, Phase, SendDatagram
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import packets as p
+from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient, IceTarget
 from sansproto.overte.crypto import BadKey, public_key_der, sign
 from sansproto.overte.events import Connected
@@ -26,7 +27,6 @@ from sansproto.overte.limits import IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.server import DomainServer
 from sansproto.overte.tables.ice import HEARTBEAT, ICE_PEER, PUNCH
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Node, VirtualNetwork
@@ -255,7 +255,7 @@ class Domain(Heartbeats):
 
     def close(self, now: float) -> None:
         if self._alive(now):
-            self._part(Closed(CloseCause.LOCAL))
+            self.end(Closed(CloseCause.LOCAL))
 
     def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
         if not self._ice_arrived(header, payload, path):

@@ -11,6 +11,7 @@ from sansproto.contract import Address, Path
 from sansproto.errors import LocalProtocolError
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
+from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient
 from sansproto.overte.events import (
     Connected,
@@ -31,7 +32,6 @@ from sansproto.overte.node import Node
 from sansproto.overte.nodes import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.server import DomainServer
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import VirtualNetwork
