@@ -102,7 +102,7 @@ class ReliableChannels(Component[ChannelsState, ChannelHost]):
 
     def take_data(self, arrival: Arrival) -> None:
         """A reliable packet came."""
-        self.take(TO_RECEIVER, ForReceiver(arrival.path, Happened(DATA, arrival)))
+        self.take(TO_RECEIVER, ForReceiver(arrival[2], Happened(DATA, arrival)))
 
     def forget_channel(self, path: Path) -> None:
         """What waits for this address is dropped, as is what has come from it of unfinished messages."""

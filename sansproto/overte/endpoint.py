@@ -30,7 +30,6 @@ from .header import (
     next_sequence,
 )
 from .limits import TransportDelays, TransportLimits
-from .receiving import Arrival
 from .reception import OTHER_VERSION, PACKET, Peer, Reception
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
@@ -223,11 +222,11 @@ class OverteEndpoint(SessionBase[E], DatagramEndpoint[E, tuple[Head, bytes]], ab
         if isinstance(head, Control):
             self.channels.take_control(head, path)
         elif head.version != self.versions.versions[head.type._value_]:
-            self.reception.take(OTHER_VERSION, Arrival(head, payload, path, None))
+            OTHER_VERSION.act(self.reception, (head, payload, path, None))
         elif head.source is None and not head.reliable and head.part is None:
             self.arrived(head, payload, path, None)  # most have nothing that guards could check
         else:
-            self.reception.take(PACKET, (head, payload, path))
+            PACKET.act(self.reception, (head, payload, path))
 
     def note_received(self, link: int, packet: Any, size: int) -> None:
         self.stats.packets_received += 1

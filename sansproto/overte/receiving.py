@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -34,13 +34,8 @@ CONTRADICTORY: Final = Note("contradictory message", ref="messages")
 TOO_MUCH_UNFINISHED: Final = Note("too much is unfinished", ref="messages")
 
 
-class Arrival(NamedTuple):
-    """A packet with whoever sent it, from where."""
-
-    header: Header
-    payload: bytes
-    path: Path
-    peer: Any
+Arrival: TypeAlias = tuple[Header, bytes, Path, Any]
+"""A packet: header, payload, where it came from, and the peer who sent it, if that is known."""
 
 
 class ReceivingState(Enum):
@@ -136,20 +131,20 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
         return number == self.first
 
     def is_seen(self, arrival: Arrival) -> bool:
-        number = arrival.header.sequence
+        number = arrival[0].sequence
         return sequence_distance(self.last, number) <= 0 or number in self.ahead
 
     def is_too_far(self, arrival: Arrival) -> bool:
-        return sequence_distance(self.last, arrival.header.sequence) > self.host.limits.ahead
+        return sequence_distance(self.last, arrival[0].sequence) > self.host.limits.ahead
 
     def is_one_too_many(self, arrival: Arrival) -> bool:
-        part = arrival.header.part
+        part = arrival[0].part
         if part is None or part.position is Position.ONLY or part.message in self.messages:
             return False
         return len(self.messages) >= self.host.limits.messages
 
     def is_next(self, arrival: Arrival) -> bool:
-        return sequence_distance(self.last, arrival.header.sequence) == 1
+        return sequence_distance(self.last, arrival[0].sequence) == 1
 
     # -- actions
 
@@ -166,14 +161,14 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
         self.messages.clear()
 
     def advance(self, arrival: Arrival) -> None:
-        last = arrival.header.sequence
+        last = arrival[0].sequence
         while (number := next_sequence(last)) in self.ahead:
             del self.ahead[number]
             last = number
         self.last = last
 
     def remember(self, arrival: Arrival) -> None:
-        self.ahead[arrival.header.sequence] = None
+        self.ahead[arrival[0].sequence] = None
 
     def note_too_far(self) -> None:
         """What is acknowledged then is something else, so it comes again; a sender that counts otherwise notices."""
@@ -247,7 +242,7 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
 _S, _I = ReceivingState, ReceivingInput
 
 DATA: Final = (
-    Guards.of(Receiver, ReceivingState, Arrival, "data")
+    Guards.of(Receiver, ReceivingState, tuple[Header, bytes, Path, Any], "data")
     .give_if(Receiver.is_seen, _I.DUPLICATE, ref="acknowledgement")
     .give_if(Receiver.is_too_far, _I.TOO_FAR, ref="acknowledgement")
     .give_if(Receiver.is_one_too_many, _I.NO_ROOM, ref="messages")

@@ -63,37 +63,40 @@ class Reception(Component[ReceptionState, ReceptionHost]):
     # -- guards
 
     def is_wanted_anyway(self, arrival: Arrival) -> bool:
-        return self.host.accepts_version(arrival.header)
+        return self.host.accepts_version(arrival[0])
 
     def find_source(self, packet: Unheard) -> Arrival | None:
         """The packet with who sent it, if its header says so."""
         header, payload, path = packet
         if header.source is None:
-            return Arrival(header, payload, path, None)
+            return header, payload, path, None
         peer = self.host.source_of(header.source, path)
-        return None if peer is None else Arrival(header, payload, path, peer)
+        return None if peer is None else (header, payload, path, peer)
 
     def has_secret(self, arrival: Arrival) -> bool:
         """Can its MAC be checked, if it has to be?"""
-        return arrival.header.mac is None or bool(arrival.peer.secret) or self._is_exempt(arrival)
+        header, _, path, peer = arrival
+        return header.mac is None or bool(peer.secret) or self._is_exempt(header, path, peer)
 
     def is_genuine(self, arrival: Arrival) -> bool:
-        mac = arrival.header.mac
-        if mac is None or (arrival.peer.secret and crypto.mac_matches(arrival.peer.secret, arrival.payload, mac)):
+        header, payload, path, peer = arrival
+        if header.mac is None or (peer.secret and crypto.mac_matches(peer.secret, payload, header.mac)):
             return True
-        return self._is_exempt(arrival)
+        return self._is_exempt(header, path, peer)
 
     def is_single(self, arrival: Arrival) -> bool:
-        return not arrival.header.reliable and arrival.header.part is None
+        header = arrival[0]
+        return not header.reliable and header.part is None
 
     def is_reliable(self, arrival: Arrival) -> bool:
-        return arrival.header.reliable
+        return arrival[0].reliable
 
     # -- actions
 
     def note_heard(self, arrival: Arrival) -> None:
-        if arrival.peer is not None:
-            arrival.peer.heard = self.host.clock
+        peer = arrival[3]
+        if peer is not None:
+            peer.heard = self.host.clock
 
     def note_other_version(self) -> None:
         self.host.count_note(OTHER_VERSION_TAKEN, self)
@@ -105,19 +108,19 @@ class Reception(Component[ReceptionState, ReceptionHost]):
         self.host.channels.take_data(arrival)
 
     def pass_on(self, arrival: Arrival) -> None:
-        self.host.arrived(*arrival)
+        header, payload, path, peer = arrival
+        self.host.arrived(header, payload, path, peer)
 
     # -- inside
 
-    def _is_exempt(self, arrival: Arrival) -> bool:
-        header, _, path, peer = arrival
+    def _is_exempt(self, header: Header, path: Path, peer: Peer) -> bool:
         return not self.host.authenticates() or self.host.accepts_unverified(header, path, peer)
 
 
 _S, _I = ReceptionState, ReceptionInput
 
 OTHER_VERSION: Final = (
-    Guards.of(Reception, ReceptionState, Arrival, "other_version")
+    Guards.of(Reception, ReceptionState, tuple[Header, bytes, Path, Any], "other_version")
     .need(Reception.is_wanted_anyway, "other version", ref="types and versions")
     .give(_I.OTHER_VERSION)
 )
