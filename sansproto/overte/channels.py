@@ -7,27 +7,17 @@ other. There is a channel only with an address that the endpoint accepts.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
 from ..component import Component, Parts, Refusal
 from ..contract import Path
 from ..machine import Guards, Happened, Input, Row, Table
 from .header import Control, ControlType
 from .receiving import DATA, Arrival, Receiver, ReceiverHost, ReceivingInput, ReceivingState
+from .remote import Remote, remote_of
 from .sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SenderHost, SendingInput, SendingState
 
-SOCKET: Final = "udp"
-"""The label of the one datagram socket."""
-
 NO_CHANNEL: Final = Refusal("no channel", ref="handshake")
-
-Remote: TypeAlias = tuple[str, int, int]
-"""An address as the key of a channel: host, port, scope."""
-
-
-def remote_of(path: Path) -> Remote:
-    """The key of the address that a path leads to."""
-    return path.host, path.port, path.scope
 
 
 class ChannelsState(Enum):
@@ -69,8 +59,8 @@ class ReliableChannels(Component[ChannelsState, ChannelHost]):
 
     def __init__(self, host: ChannelHost) -> None:
         super().__init__(host)
-        self.senders = Parts(lambda remote: Sender(host, self, Path(SOCKET, *remote)))
-        self.receivers = Parts(lambda remote: Receiver(host, self, Path(SOCKET, *remote)))
+        self.senders = Parts(lambda remote: Sender(host, self, remote))
+        self.receivers = Parts(lambda remote: Receiver(host, self, remote))
         self.unfinished = self.unacknowledged = 0
 
     # -- for the endpoint

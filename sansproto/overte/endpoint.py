@@ -16,7 +16,7 @@ from ..snapshot import CACHED
 from ..trace import PacketSeen, Trace
 from ..wire import Packet
 from . import crypto
-from .channels import SOCKET, ReliableChannels, Remote
+from .channels import ReliableChannels
 from .header import (
     MAX_DATAGRAM,
     NO_MAC,
@@ -31,6 +31,7 @@ from .header import (
 )
 from .limits import TransportDelays, TransportLimits
 from .reception import OTHER_VERSION, PACKET, Peer, Reception
+from .remote import SOCKET, Remote
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 

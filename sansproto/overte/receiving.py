@@ -22,6 +22,7 @@ from .header import (
     sequence_distance,
 )
 from .limits import TransportLimits
+from .remote import Remote, path_of
 from .versions import PacketType
 
 _LEAST_PART: Final = 256  # bytes that a part of a long message has on average, at least: parts cost memory too
@@ -107,7 +108,7 @@ class ReceiverOwner(Protocol):
 class Receiver(Component[ReceivingState, ReceiverHost]):
     """What comes from one address. Slotted: there may be one for each node of a large domain."""
 
-    __slots__ = ("ahead", "first", "last", "messages", "owner", "path")
+    __slots__ = ("ahead", "first", "last", "messages", "owner", "remote")
 
     first: int
     """The number that was announced."""
@@ -116,12 +117,12 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
     ahead: dict[int, None]
     """What has come beyond. An empty dict has a third of an empty set's size."""
     messages: dict[int, Assembly]
-    path: Annotated[Path, CACHED]
+    remote: Annotated[Remote, CACHED]
     owner: Annotated[ReceiverOwner, CACHED]
 
-    def __init__(self, host: ReceiverHost, owner: ReceiverOwner, path: Path) -> None:
+    def __init__(self, host: ReceiverHost, owner: ReceiverOwner, remote: Remote) -> None:
         super().__init__(host)
-        self.owner, self.path = owner, path
+        self.owner, self.remote = owner, remote
         self.first = self.last = 0
         self.ahead, self.messages = {}, {}
 
@@ -198,7 +199,7 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
     # -- inside
 
     def _send(self, control: Control) -> None:
-        self.host.send_datagram(encode_datagram(control), self.path, control.type.name)
+        self.host.send_datagram(encode_datagram(control), path_of(self.remote), control.type.name)
 
     def _assemble(self, header: Header, part: Part, payload: bytes) -> bytes | None:
         """Put a part in its place; the message, if it is complete now."""

@@ -26,6 +26,7 @@ from .header import (
     sequence_distance,
 )
 from .limits import TransportDelays, TransportLimits
+from .remote import Remote, path_of
 
 _FASTEST_RESEND: Final = 0.01  # seconds
 _MOST_BACKOFF: Final = 10  # doublings: from the fastest to over the slowest
@@ -103,27 +104,27 @@ class SenderOwner(Protocol):
 
 
 class Sender(Component[SendingState, SenderHost]):
-    """What goes to one address. Slotted, with lists although they are taken from in front.
+    """What goes to one address: one list, first packets that are held, then those in flight, then those that wait.
 
-    There may be one for each node of a large domain, and an empty deque needs ten times as much memory.
+    Slotted, and with a list although packets are taken from in front: there may be one for each node of a large domain,
+    and an empty deque needs ten times as much memory.
     """
 
     __slots__ = (
         "backoff",
-        "delays",
+        "count_held",
+        "count_in_flight",
         "first",
         "handshakes",
-        "held",
-        "in_flight",
         "message",
         "mismatches",
         "next",
         "owner",
-        "path",
+        "packets",
+        "remote",
         "rttvar",
         "size",
         "srtt",
-        "waiting",
         "was_odd",
     )
 
@@ -133,11 +134,11 @@ class Sender(Component[SendingState, SenderHost]):
     """The number of the first packet that waits."""
     handshakes: int
     """How often it was announced and not confirmed."""
-    held: list[Outgoing]
-    """Acknowledged parts of a message that is not, as a whole."""
-    in_flight: list[Outgoing]
-    """Sent, not acknowledged."""
-    waiting: list[Outgoing]
+    packets: list[Outgoing]
+    count_held: int
+    """So many are acknowledged parts of a message that is not, as a whole."""
+    count_in_flight: int
+    """So many were sent and are not acknowledged."""
     message: int
     """The number of the last one."""
     size: int
@@ -151,24 +152,44 @@ class Sender(Component[SendingState, SenderHost]):
     srtt: float
     """Smoothed time from a packet to its acknowledgement; 0: not yet measured."""
     rttvar: float
-    path: Annotated[Path, CACHED]
+    remote: Annotated[Remote, CACHED]
     owner: Annotated[SenderOwner, CACHED]
-    delays: Annotated[TransportDelays, CACHED]
 
-    def __init__(self, host: SenderHost, owner: SenderOwner, path: Path) -> None:
+    def __init__(self, host: SenderHost, owner: SenderOwner, remote: Remote) -> None:
         super().__init__(host)
-        self.owner, self.path, self.delays = owner, path, host.delays
-        self.held, self.in_flight, self.waiting = [], [], []
-        self.first = self.next = self.handshakes = self.message = self.size = self.mismatches = self.backoff = 0
+        self.owner, self.remote, self.packets = owner, remote, []
+        self.first = self.next = self.handshakes = self.message = self.mismatches = self.backoff = 0
+        self.size = self.count_held = self.count_in_flight = 0
         self.srtt = self.rttvar = 0.0
         self.was_odd = False
+
+    @property
+    def held(self) -> list[Outgoing]:
+        return self.packets[: self.count_held]
+
+    @property
+    def in_flight(self) -> list[Outgoing]:
+        return self.packets[self.count_held : self.count_held + self.count_in_flight]
+
+    @property
+    def waiting(self) -> list[Outgoing]:
+        return self.packets[self.count_held + self.count_in_flight :]
+
+    @property
+    def count_waiting(self) -> int:
+        return len(self.packets) - self.count_held - self.count_in_flight
+
+    @property
+    def oldest(self) -> int:
+        """The number of the first packet that is not acknowledged."""
+        return next_sequence(self.next, -self.count_in_flight)
 
     # -- for the endpoint
 
     def queue(self, packets: list[Outgoing]) -> bool:
         """Let packets wait for their turn, all or none of them; False, and counted, if they cannot."""
         limits = self.host.limits
-        if len(self.waiting) + len(packets) > limits.reliable_queue:
+        if self.count_waiting + len(packets) > limits.reliable_queue:
             self.host.count_refusal(QUEUE_FULL, self)
             return False
         size, left = sum(packet.size for packet in packets), limits.unacknowledged - self.owner.unacknowledged
@@ -176,7 +197,7 @@ class Sender(Component[SendingState, SenderHost]):
             self.host.count_refusal(TOO_MUCH_UNACKNOWLEDGED, self)
             return False
         self._weigh(size)
-        self.waiting.extend(packets)
+        self.packets.extend(packets)
         self.post(SendingInput.QUEUED())
         return True
 
@@ -187,21 +208,17 @@ class Sender(Component[SendingState, SenderHost]):
 
     def draw_number(self) -> None:
         """Begin anew somewhere."""
-        drawn = self.host.draw(4, f"channel.{self.path.host}:{self.path.port}.start")
+        host, port, _ = self.remote
+        drawn = self.host.draw(4, f"channel.{host}:{port}.start")
         self.first = self.next = int.from_bytes(drawn, "big") & MAX_SEQUENCE
 
     def discard(self) -> int:
         """Forget all packets; their number."""
-        self._gather()
-        count = len(self.waiting)
-        self.waiting.clear()
+        count = len(self.packets)
+        self.packets.clear()
+        self.count_held = self.count_in_flight = 0
         self._weigh(-self.size)
         return count
-
-    @property
-    def oldest(self) -> int:
-        """The number of the first packet that is not acknowledged."""
-        return next_sequence(self.next, -len(self.in_flight))
 
     # -- guards and conditions
 
@@ -212,7 +229,7 @@ class Sender(Component[SendingState, SenderHost]):
         return not self._acknowledged_by(number)
 
     def is_everything(self, number: int) -> bool:
-        return self._acknowledged_by(number) == len(self.in_flight) and not self.waiting
+        return self._acknowledged_by(number) == self.count_in_flight and not self.count_waiting
 
     def is_repeated(self, number: int) -> bool:
         """Is it the last acknowledgement again?"""
@@ -225,37 +242,41 @@ class Sender(Component[SendingState, SenderHost]):
     # -- delays
 
     def resend_delay(self) -> float:
-        estimate = self.srtt + 4 * self.rttvar if self.srtt else self.delays.resend
-        return min(max(estimate, _FASTEST_RESEND) * 2.0**self.backoff, self.delays.slowest_resend)
+        delays = self.host.delays
+        estimate = self.srtt + 4 * self.rttvar if self.srtt else delays.resend
+        return min(max(estimate, _FASTEST_RESEND) * 2.0**self.backoff, delays.slowest_resend)
 
     def handshake_delay(self) -> float:
         """An address that was never heard may be somebody's who asked for nothing."""
-        delays = self.delays
+        delays = self.host.delays
         return min(delays.handshake * 2.0 ** min(self.handshakes, _MOST_BACKOFF), delays.slowest_resend)
+
+    def undelivered_delay(self) -> float:
+        return self.host.delays.undelivered
 
     # -- actions
 
     def send_handshake(self) -> None:
         self.handshakes += 1
         kind = ControlType.HANDSHAKE
-        self.host.send_datagram(encode_datagram(Control(kind, self.first)), self.path, kind.name)
+        self.host.send_datagram(encode_datagram(Control(kind, self.first)), path_of(self.remote), kind.name)
 
     def send_more(self) -> None:
         self.handshakes = 0
-        while self.waiting and len(self.in_flight) < self.host.limits.window:
-            packet = self.waiting.pop(0)
+        begin, path = self.count_held + self.count_in_flight, path_of(self.remote)
+        for packet in self.packets[begin : self.count_held + self.host.limits.window]:
             packet.sendings = 0
-            self.in_flight.append(packet)
-            self._send(packet, self.next)
+            self.count_in_flight += 1
+            self._send(packet, self.next, path)
             self.next = next_sequence(self.next)
 
     def resend(self) -> None:
         self.backoff = min(self.backoff + 1, _MOST_BACKOFF)
         self.mismatches += self.was_odd
         self.was_odd = False
-        number = self.oldest
+        number, path = self.oldest, path_of(self.remote)
         for packet in self.in_flight:
-            self._send(packet, number)
+            self._send(packet, number, path)
             number = next_sequence(number)
 
     def renumber(self) -> None:
@@ -263,19 +284,20 @@ class Sender(Component[SendingState, SenderHost]):
         self.draw_number()
         self.handshakes = 0
         self.trust()
-        self._gather()
+        self.count_held = self.count_in_flight = 0
 
     def take_ack(self, number: int) -> None:
         """What is acknowledged need not be sent again."""
         self.trust()
         count = self._acknowledged_by(number)
-        newest = self.in_flight[count - 1]
+        newest = self.packets[self.count_held + count - 1]
         for _ in range(count):
-            packet = self.in_flight.pop(0)
-            self.held.append(packet)
-            if not packet.is_unfinished:
+            self.count_held += 1
+            self.count_in_flight -= 1
+            if not self.packets[self.count_held - 1].is_unfinished:
                 self._weigh(-sum(packet.size for packet in self.held))
-                self.held.clear()
+                del self.packets[: self.count_held]
+                self.count_held = 0
         if newest.sendings == 1:
             self._measure(self.host.clock - newest.sent)
         if newest.sendings == 1 or count > 1:  # a gap was closed: the packet was lost, not late
@@ -293,14 +315,14 @@ class Sender(Component[SendingState, SenderHost]):
     def give_up(self) -> None:
         count = self.discard()
         self.host.count_note(UNDELIVERED, self)
-        self.host.undelivered(self.path, count)
+        self.host.undelivered(path_of(self.remote), count)
 
     # -- inside
 
     def _acknowledged_by(self, number: int) -> int:
         """How many more packets are acknowledged by this number; 0 if it means nothing now."""
         count = sequence_distance(self.oldest, number) + 1
-        return count if 0 < count <= len(self.in_flight) else 0
+        return count if 0 < count <= self.count_in_flight else 0
 
     def _measure(self, rtt: float) -> None:
         """Take a measured time into the estimate, as TCP does."""
@@ -310,22 +332,16 @@ class Sender(Component[SendingState, SenderHost]):
             self.rttvar += (abs(rtt - self.srtt) - self.rttvar) / 4
             self.srtt += (rtt - self.srtt) / 8
 
-    def _gather(self) -> None:
-        """Let everything that did not arrive as a whole wait again."""
-        self.waiting = [*self.held, *self.in_flight, *self.waiting]
-        self.held.clear()
-        self.in_flight.clear()
-
     def _weigh(self, size: int) -> None:
         self.size += size
         self.owner.unacknowledged += size
 
-    def _send(self, packet: Outgoing, number: int) -> None:
+    def _send(self, packet: Outgoing, number: int, path: Path) -> None:
         level = obfuscation_level(packet.sendings)
         packet.header = attrs.evolve(packet.header, sequence=number, obfuscation=level)
         packet.sendings += 1
         packet.sent = self.host.clock
-        self.host.send_datagram(encode_datagram(packet.header, packet.payload), self.path, packet.header.type.name)
+        self.host.send_datagram(encode_datagram(packet.header, packet.payload), path, packet.header.type.name)
 
 
 _S, _I = SendingState, SendingInput
@@ -346,7 +362,7 @@ ACK: Final = (
 class SendingTimer:
     HANDSHAKE = Timer(_I.HANDSHAKE_EXPIRED, Sender.handshake_delay)
     RESEND = Timer(_I.RESEND_EXPIRED, Sender.resend_delay)
-    UNDELIVERED = Timer(_I.GAVE_UP, TransportDelays.undelivered)
+    UNDELIVERED = Timer(_I.GAVE_UP, Sender.undelivered_delay)
 
 
 _T = SendingTimer

@@ -25,9 +25,9 @@ from exploring_overte import (
 
 from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.header import Control, ControlType, Header, encode_datagram
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.explorer import Scene, explore
 

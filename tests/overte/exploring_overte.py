@@ -25,7 +25,6 @@ from sansproto.endpoint import DatagramEndpoint
 from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET, Remote
 from sansproto.overte.client import DomainClient
 from sansproto.overte.events import Connected, Disconnected, NodeMeasured, Renumbered
 from sansproto.overte.header import Control, decode_datagram
@@ -34,6 +33,7 @@ from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
 from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
 from sansproto.overte.nodes import Node
 from sansproto.overte.policy import Policy
+from sansproto.overte.remote import SOCKET, Remote
 from sansproto.overte.server import DomainServer
 from sansproto.overte.server_events import NodeJoined, NodeLeft
 from sansproto.overte.stun import COOKIE, AttributeHead, BindingRequest, BindingResponse, XorMappedAddress

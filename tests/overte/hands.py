@@ -11,9 +11,9 @@ from rig import DOMAIN, DOMAIN_ID, SECRET, US, domain_list
 from sansproto.contract import Address, Path, SendDatagram
 from sansproto.overte import ClientDelays, ClientLimits, IceDelays, IceLimits, ServerDelays, ServerLimits, crypto
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.conformance_overte import MACHINES
 from sansproto.testing.staging import Config, Stage, whole

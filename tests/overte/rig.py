@@ -7,10 +7,10 @@ from typing import Any
 from sansproto.contract import Address, Path, SendDatagram, Transmit
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient
 from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 

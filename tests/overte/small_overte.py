@@ -54,7 +54,6 @@ from exploring_overte import (
 
 from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import IceTarget
 from sansproto.overte.crypto import public_key_der
 from sansproto.overte.events import Connected
@@ -65,6 +64,7 @@ from sansproto.overte.ice_events import DomainKeyWanted
 from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
 from sansproto.overte.tables import (
     APPLICANT,

@@ -14,7 +14,6 @@ from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient
 from sansproto.overte.events import (
     Connected,
@@ -31,6 +30,7 @@ from sansproto.overte.events import (
 )
 from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import IceTarget
 from sansproto.overte.stun import COOKIE, BindingRequest
 from sansproto.overte.tables import CONNECTION, NODE, QUERY, STUN

@@ -15,7 +15,6 @@ from sansproto.contract import Address, Lookup, Path, Phase, SendDatagram
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient, IceTarget
 from sansproto.overte.crypto import BadKey, public_key_der, sign
 from sansproto.overte.events import Connected
@@ -25,6 +24,7 @@ from sansproto.overte.ice import ICE_PORT, IceServer
 from sansproto.overte.ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, KeyRefused
 from sansproto.overte.limits import IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
 from sansproto.overte.tables.ice import HEARTBEAT, ICE_PEER, PUNCH
 from sansproto.overte.versions import DEFAULT, PacketType

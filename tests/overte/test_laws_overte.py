@@ -22,7 +22,6 @@ from sansproto.contract import Address, Path
 from sansproto.errors import WireError
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient
 from sansproto.overte.header import (
     MAX_SEQUENCE,
@@ -40,6 +39,7 @@ from sansproto.overte.ice import ICE_PORT, IceServer
 from sansproto.overte.limits import ClientDelays, ClientLimits, IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import IceTarget
 from sansproto.overte.server import DomainServer
 from sansproto.overte.stun import COOKIE, BindingResponse

@@ -11,7 +11,6 @@ from sansproto.contract import Address, Path
 from sansproto.errors import LocalProtocolError
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.client import DomainClient
 from sansproto.overte.events import (
     Connected,
@@ -31,6 +30,7 @@ from sansproto.overte.limits import ClientLimits
 from sansproto.overte.node import Node
 from sansproto.overte.nodes import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy

@@ -13,7 +13,6 @@ from talkers import Friend, Got, Talker, Undelivered, got, sent, to
 
 from sansproto.contract import Path, Phase
 from sansproto.events import Closed
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.header import (
     MAX_DATAGRAM,
     MAX_SEQUENCE,
@@ -26,6 +25,7 @@ from sansproto.overte.header import (
     next_sequence,
 )
 from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, VirtualNetwork

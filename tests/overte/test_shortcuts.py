@@ -12,10 +12,10 @@ from rig import LOCAL_ID, SECRET, SESSION, Rig, record
 
 from sansproto.contract import Path
 from sansproto.overte import packets as p
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.header import MAX_DATAGRAM
 from sansproto.overte.limits import ClientLimits
 from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import PacketType
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))

@@ -13,7 +13,6 @@ from talkers import Friend, Got, Talker, got, sent, to
 from sansproto.contract import Address
 from sansproto.events import Closed
 from sansproto.overte import crypto
-from sansproto.overte.channels import SOCKET
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import (
     MAX_DATAGRAM,
@@ -29,6 +28,7 @@ from sansproto.overte.header import (
 )
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, VERSIONS, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.trace import PacketSeen
