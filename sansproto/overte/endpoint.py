@@ -18,6 +18,7 @@ from ..wire import Packet
 from . import crypto
 from .channels import ReliableChannels
 from .header import (
+    FORMS,
     MAX_DATAGRAM,
     NO_MAC,
     Control,
@@ -43,9 +44,7 @@ _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
 _TYPES: Final = tuple(PacketType)
 _HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
-_ROOM: Final = {
-    form: MAX_DATAGRAM - 12 - size for form, size in ((Form.UNSOURCED, 2), (Form.SOURCED, 4), (Form.VERIFIED, 20))
-}
+_ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
 """Bytes of a message that one part of it can hold."""
 
 TOO_LARGE: Final = Refusal("message too large", ref="messages")
