@@ -140,6 +140,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "bob.secret": lambda: layout_rst(bob.SecretPacket),
     "bob.room_packets": lambda: layout_rst(bob.RoomLine) + "\n" + layout_rst(bob.RoomAnswer),
     "bob.record": lambda: layout_rst(bob.Record),
+    "bob.sent_records": lambda: layout_rst(bob.SentHeader) + "\n" + packets(bob.SENT_RECORDS, "d"),
+    "bob.receipt": lambda: layout_rst(bob.ReceiptRecord),
     "bob.peer_delays": lambda: settings(PeerDelays),
     "bob.peer_limits": lambda: settings(PeerLimits),
     "bob.relay_delays": lambda: settings(RelayDelays),

@@ -45,6 +45,7 @@ class LiftLimits:
 
     links: int = some(1)
     link_queue: int = some(1 << 20)
+    link_packets: int = some(64)
     events: int = some(1)
 
 

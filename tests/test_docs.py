@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sansproto.bob import Departure, Failure, Violation
+from sansproto.bob import Departure, Failure, TransferFault, Violation
 from sansproto.component import Note, Refusal
 from sansproto.endpoint import OUTBOX_FULL
 from sansproto.machine import Outcome
@@ -153,7 +153,7 @@ def test_every_refusal_and_remark_is_explained(page: str) -> None:
 
 
 WAYS: dict[str, list[Enum]] = {
-    "bob": [*Violation, *Failure, *Departure],
+    "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import shutil
 import subprocess
 import sys
@@ -156,25 +155,3 @@ def test_interop_fails_if_there_is_none_of_it(there: dict[str, str], code: int, 
     script = shutil.copy(ROOT / "tests" / "run_interop.py", tmp_path)
     found = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert (found.returncode, said in found.stdout) == (code, True), found.stdout + found.stderr
-
-
-FAKE_MAKE = """#!/bin/sh
-printf '%s\\n' "$*" >>made
-"""
-
-
-def test_the_checks_run_where_paths_hold_spaces_and_nobody_is_at_home(tmp_path: Path) -> None:
-    """.ci/run, with a make that only notes what it is asked for."""
-    (tmp_path / ".ci").mkdir()
-    script = shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
-    tools = tmp_path / "my tools"
-    tools.mkdir()
-    (tools / "make").write_text(FAKE_MAKE, "utf-8")
-    (tools / "make").chmod(0o755)
-    for name in ("sh", "sed", "dirname", "id"):
-        (tools / name).symlink_to(str(shutil.which(name)))
-    python = tools / "python3.13"  # whatever its version is
-    python.symlink_to(os.path.realpath(sys.executable))
-    subprocess.run([script], check=True, capture_output=True, env={"PATH": str(tools)})
-    made = (tmp_path / "made").read_text("utf-8").splitlines()
-    assert made[:2] == [f"test PYTHON={python}", f"interop PYTHON={python}"]

@@ -45,6 +45,7 @@ SECRET = b"open sesame, and close it again"
 class ToyLimits:
     links: int = 4
     link_queue: int = 2000
+    link_packets: int = 64
     events: int = 8
 
 

@@ -30,6 +30,7 @@ class TransportLimits:
     links: int = 0
     """streams: none is accepted"""
     link_queue: int = 1 << 16
+    link_packets: int = 64
     events: int = 4096
     """not yet popped: over it datagrams are dropped, as a full socket would"""
     outbox: int = 4096
