@@ -7,6 +7,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -14,6 +15,8 @@ from typing import Any, ClassVar
 import pytest
 
 from sansproto.bob import Departure, Failure, TransferFault, Violation
+from sansproto.component import Note, Refusal
+from sansproto.endpoint import OUTBOX_FULL
 from sansproto.machine import Outcome
 from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
@@ -149,6 +152,22 @@ def section(page: str, heading: str) -> str:
 def test_every_reason_to_drop_is_explained(page: str) -> None:
     table = section(f"{page}.rst", "Why a packet was dropped")
     assert set(re.findall(r"^``([^`]+)``  ", table, re.M)) == _reasons(page)
+
+
+def _declared(page: str, kind: type[Refusal] | type[Note]) -> Iterator[Refusal | Note]:
+    names = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "sansproto" / page).rglob("*.py")]
+    for module in ["sansproto.endpoint", *(".".join(name.parts) for name in names if name.name != "__init__")]:
+        yield from (value for value in vars(import_module(module)).values() if isinstance(value, kind))
+
+
+@pytest.mark.parametrize("page", ["overte"])
+def test_every_refusal_and_remark_is_explained(page: str) -> None:
+    refused, noted = re.split(r"^``stats.noted``", section(f"{page}.rst", "Refusals and remarks"), flags=re.M)
+    refusals, notes = {*_declared(page, Refusal)}, {*_declared(page, Note)}
+    assert set(re.findall(r"^``([^`]+)``  ", refused, re.M)) == {one.reason for one in refusals}  # type: ignore[union-attr]
+    assert set(re.findall(r"^``([^`]+)``  ", noted, re.M)) == {one.remark for one in notes}  # type: ignore[union-attr]
+    known = headings(PAGES / f"{page}.rst")
+    assert known.issuperset(one.ref for one in (*refusals, *notes) if one is not OUTBOX_FULL)
 
 
 WAYS: dict[str, list[Enum]] = {

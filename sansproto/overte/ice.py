@@ -123,7 +123,7 @@ class IceServer(Transport[IceServerEvent]):
 
     def close(self, now: float) -> None:
         if self._alive(now):
-            self._part(Closed(CloseCause.LOCAL))
+            self._end(Closed(CloseCause.LOCAL))
 
     # -- what arrives
 

@@ -221,7 +221,7 @@ class NodeTable(Transport[ClientEvent], abstract=True):
 
     # -- the transport's questions
 
-    def _source_of(self, local_id: int, path: Path) -> Peer | None:
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
         node = self._index.get(local_id)
         if node is not None and self._index.get(path) is node:
             return node
@@ -231,10 +231,10 @@ class NodeTable(Transport[ClientEvent], abstract=True):
             return Voice(local_id, b"", self._clock, None)
         return None
 
-    def _authenticates(self) -> bool:
+    def authenticates(self) -> bool:
         return self._authenticated
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         return isinstance(peer, Voice) and peer.node is None and header.type in DOMAIN_SOURCED
 
     def accepts_channel(self, path: Path) -> bool:

@@ -154,31 +154,31 @@ class DomainServer(Heartbeats, Gatekeeper):
 
     # -- what arrives
 
-    def _authenticates(self) -> bool:
+    def authenticates(self) -> bool:
         return self._authenticate
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         return header.type in DOMAIN_IGNORED_VERIFICATION
 
     def accepts_channel(self, path: Path) -> bool:
         return self._roster.at(path) is not None
 
-    def _source_of(self, local_id: int, path: Path) -> Peer | None:
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
         member = self._roster.members.get(local_id)
         if member is None or not self._strict_senders or member.path == path:
             return member
         return member if is_private(member.path.host) and is_private(path.host) else None
 
-    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
-        if header.type in _CONNECT_TYPES:
-            self._judge(payload, path, of_other=True)
+    def accepts_version(self, header: Header) -> bool:
+        return header.type in _CONNECT_TYPES
 
     def arrived(self, header: Header, payload: bytes, path: Path, peer: object) -> None:
         if isinstance(peer, Member):
             peer.is_proven = True
             self._from_member(header.type, payload, path, peer)
         elif header.type in _CONNECT_TYPES:
-            self._judge(payload, path, of_other=header.type is PacketType.DOMAIN_CONNECT_REQUEST_PENDING)
+            is_pending = header.type is PacketType.DOMAIN_CONNECT_REQUEST_PENDING
+            self._judge(payload, path, of_other=is_pending or header.version != self.versions[header.type])
         elif not self._ice_arrived(header, payload, path):
             self._from_address(header, payload, path)
 

@@ -141,7 +141,7 @@ class StunClient(Transport[ClientEvent], abstract=True):
         elif self._asking.state is StunState.RESTING:
             self._post(self._stun, self._asking, "refresh")
 
-    def _datagram_first(self, data: bytes, path: Path) -> bool:
+    def take_first(self, data: bytes, path: Path) -> bool:
         server = self._asking.server
         if server is not None and path == server:
             self._binding_response(data)
@@ -187,7 +187,7 @@ class StunClient(Transport[ClientEvent], abstract=True):
     def _stun_send(self, asking: Asking, _: object) -> None:
         assert asking.server is not None  # the ladder saw to it
         asking.tries += 1
-        self._send_datagram(BindingRequest(asking.transaction).encode(), asking.server, "BINDING_REQUEST")
+        self.send_datagram(BindingRequest(asking.transaction).encode(), asking.server, "BINDING_REQUEST")
 
     def _stun_adopt(self, _: Asking, address: SockAddr) -> None:
         self._public = address

@@ -64,6 +64,7 @@ from sansproto.overte.ice_events import DomainKeyWanted
 from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
 from sansproto.overte.tables import (
     APPLICANT,
@@ -79,7 +80,6 @@ from sansproto.overte.tables import (
     STUN,
 )
 from sansproto.overte.tables.client import ConnectionState
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.cast import Decision
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb

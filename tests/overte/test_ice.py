@@ -24,9 +24,9 @@ from sansproto.overte.ice import ICE_PORT, IceServer
 from sansproto.overte.ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, KeyRefused
 from sansproto.overte.limits import IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
 from sansproto.overte.tables.ice import HEARTBEAT, ICE_PEER, PUNCH
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Node, VirtualNetwork
@@ -255,7 +255,7 @@ class Domain(Heartbeats):
 
     def close(self, now: float) -> None:
         if self._alive(now):
-            self._part(Closed(CloseCause.LOCAL))
+            self.end(Closed(CloseCause.LOCAL))
 
     def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
         if not self._ice_arrived(header, payload, path):
