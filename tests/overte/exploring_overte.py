@@ -85,8 +85,8 @@ class Client(DomainClient):
             self.listed = 0.0
         return super().freeze(base, **rest)
 
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
+    def emit(self, event: Any) -> None:
+        super().emit(event)
         if isinstance(event, (Connected, Renumbered)):
             self.belief = ("connected", event.session_id, event.local_id)
         elif isinstance(event, Disconnected):
@@ -152,8 +152,8 @@ class Server(DomainServer):
         self._is_shut = True
         self.change_policy(SHUT, now)
 
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
+    def emit(self, event: Any) -> None:
+        super().emit(event)
         if isinstance(event, NodeJoined):
             self.guests[event.node_id] = None
         elif isinstance(event, NodeLeft):

@@ -68,6 +68,7 @@ from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
 from sansproto.overte.tables import (
     APPLICANT,
+    CHANNELS,
     CONNECTION,
     HEARTBEAT,
     ICE_PEER,
@@ -76,6 +77,7 @@ from sansproto.overte.tables import (
     PUNCH,
     QUERY,
     RECEIVING,
+    RECEPTION,
     SENDING,
     STUN,
 )
@@ -354,4 +356,18 @@ def believing(key: bytes | None) -> Callable[[Any], Decision]:
 
 
 CLASSES: tuple[type[Any], ...] = (Client, Server, Introducer)
-TABLES = (CONNECTION, MEMBER, APPLICANT, NODE, SENDING, RECEIVING, QUERY, STUN, HEARTBEAT, PUNCH, ICE_PEER)
+TABLES = (
+    CONNECTION,
+    MEMBER,
+    APPLICANT,
+    NODE,
+    SENDING,
+    RECEIVING,
+    QUERY,
+    STUN,
+    HEARTBEAT,
+    PUNCH,
+    ICE_PEER,
+    CHANNELS,
+    RECEPTION,
+)
