@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from sansproto.bob import Departure, Failure, Violation
+from sansproto.component import Refusal
 from sansproto.machine import Outcome
 from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
@@ -131,6 +133,20 @@ def section(page: str, heading: str) -> str:
 def test_every_reason_to_drop_is_explained(page: str) -> None:
     table = section(f"{page}.rst", "Why a packet was dropped")
     assert set(re.findall(r"^``([^`]+)``  ", table, re.M)) == _reasons(page)
+
+
+def declared_in(page: str, kind: type[Any]) -> set[Any]:
+    """The refusals or notes that the modules of a protocol declare."""
+    names = [f"sansproto.{page}.{path.stem}" for path in (ROOT / "sansproto" / page).glob("*.py")]
+    return {one for name in names for one in vars(importlib.import_module(name)).values() if isinstance(one, kind)}
+
+
+@pytest.mark.parametrize("page", PROTOCOLS)
+def test_every_refusal_is_explained(page: str) -> None:
+    refusals = declared_in(page, Refusal)
+    assert {refusal.ref for refusal in refusals} <= headings(PAGES / f"{page}.rst")
+    table = section(f"{page}.rst", "Why output was refused") if refusals else ""
+    assert {refusal.reason for refusal in refusals} == set(re.findall(r"^``([^`]+)``  ", table, re.M))
 
 
 WAYS: dict[str, list[Enum]] = {

@@ -22,6 +22,7 @@ from .limits import ServerDelays, ServerLimits
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .punch import Punch, PunchInput
 from .qt import SockAddr
+from .received import Received
 from .transport import SOCKET
 from .versions import PacketType
 
@@ -63,22 +64,6 @@ class Signed:
         public = SockAddr("", local.port) if ice.public is None else SockAddr(ice.public.host, ice.public.port)
         signature = sign(ice.private_key, ICEServerHeartbeat(domain_id, public, own, None).signed)
         return cls(local, ICEServerHeartbeat(domain_id, public, own, signature).encode())
-
-
-@attrs.frozen
-class Named:
-    """A client that an ice-server, or somebody else, names."""
-
-    client: ICEServerPeerInformation
-    path: Path
-
-
-@attrs.frozen
-class Replied:
-    """An answer to a ping, perhaps of ours."""
-
-    reply: ICEPingReply
-    path: Path
 
 
 class RegistrationState(Enum):
@@ -170,14 +155,14 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         heartbeat = self.heartbeat.part
         return heartbeat if heartbeat is not None and heartbeat.path == path else None
 
-    def believe(self, named: Named) -> ICEServerPeerInformation | None:
-        return named.client if self.beating_at(named.path) is not None else None
+    def believe(self, named: Received[ICEServerPeerInformation]) -> ICEServerPeerInformation | None:
+        return named.packet if self.beating_at(named.path) is not None else None
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
         return client.id in self.punches or len(self.punches) < self.limits.punches
 
-    def find_punch(self, replied: Replied) -> Punch | None:
-        punch = self.punches.get(replied.reply.ice_id)
+    def find_punch(self, replied: Received[ICEPingReply]) -> Punch | None:
+        punch = self.punches.get(replied.packet.ice_id)
         return punch if punch is not None and punch.is_at(replied.path) else None
 
     def is_denied_often(self, heartbeat: Heartbeat) -> bool:
@@ -231,14 +216,14 @@ DENIAL: Final = (
 )
 
 CLIENT: Final = (
-    Guards.of(Registration, _S, Named, "client")
+    Guards.of(Registration, _S, Received[ICEServerPeerInformation], "client")
     .make(Registration.believe, _STRANGER, ref="ICE")
     .need(Registration.has_room, "too many clients at once", ref="ICE")
     .give(_I.CLIENT_NAMED)
 )
 
 REPLY: Final = (
-    Guards.of(Registration, _S, Replied, "reply")
+    Guards.of(Registration, _S, Received[ICEPingReply], "reply")
     .make(Registration.find_punch, "late", ref="ICE")
     .give(_I.CLIENT_REPLIED)
 )

@@ -23,18 +23,8 @@ from .gatekeeper import Gatekeeper, is_private, with_host
 from .header import MAX_DATAGRAM, Header
 from .limits import ServerDelays, ServerLimits
 from .policy import Policy, require_utf8
-from .registration import (
-    ACK,
-    CLIENT,
-    DENIAL,
-    REPLY,
-    IceRegistration,
-    Named,
-    Registration,
-    RegistrationInput,
-    Replied,
-    Signed,
-)
+from .received import Received
+from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, RegistrationInput, Signed
 from .roster import Announcement, Listing, Member, News, Roster, interest_of
 from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked
 from .tables import MEMBER
@@ -242,11 +232,11 @@ class DomainServer(Gatekeeper):
             case PacketType.ICE_SERVER_PEER_INFORMATION:
                 client = self.decode_payload(p.ICEServerPeerInformation, payload)
                 if client is not None:
-                    registration.take(CLIENT, Named(client, path))
+                    registration.take(CLIENT, Received(client, path))
             case _:
                 reply = self.decode_payload(p.ICEPingReply, payload)
                 if reply is not None:
-                    registration.take(REPLY, Replied(reply, path))
+                    registration.take(REPLY, Received(reply, path))
 
     def _from_member(self, kind: PacketType, payload: bytes, path: Path, member: Member) -> None:
         match kind:

@@ -633,6 +633,15 @@ def strangers_speak_as_an_ice_server_and_as_a_client() -> Stage:
     return stage
 
 
+@scenario
+def an_ice_server_is_asked_in_vain() -> Stage:
+    stage = IceHand()
+    stage.say(query(), GUEST)
+    stage.say(heartbeat(), DOMAIN)
+    stage.say(query(client=0xC2), DOMAIN)
+    return stage
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

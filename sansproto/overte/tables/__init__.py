@@ -1,7 +1,6 @@
 """Overte's tables and ladders, a module for each of the things that they move."""
 
 from .client import CONNECTION, QUERY, STUN
-from .ice import ICE_PEER
 from .node import NODE
 from .reliable import RECEIVING, SENDING
 from .server import APPLICANT, MEMBER
@@ -9,7 +8,6 @@ from .server import APPLICANT, MEMBER
 __all__ = [
     "APPLICANT",
     "CONNECTION",
-    "ICE_PEER",
     "MEMBER",
     "NODE",
     "QUERY",
