@@ -165,7 +165,7 @@ class ClientThatRepeats(DomainClient):
     def send_reliably(self, node_id: bytes, type: PacketType, payload: bytes, now: float) -> bool:
         return self.send_to_node(node_id, type, payload, now, reliable=True)
 
-    def send_message(self, node_id: bytes, type: PacketType, payload: bytes, now: float) -> bool:
+    def send_in_parts(self, node_id: bytes, type: PacketType, payload: bytes, now: float) -> bool:
         return self.send_to_node(node_id, type, payload, now, message=True)
 
 
@@ -278,7 +278,7 @@ def connected() -> list[Op]:
         *at(MIXER, reply(p.PingType.PUBLIC), ping()),
         Wait(0.25),
         Call("send_to_node", send),
-        Call("send_message", (MIXER_ID, K.MICROPHONE_AUDIO_NO_ECHO, bytes(3000))),
+        Call("send_in_parts", (MIXER_ID, K.MICROPHONE_AUDIO_NO_ECHO, bytes(3000))),
         *at(MIXER, control(HANDSHAKE_ACK, first(MIXER)), control(ACK, first(MIXER))),
         *at(ROAMING, ping(2, kind=1)),
         Call("ask_path", ("/",)),
@@ -321,7 +321,7 @@ def client(
             "refresh": st.just(()),
             "ask_path": st.tuples(st.sampled_from(["/", "\ud800", "/there", "x" * 1025])),
             "request_settings": st.tuples(st.sampled_from(p.AssignmentType)),
-            **dict.fromkeys(("send_to_node", "send_reliably", "send_message"), st.tuples(nodes, kinds, some)),
+            **dict.fromkeys(("send_to_node", "send_reliably", "send_in_parts"), st.tuples(nodes, kinds, some)),
         },
         openings=(*prefixes(steps), asking, (*steps, Wait(90.0)), (*steps, Close())),
         secrets=(SECRET, RECORDS[1].secret, PRIVATE, ACCOUNT_TOKENS.encode(), b"a token to sign."),
@@ -793,7 +793,7 @@ def client_flood() -> list[Op]:
         *at(MIXER, reply(p.PingType.PUBLIC)),
         *at(DOMAIN, *texts),
         *(Datagram(ping(number + 9), path) for number, path in enumerate(PLACES)),
-        *(Call(verb, send) for verb in ("send_reliably", "send_message") for _ in NAMES),
+        *(Call(verb, send) for verb in ("send_reliably", "send_in_parts") for _ in NAMES),
         *(Call("ask_path", (str(number),)) for number in range(MANY)),
         *(op for _ in range(60) for op in [Wait(2.0), *at(MIXER, ping()), *at(DOMAIN, datagram(NODES_HERE))]),
     ]
