@@ -149,28 +149,29 @@ class Server(DomainServer):
         self.registration.make = make_anew
 
     def freeze(self, base: float, **rest: Any) -> Any:
-        for member in self._members.values():
-            member.joined = max(member.joined, self._clock - self._delays.repeated)
-        for host, answers in tuple(self._answers.items()):
-            if self._clock - answers.since >= self._delays.repeated:
-                del self._answers[host]
+        long_ago = self.clock - self.delays.repeated
+        for member in self.members.by_local_id.values():
+            member.entry = attrs.evolve(member.entry, joined=max(member.entry.joined, long_ago))
+        for host, answers in tuple(self.admission.answers.items()):
+            if answers.since <= long_ago:
+                del self.admission.answers[host]
         return super().freeze(base, **rest)
 
-    def _rebuild(self) -> None:
-        super()._rebuild()
+    def rebuild(self) -> None:
+        super().rebuild()
         if self._is_shut:
-            self._policy = SHUT
+            self.policy = SHUT
 
     def throw_out(self, now: float) -> None:
-        for member in tuple(self._members.values()):
-            self.kick(member.node_id, now)
+        for node_id in tuple(self.members.by_id):
+            self.kick(node_id, now)
 
     def shut(self, now: float) -> None:
         self._is_shut = True
         self.change_policy(SHUT, now)
 
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
+    def emit(self, event: Any) -> None:
+        super().emit(event)
         if isinstance(event, NodeJoined):
             self.guests[event.node_id] = None
         elif isinstance(event, NodeLeft):
@@ -179,7 +180,7 @@ class Server(DomainServer):
             self.is_refused = True
 
     def _draw_number(self, key: Remote) -> int:
-        member = self._roster.at(Path(SOCKET, *key))
+        member = self.members.at(Path(SOCKET, *key))
         return _first_number(self, key, member.local_id if member is not None else 0)
 
 
@@ -336,10 +337,10 @@ class Register(NamedTuple):
 
 
 def register(session: Server) -> Register:
-    members = session._members.values()
+    members = session.members.by_local_id.values()
     return Register(
         session.phase,
-        {(member.path.host, member.path.port): (member.node_id, member.local_id) for member in members},
+        {(one.entry.path.host, one.entry.path.port): (one.node_id, one.local_id) for one in members},
         tuple(-member.heard for member in members),
         frozenset(session.guests),
         session.is_refused,

@@ -642,6 +642,19 @@ def an_ice_server_is_asked_in_vain() -> Stage:
     return stage
 
 
+@scenario
+def a_guest_asks_for_what_not_everybody_gets() -> Stage:
+    stage = ServerHand()
+    guest = stage.enter()
+    kick = p.NodeKickRequest(guest.session_id, 1)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.change_policy(Policy(anonymous=int(p.Permissions.CONNECT | p.Permissions.KICK)), stage.now)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.say(p.PathQuery("/"), GUEST)
+    stage.say(p.PathQuery("nowhere"), GUEST)
+    return stage
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

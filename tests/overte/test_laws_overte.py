@@ -937,7 +937,7 @@ def test_restored_at_any_step_of_the_openings(subject: Subject) -> None:
 def unreached(*subjects: Subject) -> dict[type[Enum], set[str]]:
     """The states that no opening ends in, of all kinds of objects that one of them makes."""
     found: dict[type[Enum], set[str]] = {}
-    tables = ("_nodes", "_queries", "_senders", "_receivers", "_members")
+    tables = ("_nodes", "_queries", "_senders", "_receivers")
     for subject in subjects:
         for opening in subject.openings:
             session = subject.run().play(opening).session

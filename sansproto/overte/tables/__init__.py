@@ -3,12 +3,9 @@
 from .client import CONNECTION, QUERY, STUN
 from .node import NODE
 from .reliable import RECEIVING, SENDING
-from .server import APPLICANT, MEMBER
 
 __all__ = [
-    "APPLICANT",
     "CONNECTION",
-    "MEMBER",
     "NODE",
     "QUERY",
     "RECEIVING",
