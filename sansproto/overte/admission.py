@@ -34,7 +34,7 @@ from .packets import (
 )
 from .policy import ASSIGNED, Policy, Visitor
 from .qt import SockAddr
-from .server_events import ConnectRefused, KeyWanted
+from .server_events import ConnectRefused, Departure, KeyWanted
 from .versions import VersionTable
 
 T = TypeVar("T")
@@ -88,21 +88,13 @@ class PendingConnect:
     """The node at its address, if there is one."""
 
     @property
-    def path(self) -> Path:
-        return self.request.path
-
-    @property
-    def check_in(self) -> CheckIn:
-        return self.says.check_in
-
-    @property
     def connect_id(self) -> bytes | None:
         return None if self.assigned is None else self.says.connect_id
 
     @property
     def makes_room(self) -> int:
         """How many nodes of its kind go when it comes: 1 if it was here."""
-        return sum(member.entry.node_type == self.check_in.node_type for member in self.here)
+        return sum(member.entry.node_type == self.says.check_in.node_type for member in self.here)
 
 
 class AdmissionState(Enum):
@@ -124,11 +116,8 @@ class AdmissionInput:
 class AdmissionHost(Host[ConnectRefused | KeyWanted], Protocol):
     """What admission needs of the domain server."""
 
-    @property
-    def policy(self) -> Policy: ...
-
-    @property
-    def local(self) -> Address | None: ...
+    policy: Policy
+    local: Address | None
 
     def answer(self, path: Path, packet: Packet) -> None: ...
 
@@ -210,7 +199,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         if permissions & Permissions.CONNECT:
             member.permit(permissions)
         else:
-            member.post(MemberInput.UNWELCOME())
+            member.post(MemberInput.LEAVE(Departure.UNWELCOME))
 
     # -- guards
 
@@ -243,23 +232,23 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         )
 
     def has_sockets(self, pending: PendingConnect) -> bool:
-        return not (pending.public.is_null or pending.check_in.local_socket.is_null)
+        return not (pending.public.is_null or pending.says.check_in.local_socket.is_null)
 
     def has_node_type(self, pending: PendingConnect) -> bool:
-        return pending.check_in.node_type in ADMISSIBLE
+        return pending.says.check_in.node_type in ADMISSIBLE
 
     def is_expected(self, pending: PendingConnect) -> bool:
         """Other types than agents need an assignment, which is for a type and stands for one node at a time."""
-        node_type = pending.check_in.node_type
+        node_type = pending.says.check_in.node_type
         if pending.assigned is None:
             return node_type == AGENT
         holder = self.members.with_assignment(pending.says.connect_id)
-        sockets = pending.public, pending.check_in.local_socket
+        sockets = pending.public, pending.says.check_in.local_socket
         return pending.assigned == node_type and (holder is None or (holder.public, holder.local) == sockets)
 
     def is_repeated(self, pending: PendingConnect) -> bool:
         """Does the node at this address ask again for what it has? Its names need no other proof than they had."""
-        says, check_in, clock = pending.says, pending.check_in, self.host.clock
+        says, check_in, clock = pending.says, pending.says.check_in, self.host.clock
         asked = says.machine_fingerprint, check_in.node_type, pending.connect_id, pending.username, pending.account
         return any(
             clock - (entry := member.entry).joined < self.delays.repeated
@@ -346,8 +335,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         if token is None:
             token = self.tokens[pending.username] = Token(self.host.draw(16, f"token.{pending.username}"))
             _bound(self.tokens, self.limits.tokens)
-        self._count_answer(pending.path.host)
-        self.host.answer(pending.path, ConnectionToken(token.token))
+        self._count_answer(pending.request.path.host)
+        self.host.answer(pending.request.path, ConnectionToken(token.token))
 
     def tell_key_wanted(self, pending: PendingConnect) -> None:
         token = self.tokens[pending.username]
@@ -356,22 +345,22 @@ class Admission(Component[AdmissionState, AdmissionHost]):
             self.host.emit(KeyWanted(pending.username))
 
     def repeat(self, pending: PendingConnect) -> None:
-        self._count_answer(pending.path.host)
+        self._count_answer(pending.request.path.host)
         for member in pending.here:
-            member.repeat(pending.check_in)
+            member.repeat(pending.says.check_in)
 
     def let_in(self, pending: PendingConnect) -> None:
         """Who is at its address, or has its assignment, is gone before it is in."""
-        self._count_answer(pending.path.host)
+        self._count_answer(pending.request.path.host)
         self.tokens.pop(pending.username, None)
         replaced = self._replaced_by(pending)
         for member in replaced.values():
-            member.post(MemberInput.REPLACED())
+            member.post(MemberInput.LEAVE(Departure.REPLACED))
         local_id = self.members.fresh_id(replaced)
         entry = Entry(
             local_id=local_id,
-            node_type=NodeType(pending.check_in.node_type),
-            path=pending.path,
+            node_type=NodeType(pending.says.check_in.node_type),
+            path=pending.request.path,
             fingerprint=pending.says.machine_fingerprint,
             connect_id=pending.connect_id,
             username=pending.username,
@@ -379,7 +368,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
             joined=self.host.clock,
         )
         node_id = self.host.draw(16, f"node.{local_id}.id")
-        self.members.admit(node_id, entry, pending.check_in, self._permissions_of(pending))
+        self.members.admit(node_id, entry, pending.says.check_in, self._permissions_of(pending))
 
     # -- inside
 
@@ -392,8 +381,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         """What it may do, its names taken as proven."""
         if pending.assigned is not None:
             return int(ASSIGNED)
-        names, node_type = (pending.username, pending.account), NodeType(pending.check_in.node_type)
-        return self._permissions(pending.path, node_type, pending.says.machine_fingerprint, *names)
+        names, node_type = (pending.username, pending.account), NodeType(pending.says.check_in.node_type)
+        return self._permissions(pending.request.path, node_type, pending.says.machine_fingerprint, *names)
 
     def _permissions(self, path: Path, node_type: NodeType, fingerprint: bytes, username: str, account: str) -> int:
         local = self.host.local

@@ -14,18 +14,10 @@ from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import Packet
+from . import packets as p
 from .addresses import with_host
 from .header import MAX_DATAGRAM
 from .limits import ServerDelays
-from .packets import (
-    CheckIn,
-    DomainListRequest,
-    NodeKickRequest,
-    NodeType,
-    PathQuery,
-    PathResponse,
-    Permissions,
-)
 from .policy import Policy
 from .qt import SockAddr
 from .received import Received
@@ -33,15 +25,15 @@ from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLe
 
 P = TypeVar("P", bound=Packet)
 
-AGENT: Final = NodeType.AGENT
+AGENT: Final = p.NodeType.AGENT
 STATIC: Final = frozenset(
     {
-        NodeType.AUDIO_MIXER,
-        NodeType.AVATAR_MIXER,
-        NodeType.ENTITY_SERVER,
-        NodeType.ASSET_SERVER,
-        NodeType.MESSAGES_MIXER,
-        NodeType.ENTITY_SCRIPT_SERVER,
+        p.NodeType.AUDIO_MIXER,
+        p.NodeType.AVATAR_MIXER,
+        p.NodeType.ENTITY_SERVER,
+        p.NodeType.ASSET_SERVER,
+        p.NodeType.MESSAGES_MIXER,
+        p.NodeType.ENTITY_SCRIPT_SERVER,
     }
 )
 """The types that come by assignment only."""
@@ -50,11 +42,11 @@ ADMISSIBLE: Final = STATIC | {AGENT}
 
 _TYPES: Final = bytes(sorted(kind.value for kind in ADMISSIBLE))
 _CLOCK: Final = Struct(">Q").unpack_from  # at the front of a list request
-_PATH_ROOM: Final = MAX_DATAGRAM - 6 - PathResponse.__wire__.min_size
+_PATH_ROOM: Final = MAX_DATAGRAM - 6 - p.PathResponse.__wire__.min_size
 
 
 @lru_cache(1024)
-def interest_of(node_type: NodeType, wanted: bytes) -> bytes:
+def interest_of(node_type: p.NodeType, wanted: bytes) -> bytes:
     """The types of which a node is told: those that it wants and that can be here. Agents never see agents."""
     return bytes(kind for kind in _TYPES if kind in wanted and not (node_type is AGENT and kind == AGENT.value))
 
@@ -67,7 +59,7 @@ class Entry:
     """
 
     local_id: int
-    node_type: NodeType
+    node_type: p.NodeType
     path: Path
     fingerprint: bytes
     connect_id: bytes | None
@@ -88,23 +80,18 @@ class MemberInput:
     ADMITTED_AGAIN = Input[MemberState, None]()
     CHECKED_IN = Input[MemberState, None]()
     """It asks for a list, and says nothing new."""
-    REPORTED = Input[MemberState, Received[DomainListRequest]]()
+    REPORTED = Input[MemberState, Received[p.DomainListRequest]]()
     """It asks for a list."""
     SILENT = Input[MemberState, None]()
-    LEFT = Input[MemberState, None]()
-    KICKED = Input[MemberState, None]()
-    REPLACED = Input[MemberState, None]()
-    UNWELCOME = Input[MemberState, None]()
-    """The policy changed."""
-    KICK_ASKED = Input[MemberState, NodeKickRequest]()
-    PATH_ASKED = Input[MemberState, PathResponse]()
+    LEAVE = Input[MemberState, Departure]()
+    KICK_ASKED = Input[MemberState, p.NodeKickRequest]()
+    PATH_ASKED = Input[MemberState, p.PathResponse]()
 
 
 class MemberHost(Host[NodeJoined | NodeChanged | NodeLeft | KickAsked], Protocol):
     """What a node needs of the domain server."""
 
-    @property
-    def policy(self) -> Policy: ...
+    policy: Policy
 
     def decode_payload(self, kind: type[P], payload: bytes) -> P | None: ...
     def send_reliable(self, path: Path, content: Packet) -> bool: ...
@@ -113,12 +100,10 @@ class MemberHost(Host[NodeJoined | NodeChanged | NodeLeft | KickAsked], Protocol
 class MemberOwner(Protocol):
     """What a node needs of those who keep the nodes."""
 
-    @property
-    def delays(self) -> ServerDelays: ...
+    delays: ServerDelays
 
     def send_list(self, member: Member, *, is_new: bool) -> None: ...
     def announce(self, member: Member) -> None: ...
-    def announce_end(self, member: Member) -> None: ...
     def change_interest(self, member: Member, interest: bytes) -> None: ...
     def enrol(self, member: Member) -> None: ...
     def forget_member(self, member: Member) -> None: ...
@@ -162,7 +147,7 @@ class Member(Component[MemberState, MemberHost]):
         self.counted_from, self.lists = 0.0, 0
         self.report = self.record = None
 
-    def begin(self, entry: Entry, said: CheckIn, permissions: int) -> None:
+    def begin(self, entry: Entry, said: p.CheckIn, permissions: int) -> None:
         self.entry, self.permissions = entry, permissions
         self.public, self.local = with_host(said.public_socket, entry.path), said.local_socket
         self.place_name = said.place_name or ""
@@ -187,7 +172,7 @@ class Member(Component[MemberState, MemberHost]):
         if report == self.report and path == self.entry.path:
             happened = _CHECKED_IN
         else:
-            said = self.host.decode_payload(DomainListRequest, payload)
+            said = self.host.decode_payload(p.DomainListRequest, payload)
             if said is None:
                 return
             self.report = report if path == self.entry.path and len(payload) <= MAX_DATAGRAM else None
@@ -195,7 +180,7 @@ class Member(Component[MemberState, MemberHost]):
         (self.echo,) = _CLOCK(payload)
         self.post(happened)
 
-    def repeat(self, said: CheckIn) -> None:
+    def repeat(self, said: p.CheckIn) -> None:
         """A copy of the request that brought it in."""
         self.echo = said.client_clock
         self.post(_I.ADMITTED_AGAIN())
@@ -207,13 +192,13 @@ class Member(Component[MemberState, MemberHost]):
     # -- guards and timers
 
     def may_kick(self) -> bool:
-        return bool(self.permissions & Permissions.KICK)
+        return bool(self.permissions & p.Permissions.KICK)
 
-    def find_path(self, query: PathQuery) -> PathResponse | None:
+    def find_path(self, query: p.PathQuery) -> p.PathResponse | None:
         viewpoint = self.host.policy.viewpoint(query.path)
         if viewpoint is None or len((query.path + viewpoint).encode()) > _PATH_ROOM:
             return None
-        return PathResponse(query.path, viewpoint)
+        return p.PathResponse(query.path, viewpoint)
 
     def is_heard_lately(self) -> bool:
         return self.silence() > 0
@@ -233,7 +218,7 @@ class Member(Component[MemberState, MemberHost]):
     def send_list(self) -> None:
         self.owner.send_list(self, is_new=False)
 
-    def update(self, received: Received[DomainListRequest]) -> None:
+    def update(self, received: Received[p.DomainListRequest]) -> None:
         """What it reports of itself, if that is new. It is answered where it connected, whatever it says."""
         said = received.packet
         interest = interest_of(self.entry.node_type, said.interests)
@@ -247,16 +232,13 @@ class Member(Component[MemberState, MemberHost]):
     def announce(self) -> None:
         self.owner.announce(self)
 
-    def announce_end(self) -> None:
-        self.owner.announce_end(self)
-
     def forget_it(self) -> None:
         self.owner.forget_member(self)
 
-    def answer_path(self, response: PathResponse) -> None:
+    def answer_path(self, response: p.PathResponse) -> None:
         self.host.send_reliable(self.entry.path, response)
 
-    def tell_kick_asked(self, asked: NodeKickRequest) -> None:
+    def tell_kick_asked(self, asked: p.NodeKickRequest) -> None:
         self.host.emit(KickAsked(self.node_id, asked.id, flags=asked.ban_flags))
 
     def tell_joined(self) -> None:
@@ -274,23 +256,11 @@ class Member(Component[MemberState, MemberHost]):
             )
         )
 
-    def tell_left(self) -> None:
-        self._tell_end(Departure.LEFT)
+    def tell_left(self, why: Departure) -> None:
+        self.host.emit(NodeLeft(self.node_id, why))
 
     def tell_silent(self) -> None:
-        self._tell_end(Departure.SILENT)
-
-    def tell_kicked(self) -> None:
-        self._tell_end(Departure.KICKED)
-
-    def tell_replaced(self) -> None:
-        self._tell_end(Departure.REPLACED)
-
-    def tell_unwelcome(self) -> None:
-        self._tell_end(Departure.UNWELCOME)
-
-    def _tell_end(self, why: Departure) -> None:
-        self.host.emit(NodeLeft(self.node_id, why))
+        self.tell_left(Departure.SILENT)
 
 
 class MemberTimer:
@@ -301,20 +271,16 @@ _S, _I, _T = MemberState, MemberInput, MemberTimer
 _CHECKED_IN: Final[Any] = _I.CHECKED_IN()  # made once: the hot path
 
 KICK_REQUEST: Final = (
-    Guards.of(Member, _S, NodeKickRequest, "kick_request")
+    Guards.of(Member, _S, p.NodeKickRequest, "kick_request")
     .need(Member.may_kick, "kick without permission", ref="kicking")
     .give(_I.KICK_ASKED)
 )
 
 PATH_QUERY: Final = (
-    Guards.of(Member, _S, PathQuery, "path_query")
+    Guards.of(Member, _S, p.PathQuery, "path_query")
     .make(Member.find_path, "path without answer", ref="paths and settings")
     .give(_I.PATH_ASKED)
 )
-
-
-def _leaves(on: Input[MemberState, None], tell: Any, ref: str) -> Row[Member, MemberState]:
-    return Row(_S.PRESENT, on, _S.GONE, Member.forget_it, Member.announce_end, tell, ref=ref)
 
 
 MEMBER: Final = Table[Member, MemberState](
@@ -344,11 +310,8 @@ MEMBER: Final = Table[Member, MemberState](
         Row(_S.PRESENT, _I.KICK_ASKED, None, Member.tell_kick_asked, ref="kicking"),
         Row(_S.PRESENT, _I.PATH_ASKED, None, Member.answer_path, ref="paths and settings"),
         Row(_S.PRESENT, _I.SILENT, None, when=Member.is_heard_lately, arm=(_T.SILENCE,), ref="pruning"),
-        _leaves(_I.SILENT, Member.tell_silent, "pruning"),
-        _leaves(_I.LEFT, Member.tell_left, "leaving"),
-        _leaves(_I.KICKED, Member.tell_kicked, "kicking"),
-        _leaves(_I.REPLACED, Member.tell_replaced, "admission"),
-        _leaves(_I.UNWELCOME, Member.tell_unwelcome, "permissions"),
+        Row(_S.PRESENT, _I.SILENT, _S.GONE, Member.forget_it, Member.tell_silent, ref="pruning"),
+        Row(_S.PRESENT, _I.LEAVE, _S.GONE, Member.forget_it, Member.tell_left, ref="leaving"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -117,9 +117,6 @@ class Members(Part[MembersHost]):
     def announce(self, member: Member) -> None:
         self.fan_out.announce(member)
 
-    def announce_end(self, member: Member) -> None:
-        self.fan_out.announce_end(member)
-
     def change_interest(self, member: Member, interest: bytes) -> None:
         for kind in member.interest:
             _take_out(self.interested[kind], member.local_id)
@@ -144,6 +141,7 @@ class Members(Part[MembersHost]):
         for kind in member.interest:
             _take_out(self.interested[kind], entry.local_id)
         self.host.forget_channel(entry.path)
+        self.fan_out.announce_end(member)
 
     # -- inside
 

@@ -25,7 +25,7 @@ from .members import Members
 from .policy import Policy, require_utf8
 from .received import Received
 from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, RegistrationInput, Signed
-from .server_events import ServerEvent, StatsReceived, UsernameAsked
+from .server_events import Departure, ServerEvent, StatsReceived, UsernameAsked
 from .transport import SOCKET, Peer, Transport
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
 
@@ -122,7 +122,7 @@ class DomainServer(Transport[ServerEvent]):
         member = self.members.of_id(node_id)
         if member is None:
             raise NotOpen("kick", "GONE")
-        self.verb("kick", now, member.asked(MemberInput.KICKED()))
+        self.verb("kick", now, member.asked(MemberInput.LEAVE(Departure.KICKED)))
 
     def change_policy(self, policy: Policy, now: float) -> None:
         """Judge by another policy from now on, also those that are in: who may not connect any more is out, untold.
@@ -234,7 +234,7 @@ class DomainServer(Transport[ServerEvent]):
             case PacketType.DOMAIN_LIST_REQUEST:
                 member.check_in(payload, path)
             case PacketType.DOMAIN_DISCONNECT_REQUEST:
-                member.post(MemberInput.LEFT())
+                member.post(MemberInput.LEAVE(Departure.LEFT))
             case PacketType.NODE_JSON_STATS:
                 self.emit(StatsReceived(member.node_id, payload))
             case PacketType.NODE_KICK_REQUEST:

@@ -20,7 +20,6 @@ from sansproto.overte.client import DomainClient, IceTarget
 from sansproto.overte.crypto import BadKey, public_key_der, sign
 from sansproto.overte.events import Connected
 from sansproto.overte.header import Header, decode_datagram, encode_datagram
-from sansproto.overte.heartbeat import HEARTBEAT
 from sansproto.overte.ice import ICE_PORT, IceServer
 from sansproto.overte.ice_directory import DIRECTORY
 from sansproto.overte.ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, KeyRefused
@@ -98,7 +97,7 @@ ACK, DENIED, INFO = (
 )
 
 
-@pytest.mark.parametrize("table", [DIRECTORY, ICE_PEER, REGISTRATION, HEARTBEAT, PUNCH], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [DIRECTORY, ICE_PEER, REGISTRATION, PUNCH], ids=lambda table: table.name)
 def test_the_tables_are_whole(table: Any) -> None:
     assert check(table, PAGES) == []
 

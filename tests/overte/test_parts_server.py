@@ -8,7 +8,6 @@ from alone import Alone
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
 from sansproto.overte.admission import CONNECT, Admission, ConnectRequest
-from sansproto.overte.heartbeat import Heartbeat, HeartbeatInput, HeartbeatState
 from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
 from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
 from sansproto.overte.ice_peer import IcePeer, IcePeerInput, IcePeerState, Seen
@@ -19,7 +18,7 @@ from sansproto.overte.punch import Punch, PunchInput, PunchState
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.received import Received
 from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
-from sansproto.overte.server_events import ConnectRefused, KeyWanted
+from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
 from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 
@@ -32,13 +31,10 @@ DELAYS, LIMITS = ServerDelays(), ServerLimits(beats=1, denials=1)
 class Owner:
     """Who has the parts of parts."""
 
-    payload, domain_id = b"signed", DOMAIN
+    domain_id = DOMAIN
 
     def __init__(self) -> None:
         self.told: list[object] = []
-
-    def lose_server(self) -> None:
-        self.told.append("lost")
 
     def forget_punch(self, client_id: bytes) -> None:
         self.told.append(client_id)
@@ -57,20 +53,9 @@ def test_a_registration() -> None:
     host.run()
     assert (host.sent, host.stats.dropped) == ([Lookup(1, "one", 7337), BEAT], {"not from our ice-server": 1})
     assert host.events() == [KeyRefused("one", 7337)]
-    registration.lose_server()
-    host.run()
-    assert (host.sent[2:], registration.state) == ([Lookup(2, "two", 1)], RegistrationState.RESOLVING)
-
-
-def test_heartbeats() -> None:
-    host, owner = Alone(), Owner()
-    heartbeat = host.keep(Heartbeat(host, owner, DELAYS, LIMITS))
-    heartbeat.begin(ICE)
-    heartbeat.post(HeartbeatInput.START())
-    host.run()
-    for now in (1.0, 2.0):
+    for now in (1.0, 2.0, 3.0):
         host.handle_timeout(now)
-    assert (host.sent, owner.told, heartbeat.state) == ([BEAT] * 2, ["lost"], HeartbeatState.GONE)
+    assert (host.sent[2:], registration.state) == ([BEAT, BEAT, Lookup(2, "two", 1)], RegistrationState.RESOLVING)
 
 
 def test_a_punch() -> None:
@@ -141,9 +126,6 @@ class Keeper:
     def announce(self, member: Member) -> None:
         self.asked.append("announce")
 
-    def announce_end(self, member: Member) -> None:
-        self.asked.append("end")
-
     def change_interest(self, member: Member, interest: bytes) -> None:
         self.asked.append(interest)
 
@@ -161,7 +143,7 @@ def test_a_member() -> None:
     member.take(PATH_QUERY, p.PathQuery("/"))
     host.run()
     host.handle_timeout(10.0)
-    assert keeper.asked == ["enrol", ("list", True), "announce", ("list", False), "forget", "end"]
+    assert keeper.asked == ["enrol", ("list", True), "announce", ("list", False), "forget"]
     assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
     assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
     assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)
@@ -177,7 +159,7 @@ def test_members_and_what_is_said_of_them() -> None:
     assert (len(members), members.at(ICE), members.count(p.NodeType.AGENT)) == (2, members.of_id(DOMAIN), 1)
     kinds = [PacketType.DOMAIN_LIST, PacketType.DOMAIN_LIST, PacketType.DOMAIN_SERVER_ADDED_NODE]
     assert [(path, kind) for path, kind, _ in host.sent] == list(zip((AT, ICE, AT), kinds, strict=True))
-    members.by_id[DOMAIN].post(MemberInput.LEFT())
+    members.by_id[DOMAIN].post(MemberInput.LEAVE(Departure.LEFT))
     host.run()
     assert host.sent[3:] == [(ICE, None), (AT, p.RemovedNode(DOMAIN))]
     assert (len(members), members.at(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
