@@ -353,7 +353,7 @@ def test_a_look_up_without_end_is_given_up_and_its_answer_is_late() -> None:
     assert domain.next_transmit() == Lookup(2, *SERVERS[1])
     registration = domain.registration.part
     assert registration is not None
-    assert b"\x0a\x00\x00\x02" in registration.payload, "the heartbeat follows the socket"
+    assert b"\x0a\x00\x00\x02" in registration.signed.payload, "the heartbeat follows the socket"
 
 
 def test_four_denials_tell_that_the_key_is_refused() -> None:
