@@ -87,8 +87,15 @@ class Client(DomainClient):
             self.listed = 0.0
         return super().freeze(base, **rest)
 
+    def emit(self, event: Any) -> None:
+        super().emit(event)
+        self._believe(event)
+
     def _emit(self, event: Any) -> None:
         super()._emit(event)
+        self._believe(event)
+
+    def _believe(self, event: Any) -> None:
         if isinstance(event, (Connected, Renumbered)):
             self.belief = ("connected", event.session_id, event.local_id)
         elif isinstance(event, Disconnected):
