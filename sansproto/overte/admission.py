@@ -13,7 +13,7 @@ from typing import Annotated, Final, Protocol, TypeVar
 
 import attrs
 
-from ..component import Component, Host, Note, Refusal
+from ..component import Component, Host, Refusal
 from ..contract import Address, Instant, Path
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
@@ -21,6 +21,7 @@ from ..snapshot import CACHED
 from ..wire import Absent, Packet
 from .addresses import is_loopback, with_host
 from .crypto import BadKey, lower, verify, verify_username
+from .endpoint import TRAILING
 from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
 from .packets import (
@@ -40,7 +41,6 @@ from .versions import VersionTable
 T = TypeVar("T")
 
 TOO_SHORT: Final = Refusal("request too short for an answer", ref="connect requests")
-TRAILING: Final = Note("trailing bytes", ref="connect requests")
 
 _SIGNATURE: Final = slice(16, 36)  # of the protocol, with its length: where it is in any version's connect request
 _DENIAL_HEAD: Final = 1 + 2 + 2  # reason, two lengths; its datagram has the same header as that of a connect request

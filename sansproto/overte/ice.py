@@ -8,20 +8,20 @@ from typing import Any, Final
 from ..contract import Entropy, Path, Phase
 from ..events import CloseCause, Closed
 from ..trace import Trace
+from .endpoint import OverteEndpoint
 from .header import Header
 from .ice_directory import HEARTBEAT, QUERY, Directory
 from .ice_events import IceServerEvent
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerQuery
 from .received import Received
-from .transport import Transport
 from .versions import DEFAULT, PacketType, VersionTable
 
 ICE_PORT: Final = 7337
 """The UDP port of ice-servers by custom."""
 
 
-class IceServer(Transport[IceServerEvent]):
+class IceServer(OverteEndpoint[IceServerEvent]):
     """Knows where domains are, and tells clients who ask, and the domains about them.
 
     An id belongs to the address that spoke first, until that is silent for 5 s; a domain takes its id from a client

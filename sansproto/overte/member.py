@@ -12,7 +12,7 @@ import attrs
 from ..component import Component, Host
 from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from ..wire import Packet
 from . import packets as p
 from .addresses import with_host
@@ -135,9 +135,9 @@ class Member(Component[MemberState, MemberHost]):
     """That it asked for since then."""
     node_id: Annotated[bytes, CACHED]
     owner: Annotated[MemberOwner, CACHED]
-    report: Annotated[bytes | None, CACHED]
+    report: Annotated[bytes | None, MEMO]
     """Its last list request from there, without the clock; None: unknown."""
-    record: Annotated[bytes | None, CACHED]
+    record: Annotated[bytes | None, MEMO]
     """How others see it, without the secret; None: to be made."""
 
     def __init__(self, host: MemberHost, owner: MemberOwner, node_id: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from ..contract import Address, Path, Phase
 from ..errors import LocalProtocolError, NotOpen
 from ..old_machine import Machine
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .events import (
     ClientEvent,
@@ -68,8 +68,8 @@ class NodeTable(Transport[ClientEvent], abstract=True):
     _nodes: dict[bytes, Node]
     _connection_ids: dict[bytes, int]  # how often we dropped a node, or what it said of that
     _index: Annotated[dict[Claim, Node], CACHED]  # who has what only one can have
-    _listed: Annotated[bytes, CACHED]  # the list that came last, without its clocks
-    _unchanged: Annotated[dict[bytes, p.DomainList], CACHED]  # whose records would change nothing: lists without them
+    _listed: Annotated[bytes, MEMO]  # the list that came last, without its clocks
+    _unchanged: Annotated[dict[bytes, p.DomainList], MEMO]  # whose records would change nothing: lists without them
     _bounds: Annotated[ClientLimits, CACHED]
     _times: Annotated[ClientDelays, CACHED]
 

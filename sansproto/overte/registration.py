@@ -22,7 +22,7 @@ from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .punch import Punch, PunchInput
 from .qt import SockAddr
 from .received import Received
-from .transport import SOCKET
+from .remote import SOCKET
 from .versions import PacketType
 
 

@@ -17,6 +17,7 @@ from ..trace import Trace
 from . import packets as p
 from .addresses import is_private
 from .admission import CONNECT, Admission, ConnectRequest
+from .endpoint import OverteEndpoint
 from .fan_out import AT_ONCE
 from .header import Header
 from .limits import ServerDelays, ServerLimits
@@ -24,9 +25,10 @@ from .member import KICK_REQUEST, PATH_QUERY, Member, MemberInput
 from .members import Members
 from .policy import Policy, require_utf8
 from .received import Received
+from .reception import Peer
 from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, RegistrationInput, Signed
+from .remote import SOCKET
 from .server_events import Departure, ServerEvent, StatsReceived, UsernameAsked
-from .transport import SOCKET, Peer, Transport
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
 
 _CONNECT_TYPES: Final = (PacketType.DOMAIN_CONNECT_REQUEST, PacketType.DOMAIN_CONNECT_REQUEST_PENDING)
@@ -40,7 +42,7 @@ _OF_ICE: Final = frozenset(
 )
 
 
-class DomainServer(Transport[ServerEvent]):
+class DomainServer(OverteEndpoint[ServerEvent]):
     """A domain for up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
     ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
@@ -83,7 +85,7 @@ class DomainServer(Transport[ServerEvent]):
         if len(domain_id) != 16 or not any(domain_id):
             raise ValueError("domain_id is no UUID")
         require_utf8("version_name", version_name or "")
-        self.delays, self.limits = delays, limits = delays or ServerDelays(), limits or ServerLimits()
+        delays, limits = delays or ServerDelays(), limits or ServerLimits()
         super().__init__(
             entropy=entropy, wall_epoch=wall_epoch, versions=versions, delays=delays, limits=limits, trace=trace
         )
@@ -179,7 +181,8 @@ class DomainServer(Transport[ServerEvent]):
         registration = self.registration.part
         if registration is None or query != registration.query:
             super().looked_up(query, addresses, now)
-        elif self.alive(now):
+        else:  # it is forgotten when the session ends
+            self.advance(now)
             registration.looked_up(addresses)
             self.run()
 
@@ -207,9 +210,8 @@ class DomainServer(Transport[ServerEvent]):
 
     # -- what arrives
 
-    def other_version(self, header: Header, payload: bytes, path: Path) -> None:
-        if header.type in _CONNECT_TYPES:
-            self.admission.take(CONNECT, ConnectRequest(payload, path, is_of_other=True))
+    def accepts_version(self, header: Header) -> bool:
+        return header.type in _CONNECT_TYPES
 
     def arrived(self, header: Header, payload: bytes, path: Path, peer: object) -> None:
         kind = header.type
@@ -218,7 +220,8 @@ class DomainServer(Transport[ServerEvent]):
             self._from_member(kind, payload, path, peer)
         elif kind in _CONNECT_TYPES:
             is_pending = kind is PacketType.DOMAIN_CONNECT_REQUEST_PENDING
-            self.admission.take(CONNECT, ConnectRequest(payload, path, is_of_other=is_pending))
+            is_of_other = is_pending or header.version != self.versions[kind]
+            self.admission.take(CONNECT, ConnectRequest(payload, path, is_of_other))
         elif kind is PacketType.ICE_PING:
             if (ping := self.decode_payload(p.ICEPing, payload)) is not None:
                 self.answer(path, p.ICEPingReply(self.domain_id, ping.type))

@@ -21,10 +21,9 @@ import attrs
 
 from sansproto.component import components_of
 from sansproto.contract import Address, Instant, Path, Phase, SendDatagram
+from sansproto.endpoint import DatagramEndpoint
 from sansproto.errors import WireError
 from sansproto.events import Closed
-from sansproto.old_endpoint import EndpointBase
-from sansproto.old_links import LinkDelays
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
 from sansproto.overte.events import Connected, Disconnected, NodeMeasured, Renumbered
@@ -35,15 +34,15 @@ from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, Se
 from sansproto.overte.nodes import Node
 from sansproto.overte.policy import Policy
 from sansproto.overte.registration import Registration
-from sansproto.overte.reliable import Remote
+from sansproto.overte.remote import SOCKET, Remote
 from sansproto.overte.server import DomainServer
 from sansproto.overte.server_events import NodeJoined, NodeLeft
 from sansproto.overte.stun import COOKIE, AttributeHead, BindingRequest, BindingResponse, XorMappedAddress
 from sansproto.overte.tables.client import ConnectionState
-from sansproto.overte.transport import SOCKET
 from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
+from sansproto.trace import place_name
 
 DOMAIN = Address("198.51.100.1", 40102)
 CLIENT = Address("203.0.113.7", 48001)
@@ -200,11 +199,11 @@ class Introducer(IceServer):
     _sequences: Annotated[OrderedDict[Remote, int], CACHED]
 
 
-class Bystander(EndpointBase[Closed]):
+class Bystander(DatagramEndpoint[Closed, Any]):
     """Somebody with a socket who answers nobody."""
 
     def __init__(self) -> None:
-        super().__init__(entropy=None, delays=LinkDelays(), limits=ServerLimits(), trace=None)
+        super().__init__(entropy=None, limits=ServerLimits(), trace=None)
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         """It knows."""
@@ -226,7 +225,7 @@ class Reflector(Bystander):
 
 
 def _first_number(session: Any, key: Remote, local_id: int) -> int:
-    sender = session._senders.get(key)
+    sender = session.channels.senders.get(key)
     before = sender.first if sender is not None else 0
     drawn: bytes = session._entropy(4, purpose=f"channel.{key}.{local_id}.{before}")
     return int.from_bytes(drawn, "big") & 0xFFFFFF
@@ -357,13 +356,14 @@ def register(session: Server) -> Register:
 
 
 def is_sending(session: Any) -> bool:
-    return any(sender.flying or sender.waiting for sender in session._senders.values())
+    return any(sender.in_flight or sender.waiting for sender in session.channels.senders.values())
 
 
 def left_over(session: Any) -> tuple[str, ...]:
     """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
-    armed = {key[:2] for key, _ in session._timers if len(key) == 3}
-    channels = {*session._senders, *session._receivers}
+    keys = [key for key, _ in session._timers]
+    armed = {key[:2] if len(key) == 3 else key[0] for key in keys}  # of machines, of parts
+    channels = {*session.channels.senders, *session.channels.receivers}
     found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
     for machine in type(session)._machines:
         holder, table = (getattr(session, machine.objects) if machine.objects else session), machine.table
@@ -371,11 +371,10 @@ def left_over(session: Any) -> tuple[str, ...]:
             resting = obj.state in table.idle or obj.state in table.terminal
             if not resting and (machine.index, obj.key) not in armed:
                 found.append(f"{table.name}[{obj.key}] in {obj.state.name}")
-    places = {key[0] for key, _ in session._timers if len(key) == 2}
     for part in components_of(session):
         resting = part.state in part.table.idle or part.state in part.table.terminal
-        if not resting and part.place not in places:
-            found.append(f"{part.table.name} at {part.place} in {part.state.name}")
+        if not resting and part.place not in armed:
+            found.append(f"{place_name(part.place)} in {part.state.name}")
     return tuple(found)
 
 

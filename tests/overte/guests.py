@@ -68,6 +68,9 @@ class Domain:
     def dropped(self, reason: str) -> int:
         return self.server.stats.dropped.get(reason, 0)
 
+    def noted(self, remark: str) -> int:
+        return self.server.stats.noted.get(remark, 0)
+
     def refused(self, reason: str) -> int:
         return self.server.stats.refused.get(reason, 0)
 

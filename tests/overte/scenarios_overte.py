@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path as File
 
 import attrs
-from hands import GUEST, GUEST_LOCAL, PRIVATE_KEY, PUBLIC_KEY, ClientHand, IceHand, ServerHand
+from hands import EPOCH, GUEST, GUEST_LOCAL, PRIVATE_KEY, PUBLIC_KEY, ClientHand, IceHand, ServerHand
 from rig import DOMAIN, DOMAIN_ID, MIXER, MIXER_LOCAL, SECRET, STRANGER, record
 
 from sansproto import __version__
@@ -614,6 +614,28 @@ def an_ice_server_checks_signatures() -> Stage:
     stage.provide_key(bytes([1]) * 16, PUBLIC_KEY, stage.now)
     stage.say(heartbeat(), DOMAIN)
     stage.say(heartbeat(sign=True), DOMAIN)
+    return stage
+
+
+# -- who is heard ------------------------------------------------------------------------------------------------------
+
+
+@scenario
+def packets_that_a_client_does_not_take() -> Stage:
+    stage = ClientHand()
+    stage.come_in(record(), record("A", number=2, secret=bytes(16)))
+    mixer, other = (Path("udp", "198.51.100.10", port) for port in (40110, 40111))
+    ping, settings = p.Ping(p.PingType.PUBLIC, EPOCH * 1000, 0), (PacketType.DOMAIN_SETTINGS, b"{}")
+    stage.say(ping, mixer, source=4663, secret=SECRET)
+    stage.say(ping, other, source=4662, secret=SECRET)
+    stage.say(ping, mixer, source=4661, secret=bytes(15) + b"?")
+    stage.say(ping, mixer, source=4661, secret=SECRET, version=17)
+    stage.say(settings, DOMAIN, part=Part(Position.ONLY, 1, 0))
+    stage.say(ping, mixer, source=4661, secret=SECRET, part=Part(Position.ONLY, 1, 0))
+    stage.control(HANDSHAKE, STRANGER, 1)
+    stage.control(ACK, STRANGER, 1)
+    stage.reliably(1, settings, STRANGER)
+    stage.say(ping, mixer, source=4661, secret=SECRET)
     return stage
 
 

@@ -64,9 +64,9 @@ from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import SockAddr
 from sansproto.overte.registration import IceRegistration
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
 from sansproto.overte.tables.client import ConnectionState
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing import conformance_overte
 from sansproto.testing.cast import Decision

@@ -122,7 +122,7 @@ def test_other_version_byte(domain: Domain, judged: list[int]) -> None:
     assert isinstance(answer, p.DomainConnectionDenied)
     assert guard(judged) == "is_of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
-    assert domain.dropped("other version") == 1
+    assert domain.noted("other version") == 1
     other = Domain(versions=VERSIONS["2026-newest-known"])
     answer = attrs.evolve(guest, domain=other).connect()
     assert isinstance(answer, p.DomainConnectionDenied)

@@ -30,10 +30,10 @@ from sansproto.overte.events import (
 )
 from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import IceTarget
 from sansproto.overte.stun import COOKIE, BindingRequest
 from sansproto.overte.tables import CONNECTION, NODE, QUERY, STUN
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.tables import check

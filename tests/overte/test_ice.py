@@ -28,8 +28,8 @@ from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.punch import PUNCH, Punch
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.registration import REGISTRATION, IceRegistration
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Node, VirtualNetwork

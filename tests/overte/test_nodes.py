@@ -30,8 +30,8 @@ from sansproto.overte.limits import ClientLimits
 from sansproto.overte.node import Node
 from sansproto.overte.nodes import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import VirtualNetwork

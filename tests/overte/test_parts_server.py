@@ -18,8 +18,8 @@ from sansproto.overte.punch import Punch, PunchInput, PunchState
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.received import Received
 from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 
 DOMAIN, CLIENT = b"d" * 16, b"c" * 16

@@ -197,7 +197,7 @@ def test_a_long_list_does_not_fill_the_outbox() -> None:
     found = agents(domain, 700)
     audio = mixer(domain)
     assert sum(len(packet.nodes) for packet in audio.packets(p.DomainList)) == len(found)
-    assert domain.dropped("outbox full") == 0
+    assert not domain.server.stats.refused
 
 
 def test_a_list_under_way_ends_when_its_receiver_leaves(domain: Domain) -> None:
@@ -382,7 +382,7 @@ def test_what_stands_behind_a_list_request_is_not_kept(domain: Domain) -> None:
         agent.say(PacketType.DOMAIN_LIST_REQUEST, request + behind)
         assert len(agent.packets(p.DomainList)) == 2 + bool(behind)
         assert len(domain.server.members.by_local_id[agent.local_id].report or b"") <= MAX_DATAGRAM
-    assert domain.dropped("trailing bytes") == 1
+    assert domain.noted("trailing bytes") == 1
 
 
 def test_a_null_public_address_is_that_of_the_packet(domain: Domain) -> None:
@@ -398,11 +398,11 @@ def test_a_node_takes_its_channel_along(domain: Domain) -> None:
     agent = Guest(domain)
     agent.connect()
     agent.say_reliably(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
-    assert domain.server._senders
-    assert domain.server._receivers
+    assert domain.server.channels.senders
+    assert domain.server.channels.receivers
     domain.server.kick(agent.node_id, domain.now)
-    assert not domain.server._senders
-    assert not domain.server._receivers
+    assert not domain.server.channels.senders
+    assert not domain.server.channels.receivers
     assert not [name for name in domain.server.timers() if "203.0.113.7" in name]
 
 

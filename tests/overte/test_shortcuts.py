@@ -15,7 +15,7 @@ from sansproto.overte import packets as p
 from sansproto.overte.header import MAX_DATAGRAM
 from sansproto.overte.limits import ClientLimits
 from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import PacketType
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))

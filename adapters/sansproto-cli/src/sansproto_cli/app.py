@@ -33,8 +33,8 @@ from .sources import open_source
 
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay \
-(any more), 7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 130 Ctrl-C, 143 terminated. \
-Instead of --relay and a password: SANSPROTO_RELAY and SANSPROTO_PASSWORD in the environment."""
+(any more), 7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 10 the sender gave up, 130 Ctrl-C, \
+143 terminated. Instead of --relay and a password: SANSPROTO_RELAY and SANSPROTO_PASSWORD in the environment."""
 _WAITING = 7 * 86400.0  # seconds: no sender waits that long
 _THINKING = 240.0  # seconds for the answer to a question: the relay cuts whoever reads nothing for 300
 _LIMITS = PeerLimits(send_buffer=1 << 20, receive_buffer=1 << 20)  # a tenth faster than the default on a loopback
@@ -123,7 +123,7 @@ def send(
             Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
         )
     source = open_source(files)
-    for path in source.skipped:
+    for path in source.found.skipped:
         reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
@@ -186,7 +186,7 @@ def receive(
     max_size
         Refuse more bytes than that; K, M, G and T may follow.
     timeout
-        How long to wait for a sender. [default: 60, or 2 behind a wrong password]
+        How long to wait for the sender with this password, whoever else is there. [default: 60]
     json
         One JSON object a line. The answer to "offered" is a line of the standard input.
     """
