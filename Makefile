@@ -1,10 +1,10 @@
-# `make demo` and `make test` set everything up by themselves: they need Python 3.11, 3.12 or 3.13 and nothing else.
-# PYTHON names another interpreter, VENV another virtual environment.
+# `make demo` and `make test` set everything up by themselves: they need Python 3.11 or newer and nothing else.
+# PYTHON names the interpreter, VENV another virtual environment.
 
 VENV ?= .venv
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
-	then echo $$python; break; fi; done)
+ifndef PYTHON
+PYTHON := $(shell .ci/pythons -1)
+endif
 BIN := $(VENV)/bin
 version = $(if $(1),$(shell "$(1)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 STALE := $(if $(PYTHON),$(filter-out $(call version,$(BIN)/python),$(call version,$(PYTHON))))
@@ -63,7 +63,7 @@ ifneq ($(STALE),)
 endif
 
 $(VENV)/.installed: pyproject.toml $(wildcard adapters/*/pyproject.toml)
-	$(if $(PYTHON),,$(error no Python 3.11, 3.12 or 3.13 found: set PYTHON))
+	$(if $(PYTHON),,$(error no Python 3.11 or newer with venv found: install one or set PYTHON))
 	"$(PYTHON)" -m venv $(if $(STALE),$(patsubst %,--clear,$(wildcard $(VENV)/pyvenv.cfg))) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(PROJECTS:%=-e %)
 	touch $@

@@ -9,15 +9,12 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
-from sansproto.bob import tables as bob_tables
-from sansproto.old_links import LINK
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -31,8 +28,9 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
-from sansproto.testing import conformance_overte
+from sansproto.session import Session
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
+from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
 
@@ -41,16 +39,8 @@ GENERATED = ROOT / "docs" / "protocols" / "generated"
 MACHINES = ROOT / "vectors" / "machines"
 
 
-def _tables(module: ModuleType) -> list[Any]:
-    return [getattr(module, name) for name in module.__all__]
-
-
-TABLES: dict[str, list[Any]] = {
-    "bob": _tables(bob_tables),
-    "links": [LINK],
-    "overte": list(conformance_overte.TABLES),
-}
-"""The tables of each protocol page."""
+TABLES: dict[str, tuple[Any, ...]] = {page: tables_of(page) for page in (*protocols(), "links")}
+"""The tables of each protocol page, of those that have any."""
 
 
 def machine(table: Any) -> str:
@@ -119,17 +109,35 @@ def headers() -> str:
 
 
 def settings(*kinds: type) -> str:
-    """The fields of delays or limits with their defaults, and the comments beside them in the source."""
+    """The fields of delays or limits with their defaults, and the comments beside them or docstrings below."""
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - name", "     - default", "     - meaning"]
     for kind in kinds:
         seen: dict[str, str] = {}
         for owner in reversed(kind.__mro__[:-1]):
-            found = re.findall(r"^    (\w+): (?:float|int) = [^#\n]*(?:# (.*))?$", inspect.getsource(owner), re.M)
-            seen.update(found)
+            source = inspect.getsource(owner)
+            found = re.findall(r'^    (\w+): (?:float|int) = [^#\n]*(?:# (.*)|\n    """([^"]*)""")?$', source, re.M)
+            seen.update((name, beside or below) for name, beside, below in found)
         for name, meaning in seen.items():
             value = getattr(kind(), name)
             default = f"{value:g} s" if isinstance(value, float) else f"{value:,}"
             lines += [f"   * - ``{name}``", f"     - {default}", f"     - {meaning}".rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
+    """How sessions answer who is not authenticated; nothing if none of them answers."""
+    found = [(session.__name__, session.strangers) for session in sessions]
+    if not any(answers.per_datagram for _, answers in found):
+        return ""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - session",
+        "     - answers to a datagram of a stranger",
+    ]
+    for name, answers in found:
+        lines += [f"   * - ``{name}``", f"     - {answers}" if answers.per_datagram else "     - none"]
     return "\n".join(lines) + "\n"
 
 
@@ -139,6 +147,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "bob.secret": lambda: layout_rst(bob.SecretPacket),
     "bob.room_packets": lambda: layout_rst(bob.RoomLine) + "\n" + layout_rst(bob.RoomAnswer),
     "bob.record": lambda: layout_rst(bob.Record),
+    "bob.sent_records": lambda: layout_rst(bob.SentHeader) + "\n" + packets(bob.SENT_RECORDS, "d"),
+    "bob.receipt": lambda: layout_rst(bob.ReceiptRecord),
     "bob.peer_delays": lambda: settings(PeerDelays),
     "bob.peer_limits": lambda: settings(PeerLimits),
     "bob.relay_delays": lambda: settings(RelayDelays),
@@ -162,7 +172,12 @@ PARTS: dict[str, Callable[[], str]] = {
 def files() -> dict[Path, str]:
     """Everything that is generated, by where it belongs."""
     found = {GENERATED / f"{name}.inc": part() for name, part in PARTS.items()}
+    for protocol in protocols():
+        if text := strangers(sessions_of(protocol)):
+            found[GENERATED / f"{protocol}.strangers.inc"] = text
     for protocol, tables in TABLES.items():
+        if not tables:
+            continue
         found.update({GENERATED / f"{table.name}.inc": machine(table) for table in tables})
         found[MACHINES / f"{protocol}.json"] = dumps(document(protocol, tables))
     return found

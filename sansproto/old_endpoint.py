@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from math import inf, nextafter
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from .component import Part
 from .contract import (
     AbortTransport,
     Address,
@@ -42,7 +43,7 @@ from .trace import Trace
 E = TypeVar("E")
 
 _ONE_WRITE = 65536  # bytes of small packets that go out together
-_ONE_MEAL = 65536  # bytes of links that waited, understood in one call, or one inbox if that is larger
+_ONE_MEAL = 65536  # bytes of links that waited, looked at in one call, or one inbox if that is larger
 _SMALLEST_BITE = 256  # a link counts as so many bytes at least
 
 
@@ -53,11 +54,12 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
     _offers: deque[Link]
     _outbox: deque[Lookup | OpenStream | SendDatagram | Rebind | PauseAccepting | ResumeAccepting]
     _last_link: int
-    _starved: OrderedDict[Link, None]  # unread because events wait for the application
+    _starved: OrderedDict[Link, None]  # unread: events wait for the application, or one call was not enough
     _flooding: OrderedDict[Link, None]  # to be paused before others get their output: meanwhile they are read
     _full: dict[str, None]  # listeners that were asked to pause
     _farewell: Closed | None
     _link_limits: Annotated[LinkLimits, CACHED]
+    _error: Annotated[WireError | None, CACHED]  # what is wrong with the input at hand
 
     _link = Machine(LINK, objects="_pipes")
 
@@ -72,6 +74,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         self._full = {}
         self._farewell = None
         self._link_limits = limits
+        self._error = None
 
     # -- reports of the transport
 
@@ -126,12 +129,16 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
             self._end(self._farewell or Closed(CloseCause.LOST, detail=detail))
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        self.where = path
         if self._alive(now):
             self._drop("unexpected datagram")
+        self.where = None
 
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
+        self.where = path
         if self._alive(now):
             self._drop("unexpected report")
+        self.where = None
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         if self._alive(now):
@@ -155,8 +162,9 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         return nextafter(self._clock, inf) if self._can_feed() else super().next_timeout()
 
     def handle_timeout(self, now: float) -> None:
+        before = self._clock
         super().handle_timeout(now)
-        if self._can_feed():  # more waited than one call can take
+        if self._clock > before and self._can_feed():  # more waited than one call can take
             self._feed_starved()
 
     def next_transmit(self) -> Transmit | None:
@@ -187,6 +195,9 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
             self._abort_link(pipe)
         self._settle()
         self._end(ABORTED)
+
+    def drop(self, reason: str, part: Part[Any] | None = None, guard: str = "", error: WireError | None = None) -> None:
+        super().drop(reason, part, guard, error or self._error)
 
     # -- for protocols
 
@@ -279,6 +290,11 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         pipe.held = True
         self._gate(pipe)
 
+    def _deafen(self, pipe: Pipe) -> None:
+        """Never look at what a link sends again: it is not even read, until it ends."""
+        pipe.eof = pipe.eof_told = True
+        self._pause(pipe)
+
     def _resume(self, pipe: Pipe) -> None:
         pipe.held = False
         self._gate(pipe)
@@ -297,7 +313,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         return len(self._events) >= self._link_limits.events
 
     def _starve(self, pipe: Pipe) -> None:
-        """Leave the inbox of a link until the application has popped events."""
+        """Leave the inbox of a link until a later call, or until the application has popped events."""
         self._starved[pipe.key] = None
         self._gate(pipe)
 
@@ -381,6 +397,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         return pipe
 
     def _report(self, link: Link, on: LinkInput, now: float, arg: object = None) -> None:
+        self.where = link
         self._advance(now)
         pipe = self._pipes.get(link)
         if pipe is None:
@@ -388,25 +405,29 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         else:
             self._post(self._link, pipe, on, arg)
             self._settle()
+        self.where = None
 
     def _readable(self, link: Link, now: float) -> Pipe | None:
         """The link if what it sends still matters; counted otherwise."""
-        if not self._alive(now):
-            return None
-        pipe = self._pipes.get(link)
-        if pipe is None or pipe.state not in OPEN or pipe.eof:
+        self.where = link
+        pipe = self._pipes.get(link) if self._alive(now) else None
+        if self.phase is not Phase.CLOSED and (pipe is None or pipe.state not in OPEN or pipe.eof):
             self._drop("late data")
-            return None
+            pipe = None
+        self.where = None
         return pipe
 
-    def _consume(self, pipe: Pipe, *, last: bool = False) -> None:
-        """Hand over the packets that a link's inbox holds, then its end, unless the application has to read first.
+    def _consume(self, pipe: Pipe, *, most: int | None = None, last: bool = False) -> int:
+        """Hand over packets that a link's inbox holds, at most ``link_packets``, then its end; how many there were.
 
-        The ``last`` words of a link are not kept back: nobody could ask for them later.
+        What is left, or has to wait until the application reads, is for a later call. But the ``last`` words of a link
+        are not kept back: nobody could ask for them later.
         """
-        data, offset = pipe.inbox, 0
-        while offset < len(data) and pipe.state in OPEN:
-            if not last and self._is_congested():
+        self.where = pipe.key
+        data, offset, count = pipe.inbox, 0, 0
+        most = self._link_limits.link_packets if most is None else most
+        while offset < len(data) and pipe.state in OPEN and not pipe.eof_told:
+            if not last and (count >= most or self._is_congested()):
                 self._starve(pipe)
                 break
             try:
@@ -415,30 +436,33 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
                 if error.fault is not Fault.TRUNCATED:
                     offset = len(data)
                     pipe.eof = pipe.eof_told = True
+                    self._error = error
                     self._link_broken(pipe, error)
                 break
             self._note_received(pipe.key, packet, end - offset)
-            offset = end
+            offset, count = end, count + 1
             self._link_packet(pipe, packet)
             self._settle()
-        pipe.inbox = data[offset:] if pipe.state in OPEN else b""
+        pipe.inbox = data[offset:] if pipe.state in OPEN and not pipe.eof_told else b""
         if pipe.eof and not pipe.eof_told and pipe.key not in self._starved and pipe.state in OPEN:
             pipe.eof_told = True
             self._link_eof(pipe)
         self._settle()
+        self.where = self._error = None
+        return count
 
     def _can_feed(self) -> bool:
-        """Do links wait for the application, and have enough events been popped?"""
+        """Do links wait, and not for the application to pop events?"""
         return bool(self._starved) and len(self._events) <= self._link_limits.events // 2
 
     def _feed_starved(self) -> None:
-        """Events were popped: links that waited for that go on, in the order in which they stopped."""
-        eaten = 0
-        while self._starved and not self._is_congested() and eaten < _ONE_MEAL:
+        """Links that waited go on, in the order in which they stopped: all of them together with one call's work."""
+        eaten, left = 0, self._link_limits.link_packets
+        while self._starved and not self._is_congested() and eaten < _ONE_MEAL and left > 0:
             link, _ = self._starved.popitem(last=False)
             pipe = self._pipes[link]
             eaten += max(len(pipe.inbox), _SMALLEST_BITE)
-            self._consume(pipe)
+            left -= self._consume(pipe, most=left)
             self._gate(pipe)
             self._settle()
 

@@ -210,4 +210,8 @@ class LinkLimits(Protocol):
     @property
     def link_queue(self) -> int: ...  # bytes of output waiting for one link: over it the link ends
     @property
+    def link_packets(
+        self,
+    ) -> int: ...  # of one link, understood in one call: the rest is for the next one
+    @property
     def events(self) -> int: ...  # undelivered events: over it links are not read

@@ -105,6 +105,7 @@ ToyEvent: TypeAlias = Answered | Asked | LinkEnded | Closed
 class Limits:
     links: int = 4
     link_queue: int = 64
+    link_packets: int = 64
     events: int = 16
 
 

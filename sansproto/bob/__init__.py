@@ -1,7 +1,8 @@
 """Bob: two peers who share a password find each other at a relay and move a file through it, encrypted end to end.
 
 :class:`Server` sends, :class:`Client` receives, :class:`Relay` introduces them; :class:`Channel` is the encrypted
-stream alone, :mod:`sansproto.bob.pack` the format of the file within it. docs/protocols/bob.rst tells all of it.
+stream alone, :mod:`sansproto.bob.pack` the format of the file within it, :mod:`sansproto.bob.transfer` what two ends of
+ours say beyond it. docs/protocols/bob.rst tells all of it.
 """
 
 from .channel import Channel
@@ -25,9 +26,18 @@ from .events import (
 )
 from .limits import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from .pack import FileAnnounced, FileData, FileVerified, PackError, PackFault, PackReader, PackWriter, safe_name
-from .packets import Receipt
+from .packets import Receipt, ReceiptRecord
 from .relay import RELAY_PORT, SECURE_PORT, Relay
 from .server import Server
+from .transfer import (
+    MetadataReceived,
+    SenderFailed,
+    TransferError,
+    TransferEvent,
+    TransferFault,
+    TransferReader,
+    TransferWriter,
+)
 
 __all__ = [
     "RELAY_PORT",
@@ -41,6 +51,7 @@ __all__ = [
     "FileAnnounced",
     "FileData",
     "FileVerified",
+    "MetadataReceived",
     "PackError",
     "PackFault",
     "PackReader",
@@ -53,6 +64,7 @@ __all__ = [
     "PeerLeft",
     "PeerLimits",
     "Receipt",
+    "ReceiptRecord",
     "Registered",
     "Relay",
     "RelayDelays",
@@ -61,7 +73,13 @@ __all__ = [
     "Role",
     "RoomClosed",
     "RoomOpened",
+    "SenderFailed",
     "Server",
+    "TransferError",
+    "TransferEvent",
+    "TransferFault",
+    "TransferReader",
+    "TransferWriter",
     "Violation",
     "safe_name",
 ]

@@ -37,6 +37,8 @@ class _Way:
 class Channel(SessionBase[ChannelEvent]):
     """One end of an encrypted channel, a StreamSession; each ``send`` begins a record of its own.
 
+    Each record that arrives, unless it is empty, is one ``DataReceived``: none is joined with another, or split.
+
     ``send_key`` or ``receive_key`` is None when the cipher of that direction is none that works: then ``send`` raises
     LocalProtocolError, and a record that arrives ends the channel.
     """

@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 
-from ..contract import Instant
 from ..errors import Fault, NotOpen, WireError
 from ..old_machine import Machine
 from . import crypto
@@ -26,9 +25,6 @@ class Offer:
     identity: str
     public: p.PublicParameters | None
     state: OfferState = OfferState.NEW
-    not_before: Instant = 0.0  # when X may go out
-    space: float = 0.0  # from then to the next one's turn
-    held: bool = False  # it waits for that
     secret: crypto.ClientSecret | None = attrs.field(default=None, repr=False)
     x: bytes = attrs.field(default=b"", repr=False)
     x_point: bytes = b""
@@ -47,6 +43,12 @@ class Client(Peer):
 
     _exchange = Machine(OFFER, objects="_exchanges")
     _abandon = OfferInput.ABANDON
+    _called = OfferInput.ASK
+
+    @property
+    def mismatched(self) -> frozenset[int]:
+        """The uids of the servers that have another password and have not left: at most as many as ``guesses``."""
+        return frozenset(self._guesses.mismatched)
 
     # -- verbs
 
@@ -143,7 +145,6 @@ class Client(Peer):
     def _derived(self, uid: int, material: bytes) -> None:
         offer = self._exchanges[uid]
         offer.secret = crypto.ClientSecret.from_derived(material)
-        self._guesses.reserve(offer, self._clock, self._limits)
         self._post(self._exchange, offer, "derived")
 
     # -- the table's checks and actions
@@ -179,7 +180,6 @@ class Client(Peer):
 
     def _exchange_send_x(self, offer: Offer, _: object) -> None:
         assert offer.secret is not None
-        self._guesses.take(offer)
         offer.x = crypto.scalar(self._draw(32, f"offer.{offer.key:04x}.x"))
         offer.x_point = crypto.client_hello(offer.secret, offer.x)
         self._say(offer.key, p.XAndClientIdentity(offer.x_point, self.identity))
@@ -198,8 +198,10 @@ class Client(Peer):
         bad_point = outcome.fault is Fault.BAD_POINT
         self._say(offer.key, p.SpokeFailure(p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR))
 
-    def _exchange_count_guess(self, offer: Offer, _: object) -> None:
+    def _exchange_count_guess(self, offer: Offer, outcome: Any) -> None:
         self._guesses.count(offer.key)
+        if outcome.fault is not Fault.BAD_POINT:
+            self._guesses.mismatched.add(offer.key)
 
     def _exchange_tell_agreed(self, offer: Offer, _: object) -> None:
         self._emit(PeerAgreed(offer.key, offer.identity))

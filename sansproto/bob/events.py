@@ -87,6 +87,7 @@ class Departure(Enum):
     MALFORMED = 2  # it sent what is no packet
     SLOW = 3  # it did not read what was sent to it, or was left unread for too long
     PAIRED = 4  # it goes on in a secure room
+    FLOODING = 5  # it sent more packets that are dropped than its budget allows
 
 
 @attrs.frozen

@@ -28,6 +28,7 @@ class PeerLimits:
 
     links: int = some(2)  # at once
     link_queue: int = some(1 << 18)  # bytes of output that wait for one link: over it the link ends
+    link_packets: int = some(64)  # of one link, understood in one call: the rest waits for the next one
     events: int = some(1024)  # not yet popped: over it nothing is read
     send_buffer: int = some(1 << 18)  # what send() takes before it is on the link
     receive_buffer: int = some(1 << 18)  # decrypted and not yet popped
@@ -47,6 +48,7 @@ class RelayDelays(LinkDelays):
     line: float = seconds(10.0)  # from the connection at the secure port to the end of the line
     room: float = seconds(60.0)  # from Accepted until both peers are in the room
     silence: float = seconds(3600.0)  # no byte moved in a room
+    mute: float = seconds(10.0)  # a connection that floods is not read for so long before it is cut, if there are many
 
 
 @attrs.frozen(kw_only=True)
@@ -55,9 +57,14 @@ class RelayLimits:
 
     links: int = some(3 * 65_534)  # at once, on both ports
     link_queue: int = some(1 << 18)  # bytes of output that wait for one link: over it the link ends
+    link_packets: int = some(64)  # of one link, understood in one call: the rest waits for the next one
     events: int = some(4096)  # not yet popped: over it nothing is read
     peers: int = some(65_534)  # registered at once; there are no more uids
     pairs: int = some(1_000_000)  # exchanges between two peers, at once; a client gets no more than 1 % of those left
     pairs_of_one: int = some(1024)  # exchanges of one client: so many servers are told at once when it leaves
     hellos: int = some(8)  # how often one peer may say hello
     departures: int = some(4096)  # of servers, remembered for clients that are slow to read
+    dropped_burst: int = some(64)  # packets of one peer that are dropped and that nobody's leaving excuses, at once
+    dropped_rate: int = some(8)  # more of these in each second: who exceeds it is cut
+    cuts: int = some(16)  # connections that flood and are cut at once, in a second; the others are muted first
+    early: int = some(1 << 16)  # bytes of one visitor before its partner is in the room: who exceeds it is cut

@@ -30,7 +30,7 @@ _MAX_SHIFT = 60  # a size is less than 2**67; zero padding is accepted up to the
 _TRAILER = 20
 
 _ZLIB_HEADER = b"\x78\x01"
-_STORED = MAX_PLAINTEXT - 5  # what a stored block holds that fills one record together with its header
+_STORED_HEADER = 5  # bytes before what a stored block holds
 _BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     device + digit for device in ("com", "lpt") for digit in "123456789\u00b9\u00b2\u00b3"
@@ -120,19 +120,22 @@ class PackWriter:
     """Turns a file of known size into the payloads of records, 1..32,767 bytes each, to be sealed one by one.
 
     The borders matter to the peer: it wants the name in short records of its own, and the checksum alone in the last.
-    ``name`` is cut and refused as by :func:`safe_name`. ``level`` is zlib's; 0 stores.
+    ``name`` is cut and refused as by :func:`safe_name`. ``level`` is zlib's; 0 stores. ``record`` is the most bytes
+    of a payload, 1024 to 32,767: fewer leave room for what goes with each.
     """
 
-    def __init__(self, name: str | bytes, size: int, *, level: int = 4) -> None:
+    def __init__(self, name: str | bytes, size: int, *, level: int = 4, record: int = MAX_PLAINTEXT) -> None:
         if size < 0:
             raise ValueError("a size is not negative")
+        if not 1024 <= record <= MAX_PLAINTEXT:
+            raise ValueError(f"a payload has 1024 to {MAX_PLAINTEXT} bytes")
         raw = name.encode(errors="surrogatepass") if isinstance(name, str) else name
         self._name = safe_name(raw).encode()
         self._size = size
         self._left = size
         self._level = level
         self._sha1 = sha1(usedforsecurity=False)
-        self._encoder: _Encoder = _Deflated(level) if level else _Stored()
+        self._encoder: _Encoder = _Deflated(level, record) if level else _Stored(record)
 
     def start(self) -> list[bytes]:
         """The four records before the contents. Call once, first.
@@ -186,23 +189,27 @@ class _Encoder(Protocol):
 
 
 class _Deflated:
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, record: int) -> None:
         self._deflate = zlib.compressobj(level)
+        self._record = record
         self._rest = b""
 
     def encode(self, data: bytes | memoryview) -> list[bytes]:
-        records = _cut(self._rest + self._deflate.compress(data))
+        records = _cut(self._rest + self._deflate.compress(data), self._record)
         self._rest = records.pop() if records else b""
         return records
 
     def finish(self) -> list[bytes]:
-        return _cut(self._rest + self._deflate.flush())
+        return _cut(self._rest + self._deflate.flush(), self._record)
 
 
 class _Stored:
     """The zlib stream of level 0, one block to a record: zlib takes 8 % longer to get there, with more copies."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: int) -> None:
+        self._record = record
+        self._block = record - _STORED_HEADER
+        self._head = _stored_header(self._block, final=False)
         self._adler = 1
         self._rest = b""
         self._records = [_ZLIB_HEADER]
@@ -211,28 +218,25 @@ class _Stored:
         records, self._records = self._records, []
         self._adler = zlib.adler32(data, self._adler)
         view = memoryview(data)
-        start, end = 0, _STORED - len(self._rest)
+        start, end = 0, self._block - len(self._rest)
         while end <= len(view):
-            records.append(b"".join((_FULL_BLOCK, self._rest, view[start:end])))
+            records.append(b"".join((self._head, self._rest, view[start:end])))
             self._rest = b""
-            start, end = end, end + _STORED
+            start, end = end, end + self._block
         self._rest += view[start:]
         return records
 
     def finish(self) -> list[bytes]:
         last = _stored_header(len(self._rest), final=True) + self._rest + self._adler.to_bytes(4, "big")
-        return self._records + _cut(last)
+        return self._records + _cut(last, self._record)
 
 
 def _stored_header(size: int, *, final: bool) -> bytes:
     return bytes([final]) + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
 
 
-_FULL_BLOCK = _stored_header(_STORED, final=False)
-
-
-def _cut(data: bytes) -> list[bytes]:
-    return [data[start : start + MAX_PLAINTEXT] for start in range(0, len(data), MAX_PLAINTEXT)]
+def _cut(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

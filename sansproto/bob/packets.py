@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ..errors import Fault, WireError
 from ..wire import (
+    ABSENT,
+    U8,
     U16BE,
     U64BE,
+    Absent,
     Bytes,
     Codec,
     EnumOf,
@@ -17,7 +22,9 @@ from ..wire import (
     HexInt,
     InRange,
     Packet,
+    Rest,
     Terminated,
+    Trailing,
     by_id,
     const,
     field,
@@ -276,6 +283,140 @@ class Record(Packet):
     )
 
 
+# -- what two ends of ours say in the channel --------------------------------------------------------------------------
+
+MAX_ERROR: Final = 1024
+"""Bytes of the text with which a sender gives up."""
+
+MAX_FIELDS: Final = 4096
+"""Bytes of the JSON in metadata, or in a receipt."""
+
+
+class TextToEnd(Codec[str]):
+    """UTF-8 text up to the end of the record: ``min`` to ``max`` bytes behind ``lead``, which is no part of it."""
+
+    greedy = True
+
+    def __init__(self, max: int, *, min: int = 0, lead: bytes = b"") -> None:
+        self.max = max
+        self.min = min
+        self._raw = Rest(max + len(lead), min=min + len(lead))
+        self._lead = lead
+
+    @property
+    def min_size(self) -> int:
+        return self._raw.min_size
+
+    @property
+    def max_size(self) -> int:
+        return self._raw.max_size
+
+    @property
+    def type_name(self) -> str:
+        behind = f"{self._lead.hex()}, then " if self._lead else ""
+        return f"{behind}the rest, {self.min} to {self.max} bytes of utf-8"
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
+        raw, stop = self._raw.decode_from(data, offset, end)
+        if not raw.startswith(self._lead):
+            raise WireError(Fault.BAD_VALUE, offset)
+        try:
+            return raw[len(self._lead) :].decode(), stop
+        except UnicodeDecodeError:
+            raise WireError(Fault.BAD_ENCODING, offset) from None
+
+    def encode_to(self, value: str, out: bytearray) -> None:
+        try:
+            raw = value.encode()
+        except UnicodeEncodeError:
+            raise WireError(Fault.BAD_VALUE) from None
+        self._raw.encode_to(self._lead + raw, out)
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The JSON object that a text is.
+
+    Raises ``WireError``: ``BAD_ENCODING`` for what is no JSON, has a member twice or is nested too deeply,
+    ``BAD_VALUE`` for JSON that is no object.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise WireError(Fault.BAD_ENCODING) from None
+    if not isinstance(value, dict):
+        raise WireError(Fault.BAD_VALUE)
+    return value
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a member is there twice")
+    return members
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+class FieldsToEnd(TextToEnd):
+    """Text that is a JSON object, up to the end of the record; it stays as it was written."""
+
+    @property
+    def type_name(self) -> str:
+        return f"{super().type_name}, a JSON object"
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
+        text, stop = super().decode_from(data, offset, end)
+        try:
+            json_object(text)
+        except WireError as error:
+            raise WireError(error.fault, offset) from None
+        return text, stop
+
+    def encode_to(self, value: str, out: bytearray) -> None:
+        super().encode_to(value, out)
+        json_object(value)
+
+
+@packet
+class SentHeader(Packet):
+    """The beginning of each record of a sender whose receiver said ``receiving``."""
+
+    type: int = field(U8, "what the record holds")
+
+
+@packet(id=0)
+class SentData(Packet):
+    data: bytes = field(Rest(0x7FFE, min=1), "the next bytes of the file stream")
+
+
+@packet(id=1)
+class SentMetadata(Packet):
+    fields: str = field(FieldsToEnd(MAX_FIELDS, min=2), "of no use today")
+
+
+@packet(id=2)
+class SentError(Packet):
+    text: str = field(TextToEnd(MAX_ERROR), "why the sender gives up, for people")
+
+
+@packet(id=3)
+class SentEnd(Packet):
+    pass
+
+
+SentRecord: TypeAlias = SentData | SentMetadata | SentError | SentEnd
+
+SENT_RECORDS: Final[dict[int, type[SentRecord]]] = by_id(*SentRecord.__args__)
+SENT_FRAME: Final = Frame[SentHeader, SentRecord](SentHeader, "type", SENT_RECORDS)
+
+
+def encode_sent(record: SentRecord) -> bytes:
+    """A record with its type."""
+    return SENT_FRAME.encode((SentHeader(record.__wire__.id or 0), record))
+
+
 class Receipt(Enum):
     """What a receiver may say, each in a record of its own: docs/protocols/bob.rst, the receipt."""
 
@@ -283,3 +424,44 @@ class Receipt(Enum):
     VERIFIED = b"verified"
     REFUSED = b"refused"
     FAILED = b"failed"
+
+
+class ReceiptWord(Codec[Receipt]):
+    """One of the words, up to a space or the end."""
+
+    min_size = min(len(word.value) for word in Receipt)
+    max_size = max(len(word.value) for word in Receipt)
+    type_name = "Receipt: " + ", ".join(word.value.decode() for word in Receipt)
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[Receipt, int]:
+        word = bytes(data[offset : min(end, offset + self.max_size + 1)]).partition(b" ")[0]
+        try:
+            return Receipt(word), offset + len(word)
+        except ValueError:
+            raise WireError(Fault.BAD_VALUE, offset) from None
+
+    def encode_to(self, value: Receipt, out: bytearray) -> None:
+        out += value.value
+
+
+@packet
+class ReceiptRecord(Packet):
+    """What a receiver says. The fields of ``verified`` have at least ``sha256``, in lower-case hexadecimal digits."""
+
+    word: Receipt = field(ReceiptWord())
+    fields: str | Absent = field(
+        Trailing(FieldsToEnd(MAX_FIELDS, min=2, lead=b" ")), "what is not known in it means nothing", default=ABSENT
+    )
+
+    def validate(self) -> None:
+        fields = {} if self.fields is ABSENT else json_object(self.fields)
+        digest = fields.get("sha256")
+        if self.word is Receipt.VERIFIED and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
+            raise WireError(Fault.BAD_VALUE, len(self.word.value), "fields")
+
+    @property
+    def sha256(self) -> bytes:
+        """Of ``verified``: the hash of the contents that were received; empty of the other words."""
+        if self.word is not Receipt.VERIFIED or self.fields is ABSENT:
+            return b""
+        return bytes.fromhex(json_object(self.fields)["sha256"])

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 import attrs
 
-from ..contract import Address, Entropy, Instant, Link, Lookup, Phase
+from ..contract import Address, Entropy, Link, Lookup, Phase
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed
 from ..old_endpoint import EndpointBase
@@ -24,8 +24,9 @@ from .channel import Channel
 from .crypto import Derivation, SharedKeys
 from .events import Connected, Failure, PeerEvent, PeerFailed, Registered, Violation
 from .limits import PeerDelays, PeerLimits
-from .tables import BENCH, PEER
-from .tables.peer import BenchInput, PeerInput, PeerState, PeerTimer
+from .tables import BENCH, PEER, TURNS
+from .tables.peer import BenchInput, PeerInput, PeerState, PeerTimer, TurnsInput
+from .turns import Guesses, Turns
 
 _NONE = Link(0)
 _QUERY = 1
@@ -66,48 +67,6 @@ class Exchange(Protocol):
     state: Any
     key: int
     identity: str
-    not_before: float
-    space: float
-    held: bool
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Guesses:
-    """How often an exchange failed, in total and with each peer, and when the next answer may go out."""
-
-    total: int = 0
-    of: dict[int, int] = attrs.field(factory=dict)
-    next_answer: Instant = 0.0
-    held: int = 0  # exchanges that wait for their turn
-
-    def count(self, uid: int) -> None:
-        self.total += 1
-        self.of[uid] = self.of.get(uid, 0) + 1
-
-    def clear(self, uid: int) -> None:
-        """A guess turned out to be the password."""
-        self.total -= 1
-        self.of[uid] -= 1
-
-    def reserve(self, exchange: Exchange, now: float, limits: PeerLimits) -> None:
-        """Say when its answer may go out. The space between two doubles with every eight guesses that are not free."""
-        over = self.total - limits.free_guesses
-        space = 0.0 if over < 0 else min(limits.slowest_guess, 0.05 * 2 ** min(over // 8, 16))
-        exchange.not_before, exchange.space = max(now, self.next_answer), space
-        exchange.held = exchange.not_before > now
-        self.held += exchange.held
-        self.next_answer = exchange.not_before + space
-
-    def take(self, exchange: Exchange) -> None:
-        """It waits no longer: its turn has come, or it is over."""
-        self.held -= exchange.held
-        exchange.held = False
-
-    def release(self, exchange: Exchange, now: float) -> None:
-        """An exchange is over: without its answer, those who come later need not wait for it."""
-        self.take(exchange)
-        if exchange.not_before > now:
-            self.next_answer -= exchange.space
 
 
 class Peer(EndpointBase[PeerEvent], abstract=True):
@@ -122,6 +81,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     _exchanges: dict[int, Any]  # with other peers, by their uid; a role says which kind
     _bench: Bench
     _guesses: Guesses
+    _turns: Turns
     _agreed: Agreed | None
     _channel: Channel | None
     _host: Annotated[str, CACHED]
@@ -133,8 +93,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     _way = Machine(PEER)
     _work = Machine(BENCH, objects="_bench")
+    _line = Machine(TURNS, objects="_turns")
     _exchange: ClassVar[Machine[Any, Any]]
     _abandon: ClassVar[Enum]
+    _called: ClassVar[Enum]  # what an exchange learns when it has its turn
 
     def __init__(
         self,
@@ -160,6 +122,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._exchanges = {}
         self._bench = Bench()
         self._guesses = Guesses()
+        self._turns = Turns()
         self._agreed = None
         self._channel = None
 
@@ -310,7 +273,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
                 if gone == p.RELAY:
                     self._post(self._way, self, PeerInput.RELAY_CLOSED)
                 else:
-                    self._guesses.of.pop(gone, None)
+                    self._guesses.forget(gone)
                     self._peer_gone(gone)
             case p.Timeout() if uid == p.RELAY:
                 self._post(self._way, self, PeerInput.RELAY_TIMEOUT)
@@ -428,7 +391,8 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         super()._end(closed)
         self.state = PeerState.ENDED
         self._exchanges.clear()
-        self._bench.waiting.clear()
+        self._bench.clear()
+        self._turns.clear()
         if self._channel is not None and self._channel.ending is None:
             self._channel.transport_lost(self._clock)
 
@@ -485,15 +449,20 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._post(self._way, self, PeerInput.EXHAUSTED)
 
     def _exchange_forget(self, exchange: Exchange, _: object) -> None:
-        self._bench.waiting.pop(exchange.key, None)
-        self._guesses.release(exchange, self._clock)
+        self._bench.take_off(exchange.key)
+        if self._turns.leave(exchange.key):
+            self._post(self._line, self._turns, TurnsInput.DESERTED)
         del self._exchanges[exchange.key]
 
-    def _exchange_hold_delay(self, exchange: Exchange) -> float:
-        return exchange.not_before - self._clock
+    def _exchange_wait(self, exchange: Exchange, _: object) -> None:
+        if self._turns.join(exchange.key, exchange.identity, self._guesses.space(self._limits)):
+            self._post(self._line, self._turns, TurnsInput.JOINED)
 
-    def _exchange_is_held_back(self, exchange: Exchange, _: object) -> bool:
-        return exchange.not_before > self._clock
+    def _exchange_take_turn(self, exchange: Exchange, _: object) -> None:
+        self._turns.take(exchange.identity, self._clock, self._guesses.space(self._limits))
+
+    def _exchange_is_held_back(self, _: Exchange, __: object) -> bool:
+        return self._turns.is_busy(self._clock)
 
     def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
         limits = self._limits
@@ -507,6 +476,16 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
             raise ValueError(f"entropy gave {len(drawn)} bytes for {purpose}, not {size}")
         return drawn
 
+    # -- the turns
+
+    def _line_turn_delay(self, turns: Turns) -> float:
+        return turns.next_answer - self._clock
+
+    def _line_call(self, turns: Turns, _: object) -> None:
+        self._post(self._exchange, self._exchanges[turns.call(self._clock)], self._called)
+        if turns.hosts:
+            self._post(self._line, turns, TurnsInput.JOINED)
+
     # -- the bench
 
     def _work_work(self, bench: Bench, _: object) -> None:
@@ -517,7 +496,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         return bench.is_nearly_done()
 
     def _put_on_bench(self, uid: int, salt: bytes, count: int) -> None:
-        self._bench.waiting[uid] = Derivation(self._password, salt, count)
+        self._bench.put(uid, Derivation(self._password, salt, count))
         self._post(self._work, self._bench, BenchInput.PUT)
 
     @abstractmethod

@@ -9,9 +9,7 @@ from collections import deque
 from math import inf, nextafter
 from typing import Annotated, Any, Final
 
-import attrs
-
-from ..contract import Instant, Link, Phase, Transmit
+from ..contract import Link, Phase, Transmit
 from ..errors import WireError
 from ..events import CloseCause, Closed
 from ..old_endpoint import EndpointBase
@@ -22,15 +20,18 @@ from ..trace import Trace
 from . import packets as p
 from .events import Departure, PeerJoined, PeerLeft, RelayEvent, Role, RoomClosed, RoomOpened
 from .feed import Feed
+from .floods import Pace
 from .limits import RelayDelays, RelayLimits
+from .parties import Member, Pair, Room, Visitor
 from .tables import MEMBER, PAIR, ROOM, VISITOR
 from .tables.relay import (
+    CHARGED,
+    EXCUSABLE,
     MemberInput,
     MemberState,
     PairInput,
     PairState,
     RoomInput,
-    RoomState,
     VisitorInput,
     VisitorState,
 )
@@ -63,52 +64,6 @@ _PAIR_INPUTS: Final[dict[type[p.BobPacket], PairInput | str]] = {
 }
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Pair:
-    """What a client and a server have said to each other."""
-
-    key: tuple[int, int]  # the uids of client and server
-    state: PairState = PairState.NEW
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Member:
-    """A connection to the relay port."""
-
-    key: Link
-    identity: str
-    state: MemberState = MemberState.NEW
-    uid: int = 0
-    hellos: int = 0
-    announcements: list[int] = attrs.field(factory=list)  # a server's numbers in the feed
-    announced: Instant = 0.0  # when it was announced last
-    pairs: dict[int, Pair] = attrs.field(factory=dict)  # a server's, by client
-    partners: dict[int, None] = attrs.field(factory=dict)  # the servers that a client has asked
-    sifted: int = 0  # how many peers had left when those that had were taken out of the partners
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Visitor:
-    """A connection to the secure port."""
-
-    key: Link
-    state: VisitorState = VisitorState.NEW
-    room: int = 0
-    line: str = ""
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Room:
-    """A place for two visitors, each known by the line that it has to send: the identity of the other one."""
-
-    key: int
-    client: str
-    server: str
-    state: RoomState = RoomState.NEW
-    visitors: dict[str, Link] = attrs.field(factory=dict)  # by line
-    size: int = 0  # bytes that passed
-
-
 class Relay(EndpointBase[RelayEvent]):
     """A relay for up to 65,534 peers. It sees every packet of the exchanges, and nothing of what its rooms pass on.
 
@@ -128,7 +83,10 @@ class Relay(EndpointBase[RelayEvent]):
     _rooms: dict[int, Room]
     _lines: dict[str, int]  # the room that waits for a line
     _last_room: int
+    _cuts: Pace
+    _dropped_for: Annotated[str, CACHED]  # why the packet that is being looked at was dropped
     _limits: Annotated[RelayLimits, CACHED]
+    _times: Annotated[RelayDelays, CACHED]
 
     _member = Machine(MEMBER, objects="_members")
     _pair = Machine(PAIR, objects="_pairs")
@@ -139,9 +97,11 @@ class Relay(EndpointBase[RelayEvent]):
         self, *, limits: RelayLimits | None = None, delays: RelayDelays | None = None, trace: Trace | None = None
     ) -> None:
         self._limits = limits or RelayLimits()
-        super().__init__(entropy=None, delays=delays or RelayDelays(), limits=self._limits, trace=trace)
+        self._times = delays or RelayDelays()
+        super().__init__(entropy=None, delays=self._times, limits=self._limits, trace=trace)
         self.phase = Phase.OPEN
         self._was_fed = False
+        self._dropped_for = ""
         self._know_nobody()
 
     def _know_nobody(self) -> None:
@@ -157,6 +117,7 @@ class Relay(EndpointBase[RelayEvent]):
         self._rooms = {}
         self._lines = {}
         self._last_room = 0
+        self._cuts = Pace()
 
     @property
     def _pairs(self) -> dict[tuple[int, int], Pair]:
@@ -230,11 +191,17 @@ class Relay(EndpointBase[RelayEvent]):
     def _link_packet(self, pipe: Pipe, packet: Any) -> None:
         visitor = self._visitors.get(pipe.key)
         if visitor is None:
-            self._member_packet(self._members[pipe.key], *packet)
+            member, self._dropped_for = self._members[pipe.key], ""
+            self._member_packet(member, *packet)
+            self._settle()
+            if self._dropped_for in CHARGED:
+                self._post(self._member, member, "wasted", (self._dropped_for, packet[0]))
+            elif isinstance(packet[1], p.RelayFailure):
+                self._post(self._member, member, "wasted", ("", p.RELAY))
         elif isinstance(packet, p.RoomLine):
             self._post(self._visitor, visitor, "line", packet.identity)
         else:
-            self._post(self._visitor, visitor, VisitorInput.BYTES, packet)
+            self._post(self._visitor, visitor, "bytes", packet)
 
     def _link_broken(self, pipe: Pipe, error: WireError) -> None:
         if pipe.key in self._visitors:
@@ -266,12 +233,19 @@ class Relay(EndpointBase[RelayEvent]):
             self._feed.follow(pipe.key, -mark - 1)
             return None
         try:
-            return self._feed.pull(pipe.key, self._feed.last if mark is None else mark)
+            told = self._feed.pull(pipe.key, self._feed.last if mark is None else mark)
         except LookupError:
             self._feed.unfollow(pipe.key)
             self._post(self._member, self._members[pipe.key], MemberInput.SLOW)
             self._settle()
             return None
+        if told is not None:
+            self._members[pipe.key].budget.was_told()
+        return told
+
+    def _drop(self, reason: str) -> None:
+        super()._drop(reason)
+        self._dropped_for = reason
 
     def _parting(self) -> None:
         for member in self._members.values():
@@ -320,10 +294,10 @@ class Relay(EndpointBase[RelayEvent]):
         if link in self._pipes:
             self._write(self._pipes[link], data)
 
-    def _let_go(self, link: Link) -> None:
-        """Close a link, if the transport has not lost it."""
+    def _let_go(self, link: Link, *, reset: bool = False) -> None:
+        """Close a link, or reset that of a flood, which would linger; unless the transport has lost it."""
         if link in self._pipes:
-            self._close_link(self._pipes[link])
+            (self._abort_link if reset else self._close_link)(self._pipes[link])
 
     def _peer(self, uid: int) -> Member:
         return self._members[self._uids[uid]]
@@ -377,6 +351,16 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _member_is_claiming_another_identity(self, member: Member, message: Any) -> bool:
         return bool(message[1].identity != member.identity)
+
+    def _member_is_excused(self, member: Member, wasted: Any) -> bool:
+        reason, uid = wasted
+        return member.budget.excuses > 0 and uid < self._fresh_uid and (reason in EXCUSABLE or not reason)
+
+    def _member_is_within_its_budget(self, member: Member, _: object) -> bool:
+        return not member.budget.is_spent(self._clock, self._limits.dropped_burst, self._limits.dropped_rate)
+
+    def _member_is_one_of_many(self, _: Member, __: object) -> bool:
+        return self._cuts.delay(self._clock, self._limits.cuts) > 0
 
     # actions
 
@@ -437,8 +421,27 @@ class Relay(EndpointBase[RelayEvent]):
         self._pair_count -= len(member.pairs)
         member.pairs = {}
 
+    def _member_excuse(self, member: Member, _: object) -> None:
+        member.budget.excuse()
+
+    def _member_charge(self, member: Member, _: object) -> None:
+        member.budget.charge(self._clock, self._limits.dropped_rate)
+
     def _member_close(self, member: Member, _: object) -> None:
         self._let_go(member.key)
+
+    def _member_abort(self, member: Member, _: object) -> None:
+        self._let_go(member.key, reset=True)
+
+    def _member_count_cut(self, _: Member, __: object) -> None:
+        self._cuts.count(self._clock, self._limits.cuts, self._times.mute)
+
+    def _member_mute(self, member: Member, _: object) -> None:
+        self._deafen(self._pipes[member.key])
+
+    def _member_mute_delay(self, _: Member) -> float:
+        """Until no more than ``cuts`` of them end in a second, but no longer than ``mute``."""
+        return min(self._cuts.delay(self._clock, self._limits.cuts), self._times.mute)
 
     def _member_tell_joined(self, member: Member, _: object) -> None:
         role = Role.CLIENT if member.state is MemberState.CLIENT else Role.SERVER
@@ -458,6 +461,9 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _member_tell_paired(self, member: Member, _: object) -> None:
         self._emit(PeerLeft(member.uid, member.identity, Departure.PAIRED))
+
+    def _member_tell_flooding(self, member: Member, _: object) -> None:
+        self._emit(PeerLeft(member.uid, member.identity, Departure.FLOODING))
 
     # -- pairs
 
@@ -482,7 +488,9 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _pair_forward(self, _: Pair, message: Any) -> None:
         uid, source, packet = message
-        self._say(self._peer(uid), source, packet)
+        peer = self._peer(uid)
+        peer.budget.was_told()
+        self._say(peer, source, packet)
 
     def _pair_unite(self, pair: Pair, message: Any) -> None:
         """The client accepted: both leave the relay port for a room of their own."""
@@ -518,6 +526,9 @@ class Relay(EndpointBase[RelayEvent]):
     def _visitor_is_second(self, _: Visitor, line: Any) -> bool:
         return bool(self._rooms[self._lines[line]].visitors)
 
+    def _visitor_is_flooding(self, visitor: Visitor, data: Any) -> bool:
+        return visitor.state is VisitorState.ALONE and visitor.early + len(data) > self._limits.early
+
     def _visitor_enter(self, visitor: Visitor, line: Any) -> None:
         visitor.room, visitor.line = self._lines[line], line
         self._rooms[visitor.room].visitors[line] = visitor.key
@@ -548,6 +559,10 @@ class Relay(EndpointBase[RelayEvent]):
         self._pour(self._pipes[visitor.key], self._pipes[room.visitors[partner]], data)
         self._post(self._room, room, RoomInput.MOVED)
 
+    def _visitor_drop_early(self, visitor: Visitor, data: Any) -> None:
+        visitor.early += len(data)
+        self._drop("before the partner came")
+
     def _visitor_leave(self, visitor: Visitor, _: object) -> None:
         room = self._rooms[visitor.room]
         del room.visitors[visitor.line]
@@ -555,6 +570,9 @@ class Relay(EndpointBase[RelayEvent]):
 
     def _visitor_close(self, visitor: Visitor, _: object) -> None:
         self._let_go(visitor.key)
+
+    def _visitor_abort(self, visitor: Visitor, _: object) -> None:
+        self._let_go(visitor.key, reset=True)
 
     def _room_tell_opened(self, room: Room, _: object) -> None:
         self._lines[room.client] = self._lines[room.server] = room.key

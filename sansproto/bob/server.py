@@ -6,7 +6,7 @@ from typing import Annotated
 
 import attrs
 
-from ..contract import Entropy, Instant
+from ..contract import Entropy
 from ..errors import WireError
 from ..old_machine import Machine
 from ..snapshot import CACHED
@@ -31,9 +31,6 @@ class Handshake:
     identity: str  # as the client says: a relay should have compared it
     x_point: bytes
     state: HandshakeState = HandshakeState.NEW
-    not_before: Instant = 0.0  # when the answer may go out
-    space: float = 0.0  # from then to the next one's turn
-    held: bool = False  # it waits for that
     expected: bytes = attrs.field(default=b"", repr=False)
     keys: crypto.SharedKeys | None = attrs.field(default=None, repr=False)
 
@@ -55,6 +52,7 @@ class Server(Peer):
 
     _exchange = Machine(HANDSHAKE, objects="_exchanges")
     _abandon = HandshakeInput.ABANDON
+    _called = HandshakeInput.ANSWER
 
     def __init__(
         self,
@@ -116,8 +114,6 @@ class Server(Peer):
             self._drop("out of order")
             return
         handshake = self._exchanges[uid] = Handshake(uid, packet.identity, packet.x_point)
-        if not self._exchange_is_excessive(handshake, None):
-            self._guesses.reserve(handshake, self._clock, self._limits)
         self._post(self._exchange, handshake, "x")
 
     def _judge_proof(self, handshake: Handshake, validator: bytes) -> None:
@@ -165,9 +161,11 @@ class Server(Peer):
         return self._guesses.total >= self._limits.guesses
 
     def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
-        """Those who wait for their turn will guess, too: no more of them than guesses are left."""
-        guesses = self._guesses.total + self._guesses.held + (not exchange.held)
-        return guesses > self._limits.guesses or super()._exchange_is_excessive(exchange, None)
+        """Of its kind, or of those who wait for their turn."""
+        if super()._exchange_is_excessive(exchange, None):
+            return True
+        turns, guesses = self._turns, self._limits.guesses - self._guesses.total
+        return turns.is_busy(self._clock) and turns.is_full(exchange.identity, guesses)
 
     def _exchange_is_bad_proof(self, handshake: Handshake, outcome: object) -> bool:
         return outcome is not None and handshake.state is HandshakeState.ANSWERED
@@ -178,7 +176,6 @@ class Server(Peer):
         So is a bad point: how long it takes to refuse one depends on the password.
         """
         assert self._secret is not None
-        self._guesses.take(handshake)
         self._guesses.count(handshake.key)
         y = crypto.scalar(self._draw(32, f"offer.{handshake.key:04x}.y"))
         identities = handshake.identity.encode(), self.identity.encode()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
-from ..component import Note, Part
+from ..component import Part
 from ..contract import Path
 from ..wire import Packet
+from .endpoint import TRAILING
 from .header import Header
 
 P = TypeVar("P", bound=Packet)
-
-TRAILING_BYTES: Final = Note("trailing bytes", ref="datagrams")
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -29,5 +28,5 @@ def read(part: Part[Any], kind: type[P], payload: bytes) -> P:
     """The payload as a packet of this kind. Raises WireError if it is none; bytes behind it are noted only."""
     packet, end = kind.decode_prefix(payload)
     if end < len(payload):
-        part.host.count_note(TRAILING_BYTES, part)
+        part.host.count_note(TRAILING, part)
     return packet

@@ -17,6 +17,7 @@ from . import connection, crypto, rendezvous, stun
 from . import packets as p
 from .arrivals import Arrival
 from .connection import Connection, ConnectionInput
+from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
 from .header import MAX_DATAGRAM, Header
 from .introduction import Introduction
@@ -25,9 +26,9 @@ from .membership import Membership
 from .nodes import DomainSender, NodeTable
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
+from .reception import Peer
 from .rendezvous import IceClient, IceTarget
 from .stun import StunClient
-from .transport import Peer, Transport
 from .versions import DEFAULT, DOMAIN_SOURCED, PacketType, VersionTable
 
 _LONGEST: Final = MAX_DATAGRAM - 24
@@ -56,7 +57,7 @@ NOT_REACHED: Final = Refusal("node not reached", ref="hole punching")
 SQUELCHED: Final = Refusal("squelched", ref="silence")
 
 
-class DomainClient(Transport[ClientEvent]):
+class DomainClient(OverteEndpoint[ClientEvent]):
     """One client of one domain: its domain server, and the nodes that this names.
 
     ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is

@@ -13,7 +13,7 @@ from ..component import Component, Host
 from ..contract import Address, Lookup, Path, Phase
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .arrivals import Arrival, read
 from .events import (
@@ -124,7 +124,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     domain: Path | None
     """None: it is not yet found."""
     membership: Membership
-    adopted: Annotated[p.DomainList | None, CACHED]
+    adopted: Annotated[p.DomainList | None, MEMO]
     """The list of which all is known."""
     told: Sockets | None
     """Our sockets, as they were told last."""

@@ -12,7 +12,7 @@ import attrs
 
 from ..component import Note, Part, Parts
 from ..contract import Instant, Path
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .arrivals import Arrival, read
 from .events import NodeInfo, PacketReceived, Removal
@@ -111,7 +111,7 @@ class NodeTable(Part[NodeTableHost]):
     connection_ids: dict[bytes, int]
     """How often we dropped a node, or what it said of that."""
     index: Annotated[dict[Claim, Node], CACHED]
-    lists: Annotated[ListCache, CACHED]
+    lists: Annotated[ListCache, MEMO]
     limits: Annotated[ClientLimits, CACHED]
 
     def __init__(self, host: NodeTableHost, delays: ClientDelays, limits: ClientLimits) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..contract import Path
 from .qt import SockAddr
-from .transport import SOCKET
+from .remote import SOCKET
 
 
 def path_to(sock: SockAddr, instead: str = "") -> Path | None:

@@ -43,8 +43,7 @@ class PunchHost(Host[Any], Protocol):
 class PunchOwner(Protocol):
     """Who keeps the clients that are pinged."""
 
-    @property
-    def domain_id(self) -> bytes: ...
+    domain_id: bytes
 
     def forget_punch(self, client_id: bytes) -> None: ...
 

@@ -10,19 +10,19 @@ from typing import Annotated, Any, Final, Protocol, Self
 
 import attrs
 
-from ..component import Component, Host, OptionalPart, Parts
+from ..component import Component, Host, OptionalPart, Part, Parts
 from ..contract import Address, Lookup, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import Packet
 from .crypto import load_private_key, sign
-from .heartbeat import Heartbeat, HeartbeatInput
 from .ice_events import KeyRefused
 from .limits import ServerDelays, ServerLimits
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .punch import Punch, PunchInput
 from .qt import SockAddr
-from .transport import SOCKET
+from .received import Received
+from .remote import SOCKET
 from .versions import PacketType
 
 
@@ -65,47 +65,12 @@ class Signed:
         return cls(local, ICEServerHeartbeat(domain_id, public, own, signature).encode())
 
 
-@attrs.frozen
-class Named:
-    """A client that an ice-server, or somebody else, names."""
-
-    client: ICEServerPeerInformation
-    path: Path
-
-
-@attrs.frozen
-class Replied:
-    """An answer to a ping, perhaps of ours."""
-
-    reply: ICEPingReply
-    path: Path
-
-
 class RegistrationState(Enum):
     NEW = 0
     RESOLVING = 1
     BEATING = 2
     PAUSING = 3
     """The name of this ice-server was not found."""
-
-
-class RegistrationInput:
-    START = Input[RegistrationState, None]()
-    FOUND = Input[RegistrationState, tuple[Address, ...]]()
-    NOT_FOUND = Input[RegistrationState, None]()
-    PAUSED = Input[RegistrationState, None]()
-    """For long enough."""
-    LOST = Input[RegistrationState, None]()
-    """Too many heartbeats are unanswered."""
-    ACKED = Input[RegistrationState, Heartbeat]()
-    DENIED = Input[RegistrationState, Heartbeat]()
-    CLIENT_NAMED = Input[RegistrationState, ICEServerPeerInformation]()
-    CLIENT_REPLIED = Input[RegistrationState, Punch]()
-
-
-class RegistrationTimer:
-    LOOKUP = Timer(RegistrationInput.NOT_FOUND, ServerDelays.lookup)
-    PAUSE = Timer(RegistrationInput.PAUSED, ServerDelays.beat)
 
 
 class RegistrationHost(Host[KeyRefused], Protocol):
@@ -116,6 +81,46 @@ class RegistrationHost(Host[KeyRefused], Protocol):
     def send_packet(self, path: Path, packet: Packet) -> None: ...
 
 
+class Contact(Part[RegistrationHost]):
+    """The ice-server that is registered with, for as long as it answers."""
+
+    path: Path
+    unanswered: int
+    denials: int
+    """One after the other."""
+
+    def __init__(self, host: RegistrationHost) -> None:
+        super().__init__(host)
+        self.unanswered = self.denials = 0
+
+    def begin(self, path: Path) -> None:
+        self.path = path
+
+    def beat(self, payload: bytes) -> None:
+        self.unanswered += 1
+        self.host.send_raw(self.path, PacketType.ICE_SERVER_HEARTBEAT, payload)
+
+
+class RegistrationInput:
+    START = Input[RegistrationState, None]()
+    FOUND = Input[RegistrationState, tuple[Address, ...]]()
+    NOT_FOUND = Input[RegistrationState, None]()
+    PAUSED = Input[RegistrationState, None]()
+    """For long enough."""
+    DUE = Input[RegistrationState, None]()
+    """A heartbeat."""
+    ACKED = Input[RegistrationState, Contact]()
+    DENIED = Input[RegistrationState, Contact]()
+    CLIENT_NAMED = Input[RegistrationState, ICEServerPeerInformation]()
+    CLIENT_REPLIED = Input[RegistrationState, Punch]()
+
+
+class RegistrationTimer:
+    LOOKUP = Timer(RegistrationInput.NOT_FOUND, ServerDelays.lookup)
+    BEAT = Timer(RegistrationInput.DUE, ServerDelays.beat)
+    PAUSE = Timer(RegistrationInput.PAUSED, ServerDelays.beat)
+
+
 class Registration(Component[RegistrationState, RegistrationHost]):
     """A domain at its ice-servers, of which it tries one after the other."""
 
@@ -124,7 +129,7 @@ class Registration(Component[RegistrationState, RegistrationHost]):
     """Of the ice-server that is tried."""
     query: int
     """The number of the last look-up."""
-    heartbeat: OptionalPart[Heartbeat]
+    contact: OptionalPart[Contact]
     punches: Parts[bytes, Punch]
     """By ICE client id."""
     servers: Annotated[tuple[tuple[str, int], ...], CACHED]
@@ -143,45 +148,40 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         super().__init__(host)
         self.servers, self.domain_id, self.delays, self.limits = servers, domain_id, delays, limits
         self.number = self.query = 0
-        self.heartbeat = OptionalPart(lambda: Heartbeat(host, self, delays, limits))
+        self.contact = OptionalPart(lambda: Contact(host))
         self.punches = Parts(lambda client_id: Punch(host, self, delays, client_id))
 
     def begin(self, signed: Signed) -> None:
         self.signed = signed
-
-    @property
-    def payload(self) -> bytes:
-        return self.signed.payload
 
     # -- what happens
 
     def looked_up(self, addresses: tuple[Address, ...]) -> None:
         self.post(RegistrationInput.FOUND(addresses) if addresses else RegistrationInput.NOT_FOUND())
 
-    def lose_server(self) -> None:
-        self.post(RegistrationInput.LOST())
-
     def forget_punch(self, client_id: bytes) -> None:
         self.punches.remove(client_id)
 
     # -- guards
 
-    def beating_at(self, path: Path) -> Heartbeat | None:
-        heartbeat = self.heartbeat.part
-        return heartbeat if heartbeat is not None and heartbeat.path == path else None
+    def contact_at(self, path: Path) -> Contact | None:
+        return next((contact for contact in self.contact.values() if contact.path == path), None)
 
-    def believe(self, named: Named) -> ICEServerPeerInformation | None:
-        return named.client if self.beating_at(named.path) is not None else None
+    def believe(self, named: Received[ICEServerPeerInformation]) -> ICEServerPeerInformation | None:
+        return named.packet if self.contact_at(named.path) is not None else None
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
         return client.id in self.punches or len(self.punches) < self.limits.punches
 
-    def find_punch(self, replied: Replied) -> Punch | None:
-        punch = self.punches.get(replied.reply.ice_id)
+    def find_punch(self, replied: Received[ICEPingReply]) -> Punch | None:
+        punch = self.punches.get(replied.packet.ice_id)
         return punch if punch is not None and punch.is_at(replied.path) else None
 
-    def is_denied_often(self, heartbeat: Heartbeat) -> bool:
-        return heartbeat.denials >= self.limits.denials
+    def is_denied_often(self, contact: Contact) -> bool:
+        return contact.denials >= self.limits.denials
+
+    def is_unanswered(self) -> bool:
+        return any(contact.unanswered > self.limits.beats for contact in self.contact.values())
 
     # -- actions
 
@@ -189,24 +189,26 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         self.query += 1
         self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
 
-    def start_heartbeat(self, addresses: tuple[Address, ...]) -> None:
+    def adopt(self, addresses: tuple[Address, ...]) -> None:
         of_our_family = [found for found in addresses if (":" in found.host) == (":" in self.signed.local.host)]
         found = (of_our_family or addresses)[0]
-        path = Path(SOCKET, found.host, found.port, found.scope)
-        self.heartbeat.start(Heartbeat.begin, path).post(HeartbeatInput.START())
+        self.contact.start(Contact.begin, Path(SOCKET, found.host, found.port, found.scope))
+
+    def beat(self) -> None:
+        for contact in self.contact.values():
+            contact.beat(self.signed.payload)
 
     def next_server(self) -> None:
         self.number = (self.number + 1) % len(self.servers)
-        self.heartbeat.end()
+        self.contact.end()
 
-    def note_ack(self, heartbeat: Heartbeat) -> None:
-        heartbeat.note_ack()
+    def note_ack(self, contact: Contact) -> None:
+        contact.unanswered = contact.denials = 0
 
-    def note_denial(self, heartbeat: Heartbeat) -> None:
-        heartbeat.note_denial()
+    def note_denial(self, contact: Contact) -> None:
+        contact.unanswered, contact.denials = 0, contact.denials + 1  # it is there, after all
 
-    def tell_key_refused(self, heartbeat: Heartbeat) -> None:
-        heartbeat.note_ack()
+    def tell_key_refused(self) -> None:
         self.host.emit(KeyRefused(*self.servers[self.number]))
 
     def ping_client(self, client: ICEServerPeerInformation) -> None:
@@ -221,24 +223,24 @@ _S, _I, _T = RegistrationState, RegistrationInput, RegistrationTimer
 _STRANGER: Final = "not from our ice-server"
 
 ACK: Final = (
-    Guards.of(Registration, _S, Path, "ack").make(Registration.beating_at, _STRANGER, ref="heartbeats").give(_I.ACKED)
+    Guards.of(Registration, _S, Path, "ack").make(Registration.contact_at, _STRANGER, ref="heartbeats").give(_I.ACKED)
 )
 
 DENIAL: Final = (
     Guards.of(Registration, _S, Path, "denial")
-    .make(Registration.beating_at, _STRANGER, ref="heartbeats")
+    .make(Registration.contact_at, _STRANGER, ref="heartbeats")
     .give(_I.DENIED)
 )
 
 CLIENT: Final = (
-    Guards.of(Registration, _S, Named, "client")
+    Guards.of(Registration, _S, Received[ICEServerPeerInformation], "client")
     .make(Registration.believe, _STRANGER, ref="ICE")
     .need(Registration.has_room, "too many clients at once", ref="ICE")
     .give(_I.CLIENT_NAMED)
 )
 
 REPLY: Final = (
-    Guards.of(Registration, _S, Replied, "reply")
+    Guards.of(Registration, _S, Received[ICEPingReply], "reply")
     .make(Registration.find_punch, "late", ref="ICE")
     .give(_I.CLIENT_REPLIED)
 )
@@ -252,7 +254,7 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
     initial=_S.NEW,
     idle={
         _S.NEW: "the domain's socket",
-        _S.BEATING: "the heartbeats, which are a part of it",
+        _S.BEATING: "the domain's end: it is a keep-alive",
         _S.PAUSING: "the next look-up, as long as the domain lives",
     },
     rows=(
@@ -261,7 +263,9 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
             _S.RESOLVING,
             _I.FOUND,
             _S.BEATING,
-            Registration.start_heartbeat,
+            Registration.adopt,
+            Registration.beat,
+            arm=(_T.BEAT,),
             cancel=(_T.LOOKUP,),
             ref="heartbeats",
         ),
@@ -277,18 +281,21 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
         Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, Registration.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
         Row(
             _S.BEATING,
-            _I.LOST,
+            _I.DUE,
             _S.RESOLVING,
             Registration.next_server,
             Registration.look_up,
+            when=Registration.is_unanswered,
             arm=(_T.LOOKUP,),
             ref="heartbeats",
         ),
+        Row(_S.BEATING, _I.DUE, None, Registration.beat, arm=(_T.BEAT,), ref="heartbeats"),
         Row(_S.BEATING, _I.ACKED, None, Registration.note_ack, ref="heartbeats"),
         Row(
             _S.BEATING,
             _I.DENIED,
             None,
+            Registration.note_ack,
             Registration.tell_key_refused,
             when=Registration.is_denied_often,
             ref="heartbeats",

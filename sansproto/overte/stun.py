@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
 from ..component import Component, Host
-from ..contract import Address, Lookup, Path
+from ..contract import Address, Lookup, Path, Stats
 from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -18,7 +18,7 @@ from .events import ClientEvent
 from .limits import ClientDelays, ClientLimits
 from .paths import path_to
 from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
-from .transport import SOCKET
+from .remote import SOCKET
 
 QUERY: Final = 2
 """The number of the lookup of the STUN server's name."""
@@ -128,9 +128,10 @@ class StunHost(Host[ClientEvent], Protocol):
 
     @property
     def local(self) -> Address | None: ...
+    @property
+    def stats(self) -> Stats: ...
     def ask_transport(self, what: Lookup) -> None: ...
     def send_datagram(self, data: bytes, path: Path, name: str) -> object: ...
-    def note_received(self, link: int, packet: object, size: int) -> None: ...
     def sockets_changed(self) -> None: ...
 
 
@@ -206,7 +207,7 @@ class StunClient(Component[StunState, StunHost]):
     def read_response(self, data: bytes) -> StunAnswer:
         response = BindingResponse.decode(data)
         answer = StunAnswer(response.transaction, response.address)
-        self.host.note_received(0, response, len(data))
+        self.host.stats.packets_received += 1
         return answer
 
     def is_of_this_round(self, answer: StunAnswer) -> bool:

@@ -22,22 +22,26 @@ from ..bob import (
     Relay,
     RelayDelays,
     RelayLimits,
+    SenderFailed,
     Server,
+    TransferError,
+    TransferFault,
+    TransferReader,
     crypto,
 )
 from ..bob import packets as p
 from ..bob.events import Violation
-from ..bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
 from ..contract import Entropy
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
 from ..trace import Trace
 from ..wire import Packet
 from .conformance import Answer, Config, Make
+from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
 
-TABLES = (PEER, OFFER, HANDSHAKE, BENCH, CHANNEL, MEMBER, PAIR, VISITOR, ROOM)
+TABLES = tables_of("bob")
 CANNOT = frozenset({"other-ciphers", "transcript-identities", "bob.transcript"})
 
 
@@ -66,6 +70,56 @@ def _whole(kind: type[Packet]) -> Callable[[VectorTest], Answer]:
     return answer
 
 
+def _sent_record(test: VectorTest) -> Answer:
+    header, record = p.SENT_FRAME.decode(test.octets("wire"))
+    return {
+        "packet": type(record).__name__,
+        "header": plain(header),
+        "fields": plain(record),
+        "rest": "",
+        "canonical": p.encode_sent(record).hex(),
+    }
+
+
+# -- a transfer between two of ours
+
+_TRANSFER_ERRORS: Mapping[TransferFault, set[Fault]] = {
+    TransferFault.UNKNOWN_TYPE: {Fault.BAD_TYPE},
+    TransferFault.BAD_RECORD: {Fault.TRUNCATED, Fault.BAD_LENGTH, Fault.BAD_ENCODING, Fault.BAD_VALUE, Fault.TRAILING},
+    TransferFault.EARLY_END: {Fault.TRUNCATED},
+    TransferFault.AFTER_END: {Fault.TRAILING},
+    TransferFault.NO_END: {Fault.TRUNCATED},
+}
+
+
+def _transfer(test: VectorTest) -> Answer:
+    reader = TransferReader(max_size=1 << 20)
+    name, contents, said = "", b"", ""
+    try:
+        for record in _cut(test.octets("wire"), test.body["pieces"]):
+            for event in reader.feed(record):
+                match event:
+                    case FileAnnounced():
+                        name = event.name
+                    case FileData():
+                        contents += event.data
+                    case SenderFailed():
+                        return {"packet": "SenderFailed", "fields": {"text": event.text}}
+        reader.close()
+        said = reader.receipt().hex()
+    except PackError as error:
+        return _nearest(_PACK_ERRORS[error.fault], test)
+    except TransferError as error:
+        return _nearest(_TRANSFER_ERRORS[error.fault], test)
+    return {"packet": "Transfer", "fields": {"name": name, "contents": contents.hex(), "receipt": said}}
+
+
+def _nearest(faults: set[Fault], test: VectorTest) -> Answer:
+    """The reader tells fewer faults apart than the vectors: the expected one if it may be it."""
+    exact = test.error if test.error in faults else min(faults, key=str)
+    return {"error": exact.value if exact else None, "need": test.body.get("need")}
+
+
 # -- the file stream
 
 _PACK_ERRORS: Mapping[PackFault, set[Fault]] = {
@@ -78,7 +132,7 @@ _PACK_ERRORS: Mapping[PackFault, set[Fault]] = {
     PackFault.BAD_NAME: {Fault.BAD_VALUE},
     PackFault.TRAILING: {Fault.TRAILING},
 }
-"""The reader tells fewer faults apart than the vectors: what differs may depend on where the stream was cut."""
+"""What differs may depend on where the stream was cut."""
 
 
 def _pack(test: VectorTest) -> Answer:
@@ -87,8 +141,7 @@ def _pack(test: VectorTest) -> Answer:
     whole, cut, bytewise = (_read_pack(_cut(wire, sizes)) for sizes in ([len(wire)], pieces, [1] * len(wire)))
     assert whole == cut == bytewise, "the result depends on the borders"
     if isinstance(whole, PackFault):
-        exact = test.error if test.error in _PACK_ERRORS[whole] else min(_PACK_ERRORS[whole], key=str)
-        return {"error": exact.value if exact else None, "need": test.body.get("need")}
+        return _nearest(_PACK_ERRORS[whole], test)
     return {"packet": "Pack", "fields": whole}
 
 
@@ -421,6 +474,9 @@ ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
     "bob.public_packet": _whole(p.PublicParameters),
     "bob.secret_packet": _whole(p.SecretPacket),
     "bob.pack": _pack,
+    "bob.receipt": _whole(p.ReceiptRecord),
+    "bob.sent_record": _sent_record,
+    "bob.transfer": _transfer,
     "bob.pbkdf2": _pbkdf2,
     "bob.key_material": _key_material,
     "bob.map": _map,

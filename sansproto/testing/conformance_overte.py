@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 import attrs
 
-from ..component import tables_of
 from ..contract import Entropy
 from ..errors import Fault, WireError
 from ..overte import (
@@ -26,7 +25,6 @@ from ..overte import (
     ServerLimits,
     crypto,
     qt,
-    tables,
 )
 from ..overte.header import Control, Position, decode_datagram, encode_datagram
 from ..overte.packets import PACKETS
@@ -34,14 +32,11 @@ from ..overte.qt import SocketType
 from ..trace import Trace
 from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Int, Nested, Packet, field, packet
 from .conformance import Answer, Config, Make
+from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
 
-TABLES: Sequence[Any] = (
-    *(getattr(tables, name) for name in tables.__all__),
-    *dict.fromkeys(table for role in (DomainClient, DomainServer, IceServer) for table in tables_of(role)),
-)
-"""Those of the parts of all roles, each once."""
+TABLES = tables_of("overte")
 CANNOT: frozenset[str] = frozenset()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 from .. import wire
+from ..bob import packets as bob
 from ..errors import WireError
 from ..overte import qt
 from ..wire import ABSENT, Codec, Const, Packet, Trailing
@@ -110,6 +112,18 @@ def _sock_addrs(codec: qt.SockAddrCodec) -> st.SearchStrategy[qt.SockAddr]:
     )
 
 
+def _json_objects(codec: bob.FieldsToEnd) -> st.SearchStrategy[str]:
+    """Some have the field that a receipt must have."""
+    plain = st.none() | st.booleans() | st.integers() | st.text(max_size=9)
+    anything = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner))
+    digest = st.fixed_dictionaries({}, optional={"sha256": st.binary(min_size=32, max_size=32).map(bytes.hex)})
+    objects = st.builds(lambda some, one: some | one, st.dictionaries(st.text(max_size=9), anything), digest)
+    return objects.map(json.dumps).filter(lambda text: len(text) <= codec.max)
+
+
+register(bob.TextToEnd, lambda codec: st.text(st.characters(codec="utf-8"), max_size=codec.max // 4))
+register(bob.FieldsToEnd, _json_objects)
+register(bob.ReceiptWord, lambda _: st.sampled_from(bob.Receipt))
 register(qt.QString, _qstrings)
 register(qt.QByteArray, lambda codec: st.none() | st.binary(max_size=codec.max))
 register(qt.SockAddrCodec, _sock_addrs)

@@ -19,12 +19,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sansproto.contract import Address, Link, Lookup, Path, Phase, Rebind, SendBytes, SendDatagram
+from sansproto.contract import Address, CloseTransport, Link, Lookup, Path, Phase, Rebind, SendBytes, SendDatagram
 from sansproto.events import CloseCause, Closed
 from sansproto.testing.adapter_harness import LOCAL, PATIENCE, World, count_descriptors, read, reset, until
 from sansproto.testing.adapter_suite import AdapterSuite
 from sansproto.testing.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
-from sansproto_sockets import Runner, run
+from sansproto_sockets import Driver, Runner, run
+from sansproto_sockets.streams import DISCARDED
 
 T = TypeVar("T")
 
@@ -189,6 +190,46 @@ class TestSockets(AdapterSuite):
         running.call(write_to_one_that_left)
         assert until(running, "data", link).value == b"refused: go away"
         until(running, "lost", link)
+
+    def test_who_goes_on_after_the_end_is_reset(self, world: World) -> None:
+        """What comes after a close is read and discarded, but not for as long as anybody likes to send."""
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        peer, link = world.linked(running)
+        running.call(lambda _: endpoint.do(CloseTransport(link)))
+        assert peer.recv(1) == b""
+        sent = 0
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 4 * DISCARDED:
+                peer.sendall(CHUNK)
+                sent += len(CHUNK)
+        assert DISCARDED <= sent < 4 * DISCARDED
+        until(running, "lost", link)
+
+    def test_those_who_come_keep_nobody_waiting_who_is_there(self) -> None:
+        """However many have connected, a turn accepts few for each socket that it reads."""
+        endpoint = ScriptedEndpoint(echo=True)
+        driver = Driver(endpoint, listen={"in": LOCAL}, sockets={})
+        at = driver.addresses["in"]
+        peers = []
+        try:
+            peers += [socket.create_connection((at.host, at.port), timeout=PATIENCE) for _ in range(200)]
+            accepted = []
+            while len(endpoint.live) < len(peers):
+                before = len(endpoint.live)
+                driver.turn(driver.select(PATIENCE))
+                accepted.append(len(endpoint.live) - before)
+            assert max(accepted) <= 2
+            for peer in peers[:160]:
+                peer.sendall(b"x")
+            peers += [socket.create_connection((at.host, at.port), timeout=PATIENCE) for _ in range(40)]
+            before = len(endpoint.live)
+            driver.turn(driver.select(PATIENCE))
+            assert len(endpoint.live) - before in range(10, 30), "and among many a newcomer does not wait for long"
+        finally:
+            driver.release()
+            for peer in peers:
+                peer.close()
 
     def test_a_port_that_is_none_is_told_as_every_bad_address_is(self, world: World) -> None:
         """The resolver takes it modulo 65,536, and ``connect`` and ``sendto`` raise OverflowError."""

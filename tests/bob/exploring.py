@@ -24,7 +24,7 @@ from sansproto.bob import (
 )
 from sansproto.bob import packets as p
 from sansproto.bob.peer import Peer
-from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
+from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, TURNS, VISITOR
 from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
 from sansproto.bob.tables.relay import MemberState, PairState, RoomState
 from sansproto.contract import Address, Phase
@@ -664,6 +664,10 @@ def _small_limits() -> Iterator[Exploration]:
     careful = PeerLimits(free_guesses=0)
     yield Exploration("a careful server", {**TWO_CLIENTS, "server": server(limits=careful)}, begin=everybody_waits)
     yield Exploration("a careful client", {**TWO_SERVERS, "client": client(limits=careful)}, begin=everybody_waits)
+    guessed = {**TWO_CLIENTS, "client": client(password=WRONG), "server": server(limits=careful)}
+    yield Exploration("a careful server is guessed at", guessed, begin=everybody_waits)
+    guessed = {**TWO_SERVERS, "client": client(limits=careful), "server": server(password=WRONG)}
+    yield Exploration("a careful client is guessed at", guessed, begin=everybody_waits)
     other = stranger(HELLO_SERVER, HELLO_SERVER)
     yield Exploration("no uid is left", {**ONE_EACH, "relay": relay(peers=1), "stranger": other})
     yield Exploration("no pair is left", {**ONE_EACH, "relay": relay(pairs=1), "stranger": other})
@@ -736,4 +740,15 @@ def _small_rooms() -> Iterator[Exploration]:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
-TABLES: tuple[Table[Any, Any, Any, Any], ...] = (PEER, BENCH, OFFER, HANDSHAKE, MEMBER, PAIR, VISITOR, ROOM, CHANNEL)
+TABLES: tuple[Table[Any, Any, Any, Any], ...] = (
+    PEER,
+    BENCH,
+    TURNS,
+    OFFER,
+    HANDSHAKE,
+    MEMBER,
+    PAIR,
+    VISITOR,
+    ROOM,
+    CHANNEL,
+)

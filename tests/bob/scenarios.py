@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 from stages import (
+    BASE_POINT,
     BOTH_WAYS,
     HOST,
     ME,
@@ -817,6 +818,144 @@ def a_channel_is_cut() -> Stage:
     stage = ChannelStage()
     stage.receive_data(stage.other_sends.seal(0, b"good")[:-1], 0.25)
     stage.transport_lost(0.5, detail="reset")
+    return stage
+
+
+# -- of a relay that is flooded: behind the others, whose numbers stay -------------------------------------------------
+
+
+@scenario
+def floods_are_cut_and_many_of_them_one_after_another() -> Stage:
+    stage = RelayStage(limits={"dropped_burst": 2, "cuts": 1}, delays={"mute": 2.5})
+    stage.new_server()
+    flooder, other, third, stranger, newcomer = (
+        stage.new_client(),
+        stage.new_client(),
+        stage.new_server(),
+        stage.join(),
+        stage.join(),
+    )
+    wasted = p.encode(99, p.Accepted())
+    stage.receive_data(flooder, wasted * 2, stage.now)
+    stage.wait(0.5)
+    stage.receive_data(flooder, wasted * 3, stage.now)
+    stage.receive_data(flooder, wasted, stage.now)
+    for link in (stranger, newcomer, other, third):
+        stage.receive_data(link, wasted * 4, stage.now)
+    stage.stream_lost(flooder, stage.now)
+    stage.stream_lost(third, stage.now)
+    for _ in range(3):
+        stage.tick()
+    late = stage.join()
+    stage.wait(5.0)
+    stage.receive_data(late, wasted * 3, stage.now)
+    return stage
+
+
+@scenario
+def who_answers_those_that_leave_is_excused() -> Stage:
+    stage = RelayStage(limits={"dropped_burst": 1})
+    server, client = stage.new_server(), stage.new_client()
+    stage.ask(client, 1)
+    stage.stream_lost(client, stage.now)
+    for _ in range(4):
+        stage.put(server, 2, p.YAndServerValidator(SCALAR, bytes(64)))
+    return stage
+
+
+@scenario
+def reports_to_the_relay_are_no_way_to_flood_it() -> Stage:
+    stage = RelayStage(limits={"dropped_burst": 1})
+    stage.new_server()
+    client = stage.new_client()
+    for _ in range(5):
+        stage.put(client, 0, p.RelayFailure(p.Missing.AGREEMENT, 0))
+    return stage
+
+
+@scenario
+def a_link_gives_some_packets_a_call_and_the_rest_later() -> Stage:
+    stage = RelayStage(limits={"link_packets": 2})
+    stage.new_server()
+    client = stage.join()
+    stage.receive_data(client, p.encode(0, p.HelloAsClient()) * 3, stage.now)
+    stage.tick()
+    return stage
+
+
+@scenario
+def a_visitor_talks_for_too_long_before_its_partner_comes() -> Stage:
+    stage = RelayStage(limits={"early": 8})
+    client, server = stage.unite()
+    early = stage.visit(client)
+    stage.receive_data(early, b"12345678", stage.now)
+    stage.receive_data(early, b"9", stage.now)
+    stage.visit(server)
+    return stage
+
+
+# -- of clients and servers again: whose turn it is --------------------------------------------------------------------
+
+HOSTS = (OTHER, "198.51.100.8:2", "198.51.100.8:3", THIRD, "2001:db8::1:1", "2001:db8::2:1", "2001:db8:0:1::1:1")
+NO_ADDRESSES = ("a name:1", "another", "::ffff:198.51.100.8:4")
+
+
+@scenario
+def hosts_take_turns_at_a_server() -> Stage:
+    stage = ServerStage(limits={"free_guesses": 0})
+    stage.register()
+    for uid, identity in enumerate((*HOSTS, *NO_ADDRESSES), 2):
+        stage.get(uid, p.XAndClientIdentity(BASE_POINT, identity))
+    for _ in range(len(HOSTS) + len(NO_ADDRESSES) - 1):
+        stage.tick()
+    return stage
+
+
+@scenario
+def who_waits_for_its_turn_at_a_server_leaves() -> Stage:
+    stage = ServerStage(limits={"free_guesses": 0})
+    stage.register()
+    for uid in (2, 3, 4):
+        stage.ask(uid)
+    stage.get(0, p.PeerClosed(3))
+    stage.get(0, p.PeerClosed(4))
+    stage.ask(5)
+    stage.tick()
+    return stage
+
+
+@scenario
+def one_host_has_no_more_than_its_share_of_a_servers_places() -> Stage:
+    stage = ServerStage(limits={"free_guesses": 0, "guesses": 13})
+    stage.register()
+    for uid in range(2, 7):
+        stage.ask(uid)
+    stage.get(7, p.XAndClientIdentity(BASE_POINT, THIRD))
+    for _ in range(3):
+        stage.tick()
+    return stage
+
+
+@scenario
+def hosts_take_turns_at_a_client() -> Stage:
+    stage = ClientStage(limits={"free_guesses": 0})
+    stage.register()
+    for uid, identity in enumerate((*HOSTS, *NO_ADDRESSES), 1):
+        stage.get(0, p.NewServer(uid, BOTH_WAYS.encode(), identity))
+    stage.get(0, p.PeerClosed(5))
+    for _ in range(len(HOSTS) + len(NO_ADDRESSES) + 1):
+        stage.tick()
+    return stage
+
+
+@scenario
+def a_client_derives_what_is_short_first_and_every_fourth_slice_what_is_old() -> Stage:
+    stage = ClientStage()
+    stage.register()
+    for uid, count in enumerate((2000, 3000, 1000, 2, 1000), 1):
+        stage.get(0, p.NewServer(uid, attrs.evolve(BOTH_WAYS, count=count).encode(), OTHER))
+    while any(timer.endswith("WORK") for timer in stage.timers()):
+        stage.tick()
     return stage
 
 

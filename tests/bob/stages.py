@@ -27,6 +27,7 @@ PASSWORD = b"soarfly-bril"
 SALT = bytes(range(16))
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
 SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
+BASE_POINT = b"\x58" + b"\x66" * 31
 BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
 
 
@@ -184,9 +185,9 @@ class ServerStage(PeerStage):
 class RelayStage(Stage):
     """A relay; the hand plays all peers. Identities count up: a peer that comes later has a higher port."""
 
-    def __init__(self, *, limits: Config | None = None) -> None:
-        limits_of, delays = attrs.evolve(RelayLimits(), **(limits or {})), RelayDelays()
-        super().__init__("bob.relay", {"limits": whole(limits_of), "delays": whole(delays)})
+    def __init__(self, *, limits: Config | None = None, delays: Config | None = None) -> None:
+        limits_of = attrs.evolve(RelayLimits(), **(limits or {}))
+        super().__init__("bob.relay", {"limits": whole(limits_of), "delays": whole(RelayDelays(**(delays or {})))})
         self.ports = 40000
 
     def join(self, listener: str = RELAY_PORT) -> Link:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -364,6 +365,55 @@ def transfer(source: Path, ports: Ports, folder: Path) -> Iterator[Transfer]:
         command("receive", PASSWORD, "--yes", "--output", folder, *way) as receiver,
     ):
         yield Transfer(source, folder, [sender, receiver])
+
+
+class Flood(threading.Thread):
+    """Connections that repeat one packet as fast as TCP takes it, and come again at once when they are cut."""
+
+    def __init__(self, ports: Ports, packet: bytes, number: int) -> None:
+        super().__init__(daemon=True)
+        self._ports, self._piece, self._number = ports, HELLO + packet * (65536 // len(packet)), number
+        self._over = threading.Event()
+        self.cuts = 0
+
+    def __enter__(self) -> Flood:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        foes: list[Foe] = []
+        while not self._over.is_set():
+            for foe in foes:
+                foe.say(self._piece)
+                foe.hear()
+            self.cuts += sum(foe.over for foe in foes)
+            foes = [foe for foe in foes if not foe.over or foe.close()]
+            with suppress(OSError):
+                foes += [Foe(self._ports.relay) for _ in range(self._number - len(foes))]
+            sleep(0.001)
+        for foe in foes:
+            foe.close()
+
+
+@pytest.mark.parametrize("packet", [HELLO, p.encode(0xFFFF, p.Accepted())], ids=["hello", "dropped"])
+def test_those_who_send_as_fast_as_they_can_stop_no_transfer(tmp_path: Path, packet: bytes) -> None:
+    source = tmp_path / "file.bin"
+    source.write_bytes(Random(0).randbytes(FILE_SIZE))
+    ports = free_ports()
+    with relay(ports):
+        with transfer(source, ports, tmp_path / "alone") as way:
+            alone = way.check()
+        with Flood(ports, packet, 8) as flood:
+            sleep(0.5)
+            with transfer(source, ports, tmp_path / "beside") as way:
+                beside = way.check()
+    print(f"{alone:.1f} s alone, {beside:.1f} s beside {flood.cuts} connections that were cut")
+    assert flood.cuts > 0
+    assert beside < 6 * alone + 5
 
 
 def descriptors(pid: int) -> int:

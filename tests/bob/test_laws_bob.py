@@ -291,10 +291,29 @@ class TestServer(Laws):
 
 CALLERS = [Address("192.0.2.7", port) for port in (1001, 1002, 1003, 1004)]
 A, B, C, D = map(str, CALLERS)
-RELAY_LIMITS = RelayLimits(links=6, link_queue=1500, events=8, peers=4, pairs=2, pairs_of_one=1, hellos=2, departures=2)
+RELAY_LIMITS = RelayLimits(
+    links=6,
+    link_queue=1500,
+    link_packets=3,
+    events=8,
+    peers=4,
+    pairs=2,
+    pairs_of_one=1,
+    hellos=2,
+    departures=2,
+    dropped_burst=3,
+    dropped_rate=1,
+    cuts=1,
+    early=30,
+)
 RELAY_DELAYS = RelayDelays(idle=400.0, silence=200.0, stalled=90.0, unread=90.0)
 HELLO_CLIENT = p.encode(0, p.HelloAsClient())
 HELLO_SERVER = p.encode(0, p.HelloAsServer(BOTH_WAYS.encode()))
+
+
+def flood(nth: int) -> list[Op]:
+    """One packet too many, to somebody whom nobody knows."""
+    return [got(p.encode(9, p.Accepted()), nth)] * (RELAY_LIMITS.dropped_burst + 1)
 
 
 def exchange(client: int, server: int, identity: str) -> list[bytes]:
@@ -329,6 +348,8 @@ def relay_openings() -> list[tuple[Op, ...]]:
         (*four, *turns[:3], got(p.encode(2, p.SpokeFailure(p.SpokeFault.POINT)))),
         (*four, *turns[:4], got(p.encode(2, p.Refused()))),
         (*paired, *four[:2], c, got(HELLO_CLIENT, 2), got(HELLO_SERVER, 3)),
+        (*four, *flood(1), *flood(3)),
+        (a, got(HELLO_CLIENT), b, *flood(0), *flood(1)),
     ]
 
 

@@ -78,11 +78,10 @@ def test_those_who_wait_for_their_turn_are_no_more_than_the_guesses_that_are_lef
     limits = PeerLimits(guesses=40)
     at = AtRelay(Server, limits=limits)
     at.register()
-    x = p.XAndClientIdentity(BASE_POINT, OTHER)
     for uid in range(1, 200):
-        at.put(uid, x)
+        at.put(uid, p.XAndClientIdentity(BASE_POINT, f"10.0.0.{uid}:1"))
     at.put(p.RELAY, p.PeerClosed(40))  # the last who waits; its place is free again
-    at.put(200, x)
+    at.put(200, x := p.XAndClientIdentity(BASE_POINT, OTHER))
     at.put(201, x)
     at.run(5.0)
     assert at.whom(p.YAndServerValidator) == [*range(1, 40), 200]

@@ -27,7 +27,7 @@ from sansproto.testing.conformance import differences
 from sansproto.testing.vectors import VectorTest, load
 
 BOB = Path(__file__).parents[2] / "vectors" / "bob"
-FILES = ("codec", "crypto", "channel", "pack")
+FILES = ("codec", "crypto", "channel", "pack", "transfer")
 TESTS = [test for file in FILES for test in load(BOB / f"{file}.json")]
 RUN = [test for test in TESTS if not conformance_bob.CANNOT & {test.type, *test.group.requires}]
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,20 @@ import attrs
 PASSWORD = "marble-acoustic-tunnel"
 PATIENCE = 20.0
 _NOT_THEIRS = ("SANSPROTO_", "COVERAGE_")  # what we ask of tests; the core is measured without commands
+PATIENT = (
+    "-c",
+    "from sansproto_cli import sending; sending.GREETING = 20.0; from sansproto_cli.__main__ import main; main()",
+)  # a program: the command, but its sender waits as long as a busy machine takes for the receiver's first word
 _ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_THEIRS)}
+
+
+def failed(result: Result, code: int, *words: str) -> None:
+    """It ended with this code and one line, which holds these words."""
+    assert result.code == code, result.out + result.err
+    assert result.err.startswith("sansproto: ")
+    assert result.err.count("\n") == 1
+    for word in words:
+        assert word in result.err
 
 
 @attrs.frozen
@@ -38,13 +51,18 @@ class Command:
     """A running command; its output goes to files, so that no pipe ever fills."""
 
     def __init__(
-        self, folder: Path, *arguments: object, stdin: bytes | None = b"", limit: Callable[[], None] | None = None
+        self,
+        folder: Path,
+        *arguments: object,
+        stdin: bytes | None = b"",
+        limit: Callable[[], None] | None = None,
+        program: Sequence[str] = ("-m", "sansproto_cli"),
     ) -> None:
         self._out = folder / f"out-{time.monotonic_ns()}"
         self._err = self._out.with_suffix(".err")
         with open(self._out, "wb") as out, open(self._err, "wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sansproto_cli", *map(str, arguments)],
+                [sys.executable, *program, *map(str, arguments)],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=err,

@@ -19,7 +19,8 @@ from secrets import token_bytes
 from unittest.mock import ANY
 
 import pytest
-from cli_commands import PASSWORD, PATIENCE, Command, Place, Result
+from cli_commands import PASSWORD, PATIENCE, PATIENT, Command, Place, Result
+from cli_commands import failed as _failed
 
 from sansproto.bob import Client, Connected, FileVerified, PackReader, PeerAgreed, PeerEvent, Server
 from sansproto.contract import Link
@@ -31,14 +32,6 @@ from sansproto_threads import Runner, run
 _SIZE = 40_000_000
 
 
-def _failed(result: Result, code: int, *words: str) -> None:
-    assert result.code == code, result.out + result.err
-    assert result.err.startswith("sansproto: ")
-    assert result.err.count("\n") == 1
-    for word in words:
-        assert word in result.err
-
-
 # -- nobody, or nobody with that password ------------------------------------------------------------------------------
 
 
@@ -46,7 +39,7 @@ def test_a_wrong_password_is_told_on_both_sides(place: Place) -> None:
     path = place.folder / "a"
     path.write_bytes(b"1")
     sender = place.send(path)
-    _failed(place.receive("-y", password="marble").wait(), 4, "password is wrong", "compare it")
+    _failed(place.receive("-y", "--timeout", 2, password="marble").wait(), 4, "password is wrong", "compare it")
     assert "has another password. Still waiting." in sender.wait_for("another")
     assert place.receive("-y").wait().code == 0  # the sender still waits, for the right one
     assert sender.wait().code == 0
@@ -80,10 +73,10 @@ def test_there_is_no_relay(place: Place) -> None:
     [
         (["send"], 2, "Nothing to send"),
         (["send", "nowhere"], 9, "No such file"),
-        (["send", "--nonsense"], 2, "--nonsense"),
+        (["send", "--nonsense"], 2, "neither an option nor a file"),
         (["send", "-", "nowhere"], 2, "send it alone"),
         (["receive", "x"], 2, "--relay"),
-        (["receive", "--nonsense"], 2, "--nonsense"),
+        (["receive", "--nonsense"], 2, "Word 2"),
         (["receive", "x", "-r", "h:x"], 2, "HOST:PORT"),
         (["receive", "x", "-r", "h", "-o", "nowhere"], 9, "no folder"),
         (["receive", "x", "-r", "h", "--max-size", "1 apple"], 2, "no size"),
@@ -101,7 +94,7 @@ def test_there_is_no_relay(place: Place) -> None:
         (["receive", "x", "-r", "h", "--timeout", "nan"], 2, ">= 0"),
         (["receive", "x", "-r", "h", "-o", "o" * 300], 9, "too long"),
         (["receive", "x", "-r", "h", "-o", "/proc"], 9, "Cannot write to /proc"),
-        (["nonsense"], 2, "nonsense"),
+        (["nonsense"], 2, "no command"),
     ],
 )
 def test_wrong_usage(
@@ -461,6 +454,48 @@ def test_a_truncated_file_is_an_error(place: Place) -> None:
     assert place.received == []
 
 
+def _typed(records: list[bytes]) -> list[bytes]:
+    return [b"\0" + record for record in records]
+
+
+_WHOLE = _typed(_pack(b"a", b"data"))
+
+
+def test_a_sender_that_gives_up_says_why_in_one_line_and_without_control_characters(place: Place) -> None:
+    with _hostile_sender(place, [*_WHOLE[:-1], b"\2no\x1b[2J\nand: " + b"x" * 1012]):
+        result = place.receive("--yes").wait()
+    _failed(result, 10, "The sender gave up (no\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}and: xxx")
+    assert place.received == []
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [*_WHOLE, b"\4"],
+        [b"\xff" + _WHOLE[0]],
+        [*_WHOLE[:-1], b"\3"],
+        [*_WHOLE, b"\3\0"],
+        [*_WHOLE, b"\0more", b"\3"],
+        [_WHOLE[0], b"\0", *_WHOLE[1:], b"\3"],
+        [_WHOLE[0], b"\1[]", *_WHOLE[1:], b"\3"],
+        [*_WHOLE, b"\2" + b"x" * 1025],
+    ],
+)
+def test_typed_records_that_are_none_are_refused(place: Place, records: list[bytes]) -> None:
+    with _hostile_sender(place, records):
+        _failed(place.receive("--yes").wait(), 8, "nothing was kept")
+    assert place.received == []
+
+
+def test_what_is_typed_is_complete_only_with_its_end(place: Place) -> None:
+    with _hostile_sender(place, [b'\1{"use": null}', *_WHOLE, b"\3"]):
+        assert place.receive("--yes").wait().code == 0
+    assert (place.inbox / "a").read_bytes() == b"data"
+    with _hostile_sender(place, _WHOLE, then_cut=True):
+        _failed(place.receive("--yes").wait(), 7, "before the file was complete")
+    assert place.received == ["a"]
+
+
 def test_a_name_that_not_every_system_takes_is_not_sent(place: Place) -> None:
     path = place.folder / "10:30"
     path.write_bytes(b"")
@@ -477,11 +512,11 @@ def test_a_folder_of_the_reference_is_not_read(place: Place) -> None:
 def test_a_sender_whose_file_shrinks_says_so(place: Place) -> None:
     path = place.folder / "log"
     path.write_bytes(_SIZE * b"1")
-    sender = place.send(path, "--no-compress")
+    sender = place.send(path, "--no-compress", program=PATIENT)
     receiver = place.receive(stdin=None)
     receiver.wait_for("[Y/n]")
     path.write_bytes(b"")
     receiver.type("y")
-    _failed(sender.wait(), 9, "became shorter")
-    _failed(receiver.wait(), 7, "start both sides again")
+    _failed(sender.wait(), 9, "changed while it was sent")
+    _failed(receiver.wait(), 10, "The sender gave up")
     assert place.received == []

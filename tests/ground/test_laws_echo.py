@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "howto"))
 
-from echo import EchoLimits, EchoServer, Message  # noqa: E402
+from echo import EchoLimits, EchoServer, Message
 
-from sansproto.contract import Address  # noqa: E402
-from sansproto.testing.laws import Laws, Subject, links  # noqa: E402
-from sansproto.testing.operations import Accept, Data  # noqa: E402
+from sansproto.contract import Address
+from sansproto.testing.laws import Laws, Subject, links
+from sansproto.testing.operations import Accept, Data
 
 GUEST = Accept("echo", Address("192.0.2.7", 1234))
 GREETING = Message(b"hi there").encode()

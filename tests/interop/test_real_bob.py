@@ -64,10 +64,10 @@ class Meeting:
         option = "--compress" if compress else "--no-compress"
         return self._start(*_OURS, "send", *self._at, "-p", _PASSWORD, option, path)
 
-    def receive(self, kind: str, *, password: str = _PASSWORD, answer: str = "y") -> Process:
+    def receive(self, kind: str, *options: str, password: str = _PASSWORD, answer: str = "y") -> Process:
         if kind == "bob":
             return self._start(_BOB, "recv", "-q", *self._at, password, answer=answer)
-        return self._start(*_OURS, "receive", *self._at, "-o", self.inbox, password, answer=answer)
+        return self._start(*_OURS, "receive", *self._at, "-o", self.inbox, *options, password, answer=answer)
 
     def close(self) -> None:
         if self.relay.poll() is None:
@@ -180,7 +180,7 @@ def test_we_notice_a_wrong_password(tmp_path: Path, sender: str, relay: str) -> 
     path.write_bytes(_CONTENTS["text"])
     with _meeting(tmp_path, relay) as meeting:
         sending = meeting.send(sender, path, compress=True)
-        assert meeting.receive("ours", password=_OTHER).wait(_PATIENCE) == 4
+        assert meeting.receive("ours", "--timeout", "5", password=_OTHER).wait(_PATIENCE) == 4
         assert meeting.receive("ours").wait(_PATIENCE) == 0  # sender and relay have survived it
         assert sending.wait(_PATIENCE) == 0
         assert meeting.relay.poll() is None

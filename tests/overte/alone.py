@@ -10,7 +10,9 @@ from sansproto.overte.membership import NO_MEMBER
 from sansproto.overte.policy import Policy
 from sansproto.session import Session
 from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.wire import Packet
 
+P = TypeVar("P", bound=Packet)
 C = TypeVar("C", bound=Part[Any])
 
 
@@ -73,6 +75,9 @@ class Alone(Session[Any]):
 
     def forget_channel(self, path: Path) -> None:
         self.sent.append((path, None))
+
+    def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
+        return kind.decode(payload)
 
     def wall_us(self) -> int:
         return int(self.clock * 1e6)

@@ -27,7 +27,7 @@ from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
 from sansproto.overte.header import Control, ControlType, Header, encode_datagram
 from sansproto.overte.qt import SockAddr
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.explorer import Scene, explore
 

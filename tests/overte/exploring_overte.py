@@ -21,10 +21,9 @@ import attrs
 
 from sansproto.component import components_of
 from sansproto.contract import Address, Instant, Path, Phase, SendDatagram
+from sansproto.endpoint import DatagramEndpoint
 from sansproto.errors import WireError
 from sansproto.events import Closed
-from sansproto.old_endpoint import EndpointBase
-from sansproto.old_links import LinkDelays
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
 from sansproto.overte.connection import Connection, ConnectionState
@@ -36,14 +35,14 @@ from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, Se
 from sansproto.overte.node import Node
 from sansproto.overte.policy import Policy
 from sansproto.overte.registration import Registration
-from sansproto.overte.reliable import Remote
+from sansproto.overte.remote import SOCKET, Remote
 from sansproto.overte.server import DomainServer
 from sansproto.overte.server_events import NodeJoined, NodeLeft
 from sansproto.overte.stun import COOKIE, AttributeHead, BindingRequest, BindingResponse, XorMappedAddress
-from sansproto.overte.transport import SOCKET
 from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
+from sansproto.trace import place_name
 
 DOMAIN = Address("198.51.100.1", 40102)
 CLIENT = Address("203.0.113.7", 48001)
@@ -180,28 +179,29 @@ class Server(DomainServer):
         self.registration.make = make_anew
 
     def freeze(self, base: float, **rest: Any) -> Any:
-        for member in self._members.values():
-            member.joined = max(member.joined, self._clock - self._delays.repeated)
-        for host, answers in tuple(self._answers.items()):
-            if self._clock - answers.since >= self._delays.repeated:
-                del self._answers[host]
+        long_ago = self.clock - self.delays.repeated
+        for member in self.members.by_local_id.values():
+            member.entry = attrs.evolve(member.entry, joined=max(member.entry.joined, long_ago))
+        for host, answers in tuple(self.admission.answers.items()):
+            if answers.since <= long_ago:
+                del self.admission.answers[host]
         return super().freeze(base, **rest)
 
-    def _rebuild(self) -> None:
-        super()._rebuild()
+    def rebuild(self) -> None:
+        super().rebuild()
         if self._is_shut:
-            self._policy = SHUT
+            self.policy = SHUT
 
     def throw_out(self, now: float) -> None:
-        for member in tuple(self._members.values()):
-            self.kick(member.node_id, now)
+        for node_id in tuple(self.members.by_id):
+            self.kick(node_id, now)
 
     def shut(self, now: float) -> None:
         self._is_shut = True
         self.change_policy(SHUT, now)
 
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
+    def emit(self, event: Any) -> None:
+        super().emit(event)
         if isinstance(event, NodeJoined):
             self.guests[event.node_id] = None
         elif isinstance(event, NodeLeft):
@@ -210,7 +210,7 @@ class Server(DomainServer):
             self.is_refused = True
 
     def _draw_number(self, key: Remote) -> int:
-        member = self._roster.at(Path(SOCKET, *key))
+        member = self.members.at(Path(SOCKET, *key))
         return _first_number(self, key, member.local_id if member is not None else 0)
 
 
@@ -223,11 +223,11 @@ class Introducer(IceServer):
     _sequences: Annotated[OrderedDict[Remote, int], CACHED]
 
 
-class Bystander(EndpointBase[Closed]):
+class Bystander(DatagramEndpoint[Closed, Any]):
     """Somebody with a socket who answers nobody."""
 
     def __init__(self) -> None:
-        super().__init__(entropy=None, delays=LinkDelays(), limits=ServerLimits(), trace=None)
+        super().__init__(entropy=None, limits=ServerLimits(), trace=None)
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         """It knows."""
@@ -249,7 +249,7 @@ class Reflector(Bystander):
 
 
 def _first_number(session: Any, key: Remote, local_id: int) -> int:
-    sender = session._senders.get(key)
+    sender = session.channels.senders.get(key)
     before = sender.first if sender is not None else 0
     drawn: bytes = session._entropy(4, purpose=f"channel.{key}.{local_id}.{before}")
     return int.from_bytes(drawn, "big") & 0xFFFFFF
@@ -367,10 +367,10 @@ class Register(NamedTuple):
 
 
 def register(session: Server) -> Register:
-    members = session._members.values()
+    members = session.members.by_local_id.values()
     return Register(
         session.phase,
-        {(member.path.host, member.path.port): (member.node_id, member.local_id) for member in members},
+        {(one.entry.path.host, one.entry.path.port): (one.node_id, one.local_id) for one in members},
         tuple(-member.heard for member in members),
         frozenset(session.guests),
         session.is_refused,
@@ -380,13 +380,14 @@ def register(session: Server) -> Register:
 
 
 def is_sending(session: Any) -> bool:
-    return any(sender.flying or sender.waiting for sender in session._senders.values())
+    return any(sender.in_flight or sender.waiting for sender in session.channels.senders.values())
 
 
 def left_over(session: Any) -> tuple[str, ...]:
     """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
-    armed = {key[:2] for key, _ in session._timers if len(key) == 3}
-    channels = {*session._senders, *session._receivers}
+    keys = [key for key, _ in session._timers]
+    armed = {key[:2] if len(key) == 3 else key[0] for key in keys}  # of machines, of parts
+    channels = {*session.channels.senders, *session.channels.receivers}
     found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
     for machine in type(session)._machines:
         holder, table = (getattr(session, machine.objects) if machine.objects else session), machine.table
@@ -394,11 +395,10 @@ def left_over(session: Any) -> tuple[str, ...]:
             resting = obj.state in table.idle or obj.state in table.terminal
             if not resting and (machine.index, obj.key) not in armed:
                 found.append(f"{table.name}[{obj.key}] in {obj.state.name}")
-    places = {key[0] for key, _ in session._timers if len(key) == 2}
     for part in components_of(session) if session.phase is not Phase.CLOSED else ():
         resting = part.state in part.table.idle or part.state in part.table.terminal
-        if not resting and part.place not in places:
-            found.append(f"{part.table.name} at {part.place} in {part.state.name}")
+        if not resting and part.place not in armed:
+            found.append(f"{place_name(part.place)} in {part.state.name}")
     return tuple(found)
 
 

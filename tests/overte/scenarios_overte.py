@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path as File
 
 import attrs
-from hands import GUEST, GUEST_LOCAL, PRIVATE_KEY, PUBLIC_KEY, TYPES, ClientHand, IceHand, ServerHand
+from hands import EPOCH, GUEST, GUEST_LOCAL, PRIVATE_KEY, PUBLIC_KEY, TYPES, ClientHand, IceHand, ServerHand
 from rig import DOMAIN, DOMAIN_ID, MIXER, MIXER_LOCAL, SECRET, STRANGER, domain_list, record
 
 from sansproto import __version__
@@ -617,6 +617,28 @@ def an_ice_server_checks_signatures() -> Stage:
     return stage
 
 
+# -- who is heard ------------------------------------------------------------------------------------------------------
+
+
+@scenario
+def packets_that_a_client_does_not_take() -> Stage:
+    stage = ClientHand()
+    stage.come_in(record(), record("A", number=2, secret=bytes(16)))
+    mixer, other = (Path("udp", "198.51.100.10", port) for port in (40110, 40111))
+    ping, settings = p.Ping(p.PingType.PUBLIC, EPOCH * 1000, 0), (PacketType.DOMAIN_SETTINGS, b"{}")
+    stage.say(ping, mixer, source=4663, secret=SECRET)
+    stage.say(ping, other, source=4662, secret=SECRET)
+    stage.say(ping, mixer, source=4661, secret=bytes(15) + b"?")
+    stage.say(ping, mixer, source=4661, secret=SECRET, version=17)
+    stage.say(settings, DOMAIN, part=Part(Position.ONLY, 1, 0))
+    stage.say(ping, mixer, source=4661, secret=SECRET, part=Part(Position.ONLY, 1, 0))
+    stage.control(HANDSHAKE, STRANGER, 1)
+    stage.control(ACK, STRANGER, 1)
+    stage.reliably(1, settings, STRANGER)
+    stage.say(ping, mixer, source=4661, secret=SECRET)
+    return stage
+
+
 # -- what is dropped ---------------------------------------------------------------------------------------------------
 
 
@@ -630,6 +652,28 @@ def strangers_speak_as_an_ice_server_and_as_a_client() -> Stage:
     stage.say(CLIENT_AT, ICE_SERVER)
     stage.say(attrs.evolve(CLIENT_AT, id=b"x" * 16), ICE_SERVER)
     stage.say(p.ICEPingReply(CLIENT_ID, p.PingType.PUBLIC), STRANGER)
+    return stage
+
+
+@scenario
+def an_ice_server_is_asked_in_vain() -> Stage:
+    stage = IceHand()
+    stage.say(query(), GUEST)
+    stage.say(heartbeat(), DOMAIN)
+    stage.say(query(client=0xC2), DOMAIN)
+    return stage
+
+
+@scenario
+def a_guest_asks_for_what_not_everybody_gets() -> Stage:
+    stage = ServerHand()
+    guest = stage.enter()
+    kick = p.NodeKickRequest(guest.session_id, 1)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.change_policy(Policy(anonymous=int(p.Permissions.CONNECT | p.Permissions.KICK)), stage.now)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.say(p.PathQuery("/"), GUEST)
+    stage.say(p.PathQuery("nowhere"), GUEST)
     return stage
 
 

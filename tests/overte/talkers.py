@@ -8,9 +8,10 @@ import attrs
 
 from sansproto.contract import Instant, Path, SendDatagram
 from sansproto.events import CloseCause, Closed
+from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import Head, Header, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
-from sansproto.overte.transport import SOCKET, Transport
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType, VersionTable
 from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
@@ -39,11 +40,11 @@ class Friend:
     heard: Instant = 0.0
 
 
-class Talker(Transport[Got | Undelivered | Closed]):
+class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     friends: dict[int, Friend]
     with_macs: bool
     unverified: Annotated[frozenset[PacketType], CACHED]
-    others: Annotated[list[PacketType], CACHED]
+    others: Annotated[frozenset[PacketType], CACHED]
 
     def __init__(
         self,
@@ -66,11 +67,11 @@ class Talker(Transport[Got | Undelivered | Closed]):
         self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
         self.with_macs = True
         self.unverified = frozenset()
-        self.others = []
+        self.others = frozenset()
 
     def close(self, now: float) -> None:
         if self._alive(now):
-            self._part(Closed(CloseCause.LOCAL))
+            self.end(Closed(CloseCause.LOCAL))
 
     # -- verbs
 
@@ -105,8 +106,8 @@ class Talker(Transport[Got | Undelivered | Closed]):
     def accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
         return header.type in self.unverified
 
-    def other_version(self, header: Header, payload: bytes, path: Path) -> None:
-        self.others.append(header.type)
+    def accepts_version(self, header: Header) -> bool:
+        return header.type in self.others
 
     def take_first(self, data: bytes, path: Path) -> bool:
         return data.startswith(b"STUN")

@@ -33,9 +33,9 @@ from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.node import NODE
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.queries import QUERY
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import ICE_CLIENT, IceTarget
 from sansproto.overte.stun import COOKIE, STUN, BindingRequest
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.tables import check

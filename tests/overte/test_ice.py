@@ -20,16 +20,16 @@ from sansproto.overte.client import DomainClient, IceTarget
 from sansproto.overte.crypto import BadKey, public_key_der, sign
 from sansproto.overte.events import Connected
 from sansproto.overte.header import Header, decode_datagram, encode_datagram
-from sansproto.overte.heartbeat import HEARTBEAT
 from sansproto.overte.ice import ICE_PORT, IceServer
+from sansproto.overte.ice_directory import DIRECTORY
 from sansproto.overte.ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, KeyRefused
+from sansproto.overte.ice_peer import ICE_PEER
 from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.punch import PUNCH, Punch
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.registration import REGISTRATION, IceRegistration
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
-from sansproto.overte.tables.ice import ICE_PEER
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Node, VirtualNetwork
@@ -97,7 +97,7 @@ ACK, DENIED, INFO = (
 )
 
 
-@pytest.mark.parametrize("table", [ICE_PEER, REGISTRATION, HEARTBEAT, PUNCH], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [DIRECTORY, ICE_PEER, REGISTRATION, PUNCH], ids=lambda table: table.name)
 def test_the_tables_are_whole(table: Any) -> None:
     assert check(table, PAGES) == []
 
@@ -139,7 +139,7 @@ def test_no_answer_is_longer_than_the_query() -> None:
     desk.hear(beat(public=SockAddr("2001:db8::1", 40102, "eth0")), at(1))
     ((to, kind, _),) = desk.hear(query(), at(2))
     assert (to, kind) == (at(1), INFO), "the domain learns of the client all the same"
-    assert desk.dropped("answer longer than the query") == 1
+    assert desk.ice.stats.refused == {"answer longer than the query": 1}
 
 
 def test_a_silent_peer_is_forgotten_after_five_seconds() -> None:
@@ -198,11 +198,12 @@ def test_a_flood_leaves_the_tables_within_their_bounds_and_domains_their_place()
         desk.hear(query(client=stranger), at(number, 1))
         desk.hear(beat(stranger), at(number, 2))
         desk.ice.provide_key(stranger[::-1], PUBLIC, 0.0)
-    assert (len(desk.ice._peers), len(desk.ice._wanted), len(desk.ice._keys)) == (4, 8, 8)
+    known = desk.ice.directory
+    assert (len(known.peers), len(known.wanted), len(known.keys)) == (4, 8, 8)
     desk.ice.provide_key(DOMAIN, PUBLIC, 0.0)
     assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
     assert [to for to, *_ in desk.hear(query(), at(200))] == [at(200), at(1)], "answered, if not remembered"
-    assert len(desk.ice._peers) == 5
+    assert len(known.peers) == 5
 
 
 def test_believed_domains_have_a_bound_too() -> None:
@@ -304,9 +305,9 @@ def test_a_domain_registers_and_stays_registered() -> None:
     world = World(public=Address("192.0.2.7", 4711), local_host="10.0.0.7")
     world.net.run(20.5)
     first, second = world.ices
-    assert first.endpoint._peers[DOMAIN].local == SockAddr("10.0.0.7", 40102)
+    assert first.endpoint.directory.peers[DOMAIN].seen.local == SockAddr("10.0.0.7", 40102)
     assert first.events == [IcePeerAdded(DOMAIN, Address("10.0.0.1", 40102), is_domain=True)]
-    assert first.endpoint._peers[DOMAIN].public == SockAddr("192.0.2.7", 4711)
+    assert first.endpoint.directory.peers[DOMAIN].seen.public == SockAddr("192.0.2.7", 4711)
     assert first.endpoint.stats.packets_received == 21
     assert not second.events
 
@@ -352,7 +353,7 @@ def test_a_look_up_without_end_is_given_up_and_its_answer_is_late() -> None:
     assert domain.next_transmit() == Lookup(2, *SERVERS[1])
     registration = domain.registration.part
     assert registration is not None
-    assert b"\x0a\x00\x00\x02" in registration.payload, "the heartbeat follows the socket"
+    assert b"\x0a\x00\x00\x02" in registration.signed.payload, "the heartbeat follows the socket"
 
 
 def test_four_denials_tell_that_the_key_is_refused() -> None:

@@ -31,8 +31,8 @@ from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.node import Node, NodeOwner
 from sansproto.overte.paths import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import VirtualNetwork

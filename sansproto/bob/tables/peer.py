@@ -1,4 +1,4 @@
-"""The tables of a client and a server: the way of a peer, its long computations, its exchanges with others."""
+"""The tables of a client and a server: the way of a peer, its long computations, its exchanges and their turns."""
 
 from __future__ import annotations
 
@@ -268,6 +268,47 @@ BENCH: Table[BenchState, BenchInput, BenchAction, BenchTimer] = Table(
     ),
 )
 
+# -- the exchanges that wait for their turn ----------------------------------------------------------------------------
+
+
+class TurnsState(Enum):
+    NOBODY = 0
+    SOMEBODY = 1  # waits
+
+
+class TurnsInput(Enum):
+    JOINED = 0  # somebody waits where nobody did
+    TURN = 1
+    DESERTED = 2  # all who waited are over
+
+
+class TurnsAction(Enum):
+    CALL = 0
+
+
+class TurnsTimer(Enum):
+    TURN = 0
+
+
+TURNS: Table[TurnsState, TurnsInput, TurnsAction, TurnsTimer] = Table(
+    name="bob.turns",
+    page="bob",
+    states=TurnsState,
+    inputs=TurnsInput,
+    actions=TurnsAction,
+    timers=TurnsTimer,
+    initial=TurnsState.NOBODY,
+    terminal=(),
+    idle={TurnsState.NOBODY: "the next exchange that has to wait"},
+    rows=(
+        Row(TurnsState.NOBODY, TurnsInput.JOINED, TurnsState.SOMEBODY, arm=(TurnsTimer.TURN,), ref="turns"),
+        Row(TurnsState.SOMEBODY, TurnsInput.TURN, TurnsState.NOBODY, (TurnsAction.CALL,), ref="turns"),
+        Row(TurnsState.SOMEBODY, TurnsInput.DESERTED, TurnsState.NOBODY, cancel=(TurnsTimer.TURN,), ref="turns"),
+    ),
+    otherwise=(Otherwise(None, None, _IGNORE, "stale"),),
+    fires={TurnsTimer.TURN: TurnsInput.TURN},
+)
+
 # -- a client's exchange with one server -------------------------------------------------------------------------------
 
 
@@ -316,11 +357,12 @@ class OfferAction(Enum):
     TELL_GONE = 12
     LEAVE_PARTNER = 13
     FORGET = 14
+    WAIT = 15
+    TAKE_TURN = 16
 
 
 class OfferTimer(Enum):
-    HOLD = 0
-    ANSWER = 1
+    ANSWER = 0
 
 
 _OS, _OI, _OA, _OT = OfferState, OfferInput, OfferAction, OfferTimer
@@ -338,6 +380,7 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
     idle={
         _OS.NEW: "the announcement that makes it",
         _OS.DERIVING: "the bench, which works on a timer of its own",
+        _OS.HELD: "its turn, for which there is one timer for all",
         _OS.AGREED: "the application, with accept or refuse, or the peer's own waiting timer",
         _OS.ACCEPTED: "the peer's own done timer",
     },
@@ -351,16 +394,16 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
             ref="meeting a server",
         ),
         Row(_OS.NEW, _OI.EXCESSIVE, _OS.ENDED, (_OA.FORGET,), ref="guesses"),
-        Row(_OS.DERIVING, _OI.HOLD_BACK, _OS.HELD, arm=(_OT.HOLD,), ref="guesses"),
+        Row(_OS.DERIVING, _OI.HOLD_BACK, _OS.HELD, (_OA.WAIT,), ref="turns"),
         Row(
-            (_OS.DERIVING, _OS.HELD),
+            _OS.DERIVING,
             _OI.ASK,
             _OS.ASKED,
-            (_OA.SEND_X,),
+            (_OA.TAKE_TURN, _OA.SEND_X),
             arm=(_OT.ANSWER,),
-            cancel=(_OT.HOLD,),
             ref="meeting a server",
         ),
+        Row(_OS.HELD, _OI.ASK, _OS.ASKED, (_OA.SEND_X,), arm=(_OT.ANSWER,), ref="turns"),
         Row(_OS.ASKED, _OI.REPLY, _OS.PROVEN, (_OA.SEND_PROOF,), arm=(_OT.ANSWER,), ref="the client's proof"),
         Row(
             _OS.ASKED,
@@ -397,7 +440,7 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
         Otherwise(None, (_OI.ACCEPT, _OI.REFUSE), _NOT_OPEN, "this peer has not agreed"),  # or no longer: a race
         Otherwise(None, None, _IGNORE, "out of order"),
     ),
-    fires={_OT.HOLD: _OI.ASK, _OT.ANSWER: _OI.EXPIRED},
+    fires={_OT.ANSWER: _OI.EXPIRED},
     ladders=(
         Ladder(
             "announcement",
@@ -407,7 +450,7 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
             ),
             _OI.ANNOUNCED,
         ),
-        Ladder("derived", (Rung("held_back", _OI.HOLD_BACK, ref="guesses"),), _OI.ASK),
+        Ladder("derived", (Rung("held_back", _OI.HOLD_BACK, ref="turns"),), _OI.ASK),
         Ladder(
             "reply",
             (
@@ -462,11 +505,12 @@ class HandshakeAction(Enum):
     TELL_REFUSED = 11
     TELL_GONE = 12
     FORGET = 13
+    WAIT = 14
+    TAKE_TURN = 15
 
 
 class HandshakeTimer(Enum):
-    HOLD = 0
-    ANSWER = 1
+    ANSWER = 0
 
 
 _HS, _HI, _HA, _HT = HandshakeState, HandshakeInput, HandshakeAction, HandshakeTimer
@@ -483,22 +527,23 @@ HANDSHAKE: Table[HandshakeState, HandshakeInput, HandshakeAction, HandshakeTimer
     terminal=(_HS.ENDED,),
     idle={
         _HS.NEW: "the packet that makes it",
+        _HS.HELD: "its turn, for which there is one timer for all",
         _HS.AGREED: "the client's answer, the relay, or the peer's own waiting timer",
         _HS.TAKEN: "the way to the secure room, which begins in the same call",
     },
     rows=(
         Row(_HS.NEW, _HI.EXCESSIVE, _HS.ENDED, (_HA.FORGET,), ref="guesses"),
         Row(_HS.NEW, _HI.LAST_GUESS, _HS.ENDED, (_HA.FORGET, _HA.EXHAUST), ref="guesses"),
-        Row(_HS.NEW, _HI.HOLD_BACK, _HS.HELD, arm=(_HT.HOLD,), ref="guesses"),
+        Row(_HS.NEW, _HI.HOLD_BACK, _HS.HELD, (_HA.WAIT,), ref="turns"),
         Row(
-            (_HS.NEW, _HS.HELD),
+            _HS.NEW,
             _HI.ANSWER,
             _HS.ANSWERED,
-            (_HA.ANSWER,),
+            (_HA.TAKE_TURN, _HA.ANSWER),
             arm=(_HT.ANSWER,),
-            cancel=(_HT.HOLD,),
             ref="answering a client",
         ),
+        Row(_HS.HELD, _HI.ANSWER, _HS.ANSWERED, (_HA.ANSWER,), arm=(_HT.ANSWER,), ref="turns"),
         Row(
             _HS.ANSWERED,
             _HI.BAD_POINT,
@@ -530,14 +575,14 @@ HANDSHAKE: Table[HandshakeState, HandshakeInput, HandshakeAction, HandshakeTimer
         Row((*_BUSY_HANDSHAKE, _HS.TAKEN), _HI.ABANDON, _HS.ENDED, (_HA.FORGET,), ref="the agreement"),
     ),
     otherwise=(Otherwise(None, None, _IGNORE, "out of order"),),
-    fires={_HT.HOLD: _HI.ANSWER, _HT.ANSWER: _HI.EXPIRED},
+    fires={_HT.ANSWER: _HI.EXPIRED},
     ladders=(
         Ladder(
             "x",
             (
                 Rung("last_guess", _HI.LAST_GUESS, ref="guesses"),
                 Rung("excessive", _HI.EXCESSIVE, ref="guesses"),
-                Rung("held_back", _HI.HOLD_BACK, ref="guesses"),
+                Rung("held_back", _HI.HOLD_BACK, ref="turns"),
             ),
             _HI.ANSWER,
         ),

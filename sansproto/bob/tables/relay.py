@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 from ...old_machine import Ladder, NoTimers, Otherwise, Row, Rung, Table, Verdict
 
@@ -15,6 +16,7 @@ class MemberState(Enum):
     CLIENT = 2
     SERVER = 3
     ENDED = 4
+    MUTED = 5  # over its budget of drops: no longer there, not read, and soon cut
 
 
 class MemberInput(Enum):
@@ -34,6 +36,11 @@ class MemberInput(Enum):
     SLOW = 13
     HELLO_EXPIRED = 14
     IDLE_EXPIRED = 15
+    EXCUSED = 16  # a packet of it was dropped: an answer to somebody who may have left
+    CHARGED = 17  # one was dropped that it need not have sent
+    FLOODED = 18  # one more than its budget allows
+    FLOODED_IN_A_CROWD = 19  # the same, and many others did
+    MUTE_EXPIRED = 20
 
 
 class MemberAction(Enum):
@@ -52,11 +59,18 @@ class MemberAction(Enum):
     TELL_MALFORMED = 12
     TELL_SLOW = 13
     TELL_PAIRED = 14
+    EXCUSE = 15
+    CHARGE = 16
+    ABORT = 17
+    TELL_FLOODING = 18
+    MUTE = 19
+    COUNT_CUT = 20
 
 
 class MemberTimer(Enum):
     HELLO = 0
     IDLE = 1
+    MUTE = 2
 
 
 _S, _I, _A, _T = MemberState, MemberInput, MemberAction, MemberTimer
@@ -127,6 +141,35 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
         ),
         Row(_REGISTERED, _I.LEFT, _S.ENDED, (_A.DEREGISTER, _A.CLOSE, _A.TELL_LEFT), ref="leaving"),
         Row(_REGISTERED, _I.SLOW, _S.ENDED, (_A.DEREGISTER, _A.CLOSE, _A.TELL_SLOW), ref="times and limits"),
+        Row(_REGISTERED, _I.EXCUSED, None, (_A.EXCUSE,), ref="floods"),
+        Row((_S.STRANGER, *_REGISTERED), _I.CHARGED, None, (_A.CHARGE,), ref="floods"),
+        Row(_S.STRANGER, _I.FLOODED, _S.ENDED, (_A.COUNT_CUT, _A.ABORT), ref="floods"),
+        Row(
+            _REGISTERED,
+            _I.FLOODED,
+            _S.ENDED,
+            (_A.DEREGISTER, _A.COUNT_CUT, _A.ABORT, _A.TELL_FLOODING),
+            ref="floods",
+        ),
+        Row(
+            _S.STRANGER,
+            _I.FLOODED_IN_A_CROWD,
+            _S.MUTED,
+            (_A.COUNT_CUT, _A.MUTE),
+            arm=(_T.MUTE,),
+            cancel=(_T.HELLO,),
+            ref="floods",
+        ),
+        Row(
+            _REGISTERED,
+            _I.FLOODED_IN_A_CROWD,
+            _S.MUTED,
+            (_A.DEREGISTER, _A.COUNT_CUT, _A.MUTE, _A.TELL_FLOODING),
+            arm=(_T.MUTE,),
+            cancel=(_T.IDLE,),
+            ref="floods",
+        ),
+        Row(_S.MUTED, (_I.MUTE_EXPIRED, _I.LEFT, _I.SLOW), _S.ENDED, (_A.ABORT,), ref="floods"),
     ),
     otherwise=(
         Otherwise(None, (_I.NOBODY,), Verdict.IGNORE, "nobody has this uid"),
@@ -137,7 +180,7 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
         Otherwise(_REGISTERED, None, Verdict.IGNORE, "role already taken"),
         Otherwise(None, None, Verdict.IGNORE, "late"),
     ),
-    fires={_T.HELLO: _I.HELLO_EXPIRED, _T.IDLE: _I.IDLE_EXPIRED},
+    fires={_T.HELLO: _I.HELLO_EXPIRED, _T.IDLE: _I.IDLE_EXPIRED, _T.MUTE: _I.MUTE_EXPIRED},
     ladders=(
         Ladder(
             "hello_client",
@@ -171,8 +214,30 @@ MEMBER: Table[MemberState, MemberInput, MemberAction, MemberTimer] = Table(
             ),
             _I.ROUTED,
         ),
+        Ladder(
+            "wasted",
+            (
+                Rung("excused", _I.EXCUSED, ref="floods"),
+                Rung("within_its_budget", _I.CHARGED, ref="floods"),
+                Rung("one_of_many", _I.FLOODED_IN_A_CROWD, ref="floods"),
+            ),
+            _I.FLOODED,
+        ),
     ),
 )
+
+EXCUSABLE: Final = frozenset({"nobody has this uid", "out of order", "one exchange too many"})
+"""Why a packet may be dropped that answers what its sender was told, since somebody has left or there are many."""
+
+CHARGED: Final = EXCUSABLE | {
+    "before hello",
+    "false identity",
+    "hello too often",
+    "role already taken",
+    "unexpected packet",
+    "wrong role",
+}
+"""Why a packet is dropped at its sender's expense."""
 
 # -- an exchange between a client and a server -------------------------------------------------------------------------
 
@@ -263,6 +328,7 @@ class VisitorInput(Enum):
     PARTNER_LEFT = 7
     ROOM_EXPIRED = 8
     LINE_EXPIRED = 9
+    FLOODED = 10  # more bytes before the partner came than there may be
 
 
 class VisitorAction(Enum):
@@ -275,6 +341,8 @@ class VisitorAction(Enum):
     PASS_ON = 6
     LEAVE = 7
     CLOSE = 8
+    DROP_EARLY = 9
+    ABORT = 10
 
 
 class VisitorTimer(Enum):
@@ -317,6 +385,8 @@ VISITOR: Table[VisitorState, VisitorInput, VisitorAction, VisitorTimer] = Table(
             ref="the secure room",
         ),
         Row(_VS.READING, _VI.LINE_EXPIRED, _VS.ENDED, (_VA.SEND_EXPIRED, _VA.CLOSE), ref="the secure room"),
+        Row(_VS.ALONE, _VI.BYTES, None, (_VA.DROP_EARLY,), ref="the secure room"),
+        Row(_VS.ALONE, _VI.FLOODED, _VS.ENDED, (_VA.LEAVE, _VA.ABORT), ref="floods"),
         Row(_VS.ALONE, _VI.LEFT, _VS.ENDED, (_VA.LEAVE, _VA.CLOSE), ref="the end of a room"),
         Row(_VS.ALONE, _VI.ROOM_EXPIRED, _VS.ENDED, (_VA.CLOSE,), ref="the end of a room"),
         Row(_VS.JOINED, _VI.BYTES, None, (_VA.PASS_ON,), ref="the secure room"),
@@ -329,10 +399,7 @@ VISITOR: Table[VisitorState, VisitorInput, VisitorAction, VisitorTimer] = Table(
             ref="the end of a room",
         ),
     ),
-    otherwise=(
-        Otherwise((_VS.ALONE,), (_VI.BYTES,), Verdict.IGNORE, "before the partner came"),
-        Otherwise(None, None, Verdict.IGNORE, "late"),
-    ),
+    otherwise=(Otherwise(None, None, Verdict.IGNORE, "late"),),
     fires={_VT.LINE: _VI.LINE_EXPIRED},
     ladders=(
         Ladder(
@@ -344,6 +411,7 @@ VISITOR: Table[VisitorState, VisitorInput, VisitorAction, VisitorTimer] = Table(
             ),
             _VI.FIRST,
         ),
+        Ladder("bytes", (Rung("flooding", _VI.FLOODED, ref="floods"),), _VI.BYTES),
     ),
 )
 

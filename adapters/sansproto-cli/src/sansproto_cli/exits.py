@@ -19,7 +19,8 @@ class Exit(IntEnum):
     RELAY = 6
     CUT = 7  # the transfer began and was not completed
     DAMAGED = 8  # what arrived is not what may arrive: changed data, a bad name, a file that is too large
-    FILES = 9  # a file of ours cannot be read or written
+    FILES = 9  # a file of ours cannot be read or written, or changed while it was sent
+    SENDER_FAILED = 10  # the sender gave up, and said so
     INTERRUPTED = 130
     TERMINATED = 143
 

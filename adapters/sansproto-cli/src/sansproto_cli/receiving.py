@@ -18,12 +18,15 @@ from sansproto.bob import (
     FileVerified,
     PackError,
     PackFault,
-    PackReader,
     PeerAgreed,
     PeerEvent,
     PeerFailed,
     Receipt,
+    ReceiptRecord,
     Registered,
+    SenderFailed,
+    TransferError,
+    TransferReader,
 )
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import Closed, DataReceived
@@ -33,7 +36,8 @@ from .files import IncomingFile, check_room, visible_name
 from .line import Line, Stage, describe, explain
 from .report import Reporter, printable
 
-GRACE = 2.0  # seconds after a wrong password in which somebody with the right one may still turn up
+TOLD = 8
+"""Of those who fail in the same way, so many are told of: anybody can come to a relay, as often as he likes."""
 
 Answer = Callable[[], str | None]
 """Waits for a line of the user, and gives None if there is nobody to give one."""
@@ -50,8 +54,8 @@ _DAMAGED = (Exit.DAMAGED, "What arrived is not the file that was announced: noth
 class Receiving:
     """Receives one file into ``folder`` from the first server that proves the password.
 
-    ``answer`` says whether to take it, None means yes. ``timeout`` is how long to wait for a sender, in seconds: None
-    is a minute, but not longer than GRACE after somebody had another password.
+    ``answer`` says whether to take it, None means yes. ``timeout`` is how long to wait for that server, in seconds:
+    None is a minute. Nobody else can make it shorter.
     """
 
     def __init__(
@@ -71,13 +75,13 @@ class Receiving:
         self._line = line
         self._reporter = reporter
         self._relay = relay
-        self._pack = PackReader(max_size=max_size)
+        self._transfer = TransferReader(max_size=max_size)
         self._answer = answer
         self._timeout = timeout
         self._stage = Stage.RELAY
         self._accepted = 0  # the uid of the sender
         self._was_agreed = False
-        self._mismatch_at: float | None = None
+        self._told: dict[Failure, set[str]] = {}  # the identities, no more than TOLD of each
         self._identity = ""
         self._announced = FileAnnounced("", 0)
         self._done = 0
@@ -93,11 +97,11 @@ class Receiving:
                 path = file.keep(visible_name(self._announced.name))
         except (CommandFailed, Interrupted) as error:
             refused = isinstance(error, CommandFailed) and error.code is Exit.REFUSED
-            self._part(Receipt.REFUSED if refused else Receipt.FAILED)
+            self._part(ReceiptRecord(Receipt.REFUSED if refused else Receipt.FAILED).encode())
             raise
         finally:
             self._reporter.rest()
-        self._part(Receipt.VERIFIED)
+        self._part(self._transfer.receipt())
         self._tell_finished(path, time.monotonic() - began)
         return path
 
@@ -107,18 +111,18 @@ class Receiving:
         deadline = time.monotonic() + (60.0 if self._timeout is None else self._timeout)
         while self._stage is not Stage.TRANSFER:
             self._meet(self._line.next_event())
-            now = time.monotonic()
-            if self._stage is Stage.WAITING:
-                mismatch = self._mismatch_at
-                if mismatch is not None and (now > deadline or (self._timeout is None and now > mismatch + GRACE)):
-                    raise CommandFailed(
-                        Exit.WRONG_PASSWORD, "The password is wrong: compare it with the sender's, then try again."
-                    )
-                if now > deadline:
-                    text = f"No sender came to {self._relay}: start sansproto send there, then try again."
-                    if self._was_agreed:
-                        text = f"The sender left, or went with another; none came to {self._relay}: start both again."
-                    raise CommandFailed(Exit.NOBODY, text)
+            if self._stage is Stage.WAITING and time.monotonic() > deadline:
+                raise self._nobody()
+
+    def _nobody(self) -> CommandFailed:
+        """The time is over: who is there?"""
+        if self._line.call(lambda _: self._peer.mismatched):
+            text = "The password is wrong, or its sender is not there: compare it with the sender's, then try again."
+            return CommandFailed(Exit.WRONG_PASSWORD, text)
+        text = f"No sender came to {self._relay}: start sansproto send there, then try again."
+        if self._was_agreed:
+            text = f"The sender left, or went with another; none came to {self._relay}: start both again."
+        return CommandFailed(Exit.NOBODY, text)
 
     def _meet(self, event: PeerEvent | None) -> None:
         match event:
@@ -132,36 +136,49 @@ class Receiving:
                     self._line.call(lambda now: self._peer.accept(uid, now))
                     self._stage, self._accepted = Stage.ROOM, uid
             case PeerFailed(uid, failure, identity=identity):
-                if failure is Failure.WRONG_PASSWORD:
-                    self._mismatch_at = time.monotonic()
-                elif uid == self._accepted:
-                    self._stage = Stage.WAITING
-                self._reporter.tell(
-                    "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
-                )
+                if uid == self._accepted:
+                    self._stage, self._accepted = Stage.WAITING, 0
+                    self._reporter.tell(
+                        "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
+                    )
+                else:
+                    self._warn(failure, identity)
             case Connected(identity):
                 self._stage = Stage.TRANSFER
                 self._identity = identity
-                self._line.call(lambda now: self._say(Receipt.RECEIVING.value, now))
+                self._line.call(lambda now: self._say(ReceiptRecord(Receipt.RECEIVING).encode(), now))
                 self._reporter.tell("connected", identity=identity)
             case Closed():
                 raise explain(event, self._stage, self._relay)
+
+    def _warn(self, failure: Failure, identity: str) -> None:
+        """Tell of every stranger once, and not of too many."""
+        told = self._told.setdefault(failure, set())
+        if identity in told or len(told) >= TOLD:
+            return
+        told.add(identity)
+        text = describe(failure, identity)
+        if failure is Failure.WRONG_PASSWORD:
+            text += " Still waiting: if this is the sender, compare the passwords."
+        if len(told) == TOLD:
+            text += " Further ones are not told."
+        self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
 
     # -- the transfer
 
     def _receive(self, file: IncomingFile) -> None:
         while True:
             match self._line.next_event():
-                case DataReceived(data):
-                    if self._take(file, data):
+                case DataReceived(record):
+                    if self._take(file, record):
                         return
                 case Closed() as closed:
                     raise explain(closed, self._stage, self._relay)
 
-    def _take(self, file: IncomingFile, data: bytes) -> bool:
+    def _take(self, file: IncomingFile, record: bytes) -> bool:
         """Is the file complete now?"""
         try:
-            for event in self._pack.feed(data):
+            for event in self._transfer.feed(record):
                 match event:
                     case FileAnnounced():
                         self._announced = event
@@ -172,8 +189,13 @@ class Receiving:
                         self._done += len(piece)
                     case FileVerified():
                         return True
+                    case SenderFailed(text):
+                        text = f"The sender gave up ({printable(text)}): let them start again, then you."
+                        raise CommandFailed(Exit.SENDER_FAILED, text)
         except PackError as error:
             raise CommandFailed(*_FAULTS.get(error.fault, _DAMAGED)) from error
+        except TransferError as error:
+            raise CommandFailed(*_DAMAGED) from error
         if self._done:
             self._reporter.progress(self._done, self._announced.size)
         return False
@@ -207,11 +229,11 @@ class Receiving:
 
     # -- what the sender is told
 
-    def _part(self, receipt: Receipt) -> None:
+    def _part(self, receipt: bytes) -> None:
         """Tell the sender how it went, if it listens, and leave."""
-        self._line.call(lambda now: self._say(receipt.value, now))
+        self._line.call(lambda now: self._say(receipt, now))
         self._line.call(self._peer.close)
 
-    def _say(self, word: bytes, now: float) -> None:
+    def _say(self, record: bytes, now: float) -> None:
         with suppress(NotOpen, LocalProtocolError):  # it is over already; the sender wants no answer
-            self._peer.send(word, now)
+            self._peer.send(record, now)

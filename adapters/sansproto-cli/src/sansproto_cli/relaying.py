@@ -38,6 +38,7 @@ _DEPARTURES = {
     Departure.MALFORMED: "does not speak this protocol",
     Departure.SLOW: "does not read",
     Departure.PAIRED: "goes on in a room",
+    Departure.FLOODING: "was cut: it sent too much that nobody can use",
 }
 
 

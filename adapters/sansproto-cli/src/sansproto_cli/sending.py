@@ -12,31 +12,35 @@ from sansproto.bob import (
     Connected,
     Failure,
     PackError,
-    PackWriter,
     PeerAgreed,
     PeerEvent,
     PeerFailed,
     Receipt,
+    ReceiptRecord,
     Registered,
     Server,
+    TransferWriter,
+    safe_name,
 )
-from sansproto.errors import NotOpen
+from sansproto.errors import NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 
 from .exits import CommandFailed, Exit
 from .line import Line, Stage, describe, explain, in_brackets
 from .report import Reporter
-from .sources import Source
+from .sources import Contents, Source
 
-_WORDS_SIZE = 32  # what is kept of the other side's words: more than it has to say
 LEVEL = 4  # of zlib, as the reference
+GREETING = 1.0  # seconds for the receiver's first word: docs/protocols/bob.rst, typed records
+_PARTING = 30.0  # seconds until the receiver has heard why we give up
 
 
 class Sending:
     """Sends one source to the first who proves the password and says yes.
 
-    ``command`` is what to type on the other side, ``relay`` the relay's address for messages; without a ``timeout``
-    it waits as long as the relay lets it.
+    ``command`` is what to type on the other side, ``password`` the one in it, if there is one, ``relay`` the relay's
+    address for messages; without a ``timeout`` it waits as long as the relay lets it. ``peer`` offers
+    AES-256-GCM both ways.
     """
 
     def __init__(
@@ -48,25 +52,31 @@ class Sending:
         *,
         relay: str,
         command: str,
+        password: str | None = None,
         compress: bool = True,
         timeout: float | None = None,
     ) -> None:
         try:
-            self._writer = PackWriter(source.name, source.size, level=LEVEL if compress and not source.is_packed else 0)
+            safe_name(source.name.encode(errors="surrogatepass"))
         except PackError as error:
             raise CommandFailed(
                 Exit.DAMAGED, f"{source.name!r} is a name that not every system takes: rename it, then send it."
             ) from error
         self._source = source
+        self._level = LEVEL if compress and not source.is_packed else 0
         self._peer = peer
         self._line = line
         self._reporter = reporter
         self._relay = relay
         self._command = command
+        self._password = password
         self._timeout = timeout
         self._stage = Stage.RELAY
         self._agreed: set[int] = set()  # the uids of those who know the password: one of them goes to the room with us
-        self._said = b""
+        self._writer: TransferWriter | None = None  # until the transfer starts
+        self._size = source.found.size
+        self._is_greeted = False
+        self._receipt: ReceiptRecord | None = None
         self._is_writable = True
 
     def run(self) -> None:
@@ -83,7 +93,7 @@ class Sending:
         finally:
             self._reporter.rest()
         seconds = time.monotonic() - began
-        size, rate = self._source.size, self._source.size / max(seconds, 1e-6)
+        size, rate = self._size, self._size / max(seconds, 1e-6)
         text = f"Sent {self._source.name} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s)."
         if confirmed:
             text += " The other side has verified it."
@@ -113,10 +123,13 @@ class Sending:
         match event:
             case Registered(identity):
                 self._stage = Stage.WAITING
-                size = decimal(self._source.size)
+                size = self._source.found.size
                 self._reporter.tell("registered", identity=identity)
-                text = f"Ready to send {self._source.name} ({size}). On the other computer, type:"
-                self._reporter.command("waiting", text, self._command, name=self._source.name, size=self._source.size)
+                text = f"Ready to send {self._source.name} ({decimal(size)}). On the other computer, type:"
+                if self._password is None:
+                    text = text.replace("type:", "type this, and the password when it asks:")
+                facts = {"name": self._source.name, "size": size, "password": self._password}
+                self._reporter.command("waiting", text, self._command, **facts)
             case PeerAgreed(uid, identity):
                 self._agreed.add(uid)
                 self._stage = Stage.ROOM
@@ -138,14 +151,49 @@ class Sending:
                 self._notice(event)
 
     def _send_all(self) -> None:
-        size, done = self._source.size, 0
-        self._reporter.progress(0, size)
-        self._send(self._writer.start())
-        for chunk in self._source.chunks():
-            self._send(self._writer.write(chunk))
+        self._await_greeting()
+        writer: TransferWriter | None = None
+        try:
+            contents = self._source.look()
+            for path in contents.skipped:
+                if path not in self._source.found.skipped:
+                    self._reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+            self._size = contents.size
+            self._writer = writer = self._make_writer(contents.size)
+            self._send_contents(contents, writer)
+        except CommandFailed as failure:
+            if failure.code is Exit.FILES:
+                self._give_up(writer or self._make_writer(0), failure.message)
+            raise
+
+    def _make_writer(self, size: int) -> TransferWriter:
+        return TransferWriter(self._source.name, size, typed=self._is_greeted, level=self._level)
+
+    def _await_greeting(self) -> None:
+        """Is the receiver one of ours? It says so at once, the original never."""
+        deadline = time.monotonic() + GREETING
+        while not self._is_greeted and time.monotonic() < deadline:
+            self._notice(self._line.next_event())
+
+    def _send_contents(self, contents: Contents, writer: TransferWriter) -> None:
+        done = 0
+        self._reporter.progress(0, contents.size)
+        self._send(writer.start())
+        for chunk in contents.chunks:
+            self._send(writer.write(chunk))
             done += len(chunk)
-            self._reporter.progress(done, size)
-        self._send(self._writer.finish())
+            self._reporter.progress(done, contents.size)
+        contents.check()
+        self._send(writer.finish())
+
+    def _give_up(self, writer: TransferWriter, why: str) -> None:
+        """Tell a receiver of ours; any other one sees the end without a checksum."""
+        with suppress(NotOpen, CommandFailed):  # it has left already
+            records = writer.fail(why)
+            self._send(records)
+            deadline = time.monotonic() + _PARTING
+            while records and time.monotonic() < deadline:
+                self._notice(self._line.next_event())
 
     def _send(self, records: list[bytes]) -> None:
         """Hand over these records, each whole: the borders matter to the reference."""
@@ -167,40 +215,56 @@ class Sending:
         """Wait for the end. Did the other side confirm that it is a good one?"""
         while not isinstance(event := self._line.next_event(), Closed):
             self._notice(event)
-        if self._receipt == Receipt.VERIFIED.value:
-            return True
-        is_missed = event.cause is CloseCause.REMOTE and self._said.startswith(Receipt.RECEIVING.value)
-        if all_sent and not self._receipt and (is_missed or event.cause is CloseCause.LOST):
+        if self._receipt is not None and self._receipt.word is Receipt.VERIFIED:
+            if self._writer is not None and self._writer.is_confirmed_by(self._receipt):
+                return True
+            raise _false_receipt(all_sent)
+        is_missed = event.cause is CloseCause.REMOTE and self._is_greeted
+        if all_sent and self._receipt is None and (is_missed or event.cause is CloseCause.LOST):
             raise CommandFailed(
                 Exit.CUT,
                 "The other side or the relay left before the file was confirmed"
                 f"{in_brackets(event)}: ask whether it came, or start both sides again.",
             )
-        if not all_sent or self._receipt or event.cause is not CloseCause.REMOTE:
+        if not all_sent or self._receipt is not None or event.cause is not CloseCause.REMOTE:
             self._notice(event)
         return False
-
-    @property
-    def _receipt(self) -> bytes:
-        return self._said.removeprefix(Receipt.RECEIVING.value)
 
     def _notice(self, event: PeerEvent | None) -> None:
         match event:
             case Writable():
                 self._is_writable = True
-            case DataReceived(data):
-                self._said = (self._said + data)[:_WORDS_SIZE]
+            case DataReceived(record):
+                self._hear(record)
             case Closed():
                 match self._receipt:
-                    case Receipt.REFUSED.value:
+                    case ReceiptRecord(word=Receipt.REFUSED):
                         raise _refused("The other side")
-                    case Receipt.FAILED.value:
+                    case ReceiptRecord(word=Receipt.FAILED):
                         raise CommandFailed(
                             Exit.CUT,
                             "The other side could not keep the file, or was stopped: look there, then start again.",
                         )
+                    case ReceiptRecord():
+                        raise _false_receipt(all_sent=False)
                 raise explain(event, self._stage, self._relay)
+
+    def _hear(self, record: bytes) -> None:
+        """The first receipt counts; what is none means nothing."""
+        with suppress(WireError):
+            said = ReceiptRecord.decode(record)
+            if said.word is Receipt.RECEIVING:
+                self._is_greeted = True
+            else:
+                self._receipt = self._receipt or said
 
 
 def _refused(identity: str) -> CommandFailed:
     return CommandFailed(Exit.REFUSED, f"{identity} said no: agree with them first, then send it again.")
+
+
+def _false_receipt(all_sent: bool) -> CommandFailed:
+    what = "another file than the one that was sent" if all_sent else "the file before all of it was sent"
+    return CommandFailed(
+        Exit.DAMAGED, f"The other side says that it has verified {what}: compare the two, then start both sides again."
+    )

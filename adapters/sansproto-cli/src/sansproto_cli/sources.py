@@ -1,16 +1,21 @@
-"""What is to be sent, as a named stream of known size: one file as it is, a folder or several files as a tar."""
+"""What is to be sent, as a named stream of known size: one file as it is, a folder or several files as a tar.
+
+Files are looked at twice: when the command starts, so that whoever waits waits for something that can be read, and when
+the transfer does. What counts is the second look. A file that differs from it afterwards is an error.
+"""
 
 from __future__ import annotations
 
 import io
 import mimetypes
+import mmap
 import os
 import stat
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,20 +25,31 @@ from .exits import CommandFailed, Exit
 
 CHUNK = 1 << 20
 STDIN = "-"
-_PAGE = 1 << 16  # the largest of any system
+_UNTOLD = (0, mmap.PAGESIZE)  # sizes that say nothing in /proc and in /sys
 _PACKED = ("audio/", "video/", "image/")  # compressed already
 _BLOCK = tarfile.BLOCKSIZE
 _TAR_END = 2 * _BLOCK
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+@attrs.frozen
+class Contents:
+    """``chunks`` yields exactly ``size`` bytes; it, and ``check`` behind it, raise :class:`CommandFailed` if a file has
+    changed since it was looked at. ``skipped`` stays behind."""
+
+    size: int
+    chunks: Iterator[bytes]
+    check: Callable[[], None] = lambda: None
+    skipped: tuple[str, ...] = ()
 
 
 @attrs.frozen
 class Source:
-    """``chunks`` yields exactly ``size`` bytes, or raises :class:`CommandFailed`. ``skipped`` stays behind."""
+    """``found`` is of the first look. ``look`` looks again; it may raise :class:`CommandFailed`."""
 
     name: str
-    size: int
-    chunks: Callable[[], Iterator[bytes]]
-    skipped: tuple[str, ...] = ()
+    found: Contents
+    look: Callable[[], Contents]
 
     @property
     def is_packed(self) -> bool:
@@ -51,28 +67,47 @@ def open_source(paths: Sequence[str]) -> Source:
             raise CommandFailed(Exit.USAGE, "- cannot be sent together with files: send it alone.")
         if sys.stdin is None:
             raise CommandFailed(Exit.FILES, "The standard input is closed: let there be one, or name a file.")
-        return _spooled(sys.stdin.buffer, "stdin")
-    for path in paths:
+        return _stream(sys.stdin.buffer, "stdin")
+    for number, path in enumerate(paths, 1):
         if path.startswith("-") and not os.path.lexists(path):
-            raise CommandFailed(Exit.USAGE, f"{path!r} is neither an option nor a file: see sansproto send --help.")
+            text = f"Name {number} behind send is neither an option nor a file: see sansproto send --help."
+            raise CommandFailed(Exit.USAGE, text)
+    with _reading(paths[0]):
+        if len(paths) > 1 or os.path.isdir(paths[0]):
+            return _tar(paths)
+        if not stat.S_ISREG(os.stat(paths[0]).st_mode):
+            with open(paths[0], "rb") as file:  # a pipe or a device, which can be read once
+                return _stream(file, _base(paths[0]))
+    return Source(_base(paths[0]), _one_file(paths[0]), lambda: _one_file(paths[0]))
+
+
+def _base(path: str) -> str:
+    return os.path.basename(os.path.abspath(path))
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """What the system refuses here is about this file, or about the one that it names."""
     try:
-        if len(paths) == 1 and not os.path.isdir(paths[0]):
-            return _one_file(paths[0])
-        return _tar(paths)
+        yield
     except OSError as error:
-        raise _unreadable(error.filename or paths[0], error) from error
+        raise _unreadable(error.filename or path, error) from error
 
 
-def _one_file(path: str) -> Source:
-    name = os.path.basename(os.path.abspath(path))
-    with open(path, "rb") as file:  # can it be read? To learn that when somebody waits for it would be late
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size <= _PAGE:  # 0 in /proc and a page in /sys say nothing
-            return _spooled(file, name)
-    return Source(name, found.st_size, lambda: _read(path, found.st_size))
+def _unreadable(path: str | Path, error: OSError) -> CommandFailed:
+    return CommandFailed(Exit.FILES, f"Cannot read {path} ({error.strerror}): check the name and its permissions.")
 
 
-def _spooled(stream: IO[bytes], name: str) -> Source:
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def _stream(stream: IO[bytes], name: str) -> Source:
+    """What can be read once is read when the command starts."""
+    contents = _spooled(stream, name)
+    return Source(name, contents, lambda: contents)
+
+
+def _spooled(stream: IO[bytes], name: str) -> Contents:
     """The format tells the size first: what has none is copied, to a file without a name if it is large."""
     try:
         with ExitStack() as stack:
@@ -89,35 +124,112 @@ def _spooled(stream: IO[bytes], name: str) -> Source:
 
     def chunks() -> Iterator[bytes]:
         with opened:
-            yield from _exactly(spool, size, name)
+            while chunk := spool.read(CHUNK):
+                yield chunk
 
-    return Source(name, size, chunks)
+    return Contents(size, chunks())
 
 
 def _next_chunk(stream: IO[bytes], name: str) -> bytes:
-    try:
+    with _reading(name):
         return stream.read(CHUNK)
-    except OSError as error:
-        raise _unreadable(name, error) from error
 
 
-def _read(path: str, size: int) -> Iterator[bytes]:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            yield from _exactly(file, size, path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+# -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _exactly(file: IO[bytes], size: int, name: str) -> Iterator[bytes]:
-    """The first ``size`` bytes of a file: what is appended meanwhile is not sent."""
-    while size:
-        chunk = file.read(min(CHUNK, size))
-        if not chunk:
-            text = f"{name} became shorter while it was sent, or never was as long as it claims: send it again, alone."
-            raise CommandFailed(Exit.FILES, text)
-        size -= len(chunk)
-        yield chunk
+@attrs.frozen
+class _Seen:
+    """What tells a file from another one, and from itself after a change."""
+
+    size: int
+    modified: int  # nanoseconds
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> _Seen:
+        return cls(found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
+
+
+@attrs.frozen
+class _File:
+    """A regular file at its second look, or what is told of it at the first.
+
+    ``generated`` has the contents of one that the system makes up when it is read: its size and times say nothing.
+    """
+
+    path: str
+    seen: _Seen
+    generated: Contents | None = None
+
+    @classmethod
+    def look(cls, path: str) -> _File:
+        """Open it, to find out whether that goes. May raise OSError."""
+        with _open(path) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise CommandFailed(Exit.FILES, f"{path} is no file any more: start again.")
+            seen = _Seen.of(found)
+            if seen.size in _UNTOLD:
+                contents = _spooled(file, path)
+                if contents.size != seen.size and seen == _Seen.of(os.fstat(file.fileno())):
+                    return cls(path, seen, contents)
+        return cls(path, seen)
+
+    @property
+    def size(self) -> int:
+        return self.seen.size if self.generated is None else self.generated.size
+
+    def chunks(self) -> Iterator[bytes]:
+        if self.generated is not None:
+            yield from self.generated.chunks
+            return
+        with _reading(self.path), self._opened() as file:
+            left = self.size
+            while left:
+                chunk = file.read(min(CHUNK, left))
+                if not chunk:
+                    raise self._changed()
+                left -= len(chunk)
+                yield chunk
+            if _Seen.of(os.fstat(file.fileno())) != self.seen:
+                raise self._changed()
+        self.check()
+
+    def check(self) -> None:
+        """Raise :class:`CommandFailed` if the path is not that of the same file, unchanged."""
+        if self.generated is None:
+            found = None
+            with suppress(OSError):
+                found = _Seen.of(os.stat(self.path))
+            if found != self.seen:
+                raise self._changed()
+
+    def _opened(self) -> IO[bytes]:
+        """The file, if it is the one that was looked at: another one may be of any size, or have no end."""
+        try:
+            file = _open(self.path)
+        except FileNotFoundError:
+            raise self._changed() from None
+        if _Seen.of(os.fstat(file.fileno())) != self.seen:
+            file.close()
+            raise self._changed()
+        return file
+
+    def _changed(self) -> CommandFailed:
+        return CommandFailed(Exit.FILES, f"{self.path} changed while it was sent: send it again when it is at rest.")
+
+
+def _open(path: str) -> IO[bytes]:
+    """Without waiting for anybody, should it be a pipe now."""
+    return open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, _READ))
+
+
+def _one_file(path: str) -> Contents:
+    with _reading(path):
+        file = _File.look(path)
+    return Contents(file.size, file.chunks(), file.check)
 
 
 # -- tar ---------------------------------------------------------------------------------------------------------------
@@ -126,15 +238,23 @@ def _exactly(file: IO[bytes], size: int, name: str) -> Iterator[bytes]:
 @attrs.frozen
 class _Entry:
     header: bytes
-    path: str
-    size: int  # of the contents, 0 for all but regular files
+    file: _File | None  # of all but regular files there is the header alone
 
 
 def _tar(paths: Sequence[str]) -> Source:
-    """A tar whose size is known before any contents are read: no copy of it is ever made."""
-    roots = {os.path.basename(os.path.abspath(path)) or "root": _followed(path) for path in paths}
-    if len(roots) < len(paths):
+    roots = [_base(path) or "root" for path in paths]
+    if len({*roots}) < len(paths):
         raise CommandFailed(Exit.USAGE, "Two of these have the same name: send them one by one.")
+
+    def look() -> Contents:
+        with _reading(paths[0]):
+            return _walked(dict(zip(roots, map(_followed, paths), strict=True)))
+
+    return Source(f"{roots[0]}.tar" if len(roots) == 1 else "files.tar", look(), look)
+
+
+def _walked(roots: Mapping[str, str]) -> Contents:
+    """A tar whose size is known before any contents are read: no copy of it is ever made."""
     entries: list[_Entry] = []
     skipped: list[str] = []
     with tarfile.open(fileobj=io.BytesIO(), mode="w") as tar:  # it is never written: it makes the headers
@@ -142,9 +262,14 @@ def _tar(paths: Sequence[str]) -> Source:
             for path in _walk(root):
                 inside = name if path == root else os.path.join(name, os.path.relpath(path, root))
                 _add(tar, path, inside, entries, skipped)
-    size = sum(len(entry.header) + entry.size + -entry.size % _BLOCK for entry in entries) + _TAR_END
-    name = f"{next(iter(roots))}.tar" if len(roots) == 1 else "files.tar"
-    return Source(name, size, lambda: _tar_chunks(entries), tuple(skipped))
+    files = [entry.file for entry in entries if entry.file is not None]
+    size = sum(len(entry.header) for entry in entries) + sum(file.size + -file.size % _BLOCK for file in files)
+
+    def check() -> None:
+        for file in files:
+            file.check()
+
+    return Contents(size + _TAR_END, _tar_chunks(entries), check, tuple(skipped))
 
 
 def _followed(path: str) -> str:
@@ -167,10 +292,11 @@ def _add(tar: tarfile.TarFile, path: str, name: str, entries: list[_Entry], skip
         return
     info.uid = info.gid = 0  # whose it is here means nothing there
     info.uname = info.gname = ""
-    if info.isreg() and not os.access(path, os.R_OK):
-        raise PermissionError(13, "Permission denied", path)
-    header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-    entries.append(_Entry(header, path, info.size if info.isreg() else 0))
+    file = None
+    if info.isreg():
+        file = _File.look(path)
+        info.size, info.mtime = file.size, file.seen.modified / 1e9
+    entries.append(_Entry(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"), file))
 
 
 def _tar_chunks(entries: list[_Entry]) -> Iterator[bytes]:
@@ -178,15 +304,11 @@ def _tar_chunks(entries: list[_Entry]) -> Iterator[bytes]:
     pending = bytearray()
     for entry in entries:
         pending += entry.header
-        if entry.size:
-            for chunk in _read(entry.path, entry.size):
+        if entry.file is not None:
+            for chunk in entry.file.chunks():
                 pending += chunk
                 if len(pending) >= CHUNK:
                     yield bytes(pending)
                     pending.clear()
-            pending += bytes(-entry.size % _BLOCK)
+            pending += bytes(-entry.file.size % _BLOCK)
     yield bytes(pending) + bytes(_TAR_END)
-
-
-def _unreadable(path: str | Path, error: OSError) -> CommandFailed:
-    return CommandFailed(Exit.FILES, f"Cannot read {path} ({error.strerror}): check the name and its permissions.")

@@ -79,6 +79,7 @@ class Driver(Generic[E]):
         self._listeners: dict[str, list[Listener]] = {}
         self._datagrams: dict[str, Datagrams] = {}
         self._masks: dict[socket.socket, int] = {}
+        self.ready = 0  # sockets, in this turn
         self._budget = 0
         self._transmit: Transmit | None = None
         self._event: E | None = None
@@ -266,7 +267,8 @@ class Driver(Generic[E]):
             datagrams.close()
 
     def _turn(self, ready: Ready) -> None:
-        self._budget = TRANSMITS_PER_TURN + len(ready)
+        self.ready = len(ready)
+        self._budget = TRANSMITS_PER_TURN + self.ready
         for key, mask in ready:
             key.data(mask)
             self.pump()

@@ -13,7 +13,7 @@ from .addresses import Bind, address_of, bound_socket
 if TYPE_CHECKING:
     from .driver import Driver
 
-ACCEPTS_PER_TURN = 100
+SOCKETS_PER_ACCEPT = 8  # that were ready in the same turn: whoever comes must not keep those waiting who are there
 
 
 class Listener:
@@ -35,7 +35,7 @@ class Listener:
         self._driver.watch(self._socket, EVENT_READ if self._accepting else 0, self.ready)
 
     def ready(self, _: int) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
+        for _ in range(1 + self._driver.ready // SOCKETS_PER_ACCEPT):
             if not self._accepting:
                 return
             try:

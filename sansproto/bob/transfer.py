@@ -1,0 +1,205 @@
+"""A file in the records of a channel, and its receipt: what two ends of ours tell each other beyond the reference.
+
+Both codecs take and give whole records, one ``DataReceived`` and one ``send`` each. Like those of
+:mod:`sansproto.bob.pack` they hold hash objects, so they are no part of a session's snapshot.
+docs/protocols/bob.rst, typed records.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum
+from hashlib import sha256
+from typing import TypeAlias, assert_never
+
+import attrs
+
+from ..errors import Fault, SansprotoError, WireError
+from .crypto import MAX_PLAINTEXT
+from .pack import FileData, FileVerified, PackEvent, PackReader, PackWriter
+from .packets import (
+    MAX_ERROR,
+    SENT_FRAME,
+    Receipt,
+    ReceiptRecord,
+    SentData,
+    SentEnd,
+    SentError,
+    SentMetadata,
+    encode_sent,
+)
+
+_PLAIN = b"P"  # a PACK begins with it, and no typed record does
+
+
+class TransferFault(Enum):
+    """Why records are not a transfer, whatever the file in them: a closed set."""
+
+    UNKNOWN_TYPE = "unknown_type"  # a record of a type that is not declared
+    BAD_RECORD = "bad_record"  # one that is, but malformed or too long
+    EARLY_END = "early_end"  # the end is said before the file is complete
+    AFTER_END = "after_end"  # a record behind the end or behind an error
+    NO_END = "no_end"  # the file is complete, and nobody said that this is the end
+
+
+class TransferError(SansprotoError, ValueError):
+    """Records that are not a transfer; ``fault`` says why."""
+
+    def __init__(self, fault: TransferFault) -> None:
+        self.fault = fault
+        super().__init__(fault.value)
+
+
+@attrs.frozen
+class MetadataReceived:
+    """What the sender tells besides: the text of a JSON object, 2..4,096 bytes of UTF-8."""
+
+    fields: str
+
+
+@attrs.frozen
+class SenderFailed:
+    """The sender gives up, and says why: text of a stranger, up to 1,024 bytes of UTF-8. Nothing more will come."""
+
+    text: str
+
+
+TransferEvent: TypeAlias = PackEvent | MetadataReceived | SenderFailed
+
+
+class TransferWriter:
+    """A :class:`PackWriter` for either kind of receiver, against which a receipt can be held.
+
+    ``typed`` if the receiver said ``receiving`` before the first record was sent; else the records are those of the
+    reference. ``name``, ``size`` and ``level`` are those of a :class:`PackWriter`.
+    """
+
+    def __init__(self, name: str | bytes, size: int, *, typed: bool, level: int = 4) -> None:
+        self._pack = PackWriter(name, size, level=level, record=MAX_PLAINTEXT - typed)
+        self._typed = typed
+        self._sha256 = sha256()
+        self._finished = False
+
+    def start(self) -> list[bytes]:
+        """The records before the contents. Call once, first."""
+        return self._framed(self._pack.start())
+
+    def write(self, data: bytes | memoryview) -> list[bytes]:
+        """The records that the next bytes of the file fill. Raises as :meth:`PackWriter.write`."""
+        records = self._pack.write(data)
+        self._sha256.update(data)
+        return self._framed(records)
+
+    def finish(self) -> list[bytes]:
+        """The last records. Call once, and not for a file that changed. Raises as :meth:`PackWriter.finish`."""
+        records = self._framed(self._pack.finish())
+        self._finished = True
+        return [*records, encode_sent(SentEnd())] if self._typed else records
+
+    def fail(self, text: str) -> list[bytes]:
+        """Instead of the rest: the record that says why, cut to 1,024 bytes. To the reference nothing can be said."""
+        if not self._typed:
+            return []
+        raw = text.encode(errors="replace")[:MAX_ERROR]
+        return [encode_sent(SentError(raw.decode(errors="ignore")))]
+
+    def is_confirmed_by(self, receipt: ReceiptRecord) -> bool:
+        """Is it a receipt for exactly what was written, and was that all of it?"""
+        return self._finished and hmac.compare_digest(receipt.sha256, self._sha256.digest())
+
+    def _framed(self, records: list[bytes]) -> list[bytes]:
+        return [encode_sent(SentData(record)) for record in records] if self._typed else records
+
+
+class TransferReader:
+    """Turns the records of a sender into a file, whether they are typed or those of the reference.
+
+    The limits are those of a :class:`PackReader`. What is typed is complete, and gives :class:`FileVerified`, only when
+    the sender has said that this is the end.
+    """
+
+    def __init__(self, *, max_size: int, max_name: int = 1024) -> None:
+        self._pack = PackReader(max_size=max_size, max_name=max_name)
+        self._sha256 = sha256()
+        self._typed: bool | None = None  # until the first record tells
+        self._parts: Iterator[PackEvent] = iter(())
+        self._waiting = deque[TransferEvent]()
+        self._over = self._ended = False  # nothing may follow; it is the good end
+        self._verified: FileVerified | None = None  # not told before the end
+        self._complete = False
+        self._fault: TransferFault | None = None
+
+    def feed(self, record: bytes) -> Iterator[TransferEvent]:
+        """The events that one record gives: take all of them before the next one is fed.
+
+        Taking them may raise :class:`PackError` or :class:`TransferError`, from then on always the same.
+        """
+        if self._typed is None:
+            self._typed = not record.startswith(_PLAIN)
+        if not self._typed:
+            self._parts = self._pack.feed(record)
+        elif self._fault is None:
+            self._understand(record)
+        return iter(self._next, None)
+
+    def receipt(self) -> bytes:
+        """The record that confirms the file to the sender. Raises :class:`TransferError` unless it is complete."""
+        if self._fault is not None or not self._complete:
+            raise TransferError(self._fault or TransferFault.NO_END)
+        fields = f'{{"sha256": "{self._sha256.hexdigest()}"}}'
+        return ReceiptRecord(Receipt.VERIFIED, fields).encode()
+
+    def close(self) -> None:
+        """The channel is over. Raises unless the file is complete, and nothing came behind it."""
+        if self._fault is not None:
+            raise TransferError(self._fault)
+        self._pack.close()
+        if not self._complete:
+            raise TransferError(TransferFault.NO_END)
+
+    def _understand(self, record: bytes) -> None:
+        if self._over:
+            self._fault = TransferFault.AFTER_END
+            return
+        try:
+            _, sent = SENT_FRAME.decode(record)
+        except WireError as error:
+            is_unknown = error.fault is Fault.BAD_TYPE
+            self._fault = TransferFault.UNKNOWN_TYPE if is_unknown else TransferFault.BAD_RECORD
+            return
+        match sent:
+            case SentData(data):
+                self._parts = self._pack.feed(data)
+            case SentMetadata(fields):
+                self._waiting.append(MetadataReceived(fields))
+            case SentError(text):
+                self._over = True
+                self._waiting.append(SenderFailed(text))
+            case SentEnd():
+                self._over = self._ended = True
+            case _:
+                assert_never(sent)
+
+    def _next(self) -> TransferEvent | None:
+        for event in self._parts:
+            match event:
+                case FileData(data):
+                    self._sha256.update(data)
+                case FileVerified() if self._typed:
+                    self._verified = event
+                    continue
+                case FileVerified():
+                    self._complete = True
+            return event
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._ended and self._verified is None:
+            self._fault = TransferFault.EARLY_END
+        if self._fault is not None:
+            raise TransferError(self._fault)
+        if self._ended and not self._complete:
+            self._complete = True
+            return self._verified
+        return None
