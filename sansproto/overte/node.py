@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -21,6 +21,7 @@ from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasure
 from .limits import ClientDelays
 from .paths import path_to
 from .qt import NULL_UUID
+from .received import Received
 from .versions import PacketType
 
 _T = p.NodeType
@@ -74,23 +75,16 @@ class NodeState(Enum):
     GONE = 3
 
 
-class Pinged(NamedTuple):
-    """A ping from a node, and whence it came."""
-
-    ping: p.Ping
-    path: Path
-
-
 class NodeInput:
     LISTED = Input[NodeState, None]()
     LISTED_AGAIN = Input[NodeState, Listing]()
     MOVED = Input[NodeState, Listing]()
     """Listed without the socket that worked."""
     PING_DUE = Input[NodeState, None]()
-    PINGED = Input[NodeState, Pinged]()
-    PINGED_STALE = Input[NodeState, Pinged]()
+    PINGED = Input[NodeState, Received[p.Ping]]()
+    PINGED_STALE = Input[NodeState, Received[p.Ping]]()
     """Not newer than a ping that was seen."""
-    PINGED_ANEW = Input[NodeState, Pinged]()
+    PINGED_ANEW = Input[NodeState, Received[p.Ping]]()
     """With a higher connection id: it began again."""
     REPLIED = Input[NodeState, p.PingReply]()
     """Over a public or symmetric socket."""
@@ -230,14 +224,14 @@ class Node(Component[NodeState, NodeHost]):
     def is_moved(self, listing: Listing) -> bool:
         return self.active in (_LOCAL, _PUBLIC) and listing.sockets.get(self.active) != self.way
 
-    def read_ping(self, arrival: Arrival) -> Pinged:
-        return Pinged(read(self, p.Ping, arrival.payload), arrival.path)
+    def read_ping(self, arrival: Arrival) -> Received[p.Ping]:
+        return Received(read(self, p.Ping, arrival.payload), arrival.path)
 
-    def is_began_again(self, pinged: Pinged) -> bool:
-        return pinged.ping.connection_id > self.owner.connection_id(self)
+    def is_began_again(self, pinged: Received[p.Ping]) -> bool:
+        return pinged.packet.connection_id > self.owner.connection_id(self)
 
-    def is_stale(self, pinged: Pinged) -> bool:
-        return pinged.ping.clock <= self.newest
+    def is_stale(self, pinged: Received[p.Ping]) -> bool:
+        return pinged.packet.clock <= self.newest
 
     def read_reply(self, arrival: Arrival) -> p.PingReply:
         return read(self, p.PingReply, arrival.payload)
@@ -293,14 +287,14 @@ class Node(Component[NodeState, NodeHost]):
         ping = p.Ping(kind, clock, self.owner.connection_id(self))
         self.host.send_packet(path, ping, source=self.host.local_id, secret=self.secret)
 
-    def answer(self, pinged: Pinged) -> None:
+    def answer(self, pinged: Received[p.Ping]) -> None:
         if not self.host.is_squelched:
-            reply = p.PingReply(pinged.ping.type, pinged.ping.clock, self.host.wall_us())
+            reply = p.PingReply(pinged.packet.type, pinged.packet.clock, self.host.wall_us())
             self.host.send_packet(pinged.path, reply, source=self.host.local_id, secret=self.secret)
 
-    def note_ping(self, pinged: Pinged) -> None:
+    def note_ping(self, pinged: Received[p.Ping]) -> None:
         """A sender that is neither its public nor its local socket is its symmetric one."""
-        self.newest = pinged.ping.clock
+        self.newest = pinged.packet.clock
         if self.symmetric is None and self.owner.is_free(pinged.path):
             self.symmetric = pinged.path
             self.owner.claim(self)
@@ -327,8 +321,8 @@ class Node(Component[NodeState, NodeHost]):
     def raise_connection_id(self) -> None:
         self.owner.raise_connection_id(self)
 
-    def take_connection_id(self, pinged: Pinged) -> None:
-        self.owner.take_connection_id(self, pinged.ping.connection_id)
+    def take_connection_id(self, pinged: Received[p.Ping]) -> None:
+        self.owner.take_connection_id(self, pinged.packet.connection_id)
 
     def tell_packet(self, arrival: Arrival) -> None:
         self.host.emit(PacketReceived(self.key, arrival.header.type, payload=arrival.payload))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import attrs
 
@@ -16,6 +16,7 @@ from .arrivals import Arrival, read
 from .events import ClientEvent
 from .limits import ClientDelays
 from .paths import path_to
+from .received import Received
 from .stun import Sockets
 
 
@@ -42,16 +43,6 @@ class IceClientState(Enum):
     REACHED = 3
 
 
-class IcePinged(NamedTuple):
-    ping: p.ICEPing
-    path: Path
-
-
-class IceReplied(NamedTuple):
-    reply: p.ICEPingReply
-    path: Path
-
-
 class IceClientInput:
     START = Input[IceClientState, Path]()
     """With the address of the ice-server."""
@@ -64,8 +55,8 @@ class IceClientInput:
     """The ice-server said where the domain is."""
     PING_DUE = Input[IceClientState, None]()
     ROUND_OVER = Input[IceClientState, None]()
-    PINGED = Input[IceClientState, IcePinged]()
-    REPLIED = Input[IceClientState, IceReplied]()
+    PINGED = Input[IceClientState, Received[p.ICEPing]]()
+    REPLIED = Input[IceClientState, Received[p.ICEPingReply]]()
 
 
 class IceClientTimer:
@@ -128,17 +119,17 @@ class IceClient(Component[IceClientState, IceHost]):
     def is_wanted(self, peer: p.ICEServerPeerInformation) -> bool:
         return peer.id == self.target.domain_id
 
-    def read_ping(self, arrival: Arrival) -> IcePinged:
-        return IcePinged(read(self, p.ICEPing, arrival.payload), arrival.path)
+    def read_ping(self, arrival: Arrival) -> Received[p.ICEPing]:
+        return Received(read(self, p.ICEPing, arrival.payload), arrival.path)
 
-    def is_ping_of_domain(self, pinged: IcePinged) -> bool:
-        return pinged.ping.ice_id == self.target.domain_id
+    def is_ping_of_domain(self, pinged: Received[p.ICEPing]) -> bool:
+        return pinged.packet.ice_id == self.target.domain_id
 
-    def read_reply(self, arrival: Arrival) -> IceReplied:
-        return IceReplied(read(self, p.ICEPingReply, arrival.payload), arrival.path)
+    def read_reply(self, arrival: Arrival) -> Received[p.ICEPingReply]:
+        return Received(read(self, p.ICEPingReply, arrival.payload), arrival.path)
 
-    def is_reply_of_domain(self, replied: IceReplied) -> bool:
-        return replied.reply.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
+    def is_reply_of_domain(self, replied: Received[p.ICEPingReply]) -> bool:
+        return replied.packet.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
 
     def is_unready(self) -> bool:
         return not self.own.is_ready
@@ -167,10 +158,10 @@ class IceClient(Component[IceClientState, IceHost]):
         for kind, path in self.domain_sockets.items():
             self.host.send_packet(path, p.ICEPing(self.target.client_id, kind))
 
-    def answer(self, pinged: IcePinged) -> None:
-        self.host.answer(pinged.path, p.ICEPingReply(self.target.client_id, pinged.ping.type))
+    def answer(self, pinged: Received[p.ICEPing]) -> None:
+        self.host.answer(pinged.path, p.ICEPingReply(self.target.client_id, pinged.packet.type))
 
-    def tell_reached(self, replied: IceReplied) -> None:
+    def tell_reached(self, replied: Received[p.ICEPingReply]) -> None:
         self.host.reached(replied.path)
 
 
