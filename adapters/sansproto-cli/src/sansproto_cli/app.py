@@ -119,12 +119,7 @@ def send(
         One JSON object a line.
     """
     reporter = make_reporter(as_json=json)
-    own = password or os.environ.get("SANSPROTO_PASSWORD")
-    secret = own or passwords.generate()
-    if not passwords.is_showable(secret):
-        raise CommandFailed(
-            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
-        )
+    secret, shown = _choose_password(password)
     source = open_source(files)
     for path in source.found.skipped:
         reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
@@ -143,18 +138,30 @@ def send(
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
         where = addresses.format_address(host, at)
-        shown = None if own else secret  # who chose one knows it, and others may see the screen
-        Sending(
+        command = _receive_command(shown, where, secure_port)
+        sending = Sending(
             source,
             peer,
             line,
             reporter,
             relay=where,
-            command=_receive_command(shown, where, secure_port),
+            command=command,
             password=shown,
             compress=compress,
             timeout=timeout,
-        ).run()
+        )
+        sending.run()
+
+
+def _choose_password(given: str | None) -> tuple[str, str | None]:
+    """The password, and what may be shown of it: who chose one knows it, and others may see the screen."""
+    own = given or os.environ.get("SANSPROTO_PASSWORD")
+    secret = own or passwords.generate()
+    if not passwords.is_showable(secret):
+        raise CommandFailed(
+            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
+        )
+    return secret, None if own else secret
 
 
 def _sender(relay: tuple[str, int], secure_port: int, password: str) -> Server:
