@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -29,7 +30,7 @@ from .receiving import Receiving
 from .relaying import own_relay, serve
 from .report import OutputFailed, Reporter, make_reporter
 from .sending import Sending
-from .sources import open_source
+from .sources import Source, open_source
 from .usage import bug_report, usage_failure
 
 _EPILOGUE = """\
@@ -120,9 +121,7 @@ def send(
     """
     reporter = make_reporter(as_json=json)
     secret, shown = _choose_password(password)
-    source = open_source(files)
-    for path in source.found.skipped:
-        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+    source = _open_source(files, reporter)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         if relay is None:
@@ -139,18 +138,15 @@ def send(
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
         where = addresses.format_address(host, at)
         command = _receive_command(shown, where, secure_port)
-        sending = Sending(
-            source,
-            peer,
-            line,
-            reporter,
-            relay=where,
-            command=command,
-            password=shown,
-            compress=compress,
-            timeout=timeout,
-        )
-        sending.run()
+        make = partial(Sending, relay=where, command=command, password=shown)
+        make(source, peer, line, reporter, compress=compress, timeout=timeout).run()
+
+
+def _open_source(files: tuple[str, ...], reporter: Reporter) -> Source:
+    source = open_source(files)
+    for path in source.found.skipped:
+        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+    return source
 
 
 def _choose_password(given: str | None) -> tuple[str, str | None]:
