@@ -22,6 +22,7 @@ from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
+from sansproto.overte import packets as overte
 from sansproto.session import Answers, Session
 from sansproto.testing.protocols import protocols
 from sansproto.testing.tables import check, headings
@@ -136,10 +137,12 @@ def _reasons(page: str) -> set[str]:
 
 
 def _reasons_of(table: Any) -> set[str]:
+    """What is malformed is explained once for all packets."""
     if isinstance(table, OldTable):
         return {str(default.reason) for default in table.otherwise if default.verdict is Verdict.IGNORE}
     ignored = {default.reason for default in table.defaults if default.outcome is Outcome.IGNORE}
-    return ignored | {reason for guards in table.guards for reason in guards.reasons}
+    reasons = {reason for guards in table.guards for reason in guards.reasons}
+    return ignored | {re.sub(rf"^malformed ({'|'.join(PACKETS)})$", "malformed ...", reason) for reason in reasons}
 
 
 def section(page: str, heading: str) -> str:
@@ -170,6 +173,7 @@ def test_every_refusal_and_remark_is_explained(page: str) -> None:
     assert known.issuperset(one.ref for one in (*refusals, *notes) if one is not OUTBOX_FULL)
 
 
+PACKETS = [kind.__name__ for kind in overte.PACKETS.values()]
 WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],

@@ -13,8 +13,8 @@ from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .ice_events import IcePeerAdded, IcePeerRemoved
 from .limits import IceDelays
-from .nodes import path_to
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery
+from .paths import path_to
 from .qt import SockAddr
 from .received import Received
 

@@ -11,8 +11,8 @@ from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import Packet
 from .limits import ServerDelays
-from .nodes import path_to
 from .packets import ICEPing, ICEServerPeerInformation, PingType
+from .paths import path_to
 
 
 class PunchState(Enum):

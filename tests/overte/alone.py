@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from sansproto.component import Part
 from sansproto.contract import Address, Path
+from sansproto.overte.membership import NO_MEMBER
 from sansproto.overte.policy import Policy
 from sansproto.session import Session
 from sansproto.testing.entropy import ScriptedEntropy
@@ -16,7 +17,7 @@ C = TypeVar("C", bound=Part[Any])
 
 
 class Alone(Session[Any]):
-    """What parts of a domain server and of an ice-server ask for."""
+    """What parts of a client, a domain server and an ice-server ask for."""
 
     def __init__(self) -> None:
         super().__init__(entropy=ScriptedEntropy())
@@ -26,6 +27,11 @@ class Alone(Session[Any]):
         self.local: Address | None = None
         self.policy = Policy()
         self.waiting = 0
+        self.local_id = 0
+        self.is_squelched = False
+        self.domain: Path | None = None
+        self.membership = NO_MEMBER
+        self.called: list[Any] = []
 
     def keep(self, part: C) -> C:
         """It has one part."""
@@ -42,14 +48,30 @@ class Alone(Session[Any]):
     def send_raw(self, path: Path, type: Any, payload: bytes) -> None:
         self.sent.append((path, type, payload))
 
-    def send_packet(self, path: Path, packet: Any) -> None:
+    def send_packet(self, path: Path, packet: Any, *, source: int = 0, secret: bytes = b"") -> None:
         self.sent.append((path, packet))
 
-    answer = send_packet
+    def answer(self, path: Path, packet: Any) -> None:
+        self.sent.append((path, packet))
+
+    def send_datagram(self, data: bytes, path: Path, name: str) -> None:
+        self.sent.append((path, data))
 
     def send_reliable(self, path: Path, content: Any) -> bool:
         self.sent.append((path, content))
         return True
+
+    def ask_domain(self, question: Any) -> None:
+        self.sent.append(question)
+
+    def sockets_changed(self) -> None:
+        self.called.append("sockets_changed")
+
+    def seek(self, server: Path) -> None:
+        self.called.append(server)
+
+    def reached(self, path: Path) -> None:
+        self.called.append(path)
 
     def forget_channel(self, path: Path) -> None:
         self.sent.append((path, None))
@@ -58,4 +80,4 @@ class Alone(Session[Any]):
         return kind.decode(payload)
 
     def wall_us(self) -> int:
-        return 0
+        return int(self.clock * 1e6)

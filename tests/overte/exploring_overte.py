@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import attrs
 
@@ -26,19 +26,19 @@ from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
+from sansproto.overte.connection import Connection, ConnectionState
 from sansproto.overte.events import Connected, Disconnected, NodeMeasured, Renumbered
 from sansproto.overte.header import Control, decode_datagram
 from sansproto.overte.ice import IceServer
 from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
 from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
-from sansproto.overte.nodes import Node
+from sansproto.overte.node import Node
 from sansproto.overte.policy import Policy
 from sansproto.overte.registration import Registration
 from sansproto.overte.remote import SOCKET, Remote
 from sansproto.overte.server import DomainServer
 from sansproto.overte.server_events import NodeJoined, NodeLeft
 from sansproto.overte.stun import COOKIE, AttributeHead, BindingRequest, BindingResponse, XorMappedAddress
-from sansproto.overte.tables.client import ConnectionState
 from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
@@ -63,6 +63,36 @@ CLIENT_LIMITS = ClientLimits(copies=2)
 # -- the parties -------------------------------------------------------------------------------------------------------
 
 
+class ExploredConnection(Connection):
+    """A connection that does not say how long the one before it lasted."""
+
+    def adopt(self, found: p.DomainList) -> None:
+        super().adopt(found)
+        cast(Client, self.host).listed = self.host.clock
+
+    def reset(self) -> None:
+        super().reset()
+        self.uptime = 0
+
+
+class ExploredNode(Node):
+    """A node whose pings, and the samples of whose clock, are remembered once."""
+
+    __slots__ = ()
+
+    def send_ping(self) -> None:
+        super().send_ping()
+        self.pings = list(dict.fromkeys(self.pings))
+
+    def send_punches(self) -> None:
+        super().send_punches()
+        self.pings = list(dict.fromkeys(self.pings))
+
+    def measure(self, reply: p.PingReply) -> None:
+        super().measure(reply)
+        self.samples.clear()
+
+
 class Client(DomainClient):
     """A client that explores well, with what its application believes.
 
@@ -80,41 +110,35 @@ class Client(DomainClient):
         self.listed = 0.0
         super().__init__(**arguments)
 
+        own = self.connection
+        self.connection = ExploredConnection(
+            self,
+            own.target,
+            own.introduction,
+            by_ice=own.by_ice,
+            own=own.own,
+            nodes=own.nodes,
+            queries=own.queries,
+            delays=own.delays,
+            limits=own.limits,
+        )
+        table = self.node_table
+        table.nodes.make = lambda key: ExploredNode(self, table, key, own.delays)
+
     def freeze(self, base: float, **rest: Any) -> Any:
-        self._since = 0.0
-        if self.state is not ConnectionState.CONNECTED:
+        self.connection.membership = attrs.evolve(self.connection.membership, since=0.0)
+        if self.connection.state is not ConnectionState.CONNECTED:
             self.listed = 0.0
         return super().freeze(base, **rest)
 
     def emit(self, event: Any) -> None:
         super().emit(event)
-        self._believe(event)
-
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
-        self._believe(event)
-
-    def _believe(self, event: Any) -> None:
         if isinstance(event, (Connected, Renumbered)):
             self.belief = ("connected", event.session_id, event.local_id)
         elif isinstance(event, Disconnected):
             self.belief = ("away", b"", 0)
         elif isinstance(event, Closed):
             self.belief = ("closed", b"", 0)
-
-    def _connection_adopt(self, obj: object, found: p.DomainList) -> None:
-        super()._connection_adopt(obj, found)
-        self.listed = self._clock
-
-    def _ping(self, node: Node, kind: int, path: Path) -> None:
-        super()._ping(node, kind, path)
-        kept = dict.fromkeys(node.pings)
-        node.pings.clear()
-        node.pings.extend(kept)
-
-    def _node_measure(self, node: Node, reply: p.PingReply) -> None:
-        super()._node_measure(node, reply)
-        node.samples.clear()
 
     def _draw_number(self, key: Remote) -> int:
         return _first_number(self, key, self.local_id)
@@ -319,13 +343,13 @@ class Standing(NamedTuple):
 
 def standing(session: Client) -> Standing:
     return Standing(
-        session.state,
+        ConnectionState.CLOSED if session.phase is Phase.CLOSED else session.connection.state,
         session.phase,
         (session.session_id, session.local_id),
         session.belief,
         -session.listed,
-        bool(session._queries) or is_sending(session),
-        tuple((node.key, node.state.name, node.active, *node.sockets) for node in session._nodes.values()),
+        bool(session.queries.open) or is_sending(session),
+        tuple((node.key, node.state.name, node.active, *node.sockets) for node in session.node_table.nodes.values()),
         left_over(session),
     )
 
@@ -371,7 +395,7 @@ def left_over(session: Any) -> tuple[str, ...]:
             resting = obj.state in table.idle or obj.state in table.terminal
             if not resting and (machine.index, obj.key) not in armed:
                 found.append(f"{table.name}[{obj.key}] in {obj.state.name}")
-    for part in components_of(session):
+    for part in components_of(session) if session.phase is not Phase.CLOSED else ():
         resting = part.state in part.table.idle or part.state in part.table.terminal
         if not resting and part.place not in armed:
             found.append(f"{place_name(part.place)} in {part.state.name}")

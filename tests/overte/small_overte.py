@@ -55,6 +55,7 @@ from exploring_overte import (
 from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
 from sansproto.overte.client import IceTarget
+from sansproto.overte.connection import ConnectionState
 from sansproto.overte.crypto import public_key_der
 from sansproto.overte.events import Connected
 from sansproto.overte.header import Control, ControlType, Part, Position, encode_datagram
@@ -66,7 +67,6 @@ from sansproto.overte.qt import SockAddr
 from sansproto.overte.registration import IceRegistration
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
-from sansproto.overte.tables.client import ConnectionState
 from sansproto.overte.versions import PacketType
 from sansproto.testing import conformance_overte
 from sansproto.testing.cast import Decision
