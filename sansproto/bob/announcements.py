@@ -89,8 +89,8 @@ class Subscriber:
 class AnnouncementLog:
     """The log: an announcement for every server that is there, and the last ``kept`` departures.
 
-    Subscribers stand in groups: one for those that have read everything, and for the others one for each change that they
-    have not looked at, so that a change moves them all at once.
+    Subscribers stand in groups: one for those that have read everything, and for the others one for each change that
+    they have not looked at, so that a change moves them all at once.
     """
 
     kept: int

@@ -1,4 +1,4 @@
-"""A connection to the secure port of a relay: it asks for a room with a line. docs/protocols/bob.rst, the secure room."""
+"""A connection to the secure port of a relay: it sends a line, and gets into the room that the line is for."""
 
 from __future__ import annotations
 

@@ -23,17 +23,17 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
+from sansproto.bob.member import MEMBER, MemberState
+from sansproto.bob.pair import PAIR, PairState
 from sansproto.bob.peer import Peer
-from sansproto.bob.member import MemberState
-from sansproto.bob.pair import PairState
-from sansproto.bob.room import RoomState
+from sansproto.bob.room import ROOM, RoomState
 from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, OFFER, PEER, TURNS
 from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
+from sansproto.bob.visitor import VISITOR
 from sansproto.contract import Address, Phase
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.old_endpoint import EndpointBase
 from sansproto.old_links import Pipe
-from sansproto.old_machine import Table
 from sansproto.snapshot import CACHED
 from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy
@@ -742,11 +742,15 @@ def _small_rooms() -> Iterator[Exploration]:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
-TABLES: tuple[Table[Any, Any, Any, Any], ...] = (
+TABLES: tuple[Any, ...] = (
     PEER,
     BENCH,
     TURNS,
     OFFER,
     HANDSHAKE,
+    MEMBER,
+    PAIR,
+    VISITOR,
+    ROOM,
     CHANNEL,
 )

@@ -24,8 +24,8 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
-from sansproto.bob.crypto import RecordKey
 from sansproto.bob.announcements import AnnouncementLog
+from sansproto.bob.crypto import RecordKey
 from sansproto.contract import AbortTransport, Address, Link, SendBytes
 from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed

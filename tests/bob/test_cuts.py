@@ -195,7 +195,15 @@ class World:
                 for end in wire:
                     self.lose(end)
         registry, secure = relay.registry, relay.secure
-        tables = (registry.members, registry.uids, registry.dying, secure.visitors, secure.rooms, secure.lines, relay.links)
+        tables = (
+            registry.members,
+            registry.uids,
+            registry.dying,
+            secure.visitors,
+            secure.rooms,
+            secure.lines,
+            relay.links,
+        )
         assert not any(tables), tables
         assert registry.pair_count == 0
         assert not registry.log.subscribers
