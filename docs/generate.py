@@ -9,15 +9,12 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
-from sansproto.bob import tables as bob_tables
-from sansproto.old_links import LINK
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -31,8 +28,9 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
-from sansproto.overte import tables as overte_tables
+from sansproto.session import Session
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
+from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
 
@@ -41,16 +39,8 @@ GENERATED = ROOT / "docs" / "protocols" / "generated"
 MACHINES = ROOT / "vectors" / "machines"
 
 
-def _tables(module: ModuleType) -> list[Any]:
-    return [getattr(module, name) for name in module.__all__]
-
-
-TABLES: dict[str, list[Any]] = {
-    "bob": _tables(bob_tables),
-    "links": [LINK],
-    "overte": _tables(overte_tables),
-}
-"""The tables of each protocol page."""
+TABLES: dict[str, tuple[Any, ...]] = {page: tables_of(page) for page in (*protocols(), "links")}
+"""The tables of each protocol page, of those that have any."""
 
 
 def machine(table: Any) -> str:
@@ -134,6 +124,23 @@ def settings(*kinds: type) -> str:
     return "\n".join(lines) + "\n"
 
 
+def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
+    """How sessions answer who is not authenticated; nothing if none of them answers."""
+    found = [(session.__name__, session.strangers) for session in sessions]
+    if not any(answers.per_datagram for _, answers in found):
+        return ""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - session",
+        "     - answers to a datagram of a stranger",
+    ]
+    for name, answers in found:
+        lines += [f"   * - ``{name}``", f"     - {answers}" if answers.per_datagram else "     - none"]
+    return "\n".join(lines) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "bob.packets": lambda: layout_rst(bob.Header) + "\n" + packets(bob.PACKETS, "02x"),
     "bob.public": lambda: layout_rst(bob.PublicParameters),
@@ -165,7 +172,12 @@ PARTS: dict[str, Callable[[], str]] = {
 def files() -> dict[Path, str]:
     """Everything that is generated, by where it belongs."""
     found = {GENERATED / f"{name}.inc": part() for name, part in PARTS.items()}
+    for protocol in protocols():
+        if text := strangers(sessions_of(protocol)):
+            found[GENERATED / f"{protocol}.strangers.inc"] = text
     for protocol, tables in TABLES.items():
+        if not tables:
+            continue
         found.update({GENERATED / f"{table.name}.inc": machine(table) for table in tables})
         found[MACHINES / f"{protocol}.json"] = dumps(document(protocol, tables))
     return found

@@ -1,11 +1,12 @@
 """Parts of sessions: objects with a table and declared state, and what they know of the session that owns them.
 
 The annotations in a class body *are* its state: each is part of the snapshot unless it is a ClassVar or
-``Annotated[T, CACHED]``. An attribute that is not declared is an error at the first snapshot.
+``Annotated[T, CACHED]``. An attribute that is not declared is an error at the first snapshot after it was set.
 
 A constructor runs for each restore too, so it only keeps its arguments. Costly values that follow from them (a shared
 key) are ``functools.cached_property``: made on first use, not part of the snapshot, forgotten in ``thaw``. Caches of
-the state (an index) are declared ``CACHED`` and made again by ``rebuild``. What a part is made with, beside its key, is
+the state (an index) are declared ``CACHED`` and made again by ``rebuild``; those that may be forgotten at any time (an
+answer that is sent again) are declared ``MEMO``. What a part is made with, beside its key, is
 given to ``add`` together with the method that takes it: that method runs when the part is made, and not for a restore.
 """
 
@@ -37,7 +38,7 @@ from .compiled import type_arguments
 from .contract import Path, Snapshot
 from .errors import WireError
 from .machine import Cell, Guards, Happened, S, Table, Timer
-from .snapshot import CACHED, codec
+from .snapshot import CACHED, codec, is_cached, is_memo
 from .trace import Place, Trace
 
 if TYPE_CHECKING:
@@ -130,9 +131,14 @@ class Declared:
         for name in _layout(type(self)).parts:
             yield name, getattr(self, name)
 
-    def cached(self) -> Mapping[str, Any]:
-        """The attributes that are declared ``CACHED``, by name: what they hold must follow from the rest."""
-        return {name: getattr(self, name) for name in _layout(type(self)).cached if hasattr(self, name)}
+    def attributes(self) -> Mapping[str, Any]:
+        """All attributes that are set, by name, but those declared ``MEMO``; lazy values once they were used.
+
+        A restored object holds the same: what is declared ``CACHED`` follows from the rest.
+        """
+        layout = _layout(type(self))
+        lazy = [name for name in layout.lazy if name in getattr(self, "__dict__", ())]
+        return {name: getattr(self, name) for name in (*layout.held, *lazy) if hasattr(self, name)}
 
     def name_parts(self, place: Place) -> None:
         """Tell each part where it is."""
@@ -244,6 +250,15 @@ class Parts(dict[K, C]):
             part.name_parts((*self.place, key))
         return part
 
+    def keep(self, key: K, part: C) -> None:
+        """Take over a part that :attr:`make` made for this key on trial: its first input was one that it begins with.
+
+        Until then it has no place, so it may arm no timer.
+        """
+        self[key] = part
+        if self.place is not None:
+            part.name_parts((*self.place, key))
+
     def remove(self, key: K) -> None:
         """Disarm the part and forget it; nothing happens if there is none."""
         if key in self:
@@ -336,7 +351,7 @@ class _Layout:
         members = {name: member for base in cls.__mro__ for name, member in vars(base).items()}
         self.lazy = tuple(name for name, member in members.items() if isinstance(member, cached_property))
         self.names = {*kinds, *self.lazy}
-        self.cached = tuple(name for name, kind in kinds.items() if name not in state and _is_cached(kind))
+        self.held = tuple(name for name, kind in kinds.items() if not _is_of_class(kind) and not is_memo(kind))
         self.parts = tuple(name for name, kind in state.items() if _is_part(kind))
         self.kinds_of_parts = [kind for name in self.parts for kind in _kinds_in(state[name])]
         for name, member in members.items():
@@ -367,11 +382,11 @@ def _filled(kind: Any, given: dict[Any, Any]) -> Any:
 
 
 def _is_state(kind: Any) -> bool:
-    return get_origin(kind) is not ClassVar and not _is_cached(kind)
+    return not _is_of_class(kind) and not is_cached(kind)
 
 
-def _is_cached(kind: Any) -> bool:
-    return get_origin(kind) is Annotated and CACHED in get_args(kind)[1:]
+def _is_of_class(kind: Any) -> bool:
+    return ClassVar in (kind, get_origin(kind))
 
 
 def _kinds_in(kind: Any) -> Iterator[type]:

@@ -157,10 +157,12 @@ class DatagramEndpoint(_Lifted[E]):
         super().__init__(session, delays=delays, limits=limits, trace=trace)
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        self.where = self._core.where = path
         if self._alive(now):
             self.stats.bytes_received += len(data)
             self._core.receive_datagram(data, path, self._clock)
             self._look()
+        self.where = self._core.where = None
 
     def next_transmit(self) -> Transmit | None:
         transmit: Transmit | None = super().next_transmit() or self._core.next_transmit()

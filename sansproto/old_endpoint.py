@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from math import inf, nextafter
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from .component import Part
 from .contract import (
     AbortTransport,
     Address,
@@ -58,6 +59,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
     _full: dict[str, None]  # listeners that were asked to pause
     _farewell: Closed | None
     _link_limits: Annotated[LinkLimits, CACHED]
+    _error: Annotated[WireError | None, CACHED]  # what is wrong with the input at hand
 
     _link = Machine(LINK, objects="_pipes")
 
@@ -72,6 +74,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         self._full = {}
         self._farewell = None
         self._link_limits = limits
+        self._error = None
 
     # -- reports of the transport
 
@@ -126,12 +129,16 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
             self._end(self._farewell or Closed(CloseCause.LOST, detail=detail))
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        self.where = path
         if self._alive(now):
             self._drop("unexpected datagram")
+        self.where = None
 
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
+        self.where = path
         if self._alive(now):
             self._drop("unexpected report")
+        self.where = None
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         if self._alive(now):
@@ -189,7 +196,14 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         self._settle()
         self._end(ABORTED)
 
+    def drop(self, reason: str, part: Part[Any] | None = None, guard: str = "", error: WireError | None = None) -> None:
+        super().drop(reason, part, guard, error or self._error)
+
     # -- for protocols
+
+    def ask_transport(self, what: Lookup | Rebind) -> None:
+        """Have a name looked up, or a socket bound anew."""
+        self._outbox.append(what)
 
     def _link_accepted(self, pipe: Pipe) -> None:
         """A listener took a connection. An endpoint that does not listen refuses it."""
@@ -383,6 +397,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         return pipe
 
     def _report(self, link: Link, on: LinkInput, now: float, arg: object = None) -> None:
+        self.where = link
         self._advance(now)
         pipe = self._pipes.get(link)
         if pipe is None:
@@ -390,15 +405,16 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         else:
             self._post(self._link, pipe, on, arg)
             self._settle()
+        self.where = None
 
     def _readable(self, link: Link, now: float) -> Pipe | None:
         """The link if what it sends still matters; counted otherwise."""
-        if not self._alive(now):
-            return None
-        pipe = self._pipes.get(link)
-        if pipe is None or pipe.state not in OPEN or pipe.eof:
+        self.where = link
+        pipe = self._pipes.get(link) if self._alive(now) else None
+        if self.phase is not Phase.CLOSED and (pipe is None or pipe.state not in OPEN or pipe.eof):
             self._drop("late data")
-            return None
+            pipe = None
+        self.where = None
         return pipe
 
     def _consume(self, pipe: Pipe, *, most: int | None = None, last: bool = False) -> int:
@@ -407,6 +423,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
         What is left, or has to wait until the application reads, is for a later call. But the ``last`` words of a link
         are not kept back: nobody could ask for them later.
         """
+        self.where = pipe.key
         data, offset, count = pipe.inbox, 0, 0
         most = self._link_limits.link_packets if most is None else most
         while offset < len(data) and pipe.state in OPEN and not pipe.eof_told:
@@ -419,6 +436,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
                 if error.fault is not Fault.TRUNCATED:
                     offset = len(data)
                     pipe.eof = pipe.eof_told = True
+                    self._error = error
                     self._link_broken(pipe, error)
                 break
             self._note_received(pipe.key, packet, end - offset)
@@ -430,6 +448,7 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
             pipe.eof_told = True
             self._link_eof(pipe)
         self._settle()
+        self.where = self._error = None
         return count
 
     def _can_feed(self) -> bool:

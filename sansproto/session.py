@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from math import inf, nextafter
-from typing import Annotated, Any, Final, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
+
+import attrs
 
 from .component import Asked, Component, Declared, Note, Part, Parts, Refusal
 from .contract import Entropy, Instant, Link, Path, Phase, Snapshot, Stats
@@ -27,9 +29,34 @@ _CLOSED: Final = Phase.CLOSED  # looked up once: with every input it is asked fo
 ABORTED: Final = Closed(CloseCause.ABORTED)
 
 
+@attrs.frozen
+class Answers:
+    """What a session sends to somebody whom nobody authenticated, and only there: at most so many datagrams of so many
+    bytes for each that it received."""
+
+    bytes: int
+    per_datagram: int = 1
+    grows: int = attrs.field(default=0, kw_only=True)
+    """How much longer an answer may be than what it answers, in bytes."""
+    budget: str = attrs.field(default="", kw_only=True)
+    """The attribute of the session that bounds the answers to all strangers together, if there is one: the only state
+    that a stranger changes."""
+
+    def __str__(self) -> str:
+        most = f"at most {self.per_datagram} of at most {self.bytes} bytes"
+        longer = (
+            f", at most {self.grows} bytes longer than what it answers"
+            if self.grows
+            else ", none longer than what it answers"
+        )
+        return most + longer + (f", while ``{self.budget}`` lasts" if self.budget else "")
+
+
 class Session(Declared, Generic[E]):
     """The part of the contract that does not depend on the transport."""
 
+    strangers: ClassVar[Answers] = Answers(0, 0)
+    """How it answers who is not authenticated; without a declaration not at all."""
     phase: Phase = Phase.NEW  # with values here, these count as the properties of the contract
     stats: Stats = Stats()
     ending: Closed | None

@@ -10,7 +10,7 @@ from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,11 +22,14 @@ from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
+from sansproto.overte import packets as overte
+from sansproto.session import Answers, Session
+from sansproto.testing.protocols import protocols
 from sansproto.testing.tables import check, headings
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "protocols"
-PROTOCOLS = ("bob", "overte")
+PROTOCOLS = protocols()
 SOURCES = sorted((ROOT / "sansproto").rglob("*.py"))
 
 
@@ -56,6 +59,22 @@ def test_every_generated_part_is_on_its_page_and_nothing_else_is_there() -> None
     for page in PROTOCOLS:
         included = re.findall(r"^\.\. include:: generated/(\S+)$", (PAGES / f"{page}.rst").read_text("utf-8"), re.M)
         assert sorted(included) == [part for part in parts if part.startswith(f"{page}.")]
+
+
+class Doorman(Session[str]):
+    strangers: ClassVar = Answers(161, grows=16, budget="time")
+
+
+class Deaf(Session[str]):
+    pass
+
+
+def test_declared_answers_to_strangers_are_listed() -> None:
+    text = GENERATOR.strangers([Doorman, Deaf])
+    assert "at most 1 of at most 161 bytes, at most 16 bytes longer than what it answers, while ``time`` lasts" in text
+    assert "   * - ``Deaf``\n     - none\n" in text
+    assert GENERATOR.strangers([Deaf]) == ""
+    assert str(Answers(32)) == "at most 1 of at most 32 bytes, none longer than what it answers"
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -118,10 +137,12 @@ def _reasons(page: str) -> set[str]:
 
 
 def _reasons_of(table: Any) -> set[str]:
+    """What is malformed is explained once for all packets."""
     if isinstance(table, OldTable):
         return {str(default.reason) for default in table.otherwise if default.verdict is Verdict.IGNORE}
     ignored = {default.reason for default in table.defaults if default.outcome is Outcome.IGNORE}
-    return ignored | {reason for guards in table.guards for reason in guards.reasons}
+    reasons = {reason for guards in table.guards for reason in guards.reasons}
+    return ignored | {re.sub(rf"^malformed ({'|'.join(PACKETS)})$", "malformed ...", reason) for reason in reasons}
 
 
 def section(page: str, heading: str) -> str:
@@ -152,6 +173,7 @@ def test_every_refusal_and_remark_is_explained(page: str) -> None:
     assert known.issuperset(one.ref for one in (*refusals, *notes) if one is not OUTBOX_FULL)
 
 
+PACKETS = [kind.__name__ for kind in overte.PACKETS.values()]
 WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],

@@ -9,16 +9,15 @@ import pytest
 from scenarios import PATH, document
 from transcripts import PLAYED, PeerReplay, RelayReplay
 
-from sansproto.bob import tables
-from sansproto.old_links import LINK
 from sansproto.testing import conformance_bob
 from sansproto.testing.conformance import differences
+from sansproto.testing.protocols import tables_of
 from sansproto.testing.record import Coverage
 from sansproto.testing.staging import cover
 from sansproto.testing.vectors import VectorTest, dumps, load
 
 SESSIONS = load(PATH)
-TABLES: list[Any] = [LINK, *(getattr(tables, name) for name in tables.__all__)]
+TABLES: list[Any] = [*tables_of("links"), *tables_of("bob")]
 
 
 @pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)

@@ -128,6 +128,12 @@ class Rig:
     def drops(self, reason: str) -> int:
         return self.client.stats.dropped.get(reason, 0)
 
+    def refusals(self, reason: str) -> int:
+        return self.client.stats.refused.get(reason, 0)
+
+    def notes(self, remark: str) -> int:
+        return self.client.stats.noted.get(remark, 0)
+
 
 def domain_list(*nodes: p.NodeRecord, **changes: Any) -> p.DomainList:
     """A list for the client that was let in, with whatever is different this time."""

@@ -164,14 +164,17 @@ def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
 HARMLESS = {
     "overte.connection: rung check_in/unbound": "without a socket of its own a client does not know its public address",
     "overte.connection: rung at_once/unbound": "likewise",
-    "overte.applicant: rung connect/empty": "what is empty is malformed, and ignored as well",
-    "overte.applicant: rung connect/of_bad_type": "a type that nobody may have has no assignment either",
+    "overte.admission: guard connect/is_something": "what is empty is malformed, and ignored as well",
+    "overte.admission: guard connect/has_node_type": "a type that nobody may have has no assignment either",
     "overte.node: rung ping/stale": "not so with clocks that run; here all pings of a node are of one time: test_nodes",
     "overte.node: rung reply/agnostic": "an agnostic ping only goes to an active node, where other replies do the same",
     "overte.reception: guard packet/has_secret": "where there is no secret no hash is right either",
     "overte.sending: row SHAKING x QUEUED": "what waits is not looked at before the handshake: the row does nothing",
 }
 """Without these everything goes on as before, for another guard stands behind."""
+
+NEVER = "overte.member: row PRESENT x CHECKED_IN"
+"""Each step of an exploration begins with a restored server, which reads every report: test_shortcuts."""
 
 
 @pytest.mark.slow
@@ -189,7 +192,7 @@ def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
                         unnoticed.add(name)
     assert unnoticed == set(HARMLESS)
     every = {name for table in TABLES for name, _ in mutants(table)}
-    assert every == set(chain.from_iterable(used for *_, used in known))
+    assert every - set(chain.from_iterable(used for *_, used in known)) == {NEVER}
 
 
 def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
