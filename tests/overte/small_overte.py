@@ -67,6 +67,7 @@ from sansproto.overte.qt import SockAddr
 from sansproto.overte.registration import IceRegistration
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
+from sansproto.overte.stun import AttributeHead, BindingResponse
 from sansproto.overte.versions import PacketType
 from sansproto.testing import conformance_overte
 from sansproto.testing.cast import Decision
@@ -294,6 +295,23 @@ def _small_nodes() -> Iterator[Exploration]:
         inserts = (Insert("client", data, path_of(DOMAIN)),)
         yield Exploration(name, brief, Budget(inserts=1), SOUND, inserts=inserts, begin=is_connected)
 
+    yield from _small_strangers(three)
+
+
+def _small_strangers(three: Mapping[str, Party]) -> Iterator[Exploration]:
+    """What is said by others than those who may say it, and what is for the application."""
+    said = (a_list(), *to_client(ids()).values(), pack(p.PathResponse("/", "")), pack(p.RemovedNode(b"r" * 16)))
+    strangers = tuple(Insert("client", data, STRANGER) for data in said)
+    yield Exploration("a stranger", pair(), Budget(inserts=1), inserts=strangers, begin=is_connected)
+    known = ids(with_mixer=True)
+    for name, data, path in (
+        ("a mixer", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), path_of(MIXER)),
+        ("a mixer elsewhere", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), STRANGER),
+        ("the domain", pack(PacketType.ASSET_GET, b"hash", source=known.domain), path_of(DOMAIN)),
+    ):
+        inserts = (Insert("client", data, path),)
+        yield Exploration(f"{name} speaks", three, Budget(inserts=1), inserts=inserts, begin=is_connected)
+
 
 def of_version(version: int, datagram: bytes) -> bytes:
     return datagram[:5] + bytes([version]) + datagram[6:]
@@ -310,6 +328,16 @@ def _small_stun() -> Iterator[Exploration]:
     yield Exploration("by STUN, a loss", reflected, Budget(losses=1), names=found, begin=is_connected)
     yield Exploration("by STUN, a move", reflected, Budget(moves=1), names=found, begin=is_connected)
     yield Exploration("by STUN, early", reflected, Budget(early=1), names=found)
+    bound_again = (Verb("socket_bound", (SOCKET, CLIENT)), Verb("socket_bound", (SOCKET, attrs.evolve(CLIENT, port=1))))
+    rebound = evolved(reflected, client={"start": (Verb("connect"), *bound_again[1:], *bound_again[:1])})
+    yield Exploration("by STUN, bound again", rebound, names=found)
+    nobodys = BindingResponse(12, b"x" * 12, AttributeHead(0x20, 8).encode() + bytes.fromhex("00010000") + bytes(4))
+    for name, data, path in (
+        ("another answer", nobodys.encode(), REFLECTOR),
+        ("a list too early", a_list(), DOMAIN),
+    ):
+        inserts = (Insert("client", data, path_of(path)),)
+        yield Exploration(f"by STUN, {name}", reflected, Budget(inserts=1), SOUND, inserts=inserts, names=found)
     yield Exploration("no STUN server", pair(NOTHING, stun), names=found)
     yield Exploration("no address of a STUN server", pair(NOTHING, stun))
 
@@ -356,6 +384,19 @@ def _small_ice() -> Iterator[Exploration]:
     asks = Insert("ice", pack(p.ICEServerQuery(b"q" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(DOMAIN))
     at_home = Exploration("asked from where the domain is", served, Budget(inserts=1), inserts=(asks,), names=names)
     yield attrs.evolve(at_home, settled=is_at_rest)
+    where = SockAddr(STRANGER.host, STRANGER.port)
+    for path in (STRANGER, path_of(ICE)):
+        told_where = pack(p.ICEServerPeerInformation(DOMAIN_ID if path == STRANGER else b"o" * 16, where, where))
+        inserts = (Insert("client", told_where, path),)
+        yield Exploration(
+            f"told by {path.host}", sought, Budget(inserts=1), inserts=inserts, names=names, settled=nobody
+        )
+    pinged = tuple(
+        Insert("client", pack(one(b"o" * 16, p.PingType.PUBLIC)), STRANGER) for one in (p.ICEPing, p.ICEPingReply)
+    )
+    yield Exploration("pinged by another", sought, Budget(inserts=1), inserts=pinged, names=names, settled=nobody)
+    unbound = evolved(sought, client={"sockets": {}, "behind_nat": False})
+    yield Exploration("by ICE, no socket", unbound, names=names, settled=nobody)
     yield Exploration("no ice-server", {"server": both["server"]}, names=names, settled=is_at_rest)
     yield Exploration("no address of an ice-server", both, names={}, settled=nobody)
 
