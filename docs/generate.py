@@ -109,13 +109,14 @@ def headers() -> str:
 
 
 def settings(*kinds: type) -> str:
-    """The fields of delays or limits with their defaults, and the comments beside them in the source."""
+    """The fields of delays or limits with their defaults, and the comments beside them or docstrings below."""
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - name", "     - default", "     - meaning"]
     for kind in kinds:
         seen: dict[str, str] = {}
         for owner in reversed(kind.__mro__[:-1]):
-            found = re.findall(r"^    (\w+): (?:float|int) = [^#\n]*(?:# (.*))?$", inspect.getsource(owner), re.M)
-            seen.update(found)
+            source = inspect.getsource(owner)
+            found = re.findall(r'^    (\w+): (?:float|int) = [^#\n]*(?:# (.*)|\n    """([^"]*)""")?$', source, re.M)
+            seen.update((name, beside or below) for name, beside, below in found)
         for name, meaning in seen.items():
             value = getattr(kind(), name)
             default = f"{value:g} s" if isinstance(value, float) else f"{value:,}"

@@ -76,8 +76,11 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
     # -- for roles
 
-    def decode(self, data: bytes, path: Path) -> D:
-        """The packet in a datagram. WireError drops it as ``malformed datagram``."""
+    def decode(self, data: bytes, path: Path) -> D | None:
+        """The packet in a datagram. WireError drops it as ``malformed datagram``.
+
+        None: it belongs to another protocol on the same socket, which was told.
+        """
         packet: D = self.datagram.decode(data)  # type: ignore[assignment]  # the role gives what fits to its D
         return packet
 
@@ -118,7 +121,15 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         elif len(self._events) >= limits.events or len(self._outbox) >= limits.outbox:
             self.drop("busy")
         else:
-            self._take(data, path)
+            try:
+                packet = self.decode(data, path)
+            except WireError as error:
+                self.drop("malformed datagram", error=error)
+            else:
+                if packet is not None:
+                    self.note_received(0, packet, len(data))
+                    self.received(packet, path)
+                self.run()
         self.where = None
 
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
@@ -174,16 +185,6 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         self._unknown_link(now)
 
     # -- inside
-
-    def _take(self, data: bytes, path: Path) -> None:
-        try:
-            packet = self.decode(data, path)
-        except WireError as error:
-            self.drop("malformed datagram", error=error)
-            return
-        self.note_received(0, packet, len(data))
-        self.received(packet, path)
-        self.run()
 
     def _unexpected(self, now: float) -> None:
         if self.alive(now):

@@ -118,13 +118,19 @@ def _name(key: Hashable) -> str:
 
 
 def json_line(record: TraceRecord) -> str:
-    """One line of a trace file: time, name and data, as qlog's events have them."""
-    data = {name: _plain(value) for name, value in attrs.asdict(record).items()}
+    """One line of a trace file: time, name and data, as qlog's events have them; without what is as ever."""
+    data = {
+        field.name: _plain(value)
+        for field in attrs.fields(type(record))
+        if (value := getattr(record, field.name)) != field.default
+    }
     time = data.pop("time")
     return json.dumps({"time": time, "name": type(record).__name__, "data": data}, sort_keys=True)
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return attrs.asdict(value)
     return value.value if isinstance(value, Enum) else value
 
 

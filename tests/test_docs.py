@@ -7,6 +7,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -14,11 +15,14 @@ from typing import Any, ClassVar
 import pytest
 
 from sansproto.bob import Departure, Failure, TransferFault, Violation
+from sansproto.component import Note, Refusal
+from sansproto.endpoint import OUTBOX_FULL
 from sansproto.machine import Outcome
 from sansproto.old_machine import Table as OldTable
 from sansproto.old_machine import Verdict
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
+from sansproto.overte import packets as overte
 from sansproto.session import Answers, Session
 from sansproto.testing.protocols import protocols
 from sansproto.testing.tables import check, headings
@@ -133,10 +137,12 @@ def _reasons(page: str) -> set[str]:
 
 
 def _reasons_of(table: Any) -> set[str]:
+    """What is malformed is explained once for all packets."""
     if isinstance(table, OldTable):
         return {str(default.reason) for default in table.otherwise if default.verdict is Verdict.IGNORE}
     ignored = {default.reason for default in table.defaults if default.outcome is Outcome.IGNORE}
-    return ignored | {reason for guards in table.guards for reason in guards.reasons}
+    reasons = {reason for guards in table.guards for reason in guards.reasons}
+    return ignored | {re.sub(rf"^malformed ({'|'.join(PACKETS)})$", "malformed ...", reason) for reason in reasons}
 
 
 def section(page: str, heading: str) -> str:
@@ -151,6 +157,23 @@ def test_every_reason_to_drop_is_explained(page: str) -> None:
     assert set(re.findall(r"^``([^`]+)``  ", table, re.M)) == _reasons(page)
 
 
+def _declared(page: str, kind: type[Refusal] | type[Note]) -> Iterator[Refusal | Note]:
+    names = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "sansproto" / page).rglob("*.py")]
+    for module in ["sansproto.endpoint", *(".".join(name.parts) for name in names if name.name != "__init__")]:
+        yield from (value for value in vars(import_module(module)).values() if isinstance(value, kind))
+
+
+@pytest.mark.parametrize("page", ["overte"])
+def test_every_refusal_and_remark_is_explained(page: str) -> None:
+    refused, noted = re.split(r"^``stats.noted``", section(f"{page}.rst", "Refusals and remarks"), flags=re.M)
+    refusals, notes = {*_declared(page, Refusal)}, {*_declared(page, Note)}
+    assert set(re.findall(r"^``([^`]+)``  ", refused, re.M)) == {one.reason for one in refusals}  # type: ignore[union-attr]
+    assert set(re.findall(r"^``([^`]+)``  ", noted, re.M)) == {one.remark for one in notes}  # type: ignore[union-attr]
+    known = headings(PAGES / f"{page}.rst")
+    assert known.issuperset(one.ref for one in (*refusals, *notes) if one is not OUTBOX_FULL)
+
+
+PACKETS = [kind.__name__ for kind in overte.PACKETS.values()]
 WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],

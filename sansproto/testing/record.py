@@ -260,7 +260,7 @@ _KINDS: Mapping[str, Any] = {
 def _fields(value: Any) -> dict[str, Any]:
     """The fields of an attrs instance that say more than their default."""
     return {
-        field.name: plain(getattr(value, field.name))
+        field.name: field.metadata.get("plain", plain)(getattr(value, field.name))
         for field in attrs.fields(type(value))
         if field.name != "detail" and getattr(value, field.name) != _default(field)
     }

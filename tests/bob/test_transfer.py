@@ -207,6 +207,14 @@ def test_what_has_no_form_is_not_written(packet: p.Packet, fault: Fault) -> None
     assert caught.value.fault is fault
 
 
+def test_text_to_the_end_begins_with_its_lead() -> None:
+    codec = p.FieldsToEnd(9, min=2, lead=b" ")
+    assert codec.decode(b" {}") == "{}"
+    with pytest.raises(WireError) as caught:
+        codec.decode(b"-{}")
+    assert caught.value.fault is Fault.BAD_VALUE
+
+
 def test_a_receipt_without_a_hash_has_none() -> None:
     assert [ReceiptRecord(word).sha256 for word in Receipt] == [b""] * len(Receipt)
     assert ReceiptRecord.decode(b'failed {"sha256": 1}').sha256 == b""

@@ -31,7 +31,7 @@ def parse_address(text: str, usual_port: int, what: str, example: str) -> tuple[
         host, _, port = text.partition(":")
     is_port = port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
     if not host.strip() or not is_port or (":" in host and not _is_ip(host)):
-        raise CommandFailed(Exit.USAGE, f"{text!r} is no {what}: give HOST or HOST:PORT, as in {example}.")
+        raise CommandFailed(Exit.USAGE, f"That is no address of a {what}: give HOST or HOST:PORT, as in {example}.")
     return host, int(port)
 
 

@@ -8,7 +8,8 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -29,7 +30,8 @@ from .receiving import Receiving
 from .relaying import own_relay, serve
 from .report import OutputFailed, Reporter, make_reporter
 from .sending import Sending
-from .sources import open_source
+from .sources import Source, open_source
+from .usage import bug_report, usage_failure
 
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay \
@@ -108,7 +110,8 @@ def send(
     secure_port
         The relay's second port. [default: 9001, or a free one]
     password
-        What the receiver has to type. A good one is made up if there is none.
+        What the receiver has to type. A good one is made up, and shown, if there is none; others may see in a list of
+        processes what stands here.
     compress
         Compress the contents (never those of audio, video and images).
     timeout
@@ -117,22 +120,16 @@ def send(
         One JSON object a line.
     """
     reporter = make_reporter(as_json=json)
-    secret = password or os.environ.get("SANSPROTO_PASSWORD") or passwords.generate()
-    if not passwords.is_showable(secret):
-        raise CommandFailed(
-            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
-        )
-    source = open_source(files)
-    for path in source.found.skipped:
-        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+    secret, shown = _choose_password(password)
+    source = _open_source(files, reporter)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         if relay is None:
-            own = stack.enter_context(own_relay(port, secure_port))
-            host, at = addresses.own_address(), own[RELAY_PORT].port
+            bound = stack.enter_context(own_relay(port, secure_port))
+            host, at = addresses.own_address(), bound[RELAY_PORT].port
             if host == addresses.LOOPBACK:
                 reporter.tell("warning", "There is no network: only this computer can receive.", reason="no_network")
-            secure_port = own[SECURE_PORT].port
+            secure_port = bound[SECURE_PORT].port
         else:
             host, at = addresses.parse_relay(relay)
             secure_port = secure_port or addresses.SECURE_PORT
@@ -140,8 +137,27 @@ def send(
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
         where = addresses.format_address(host, at)
-        command = _receive_command(secret, where, secure_port)
-        Sending(source, peer, line, reporter, relay=where, command=command, compress=compress, timeout=timeout).run()
+        command = _receive_command(shown, where, secure_port)
+        make = partial(Sending, relay=where, command=command, password=shown)
+        make(source, peer, line, reporter, compress=compress, timeout=timeout).run()
+
+
+def _open_source(files: tuple[str, ...], reporter: Reporter) -> Source:
+    source = open_source(files)
+    for path in source.found.skipped:
+        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+    return source
+
+
+def _choose_password(given: str | None) -> tuple[str, str | None]:
+    """The password, and what may be shown of it: who chose one knows it, and others may see the screen."""
+    own = given or os.environ.get("SANSPROTO_PASSWORD")
+    secret = own or passwords.generate()
+    if not passwords.is_showable(secret):
+        raise CommandFailed(
+            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
+        )
+    return secret, None if own else secret
 
 
 def _sender(relay: tuple[str, int], secure_port: int, password: str) -> Server:
@@ -174,7 +190,7 @@ def receive(
     Parameters
     ----------
     password
-        What the sender's command printed. Asked for if it is not given.
+        What the sender's command printed. Asked for if it is not given: then no list of processes shows it.
     relay
         The relay to meet at, as the sender's command printed it.
     secure_port
@@ -244,12 +260,13 @@ def run_command(arguments: list[str]) -> int:
     except CommandFailed as failure:
         return _report(failure, arguments)
     except CycloptsError as error:
-        text = " ".join(str(error).split())
-        return _report(CommandFailed(Exit.USAGE, f"{text} See sansproto --help."), arguments)
+        return _report(usage_failure(error, arguments), arguments)
     except Interrupted as interrupted:
         return _report_interrupted(interrupted.code, arguments)
     except KeyboardInterrupt:
         return _report_interrupted(Exit.INTERRUPTED, arguments)
+    except Exception as error:
+        return _report_bug(error, arguments)
     return Exit.DONE
 
 
@@ -262,6 +279,13 @@ def _report(failure: CommandFailed, arguments: list[str]) -> int:
     return failure.code
 
 
+def _report_bug(error: Exception, arguments: list[str]) -> int:
+    with suppress(OSError):
+        print(bug_report(error), file=sys.stderr)
+    name = type(error).__name__
+    return _report(CommandFailed(Exit.BUG, f"An error that nobody foresaw ({name}): please report it."), arguments)
+
+
 def _report_interrupted(code: Exit, arguments: list[str]) -> int:
     """A person knows; a script that reads our output may not be the one that did it."""
     if "--json" in arguments:
@@ -269,12 +293,11 @@ def _report_interrupted(code: Exit, arguments: list[str]) -> int:
     return code
 
 
-def _receive_command(password: str, relay: str, secure_port: int) -> str:
+def _receive_command(password: str | None, relay: str, secure_port: int) -> str:
     options = ["--relay", relay]
     if secure_port != addresses.SECURE_PORT:
         options += ["--secure-port", str(secure_port)]
-    words = [*options, "--", password] if password.startswith("-") else [password, *options]
-    return shlex.join(["sansproto", "receive", *words])
+    return shlex.join(["sansproto", "receive", *([] if password is None else [password]), *options])
 
 
 def _ask_password(reporter: Reporter) -> str:
@@ -298,5 +321,5 @@ def _wait_for_answer(check: Callable[[], None]) -> str | None:
 def _parse_size(text: str) -> int:
     found = re.fullmatch(r"(\d{1,20})([KMGT]?)B?", text.strip().upper())
     if found is None:
-        raise CommandFailed(Exit.USAGE, f"{text!r} is no size: give bytes, or a number with K, M, G or T.")
+        raise CommandFailed(Exit.USAGE, "--max-size is no size: give bytes, or a number with K, M, G or T.")
     return int(found[1]) * _UNITS[found[2]]

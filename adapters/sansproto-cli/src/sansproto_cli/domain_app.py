@@ -156,7 +156,7 @@ class Way:
         host, port = ("", DOMAIN_PORT) if domain is None else _domain_address(domain)
         parse = addresses.parse_address
         if self.local_host is not None and not is_ip(self.local_host):
-            text = f"{self.local_host!r} is no address: give --local-host one of this computer, as 192.168.1.10 is."
+            text = "--local-host is no address: give one of this computer, as 192.168.1.10 is."
             raise CommandFailed(Exit.USAGE, text)
         return {
             "host": host,
@@ -400,18 +400,18 @@ def _uuid(text: str) -> bytes:
     try:
         return uuid.UUID(text).bytes
     except ValueError:
-        raise CommandFailed(Exit.USAGE, f"{text!r} is no id: give a UUID, as {uuid.UUID(int=1 << 127)} is.") from None
+        raise CommandFailed(Exit.USAGE, f"That is no id: give a UUID, as {uuid.UUID(int=1 << 127)} is.") from None
 
 
 def _versions(name: str) -> VersionTable:
     if name not in VERSIONS:
-        raise CommandFailed(Exit.USAGE, f"{name!r} is no protocol that is known: give --protocol {_or(VERSIONS)}.")
+        raise CommandFailed(Exit.USAGE, f"This protocol is not known: give --protocol {_or(VERSIONS)}.")
     return VERSIONS[name]
 
 
 def _node_type(name: str) -> NodeType:
     if name not in _TYPES:
-        raise CommandFailed(Exit.USAGE, f"{name!r} is no type of node: give {_or(_TYPES)}.")
+        raise CommandFailed(Exit.USAGE, f"That is no type of node: give {_or(_TYPES)}.")
     return _TYPES[name]
 
 
@@ -419,7 +419,7 @@ def _interest(letters: str) -> bytes:
     known = {chr(kind): name for name, kind in _TYPES.items()}
     if not set(letters) <= known.keys():
         listed = ", ".join(f"{letter} ({name})" for letter, name in known.items())
-        raise CommandFailed(Exit.USAGE, f"{letters!r} are not all types of nodes: choose among {listed}.")
+        raise CommandFailed(Exit.USAGE, f"--interest has a letter of no type of node: choose among {listed}.")
     return letters.encode()
 
 
@@ -435,7 +435,7 @@ def _pairs(texts: list[str] | None, form: str) -> list[tuple[str, str]]:
     for text in texts or ():
         name, _, value = text.partition("=")
         if not name or not value:
-            raise CommandFailed(Exit.USAGE, f"{text!r} is half of it: give {form}.")
+            raise CommandFailed(Exit.USAGE, f"Half of it is missing: give {form}.")
         pairs.append((name, value))
     return pairs
 

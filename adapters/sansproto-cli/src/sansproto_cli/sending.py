@@ -38,8 +38,9 @@ _PARTING = 30.0  # seconds until the receiver has heard why we give up
 class Sending:
     """Sends one source to the first who proves the password and says yes.
 
-    ``command`` is what to type on the other side, ``relay`` the relay's address for messages; without a ``timeout``
-    it waits as long as the relay lets it. ``peer`` offers AES-256-GCM both ways.
+    ``command`` is what to type on the other side, ``password`` the one in it, if there is one, ``relay`` the relay's
+    address for messages; without a ``timeout`` it waits as long as the relay lets it. ``peer`` offers
+    AES-256-GCM both ways.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Sending:
         *,
         relay: str,
         command: str,
+        password: str | None = None,
         compress: bool = True,
         timeout: float | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Sending:
         self._reporter = reporter
         self._relay = relay
         self._command = command
+        self._password = password
         self._timeout = timeout
         self._stage = Stage.RELAY
         self._agreed: set[int] = set()  # the uids of those who know the password: one of them goes to the room with us
@@ -123,7 +126,10 @@ class Sending:
                 size = self._source.found.size
                 self._reporter.tell("registered", identity=identity)
                 text = f"Ready to send {self._source.name} ({decimal(size)}). On the other computer, type:"
-                self._reporter.command("waiting", text, self._command, name=self._source.name, size=size)
+                if self._password is None:
+                    text = text.replace("type:", "type this, and the password when it asks:")
+                facts = {"name": self._source.name, "size": size, "password": self._password}
+                self._reporter.command("waiting", text, self._command, **facts)
             case PeerAgreed(uid, identity):
                 self._agreed.add(uid)
                 self._stage = Stage.ROOM

@@ -68,9 +68,10 @@ def open_source(paths: Sequence[str]) -> Source:
         if sys.stdin is None:
             raise CommandFailed(Exit.FILES, "The standard input is closed: let there be one, or name a file.")
         return _stream(sys.stdin.buffer, "stdin")
-    for path in paths:
+    for number, path in enumerate(paths, 1):
         if path.startswith("-") and not os.path.lexists(path):
-            raise CommandFailed(Exit.USAGE, f"{path!r} is neither an option nor a file: see sansproto send --help.")
+            text = f"Name {number} behind send is neither an option nor a file: see sansproto send --help."
+            raise CommandFailed(Exit.USAGE, text)
     with _reading(paths[0]):
         if len(paths) > 1 or os.path.isdir(paths[0]):
             return _tar(paths)

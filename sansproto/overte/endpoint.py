@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from struct import Struct
-from typing import Annotated, Final, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from ..contract import Address, Entropy, Instant, Path
+from ..component import Note, Refusal
+from ..contract import Address, Entropy, Path
+from ..endpoint import DatagramEndpoint
 from ..errors import WireError
+from ..events import Closed
+from ..old_session import SessionBase
 from ..snapshot import CACHED
 from ..trace import PacketSeen, Trace
 from ..wire import Packet
 from . import crypto
+from .channels import ReliableChannels
 from .header import (
+    FORMS,
     MAX_DATAGRAM,
     NO_MAC,
     Control,
+    Head,
     Header,
     Part,
     Position,
@@ -24,52 +31,46 @@ from .header import (
     next_sequence,
 )
 from .limits import TransportDelays, TransportLimits
-from .reliable import Outgoing, ReliableChannels, Remote
+from .reception import OTHER_VERSION, PACKET, Peer, Reception
+from .remote import SOCKET, Remote
+from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 
 E = TypeVar("E")
 P = TypeVar("P", bound=Packet)
-
-SOCKET: Final = "udp"
-"""The label of the one datagram socket."""
 
 _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
 _TYPES: Final = tuple(PacketType)
 _HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
-_ROOM: Final = {
-    form: MAX_DATAGRAM - 12 - size for form, size in ((Form.UNSOURCED, 2), (Form.SOURCED, 4), (Form.VERIFIED, 20))
-}
+_ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
 """Bytes of a message that one part of it can hold."""
+
+TOO_LARGE: Final = Refusal("message too large", ref="messages")
+TRAILING: Final = Note("trailing bytes", ref="where ours is stricter")
 
 Content: TypeAlias = Packet | tuple[PacketType, bytes]
 """What a datagram holds: a packet, or a type and a payload that is encoded already."""
 
 
-class Peer(Protocol):
-    """Somebody who sends sourced packets: ``secret`` is empty if there is none, ``heard`` the last time."""
-
-    heard: Instant
-
-    @property
-    def local_id(self) -> int: ...
-
-    @property
-    def secret(self) -> bytes: ...
-
-
-class Transport(ReliableChannels[E], abstract=True):
+class OverteEndpoint(SessionBase[E], DatagramEndpoint[E, tuple[Head, bytes]], abstract=True):
     """An endpoint on one UDP socket, :data:`SOCKET`, that speaks with any number of others.
 
-    Nothing that a stranger sends changes more than counters; roles decide by their hooks who is none. While too many
-    events or datagrams wait to be taken, what arrives is dropped, as a full socket would.
+    Nothing that a stranger sends changes more than counters; roles decide by their hooks who is none.
     """
 
-    local: Address | None  # of our socket
-    _sequences: OrderedDict[Remote, int]  # the last unreliable number to each address
-    _wall_epoch: Annotated[float, CACHED]
-    _versions: Annotated[VersionTable, CACHED]
+    local: Address | None
+    """Of our socket."""
+    channels: ReliableChannels
+    reception: Reception
+    _sequences: OrderedDict[Remote, int]
+    """The last unreliable number to each address."""
+    versions: Annotated[VersionTable, CACHED]
+    delays: Annotated[TransportDelays, CACHED]
+    limits: Annotated[TransportLimits, CACHED]
+    _versions: Annotated[VersionTable, CACHED]  # names of roles that have not moved
+    _limits: Annotated[TransportLimits, CACHED]
 
     def __init__(
         self,
@@ -81,38 +82,21 @@ class Transport(ReliableChannels[E], abstract=True):
         limits: TransportLimits,
         trace: Trace | None,
     ) -> None:
-        super().__init__(entropy=entropy, delays=delays, limits=limits, trace=trace)
-        self._wall_epoch = wall_epoch
-        self._versions = versions
+        DatagramEndpoint.__init__(self, entropy=entropy, limits=limits, wall_epoch=wall_epoch, trace=trace)
+        self.versions, self.delays, self.limits = versions, delays, limits
+        self._versions, self._delays, self._limits = versions, delays, limits
         self.local = None
         self._sequences = OrderedDict()
+        self.channels = ReliableChannels(self)
+        self.reception = Reception(self)
 
     # -- the contract
 
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        if not self._alive(now):
-            return
-        self.stats.bytes_received += len(data)
-        limits = self._limits
-        if len(self._events) >= limits.events or len(self._outbox) >= limits.outbox:
-            self._drop("busy")
-            return
-        if not self._datagram_first(data, path):
-            self._take_datagram(data, path)
-        self._settle()
-
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
-        """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
-        if self._alive(now):
-            self._drop("datagram failed")
-
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
-        if not self._alive(now):
-            return
-        if socket == SOCKET:
+        if socket != SOCKET:
+            super().socket_bound(socket, address, now)
+        elif self.alive(now):
             self.local = address
-        else:
-            self._drop("unexpected report")
 
     # -- sending
 
@@ -123,8 +107,8 @@ class Transport(ReliableChannels[E], abstract=True):
     def answer(self, path: Path, packet: Packet) -> None:
         """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
         type, payload = _TYPES[_number_of(packet)], packet.encode()
-        header = Header(type, 1, self._versions[type])
-        self._send_datagram(encode_datagram(header, payload), path, type.name)
+        header = Header(type, 1, self.versions[type])
+        self.send_datagram(encode_datagram(header, payload), path, type.name)
 
     def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
         """The same with a payload that is encoded already."""
@@ -132,20 +116,20 @@ class Transport(ReliableChannels[E], abstract=True):
         sequences = self._sequences
         last = sequences.get(remote)
         if last is None:
-            if len(sequences) >= self._limits.addresses:
+            if len(sequences) >= self.limits.addresses:
                 sequences.popitem(last=False)
             last = 0
         sequences[remote] = sequence = next_sequence(last)
         # The hot path: what encode_datagram does for such a header, which is not made.
         value, form = type._value_, type.form
-        version = self._versions.versions[value]
+        version = self.versions.versions[value]
         if form is _HAS_NO_SOURCE:
             head = _UNSOURCED(sequence, value, version)
         elif form is _HAS_SOURCE:
             head = _SOURCED(sequence, value, version, source)
         else:
             head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
-        self._send_datagram(head + payload, path, type._name_)
+        self.send_datagram(head + payload, path, type._name_)
 
     def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
         """Send a packet until it is acknowledged.
@@ -154,7 +138,7 @@ class Transport(ReliableChannels[E], abstract=True):
         """
         type, payload = content if isinstance(content, tuple) else (_TYPES[_number_of(content)], content.encode())
         header = self._reliable_header(type, payload, source, secret)
-        return self._line_up(path, [Outgoing(header, payload)])
+        return self.channels.send(path, [Outgoing(header, payload)])
 
     def send_message(
         self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b""
@@ -163,96 +147,95 @@ class Transport(ReliableChannels[E], abstract=True):
 
         False, and counted, if it is larger, the address may have no channel, or too much waits for it.
         """
-        if len(payload) > self._limits.message_size:
-            self._drop("message too large")
+        if len(payload) > self.limits.message_size:
+            self.count_refusal(TOO_LARGE)
             return False
-        message, room = self._next_message(path), _ROOM[type.form]
+        message, room = self.channels.next_message(path), _ROOM[type.form]
         count = max(-(-len(payload) // room), 1)
         packets = []
         for number in range(count):
             piece = payload[number * room : (number + 1) * room]
             part = Part(_position(number, count), message, number)
             packets.append(Outgoing(self._reliable_header(type, piece, source, secret, part), piece))
-        return self._line_up(path, packets)
+        return self.channels.send(path, packets)
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
-        return int((self._wall_epoch + self._clock) * 1e6)
+        return int(self.wall() * 1e6)
 
-    # -- receiving: for the roles, beside the hooks of ReliableChannels
+    # -- receiving: hooks of the roles
 
-    def _datagram_first(self, data: bytes, path: Path) -> bool:
+    def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram that is not of this protocol: True if it was taken."""
         return False
 
-    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
-        """The type has another version there. (It is counted and dropped.)"""
+    def accepts_version(self, header: Header) -> bool:
+        """Asked of a packet whose type has another version there: does :meth:`arrived` get it all the same?"""
+        return False
 
-    def _source_of(self, local_id: int, path: Path) -> Peer | None:
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
         """Who may have sent a packet with this source from there."""
         return None
 
-    def _authenticates(self) -> bool:
+    def authenticates(self) -> bool:
         """Do packets have a MAC, where their type has a place for it?"""
         return True
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
-        """Asked of a packet whose MAC is wrong or cannot be checked."""
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+        """Is a packet taken that has a wrong MAC, or one that cannot be checked?"""
         return False
+
+    def accepts_channel(self, path: Path) -> bool:
+        """May this address have a reliable channel? Who stops accepting it has to call :meth:`forget_channel`."""
+        return False
+
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+        """A packet was accepted, or a message is complete (``header`` is that of the part that came last)."""
+
+    def undelivered(self, path: Path, count: int) -> None:
+        """So many reliable packets to this address were given up."""
+
+    # -- receiving
+
+    def forget_channel(self, path: Path) -> None:
+        """What waits for this address is dropped, as is what has come from it of unfinished messages."""
+        self.channels.forget_channel(path)
 
     def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
         """The payload as a packet of this kind; None, and counted, if it is none. Bytes behind it are counted only."""
         try:
             packet, end = kind.decode_prefix(payload)
-        except WireError:
-            self._drop(f"malformed {kind.__name__}")
+        except WireError as error:
+            self.drop(f"malformed {kind.__name__}", error=error)
             return None
         if end < len(payload):
-            self.stats.drop("trailing bytes")
+            self.count_note(TRAILING)
         return packet
 
     # -- inside
 
-    def _take_datagram(self, data: bytes, path: Path) -> None:
-        try:
-            head, payload = decode_datagram(data)
-        except WireError:
-            self._drop("malformed datagram")
-            return
-        self.stats.packets_received += 1
-        if self._trace is not None:
-            self._trace(PacketSeen(self._clock, False, 0, head.type.name, len(data)))
-        if isinstance(head, Control):
-            self._control(head, path)
-            return
-        if head.version != self._versions.versions[head.type._value_]:
-            self._drop("other version")
-            self._wrong_version(head, payload, path)
-            return
-        peer = None
-        if head.source is not None:
-            peer = self._source_of(head.source, path)
-            if peer is None:
-                self._drop("unknown source")
-                return
-            if head.mac is not None and self._authenticates() and not self._is_genuine(head, payload, path, peer):
-                return
-            peer.heard = self._clock
-        if head.reliable:
-            self._reliable((head, payload, peer), path)
-        elif head.part is not None:
-            self._drop("unreliable message")
-        else:
-            self.arrived(head, payload, path, peer)
+    def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
+        return None if self.take_first(data, path) else decode_datagram(data)
 
-    def _is_genuine(self, header: Header, payload: bytes, path: Path, peer: Peer) -> bool:
-        secret, mac = peer.secret, header.mac
-        if secret and mac is not None and crypto.mac_matches(secret, payload, mac):
-            return True
-        if self._accepts_unverified(header, path, peer):
-            return True
-        self._drop("wrong hash" if secret else "no secret")
-        return False
+    def received(self, packet: tuple[Head, bytes], path: Path) -> None:
+        head, payload = packet
+        if isinstance(head, Control):
+            self.channels.take_control(head, path)
+        elif head.version != self.versions.versions[head.type._value_]:
+            OTHER_VERSION.act(self.reception, (head, payload, path, None))
+        elif head.source is None and not head.reliable and head.part is None:
+            self.arrived(head, payload, path, None)  # most have nothing that guards could check
+        else:
+            PACKET.act(self.reception, (head, payload, path))
+
+    def note_received(self, link: int, packet: Any, size: int) -> None:
+        self.stats.packets_received += 1
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
+
+    def _end(self, closed: Closed) -> None:
+        super()._end(closed)
+        self.channels.forget_all()
 
     def _reliable_header(
         self, type: PacketType, payload: bytes, source: int, secret: bytes, part: Part | None = None
@@ -262,7 +245,7 @@ class Transport(ReliableChannels[E], abstract=True):
         return Header(
             type,
             0,
-            self._versions[type],
+            self.versions[type],
             None if form is Form.UNSOURCED else source,
             self._mac(payload, secret) if form is Form.VERIFIED else None,
             reliable=True,
@@ -270,7 +253,7 @@ class Transport(ReliableChannels[E], abstract=True):
         )
 
     def _mac(self, payload: bytes, secret: bytes) -> bytes:
-        return crypto.mac(secret, payload) if secret and self._authenticates() else NO_MAC
+        return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
 
 
 def _number_of(packet: Packet) -> int:
