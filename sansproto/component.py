@@ -250,6 +250,15 @@ class Parts(dict[K, C]):
             part.name_parts((*self.place, key))
         return part
 
+    def keep(self, key: K, part: C) -> None:
+        """Take over a part that :attr:`make` made for this key on trial: its first input was one that it begins with.
+
+        Until then it has no place, so it may arm no timer.
+        """
+        self[key] = part
+        if self.place is not None:
+            part.name_parts((*self.place, key))
+
     def remove(self, key: K) -> None:
         """Disarm the part and forget it; nothing happens if there is none."""
         if key in self:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from ..old_links import LinkDelays, seconds, some
+from .. import links
+from ..limits import seconds, some
+from ..old_links import LinkDelays
 
 
 @attrs.frozen(kw_only=True)
@@ -40,7 +42,7 @@ class PeerLimits:
 
 
 @attrs.frozen(kw_only=True)
-class RelayDelays(LinkDelays):
+class RelayDelays(links.LinkDelays):
     """A relay's times."""
 
     hello: float = seconds(10.0)  # from the connection to the hello

@@ -194,14 +194,23 @@ class World:
             for wire in self.wires:
                 for end in wire:
                     self.lose(end)
-        tables = (relay._members, relay._visitors, relay._rooms, relay._lines, relay._uids, relay._pipes, relay._dying)
+        registry, secure = relay.registry, relay.secure
+        tables = (
+            registry.members,
+            registry.uids,
+            registry.dying,
+            secure.visitors,
+            secure.rooms,
+            secure.lines,
+            relay.links,
+        )
         assert not any(tables), tables
-        assert relay._pair_count == 0
-        assert not relay._feed.followers
-        assert not relay._feed.arrivals
+        assert registry.pair_count == 0
+        assert not registry.log.subscribers
+        assert not registry.log.arrivals
         for session in self.sessions.values():
             assert not session.timers()
-            assert not session._pipes
+            assert not (session.links if hasattr(session, "links") else session._pipes)
         for name in ("client", "server"):
             assert self.sessions[name].ending is not None
             assert not self.sessions[name]._exchanges

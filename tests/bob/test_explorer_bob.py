@@ -23,10 +23,10 @@ SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
 EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
 
 HARMLESS = {
-    "bob.member: rung to_server/no_client": "between two of one role there is no pair, and PAIR ignores it",
-    "bob.member: rung to_server/writing_to_no_server": "between two of one role there is no pair, and PAIR ignores it",
-    "bob.member: rung to_client/no_server": "between two of one role there is no pair, and PAIR ignores it",
-    "bob.member: rung to_either/stranger": "the table itself ignores what comes before hello",
+    "bob.member: guard to_server/is_client": "between two of one role there is no pair, and PAIR ignores it",
+    "bob.member: guard to_server/writes_to_a_server": "between two of one role there is no pair, and PAIR ignores it",
+    "bob.member: guard to_client/is_server": "between two of one role there is no pair, and PAIR ignores it",
+    "bob.member: guard to_either/is_registered": "the table itself ignores what comes before hello",
     "bob.channel: row OPEN x SEND": "on the bulk path send() looks at the state itself",
 }
 """Without these everything goes on as before, for another guard stands behind."""

@@ -411,7 +411,8 @@ def test_openings_of_the_relay_reach_every_state_of_its_objects() -> None:
     reached = set()
     for opening in RELAY.openings:
         session: Any = RELAY.run().play(opening).session
-        for table in (session._members, session._pairs, session._visitors, session._rooms):
+        registry, secure = session.registry, session.secure
+        for table in (registry.members, registry.pairs, secure.visitors, secure.rooms):
             reached |= {one.state for one in table.values()}
     missing = {state for kind in map(type, reached) for state in kind} - reached
     assert {state.name for state in missing} <= {"NEW", "ENDED"}, missing

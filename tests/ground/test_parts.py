@@ -155,3 +155,21 @@ def test_a_removed_part_acts_no_more() -> None:
     assert server.next_event() == "a left after 1"
     assert server.next_timeout() is None
     assert node.heard == 1
+
+
+def test_a_part_may_be_kept_once_it_has_shown_itself() -> None:
+    """A part that was made on trial has a place, and timers, from when it is kept."""
+    server = Server()
+    server.run()  # places are known
+    nodes = server.table.nodes
+    trial = nodes.make("a")
+    trial.count(b"123")
+    assert (dict(nodes), trial.place) == ({}, None)
+    nodes.keep("a", trial)
+    assert trial.place == ("table", "nodes", "a")
+    server.hear("a", b"4", 1.0)
+    assert nodes["a"].heard == 4
+    assert set(server.timers()) == {"table.nodes.a.SILENT", "table.nodes.a.BORED"}
+    early = Parts(nodes.make)
+    early.keep("b", early.make("b"))
+    assert early["b"].place is None

@@ -288,6 +288,9 @@ def _small_nodes() -> Iterator[Exploration]:
         ("a node in the place of another", a_list(**ours, nodes=(a_record(), a_record(8)))),
         ("a node of another session", a_list(nodes=(a_record(),))),
         ("a list of another domain", a_list(domain_id=b"o" * 16)),
+        ("a list of another version", of_version(1, a_list())),
+        ("a ping without a secret", pack(p.Ping(p.PingType.PUBLIC, 1, 0), source=known.domain)),
+        ("a part that is not reliable", pack(p.DomainSettings(b"{}"), part=Part(Position.ONLY, 1, 0))),
     ):
         inserts = (Insert("client", data, path_of(DOMAIN)),)
         yield Exploration(name, brief, Budget(inserts=1), SOUND, inserts=inserts, begin=is_connected)
@@ -312,6 +315,10 @@ def _small_strangers(three: Mapping[str, Party]) -> Iterator[Exploration]:
     ):
         inserts = (Insert("client", data, path),)
         yield Exploration(f"{name} speaks", three, Budget(inserts=1), inserts=inserts, begin=is_connected)
+
+
+def of_version(version: int, datagram: bytes) -> bytes:
+    return datagram[:5] + bytes([version]) + datagram[6:]
 
 
 def _small_stun() -> Iterator[Exploration]:

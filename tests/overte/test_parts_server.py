@@ -180,3 +180,15 @@ def test_admission() -> None:
     assert host.events() == [ConnectRefused(AT, p.DenialReason.PROTOCOL_MISMATCH), KeyWanted("ann")]
     assert host.stats.dropped == {"empty connect request": 1}
     assert admission.answers[AT.host].count == 2
+
+
+def test_what_finds_no_room_to_be_told_is_refused() -> None:
+    host = Alone()
+    host.waiting = 1 << 20
+    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(announcements=1), authenticates=True))
+    members.admit(CLIENT, entry(), SAID, 1)
+    host.run()
+    members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))
+    host.run()
+    assert (len(members.fan_out.under_way), host.sent) == (1, [(AT, None)])
+    assert host.stats.refused == {"announcements full": 2}

@@ -2,12 +2,11 @@
 
 One table for each kind of object. At a client or server: its way (PEER), its exchange with one other peer (OFFER at a
 client, HANDSHAKE at a server), the turns of those that wait (TURNS), the bench of its long computations
-(BENCH) and its encrypted channel (CHANNEL). At a relay: a connection (MEMBER), an exchange between two peers (PAIR), a
-connection to the secure port (VISITOR) and the room of two of those (ROOM).
+(BENCH) and its encrypted channel (CHANNEL). Those of a relay stand with its parts: member.py, pair.py, visitor.py,
+room.py.
 """
 
 from .channel import CHANNEL
 from .peer import BENCH, HANDSHAKE, OFFER, PEER, TURNS
-from .relay import MEMBER, PAIR, ROOM, VISITOR
 
-__all__ = ["BENCH", "CHANNEL", "HANDSHAKE", "MEMBER", "OFFER", "PAIR", "PEER", "ROOM", "TURNS", "VISITOR"]
+__all__ = ["BENCH", "CHANNEL", "HANDSHAKE", "OFFER", "PEER", "TURNS"]

@@ -75,7 +75,7 @@ _NEVER = 1 << 63, b""
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class Follower:
+class Subscriber:
     """How far one client has read."""
 
     key: int  # its link
@@ -86,11 +86,11 @@ class Follower:
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class Feed:
+class AnnouncementLog:
     """The log: an announcement for every server that is there, and the last ``kept`` departures.
 
-    Followers stand in groups: one for those that have read everything, and for the others one for each change that they
-    have not looked at, so that a change moves them all at once.
+    Subscribers stand in groups: one for those that have read everything, and for the others one for each change that
+    they have not looked at, so that a change moves them all at once.
     """
 
     kept: int
@@ -98,7 +98,7 @@ class Feed:
     arrivals: Entries = attrs.field(factory=Entries)
     departures: Entries = attrs.field(factory=Entries)
     forgotten: int = 0  # the last departure that is no longer kept
-    followers: dict[int, Follower] = attrs.field(factory=dict)
+    subscribers: dict[int, Subscriber] = attrs.field(factory=dict)
     groups: OrderedDict[int, OrderedDict[int, None]] = attrs.field(
         factory=lambda: OrderedDict({0: OrderedDict[int, None]()})
     )  # the ones that have waited longest first, the one that is up to date last
@@ -119,35 +119,35 @@ class Feed:
             self.forgotten = self.departures.first()
             self.departures.strike(self.forgotten)
 
-    def follow(self, link: int, since: int) -> None:
+    def subscribe(self, link: int, since: int) -> None:
         """From now on this link reads every arrival that stands, and departures after number ``since``.
 
-        One that follows already begins anew, and stays blocked if it was.
+        One that has subscribed already begins anew, and stays blocked if it was.
         """
-        old = self.followers.get(link)
-        self.unfollow(link)
-        self.followers[link] = Follower(link, since)
+        old = self.subscribers.get(link)
+        self.unsubscribe(link)
+        self.subscribers[link] = Subscriber(link, since)
         if old is None or not old.blocked:
             self.unblock(link)
 
-    def unfollow(self, link: int) -> None:
-        follower = self.followers.pop(link, None)
-        if follower is not None and not follower.blocked:
-            self._leave_group(follower)
+    def unsubscribe(self, link: int) -> None:
+        subscriber = self.subscribers.pop(link, None)
+        if subscriber is not None and not subscriber.blocked:
+            self._leave_group(subscriber)
 
     def block(self, link: int) -> None:
         """This link takes nothing for now."""
-        follower = self.followers.get(link)
-        if follower is not None and not follower.blocked:
-            follower.blocked = True
-            self._leave_group(follower)
+        subscriber = self.subscribers.get(link)
+        if subscriber is not None and not subscriber.blocked:
+            subscriber.blocked = True
+            self._leave_group(subscriber)
 
     def unblock(self, link: int) -> None:
-        follower = self.followers.get(link)
-        if follower is not None and follower.blocked:
-            follower.blocked = False
-            follower.group = self._lagging_group()
-            self.groups[follower.group][link] = None
+        subscriber = self.subscribers.get(link)
+        if subscriber is not None and subscriber.blocked:
+            subscriber.blocked = False
+            subscriber.group = self._lagging_group()
+            self.groups[subscriber.group][link] = None
 
     def next_reader(self) -> int | None:
         """Somebody who lags behind, those who came last first; they take turns."""
@@ -163,17 +163,17 @@ class Feed:
 
         Raises LookupError if departures that it has not read are no longer kept: it is too slow to be told the truth.
         """
-        follower = self.followers[link]
-        told = max(follower.read, follower.since)
+        subscriber = self.subscribers[link]
+        told = max(subscriber.read, subscriber.since)
         if told < self.forgotten:
             raise LookupError(link)
-        number, packet = min(self.arrivals.after(follower.read), self.departures.after(told))
+        number, packet = min(self.arrivals.after(subscriber.read), self.departures.after(told))
         if number <= min(up_to, self.last):
-            follower.read = number
+            subscriber.read = number
             return packet
-        if up_to >= self.last and not follower.blocked:
-            self._leave_group(follower)
-            follower.group = self.newest
+        if up_to >= self.last and not subscriber.blocked:
+            self._leave_group(subscriber)
+            subscriber.group = self.newest
             self.groups[self.newest][link] = None
         return None
 
@@ -190,15 +190,15 @@ class Feed:
         self.groups[self.newest] = OrderedDict()
 
     def _lagging_group(self) -> int:
-        """A group of followers that have something to read."""
+        """A group of subscribers that have something to read."""
         if len(self.groups) == 1:
             self.newcomers -= 1
             self.groups[self.newcomers] = OrderedDict()
             self.groups.move_to_end(self.newcomers, last=False)
         return next(iter(self.groups))
 
-    def _leave_group(self, follower: Follower) -> None:
-        group = self.groups[follower.group]
-        del group[follower.key]
-        if not group and follower.group != self.newest:
-            del self.groups[follower.group]
+    def _leave_group(self, subscriber: Subscriber) -> None:
+        group = self.groups[subscriber.group]
+        del group[subscriber.key]
+        if not group and subscriber.group != self.newest:
+            del self.groups[subscriber.group]
