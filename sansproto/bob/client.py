@@ -180,7 +180,7 @@ class Client(Peer):
 
     def _exchange_send_x(self, offer: Offer, _: object) -> None:
         assert offer.secret is not None
-        offer.x = crypto.scalar(self._draw(32, f"offer.{offer.key:04x}.x"))
+        offer.x = crypto.scalar(self.draw(32, f"offer.{offer.key:04x}.x"))
         offer.x_point = crypto.client_hello(offer.secret, offer.x)
         self._say(offer.key, p.XAndClientIdentity(offer.x_point, self.identity))
 

@@ -6,17 +6,18 @@ from abc import abstractmethod
 from enum import Enum
 from ipaddress import ip_address
 from math import inf
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Never, Protocol
 
 import attrs
 
 from ..contract import Address, Entropy, Link, Lookup, Phase
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed
-from ..old_endpoint import EndpointBase
-from ..old_links import Pipe
+from ..links import Mark, StreamLink
 from ..old_machine import Machine
+from ..old_session import SessionBase
 from ..snapshot import CACHED
+from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import packets as p
 from .bench import Bench
@@ -69,7 +70,7 @@ class Exchange(Protocol):
     identity: str
 
 
-class Peer(EndpointBase[PeerEvent], abstract=True):
+class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=True):
     """The base of :class:`~sansproto.bob.client.Client` and :class:`~sansproto.bob.server.Server`."""
 
     state: PeerState
@@ -112,6 +113,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._limits = limits or PeerLimits()
         self._times = delays or PeerDelays()
         super().__init__(entropy=entropy, delays=self._times, limits=self._limits, trace=trace)
+        self._delays = self._times
         self._host, self._port = relay
         self._secure_port = secure_port
         self._password = password
@@ -152,11 +154,11 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         assert self._channel is not None  # in state TALKING there is one
         self._advance(now)
         taken = self._channel.send(data, self._clock)
-        self._offer(self._pipes[self._room])
+        self.offer(self.links[self._room])
         return taken
 
     def close(self, now: float) -> None:
-        if self._alive(now) and self._farewell is None:
+        if self._alive(now) and self._closing is None:
             self._post(self._way, self, PeerInput.CLOSE)
             self._settle()
 
@@ -169,8 +171,8 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         event = channel.next_event()
         if event is None or isinstance(event, Closed):
             return super().next_event()
-        if channel.wants_data and self._room in self._pipes:
-            self._resume(self._pipes[self._room])
+        if channel.wants_data and self._room in self.links:
+            self.links[self._room].resume()
         self._watch_channel()
         self._settle()
         return event
@@ -189,8 +191,8 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def timers(self) -> dict[str, float]:
         return {**super().timers(), **(self._channel.timers() if self._channel is not None else {})}
 
-    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
-        if self._channel is None or pipe.key != self._room:
+    def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
+        if self._channel is None or link.key != self._room:
             return None
         transmit = self._channel.next_transmit()
         if transmit is None:
@@ -205,19 +207,19 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
 
     # -- links
 
-    def _link_opened(self, pipe: Pipe) -> None:
+    def link_opened(self, link: StreamLink) -> None:
         self._post(self._way, self, PeerInput.OPENED)
 
-    def _link_decode(self, pipe: Pipe, data: bytes, offset: int) -> tuple[object, int]:
-        if pipe.key == self._relay:
+    def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
+        if link.key == self._relay:
             header, payload, offset = p.FRAME.decode_prefix(data, offset)
             return (header.uid, payload), offset
         if self.state is PeerState.LOBBY:
             return p.RoomAnswer.decode_prefix(data, offset)
         return data[offset:], len(data)
 
-    def _link_packet(self, pipe: Pipe, packet: Any) -> None:
-        if pipe.key == self._relay:
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
+        if link.key == self._relay:
             self._relay_packet(*packet)
         elif isinstance(packet, p.RoomAnswer):
             self._post(self._way, self, _ROOM_INPUTS[packet.code], packet.code)
@@ -225,24 +227,24 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
             assert self._channel is not None  # behind the relay's answer there is one
             self._channel.receive_data(packet, self._clock)
             if not self._channel.wants_data:
-                self._pause(pipe)
+                link.pause()
             self._note_movement()
             self._watch_channel()
 
-    def _link_broken(self, pipe: Pipe, error: WireError) -> None:
-        violation = Violation.BAD_PACKET if pipe.key == self._relay else Violation.BAD_ROOM_ANSWER
+    def link_broken(self, link: StreamLink, error: WireError) -> None:
+        violation = Violation.BAD_PACKET if link.key == self._relay else Violation.BAD_ROOM_ANSWER
         detail = (
             f"{error.fault.value} in {error.field or 'a packet'}"  # no offset: that depends on how the stream was cut
         )
         self._post(self._way, self, PeerInput.VIOLATED, Closed(CloseCause.VIOLATION, violation, detail=detail))
 
-    def _link_eof(self, pipe: Pipe) -> None:
-        self._link_over(pipe, CloseCause.LOST, "the relay closed the connection")
+    def link_eof(self, link: StreamLink) -> None:
+        self.link_over(link, CloseCause.LOST, "the relay closed the connection")
 
-    def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         if cause is CloseCause.UNREACHABLE:
             self._post(self._way, self, "unreachable", detail)
-        elif pipe.key == self._relay:
+        elif link.key == self._relay:
             lost = Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail)
             self._post(self._way, self, PeerInput.RELAY_LOST, lost)
         elif self._channel is not None:
@@ -252,10 +254,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
             lost = Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail)
             self._post(self._way, self, PeerInput.ROOM_LOST, lost)
 
-    def _link_gone(self, pipe: Pipe) -> None:
-        if pipe.key == self._relay:
+    def link_gone(self, link: StreamLink) -> None:
+        if link.key == self._relay:
             self._relay = _NONE
-        elif pipe.key == self._room:
+        elif link.key == self._room:
             self._room = _NONE
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
@@ -291,8 +293,8 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         channel = self._channel
         if channel is not None and channel.ending is not None and self.state is not PeerState.ENDED:
             self._post(self._way, self, PeerInput.CHANNEL_ENDED, channel.ending)
-        if self._room in self._pipes:
-            self._offer(self._pipes[self._room])
+        if self._room in self.links:
+            self.offer(self.links[self._room])
 
     @abstractmethod
     def _role_packet(self, uid: int, packet: p.BobPacket) -> None:
@@ -306,7 +308,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         """Send a packet to a peer, or to the relay."""
         data = p.encode(uid, packet)
         self._note_sent(self._relay, packet, len(data))
-        self._write(self._pipes[self._relay], data)
+        self.links[self._relay].write(data)
 
     # -- the way's checks and actions
 
@@ -332,10 +334,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         """Begin to derive what is needed before the relay is asked."""
 
     def _way_look_up(self, _: object, __: object) -> None:
-        self._outbox.append(Lookup(_QUERY, self._host, self._port))
+        self.ask_transport(Lookup(_QUERY, self._host, self._port))
 
     def _way_dial(self, _: object, __: object) -> None:
-        self._relay = self._open_link(self._addresses.pop(0)).key
+        self._relay = self.open_link(self._addresses.pop(0)).key
 
     @abstractmethod
     def _way_send_hello(self, _: object, __: object) -> None:
@@ -352,16 +354,16 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _way_approach(self, _: object, agreed: Any) -> None:
         if agreed is not None:
             self._agreed = agreed
-        relay = self._pipes[self._relay]
-        self._close_link(relay)
+        relay = self.links[self._relay]
+        relay.close()
         self._relay = _NONE
-        self._room = self._open_link(attrs.evolve(relay.peer, port=self._secure_port)).key
+        self._room = self.open_link(attrs.evolve(relay.peer, port=self._secure_port)).key
 
     def _way_send_line(self, _: object, __: object) -> None:
         assert self._agreed is not None  # nobody approaches without
         line = p.RoomLine(self._agreed.identity)
         self._note_sent(self._room, line, len(line.encode()))
-        self._write(self._pipes[self._room], line.encode())
+        self.links[self._room].write(line.encode())
 
     def _way_open_channel(self, _: object, __: object) -> None:
         assert self._agreed is not None
@@ -377,13 +379,13 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         assert self._channel is not None
         self.phase = Phase.CLOSING
         self._channel.close(self._clock)
-        self._offer(self._pipes[self._room])
+        self.offer(self.links[self._room])
 
     def _way_abandon(self, _: object, __: object) -> None:
         for exchange in self._exchanges.values():
             self._post(self._exchange, exchange, self._abandon)
 
-    def _parting(self) -> None:
+    def closing(self) -> None:
         self._way_abandon(self, None)
 
     def _end(self, closed: Closed) -> None:
@@ -397,36 +399,37 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
             self._channel.transport_lost(self._clock)
 
     def _way_end_local(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.LOCAL))
+        self.close_gracefully(Closed(CloseCause.LOCAL))
 
     def _way_end_remote(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
+        self.close_gracefully(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
 
     def _way_end_refused(self, _: object, code: object) -> None:
         expired = code is p.RoomCode.EXPIRED
-        self._part(Closed(CloseCause.REFUSED, Violation.ROOM_EXPIRED if expired else Violation.ROOM_UNKNOWN))
+        self.close_gracefully(Closed(CloseCause.REFUSED, Violation.ROOM_EXPIRED if expired else Violation.ROOM_UNKNOWN))
 
     def _way_end_unreachable(self, _: object, detail: object) -> None:
         text = detail if isinstance(detail, str) else "the relay's name has no address"
-        self._part(Closed(CloseCause.UNREACHABLE, detail=text))
+        self.close_gracefully(Closed(CloseCause.UNREACHABLE, detail=text))
 
     def _way_end_lost(self, _: object, closed: Any) -> None:
-        self._part(closed)
+        self.close_gracefully(closed)
 
     def _way_end_timeout(self, _: object, timer: Any) -> None:
         if timer is None:
-            self._part(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail="the relay's time for us is over"))
+            detail = "the relay's time for us is over"
+            self.close_gracefully(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail=detail))
         else:
-            self._part(Closed(CloseCause.TIMEOUT, detail=_TOO_LATE[timer]))
+            self.close_gracefully(Closed(CloseCause.TIMEOUT, detail=_TOO_LATE[timer]))
 
     def _way_end_violation(self, _: object, closed: Any) -> None:
-        self._part(closed)
+        self.close_gracefully(closed)
 
     def _way_end_as_channel(self, _: object, closed: Any) -> None:
-        self._part(closed)
+        self.close_gracefully(closed)
 
     def _way_end_limit(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
+        self.close_gracefully(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
 
     # -- the actions that both kinds of exchange have
 
@@ -467,14 +470,6 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
         limits = self._limits
         return self._guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
-
-    def _draw(self, size: int, purpose: str) -> bytes:
-        """Random bytes. Raises ValueError, out of the call that needs them, if the source gives more or fewer."""
-        assert self._entropy is not None
-        drawn = self._entropy(size, purpose=purpose)
-        if len(drawn) != size:
-            raise ValueError(f"entropy gave {len(drawn)} bytes for {purpose}, not {size}")
-        return drawn
 
     # -- the turns
 

@@ -139,7 +139,7 @@ class Server(Peer):
         return self._secret is None
 
     def _way_derive(self, _: object, __: object) -> None:
-        salt = self._draw(16, "salt")
+        salt = self.draw(16, "salt")
         self._public = p.PublicParameters(1, self._count, p.Cipher.AES_256_GCM, self._client_cipher, salt)
         self._put_on_bench(_OWN, salt, self._count)
 
@@ -177,7 +177,7 @@ class Server(Peer):
         """
         assert self._secret is not None
         self._guesses.count(handshake.key)
-        y = crypto.scalar(self._draw(32, f"offer.{handshake.key:04x}.y"))
+        y = crypto.scalar(self.draw(32, f"offer.{handshake.key:04x}.y"))
         identities = handshake.identity.encode(), self.identity.encode()
         try:
             reply = crypto.server_reply(self._secret, y, handshake.x_point, *identities)

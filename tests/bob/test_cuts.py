@@ -201,8 +201,8 @@ class World:
         assert not relay._feed.arrivals
         for session in self.sessions.values():
             assert not session.timers()
-            assert not session._pipes
         for name in ("client", "server"):
+            assert not self.sessions[name].links
             assert self.sessions[name].ending is not None
             assert not self.sessions[name]._exchanges
 
