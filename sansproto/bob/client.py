@@ -48,7 +48,7 @@ class Client(Peer):
     @property
     def mismatched(self) -> frozenset[int]:
         """The uids of the servers that have another password and have not left: at most as many as ``guesses``."""
-        return frozenset(self._guesses.mismatched)
+        return frozenset(self.turns.guesses.mismatched)
 
     # -- verbs
 
@@ -142,7 +142,7 @@ class Client(Peer):
         if offer is not None:
             self._post(self._exchange, offer, OfferInput.GONE)
 
-    def _derived(self, uid: int, material: bytes) -> None:
+    def derived(self, uid: int, material: bytes) -> None:
         offer = self._exchanges[uid]
         offer.secret = crypto.ClientSecret.from_derived(material)
         self._post(self._exchange, offer, "derived")
@@ -169,14 +169,14 @@ class Client(Peer):
         return offer.public is None
 
     def _exchange_is_last_bad_reply(self, _: Offer, outcome: object) -> bool:
-        return isinstance(outcome, WireError) and self._guesses.total + 1 >= self._limits.guesses
+        return isinstance(outcome, WireError) and self.turns.guesses.total + 1 >= self._limits.guesses
 
     def _exchange_is_bad_reply(self, _: Offer, outcome: object) -> bool:
         return isinstance(outcome, WireError)
 
     def _exchange_derive(self, offer: Offer, _: object) -> None:
         assert offer.public is not None  # the rung before made sure
-        self._put_on_bench(offer.key, offer.public.salt, offer.public.count)
+        self._put_in_queue(offer.key, offer.public.salt, offer.public.count)
 
     def _exchange_send_x(self, offer: Offer, _: object) -> None:
         assert offer.secret is not None
@@ -199,9 +199,9 @@ class Client(Peer):
         self._say(offer.key, p.SpokeFailure(p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR))
 
     def _exchange_count_guess(self, offer: Offer, outcome: Any) -> None:
-        self._guesses.count(offer.key)
+        self.turns.guesses.count(offer.key)
         if outcome.fault is not Fault.BAD_POINT:
-            self._guesses.mismatched.add(offer.key)
+            self.turns.guesses.mismatched.add(offer.key)
 
     def _exchange_tell_agreed(self, offer: Offer, _: object) -> None:
         self._emit(PeerAgreed(offer.key, offer.identity))

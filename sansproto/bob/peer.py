@@ -20,14 +20,14 @@ from ..snapshot import CACHED
 from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import packets as p
-from .bench import Bench
 from .channel import Channel
 from .crypto import Derivation, SharedKeys
 from .events import Connected, Failure, PeerEvent, PeerFailed, Registered, Violation
+from .kdf import KdfQueue
 from .limits import PeerDelays, PeerLimits
-from .tables import BENCH, PEER, TURNS
-from .tables.peer import BenchInput, PeerInput, PeerState, PeerTimer, TurnsInput
-from .turns import Guesses, Turns
+from .tables import PEER
+from .tables.peer import PeerInput, PeerState, PeerTimer
+from .turns import Turns
 
 _NONE = Link(0)
 _QUERY = 1
@@ -80,9 +80,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
     _relay: Link  # to the relay port; 0: none
     _room: Link  # to the secure port; 0: none
     _exchanges: dict[int, Any]  # with other peers, by their uid; a role says which kind
-    _bench: Bench
-    _guesses: Guesses
-    _turns: Turns
+    kdf: KdfQueue
+    turns: Turns
     _agreed: Agreed | None
     _channel: Channel | None
     _host: Annotated[str, CACHED]
@@ -93,8 +92,6 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
     _times: Annotated[PeerDelays, CACHED]
 
     _way = Machine(PEER)
-    _work = Machine(BENCH, objects="_bench")
-    _line = Machine(TURNS, objects="_turns")
     _exchange: ClassVar[Machine[Any, Any]]
     _abandon: ClassVar[Enum]
     _called: ClassVar[Enum]  # what an exchange learns when it has its turn
@@ -122,9 +119,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         self._addresses = []
         self._relay = self._room = _NONE
         self._exchanges = {}
-        self._bench = Bench()
-        self._guesses = Guesses()
-        self._turns = Turns()
+        self.kdf = KdfQueue(self, self, self._times)
+        self.turns = Turns(self, self, self._limits)
         self._agreed = None
         self._channel = None
 
@@ -275,7 +271,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
                 if gone == p.RELAY:
                     self._post(self._way, self, PeerInput.RELAY_CLOSED)
                 else:
-                    self._guesses.forget(gone)
+                    self.turns.guesses.forget(gone)
                     self._peer_gone(gone)
             case p.Timeout() if uid == p.RELAY:
                 self._post(self._way, self, PeerInput.RELAY_TIMEOUT)
@@ -393,8 +389,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         super()._end(closed)
         self.state = PeerState.ENDED
         self._exchanges.clear()
-        self._bench.clear()
-        self._turns.clear()
+        self.kdf.clear()
+        self.turns.clear()
         if self._channel is not None and self._channel.ending is None:
             self._channel.transport_lost(self._clock)
 
@@ -452,48 +448,31 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         self._post(self._way, self, PeerInput.EXHAUSTED)
 
     def _exchange_forget(self, exchange: Exchange, _: object) -> None:
-        self._bench.take_off(exchange.key)
-        if self._turns.leave(exchange.key):
-            self._post(self._line, self._turns, TurnsInput.DESERTED)
+        self.kdf.take_off(exchange.key)
+        self.turns.leave(exchange.key)
         del self._exchanges[exchange.key]
 
     def _exchange_wait(self, exchange: Exchange, _: object) -> None:
-        if self._turns.join(exchange.key, exchange.identity, self._guesses.space(self._limits)):
-            self._post(self._line, self._turns, TurnsInput.JOINED)
+        self.turns.join(exchange.key, exchange.identity)
 
     def _exchange_take_turn(self, exchange: Exchange, _: object) -> None:
-        self._turns.take(exchange.identity, self._clock, self._guesses.space(self._limits))
+        self.turns.take_turn(exchange.identity)
 
     def _exchange_is_held_back(self, _: Exchange, __: object) -> bool:
-        return self._turns.is_busy(self._clock)
+        return self.turns.is_busy()
 
     def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
-        limits = self._limits
-        return self._guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
+        limits, guesses = self._limits, self.turns.guesses
+        return guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
 
-    # -- the turns
+    # -- what the turns and the queue of derivations ask
 
-    def _line_turn_delay(self, turns: Turns) -> float:
-        return turns.next_answer - self._clock
-
-    def _line_call(self, turns: Turns, _: object) -> None:
-        self._post(self._exchange, self._exchanges[turns.call(self._clock)], self._called)
-        if turns.hosts:
-            self._post(self._line, turns, TurnsInput.JOINED)
-
-    # -- the bench
-
-    def _work_work(self, bench: Bench, _: object) -> None:
-        for uid, material in bench.work():
-            self._derived(uid, material)
-
-    def _work_is_nearly_done(self, bench: Bench, _: object) -> bool:
-        return bench.is_nearly_done()
-
-    def _put_on_bench(self, uid: int, salt: bytes, count: int) -> None:
-        self._bench.put(uid, Derivation(self._password, salt, count))
-        self._post(self._work, self._bench, BenchInput.PUT)
+    def has_turn(self, uid: int) -> None:
+        self._post(self._exchange, self._exchanges[uid], self._called)
 
     @abstractmethod
-    def _derived(self, uid: int, material: bytes) -> None:
-        """The bench has computed the key material for this peer (0: for ourselves)."""
+    def derived(self, uid: int, material: bytes) -> None:
+        """The key material for this peer (0: for ourselves) is there."""
+
+    def _put_in_queue(self, uid: int, salt: bytes, count: int) -> None:
+        self.kdf.put(uid, Derivation(self._password, salt, count))

@@ -23,10 +23,12 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
+from sansproto.bob.kdf import KDF
 from sansproto.bob.peer import Peer
-from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, TURNS, VISITOR
+from sansproto.bob.tables import CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
 from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
 from sansproto.bob.tables.relay import MemberState, PairState, RoomState
+from sansproto.bob.turns import TURNS
 from sansproto.contract import Address, Phase
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.old_endpoint import EndpointBase
@@ -742,7 +744,7 @@ def _small_rooms() -> Iterator[Exploration]:
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
 TABLES: tuple[Table[Any, Any, Any, Any], ...] = (
     PEER,
-    BENCH,
+    KDF,
     TURNS,
     OFFER,
     HANDSHAKE,
