@@ -201,6 +201,10 @@ class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
 
     # -- for protocols
 
+    def ask_transport(self, what: Lookup | Rebind) -> None:
+        """Have a name looked up, or a socket bound anew."""
+        self._outbox.append(what)
+
     def _link_accepted(self, pipe: Pipe) -> None:
         """A listener took a connection. An endpoint that does not listen refuses it."""
         self._abort_link(pipe)

@@ -90,7 +90,7 @@ class SessionBase(Session[E]):
         return self.alive(now)
 
     def _emit(self, event: E) -> None:
-        self._events.append(event)
+        self.emit(event)
 
     def _drop(self, reason: str) -> None:
         self.drop(reason)

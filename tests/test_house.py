@@ -35,6 +35,7 @@ FOR_TESTS = {"hypothesis", "pytest"}
 TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
     "adapter_harness": {"os", "socket"},
+    "check": {"os"},  # a seed; and which test is running
     "workers": {"os", "subprocess", "importlib"},  # the same inputs in another process, with another PYTHONHASHSEED
     "meter": {"signal"},  # the alarm of what does not return
     "network": {"random"},  # its generator is seeded by the caller

@@ -145,6 +145,14 @@ class Spins(Beat):
         self._timers.set((0, 0, 0), self._clock)
 
 
+class NeedsAFineClock(Beat):
+    """Beats too fast for a clock that has been running for years."""
+
+    def _beat(self) -> None:
+        super()._beat()
+        self._timers.set((0, 0, 0), self._clock + 1e-8)
+
+
 class SpinsWhenDrained(Beat):
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
@@ -554,6 +562,7 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_05, BEAT, ChangesAndRaises),
     (laws.law_05, BEAT, DrawsAndRaises),
     (laws.law_06, BEAT, Spins),
+    (laws.law_06, BEAT, NeedsAFineClock),
     (laws.law_06, BEAT, SpinsWhenDrained),
     (laws.law_07, BEAT, BeatsWhenAsked),
     (laws.law_07, BEAT, CountsCalls),

@@ -15,6 +15,7 @@ from sansproto.endpoint import DatagramEndpoint
 from sansproto.events import CloseCause, Closed
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Party, Report, Scene, Verb, explore
+from sansproto.testing.subject import STARTS, Subject
 
 HOME, BOOTH = Address("192.0.2.1", 5000), Address("192.0.2.2", 8000)
 EPOCH = 1.7e9
@@ -108,6 +109,16 @@ def test_elapsed_wall_time_stops_at_the_horizon(horizon: float, walls: set[float
     budget = Budget(losses=3, restarts=1)
     visit(Silent, budget=budget, wall_horizon=horizon, invariant=note, max_violations=10**6)
     assert seen == walls
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_the_wall_clock_of_a_law_says_the_same_whenever_its_run_begins(start: float) -> None:
+    subject = Subject(cls=Booth, arguments=lambda entropy, trace: {"wall_epoch": EPOCH + 0.123456}, start=start)
+    run = subject.run()
+    for each in (run, run.fork()):
+        assert each.now == start
+        each.endpoint.handle_timeout(each.now)
+        assert each.endpoint.wall() == EPOCH + 1000.123456
 
 
 @pytest.mark.parametrize(("horizon", "complaint"), [(-1.0, "must be >= 0"), (1.0, "Booth cannot run")])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ..contract import Address, Path
 from .operations import (
+    START,
     Abort,
     Accept,
     Blocked,
@@ -37,6 +38,9 @@ from .operations import (
 
 links: st.SearchStrategy[Nth] = st.builds(Nth, st.integers(0, 3))
 """For the arguments of verbs: the id of some link."""
+
+STARTS = (START, 0.0, 0.5, 2.0**20 + 0.25, 2.0**31)
+"""When runs begin: exact in binary, so that wall clocks can be set to it."""
 
 _PORTS = st.sampled_from([443, 9000])
 addresses: st.SearchStrategy[Address] = st.builds(Address, st.sampled_from(["192.0.2.1", "2001:db8::1"]), _PORTS)

@@ -33,6 +33,7 @@ from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
 from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
 from sansproto.overte.nodes import Node
 from sansproto.overte.policy import Policy
+from sansproto.overte.registration import Registration
 from sansproto.overte.remote import SOCKET, Remote
 from sansproto.overte.server import DomainServer
 from sansproto.overte.server_events import NodeJoined, NodeLeft
@@ -85,8 +86,15 @@ class Client(DomainClient):
             self.listed = 0.0
         return super().freeze(base, **rest)
 
+    def emit(self, event: Any) -> None:
+        super().emit(event)
+        self._believe(event)
+
     def _emit(self, event: Any) -> None:
         super()._emit(event)
+        self._believe(event)
+
+    def _believe(self, event: Any) -> None:
         if isinstance(event, (Connected, Renumbered)):
             self.belief = ("connected", event.session_id, event.local_id)
         elif isinstance(event, Disconnected):
@@ -112,6 +120,14 @@ class Client(DomainClient):
         return _first_number(self, key, self.local_id)
 
 
+class AnEndlessRound(Registration):
+    """A registration of which the numbers of look-ups come round."""
+
+    def look_up(self) -> None:
+        self.query %= 2
+        super().look_up()
+
+
 class Server(DomainServer):
     """A server that explores well, with whom its application believes to be there, and two whims of that.
 
@@ -130,30 +146,38 @@ class Server(DomainServer):
         self.is_refused = False
         self._is_shut = False
         super().__init__(**arguments)
+        make = self.registration.make
+
+        def make_anew(key: None) -> Registration:
+            made = make(key)
+            return AnEndlessRound(self, made.servers, made.domain_id, made.delays, made.limits)
+
+        self.registration.make = make_anew
 
     def freeze(self, base: float, **rest: Any) -> Any:
-        for member in self._members.values():
-            member.joined = max(member.joined, self._clock - self._delays.repeated)
-        for host, answers in tuple(self._answers.items()):
-            if self._clock - answers.since >= self._delays.repeated:
-                del self._answers[host]
+        long_ago = self.clock - self.delays.repeated
+        for member in self.members.by_local_id.values():
+            member.entry = attrs.evolve(member.entry, joined=max(member.entry.joined, long_ago))
+        for host, answers in tuple(self.admission.answers.items()):
+            if answers.since <= long_ago:
+                del self.admission.answers[host]
         return super().freeze(base, **rest)
 
-    def _rebuild(self) -> None:
-        super()._rebuild()
+    def rebuild(self) -> None:
+        super().rebuild()
         if self._is_shut:
-            self._policy = SHUT
+            self.policy = SHUT
 
     def throw_out(self, now: float) -> None:
-        for member in tuple(self._members.values()):
-            self.kick(member.node_id, now)
+        for node_id in tuple(self.members.by_id):
+            self.kick(node_id, now)
 
     def shut(self, now: float) -> None:
         self._is_shut = True
         self.change_policy(SHUT, now)
 
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
+    def emit(self, event: Any) -> None:
+        super().emit(event)
         if isinstance(event, NodeJoined):
             self.guests[event.node_id] = None
         elif isinstance(event, NodeLeft):
@@ -161,12 +185,8 @@ class Server(DomainServer):
         elif isinstance(event, KeyRefused):
             self.is_refused = True
 
-    def _heartbeat_look_up(self, own: Any, arg: object) -> None:
-        own.query %= 2
-        super()._heartbeat_look_up(own, arg)
-
     def _draw_number(self, key: Remote) -> int:
-        member = self._roster.at(Path(SOCKET, *key))
+        member = self.members.at(Path(SOCKET, *key))
         return _first_number(self, key, member.local_id if member is not None else 0)
 
 
@@ -323,10 +343,10 @@ class Register(NamedTuple):
 
 
 def register(session: Server) -> Register:
-    members = session._members.values()
+    members = session.members.by_local_id.values()
     return Register(
         session.phase,
-        {(member.path.host, member.path.port): (member.node_id, member.local_id) for member in members},
+        {(one.entry.path.host, one.entry.path.port): (one.node_id, one.local_id) for one in members},
         tuple(-member.heard for member in members),
         frozenset(session.guests),
         session.is_refused,

@@ -535,9 +535,10 @@ def settings_are_asked_for_and_the_server_ends() -> Stage:
 # -- a domain server and its ice-server --------------------------------------------------------------------------------
 
 
-def registering() -> ServerHand:
+def registering(**limits: int) -> ServerHand:
     servers = [{"host": f"{name}.example", "port": 7337} for name in ("one", "two")]
-    stage = ServerHand(ice={"servers": servers, "private_key": PRIVATE_KEY.hex()}, limits={"beats": 1, "denials": 1})
+    ice = {"servers": servers, "private_key": PRIVATE_KEY.hex()}
+    stage = ServerHand(ice=ice, limits={"beats": 1, "denials": 1, **limits})
     stage.socket_bound("udp", Address(DOMAIN.host, DOMAIN.port), 0.0)
     return stage
 
@@ -635,6 +636,44 @@ def packets_that_a_client_does_not_take() -> Stage:
     stage.control(ACK, STRANGER, 1)
     stage.reliably(1, settings, STRANGER)
     stage.say(ping, mixer, source=4661, secret=SECRET)
+    return stage
+
+
+# -- what is dropped ---------------------------------------------------------------------------------------------------
+
+
+@scenario
+def strangers_speak_as_an_ice_server_and_as_a_client() -> Stage:
+    stage = registering(punches=1)
+    stage.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.125)
+    stage.now = 0.25
+    for packet in (p.ICEServerHeartbeatACK(), p.ICEServerHeartbeatDenied(), CLIENT_AT):
+        stage.say(packet, STRANGER)
+    stage.say(CLIENT_AT, ICE_SERVER)
+    stage.say(attrs.evolve(CLIENT_AT, id=b"x" * 16), ICE_SERVER)
+    stage.say(p.ICEPingReply(CLIENT_ID, p.PingType.PUBLIC), STRANGER)
+    return stage
+
+
+@scenario
+def an_ice_server_is_asked_in_vain() -> Stage:
+    stage = IceHand()
+    stage.say(query(), GUEST)
+    stage.say(heartbeat(), DOMAIN)
+    stage.say(query(client=0xC2), DOMAIN)
+    return stage
+
+
+@scenario
+def a_guest_asks_for_what_not_everybody_gets() -> Stage:
+    stage = ServerHand()
+    guest = stage.enter()
+    kick = p.NodeKickRequest(guest.session_id, 1)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.change_policy(Policy(anonymous=int(p.Permissions.CONNECT | p.Permissions.KICK)), stage.now)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.say(p.PathQuery("/"), GUEST)
+    stage.say(p.PathQuery("nowhere"), GUEST)
     return stage
 
 

@@ -58,29 +58,17 @@ from sansproto.overte.client import IceTarget
 from sansproto.overte.crypto import public_key_der
 from sansproto.overte.events import Connected
 from sansproto.overte.header import Control, ControlType, Part, Position, encode_datagram
-from sansproto.overte.heartbeat import IceRegistration
 from sansproto.overte.ice import ICE_PORT
 from sansproto.overte.ice_events import DomainKeyWanted
 from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.registration import IceRegistration
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
-from sansproto.overte.tables import (
-    APPLICANT,
-    CONNECTION,
-    HEARTBEAT,
-    ICE_PEER,
-    MEMBER,
-    NODE,
-    PUNCH,
-    QUERY,
-    RECEIVING,
-    SENDING,
-    STUN,
-)
 from sansproto.overte.tables.client import ConnectionState
 from sansproto.overte.versions import PacketType
+from sansproto.testing import conformance_overte
 from sansproto.testing.cast import Decision
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb
 
@@ -120,6 +108,7 @@ def small() -> Iterator[Exploration]:
     """A row that no packet of an honest peer can reach is reached by an attacker."""
     yield from _small_ways()
     yield from _small_requests()
+    yield from _small_kicks()
     yield from _small_names()
     yield from _small_channels()
     yield from _small_nodes()
@@ -186,6 +175,18 @@ def _small_requests() -> Iterator[Exploration]:
     yield Exploration("another assignment", wrong, settled=nobody)
     full = server(start=THREE["server"].start, arguments={"policy": Policy(capacity=0)}, **TELLING)
     yield Exploration("a mixer in a full domain", {"server": full, "mixer": mixer(**TELLING)})
+
+
+def _small_kicks() -> Iterator[Exploration]:
+    """A node asks for a kick, where it may and where it may not."""
+    node_id, local_id = ids().own
+    kick = Insert("server", pack(p.NodeKickRequest(node_id, 0), source=local_id), path_of(CLIENT))
+    for name, anonymous in (
+        ("allowed", p.Permissions.CONNECT | p.Permissions.KICK),
+        ("refused", p.Permissions.CONNECT),
+    ):
+        world = pair({"policy": Policy(anonymous=int(anonymous))})
+        yield Exploration(f"a kick, {name}", world, Budget(inserts=1), inserts=(kick,), begin=is_connected)
 
 
 def one_is_in(scene: Scene) -> bool:
@@ -342,6 +343,12 @@ def _small_ice() -> Iterator[Exploration]:
     ):
         settled = nobody if "client" in parties else is_at_rest
         yield Exploration(name, parties, Budget(inserts=1), inserts=inserts, names=names, settled=settled)
+    many = evolved(served, server={"arguments": {**served["server"].arguments, "limits": ServerLimits(punches=1)}})
+    two = tuple(Insert("server", pack(attrs.evolve(gone, id=uuid)), path_of(ICE)) for uuid in (b"g" * 16, b"h" * 16))
+    yield Exploration("two clients", many, Budget(inserts=2), inserts=two, names=names, settled=is_at_rest)
+    asks = Insert("ice", pack(p.ICEServerQuery(b"q" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(DOMAIN))
+    at_home = Exploration("asked from where the domain is", served, Budget(inserts=1), inserts=(asks,), names=names)
+    yield attrs.evolve(at_home, settled=is_at_rest)
     yield Exploration("no ice-server", {"server": both["server"]}, names=names, settled=is_at_rest)
     yield Exploration("no address of an ice-server", both, names={}, settled=nobody)
 
@@ -354,4 +361,4 @@ def believing(key: bytes | None) -> Callable[[Any], Decision]:
 
 
 CLASSES: tuple[type[Any], ...] = (Client, Server, Introducer)
-TABLES = (CONNECTION, MEMBER, APPLICANT, NODE, SENDING, RECEIVING, QUERY, STUN, HEARTBEAT, PUNCH, ICE_PEER)
+TABLES = conformance_overte.TABLES

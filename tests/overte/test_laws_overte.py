@@ -34,11 +34,11 @@ from sansproto.overte.header import (
     decode_datagram,
     encode_datagram,
 )
-from sansproto.overte.heartbeat import IceRegistration
 from sansproto.overte.ice import ICE_PORT, IceServer
 from sansproto.overte.limits import ClientDelays, ClientLimits, IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
+from sansproto.overte.registration import IceRegistration
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import IceTarget
 from sansproto.overte.server import DomainServer
@@ -942,11 +942,11 @@ def test_restored_at_any_step_of_the_openings(subject: Subject) -> None:
 def unreached(*subjects: Subject) -> dict[type[Enum], set[str]]:
     """The states that no opening ends in, of all kinds of objects that one of them makes."""
     found: dict[type[Enum], set[str]] = {}
-    tables = ("_nodes", "_queries", "_members", "_punches", "_peers")
+    tables = ("_nodes", "_queries")
     for subject in subjects:
         for opening in subject.openings:
             session = subject.run().play(opening).session
-            alone = [session, *(getattr(session, name, session) for name in ("_asking", "_registration"))]
+            alone = [session, *(getattr(session, name, session) for name in ("_asking",))]
             several = [one for name in tables for one in getattr(session, name, {}).values()]
             parts = components_of(session)
             for state in (one.state for one in (*alone, *several, *parts) if hasattr(one, "state")):

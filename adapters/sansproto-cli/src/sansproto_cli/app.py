@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -29,7 +30,7 @@ from .receiving import Receiving
 from .relaying import own_relay, serve
 from .report import OutputFailed, Reporter, make_reporter
 from .sending import Sending
-from .sources import open_source
+from .sources import Source, open_source
 from .usage import bug_report, usage_failure
 
 _EPILOGUE = """\
@@ -119,15 +120,8 @@ def send(
         One JSON object a line.
     """
     reporter = make_reporter(as_json=json)
-    own = password or os.environ.get("SANSPROTO_PASSWORD")
-    secret = own or passwords.generate()
-    if not passwords.is_showable(secret):
-        raise CommandFailed(
-            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
-        )
-    source = open_source(files)
-    for path in source.found.skipped:
-        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+    secret, shown = _choose_password(password)
+    source = _open_source(files, reporter)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         if relay is None:
@@ -143,18 +137,27 @@ def send(
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
         where = addresses.format_address(host, at)
-        shown = None if own else secret  # who chose one knows it, and others may see the screen
-        Sending(
-            source,
-            peer,
-            line,
-            reporter,
-            relay=where,
-            command=_receive_command(shown, where, secure_port),
-            password=shown,
-            compress=compress,
-            timeout=timeout,
-        ).run()
+        command = _receive_command(shown, where, secure_port)
+        make = partial(Sending, relay=where, command=command, password=shown)
+        make(source, peer, line, reporter, compress=compress, timeout=timeout).run()
+
+
+def _open_source(files: tuple[str, ...], reporter: Reporter) -> Source:
+    source = open_source(files)
+    for path in source.found.skipped:
+        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+    return source
+
+
+def _choose_password(given: str | None) -> tuple[str, str | None]:
+    """The password, and what may be shown of it: who chose one knows it, and others may see the screen."""
+    own = given or os.environ.get("SANSPROTO_PASSWORD")
+    secret = own or passwords.generate()
+    if not passwords.is_showable(secret):
+        raise CommandFailed(
+            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
+        )
+    return secret, None if own else secret
 
 
 def _sender(relay: tuple[str, int], secure_port: int, password: str) -> Server:

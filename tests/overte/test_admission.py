@@ -1,4 +1,4 @@
-"""Who is let into a domain: every rung of a connect request, and what a stranger can get out of asking."""
+"""Who is let into a domain: every guard of a connect request, and what a stranger can get out of asking."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sansproto.contract import Address, Path
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
+from sansproto.overte.admission import CONNECT
 from sansproto.overte.limits import ServerLimits
 from sansproto.overte.policy import ASSIGNED, Login, Policy, Visitor
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted, NodeJoined, NodeLeft
-from sansproto.overte.tables import APPLICANT
 from sansproto.overte.versions import DEFAULT, VERSIONS, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.vectors import VectorTest, load
-from sansproto.trace import Judged
+from sansproto.trace import Classified
 
 VECTORS = File(__file__).parents[2] / "vectors" / "overte"
 GUEST = p.Permissions.CONNECT | p.Permissions.REZ_AVATAR_ENTITIES
@@ -51,19 +51,18 @@ def judged() -> list[int]:
 
 @pytest.fixture
 def domain(judged: list[int]) -> Domain:
-    """A domain of which ``judged`` are the rungs that applied."""
+    """A domain of which ``judged`` are the guards that decided."""
 
     def note(record: Any) -> None:
-        if isinstance(record, Judged) and record.ladder == "connect":
-            judged.append(record.rung)
+        if isinstance(record, Classified) and record.guards == CONNECT.name:
+            judged.append(record.step)
 
     return Domain(trace=note)
 
 
-def rung(judged: list[int]) -> str:
-    """The name of the rung that applied last; empty if none did."""
-    (ladder,) = APPLICANT.ladders
-    return [*(rung.check for rung in ladder.rungs), ""][judged[-1]]
+def guard(judged: list[int]) -> str:
+    """The name of the guard that decided last."""
+    return CONNECT.steps[judged[-1]].name
 
 
 def with_policy(domain: Domain, **policy: Any) -> None:
@@ -78,14 +77,14 @@ def signed(guest: Guest, key: bytes, name: str = "alice", **changes: Any) -> Any
     return guest.connect(username=name, username_signature=signature, **changes)
 
 
-# -- rung by rung ------------------------------------------------------------------------------------------------------
+# -- guard by guard ----------------------------------------------------------------------------------------------------
 
 
 def test_admitted(domain: Domain, judged: list[int]) -> None:
     guest = Guest(domain)
     answer = guest.connect(place_name="hub")
     assert isinstance(answer, p.DomainList)
-    assert rung(judged) == ""
+    assert guard(judged) == "otherwise"
     assert (answer.permissions, answer.new_connection, answer.client_clock) == (GUEST, True, CLOCK)
     assert domain.take() == [
         NodeJoined(
@@ -101,8 +100,7 @@ def test_admitted(domain: Domain, judged: list[int]) -> None:
 
 def test_empty(domain: Domain, judged: list[int]) -> None:
     assert Guest(domain).send_request(b"") is None
-    assert rung(judged) == "empty"
-    assert not domain.server._applicants
+    assert guard(judged) == "is_something"
     assert domain.dropped("empty connect request") == 1
 
 
@@ -113,7 +111,7 @@ def test_other_signature(domain: Domain, judged: list[int], name: str) -> None:
     for end in (len(payload), 40, 36):
         answer = Guest(domain).send_request(payload[:end])
         assert isinstance(answer, p.DomainConnectionDenied)
-        assert rung(judged) == "of_other_protocol"
+        assert guard(judged) == "is_of_other_protocol"
         assert (answer.reason, answer.extra) == (p.DenialReason.PROTOCOL_MISMATCH, "")
     assert domain.take() == [ConnectRefused(Guest(domain).path, p.DenialReason.PROTOCOL_MISMATCH)] * 3
 
@@ -122,7 +120,7 @@ def test_other_version_byte(domain: Domain, judged: list[int]) -> None:
     guest = Guest(domain)
     answer = guest.send_request(guest.request().encode(), version=26)
     assert isinstance(answer, p.DomainConnectionDenied)
-    assert rung(judged) == "of_other_protocol"
+    assert guard(judged) == "is_of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
     assert domain.noted("other version") == 1
     other = Domain(versions=VERSIONS["2026-newest-known"])
@@ -135,7 +133,7 @@ def test_other_version_byte(domain: Domain, judged: list[int]) -> None:
 def test_pending_requests_are_of_another_protocol(domain: Domain, judged: list[int], version: int) -> None:
     guest = Guest(domain)
     guest.say(PacketType.DOMAIN_CONNECT_REQUEST_PENDING, guest.request().encode(), version=version)
-    assert rung(judged) == "of_other_protocol"
+    assert guard(judged) == "is_of_other_protocol"
     assert [packet.reason for packet in guest.packets(p.DomainConnectionDenied)] == [p.DenialReason.PROTOCOL_MISMATCH]
     assert [type(event) for event in domain.events] == [ConnectRefused]
 
@@ -145,7 +143,7 @@ def test_malformed(domain: Domain, judged: list[int]) -> None:
     for end in range(36, len(payload)):
         if Guest(domain).send_request(payload[:end]) is not None:
             pytest.fail(f"{end} of {len(payload)} bytes were answered")
-        assert rung(judged) == "malformed"
+        assert guard(judged) == "read"
     assert domain.dropped("malformed connect request") == len(payload) - 36
     assert domain.events == []
 
@@ -154,14 +152,14 @@ def test_trailing_bytes_are_counted_only(domain: Domain) -> None:
     guest = Guest(domain)
     fields = {"username": None, "username_signature": b"", "domain_username": None, "domain_tokens": None}
     assert guest.send_request(guest.request(**fields).encode() + b"more") is not None
-    assert domain.dropped("trailing bytes") == 1
+    assert domain.server.stats.noted == {"trailing bytes": 1}
 
 
 @pytest.mark.parametrize("local", [True, False])
 def test_null_sockets(domain: Domain, judged: list[int], local: bool) -> None:
     host = "127.0.0.1" if not local else "203.0.113.7"
     assert Guest(domain, host).connect(**{"local_socket" if local else "public_socket": NULL_SOCK_ADDR}) is None
-    assert rung(judged) == "without_socket"
+    assert guard(judged) == "has_sockets"
 
 
 def test_null_public_address_is_the_senders(domain: Domain) -> None:
@@ -181,19 +179,19 @@ def test_null_public_address_on_loopback_stays(domain: Domain) -> None:
 @pytest.mark.parametrize("kind", [0, 1, ord("D"), ord("B"), 255])
 def test_types_that_no_node_has(domain: Domain, judged: list[int], kind: int) -> None:
     assert Guest(domain).connect(node_type=kind) is None
-    assert rung(judged) == "of_bad_type"
+    assert guard(judged) == "has_node_type"
 
 
 @pytest.mark.parametrize("kind", [p.NodeType.AUDIO_MIXER, p.NodeType.ENTITY_SCRIPT_SERVER])
 def test_mixers_need_an_assignment(domain: Domain, judged: list[int], kind: p.NodeType) -> None:
     assert Guest(domain, node_type=kind).connect() is None
-    assert rung(judged) == "unassigned"
+    assert guard(judged) == "is_expected"
     domain.server.assign(bytes(15) + b"\1", kind, domain.now)
     guest = Guest(domain, node_type=kind)
     assert guest.connect(connect_id=bytes(15) + b"\2") is None
     assert guest.connect(connect_id=bytes(15) + b"\1", node_type=p.NodeType.AVATAR_MIXER) is None
     answer = guest.connect(connect_id=bytes(15) + b"\1")
-    assert rung(judged) == "assigned"
+    assert guard(judged) == "is_assigned"
     assert isinstance(answer, p.DomainList)
     assert answer.permissions == ASSIGNED
 
@@ -203,7 +201,7 @@ def test_an_assignment_is_one_nodes(domain: Domain, judged: list[int]) -> None:
     first = mixer(domain)
     second = Guest(domain, "198.51.100.99", node_type=first.node_type, connect_id=first.connect_id)
     assert second.connect() is None
-    assert rung(judged) == "unassigned"
+    assert guard(judged) == "is_expected"
     domain.wait(6.0)
     lost, node_id = attrs.evolve(first), first.node_id
     assert lost.connect() is not None
@@ -245,7 +243,7 @@ def test_repeated_requests_are_one_node(domain: Domain, judged: list[int]) -> No
     before = guest.node_id, guest.local_id
     domain.wait(4.9)
     answer = guest.connect(client_clock=CLOCK + 5)
-    assert rung(judged) == "repeated"
+    assert guard(judged) == "is_repeated"
     assert isinstance(answer, p.DomainList)
     assert ((guest.node_id, guest.local_id), answer.new_connection) == (before, True)
     assert answer.client_clock == CLOCK + 5
@@ -267,7 +265,7 @@ def test_other_requests_from_the_same_address_replace_the_node(domain: Domain, c
     guest.connect(**change)
     assert guest.node_id != before
     assert [type(event) for event in domain.take()] == [NodeJoined, NodeLeft, NodeJoined]
-    assert len(domain.server._members) == 1
+    assert len(domain.server.members) == 1
 
 
 @pytest.mark.parametrize("interested", [False, True])
@@ -293,7 +291,7 @@ def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(doma
     guest.check_in()
     forged = attrs.evolve(guest, fingerprint=bytes(16))
     assert forged.connect() is None
-    assert rung(judged) == "intruding"
+    assert guard(judged) == "is_no_intruder"
     assert guest.check_in() is not None
     domain.wait(10.0)  # a router gave the port to somebody else, perhaps
     assert forged.connect() is not None
@@ -331,10 +329,10 @@ def test_nor_is_the_name_of_a_login_or_version() -> None:
 def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: Domain) -> None:
     guest = Guest(domain)
     guest.connect()
-    roster, before = domain.server._roster, (guest.node_id, guest.local_id)
-    (member,) = roster.members.values()
-    others = {number: member for number in range(1, 1 << 16) if number not in (roster.own_id, guest.local_id)}
-    roster.members.update(others)
+    members, before = domain.server.members, (guest.node_id, guest.local_id)
+    (member,) = members.by_local_id.values()
+    others = {number: member for number in range(1, 1 << 16) if number not in (members.own_id, guest.local_id)}
+    members.by_local_id.update(others)
     domain.now = 5.0
     assert guest.connect() is not None
     assert (guest.node_id != before[0], guest.local_id) == (True, before[1])
@@ -346,13 +344,13 @@ def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: 
 def test_a_name_needs_a_token_and_a_key(domain: Domain, judged: list[int], key: bytes) -> None:
     guest = Guest(domain)
     token = guest.connect(username="Alice")
-    assert rung(judged) == "without_token"
+    assert guard(judged) == "is_without_token"
     assert isinstance(token, p.ConnectionToken)
     assert domain.take() == [KeyWanted("alice")]
     assert guest.connect(username="ALICE") == token  # the same until it is used, and nobody is asked again
     signature = crypto.sign_username(key, "Alice", token.token)
     assert guest.connect(username="alice", username_signature=signature) is None
-    assert rung(judged) == "of_unknown_key"
+    assert guard(judged) == "is_of_unknown_key"
     assert domain.take() == []
     domain.server.provide_key("ALICE", b64encode(crypto.public_key_der(key)).decode(), domain.now)
     assert isinstance(guest.connect(username="Alice", username_signature=signature), p.DomainList)
@@ -361,7 +359,7 @@ def test_a_name_needs_a_token_and_a_key(domain: Domain, judged: list[int], key: 
     fresh = guest.connect(username="alice", username_signature=signature)  # the token was used
     assert isinstance(fresh, p.ConnectionToken)
     assert fresh != token
-    assert rung(judged) == "without_token"
+    assert guard(judged) == "is_without_token"
 
 
 def test_a_copy_of_a_signed_request_needs_no_second_token(domain: Domain, judged: list[int], key: bytes) -> None:
@@ -372,7 +370,7 @@ def test_a_copy_of_a_signed_request_needs_no_second_token(domain: Domain, judged
     signature = crypto.sign_username(key, "alice", token.token)
     lists = [guest.connect(username="alice", username_signature=signature) for _ in range(3)]
     assert len({packet.session_id for packet in lists if isinstance(packet, p.DomainList)}) == 1
-    assert rung(judged) == "repeated"
+    assert guard(judged) == "is_repeated"
     assert isinstance(guest.connect(username="bob", username_signature=signature), p.ConnectionToken)
 
 
@@ -391,7 +389,7 @@ def test_bad_signatures_and_unusable_keys(domain: Domain, judged: list[int], key
     domain.server.provide_key("alice", public or crypto.public_key_der(key), 0.0)
     guest.connect(username="alice")
     answer = guest.connect(username="alice", username_signature=crypto.sign_username(key, "alice", bytes(16)))
-    assert rung(judged) == "badly_signed"
+    assert guard(judged) == "is_badly_signed"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DIRECTORY
 
@@ -425,7 +423,7 @@ def test_domain_accounts(domain: Domain, judged: list[int]) -> None:
     with_policy(domain, login=HERE, accounts={"ann": "a:b"}, anonymous=0)
     guest = Guest(domain)
     answer = guest.connect(domain_username="ann", domain_tokens="a:c")
-    assert rung(judged) == "not_logged_in"
+    assert guard(judged) == "is_not_logged_in"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DOMAIN
     assert isinstance(guest.connect(domain_username="ann", domain_tokens="a:b", username="alice"), p.DomainList)
@@ -445,10 +443,10 @@ def test_no_permission(domain: Domain, judged: list[int], login: Login | None) -
     answer = Guest(domain).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     if login is None:
-        assert rung(judged) == "forbidden"
+        assert guard(judged) == "is_forbidden"
         assert (answer.reason, answer.extra) == (p.DenialReason.NOT_AUTHORIZED_DIRECTORY, "")
     else:
-        assert rung(judged) == "forbidden_here"
+        assert guard(judged) == "is_forbidden"
         assert answer.reason == p.DenialReason.NOT_AUTHORIZED_DOMAIN
         assert answer.extra == "https://example.org/login|client"
     assert isinstance(Guest(domain, "127.0.0.1").connect(), p.DomainList)  # localhost may do everything
@@ -474,7 +472,7 @@ def test_full(domain: Domain, judged: list[int], key: bytes) -> None:
     mixer(domain)  # does not count
     assert isinstance(Guest(domain, port=1).connect(), p.DomainList)
     answer = Guest(domain, port=2).connect()
-    assert rung(judged) == "no_room"
+    assert guard(judged) == "is_one_too_many"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert (answer.reason, answer.extra) == (p.DenialReason.TOO_MANY_USERS, "hifi://overflow")
     assert isinstance(signed(Guest(domain, port=3), key), p.DomainList)
@@ -524,7 +522,7 @@ def test_no_refusal_is_longer_than_the_request(size: int, redirect: str, other: 
     guest.send_request(payload)
     assert sum(len(datagram.data) for datagram in domain.datagrams) <= 6 + len(payload)
     if payload and not domain.datagrams:
-        assert domain.dropped("request too short for an answer") == 1
+        assert domain.server.stats.refused == {"request too short for an answer": 1}
     for denial in guest.packets(p.DomainConnectionDenied):
         assert other or denial.extra.encode() == redirect.encode()[: len(denial.extra.encode())]
 
@@ -545,9 +543,9 @@ def test_tables_of_strangers_are_bounded() -> None:
     for number in range(10):
         Guest(domain, f"203.0.113.{number}").connect(username=f"user{number}")
         domain.server.provide_key(f"user{number}", b"key", 0.0)
-    server = domain.server
-    assert [*server._answers] == [f"203.0.113.{number}" for number in range(6, 10)]
-    assert [*server._tokens] == [*server._keys] == [f"user{number}" for number in range(6, 10)]
+    admission = domain.server.admission
+    assert [*admission.answers] == [f"203.0.113.{number}" for number in range(6, 10)]
+    assert [*admission.tokens] == [*admission.keys] == [f"user{number}" for number in range(6, 10)]
 
 
 def test_after_the_end_nothing_can_be_provided(domain: Domain) -> None:
@@ -568,7 +566,7 @@ SENDER = Path("udp", "203.0.113.7", 48001)
 def test_golden_requests_are_admitted(domain: Domain, name: str) -> None:
     domain.receive(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
     assert [type(event) for event in domain.events] == [NodeJoined]
-    (member,) = domain.server._members.values()
+    (member,) = domain.server.members.by_local_id.values()
     assert (member.public, member.local) == (SockAddr("203.0.113.7", 48001), SockAddr("192.168.1.23", 48001))
     assert bytes(sorted(b"MWoAmS")) == member.interest
 
@@ -584,5 +582,5 @@ def test_the_investigations_request_is_malformed(domain: Domain, judged: list[in
     """It has an address of a kind that it does not have the bytes for; the reference reads on regardless."""
     payload = golden("codec.json", "investigation_connect_payload_replay").octets("wire")
     assert Guest(domain).send_request(payload) is None
-    assert rung(judged) == "malformed"
+    assert guard(judged) == "read"
     assert domain.dropped("malformed connect request") == 1
