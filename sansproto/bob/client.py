@@ -10,7 +10,6 @@ from ..errors import Fault, NotOpen, WireError
 from ..old_machine import Machine
 from . import crypto
 from . import packets as p
-from .channel import Channel
 from .events import PeerAgreed
 from .peer import Agreed, Peer
 from .tables import OFFER
@@ -155,15 +154,10 @@ class Client(Peer):
     def _way_send_hello(self, _: object, __: object) -> None:
         self._say(p.RELAY, p.HelloAsClient())
 
-    def _make_channel(self, agreed: Agreed) -> Channel:
+    def _record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
         ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
-        return Channel(
-            send_key=crypto.RecordKey.from_shared(agreed.keys.server) if ours else None,
-            receive_key=crypto.RecordKey.from_shared(agreed.keys.client),
-            limits=self._limits,
-            delays=self._times,
-            trace=self._trace,
-        )
+        send = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
+        return send, crypto.RecordKey.from_shared(agreed.keys.client)
 
     def _exchange_is_unreadable(self, offer: Offer, _: object) -> bool:
         return offer.public is None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from enum import Enum
 from ipaddress import ip_address
-from math import inf
 from typing import Annotated, Any, ClassVar, Never, Protocol
 
 import attrs
 
+from ..component import OptionalPart
 from ..contract import Address, Entropy, Link, Lookup, Phase
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed
@@ -20,8 +20,8 @@ from ..snapshot import CACHED
 from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import packets as p
-from .channel import Channel
-from .crypto import Derivation, SharedKeys
+from .channel import SecureChannel
+from .crypto import Derivation, RecordKey, SharedKeys
 from .events import Connected, Failure, PeerEvent, PeerFailed, Registered, Violation
 from .kdf import KdfQueue
 from .limits import PeerDelays, PeerLimits
@@ -83,7 +83,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
     kdf: KdfQueue
     turns: Turns
     _agreed: Agreed | None
-    _channel: Channel | None
+    channel: OptionalPart[SecureChannel]
     _host: Annotated[str, CACHED]
     _port: Annotated[int, CACHED]
     _secure_port: Annotated[int, CACHED]
@@ -122,7 +122,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         self.kdf = KdfQueue(self, self, self._times)
         self.turns = Turns(self, self, self._limits)
         self._agreed = None
-        self._channel = None
+        self.channel = OptionalPart(lambda: SecureChannel(self, self, self._limits, self._times))
 
     # -- verbs
 
@@ -138,7 +138,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
     @property
     def capacity(self) -> int:
         """Bytes that ``send`` would take now; 0 before ``Connected``, and without a cipher to send with."""
-        return self._channel.capacity if self._channel is not None and self.state is PeerState.TALKING else 0
+        channel = self.channel.part
+        return channel.capacity if channel is not None and self.state is PeerState.TALKING else 0
 
     def send(self, data: bytes, now: float) -> int:
         """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
@@ -147,9 +148,10 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         cipher of this direction is none that works.
         """
         self._way.ask(self, PeerInput.SEND, "send")
-        assert self._channel is not None  # in state TALKING there is one
+        channel = self.channel.part
+        assert channel is not None  # in state TALKING there is one
         self._advance(now)
-        taken = self._channel.send(data, self._clock)
+        taken = channel.send(data)
         self.offer(self.links[self._room])
         return taken
 
@@ -161,45 +163,25 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
     # -- events and output of the channel
 
     def next_event(self) -> PeerEvent | None:
-        channel = self._channel
+        channel = self.channel.part
         if channel is None or (self._events and not isinstance(self._events[0], Closed)):
             return super().next_event()
-        event = channel.next_event()
-        if event is None or isinstance(event, Closed):
+        event = channel.next_received()
+        if event is None:
             return super().next_event()
         if channel.wants_data and self._room in self.links:
             self.links[self._room].resume()
-        self._watch_channel()
+        self._offer_room()
         self._settle()
         return event
 
-    def handle_timeout(self, now: float) -> None:
-        super().handle_timeout(now)
-        if self._channel is not None and (self._channel.next_timeout() or inf) <= self._clock:
-            self._channel.handle_timeout(self._clock)
-            self._watch_channel()
-            self._settle()
-
-    def next_timeout(self) -> float | None:
-        times = [super().next_timeout(), self._channel.next_timeout() if self._channel is not None else None]
-        return min((time for time in times if time is not None), default=None)
-
-    def timers(self) -> dict[str, float]:
-        return {**super().timers(), **(self._channel.timers() if self._channel is not None else {})}
-
     def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
-        if self._channel is None or link.key != self._room:
-            return None
-        transmit = self._channel.next_transmit()
-        if transmit is None:
-            return None
-        self._note_movement()
-        self._settle()
-        return transmit.data
-
-    def _rebuild(self) -> None:
-        if self._channel is not None:
-            self._channel.equip(self._limits, self._times, self._trace)
+        channel = self.channel.part
+        record = channel.next_record() if channel is not None and link.key == self._room else None
+        if record is not None:
+            self._note_movement()
+            self._settle()
+        return record
 
     # -- links
 
@@ -220,12 +202,13 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         elif isinstance(packet, p.RoomAnswer):
             self._post(self._way, self, _ROOM_INPUTS[packet.code], packet.code)
         else:
-            assert self._channel is not None  # behind the relay's answer there is one
-            self._channel.receive_data(packet, self._clock)
-            if not self._channel.wants_data:
-                link.pause()
+            channel = self.channel.part
+            assert channel is not None  # behind the relay's answer there is one
             self._note_movement()
-            self._watch_channel()
+            channel.receive(packet)
+            if not channel.wants_data:
+                link.pause()
+            self._offer_room()
 
     def link_broken(self, link: StreamLink, error: WireError) -> None:
         violation = Violation.BAD_PACKET if link.key == self._relay else Violation.BAD_ROOM_ANSWER
@@ -243,9 +226,9 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         elif link.key == self._relay:
             lost = Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail)
             self._post(self._way, self, PeerInput.RELAY_LOST, lost)
-        elif self._channel is not None:
-            self._channel.transport_lost(self._clock, detail=detail)
-            self._watch_channel()
+        elif self.channel.part is not None:
+            self.channel.part.lose_stream(detail)
+            self._offer_room()
         else:
             lost = Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail)
             self._post(self._way, self, PeerInput.ROOM_LOST, lost)
@@ -284,11 +267,12 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         if self.state is PeerState.TALKING:
             self._post(self._way, self, PeerInput.MOVED)
 
-    def _watch_channel(self) -> None:
-        """Pass on that there is output, and that the channel is over."""
-        channel = self._channel
-        if channel is not None and channel.ending is not None and self.state is not PeerState.ENDED:
-            self._post(self._way, self, PeerInput.CHANNEL_ENDED, channel.ending)
+    def channel_ended(self, closed: Closed) -> None:
+        if self.state is not PeerState.ENDED:
+            self._post(self._way, self, PeerInput.CHANNEL_ENDED, closed)
+
+    def _offer_room(self) -> None:
+        """The channel may have output."""
         if self._room in self.links:
             self.offer(self.links[self._room])
 
@@ -363,18 +347,19 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
 
     def _way_open_channel(self, _: object, __: object) -> None:
         assert self._agreed is not None
-        self._channel = self._make_channel(self._agreed)
+        self.channel.start(SecureChannel.begin, *self._record_keys(self._agreed))
         self.phase = Phase.OPEN
         self._emit(Connected(self._agreed.identity))
 
     @abstractmethod
-    def _make_channel(self, agreed: Agreed) -> Channel:
-        """The channel, seen from this role."""
+    def _record_keys(self, agreed: Agreed) -> tuple[RecordKey | None, RecordKey | None]:
+        """To send and to receive, seen from this role; None without a cipher that works."""
 
     def _way_close_channel(self, _: object, __: object) -> None:
-        assert self._channel is not None
+        channel = self.channel.part
+        assert channel is not None
         self.phase = Phase.CLOSING
-        self._channel.close(self._clock)
+        channel.close()
         self.offer(self.links[self._room])
 
     def _way_abandon(self, _: object, __: object) -> None:
@@ -391,8 +376,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=Tr
         self._exchanges.clear()
         self.kdf.clear()
         self.turns.clear()
-        if self._channel is not None and self._channel.ending is None:
-            self._channel.transport_lost(self._clock)
+        if self.channel.part is not None and not self.channel.part.is_over:
+            self.channel.part.lose_stream()
 
     def _way_end_local(self, _: object, __: object) -> None:
         self.close_gracefully(Closed(CloseCause.LOCAL))

@@ -13,7 +13,6 @@ from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
-from .channel import Channel
 from .events import Failure, PeerAgreed, PeerFailed
 from .limits import PeerDelays, PeerLimits
 from .peer import Agreed, Exchange, Peer
@@ -147,15 +146,10 @@ class Server(Peer):
         assert self._public is not None
         self._say(p.RELAY, p.HelloAsServer(self._public.encode()))
 
-    def _make_channel(self, agreed: Agreed) -> Channel:
+    def _record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
         ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
-        return Channel(
-            send_key=crypto.RecordKey.from_shared(agreed.keys.client),
-            receive_key=crypto.RecordKey.from_shared(agreed.keys.server) if ours else None,
-            limits=self._limits,
-            delays=self._times,
-            trace=self._trace,
-        )
+        receive = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
+        return crypto.RecordKey.from_shared(agreed.keys.client), receive
 
     def _exchange_is_last_guess(self, _: Handshake, __: object) -> bool:
         return self.turns.guesses.total >= self._limits.guesses

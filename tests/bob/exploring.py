@@ -23,9 +23,10 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
+from sansproto.bob.channel import CHANNEL
 from sansproto.bob.kdf import KDF
 from sansproto.bob.peer import Peer
-from sansproto.bob.tables import CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
+from sansproto.bob.tables import HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, VISITOR
 from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
 from sansproto.bob.tables.relay import MemberState, PairState, RoomState
 from sansproto.bob.turns import TURNS

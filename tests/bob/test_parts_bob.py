@@ -5,9 +5,12 @@ from __future__ import annotations
 from fake_host import FakeHost
 
 from sansproto.bob import PeerDelays, PeerLimits
-from sansproto.bob.crypto import Derivation
+from sansproto.bob.channel import ChannelState, ChannelTimer, SecureChannel
+from sansproto.bob.crypto import Derivation, RecordKey
 from sansproto.bob.kdf import SLICE, KdfQueue, KdfState, KdfTimer
+from sansproto.bob.packets import CLOSE
 from sansproto.bob.turns import Turns, TurnsState, TurnsTimer
+from sansproto.events import CloseCause, Closed, DataReceived
 
 
 class Owner(FakeHost):
@@ -15,7 +18,10 @@ class Owner(FakeHost):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[int] = []
+        self.told: list[object] = []
+
+    def channel_ended(self, closed: Closed) -> None:
+        self.told.append(closed)
 
     def derived(self, uid: int, material: bytes) -> None:
         self.told.append(uid)
@@ -56,3 +62,21 @@ def test_who_waits_has_its_turn_host_after_host() -> None:
     host.run()
     assert turns.state is TurnsState.NOBODY
     assert not host.armed
+
+
+def test_a_channel_seals_opens_and_says_goodbye() -> None:
+    host, key = Owner(), RecordKey(bytes(32), bytes(12))
+    channel = SecureChannel(host, host, PeerLimits(), PeerDelays())
+    channel.begin(key, key)
+    assert channel.send(b"data") == 4
+    record = channel.next_record()
+    assert record is not None
+    for byte in record:
+        channel.receive(bytes([byte]))
+    assert channel.next_received() == DataReceived(b"data")
+    channel.close()
+    assert channel.next_record() == CLOSE
+    assert host.armed == {"FAREWELL": PeerDelays().farewell}
+    host.fire(channel, ChannelTimer.FAREWELL)
+    assert host.told == [Closed(CloseCause.LOCAL)]
+    assert channel.state is ChannelState.CLOSED
