@@ -10,7 +10,6 @@ from ..errors import Fault, NotOpen, WireError
 from ..old_machine import Machine
 from . import crypto
 from . import packets as p
-from .channel import Channel
 from .events import PeerAgreed
 from .peer import Agreed, Peer
 from .tables import OFFER
@@ -48,7 +47,7 @@ class Client(Peer):
     @property
     def mismatched(self) -> frozenset[int]:
         """The uids of the servers that have another password and have not left: at most as many as ``guesses``."""
-        return frozenset(self._guesses.mismatched)
+        return frozenset(self.turns.guesses.mismatched)
 
     # -- verbs
 
@@ -142,7 +141,7 @@ class Client(Peer):
         if offer is not None:
             self._post(self._exchange, offer, OfferInput.GONE)
 
-    def _derived(self, uid: int, material: bytes) -> None:
+    def derived(self, uid: int, material: bytes) -> None:
         offer = self._exchanges[uid]
         offer.secret = crypto.ClientSecret.from_derived(material)
         self._post(self._exchange, offer, "derived")
@@ -155,32 +154,27 @@ class Client(Peer):
     def _way_send_hello(self, _: object, __: object) -> None:
         self._say(p.RELAY, p.HelloAsClient())
 
-    def _make_channel(self, agreed: Agreed) -> Channel:
+    def _record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
         ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
-        return Channel(
-            send_key=crypto.RecordKey.from_shared(agreed.keys.server) if ours else None,
-            receive_key=crypto.RecordKey.from_shared(agreed.keys.client),
-            limits=self._limits,
-            delays=self._times,
-            trace=self._trace,
-        )
+        send = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
+        return send, crypto.RecordKey.from_shared(agreed.keys.client)
 
     def _exchange_is_unreadable(self, offer: Offer, _: object) -> bool:
         return offer.public is None
 
     def _exchange_is_last_bad_reply(self, _: Offer, outcome: object) -> bool:
-        return isinstance(outcome, WireError) and self._guesses.total + 1 >= self._limits.guesses
+        return isinstance(outcome, WireError) and self.turns.guesses.total + 1 >= self._limits.guesses
 
     def _exchange_is_bad_reply(self, _: Offer, outcome: object) -> bool:
         return isinstance(outcome, WireError)
 
     def _exchange_derive(self, offer: Offer, _: object) -> None:
         assert offer.public is not None  # the rung before made sure
-        self._put_on_bench(offer.key, offer.public.salt, offer.public.count)
+        self._put_in_queue(offer.key, offer.public.salt, offer.public.count)
 
     def _exchange_send_x(self, offer: Offer, _: object) -> None:
         assert offer.secret is not None
-        offer.x = crypto.scalar(self._draw(32, f"offer.{offer.key:04x}.x"))
+        offer.x = crypto.scalar(self.draw(32, f"offer.{offer.key:04x}.x"))
         offer.x_point = crypto.client_hello(offer.secret, offer.x)
         self._say(offer.key, p.XAndClientIdentity(offer.x_point, self.identity))
 
@@ -199,9 +193,9 @@ class Client(Peer):
         self._say(offer.key, p.SpokeFailure(p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR))
 
     def _exchange_count_guess(self, offer: Offer, outcome: Any) -> None:
-        self._guesses.count(offer.key)
+        self.turns.guesses.count(offer.key)
         if outcome.fault is not Fault.BAD_POINT:
-            self._guesses.mismatched.add(offer.key)
+            self.turns.guesses.mismatched.add(offer.key)
 
     def _exchange_tell_agreed(self, offer: Offer, _: object) -> None:
         self._emit(PeerAgreed(offer.key, offer.identity))

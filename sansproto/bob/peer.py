@@ -5,28 +5,29 @@ from __future__ import annotations
 from abc import abstractmethod
 from enum import Enum
 from ipaddress import ip_address
-from math import inf
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Never, Protocol
 
 import attrs
 
+from ..component import OptionalPart
 from ..contract import Address, Entropy, Link, Lookup, Phase
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed
-from ..old_endpoint import EndpointBase
-from ..old_links import Pipe
+from ..links import Mark, StreamLink
 from ..old_machine import Machine
+from ..old_session import SessionBase
 from ..snapshot import CACHED
+from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import packets as p
-from .bench import Bench
-from .channel import Channel
-from .crypto import Derivation, SharedKeys
+from .channel import SecureChannel
+from .crypto import Derivation, RecordKey, SharedKeys
 from .events import Connected, Failure, PeerEvent, PeerFailed, Registered, Violation
+from .kdf import KdfQueue
 from .limits import PeerDelays, PeerLimits
-from .tables import BENCH, PEER, TURNS
-from .tables.peer import BenchInput, PeerInput, PeerState, PeerTimer, TurnsInput
-from .turns import Guesses, Turns
+from .tables import PEER
+from .tables.peer import PeerInput, PeerState, PeerTimer
+from .turns import Turns
 
 _NONE = Link(0)
 _QUERY = 1
@@ -69,7 +70,7 @@ class Exchange(Protocol):
     identity: str
 
 
-class Peer(EndpointBase[PeerEvent], abstract=True):
+class Peer(StreamEndpoint[PeerEvent, Never], SessionBase[PeerEvent], abstract=True):
     """The base of :class:`~sansproto.bob.client.Client` and :class:`~sansproto.bob.server.Server`."""
 
     state: PeerState
@@ -79,11 +80,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     _relay: Link  # to the relay port; 0: none
     _room: Link  # to the secure port; 0: none
     _exchanges: dict[int, Any]  # with other peers, by their uid; a role says which kind
-    _bench: Bench
-    _guesses: Guesses
-    _turns: Turns
+    kdf: KdfQueue
+    turns: Turns
     _agreed: Agreed | None
-    _channel: Channel | None
+    channel: OptionalPart[SecureChannel]
     _host: Annotated[str, CACHED]
     _port: Annotated[int, CACHED]
     _secure_port: Annotated[int, CACHED]
@@ -92,8 +92,6 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     _times: Annotated[PeerDelays, CACHED]
 
     _way = Machine(PEER)
-    _work = Machine(BENCH, objects="_bench")
-    _line = Machine(TURNS, objects="_turns")
     _exchange: ClassVar[Machine[Any, Any]]
     _abandon: ClassVar[Enum]
     _called: ClassVar[Enum]  # what an exchange learns when it has its turn
@@ -112,6 +110,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._limits = limits or PeerLimits()
         self._times = delays or PeerDelays()
         super().__init__(entropy=entropy, delays=self._times, limits=self._limits, trace=trace)
+        self._delays = self._times
         self._host, self._port = relay
         self._secure_port = secure_port
         self._password = password
@@ -120,11 +119,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._addresses = []
         self._relay = self._room = _NONE
         self._exchanges = {}
-        self._bench = Bench()
-        self._guesses = Guesses()
-        self._turns = Turns()
+        self.kdf = KdfQueue(self, self, self._times)
+        self.turns = Turns(self, self, self._limits)
         self._agreed = None
-        self._channel = None
+        self.channel = OptionalPart(lambda: SecureChannel(self, self, self._limits, self._times))
 
     # -- verbs
 
@@ -140,7 +138,8 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     @property
     def capacity(self) -> int:
         """Bytes that ``send`` would take now; 0 before ``Connected``, and without a cipher to send with."""
-        return self._channel.capacity if self._channel is not None and self.state is PeerState.TALKING else 0
+        channel = self.channel.part
+        return channel.capacity if channel is not None and self.state is PeerState.TALKING else 0
 
     def send(self, data: bytes, now: float) -> int:
         """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
@@ -149,113 +148,95 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         cipher of this direction is none that works.
         """
         self._way.ask(self, PeerInput.SEND, "send")
-        assert self._channel is not None  # in state TALKING there is one
+        channel = self.channel.part
+        assert channel is not None  # in state TALKING there is one
         self._advance(now)
-        taken = self._channel.send(data, self._clock)
-        self._offer(self._pipes[self._room])
+        taken = channel.send(data)
+        self.offer(self.links[self._room])
         return taken
 
     def close(self, now: float) -> None:
-        if self._alive(now) and self._farewell is None:
+        if self._alive(now) and self._closing is None:
             self._post(self._way, self, PeerInput.CLOSE)
             self._settle()
 
     # -- events and output of the channel
 
     def next_event(self) -> PeerEvent | None:
-        channel = self._channel
+        channel = self.channel.part
         if channel is None or (self._events and not isinstance(self._events[0], Closed)):
             return super().next_event()
-        event = channel.next_event()
-        if event is None or isinstance(event, Closed):
+        event = channel.next_received()
+        if event is None:
             return super().next_event()
-        if channel.wants_data and self._room in self._pipes:
-            self._resume(self._pipes[self._room])
-        self._watch_channel()
+        if channel.wants_data and self._room in self.links:
+            self.links[self._room].resume()
+        self._offer_room()
         self._settle()
         return event
 
-    def handle_timeout(self, now: float) -> None:
-        super().handle_timeout(now)
-        if self._channel is not None and (self._channel.next_timeout() or inf) <= self._clock:
-            self._channel.handle_timeout(self._clock)
-            self._watch_channel()
+    def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
+        channel = self.channel.part
+        record = channel.next_record() if channel is not None and link.key == self._room else None
+        if record is not None:
+            self._note_movement()
             self._settle()
-
-    def next_timeout(self) -> float | None:
-        times = [super().next_timeout(), self._channel.next_timeout() if self._channel is not None else None]
-        return min((time for time in times if time is not None), default=None)
-
-    def timers(self) -> dict[str, float]:
-        return {**super().timers(), **(self._channel.timers() if self._channel is not None else {})}
-
-    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
-        if self._channel is None or pipe.key != self._room:
-            return None
-        transmit = self._channel.next_transmit()
-        if transmit is None:
-            return None
-        self._note_movement()
-        self._settle()
-        return transmit.data
-
-    def _rebuild(self) -> None:
-        if self._channel is not None:
-            self._channel.equip(self._limits, self._times, self._trace)
+        return record
 
     # -- links
 
-    def _link_opened(self, pipe: Pipe) -> None:
+    def link_opened(self, link: StreamLink) -> None:
         self._post(self._way, self, PeerInput.OPENED)
 
-    def _link_decode(self, pipe: Pipe, data: bytes, offset: int) -> tuple[object, int]:
-        if pipe.key == self._relay:
+    def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
+        if link.key == self._relay:
             header, payload, offset = p.FRAME.decode_prefix(data, offset)
             return (header.uid, payload), offset
         if self.state is PeerState.LOBBY:
             return p.RoomAnswer.decode_prefix(data, offset)
         return data[offset:], len(data)
 
-    def _link_packet(self, pipe: Pipe, packet: Any) -> None:
-        if pipe.key == self._relay:
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
+        if link.key == self._relay:
             self._relay_packet(*packet)
         elif isinstance(packet, p.RoomAnswer):
             self._post(self._way, self, _ROOM_INPUTS[packet.code], packet.code)
         else:
-            assert self._channel is not None  # behind the relay's answer there is one
-            self._channel.receive_data(packet, self._clock)
-            if not self._channel.wants_data:
-                self._pause(pipe)
+            channel = self.channel.part
+            assert channel is not None  # behind the relay's answer there is one
             self._note_movement()
-            self._watch_channel()
+            channel.receive(packet)
+            if not channel.wants_data:
+                link.pause()
+            self._offer_room()
 
-    def _link_broken(self, pipe: Pipe, error: WireError) -> None:
-        violation = Violation.BAD_PACKET if pipe.key == self._relay else Violation.BAD_ROOM_ANSWER
+    def link_broken(self, link: StreamLink, error: WireError) -> None:
+        violation = Violation.BAD_PACKET if link.key == self._relay else Violation.BAD_ROOM_ANSWER
         detail = (
             f"{error.fault.value} in {error.field or 'a packet'}"  # no offset: that depends on how the stream was cut
         )
         self._post(self._way, self, PeerInput.VIOLATED, Closed(CloseCause.VIOLATION, violation, detail=detail))
 
-    def _link_eof(self, pipe: Pipe) -> None:
-        self._link_over(pipe, CloseCause.LOST, "the relay closed the connection")
+    def link_eof(self, link: StreamLink) -> None:
+        self.link_over(link, CloseCause.LOST, "the relay closed the connection")
 
-    def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         if cause is CloseCause.UNREACHABLE:
             self._post(self._way, self, "unreachable", detail)
-        elif pipe.key == self._relay:
+        elif link.key == self._relay:
             lost = Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail)
             self._post(self._way, self, PeerInput.RELAY_LOST, lost)
-        elif self._channel is not None:
-            self._channel.transport_lost(self._clock, detail=detail)
-            self._watch_channel()
+        elif self.channel.part is not None:
+            self.channel.part.lose_stream(detail)
+            self._offer_room()
         else:
             lost = Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail)
             self._post(self._way, self, PeerInput.ROOM_LOST, lost)
 
-    def _link_gone(self, pipe: Pipe) -> None:
-        if pipe.key == self._relay:
+    def link_gone(self, link: StreamLink) -> None:
+        if link.key == self._relay:
             self._relay = _NONE
-        elif pipe.key == self._room:
+        elif link.key == self._room:
             self._room = _NONE
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
@@ -273,7 +254,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
                 if gone == p.RELAY:
                     self._post(self._way, self, PeerInput.RELAY_CLOSED)
                 else:
-                    self._guesses.forget(gone)
+                    self.turns.guesses.forget(gone)
                     self._peer_gone(gone)
             case p.Timeout() if uid == p.RELAY:
                 self._post(self._way, self, PeerInput.RELAY_TIMEOUT)
@@ -286,13 +267,14 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         if self.state is PeerState.TALKING:
             self._post(self._way, self, PeerInput.MOVED)
 
-    def _watch_channel(self) -> None:
-        """Pass on that there is output, and that the channel is over."""
-        channel = self._channel
-        if channel is not None and channel.ending is not None and self.state is not PeerState.ENDED:
-            self._post(self._way, self, PeerInput.CHANNEL_ENDED, channel.ending)
-        if self._room in self._pipes:
-            self._offer(self._pipes[self._room])
+    def channel_ended(self, closed: Closed) -> None:
+        if self.state is not PeerState.ENDED:
+            self._post(self._way, self, PeerInput.CHANNEL_ENDED, closed)
+
+    def _offer_room(self) -> None:
+        """The channel may have output."""
+        if self._room in self.links:
+            self.offer(self.links[self._room])
 
     @abstractmethod
     def _role_packet(self, uid: int, packet: p.BobPacket) -> None:
@@ -306,7 +288,7 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         """Send a packet to a peer, or to the relay."""
         data = p.encode(uid, packet)
         self._note_sent(self._relay, packet, len(data))
-        self._write(self._pipes[self._relay], data)
+        self.links[self._relay].write(data)
 
     # -- the way's checks and actions
 
@@ -332,10 +314,10 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         """Begin to derive what is needed before the relay is asked."""
 
     def _way_look_up(self, _: object, __: object) -> None:
-        self._outbox.append(Lookup(_QUERY, self._host, self._port))
+        self.ask_transport(Lookup(_QUERY, self._host, self._port))
 
     def _way_dial(self, _: object, __: object) -> None:
-        self._relay = self._open_link(self._addresses.pop(0)).key
+        self._relay = self.open_link(self._addresses.pop(0)).key
 
     @abstractmethod
     def _way_send_hello(self, _: object, __: object) -> None:
@@ -352,38 +334,39 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
     def _way_approach(self, _: object, agreed: Any) -> None:
         if agreed is not None:
             self._agreed = agreed
-        relay = self._pipes[self._relay]
-        self._close_link(relay)
+        relay = self.links[self._relay]
+        relay.close()
         self._relay = _NONE
-        self._room = self._open_link(attrs.evolve(relay.peer, port=self._secure_port)).key
+        self._room = self.open_link(attrs.evolve(relay.peer, port=self._secure_port)).key
 
     def _way_send_line(self, _: object, __: object) -> None:
         assert self._agreed is not None  # nobody approaches without
         line = p.RoomLine(self._agreed.identity)
         self._note_sent(self._room, line, len(line.encode()))
-        self._write(self._pipes[self._room], line.encode())
+        self.links[self._room].write(line.encode())
 
     def _way_open_channel(self, _: object, __: object) -> None:
         assert self._agreed is not None
-        self._channel = self._make_channel(self._agreed)
+        self.channel.start(SecureChannel.begin, *self._record_keys(self._agreed))
         self.phase = Phase.OPEN
         self._emit(Connected(self._agreed.identity))
 
     @abstractmethod
-    def _make_channel(self, agreed: Agreed) -> Channel:
-        """The channel, seen from this role."""
+    def _record_keys(self, agreed: Agreed) -> tuple[RecordKey | None, RecordKey | None]:
+        """To send and to receive, seen from this role; None without a cipher that works."""
 
     def _way_close_channel(self, _: object, __: object) -> None:
-        assert self._channel is not None
+        channel = self.channel.part
+        assert channel is not None
         self.phase = Phase.CLOSING
-        self._channel.close(self._clock)
-        self._offer(self._pipes[self._room])
+        channel.close()
+        self.offer(self.links[self._room])
 
     def _way_abandon(self, _: object, __: object) -> None:
         for exchange in self._exchanges.values():
             self._post(self._exchange, exchange, self._abandon)
 
-    def _parting(self) -> None:
+    def closing(self) -> None:
         self._way_abandon(self, None)
 
     def _end(self, closed: Closed) -> None:
@@ -391,42 +374,43 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         super()._end(closed)
         self.state = PeerState.ENDED
         self._exchanges.clear()
-        self._bench.clear()
-        self._turns.clear()
-        if self._channel is not None and self._channel.ending is None:
-            self._channel.transport_lost(self._clock)
+        self.kdf.clear()
+        self.turns.clear()
+        if self.channel.part is not None and not self.channel.part.is_over:
+            self.channel.part.lose_stream()
 
     def _way_end_local(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.LOCAL))
+        self.close_gracefully(Closed(CloseCause.LOCAL))
 
     def _way_end_remote(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
+        self.close_gracefully(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
 
     def _way_end_refused(self, _: object, code: object) -> None:
         expired = code is p.RoomCode.EXPIRED
-        self._part(Closed(CloseCause.REFUSED, Violation.ROOM_EXPIRED if expired else Violation.ROOM_UNKNOWN))
+        self.close_gracefully(Closed(CloseCause.REFUSED, Violation.ROOM_EXPIRED if expired else Violation.ROOM_UNKNOWN))
 
     def _way_end_unreachable(self, _: object, detail: object) -> None:
         text = detail if isinstance(detail, str) else "the relay's name has no address"
-        self._part(Closed(CloseCause.UNREACHABLE, detail=text))
+        self.close_gracefully(Closed(CloseCause.UNREACHABLE, detail=text))
 
     def _way_end_lost(self, _: object, closed: Any) -> None:
-        self._part(closed)
+        self.close_gracefully(closed)
 
     def _way_end_timeout(self, _: object, timer: Any) -> None:
         if timer is None:
-            self._part(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail="the relay's time for us is over"))
+            detail = "the relay's time for us is over"
+            self.close_gracefully(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail=detail))
         else:
-            self._part(Closed(CloseCause.TIMEOUT, detail=_TOO_LATE[timer]))
+            self.close_gracefully(Closed(CloseCause.TIMEOUT, detail=_TOO_LATE[timer]))
 
     def _way_end_violation(self, _: object, closed: Any) -> None:
-        self._part(closed)
+        self.close_gracefully(closed)
 
     def _way_end_as_channel(self, _: object, closed: Any) -> None:
-        self._part(closed)
+        self.close_gracefully(closed)
 
     def _way_end_limit(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
+        self.close_gracefully(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
 
     # -- the actions that both kinds of exchange have
 
@@ -449,56 +433,31 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         self._post(self._way, self, PeerInput.EXHAUSTED)
 
     def _exchange_forget(self, exchange: Exchange, _: object) -> None:
-        self._bench.take_off(exchange.key)
-        if self._turns.leave(exchange.key):
-            self._post(self._line, self._turns, TurnsInput.DESERTED)
+        self.kdf.take_off(exchange.key)
+        self.turns.leave(exchange.key)
         del self._exchanges[exchange.key]
 
     def _exchange_wait(self, exchange: Exchange, _: object) -> None:
-        if self._turns.join(exchange.key, exchange.identity, self._guesses.space(self._limits)):
-            self._post(self._line, self._turns, TurnsInput.JOINED)
+        self.turns.join(exchange.key, exchange.identity)
 
     def _exchange_take_turn(self, exchange: Exchange, _: object) -> None:
-        self._turns.take(exchange.identity, self._clock, self._guesses.space(self._limits))
+        self.turns.take_turn(exchange.identity)
 
     def _exchange_is_held_back(self, _: Exchange, __: object) -> bool:
-        return self._turns.is_busy(self._clock)
+        return self.turns.is_busy()
 
     def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
-        limits = self._limits
-        return self._guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
+        limits, guesses = self._limits, self.turns.guesses
+        return guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
 
-    def _draw(self, size: int, purpose: str) -> bytes:
-        """Random bytes. Raises ValueError, out of the call that needs them, if the source gives more or fewer."""
-        assert self._entropy is not None
-        drawn = self._entropy(size, purpose=purpose)
-        if len(drawn) != size:
-            raise ValueError(f"entropy gave {len(drawn)} bytes for {purpose}, not {size}")
-        return drawn
+    # -- what the turns and the queue of derivations ask
 
-    # -- the turns
-
-    def _line_turn_delay(self, turns: Turns) -> float:
-        return turns.next_answer - self._clock
-
-    def _line_call(self, turns: Turns, _: object) -> None:
-        self._post(self._exchange, self._exchanges[turns.call(self._clock)], self._called)
-        if turns.hosts:
-            self._post(self._line, turns, TurnsInput.JOINED)
-
-    # -- the bench
-
-    def _work_work(self, bench: Bench, _: object) -> None:
-        for uid, material in bench.work():
-            self._derived(uid, material)
-
-    def _work_is_nearly_done(self, bench: Bench, _: object) -> bool:
-        return bench.is_nearly_done()
-
-    def _put_on_bench(self, uid: int, salt: bytes, count: int) -> None:
-        self._bench.put(uid, Derivation(self._password, salt, count))
-        self._post(self._work, self._bench, BenchInput.PUT)
+    def has_turn(self, uid: int) -> None:
+        self._post(self._exchange, self._exchanges[uid], self._called)
 
     @abstractmethod
-    def _derived(self, uid: int, material: bytes) -> None:
-        """The bench has computed the key material for this peer (0: for ourselves)."""
+    def derived(self, uid: int, material: bytes) -> None:
+        """The key material for this peer (0: for ourselves) is there."""
+
+    def _put_in_queue(self, uid: int, salt: bytes, count: int) -> None:
+        self.kdf.put(uid, Derivation(self._password, salt, count))

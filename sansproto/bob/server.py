@@ -13,14 +13,13 @@ from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
-from .channel import Channel
 from .events import Failure, PeerAgreed, PeerFailed
 from .limits import PeerDelays, PeerLimits
 from .peer import Agreed, Exchange, Peer
 from .tables import HANDSHAKE
 from .tables.peer import HandshakeInput, HandshakeState, PeerInput
 
-_OWN = 0  # the bench's name for our own derivation
+_OWN = 0  # the queue's name for our own derivation
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -129,7 +128,7 @@ class Server(Peer):
         if handshake is not None:
             self._post(self._exchange, handshake, HandshakeInput.GONE)
 
-    def _derived(self, uid: int, material: bytes) -> None:
+    def derived(self, uid: int, material: bytes) -> None:
         self._secret = crypto.ServerSecret.from_derived(material)
         self._post(self._way, self, "start")
 
@@ -139,33 +138,27 @@ class Server(Peer):
         return self._secret is None
 
     def _way_derive(self, _: object, __: object) -> None:
-        salt = self._draw(16, "salt")
+        salt = self.draw(16, "salt")
         self._public = p.PublicParameters(1, self._count, p.Cipher.AES_256_GCM, self._client_cipher, salt)
-        self._put_on_bench(_OWN, salt, self._count)
+        self._put_in_queue(_OWN, salt, self._count)
 
     def _way_send_hello(self, _: object, __: object) -> None:
         assert self._public is not None
         self._say(p.RELAY, p.HelloAsServer(self._public.encode()))
 
-    def _make_channel(self, agreed: Agreed) -> Channel:
+    def _record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
         ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
-        return Channel(
-            send_key=crypto.RecordKey.from_shared(agreed.keys.client),
-            receive_key=crypto.RecordKey.from_shared(agreed.keys.server) if ours else None,
-            limits=self._limits,
-            delays=self._times,
-            trace=self._trace,
-        )
+        receive = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
+        return crypto.RecordKey.from_shared(agreed.keys.client), receive
 
     def _exchange_is_last_guess(self, _: Handshake, __: object) -> bool:
-        return self._guesses.total >= self._limits.guesses
+        return self.turns.guesses.total >= self._limits.guesses
 
     def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
         """Of its kind, or of those who wait for their turn."""
         if super()._exchange_is_excessive(exchange, None):
             return True
-        turns, guesses = self._turns, self._limits.guesses - self._guesses.total
-        return turns.is_busy(self._clock) and turns.is_full(exchange.identity, guesses)
+        return self.turns.is_busy() and self.turns.is_full(exchange.identity)
 
     def _exchange_is_bad_proof(self, handshake: Handshake, outcome: object) -> bool:
         return outcome is not None and handshake.state is HandshakeState.ANSWERED
@@ -176,8 +169,8 @@ class Server(Peer):
         So is a bad point: how long it takes to refuse one depends on the password.
         """
         assert self._secret is not None
-        self._guesses.count(handshake.key)
-        y = crypto.scalar(self._draw(32, f"offer.{handshake.key:04x}.y"))
+        self.turns.guesses.count(handshake.key)
+        y = crypto.scalar(self.draw(32, f"offer.{handshake.key:04x}.y"))
         identities = handshake.identity.encode(), self.identity.encode()
         try:
             reply = crypto.server_reply(self._secret, y, handshake.x_point, *identities)
@@ -188,7 +181,7 @@ class Server(Peer):
         self._say(handshake.key, p.YAndServerValidator(reply.y_point, reply.validator))
 
     def _exchange_clear_guess(self, handshake: Handshake, _: object) -> None:
-        self._guesses.clear(handshake.key)
+        self.turns.guesses.clear(handshake.key)
 
     def _exchange_send_agreement(self, handshake: Handshake, _: object) -> None:
         self._say(handshake.key, p.Agreement())

@@ -23,12 +23,15 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
+from sansproto.bob.channel import CHANNEL
+from sansproto.bob.kdf import KDF
 from sansproto.bob.member import MEMBER, MemberState
 from sansproto.bob.pair import PAIR, PairState
 from sansproto.bob.peer import Peer
 from sansproto.bob.room import ROOM, RoomState
-from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, OFFER, PEER, TURNS
+from sansproto.bob.tables import HANDSHAKE, OFFER, PEER
 from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
+from sansproto.bob.turns import TURNS
 from sansproto.bob.visitor import VISITOR
 from sansproto.contract import Address, Phase
 from sansproto.events import CloseCause, Closed, DataReceived
@@ -744,7 +747,7 @@ def _small_rooms() -> Iterator[Exploration]:
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
 TABLES: tuple[Any, ...] = (
     PEER,
-    BENCH,
+    KDF,
     TURNS,
     OFFER,
     HANDSHAKE,

@@ -210,8 +210,8 @@ class World:
         assert not registry.log.arrivals
         for session in self.sessions.values():
             assert not session.timers()
-            assert not (session.links if hasattr(session, "links") else session._pipes)
         for name in ("client", "server"):
+            assert not self.sessions[name].links
             assert self.sessions[name].ending is not None
             assert not self.sessions[name]._exchanges
 

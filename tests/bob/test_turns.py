@@ -10,7 +10,7 @@ from test_peer import AtRelay
 
 from sansproto.bob import Client, PeerAgreed, PeerLimits, Server, crypto
 from sansproto.bob import packets as p
-from sansproto.bob.bench import SLICE
+from sansproto.bob.kdf import SLICE
 from sansproto.testing.meter import measured
 
 ME = "198.51.100.7:40001"  # as the relay of test_peer calls us

@@ -1,4 +1,4 @@
-"""The tables of a client and a server: the way of a peer, its long computations, its exchanges and their turns."""
+"""The tables of a client and a server: the way of a peer and its exchanges."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ PEER: Table[PeerState, PeerInput, PeerAction, PeerTimer] = Table(
     terminal=(_S.ENDED,),
     idle={
         _S.NEW: "the verb connect",
-        _S.PREPARING: "the bench, which works on a timer of its own",
+        _S.PREPARING: "the queue of derivations, which works on a timer of its own",
         _S.CONNECTING: "the link's own connect timer",
         _S.APPROACHING: "the link's own connect timer",
         _S.FAREWELL: "the channel's own farewell timer",
@@ -207,108 +207,6 @@ PEER: Table[PeerState, PeerInput, PeerAction, PeerTimer] = Table(
     ),
 )
 
-# -- the bench of long computations ------------------------------------------------------------------------------------
-
-
-class BenchState(Enum):
-    EMPTY = 0
-    BUSY = 1
-
-
-class BenchInput(Enum):
-    PUT = 0
-    SLICE = 1
-    LAST_SLICE = 2
-
-
-class BenchAction(Enum):
-    WORK = 0
-
-
-class BenchTimer(Enum):
-    WORK = 0
-
-
-BENCH: Table[BenchState, BenchInput, BenchAction, BenchTimer] = Table(
-    name="bob.bench",
-    page="bob",
-    states=BenchState,
-    inputs=BenchInput,
-    actions=BenchAction,
-    timers=BenchTimer,
-    initial=BenchState.EMPTY,
-    terminal=(),
-    idle={BenchState.EMPTY: "the next derivation"},
-    rows=(
-        Row(BenchState.EMPTY, BenchInput.PUT, BenchState.BUSY, arm=(BenchTimer.WORK,), ref="derivation in slices"),
-        Row(
-            BenchState.BUSY,
-            BenchInput.SLICE,
-            None,
-            (BenchAction.WORK,),
-            arm=(BenchTimer.WORK,),
-            ref="derivation in slices",
-        ),
-        Row(
-            BenchState.BUSY,
-            BenchInput.LAST_SLICE,
-            BenchState.EMPTY,
-            (BenchAction.WORK,),
-            ref="derivation in slices",
-        ),
-    ),
-    otherwise=(Otherwise(None, None, _IGNORE, "bench is busy"),),
-    fires={BenchTimer.WORK: "slice"},
-    ladders=(
-        Ladder(
-            "slice",
-            (Rung("nearly_done", BenchInput.LAST_SLICE, ref="derivation in slices"),),
-            BenchInput.SLICE,
-        ),
-    ),
-)
-
-# -- the exchanges that wait for their turn ----------------------------------------------------------------------------
-
-
-class TurnsState(Enum):
-    NOBODY = 0
-    SOMEBODY = 1  # waits
-
-
-class TurnsInput(Enum):
-    JOINED = 0  # somebody waits where nobody did
-    TURN = 1
-    DESERTED = 2  # all who waited are over
-
-
-class TurnsAction(Enum):
-    CALL = 0
-
-
-class TurnsTimer(Enum):
-    TURN = 0
-
-
-TURNS: Table[TurnsState, TurnsInput, TurnsAction, TurnsTimer] = Table(
-    name="bob.turns",
-    page="bob",
-    states=TurnsState,
-    inputs=TurnsInput,
-    actions=TurnsAction,
-    timers=TurnsTimer,
-    initial=TurnsState.NOBODY,
-    terminal=(),
-    idle={TurnsState.NOBODY: "the next exchange that has to wait"},
-    rows=(
-        Row(TurnsState.NOBODY, TurnsInput.JOINED, TurnsState.SOMEBODY, arm=(TurnsTimer.TURN,), ref="turns"),
-        Row(TurnsState.SOMEBODY, TurnsInput.TURN, TurnsState.NOBODY, (TurnsAction.CALL,), ref="turns"),
-        Row(TurnsState.SOMEBODY, TurnsInput.DESERTED, TurnsState.NOBODY, cancel=(TurnsTimer.TURN,), ref="turns"),
-    ),
-    otherwise=(Otherwise(None, None, _IGNORE, "stale"),),
-    fires={TurnsTimer.TURN: TurnsInput.TURN},
-)
-
 # -- a client's exchange with one server -------------------------------------------------------------------------------
 
 
@@ -379,7 +277,7 @@ OFFER: Table[OfferState, OfferInput, OfferAction, OfferTimer] = Table(
     terminal=(_OS.ENDED,),
     idle={
         _OS.NEW: "the announcement that makes it",
-        _OS.DERIVING: "the bench, which works on a timer of its own",
+        _OS.DERIVING: "the queue of derivations, which works on a timer of its own",
         _OS.HELD: "its turn, for which there is one timer for all",
         _OS.AGREED: "the application, with accept or refuse, or the peer's own waiting timer",
         _OS.ACCEPTED: "the peer's own done timer",
