@@ -258,6 +258,7 @@ OFFER: Final = Table[Offer, OfferState](
     defaults=(
         Default(Outcome.REJECT, "this peer was accepted", _I.ACCEPT, _I.REFUSE, states=(_S.ACCEPTED,)),
         Default(Outcome.NOT_OPEN, "this peer has not agreed", _I.ACCEPT, _I.REFUSE),  # or no longer: a race
+        Default(Outcome.IGNORE, "out of order", _I.UNASKED),
         Default(Outcome.IGNORE, "out of order"),
     ),
 )
