@@ -24,7 +24,7 @@ from sansproto.bob import (
     crypto,
 )
 from sansproto.bob import packets as p
-from sansproto.bob.tables.peer import PeerState
+from sansproto.bob.way import PeerState
 from sansproto.contract import Address
 from sansproto.events import DataReceived
 from sansproto.testing import laws
