@@ -303,7 +303,11 @@ def _small_strangers(three: Mapping[str, Party]) -> Iterator[Exploration]:
     said = (a_list(), *to_client(ids()).values(), pack(p.PathResponse("/", "")), pack(p.RemovedNode(b"r" * 16)))
     strangers = tuple(Insert("client", data, STRANGER) for data in said)
     yield Exploration("a stranger", pair(), Budget(inserts=1), inserts=strangers, begin=is_connected)
+    asking = evolved(pair(), client={"policy": asks_the_way})
+    yield Exploration("a stranger, early", asking, Budget(inserts=1), inserts=strangers)
     known = ids(with_mixer=True)
+    gone = (Insert("client", to_client(known)["the end of a node"], STRANGER),)
+    yield Exploration("a stranger, with a mixer", three, Budget(inserts=1), inserts=gone, begin=is_connected)
     for name, data, path in (
         ("a mixer", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), path_of(MIXER)),
         ("a mixer elsewhere", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), STRANGER),
@@ -391,10 +395,19 @@ def _small_ice() -> Iterator[Exploration]:
         yield Exploration(
             f"told by {path.host}", sought, Budget(inserts=1), inserts=inserts, names=names, settled=nobody
         )
-    pinged = tuple(
-        Insert("client", pack(one(b"o" * 16, p.PingType.PUBLIC)), STRANGER) for one in (p.ICEPing, p.ICEPingReply)
-    )
-    yield Exploration("pinged by another", sought, Budget(inserts=1), inserts=pinged, names=names, settled=nobody)
+    foreign = Insert("client", pack(p.ICEPing(b"o" * 16, p.PingType.PUBLIC)), path_of(ICE))
+    yield Exploration("pinged by another", sought, Budget(inserts=1), inserts=(foreign,), names=names, settled=nobody)
+    for uuid in (DOMAIN_ID, b"o" * 16):
+        replied = tuple(
+            Insert("client", pack(packet), path_of(ICE))
+            for packet in (
+                p.ICEServerPeerInformation(DOMAIN_ID, where, where),
+                p.ICEPingReply(uuid, p.PingType.PUBLIC),
+                p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC),
+            )
+        )
+        name = f"another replies as {uuid[:1].decode()}"
+        yield Exploration(name, sought, Budget(inserts=2), inserts=replied, names=names, settled=nobody)
     unbound = evolved(sought, client={"sockets": {}, "behind_nat": False})
     yield Exploration("by ICE, no socket", unbound, names=names, settled=nobody)
     yield Exploration("no ice-server", {"server": both["server"]}, names=names, settled=is_at_rest)
