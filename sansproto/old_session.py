@@ -31,8 +31,10 @@ class SessionBase(Session[E]):
             for machine in cls._machines:
                 setattr(cls, machine.name, machine)
 
-    def __init__(self, *, entropy: Entropy | None, delays: object, trace: Trace | None) -> None:
-        super().__init__(entropy=entropy, trace=trace)
+    def __init__(
+        self, *, entropy: Entropy | None, delays: object = None, wall_epoch: float = 0.0, trace: Trace | None
+    ) -> None:
+        super().__init__(entropy=entropy, wall_epoch=wall_epoch, trace=trace)
         self._delays = delays
 
     def handle_timeout(self, now: float) -> None:

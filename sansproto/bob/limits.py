@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from .. import links
 from ..limits import seconds, some
-from ..old_links import LinkDelays
+from ..links import LinkDelays
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +41,7 @@ class PeerLimits:
 
 
 @attrs.frozen(kw_only=True)
-class RelayDelays(links.LinkDelays):
+class RelayDelays(LinkDelays):
     """A relay's times."""
 
     hello: float = seconds(10.0)  # from the connection to the hello

@@ -337,8 +337,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def reached(self, path: Path) -> None:
         self.connection.post(ConnectionInput.REACHED(path))
 
-    def _end(self, closed: Closed) -> None:
-        super()._end(closed)
+    def end(self, closed: Closed) -> None:
+        super().end(closed)
         self.node_table.clear()
         self.queries.open.remove_all()
 

@@ -11,7 +11,6 @@ from ..contract import Address, Entropy, Path
 from ..endpoint import DatagramEndpoint
 from ..errors import WireError
 from ..events import Closed
-from ..old_session import SessionBase
 from ..snapshot import CACHED
 from ..trace import PacketSeen, Trace
 from ..wire import Packet
@@ -54,7 +53,7 @@ Content: TypeAlias = Packet | tuple[PacketType, bytes]
 """What a datagram holds: a packet, or a type and a payload that is encoded already."""
 
 
-class OverteEndpoint(SessionBase[E], DatagramEndpoint[E, tuple[Head, bytes]], abstract=True):
+class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
     """An endpoint on one UDP socket, :data:`SOCKET`, that speaks with any number of others.
 
     Nothing that a stranger sends changes more than counters; roles decide by their hooks who is none.
@@ -69,8 +68,6 @@ class OverteEndpoint(SessionBase[E], DatagramEndpoint[E, tuple[Head, bytes]], ab
     versions: Annotated[VersionTable, CACHED]
     delays: Annotated[TransportDelays, CACHED]
     limits: Annotated[TransportLimits, CACHED]
-    _versions: Annotated[VersionTable, CACHED]  # names of roles that have not moved
-    _limits: Annotated[TransportLimits, CACHED]
 
     def __init__(
         self,
@@ -82,9 +79,8 @@ class OverteEndpoint(SessionBase[E], DatagramEndpoint[E, tuple[Head, bytes]], ab
         limits: TransportLimits,
         trace: Trace | None,
     ) -> None:
-        DatagramEndpoint.__init__(self, entropy=entropy, limits=limits, wall_epoch=wall_epoch, trace=trace)
+        super().__init__(entropy=entropy, limits=limits, wall_epoch=wall_epoch, trace=trace)
         self.versions, self.delays, self.limits = versions, delays, limits
-        self._versions, self._delays, self._limits = versions, delays, limits
         self.local = None
         self._sequences = OrderedDict()
         self.channels = ReliableChannels(self)
@@ -233,8 +229,8 @@ class OverteEndpoint(SessionBase[E], DatagramEndpoint[E, tuple[Head, bytes]], ab
         if self.trace is not None:
             self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
 
-    def _end(self, closed: Closed) -> None:
-        super()._end(closed)
+    def end(self, closed: Closed) -> None:
+        super().end(closed)
         self.channels.forget_all()
 
     def _reliable_header(

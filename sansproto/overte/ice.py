@@ -84,6 +84,6 @@ class IceServer(OverteEndpoint[IceServerEvent]):
             case _:
                 self.drop("unexpected packet")
 
-    def _end(self, closed: Closed) -> None:
-        super()._end(closed)
+    def end(self, closed: Closed) -> None:
+        super().end(closed)
         self.directory.forget_all()

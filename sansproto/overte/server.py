@@ -144,8 +144,8 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         if self.alive(now):
             self.end(Closed(CloseCause.LOCAL))
 
-    def _end(self, closed: Closed) -> None:
-        super()._end(closed)
+    def end(self, closed: Closed) -> None:
+        super().end(closed)
         self.members.forget_all()
         self.admission.forget_all()
         self.registration.end()

@@ -23,13 +23,17 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
+from sansproto.bob.channel import CHANNEL
+from sansproto.bob.handshake import HANDSHAKE, HandshakeState
+from sansproto.bob.kdf import KDF
 from sansproto.bob.member import MEMBER, MemberState
+from sansproto.bob.offer import OFFER, OfferState
 from sansproto.bob.pair import PAIR, PairState
 from sansproto.bob.peer import Peer
 from sansproto.bob.room import ROOM, RoomState
-from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, OFFER, PEER, TURNS
-from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
+from sansproto.bob.turns import TURNS
 from sansproto.bob.visitor import VISITOR
+from sansproto.bob.way import PEER, PeerState
 from sansproto.contract import Address, Phase
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.old_endpoint import EndpointBase
@@ -192,7 +196,7 @@ def relay(**arguments: Any) -> Party:
 
 
 def peer(
-    kind: type[Peer],
+    kind: type[Peer[Any]],
     host: int,
     *,
     password: bytes = b"pass",
@@ -250,9 +254,9 @@ class Standing(NamedTuple):
     declined: frozenset[str]  # whom a client refused
 
 
-def standing(session: Peer) -> Standing:
-    exchanges = tuple((one.key, one.state, one.identity) for one in session._exchanges.values())
-    agreed = session._agreed
+def standing(session: Peer[Any]) -> Standing:
+    exchanges = tuple((one.key, one.state, one.identity) for one in session.exchanges.values())
+    agreed = session.way.agreed
     return Standing(
         session.state,
         session.identity,
@@ -744,7 +748,7 @@ def _small_rooms() -> Iterator[Exploration]:
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
 TABLES: tuple[Any, ...] = (
     PEER,
-    BENCH,
+    KDF,
     TURNS,
     OFFER,
     HANDSHAKE,

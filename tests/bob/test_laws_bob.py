@@ -24,7 +24,7 @@ from sansproto.bob import (
     crypto,
 )
 from sansproto.bob import packets as p
-from sansproto.bob.tables.peer import PeerState
+from sansproto.bob.way import PeerState
 from sansproto.contract import Address
 from sansproto.events import DataReceived
 from sansproto.testing import laws
@@ -404,7 +404,7 @@ def test_openings_of_a_peer_reach_every_state_of_its_way(subject: Subject) -> No
     assert {state.name for state in set(PeerState) - reached} <= {"PREPARING", "RESOLVING", "PAIRED", "ENDED"}
     run = subject.run().play(subject.openings[-1])
     assert [DataReceived(TEXT)] == run.events[-1:]
-    assert run.session._channel.stats.packets_sent == 1
+    assert run.session.channel.part.outgoing.sequence == 1
 
 
 def test_openings_of_the_relay_reach_every_state_of_its_objects() -> None:

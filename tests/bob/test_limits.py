@@ -26,7 +26,7 @@ from sansproto.bob import (
     crypto,
 )
 from sansproto.bob import packets as p
-from sansproto.bob.bench import FINISH, SLICE
+from sansproto.bob.kdf import FINISH, SLICE
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, Phase, SendBytes
 from sansproto.events import CloseCause, Closed
 from sansproto.testing.entropy import ScriptedEntropy
@@ -391,7 +391,7 @@ class AtPeer(Hand):
         return said
 
     def done(self) -> int:
-        return sum(derivation.done for derivation in self.endpoint._bench.waiting.values())
+        return sum(derivation.done for derivation in self.endpoint.kdf.waiting.values())
 
 
 def test_a_million_rounds_are_computed_in_slices() -> None:
@@ -418,7 +418,7 @@ def test_derivations_that_are_short_do_not_make_a_call_long() -> None:
     at = AtPeer(Client)
     for uid in range(1, 200):
         at.announce(uid, 1)
-    waiting = at.endpoint._bench.waiting
+    waiting = at.endpoint.kdf.waiting
     most = 0
     while waiting:
         before = len(waiting)
@@ -444,14 +444,14 @@ def test_a_long_derivation_is_cut_short(how: str) -> None:
             at.announce(1, 1)  # the same server with other parameters
             at.tick()
     at.drain()
-    assert not at.endpoint._bench.waiting
-    assert not at.endpoint._exchanges or how == "again"
+    assert not at.endpoint.kdf.waiting
+    assert not at.endpoint.exchanges or how == "again"
     if how in ("close", "abort"):
         assert at.endpoint.phase is Phase.CLOSED
         assert not at.endpoint.timers()
     elif how == "gone":
         at.tick()
-        assert set(at.endpoint.timers()) == {"bob.peer[0].WAITING"}
+        assert set(at.endpoint.timers()) == {"way.WAITING"}
 
 
 BAD_PUBLICS = {
@@ -474,8 +474,8 @@ def test_parameters_out_of_bounds_are_answered_and_cost_nothing(offset: int, wro
     assert at.said(at.link) == [(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
     assert p.encode(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET)) == b"00050d\x03"
     assert at.events[-1] == PeerFailed(5, Failure.BAD_PUBLIC, identity=OTHER)
-    assert not at.endpoint._exchanges
-    assert not at.endpoint._bench.waiting
+    assert not at.endpoint.exchanges
+    assert not at.endpoint.kdf.waiting
 
 
 def guess_at_server(at: AtPeer, uid: int, identity: str = OTHER) -> None:
@@ -566,7 +566,7 @@ def test_one_peer_has_few_guesses(kind: type[Client] | type[Server]) -> None:
         if kind is Server:
             at.put(7, fail)
         at.drain()
-        assert not at.endpoint._exchanges
+        assert not at.endpoint.exchanges
     before = len(at.events)
     at.said(at.link)
     if kind is Server:
@@ -574,9 +574,9 @@ def test_one_peer_has_few_guesses(kind: type[Client] | type[Server]) -> None:
     else:
         at.announce(7, 1)
     assert at.said(at.link) == []
-    assert not at.endpoint._exchanges
+    assert not at.endpoint.exchanges
     assert len(at.events) == before
     at.put(p.RELAY, p.PeerClosed(7))
     guess(at, 7)
     at.drain()
-    assert at.said(at.link) or at.endpoint._exchanges
+    assert at.said(at.link) or at.endpoint.exchanges

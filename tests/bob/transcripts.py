@@ -292,7 +292,7 @@ class PeerReplay(Replay):
         raise AssertionError("an offer that is gone was accepted")
 
     def check_done(self, said: Step) -> None:
-        agreed = self.session._agreed
+        agreed = self.session.way.agreed
         assert agreed is not None
         assert {
             "peer_identity": agreed.identity,

@@ -70,27 +70,27 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
         self.others = frozenset()
 
     def close(self, now: float) -> None:
-        if self._alive(now):
+        if self.alive(now):
             self.end(Closed(CloseCause.LOCAL))
 
     # -- verbs
 
     def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self._advance(now)
+        self.advance(now)
         done = self.send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
-        self._settle()
+        self.run()
         return done
 
     def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self._advance(now)
+        self.advance(now)
         done = self.send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
-        self._settle()
+        self.run()
         return done
 
     def forget(self, path: Path, now: float) -> None:
-        self._advance(now)
+        self.advance(now)
         self.forget_channel(path)
-        self._settle()
+        self.run()
 
     # -- hooks
 
@@ -113,10 +113,10 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
         return data.startswith(b"STUN")
 
     def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        self._emit(Got(header.type, payload, header.source))
+        self.emit(Got(header.type, payload, header.source))
 
     def undelivered(self, path: Path, count: int) -> None:
-        self._emit(Undelivered(path.host, count))
+        self.emit(Undelivered(path.host, count))
 
 
 def to(host: str, port: int = 4000) -> Path:

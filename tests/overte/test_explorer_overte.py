@@ -167,8 +167,8 @@ HARMLESS = {
     "overte.stun: row RESOLVING|ASKING x WANTED": "likewise",
     "overte.admission: guard connect/is_something": "what is empty is malformed, and ignored as well",
     "overte.admission: guard connect/has_node_type": "a type that nobody may have has no assignment either",
-    "overte.node: guard ping/is_stale": "here all pings of a node are of one time: test_nodes",
-    "overte.node: guard reply/is_agnostic": "it only goes to an active node, where other replies do the same",
+    "overte.node: guard ping/is_stale": "not so with clocks that run; here all pings of a node are of one time",
+    "overte.node: guard reply/is_agnostic": "an agnostic ping goes to an active node, where other replies do the same",
     "overte.reception: guard packet/has_secret": "where there is no secret no hash is right either",
     "overte.sending: row SHAKING x QUEUED": "what waits is not looked at before the handshake: the row does nothing",
 }

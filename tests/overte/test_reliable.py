@@ -248,7 +248,7 @@ def test_obfuscation_grows_with_the_resends_and_so_does_the_time_between_them() 
         assert isinstance(head, Header)
         assert (head.sequence, payload) == (101, b"payload")
         levels.append(head.obfuscation)
-        times.append(talker._clock)
+        times.append(talker.clock)
         talker.handle_timeout(talker.next_timeout() or 0.0)
     assert levels == [0, 0, 0, 1, 2, 3, 0, 1, 2, 3]
     assert [later - sooner for sooner, later in pairwise(times)] == pytest.approx([0.5, 0.5, 1, 2, 4, 5, 5, 5, 5])
@@ -292,7 +292,7 @@ def test_what_nobody_acknowledges_is_given_up_and_the_next_begins_anew() -> None
     while talker.timers():
         sent(talker)
         talker.handle_timeout(talker.next_timeout() or 0.0)
-    assert talker._clock == pytest.approx(16.0)
+    assert talker.clock == pytest.approx(16.0)
     assert talker.next_event() == Undelivered(B, 5)
     sent(talker)
     assert talker.say(to(B), b"x", 20.0)
@@ -307,7 +307,7 @@ def test_a_handshake_without_end_is_given_up_too() -> None:
     while talker.timers():
         sent(talker)
         talker.handle_timeout(talker.next_timeout() or 0.0)
-    assert talker._clock == pytest.approx(15.0)
+    assert talker.clock == pytest.approx(15.0)
     assert talker.next_event() == Undelivered(B, 1)
 
 
@@ -322,7 +322,7 @@ def test_somebody_who_asks_for_handshakes_for_ever_is_given_up_as_well() -> None
             now += 0.01
             deliver(talker, Control(answer, number), now=now)
         talker.handle_timeout(max(now, talker.next_timeout() or 0.0))
-        assert talker._clock < 16
+        assert talker.clock < 16
 
 
 def test_a_handshake_request_gets_a_new_number_and_all_that_waits() -> None:

@@ -283,7 +283,7 @@ def test_without_a_role_there_are_only_strangers() -> None:
 
 def test_the_wall_clock_is_in_microseconds() -> None:
     talker = a_talker()
-    talker._advance(2.5)
+    talker.advance(2.5)
     assert talker.wall_us() == 1_700_000_002_500_000
 
 

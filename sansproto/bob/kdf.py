@@ -1,37 +1,70 @@
-"""The bench: password derivations, computed a slice at a time. docs/protocols/bob.rst, derivation in slices."""
+"""The queue of password derivations, computed a slice at a time. docs/protocols/bob.rst, derivation in slices."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol
 
-import attrs
-
+from ..component import Component, Host
+from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
 from .crypto import Derivation
-from .tables.peer import BenchState
+from .limits import PeerDelays
 
-SLICE = 512
+SLICE: Final = 512
 """Rounds that one call computes at most: about a millisecond on a fast machine, 5 on a slow one."""
 
-FINISH = 64
+FINISH: Final = 64
 """As many rounds stand for what is made of a derivation that is done: two points of the curve."""
 
-OLDEST = 4
+OLDEST: Final = 4
 """Of so many slices one is the oldest derivation's: who asks for much has its turn, however many ask for little."""
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Bench:
+class KdfState(Enum):
+    EMPTY = 0
+    BUSY = 1
+
+
+class KdfInput:
+    PUT = Input[KdfState, None]()
+    SLICE = Input[KdfState, None]()
+
+
+class KdfTimer:
+    WORK = Timer(KdfInput.SLICE, PeerDelays.work)
+
+
+class KdfOwner(Protocol):
+    """What the queue asks of its peer."""
+
+    def derived(self, uid: int, material: bytes) -> None: ...
+
+
+class KdfQueue(Component[KdfState, Host[Any]]):
     """The derivations that wait, by the uid of the peer they are for (0: this peer's own secret)."""
 
-    state: BenchState = BenchState.EMPTY
-    key: int = 0
-    waiting: OrderedDict[int, Derivation] = attrs.field(factory=OrderedDict)  # the oldest first
-    classes: dict[int, OrderedDict[int, None]] = attrs.field(factory=dict)  # uids by the slices that are left to do
-    slices: int = 0  # of those since the oldest had one
+    waiting: OrderedDict[int, Derivation]
+    """The oldest first."""
+    classes: dict[int, OrderedDict[int, None]]
+    """Uids by the slices that are left to do."""
+    slices: int
+    """Of those since the oldest had one."""
+    owner: Annotated[KdfOwner, CACHED]
+    delays: Annotated[PeerDelays, CACHED]
+
+    def __init__(self, host: Host[Any], owner: KdfOwner, delays: PeerDelays) -> None:
+        super().__init__(host)
+        self.owner, self.delays = owner, delays
+        self.waiting, self.classes, self.slices = OrderedDict(), {}, 0
+
+    # -- for the peer
 
     def put(self, uid: int, derivation: Derivation) -> None:
         self.waiting[uid] = derivation
         self._sort_in(uid, _slices(derivation))
+        self.post(KdfInput.PUT())
 
     def take_off(self, uid: int) -> None:
         """Nobody needs it any more, if it is here."""
@@ -43,8 +76,10 @@ class Bench:
         self.waiting.clear()
         self.classes.clear()
 
+    # -- conditions and actions
+
     def is_nearly_done(self) -> bool:
-        """Does one more slice empty the bench?"""
+        """Does one more slice empty the queue?"""
         rounds = -FINISH  # the last one may finish with nothing to spare
         for derivation in self.waiting.values():
             rounds += derivation.count - derivation.done + FINISH
@@ -52,8 +87,8 @@ class Bench:
                 return False
         return True
 
-    def work(self) -> list[tuple[int, bytes]]:
-        """Compute a slice; the uids and key material of the derivations that it finished."""
+    def work(self) -> None:
+        """Compute a slice, and hand over the key material of the derivations that it finished."""
         rounds, finished = SLICE, []
         self.slices = (self.slices + 1) % OLDEST
         is_oldest = self.slices == 0
@@ -73,7 +108,10 @@ class Bench:
                     self._sort_in(uid, _slices(derivation))
         if not self.waiting:
             self.slices = 0
-        return finished
+        for uid, material in finished:
+            self.owner.derived(uid, material)
+
+    # -- inside
 
     def _sort_in(self, uid: int, slices: int) -> None:
         self.classes.setdefault(slices, OrderedDict())[uid] = None
@@ -88,3 +126,29 @@ class Bench:
 def _slices(derivation: Derivation) -> int:
     """How many are left to do. Of those with as many, the first comes first."""
     return -(-(derivation.count - derivation.done) // SLICE)
+
+
+_S, _I, _T = KdfState, KdfInput, KdfTimer
+
+KDF: Final = Table[KdfQueue, KdfState](
+    KdfQueue,
+    KdfInput,
+    KdfTimer,
+    name="bob.kdf",
+    page="bob",
+    initial=_S.EMPTY,
+    idle={_S.EMPTY: "the next derivation"},
+    rows=(
+        Row(_S.EMPTY, _I.PUT, _S.BUSY, arm=(_T.WORK,), ref="derivation in slices"),
+        Row(
+            _S.BUSY,
+            _I.SLICE,
+            _S.EMPTY,
+            KdfQueue.work,
+            when=KdfQueue.is_nearly_done,
+            ref="derivation in slices",
+        ),
+        Row(_S.BUSY, _I.SLICE, None, KdfQueue.work, arm=(_T.WORK,), ref="derivation in slices"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "bench is busy"),),
+)
