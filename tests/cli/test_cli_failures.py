@@ -282,7 +282,7 @@ def test_an_interrupted_wait_ends_quietly(place: Place) -> None:
     path = place.folder / "a"
     path.write_bytes(b"1")
     sender = place.send(path)
-    sender.wait_for("type:")
+    sender.wait_for("type")
     sender.signal(signal.SIGINT)
     result = sender.wait()
     assert (result.code, result.err) == (130, "")

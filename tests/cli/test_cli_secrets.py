@@ -156,7 +156,7 @@ def test_a_password_of_ones_own_is_not_shown(
         sender = place.start("send", path, *place.at, how)
         monkeypatch.setattr("cli_commands._ENVIRONMENT", dict(os.environ))
     sender.wait_for("sansproto receive")
-    place.receive("-y", password="another").wait()
+    place.receive("-y", "--timeout", "3", password="another").wait()
     received, sent = place.receive("-y", *["--json"] * (how == "--json")).wait(), sender.wait()
     assert (sent.code, received.code) == (0, 0), sent.err + received.err
     assert PASSWORD not in sent.out + sent.err + received.out + received.err

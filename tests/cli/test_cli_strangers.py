@@ -83,7 +83,7 @@ def test_strangers_do_not_end_a_receiver_while_the_right_sender_is_there(place: 
             hand.put(p.RELAY, p.HelloAsServer(_public(1_000_000)))
             hand.get(p.ServerIdentity)
         sender = place.send(path)
-        sender.wait_for("type:")
+        sender.wait_for("type")
         receiver = place.receive("-y").wait()
         assert receiver.code == 0, receiver.err
         assert "has another password" in receiver.out
