@@ -9,14 +9,12 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
-from sansproto.bob import tables as bob_tables
-from sansproto.links import LINK
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -30,9 +28,9 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
-from sansproto.overte import tables as overte_tables
-from sansproto.testing.charts import document, ladder_rst, mermaid, rst_table
-from sansproto.testing.tables import AnyTable
+from sansproto.session import Session
+from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
+from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
 
@@ -41,26 +39,18 @@ GENERATED = ROOT / "docs" / "protocols" / "generated"
 MACHINES = ROOT / "vectors" / "machines"
 
 
-def _tables(module: ModuleType) -> list[AnyTable]:
-    return [getattr(module, name) for name in module.__all__]
+TABLES: dict[str, tuple[Any, ...]] = {page: tables_of(page) for page in (*protocols(), "links")}
+"""The tables of each protocol page, of those that have any."""
 
 
-TABLES: dict[str, list[AnyTable]] = {
-    "bob": _tables(bob_tables),
-    "links": [LINK],
-    "overte": _tables(overte_tables),
-}
-"""The tables of each protocol page."""
-
-
-def machine(table: AnyTable) -> str:
+def machine(table: Any) -> str:
     """A state diagram (in the language of Mermaid), the rows and the ladders."""
     diagram = "".join(f"   {line}\n" for line in mermaid(table).splitlines())
     idle = "".join(f"- {state.name}: {ends}\n" for state, ends in table.idle.items())
     parts = [
         f"The states of {table.name}, in the language of Mermaid::\n\n{diagram}",
         rst_table(table),
-        *([ladder_rst(table)] if table.ladders else []),
+        *([text] if (text := guards_rst(table)) else []),
         f"States without a timer, and what ends them:\n\n{idle}",
     ]
     return "\n".join(parts)
@@ -119,17 +109,35 @@ def headers() -> str:
 
 
 def settings(*kinds: type) -> str:
-    """The fields of delays or limits with their defaults, and the comments beside them in the source."""
+    """The fields of delays or limits with their defaults, and the comments beside them or docstrings below."""
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - name", "     - default", "     - meaning"]
     for kind in kinds:
         seen: dict[str, str] = {}
         for owner in reversed(kind.__mro__[:-1]):
-            found = re.findall(r"^    (\w+): (?:float|int) = [^#\n]*(?:# (.*))?$", inspect.getsource(owner), re.M)
-            seen.update(found)
+            source = inspect.getsource(owner)
+            found = re.findall(r'^    (\w+): (?:float|int) = [^#\n]*(?:# (.*)|\n    """([^"]*)""")?$', source, re.M)
+            seen.update((name, beside or below) for name, beside, below in found)
         for name, meaning in seen.items():
             value = getattr(kind(), name)
             default = f"{value:g} s" if isinstance(value, float) else f"{value:,}"
             lines += [f"   * - ``{name}``", f"     - {default}", f"     - {meaning}".rstrip()]
+    return "\n".join(lines) + "\n"
+
+
+def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
+    """How sessions answer who is not authenticated; nothing if none of them answers."""
+    found = [(session.__name__, session.strangers) for session in sessions]
+    if not any(answers.per_datagram for _, answers in found):
+        return ""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - session",
+        "     - answers to a datagram of a stranger",
+    ]
+    for name, answers in found:
+        lines += [f"   * - ``{name}``", f"     - {answers}" if answers.per_datagram else "     - none"]
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +172,12 @@ PARTS: dict[str, Callable[[], str]] = {
 def files() -> dict[Path, str]:
     """Everything that is generated, by where it belongs."""
     found = {GENERATED / f"{name}.inc": part() for name, part in PARTS.items()}
+    for protocol in protocols():
+        if text := strangers(sessions_of(protocol)):
+            found[GENERATED / f"{protocol}.strangers.inc"] = text
     for protocol, tables in TABLES.items():
+        if not tables:
+            continue
         found.update({GENERATED / f"{table.name}.inc": machine(table) for table in tables})
         found[MACHINES / f"{protocol}.json"] = dumps(document(protocol, tables))
     return found

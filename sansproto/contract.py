@@ -168,17 +168,30 @@ Transmit: TypeAlias = (
 
 @attrs.define
 class Stats:
-    """Counters of packets and bytes (never of calls), and of what was dropped, by reason."""
+    """Counters of packets and bytes (never of calls); and of what was dropped, refused or remarked, by reason."""
 
     packets_received: int = 0
     bytes_received: int = 0
     packets_sent: int = 0
     bytes_sent: int = 0
     dropped: dict[str, int] = attrs.field(factory=dict)
+    """Packets and reports that arrived and were ignored."""
+    refused: dict[str, int] = attrs.field(factory=dict)
+    """Output that was not taken; the verb said so."""
+    noted: dict[str, int] = attrs.field(factory=dict)
+    """Remarks on what was accepted."""
 
     def drop(self, reason: str) -> None:
         """Count one more packet or report that was ignored for this reason."""
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def refuse(self, reason: str) -> None:
+        """Count output that was not taken."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def note(self, remark: str) -> None:
+        """Count a remark."""
+        self.noted[remark] = self.noted.get(remark, 0) + 1
 
 
 class Session(Protocol[E_co]):

@@ -1,20 +1,14 @@
-"""The base of every endpoint: queues, flow control, stalls, and the ends of its links, once for all protocols.
-
-``docs/protocols/links.rst`` describes the behaviour. A protocol derives from :class:`EndpointBase`, writes with
-``_write``, ends links with ``_close_link`` and ``_abort_link``, and gets the ``_link_*`` calls.
-"""
+"""The base of what speaks datagrams: outbox, decoding, bounds, the end. docs/protocols/endpoints.rst."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from math import inf, nextafter
-from typing import Annotated, TypeVar
+from collections import deque
+from typing import Annotated, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from .component import Refusal
 from .contract import (
     AbortTransport,
     Address,
-    CloseTransport,
-    CloseWrite,
     Endpoint,
     Entropy,
     Link,
@@ -22,493 +16,180 @@ from .contract import (
     OpenStream,
     Path,
     PauseAccepting,
-    PauseReading,
     Phase,
     Rebind,
     ResumeAccepting,
-    ResumeReading,
-    SendBytes,
     SendDatagram,
     Transmit,
 )
-from .errors import Fault, WireError
+from .errors import WireError
 from .events import CloseCause, Closed
-from .links import LINK, OFFERING, OPEN, OVER, TAKING, LinkInput, LinkLimits, LinkState, Pipe
-from .machine import Machine
-from .session import ABORTED, SessionBase
+from .session import ABORTED, Session
 from .snapshot import CACHED
 from .trace import Trace
+from .wire import OneOf
 
 E = TypeVar("E")
+D = TypeVar("D")
 
-_ONE_WRITE = 65536  # bytes of small packets that go out together
-_ONE_MEAL = 65536  # bytes of links that waited, looked at in one call, or one inbox if that is larger
-_SMALLEST_BITE = 256  # a link counts as so many bytes at least
+Queued: TypeAlias = SendDatagram | Lookup | Rebind | OpenStream | AbortTransport | PauseAccepting | ResumeAccepting
+"""What waits in the outbox: everything that is not for a link which is there."""
+
+OUTBOX_FULL: Final = Refusal("outbox full", ref="bounds")
 
 
-class EndpointBase(SessionBase[E], Endpoint[E], abstract=True):
-    """The stream half of the Endpoint contract, and refusals for the datagram half that a protocol may override."""
+class DatagramLimits(Protocol):
+    """What the limits of an endpoint have to say about datagrams."""
 
-    _pipes: dict[Link, Pipe]
-    _offers: deque[Link]
-    _outbox: deque[Lookup | OpenStream | SendDatagram | Rebind | PauseAccepting | ResumeAccepting]
+    @property
+    def events(self) -> int:
+        """Events that are not yet popped: over it what arrives is dropped."""
+        ...
+
+    @property
+    def outbox(self) -> int:
+        """Datagrams that are not yet taken: over it new ones are refused, and what arrives is dropped."""
+        ...
+
+
+class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
+    """An endpoint that speaks datagrams. ``D`` is what :meth:`decode` makes of one, a union of packets.
+
+    A role gives ``datagram`` or overrides :meth:`decode`, and hands what was decoded to its parts in :meth:`received`;
+    parts send through the host's :meth:`send_datagram`. While too many events or datagrams wait, what arrives is
+    dropped, as by a full socket.
+    """
+
+    datagram: ClassVar[OneOf[object]]
+    """All packets that a datagram can be, for :meth:`decode`."""
+
+    _outbox: deque[Queued]
     _last_link: int
-    _starved: OrderedDict[Link, None]  # unread: events wait for the application, or one call was not enough
-    _flooding: OrderedDict[Link, None]  # to be paused before others get their output: meanwhile they are read
-    _full: dict[str, None]  # listeners that were asked to pause
-    _farewell: Closed | None
-    _link_limits: Annotated[LinkLimits, CACHED]
+    _datagram_limits: Annotated[DatagramLimits | None, CACHED]
 
-    _link = Machine(LINK, objects="_pipes")
+    def __init__(
+        self, *, entropy: Entropy | None, limits: DatagramLimits | None, wall_epoch: float = 0.0, trace: Trace | None
+    ) -> None:
+        """Without ``limits`` it speaks no datagrams: those that arrive are dropped."""
+        super().__init__(entropy=entropy, wall_epoch=wall_epoch, trace=trace)
+        self._outbox, self._last_link, self._datagram_limits = deque(), 0, limits
 
-    def __init__(self, *, entropy: Entropy | None, delays: object, limits: LinkLimits, trace: Trace | None) -> None:
-        super().__init__(entropy=entropy, delays=delays, trace=trace)
-        self._pipes = {}
-        self._offers = deque()
-        self._outbox = deque()
-        self._last_link = 0
-        self._starved = OrderedDict()
-        self._flooding = OrderedDict()
-        self._full = {}
-        self._farewell = None
-        self._link_limits = limits
+    # -- for roles
 
-    # -- reports of the transport
+    def decode(self, data: bytes, path: Path) -> D | None:
+        """The packet in a datagram. WireError drops it as ``malformed datagram``.
 
-    def stream_accepted(self, listener: str, peer: Address, now: float) -> Link:
-        pipe = self._new_pipe(listener, peer)
-        if not self._alive(now) or self._farewell is not None or len(self._pipes) > self._link_limits.links:
-            self._abort_link(pipe)
-        else:
-            self._post(self._link, pipe, LinkInput.ACCEPTED)
-        if len(self._pipes) >= self._link_limits.links and listener not in self._full:
-            self._full[listener] = None
-            self._outbox.append(PauseAccepting(listener))
-        self._settle()
-        return pipe.key
-
-    def stream_opened(self, link: Link, now: float) -> None:
-        self._report(link, LinkInput.OPENED, now)
-
-    def stream_blocked(self, link: Link, now: float) -> None:
-        self._report(link, LinkInput.BLOCKED, now)
-
-    def stream_unblocked(self, link: Link, now: float) -> None:
-        self._report(link, LinkInput.UNBLOCKED, now)
-
-    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
-        if link in self._starved:  # what came before the loss still counts, whatever waits for the application
-            self._advance(now)
-            del self._starved[link]
-            self._consume(self._pipes[link], last=True)
-        self._report(link, LinkInput.LOST, now, detail)
-
-    def receive_data(self, link: Link, data: bytes, now: float) -> None:
-        pipe = self._readable(link, now)
-        if pipe is None:
-            return
-        self.stats.bytes_received += len(data)
-        pipe.inbox = pipe.inbox + data if pipe.inbox else data
-        if link not in self._starved:
-            self._consume(pipe)
-
-    def receive_eof(self, link: Link, now: float) -> None:
-        pipe = self._readable(link, now)
-        if pipe is None or pipe.eof:
-            return
-        pipe.eof = True
-        if link not in self._starved:
-            self._consume(pipe)
-
-    def transport_lost(self, now: float, *, detail: str = "") -> None:
-        if self._alive(now):
-            self._lose_all(now, detail)
-            self._end(self._farewell or Closed(CloseCause.LOST, detail=detail))
-
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        if self._alive(now):
-            self._drop("unexpected datagram")
-
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
-        if self._alive(now):
-            self._drop("unexpected report")
-
-    def socket_bound(self, socket: str, address: Address, now: float) -> None:
-        if self._alive(now):
-            self._drop("unexpected report")
-
-    def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
-        if self._alive(now):
-            self._drop("unexpected report")
-
-    # -- output
-
-    def next_event(self) -> E | None:
-        if not self._events:
-            return None
-        event = self._events.popleft()
-        if self._can_feed():
-            self._feed_starved()
-        return event
-
-    def next_timeout(self) -> float | None:
-        return nextafter(self._clock, inf) if self._can_feed() else super().next_timeout()
-
-    def handle_timeout(self, now: float) -> None:
-        before = self._clock
-        super().handle_timeout(now)
-        if self._clock > before and self._can_feed():  # more waited than one call can take
-            self._feed_starved()
-
-    def next_transmit(self) -> Transmit | None:
-        if self._outbox:
-            return self._outbox.popleft()
-        while self._flooding:
-            link, _ = self._flooding.popitem(last=False)
-            flooding = self._pipes[link]
-            if flooding.paused and not flooding.pause_given and flooding.state in OPEN:
-                flooding.pause_given = True
-                return PauseReading(link)
-        offers = self._offers
-        while offers:
-            pipe = self._pipes.get(offers.popleft())
-            if pipe is None:
-                continue
-            pipe.offered = False
-            transmit = self._next_of(pipe)
-            if transmit is not None:
-                self._offer(pipe)
-                return transmit
-        return None
-
-    def abort(self) -> None:
-        if self.phase is Phase.CLOSED:
-            return
-        for pipe in tuple(self._pipes.values()):
-            self._abort_link(pipe)
-        self._settle()
-        self._end(ABORTED)
-
-    # -- for protocols
-
-    def _link_accepted(self, pipe: Pipe) -> None:
-        """A listener took a connection. An endpoint that does not listen refuses it."""
-        self._abort_link(pipe)
-
-    def _link_opened(self, pipe: Pipe) -> None:
-        """A connection that this end asked for is there."""
-
-    def _link_decode(self, pipe: Pipe, data: bytes, offset: int) -> tuple[object, int]:
-        """The packet at ``offset`` and where the next begins; WireError (TRUNCATED: wait for more bytes)."""
-        raise WireError(Fault.UNSUPPORTED)
-
-    def _link_packet(self, pipe: Pipe, packet: object) -> None:
-        """A packet arrived."""
-
-    def _link_broken(self, pipe: Pipe, error: WireError) -> None:
-        """What arrived is no packet. What follows it on the link is not looked at."""
-
-    def _link_eof(self, pipe: Pipe) -> None:
-        """The other end finished; ``pipe.inbox`` holds the beginning of a packet that never ended, if anything."""
-
-    def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
-        """The link ended without this end's doing: told once, while what is known about it is still there."""
-
-    def _link_gone(self, pipe: Pipe) -> None:
-        """The transport confirmed the end, whoever wanted it; nothing of the link may be kept."""
-
-    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
-        """More output for a link that has come to this mark in its queue; None: there is no more.
-
-        Without a mark: for a link whose queue is empty, also for one that closes after it.
+        None: it belongs to another protocol on the same socket, which was told.
         """
-        return None
+        packet: D = self.datagram.decode(data)  # type: ignore[assignment]  # the role gives what fits to its D
+        return packet
 
-    def _open_link(self, address: Address) -> Pipe:
-        """Ask for a connection."""
-        pipe = self._new_pipe("", address)
-        self._outbox.append(OpenStream(pipe.key, address))
-        self._post(self._link, pipe, LinkInput.ASK)
-        return pipe
+    def received(self, packet: D, path: Path) -> None:
+        """A datagram was decoded."""
+        raise NotImplementedError
 
-    def _write(self, pipe: Pipe, data: bytes) -> None:
-        """Queue bytes; a link that then holds more than its bound is cut, for it is the slow one that pays.
+    # -- the host of its parts
 
-        A link that is closing, or has said its last word, takes nothing more.
-        """
-        if self._queue(pipe, data) and pipe.queued > self._link_limits.link_queue:
-            self._post(self._link, pipe, LinkInput.OVERFLOWED)
-
-    def _pour(self, source: Pipe, target: Pipe, data: bytes) -> None:
-        """Pass on what one link received to another, which pauses the source when it cannot keep up."""
-        if self._queue(target, data) and target.queued > self._link_limits.link_queue // 2 and not source.paused:
-            target.feeders[source.key] = None
-            self._pause(source)
-
-    def _queue(self, pipe: Pipe, data: bytes) -> bool:
-        """Queue bytes if the link takes any, whatever its bound: what is poured, and the last words behind it.
-
-        How much was poured depends on the size of reads. Its reader is not the slow one for what the source said last.
-        """
-        if pipe.state not in TAKING or pipe.finish or not data:
+    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool:
+        """Queue a datagram; False, and counted, if too many wait. ``name`` is the packet's, for the trace."""
+        limits = self._datagram_limits
+        if limits is None or len(self._outbox) >= limits.outbox:
+            self.count_refusal(OUTBOX_FULL)
             return False
-        pipe.out.append(data)
-        pipe.queued += len(data)
-        self._offer(pipe)
+        self._outbox.append(SendDatagram(data, path))
+        self.stats.bytes_sent += len(data)
+        self.note_sent(0, name, len(data))
         return True
 
-    def _finish_link(self, pipe: Pipe) -> None:
-        """Half-close once what is queued is out."""
-        pipe.finish = True
-        self._offer(pipe)
+    def ask_transport(self, what: Lookup | Rebind) -> None:
+        """Have a name looked up, or a socket bound anew."""
+        self._outbox.append(what)
 
-    def _close_link(self, pipe: Pipe) -> None:
-        """Close once what is queued is out, or after the linger time."""
-        if pipe.state in TAKING:
-            self._post(self._link, pipe, LinkInput.CLOSE)
+    # -- the contract
 
-    def _abort_link(self, pipe: Pipe) -> None:
-        if pipe.state not in OVER:
-            self._post(self._link, pipe, LinkInput.ABORT)
+    def next_transmit(self) -> Transmit | None:
+        return self._outbox.popleft() if self._outbox else None
 
-    def _pause(self, pipe: Pipe) -> None:
-        """Read no more from a link; what is not resumed within ``stalled`` is cut."""
-        pipe.held = True
-        self._gate(pipe)
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        if not self.alive(now):
+            return
+        self.where = path
+        self.stats.bytes_received += len(data)
+        limits = self._datagram_limits
+        if limits is None:
+            self.drop("unexpected datagram")
+        elif len(self._events) >= limits.events or len(self._outbox) >= limits.outbox:
+            self.drop("busy")
+        else:
+            try:
+                packet = self.decode(data, path)
+            except WireError as error:
+                self.drop("malformed datagram", error=error)
+            else:
+                if packet is not None:
+                    self.note_received(0, packet, len(data))
+                    self.received(packet, path)
+                self.run()
+        self.where = None
 
-    def _deafen(self, pipe: Pipe) -> None:
-        """Never look at what a link sends again: it is not even read, until it ends."""
-        pipe.eof = pipe.eof_told = True
-        self._pause(pipe)
+    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
+        """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
+        if self.alive(now):
+            self.drop("unexpected report" if self._datagram_limits is None else "datagram failed")
 
-    def _resume(self, pipe: Pipe) -> None:
-        pipe.held = False
-        self._gate(pipe)
+    def socket_bound(self, socket: str, address: Address, now: float) -> None:
+        self._unexpected(now)
 
-    def _gate(self, pipe: Pipe) -> None:
-        wanted = pipe.held or pipe.key in self._starved
-        if wanted != pipe.paused:
-            pipe.paused = wanted
-            if pipe.state in OPEN:  # nobody reads one that closes
-                if wanted:
-                    self._flooding[pipe.key] = None
-                self._post(self._link, pipe, LinkInput.PAUSED if wanted else LinkInput.RESUMED)
+    def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
+        self._unexpected(now)
 
-    def _is_congested(self) -> bool:
-        """Do so many events wait that links are not read?"""
-        return len(self._events) >= self._link_limits.events
+    def close(self, now: float) -> None:
+        if self.alive(now):
+            self.end(Closed(CloseCause.LOCAL))
 
-    def _starve(self, pipe: Pipe) -> None:
-        """Leave the inbox of a link until a later call, or until the application has popped events."""
-        self._starved[pipe.key] = None
-        self._gate(pipe)
+    def abort(self) -> None:
+        if self.phase is not Phase.CLOSED:
+            self._outbox.clear()
+            self.end(ABORTED)
 
-    def _offer(self, pipe: Pipe) -> None:
-        """There may be something to transmit for this link."""
-        if not pipe.offered and pipe.state in OFFERING:
-            pipe.offered = True
-            self._offers.append(pipe.key)
+    def transport_lost(self, now: float, *, detail: str = "") -> None:
+        if self.alive(now):
+            self._outbox.clear()
+            self.end(Closed(CloseCause.LOST, detail=detail))
 
-    def _part(self, closed: Closed) -> None:
-        """End the session once every link is closed: the first reason given stays."""
-        if self._farewell is None and self.phase is not Phase.CLOSED:
-            self._farewell = closed
-            self.phase = Phase.CLOSING
-            self._parting()
-            for pipe in self._pipes.values():
-                self._close_link(pipe)
-            if not self._pipes:
-                self._end(closed)
+    # -- the contract: streams, of which it has none
 
-    def _parting(self) -> None:
-        """The session says farewell: end what is under way."""
+    def stream_accepted(self, listener: str, peer: Address, now: float) -> Link:
+        self._unexpected(now)
+        self._last_link += 1
+        link = Link(self._last_link)
+        self._outbox.append(AbortTransport(link))
+        return link
 
-    # -- the link table's actions
+    def stream_opened(self, link: Link, now: float) -> None:
+        self._unknown_link(now)
 
-    def _link_tell_accepted(self, pipe: Pipe, _: object) -> None:
-        self._link_accepted(pipe)
+    def receive_data(self, link: Link, data: bytes, now: float) -> None:
+        self._unknown_link(now)
 
-    def _link_tell_opened(self, pipe: Pipe, _: object) -> None:
-        self._link_opened(pipe)
+    def receive_eof(self, link: Link, now: float) -> None:
+        self._unknown_link(now)
 
-    def _link_tell_unreachable(self, pipe: Pipe, detail: object) -> None:
-        text = detail if isinstance(detail, str) else "no connection in time"  # a timer brings its own name
-        self._link_over(pipe, CloseCause.UNREACHABLE, text)
+    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
+        self._unknown_link(now)
 
-    def _link_tell_stalled(self, pipe: Pipe, _: object) -> None:
-        self._link_over(pipe, CloseCause.TIMEOUT, "nothing moved for too long")
+    def stream_blocked(self, link: Link, now: float) -> None:
+        self._unknown_link(now)
 
-    def _link_tell_overflowed(self, pipe: Pipe, _: object) -> None:
-        self._link_over(pipe, CloseCause.LIMIT, "it reads more slowly than is sent to it")
-
-    def _link_tell_lost(self, pipe: Pipe, detail: object) -> None:
-        self._link_over(pipe, CloseCause.LOST, str(detail))
-
-    def _link_drop_output(self, pipe: Pipe, _: object) -> None:
-        pipe.out.clear()
-        pipe.queued = 0
-        pipe.inbox = b""
-        self._starved.pop(pipe.key, None)
-        self._let_feed(pipe)
-        self._offer(pipe)
-
-    def _link_offer(self, pipe: Pipe, _: object) -> None:
-        self._offer(pipe)
-
-    def _link_forget(self, pipe: Pipe, _: object) -> None:
-        del self._pipes[pipe.key]
-        self._starved.pop(pipe.key, None)
-        self._flooding.pop(pipe.key, None)
-        self._let_feed(pipe)
-        self._link_gone(pipe)
-        if self._full and len(self._pipes) < self._link_limits.links:
-            self._outbox.extend(ResumeAccepting(listener) for listener in self._full)
-            self._full.clear()
-        if self._farewell is not None and not self._pipes:
-            self._end(self._farewell)
+    def stream_unblocked(self, link: Link, now: float) -> None:
+        self._unknown_link(now)
 
     # -- inside
 
-    def _lose_all(self, now: float, detail: str) -> None:
-        """Every link is over; what the protocol asks for in answer is asked in vain."""
-        for link in tuple(self._pipes):
-            self.stream_lost(link, now, detail=detail)
-        for queue in (self._pipes, self._offers, self._outbox, self._starved, self._flooding):
-            queue.clear()
+    def _unexpected(self, now: float) -> None:
+        if self.alive(now):
+            self.drop("unexpected report")
 
-    def _new_pipe(self, listener: str, peer: Address) -> Pipe:
-        self._last_link += 1
-        link = Link(self._last_link)
-        pipe = self._pipes[link] = Pipe(link, listener, peer)
-        return pipe
-
-    def _report(self, link: Link, on: LinkInput, now: float, arg: object = None) -> None:
-        self._advance(now)
-        pipe = self._pipes.get(link)
-        if pipe is None:
-            self._drop("unknown link")
-        else:
-            self._post(self._link, pipe, on, arg)
-            self._settle()
-
-    def _readable(self, link: Link, now: float) -> Pipe | None:
-        """The link if what it sends still matters; counted otherwise."""
-        if not self._alive(now):
-            return None
-        pipe = self._pipes.get(link)
-        if pipe is None or pipe.state not in OPEN or pipe.eof:
-            self._drop("late data")
-            return None
-        return pipe
-
-    def _consume(self, pipe: Pipe, *, most: int | None = None, last: bool = False) -> int:
-        """Hand over packets that a link's inbox holds, at most ``link_packets``, then its end; how many there were.
-
-        What is left, or has to wait until the application reads, is for a later call. But the ``last`` words of a link
-        are not kept back: nobody could ask for them later.
-        """
-        data, offset, count = pipe.inbox, 0, 0
-        most = self._link_limits.link_packets if most is None else most
-        while offset < len(data) and pipe.state in OPEN and not pipe.eof_told:
-            if not last and (count >= most or self._is_congested()):
-                self._starve(pipe)
-                break
-            try:
-                packet, end = self._link_decode(pipe, data, offset)
-            except WireError as error:
-                if error.fault is not Fault.TRUNCATED:
-                    offset = len(data)
-                    pipe.eof = pipe.eof_told = True
-                    self._link_broken(pipe, error)
-                break
-            self._note_received(pipe.key, packet, end - offset)
-            offset, count = end, count + 1
-            self._link_packet(pipe, packet)
-            self._settle()
-        pipe.inbox = data[offset:] if pipe.state in OPEN and not pipe.eof_told else b""
-        if pipe.eof and not pipe.eof_told and pipe.key not in self._starved and pipe.state in OPEN:
-            pipe.eof_told = True
-            self._link_eof(pipe)
-        self._settle()
-        return count
-
-    def _can_feed(self) -> bool:
-        """Do links wait, and not for the application to pop events?"""
-        return bool(self._starved) and len(self._events) <= self._link_limits.events // 2
-
-    def _feed_starved(self) -> None:
-        """Links that waited go on, in the order in which they stopped: all of them together with one call's work."""
-        eaten, left = 0, self._link_limits.link_packets
-        while self._starved and not self._is_congested() and eaten < _ONE_MEAL and left > 0:
-            link, _ = self._starved.popitem(last=False)
-            pipe = self._pipes[link]
-            eaten += max(len(pipe.inbox), _SMALLEST_BITE)
-            left -= self._consume(pipe, most=left)
-            self._gate(pipe)
-            self._settle()
-
-    def _next_of(self, pipe: Pipe) -> Transmit | None:
-        """What to give out next for a link: nothing but an abort if it is not yet open.
-
-        If it is blocked, an abort or what concerns reading: else the inbox of a link that is blocked could only grow.
-        """
-        link, state = pipe.key, pipe.state
-        if state is LinkState.ABORTING:
-            given, pipe.abort_given = pipe.abort_given, True
-            return None if given else AbortTransport(link)
-        if pipe.paused != pipe.pause_given and state in OPEN:
-            pipe.pause_given = pipe.paused
-            return PauseReading(link) if pipe.paused else ResumeReading(link)
-        if state is not LinkState.OPEN and state is not LinkState.DRAINING:
-            return None
-        data = self._take_output(pipe)
-        if data is not None:
-            self.stats.bytes_sent += len(data)
-            return SendBytes(link, data)
-        if state is LinkState.DRAINING:
-            given, pipe.close_given = pipe.close_given, True
-            return None if given else CloseTransport(link)
-        if pipe.finish and not pipe.finish_given:
-            pipe.finish_given = True
-            return CloseWrite(link)
-        return None
-
-    def _take_output(self, pipe: Pipe) -> bytes | None:
-        out = pipe.out
-        while out and out[0].__class__ is int:
-            pulled = self._link_pull(pipe, out[0])
-            if pulled is not None:
-                return pulled
-            out.pop(0)
-        if not out:
-            return None if pipe.finish else self._link_pull(pipe, None)
-        data = out.pop(0)
-        assert isinstance(data, bytes)  # marks were taken away above
-        if out and len(data) < _ONE_WRITE:  # many small packets: one write
-            data = self._join_output(data, out)
-        bound = self._link_limits.link_queue // 2
-        was_over = pipe.queued > bound
-        pipe.queued -= len(data)
-        if was_over and pipe.queued <= bound:
-            self._let_feed(pipe)
-            self._settle()
-        return data
-
-    def _let_feed(self, pipe: Pipe) -> None:
-        """The links that were paused because this one could not keep up may be read again."""
-        for link in pipe.feeders:
-            if link in self._pipes:
-                self._resume(self._pipes[link])
-        pipe.feeders.clear()
-
-    @staticmethod
-    def _join_output(data: bytes, out: list[bytes | int]) -> bytes:
-        """More of the same queue behind ``data``, up to the next mark and to about the size of one write."""
-        parts, size = [data], len(data)
-        for part in out:
-            if isinstance(part, int) or size >= _ONE_WRITE:
-                break
-            parts.append(part)
-            size += len(part)
-        del out[: len(parts) - 1]
-        return b"".join(parts)
+    def _unknown_link(self, now: float) -> None:
+        self.advance(now)
+        self.drop("unknown link")

@@ -6,6 +6,7 @@ whenever it is asked for output.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
 
@@ -24,10 +25,10 @@ from .contract import (
     StreamSession,
     Transmit,
 )
-from .endpoint import EndpointBase
 from .errors import LocalProtocolError
 from .events import CloseCause, Closed
-from .links import LinkDelays, LinkLimits, LinkState, Pipe, some
+from .old_endpoint import EndpointBase
+from .old_links import LinkDelays, LinkLimits, LinkState, Pipe, some
 from .snapshot import CACHED
 from .trace import Trace
 
@@ -63,6 +64,7 @@ class LiftableDatagram(DatagramSession[E_co], Protocol[E_co]):
 class _Lifted(EndpointBase[E], Generic[E], abstract=True):
     """What both kinds share. Events stay in the session; only ``Closed`` waits here, until the link is over."""
 
+    _events: deque[Closed]  # type: ignore[assignment]  # those of the session stay there
     _core: Annotated[Any, CACHED]
 
     def __init__(
@@ -117,7 +119,7 @@ class _Lifted(EndpointBase[E], Generic[E], abstract=True):
         """The endpoint of a snapshot; ``session`` is here a function that restores the session from its own."""
         parts: Any = snapshot
         core, own = parts
-        return cls.thaw(own, 0.0, **{**arguments, "session": arguments["session"](core)})
+        return cls.restore_at(own, 0.0, **{**arguments, "session": arguments["session"](core)})
 
     def _rebuild(self) -> None:
         self.stats.dropped = self._core.stats.dropped  # one count, wherever something was ignored
@@ -155,10 +157,12 @@ class DatagramEndpoint(_Lifted[E]):
         super().__init__(session, delays=delays, limits=limits, trace=trace)
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        self.where = self._core.where = path
         if self._alive(now):
             self.stats.bytes_received += len(data)
             self._core.receive_datagram(data, path, self._clock)
             self._look()
+        self.where = self._core.where = None
 
     def next_transmit(self) -> Transmit | None:
         transmit: Transmit | None = super().next_transmit() or self._core.next_transmit()

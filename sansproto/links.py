@@ -1,73 +1,125 @@
-"""What a stream link is: its table, and what waits on it. docs/protocols/links.rst.
+"""A stream link: what waits on it in each direction, and how it opens, stalls and ends. docs/protocols/links.rst.
 
-:class:`~sansproto.endpoint.EndpointBase` runs it for every protocol.
+:class:`~sansproto.streams.StreamEndpoint` owns the links of an endpoint; a protocol writes to them.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from math import inf
-from typing import Final, Protocol
+from typing import Annotated, Any, Final, Protocol, TypeAlias
 
 import attrs
 
-from .contract import Address, Link
-from .machine import Otherwise, Row, Table, Verdict
+from .component import Component, Host
+from .contract import (
+    AbortTransport,
+    Address,
+    CloseTransport,
+    CloseWrite,
+    Link,
+    PauseReading,
+    ResumeReading,
+    SendBytes,
+    Transmit,
+)
+from .events import CloseCause
+from .limits import seconds
+from .machine import Default, Input, Outcome, Row, Table, Timer
+from .snapshot import CACHED
+
+_ONE_WRITE: Final = 65536  # bytes of small packets that go out together
+_NOWHERE: Final = Address("", 0)
+
+
+@attrs.frozen(kw_only=True)
+class LinkDelays:
+    """The times of any link: docs/protocols/links.rst."""
+
+    connect: float = seconds(20.0)
+    """until the connection is there"""
+    stalled: float = seconds(300.0)
+    """as long may the transport take nothing"""
+    unread: float = seconds(300.0)
+    """as long may we leave a link unread: longer than anybody thinks about a question"""
+    linger: float = seconds(30.0)
+    """from our close to the end of the connection"""
+
+
+class LinkLimits(Protocol):
+    """What the limits of an endpoint have to say about links."""
+
+    @property
+    def links(self) -> int:
+        """At once."""
+        ...
+
+    @property
+    def link_queue(self) -> int:
+        """Bytes of output waiting for one link: over it the link ends."""
+        ...
+
+    @property
+    def link_packets(self) -> int:
+        """Of one link, understood in one call: the rest is for the next one."""
+        ...
+
+    @property
+    def events(self) -> int:
+        """Undelivered events: over it links are not read."""
+        ...
 
 
 class LinkState(Enum):
     NEW = 0
-    OPENING = 1  # OpenStream is on its way
+    OPENING = 1
+    """OpenStream is on its way."""
     OPEN = 2
-    BLOCKED = 3  # the transport takes no more bytes
-    DRAINING = 4  # closes once what is queued is written
+    BLOCKED = 3
+    """The transport takes no more bytes."""
+    DRAINING = 4
+    """It closes once what is queued is written."""
     DRAINING_BLOCKED = 5
-    ABORTING = 6  # reset, waiting for the transport to confirm
+    ABORTING = 6
+    """Reset, waiting for the transport to confirm."""
     GONE = 7
 
 
-class LinkInput(Enum):
-    ASK = 0
-    ACCEPTED = 1
-    OPENED = 2
-    BLOCKED = 3
-    UNBLOCKED = 4
-    PAUSED = 5  # this end stopped reading
-    RESUMED = 6
-    CLOSE = 7
-    ABORT = 8
-    OVERFLOWED = 9  # more was queued than a link may hold
-    CONNECT_EXPIRED = 10
-    STALL_EXPIRED = 11
-    LINGER_EXPIRED = 12
-    LOST = 13
+class LinkInput:
+    ASK = Input[LinkState, None]()
+    ACCEPTED = Input[LinkState, None]()
+    OPENED = Input[LinkState, None]()
+    BLOCKED = Input[LinkState, None]()
+    UNBLOCKED = Input[LinkState, None]()
+    PAUSED = Input[LinkState, None]()
+    """This end stopped reading."""
+    RESUMED = Input[LinkState, None]()
+    CLOSE = Input[LinkState, None]()
+    ABORT = Input[LinkState, None]()
+    OVERFLOWED = Input[LinkState, None]()
+    """More was queued than a link may hold."""
+    CONNECT_EXPIRED = Input[LinkState, None]()
+    STALL_EXPIRED = Input[LinkState, None]()
+    LINGER_EXPIRED = Input[LinkState, None]()
+    LOST = Input[LinkState, str]()
+    """The transport says so, with a detail for people."""
 
 
-class LinkAction(Enum):
-    TELL_ACCEPTED = 0
-    TELL_OPENED = 1
-    TELL_UNREACHABLE = 2  # from here on: the protocol learns, once, that the link ended without its doing
-    TELL_STALLED = 3
-    TELL_OVERFLOWED = 4
-    TELL_LOST = 5
-    DROP_OUTPUT = 6
-    OFFER = 7  # there may be something to transmit
-    FORGET = 8
+class LinkTimer:
+    CONNECT = Timer(LinkInput.CONNECT_EXPIRED, LinkDelays.connect)
+    STALLED = Timer(LinkInput.STALL_EXPIRED, LinkDelays.stalled)
+    """The transport takes nothing."""
+    UNREAD = Timer(LinkInput.STALL_EXPIRED, LinkDelays.unread)
+    """This end reads nothing."""
+    LINGER = Timer(LinkInput.LINGER_EXPIRED, LinkDelays.linger)
 
 
-class LinkTimer(Enum):
-    CONNECT = 0
-    STALLED = 1  # the transport takes nothing
-    UNREAD = 2  # this end reads nothing
-    LINGER = 3
+_S, _I, _T = LinkState, LinkInput, LinkTimer
 
-
-_S, _I, _A, _T = LinkState, LinkInput, LinkAction, LinkTimer
 OPEN: Final = (_S.OPEN, _S.BLOCKED)
 """The link carries bytes both ways."""
 
-_LIVE = (_S.OPENING, *OPEN)
-_DRAINING = (_S.DRAINING, _S.DRAINING_BLOCKED)
+_LIVE: Final = (_S.OPENING, *OPEN)
+_DRAINING: Final = (_S.DRAINING, _S.DRAINING_BLOCKED)
 
 TAKING: Final = (_S.NEW, *_LIVE)
 """What is written is queued."""
@@ -77,15 +129,290 @@ OVER: Final = (_S.ABORTING, _S.GONE)
 OFFERING: Final = (*OPEN, _S.DRAINING, _S.ABORTING)
 """There may be something for the transport."""
 
-_ALL_TIMERS = tuple(_T)
 
-LINK: Table[LinkState, LinkInput, LinkAction, LinkTimer] = Table(
+@attrs.frozen
+class Pull:
+    """A mark in the output of a link: here stands what the protocol pulls from elsewhere, up to this number."""
+
+    up_to: int
+
+
+@attrs.frozen
+class PullAnew:
+    """A mark in the output of a link: from here on what is pulled begins anew, after this number."""
+
+    since: int
+
+
+Mark: TypeAlias = Pull | PullAnew
+
+
+class LinkOwner(Protocol):
+    """What a link asks of the endpoint that owns it."""
+
+    @property
+    def link_delays(self) -> LinkDelays: ...
+    @property
+    def link_limits(self) -> LinkLimits: ...
+    def count_sent(self, size: int) -> None: ...
+    def offer(self, link: StreamLink) -> None: ...
+    def stop_reading(self, link: StreamLink) -> None: ...
+    def is_waiting(self, link: StreamLink) -> bool: ...
+    def wait_no_longer(self, link: StreamLink) -> None: ...
+    def release_feeders(self, link: StreamLink) -> None: ...
+    def forget_link(self, link: StreamLink) -> None: ...
+    def link_accepted(self, link: StreamLink) -> None: ...
+    def link_opened(self, link: StreamLink) -> None: ...
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None: ...
+    def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None: ...
+
+
+class StreamLink(Component[LinkState, Host[Any]]):
+    """One stream link: what waits in each direction. Slotted: a relay has tens of thousands of them."""
+
+    __slots__ = (
+        "abort_given",
+        "close_given",
+        "delays",
+        "eof",
+        "eof_told",
+        "feeders",
+        "finish_given",
+        "finishing",
+        "held",
+        "inbox",
+        "key",
+        "listener",
+        "offered",
+        "out",
+        "owner",
+        "pause_given",
+        "paused",
+        "peer",
+        "queued",
+    )
+
+    listener: str
+    """The label it was accepted on; empty: opened by this end."""
+    peer: Address
+    out: list[bytes | Pull | PullAnew]
+    """Output, in order. A list, since an empty deque needs ten times as much memory."""
+    queued: int
+    """Bytes in ``out``."""
+    inbox: bytes
+    """Received, not yet decoded."""
+    eof: bool
+    """The other end has finished; the protocol learns it after the inbox."""
+    eof_told: bool
+    finishing: bool
+    """CloseWrite is wanted, then given."""
+    finish_given: bool
+    close_given: bool
+    abort_given: bool
+    held: bool
+    """The protocol wants no more bytes."""
+    paused: bool
+    """Nor does anybody: it is held, or waits for the application."""
+    pause_given: bool
+    feeders: dict[Link, None]
+    """Paused links that feed this one."""
+    offered: bool
+    """It stands in the queue of links with output."""
+    key: Annotated[Link, CACHED]
+    owner: Annotated[LinkOwner, CACHED]
+    delays: Annotated[LinkDelays, CACHED]
+
+    def __init__(self, host: Host[Any], owner: LinkOwner, key: Link) -> None:
+        super().__init__(host)
+        self.owner, self.key, self.delays = owner, key, owner.link_delays
+        self.listener, self.peer = "", _NOWHERE
+        self.out, self.queued, self.inbox, self.feeders = [], 0, b"", {}
+        self.eof = self.eof_told = self.finishing = self.finish_given = self.close_given = self.abort_given = False
+        self.held = self.paused = self.pause_given = self.offered = False
+
+    def begin(self, listener: str, peer: Address) -> None:
+        """Where it comes from, or leads to."""
+        self.listener, self.peer = listener, peer
+
+    # -- for protocols
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; a link that then holds more than its bound is cut, for it is the slow one that pays.
+
+        A link that is closing, or has said its last word, takes nothing more.
+        """
+        if self.queue(data) and self.queued > self.owner.link_limits.link_queue:
+            self.post(_I.OVERFLOWED())
+
+    def queue(self, data: bytes) -> bool:
+        """Queue bytes if the link takes any, whatever its bound: what is relayed, and the last words behind it.
+
+        How much was relayed depends on the size of reads. Its reader is not the slow one for what the source said last.
+        """
+        if self.state not in TAKING or self.finishing or not data:
+            return False
+        self.out.append(data)
+        self.queued += len(data)
+        self.owner.offer(self)
+        return True
+
+    def mark(self, mark: Mark) -> None:
+        """Let what the protocol pulls stand here in the output."""
+        self.out.append(mark)
+
+    def relay_to(self, target: StreamLink, data: bytes) -> None:
+        """Pass on what this link received to another one, which pauses this one when it cannot keep up."""
+        if target.queue(data) and target.queued > self.owner.link_limits.link_queue // 2 and not self.paused:
+            target.feeders[self.key] = None
+            self.pause()
+
+    def finish(self) -> None:
+        """Half-close once what is queued is out."""
+        self.finishing = True
+        self.owner.offer(self)
+
+    def close(self) -> None:
+        """Close once what is queued is out, or after the linger time."""
+        if self.state in TAKING:
+            self.post(_I.CLOSE())
+
+    def abort(self) -> None:
+        if self.state not in OVER:
+            self.post(_I.ABORT())
+
+    def pause(self) -> None:
+        """Read no more from it; what is not resumed within ``unread`` is cut."""
+        self.held = True
+        self.gate()
+
+    def resume(self) -> None:
+        self.held = False
+        self.gate()
+
+    def deafen(self) -> None:
+        """Never look at what it sends again: it is not even read, until it ends."""
+        self.eof = self.eof_told = True
+        self.pause()
+
+    # -- for the endpoint
+
+    def gate(self) -> None:
+        """Pause or resume reading, whichever is wanted now."""
+        wanted = self.held or self.owner.is_waiting(self)
+        if wanted != self.paused:
+            self.paused = wanted
+            if self.state in OPEN:  # nobody reads one that closes
+                if wanted:
+                    self.owner.stop_reading(self)
+                self.post(_I.PAUSED() if wanted else _I.RESUMED())
+
+    def next_transmit(self) -> Transmit | None:
+        """What to give out next: nothing but an abort if it is not yet open.
+
+        If it is blocked, an abort or what concerns reading: else the inbox of a link that is blocked could only grow.
+        """
+        key, state = self.key, self.state
+        if state is _S.ABORTING:
+            given, self.abort_given = self.abort_given, True
+            return None if given else AbortTransport(key)
+        if self.paused != self.pause_given and state in OPEN:
+            self.pause_given = self.paused
+            return PauseReading(key) if self.paused else ResumeReading(key)
+        if state is not _S.OPEN and state is not _S.DRAINING:
+            return None
+        data = self._next_output()
+        if data is not None:
+            self.owner.count_sent(len(data))
+            return SendBytes(key, data)
+        if state is _S.DRAINING:
+            given, self.close_given = self.close_given, True
+            return None if given else CloseTransport(key)
+        if self.finishing and not self.finish_given:
+            self.finish_given = True
+            return CloseWrite(key)
+        return None
+
+    def _next_output(self) -> bytes | None:
+        """In the order of the queue; pulled where a mark stands, and behind its end."""
+        out = self.out
+        while out and not isinstance(out[0], bytes):
+            pulled = self.owner.link_pull(self, out[0])
+            if pulled is not None:
+                return pulled
+            out.pop(0)
+        if out:
+            return self._pop_write()
+        return None if self.finishing else self.owner.link_pull(self, None)
+
+    def _pop_write(self) -> bytes:
+        """The first packets of the queue, up to the next mark and to about the size of one write."""
+        parts, size = [], 0
+        for part in self.out:
+            if not isinstance(part, bytes) or size >= _ONE_WRITE:
+                break
+            parts.append(part)
+            size += len(part)
+        del self.out[: len(parts)]
+        bound = self.owner.link_limits.link_queue // 2
+        was_over = self.queued > bound
+        self.queued -= size
+        if was_over and self.queued <= bound:
+            self.owner.release_feeders(self)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    # -- actions
+
+    def tell_accepted(self) -> None:
+        self.owner.link_accepted(self)
+
+    def tell_opened(self) -> None:
+        self.owner.link_opened(self)
+
+    def tell_no_connection(self) -> None:
+        self.owner.link_over(self, CloseCause.UNREACHABLE, "no connection in time")
+
+    def tell_unreachable(self, detail: str) -> None:
+        self.owner.link_over(self, CloseCause.UNREACHABLE, detail)
+
+    def tell_stalled(self) -> None:
+        self.owner.link_over(self, CloseCause.TIMEOUT, "nothing moved for too long")
+
+    def tell_overflowed(self) -> None:
+        self.owner.link_over(self, CloseCause.LIMIT, "it reads more slowly than is sent to it")
+
+    def tell_lost(self, detail: str) -> None:
+        self.owner.link_over(self, CloseCause.LOST, detail)
+
+    def drop_output(self) -> None:
+        self.out.clear()
+        self.queued = 0
+        self.inbox = b""
+        self.owner.wait_no_longer(self)
+        self.owner.release_feeders(self)
+        self.owner.offer(self)
+
+    def offer(self) -> None:
+        """There may be something to transmit."""
+        self.owner.offer(self)
+
+    def leave(self) -> None:
+        """The transport confirmed the end, whoever wanted it."""
+        self.owner.forget_link(self)
+
+
+_L: Final = StreamLink
+_ALL_TIMERS: Final = (_T.CONNECT, _T.STALLED, _T.UNREAD, _T.LINGER)
+
+LINK: Final = Table[StreamLink, LinkState](
+    StreamLink,
+    LinkInput,
+    LinkTimer,
     name="core.link",
     page="links",
-    states=_S,
-    inputs=_I,
-    actions=_A,
-    timers=_T,
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={
@@ -95,27 +422,29 @@ LINK: Table[LinkState, LinkInput, LinkAction, LinkTimer] = Table(
     },
     rows=(
         Row(_S.NEW, _I.ASK, _S.OPENING, arm=(_T.CONNECT,), ref="opening"),
-        Row(_S.NEW, _I.ACCEPTED, _S.OPEN, (_A.TELL_ACCEPTED,), ref="opening"),
-        Row(_S.OPENING, _I.OPENED, _S.OPEN, (_A.TELL_OPENED, _A.OFFER), cancel=(_T.CONNECT,), ref="opening"),
-        Row(_S.OPENING, _I.CLOSE, _S.ABORTING, (_A.DROP_OUTPUT,), cancel=_ALL_TIMERS, ref="opening"),
+        Row(_S.NEW, _I.ACCEPTED, _S.OPEN, _L.tell_accepted, ref="opening"),
+        Row(_S.OPENING, _I.OPENED, _S.OPEN, _L.tell_opened, _L.offer, cancel=(_T.CONNECT,), ref="opening"),
+        Row(_S.OPENING, _I.CLOSE, _S.ABORTING, _L.drop_output, cancel=_ALL_TIMERS, ref="opening"),
         Row(
             _S.OPENING,
             _I.CONNECT_EXPIRED,
             _S.ABORTING,
-            (_A.DROP_OUTPUT, _A.TELL_UNREACHABLE),
+            _L.drop_output,
+            _L.tell_no_connection,
             cancel=_ALL_TIMERS,
             ref="opening",
         ),
-        Row(_S.OPENING, _I.LOST, _S.GONE, (_A.TELL_UNREACHABLE, _A.FORGET), ref="opening"),
+        Row(_S.OPENING, _I.LOST, _S.GONE, _L.tell_unreachable, _L.leave, ref="opening"),
         Row(_S.OPEN, _I.BLOCKED, _S.BLOCKED, arm=(_T.STALLED,), ref="flow control"),
-        Row(_S.BLOCKED, _I.UNBLOCKED, _S.OPEN, (_A.OFFER,), cancel=(_T.STALLED,), ref="flow control"),
-        Row(OPEN, _I.PAUSED, None, (_A.OFFER,), arm=(_T.UNREAD,), ref="flow control"),
-        Row(OPEN, _I.RESUMED, None, (_A.OFFER,), cancel=(_T.UNREAD,), ref="flow control"),
+        Row(_S.BLOCKED, _I.UNBLOCKED, _S.OPEN, _L.offer, cancel=(_T.STALLED,), ref="flow control"),
+        Row(OPEN, _I.PAUSED, None, _L.offer, arm=(_T.UNREAD,), ref="flow control"),
+        Row(OPEN, _I.RESUMED, None, _L.offer, cancel=(_T.UNREAD,), ref="flow control"),
         Row(
             OPEN,
             _I.STALL_EXPIRED,
             _S.ABORTING,
-            (_A.DROP_OUTPUT, _A.TELL_STALLED),
+            _L.drop_output,
+            _L.tell_stalled,
             cancel=_ALL_TIMERS,
             ref="stalled links",
         ),
@@ -123,11 +452,12 @@ LINK: Table[LinkState, LinkInput, LinkAction, LinkTimer] = Table(
             _LIVE,
             _I.OVERFLOWED,
             _S.ABORTING,
-            (_A.DROP_OUTPUT, _A.TELL_OVERFLOWED),
+            _L.drop_output,
+            _L.tell_overflowed,
             cancel=_ALL_TIMERS,
             ref="slow links",
         ),
-        Row(_S.OPEN, _I.CLOSE, _S.DRAINING, (_A.OFFER,), arm=(_T.LINGER,), cancel=(_T.UNREAD,), ref="closing"),
+        Row(_S.OPEN, _I.CLOSE, _S.DRAINING, _L.offer, arm=(_T.LINGER,), cancel=(_T.UNREAD,), ref="closing"),
         Row(
             _S.BLOCKED,
             _I.CLOSE,
@@ -137,81 +467,11 @@ LINK: Table[LinkState, LinkInput, LinkAction, LinkTimer] = Table(
             ref="closing",
         ),
         Row(_S.DRAINING, _I.BLOCKED, _S.DRAINING_BLOCKED, ref="closing"),
-        Row(_S.DRAINING_BLOCKED, _I.UNBLOCKED, _S.DRAINING, (_A.OFFER,), ref="closing"),
-        Row(_DRAINING, _I.LINGER_EXPIRED, _S.ABORTING, (_A.DROP_OUTPUT,), cancel=_ALL_TIMERS, ref="closing"),
-        Row((_S.NEW, *_LIVE, *_DRAINING), _I.ABORT, _S.ABORTING, (_A.DROP_OUTPUT,), cancel=_ALL_TIMERS, ref="aborting"),
-        Row(OPEN, _I.LOST, _S.GONE, (_A.TELL_LOST, _A.FORGET), ref="the end of a link"),
-        Row((*_DRAINING, _S.ABORTING), _I.LOST, _S.GONE, (_A.FORGET,), ref="the end of a link"),
+        Row(_S.DRAINING_BLOCKED, _I.UNBLOCKED, _S.DRAINING, _L.offer, ref="closing"),
+        Row(_DRAINING, _I.LINGER_EXPIRED, _S.ABORTING, _L.drop_output, cancel=_ALL_TIMERS, ref="closing"),
+        Row((_S.NEW, *_LIVE, *_DRAINING), _I.ABORT, _S.ABORTING, _L.drop_output, cancel=_ALL_TIMERS, ref="aborting"),
+        Row(OPEN, _I.LOST, _S.GONE, _L.tell_lost, _L.leave, ref="the end of a link"),
+        Row((*_DRAINING, _S.ABORTING), _I.LOST, _S.GONE, _L.leave, ref="the end of a link"),
     ),
-    otherwise=(Otherwise(None, None, Verdict.IGNORE, "stale link report"),),
-    fires={
-        _T.CONNECT: _I.CONNECT_EXPIRED,
-        _T.STALLED: _I.STALL_EXPIRED,
-        _T.UNREAD: _I.STALL_EXPIRED,
-        _T.LINGER: _I.LINGER_EXPIRED,
-    },
+    defaults=(Default(Outcome.IGNORE, "stale link report"),),
 )
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Pipe:
-    """One stream link: what waits in each direction."""
-
-    key: Link
-    listener: str  # the label it was accepted on; empty: opened by this end
-    peer: Address
-    state: LinkState = LinkState.NEW
-    out: list[bytes | int] = attrs.field(factory=list, repr=False)  # an int: pulled output goes there, ``_link_pull``
-    queued: int = 0  # bytes in ``out``
-    inbox: bytes = attrs.field(default=b"", repr=False)  # received, not yet understood
-    eof: bool = False  # the other end has finished; the protocol learns it after the inbox
-    eof_told: bool = False
-    finish: bool = False  # CloseWrite is wanted, then given
-    finish_given: bool = False
-    close_given: bool = False
-    abort_given: bool = False
-    held: bool = False  # the protocol wants no more bytes
-    paused: bool = False  # nor does anybody: it is held, or starved
-    pause_given: bool = False
-    feeders: dict[Link, None] = attrs.field(factory=dict)  # paused links that feed this one
-    offered: bool = False  # stands in the queue of links with output
-
-
-def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 < value < inf:  # no selector and no event loop waits for ever until a time
-        raise ValueError(f"{field.name} must be positive and finite")
-
-
-def some(default: int, *, least: int = 1) -> int:
-    """A field of a class of limits: how many, or how much. With room for nothing, a session would wait for ever."""
-    return attrs.field(default=default, validator=attrs.validators.ge(least))
-
-
-def seconds(default: float) -> float:
-    """A field of a class of delays: a positive and finite number of seconds."""
-    return attrs.field(default=default, validator=_positive)
-
-
-@attrs.frozen(kw_only=True)
-class LinkDelays:
-    """The times of any link: docs/protocols/links.rst."""
-
-    connect: float = seconds(20.0)  # until the connection is there
-    stalled: float = seconds(300.0)  # as long may the transport take nothing
-    unread: float = seconds(300.0)  # as long may we leave a link unread: longer than anybody thinks about a question
-    linger: float = seconds(30.0)  # from our close to the end of the connection
-
-
-class LinkLimits(Protocol):
-    """What the limits of an endpoint have to say about links."""
-
-    @property
-    def links(self) -> int: ...  # at once
-    @property
-    def link_queue(self) -> int: ...  # bytes of output waiting for one link: over it the link ends
-    @property
-    def link_packets(
-        self,
-    ) -> int: ...  # of one link, understood in one call: the rest is for the next one
-    @property
-    def events(self) -> int: ...  # undelivered events: over it links are not read

@@ -1,282 +1,477 @@
-"""State machines as data: one total table per kind of object, and ladders for the guards.
+"""State machines as data: inputs with payloads, rows with direct references, guards, one total table a kind of object.
 
-A :class:`Table` says what happens for every pair of state and input; a :class:`Ladder` says which input a packet, verb
-or timer *is*. Both are plain data: the runtime, the static checks, the diagrams, the vectors and the explorer read the
-same objects. A session class binds a table with ``Machine(TABLE, objects="...")``; from then on the table's actions are
-its methods (action ``SEND_HELLO`` of machine ``_member`` is ``_member_send_hello(member, arg)``), and so are the checks
-of its rungs. A missing method is an error at class creation.
+A :class:`Table` says what happens for every pair of state and input. :class:`Guards` say which input something *is*,
+step by step, and why it is dropped otherwise. Nothing is bound by name: a row names its actions, a timer its delay, so
+that an editor finds them and a type checker refuses what does not fit. In what follows ``C`` is the class of the object
+that moves (a :class:`~sansproto.component.Component`), ``S`` the enum of its states, which also tells the inputs of one
+machine from those of another, and ``P`` what an input carries.
+
+Tables and guards are compiled to functions when they are made, and once more for each subclass of the component, so
+that an overridden method runs. docs/howto/protocol.rst shows a small protocol that is written with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from enum import Enum
-from math import inf, nextafter
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, get_type_hints, overload
 
-import attrs
-
-from .errors import LocalProtocolError, NotOpen
+from .compiled import Source, type_arguments
+from .errors import LocalProtocolError, NotOpen, WireError
+from .trace import Classified, Stepped, place_name
 
 if TYPE_CHECKING:
-    from .session import SessionBase
+    from .component import Component
 
 S = TypeVar("S", bound=Enum)
-I = TypeVar("I", bound=Enum)  # noqa: E741 - states, inputs, actions, timers: S, I, A, T
-A = TypeVar("A", bound=Enum)
-T = TypeVar("T", bound=Enum)
+S2 = TypeVar("S2", bound=Enum)
+P = TypeVar("P")
+P_co = TypeVar("P_co", covariant=True)
+Q = TypeVar("Q")
+A = TypeVar("A")
+V = TypeVar("V")
+W = TypeVar("W")
+C = TypeVar("C", bound="Component[Any, Any]")
+C_contra = TypeVar("C_contra", bound="Component[Any, Any]", contravariant=True)
+
+Action: TypeAlias = Callable[[C, P], None] | Callable[[C], None]
+"""What a row does: a method of the component, with the payload of the input or without."""
+
+Condition: TypeAlias = Callable[[C, P], bool] | Callable[[C], bool]
+"""What a guard or a ``when`` asks."""
+
+Cell: TypeAlias = Callable[[Any, Any, Any], None]  # part, input, payload
+
+MALFORMED: Final = "malformed"
+"""The reason when the condition of a ``give_if`` raises WireError."""
+
+DEFAULT_ROW: Final = -1
+"""In place of the number of a row: none applied, and a default answered."""
 
 
-class NoTimers(Enum):
-    """For tables without timers."""
+class Happened(Generic[S]):
+    """An input together with its payload, or guards together with what they are to classify."""
+
+    __slots__ = ("on", "payload")
+
+    def __init__(self, on: Input[S, Any] | Guards[Any, S, Any, None], payload: Any) -> None:
+        self.on = on
+        self.payload = payload
 
 
-class Verdict(Enum):
-    """What a pair of state and input without a row means."""
+class Inputs(Generic[S, P_co]):
+    """The inputs of a row: one, or several as in ``I.LOST | I.FAILED``, which carry what any of them carries."""
 
-    IGNORE = 0  # counted under the reason
-    VIOLATION = 1  # the other end broke the protocol: the table's ``violated`` input follows, with the reason
-    REJECT = 2  # the caller's bug: LocalProtocolError
-    NOT_OPEN = 3  # a race with the end: NotOpen
+    def __init__(self, *members: Input[S, Any]) -> None:
+        self.members = members
 
-
-@attrs.frozen
-class Row(Generic[S, I, A, T]):
-    """In one of these states, on one of these inputs: the next state (None stays), actions in order, timers."""
-
-    state: S | tuple[S, ...]
-    on: I | tuple[I, ...]
-    to: S | None = None
-    do: tuple[A, ...] = ()
-    arm: tuple[T, ...] = attrs.field(default=(), kw_only=True)
-    cancel: tuple[T, ...] = attrs.field(default=(), kw_only=True)
-    ref: str = attrs.field(kw_only=True)
+    def __or__(self, other: Inputs[S, Q]) -> Inputs[S, P_co | Q]:
+        return Inputs(*self.members, *other.members)
 
 
-@attrs.frozen
-class Otherwise(Generic[S, I]):
-    """The verdict for pairs without a row; None stands for all. The first that applies decides."""
-
-    states: tuple[S, ...] | None
-    inputs: tuple[I, ...] | None
-    verdict: Verdict
-    reason: str | Enum = ""
-
-
-@attrs.frozen
-class Rung(Generic[I]):
-    """If the session's ``check`` holds for the object and its argument, the thing is this input."""
-
-    check: str
-    input: I
-    ref: str = attrs.field(kw_only=True)
-
-
-@attrs.frozen
-class Ladder(Generic[I]):
-    """The guards of one kind of packet, verb or timer: the first rung that applies names the input."""
-
-    name: str
-    rungs: tuple[Rung[I], ...]
-    otherwise: I
-
-
-@attrs.frozen
-class Table(Generic[S, I, A, T]):
-    """All that can happen to one kind of object.
-
-    ``fires`` gives the input or the ladder of each timer. ``idle`` maps states in which the object may rest without a
-    timer to what ends them. Objects in a ``terminal`` state have no timers. ``page`` names the protocol page that every
-    ``ref`` is a heading of.
-    """
-
-    name: str
-    page: str
-    states: type[S]
-    inputs: type[I]
-    actions: type[A]
-    timers: type[T]
-    initial: S
-    terminal: tuple[S, ...]
-    idle: Mapping[S, str]
-    rows: tuple[Row[S, I, A, T], ...]
-    otherwise: tuple[Otherwise[S, I], ...]
-    fires: Mapping[T, I | str] = attrs.field(factory=dict)
-    ladders: tuple[Ladder[I], ...] = ()
-    violated: I | None = None
-
-    def cells(self) -> Mapping[tuple[S, I], Row[S, I, A, T] | Otherwise[S, I]]:
-        """The row or default of every pair; ValueError if one has none, or two rows."""
-        cells: dict[tuple[S, I], Row[S, I, A, T] | Otherwise[S, I]] = {}
-        for row in self.rows:
-            for pair in ((state, on) for state in _each(row.state) for on in _each(row.on)):
-                if pair in cells:
-                    raise ValueError(f"{self.name}: two rows for {pair}")
-                cells[pair] = row
-        for state in self.states:
-            for on in self.inputs:
-                if (state, on) not in cells:
-                    cells[state, on] = self._default(state, on)
-        return cells
-
-    def _default(self, state: S, on: I) -> Otherwise[S, I]:
-        for default in self.otherwise:
-            if (default.states is None or state in default.states) and (default.inputs is None or on in default.inputs):
-                return default
-        raise ValueError(f"{self.name}: neither row nor default for {state}, {on}")
-
-
-class Stateful(Protocol):
-    """An object that a table moves: ``key`` is a plain value that names it among its kind."""
-
-    state: Any
-
-    @property
-    def key(self) -> Hashable: ...
-
-
-TimerKey = tuple[int, Hashable, int]
-_Handler = Callable[[Any, Any, Any], None]
-
-
-class _Cell:
-    """A compiled row: what a step does, without a look-up."""
-
-    __slots__ = ("arm", "cancel", "default", "do", "to")
+class Input(Inputs[S, P]):
+    """What can happen to an object with the states S, and what comes with it. Calling it gives what can be posted."""
 
     def __init__(self) -> None:
-        self.to: Enum | None = None
-        self.do: tuple[_Handler, ...] = ()
-        self.arm: tuple[tuple[int, Callable[[Any, Any], float]], ...] = ()
-        self.cancel: tuple[int, ...] = ()
-        self.default: Otherwise[Any, Any] | None = None
-
-
-class Machine(Generic[S, I]):
-    """A table bound to a session class.
-
-    ``objects`` names the attribute with the objects by key, or with the one object; without it the object is the
-    session itself.
-    """
-
-    def __init__(self, table: Table[S, I, Any, Any], *, objects: str = "") -> None:
-        self.table = table
-        self.objects = objects
+        super().__init__(self)
         self.name = ""
         self.index = -1
-        self._cells: list[list[_Cell]] = []
-        self._ladders: dict[str, tuple[Ladder[I], tuple[tuple[int, Callable[[Any, Any, Any], bool], I], ...]]] = {}
+        self._bare = Happened[S](self, None)
 
-    def bound_to(self, owner: type[SessionBase[Any]], name: str, index: int) -> Machine[S, I]:
-        """The same table with its actions and checks resolved to methods of ``owner``."""
-        machine = Machine(self.table, objects=self.objects)
-        machine.name, machine.index = name, index
-        prefix = f"_{name.strip('_')}_"
-        table = self.table
-        handlers = {action: getattr(owner, prefix + action.name.lower()) for action in table.actions}
-        delays = {timer: _delay(owner, prefix, timer.name.lower()) for timer in table.timers}
-        cells = table.cells()
-        compiled: dict[int, _Cell] = {}
-        for state in table.states:
-            row = []
-            for on in table.inputs:
-                source = cells[state, on]
-                cell = compiled.get(id(source))
-                if cell is None or (isinstance(source, Row) and source.to is None):
-                    cell = compiled[id(source)] = _Cell()
-                    if isinstance(source, Row):
-                        cell.to = source.to or state
-                        cell.do = tuple(handlers[action] for action in source.do)
-                        cell.arm = tuple((timer.value, delays[timer]) for timer in source.arm)
-                        ends = cell.to in table.terminal
-                        cell.cancel = tuple(timer.value for timer in (table.timers if ends else source.cancel))
-                    else:
-                        cell.default = source
-                row.append(cell)
-            machine._cells.append(row)
-        for ladder in table.ladders:
-            checks = ((getattr(owner, f"{prefix}is_{rung.check}"), rung.input) for rung in ladder.rungs)
-            machine._ladders[ladder.name] = (ladder, tuple((number, *check) for number, check in enumerate(checks)))
-        return machine
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
-    def step(self, session: SessionBase[Any], obj: Stateful, on: I | str, arg: object = None) -> None:
-        """Let one input, or the one that a ladder names, act on an object."""
-        if on.__class__ is str:
-            on = self.judge(session, obj, on, arg)
-        state = obj.state
-        cell = self._cells[state._value_][on._value_]  # type: ignore[union-attr]  # a str was replaced above
-        if session._trace is not None:
-            session._trace_step(self, obj, on, cell.to)
-        if cell.default is not None:
-            self._default(session, obj, on, cell.default)
-            return
-        obj.state = cell.to
-        if cell.cancel:
-            for timer in cell.cancel:
-                session._timers.cancel((self.index, obj.key, timer))
-        if cell.arm:
-            for timer, delay in cell.arm:
-                clock = session._clock
-                at = max(clock + delay(session, obj), nextafter(clock, inf))
-                session._timers.set((self.index, obj.key, timer), at)
-        for handler in cell.do:
-            handler(session, obj, arg)
+    @overload
+    def __call__(self: Input[S, None]) -> Happened[S]: ...
+    @overload
+    def __call__(self, payload: P) -> Happened[S]: ...
+    def __call__(self, payload: Any = None) -> Happened[S]:
+        return self._bare if payload is None else Happened(self, payload)
 
-    def judge(self, session: SessionBase[Any], obj: Stateful, name: str, arg: object) -> I:
-        """The input that a ladder's first applying rung names."""
-        ladder, checks = self._ladders[name]
-        for number, check, on in checks:
-            if check(session, obj, arg):
-                if session._trace is not None:
-                    session._trace_rung(self, ladder, number)
-                return on
-        if session._trace is not None:
-            session._trace_rung(self, ladder, len(checks))
-        return ladder.otherwise
-
-    def ask(self, obj: Stateful, on: I, verb: str) -> None:
-        """Raise LocalProtocolError or NotOpen if this input is not allowed now; change nothing."""
-        default = self._cells[obj.state._value_][on._value_].default
-        if default is not None and default.verdict is Verdict.REJECT:
-            raise LocalProtocolError(verb, obj.state.name, str(default.reason))
-        if default is not None and default.verdict is Verdict.NOT_OPEN:
-            raise NotOpen(verb, obj.state.name)
-
-    def fire(self, session: SessionBase[Any], key: Hashable, timer: int) -> None:
-        """Let a due timer of the object with this key act."""
-        holder: Any = getattr(session, self.objects) if self.objects else session
-        obj = holder[key] if isinstance(holder, dict) else holder
-        member = self.table.timers(timer)
-        self.step(session, obj, self.table.fires[member], member)
-
-    def timer_name(self, key: Hashable, timer: int) -> str:
-        return f"{self.table.name}[{key}].{self.table.timers(timer).name}"
-
-    def _default(self, session: SessionBase[Any], obj: Stateful, on: Any, default: Otherwise[S, I]) -> None:
-        if default.verdict is Verdict.IGNORE:
-            session._drop(str(default.reason))
-        elif default.verdict is Verdict.VIOLATION and self.table.violated is not None:
-            self.step(session, obj, self.table.violated, default.reason)
-        else:
-            self.ask(obj, on, on.name.lower())
+    def act(self, part: Component[S, Any], payload: Any) -> None:
+        """Let this input act on an object now."""
+        part.cells[part.state._value_][self.index](part, self, payload)
 
 
-def machines_of(owner: type) -> Iterator[tuple[str, Machine[Any, Any]]]:
-    """The machines that a class and its bases bind, bases first."""
-    found: dict[str, Machine[Any, Any]] = {}
-    for base in reversed(owner.__mro__):
-        found.update((name, value) for name, value in vars(base).items() if isinstance(value, Machine))
-    yield from found.items()
+class Timer(Generic[C_contra, S]):
+    """Posts ``on`` when it is due. ``after`` names a constant (``Delays.resend``, on the class) or a method."""
+
+    name = ""
+    index = -1
+
+    @overload
+    def __init__(self: Timer[Component[S2, Any], S2], on: Input[S2, None], after: float) -> None: ...
+    @overload
+    def __init__(self, on: Input[S, None], after: Callable[[C_contra], float]) -> None: ...
+    def __init__(self, on: Any, after: Any) -> None:
+        self.on: Input[S, None] = on
+        self.after = after
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
 
-def _each(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+class Row(Generic[C_contra, S]):
+    """In these states, on these inputs, if ``when`` holds: the next state (None stays), actions in order, timers.
+
+    An action or condition gets the payload if it has a second parameter without a default. The state is set first, then
+    the timers, then the actions run, so that an action can end it all. ``ref`` is a heading of the protocol's page.
+    """
+
+    def __init__(
+        self,
+        state: S | tuple[S, ...],
+        on: Inputs[S, P],
+        to: S | None = None,
+        *do: Action[C_contra, P],
+        when: Condition[C_contra, P] | None = None,
+        arm: tuple[Timer[C_contra, S], ...] = (),
+        cancel: tuple[Timer[C_contra, S], ...] = (),
+        ref: str,
+    ) -> None:
+        self.states = state if isinstance(state, tuple) else (state,)
+        self.on: tuple[Input[S, Any], ...] = on.members
+        self.to, self.do, self.when, self.arm, self.cancel, self.ref = to, do, when, arm, cancel, ref
+
+    def __repr__(self) -> str:
+        condition = "" if self.when is None else f" when {self.when.__name__}"
+        return f"row {'|'.join(s.name for s in self.states)} x {'|'.join(on.name for on in self.on)}{condition}"
 
 
-def _delay(owner: type, prefix: str, name: str) -> Callable[[Any, Any], float]:
-    """A timer's delay: the session's method ``_<machine>_<timer>_delay``, else the constant of its ``Delays``."""
-    method = getattr(owner, f"{prefix}{name}_delay", None)
-    if method is not None:
-        found: Callable[[Any, Any], float] = method
+class Outcome(Enum):
+    """What a pair of state and input without a row means."""
+
+    IGNORE = 0
+    """It is counted under the reason."""
+    VIOLATION = 1
+    """The other end broke the protocol: the table's ``violated`` input follows, with the reason."""
+    REJECT = 2
+    """The caller's bug: LocalProtocolError."""
+    NOT_OPEN = 3
+    """A race with the end: NotOpen."""
+
+
+class Default(Generic[S]):
+    """The outcome of pairs without a row; no states or no inputs means all. The first that applies decides."""
+
+    def __init__(self, outcome: Outcome, reason: str = "", *on: Input[S, Any], states: tuple[S, ...] = ()) -> None:
+        self.outcome, self.reason, self.on, self.states = outcome, reason, on, states
+
+
+class _Kind(Enum):
+    MAKE = 0
+    NEED = 1
+    GIVE = 2
+    END = 3
+
+
+class Step(NamedTuple):
+    """One step of guards: makes a value, needs a condition, or gives an input."""
+
+    kind: _Kind
+    call: Callable[..., Any] | None
+    reason: str  # of the drop
+    on: Input[Any, Any] | None
+    ref: str
+
+    @property
+    def name(self) -> str:
+        """As docs and vectors name it."""
+        return "otherwise" if self.call is None else self.call.__name__
+
+    @property
+    def drops(self) -> bool:
+        return self.kind in (_Kind.MAKE, _Kind.NEED)
+
+
+class Guards(Generic[C, S, A, V]):
+    """Decides, step by step, which input something is: ``A`` is what it is given, ``V`` what the steps made of it.
+
+    A step has one outcome, named beside it: a drop reason, or an input that carries the value made so far. A step that
+    raises WireError drops; the drop keeps fault, offset and field. Finished guards are listed by the component's table.
+    """
+
+    def __init__(self, part: type[C], states: type[S], name: str, *steps: Step) -> None:
+        self.part, self.states, self.name, self.steps = part, states, name, steps
+        self.is_finished = bool(steps) and steps[-1].kind is _Kind.END
+        self._compiled: dict[type, Callable[[Any, Any], None]] = {}
+        if self.is_finished:
+            self._compile(part)
+            made: tuple[Guards[Any, Any, Any, Any], ...] = vars(part).get("guards_made", ())
+            if any(guards.name == name for guards in made):
+                raise ValueError(f"{part.__name__} has two lists of guards named {name!r}")
+            part.guards_made = (*made, self)
+
+    @classmethod
+    def of(cls, part: type[C], states: type[S], given: type[A], name: str) -> Guards[C, S, A, A]:
+        """Guards that classify what is ``given`` to a part: a packet, for one. ``name`` is how docs list them."""
+        return Guards[C, S, A, A](part, states, name)
+
+    def make(self, make: Callable[[C, V], W | None], otherwise: str, *, ref: str) -> Guards[C, S, A, W]:
+        """Go on with what ``make`` gives; None drops."""
+        return self._then(Step(_Kind.MAKE, make, otherwise, None, ref))
+
+    def need(self, check: Condition[C, V], otherwise: str, *, ref: str) -> Guards[C, S, A, V]:
+        """Go on if this holds, or drop."""
+        return self._then(Step(_Kind.NEED, check, otherwise, None, ref))
+
+    def give_if(self, check: Condition[C, V], on: Input[S, V], *, ref: str) -> Guards[C, S, A, V]:
+        """If this holds, it is this input."""
+        return self._then(Step(_Kind.GIVE, check, MALFORMED, on, ref))
+
+    def give(self, on: Input[S, V]) -> Guards[C, S, A, None]:
+        """What came so far is this input: the end. ``None`` for ``V`` tells finished guards from unfinished ones."""
+        return self._then(Step(_Kind.END, None, "", on, ""))
+
+    @property
+    def outcomes(self) -> tuple[Input[S, Any], ...]:
+        """The inputs that they can give."""
+        return tuple(dict.fromkeys(step.on for step in self.steps if step.on is not None))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why they drop."""
+        return tuple(dict.fromkeys(step.reason for step in self.steps if step.drops))
+
+    def act(self, part: Component[S, Any], given: A) -> None:
+        """Decide now which input this is and let it act, or drop it."""
+        cls = part.__class__
+        (self._compiled.get(cls) or self._compile(cls))(part, given)
+
+    def replace_steps(self, steps: tuple[Step, ...]) -> None:
+        """Go on with other steps: for tests that ask whether anybody notices."""
+        self.steps = steps
+        self._compiled.clear()
+
+    def _then(self, step: Step) -> Guards[C, S, A, Any]:
+        if self.is_finished:
+            raise ValueError(f"guards of {self.part.__name__}: a step behind the end")
+        return Guards(self.part, self.states, self.name, *self.steps, step)
+
+    def _compile(self, cls: type) -> Callable[[Any, Any], None]:
+        if not self.is_finished:
+            raise ValueError(f"guards of {self.part.__name__} without an end")
+        source = Source(self.part, cls, WireError=WireError, classified=self._classified)
+        add = source.lines.append
+        add("def decide(part, given):")
+        value = "given"
+        for number, (kind, call, reason, on, _) in enumerate(self.steps):
+            name = source.name(on, "input")
+            traced = f"if part.host.trace is not None: classified(part, {number})"
+            acts = f"return part.cells[part.state._value_][{name}.index](part, {name}, {value})"  # as Input.act does
+            if call is None:
+                add(f" {traced}")
+                add(f" {acts}")
+                break
+            drop = f"return part.host.drop({reason!r}, part, {self.name + '.' + call.__name__!r}"
+            found = f"found{number}"
+            add(f" try: {found} = {source.call(call, value)}")
+            add(" except WireError as error:")
+            add(f"  {traced}")
+            add(f"  {drop}, error)")
+            if kind is _Kind.MAKE:
+                add(f" if {found} is None:")
+                add(f"  {traced}")
+                add(f"  {drop})")
+                value = found
+            elif kind is _Kind.NEED:
+                add(f" if not {found}:")
+                add(f"  {traced}")
+                add(f"  {drop})")
+            else:
+                add(f" if {found}:")
+                add(f"  {traced}")
+                add(f"  {acts}")
+        decide: Callable[[Any, Any], None] = source.compile(f"guards {self.name} of {cls.__qualname__}")["decide"]
+        self._compiled[cls] = decide
+        return decide
+
+    def _classified(self, part: Component[S, Any], step: int) -> None:
+        host = part.host
+        if host.trace is not None:
+            host.trace(Classified(host.clock, part.table.name, place_name(part.place), self.name, step))
+
+
+class Table(Generic[C, S]):
+    """All that can happen to one kind of object; made after its class, and then ``part.table``.
+
+    Written ``Table[Connection, S](Connection, ...)``: given both parameters, a type checker names the row that is
+    wrong, and why. ``inputs`` and ``timers`` are the classes in whose bodies they stand. ``page`` names the protocol
+    page that every ``ref`` is a heading of. ``idle`` maps states in which the object may rest without a timer to what
+    ends them. Objects in a ``terminal`` state have no timers.
+    """
+
+    def __init__(
+        self,
+        part: type[C],
+        inputs: type,
+        timers: type = object,
+        *,
+        name: str,
+        page: str,
+        initial: S,
+        terminal: tuple[S, ...] = (),
+        idle: Mapping[S, str],
+        rows: tuple[Row[C, S], ...],
+        defaults: tuple[Default[S], ...],
+        violated: Input[S, str] | None = None,
+    ) -> None:
+        self.part, self.states, self.name, self.page = part, type(initial), name, page
+        self.initial, self.terminal, self.idle = initial, terminal, idle
+        self.rows, self.defaults, self.violated = rows, defaults, violated
+        self.inputs: tuple[Input[S, Any], ...] = tuple(_of(inputs, Input))
+        self.timers: tuple[Timer[C, S], ...] = tuple(_of(timers, Timer))
+        self._classes: list[type[C]] = []
+        self._check()
+        self._pairs = self._find_pairs()
+        part.table = self
+        self.compile(part)
+
+    @property
+    def guards(self) -> tuple[Guards[C, S, Any, None], ...]:
+        """The lists of guards that were made for its component, in the order in which they stand."""
+        found: tuple[Guards[C, S, Any, None], ...] = vars(self.part).get("guards_made", ())
         return found
-    return lambda session, _: float(getattr(session._delays, name))
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The names of the methods that rows do, in the order in which they are named first."""
+        return tuple(dict.fromkeys(action.__name__ for row in self.rows for action in row.do))
+
+    def step(self, part: C, happened: Happened[S]) -> None:
+        """Let one input act on an object."""
+        happened.on.act(part, happened.payload)
+
+    def ask(self, part: C, happened: Happened[S], verb: str) -> None:
+        """Raise LocalProtocolError or NotOpen, for this verb, if this input is not allowed now; change nothing."""
+        on = happened.on
+        assert isinstance(on, Input), "guards are not asked"
+        part.asks[part.state._value_][on.index](part, verb, happened.payload)
+
+    def rows_of(self, state: S, on: Input[S, Any]) -> tuple[tuple[Row[C, S], ...], Default[S]]:
+        """The rows of a pair in order, and the default behind them."""
+        return self._pairs[state._value_, on]
+
+    def replace_rows(self, rows: tuple[Row[C, S], ...]) -> None:
+        """Go on with other rows: for tests that ask whether anybody notices. ValueError if it is no longer total."""
+        self.rows = rows
+        self._pairs = self._find_pairs()
+        classes, self._classes = self._classes, []
+        for cls in classes:
+            self.compile(cls)
+
+    def compile(self, cls: type[C]) -> None:
+        """Make the functions of a class: two for each list of rows, which pairs of state and input share."""
+        self._classes.append(cls)
+        source = Source(self.part, cls, stepped=self._stepped, default=self._default, refuse=self._refuse)
+        made: dict[Hashable, str] = {}
+        found: dict[tuple[Any, Input[S, Any]], str] = {}
+        for state in self.states:
+            for on in self.inputs:
+                rows, default = self._pairs[state._value_, on]
+                ends = tuple((state if row.to is None else row.to) in self.terminal for row in rows)
+                name = made.setdefault((rows, ends, default), f"cell{len(made)}")
+                found[state._value_, on] = name
+                if name not in source.names:
+                    source.names[name] = None
+                    self._emit(source, name, rows, ends, default)
+        functions = source.compile(f"{self.name} of {cls.__qualname__}")
+        cls.compiled, cls.asks = (
+            {state._value_: [functions[kind + found[state._value_, on]] for on in self.inputs] for state in self.states}
+            for kind in ("", "ask_")
+        )
+
+    def _emit(
+        self, source: Source, name: str, rows: tuple[Row[C, S], ...], ends: tuple[bool, ...], default: Default[S]
+    ) -> None:
+        add = source.lines.append
+        whens = [source.call(row.when, "payload") for row in rows if row.when is not None]
+        add(f"def ask_{name}(part, verb, payload):")
+        refuses = not rows or rows[-1].when is not None
+        add(
+            f" {' or '.join([*whens, ''])}refuse(part, verb, {source.name(default, 'outcome')})" if refuses else " pass"
+        )
+        add(f"def {name}(part, on, payload):")
+        add(" host = part.host")
+        for row, end in zip(rows, ends, strict=True):
+            to = "part.state" if row.to is None else source.name(row.to, row.to.name)
+            if row.when is not None:
+                add(f" if {whens.pop(0)}:")
+            pad = " " if row.when is None else "  "
+            add(f"{pad}if host.trace is not None: stepped(part, on, {to}, {self.rows.index(row)})")
+            if row.to is not None:
+                add(f"{pad}part.state = {to}")
+            for timer in self.timers if end else row.cancel:
+                add(f"{pad}host.cancel(part, {source.name(timer, timer.name)})")
+            for timer in row.arm:
+                add(f"{pad}host.arm(part, {source.name(timer, timer.name)}, {source.delay(timer.after)})")
+            for action in row.do:
+                add(f"{pad}{source.call(action, 'payload')}")
+            if row.when is None:
+                return
+            add(f"{pad}return")
+        add(f" default(part, on, {source.name(default, 'outcome')})")
+
+    def _stepped(self, part: C, on: Input[S, Any], to: S | None, row: int) -> None:
+        host = part.host
+        if host.trace is not None:
+            after = None if to is None else to.name
+            host.trace(Stepped(host.clock, self.name, place_name(part.place), part.state.name, on.name, after, row=row))
+
+    def _default(self, part: C, on: Input[S, Any], default: Default[S]) -> None:
+        self._stepped(part, on, None, DEFAULT_ROW)
+        if default.outcome is Outcome.IGNORE:
+            part.host.drop(default.reason, part)
+        elif default.outcome is Outcome.VIOLATION and self.violated is not None:
+            self.violated.act(part, default.reason)
+        else:
+            self._refuse(part, on.name.lower(), default)
+
+    def _refuse(self, part: C, verb: str, default: Default[S]) -> None:
+        if default.outcome is Outcome.REJECT:
+            raise LocalProtocolError(verb, part.state.name, default.reason)
+        if default.outcome is Outcome.NOT_OPEN:
+            raise NotOpen(verb, part.state.name)
+
+    def _check(self) -> None:
+        """ValueError for what the types cannot say."""
+        given = type_arguments(self.part)
+        if self.states not in given.values():
+            raise ValueError(f"{self.name}: {self.part.__name__} does not have the states {self.states.__name__}")
+        for index, on in enumerate(self.inputs):
+            on.index = index
+        for index, timer in enumerate(self.timers):
+            timer.index = index
+        kind = get_type_hints(self.part).get("delays")
+        kind = given.get(kind, getattr(kind, "__bound__", None)) if isinstance(kind, TypeVar) else kind
+        for timer in self.timers:
+            owner = getattr(timer.after, "__objclass__", None)  # the slot of a base class is in its subclasses too
+            inherits = isinstance(kind, type) and isinstance(owner, type) and issubclass(kind, owner)
+            if not callable(timer.after) and not inherits:
+                raise ValueError(f"{self.name}: {timer.name} is after {timer.after!r}, not a constant of {kind}")
+        for row in self.rows:
+            if not {*row.on} <= {*self.inputs} or not {*row.arm, *row.cancel} <= {*self.timers}:
+                raise ValueError(f"{self.name}: an input or timer of {row.ref!r} stands in another class")
+        if self.violated is not None and self.violated not in self.inputs:
+            raise ValueError(f"{self.name}: {self.violated.name} stands in another class")
+
+    def _find_pairs(self) -> dict[tuple[Any, Input[S, Any]], tuple[tuple[Row[C, S], ...], Default[S]]]:
+        return {(state._value_, on): self._pair(state, on) for state in self.states for on in self.inputs}
+
+    def _pair(self, state: S, on: Input[S, Any]) -> tuple[tuple[Row[C, S], ...], Default[S]]:
+        rows = tuple(row for row in self.rows if state in row.states and on in row.on)
+        if any(row.when is None for row in rows[:-1]):
+            raise ValueError(f"{self.name}: two rows for {state}, {on.name}")
+        for default in self.defaults:
+            if state in (default.states or (state,)) and on in (default.on or (on,)):
+                return rows, default
+        if rows and rows[-1].when is None:
+            return rows, _NEVER
+        raise ValueError(f"{self.name}: neither row nor default for {state}, {on.name}")
+
+
+_NEVER: Final = Default[Any](Outcome.IGNORE)
+
+
+def _of(space: type, kind: type[W]) -> Iterator[W]:
+    yield from (value for value in vars(space).values() if isinstance(value, kind))

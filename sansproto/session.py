@@ -1,63 +1,82 @@
-"""What every session is made of: clock, events, timers, agenda, snapshot.
+"""What every session is made of: clock, events, timers, input queue, draws. It is the host of its parts.
 
-The annotations in the body of a session class *are* its state: every annotated attribute is part of the snapshot unless
-it is a ClassVar or marked ``Annotated[T, CACHED]``, as constructor arguments are: ``restore`` gets those again.
+A role (client, server, relay, node) declares its parts as attributes and hands what arrives to them; the parts reach
+the session through :class:`~sansproto.component.Host`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Mapping
-from math import inf
-from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from math import inf, nextafter
+from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 
-from .contract import Entropy, Instant, Phase, Snapshot, Stats
+import attrs
+
+from .component import Asked, Component, Declared, Note, Part, Parts, Refusal
+from .contract import Entropy, Instant, Link, Path, Phase, Snapshot, Stats
+from .errors import NotOpen, WireError
 from .events import CloseCause, Closed
-from .machine import Ladder, Machine, Stateful, TimerKey, machines_of
-from .snapshot import CACHED, Freeze, Thaw, codec
+from .machine import Happened, S, Timer
+from .snapshot import CACHED
 from .timers import TimerTable
-from .trace import Dropped, Judged, PacketSeen, Stepped, Trace
+from .trace import Dropped, Noted, PacketSeen, Place, Refused, Trace, place_name
 
 E = TypeVar("E")
 
 _CLOSED: Final = Phase.CLOSED  # looked up once: with every input it is asked for
 
+ABORTED: Final = Closed(CloseCause.ABORTED)
 
-class SessionBase(Generic[E]):
+
+@attrs.frozen
+class Answers:
+    """What a session sends to somebody whom nobody authenticated, and only there: at most so many datagrams of so many
+    bytes for each that it received."""
+
+    bytes: int
+    per_datagram: int = 1
+    grows: int = attrs.field(default=0, kw_only=True)
+    """How much longer an answer may be than what it answers, in bytes."""
+    budget: str = attrs.field(default="", kw_only=True)
+    """The attribute of the session that bounds the answers to all strangers together, if there is one: the only state
+    that a stranger changes."""
+
+    def __str__(self) -> str:
+        most = f"at most {self.per_datagram} of at most {self.bytes} bytes"
+        longer = (
+            f", at most {self.grows} bytes longer than what it answers"
+            if self.grows
+            else ", none longer than what it answers"
+        )
+        return most + longer + (f", while ``{self.budget}`` lasts" if self.budget else "")
+
+
+class Session(Declared, Generic[E]):
     """The part of the contract that does not depend on the transport."""
 
+    strangers: ClassVar[Answers] = Answers(0, 0)
+    """How it answers who is not authenticated; without a declaration not at all."""
     phase: Phase = Phase.NEW  # with values here, these count as the properties of the contract
     stats: Stats = Stats()
-    ending: Closed | None  # why the session is over; None while it is not
-    _clock: Instant
+    ending: Closed | None
+    """Why the session is over; None while it is not."""
+    clock: Instant
+    """The time of the last call, as parts see it."""
     _events: deque[E]
-    _timers: TimerTable[TimerKey]
+    _timers: TimerTable[tuple[Place, int]]
+    trace: Annotated[Trace | None, CACHED]
+    where: Annotated[Path | Link | None, CACHED]
+    """From where the input at hand came: set by the endpoint."""
+    _inputs: Annotated[deque[tuple[Component[Any, Any], Happened[Any]]], CACHED]
     _entropy: Annotated[Entropy | None, CACHED]
-    _delays: Annotated[object, CACHED]
-    _trace: Annotated[Trace | None, CACHED]
-    _agenda: Annotated[deque[tuple[Machine[Any, Any], Stateful, Any, object]], CACHED]
+    _wall_epoch: Annotated[float, CACHED]
 
-    _machines: ClassVar[tuple[Machine[Any, Any], ...]] = ()
-
-    def __init_subclass__(cls, *, abstract: bool = False) -> None:
-        super().__init_subclass__()
-        if not abstract:
-            found = list(machines_of(cls))
-            cls._machines = tuple(machine.bound_to(cls, name, index) for index, (name, machine) in enumerate(found))
-            for machine in cls._machines:
-                setattr(cls, machine.name, machine)
-
-    def __init__(self, *, entropy: Entropy | None, delays: object, trace: Trace | None) -> None:
-        self.phase = Phase.NEW
-        self.stats = Stats()
-        self.ending = None
-        self._clock = 0.0
-        self._events = deque()
-        self._timers = TimerTable()
-        self._entropy = entropy
-        self._delays = delays
-        self._trace = trace
-        self._agenda = deque()
+    def __init__(self, *, entropy: Entropy | None, wall_epoch: float = 0.0, trace: Trace | None = None) -> None:
+        self.place = None
+        self.phase, self.stats, self.ending, self.clock = Phase.NEW, Stats(), None, 0.0
+        self._events, self._inputs, self._timers = deque(), deque(), TimerTable()
+        self._entropy, self._wall_epoch, self.trace, self.where = entropy, wall_epoch, trace, None
 
     # -- the contract
 
@@ -68,14 +87,21 @@ class SessionBase(Generic[E]):
         return self._timers.next()
 
     def handle_timeout(self, now: float) -> None:
-        self._advance(now)
-        while (due := self._timers.pop_due(self._clock)) is not None:
-            index, key, timer = due
-            self._machines[index].fire(self, key, timer)
-            self._settle()
+        self.advance(now)
+        while (due := self._timers.pop_due(self.clock)) is not None:
+            place, index = due
+            part = self._find_part(place)
+            if part is not None:  # else it was taken out of its dict by hand
+                self.enqueue(part, part.table.timers[index].on())
+                self.run()
 
     def timers(self) -> Mapping[str, float]:
-        return {self._machines[index].timer_name(key, timer): at for (index, key, timer), at in self._timers}
+        armed = ((self._find_part(place), place, index, at) for (place, index), at in self._timers)
+        return {
+            f"{place_name(place)}.{part.table.timers[index].name}": at
+            for part, place, index, at in armed
+            if part is not None
+        }
 
     def snapshot(self) -> Snapshot:
         return self.freeze(0.0)
@@ -83,125 +109,171 @@ class SessionBase(Generic[E]):
     @classmethod
     def restore(cls, snapshot: Snapshot, **arguments: Any) -> Self:
         """The session whose snapshot this is, given the same constructor arguments."""
-        return cls.thaw(snapshot, 0.0, **arguments)
-
-    def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
-        """A snapshot with points in time relative to ``base``."""
-        return tuple(
-            [
-                freeze(getattr(self, name), base)
-                for name, freeze, _ in type(self)._state_codecs()
-                if name not in leave_out
-            ]
-        )
+        return cls.restore_at(snapshot, 0.0, **arguments)
 
     @classmethod
-    def thaw(cls, frozen: Snapshot, base: float, **arguments: Any) -> Self:
+    def restore_at(cls, snapshot: Snapshot, base: float, **arguments: Any) -> Self:
+        """The session that was frozen relative to one time, at another."""
         session = cls(**arguments)
-        for (name, _, thaw), value in zip(cls._state_codecs(), frozen, strict=True):
-            setattr(session, name, thaw(value, base))
-        session._rebuild()
+        session.thaw(snapshot, base)
         return session
 
-    def _rebuild(self) -> None:
-        """Make the cached attributes again after a restore."""
+    def thaw(self, frozen: Snapshot, base: float) -> None:
+        self.name_parts(())  # a thawed part may have timers, so it has to know its place
+        super().thaw(frozen, base)
 
-    @classmethod
-    def _state_codecs(cls) -> tuple[tuple[str, Freeze, Thaw], ...]:
-        found: tuple[tuple[str, Freeze, Thaw], ...] | None = cls.__dict__.get("_state_codecs_of")
-        if found is None:
-            kinds = get_type_hints(cls, include_extras=True)
-            kinds["_events"] = deque[_event_type(cls)]  # type: ignore[misc]  # a type that is known at run time only
-            found = tuple((name, *codec(kind)) for name, kind in kinds.items() if _is_state(kind))
-            cls._state_codecs_of = found  # type: ignore[attr-defined]
-        return found
+    # -- the host of its parts
 
-    # -- for subclasses
+    def wall(self) -> float:
+        """The wall clock in seconds since 1970."""
+        return self._wall_epoch + self.clock
 
-    def _advance(self, now: float) -> None:
+    def draw(self, n: int, purpose: str) -> bytes:
+        """Random bytes. ValueError, out of the call that needs them, if the source gives more or fewer."""
+        assert self._entropy is not None, "a session that draws asks for entropy"
+        drawn = self._entropy(n, purpose=purpose)
+        if len(drawn) != n:
+            raise ValueError(f"entropy gave {len(drawn)} bytes for {purpose}, not {n}")
+        return drawn
+
+    def arm(self, part: Component[Any, Any], timer: Timer[Any, Any], delay: float) -> None:
+        """Set a timer of a part; nothing if the part was removed, or the session is over."""
+        if not part.forgotten and self.phase is not _CLOSED:
+            clock = self.clock
+            at = clock + delay
+            if at <= clock:
+                at = nextafter(clock, inf)
+            self._timers.set((part.place or self._place(part), timer.index), at)
+
+    def cancel(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None:
+        """Disarm a timer of a part; a part without a place, or removed, has none."""
+        if part.place is not None and not part.forgotten:
+            self._timers.cancel((part.place, timer.index))
+
+    def enqueue(self, part: Component[S, Any], happened: Happened[S]) -> None:
+        """Queue an input for a part; nothing if the session is over."""
+        if self.phase is not _CLOSED:
+            self._inputs.append((part, happened))
+
+    def emit(self, event: E) -> None:
+        """Queue an event for the application; nothing follows the last one."""
+        if self.phase is not _CLOSED:
+            self._events.append(event)
+
+    def drop(self, reason: str, part: Part[Any] | None = None, guard: str = "", error: WireError | None = None) -> None:
+        """Count something that is ignored; ``guard`` is what decided so, ``error`` what it raised."""
+        self.stats.drop(reason)
+        if self.trace is not None:
+            place = "" if part is None else place_name(part.place)
+            fault, offset, field = (None, 0, "") if error is None else (error.fault, error.offset, error.field)
+            self.trace(
+                Dropped(
+                    self.clock,
+                    reason,
+                    place=place,
+                    guard=guard,
+                    where=self.where,
+                    fault=fault,
+                    offset=offset,
+                    field=field,
+                )
+            )
+
+    def count_refusal(self, refusal: Refusal, part: Part[Any] | None = None) -> None:
+        """Count output that is not taken."""
+        self.stats.refuse(refusal.reason)
+        if self.trace is not None:
+            self.trace(Refused(self.clock, refusal.reason, place=place_name(part.place if part else None)))
+
+    def count_note(self, note: Note, part: Part[Any] | None = None) -> None:
+        """Count a remark on what is accepted."""
+        self.stats.note(note.remark)
+        if self.trace is not None:
+            place = place_name(part.place if part else None)
+            self.trace(Noted(self.clock, note.remark, place=place, where=self.where))
+
+    # -- for roles
+
+    def advance(self, now: float) -> None:
         """Take the caller's time; a clock that goes back, or is no finite number, stands still."""
-        if self._clock < now < inf:
-            self._clock = now
+        if self.clock < now < inf:
+            self.clock = now
 
-    def _alive(self, now: float) -> bool:
+    def alive(self, now: float) -> bool:
         """Take the time; False, and counted, when the session is over and ignores its inputs."""
-        self._advance(now)
+        self.advance(now)
         if self.phase is _CLOSED:
-            self._drop("closed")
+            self.drop("closed")
             return False
         return True
 
-    def _post(self, machine: Machine[Any, Any], obj: Stateful, on: Any, arg: object = None) -> None:
-        """Queue an input (or the name of a ladder) for an object; it acts before the public call returns."""
-        self._agenda.append((machine, obj, on, arg))
+    def verb(self, name: str, now: float, *asked: Asked) -> None:
+        """What the application asks for: refused by any of the parts before anything changes, or done by all.
 
-    def _settle(self) -> None:
-        agenda = self._agenda
-        while agenda:
-            machine, obj, on, arg = agenda.popleft()
-            machine.step(self, obj, on, arg)
+        NotOpen once the session is over, whatever the parts' states.
+        """
+        self.ask(name, *asked)
+        self.advance(now)
+        for one in asked:
+            self.enqueue(one.part, one.happened)
+        self.run()
 
-    def _emit(self, event: E) -> None:
-        self._events.append(event)
+    def ask(self, name: str, *asked: Asked) -> None:
+        """Raise LocalProtocolError or NotOpen, naming the verb, if one of the parts does not allow it now."""
+        if self.phase is _CLOSED:
+            raise NotOpen(name, _CLOSED.name)
+        for one in asked:
+            one.part.table.ask(one.part, one.happened, name)
 
-    def _drop(self, reason: str) -> None:
-        self.stats.drop(reason)
-        if self._trace is not None:
-            self._trace(Dropped(self._clock, reason))
+    def run(self) -> None:
+        """Empty the input queue. What is queued for a part that was removed meanwhile is dropped."""
+        if self.place is None:
+            self.name_parts(())  # once, so that records tell places
+        queue = self._inputs
+        while queue:
+            part, happened = queue.popleft()
+            if part.forgotten:
+                self.drop("removed", part)
+            else:
+                happened.on.act(part, happened.payload)
 
-    def _end(self, closed: Closed) -> None:
+    def end(self, closed: Closed) -> None:
         """The session is over: the one place that emits ``Closed``."""
-        if self.phase is not Phase.CLOSED:
-            self.phase = Phase.CLOSED
+        if self.phase is not _CLOSED:
+            self.emit(closed)  # type: ignore[arg-type]  # Closed is in the union of every protocol
+            self.phase = _CLOSED
             self.ending = closed
             self._timers = TimerTable()
-            self._agenda.clear()
-            self._emit(closed)  # type: ignore[arg-type]  # Closed is in the union of every protocol
+            self._inputs.clear()
 
-    def _cancel_timers(self, machine: Machine[Any, Any], key: Hashable) -> None:
-        """Disarm what an object that is forgotten may have armed."""
-        for timer in machine.table.timers:
-            self._timers.cancel((machine.index, key, timer.value))
-
-    def _note_received(self, link: int, packet: object, size: int) -> None:
-        """Count a packet that was understood."""
+    def note_received(self, link: int, packet: object, size: int) -> None:
+        """Count a packet that was decoded."""
         self.stats.packets_received += 1
-        if self._trace is not None:
-            self._trace(PacketSeen(self._clock, False, link, _packet_name(packet), size))
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, False, link, packet_name(packet), size))
 
-    def _note_sent(self, link: int, packet: object, size: int) -> None:
+    def note_sent(self, link: int, name: str, size: int) -> None:
         """Count a packet that was queued."""
         self.stats.packets_sent += 1
-        if self._trace is not None:
-            self._trace(PacketSeen(self._clock, True, link, _packet_name(packet), size))
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, True, link, name, size))
 
-    def _trace_step(self, machine: Machine[Any, Any], obj: Stateful, on: Any, to: Any) -> None:
-        assert self._trace is not None  # whoever calls has looked
-        after = None if to is None else to.name
-        self._trace(Stepped(self._clock, machine.table.name, str(obj.key), obj.state.name, on.name, after))
+    # -- inside
 
-    def _trace_rung(self, machine: Machine[Any, Any], ladder: Ladder[Any], number: int) -> None:
-        assert self._trace is not None
-        self._trace(Judged(self._clock, machine.table.name, ladder.name, number))
+    def _find_part(self, place: Place) -> Component[Any, Any] | None:
+        part: Any = self
+        for name in place:
+            part = part.get(name) if isinstance(part, Parts) else getattr(part, str(name), None)
+        return part if isinstance(part, Component) else None
+
+    def _place(self, part: Component[Any, Any]) -> Place:
+        """Name all parts, once: what is added to named Parts later is named there."""
+        self.name_parts(())
+        if part.place is None:
+            raise TypeError(f"{type(part).__name__} is no declared part of {type(self).__name__}")
+        return part.place
 
 
-ABORTED = Closed(CloseCause.ABORTED)
-
-
-def _packet_name(packet: object) -> str:
+def packet_name(packet: object) -> str:
     """The class of a packet, which may stand behind what its header says."""
     return type(packet[-1] if isinstance(packet, tuple) else packet).__name__
-
-
-def _is_state(kind: Any) -> bool:
-    return get_origin(kind) is not ClassVar and not (get_origin(kind) is Annotated and CACHED in kind.__metadata__)
-
-
-def _event_type(cls: type) -> Any:
-    """The union that a session class gives as E; one that leaves E open (``lift``) queues ``Closed`` alone."""
-    for base in cls.__mro__:
-        for generic in getattr(base, "__orig_bases__", ()):
-            for argument in get_args(generic):
-                if not isinstance(argument, TypeVar):
-                    return argument
-    return Closed

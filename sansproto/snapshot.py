@@ -24,6 +24,10 @@ Thaw = Callable[[Any, float], Any]
 CACHED = "cached"
 """``Annotated[T, CACHED]``: an attribute that is rebuilt from the state and is no part of it."""
 
+MEMO = "memo"
+"""``Annotated[T, MEMO]``: a cached attribute that nothing rebuilds. It may be forgotten at any time: a restored one is
+as in the beginning."""
+
 _PLAIN = (int, float, str, bytes, bool, None, NoneType)
 
 
@@ -60,7 +64,7 @@ def _scalar(kind: Any) -> tuple[Freeze, Thaw]:
         thaw = kind if issubclass(kind, Flag) else members.__getitem__  # flags are more than their members
         return (lambda value, _: value.value), (lambda frozen, _: thaw(frozen))
     if hasattr(kind, "freeze"):
-        return (lambda value, base: value.freeze(base)), kind.thaw
+        return (lambda value, base: value.freeze(base)), getattr(kind, "restore_at", None) or kind.thaw
     if attrs.has(kind):
         return _record(kind)
     raise TypeError(f"{kind!r} cannot be part of a snapshot")
@@ -72,10 +76,14 @@ def _same(value: Any, _: float) -> Any:
 
 def _record(kind: Any) -> tuple[Freeze, Thaw]:
     hints = get_type_hints(kind, include_extras=True)
-    fields = [field for field in attrs.fields(kind) if not _is_cached(hints[field.name])]
+    fields = [field for field in attrs.fields(kind) if not is_cached(hints[field.name])]
     codecs = [(field.name, field.alias, *_codec(hints[field.name])) for field in fields]
+    declared = {field.name for field in attrs.fields(kind)}
 
     def freeze(value: Any, base: float) -> Any:
+        for name in getattr(value, "__dict__", ()):
+            if name not in declared:
+                raise TypeError(f"{kind.__name__}.{name} is not declared")
         return tuple([freeze_field(getattr(value, name), base) for name, _, freeze_field, _ in codecs])
 
     def thaw(frozen: Any, base: float) -> Any:
@@ -140,5 +148,9 @@ def _container(origin: Any, args: tuple[Any, ...]) -> tuple[Freeze, Thaw]:
     raise TypeError(f"{origin!r} cannot be part of a snapshot")
 
 
-def _is_cached(hint: Any) -> bool:
-    return get_origin(hint) is Annotated and CACHED in hint.__metadata__
+def is_cached(hint: Any) -> bool:
+    return get_origin(hint) is Annotated and (CACHED in hint.__metadata__ or is_memo(hint))
+
+
+def is_memo(hint: Any) -> bool:
+    return get_origin(hint) is Annotated and MEMO in hint.__metadata__

@@ -1,4 +1,4 @@
-"""What a session did and why, as records: transitions, rungs, drops and packets. No record holds a secret.
+"""What a session did and why, as records: transitions, guards, drops and packets. No record holds a secret.
 
 A session takes ``trace``, any callable with one argument; None costs nothing. :class:`JsonSeqWriter` makes the lines of
 a qlog-like file out of records.
@@ -7,10 +7,17 @@ a qlog-like file out of records.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from enum import Enum
 from typing import TypeAlias
 
 import attrs
+
+from .contract import Link, Path
+from .errors import Fault
+
+Place: TypeAlias = tuple[Hashable, ...]
+"""Where a part is in its session: the names of attributes, and the keys of parts of which there are many."""
 
 
 @attrs.frozen
@@ -20,9 +27,23 @@ class Stepped:
     time: float
     machine: str
     key: str
+    """The place of the object in its session."""
     state: str
     input: str
     to: str | None
+    row: int = attrs.field(default=-1, kw_only=True)
+    """The number of the row in its table; -1: a default."""
+
+
+@attrs.frozen
+class Classified:
+    """Guards decided: the step with this number gave an input or dropped."""
+
+    time: float
+    machine: str
+    key: str
+    guards: str
+    step: int
 
 
 @attrs.frozen
@@ -41,6 +62,35 @@ class Dropped:
 
     time: float
     reason: str
+    place: str = attrs.field(default="", kw_only=True)
+    """The place of the part that dropped it; empty: the session itself."""
+    guard: str = attrs.field(default="", kw_only=True)
+    """The guards and their step, as in ``handshake.open_cookie``; empty: a table, or the session itself."""
+    where: Path | Link | None = attrs.field(default=None, kw_only=True)
+    """From where the input at hand came."""
+    fault: Fault | None = attrs.field(default=None, kw_only=True)
+    """What was wrong with the bytes, if they did not decode or open; with the place in them, and the field."""
+    offset: int = attrs.field(default=0, kw_only=True)
+    field: str = attrs.field(default="", kw_only=True)
+
+
+@attrs.frozen
+class Refused:
+    """Output was refused; the verb said so to its caller."""
+
+    time: float
+    reason: str
+    place: str = attrs.field(default="", kw_only=True)
+
+
+@attrs.frozen
+class Noted:
+    """Something was accepted, with a remark."""
+
+    time: float
+    remark: str
+    place: str = attrs.field(default="", kw_only=True)
+    where: Path | Link | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen
@@ -54,15 +104,34 @@ class PacketSeen:
     size: int
 
 
-TraceRecord: TypeAlias = Stepped | Judged | Dropped | PacketSeen
+TraceRecord: TypeAlias = Stepped | Classified | Judged | Dropped | Refused | Noted | PacketSeen
 Trace: TypeAlias = Callable[[TraceRecord], None]
 
 
+def place_name(place: Place | None) -> str:
+    """A place as text: ``nodes.6e6f6465``."""
+    return ".".join(_name(key) for key in place or () if key is not None)
+
+
+def _name(key: Hashable) -> str:
+    return key.hex() if isinstance(key, bytes) else str(key)
+
+
 def json_line(record: TraceRecord) -> str:
-    """One line of a trace file: time, name and data, as qlog's events have them."""
-    data = attrs.asdict(record)
+    """One line of a trace file: time, name and data, as qlog's events have them; without what is as ever."""
+    data = {
+        field.name: _plain(value)
+        for field in attrs.fields(type(record))
+        if (value := getattr(record, field.name)) != field.default
+    }
     time = data.pop("time")
     return json.dumps({"time": time, "name": type(record).__name__, "data": data}, sort_keys=True)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return attrs.asdict(value)
+    return value.value if isinstance(value, Enum) else value
 
 
 class JsonSeqWriter:

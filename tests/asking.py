@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 import attrs
 
 from sansproto.contract import Address, Entropy, Link, Lookup, Path, Phase, Rebind, SendDatagram
-from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed
-from sansproto.links import Pipe
-from sansproto.machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
+from sansproto.old_endpoint import EndpointBase
+from sansproto.old_links import Pipe
+from sansproto.old_machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
 from sansproto.trace import Trace
 
 HERE = Address("192.0.2.9", 7)

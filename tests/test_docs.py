@@ -7,20 +7,29 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 
 from sansproto.bob import Departure, Failure, TransferFault, Violation
-from sansproto.machine import Verdict
+from sansproto.component import Note, Refusal
+from sansproto.endpoint import OUTBOX_FULL
+from sansproto.machine import Outcome
+from sansproto.old_machine import Table as OldTable
+from sansproto.old_machine import Verdict
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
-from sansproto.testing.tables import AnyTable, check, headings
+from sansproto.overte import packets as overte
+from sansproto.session import Answers, Session
+from sansproto.testing.protocols import protocols
+from sansproto.testing.tables import check, headings
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "protocols"
-PROTOCOLS = ("bob", "overte")
+PROTOCOLS = protocols()
 SOURCES = sorted((ROOT / "sansproto").rglob("*.py"))
 
 
@@ -35,7 +44,7 @@ def _generator() -> ModuleType:
 
 GENERATOR = _generator()
 FILES: dict[Path, str] = GENERATOR.files()
-TABLES: list[AnyTable] = [table for tables in GENERATOR.TABLES.values() for table in tables]
+TABLES: list[Any] = [table for tables in GENERATOR.TABLES.values() for table in tables]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -52,8 +61,24 @@ def test_every_generated_part_is_on_its_page_and_nothing_else_is_there() -> None
         assert sorted(included) == [part for part in parts if part.startswith(f"{page}.")]
 
 
+class Doorman(Session[str]):
+    strangers: ClassVar = Answers(161, grows=16, budget="time")
+
+
+class Deaf(Session[str]):
+    pass
+
+
+def test_declared_answers_to_strangers_are_listed() -> None:
+    text = GENERATOR.strangers([Doorman, Deaf])
+    assert "at most 1 of at most 161 bytes, at most 16 bytes longer than what it answers, while ``time`` lasts" in text
+    assert "   * - ``Deaf``\n     - none\n" in text
+    assert GENERATOR.strangers([Deaf]) == ""
+    assert str(Answers(32)) == "at most 1 of at most 32 bytes, none longer than what it answers"
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_a_table_is_sound_and_its_references_are_headings(table: AnyTable) -> None:
+def test_a_table_is_sound_and_its_references_are_headings(table: Any) -> None:
     assert check(table, PAGES) == []
 
 
@@ -105,15 +130,19 @@ def texts(reason: ast.expr, function: ast.FunctionDef) -> Iterator[str]:
 
 
 def _reasons(page: str) -> set[str]:
-    shared = [ROOT / "sansproto" / f"{name}.py" for name in ("endpoint", "session")]
+    shared = [ROOT / "sansproto" / f"{name}.py" for name in ("endpoint", "old_endpoint", "session")]
     modules = [*shared, *(ROOT / "sansproto" / page).rglob("*.py")]
-    ignored = {
-        str(default.reason)
-        for table in TABLES
-        for default in table.otherwise
-        if default.verdict is Verdict.IGNORE and table.page in ("links", page)
-    }
+    ignored = {reason for table in TABLES if table.page in ("links", page) for reason in _reasons_of(table)}
     return ignored | {reason for module in modules for reason in dropped_in(module)}
+
+
+def _reasons_of(table: Any) -> set[str]:
+    """What is malformed is explained once for all packets."""
+    if isinstance(table, OldTable):
+        return {str(default.reason) for default in table.otherwise if default.verdict is Verdict.IGNORE}
+    ignored = {default.reason for default in table.defaults if default.outcome is Outcome.IGNORE}
+    reasons = {reason for guards in table.guards for reason in guards.reasons}
+    return ignored | {re.sub(rf"^malformed ({'|'.join(PACKETS)})$", "malformed ...", reason) for reason in reasons}
 
 
 def section(page: str, heading: str) -> str:
@@ -128,6 +157,23 @@ def test_every_reason_to_drop_is_explained(page: str) -> None:
     assert set(re.findall(r"^``([^`]+)``  ", table, re.M)) == _reasons(page)
 
 
+def _declared(page: str, kind: type[Refusal] | type[Note]) -> Iterator[Refusal | Note]:
+    names = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "sansproto" / page).rglob("*.py")]
+    for module in ["sansproto.endpoint", *(".".join(name.parts) for name in names if name.name != "__init__")]:
+        yield from (value for value in vars(import_module(module)).values() if isinstance(value, kind))
+
+
+@pytest.mark.parametrize("page", ["overte"])
+def test_every_refusal_and_remark_is_explained(page: str) -> None:
+    refused, noted = re.split(r"^``stats.noted``", section(f"{page}.rst", "Refusals and remarks"), flags=re.M)
+    refusals, notes = {*_declared(page, Refusal)}, {*_declared(page, Note)}
+    assert set(re.findall(r"^``([^`]+)``  ", refused, re.M)) == {one.reason for one in refusals}  # type: ignore[union-attr]
+    assert set(re.findall(r"^``([^`]+)``  ", noted, re.M)) == {one.remark for one in notes}  # type: ignore[union-attr]
+    known = headings(PAGES / f"{page}.rst")
+    assert known.issuperset(one.ref for one in (*refusals, *notes) if one is not OUTBOX_FULL)
+
+
+PACKETS = [kind.__name__ for kind in overte.PACKETS.values()]
 WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],

@@ -27,8 +27,8 @@ from toys import Beat, Bound, Desk, Heard, Said, Visitor
 
 from sansproto.contract import Address, Link, Path, SendDatagram
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import LINK, Pipe
-from sansproto.machine import Table
+from sansproto.old_links import LINK, Pipe
+from sansproto.old_machine import Table
 from sansproto.testing import cast
 from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
+import sansproto
+from sansproto.testing.protocols import protocols, sessions_of, tables_of, without
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sansproto"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SHIPPED = MODULES + sorted(ROOT.glob("adapters/*/src/**/*.py"))
 CORE = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "testing"]
 TESTING = [path for path in MODULES if path not in CORE]
-PROTOCOLS = {path.parent.name for path in PACKAGE.glob("*/crypto.py")}
+PROTOCOLS = set(protocols())
 
 # No sockets, clocks, threads, processes, files, random sources, logs; nor the ways to get at them by name.
 NEVER = {
@@ -32,10 +35,12 @@ FOR_TESTS = {"hypothesis", "pytest"}
 TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
     "adapter_harness": {"os", "socket"},
+    "check": {"os"},  # a seed; and which test is running
     "workers": {"os", "subprocess", "importlib"},  # the same inputs in another process, with another PYTHONHASHSEED
     "meter": {"signal"},  # the alarm of what does not return
     "network": {"random"},  # its generator is seeded by the caller
     "conformance": {"importlib"},  # of the module that has the checks of a protocol
+    "protocols": {"importlib"},  # of all modules of a protocol
     "vectors": {"importlib"},  # of jsonschema, which need not be installed
 }
 MAY_IMPORT = {"egtp": {"recovery"}, "freenet": {"recovery"}}
@@ -102,6 +107,81 @@ def test_cryptography_has_one_place_in_each_protocol(path: Path) -> None:
 def test_protocols_do_not_know_each_other_and_shared_modules_know_none(path: Path) -> None:
     home = path.relative_to(PACKAGE).parts[0]
     assert relative(path) & PROTOCOLS <= {home} | MAY_IMPORT.get(home, set())
+
+
+def lacking(protocol: str) -> Iterator[str]:
+    """What a protocol should have, and has not."""
+    if not (ROOT / "docs" / "protocols" / f"{protocol}.rst").is_file():
+        yield "docs"
+    if not any(ROOT.glob(f"vectors/{protocol}/*.json")):
+        yield "vectors"
+    if not (PACKAGE / "testing" / f"conformance_{protocol}.py").is_file():
+        yield "conformance"
+    if not tables_of(protocol):
+        yield "tables"
+    elif not any(ROOT.glob(f"tests/{protocol}/test_sessions*.py")):
+        yield "vectors of tables"  # that each row and guard is hit by one
+    sessions = {session.__name__ for session in sessions_of(protocol)}
+    lawful = {name for path in ROOT.glob(f"tests/{protocol}/test_laws*.py") for name in subjects(path)}
+    yield from ("laws of " + name for name in sorted(sessions - lawful))
+    if not sessions:
+        yield "laws"
+
+
+def subjects(path: Path) -> Iterator[str]:
+    """The classes that laws in a file are about: given as ``cls``, or bases there of what is given."""
+    tree = ast.parse(path.read_text("utf-8"))
+    bases = {
+        node.name: [ast.unparse(base) for base in node.bases] for node in tree.body if isinstance(node, ast.ClassDef)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "cls":
+            yield from (ast.unparse(node.value), *bases.get(ast.unparse(node.value), ()))
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_a_protocol_has_docs_laws_vectors_and_tables_or_says_why_not(protocol: str) -> None:
+    """Whatever is named here is to be made, or to be declared in ``WITHOUT``; what is declared there is not there."""
+    said = without(protocol)
+    assert sorted(lacking(protocol)) == sorted(said)
+    assert all(said.values())
+
+
+GHOST = """
+from sansproto.session import Session
+
+class Haunt(Session[str]):
+    pass
+
+__all__ = ["Haunt"]
+WITHOUT = {"docs": "nobody sees it"}
+"""
+
+
+def test_a_protocol_that_nobody_registered_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without crypto.py, too."""
+    (tmp_path / "ghost").mkdir()
+    (tmp_path / "ghost" / "__init__.py").write_text(GHOST, "utf-8")
+    monkeypatch.setattr(sansproto, "__path__", [*sansproto.__path__, str(tmp_path)])
+    assert set(protocols()) == {"ghost", *PROTOCOLS}
+    assert [*lacking("ghost")] == ["docs", "vectors", "conformance", "tables", "laws of Haunt"]
+    with pytest.raises(AssertionError):
+        test_a_protocol_has_docs_laws_vectors_and_tables_or_says_why_not("ghost")
+    sys.modules["sansproto.ghost"].WITHOUT = dict.fromkeys(lacking("ghost"), "it is none")  # type: ignore[attr-defined]
+    test_a_protocol_has_docs_laws_vectors_and_tables_or_says_why_not("ghost")
+
+
+@pytest.mark.parametrize("said", [{"docs": "there is a page, though"}, {"sense": "there is no such thing"}])
+def test_what_is_there_cannot_be_declared_not_to_be(said: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sansproto.bob, "WITHOUT", said, raising=False)
+    with pytest.raises(AssertionError):
+        test_a_protocol_has_docs_laws_vectors_and_tables_or_says_why_not("bob")
+
+
+def test_laws_are_about_what_they_are_given_and_its_bases(tmp_path: Path) -> None:
+    path = tmp_path / "test_laws_x.py"
+    path.write_text("class B(A): pass\nclass T(Laws):\n    subject = Subject(cls=B)\nevolve(x, cls=C)\n", "utf-8")
+    assert {*subjects(path)} == {"A", "B", "C"}
 
 
 @all_of([path for path in MODULES if path.parts[-2:] == ("tables.py",) or "tables" in path.parts[-2:]])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from time import process_time
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import attrs
 import pytest
@@ -20,7 +20,8 @@ from toys import SECRET, Beat, Echo, Guest, Lines, Raw, Said, ToyDelays, ToyLimi
 from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
-from sansproto.links import LinkState, Pipe
+from sansproto.old_links import LinkState, Pipe
+from sansproto.session import Answers
 from sansproto.snapshot import CACHED
 from sansproto.testing import laws, meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
@@ -90,6 +91,10 @@ class TestBeat(Laws):
     subject = BEAT
 
 
+def test_law_11_leaves_declared_answers_and_their_budget_alone() -> None:
+    check(laws.law_11, attrs.evolve(BEAT, cls=Doorman), settings(QUICK, max_examples=100))
+
+
 # -- sessions that break one law each
 
 
@@ -138,6 +143,14 @@ class Spins(Beat):
     def _beat(self) -> None:
         super()._beat()
         self._timers.set((0, 0, 0), self._clock)
+
+
+class NeedsAFineClock(Beat):
+    """Beats too fast for a clock that has been running for years."""
+
+    def _beat(self) -> None:
+        super()._beat()
+        self._timers.set((0, 0, 0), self._clock + 1e-8)
 
 
 class SpinsWhenDrained(Beat):
@@ -196,7 +209,7 @@ class NeverCloses(Beat):
 
 
 class CountsNothing(Echo):
-    def _drop(self, reason: str) -> None:
+    def drop(self, reason: str, *_: Any, **__: Any) -> None:
         pass
 
 
@@ -240,6 +253,55 @@ class AnswersALittleMore(Echo):
 class AnswersSomebodyElse(Echo):
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
         super().receive_datagram(data, Path(path.socket, "192.0.2.66", path.port), now)
+
+
+class Doorman(Beat):
+    """Answers whoever says at least six bytes with ten, as long as it has the time for strangers; breaks no law."""
+
+    strangers: ClassVar = Answers(10, grows=4, budget="_time")
+    _time: int
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._time = 3
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        dropped = self.stats.dropped.get("bad seal", 0)
+        super().receive_datagram(data, path, now)
+        if self.stats.dropped.get("bad seal", 0) > dropped and len(data) >= 6 and self._time:
+            self._time -= 1
+            self._turn_away(path)
+
+    def _turn_away(self, path: Path) -> None:
+        self._out.append(SendDatagram(b"who is it?", path))
+
+
+class SaysItTwice(Doorman):
+    def _turn_away(self, path: Path) -> None:
+        self._out.extend([SendDatagram(b"who is it?", path)] * 2)
+
+
+class SaysMore(Doorman):
+    def _turn_away(self, path: Path) -> None:
+        self._out.append(SendDatagram(b"who is it??", path))
+
+
+class SaysMoreThanItGrows(Doorman):
+    strangers: ClassVar = Answers(10, grows=3, budget="_time")
+
+
+class SpendsWithoutABudget(Doorman):
+    strangers: ClassVar = Answers(10, grows=4)
+
+
+class SpendsSomethingElse(Doorman):
+    def _turn_away(self, path: Path) -> None:
+        super()._turn_away(path)
+        self._missed += 1
+
+
+class AnswersUndeclared(Echo):
+    strangers: ClassVar = Beat.strangers
 
 
 class Blabs(Beat):
@@ -315,6 +377,8 @@ class DrawsAndRaises(Beat):
 
 
 class SaysHowOften(Beat):
+    _times: Annotated[int, CACHED]
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._times = 0
@@ -351,6 +415,8 @@ class TellsOfEverybody(Echo):
 
 
 class KeepsItElsewhere(Echo):
+    _greeted: Annotated[int, CACHED]
+
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._greeted = 0
@@ -367,6 +433,7 @@ class RestoresToZero(Beat):
 
 class NotesElsewhere(Beat):
     _note: int
+    _seen: Annotated[int, CACHED]
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -376,6 +443,68 @@ class NotesElsewhere(Beat):
         super().receive_datagram(data, path, now)
         self._seen += 1
         self._note = self._seen
+
+
+class CountsOnTheSide(Beat):
+    """Nothing that it does depends on this count, yet."""
+
+    _beats: Annotated[int, CACHED]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._beats = 0
+
+    def _beat(self) -> None:
+        super()._beat()
+        self._beats += 1
+
+
+class ForgetsItsIndex(Echo):
+    _by_name: Annotated[dict[bytes, Guest], CACHED]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._by_name = {}
+
+    def _guest_answer(self, guest: Guest, message: bytes) -> None:
+        super()._guest_answer(guest, message)
+        self._by_name[guest.name] = guest
+
+    def _link_gone(self, pipe: Pipe) -> None:
+        if pipe.key in self._guests:
+            self._by_name.pop(self._guests[pipe.key].name, None)
+        super()._link_gone(pipe)
+
+
+class RebuildsItsIndex(ForgetsItsIndex):
+    """Breaks no law."""
+
+    def _rebuild(self) -> None:
+        self._by_name = {guest.name: guest for guest in self._guests.values() if guest.name}
+
+
+class IndexesCopies(RebuildsItsIndex):
+    def _rebuild(self) -> None:
+        super()._rebuild()
+        self._by_name = {name: attrs.evolve(guest) for name, guest in self._by_name.items()}
+
+
+@attrs.define
+class Tally:
+    heard: int = 0
+    beats: Annotated[int, CACHED] = 0
+
+
+class TalliesInARecord(Beat):
+    _tally: Tally
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._tally = Tally()
+
+    def _beat(self) -> None:
+        super()._beat()
+        self._tally.beats += 1
 
 
 class TalksOn(Echo):
@@ -433,6 +562,7 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_05, BEAT, ChangesAndRaises),
     (laws.law_05, BEAT, DrawsAndRaises),
     (laws.law_06, BEAT, Spins),
+    (laws.law_06, BEAT, NeedsAFineClock),
     (laws.law_06, BEAT, SpinsWhenDrained),
     (laws.law_07, BEAT, BeatsWhenAsked),
     (laws.law_07, BEAT, CountsCalls),
@@ -454,6 +584,12 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_11, ECHO, Amplifies),
     (laws.law_11, ECHO, AnswersALittleMore),
     (laws.law_11, ECHO, AnswersSomebodyElse),
+    (laws.law_11, ECHO, AnswersUndeclared),
+    (laws.law_11, BEAT, SaysItTwice),
+    (laws.law_11, BEAT, SaysMore),
+    (laws.law_11, BEAT, SaysMoreThanItGrows),
+    (laws.law_11, BEAT, SpendsWithoutABudget),
+    (laws.law_11, BEAT, SpendsSomethingElse),
     (laws.law_12, BEAT, Blabs),
     (laws.law_12, BEAT, KeepsAnOpenLock),
     (laws.law_13, LINES, CountsTwice),
@@ -465,6 +601,10 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_14, BEAT, RestoresToZero),
     (laws.law_14, BEAT, NotesElsewhere),
     (laws.law_14, BEAT, SaysHowOften),
+    (laws.law_14, BEAT, CountsOnTheSide),
+    (laws.law_14, BEAT, TalliesInARecord),
+    (laws.law_14, ECHO, ForgetsItsIndex),
+    (laws.law_14, ECHO, IndexesCopies),
     (laws.law_15, ECHO, Pushes),
     (laws.law_15, ECHO, TalksOn),
     (laws.law_06, ECHO, GivesTwice),
@@ -532,6 +672,10 @@ def test_an_alarm_within_another_leaves_that_one_set() -> None:
 def test_in_another_thread_there_is_no_alarm() -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(check, laws.law_01, BEAT, settings(max_examples=3, database=None)).result()
+
+
+def test_law_14_leaves_an_index_alone_that_is_made_again() -> None:
+    check(laws.law_14, attrs.evolve(ECHO, cls=RebuildsItsIndex), settings(QUICK, max_examples=60))
 
 
 def test_a_crowd_costs_nothing_by_itself() -> None:

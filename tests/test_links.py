@@ -33,13 +33,13 @@ from sansproto.contract import (
     SendBytes,
     Transmit,
 )
-from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.lift import DatagramEndpoint, LiftLimits, StreamEndpoint
-from sansproto.links import LinkDelays, LinkState, Pipe
-from sansproto.machine import Machine, Otherwise, Verdict
-from sansproto.session import SessionBase
+from sansproto.old_endpoint import EndpointBase
+from sansproto.old_links import LinkDelays, LinkState, Pipe
+from sansproto.old_machine import Machine, Otherwise, Verdict
+from sansproto.old_session import SessionBase
 from sansproto.snapshot import CACHED, codec
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.timers import TimerTable

@@ -10,12 +10,13 @@ import attrs
 import pytest
 from asking import ASK, HERE, AskAction, Asked, AskInput, AskState, AskTimer, Client, Delays, Limits, Server, without
 
-from sansproto.links import LINK, LinkState, LinkTimer
-from sansproto.machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
+from sansproto.old_links import LINK, LinkState, LinkTimer
+from sansproto.old_machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
 from sansproto.testing.cast import Decision
-from sansproto.testing.charts import document, ladder_rst, mermaid, rst_table, to_json, write_json
+from sansproto.testing.charts import document, mermaid, rst_table, to_json, write_json
 from sansproto.testing.explorer import Budget, Party, Scene, Verb, explore
-from sansproto.testing.tables import check, each, headings, row_name
+from sansproto.testing.old_charts import ladder_rst
+from sansproto.testing.old_tables import check, each, headings, row_name
 from sansproto.testing.vectors import validate
 
 AnyTable = Table[Any, Any, Any, Any]

@@ -11,7 +11,7 @@ import hmac
 from collections import deque
 from enum import Enum
 from hashlib import sha256
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
 
@@ -29,12 +29,13 @@ from sansproto.contract import (
     SendDatagram,
     Transmit,
 )
-from sansproto.endpoint import EndpointBase
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import Pipe
-from sansproto.machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
-from sansproto.session import ABORTED, SessionBase
+from sansproto.old_endpoint import EndpointBase
+from sansproto.old_links import Pipe
+from sansproto.old_machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
+from sansproto.old_session import ABORTED, SessionBase
+from sansproto.session import Answers
 from sansproto.snapshot import CACHED
 from sansproto.trace import Trace
 
@@ -151,6 +152,7 @@ EchoEvent: TypeAlias = Said | Left | Closed
 class Echo(EndpointBase[EchoEvent]):
     """Repeats what guests say to them once they said ``hi``; answers datagrams with their digest."""
 
+    strangers: ClassVar = Answers(32)
     _guests: dict[Link, Guest]
     _asked: int
     _asking: bool
@@ -169,7 +171,6 @@ class Echo(EndpointBase[EchoEvent]):
     ) -> None:
         super().__init__(entropy=entropy, delays=delays or ToyDelays(), limits=limits or ToyLimits(), trace=trace)
         self._secret = secret
-        self._draw = entropy
         self._guests = {}
         self._asked = 0
         self._asking = False
@@ -268,7 +269,7 @@ class Echo(EndpointBase[EchoEvent]):
         return guest.state is _S.SILENT and message.startswith(b"hi")
 
     def _guest_answer(self, guest: Guest, message: bytes) -> None:
-        guest.name = self._draw(4, purpose=f"guest.{guest.key}.name")
+        guest.name = self.draw(4, purpose=f"guest.{guest.key}.name")
         self._guest_repeat(guest, b"hi" + guest.name)
 
     def _guest_repeat(self, guest: Guest, message: bytes) -> None:

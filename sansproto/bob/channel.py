@@ -3,38 +3,343 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Any, ClassVar, Self
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol
 
 import attrs
 
-from ..contract import Link, Phase, SendBytes, Snapshot
+from ..component import Component, Host
+from ..contract import Link, Phase, SendBytes
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived, Writable
-from ..machine import Machine
-from ..session import ABORTED, SessionBase
+from ..machine import Default, Happened, Input, Outcome, Row, Table, Timer
+from ..session import ABORTED, Session
 from ..snapshot import CACHED
 from ..trace import Trace
 from .crypto import MAX_PLAINTEXT, RecordCipher, RecordKey
 from .events import ChannelEvent, Violation
 from .limits import PeerDelays, PeerLimits
 from .packets import CLOSE, TAG_SIZE
-from .tables import CHANNEL
-from .tables.channel import ChannelInput, ChannelState
 
-_STREAM = Link(0)
-_HEADER = 2
-_CLOSE_MARK = 0xFFFF
+_STREAM: Final = Link(0)
+_HEADER: Final = 2
+_CLOSE_MARK: Final = 0xFFFF
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class _Way:
+class Direction:
     """One direction: its key, and the number of the next record."""
 
     key: RecordKey
     sequence: int = 0
 
 
-class Channel(SessionBase[ChannelEvent]):
+class ChannelState(Enum):
+    OPEN = 0
+    CLOSING = 1
+    """Our closing packet is on its way."""
+    CLOSED = 2
+
+
+class ChannelInput:
+    SEND = Input[ChannelState, None]()
+    CLOSE = Input[ChannelState, None]()
+    CLOSE_SEEN = Input[ChannelState, None]()
+    CORRUPTED = Input[ChannelState, str]()
+    TOO_LONG = Input[ChannelState, None]()
+    CUT = Input[ChannelState, str]()
+    """The stream ended."""
+    EXPIRED = Input[ChannelState, None]()
+
+
+class ChannelTimer:
+    FAREWELL = Timer(ChannelInput.EXPIRED, PeerDelays.farewell)
+
+
+_S, _I, _T = ChannelState, ChannelInput, ChannelTimer
+
+
+class ChannelOwner(Protocol):
+    """What a channel asks of the session that owns it."""
+
+    def channel_ended(self, closed: Closed) -> None: ...
+
+
+class SecureChannel(Component[ChannelState, Host[Any]]):
+    """One end of an encrypted channel; its owner passes on bytes, and takes what is received and what is to be sent."""
+
+    outgoing: Direction | None
+    incoming: Direction | None
+    received: deque[DataReceived | Writable]
+    """Not yet taken by the application."""
+    inbox: bytes
+    """The last read, understood up to ``read``."""
+    read: int
+    records: deque[bytes]
+    """Not yet taken by the stream."""
+    queued: int
+    """Bytes in ``records``."""
+    undelivered: int
+    """Bytes in ``received``."""
+    has_ended: bool
+    """The stream."""
+    wanting: bool
+    """``send`` took less than it was given."""
+    owner: Annotated[ChannelOwner, CACHED]
+    limits: Annotated[PeerLimits, CACHED]
+    delays: Annotated[PeerDelays, CACHED]
+    sealer: Annotated[RecordCipher | None, CACHED]
+    opener: Annotated[RecordCipher | None, CACHED]
+
+    def __init__(self, host: Host[Any], owner: ChannelOwner, limits: PeerLimits, delays: PeerDelays) -> None:
+        super().__init__(host)
+        self.owner, self.limits, self.delays = owner, limits, delays
+        self.received, self.inbox, self.read, self.records = deque(), b"", 0, deque()
+        self.queued = self.undelivered = 0
+        self.has_ended = self.wanting = False
+        self.begin(None, None)
+
+    def begin(self, send_key: RecordKey | None, receive_key: RecordKey | None) -> None:
+        """The keys of both directions; None where the cipher is none that works."""
+        self.outgoing = None if send_key is None else Direction(send_key)
+        self.incoming = None if receive_key is None else Direction(receive_key)
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        self.sealer = RecordCipher(self.outgoing.key) if self.outgoing else None
+        self.opener = RecordCipher(self.incoming.key) if self.incoming else None
+
+    # -- verbs
+
+    @property
+    def is_over(self) -> bool:
+        return self.state is _S.CLOSED
+
+    @property
+    def capacity(self) -> int:
+        """Bytes that ``send`` would take now, rounded up to a whole record; 0 where it would raise."""
+        if self.outgoing is None or self.state is not _S.OPEN:
+            return 0
+        return max(0, self.limits.send_buffer - self.queued)
+
+    def send(self, data: bytes) -> int:
+        """Queue records, and return how many bytes were taken."""
+        if self.state is not _S.OPEN:
+            self.table.ask(self, _I.SEND(), "send")
+        way, sealer = self.outgoing, self.sealer
+        if way is None or sealer is None:
+            raise LocalProtocolError("send", self.state.name, "no usable cipher in this direction")
+        records = self.records
+        room, size, taken = self.limits.send_buffer - self.queued, len(data), 0
+        while taken < size and room > 0:
+            piece = data if size <= MAX_PLAINTEXT else memoryview(data)[taken : taken + MAX_PLAINTEXT]
+            record = sealer.seal(way.sequence, piece)
+            records.append(record)
+            way.sequence += 1
+            taken += len(piece)
+            room -= len(record)
+        self.queued = self.limits.send_buffer - room
+        if taken < size:
+            self.wanting = True
+        return taken
+
+    def close(self) -> None:
+        self._act(_I.CLOSE())
+
+    def abort(self) -> None:
+        """It is over, and nobody is told."""
+        self.state = _S.CLOSED
+        self.drop_output()
+
+    # -- the stream
+
+    @property
+    def wants_data(self) -> bool:
+        return self.undelivered < self.limits.receive_buffer
+
+    def receive(self, data: bytes) -> None:
+        if self.is_over:
+            return
+        rest = len(self.inbox) - self.read
+        data, self.read = self._rejoin(data, rest) if rest else (data, 0)
+        self.inbox = data
+        if not self.is_over:  # as it may be since the beginning of this read
+            self._understand()
+
+    def end_stream(self) -> None:
+        """Nothing follows what was received."""
+        self.has_ended = True
+        self._understand()
+
+    def lose_stream(self, detail: str = "") -> None:
+        """What came before the loss still counts."""
+        if not self.is_over:
+            self._understand(all_of_it=True)
+        if not self.is_over:
+            self._act(_I.CUT(detail or "the stream was lost"))
+        self.drop_output()
+
+    def take_trailing_data(self) -> bytes:
+        """What followed the other end's closing packet."""
+        rest, self.inbox, self.read = self.inbox[self.read :], b"", 0
+        return rest
+
+    # -- output
+
+    def next_received(self) -> DataReceived | Writable | None:
+        if not self.received:
+            return None
+        event = self.received.popleft()
+        if isinstance(event, DataReceived):
+            was_full = self.undelivered >= self.limits.receive_buffer
+            self.undelivered -= len(event.data)
+            if was_full and self.wants_data and not self.is_over:
+                self._understand()
+        return event
+
+    def next_record(self) -> bytes | None:
+        if not self.records:
+            return None
+        record = self.records.popleft()
+        self.queued -= len(record)
+        if self.wanting and self.queued <= self.limits.send_buffer // 2 and self.state is _S.OPEN:
+            self.wanting = False
+            if Writable() not in self.received:  # one that nobody has read says it, too
+                self.received.append(Writable())
+        return record
+
+    # -- conditions and actions
+
+    def has_output(self) -> bool:
+        return bool(self.records)
+
+    def send_close(self) -> None:
+        self.records.append(CLOSE)
+        self.queued += len(CLOSE)
+
+    def end_local(self) -> None:
+        self.owner.channel_ended(Closed(CloseCause.LOCAL))
+
+    def end_remote(self) -> None:
+        self.owner.channel_ended(Closed(CloseCause.REMOTE))
+
+    def end_early(self) -> None:
+        self.drop_output()
+        detail = "closed before everything was sent"
+        self.owner.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
+
+    def end_corrupted(self, detail: str) -> None:
+        self.owner.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=detail))
+
+    def end_too_long(self) -> None:
+        self.owner.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_TOO_LONG))
+
+    def end_cut(self, detail: str) -> None:
+        self.owner.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
+
+    def drop_output(self) -> None:
+        self.records.clear()
+        self.queued = 0
+
+    # -- inside
+
+    def _act(self, happened: Happened[ChannelState]) -> None:
+        """At once: what follows in the same read depends on it."""
+        self.table.step(self, happened)
+
+    def _rejoin(self, data: bytes, rest: int) -> tuple[bytes, int]:
+        """Complete the record that the last read began; the new read, and how much of it that took.
+
+        Only that one record is copied: the others are opened where they lie.
+        """
+        inbox, start = self.inbox, self.read
+        if rest >= _HEADER:
+            missing = (inbox[start] << 8 | inbox[start + 1]) + _HEADER + TAG_SIZE - rest
+            if 0 < missing <= len(data):
+                self.inbox = b"".join((memoryview(inbox)[start:], memoryview(data)[:missing]))
+                self.read = 0
+                self._understand()
+                if self.read == len(self.inbox):
+                    return data, missing
+                start, inbox, data = self.read, self.inbox, data[missing:]
+        return inbox[start:] + data, 0
+
+    def _understand(self, *, all_of_it: bool = False) -> None:
+        """Open the records that are there, as far as the application has room for them, and notice the end."""
+        data, offset = self.inbox, self.read
+        end = len(data)
+        events, opener, way = self.received, self.opener, self.incoming
+        limit = end + self.undelivered if all_of_it else self.limits.receive_buffer
+        while end - offset >= _HEADER and self.undelivered < limit:
+            size = data[offset] << 8 | data[offset + 1]
+            stop = offset + size + _HEADER + TAG_SIZE
+            if size > MAX_PLAINTEXT:
+                self.read = offset
+                self._notice_mark(size, end - offset, last=self.has_ended or all_of_it)
+                return
+            if stop > end:
+                break
+            try:
+                if opener is None or way is None:
+                    raise WireError(Fault.UNSUPPORTED)
+                plaintext = opener.open(way.sequence, data, offset, stop)
+            except WireError as error:
+                self.read = offset
+                self._act(_I.CORRUPTED(error.fault.value))
+                return
+            offset = stop
+            way.sequence += 1
+            if plaintext:
+                events.append(DataReceived(plaintext))
+                self.undelivered += size
+        self.read = offset
+        if self.has_ended and self.undelivered < limit:
+            self._act(_I.CUT("the stream ended without a closing packet"))
+
+    def _notice_mark(self, size: int, there: int, *, last: bool) -> None:
+        """What begins here is no record: a closing packet, of which two bytes are enough, or a violation."""
+        if size != _CLOSE_MARK:
+            self._act(_I.TOO_LONG())
+        elif there >= len(CLOSE) or last:
+            self.read += min(there, len(CLOSE))
+            self._act(_I.CLOSE_SEEN())
+
+
+_C: Final = SecureChannel
+
+CHANNEL: Final = Table[SecureChannel, ChannelState](
+    SecureChannel,
+    ChannelInput,
+    ChannelTimer,
+    name="bob.channel",
+    page="bob",
+    initial=_S.OPEN,
+    terminal=(_S.CLOSED,),
+    idle={_S.OPEN: "either end, with a closing packet or with the stream's end"},
+    rows=(
+        Row(_S.OPEN, _I.SEND, ref="the channel"),
+        Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.send_close, arm=(_T.FAREWELL,), ref="closing the channel"),
+        Row(_S.OPEN, _I.CLOSE_SEEN, _S.CLOSED, _C.end_early, when=_C.has_output, ref="closing the channel"),
+        Row(_S.OPEN, _I.CLOSE_SEEN, _S.CLOSED, _C.send_close, _C.end_remote, ref="closing the channel"),
+        Row(_S.OPEN, _I.CORRUPTED, _S.CLOSED, _C.end_corrupted, ref="bad records"),
+        Row(_S.OPEN, _I.TOO_LONG, _S.CLOSED, _C.end_too_long, ref="bad records"),
+        Row(_S.OPEN, _I.CUT, _S.CLOSED, _C.end_cut, ref="closing the channel"),
+        Row(
+            _S.CLOSING,
+            _I.CLOSE_SEEN | _I.CUT | _I.CORRUPTED | _I.TOO_LONG | _I.EXPIRED,
+            _S.CLOSED,
+            _C.end_local,
+            ref="closing the channel",
+        ),
+    ),
+    defaults=(
+        Default(Outcome.NOT_OPEN, "", _I.SEND, states=(_S.CLOSING, _S.CLOSED)),
+        Default(Outcome.IGNORE, "closed"),
+    ),
+)
+
+
+class Channel(Session[ChannelEvent]):
     """One end of an encrypted channel, a StreamSession; each ``send`` begins a record of its own.
 
     Each record that arrives, unless it is empty, is one ``DataReceived``: none is joined with another, or split.
@@ -43,22 +348,7 @@ class Channel(SessionBase[ChannelEvent]):
     LocalProtocolError, and a record that arrives ends the channel.
     """
 
-    state: ChannelState
-    key: ClassVar[int] = 0
-    _outgoing: _Way | None
-    _incoming: _Way | None
-    _inbox: bytes  # the last read, understood up to _read
-    _read: int
-    _records: deque[SendBytes]
-    _queued: int  # bytes in _records
-    _undelivered: int  # bytes in _events
-    _ended: bool  # the stream
-    _wanting: bool  # send() took less than it was given
-    _limits: Annotated[PeerLimits, CACHED]
-    _sealer: Annotated[RecordCipher | None, CACHED]
-    _opener: Annotated[RecordCipher | None, CACHED]
-
-    _channel = Machine(CHANNEL)
+    channel: SecureChannel
 
     def __init__(
         self,
@@ -69,27 +359,18 @@ class Channel(SessionBase[ChannelEvent]):
         delays: PeerDelays | None = None,
         trace: Trace | None = None,
     ) -> None:
-        super().__init__(entropy=None, delays=delays or PeerDelays(), trace=trace)
+        super().__init__(entropy=None, trace=trace)
         self.phase = Phase.OPEN
-        self.state = ChannelState.OPEN
-        self._outgoing = _Way(send_key) if send_key is not None else None
-        self._incoming = _Way(receive_key) if receive_key is not None else None
-        self._inbox = b""
-        self._read = 0
-        self._records = deque()
-        self._queued = self._undelivered = 0
-        self._ended = self._wanting = False
-        self._limits = limits or PeerLimits()
-        self._rebuild()
+        self.channel = SecureChannel(self, self, limits or PeerLimits(), delays or PeerDelays())
+        self.channel.begin(send_key, receive_key)
+        self.name_parts(())
 
     # -- verbs
 
     @property
     def capacity(self) -> int:
         """Bytes that ``send`` would take now, rounded up to a whole record; 0 where it would raise."""
-        if self._outgoing is None or self.state is not ChannelState.OPEN:
-            return 0
-        return max(0, self._limits.send_buffer - self._queued)
+        return self.channel.capacity
 
     def send(self, data: bytes, now: float) -> int:
         """Queue ``data`` in records of up to 32,767 bytes and return how many bytes were taken.
@@ -98,202 +379,72 @@ class Channel(SessionBase[ChannelEvent]):
         less than everything is taken, ``Writable`` follows as soon as there is room again. Raises LocalProtocolError
         without a cipher to send with, NotOpen after ``close`` or the end.
         """
-        if self.state is not ChannelState.OPEN:
-            self._channel.ask(self, ChannelInput.SEND, "send")
-        way, sealer = self._outgoing, self._sealer
-        if way is None or sealer is None:
-            raise LocalProtocolError("send", self.state.name, "no usable cipher in this direction")
-        self._advance(now)
-        records, stats = self._records, self.stats
-        room, size, taken = self._limits.send_buffer - self._queued, len(data), 0
-        while taken < size and room > 0:
-            piece = data if size <= MAX_PLAINTEXT else memoryview(data)[taken : taken + MAX_PLAINTEXT]
-            record = sealer.seal(way.sequence, piece)
-            records.append(SendBytes(_STREAM, record))
-            way.sequence += 1
-            taken += len(piece)
-            room -= len(record)
-            stats.packets_sent += 1
-        self._queued = self._limits.send_buffer - room
-        if taken < size:
-            self._wanting = True
+        taken = self.channel.send(data)
+        self.advance(now)
+        self._count()
         return taken
 
     def close(self, now: float) -> None:
         """Say that nothing more follows; ``Closed`` comes with the other end's answer, or after the farewell time."""
-        if self._alive(now):
-            self._channel.step(self, self, ChannelInput.CLOSE)
+        if self.alive(now):
+            self.phase = Phase.CLOSING
+            self.channel.close()
 
     def abort(self) -> None:
         """End now. What was not popped of the output is dropped."""
         if self.phase is not Phase.CLOSED:
-            self.state = ChannelState.CLOSED
-            self._drop_output()
-            self._end(ABORTED)
+            self.channel.abort()
+            self.end(ABORTED)
 
     # -- the stream
 
     @property
     def wants_data(self) -> bool:
-        return self._undelivered < self._limits.receive_buffer
+        return self.channel.wants_data
 
     def receive_data(self, data: bytes, now: float) -> None:
-        if not self._alive(now):
-            return
-        self.stats.bytes_received += len(data)
-        rest = len(self._inbox) - self._read
-        data, self._read = self._rejoin(data, rest) if rest else (data, 0)
-        self._inbox = data
-        if self.phase is not Phase.CLOSED:  # as it may be since the beginning of this read
-            self._understand()
+        if self.alive(now):
+            self.stats.bytes_received += len(data)
+            self.channel.receive(data)
+            self._count()
 
     def receive_eof(self, now: float) -> None:
-        if self._alive(now):
-            self._ended = True
-            self._understand()
+        if self.alive(now):
+            self.channel.end_stream()
+            self._count()
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:
-        if self._alive(now):
-            self._understand(all_of_it=True)  # what came before the loss still counts
-        if self.phase is not Phase.CLOSED:
-            self._channel.step(self, self, ChannelInput.CUT, detail or "the stream was lost")
-        self._drop_output()
+        self.alive(now)
+        self.channel.lose_stream(detail)
+        self._count()
 
     def take_trailing_data(self) -> bytes:
         """What followed the other end's closing packet."""
-        if self.phase is not Phase.CLOSED:
-            return b""
-        rest, self._inbox, self._read = self._inbox[self._read :], b"", 0
-        return rest
+        return self.channel.take_trailing_data() if self.phase is Phase.CLOSED else b""
 
     # -- output
 
     def next_event(self) -> ChannelEvent | None:
-        if not self._events:
-            return None
-        event = self._events.popleft()
-        if isinstance(event, DataReceived):
-            was_full = self._undelivered >= self._limits.receive_buffer
-            self._undelivered -= len(event.data)
-            if was_full and self.wants_data and self.phase is not Phase.CLOSED:
-                self._understand()
+        event = self.channel.next_received()
+        if event is None:
+            return super().next_event()
+        self._count()
         return event
 
     def next_transmit(self) -> SendBytes | None:
-        if not self._records:
+        record = self.channel.next_record()
+        if record is None:
             return None
-        record = self._records.popleft()
-        size = len(record.data)
-        self._queued -= size
-        self.stats.bytes_sent += size
-        if self._wanting and self._queued <= self._limits.send_buffer // 2 and self.phase is Phase.OPEN:
-            self._wanting = False
-            if Writable() not in self._events:  # one that nobody has read says it, too
-                self._emit(Writable())
-        return record
+        self.stats.bytes_sent += len(record)
+        return SendBytes(_STREAM, record)
 
-    # -- inside
+    # -- what the channel tells
 
-    @classmethod
-    def thaw(cls, frozen: Snapshot, base: float, **arguments: Any) -> Self:
-        """As ever; but the keys are state, and inside of a peer's snapshot there are no arguments (``equip``)."""
-        return super().thaw(frozen, base, **{"send_key": None, "receive_key": None, **arguments})
+    def channel_ended(self, closed: Closed) -> None:
+        self.end(closed)
 
-    def equip(self, limits: PeerLimits, delays: PeerDelays, trace: Trace | None) -> None:
-        """After the restore of the peer that it is a part of: what that was constructed with."""
-        self._limits, self._delays, self._trace = limits, delays, trace
-
-    def _rebuild(self) -> None:
-        self._sealer = RecordCipher(self._outgoing.key) if self._outgoing else None
-        self._opener = RecordCipher(self._incoming.key) if self._incoming else None
-
-    def _rejoin(self, data: bytes, rest: int) -> tuple[bytes, int]:
-        """Complete the record that the last read began; the new read, and how much of it that took.
-
-        Only that one record is copied: the others are opened where they lie.
-        """
-        inbox, start = self._inbox, self._read
-        if rest >= _HEADER:
-            missing = (inbox[start] << 8 | inbox[start + 1]) + _HEADER + TAG_SIZE - rest
-            if 0 < missing <= len(data):
-                self._inbox = b"".join((memoryview(inbox)[start:], memoryview(data)[:missing]))
-                self._read = 0
-                self._understand()
-                if self._read == len(self._inbox):
-                    return data, missing
-                start, inbox, data = self._read, self._inbox, data[missing:]
-        return inbox[start:] + data, 0
-
-    def _understand(self, *, all_of_it: bool = False) -> None:
-        """Open the records that are there, as far as the application has room for them, and notice the end."""
-        data, offset = self._inbox, self._read
-        end = len(data)
-        events, opener, way = self._events, self._opener, self._incoming
-        limit = end + self._undelivered if all_of_it else self._limits.receive_buffer
-        while end - offset >= _HEADER and self._undelivered < limit:
-            size = data[offset] << 8 | data[offset + 1]
-            stop = offset + size + _HEADER + TAG_SIZE
-            if size > MAX_PLAINTEXT:
-                self._read = offset
-                self._notice_mark(size, end - offset, last=self._ended or all_of_it)
-                return
-            if stop > end:
-                break
-            try:
-                if opener is None or way is None:
-                    raise WireError(Fault.UNSUPPORTED)
-                plaintext = opener.open(way.sequence, data, offset, stop)
-            except WireError as error:
-                self._read = offset
-                self._channel.step(self, self, ChannelInput.CORRUPTED, error.fault.value)
-                return
-            offset = stop
-            way.sequence += 1
-            self.stats.packets_received += 1
-            if plaintext:
-                events.append(DataReceived(plaintext))
-                self._undelivered += size
-        self._read = offset
-        if self._ended and self._undelivered < limit:
-            self._channel.step(self, self, ChannelInput.CUT, "the stream ended without a closing packet")
-
-    def _notice_mark(self, size: int, there: int, *, last: bool) -> None:
-        """What begins here is no record: a closing packet, of which two bytes are enough, or a violation."""
-        if size != _CLOSE_MARK:
-            self._channel.step(self, self, ChannelInput.TOO_LONG)
-        elif there >= len(CLOSE) or last:
-            self._read += min(there, len(CLOSE))
-            self._channel.step(self, self, "close")
-
-    # -- the table's checks and actions
-
-    def _channel_is_interrupted(self, _: object, __: object) -> bool:
-        return bool(self._records)
-
-    def _channel_send_close(self, _: object, __: object) -> None:
-        self.phase = Phase.CLOSING
-        self._records.append(SendBytes(_STREAM, CLOSE))
-        self._queued += len(CLOSE)
-
-    def _channel_end_local(self, _: object, __: object) -> None:
-        self._end(Closed(CloseCause.LOCAL))
-
-    def _channel_end_remote(self, _: object, __: object) -> None:
-        self._end(Closed(CloseCause.REMOTE))
-
-    def _channel_end_early(self, _: object, __: object) -> None:
-        self._drop_output()
-        self._end(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail="closed before everything was sent"))
-
-    def _channel_end_corrupted(self, _: object, detail: object) -> None:
-        self._end(Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=str(detail)))
-
-    def _channel_end_too_long(self, _: object, __: object) -> None:
-        self._end(Closed(CloseCause.VIOLATION, Violation.RECORD_TOO_LONG))
-
-    def _channel_end_cut(self, _: object, detail: object) -> None:
-        self._end(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=str(detail)))
-
-    def _drop_output(self) -> None:
-        self._records.clear()
-        self._queued = 0
+    def _count(self) -> None:
+        """Records are the packets of a channel."""
+        outgoing, incoming = self.channel.outgoing, self.channel.incoming
+        self.stats.packets_sent = outgoing.sequence if outgoing else 0
+        self.stats.packets_received = incoming.sequence if incoming else 0

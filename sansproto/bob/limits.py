@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from ..links import LinkDelays, seconds, some
+from ..limits import seconds, some
+from ..links import LinkDelays
 
 
 @attrs.frozen(kw_only=True)

@@ -3,100 +3,43 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from enum import Enum
-from ipaddress import ip_address
-from math import inf
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, Generic, Never, TypeVar
 
-import attrs
-
-from ..contract import Address, Entropy, Link, Lookup, Phase
-from ..endpoint import EndpointBase
-from ..errors import Fault, LocalProtocolError, WireError
+from ..component import OptionalPart, Parts
+from ..contract import Address, Entropy, Link, Phase
+from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed
-from ..links import Pipe
-from ..machine import Machine
+from ..links import Mark, StreamLink
 from ..snapshot import CACHED
+from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import packets as p
-from .bench import Bench
-from .channel import Channel
-from .crypto import Derivation, SharedKeys
-from .events import Connected, Failure, PeerEvent, PeerFailed, Registered, Violation
+from .channel import SecureChannel
+from .crypto import Derivation, RecordKey
+from .events import PeerEvent, Violation
+from .exchange import Exchange
+from .kdf import KdfQueue
 from .limits import PeerDelays, PeerLimits
-from .tables import BENCH, PEER, TURNS
-from .tables.peer import BenchInput, PeerInput, PeerState, PeerTimer, TurnsInput
-from .turns import Guesses, Turns
+from .turns import Turns
+from .way import Agreed, PeerInput, PeerState, Way
 
-_NONE = Link(0)
-_QUERY = 1
-_ROOM_INPUTS = {
-    p.RoomCode.JOINED: PeerInput.JOINED,
-    p.RoomCode.EXPIRED: PeerInput.ROOM_EXPIRED,
-    p.RoomCode.UNKNOWN: PeerInput.ROOM_UNKNOWN,
-}
-_FAILURES: dict[object, Failure] = {
-    p.SpokeFault.POINT: Failure.BAD_POINT,
-    p.SpokeFault.SERVER_VALIDATOR: Failure.WRONG_PASSWORD,
-    p.SpokeFault.CLIENT_VALIDATOR: Failure.WRONG_PASSWORD,
-    Fault.BAD_POINT: Failure.BAD_POINT,
-    Fault.BAD_MAC: Failure.WRONG_PASSWORD,
-}
-_TOO_LATE = {
-    PeerTimer.GREETING: "the relay did not answer our hello",
-    PeerTimer.WAITING: "nobody came to an agreement",
-    PeerTimer.DONE: "the relay did not confirm the agreement",
-    PeerTimer.LOBBY: "the other peer did not come to the secure room",
-    PeerTimer.SILENCE: "nothing moved for too long",
-}
+X = TypeVar("X", bound=Exchange[Any])
 
 
-@attrs.frozen
-class Agreed:
-    """What is needed for the secure room: who the other peer is, and the keys shared with it."""
-
-    uid: int
-    identity: str
-    keys: SharedKeys
-    public: p.PublicParameters
-
-
-class Exchange(Protocol):
-    """An offer or a handshake."""
-
-    state: Any
-    key: int
-    identity: str
-
-
-class Peer(EndpointBase[PeerEvent], abstract=True):
+class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     """The base of :class:`~sansproto.bob.client.Client` and :class:`~sansproto.bob.server.Server`."""
 
-    state: PeerState
-    key: ClassVar[int] = 0
-    identity: str  # how the relay sees us; empty before Registered
-    _addresses: list[Address]
-    _relay: Link  # to the relay port; 0: none
-    _room: Link  # to the secure port; 0: none
-    _exchanges: dict[int, Any]  # with other peers, by their uid; a role says which kind
-    _bench: Bench
-    _guesses: Guesses
-    _turns: Turns
-    _agreed: Agreed | None
-    _channel: Channel | None
-    _host: Annotated[str, CACHED]
-    _port: Annotated[int, CACHED]
-    _secure_port: Annotated[int, CACHED]
+    identity: str
+    """How the relay sees us; empty before Registered."""
+    way: Way
+    exchanges: Parts[int, X]
+    """With other peers, by their uid."""
+    kdf: KdfQueue
+    turns: Turns
+    channel: OptionalPart[SecureChannel]
+    limits: Annotated[PeerLimits, CACHED]
+    delays: Annotated[PeerDelays, CACHED]
     _password: Annotated[bytes, CACHED]
-    _limits: Annotated[PeerLimits, CACHED]
-    _times: Annotated[PeerDelays, CACHED]
-
-    _way = Machine(PEER)
-    _work = Machine(BENCH, objects="_bench")
-    _line = Machine(TURNS, objects="_turns")
-    _exchange: ClassVar[Machine[Any, Any]]
-    _abandon: ClassVar[Enum]
-    _called: ClassVar[Enum]  # what an exchange learns when it has its turn
 
     def __init__(
         self,
@@ -109,38 +52,66 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         delays: PeerDelays | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self._limits = limits or PeerLimits()
-        self._times = delays or PeerDelays()
-        super().__init__(entropy=entropy, delays=self._times, limits=self._limits, trace=trace)
-        self._host, self._port = relay
-        self._secure_port = secure_port
-        self._password = password
-        self.state = PeerState.NEW
-        self.identity = ""
-        self._addresses = []
-        self._relay = self._room = _NONE
-        self._exchanges = {}
-        self._bench = Bench()
-        self._guesses = Guesses()
-        self._turns = Turns()
-        self._agreed = None
-        self._channel = None
+        self.limits, self.delays = limits or PeerLimits(), delays or PeerDelays()
+        super().__init__(entropy=entropy, delays=self.delays, limits=self.limits, trace=trace)
+        self._password, self.identity = password, ""
+        self.way = Way(self, self, Address(*relay), secure_port, self.delays)
+        self.exchanges = Parts(self.make_exchange)
+        self.kdf = KdfQueue(self, self, self.delays)
+        self.turns = Turns(self, self, self.limits)
+        self.channel = OptionalPart(lambda: SecureChannel(self, self, self.limits, self.delays))
+
+    # -- for roles
+
+    @abstractmethod
+    def make_exchange(self, uid: int) -> X:
+        """An exchange with another peer."""
+
+    @abstractmethod
+    def role_packet(self, uid: int, packet: p.BobPacket) -> None:
+        """A packet that only one of the two roles understands."""
+
+    @abstractmethod
+    def record_keys(self, agreed: Agreed) -> tuple[RecordKey | None, RecordKey | None]:
+        """To send and to receive, seen from this role; None without a cipher that works."""
+
+    @abstractmethod
+    def derived(self, uid: int, material: bytes) -> None:
+        """The key material for this peer (0: for ourselves) is there."""
+
+    @property
+    @abstractmethod
+    def is_prepared(self) -> bool:
+        """Is there all that is needed before the relay is asked?"""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Begin to derive it."""
+
+    @abstractmethod
+    def send_hello(self) -> None:
+        """Say which role this is."""
 
     # -- verbs
+
+    @property
+    def state(self) -> PeerState:
+        """How far it has come."""
+        return self.way.state
 
     def connect(self, now: float) -> None:
         """Go to the relay and say hello; ``Registered`` follows. Raises LocalProtocolError if called twice."""
         if self.state is not PeerState.NEW:
             raise LocalProtocolError("connect", self.state.name)
-        self._advance(now)
+        self.advance(now)
         self.phase = Phase.OPENING
-        self._post(self._way, self, "start")
-        self._settle()
+        self.way.post(PeerInput.START())
+        self.run()
 
     @property
     def capacity(self) -> int:
         """Bytes that ``send`` would take now; 0 before ``Connected``, and without a cipher to send with."""
-        return self._channel.capacity if self._channel is not None and self.state is PeerState.TALKING else 0
+        return self.channel[None].capacity if self.state is PeerState.TALKING else 0
 
     def send(self, data: bytes, now: float) -> int:
         """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
@@ -148,357 +119,193 @@ class Peer(EndpointBase[PeerEvent], abstract=True):
         Raises NotOpen before ``connect`` and after ``close``, LocalProtocolError before ``Connected`` and where the
         cipher of this direction is none that works.
         """
-        self._way.ask(self, PeerInput.SEND, "send")
-        assert self._channel is not None  # in state TALKING there is one
-        self._advance(now)
-        taken = self._channel.send(data, self._clock)
-        self._offer(self._pipes[self._room])
+        self.verb("send", now, self.way.asked(PeerInput.SEND()))
+        taken = self.channel[None].send(data)
+        self._offer_room()
         return taken
 
     def close(self, now: float) -> None:
-        if self._alive(now) and self._farewell is None:
-            self._post(self._way, self, PeerInput.CLOSE)
-            self._settle()
+        if self.alive(now) and self._closing is None:
+            self.way.post(PeerInput.CLOSE())
+            self.run()
 
     # -- events and output of the channel
 
     def next_event(self) -> PeerEvent | None:
-        channel = self._channel
+        channel = self.channel.part
         if channel is None or (self._events and not isinstance(self._events[0], Closed)):
             return super().next_event()
-        event = channel.next_event()
-        if event is None or isinstance(event, Closed):
+        event = channel.next_received()
+        if event is None:
             return super().next_event()
-        if channel.wants_data and self._room in self._pipes:
-            self._resume(self._pipes[self._room])
-        self._watch_channel()
-        self._settle()
+        if channel.wants_data and self.way.room in self.links:
+            self.links[self.way.room].resume()
+        self._offer_room()
+        self.run()
         return event
 
-    def handle_timeout(self, now: float) -> None:
-        super().handle_timeout(now)
-        if self._channel is not None and (self._channel.next_timeout() or inf) <= self._clock:
-            self._channel.handle_timeout(self._clock)
-            self._watch_channel()
-            self._settle()
-
-    def next_timeout(self) -> float | None:
-        times = [super().next_timeout(), self._channel.next_timeout() if self._channel is not None else None]
-        return min((time for time in times if time is not None), default=None)
-
-    def timers(self) -> dict[str, float]:
-        return {**super().timers(), **(self._channel.timers() if self._channel is not None else {})}
-
-    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
-        if self._channel is None or pipe.key != self._room:
-            return None
-        transmit = self._channel.next_transmit()
-        if transmit is None:
-            return None
-        self._note_movement()
-        self._settle()
-        return transmit.data
-
-    def _rebuild(self) -> None:
-        if self._channel is not None:
-            self._channel.equip(self._limits, self._times, self._trace)
+    def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
+        channel = self.channel.part
+        record = channel.next_record() if channel is not None and link.key == self.way.room else None
+        if record is not None:
+            self._note_movement()
+            self.run()
+        return record
 
     # -- links
 
-    def _link_opened(self, pipe: Pipe) -> None:
-        self._post(self._way, self, PeerInput.OPENED)
+    def link_opened(self, link: StreamLink) -> None:
+        self.way.post(PeerInput.OPENED())
 
-    def _link_decode(self, pipe: Pipe, data: bytes, offset: int) -> tuple[object, int]:
-        if pipe.key == self._relay:
+    def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
+        if link.key == self.way.relay:
             header, payload, offset = p.FRAME.decode_prefix(data, offset)
             return (header.uid, payload), offset
         if self.state is PeerState.LOBBY:
             return p.RoomAnswer.decode_prefix(data, offset)
         return data[offset:], len(data)
 
-    def _link_packet(self, pipe: Pipe, packet: Any) -> None:
-        if pipe.key == self._relay:
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
+        if link.key == self.way.relay:
             self._relay_packet(*packet)
         elif isinstance(packet, p.RoomAnswer):
-            self._post(self._way, self, _ROOM_INPUTS[packet.code], packet.code)
+            joined = packet.code is p.RoomCode.JOINED
+            self.way.post(PeerInput.JOINED() if joined else PeerInput.ROOM_REFUSED(packet.code))
         else:
-            assert self._channel is not None  # behind the relay's answer there is one
-            self._channel.receive_data(packet, self._clock)
-            if not self._channel.wants_data:
-                self._pause(pipe)
+            channel = self.channel[None]  # behind the relay's answer there is one
             self._note_movement()
-            self._watch_channel()
+            channel.receive(packet)
+            if not channel.wants_data:
+                link.pause()
+            self._offer_room()
 
-    def _link_broken(self, pipe: Pipe, error: WireError) -> None:
-        violation = Violation.BAD_PACKET if pipe.key == self._relay else Violation.BAD_ROOM_ANSWER
+    def link_broken(self, link: StreamLink, error: WireError) -> None:
+        violation = Violation.BAD_PACKET if link.key == self.way.relay else Violation.BAD_ROOM_ANSWER
         detail = (
             f"{error.fault.value} in {error.field or 'a packet'}"  # no offset: that depends on how the stream was cut
         )
-        self._post(self._way, self, PeerInput.VIOLATED, Closed(CloseCause.VIOLATION, violation, detail=detail))
+        self.way.post(PeerInput.VIOLATED(Closed(CloseCause.VIOLATION, violation, detail=detail)))
 
-    def _link_eof(self, pipe: Pipe) -> None:
-        self._link_over(pipe, CloseCause.LOST, "the relay closed the connection")
+    def link_eof(self, link: StreamLink) -> None:
+        self.link_over(link, CloseCause.LOST, "the relay closed the connection")
 
-    def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         if cause is CloseCause.UNREACHABLE:
-            self._post(self._way, self, "unreachable", detail)
-        elif pipe.key == self._relay:
-            lost = Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail)
-            self._post(self._way, self, PeerInput.RELAY_LOST, lost)
-        elif self._channel is not None:
-            self._channel.transport_lost(self._clock, detail=detail)
-            self._watch_channel()
+            self.way.post(PeerInput.UNREACHABLE(detail))
+        elif link.key == self.way.relay:
+            self.way.post(PeerInput.RELAY_LOST(detail))
+        elif self.channel.part is not None:
+            self.channel.part.lose_stream(detail)
+            self._offer_room()
         else:
-            lost = Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail)
-            self._post(self._way, self, PeerInput.ROOM_LOST, lost)
+            self.way.post(PeerInput.ROOM_LOST(detail))
 
-    def _link_gone(self, pipe: Pipe) -> None:
-        if pipe.key == self._relay:
-            self._relay = _NONE
-        elif pipe.key == self._room:
-            self._room = _NONE
+    def link_gone(self, link: StreamLink) -> None:
+        self.way.forget_link(link.key)
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
-        if self._alive(now):
-            self._addresses = list(addresses)
-            self._post(self._way, self, "addresses")
-            self._settle()
+        if self.alive(now):
+            self.way.post(PeerInput.LOOKED_UP(tuple(addresses)))
+            self.run()
 
-    # -- packets
+    def closing(self) -> None:
+        self.abandon()
+
+    def end(self, closed: Closed) -> None:
+        """Whoever ended it: no verb does anything any more, and what the channel has received is still handed out."""
+        super().end(closed)
+        self.way.cease()
+        self.exchanges.remove_all()
+        self.kdf.clear()
+        self.turns.clear()
+        if self.channel.part is not None and not self.channel.part.is_over:
+            self.channel.part.lose_stream()
+
+    # -- what the way asks
+
+    def register(self, identity: str) -> None:
+        self.identity = identity
+
+    def say(self, uid: int, packet: p.BobPacket) -> None:
+        """Send a packet to a peer, or to the relay."""
+        self._write(self.way.relay, type(packet).__name__, p.encode(uid, packet))
+
+    def say_line(self, line: p.RoomLine) -> None:
+        self._write(self.way.room, type(line).__name__, line.encode())
+
+    def leave_relay(self) -> Address:
+        relay = self.links[self.way.relay]
+        relay.close()
+        return relay.peer
+
+    def abandon(self) -> None:
+        for exchange in self.exchanges.values():
+            exchange.abandon()
+
+    def open_channel(self, agreed: Agreed) -> None:
+        self.channel.start(SecureChannel.begin, *self.record_keys(agreed))
+        self.phase = Phase.OPEN
+
+    def close_channel(self) -> None:
+        self.phase = Phase.CLOSING
+        self.channel[None].close()
+        self._offer_room()
+
+    # -- what exchanges, turns and the channel ask
+
+    @property
+    def has_too_many(self) -> bool:
+        """Exchanges, the newest included."""
+        return len(self.exchanges) > self.limits.exchanges
+
+    def has_turn(self, uid: int) -> None:
+        self.exchanges[uid].have_turn()
+
+    def exhaust(self) -> None:
+        self.way.post(PeerInput.EXHAUSTED())
+
+    def forget_exchange(self, uid: int) -> None:
+        self.kdf.take_off(uid)
+        self.turns.leave(uid)
+        self.exchanges.remove(uid)
+
+    def channel_ended(self, closed: Closed) -> None:
+        self.way.post(PeerInput.CHANNEL_ENDED(closed))
+
+    def put_in_queue(self, uid: int, salt: bytes, count: int) -> None:
+        """Derive from our password."""
+        self.kdf.put(uid, Derivation(self._password, salt, count))
+
+    # -- inside
 
     def _relay_packet(self, uid: int, packet: p.BobPacket) -> None:
         """Packets of the relay itself count only with uid 0; the rest is the role's."""
         match packet:
             case p.PeerClosed(uid=gone) if uid == p.RELAY:
                 if gone == p.RELAY:
-                    self._post(self._way, self, PeerInput.RELAY_CLOSED)
+                    self.way.post(PeerInput.RELAY_CLOSED())
                 else:
-                    self._guesses.forget(gone)
-                    self._peer_gone(gone)
+                    self.turns.guesses.forget(gone)
+                    if gone in self.exchanges:
+                        self.exchanges[gone].lose_peer()
             case p.Timeout() if uid == p.RELAY:
-                self._post(self._way, self, PeerInput.RELAY_TIMEOUT)
+                self.way.post(PeerInput.RELAY_TIMEOUT())
             case p.Done() if uid == p.RELAY:
-                self._post(self._way, self, PeerInput.DONE)
+                self.way.post(PeerInput.DONE())
+            case p.SpokeFailure() if uid in self.exchanges:
+                self.exchanges[uid].fail(packet.fault)
             case _:
-                self._role_packet(uid, packet)
+                self.role_packet(uid, packet)
 
     def _note_movement(self) -> None:
         if self.state is PeerState.TALKING:
-            self._post(self._way, self, PeerInput.MOVED)
+            self.way.post(PeerInput.MOVED())
 
-    def _watch_channel(self) -> None:
-        """Pass on that there is output, and that the channel is over."""
-        channel = self._channel
-        if channel is not None and channel.ending is not None and self.state is not PeerState.ENDED:
-            self._post(self._way, self, PeerInput.CHANNEL_ENDED, channel.ending)
-        if self._room in self._pipes:
-            self._offer(self._pipes[self._room])
+    def _offer_room(self) -> None:
+        """The channel may have output."""
+        if self.way.room in self.links:
+            self.offer(self.links[self.way.room])
 
-    @abstractmethod
-    def _role_packet(self, uid: int, packet: p.BobPacket) -> None:
-        """A packet that only one of the two roles understands."""
-
-    @abstractmethod
-    def _peer_gone(self, uid: int) -> None:
-        """The relay says that this peer left."""
-
-    def _say(self, uid: int, packet: p.BobPacket) -> None:
-        """Send a packet to a peer, or to the relay."""
-        data = p.encode(uid, packet)
-        self._note_sent(self._relay, packet, len(data))
-        self._write(self._pipes[self._relay], data)
-
-    # -- the way's checks and actions
-
-    def _way_is_unprepared(self, _: object, __: object) -> bool:
-        return False
-
-    def _way_is_given_a_name(self, _: object, __: object) -> bool:
-        try:
-            address = ip_address(self._host)
-        except ValueError:
-            return True
-        self._addresses = [Address(str(address), self._port)]
-        return False
-
-    def _way_is_without_address(self, _: object, __: object) -> bool:
-        return not self._addresses
-
-    def _way_is_left_with_an_address(self, _: object, __: object) -> bool:
-        return self.state is PeerState.CONNECTING and bool(self._addresses)
-
-    @abstractmethod
-    def _way_derive(self, _: object, __: object) -> None:
-        """Begin to derive what is needed before the relay is asked."""
-
-    def _way_look_up(self, _: object, __: object) -> None:
-        self._outbox.append(Lookup(_QUERY, self._host, self._port))
-
-    def _way_dial(self, _: object, __: object) -> None:
-        self._relay = self._open_link(self._addresses.pop(0)).key
-
-    @abstractmethod
-    def _way_send_hello(self, _: object, __: object) -> None:
-        """Say which role this is."""
-
-    def _way_remember_identity(self, _: object, identity: object) -> None:
-        self.identity = str(identity)
-        self._emit(Registered(self.identity))
-
-    def _way_send_accepted(self, _: object, agreed: Any) -> None:
-        self._agreed = agreed
-        self._say(agreed.uid, p.Accepted())
-
-    def _way_approach(self, _: object, agreed: Any) -> None:
-        if agreed is not None:
-            self._agreed = agreed
-        relay = self._pipes[self._relay]
-        self._close_link(relay)
-        self._relay = _NONE
-        self._room = self._open_link(attrs.evolve(relay.peer, port=self._secure_port)).key
-
-    def _way_send_line(self, _: object, __: object) -> None:
-        assert self._agreed is not None  # nobody approaches without
-        line = p.RoomLine(self._agreed.identity)
-        self._note_sent(self._room, line, len(line.encode()))
-        self._write(self._pipes[self._room], line.encode())
-
-    def _way_open_channel(self, _: object, __: object) -> None:
-        assert self._agreed is not None
-        self._channel = self._make_channel(self._agreed)
-        self.phase = Phase.OPEN
-        self._emit(Connected(self._agreed.identity))
-
-    @abstractmethod
-    def _make_channel(self, agreed: Agreed) -> Channel:
-        """The channel, seen from this role."""
-
-    def _way_close_channel(self, _: object, __: object) -> None:
-        assert self._channel is not None
-        self.phase = Phase.CLOSING
-        self._channel.close(self._clock)
-        self._offer(self._pipes[self._room])
-
-    def _way_abandon(self, _: object, __: object) -> None:
-        for exchange in self._exchanges.values():
-            self._post(self._exchange, exchange, self._abandon)
-
-    def _parting(self) -> None:
-        self._way_abandon(self, None)
-
-    def _end(self, closed: Closed) -> None:
-        """Whoever ended it: no verb does anything any more, and what the channel has received is still handed out."""
-        super()._end(closed)
-        self.state = PeerState.ENDED
-        self._exchanges.clear()
-        self._bench.clear()
-        self._turns.clear()
-        if self._channel is not None and self._channel.ending is None:
-            self._channel.transport_lost(self._clock)
-
-    def _way_end_local(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.LOCAL))
-
-    def _way_end_remote(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
-
-    def _way_end_refused(self, _: object, code: object) -> None:
-        expired = code is p.RoomCode.EXPIRED
-        self._part(Closed(CloseCause.REFUSED, Violation.ROOM_EXPIRED if expired else Violation.ROOM_UNKNOWN))
-
-    def _way_end_unreachable(self, _: object, detail: object) -> None:
-        text = detail if isinstance(detail, str) else "the relay's name has no address"
-        self._part(Closed(CloseCause.UNREACHABLE, detail=text))
-
-    def _way_end_lost(self, _: object, closed: Any) -> None:
-        self._part(closed)
-
-    def _way_end_timeout(self, _: object, timer: Any) -> None:
-        if timer is None:
-            self._part(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail="the relay's time for us is over"))
-        else:
-            self._part(Closed(CloseCause.TIMEOUT, detail=_TOO_LATE[timer]))
-
-    def _way_end_violation(self, _: object, closed: Any) -> None:
-        self._part(closed)
-
-    def _way_end_as_channel(self, _: object, closed: Any) -> None:
-        self._part(closed)
-
-    def _way_end_limit(self, _: object, __: object) -> None:
-        self._part(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
-
-    # -- the actions that both kinds of exchange have
-
-    def _exchange_tell_failed(self, exchange: Exchange, reason: object) -> None:
-        """``reason`` is what the other end said, what was wrong with its packet, or None: unreadable parameters."""
-        fault = reason.fault if isinstance(reason, WireError) else reason
-        failure = _FAILURES.get(fault, Failure.BAD_PUBLIC)
-        self._emit(PeerFailed(exchange.key, failure, identity=exchange.identity))
-
-    def _exchange_tell_silent(self, exchange: Exchange, _: object) -> None:
-        self._emit(PeerFailed(exchange.key, Failure.SILENT, identity=exchange.identity))
-
-    def _exchange_tell_gone(self, exchange: Exchange, _: object) -> None:
-        self._emit(PeerFailed(exchange.key, Failure.GONE, identity=exchange.identity))
-
-    def _exchange_send_no_handshake(self, exchange: Exchange, _: object) -> None:
-        self._say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, exchange.key))
-
-    def _exchange_exhaust(self, _: Exchange, __: object) -> None:
-        self._post(self._way, self, PeerInput.EXHAUSTED)
-
-    def _exchange_forget(self, exchange: Exchange, _: object) -> None:
-        self._bench.take_off(exchange.key)
-        if self._turns.leave(exchange.key):
-            self._post(self._line, self._turns, TurnsInput.DESERTED)
-        del self._exchanges[exchange.key]
-
-    def _exchange_wait(self, exchange: Exchange, _: object) -> None:
-        if self._turns.join(exchange.key, exchange.identity, self._guesses.space(self._limits)):
-            self._post(self._line, self._turns, TurnsInput.JOINED)
-
-    def _exchange_take_turn(self, exchange: Exchange, _: object) -> None:
-        self._turns.take(exchange.identity, self._clock, self._guesses.space(self._limits))
-
-    def _exchange_is_held_back(self, _: Exchange, __: object) -> bool:
-        return self._turns.is_busy(self._clock)
-
-    def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
-        limits = self._limits
-        return self._guesses.of.get(exchange.key, 0) >= limits.guesses_of_one or len(self._exchanges) > limits.exchanges
-
-    def _draw(self, size: int, purpose: str) -> bytes:
-        """Random bytes. Raises ValueError, out of the call that needs them, if the source gives more or fewer."""
-        assert self._entropy is not None
-        drawn = self._entropy(size, purpose=purpose)
-        if len(drawn) != size:
-            raise ValueError(f"entropy gave {len(drawn)} bytes for {purpose}, not {size}")
-        return drawn
-
-    # -- the turns
-
-    def _line_turn_delay(self, turns: Turns) -> float:
-        return turns.next_answer - self._clock
-
-    def _line_call(self, turns: Turns, _: object) -> None:
-        self._post(self._exchange, self._exchanges[turns.call(self._clock)], self._called)
-        if turns.hosts:
-            self._post(self._line, turns, TurnsInput.JOINED)
-
-    # -- the bench
-
-    def _work_work(self, bench: Bench, _: object) -> None:
-        for uid, material in bench.work():
-            self._derived(uid, material)
-
-    def _work_is_nearly_done(self, bench: Bench, _: object) -> bool:
-        return bench.is_nearly_done()
-
-    def _put_on_bench(self, uid: int, salt: bytes, count: int) -> None:
-        self._bench.put(uid, Derivation(self._password, salt, count))
-        self._post(self._work, self._bench, BenchInput.PUT)
-
-    @abstractmethod
-    def _derived(self, uid: int, material: bytes) -> None:
-        """The bench has computed the key material for this peer (0: for ourselves)."""
+    def _write(self, key: Link, name: str, data: bytes) -> None:
+        self.note_sent(key, name, len(data))
+        self.links[key].write(data)

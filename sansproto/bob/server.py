@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import attrs
-
 from ..contract import Entropy
-from ..errors import WireError
-from ..machine import Machine
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
-from .channel import Channel
-from .events import Failure, PeerAgreed, PeerFailed
+from .handshake import Handshake, HandshakeInput
 from .limits import PeerDelays, PeerLimits
-from .peer import Agreed, Exchange, Peer
-from .tables import HANDSHAKE
-from .tables.peer import HandshakeInput, HandshakeState, PeerInput
+from .peer import Peer
+from .way import Agreed, PeerInput
 
-_OWN = 0  # the bench's name for our own derivation
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Handshake:
-    """What a server knows of one client."""
-
-    key: int  # the client's uid
-    identity: str  # as the client says: a relay should have compared it
-    x_point: bytes
-    state: HandshakeState = HandshakeState.NEW
-    expected: bytes = attrs.field(default=b"", repr=False)
-    keys: crypto.SharedKeys | None = attrs.field(default=None, repr=False)
+_OWN = 0  # the queue's name for our own derivation
 
 
-class Server(Peer):
+class Server(Peer[Handshake]):
     """Announces itself at a relay, answers clients, and sends to the one that accepts it.
 
     ``relay`` is (host, port), the host a name or an IP address. ``count`` is the number of rounds of the password
@@ -44,15 +26,10 @@ class Server(Peer):
     can send as well; the default is what the reference offers.
     """
 
-    _exchanges: dict[int, Handshake]
-    _public: p.PublicParameters | None
+    _salt: bytes
     _secret: crypto.ServerSecret | None
     _count: Annotated[int, CACHED]
     _client_cipher: Annotated[p.Cipher, CACHED]
-
-    _exchange = Machine(HANDSHAKE, objects="_exchanges")
-    _abandon = HandshakeInput.ABANDON
-    _called = HandshakeInput.ANSWER
 
     def __init__(
         self,
@@ -78,134 +55,71 @@ class Server(Peer):
         )
         if not 1 <= count <= crypto.MAX_ITERATIONS:
             raise ValueError(f"count is not in 1..{crypto.MAX_ITERATIONS}")
-        self._public = None
-        self._secret = None
-        self._count = count
-        self._client_cipher = client_cipher
+        self._salt, self._secret = b"", None
+        self._count, self._client_cipher = count, client_cipher
+
+    def make_exchange(self, uid: int) -> Handshake:
+        return Handshake(self, self, uid)
 
     # -- packets
 
-    def _role_packet(self, uid: int, packet: p.BobPacket) -> None:
-        handshake = self._exchanges.get(uid)
+    def role_packet(self, uid: int, packet: p.BobPacket) -> None:
+        handshake = self.exchanges.get(uid)
         match packet:
             case p.ServerIdentity() if uid == p.RELAY:
-                self._post(self._way, self, PeerInput.IDENTITY, packet.identity)
+                self.way.post(PeerInput.IDENTITY(packet.identity))
             case p.XAndClientIdentity() if uid != p.RELAY and self.identity:
-                self._meet(uid, packet)
+                if handshake is None:
+                    self.exchanges.add(uid, Handshake.begin, packet.identity, packet.x_point)
+                else:
+                    self.drop("out of order")
             case p.ClientValidator():
                 if handshake is None:
-                    self._say(p.RELAY, p.RelayFailure(p.Missing.CLIENT, uid))
+                    self.say(p.RELAY, p.RelayFailure(p.Missing.CLIENT, uid))
                 else:
-                    self._judge_proof(handshake, packet.validator)
+                    handshake.judge(packet.validator)
             case p.Accepted():
                 if handshake is None:
-                    self._say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, uid))
+                    self.say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, uid))
                 else:
-                    self._post(self._exchange, handshake, HandshakeInput.ACCEPTED)
+                    handshake.post(HandshakeInput.ACCEPTED())
             case p.Refused() if handshake is not None:
-                self._post(self._exchange, handshake, HandshakeInput.REFUSED)
-            case p.SpokeFailure() if handshake is not None:
-                self._post(self._exchange, handshake, HandshakeInput.FAILED, packet.fault)
+                handshake.post(HandshakeInput.REFUSED())
             case _:
-                self._drop("unexpected packet")
+                self.drop("unexpected packet")
 
-    def _meet(self, uid: int, packet: p.XAndClientIdentity) -> None:
-        if uid in self._exchanges:
-            self._drop("out of order")
-            return
-        handshake = self._exchanges[uid] = Handshake(uid, packet.identity, packet.x_point)
-        self._post(self._exchange, handshake, "x")
+    # -- what the way, handshakes and the queue of derivations ask
 
-    def _judge_proof(self, handshake: Handshake, validator: bytes) -> None:
-        outcome = None
-        try:
-            crypto.server_check(handshake.expected, validator)
-        except WireError as error:
-            outcome = error
-        self._post(self._exchange, handshake, "proof", outcome)
+    @property
+    def is_prepared(self) -> bool:
+        return self._secret is not None
 
-    def _peer_gone(self, uid: int) -> None:
-        handshake = self._exchanges.get(uid)
-        if handshake is not None:
-            self._post(self._exchange, handshake, HandshakeInput.GONE)
+    def prepare(self) -> None:
+        self._salt = self.draw(16, "salt")
+        self.put_in_queue(_OWN, self._salt, self._count)
 
-    def _derived(self, uid: int, material: bytes) -> None:
+    def derived(self, uid: int, material: bytes) -> None:
         self._secret = crypto.ServerSecret.from_derived(material)
-        self._post(self._way, self, "start")
+        self.way.post(PeerInput.START())
 
-    # -- the tables' checks and actions
+    @property
+    def secret(self) -> crypto.ServerSecret:
+        """What was derived from the password."""
+        assert self._secret is not None  # without it nobody says hello
+        return self._secret
 
-    def _way_is_unprepared(self, _: object, __: object) -> bool:
-        return self._secret is None
+    def send_hello(self) -> None:
+        self.say(p.RELAY, p.HelloAsServer(self._public.encode()))
 
-    def _way_derive(self, _: object, __: object) -> None:
-        salt = self._draw(16, "salt")
-        self._public = p.PublicParameters(1, self._count, p.Cipher.AES_256_GCM, self._client_cipher, salt)
-        self._put_on_bench(_OWN, salt, self._count)
+    def be_taken(self, handshake: Handshake, keys: crypto.SharedKeys) -> None:
+        agreed = Agreed(handshake.key, handshake.identity, keys, self._public)
+        self.way.post(PeerInput.TAKEN(agreed))
 
-    def _way_send_hello(self, _: object, __: object) -> None:
-        assert self._public is not None
-        self._say(p.RELAY, p.HelloAsServer(self._public.encode()))
-
-    def _make_channel(self, agreed: Agreed) -> Channel:
+    def record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
         ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
-        return Channel(
-            send_key=crypto.RecordKey.from_shared(agreed.keys.client),
-            receive_key=crypto.RecordKey.from_shared(agreed.keys.server) if ours else None,
-            limits=self._limits,
-            delays=self._times,
-            trace=self._trace,
-        )
+        receive = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
+        return crypto.RecordKey.from_shared(agreed.keys.client), receive
 
-    def _exchange_is_last_guess(self, _: Handshake, __: object) -> bool:
-        return self._guesses.total >= self._limits.guesses
-
-    def _exchange_is_excessive(self, exchange: Exchange, _: object) -> bool:
-        """Of its kind, or of those who wait for their turn."""
-        if super()._exchange_is_excessive(exchange, None):
-            return True
-        turns, guesses = self._turns, self._limits.guesses - self._guesses.total
-        return turns.is_busy(self._clock) and turns.is_full(exchange.identity, guesses)
-
-    def _exchange_is_bad_proof(self, handshake: Handshake, outcome: object) -> bool:
-        return outcome is not None and handshake.state is HandshakeState.ANSWERED
-
-    def _exchange_answer(self, handshake: Handshake, _: object) -> None:
-        """Send Y. From here on this exchange is a guess at the password, until the client proves that it was right.
-
-        So is a bad point: how long it takes to refuse one depends on the password.
-        """
-        assert self._secret is not None
-        self._guesses.count(handshake.key)
-        y = crypto.scalar(self._draw(32, f"offer.{handshake.key:04x}.y"))
-        identities = handshake.identity.encode(), self.identity.encode()
-        try:
-            reply = crypto.server_reply(self._secret, y, handshake.x_point, *identities)
-        except WireError as error:
-            self._post(self._exchange, handshake, HandshakeInput.BAD_POINT, error)
-            return
-        handshake.expected, handshake.keys = reply.expected, reply.keys
-        self._say(handshake.key, p.YAndServerValidator(reply.y_point, reply.validator))
-
-    def _exchange_clear_guess(self, handshake: Handshake, _: object) -> None:
-        self._guesses.clear(handshake.key)
-
-    def _exchange_send_agreement(self, handshake: Handshake, _: object) -> None:
-        self._say(handshake.key, p.Agreement())
-
-    def _exchange_fail_point(self, handshake: Handshake, _: object) -> None:
-        self._say(handshake.key, p.SpokeFailure(p.SpokeFault.POINT))
-
-    def _exchange_fail_proof(self, handshake: Handshake, _: object) -> None:
-        self._say(handshake.key, p.SpokeFailure(p.SpokeFault.CLIENT_VALIDATOR))
-
-    def _exchange_tell_agreed(self, handshake: Handshake, _: object) -> None:
-        self._emit(PeerAgreed(handshake.key, handshake.identity))
-
-    def _exchange_tell_refused(self, handshake: Handshake, _: object) -> None:
-        self._emit(PeerFailed(handshake.key, Failure.REFUSED, identity=handshake.identity))
-
-    def _exchange_take(self, handshake: Handshake, _: object) -> None:
-        assert handshake.keys is not None and self._public is not None
-        agreed = Agreed(handshake.key, handshake.identity, handshake.keys, self._public)
-        self._post(self._way, self, PeerInput.TAKEN, agreed)
+    @property
+    def _public(self) -> p.PublicParameters:
+        return p.PublicParameters(1, self._count, p.Cipher.AES_256_GCM, self._client_cipher, self._salt)

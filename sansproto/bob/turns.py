@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated, Any, Final, Protocol
 
 import attrs
 
+from ..component import Component, Host
 from ..contract import Instant
+from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
 from .limits import PeerLimits
-from .tables.peer import TurnsState
 
-SHARE = 10
+SHARE: Final = 10
 """One host has no more places than a tenth of those that are left.
 
 In larger tables it is a hundredth. But here are 1,000 places at most, and who gets none is not answered at all: ten
@@ -25,7 +29,8 @@ class Guesses:
 
     total: int = 0
     of: dict[int, int] = attrs.field(factory=dict)
-    mismatched: set[int] = attrs.field(factory=set)  # a client's: with whom it failed because of the password
+    mismatched: set[int] = attrs.field(factory=set)
+    """A client's: with whom it failed because of the password."""
 
     def count(self, uid: int) -> None:
         self.total += 1
@@ -47,69 +52,109 @@ class Guesses:
         return 0.0 if over < 0 else min(limits.slowest_guess, 0.05 * 2 ** min(over // 8, 16))
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Turns:
-    """The exchanges that wait for their turn, and when the next of them has it."""
+class TurnsState(Enum):
+    NOBODY = 0
+    SOMEBODY = 1
+    """waits"""
 
-    state: TurnsState = TurnsState.NOBODY
-    key: int = 0
-    next_answer: Instant = 0.0
-    served: str = ""  # the host that had the last answer behind which others have to wait
-    hosts: dict[int, str] = attrs.field(factory=dict)  # of all who wait, by their uid
-    queues: OrderedDict[str, OrderedDict[int, float]] = attrs.field(factory=OrderedDict)
+
+class TurnsInput:
+    JOINED = Input[TurnsState, None]()
+    """Somebody waits where nobody did."""
+    TURN = Input[TurnsState, None]()
+    DESERTED = Input[TurnsState, None]()
+    """All who waited are over."""
+
+
+class TurnsOwner(Protocol):
+    """What the turns ask of their peer."""
+
+    def has_turn(self, uid: int) -> None: ...
+
+
+class Turns(Component[TurnsState, Host[Any]]):
+    """The exchanges that wait for their turn, when the next of them has it, and the guesses that make them wait."""
+
+    guesses: Guesses
+    next_answer: Instant
+    served: str
+    """The host that had the last answer behind which others have to wait."""
+    hosts: dict[int, str]
+    """Of all who wait, by their uid."""
+    queues: OrderedDict[str, OrderedDict[int, float]]
     """Who waits of each host, the first first, with the space behind its answer; the hosts in the order of turns."""
+    owner: Annotated[TurnsOwner, CACHED]
+    limits: Annotated[PeerLimits, CACHED]
 
-    def is_busy(self, now: float) -> bool:
+    def __init__(self, host: Host[Any], owner: TurnsOwner, limits: PeerLimits) -> None:
+        super().__init__(host)
+        self.owner, self.limits = owner, limits
+        self.guesses, self.next_answer, self.served = Guesses(), 0.0, ""
+        self.hosts, self.queues = {}, OrderedDict()
+
+    # -- for exchanges
+
+    def is_busy(self) -> bool:
         """Has who comes now to wait?"""
-        return bool(self.hosts) or self.next_answer > now
+        return bool(self.hosts) or self.next_answer > self.host.clock
 
-    def is_full(self, identity: str, guesses: int) -> bool:
+    def is_full(self, identity: str) -> bool:
         """Has this host its share? Those who wait will guess, too: no more of them than guesses are left."""
-        left = guesses - len(self.hosts)
+        left = self.limits.guesses - self.guesses.total - len(self.hosts)
         return len(self.queues.get(host_of(identity), ())) >= -(-left // SHARE)
 
-    def join(self, uid: int, identity: str, space: float) -> bool:
-        """Wait. The space is that of the moment when it came: who comes with many at once is kept from few others.
-
-        True if it is the only one.
-        """
+    def join(self, uid: int, identity: str) -> None:
+        """Wait. The space is that of this moment: who comes with many at once is kept from few others."""
         host = self.hosts[uid] = host_of(identity)
-        self.queues.setdefault(host, OrderedDict())[uid] = space
-        return len(self.hosts) == 1
+        self.queues.setdefault(host, OrderedDict())[uid] = self.guesses.space(self.limits)
+        if len(self.hosts) == 1:
+            self.post(TurnsInput.JOINED())
 
-    def leave(self, uid: int) -> bool:
-        """It waits no longer, if it did. True if it was the last one."""
-        host = self.hosts.pop(uid, None)
-        if host is None:
-            return False
-        queue = self.queues[host]
-        del queue[uid]
-        if not queue:
-            del self.queues[host]
-        return not self.hosts
+    def leave(self, uid: int) -> None:
+        """It waits no longer, if it did."""
+        if uid in self.hosts:
+            self._remove(uid)
+            if not self.hosts:
+                self.post(TurnsInput.DESERTED())
 
-    def call(self, now: float) -> int:
-        """Who is the next? A host that has just been served lets those pass that came meanwhile."""
-        if self.served in self.queues:
-            self.queues.move_to_end(self.served)
-        host, queue = next(iter(self.queues.items()))
-        uid, space = next(iter(queue.items()))
-        self.leave(uid)
-        self._serve(host, now, space)
-        return uid
-
-    def take(self, identity: str, now: float, space: float) -> None:
+    def take_turn(self, identity: str) -> None:
         """It is answered at once. Who comes later waits for that only if answers have a space."""
-        self._serve(host_of(identity), now, space)
-
-    def _serve(self, host: str, now: float, space: float) -> None:
-        self.next_answer = now + space
-        if space:
-            self.served = host
+        self._serve(host_of(identity), self.guesses.space(self.limits))
 
     def clear(self) -> None:
         self.hosts.clear()
         self.queues.clear()
+
+    # -- the timer and its action
+
+    def until_next(self) -> float:
+        return self.next_answer - self.host.clock
+
+    def call_next(self) -> None:
+        """A host that has just been served lets those pass that came meanwhile."""
+        if self.served in self.queues:
+            self.queues.move_to_end(self.served)
+        host, queue = next(iter(self.queues.items()))
+        uid, space = next(iter(queue.items()))
+        self._remove(uid)
+        self._serve(host, space)
+        self.owner.has_turn(uid)
+        if self.hosts:
+            self.post(TurnsInput.JOINED())
+
+    # -- inside
+
+    def _remove(self, uid: int) -> None:
+        host = self.hosts.pop(uid)
+        queue = self.queues[host]
+        del queue[uid]
+        if not queue:
+            del self.queues[host]
+
+    def _serve(self, host: str, space: float) -> None:
+        self.next_answer = self.host.clock + space
+        if space:
+            self.served = host
 
 
 def host_of(identity: str) -> str:
@@ -126,3 +171,26 @@ def host_of(identity: str) -> str:
     if isinstance(address, IPv4Address):
         return str(address)
     return str(IPv6Address(int(address) >> 64 << 64))
+
+
+class TurnsTimer:
+    TURN = Timer(TurnsInput.TURN, Turns.until_next)
+
+
+_S, _I, _T = TurnsState, TurnsInput, TurnsTimer
+
+TURNS: Final = Table[Turns, TurnsState](
+    Turns,
+    TurnsInput,
+    TurnsTimer,
+    name="bob.turns",
+    page="bob",
+    initial=_S.NOBODY,
+    idle={_S.NOBODY: "the next exchange that has to wait"},
+    rows=(
+        Row(_S.NOBODY, _I.JOINED, _S.SOMEBODY, arm=(_T.TURN,), ref="turns"),
+        Row(_S.SOMEBODY, _I.TURN, _S.NOBODY, Turns.call_next, ref="turns"),
+        Row(_S.SOMEBODY, _I.DESERTED, _S.NOBODY, cancel=(_T.TURN,), ref="turns"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "stale"),),
+)

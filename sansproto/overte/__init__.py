@@ -26,13 +26,14 @@ from .events import (
     SettingsReceived,
     Undelivered,
 )
-from .heartbeat import IceRegistration
 from .ice import ICE_PORT, IceServer
 from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, IceServerEvent, KeyRefused
 from .limits import ClientDelays, ClientLimits, IceDelays, IceLimits, ServerDelays, ServerLimits
 from .packets import AssignmentType, DenialReason, NodeType, Permissions
 from .policy import Login, Policy, Visitor
 from .qt import SockAddr, uuid_text
+from .registration import IceRegistration
+from .remote import SOCKET
 from .rendezvous import IceTarget
 from .server import DomainServer
 from .server_events import (
@@ -47,7 +48,6 @@ from .server_events import (
     StatsReceived,
     UsernameAsked,
 )
-from .transport import SOCKET
 from .versions import DEFAULT, VERSIONS, PacketType, VersionTable
 
 DOMAIN_PORT = 40102

@@ -5,57 +5,59 @@ docs/protocols/overte.rst.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
-from ..contract import Address, Entropy, Instant, Lookup, Path, Phase
-from ..errors import NotOpen, WireError
-from ..events import CloseCause, Closed
-from ..machine import Machine
-from ..snapshot import CACHED
+from ..component import Refusal
+from ..contract import Address, Entropy, Path, Phase
+from ..errors import LocalProtocolError, NotOpen, WireError
+from ..events import Closed
 from ..trace import Trace
-from ..wire import by_id
-from . import crypto
+from . import connection, crypto, rendezvous, stun
 from . import packets as p
-from .events import Connected, Denied, Disconnected, Loss, PermissionsChanged, Renumbered, hint_for
+from .arrivals import Arrival
+from .connection import Connection, ConnectionInput
+from .endpoint import OverteEndpoint
+from .events import ClientEvent, NodeInfo, Undelivered
 from .header import MAX_DATAGRAM, Header
+from .introduction import Introduction
 from .limits import ClientDelays, ClientLimits
-from .nodes import NodeTable
+from .membership import Membership
+from .nodes import DomainSender, NodeTable
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
-from .queries import Queries
+from .queries import Queries, Question
+from .reception import Peer
 from .rendezvous import IceClient, IceTarget
-from .stun import QUERY as STUN_QUERY
-from .stun import Asking
-from .tables import CONNECTION
-from .tables.client import ConnectionInput, ConnectionState
-from .versions import DEFAULT, VersionTable
+from .stun import StunClient
+from .versions import DEFAULT, DOMAIN_SOURCED, PacketType, VersionTable
 
-C = TypeVar("C", bound=p.CheckIn)
+_LONGEST: Final = MAX_DATAGRAM - 24
+"""Bytes behind the longest header of a single packet."""
 
-_OPEN, _CONNECTED = Phase.OPEN, ConnectionState.CONNECTED  # looked up once: for every list
-_QUERY: Final = 1  # the number of the lookup of the domain's name, or of the ice-server's
-_NO_SYSTEM_INFO: Final = bytes(4)  # nothing, compressed
-_SETTINGS: Final = {
-    p.NodeType.AUDIO_MIXER: p.AssignmentType.AUDIO_MIXER,
-    p.NodeType.AVATAR_MIXER: p.AssignmentType.AVATAR_MIXER,
-    p.NodeType.AGENT: p.AssignmentType.AGENT,
-    p.NodeType.ASSET_SERVER: p.AssignmentType.ASSET_SERVER,
-    p.NodeType.MESSAGES_MIXER: p.AssignmentType.MESSAGES_MIXER,
-    p.NodeType.ENTITY_SCRIPT_SERVER: p.AssignmentType.ENTITY_SCRIPT_SERVER,
-    p.NodeType.ENTITY_SERVER: p.AssignmentType.ENTITY_SERVER,
+_LONGEST_PATH: Final = 1024
+"""Bytes; a query has to fit into one datagram."""
+
+_OF_THE_DOMAIN: Final = {
+    PacketType.DOMAIN_LIST.value: connection.LIST,
+    PacketType.DOMAIN_CONNECTION_DENIED.value: connection.DENIAL,
+    PacketType.DOMAIN_SERVER_CONNECTION_TOKEN.value: connection.TOKEN,
+    PacketType.DOMAIN_SERVER_ADDED_NODE.value: connection.ADDED_NODE,
+    PacketType.DOMAIN_SERVER_REMOVED_NODE.value: connection.REMOVED_NODE,
+    PacketType.DOMAIN_SERVER_PATH_RESPONSE.value: connection.PATH_RESPONSE,
+    PacketType.DOMAIN_SETTINGS.value: connection.SETTINGS,
 }
-_FROM_DOMAIN: Final[dict[int, type[p.OvertePacket]]] = by_id(
-    p.DomainList,
-    p.AddedNode,
-    p.RemovedNode,
-    p.DomainConnectionDenied,
-    p.ConnectionToken,
-    p.PathResponse,
-    p.DomainSettings,
-)
-"""By the numbers of their types."""
+_OF_ICE: Final = {
+    PacketType.ICE_SERVER_PEER_INFORMATION.value: rendezvous.PEER,
+    PacketType.ICE_PING.value: rendezvous.PING,
+    PacketType.ICE_PING_REPLY.value: rendezvous.REPLY,
+}
+"""Which guards see a packet without a source, by the number of its type."""
+
+NOT_REACHED: Final = Refusal("node not reached", ref="hole punching")
+SQUELCHED: Final = Refusal("squelched", ref="silence")
 
 
-class DomainClient(IceClient, Queries, NodeTable):
+class DomainClient(OverteEndpoint[ClientEvent]):
     """One client of one domain: its domain server, and the nodes that this names.
 
     ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is
@@ -70,28 +72,11 @@ class DomainClient(IceClient, Queries, NodeTable):
     datagram.
     """
 
-    session_id: bytes  # ours, 16 bytes; null while there is no connection
-    local_id: int
-    domain_id: bytes
-    permissions: int  # bits of Permissions
-    _domain_local_id: int
-    _reason: int
-    _since: Instant  # when the connection began
-    _uptime: int  # microseconds that the previous connection lasted
-    _token: bytes
-    _denials: dict[int, Denied]  # the last one of each code
-    _host: Annotated[str, CACHED]
-    _port: Annotated[int, CACHED]
-    _node_type: Annotated[p.NodeType, CACHED]
-    _interest: Annotated[bytes, CACHED]
-    _fingerprint: Annotated[bytes, CACHED]
-    _username: Annotated[str, CACHED]
-    _private_key: Annotated[bytes | None, CACHED]
-    _account: Annotated[tuple[str, str] | None, CACHED]
-    _place_name: Annotated[str | None, CACHED]
-    _connect_id: Annotated[bytes, CACHED]
-
-    _connection = Machine(CONNECTION)
+    stun: StunClient
+    ice: IceClient
+    queries: Queries
+    node_table: NodeTable
+    connection: Connection
 
     def __init__(
         self,
@@ -116,343 +101,255 @@ class DomainClient(IceClient, Queries, NodeTable):
         limits: ClientLimits | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self._times = delays or ClientDelays()
-        self._bounds = limits or ClientLimits()
+        delays, limits = delays or ClientDelays(), limits or ClientLimits()
         super().__init__(
-            entropy=entropy,
-            wall_epoch=wall_epoch,
-            versions=versions,
-            delays=self._times,
-            limits=self._bounds,
-            trace=trace,
+            entropy=entropy, wall_epoch=wall_epoch, versions=versions, delays=delays, limits=limits, trace=trace
         )
-        self._host, self._port = host, port
-        self._node_type = node_type
-        self._interest = interest
-        self._fingerprint = fingerprint
-        self._username = crypto.lower(username)  # a server may compare it as it is
-        self._private_key = private_key
-        self._account = domain_account
-        self._place_name = place_name
-        self._stun_server = stun
-        self._ice = ice
-        self._connect_id = assignment if ice is None else ice.client_id
-        self._local_host = local_host
-        self._know_nothing()
-        self._check_arguments(assignment)
-
-    def _know_nothing(self) -> None:
-        self.state = ConnectionState.NEW
-        self.session_id = self.domain_id = NULL_UUID
-        self.local_id = self._domain_local_id = self.permissions = 0
-        self._domain = self._ice_server = self._told = self._public = None
-        self._authenticated = True
-        self._ice_sockets = {}
-        self._silent = self._uptime = self._last_query = 0
-        self._reason = p.ConnectReason.CONNECT.value
-        self._since = 0.0
-        self._token = b""
-        self._denials = {}
-        self._nodes = {}
-        self._index = {}
-        self._listed = b""
-        self._unchanged = {}
-        self._connection_ids = {}
-        self._queries = {}
-        self._asking = Asking()
-
-    def _check_arguments(self, assignment: bytes) -> None:
-        if self._ice is not None and assignment != NULL_UUID:
+        if ice is not None and assignment != NULL_UUID:
             raise ValueError("ice and assignment do not go together: both take the place of the connect id")
-        if bool(self._username) is not (self._private_key is not None):
+        if bool(username) is not (private_key is not None):
             raise ValueError("username and private_key go together")
-        signature = b""
-        if self._private_key is not None:
-            signature = bytes(crypto.load_private_key(self._private_key).key_size // 8)
-        try:
-            local = SockAddr(self._local_host or "", 0)
-            request = self._connect_request((local, local), signature)
-            if len(request.encode()) > MAX_DATAGRAM - 6:
-                raise ValueError("more than fits into a connect request")
-            if self._ice is not None:
-                self._ice_query(self._ice, (NULL_SOCK_ADDR, local)).encode()
-        except WireError as error:
-            raise ValueError(f"an argument cannot be sent: {error}") from None
+        target = ice or IceTarget(host=host, port=port, domain_id=NULL_UUID, client_id=assignment)
+        introduction = Introduction(
+            connect_id=target.client_id,
+            signature=versions.signature,
+            node_type=node_type,
+            interest=interest,
+            fingerprint=fingerprint,
+            username=crypto.lower(username),  # a server may compare it as it is
+            private_key=private_key,
+            account=domain_account,
+            place_name=place_name,
+        )
+        _check_arguments(introduction, target, SockAddr(local_host or "", 0))
+        self.stun = StunClient(self, stun, local_host, delays, limits)
+        self.ice = IceClient(self, target, self.stun, delays)
+        self.queries = Queries(self, delays, limits)
+        self.node_table = NodeTable(self, delays, limits)
+        self.connection = Connection(
+            self,
+            target,
+            introduction,
+            by_ice=ice is not None,
+            own=self.stun,
+            nodes=self.node_table,
+            queries=self.queries,
+            delays=delays,
+            limits=limits,
+        )
+
+    # -- what is known
+
+    @property
+    def session_id(self) -> bytes:
+        """Ours, 16 bytes; null while there is no connection."""
+        return self.membership.session_id
+
+    @property
+    def local_id(self) -> int:
+        return self.membership.local_id
+
+    @property
+    def domain_id(self) -> bytes:
+        return self.membership.domain_id
+
+    @property
+    def permissions(self) -> int:
+        """Bits of Permissions."""
+        return self.membership.permissions
+
+    @property
+    def nodes(self) -> Mapping[bytes, NodeInfo]:
+        """The nodes that are known now, by their ids."""
+        return self.node_table.infos
 
     # -- verbs
 
     def connect(self, now: float) -> None:
         """Go to the domain: ``Connected`` follows, or ``Closed`` after ``delays.give_up``, with ``Denied`` before it
-        for what the domain said. Raises LocalProtocolError if called twice."""
-        self._connection.ask(self, ConnectionInput.CONNECT, "connect")
-        self._advance(now)
-        self.phase = Phase.OPENING
-        self._post(self._connection, self, ConnectionInput.CONNECT)
-        if self._local is not None:
-            self._learn_public()
-        self._settle()
+        for what the domain said. Raises LocalProtocolError if called twice, NotOpen after the end."""
+        self.verb("connect", now, self.connection.asked(ConnectionInput.CONNECT()))
 
     def refresh(self, now: float) -> None:
         """Check in at once, besides what the timer does: the domain's list comes sooner. Raises NotOpen before the
         domain is found and after the end."""
-        if self.state not in (ConnectionState.CONNECTING, ConnectionState.CONNECTED):
-            raise NotOpen("refresh", self.state.name)
-        self._advance(now)
-        self._post(self._connection, self, "at_once")
-        self._settle()
+        self.verb("refresh", now, self.connection.asked(ConnectionInput.REFRESH()))
 
     def close(self, now: float) -> None:
-        if self._alive(now):
-            self._post(self._connection, self, ConnectionInput.CLOSE)
-            self._settle()
+        if self.alive(now):
+            self.connection.post(ConnectionInput.CLOSE())
+            self.run()
+
+    def ask_path(self, path: str, now: float) -> None:
+        """Ask where a path leads: ``PathAnswered`` or ``NotAnswered`` follows.
+
+        Raises NotOpen while there is no connection, LocalProtocolError for a path of more than 1024 bytes in UTF-8 and
+        while ``limits.queries`` questions are open.
+        """
+        try:
+            size = len(path.encode())
+        except UnicodeEncodeError:
+            raise LocalProtocolError("ask_path", self.phase.name, "text that has no UTF-8") from None
+        if size > _LONGEST_PATH:
+            raise LocalProtocolError("ask_path", self.phase.name, f"a path of more than {_LONGEST_PATH} bytes")
+        self._ask("ask_path", p.PathQuery(path), now)
+
+    def request_settings(self, kind: p.AssignmentType, now: float) -> None:
+        """Ask for the domain's settings of this kind: ``SettingsReceived`` or ``NotAnswered`` follows.
+
+        Answers do not say to what: they are taken in the order of the questions. Raises as ``ask_path`` does.
+        """
+        self._ask("request_settings", p.DomainSettingsRequest(kind.value), now)
+
+    def _ask(self, verb: str, question: Question, now: float) -> None:
+        self._need_open(verb)
+        if self.queries.is_full:
+            raise LocalProtocolError(verb, self.phase.name, "too many questions are open")
+        self.advance(now)
+        self.queries.ask(question)
+        self.run()
+
+    def send_to_node(
+        self,
+        node_id: bytes,
+        type: PacketType,
+        payload: bytes,
+        now: float,
+        *,
+        reliable: bool = False,
+        message: bool = False,
+    ) -> bool:
+        """Send a node any packet, with the header and MAC that belong to its type.
+
+        ``reliable`` packets are repeated until they arrive; a ``message`` is reliable, of up to
+        ``limits.message_size`` bytes, and is split. True if it was queued. False, and counted, if the node is not
+        there or not reached (any more), if its queue is full, and for what is not reliable while the domain is silent.
+        Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that are no message.
+        """
+        self._need_open("send_to_node")
+        if not message and len(payload) > _LONGEST:
+            raise LocalProtocolError("send_to_node", self.phase.name, f"more than {_LONGEST} bytes, but no message")
+        self.advance(now)
+        node = self.node_table.nodes.get(node_id)
+        way = None if node is None else node.way
+        if node is None or way is None:
+            self.count_refusal(NOT_REACHED, self.node_table)
+            return False
+        source, sent = self.local_id, True
+        if message:
+            sent = self.send_message(way, type, payload, source=source, secret=node.secret)
+        elif reliable:
+            sent = self.send_reliable(way, (type, payload), source=source, secret=node.secret)
+        elif self.is_squelched:
+            self.count_refusal(SQUELCHED, self.node_table)
+            return False
+        else:
+            self.send_raw(way, type, payload, source=source, secret=node.secret)
+        self.run()
+        return sent
+
+    def _need_open(self, verb: str) -> None:
+        if self.phase is not Phase.OPEN:
+            raise NotOpen(verb, self.phase.name)
 
     # -- reports of the transport
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
-        before = self._local
+        before = self.local
         super().socket_bound(socket, address, now)
-        if self._local != before:
-            self._public = None
+        if self.local != before:
+            self.stun.public = None
             if self.phase is not Phase.NEW:
-                self._learn_public()
-            self._sockets_changed()
-            self._settle()
+                self.stun.learn()
+            self.sockets_changed()
+            self.run()
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
-        if not self._alive(now):
+        if not self.alive(now):
             return
-        if query == _QUERY:
-            self._post(self._connection, self, "looked_up", addresses)
-        elif query == STUN_QUERY:
-            self._post(self._stun, self._asking, "looked_up", addresses)
+        if query == connection.LOOKUP:
+            self.connection.take(connection.LOOKED_UP, addresses)
+        elif query == stun.QUERY:
+            self.stun.take(stun.LOOKED_UP, addresses)
         else:
-            self._drop("unexpected report")
-        self._settle()
+            self.drop("unexpected report")
+        self.run()
 
     # -- what arrives
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        kind = _FROM_DOMAIN.get(header.type._value_)
-        if peer is not None:
-            self._node_packet(header, payload, path, peer)
-        elif kind is None:
-            if not self._ice_packet(header, payload, path):
-                self._stray_packet(header, payload, path)
-        elif path == self._domain:
-            if kind is p.DomainList:
-                found = self._decode_list(payload)
-                if found is not None and self._told is not None:
-                    self._post(self._connection, self, "domain_list", found)
-                elif found is not None:  # nothing was told of us
-                    self._drop("a list that was not asked for")
-            else:
-                packet = self._decode(kind, payload)
-                if packet is not None:
-                    self._domain_packet(packet)
+    def take_first(self, data: bytes, path: Path) -> bool:
+        return self.stun.take_first(data, path)
+
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
+        return self.node_table.source_of(local_id, path)
+
+    def authenticates(self) -> bool:
+        return self.membership.authenticated
+
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+        return isinstance(peer, DomainSender) and header.type in DOMAIN_SOURCED
+
+    def accepts_channel(self, path: Path) -> bool:
+        return path == self.domain or path in self.node_table.index
+
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+        arrival, kind = Arrival(header, payload, path), header.type._value_
+        if isinstance(peer, DomainSender):
+            self.connection.take(connection.SOURCED, arrival)
+        elif peer is not None:
+            self.node_table.hear(peer, arrival)
+        elif kind in _OF_ICE:
+            self.ice.take(_OF_ICE[kind], arrival)
         else:
-            self._drop("not from the domain")
+            self.connection.take(_OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
 
-    def _domain_packet(self, packet: p.OvertePacket) -> None:
-        match packet:
-            case p.DomainConnectionDenied():
-                self._post(self._connection, self, ConnectionInput.DENIED, packet)
-            case p.ConnectionToken():
-                self._post(self._connection, self, ConnectionInput.TOKEN, packet)
-            case p.PathResponse():
-                self._path_answered(packet)
-            case p.DomainSettings():
-                self._settings_answered(packet)
-            case p.RemovedNode():
-                self._remove_node(packet)
-            case p.AddedNode() if self.state is ConnectionState.CONNECTED:
-                self._record(packet)
-            case _:
-                self._drop("a node before the first list")
+    def undelivered(self, path: Path, count: int) -> None:
+        node = self.node_table.index.get(path)
+        self.emit(Undelivered(b"" if node is None else node.key, count))
 
-    def _end(self, closed: Closed) -> None:
-        super()._end(closed)
-        self.state = ConnectionState.CLOSED  # however it ended
-        self._asking = Asking()
-        for table in (self._nodes, self._index, self._queries):
-            table.clear()
+    # -- the host of its parts
 
-    # -- what is told of ourselves
+    @property
+    def domain(self) -> Path | None:
+        """Where the domain is, once it is found."""
+        return self.connection.domain
 
-    def _sockets_changed(self) -> None:
-        if self._local is None or self._public is None or self._told == self._own_sockets():
-            return
-        if self.state is ConnectionState.CONNECTED:
-            self._post(self._connection, self, ConnectionInput.MOVED)
-        elif self.state in (ConnectionState.QUERYING, ConnectionState.CONNECTING):
-            self._post(self._connection, self, "at_once")
+    @property
+    def membership(self) -> Membership:
+        return self.connection.membership
 
-    def _check_in(self, kind: type[C], sockets: tuple[SockAddr, SockAddr]) -> C:
-        return kind(
-            client_clock=self._wall_us(),
-            node_type=self._node_type,
-            public_socket=sockets[0],
-            local_socket=sockets[1],
-            interests=self._interest,
-            place_name=self._place_name,
-        )
+    @property
+    def is_squelched(self) -> bool:
+        return self.connection.is_squelched
 
-    def _connect_request(self, sockets: tuple[SockAddr, SockAddr], signature: bytes) -> p.DomainConnectRequest:
-        account = (
-            {} if self._account is None else dict(zip(("domain_username", "domain_tokens"), self._account, strict=True))
-        )
-        return p.DomainConnectRequest(
-            connect_id=self._connect_id,
-            protocol_signature=self._versions.signature,
-            hardware_address=None,
-            machine_fingerprint=self._fingerprint,
-            system_info=_NO_SYSTEM_INFO,
-            reason=self._reason,
-            previous_uptime=self._uptime,
-            check_in=self._check_in(p.CheckIn, sockets),
-            username=self._username or None,
-            username_signature=signature,
-            **account,
-        )
+    def ask_domain(self, question: Question) -> None:
+        self.connection.send_reliably(question)
 
-    # -- the ladders' checks
+    def sockets_changed(self) -> None:
+        """Our own addresses are known, or are others than before."""
+        if self.stun.is_ready:
+            self.connection.sockets_changed()
+            self.ice.sockets_changed()
 
-    def _connection_is_unbound(self, _: object, __: object) -> bool:
-        return self._local is None
+    def seek(self, server: Path) -> None:
+        self.ice.start(server)
 
-    def _connection_is_public_unknown(self, _: object, __: object) -> bool:
-        return self._public is None
+    def reached(self, path: Path) -> None:
+        self.connection.post(ConnectionInput.REACHED(path))
 
-    def _connection_is_too_silent(self, _: object, __: object) -> bool:
-        return self._silent >= self._bounds.silent_check_ins
+    def end(self, closed: Closed) -> None:
+        super().end(closed)
+        self.node_table.clear()
+        self.queries.open.remove_all()
 
-    def _connection_is_denied(self, _: object, __: object) -> bool:
-        return bool(self._denials)
 
-    def _connection_is_nothing_found(self, _: object, addresses: tuple[Address, ...]) -> bool:
-        return not addresses
-
-    def _connection_is_unlisted(self, _: object, __: object) -> bool:
-        return self.state is not _CONNECTED
-
-    def _connection_is_foreign_domain(self, _: object, found: p.DomainList) -> bool:
-        return found.domain_id != self.domain_id
-
-    def _connection_is_ids_changed(self, _: object, found: p.DomainList) -> bool:
-        return found.session_id != self.session_id or found.local_id != self.local_id
-
-    # -- the table's actions
-
-    def _connection_look_up(self, _: object, __: object) -> None:
-        host, port = (self._host, self._port) if self._ice is None else (self._ice.host, self._ice.port)
-        self._outbox.append(Lookup(_QUERY, host, port))
-
-    def _connection_set_domain(self, _: object, found: Path | tuple[Address, ...]) -> None:
-        self._domain = found if isinstance(found, Path) else self._pick(found)
-
-    def _connection_check_in_at_once(self, _: object, __: object) -> None:
-        self._post(self._connection, self, "at_once")
-
-    def _connection_count(self, _: object, __: object) -> None:
-        self._silent += 1
-
-    def _connection_send_connect(self, _: object, __: object) -> None:
-        assert self._domain is not None
-        self._silent = max(self._silent, 1)
-        self._told = self._own_sockets()
-        signature = b""
-        if self._token and self._private_key is not None:
-            signature = crypto.sign_username(self._private_key, self._username, self._token)
-        self._send(self._domain, self._connect_request(self._told, signature))
-
-    def _connection_send_list_request(self, _: object, __: object) -> None:
-        assert self._domain is not None and self._told is not None
-        self._silent = max(self._silent, 1)
-        self._send(self._domain, self._check_in(p.DomainListRequest, self._told), source=self.local_id)
-
-    def _connection_send_copies(self, _: object, __: object) -> None:
-        for _copy in range(1, min(2 ** max(self._silent - 2, 0), self._bounds.copies)):
-            self._connection_send_list_request(self, None)
-
-    def _connection_send_disconnect(self, _: object, __: object) -> None:
-        assert self._domain is not None
-        self._send(self._domain, p.DisconnectRequest(), source=self.local_id)
-
-    def _connection_note_token(self, _: object, packet: p.ConnectionToken) -> None:
-        self._silent = 0
-        self._token = packet.token
-
-    def _connection_note_denial(self, _: object, packet: p.DomainConnectionDenied) -> None:
-        self._silent = 0
-        code = int(packet.reason)
-        denied = Denied(packet.reason, packet.text, extra=packet.extra, hint=hint_for(code))
-        known = self._denials.pop(code, None)
-        self._denials[code] = denied  # behind the others: the last one is what the end is told with
-        if known != denied:
-            self._emit(denied)
-
-    def _connection_note_silence(self, _: object, __: object) -> None:
-        self._silent = 0
-        self._reason = p.ConnectReason.SILENT_DOMAIN_DISCONNECT.value
-
-    def _connection_reset(self, _: object, __: object) -> None:
-        assert self._domain is not None
-        self.phase = Phase.OPENING
-        self.session_id = self.domain_id = NULL_UUID
-        self.local_id = self._domain_local_id = 0
-        self._token = b""
-        self._silent = 0
-        self._uptime = int((self._clock - self._since) * 1e6)
-        self._forget_nodes()
-        self._forget_queries()
-        self._forget_channel(self._domain)
-
-    def _connection_adopt(self, _: object, found: p.DomainList) -> None:
-        if self.phase is not _OPEN:
-            self.phase = _OPEN
-            self._since = self._clock
-            self._reason = p.ConnectReason.CONNECT.value
-            self._denials.clear()
-        elif found.permissions != self.permissions:
-            self._emit(PermissionsChanged(found.permissions))
-        self._silent = 0
-        self.domain_id, self._domain_local_id = found.domain_id, found.domain_local_id
-        self.session_id, self.local_id = found.session_id, found.local_id
-        self.permissions = found.permissions
-        self._authenticated = found.authenticated
-        self._adopt_nodes(found)
-
-    def _connection_request_settings(self, _: object, __: object) -> None:
-        self._begin_query(None, _SETTINGS.get(self._node_type, p.AssignmentType.ALL).value)
-
-    def _connection_tell_connected(self, _: object, found: p.DomainList) -> None:
-        self._emit(
-            Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
-        )
-
-    def _connection_tell_changed(self, _: object, found: p.DomainList) -> None:
-        self._emit(Renumbered(found.session_id, found.local_id, permissions=found.permissions))
-
-    def _connection_tell_silent(self, _: object, __: object) -> None:
-        self._emit(Disconnected(Loss.SILENT))
-
-    def _connection_tell_moved(self, _: object, __: object) -> None:
-        self._emit(Disconnected(Loss.MOVED))
-
-    def _connection_end_local(self, _: object, __: object) -> None:
-        self._end(Closed(CloseCause.LOCAL))
-
-    def _connection_end_not_found(self, _: object, __: object) -> None:
-        name = self._host if self._ice is None else self._ice.host
-        self._end(Closed(CloseCause.UNREACHABLE, detail=f"{name}: no address was found"))
-
-    def _connection_end_timeout(self, _: object, __: object) -> None:
-        if self._token and self._private_key is not None:
-            detail = "the domain asked for a signature of the username, and did not answer to it"
-        else:
-            detail = "no domain server answered"
-        self._end(Closed(CloseCause.TIMEOUT, detail=detail))
-
-    def _connection_end_refused(self, _: object, __: object) -> None:
-        denied = next(reversed(self._denials.values()))
-        code = next((reason for reason in p.DenialReason if reason == denied.code), p.DenialReason.UNKNOWN)
-        self._end(Closed(CloseCause.REFUSED, code, detail=denied.reason or denied.hint))
+def _check_arguments(introduction: Introduction, target: IceTarget, local: SockAddr) -> None:
+    """Raise ValueError for what cannot be sent."""
+    signature = bytes(introduction.signature_size)
+    try:
+        request = introduction.connect_request(0, (local, local), reason=0, uptime=0, signature=signature)
+        if len(request.encode()) > MAX_DATAGRAM - 6:
+            raise ValueError("more than fits into a connect request")
+        target.query((NULL_SOCK_ADDR, local)).encode()
+    except WireError as error:
+        raise ValueError(f"an argument cannot be sent: {error}") from None

@@ -9,7 +9,7 @@ import attrs
 
 from ..contract import Address
 from ..events import Closed
-from .packets import DenialReason
+from .packets import DenialReason, NodeType
 from .versions import PacketType
 
 
@@ -19,7 +19,7 @@ class NodeInfo:
 
     node_id: bytes
     local_id: int
-    type: int  # mostly a NodeType
+    type: NodeType | int = attrs.field(metadata={"plain": int})  # in vectors it is the number
     permissions: int  # bits of Permissions
     replicated: bool
     public: Address | None  # None: it has none that could be sent to

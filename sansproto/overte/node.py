@@ -1,17 +1,28 @@
-"""One node as a client sees it: who it is, and which of its sockets works. docs/protocols/overte.rst, nodes."""
+"""One node as a client sees it: who it is, and which of its sockets works.
+
+docs/protocols/overte.rst, nodes, node pings, hole punching.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import Annotated, Final, Protocol, TypeAlias
 
 import attrs
 
+from ..component import Component, Host
 from ..contract import Address, Instant, Path
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
 from . import packets as p
-from .events import NodeInfo
-from .tables.node import NodeState
+from .arrivals import Arrival, read
+from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
+from .limits import ClientDelays
+from .paths import path_to
+from .qt import NULL_UUID
+from .received import Received
+from .versions import PacketType
 
 _T = p.NodeType
 _SOLO: Final = frozenset(
@@ -26,50 +37,179 @@ _SOLO: Final = frozenset(
 )
 """Of these a domain has one each."""
 
+_PINGS: Final = 64
+"""How many of our pings a node may still answer."""
+
 _SAMPLES: Final = 30
+_LOCAL, _PUBLIC, _SYMMETRIC = p.PingType.LOCAL, p.PingType.PUBLIC, p.PingType.SYMMETRIC
 
 Claim: TypeAlias = Path | int | str
 """What only one node can have: a socket, a local id, an office (the letter of its type)."""
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Node:
-    """Another node. ``sockets`` are those that can be sent to, by the PingType that goes there."""
+@attrs.frozen(weakref_slot=False)
+class Listing:
+    """What the domain says of a node. ``sockets`` are those that can be sent to, by the PingType that goes there."""
 
-    key: bytes  # its session UUID
-    type: int
+    type: p.NodeType | int
     local_id: int
     sockets: dict[int, Path]
     permissions: int
     replicated: bool
     secret: bytes = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, record: p.NodeRecord, domain: str) -> Listing:
+        """As a record says it; a null public address means the domain's."""
+        local, public = path_to(record.local_socket), path_to(record.public_socket, domain)
+        sockets = {kind.value: path for kind, path in ((_LOCAL, local), (_PUBLIC, public)) if path is not None}
+        secret = b"" if record.secret == NULL_UUID else record.secret
+        return cls(record.type, record.local_id, sockets, record.permissions, record.replicated, secret)
+
+
+class NodeState(Enum):
+    UNKNOWN = 0
+    PUNCHING = 1
+    """No socket of it is known to work."""
+    ACTIVE = 2
+    GONE = 3
+
+
+class NodeInput:
+    LISTED = Input[NodeState, None]()
+    LISTED_AGAIN = Input[NodeState, Listing]()
+    MOVED = Input[NodeState, Listing]()
+    """Listed without the socket that worked."""
+    PING_DUE = Input[NodeState, None]()
+    PINGED = Input[NodeState, Received[p.Ping]]()
+    PINGED_STALE = Input[NodeState, Received[p.Ping]]()
+    """Not newer than a ping that was seen."""
+    PINGED_ANEW = Input[NodeState, Received[p.Ping]]()
+    """With a higher connection id: it began again."""
+    REPLIED = Input[NodeState, p.PingReply]()
+    """Over a public or symmetric socket."""
+    REPLIED_LOCAL = Input[NodeState, p.PingReply]()
+    REPLIED_ANY = Input[NodeState, p.PingReply]()
+    """To an agnostic ping."""
+    PACKET = Input[NodeState, Arrival]()
+    """Another packet from it, for the application."""
+    SILENCE = Input[NodeState, None]()
+    LOST = Input[NodeState, Removal]()
+    """The domain says so, or there is a node that cannot be there beside it."""
+
+
+class NodeHost(Host[ClientEvent], Protocol):
+    """What a node needs of the client."""
+
+    @property
+    def local_id(self) -> int: ...
+    @property
+    def is_squelched(self) -> bool: ...
+    def wall_us(self) -> int: ...
+    def send_packet(
+        self, path: Path, packet: p.Ping | p.PingReply, *, source: int = 0, secret: bytes = b""
+    ) -> object: ...
+
+
+class NodeOwner(Protocol):
+    """What it needs of the table of nodes that it stands in."""
+
+    def is_free(self, path: Path) -> bool: ...
+    def claim(self, node: Node) -> None: ...
+    def release(self, node: Node) -> None: ...
+    def let_go(self, paths: Iterable[Path]) -> None: ...
+    def forget_node(self, node: Node) -> None: ...
+    def connection_id(self, node: Node) -> int: ...
+    def raise_connection_id(self, node: Node) -> None: ...
+    def take_connection_id(self, node: Node, number: int) -> None: ...
+
+
+class Node(Component[NodeState, NodeHost]):
+    """Another node. It is slotted, with lists: an empty deque needs ten times as much memory."""
+
+    __slots__ = (
+        "active",
+        "delays",
+        "heard",
+        "key",
+        "listing",
+        "newest",
+        "owner",
+        "ping_ms",
+        "pings",
+        "samples",
+        "skew_us",
+        "symmetric",
+    )
+    listing: Listing
+    symmetric: Path | None
+    """From where it was heard, if that is neither of its listed sockets."""
     heard: Instant
-    state: NodeState = NodeState.UNKNOWN
-    active: int = 0  # which socket works; 0: none is known to
-    newest: int = 0  # the sender's clock in the newest ping from it
-    pings: deque[tuple[int, int]] = attrs.field(factory=deque)  # clock and type of ours that were not answered
-    samples: deque[int] = attrs.field(factory=deque)  # of its clock's skew
-    ping_ms: int | None = None
-    skew_us: int | None = None
+    active: int
+    """The PingType of the socket that works; 0: none is known to."""
+    newest: int
+    """The sender's clock in the newest ping from it."""
+    pings: list[tuple[int, int]]
+    """Clock and type of ours that were not answered."""
+    samples: list[int]
+    """Of its clock's skew."""
+    ping_ms: int | None
+    skew_us: int | None
+    key: Annotated[bytes, CACHED]
+    """Its session UUID."""
+    owner: Annotated[NodeOwner, CACHED]
+    delays: Annotated[ClientDelays, CACHED]
+
+    def __init__(self, host: NodeHost, owner: NodeOwner, key: bytes, delays: ClientDelays) -> None:
+        super().__init__(host)
+        self.owner, self.key, self.delays = owner, key, delays
+        self.active = self.newest = 0
+        self.symmetric = self.ping_ms = self.skew_us = None
+        self.pings, self.samples = [], []
+
+    def begin(self, listing: Listing) -> None:
+        self.listing, self.heard = listing, self.host.clock
+
+    # -- what it is
+
+    @property
+    def local_id(self) -> int:
+        return self.listing.local_id
+
+    @property
+    def secret(self) -> bytes:
+        return self.listing.secret
+
+    @property
+    def sockets(self) -> dict[int, Path]:
+        """All that can be sent to, by the PingType that goes there."""
+        listed = self.listing.sockets
+        return listed if self.symmetric is None else {**listed, _SYMMETRIC.value: self.symmetric}
+
+    @property
+    def way(self) -> Path | None:
+        """The socket that works."""
+        return self.sockets.get(self.active)
 
     @property
     def claims(self) -> Iterator[Claim]:
         yield self.local_id
         yield from self.sockets.values()
-        if self.type in _SOLO:
-            yield chr(self.type)
+        if self.listing.type in _SOLO:
+            yield chr(self.listing.type)
 
     @property
     def info(self) -> NodeInfo:
+        said = self.listing
         return NodeInfo(
             node_id=self.key,
-            local_id=self.local_id,
-            type=self.type,
-            permissions=self.permissions,
-            replicated=self.replicated,
-            public=self._address(p.PingType.PUBLIC),
-            local=self._address(p.PingType.LOCAL),
-            symmetric=self._address(p.PingType.SYMMETRIC),
+            local_id=said.local_id,
+            type=said.type,
+            permissions=said.permissions,
+            replicated=said.replicated,
+            public=self._address(_PUBLIC),
+            local=self._address(_LOCAL),
+            symmetric=self._address(_SYMMETRIC),
             active=self._address(self.active),
             ping_ms=self.ping_ms,
             skew_us=self.skew_us,
@@ -79,21 +219,223 @@ class Node:
         path = self.sockets.get(kind)
         return None if path is None else Address(path.host, path.port, path.scope)
 
-    def measure(self, rtt: int, sample: int) -> None:
+    # -- guards and conditions
+
+    def is_moved(self, listing: Listing) -> bool:
+        return self.active in (_LOCAL, _PUBLIC) and listing.sockets.get(self.active) != self.way
+
+    def read_ping(self, arrival: Arrival) -> Received[p.Ping]:
+        return Received(read(self, p.Ping, arrival.payload), arrival.path)
+
+    def is_began_again(self, pinged: Received[p.Ping]) -> bool:
+        return pinged.packet.connection_id > self.owner.connection_id(self)
+
+    def is_stale(self, pinged: Received[p.Ping]) -> bool:
+        return pinged.packet.clock <= self.newest
+
+    def read_reply(self, arrival: Arrival) -> p.PingReply:
+        return read(self, p.PingReply, arrival.payload)
+
+    def is_solicited(self, reply: p.PingReply) -> bool:
+        return (reply.pinged_clock, reply.type) in self.pings
+
+    def is_agnostic(self, reply: p.PingReply) -> bool:
+        return reply.type == p.PingType.AGNOSTIC
+
+    def is_local(self, reply: p.PingReply) -> bool:
+        return reply.type == _LOCAL
+
+    def is_believed(self, arrival: Arrival) -> bool:
+        """From somewhere else, only a MAC shows who sent it."""
+        return arrival.header.mac is not None or arrival.path in self.sockets.values()
+
+    def is_heard_lately(self) -> bool:
+        return self.host.clock - self.heard < self.delays.silence
+
+    # -- the table's delay and actions
+
+    def until_ping(self) -> float:
+        return self.delays.ping if self.state is NodeState.ACTIVE else self.delays.punch
+
+    def update(self, listing: Listing) -> None:
+        before, way = self.listing, self.way
+        if listing == before:
+            return
+        self.owner.release(self)
+        self.listing = listing
+        if listing.sockets != before.sockets:
+            self.pings.clear()  # what answers them did not come by these sockets
+        if self.way != way:
+            self.active = 0
+        here = self.sockets.values()
+        self.owner.let_go(path for path in before.sockets.values() if path not in here)
+        self.owner.claim(self)
+
+    def send_ping(self) -> None:
+        self._ping(p.PingType.AGNOSTIC, self.sockets[self.active])
+
+    def send_punches(self) -> None:
+        for kind, path in self.sockets.items():
+            self._ping(kind, path)
+
+    def _ping(self, kind: int, path: Path) -> None:
+        if self.host.is_squelched:
+            return
+        clock = self.host.wall_us()
+        self.pings.append((clock, int(kind)))
+        del self.pings[:-_PINGS]
+        ping = p.Ping(kind, clock, self.owner.connection_id(self))
+        self.host.send_packet(path, ping, source=self.host.local_id, secret=self.secret)
+
+    def answer(self, pinged: Received[p.Ping]) -> None:
+        if not self.host.is_squelched:
+            reply = p.PingReply(pinged.packet.type, pinged.packet.clock, self.host.wall_us())
+            self.host.send_packet(pinged.path, reply, source=self.host.local_id, secret=self.secret)
+
+    def note_ping(self, pinged: Received[p.Ping]) -> None:
+        """A sender that is neither its public nor its local socket is its symmetric one."""
+        self.newest = pinged.packet.clock
+        if self.symmetric is None and self.owner.is_free(pinged.path):
+            self.symmetric = pinged.path
+            self.owner.claim(self)
+
+    def activate(self, reply: p.PingReply) -> None:
+        if self.active != reply.type:
+            self.active = int(reply.type)
+            path = self.sockets[self.active]
+            self.host.emit(NodeActivated(self.key, Address(path.host, path.port, path.scope)))
+
+    def measure(self, reply: p.PingReply) -> None:
         """Take in a measurement, in microseconds. The division and the rank are the reference's."""
-        self.samples.append(sample)
-        if len(self.samples) > _SAMPLES:
-            self.samples.popleft()
+        self.pings.remove((reply.pinged_clock, reply.type))
+        rtt = self.host.wall_us() - reply.pinged_clock
+        self.samples.append(reply.clock - (reply.pinged_clock + rtt // 2))
+        del self.samples[:-_SAMPLES]
         self.ping_ms = rtt // 1000
         self.skew_us = sorted(self.samples)[(8 * (len(self.samples) - 1) + 5) // 10]
+        self.host.emit(NodeMeasured(self.key, ping_ms=self.ping_ms, skew_us=self.skew_us))
+
+    def forget_itself(self) -> None:
+        self.owner.forget_node(self)
+
+    def raise_connection_id(self) -> None:
+        self.owner.raise_connection_id(self)
+
+    def take_connection_id(self, pinged: Received[p.Ping]) -> None:
+        self.owner.take_connection_id(self, pinged.packet.connection_id)
+
+    def tell_packet(self, arrival: Arrival) -> None:
+        self.host.emit(PacketReceived(self.key, arrival.header.type, payload=arrival.payload))
+
+    def tell_added(self) -> None:
+        self.host.emit(NodeAdded(self.info))
+
+    def tell_lost(self, why: Removal) -> None:
+        self.host.emit(NodeRemoved(self.key, why))
+
+    def tell_silent(self) -> None:
+        self.host.emit(NodeRemoved(self.key, Removal.SILENT))
+
+    def tell_restarted(self) -> None:
+        self.host.emit(NodeRemoved(self.key, Removal.RESTARTED))
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Voice:
-    """Who speaks as a node from somewhere else, or as the domain (``node`` is None): nothing is noted of it before its
-    packet is known to be genuine."""
+_S, _I = NodeState, NodeInput
+_HERE = (_S.PUNCHING, _S.ACTIVE)
 
-    local_id: int
-    secret: bytes = attrs.field(repr=False)
-    heard: Instant
-    node: Node | None
+LISTED: Final = (
+    Guards.of(Node, NodeState, Listing, "listing").give_if(Node.is_moved, _I.MOVED, ref="nodes").give(_I.LISTED_AGAIN)
+)
+_PING: Final = (
+    Guards.of(Node, NodeState, Arrival, "ping")
+    .make(Node.read_ping, "malformed Ping", ref="node pings")
+    .give_if(Node.is_began_again, _I.PINGED_ANEW, ref="connection ids")
+    .give_if(Node.is_stale, _I.PINGED_STALE, ref="node pings")
+    .give(_I.PINGED)
+)
+_REPLY: Final = (
+    Guards.of(Node, NodeState, Arrival, "reply")
+    .make(Node.read_reply, "malformed PingReply", ref="node pings")
+    .need(Node.is_solicited, "a reply to no ping of ours", ref="node pings")
+    .give_if(Node.is_agnostic, _I.REPLIED_ANY, ref="node pings")
+    .give_if(Node.is_local, _I.REPLIED_LOCAL, ref="hole punching")
+    .give(_I.REPLIED)
+)
+OTHERS: Final = (
+    Guards.of(Node, NodeState, Arrival, "other packet")
+    .need(Node.is_believed, "unverified from elsewhere", ref="nodes")
+    .give(_I.PACKET)
+)
+OF_TYPE: Final = {PacketType.PING.value: _PING, PacketType.PING_REPLY.value: _REPLY}
+"""Which guards see a packet of a node, by the number of its type; those of OTHERS see all others."""
+
+
+class NodeTimer:
+    PING = Timer(NodeInput.PING_DUE, Node.until_ping)
+    SILENCE = Timer(NodeInput.SILENCE, ClientDelays.silence)
+
+
+_TI = NodeTimer
+
+NODE: Final = Table[Node, NodeState](
+    Node,
+    NodeInput,
+    NodeTimer,
+    name="overte.node",
+    page="overte",
+    initial=_S.UNKNOWN,
+    terminal=(_S.GONE,),
+    idle={_S.UNKNOWN: "the list that names it"},
+    rows=(
+        Row(
+            _S.UNKNOWN,
+            _I.LISTED,
+            _S.PUNCHING,
+            Node.tell_added,
+            Node.send_punches,
+            arm=(_TI.PING, _TI.SILENCE),
+            ref="nodes",
+        ),
+        Row(_HERE, _I.LISTED_AGAIN, None, Node.update, ref="nodes"),
+        Row(_S.ACTIVE, _I.MOVED, _S.PUNCHING, Node.update, Node.send_punches, arm=(_TI.PING,), ref="nodes"),
+        Row(_S.PUNCHING, _I.PING_DUE, None, Node.send_punches, arm=(_TI.PING,), ref="hole punching"),
+        Row(_S.ACTIVE, _I.PING_DUE, None, Node.send_ping, arm=(_TI.PING,), ref="node pings"),
+        Row(_HERE, _I.PINGED, None, Node.note_ping, Node.answer, ref="node pings"),
+        Row(_HERE, _I.PINGED_STALE, None, Node.answer, ref="node pings"),
+        Row(
+            _HERE,
+            _I.PINGED_ANEW,
+            _S.GONE,
+            Node.answer,
+            Node.forget_itself,
+            Node.take_connection_id,
+            Node.tell_restarted,
+            ref="connection ids",
+        ),
+        Row(
+            _S.PUNCHING,
+            _I.REPLIED | _I.REPLIED_LOCAL,
+            _S.ACTIVE,
+            Node.activate,
+            Node.measure,
+            arm=(_TI.PING,),
+            ref="hole punching",
+        ),
+        Row(_S.ACTIVE, _I.REPLIED_LOCAL, None, Node.activate, Node.measure, ref="hole punching"),
+        Row(_S.ACTIVE, _I.REPLIED, None, Node.measure, ref="hole punching"),
+        Row(_HERE, _I.REPLIED_ANY, None, Node.measure, ref="clock skew"),
+        Row(_HERE, _I.PACKET, None, Node.tell_packet, ref="nodes"),
+        Row(_HERE, _I.SILENCE, None, when=Node.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
+        Row(
+            _HERE,
+            _I.SILENCE,
+            _S.GONE,
+            Node.forget_itself,
+            Node.raise_connection_id,
+            Node.tell_silent,
+            ref="silent nodes",
+        ),
+        Row(_HERE, _I.LOST, _S.GONE, Node.forget_itself, Node.raise_connection_id, Node.tell_lost, ref="nodes"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
+)

@@ -3,118 +3,151 @@ settings."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from enum import Enum
+from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
-import attrs
-
-from ..contract import Path, Phase
-from ..errors import LocalProtocolError, NotOpen
-from ..machine import Machine
+from ..component import Component, Host, Part, Parts
+from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .events import ClientEvent, NotAnswered, PathAnswered, SettingsReceived
-from .limits import ClientLimits
-from .tables import QUERY
-from .tables.client import QueryInput, QueryState
-from .transport import Transport
+from .limits import ClientDelays, ClientLimits
 
-_LONGEST_PATH: Final = 1024  # bytes; a query has to fit into one datagram
+Question: TypeAlias = p.PathQuery | p.DomainSettingsRequest
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Query:
-    """A question for the viewpoint of a ``path``, or else for settings of a ``kind``."""
-
-    key: int
-    path: str | None
-    kind: int | None
-    state: QueryState = QueryState.NEW
+class QueryState(Enum):
+    NEW = 0
+    ASKED = 1
+    ENDED = 2
 
 
-class Queries(Transport[ClientEvent], abstract=True):
-    """The part of a client that asks."""
+class QueryInput:
+    ASK = Input[QueryState, None]()
+    ANSWERED = Input[QueryState, ClientEvent]()
+    """With what the application is told."""
+    EXPIRED = Input[QueryState, None]()
+    FORGOTTEN = Input[QueryState, None]()
 
-    _domain: Path | None
-    _queries: dict[int, Query]
-    _last_query: int
-    _bounds: Annotated[ClientLimits, CACHED]
 
-    _query = Machine(QUERY, objects="_queries")
+class QueryTimer:
+    ANSWER = Timer(QueryInput.EXPIRED, ClientDelays.answer)
 
-    # -- verbs
 
-    def ask_path(self, path: str, now: float) -> None:
-        """Ask where a path leads: ``PathAnswered`` or ``NotAnswered`` follows.
+class QueryHost(Host[ClientEvent], Protocol):
+    """What a question needs of the client."""
 
-        Raises NotOpen while there is no connection, LocalProtocolError for a path of more than 1024 bytes in UTF-8 and
-        while ``limits.queries`` questions are open.
-        """
-        try:
-            size = len(path.encode())
-        except UnicodeEncodeError:
-            raise LocalProtocolError("ask_path", self.phase.name, "text that has no UTF-8") from None
-        if size > _LONGEST_PATH:
-            raise LocalProtocolError("ask_path", self.phase.name, f"a path of more than {_LONGEST_PATH} bytes")
-        self._ask("ask_path", path, None, now)
+    def ask_domain(self, question: Question) -> None: ...
 
-    def request_settings(self, kind: p.AssignmentType, now: float) -> None:
-        """Ask for the domain's settings of this kind: ``SettingsReceived`` or ``NotAnswered`` follows.
 
-        Answers do not say to what: they are taken in the order of the questions. Raises as ``ask_path`` does.
-        """
-        self._ask("request_settings", None, kind.value, now)
+class QueryOwner(Protocol):
+    """Who keeps the questions that are open."""
 
-    def _ask(self, verb: str, path: str | None, kind: int | None, now: float) -> None:
-        if self.phase is not Phase.OPEN:
-            raise NotOpen(verb, self.phase.name)
-        if len(self._queries) >= self._bounds.queries:
-            raise LocalProtocolError(verb, self.phase.name, "too many questions are open")
-        self._advance(now)
-        self._begin_query(path, kind)
-        self._settle()
+    def forget_query(self, number: int) -> None: ...
 
-    # -- for the client
 
-    def _begin_query(self, path: str | None, kind: int | None) -> None:
-        self._last_query += 1
-        query = self._queries[self._last_query] = Query(self._last_query, path, kind)
-        self._post(self._query, query, QueryInput.ASK)
+class Query(Component[QueryState, QueryHost]):
+    """A question for the viewpoint of a path, or for settings."""
 
-    def _path_answered(self, packet: p.PathResponse) -> None:
-        self._answered(next((query for query in self._queries.values() if query.path == packet.path), None), packet)
+    question: Question
+    number: Annotated[int, CACHED]
+    owner: Annotated[QueryOwner, CACHED]
+    delays: Annotated[ClientDelays, CACHED]
 
-    def _settings_answered(self, packet: p.DomainSettings) -> None:
-        self._answered(next((query for query in self._queries.values() if query.path is None), None), packet)
+    def __init__(self, host: QueryHost, owner: QueryOwner, number: int, delays: ClientDelays) -> None:
+        super().__init__(host)
+        self.owner, self.number, self.delays = owner, number, delays
 
-    def _answered(self, query: Query | None, packet: p.PathResponse | p.DomainSettings) -> None:
-        if query is None:
-            self._drop("an answer to no question")
-        else:
-            self._post(self._query, query, QueryInput.ANSWERED, packet)
-
-    def _forget_queries(self) -> None:
-        for query in self._queries.values():
-            self._post(self._query, query, QueryInput.FORGOTTEN)
+    def begin(self, question: Question) -> None:
+        self.question = question
 
     # -- the table's actions
 
-    def _query_send(self, query: Query, _: object) -> None:
-        assert self._domain is not None  # there is a connection
-        if query.path is not None:
-            self._send_reliable(self._domain, p.PathQuery(query.path))
+    def send(self) -> None:
+        self.host.ask_domain(self.question)
+
+    def tell_answer(self, answer: ClientEvent) -> None:
+        self.host.emit(answer)
+
+    def tell_no_answer(self) -> None:
+        if isinstance(self.question, p.PathQuery):
+            self.host.emit(NotAnswered(self.question.path))
         else:
-            assert query.kind is not None
-            self._send_reliable(self._domain, p.DomainSettingsRequest(query.kind))
+            self.host.emit(NotAnswered(kind=self.question.type))
 
-    def _query_tell_answer(self, query: Query, packet: p.PathResponse | p.DomainSettings) -> None:
-        if isinstance(packet, p.PathResponse):
-            self._emit(PathAnswered(packet.path, packet.viewpoint))
-        else:
-            assert query.kind is not None
-            self._emit(SettingsReceived(query.kind, packet.json))
+    def forget_itself(self) -> None:
+        self.owner.forget_query(self.number)
 
-    def _query_tell_no_answer(self, query: Query, _: object) -> None:
-        self._emit(NotAnswered(query.path, query.kind))
 
-    def _query_forget(self, query: Query, _: object) -> None:
-        del self._queries[query.key]
+_S, _I, _T = QueryState, QueryInput, QueryTimer
+
+QUERY: Final = Table[Query, QueryState](
+    Query,
+    QueryInput,
+    QueryTimer,
+    name="overte.query",
+    page="overte",
+    initial=_S.NEW,
+    terminal=(_S.ENDED,),
+    idle={_S.NEW: "the call that makes it"},
+    rows=(
+        Row(_S.NEW, _I.ASK, _S.ASKED, Query.send, arm=(_T.ANSWER,), ref="paths and settings"),
+        Row(_S.ASKED, _I.ANSWERED, _S.ENDED, Query.forget_itself, Query.tell_answer, ref="paths and settings"),
+        Row(
+            _S.ASKED,
+            _I.EXPIRED | _I.FORGOTTEN,
+            _S.ENDED,
+            Query.forget_itself,
+            Query.tell_no_answer,
+            ref="paths and settings",
+        ),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late answer"),),
+)
+
+
+class Answer(NamedTuple):
+    """What the application is told, and the question that it answers."""
+
+    query: Query
+    event: ClientEvent
+
+
+class Queries(Part[QueryHost]):
+    """The questions that are open. Answers about settings do not say to what: they are taken in order."""
+
+    open: Parts[int, Query]
+    last: int
+    limits: Annotated[ClientLimits, CACHED]
+
+    def __init__(self, host: QueryHost, delays: ClientDelays, limits: ClientLimits) -> None:
+        super().__init__(host)
+        self.limits, self.last = limits, 0
+        self.open = Parts(lambda number: Query(host, self, number, delays))
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.open) >= self.limits.queries
+
+    def ask(self, question: Question) -> None:
+        self.last += 1
+        self.open.add(self.last, Query.begin, question).post(QueryInput.ASK())
+
+    def path_answer(self, packet: p.PathResponse) -> Answer | None:
+        asked = p.PathQuery(packet.path)
+        event = PathAnswered(packet.path, packet.viewpoint)
+        return next((Answer(query, event) for query in self.open.values() if query.question == asked), None)
+
+    def settings_answer(self, json: bytes) -> Answer | None:
+        for query in self.open.values():
+            if isinstance(query.question, p.DomainSettingsRequest):
+                return Answer(query, SettingsReceived(query.question.type, json))
+        return None
+
+    def forget_all(self) -> None:
+        """There is no connection any more."""
+        for query in self.open.values():
+            query.post(QueryInput.FORGOTTEN())
+
+    def forget_query(self, number: int) -> None:
+        self.open.remove(number)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol
 
 import attrs
 
-from ..contract import Address, Path
-from ..machine import Machine
+from ..component import Component, Host
+from ..contract import Path
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .header import Header
-from .nodes import path_to
-from .qt import SockAddr
-from .stun import StunClient
-from .tables import CONNECTION
-from .tables.client import ConnectionInput, ConnectionState
-from .versions import PacketType
-
-_REACHABLE: Final = (
-    ConnectionState.QUERYING,
-    ConnectionState.PUNCHING,
-    ConnectionState.CONNECTING,
-    ConnectionState.CONNECTED,
-)
+from .arrivals import Arrival, read
+from .events import ClientEvent
+from .limits import ClientDelays
+from .paths import path_to
+from .received import Received
+from .stun import Sockets
 
 
 @attrs.frozen(kw_only=True)
@@ -36,86 +30,207 @@ class IceTarget:
     domain_id: bytes
     client_id: bytes
 
+    def query(self, sockets: Sockets) -> p.ICEServerQuery:
+        return p.ICEServerQuery(self.client_id, *sockets, self.domain_id)
 
-class IceClient(StunClient, abstract=True):
-    """The part of a client that asks an ice-server, and opens the way to the domain."""
 
-    state: ConnectionState
-    key: ClassVar[int] = 0
-    _ice_server: Path | None
-    _ice_sockets: dict[int, Path]  # where the domain may be, by the PingType that goes there
-    _told: tuple[SockAddr, SockAddr] | None  # our public and local socket, as they were told last
-    _ice: Annotated[IceTarget | None, CACHED]
+class IceClientState(Enum):
+    OFF = 0
+    QUERYING = 1
+    """The ice-server is asked where the domain is."""
+    PUNCHING = 2
+    """It was told; ICE pings are on their way."""
+    REACHED = 3
 
-    _connection = Machine(CONNECTION)
 
-    # -- what arrives
+class IceClientInput:
+    START = Input[IceClientState, Path]()
+    """With the address of the ice-server."""
+    QUERY_DUE = Input[IceClientState, None]()
+    EXTRA = Input[IceClientState, None]()
+    """A query beside those of the timer."""
+    MOVED = Input[IceClientState, Sockets]()
+    """Our own sockets are known, or changed."""
+    PEER_TOLD = Input[IceClientState, p.ICEServerPeerInformation]()
+    """The ice-server said where the domain is."""
+    PING_DUE = Input[IceClientState, None]()
+    ROUND_OVER = Input[IceClientState, None]()
+    PINGED = Input[IceClientState, Received[p.ICEPing]]()
+    REPLIED = Input[IceClientState, Received[p.ICEPingReply]]()
 
-    def _ice_packet(self, header: Header, payload: bytes, path: Path) -> bool:
-        """A packet without a source: True if it belongs here."""
-        if header.type is PacketType.ICE_PING:
-            self._ice_ping(payload, path)
-        elif header.type is PacketType.ICE_PING_REPLY:
-            self._ice_ping_reply(payload, path)
-        elif header.type is PacketType.ICE_SERVER_PEER_INFORMATION:
-            self._ice_peer_information(payload, path)
-        else:
-            return False
-        return True
 
-    def _ice_ping(self, payload: bytes, path: Path) -> None:
-        ping = self._decode(p.ICEPing, payload)
-        if ping is None:
-            return
-        if self._ice is None or ping.ice_id != self._ice.domain_id or self.state not in _REACHABLE:
-            self._drop("unexpected packet")
-        else:
-            self._answer(path, p.ICEPingReply(self._ice.client_id, ping.type))
+class IceClientTimer:
+    QUERY = Timer(IceClientInput.QUERY_DUE, ClientDelays.check_in)
+    PING = Timer(IceClientInput.PING_DUE, ClientDelays.ice_ping)
+    ROUND = Timer(IceClientInput.ROUND_OVER, ClientDelays.ice_round)
 
-    def _ice_ping_reply(self, payload: bytes, path: Path) -> None:
-        reply = self._decode(p.ICEPingReply, payload)
-        if reply is None:
-            return
-        if self._ice is None or reply.ice_id != self._ice.domain_id or path not in self._ice_sockets.values():
-            self._drop("unexpected packet")
-        else:
-            self._post(self._connection, self, ConnectionInput.ICE_REPLIED, path)
 
-    def _ice_peer_information(self, payload: bytes, path: Path) -> None:
-        if self._ice is None or path != self._ice_server:
-            self._drop("not from the ice-server")
-            return
-        peer = self._decode(p.ICEServerPeerInformation, payload)
-        if peer is not None and peer.id != self._ice.domain_id:
-            self._drop("another peer than was asked for")
-        elif peer is not None:
-            self._post(self._connection, self, ConnectionInput.PEER_TOLD, peer)
+class OwnSockets(Protocol):
+    """Who knows our own sockets."""
 
-    @staticmethod
-    def _ice_query(ice: IceTarget, sockets: tuple[SockAddr, SockAddr]) -> p.ICEServerQuery:
-        return p.ICEServerQuery(ice.client_id, *sockets, ice.domain_id)
+    @property
+    def is_ready(self) -> bool: ...
+    @property
+    def sockets(self) -> Sockets: ...
 
-    # -- the connection table's checks and actions
 
-    def _connection_is_by_ice(self, _: object, __: object) -> bool:
-        return self._ice is not None
+class IceHost(Host[ClientEvent], Protocol):
+    """What the ICE client needs of the client."""
 
-    def _connection_set_ice_server(self, _: object, addresses: tuple[Address, ...]) -> None:
-        self._ice_server = self._pick(addresses)
+    def send_packet(self, path: Path, packet: Any) -> object: ...
+    def answer(self, path: Path, packet: Any) -> object: ...
+    def reached(self, path: Path) -> None: ...
 
-    def _connection_send_query(self, _: object, __: object) -> None:
-        assert self._ice is not None and self._ice_server is not None  # else the state is another one
-        self._told = self._own_sockets()
-        self._send(self._ice_server, self._ice_query(self._ice, self._told))
 
-    def _connection_note_peer(self, _: object, peer: p.ICEServerPeerInformation) -> None:
+class IceClient(Component[IceClientState, IceHost]):
+    """Asks an ice-server where the domain is, and opens the way to it."""
+
+    server: Path | None
+    domain_sockets: dict[int, Path]
+    """Where the domain may be, by the PingType that goes there."""
+    told: Sockets | None
+    """Our sockets, as they were told last."""
+    target: Annotated[IceTarget, CACHED]
+    own: Annotated[OwnSockets, CACHED]
+    delays: Annotated[ClientDelays, CACHED]
+
+    def __init__(self, host: IceHost, target: IceTarget, own: OwnSockets, delays: ClientDelays) -> None:
+        super().__init__(host)
+        self.target, self.own, self.delays = target, own, delays
+        self.server = self.told = None
+        self.domain_sockets = {}
+
+    def start(self, server: Path) -> None:
+        self.post(IceClientInput.START(server))
+
+    def sockets_changed(self) -> None:
+        sockets = self.own.sockets
+        if sockets != self.told:
+            self.post(IceClientInput.MOVED(sockets))
+
+    # -- guards and conditions
+
+    def is_of_server(self, arrival: Arrival) -> bool:
+        return arrival.path == self.server
+
+    def read_peer(self, arrival: Arrival) -> p.ICEServerPeerInformation:
+        return read(self, p.ICEServerPeerInformation, arrival.payload)
+
+    def is_wanted(self, peer: p.ICEServerPeerInformation) -> bool:
+        return peer.id == self.target.domain_id
+
+    def read_ping(self, arrival: Arrival) -> Received[p.ICEPing]:
+        return Received(read(self, p.ICEPing, arrival.payload), arrival.path)
+
+    def is_ping_of_domain(self, pinged: Received[p.ICEPing]) -> bool:
+        return pinged.packet.ice_id == self.target.domain_id
+
+    def read_reply(self, arrival: Arrival) -> Received[p.ICEPingReply]:
+        return Received(read(self, p.ICEPingReply, arrival.payload), arrival.path)
+
+    def is_reply_of_domain(self, replied: Received[p.ICEPingReply]) -> bool:
+        return replied.packet.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
+
+    def is_unready(self) -> bool:
+        return not self.own.is_ready
+
+    # -- the table's actions
+
+    def set_server(self, server: Path) -> None:
+        self.server = server
+
+    def query_at_once(self) -> None:
+        self.post(IceClientInput.EXTRA())
+
+    def send_query(self) -> None:
+        assert self.server is not None  # it came with the start
+        self.told = self.own.sockets
+        self.host.send_packet(self.server, self.target.query(self.told))
+
+    def note_peer(self, peer: p.ICEServerPeerInformation) -> None:
         found = {
             p.PingType.LOCAL.value: path_to(peer.local_socket),
             p.PingType.PUBLIC.value: path_to(peer.public_socket),
         }
-        self._ice_sockets = {kind: path for kind, path in found.items() if path is not None}
+        self.domain_sockets = {kind: path for kind, path in found.items() if path is not None}
 
-    def _connection_send_ice_pings(self, _: object, __: object) -> None:
-        assert self._ice is not None
-        for kind, path in self._ice_sockets.items():
-            self._send(path, p.ICEPing(self._ice.client_id, kind))
+    def send_pings(self) -> None:
+        for kind, path in self.domain_sockets.items():
+            self.host.send_packet(path, p.ICEPing(self.target.client_id, kind))
+
+    def answer(self, pinged: Received[p.ICEPing]) -> None:
+        self.host.answer(pinged.path, p.ICEPingReply(self.target.client_id, pinged.packet.type))
+
+    def tell_reached(self, replied: Received[p.ICEPingReply]) -> None:
+        self.host.reached(replied.path)
+
+
+_S, _I, _T = IceClientState, IceClientInput, IceClientTimer
+
+PEER: Final = (
+    Guards.of(IceClient, IceClientState, Arrival, "peer information")
+    .need(IceClient.is_of_server, "not from the ice-server", ref="ICE")
+    .make(IceClient.read_peer, "malformed ICEServerPeerInformation", ref="ICE")
+    .need(IceClient.is_wanted, "another peer than was asked for", ref="ICE")
+    .give(_I.PEER_TOLD)
+)
+PING: Final = (
+    Guards.of(IceClient, IceClientState, Arrival, "ping")
+    .make(IceClient.read_ping, "malformed ICEPing", ref="ICE")
+    .need(IceClient.is_ping_of_domain, "unexpected packet", ref="ICE")
+    .give(_I.PINGED)
+)
+REPLY: Final = (
+    Guards.of(IceClient, IceClientState, Arrival, "reply")
+    .make(IceClient.read_reply, "malformed ICEPingReply", ref="ICE")
+    .need(IceClient.is_reply_of_domain, "unexpected packet", ref="ICE")
+    .give(_I.REPLIED)
+)
+
+ICE_CLIENT: Final = Table[IceClient, IceClientState](
+    IceClient,
+    IceClientInput,
+    IceClientTimer,
+    name="overte.ice_client",
+    page="overte",
+    initial=_S.OFF,
+    idle={
+        _S.OFF: "connect(), if the domain is behind an ice-server",
+        _S.QUERYING: "the connection, which gives up",
+        _S.PUNCHING: "the connection, which gives up",
+        _S.REACHED: "the end of the session",
+    },
+    rows=(
+        Row(_S.OFF, _I.START, _S.QUERYING, IceClient.set_server, IceClient.query_at_once, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.QUERY_DUE | _I.EXTRA, None, when=IceClient.is_unready, arm=(_T.QUERY,), ref="own sockets"),
+        Row(_S.QUERYING, _I.QUERY_DUE, None, IceClient.send_query, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.EXTRA | _I.MOVED, None, IceClient.send_query, ref="ICE"),
+        Row((_S.OFF, _S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
+        Row(
+            _S.QUERYING,
+            _I.PEER_TOLD,
+            _S.PUNCHING,
+            IceClient.note_peer,
+            IceClient.send_pings,
+            arm=(_T.PING, _T.ROUND),
+            cancel=(_T.QUERY,),
+            ref="ICE",
+        ),
+        Row(_S.PUNCHING, _I.PING_DUE, None, IceClient.send_pings, arm=(_T.PING,), ref="ICE"),
+        Row(
+            _S.PUNCHING,
+            _I.ROUND_OVER,
+            _S.QUERYING,
+            IceClient.query_at_once,
+            arm=(_T.QUERY,),
+            cancel=(_T.PING,),
+            ref="ICE",
+        ),
+        Row(_S.PUNCHING, _I.REPLIED, _S.REACHED, IceClient.tell_reached, cancel=(_T.PING, _T.ROUND), ref="ICE"),
+        Row((_S.QUERYING, _S.PUNCHING, _S.REACHED), _I.PINGED, None, IceClient.answer, ref="ICE"),
+    ),
+    defaults=(
+        Default(Outcome.IGNORE, "unexpected packet", _I.PINGED),
+        Default(Outcome.IGNORE, "late"),
+    ),
+)

@@ -5,22 +5,20 @@ docs/protocols/overte.rst, STUN.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from enum import Enum
+from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
 
-import attrs
-
-from ..contract import Address, Lookup, Path
+from ..component import Component, Host
+from ..contract import Address, Lookup, Path, Stats
 from ..errors import Fault, WireError
-from ..machine import Machine
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
 from .events import ClientEvent
-from .limits import ClientLimits
-from .nodes import path_to
+from .limits import ClientDelays, ClientLimits
+from .paths import path_to
 from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
-from .tables import STUN
-from .tables.client import StunInput, StunState
-from .transport import SOCKET, Transport
+from .remote import SOCKET
 
 QUERY: Final = 2
 """The number of the lookup of the STUN server's name."""
@@ -92,111 +90,242 @@ def _exclusive_or(data: bytes, key: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(data, key, strict=False))
 
 
-@attrs.define(eq=False, weakref_slot=False)
-class Asking:
-    """What is known of the STUN server."""
-
-    key: int = 0
-    state: StunState = StunState.OFF
-    server: Path | None = None
-    transaction: bytes = b""
-    tries: int = 0
+Sockets: TypeAlias = tuple[SockAddr, SockAddr]
+"""Our public and our local socket."""
 
 
-class StunClient(Transport[ClientEvent], abstract=True):
-    """The part of a client that knows how others see it."""
+class StunState(Enum):
+    OFF = 0
+    RESOLVING = 1
+    ASKING = 2
+    RESTING = 3
 
-    _public: SockAddr | None  # our public socket; None: not yet known
-    _asking: Asking
-    _stun_server: Annotated[tuple[str, int] | None, CACHED]
-    _local_host: Annotated[str | None, CACHED]
-    _bounds: Annotated[ClientLimits, CACHED]
 
-    _stun = Machine(STUN, objects="_asking")
+class StunAnswer(NamedTuple):
+    transaction: bytes
+    address: SockAddr
 
-    def _sockets_changed(self) -> None:
-        """Our own addresses are known, or are others than before."""
 
-    def _own_sockets(self) -> tuple[SockAddr, SockAddr]:
-        """Our public and our local socket."""
-        assert self._local is not None and self._public is not None  # the ladders see to it
-        local = SockAddr(self._local_host or self._local.host, self._local.port)
+class StunInput:
+    WANTED = Input[StunState, None]()
+    """Somebody wants to know our public address."""
+    FOUND = Input[StunState, tuple[Address, ...]]()
+    NOT_FOUND = Input[StunState, tuple[Address, ...]]()
+    NEVER_FOUND = Input[StunState, None]()
+    RETRY = Input[StunState, None]()
+    ANSWERED = Input[StunState, StunAnswer]()
+    REFRESH = Input[StunState, None]()
+
+
+class StunTimer:
+    LOOKUP = Timer(StunInput.NEVER_FOUND, ClientDelays.lookup)
+    RETRY = Timer(StunInput.RETRY, ClientDelays.retry)
+    REFRESH = Timer(StunInput.REFRESH, ClientDelays.refresh)
+
+
+class StunHost(Host[ClientEvent], Protocol):
+    """What STUN needs of the client."""
+
+    @property
+    def local(self) -> Address | None: ...
+    @property
+    def stats(self) -> Stats: ...
+    def ask_transport(self, what: Lookup) -> None: ...
+    def send_datagram(self, data: bytes, path: Path, name: str) -> object: ...
+    def sockets_changed(self) -> None: ...
+
+
+class StunClient(Component[StunState, StunHost]):
+    """How others see us: our public address, by STUN if there is a server, and our local one."""
+
+    public: SockAddr | None
+    """Our public socket; None: not yet known."""
+    server: Path | None
+    """None: it was not yet found."""
+    transaction: bytes
+    tries: int
+    name: Annotated[tuple[str, int] | None, CACHED]
+    local_host: Annotated[str | None, CACHED]
+    delays: Annotated[ClientDelays, CACHED]
+    limits: Annotated[ClientLimits, CACHED]
+
+    def __init__(
+        self,
+        host: StunHost,
+        name: tuple[str, int] | None,
+        local_host: str | None,
+        delays: ClientDelays,
+        limits: ClientLimits,
+    ) -> None:
+        super().__init__(host)
+        self.name, self.local_host, self.delays, self.limits = name, local_host, delays, limits
+        self.public = self.server = None
+        self.transaction, self.tries = b"", 0
+
+    # -- for the client
+
+    def learn(self) -> None:
+        """Find out our public address, if our socket is bound: somebody wants to know."""
+        if self.host.local is not None and self.name is None:
+            self.public = SockAddr("", self.host.local.port)
+        elif self.host.local is not None:
+            self.post(StunInput.WANTED())
+
+    @property
+    def is_ready(self) -> bool:
+        """Are our sockets known?"""
+        return self.host.local is not None and self.public is not None
+
+    @property
+    def sockets(self) -> Sockets:
+        """Ours, once they are known."""
+        bound = self.host.local
+        assert bound is not None and self.public is not None  # who asks has looked at is_ready
+        local = SockAddr(self.local_host or bound.host, bound.port)
         if path_to(local) is None or not _is_sendable(local):
             local = SockAddr("", local.port)
-        return self._public, local
+        return self.public, local
 
-    def _pick(self, addresses: tuple[Address, ...]) -> Path:
+    def pick(self, addresses: tuple[Address, ...]) -> Path:
         """The first address of our socket's family, if there is one; IPv4 while we have none."""
-        ours = self._local is not None and ":" in self._local.host
+        ours = self.host.local is not None and ":" in self.host.local.host
         best = min(addresses, key=lambda address: (":" in address.host) is not ours)
         return Path(SOCKET, best.host, best.port, best.scope)
 
-    def _learn_public(self) -> None:
-        """Find out our public address, now that our socket is bound and somebody wants to know."""
-        assert self._local is not None
-        if self._stun_server is None:
-            self._public = SockAddr("", self._local.port)
-        elif self._asking.state is StunState.OFF:
-            self._post(self._stun, self._asking, StunInput.START)
-        elif self._asking.state is StunState.RESTING:
-            self._post(self._stun, self._asking, "refresh")
+    def take_first(self, data: bytes, path: Path) -> bool:
+        """A datagram: True if it came from the STUN server."""
+        if self.server is None or path != self.server:
+            return False
+        self.take(RESPONSE, data)
+        return True
 
-    def _datagram_first(self, data: bytes, path: Path) -> bool:
-        server = self._asking.server
-        if server is not None and path == server:
-            self._binding_response(data)
-            return True
-        return False
+    # -- guards and conditions
 
-    def _binding_response(self, data: bytes) -> None:
-        try:
-            response = BindingResponse.decode(data)
-            address = response.address
-        except WireError:
-            self._drop("malformed BindingResponse")
-            return
-        self.stats.packets_received += 1
-        if response.transaction != self._asking.transaction:
-            self._drop("an answer to no question")
-        else:
-            self._post(self._stun, self._asking, StunInput.ANSWERED, address)
-
-    # -- the table's checks and actions
-
-    def _stun_is_nothing_found(self, _: Asking, addresses: tuple[Address, ...]) -> bool:
+    def is_nothing_found(self, addresses: tuple[Address, ...]) -> bool:
         return not addresses
 
-    def _stun_is_exhausted(self, asking: Asking, _: object) -> bool:
-        return asking.tries >= self._bounds.stun_tries
+    def read_response(self, data: bytes) -> StunAnswer:
+        response = BindingResponse.decode(data)
+        answer = StunAnswer(response.transaction, response.address)
+        self.host.stats.packets_received += 1
+        return answer
 
-    def _stun_is_address_unknown(self, asking: Asking, _: object) -> bool:
-        return asking.server is None
+    def is_of_this_round(self, answer: StunAnswer) -> bool:
+        return answer.transaction == self.transaction
 
-    def _stun_look_up(self, _: Asking, __: object) -> None:
-        assert self._stun_server is not None
-        self._outbox.append(Lookup(QUERY, *self._stun_server))
+    def is_exhausted(self) -> bool:
+        return self.tries >= self.limits.stun_tries
 
-    def _stun_set_server(self, asking: Asking, addresses: tuple[Address, ...]) -> None:
-        asking.server = self._pick(addresses)
+    def is_address_known(self) -> bool:
+        return self.server is not None
 
-    def _stun_start_round(self, asking: Asking, _: object) -> None:
-        assert self._entropy is not None  # the constructor asks for it
-        asking.transaction = self._entropy(12, purpose="stun.transaction")
-        asking.tries = 0
+    # -- the table's actions
 
-    def _stun_send(self, asking: Asking, _: object) -> None:
-        assert asking.server is not None  # the ladder saw to it
-        asking.tries += 1
-        self._send_datagram(BindingRequest(asking.transaction).encode(), asking.server, "BINDING_REQUEST")
+    def look_up(self) -> None:
+        assert self.name is not None  # else nothing is wanted
+        self.host.ask_transport(Lookup(QUERY, *self.name))
 
-    def _stun_adopt(self, _: Asking, address: SockAddr) -> None:
-        self._public = address
-        self._sockets_changed()
+    def set_server(self, addresses: tuple[Address, ...]) -> None:
+        self.server = self.pick(addresses)
 
-    def _stun_use_null(self, _: Asking, __: object) -> None:
-        if self._public is None and self._local is not None:
-            self._public = SockAddr("", self._local.port)
-            self._sockets_changed()
+    def start_round(self) -> None:
+        self.transaction = self.host.draw(12, "stun.transaction")
+        self.tries = 0
+
+    def send(self) -> None:
+        assert self.server is not None  # it was found
+        self.tries += 1
+        self.host.send_datagram(BindingRequest(self.transaction).encode(), self.server, "BINDING_REQUEST")
+
+    def adopt(self, answer: StunAnswer) -> None:
+        self.public = answer.address
+        self.host.sockets_changed()
+
+    def use_null(self) -> None:
+        if self.public is None and self.host.local is not None:
+            self.public = SockAddr("", self.host.local.port)
+            self.host.sockets_changed()
+
+
+_S, _I, _T = StunState, StunInput, StunTimer
+
+LOOKED_UP: Final = (
+    Guards.of(StunClient, StunState, tuple[Address, ...], "looked_up")
+    .give_if(StunClient.is_nothing_found, _I.NOT_FOUND, ref="STUN")
+    .give(_I.FOUND)
+)
+RESPONSE: Final = (
+    Guards.of(StunClient, StunState, bytes, "response")
+    .make(StunClient.read_response, "malformed BindingResponse", ref="STUN")
+    .need(StunClient.is_of_this_round, "an answer to no question", ref="STUN")
+    .give(_I.ANSWERED)
+)
+
+STUN: Final = Table[StunClient, StunState](
+    StunClient,
+    StunInput,
+    StunTimer,
+    name="overte.stun",
+    page="overte",
+    initial=_S.OFF,
+    idle={_S.OFF: "connect(), if there is a STUN server", _S.RESTING: "its refresh, as long as the session lives"},
+    rows=(
+        Row(_S.OFF, _I.WANTED, _S.RESOLVING, StunClient.look_up, arm=(_T.LOOKUP,), ref="STUN"),
+        Row((_S.RESOLVING, _S.ASKING), _I.WANTED, None, ref="STUN"),
+        Row(
+            _S.RESOLVING,
+            _I.FOUND,
+            _S.ASKING,
+            StunClient.set_server,
+            StunClient.start_round,
+            StunClient.send,
+            arm=(_T.RETRY,),
+            cancel=(_T.LOOKUP,),
+            ref="STUN",
+        ),
+        Row(
+            _S.RESOLVING,
+            _I.NOT_FOUND | _I.NEVER_FOUND,
+            _S.RESTING,
+            StunClient.use_null,
+            arm=(_T.REFRESH,),
+            cancel=(_T.LOOKUP,),
+            ref="STUN",
+        ),
+        Row(
+            _S.ASKING,
+            _I.RETRY,
+            _S.RESTING,
+            StunClient.use_null,
+            when=StunClient.is_exhausted,
+            arm=(_T.REFRESH,),
+            ref="STUN",
+        ),
+        Row(_S.ASKING, _I.RETRY, None, StunClient.send, arm=(_T.RETRY,), ref="STUN"),
+        Row(_S.ASKING, _I.ANSWERED, _S.RESTING, StunClient.adopt, arm=(_T.REFRESH,), cancel=(_T.RETRY,), ref="STUN"),
+        Row(
+            _S.RESTING,
+            _I.WANTED | _I.REFRESH,
+            _S.ASKING,
+            StunClient.start_round,
+            StunClient.send,
+            when=StunClient.is_address_known,
+            arm=(_T.RETRY,),
+            cancel=(_T.REFRESH,),
+            ref="STUN",
+        ),
+        Row(
+            _S.RESTING,
+            _I.WANTED | _I.REFRESH,
+            _S.RESOLVING,
+            StunClient.look_up,
+            arm=(_T.LOOKUP,),
+            cancel=(_T.REFRESH,),
+            ref="STUN",
+        ),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late answer"),),
+)
 
 
 def _is_sendable(sock: SockAddr) -> bool:

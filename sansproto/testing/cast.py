@@ -1,7 +1,7 @@
 """Parties for the explorer: an endpoint with its application, and what each does on an input, computed once.
 
 Time stands still at 0 in every party: what is kept of a session is relative to now, so the same situation reached at
-another time is the same value.
+another time is the same value. Only the wall clock runs on, up to the horizon that a party declares.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 
 from ..contract import Address, Phase, Snapshot, Stats
 from ..errors import NotOpen
-from ..session import SessionBase
+from ..session import Session
 from .driver import PULLS
 
 T = TypeVar("T")
@@ -75,9 +75,12 @@ class Party:
     A party that ``restarts`` may lose all its state, and one that is ``behind_nat`` may be seen at other addresses than
     its own, both at the cost of the budget. ``anew`` gives the arguments that are others after the nth restart, first
     of all the entropy: who has forgotten what it drew must not draw it again.
+
+    The wall clock of a party runs for ``wall_horizon`` seconds and then stops: as long as it runs, the same situation
+    at another time is another state. Its ``arguments`` then hold a ``wall_epoch``. At 0 the wall clock stands still.
     """
 
-    kind: type[SessionBase[Any]]
+    kind: type[Session[Any]]
     arguments: Mapping[str, Any]
     start: tuple[Verb, ...] = ()
     may: tuple[Decision, ...] = ()
@@ -89,6 +92,15 @@ class Party:
     restarts: bool = False
     anew: Callable[[int], Mapping[str, Any]] = nothing_anew
     behind_nat: bool = False
+    wall_horizon: float = attrs.field(default=0.0, validator=attrs.validators.ge(0.0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.wall_horizon and "wall_epoch" not in self.arguments:
+            raise ValueError(f"the wall clock of {self.kind.__name__} cannot run: its arguments have no wall_epoch")
+
+    def wall(self, elapsed: float, pause: float) -> float:
+        """How far its wall clock has run after another pause."""
+        return min(round(elapsed + pause, 9), self.wall_horizon)
 
 
 class Interned(Generic[V]):
@@ -138,24 +150,25 @@ class Cast:
         """How many different inputs to different states of parties were computed."""
         return sum(map(len, self._outcomes))
 
-    def begin(self, party: int, life: int = 0) -> int:
-        """The number of the state in which a party is constructed, after so many restarts."""
-        return self._number(party, life, self.parties[party].kind(**self._arguments(party, life)))
+    def begin(self, party: int, life: int = 0, wall: float = 0.0) -> int:
+        """The number of the state in which a party is constructed, after so many restarts and so much wall time."""
+        return self._number(party, life, self.parties[party].kind(**self._arguments(party, life, wall)))
 
     def life(self, party: int, state: int) -> int:
         """How often a party was restarted before it came into a state."""
         return self._states[party][state][0]
 
-    def restore(self, party: int, state: int, late: float = 0.0) -> Any:
-        """The session of a state, to which nothing happened for ``late`` seconds; now is 0."""
+    def restore(self, party: int, state: int, wall: float, late: float = 0.0) -> Any:
+        """The session of a state, to which nothing happened for ``late`` seconds; now is 0, and ``wall`` later than
+        when it began on the wall clock."""
         life, snapshot = self._states[party][state]
-        return self.parties[party].kind.thaw(snapshot, -late, **self._arguments(party, life))
+        return self.parties[party].kind.restore_at(snapshot, -late, **self._arguments(party, life, wall))
 
-    def ask(self, party: int, state: int, question: Callable[[Any], T]) -> T:
-        """What a function finds out about the session of a state, found out once."""
-        key = (party, state, question)
+    def ask(self, party: int, state: int, wall: float, question: Callable[[Any], T]) -> T:
+        """What a function finds out about the session of a state at a wall time, found out once."""
+        key = (party, state, wall, question)
         if key not in self._answers:
-            self._answers[key] = question(self.restore(party, state))
+            self._answers[key] = question(self.restore(party, state, wall))
         found: T = self._answers[key]
         return found
 
@@ -165,19 +178,23 @@ class Cast:
     def next_timeout(self, party: int, state: int) -> float | None:
         return self._facts[party][state][1]
 
-    def step(self, party: int, state: int, call: str, args: tuple[Any, ...] = (), late: float = 0.0) -> Outcome:
-        key = (state, call, args, late)
+    def step(
+        self, party: int, state: int, wall: float, call: str, args: tuple[Any, ...] = (), late: float = 0.0
+    ) -> Outcome:
+        """``wall`` is the time elapsed on the wall clock of the party, ``late`` included."""
+        key = (state, wall, call, args, late)
         outcome = self._outcomes[party].get(key)
         if outcome is None:
-            outcome = self._outcomes[party][key] = self._compute(party, state, call, args, late)
+            outcome = self._outcomes[party][key] = self._compute(party, state, wall, call, args, late)
         return outcome
 
-    def _arguments(self, party: int, life: int) -> Mapping[str, Any]:
+    def _arguments(self, party: int, life: int, wall: float) -> Mapping[str, Any]:
         spec = self.parties[party]
-        return {**spec.arguments, **spec.anew(life)} if life else spec.arguments
+        arguments = {**spec.arguments, **spec.anew(life)} if life else spec.arguments
+        return {**arguments, "wall_epoch": arguments["wall_epoch"] + wall} if wall else arguments
 
-    def _compute(self, party: int, state: int, call: str, args: tuple[Any, ...], late: float) -> Outcome:
-        session = self.restore(party, state, late)
+    def _compute(self, party: int, state: int, wall: float, call: str, args: tuple[Any, ...], late: float) -> Outcome:
+        session = self.restore(party, state, wall, late)
         told: list[Hashable] = []
         decisions: list[Decision] = []
         transmits: list[Any] = []
@@ -222,11 +239,11 @@ class Cast:
         return number
 
 
-def sessions_in(session: SessionBase[Any]) -> Iterator[SessionBase[Any]]:
+def sessions_in(session: Session[Any]) -> Iterator[Session[Any]]:
     """A session, and those that stand in its attributes."""
     yield session
     for part in vars(session).values():
-        if isinstance(part, SessionBase):
+        if isinstance(part, Session):
             yield from sessions_in(part)
 
 

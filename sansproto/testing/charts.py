@@ -1,87 +1,99 @@
-"""Tables and ladders as pictures, as text and as JSON: made from the same objects that run.
+"""Tables and guards as pictures, as text and as JSON: made from the same objects that run.
 
-:func:`mermaid` draws the states, :func:`rst_table` and :func:`ladder_rst` write the rows and rungs for the docs, and
+:func:`mermaid` draws the states, :func:`rst_table` and :func:`guards_rst` write rows and guards for the docs, and
 :func:`document` is the vector file of kind ``machine`` that :func:`write_json` writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..machine import Ladder, Otherwise, Row
-from .tables import AnyTable, each
-from .vectors import VERSION, dumps
+from ..machine import Default, Guards, Row
+from ..old_machine import Table as OldTable
+from . import old_charts
+from .old_charts import write_json
+from .vectors import VERSION
+
+__all__ = ["document", "guards_rst", "mermaid", "rst_table", "to_json", "write_json"]
 
 
-def mermaid(table: AnyTable) -> str:
+def mermaid(table: Any) -> str:
     """A Mermaid state diagram: an arrow for each pair of states, with the inputs that lead there."""
+    if isinstance(table, OldTable):
+        return old_charts.mermaid(table)
     arrows: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
-        for state in each(row.state):
+        for state in row.states:
             target = state if row.to is None else row.to
-            arrows.setdefault((state.name, target.name), []).extend(on.name for on in each(row.on))
-    lines = [f"{source} --> {target}: {', '.join(inputs)}" for (source, target), inputs in arrows.items()]
+            arrows.setdefault((state.name, target.name), []).extend(on.name for on in row.on)
+    lines = [
+        f"{source} --> {target}: {', '.join(dict.fromkeys(inputs))}" for (source, target), inputs in arrows.items()
+    ]
     lines = [f"[*] --> {table.initial.name}", *lines, *(f"{state.name} --> [*]" for state in table.terminal)]
     return "\n".join(("stateDiagram-v2", *(f"    {line}" for line in lines))) + "\n"
 
 
-def rst_table(table: AnyTable) -> str:
+def rst_table(table: Any) -> str:
     """The rows and the defaults as reStructuredText tables."""
+    if isinstance(table, OldTable):
+        return old_charts.rst_table(table)
     rows = [
-        (_names(row.state), _names(row.on), _name(row.to), _names(row.do), _timers(row), row.ref) for row in table.rows
+        (
+            _names(row.states),
+            _names(row.on) + ("" if row.when is None else f", if {_words(row.when.__name__)}"),
+            "the same" if row.to is None else row.to.name,
+            ", ".join(_words(action.__name__) for action in row.do),
+            _timers(row),
+            row.ref,
+        )
+        for row in table.rows
     ]
     defaults = [
-        (_names(default.states), _names(default.inputs), default.verdict.name, _reason(default))
-        for default in table.otherwise
+        (_names(default.states) or "any", _names(default.on) or "any", default.outcome.name, default.reason)
+        for default in table.defaults
     ]
-    return (
-        _list_table(("In", "On", "Then in", "Does", "Timers", "See"), rows)
-        + "\nWithout a row:\n\n"
-        + _list_table(("In", "On", "Verdict", "Reason"), defaults)
-    )
+    text = _list_table(("In", "On", "Then in", "Does", "Timers", "See"), rows)
+    if defaults:
+        text += "\nWithout a row:\n\n" + _list_table(("In", "On", "Outcome", "Reason"), defaults)
+    return text
 
 
-def ladder_rst(table: AnyTable) -> str:
-    """The ladders as reStructuredText tables: the first rung that holds names the input."""
-    timers = {fires: timer.name for timer, fires in table.fires.items() if isinstance(fires, str)}
+def guards_rst(table: Any) -> str:
+    """The guards as reStructuredText tables: each step has one outcome, the last one is what it is otherwise."""
+    if isinstance(table, OldTable):
+        return old_charts.ladder_rst(table)
     parts = []
-    for ladder in table.ladders:
-        rows = [(rung.check.replace("_", " "), rung.input.name, rung.ref) for rung in ladder.rungs]
-        cause = f", when {timers[ladder.name]} fires" if ladder.name in timers else ""
-        heading = f"Ladder *{ladder.name}*{cause}:\n\n"
-        parts.append(
-            heading + _list_table(("If it is", "It counts as", "See"), [*rows, ("else", ladder.otherwise.name, "")])
-        )
+    for guards in table.guards:
+        rows = [_step_cells(step) for step in guards.steps]
+        parts.append(f"Guards *{guards.name}*:\n\n" + _list_table(("Step", "Outcome", "See"), rows))
     return "\n".join(parts)
 
 
-def to_json(table: AnyTable) -> dict[str, Any]:
+def to_json(table: Any) -> dict[str, Any]:
     """The table as plain JSON values: what a test of a ``machine`` vector file holds beside its number and comment."""
+    if isinstance(table, OldTable):
+        return old_charts.to_json(table)
     return {
         "machine": table.name,
         "page": f"docs/protocols/{table.page}.rst",
-        **{
-            kind: [member.name for member in getattr(table, kind)] for kind in ("states", "inputs", "actions", "timers")
-        },
+        "states": [state.name for state in table.states],
+        "inputs": [on.name for on in table.inputs],
+        "actions": list(table.actions),
+        "timers": [timer.name for timer in table.timers],
         "initial": table.initial.name,
         "terminal": [state.name for state in table.terminal],
         "idle": [{"state": state.name, "ends": ends} for state, ends in table.idle.items()],
         "rows": [_row(row) for row in table.rows],
-        "defaults": [_default(default) for default in table.otherwise],
-        "fires": [
-            {"timer": timer.name, **({"ladder": fires} if isinstance(fires, str) else {"input": fires.name})}
-            for timer, fires in table.fires.items()
-        ],
-        "ladders": [_ladder(ladder) for ladder in table.ladders],
+        "defaults": [_default(default) for default in table.defaults],
+        "fires": [{"timer": timer.name, "input": timer.on.name} for timer in table.timers],
+        "guards": [_guards(guards) for guards in table.guards],
         "violated": None if table.violated is None else table.violated.name,
     }
 
 
-def document(protocol: str, tables: Sequence[AnyTable]) -> dict[str, Any]:
+def document(protocol: str, tables: Sequence[Any]) -> dict[str, Any]:
     """The vector file of kind ``machine`` of a protocol: one test per table."""
     tests = [
         {"tcId": number, "comment": f"the table {table.name}", "flags": [], "result": "valid", **to_json(table)}
@@ -98,55 +110,61 @@ def document(protocol: str, tables: Sequence[AnyTable]) -> dict[str, Any]:
     }
 
 
-def write_json(path: str | Path, value: dict[str, Any]) -> None:
-    """Write a vector file in the canonical layout."""
-    Path(path).write_text(dumps(value), "ascii")
-
-
-def _row(row: Row[Any, Any, Any, Any]) -> dict[str, Any]:
+def _row(row: Row[Any, Any]) -> dict[str, Any]:
     return {
-        "state": [state.name for state in each(row.state)],
-        "input": [on.name for on in each(row.on)],
+        "state": [state.name for state in row.states],
+        "input": [on.name for on in row.on],
+        "when": None if row.when is None else row.when.__name__,
         "next": None if row.to is None else row.to.name,
-        "actions": [action.name for action in row.do],
+        "actions": [action.__name__ for action in row.do],
         "arm": [timer.name for timer in row.arm],
         "cancel": [timer.name for timer in row.cancel],
         "ref": row.ref,
     }
 
 
-def _default(default: Otherwise[Any, Any]) -> dict[str, Any]:
+def _default(default: Default[Any]) -> dict[str, Any]:
     return {
-        "states": None if default.states is None else [state.name for state in default.states],
-        "inputs": None if default.inputs is None else [on.name for on in default.inputs],
-        "verdict": default.verdict.name,
-        "reason": _reason(default),
+        "states": [state.name for state in default.states] or None,
+        "inputs": [on.name for on in default.on] or None,
+        "outcome": default.outcome.name,
+        "reason": default.reason,
     }
 
 
-def _ladder(ladder: Ladder[Any]) -> dict[str, Any]:
-    rungs = [{"check": rung.check, "input": rung.input.name, "ref": rung.ref} for rung in ladder.rungs]
-    return {"name": ladder.name, "rungs": rungs, "otherwise": ladder.otherwise.name}
+def _guards(guards: Guards[Any, Any, Any, None]) -> dict[str, Any]:
+    return {
+        "name": guards.name,
+        "steps": [
+            {
+                "step": step.name,
+                "input": None if step.on is None else step.on.name,
+                "drop": step.reason if step.drops else None,
+                "ref": step.ref,
+            }
+            for step in guards.steps
+        ],
+    }
 
 
-def _reason(default: Otherwise[Any, Any]) -> str:
-    return default.reason.name if isinstance(default.reason, Enum) else default.reason
+def _step_cells(step: Any) -> tuple[str, str, str]:
+    words = _words(step.name)
+    if step.drops:
+        return words, f"dropped if not: {step.reason}", step.ref
+    return (words, step.on.name, "") if step.call is None else (f"{words}?", step.on.name, step.ref)
 
 
-def _name(state: Enum | None) -> str:
-    return "the same" if state is None else state.name
+def _words(name: str) -> str:
+    return name.removeprefix("is_").replace("_", " ")
 
 
-def _names(members: Any) -> str:
-    return "any" if members is None else ", ".join(member.name for member in each(members))
+def _names(members: Iterable[Any]) -> str:
+    return ", ".join(member.name for member in members)
 
 
-def _timers(row: Row[Any, Any, Any, Any]) -> str:
+def _timers(row: Row[Any, Any]) -> str:
     return ", ".join((*(f"+{timer.name}" for timer in row.arm), *(f"-{timer.name}" for timer in row.cancel)))
 
 
 def _list_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in (titles, *rows):
-        lines += [f"   {'*' if not column else ' '} - {cell}".rstrip() for column, cell in enumerate(row)]
-    return "\n".join(lines) + "\n"
+    return old_charts._list_table(titles, rows)

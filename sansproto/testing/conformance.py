@@ -22,7 +22,6 @@ from ..trace import Trace
 from .charts import to_json
 from .entropy import ScriptedEntropy
 from .record import replay
-from .tables import AnyTable
 from .vectors import UnknownSchema, VectorTest, load
 
 Answer = Mapping[str, Any]
@@ -44,7 +43,7 @@ class Checks(Protocol):
 
     ANSWERS: Mapping[str, Callable[[VectorTest], Answer]]  # by type of test; what is called may raise WireError
     MACHINES: Mapping[str, Make]
-    TABLES: Sequence[AnyTable]
+    TABLES: Sequence[Any]
     CANNOT: frozenset[str]  # what a group may require or a type be, and is left out
 
 

@@ -31,17 +31,17 @@ from ..bob import (
 )
 from ..bob import packets as p
 from ..bob.events import Violation
-from ..bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, TURNS, VISITOR
 from ..contract import Entropy
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
 from ..trace import Trace
 from ..wire import Packet
 from .conformance import Answer, Config, Make
+from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
 
-TABLES = (PEER, OFFER, HANDSHAKE, TURNS, BENCH, CHANNEL, MEMBER, PAIR, VISITOR, ROOM)
+TABLES = tables_of("bob")
 CANNOT = frozenset({"other-ciphers", "transcript-identities", "bob.transcript"})
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..links import LINK
+from .protocols import tables_of
 
 ANSWERS: Mapping[str, Callable[..., Any]] = {}
 MACHINES: Mapping[str, Callable[..., Any]] = {}
-TABLES = (LINK,)
+TABLES = tables_of("links")
 CANNOT: frozenset[str] = frozenset()

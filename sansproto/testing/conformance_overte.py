@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 import attrs
@@ -25,7 +25,6 @@ from ..overte import (
     ServerLimits,
     crypto,
     qt,
-    tables,
 )
 from ..overte.header import Control, Position, decode_datagram, encode_datagram
 from ..overte.packets import PACKETS
@@ -33,11 +32,11 @@ from ..overte.qt import SocketType
 from ..trace import Trace
 from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Int, Nested, Packet, field, packet
 from .conformance import Answer, Config, Make
+from .protocols import tables_of
 from .record import lively, plain
-from .tables import AnyTable
 from .vectors import VectorTest
 
-TABLES: Sequence[AnyTable] = tuple(getattr(tables, name) for name in tables.__all__)
+TABLES = tables_of("overte")
 CANNOT: frozenset[str] = frozenset()
 
 

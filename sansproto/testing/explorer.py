@@ -13,7 +13,8 @@ is compared is the whole state of every party, with points in time relative to n
 
 A report of parties that are all well says how much was seen; a violation comes with the shortest way into it. Time
 passes (to the next timer of any party) only when nothing is in flight, or at the cost of the budget. Applications
-decide whenever they like. Delays that are exact in binary keep equal situations equal.
+decide whenever they like. Delays that are exact in binary keep equal situations equal. The wall clock of a party stands
+still unless it declares how long it runs (``Party.wall_horizon``); the report names those where it stands still.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from ..component import components_of
 from ..contract import Address, Phase
-from ..machine import machines_of
+from ..old_machine import machines_of
+from ..trace import place_name
 from .cast import RESTARTED, Cast, Decision, Party, Restarted, Verb, sessions_in
 from .world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
 
@@ -80,12 +83,12 @@ class View:
 
     def ask(self, question: Callable[[Any], V]) -> V:
         """What a function finds out about the session. It is asked once for each state: checks that ask are fast."""
-        return self._cast.ask(self._party, self._seat.state, question)
+        return self._cast.ask(self._party, self._seat.state, self._seat.wall, question)
 
     @property
     def session(self) -> Any:
         """A copy of the session, made anew each time; now is 0."""
-        return self._cast.restore(self._party, self._seat.state)
+        return self._cast.restore(self._party, self._seat.state, self._seat.wall)
 
 
 class Scene:
@@ -118,7 +121,10 @@ class Violation:
 
 @attrs.frozen
 class Report:
-    """What an exploration saw. ``steps`` counts the inputs that parties really answered; the rest was remembered."""
+    """What an exploration saw. ``steps`` counts the inputs that parties really answered; the rest was remembered.
+
+    ``timeless`` names the parties whose wall clock stood still: nothing that lapses by it was seen to lapse.
+    """
 
     budget: Budget
     states: int
@@ -127,12 +133,14 @@ class Report:
     deepest: int
     steps: int
     exhausted: bool
+    timeless: tuple[str, ...]
     violations: tuple[Violation, ...]
 
     def __str__(self) -> str:
+        still = f"the wall clock stands still for {', '.join(self.timeless)}, " if self.timeless else ""
         seen = (
             f"{self.states} states ({self.finals} final), {self.transitions} transitions, {self.steps} steps of "
-            f"parties, at most {self.deepest} moves deep, within {self.budget}; "
+            f"parties, at most {self.deepest} moves deep, {still}within {self.budget}; "
             f"{'all there are' if self.exhausted else 'stopped early'}"
         )
         return "\n".join((*map(str, self.violations), seen))
@@ -145,12 +153,16 @@ def at_rest(scene: Scene) -> Iterator[str]:
     """
     for name in scene:
         for session in sessions_in(scene[name].session):
+            for part in components_of(session):
+                table = part.table
+                if part.state not in table.idle and part.state not in table.terminal:
+                    yield f"{name}: {table.name}[{place_name(part.place)}] waits in {part.state.name} for ever"
             for _, machine in machines_of(type(session)):
                 holder: Any = getattr(session, machine.objects) if machine.objects else session
-                table = machine.table
+                old = machine.table
                 for obj in holder.values() if isinstance(holder, dict) else (holder,):
-                    if obj is not None and obj.state not in table.idle and obj.state not in table.terminal:
-                        yield f"{name}: {table.name}[{obj.key}] waits in {obj.state.name} for ever"
+                    if obj is not None and obj.state not in old.idle and obj.state not in old.terminal:
+                        yield f"{name}: {old.name}[{obj.key}] waits in {obj.state.name} for ever"
 
 
 def explore(
@@ -243,6 +255,9 @@ class _Search:
             deepest=self._depth[-1],
             steps=self._cast.steps,
             exhausted=exhausted,
+            timeless=tuple(
+                name for name, party in zip(self._cast.names, self._cast.parties, strict=True) if not party.wall_horizon
+            ),
             violations=tuple(self._violations[: self._max_violations]),
         )
 
@@ -333,7 +348,7 @@ class _Search:
             due = [
                 f"{name[party]}'s {timer}"
                 for party, seat in enumerate(world.seats)
-                for timer, at in cast.restore(party, seat.state).timers().items()
+                for timer, at in cast.restore(party, seat.state, seat.wall).timers().items()
                 if at <= move.item
             ]
             return f"{move.item:g} s pass: {', '.join(due)}"

@@ -43,6 +43,7 @@ from .driver import PULLS
 from .entropy import ScriptedEntropy
 
 SERVER = Address("192.0.2.1", 443)  # where a stream session without listeners is connected to
+START = 1000.0
 AT_ONCE = 10  # timer calls in one instant: what is drained may ask for one more, but not for ever
 
 
@@ -195,10 +196,15 @@ class Drain(Enum):
 
 @attrs.frozen(kw_only=True)
 class Kind:
-    """How to make and restore a session; one on a stream or on datagrams is lifted to an endpoint."""
+    """How to make and restore a session; one on a stream or on datagrams is lifted to an endpoint.
+
+    ``start`` is the time when a run begins. The wall clock says the same then, whatever that is: it is ``wall_epoch``
+    of the arguments and 1000 seconds.
+    """
 
     cls: type[Any]
     arguments: Callable[[Entropy, Trace | None], Mapping[str, Any]]
+    start: float = START
 
     @property
     def lift(self) -> type[Any] | None:
@@ -207,14 +213,18 @@ class Kind:
         return DatagramEndpoint if hasattr(self.cls, "receive_datagram") else StreamEndpoint
 
     def make(self, entropy: Entropy, trace: Trace | None) -> Any:
-        session = self.cls(**self.arguments(entropy, trace))
+        session = self.cls(**self._arguments(entropy, trace))
         return session if self.lift is None else self.lift(session, trace=trace)
 
     def restore(self, snapshot: Snapshot, entropy: Entropy, trace: Trace | None) -> Any:
         def session(core: Snapshot) -> Any:
-            return self.cls.restore(core, **self.arguments(entropy, trace))
+            return self.cls.restore(core, **self._arguments(entropy, trace))
 
         return session(snapshot) if self.lift is None else self.lift.restore(snapshot, session=session, trace=trace)
+
+    def _arguments(self, entropy: Entropy, trace: Trace | None) -> Mapping[str, Any]:
+        given = self.arguments(entropy, trace)
+        return {**given, "wall_epoch": given["wall_epoch"] + START - self.start} if "wall_epoch" in given else given
 
 
 @attrs.define
@@ -241,7 +251,7 @@ class Run:
         self.kind = kind
         self.drain = drain
         self.watch = watch
-        self.now = 1000.0
+        self.now = kind.start
         self.trace: list[TraceRecord] = []
         self.entropy = ScriptedEntropy(seed=b"laws")
         self.endpoint = kind.make(self.entropy, self.trace.append)
@@ -407,7 +417,7 @@ class Run:
                 ) from error
 
     def _all_but_the_clock(self) -> tuple[Snapshot, int]:
-        return self.state("_clock"), len(self.entropy.draws)
+        return self.state("clock"), len(self.entropy.draws)
 
     def _wait(self, end: float) -> None:
         at_once = 0

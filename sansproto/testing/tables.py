@@ -1,4 +1,4 @@
-"""Static checks of a table and its ladders: what can be seen wrong without running anything.
+"""Static checks of a table and its guards: what can be seen wrong without running anything.
 
 :func:`check` gives findings as text; an empty list means that the table is whole, that no object waits for ever, and
 that with a silent peer its timers alone bring it to rest::
@@ -6,30 +6,34 @@ that with a silent peer its timers alone bring it to rest::
     assert check(LINK, "docs/protocols") == []
 
 The checks follow every *configuration* that an object can be in: its state and the set of its armed timers. A timer
-that fired is no longer armed. An input that a timer (or a timer's ladder) names arises from nothing else, unless
-another ladder names it too. What an action posts is not seen: it is taken as an input that may come or not.
+that fired is no longer armed. An input that a timer posts arises from nothing else, unless guards give it too. What an
+action posts is not seen: it is taken as an input that may come or not. A ``when`` may hold or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from enum import Enum
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from ..machine import Ladder, Otherwise, Row, Table, Verdict
+from ..machine import Outcome, Row, Table
+from ..old_machine import Table as OldTable
+from . import old_tables
+from .old_tables import each, headings
 
-AnyTable = Table[Any, Any, Any, Any]
+AnyTable: TypeAlias = Table[Any, Any]
+AnyRow: TypeAlias = Row[Any, Any]
+
+__all__ = ["AnyTable", "check", "each", "headings", "row_name"]
 
 
-def check(table: AnyTable, docs: str | Path) -> list[str]:
+def check(table: AnyTable | OldTable[Any, Any, Any, Any], docs: str | Path) -> list[str]:
     """All findings about a table; ``docs`` is the folder with its page."""
-    try:
-        analysis = _Analysis(table)
-    except ValueError as error:  # not total: nothing else can be said
-        return [str(error)]
+    if isinstance(table, OldTable):
+        return old_tables.check(table, docs)
+    analysis = _Analysis(table)
     findings = (
         *_references(table, Path(docs)),
         *_ends(table),
@@ -44,28 +48,9 @@ def check(table: AnyTable, docs: str | Path) -> list[str]:
     return [f"{table.name}: {finding}" for finding in findings]
 
 
-def headings(page: str | Path) -> set[str]:
-    """The headings of a reStructuredText page, in lower case."""
-    lines = Path(page).read_text("utf-8").splitlines()
-    return {
-        line.strip().lower()
-        for line, under in pairwise(lines)
-        if line.strip() and len(under) >= len(line.rstrip()) and len(set(under)) == 1 and not under[0].isalnum()
-    }
-
-
-def row_name(row: Row[Any, Any, Any, Any]) -> str:
+def row_name(row: Any) -> str:
     """A row as findings and reports name it."""
-    return f"row {_names(each(row.state))} x {_names(each(row.on))}"
-
-
-def each(value: Any) -> tuple[Any, ...]:
-    """The members of a group of states or inputs, or the only one."""
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _names(members: Iterable[Enum]) -> str:
-    return "|".join(member.name for member in members)
+    return repr(row) if isinstance(row, Row) else old_tables.row_name(row)
 
 
 class Config(NamedTuple):
@@ -78,12 +63,11 @@ class Config(NamedTuple):
 
 
 class _Firing(NamedTuple):
-    """A timer fired in a configuration and was found to be this input."""
+    """A timer fired in a configuration, and one of the rows of its input was taken."""
 
     timer: Any
-    on: Any
     to: Config
-    row: Row[Any, Any, Any, Any] | None  # None: ignored
+    row: AnyRow | None  # None: ignored
 
 
 class _Analysis:
@@ -91,55 +75,52 @@ class _Analysis:
 
     def __init__(self, table: AnyTable) -> None:
         self.table = table
-        self.cells = table.cells()
-        self.ladders: Mapping[str, Ladder[Any]] = {ladder.name: ladder for ladder in table.ladders}
         self.happened: set[tuple[Any, Any]] = set()
         self.configs = self._explore()
 
-    def outcomes(self, timer: Any) -> tuple[Any, ...]:
-        """The inputs that a timer can turn out to be."""
-        fires = self.table.fires.get(timer)
-        return () if fires is None else self.named_by(fires)
-
-    def named_by(self, what: Any) -> tuple[Any, ...]:
-        if not isinstance(what, str):
-            return (what,)
-        ladder = self.ladders.get(what)
-        return () if ladder is None else (*(rung.input for rung in ladder.rungs), ladder.otherwise)
-
     @cached_property
     def from_timers_only(self) -> Set[Any]:
-        fired = set(self.table.fires.values())
-        others = {on for name in self.ladders if name not in fired for on in self.named_by(name)}
-        return {on for what in fired for on in self.named_by(what)} - others
+        given = {on for guards in self.table.guards for on in guards.outcomes}
+        return {timer.on for timer in self.table.timers} - given
 
     def is_resting(self, state: Any) -> bool:
         return state in self.table.idle or state in self.table.terminal
 
-    def firings(self, config: Config) -> Iterator[_Firing]:
-        for timer in sorted(config.armed, key=lambda timer: timer.value):
-            for on in self.outcomes(timer):
-                yield _Firing(timer, on, *self._step(Config(config.state, config.armed - {timer}), on))
+    def is_conditional(self, state: Any, on: Any) -> bool:
+        return any(row.when is not None for row in self.table.rows_of(state, on)[0])
 
-    def _step(self, config: Config, on: Any) -> tuple[Config, Row[Any, Any, Any, Any] | None]:
-        cell = self.cells[config.state, on]
-        if isinstance(cell, Otherwise) and cell.verdict is Verdict.VIOLATION and self.table.violated is not None:
-            cell = self.cells[config.state, self.table.violated]
-        if isinstance(cell, Otherwise):
-            return config, None
-        state = config.state if cell.to is None else cell.to
+    def firings(self, config: Config) -> Iterator[_Firing]:
+        for timer in sorted(config.armed, key=lambda timer: timer.index):
+            for to, row in self._steps(Config(config.state, config.armed - {timer}), timer.on):
+                yield _Firing(timer, to, row)
+
+    def _steps(self, config: Config, on: Any) -> Iterator[tuple[Config, AnyRow | None]]:
+        """Where an input may lead: by each of its conditional rows, and by what is behind them."""
+        rows, default = self.table.rows_of(config.state, on)
+        for row in rows:
+            yield self._after(config, row), row
+        if rows and rows[-1].when is None:
+            return
+        if default.outcome is Outcome.VIOLATION and self.table.violated is not None:
+            yield from self._steps(config, self.table.violated)
+        else:
+            yield config, None
+
+    def _after(self, config: Config, row: AnyRow) -> Config:
+        state = config.state if row.to is None else row.to
         if state in self.table.terminal:
-            return Config(state, frozenset()), cell
-        return Config(state, (config.armed - set(cell.cancel)) | set(cell.arm)), cell
+            return Config(state, frozenset())
+        return Config(state, (config.armed - set(row.cancel)) | set(row.arm))
 
     def _explore(self) -> list[Config]:
         found = {Config(self.table.initial, frozenset()): None}
         todo = list(found)
+        free = [on for on in self.table.inputs if on not in self.from_timers_only]
         for config in todo:
-            reached = [self._step(config, on)[0] for on in self.table.inputs if on not in self.from_timers_only]
+            reached = [to for on in free for to, _ in self._steps(config, on)]
             firings = list(self.firings(config))
-            self.happened |= {(config.state, on) for on in self.table.inputs if on not in self.from_timers_only}
-            self.happened |= {(config.state, firing.on) for firing in firings}
+            self.happened |= {(config.state, on) for on in free}
+            self.happened |= {(config.state, firing.timer.on) for firing in firings}
             for other in (*reached, *(firing.to for firing in firings)):
                 if other not in found:
                     found[other] = None
@@ -152,8 +133,10 @@ def _references(table: AnyTable, docs: Path) -> Iterator[str]:
     known = headings(page) if page.is_file() else None
     if known is None:
         yield f"there is no page {page.name}"
-    rungs = [(f"rung {ladder.name}/{rung.check}", rung.ref) for ladder in table.ladders for rung in ladder.rungs]
-    for what, ref in (*((row_name(row), row.ref) for row in table.rows), *rungs):
+    steps = [
+        (f"guard {guards.name}/{step.name}", step.ref) for guards in table.guards for step in guards.steps if step.call
+    ]
+    for what, ref in (*((row_name(row), row.ref) for row in table.rows), *steps):
         if not ref:
             yield f"{what} has no reference"
         elif known is not None and ref.lower() not in known:
@@ -162,7 +145,7 @@ def _references(table: AnyTable, docs: Path) -> Iterator[str]:
 
 def _ends(table: AnyTable) -> Iterator[str]:
     for row in table.rows:
-        for state in each(row.state):
+        for state in row.states:
             if state in table.terminal:
                 yield f"{row_name(row)} leaves the terminal state {state.name}"
     for state, ends in table.idle.items():
@@ -174,30 +157,26 @@ def _ends(table: AnyTable) -> Iterator[str]:
 
 def _unused(analysis: _Analysis) -> Iterator[str]:
     table = analysis.table
-    done = {action for row in table.rows for action in row.do}
-    answered = {on for row in table.rows for on in each(row.on)}
-    answered |= {on for default in table.otherwise for on in default.inputs or ()}
-    yield from (f"no row does {action.name}" for action in table.actions if action not in done)
+    answered = {on for row in table.rows for on in row.on} | {on for default in table.defaults for on in default.on}
     yield from (f"no row and no default of its own answers {on.name}" for on in table.inputs if on not in answered)
-    deciding = {id(cell) for cell in analysis.cells.values()}
-    for number, default in enumerate(table.otherwise, 1):
-        if id(default) not in deciding:
-            yield f"default {number} ({default.verdict.name}) decides nothing"
-    if len(analysis.ladders) < len(table.ladders):
-        yield "two ladders have one name"
+    deciding = set()
+    for state in table.states:
+        for on in table.inputs:
+            rows, default = table.rows_of(state, on)
+            if not rows or rows[-1].when is not None:
+                deciding.add(default)
+    for number, default in enumerate(table.defaults, 1):
+        if default not in deciding:
+            yield f"default {number} ({default.outcome.name}) decides nothing"
+    for guards in table.guards:
+        for on in guards.outcomes:
+            if on not in table.inputs:
+                yield f"guards {guards.name} give {on.name}, which stands in another class"
 
 
 def _timers(table: AnyTable) -> Iterator[str]:
     armed = {timer for row in table.rows for timer in row.arm}
-    names = {ladder.name for ladder in table.ladders}
-    for timer in table.timers:
-        fires = table.fires.get(timer)
-        if timer not in armed:
-            yield f"no row arms {timer.name}"
-        if fires is None:
-            yield f"nothing is said about what {timer.name} fires"
-        elif isinstance(fires, str) and fires not in names:
-            yield f"{timer.name} fires the ladder {fires!r}, which is not there"
+    yield from (f"no row arms {timer.name}" for timer in table.timers if timer not in armed)
     for row in table.rows:
         if row.to in table.terminal and row.arm:
             yield f"{row_name(row)} arms a timer of an object that has ended"
@@ -205,13 +184,15 @@ def _timers(table: AnyTable) -> Iterator[str]:
 
 def _violations(analysis: _Analysis) -> Iterator[str]:
     table = analysis.table
-    for (state, on), cell in analysis.cells.items():
-        if not isinstance(cell, Otherwise) or cell.verdict is not Verdict.VIOLATION:
-            continue
-        if table.violated is None:
-            yield f"{state.name} x {on.name} is a violation, but no input is named that follows"
-        elif not isinstance(analysis.cells[state, table.violated], Row):
-            yield f"{state.name} x {on.name} is a violation, but {table.violated.name} does nothing there"
+    for state in table.states:
+        for on in table.inputs:
+            rows, default = table.rows_of(state, on)
+            if (rows and rows[-1].when is None) or default.outcome is not Outcome.VIOLATION:
+                continue
+            if table.violated is None:
+                yield f"{state.name} x {on.name} is a violation, but no input is named that follows"
+            elif not table.rows_of(state, table.violated)[0]:
+                yield f"{state.name} x {on.name} is a violation, but {table.violated.name} does nothing there"
 
 
 def _unreachable(analysis: _Analysis) -> Iterator[str]:
@@ -220,8 +201,8 @@ def _unreachable(analysis: _Analysis) -> Iterator[str]:
     for row in analysis.table.rows:
         never = [
             f"{state.name} x {on.name}"
-            for state in each(row.state)
-            for on in each(row.on)
+            for state in row.states
+            for on in row.on
             if state in states and (state, on) not in analysis.happened
         ]
         if never:
@@ -231,10 +212,11 @@ def _unreachable(analysis: _Analysis) -> Iterator[str]:
 def _undying(analysis: _Analysis) -> Iterator[str]:
     """States from which no input at all leads to a terminal one."""
     ends: dict[Any, set[Any]] = {state: set() for state in analysis.table.states}
-    for (state, on), cell in analysis.cells.items():
-        if isinstance(cell, Row) and (state, on) in analysis.happened:
-            ends[state].add(state if cell.to is None else cell.to)
-    mortal = set(analysis.table.terminal)
+    for row in analysis.table.rows:
+        for state in row.states:
+            if any((state, on) in analysis.happened for on in row.on):
+                ends[state].add(state if row.to is None else row.to)
+    mortal: set[Enum] = set(analysis.table.terminal)
     while more := {state for state, others in ends.items() if others & mortal} - mortal:
         mortal |= more
     if mortal:
@@ -247,9 +229,9 @@ def _waiting(analysis: _Analysis) -> Iterator[str]:
     for config in analysis.configs:
         if not config.armed and not analysis.is_resting(config.state):
             yield f"an object can be in {config}: it waits for ever"
-        for firing in analysis.firings(config):
-            if firing.row is None:
-                yield f"{config}: {firing.timer.name} fires {firing.on.name}, which does nothing there"
+        for timer in sorted(config.armed, key=lambda timer: timer.index):
+            if not analysis.table.rows_of(config.state, timer.on)[0]:
+                yield f"{config}: {timer.name} fires {timer.on.name}, which does nothing there"
 
 
 def _endless(analysis: _Analysis) -> Iterator[str]:
@@ -267,7 +249,7 @@ def _endless(analysis: _Analysis) -> Iterator[str]:
                 (config, firing.timer)
                 for config in component
                 for firing in analysis.firings(config)
-                if firing.to not in component and isinstance(analysis.table.fires[firing.timer], str)
+                if firing.to not in component and analysis.is_conditional(config.state, firing.timer.on)
             }
             left = {
                 config: [arc for arc in firings if (config, arc.timer) not in leaving]
@@ -277,7 +259,7 @@ def _endless(analysis: _Analysis) -> Iterator[str]:
                 states = ", ".join(sorted({config.state.name for config in component}))
                 timers = ", ".join(sorted({arc.timer.name for firings in within.values() for arc in firings}))
                 yield f"with a silent peer it goes on for ever in {states}, by {timers}"
-            else:  # a ladder leads out in the end: look at what goes round without asking it
+            else:  # a condition leads out in the end: look at what goes round without asking it
                 todo.append(left)
 
 

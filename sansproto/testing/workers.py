@@ -12,6 +12,8 @@ from hashlib import sha256
 from importlib import import_module
 from typing import IO, Any
 
+import attrs
+
 from .operations import Op
 
 
@@ -33,9 +35,10 @@ class Workers:
         for process in self._processes:
             pickle.dump(self._name, _pipe(process.stdin))
 
-    def digests(self, ops: Sequence[Op]) -> list[str]:
+    def digests(self, ops: Sequence[Op], start: float) -> list[str]:
+        """The digests of these operations, from that time on."""
         for process in self._processes:
-            pickle.dump(list(ops), _pipe(process.stdin))
+            pickle.dump((list(ops), start), _pipe(process.stdin))
             _pipe(process.stdin).flush()
         return [pickle.load(_pipe(process.stdout)) for process in self._processes]
 
@@ -55,8 +58,9 @@ def work() -> None:
     owner: Any = import_module(module)
     for part in name.split("."):
         owner = getattr(owner, part)
-    while (ops := pickle.load(sys.stdin.buffer)) is not None:
-        pickle.dump(digest(owner.subject, ops), sys.stdout.buffer)
+    while (told := pickle.load(sys.stdin.buffer)) is not None:
+        ops, start = told
+        pickle.dump(digest(attrs.evolve(owner.subject, start=start), ops), sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 

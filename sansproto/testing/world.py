@@ -102,11 +102,13 @@ class Socket(NamedTuple):
 
 
 class Seat(NamedTuple):
-    """A party's place in a world: the numbers of its snapshot, of what it was told, of its open decisions."""
+    """A party's place in a world: the numbers of its snapshot, of what it was told, of its open decisions; and how far
+    its wall clock has run."""
 
     state: int
     told: int
     open: int
+    wall: float = 0.0
 
 
 class World(NamedTuple):
@@ -440,7 +442,8 @@ class _Draft:
             self.step(move.where, verb.name, verb.args)
 
     def wait(self, move: Move) -> None:
-        for party in range(len(self.seats)):
+        for party, seat in enumerate(self.seats):
+            self.seats[party] = seat._replace(wall=self.network.cast.parties[party].wall(seat.wall, move.item))
             self.step(party, "handle_timeout", late=move.item)
 
     def restart(self, move: Move) -> None:
@@ -455,9 +458,9 @@ class _Draft:
         self.lookups = tuple(waiting for waiting in self.lookups if waiting[0] != party)
         self.shut = tuple(shut for shut in self.shut if shut[0] != party)
         seat = self.seats[party]
-        state = cast.begin(party, cast.life(party, seat.state) + 1)
+        state = cast.begin(party, cast.life(party, seat.state) + 1, seat.wall)
         told = cast.told.number((*cast.told[seat.told], RESTARTED))
-        self.seats[party] = Seat(state, told, cast.open.number(cast.parties[party].may))
+        self.seats[party] = Seat(state, told, cast.open.number(cast.parties[party].may), seat.wall)
         self.start(party)
 
     def readdress(self, move: Move) -> None:
@@ -485,10 +488,10 @@ class _Draft:
     ) -> None:
         """Let a party act and carry out what it wants; ``before`` gets what the call returned, before that."""
         cast, seat = self.network.cast, self.seats[party]
-        outcome = cast.step(party, seat.state, call, args, late)
+        outcome = cast.step(party, seat.state, seat.wall, call, args, late)
         told = cast.told.number(cast.told[seat.told] + outcome.told) if outcome.told else seat.told
         left = cast.open.number(cast.open[seat.open] + outcome.decisions) if outcome.decisions else seat.open
-        self.seats[party] = Seat(outcome.state, told, left)
+        self.seats[party] = Seat(outcome.state, told, left, seat.wall)
         self.fault = self.fault or outcome.fault
         before(outcome.value)
         for transmit in outcome.transmits:

@@ -23,15 +23,21 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
+from sansproto.bob.channel import CHANNEL
+from sansproto.bob.handshake import HANDSHAKE, HandshakeState
+from sansproto.bob.kdf import KDF
+from sansproto.bob.member import MEMBER, MemberState
+from sansproto.bob.offer import OFFER, OfferState
+from sansproto.bob.pair import PAIR, PairState
 from sansproto.bob.peer import Peer
-from sansproto.bob.tables import BENCH, CHANNEL, HANDSHAKE, MEMBER, OFFER, PAIR, PEER, ROOM, TURNS, VISITOR
-from sansproto.bob.tables.peer import HandshakeState, OfferState, PeerState
-from sansproto.bob.tables.relay import MemberState, PairState, RoomState
+from sansproto.bob.room import ROOM, RoomState
+from sansproto.bob.turns import TURNS
+from sansproto.bob.visitor import VISITOR
+from sansproto.bob.way import PEER, PeerState
 from sansproto.contract import Address, Phase
-from sansproto.endpoint import EndpointBase
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import Pipe
-from sansproto.machine import Table
+from sansproto.old_endpoint import EndpointBase
+from sansproto.old_links import Pipe
 from sansproto.snapshot import CACHED
 from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy
@@ -190,7 +196,7 @@ def relay(**arguments: Any) -> Party:
 
 
 def peer(
-    kind: type[Peer],
+    kind: type[Peer[Any]],
     host: int,
     *,
     password: bytes = b"pass",
@@ -248,9 +254,9 @@ class Standing(NamedTuple):
     declined: frozenset[str]  # whom a client refused
 
 
-def standing(session: Peer) -> Standing:
-    exchanges = tuple((one.key, one.state, one.identity) for one in session._exchanges.values())
-    agreed = session._agreed
+def standing(session: Peer[Any]) -> Standing:
+    exchanges = tuple((one.key, one.state, one.identity) for one in session.exchanges.values())
+    agreed = session.way.agreed
     return Standing(
         session.state,
         session.identity,
@@ -270,24 +276,24 @@ class Registry(NamedTuple):
 
 
 def registry(session: Relay) -> Registry:
-    names = {member.uid: member.identity for member in session._members.values()}
+    names = {member.uid: member.identity for member in session.registry.members.values()}
     held = {
-        "members": session._members,
-        "uids": session._uids,
-        "pairs": session._pair_count,
-        "visitors": session._visitors,
-        "rooms": session._rooms,
-        "lines": session._lines,
-        "links": session._pipes,
-        "followers": session._feed.followers,
-        "announcements": session._feed.arrivals,
+        "members": session.registry.members,
+        "uids": session.registry.uids,
+        "pairs": session.registry.pair_count,
+        "visitors": session.secure.visitors,
+        "rooms": session.secure.rooms,
+        "lines": session.secure.lines,
+        "links": session.links,
+        "followers": session.registry.log.subscribers,
+        "announcements": session.registry.log.arrivals,
     }
-    free = sorted([*session._freed_uids, *(uid for uid, _ in session._dying)])
-    taken = set(range(1, session._fresh_uid)) - set(session._uids)
+    free = sorted([*session.registry.freed_uids, *(uid for uid, _ in session.registry.dying)])
+    taken = set(range(1, session.registry.fresh_uid)) - set(session.registry.uids)
     return Registry(
-        {member.identity: (member.uid, member.state) for member in session._members.values()},
-        {(names[client], names[server]): pair.state for (client, server), pair in session._pairs.items()},
-        {(room.client, room.server): (room.state, len(room.visitors)) for room in session._rooms.values()},
+        {member.identity: (member.uid, member.state) for member in session.registry.members.values()},
+        {(names[client], names[server]): pair.state for (client, server), pair in session.registry.pairs.items()},
+        {(room.client, room.server): (room.state, len(room.visitors)) for room in session.secure.rooms.values()},
         (*(name for name, what in held.items() if what), *(() if free == sorted(taken) else ("uids that are lost",))),
     )
 
@@ -740,9 +746,9 @@ def _small_rooms() -> Iterator[Exploration]:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 CLASSES: tuple[type[Any], ...] = (Relay, Receiver, Server, Channel)
-TABLES: tuple[Table[Any, Any, Any, Any], ...] = (
+TABLES: tuple[Any, ...] = (
     PEER,
-    BENCH,
+    KDF,
     TURNS,
     OFFER,
     HANDSHAKE,

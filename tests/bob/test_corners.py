@@ -24,8 +24,8 @@ from sansproto.bob import (
     Server,
 )
 from sansproto.bob import packets as p
+from sansproto.bob.announcements import AnnouncementLog
 from sansproto.bob.crypto import RecordKey
-from sansproto.bob.feed import Feed
 from sansproto.contract import AbortTransport, Address, Link, SendBytes
 from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed
@@ -98,29 +98,29 @@ def test_a_client_too_slow_to_be_told_who_left_is_cut() -> None:
 
 
 def test_announcements_are_read_in_their_order_whoever_has_left() -> None:
-    """Thousands stand in the feed; a whole stretch of them, every other one of the rest, and the last ones leave."""
-    feed = Feed(10_000)
-    numbers = [feed.announce(b"%d" % place) for place in range(3000)]
+    """Thousands stand in the log; a whole stretch of them, every other one of the rest, and the last ones leave."""
+    log = AnnouncementLog(10_000)
+    numbers = [log.announce(b"%d" % place) for place in range(3000)]
     gone = {*range(500, 1700), *range(0, 3000, 2), *range(2990, 3000)}
-    feed.follow(1, feed.last)
-    heard = [feed.pull(1, feed.last) for _ in range(100)]
+    log.subscribe(1, log.last)
+    heard = [log.pull(1, log.last) for _ in range(100)]
     for place in sorted(gone, key=lambda place: place * 7919 % 3001):
-        feed.withdraw([numbers[place]], b"gone")
-    feed.follow(2, feed.last)
+        log.withdraw([numbers[place]], b"gone")
+    log.subscribe(2, log.last)
     left = [b"%d" % place for place in range(3000) if place not in gone]
-    assert [feed.pull(2, feed.last) for _ in range(len(left) + 1)] == [*left, None]
-    heard += [data for data in iter(lambda: feed.pull(1, feed.last), None) if data != b"gone"]
+    assert [log.pull(2, log.last) for _ in range(len(left) + 1)] == [*left, None]
+    heard += [data for data in iter(lambda: log.pull(1, log.last), None) if data != b"gone"]
     assert heard == [*(b"%d" % place for place in range(100)), *(data for data in left if int(data) >= 100)]
     for place in sorted({*range(3000)} - gone):
-        feed.withdraw([numbers[place]], b"gone")
-    assert not feed.arrivals
+        log.withdraw([numbers[place]], b"gone")
+    assert not log.arrivals
 
 
 def test_a_client_that_says_hello_twice_and_leaves_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told what was announced before it left, whatever is announced afterwards, and whenever its time is over."""
     asked = itertools.count()
-    next_reader = Feed.next_reader
-    monkeypatch.setattr(Feed, "next_reader", lambda feed: next_reader(feed) if next(asked) < 1000 else None)
+    next_reader = AnnouncementLog.next_reader
+    monkeypatch.setattr(AnnouncementLog, "next_reader", lambda log: next_reader(log) if next(asked) < 1000 else None)
     first = p.encode(p.RELAY, p.NewServer(1, bytes(34), "192.0.2.7:1"))
     told = 2 * (p.encode(p.RELAY, p.ClientIdentity("192.0.2.7:2")) + first) + p.encode(p.RELAY, p.PeerClosed(p.RELAY))
     for taken in range(9):
@@ -185,7 +185,7 @@ def test_a_port_that_is_used_again_gets_a_room_of_its_own() -> None:
         links = {peer: relay.stream_accepted(RELAY_PORT, peer, 0.0) for peer in (server, client)}
         relay.receive_data(links[server], p.encode(p.RELAY, p.HelloAsServer(bytes(34))), 0.0)
         relay.receive_data(links[client], p.encode(p.RELAY, p.HelloAsClient()), 0.0)
-        to_server, to_client = relay._members[links[server]].uid, relay._members[links[client]].uid
+        to_server, to_client = relay.registry.members[links[server]].uid, relay.registry.members[links[client]].uid
         for link, uid, packet in (
             (links[client], to_server, p.XAndClientIdentity(bytes(32), str(client))),
             (links[server], to_client, p.YAndServerValidator(bytes(32), bytes(64))),

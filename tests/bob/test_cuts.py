@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from sansproto.bob import RELAY_PORT, SECURE_PORT, Client, Connected, PeerAgreed, Relay, Server
-from sansproto.bob.tables.peer import PeerState
+from sansproto.bob.way import PeerState
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, Phase, SendBytes
 from sansproto.events import Closed, DataReceived
 from sansproto.testing.entropy import ScriptedEntropy
@@ -168,7 +168,7 @@ class World:
     def check(self, before: World, peer: str, link: Link) -> str:
         """What has to be known everywhere, after the connection of this peer was cut; how far it had come."""
         cut, was = self.sessions[peer], before.sessions[peer]
-        current = link in (was._relay, was._room) and was.ending is None and was.phase is not Phase.CLOSING
+        current = link in (was.way.relay, was.way.room) and was.ending is None and was.phase is not Phase.CLOSING
         other = "server" if peer == "client" else "client"
         partner, partner_was = self.sessions[other], before.sessions[other]
         if current:
@@ -176,10 +176,10 @@ class World:
             assert [event for event in self.events[peer] if isinstance(event, Closed)] == self.events[peer][-1:]
         for here, there in self.wires:
             assert here.over == there.over or not current
-        if current and link == was._relay and partner.state in (PeerState.WAITING, PeerState.PAIRED):
+        if current and link == was.way.relay and partner.state in (PeerState.WAITING, PeerState.PAIRED):
             assert partner.state is PeerState.WAITING
-            assert not partner._exchanges
-        if current and link == was._room and partner_was.state is PeerState.TALKING:
+            assert not partner.exchanges
+        if current and link == was.way.room and partner_was.state is PeerState.TALKING:
             assert partner.ending is not None
         return f"{was.state.name}, {partner_was.state.name}"
 
@@ -194,17 +194,26 @@ class World:
             for wire in self.wires:
                 for end in wire:
                     self.lose(end)
-        tables = (relay._members, relay._visitors, relay._rooms, relay._lines, relay._uids, relay._pipes, relay._dying)
+        registry, secure = relay.registry, relay.secure
+        tables = (
+            registry.members,
+            registry.uids,
+            registry.dying,
+            secure.visitors,
+            secure.rooms,
+            secure.lines,
+            relay.links,
+        )
         assert not any(tables), tables
-        assert relay._pair_count == 0
-        assert not relay._feed.followers
-        assert not relay._feed.arrivals
+        assert registry.pair_count == 0
+        assert not registry.log.subscribers
+        assert not registry.log.arrivals
         for session in self.sessions.values():
             assert not session.timers()
-            assert not session._pipes
         for name in ("client", "server"):
+            assert not self.sessions[name].links
             assert self.sessions[name].ending is not None
-            assert not self.sessions[name]._exchanges
+            assert not self.sessions[name].exchanges
 
 
 @pytest.mark.parametrize("how", ["reset", "the relay reads an end", "the peer reads an end"])

@@ -100,7 +100,7 @@ def test_a_receiver_that_waits_is_never_cut_however_fast_others_come_and_go() ->
     """Its answers come when the servers have left. Who sends the same without having been told anything is cut."""
     at = AtRelay()
     waiting = at.join(CLIENT)
-    identity = at.endpoint._members[waiting].identity
+    identity = at.endpoint.registry.members[waiting].identity
     known: list[Link] = []
     answers: deque[int] = deque()
     for turn in range(2000):
@@ -118,7 +118,7 @@ def test_a_receiver_that_waits_is_never_cut_however_fast_others_come_and_go() ->
     hostile = at.join(CLIENT)
     at.said(hostile)
     for _ in range(LIMITS.dropped_burst + 100):
-        at.put(hostile, 1, p.XAndClientIdentity(X, at.endpoint._members[hostile].identity))
+        at.put(hostile, 1, p.XAndClientIdentity(X, at.endpoint.registry.members[hostile].identity))
         at.drain()
         if hostile in at.ended:
             break
@@ -133,7 +133,7 @@ def test_a_server_that_answers_those_who_play_games_is_not_cut(game: str) -> Non
     server = at.join(SERVER)
     client = at.join(CLIENT)
     for _ in range(1000):
-        member = at.endpoint._members[client]
+        member = at.endpoint.registry.members[client]
         at.put(client, 1, p.XAndClientIdentity(X, member.identity))
         if game == "leave":
             at.leave(client)
@@ -153,7 +153,7 @@ def test_a_client_among_more_servers_than_it_may_ask_is_not_cut() -> None:
     for _ in range(500):
         at.join(SERVER)
     client = at.join(CLIENT)
-    identity = at.endpoint._members[client].identity
+    identity = at.endpoint.registry.members[client].identity
     for _, packet in at.said(client):
         if isinstance(packet, p.NewServer):
             at.put(client, packet.uid, p.XAndClientIdentity(X, identity))
@@ -170,7 +170,7 @@ def test_excuses_are_for_those_who_were_there() -> None:
     client = at.join(CLIENT)
     at.drain()
     for _ in range(LIMITS.dropped_burst + 1):
-        at.put(client, NOBODY, p.XAndClientIdentity(X, at.endpoint._members[client].identity))
+        at.put(client, NOBODY, p.XAndClientIdentity(X, at.endpoint.registry.members[client].identity))
     at.drain()
     assert client in at.ended
 
@@ -197,7 +197,7 @@ def test_many_that_flood_and_come_again_at_once_cost_the_relay_little() -> None:
         for link in foes:
             at.written.pop(link, None)
     rest(at)
-    held = [at.endpoint._pipes[link] for link in foes if link in at.endpoint._pipes]
+    held = [at.endpoint.links[link] for link in foes if link in at.endpoint.links]
     assert len(held) > size // 2
     assert not any(pipe.inbox for pipe in held)
     assert came <= size + LIMITS.cuts + seconds * max(LIMITS.cuts, size / DELAYS.mute) * 1.1
@@ -209,7 +209,7 @@ def test_many_that_flood_and_come_again_at_once_cost_the_relay_little() -> None:
     at.endpoint.handle_timeout(at.now)
     at.drain()
     assert not [link for link in foes if link not in at.ended]
-    assert set(at.endpoint._members) == {honest, newcomer}
+    assert set(at.endpoint.registry.members) == {honest, newcomer}
 
 
 @pytest.mark.parametrize("piece", [1, 1000, LIMITS.early + 1])

@@ -24,7 +24,7 @@ from sansproto.bob import (
     crypto,
 )
 from sansproto.bob import packets as p
-from sansproto.bob.tables.peer import PeerState
+from sansproto.bob.way import PeerState
 from sansproto.contract import Address
 from sansproto.events import DataReceived
 from sansproto.testing import laws
@@ -404,14 +404,15 @@ def test_openings_of_a_peer_reach_every_state_of_its_way(subject: Subject) -> No
     assert {state.name for state in set(PeerState) - reached} <= {"PREPARING", "RESOLVING", "PAIRED", "ENDED"}
     run = subject.run().play(subject.openings[-1])
     assert [DataReceived(TEXT)] == run.events[-1:]
-    assert run.session._channel.stats.packets_sent == 1
+    assert run.session.channel.part.outgoing.sequence == 1
 
 
 def test_openings_of_the_relay_reach_every_state_of_its_objects() -> None:
     reached = set()
     for opening in RELAY.openings:
         session: Any = RELAY.run().play(opening).session
-        for table in (session._members, session._pairs, session._visitors, session._rooms):
+        registry, secure = session.registry, session.secure
+        for table in (registry.members, registry.pairs, secure.visitors, secure.rooms):
             reached |= {one.state for one in table.values()}
     missing = {state for kind in map(type, reached) for state in kind} - reached
     assert {state.name for state in missing} <= {"NEW", "ENDED"}, missing

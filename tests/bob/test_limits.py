@@ -26,7 +26,7 @@ from sansproto.bob import (
     crypto,
 )
 from sansproto.bob import packets as p
-from sansproto.bob.bench import FINISH, SLICE
+from sansproto.bob.kdf import FINISH, SLICE
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, Phase, SendBytes
 from sansproto.events import CloseCause, Closed
 from sansproto.testing.entropy import ScriptedEntropy
@@ -153,7 +153,7 @@ def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
     for link in clients[:5000]:
         at.endpoint.stream_blocked(link, at.now)
     at.written.clear()
-    pipes = at.endpoint._pipes
+    pipes = at.endpoint.links
     server = at.join(p.HelloAsServer(bytes(34)))
     for _ in range(10):
         at.put(server, p.RELAY, p.HelloAsServer(bytes(34)))
@@ -169,17 +169,17 @@ def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
 
 def test_of_those_who_leave_when_they_were_announced_no_call_withdraws_more_than_some() -> None:
     at = AtRelay()
-    feed = at.endpoint._feed
+    log = at.endpoint.registry.log
     for link in [at.join(p.HelloAsServer(bytes(34))) for _ in range(300)]:
         at.leave(link)
-    assert not feed.departures
+    assert not log.departures
     most = 0
     while at.endpoint.next_timeout() is not None:
-        before = len(feed.departures)
+        before = len(log.departures)
         assert at.tick()
-        most = max(most, len(feed.departures) - before)
+        most = max(most, len(log.departures) - before)
     assert 0 < most <= 64
-    assert len(feed.departures) == len(at.endpoint._freed_uids) == 300
+    assert len(log.departures) == len(at.endpoint.registry.freed_uids) == 300
 
 
 def test_a_client_that_asks_and_never_reads_is_cut() -> None:
@@ -189,9 +189,9 @@ def test_a_client_that_asks_and_never_reads_is_cut() -> None:
     most = 0
     for _ in range(100_000):
         at.put(link, p.RELAY, p.HelloAsClient())
-        if link not in at.endpoint._pipes:
+        if link not in at.endpoint.links:
             break
-        most = max(most, at.endpoint._pipes[link].queued)
+        most = max(most, at.endpoint.links[link].queued)
         at.drain()
     assert most <= RelayLimits().link_queue
     assert at.events[-1:] == [PeerLeft(1, "10.0.0.1:1", Departure.SLOW)]
@@ -199,8 +199,9 @@ def test_a_client_that_asks_and_never_reads_is_cut() -> None:
 
 
 def is_idle(relay: Relay) -> bool:
-    tables = (relay._members, relay._visitors, relay._rooms, relay._lines, relay._uids, relay._pipes, relay.timers())
-    return not any(tables) and relay._pair_count == 0 and not relay._feed.followers
+    registry, secure = relay.registry, relay.secure
+    tables = (registry.members, registry.uids, secure.visitors, secure.rooms, secure.lines, relay.links, relay.timers())
+    return not any(tables) and registry.pair_count == 0 and not registry.log.subscribers
 
 
 def test_who_is_left_alone_leaves_by_itself() -> None:
@@ -239,10 +240,10 @@ def test_a_blocked_room_is_cut_on_both_sides() -> None:
     at.endpoint.stream_blocked(visitors[1], at.now)
     sizes = []
     for _ in range(200):  # the transport stops when it is told to
-        if at.endpoint._pipes[visitors[0]].paused:
+        if at.endpoint.links[visitors[0]].paused:
             break
         at.endpoint.receive_data(visitors[0], bytes(4096), at.now)
-        sizes.append(at.endpoint._pipes[visitors[1]].queued)
+        sizes.append(at.endpoint.links[visitors[1]].queued)
     at.drain()
     assert max(sizes) <= RelayLimits().link_queue
     at.ended.clear()
@@ -281,19 +282,19 @@ def test_an_exchange_over_the_limit_is_counted_and_costs_no_more_than_another() 
     at = AtRelay(limits=RelayLimits(pairs_of_one=most, dropped_burst=1000))
     servers = [at.join(p.HelloAsServer(bytes(34))) for _ in range(most + 2)]
     client = at.join(p.HelloAsClient())
-    member = at.endpoint._members[client]
+    member = at.endpoint.registry.members[client]
     failure = p.SpokeFailure(p.SpokeFault.POINT)
     for uid in range(1, most + 1):
         at.put(client, uid, failure)
     looked = 0
-    have_pair = at.endpoint._have_pair
+    have_pair = at.endpoint.registry.have_pair
 
     def counted(client: Any, uid: int) -> bool:
         nonlocal looked
         looked += 1
         return bool(have_pair(client, uid))
 
-    at.endpoint._have_pair = counted
+    at.endpoint.registry.have_pair = counted
     for _ in range(100):
         at.put(client, most + 1, failure)
     assert at.endpoint.stats.dropped == {"one exchange too many": 100}
@@ -316,17 +317,17 @@ def test_whoever_takes_all_exchanges_leaves_some_to_others() -> None:
     for taker in takers:
         for uid in range(1, most + 1):
             at.put(taker, uid, x)
-    assert at.endpoint._pair_count < limits.pairs
+    assert at.endpoint.registry.pair_count < limits.pairs
     honest = at.join(p.HelloAsClient())
     at.put(honest, 1, x)
-    assert list(at.endpoint._members[honest].partners) == [1]
+    assert list(at.endpoint.registry.members[honest].partners) == [1]
 
 
 def test_a_server_learns_that_who_refused_it_has_left() -> None:
     """The relay eats the refusal, as the reference does."""
     at = AtRelay()
     pair_up(at, p.Refused())
-    server, client = at.endpoint._members
+    server, client = at.endpoint.registry.members
     at.said(server)
     at.leave(client)
     assert at.said(server) == [(p.RELAY, p.PeerClosed(2))]
@@ -341,7 +342,7 @@ def pair_up(at: AtRelay, answer: p.BobPacket = _ACCEPTED) -> tuple[str, str]:
     client = at.join(p.HelloAsClient())
     at.drain()
     uids = {event.identity: event.uid for event in at.events if isinstance(event, PeerJoined)}
-    names = [at.endpoint._members[link].identity for link in (client, server)]
+    names = [at.endpoint.registry.members[link].identity for link in (client, server)]
     client_uid, server_uid = (uids[name] for name in names)
     at.put(client, server_uid, p.XAndClientIdentity(X, names[0]))
     at.put(server, client_uid, p.YAndServerValidator(X, bytes(64)))
@@ -390,7 +391,7 @@ class AtPeer(Hand):
         return said
 
     def done(self) -> int:
-        return sum(derivation.done for derivation in self.endpoint._bench.waiting.values())
+        return sum(derivation.done for derivation in self.endpoint.kdf.waiting.values())
 
 
 def test_a_million_rounds_are_computed_in_slices() -> None:
@@ -417,7 +418,7 @@ def test_derivations_that_are_short_do_not_make_a_call_long() -> None:
     at = AtPeer(Client)
     for uid in range(1, 200):
         at.announce(uid, 1)
-    waiting = at.endpoint._bench.waiting
+    waiting = at.endpoint.kdf.waiting
     most = 0
     while waiting:
         before = len(waiting)
@@ -443,14 +444,14 @@ def test_a_long_derivation_is_cut_short(how: str) -> None:
             at.announce(1, 1)  # the same server with other parameters
             at.tick()
     at.drain()
-    assert not at.endpoint._bench.waiting
-    assert not at.endpoint._exchanges or how == "again"
+    assert not at.endpoint.kdf.waiting
+    assert not at.endpoint.exchanges or how == "again"
     if how in ("close", "abort"):
         assert at.endpoint.phase is Phase.CLOSED
         assert not at.endpoint.timers()
     elif how == "gone":
         at.tick()
-        assert set(at.endpoint.timers()) == {"bob.peer[0].WAITING"}
+        assert set(at.endpoint.timers()) == {"way.WAITING"}
 
 
 BAD_PUBLICS = {
@@ -473,8 +474,8 @@ def test_parameters_out_of_bounds_are_answered_and_cost_nothing(offset: int, wro
     assert at.said(at.link) == [(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
     assert p.encode(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET)) == b"00050d\x03"
     assert at.events[-1] == PeerFailed(5, Failure.BAD_PUBLIC, identity=OTHER)
-    assert not at.endpoint._exchanges
-    assert not at.endpoint._bench.waiting
+    assert not at.endpoint.exchanges
+    assert not at.endpoint.kdf.waiting
 
 
 def guess_at_server(at: AtPeer, uid: int, identity: str = OTHER) -> None:
@@ -565,7 +566,7 @@ def test_one_peer_has_few_guesses(kind: type[Client] | type[Server]) -> None:
         if kind is Server:
             at.put(7, fail)
         at.drain()
-        assert not at.endpoint._exchanges
+        assert not at.endpoint.exchanges
     before = len(at.events)
     at.said(at.link)
     if kind is Server:
@@ -573,9 +574,9 @@ def test_one_peer_has_few_guesses(kind: type[Client] | type[Server]) -> None:
     else:
         at.announce(7, 1)
     assert at.said(at.link) == []
-    assert not at.endpoint._exchanges
+    assert not at.endpoint.exchanges
     assert len(at.events) == before
     at.put(p.RELAY, p.PeerClosed(7))
     guess(at, 7)
     at.drain()
-    assert at.said(at.link) or at.endpoint._exchanges
+    assert at.said(at.link) or at.endpoint.exchanges

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 from scenarios import PATH, document
 from transcripts import PLAYED, PeerReplay, RelayReplay
 
-from sansproto.bob import tables
-from sansproto.links import LINK
 from sansproto.testing import conformance_bob
 from sansproto.testing.conformance import differences
+from sansproto.testing.protocols import tables_of
 from sansproto.testing.record import Coverage
 from sansproto.testing.staging import cover
-from sansproto.testing.tables import AnyTable
 from sansproto.testing.vectors import VectorTest, dumps, load
 
 SESSIONS = load(PATH)
-TABLES: list[AnyTable] = [LINK, *(getattr(tables, name) for name in tables.__all__)]
+TABLES: list[Any] = [*tables_of("links"), *tables_of("bob")]
 
 
 @pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)
@@ -42,5 +41,5 @@ def coverage() -> Coverage:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_row_and_rung_is_hit_by_a_vector(table: AnyTable) -> None:
+def test_every_row_and_rung_is_hit_by_a_vector(table: Any) -> None:
     assert coverage().missing([table]) == []

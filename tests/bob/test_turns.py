@@ -10,7 +10,7 @@ from test_peer import AtRelay
 
 from sansproto.bob import Client, PeerAgreed, PeerLimits, Server, crypto
 from sansproto.bob import packets as p
-from sansproto.bob.bench import SLICE
+from sansproto.bob.kdf import SLICE
 from sansproto.testing.meter import measured
 
 ME = "198.51.100.7:40001"  # as the relay of test_peer calls us
@@ -215,7 +215,7 @@ def test_one_host_cannot_take_all_the_places_of_those_who_wait() -> None:
     at = besieged(AtServer)
     for uid in range(1000, 5000):
         at.come(uid, f"10.0.0.1:{uid}")
-    assert len(at.peer._exchanges) <= 100
+    assert len(at.peer.exchanges) <= 100
     at.come(500, "10.0.0.2:1")
     at.run(PATIENCE)
     at.agree(500, "10.0.0.2:1")
@@ -229,10 +229,10 @@ def test_a_place_is_left_for_others_as_long_as_there_is_any() -> None:
         at.come(uid, f"192.0.2.1:{uid}")
     waiting = []
     for host in range(1, 60):
-        before = len(at.peer._exchanges)
+        before = len(at.peer.exchanges)
         for uid in range(1000 * host, 1000 * host + 50):
             at.come(uid, f"10.0.0.{host}:{uid}")
-        waiting.append(len(at.peer._exchanges) - before)
+        waiting.append(len(at.peer.exchanges) - before)
     assert waiting[0] == 8
     assert waiting == sorted(waiting, reverse=True)
     assert sum(waiting) == 83

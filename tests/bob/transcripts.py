@@ -292,7 +292,7 @@ class PeerReplay(Replay):
         raise AssertionError("an offer that is gone was accepted")
 
     def check_done(self, said: Step) -> None:
-        agreed = self.session._agreed
+        agreed = self.session.way.agreed
         assert agreed is not None
         assert {
             "peer_identity": agreed.identity,
@@ -361,7 +361,7 @@ class RelayReplay(Replay):
 
     def _expire(self, conn: Conn) -> None:
         """The time of one peer runs out, while the others have just said something that changes nothing."""
-        at = self.session.timers()[f"bob.member[{self.links[conn]}].IDLE"]
+        at = self.session.timers()[f"registry.members.{self.links[conn]}.IDLE"]
         for other, link in self.links.items():
             if other != conn:
                 self.session.receive_data(link, p.encode(0, p.RelayFailure(p.Missing.SERVER, 0xFFFF)), at - 1)

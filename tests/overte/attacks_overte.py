@@ -27,7 +27,7 @@ from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
 from sansproto.overte.header import Control, ControlType, Header, encode_datagram
 from sansproto.overte.qt import SockAddr
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.explorer import Scene, explore
 
@@ -131,7 +131,8 @@ def ids(*, with_mixer: bool = False) -> Ids:
     parties = THREE if with_mixer else PAIR
     explore(parties, invariant=note, begin=is_connected, names=NAMES, max_states=0)
     found = {name: one.ids for name, one in clients(last[0])}
-    return Ids(found["client"], last[0]["client"].session._domain_local_id, found.get("mixer", (bytes(16), 0)))
+    membership = last[0]["client"].session.membership
+    return Ids(found["client"], membership.domain_local_id, found.get("mixer", (bytes(16), 0)))
 
 
 def controls(sequence: int = 3) -> Iterator[tuple[str, bytes]]:

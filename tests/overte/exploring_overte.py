@@ -15,33 +15,34 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import attrs
 
+from sansproto.component import components_of
 from sansproto.contract import Address, Instant, Path, Phase, SendDatagram
-from sansproto.endpoint import EndpointBase
+from sansproto.endpoint import DatagramEndpoint
 from sansproto.errors import WireError
 from sansproto.events import Closed
-from sansproto.links import LinkDelays
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
+from sansproto.overte.connection import Connection, ConnectionState
 from sansproto.overte.events import Connected, Disconnected, NodeMeasured, Renumbered
 from sansproto.overte.header import Control, decode_datagram
 from sansproto.overte.ice import IceServer
 from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
 from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
-from sansproto.overte.nodes import Node
+from sansproto.overte.node import Node
 from sansproto.overte.policy import Policy
-from sansproto.overte.reliable import Remote
+from sansproto.overte.registration import Registration
+from sansproto.overte.remote import SOCKET, Remote
 from sansproto.overte.server import DomainServer
 from sansproto.overte.server_events import NodeJoined, NodeLeft
 from sansproto.overte.stun import COOKIE, AttributeHead, BindingRequest, BindingResponse, XorMappedAddress
-from sansproto.overte.tables.client import ConnectionState
-from sansproto.overte.transport import SOCKET
 from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
+from sansproto.trace import place_name
 
 DOMAIN = Address("198.51.100.1", 40102)
 CLIENT = Address("203.0.113.7", 48001)
@@ -62,6 +63,36 @@ CLIENT_LIMITS = ClientLimits(copies=2)
 # -- the parties -------------------------------------------------------------------------------------------------------
 
 
+class ExploredConnection(Connection):
+    """A connection that does not say how long the one before it lasted."""
+
+    def adopt(self, found: p.DomainList) -> None:
+        super().adopt(found)
+        cast(Client, self.host).listed = self.host.clock
+
+    def reset(self) -> None:
+        super().reset()
+        self.uptime = 0
+
+
+class ExploredNode(Node):
+    """A node whose pings, and the samples of whose clock, are remembered once."""
+
+    __slots__ = ()
+
+    def send_ping(self) -> None:
+        super().send_ping()
+        self.pings = list(dict.fromkeys(self.pings))
+
+    def send_punches(self) -> None:
+        super().send_punches()
+        self.pings = list(dict.fromkeys(self.pings))
+
+    def measure(self, reply: p.PingReply) -> None:
+        super().measure(reply)
+        self.samples.clear()
+
+
 class Client(DomainClient):
     """A client that explores well, with what its application believes.
 
@@ -79,14 +110,29 @@ class Client(DomainClient):
         self.listed = 0.0
         super().__init__(**arguments)
 
+        own = self.connection
+        self.connection = ExploredConnection(
+            self,
+            own.target,
+            own.introduction,
+            by_ice=own.by_ice,
+            own=own.own,
+            nodes=own.nodes,
+            queries=own.queries,
+            delays=own.delays,
+            limits=own.limits,
+        )
+        table = self.node_table
+        table.nodes.make = lambda key: ExploredNode(self, table, key, own.delays)
+
     def freeze(self, base: float, **rest: Any) -> Any:
-        self._since = 0.0
-        if self.state is not ConnectionState.CONNECTED:
+        self.connection.membership = attrs.evolve(self.connection.membership, since=0.0)
+        if self.connection.state is not ConnectionState.CONNECTED:
             self.listed = 0.0
         return super().freeze(base, **rest)
 
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
+    def emit(self, event: Any) -> None:
+        super().emit(event)
         if isinstance(event, (Connected, Renumbered)):
             self.belief = ("connected", event.session_id, event.local_id)
         elif isinstance(event, Disconnected):
@@ -94,22 +140,16 @@ class Client(DomainClient):
         elif isinstance(event, Closed):
             self.belief = ("closed", b"", 0)
 
-    def _connection_adopt(self, obj: object, found: p.DomainList) -> None:
-        super()._connection_adopt(obj, found)
-        self.listed = self._clock
-
-    def _ping(self, node: Node, kind: int, path: Path) -> None:
-        super()._ping(node, kind, path)
-        kept = dict.fromkeys(node.pings)
-        node.pings.clear()
-        node.pings.extend(kept)
-
-    def _node_measure(self, node: Node, reply: p.PingReply) -> None:
-        super()._node_measure(node, reply)
-        node.samples.clear()
-
     def _draw_number(self, key: Remote) -> int:
         return _first_number(self, key, self.local_id)
+
+
+class AnEndlessRound(Registration):
+    """A registration of which the numbers of look-ups come round."""
+
+    def look_up(self) -> None:
+        self.query %= 2
+        super().look_up()
 
 
 class Server(DomainServer):
@@ -130,30 +170,38 @@ class Server(DomainServer):
         self.is_refused = False
         self._is_shut = False
         super().__init__(**arguments)
+        make = self.registration.make
+
+        def make_anew(key: None) -> Registration:
+            made = make(key)
+            return AnEndlessRound(self, made.servers, made.domain_id, made.delays, made.limits)
+
+        self.registration.make = make_anew
 
     def freeze(self, base: float, **rest: Any) -> Any:
-        for member in self._members.values():
-            member.joined = max(member.joined, self._clock - self._delays.repeated)
-        for host, answers in tuple(self._answers.items()):
-            if self._clock - answers.since >= self._delays.repeated:
-                del self._answers[host]
+        long_ago = self.clock - self.delays.repeated
+        for member in self.members.by_local_id.values():
+            member.entry = attrs.evolve(member.entry, joined=max(member.entry.joined, long_ago))
+        for host, answers in tuple(self.admission.answers.items()):
+            if answers.since <= long_ago:
+                del self.admission.answers[host]
         return super().freeze(base, **rest)
 
-    def _rebuild(self) -> None:
-        super()._rebuild()
+    def rebuild(self) -> None:
+        super().rebuild()
         if self._is_shut:
-            self._policy = SHUT
+            self.policy = SHUT
 
     def throw_out(self, now: float) -> None:
-        for member in tuple(self._members.values()):
-            self.kick(member.node_id, now)
+        for node_id in tuple(self.members.by_id):
+            self.kick(node_id, now)
 
     def shut(self, now: float) -> None:
         self._is_shut = True
         self.change_policy(SHUT, now)
 
-    def _emit(self, event: Any) -> None:
-        super()._emit(event)
+    def emit(self, event: Any) -> None:
+        super().emit(event)
         if isinstance(event, NodeJoined):
             self.guests[event.node_id] = None
         elif isinstance(event, NodeLeft):
@@ -161,12 +209,8 @@ class Server(DomainServer):
         elif isinstance(event, KeyRefused):
             self.is_refused = True
 
-    def _heartbeat_look_up(self, own: Any, arg: object) -> None:
-        own.query %= 2
-        super()._heartbeat_look_up(own, arg)
-
     def _draw_number(self, key: Remote) -> int:
-        member = self._roster.at(Path(SOCKET, *key))
+        member = self.members.at(Path(SOCKET, *key))
         return _first_number(self, key, member.local_id if member is not None else 0)
 
 
@@ -179,11 +223,11 @@ class Introducer(IceServer):
     _sequences: Annotated[OrderedDict[Remote, int], CACHED]
 
 
-class Bystander(EndpointBase[Closed]):
+class Bystander(DatagramEndpoint[Closed, Any]):
     """Somebody with a socket who answers nobody."""
 
     def __init__(self) -> None:
-        super().__init__(entropy=None, delays=LinkDelays(), limits=ServerLimits(), trace=None)
+        super().__init__(entropy=None, limits=ServerLimits(), trace=None)
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         """It knows."""
@@ -205,7 +249,7 @@ class Reflector(Bystander):
 
 
 def _first_number(session: Any, key: Remote, local_id: int) -> int:
-    sender = session._senders.get(key)
+    sender = session.channels.senders.get(key)
     before = sender.first if sender is not None else 0
     drawn: bytes = session._entropy(4, purpose=f"channel.{key}.{local_id}.{before}")
     return int.from_bytes(drawn, "big") & 0xFFFFFF
@@ -299,13 +343,13 @@ class Standing(NamedTuple):
 
 def standing(session: Client) -> Standing:
     return Standing(
-        session.state,
+        ConnectionState.CLOSED if session.phase is Phase.CLOSED else session.connection.state,
         session.phase,
         (session.session_id, session.local_id),
         session.belief,
         -session.listed,
-        bool(session._queries) or is_sending(session),
-        tuple((node.key, node.state.name, node.active, *node.sockets) for node in session._nodes.values()),
+        bool(session.queries.open) or is_sending(session),
+        tuple((node.key, node.state.name, node.active, *node.sockets) for node in session.node_table.nodes.values()),
         left_over(session),
     )
 
@@ -323,10 +367,10 @@ class Register(NamedTuple):
 
 
 def register(session: Server) -> Register:
-    members = session._members.values()
+    members = session.members.by_local_id.values()
     return Register(
         session.phase,
-        {(member.path.host, member.path.port): (member.node_id, member.local_id) for member in members},
+        {(one.entry.path.host, one.entry.path.port): (one.node_id, one.local_id) for one in members},
         tuple(-member.heard for member in members),
         frozenset(session.guests),
         session.is_refused,
@@ -336,20 +380,25 @@ def register(session: Server) -> Register:
 
 
 def is_sending(session: Any) -> bool:
-    return any(sender.flying or sender.waiting for sender in session._senders.values())
+    return any(sender.in_flight or sender.waiting for sender in session.channels.senders.values())
 
 
 def left_over(session: Any) -> tuple[str, ...]:
     """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
-    armed = {(index, key) for (index, key, _), _ in session._timers}
-    channels = {*session._senders, *session._receivers}
-    found = [f"a channel with {key}" for key in channels if not session._accepts_channel(Path(SOCKET, *key))]
+    keys = [key for key, _ in session._timers]
+    armed = {key[:2] if len(key) == 3 else key[0] for key in keys}  # of machines, of parts
+    channels = {*session.channels.senders, *session.channels.receivers}
+    found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
     for machine in type(session)._machines:
         holder, table = (getattr(session, machine.objects) if machine.objects else session), machine.table
         for obj in holder.values() if isinstance(holder, dict) else (holder,):
             resting = obj.state in table.idle or obj.state in table.terminal
             if not resting and (machine.index, obj.key) not in armed:
                 found.append(f"{table.name}[{obj.key}] in {obj.state.name}")
+    for part in components_of(session) if session.phase is not Phase.CLOSED else ():
+        resting = part.state in part.table.idle or part.state in part.table.terminal
+        if not resting and part.place not in armed:
+            found.append(f"{place_name(part.place)} in {part.state.name}")
     return tuple(found)
 
 

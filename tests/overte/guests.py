@@ -68,6 +68,12 @@ class Domain:
     def dropped(self, reason: str) -> int:
         return self.server.stats.dropped.get(reason, 0)
 
+    def noted(self, remark: str) -> int:
+        return self.server.stats.noted.get(remark, 0)
+
+    def refused(self, reason: str) -> int:
+        return self.server.stats.refused.get(reason, 0)
+
     def _hear(self, transmit: SendDatagram) -> None:
         head, payload = decode_datagram(transmit.data)
         path = transmit.path

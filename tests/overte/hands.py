@@ -13,7 +13,7 @@ from sansproto.overte import ClientDelays, ClientLimits, IceDelays, IceLimits, S
 from sansproto.overte import packets as p
 from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
 from sansproto.overte.qt import SockAddr
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.conformance_overte import MACHINES
 from sansproto.testing.staging import Config, Stage, whole

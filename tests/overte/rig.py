@@ -10,7 +10,7 @@ from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
 from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
 from sansproto.overte.qt import SockAddr
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 
@@ -127,6 +127,12 @@ class Rig:
 
     def drops(self, reason: str) -> int:
         return self.client.stats.dropped.get(reason, 0)
+
+    def refusals(self, reason: str) -> int:
+        return self.client.stats.refused.get(reason, 0)
+
+    def notes(self, remark: str) -> int:
+        return self.client.stats.noted.get(remark, 0)
 
 
 def domain_list(*nodes: p.NodeRecord, **changes: Any) -> p.DomainList:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path as File
 
 import attrs
-from hands import GUEST, GUEST_LOCAL, PRIVATE_KEY, PUBLIC_KEY, ClientHand, IceHand, ServerHand
-from rig import DOMAIN, DOMAIN_ID, MIXER, MIXER_LOCAL, SECRET, STRANGER, record
+from hands import EPOCH, GUEST, GUEST_LOCAL, PRIVATE_KEY, PUBLIC_KEY, TYPES, ClientHand, IceHand, ServerHand
+from rig import DOMAIN, DOMAIN_ID, MIXER, MIXER_LOCAL, SECRET, STRANGER, domain_list, record
 
 from sansproto import __version__
 from sansproto.contract import Address, Path
@@ -535,9 +535,10 @@ def settings_are_asked_for_and_the_server_ends() -> Stage:
 # -- a domain server and its ice-server --------------------------------------------------------------------------------
 
 
-def registering() -> ServerHand:
+def registering(**limits: int) -> ServerHand:
     servers = [{"host": f"{name}.example", "port": 7337} for name in ("one", "two")]
-    stage = ServerHand(ice={"servers": servers, "private_key": PRIVATE_KEY.hex()}, limits={"beats": 1, "denials": 1})
+    ice = {"servers": servers, "private_key": PRIVATE_KEY.hex()}
+    stage = ServerHand(ice=ice, limits={"beats": 1, "denials": 1, **limits})
     stage.socket_bound("udp", Address(DOMAIN.host, DOMAIN.port), 0.0)
     return stage
 
@@ -613,6 +614,142 @@ def an_ice_server_checks_signatures() -> Stage:
     stage.provide_key(bytes([1]) * 16, PUBLIC_KEY, stage.now)
     stage.say(heartbeat(), DOMAIN)
     stage.say(heartbeat(sign=True), DOMAIN)
+    return stage
+
+
+# -- who is heard ------------------------------------------------------------------------------------------------------
+
+
+@scenario
+def packets_that_a_client_does_not_take() -> Stage:
+    stage = ClientHand()
+    stage.come_in(record(), record("A", number=2, secret=bytes(16)))
+    mixer, other = (Path("udp", "198.51.100.10", port) for port in (40110, 40111))
+    ping, settings = p.Ping(p.PingType.PUBLIC, EPOCH * 1000, 0), (PacketType.DOMAIN_SETTINGS, b"{}")
+    stage.say(ping, mixer, source=4663, secret=SECRET)
+    stage.say(ping, other, source=4662, secret=SECRET)
+    stage.say(ping, mixer, source=4661, secret=bytes(15) + b"?")
+    stage.say(ping, mixer, source=4661, secret=SECRET, version=17)
+    stage.say(settings, DOMAIN, part=Part(Position.ONLY, 1, 0))
+    stage.say(ping, mixer, source=4661, secret=SECRET, part=Part(Position.ONLY, 1, 0))
+    stage.control(HANDSHAKE, STRANGER, 1)
+    stage.control(ACK, STRANGER, 1)
+    stage.reliably(1, settings, STRANGER)
+    stage.say(ping, mixer, source=4661, secret=SECRET)
+    return stage
+
+
+# -- what is dropped ---------------------------------------------------------------------------------------------------
+
+
+@scenario
+def strangers_speak_as_an_ice_server_and_as_a_client() -> Stage:
+    stage = registering(punches=1)
+    stage.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.125)
+    stage.now = 0.25
+    for packet in (p.ICEServerHeartbeatACK(), p.ICEServerHeartbeatDenied(), CLIENT_AT):
+        stage.say(packet, STRANGER)
+    stage.say(CLIENT_AT, ICE_SERVER)
+    stage.say(attrs.evolve(CLIENT_AT, id=b"x" * 16), ICE_SERVER)
+    stage.say(p.ICEPingReply(CLIENT_ID, p.PingType.PUBLIC), STRANGER)
+    return stage
+
+
+@scenario
+def an_ice_server_is_asked_in_vain() -> Stage:
+    stage = IceHand()
+    stage.say(query(), GUEST)
+    stage.say(heartbeat(), DOMAIN)
+    stage.say(query(client=0xC2), DOMAIN)
+    return stage
+
+
+@scenario
+def a_guest_asks_for_what_not_everybody_gets() -> Stage:
+    stage = ServerHand()
+    guest = stage.enter()
+    kick = p.NodeKickRequest(guest.session_id, 1)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.change_policy(Policy(anonymous=int(p.Permissions.CONNECT | p.Permissions.KICK)), stage.now)
+    stage.say(kick, GUEST, source=guest.local_id)
+    stage.say(p.PathQuery("/"), GUEST)
+    stage.say(p.PathQuery("nowhere"), GUEST)
+    return stage
+
+
+@scenario
+def strangers_speak_as_the_domain_and_the_domain_speaks_rubbish() -> Stage:
+    stage = ClientHand()
+    stage.come_in(record())
+    said: tuple[p.OvertePacket, ...] = (
+        domain_list(record()),
+        p.DomainConnectionDenied(p.DenialReason.UNKNOWN, "go", ""),
+        p.ConnectionToken(b"t" * 16),
+        p.AddedNode.decode(record("W", number=2).encode()),
+        p.RemovedNode(record().id),
+        p.PathResponse("/", "/0,0,0/0,0,0,1"),
+        p.DomainSettings(b"{}"),
+    )
+    for packet in said:
+        stage.say(packet, STRANGER)
+        stage.say((TYPES[packet.__wire__.id or 0], b"\xff"), DOMAIN)
+    for packet in said[3:]:
+        stage.say(packet, DOMAIN)
+    stage.say(p.DomainSettings(b"{}"), DOMAIN)
+    stage.say(p.RemovedNode(bytes(16)), DOMAIN)
+    return stage
+
+
+@scenario
+def packets_for_the_application() -> Stage:
+    stage = ClientHand()
+    stage.come_in(record(), record("B", number=2))
+    upstream = Path("udp", "198.51.100.10", 40111)
+    for path in (upstream, MIXER, STRANGER):
+        stage.say((PacketType.REPLICATED_INJECT_AUDIO, b"sound"), path)
+    for path in (MIXER, STRANGER):
+        stage.say((PacketType.NODE_JSON_STATS, b"{}"), path, source=4661)
+        stage.say((PacketType.MIXED_AUDIO, b"sound"), path, source=4661, secret=SECRET)
+        stage.say((PacketType.PING, b"\xff"), path, source=4661, secret=SECRET)
+        stage.say((PacketType.PING_REPLY, b"\xff"), path, source=4661, secret=SECRET)
+    stage.say((PacketType.ASSET_GET, b"hash"), DOMAIN, source=4242)
+    stage.say((PacketType.NODE_JSON_STATS, b"{}"), DOMAIN, source=4242)
+    return stage
+
+
+@scenario
+def a_list_and_a_node_come_before_anything_was_asked() -> Stage:
+    stage = with_stun()
+    stage.list()
+    stage.say(p.AddedNode.decode(record().encode()), DOMAIN)
+    stage.bind(Address("192.168.1.24", 48002))
+    stage.tick()
+    stage.find(STUN_SERVER, 2)
+    stage.receive_datagram(b"\1\1", STUN_SERVER, stage.now)
+    nobodys = BindingResponse(12, b"x" * 12, bytes.fromhex("002000080001") + bytes(6))
+    stage.receive_datagram(nobodys.encode(), STUN_SERVER, stage.now)
+    stage.bind(Address("192.168.1.24", 48003))
+    answer_stun(stage)
+    stage.list()
+    return stage
+
+
+@scenario
+def strangers_speak_as_an_ice_server_and_as_a_domain() -> Stage:
+    ice = {"host": "ice.example", "domain_id": DOMAIN_ID.hex(), "client_id": CLIENT_ID.hex()}
+    stage = ClientHand(ice=ice)
+    stage.connect(0.0)
+    stage.find(ICE_SERVER)
+    stage.tick()
+    stage.bind()
+    for said in (WHERE, attrs.evolve(WHERE, id=b"x" * 16), (PacketType.ICE_SERVER_PEER_INFORMATION, b"\xff")):
+        stage.say(said, STRANGER)
+        stage.say(said, ICE_SERVER)
+    for packet in (p.ICEPing, p.ICEPingReply):
+        stage.say(packet(b"x" * 16, p.PingType.PUBLIC), DOMAIN)
+        stage.say((TYPES[packet.__wire__.id or 0], b"\xff"), DOMAIN)
+    stage.bind(Address("192.168.1.24", 48002))
+    stage.close(stage.now)
     return stage
 
 

@@ -55,32 +55,21 @@ from exploring_overte import (
 from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
 from sansproto.overte.client import IceTarget
+from sansproto.overte.connection import ConnectionState
 from sansproto.overte.crypto import public_key_der
 from sansproto.overte.events import Connected
 from sansproto.overte.header import Control, ControlType, Part, Position, encode_datagram
-from sansproto.overte.heartbeat import IceRegistration
 from sansproto.overte.ice import ICE_PORT
 from sansproto.overte.ice_events import DomainKeyWanted
 from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import SockAddr
+from sansproto.overte.registration import IceRegistration
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted
-from sansproto.overte.tables import (
-    APPLICANT,
-    CONNECTION,
-    HEARTBEAT,
-    ICE_PEER,
-    MEMBER,
-    NODE,
-    PUNCH,
-    QUERY,
-    RECEIVING,
-    SENDING,
-    STUN,
-)
-from sansproto.overte.tables.client import ConnectionState
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.stun import AttributeHead, BindingResponse
 from sansproto.overte.versions import PacketType
+from sansproto.testing import conformance_overte
 from sansproto.testing.cast import Decision
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb
 
@@ -120,6 +109,7 @@ def small() -> Iterator[Exploration]:
     """A row that no packet of an honest peer can reach is reached by an attacker."""
     yield from _small_ways()
     yield from _small_requests()
+    yield from _small_kicks()
     yield from _small_names()
     yield from _small_channels()
     yield from _small_nodes()
@@ -186,6 +176,18 @@ def _small_requests() -> Iterator[Exploration]:
     yield Exploration("another assignment", wrong, settled=nobody)
     full = server(start=THREE["server"].start, arguments={"policy": Policy(capacity=0)}, **TELLING)
     yield Exploration("a mixer in a full domain", {"server": full, "mixer": mixer(**TELLING)})
+
+
+def _small_kicks() -> Iterator[Exploration]:
+    """A node asks for a kick, where it may and where it may not."""
+    node_id, local_id = ids().own
+    kick = Insert("server", pack(p.NodeKickRequest(node_id, 0), source=local_id), path_of(CLIENT))
+    for name, anonymous in (
+        ("allowed", p.Permissions.CONNECT | p.Permissions.KICK),
+        ("refused", p.Permissions.CONNECT),
+    ):
+        world = pair({"policy": Policy(anonymous=int(anonymous))})
+        yield Exploration(f"a kick, {name}", world, Budget(inserts=1), inserts=(kick,), begin=is_connected)
 
 
 def one_is_in(scene: Scene) -> bool:
@@ -286,9 +288,37 @@ def _small_nodes() -> Iterator[Exploration]:
         ("a node in the place of another", a_list(**ours, nodes=(a_record(), a_record(8)))),
         ("a node of another session", a_list(nodes=(a_record(),))),
         ("a list of another domain", a_list(domain_id=b"o" * 16)),
+        ("a list of another version", of_version(1, a_list())),
+        ("a ping without a secret", pack(p.Ping(p.PingType.PUBLIC, 1, 0), source=known.domain)),
+        ("a part that is not reliable", pack(p.DomainSettings(b"{}"), part=Part(Position.ONLY, 1, 0))),
     ):
         inserts = (Insert("client", data, path_of(DOMAIN)),)
         yield Exploration(name, brief, Budget(inserts=1), SOUND, inserts=inserts, begin=is_connected)
+
+    yield from _small_strangers(three)
+
+
+def _small_strangers(three: Mapping[str, Party]) -> Iterator[Exploration]:
+    """What is said by others than those who may say it, and what is for the application."""
+    said = (a_list(), *to_client(ids()).values(), pack(p.PathResponse("/", "")), pack(p.RemovedNode(b"r" * 16)))
+    strangers = tuple(Insert("client", data, STRANGER) for data in said)
+    yield Exploration("a stranger", pair(), Budget(inserts=1), inserts=strangers, begin=is_connected)
+    asking = evolved(pair(), client={"policy": asks_the_way})
+    yield Exploration("a stranger, early", asking, Budget(inserts=1), inserts=strangers)
+    known = ids(with_mixer=True)
+    gone = (Insert("client", to_client(known)["the end of a node"], STRANGER),)
+    yield Exploration("a stranger, with a mixer", three, Budget(inserts=1), inserts=gone, begin=is_connected)
+    for name, data, path in (
+        ("a mixer", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), path_of(MIXER)),
+        ("a mixer elsewhere", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), STRANGER),
+        ("the domain", pack(PacketType.ASSET_GET, b"hash", source=known.domain), path_of(DOMAIN)),
+    ):
+        inserts = (Insert("client", data, path),)
+        yield Exploration(f"{name} speaks", three, Budget(inserts=1), inserts=inserts, begin=is_connected)
+
+
+def of_version(version: int, datagram: bytes) -> bytes:
+    return datagram[:5] + bytes([version]) + datagram[6:]
 
 
 def _small_stun() -> Iterator[Exploration]:
@@ -302,6 +332,16 @@ def _small_stun() -> Iterator[Exploration]:
     yield Exploration("by STUN, a loss", reflected, Budget(losses=1), names=found, begin=is_connected)
     yield Exploration("by STUN, a move", reflected, Budget(moves=1), names=found, begin=is_connected)
     yield Exploration("by STUN, early", reflected, Budget(early=1), names=found)
+    bound_again = (Verb("socket_bound", (SOCKET, CLIENT)), Verb("socket_bound", (SOCKET, attrs.evolve(CLIENT, port=1))))
+    rebound = evolved(reflected, client={"start": (Verb("connect"), *bound_again[1:], *bound_again[:1])})
+    yield Exploration("by STUN, bound again", rebound, names=found)
+    nobodys = BindingResponse(12, b"x" * 12, AttributeHead(0x20, 8).encode() + bytes.fromhex("00010000") + bytes(4))
+    for name, data, path in (
+        ("another answer", nobodys.encode(), REFLECTOR),
+        ("a list too early", a_list(), DOMAIN),
+    ):
+        inserts = (Insert("client", data, path_of(path)),)
+        yield Exploration(f"by STUN, {name}", reflected, Budget(inserts=1), SOUND, inserts=inserts, names=found)
     yield Exploration("no STUN server", pair(NOTHING, stun), names=found)
     yield Exploration("no address of a STUN server", pair(NOTHING, stun))
 
@@ -342,6 +382,34 @@ def _small_ice() -> Iterator[Exploration]:
     ):
         settled = nobody if "client" in parties else is_at_rest
         yield Exploration(name, parties, Budget(inserts=1), inserts=inserts, names=names, settled=settled)
+    many = evolved(served, server={"arguments": {**served["server"].arguments, "limits": ServerLimits(punches=1)}})
+    two = tuple(Insert("server", pack(attrs.evolve(gone, id=uuid)), path_of(ICE)) for uuid in (b"g" * 16, b"h" * 16))
+    yield Exploration("two clients", many, Budget(inserts=2), inserts=two, names=names, settled=is_at_rest)
+    asks = Insert("ice", pack(p.ICEServerQuery(b"q" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(DOMAIN))
+    at_home = Exploration("asked from where the domain is", served, Budget(inserts=1), inserts=(asks,), names=names)
+    yield attrs.evolve(at_home, settled=is_at_rest)
+    where = SockAddr(STRANGER.host, STRANGER.port)
+    for path in (STRANGER, path_of(ICE)):
+        told_where = pack(p.ICEServerPeerInformation(DOMAIN_ID if path == STRANGER else b"o" * 16, where, where))
+        inserts = (Insert("client", told_where, path),)
+        yield Exploration(
+            f"told by {path.host}", sought, Budget(inserts=1), inserts=inserts, names=names, settled=nobody
+        )
+    foreign = Insert("client", pack(p.ICEPing(b"o" * 16, p.PingType.PUBLIC)), path_of(ICE))
+    yield Exploration("pinged by another", sought, Budget(inserts=1), inserts=(foreign,), names=names, settled=nobody)
+    for uuid in (DOMAIN_ID, b"o" * 16):
+        replied = tuple(
+            Insert("client", pack(packet), path_of(ICE))
+            for packet in (
+                p.ICEServerPeerInformation(DOMAIN_ID, where, where),
+                p.ICEPingReply(uuid, p.PingType.PUBLIC),
+                p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC),
+            )
+        )
+        name = f"another replies as {uuid[:1].decode()}"
+        yield Exploration(name, sought, Budget(inserts=2), inserts=replied, names=names, settled=nobody)
+    unbound = evolved(sought, client={"sockets": {}, "behind_nat": False})
+    yield Exploration("by ICE, no socket", unbound, names=names, settled=nobody)
     yield Exploration("no ice-server", {"server": both["server"]}, names=names, settled=is_at_rest)
     yield Exploration("no address of an ice-server", both, names={}, settled=nobody)
 
@@ -354,4 +422,4 @@ def believing(key: bytes | None) -> Callable[[Any], Decision]:
 
 
 CLASSES: tuple[type[Any], ...] = (Client, Server, Introducer)
-TABLES = (CONNECTION, MEMBER, APPLICANT, NODE, SENDING, RECEIVING, QUERY, STUN, HEARTBEAT, PUNCH, ICE_PEER)
+TABLES = conformance_overte.TABLES

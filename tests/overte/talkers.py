@@ -8,9 +8,10 @@ import attrs
 
 from sansproto.contract import Instant, Path, SendDatagram
 from sansproto.events import CloseCause, Closed
+from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import Head, Header, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
-from sansproto.overte.transport import SOCKET, Transport
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType, VersionTable
 from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
@@ -39,11 +40,11 @@ class Friend:
     heard: Instant = 0.0
 
 
-class Talker(Transport[Got | Undelivered | Closed]):
+class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     friends: dict[int, Friend]
-    authenticates: bool
+    with_macs: bool
     unverified: Annotated[frozenset[PacketType], CACHED]
-    others: Annotated[list[PacketType], CACHED]
+    others: Annotated[frozenset[PacketType], CACHED]
 
     def __init__(
         self,
@@ -64,58 +65,58 @@ class Talker(Transport[Got | Undelivered | Closed]):
             trace=trace,
         )
         self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
-        self.authenticates = True
+        self.with_macs = True
         self.unverified = frozenset()
-        self.others = []
+        self.others = frozenset()
 
     def close(self, now: float) -> None:
-        if self._alive(now):
-            self._part(Closed(CloseCause.LOCAL))
+        if self.alive(now):
+            self.end(Closed(CloseCause.LOCAL))
 
     # -- verbs
 
     def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self._advance(now)
-        done = self._send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
-        self._settle()
+        self.advance(now)
+        done = self.send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
+        self.run()
         return done
 
     def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self._advance(now)
-        done = self._send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
-        self._settle()
+        self.advance(now)
+        done = self.send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
+        self.run()
         return done
 
     def forget(self, path: Path, now: float) -> None:
-        self._advance(now)
-        self._forget_channel(path)
-        self._settle()
+        self.advance(now)
+        self.forget_channel(path)
+        self.run()
 
     # -- hooks
 
-    def _accepts_channel(self, path: Path) -> bool:
+    def accepts_channel(self, path: Path) -> bool:
         return any(friend.host == path.host for friend in self.friends.values())
 
-    def _source_of(self, local_id: int, path: Path) -> Friend | None:
+    def source_of(self, local_id: int, path: Path) -> Friend | None:
         return self.friends.get(local_id)
 
-    def _authenticates(self) -> bool:
-        return self.authenticates
+    def authenticates(self) -> bool:
+        return self.with_macs
 
-    def _accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
+    def accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
         return header.type in self.unverified
 
-    def _wrong_version(self, header: Header, payload: bytes, path: Path) -> None:
-        self.others.append(header.type)
+    def accepts_version(self, header: Header) -> bool:
+        return header.type in self.others
 
-    def _datagram_first(self, data: bytes, path: Path) -> bool:
+    def take_first(self, data: bytes, path: Path) -> bool:
         return data.startswith(b"STUN")
 
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        self._emit(Got(header.type, payload, header.source))
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+        self.emit(Got(header.type, payload, header.source))
 
-    def _undelivered(self, path: Path, count: int) -> None:
-        self._emit(Undelivered(path.host, count))
+    def undelivered(self, path: Path, count: int) -> None:
+        self.emit(Undelivered(path.host, count))
 
 
 def to(host: str, port: int = 4000) -> Path:

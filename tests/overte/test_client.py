@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, SESSION, STRANGER, US, Rig, record
+from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, MIXER, SECRET, SESSION, STRANGER, US, Rig, record
 
 from sansproto.contract import Address, Lookup, Path, Phase
 from sansproto.errors import LocalProtocolError, NotOpen
@@ -15,6 +15,7 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
+from sansproto.overte.connection import CONNECTION
 from sansproto.overte.events import (
     Connected,
     Denied,
@@ -29,11 +30,12 @@ from sansproto.overte.events import (
     Undelivered,
 )
 from sansproto.overte.limits import ClientDelays, ClientLimits
+from sansproto.overte.node import NODE
 from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.rendezvous import IceTarget
-from sansproto.overte.stun import COOKIE, BindingRequest
-from sansproto.overte.tables import CONNECTION, NODE, QUERY, STUN
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.queries import QUERY
+from sansproto.overte.remote import SOCKET
+from sansproto.overte.rendezvous import ICE_CLIENT, IceTarget
+from sansproto.overte.stun import COOKIE, STUN, BindingRequest
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.tables import check
@@ -86,7 +88,7 @@ def test_the_domain_lets_us_in() -> None:
     rig.list(permissions=2049)
     assert rig.events() == [Connected(SESSION, LOCAL_ID, domain_id=DOMAIN_ID, permissions=2049)]
     assert rig.client.phase is Phase.OPEN
-    assert (rig.client.session_id, rig.client.local_id) == (SESSION, LOCAL_ID)
+    assert (rig.client.session_id, rig.client.local_id, rig.client.domain_id) == (SESSION, LOCAL_ID, DOMAIN_ID)
 
 
 @pytest.mark.parametrize("letter", "IM")
@@ -341,7 +343,7 @@ def test_leaving_says_so() -> None:
 def test_nothing_begins_after_the_end(connected: bool) -> None:
     rig = Rig(connected=connected)
     rig.client.abort()
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(NotOpen):
         rig.client.connect(1.0)
     with pytest.raises(NotOpen):
         rig.client.refresh(1.0)
@@ -759,7 +761,7 @@ def test_a_client_goes_on_from_its_snapshot() -> None:
     assert rig.client.snapshot() == twin.snapshot()
 
 
-@pytest.mark.parametrize("table", [CONNECTION, STUN, QUERY, NODE])
+@pytest.mark.parametrize("table", [CONNECTION, ICE_CLIENT, STUN, QUERY, NODE])
 def test_the_tables_are_whole(table: Any) -> None:
     assert [finding for finding in check(table, "docs/protocols") if "there is no page" not in finding] == []
 
@@ -768,4 +770,40 @@ def test_a_list_is_only_so_long() -> None:
     rig = Rig(limits=ClientLimits(nodes=2))
     rig.list(*(record("I", number=number) for number in range(1, 5)))
     assert len(rig.client.nodes) == 2
-    assert rig.drops("too many nodes") == 2
+    assert rig.notes("too many nodes") == 2
+
+
+def test_only_so_many_lists_are_remembered() -> None:
+    rig = Rig()
+    for permissions in range(200):
+        rig.list(record(), permissions=permissions)
+    assert rig.client.permissions == 199
+    assert len(rig.client.nodes) == 1
+
+
+def test_bytes_behind_a_packet_are_noted() -> None:
+    rig = Rig()
+    rig.say((PacketType.DOMAIN_SERVER_ADDED_NODE, record().encode() + b"more"))
+    assert (rig.notes("trailing bytes"), list(rig.client.nodes)) == (1, [record().id])
+
+
+def test_who_may_send_with_a_local_id() -> None:
+    rig = Rig()
+    rig.list(record())
+    at_home, elsewhere = (rig.client.source_of(4661, path) for path in (MIXER, STRANGER))
+    assert at_home is rig.client.node_table.nodes[record().id]
+    assert elsewhere is not None
+    assert (elsewhere.local_id, elsewhere.secret) == (4661, SECRET)
+
+
+def test_a_socket_that_is_bound_again_as_before_tells_the_ice_server_nothing() -> None:
+    rig = Rig(connected=False, ice=ICE)
+    rig.client.connect(0.0)
+    rig.client.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.0)
+    assert kinds(rig) == ["ICEServerQuery"]
+    for address in (US, Address(US.host, 5)):
+        rig.client.socket_bound(SOCKET, address, 0.0)
+    assert kinds(rig) == ["ICEServerQuery"]
+    rig.client.sockets_changed()
+    rig.client.run()
+    assert kinds(rig) == []

@@ -104,6 +104,25 @@ def test_any_bytes_are_a_datagram_or_a_wire_error(data: bytes, top: int, rest: b
             assert encode_datagram(*found) == wire
 
 
+@given(heads, st.binary(max_size=40))
+def test_decoding_by_hand_gives_what_the_declared_layouts_give(head: Head, payload: bytes) -> None:
+    tree = DATAGRAM.dissect(encode_datagram(head, payload))
+    nodes = {
+        node.name: node.value for top in tree.children for node in (top, *(top.opened.children if top.opened else ()))
+    }
+    found, rest = decode_datagram(tree.raw)
+    if isinstance(found, Control):
+        assert nodes.get("sequence") == found.sequence
+        assert nodes.get("trailing", b"") == rest
+        return
+    assert str(nodes["word"]).startswith(f"sequence {found.sequence}")
+    names = ("type", "version", "source", "mac")
+    assert [nodes.get(name) for name in names] == [getattr(found, name) for name in names]
+    if found.part is not None:
+        part = found.part
+        assert (nodes["message"], nodes["part"]) == (part.position.value << 30 | part.message, part.number)
+
+
 @given(headers, st.binary(max_size=100), st.integers(0, 3))
 def test_any_level_can_be_made_of_any_other(header: Header, payload: bytes, level: int) -> None:
     wire = encode_datagram(header, payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path as File
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sansproto.contract import Address, Lookup, Path, Phase, SendDatagram
+from sansproto.contract import Address, Lookup, Path, SendDatagram
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import packets as p
@@ -19,19 +20,22 @@ from sansproto.overte.client import DomainClient, IceTarget
 from sansproto.overte.crypto import BadKey, public_key_der, sign
 from sansproto.overte.events import Connected
 from sansproto.overte.header import Header, decode_datagram, encode_datagram
-from sansproto.overte.heartbeat import Heartbeats, IceRegistration
 from sansproto.overte.ice import ICE_PORT, IceServer
+from sansproto.overte.ice_directory import DIRECTORY
 from sansproto.overte.ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, KeyRefused
-from sansproto.overte.limits import IceLimits, ServerDelays, ServerLimits
+from sansproto.overte.ice_peer import ICE_PEER
+from sansproto.overte.limits import IceLimits, ServerLimits
+from sansproto.overte.punch import PUNCH, Punch
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
+from sansproto.overte.registration import REGISTRATION, IceRegistration
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
-from sansproto.overte.tables.ice import HEARTBEAT, ICE_PEER, PUNCH
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Node, VirtualNetwork
 from sansproto.testing.tables import check
 
+PAGES = File(__file__).parents[2] / "docs" / "protocols"
 DOMAIN, CLIENT, OTHER = (bytes([n]) * 16 for n in (0xD0, 0xC1, 0x0E))
 
 
@@ -93,11 +97,9 @@ ACK, DENIED, INFO = (
 )
 
 
-@pytest.mark.parametrize("table", [ICE_PEER, HEARTBEAT, PUNCH], ids=lambda table: table.name)
-def test_the_tables_are_whole(table: Any, tmp_path: Any) -> None:
-    refs = {row.ref for row in table.rows} | {rung.ref for ladder in table.ladders for rung in ladder.rungs}
-    (tmp_path / "overte.rst").write_text("".join(f"{ref}\n{'-' * len(ref)}\n\n" for ref in sorted(refs)))
-    assert check(table, tmp_path) == []
+@pytest.mark.parametrize("table", [DIRECTORY, ICE_PEER, REGISTRATION, PUNCH], ids=lambda table: table.name)
+def test_the_tables_are_whole(table: Any) -> None:
+    assert check(table, PAGES) == []
 
 
 # -- the ice-server ----------------------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ def test_no_answer_is_longer_than_the_query() -> None:
     desk.hear(beat(public=SockAddr("2001:db8::1", 40102, "eth0")), at(1))
     ((to, kind, _),) = desk.hear(query(), at(2))
     assert (to, kind) == (at(1), INFO), "the domain learns of the client all the same"
-    assert desk.dropped("answer longer than the query") == 1
+    assert desk.ice.stats.refused == {"answer longer than the query": 1}
 
 
 def test_a_silent_peer_is_forgotten_after_five_seconds() -> None:
@@ -196,11 +198,12 @@ def test_a_flood_leaves_the_tables_within_their_bounds_and_domains_their_place()
         desk.hear(query(client=stranger), at(number, 1))
         desk.hear(beat(stranger), at(number, 2))
         desk.ice.provide_key(stranger[::-1], PUBLIC, 0.0)
-    assert (len(desk.ice._peers), len(desk.ice._wanted), len(desk.ice._keys)) == (4, 8, 8)
+    known = desk.ice.directory
+    assert (len(known.peers), len(known.wanted), len(known.keys)) == (4, 8, 8)
     desk.ice.provide_key(DOMAIN, PUBLIC, 0.0)
     assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
     assert [to for to, *_ in desk.hear(query(), at(200))] == [at(200), at(1)], "answered, if not remembered"
-    assert len(desk.ice._peers) == 5
+    assert len(known.peers) == 5
 
 
 def test_believed_domains_have_a_bound_too() -> None:
@@ -237,29 +240,18 @@ def test_its_end() -> None:
 # -- a domain's side ---------------------------------------------------------------------------------------------------
 
 
-class Domain(Heartbeats):
-    """Nothing of a domain server but ICE."""
+class Domain(DomainServer):
+    """A domain server that is asked for nothing but ICE."""
 
     def __init__(self, ice: IceRegistration | None, **limits: int) -> None:
         super().__init__(
-            entropy=ScriptedEntropy(),
-            wall_epoch=0.0,
-            versions=DEFAULT,
-            delays=ServerDelays(),
-            limits=ServerLimits(**limits),
-            trace=None,
+            entropy=ScriptedEntropy(), wall_epoch=0.0, domain_id=DOMAIN, ice=ice, limits=ServerLimits(**limits)
         )
-        self.phase = Phase.OPEN
-        self._domain_id = DOMAIN
-        self._set_up_ice(ice)
 
-    def close(self, now: float) -> None:
-        if self._alive(now):
-            self._part(Closed(CloseCause.LOCAL))
-
-    def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        if not self._ice_arrived(header, payload, path):
-            self._drop("unexpected packet")
+    @property
+    def punches(self) -> dict[bytes, Punch]:
+        registration = self.registration.part
+        return {} if registration is None else registration.punches
 
 
 SERVERS = (("ice.example", ICE_PORT), ("second.example", ICE_PORT))
@@ -289,12 +281,12 @@ class World:
         heard: list[Any] = []
 
         class Ear(Domain):
-            def _arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+            def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
                 if header.type is PacketType.ICE_PING:
                     heard.append(p.ICEPing.decode(payload))
                     reply = answer(heard[-1])
                     if reply is not None:
-                        self._send_raw(path, PacketType.ICE_PING_REPLY, reply)
+                        self.send_raw(path, PacketType.ICE_PING_REPLY, reply)
 
         self.net.host(address).run(Ear(None), sockets={SOCKET: port})
         return heard
@@ -313,9 +305,9 @@ def test_a_domain_registers_and_stays_registered() -> None:
     world = World(public=Address("192.0.2.7", 4711), local_host="10.0.0.7")
     world.net.run(20.5)
     first, second = world.ices
-    assert first.endpoint._peers[DOMAIN].local == SockAddr("10.0.0.7", 40102)
+    assert first.endpoint.directory.peers[DOMAIN].seen.local == SockAddr("10.0.0.7", 40102)
     assert first.events == [IcePeerAdded(DOMAIN, Address("10.0.0.1", 40102), is_domain=True)]
-    assert first.endpoint._peers[DOMAIN].public == SockAddr("192.0.2.7", 4711)
+    assert first.endpoint.directory.peers[DOMAIN].seen.public == SockAddr("192.0.2.7", 4711)
     assert first.endpoint.stats.packets_received == 21
     assert not second.events
 
@@ -359,7 +351,9 @@ def test_a_look_up_without_end_is_given_up_and_its_answer_is_late() -> None:
     assert domain.stats.dropped == {"late answer": 1}
     domain.handle_timeout(11.0)
     assert domain.next_transmit() == Lookup(2, *SERVERS[1])
-    assert b"\x0a\x00\x00\x02" in domain._registration.payload, "the heartbeat follows the socket"
+    registration = domain.registration.part
+    assert registration is not None
+    assert b"\x0a\x00\x00\x02" in registration.signed.payload, "the heartbeat follows the socket"
 
 
 def test_four_denials_tell_that_the_key_is_refused() -> None:
@@ -382,7 +376,7 @@ def test_a_client_is_pinged_at_both_sockets_for_two_seconds() -> None:
     assert 8 <= len(public) <= 9
     assert set(local) == {p.ICEPing(DOMAIN, p.PingType.LOCAL)}
     assert 8 <= len(local) <= 9
-    assert not world.domain._punches
+    assert not world.domain.punches
 
 
 def test_a_reply_ends_the_pings_but_not_one_of_somebody_else() -> None:
@@ -395,11 +389,11 @@ def test_a_reply_ends_the_pings_but_not_one_of_somebody_else() -> None:
     assert world.dropped("late") == 4
     reply = p.ICEPingReply(CLIENT, p.PingType.PUBLIC)
     world.node.receive_datagram(pack(reply), at(66))
-    assert world.domain._punches
+    assert world.domain.punches
     world.node.receive_datagram(pack(reply), Path(SOCKET, "203.0.113.9", 5000))
     world.net.run(1.0)
     assert len(stray) <= 5
-    assert not world.domain._punches
+    assert not world.domain.punches
 
 
 def test_anybody_who_pings_is_answered_with_as_many_bytes() -> None:
@@ -417,7 +411,7 @@ def test_anybody_who_pings_is_answered_with_as_many_bytes() -> None:
 def test_strangers_change_nothing() -> None:
     world = World(punches=1)
     world.net.run(0.5)
-    before = world.domain.freeze(0.0, leave_out=frozenset({"stats", "_clock"}))
+    before = world.domain.freeze(0.0, leave_out=frozenset({"stats", "clock"}))
     info = p.ICEServerPeerInformation(CLIENT, SockAddr("203.0.113.9", 5000), NULL_SOCK_ADDR)
     for packet in (info, p.ICEServerHeartbeatACK(), p.ICEServerHeartbeatDenied(), p.ICEPingReply(CLIENT, 1)):
         world.domain.receive_datagram(pack(packet), at(66), world.node.now)
@@ -427,7 +421,7 @@ def test_strangers_change_nothing() -> None:
     world.domain.receive_datagram(pack(p.ConnectionToken(bytes(16))), at(66), world.node.now)
     assert world.dropped("not from our ice-server") == 3
     assert world.dropped("late") == 1
-    assert world.domain.freeze(0.0, leave_out=frozenset({"stats", "_clock"})) == before
+    assert world.domain.freeze(0.0, leave_out=frozenset({"stats", "clock"})) == before
 
 
 def test_only_so_many_clients_are_pinged_at_once() -> None:
@@ -438,7 +432,7 @@ def test_only_so_many_clients_are_pinged_at_once() -> None:
     ice = Path(SOCKET, "198.51.100.1", ICE_PORT)
     world.node.receive_datagram(encode_datagram(Header(INFO, 1, DEFAULT[INFO])), ice)
     world.net.run(0.1)
-    assert list(world.domain._punches) == [CLIENT]
+    assert list(world.domain.punches) == [CLIENT]
     assert world.dropped("too many clients at once") == 1
     assert world.dropped("malformed ICEServerPeerInformation") == 1
 
@@ -452,7 +446,7 @@ def test_a_domain_that_ends_is_forgotten() -> None:
     world.node.call(lambda now: world.domain.socket_bound(SOCKET, Address("10.0.0.1", 1), now))
     world.node.call(lambda now: world.domain.looked_up(1, (), now))
     assert not world.domain.timers()
-    assert not world.domain._punches
+    assert not world.domain.punches
     world.net.run(6.0)
     assert IcePeerRemoved(DOMAIN) in world.ices[0].events
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from alone import Alone
 from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, MIXER, MIXER_LOCAL, SECRET, SESSION, STRANGER, Rig, record
 
 from sansproto.contract import Address, Path
@@ -26,12 +27,12 @@ from sansproto.overte.events import (
     Undelivered,
 )
 from sansproto.overte.header import MAX_DATAGRAM, Control, ControlType, encode_datagram
-from sansproto.overte.limits import ClientLimits
-from sansproto.overte.node import Node
-from sansproto.overte.nodes import path_to
+from sansproto.overte.limits import ClientDelays, ClientLimits
+from sansproto.overte.node import Node, NodeOwner
+from sansproto.overte.paths import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.server import DomainServer
-from sansproto.overte.transport import SOCKET
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import VirtualNetwork
@@ -81,7 +82,7 @@ def test_a_listed_node_is_told_and_punched_for() -> None:
     assert rig.client.nodes == {M: added.node}
     assert added.node.public == Address(MIXER.host, MIXER.port)
     assert added.node.active is None
-    assert "kkkk" not in repr(added) + repr(rig.client._nodes)
+    assert "kkkk" not in repr(added) + repr(rig.client.node_table.nodes)
     for second in (0.0, 0.25, 0.5):
         rig.at(second)
         found = rig.sent(p.Ping)
@@ -122,7 +123,7 @@ def test_a_removed_node_is_gone() -> None:
     rig.say(p.RemovedNode(M))
     assert rig.events() == [NodeRemoved(M, Removal.REMOVED)]
     assert rig.drops("unknown node") == 1
-    assert not rig.client._index
+    assert not rig.client.node_table.index
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_a_node_that_cannot_be_beside_another_takes_its_place(newer: p.NodeRecor
     assert removed == NodeRemoved(M, Removal.REPLACED)
     assert isinstance(added, NodeAdded)
     assert set(rig.client.nodes) == {newer.id}
-    assert set(rig.client._index.values()) == {rig.client._nodes[newer.id]}
+    assert set(rig.client.node_table.index.values()) == {rig.client.node_table.nodes[newer.id]}
 
 
 def test_agents_may_be_many() -> None:
@@ -204,7 +205,7 @@ def test_a_local_address_that_changes_leaves_the_public_one_active() -> None:
     rig = activated()
     rig.list(record(local_socket=SockAddr("10.0.0.99", 1)))
     assert rig.client.nodes[M].active == Address(MIXER.host, MIXER.port)
-    assert MIXER_LOCAL not in rig.client._index
+    assert MIXER_LOCAL not in rig.client.node_table.index
 
 
 # -- pings -------------------------------------------------------------------------------------------------------------
@@ -230,8 +231,8 @@ def test_an_answered_punch_activates_and_from_then_on_there_is_one_ping_a_second
 def test_the_local_socket_is_better_than_any_other() -> None:
     rig = activated()
     rig.at(0.5)
-    local = [packet for packet in rig.client._nodes[M].pings if packet[1] == p.PingType.LOCAL]
-    public = [packet for packet in rig.client._nodes[M].pings if packet[1] == p.PingType.PUBLIC]
+    local = [packet for packet in rig.client.node_table.nodes[M].pings if packet[1] == p.PingType.LOCAL]
+    public = [packet for packet in rig.client.node_table.nodes[M].pings if packet[1] == p.PingType.PUBLIC]
     assert local
     answer(rig, p.Ping(p.PingType.LOCAL, local[0][0], 0), MIXER_LOCAL)
     assert NodeActivated(M, Address(MIXER_LOCAL.host, MIXER_LOCAL.port)) in rig.events()
@@ -361,10 +362,12 @@ def test_a_reply_to_a_ping_of_long_ago_counts_for_nothing() -> None:
 
 
 def test_skew_is_the_80th_percentile_of_the_last_30() -> None:
-    node = Node(M, 0, 0, {}, 0, False, b"", 0.0)
+    host, owner = Alone(), cast(NodeOwner, None)
+    node = Node(host, owner, M, ClientDelays())
     found = []
     for sample in (50, 10, 40, 20, 30, *range(100, 131)):
-        node.measure(1999, sample)
+        node.pings.append((host.wall_us() - 1999, 0))
+        node.measure(p.PingReply(0, host.wall_us() - 1999, host.wall_us() - 1000 + sample))
         found.append(node.skew_us)
     assert found[:5] == [50, 50, 50, 40, 40]
     assert found[-1] == 124  # of 101 to 130
@@ -417,9 +420,9 @@ def test_connection_ids_are_bounded_and_a_reset_forgets_them() -> None:
     for number in (1, 2, 3):
         rig.list(record("I", number=number))
         rig.say(p.RemovedNode(bytes([number]) * 16))
-    assert list(rig.client._connection_ids) == [bytes([2]) * 16, bytes([3]) * 16]
+    assert list(rig.client.node_table.connection_ids) == [bytes([2]) * 16, bytes([3]) * 16]
     rig.list(session_id=b"n" * 16)
-    assert not rig.client._connection_ids
+    assert not rig.client.node_table.connection_ids
 
 
 def test_a_silent_node_is_gone_and_one_that_speaks_stays() -> None:
@@ -441,7 +444,7 @@ def test_any_packet_goes_to_a_node_that_is_reached() -> None:
     rig.sent()
     assert not rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0)
     assert not rig.client.send_to_node(b"?" * 16, PacketType.AVATAR_DATA, b"x", 0.0)
-    assert rig.drops("node not reached") == 2
+    assert rig.refusals("node not reached") == 2
     rig = activated()
     rig.sent()
     for kind in (PacketType.AVATAR_DATA, PacketType.ENTITY_QUERY, PacketType.STOP_NODE):
@@ -485,7 +488,7 @@ def test_while_the_domain_is_silent_only_what_is_reliable_goes_out() -> None:
     rig.at(3.5)
     assert not rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
     assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now, reliable=True)
-    assert rig.drops("squelched") == 1
+    assert rig.refusals("squelched") == 1
     rig.sent()
     rig.say(p.Ping(p.PingType.PUBLIC, 1, 0), MIXER, source=4661, secret=SECRET)
     rig.at(4.9)

@@ -25,7 +25,7 @@ from sansproto.overte.header import (
     next_sequence,
 )
 from sansproto.overte.limits import TransportDelays, TransportLimits
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, VirtualNetwork
@@ -103,9 +103,9 @@ class Pair:
 
     def rest(self) -> bool:
         return all(
-            not sender.flying and not sender.waiting
+            not sender.in_flight and not sender.waiting
             for node in (self.a, self.b)
-            for sender in node.endpoint._senders.values()
+            for sender in node.endpoint.channels.senders.values()
         )
 
 
@@ -172,12 +172,12 @@ def test_a_sender_that_restarts_is_understood() -> None:
     pair.net.run_until(pair.rest)
     pair.send(pair.a, B, True, 60_000)
     pair.net.run(0.2)
-    assert pair.b.endpoint._receivers[A, 4000, 0].messages
+    assert pair.b.endpoint.channels.receivers[A, 4000, 0].messages
     pair.a.restart(a_talker(B, seed=b"new"))
     second = [pair.send(pair.a, B, True, 3000) for _ in range(3)]
     pair.net.run_until(pair.rest)
     assert Counter(payloads(pair.b)) == Counter(first + second)
-    assert pair.b.endpoint.stats.dropped["unfinished message"] == 1
+    assert pair.b.endpoint.stats.noted["unfinished message"] == 1
 
 
 @given(st.integers(0, 1000), bad, items, st.integers(1, 15))
@@ -248,7 +248,7 @@ def test_obfuscation_grows_with_the_resends_and_so_does_the_time_between_them() 
         assert isinstance(head, Header)
         assert (head.sequence, payload) == (101, b"payload")
         levels.append(head.obfuscation)
-        times.append(talker._clock)
+        times.append(talker.clock)
         talker.handle_timeout(talker.next_timeout() or 0.0)
     assert levels == [0, 0, 0, 1, 2, 3, 0, 1, 2, 3]
     assert [later - sooner for sooner, later in pairwise(times)] == pytest.approx([0.5, 0.5, 1, 2, 4, 5, 5, 5, 5])
@@ -288,11 +288,11 @@ def test_what_nobody_acknowledges_is_given_up_and_the_next_begins_anew() -> None
     talker = open_sender(limits=TransportLimits(window=2))
     for number in range(5):
         assert talker.say(to(B), bytes([number]), 1.0)
-    old = talker._senders[B, 4000, 0].first
+    old = talker.channels.senders[B, 4000, 0].first
     while talker.timers():
         sent(talker)
         talker.handle_timeout(talker.next_timeout() or 0.0)
-    assert talker._clock == pytest.approx(16.0)
+    assert talker.clock == pytest.approx(16.0)
     assert talker.next_event() == Undelivered(B, 5)
     sent(talker)
     assert talker.say(to(B), b"x", 20.0)
@@ -307,7 +307,7 @@ def test_a_handshake_without_end_is_given_up_too() -> None:
     while talker.timers():
         sent(talker)
         talker.handle_timeout(talker.next_timeout() or 0.0)
-    assert talker._clock == pytest.approx(15.0)
+    assert talker.clock == pytest.approx(15.0)
     assert talker.next_event() == Undelivered(B, 1)
 
 
@@ -322,7 +322,7 @@ def test_somebody_who_asks_for_handshakes_for_ever_is_given_up_as_well() -> None
             now += 0.01
             deliver(talker, Control(answer, number), now=now)
         talker.handle_timeout(max(now, talker.next_timeout() or 0.0))
-        assert talker._clock < 16
+        assert talker.clock < 16
 
 
 def test_a_handshake_request_gets_a_new_number_and_all_that_waits() -> None:
@@ -381,7 +381,7 @@ def test_an_old_handshake_that_comes_late_does_not_stop_a_channel(
     pair = Pair(seed, conditions, delays=TransportDelays(undelivered=600))
     given = [pair.send(pair.a, B, *item) for item in before]
     pair.net.run(1)
-    old = next_sequence(pair.a.endpoint._senders[B, 4000, 0].first, -2000)  # ours are too far ahead of it
+    old = next_sequence(pair.a.endpoint.channels.senders[B, 4000, 0].first, -2000)  # ours are too far ahead of it
     pair.b.receive_datagram(encode_datagram(Control(HANDSHAKE, old)), Path(SOCKET, A, 4000))
     given += [pair.send(pair.a, B, *item) for item in after]
     pair.net.run_until(pair.rest, within=3000)
@@ -421,10 +421,10 @@ def test_only_an_ack_of_what_is_outstanding_means_anything(start: int, steps: li
             deliver(talker, Control(ACK, number))
             if (number - start - first & MAX_SEQUENCE) < min(count - first, 4):
                 first += (number - start - first & MAX_SEQUENCE) + 1
-        sender = talker._senders[B, 4000, 0]
+        sender = talker.channels.senders[B, 4000, 0]
         assert sender.oldest == next_sequence(start, first)
-        assert len(sender.flying) == min(count - first, 4)
-        assert len(sender.flying) + len(sender.waiting) == count - first
+        assert len(sender.in_flight) == min(count - first, 4)
+        assert len(sender.in_flight) + len(sender.waiting) == count - first
         assert bool(talker.timers()) is (count > first)
 
 
@@ -437,8 +437,8 @@ def test_a_full_queue_takes_no_more_and_no_half_of_a_message() -> None:
     assert not talker.tell(to(B), bytes(10_001), 0.0)
     assert not talker.say(to("192.0.2.9"), b"x", 0.0)
     assert not talker.tell(to("192.0.2.9"), b"x", 0.0)
-    assert talker.stats.dropped == {"reliable queue full": 2, "message too large": 1, "no channel": 2}
-    assert len(talker._senders) == 1
+    assert talker.stats.refused == {"reliable queue full": 2, "message too large": 1, "no channel": 2}
+    assert len(talker.channels.senders) == 1
 
 
 # -- the receiver ------------------------------------------------------------------------------------------------------
@@ -458,7 +458,7 @@ def test_each_packet_arrives_once_and_the_highest_in_order_is_acknowledged(first
         assert acks(talker) == [next_sequence(first, last)]
     assert got(talker) == arrived
     beyond = {next_sequence(first, offset) for offset in seen if offset > last}
-    assert talker._receivers[B, 4000, 0].ahead.keys() == beyond
+    assert talker.channels.receivers[B, 4000, 0].ahead.keys() == beyond
 
 
 def test_a_gap_that_is_closed_is_forgotten() -> None:
@@ -466,7 +466,7 @@ def test_a_gap_that_is_closed_is_forgotten() -> None:
     for number in (1, 0, 3, MAX_SEQUENCE):
         deliver(talker, data(number), b"")
     assert acks(talker) == [MAX_SEQUENCE - 1, MAX_SEQUENCE - 1, MAX_SEQUENCE - 1, 1]
-    assert talker._receivers[B, 4000, 0].ahead.keys() == {3}
+    assert talker.channels.receivers[B, 4000, 0].ahead.keys() == {3}
 
 
 def test_before_a_handshake_nothing_is_taken() -> None:
@@ -490,7 +490,7 @@ def test_the_known_handshake_is_only_answered_and_another_begins_anew() -> None:
     assert sent(talker)[-2:] == [(Control(HANDSHAKE_ACK, 100), b""), (Control(ACK, 100), b"")]
     assert got(talker) == [b"100", b"102"]
     deliver(talker, Control(HANDSHAKE, 99))
-    assert talker.stats.dropped["unfinished message"] == 1
+    assert talker.stats.noted["unfinished message"] == 1
     for number in (99, 100, 102):
         deliver(talker, data(number), b"new %d" % number)
     assert sent(talker)[-1] == (Control(ACK, 100), b"")
@@ -515,7 +515,7 @@ def test_messages_are_put_together_from_parts_in_any_order(first: int, chance: s
     for number, part, payload in chance.draw(st.permutations(stream)):
         deliver(talker, data(number, part), payload)
     assert Counter(got(talker)) == Counter(b"".join(pieces) for pieces in messages)
-    assert not talker._receivers[B, 4000, 0].messages
+    assert not talker.channels.receivers[B, 4000, 0].messages
     assert acks(talker)[-1:] == [next_sequence(first, len(stream) - 1)] * bool(stream)
 
 
@@ -530,20 +530,20 @@ def test_one_message_more_than_may_be_open_waits_for_room() -> None:
     deliver(talker, data(2, Part(Position.FIRST, 3, 0)), b"c")
     assert acks(talker) == [4]
     assert got(talker) == [b"only", b"aa"]
-    assert talker.stats.dropped == {"too many messages at once": 1}
+    assert talker.stats.noted == {"too many messages at once": 1}
 
 
 def test_a_message_that_is_too_large_fails_and_holds_up_nothing() -> None:
     talker = open_receiver(0, limits=TransportLimits(message_size=1024))
     for number in range(4):
         deliver(talker, data(number, Part(Position.MIDDLE if number else Position.FIRST, 1, number)), bytes(500))
-    assert sum(map(len, talker._receivers[B, 4000, 0].messages[1].parts.values())) == 0
+    assert sum(map(len, talker.channels.receivers[B, 4000, 0].messages[1].parts.values())) == 0
     deliver(talker, data(4, Part(Position.LAST, 1, 4)), b"")
     deliver(talker, data(5), b"behind")
     assert acks(talker) == [0, 1, 2, 3, 4, 5]
     assert got(talker) == [b"behind"]
-    assert not talker._receivers[B, 4000, 0].messages
-    assert talker.stats.dropped == {"message too large": 1}
+    assert not talker.channels.receivers[B, 4000, 0].messages
+    assert talker.stats.noted == {"message too large": 1}
 
 
 def test_all_unfinished_messages_have_a_bound_together() -> None:
@@ -551,14 +551,14 @@ def test_all_unfinished_messages_have_a_bound_together() -> None:
     talker = open_receiver(0, limits=TransportLimits(unfinished=1000))
     for message in range(3):
         deliver(talker, data(message, Part(Position.FIRST, message, 0)), bytes(400))
-    assert talker.stats.dropped == {"too much is unfinished": 1}
+    assert talker.stats.noted == {"too much is unfinished": 1}
     deliver(talker, data(3, Part(Position.LAST, 0, 1)), b"end")
     deliver(talker, data(4, Part(Position.LAST, 2, 1)), b"end")
     deliver(talker, data(5, Part(Position.FIRST, 5, 0)), bytes(500))
     assert got(talker) == [bytes(400) + b"end"]
-    assert talker._unfinished == 900
+    assert talker.channels.unfinished == 900
     talker.forget(to(B), 0.0)
-    assert talker._unfinished == 0
+    assert talker.channels.unfinished == 0
 
 
 def test_parts_without_content_count_among_all_that_is_unfinished() -> None:
@@ -567,27 +567,27 @@ def test_parts_without_content_count_among_all_that_is_unfinished() -> None:
         for part in range(10):
             position = Position.MIDDLE if part else Position.FIRST
             deliver(talker, data(10 * message + part, Part(position, message, part)))
-    messages = talker._receivers[B, 4000, 0].messages
+    messages = talker.channels.receivers[B, 4000, 0].messages
     assert sum(len(message.parts) for message in messages.values()) == 100
-    assert talker._unfinished == 256 * 100
-    assert talker.stats.dropped == {"too much is unfinished": 6}
+    assert talker.channels.unfinished == 256 * 100
+    assert talker.stats.noted == {"too much is unfinished": 6}
     talker.forget(to(B), 0.0)
-    assert talker._unfinished == 0
+    assert talker.channels.unfinished == 0
 
 
 def test_a_message_fails_only_once() -> None:
     talker = open_receiver(0, limits=TransportLimits(message_size=1024))
     deliver(talker, data(0, Part(Position.FIRST, 1, 0)), bytes(1100))
     deliver(talker, Control(HANDSHAKE, 50))
-    assert not talker._receivers[B, 4000, 0].messages
-    assert talker.stats.dropped == {"message too large": 1}
+    assert not talker.channels.receivers[B, 4000, 0].messages
+    assert talker.stats.noted == {"message too large": 1}
 
 
 def test_parts_without_content_are_bounded_too() -> None:
     talker = open_receiver(0, limits=TransportLimits(message_size=1024))
     for number in range(6):
         deliver(talker, data(number, Part(Position.MIDDLE if number else Position.FIRST, 1, number)), b"")
-    assert talker.stats.dropped == {"message too large": 1}
+    assert talker.stats.noted == {"message too large": 1}
 
 
 F, M, L = Position.FIRST, Position.MIDDLE, Position.LAST
@@ -609,13 +609,13 @@ def test_parts_that_contradict_each_other_fail_their_message(parts: list[tuple[P
     for number, (position, part) in enumerate(parts):
         deliver(talker, data(number, Part(position, 1, part)), b"x")
     assert got(talker) == []
-    assert talker.stats.dropped == {"contradictory message": 1}
+    assert talker.stats.noted == {"contradictory message": 1}
 
 
 def test_parts_of_two_types_or_sources_are_no_message() -> None:
     talker = a_talker()
     talker.friends[8] = Friend(8, B)
-    talker.authenticates = False
+    talker.with_macs = False
     deliver(talker, Control(HANDSHAKE, 0))
     ping = PacketType.PING
     heads = [
@@ -629,7 +629,7 @@ def test_parts_of_two_types_or_sources_are_no_message() -> None:
     for head in heads:
         deliver(talker, head, b"x")
     assert got(talker) == []
-    assert talker.stats.dropped == {"contradictory message": 2}
+    assert talker.stats.noted == {"contradictory message": 2}
 
 
 def test_what_is_dropped_while_the_application_sleeps_is_not_acknowledged() -> None:
@@ -704,16 +704,18 @@ def test_whatever_a_friend_sends_nothing_raises_and_all_stays_within_the_limits(
         talker.handle_timeout(now)
         talker.receive_datagram(datagram, to(B), now)
         assert len(talker._outbox) <= 30
-        for sender in talker._senders.values():
-            assert len(sender.flying) <= 3
+        for sender in talker.channels.senders.values():
+            assert len(sender.in_flight) <= 3
             assert len(sender.waiting) <= 5 + 3
             assert not sender.held
-        for receiver in talker._receivers.values():
+        for receiver in talker.channels.receivers.values():
             assert len(receiver.ahead) <= 4
             assert len(receiver.messages) <= 2
-        open_messages = [message for receiver in talker._receivers.values() for message in receiver.messages.values()]
+        open_messages = [
+            message for receiver in talker.channels.receivers.values() for message in receiver.messages.values()
+        ]
         sizes = [[len(part) for part in message.parts.values()] for message in open_messages]
-        assert talker._unfinished == sum(max(sum(parts), 256 * len(parts)) for parts in sizes) <= 1500
+        assert talker.channels.unfinished == sum(max(sum(parts), 256 * len(parts)) for parts in sizes) <= 1500
         timeout = talker.next_timeout()
         assert timeout is None or timeout > now
 
@@ -725,13 +727,14 @@ def test_a_forgotten_channel_leaves_nothing_behind() -> None:
     talker.forget(to(B), 0.0)
     talker.forget(to(B), 0.0)
     assert not talker.timers()
-    assert not talker._senders
-    assert not talker._receivers
+    assert not talker.channels.senders
+    assert not talker.channels.receivers
     sent(talker)
     for kind in (ACK, HANDSHAKE_ACK, HANDSHAKE_REQUEST):
         deliver(talker, Control(kind, None if kind is HANDSHAKE_REQUEST else 1))
     assert sent(talker) == []
-    assert talker.stats.dropped == {"unfinished message": 1, "no channel": 3}
+    assert talker.stats.noted == {"unfinished message": 1}
+    assert talker.stats.dropped == {"no channel": 3}
     talker.say(to(B), b"x", 1.0)
     assert len(sent(talker)) == 1
 
@@ -741,18 +744,18 @@ def test_all_messages_that_are_not_acknowledged_have_a_bound_together() -> None:
     talker = open_sender(100, limits=TransportLimits(unacknowledged=4000))
     assert talker.tell(to(B), bytes(3000), 0.0)
     assert not talker.tell(to(B), bytes(1001), 0.0)
-    assert talker.stats.dropped == {"too much is unacknowledged": 1}
+    assert talker.stats.refused == {"too much is unacknowledged": 1}
     assert talker.say(to(B), b"short", 0.0)
     deliver(talker, Control(ACK, 102))
-    assert talker._unacknowledged == 3000  # a message that has not arrived as a whole may have to be sent again
+    assert talker.channels.unacknowledged == 3000  # a message that has not arrived as a whole may have to be sent again
     deliver(talker, Control(ACK, 103))
-    assert talker._unacknowledged == 0
+    assert talker.channels.unacknowledged == 0
     assert talker.tell(to(B), bytes(4000), 0.0)
     talker.handle_timeout(20.0)
-    assert talker._unacknowledged == 0
+    assert talker.channels.unacknowledged == 0
     assert talker.tell(to(B), bytes(4000), 20.0)
     talker.forget(to(B), 20.0)
-    assert talker._unacknowledged == 0
+    assert talker.channels.unacknowledged == 0
 
 
 def test_who_asks_in_the_name_of_a_few_addresses_leaves_the_others_their_messages() -> None:
@@ -762,15 +765,15 @@ def test_who_asks_in_the_name_of_a_few_addresses_leaves_the_others_their_message
     talker = Talker(friends=tuple(Friend(number, host) for number, host in enumerate(hosts, 1)), limits=limits)
     for host in hosts[:-1]:
         while talker.tell(to(host), bytes(2000), 0.0):
-            assert talker._senders[host, 4000, 0].size <= 10_000
-    assert 500_000 < 1_000_000 - talker._unacknowledged < 1_000_000
+            assert talker.channels.senders[host, 4000, 0].size <= 10_000
+    assert 500_000 < 1_000_000 - talker.channels.unacknowledged < 1_000_000
     assert talker.tell(to(hosts[-1]), bytes(500_000), 0.0)
     assert not talker.tell(to(hosts[-1]), bytes(1), 0.0)
     assert talker.say(to(hosts[-1]), b"short", 0.0)
-    assert talker._unacknowledged == sum(sender.size for sender in talker._senders.values())
+    assert talker.channels.unacknowledged == sum(sender.size for sender in talker.channels.senders.values())
     talker.handle_timeout(20.0)
-    assert talker._unacknowledged == 0
-    assert not any(sender.size for sender in talker._senders.values())
+    assert talker.channels.unacknowledged == 0
+    assert not any(sender.size for sender in talker.channels.senders.values())
 
 
 @pytest.mark.parametrize("end", ["abort", "lost", "close"])
@@ -786,8 +789,8 @@ def test_at_the_end_nothing_is_left(end: str) -> None:
     event = talker.next_event()
     assert isinstance(event, Closed)
     assert not talker.timers()
-    assert not talker._senders
-    assert not talker._receivers
+    assert not talker.channels.senders
+    assert not talker.channels.receivers
     deliver(talker, data(0), b"x", now=2.0)
     talker.handle_timeout(9.0)
     assert talker.next_event() is None
@@ -798,6 +801,6 @@ def test_a_full_outbox_drops_what_is_sent_and_the_channel_sends_it_again() -> No
     for number in range(4):
         talker.say(to(B), bytes([number]), 0.0)
     assert len(sent(talker)) == 2
-    assert talker.stats.dropped == {"outbox full": 2}
+    assert talker.stats.refused == {"outbox full": 2}
     talker.handle_timeout(talker.next_timeout() or 0.0)
     assert [payload for _, payload in sent(talker)] == [b"\0", b"\1"]

@@ -184,7 +184,7 @@ def test_what_a_call_does_not_make_is_made_when_it_is_taken() -> None:
     server.receive_datagram(data, audio.path, domain.now)
     assert len(server._outbox) == 8
     server.receive_datagram(data, audio.path, domain.now)
-    assert domain.dropped("list under way") == 1
+    assert domain.refused("list under way") == 1
     heard = len(audio.packets(p.DomainList))
     server.kick(next(iter(found)), domain.now)  # of whom the list had told already, or had not
     domain.drain()
@@ -197,7 +197,7 @@ def test_a_long_list_does_not_fill_the_outbox() -> None:
     found = agents(domain, 700)
     audio = mixer(domain)
     assert sum(len(packet.nodes) for packet in audio.packets(p.DomainList)) == len(found)
-    assert domain.dropped("outbox full") == 0
+    assert not domain.server.stats.refused
 
 
 def test_a_list_under_way_ends_when_its_receiver_leaves(domain: Domain) -> None:
@@ -209,11 +209,11 @@ def test_a_list_under_way_ends_when_its_receiver_leaves(domain: Domain) -> None:
     header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
     domain.drain()
     domain.server.receive_datagram(encode_datagram(header, payload), again.path, domain.now)
-    assert len(domain.server._spreads) == 2  # the list, and behind it the announcement
-    (member,) = [member for member in domain.server._members.values() if member.connect_id]
+    assert len(domain.server.members.fan_out.under_way) == 2  # the list, and behind it the announcement
+    (member,) = [member for member in domain.server.members.by_local_id.values() if member.entry.connect_id]
     domain.server.kick(member.node_id, domain.now)
     domain.drain()
-    assert not domain.server._spreads
+    assert not domain.server.members.fan_out.under_way
     assert len(again.packets(p.DomainList)) == 35 + 8
 
 
@@ -291,7 +291,7 @@ def test_without_authentication_pings_keep_a_node_alive_and_get_no_answer() -> N
     for _ in range(10):
         domain.wait(1.5)
         agent.say(PacketType.PING, p.Ping(0, CLOCK, 0).encode())
-    assert domain.server._members
+    assert domain.server.members.by_local_id
     assert agent.packets(p.PingReply) == []
 
 
@@ -355,7 +355,7 @@ def test_sender_addresses(home: str, away: str, taken: bool, strict: bool) -> No
         frozen = [value for value in domain.server.snapshot() if value not in before[0]]
         assert len(frozen) == 1  # the counters
         agent.say(PacketType.DOMAIN_DISCONNECT_REQUEST, path=Path("udp", away, 50000))
-        assert domain.server._members
+        assert domain.server.members.by_local_id
 
 
 def test_a_node_may_report_other_sockets_and_is_answered_all_the_same(domain: Domain) -> None:
@@ -381,8 +381,8 @@ def test_what_stands_behind_a_list_request_is_not_kept(domain: Domain) -> None:
     for behind in (b"", bytes(60_000)):
         agent.say(PacketType.DOMAIN_LIST_REQUEST, request + behind)
         assert len(agent.packets(p.DomainList)) == 2 + bool(behind)
-        assert len(domain.server._members[agent.local_id].report) <= MAX_DATAGRAM
-    assert domain.dropped("trailing bytes") == 1
+        assert len(domain.server.members.by_local_id[agent.local_id].report or b"") <= MAX_DATAGRAM
+    assert domain.noted("trailing bytes") == 1
 
 
 def test_a_null_public_address_is_that_of_the_packet(domain: Domain) -> None:
@@ -398,11 +398,11 @@ def test_a_node_takes_its_channel_along(domain: Domain) -> None:
     agent = Guest(domain)
     agent.connect()
     agent.say_reliably(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
-    assert domain.server._senders
-    assert domain.server._receivers
+    assert domain.server.channels.senders
+    assert domain.server.channels.receivers
     domain.server.kick(agent.node_id, domain.now)
-    assert not domain.server._senders
-    assert not domain.server._receivers
+    assert not domain.server.channels.senders
+    assert not domain.server.channels.receivers
     assert not [name for name in domain.server.timers() if "203.0.113.7" in name]
 
 
@@ -523,10 +523,10 @@ def test_announcements_are_made_when_they_are_taken_and_are_bounded() -> None:
         header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
         server.receive_datagram(encode_datagram(header, guest.request().encode()), guest.path, 0.0)
         assert len(server._outbox) <= 5 * 16
-    assert len(server._spreads) <= 2 + 5
-    assert domain.dropped("announcements full") > 0
+    assert len(server.members.fan_out.under_way) <= 2 + 5
+    assert domain.refused("announcements full") > 0
     domain.drain()
-    assert not server._spreads
+    assert not server.members.fan_out.under_way
     assert {len(guest.packets(p.AddedNode)) for guest in guests} == {1}
 
 
@@ -538,11 +538,11 @@ def test_everybody_is_told_of_a_departure_even_if_all_channels_wait() -> None:
     for gone in (audio, avatar):
         domain.server.kick(gone.node_id, 0.0)
         domain.drain()
-    assert domain.server._spreads
+    assert domain.server.members.fan_out.under_way
     assert domain.server.next_timeout() == nextafter(0.0, inf)
     domain.deaf.clear()
     domain.wait(1.0)
-    assert not domain.server._spreads
+    assert not domain.server.members.fan_out.under_way
     assert {len(guest.packets(p.RemovedNode)) for guest in guests} == {2}
 
 
@@ -553,7 +553,7 @@ def test_an_arrival_that_is_gone_is_announced_no_more() -> None:
     guest = Guest(domain, "198.51.100.10", 1, p.NodeType.AUDIO_MIXER, b"I", b"\1" * 16)
     header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
     domain.server.receive_datagram(encode_datagram(header, guest.request().encode()), guest.path, 0.0)
-    (member,) = [member for member in domain.server._members.values() if member.connect_id]
+    (member,) = [member for member in domain.server.members.by_local_id.values() if member.entry.connect_id]
     domain.server.kick(member.node_id, 0.0)
     domain.drain()
     assert sum(len(guest.packets(p.AddedNode)) for guest in guests) == 8
@@ -563,10 +563,10 @@ def test_an_arrival_that_is_gone_is_announced_no_more() -> None:
 def test_local_ids_come_from_a_random_start_in_random_odd_steps() -> None:
     script = {"local_id.start": [b"\xff\xfd"], "local_id.step": [b"\0\0"]}
     domain = Domain(entropy=ScriptedEntropy(script))
-    assert domain.server._roster.own_id == 0xFFFE
+    assert domain.server.members.own_id == 0xFFFE
     found = agents(domain, 3)
     assert [guest.local_id for guest in found] == [0xFFFF, 1, 2]  # 0 is nobody's
-    domain.server._roster.last_id = 0xFFFD
+    domain.server.members.last_id = 0xFFFD
     last = Guest(domain, "203.0.113.99")
     last.connect()
     assert last.local_id == 3  # the own one and those in use are left out
@@ -593,7 +593,7 @@ def test_no_secret_shows(domain: Domain) -> None:
     audio, agent = mixer(domain), Guest(domain)
     agent.connect()
     (added,) = audio.packets(p.AddedNode)
-    assert added.secret.hex() not in repr(domain.events) + repr(list(domain.server._members.values()))
+    assert added.secret.hex() not in repr(domain.events) + repr(list(domain.server.members.by_local_id.values()))
     assert crypto.mac(added.secret, b"") != crypto.mac(bytes(16), b"")
 
 
@@ -605,7 +605,7 @@ def test_the_end(domain: Domain, how: str) -> None:
     domain.drain()
     assert domain.take()[-1] == Closed(CloseCause.LOCAL if how == "close" else CloseCause.ABORTED)
     assert server.next_timeout() is None
-    assert not server._members
+    assert not server.members.by_local_id
     server.close(2.0)
     Guest(domain).connect()
     assert domain.take() == []
@@ -625,6 +625,6 @@ def test_a_node_is_not_drowned_in_lists_that_somebody_else_asks_for_in_its_name(
     guest = Guest(domain)
     guest.connect()
     assert [guest.check_in() is not None for _ in range(5)] == [True, True, False, False, False]  # the first was one
-    assert domain.dropped("lists too often") == 3
+    assert domain.refused("lists too often") == 3
     domain.wait(1.0)
     assert guest.check_in() is not None

@@ -15,7 +15,7 @@ from sansproto.overte import packets as p
 from sansproto.overte.header import MAX_DATAGRAM
 from sansproto.overte.limits import ClientLimits
 from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.transport import SOCKET
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import PacketType
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
@@ -102,7 +102,8 @@ def test_only_so_many_lists_are_remembered() -> None:
 
 @given(st.tuples(IDS, U16, IDS, U16, U32, st.booleans(), U64, U64, U64, st.booleans()))
 def test_the_prefix_of_a_list_is_that_of_the_declared_packet(values: Any) -> None:
-    assert p.LIST_PREFIX(*values) == p.DomainList(*[*values, ()]).encode()
+    names = [name for name in p.DomainList.__annotations__ if name != "nodes"]
+    assert p.list_head(**dict(zip(names, values, strict=True))) == p.DomainList(*[*values, ()]).encode()
 
 
 PLACED = st.integers(0, 3)
@@ -162,8 +163,8 @@ class Neighbourhood:
 def test_reports_that_are_not_read_again_would_have_changed_nothing(steps: list[tuple[Any, ...]]) -> None:
     street, readers = Neighbourhood(), Neighbourhood()
     for step in steps:
-        for member in readers.domain.server._members.values():
-            member.report = b""
+        for member in readers.domain.server.members.by_local_id.values():
+            member.report = None
         assert street.act(*step) == readers.act(*step)
 
 
@@ -184,12 +185,14 @@ def test_a_list_names_each_node_once_made_at_once_or_when_it_is_taken(
     receiver = join_mixer(domain, p.NodeType.AUDIO_MIXER, 1000, b"WM") if is_mixer else Guest(domain, interests=b"WM")
     assert is_mixer or receiver.connect() is not None
     if is_late:
-        vars(domain.server)["_spread"] = domain.server._spreads.append
+        fan_out = domain.server.members.fan_out
+        vars(fan_out)["start"] = fan_out.under_way.append
     domain.datagrams.clear()
     receiver.heard.clear()
     receiver.check_in()
-    members = domain.server._members.values()
-    expected = [(int(member.node_type), member.key) for member in members if member.node_id != receiver.node_id]
+    members = domain.server.members.by_local_id.values()
+    others = [member for member in members if member.node_id != receiver.node_id]
+    expected = [(int(member.entry.node_type), member.local_id) for member in others]
     named = [(node.type, node.local_id) for found in receiver.packets(p.DomainList) for node in found.nodes]
     assert named == sorted(expected)
     assert all(len(datagram.data) > MAX_DATAGRAM - 80 for datagram in domain.datagrams[:-1])

@@ -13,6 +13,7 @@ from talkers import Friend, Got, Talker, got, sent, to
 from sansproto.contract import Address
 from sansproto.events import Closed
 from sansproto.overte import crypto
+from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import (
     MAX_DATAGRAM,
     MAX_SEQUENCE,
@@ -27,7 +28,7 @@ from sansproto.overte.header import (
 )
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
-from sansproto.overte.transport import SOCKET, Transport
+from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, VERSIONS, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.trace import PacketSeen
@@ -58,33 +59,33 @@ def test_what_is_sent_has_the_header_of_its_type(
 ) -> None:
     """The fast way to a datagram makes the same bytes as the codec, and the reliable way the same fields."""
     talker = a_talker()
-    talker.authenticates = authenticates
+    talker.with_macs = authenticates
     mac = crypto.mac(secret, payload) if secret and authenticates else NO_MAC
     expected = {
         Form.UNSOURCED: header(kind),
         Form.SOURCED: header(kind, source),
         Form.VERIFIED: header(kind, source, mac),
     }[kind.form]
-    talker._send_raw(to(HOST), kind, payload, source=source, secret=secret)
+    talker.send_raw(to(HOST), kind, payload, source=source, secret=secret)
     transmit: Any = talker.next_transmit()
     assert transmit.data == encode_datagram(expected, payload)
     assert transmit.path == to(HOST)
-    assert talker._send_reliable(to(HOST), (kind, payload), source=source, secret=secret)
-    (outgoing,) = talker._senders[HOST, 4000, 0].waiting
+    assert talker.send_reliable(to(HOST), (kind, payload), source=source, secret=secret)
+    (outgoing,) = talker.channels.senders[HOST, 4000, 0].waiting
     assert (outgoing.header, outgoing.payload) == (attrs.evolve(expected, reliable=True, sequence=0), payload)
 
 
 def test_packets_know_their_types() -> None:
     talker = a_talker()
     ping = Ping(type=2, clock=5, connection_id=0)
-    talker._send(to(HOST), ping, source=9, secret=SECRET)
-    talker._send(to(HOST), ConnectionToken(token=SECRET))
+    talker.send_packet(to(HOST), ping, source=9, secret=SECRET)
+    talker.send_packet(to(HOST), ConnectionToken(token=SECRET))
     assert [(head.type, payload) for head, payload in sent(talker)] == [
         (PING, ping.encode()),
         (PacketType.DOMAIN_SERVER_CONNECTION_TOKEN, SECRET),
     ]
-    assert talker._send_reliable(to(HOST), DomainSettingsRequest(type=7))
-    (outgoing,) = talker._senders[HOST, 4000, 0].waiting
+    assert talker.send_reliable(to(HOST), DomainSettingsRequest(type=7))
+    (outgoing,) = talker.channels.senders[HOST, 4000, 0].waiting
     assert (outgoing.header.type, outgoing.payload) == (PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
 
 
@@ -93,7 +94,7 @@ def test_every_part_of_a_message_is_as_large_as_a_datagram_may_be(kind: PacketTy
     talker = a_talker()
     payload = bytes(i % 251 for i in range(size))
     assert talker.tell(to(HOST), payload, 0.0, type=kind, secret=SECRET)
-    packets = [*talker._senders[HOST, 4000, 0].waiting]
+    packets = [*talker.channels.senders[HOST, 4000, 0].waiting]
     parts = [packet.header.part for packet in packets]
     assert b"".join(packet.payload for packet in packets) == payload
     assert [part.number for part in parts if part] == [*range(len(packets))]
@@ -113,7 +114,7 @@ def test_each_address_has_its_numbers_from_1_on_and_around() -> None:
     talker = a_talker(limits=TransportLimits(addresses=2))
 
     def number(host: str, port: int = 4000) -> int | None:
-        talker._send_raw(to(host, port), LIST_REQUEST, b"")
+        talker.send_raw(to(host, port), LIST_REQUEST, b"")
         ((head, _),) = sent(talker)
         return head.sequence
 
@@ -128,7 +129,7 @@ def test_each_address_has_its_numbers_from_1_on_and_around() -> None:
 def test_messages_have_numbers_that_go_round() -> None:
     talker = a_talker()
     talker.tell(to(HOST), b"", 0.0)
-    sender = talker._senders[HOST, 4000, 0]
+    sender = talker.channels.senders[HOST, 4000, 0]
     sender.message = (1 << 30) - 1
     talker.tell(to(HOST), b"", 0.0)
     assert [packet.header.part.message for packet in sender.waiting if packet.header.part] == [1, 0]
@@ -137,9 +138,10 @@ def test_messages_have_numbers_that_go_round() -> None:
 def test_over_the_outbox_nothing_is_queued_and_nothing_taken() -> None:
     talker = a_talker(limits=TransportLimits(outbox=2))
     for _ in range(3):
-        talker._send_raw(to(HOST), LIST_REQUEST, b"", source=7)
+        talker.send_raw(to(HOST), LIST_REQUEST, b"", source=7)
     deliver(talker, header(LIST_REQUEST, 7))
-    assert talker.stats.dropped == {"outbox full": 1, "busy": 1}
+    assert talker.stats.refused == {"outbox full": 1}
+    assert talker.stats.dropped == {"busy": 1}
     assert talker.stats.packets_sent == 2
     assert len(sent(talker)) == 2
     deliver(talker, header(LIST_REQUEST, 7))
@@ -172,7 +174,8 @@ def test_who_is_heard(head: Header, reason: str | None) -> None:
     deliver(talker, head, b"x")
     arrived = [Got(head.type, b"x", head.source)] if reason is None else []
     assert [*iter(talker.next_event, None)] == arrived
-    assert talker.stats.dropped == ({reason: 1} if reason else {})
+    counted = talker.stats.noted if reason == "unreliable message" else talker.stats.dropped
+    assert counted == ({reason: 1} if reason else {})
     heard = {friend.local_id for friend in talker.friends.values() if friend.heard == 5.0}
     accepted = reason is None or reason == "unreliable message"
     assert heard == ({head.source} if accepted and head.source else set())
@@ -180,7 +183,7 @@ def test_who_is_heard(head: Header, reason: str | None) -> None:
 
 def test_without_authentication_any_mac_will_do() -> None:
     talker = a_talker()
-    talker.authenticates = False
+    talker.with_macs = False
     deliver(talker, header(PING, 8, NO_MAC), b"x")
     assert got(talker) == [b"x"]
 
@@ -194,11 +197,14 @@ def test_a_role_may_take_some_types_unverified() -> None:
     assert talker.stats.dropped == {"no secret": 1}
 
 
-def test_a_role_sees_other_versions() -> None:
+def test_a_role_may_take_other_versions_of_some_types() -> None:
     talker = a_talker(versions=VERSIONS["2026-newest-known"])
-    deliver(talker, header(PacketType.PING_REPLY, 7, NO_MAC))
-    assert talker.others == [PacketType.PING_REPLY]
+    talker.others = frozenset({PacketType.PING_REPLY})
+    for kind in (PacketType.PING_REPLY, PacketType.ENTITY_DATA):
+        deliver(talker, header(kind, 7, NO_MAC), b"x")
+    assert [*iter(talker.next_event, None)] == [Got(PacketType.PING_REPLY, b"x", 7)]
     assert talker.friends[7].heard == 0.0
+    assert talker.stats.dropped == {"other version": 1}
 
 
 def test_a_reliable_packet_that_is_not_genuine_is_not_acknowledged() -> None:
@@ -228,20 +234,21 @@ def test_nothing_that_arrives_raises(datagrams: list[bytes]) -> None:
     for datagram in datagrams:
         for host in (HOST, "192.0.2.99"):
             talker.receive_datagram(datagram, to(host), 1.0)
-    for host in talker._senders, talker._receivers:
+    for host in talker.channels.senders, talker.channels.receivers:
         assert len(host) <= 1
 
 
 def test_payloads_are_read_with_and_without_something_behind() -> None:
     talker = a_talker()
-    assert talker._decode(ConnectionToken, SECRET) == ConnectionToken(token=SECRET)
-    assert talker.stats.dropped == {}
-    assert talker._decode(ConnectionToken, SECRET + b"more") == ConnectionToken(token=SECRET)
-    assert talker._decode(ConnectionToken, SECRET[1:]) is None
-    assert talker.stats.dropped == {"trailing bytes": 1, "malformed ConnectionToken": 1}
+    assert talker.decode_payload(ConnectionToken, SECRET) == ConnectionToken(token=SECRET)
+    assert talker.stats.noted == {}
+    assert talker.decode_payload(ConnectionToken, SECRET + b"more") == ConnectionToken(token=SECRET)
+    assert talker.decode_payload(ConnectionToken, SECRET[1:]) is None
+    assert talker.stats.noted == {"trailing bytes": 1}
+    assert talker.stats.dropped == {"malformed ConnectionToken": 1}
 
 
-class Deaf(Transport[Closed]):
+class Deaf(OverteEndpoint[Closed]):
     """A role that says nothing about whom it knows."""
 
 
@@ -267,8 +274,8 @@ def test_without_a_role_there_are_only_strangers() -> None:
         deaf.receive_datagram(encode_datagram(head), to(HOST), 0.0)
     assert deaf.freeze(0.0, leave_out=frozenset({"stats"})) == before
     assert deaf.stats.dropped == {"other version": 1, "unknown source": 1, "no channel": 5}
-    assert deaf._authenticates()
-    assert not deaf._accepts_unverified(heads[2], to(HOST), Friend(7, HOST))
+    assert deaf.authenticates()
+    assert not deaf.accepts_unverified(heads[2], to(HOST), Friend(7, HOST))
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------
@@ -276,8 +283,8 @@ def test_without_a_role_there_are_only_strangers() -> None:
 
 def test_the_wall_clock_is_in_microseconds() -> None:
     talker = a_talker()
-    talker._advance(2.5)
-    assert talker._wall_us() == 1_700_000_002_500_000
+    talker.advance(2.5)
+    assert talker.wall_us() == 1_700_000_002_500_000
 
 
 def test_reports_of_the_transport() -> None:
@@ -285,21 +292,21 @@ def test_reports_of_the_transport() -> None:
     talker.socket_bound(SOCKET, Address("192.0.2.1", 4000), 0.0)
     talker.socket_bound("other", Address("192.0.2.1", 4001), 0.0)
     talker.datagram_failed(to(HOST), 0.0, detail="port unreachable")
-    assert talker._local == Address("192.0.2.1", 4000)
+    assert talker.local == Address("192.0.2.1", 4000)
     assert talker.stats.dropped == {"unexpected report": 1, "datagram failed": 1}
     talker.abort()
     talker.stats.dropped.clear()
     talker.socket_bound(SOCKET, Address("192.0.2.1", 4002), 0.0)
     talker.datagram_failed(to(HOST), 0.0)
     deliver(talker, header(LIST_REQUEST, 7))
-    assert talker._local == Address("192.0.2.1", 4000)
+    assert talker.local == Address("192.0.2.1", 4000)
     assert talker.stats.dropped == {"closed": 3}
 
 
 def test_the_trace_names_what_passes_and_nothing_of_what_is_in_it() -> None:
     records: list[Any] = []
     talker = a_talker(trace=records.append)
-    talker._send_raw(to(HOST), PING, b"payload", source=1, secret=SECRET)
+    talker.send_raw(to(HOST), PING, b"payload", source=1, secret=SECRET)
     datagram: Any = talker.next_transmit()
     deliver(talker, attrs.evolve(decode_datagram(datagram.data)[0], source=7), b"payload")
     deliver(talker, Control(ControlType.HANDSHAKE, 5))

@@ -26,7 +26,7 @@ from sansproto.overte import (
     Renumbered,
     uuid_text,
 )
-from sansproto.overte.tables.client import ConnectionState
+from sansproto.overte.connection import ConnectionState
 
 from .domain_words import label_of, name_of, permissions_of, where_is
 from .exits import CommandFailed, Exit, Interrupted
@@ -232,7 +232,7 @@ class Connecting:
 
     def _is_answered(self) -> bool:
         """An ice-server may answer, too, but only the domain's answer leads to where it is asked to let us in."""
-        return self._client.state is ConnectionState.CONNECTING and self._client.stats.packets_received > 0
+        return self._client.connection.state is ConnectionState.CONNECTING and self._client.stats.packets_received > 0
 
     def _ended(self, closed: Closed) -> CommandFailed:
         if closed.cause is CloseCause.UNREACHABLE:

@@ -57,7 +57,7 @@ class TappedRelay(Relay):
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
         if isinstance(transmit, SendBytes):
-            self.taps[transmit.link, False].feed(transmit.data, self._clock)
+            self.taps[transmit.link, False].feed(transmit.data, self.clock)
         return transmit
 
 

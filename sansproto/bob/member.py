@@ -1,0 +1,517 @@
+"""A connection to the relay port: who it is, and which of its packets go through. docs/protocols/bob.rst."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Final, NamedTuple, Protocol
+
+from ..component import Component, Host, Parts
+from ..contract import Instant
+from ..links import LinkState, Pull, PullAnew, StreamLink
+from ..machine import Default, Guards, Happened, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
+from . import packets as p
+from .announcements import AnnouncementLog
+from .events import Departure, PeerJoined, PeerLeft, RelayEvent, Role
+from .floods import Budget, Pace
+from .limits import RelayDelays, RelayLimits
+from .pair import INPUTS, Pair, PairInput, PairOwner, PairState, Passed
+
+
+class MemberState(Enum):
+    NEW = 0
+    STRANGER = 1
+    """It has not said hello."""
+    CLIENT = 2
+    SERVER = 3
+    ENDED = 4
+    MUTED = 5
+    """Over its budget of drops: no longer there, not read, and soon cut."""
+
+
+class Sent(NamedTuple):
+    """A packet, and the uid of the peer that it is for."""
+
+    uid: int
+    packet: p.BobPacket
+
+
+class Routed(NamedTuple):
+    """The same, when there is such a peer."""
+
+    peer: Member
+    packet: p.BobPacket
+
+
+class Wasted(NamedTuple):
+    """A packet that was dropped, and to which uid it was sent. One for the relay that changes nothing has no reason."""
+
+    reason: str
+    uid: int
+
+
+class MemberInput:
+    CONNECTED = Input[MemberState, None]()
+    HELLO_CLIENT = Input[MemberState, p.HelloAsClient]()
+    HELLO_SERVER = Input[MemberState, p.HelloAsServer]()
+    NO_UID_LEFT = Input[MemberState, Any]()
+    ROUTED = Input[MemberState, Routed]()
+    """A packet for a peer that may get it."""
+    SPOKE = Input[MemberState, None]()
+    """A packet for the relay that changes nothing."""
+    PAIRED = Input[MemberState, None]()
+    MALFORMED = Input[MemberState, None]()
+    LEFT = Input[MemberState, None]()
+    SLOW = Input[MemberState, None]()
+    HELLO_EXPIRED = Input[MemberState, None]()
+    IDLE_EXPIRED = Input[MemberState, None]()
+    EXCUSED = Input[MemberState, Wasted]()
+    """A packet of it was dropped: an answer to somebody who may have left."""
+    CHARGED = Input[MemberState, Wasted]()
+    """One was dropped that it need not have sent."""
+    FLOODED = Input[MemberState, Wasted]()
+    """One more than its budget allows."""
+    FLOODED_IN_A_CROWD = Input[MemberState, Wasted]()
+    """The same, and many others did."""
+    MUTE_EXPIRED = Input[MemberState, None]()
+
+
+class MemberOwner(PairOwner, Protocol):
+    """What a connection asks of the relay port."""
+
+    @property
+    def delays(self) -> RelayDelays: ...
+    @property
+    def limits(self) -> RelayLimits: ...
+    @property
+    def log(self) -> AnnouncementLog: ...
+    @property
+    def cuts(self) -> Pace: ...
+    def is_full(self) -> bool: ...
+    def peer_of(self, uid: int) -> Member | None: ...
+    def has_known(self, uid: int) -> bool: ...
+    def register(self, member: Member) -> int: ...
+    def deregister(self, member: Member) -> None: ...
+    def offer(self, link: StreamLink) -> None: ...
+    def note_sent(self, link: int, name: str, size: int) -> None: ...
+
+
+class Member(Component[MemberState, Host[RelayEvent]]):
+    """A connection to the relay port."""
+
+    __slots__ = (
+        "announced",
+        "announcements",
+        "budget",
+        "delays",
+        "departures_seen",
+        "hellos",
+        "link",
+        "owner",
+        "pairs",
+        "partners",
+        "uid",
+    )
+    uid: int
+    hellos: int
+    announcements: list[int]
+    """A server's numbers in the log."""
+    announced: Instant
+    """When it was announced last."""
+    pairs: Parts[int, Pair]
+    """A server's, by client."""
+    partners: dict[int, None]
+    """The servers that a client has asked."""
+    budget: Budget
+    departures_seen: int
+    """How many peers had left when those that had were taken out of the partners."""
+    link: Annotated[StreamLink, CACHED]
+    owner: Annotated[MemberOwner, CACHED]
+    delays: Annotated[RelayDelays, CACHED]
+
+    def __init__(self, host: Host[RelayEvent], owner: MemberOwner, link: StreamLink) -> None:
+        super().__init__(host)
+        self.owner, self.link, self.delays = owner, link, owner.delays
+        self.uid = self.hellos = self.departures_seen = 0
+        self.announcements, self.announced, self.budget = [], 0.0, Budget()
+        self.pairs, self.partners = Parts(self._make_pair), {}
+
+    def _make_pair(self, client: int) -> Pair:
+        return Pair(self.host, self.owner, client, self.uid)
+
+    @property
+    def identity(self) -> str:
+        return str(self.link.peer)
+
+    # -- for the relay
+
+    def say(self, packet: p.BobPacket, *, source: int = p.RELAY) -> None:
+        """Write a packet, behind the announcements that came before it."""
+        if self.link.key in self.owner.log.subscribers:
+            self.link.mark(Pull(self.owner.log.last))
+        data = p.encode(source, packet)
+        self.owner.note_sent(self.link.key, type(packet).__name__, len(data))
+        self.link.write(data)
+
+    def forward(self, source: int, packet: p.BobPacket) -> None:
+        """Write a packet of another peer, which it may answer."""
+        self.budget.was_told()
+        self.say(packet, source=source)
+
+    def pull(self, up_to: int) -> bytes | None:
+        """Its next announcement, up to this number; None if there is none, or if it is too slow to be told."""
+        try:
+            told = self.owner.log.pull(self.link.key, up_to)
+        except LookupError:
+            self.owner.log.unsubscribe(self.link.key)
+            self.post(MemberInput.SLOW())
+            return None
+        if told is not None:
+            self.budget.was_told()
+        return told
+
+    def leave_pairs(self) -> list[Member]:
+        """Forget a client's exchanges; the servers with which one was under way."""
+        told = []
+        for uid in self.partners:
+            server = self.owner.peer_of(uid)
+            pair = server.pairs.get(self.uid) if server is not None else None
+            if server is not None and pair is not None:
+                if pair.state is not PairState.FAILED:
+                    told.append(server)
+                pair.post(PairInput.PARTED())
+        self.partners.clear()
+        return told
+
+    # -- guards
+
+    def is_beyond_uids(self) -> bool:
+        return self.state is MemberState.STRANGER and self.owner.is_full()
+
+    def may_greet(self) -> bool:
+        return self.hellos < self.owner.limits.hellos
+
+    def is_registered(self) -> bool:
+        return bool(self.uid)
+
+    def is_client(self) -> bool:
+        return self.state is MemberState.CLIENT
+
+    def is_server(self) -> bool:
+        return self.state is MemberState.SERVER
+
+    def find_peer(self, sent: Sent) -> Routed | None:
+        peer = self.owner.peer_of(sent.uid)
+        return None if peer is None else Routed(peer, sent.packet)
+
+    def writes_to_a_server(self, routed: Routed) -> bool:
+        return routed.peer.state is MemberState.SERVER
+
+    def writes_to_a_client(self, routed: Routed) -> bool:
+        return routed.peer.state is MemberState.CLIENT
+
+    def writes_to_the_other_role(self, routed: Routed) -> bool:
+        return routed.peer.state is not self.state
+
+    def claims_its_own_identity(self, routed: Routed) -> bool:
+        packet = routed.packet
+        return isinstance(packet, p.XAndClientIdentity) and packet.identity == self.identity
+
+    def is_excused(self, wasted: Wasted) -> bool:
+        answers = wasted.reason in EXCUSABLE or not wasted.reason
+        return answers and self.budget.excuses > 0 and self.owner.has_known(wasted.uid)
+
+    def is_within_its_budget(self) -> bool:
+        limits = self.owner.limits
+        return not self.budget.is_spent(self.host.clock, limits.dropped_burst, limits.dropped_rate)
+
+    def is_one_of_many(self) -> bool:
+        return self.owner.cuts.delay(self.host.clock, self.owner.limits.cuts) > 0
+
+    # -- actions
+
+    def register(self) -> None:
+        self.uid = self.owner.register(self)
+
+    def send_identity(self) -> None:
+        self.hellos += 1
+        kind = p.ClientIdentity if self.state is MemberState.CLIENT else p.ServerIdentity
+        self.say(kind(self.identity))
+
+    def subscribe(self) -> None:
+        """A client gets all announcements from the beginning."""
+        log, link = self.owner.log, self.link
+        if link.key in log.subscribers:
+            link.mark(PullAnew(log.last))
+            self.leave_pairs()
+        else:
+            log.subscribe(link.key, log.last)
+            if link.state is LinkState.BLOCKED:
+                log.block(link.key)
+        self.owner.offer(link)
+
+    def announce(self, hello: p.HelloAsServer) -> None:
+        packet = p.encode(p.RELAY, p.NewServer(self.uid, hello.public, self.identity))
+        self.announcements.append(self.owner.log.announce(packet))
+        self.announced = self.host.clock
+
+    def hand_over(self, routed: Routed) -> None:
+        """To their exchange, which may not have begun."""
+        peer, packet = routed
+        client, server = (self, peer) if self.state is MemberState.CLIENT else (peer, self)
+        pair = server.pairs.get(client.uid) or server.pairs.make(client.uid)
+        pair.post(Happened(INPUTS[type(packet)], Passed(peer, self.uid, packet)))
+
+    def send_closed(self) -> None:
+        self.say(p.PeerClosed(p.RELAY))
+
+    def send_timeout(self) -> None:
+        self.say(p.Timeout())
+
+    def deregister(self) -> None:
+        self.owner.deregister(self)
+
+    def excuse(self) -> None:
+        self.budget.excuse()
+
+    def charge(self) -> None:
+        self.budget.charge(self.host.clock, self.owner.limits.dropped_rate)
+
+    def charge_failure(self) -> None:
+        """A failure that it tells the relay is of no use to anybody."""
+        self.take(WASTED, Wasted("", p.RELAY))
+
+    def close(self) -> None:
+        self.link.close()
+
+    def abort(self) -> None:
+        self.link.abort()
+
+    def count_cut(self) -> None:
+        self.owner.cuts.count(self.host.clock, self.owner.limits.cuts, self.delays.mute)
+
+    def mute(self) -> None:
+        self.link.deafen()
+
+    def mute_delay(self) -> float:
+        """Until no more than ``cuts`` of them end in a second, but no longer than ``mute``."""
+        return min(self.owner.cuts.delay(self.host.clock, self.owner.limits.cuts), self.delays.mute)
+
+    def tell_joined(self) -> None:
+        role = Role.CLIENT if self.state is MemberState.CLIENT else Role.SERVER
+        self.host.emit(PeerJoined(self.uid, self.identity, role))
+
+    def tell_left(self) -> None:
+        self._tell(Departure.LEFT)
+
+    def tell_idle(self) -> None:
+        self._tell(Departure.IDLE)
+
+    def tell_malformed(self) -> None:
+        self._tell(Departure.MALFORMED)
+
+    def tell_slow(self) -> None:
+        self._tell(Departure.SLOW)
+
+    def tell_paired(self) -> None:
+        self._tell(Departure.PAIRED)
+
+    def tell_flooding(self) -> None:
+        self._tell(Departure.FLOODING)
+
+    # -- inside
+
+    def _tell(self, departure: Departure) -> None:
+        self.host.emit(PeerLeft(self.uid, self.identity, departure))
+
+
+class MemberTimer:
+    HELLO = Timer(MemberInput.HELLO_EXPIRED, RelayDelays.hello)
+    IDLE = Timer(MemberInput.IDLE_EXPIRED, RelayDelays.idle)
+    MUTE = Timer(MemberInput.MUTE_EXPIRED, Member.mute_delay)
+
+
+_S, _I, _T, _M = MemberState, MemberInput, MemberTimer, Member
+_REGISTERED: Final = (_S.CLIENT, _S.SERVER)
+_CHECKS: Final = "what the relay checks"
+
+EXCUSABLE: Final = frozenset({"nobody has this uid", "out of order", "one exchange too many"})
+"""Why a packet may be dropped that answers what its sender was told, since somebody has left or there are many."""
+
+CHARGED: Final = EXCUSABLE | {
+    "before hello",
+    "false identity",
+    "hello too often",
+    "role already taken",
+    "unexpected packet",
+    "wrong role",
+}
+"""Why a packet is dropped at its sender's expense."""
+
+HELLO_CLIENT: Final = (
+    Guards.of(Member, _S, p.HelloAsClient, "hello_client")
+    .give_if(_M.is_beyond_uids, _I.NO_UID_LEFT, ref="uids")
+    .need(_M.may_greet, "hello too often", ref="hello again")
+    .give(_I.HELLO_CLIENT)
+)
+HELLO_SERVER: Final = (
+    Guards.of(Member, _S, p.HelloAsServer, "hello_server")
+    .give_if(_M.is_beyond_uids, _I.NO_UID_LEFT, ref="uids")
+    .need(_M.may_greet, "hello too often", ref="hello again")
+    .give(_I.HELLO_SERVER)
+)
+
+
+def _to_server(name: str) -> Guards[Member, MemberState, Sent, Routed]:
+    return (
+        Guards.of(Member, MemberState, Sent, name)
+        .need(_M.is_client, "wrong role", ref=_CHECKS)
+        .make(_M.find_peer, "nobody has this uid", ref=_CHECKS)
+        .need(_M.writes_to_a_server, "wrong role", ref=_CHECKS)
+    )
+
+
+X: Final = _to_server("x").need(_M.claims_its_own_identity, "false identity", ref=_CHECKS).give(_I.ROUTED)
+TO_SERVER: Final = _to_server("to_server").give(_I.ROUTED)
+TO_CLIENT: Final = (
+    Guards.of(Member, _S, Sent, "to_client")
+    .need(_M.is_server, "wrong role", ref=_CHECKS)
+    .make(_M.find_peer, "nobody has this uid", ref=_CHECKS)
+    .need(_M.writes_to_a_client, "wrong role", ref=_CHECKS)
+    .give(_I.ROUTED)
+)
+TO_EITHER: Final = (
+    Guards.of(Member, _S, Sent, "to_either")
+    .need(_M.is_registered, "wrong role", ref=_CHECKS)
+    .make(_M.find_peer, "nobody has this uid", ref=_CHECKS)
+    .need(_M.writes_to_the_other_role, "wrong role", ref=_CHECKS)
+    .give(_I.ROUTED)
+)
+GUARDS: Final[dict[type[p.BobPacket], Guards[Any, MemberState, Sent, None]]] = {
+    p.XAndClientIdentity: X,
+    p.ClientValidator: TO_SERVER,
+    p.Accepted: TO_SERVER,
+    p.Refused: TO_SERVER,
+    p.YAndServerValidator: TO_CLIENT,
+    p.Agreement: TO_CLIENT,
+    p.SpokeFailure: TO_EITHER,
+}
+"""What is asked of each packet that is for another peer."""
+
+WASTED: Final = (
+    Guards.of(Member, _S, Wasted, "wasted")
+    .give_if(_M.is_excused, _I.EXCUSED, ref="floods")
+    .give_if(_M.is_within_its_budget, _I.CHARGED, ref="floods")
+    .give_if(_M.is_one_of_many, _I.FLOODED_IN_A_CROWD, ref="floods")
+    .give(_I.FLOODED)
+)
+
+MEMBER: Final = Table[Member, MemberState](
+    Member,
+    MemberInput,
+    MemberTimer,
+    name="bob.member",
+    page="bob",
+    initial=_S.NEW,
+    terminal=(_S.ENDED,),
+    idle={_S.NEW: "the connection that makes it"},
+    rows=(
+        Row(_S.NEW, _I.CONNECTED, _S.STRANGER, arm=(_T.HELLO,), ref="hello"),
+        Row(
+            _S.STRANGER,
+            _I.HELLO_CLIENT,
+            _S.CLIENT,
+            _M.register,
+            _M.send_identity,
+            _M.subscribe,
+            _M.tell_joined,
+            arm=(_T.IDLE,),
+            cancel=(_T.HELLO,),
+            ref="hello",
+        ),
+        Row(
+            _S.STRANGER,
+            _I.HELLO_SERVER,
+            _S.SERVER,
+            _M.register,
+            _M.send_identity,
+            _M.announce,
+            _M.tell_joined,
+            arm=(_T.IDLE,),
+            cancel=(_T.HELLO,),
+            ref="hello",
+        ),
+        Row(_S.STRANGER, _I.NO_UID_LEFT, _S.ENDED, _M.send_closed, _M.close, ref="uids"),
+        Row(_S.STRANGER, _I.HELLO_EXPIRED, _S.ENDED, _M.send_timeout, _M.close, ref="times and limits"),
+        Row(_S.STRANGER, _I.MALFORMED, _S.ENDED, _M.send_closed, _M.close, ref="bad packets"),
+        Row(_S.STRANGER, _I.LEFT | _I.SLOW, _S.ENDED, _M.close, ref="leaving"),
+        Row(_S.CLIENT, _I.HELLO_CLIENT, None, _M.send_identity, _M.subscribe, arm=(_T.IDLE,), ref="hello again"),
+        Row(_S.SERVER, _I.HELLO_SERVER, None, _M.send_identity, _M.announce, arm=(_T.IDLE,), ref="hello again"),
+        Row(_REGISTERED, _I.ROUTED, None, _M.hand_over, arm=(_T.IDLE,), ref=_CHECKS),
+        Row(_REGISTERED, _I.SPOKE, None, _M.charge_failure, arm=(_T.IDLE,), ref="times and limits"),
+        Row(_REGISTERED, _I.PAIRED, _S.ENDED, _M.deregister, _M.close, _M.tell_paired, ref="the agreement"),
+        Row(
+            _REGISTERED,
+            _I.MALFORMED,
+            _S.ENDED,
+            _M.send_closed,
+            _M.deregister,
+            _M.close,
+            _M.tell_malformed,
+            ref="bad packets",
+        ),
+        Row(
+            _REGISTERED,
+            _I.IDLE_EXPIRED,
+            _S.ENDED,
+            _M.send_timeout,
+            _M.deregister,
+            _M.close,
+            _M.tell_idle,
+            ref="times and limits",
+        ),
+        Row(_REGISTERED, _I.LEFT, _S.ENDED, _M.deregister, _M.close, _M.tell_left, ref="leaving"),
+        Row(_REGISTERED, _I.SLOW, _S.ENDED, _M.deregister, _M.close, _M.tell_slow, ref="times and limits"),
+        Row(_REGISTERED, _I.EXCUSED, None, _M.excuse, ref="floods"),
+        Row((_S.STRANGER, *_REGISTERED), _I.CHARGED, None, _M.charge, ref="floods"),
+        Row(_S.STRANGER, _I.FLOODED, _S.ENDED, _M.count_cut, _M.abort, ref="floods"),
+        Row(
+            _REGISTERED,
+            _I.FLOODED,
+            _S.ENDED,
+            _M.deregister,
+            _M.count_cut,
+            _M.abort,
+            _M.tell_flooding,
+            ref="floods",
+        ),
+        Row(
+            _S.STRANGER,
+            _I.FLOODED_IN_A_CROWD,
+            _S.MUTED,
+            _M.count_cut,
+            _M.mute,
+            arm=(_T.MUTE,),
+            cancel=(_T.HELLO,),
+            ref="floods",
+        ),
+        Row(
+            _REGISTERED,
+            _I.FLOODED_IN_A_CROWD,
+            _S.MUTED,
+            _M.deregister,
+            _M.count_cut,
+            _M.mute,
+            _M.tell_flooding,
+            arm=(_T.MUTE,),
+            cancel=(_T.IDLE,),
+            ref="floods",
+        ),
+        Row(_S.MUTED, _I.MUTE_EXPIRED | _I.LEFT | _I.SLOW, _S.ENDED, _M.abort, ref="floods"),
+    ),
+    defaults=(
+        Default(Outcome.IGNORE, "before hello", states=(_S.STRANGER,)),
+        Default(Outcome.IGNORE, "role already taken", states=_REGISTERED),
+        Default(Outcome.IGNORE, "late"),
+    ),
+)

@@ -1,0 +1,233 @@
+"""The relay port: its connections, the uids that they get, and what each of them hears of the others."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated, Final, Protocol
+
+from ..component import Host, Part, Parts
+from ..contract import Link
+from ..links import Mark, Pull, PullAnew, StreamLink
+from ..snapshot import CACHED
+from . import packets as p
+from .announcements import AnnouncementLog
+from .events import RelayEvent
+from .floods import Pace
+from .limits import RelayDelays, RelayLimits
+from .member import (
+    CHARGED,
+    GUARDS,
+    HELLO_CLIENT,
+    HELLO_SERVER,
+    WASTED,
+    Member,
+    MemberInput,
+    MemberState,
+    Sent,
+    Wasted,
+)
+from .pair import Pair
+
+_WITHDRAWN_AT_ONCE: Final = 64  # of those that left when they were announced: a millisecond's work
+
+
+class RegistryHost(Host[RelayEvent], Protocol):
+    """What the relay port asks of the relay."""
+
+    @property
+    def delays(self) -> RelayDelays: ...
+    @property
+    def limits(self) -> RelayLimits: ...
+    @property
+    def links(self) -> Parts[Link, StreamLink]: ...
+    def offer(self, link: StreamLink) -> None: ...
+    def note_sent(self, link: int, name: str, size: int) -> None: ...
+    def open_room(self, client: str, server: str) -> None: ...
+
+
+class Registry(Part[RegistryHost]):
+    """All connections to the relay port."""
+
+    members: Parts[Link, Member]
+    uids: dict[int, Link]
+    fresh_uid: int
+    """The next one that nobody had yet."""
+    freed_uids: deque[int]
+    pair_count: int
+    departed: int
+    """How many peers have left."""
+    log: AnnouncementLog
+    dying: deque[tuple[int, list[int]]]
+    """Servers that left in the instant in which they were announced."""
+    cuts: Pace
+    at_hand: Annotated[tuple[Member, int] | None, CACHED]
+    """Whose packet is being looked at, and the uid that it is for."""
+    delays: Annotated[RelayDelays, CACHED]
+    limits: Annotated[RelayLimits, CACHED]
+
+    def __init__(self, host: RegistryHost) -> None:
+        super().__init__(host)
+        self.delays, self.limits = host.delays, host.limits
+        self.members = Parts(lambda key: Member(host, self, host.links[key]))
+        self.at_hand = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.uids, self.fresh_uid, self.freed_uids = {}, 1, deque()
+        self.pair_count = self.departed = 0
+        self.log, self.dying, self.cuts = AnnouncementLog(self.limits.departures), deque(), Pace()
+
+    # -- for the relay
+
+    def accept(self, link: Link) -> None:
+        self.members.add(link).post(MemberInput.CONNECTED())
+
+    def receive(self, member: Member, uid: int, packet: p.BobPacket) -> None:
+        """A packet of somebody, for the peer with this uid or the relay itself."""
+        self.at_hand = member, uid
+        match packet:
+            case p.HelloAsClient() if uid == p.RELAY:
+                member.take(HELLO_CLIENT, packet)
+            case p.HelloAsServer() if uid == p.RELAY:
+                member.take(HELLO_SERVER, packet)
+            case p.RelayFailure() if uid == p.RELAY:
+                member.post(MemberInput.SPOKE())
+            case _ if type(packet) in GUARDS:
+                member.take(GUARDS[type(packet)], Sent(uid, packet))
+            case _:
+                self.host.drop("unexpected packet", member)
+
+    def was_dropped(self, reason: str) -> None:
+        """The packet at hand, if there is one: it may be at its sender's expense."""
+        if self.at_hand is not None and reason in CHARGED:
+            (member, uid), self.at_hand = self.at_hand, None
+            member.take(WASTED, Wasted(reason, uid))
+
+    def pull(self, link: Link, mark: Mark | None) -> bytes | None:
+        """An announcement for a client, up to a mark that stands before a direct packet."""
+        if link not in self.log.subscribers:
+            return None
+        member = self.members[link]
+        match mark:
+            case Pull(up_to):
+                return member.pull(up_to)
+            case PullAnew(since):
+                self.log.subscribe(link, since)
+            case None if member.state is not MemberState.ENDED:
+                return member.pull(self.log.last)
+        return None
+
+    def unblocked(self, link: Link) -> None:
+        if link in self.members and self.members[link].state is MemberState.CLIENT:
+            self.log.unblock(link)
+
+    def forget_link(self, link: Link) -> None:
+        self.log.unsubscribe(link)
+        self.members.remove(link)
+
+    def withdraw_dying(self) -> None:
+        """Time has passed: some of those that left when they were announced are taken back."""
+        for _ in range(min(len(self.dying), _WITHDRAWN_AT_ONCE)):
+            self._withdraw(*self.dying.popleft())
+
+    def say_goodbye(self) -> None:
+        for member in self.members.values():
+            member.say(p.PeerClosed(p.RELAY))
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        self.members.remove_all()
+        self._begin()
+
+    @property
+    def pairs(self) -> dict[tuple[int, int], Pair]:
+        """All exchanges; they are kept with their servers, which take them along when they leave."""
+        return {(pair.client, pair.server): pair for one in self.members.values() for pair in one.pairs.values()}
+
+    # -- what members ask
+
+    def offer(self, link: StreamLink) -> None:
+        self.host.offer(link)
+
+    def note_sent(self, link: int, name: str, size: int) -> None:
+        self.host.note_sent(link, name, size)
+
+    def is_full(self) -> bool:
+        return len(self.uids) + len(self.dying) >= min(self.limits.peers, p.MAX_UID)
+
+    def peer_of(self, uid: int) -> Member | None:
+        link = self.uids.get(uid)
+        return None if link is None else self.members[link]
+
+    def has_known(self, uid: int) -> bool:
+        """Has somebody had this uid?"""
+        return uid < self.fresh_uid
+
+    def register(self, member: Member) -> int:
+        """The uid that it gets."""
+        if self.fresh_uid <= p.MAX_UID:
+            uid, self.fresh_uid = self.fresh_uid, self.fresh_uid + 1
+        else:
+            uid = self.freed_uids.popleft()
+        self.uids[uid] = member.link.key
+        return uid
+
+    def deregister(self, member: Member) -> None:
+        """Free the uid, and tell those who have to know: clients through the log, servers one by one."""
+        del self.uids[member.uid]
+        self.departed += 1
+        for server in member.leave_pairs():
+            server.say(p.PeerClosed(member.uid))
+        if member.link.key in self.log.subscribers:  # what came before is still read, and nothing after it
+            member.link.mark(Pull(self.log.last))
+            self.log.block(member.link.key)
+        if not member.announcements:
+            self.freed_uids.append(member.uid)
+        elif member.announced == self.host.clock:
+            self.dying.append((member.uid, member.announcements))
+        else:
+            self._withdraw(member.uid, member.announcements)
+        self.pair_count -= len(member.pairs)
+        member.pairs.clear()  # at once, however many: they have no timers
+
+    # -- what exchanges ask
+
+    def may_begin(self, pair: Pair) -> bool:
+        """Does its client have a share left? Nobody can take what others need."""
+        client, left = self._peer(pair.client), self.limits.pairs - self.pair_count
+        share = min(self.limits.pairs_of_one, -(-left // 100))
+        if len(client.partners) >= share and client.departures_seen != self.departed:
+            client.partners = {uid: None for uid in client.partners if self.have_pair(client, uid)}
+            client.departures_seen = self.departed
+        return len(client.partners) < share
+
+    def have_pair(self, client: Member, uid: int) -> bool:
+        server = self.peer_of(uid)
+        return server is not None and client.uid in server.pairs
+
+    def remember(self, pair: Pair) -> None:
+        self._peer(pair.server).pairs.keep(pair.client, pair)
+        self._peer(pair.client).partners[pair.server] = None
+        self.pair_count += 1
+
+    def unite(self, pair: Pair) -> None:
+        """The client accepted: both leave the relay port for a room of their own."""
+        client, server = self._peer(pair.client), self._peer(pair.server)
+        client.say(p.Done())
+        self.forget_pair(pair)
+        self.host.open_room(client.identity, server.identity)
+        server.post(MemberInput.PAIRED())
+        client.post(MemberInput.PAIRED())
+
+    def forget_pair(self, pair: Pair) -> None:
+        self._peer(pair.server).pairs.remove(pair.client)  # the client may have left already
+        self.pair_count -= 1
+
+    # -- inside
+
+    def _peer(self, uid: int) -> Member:
+        return self.members[self.uids[uid]]
+
+    def _withdraw(self, uid: int, numbers: list[int]) -> None:
+        self.log.withdraw(numbers, p.encode(p.RELAY, p.PeerClosed(uid)))
+        self.freed_uids.append(uid)

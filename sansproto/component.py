@@ -1,0 +1,402 @@
+"""Parts of sessions: objects with a table and declared state, and what they know of the session that owns them.
+
+The annotations in a class body *are* its state: each is part of the snapshot unless it is a ClassVar or
+``Annotated[T, CACHED]``. An attribute that is not declared is an error at the first snapshot after it was set.
+
+A constructor runs for each restore too, so it only keeps its arguments. Costly values that follow from them (a shared
+key) are ``functools.cached_property``: made on first use, not part of the snapshot, forgotten in ``thaw``. Caches of
+the state (an index) are declared ``CACHED`` and made again by ``rebuild``; those that may be forgotten at any time (an
+answer that is sent again) are declared ``MEMO``. What a part is made with, beside its key, is
+given to ``add`` together with the method that takes it: that method runs when the part is made, and not for a restore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from functools import cached_property
+from types import MemberDescriptorType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+import attrs
+
+from .compiled import type_arguments
+from .contract import Path, Snapshot
+from .errors import WireError
+from .machine import Cell, Guards, Happened, S, Table, Timer
+from .snapshot import CACHED, codec, is_cached, is_memo
+from .trace import Place, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+E_contra = TypeVar("E_contra", contravariant=True)
+K = TypeVar("K", bound=Hashable)
+A = TypeVar("A")
+D = ParamSpec("D")
+
+
+@attrs.frozen
+class Refusal:
+    """Why output is not taken: a verb returns that it was not, and the session counts it. ``ref`` as in a row."""
+
+    reason: str
+    ref: str = attrs.field(kw_only=True)
+
+
+@attrs.frozen
+class Note:
+    """A remark on what is accepted all the same: the session counts it. ``ref`` as in a row."""
+
+    remark: str
+    ref: str = attrs.field(kw_only=True)
+
+
+class Host(Protocol[E_contra]):
+    """What any part knows of its session."""
+
+    @property
+    def clock(self) -> float: ...
+    @property
+    def trace(self) -> Trace | None: ...
+    def wall(self) -> float: ...
+    def draw(self, n: int, purpose: str) -> bytes: ...
+    def arm(self, part: Component[Any, Any], timer: Timer[Any, Any], delay: float) -> None: ...
+    def cancel(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None: ...
+    def enqueue(self, part: Component[S, Any], happened: Happened[S]) -> None: ...
+    def emit(self, event: E_contra) -> None: ...
+    def drop(
+        self, reason: str, part: Part[Any] | None = None, guard: str = "", error: WireError | None = None
+    ) -> None: ...
+    def count_refusal(self, refusal: Refusal, part: Part[Any] | None = None) -> None: ...
+    def count_note(self, note: Note, part: Part[Any] | None = None) -> None: ...
+
+
+class DatagramHost(Host[E_contra], Protocol[E_contra]):
+    """What a part that sends datagrams knows."""
+
+    def send_datagram(self, data: bytes, path: Path) -> bool: ...
+
+
+H = TypeVar("H", bound=Host[Any])
+
+
+class Declared:
+    """State by annotation."""
+
+    __slots__ = ("place",)
+    place: Annotated[Place | None, CACHED]
+    """Where it is in its session: attribute names, and keys of :class:`Parts`. None: not yet asked for."""
+
+    def rebuild(self) -> None:
+        """Make what is declared ``CACHED`` again, out of the state: called at the end of ``thaw``, parts first."""
+
+    def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
+        """The state as plain values, points in time relative to ``base``; without some attributes, for comparisons."""
+        layout = _layout(type(self))
+        for name in getattr(self, "__dict__", ()):
+            if name not in layout.names:
+                raise TypeError(f"{type(self).__name__}.{name} is not declared")
+        values = [freeze(getattr(self, name), base) for name, freeze, _ in layout.values if name not in leave_out]
+        return (*values, *[getattr(self, name).freeze(base) for name in layout.parts if name not in leave_out])
+
+    def thaw(self, frozen: Snapshot, base: float) -> None:
+        """Take over the state in a snapshot. The parts were made by the constructor; they take over theirs."""
+        layout = _layout(type(self))
+        count = len(layout.values)
+        for (name, _, thaw), value in zip(layout.values, frozen[:count], strict=True):
+            setattr(self, name, thaw(value, base))
+        for name, state in zip(layout.parts, frozen[count:], strict=True):
+            getattr(self, name).thaw(state, base)
+        for name in layout.lazy:
+            getattr(self, "__dict__", {}).pop(name, None)
+        self.rebuild()
+
+    def parts(self) -> Iterator[tuple[str, Any]]:
+        """Its parts (components, and :class:`Parts` of them) by the names of their attributes."""
+        for name in _layout(type(self)).parts:
+            yield name, getattr(self, name)
+
+    def attributes(self) -> Mapping[str, Any]:
+        """All attributes that are set, by name, but those declared ``MEMO``; lazy values once they were used.
+
+        A restored object holds the same: what is declared ``CACHED`` follows from the rest.
+        """
+        layout = _layout(type(self))
+        lazy = [name for name in layout.lazy if name in getattr(self, "__dict__", ())]
+        return {name: getattr(self, name) for name in (*layout.held, *lazy) if hasattr(self, name)}
+
+    def name_parts(self, place: Place) -> None:
+        """Tell each part where it is."""
+        self.place = place
+        for name, part in self.parts():
+            part.name_parts((*place, name))
+
+
+class Part(Declared, Generic[H]):
+    """A part of a session without a table of its own: it keeps others, or what several of them share."""
+
+    __slots__ = ("forgotten", "host")
+    host: Annotated[H, CACHED]
+    forgotten: Annotated[bool, CACHED]
+    """It was removed: it acts and arms no more."""
+
+    def __init__(self, host: H) -> None:
+        self.place = None
+        self.host = host
+        self.forgotten = False
+
+    def forget(self) -> None:
+        """Disarm the timers of its parts; it acts no more."""
+        self.forgotten = True
+        for _, part in self.parts():
+            part.forget()
+
+
+class Component(Part[H], Generic[S, H]):
+    """A part of a session: an object with a table and the host ``H``. Its actions and guards are its methods.
+
+    A subclass has the same table; where it overrides a method that the table or a guard names, the override runs.
+    """
+
+    __slots__ = ("cells", "state")
+    table: ClassVar[Table[Any, Any]]
+    guards_made: ClassVar[tuple[Guards[Any, Any, Any, Any], ...]]
+    compiled: ClassVar[dict[Any, list[Cell]]]
+    """The table: by value of the state, by index of the input."""
+    asks: ClassVar[dict[Any, list[Cell]]]
+    cells: Annotated[dict[Any, list[Cell]], CACHED]  # ``compiled``, faster to reach
+    state: S
+
+    def __init__(self, host: H) -> None:
+        super().__init__(host)
+        self.state = self.table.initial
+        self.cells = self.compiled
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if hasattr(cls, "table"):
+            cls.table.compile(cls)
+
+    def forget(self) -> None:
+        """Disarm its timers and those of its parts; it acts no more."""
+        for timer in self.table.timers:
+            self.host.cancel(self, timer)
+        super().forget()
+
+    def post(self, happened: Happened[S]) -> None:
+        """Queue an input for this part; it acts before the public call returns."""
+        self.host.enqueue(self, happened)
+
+    def take(self, guards: Guards[Any, S, A, None], given: A) -> None:
+        """Queue something for guards, which decide what it is when its turn comes."""
+        self.host.enqueue(self, Happened(guards, given))
+
+    def asked(self, happened: Happened[S]) -> Asked:
+        """An input that a verb has for this part: see ``Session.verb``."""
+        return Asked(self, happened)
+
+
+@attrs.frozen
+class Asked:
+    """What a verb wants of a part: refused before anything changes, or done."""
+
+    part: Component[Any, Any]
+    happened: Happened[Any]
+
+
+C = TypeVar("C", bound=Part[Any])
+
+
+class Parts(dict[K, C]):
+    """Parts of one kind by key, each made by one function of its key. Read as a dict; only ``add`` and ``remove``."""
+
+    __slots__ = ("forgotten", "make", "place")
+
+    def __init__(self, make: Callable[[K], C]) -> None:
+        super().__init__()
+        self.make = make
+        self.place: Place | None = None
+        self.forgotten = False
+
+    @overload
+    def add(self, key: K, /) -> C: ...
+    @overload
+    def add(self, key: K, begin: Callable[Concatenate[C, D], None], /, *data: D.args, **named: D.kwargs) -> C: ...
+    def add(self, key: K, /, *begin: Any, **named: Any) -> C:
+        """A new part; ``begin`` is its method that takes what it is made with. One that is there under this key is
+        removed first."""
+        self.remove(key)
+        part = self[key] = self.make(key)
+        if begin:
+            begin[0](part, *begin[1:], **named)
+        if self.forgotten:
+            part.forget()
+        elif self.place is not None:
+            part.name_parts((*self.place, key))
+        return part
+
+    def keep(self, key: K, part: C) -> None:
+        """Take over a part that :attr:`make` made for this key on trial: its first input was one that it begins with.
+
+        Until then it has no place, so it may arm no timer.
+        """
+        self[key] = part
+        if self.place is not None:
+            part.name_parts((*self.place, key))
+
+    def remove(self, key: K) -> None:
+        """Disarm the part and forget it; nothing happens if there is none."""
+        if key in self:
+            self.pop(key).forget()
+
+    def remove_all(self) -> None:
+        """Disarm all of them and forget them."""
+        for part in self.values():
+            part.forget()
+        self.clear()
+
+    def forget(self) -> None:
+        self.forgotten = True
+        for part in self.values():
+            part.forget()
+
+    def freeze(self, base: float) -> Snapshot:
+        return tuple([(key, part.freeze(base)) for key, part in self.items()])
+
+    def thaw(self, frozen: Any, base: float) -> None:
+        self.clear()
+        for key, state in frozen:
+            self.add(key).thaw(state, base)
+
+    def name_parts(self, place: Place) -> None:
+        self.place = place
+        for key, part in self.items():
+            part.name_parts((*place, key))
+
+
+class OptionalPart(Parts[None, C]):
+    """A part that comes and goes, made by one function; ``part`` is it, or None.
+
+    Declared instead of ``Call | None``, of which nobody knows who makes it in ``thaw`` and who disarms it at its end.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        super().__init__(lambda _: make())
+
+    @property
+    def part(self) -> C | None:
+        return self.get(None)
+
+    @overload
+    def start(self, /) -> C: ...
+    @overload
+    def start(self, begin: Callable[Concatenate[C, D], None], /, *data: D.args, **named: D.kwargs) -> C: ...
+    def start(self, /, *begin: Any, **named: Any) -> C:
+        """A new one, as :meth:`Parts.add` makes it."""
+        return self.add(None, *begin, **named)
+
+    def end(self) -> None:
+        """Disarm and forget it; nothing happens if there is none."""
+        self.remove(None)
+
+
+def components_of(owner: Declared) -> Iterator[Component[Any, Any]]:
+    """The components below an owner, those that come first in its declaration first."""
+    for _, part in owner.parts():
+        for one in part.values() if isinstance(part, Parts) else (part,):
+            if isinstance(one, Component):
+                yield one
+            yield from components_of(one)
+
+
+def tables_of(cls: type[Declared]) -> Iterator[Table[Any, Any]]:
+    """The tables of the parts that a class declares, and of their parts, each once; a class of parts is looked into
+    by what its ``Parts`` are declared to hold."""
+    found: dict[int, Table[Any, Any]] = {}
+    todo: list[type] = [cls]
+    for one in todo:
+        table = getattr(one, "table", None)
+        if isinstance(table, Table):
+            found[id(table)] = table
+        for kind in _layout(one).kinds_of_parts:
+            if kind not in todo:
+                todo.append(kind)
+    yield from found.values()
+
+
+class _Layout:
+    """The attributes that a class and its bases declare: all names, lazy values, values with their codecs, parts."""
+
+    def __init__(self, cls: type) -> None:
+        given = type_arguments(cls)
+        kinds = {name: _filled(kind, given) for name, kind in get_type_hints(cls, include_extras=True).items()}
+        state = {name: kind for name, kind in kinds.items() if _is_state(kind)}
+        members = {name: member for base in cls.__mro__ for name, member in vars(base).items()}
+        self.lazy = tuple(name for name, member in members.items() if isinstance(member, cached_property))
+        self.names = {*kinds, *self.lazy}
+        self.held = tuple(name for name, kind in kinds.items() if not _is_of_class(kind) and not is_memo(kind))
+        self.parts = tuple(name for name, kind in state.items() if _is_part(kind))
+        self.kinds_of_parts = [kind for name in self.parts for kind in _kinds_in(state[name])]
+        for name, member in members.items():
+            if isinstance(member, MemberDescriptorType) and name not in self.names:
+                raise TypeError(f"{cls.__name__}.{name} is not declared")
+        for name, kind in state.items():
+            if name not in self.parts and any(map(_is_part, get_args(kind))):
+                raise TypeError(f"{cls.__name__}.{name}: declare parts that come and go as OptionalPart or Parts")
+        self.values = tuple((name, *codec(kind)) for name, kind in state.items() if name not in self.parts)
+
+
+_layouts: Final[dict[type, _Layout]] = {}
+
+
+def _layout(cls: type) -> _Layout:
+    found = _layouts.get(cls)
+    if found is None:
+        found = _layouts[cls] = _Layout(cls)
+    return found
+
+
+def _filled(kind: Any, given: dict[Any, Any]) -> Any:
+    """A type with its variables filled in."""
+    if isinstance(kind, TypeVar):
+        return given.get(kind, kind)
+    variables = getattr(kind, "__parameters__", ())
+    return kind[tuple(given.get(variable, variable) for variable in variables)] if variables else kind
+
+
+def _is_state(kind: Any) -> bool:
+    return not _is_of_class(kind) and not is_cached(kind)
+
+
+def _is_of_class(kind: Any) -> bool:
+    return ClassVar in (kind, get_origin(kind))
+
+
+def _kinds_in(kind: Any) -> Iterator[type]:
+    """The class of a part, or of those in ``Parts``."""
+    if issubclass(get_origin(kind) or kind, Parts):
+        yield from _kinds_in(get_args(kind)[-1])
+    else:
+        yield get_origin(kind) or kind
+
+
+def _is_part(kind: Any) -> bool:
+    kind = get_origin(kind) or kind
+    return isinstance(kind, type) and issubclass(kind, Part | Parts)

@@ -1,0 +1,155 @@
+"""The session of machines that are bound by name, until the last of them has moved to components."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from .contract import Entropy
+from .events import Closed
+from .old_machine import Ladder, Machine, Stateful, machines_of
+from .session import ABORTED, Session, packet_name
+from .snapshot import CACHED
+from .trace import Judged, Stepped, Trace, place_name
+
+__all__ = ["ABORTED", "SessionBase"]
+
+E = TypeVar("E")
+
+
+class SessionBase(Session[E]):
+    """A session with old machines beside its parts."""
+
+    _delays: Annotated[object, CACHED]
+    _machines: ClassVar[tuple[Machine[Any, Any], ...]] = ()
+
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        super().__init_subclass__()
+        if not abstract:
+            found = list(machines_of(cls))
+            cls._machines = tuple(machine.bound_to(cls, name, index) for index, (name, machine) in enumerate(found))
+            for machine in cls._machines:
+                setattr(cls, machine.name, machine)
+
+    def __init__(
+        self, *, entropy: Entropy | None, delays: object = None, wall_epoch: float = 0.0, trace: Trace | None
+    ) -> None:
+        super().__init__(entropy=entropy, wall_epoch=wall_epoch, trace=trace)
+        self._delays = delays
+
+    def handle_timeout(self, now: float) -> None:
+        self.advance(now)
+        while (due := self._timers.pop_due(self.clock)) is not None:
+            key: Any = due
+            if len(key) == 2:
+                place, index = key
+                part = self._find_part(place)
+                if part is not None:
+                    self.enqueue(part, part.table.timers[index].on())
+            else:
+                machine, key, timer = key
+                self._machines[machine].fire(self, key, timer)
+            self._settle()
+
+    def timers(self) -> Mapping[str, float]:
+        found = {}
+        key: Any
+        for key, at in self._timers:
+            if len(key) == 2:
+                part: Any = self._find_part(key[0])
+                found[f"{place_name(key[0])}.{part.table.timers[key[1]].name}"] = at
+            else:
+                found[self._machines[key[0]].timer_name(key[1], key[2])] = at
+        return found
+
+    # -- names of the old ground
+
+    @property
+    def _clock(self) -> float:
+        return self.clock
+
+    @_clock.setter
+    def _clock(self, value: float) -> None:
+        self.clock = value
+
+    @property
+    def _trace(self) -> Trace | None:
+        return self.trace
+
+    @_trace.setter
+    def _trace(self, value: Trace | None) -> None:
+        self.trace = value
+
+    def advance(self, now: float) -> None:
+        self._advance(now)
+
+    def _advance(self, now: float) -> None:
+        super().advance(now)
+
+    def _alive(self, now: float) -> bool:
+        return self.alive(now)
+
+    def _emit(self, event: E) -> None:
+        self.emit(event)
+
+    def _drop(self, reason: str) -> None:
+        self.drop(reason)
+
+    def rebuild(self) -> None:
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Make the cached attributes again after a restore."""
+
+    def end(self, closed: Closed) -> None:
+        self._end(closed)
+
+    def _end(self, closed: Closed) -> None:
+        super().end(closed)
+
+    def _note_received(self, link: int, packet: object, size: int) -> None:
+        self.note_received(link, packet, size)
+
+    def _note_sent(self, link: int, packet: object, size: int) -> None:
+        self.note_sent(link, packet_name(packet), size)
+
+    # -- old machines
+
+    def _post(self, machine: Machine[Any, Any], obj: Stateful, on: Any, arg: object = None) -> None:
+        """Queue an input (or the name of a ladder) for an object; it acts before the public call returns."""
+        queue: Any = self._inputs
+        queue.append((machine, obj, on, arg))
+
+    def _settle(self) -> None:
+        self.run()
+
+    def run(self) -> None:
+        if self.place is None:
+            self.name_parts(())
+        queue: Any = self._inputs
+        while queue:
+            item = queue.popleft()
+            if len(item) == 4:
+                machine, obj, on, arg = item
+                machine.step(self, obj, on, arg)
+            elif item[0].forgotten:
+                self.drop("removed", item[0])
+            else:
+                item[1].on.act(item[0], item[1].payload)
+
+    def _cancel_timers(self, machine: Machine[Any, Any], key: Hashable) -> None:
+        """Disarm what an object that is forgotten may have armed."""
+        for timer in machine.table.timers:
+            self._cancel((machine.index, key, timer.value))
+
+    def _cancel(self, key: Any) -> None:
+        self._timers.cancel(key)
+
+    def _trace_step(self, machine: Machine[Any, Any], obj: Stateful, on: Any, to: Any) -> None:
+        assert self.trace is not None  # whoever calls has looked
+        after = None if to is None else to.name
+        self.trace(Stepped(self.clock, machine.table.name, str(obj.key), obj.state.name, on.name, after))
+
+    def _trace_rung(self, machine: Machine[Any, Any], ladder: Ladder[Any], number: int) -> None:
+        assert self.trace is not None
+        self.trace(Judged(self.clock, machine.table.name, ladder.name, number))

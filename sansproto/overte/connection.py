@@ -1,0 +1,596 @@
+"""The connection of a client to its domain: found, asked for, kept alive, and lost.
+
+docs/protocols/overte.rst, check-in, the domain list, silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol, TypeVar
+
+from ..component import Component, Host
+from ..contract import Address, Lookup, Path, Phase
+from ..events import CloseCause, Closed
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED, MEMO
+from . import packets as p
+from .arrivals import Arrival, read
+from .events import (
+    ClientEvent,
+    Connected,
+    Denied,
+    Disconnected,
+    Loss,
+    PacketReceived,
+    PermissionsChanged,
+    Removal,
+    Renumbered,
+    hint_for,
+)
+from .introduction import Introduction
+from .limits import ClientDelays, ClientLimits
+from .membership import NO_MEMBER, Membership
+from .node import Node, NodeInput
+from .nodes import NodeTable
+from .queries import Answer, Queries, QueryInput, Question
+from .rendezvous import IceTarget, OwnSockets
+from .stun import Sockets
+from .versions import DOMAIN_SOURCED
+
+P = TypeVar("P", bound=p.OvertePacket)
+
+LOOKUP: Final = 1
+"""The number of the lookup of the domain's name, or of the ice-server's."""
+
+_SQUELCH: Final = 2
+"""Unanswered check-ins: over it nothing unreliable goes to nodes."""
+
+
+class ConnectionState(Enum):
+    NEW = 0
+    RESOLVING = 1
+    """The name of the domain, or of the ice-server."""
+    SEEKING = 2
+    """By ICE."""
+    CONNECTING = 3
+    CONNECTED = 4
+    CLOSED = 5
+
+
+_CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
+
+
+class ConnectionInput:
+    CONNECT = Input[ConnectionState, None]()
+    FOUND = Input[ConnectionState, tuple[Address, ...]]()
+    FOUND_ICE = Input[ConnectionState, tuple[Address, ...]]()
+    """The name was that of the ice-server."""
+    NOT_FOUND = Input[ConnectionState, tuple[Address, ...]]()
+    NEVER_FOUND = Input[ConnectionState, None]()
+    REACHED = Input[ConnectionState, Path]()
+    """By ICE."""
+    CHECK_IN = Input[ConnectionState, None]()
+    REFRESH = Input[ConnectionState, None]()
+    EXTRA = Input[ConnectionState, None]()
+    """A check-in beside those of the timer."""
+    LISTED = Input[ConnectionState, p.DomainList]()
+    LISTED_AGAIN = Input[ConnectionState, p.DomainList]()
+    LISTED_CHANGED = Input[ConnectionState, p.DomainList]()
+    """We are somebody else now."""
+    DENIED = Input[ConnectionState, p.DomainConnectionDenied]()
+    TOKEN = Input[ConnectionState, p.ConnectionToken]()
+    NODE_TOLD = Input[ConnectionState, p.AddedNode]()
+    NODE_REMOVED = Input[ConnectionState, Node]()
+    ANSWERED = Input[ConnectionState, Answer]()
+    PACKET = Input[ConnectionState, PacketReceived]()
+    """For the application."""
+    MOVED = Input[ConnectionState, Sockets]()
+    """Our own sockets are known, or changed."""
+    GAVE_UP = Input[ConnectionState, None]()
+    CLOSE = Input[ConnectionState, None]()
+
+
+class ConnectionTimer:
+    LOOKUP = Timer(ConnectionInput.NEVER_FOUND, ClientDelays.lookup)
+    CHECK_IN = Timer(ConnectionInput.CHECK_IN, ClientDelays.check_in)
+    GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
+
+
+class ConnectionHost(Host[ClientEvent], Protocol):
+    """What the connection needs of the client."""
+
+    phase: Phase
+
+    def wall_us(self) -> int: ...
+    def ask_transport(self, what: Lookup) -> None: ...
+    def send_packet(self, path: Path, packet: Any, *, source: int = 0) -> object: ...
+    def send_reliable(self, path: Path, content: Any) -> bool: ...
+    def forget_channel(self, path: Path) -> None: ...
+    def seek(self, server: Path) -> None: ...
+    def end(self, closed: Closed) -> None: ...
+
+
+class Locator(OwnSockets, Protocol):
+    """Who knows our own sockets, and which address suits them."""
+
+    def learn(self) -> None: ...
+    def pick(self, addresses: tuple[Address, ...]) -> Path: ...
+
+
+class Connection(Component[ConnectionState, ConnectionHost]):
+    """Where the domain is, who we are there, and how long it has been silent."""
+
+    domain: Path | None
+    """None: it is not yet found."""
+    membership: Membership
+    adopted: Annotated[p.DomainList | None, MEMO]
+    """The list of which all is known."""
+    told: Sockets | None
+    """Our sockets, as they were told last."""
+    silent: int
+    """Check-ins that were not answered."""
+    reason: int
+    uptime: int
+    """Microseconds that the previous connection lasted."""
+    token: bytes
+    denials: dict[int, Denied]
+    """The last one of each code."""
+    target: Annotated[IceTarget, CACHED]
+    by_ice: Annotated[bool, CACHED]
+    introduction: Annotated[Introduction, CACHED]
+    own: Annotated[Locator, CACHED]
+    nodes: Annotated[NodeTable, CACHED]
+    queries: Annotated[Queries, CACHED]
+    delays: Annotated[ClientDelays, CACHED]
+    limits: Annotated[ClientLimits, CACHED]
+
+    def __init__(
+        self,
+        host: ConnectionHost,
+        target: IceTarget,
+        introduction: Introduction,
+        *,
+        by_ice: bool,
+        own: Locator,
+        nodes: NodeTable,
+        queries: Queries,
+        delays: ClientDelays,
+        limits: ClientLimits,
+    ) -> None:
+        super().__init__(host)
+        self.target, self.by_ice, self.introduction = target, by_ice, introduction
+        self.own, self.nodes, self.queries = own, nodes, queries
+        self.delays, self.limits = delays, limits
+        self.domain = self.told = self.adopted = None
+        self.membership = NO_MEMBER
+        self.silent = self.uptime = 0
+        self.reason = p.ConnectReason.CONNECT.value
+        self.token = b""
+        self.denials = {}
+
+    # -- for the client
+
+    @property
+    def is_squelched(self) -> bool:
+        """Has the domain been silent for so long that nodes are left alone?"""
+        return self.silent > _SQUELCH
+
+    def sockets_changed(self) -> None:
+        sockets = self.own.sockets
+        if sockets != self.told:
+            self.post(ConnectionInput.MOVED(sockets))
+
+    # -- guards and conditions
+
+    def is_nothing_found(self, addresses: tuple[Address, ...]) -> bool:
+        return not addresses
+
+    def is_by_ice(self) -> bool:
+        return self.by_ice
+
+    def is_from_domain(self, arrival: Arrival) -> bool:
+        return arrival.path == self.domain
+
+    def read_list(self, arrival: Arrival) -> p.DomainList:
+        return self.nodes.lists.read(self, arrival.payload)
+
+    def is_asked_for(self) -> bool:
+        """We told of ourselves."""
+        return self.told is not None
+
+    def is_unlisted(self) -> bool:
+        return self.state is not _CONNECTED
+
+    def is_same_domain(self, found: p.DomainList) -> bool:
+        return found.domain_id == self.membership.domain_id
+
+    def is_renumbered(self, found: p.DomainList) -> bool:
+        us = self.membership
+        return found.session_id != us.session_id or found.local_id != us.local_id
+
+    def find_node(self, packet: p.RemovedNode) -> Node | None:
+        return self.nodes.nodes.get(packet.id)
+
+    def find_path_query(self, packet: p.PathResponse) -> Answer | None:
+        return self.queries.path_answer(packet)
+
+    def find_settings_query(self, arrival: Arrival) -> Answer | None:
+        return self.queries.settings_answer(arrival.payload)
+
+    def read_replicated(self, arrival: Arrival) -> PacketReceived | None:
+        return self.nodes.replicated(arrival)
+
+    def read_sourced(self, arrival: Arrival) -> PacketReceived | None:
+        if arrival.header.type not in DOMAIN_SOURCED:
+            return None
+        return PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
+
+    def is_unready(self) -> bool:
+        return not self.own.is_ready
+
+    def is_too_silent(self) -> bool:
+        return self.silent >= self.limits.silent_check_ins
+
+    def is_denied(self) -> bool:
+        return bool(self.denials)
+
+    # -- finding the domain
+
+    def begin(self) -> None:
+        self.host.phase = Phase.OPENING
+        self.host.ask_transport(Lookup(LOOKUP, self.target.host, self.target.port))
+        self.own.learn()
+
+    def set_address(self, addresses: tuple[Address, ...]) -> None:
+        self.domain = self.own.pick(addresses)
+
+    def seek(self, addresses: tuple[Address, ...]) -> None:
+        self.host.seek(self.own.pick(addresses))
+
+    def set_path(self, path: Path) -> None:
+        self.domain = path
+
+    # -- check-ins
+
+    def check_in_at_once(self) -> None:
+        self.post(ConnectionInput.EXTRA())
+
+    def count(self) -> None:
+        """A check-in that the timer asked for."""
+        self.silent += 1
+
+    def send_connect(self) -> None:
+        self.silent = max(self.silent, 1)
+        self.told = self.own.sockets
+        request = self.introduction.connect_request(
+            self.host.wall_us(),
+            self.told,
+            reason=self.reason,
+            uptime=self.uptime,
+            signature=self.introduction.sign(self.token),
+        )
+        self.host.send_packet(self._way, request)
+
+    def send_list_request(self) -> None:
+        self.silent = max(self.silent, 1)
+        request = self.introduction.check_in(p.DomainListRequest, self.host.wall_us(), self.own.sockets)
+        self.host.send_packet(self._way, request, source=self.membership.local_id)
+
+    def send_copies(self) -> None:
+        """The more, the longer the domain is silent."""
+        for _ in range(1, min(2 ** max(self.silent - 2, 0), self.limits.copies)):
+            self.send_list_request()
+
+    def send_disconnect(self) -> None:
+        self.host.send_packet(self._way, p.DisconnectRequest(), source=self.membership.local_id)
+
+    def send_reliably(self, question: Question) -> None:
+        self.host.send_reliable(self._way, question)
+
+    @property
+    def _way(self) -> Path:
+        assert self.domain is not None  # nobody checks in before
+        return self.domain
+
+    # -- what the domain says
+
+    def adopt(self, found: p.DomainList) -> None:
+        self.silent = 0
+        if found is self.adopted:  # as nearly always
+            return
+        before = self.membership
+        is_new = self.host.phase is not Phase.OPEN
+        if is_new:
+            self.host.phase = Phase.OPEN
+            self.reason = p.ConnectReason.CONNECT.value
+            self.denials.clear()
+        elif found.permissions != before.permissions:
+            self.host.emit(PermissionsChanged(found.permissions))
+        self.membership = Membership(
+            session_id=found.session_id,
+            local_id=found.local_id,
+            domain_id=found.domain_id,
+            domain_local_id=found.domain_local_id,
+            permissions=found.permissions,
+            authenticated=found.authenticated,
+            since=self.host.clock if is_new else before.since,
+        )
+        self.adopted = found
+        self.nodes.adopt(found)
+
+    def request_settings(self) -> None:
+        self.queries.ask(p.DomainSettingsRequest(self.introduction.settings.value))
+
+    def note_token(self, packet: p.ConnectionToken) -> None:
+        self.silent = 0
+        self.token = packet.token
+
+    def note_denial(self, packet: p.DomainConnectionDenied) -> None:
+        self.silent = 0
+        code = int(packet.reason)
+        denied = Denied(packet.reason, packet.text, extra=packet.extra, hint=hint_for(code))
+        known = self.denials.pop(code, None)
+        self.denials[code] = denied  # behind the others: the last one is what the end is told with
+        if known != denied:
+            self.host.emit(denied)
+
+    def add_node(self, packet: p.AddedNode) -> None:
+        self.nodes.hear_of(packet)
+
+    def remove_node(self, node: Node) -> None:
+        node.post(NodeInput.LOST(Removal.REMOVED))
+
+    def hand_answer(self, answer: Answer) -> None:
+        answer.query.post(QueryInput.ANSWERED(answer.event))
+
+    def tell_packet(self, event: PacketReceived) -> None:
+        self.host.emit(event)
+
+    # -- losses
+
+    def note_silence(self) -> None:
+        self.silent = 0
+        self.reason = p.ConnectReason.SILENT_DOMAIN_DISCONNECT.value
+
+    def reset(self) -> None:
+        """Forget nodes, ids, token and channels."""
+        self.host.phase = Phase.OPENING
+        self.uptime = int((self.host.clock - self.membership.since) * 1e6)
+        self.membership, self.adopted = NO_MEMBER, None
+        self.token = b""
+        self.silent = 0
+        self.nodes.forget_all()
+        self.queries.forget_all()
+        self.host.forget_channel(self._way)
+
+    # -- what the application is told
+
+    def tell_connected(self, found: p.DomainList) -> None:
+        self.host.emit(
+            Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
+        )
+
+    def tell_changed(self, found: p.DomainList) -> None:
+        self.host.emit(Renumbered(found.session_id, found.local_id, permissions=found.permissions))
+
+    def tell_silent(self) -> None:
+        self.host.emit(Disconnected(Loss.SILENT))
+
+    def tell_moved(self) -> None:
+        self.host.emit(Disconnected(Loss.MOVED))
+
+    def end_local(self) -> None:
+        self.host.end(Closed(CloseCause.LOCAL))
+
+    def end_not_found(self) -> None:
+        self.host.end(Closed(CloseCause.UNREACHABLE, detail=f"{self.target.host}: no address was found"))
+
+    def end_timeout(self) -> None:
+        if self.token and self.introduction.private_key is not None:
+            detail = "the domain asked for a signature of the username, and did not answer to it"
+        else:
+            detail = "no domain server answered"
+        self.host.end(Closed(CloseCause.TIMEOUT, detail=detail))
+
+    def end_refused(self) -> None:
+        denied = next(reversed(self.denials.values()))
+        code = next((reason for reason in p.DenialReason if reason == denied.code), p.DenialReason.UNKNOWN)
+        self.host.end(Closed(CloseCause.REFUSED, code, detail=denied.reason or denied.hint))
+
+
+_S, _I, _T = ConnectionState, ConnectionInput, ConnectionTimer
+_TRYING = (_S.SEEKING, _S.CONNECTING)
+_FOUND = (_S.CONNECTING, _S.CONNECTED)
+
+
+def _guards(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
+    return Guards.of(Connection, ConnectionState, Arrival, name)
+
+
+def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, P]:
+    """What only the domain may say."""
+    from_domain = _guards(kind.__name__).need(Connection.is_from_domain, "not from the domain", ref="who is heard")
+    return from_domain.make(_reader(kind), f"malformed {kind.__name__}", ref=ref)
+
+
+def _reader(kind: type[P]) -> Callable[[Connection, Arrival], P]:
+    def read_packet(connection: Connection, arrival: Arrival) -> P:
+        return read(connection, kind, arrival.payload)
+
+    read_packet.__name__ = f"read_{kind.__name__}"
+    return read_packet
+
+
+LOOKED_UP: Final = (
+    Guards.of(Connection, ConnectionState, tuple[Address, ...], "looked_up")
+    .give_if(Connection.is_nothing_found, _I.NOT_FOUND, ref="finding the domain")
+    .give_if(Connection.is_by_ice, _I.FOUND_ICE, ref="ICE")
+    .give(_I.FOUND)
+)
+LIST: Final = (
+    _guards("DomainList")
+    .need(Connection.is_from_domain, "not from the domain", ref="who is heard")
+    .make(Connection.read_list, "malformed DomainList", ref="the domain list")
+    .need(Connection.is_asked_for, "a list that was not asked for", ref="the domain list")
+    .give_if(Connection.is_unlisted, _I.LISTED, ref="the domain list")
+    .need(Connection.is_same_domain, "a list of another domain", ref="the domain list")
+    .give_if(Connection.is_renumbered, _I.LISTED_CHANGED, ref="changed ids")
+    .give(_I.LISTED_AGAIN)
+)
+DENIAL: Final = _of_domain(p.DomainConnectionDenied, "denials").give(_I.DENIED)
+TOKEN: Final = _of_domain(p.ConnectionToken, "usernames").give(_I.TOKEN)
+ADDED_NODE: Final = _of_domain(p.AddedNode, "nodes").give(_I.NODE_TOLD)
+REMOVED_NODE: Final = (
+    _of_domain(p.RemovedNode, "nodes").make(Connection.find_node, "unknown node", ref="nodes").give(_I.NODE_REMOVED)
+)
+PATH_RESPONSE: Final = (
+    _of_domain(p.PathResponse, "paths and settings")
+    .make(Connection.find_path_query, "an answer to no question", ref="paths and settings")
+    .give(_I.ANSWERED)
+)
+SETTINGS: Final = (
+    _guards("DomainSettings")
+    .need(Connection.is_from_domain, "not from the domain", ref="who is heard")
+    .make(Connection.find_settings_query, "an answer to no question", ref="paths and settings")
+    .give(_I.ANSWERED)
+)
+UNSOURCED: Final = (
+    _guards("other packet without a source")
+    .make(Connection.read_replicated, "unexpected packet", ref="nodes")
+    .give(_I.PACKET)
+)
+SOURCED: Final = (
+    _guards("sourced packet of the domain")
+    .make(Connection.read_sourced, "unexpected packet", ref="who is heard")
+    .give(_I.PACKET)
+)
+
+CONNECTION: Final = Table[Connection, ConnectionState](
+    Connection,
+    ConnectionInput,
+    ConnectionTimer,
+    name="overte.connection",
+    page="overte",
+    initial=_S.NEW,
+    terminal=(_S.CLOSED,),
+    idle={_S.NEW: "connect()"},
+    rows=(
+        Row(_S.NEW, _I.CONNECT, _S.RESOLVING, Connection.begin, arm=(_T.LOOKUP,), ref="finding the domain"),
+        Row(
+            _S.RESOLVING,
+            _I.FOUND,
+            _S.CONNECTING,
+            Connection.set_address,
+            Connection.check_in_at_once,
+            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            cancel=(_T.LOOKUP,),
+            ref="finding the domain",
+        ),
+        Row(_S.RESOLVING, _I.NOT_FOUND | _I.NEVER_FOUND, _S.CLOSED, Connection.end_not_found, ref="finding the domain"),
+        Row(_S.RESOLVING, _I.FOUND_ICE, _S.SEEKING, Connection.seek, arm=(_T.GIVE_UP,), cancel=(_T.LOOKUP,), ref="ICE"),
+        Row(
+            _S.SEEKING,
+            _I.REACHED,
+            _S.CONNECTING,
+            Connection.set_path,
+            Connection.check_in_at_once,
+            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            ref="ICE",
+        ),
+        Row(_FOUND, _I.REFRESH, None, Connection.check_in_at_once, ref="check-in"),
+        Row(_FOUND, _I.CHECK_IN | _I.EXTRA, None, when=Connection.is_unready, arm=(_T.CHECK_IN,), ref="own sockets"),
+        Row(
+            _S.CONNECTING,
+            _I.CHECK_IN,
+            None,
+            Connection.note_silence,
+            when=Connection.is_too_silent,
+            arm=(_T.CHECK_IN,),
+            ref="silence",
+        ),
+        Row(
+            _S.CONNECTING,
+            _I.CHECK_IN,
+            None,
+            Connection.count,
+            Connection.send_connect,
+            arm=(_T.CHECK_IN,),
+            ref="check-in",
+        ),
+        Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, Connection.send_connect, ref="check-in"),
+        Row(
+            _S.CONNECTING,
+            _I.LISTED,
+            _S.CONNECTED,
+            Connection.tell_connected,
+            Connection.adopt,
+            Connection.request_settings,
+            cancel=(_T.GIVE_UP,),
+            ref="the domain list",
+        ),
+        Row(_S.CONNECTING, _I.DENIED, None, Connection.note_denial, ref="denials"),
+        Row(_S.CONNECTING, _I.TOKEN, None, Connection.note_token, Connection.check_in_at_once, ref="usernames"),
+        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, Connection.end_refused, when=Connection.is_denied, ref="giving up"),
+        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, Connection.end_timeout, ref="giving up"),
+        Row(
+            _S.CONNECTED,
+            _I.CHECK_IN,
+            _S.CONNECTING,
+            Connection.note_silence,
+            Connection.reset,
+            Connection.tell_silent,
+            when=Connection.is_too_silent,
+            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            ref="silence",
+        ),
+        Row(
+            _S.CONNECTED,
+            _I.CHECK_IN,
+            None,
+            Connection.count,
+            Connection.send_list_request,
+            Connection.send_copies,
+            arm=(_T.CHECK_IN,),
+            ref="check-in",
+        ),
+        Row(_S.CONNECTED, _I.EXTRA, None, Connection.send_list_request, ref="check-in"),
+        Row(_S.CONNECTED, _I.LISTED_AGAIN, None, Connection.adopt, ref="the domain list"),
+        Row(
+            _S.CONNECTED,
+            _I.LISTED_CHANGED,
+            None,
+            Connection.reset,
+            Connection.tell_changed,
+            Connection.adopt,
+            Connection.request_settings,
+            ref="changed ids",
+        ),
+        Row(_S.CONNECTED, _I.NODE_TOLD, None, Connection.add_node, ref="nodes"),
+        Row(_S.CONNECTED, _I.NODE_REMOVED, None, Connection.remove_node, ref="nodes"),
+        Row(_S.CONNECTED, _I.ANSWERED, None, Connection.hand_answer, ref="paths and settings"),
+        Row(_S.CONNECTED, _I.PACKET, None, Connection.tell_packet, ref="nodes"),
+        Row(
+            _S.CONNECTED,
+            _I.MOVED,
+            _S.CONNECTING,
+            Connection.send_disconnect,
+            Connection.reset,
+            Connection.tell_moved,
+            Connection.check_in_at_once,
+            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            ref="own sockets",
+        ),
+        Row((_S.NEW, _S.RESOLVING, _S.SEEKING), _I.MOVED, None, ref="own sockets"),
+        Row(_S.CONNECTED, _I.CLOSE, _S.CLOSED, Connection.send_disconnect, Connection.end_local, ref="leaving"),
+        Row((_S.NEW, _S.RESOLVING, *_TRYING), _I.CLOSE, _S.CLOSED, Connection.end_local, ref="leaving"),
+    ),
+    defaults=(
+        Default(Outcome.REJECT, "connect() once", _I.CONNECT),
+        Default(Outcome.NOT_OPEN, "", _I.REFRESH),
+        Default(Outcome.IGNORE, "a list that was not asked for", _I.LISTED),
+        Default(Outcome.IGNORE, "late answer", _I.DENIED, _I.TOKEN),
+        Default(Outcome.IGNORE, "a node before the first list", _I.NODE_TOLD),
+        Default(Outcome.IGNORE, "late"),
+    ),
+)

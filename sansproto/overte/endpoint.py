@@ -1,0 +1,266 @@
+"""What client, server and ice-server share: one socket, headers, who is heard. docs/protocols/overte.rst, datagrams."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from struct import Struct
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
+
+from ..component import Note, Refusal
+from ..contract import Address, Entropy, Path
+from ..endpoint import DatagramEndpoint
+from ..errors import WireError
+from ..events import Closed
+from ..snapshot import CACHED
+from ..trace import PacketSeen, Trace
+from ..wire import Packet
+from . import crypto
+from .channels import ReliableChannels
+from .header import (
+    FORMS,
+    MAX_DATAGRAM,
+    NO_MAC,
+    Control,
+    Head,
+    Header,
+    Part,
+    Position,
+    decode_datagram,
+    encode_datagram,
+    next_sequence,
+)
+from .limits import TransportDelays, TransportLimits
+from .reception import OTHER_VERSION, PACKET, Peer, Reception
+from .remote import SOCKET, Remote
+from .sending import Outgoing
+from .versions import Form, PacketType, VersionTable
+
+E = TypeVar("E")
+P = TypeVar("P", bound=Packet)
+
+_UNSOURCED: Final = Struct("<IBB").pack
+_SOURCED: Final = Struct("<IBBH").pack
+_VERIFIED: Final = Struct("<IBBH16s").pack
+_TYPES: Final = tuple(PacketType)
+_HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
+_ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
+"""Bytes of a message that one part of it can hold."""
+
+TOO_LARGE: Final = Refusal("message too large", ref="messages")
+TRAILING: Final = Note("trailing bytes", ref="where ours is stricter")
+
+Content: TypeAlias = Packet | tuple[PacketType, bytes]
+"""What a datagram holds: a packet, or a type and a payload that is encoded already."""
+
+
+class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
+    """An endpoint on one UDP socket, :data:`SOCKET`, that speaks with any number of others.
+
+    Nothing that a stranger sends changes more than counters; roles decide by their hooks who is none.
+    """
+
+    local: Address | None
+    """Of our socket."""
+    channels: ReliableChannels
+    reception: Reception
+    _sequences: OrderedDict[Remote, int]
+    """The last unreliable number to each address."""
+    versions: Annotated[VersionTable, CACHED]
+    delays: Annotated[TransportDelays, CACHED]
+    limits: Annotated[TransportLimits, CACHED]
+
+    def __init__(
+        self,
+        *,
+        entropy: Entropy,
+        wall_epoch: float,
+        versions: VersionTable,
+        delays: TransportDelays,
+        limits: TransportLimits,
+        trace: Trace | None,
+    ) -> None:
+        super().__init__(entropy=entropy, limits=limits, wall_epoch=wall_epoch, trace=trace)
+        self.versions, self.delays, self.limits = versions, delays, limits
+        self.local = None
+        self._sequences = OrderedDict()
+        self.channels = ReliableChannels(self)
+        self.reception = Reception(self)
+
+    # -- the contract
+
+    def socket_bound(self, socket: str, address: Address, now: float) -> None:
+        if socket != SOCKET:
+            super().socket_bound(socket, address, now)
+        elif self.alive(now):
+            self.local = address
+
+    # -- sending
+
+    def send_packet(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
+        """Send a packet once. ``source`` is our local id, for types whose header has one."""
+        self.send_raw(path, _TYPES[_number_of(packet)], packet.encode(), source=source, secret=secret)
+
+    def answer(self, path: Path, packet: Packet) -> None:
+        """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
+        type, payload = _TYPES[_number_of(packet)], packet.encode()
+        header = Header(type, 1, self.versions[type])
+        self.send_datagram(encode_datagram(header, payload), path, type.name)
+
+    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
+        """The same with a payload that is encoded already."""
+        remote = (path.host, path.port, path.scope)
+        sequences = self._sequences
+        last = sequences.get(remote)
+        if last is None:
+            if len(sequences) >= self.limits.addresses:
+                sequences.popitem(last=False)
+            last = 0
+        sequences[remote] = sequence = next_sequence(last)
+        # The hot path: what encode_datagram does for such a header, which is not made.
+        value, form = type._value_, type.form
+        version = self.versions.versions[value]
+        if form is _HAS_NO_SOURCE:
+            head = _UNSOURCED(sequence, value, version)
+        elif form is _HAS_SOURCE:
+            head = _SOURCED(sequence, value, version, source)
+        else:
+            head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
+        self.send_datagram(head + payload, path, type._name_)
+
+    def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
+        """Send a packet until it is acknowledged.
+
+        False, and counted, if the address may have no channel or too much waits for it.
+        """
+        type, payload = content if isinstance(content, tuple) else (_TYPES[_number_of(content)], content.encode())
+        header = self._reliable_header(type, payload, source, secret)
+        return self.channels.send(path, [Outgoing(header, payload)])
+
+    def send_message(
+        self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b""
+    ) -> bool:
+        """Send a message of up to ``limits.message_size`` bytes in as many parts as it needs, until all have arrived.
+
+        False, and counted, if it is larger, the address may have no channel, or too much waits for it.
+        """
+        if len(payload) > self.limits.message_size:
+            self.count_refusal(TOO_LARGE)
+            return False
+        message, room = self.channels.next_message(path), _ROOM[type.form]
+        count = max(-(-len(payload) // room), 1)
+        packets = []
+        for number in range(count):
+            piece = payload[number * room : (number + 1) * room]
+            part = Part(_position(number, count), message, number)
+            packets.append(Outgoing(self._reliable_header(type, piece, source, secret, part), piece))
+        return self.channels.send(path, packets)
+
+    def wall_us(self) -> int:
+        """The wall clock in microseconds."""
+        return int(self.wall() * 1e6)
+
+    # -- receiving: hooks of the roles
+
+    def take_first(self, data: bytes, path: Path) -> bool:
+        """A datagram that is not of this protocol: True if it was taken."""
+        return False
+
+    def accepts_version(self, header: Header) -> bool:
+        """Asked of a packet whose type has another version there: does :meth:`arrived` get it all the same?"""
+        return False
+
+    def source_of(self, local_id: int, path: Path) -> Peer | None:
+        """Who may have sent a packet with this source from there."""
+        return None
+
+    def authenticates(self) -> bool:
+        """Do packets have a MAC, where their type has a place for it?"""
+        return True
+
+    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
+        """Is a packet taken that has a wrong MAC, or one that cannot be checked?"""
+        return False
+
+    def accepts_channel(self, path: Path) -> bool:
+        """May this address have a reliable channel? Who stops accepting it has to call :meth:`forget_channel`."""
+        return False
+
+    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
+        """A packet was accepted, or a message is complete (``header`` is that of the part that came last)."""
+
+    def undelivered(self, path: Path, count: int) -> None:
+        """So many reliable packets to this address were given up."""
+
+    # -- receiving
+
+    def forget_channel(self, path: Path) -> None:
+        """What waits for this address is dropped, as is what has come from it of unfinished messages."""
+        self.channels.forget_channel(path)
+
+    def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
+        """The payload as a packet of this kind; None, and counted, if it is none. Bytes behind it are counted only."""
+        try:
+            packet, end = kind.decode_prefix(payload)
+        except WireError as error:
+            self.drop(f"malformed {kind.__name__}", error=error)
+            return None
+        if end < len(payload):
+            self.count_note(TRAILING)
+        return packet
+
+    # -- inside
+
+    def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
+        return None if self.take_first(data, path) else decode_datagram(data)
+
+    def received(self, packet: tuple[Head, bytes], path: Path) -> None:
+        head, payload = packet
+        if isinstance(head, Control):
+            self.channels.take_control(head, path)
+        elif head.version != self.versions.versions[head.type._value_]:
+            OTHER_VERSION.act(self.reception, (head, payload, path, None))
+        elif head.source is None and not head.reliable and head.part is None:
+            self.arrived(head, payload, path, None)  # most have nothing that guards could check
+        else:
+            PACKET.act(self.reception, (head, payload, path))
+
+    def note_received(self, link: int, packet: Any, size: int) -> None:
+        self.stats.packets_received += 1
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
+
+    def end(self, closed: Closed) -> None:
+        super().end(closed)
+        self.channels.forget_all()
+
+    def _reliable_header(
+        self, type: PacketType, payload: bytes, source: int, secret: bytes, part: Part | None = None
+    ) -> Header:
+        """A header that gets its sequence number when it is sent."""
+        form = type.form
+        return Header(
+            type,
+            0,
+            self.versions[type],
+            None if form is Form.UNSOURCED else source,
+            self._mac(payload, secret) if form is Form.VERIFIED else None,
+            reliable=True,
+            part=part,
+        )
+
+    def _mac(self, payload: bytes, secret: bytes) -> bytes:
+        return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
+
+
+def _number_of(packet: Packet) -> int:
+    number = packet.__wire__.id
+    assert number is not None  # every packet of this protocol has its type as its id
+    return number
+
+
+def _position(number: int, count: int) -> Position:
+    if count == 1:
+        return Position.ONLY
+    if number == 0:
+        return Position.FIRST
+    return Position.LAST if number == count - 1 else Position.MIDDLE

@@ -1,0 +1,88 @@
+"""What a client says of itself: to its domain, with each check-in. docs/protocols/overte.rst, check-in."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import attrs
+
+from . import crypto
+from . import packets as p
+from .stun import Sockets
+
+C = TypeVar("C", bound=p.CheckIn)
+
+_NO_SYSTEM_INFO: Final = bytes(4)
+"""Nothing, compressed."""
+
+
+_SETTINGS: Final = {
+    p.NodeType.AUDIO_MIXER: p.AssignmentType.AUDIO_MIXER,
+    p.NodeType.AVATAR_MIXER: p.AssignmentType.AVATAR_MIXER,
+    p.NodeType.AGENT: p.AssignmentType.AGENT,
+    p.NodeType.ASSET_SERVER: p.AssignmentType.ASSET_SERVER,
+    p.NodeType.MESSAGES_MIXER: p.AssignmentType.MESSAGES_MIXER,
+    p.NodeType.ENTITY_SCRIPT_SERVER: p.AssignmentType.ENTITY_SCRIPT_SERVER,
+    p.NodeType.ENTITY_SERVER: p.AssignmentType.ENTITY_SERVER,
+}
+
+
+@attrs.frozen(kw_only=True)
+class Introduction:
+    """Who we are. ``account`` is a username and tokens of the domain's own accounts."""
+
+    connect_id: bytes
+    signature: bytes
+    """Of the version table."""
+    node_type: p.NodeType
+    interest: bytes
+    fingerprint: bytes
+    username: str
+    private_key: bytes | None = attrs.field(repr=False)
+    account: tuple[str, str] | None = attrs.field(repr=False)
+    place_name: str | None
+
+    def check_in(self, kind: type[C], clock: int, sockets: Sockets) -> C:
+        return kind(
+            client_clock=clock,
+            node_type=self.node_type,
+            public_socket=sockets[0],
+            local_socket=sockets[1],
+            interests=self.interest,
+            place_name=self.place_name,
+        )
+
+    def connect_request(
+        self, clock: int, sockets: Sockets, *, reason: int, uptime: int, signature: bytes
+    ) -> p.DomainConnectRequest:
+        names = ("domain_username", "domain_tokens")
+        account = {} if self.account is None else dict(zip(names, self.account, strict=True))
+        return p.DomainConnectRequest(
+            connect_id=self.connect_id,
+            protocol_signature=self.signature,
+            hardware_address=None,
+            machine_fingerprint=self.fingerprint,
+            system_info=_NO_SYSTEM_INFO,
+            reason=reason,
+            previous_uptime=uptime,
+            check_in=self.check_in(p.CheckIn, clock, sockets),
+            username=self.username or None,
+            username_signature=signature,
+            **account,
+        )
+
+    @property
+    def settings(self) -> p.AssignmentType:
+        """The kind of the domain's settings that are for us."""
+        return _SETTINGS.get(self.node_type, p.AssignmentType.ALL)
+
+    def sign(self, token: bytes) -> bytes:
+        """A proof of the username for a token of the domain; empty without one, or without a key."""
+        if not token or self.private_key is None:
+            return b""
+        return crypto.sign_username(self.private_key, self.username, token)
+
+    @property
+    def signature_size(self) -> int:
+        """Bytes. Raises ValueError if the private key is none."""
+        return 0 if self.private_key is None else crypto.load_private_key(self.private_key).key_size // 8

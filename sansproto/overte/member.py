@@ -1,0 +1,317 @@
+"""A node that a domain server has let in: docs/protocols/overte.rst, admission, pruning and leaving."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import lru_cache
+from struct import Struct
+from typing import Annotated, Any, Final, Protocol, TypeVar
+
+import attrs
+
+from ..component import Component, Host
+from ..contract import Instant, Path
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED, MEMO
+from ..wire import Packet
+from . import packets as p
+from .addresses import with_host
+from .header import MAX_DATAGRAM
+from .limits import ServerDelays
+from .policy import Policy
+from .qt import SockAddr
+from .received import Received
+from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft
+
+P = TypeVar("P", bound=Packet)
+
+AGENT: Final = p.NodeType.AGENT
+STATIC: Final = frozenset(
+    {
+        p.NodeType.AUDIO_MIXER,
+        p.NodeType.AVATAR_MIXER,
+        p.NodeType.ENTITY_SERVER,
+        p.NodeType.ASSET_SERVER,
+        p.NodeType.MESSAGES_MIXER,
+        p.NodeType.ENTITY_SCRIPT_SERVER,
+    }
+)
+"""The types that come by assignment only."""
+
+ADMISSIBLE: Final = STATIC | {AGENT}
+
+_TYPES: Final = bytes(sorted(kind.value for kind in ADMISSIBLE))
+_CLOCK: Final = Struct(">Q").unpack_from  # at the front of a list request
+_PATH_ROOM: Final = MAX_DATAGRAM - 6 - p.PathResponse.__wire__.min_size
+
+
+@lru_cache(1024)
+def interest_of(node_type: p.NodeType, wanted: bytes) -> bytes:
+    """The types of which a node is told: those that it wants and that can be here. Agents never see agents."""
+    return bytes(kind for kind in _TYPES if kind in wanted and not (node_type is AGENT and kind == AGENT.value))
+
+
+@attrs.frozen(weakref_slot=False)
+class Entry:
+    """With what a node was let in. It is answered at ``path``, where its connect request came from, and nowhere else.
+
+    The names are empty unless they were verified.
+    """
+
+    local_id: int
+    node_type: p.NodeType
+    path: Path
+    fingerprint: bytes
+    connect_id: bytes | None
+    """Of its assignment, if it has one."""
+    username: str
+    account: str
+    joined: Instant
+
+
+class MemberState(Enum):
+    NEW = 0
+    PRESENT = 1
+    GONE = 2
+
+
+class MemberInput:
+    ADMITTED = Input[MemberState, None]()
+    ADMITTED_AGAIN = Input[MemberState, None]()
+    CHECKED_IN = Input[MemberState, None]()
+    """It asks for a list, and says nothing new."""
+    REPORTED = Input[MemberState, Received[p.DomainListRequest]]()
+    """It asks for a list."""
+    SILENT = Input[MemberState, None]()
+    LEAVE = Input[MemberState, Departure]()
+    KICK_ASKED = Input[MemberState, p.NodeKickRequest]()
+    PATH_ASKED = Input[MemberState, p.PathResponse]()
+
+
+class MemberHost(Host[NodeJoined | NodeChanged | NodeLeft | KickAsked], Protocol):
+    """What a node needs of the domain server."""
+
+    policy: Policy
+
+    def decode_payload(self, kind: type[P], payload: bytes) -> P | None: ...
+    def send_reliable(self, path: Path, content: Packet) -> bool: ...
+
+
+class MemberOwner(Protocol):
+    """What a node needs of those who keep the nodes."""
+
+    delays: ServerDelays
+
+    def send_list(self, member: Member, *, is_new: bool) -> None: ...
+    def announce(self, member: Member) -> None: ...
+    def change_interest(self, member: Member, interest: bytes) -> None: ...
+    def enrol(self, member: Member) -> None: ...
+    def forget_member(self, member: Member) -> None: ...
+
+
+class Member(Component[MemberState, MemberHost]):
+    """A node of the domain. Thousands may be there, so it is slotted."""
+
+    __slots__ = (
+        *("counted_from", "echo", "entry", "heard", "interest", "is_listed", "is_proven", "lists", "local"),
+        *("node_id", "owner", "permissions", "place_name", "public", "record", "report"),
+    )
+    entry: Entry
+    public: SockAddr
+    local: SockAddr
+    place_name: str
+    permissions: int
+    interest: bytes
+    """Node types."""
+    heard: Instant
+    echo: int
+    """Its clock at its last request."""
+    is_proven: bool
+    """It sent what only the receiver of its list can send."""
+    is_listed: bool
+    """A list to it is under way."""
+    counted_from: Instant
+    lists: int
+    """That it asked for since then."""
+    node_id: Annotated[bytes, CACHED]
+    owner: Annotated[MemberOwner, CACHED]
+    report: Annotated[bytes | None, MEMO]
+    """Its last list request from there, without the clock; None: unknown."""
+    record: Annotated[bytes | None, MEMO]
+    """How others see it, without the secret; None: to be made."""
+
+    def __init__(self, host: MemberHost, owner: MemberOwner, node_id: bytes) -> None:
+        super().__init__(host)
+        self.owner, self.node_id = owner, node_id
+        self.is_proven = self.is_listed = False
+        self.counted_from, self.lists = 0.0, 0
+        self.report = self.record = None
+
+    def begin(self, entry: Entry, said: p.CheckIn, permissions: int) -> None:
+        self.entry, self.permissions = entry, permissions
+        self.public, self.local = with_host(said.public_socket, entry.path), said.local_socket
+        self.place_name = said.place_name or ""
+        self.interest = interest_of(entry.node_type, said.interests)
+        self.heard, self.echo = entry.joined, said.client_clock
+        self.report = said.encode()[8:]
+
+    @property
+    def local_id(self) -> int:
+        return self.entry.local_id
+
+    @property
+    def secret(self) -> bytes:
+        """A node shares secrets with other nodes, never with the domain."""
+        return b""
+
+    # -- what happens
+
+    def check_in(self, payload: bytes, path: Path) -> None:
+        """A list request: nearly always all but its clock is as it was in the last one, and then need not be read."""
+        report = payload[8:]
+        if report == self.report and path == self.entry.path:
+            happened = _CHECKED_IN
+        else:
+            said = self.host.decode_payload(p.DomainListRequest, payload)
+            if said is None:
+                return
+            self.report = report if path == self.entry.path and len(payload) <= MAX_DATAGRAM else None
+            happened = _I.REPORTED(Received(said, path))
+        (self.echo,) = _CLOCK(payload)
+        self.post(happened)
+
+    def repeat(self, said: p.CheckIn) -> None:
+        """A copy of the request that brought it in."""
+        self.echo = said.client_clock
+        self.post(_I.ADMITTED_AGAIN())
+
+    def permit(self, permissions: int) -> None:
+        if permissions != self.permissions:
+            self.permissions, self.record = permissions, None
+
+    # -- guards and timers
+
+    def may_kick(self) -> bool:
+        return bool(self.permissions & p.Permissions.KICK)
+
+    def find_path(self, query: p.PathQuery) -> p.PathResponse | None:
+        viewpoint = self.host.policy.viewpoint(query.path)
+        if viewpoint is None or len((query.path + viewpoint).encode()) > _PATH_ROOM:
+            return None
+        return p.PathResponse(query.path, viewpoint)
+
+    def is_heard_lately(self) -> bool:
+        return self.silence() > 0
+
+    def silence(self) -> float:
+        """Seconds until it is silent for too long."""
+        return self.heard + self.owner.delays.silence - self.host.clock
+
+    # -- actions
+
+    def enrol(self) -> None:
+        self.owner.enrol(self)
+
+    def send_first_list(self) -> None:
+        self.owner.send_list(self, is_new=True)
+
+    def send_list(self) -> None:
+        self.owner.send_list(self, is_new=False)
+
+    def update(self, received: Received[p.DomainListRequest]) -> None:
+        """What it reports of itself, if that is new. It is answered where it connected, whatever it says."""
+        said = received.packet
+        interest = interest_of(self.entry.node_type, said.interests)
+        if interest != self.interest:
+            self.owner.change_interest(self, interest)
+        place, public, local = said.place_name or "", with_host(said.public_socket, received.path), said.local_socket
+        if (self.public, self.local, self.place_name) != (public, local, place):
+            self.public, self.local, self.place_name, self.record = public, local, place, None
+            self.host.emit(NodeChanged(self.node_id, public=public, local=local, place=place))
+
+    def announce(self) -> None:
+        self.owner.announce(self)
+
+    def forget_it(self) -> None:
+        self.owner.forget_member(self)
+
+    def answer_path(self, response: p.PathResponse) -> None:
+        self.host.send_reliable(self.entry.path, response)
+
+    def tell_kick_asked(self, asked: p.NodeKickRequest) -> None:
+        self.host.emit(KickAsked(self.node_id, asked.id, flags=asked.ban_flags))
+
+    def tell_joined(self) -> None:
+        entry = self.entry
+        self.host.emit(
+            NodeJoined(
+                self.node_id,
+                entry.node_type,
+                local_id=entry.local_id,
+                path=entry.path,
+                permissions=self.permissions,
+                username=entry.username,
+                account=entry.account,
+                place=self.place_name,
+            )
+        )
+
+    def tell_left(self, why: Departure) -> None:
+        self.host.emit(NodeLeft(self.node_id, why))
+
+    def tell_silent(self) -> None:
+        self.tell_left(Departure.SILENT)
+
+
+class MemberTimer:
+    SILENCE = Timer(MemberInput.SILENT, Member.silence)
+
+
+_S, _I, _T = MemberState, MemberInput, MemberTimer
+_CHECKED_IN: Final[Any] = _I.CHECKED_IN()  # made once: the hot path
+
+KICK_REQUEST: Final = (
+    Guards.of(Member, _S, p.NodeKickRequest, "kick_request")
+    .need(Member.may_kick, "kick without permission", ref="kicking")
+    .give(_I.KICK_ASKED)
+)
+
+PATH_QUERY: Final = (
+    Guards.of(Member, _S, p.PathQuery, "path_query")
+    .make(Member.find_path, "path without answer", ref="paths and settings")
+    .give(_I.PATH_ASKED)
+)
+
+
+MEMBER: Final = Table[Member, MemberState](
+    Member,
+    MemberInput,
+    MemberTimer,
+    name="overte.member",
+    page="overte",
+    initial=_S.NEW,
+    terminal=(_S.GONE,),
+    idle={_S.NEW: "the request that makes it"},
+    rows=(
+        Row(
+            _S.NEW,
+            _I.ADMITTED,
+            _S.PRESENT,
+            Member.enrol,
+            Member.tell_joined,
+            Member.send_first_list,
+            Member.announce,
+            arm=(_T.SILENCE,),
+            ref="admission",
+        ),
+        Row(_S.PRESENT, _I.ADMITTED_AGAIN, None, Member.send_first_list, ref="repeated requests"),
+        Row(_S.PRESENT, _I.CHECKED_IN, None, Member.send_list, ref="answering a check-in"),
+        Row(_S.PRESENT, _I.REPORTED, None, Member.update, Member.send_list, ref="answering a check-in"),
+        Row(_S.PRESENT, _I.KICK_ASKED, None, Member.tell_kick_asked, ref="kicking"),
+        Row(_S.PRESENT, _I.PATH_ASKED, None, Member.answer_path, ref="paths and settings"),
+        Row(_S.PRESENT, _I.SILENT, None, when=Member.is_heard_lately, arm=(_T.SILENCE,), ref="pruning"),
+        Row(_S.PRESENT, _I.SILENT, _S.GONE, Member.forget_it, Member.tell_silent, ref="pruning"),
+        Row(_S.PRESENT, _I.LEAVE, _S.GONE, Member.forget_it, Member.tell_left, ref="leaving"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
+)

@@ -1,0 +1,154 @@
+"""The nodes of a domain, and all the ways to find them. docs/protocols/overte.rst, admission."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection, Iterator
+from typing import Annotated, Protocol
+
+from ..component import Part, Parts
+from ..contract import Path
+from ..snapshot import CACHED
+from .fan_out import FanOut, FanOutHost
+from .limits import ServerDelays, ServerLimits
+from .member import Entry, Member, MemberHost, MemberInput
+from .packets import CheckIn, NodeType
+
+
+class MembersHost(MemberHost, FanOutHost, Protocol):
+    """What the nodes need of the domain server."""
+
+    def forget_channel(self, path: Path) -> None: ...
+
+
+class Members(Part[MembersHost]):
+    """Members by session UUID, and indices that follow from them. Nothing here costs more Python the more there are."""
+
+    last_id: int
+    """The local id that was given out last."""
+    step: int
+    """From one local id to the next; odd, so that all come round."""
+    own_id: int
+    by_id: Parts[bytes, Member]
+    fan_out: FanOut
+    by_local_id: Annotated[dict[int, Member], CACHED]
+    by_path: Annotated[dict[Path, Member], CACHED]
+    by_connect_id: Annotated[dict[bytes, Member], CACHED]
+    of_type: Annotated[dict[int, list[int]], CACHED]
+    """Local ids, ascending."""
+    interested: Annotated[dict[int, list[int]], CACHED]
+    """Likewise, by the type."""
+    delays: Annotated[ServerDelays, CACHED]
+
+    def __init__(
+        self, host: MembersHost, domain_id: bytes, delays: ServerDelays, limits: ServerLimits, *, authenticates: bool
+    ) -> None:
+        super().__init__(host)
+        self.delays = delays
+        self.fan_out = FanOut(host, self, domain_id, limits, authenticates=authenticates)
+        self.by_id = Parts(lambda node_id: Member(host, self, node_id))
+        self.last_id = int.from_bytes(host.draw(2, "local_id.start"), "big")
+        self.step = int.from_bytes(host.draw(2, "local_id.step"), "big") | 1
+        self.own_id = 0
+        self.rebuild()
+        self.own_id = self.fresh_id()
+
+    def rebuild(self) -> None:
+        self.by_local_id, self.by_path, self.by_connect_id = {}, {}, {}
+        self.of_type, self.interested = {}, {}
+        for member in self.by_id.values():
+            self.enrol(member)
+
+    def fresh_id(self, leaving: Collection[int] = ()) -> int:
+        """A local id that nobody has but those who are ``leaving``. There must be one."""
+        while True:
+            self.last_id = self.last_id + self.step & 0xFFFF
+            if self.last_id not in (0, self.own_id) and (
+                self.last_id not in self.by_local_id or self.last_id in leaving
+            ):
+                return self.last_id
+
+    def admit(self, node_id: bytes, entry: Entry, said: CheckIn, permissions: int) -> None:
+        """Let a node in. Whoever is at its address, or has its assignment or local id, has to be leaving."""
+        self.by_id.add(node_id, Member.begin, entry, said, permissions).post(MemberInput.ADMITTED())
+
+    def forget_all(self) -> None:
+        self.by_id.remove_all()
+        self.fan_out.under_way.clear()
+        self.rebuild()
+
+    # -- to find them
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    def of_id(self, node_id: bytes) -> Member | None:
+        return self.by_id.get(node_id)
+
+    def at(self, path: Path) -> Member | None:
+        return self.by_path.get(path)
+
+    def with_assignment(self, connect_id: bytes) -> Member | None:
+        return self.by_connect_id.get(connect_id)
+
+    def count(self, node_type: NodeType) -> int:
+        return len(self.of_type.get(node_type._value_, ()))
+
+    def of_types(self, kinds: bytes, place: int, after: int) -> Iterator[tuple[int, Member]]:
+        """The members with a higher local id of the type at this place in ``kinds``, then all of the types behind it;
+        with the place of their type. Only as long as nobody comes or goes.
+        """
+        members = self.by_local_id
+        for now, ids in enumerate(map(self.of_type.get, kinds[place:]), place):
+            if ids:
+                for at in range(bisect_right(ids, after) if now == place else 0, len(ids)):
+                    yield now, members[ids[at]]
+
+    def next_interested(self, kind: int, after: int) -> Member | None:
+        """The member that wants to know of a type, with the next higher local id."""
+        ids = self.interested.get(kind)
+        return self.by_local_id[ids[bisect_right(ids, after)]] if ids and ids[-1] > after else None
+
+    # -- for the members
+
+    def send_list(self, member: Member, *, is_new: bool) -> None:
+        self.fan_out.send_list(member, is_new=is_new)
+
+    def announce(self, member: Member) -> None:
+        self.fan_out.announce(member)
+
+    def change_interest(self, member: Member, interest: bytes) -> None:
+        for kind in member.interest:
+            _take_out(self.interested[kind], member.local_id)
+        member.interest = interest
+        self._index_interest(member)
+
+    def enrol(self, member: Member) -> None:
+        entry = member.entry
+        self.by_local_id[entry.local_id] = self.by_path[entry.path] = member
+        if entry.connect_id is not None:
+            self.by_connect_id[entry.connect_id] = member
+        insort(self.of_type.setdefault(entry.node_type._value_, []), entry.local_id)
+        self._index_interest(member)
+
+    def forget_member(self, member: Member) -> None:
+        entry = member.entry
+        self.by_id.remove(member.node_id)
+        del self.by_local_id[entry.local_id], self.by_path[entry.path]
+        if entry.connect_id is not None:
+            del self.by_connect_id[entry.connect_id]
+        _take_out(self.of_type[entry.node_type._value_], entry.local_id)
+        for kind in member.interest:
+            _take_out(self.interested[kind], entry.local_id)
+        self.host.forget_channel(entry.path)
+        self.fan_out.announce_end(member)
+
+    # -- inside
+
+    def _index_interest(self, member: Member) -> None:
+        for kind in member.interest:
+            insort(self.interested.setdefault(kind, []), member.local_id)
+
+
+def _take_out(ids: list[int], local_id: int) -> None:
+    del ids[bisect_left(ids, local_id)]

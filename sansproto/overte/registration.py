@@ -1,0 +1,308 @@
+"""How a domain is found behind a router: it registers at an ice-server, and pings the clients that this one names.
+
+docs/protocols/overte.rst, heartbeats and ICE.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol, Self
+
+import attrs
+
+from ..component import Component, Host, OptionalPart, Part, Parts
+from ..contract import Address, Lookup, Path
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
+from ..wire import Packet
+from .crypto import load_private_key, sign
+from .ice_events import KeyRefused
+from .limits import ServerDelays, ServerLimits
+from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
+from .punch import Punch, PunchInput
+from .qt import SockAddr
+from .received import Received
+from .remote import SOCKET
+from .versions import PacketType
+
+
+def _some(_: object, field: attrs.Attribute[Any], value: tuple[Any, ...]) -> None:
+    if not value:
+        raise ValueError(f"{field.name} must not be empty")
+
+
+def _signs(_: object, field: attrs.Attribute[bytes], value: bytes) -> None:
+    load_private_key(value)
+
+
+@attrs.frozen(kw_only=True)
+class IceRegistration:
+    """With which ice-servers (host, a name or an address, and port) a domain registers; they are tried in turn.
+
+    ``private_key`` is an RSA key in DER, ``public`` the address that our socket has for others; None leaves it to the
+    ice-server to see. ``local_host`` is our address on the own network, where the socket is bound to any. Raises
+    ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for another key.
+    """
+
+    servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
+    private_key: bytes = attrs.field(repr=False, validator=_signs)
+    public: Address | None = None
+    local_host: str | None = None
+
+
+@attrs.frozen
+class Signed:
+    """Where we are, in a form to tell an ice-server: it is the same each time, so it is signed once."""
+
+    local: Address
+    payload: bytes
+
+    @classmethod
+    def by(cls, ice: IceRegistration, domain_id: bytes, local: Address) -> Self:
+        own = SockAddr(ice.local_host or local.host, local.port)
+        public = SockAddr("", local.port) if ice.public is None else SockAddr(ice.public.host, ice.public.port)
+        signature = sign(ice.private_key, ICEServerHeartbeat(domain_id, public, own, None).signed)
+        return cls(local, ICEServerHeartbeat(domain_id, public, own, signature).encode())
+
+
+class RegistrationState(Enum):
+    NEW = 0
+    RESOLVING = 1
+    BEATING = 2
+    PAUSING = 3
+    """The name of this ice-server was not found."""
+
+
+class RegistrationHost(Host[KeyRefused], Protocol):
+    """What a registration needs of the domain server."""
+
+    def ask_transport(self, what: Lookup) -> None: ...
+    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> None: ...
+    def send_packet(self, path: Path, packet: Packet) -> None: ...
+
+
+class Contact(Part[RegistrationHost]):
+    """The ice-server that is registered with, for as long as it answers."""
+
+    path: Path
+    unanswered: int
+    denials: int
+    """One after the other."""
+
+    def __init__(self, host: RegistrationHost) -> None:
+        super().__init__(host)
+        self.unanswered = self.denials = 0
+
+    def begin(self, path: Path) -> None:
+        self.path = path
+
+    def beat(self, payload: bytes) -> None:
+        self.unanswered += 1
+        self.host.send_raw(self.path, PacketType.ICE_SERVER_HEARTBEAT, payload)
+
+
+class RegistrationInput:
+    START = Input[RegistrationState, None]()
+    FOUND = Input[RegistrationState, tuple[Address, ...]]()
+    NOT_FOUND = Input[RegistrationState, None]()
+    PAUSED = Input[RegistrationState, None]()
+    """For long enough."""
+    DUE = Input[RegistrationState, None]()
+    """A heartbeat."""
+    ACKED = Input[RegistrationState, Contact]()
+    DENIED = Input[RegistrationState, Contact]()
+    CLIENT_NAMED = Input[RegistrationState, ICEServerPeerInformation]()
+    CLIENT_REPLIED = Input[RegistrationState, Punch]()
+
+
+class RegistrationTimer:
+    LOOKUP = Timer(RegistrationInput.NOT_FOUND, ServerDelays.lookup)
+    BEAT = Timer(RegistrationInput.DUE, ServerDelays.beat)
+    PAUSE = Timer(RegistrationInput.PAUSED, ServerDelays.beat)
+
+
+class Registration(Component[RegistrationState, RegistrationHost]):
+    """A domain at its ice-servers, of which it tries one after the other."""
+
+    signed: Signed
+    number: int
+    """Of the ice-server that is tried."""
+    query: int
+    """The number of the last look-up."""
+    contact: OptionalPart[Contact]
+    punches: Parts[bytes, Punch]
+    """By ICE client id."""
+    servers: Annotated[tuple[tuple[str, int], ...], CACHED]
+    domain_id: Annotated[bytes, CACHED]
+    delays: Annotated[ServerDelays, CACHED]
+    limits: Annotated[ServerLimits, CACHED]
+
+    def __init__(
+        self,
+        host: RegistrationHost,
+        servers: tuple[tuple[str, int], ...],
+        domain_id: bytes,
+        delays: ServerDelays,
+        limits: ServerLimits,
+    ) -> None:
+        super().__init__(host)
+        self.servers, self.domain_id, self.delays, self.limits = servers, domain_id, delays, limits
+        self.number = self.query = 0
+        self.contact = OptionalPart(lambda: Contact(host))
+        self.punches = Parts(lambda client_id: Punch(host, self, delays, client_id))
+
+    def begin(self, signed: Signed) -> None:
+        self.signed = signed
+
+    # -- what happens
+
+    def looked_up(self, addresses: tuple[Address, ...]) -> None:
+        self.post(RegistrationInput.FOUND(addresses) if addresses else RegistrationInput.NOT_FOUND())
+
+    def forget_punch(self, client_id: bytes) -> None:
+        self.punches.remove(client_id)
+
+    # -- guards
+
+    def contact_at(self, path: Path) -> Contact | None:
+        return next((contact for contact in self.contact.values() if contact.path == path), None)
+
+    def believe(self, named: Received[ICEServerPeerInformation]) -> ICEServerPeerInformation | None:
+        return named.packet if self.contact_at(named.path) is not None else None
+
+    def has_room(self, client: ICEServerPeerInformation) -> bool:
+        return client.id in self.punches or len(self.punches) < self.limits.punches
+
+    def find_punch(self, replied: Received[ICEPingReply]) -> Punch | None:
+        punch = self.punches.get(replied.packet.ice_id)
+        return punch if punch is not None and punch.is_at(replied.path) else None
+
+    def is_denied_often(self, contact: Contact) -> bool:
+        return contact.denials >= self.limits.denials
+
+    def is_unanswered(self) -> bool:
+        return any(contact.unanswered > self.limits.beats for contact in self.contact.values())
+
+    # -- actions
+
+    def look_up(self) -> None:
+        self.query += 1
+        self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
+
+    def adopt(self, addresses: tuple[Address, ...]) -> None:
+        of_our_family = [found for found in addresses if (":" in found.host) == (":" in self.signed.local.host)]
+        found = (of_our_family or addresses)[0]
+        self.contact.start(Contact.begin, Path(SOCKET, found.host, found.port, found.scope))
+
+    def beat(self) -> None:
+        for contact in self.contact.values():
+            contact.beat(self.signed.payload)
+
+    def next_server(self) -> None:
+        self.number = (self.number + 1) % len(self.servers)
+        self.contact.end()
+
+    def note_ack(self, contact: Contact) -> None:
+        contact.unanswered = contact.denials = 0
+
+    def note_denial(self, contact: Contact) -> None:
+        contact.unanswered, contact.denials = 0, contact.denials + 1  # it is there, after all
+
+    def tell_key_refused(self) -> None:
+        self.host.emit(KeyRefused(*self.servers[self.number]))
+
+    def ping_client(self, client: ICEServerPeerInformation) -> None:
+        punch = self.punches.get(client.id) or self.punches.add(client.id)
+        punch.post(PunchInput.TOLD(client))
+
+    def note_reply(self, punch: Punch) -> None:
+        punch.post(PunchInput.REACHED())
+
+
+_S, _I, _T = RegistrationState, RegistrationInput, RegistrationTimer
+_STRANGER: Final = "not from our ice-server"
+
+ACK: Final = (
+    Guards.of(Registration, _S, Path, "ack").make(Registration.contact_at, _STRANGER, ref="heartbeats").give(_I.ACKED)
+)
+
+DENIAL: Final = (
+    Guards.of(Registration, _S, Path, "denial")
+    .make(Registration.contact_at, _STRANGER, ref="heartbeats")
+    .give(_I.DENIED)
+)
+
+CLIENT: Final = (
+    Guards.of(Registration, _S, Received[ICEServerPeerInformation], "client")
+    .make(Registration.believe, _STRANGER, ref="ICE")
+    .need(Registration.has_room, "too many clients at once", ref="ICE")
+    .give(_I.CLIENT_NAMED)
+)
+
+REPLY: Final = (
+    Guards.of(Registration, _S, Received[ICEPingReply], "reply")
+    .make(Registration.find_punch, "late", ref="ICE")
+    .give(_I.CLIENT_REPLIED)
+)
+
+REGISTRATION: Final = Table[Registration, RegistrationState](
+    Registration,
+    RegistrationInput,
+    RegistrationTimer,
+    name="overte.registration",
+    page="overte",
+    initial=_S.NEW,
+    idle={
+        _S.NEW: "the domain's socket",
+        _S.BEATING: "the domain's end: it is a keep-alive",
+        _S.PAUSING: "the next look-up, as long as the domain lives",
+    },
+    rows=(
+        Row(_S.NEW, _I.START, _S.RESOLVING, Registration.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
+        Row(
+            _S.RESOLVING,
+            _I.FOUND,
+            _S.BEATING,
+            Registration.adopt,
+            Registration.beat,
+            arm=(_T.BEAT,),
+            cancel=(_T.LOOKUP,),
+            ref="heartbeats",
+        ),
+        Row(
+            _S.RESOLVING,
+            _I.NOT_FOUND,
+            _S.PAUSING,
+            Registration.next_server,
+            arm=(_T.PAUSE,),
+            cancel=(_T.LOOKUP,),
+            ref="heartbeats",
+        ),
+        Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, Registration.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
+        Row(
+            _S.BEATING,
+            _I.DUE,
+            _S.RESOLVING,
+            Registration.next_server,
+            Registration.look_up,
+            when=Registration.is_unanswered,
+            arm=(_T.LOOKUP,),
+            ref="heartbeats",
+        ),
+        Row(_S.BEATING, _I.DUE, None, Registration.beat, arm=(_T.BEAT,), ref="heartbeats"),
+        Row(_S.BEATING, _I.ACKED, None, Registration.note_ack, ref="heartbeats"),
+        Row(
+            _S.BEATING,
+            _I.DENIED,
+            None,
+            Registration.note_ack,
+            Registration.tell_key_refused,
+            when=Registration.is_denied_often,
+            ref="heartbeats",
+        ),
+        Row(_S.BEATING, _I.DENIED, None, Registration.note_denial, ref="heartbeats"),
+        Row(_S.BEATING, _I.CLIENT_NAMED, None, Registration.ping_client, ref="ICE"),
+        Row(tuple(_S), _I.CLIENT_REPLIED, None, Registration.note_reply, ref="ICE"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late answer"),),
+)

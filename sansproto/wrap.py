@@ -1,0 +1,238 @@
+"""A session on one stream as an endpoint: adapters have one kind of machine to drive.
+
+The application keeps the session and calls its verbs; the adapter drives the endpoint, which looks at the session
+whenever it is asked for output.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Annotated, Any, Never, Protocol, Self, TypeVar
+
+import attrs
+
+from .contract import (
+    Address,
+    CloseTransport,
+    CloseWrite,
+    Link,
+    Phase,
+    SendBytes,
+    Snapshot,
+    StreamSession,
+    Transmit,
+)
+from .errors import LocalProtocolError
+from .events import CloseCause, Closed
+from .limits import some
+from .links import OPEN, OVER, LinkDelays, LinkLimits, LinkState, Mark, StreamLink
+from .snapshot import CACHED
+from .streams import StreamEndpoint
+from .trace import Trace
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
+
+
+@attrs.frozen(kw_only=True)
+class WrapLimits:
+    """Bounds of a wrapped session."""
+
+    links: int = some(1)
+    """at once"""
+    link_queue: int = some(1 << 20)
+    """bytes: a session that ends may leave that many behind for a link that is blocked"""
+    link_packets: int = some(64)
+    """chunks that one call takes"""
+    events: int = some(1)
+    """those of the session wait there"""
+
+
+class Wrappable(StreamSession[E_co], Protocol[E_co]):
+    """A StreamSession that was built on :class:`~sansproto.session.Session`."""
+
+    def freeze(self, base: float, *, leave_out: frozenset[str] = ...) -> Snapshot: ...
+
+
+class WrappedStream(StreamEndpoint[E, Never]):
+    """A StreamSession as an endpoint with one stream: the one that :meth:`connect` asks for, or the first accepted."""
+
+    _events: deque[Closed]  # type: ignore[assignment]  # those of the session stay there
+    _stream: Link | None
+    _had_one: bool
+    _core: Annotated[Any, CACHED]
+
+    def __init__(
+        self,
+        session: Wrappable[E],
+        *,
+        delays: LinkDelays | None = None,
+        limits: LinkLimits | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        super().__init__(entropy=None, delays=delays or LinkDelays(), limits=limits or WrapLimits(), trace=trace)
+        self._core, self._stream, self._had_one = session, None, False
+        self.rebuild()
+
+    def connect(self, address: Address, now: float) -> None:
+        """Ask for the stream. LocalProtocolError if there is, or was, one already, or if the session has ended."""
+        if self._had_one or self._core.phase in (Phase.CLOSING, Phase.CLOSED):
+            raise LocalProtocolError("connect", self.phase.name, "one stream, once")
+        self.advance(now)
+        self._take_link(self.open_link(address))
+        self.run()
+
+    # -- the contract
+
+    def next_event(self) -> E | None:
+        event: E | None = super().next_event() or self._core.next_event()
+        self._look()
+        if isinstance(event, Closed) and self.phase is not Phase.CLOSED:
+            self._closing = event
+            return None
+        return event
+
+    def next_transmit(self) -> Transmit | None:
+        self._look()
+        link = self._link()
+        if link is not None:
+            self.offer(link)
+        return super().next_transmit()
+
+    def next_timeout(self) -> float | None:
+        return min((at for at in (super().next_timeout(), self._core.next_timeout()) if at is not None), default=None)
+
+    def handle_timeout(self, now: float) -> None:
+        super().handle_timeout(now)
+        self._core.handle_timeout(self.clock)
+        self._look()
+
+    def receive_data(self, link: Link, data: bytes, now: float) -> None:
+        if self._readable(link, now) is not None:
+            self.stats.bytes_received += len(data)
+            self._core.receive_data(data, self.clock)
+            self._look()
+
+    def receive_eof(self, link: Link, now: float) -> None:
+        readable = self._readable(link, now)
+        if readable is not None:
+            readable.eof = True
+            self._core.receive_eof(self.clock)
+            self._look()
+
+    def close(self, now: float) -> None:
+        """End politely; at once if the stream is not there yet."""
+        self.advance(now)
+        self._core.close(self.clock)
+        self._look()
+        link = self._link()
+        if link is None:
+            self._lose("")
+        elif link.state is LinkState.OPENING:
+            link.close()
+            self.run()
+            self._lose("")
+
+    def abort(self) -> None:
+        self._core.abort()
+        for link in self.links.values():
+            link.abort()
+        self.run()
+        self._look()
+
+    def transport_lost(self, now: float, *, detail: str = "") -> None:
+        if self.alive(now):
+            self.lose_links(now, detail)
+            self._lose(detail)
+
+    def timers(self) -> Mapping[str, float]:
+        return {**super().timers(), **self._core.timers()}
+
+    def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
+        self._look()
+        return self._core.freeze(base, leave_out=leave_out), super().freeze(base, leave_out=leave_out)
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot, **arguments: Any) -> Self:
+        """The endpoint of a snapshot; ``session`` is here a function that restores the session from its own."""
+        parts: Any = snapshot
+        core, own = parts
+        return cls.restore_at(own, 0.0, **{**arguments, "session": arguments["session"](core)})
+
+    def rebuild(self) -> None:
+        self.stats.dropped = self._core.stats.dropped  # one count, wherever something was ignored
+        self._look()
+
+    # -- what the link tells
+
+    def link_accepted(self, link: StreamLink) -> None:
+        if self._had_one:
+            link.abort()
+        else:
+            self._take_link(link)
+
+    def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
+        transmit = self._core.next_transmit()
+        if isinstance(transmit, SendBytes):
+            return transmit.data
+        if transmit is not None:
+            self._forward(link, transmit)
+        return None
+
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
+        self._lose(detail)
+
+    def link_gone(self, link: StreamLink) -> None:
+        if link.key == self._stream:
+            self._stream = None
+            self._lose("")
+
+    # -- inside
+
+    def _take_link(self, link: StreamLink) -> None:
+        self._stream, self._had_one = link.key, True
+
+    def _link(self) -> StreamLink | None:
+        return None if self._stream is None else self.links.get(self._stream)
+
+    def _lose(self, detail: str) -> None:
+        """The session has no transport any more."""
+        if self._core.phase is not Phase.CLOSED:
+            self._core.transport_lost(self.clock, detail=detail)
+        self._look()
+
+    def _look(self) -> None:
+        """Follow the session, whose verbs are called behind the endpoint's back."""
+        link, core = self._link(), self._core
+        if link is not None:
+            self._follow(link)
+            self.run()
+        self.stats.packets_received, self.stats.packets_sent = core.stats.packets_received, core.stats.packets_sent
+        if core.phase is not Phase.CLOSED:
+            self.phase = core.phase
+        elif self.phase is not Phase.CLOSED:
+            waits = self._closing is not None or any(link.state not in OVER for link in self.links.values())
+            self.phase = Phase.CLOSING if waits else Phase.CLOSED
+            self.ending = None if waits else core.ending
+
+    def _follow(self, link: StreamLink) -> None:
+        over = self._core.phase is Phase.CLOSED
+        if over or link.finishing:  # nothing is pulled any more, and a blocked link may still be reset
+            while link.state in OPEN and (transmit := self._core.next_transmit()) is not None:
+                self._forward(link, transmit)
+        if over and link.state in (LinkState.OPENING, *OPEN):
+            link.close()
+        elif link.state in OPEN:
+            (link.resume if self._core.wants_data else link.pause)()
+
+    def _forward(self, link: StreamLink, transmit: Transmit) -> None:
+        if isinstance(transmit, SendBytes):
+            link.write(transmit.data)
+        elif isinstance(transmit, CloseWrite):
+            link.finish()
+        elif isinstance(transmit, CloseTransport):
+            link.close()
+        else:  # AbortTransport: a stream session has nothing else to say
+            link.abort()
+        self.run()

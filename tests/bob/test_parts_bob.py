@@ -1,0 +1,214 @@
+"""Each part of a peer alone, with a host that keeps what it asks for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from fake_host import FakeHost
+
+from sansproto.bob import Failure, PeerAgreed, PeerDelays, PeerFailed, PeerLimits, Registered, crypto
+from sansproto.bob import packets as p
+from sansproto.bob.channel import ChannelState, ChannelTimer, SecureChannel
+from sansproto.bob.crypto import Derivation, RecordKey
+from sansproto.bob.handshake import Handshake, HandshakeInput, HandshakeState, HandshakeTimer
+from sansproto.bob.kdf import SLICE, KdfQueue, KdfState, KdfTimer
+from sansproto.bob.offer import Offer, OfferInput, OfferState
+from sansproto.bob.packets import CLOSE
+from sansproto.bob.turns import Turns, TurnsState, TurnsTimer
+from sansproto.bob.way import Agreed, PeerInput, PeerState, PeerTimer, Way
+from sansproto.contract import Address, Lookup
+from sansproto.events import CloseCause, Closed, DataReceived
+
+
+class Owner(FakeHost):
+    """A host that is the peer, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Any] = []
+        self.said: list[tuple[int, p.BobPacket]] = []
+        self.limits, self.delays = PeerLimits(), PeerDelays()
+        self.turns = Turns(self, self, self.limits)
+        self.identity = "192.0.2.1:1"
+        self.is_prepared, self.has_too_many = True, False
+        material = crypto.derive(b"pass", bytes(16), 1)
+        self.secret = crypto.ServerSecret.from_derived(material)
+        self.client_secret = crypto.ClientSecret.from_derived(material)
+
+    # -- what the parts ask of a peer: they are told, or it is noted
+
+    def say(self, uid: int, packet: p.BobPacket) -> None:
+        self.said.append((uid, packet))
+
+    def channel_ended(self, closed: Closed) -> None:
+        self.told.append(closed)
+
+    def derived(self, uid: int, material: bytes) -> None:
+        self.told.append(uid)
+
+    def has_turn(self, uid: int) -> None:
+        self.told.append(uid)
+
+    def derive(self, uid: int, public: p.PublicParameters) -> None:
+        self.told.append(public)
+
+    def choose(self, agreed: Agreed) -> None:
+        self.told.append(agreed)
+
+    def be_taken(self, handshake: Handshake, keys: crypto.SharedKeys) -> None:
+        self.told.append(keys)
+
+    def forget_exchange(self, uid: int) -> None:
+        self.told.append("forget")
+
+    def exhaust(self) -> None:
+        self.told.append("exhaust")
+
+    def ask_transport(self, what: Lookup) -> None:
+        self.told.append(what)
+
+    def open_link(self, address: Address) -> Any:
+        self.told.append(address)
+        return SimpleNamespace(key=len(self.told))
+
+    def send_hello(self) -> None:
+        self.told.append("hello")
+
+    def register(self, identity: str) -> None:
+        self.told.append(identity)
+
+    def close_gracefully(self, closed: Closed) -> None:
+        self.told.append(closed)
+
+
+def test_the_queue_of_derivations_works_until_it_is_empty() -> None:
+    host = Owner()
+    queue = KdfQueue(host, host, PeerDelays())
+    queue.put(1, Derivation(b"pass", bytes(16), 2 * SLICE))
+    queue.put(2, Derivation(b"pass", bytes(16), 1))
+    host.run()
+    assert host.armed == {"WORK": PeerDelays().work}
+    while host.armed:
+        host.fire(queue, KdfTimer.WORK)
+    assert host.told == [2, 1]
+    assert queue.state is KdfState.EMPTY
+
+
+def test_who_waits_has_its_turn_host_after_host() -> None:
+    host = Owner()
+    turns = Turns(host, host, PeerLimits(free_guesses=0))
+    turns.take_turn(
+        "192.0.2.1:1",
+    )
+    for uid, identity in enumerate(["192.0.2.1:1", "192.0.2.1:2", "192.0.2.2:1"]):
+        turns.join(uid, identity)
+    turns.leave(7)
+    host.run()
+    while host.armed:
+        host.clock += host.armed["TURN"]
+        host.fire(turns, TurnsTimer.TURN)
+    assert host.told == [2, 0, 1]
+    turns.join(5, "192.0.2.1:1")
+    turns.leave(5)
+    host.run()
+    assert turns.state is TurnsState.NOBODY
+    assert not host.armed
+
+
+def test_a_channel_seals_opens_and_says_goodbye() -> None:
+    host, key = Owner(), RecordKey(bytes(32), bytes(12))
+    channel = SecureChannel(host, host, PeerLimits(), PeerDelays())
+    channel.begin(key, key)
+    assert channel.send(b"data") == 4
+    record = channel.next_record()
+    assert record is not None
+    for byte in record:
+        channel.receive(bytes([byte]))
+    assert channel.next_received() == DataReceived(b"data")
+    channel.close()
+    assert channel.next_record() == CLOSE
+    assert host.armed == {"FAREWELL": PeerDelays().farewell}
+    host.fire(channel, ChannelTimer.FAREWELL)
+    assert host.told == [Closed(CloseCause.LOCAL)]
+    assert channel.state is ChannelState.CLOSED
+
+
+PUBLIC = p.PublicParameters(1, 1, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16))
+THERE = "192.0.2.2:2"
+
+
+def test_an_offer_and_a_handshake_agree() -> None:
+    """Each with a host of its own: what one says, the other judges."""
+    here, there = Owner(), Owner()
+    there.identity = THERE
+    offer, handshake = Offer(here, here, 1), Handshake(there, there, 2)
+    offer.begin(THERE, PUBLIC)
+    here.run()
+    assert here.told == [PUBLIC]
+    offer.post(OfferInput.DERIVED(here.client_secret))
+    here.run()
+    _, x = here.said.pop()
+    assert isinstance(x, p.XAndClientIdentity)
+    handshake.begin(x.identity, x.x_point)
+    there.run()
+    assert there.turns.guesses.total == 1
+    _, y = there.said.pop()
+    assert isinstance(y, p.YAndServerValidator)
+    offer.judge(y)
+    offer.judge(y)
+    here.run()
+    assert here.armed == {"ANSWER": PeerDelays().answer}
+    _, proof = here.said.pop()
+    assert isinstance(proof, p.ClientValidator)
+    handshake.judge(proof.validator)
+    there.run()
+    assert there.said.pop() == (2, p.Agreement())
+    assert there.turns.guesses.total == 0
+    offer.post(OfferInput.AGREEMENT())
+    offer.judge(y)
+    offer.post(OfferInput.ACCEPT())
+    handshake.post(HandshakeInput.ACCEPTED())
+    here.run()
+    there.run()
+    assert here.events == [PeerAgreed(1, THERE)]
+    assert here.dropped == {"out of order": 2}
+    assert there.told == [here.told[-1].keys]
+    assert (offer.state, handshake.state) == (OfferState.ACCEPTED, HandshakeState.TAKEN)
+
+
+def test_an_offer_that_cannot_be_read_is_told_so() -> None:
+    host = Owner()
+    offer = Offer(host, host, 1)
+    offer.begin(THERE, None)
+    host.run()
+    assert host.said == [(1, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
+    assert host.events == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
+    assert host.told == ["forget"]
+
+
+def test_a_client_that_does_not_answer_has_failed() -> None:
+    host = Owner()
+    handshake = Handshake(host, host, 2)
+    handshake.begin(THERE, crypto.client_hello(host.client_secret, crypto.scalar(bytes(range(32)))))
+    host.run()
+    host.fire(handshake, HandshakeTimer.ANSWER)
+    assert host.events == [PeerFailed(2, Failure.SILENT, identity=THERE)]
+    assert host.told == ["forget"]
+
+
+def test_the_way_tries_every_address() -> None:
+    host = Owner()
+    way = Way(host, host, Address("relay.example", 9000), 9001, PeerDelays())
+    way.post(PeerInput.START())
+    way.post(PeerInput.LOOKED_UP((Address("192.0.2.8", 9000), Address("192.0.2.9", 9000))))
+    way.post(PeerInput.UNREACHABLE("refused"))
+    way.post(PeerInput.OPENED())
+    way.post(PeerInput.IDENTITY("192.0.2.1:1"))
+    host.run()
+    assert [str(one) for one in host.told[1:3]] == ["192.0.2.8:9000", "192.0.2.9:9000"]
+    assert host.events == [Registered("192.0.2.1:1")]
+    host.fire(way, PeerTimer.WAITING)
+    assert host.told[-1] == Closed(CloseCause.TIMEOUT, detail="nobody came to an agreement")
+    assert way.state is PeerState.ENDED
+    assert not host.armed

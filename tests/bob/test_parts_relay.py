@@ -1,0 +1,154 @@
+"""The parts of a relay, each driven alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_host import FakeHost
+
+from sansproto.bob import Departure, PeerJoined, PeerLeft, RelayDelays, RelayLimits, Role, RoomClosed, RoomOpened
+from sansproto.bob import packets as p
+from sansproto.bob.member import HELLO_CLIENT, HELLO_SERVER, MemberInput, MemberTimer
+from sansproto.bob.pair import PAIR, Pair, PairState, Passed, X
+from sansproto.bob.registry import Registry
+from sansproto.bob.room import Room, RoomInput, RoomState, RoomTimer
+from sansproto.bob.visitor import BYTES, LINE, Visitor, VisitorInput, VisitorState
+from sansproto.component import Parts
+from sansproto.contract import Address, Link
+from sansproto.links import LinkInput, StreamLink
+from sansproto.testing.protocols import tables_of
+from sansproto.testing.tables import check
+
+DOCS = Path(__file__).parents[2] / "docs" / "protocols"
+
+
+class RelayHost(FakeHost):
+    """A relay with links, and nothing else."""
+
+    def __init__(self, **limits: int) -> None:
+        super().__init__()
+        self.delays, self.limits = RelayDelays(), RelayLimits(**limits)
+        self.link_delays, self.link_limits = self.delays, self.limits
+        self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, self, key))  # type: ignore[arg-type]
+        self.told: list[Any] = []
+
+    def connect(self, number: int) -> StreamLink:
+        link = self.links.add(Link(number), StreamLink.begin, "relay", Address("192.0.2.1", number))
+        link.post(LinkInput.ACCEPTED())
+        self.run()
+        return link
+
+    def said(self, link: StreamLink) -> list[Any]:
+        data, found = b"".join(part for part in link.out if isinstance(part, bytes)), []
+        link.out.clear()
+        while data:
+            header, packet, end = p.FRAME.decode_prefix(data)
+            found.append((header.uid, packet))
+            data = data[end:]
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a part tells its owner is kept."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *arguments, **_: self.told.append((name, *arguments))
+
+
+@pytest.mark.parametrize("name", ["member", "pair", "room", "visitor"])
+def test_the_tables_are_sound(name: str) -> None:
+    (table,) = [table for table in tables_of("bob") if table.name == f"bob.{name}"]
+    assert check(table, DOCS) == []
+
+
+def test_a_room_tells_its_visitors_and_its_end() -> None:
+    host = RelayHost()
+    room = Room(host, host, 1, host.delays)  # type: ignore[arg-type]
+    room.begin("client", "server")
+    room.post(RoomInput.OPEN())
+    room.enter("client", Link(1))
+    room.enter("server", Link(2))
+    room.post(RoomInput.FILLED(Link(2)))
+    room.note_moved(10)
+    host.run()
+    assert (room.state, host.armed) == (RoomState.FULL, {"SILENCE": host.delays.silence})
+    assert host.told == [("give_lines", room), ("tell_partner_came", 1)]
+    host.fire(room, RoomTimer.SILENCE)
+    assert host.told[2:] == [("tell_room_expired", 1), ("tell_room_expired", 2), ("remove_room", room)]
+    assert host.events == [RoomOpened("client", "server"), RoomClosed("client", "server", size=10)]
+
+
+class Floor(RelayHost):
+    """A secure port with one room."""
+
+    def __init__(self) -> None:
+        super().__init__(early=3)
+        self.room = Room(self, self, 1, self.delays)  # type: ignore[arg-type]
+        self.room.begin("client", "server")
+
+    def room_of(self, line: str) -> Room | None:
+        return self.room if line in ("client", "server") else None
+
+
+def test_a_visitor_gets_into_its_room() -> None:
+    host = Floor()
+    host.room.post(RoomInput.OPEN())
+    first, second = (Visitor(host, host, host.connect(number)) for number in (1, 2))
+    for visitor, line in ((first, "client"), (second, "server")):
+        visitor.post(VisitorInput.CONNECTED())
+        visitor.take(LINE, line)
+    first.take(BYTES, b"123")
+    host.run()
+    assert (first.state, second.state, host.dropped) == (
+        VisitorState.ALONE,
+        VisitorState.JOINED,
+        {"before the partner came": 1},
+    )
+    assert second.link.out == [p.RoomAnswer(p.RoomCode.JOINED).encode()]
+    second.take(BYTES, b"data")
+    first.take(BYTES, b"4")
+    host.run()
+    assert ("relay", second.link, host.room, b"data") in host.told
+    assert first.state is VisitorState.ENDED
+
+
+def test_an_exchange_goes_through_in_its_order_only() -> None:
+    host = RelayHost()
+    pair = Pair(host, host, 1, 2)  # type: ignore[arg-type]
+    host.may_begin = lambda _: True  # type: ignore[method-assign, assignment]
+    packet = p.XAndClientIdentity(bytes(32), "192.0.2.1:1")
+    for _ in range(2):
+        pair.take(X, Passed(host, 1, packet))
+    host.run()
+    assert (pair.state, host.dropped) == (PairState.ASKED, {"out of order": 1})
+    assert host.told == [("remember", pair), ("forward", 1, packet)]
+    assert pair.table is PAIR
+
+
+def test_a_member_is_introduced_and_leaves() -> None:
+    host = RelayHost()
+    registry = Registry(host)
+    for number in (1, 2):
+        host.connect(number)
+        registry.accept(Link(number))
+    client, server = registry.members.values()
+    client.take(HELLO_CLIENT, p.HelloAsClient())
+    server.take(HELLO_SERVER, p.HelloAsServer(bytes(34)))
+    host.run()
+    assert host.said(client.link) == [(p.RELAY, p.ClientIdentity("192.0.2.1:1"))]
+    assert client.pull(1) == p.encode(p.RELAY, p.NewServer(2, bytes(34), "192.0.2.1:2"))
+    registry.receive(client, 2, p.Accepted())
+    host.run()
+    assert host.dropped == {"out of order": 1}
+    host.fire(server, MemberTimer.IDLE)
+    client.post(MemberInput.LEFT())
+    host.run()
+    assert host.events == [
+        PeerJoined(1, "192.0.2.1:1", Role.CLIENT),
+        PeerJoined(2, "192.0.2.1:2", Role.SERVER),
+        PeerLeft(2, "192.0.2.1:2", Departure.IDLE),
+        PeerLeft(1, "192.0.2.1:1", Departure.LEFT),
+    ]
+    assert not registry.uids
+    assert not registry.pairs

@@ -1,0 +1,4 @@
+# refused: AttributeError: type object 'Delays' has no attribute 'resnd'
+from base import *
+
+Timer(I.DUE, Delays.resnd)

@@ -1,0 +1,4 @@
+# refused: "type[Delays]" has no attribute "resnd"
+from base import *
+
+Timer(I.DUE, Delays.resnd)

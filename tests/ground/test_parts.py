@@ -1,0 +1,175 @@
+"""Parts in parts, many of a kind: made, timed, forgotten, and restored with their timers."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Protocol
+
+import attrs
+
+from sansproto.component import Component, Host, Parts
+from sansproto.machine import Default, Input, Outcome, Row, Table, Timer
+from sansproto.session import Session
+from sansproto.snapshot import CACHED
+
+
+@attrs.frozen
+class Delays:
+    silent: float = 3.0
+
+
+class S(Enum):
+    UP = 0
+    GONE = 1
+
+
+class I:  # noqa: E742
+    HEARD = Input[S, bytes]()
+    SILENT = Input[S, None]()
+
+
+class Owner(Protocol):
+    """What a node asks of who owns it."""
+
+    def left(self, name: str, heard: int) -> None: ...
+
+
+class Node(Component[S, Host[str]]):
+    heard: int
+    name: Annotated[str, CACHED]
+    owner: Annotated[Owner, CACHED]
+    delays: Annotated[Delays, CACHED]
+
+    def __init__(self, host: Host[str], owner: Owner, name: str) -> None:
+        super().__init__(host)
+        self.owner, self.name, self.heard, self.delays = owner, name, 0, Delays()
+
+    def count(self, data: bytes) -> None:
+        self.heard += len(data)
+
+    def patience(self) -> float:
+        return 1.0 + self.heard
+
+    def leave(self) -> None:
+        self.owner.left(self.name, self.heard)
+
+
+class T:
+    SILENT = Timer(I.SILENT, Delays.silent)
+    BORED = Timer(I.SILENT, Node.patience)
+
+
+Table[Node, S](
+    Node,
+    I,
+    T,
+    page="x",
+    name="node",
+    initial=S.UP,
+    terminal=(S.GONE,),
+    idle={S.UP: "the first packet"},
+    rows=(
+        Row(S.UP, I.HEARD, None, Node.count, arm=(T.SILENT, T.BORED), ref="nodes"),
+        Row(S.UP, I.SILENT, S.GONE, Node.leave, ref="nodes"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
+)
+
+
+class TableState(Enum):
+    READY = 0
+
+
+class TableInput:
+    LEFT = Input[TableState, tuple[str, int]]()
+
+
+class NodeTable(Component[TableState, Host[str]]):
+    nodes: Parts[str, Node]
+
+    def __init__(self, host: Host[str]) -> None:
+        super().__init__(host)
+        self.nodes = Parts(lambda name: Node(host, self, name))
+
+    def left(self, name: str, heard: int) -> None:
+        self.post(TableInput.LEFT((name, heard)))
+
+    def drop_node(self, who: tuple[str, int]) -> None:
+        self.nodes.remove(who[0])
+        self.host.emit(f"{who[0]} left after {who[1]}")
+
+
+Table[NodeTable, TableState](
+    NodeTable,
+    TableInput,
+    page="x",
+    name="node table",
+    initial=TableState.READY,
+    idle={TableState.READY: "always"},
+    rows=(Row(TableState.READY, TableInput.LEFT, None, NodeTable.drop_node, ref="nodes"),),
+    defaults=(),
+)
+
+
+class Server(Session[str]):
+    table: NodeTable
+
+    def __init__(self) -> None:
+        super().__init__(entropy=lambda n, *, purpose: bytes(n))
+        self.table = NodeTable(self)
+
+    def hear(self, name: str, data: bytes, now: float) -> None:
+        self.advance(now)
+        nodes = self.table.nodes
+        node = nodes[name] if name in nodes else nodes.add(name)
+        node.post(I.HEARD(data))
+        self.run()
+
+
+def test_many_parts_with_timers() -> None:
+    server = Server()
+    server.hear("a", b"1", 0.0)  # bored at 1.0: timers are set before the actions run
+    server.hear("b", b"12345", 0.5)
+    server.hear("b", b"6", 0.75)  # bored at 6.75, so silent at 3.75
+    again = Server()
+    again.thaw(server.freeze(0.0), 100.0)
+    assert (server.next_timeout(), again.next_timeout()) == (1.0, 101.0)
+    assert again.freeze(100.0) == server.freeze(0.0)
+    for each, base in ((server, 0.0), (again, 100.0)):
+        each.handle_timeout(base + 1.0)
+        assert each.next_event() == "a left after 1"
+        assert list(each.table.nodes) == ["b"]
+        assert each.next_timeout() == base + 3.75
+        each.handle_timeout(base + 9.0)
+        assert each.next_event() == "b left after 6"
+        assert each.next_timeout() is None
+
+
+def test_a_removed_part_acts_no_more() -> None:
+    server = Server()
+    server.hear("a", b"1", 0.0)
+    node = server.table.nodes["a"]
+    node.leave()
+    node.post(I.HEARD(b"2"))  # queued behind what removes it
+    server.run()
+    assert server.next_event() == "a left after 1"
+    assert server.next_timeout() is None
+    assert node.heard == 1
+
+
+def test_a_part_may_be_kept_once_it_has_shown_itself() -> None:
+    """A part that was made on trial has a place, and timers, from when it is kept."""
+    server = Server()
+    server.run()  # places are known
+    nodes = server.table.nodes
+    trial = nodes.make("a")
+    trial.count(b"123")
+    assert (dict(nodes), trial.place) == ({}, None)
+    nodes.keep("a", trial)
+    assert trial.place == ("table", "nodes", "a")
+    server.hear("a", b"4", 1.0)
+    assert nodes["a"].heard == 4
+    assert set(server.timers()) == {"table.nodes.a.SILENT", "table.nodes.a.BORED"}
+    early = Parts(nodes.make)
+    early.keep("b", early.make("b"))
+    assert early["b"].place is None

@@ -1,0 +1,48 @@
+"""Snippets with one mistake each: mypy, or the table when it is made, refuses them with the message in line 1.
+
+``refused/mypy_*.py`` are refused by mypy, ``refused/made_*.py`` when they run, ``refused/fine_*.py`` by nobody.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent / "refused"
+MARK = "# refused: "
+
+
+def message(path: Path) -> str:
+    first = path.read_text("utf-8").partition("\n")[0]
+    assert first.startswith(MARK)
+    return first.removeprefix(MARK)
+
+
+@cache
+def found() -> str:
+    """What mypy says of all snippets, in one run."""
+    files = [path.name for path in sorted(FOLDER.glob("*.py")) if not path.name.startswith("made_")]
+    command = [sys.executable, "-m", "mypy", "--strict", "--implicit-reexport", "--no-error-summary", *files]
+    return subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("mypy_*.py")), ids=lambda path: path.stem)
+def test_mypy_refuses(path: Path) -> None:
+    said = [line for line in found().splitlines() if line.startswith(f"{path.name}:") and " error: " in line]
+    assert len(said) == 1, said
+    assert message(path) in said[0]
+
+
+def test_mypy_accepts_what_is_right() -> None:
+    assert not re.findall(r"^(?:fine_|base).* error: .*$", found(), re.M)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("made_*.py")), ids=lambda path: path.stem)
+def test_the_making_of_the_table_refuses(path: Path) -> None:
+    done = subprocess.run([sys.executable, path.name], cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert message(path) in done.stderr

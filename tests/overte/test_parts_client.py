@@ -1,0 +1,156 @@
+"""Each part of a client alone, with a host that only keeps what it sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from alone import Alone
+from rig import DOMAIN, DOMAIN_ID, LOCAL_ID, MIXER, MIXER_LOCAL, SESSION, US, domain_list, record
+
+from sansproto.contract import Address, Lookup, Path, Phase
+from sansproto.events import CloseCause, Closed
+from sansproto.overte import connection, stun
+from sansproto.overte import packets as p
+from sansproto.overte import rendezvous as ice
+from sansproto.overte.arrivals import Arrival
+from sansproto.overte.events import Connected, NodeAdded, NodeRemoved, NotAnswered, PathAnswered, Removal
+from sansproto.overte.header import Header
+from sansproto.overte.introduction import Introduction
+from sansproto.overte.limits import ClientDelays, ClientLimits
+from sansproto.overte.membership import Membership
+from sansproto.overte.nodes import NodeTable
+from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.queries import Queries, QueryInput
+from sansproto.overte.versions import PacketType
+
+DELAYS, LIMITS = ClientDelays(), ClientLimits()
+ANYBODY = Introduction(
+    connect_id=NULL_UUID,
+    signature=bytes(16),
+    node_type=p.NodeType.AGENT,
+    interest=b"M",
+    fingerprint=NULL_UUID,
+    username="",
+    private_key=None,
+    account=None,
+    place_name=None,
+)
+TARGET = ice.IceTarget(host="domain.example", port=40102, domain_id=DOMAIN_ID, client_id=NULL_UUID)
+
+
+@attrs.define
+class Known:
+    """Our own sockets, which are known."""
+
+    is_ready: bool = True
+    sockets: tuple[SockAddr, SockAddr] = (SockAddr("", US.port), SockAddr(US.host, US.port))
+
+    def learn(self) -> None:
+        pass
+
+    def pick(self, addresses: tuple[Address, ...]) -> Path:
+        return DOMAIN
+
+
+def arrival(packet: Any, path: Path = DOMAIN) -> Arrival:
+    return Arrival(Header(tuple(PacketType)[packet.__wire__.id], 1, 1), packet.encode(), path)
+
+
+def test_a_question_is_answered_or_not() -> None:
+    host = Alone()
+    queries = host.keep(Queries(host, DELAYS, LIMITS))
+    for path in ("/", "/hill"):
+        queries.ask(p.PathQuery(path))
+    host.run()
+    assert host.sent == [p.PathQuery("/"), p.PathQuery("/hill")]
+    assert queries.path_answer(p.PathResponse("/sea", "")) is None
+    answer = queries.path_answer(p.PathResponse("/", "/0,0,0"))
+    assert answer is not None
+    answer.query.post(QueryInput.ANSWERED(answer.event))
+    host.run()
+    host.handle_timeout(DELAYS.answer)
+    assert host.events() == [PathAnswered("/", "/0,0,0"), NotAnswered("/hill")]
+    assert not queries.open
+
+
+def test_stun_asks_until_it_is_answered() -> None:
+    host = Alone()
+    host.local = US
+    client = host.keep(stun.StunClient(host, ("stun.example", 3478), None, DELAYS, LIMITS))
+    client.learn()
+    host.run()
+    assert host.sent == [Lookup(stun.QUERY, "stun.example", 3478)]
+    client.take(stun.LOOKED_UP, (Address("192.0.2.33", 3478),))
+    host.run()
+    host.handle_timeout(DELAYS.retry)
+    assert len(host.sent) == 3
+    assert not client.is_ready
+    attribute = bytes.fromhex("002000080001a147") + bytes.fromhex("2112a442")
+    answer = stun.BindingResponse(len(attribute), client.transaction, attribute)
+    assert client.take_first(answer.encode(), Path("udp", "192.0.2.33", 3478))
+    host.run()
+    assert host.called == ["sockets_changed"]
+    assert client.sockets == (SockAddr("0.0.0.0", 0x8055), SockAddr(US.host, US.port))
+
+
+def test_the_ice_client_leads_to_the_domain() -> None:
+    host = Alone()
+    client = host.keep(ice.IceClient(host, TARGET, Known(), DELAYS))
+    client.start(DOMAIN)
+    host.run()
+    assert host.sent == [(DOMAIN, TARGET.query(Known().sockets))]
+    mixer = SockAddr(MIXER.host, MIXER.port)
+    client.take(ice.PEER, arrival(p.ICEServerPeerInformation(DOMAIN_ID, mixer, SockAddr("", 0))))
+    host.run()
+    assert host.sent[1:] == [(MIXER, p.ICEPing(NULL_UUID, p.PingType.PUBLIC))]
+    client.take(ice.REPLY, arrival(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), MIXER))
+    host.run()
+    assert (host.called, host.next_timeout()) == ([MIXER], None)
+
+
+def test_nodes_are_pinged_and_forgotten() -> None:
+    host = Alone()
+    host.domain, host.membership = DOMAIN, Membership(session_id=SESSION)
+    table = host.keep(NodeTable(host, DELAYS, LIMITS))
+    listed = domain_list(record(), record(number=2, id=SESSION)).encode()
+    table.adopt(table.lists.read(table, listed))
+    host.run()
+    assert [path for path, _ in host.sent] == [MIXER_LOCAL, MIXER]
+    assert (set(table.nodes), host.stats.noted) == ({record().id}, {"a record of ourselves": 1})
+    while table.nodes:
+        host.handle_timeout(host.next_timeout() or 0.0)
+    added, removed = host.events()
+    assert (type(added), removed) == (NodeAdded, NodeRemoved(record().id, Removal.SILENT))
+    assert (host.clock, host.next_timeout(), table.index) == (DELAYS.silence, None, {})
+
+
+def test_a_connection_begins_and_ends() -> None:
+    host = Alone()
+    nodes, queries = NodeTable(host, DELAYS, LIMITS), Queries(host, DELAYS, LIMITS)
+    client = host.keep(
+        connection.Connection(
+            host,
+            TARGET,
+            ANYBODY,
+            by_ice=False,
+            own=Known(),
+            nodes=nodes,
+            queries=queries,
+            delays=DELAYS,
+            limits=LIMITS,
+        )
+    )
+    queries.name_parts(("queries",))
+    client.post(connection.ConnectionInput.CONNECT())
+    client.take(connection.LOOKED_UP, (Address(DOMAIN.host, DOMAIN.port),))
+    host.run()
+    lookup, (path, request) = host.sent
+    assert (lookup.host, path, type(request)) == ("domain.example", DOMAIN, p.DomainConnectRequest)
+    client.take(connection.LIST, arrival(domain_list()))
+    host.run()
+    assert host.events() == [Connected(SESSION, LOCAL_ID, domain_id=DOMAIN_ID, permissions=2049)]
+    client.post(connection.ConnectionInput.CLOSE())
+    host.run()
+    assert host.sent[-1] == (DOMAIN, p.DisconnectRequest())
+    assert (host.events(), host.phase) == ([Closed(CloseCause.LOCAL)], Phase.CLOSED)

@@ -1,0 +1,194 @@
+"""The parts of a domain server and of an ice-server, each driven alone."""
+
+from __future__ import annotations
+
+import attrs
+from alone import Alone
+
+from sansproto.contract import Address, Lookup, Path
+from sansproto.overte import packets as p
+from sansproto.overte.admission import CONNECT, Admission, ConnectRequest
+from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
+from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
+from sansproto.overte.ice_peer import IcePeer, IcePeerInput, IcePeerState, Seen
+from sansproto.overte.limits import IceDelays, IceLimits, ServerDelays, ServerLimits
+from sansproto.overte.member import KICK_REQUEST, PATH_QUERY, Entry, Member, MemberInput, MemberState
+from sansproto.overte.members import Members
+from sansproto.overte.punch import Punch, PunchInput, PunchState
+from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
+from sansproto.overte.received import Received
+from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
+from sansproto.overte.remote import SOCKET
+from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
+from sansproto.overte.versions import DEFAULT, PacketType
+
+DOMAIN, CLIENT = b"d" * 16, b"c" * 16
+ICE, STRANGER = (Path(SOCKET, f"198.51.100.{n}", 7337) for n in (1, 66))
+BEAT = (ICE, PacketType.ICE_SERVER_HEARTBEAT, b"signed")
+DELAYS, LIMITS = ServerDelays(), ServerLimits(beats=1, denials=1)
+
+
+class Owner:
+    """Who has the parts of parts."""
+
+    domain_id = DOMAIN
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def forget_punch(self, client_id: bytes) -> None:
+        self.told.append(client_id)
+
+    forget_peer = forget_punch
+
+
+def test_a_registration() -> None:
+    host = Alone()
+    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DOMAIN, DELAYS, LIMITS))
+    registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
+    registration.post(RegistrationInput.START())
+    registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
+    for guards, path in ((ACK, STRANGER), (ACK, ICE), (DENIAL, ICE), (DENIAL, ICE)):
+        registration.take(guards, path)
+    host.run()
+    assert (host.sent, host.stats.dropped) == ([Lookup(1, "one", 7337), BEAT], {"not from our ice-server": 1})
+    assert host.events() == [KeyRefused("one", 7337)]
+    for now in (1.0, 2.0, 3.0):
+        host.handle_timeout(now)
+    assert (host.sent[2:], registration.state) == ([BEAT, BEAT, Lookup(2, "two", 1)], RegistrationState.RESOLVING)
+
+
+def test_a_punch() -> None:
+    host, owner = Alone(), Owner()
+    punch = host.keep(Punch(host, owner, DELAYS, CLIENT))
+    punch.post(PunchInput.TOLD(p.ICEServerPeerInformation(CLIENT, SockAddr("203.0.113.9", 5000), NULL_SOCK_ADDR)))
+    host.run()
+    for now in (0.25, 2.0):
+        host.handle_timeout(now)
+    assert set(host.sent) == {(Path(SOCKET, "203.0.113.9", 5000), p.ICEPing(DOMAIN, p.PingType.PUBLIC))}
+    assert (owner.told, punch.state) == ([CLIENT], PunchState.GONE)
+
+
+SEEN = Seen(ICE, SockAddr("198.51.100.1", 7337), NULL_SOCK_ADDR, is_domain=False)
+
+
+def test_an_ice_peer() -> None:
+    host, owner = Alone(), Owner()
+    peer = host.keep(IcePeer(host, owner, IceDelays(), CLIENT))
+    peer.note(SEEN)
+    for seen in (SEEN, SEEN, attrs.evolve(SEEN, path=STRANGER, is_domain=True)):
+        peer.post(IcePeerInput.SPOKE(seen))
+    host.run()
+    host.handle_timeout(5.0)
+    added = [IcePeerAdded(CLIENT, Address(at.host, at.port), is_domain=at is STRANGER) for at in (ICE, STRANGER)]
+    assert host.events() == [added[0], IcePeerRemoved(CLIENT), added[1], IcePeerRemoved(CLIENT)]
+    assert (owner.told, peer.state) == ([CLIENT], IcePeerState.GONE)
+
+
+def test_a_directory() -> None:
+    host = Alone()
+    directory = host.keep(Directory(host, None, IceDelays(), IceLimits(peers=2)))
+    beat = p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None)
+    directory.take(HEARTBEAT, Received(beat, ICE))
+    directory.take(HEARTBEAT, Received(beat, STRANGER))
+    directory.take(QUERY, Received(p.ICEServerQuery(CLIENT, NULL_SOCK_ADDR, NULL_SOCK_ADDR, DOMAIN), STRANGER))
+    host.run()
+    told = [(STRANGER, DOMAIN, "198.51.100.1"), (ICE, CLIENT, "198.51.100.66")]
+    null = NULL_SOCK_ADDR
+    infos = [(path, p.ICEServerPeerInformation(key, SockAddr(at, 7337), null)) for path, key, at in told]
+    assert host.sent == [(ICE, p.ICEServerHeartbeatACK()), *infos]
+    assert host.stats.dropped == {"the id of another peer": 1}
+    assert (set(directory.peers), directory.clients) == ({DOMAIN, CLIENT}, {CLIENT})
+
+
+AT = Path(SOCKET, "203.0.113.9", 48001)
+SAID = p.CheckIn(5, p.NodeType.AGENT, SockAddr("203.0.113.9", 48001), SockAddr("10.0.0.9", 48001), b"M", None)
+
+
+def entry(local_id: int = 7, path: Path = AT, node_type: p.NodeType = p.NodeType.AGENT) -> Entry:
+    return Entry(local_id, node_type, path, bytes(16), None, "", "", 0.0)
+
+
+class Keeper:
+    """Who keeps one node: it notes what it is asked for."""
+
+    delays = DELAYS
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def enrol(self, member: Member) -> None:
+        self.asked.append("enrol")
+
+    def send_list(self, member: Member, *, is_new: bool) -> None:
+        self.asked.append(("list", is_new))
+
+    def announce(self, member: Member) -> None:
+        self.asked.append("announce")
+
+    def change_interest(self, member: Member, interest: bytes) -> None:
+        self.asked.append(interest)
+
+    def forget_member(self, member: Member) -> None:
+        self.asked.append("forget")
+
+
+def test_a_member() -> None:
+    host, keeper = Alone(), Keeper()
+    member = host.keep(Member(host, keeper, CLIENT))
+    member.begin(entry(), SAID, p.Permissions.CONNECT)
+    member.post(MemberInput.ADMITTED())
+    member.check_in(SAID.encode(), AT)
+    member.take(KICK_REQUEST, p.NodeKickRequest(DOMAIN, 0))
+    member.take(PATH_QUERY, p.PathQuery("/"))
+    host.run()
+    host.handle_timeout(10.0)
+    assert keeper.asked == ["enrol", ("list", True), "announce", ("list", False), "forget"]
+    assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
+    assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
+    assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)
+
+
+def test_members_and_what_is_said_of_them() -> None:
+    host = Alone()
+    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(), authenticates=True))
+    mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
+    members.admit(CLIENT, entry(), SAID, 1)
+    members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
+    host.run()
+    assert (len(members), members.at(ICE), members.count(p.NodeType.AGENT)) == (2, members.of_id(DOMAIN), 1)
+    kinds = [PacketType.DOMAIN_LIST, PacketType.DOMAIN_LIST, PacketType.DOMAIN_SERVER_ADDED_NODE]
+    assert [(path, kind) for path, kind, _ in host.sent] == list(zip((AT, ICE, AT), kinds, strict=True))
+    members.by_id[DOMAIN].post(MemberInput.LEAVE(Departure.LEFT))
+    host.run()
+    assert host.sent[3:] == [(ICE, None), (AT, p.RemovedNode(DOMAIN))]
+    assert (len(members), members.at(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
+
+
+def test_admission() -> None:
+    host = Alone()
+    members = Members(host, DOMAIN, DELAYS, LIMITS, authenticates=True)
+    admission = host.keep(Admission(host, members, DEFAULT, "ours", DELAYS, LIMITS))
+    request = p.DomainConnectRequest(
+        bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
+    )
+    for payload in (b"", bytes(40), request.encode()):
+        admission.take(CONNECT, ConnectRequest(payload, AT))
+    host.run()
+    (_, denial), (_, token) = host.sent
+    assert (denial.reason, type(token)) == (p.DenialReason.PROTOCOL_MISMATCH, p.ConnectionToken)
+    assert host.events() == [ConnectRefused(AT, p.DenialReason.PROTOCOL_MISMATCH), KeyWanted("ann")]
+    assert host.stats.dropped == {"empty connect request": 1}
+    assert admission.answers[AT.host].count == 2
+
+
+def test_what_finds_no_room_to_be_told_is_refused() -> None:
+    host = Alone()
+    host.waiting = 1 << 20
+    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(announcements=1), authenticates=True))
+    members.admit(CLIENT, entry(), SAID, 1)
+    host.run()
+    members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))
+    host.run()
+    assert (len(members.fan_out.under_way), host.sent) == (1, [(AT, None)])
+    assert host.stats.refused == {"announcements full": 2}
