@@ -475,16 +475,7 @@ MEMBER: Final = Table[Member, MemberState](
         Row(_REGISTERED, _I.EXCUSED, None, _M.excuse, ref="floods"),
         Row((_S.STRANGER, *_REGISTERED), _I.CHARGED, None, _M.charge, ref="floods"),
         Row(_S.STRANGER, _I.FLOODED, _S.ENDED, _M.count_cut, _M.abort, ref="floods"),
-        Row(
-            _REGISTERED,
-            _I.FLOODED,
-            _S.ENDED,
-            _M.deregister,
-            _M.count_cut,
-            _M.abort,
-            _M.tell_flooding,
-            ref="floods",
-        ),
+        Row(_REGISTERED, _I.FLOODED, _S.ENDED, _M.deregister, _M.count_cut, _M.abort, _M.tell_flooding, ref="floods"),
         Row(
             _S.STRANGER,
             _I.FLOODED_IN_A_CROWD,

@@ -14,18 +14,7 @@ from .announcements import AnnouncementLog
 from .events import RelayEvent
 from .floods import Pace
 from .limits import RelayDelays, RelayLimits
-from .member import (
-    CHARGED,
-    GUARDS,
-    HELLO_CLIENT,
-    HELLO_SERVER,
-    WASTED,
-    Member,
-    MemberInput,
-    MemberState,
-    Sent,
-    Wasted,
-)
+from .member import CHARGED, GUARDS, HELLO_CLIENT, HELLO_SERVER, WASTED, Member, MemberInput, MemberState, Sent, Wasted
 from .pair import Pair
 
 _WITHDRAWN_AT_ONCE: Final = 64  # of those that left when they were announced: a millisecond's work

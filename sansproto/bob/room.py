@@ -124,13 +124,7 @@ ROOM: Final = Table[Room, RoomState](
     rows=(
         Row(_S.NEW, _I.OPEN, _S.WAITING, _R.tell_opened, arm=(_T.ROOM,), ref="the secure room"),
         Row(
-            _S.WAITING,
-            _I.FILLED,
-            _S.FULL,
-            _R.tell_partner,
-            arm=(_T.SILENCE,),
-            cancel=(_T.ROOM,),
-            ref="the secure room",
+            _S.WAITING, _I.FILLED, _S.FULL, _R.tell_partner, arm=(_T.SILENCE,), cancel=(_T.ROOM,), ref="the secure room"
         ),
         Row(_S.WAITING, _I.LEFT, _S.ENDED, _R.close, ref="the end of a room"),
         Row((_S.WAITING, _S.FULL), _I.EXPIRED, _S.ENDED, _R.expel, _R.close, ref="the end of a room"),

@@ -156,11 +156,7 @@ VISITOR: Final = Table[Visitor, VisitorState](
     page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
-    idle={
-        _S.NEW: "the connection that makes it",
-        _S.ALONE: "the room's own timer",
-        _S.JOINED: "the room's own timer",
-    },
+    idle={_S.NEW: "the connection that makes it", _S.ALONE: "the room's own timer", _S.JOINED: "the room's own timer"},
     rows=(
         Row(_S.NEW, _I.CONNECTED, _S.READING, arm=(_T.LINE,), ref="the secure room"),
         Row(_S.READING, _I.FIRST, _S.ALONE, _V.enter, cancel=(_T.LINE,), ref="the secure room"),
@@ -183,14 +179,7 @@ VISITOR: Final = Table[Visitor, VisitorState](
         Row(_S.ALONE, _I.ROOM_EXPIRED, _S.ENDED, _V.close, ref="the end of a room"),
         Row(_S.JOINED, _I.BYTES, None, _V.pass_on, ref="the secure room"),
         Row(_S.JOINED, _I.LEFT, _S.ENDED, _V.send_close, _V.leave, _V.close, ref="the end of a room"),
-        Row(
-            _S.JOINED,
-            _I.PARTNER_LEFT | _I.ROOM_EXPIRED,
-            _S.ENDED,
-            _V.send_close,
-            _V.close,
-            ref="the end of a room",
-        ),
+        Row(_S.JOINED, _I.PARTNER_LEFT | _I.ROOM_EXPIRED, _S.ENDED, _V.send_close, _V.close, ref="the end of a room"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )
