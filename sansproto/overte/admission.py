@@ -436,27 +436,27 @@ def _bound(table: OrderedDict[str, T], limit: int) -> None:
         table.popitem(last=False)
 
 
-_S, _I = AdmissionState, AdmissionInput
+_S, _I, _A = AdmissionState, AdmissionInput, Admission
 
 CONNECT: Final = (
-    Guards.of(Admission, _S, ConnectRequest, "connect")
-    .need(Admission.is_something, "empty connect request", ref="connect requests")
-    .need(Admission.is_seldom, "connect requests too often", ref="repeated requests")
-    .give_if(Admission.is_of_other_protocol, _I.OTHER_PROTOCOL, ref="protocol signature")
-    .make(Admission.read, "malformed connect request", ref="connect requests")
-    .need(Admission.has_sockets, "connect request without sockets", ref="connect requests")
-    .need(Admission.has_node_type, "connect request of no node type", ref="connect requests")
-    .need(Admission.is_expected, "connect request without assignment", ref="assignments")
-    .give_if(Admission.is_repeated, _I.REPEATED, ref="repeated requests")
-    .give_if(Admission.is_beyond_ids, _I.FULL, ref="capacity")
-    .give_if(Admission.is_assigned, _I.ADMITTED, ref="assignments")
-    .need(Admission.is_no_intruder, "connect request from another node's address", ref="repeated requests")
-    .give_if(Admission.is_without_token, _I.TOKEN_NEEDED, ref="usernames")
-    .give_if(Admission.is_of_unknown_key, _I.KEY_UNKNOWN, ref="usernames")
-    .give_if(Admission.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
-    .give_if(Admission.is_not_logged_in, _I.LOGIN_FAILED, ref="domain accounts")
-    .give_if(Admission.is_forbidden, _I.FORBIDDEN, ref="permissions")
-    .give_if(Admission.is_one_too_many, _I.FULL, ref="capacity")
+    Guards.of(_A, _S, ConnectRequest, "connect")
+    .need(_A.is_something, "empty connect request", ref="connect requests")
+    .need(_A.is_seldom, "connect requests too often", ref="repeated requests")
+    .give_if(_A.is_of_other_protocol, _I.OTHER_PROTOCOL, ref="protocol signature")
+    .make(_A.read, "malformed connect request", ref="connect requests")
+    .need(_A.has_sockets, "connect request without sockets", ref="connect requests")
+    .need(_A.has_node_type, "connect request of no node type", ref="connect requests")
+    .need(_A.is_expected, "connect request without assignment", ref="assignments")
+    .give_if(_A.is_repeated, _I.REPEATED, ref="repeated requests")
+    .give_if(_A.is_beyond_ids, _I.FULL, ref="capacity")
+    .give_if(_A.is_assigned, _I.ADMITTED, ref="assignments")
+    .need(_A.is_no_intruder, "connect request from another node's address", ref="repeated requests")
+    .give_if(_A.is_without_token, _I.TOKEN_NEEDED, ref="usernames")
+    .give_if(_A.is_of_unknown_key, _I.KEY_UNKNOWN, ref="usernames")
+    .give_if(_A.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
+    .give_if(_A.is_not_logged_in, _I.LOGIN_FAILED, ref="domain accounts")
+    .give_if(_A.is_forbidden, _I.FORBIDDEN, ref="permissions")
+    .give_if(_A.is_one_too_many, _I.FULL, ref="capacity")
     .give(_I.ADMITTED)
 )
 
@@ -468,15 +468,15 @@ ADMISSION: Final = Table[Admission, AdmissionState](
     initial=_S.READY,
     idle={_S.READY: "the domain's end: it answers whoever asks"},
     rows=(
-        Row(_S.READY, _I.OTHER_PROTOCOL, None, Admission.deny_protocol, ref="protocol signature"),
-        Row(_S.READY, _I.REPEATED, None, Admission.repeat, ref="repeated requests"),
-        Row(_S.READY, _I.TOKEN_NEEDED, None, Admission.send_token, Admission.tell_key_wanted, ref="usernames"),
-        Row(_S.READY, _I.KEY_UNKNOWN, None, Admission.tell_key_wanted, ref="usernames"),
-        Row(_S.READY, _I.BAD_SIGNATURE, None, Admission.deny_signature, ref="usernames"),
-        Row(_S.READY, _I.LOGIN_FAILED, None, Admission.deny_login, ref="domain accounts"),
-        Row(_S.READY, _I.FORBIDDEN, None, Admission.deny_permission, ref="permissions"),
-        Row(_S.READY, _I.FULL, None, Admission.deny_full, ref="capacity"),
-        Row(_S.READY, _I.ADMITTED, None, Admission.let_in, ref="admission"),
+        Row(_S.READY, _I.OTHER_PROTOCOL, None, _A.deny_protocol, ref="protocol signature"),
+        Row(_S.READY, _I.REPEATED, None, _A.repeat, ref="repeated requests"),
+        Row(_S.READY, _I.TOKEN_NEEDED, None, _A.send_token, _A.tell_key_wanted, ref="usernames"),
+        Row(_S.READY, _I.KEY_UNKNOWN, None, _A.tell_key_wanted, ref="usernames"),
+        Row(_S.READY, _I.BAD_SIGNATURE, None, _A.deny_signature, ref="usernames"),
+        Row(_S.READY, _I.LOGIN_FAILED, None, _A.deny_login, ref="domain accounts"),
+        Row(_S.READY, _I.FORBIDDEN, None, _A.deny_permission, ref="permissions"),
+        Row(_S.READY, _I.FULL, None, _A.deny_full, ref="capacity"),
+        Row(_S.READY, _I.ADMITTED, None, _A.let_in, ref="admission"),
     ),
     defaults=(),
 )

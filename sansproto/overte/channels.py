@@ -138,16 +138,16 @@ class ReliableChannels(Component[ChannelsState, ChannelHost]):
         return sender
 
 
-_S, _I = ChannelsState, ChannelsInput
+_S, _I, _C = ChannelsState, ChannelsInput, ReliableChannels
 
 TO_SENDER: Final = (
-    Guards.of(ReliableChannels, ChannelsState, ForSender, "to_sender")
-    .need(ReliableChannels.has_sender, "no channel", ref="handshake")
+    Guards.of(_C, ChannelsState, ForSender, "to_sender")
+    .need(_C.has_sender, "no channel", ref="handshake")
     .give(_I.FOR_SENDER)
 )
 TO_RECEIVER: Final = (
-    Guards.of(ReliableChannels, ChannelsState, ForReceiver, "to_receiver")
-    .need(ReliableChannels.may_receive, "no channel", ref="handshake")
+    Guards.of(_C, ChannelsState, ForReceiver, "to_receiver")
+    .need(_C.may_receive, "no channel", ref="handshake")
     .give(_I.FOR_RECEIVER)
 )
 
@@ -159,8 +159,8 @@ CHANNELS: Final = Table[ReliableChannels, ChannelsState](
     initial=_S.READY,
     idle={_S.READY: "the next packet of a channel"},
     rows=(
-        Row(_S.READY, _I.FOR_SENDER, None, ReliableChannels.pass_to_sender, ref="handshake"),
-        Row(_S.READY, _I.FOR_RECEIVER, None, ReliableChannels.pass_to_receiver, ref="handshake"),
+        Row(_S.READY, _I.FOR_SENDER, None, _C.pass_to_sender, ref="handshake"),
+        Row(_S.READY, _I.FOR_RECEIVER, None, _C.pass_to_receiver, ref="handshake"),
     ),
     defaults=(),
 )

@@ -17,22 +17,7 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 
 from ..errors import Fault, WireError
-from ..wire import (
-    U8,
-    U16LE,
-    U32LE,
-    Buffer,
-    Codec,
-    EnumOf,
-    Fixed,
-    InRange,
-    Nested,
-    Node,
-    Opener,
-    Packet,
-    field,
-    packet,
-)
+from ..wire import U8, U16LE, U32LE, Buffer, Codec, EnumOf, Fixed, InRange, Nested, Node, Opener, Packet, field, packet
 from ..wire.dissect import parent
 from .versions import Form, PacketType
 
@@ -159,11 +144,7 @@ class NumberedControl(Packet):
     sequence: int = field(InRange(U32LE, 0, MAX_SEQUENCE))
 
 
-FORMS: Final[Mapping[Form, type[Packet]]] = {
-    Form.UNSOURCED: Unsourced,
-    Form.SOURCED: Sourced,
-    Form.VERIFIED: Verified,
-}
+FORMS: Final[Mapping[Form, type[Packet]]] = {Form.UNSOURCED: Unsourced, Form.SOURCED: Sourced, Form.VERIFIED: Verified}
 
 
 def decode_datagram(data: Buffer) -> tuple[Head, bytes]:

@@ -267,18 +267,18 @@ class MemberTimer:
     SILENCE = Timer(MemberInput.SILENT, Member.silence)
 
 
-_S, _I, _T = MemberState, MemberInput, MemberTimer
+_S, _I, _T, _M = MemberState, MemberInput, MemberTimer, Member
 _CHECKED_IN: Final[Any] = _I.CHECKED_IN()  # made once: the hot path
 
 KICK_REQUEST: Final = (
-    Guards.of(Member, _S, p.NodeKickRequest, "kick_request")
-    .need(Member.may_kick, "kick without permission", ref="kicking")
+    Guards.of(_M, _S, p.NodeKickRequest, "kick_request")
+    .need(_M.may_kick, "kick without permission", ref="kicking")
     .give(_I.KICK_ASKED)
 )
 
 PATH_QUERY: Final = (
-    Guards.of(Member, _S, p.PathQuery, "path_query")
-    .make(Member.find_path, "path without answer", ref="paths and settings")
+    Guards.of(_M, _S, p.PathQuery, "path_query")
+    .make(_M.find_path, "path without answer", ref="paths and settings")
     .give(_I.PATH_ASKED)
 )
 
@@ -297,21 +297,21 @@ MEMBER: Final = Table[Member, MemberState](
             _S.NEW,
             _I.ADMITTED,
             _S.PRESENT,
-            Member.enrol,
-            Member.tell_joined,
-            Member.send_first_list,
-            Member.announce,
+            _M.enrol,
+            _M.tell_joined,
+            _M.send_first_list,
+            _M.announce,
             arm=(_T.SILENCE,),
             ref="admission",
         ),
-        Row(_S.PRESENT, _I.ADMITTED_AGAIN, None, Member.send_first_list, ref="repeated requests"),
-        Row(_S.PRESENT, _I.CHECKED_IN, None, Member.send_list, ref="answering a check-in"),
-        Row(_S.PRESENT, _I.REPORTED, None, Member.update, Member.send_list, ref="answering a check-in"),
-        Row(_S.PRESENT, _I.KICK_ASKED, None, Member.tell_kick_asked, ref="kicking"),
-        Row(_S.PRESENT, _I.PATH_ASKED, None, Member.answer_path, ref="paths and settings"),
-        Row(_S.PRESENT, _I.SILENT, None, when=Member.is_heard_lately, arm=(_T.SILENCE,), ref="pruning"),
-        Row(_S.PRESENT, _I.SILENT, _S.GONE, Member.forget_it, Member.tell_silent, ref="pruning"),
-        Row(_S.PRESENT, _I.LEAVE, _S.GONE, Member.forget_it, Member.tell_left, ref="leaving"),
+        Row(_S.PRESENT, _I.ADMITTED_AGAIN, None, _M.send_first_list, ref="repeated requests"),
+        Row(_S.PRESENT, _I.CHECKED_IN, None, _M.send_list, ref="answering a check-in"),
+        Row(_S.PRESENT, _I.REPORTED, None, _M.update, _M.send_list, ref="answering a check-in"),
+        Row(_S.PRESENT, _I.KICK_ASKED, None, _M.tell_kick_asked, ref="kicking"),
+        Row(_S.PRESENT, _I.PATH_ASKED, None, _M.answer_path, ref="paths and settings"),
+        Row(_S.PRESENT, _I.SILENT, None, when=_M.is_heard_lately, arm=(_T.SILENCE,), ref="pruning"),
+        Row(_S.PRESENT, _I.SILENT, _S.GONE, _M.forget_it, _M.tell_silent, ref="pruning"),
+        Row(_S.PRESENT, _I.LEAVE, _S.GONE, _M.forget_it, _M.tell_left, ref="leaving"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -11,16 +11,7 @@ from ..component import Component, Host, Note
 from ..contract import Path
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from .header import (
-    Control,
-    ControlType,
-    Header,
-    Part,
-    Position,
-    encode_datagram,
-    next_sequence,
-    sequence_distance,
-)
+from .header import Control, ControlType, Header, Part, Position, encode_datagram, next_sequence, sequence_distance
 from .limits import TransportLimits
 from .remote import Remote, path_of
 from .versions import PacketType
@@ -240,14 +231,14 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
         self.host.count_note(note, self)
 
 
-_S, _I = ReceivingState, ReceivingInput
+_S, _I, _R = ReceivingState, ReceivingInput, Receiver
 
 DATA: Final = (
-    Guards.of(Receiver, ReceivingState, tuple[Header, bytes, Path, Any], "data")
-    .give_if(Receiver.is_seen, _I.DUPLICATE, ref="acknowledgement")
-    .give_if(Receiver.is_too_far, _I.TOO_FAR, ref="acknowledgement")
-    .give_if(Receiver.is_one_too_many, _I.NO_ROOM, ref="messages")
-    .give_if(Receiver.is_next, _I.NEXT, ref="acknowledgement")
+    Guards.of(_R, ReceivingState, tuple[Header, bytes, Path, Any], "data")
+    .give_if(_R.is_seen, _I.DUPLICATE, ref="acknowledgement")
+    .give_if(_R.is_too_far, _I.TOO_FAR, ref="acknowledgement")
+    .give_if(_R.is_one_too_many, _I.NO_ROOM, ref="messages")
+    .give_if(_R.is_next, _I.NEXT, ref="acknowledgement")
     .give(_I.AHEAD)
 )
 
@@ -259,36 +250,21 @@ RECEIVING: Final = Table[Receiver, ReceivingState](
     initial=_S.UNKNOWN,
     idle={_S.UNKNOWN: "the other end's handshake", _S.READY: "the other end"},
     rows=(
-        Row(_S.UNKNOWN, _I.HANDSHAKE, _S.READY, Receiver.start, Receiver.send_handshake_ack, ref="handshake"),
-        Row(
-            _S.READY,
-            _I.HANDSHAKE,
-            None,
-            Receiver.send_handshake_ack,
-            when=Receiver.is_known_number,
-            ref="handshake",
-        ),
-        Row(
-            _S.READY,
-            _I.HANDSHAKE,
-            None,
-            Receiver.fail_messages,
-            Receiver.start,
-            Receiver.send_handshake_ack,
-            ref="handshake",
-        ),
+        Row(_S.UNKNOWN, _I.HANDSHAKE, _S.READY, _R.start, _R.send_handshake_ack, ref="handshake"),
+        Row(_S.READY, _I.HANDSHAKE, None, _R.send_handshake_ack, when=_R.is_known_number, ref="handshake"),
+        Row(_S.READY, _I.HANDSHAKE, None, _R.fail_messages, _R.start, _R.send_handshake_ack, ref="handshake"),
         Row(
             _S.UNKNOWN,
             _I.NEXT | _I.AHEAD | _I.DUPLICATE | _I.TOO_FAR | _I.NO_ROOM,
             None,
-            Receiver.send_handshake_request,
+            _R.send_handshake_request,
             ref="handshake request",
         ),
-        Row(_S.READY, _I.NEXT, None, Receiver.advance, Receiver.send_ack, Receiver.deliver, ref="acknowledgement"),
-        Row(_S.READY, _I.AHEAD, None, Receiver.remember, Receiver.send_ack, Receiver.deliver, ref="acknowledgement"),
-        Row(_S.READY, _I.DUPLICATE, None, Receiver.send_ack, ref="acknowledgement"),
-        Row(_S.READY, _I.TOO_FAR, None, Receiver.note_too_far, Receiver.send_ack, ref="acknowledgement"),
-        Row(_S.READY, _I.NO_ROOM, None, Receiver.note_too_many, Receiver.send_ack, ref="messages"),
+        Row(_S.READY, _I.NEXT, None, _R.advance, _R.send_ack, _R.deliver, ref="acknowledgement"),
+        Row(_S.READY, _I.AHEAD, None, _R.remember, _R.send_ack, _R.deliver, ref="acknowledgement"),
+        Row(_S.READY, _I.DUPLICATE, None, _R.send_ack, ref="acknowledgement"),
+        Row(_S.READY, _I.TOO_FAR, None, _R.note_too_far, _R.send_ack, ref="acknowledgement"),
+        Row(_S.READY, _I.NO_ROOM, None, _R.note_too_many, _R.send_ack, ref="messages"),
     ),
     defaults=(),
 )

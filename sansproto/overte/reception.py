@@ -117,20 +117,20 @@ class Reception(Component[ReceptionState, ReceptionHost]):
         return not self.host.authenticates() or self.host.accepts_unverified(header, path, peer)
 
 
-_S, _I = ReceptionState, ReceptionInput
+_S, _I, _R = ReceptionState, ReceptionInput, Reception
 
 OTHER_VERSION: Final = (
-    Guards.of(Reception, ReceptionState, tuple[Header, bytes, Path, Any], "other_version")
-    .need(Reception.is_wanted_anyway, "other version", ref="types and versions")
+    Guards.of(_R, ReceptionState, tuple[Header, bytes, Path, Any], "other_version")
+    .need(_R.is_wanted_anyway, "other version", ref="types and versions")
     .give(_I.OTHER_VERSION)
 )
 PACKET: Final = (
-    Guards.of(Reception, ReceptionState, tuple[Header, bytes, Path], "packet")
-    .make(Reception.find_source, "unknown source", ref="who is heard")
-    .need(Reception.has_secret, "no secret", ref="who is heard")
-    .need(Reception.is_genuine, "wrong hash", ref="who is heard")
-    .give_if(Reception.is_single, _I.SINGLE, ref="who is heard")
-    .give_if(Reception.is_reliable, _I.RELIABLE, ref="handshake")
+    Guards.of(_R, ReceptionState, tuple[Header, bytes, Path], "packet")
+    .make(_R.find_source, "unknown source", ref="who is heard")
+    .need(_R.has_secret, "no secret", ref="who is heard")
+    .need(_R.is_genuine, "wrong hash", ref="who is heard")
+    .give_if(_R.is_single, _I.SINGLE, ref="who is heard")
+    .give_if(_R.is_reliable, _I.RELIABLE, ref="handshake")
     .give(_I.LOOSE_PART)
 )
 
@@ -142,17 +142,10 @@ RECEPTION: Final = Table[Reception, ReceptionState](
     initial=_S.READY,
     idle={_S.READY: "the next packet"},
     rows=(
-        Row(
-            _S.READY,
-            _I.OTHER_VERSION,
-            None,
-            Reception.note_other_version,
-            Reception.pass_on,
-            ref="types and versions",
-        ),
-        Row(_S.READY, _I.SINGLE, None, Reception.note_heard, Reception.pass_on, ref="who is heard"),
-        Row(_S.READY, _I.RELIABLE, None, Reception.note_heard, Reception.pass_to_channels, ref="handshake"),
-        Row(_S.READY, _I.LOOSE_PART, None, Reception.note_heard, Reception.note_loose_part, ref="messages"),
+        Row(_S.READY, _I.OTHER_VERSION, None, _R.note_other_version, _R.pass_on, ref="types and versions"),
+        Row(_S.READY, _I.SINGLE, None, _R.note_heard, _R.pass_on, ref="who is heard"),
+        Row(_S.READY, _I.RELIABLE, None, _R.note_heard, _R.pass_to_channels, ref="handshake"),
+        Row(_S.READY, _I.LOOSE_PART, None, _R.note_heard, _R.note_loose_part, ref="messages"),
     ),
     defaults=(),
 )
