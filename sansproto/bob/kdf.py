@@ -150,5 +150,5 @@ KDF: Final = Table[KdfQueue, KdfState](
         ),
         Row(_S.BUSY, _I.SLICE, None, KdfQueue.work, arm=(_T.WORK,), ref="derivation in slices"),
     ),
-    defaults=(Default(Outcome.IGNORE, "bench is busy"),),
+    defaults=(Default(Outcome.IGNORE, "queue is busy"),),
 )
