@@ -40,7 +40,7 @@ class Phase(Enum):
     NEW = 0  # nothing was sent or received
     OPENING = 1  # on the way to the state in which it is useful
     OPEN = 2
-    CLOSING = 3  # says farewell; nothing new begins
+    CLOSING = 3  # closes gracefully; nothing new begins
     CLOSED = 4  # over: inputs are ignored and counted
 
 
@@ -216,10 +216,10 @@ class Session(Protocol[E_co]):
         """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises."""
 
     def close(self, now: float) -> None:
-        """End politely; idempotent. The last event, ``Closed``, follows when the farewell is out."""
+        """End gracefully; idempotent. The last event, ``Closed``, follows when all that was queued is out."""
 
     def abort(self) -> None:
-        """End now, without a farewell. ``Closed`` is queued before the call returns."""
+        """End now; what is queued is dropped. ``Closed`` is queued before the call returns."""
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:
         """The whole transport is gone. Never raises."""
