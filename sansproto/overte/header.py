@@ -30,6 +30,7 @@ from ..wire import (
     Node,
     Opener,
     Packet,
+    Shape,
     field,
     packet,
 )
@@ -356,9 +357,9 @@ class Datagram(Codec[tuple[Head, bytes]]):
     """
 
     payloads: Mapping[int, type[Packet]]
-    min_size = 4
-    greedy = True
-    type_name = "datagram"
+
+    def shape(self) -> Shape:
+        return Shape("datagram", 4, greedy=True)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[tuple[Head, bytes], int]:
         try:
