@@ -173,7 +173,7 @@ def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     Raises ``WireError``: ``TRUNCATED`` if the datagram is shorter than its header, ``BAD_TYPE`` for a type over 105 or
     an unknown control packet, ``BAD_VALUE`` for a control packet with a sequence number over 27 bits or with flags.
     """
-    if data.__class__ is not bytes:
+    if type(data) is not bytes:
         data = bytes(data)
     size = len(data)
     if size < 4:
