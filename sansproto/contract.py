@@ -197,11 +197,10 @@ class Stats:
 class Session(Protocol[E_co]):
     """What every machine has, whatever its transport."""
 
-    @property
-    def phase(self) -> Phase: ...
-
-    @property
-    def stats(self) -> Stats: ...
+    phase: Phase
+    """Where it is in its life. To be read only."""
+    stats: Stats
+    """What it counted. To be read only."""
 
     def next_event(self) -> E_co | None:
         """Pop the next event; None means nothing now. May queue transmits (reading resumes)."""
@@ -226,9 +225,11 @@ class Session(Protocol[E_co]):
 
     def timers(self) -> Mapping[str, float]:
         """For people: the armed timers by name, and when each fires."""
+        ...
 
     def snapshot(self) -> Snapshot:
         """All state as nested tuples of plain values; ``restore(snapshot, **same arguments)`` behaves the same."""
+        ...
 
 
 class DatagramSession(Session[E_co], Protocol[E_co]):
@@ -243,6 +244,7 @@ class StreamSession(Session[E_co], Protocol[E_co]):
     @property
     def wants_data(self) -> bool:
         """False while undelivered events fill it: stop reading until events were popped."""
+        ...
 
     def receive_data(self, data: bytes, now: float) -> None: ...
 
@@ -250,6 +252,7 @@ class StreamSession(Session[E_co], Protocol[E_co]):
 
     def take_trailing_data(self) -> bytes:
         """Bytes behind the end of this protocol, for the one that follows on the stream."""
+        ...
 
 
 class Endpoint(Session[E_co], Protocol[E_co]):

@@ -57,8 +57,8 @@ class Session(Declared, Generic[E]):
 
     strangers: ClassVar[Answers] = Answers(0, 0)
     """How it answers who is not authenticated; without a declaration not at all."""
-    phase: Phase = Phase.NEW  # with values here, these count as the properties of the contract
-    stats: Stats = Stats()
+    phase: Phase
+    stats: Stats
     ending: Closed | None
     """Why the session is over; None while it is not."""
     clock: Instant

@@ -47,6 +47,7 @@ from sansproto.wire import (
     Packet,
     Rest,
     Sealed,
+    Shape,
     Terminated,
     Text,
     Trailing,
@@ -76,7 +77,8 @@ class Letter(Enum):
 class VarInt(Codec[int]):
     """Seven bits a byte, least significant first, at most 28 bits: a codec that writes no source."""
 
-    min_size = 1
+    def shape(self) -> Shape:
+        return Shape("VarInt", 1)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[int, int]:
         value = 0
@@ -504,7 +506,7 @@ def test_frame_refuses_what_its_table_does_not_have() -> None:
     with pytest.raises(WireError) as caught:
         FRAME.encode((Header(1, 1), VALID))
     assert caught.value.fault is Fault.BAD_TYPE
-    assert (FRAME.min_size, FRAME.max_size, FRAME.greedy) == (6, 6 + (Texts.__wire__.max_size or 0), False)
+    assert (FRAME.min_size, FRAME.max_size, FRAME.shape().greedy) == (6, 6 + (Texts.__wire__.max_size or 0), False)
 
 
 def test_fields_that_do_not_fit_together_are_blamed_where_they_are() -> None:

@@ -17,7 +17,23 @@ from typing import Any, Final, TypeAlias, cast
 import attrs
 
 from ..errors import Fault, WireError
-from ..wire import U8, U16LE, U32LE, Buffer, Codec, EnumOf, Fixed, InRange, Nested, Node, Opener, Packet, field, packet
+from ..wire import (
+    U8,
+    U16LE,
+    U32LE,
+    Buffer,
+    Codec,
+    EnumOf,
+    Fixed,
+    InRange,
+    Nested,
+    Node,
+    Opener,
+    Packet,
+    Shape,
+    field,
+    packet,
+)
 from ..wire.dissect import parent
 from .versions import Form, PacketType
 
@@ -153,7 +169,7 @@ def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     Raises ``WireError``: ``TRUNCATED`` if the datagram is shorter than its header, ``BAD_TYPE`` for a type over 105 or
     an unknown control packet, ``BAD_VALUE`` for a control packet with a sequence number over 27 bits or with flags.
     """
-    if data.__class__ is not bytes:
+    if type(data) is not bytes:
         data = bytes(data)
     size = len(data)
     if size < 4:
@@ -337,9 +353,9 @@ class Datagram(Codec[tuple[Head, bytes]]):
     """
 
     payloads: Mapping[int, type[Packet]]
-    min_size = 4
-    greedy = True
-    type_name = "datagram"
+
+    def shape(self) -> Shape:
+        return Shape("datagram", 4, greedy=True)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[tuple[Head, bytes], int]:
         try:

@@ -61,8 +61,6 @@ class DomainServer(OverteEndpoint[ServerEvent]):
     policy: Annotated[Policy, CACHED]
     domain_id: Annotated[bytes, CACHED]
     ice: Annotated[IceRegistration | None, CACHED]
-    delays: Annotated[ServerDelays, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
     _strict_senders: Annotated[bool, CACHED]
     _authenticate: Annotated[bool, CACHED]
 

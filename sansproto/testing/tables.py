@@ -23,13 +23,13 @@ from ..old_machine import Table as OldTable
 from . import old_tables
 from .old_tables import each, headings
 
-AnyTable: TypeAlias = Table[Any, Any]
+AnyTable: TypeAlias = Table[Any, Enum]
 AnyRow: TypeAlias = Row[Any, Any]
 
 __all__ = ["AnyTable", "check", "each", "headings", "row_name"]
 
 
-def check(table: AnyTable | OldTable[Any, Any, Any, Any], docs: str | Path) -> list[str]:
+def check(table: Table[Any, Any] | OldTable[Any, Any, Any, Any], docs: str | Path) -> list[str]:
     """All findings about a table; ``docs`` is the folder with its page."""
     if isinstance(table, OldTable):
         return old_tables.check(table, docs)

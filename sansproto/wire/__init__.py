@@ -17,7 +17,7 @@ encoding), and ``encode(decode(b)) == b`` for all bytes but those that a codec's
 """
 
 from ..errors import Fault, WireError
-from .base import Codec, SourceCodec
+from .base import Codec, Shape, SourceCodec
 from .codecs import (
     ABSENT,
     BOOL,
@@ -108,6 +108,7 @@ __all__ = [
     "Reader",
     "Rest",
     "Sealed",
+    "Shape",
     "SourceCodec",
     "Terminated",
     "Text",

@@ -25,10 +25,11 @@ def layout_rows(cls: type[Packet]) -> list[LayoutRow]:
     for field in cls.__wire__.fields:
         codec = field.codec
         offset = f"{base} + {distance}" if base and distance else base or str(distance)
-        least, most = codec.min_size, codec.max_size
+        shape = codec.shape()
+        least, most = shape.min_size, shape.max_size
         size = str(least) if least == most else f"{least}..{'' if most is None else most}"
-        notes = (field.doc, f"also accepted: {codec.accepts}" if codec.accepts else "")
-        rows.append(LayoutRow(offset, size, field.name, codec.type_name, "; ".join(note for note in notes if note)))
+        notes = (field.doc, f"also accepted: {shape.accepts}" if shape.accepts else "")
+        rows.append(LayoutRow(offset, size, field.name, shape.type_name, "; ".join(note for note in notes if note)))
         if least == most:
             distance += least
         else:
