@@ -62,7 +62,7 @@ _S, _I, _T = OfferState, OfferInput, OfferTimer
 
 @attrs.frozen
 class Question:
-    """What the server's reply is judged by."""
+    """What the server's reply is checked with."""
 
     secret: crypto.ClientSecret = attrs.field(repr=False)
     x: bytes = attrs.field(repr=False)

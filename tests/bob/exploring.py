@@ -628,7 +628,7 @@ def long_explorations() -> Iterator[Exploration]:
     yield Exploration("1 x 1, a stranger says two things", beset, verify=good, invariant=STRICT, begin=everybody_waits)
 
 
-# -- small explorations that together step on every row and rung -------------------------------------------------------
+# -- small explorations that together step on every row and step -------------------------------------------------------
 
 NAME = "relay.example"
 HELLO = p.encode(p.RELAY, p.HelloAsClient())
