@@ -6,7 +6,7 @@ docs/protocols/overte.rst.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ..component import Refusal
 from ..contract import Address, Entropy, Path, Phase
@@ -16,6 +16,7 @@ from ..trace import Trace
 from . import connection, crypto, rendezvous, stun
 from . import packets as p
 from .arrivals import Arrival
+from .channels import Peer
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
@@ -26,7 +27,6 @@ from .membership import Membership
 from .nodes import DomainSender, NodeTable
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
-from .reception import Peer
 from .rendezvous import IceClient, IceTarget
 from .stun import StunClient
 from .versions import DEFAULT, DOMAIN_SOURCED, PacketType, VersionTable
@@ -272,7 +272,7 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         elif query == stun.QUERY:
             self.stun.take(stun.LOOKED_UP, addresses)
         else:
-            self.drop("unexpected report")
+            super().looked_up(query, addresses, now)
         self.run()
 
     # -- what arrives
@@ -292,12 +292,12 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def accepts_channel(self, path: Path) -> bool:
         return path == self.domain or path in self.node_table.index
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        arrival, kind = Arrival(header, payload, path), header.type._value_
+    def arrived(self, arrival: Arrival) -> None:
+        kind, peer = arrival.header.type._value_, arrival.peer
         if isinstance(peer, DomainSender):
             self.connection.take(connection.SOURCED, arrival)
         elif peer is not None:
-            self.node_table.hear(peer, arrival)
+            self.node_table.hear(arrival)
         elif kind in _OF_ICE:
             self.ice.take(_OF_ICE[kind], arrival)
         else:

@@ -155,12 +155,11 @@ class NodeTable(Part[NodeTableHost]):
         self.lists.clear()
         self.host.count_note(note, self)
 
-    def hear(self, sender: Node | ElsewhereSender, arrival: Arrival) -> None:
+    def hear(self, arrival: Arrival) -> None:
         """A packet of a node arrived."""
-        if isinstance(sender, Node):
-            node = sender
-        else:
-            node = sender.node
+        node = arrival.peer
+        if isinstance(node, ElsewhereSender):
+            node = node.node
             if arrival.header.mac is not None:
                 node.heard = self.host.clock
         node.take(OF_TYPE.get(arrival.header.type._value_, OTHERS), arrival)
