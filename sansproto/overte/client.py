@@ -295,13 +295,13 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def arrived(self, arrival: Arrival) -> None:
         kind, peer = arrival.header.type._value_, arrival.peer
         if isinstance(peer, DomainSender):
-            self.connection.take(connection.SOURCED, arrival)
+            self.give(self.connection, connection.SOURCED, arrival)
         elif peer is not None:
             self.node_table.hear(arrival)
         elif kind in _OF_ICE:
-            self.ice.take(_OF_ICE[kind], arrival)
+            self.give(self.ice, _OF_ICE[kind], arrival)
         else:
-            self.connection.take(_OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
+            self.give(self.connection, _OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
 
     def undelivered(self, path: Path, count: int) -> None:
         node = self.node_table.index.get(path)

@@ -197,11 +197,11 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
     def give(
         self, part: Component[S, Any] | None, guards: Guards[Any, S, Arrival, None] | None, arrival: Arrival
     ) -> None:
-        """Let a part decide what a packet is; nobody expects one for which there are no guards, or no part."""
+        """Let a part decide at once what a packet is; without guards for its type, or a part, nobody expects it."""
         if part is None or guards is None:
             self.channels.post(ChannelsInput.UNEXPECTED())
         else:
-            part.take(guards, arrival)
+            guards.act(part, arrival)
 
     # -- inside
 

@@ -162,7 +162,7 @@ class NodeTable(Part[NodeTableHost]):
             node = node.node
             if arrival.header.mac is not None:
                 node.heard = self.host.clock
-        node.take(OF_TYPE.get(arrival.header.type._value_, OTHERS), arrival)
+        OF_TYPE.get(arrival.header.type._value_, OTHERS).act(node, arrival)
 
     def replicated(self, arrival: Arrival) -> PacketReceived | None:
         """Upstream mixers pass on packets that have no source, from public sockets."""
