@@ -5,7 +5,6 @@ docs/protocols/overte.rst, check-in, the domain list, silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
@@ -15,7 +14,7 @@ from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .arrivals import Arrival, read
+from .arrivals import Arrival, reads
 from .events import (
     ClientEvent,
     Connected,
@@ -411,15 +410,7 @@ def _guards(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
 def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, P]:
     """What only the domain may say."""
     from_domain = _guards(kind.__name__).need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    return from_domain.make(_reader(kind), f"malformed {kind.__name__}", ref=ref)
-
-
-def _reader(kind: type[P]) -> Callable[[Connection, Arrival], P]:
-    def read_packet(connection: Connection, arrival: Arrival) -> P:
-        return read(connection, kind, arrival.payload)
-
-    read_packet.__name__ = f"read_{kind.__name__}"
-    return read_packet
+    return from_domain.make(reads(kind), f"malformed {kind.__name__}", ref=ref)
 
 
 LOOKED_UP: Final = (

@@ -14,12 +14,12 @@ from ..contract import Path
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Packet
+from .arrivals import Arrival, Received, receives
 from .crypto import BadKey, verify
 from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved
 from .ice_peer import IcePeer, IcePeerInput, Seen
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerHeartbeatACK, ICEServerHeartbeatDenied, ICEServerQuery
-from .received import Received
 
 LONGER: Final = Refusal("answer longer than the query", ref="ice-server")
 
@@ -187,7 +187,8 @@ class Directory(Component[DirectoryState, DirectoryHost]):
 _S, _I, _D = DirectoryState, DirectoryInput, Directory
 
 HEARTBEAT: Final = (
-    Guards.of(_D, _S, Heartbeat, "heartbeat")
+    Guards.of(_D, _S, Arrival, "heartbeat")
+    .make(receives(ICEServerHeartbeat), "malformed ICEServerHeartbeat", ref="ice-server")
     .need(_D.is_its_id, "the id of another peer", ref="ice-server")
     .need(_D.has_room, "no room for a peer", ref="ice-server")
     .give_if(_D.is_of_unknown_key, _I.KEY_UNKNOWN, ref="ice-server")
@@ -196,7 +197,8 @@ HEARTBEAT: Final = (
 )
 
 QUERY: Final = (
-    Guards.of(_D, _S, Query, "query")
+    Guards.of(_D, _S, Arrival, "query")
+    .make(receives(ICEServerQuery), "malformed ICEServerQuery", ref="ice-server")
     .need(_D.is_its_client_id, "the id of another peer", ref="ice-server")
     .give_if(_D.is_one_client_too_many, _I.ASKED_IN_PASSING, ref="ice-server")
     .give(_I.ASKED)

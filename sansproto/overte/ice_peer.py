@@ -11,12 +11,12 @@ from ..component import Component, Host
 from ..contract import Address, Path
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
+from .arrivals import Received
 from .ice_events import IcePeerAdded, IcePeerRemoved
 from .limits import IceDelays
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery
 from .paths import path_to
 from .qt import SockAddr
-from .received import Received
 
 
 @attrs.frozen(weakref_slot=False)

@@ -16,12 +16,11 @@ from ..contract import Address, Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, read
+from .arrivals import Arrival, Received, reads, receives
 from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
 from .paths import path_to
 from .qt import NULL_UUID
-from .received import Received
 from .versions import PacketType
 
 _T = p.NodeType
@@ -217,17 +216,11 @@ class Node(Component[NodeState, NodeHost]):
     def is_moved(self, listing: Listing) -> bool:
         return self.active in (_LOCAL, _PUBLIC) and listing.sockets.get(self.active) != self.way
 
-    def read_ping(self, arrival: Arrival) -> Received[p.Ping]:
-        return Received(read(self, p.Ping, arrival.payload), arrival.path)
-
     def is_began_again(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.connection_id > self.owner.connection_id(self)
 
     def is_stale(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.clock <= self.newest
-
-    def read_reply(self, arrival: Arrival) -> p.PingReply:
-        return read(self, p.PingReply, arrival.payload)
 
     def is_solicited(self, reply: p.PingReply) -> bool:
         return (reply.pinged_clock, reply.type) in self.pings
@@ -341,14 +334,14 @@ LISTED: Final = (
 )
 _PING: Final = (
     Guards.of(_N, NodeState, Arrival, "ping")
-    .make(_N.read_ping, "malformed Ping", ref="node pings")
+    .make(receives(p.Ping), "malformed Ping", ref="node pings")
     .give_if(_N.is_began_again, _I.PINGED_ANEW, ref="connection ids")
     .give_if(_N.is_stale, _I.PINGED_STALE, ref="node pings")
     .give(_I.PINGED)
 )
 _REPLY: Final = (
     Guards.of(_N, NodeState, Arrival, "reply")
-    .make(_N.read_reply, "malformed PingReply", ref="node pings")
+    .make(reads(p.PingReply), "malformed PingReply", ref="node pings")
     .need(_N.is_solicited, "a reply to no ping of ours", ref="node pings")
     .give_if(_N.is_agnostic, _I.REPLIED_ANY, ref="node pings")
     .give_if(_N.is_local, _I.REPLIED_LOCAL, ref="hole punching")

@@ -15,13 +15,13 @@ from ..contract import Address, Lookup, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import Packet
+from .arrivals import Arrival, Received, reads, receives
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
 from .limits import ServerDelays, ServerLimits
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .punch import Punch, PunchInput
 from .qt import SockAddr
-from .received import Received
 from .remote import SOCKET
 from .versions import PacketType
 
@@ -164,11 +164,11 @@ class Registration(Component[RegistrationState, RegistrationHost]):
 
     # -- guards
 
-    def contact_at(self, path: Path) -> Contact | None:
-        return next((contact for contact in self.contact.values() if contact.path == path), None)
+    def find_contact(self, arrival: Arrival) -> Contact | None:
+        return next((contact for contact in self.contact.values() if contact.path == arrival.path), None)
 
-    def believe(self, named: Received[ICEServerPeerInformation]) -> ICEServerPeerInformation | None:
-        return named.packet if self.contact_at(named.path) is not None else None
+    def is_of_contact(self, arrival: Arrival) -> bool:
+        return self.find_contact(arrival) is not None
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
         return client.id in self.punches or len(self.punches) < self.limits.punches
@@ -222,19 +222,20 @@ class Registration(Component[RegistrationState, RegistrationHost]):
 _S, _I, _T, _R = RegistrationState, RegistrationInput, RegistrationTimer, Registration
 _STRANGER: Final = "not from our ice-server"
 
-ACK: Final = Guards.of(_R, _S, Path, "ack").make(_R.contact_at, _STRANGER, ref="heartbeats").give(_I.ACKED)
-
-DENIAL: Final = Guards.of(_R, _S, Path, "denial").make(_R.contact_at, _STRANGER, ref="heartbeats").give(_I.DENIED)
-
+ACK: Final = Guards.of(_R, _S, Arrival, "ack").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.ACKED)
+DENIAL: Final = Guards.of(_R, _S, Arrival, "denial").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.DENIED)
 CLIENT: Final = (
-    Guards.of(_R, _S, Received[ICEServerPeerInformation], "client")
-    .make(_R.believe, _STRANGER, ref="ICE")
+    Guards.of(_R, _S, Arrival, "client")
+    .need(_R.is_of_contact, _STRANGER, ref="ICE")
+    .make(reads(ICEServerPeerInformation), "malformed ICEServerPeerInformation", ref="ICE")
     .need(_R.has_room, "too many clients at once", ref="ICE")
     .give(_I.CLIENT_NAMED)
 )
-
 REPLY: Final = (
-    Guards.of(_R, _S, Received[ICEPingReply], "reply").make(_R.find_punch, "late", ref="ICE").give(_I.CLIENT_REPLIED)
+    Guards.of(_R, _S, Arrival, "reply")
+    .make(receives(ICEPingReply), "malformed ICEPingReply", ref="ICE")
+    .make(_R.find_punch, "late", ref="ICE")
+    .give(_I.CLIENT_REPLIED)
 )
 
 REGISTRATION: Final = Table[Registration, RegistrationState](

@@ -12,11 +12,10 @@ from ..contract import Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, read
+from .arrivals import Arrival, Received, reads, receives
 from .events import ClientEvent
 from .limits import ClientDelays
 from .paths import path_to
-from .received import Received
 from .stun import Sockets
 
 
@@ -113,20 +112,11 @@ class IceClient(Component[IceClientState, IceHost]):
     def is_of_server(self, arrival: Arrival) -> bool:
         return arrival.path == self.server
 
-    def read_peer(self, arrival: Arrival) -> p.ICEServerPeerInformation:
-        return read(self, p.ICEServerPeerInformation, arrival.payload)
-
     def is_wanted(self, peer: p.ICEServerPeerInformation) -> bool:
         return peer.id == self.target.domain_id
 
-    def read_ping(self, arrival: Arrival) -> Received[p.ICEPing]:
-        return Received(read(self, p.ICEPing, arrival.payload), arrival.path)
-
     def is_ping_of_domain(self, pinged: Received[p.ICEPing]) -> bool:
         return pinged.packet.ice_id == self.target.domain_id
-
-    def read_reply(self, arrival: Arrival) -> Received[p.ICEPingReply]:
-        return Received(read(self, p.ICEPingReply, arrival.payload), arrival.path)
 
     def is_reply_of_domain(self, replied: Received[p.ICEPingReply]) -> bool:
         return replied.packet.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
@@ -170,19 +160,19 @@ _S, _I, _T, _C = IceClientState, IceClientInput, IceClientTimer, IceClient
 PEER: Final = (
     Guards.of(_C, IceClientState, Arrival, "peer information")
     .need(_C.is_of_server, "not from the ice-server", ref="ICE")
-    .make(_C.read_peer, "malformed ICEServerPeerInformation", ref="ICE")
+    .make(reads(p.ICEServerPeerInformation), "malformed ICEServerPeerInformation", ref="ICE")
     .need(_C.is_wanted, "another peer than was asked for", ref="ICE")
     .give(_I.PEER_TOLD)
 )
 PING: Final = (
     Guards.of(_C, IceClientState, Arrival, "ping")
-    .make(_C.read_ping, "malformed ICEPing", ref="ICE")
+    .make(receives(p.ICEPing), "malformed ICEPing", ref="ICE")
     .need(_C.is_ping_of_domain, "unexpected packet", ref="ICE")
     .give(_I.PINGED)
 )
 REPLY: Final = (
     Guards.of(_C, IceClientState, Arrival, "reply")
-    .make(_C.read_reply, "malformed ICEPingReply", ref="ICE")
+    .make(receives(p.ICEPingReply), "malformed ICEPingReply", ref="ICE")
     .need(_C.is_reply_of_domain, "unexpected packet", ref="ICE")
     .give(_I.REPLIED)
 )
