@@ -223,28 +223,26 @@ class DomainClient(OverteEndpoint[ClientEvent]):
 
         ``reliable`` packets are repeated until they arrive; a ``message`` is reliable, of up to
         ``limits.message_size`` bytes, and is split. True if it was queued. False, and counted, if the node is not
-        there or not reached (any more), if its queue is full, and for what is not reliable while the domain is silent.
-        Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that are no message.
+        there or not reached (any more), if its queue or the outbox is full, and for what is not reliable while the
+        domain is silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that
+        are no message.
         """
         self._need_open("send_to_node")
         if not message and len(payload) > _LONGEST:
             raise LocalProtocolError("send_to_node", self.phase.name, f"more than {_LONGEST} bytes, but no message")
         self.advance(now)
         node = self.node_table.nodes.get(node_id)
-        way = None if node is None else node.way
+        way, source, sent = None if node is None else node.way, self.local_id, False
         if node is None or way is None:
             self.count_refusal(NOT_REACHED, self.node_table)
-            return False
-        source, sent = self.local_id, True
-        if message:
+        elif message:
             sent = self.send_message(way, type, payload, source=source, secret=node.secret)
         elif reliable:
             sent = self.send_reliable(way, (type, payload), source=source, secret=node.secret)
         elif self.is_squelched:
             self.count_refusal(SQUELCHED, self.node_table)
-            return False
         else:
-            self.send_raw(way, type, payload, source=source, secret=node.secret)
+            sent = self.send_raw(way, type, payload, source=source, secret=node.secret)
         self.run()
         return sent
 

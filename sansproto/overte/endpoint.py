@@ -102,8 +102,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         header = Header(type, 1, self.versions[type])
         self.send_datagram(encode_datagram(header, payload), path, type.name)
 
-    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
-        """The same with a payload that is encoded already."""
+    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> bool:
+        """The same with a payload that is encoded already. False, and counted, if too many datagrams wait."""
         remote = (path.host, path.port, path.scope)
         sequences = self._sequences
         last = sequences.get(remote)
@@ -121,7 +121,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
             head = _SOURCED(sequence, value, version, source)
         else:
             head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
-        self.send_datagram(head + payload, path, type._name_)
+        return self.send_datagram(head + payload, path, type._name_)
 
     def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
         """Send a packet until it is acknowledged.
