@@ -224,7 +224,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         ``reliable`` packets are repeated until they arrive; a ``message`` is reliable, of up to
         ``limits.message_size`` bytes, and is split. True if it was queued. False, and counted, if the node is not
         there or not reached (any more), if its queue or the outbox is full, and for what is not reliable while the
-        domain is silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that are no message.
+        domain is silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that
+        are no message.
         """
         self._need_open("send_to_node")
         if not message and len(payload) > _LONGEST:

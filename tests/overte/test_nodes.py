@@ -460,7 +460,6 @@ def test_any_packet_goes_to_a_node_that_is_reached() -> None:
 
 def test_a_packet_that_the_outbox_does_not_take_was_not_sent() -> None:
     rig = activated()
-    rig.client.limits = ClientLimits(outbox=1)
     rig.sent()
     room = rig.client.limits.outbox
     sent = [rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0) for _ in range(room + 1)]
