@@ -29,9 +29,11 @@ P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
 Q = TypeVar("Q")
 A = TypeVar("A")
+A2 = TypeVar("A2")
 V = TypeVar("V")
 W = TypeVar("W")
 C = TypeVar("C", bound="Component[Any, Any]")
+C2 = TypeVar("C2", bound="Component[Any, Any]")
 C_contra = TypeVar("C_contra", bound="Component[Any, Any]", contravariant=True)
 
 Action: TypeAlias = Callable[[C, P], None] | Callable[[C], None]
@@ -205,9 +207,9 @@ class Guards(Generic[C, S, A, V]):
             part.guards_made = (*made, self)
 
     @classmethod
-    def of(cls, part: type[C], states: type[S], given: type[A], name: str) -> Guards[C, S, A, A]:
+    def of(cls, part: type[C2], states: type[S2], given: type[A2], name: str) -> Guards[C2, S2, A2, A2]:
         """Guards that classify what is ``given`` to a part: a packet, for one. ``name`` is how docs list them."""
-        return Guards[C, S, A, A](part, states, name)
+        return Guards[C2, S2, A2, A2](part, states, name)
 
     def make(self, make: Callable[[C, V], W | None], otherwise: str, *, ref: str) -> Guards[C, S, A, W]:
         """Go on with what ``make`` gives; None drops."""

@@ -62,7 +62,7 @@ _S, _I, _T = ChannelState, ChannelInput, ChannelTimer
 class ChannelOwner(Protocol):
     """What a channel asks of the session that owns it."""
 
-    def channel_ended(self, closed: Closed) -> None: ...
+    def channel_ended(self, closed: Closed[Violation]) -> None: ...
 
 
 class SecureChannel(Component[ChannelState, Host[Any]]):
@@ -440,7 +440,7 @@ class Channel(Session[ChannelEvent]):
 
     # -- what the channel tells
 
-    def channel_ended(self, closed: Closed) -> None:
+    def channel_ended(self, closed: Closed[Violation]) -> None:
         self.end(closed)
 
     def _count(self) -> None:

@@ -79,9 +79,9 @@ class PeerInput:
     ROOM_LOST = Input[PeerState, str]()
     MOVED = Input[PeerState, None]()
     """Bytes went through the channel."""
-    CHANNEL_ENDED = Input[PeerState, Closed]()
+    CHANNEL_ENDED = Input[PeerState, Closed[Violation]]()
     CLOSE = Input[PeerState, None]()
-    VIOLATED = Input[PeerState, Closed]()
+    VIOLATED = Input[PeerState, Closed[Violation]]()
     EXHAUSTED = Input[PeerState, None]()
     LOOKUP_EXPIRED = Input[PeerState, None]()
     GREETING_EXPIRED = Input[PeerState, None]()
@@ -120,7 +120,7 @@ class WayOwner(Protocol):
     def abandon(self) -> None: ...
     def open_channel(self, agreed: Agreed) -> None: ...
     def close_channel(self) -> None: ...
-    def close_gracefully(self, closed: Closed) -> None: ...
+    def close_gracefully(self, closed: Closed[Violation]) -> None: ...
 
 
 class Way(Component[PeerState, Host[PeerEvent]]):
@@ -270,7 +270,7 @@ class Way(Component[PeerState, Host[PeerEvent]]):
     def end_silent(self) -> None:
         self._end_late("nothing moved for too long")
 
-    def end_as_told(self, closed: Closed) -> None:
+    def end_as_told(self, closed: Closed[Violation]) -> None:
         self.owner.close_gracefully(closed)
 
     def end_limit(self) -> None:
