@@ -221,7 +221,7 @@ def test_a_step_that_can_decide_nothing_is_found(docs: Path) -> None:
     asked.make(read, "empty", ref="asking").give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(_I.ANSWERED)
     assert check(of, docs) == []
     of, guards = guarded()
-    asked = guards.need(_Q.is_answer, "a question", ref="asking")
+    asked = guards.need(_Q.is_answer, "a question", ref="asking").need(_Q.is_tired, "early", ref="asking")
     asked.give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(_I.ANSWERED)
     assert check(of, docs) == ["ask: guard packet/is_answer asks what a step before it asked"]
 

@@ -86,9 +86,6 @@ class _Analysis:
     def is_resting(self, state: Any) -> bool:
         return state in self.table.idle or state in self.table.terminal
 
-    def is_conditional(self, state: Any, on: Any) -> bool:
-        return any(row.when is not None for row in self.table.rows_of(state, on)[0])
-
     def firings(self, config: Config) -> Iterator[_Firing]:
         for timer in sorted(config.armed, key=lambda timer: timer.index):
             for to, row in self._steps(Config(config.state, config.armed - {timer}), timer.on):
@@ -260,7 +257,7 @@ def _endless(analysis: _Analysis) -> Iterator[str]:
                 (config, firing.timer)
                 for config in component
                 for firing in analysis.firings(config)
-                if firing.to not in component and analysis.is_conditional(config.state, firing.timer.on)
+                if firing.to not in component
             }
             left = {
                 config: [arc for arc in firings if (config, arc.timer) not in leaving]
