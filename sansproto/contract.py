@@ -231,12 +231,6 @@ class Session(Protocol[E_co]):
         """All state as nested tuples of plain values; ``restore(snapshot, **same arguments)`` behaves the same."""
 
 
-class DatagramSession(Session[E_co], Protocol[E_co]):
-    """A machine whose transport is one set of datagram sockets."""
-
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None: ...
-
-
 class StreamSession(Session[E_co], Protocol[E_co]):
     """A machine that lives on one byte stream. Its transmits carry link 0."""
 
