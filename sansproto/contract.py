@@ -232,12 +232,6 @@ class Session(Protocol[E_co]):
         ...
 
 
-class DatagramSession(Session[E_co], Protocol[E_co]):
-    """A machine whose transport is one set of datagram sockets."""
-
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None: ...
-
-
 class StreamSession(Session[E_co], Protocol[E_co]):
     """A machine that lives on one byte stream. Its transmits carry link 0."""
 
