@@ -86,6 +86,8 @@ class Path:
 
 @attrs.frozen
 class SendDatagram:
+    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says."""
+
     data: bytes
     """The whole datagram."""
     path: Path
@@ -114,6 +116,8 @@ class Lookup:
 
 @attrs.frozen
 class OpenStream:
+    """Connect. The adapter reports ``stream_opened``, or ``stream_lost``."""
+
     link: Link
     """The id of the new stream, with which all reports about it come."""
     address: Address
@@ -156,24 +160,32 @@ class AbortTransport:
 
 @attrs.frozen
 class PauseReading:
+    """Read nothing from a stream until it is resumed."""
+
     link: Link
     """The stream to leave unread."""
 
 
 @attrs.frozen
 class ResumeReading:
+    """Read from a stream again."""
+
     link: Link
     """The stream to read again."""
 
 
 @attrs.frozen
 class PauseAccepting:
+    """Accept no stream from a listener until it is resumed."""
+
     listener: str
     """The label of the listener."""
 
 
 @attrs.frozen
 class ResumeAccepting:
+    """Accept streams from a listener again."""
+
     listener: str
     """The label of the listener."""
 

@@ -285,10 +285,11 @@ def undocumented(cls: ast.ClassDef) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("cls", sorted(public_classes(), key=str), ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
-def test_members_and_fields_that_users_see_have_a_docstring(cls: type) -> None:
+def test_what_users_see_has_a_docstring(cls: type) -> None:
     (tree,) = ast.parse(inspect.getsource(cls)).body
     assert isinstance(tree, ast.ClassDef)
     assert list(undocumented(tree)) == []
+    assert ast.get_docstring(tree)
 
 
 def test_a_comment_is_no_docstring() -> None:

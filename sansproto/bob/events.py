@@ -99,6 +99,8 @@ ChannelEvent: TypeAlias = DataReceived | Writable | Closed[Violation]
 
 
 class Role(Enum):
+    """What a peer is there for."""
+
     CLIENT = 0
     """It receives the file."""
     SERVER = 1
@@ -124,6 +126,8 @@ class Departure(Enum):
 
 @attrs.frozen
 class PeerJoined:
+    """A peer said hello to this relay."""
+
     uid: int
     """Its number at this relay."""
     identity: str
@@ -134,6 +138,8 @@ class PeerJoined:
 
 @attrs.frozen
 class PeerLeft:
+    """A peer is no longer registered."""
+
     uid: int
     """Its number at this relay, which another peer may get."""
     identity: str

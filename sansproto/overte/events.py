@@ -134,6 +134,8 @@ _HINTS: Final[dict[int, str]] = {
 
 @attrs.frozen
 class PermissionsChanged:
+    """The domain allows us more, or less, than before."""
+
     permissions: int
     """Ours from now on: bits of :class:`~sansproto.overte.packets.Permissions`."""
 
@@ -170,6 +172,8 @@ class NodeMeasured:
 
 @attrs.frozen
 class NodeRemoved:
+    """A node is gone."""
+
     node_id: bytes
     """Its session UUID, 16 bytes."""
     why: Removal

@@ -67,6 +67,8 @@ class NodeChanged:
 
 @attrs.frozen
 class NodeLeft:
+    """A node is no longer in the domain."""
+
     node_id: bytes
     """The session UUID that it had, 16 bytes."""
     why: Departure
