@@ -285,7 +285,9 @@ def test_a_late_repetition_is_a_new_node(domain: Domain, interested: bool) -> No
     assert joined.node_id == guest.node_id
 
 
-def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(domain: Domain, classified: list[int]) -> None:
+def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(
+    domain: Domain, classified: list[int]
+) -> None:
     guest = Guest(domain)
     guest.connect()
     guest.check_in()
@@ -384,7 +386,9 @@ def test_a_name_signed_as_it_was_written(domain: Domain, key: bytes) -> None:
 
 
 @pytest.mark.parametrize("public", [None, b"no key"])
-def test_bad_signatures_and_unusable_keys(domain: Domain, classified: list[int], key: bytes, public: bytes | None) -> None:
+def test_bad_signatures_and_unusable_keys(
+    domain: Domain, classified: list[int], key: bytes, public: bytes | None
+) -> None:
     guest = Guest(domain)
     domain.server.provide_key("alice", public or crypto.public_key_der(key), 0.0)
     guest.connect(username="alice")
