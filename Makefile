@@ -10,6 +10,7 @@ version = $(if $(1),$(shell "$(1)" -c 'import sys; print("%d.%d" % sys.version_i
 STALE := $(if $(PYTHON),$(filter-out $(call version,$(BIN)/python),$(call version,$(PYTHON))))
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard adapters/*/pyproject.toml))
 LAWS := $(sort $(wildcard $(foreach kind,laws explor a_day,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
+SCENARIOS := $(sort $(wildcard tests/*/scenarios*.py))
 VECTORS := $(sort $(wildcard $(foreach kind,ve transcripts sessions,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 
 .PHONY: demo test lint check interop bench soak vectors docs clean
@@ -47,8 +48,7 @@ soak: $(VENV)/.installed
 # What is derived from our own code: the tables as JSON, and what our own machines said. CI refuses a difference.
 vectors: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
-	$(BIN)/python tests/bob/scenarios.py
-	$(BIN)/python tests/overte/scenarios_overte.py
+	for file in $(SCENARIOS); do $(BIN)/python $$file || exit 1; done
 	$(if $(CI),git diff --exit-code -- vectors docs)
 
 docs: $(VENV)/.documenting

@@ -93,7 +93,7 @@ class Host(Protocol[E_contra]):
 class DatagramHost(Host[E_contra], Protocol[E_contra]):
     """What a part that sends datagrams knows."""
 
-    def send_datagram(self, data: bytes, path: Path) -> bool: ...
+    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
 
 
 H = TypeVar("H", bound=Host[Any])

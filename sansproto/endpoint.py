@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
+
+import attrs
 
 from .component import Refusal
 from .contract import (
@@ -31,11 +33,20 @@ from .wire import OneOf
 
 E = TypeVar("E")
 D = TypeVar("D")
+M_co = TypeVar("M_co", covariant=True)
 
 Queued: TypeAlias = SendDatagram | Lookup | Rebind | OpenStream | AbortTransport | PauseAccepting | ResumeAccepting
 """What waits in the outbox: everything that is not for a link which is there."""
 
 OUTBOX_FULL: Final = Refusal("outbox full", ref="bounds")
+
+
+@attrs.frozen
+class Received(Generic[M_co]):
+    """A packet that a datagram held, and where it came from: what guards are given."""
+
+    packet: M_co
+    path: Path
 
 
 class DatagramLimits(Protocol):
@@ -60,7 +71,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     dropped, as by a full socket.
     """
 
-    datagram: ClassVar[OneOf[object]]
+    datagram: ClassVar[OneOf[Any]]
     """All packets that a datagram can be, for :meth:`decode`."""
 
     _outbox: deque[Queued]
@@ -81,7 +92,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
         None: it belongs to another protocol on the same socket, which was told.
         """
-        packet: D = self.datagram.decode(data)  # type: ignore[assignment]  # the role gives what fits to its D
+        packet: D = self.datagram.decode(data)
         return packet
 
     def received(self, packet: D, path: Path) -> None:
@@ -141,7 +152,9 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         self.where = None
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
-        self._unexpected(now)
+        """Every adapter reports it at its start: it is nothing to count, unless no datagrams are spoken."""
+        if self.alive(now) and self._datagram_limits is None:
+            self.drop("unexpected report")
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         self._unexpected(now)

@@ -260,13 +260,13 @@ def test_errors_survive_copies_and_pickles(error: Exception) -> None:
 def test_an_input_that_is_rejected_in_a_step_raises() -> None:
     core = echo()
     link = core.stream_accepted("echo", PEER, 0.0)
-    core.guests[link].post(GuestInput.SAY(b"x"))
+    core.guests[link].post(GuestInput.SAY("x"))
     with pytest.raises(LocalProtocolError, match="has not greeted"):
         core.run()
     with pytest.raises(LocalProtocolError):
-        core.say(link, b"x", 0.0)
+        core.say(link, "x", 0.0)
     with pytest.raises(NotOpen):
-        core.say(Link(99), b"x", 0.0)
+        core.say(Link(99), "x", 0.0)
 
 
 def test_a_violation_does_what_the_table_has_for_it() -> None:
@@ -336,7 +336,7 @@ def test_a_link_that_the_application_starves_loses_nothing_when_it_ends() -> Non
     core.receive_eof(link, 0.0)
     assert len(core._events) == 2
     core.stream_lost(link, 1.0)
-    assert events(core) == [*[GuestSaid(link, b"a")] * 10, GuestSaid(link, b"b"), GuestLeft(link)]
+    assert events(core) == [*[GuestSaid(link, "a")] * 10, GuestSaid(link, "b"), GuestLeft(link)]
 
 
 def test_of_many_links_that_wait_for_the_application_no_call_takes_more_than_some() -> None:
@@ -374,7 +374,7 @@ def test_who_is_not_to_be_read_is_paused_before_others_get_their_output() -> Non
     core = echo(events=2, links=40)
     links = [guest(core) for _ in range(30)]
     for link in links:
-        core.say(link, b"something", 0.0)
+        core.say(link, "something", 0.0)
     core.receive_data(links[7], b"\x01a" * 3, 0.0)
     assert core.next_transmit() == PauseReading(links[7])
     assert len(events(core)) == 3
@@ -444,8 +444,8 @@ def test_a_closing_link_takes_no_more_output() -> None:
 def test_the_slow_link_is_cut() -> None:
     core = echo(link_queue=100)
     link = guest(core)
-    core.say(link, b"x" * 60, 0.0)
-    core.say(link, b"x" * 60, 0.0)
+    core.say(link, "x" * 60, 0.0)
+    core.say(link, "x" * 60, 0.0)
     assert transmits(core) == [AbortTransport(link)]
 
 
@@ -501,8 +501,8 @@ def test_when_the_transport_is_lost_nothing_is_asked_for_any_more() -> None:
 def test_a_link_that_is_gone_is_skipped_in_the_queue_of_output() -> None:
     core = echo()
     one, two = guest(core), guest(core)
-    core.say(one, b"lost", 0.0)
-    core.say(two, b"kept", 0.0)
+    core.say(one, "lost", 0.0)
+    core.say(two, "kept", 0.0)
     core.stream_lost(one, 0.0)
     assert transmits(core) == [SendBytes(two, b"\x04kept")]
 

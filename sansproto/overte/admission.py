@@ -15,12 +15,13 @@ import attrs
 
 from ..component import Component, Host, Refusal
 from ..contract import Address, Instant, Path
+from ..endpoint import Received
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Absent, Packet
 from .addresses import is_loopback, with_host
-from .arrivals import Arrival, Received, read, receives
+from .arrivals import Arrival, read, receives
 from .crypto import BadKey, lower, verify, verify_username
 from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput

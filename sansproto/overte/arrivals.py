@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from ..component import Note, Part
 from ..contract import Path
+from ..endpoint import Received
 from ..wire import Packet
 from .header import Header
 
-M = TypeVar("M")
 P = TypeVar("P", bound=Packet)
 
 TRAILING: Final = Note("trailing bytes", ref="where ours is stricter")
@@ -26,14 +26,6 @@ class Arrival:
     payload: bytes = attrs.field(repr=False)
     path: Path
     peer: Any = None
-
-
-@attrs.frozen
-class Received(Generic[M]):
-    """A packet that was read, and where it came from."""
-
-    packet: M
-    path: Path
 
 
 def read(part: Part[Any], kind: type[P], payload: bytes) -> P:

@@ -86,7 +86,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         if socket != SOCKET:
-            super().socket_bound(socket, address, now)
+            self._unexpected(now)
         elif self.alive(now):
             self.local = address
 

@@ -11,10 +11,11 @@ import attrs
 
 from ..component import Component, Host, Parts, Refusal
 from ..contract import Path
+from ..endpoint import Received
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Packet
-from .arrivals import Arrival, Received, receives
+from .arrivals import Arrival, receives
 from .crypto import BadKey, verify
 from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved
 from .ice_peer import IcePeer, IcePeerInput, Seen

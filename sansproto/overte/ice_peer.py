@@ -9,9 +9,9 @@ import attrs
 
 from ..component import Component, Host
 from ..contract import Address, Path
+from ..endpoint import Received
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .arrivals import Received
 from .ice_events import IcePeerAdded, IcePeerRemoved
 from .limits import IceDelays
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery

@@ -11,12 +11,13 @@ import attrs
 
 from ..component import Component, Host
 from ..contract import Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from ..wire import Packet
 from . import packets as p
 from .addresses import with_host
-from .arrivals import Arrival, Received, read, reads
+from .arrivals import Arrival, read, reads
 from .header import MAX_DATAGRAM
 from .limits import ServerDelays
 from .policy import Policy

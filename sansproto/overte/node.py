@@ -13,10 +13,11 @@ import attrs
 
 from ..component import Component, Host
 from ..contract import Address, Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, Received, reads, receives
+from .arrivals import Arrival, reads, receives
 from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
 from .paths import path_to

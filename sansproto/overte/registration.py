@@ -12,10 +12,11 @@ import attrs
 
 from ..component import Component, Host, OptionalPart, Part, Parts
 from ..contract import Address, Lookup, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import Packet
-from .arrivals import Arrival, Received, reads, receives
+from .arrivals import Arrival, reads, receives
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
 from .limits import ServerDelays, ServerLimits

@@ -9,10 +9,11 @@ import attrs
 
 from ..component import Component, Host
 from ..contract import Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, Received, reads, receives
+from .arrivals import Arrival, reads, receives
 from .events import ClientEvent
 from .limits import ClientDelays
 from .paths import path_to
