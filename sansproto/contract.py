@@ -260,10 +260,10 @@ class Session(Protocol[E_co]):
         """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises."""
 
     def close(self, now: float) -> None:
-        """End politely; idempotent. The last event, ``Closed``, follows when the farewell is out."""
+        """End gracefully; idempotent. The last event, ``Closed``, follows when all that was queued is out."""
 
     def abort(self) -> None:
-        """End now, without a farewell. ``Closed`` is queued before the call returns."""
+        """End now; what is queued is dropped. ``Closed`` is queued before the call returns."""
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:
         """The whole transport is gone. Never raises."""
@@ -275,12 +275,6 @@ class Session(Protocol[E_co]):
     def snapshot(self) -> Snapshot:
         """All state as nested tuples of plain values; ``restore(snapshot, **same arguments)`` behaves the same."""
         ...
-
-
-class DatagramSession(Session[E_co], Protocol[E_co]):
-    """A machine whose transport is one set of datagram sockets."""
-
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None: ...
 
 
 class StreamSession(Session[E_co], Protocol[E_co]):

@@ -57,16 +57,6 @@ class Classified:
 
 
 @attrs.frozen
-class Judged:
-    """A ladder named an input; ``rung`` is the number of the rung that applied (its length: none did)."""
-
-    time: float
-    machine: str
-    ladder: str
-    rung: int
-
-
-@attrs.frozen
 class Dropped:
     """Something that arrived was ignored, and counted under this reason."""
 
@@ -130,7 +120,7 @@ class PacketSeen:
     """Its bytes on the wire."""
 
 
-TraceRecord: TypeAlias = Stepped | Classified | Judged | Dropped | Refused | Noted | PacketSeen
+TraceRecord: TypeAlias = Stepped | Classified | Dropped | Refused | Noted | PacketSeen
 Trace: TypeAlias = Callable[[TraceRecord], None]
 
 

@@ -202,12 +202,6 @@ def test_laws_are_about_what_they_are_given_and_its_bases(tmp_path: Path) -> Non
     assert {*subjects(path)} == {"A", "B", "C"}
 
 
-@all_of([path for path in MODULES if path.parts[-2:] == ("tables.py",) or "tables" in path.parts[-2:]])
-def test_tables_hold_tables_only(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda)]
-
-
 @all_of(
     [path for path in SHIPPED if path.parent.name in ("sansproto_asyncio", "sansproto_sockets", "sansproto_threads")]
 )

@@ -55,7 +55,7 @@ from sansproto.wire import (
     by_id,
     const,
     field,
-    layout,
+    layout_rows,
     layout_rst,
     packet,
     padding,
@@ -566,7 +566,7 @@ def test_secret_is_not_shown() -> None:
 
 
 def test_byte_table_counts_offsets_from_the_last_field_of_unknown_size() -> None:
-    rows = [(row.offset, row.size, row.name) for row in layout(Texts)]
+    rows = [(row.offset, row.size, row.name) for row in layout_rows(Texts)]
     assert rows == [
         ("0", "32", "key"),
         ("32", "1..65", "identity"),
@@ -576,12 +576,12 @@ def test_byte_table_counts_offsets_from_the_last_field_of_unknown_size() -> None
         ("after text", "3..31", "wide"),
         ("after wide", "2", "after"),
     ]
-    assert [(row.offset, row.size) for row in layout(Foreign)[:2]] == [("0", "1.."), ("after number", "2")]
-    assert layout(More)[2].offset == "7"
-    assert layout(Digits)[0].doc == "destination; also accepted: upper-case digits"
+    assert [(row.offset, row.size) for row in layout_rows(Foreign)[:2]] == [("0", "1.."), ("after number", "2")]
+    assert layout_rows(More)[2].offset == "7"
+    assert layout_rows(Digits)[0].doc == "destination; also accepted: upper-case digits"
     assert "   * - 0\n     - 32\n     - key\n     - 32 bytes\n     - a key\n" in layout_rst(Texts)
     for cls in ZOO:
-        assert all(row.type for row in layout(cls))
+        assert all(row.type for row in layout_rows(cls))
 
 
 def test_wrong_declarations_are_refused() -> None:

@@ -245,7 +245,7 @@ class SecureChannel(Component[ChannelState, Host[Any]]):
 
     def _act(self, happened: Happened[ChannelState]) -> None:
         """At once: what follows in the same read depends on it."""
-        self.table.step(self, happened)
+        happened.act(self)
 
     def _rejoin(self, data: bytes, rest: int) -> tuple[bytes, int]:
         """Complete the record that the last read began; the new read, and how much of it that took.

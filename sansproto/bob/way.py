@@ -52,8 +52,8 @@ class PeerState(Enum):
     LOBBY = 8
     """The line is sent."""
     TALKING = 9
-    FAREWELL = 10
-    """The channel says goodbye."""
+    CLOSING = 10
+    """The channel closes: its closing packet is out."""
     ENDED = 11
 
 
@@ -305,7 +305,7 @@ PEER: Final = Table[Way, PeerState](
         _S.PREPARING: "the queue of derivations, which works on a timer of its own",
         _S.CONNECTING: "the link's own connect timer",
         _S.APPROACHING: "the link's own connect timer",
-        _S.FAREWELL: "the channel's own farewell timer",
+        _S.CLOSING: "the channel's own timer, FAREWELL",
     },
     rows=(
         Row(_S.NEW, _I.START, _S.PREPARING, _W.prepare, when=_W.is_unprepared, ref="a server's secret"),
@@ -387,13 +387,13 @@ PEER: Final = Table[Way, PeerState](
         Row(_S.TALKING, _I.MOVED, None, arm=(_T.SILENCE,), ref="times and limits"),
         Row(_S.TALKING, _I.SEND, ref="the channel"),
         Row(_S.TALKING, _I.SILENCE_EXPIRED, _S.ENDED, _W.end_silent, ref="times and limits"),
-        Row(_S.TALKING, _I.CLOSE, _S.FAREWELL, _W.close_channel, cancel=(_T.SILENCE,), ref="closing the channel"),
-        Row((_S.TALKING, _S.FAREWELL), _I.CHANNEL_ENDED, _S.ENDED, _W.end_as_told, ref="closing the channel"),
+        Row(_S.TALKING, _I.CLOSE, _S.CLOSING, _W.close_channel, cancel=(_T.SILENCE,), ref="closing the channel"),
+        Row((_S.TALKING, _S.CLOSING), _I.CHANNEL_ENDED, _S.ENDED, _W.end_as_told, ref="closing the channel"),
         Row((_S.NEW, *_BEFORE_CHANNEL), _I.CLOSE, _S.ENDED, _W.end_local, ref="leaving"),
     ),
     defaults=(
         Default(Outcome.NOT_OPEN, "connect first", *_VERBS, states=(_S.NEW,)),
-        Default(Outcome.NOT_OPEN, "", *_VERBS, states=(_S.ENDED, _S.FAREWELL)),
+        Default(Outcome.NOT_OPEN, "", *_VERBS, states=(_S.ENDED, _S.CLOSING)),
         Default(Outcome.REJECT, "", *_VERBS),
         Default(Outcome.IGNORE, "stale"),
     ),

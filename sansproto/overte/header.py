@@ -181,11 +181,7 @@ class NumberedControl(Packet):
     sequence: int = field(InRange(U32LE, 0, MAX_SEQUENCE))
 
 
-FORMS: Final[Mapping[Form, type[Packet]]] = {
-    Form.UNSOURCED: Unsourced,
-    Form.SOURCED: Sourced,
-    Form.VERIFIED: Verified,
-}
+FORMS: Final[Mapping[Form, type[Packet]]] = {Form.UNSOURCED: Unsourced, Form.SOURCED: Sourced, Form.VERIFIED: Verified}
 
 
 def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
