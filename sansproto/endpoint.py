@@ -111,9 +111,10 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         return self._outbox.popleft() if self._outbox else None
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        if not self.alive(now):
-            return
         self.where = path
+        if not self.alive(now):
+            self.where = None
+            return
         self.stats.bytes_received += len(data)
         limits = self._datagram_limits
         if limits is None:
@@ -134,8 +135,10 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
         """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
+        self.where = path
         if self.alive(now):
             self.drop("unexpected report" if self._datagram_limits is None else "datagram failed")
+        self.where = None
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         self._unexpected(now)
@@ -167,22 +170,22 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         return link
 
     def stream_opened(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def receive_data(self, link: Link, data: bytes, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def receive_eof(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def stream_blocked(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def stream_unblocked(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     # -- inside
 
@@ -190,6 +193,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         if self.alive(now):
             self.drop("unexpected report")
 
-    def _unknown_link(self, now: float) -> None:
+    def _unknown_link(self, link: Link, now: float) -> None:
         self.advance(now)
+        self.where = link
         self.drop("unknown link")
+        self.where = None

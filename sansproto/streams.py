@@ -285,26 +285,30 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
 
     def _act(self, link: StreamLink, happened: Happened[LinkState]) -> None:
         """Also when the session is over, after which nothing is queued."""
-        happened.on.act(link, happened.payload)
+        happened.act(link)
 
     def _report(self, key: Link, happened: Happened[LinkState], now: float) -> None:
         self.advance(now)
+        self.where = key
         link = self.links.get(key)
         if link is None:
             self.drop("unknown link")
         else:
             self._act(link, happened)
             self.run()
+        self.where = None
 
     def _readable(self, key: Link, now: float) -> StreamLink | None:
         """The link if what it sends still matters; counted otherwise."""
-        if not self.alive(now):
-            return None
-        link = self.links.get(key)
-        if link is None or link.state not in OPEN or link.eof:
-            self.drop("late data")
-            return None
-        return link
+        self.where, readable = key, None
+        if self.alive(now):
+            link = self.links.get(key)
+            if link is None or link.state not in OPEN or link.eof:
+                self.drop("late data")
+            else:
+                readable = link
+        self.where = None
+        return readable
 
     def _is_congested(self) -> bool:
         """Do so many events wait that links are not read?"""

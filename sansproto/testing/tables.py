@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ..machine import Outcome, Row, Table
 
-AnyTable: TypeAlias = Table[Any, Any]
+AnyTable: TypeAlias = Table[Any, Enum]
 AnyRow: TypeAlias = Row[Any, Any]
 
 

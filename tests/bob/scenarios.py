@@ -959,6 +959,21 @@ def a_client_derives_what_is_short_first_and_every_fourth_slice_what_is_old() ->
     return stage
 
 
+# -- of packets that nobody expects: each is dropped, and what follows is understood ----------------------------------
+
+
+@scenario
+def what_is_for_the_relay_is_sent_to_a_peer() -> Stage:
+    stage = RelayStage()
+    stage.new_server()
+    client = stage.new_client()
+    stage.wait(1.0)
+    stage.put(client, 1, p.HelloAsClient())
+    stage.put(client, 1, p.RelayFailure(p.Missing.AGREEMENT, 0))
+    stage.ask(client, 1)
+    return stage
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

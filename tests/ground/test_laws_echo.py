@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "howto"))
-
 from echo import EchoLimits, EchoServer, Message
+from hypothesis import strategies as st
 
 from sansproto.contract import Address
 from sansproto.testing.laws import Laws, Subject, links

@@ -753,6 +753,30 @@ def strangers_speak_as_an_ice_server_and_as_a_domain() -> Stage:
     return stage
 
 
+@scenario
+def a_node_and_strangers_speak_rubbish_to_a_domain() -> Stage:
+    stage = registering()
+    stage.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.125)
+    guest = stage.enter()
+    for packet in (p.DomainListRequest, p.NodeKickRequest, p.UsernameFromIDRequest, p.AddedNode):
+        stage.say((TYPES[packet.__wire__.id or 0], b"\xff"), GUEST, source=guest.local_id)
+    for packet in (p.PathQuery, p.DomainSettingsRequest, p.ICEPing, p.ICEPingReply, p.ConnectionToken):
+        stage.say((TYPES[packet.__wire__.id or 0], b""), GUEST)
+    stage.say((PacketType.ICE_SERVER_PEER_INFORMATION, b"\xff"), ICE_SERVER)
+    stage.say((PacketType.NODE_JSON_STATS, b"{}"), GUEST, source=guest.local_id)
+    stage.say(p.UsernameFromIDRequest(guest.session_id), GUEST, source=guest.local_id)
+    stage.say(p.ICEPing(CLIENT_ID, p.PingType.PUBLIC), STRANGER)
+    return stage
+
+
+@scenario
+def an_ice_server_hears_rubbish() -> Stage:
+    stage = IceHand()
+    for packet in (p.ICEServerHeartbeat, p.ICEServerQuery, p.ICEPing):
+        stage.say((TYPES[packet.__wire__.id or 0], b"\xff"), STRANGER)
+    return stage
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

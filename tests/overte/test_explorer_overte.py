@@ -169,7 +169,7 @@ HARMLESS = {
     "overte.admission: guard connect/has_node_type": "a type that nobody may have has no assignment either",
     "overte.node: guard ping/is_stale": "not so with clocks that run; here all pings of a node are of one time",
     "overte.node: guard reply/is_agnostic": "an agnostic ping goes to an active node, where other replies do the same",
-    "overte.reception: guard packet/has_secret": "where there is no secret no hash is right either",
+    "overte.channels: guard packet/has_secret": "where there is no secret no hash is right either",
     "overte.sending: row SHAKING x QUEUED": "what waits is not looked at before the handshake: the row does nothing",
 }
 """Without these everything goes on as before, for another guard stands behind."""
