@@ -44,7 +44,7 @@ TABLES: dict[str, tuple[Any, ...]] = {page: tables_of(page) for page in (*protoc
 
 
 def machine(table: Any) -> str:
-    """A state diagram (in the language of Mermaid), the rows and the ladders."""
+    """A state diagram (in the language of Mermaid), the rows and the guards."""
     diagram = "".join(f"   {line}\n" for line in mermaid(table).splitlines())
     idle = "".join(f"- {state.name}: {ends}\n" for state, ends in table.idle.items())
     parts = [

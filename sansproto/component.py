@@ -100,7 +100,7 @@ class Declared:
 
     __slots__ = ("place",)
     place: Annotated[Place | None, CACHED]
-    """Where it is in its session: attribute names, and keys of :class:`Parts`. None: not yet asked for."""
+    """Where it is in its session: attribute names, and keys of :class:`Parts`. None: nobody needed it yet."""
 
     def rebuild(self) -> None:
         """Make what is declared ``CACHED`` again, out of the state: called at the end of ``thaw``, parts first."""
@@ -177,8 +177,7 @@ class Component(Part[H], Generic[S, H]):
     table: ClassVar[Table[Any, Any]]
     guards_made: ClassVar[tuple[Guards[Any, Any, Any, Any], ...]]
     compiled: ClassVar[dict[Any, list[Cell]]]
-    """The table: by value of the state, by index of the input."""
-    asks: ClassVar[dict[Any, list[Cell]]]
+    """The table: by value of the state, by index of the input or guards."""
     cells: Annotated[dict[Any, list[Cell]], CACHED]  # ``compiled``, faster to reach
     state: S
 
@@ -253,7 +252,7 @@ class Parts(dict[K, C]):
     def keep(self, key: K, part: C) -> None:
         """Take over a part that :attr:`make` made for this key on trial: its first input was one that it begins with.
 
-        Until then it has no place, so it may arm no timer.
+        Until then it may arm no timer.
         """
         self[key] = part
         if self.place is not None:

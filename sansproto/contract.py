@@ -40,7 +40,7 @@ class Phase(Enum):
     NEW = 0  # nothing was sent or received
     OPENING = 1  # on the way to the state in which it is useful
     OPEN = 2
-    CLOSING = 3  # says farewell; nothing new begins
+    CLOSING = 3  # closes gracefully; nothing new begins
     CLOSED = 4  # over: inputs are ignored and counted
 
 
@@ -197,11 +197,10 @@ class Stats:
 class Session(Protocol[E_co]):
     """What every machine has, whatever its transport."""
 
-    @property
-    def phase(self) -> Phase: ...
-
-    @property
-    def stats(self) -> Stats: ...
+    phase: Phase
+    """Where it is in its life. To be read only."""
+    stats: Stats
+    """What it counted. To be read only."""
 
     def next_event(self) -> E_co | None:
         """Pop the next event; None means nothing now. May queue transmits (reading resumes)."""
@@ -216,19 +215,21 @@ class Session(Protocol[E_co]):
         """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises."""
 
     def close(self, now: float) -> None:
-        """End politely; idempotent. The last event, ``Closed``, follows when the farewell is out."""
+        """End gracefully; idempotent. The last event, ``Closed``, follows when all that was queued is out."""
 
     def abort(self) -> None:
-        """End now, without a farewell. ``Closed`` is queued before the call returns."""
+        """End now; what is queued is dropped. ``Closed`` is queued before the call returns."""
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:
         """The whole transport is gone. Never raises."""
 
     def timers(self) -> Mapping[str, float]:
         """For people: the armed timers by name, and when each fires."""
+        ...
 
     def snapshot(self) -> Snapshot:
         """All state as nested tuples of plain values; ``restore(snapshot, **same arguments)`` behaves the same."""
+        ...
 
 
 class StreamSession(Session[E_co], Protocol[E_co]):
@@ -237,6 +238,7 @@ class StreamSession(Session[E_co], Protocol[E_co]):
     @property
     def wants_data(self) -> bool:
         """False while undelivered events fill it: stop reading until events were popped."""
+        ...
 
     def receive_data(self, data: bytes, now: float) -> None: ...
 
@@ -244,6 +246,7 @@ class StreamSession(Session[E_co], Protocol[E_co]):
 
     def take_trailing_data(self) -> bytes:
         """Bytes behind the end of this protocol, for the one that follows on the stream."""
+        ...
 
 
 class Endpoint(Session[E_co], Protocol[E_co]):

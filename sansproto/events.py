@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING, Generic
 
 import attrs
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # typing's own has defaults from Python 3.13 on
+
+    V_co = TypeVar("V_co", bound=Enum, default=Enum, covariant=True)
+else:
+    from typing import TypeVar
+
+    V_co = TypeVar("V_co", bound=Enum, covariant=True)
 
 
 class CloseCause(Enum):
@@ -22,16 +32,18 @@ class CloseCause(Enum):
 
 
 @attrs.frozen
-class Closed:
+class Closed(Generic[V_co]):
     """The session is over: always the last event, and there is exactly one.
 
-    ``violation`` is a member of the protocol's own closed set when ``cause`` is ``VIOLATION`` (or names the limit or
-    refusal); ``detail`` is text for people only.
+    Each protocol's union of events has ``Closed`` of its own closed set of violations, so that a ``match`` over them
+    can be exhaustive; a protocol without any has ``Closed[Never]``.
     """
 
     cause: CloseCause
-    violation: Enum | None = None
+    violation: V_co | None = None
+    """How the other end broke the protocol, or which limit or refusal it was; None if ``cause`` says it all."""
     detail: str = attrs.field(default="", kw_only=True)
+    """Text for people only."""
 
 
 @attrs.frozen

@@ -236,10 +236,6 @@ class StreamLink(Component[LinkState, Host[Any]]):
 
     # -- for protocols
 
-    @property
-    def is_open(self) -> bool:
-        return self.state in OPEN
-
     def write(self, data: bytes) -> None:
         """Queue bytes; a link that then holds more than its bound is cut, for it is the slow one that pays.
 

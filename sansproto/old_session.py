@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from .contract import Entropy
+from .component import components_of
+from .contract import Entropy, Snapshot
 from .events import Closed
 from .old_machine import Ladder, Machine, Stateful, machines_of
 from .session import ABORTED, Session, packet_name
 from .snapshot import CACHED
+from .timers import TimerTable
 from .trace import Judged, Stepped, Trace, place_name
 
 __all__ = ["ABORTED", "SessionBase"]
@@ -42,10 +44,8 @@ class SessionBase(Session[E]):
         while (due := self._timers.pop_due(self.clock)) is not None:
             key: Any = due
             if len(key) == 2:
-                place, index = key
-                part = self._find_part(place)
-                if part is not None:
-                    self.enqueue(part, part.table.timers[index].on())
+                part, one = key
+                self.enqueue(part, one.on())
             else:
                 machine, key, timer = key
                 self._machines[machine].fire(self, key, timer)
@@ -54,13 +54,29 @@ class SessionBase(Session[E]):
     def timers(self) -> Mapping[str, float]:
         found = {}
         key: Any
+        self.name_parts(())
         for key, at in self._timers:
             if len(key) == 2:
-                part: Any = self._find_part(key[0])
-                found[f"{place_name(key[0])}.{part.table.timers[key[1]].name}"] = at
+                found[f"{place_name(key[0].place)}.{key[1].name}"] = at
             else:
                 found[self._machines[key[0]].timer_name(key[1], key[2])] = at
         return found
+
+    def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
+        timers, self._timers = self._timers, TimerTable()
+        rest = super().freeze(base, leave_out=leave_out)[1:]
+        self._timers = timers
+        keys: Any = [(key, at - base) for key, at in timers]
+        return tuple([(key if len(key) == 3 else (key[0].place, key[1].index), at) for key, at in keys]), *rest
+
+    def thaw(self, frozen: Snapshot, base: float) -> None:
+        timers: Any = frozen[0]
+        super().thaw(((), *frozen[1:]), base)
+        self._timers = TimerTable()
+        parts = {part.place: part for part in components_of(self)}
+        for key, at in timers:
+            known = key if len(key) == 3 else (parts[key[0]], parts[key[0]].table.timers[key[1]])
+            self._timers.set(known, at + base)
 
     # -- names of the old ground
 

@@ -285,7 +285,7 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
 
     def _act(self, link: StreamLink, happened: Happened[LinkState]) -> None:
         """Also when the session is over, after which nothing is queued."""
-        happened.on.act(link, happened.payload)
+        happened.act(link)
 
     def _report(self, key: Link, happened: Happened[LinkState], now: float) -> None:
         self.advance(now)

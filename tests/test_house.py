@@ -31,6 +31,7 @@ NEVER = {
 WORLD = {"open", "print", "input", "__import__", "eval"}  # built-in ways to the same
 STANDARD = sys.stdlib_module_names
 DEPENDENCIES = {"attrs", "cryptography", "nacl"}
+FOR_CHECKERS = {"typing_extensions"}  # which each type checker brings
 FOR_TESTS = {"hypothesis", "pytest"}
 TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
@@ -73,6 +74,15 @@ def absolute(path: Path) -> set[str]:
     return {name.partition(".")[0] for level, name in imports(ast.parse(path.read_text("utf-8"))) if level == 0}
 
 
+def at_run_time(path: Path) -> set[str]:
+    """The top-level packages that a module imports not only for type checkers."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    return {name.partition(".")[0] for level, name in imports(tree) if level == 0}
+
+
 def relative(path: Path) -> set[str]:
     """The parts of our package that a module imports: a shared module, a protocol, ``testing``."""
     where = path.relative_to(PACKAGE).with_suffix("").parts
@@ -87,7 +97,8 @@ def relative(path: Path) -> set[str]:
 def test_the_core_touches_nothing_of_the_world(path: Path) -> None:
     used = absolute(path)
     assert used & (NEVER | WORLD) == set()
-    assert used - DEPENDENCIES <= STANDARD
+    assert used - DEPENDENCIES - FOR_CHECKERS <= STANDARD
+    assert at_run_time(path) & FOR_CHECKERS == set()
     assert "testing" not in relative(path)
 
 
@@ -182,12 +193,6 @@ def test_laws_are_about_what_they_are_given_and_its_bases(tmp_path: Path) -> Non
     path = tmp_path / "test_laws_x.py"
     path.write_text("class B(A): pass\nclass T(Laws):\n    subject = Subject(cls=B)\nevolve(x, cls=C)\n", "utf-8")
     assert {*subjects(path)} == {"A", "B", "C"}
-
-
-@all_of([path for path in MODULES if path.parts[-2:] == ("tables.py",) or "tables" in path.parts[-2:]])
-def test_tables_hold_tables_only(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda)]
 
 
 @all_of(

@@ -62,7 +62,7 @@ _S, _I, _T = ChannelState, ChannelInput, ChannelTimer
 class ChannelOwner(Protocol):
     """What a channel asks of the session that owns it."""
 
-    def channel_ended(self, closed: Closed) -> None: ...
+    def channel_ended(self, closed: Closed[Violation]) -> None: ...
 
 
 class SecureChannel(Component[ChannelState, Host[Any]]):
@@ -245,7 +245,7 @@ class SecureChannel(Component[ChannelState, Host[Any]]):
 
     def _act(self, happened: Happened[ChannelState]) -> None:
         """At once: what follows in the same read depends on it."""
-        self.table.step(self, happened)
+        happened.act(self)
 
     def _rejoin(self, data: bytes, rest: int) -> tuple[bytes, int]:
         """Complete the record that the last read began; the new read, and how much of it that took.
@@ -440,7 +440,7 @@ class Channel(Session[ChannelEvent]):
 
     # -- what the channel tells
 
-    def channel_ended(self, closed: Closed) -> None:
+    def channel_ended(self, closed: Closed[Violation]) -> None:
         self.end(closed)
 
     def _count(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeAlias
+from typing import Never, TypeAlias
 
 import attrs
 
@@ -68,10 +68,10 @@ class Connected:
     identity: str
 
 
-PeerEvent: TypeAlias = Registered | PeerAgreed | PeerFailed | Connected | DataReceived | Writable | Closed
+PeerEvent: TypeAlias = Registered | PeerAgreed | PeerFailed | Connected | DataReceived | Writable | Closed[Violation]
 """The events of a client and of a server."""
 
-ChannelEvent: TypeAlias = DataReceived | Writable | Closed
+ChannelEvent: TypeAlias = DataReceived | Writable | Closed[Violation]
 
 
 class Role(Enum):
@@ -121,4 +121,4 @@ class RoomClosed:
     size: int = attrs.field(default=0, kw_only=True)
 
 
-RelayEvent: TypeAlias = PeerJoined | PeerLeft | RoomOpened | RoomClosed | Closed
+RelayEvent: TypeAlias = PeerJoined | PeerLeft | RoomOpened | RoomClosed | Closed[Never]

@@ -52,7 +52,7 @@ _S, _I, _T = HandshakeState, HandshakeInput, HandshakeTimer
 
 @attrs.frozen
 class Answered:
-    """What the client's proof is judged by, and the keys that it leads to."""
+    """What the client's proof is checked with, and the keys that it leads to."""
 
     expected: bytes = attrs.field(repr=False)
     keys: crypto.SharedKeys = attrs.field(repr=False)

@@ -62,7 +62,7 @@ _S, _I, _T = OfferState, OfferInput, OfferTimer
 
 @attrs.frozen
 class Question:
-    """What the server's reply is judged by."""
+    """What the server's reply is checked with."""
 
     secret: crypto.ClientSecret = attrs.field(repr=False)
     x: bytes = attrs.field(repr=False)
@@ -201,15 +201,7 @@ OFFER: Final = Table[Offer, OfferState](
     rows=(
         Row(_S.NEW, _I.ANNOUNCED | _I.UNREADABLE, _S.ENDED, _O.leave, when=_O.is_excessive, ref="guesses"),
         Row(_S.NEW, _I.ANNOUNCED, _S.DERIVING, _O.derive, ref="meeting a server"),
-        Row(
-            _S.NEW,
-            _I.UNREADABLE,
-            _S.ENDED,
-            _O.fail_public,
-            _O.tell_unreadable,
-            _O.leave,
-            ref="meeting a server",
-        ),
+        Row(_S.NEW, _I.UNREADABLE, _S.ENDED, _O.fail_public, _O.tell_unreadable, _O.leave, ref="meeting a server"),
         Row(_S.DERIVING, _I.DERIVED, _S.HELD, _O.keep, _O.wait, when=_O.is_held_back, ref="turns"),
         Row(
             _S.DERIVING,
@@ -235,16 +227,7 @@ OFFER: Final = Table[Offer, OfferState](
             when=_O.is_last_guess,
             ref="guesses",
         ),
-        Row(
-            _S.ASKED,
-            _I.BAD_REPLY,
-            _S.ENDED,
-            _O.count_guess,
-            _O.fail_reply,
-            _O.tell_failed,
-            _O.leave,
-            ref="failures",
-        ),
+        Row(_S.ASKED, _I.BAD_REPLY, _S.ENDED, _O.count_guess, _O.fail_reply, _O.tell_failed, _O.leave, ref="failures"),
         Row(_S.PROVEN, _I.AGREEMENT, _S.AGREED, _O.tell_agreed, cancel=(_T.ANSWER,), ref="the agreement"),
         Row((_S.DERIVING, _S.HELD, _S.ASKED), _I.AGREEMENT, None, _O.send_no_handshake, ref="failures"),
         Row((_S.ASKED, _S.PROVEN), _I.EXPIRED, _S.ENDED, _O.tell_silent, _O.leave, ref="times and limits"),

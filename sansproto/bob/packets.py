@@ -7,6 +7,8 @@ import re
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+import attrs
+
 from ..errors import Fault, WireError
 from ..wire import (
     ABSENT,
@@ -23,6 +25,7 @@ from ..wire import (
     InRange,
     Packet,
     Rest,
+    Shape,
     Terminated,
     Trailing,
     by_id,
@@ -264,7 +267,8 @@ CLOSE: Final = b"\xff\xff\xff\xff"
 class CiphertextSize(Codec[int]):
     """The size of a record's ciphertext with its tag; the wire has that of the plaintext, at most 32,767."""
 
-    min_size = 2
+    def shape(self) -> Shape:
+        return Shape("CiphertextSize", 2)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[int, int]:
         size, offset = U16BE.decode_from(data, offset, end)
@@ -295,26 +299,16 @@ MAX_FIELDS: Final = 4096
 class TextToEnd(Codec[str]):
     """UTF-8 text up to the end of the record: ``min`` to ``max`` bytes behind ``lead``, which is no part of it."""
 
-    greedy = True
-
     def __init__(self, max: int, *, min: int = 0, lead: bytes = b"") -> None:
         self.max = max
         self.min = min
         self._raw = Rest(max + len(lead), min=min + len(lead))
         self._lead = lead
 
-    @property
-    def min_size(self) -> int:
-        return self._raw.min_size
-
-    @property
-    def max_size(self) -> int:
-        return self._raw.max_size
-
-    @property
-    def type_name(self) -> str:
+    def shape(self) -> Shape:
         behind = f"{self._lead.hex()}, then " if self._lead else ""
-        return f"{behind}the rest, {self.min} to {self.max} bytes of utf-8"
+        name = f"{behind}the rest, {self.min} to {self.max} bytes of utf-8"
+        return attrs.evolve(self._raw.shape(), type_name=name)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
         raw, stop = self._raw.decode_from(data, offset, end)
@@ -362,9 +356,9 @@ def _refuse(constant: str) -> None:
 class FieldsToEnd(TextToEnd):
     """Text that is a JSON object, up to the end of the record; it stays as it was written."""
 
-    @property
-    def type_name(self) -> str:
-        return f"{super().type_name}, a JSON object"
+    def shape(self) -> Shape:
+        text = super().shape()
+        return attrs.evolve(text, type_name=f"{text.type_name}, a JSON object")
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
         text, stop = super().decode_from(data, offset, end)
@@ -426,15 +420,19 @@ class Receipt(Enum):
     FAILED = b"failed"
 
 
+_SHORTEST: Final = min(len(word.value) for word in Receipt)
+_LONGEST: Final = max(len(word.value) for word in Receipt)
+
+
 class ReceiptWord(Codec[Receipt]):
     """One of the words, up to a space or the end."""
 
-    min_size = min(len(word.value) for word in Receipt)
-    max_size = max(len(word.value) for word in Receipt)
-    type_name = "Receipt: " + ", ".join(word.value.decode() for word in Receipt)
+    def shape(self) -> Shape:
+        words = ", ".join(word.value.decode() for word in Receipt)
+        return Shape(f"Receipt: {words}", _SHORTEST, _LONGEST)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[Receipt, int]:
-        word = bytes(data[offset : min(end, offset + self.max_size + 1)]).partition(b" ")[0]
+        word = bytes(data[offset : min(end, offset + _LONGEST + 1)]).partition(b" ")[0]
         try:
             return Receipt(word), offset + len(word)
         except ValueError:

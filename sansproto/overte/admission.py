@@ -20,8 +20,8 @@ from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Absent, Packet
 from .addresses import is_loopback, with_host
+from .arrivals import Arrival, Received, read, receives
 from .crypto import BadKey, lower, verify, verify_username
-from .endpoint import TRAILING
 from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
 from .packets import (
@@ -30,13 +30,15 @@ from .packets import (
     DenialReason,
     DomainConnectionDenied,
     DomainConnectRequest,
+    ICEPing,
+    ICEPingReply,
     NodeType,
     Permissions,
 )
 from .policy import ASSIGNED, Policy, Visitor
 from .qt import SockAddr
 from .server_events import ConnectRefused, Departure, KeyWanted
-from .versions import VersionTable
+from .versions import PacketType, VersionTable
 
 T = TypeVar("T")
 
@@ -64,19 +66,10 @@ class Answers:
 
 
 @attrs.frozen
-class ConnectRequest:
-    """A connect request as it came. ``is_of_other``: its type has another version than ours."""
-
-    payload: bytes = attrs.field(repr=False)
-    path: Path
-    is_of_other: bool = False
-
-
-@attrs.frozen
 class PendingConnect:
     """A connect request that could be read, with what is known of who sent it."""
 
-    request: ConnectRequest
+    request: Arrival
     says: DomainConnectRequest = attrs.field(repr=False)
     public: SockAddr
     assigned: NodeType | None
@@ -102,7 +95,7 @@ class AdmissionState(Enum):
 
 
 class AdmissionInput:
-    OTHER_PROTOCOL = Input[AdmissionState, ConnectRequest]()
+    OTHER_PROTOCOL = Input[AdmissionState, Arrival]()
     REPEATED = Input[AdmissionState, PendingConnect]()
     TOKEN_NEEDED = Input[AdmissionState, PendingConnect]()
     KEY_UNKNOWN = Input[AdmissionState, PendingConnect]()
@@ -111,6 +104,7 @@ class AdmissionInput:
     FORBIDDEN = Input[AdmissionState, PendingConnect]()
     FULL = Input[AdmissionState, PendingConnect]()
     ADMITTED = Input[AdmissionState, PendingConnect]()
+    PINGED = Input[AdmissionState, Received[ICEPing]]()
 
 
 class AdmissionHost(Host[ConnectRefused | KeyWanted], Protocol):
@@ -118,6 +112,7 @@ class AdmissionHost(Host[ConnectRefused | KeyWanted], Protocol):
 
     policy: Policy
     local: Address | None
+    domain_id: bytes
 
     def answer(self, path: Path, packet: Packet) -> None: ...
 
@@ -134,7 +129,7 @@ class Residents(Protocol):
 
 
 class Admission(Component[AdmissionState, AdmissionHost]):
-    """Decides of each connect request, and keeps what it needs for that: nothing is pending between two calls."""
+    """Answers whoever is outside. It keeps what it needs for that: no connect request is pending between two calls."""
 
     tokens: OrderedDict[str, Token]
     """By username."""
@@ -203,21 +198,21 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     # -- guards
 
-    def is_something(self, request: ConnectRequest) -> bool:
+    def is_something(self, request: Arrival) -> bool:
         return bool(request.payload)
 
-    def is_seldom(self, request: ConnectRequest) -> bool:
+    def is_seldom(self, request: Arrival) -> bool:
         answers = self.answers.get(request.path.host)
         return answers is None or self._is_over(answers) or answers.count < self.limits.connects
 
-    def is_of_other_protocol(self, request: ConnectRequest) -> bool:
-        return request.is_of_other or request.payload[_SIGNATURE] != b"\0\0\0\x10" + self.versions.signature
+    def is_of_other_protocol(self, request: Arrival) -> bool:
+        header, signature = request.header, b"\0\0\0\x10" + self.versions.signature
+        is_ours = header.type is PacketType.DOMAIN_CONNECT_REQUEST and header.version == self.versions[header.type]
+        return not is_ours or request.payload[_SIGNATURE] != signature
 
-    def read(self, request: ConnectRequest) -> PendingConnect:
+    def read(self, request: Arrival) -> PendingConnect:
         """Assignments need no name, and who logs in with the domain need not sign a username."""
-        says, end = DomainConnectRequest.decode_prefix(request.payload)
-        if end != len(request.payload):
-            self.host.count_note(TRAILING, self)
+        says = read(self, DomainConnectRequest, request.payload)
         here, assigned = self.members.at(request.path), self.assignments.get(says.connect_id)
         account = _text(says.domain_username) if assigned is None and self.host.policy.login is not None else ""
         is_named = assigned is None and (says.username_signature or not account)
@@ -307,7 +302,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     # -- actions
 
-    def deny_protocol(self, request: ConnectRequest) -> None:
+    def deny_protocol(self, request: Arrival) -> None:
         text = f"Protocol version mismatch - Domain version: {self.version_name}"
         self._deny(request, DenialReason.PROTOCOL_MISMATCH, text)
 
@@ -370,6 +365,9 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         node_id = self.host.draw(16, f"node.{local_id}.id")
         self.members.admit(node_id, entry, pending.says.check_in, self._permissions_of(pending))
 
+    def answer_ping(self, pinged: Received[ICEPing]) -> None:
+        self.host.answer(pinged.path, ICEPingReply(self.host.domain_id, pinged.packet.type))
+
     # -- inside
 
     def _replaced_by(self, pending: PendingConnect) -> dict[int, Member]:
@@ -396,7 +394,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         )
         return int(self.host.policy.permissions(visitor)) & 0xFFFFFFFF
 
-    def _deny(self, request: ConnectRequest, reason: DenialReason, text: str, extra: str = "") -> None:
+    def _deny(self, request: Arrival, reason: DenialReason, text: str, extra: str = "") -> None:
         """Refuse, with as much of the text as makes the answer no longer than the request was."""
         room = len(request.payload) - _DENIAL_HEAD
         if room < 0:
@@ -436,28 +434,31 @@ def _bound(table: OrderedDict[str, T], limit: int) -> None:
         table.popitem(last=False)
 
 
-_S, _I = AdmissionState, AdmissionInput
+_S, _I, _A = AdmissionState, AdmissionInput, Admission
 
 CONNECT: Final = (
-    Guards.of(Admission, _S, ConnectRequest, "connect")
-    .need(Admission.is_something, "empty connect request", ref="connect requests")
-    .need(Admission.is_seldom, "connect requests too often", ref="repeated requests")
-    .give_if(Admission.is_of_other_protocol, _I.OTHER_PROTOCOL, ref="protocol signature")
-    .make(Admission.read, "malformed connect request", ref="connect requests")
-    .need(Admission.has_sockets, "connect request without sockets", ref="connect requests")
-    .need(Admission.has_node_type, "connect request of no node type", ref="connect requests")
-    .need(Admission.is_expected, "connect request without assignment", ref="assignments")
-    .give_if(Admission.is_repeated, _I.REPEATED, ref="repeated requests")
-    .give_if(Admission.is_beyond_ids, _I.FULL, ref="capacity")
-    .give_if(Admission.is_assigned, _I.ADMITTED, ref="assignments")
-    .need(Admission.is_no_intruder, "connect request from another node's address", ref="repeated requests")
-    .give_if(Admission.is_without_token, _I.TOKEN_NEEDED, ref="usernames")
-    .give_if(Admission.is_of_unknown_key, _I.KEY_UNKNOWN, ref="usernames")
-    .give_if(Admission.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
-    .give_if(Admission.is_not_logged_in, _I.LOGIN_FAILED, ref="domain accounts")
-    .give_if(Admission.is_forbidden, _I.FORBIDDEN, ref="permissions")
-    .give_if(Admission.is_one_too_many, _I.FULL, ref="capacity")
+    Guards.of(_A, _S, Arrival, "connect")
+    .need(_A.is_something, "empty connect request", ref="connect requests")
+    .need(_A.is_seldom, "connect requests too often", ref="repeated requests")
+    .give_if(_A.is_of_other_protocol, _I.OTHER_PROTOCOL, ref="protocol signature")
+    .make(_A.read, "malformed connect request", ref="connect requests")
+    .need(_A.has_sockets, "connect request without sockets", ref="connect requests")
+    .need(_A.has_node_type, "connect request of no node type", ref="connect requests")
+    .need(_A.is_expected, "connect request without assignment", ref="assignments")
+    .give_if(_A.is_repeated, _I.REPEATED, ref="repeated requests")
+    .give_if(_A.is_beyond_ids, _I.FULL, ref="capacity")
+    .give_if(_A.is_assigned, _I.ADMITTED, ref="assignments")
+    .need(_A.is_no_intruder, "connect request from another node's address", ref="repeated requests")
+    .give_if(_A.is_without_token, _I.TOKEN_NEEDED, ref="usernames")
+    .give_if(_A.is_of_unknown_key, _I.KEY_UNKNOWN, ref="usernames")
+    .give_if(_A.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
+    .give_if(_A.is_not_logged_in, _I.LOGIN_FAILED, ref="domain accounts")
+    .give_if(_A.is_forbidden, _I.FORBIDDEN, ref="permissions")
+    .give_if(_A.is_one_too_many, _I.FULL, ref="capacity")
     .give(_I.ADMITTED)
+)
+ICE_PING: Final = (
+    Guards.of(_A, _S, Arrival, "ping").make(receives(ICEPing), "malformed ICEPing", ref="ICE").give(_I.PINGED)
 )
 
 ADMISSION: Final = Table[Admission, AdmissionState](
@@ -468,15 +469,16 @@ ADMISSION: Final = Table[Admission, AdmissionState](
     initial=_S.READY,
     idle={_S.READY: "the domain's end: it answers whoever asks"},
     rows=(
-        Row(_S.READY, _I.OTHER_PROTOCOL, None, Admission.deny_protocol, ref="protocol signature"),
-        Row(_S.READY, _I.REPEATED, None, Admission.repeat, ref="repeated requests"),
-        Row(_S.READY, _I.TOKEN_NEEDED, None, Admission.send_token, Admission.tell_key_wanted, ref="usernames"),
-        Row(_S.READY, _I.KEY_UNKNOWN, None, Admission.tell_key_wanted, ref="usernames"),
-        Row(_S.READY, _I.BAD_SIGNATURE, None, Admission.deny_signature, ref="usernames"),
-        Row(_S.READY, _I.LOGIN_FAILED, None, Admission.deny_login, ref="domain accounts"),
-        Row(_S.READY, _I.FORBIDDEN, None, Admission.deny_permission, ref="permissions"),
-        Row(_S.READY, _I.FULL, None, Admission.deny_full, ref="capacity"),
-        Row(_S.READY, _I.ADMITTED, None, Admission.let_in, ref="admission"),
+        Row(_S.READY, _I.OTHER_PROTOCOL, None, _A.deny_protocol, ref="protocol signature"),
+        Row(_S.READY, _I.REPEATED, None, _A.repeat, ref="repeated requests"),
+        Row(_S.READY, _I.TOKEN_NEEDED, None, _A.send_token, _A.tell_key_wanted, ref="usernames"),
+        Row(_S.READY, _I.KEY_UNKNOWN, None, _A.tell_key_wanted, ref="usernames"),
+        Row(_S.READY, _I.BAD_SIGNATURE, None, _A.deny_signature, ref="usernames"),
+        Row(_S.READY, _I.LOGIN_FAILED, None, _A.deny_login, ref="domain accounts"),
+        Row(_S.READY, _I.FORBIDDEN, None, _A.deny_permission, ref="permissions"),
+        Row(_S.READY, _I.FULL, None, _A.deny_full, ref="capacity"),
+        Row(_S.READY, _I.ADMITTED, None, _A.let_in, ref="admission"),
+        Row(_S.READY, _I.PINGED, None, _A.answer_ping, ref="ICE"),
     ),
     defaults=(),
 )

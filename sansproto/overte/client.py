@@ -6,7 +6,7 @@ docs/protocols/overte.rst.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from ..component import Refusal
 from ..contract import Address, Entropy, Path, Phase
@@ -16,6 +16,7 @@ from ..trace import Trace
 from . import connection, crypto, rendezvous, stun
 from . import packets as p
 from .arrivals import Arrival
+from .channels import Peer
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
@@ -26,7 +27,6 @@ from .membership import Membership
 from .nodes import DomainSender, NodeTable
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
-from .reception import Peer
 from .rendezvous import IceClient, IceTarget
 from .stun import StunClient
 from .versions import DEFAULT, DOMAIN_SOURCED, PacketType, VersionTable
@@ -223,28 +223,26 @@ class DomainClient(OverteEndpoint[ClientEvent]):
 
         ``reliable`` packets are repeated until they arrive; a ``message`` is reliable, of up to
         ``limits.message_size`` bytes, and is split. True if it was queued. False, and counted, if the node is not
-        there or not reached (any more), if its queue is full, and for what is not reliable while the domain is silent.
-        Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that are no message.
+        there or not reached (any more), if its queue or the outbox is full, and for what is not reliable while the
+        domain is silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that
+        are no message.
         """
         self._need_open("send_to_node")
         if not message and len(payload) > _LONGEST:
             raise LocalProtocolError("send_to_node", self.phase.name, f"more than {_LONGEST} bytes, but no message")
         self.advance(now)
         node = self.node_table.nodes.get(node_id)
-        way = None if node is None else node.way
+        way, source, sent = None if node is None else node.way, self.local_id, False
         if node is None or way is None:
             self.count_refusal(NOT_REACHED, self.node_table)
-            return False
-        source, sent = self.local_id, True
-        if message:
+        elif message:
             sent = self.send_message(way, type, payload, source=source, secret=node.secret)
         elif reliable:
             sent = self.send_reliable(way, (type, payload), source=source, secret=node.secret)
         elif self.is_squelched:
             self.count_refusal(SQUELCHED, self.node_table)
-            return False
         else:
-            self.send_raw(way, type, payload, source=source, secret=node.secret)
+            sent = self.send_raw(way, type, payload, source=source, secret=node.secret)
         self.run()
         return sent
 
@@ -272,7 +270,7 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         elif query == stun.QUERY:
             self.stun.take(stun.LOOKED_UP, addresses)
         else:
-            self.drop("unexpected report")
+            super().looked_up(query, addresses, now)
         self.run()
 
     # -- what arrives
@@ -292,16 +290,16 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def accepts_channel(self, path: Path) -> bool:
         return path == self.domain or path in self.node_table.index
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        arrival, kind = Arrival(header, payload, path), header.type._value_
+    def arrived(self, arrival: Arrival) -> None:
+        kind, peer = arrival.header.type._value_, arrival.peer
         if isinstance(peer, DomainSender):
-            self.connection.take(connection.SOURCED, arrival)
+            self.give(self.connection, connection.SOURCED, arrival)
         elif peer is not None:
-            self.node_table.hear(peer, arrival)
+            self.node_table.hear(arrival)
         elif kind in _OF_ICE:
-            self.ice.take(_OF_ICE[kind], arrival)
+            self.give(self.ice, _OF_ICE[kind], arrival)
         else:
-            self.connection.take(_OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
+            self.give(self.connection, _OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
 
     def undelivered(self, path: Path, count: int) -> None:
         node = self.node_table.index.get(path)

@@ -5,7 +5,6 @@ docs/protocols/overte.rst, check-in, the domain list, silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
@@ -15,7 +14,7 @@ from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .arrivals import Arrival, read
+from .arrivals import Arrival, reads
 from .events import (
     ClientEvent,
     Connected,
@@ -108,7 +107,7 @@ class ConnectionHost(Host[ClientEvent], Protocol):
     def send_reliable(self, path: Path, content: Any) -> bool: ...
     def forget_channel(self, path: Path) -> None: ...
     def seek(self, server: Path) -> None: ...
-    def end(self, closed: Closed) -> None: ...
+    def end(self, closed: Closed[p.DenialReason]) -> None: ...
 
 
 class Locator(OwnSockets, Protocol):
@@ -399,7 +398,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.host.end(Closed(CloseCause.REFUSED, code, detail=denied.reason or denied.hint))
 
 
-_S, _I, _T = ConnectionState, ConnectionInput, ConnectionTimer
+_S, _I, _T, _C = ConnectionState, ConnectionInput, ConnectionTimer, Connection
 _TRYING = (_S.SEEKING, _S.CONNECTING)
 _FOUND = (_S.CONNECTING, _S.CONNECTED)
 
@@ -411,58 +410,48 @@ def _guards(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
 def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, P]:
     """What only the domain may say."""
     from_domain = _guards(kind.__name__).need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    return from_domain.make(_reader(kind), f"malformed {kind.__name__}", ref=ref)
-
-
-def _reader(kind: type[P]) -> Callable[[Connection, Arrival], P]:
-    def read_packet(connection: Connection, arrival: Arrival) -> P:
-        return read(connection, kind, arrival.payload)
-
-    read_packet.__name__ = f"read_{kind.__name__}"
-    return read_packet
+    return from_domain.make(reads(kind), f"malformed {kind.__name__}", ref=ref)
 
 
 LOOKED_UP: Final = (
-    Guards.of(Connection, ConnectionState, tuple[Address, ...], "looked_up")
-    .give_if(Connection.is_nothing_found, _I.NOT_FOUND, ref="finding the domain")
-    .give_if(Connection.is_by_ice, _I.FOUND_ICE, ref="ICE")
+    Guards.of(_C, ConnectionState, tuple[Address, ...], "looked_up")
+    .give_if(_C.is_nothing_found, _I.NOT_FOUND, ref="finding the domain")
+    .give_if(_C.is_by_ice, _I.FOUND_ICE, ref="ICE")
     .give(_I.FOUND)
 )
 LIST: Final = (
     _guards("DomainList")
-    .need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    .make(Connection.read_list, "malformed DomainList", ref="the domain list")
-    .need(Connection.is_asked_for, "a list that was not asked for", ref="the domain list")
-    .give_if(Connection.is_unlisted, _I.LISTED, ref="the domain list")
-    .need(Connection.is_same_domain, "a list of another domain", ref="the domain list")
-    .give_if(Connection.is_renumbered, _I.LISTED_CHANGED, ref="changed ids")
+    .need(_C.is_from_domain, "not from the domain", ref="who is heard")
+    .make(_C.read_list, "malformed DomainList", ref="the domain list")
+    .need(_C.is_asked_for, "a list that was not asked for", ref="the domain list")
+    .give_if(_C.is_unlisted, _I.LISTED, ref="the domain list")
+    .need(_C.is_same_domain, "a list of another domain", ref="the domain list")
+    .give_if(_C.is_renumbered, _I.LISTED_CHANGED, ref="changed ids")
     .give(_I.LISTED_AGAIN)
 )
 DENIAL: Final = _of_domain(p.DomainConnectionDenied, "denials").give(_I.DENIED)
 TOKEN: Final = _of_domain(p.ConnectionToken, "usernames").give(_I.TOKEN)
 ADDED_NODE: Final = _of_domain(p.AddedNode, "nodes").give(_I.NODE_TOLD)
 REMOVED_NODE: Final = (
-    _of_domain(p.RemovedNode, "nodes").make(Connection.find_node, "unknown node", ref="nodes").give(_I.NODE_REMOVED)
+    _of_domain(p.RemovedNode, "nodes").make(_C.find_node, "unknown node", ref="nodes").give(_I.NODE_REMOVED)
 )
 PATH_RESPONSE: Final = (
     _of_domain(p.PathResponse, "paths and settings")
-    .make(Connection.find_path_query, "an answer to no question", ref="paths and settings")
+    .make(_C.find_path_query, "an answer to no question", ref="paths and settings")
     .give(_I.ANSWERED)
 )
 SETTINGS: Final = (
     _guards("DomainSettings")
-    .need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    .make(Connection.find_settings_query, "an answer to no question", ref="paths and settings")
+    .need(_C.is_from_domain, "not from the domain", ref="who is heard")
+    .make(_C.find_settings_query, "an answer to no question", ref="paths and settings")
     .give(_I.ANSWERED)
 )
 UNSOURCED: Final = (
-    _guards("other packet without a source")
-    .make(Connection.read_replicated, "unexpected packet", ref="nodes")
-    .give(_I.PACKET)
+    _guards("other packet without a source").make(_C.read_replicated, "unexpected packet", ref="nodes").give(_I.PACKET)
 )
 SOURCED: Final = (
     _guards("sourced packet of the domain")
-    .make(Connection.read_sourced, "unexpected packet", ref="who is heard")
+    .make(_C.read_sourced, "unexpected packet", ref="who is heard")
     .give(_I.PACKET)
 )
 
@@ -476,71 +465,57 @@ CONNECTION: Final = Table[Connection, ConnectionState](
     terminal=(_S.CLOSED,),
     idle={_S.NEW: "connect()"},
     rows=(
-        Row(_S.NEW, _I.CONNECT, _S.RESOLVING, Connection.begin, arm=(_T.LOOKUP,), ref="finding the domain"),
+        Row(_S.NEW, _I.CONNECT, _S.RESOLVING, _C.begin, arm=(_T.LOOKUP,), ref="finding the domain"),
         Row(
             _S.RESOLVING,
             _I.FOUND,
             _S.CONNECTING,
-            Connection.set_address,
-            Connection.check_in_at_once,
+            _C.set_address,
+            _C.check_in_at_once,
             arm=(_T.CHECK_IN, _T.GIVE_UP),
             cancel=(_T.LOOKUP,),
             ref="finding the domain",
         ),
-        Row(_S.RESOLVING, _I.NOT_FOUND | _I.NEVER_FOUND, _S.CLOSED, Connection.end_not_found, ref="finding the domain"),
-        Row(_S.RESOLVING, _I.FOUND_ICE, _S.SEEKING, Connection.seek, arm=(_T.GIVE_UP,), cancel=(_T.LOOKUP,), ref="ICE"),
+        Row(_S.RESOLVING, _I.NOT_FOUND | _I.NEVER_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
+        Row(_S.RESOLVING, _I.FOUND_ICE, _S.SEEKING, _C.seek, arm=(_T.GIVE_UP,), cancel=(_T.LOOKUP,), ref="ICE"),
         Row(
             _S.SEEKING,
             _I.REACHED,
             _S.CONNECTING,
-            Connection.set_path,
-            Connection.check_in_at_once,
+            _C.set_path,
+            _C.check_in_at_once,
             arm=(_T.CHECK_IN, _T.GIVE_UP),
             ref="ICE",
         ),
-        Row(_FOUND, _I.REFRESH, None, Connection.check_in_at_once, ref="check-in"),
-        Row(_FOUND, _I.CHECK_IN | _I.EXTRA, None, when=Connection.is_unready, arm=(_T.CHECK_IN,), ref="own sockets"),
+        Row(_FOUND, _I.REFRESH, None, _C.check_in_at_once, ref="check-in"),
+        Row(_FOUND, _I.CHECK_IN | _I.EXTRA, None, when=_C.is_unready, arm=(_T.CHECK_IN,), ref="own sockets"),
         Row(
-            _S.CONNECTING,
-            _I.CHECK_IN,
-            None,
-            Connection.note_silence,
-            when=Connection.is_too_silent,
-            arm=(_T.CHECK_IN,),
-            ref="silence",
+            _S.CONNECTING, _I.CHECK_IN, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"
         ),
-        Row(
-            _S.CONNECTING,
-            _I.CHECK_IN,
-            None,
-            Connection.count,
-            Connection.send_connect,
-            arm=(_T.CHECK_IN,),
-            ref="check-in",
-        ),
-        Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, Connection.send_connect, ref="check-in"),
+        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.send_connect, arm=(_T.CHECK_IN,), ref="check-in"),
+        Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, _C.send_connect, ref="check-in"),
         Row(
             _S.CONNECTING,
             _I.LISTED,
             _S.CONNECTED,
-            Connection.tell_connected,
-            Connection.adopt,
-            Connection.request_settings,
+            _C.tell_connected,
+            _C.adopt,
+            _C.request_settings,
             cancel=(_T.GIVE_UP,),
             ref="the domain list",
         ),
-        Row(_S.CONNECTING, _I.DENIED, None, Connection.note_denial, ref="denials"),
-        Row(_S.CONNECTING, _I.TOKEN, None, Connection.note_token, Connection.check_in_at_once, ref="usernames"),
-        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, Connection.end_refused, when=Connection.is_denied, ref="giving up"),
-        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, Connection.end_timeout, ref="giving up"),
+        Row(_S.CONNECTING, _I.DENIED, None, _C.note_denial, ref="denials"),
+        Row(_S.CONNECTING, _I.TOKEN, None, _C.note_token, _C.check_in_at_once, ref="usernames"),
+        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_refused, when=_C.is_denied, ref="giving up"),
+        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_timeout, ref="giving up"),
         Row(
             _S.CONNECTED,
             _I.CHECK_IN,
             _S.CONNECTING,
-            Connection.note_silence,
-            Connection.reset,
-            Connection.tell_silent,
-            when=Connection.is_too_silent,
+            _C.note_silence,
+            _C.reset,
+            _C.tell_silent,
+            when=_C.is_too_silent,
             arm=(_T.CHECK_IN, _T.GIVE_UP),
             ref="silence",
         ),
@@ -548,42 +523,42 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _S.CONNECTED,
             _I.CHECK_IN,
             None,
-            Connection.count,
-            Connection.send_list_request,
-            Connection.send_copies,
+            _C.count,
+            _C.send_list_request,
+            _C.send_copies,
             arm=(_T.CHECK_IN,),
             ref="check-in",
         ),
-        Row(_S.CONNECTED, _I.EXTRA, None, Connection.send_list_request, ref="check-in"),
-        Row(_S.CONNECTED, _I.LISTED_AGAIN, None, Connection.adopt, ref="the domain list"),
+        Row(_S.CONNECTED, _I.EXTRA, None, _C.send_list_request, ref="check-in"),
+        Row(_S.CONNECTED, _I.LISTED_AGAIN, None, _C.adopt, ref="the domain list"),
         Row(
             _S.CONNECTED,
             _I.LISTED_CHANGED,
             None,
-            Connection.reset,
-            Connection.tell_changed,
-            Connection.adopt,
-            Connection.request_settings,
+            _C.reset,
+            _C.tell_changed,
+            _C.adopt,
+            _C.request_settings,
             ref="changed ids",
         ),
-        Row(_S.CONNECTED, _I.NODE_TOLD, None, Connection.add_node, ref="nodes"),
-        Row(_S.CONNECTED, _I.NODE_REMOVED, None, Connection.remove_node, ref="nodes"),
-        Row(_S.CONNECTED, _I.ANSWERED, None, Connection.hand_answer, ref="paths and settings"),
-        Row(_S.CONNECTED, _I.PACKET, None, Connection.tell_packet, ref="nodes"),
+        Row(_S.CONNECTED, _I.NODE_TOLD, None, _C.add_node, ref="nodes"),
+        Row(_S.CONNECTED, _I.NODE_REMOVED, None, _C.remove_node, ref="nodes"),
+        Row(_S.CONNECTED, _I.ANSWERED, None, _C.hand_answer, ref="paths and settings"),
+        Row(_S.CONNECTED, _I.PACKET, None, _C.tell_packet, ref="nodes"),
         Row(
             _S.CONNECTED,
             _I.MOVED,
             _S.CONNECTING,
-            Connection.send_disconnect,
-            Connection.reset,
-            Connection.tell_moved,
-            Connection.check_in_at_once,
+            _C.send_disconnect,
+            _C.reset,
+            _C.tell_moved,
+            _C.check_in_at_once,
             arm=(_T.CHECK_IN, _T.GIVE_UP),
             ref="own sockets",
         ),
         Row((_S.NEW, _S.RESOLVING, _S.SEEKING), _I.MOVED, None, ref="own sockets"),
-        Row(_S.CONNECTED, _I.CLOSE, _S.CLOSED, Connection.send_disconnect, Connection.end_local, ref="leaving"),
-        Row((_S.NEW, _S.RESOLVING, *_TRYING), _I.CLOSE, _S.CLOSED, Connection.end_local, ref="leaving"),
+        Row(_S.CONNECTED, _I.CLOSE, _S.CLOSED, _C.send_disconnect, _C.end_local, ref="leaving"),
+        Row((_S.NEW, _S.RESOLVING, *_TRYING), _I.CLOSE, _S.CLOSED, _C.end_local, ref="leaving"),
     ),
     defaults=(
         Default(Outcome.REJECT, "connect() once", _I.CONNECT),

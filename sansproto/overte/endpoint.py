@@ -6,16 +6,17 @@ from collections import OrderedDict
 from struct import Struct
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from ..component import Note, Refusal
+from ..component import Component, Refusal
 from ..contract import Address, Entropy, Path
 from ..endpoint import DatagramEndpoint
-from ..errors import WireError
 from ..events import Closed
+from ..machine import Guards, S
 from ..snapshot import CACHED
 from ..trace import PacketSeen, Trace
 from ..wire import Packet
 from . import crypto
-from .channels import ReliableChannels
+from .arrivals import Arrival
+from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput, Peer
 from .header import (
     FORMS,
     MAX_DATAGRAM,
@@ -30,13 +31,11 @@ from .header import (
     next_sequence,
 )
 from .limits import TransportDelays, TransportLimits
-from .reception import OTHER_VERSION, PACKET, Peer, Reception
 from .remote import SOCKET, Remote
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 
 E = TypeVar("E")
-P = TypeVar("P", bound=Packet)
 
 _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
@@ -47,7 +46,6 @@ _ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, lay
 """Bytes of a message that one part of it can hold."""
 
 TOO_LARGE: Final = Refusal("message too large", ref="messages")
-TRAILING: Final = Note("trailing bytes", ref="where ours is stricter")
 
 Content: TypeAlias = Packet | tuple[PacketType, bytes]
 """What a datagram holds: a packet, or a type and a payload that is encoded already."""
@@ -61,8 +59,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     local: Address | None
     """Of our socket."""
-    channels: ReliableChannels
-    reception: Reception
+    channels: Channels
     _sequences: OrderedDict[Remote, int]
     """The last unreliable number to each address."""
     versions: Annotated[VersionTable, CACHED]
@@ -83,8 +80,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         self.versions, self.delays, self.limits = versions, delays, limits
         self.local = None
         self._sequences = OrderedDict()
-        self.channels = ReliableChannels(self)
-        self.reception = Reception(self)
+        self.channels = Channels(self)
 
     # -- the contract
 
@@ -106,8 +102,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         header = Header(type, 1, self.versions[type])
         self.send_datagram(encode_datagram(header, payload), path, type.name)
 
-    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
-        """The same with a payload that is encoded already."""
+    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> bool:
+        """The same with a payload that is encoded already. False, and counted, if too many datagrams wait."""
         remote = (path.host, path.port, path.scope)
         sequences = self._sequences
         last = sequences.get(remote)
@@ -125,7 +121,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
             head = _SOURCED(sequence, value, version, source)
         else:
             head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
-        self.send_datagram(head + payload, path, type._name_)
+        return self.send_datagram(head + payload, path, type._name_)
 
     def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
         """Send a packet until it is acknowledged.
@@ -185,8 +181,9 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         """May this address have a reliable channel? Who stops accepting it has to call :meth:`forget_channel`."""
         return False
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        """A packet was accepted, or a message is complete (``header`` is that of the part that came last)."""
+    def arrived(self, arrival: Arrival) -> None:
+        """A packet was accepted, or a message is complete: a role gives it to the part that decides what it is."""
+        self.give(None, None, arrival)
 
     def undelivered(self, path: Path, count: int) -> None:
         """So many reliable packets to this address were given up."""
@@ -197,16 +194,14 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         """What waits for this address is dropped, as is what has come from it of unfinished messages."""
         self.channels.forget_channel(path)
 
-    def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
-        """The payload as a packet of this kind; None, and counted, if it is none. Bytes behind it are counted only."""
-        try:
-            packet, end = kind.decode_prefix(payload)
-        except WireError as error:
-            self.drop(f"malformed {kind.__name__}", error=error)
-            return None
-        if end < len(payload):
-            self.count_note(TRAILING)
-        return packet
+    def give(
+        self, part: Component[S, Any] | None, guards: Guards[Any, S, Arrival, None] | None, arrival: Arrival
+    ) -> None:
+        """Let a part decide at once what a packet is; without guards for its type, or a part, nobody expects it."""
+        if part is None or guards is None:
+            self.channels.post(ChannelsInput.UNEXPECTED())
+        else:
+            guards.act(part, arrival)
 
     # -- inside
 
@@ -217,12 +212,14 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         head, payload = packet
         if isinstance(head, Control):
             self.channels.take_control(head, path)
-        elif head.version != self.versions.versions[head.type._value_]:
-            OTHER_VERSION.act(self.reception, (head, payload, path, None))
+            return
+        arrival = Arrival(head, payload, path)
+        if head.version != self.versions.versions[head.type._value_]:
+            OTHER_VERSION.act(self.channels, arrival)
         elif head.source is None and not head.reliable and head.part is None:
-            self.arrived(head, payload, path, None)  # most have nothing that guards could check
+            self.arrived(arrival)  # most have nothing that guards could check
         else:
-            PACKET.act(self.reception, (head, payload, path))
+            PACKET.act(self.channels, arrival)
 
     def note_received(self, link: int, packet: Any, size: int) -> None:
         self.stats.packets_received += 1

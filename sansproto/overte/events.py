@@ -194,5 +194,5 @@ ClientEvent: TypeAlias = (
     | NotAnswered
     | PacketReceived
     | Undelivered
-    | Closed
+    | Closed[DenialReason]
 )

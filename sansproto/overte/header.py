@@ -30,6 +30,7 @@ from ..wire import (
     Node,
     Opener,
     Packet,
+    Shape,
     field,
     packet,
 )
@@ -159,11 +160,7 @@ class NumberedControl(Packet):
     sequence: int = field(InRange(U32LE, 0, MAX_SEQUENCE))
 
 
-FORMS: Final[Mapping[Form, type[Packet]]] = {
-    Form.UNSOURCED: Unsourced,
-    Form.SOURCED: Sourced,
-    Form.VERIFIED: Verified,
-}
+FORMS: Final[Mapping[Form, type[Packet]]] = {Form.UNSOURCED: Unsourced, Form.SOURCED: Sourced, Form.VERIFIED: Verified}
 
 
 def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
@@ -172,7 +169,7 @@ def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     Raises ``WireError``: ``TRUNCATED`` if the datagram is shorter than its header, ``BAD_TYPE`` for a type over 105 or
     an unknown control packet, ``BAD_VALUE`` for a control packet with a sequence number over 27 bits or with flags.
     """
-    if data.__class__ is not bytes:
+    if type(data) is not bytes:
         data = bytes(data)
     size = len(data)
     if size < 4:
@@ -356,9 +353,9 @@ class Datagram(Codec[tuple[Head, bytes]]):
     """
 
     payloads: Mapping[int, type[Packet]]
-    min_size = 4
-    greedy = True
-    type_name = "datagram"
+
+    def shape(self) -> Shape:
+        return Shape("datagram", 4, greedy=True)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[tuple[Head, bytes], int]:
         try:

@@ -14,12 +14,12 @@ from ..contract import Path
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Packet
+from .arrivals import Arrival, Received, receives
 from .crypto import BadKey, verify
 from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved
 from .ice_peer import IcePeer, IcePeerInput, Seen
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerHeartbeatACK, ICEServerHeartbeatDenied, ICEServerQuery
-from .received import Received
 
 LONGER: Final = Refusal("answer longer than the query", ref="ice-server")
 
@@ -184,28 +184,30 @@ class Directory(Component[DirectoryState, DirectoryHost]):
         peer.post(IcePeerInput.SPOKE(seen))
 
 
-_S, _I = DirectoryState, DirectoryInput
+_S, _I, _D = DirectoryState, DirectoryInput, Directory
 
 HEARTBEAT: Final = (
-    Guards.of(Directory, _S, Heartbeat, "heartbeat")
-    .need(Directory.is_its_id, "the id of another peer", ref="ice-server")
-    .need(Directory.has_room, "no room for a peer", ref="ice-server")
-    .give_if(Directory.is_of_unknown_key, _I.KEY_UNKNOWN, ref="ice-server")
-    .give_if(Directory.is_badly_signed, _I.BADLY_SIGNED, ref="ice-server")
+    Guards.of(_D, _S, Arrival, "heartbeat")
+    .make(receives(ICEServerHeartbeat), "malformed ICEServerHeartbeat", ref="ice-server")
+    .need(_D.is_its_id, "the id of another peer", ref="ice-server")
+    .need(_D.has_room, "no room for a peer", ref="ice-server")
+    .give_if(_D.is_of_unknown_key, _I.KEY_UNKNOWN, ref="ice-server")
+    .give_if(_D.is_badly_signed, _I.BADLY_SIGNED, ref="ice-server")
     .give(_I.BEAT)
 )
 
 QUERY: Final = (
-    Guards.of(Directory, _S, Query, "query")
-    .need(Directory.is_its_client_id, "the id of another peer", ref="ice-server")
-    .give_if(Directory.is_one_client_too_many, _I.ASKED_IN_PASSING, ref="ice-server")
+    Guards.of(_D, _S, Arrival, "query")
+    .make(receives(ICEServerQuery), "malformed ICEServerQuery", ref="ice-server")
+    .need(_D.is_its_client_id, "the id of another peer", ref="ice-server")
+    .give_if(_D.is_one_client_too_many, _I.ASKED_IN_PASSING, ref="ice-server")
     .give(_I.ASKED)
 )
 
 INTRODUCTION: Final = (
-    Guards.of(Directory, _S, Query, "introduction")
-    .make(Directory.find_wanted, "unknown peer", ref="ice-server")
-    .need(Directory.is_elsewhere, "peer at the same address", ref="ice-server")
+    Guards.of(_D, _S, Query, "introduction")
+    .make(_D.find_wanted, "unknown peer", ref="ice-server")
+    .need(_D.is_elsewhere, "peer at the same address", ref="ice-server")
     .give(_I.INTRODUCED)
 )
 
@@ -217,12 +219,12 @@ DIRECTORY: Final = Table[Directory, DirectoryState](
     initial=_S.READY,
     idle={_S.READY: "the ice-server's end: it answers whoever asks"},
     rows=(
-        Row(_S.READY, _I.BEAT, None, Directory.note_domain, Directory.send_ack, ref="ice-server"),
-        Row(_S.READY, _I.KEY_UNKNOWN, None, Directory.tell_key_wanted, ref="ice-server"),
-        Row(_S.READY, _I.BADLY_SIGNED, None, Directory.deny, Directory.tell_key_wanted, ref="ice-server"),
-        Row(_S.READY, _I.ASKED, None, Directory.note_client, Directory.introduce, ref="ice-server"),
-        Row(_S.READY, _I.ASKED_IN_PASSING, None, Directory.introduce, ref="ice-server"),
-        Row(_S.READY, _I.INTRODUCED, None, Directory.tell_both, ref="ice-server"),
+        Row(_S.READY, _I.BEAT, None, _D.note_domain, _D.send_ack, ref="ice-server"),
+        Row(_S.READY, _I.KEY_UNKNOWN, None, _D.tell_key_wanted, ref="ice-server"),
+        Row(_S.READY, _I.BADLY_SIGNED, None, _D.deny, _D.tell_key_wanted, ref="ice-server"),
+        Row(_S.READY, _I.ASKED, None, _D.note_client, _D.introduce, ref="ice-server"),
+        Row(_S.READY, _I.ASKED_IN_PASSING, None, _D.introduce, ref="ice-server"),
+        Row(_S.READY, _I.INTRODUCED, None, _D.tell_both, ref="ice-server"),
     ),
     defaults=(),
 )

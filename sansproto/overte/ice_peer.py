@@ -11,12 +11,12 @@ from ..component import Component, Host
 from ..contract import Address, Path
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
+from .arrivals import Received
 from .ice_events import IcePeerAdded, IcePeerRemoved
 from .limits import IceDelays
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery
 from .paths import path_to
 from .qt import SockAddr
-from .received import Received
 
 
 @attrs.frozen(weakref_slot=False)
@@ -93,7 +93,7 @@ class IcePeer(Component[IcePeerState, Host[IcePeerAdded | IcePeerRemoved]]):
         self.host.emit(IcePeerRemoved(self.key))
 
 
-_S, _I, _T = IcePeerState, IcePeerInput, IcePeerTimer
+_S, _I, _T, _P = IcePeerState, IcePeerInput, IcePeerTimer, IcePeer
 
 ICE_PEER: Final = Table[IcePeer, IcePeerState](
     IcePeer,
@@ -105,20 +105,20 @@ ICE_PEER: Final = Table[IcePeer, IcePeerState](
     terminal=(_S.GONE,),
     idle={_S.NEW: "the packet that makes it"},
     rows=(
-        Row(_S.NEW, _I.SPOKE, _S.KNOWN, IcePeer.tell_added, arm=(_T.SILENCE,), ref="ice-server"),
+        Row(_S.NEW, _I.SPOKE, _S.KNOWN, _P.tell_added, arm=(_T.SILENCE,), ref="ice-server"),
         Row(
             _S.KNOWN,
             _I.SPOKE,
             None,
-            IcePeer.tell_removed,
-            IcePeer.note,
-            IcePeer.tell_added,
-            when=IcePeer.becomes_domain,
+            _P.tell_removed,
+            _P.note,
+            _P.tell_added,
+            when=_P.becomes_domain,
             arm=(_T.SILENCE,),
             ref="ice-server",
         ),
-        Row(_S.KNOWN, _I.SPOKE, None, IcePeer.note, arm=(_T.SILENCE,), ref="ice-server"),
-        Row(_S.KNOWN, _I.SILENT, _S.GONE, IcePeer.forget_it, IcePeer.tell_removed, ref="ice-server"),
+        Row(_S.KNOWN, _I.SPOKE, None, _P.note, arm=(_T.SILENCE,), ref="ice-server"),
+        Row(_S.KNOWN, _I.SILENT, _S.GONE, _P.forget_it, _P.tell_removed, ref="ice-server"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -16,24 +16,16 @@ from ..contract import Address, Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, read
+from .arrivals import Arrival, Received, reads, receives
 from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
 from .paths import path_to
 from .qt import NULL_UUID
-from .received import Received
 from .versions import PacketType
 
 _T = p.NodeType
 _SOLO: Final = frozenset(
-    {
-        _T.AUDIO_MIXER,
-        _T.AVATAR_MIXER,
-        _T.ENTITY_SERVER,
-        _T.ASSET_SERVER,
-        _T.MESSAGES_MIXER,
-        _T.ENTITY_SCRIPT_SERVER,
-    }
+    {_T.AUDIO_MIXER, _T.AVATAR_MIXER, _T.ENTITY_SERVER, _T.ASSET_SERVER, _T.MESSAGES_MIXER, _T.ENTITY_SCRIPT_SERVER}
 )
 """Of these a domain has one each."""
 
@@ -224,17 +216,11 @@ class Node(Component[NodeState, NodeHost]):
     def is_moved(self, listing: Listing) -> bool:
         return self.active in (_LOCAL, _PUBLIC) and listing.sockets.get(self.active) != self.way
 
-    def read_ping(self, arrival: Arrival) -> Received[p.Ping]:
-        return Received(read(self, p.Ping, arrival.payload), arrival.path)
-
     def is_began_again(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.connection_id > self.owner.connection_id(self)
 
     def is_stale(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.clock <= self.newest
-
-    def read_reply(self, arrival: Arrival) -> p.PingReply:
-        return read(self, p.PingReply, arrival.payload)
 
     def is_solicited(self, reply: p.PingReply) -> bool:
         return (reply.pinged_clock, reply.type) in self.pings
@@ -340,30 +326,30 @@ class Node(Component[NodeState, NodeHost]):
         self.host.emit(NodeRemoved(self.key, Removal.RESTARTED))
 
 
-_S, _I = NodeState, NodeInput
+_S, _I, _N = NodeState, NodeInput, Node
 _HERE = (_S.PUNCHING, _S.ACTIVE)
 
 LISTED: Final = (
-    Guards.of(Node, NodeState, Listing, "listing").give_if(Node.is_moved, _I.MOVED, ref="nodes").give(_I.LISTED_AGAIN)
+    Guards.of(_N, NodeState, Listing, "listing").give_if(_N.is_moved, _I.MOVED, ref="nodes").give(_I.LISTED_AGAIN)
 )
 _PING: Final = (
-    Guards.of(Node, NodeState, Arrival, "ping")
-    .make(Node.read_ping, "malformed Ping", ref="node pings")
-    .give_if(Node.is_began_again, _I.PINGED_ANEW, ref="connection ids")
-    .give_if(Node.is_stale, _I.PINGED_STALE, ref="node pings")
+    Guards.of(_N, NodeState, Arrival, "ping")
+    .make(receives(p.Ping), "malformed Ping", ref="node pings")
+    .give_if(_N.is_began_again, _I.PINGED_ANEW, ref="connection ids")
+    .give_if(_N.is_stale, _I.PINGED_STALE, ref="node pings")
     .give(_I.PINGED)
 )
 _REPLY: Final = (
-    Guards.of(Node, NodeState, Arrival, "reply")
-    .make(Node.read_reply, "malformed PingReply", ref="node pings")
-    .need(Node.is_solicited, "a reply to no ping of ours", ref="node pings")
-    .give_if(Node.is_agnostic, _I.REPLIED_ANY, ref="node pings")
-    .give_if(Node.is_local, _I.REPLIED_LOCAL, ref="hole punching")
+    Guards.of(_N, NodeState, Arrival, "reply")
+    .make(reads(p.PingReply), "malformed PingReply", ref="node pings")
+    .need(_N.is_solicited, "a reply to no ping of ours", ref="node pings")
+    .give_if(_N.is_agnostic, _I.REPLIED_ANY, ref="node pings")
+    .give_if(_N.is_local, _I.REPLIED_LOCAL, ref="hole punching")
     .give(_I.REPLIED)
 )
 OTHERS: Final = (
-    Guards.of(Node, NodeState, Arrival, "other packet")
-    .need(Node.is_believed, "unverified from elsewhere", ref="nodes")
+    Guards.of(_N, NodeState, Arrival, "other packet")
+    .need(_N.is_believed, "unverified from elsewhere", ref="nodes")
     .give(_I.PACKET)
 )
 OF_TYPE: Final = {PacketType.PING.value: _PING, PacketType.PING_REPLY.value: _REPLY}
@@ -388,54 +374,40 @@ NODE: Final = Table[Node, NodeState](
     idle={_S.UNKNOWN: "the list that names it"},
     rows=(
         Row(
-            _S.UNKNOWN,
-            _I.LISTED,
-            _S.PUNCHING,
-            Node.tell_added,
-            Node.send_punches,
-            arm=(_TI.PING, _TI.SILENCE),
-            ref="nodes",
+            _S.UNKNOWN, _I.LISTED, _S.PUNCHING, _N.tell_added, _N.send_punches, arm=(_TI.PING, _TI.SILENCE), ref="nodes"
         ),
-        Row(_HERE, _I.LISTED_AGAIN, None, Node.update, ref="nodes"),
-        Row(_S.ACTIVE, _I.MOVED, _S.PUNCHING, Node.update, Node.send_punches, arm=(_TI.PING,), ref="nodes"),
-        Row(_S.PUNCHING, _I.PING_DUE, None, Node.send_punches, arm=(_TI.PING,), ref="hole punching"),
-        Row(_S.ACTIVE, _I.PING_DUE, None, Node.send_ping, arm=(_TI.PING,), ref="node pings"),
-        Row(_HERE, _I.PINGED, None, Node.note_ping, Node.answer, ref="node pings"),
-        Row(_HERE, _I.PINGED_STALE, None, Node.answer, ref="node pings"),
+        Row(_HERE, _I.LISTED_AGAIN, None, _N.update, ref="nodes"),
+        Row(_S.ACTIVE, _I.MOVED, _S.PUNCHING, _N.update, _N.send_punches, arm=(_TI.PING,), ref="nodes"),
+        Row(_S.PUNCHING, _I.PING_DUE, None, _N.send_punches, arm=(_TI.PING,), ref="hole punching"),
+        Row(_S.ACTIVE, _I.PING_DUE, None, _N.send_ping, arm=(_TI.PING,), ref="node pings"),
+        Row(_HERE, _I.PINGED, None, _N.note_ping, _N.answer, ref="node pings"),
+        Row(_HERE, _I.PINGED_STALE, None, _N.answer, ref="node pings"),
         Row(
             _HERE,
             _I.PINGED_ANEW,
             _S.GONE,
-            Node.answer,
-            Node.forget_itself,
-            Node.take_connection_id,
-            Node.tell_restarted,
+            _N.answer,
+            _N.forget_itself,
+            _N.take_connection_id,
+            _N.tell_restarted,
             ref="connection ids",
         ),
         Row(
             _S.PUNCHING,
             _I.REPLIED | _I.REPLIED_LOCAL,
             _S.ACTIVE,
-            Node.activate,
-            Node.measure,
+            _N.activate,
+            _N.measure,
             arm=(_TI.PING,),
             ref="hole punching",
         ),
-        Row(_S.ACTIVE, _I.REPLIED_LOCAL, None, Node.activate, Node.measure, ref="hole punching"),
-        Row(_S.ACTIVE, _I.REPLIED, None, Node.measure, ref="hole punching"),
-        Row(_HERE, _I.REPLIED_ANY, None, Node.measure, ref="clock skew"),
-        Row(_HERE, _I.PACKET, None, Node.tell_packet, ref="nodes"),
-        Row(_HERE, _I.SILENCE, None, when=Node.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
-        Row(
-            _HERE,
-            _I.SILENCE,
-            _S.GONE,
-            Node.forget_itself,
-            Node.raise_connection_id,
-            Node.tell_silent,
-            ref="silent nodes",
-        ),
-        Row(_HERE, _I.LOST, _S.GONE, Node.forget_itself, Node.raise_connection_id, Node.tell_lost, ref="nodes"),
+        Row(_S.ACTIVE, _I.REPLIED_LOCAL, None, _N.activate, _N.measure, ref="hole punching"),
+        Row(_S.ACTIVE, _I.REPLIED, None, _N.measure, ref="hole punching"),
+        Row(_HERE, _I.REPLIED_ANY, None, _N.measure, ref="clock skew"),
+        Row(_HERE, _I.PACKET, None, _N.tell_packet, ref="nodes"),
+        Row(_HERE, _I.SILENCE, None, when=_N.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
+        Row(_HERE, _I.SILENCE, _S.GONE, _N.forget_itself, _N.raise_connection_id, _N.tell_silent, ref="silent nodes"),
+        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.raise_connection_id, _N.tell_lost, ref="nodes"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -155,15 +155,14 @@ class NodeTable(Part[NodeTableHost]):
         self.lists.clear()
         self.host.count_note(note, self)
 
-    def hear(self, sender: Node | ElsewhereSender, arrival: Arrival) -> None:
+    def hear(self, arrival: Arrival) -> None:
         """A packet of a node arrived."""
-        if isinstance(sender, Node):
-            node = sender
-        else:
-            node = sender.node
+        node = arrival.peer
+        if isinstance(node, ElsewhereSender):
+            node = node.node
             if arrival.header.mac is not None:
                 node.heard = self.host.clock
-        node.take(OF_TYPE.get(arrival.header.type._value_, OTHERS), arrival)
+        OF_TYPE.get(arrival.header.type._value_, OTHERS).act(node, arrival)
 
     def replicated(self, arrival: Arrival) -> PacketReceived | None:
         """Upstream mixers pass on packets that have no source, from public sockets."""

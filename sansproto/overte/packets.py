@@ -32,18 +32,7 @@ from ..wire import (
     packet,
 )
 from .header import MAX_DATAGRAM, Datagram
-from .qt import (
-    QBYTEARRAY,
-    QSTRING,
-    SOCK_ADDR,
-    TYPED_SOCK_ADDR,
-    U8_LIST,
-    UUID,
-    WRITE_BYTES,
-    OpenEnum,
-    SockAddr,
-    ToEnd,
-)
+from .qt import QBYTEARRAY, QSTRING, SOCK_ADDR, TYPED_SOCK_ADDR, U8_LIST, UUID, WRITE_BYTES, OpenEnum, SockAddr, ToEnd
 from .versions import PacketType
 
 MAX_SETTINGS: Final = 1 << 20

@@ -77,7 +77,7 @@ class Punch(Component[PunchState, PunchHost]):
         self.owner.forget_punch(self.client_id)
 
 
-_S, _I, _T = PunchState, PunchInput, PunchTimer
+_S, _I, _T, _P = PunchState, PunchInput, PunchTimer, Punch
 
 PUNCH: Final = Table[Punch, PunchState](
     Punch,
@@ -89,17 +89,9 @@ PUNCH: Final = Table[Punch, PunchState](
     terminal=(_S.GONE,),
     idle={_S.NEW: "the packet that makes it"},
     rows=(
-        Row(
-            (_S.NEW, _S.PINGING),
-            _I.TOLD,
-            _S.PINGING,
-            Punch.remember,
-            Punch.send_pings,
-            arm=(_T.PING, _T.END),
-            ref="ICE",
-        ),
-        Row(_S.PINGING, _I.PING_DUE, None, Punch.send_pings, arm=(_T.PING,), ref="ICE"),
-        Row(_S.PINGING, _I.REACHED | _I.EXPIRED, _S.GONE, Punch.forget_it, ref="ICE"),
+        Row((_S.NEW, _S.PINGING), _I.TOLD, _S.PINGING, _P.remember, _P.send_pings, arm=(_T.PING, _T.END), ref="ICE"),
+        Row(_S.PINGING, _I.PING_DUE, None, _P.send_pings, arm=(_T.PING,), ref="ICE"),
+        Row(_S.PINGING, _I.REACHED | _I.EXPIRED, _S.GONE, _P.forget_it, ref="ICE"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -79,7 +79,7 @@ class Query(Component[QueryState, QueryHost]):
         self.owner.forget_query(self.number)
 
 
-_S, _I, _T = QueryState, QueryInput, QueryTimer
+_S, _I, _T, _Q = QueryState, QueryInput, QueryTimer, Query
 
 QUERY: Final = Table[Query, QueryState](
     Query,
@@ -91,15 +91,10 @@ QUERY: Final = Table[Query, QueryState](
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the call that makes it"},
     rows=(
-        Row(_S.NEW, _I.ASK, _S.ASKED, Query.send, arm=(_T.ANSWER,), ref="paths and settings"),
-        Row(_S.ASKED, _I.ANSWERED, _S.ENDED, Query.forget_itself, Query.tell_answer, ref="paths and settings"),
+        Row(_S.NEW, _I.ASK, _S.ASKED, _Q.send, arm=(_T.ANSWER,), ref="paths and settings"),
+        Row(_S.ASKED, _I.ANSWERED, _S.ENDED, _Q.forget_itself, _Q.tell_answer, ref="paths and settings"),
         Row(
-            _S.ASKED,
-            _I.EXPIRED | _I.FORGOTTEN,
-            _S.ENDED,
-            Query.forget_itself,
-            Query.tell_no_answer,
-            ref="paths and settings",
+            _S.ASKED, _I.EXPIRED | _I.FORGOTTEN, _S.ENDED, _Q.forget_itself, _Q.tell_no_answer, ref="paths and settings"
         ),
     ),
     defaults=(Default(Outcome.IGNORE, "late answer"),),

@@ -15,13 +15,13 @@ from ..contract import Address, Lookup, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import Packet
+from .arrivals import Arrival, Received, reads, receives
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
 from .limits import ServerDelays, ServerLimits
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .punch import Punch, PunchInput
 from .qt import SockAddr
-from .received import Received
 from .remote import SOCKET
 from .versions import PacketType
 
@@ -77,7 +77,7 @@ class RegistrationHost(Host[KeyRefused], Protocol):
     """What a registration needs of the domain server."""
 
     def ask_transport(self, what: Lookup) -> None: ...
-    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> None: ...
+    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> bool: ...
     def send_packet(self, path: Path, packet: Packet) -> None: ...
 
 
@@ -164,11 +164,11 @@ class Registration(Component[RegistrationState, RegistrationHost]):
 
     # -- guards
 
-    def contact_at(self, path: Path) -> Contact | None:
-        return next((contact for contact in self.contact.values() if contact.path == path), None)
+    def find_contact(self, arrival: Arrival) -> Contact | None:
+        return next((contact for contact in self.contact.values() if contact.path == arrival.path), None)
 
-    def believe(self, named: Received[ICEServerPeerInformation]) -> ICEServerPeerInformation | None:
-        return named.packet if self.contact_at(named.path) is not None else None
+    def is_of_contact(self, arrival: Arrival) -> bool:
+        return self.find_contact(arrival) is not None
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
         return client.id in self.punches or len(self.punches) < self.limits.punches
@@ -219,29 +219,22 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         punch.post(PunchInput.REACHED())
 
 
-_S, _I, _T = RegistrationState, RegistrationInput, RegistrationTimer
+_S, _I, _T, _R = RegistrationState, RegistrationInput, RegistrationTimer, Registration
 _STRANGER: Final = "not from our ice-server"
 
-ACK: Final = (
-    Guards.of(Registration, _S, Path, "ack").make(Registration.contact_at, _STRANGER, ref="heartbeats").give(_I.ACKED)
-)
-
-DENIAL: Final = (
-    Guards.of(Registration, _S, Path, "denial")
-    .make(Registration.contact_at, _STRANGER, ref="heartbeats")
-    .give(_I.DENIED)
-)
-
+ACK: Final = Guards.of(_R, _S, Arrival, "ack").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.ACKED)
+DENIAL: Final = Guards.of(_R, _S, Arrival, "denial").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.DENIED)
 CLIENT: Final = (
-    Guards.of(Registration, _S, Received[ICEServerPeerInformation], "client")
-    .make(Registration.believe, _STRANGER, ref="ICE")
-    .need(Registration.has_room, "too many clients at once", ref="ICE")
+    Guards.of(_R, _S, Arrival, "client")
+    .need(_R.is_of_contact, _STRANGER, ref="ICE")
+    .make(reads(ICEServerPeerInformation), "malformed ICEServerPeerInformation", ref="ICE")
+    .need(_R.has_room, "too many clients at once", ref="ICE")
     .give(_I.CLIENT_NAMED)
 )
-
 REPLY: Final = (
-    Guards.of(Registration, _S, Received[ICEPingReply], "reply")
-    .make(Registration.find_punch, "late", ref="ICE")
+    Guards.of(_R, _S, Arrival, "reply")
+    .make(receives(ICEPingReply), "malformed ICEPingReply", ref="ICE")
+    .make(_R.find_punch, "late", ref="ICE")
     .give(_I.CLIENT_REPLIED)
 )
 
@@ -258,51 +251,36 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
         _S.PAUSING: "the next look-up, as long as the domain lives",
     },
     rows=(
-        Row(_S.NEW, _I.START, _S.RESOLVING, Registration.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
+        Row(_S.NEW, _I.START, _S.RESOLVING, _R.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
         Row(
-            _S.RESOLVING,
-            _I.FOUND,
-            _S.BEATING,
-            Registration.adopt,
-            Registration.beat,
-            arm=(_T.BEAT,),
-            cancel=(_T.LOOKUP,),
-            ref="heartbeats",
+            _S.RESOLVING, _I.FOUND, _S.BEATING, _R.adopt, _R.beat, arm=(_T.BEAT,), cancel=(_T.LOOKUP,), ref="heartbeats"
         ),
         Row(
             _S.RESOLVING,
             _I.NOT_FOUND,
             _S.PAUSING,
-            Registration.next_server,
+            _R.next_server,
             arm=(_T.PAUSE,),
             cancel=(_T.LOOKUP,),
             ref="heartbeats",
         ),
-        Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, Registration.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
+        Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, _R.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
         Row(
             _S.BEATING,
             _I.DUE,
             _S.RESOLVING,
-            Registration.next_server,
-            Registration.look_up,
-            when=Registration.is_unanswered,
+            _R.next_server,
+            _R.look_up,
+            when=_R.is_unanswered,
             arm=(_T.LOOKUP,),
             ref="heartbeats",
         ),
-        Row(_S.BEATING, _I.DUE, None, Registration.beat, arm=(_T.BEAT,), ref="heartbeats"),
-        Row(_S.BEATING, _I.ACKED, None, Registration.note_ack, ref="heartbeats"),
-        Row(
-            _S.BEATING,
-            _I.DENIED,
-            None,
-            Registration.note_ack,
-            Registration.tell_key_refused,
-            when=Registration.is_denied_often,
-            ref="heartbeats",
-        ),
-        Row(_S.BEATING, _I.DENIED, None, Registration.note_denial, ref="heartbeats"),
-        Row(_S.BEATING, _I.CLIENT_NAMED, None, Registration.ping_client, ref="ICE"),
-        Row(tuple(_S), _I.CLIENT_REPLIED, None, Registration.note_reply, ref="ICE"),
+        Row(_S.BEATING, _I.DUE, None, _R.beat, arm=(_T.BEAT,), ref="heartbeats"),
+        Row(_S.BEATING, _I.ACKED, None, _R.note_ack, ref="heartbeats"),
+        Row(_S.BEATING, _I.DENIED, None, _R.note_ack, _R.tell_key_refused, when=_R.is_denied_often, ref="heartbeats"),
+        Row(_S.BEATING, _I.DENIED, None, _R.note_denial, ref="heartbeats"),
+        Row(_S.BEATING, _I.CLIENT_NAMED, None, _R.ping_client, ref="ICE"),
+        Row(tuple(_S), _I.CLIENT_REPLIED, None, _R.note_reply, ref="ICE"),
     ),
     defaults=(Default(Outcome.IGNORE, "late answer"),),
 )

@@ -12,11 +12,10 @@ from ..contract import Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, read
+from .arrivals import Arrival, Received, reads, receives
 from .events import ClientEvent
 from .limits import ClientDelays
 from .paths import path_to
-from .received import Received
 from .stun import Sockets
 
 
@@ -113,20 +112,11 @@ class IceClient(Component[IceClientState, IceHost]):
     def is_of_server(self, arrival: Arrival) -> bool:
         return arrival.path == self.server
 
-    def read_peer(self, arrival: Arrival) -> p.ICEServerPeerInformation:
-        return read(self, p.ICEServerPeerInformation, arrival.payload)
-
     def is_wanted(self, peer: p.ICEServerPeerInformation) -> bool:
         return peer.id == self.target.domain_id
 
-    def read_ping(self, arrival: Arrival) -> Received[p.ICEPing]:
-        return Received(read(self, p.ICEPing, arrival.payload), arrival.path)
-
     def is_ping_of_domain(self, pinged: Received[p.ICEPing]) -> bool:
         return pinged.packet.ice_id == self.target.domain_id
-
-    def read_reply(self, arrival: Arrival) -> Received[p.ICEPingReply]:
-        return Received(read(self, p.ICEPingReply, arrival.payload), arrival.path)
 
     def is_reply_of_domain(self, replied: Received[p.ICEPingReply]) -> bool:
         return replied.packet.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
@@ -165,25 +155,25 @@ class IceClient(Component[IceClientState, IceHost]):
         self.host.reached(replied.path)
 
 
-_S, _I, _T = IceClientState, IceClientInput, IceClientTimer
+_S, _I, _T, _C = IceClientState, IceClientInput, IceClientTimer, IceClient
 
 PEER: Final = (
-    Guards.of(IceClient, IceClientState, Arrival, "peer information")
-    .need(IceClient.is_of_server, "not from the ice-server", ref="ICE")
-    .make(IceClient.read_peer, "malformed ICEServerPeerInformation", ref="ICE")
-    .need(IceClient.is_wanted, "another peer than was asked for", ref="ICE")
+    Guards.of(_C, IceClientState, Arrival, "peer information")
+    .need(_C.is_of_server, "not from the ice-server", ref="ICE")
+    .make(reads(p.ICEServerPeerInformation), "malformed ICEServerPeerInformation", ref="ICE")
+    .need(_C.is_wanted, "another peer than was asked for", ref="ICE")
     .give(_I.PEER_TOLD)
 )
 PING: Final = (
-    Guards.of(IceClient, IceClientState, Arrival, "ping")
-    .make(IceClient.read_ping, "malformed ICEPing", ref="ICE")
-    .need(IceClient.is_ping_of_domain, "unexpected packet", ref="ICE")
+    Guards.of(_C, IceClientState, Arrival, "ping")
+    .make(receives(p.ICEPing), "malformed ICEPing", ref="ICE")
+    .need(_C.is_ping_of_domain, "unexpected packet", ref="ICE")
     .give(_I.PINGED)
 )
 REPLY: Final = (
-    Guards.of(IceClient, IceClientState, Arrival, "reply")
-    .make(IceClient.read_reply, "malformed ICEPingReply", ref="ICE")
-    .need(IceClient.is_reply_of_domain, "unexpected packet", ref="ICE")
+    Guards.of(_C, IceClientState, Arrival, "reply")
+    .make(receives(p.ICEPingReply), "malformed ICEPingReply", ref="ICE")
+    .need(_C.is_reply_of_domain, "unexpected packet", ref="ICE")
     .give(_I.REPLIED)
 )
 
@@ -201,36 +191,25 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
         _S.REACHED: "the end of the session",
     },
     rows=(
-        Row(_S.OFF, _I.START, _S.QUERYING, IceClient.set_server, IceClient.query_at_once, arm=(_T.QUERY,), ref="ICE"),
-        Row(_S.QUERYING, _I.QUERY_DUE | _I.EXTRA, None, when=IceClient.is_unready, arm=(_T.QUERY,), ref="own sockets"),
-        Row(_S.QUERYING, _I.QUERY_DUE, None, IceClient.send_query, arm=(_T.QUERY,), ref="ICE"),
-        Row(_S.QUERYING, _I.EXTRA | _I.MOVED, None, IceClient.send_query, ref="ICE"),
+        Row(_S.OFF, _I.START, _S.QUERYING, _C.set_server, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.QUERY_DUE | _I.EXTRA, None, when=_C.is_unready, arm=(_T.QUERY,), ref="own sockets"),
+        Row(_S.QUERYING, _I.QUERY_DUE, None, _C.send_query, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.EXTRA | _I.MOVED, None, _C.send_query, ref="ICE"),
         Row((_S.OFF, _S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
         Row(
             _S.QUERYING,
             _I.PEER_TOLD,
             _S.PUNCHING,
-            IceClient.note_peer,
-            IceClient.send_pings,
+            _C.note_peer,
+            _C.send_pings,
             arm=(_T.PING, _T.ROUND),
             cancel=(_T.QUERY,),
             ref="ICE",
         ),
-        Row(_S.PUNCHING, _I.PING_DUE, None, IceClient.send_pings, arm=(_T.PING,), ref="ICE"),
-        Row(
-            _S.PUNCHING,
-            _I.ROUND_OVER,
-            _S.QUERYING,
-            IceClient.query_at_once,
-            arm=(_T.QUERY,),
-            cancel=(_T.PING,),
-            ref="ICE",
-        ),
-        Row(_S.PUNCHING, _I.REPLIED, _S.REACHED, IceClient.tell_reached, cancel=(_T.PING, _T.ROUND), ref="ICE"),
-        Row((_S.QUERYING, _S.PUNCHING, _S.REACHED), _I.PINGED, None, IceClient.answer, ref="ICE"),
+        Row(_S.PUNCHING, _I.PING_DUE, None, _C.send_pings, arm=(_T.PING,), ref="ICE"),
+        Row(_S.PUNCHING, _I.ROUND_OVER, _S.QUERYING, _C.query_at_once, arm=(_T.QUERY,), cancel=(_T.PING,), ref="ICE"),
+        Row(_S.PUNCHING, _I.REPLIED, _S.REACHED, _C.tell_reached, cancel=(_T.PING, _T.ROUND), ref="ICE"),
+        Row((_S.QUERYING, _S.PUNCHING, _S.REACHED), _I.PINGED, None, _C.answer, ref="ICE"),
     ),
-    defaults=(
-        Default(Outcome.IGNORE, "unexpected packet", _I.PINGED),
-        Default(Outcome.IGNORE, "late"),
-    ),
+    defaults=(Default(Outcome.IGNORE, "unexpected packet", _I.PINGED), Default(Outcome.IGNORE, "late")),
 )

@@ -344,17 +344,17 @@ class Sender(Component[SendingState, SenderHost]):
         self.host.send_datagram(encode_datagram(packet.header, packet.payload), path, packet.header.type.name)
 
 
-_S, _I = SendingState, SendingInput
+_S, _I, _O = SendingState, SendingInput, Sender
 
 HANDSHAKE_ACK: Final = (
-    Guards.of(Sender, SendingState, int, "handshake_ack")
-    .need(Sender.is_our_number, "a number that means nothing now", ref="handshake")
+    Guards.of(_O, SendingState, int, "handshake_ack")
+    .need(_O.is_our_number, "a number that means nothing now", ref="handshake")
     .give(_I.SHAKEN)
 )
 ACK: Final = (
-    Guards.of(Sender, SendingState, int, "ack")
-    .give_if(Sender.is_nothing_new, _I.STALE, ref="acknowledgement")
-    .give_if(Sender.is_everything, _I.ALL_ACKED, ref="acknowledgement")
+    Guards.of(_O, SendingState, int, "ack")
+    .give_if(_O.is_nothing_new, _I.STALE, ref="acknowledgement")
+    .give_if(_O.is_everything, _I.ALL_ACKED, ref="acknowledgement")
     .give(_I.PROGRESS)
 )
 
@@ -378,77 +378,50 @@ SENDING: Final = Table[Sender, SendingState](
     initial=_S.UNSHAKEN,
     idle={_S.UNSHAKEN: "the next reliable packet", _S.RESTING: "the next reliable packet"},
     rows=(
-        Row(
-            _S.UNSHAKEN,
-            _I.QUEUED,
-            _S.SHAKING,
-            Sender.send_handshake,
-            arm=(_T.HANDSHAKE, _T.UNDELIVERED),
-            ref="handshake",
-        ),
+        Row(_S.UNSHAKEN, _I.QUEUED, _S.SHAKING, _O.send_handshake, arm=(_T.HANDSHAKE, _T.UNDELIVERED), ref="handshake"),
         Row(_S.SHAKING, _I.QUEUED, None, ref="handshake"),
-        Row(_S.SHAKING, _I.HANDSHAKE_EXPIRED, None, Sender.send_handshake, arm=(_T.HANDSHAKE,), ref="handshake"),
-        Row(
-            _S.SHAKING,
-            _I.SHAKEN,
-            _S.FLOWING,
-            Sender.send_more,
-            arm=(_T.RESEND,),
-            cancel=(_T.HANDSHAKE,),
-            ref="handshake",
-        ),
-        Row(_S.FLOWING, _I.QUEUED, None, Sender.send_more, ref="acknowledgement"),
-        Row(
-            _S.RESTING,
-            _I.QUEUED,
-            _S.FLOWING,
-            Sender.send_more,
-            arm=(_T.RESEND, _T.UNDELIVERED),
-            ref="acknowledgement",
-        ),
+        Row(_S.SHAKING, _I.HANDSHAKE_EXPIRED, None, _O.send_handshake, arm=(_T.HANDSHAKE,), ref="handshake"),
+        Row(_S.SHAKING, _I.SHAKEN, _S.FLOWING, _O.send_more, arm=(_T.RESEND,), cancel=(_T.HANDSHAKE,), ref="handshake"),
+        Row(_S.FLOWING, _I.QUEUED, None, _O.send_more, ref="acknowledgement"),
+        Row(_S.RESTING, _I.QUEUED, _S.FLOWING, _O.send_more, arm=(_T.RESEND, _T.UNDELIVERED), ref="acknowledgement"),
         Row(
             _S.FLOWING,
             _I.PROGRESS,
             None,
-            Sender.take_ack,
-            Sender.send_more,
+            _O.take_ack,
+            _O.send_more,
             arm=(_T.RESEND, _T.UNDELIVERED),
             ref="acknowledgement",
         ),
         Row(
-            _S.FLOWING,
-            _I.ALL_ACKED,
-            _S.RESTING,
-            Sender.take_ack,
-            cancel=(_T.RESEND, _T.UNDELIVERED),
-            ref="acknowledgement",
+            _S.FLOWING, _I.ALL_ACKED, _S.RESTING, _O.take_ack, cancel=(_T.RESEND, _T.UNDELIVERED), ref="acknowledgement"
         ),
-        Row(_S.FLOWING, _I.STALE, None, Sender.trust, when=Sender.is_repeated, ref="acknowledgement"),
-        Row(_S.FLOWING, _I.STALE, None, Sender.note_mismatch, ref="handshake request"),
+        Row(_S.FLOWING, _I.STALE, None, _O.trust, when=_O.is_repeated, ref="acknowledgement"),
+        Row(_S.FLOWING, _I.STALE, None, _O.note_mismatch, ref="handshake request"),
         Row(
             _S.FLOWING,
             _I.RESEND_EXPIRED,
             _S.SHAKING,
-            Sender.renumber,
-            Sender.send_handshake,
-            when=Sender.is_misunderstood,
+            _O.renumber,
+            _O.send_handshake,
+            when=_O.is_misunderstood,
             arm=(_T.HANDSHAKE,),
             cancel=(_T.RESEND,),
             ref="handshake request",
         ),
-        Row(_S.FLOWING, _I.RESEND_EXPIRED, None, Sender.resend, arm=(_T.RESEND,), ref="resending"),
+        Row(_S.FLOWING, _I.RESEND_EXPIRED, None, _O.resend, arm=(_T.RESEND,), ref="resending"),
         Row(
             _S.FLOWING,
             _I.REQUESTED,
             _S.SHAKING,
-            Sender.renumber,
-            Sender.send_handshake,
+            _O.renumber,
+            _O.send_handshake,
             arm=(_T.HANDSHAKE,),
             cancel=(_T.RESEND,),
             ref="handshake request",
         ),
-        Row(_S.RESTING, _I.REQUESTED, _S.UNSHAKEN, Sender.renumber, ref="handshake request"),
-        Row(_BUSY, _I.GAVE_UP, _S.UNSHAKEN, Sender.renumber, Sender.give_up, cancel=_ALL, ref="giving up"),
+        Row(_S.RESTING, _I.REQUESTED, _S.UNSHAKEN, _O.renumber, ref="handshake request"),
+        Row(_BUSY, _I.GAVE_UP, _S.UNSHAKEN, _O.renumber, _O.give_up, cancel=_ALL, ref="giving up"),
     ),
     defaults=(
         Default(Outcome.IGNORE, "a number that means nothing now", _I.STALE),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeAlias
+from typing import Never, TypeAlias
 
 import attrs
 
@@ -104,5 +104,5 @@ ServerEvent: TypeAlias = (
     | KickAsked
     | UsernameAsked
     | KeyRefused
-    | Closed
+    | Closed[Never]
 )

@@ -247,17 +247,17 @@ class StunClient(Component[StunState, StunHost]):
             self.host.sockets_changed()
 
 
-_S, _I, _T = StunState, StunInput, StunTimer
+_S, _I, _T, _C = StunState, StunInput, StunTimer, StunClient
 
 LOOKED_UP: Final = (
-    Guards.of(StunClient, StunState, tuple[Address, ...], "looked_up")
-    .give_if(StunClient.is_nothing_found, _I.NOT_FOUND, ref="STUN")
+    Guards.of(_C, StunState, tuple[Address, ...], "looked_up")
+    .give_if(_C.is_nothing_found, _I.NOT_FOUND, ref="STUN")
     .give(_I.FOUND)
 )
 RESPONSE: Final = (
-    Guards.of(StunClient, StunState, bytes, "response")
-    .make(StunClient.read_response, "malformed BindingResponse", ref="STUN")
-    .need(StunClient.is_of_this_round, "an answer to no question", ref="STUN")
+    Guards.of(_C, StunState, bytes, "response")
+    .make(_C.read_response, "malformed BindingResponse", ref="STUN")
+    .need(_C.is_of_this_round, "an answer to no question", ref="STUN")
     .give(_I.ANSWERED)
 )
 
@@ -270,15 +270,15 @@ STUN: Final = Table[StunClient, StunState](
     initial=_S.OFF,
     idle={_S.OFF: "connect(), if there is a STUN server", _S.RESTING: "its refresh, as long as the session lives"},
     rows=(
-        Row(_S.OFF, _I.WANTED, _S.RESOLVING, StunClient.look_up, arm=(_T.LOOKUP,), ref="STUN"),
+        Row(_S.OFF, _I.WANTED, _S.RESOLVING, _C.look_up, arm=(_T.LOOKUP,), ref="STUN"),
         Row((_S.RESOLVING, _S.ASKING), _I.WANTED, None, ref="STUN"),
         Row(
             _S.RESOLVING,
             _I.FOUND,
             _S.ASKING,
-            StunClient.set_server,
-            StunClient.start_round,
-            StunClient.send,
+            _C.set_server,
+            _C.start_round,
+            _C.send,
             arm=(_T.RETRY,),
             cancel=(_T.LOOKUP,),
             ref="STUN",
@@ -287,29 +287,21 @@ STUN: Final = Table[StunClient, StunState](
             _S.RESOLVING,
             _I.NOT_FOUND | _I.NEVER_FOUND,
             _S.RESTING,
-            StunClient.use_null,
+            _C.use_null,
             arm=(_T.REFRESH,),
             cancel=(_T.LOOKUP,),
             ref="STUN",
         ),
-        Row(
-            _S.ASKING,
-            _I.RETRY,
-            _S.RESTING,
-            StunClient.use_null,
-            when=StunClient.is_exhausted,
-            arm=(_T.REFRESH,),
-            ref="STUN",
-        ),
-        Row(_S.ASKING, _I.RETRY, None, StunClient.send, arm=(_T.RETRY,), ref="STUN"),
-        Row(_S.ASKING, _I.ANSWERED, _S.RESTING, StunClient.adopt, arm=(_T.REFRESH,), cancel=(_T.RETRY,), ref="STUN"),
+        Row(_S.ASKING, _I.RETRY, _S.RESTING, _C.use_null, when=_C.is_exhausted, arm=(_T.REFRESH,), ref="STUN"),
+        Row(_S.ASKING, _I.RETRY, None, _C.send, arm=(_T.RETRY,), ref="STUN"),
+        Row(_S.ASKING, _I.ANSWERED, _S.RESTING, _C.adopt, arm=(_T.REFRESH,), cancel=(_T.RETRY,), ref="STUN"),
         Row(
             _S.RESTING,
             _I.WANTED | _I.REFRESH,
             _S.ASKING,
-            StunClient.start_round,
-            StunClient.send,
-            when=StunClient.is_address_known,
+            _C.start_round,
+            _C.send,
+            when=_C.is_address_known,
             arm=(_T.RETRY,),
             cancel=(_T.REFRESH,),
             ref="STUN",
@@ -318,7 +310,7 @@ STUN: Final = Table[StunClient, StunState](
             _S.RESTING,
             _I.WANTED | _I.REFRESH,
             _S.RESOLVING,
-            StunClient.look_up,
+            _C.look_up,
             arm=(_T.LOOKUP,),
             cancel=(_T.REFRESH,),
             ref="STUN",

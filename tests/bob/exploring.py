@@ -28,7 +28,7 @@ from sansproto.bob.handshake import HANDSHAKE, HandshakeState
 from sansproto.bob.kdf import KDF
 from sansproto.bob.member import MEMBER, MemberState
 from sansproto.bob.offer import OFFER, OfferState
-from sansproto.bob.pair import PAIR, PairState
+from sansproto.bob.pair import PAIR, Pair, PairState
 from sansproto.bob.peer import Peer
 from sansproto.bob.room import ROOM, RoomState
 from sansproto.bob.turns import TURNS
@@ -271,6 +271,12 @@ class Registry(NamedTuple):
     left_over: tuple[str, ...]  # what it may not hold when all peers are gone
 
 
+def pairs_of(session: Relay) -> dict[tuple[int, int], Pair]:
+    """All exchanges, by the uids of client and server."""
+    members = session.registry.members.values()
+    return {(pair.client, pair.server): pair for member in members for pair in member.pairs.values()}
+
+
 def registry(session: Relay) -> Registry:
     names = {member.uid: member.identity for member in session.registry.members.values()}
     held = {
@@ -288,7 +294,7 @@ def registry(session: Relay) -> Registry:
     taken = set(range(1, session.registry.fresh_uid)) - set(session.registry.uids)
     return Registry(
         {member.identity: (member.uid, member.state) for member in session.registry.members.values()},
-        {(names[client], names[server]): pair.state for (client, server), pair in session.registry.pairs.items()},
+        {(names[client], names[server]): pair.state for (client, server), pair in pairs_of(session).items()},
         {(room.client, room.server): (room.state, len(room.visitors)) for room in session.secure.rooms.values()},
         (*(name for name, what in held.items() if what), *(() if free == sorted(taken) else ("uids that are lost",))),
     )
@@ -618,7 +624,7 @@ def long_explorations() -> Iterator[Exploration]:
     yield Exploration("1 x 1, a stranger says two things", beset, verify=good, invariant=STRICT, begin=everybody_waits)
 
 
-# -- small explorations that together step on every row and rung -------------------------------------------------------
+# -- small explorations that together step on every row and step -------------------------------------------------------
 
 NAME = "relay.example"
 HELLO = p.encode(p.RELAY, p.HelloAsClient())

@@ -61,6 +61,10 @@ class Alone(Session[Any]):
         self.sent.append((path, content))
         return True
 
+    def send_message(self, path: Path, type: Any, payload: bytes) -> bool:
+        self.sent.append((path, type, payload))
+        return True
+
     def ask_domain(self, question: Any) -> None:
         self.sent.append(question)
 
@@ -75,9 +79,6 @@ class Alone(Session[Any]):
 
     def forget_channel(self, path: Path) -> None:
         self.sent.append((path, None))
-
-    def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
-        return kind.decode(payload)
 
     def wall_us(self) -> int:
         return int(self.clock * 1e6)

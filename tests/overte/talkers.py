@@ -8,6 +8,7 @@ import attrs
 
 from sansproto.contract import Instant, Path, SendDatagram
 from sansproto.events import CloseCause, Closed
+from sansproto.overte.arrivals import Arrival
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import Head, Header, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
@@ -112,8 +113,8 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     def take_first(self, data: bytes, path: Path) -> bool:
         return data.startswith(b"STUN")
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        self.emit(Got(header.type, payload, header.source))
+    def arrived(self, arrival: Arrival) -> None:
+        self.emit(Got(arrival.header.type, arrival.payload, arrival.header.source))
 
     def undelivered(self, path: Path, count: int) -> None:
         self.emit(Undelivered(path.host, count))

@@ -16,6 +16,7 @@ from sansproto.contract import Address, Lookup, Path, SendDatagram
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import packets as p
+from sansproto.overte.arrivals import Arrival
 from sansproto.overte.client import DomainClient, IceTarget
 from sansproto.overte.crypto import BadKey, public_key_der, sign
 from sansproto.overte.events import Connected
@@ -281,12 +282,12 @@ class World:
         heard: list[Any] = []
 
         class Ear(Domain):
-            def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-                if header.type is PacketType.ICE_PING:
-                    heard.append(p.ICEPing.decode(payload))
+            def arrived(self, arrival: Arrival) -> None:
+                if arrival.header.type is PacketType.ICE_PING:
+                    heard.append(p.ICEPing.decode(arrival.payload))
                     reply = answer(heard[-1])
                     if reply is not None:
-                        self.send_raw(path, PacketType.ICE_PING_REPLY, reply)
+                        self.send_raw(arrival.path, PacketType.ICE_PING_REPLY, reply)
 
         self.net.host(address).run(Ear(None), sockets={SOCKET: port})
         return heard

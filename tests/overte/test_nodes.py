@@ -458,6 +458,14 @@ def test_any_packet_goes_to_a_node_that_is_reached() -> None:
     assert len(rig.datagrams()[0].data) == MAX_DATAGRAM
 
 
+def test_a_packet_that_the_outbox_does_not_take_was_not_sent() -> None:
+    rig = activated()
+    rig.sent()
+    room = rig.client.limits.outbox
+    sent = [rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0) for _ in range(room + 1)]
+    assert (sent, rig.refusals("outbox full"), len(rig.datagrams())) == ([True] * room + [False], 1, room)
+
+
 def test_reliable_packets_and_messages_go_to_a_node() -> None:
     rig = activated()
     assert rig.client.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from alone import Alone
 
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
-from sansproto.overte.admission import CONNECT, Admission, ConnectRequest
+from sansproto.overte.admission import CONNECT, Admission
+from sansproto.overte.arrivals import Arrival
+from sansproto.overte.header import Header
 from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
 from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
 from sansproto.overte.ice_peer import IcePeer, IcePeerInput, IcePeerState, Seen
 from sansproto.overte.limits import IceDelays, IceLimits, ServerDelays, ServerLimits
-from sansproto.overte.member import KICK_REQUEST, PATH_QUERY, Entry, Member, MemberInput, MemberState
+from sansproto.overte.member import CHECK_IN, KICK_REQUEST, PATH_QUERY, Entry, Member, MemberInput, MemberState
 from sansproto.overte.members import Members
 from sansproto.overte.punch import Punch, PunchInput, PunchState
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
-from sansproto.overte.received import Received
 from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
@@ -26,6 +29,11 @@ DOMAIN, CLIENT = b"d" * 16, b"c" * 16
 ICE, STRANGER = (Path(SOCKET, f"198.51.100.{n}", 7337) for n in (1, 66))
 BEAT = (ICE, PacketType.ICE_SERVER_HEARTBEAT, b"signed")
 DELAYS, LIMITS = ServerDelays(), ServerLimits(beats=1, denials=1)
+
+
+def arrival(packet: Any, path: Path) -> Arrival:
+    kind = tuple(PacketType)[packet.__wire__.id]
+    return Arrival(Header(kind, 1, DEFAULT[kind]), packet.encode(), path)
 
 
 class Owner:
@@ -49,7 +57,7 @@ def test_a_registration() -> None:
     registration.post(RegistrationInput.START())
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
     for guards, path in ((ACK, STRANGER), (ACK, ICE), (DENIAL, ICE), (DENIAL, ICE)):
-        registration.take(guards, path)
+        registration.take(guards, arrival(p.ICEServerHeartbeatACK(), path))
     host.run()
     assert (host.sent, host.stats.dropped) == ([Lookup(1, "one", 7337), BEAT], {"not from our ice-server": 1})
     assert host.events() == [KeyRefused("one", 7337)]
@@ -89,9 +97,9 @@ def test_a_directory() -> None:
     host = Alone()
     directory = host.keep(Directory(host, None, IceDelays(), IceLimits(peers=2)))
     beat = p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None)
-    directory.take(HEARTBEAT, Received(beat, ICE))
-    directory.take(HEARTBEAT, Received(beat, STRANGER))
-    directory.take(QUERY, Received(p.ICEServerQuery(CLIENT, NULL_SOCK_ADDR, NULL_SOCK_ADDR, DOMAIN), STRANGER))
+    directory.take(HEARTBEAT, arrival(beat, ICE))
+    directory.take(HEARTBEAT, arrival(beat, STRANGER))
+    directory.take(QUERY, arrival(p.ICEServerQuery(CLIENT, NULL_SOCK_ADDR, NULL_SOCK_ADDR, DOMAIN), STRANGER))
     host.run()
     told = [(STRANGER, DOMAIN, "198.51.100.1"), (ICE, CLIENT, "198.51.100.66")]
     null = NULL_SOCK_ADDR
@@ -138,9 +146,10 @@ def test_a_member() -> None:
     member = host.keep(Member(host, keeper, CLIENT))
     member.begin(entry(), SAID, p.Permissions.CONNECT)
     member.post(MemberInput.ADMITTED())
-    member.check_in(SAID.encode(), AT)
-    member.take(KICK_REQUEST, p.NodeKickRequest(DOMAIN, 0))
-    member.take(PATH_QUERY, p.PathQuery("/"))
+    says = p.DomainListRequest(*[getattr(SAID, field.name) for field in p.CheckIn.__wire__.fields])
+    member.take(CHECK_IN, arrival(says, AT))
+    member.take(KICK_REQUEST, arrival(p.NodeKickRequest(DOMAIN, 0), AT))
+    member.take(PATH_QUERY, arrival(p.PathQuery("/"), AT))
     host.run()
     host.handle_timeout(10.0)
     assert keeper.asked == ["enrol", ("list", True), "announce", ("list", False), "forget"]
@@ -172,8 +181,9 @@ def test_admission() -> None:
     request = p.DomainConnectRequest(
         bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
     )
+    header = arrival(request, AT).header
     for payload in (b"", bytes(40), request.encode()):
-        admission.take(CONNECT, ConnectRequest(payload, AT))
+        admission.take(CONNECT, Arrival(header, payload, AT))
     host.run()
     (_, denial), (_, token) = host.sent
     assert (denial.reason, type(token)) == (p.DenialReason.PROTOCOL_MISMATCH, p.ConnectionToken)
