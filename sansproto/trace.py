@@ -47,16 +47,6 @@ class Classified:
 
 
 @attrs.frozen
-class Judged:
-    """A ladder named an input; ``rung`` is the number of the rung that applied (its length: none did)."""
-
-    time: float
-    machine: str
-    ladder: str
-    rung: int
-
-
-@attrs.frozen
 class Dropped:
     """Something that arrived was ignored, and counted under this reason."""
 
@@ -104,7 +94,7 @@ class PacketSeen:
     size: int
 
 
-TraceRecord: TypeAlias = Stepped | Classified | Judged | Dropped | Refused | Noted | PacketSeen
+TraceRecord: TypeAlias = Stepped | Classified | Dropped | Refused | Noted | PacketSeen
 Trace: TypeAlias = Callable[[TraceRecord], None]
 
 
