@@ -55,7 +55,9 @@ class Refusal:
     """Why output is not taken: a verb returns that it was not, and the session counts it. ``ref`` as in a row."""
 
     reason: str
+    """As ``stats.refused`` counts it."""
     ref: str = attrs.field(kw_only=True)
+    """A heading of the protocol's page."""
 
 
 @attrs.frozen
@@ -63,7 +65,9 @@ class Note:
     """A remark on what is accepted all the same: the session counts it. ``ref`` as in a row."""
 
     remark: str
+    """As ``stats.noted`` counts it."""
     ref: str = attrs.field(kw_only=True)
+    """A heading of the protocol's page."""
 
 
 class Host(Protocol[E_contra]):

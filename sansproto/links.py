@@ -36,13 +36,13 @@ class LinkDelays:
     """The times of any link: docs/protocols/links.rst."""
 
     connect: float = seconds(20.0)
-    """until the connection is there"""
+    """From asking for a connection until it is there."""
     stalled: float = seconds(300.0)
-    """as long may the transport take nothing"""
+    """How long the transport may take nothing before the link is aborted."""
     unread: float = seconds(300.0)
-    """as long may we leave a link unread: longer than anybody thinks about a question"""
+    """How long we may leave a link unread: longer than anybody thinks about a question."""
     linger: float = seconds(30.0)
-    """from our close to the end of the connection"""
+    """From our close to the end of the connection."""
 
 
 class LinkLimits(Protocol):

@@ -35,7 +35,9 @@ class Answers:
     bytes for each that it received."""
 
     bytes: int
+    """The most bytes of one answer."""
     per_datagram: int = 1
+    """The most answers to one datagram."""
     grows: int = attrs.field(default=0, kw_only=True)
     """How much longer an answer may be than what it answers, in bytes."""
     budget: str = attrs.field(default="", kw_only=True)

@@ -196,8 +196,11 @@ class SocketType(IntEnum):
     """What an address with a socket type in front of it is good for."""
 
     UNKNOWN = 0
+    """Not said."""
     UDP = 1
+    """Datagrams."""
     WEBRTC = 2
+    """A browser's data channel."""
 
 
 @attrs.frozen(weakref_slot=False)
@@ -210,9 +213,13 @@ class SockAddr:
     """
 
     host: str
+    """Canonical numeric text; empty: null; ``*``: any."""
     port: int
+    """0 where none is known."""
     scope: str | None = None
+    """Of IPv6 only; None and empty differ on the wire."""
     kind: int = SocketType.UDP
+    """A :class:`SocketType`, if it is one that is known."""
 
     @property
     def is_null(self) -> bool:

@@ -45,9 +45,13 @@ class IceRegistration:
     """
 
     servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
+    """Host (a name or an address) and port of each."""
     private_key: bytes = attrs.field(repr=False, validator=_signs)
+    """RSA, in DER."""
     public: Address | None = None
+    """The address that our socket has for others; None leaves it to the ice-server to see."""
     local_host: str | None = None
+    """Our address in the own network, where the socket is bound to any."""
 
 
 @attrs.frozen

@@ -25,9 +25,13 @@ class IceTarget:
     caller, new for each client."""
 
     host: str
+    """The ice-server: a name or an address."""
     port: int = 7337
+    """Of the ice-server."""
     domain_id: bytes
+    """The UUID of the domain, 16 bytes."""
     client_id: bytes
+    """A UUID drawn by the caller, 16 bytes, new for each client."""
 
     def query(self, sockets: Sockets) -> p.ICEServerQuery:
         return p.ICEServerQuery(self.client_id, *sockets, self.domain_id)
