@@ -385,12 +385,12 @@ def is_sending(session: Any) -> bool:
 
 def left_over(session: Any) -> tuple[str, ...]:
     """Parts in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
-    armed = {place for (place, _), _ in session._timers}
+    armed = {part for (part, _), _ in session._timers}
     channels = {*session.channels.senders, *session.channels.receivers}
     found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
     for part in components_of(session) if session.phase is not Phase.CLOSED else ():
         resting = part.state in part.table.idle or part.state in part.table.terminal
-        if not resting and part.place not in armed:
+        if not resting and part not in armed:
             found.append(f"{place_name(part.place)} in {part.state.name}")
     return tuple(found)
 
