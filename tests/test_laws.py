@@ -18,7 +18,7 @@ from echo.guest import Guest
 from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
-from toys import PEER, SECRET, Beat, Echo, Lines, Pulse, PulseHost, Raw, ToyDelays, ToyLimits, sealed
+from toys import PEER, PULSE, SECRET, Beat, Echo, Lines, Pulse, PulseHost, Raw, ToyDelays, ToyLimits, sealed
 
 from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
@@ -160,7 +160,7 @@ class SpinsWhenDrained(Beat):
         transmit = super().next_transmit()
         if transmit is not None:
             self.pulse.missed = 0
-            self._timers.set((self.pulse, self.pulse.table.timers[0]), self.clock)
+            self._timers.set((self.pulse, PULSE.timers[0]), self.clock)
         return transmit
 
 

@@ -384,7 +384,7 @@ def is_sending(session: Any) -> bool:
 
 
 def left_over(session: Any) -> tuple[str, ...]:
-    """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
+    """Parts in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
     armed = {part for (part, _), _ in session._timers}
     channels = {*session.channels.senders, *session.channels.receivers}
     found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
