@@ -7,25 +7,24 @@ but for the list that the protocol wants, and a host gets a few answers at a tim
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
 from enum import Enum
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import attrs
 
-from ..component import Component, Host, Refusal
-from ..contract import Address, Instant, Path
+from ..component import Component, Refusal
+from ..contract import Instant, Path
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from ..wire import Absent, Packet
-from .addresses import is_loopback, with_host
+from ..wire import Absent
 from .arrivals import Arrival, Received, read, receives
 from .crypto import BadKey, lower, verify, verify_username
+from .hosts import ServerHost
 from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
+from .members import Members
 from .packets import (
-    CheckIn,
     ConnectionToken,
     DenialReason,
     DomainConnectionDenied,
@@ -35,8 +34,9 @@ from .packets import (
     NodeType,
     Permissions,
 )
-from .policy import ASSIGNED, Policy, Visitor
+from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
+from .remote import is_loopback, with_host
 from .server_events import ConnectRefused, Departure, KeyWanted
 from .versions import PacketType, VersionTable
 
@@ -107,28 +107,7 @@ class AdmissionInput:
     PINGED = Input[AdmissionState, Received[ICEPing]]()
 
 
-class AdmissionHost(Host[ConnectRefused | KeyWanted], Protocol):
-    """What admission needs of the domain server."""
-
-    policy: Policy
-    local: Address | None
-    domain_id: bytes
-
-    def answer(self, path: Path, packet: Packet) -> None: ...
-
-
-class Residents(Protocol):
-    """Who is in."""
-
-    def __len__(self) -> int: ...
-    def at(self, path: Path) -> Member | None: ...
-    def with_assignment(self, connect_id: bytes) -> Member | None: ...
-    def count(self, node_type: NodeType) -> int: ...
-    def fresh_id(self, leaving: Collection[int]) -> int: ...
-    def admit(self, node_id: bytes, entry: Entry, said: CheckIn, permissions: int) -> None: ...
-
-
-class Admission(Component[AdmissionState, AdmissionHost]):
+class Admission(Component[AdmissionState, ServerHost]):
     """Answers whoever is outside. It keeps what it needs for that: no connect request is pending between two calls."""
 
     tokens: OrderedDict[str, Token]
@@ -139,7 +118,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
     """By host."""
     assignments: dict[bytes, NodeType]
     """By connect id."""
-    members: Annotated[Residents, CACHED]
+    members: Annotated[Members, CACHED]
     versions: Annotated[VersionTable, CACHED]
     version_name: Annotated[str, CACHED]
     delays: Annotated[ServerDelays, CACHED]
@@ -147,8 +126,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def __init__(
         self,
-        host: AdmissionHost,
-        members: Residents,
+        host: ServerHost,
+        members: Members,
         versions: VersionTable,
         version_name: str,
         delays: ServerDelays,

@@ -13,17 +13,17 @@ from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
 from ..events import Closed
 from ..trace import Trace
+from ..wire import Packet
 from . import connection, crypto, rendezvous, stun
 from . import packets as p
 from .arrivals import Arrival
-from .channels import Peer
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
 from .header import MAX_DATAGRAM, Header
-from .introduction import Introduction
+from .hosts import Peer
+from .introduction import Introduction, Membership
 from .limits import ClientDelays, ClientLimits
-from .membership import Membership
 from .nodes import DomainSender, NodeTable
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
@@ -320,7 +320,7 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def is_squelched(self) -> bool:
         return self.connection.is_squelched
 
-    def ask_domain(self, question: Question) -> None:
+    def ask_domain(self, question: Packet) -> None:
         self.connection.send_reliably(question)
 
     def sockets_changed(self) -> None:

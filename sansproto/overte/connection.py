@@ -6,9 +6,9 @@ docs/protocols/overte.rst, check-in, the domain list, silence.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Final, TypeVar
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Address, Lookup, Path, Phase
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -16,7 +16,6 @@ from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .arrivals import Arrival, reads
 from .events import (
-    ClientEvent,
     Connected,
     Denied,
     Disconnected,
@@ -27,14 +26,14 @@ from .events import (
     Renumbered,
     hint_for,
 )
-from .introduction import Introduction
+from .hosts import ClientHost
+from .introduction import NO_MEMBER, Introduction, Membership, Sockets
 from .limits import ClientDelays, ClientLimits
-from .membership import NO_MEMBER, Membership
 from .node import Node, NodeInput
 from .nodes import NodeTable
-from .queries import Answer, Queries, QueryInput, Question
-from .rendezvous import IceTarget, OwnSockets
-from .stun import Sockets
+from .queries import Answer, Queries, QueryInput
+from .rendezvous import IceTarget
+from .stun import StunClient
 from .versions import DOMAIN_SOURCED
 
 P = TypeVar("P", bound=p.OvertePacket)
@@ -96,28 +95,7 @@ class ConnectionTimer:
     GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
 
 
-class ConnectionHost(Host[ClientEvent], Protocol):
-    """What the connection needs of the client."""
-
-    phase: Phase
-
-    def wall_us(self) -> int: ...
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_packet(self, path: Path, packet: Any, *, source: int = 0) -> object: ...
-    def send_reliable(self, path: Path, content: Any) -> bool: ...
-    def forget_channel(self, path: Path) -> None: ...
-    def seek(self, server: Path) -> None: ...
-    def end(self, closed: Closed) -> None: ...
-
-
-class Locator(OwnSockets, Protocol):
-    """Who knows our own sockets, and which address suits them."""
-
-    def learn(self) -> None: ...
-    def pick(self, addresses: tuple[Address, ...]) -> Path: ...
-
-
-class Connection(Component[ConnectionState, ConnectionHost]):
+class Connection(Component[ConnectionState, ClientHost]):
     """Where the domain is, who we are there, and how long it has been silent."""
 
     domain: Path | None
@@ -138,7 +116,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     target: Annotated[IceTarget, CACHED]
     by_ice: Annotated[bool, CACHED]
     introduction: Annotated[Introduction, CACHED]
-    own: Annotated[Locator, CACHED]
+    own: Annotated[StunClient, CACHED]
     nodes: Annotated[NodeTable, CACHED]
     queries: Annotated[Queries, CACHED]
     delays: Annotated[ClientDelays, CACHED]
@@ -146,12 +124,12 @@ class Connection(Component[ConnectionState, ConnectionHost]):
 
     def __init__(
         self,
-        host: ConnectionHost,
+        host: ClientHost,
         target: IceTarget,
         introduction: Introduction,
         *,
         by_ice: bool,
-        own: Locator,
+        own: StunClient,
         nodes: NodeTable,
         queries: Queries,
         delays: ClientDelays,
@@ -284,7 +262,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     def send_disconnect(self) -> None:
         self.host.send_packet(self._way, p.DisconnectRequest(), source=self.membership.local_id)
 
-    def send_reliably(self, question: Question) -> None:
+    def send_reliably(self, question: Packet) -> None:
         self.host.send_reliable(self._way, question)
 
     @property

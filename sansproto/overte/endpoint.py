@@ -16,7 +16,7 @@ from ..trace import PacketSeen, Trace
 from ..wire import Packet
 from . import crypto
 from .arrivals import Arrival
-from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput, Peer
+from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
 from .header import (
     FORMS,
     MAX_DATAGRAM,
@@ -30,6 +30,7 @@ from .header import (
     encode_datagram,
     next_sequence,
 )
+from .hosts import Peer
 from .limits import TransportDelays, TransportLimits
 from .remote import SOCKET, Remote
 from .sending import Outgoing

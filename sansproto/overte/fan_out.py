@@ -9,15 +9,15 @@ import hmac
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Host, Part, Refusal
-from ..contract import Instant, Path
+from ..component import Part, Refusal
+from ..contract import Instant
 from ..snapshot import CACHED
-from ..wire import Packet
 from .header import MAX_DATAGRAM
+from .hosts import ServerHost
 from .limits import ServerLimits
 from .member import Member
 from .packets import DomainList, NodeRecord, RemovedNode, list_head
@@ -66,19 +66,6 @@ class Announcement:
     """Local id."""
 
 
-class FanOutHost(Host[Any], Protocol):
-    """What lists and announcements need of the domain server."""
-
-    @property
-    def waiting(self) -> int:
-        """Datagrams that were not yet taken."""
-        ...
-
-    def wall_us(self) -> int: ...
-    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> bool: ...
-    def send_reliable(self, path: Path, content: Packet) -> bool: ...
-
-
 class Receivers(Protocol):
     """Who is told, and of whom."""
 
@@ -90,22 +77,19 @@ class Receivers(Protocol):
     def next_interested(self, kind: int, after: int) -> Member | None: ...
 
 
-class FanOut(Part[FanOutHost]):
+class FanOut(Part[ServerHost]):
     """What nodes are told of each other, a datagram at a time."""
 
     master: bytes
     """Of which the secrets of all pairs are derived."""
     under_way: deque[Listing | Announcement]
     members: Annotated[Receivers, CACHED]
-    domain_id: Annotated[bytes, CACHED]
     limits: Annotated[ServerLimits, CACHED]
     authenticates: Annotated[bool, CACHED]
 
-    def __init__(
-        self, host: FanOutHost, members: Receivers, domain_id: bytes, limits: ServerLimits, *, authenticates: bool
-    ) -> None:
+    def __init__(self, host: ServerHost, members: Receivers, limits: ServerLimits, *, authenticates: bool) -> None:
         super().__init__(host)
-        self.members, self.domain_id, self.limits, self.authenticates = members, domain_id, limits, authenticates
+        self.members, self.limits, self.authenticates = members, limits, authenticates
         self.master, self.under_way = host.draw(32, "master"), deque()
 
     def send_list(self, member: Member, *, is_new: bool) -> None:
@@ -163,7 +147,7 @@ class FanOut(Part[FanOutHost]):
             return False
         records = self._records(listing, member)
         head = list_head(
-            domain_id=self.domain_id,
+            domain_id=self.host.domain_id,
             domain_local_id=self.members.own_id,
             session_id=listing.node_id,
             local_id=member.entry.local_id,

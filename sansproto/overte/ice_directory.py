@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host, Parts, Refusal
-from ..contract import Path
+from ..component import Component, Parts, Refusal
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from ..wire import Packet
 from .arrivals import Arrival, Received, receives
 from .crypto import BadKey, verify
-from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved
+from .hosts import OverteHost
+from .ice_events import DomainKeyWanted, IceServerEvent
 from .ice_peer import IcePeer, IcePeerInput, Seen
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerHeartbeatACK, ICEServerHeartbeatDenied, ICEServerQuery
@@ -51,14 +50,7 @@ class DirectoryInput:
     INTRODUCED = Input[DirectoryState, Introduction]()
 
 
-class DirectoryHost(Host[IcePeerAdded | IcePeerRemoved | DomainKeyWanted], Protocol):
-    """What a directory needs of the ice-server."""
-
-    def answer(self, path: Path, packet: Packet) -> None: ...
-    def send_packet(self, path: Path, packet: Packet) -> None: ...
-
-
-class Directory(Component[DirectoryState, DirectoryHost]):
+class Directory(Component[DirectoryState, OverteHost[IceServerEvent]]):
     """Where domains and clients are."""
 
     peers: Parts[bytes, IcePeer]
@@ -72,7 +64,7 @@ class Directory(Component[DirectoryState, DirectoryHost]):
     limits: Annotated[IceLimits, CACHED]
 
     def __init__(
-        self, host: DirectoryHost, keys: Mapping[bytes, bytes] | None, delays: IceDelays, limits: IceLimits
+        self, host: OverteHost[IceServerEvent], keys: Mapping[bytes, bytes] | None, delays: IceDelays, limits: IceLimits
     ) -> None:
         super().__init__(host)
         self.peers = Parts(lambda key: IcePeer(host, self, delays, key))

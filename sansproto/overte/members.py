@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterator
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from ..component import Part, Parts
 from ..contract import Path
 from ..snapshot import CACHED
-from .fan_out import FanOut, FanOutHost
+from .fan_out import FanOut
+from .hosts import ServerHost
 from .limits import ServerDelays, ServerLimits
-from .member import Entry, Member, MemberHost, MemberInput
+from .member import Entry, Member, MemberInput
 from .packets import CheckIn, NodeType
 
 
-class MembersHost(MemberHost, FanOutHost, Protocol):
-    """What the nodes need of the domain server."""
-
-    def forget_channel(self, path: Path) -> None: ...
-
-
-class Members(Part[MembersHost]):
+class Members(Part[ServerHost]):
     """Members by session UUID, and indices that follow from them. Nothing here costs more Python the more there are."""
 
     last_id: int
@@ -40,12 +35,10 @@ class Members(Part[MembersHost]):
     """Likewise, by the type."""
     delays: Annotated[ServerDelays, CACHED]
 
-    def __init__(
-        self, host: MembersHost, domain_id: bytes, delays: ServerDelays, limits: ServerLimits, *, authenticates: bool
-    ) -> None:
+    def __init__(self, host: ServerHost, delays: ServerDelays, limits: ServerLimits, *, authenticates: bool) -> None:
         super().__init__(host)
         self.delays = delays
-        self.fan_out = FanOut(host, self, domain_id, limits, authenticates=authenticates)
+        self.fan_out = FanOut(host, self, limits, authenticates=authenticates)
         self.by_id = Parts(lambda node_id: Member(host, self, node_id))
         self.last_id = int.from_bytes(host.draw(2, "local_id.start"), "big")
         self.step = int.from_bytes(host.draw(2, "local_id.step"), "big") | 1

@@ -11,16 +11,17 @@ from typing import Annotated, Final, Protocol, TypeAlias
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Address, Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .arrivals import Arrival, Received, reads, receives
-from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
+from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
+from .hosts import ClientHost
 from .limits import ClientDelays
-from .paths import path_to
 from .qt import NULL_UUID
+from .remote import path_to
 from .versions import PacketType
 
 _T = p.NodeType
@@ -90,19 +91,6 @@ class NodeInput:
     """The domain says so, or there is a node that cannot be there beside it."""
 
 
-class NodeHost(Host[ClientEvent], Protocol):
-    """What a node needs of the client."""
-
-    @property
-    def local_id(self) -> int: ...
-    @property
-    def is_squelched(self) -> bool: ...
-    def wall_us(self) -> int: ...
-    def send_packet(
-        self, path: Path, packet: p.Ping | p.PingReply, *, source: int = 0, secret: bytes = b""
-    ) -> object: ...
-
-
 class NodeOwner(Protocol):
     """What it needs of the table of nodes that it stands in."""
 
@@ -116,7 +104,7 @@ class NodeOwner(Protocol):
     def take_connection_id(self, node: Node, number: int) -> None: ...
 
 
-class Node(Component[NodeState, NodeHost]):
+class Node(Component[NodeState, ClientHost]):
     """Another node. It is slotted, with lists: an empty deque needs ten times as much memory."""
 
     __slots__ = (
@@ -152,7 +140,7 @@ class Node(Component[NodeState, NodeHost]):
     owner: Annotated[NodeOwner, CACHED]
     delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: NodeHost, owner: NodeOwner, key: bytes, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, owner: NodeOwner, key: bytes, delays: ClientDelays) -> None:
         super().__init__(host)
         self.owner, self.key, self.delays = owner, key, delays
         self.active = self.newest = 0
@@ -271,12 +259,12 @@ class Node(Component[NodeState, NodeHost]):
         self.pings.append((clock, int(kind)))
         del self.pings[:-_PINGS]
         ping = p.Ping(kind, clock, self.owner.connection_id(self))
-        self.host.send_packet(path, ping, source=self.host.local_id, secret=self.secret)
+        self.host.send_packet(path, ping, source=self.host.membership.local_id, secret=self.secret)
 
     def answer(self, pinged: Received[p.Ping]) -> None:
         if not self.host.is_squelched:
             reply = p.PingReply(pinged.packet.type, pinged.packet.clock, self.host.wall_us())
-            self.host.send_packet(pinged.path, reply, source=self.host.local_id, secret=self.secret)
+            self.host.send_packet(pinged.path, reply, source=self.host.membership.local_id, secret=self.secret)
 
     def note_ping(self, pinged: Received[p.Ping]) -> None:
         """A sender that is neither its public nor its local socket is its symmetric one."""

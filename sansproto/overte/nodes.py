@@ -6,7 +6,7 @@ docs/protocols/overte.rst, nodes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 import attrs
 
@@ -16,9 +16,9 @@ from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .arrivals import Arrival, read
 from .events import NodeInfo, PacketReceived, Removal
+from .hosts import ClientHost
 from .limits import ClientDelays, ClientLimits
-from .membership import Membership
-from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeHost, NodeInput
+from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeInput
 from .qt import NULL_UUID
 from .versions import REPLICATED
 
@@ -94,17 +94,7 @@ class ListCache:
         self._known.clear()
 
 
-class NodeTableHost(NodeHost, Protocol):
-    """What the table needs of the client."""
-
-    @property
-    def domain(self) -> Path | None: ...
-    @property
-    def membership(self) -> Membership: ...
-    def forget_channel(self, path: Path) -> None: ...
-
-
-class NodeTable(Part[NodeTableHost]):
+class NodeTable(Part[ClientHost]):
     """The nodes by their ids, and by what only one of them can have."""
 
     nodes: Parts[bytes, Node]
@@ -114,7 +104,7 @@ class NodeTable(Part[NodeTableHost]):
     lists: Annotated[ListCache, MEMO]
     limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(self, host: NodeTableHost, delays: ClientDelays, limits: ClientLimits) -> None:
+    def __init__(self, host: ClientHost, delays: ClientDelays, limits: ClientLimits) -> None:
         super().__init__(host)
         self.limits = limits
         self.nodes = Parts(lambda key: Node(host, self, key, delays))

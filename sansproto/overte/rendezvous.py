@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .arrivals import Arrival, Received, reads, receives
-from .events import ClientEvent
+from .hosts import ClientHost
+from .introduction import Sockets
 from .limits import ClientDelays
-from .paths import path_to
-from .stun import Sockets
+from .remote import path_to
+from .stun import StunClient
 
 
 @attrs.frozen(kw_only=True)
@@ -64,24 +65,7 @@ class IceClientTimer:
     ROUND = Timer(IceClientInput.ROUND_OVER, ClientDelays.ice_round)
 
 
-class OwnSockets(Protocol):
-    """Who knows our own sockets."""
-
-    @property
-    def is_ready(self) -> bool: ...
-    @property
-    def sockets(self) -> Sockets: ...
-
-
-class IceHost(Host[ClientEvent], Protocol):
-    """What the ICE client needs of the client."""
-
-    def send_packet(self, path: Path, packet: Any) -> object: ...
-    def answer(self, path: Path, packet: Any) -> object: ...
-    def reached(self, path: Path) -> None: ...
-
-
-class IceClient(Component[IceClientState, IceHost]):
+class IceClient(Component[IceClientState, ClientHost]):
     """Asks an ice-server where the domain is, and opens the way to it."""
 
     server: Path | None
@@ -90,10 +74,10 @@ class IceClient(Component[IceClientState, IceHost]):
     told: Sockets | None
     """Our sockets, as they were told last."""
     target: Annotated[IceTarget, CACHED]
-    own: Annotated[OwnSockets, CACHED]
+    own: Annotated[StunClient, CACHED]
     delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: IceHost, target: IceTarget, own: OwnSockets, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, target: IceTarget, own: StunClient, delays: ClientDelays) -> None:
         super().__init__(host)
         self.target, self.own, self.delays = target, own, delays
         self.server = self.told = None

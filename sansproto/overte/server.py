@@ -15,19 +15,18 @@ from ..events import CloseCause, Closed
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p
-from .addresses import is_private
 from .admission import CONNECT, ICE_PING, Admission
 from .arrivals import Arrival
-from .channels import Peer
 from .endpoint import OverteEndpoint
 from .fan_out import AT_ONCE
 from .header import Header
+from .hosts import Peer
 from .limits import ServerDelays, ServerLimits
 from .member import CHECK_IN, KICK_REQUEST, PATH_QUERY, SETTINGS_REQUEST, STATS, USERNAME_REQUEST, Member, MemberInput
 from .members import Members
 from .policy import Policy, require_utf8
 from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, RegistrationInput, Signed
-from .remote import SOCKET
+from .remote import SOCKET, is_private
 from .server_events import Departure, ServerEvent
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
 
@@ -105,9 +104,9 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         self.policy, self.domain_id, self.ice = policy or Policy(), domain_id, ice
         self._strict_senders, self._authenticate = strict_senders, authenticate
         version_name, servers = versions.name if version_name is None else version_name, ice.servers if ice else ()
-        self.members = Members(self, domain_id, delays, limits, authenticates=authenticate)
+        self.members = Members(self, delays, limits, authenticates=authenticate)
         self.admission = Admission(self, self.members, versions, version_name, delays, limits)
-        self.registration = OptionalPart(lambda: Registration(self, servers, domain_id, delays, limits))
+        self.registration = OptionalPart(lambda: Registration(self, servers, delays, limits))
         self.phase = Phase.OPEN
 
     # -- verbs

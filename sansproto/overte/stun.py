@@ -6,19 +6,19 @@ docs/protocols/overte.rst, STUN.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Final, NamedTuple
 
-from ..component import Component, Host
-from ..contract import Address, Lookup, Path, Stats
+from ..component import Component
+from ..contract import Address, Lookup, Path
 from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
-from .events import ClientEvent
+from .hosts import ClientHost
+from .introduction import Sockets
 from .limits import ClientDelays, ClientLimits
-from .paths import path_to
 from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
-from .remote import SOCKET
+from .remote import SOCKET, path_to
 
 QUERY: Final = 2
 """The number of the lookup of the STUN server's name."""
@@ -90,10 +90,6 @@ def _exclusive_or(data: bytes, key: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(data, key, strict=False))
 
 
-Sockets: TypeAlias = tuple[SockAddr, SockAddr]
-"""Our public and our local socket."""
-
-
 class StunState(Enum):
     OFF = 0
     RESOLVING = 1
@@ -123,19 +119,7 @@ class StunTimer:
     REFRESH = Timer(StunInput.REFRESH, ClientDelays.refresh)
 
 
-class StunHost(Host[ClientEvent], Protocol):
-    """What STUN needs of the client."""
-
-    @property
-    def local(self) -> Address | None: ...
-    @property
-    def stats(self) -> Stats: ...
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_datagram(self, data: bytes, path: Path, name: str) -> object: ...
-    def sockets_changed(self) -> None: ...
-
-
-class StunClient(Component[StunState, StunHost]):
+class StunClient(Component[StunState, ClientHost]):
     """How others see us: our public address, by STUN if there is a server, and our local one."""
 
     public: SockAddr | None
@@ -151,7 +135,7 @@ class StunClient(Component[StunState, StunHost]):
 
     def __init__(
         self,
-        host: StunHost,
+        host: ClientHost,
         name: tuple[str, int] | None,
         local_host: str | None,
         delays: ClientDelays,

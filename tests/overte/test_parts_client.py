@@ -16,9 +16,8 @@ from sansproto.overte import rendezvous as ice
 from sansproto.overte.arrivals import Arrival
 from sansproto.overte.events import Connected, NodeAdded, NodeRemoved, NotAnswered, PathAnswered, Removal
 from sansproto.overte.header import Header
-from sansproto.overte.introduction import Introduction
+from sansproto.overte.introduction import Introduction, Membership
 from sansproto.overte.limits import ClientDelays, ClientLimits
-from sansproto.overte.membership import Membership
 from sansproto.overte.nodes import NodeTable
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.queries import Queries, QueryInput

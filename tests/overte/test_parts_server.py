@@ -39,20 +39,18 @@ def arrival(packet: Any, path: Path) -> Arrival:
 class Owner:
     """Who has the parts of parts."""
 
-    domain_id = DOMAIN
-
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def forget_punch(self, client_id: bytes) -> None:
-        self.told.append(client_id)
+    def remove(self, key: bytes) -> None:
+        self.told.append(key)
 
-    forget_peer = forget_punch
+    forget_peer = remove
 
 
 def test_a_registration() -> None:
     host = Alone()
-    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DOMAIN, DELAYS, LIMITS))
+    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DELAYS, LIMITS))
     registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
     registration.post(RegistrationInput.START())
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
@@ -160,7 +158,7 @@ def test_a_member() -> None:
 
 def test_members_and_what_is_said_of_them() -> None:
     host = Alone()
-    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(), authenticates=True))
+    members = host.keep(Members(host, DELAYS, ServerLimits(), authenticates=True))
     mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
     members.admit(CLIENT, entry(), SAID, 1)
     members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
@@ -176,7 +174,7 @@ def test_members_and_what_is_said_of_them() -> None:
 
 def test_admission() -> None:
     host = Alone()
-    members = Members(host, DOMAIN, DELAYS, LIMITS, authenticates=True)
+    members = Members(host, DELAYS, LIMITS, authenticates=True)
     admission = host.keep(Admission(host, members, DEFAULT, "ours", DELAYS, LIMITS))
     request = p.DomainConnectRequest(
         bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
@@ -195,7 +193,7 @@ def test_admission() -> None:
 def test_what_finds_no_room_to_be_told_is_refused() -> None:
     host = Alone()
     host.waiting = 1 << 20
-    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(announcements=1), authenticates=True))
+    members = host.keep(Members(host, DELAYS, ServerLimits(announcements=1), authenticates=True))
     members.admit(CLIENT, entry(), SAID, 1)
     host.run()
     members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))
