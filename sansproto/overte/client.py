@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..component import Refusal
+from ..component import OptionalPart, Refusal
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
 from ..events import Closed
@@ -73,7 +73,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     """
 
     stun: StunClient
-    ice: IceClient
+    ice: OptionalPart[IceClient]
+    """From the time on when the address of the ice-server is known."""
     queries: Queries
     node_table: NodeTable
     connection: Connection
@@ -123,7 +124,7 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         )
         _check_arguments(introduction, target, SockAddr(local_host or "", 0))
         self.stun = StunClient(self, stun, local_host, delays, limits)
-        self.ice = IceClient(self, target, self.stun, delays)
+        self.ice = OptionalPart(lambda: IceClient(self, target, self.stun, delays))
         self.queries = Queries(self, delays, limits)
         self.node_table = NodeTable(self, delays, limits)
         self.connection = Connection(
@@ -297,7 +298,7 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         elif peer is not None:
             self.node_table.hear(arrival)
         elif kind in _OF_ICE:
-            self.give(self.ice, _OF_ICE[kind], arrival)
+            self.give(self.ice.part, _OF_ICE[kind], arrival)
         else:
             self.give(self.connection, _OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
 
@@ -310,7 +311,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     @property
     def domain(self) -> Path | None:
         """Where the domain is, once it is found."""
-        return self.connection.domain
+        domain = self.connection.domain.part
+        return None if domain is None else domain.path
 
     @property
     def membership(self) -> Membership:
@@ -325,12 +327,14 @@ class DomainClient(OverteEndpoint[ClientEvent]):
 
     def sockets_changed(self) -> None:
         """Our own addresses are known, or are others than before."""
-        if self.stun.is_ready:
-            self.connection.sockets_changed()
-            self.ice.sockets_changed()
+        sockets = self.stun.sockets
+        if sockets is not None:
+            self.connection.sockets_changed(sockets)
+            for ice in self.ice.values():
+                ice.sockets_changed(sockets)
 
     def seek(self, server: Path) -> None:
-        self.ice.start(server)
+        self.ice.start(IceClient.begin, server)
 
     def reached(self, path: Path) -> None:
         self.connection.post(ConnectionInput.REACHED(path))

@@ -8,11 +8,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, TypeVar
 
-from ..component import Component
+from ..component import Component, OptionalPart, Part
 from ..contract import Address, Lookup, Path, Phase
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
+from ..wire import Packet
 from . import packets as p
 from .arrivals import Arrival, reads
 from .events import (
@@ -68,10 +69,13 @@ class ConnectionInput:
     NEVER_FOUND = Input[ConnectionState, None]()
     REACHED = Input[ConnectionState, Path]()
     """By ICE."""
-    CHECK_IN = Input[ConnectionState, None]()
+    DUE = Input[ConnectionState, None]()
+    """A check-in."""
     REFRESH = Input[ConnectionState, None]()
-    EXTRA = Input[ConnectionState, None]()
-    """A check-in beside those of the timer."""
+    CHECK_IN = Input[ConnectionState, Sockets]()
+    """It is due, and our own sockets are known."""
+    EXTRA = Input[ConnectionState, Sockets]()
+    """Likewise, beside those of the timer."""
     LISTED = Input[ConnectionState, p.DomainList]()
     LISTED_AGAIN = Input[ConnectionState, p.DomainList]()
     LISTED_CHANGED = Input[ConnectionState, p.DomainList]()
@@ -91,15 +95,23 @@ class ConnectionInput:
 
 class ConnectionTimer:
     LOOKUP = Timer(ConnectionInput.NEVER_FOUND, ClientDelays.lookup)
-    CHECK_IN = Timer(ConnectionInput.CHECK_IN, ClientDelays.check_in)
+    CHECK_IN = Timer(ConnectionInput.DUE, ClientDelays.check_in)
     GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
+
+
+class Domain(Part[ClientHost]):
+    """The domain, once it is found."""
+
+    path: Path
+
+    def begin(self, path: Path) -> None:
+        self.path = path
 
 
 class Connection(Component[ConnectionState, ClientHost]):
     """Where the domain is, who we are there, and how long it has been silent."""
 
-    domain: Path | None
-    """None: it is not yet found."""
+    domain: OptionalPart[Domain]
     membership: Membership
     adopted: Annotated[p.DomainList | None, MEMO]
     """The list of which all is known."""
@@ -139,7 +151,8 @@ class Connection(Component[ConnectionState, ClientHost]):
         self.target, self.by_ice, self.introduction = target, by_ice, introduction
         self.own, self.nodes, self.queries = own, nodes, queries
         self.delays, self.limits = delays, limits
-        self.domain = self.told = self.adopted = None
+        self.domain = OptionalPart(lambda: Domain(host))
+        self.told = self.adopted = None
         self.membership = NO_MEMBER
         self.silent = self.uptime = 0
         self.reason = p.ConnectReason.CONNECT.value
@@ -153,8 +166,7 @@ class Connection(Component[ConnectionState, ClientHost]):
         """Has the domain been silent for so long that nodes are left alone?"""
         return self.silent > _SQUELCH
 
-    def sockets_changed(self) -> None:
-        sockets = self.own.sockets
+    def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
             self.post(ConnectionInput.MOVED(sockets))
 
@@ -167,7 +179,8 @@ class Connection(Component[ConnectionState, ClientHost]):
         return self.by_ice
 
     def is_from_domain(self, arrival: Arrival) -> bool:
-        return arrival.path == self.domain
+        domain = self.domain.part
+        return domain is not None and arrival.path == domain.path
 
     def read_list(self, arrival: Arrival) -> p.DomainList:
         return self.nodes.lists.read(self, arrival.payload)
@@ -203,11 +216,8 @@ class Connection(Component[ConnectionState, ClientHost]):
             return None
         return PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
 
-    def is_unready(self) -> bool:
-        return not self.own.is_ready
-
     def is_too_silent(self) -> bool:
-        return self.silent >= self.limits.silent_check_ins
+        return self.silent >= self.limits.silent_check_ins and self.own.sockets is not None
 
     def is_denied(self) -> bool:
         return bool(self.denials)
@@ -220,55 +230,62 @@ class Connection(Component[ConnectionState, ClientHost]):
         self.own.learn()
 
     def set_address(self, addresses: tuple[Address, ...]) -> None:
-        self.domain = self.own.pick(addresses)
+        self.set_path(self.own.pick(addresses))
 
     def seek(self, addresses: tuple[Address, ...]) -> None:
         self.host.seek(self.own.pick(addresses))
 
     def set_path(self, path: Path) -> None:
-        self.domain = path
+        self.domain.start(Domain.begin, path)
 
     # -- check-ins
 
+    def check_in(self) -> None:
+        self._check_in(ConnectionInput.CHECK_IN)
+
     def check_in_at_once(self) -> None:
-        self.post(ConnectionInput.EXTRA())
+        self._check_in(ConnectionInput.EXTRA)
+
+    def _check_in(self, on: Input[ConnectionState, Sockets]) -> None:
+        sockets = self.own.sockets
+        if sockets is not None:
+            self.post(on(sockets))
 
     def count(self) -> None:
         """A check-in that the timer asked for."""
         self.silent += 1
 
-    def send_connect(self) -> None:
+    def send_connect(self, sockets: Sockets) -> None:
         self.silent = max(self.silent, 1)
-        self.told = self.own.sockets
+        self.told = sockets
         request = self.introduction.connect_request(
             self.host.wall_us(),
-            self.told,
+            sockets,
             reason=self.reason,
             uptime=self.uptime,
             signature=self.introduction.sign(self.token),
         )
-        self.host.send_packet(self._way, request)
+        self._send(request)
 
-    def send_list_request(self) -> None:
+    def send_list_request(self, sockets: Sockets) -> None:
         self.silent = max(self.silent, 1)
-        request = self.introduction.check_in(p.DomainListRequest, self.host.wall_us(), self.own.sockets)
-        self.host.send_packet(self._way, request, source=self.membership.local_id)
+        self._send(self.introduction.check_in(p.DomainListRequest, self.host.wall_us(), sockets))
 
-    def send_copies(self) -> None:
+    def send_copies(self, sockets: Sockets) -> None:
         """The more, the longer the domain is silent."""
         for _ in range(1, min(2 ** max(self.silent - 2, 0), self.limits.copies)):
-            self.send_list_request()
+            self.send_list_request(sockets)
 
     def send_disconnect(self) -> None:
-        self.host.send_packet(self._way, p.DisconnectRequest(), source=self.membership.local_id)
+        self._send(p.DisconnectRequest())
 
     def send_reliably(self, question: Packet) -> None:
-        self.host.send_reliable(self._way, question)
+        for domain in self.domain.values():
+            self.host.send_reliable(domain.path, question)
 
-    @property
-    def _way(self) -> Path:
-        assert self.domain is not None  # nobody checks in before
-        return self.domain
+    def _send(self, packet: Packet) -> None:
+        for domain in self.domain.values():
+            self.host.send_packet(domain.path, packet, source=self.membership.local_id)
 
     # -- what the domain says
 
@@ -339,7 +356,8 @@ class Connection(Component[ConnectionState, ClientHost]):
         self.silent = 0
         self.nodes.forget_all()
         self.queries.forget_all()
-        self.host.forget_channel(self._way)
+        for domain in self.domain.values():
+            self.host.forget_channel(domain.path)
 
     # -- what the application is told
 
@@ -466,11 +484,20 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             ref="ICE",
         ),
         Row(_FOUND, _I.REFRESH, None, _C.check_in_at_once, ref="check-in"),
-        Row(_FOUND, _I.CHECK_IN | _I.EXTRA, None, when=_C.is_unready, arm=(_T.CHECK_IN,), ref="own sockets"),
+        Row(_S.CONNECTING, _I.DUE, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"),
         Row(
-            _S.CONNECTING, _I.CHECK_IN, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"
+            _S.CONNECTED,
+            _I.DUE,
+            _S.CONNECTING,
+            _C.note_silence,
+            _C.reset,
+            _C.tell_silent,
+            when=_C.is_too_silent,
+            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            ref="silence",
         ),
-        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.send_connect, arm=(_T.CHECK_IN,), ref="check-in"),
+        Row(_FOUND, _I.DUE, None, _C.check_in, arm=(_T.CHECK_IN,), ref="check-in"),
+        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.send_connect, ref="check-in"),
         Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, _C.send_connect, ref="check-in"),
         Row(
             _S.CONNECTING,
@@ -486,27 +513,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
         Row(_S.CONNECTING, _I.TOKEN, None, _C.note_token, _C.check_in_at_once, ref="usernames"),
         Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_refused, when=_C.is_denied, ref="giving up"),
         Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_timeout, ref="giving up"),
-        Row(
-            _S.CONNECTED,
-            _I.CHECK_IN,
-            _S.CONNECTING,
-            _C.note_silence,
-            _C.reset,
-            _C.tell_silent,
-            when=_C.is_too_silent,
-            arm=(_T.CHECK_IN, _T.GIVE_UP),
-            ref="silence",
-        ),
-        Row(
-            _S.CONNECTED,
-            _I.CHECK_IN,
-            None,
-            _C.count,
-            _C.send_list_request,
-            _C.send_copies,
-            arm=(_T.CHECK_IN,),
-            ref="check-in",
-        ),
+        Row(_S.CONNECTED, _I.CHECK_IN, None, _C.count, _C.send_list_request, _C.send_copies, ref="check-in"),
         Row(_S.CONNECTED, _I.EXTRA, None, _C.send_list_request, ref="check-in"),
         Row(_S.CONNECTED, _I.LISTED_AGAIN, None, _C.adopt, ref="the domain list"),
         Row(

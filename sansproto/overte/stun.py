@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, NamedTuple
 
-from ..component import Component
+from ..component import Component, OptionalPart, Part
 from ..contract import Address, Lookup, Path
 from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -103,8 +103,8 @@ class StunAnswer(NamedTuple):
 
 
 class StunInput:
-    WANTED = Input[StunState, None]()
-    """Somebody wants to know our public address."""
+    WANTED = Input[StunState, Lookup]()
+    """Somebody wants to know our public address, and this is how the server is found."""
     FOUND = Input[StunState, tuple[Address, ...]]()
     NOT_FOUND = Input[StunState, tuple[Address, ...]]()
     NEVER_FOUND = Input[StunState, None]()
@@ -119,16 +119,33 @@ class StunTimer:
     REFRESH = Timer(StunInput.REFRESH, ClientDelays.refresh)
 
 
+class StunServer(Part[ClientHost]):
+    """The STUN server, once it is found, and the round of requests to it."""
+
+    path: Path
+    transaction: bytes
+    tries: int
+
+    def begin(self, path: Path) -> None:
+        self.path, self.transaction, self.tries = path, b"", 0
+
+    def start_round(self) -> None:
+        self.transaction, self.tries = self.host.draw(12, "stun.transaction"), 0
+        self.ask()
+
+    def ask(self) -> None:
+        self.tries += 1
+        self.host.send_datagram(BindingRequest(self.transaction).encode(), self.path, "BINDING_REQUEST")
+
+
 class StunClient(Component[StunState, ClientHost]):
     """How others see us: our public address, by STUN if there is a server, and our local one."""
 
     public: SockAddr | None
     """Our public socket; None: not yet known."""
-    server: Path | None
-    """None: it was not yet found."""
-    transaction: bytes
-    tries: int
-    name: Annotated[tuple[str, int] | None, CACHED]
+    server: OptionalPart[StunServer]
+    lookup: Annotated[Lookup | None, CACHED]
+    """Of the server's name, if there is one."""
     local_host: Annotated[str | None, CACHED]
     delays: Annotated[ClientDelays, CACHED]
     limits: Annotated[ClientLimits, CACHED]
@@ -142,29 +159,26 @@ class StunClient(Component[StunState, ClientHost]):
         limits: ClientLimits,
     ) -> None:
         super().__init__(host)
-        self.name, self.local_host, self.delays, self.limits = name, local_host, delays, limits
-        self.public = self.server = None
-        self.transaction, self.tries = b"", 0
+        self.lookup = None if name is None else Lookup(QUERY, *name)
+        self.local_host, self.delays, self.limits = local_host, delays, limits
+        self.public, self.server = None, OptionalPart(lambda: StunServer(host))
 
     # -- for the client
 
     def learn(self) -> None:
         """Find out our public address, if our socket is bound: somebody wants to know."""
-        if self.host.local is not None and self.name is None:
-            self.public = SockAddr("", self.host.local.port)
-        elif self.host.local is not None:
-            self.post(StunInput.WANTED())
+        bound = self.host.local
+        if bound is not None and self.lookup is None:
+            self.public = SockAddr("", bound.port)
+        elif bound is not None and self.lookup is not None:
+            self.post(StunInput.WANTED(self.lookup))
 
     @property
-    def is_ready(self) -> bool:
-        """Are our sockets known?"""
-        return self.host.local is not None and self.public is not None
-
-    @property
-    def sockets(self) -> Sockets:
+    def sockets(self) -> Sockets | None:
         """Ours, once they are known."""
         bound = self.host.local
-        assert bound is not None and self.public is not None  # who asks has looked at is_ready
+        if bound is None or self.public is None:
+            return None
         local = SockAddr(self.local_host or bound.host, bound.port)
         if path_to(local) is None or not _is_sendable(local):
             local = SockAddr("", local.port)
@@ -178,7 +192,8 @@ class StunClient(Component[StunState, ClientHost]):
 
     def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram: True if it came from the STUN server."""
-        if self.server is None or path != self.server:
+        server = self.server.part
+        if server is None or path != server.path:
             return False
         self.take(RESPONSE, data)
         return True
@@ -195,31 +210,29 @@ class StunClient(Component[StunState, ClientHost]):
         return answer
 
     def is_of_this_round(self, answer: StunAnswer) -> bool:
-        return answer.transaction == self.transaction
+        return any(answer.transaction == server.transaction for server in self.server.values())
 
     def is_exhausted(self) -> bool:
-        return self.tries >= self.limits.stun_tries
+        return any(server.tries >= self.limits.stun_tries for server in self.server.values())
 
     def is_address_known(self) -> bool:
-        return self.server is not None
+        return bool(self.server)
 
     # -- the table's actions
 
-    def look_up(self) -> None:
-        assert self.name is not None  # else nothing is wanted
-        self.host.ask_transport(Lookup(QUERY, *self.name))
+    def look_up(self, lookup: Lookup) -> None:
+        self.host.ask_transport(lookup)
 
     def set_server(self, addresses: tuple[Address, ...]) -> None:
-        self.server = self.pick(addresses)
+        self.server.start(StunServer.begin, self.pick(addresses))
 
     def start_round(self) -> None:
-        self.transaction = self.host.draw(12, "stun.transaction")
-        self.tries = 0
+        for server in self.server.values():
+            server.start_round()
 
     def send(self) -> None:
-        assert self.server is not None  # it was found
-        self.tries += 1
-        self.host.send_datagram(BindingRequest(self.transaction).encode(), self.server, "BINDING_REQUEST")
+        for server in self.server.values():
+            server.ask()
 
     def adopt(self, answer: StunAnswer) -> None:
         self.public = answer.address
@@ -262,7 +275,6 @@ STUN: Final = Table[StunClient, StunState](
             _S.ASKING,
             _C.set_server,
             _C.start_round,
-            _C.send,
             arm=(_T.RETRY,),
             cancel=(_T.LOOKUP,),
             ref="STUN",
@@ -279,26 +291,18 @@ STUN: Final = Table[StunClient, StunState](
         Row(_S.ASKING, _I.RETRY, _S.RESTING, _C.use_null, when=_C.is_exhausted, arm=(_T.REFRESH,), ref="STUN"),
         Row(_S.ASKING, _I.RETRY, None, _C.send, arm=(_T.RETRY,), ref="STUN"),
         Row(_S.ASKING, _I.ANSWERED, _S.RESTING, _C.adopt, arm=(_T.REFRESH,), cancel=(_T.RETRY,), ref="STUN"),
+        Row(_S.RESTING, _I.REFRESH, None, _C.learn, ref="STUN"),
         Row(
             _S.RESTING,
-            _I.WANTED | _I.REFRESH,
+            _I.WANTED,
             _S.ASKING,
             _C.start_round,
-            _C.send,
             when=_C.is_address_known,
             arm=(_T.RETRY,),
             cancel=(_T.REFRESH,),
             ref="STUN",
         ),
-        Row(
-            _S.RESTING,
-            _I.WANTED | _I.REFRESH,
-            _S.RESOLVING,
-            _C.look_up,
-            arm=(_T.LOOKUP,),
-            cancel=(_T.REFRESH,),
-            ref="STUN",
-        ),
+        Row(_S.RESTING, _I.WANTED, _S.RESOLVING, _C.look_up, arm=(_T.LOOKUP,), cancel=(_T.REFRESH,), ref="STUN"),
     ),
     defaults=(Default(Outcome.IGNORE, "late answer"),),
 )

@@ -42,7 +42,6 @@ TARGET = ice.IceTarget(host="domain.example", port=40102, domain_id=DOMAIN_ID, c
 class Known:
     """Our own sockets, which are known."""
 
-    is_ready: bool = True
     sockets: tuple[SockAddr, SockAddr] = (SockAddr("", US.port), SockAddr(US.host, US.port))
 
     def learn(self) -> None:
@@ -84,9 +83,9 @@ def test_stun_asks_until_it_is_answered() -> None:
     host.run()
     host.handle_timeout(DELAYS.retry)
     assert len(host.sent) == 3
-    assert not client.is_ready
+    assert client.sockets is None
     attribute = bytes.fromhex("002000080001a147") + bytes.fromhex("2112a442")
-    answer = stun.BindingResponse(len(attribute), client.transaction, attribute)
+    answer = stun.BindingResponse(len(attribute), client.server[None].transaction, attribute)
     assert client.take_first(answer.encode(), Path("udp", "192.0.2.33", 3478))
     host.run()
     assert host.called == ["sockets_changed"]
@@ -96,7 +95,7 @@ def test_stun_asks_until_it_is_answered() -> None:
 def test_the_ice_client_leads_to_the_domain() -> None:
     host = Alone()
     client = host.keep(ice.IceClient(host, TARGET, Known(), DELAYS))
-    client.start(DOMAIN)
+    client.begin(DOMAIN)
     host.run()
     assert host.sent == [(DOMAIN, TARGET.query(Known().sockets))]
     mixer = SockAddr(MIXER.host, MIXER.port)
