@@ -13,9 +13,8 @@ from ..component import Component, Note, Parts, Refusal
 from ..contract import Path
 from ..machine import Default, Guards, Happened, Input, Outcome, Row, Table
 from . import crypto
-from .arrivals import Arrival
 from .header import Control, ControlType
-from .hosts import ChannelHost
+from .parts import Arrival, ChannelHost
 from .receiving import DATA, Receiver, ReceivingInput, ReceivingState
 from .remote import Remote, remote_of
 from .sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SendingInput

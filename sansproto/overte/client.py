@@ -16,15 +16,14 @@ from ..trace import Trace
 from ..wire import Packet
 from . import connection, crypto, rendezvous, stun
 from . import packets as p
-from .arrivals import Arrival
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
 from .header import MAX_DATAGRAM, Header
-from .hosts import Peer
 from .introduction import Introduction, Membership
 from .limits import ClientDelays, ClientLimits
 from .nodes import DomainSender, NodeTable
+from .parts import Arrival, Peer
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
 from .rendezvous import IceClient, IceTarget
@@ -267,9 +266,9 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         if not self.alive(now):
             return
         if query == connection.LOOKUP:
-            self.connection.take(connection.LOOKED_UP, addresses)
+            self.connection.looked_up(addresses)
         elif query == stun.QUERY:
-            self.stun.take(stun.LOOKED_UP, addresses)
+            self.stun.looked_up(addresses)
         else:
             super().looked_up(query, addresses, now)
         self.run()

@@ -15,7 +15,6 @@ from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from ..wire import Packet
 from . import packets as p
-from .arrivals import Arrival, reads
 from .events import (
     Connected,
     Denied,
@@ -27,11 +26,11 @@ from .events import (
     Renumbered,
     hint_for,
 )
-from .hosts import ClientHost
 from .introduction import NO_MEMBER, Introduction, Membership, Sockets
 from .limits import ClientDelays, ClientLimits
 from .node import Node, NodeInput
 from .nodes import NodeTable
+from .parts import Arrival, ClientHost, reads
 from .queries import Answer, Queries, QueryInput
 from .rendezvous import IceTarget
 from .stun import StunClient
@@ -63,10 +62,7 @@ _CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
 class ConnectionInput:
     CONNECT = Input[ConnectionState, None]()
     FOUND = Input[ConnectionState, tuple[Address, ...]]()
-    FOUND_ICE = Input[ConnectionState, tuple[Address, ...]]()
-    """The name was that of the ice-server."""
-    NOT_FOUND = Input[ConnectionState, tuple[Address, ...]]()
-    NEVER_FOUND = Input[ConnectionState, None]()
+    NOT_FOUND = Input[ConnectionState, None]()
     REACHED = Input[ConnectionState, Path]()
     """By ICE."""
     DUE = Input[ConnectionState, None]()
@@ -94,7 +90,7 @@ class ConnectionInput:
 
 
 class ConnectionTimer:
-    LOOKUP = Timer(ConnectionInput.NEVER_FOUND, ClientDelays.lookup)
+    LOOKUP = Timer(ConnectionInput.NOT_FOUND, ClientDelays.lookup)
     CHECK_IN = Timer(ConnectionInput.DUE, ClientDelays.check_in)
     GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
 
@@ -166,14 +162,14 @@ class Connection(Component[ConnectionState, ClientHost]):
         """Has the domain been silent for so long that nodes are left alone?"""
         return self.silent > _SQUELCH
 
+    def looked_up(self, addresses: tuple[Address, ...]) -> None:
+        self.post(ConnectionInput.FOUND(addresses) if addresses else ConnectionInput.NOT_FOUND())
+
     def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
             self.post(ConnectionInput.MOVED(sockets))
 
     # -- guards and conditions
-
-    def is_nothing_found(self, addresses: tuple[Address, ...]) -> bool:
-        return not addresses
 
     def is_by_ice(self) -> bool:
         return self.by_ice
@@ -409,12 +405,6 @@ def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, A
     return from_domain.make(reads(kind), f"malformed {kind.__name__}", ref=ref)
 
 
-LOOKED_UP: Final = (
-    Guards.of(_C, ConnectionState, tuple[Address, ...], "looked_up")
-    .give_if(_C.is_nothing_found, _I.NOT_FOUND, ref="finding the domain")
-    .give_if(_C.is_by_ice, _I.FOUND_ICE, ref="ICE")
-    .give(_I.FOUND)
-)
 LIST: Final = (
     _guards("DomainList")
     .need(_C.is_from_domain, "not from the domain", ref="who is heard")
@@ -465,6 +455,16 @@ CONNECTION: Final = Table[Connection, ConnectionState](
         Row(
             _S.RESOLVING,
             _I.FOUND,
+            _S.SEEKING,
+            _C.seek,
+            when=_C.is_by_ice,
+            arm=(_T.GIVE_UP,),
+            cancel=(_T.LOOKUP,),
+            ref="ICE",
+        ),
+        Row(
+            _S.RESOLVING,
+            _I.FOUND,
             _S.CONNECTING,
             _C.set_address,
             _C.check_in_at_once,
@@ -472,8 +472,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             cancel=(_T.LOOKUP,),
             ref="finding the domain",
         ),
-        Row(_S.RESOLVING, _I.NOT_FOUND | _I.NEVER_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
-        Row(_S.RESOLVING, _I.FOUND_ICE, _S.SEEKING, _C.seek, arm=(_T.GIVE_UP,), cancel=(_T.LOOKUP,), ref="ICE"),
+        Row(_S.RESOLVING, _I.NOT_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
         Row(
             _S.SEEKING,
             _I.REACHED,

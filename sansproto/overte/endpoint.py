@@ -15,7 +15,6 @@ from ..snapshot import CACHED
 from ..trace import PacketSeen, Trace
 from ..wire import Packet
 from . import crypto
-from .arrivals import Arrival
 from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
 from .header import (
     FORMS,
@@ -30,9 +29,9 @@ from .header import (
     encode_datagram,
     next_sequence,
 )
-from .hosts import Peer
 from .limits import TransportDelays, TransportLimits
 from .packets import PACKETS
+from .parts import Arrival, Peer
 from .remote import SOCKET, Remote
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable

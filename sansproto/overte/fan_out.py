@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hmac
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Annotated, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import attrs
 
@@ -17,11 +17,13 @@ from ..component import Part, Refusal
 from ..contract import Instant
 from ..snapshot import CACHED
 from .header import MAX_DATAGRAM
-from .hosts import ServerHost
 from .limits import ServerLimits
-from .member import Member
 from .packets import DomainList, NodeRecord, RemovedNode, list_head
+from .parts import ServerHost
 from .versions import PacketType
+
+if TYPE_CHECKING:
+    from .member import Member
 
 AT_ONCE: Final = 8
 """Datagrams of a list or announcement that one call makes; the others are made when they are taken."""
@@ -72,7 +74,8 @@ class Receivers(Protocol):
     @property
     def own_id(self) -> int: ...
 
-    def of_id(self, node_id: bytes) -> Member | None: ...
+    @property
+    def by_id(self) -> Mapping[bytes, Member]: ...
     def of_types(self, kinds: bytes, place: int, after: int) -> Iterator[tuple[int, Member]]: ...
     def next_interested(self, kind: int, after: int) -> Member | None: ...
 
@@ -105,13 +108,9 @@ class FanOut(Part[ServerHost]):
             member.is_listed = True
             self.start(Listing(member.node_id, is_new, clock))
 
-    def announce(self, member: Member) -> None:
+    def announce(self, member: Member, news: News) -> None:
         if self._has_room():
-            self.start(Announcement(News.ADDED, member.node_id, member.entry.node_type._value_))
-
-    def announce_end(self, member: Member) -> None:
-        if self._has_room():
-            self.start(Announcement(News.REMOVED, member.node_id, member.entry.node_type._value_))
+            self.start(Announcement(news, member.node_id, member.entry.node_type._value_))
 
     def start(self, work: Listing | Announcement) -> None:
         """Make as much as one call may, unless older work waits."""
@@ -142,7 +141,7 @@ class FanOut(Part[ServerHost]):
         return self._list(work) if isinstance(work, Listing) else self._announce(work)
 
     def _list(self, listing: Listing) -> bool:
-        member = self.members.of_id(listing.node_id)
+        member = self.members.by_id.get(listing.node_id)
         if member is None:
             return False
         records = self._records(listing, member)
@@ -180,7 +179,7 @@ class FanOut(Part[ServerHost]):
 
     def _announce(self, announcement: Announcement) -> bool:
         target = self.members.next_interested(announcement.kind, announcement.last)
-        subject = self.members.of_id(announcement.node_id)
+        subject = self.members.by_id.get(announcement.node_id)
         if target is None or (subject is None and announcement.news is News.ADDED):
             return False
         announcement.last = target.entry.local_id

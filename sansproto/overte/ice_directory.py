@@ -12,13 +12,12 @@ import attrs
 from ..component import Component, Parts, Refusal
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from .arrivals import Arrival, Received, receives
 from .crypto import BadKey, verify
-from .hosts import OverteHost
 from .ice_events import DomainKeyWanted, IceServerEvent
 from .ice_peer import IcePeer, IcePeerInput, Seen
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerHeartbeatACK, ICEServerHeartbeatDenied, ICEServerQuery
+from .parts import Arrival, OverteHost, Received, keep_newest, receives
 
 LONGER: Final = Refusal("answer longer than the query", ref="ice-server")
 
@@ -79,10 +78,7 @@ class Directory(Component[DirectoryState, OverteHost[IceServerEvent]]):
 
     def provide_key(self, domain_id: bytes, key: bytes | str | None) -> None:
         self.wanted.pop(domain_id, None)
-        self.keys.pop(domain_id, None)
-        self.keys[domain_id] = key
-        if len(self.keys) > self.limits.peers:
-            self.keys.popitem(last=False)
+        keep_newest(self.keys, domain_id, key, self.limits.peers)
 
     def forget_peer(self, key: bytes) -> None:
         self.peers.remove(key)
@@ -149,12 +145,9 @@ class Directory(Component[DirectoryState, OverteHost[IceServerEvent]]):
 
     def tell_key_wanted(self, beat: Heartbeat) -> None:
         domain_id = beat.packet.id
-        if domain_id in self.wanted:
-            return
-        self.wanted[domain_id] = None
-        if len(self.wanted) > self.limits.peers:
-            self.wanted.popitem(last=False)
-        self.host.emit(DomainKeyWanted(domain_id))
+        if domain_id not in self.wanted:
+            keep_newest(self.wanted, domain_id, None, self.limits.peers)
+            self.host.emit(DomainKeyWanted(domain_id))
 
     def introduce(self, query: Query) -> None:
         self.take(INTRODUCTION, query)

@@ -8,15 +8,15 @@ from typing import Annotated, Final, Protocol, Self
 import attrs
 
 from ..component import Component, Host
-from ..contract import Address, Path
+from ..contract import Path
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .arrivals import Received
 from .ice_events import IcePeerAdded, IcePeerRemoved, IceServerEvent
 from .limits import IceDelays
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery
+from .parts import Received
 from .qt import SockAddr
-from .remote import path_to
+from .remote import address_of, path_to
 
 
 @attrs.frozen(weakref_slot=False)
@@ -84,8 +84,7 @@ class IcePeer(Component[IcePeerState, Host[IceServerEvent]]):
         self.owner.forget_peer(self.key)
 
     def tell_added(self) -> None:
-        path = self.seen.path
-        self.host.emit(IcePeerAdded(self.key, Address(path.host, path.port, path.scope), is_domain=self.seen.is_domain))
+        self.host.emit(IcePeerAdded(self.key, address_of(self.seen.path), is_domain=self.seen.is_domain))
 
     def tell_removed(self) -> None:
         self.host.emit(IcePeerRemoved(self.key))

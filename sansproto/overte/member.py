@@ -14,10 +14,10 @@ from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .arrivals import Arrival, Received, read, reads
+from .fan_out import FanOut, News
 from .header import MAX_DATAGRAM
-from .hosts import ServerHost
 from .limits import ServerDelays
+from .parts import Arrival, Received, ServerHost, read, reads
 from .qt import SockAddr
 from .remote import with_host
 from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked
@@ -93,9 +93,8 @@ class MemberOwner(Protocol):
     """What a node needs of those who keep the nodes."""
 
     delays: ServerDelays
+    fan_out: FanOut
 
-    def send_list(self, member: Member, *, is_new: bool) -> None: ...
-    def announce(self, member: Member) -> None: ...
     def change_interest(self, member: Member, interest: bytes) -> None: ...
     def enrol(self, member: Member) -> None: ...
     def forget_member(self, member: Member) -> None: ...
@@ -201,10 +200,10 @@ class Member(Component[MemberState, ServerHost]):
         self.owner.enrol(self)
 
     def send_first_list(self) -> None:
-        self.owner.send_list(self, is_new=True)
+        self.owner.fan_out.send_list(self, is_new=True)
 
     def send_list(self) -> None:
-        self.owner.send_list(self, is_new=False)
+        self.owner.fan_out.send_list(self, is_new=False)
 
     def note_clock(self, arrival: Arrival) -> None:
         (self.echo,) = _CLOCK(arrival.payload)
@@ -222,7 +221,7 @@ class Member(Component[MemberState, ServerHost]):
             self.host.emit(NodeChanged(self.node_id, public=public, local=local, place=place))
 
     def announce(self) -> None:
-        self.owner.announce(self)
+        self.owner.fan_out.announce(self, News.ADDED)
 
     def forget_it(self) -> None:
         self.owner.forget_member(self)

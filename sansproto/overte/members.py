@@ -9,11 +9,11 @@ from typing import Annotated
 from ..component import Part, Parts
 from ..contract import Path
 from ..snapshot import CACHED
-from .fan_out import FanOut
-from .hosts import ServerHost
+from .fan_out import FanOut, News
 from .limits import ServerDelays, ServerLimits
 from .member import Entry, Member, MemberInput
 from .packets import CheckIn, NodeType
+from .parts import ServerHost
 
 
 class Members(Part[ServerHost]):
@@ -72,18 +72,6 @@ class Members(Part[ServerHost]):
 
     # -- to find them
 
-    def __len__(self) -> int:
-        return len(self.by_id)
-
-    def of_id(self, node_id: bytes) -> Member | None:
-        return self.by_id.get(node_id)
-
-    def at(self, path: Path) -> Member | None:
-        return self.by_path.get(path)
-
-    def with_assignment(self, connect_id: bytes) -> Member | None:
-        return self.by_connect_id.get(connect_id)
-
     def count(self, node_type: NodeType) -> int:
         return len(self.of_type.get(node_type._value_, ()))
 
@@ -103,12 +91,6 @@ class Members(Part[ServerHost]):
         return self.by_local_id[ids[bisect_right(ids, after)]] if ids and ids[-1] > after else None
 
     # -- for the members
-
-    def send_list(self, member: Member, *, is_new: bool) -> None:
-        self.fan_out.send_list(member, is_new=is_new)
-
-    def announce(self, member: Member) -> None:
-        self.fan_out.announce(member)
 
     def change_interest(self, member: Member, interest: bytes) -> None:
         for kind in member.interest:
@@ -134,7 +116,7 @@ class Members(Part[ServerHost]):
         for kind in member.interest:
             _take_out(self.interested[kind], entry.local_id)
         self.host.forget_channel(entry.path)
-        self.fan_out.announce_end(member)
+        self.fan_out.announce(member, News.REMOVED)
 
     # -- inside
 

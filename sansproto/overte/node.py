@@ -16,12 +16,11 @@ from ..contract import Address, Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, Received, reads, receives
 from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
-from .hosts import ClientHost
 from .limits import ClientDelays
+from .parts import Arrival, ClientHost, Received, reads, receives
 from .qt import NULL_UUID
-from .remote import path_to
+from .remote import address_of, ways_to
 from .versions import PacketType
 
 _T = p.NodeType
@@ -54,8 +53,7 @@ class Listing:
     @classmethod
     def of(cls, record: p.NodeRecord, domain: str) -> Listing:
         """As a record says it; a null public address means the domain's."""
-        local, public = path_to(record.local_socket), path_to(record.public_socket, domain)
-        sockets = {kind.value: path for kind, path in ((_LOCAL, local), (_PUBLIC, public)) if path is not None}
+        sockets = ways_to(record.local_socket, record.public_socket, domain)
         secret = b"" if record.secret == NULL_UUID else record.secret
         return cls(record.type, record.local_id, sockets, record.permissions, record.replicated, secret)
 
@@ -153,10 +151,6 @@ class Node(Component[NodeState, ClientHost]):
     # -- what it is
 
     @property
-    def local_id(self) -> int:
-        return self.listing.local_id
-
-    @property
     def secret(self) -> bytes:
         return self.listing.secret
 
@@ -173,7 +167,7 @@ class Node(Component[NodeState, ClientHost]):
 
     @property
     def claims(self) -> Iterator[Claim]:
-        yield self.local_id
+        yield self.listing.local_id
         yield from self.sockets.values()
         if self.listing.type in _SOLO:
             yield chr(self.listing.type)
@@ -197,7 +191,7 @@ class Node(Component[NodeState, ClientHost]):
 
     def _address(self, kind: int) -> Address | None:
         path = self.sockets.get(kind)
-        return None if path is None else Address(path.host, path.port, path.scope)
+        return None if path is None else address_of(path)
 
     # -- guards and conditions
 
@@ -276,8 +270,7 @@ class Node(Component[NodeState, ClientHost]):
     def activate(self, reply: p.PingReply) -> None:
         if self.active != reply.type:
             self.active = int(reply.type)
-            path = self.sockets[self.active]
-            self.host.emit(NodeActivated(self.key, Address(path.host, path.port, path.scope)))
+            self.host.emit(NodeActivated(self.key, address_of(self.sockets[self.active])))
 
     def measure(self, reply: p.PingReply) -> None:
         """Take in a measurement, in microseconds. The division and the rank are the reference's."""

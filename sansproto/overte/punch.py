@@ -9,10 +9,10 @@ from ..component import Component, Parts
 from ..contract import Path
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .hosts import ServerHost
 from .limits import ServerDelays
-from .packets import ICEPing, ICEServerPeerInformation, PingType
-from .remote import path_to
+from .packets import ICEPing, ICEServerPeerInformation
+from .parts import ServerHost
+from .remote import ways_to
 
 
 class PunchState(Enum):
@@ -37,8 +37,8 @@ class PunchTimer:
 class Punch(Component[PunchState, ServerHost]):
     """A client that wants to reach us."""
 
-    targets: tuple[tuple[PingType, Path], ...]
-    """Its sockets that can be sent to."""
+    targets: dict[int, Path]
+    """Its sockets that can be sent to, by the PingType that goes there."""
     client_id: Annotated[bytes, CACHED]
     siblings: Annotated[Parts[bytes, Any], CACHED]
     delays: Annotated[ServerDelays, CACHED]
@@ -46,17 +46,16 @@ class Punch(Component[PunchState, ServerHost]):
     def __init__(self, host: ServerHost, siblings: Parts[bytes, Any], delays: ServerDelays, client_id: bytes) -> None:
         super().__init__(host)
         self.siblings, self.delays, self.client_id = siblings, delays, client_id
-        self.targets = ()
+        self.targets = {}
 
     def is_at(self, path: Path) -> bool:
-        return any(path == target for _, target in self.targets)
+        return path in self.targets.values()
 
     def remember(self, client: ICEServerPeerInformation) -> None:
-        sockets = (PingType.LOCAL, client.local_socket), (PingType.PUBLIC, client.public_socket)
-        self.targets = tuple((kind, path) for kind, socket in sockets if (path := path_to(socket)) is not None)
+        self.targets = ways_to(client.local_socket, client.public_socket)
 
     def send_pings(self) -> None:
-        for kind, path in self.targets:
+        for kind, path in self.targets.items():
             self.host.send_packet(path, ICEPing(self.host.domain_id, kind))
 
     def forget_it(self) -> None:

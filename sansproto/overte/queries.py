@@ -11,8 +11,8 @@ from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .events import ClientEvent, NotAnswered, PathAnswered, SettingsReceived
-from .hosts import ClientHost
 from .limits import ClientDelays, ClientLimits
+from .parts import ClientHost
 
 Question: TypeAlias = p.PathQuery | p.DomainSettingsRequest
 

@@ -10,9 +10,8 @@ import attrs
 from ..component import Component, Note
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from .arrivals import Arrival
 from .header import Control, ControlType, Header, Part, Position, encode_datagram, next_sequence, sequence_distance
-from .hosts import ChannelHost
+from .parts import Arrival, ChannelHost
 from .remote import Remote, path_of
 from .versions import PacketType
 

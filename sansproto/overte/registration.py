@@ -14,15 +14,14 @@ from ..component import Component, OptionalPart, Part, Parts
 from ..contract import Address, Lookup, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .arrivals import Arrival, Received, reads, receives
 from .crypto import load_private_key, sign
-from .hosts import ServerHost
 from .ice_events import KeyRefused
 from .limits import ServerDelays, ServerLimits
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
+from .parts import Arrival, Received, ServerHost, reads, receives
 from .punch import Punch, PunchInput
 from .qt import SockAddr
-from .remote import SOCKET
+from .remote import nearest
 from .versions import PacketType
 
 
@@ -173,9 +172,7 @@ class Registration(Component[RegistrationState, ServerHost]):
         self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
 
     def adopt(self, addresses: tuple[Address, ...]) -> None:
-        of_our_family = [found for found in addresses if (":" in found.host) == (":" in self.signed.local.host)]
-        found = (of_our_family or addresses)[0]
-        self.contact.start(Contact.begin, Path(SOCKET, found.host, found.port, found.scope))
+        self.contact.start(Contact.begin, nearest(addresses, self.signed.local.host))
 
     def beat(self) -> None:
         for contact in self.contact.values():

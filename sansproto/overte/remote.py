@@ -8,7 +8,8 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from ..contract import Path
+from ..contract import Address, Path
+from .packets import PingType
 from .qt import SockAddr
 
 SOCKET: Final = "udp"
@@ -37,6 +38,22 @@ def path_to(sock: SockAddr, instead: str = "") -> Path | None:
         host = host[7:]
     scope = int(sock.scope) if sock.scope and sock.scope.isascii() and sock.scope.isdecimal() else 0
     return Path(SOCKET, host, sock.port, scope)
+
+
+def nearest(addresses: tuple[Address, ...], host: str) -> Path:
+    """The first address of this host's family, or the first of all: of that of IPv4 if there is no host."""
+    best = min(addresses, key=lambda address: (":" in address.host) is not (":" in host))
+    return Path(SOCKET, best.host, best.port, best.scope)
+
+
+def address_of(path: Path) -> Address:
+    return Address(path.host, path.port, path.scope)
+
+
+def ways_to(local: SockAddr, public: SockAddr, instead: str = "") -> dict[int, Path]:
+    """By the PingType that goes there, those of somebody's sockets that can be sent to, as :func:`path_to` says."""
+    found = {PingType.LOCAL.value: path_to(local), PingType.PUBLIC.value: path_to(public, instead)}
+    return {kind: path for kind, path in found.items() if path is not None}
 
 
 def with_host(address: SockAddr, path: Path) -> SockAddr:

@@ -12,11 +12,10 @@ from ..contract import Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, Received, reads, receives
-from .hosts import ClientHost
 from .introduction import Sockets
 from .limits import ClientDelays
-from .remote import path_to
+from .parts import Arrival, ClientHost, Received, reads, receives
+from .remote import ways_to
 from .stun import StunClient
 
 
@@ -115,11 +114,7 @@ class IceClient(Component[IceClientState, ClientHost]):
         self.host.send_packet(self.server, self.target.query(sockets))
 
     def note_peer(self, peer: p.ICEServerPeerInformation) -> None:
-        found = {
-            p.PingType.LOCAL.value: path_to(peer.local_socket),
-            p.PingType.PUBLIC.value: path_to(peer.public_socket),
-        }
-        self.domain_sockets = {kind: path for kind, path in found.items() if path is not None}
+        self.domain_sockets = ways_to(peer.local_socket, peer.public_socket)
 
     def send_pings(self) -> None:
         for kind, path in self.domain_sockets.items():

@@ -25,7 +25,7 @@ from .header import (
     obfuscation_level,
     sequence_distance,
 )
-from .hosts import ChannelHost
+from .parts import ChannelHost
 from .remote import Remote, path_of
 
 _FASTEST_RESEND: Final = 0.01  # seconds

@@ -14,11 +14,11 @@ from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
-from .hosts import ClientHost
 from .introduction import Sockets
 from .limits import ClientDelays, ClientLimits
+from .parts import ClientHost
 from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
-from .remote import SOCKET, path_to
+from .remote import nearest, path_to
 
 QUERY: Final = 2
 """The number of the lookup of the STUN server's name."""
@@ -106,15 +106,14 @@ class StunInput:
     WANTED = Input[StunState, Lookup]()
     """Somebody wants to know our public address, and this is how the server is found."""
     FOUND = Input[StunState, tuple[Address, ...]]()
-    NOT_FOUND = Input[StunState, tuple[Address, ...]]()
-    NEVER_FOUND = Input[StunState, None]()
+    NOT_FOUND = Input[StunState, None]()
     RETRY = Input[StunState, None]()
     ANSWERED = Input[StunState, StunAnswer]()
     REFRESH = Input[StunState, None]()
 
 
 class StunTimer:
-    LOOKUP = Timer(StunInput.NEVER_FOUND, ClientDelays.lookup)
+    LOOKUP = Timer(StunInput.NOT_FOUND, ClientDelays.lookup)
     RETRY = Timer(StunInput.RETRY, ClientDelays.retry)
     REFRESH = Timer(StunInput.REFRESH, ClientDelays.refresh)
 
@@ -173,6 +172,9 @@ class StunClient(Component[StunState, ClientHost]):
         elif bound is not None and self.lookup is not None:
             self.post(StunInput.WANTED(self.lookup))
 
+    def looked_up(self, addresses: tuple[Address, ...]) -> None:
+        self.post(StunInput.FOUND(addresses) if addresses else StunInput.NOT_FOUND())
+
     @property
     def sockets(self) -> Sockets | None:
         """Ours, once they are known."""
@@ -186,9 +188,7 @@ class StunClient(Component[StunState, ClientHost]):
 
     def pick(self, addresses: tuple[Address, ...]) -> Path:
         """The first address of our socket's family, if there is one; IPv4 while we have none."""
-        ours = self.host.local is not None and ":" in self.host.local.host
-        best = min(addresses, key=lambda address: (":" in address.host) is not ours)
-        return Path(SOCKET, best.host, best.port, best.scope)
+        return nearest(addresses, "" if self.host.local is None else self.host.local.host)
 
     def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram: True if it came from the STUN server."""
@@ -199,9 +199,6 @@ class StunClient(Component[StunState, ClientHost]):
         return True
 
     # -- guards and conditions
-
-    def is_nothing_found(self, addresses: tuple[Address, ...]) -> bool:
-        return not addresses
 
     def read_response(self, data: bytes) -> StunAnswer:
         response = BindingResponse.decode(data)
@@ -246,11 +243,6 @@ class StunClient(Component[StunState, ClientHost]):
 
 _S, _I, _T, _C = StunState, StunInput, StunTimer, StunClient
 
-LOOKED_UP: Final = (
-    Guards.of(_C, StunState, tuple[Address, ...], "looked_up")
-    .give_if(_C.is_nothing_found, _I.NOT_FOUND, ref="STUN")
-    .give(_I.FOUND)
-)
 RESPONSE: Final = (
     Guards.of(_C, StunState, bytes, "response")
     .make(_C.read_response, "malformed BindingResponse", ref="STUN")
@@ -279,15 +271,7 @@ STUN: Final = Table[StunClient, StunState](
             cancel=(_T.LOOKUP,),
             ref="STUN",
         ),
-        Row(
-            _S.RESOLVING,
-            _I.NOT_FOUND | _I.NEVER_FOUND,
-            _S.RESTING,
-            _C.use_null,
-            arm=(_T.REFRESH,),
-            cancel=(_T.LOOKUP,),
-            ref="STUN",
-        ),
+        Row(_S.RESOLVING, _I.NOT_FOUND, _S.RESTING, _C.use_null, arm=(_T.REFRESH,), cancel=(_T.LOOKUP,), ref="STUN"),
         Row(_S.ASKING, _I.RETRY, _S.RESTING, _C.use_null, when=_C.is_exhausted, arm=(_T.REFRESH,), ref="STUN"),
         Row(_S.ASKING, _I.RETRY, None, _C.send, arm=(_T.RETRY,), ref="STUN"),
         Row(_S.ASKING, _I.ANSWERED, _S.RESTING, _C.adopt, arm=(_T.REFRESH,), cancel=(_T.RETRY,), ref="STUN"),

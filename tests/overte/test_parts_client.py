@@ -13,12 +13,12 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte import connection, stun
 from sansproto.overte import packets as p
 from sansproto.overte import rendezvous as ice
-from sansproto.overte.arrivals import Arrival
 from sansproto.overte.events import Connected, NodeAdded, NodeRemoved, NotAnswered, PathAnswered, Removal
 from sansproto.overte.header import Header
 from sansproto.overte.introduction import Introduction, Membership
 from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.nodes import NodeTable
+from sansproto.overte.parts import Arrival
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.queries import Queries, QueryInput
 from sansproto.overte.versions import PacketType
@@ -79,7 +79,7 @@ def test_stun_asks_until_it_is_answered() -> None:
     client.learn()
     host.run()
     assert host.sent == [Lookup(stun.QUERY, "stun.example", 3478)]
-    client.take(stun.LOOKED_UP, (Address("192.0.2.33", 3478),))
+    client.looked_up((Address("192.0.2.33", 3478),))
     host.run()
     host.handle_timeout(DELAYS.retry)
     assert len(host.sent) == 3
@@ -141,7 +141,7 @@ def test_a_connection_begins_and_ends() -> None:
     )
     queries.name_parts(("queries",))
     client.post(connection.ConnectionInput.CONNECT())
-    client.take(connection.LOOKED_UP, (Address(DOMAIN.host, DOMAIN.port),))
+    client.looked_up((Address(DOMAIN.host, DOMAIN.port),))
     host.run()
     lookup, (path, request) = host.sent
     assert (lookup.host, path, type(request)) == ("domain.example", DOMAIN, p.DomainConnectRequest)

@@ -1,14 +1,17 @@
-"""What the parts of Overte's roles may ask of the session that they belong to."""
+"""What parts of Overte's roles are given, how they read it, and what they may ask of the session that owns them."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from ..component import E_contra, Host
+import attrs
+
+from ..component import E_contra, Host, Note, Part
 from ..contract import Address, Instant, Lookup, Path, Phase, Stats
 from ..events import Closed
 from ..wire import Packet
-from .arrivals import Arrival
 from .events import ClientEvent
 from .header import Header
 from .introduction import Membership
@@ -17,14 +20,76 @@ from .policy import Policy
 from .server_events import ServerEvent
 from .versions import PacketType
 
+K = TypeVar("K")
+M = TypeVar("M")
+P = TypeVar("P", bound=Packet)
+V = TypeVar("V")
+
+TRAILING: Final = Note("trailing bytes", ref="where ours is stricter")
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Arrival:
+    """A packet: its header, its payload, from where it came, and the peer who sent it, if that is known."""
+
+    header: Header
+    payload: bytes = attrs.field(repr=False)
+    path: Path
+    peer: Any = None
+
+
+@attrs.frozen
+class Received(Generic[M]):
+    """A packet that was read, and where it came from."""
+
+    packet: M
+    path: Path
+
+
+def read(part: Part[Any], kind: type[P], payload: bytes) -> P:
+    """The payload as a packet of this kind. Raises WireError if it is none; bytes behind it are noted only."""
+    packet, end = kind.decode_prefix(payload)
+    if end < len(payload):
+        part.host.count_note(TRAILING, part)
+    return packet
+
+
+def reads(kind: type[P]) -> Callable[[Part[Any], Arrival], P]:
+    """What guards make of an arrival: a packet of this kind."""
+
+    def read_packet(part: Part[Any], arrival: Arrival) -> P:
+        return read(part, kind, arrival.payload)
+
+    read_packet.__name__ = f"read_{kind.__name__}"  # docs and vectors name the step by it
+    return read_packet
+
+
+def receives(kind: type[P]) -> Callable[[Part[Any], Arrival], Received[P]]:
+    """The same with where it came from."""
+
+    def receive_packet(part: Part[Any], arrival: Arrival) -> Received[P]:
+        return Received(read(part, kind, arrival.payload), arrival.path)
+
+    receive_packet.__name__ = f"receive_{kind.__name__}"
+    return receive_packet
+
+
+def keep_newest(table: OrderedDict[K, V], key: K, value: V, limit: int) -> None:
+    """Put a value last; what is over the limit is forgotten, the oldest first."""
+    table[key] = value
+    table.move_to_end(key)
+    while len(table) > limit:
+        table.popitem(last=False)
+
+
+# -- what they ask -----------------------------------------------------------------------------------------------------
+
 
 class Peer(Protocol):
     """Somebody who sends sourced packets: ``secret`` is empty if there is none, ``heard`` the last time."""
 
     heard: Instant
 
-    @property
-    def local_id(self) -> int: ...
     @property
     def secret(self) -> bytes: ...
 
