@@ -9,10 +9,10 @@ from .component import components_of
 from .contract import Entropy, Snapshot
 from .events import Closed
 from .old_machine import Ladder, Machine, Stateful, machines_of
-from .session import ABORTED, Session, packet_name
+from .session import ABORTED, Session
 from .snapshot import CACHED
 from .timers import TimerTable
-from .trace import Judged, Stepped, Trace, place_name
+from .trace import Judged, PacketSeen, Stepped, Trace, place_name
 
 __all__ = ["ABORTED", "SessionBase"]
 
@@ -124,10 +124,12 @@ class SessionBase(Session[E]):
         super().end(closed)
 
     def _note_received(self, link: int, packet: object, size: int) -> None:
-        self.note_received(link, packet, size)
+        self.stats.packets_received += 1
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, False, link, self.name_of(packet), size))
 
     def _note_sent(self, link: int, packet: object, size: int) -> None:
-        self.note_sent(link, packet_name(packet), size)
+        self.note_sent(link, self.name_of(packet), size)
 
     # -- old machines
 
