@@ -28,7 +28,7 @@ from .errors import WireError
 from .events import CloseCause, Closed
 from .session import ABORTED, Session
 from .snapshot import CACHED
-from .trace import Trace
+from .trace import PacketSeen, Trace
 from .wire import OneOf
 
 E = TypeVar("E")
@@ -108,8 +108,11 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
             self.count_refusal(OUTBOX_FULL)
             return False
         self._outbox.append(SendDatagram(data, path))
-        self.stats.bytes_sent += len(data)
-        self.note_sent(0, name, len(data))
+        stats = self.stats
+        stats.packets_sent += 1
+        stats.bytes_sent += len(data)
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, True, 0, name, len(data)))
         return True
 
     def ask_transport(self, what: Lookup | Rebind) -> None:
@@ -139,7 +142,9 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
                 self.drop("malformed datagram", error=error)
             else:
                 if packet is not None:
-                    self.note_received(0, packet, len(data))
+                    self.stats.packets_received += 1
+                    if self.trace is not None:
+                        self.trace(PacketSeen(self.clock, False, 0, self.name_of(packet), len(data)))
                     self.received(packet, path)
                 self.run()
         self.where = None

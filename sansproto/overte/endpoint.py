@@ -12,7 +12,7 @@ from ..endpoint import DatagramEndpoint
 from ..events import Closed
 from ..machine import Guards, S
 from ..snapshot import CACHED
-from ..trace import PacketSeen, Trace
+from ..trace import Trace
 from ..wire import Packet
 from . import crypto
 from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
@@ -154,7 +154,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
-        return int(self.wall() * 1e6)
+        return int((self._wall_epoch + self.clock) * 1e6)
 
     # -- receiving: hooks of the roles
 
@@ -222,10 +222,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         else:
             PACKET.act(self.channels, arrival)
 
-    def note_received(self, link: int, packet: Any, size: int) -> None:
-        self.stats.packets_received += 1
-        if self.trace is not None:
-            self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
+    def name_of(self, packet: tuple[Head, bytes]) -> str:
+        return packet[0].type.name
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
