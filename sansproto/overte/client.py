@@ -6,12 +6,13 @@ docs/protocols/overte.rst.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 from ..component import OptionalPart, Refusal
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
 from ..events import Closed
+from ..snapshot import CACHED
 from ..trace import Trace
 from ..wire import Packet
 from . import connection, crypto, rendezvous, stun
@@ -71,6 +72,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     datagram.
     """
 
+    delays: Annotated[ClientDelays, CACHED]
+    limits: Annotated[ClientLimits, CACHED]
     stun: StunClient
     ice: OptionalPart[IceClient]
     """From the time on when the address of the ice-server is known."""
@@ -122,20 +125,11 @@ class DomainClient(OverteEndpoint[ClientEvent]):
             place_name=place_name,
         )
         _check_arguments(introduction, target, SockAddr(local_host or "", 0))
-        self.stun = StunClient(self, stun, local_host, delays, limits)
-        self.ice = OptionalPart(lambda: IceClient(self, target, self.stun, delays))
-        self.queries = Queries(self, delays, limits)
-        self.node_table = NodeTable(self, delays, limits)
+        self.stun = StunClient(self, stun, local_host)
+        self.ice = OptionalPart(lambda: IceClient(self, target, self.stun))
+        self.queries, self.node_table = Queries(self), NodeTable(self)
         self.connection = Connection(
-            self,
-            target,
-            introduction,
-            by_ice=ice is not None,
-            own=self.stun,
-            nodes=self.node_table,
-            queries=self.queries,
-            delays=delays,
-            limits=limits,
+            self, target, introduction, self.stun, self.node_table, self.queries, by_ice=ice is not None
         )
 
     # -- what is known
