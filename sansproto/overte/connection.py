@@ -170,7 +170,7 @@ class Connection(ClientPart[ConnectionState]):
         return self.by_ice
 
     def is_from_domain(self, arrival: Arrival) -> bool:
-        domain = self.domain.part
+        domain = self.domain.get(None)
         return domain is not None and arrival.path == domain.path
 
     def read_list(self, arrival: Arrival) -> p.DomainList:

@@ -182,7 +182,7 @@ class StunClient(ClientPart[StunState]):
 
     def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram: True if it came from the STUN server."""
-        server = self.server.part
+        server = self.server.get(None)
         if server is None or path != server.path:
             return False
         self.take(RESPONSE, data)
