@@ -20,7 +20,6 @@ from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Absent
 from .crypto import BadKey, lower, verify, verify_username
-from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
 from .members import Members
 from .packets import (
@@ -38,7 +37,7 @@ from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
 from .remote import is_loopback, with_host
 from .server_events import ConnectRefused, Departure, KeyWanted
-from .versions import PacketType, VersionTable
+from .versions import PacketType
 
 TOO_SHORT: Final = Refusal("request too short for an answer", ref="connect requests")
 
@@ -117,23 +116,11 @@ class Admission(Component[AdmissionState, ServerHost]):
     assignments: dict[bytes, NodeType]
     """By connect id."""
     members: Annotated[Members, CACHED]
-    versions: Annotated[VersionTable, CACHED]
     version_name: Annotated[str, CACHED]
-    delays: Annotated[ServerDelays, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
 
-    def __init__(
-        self,
-        host: ServerHost,
-        members: Members,
-        versions: VersionTable,
-        version_name: str,
-        delays: ServerDelays,
-        limits: ServerLimits,
-    ) -> None:
+    def __init__(self, host: ServerHost, members: Members, version_name: str) -> None:
         super().__init__(host)
-        self.members, self.versions, self.version_name = members, versions, version_name
-        self.delays, self.limits = delays, limits
+        self.members, self.version_name = members, version_name
         self.tokens, self.keys, self.answers, self.assignments = OrderedDict(), OrderedDict(), OrderedDict(), {}
 
     def forget_all(self) -> None:
@@ -144,7 +131,7 @@ class Admission(Component[AdmissionState, ServerHost]):
 
     def provide_key(self, username: str, key: bytes | str | None) -> None:
         username = lower(username)
-        keep_newest(self.keys, username, key, self.limits.keys)
+        keep_newest(self.keys, username, key, self.host.limits.keys)
         if username in self.tokens:
             self.tokens[username].was_told = False
 
@@ -154,7 +141,7 @@ class Admission(Component[AdmissionState, ServerHost]):
             why = "no connect id, or no type that is assigned"
         elif known is not node_type:
             why = "this connect id has another type"
-        elif connect_id not in self.assignments and len(self.assignments) >= self.limits.nodes:
+        elif connect_id not in self.assignments and len(self.assignments) >= self.host.limits.nodes:
             why = "too many assignments"
         else:
             self.assignments[connect_id] = node_type
@@ -178,11 +165,11 @@ class Admission(Component[AdmissionState, ServerHost]):
 
     def is_seldom(self, request: Arrival) -> bool:
         answers = self.answers.get(request.path.host)
-        return answers is None or self._is_over(answers) or answers.count < self.limits.connects
+        return answers is None or self._is_over(answers) or answers.count < self.host.limits.connects
 
     def is_of_other_protocol(self, request: Arrival) -> bool:
-        header, signature = request.header, b"\0\0\0\x10" + self.versions.signature
-        is_ours = header.type is PacketType.DOMAIN_CONNECT_REQUEST and header.version == self.versions[header.type]
+        header, signature = request.header, b"\0\0\0\x10" + self.host.versions.signature
+        is_ours = header.type is PacketType.DOMAIN_CONNECT_REQUEST and header.version == self.host.versions[header.type]
         return not is_ours or request.payload[_SIGNATURE] != signature
 
     def read(self, request: Arrival) -> PendingConnect:
@@ -221,14 +208,14 @@ class Admission(Component[AdmissionState, ServerHost]):
         says, check_in, clock = pending.says, pending.says.check_in, self.host.clock
         asked = says.machine_fingerprint, check_in.node_type, pending.connect_id, pending.username, pending.account
         return any(
-            clock - (entry := member.entry).joined < self.delays.repeated
+            clock - (entry := member.entry).joined < self.host.delays.repeated
             and (entry.fingerprint, entry.node_type, entry.connect_id, entry.username, entry.account) == asked
             and (member.public, member.local) == (pending.public, check_in.local_socket)
             for member in pending.here
         )
 
     def is_beyond_ids(self, pending: PendingConnect) -> bool:
-        return len(self.members.by_id) - pending.makes_room >= self.limits.nodes
+        return len(self.members.by_id) - pending.makes_room >= self.host.limits.nodes
 
     def is_assigned(self, pending: PendingConnect) -> bool:
         return pending.assigned is not None
@@ -304,7 +291,7 @@ class Admission(Component[AdmissionState, ServerHost]):
         token = self.tokens.get(pending.username)
         if token is None:
             token = Token(self.host.draw(16, f"token.{pending.username}"))
-            keep_newest(self.tokens, pending.username, token, self.limits.tokens)
+            keep_newest(self.tokens, pending.username, token, self.host.limits.tokens)
         self._count_answer(pending.request.path.host)
         self.host.answer(pending.request.path, ConnectionToken(token.token))
 
@@ -387,11 +374,11 @@ class Admission(Component[AdmissionState, ServerHost]):
         answers = self.answers.get(host)
         if answers is None or self._is_over(answers):
             answers = Answers(self.host.clock)
-            keep_newest(self.answers, host, answers, self.limits.applicants)
+            keep_newest(self.answers, host, answers, self.host.limits.applicants)
         answers.count += 1
 
     def _is_over(self, answers: Answers) -> bool:
-        return self.host.clock - answers.since >= self.delays.repeated
+        return self.host.clock - answers.since >= self.host.delays.repeated
 
 
 def _text(value: str | Absent | None) -> str:

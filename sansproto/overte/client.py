@@ -56,7 +56,7 @@ NOT_REACHED: Final = Refusal("node not reached", ref="hole punching")
 SQUELCHED: Final = Refusal("squelched", ref="silence")
 
 
-class DomainClient(OverteEndpoint[ClientEvent]):
+class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     """One client of one domain: its domain server, and the nodes that this names.
 
     ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is
@@ -122,20 +122,11 @@ class DomainClient(OverteEndpoint[ClientEvent]):
             place_name=place_name,
         )
         _check_arguments(introduction, target, SockAddr(local_host or "", 0))
-        self.stun = StunClient(self, stun, local_host, delays, limits)
-        self.ice = OptionalPart(lambda: IceClient(self, target, self.stun, delays))
-        self.queries = Queries(self, delays, limits)
-        self.node_table = NodeTable(self, delays, limits)
+        self.stun = StunClient(self, stun, local_host)
+        self.ice = OptionalPart(lambda: IceClient(self, target, self.stun))
+        self.queries, self.node_table = Queries(self), NodeTable(self)
         self.connection = Connection(
-            self,
-            target,
-            introduction,
-            by_ice=ice is not None,
-            own=self.stun,
-            nodes=self.node_table,
-            queries=self.queries,
-            delays=delays,
-            limits=limits,
+            self, target, introduction, self.stun, self.node_table, self.queries, by_ice=ice is not None
         )
 
     # -- what is known

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, TypeVar
 
-from ..component import Component, OptionalPart, Part
+from ..component import OptionalPart, Part
 from ..contract import Address, Lookup, Path, Phase
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -27,10 +27,10 @@ from .events import (
     hint_for,
 )
 from .introduction import NO_MEMBER, Introduction, Membership, Sockets
-from .limits import ClientDelays, ClientLimits
+from .limits import ClientDelays
 from .node import Node, NodeInput
 from .nodes import NodeTable
-from .parts import Arrival, ClientHost, reads
+from .parts import Arrival, ClientHost, ClientPart, reads
 from .queries import Answer, Queries, QueryInput
 from .rendezvous import IceTarget
 from .stun import StunClient
@@ -104,7 +104,7 @@ class Domain(Part[ClientHost]):
         self.path = path
 
 
-class Connection(Component[ConnectionState, ClientHost]):
+class Connection(ClientPart[ConnectionState]):
     """Where the domain is, who we are there, and how long it has been silent."""
 
     domain: OptionalPart[Domain]
@@ -127,26 +127,21 @@ class Connection(Component[ConnectionState, ClientHost]):
     own: Annotated[StunClient, CACHED]
     nodes: Annotated[NodeTable, CACHED]
     queries: Annotated[Queries, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
-    limits: Annotated[ClientLimits, CACHED]
 
     def __init__(
         self,
         host: ClientHost,
         target: IceTarget,
         introduction: Introduction,
-        *,
-        by_ice: bool,
         own: StunClient,
         nodes: NodeTable,
         queries: Queries,
-        delays: ClientDelays,
-        limits: ClientLimits,
+        *,
+        by_ice: bool,
     ) -> None:
         super().__init__(host)
         self.target, self.by_ice, self.introduction = target, by_ice, introduction
         self.own, self.nodes, self.queries = own, nodes, queries
-        self.delays, self.limits = delays, limits
         self.domain = OptionalPart(lambda: Domain(host))
         self.told = self.adopted = None
         self.membership = NO_MEMBER
@@ -175,7 +170,7 @@ class Connection(Component[ConnectionState, ClientHost]):
         return self.by_ice
 
     def is_from_domain(self, arrival: Arrival) -> bool:
-        domain = self.domain.part
+        domain = self.domain.get(None)
         return domain is not None and arrival.path == domain.path
 
     def read_list(self, arrival: Arrival) -> p.DomainList:
@@ -213,7 +208,7 @@ class Connection(Component[ConnectionState, ClientHost]):
         return PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
 
     def is_too_silent(self) -> bool:
-        return self.silent >= self.limits.silent_check_ins and self.own.sockets is not None
+        return self.silent >= self.host.limits.silent_check_ins and self.own.sockets is not None
 
     def is_denied(self) -> bool:
         return bool(self.denials)
@@ -269,7 +264,7 @@ class Connection(Component[ConnectionState, ClientHost]):
 
     def send_copies(self, sockets: Sockets) -> None:
         """The more, the longer the domain is silent."""
-        for _ in range(1, min(2 ** max(self.silent - 2, 0), self.limits.copies)):
+        for _ in range(1, min(2 ** max(self.silent - 2, 0), self.host.limits.copies)):
             self.send_list_request(sockets)
 
     def send_disconnect(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from struct import Struct
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
 from ..component import Component, Refusal
 from ..contract import Address, Entropy, Path
@@ -37,6 +37,8 @@ from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 
 E = TypeVar("E")
+Delays = TypeVar("Delays", bound=TransportDelays)
+Limits = TypeVar("Limits", bound=TransportLimits)
 
 _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
@@ -52,7 +54,7 @@ Content: TypeAlias = Packet | tuple[PacketType, bytes]
 """What a datagram holds: a packet, or a type and a payload that is encoded already."""
 
 
-class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
+class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays, Limits]):
     """An endpoint on one UDP socket, :data:`SOCKET`, that speaks with any number of others.
 
     Nothing that a stranger sends changes more than counters; roles decide by their hooks who is none.
@@ -64,8 +66,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
     _sequences: OrderedDict[Remote, int]
     """The last unreliable number to each address."""
     versions: Annotated[VersionTable, CACHED]
-    delays: Annotated[TransportDelays, CACHED]
-    limits: Annotated[TransportLimits, CACHED]
+    delays: Annotated[Delays, CACHED]
+    limits: Annotated[Limits, CACHED]
 
     def __init__(
         self,
@@ -73,8 +75,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         entropy: Entropy,
         wall_epoch: float,
         versions: VersionTable,
-        delays: TransportDelays,
-        limits: TransportLimits,
+        delays: Delays,
+        limits: Limits,
         trace: Trace | None,
     ) -> None:
         super().__init__(entropy=entropy, limits=limits, wall_epoch=wall_epoch, trace=trace)

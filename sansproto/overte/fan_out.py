@@ -17,7 +17,6 @@ from ..component import Part, Refusal
 from ..contract import Instant
 from ..snapshot import CACHED
 from .header import MAX_DATAGRAM
-from .limits import ServerLimits
 from .packets import DomainList, NodeRecord, RemovedNode, list_head
 from .parts import ServerHost
 from .versions import PacketType
@@ -87,12 +86,10 @@ class FanOut(Part[ServerHost]):
     """Of which the secrets of all pairs are derived."""
     under_way: deque[Listing | Announcement]
     members: Annotated[Receivers, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
-    authenticates: Annotated[bool, CACHED]
 
-    def __init__(self, host: ServerHost, members: Receivers, limits: ServerLimits, *, authenticates: bool) -> None:
+    def __init__(self, host: ServerHost, members: Receivers) -> None:
         super().__init__(host)
-        self.members, self.limits, self.authenticates = members, limits, authenticates
+        self.members = members
         self.master, self.under_way = host.draw(32, "master"), deque()
 
     def send_list(self, member: Member, *, is_new: bool) -> None:
@@ -102,7 +99,7 @@ class FanOut(Part[ServerHost]):
         member.lists += 1
         if member.is_listed:
             self.host.count_refusal(LIST_UNDER_WAY, member)
-        elif member.lists > self.limits.lists:  # somebody may send in its name, for it to drown in lists
+        elif member.lists > self.host.limits.lists:  # somebody may send in its name, for it to drown in lists
             self.host.count_refusal(LISTS_TOO_OFTEN, member)
         elif self._has_room():
             member.is_listed = True
@@ -115,7 +112,7 @@ class FanOut(Part[ServerHost]):
     def start(self, work: Listing | Announcement) -> None:
         """Make as much as one call may, unless older work waits."""
         for _ in range(AT_ONCE):
-            if self.under_way or self.host.waiting > self.limits.outbox // 2:
+            if self.under_way or self.host.waiting > self.host.limits.outbox // 2:
                 break
             if not self._make(work):
                 return
@@ -131,7 +128,7 @@ class FanOut(Part[ServerHost]):
 
     def _has_room(self) -> bool:
         """Not while too much waits to be made: the next check-in brings a list, silence tells who is gone."""
-        if len(self.under_way) < self.limits.announcements:
+        if len(self.under_way) < self.host.limits.announcements:
             return True
         self.host.count_refusal(FULL, self)
         return False
@@ -151,7 +148,7 @@ class FanOut(Part[ServerHost]):
             session_id=listing.node_id,
             local_id=member.entry.local_id,
             permissions=member.permissions,
-            authenticated=self.authenticates,
+            authenticated=self.host.authenticates(),
             client_clock=member.echo,
             server_clock=self.host.wall_us(),
             processing_time=int((self.host.clock - listing.asked) * 1e6),

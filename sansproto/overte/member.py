@@ -17,7 +17,6 @@ from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .fan_out import FanOut, News
 from .header import MAX_DATAGRAM
-from .limits import ServerDelays
 from .parts import Arrival, ServerHost, read, reads
 from .qt import SockAddr
 from .remote import with_host
@@ -93,7 +92,6 @@ class MemberInput:
 class MemberOwner(Protocol):
     """What a node needs of those who keep the nodes."""
 
-    delays: ServerDelays
     fan_out: FanOut
 
     def change_interest(self, member: Member, interest: bytes) -> None: ...
@@ -193,7 +191,7 @@ class Member(Component[MemberState, ServerHost]):
 
     def silence(self) -> float:
         """Seconds until it is silent for too long."""
-        return self.heard + self.owner.delays.silence - self.host.clock
+        return self.heard + self.host.delays.silence - self.host.clock
 
     # -- actions
 

@@ -10,7 +10,6 @@ from ..component import Part, Parts
 from ..contract import Path
 from ..snapshot import CACHED
 from .fan_out import FanOut, News
-from .limits import ServerDelays, ServerLimits
 from .member import Entry, Member, MemberInput
 from .packets import CheckIn, NodeType
 from .parts import ServerHost
@@ -33,12 +32,10 @@ class Members(Part[ServerHost]):
     """Local ids, ascending."""
     interested: Annotated[dict[int, list[int]], CACHED]
     """Likewise, by the type."""
-    delays: Annotated[ServerDelays, CACHED]
 
-    def __init__(self, host: ServerHost, delays: ServerDelays, limits: ServerLimits, *, authenticates: bool) -> None:
+    def __init__(self, host: ServerHost) -> None:
         super().__init__(host)
-        self.delays = delays
-        self.fan_out = FanOut(host, self, limits, authenticates=authenticates)
+        self.fan_out = FanOut(host, self)
         self.by_id = Parts(lambda node_id: Member(host, self, node_id))
         self.last_id = int.from_bytes(host.draw(2, "local_id.start"), "big")
         self.step = int.from_bytes(host.draw(2, "local_id.step"), "big") | 1

@@ -11,7 +11,6 @@ from typing import Annotated, Final, Protocol, TypeAlias
 
 import attrs
 
-from ..component import Component
 from ..contract import Address, Instant, Path
 from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -19,7 +18,7 @@ from ..snapshot import CACHED
 from . import packets as p
 from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
-from .parts import Arrival, ClientHost, reads, receives
+from .parts import Arrival, ClientHost, ClientPart, reads, receives
 from .qt import NULL_UUID
 from .remote import address_of, ways_to
 from .versions import PacketType
@@ -103,12 +102,11 @@ class NodeOwner(Protocol):
     def take_connection_id(self, node: Node, number: int) -> None: ...
 
 
-class Node(Component[NodeState, ClientHost]):
+class Node(ClientPart[NodeState]):
     """Another node. It is slotted, with lists: an empty deque needs ten times as much memory."""
 
     __slots__ = (
         "active",
-        "delays",
         "heard",
         "key",
         "listing",
@@ -137,11 +135,10 @@ class Node(Component[NodeState, ClientHost]):
     key: Annotated[bytes, CACHED]
     """Its session UUID."""
     owner: Annotated[NodeOwner, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: ClientHost, owner: NodeOwner, key: bytes, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, owner: NodeOwner, key: bytes) -> None:
         super().__init__(host)
-        self.owner, self.key, self.delays = owner, key, delays
+        self.owner, self.key = owner, key
         self.active = self.newest = 0
         self.symmetric = self.ping_ms = self.skew_us = None
         self.pings, self.samples = [], []

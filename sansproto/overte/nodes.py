@@ -16,7 +16,6 @@ from ..contract import Instant, Path
 from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .events import NodeInfo, PacketReceived, Removal
-from .limits import ClientDelays, ClientLimits
 from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeInput
 from .parts import Arrival, ClientHost, keep_newest, read
 from .qt import NULL_UUID
@@ -97,13 +96,10 @@ class NodeTable(Part[ClientHost]):
     """How often we dropped a node, or what it said of that."""
     index: Annotated[dict[Claim, Node], CACHED]
     lists: Annotated[ListCache, MEMO]
-    limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(self, host: ClientHost, delays: ClientDelays, limits: ClientLimits) -> None:
+    def __init__(self, host: ClientHost) -> None:
         super().__init__(host)
-        self.limits = limits
-        self.nodes = Parts(lambda key: Node(host, self, key, delays))
-        self.connection_ids = OrderedDict()
+        self.nodes, self.connection_ids = Parts(lambda key: Node(host, self, key)), OrderedDict()
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -129,7 +125,7 @@ class NodeTable(Part[ClientHost]):
             self._leave_out(RECORD_OF_OURSELVES)
         elif node is not None:
             node.take(LISTED, listing)
-        elif len(self.nodes) >= self.limits.nodes:
+        elif len(self.nodes) >= self.host.limits.nodes:
             self._leave_out(TOO_MANY_NODES)
         else:
             node = self.nodes.add(key, Node.begin, listing)
@@ -223,4 +219,4 @@ class NodeTable(Part[ClientHost]):
         self.take_connection_id(node, min(self.connection_id(node) + 1, _MAX_CONNECTION_ID))
 
     def take_connection_id(self, node: Node, number: int) -> None:
-        keep_newest(self.connection_ids, node.key, number, self.limits.connection_ids)
+        keep_newest(self.connection_ids, node.key, number, self.host.limits.connection_ids)

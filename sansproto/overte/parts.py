@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import attrs
 
-from ..component import E_contra, Host, Note, Part
+from ..component import Component, E_contra, Host, Note, Part
 from ..contract import Address, Instant, Lookup, Path, Phase, Stats
 from ..endpoint import Received
 from ..events import Closed
+from ..machine import S
+from ..snapshot import CACHED
 from ..wire import Packet
 from .events import ClientEvent
 from .header import Header
 from .introduction import Membership
-from .limits import TransportDelays, TransportLimits
+from .limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits, TransportDelays, TransportLimits
 from .policy import Policy
 from .server_events import ServerEvent
-from .versions import PacketType
+from .versions import PacketType, VersionTable
 
 K = TypeVar("K")
 P = TypeVar("P", bound=Packet)
@@ -89,10 +91,9 @@ class Peer(Protocol):
 class OverteHost(Host[E_contra], Protocol[E_contra]):
     """How parts of any role send: :class:`~.endpoint.OverteEndpoint` says more."""
 
-    @property
-    def stats(self) -> Stats: ...
-    @property
-    def local(self) -> Address | None: ...
+    stats: Stats
+    local: Address | None
+
     def wall_us(self) -> int: ...
     def ask_transport(self, what: Lookup) -> None: ...
     def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
@@ -102,6 +103,7 @@ class OverteHost(Host[E_contra], Protocol[E_contra]):
     def send_message(self, path: Path, type: PacketType, payload: bytes) -> bool: ...
     def answer(self, path: Path, packet: Packet) -> None: ...
     def forget_channel(self, path: Path) -> None: ...
+    def authenticates(self) -> bool: ...
 
 
 class ChannelHost(OverteHost[Any], Protocol):
@@ -113,7 +115,6 @@ class ChannelHost(OverteHost[Any], Protocol):
     def limits(self) -> TransportLimits: ...
     def accepts_version(self, header: Header) -> bool: ...
     def source_of(self, local_id: int, path: Path) -> Peer | None: ...
-    def authenticates(self) -> bool: ...
     def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool: ...
     def accepts_channel(self, path: Path) -> bool: ...
     def arrived(self, arrival: Arrival) -> None: ...
@@ -124,6 +125,8 @@ class ClientHost(OverteHost[ClientEvent], Protocol):
     """What the parts of a client know of each other."""
 
     phase: Phase
+    delays: ClientDelays
+    limits: ClientLimits
 
     @property
     def domain(self) -> Path | None: ...
@@ -138,9 +141,23 @@ class ClientHost(OverteHost[ClientEvent], Protocol):
     def end(self, closed: Closed) -> None: ...
 
 
+class ClientPart(Component[S, ClientHost]):
+    """A part of a client with a table."""
+
+    __slots__ = ("delays",)
+    delays: Annotated[ClientDelays, CACHED]
+
+    def __init__(self, host: ClientHost) -> None:
+        super().__init__(host)
+        self.delays = host.delays
+
+
 class ServerHost(OverteHost[ServerEvent], Protocol):
     """What the parts of a domain server know of it."""
 
+    delays: ServerDelays
+    limits: ServerLimits
+    versions: VersionTable
     policy: Policy
     domain_id: bytes
 

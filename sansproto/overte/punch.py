@@ -43,9 +43,9 @@ class Punch(Component[PunchState, ServerHost]):
     siblings: Annotated[Parts[bytes, Any], CACHED]
     delays: Annotated[ServerDelays, CACHED]
 
-    def __init__(self, host: ServerHost, siblings: Parts[bytes, Any], delays: ServerDelays, client_id: bytes) -> None:
+    def __init__(self, host: ServerHost, siblings: Parts[bytes, Any], client_id: bytes) -> None:
         super().__init__(host)
-        self.siblings, self.delays, self.client_id = siblings, delays, client_id
+        self.siblings, self.delays, self.client_id = siblings, host.delays, client_id
         self.targets = {}
 
     def is_at(self, path: Path) -> bool:

@@ -6,13 +6,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
-from ..component import Component, Part, Parts
+from ..component import Part, Parts
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .events import ClientEvent, NotAnswered, PathAnswered, SettingsReceived
-from .limits import ClientDelays, ClientLimits
-from .parts import ClientHost
+from .limits import ClientDelays
+from .parts import ClientHost, ClientPart
 
 Question: TypeAlias = p.PathQuery | p.DomainSettingsRequest
 
@@ -35,17 +35,16 @@ class QueryTimer:
     ANSWER = Timer(QueryInput.EXPIRED, ClientDelays.answer)
 
 
-class Query(Component[QueryState, ClientHost]):
+class Query(ClientPart[QueryState]):
     """A question for the viewpoint of a path, or for settings."""
 
     question: Question
     number: Annotated[int, CACHED]
     siblings: Annotated[Parts[int, Any], CACHED]
-    delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: ClientHost, siblings: Parts[int, Any], number: int, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, siblings: Parts[int, Any], number: int) -> None:
         super().__init__(host)
-        self.siblings, self.number, self.delays = siblings, number, delays
+        self.siblings, self.number = siblings, number
 
     def begin(self, question: Question) -> None:
         self.question = question
@@ -102,16 +101,14 @@ class Queries(Part[ClientHost]):
 
     open: Parts[int, Query]
     last: int
-    limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(self, host: ClientHost, delays: ClientDelays, limits: ClientLimits) -> None:
+    def __init__(self, host: ClientHost) -> None:
         super().__init__(host)
-        self.limits, self.last = limits, 0
-        self.open = Parts(lambda number: Query(host, self.open, number, delays))
+        self.last, self.open = 0, Parts(lambda number: Query(host, self.open, number))
 
     @property
     def is_full(self) -> bool:
-        return len(self.open) >= self.limits.queries
+        return len(self.open) >= self.host.limits.queries
 
     def ask(self, question: Question) -> None:
         self.last += 1

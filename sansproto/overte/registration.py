@@ -17,7 +17,7 @@ from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
-from .limits import ServerDelays, ServerLimits
+from .limits import ServerDelays
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .parts import Arrival, ServerHost, reads, receives
 from .punch import Punch, PunchInput
@@ -126,16 +126,13 @@ class Registration(Component[RegistrationState, ServerHost]):
     """By ICE client id."""
     servers: Annotated[tuple[tuple[str, int], ...], CACHED]
     delays: Annotated[ServerDelays, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
 
-    def __init__(
-        self, host: ServerHost, servers: tuple[tuple[str, int], ...], delays: ServerDelays, limits: ServerLimits
-    ) -> None:
+    def __init__(self, host: ServerHost, servers: tuple[tuple[str, int], ...]) -> None:
         super().__init__(host)
-        self.servers, self.delays, self.limits = servers, delays, limits
+        self.servers, self.delays = servers, host.delays
         self.number = self.query = 0
         self.contact = OptionalPart(lambda: Contact(host))
-        self.punches = Parts(lambda client_id: Punch(host, self.punches, delays, client_id))
+        self.punches = Parts(lambda client_id: Punch(host, self.punches, client_id))
 
     def begin(self, signed: Signed) -> None:
         self.signed = signed
@@ -154,17 +151,17 @@ class Registration(Component[RegistrationState, ServerHost]):
         return self.find_contact(arrival) is not None
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
-        return client.id in self.punches or len(self.punches) < self.limits.punches
+        return client.id in self.punches or len(self.punches) < self.host.limits.punches
 
     def find_punch(self, replied: Received[ICEPingReply]) -> Punch | None:
         punch = self.punches.get(replied.packet.ice_id)
         return punch if punch is not None and punch.is_at(replied.path) else None
 
     def is_denied_often(self, contact: Contact) -> bool:
-        return contact.denials >= self.limits.denials
+        return contact.denials >= self.host.limits.denials
 
     def is_unanswered(self) -> bool:
-        return any(contact.unanswered > self.limits.beats for contact in self.contact.values())
+        return any(contact.unanswered > self.host.limits.beats for contact in self.contact.values())
 
     # -- actions
 

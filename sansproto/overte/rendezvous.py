@@ -7,7 +7,6 @@ from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component
 from ..contract import Path
 from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -15,7 +14,7 @@ from ..snapshot import CACHED
 from . import packets as p
 from .introduction import Sockets
 from .limits import ClientDelays
-from .parts import Arrival, ClientHost, reads, receives
+from .parts import Arrival, ClientHost, ClientPart, reads, receives
 from .remote import ways_to
 from .stun import StunClient
 
@@ -64,7 +63,7 @@ class IceClientTimer:
     ROUND = Timer(IceClientInput.ROUND_OVER, ClientDelays.ice_round)
 
 
-class IceClient(Component[IceClientState, ClientHost]):
+class IceClient(ClientPart[IceClientState]):
     """Asks an ice-server where the domain is, and opens the way to it."""
 
     server: Path
@@ -74,11 +73,10 @@ class IceClient(Component[IceClientState, ClientHost]):
     """Our sockets, as they were told last."""
     target: Annotated[IceTarget, CACHED]
     own: Annotated[StunClient, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: ClientHost, target: IceTarget, own: StunClient, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, target: IceTarget, own: StunClient) -> None:
         super().__init__(host)
-        self.target, self.own, self.delays = target, own, delays
+        self.target, self.own = target, own
         self.told, self.domain_sockets = None, {}
 
     def begin(self, server: Path) -> None:

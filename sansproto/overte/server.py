@@ -53,7 +53,7 @@ _OF_THEIR_ADDRESSES: Final = {
 """Which guards see a packet, by the number of its type; the last ones those without a source."""
 
 
-class DomainServer(OverteEndpoint[ServerEvent]):
+class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
     """A domain for up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
     ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
@@ -102,9 +102,9 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         self.policy, self.domain_id, self.ice = policy or Policy(), domain_id, ice
         self._strict_senders, self._authenticate = strict_senders, authenticate
         version_name, servers = versions.name if version_name is None else version_name, ice.servers if ice else ()
-        self.members = Members(self, delays, limits, authenticates=authenticate)
-        self.admission = Admission(self, self.members, versions, version_name, delays, limits)
-        self.registration = OptionalPart(lambda: Registration(self, servers, delays, limits))
+        self.members = Members(self)
+        self.admission = Admission(self, self.members, version_name)
+        self.registration = OptionalPart(lambda: Registration(self, servers))
         self.phase = Phase.OPEN
 
     # -- verbs

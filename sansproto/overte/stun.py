@@ -8,15 +8,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, NamedTuple
 
-from ..component import Component, OptionalPart, Part
+from ..component import OptionalPart, Part
 from ..contract import Address, Lookup, Path
 from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
 from .introduction import Sockets
-from .limits import ClientDelays, ClientLimits
-from .parts import ClientHost
+from .limits import ClientDelays
+from .parts import ClientHost, ClientPart
 from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
 from .remote import nearest, path_to
 
@@ -137,7 +137,7 @@ class StunServer(Part[ClientHost]):
         self.host.send_datagram(BindingRequest(self.transaction).encode(), self.path, "BINDING_REQUEST")
 
 
-class StunClient(Component[StunState, ClientHost]):
+class StunClient(ClientPart[StunState]):
     """How others see us: our public address, by STUN if there is a server, and our local one."""
 
     public: SockAddr | None
@@ -146,20 +146,10 @@ class StunClient(Component[StunState, ClientHost]):
     lookup: Annotated[Lookup | None, CACHED]
     """Of the server's name, if there is one."""
     local_host: Annotated[str | None, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
-    limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(
-        self,
-        host: ClientHost,
-        name: tuple[str, int] | None,
-        local_host: str | None,
-        delays: ClientDelays,
-        limits: ClientLimits,
-    ) -> None:
+    def __init__(self, host: ClientHost, name: tuple[str, int] | None, local_host: str | None) -> None:
         super().__init__(host)
-        self.lookup = None if name is None else Lookup(QUERY, *name)
-        self.local_host, self.delays, self.limits = local_host, delays, limits
+        self.lookup, self.local_host = None if name is None else Lookup(QUERY, *name), local_host
         self.public, self.server = None, OptionalPart(lambda: StunServer(host))
 
     # -- for the client
@@ -192,7 +182,7 @@ class StunClient(Component[StunState, ClientHost]):
 
     def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram: True if it came from the STUN server."""
-        server = self.server.part
+        server = self.server.get(None)
         if server is None or path != server.path:
             return False
         self.take(RESPONSE, data)
@@ -210,7 +200,7 @@ class StunClient(Component[StunState, ClientHost]):
         return any(answer.transaction == server.transaction for server in self.server.values())
 
     def is_exhausted(self) -> bool:
-        return any(server.tries >= self.limits.stun_tries for server in self.server.values())
+        return any(server.tries >= self.host.limits.stun_tries for server in self.server.values())
 
     def is_address_known(self) -> bool:
         return bool(self.server)

@@ -8,6 +8,7 @@ from sansproto.component import Part
 from sansproto.contract import Address, Path
 from sansproto.overte.introduction import NO_MEMBER
 from sansproto.overte.policy import Policy
+from sansproto.overte.versions import DEFAULT
 from sansproto.session import Session
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.wire import Packet
@@ -19,8 +20,9 @@ C = TypeVar("C", bound=Part[Any])
 class Alone(Session[Any]):
     """What parts of a client, a domain server and an ice-server ask for."""
 
-    def __init__(self) -> None:
+    def __init__(self, delays: Any, limits: Any) -> None:
         super().__init__(entropy=ScriptedEntropy())
+        self.delays, self.limits, self.versions = delays, limits, DEFAULT
         self.place = ()
         self.part: Any = None
         self.sent: list[Any] = []
@@ -79,6 +81,9 @@ class Alone(Session[Any]):
 
     def forget_channel(self, path: Path) -> None:
         self.sent.append((path, None))
+
+    def authenticates(self) -> bool:
+        return True
 
     def wall_us(self) -> int:
         return int(self.clock * 1e6)

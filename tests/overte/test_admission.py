@@ -265,7 +265,7 @@ def test_other_requests_from_the_same_address_replace_the_node(domain: Domain, c
     guest.connect(**change)
     assert guest.node_id != before
     assert [type(event) for event in domain.take()] == [NodeJoined, NodeLeft, NodeJoined]
-    assert len(domain.server.members) == 1
+    assert len(domain.server.members.by_id) == 1
 
 
 @pytest.mark.parametrize("interested", [False, True])

@@ -361,8 +361,8 @@ def test_a_reply_to_a_ping_of_long_ago_counts_for_nothing() -> None:
 
 
 def test_skew_is_the_80th_percentile_of_the_last_30() -> None:
-    host, owner = Alone(), cast(NodeOwner, None)
-    node = Node(host, owner, M, ClientDelays())
+    host, owner = Alone(ClientDelays(), ClientLimits()), cast(NodeOwner, None)
+    node = Node(host, owner, M)
     found = []
     for sample in (50, 10, 40, 20, 30, *range(100, 131)):
         node.pings.append((host.wall_us() - 1999, 0))

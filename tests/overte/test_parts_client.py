@@ -56,8 +56,8 @@ def arrival(packet: Any, path: Path = DOMAIN) -> Arrival:
 
 
 def test_a_question_is_answered_or_not() -> None:
-    host = Alone()
-    queries = host.keep(Queries(host, DELAYS, LIMITS))
+    host = Alone(DELAYS, LIMITS)
+    queries = host.keep(Queries(host))
     for path in ("/", "/hill"):
         queries.ask(p.PathQuery(path))
     host.run()
@@ -73,9 +73,9 @@ def test_a_question_is_answered_or_not() -> None:
 
 
 def test_stun_asks_until_it_is_answered() -> None:
-    host = Alone()
+    host = Alone(DELAYS, LIMITS)
     host.local = US
-    client = host.keep(stun.StunClient(host, ("stun.example", 3478), None, DELAYS, LIMITS))
+    client = host.keep(stun.StunClient(host, ("stun.example", 3478), None))
     client.learn()
     host.run()
     assert host.sent == [Lookup(stun.QUERY, "stun.example", 3478)]
@@ -93,8 +93,8 @@ def test_stun_asks_until_it_is_answered() -> None:
 
 
 def test_the_ice_client_leads_to_the_domain() -> None:
-    host = Alone()
-    client = host.keep(ice.IceClient(host, TARGET, Known(), DELAYS))
+    host = Alone(DELAYS, LIMITS)
+    client = host.keep(ice.IceClient(host, TARGET, Known()))
     client.begin(DOMAIN)
     host.run()
     assert host.sent == [(DOMAIN, TARGET.query(Known().sockets))]
@@ -108,9 +108,9 @@ def test_the_ice_client_leads_to_the_domain() -> None:
 
 
 def test_nodes_are_pinged_and_forgotten() -> None:
-    host = Alone()
+    host = Alone(DELAYS, LIMITS)
     host.domain, host.membership = DOMAIN, Membership(session_id=SESSION)
-    table = host.keep(NodeTable(host, DELAYS, LIMITS))
+    table = host.keep(NodeTable(host))
     listed = domain_list(record(), record(number=2, id=SESSION)).encode()
     table.adopt(table.lists.read(table, listed))
     host.run()
@@ -124,21 +124,9 @@ def test_nodes_are_pinged_and_forgotten() -> None:
 
 
 def test_a_connection_begins_and_ends() -> None:
-    host = Alone()
-    nodes, queries = NodeTable(host, DELAYS, LIMITS), Queries(host, DELAYS, LIMITS)
-    client = host.keep(
-        connection.Connection(
-            host,
-            TARGET,
-            ANYBODY,
-            by_ice=False,
-            own=Known(),
-            nodes=nodes,
-            queries=queries,
-            delays=DELAYS,
-            limits=LIMITS,
-        )
-    )
+    host = Alone(DELAYS, LIMITS)
+    nodes, queries = NodeTable(host), Queries(host)
+    client = host.keep(connection.Connection(host, TARGET, ANYBODY, Known(), nodes, queries, by_ice=False))
     queries.name_parts(("queries",))
     client.post(connection.ConnectionInput.CONNECT())
     client.looked_up((Address(DOMAIN.host, DOMAIN.port),))

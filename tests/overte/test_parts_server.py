@@ -50,8 +50,8 @@ class Owner:
 
 
 def test_a_registration() -> None:
-    host = Alone()
-    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DELAYS, LIMITS))
+    host = Alone(DELAYS, LIMITS)
+    registration = host.keep(Registration(host, (("one", 7337), ("two", 1))))
     registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
     registration.post(RegistrationInput.START())
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
@@ -66,8 +66,8 @@ def test_a_registration() -> None:
 
 
 def test_a_punch() -> None:
-    host, owner = Alone(), Owner()
-    punch = host.keep(Punch(host, owner, DELAYS, CLIENT))
+    host, owner = Alone(DELAYS, LIMITS), Owner()
+    punch = host.keep(Punch(host, owner, CLIENT))
     punch.post(PunchInput.TOLD(p.ICEServerPeerInformation(CLIENT, SockAddr("203.0.113.9", 5000), NULL_SOCK_ADDR)))
     host.run()
     for now in (0.25, 2.0):
@@ -80,7 +80,7 @@ SEEN = Seen(ICE, SockAddr("198.51.100.1", 7337), NULL_SOCK_ADDR, is_domain=False
 
 
 def test_an_ice_peer() -> None:
-    host, owner = Alone(), Owner()
+    host, owner = Alone(DELAYS, LIMITS), Owner()
     peer = host.keep(IcePeer(host, owner, IceDelays(), CLIENT))
     peer.note(SEEN)
     for seen in (SEEN, SEEN, attrs.evolve(SEEN, path=STRANGER, is_domain=True)):
@@ -93,7 +93,7 @@ def test_an_ice_peer() -> None:
 
 
 def test_a_directory() -> None:
-    host = Alone()
+    host = Alone(DELAYS, LIMITS)
     directory = host.keep(Directory(host, None, IceDelays(), IceLimits(peers=2)))
     beat = p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None)
     directory.take(HEARTBEAT, arrival(beat, ICE))
@@ -142,7 +142,7 @@ class Keeper:
 
 
 def test_a_member() -> None:
-    host, keeper = Alone(), Keeper()
+    host, keeper = Alone(DELAYS, LIMITS), Keeper()
     member = host.keep(Member(host, keeper, CLIENT))
     member.begin(entry(), SAID, p.Permissions.CONNECT)
     member.post(MemberInput.ADMITTED())
@@ -159,8 +159,8 @@ def test_a_member() -> None:
 
 
 def test_members_and_what_is_said_of_them() -> None:
-    host = Alone()
-    members = host.keep(Members(host, DELAYS, ServerLimits(), authenticates=True))
+    host = Alone(DELAYS, LIMITS)
+    members = host.keep(Members(host))
     mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
     members.admit(CLIENT, entry(), SAID, 1)
     members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
@@ -175,9 +175,9 @@ def test_members_and_what_is_said_of_them() -> None:
 
 
 def test_admission() -> None:
-    host = Alone()
-    members = Members(host, DELAYS, LIMITS, authenticates=True)
-    admission = host.keep(Admission(host, members, DEFAULT, "ours", DELAYS, LIMITS))
+    host = Alone(DELAYS, LIMITS)
+    members = Members(host)
+    admission = host.keep(Admission(host, members, "ours"))
     request = p.DomainConnectRequest(
         bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
     )
@@ -193,9 +193,9 @@ def test_admission() -> None:
 
 
 def test_what_finds_no_room_to_be_told_is_refused() -> None:
-    host = Alone()
+    host = Alone(DELAYS, ServerLimits(announcements=1))
     host.waiting = 1 << 20
-    members = host.keep(Members(host, DELAYS, ServerLimits(announcements=1), authenticates=True))
+    members = host.keep(Members(host))
     members.admit(CLIENT, entry(), SAID, 1)
     host.run()
     members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))
