@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from .component import Refusal
 from .contract import (
@@ -60,7 +60,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     dropped, as by a full socket.
     """
 
-    datagram: ClassVar[OneOf[object]]
+    datagram: ClassVar[OneOf[Any]]
     """All packets that a datagram can be, for :meth:`decode`."""
 
     _outbox: deque[Queued]
@@ -81,7 +81,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
         None: it belongs to another protocol on the same socket, which was told.
         """
-        packet: D = self.datagram.decode(data)  # type: ignore[assignment]  # the role gives what fits to its D
+        packet: D = self.datagram.decode(data)
         return packet
 
     def received(self, packet: D, path: Path) -> None:

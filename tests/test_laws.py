@@ -357,9 +357,9 @@ class CountsTwice(Lines):
 
 
 class AsksEverybody(Echo):
-    def link_packet(self, link: StreamLink, packet: object) -> None:
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
         for guest in self.guests.values():
-            if guest.name == packet:
+            if guest.name == packet.text:
                 return
         super().link_packet(link, packet)
 
