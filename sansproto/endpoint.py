@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
 
+import attrs
+
 from .component import Refusal
 from .contract import (
     AbortTransport,
@@ -26,16 +28,25 @@ from .errors import WireError
 from .events import CloseCause, Closed
 from .session import ABORTED, Session
 from .snapshot import CACHED
-from .trace import Trace
+from .trace import PacketSeen, Trace
 from .wire import OneOf
 
 E = TypeVar("E")
 D = TypeVar("D")
+M_co = TypeVar("M_co", covariant=True)
 
 Queued: TypeAlias = SendDatagram | Lookup | Rebind | OpenStream | AbortTransport | PauseAccepting | ResumeAccepting
 """What waits in the outbox: everything that is not for a link which is there."""
 
 OUTBOX_FULL: Final = Refusal("outbox full", ref="bounds")
+
+
+@attrs.frozen
+class Received(Generic[M_co]):
+    """A packet that a datagram held, and where it came from: what guards are given."""
+
+    packet: M_co
+    path: Path
 
 
 class DatagramLimits(Protocol):
@@ -97,8 +108,11 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
             self.count_refusal(OUTBOX_FULL)
             return False
         self._outbox.append(SendDatagram(data, path))
-        self.stats.bytes_sent += len(data)
-        self.note_sent(0, name, len(data))
+        stats = self.stats
+        stats.packets_sent += 1
+        stats.bytes_sent += len(data)
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, True, 0, name, len(data)))
         return True
 
     def ask_transport(self, what: Lookup | Rebind) -> None:
@@ -128,7 +142,9 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
                 self.drop("malformed datagram", error=error)
             else:
                 if packet is not None:
-                    self.note_received(0, packet, len(data))
+                    self.stats.packets_received += 1
+                    if self.trace is not None:
+                        self.trace(PacketSeen(self.clock, False, 0, self.name_of(packet), len(data)))
                     self.received(packet, path)
                 self.run()
         self.where = None
@@ -141,7 +157,9 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         self.where = None
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
-        self._unexpected(now)
+        """Every adapter reports it at its start: it is nothing to count, unless no datagrams are spoken."""
+        if self.alive(now) and self._datagram_limits is None:
+            self.drop("unexpected report")
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         self._unexpected(now)

@@ -20,6 +20,7 @@ from .contract import (
     PauseReading,
     ResumeReading,
     SendBytes,
+    Stats,
     Transmit,
 )
 from .events import CloseCause
@@ -150,11 +151,12 @@ Mark: TypeAlias = Pull | PullAnew
 class LinkOwner(Protocol):
     """What a link asks of the endpoint that owns it."""
 
+    stats: Stats
+
     @property
     def link_delays(self) -> LinkDelays: ...
     @property
     def link_limits(self) -> LinkLimits: ...
-    def count_sent(self, size: int) -> None: ...
     def offer(self, link: StreamLink) -> None: ...
     def stop_reading(self, link: StreamLink) -> None: ...
     def is_waiting(self, link: StreamLink) -> bool: ...
@@ -322,7 +324,7 @@ class StreamLink(Component[LinkState, Host[Any]]):
             return None
         data = self._next_output()
         if data is not None:
-            self.owner.count_sent(len(data))
+            self.owner.stats.bytes_sent += len(data)
             return SendBytes(key, data)
         if state is _S.DRAINING:
             given, self.close_given = self.close_given, True

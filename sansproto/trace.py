@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 from enum import Enum
+from functools import lru_cache
 from typing import TypeAlias
 
 import attrs
@@ -124,6 +125,7 @@ TraceRecord: TypeAlias = Stepped | Classified | Dropped | Refused | Noted | Pack
 Trace: TypeAlias = Callable[[TraceRecord], None]
 
 
+@lru_cache(1024)
 def place_name(place: Place | None) -> str:
     """A place as text: ``nodes.6e6f6465``."""
     return ".".join(_name(key) for key in place or () if key is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import shutil
 import subprocess
 import sys
@@ -183,6 +184,10 @@ def test_a_protocol_that_nobody_registered_is_seen(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sansproto, "__path__", [*sansproto.__path__, str(tmp_path)])
     assert set(protocols()) == {"ghost", *PROTOCOLS}
     assert [*lacking("ghost")] == ["docs", "vectors", "conformance", "tables", "laws of Haunt"]
+    page = (ROOT / "docs" / "howto" / "protocol.rst").read_text("utf-8")
+    known = re.findall(r"^``([^`]+)``  ", page.split("\nWhere everything goes\n")[1].split("\nThe laws\n")[0], re.M)
+    assert known == ["docs", "tables", "vectors", "conformance", "vectors of tables", "laws of <class>", "laws"]
+    assert {what.replace("Haunt", "<class>") for what in lacking("ghost")} < {*known}
     with pytest.raises(AssertionError):
         test_a_protocol_has_docs_laws_vectors_and_tables_or_says_why_not("ghost")
     sys.modules["sansproto.ghost"].WITHOUT = dict.fromkeys(lacking("ghost"), "it is none")  # type: ignore[attr-defined]

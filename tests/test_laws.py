@@ -43,7 +43,7 @@ ECHO = Subject(
     verbs={
         "dial": st.tuples(addresses),
         "dial_name": st.just(("echo.example",)),
-        "say": st.tuples(links, st.sampled_from([b"", b"well", b"y" * 200])),
+        "say": st.tuples(links, st.sampled_from(["", "well", "y" * 200])),
     },
     openings=(
         (),
@@ -433,7 +433,7 @@ class ReadsOn(Echo):
 class TellsOfEverybody(Echo):
     def link_accepted(self, link: StreamLink) -> None:
         super().link_accepted(link)
-        self.emit(GuestSaid(link.key, b""))
+        self.emit(GuestSaid(link.key, ""))
 
 
 class KeepsItElsewhere(Echo):

@@ -550,10 +550,10 @@ def test_events_can_stay_in_the_core() -> None:
     net.run(1.0)
     assert len(slow._events) == 4
     assert server.links[Link(1)].paused
-    assert server.take() == [GuestSaid(Link(1), b"hello")]
+    assert server.take() == [GuestSaid(Link(1), "hello")]
     while server.take(100):
         net.run(1.0)
-    assert server.events == [GuestSaid(Link(1), b"hello")] * 20
+    assert server.events == [GuestSaid(Link(1), "hello")] * 20
     assert not server.links[Link(1)].paused
 
 

@@ -198,19 +198,7 @@ def drops(node: ast.AST, where: str) -> Iterator[str]:
         yield from drops(child, inner)
 
 
-IN_PLAIN_CODE = {
-    "bob.client.Client._meet",
-    "bob.client.Client.role_packet",
-    "bob.registry.Registry.receive",
-    "bob.server.Server.role_packet",
-    "bob.visitor.Visitor.drop_early",
-    "overte.client.DomainClient.looked_up",
-    "overte.endpoint.OverteEndpoint.decode_payload",
-    "overte.ice.IceServer.arrived",
-    "overte.server.DomainServer._from_address",
-    "overte.server.DomainServer._from_member",
-    "overte.server.DomainServer.arrived",
-}
+IN_PLAIN_CODE = {"bob.client.Client._meet", "bob.client.Client.role_packet", "bob.server.Server.role_packet"}
 """What still drops without a guard or a table, by and by to be none."""
 
 

@@ -7,25 +7,23 @@ but for the list that the protocol wants, and a host gets a few answers at a tim
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
 from enum import Enum
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host, Refusal
-from ..contract import Address, Instant, Path
+from ..component import Component, Refusal
+from ..contract import Instant, Path
+from ..endpoint import Received
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from ..wire import Absent, Packet
-from .addresses import is_loopback, with_host
-from .arrivals import Arrival, Received, read, receives
+from ..wire import Absent
 from .crypto import BadKey, lower, verify, verify_username
 from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
+from .members import Members
 from .packets import (
-    CheckIn,
     ConnectionToken,
     DenialReason,
     DomainConnectionDenied,
@@ -35,12 +33,12 @@ from .packets import (
     NodeType,
     Permissions,
 )
-from .policy import ASSIGNED, Policy, Visitor
+from .parts import Arrival, ServerHost, keep_newest, read, receives
+from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
+from .remote import is_loopback, with_host
 from .server_events import ConnectRefused, Departure, KeyWanted
 from .versions import PacketType, VersionTable
-
-T = TypeVar("T")
 
 TOO_SHORT: Final = Refusal("request too short for an answer", ref="connect requests")
 
@@ -107,28 +105,7 @@ class AdmissionInput:
     PINGED = Input[AdmissionState, Received[ICEPing]]()
 
 
-class AdmissionHost(Host[ConnectRefused | KeyWanted], Protocol):
-    """What admission needs of the domain server."""
-
-    policy: Policy
-    local: Address | None
-    domain_id: bytes
-
-    def answer(self, path: Path, packet: Packet) -> None: ...
-
-
-class Residents(Protocol):
-    """Who is in."""
-
-    def __len__(self) -> int: ...
-    def at(self, path: Path) -> Member | None: ...
-    def with_assignment(self, connect_id: bytes) -> Member | None: ...
-    def count(self, node_type: NodeType) -> int: ...
-    def fresh_id(self, leaving: Collection[int]) -> int: ...
-    def admit(self, node_id: bytes, entry: Entry, said: CheckIn, permissions: int) -> None: ...
-
-
-class Admission(Component[AdmissionState, AdmissionHost]):
+class Admission(Component[AdmissionState, ServerHost]):
     """Answers whoever is outside. It keeps what it needs for that: no connect request is pending between two calls."""
 
     tokens: OrderedDict[str, Token]
@@ -139,7 +116,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
     """By host."""
     assignments: dict[bytes, NodeType]
     """By connect id."""
-    members: Annotated[Residents, CACHED]
+    members: Annotated[Members, CACHED]
     versions: Annotated[VersionTable, CACHED]
     version_name: Annotated[str, CACHED]
     delays: Annotated[ServerDelays, CACHED]
@@ -147,8 +124,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def __init__(
         self,
-        host: AdmissionHost,
-        members: Residents,
+        host: ServerHost,
+        members: Members,
         versions: VersionTable,
         version_name: str,
         delays: ServerDelays,
@@ -167,9 +144,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def provide_key(self, username: str, key: bytes | str | None) -> None:
         username = lower(username)
-        self.keys.pop(username, None)
-        self.keys[username] = key
-        _bound(self.keys, self.limits.keys)
+        keep_newest(self.keys, username, key, self.limits.keys)
         if username in self.tokens:
             self.tokens[username].was_told = False
 
@@ -213,7 +188,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
     def read(self, request: Arrival) -> PendingConnect:
         """Assignments need no name, and who logs in with the domain need not sign a username."""
         says = read(self, DomainConnectRequest, request.payload)
-        here, assigned = self.members.at(request.path), self.assignments.get(says.connect_id)
+        here, assigned = self.members.by_path.get(request.path), self.assignments.get(says.connect_id)
         account = _text(says.domain_username) if assigned is None and self.host.policy.login is not None else ""
         is_named = assigned is None and (says.username_signature or not account)
         return PendingConnect(
@@ -237,7 +212,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         node_type = pending.says.check_in.node_type
         if pending.assigned is None:
             return node_type == AGENT
-        holder = self.members.with_assignment(pending.says.connect_id)
+        holder = self.members.by_connect_id.get(pending.says.connect_id)
         sockets = pending.public, pending.says.check_in.local_socket
         return pending.assigned == node_type and (holder is None or (holder.public, holder.local) == sockets)
 
@@ -253,7 +228,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         )
 
     def is_beyond_ids(self, pending: PendingConnect) -> bool:
-        return len(self.members) - pending.makes_room >= self.limits.nodes
+        return len(self.members.by_id) - pending.makes_room >= self.limits.nodes
 
     def is_assigned(self, pending: PendingConnect) -> bool:
         return pending.assigned is not None
@@ -328,8 +303,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
     def send_token(self, pending: PendingConnect) -> None:
         token = self.tokens.get(pending.username)
         if token is None:
-            token = self.tokens[pending.username] = Token(self.host.draw(16, f"token.{pending.username}"))
-            _bound(self.tokens, self.limits.tokens)
+            token = Token(self.host.draw(16, f"token.{pending.username}"))
+            keep_newest(self.tokens, pending.username, token, self.limits.tokens)
         self._count_answer(pending.request.path.host)
         self.host.answer(pending.request.path, ConnectionToken(token.token))
 
@@ -372,7 +347,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def _replaced_by(self, pending: PendingConnect) -> dict[int, Member]:
         """By local id."""
-        holder = self.members.with_assignment(pending.says.connect_id)
+        holder = self.members.by_connect_id.get(pending.says.connect_id)
         return {member.local_id: member for member in (*pending.here, holder) if member is not None}
 
     def _permissions_of(self, pending: PendingConnect) -> int:
@@ -411,9 +386,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
             return
         answers = self.answers.get(host)
         if answers is None or self._is_over(answers):
-            answers = self.answers[host] = Answers(self.host.clock)
-            self.answers.move_to_end(host)
-            _bound(self.answers, self.limits.applicants)
+            answers = Answers(self.host.clock)
+            keep_newest(self.answers, host, answers, self.limits.applicants)
         answers.count += 1
 
     def _is_over(self, answers: Answers) -> bool:
@@ -427,11 +401,6 @@ def _text(value: str | Absent | None) -> str:
 def _cut(text: str, size: int) -> str:
     """As much of a text as fits into so many bytes of UTF-8."""
     return text.encode()[:size].decode("utf-8", "ignore")
-
-
-def _bound(table: OrderedDict[str, T], limit: int) -> None:
-    while len(table) > limit:
-        table.popitem(last=False)
 
 
 _S, _I, _A = AdmissionState, AdmissionInput, Admission

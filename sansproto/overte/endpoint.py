@@ -12,11 +12,10 @@ from ..endpoint import DatagramEndpoint
 from ..events import Closed
 from ..machine import Guards, S
 from ..snapshot import CACHED
-from ..trace import PacketSeen, Trace
+from ..trace import Trace
 from ..wire import Packet
 from . import crypto
-from .arrivals import Arrival
-from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput, Peer
+from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
 from .header import (
     FORMS,
     MAX_DATAGRAM,
@@ -31,6 +30,8 @@ from .header import (
     next_sequence,
 )
 from .limits import TransportDelays, TransportLimits
+from .packets import PACKETS
+from .parts import Arrival, Peer
 from .remote import SOCKET, Remote
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
@@ -40,7 +41,7 @@ E = TypeVar("E")
 _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
-_TYPES: Final = tuple(PacketType)
+_TYPES: Final[dict[type[Packet], PacketType]] = {kind: tuple(PacketType)[number] for number, kind in PACKETS.items()}
 _HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
 _ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
 """Bytes of a message that one part of it can hold."""
@@ -86,7 +87,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         if socket != SOCKET:
-            super().socket_bound(socket, address, now)
+            self._unexpected(now)
         elif self.alive(now):
             self.local = address
 
@@ -94,11 +95,11 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def send_packet(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
         """Send a packet once. ``source`` is our local id, for types whose header has one."""
-        self.send_raw(path, _TYPES[_number_of(packet)], packet.encode(), source=source, secret=secret)
+        self.send_raw(path, _TYPES[packet.__class__], packet.encode(), source=source, secret=secret)
 
     def answer(self, path: Path, packet: Packet) -> None:
         """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
-        type, payload = _TYPES[_number_of(packet)], packet.encode()
+        type, payload = _TYPES[packet.__class__], packet.encode()
         header = Header(type, 1, self.versions[type])
         self.send_datagram(encode_datagram(header, payload), path, type.name)
 
@@ -128,7 +129,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
         False, and counted, if the address may have no channel or too much waits for it.
         """
-        type, payload = content if isinstance(content, tuple) else (_TYPES[_number_of(content)], content.encode())
+        type, payload = content if isinstance(content, tuple) else (_TYPES[content.__class__], content.encode())
         header = self._reliable_header(type, payload, source, secret)
         return self.channels.send(path, [Outgoing(header, payload)])
 
@@ -153,7 +154,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
-        return int(self.wall() * 1e6)
+        return int((self._wall_epoch + self.clock) * 1e6)
 
     # -- receiving: hooks of the roles
 
@@ -221,10 +222,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         else:
             PACKET.act(self.channels, arrival)
 
-    def note_received(self, link: int, packet: Any, size: int) -> None:
-        self.stats.packets_received += 1
-        if self.trace is not None:
-            self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
+    def name_of(self, packet: tuple[Head, bytes]) -> str:
+        return packet[0].type.name
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
@@ -247,12 +246,6 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def _mac(self, payload: bytes, secret: bytes) -> bytes:
         return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
-
-
-def _number_of(packet: Packet) -> int:
-    number = packet.__wire__.id
-    assert number is not None  # every packet of this protocol has its type as its id
-    return number
 
 
 def _position(number: int, count: int) -> Position:

@@ -6,23 +6,23 @@ docs/protocols/overte.rst, heartbeats and ICE.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, Self
+from typing import Annotated, Any, Final, Self
 
 import attrs
 
-from ..component import Component, Host, OptionalPart, Part, Parts
+from ..component import Component, OptionalPart, Part, Parts
 from ..contract import Address, Lookup, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from ..wire import Packet
-from .arrivals import Arrival, Received, reads, receives
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
 from .limits import ServerDelays, ServerLimits
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
+from .parts import Arrival, ServerHost, reads, receives
 from .punch import Punch, PunchInput
 from .qt import SockAddr
-from .remote import SOCKET
+from .remote import nearest
 from .versions import PacketType
 
 
@@ -45,13 +45,9 @@ class IceRegistration:
     """
 
     servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
-    """Host (a name or an address) and port of each."""
     private_key: bytes = attrs.field(repr=False, validator=_signs)
-    """RSA, in DER."""
     public: Address | None = None
-    """The address that our socket has for others; None leaves it to the ice-server to see."""
     local_host: str | None = None
-    """Our address in the own network, where the socket is bound to any."""
 
 
 @attrs.frozen
@@ -77,15 +73,7 @@ class RegistrationState(Enum):
     """The name of this ice-server was not found."""
 
 
-class RegistrationHost(Host[KeyRefused], Protocol):
-    """What a registration needs of the domain server."""
-
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> bool: ...
-    def send_packet(self, path: Path, packet: Packet) -> None: ...
-
-
-class Contact(Part[RegistrationHost]):
+class Contact(Part[ServerHost]):
     """The ice-server that is registered with, for as long as it answers."""
 
     path: Path
@@ -93,7 +81,7 @@ class Contact(Part[RegistrationHost]):
     denials: int
     """One after the other."""
 
-    def __init__(self, host: RegistrationHost) -> None:
+    def __init__(self, host: ServerHost) -> None:
         super().__init__(host)
         self.unanswered = self.denials = 0
 
@@ -125,7 +113,7 @@ class RegistrationTimer:
     PAUSE = Timer(RegistrationInput.PAUSED, ServerDelays.beat)
 
 
-class Registration(Component[RegistrationState, RegistrationHost]):
+class Registration(Component[RegistrationState, ServerHost]):
     """A domain at its ice-servers, of which it tries one after the other."""
 
     signed: Signed
@@ -137,23 +125,17 @@ class Registration(Component[RegistrationState, RegistrationHost]):
     punches: Parts[bytes, Punch]
     """By ICE client id."""
     servers: Annotated[tuple[tuple[str, int], ...], CACHED]
-    domain_id: Annotated[bytes, CACHED]
     delays: Annotated[ServerDelays, CACHED]
     limits: Annotated[ServerLimits, CACHED]
 
     def __init__(
-        self,
-        host: RegistrationHost,
-        servers: tuple[tuple[str, int], ...],
-        domain_id: bytes,
-        delays: ServerDelays,
-        limits: ServerLimits,
+        self, host: ServerHost, servers: tuple[tuple[str, int], ...], delays: ServerDelays, limits: ServerLimits
     ) -> None:
         super().__init__(host)
-        self.servers, self.domain_id, self.delays, self.limits = servers, domain_id, delays, limits
+        self.servers, self.delays, self.limits = servers, delays, limits
         self.number = self.query = 0
         self.contact = OptionalPart(lambda: Contact(host))
-        self.punches = Parts(lambda client_id: Punch(host, self, delays, client_id))
+        self.punches = Parts(lambda client_id: Punch(host, self.punches, delays, client_id))
 
     def begin(self, signed: Signed) -> None:
         self.signed = signed
@@ -162,9 +144,6 @@ class Registration(Component[RegistrationState, RegistrationHost]):
 
     def looked_up(self, addresses: tuple[Address, ...]) -> None:
         self.post(RegistrationInput.FOUND(addresses) if addresses else RegistrationInput.NOT_FOUND())
-
-    def forget_punch(self, client_id: bytes) -> None:
-        self.punches.remove(client_id)
 
     # -- guards
 
@@ -194,9 +173,7 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
 
     def adopt(self, addresses: tuple[Address, ...]) -> None:
-        of_our_family = [found for found in addresses if (":" in found.host) == (":" in self.signed.local.host)]
-        found = (of_our_family or addresses)[0]
-        self.contact.start(Contact.begin, Path(SOCKET, found.host, found.port, found.scope))
+        self.contact.start(Contact.begin, nearest(addresses, self.signed.local.host))
 
     def beat(self) -> None:
         for contact in self.contact.values():

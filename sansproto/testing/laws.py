@@ -66,12 +66,17 @@ def law_01(subject: Subject, draw: Draw) -> None:
 def law_02(subject: Subject, draw: Draw) -> None:
     ops = _coalesced(draw(subject.operations()))
     cut = [_cut(op, draw) if isinstance(op, Data) else op for op in ops]
-    same(subject.run().play(ops), subject.run().play(cut), "other chunks, other results")
+    whole, pieces = subject.run().play(ops), subject.run().play(cut)
+    try:
+        same(whole, pieces, "other chunks, other results")
+    except LawBroken:
+        assume(not (whole.met_a_limit() or pieces.met_a_limit()))  # what one call understands of a read has a bound
+        raise
     if hasattr(subject.cls, "take_trailing_data"):
         stream = b"".join(piece for op in ops if isinstance(op, Data) for piece in op.pieces)
-        whole, pieces = _tail(subject, (stream,)), _tail(subject, _cut(Data(0, (stream,)), draw).pieces)
-        if whole != pieces:
-            raise LawBroken(f"other chunks, other trailing data: {whole!r} != {pieces!r}")
+        tails = _tail(subject, (stream,)), _tail(subject, _cut(Data(0, (stream,)), draw).pieces)
+        if tails[0] != tails[1]:
+            raise LawBroken(f"other chunks, other trailing data: {tails[0]!r} != {tails[1]!r}")
 
 
 def law_03(subject: Subject, draw: Draw, crew: Workers) -> None:

@@ -252,12 +252,12 @@ class Standing(NamedTuple):
 
 def standing(session: Peer[Any]) -> Standing:
     exchanges = tuple((one.key, one.state, one.identity) for one in session.exchanges.values())
-    agreed = session.way.agreed
+    partners = [one for one in (session.way.accepted, *session.way.partners.values()) if one is not None]
     return Standing(
         session.state,
         session.identity,
         exchanges,
-        agreed.identity if agreed else "",
+        partners[0].identity if partners else "",
         frozenset(getattr(session, "_declined", ())),
     )
 

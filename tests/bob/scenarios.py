@@ -974,6 +974,46 @@ def what_is_for_the_relay_is_sent_to_a_peer() -> Stage:
     return stage
 
 
+@scenario
+def somebody_speaks_in_the_relays_name_to_a_client() -> Stage:
+    stage = ClientStage()
+    stage.register()
+    for packet in (
+        p.ClientIdentity(OTHER),
+        p.NewServer(1, BOTH_WAYS.encode(), OTHER),
+        p.PeerClosed(p.RELAY),
+        p.Timeout(),
+        p.Done(),
+        p.HelloAsClient(),
+    ):
+        stage.get(7, packet)
+    stage.meet()
+    return stage
+
+
+@scenario
+def a_server_is_announced_anew_after_it_agreed() -> Stage:
+    stage = ClientStage()
+    stage.register()
+    stage.agree()
+    stage.meet(1, attrs.evolve(BOTH_WAYS, count=3))
+    stage.fails(lambda: stage.accept(1, stage.now))
+    return stage
+
+
+@scenario
+def the_relay_asks_a_server_as_if_it_were_a_client() -> Stage:
+    stage = ServerStage()
+    stage.connect(0.0)
+    stage.tick()
+    stage.open()
+    stage.get(2, p.XAndClientIdentity(BASE_POINT, OTHER))
+    stage.get(0, p.ServerIdentity(ME))
+    stage.get(0, p.XAndClientIdentity(BASE_POINT, OTHER))
+    stage.get(2, p.XAndClientIdentity(BASE_POINT, OTHER))
+    return stage
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

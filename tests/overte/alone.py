@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sansproto.component import Part
 from sansproto.contract import Address, Path
-from sansproto.overte.membership import NO_MEMBER
+from sansproto.overte.introduction import NO_MEMBER
 from sansproto.overte.policy import Policy
 from sansproto.session import Session
 from sansproto.testing.entropy import ScriptedEntropy
@@ -25,7 +25,7 @@ class Alone(Session[Any]):
         self.part: Any = None
         self.sent: list[Any] = []
         self.local: Address | None = None
-        self.policy = Policy()
+        self.policy, self.domain_id = Policy(), b"d" * 16
         self.waiting = 0
         self.local_id = 0
         self.is_squelched = False

@@ -210,7 +210,7 @@ class Server(DomainServer):
             self.is_refused = True
 
     def _draw_number(self, key: Remote) -> int:
-        member = self.members.at(Path(SOCKET, *key))
+        member = self.members.by_path.get(Path(SOCKET, *key))
         return _first_number(self, key, member.local_id if member is not None else 0)
 
 

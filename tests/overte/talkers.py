@@ -8,10 +8,10 @@ import attrs
 
 from sansproto.contract import Instant, Path, SendDatagram
 from sansproto.events import CloseCause, Closed
-from sansproto.overte.arrivals import Arrival
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import Head, Header, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType, VersionTable
 from sansproto.snapshot import CACHED

@@ -29,9 +29,8 @@ from sansproto.overte.events import (
 from sansproto.overte.header import MAX_DATAGRAM, Control, ControlType, encode_datagram
 from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.node import Node, NodeOwner
-from sansproto.overte.paths import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.remote import SOCKET
+from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy

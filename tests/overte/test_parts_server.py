@@ -10,7 +10,7 @@ from alone import Alone
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
 from sansproto.overte.admission import CONNECT, Admission
-from sansproto.overte.arrivals import Arrival
+from sansproto.overte.fan_out import News
 from sansproto.overte.header import Header
 from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
 from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
@@ -18,6 +18,7 @@ from sansproto.overte.ice_peer import IcePeer, IcePeerInput, IcePeerState, Seen
 from sansproto.overte.limits import IceDelays, IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.member import CHECK_IN, KICK_REQUEST, PATH_QUERY, Entry, Member, MemberInput, MemberState
 from sansproto.overte.members import Members
+from sansproto.overte.parts import Arrival
 from sansproto.overte.punch import Punch, PunchInput, PunchState
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
@@ -39,20 +40,18 @@ def arrival(packet: Any, path: Path) -> Arrival:
 class Owner:
     """Who has the parts of parts."""
 
-    domain_id = DOMAIN
-
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def forget_punch(self, client_id: bytes) -> None:
-        self.told.append(client_id)
+    def remove(self, key: bytes) -> None:
+        self.told.append(key)
 
-    forget_peer = forget_punch
+    forget_peer = remove
 
 
 def test_a_registration() -> None:
     host = Alone()
-    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DOMAIN, DELAYS, LIMITS))
+    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DELAYS, LIMITS))
     registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
     registration.post(RegistrationInput.START())
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
@@ -124,6 +123,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.asked: list[object] = []
+        self.fan_out = self
 
     def enrol(self, member: Member) -> None:
         self.asked.append("enrol")
@@ -131,8 +131,8 @@ class Keeper:
     def send_list(self, member: Member, *, is_new: bool) -> None:
         self.asked.append(("list", is_new))
 
-    def announce(self, member: Member) -> None:
-        self.asked.append("announce")
+    def announce(self, member: Member, news: News) -> None:
+        self.asked.append(news)
 
     def change_interest(self, member: Member, interest: bytes) -> None:
         self.asked.append(interest)
@@ -152,7 +152,7 @@ def test_a_member() -> None:
     member.take(PATH_QUERY, arrival(p.PathQuery("/"), AT))
     host.run()
     host.handle_timeout(10.0)
-    assert keeper.asked == ["enrol", ("list", True), "announce", ("list", False), "forget"]
+    assert keeper.asked == ["enrol", ("list", True), News.ADDED, ("list", False), "forget"]
     assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
     assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
     assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)
@@ -160,23 +160,23 @@ def test_a_member() -> None:
 
 def test_members_and_what_is_said_of_them() -> None:
     host = Alone()
-    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(), authenticates=True))
+    members = host.keep(Members(host, DELAYS, ServerLimits(), authenticates=True))
     mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
     members.admit(CLIENT, entry(), SAID, 1)
     members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
     host.run()
-    assert (len(members), members.at(ICE), members.count(p.NodeType.AGENT)) == (2, members.of_id(DOMAIN), 1)
+    assert (len(members.by_id), members.by_path[ICE], members.count(p.NodeType.AGENT)) == (2, members.by_id[DOMAIN], 1)
     kinds = [PacketType.DOMAIN_LIST, PacketType.DOMAIN_LIST, PacketType.DOMAIN_SERVER_ADDED_NODE]
     assert [(path, kind) for path, kind, _ in host.sent] == list(zip((AT, ICE, AT), kinds, strict=True))
     members.by_id[DOMAIN].post(MemberInput.LEAVE(Departure.LEFT))
     host.run()
     assert host.sent[3:] == [(ICE, None), (AT, p.RemovedNode(DOMAIN))]
-    assert (len(members), members.at(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
+    assert (len(members.by_id), members.by_path.get(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
 
 
 def test_admission() -> None:
     host = Alone()
-    members = Members(host, DOMAIN, DELAYS, LIMITS, authenticates=True)
+    members = Members(host, DELAYS, LIMITS, authenticates=True)
     admission = host.keep(Admission(host, members, DEFAULT, "ours", DELAYS, LIMITS))
     request = p.DomainConnectRequest(
         bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
@@ -195,7 +195,7 @@ def test_admission() -> None:
 def test_what_finds_no_room_to_be_told_is_refused() -> None:
     host = Alone()
     host.waiting = 1 << 20
-    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(announcements=1), authenticates=True))
+    members = host.keep(Members(host, DELAYS, ServerLimits(announcements=1), authenticates=True))
     members.admit(CLIENT, entry(), SAID, 1)
     host.run()
     members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))

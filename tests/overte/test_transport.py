@@ -14,7 +14,6 @@ from sansproto.contract import Address
 from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import crypto
-from sansproto.overte.arrivals import read
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import (
     MAX_DATAGRAM,
@@ -30,6 +29,7 @@ from sansproto.overte.header import (
 )
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
+from sansproto.overte.parts import read
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, VERSIONS, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
