@@ -13,8 +13,9 @@ from typing import Annotated, Any, ClassVar
 
 import attrs
 import pytest
-from echo import GuestSaid
+from echo import GuestSaid, Probe
 from echo.guest import Guest
+from echo.packets import TO_SERVER
 from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ from sansproto.snapshot import CACHED
 from sansproto.testing import laws, meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
 from sansproto.testing.operations import Accept, Call, Data, LawBroken, Opened, Wait
+from sansproto.testing.strategies import packets
 
 CALLER = Address("192.0.2.7", 1234)
 _texts = st.sampled_from([b"hi there", b"what?", b"x" * 150, b"bye", b""])
@@ -39,7 +41,7 @@ ECHO = Subject(
     arguments=lambda entropy, trace: {"entropy": entropy, "trace": trace, "limits": ToyLimits(link_queue=1000)},
     listeners=("echo",),
     data=_messages | st.binary(max_size=40),
-    strangers=st.binary(max_size=60),
+    strangers=packets(Probe).map(TO_SERVER.encode) | st.binary(max_size=60),
     verbs={
         "dial": st.tuples(addresses),
         "dial_name": st.just(("echo.example",)),
@@ -248,8 +250,8 @@ class Amplifies(Echo):
 
 
 class AnswersALittleMore(Echo):
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        super().receive_datagram(data + bytes(1), path, now)
+    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool:
+        return super().send_datagram(data + bytes(1), path, name)
 
 
 class AnswersSomebodyElse(Echo):
@@ -357,9 +359,9 @@ class CountsTwice(Lines):
 
 
 class AsksEverybody(Echo):
-    def link_packet(self, link: StreamLink, packet: object) -> None:
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
         for guest in self.guests.values():
-            if guest.name == packet:
+            if guest.name == packet.text:
                 return
         super().link_packet(link, packet)
 

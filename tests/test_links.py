@@ -13,7 +13,7 @@ from typing import Annotated, Any, Never, NewType
 
 import attrs
 import pytest
-from echo import GuestLeft, GuestSaid
+from echo import GuestLeft, GuestSaid, Message
 from echo.guest import I as GuestInput
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +57,7 @@ def guest(core: Echo, now: float = 0.0) -> Link:
     """A link on which somebody has greeted."""
     link = core.stream_accepted("echo", PEER, now)
     core.receive_data(link, b"\x02hi", now)
-    assert core.next_transmit() == SendBytes(link, b"\x06hi" + core.guests[link].name)
+    assert core.next_transmit() == SendBytes(link, Message(f"hi {core.guests[link].name}".encode()).encode())
     return link
 
 
@@ -145,6 +145,7 @@ def test_the_heap_stays_small_however_timers_move() -> None:
     table: TimerTable[str] = TimerTable()
     for round_ in range(1000):
         table.set("late", 1e9 - round_)  # ever earlier: each leaves an entry behind
+        assert table.next() == 1e9 - round_
         assert len(table._heap) + len(table._old) <= 3 * len(table) + 96
     for round_ in range(1000):
         table.set("cancelled", float(round_))
@@ -651,6 +652,46 @@ def test_only_what_the_transport_says_can_be_a_stale_report() -> None:
     assert core.stats.dropped == {"stale link report": 1}
 
 
+def test_a_packet_may_come_in_pieces() -> None:
+    core = echo()
+    link = guest(core)
+    for piece in (b"\x05", b"hel"):
+        core.receive_data(link, piece, 0.0)
+        assert events(core) == []
+    core.receive_data(link, b"lo\x01", 0.0)
+    assert events(core) == [GuestSaid(link, "hello")]
+    core.receive_eof(link, 0.0)
+    assert core.links[link].inbox == b"\x01"
+    assert transmits(core) == [SendBytes(link, b"\x05hello"), CloseTransport(link)]
+
+
+def test_what_a_link_sends_may_matter_no_more() -> None:
+    core = Plain()
+    link = opened(core)
+    link.deafen()
+    core.run()
+    assert transmits(core) == [PauseReading(link.key)]
+    core.receive_data(link.key, b"more", 1.0)
+    core.receive_eof(link.key, 1.0)
+    assert core.stats.dropped == {"late data": 2}
+    core.handle_timeout(LinkDelays().unread)
+    assert transmits(core) == [AbortTransport(link.key)]
+
+
+def test_an_abort_resets_every_link() -> None:
+    core = echo()
+    links = [guest(core), guest(core)]
+    core.say(links[0], "never", 0.0)
+    for _ in range(2):
+        core.abort()
+    assert {*transmits(core)} == {AbortTransport(link) for link in links}
+    for link in links:
+        core.stream_lost(link, 1.0)
+    assert events(core) == [Closed(CloseCause.ABORTED)]
+    assert not core.links
+    assert not core.guests
+
+
 def test_a_graceful_end_waits_for_every_link() -> None:
     core = echo()
     link = guest(core)
@@ -710,5 +751,5 @@ def test_an_endpoint_of_datagrams_refuses_streams() -> None:
         core.close(0.0)
     late = core.stream_accepted("?", PEER, 0.0)
     assert transmits(core) == [AbortTransport(late)]
-    assert core.stats.dropped == {"unexpected report": 3, "unknown link": 12, "datagram failed": 1, "closed": 5}
+    assert core.stats.dropped == {"unexpected report": 2, "unknown link": 12, "datagram failed": 1, "closed": 5}
     assert events(core) == [Closed(CloseCause.LOCAL)]

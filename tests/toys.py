@@ -1,7 +1,7 @@
 """Small sessions, one of each kind, on which the network, the links and the laws are shown.
 
-``Echo`` is the server of docs/howto/echo, which also dials, by name too, and answers datagrams. ``Lines`` is a stream
-session: lines, of which ``bye`` is the last. ``Beat`` speaks datagrams and has a keep-alive. ``Visitor`` and ``Desk``
+``Echo`` is the server of docs/howto/echo, which also dials, by name too. ``Lines`` is a stream session: lines, of which
+``bye`` is the last. ``Beat`` speaks datagrams and has a keep-alive. ``Visitor`` and ``Desk``
 talk over datagrams, and get over it when the other forgets everything or the NAT moves them.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 from collections import deque
 from enum import Enum
-from hashlib import sha256
 from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
@@ -36,7 +35,7 @@ from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.limits import some
 from sansproto.links import StreamLink
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from sansproto.session import ABORTED, Answers, Session
+from sansproto.session import ABORTED, Session
 from sansproto.snapshot import CACHED
 from sansproto.trace import Trace
 
@@ -60,17 +59,14 @@ class ToyDelays(EchoDelays):
 
 
 class Echo(EchoServer):
-    """The server of docs/howto/echo. It dials guests too, and answers datagrams with their digest."""
+    """The server of docs/howto/echo. It dials guests too."""
 
-    strangers: ClassVar = Answers(32)
     _asked: int
     _asking: bool
     _secret: Annotated[bytes, CACHED]
 
     def __init__(self, *, entropy: Entropy, limits: ToyLimits | None = None, trace: Trace | None = None) -> None:
-        limits = limits or ToyLimits()
-        super().__init__(entropy=entropy, delays=ToyDelays(), limits=limits, trace=trace)
-        self._datagram_limits = limits
+        super().__init__(entropy=entropy, delays=ToyDelays(), limits=limits or ToyLimits(), trace=trace)
         self._asked, self._asking, self._secret = 0, False, SECRET
 
     # verbs
@@ -104,12 +100,6 @@ class Echo(EchoServer):
             self._asking = False
             if addresses and not self.links:
                 self.dial(addresses[0], now)
-
-    def decode(self, data: bytes, path: Path) -> bytes:  # type: ignore[override]  # the server speaks no datagrams
-        return data
-
-    def received(self, packet: bytes, path: Path) -> None:
-        self.send_datagram(sha256(packet).digest()[: len(packet)], path)
 
     def link_opened(self, link: StreamLink) -> None:
         link.write(b"\x02hi")
