@@ -273,6 +273,10 @@ def public_classes() -> set[type]:
     return {kind for kind in ours if issubclass(kind, Enum) or attrs.has(kind)} - NAMES_ONLY
 
 
+def full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__name__}"
+
+
 def undocumented(cls: ast.ClassDef) -> Iterator[str]:
     """The members or fields without a docstring below."""
     for node, below in zip_longest(cls.body, cls.body[1:]):
@@ -283,7 +287,7 @@ def undocumented(cls: ast.ClassDef) -> Iterator[str]:
                 yield target.id
 
 
-@pytest.mark.parametrize("cls", sorted(public_classes(), key=str), ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+@pytest.mark.parametrize("cls", sorted(public_classes(), key=full_name), ids=full_name)
 def test_what_users_see_has_a_docstring(cls: type) -> None:
     (tree,) = ast.parse(inspect.getsource(cls)).body
     assert isinstance(tree, ast.ClassDef)

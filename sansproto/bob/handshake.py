@@ -30,7 +30,7 @@ class HandshakeState(Enum):
 
 @attrs.frozen
 class Answered:
-    """What the client's proof is judged by, and the keys that it leads to."""
+    """What the client's proof is checked with, and the keys that it leads to."""
 
     expected: bytes = attrs.field(repr=False)
     keys: crypto.SharedKeys = attrs.field(repr=False)

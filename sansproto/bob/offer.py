@@ -33,7 +33,7 @@ class OfferState(Enum):
 
 @attrs.frozen
 class Question:
-    """What the server's reply is judged by."""
+    """What the server's reply is checked with."""
 
     secret: crypto.ClientSecret = attrs.field(repr=False)
     x: bytes = attrs.field(repr=False)
