@@ -67,7 +67,7 @@ class ChannelHost(Host[Any], Protocol):
     limits: PeerLimits
     delays: PeerDelays
 
-    def channel_ended(self, closed: Closed) -> None: ...
+    def channel_ended(self, closed: Closed[Violation]) -> None: ...
 
 
 class SecureChannel(Component[ChannelState, ChannelHost]):
@@ -248,7 +248,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
 
     def _act(self, happened: Happened[ChannelState]) -> None:
         """At once: what follows in the same read depends on it."""
-        self.table.step(self, happened)
+        happened.act(self)
 
     def _rejoin(self, data: bytes, rest: int) -> tuple[bytes, int]:
         """Complete the record that the last read began; the new read, and how much of it that took.
@@ -446,7 +446,7 @@ class Channel(Session[ChannelEvent]):
 
     # -- what the channel tells
 
-    def channel_ended(self, closed: Closed) -> None:
+    def channel_ended(self, closed: Closed[Violation]) -> None:
         self.end(closed)
 
     def _count(self) -> None:

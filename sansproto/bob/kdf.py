@@ -144,5 +144,5 @@ KDF: Final = Table[KdfQueue, KdfState](
         Row(_S.BUSY, _I.SLICE, _S.EMPTY, KdfQueue.work, when=KdfQueue.is_nearly_done, ref="derivation in slices"),
         Row(_S.BUSY, _I.SLICE, None, KdfQueue.work, arm=(_T.WORK,), ref="derivation in slices"),
     ),
-    defaults=(Default(Outcome.IGNORE, "bench is busy"),),
+    defaults=(Default(Outcome.IGNORE, "queue is busy"),),
 )

@@ -266,7 +266,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         self.turns.leave(uid)
         self.exchanges.remove(uid)
 
-    def channel_ended(self, closed: Closed) -> None:
+    def channel_ended(self, closed: Closed[Violation]) -> None:
         self.way.post(PeerInput.CHANNEL_ENDED(closed))
 
     def put_in_queue(self, uid: int, salt: bytes, count: int) -> None:

@@ -135,9 +135,9 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
         """Acted upon at once: a link that was lost is forgotten next, and who had it."""
         visitor, member = self.secure.visitors.get(link.key), self.registry.members.get(link.key)
         if visitor is not None:
-            VisitorInput.LEFT.act(visitor, None)
+            VisitorInput.LEFT().act(visitor)
         elif member is not None and cause is CloseCause.LOST:
-            MemberInput.LEFT.act(member, Departure.LEFT)
+            MemberInput.LEFT(Departure.LEFT).act(member)
         elif member is not None:
             member.post(MemberInput.LEFT(Departure.SLOW))
 

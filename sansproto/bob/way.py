@@ -50,8 +50,8 @@ class PeerState(Enum):
     LOBBY = 8
     """The line is sent."""
     TALKING = 9
-    FAREWELL = 10
-    """The channel says goodbye."""
+    CLOSING = 10
+    """The channel closes: its closing packet is out."""
     ENDED = 11
 
 
@@ -85,9 +85,9 @@ class PeerInput:
     ROOM_LOST = Input[PeerState, str]()
     MOVED = Input[PeerState, None]()
     """Bytes went through the channel."""
-    CHANNEL_ENDED = Input[PeerState, Closed]()
+    CHANNEL_ENDED = Input[PeerState, Closed[Violation]]()
     CLOSE = Input[PeerState, None]()
-    VIOLATED = Input[PeerState, Closed]()
+    VIOLATED = Input[PeerState, Closed[Violation]]()
     EXHAUSTED = Input[PeerState, None]()
     LOOKUP_EXPIRED = Input[PeerState, None]()
     GREETING_EXPIRED = Input[PeerState, None]()
@@ -126,7 +126,7 @@ class WayHost(Host[PeerEvent], Protocol):
     def abandon(self) -> None: ...
     def open_channel(self, agreed: Agreed) -> None: ...
     def close_channel(self) -> None: ...
-    def close_gracefully(self, closed: Closed) -> None: ...
+    def close_gracefully(self, closed: Closed[Violation]) -> None: ...
 
 
 class Way(Component[PeerState, WayHost]):
@@ -281,7 +281,7 @@ class Way(Component[PeerState, WayHost]):
     def end_silent(self) -> None:
         self._end_late("nothing moved for too long")
 
-    def end_as_told(self, closed: Closed) -> None:
+    def end_as_told(self, closed: Closed[Violation]) -> None:
         self.host.close_gracefully(closed)
 
     def end_limit(self) -> None:
@@ -357,7 +357,7 @@ PEER: Final = Table[Way, PeerState](
         _S.PREPARING: "the queue of derivations, which works on a timer of its own",
         _S.CONNECTING: "the link's own connect timer",
         _S.APPROACHING: "the link's own connect timer",
-        _S.FAREWELL: "the channel's own farewell timer",
+        _S.CLOSING: "the channel's own timer, FAREWELL",
     },
     rows=(
         Row(_S.NEW, _I.PREPARE, _S.PREPARING, ref="a server's secret"),
@@ -410,14 +410,14 @@ PEER: Final = Table[Way, PeerState](
         Row(_S.TALKING, _I.MOVED, None, arm=(_T.SILENCE,), ref=_TIMES),
         Row(_S.TALKING, _I.SEND, ref="the channel"),
         Row(_S.TALKING, _I.SILENCE_EXPIRED, _S.ENDED, _W.end_silent, ref=_TIMES),
-        Row(_S.TALKING, _I.CLOSE, _S.FAREWELL, _W.close_channel, cancel=(_T.SILENCE,), ref="closing the channel"),
-        Row((_S.TALKING, _S.FAREWELL), _I.CHANNEL_ENDED, _S.ENDED, _W.end_as_told, ref="closing the channel"),
+        Row(_S.TALKING, _I.CLOSE, _S.CLOSING, _W.close_channel, cancel=(_T.SILENCE,), ref="closing the channel"),
+        Row((_S.TALKING, _S.CLOSING), _I.CHANNEL_ENDED, _S.ENDED, _W.end_as_told, ref="closing the channel"),
         Row((_S.NEW, *_BEFORE_CHANNEL), _I.CLOSE, _S.ENDED, _W.end_local, ref="leaving"),
     ),
     defaults=(
         Default(Outcome.IGNORE, "unexpected packet", _I.UNEXPECTED, _I.MET),
         Default(Outcome.NOT_OPEN, "connect first", *_VERBS, states=(_S.NEW,)),
-        Default(Outcome.NOT_OPEN, "", *_VERBS, states=(_S.ENDED, _S.FAREWELL)),
+        Default(Outcome.NOT_OPEN, "", *_VERBS, states=(_S.ENDED, _S.CLOSING)),
         Default(Outcome.REJECT, "", *_VERBS),
         Default(Outcome.IGNORE, "stale"),
     ),

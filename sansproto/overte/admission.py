@@ -7,38 +7,38 @@ but for the list that the protocol wants, and a host gets a few answers at a tim
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
 from enum import Enum
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host, Refusal
-from ..contract import Address, Instant, Path
+from ..component import Component, Refusal
+from ..contract import Instant, Path
+from ..endpoint import Received
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from ..wire import Absent, Packet
-from .addresses import is_loopback, with_host
+from ..wire import Absent
 from .crypto import BadKey, lower, verify, verify_username
-from .endpoint import TRAILING
 from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
+from .members import Members
 from .packets import (
-    CheckIn,
     ConnectionToken,
     DenialReason,
     DomainConnectionDenied,
     DomainConnectRequest,
+    ICEPing,
+    ICEPingReply,
     NodeType,
     Permissions,
 )
-from .policy import ASSIGNED, Policy, Visitor
+from .parts import Arrival, ServerHost, keep_newest, read, receives
+from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
+from .remote import is_loopback, with_host
 from .server_events import ConnectRefused, Departure, KeyWanted
-from .versions import VersionTable
-
-T = TypeVar("T")
+from .versions import PacketType, VersionTable
 
 TOO_SHORT: Final = Refusal("request too short for an answer", ref="connect requests")
 
@@ -64,19 +64,10 @@ class Answers:
 
 
 @attrs.frozen
-class ConnectRequest:
-    """A connect request as it came. ``is_of_other``: its type has another version than ours."""
-
-    payload: bytes = attrs.field(repr=False)
-    path: Path
-    is_of_other: bool = False
-
-
-@attrs.frozen
 class PendingConnect:
     """A connect request that could be read, with what is known of who sent it."""
 
-    request: ConnectRequest
+    request: Arrival
     says: DomainConnectRequest = attrs.field(repr=False)
     public: SockAddr
     assigned: NodeType | None
@@ -102,7 +93,7 @@ class AdmissionState(Enum):
 
 
 class AdmissionInput:
-    OTHER_PROTOCOL = Input[AdmissionState, ConnectRequest]()
+    OTHER_PROTOCOL = Input[AdmissionState, Arrival]()
     REPEATED = Input[AdmissionState, PendingConnect]()
     TOKEN_NEEDED = Input[AdmissionState, PendingConnect]()
     KEY_UNKNOWN = Input[AdmissionState, PendingConnect]()
@@ -111,30 +102,11 @@ class AdmissionInput:
     FORBIDDEN = Input[AdmissionState, PendingConnect]()
     FULL = Input[AdmissionState, PendingConnect]()
     ADMITTED = Input[AdmissionState, PendingConnect]()
+    PINGED = Input[AdmissionState, Received[ICEPing]]()
 
 
-class AdmissionHost(Host[ConnectRefused | KeyWanted], Protocol):
-    """What admission needs of the domain server."""
-
-    policy: Policy
-    local: Address | None
-
-    def answer(self, path: Path, packet: Packet) -> None: ...
-
-
-class Residents(Protocol):
-    """Who is in."""
-
-    def __len__(self) -> int: ...
-    def at(self, path: Path) -> Member | None: ...
-    def with_assignment(self, connect_id: bytes) -> Member | None: ...
-    def count(self, node_type: NodeType) -> int: ...
-    def fresh_id(self, leaving: Collection[int]) -> int: ...
-    def admit(self, node_id: bytes, entry: Entry, said: CheckIn, permissions: int) -> None: ...
-
-
-class Admission(Component[AdmissionState, AdmissionHost]):
-    """Decides of each connect request, and keeps what it needs for that: nothing is pending between two calls."""
+class Admission(Component[AdmissionState, ServerHost]):
+    """Answers whoever is outside. It keeps what it needs for that: no connect request is pending between two calls."""
 
     tokens: OrderedDict[str, Token]
     """By username."""
@@ -144,7 +116,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
     """By host."""
     assignments: dict[bytes, NodeType]
     """By connect id."""
-    members: Annotated[Residents, CACHED]
+    members: Annotated[Members, CACHED]
     versions: Annotated[VersionTable, CACHED]
     version_name: Annotated[str, CACHED]
     delays: Annotated[ServerDelays, CACHED]
@@ -152,8 +124,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def __init__(
         self,
-        host: AdmissionHost,
-        members: Residents,
+        host: ServerHost,
+        members: Members,
         versions: VersionTable,
         version_name: str,
         delays: ServerDelays,
@@ -172,9 +144,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def provide_key(self, username: str, key: bytes | str | None) -> None:
         username = lower(username)
-        self.keys.pop(username, None)
-        self.keys[username] = key
-        _bound(self.keys, self.limits.keys)
+        keep_newest(self.keys, username, key, self.limits.keys)
         if username in self.tokens:
             self.tokens[username].was_told = False
 
@@ -203,22 +173,22 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     # -- guards
 
-    def is_something(self, request: ConnectRequest) -> bool:
+    def is_something(self, request: Arrival) -> bool:
         return bool(request.payload)
 
-    def is_seldom(self, request: ConnectRequest) -> bool:
+    def is_seldom(self, request: Arrival) -> bool:
         answers = self.answers.get(request.path.host)
         return answers is None or self._is_over(answers) or answers.count < self.limits.connects
 
-    def is_of_other_protocol(self, request: ConnectRequest) -> bool:
-        return request.is_of_other or request.payload[_SIGNATURE] != b"\0\0\0\x10" + self.versions.signature
+    def is_of_other_protocol(self, request: Arrival) -> bool:
+        header, signature = request.header, b"\0\0\0\x10" + self.versions.signature
+        is_ours = header.type is PacketType.DOMAIN_CONNECT_REQUEST and header.version == self.versions[header.type]
+        return not is_ours or request.payload[_SIGNATURE] != signature
 
-    def read(self, request: ConnectRequest) -> PendingConnect:
+    def read(self, request: Arrival) -> PendingConnect:
         """Assignments need no name, and who logs in with the domain need not sign a username."""
-        says, end = DomainConnectRequest.decode_prefix(request.payload)
-        if end != len(request.payload):
-            self.host.count_note(TRAILING, self)
-        here, assigned = self.members.at(request.path), self.assignments.get(says.connect_id)
+        says = read(self, DomainConnectRequest, request.payload)
+        here, assigned = self.members.by_path.get(request.path), self.assignments.get(says.connect_id)
         account = _text(says.domain_username) if assigned is None and self.host.policy.login is not None else ""
         is_named = assigned is None and (says.username_signature or not account)
         return PendingConnect(
@@ -242,7 +212,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         node_type = pending.says.check_in.node_type
         if pending.assigned is None:
             return node_type == AGENT
-        holder = self.members.with_assignment(pending.says.connect_id)
+        holder = self.members.by_connect_id.get(pending.says.connect_id)
         sockets = pending.public, pending.says.check_in.local_socket
         return pending.assigned == node_type and (holder is None or (holder.public, holder.local) == sockets)
 
@@ -258,7 +228,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         )
 
     def is_beyond_ids(self, pending: PendingConnect) -> bool:
-        return len(self.members) - pending.makes_room >= self.limits.nodes
+        return len(self.members.by_id) - pending.makes_room >= self.limits.nodes
 
     def is_assigned(self, pending: PendingConnect) -> bool:
         return pending.assigned is not None
@@ -307,7 +277,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     # -- actions
 
-    def deny_protocol(self, request: ConnectRequest) -> None:
+    def deny_protocol(self, request: Arrival) -> None:
         text = f"Protocol version mismatch - Domain version: {self.version_name}"
         self._deny(request, DenialReason.PROTOCOL_MISMATCH, text)
 
@@ -333,8 +303,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
     def send_token(self, pending: PendingConnect) -> None:
         token = self.tokens.get(pending.username)
         if token is None:
-            token = self.tokens[pending.username] = Token(self.host.draw(16, f"token.{pending.username}"))
-            _bound(self.tokens, self.limits.tokens)
+            token = Token(self.host.draw(16, f"token.{pending.username}"))
+            keep_newest(self.tokens, pending.username, token, self.limits.tokens)
         self._count_answer(pending.request.path.host)
         self.host.answer(pending.request.path, ConnectionToken(token.token))
 
@@ -370,11 +340,14 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         node_id = self.host.draw(16, f"node.{local_id}.id")
         self.members.admit(node_id, entry, pending.says.check_in, self._permissions_of(pending))
 
+    def answer_ping(self, pinged: Received[ICEPing]) -> None:
+        self.host.answer(pinged.path, ICEPingReply(self.host.domain_id, pinged.packet.type))
+
     # -- inside
 
     def _replaced_by(self, pending: PendingConnect) -> dict[int, Member]:
         """By local id."""
-        holder = self.members.with_assignment(pending.says.connect_id)
+        holder = self.members.by_connect_id.get(pending.says.connect_id)
         return {member.local_id: member for member in (*pending.here, holder) if member is not None}
 
     def _permissions_of(self, pending: PendingConnect) -> int:
@@ -396,7 +369,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         )
         return int(self.host.policy.permissions(visitor)) & 0xFFFFFFFF
 
-    def _deny(self, request: ConnectRequest, reason: DenialReason, text: str, extra: str = "") -> None:
+    def _deny(self, request: Arrival, reason: DenialReason, text: str, extra: str = "") -> None:
         """Refuse, with as much of the text as makes the answer no longer than the request was."""
         room = len(request.payload) - _DENIAL_HEAD
         if room < 0:
@@ -413,9 +386,8 @@ class Admission(Component[AdmissionState, AdmissionHost]):
             return
         answers = self.answers.get(host)
         if answers is None or self._is_over(answers):
-            answers = self.answers[host] = Answers(self.host.clock)
-            self.answers.move_to_end(host)
-            _bound(self.answers, self.limits.applicants)
+            answers = Answers(self.host.clock)
+            keep_newest(self.answers, host, answers, self.limits.applicants)
         answers.count += 1
 
     def _is_over(self, answers: Answers) -> bool:
@@ -431,33 +403,31 @@ def _cut(text: str, size: int) -> str:
     return text.encode()[:size].decode("utf-8", "ignore")
 
 
-def _bound(table: OrderedDict[str, T], limit: int) -> None:
-    while len(table) > limit:
-        table.popitem(last=False)
-
-
-_S, _I = AdmissionState, AdmissionInput
+_S, _I, _A = AdmissionState, AdmissionInput, Admission
 
 CONNECT: Final = (
-    Guards.of(Admission, _S, ConnectRequest, "connect")
-    .need(Admission.is_something, "empty connect request", ref="connect requests")
-    .need(Admission.is_seldom, "connect requests too often", ref="repeated requests")
-    .give_if(Admission.is_of_other_protocol, _I.OTHER_PROTOCOL, ref="protocol signature")
-    .make(Admission.read, "malformed connect request", ref="connect requests")
-    .need(Admission.has_sockets, "connect request without sockets", ref="connect requests")
-    .need(Admission.has_node_type, "connect request of no node type", ref="connect requests")
-    .need(Admission.is_expected, "connect request without assignment", ref="assignments")
-    .give_if(Admission.is_repeated, _I.REPEATED, ref="repeated requests")
-    .give_if(Admission.is_beyond_ids, _I.FULL, ref="capacity")
-    .give_if(Admission.is_assigned, _I.ADMITTED, ref="assignments")
-    .need(Admission.is_no_intruder, "connect request from another node's address", ref="repeated requests")
-    .give_if(Admission.is_without_token, _I.TOKEN_NEEDED, ref="usernames")
-    .give_if(Admission.is_of_unknown_key, _I.KEY_UNKNOWN, ref="usernames")
-    .give_if(Admission.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
-    .give_if(Admission.is_not_logged_in, _I.LOGIN_FAILED, ref="domain accounts")
-    .give_if(Admission.is_forbidden, _I.FORBIDDEN, ref="permissions")
-    .give_if(Admission.is_one_too_many, _I.FULL, ref="capacity")
+    Guards.of(_A, _S, Arrival, "connect")
+    .need(_A.is_something, "empty connect request", ref="connect requests")
+    .need(_A.is_seldom, "connect requests too often", ref="repeated requests")
+    .give_if(_A.is_of_other_protocol, _I.OTHER_PROTOCOL, ref="protocol signature")
+    .make(_A.read, "malformed connect request", ref="connect requests")
+    .need(_A.has_sockets, "connect request without sockets", ref="connect requests")
+    .need(_A.has_node_type, "connect request of no node type", ref="connect requests")
+    .need(_A.is_expected, "connect request without assignment", ref="assignments")
+    .give_if(_A.is_repeated, _I.REPEATED, ref="repeated requests")
+    .give_if(_A.is_beyond_ids, _I.FULL, ref="capacity")
+    .give_if(_A.is_assigned, _I.ADMITTED, ref="assignments")
+    .need(_A.is_no_intruder, "connect request from another node's address", ref="repeated requests")
+    .give_if(_A.is_without_token, _I.TOKEN_NEEDED, ref="usernames")
+    .give_if(_A.is_of_unknown_key, _I.KEY_UNKNOWN, ref="usernames")
+    .give_if(_A.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
+    .give_if(_A.is_not_logged_in, _I.LOGIN_FAILED, ref="domain accounts")
+    .give_if(_A.is_forbidden, _I.FORBIDDEN, ref="permissions")
+    .give_if(_A.is_one_too_many, _I.FULL, ref="capacity")
     .give(_I.ADMITTED)
+)
+ICE_PING: Final = (
+    Guards.of(_A, _S, Arrival, "ping").make(receives(ICEPing), "malformed ICEPing", ref="ICE").give(_I.PINGED)
 )
 
 ADMISSION: Final = Table[Admission, AdmissionState](
@@ -468,15 +438,16 @@ ADMISSION: Final = Table[Admission, AdmissionState](
     initial=_S.READY,
     idle={_S.READY: "the domain's end: it answers whoever asks"},
     rows=(
-        Row(_S.READY, _I.OTHER_PROTOCOL, None, Admission.deny_protocol, ref="protocol signature"),
-        Row(_S.READY, _I.REPEATED, None, Admission.repeat, ref="repeated requests"),
-        Row(_S.READY, _I.TOKEN_NEEDED, None, Admission.send_token, Admission.tell_key_wanted, ref="usernames"),
-        Row(_S.READY, _I.KEY_UNKNOWN, None, Admission.tell_key_wanted, ref="usernames"),
-        Row(_S.READY, _I.BAD_SIGNATURE, None, Admission.deny_signature, ref="usernames"),
-        Row(_S.READY, _I.LOGIN_FAILED, None, Admission.deny_login, ref="domain accounts"),
-        Row(_S.READY, _I.FORBIDDEN, None, Admission.deny_permission, ref="permissions"),
-        Row(_S.READY, _I.FULL, None, Admission.deny_full, ref="capacity"),
-        Row(_S.READY, _I.ADMITTED, None, Admission.let_in, ref="admission"),
+        Row(_S.READY, _I.OTHER_PROTOCOL, None, _A.deny_protocol, ref="protocol signature"),
+        Row(_S.READY, _I.REPEATED, None, _A.repeat, ref="repeated requests"),
+        Row(_S.READY, _I.TOKEN_NEEDED, None, _A.send_token, _A.tell_key_wanted, ref="usernames"),
+        Row(_S.READY, _I.KEY_UNKNOWN, None, _A.tell_key_wanted, ref="usernames"),
+        Row(_S.READY, _I.BAD_SIGNATURE, None, _A.deny_signature, ref="usernames"),
+        Row(_S.READY, _I.LOGIN_FAILED, None, _A.deny_login, ref="domain accounts"),
+        Row(_S.READY, _I.FORBIDDEN, None, _A.deny_permission, ref="permissions"),
+        Row(_S.READY, _I.FULL, None, _A.deny_full, ref="capacity"),
+        Row(_S.READY, _I.ADMITTED, None, _A.let_in, ref="admission"),
+        Row(_S.READY, _I.PINGED, None, _A.answer_ping, ref="ICE"),
     ),
     defaults=(),
 )

@@ -1,54 +1,50 @@
-"""Reliable channels: what must arrive at an address, and what came from it. docs/protocols/overte.rst, handshake.
+"""Who is heard, and what must arrive at an address or came from it. docs/protocols/overte.rst, datagrams and handshake.
 
-Two parts for each address: a :class:`~.sending.Sender` and a :class:`~.receiving.Receiver`, which know nothing of each
-other. There is a channel only with an address that the endpoint accepts.
+A reliable channel has two parts for each address: a :class:`~.sending.Sender` and a :class:`~.receiving.Receiver`,
+which know nothing of each other. There is a channel only with an address that the endpoint accepts.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
-from ..component import Component, Parts, Refusal
+from ..component import Component, Note, Parts, Refusal
 from ..contract import Path
-from ..machine import Guards, Happened, Input, Row, Table
+from ..machine import Default, Guards, Happened, Input, Outcome, Row, Table
+from . import crypto
 from .header import Control, ControlType
-from .receiving import DATA, Arrival, Receiver, ReceiverHost, ReceivingInput, ReceivingState
+from .parts import Arrival, ChannelHost
+from .receiving import DATA, Receiver, ReceivingInput, ReceivingState
 from .remote import Remote, remote_of
-from .sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SenderHost, SendingInput, SendingState
+from .sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SendingInput
 
 NO_CHANNEL: Final = Refusal("no channel", ref="handshake")
+OTHER_VERSION_TAKEN: Final = Note("other version", ref="types and versions")
+LOOSE_PART: Final = Note("unreliable message", ref="messages")
 
 
 class ChannelsState(Enum):
     READY = 0
 
 
-class ForSender(NamedTuple):
-    """What came from there for who sends there."""
-
-    path: Path
-    happened: Happened[SendingState]
-
-
-class ForReceiver(NamedTuple):
-    path: Path
-    happened: Happened[ReceivingState]
-
-
 class ChannelsInput:
-    FOR_SENDER = Input[ChannelsState, ForSender]()
-    FOR_RECEIVER = Input[ChannelsState, ForReceiver]()
+    OTHER_VERSION = Input[ChannelsState, Arrival]()
+    SINGLE = Input[ChannelsState, Arrival]()
+    RELIABLE = Input[ChannelsState, Arrival]()
+    LOOSE_PART = Input[ChannelsState, Arrival]()
+    """A part of a message that is not reliable."""
+    NO_CHANNEL = Input[ChannelsState, None]()
+    """It would be for a channel, but there is none with its sender."""
+    UNEXPECTED = Input[ChannelsState, None]()
+    """No part takes packets of its type from there."""
 
 
-class ChannelHost(SenderHost, ReceiverHost, Protocol):
-    """What reliable channels ask of the endpoint."""
+class Channels(Component[ChannelsState, ChannelHost]):
+    """Decides about packets whose version, source or MAC has to be looked at, and keeps the channels of an endpoint.
 
-    def accepts_channel(self, path: Path) -> bool: ...
-
-
-class ReliableChannels(Component[ChannelsState, ChannelHost]):
-    """All channels of an endpoint. Who stops accepting an address has to call :meth:`forget`."""
+    Who stops accepting an address has to call :meth:`forget_channel`.
+    """
 
     senders: Parts[Remote, Sender]
     receivers: Parts[Remote, Receiver]
@@ -80,19 +76,15 @@ class ReliableChannels(Component[ChannelsState, ChannelHost]):
 
     def take_control(self, control: Control, path: Path) -> None:
         """A control packet came."""
-        match control.type, control.sequence:
-            case ControlType.HANDSHAKE, int(number):
-                self.take(TO_RECEIVER, ForReceiver(path, ReceivingInput.HANDSHAKE(number)))
-            case ControlType.HANDSHAKE_ACK, int(number):
-                self.take(TO_SENDER, ForSender(path, Happened(HANDSHAKE_ACK, number)))
-            case ControlType.ACK, int(number):
-                self.take(TO_SENDER, ForSender(path, Happened(ACK, number)))
-            case _:
-                self.take(TO_SENDER, ForSender(path, SendingInput.REQUESTED()))
-
-    def take_data(self, arrival: Arrival) -> None:
-        """A reliable packet came."""
-        self.take(TO_RECEIVER, ForReceiver(arrival[2], Happened(DATA, arrival)))
+        sender, number = self.senders.get(remote_of(path)), control.sequence
+        if number is not None and control.type is ControlType.HANDSHAKE:
+            self._receive(path, ReceivingInput.HANDSHAKE(number))
+        elif sender is None:
+            self.post(ChannelsInput.NO_CHANNEL())
+        elif number is None:
+            sender.post(SendingInput.REQUESTED())
+        else:
+            sender.take(ACK if control.type is ControlType.ACK else HANDSHAKE_ACK, number)
 
     def forget_channel(self, path: Path) -> None:
         """What waits for this address is dropped, as is what has come from it of unfinished messages."""
@@ -112,23 +104,67 @@ class ReliableChannels(Component[ChannelsState, ChannelHost]):
 
     # -- guards
 
-    def has_sender(self, packet: ForSender) -> bool:
-        return remote_of(packet.path) in self.senders
+    def is_wanted_anyway(self, arrival: Arrival) -> bool:
+        return self.host.accepts_version(arrival.header)
 
-    def may_receive(self, packet: ForReceiver) -> bool:
-        return remote_of(packet.path) in self.receivers or self.host.accepts_channel(packet.path)
+    def find_source(self, arrival: Arrival) -> Arrival | None:
+        """The packet with who sent it, if its header says so."""
+        source = arrival.header.source
+        if source is not None:
+            arrival.peer = self.host.source_of(source, arrival.path)
+            if arrival.peer is None:
+                return None
+        return arrival
+
+    def has_secret(self, arrival: Arrival) -> bool:
+        """Can its MAC be checked, if it has to be?"""
+        return arrival.header.mac is None or bool(arrival.peer.secret) or self._is_exempt(arrival)
+
+    def is_genuine(self, arrival: Arrival) -> bool:
+        mac, peer = arrival.header.mac, arrival.peer
+        if mac is None or (peer.secret and crypto.mac_matches(peer.secret, arrival.payload, mac)):
+            return True
+        return self._is_exempt(arrival)
+
+    def is_single(self, arrival: Arrival) -> bool:
+        return not arrival.header.reliable and arrival.header.part is None
+
+    def is_reliable(self, arrival: Arrival) -> bool:
+        return arrival.header.reliable
 
     # -- actions
 
-    def pass_to_sender(self, packet: ForSender) -> None:
-        self.senders[remote_of(packet.path)].post(packet.happened)
+    def note_heard(self, arrival: Arrival) -> None:
+        if arrival.peer is not None:
+            arrival.peer.heard = self.host.clock
 
-    def pass_to_receiver(self, packet: ForReceiver) -> None:
-        remote = remote_of(packet.path)
-        receiver = self.receivers.get(remote) or self.receivers.add(remote)
-        receiver.post(packet.happened)
+    def note_other_version(self) -> None:
+        self.host.count_note(OTHER_VERSION_TAKEN, self)
+
+    def note_loose_part(self) -> None:
+        self.host.count_note(LOOSE_PART, self)
+
+    def take_data(self, arrival: Arrival) -> None:
+        self._receive(arrival.path, Happened(DATA, arrival))
+
+    def pass_on(self, arrival: Arrival) -> None:
+        self.host.arrived(arrival)
 
     # -- inside
+
+    def _is_exempt(self, arrival: Arrival) -> bool:
+        host = self.host
+        return not host.authenticates() or host.accepts_unverified(arrival.header, arrival.path, arrival.peer)
+
+    def _receive(self, path: Path, happened: Happened[ReceivingState]) -> None:
+        remote = remote_of(path)
+        receiver = self.receivers.get(remote)
+        if receiver is None and self.host.accepts_channel(path):
+            receiver = self.receivers.add(remote)
+        if receiver is None:
+            self.post(ChannelsInput.NO_CHANNEL())
+        else:
+            receiver.post(happened)
 
     def _sender_to(self, path: Path) -> Sender | None:
         remote = remote_of(path)
@@ -138,29 +174,37 @@ class ReliableChannels(Component[ChannelsState, ChannelHost]):
         return sender
 
 
-_S, _I = ChannelsState, ChannelsInput
+_S, _I, _C = ChannelsState, ChannelsInput, Channels
 
-TO_SENDER: Final = (
-    Guards.of(ReliableChannels, ChannelsState, ForSender, "to_sender")
-    .need(ReliableChannels.has_sender, "no channel", ref="handshake")
-    .give(_I.FOR_SENDER)
+OTHER_VERSION: Final = (
+    Guards.of(_C, _S, Arrival, "other_version")
+    .need(_C.is_wanted_anyway, "other version", ref="types and versions")
+    .give(_I.OTHER_VERSION)
 )
-TO_RECEIVER: Final = (
-    Guards.of(ReliableChannels, ChannelsState, ForReceiver, "to_receiver")
-    .need(ReliableChannels.may_receive, "no channel", ref="handshake")
-    .give(_I.FOR_RECEIVER)
+PACKET: Final = (
+    Guards.of(_C, _S, Arrival, "packet")
+    .make(_C.find_source, "unknown source", ref="who is heard")
+    .need(_C.has_secret, "no secret", ref="who is heard")
+    .need(_C.is_genuine, "wrong hash", ref="who is heard")
+    .give_if(_C.is_single, _I.SINGLE, ref="who is heard")
+    .give_if(_C.is_reliable, _I.RELIABLE, ref="handshake")
+    .give(_I.LOOSE_PART)
 )
-
-CHANNELS: Final = Table[ReliableChannels, ChannelsState](
-    ReliableChannels,
+CHANNELS: Final = Table[Channels, ChannelsState](
+    Channels,
     ChannelsInput,
     name="overte.channels",
     page="overte",
     initial=_S.READY,
-    idle={_S.READY: "the next packet of a channel"},
+    idle={_S.READY: "the next packet"},
     rows=(
-        Row(_S.READY, _I.FOR_SENDER, None, ReliableChannels.pass_to_sender, ref="handshake"),
-        Row(_S.READY, _I.FOR_RECEIVER, None, ReliableChannels.pass_to_receiver, ref="handshake"),
+        Row(_S.READY, _I.OTHER_VERSION, None, _C.note_other_version, _C.pass_on, ref="types and versions"),
+        Row(_S.READY, _I.SINGLE, None, _C.note_heard, _C.pass_on, ref="who is heard"),
+        Row(_S.READY, _I.RELIABLE, None, _C.note_heard, _C.take_data, ref="handshake"),
+        Row(_S.READY, _I.LOOSE_PART, None, _C.note_heard, _C.note_loose_part, ref="messages"),
     ),
-    defaults=(),
+    defaults=(
+        Default(Outcome.IGNORE, "no channel", _I.NO_CHANNEL),
+        Default(Outcome.IGNORE, "unexpected packet", _I.UNEXPECTED),
+    ),
 )

@@ -6,27 +6,26 @@ docs/protocols/overte.rst.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from ..component import Refusal
+from ..component import OptionalPart, Refusal
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
 from ..events import Closed
 from ..trace import Trace
+from ..wire import Packet
 from . import connection, crypto, rendezvous, stun
 from . import packets as p
-from .arrivals import Arrival
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
 from .header import MAX_DATAGRAM, Header
-from .introduction import Introduction
+from .introduction import Introduction, Membership
 from .limits import ClientDelays, ClientLimits
-from .membership import Membership
 from .nodes import DomainSender, NodeTable
+from .parts import Arrival, Peer
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
-from .reception import Peer
 from .rendezvous import IceClient, IceTarget
 from .stun import StunClient
 from .versions import DEFAULT, DOMAIN_SOURCED, PacketType, VersionTable
@@ -73,7 +72,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     """
 
     stun: StunClient
-    ice: IceClient
+    ice: OptionalPart[IceClient]
+    """From the time on when the address of the ice-server is known."""
     queries: Queries
     node_table: NodeTable
     connection: Connection
@@ -123,7 +123,7 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         )
         _check_arguments(introduction, target, SockAddr(local_host or "", 0))
         self.stun = StunClient(self, stun, local_host, delays, limits)
-        self.ice = IceClient(self, target, self.stun, delays)
+        self.ice = OptionalPart(lambda: IceClient(self, target, self.stun, delays))
         self.queries = Queries(self, delays, limits)
         self.node_table = NodeTable(self, delays, limits)
         self.connection = Connection(
@@ -223,28 +223,26 @@ class DomainClient(OverteEndpoint[ClientEvent]):
 
         ``reliable`` packets are repeated until they arrive; a ``message`` is reliable, of up to
         ``limits.message_size`` bytes, and is split. True if it was queued. False, and counted, if the node is not
-        there or not reached (any more), if its queue is full, and for what is not reliable while the domain is silent.
-        Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that are no message.
+        there or not reached (any more), if its queue or the outbox is full, and for what is not reliable while the
+        domain is silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that
+        are no message.
         """
         self._need_open("send_to_node")
         if not message and len(payload) > _LONGEST:
             raise LocalProtocolError("send_to_node", self.phase.name, f"more than {_LONGEST} bytes, but no message")
         self.advance(now)
         node = self.node_table.nodes.get(node_id)
-        way = None if node is None else node.way
+        way, source, sent = None if node is None else node.way, self.local_id, False
         if node is None or way is None:
             self.count_refusal(NOT_REACHED, self.node_table)
-            return False
-        source, sent = self.local_id, True
-        if message:
+        elif message:
             sent = self.send_message(way, type, payload, source=source, secret=node.secret)
         elif reliable:
             sent = self.send_reliable(way, (type, payload), source=source, secret=node.secret)
         elif self.is_squelched:
             self.count_refusal(SQUELCHED, self.node_table)
-            return False
         else:
-            self.send_raw(way, type, payload, source=source, secret=node.secret)
+            sent = self.send_raw(way, type, payload, source=source, secret=node.secret)
         self.run()
         return sent
 
@@ -268,11 +266,11 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         if not self.alive(now):
             return
         if query == connection.LOOKUP:
-            self.connection.take(connection.LOOKED_UP, addresses)
+            self.connection.looked_up(addresses)
         elif query == stun.QUERY:
-            self.stun.take(stun.LOOKED_UP, addresses)
+            self.stun.looked_up(addresses)
         else:
-            self.drop("unexpected report")
+            super().looked_up(query, addresses, now)
         self.run()
 
     # -- what arrives
@@ -292,16 +290,16 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def accepts_channel(self, path: Path) -> bool:
         return path == self.domain or path in self.node_table.index
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        arrival, kind = Arrival(header, payload, path), header.type._value_
+    def arrived(self, arrival: Arrival) -> None:
+        kind, peer = arrival.header.type._value_, arrival.peer
         if isinstance(peer, DomainSender):
-            self.connection.take(connection.SOURCED, arrival)
+            self.give(self.connection, connection.SOURCED, arrival)
         elif peer is not None:
-            self.node_table.hear(peer, arrival)
+            self.node_table.hear(arrival)
         elif kind in _OF_ICE:
-            self.ice.take(_OF_ICE[kind], arrival)
+            self.give(self.ice.part, _OF_ICE[kind], arrival)
         else:
-            self.connection.take(_OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
+            self.give(self.connection, _OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
 
     def undelivered(self, path: Path, count: int) -> None:
         node = self.node_table.index.get(path)
@@ -312,7 +310,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     @property
     def domain(self) -> Path | None:
         """Where the domain is, once it is found."""
-        return self.connection.domain
+        domain = self.connection.domain.part
+        return None if domain is None else domain.path
 
     @property
     def membership(self) -> Membership:
@@ -322,17 +321,19 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def is_squelched(self) -> bool:
         return self.connection.is_squelched
 
-    def ask_domain(self, question: Question) -> None:
+    def ask_domain(self, question: Packet) -> None:
         self.connection.send_reliably(question)
 
     def sockets_changed(self) -> None:
         """Our own addresses are known, or are others than before."""
-        if self.stun.is_ready:
-            self.connection.sockets_changed()
-            self.ice.sockets_changed()
+        sockets = self.stun.sockets
+        if sockets is not None:
+            self.connection.sockets_changed(sockets)
+            for ice in self.ice.values():
+                ice.sockets_changed(sockets)
 
     def seek(self, server: Path) -> None:
-        self.ice.start(server)
+        self.ice.start(IceClient.begin, server)
 
     def reached(self, path: Path) -> None:
         self.connection.post(ConnectionInput.REACHED(path))

@@ -5,19 +5,17 @@ docs/protocols/overte.rst, check-in, the domain list, silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Final, TypeVar
 
-from ..component import Component, Host
+from ..component import Component, OptionalPart, Part
 from ..contract import Address, Lookup, Path, Phase
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
+from ..wire import Packet
 from . import packets as p
-from .arrivals import Arrival, read
 from .events import (
-    ClientEvent,
     Connected,
     Denied,
     Disconnected,
@@ -28,14 +26,14 @@ from .events import (
     Renumbered,
     hint_for,
 )
-from .introduction import Introduction
+from .introduction import NO_MEMBER, Introduction, Membership, Sockets
 from .limits import ClientDelays, ClientLimits
-from .membership import NO_MEMBER, Membership
 from .node import Node, NodeInput
 from .nodes import NodeTable
-from .queries import Answer, Queries, QueryInput, Question
-from .rendezvous import IceTarget, OwnSockets
-from .stun import Sockets
+from .parts import Arrival, ClientHost, reads
+from .queries import Answer, Queries, QueryInput
+from .rendezvous import IceTarget
+from .stun import StunClient
 from .versions import DOMAIN_SOURCED
 
 P = TypeVar("P", bound=p.OvertePacket)
@@ -64,16 +62,16 @@ _CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
 class ConnectionInput:
     CONNECT = Input[ConnectionState, None]()
     FOUND = Input[ConnectionState, tuple[Address, ...]]()
-    FOUND_ICE = Input[ConnectionState, tuple[Address, ...]]()
-    """The name was that of the ice-server."""
-    NOT_FOUND = Input[ConnectionState, tuple[Address, ...]]()
-    NEVER_FOUND = Input[ConnectionState, None]()
+    NOT_FOUND = Input[ConnectionState, None]()
     REACHED = Input[ConnectionState, Path]()
     """By ICE."""
-    CHECK_IN = Input[ConnectionState, None]()
+    DUE = Input[ConnectionState, None]()
+    """A check-in."""
     REFRESH = Input[ConnectionState, None]()
-    EXTRA = Input[ConnectionState, None]()
-    """A check-in beside those of the timer."""
+    CHECK_IN = Input[ConnectionState, Sockets]()
+    """It is due, and our own sockets are known."""
+    EXTRA = Input[ConnectionState, Sockets]()
+    """Likewise, beside those of the timer."""
     LISTED = Input[ConnectionState, p.DomainList]()
     LISTED_AGAIN = Input[ConnectionState, p.DomainList]()
     LISTED_CHANGED = Input[ConnectionState, p.DomainList]()
@@ -92,37 +90,24 @@ class ConnectionInput:
 
 
 class ConnectionTimer:
-    LOOKUP = Timer(ConnectionInput.NEVER_FOUND, ClientDelays.lookup)
-    CHECK_IN = Timer(ConnectionInput.CHECK_IN, ClientDelays.check_in)
+    LOOKUP = Timer(ConnectionInput.NOT_FOUND, ClientDelays.lookup)
+    CHECK_IN = Timer(ConnectionInput.DUE, ClientDelays.check_in)
     GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
 
 
-class ConnectionHost(Host[ClientEvent], Protocol):
-    """What the connection needs of the client."""
+class Domain(Part[ClientHost]):
+    """The domain, once it is found."""
 
-    phase: Phase
+    path: Path
 
-    def wall_us(self) -> int: ...
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_packet(self, path: Path, packet: Any, *, source: int = 0) -> object: ...
-    def send_reliable(self, path: Path, content: Any) -> bool: ...
-    def forget_channel(self, path: Path) -> None: ...
-    def seek(self, server: Path) -> None: ...
-    def end(self, closed: Closed) -> None: ...
+    def begin(self, path: Path) -> None:
+        self.path = path
 
 
-class Locator(OwnSockets, Protocol):
-    """Who knows our own sockets, and which address suits them."""
-
-    def learn(self) -> None: ...
-    def pick(self, addresses: tuple[Address, ...]) -> Path: ...
-
-
-class Connection(Component[ConnectionState, ConnectionHost]):
+class Connection(Component[ConnectionState, ClientHost]):
     """Where the domain is, who we are there, and how long it has been silent."""
 
-    domain: Path | None
-    """None: it is not yet found."""
+    domain: OptionalPart[Domain]
     membership: Membership
     adopted: Annotated[p.DomainList | None, MEMO]
     """The list of which all is known."""
@@ -139,7 +124,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     target: Annotated[IceTarget, CACHED]
     by_ice: Annotated[bool, CACHED]
     introduction: Annotated[Introduction, CACHED]
-    own: Annotated[Locator, CACHED]
+    own: Annotated[StunClient, CACHED]
     nodes: Annotated[NodeTable, CACHED]
     queries: Annotated[Queries, CACHED]
     delays: Annotated[ClientDelays, CACHED]
@@ -147,12 +132,12 @@ class Connection(Component[ConnectionState, ConnectionHost]):
 
     def __init__(
         self,
-        host: ConnectionHost,
+        host: ClientHost,
         target: IceTarget,
         introduction: Introduction,
         *,
         by_ice: bool,
-        own: Locator,
+        own: StunClient,
         nodes: NodeTable,
         queries: Queries,
         delays: ClientDelays,
@@ -162,7 +147,8 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.target, self.by_ice, self.introduction = target, by_ice, introduction
         self.own, self.nodes, self.queries = own, nodes, queries
         self.delays, self.limits = delays, limits
-        self.domain = self.told = self.adopted = None
+        self.domain = OptionalPart(lambda: Domain(host))
+        self.told = self.adopted = None
         self.membership = NO_MEMBER
         self.silent = self.uptime = 0
         self.reason = p.ConnectReason.CONNECT.value
@@ -176,21 +162,21 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         """Has the domain been silent for so long that nodes are left alone?"""
         return self.silent > _SQUELCH
 
-    def sockets_changed(self) -> None:
-        sockets = self.own.sockets
+    def looked_up(self, addresses: tuple[Address, ...]) -> None:
+        self.post(ConnectionInput.FOUND(addresses) if addresses else ConnectionInput.NOT_FOUND())
+
+    def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
             self.post(ConnectionInput.MOVED(sockets))
 
     # -- guards and conditions
 
-    def is_nothing_found(self, addresses: tuple[Address, ...]) -> bool:
-        return not addresses
-
     def is_by_ice(self) -> bool:
         return self.by_ice
 
     def is_from_domain(self, arrival: Arrival) -> bool:
-        return arrival.path == self.domain
+        domain = self.domain.part
+        return domain is not None and arrival.path == domain.path
 
     def read_list(self, arrival: Arrival) -> p.DomainList:
         return self.nodes.lists.read(self, arrival.payload)
@@ -226,11 +212,8 @@ class Connection(Component[ConnectionState, ConnectionHost]):
             return None
         return PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
 
-    def is_unready(self) -> bool:
-        return not self.own.is_ready
-
     def is_too_silent(self) -> bool:
-        return self.silent >= self.limits.silent_check_ins
+        return self.silent >= self.limits.silent_check_ins and self.own.sockets is not None
 
     def is_denied(self) -> bool:
         return bool(self.denials)
@@ -243,55 +226,62 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.own.learn()
 
     def set_address(self, addresses: tuple[Address, ...]) -> None:
-        self.domain = self.own.pick(addresses)
+        self.set_path(self.own.pick(addresses))
 
     def seek(self, addresses: tuple[Address, ...]) -> None:
         self.host.seek(self.own.pick(addresses))
 
     def set_path(self, path: Path) -> None:
-        self.domain = path
+        self.domain.start(Domain.begin, path)
 
     # -- check-ins
 
+    def check_in(self) -> None:
+        self._check_in(ConnectionInput.CHECK_IN)
+
     def check_in_at_once(self) -> None:
-        self.post(ConnectionInput.EXTRA())
+        self._check_in(ConnectionInput.EXTRA)
+
+    def _check_in(self, on: Input[ConnectionState, Sockets]) -> None:
+        sockets = self.own.sockets
+        if sockets is not None:
+            self.post(on(sockets))
 
     def count(self) -> None:
         """A check-in that the timer asked for."""
         self.silent += 1
 
-    def send_connect(self) -> None:
+    def send_connect(self, sockets: Sockets) -> None:
         self.silent = max(self.silent, 1)
-        self.told = self.own.sockets
+        self.told = sockets
         request = self.introduction.connect_request(
             self.host.wall_us(),
-            self.told,
+            sockets,
             reason=self.reason,
             uptime=self.uptime,
             signature=self.introduction.sign(self.token),
         )
-        self.host.send_packet(self._way, request)
+        self._send(request)
 
-    def send_list_request(self) -> None:
+    def send_list_request(self, sockets: Sockets) -> None:
         self.silent = max(self.silent, 1)
-        request = self.introduction.check_in(p.DomainListRequest, self.host.wall_us(), self.own.sockets)
-        self.host.send_packet(self._way, request, source=self.membership.local_id)
+        self._send(self.introduction.check_in(p.DomainListRequest, self.host.wall_us(), sockets))
 
-    def send_copies(self) -> None:
+    def send_copies(self, sockets: Sockets) -> None:
         """The more, the longer the domain is silent."""
         for _ in range(1, min(2 ** max(self.silent - 2, 0), self.limits.copies)):
-            self.send_list_request()
+            self.send_list_request(sockets)
 
     def send_disconnect(self) -> None:
-        self.host.send_packet(self._way, p.DisconnectRequest(), source=self.membership.local_id)
+        self._send(p.DisconnectRequest())
 
-    def send_reliably(self, question: Question) -> None:
-        self.host.send_reliable(self._way, question)
+    def send_reliably(self, question: Packet) -> None:
+        for domain in self.domain.values():
+            self.host.send_reliable(domain.path, question)
 
-    @property
-    def _way(self) -> Path:
-        assert self.domain is not None  # nobody checks in before
-        return self.domain
+    def _send(self, packet: Packet) -> None:
+        for domain in self.domain.values():
+            self.host.send_packet(domain.path, packet, source=self.membership.local_id)
 
     # -- what the domain says
 
@@ -362,7 +352,8 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.silent = 0
         self.nodes.forget_all()
         self.queries.forget_all()
-        self.host.forget_channel(self._way)
+        for domain in self.domain.values():
+            self.host.forget_channel(domain.path)
 
     # -- what the application is told
 
@@ -399,7 +390,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.host.end(Closed(CloseCause.REFUSED, code, detail=denied.reason or denied.hint))
 
 
-_S, _I, _T = ConnectionState, ConnectionInput, ConnectionTimer
+_S, _I, _T, _C = ConnectionState, ConnectionInput, ConnectionTimer, Connection
 _TRYING = (_S.SEEKING, _S.CONNECTING)
 _FOUND = (_S.CONNECTING, _S.CONNECTED)
 
@@ -411,58 +402,42 @@ def _guards(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
 def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, P]:
     """What only the domain may say."""
     from_domain = _guards(kind.__name__).need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    return from_domain.make(_reader(kind), f"malformed {kind.__name__}", ref=ref)
+    return from_domain.make(reads(kind), f"malformed {kind.__name__}", ref=ref)
 
 
-def _reader(kind: type[P]) -> Callable[[Connection, Arrival], P]:
-    def read_packet(connection: Connection, arrival: Arrival) -> P:
-        return read(connection, kind, arrival.payload)
-
-    read_packet.__name__ = f"read_{kind.__name__}"
-    return read_packet
-
-
-LOOKED_UP: Final = (
-    Guards.of(Connection, ConnectionState, tuple[Address, ...], "looked_up")
-    .give_if(Connection.is_nothing_found, _I.NOT_FOUND, ref="finding the domain")
-    .give_if(Connection.is_by_ice, _I.FOUND_ICE, ref="ICE")
-    .give(_I.FOUND)
-)
 LIST: Final = (
     _guards("DomainList")
-    .need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    .make(Connection.read_list, "malformed DomainList", ref="the domain list")
-    .need(Connection.is_asked_for, "a list that was not asked for", ref="the domain list")
-    .give_if(Connection.is_unlisted, _I.LISTED, ref="the domain list")
-    .need(Connection.is_same_domain, "a list of another domain", ref="the domain list")
-    .give_if(Connection.is_renumbered, _I.LISTED_CHANGED, ref="changed ids")
+    .need(_C.is_from_domain, "not from the domain", ref="who is heard")
+    .make(_C.read_list, "malformed DomainList", ref="the domain list")
+    .need(_C.is_asked_for, "a list that was not asked for", ref="the domain list")
+    .give_if(_C.is_unlisted, _I.LISTED, ref="the domain list")
+    .need(_C.is_same_domain, "a list of another domain", ref="the domain list")
+    .give_if(_C.is_renumbered, _I.LISTED_CHANGED, ref="changed ids")
     .give(_I.LISTED_AGAIN)
 )
 DENIAL: Final = _of_domain(p.DomainConnectionDenied, "denials").give(_I.DENIED)
 TOKEN: Final = _of_domain(p.ConnectionToken, "usernames").give(_I.TOKEN)
 ADDED_NODE: Final = _of_domain(p.AddedNode, "nodes").give(_I.NODE_TOLD)
 REMOVED_NODE: Final = (
-    _of_domain(p.RemovedNode, "nodes").make(Connection.find_node, "unknown node", ref="nodes").give(_I.NODE_REMOVED)
+    _of_domain(p.RemovedNode, "nodes").make(_C.find_node, "unknown node", ref="nodes").give(_I.NODE_REMOVED)
 )
 PATH_RESPONSE: Final = (
     _of_domain(p.PathResponse, "paths and settings")
-    .make(Connection.find_path_query, "an answer to no question", ref="paths and settings")
+    .make(_C.find_path_query, "an answer to no question", ref="paths and settings")
     .give(_I.ANSWERED)
 )
 SETTINGS: Final = (
     _guards("DomainSettings")
-    .need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    .make(Connection.find_settings_query, "an answer to no question", ref="paths and settings")
+    .need(_C.is_from_domain, "not from the domain", ref="who is heard")
+    .make(_C.find_settings_query, "an answer to no question", ref="paths and settings")
     .give(_I.ANSWERED)
 )
 UNSOURCED: Final = (
-    _guards("other packet without a source")
-    .make(Connection.read_replicated, "unexpected packet", ref="nodes")
-    .give(_I.PACKET)
+    _guards("other packet without a source").make(_C.read_replicated, "unexpected packet", ref="nodes").give(_I.PACKET)
 )
 SOURCED: Final = (
     _guards("sourced packet of the domain")
-    .make(Connection.read_sourced, "unexpected packet", ref="who is heard")
+    .make(_C.read_sourced, "unexpected packet", ref="who is heard")
     .give(_I.PACKET)
 )
 
@@ -476,114 +451,98 @@ CONNECTION: Final = Table[Connection, ConnectionState](
     terminal=(_S.CLOSED,),
     idle={_S.NEW: "connect()"},
     rows=(
-        Row(_S.NEW, _I.CONNECT, _S.RESOLVING, Connection.begin, arm=(_T.LOOKUP,), ref="finding the domain"),
+        Row(_S.NEW, _I.CONNECT, _S.RESOLVING, _C.begin, arm=(_T.LOOKUP,), ref="finding the domain"),
+        Row(
+            _S.RESOLVING,
+            _I.FOUND,
+            _S.SEEKING,
+            _C.seek,
+            when=_C.is_by_ice,
+            arm=(_T.GIVE_UP,),
+            cancel=(_T.LOOKUP,),
+            ref="ICE",
+        ),
         Row(
             _S.RESOLVING,
             _I.FOUND,
             _S.CONNECTING,
-            Connection.set_address,
-            Connection.check_in_at_once,
+            _C.set_address,
+            _C.check_in_at_once,
             arm=(_T.CHECK_IN, _T.GIVE_UP),
             cancel=(_T.LOOKUP,),
             ref="finding the domain",
         ),
-        Row(_S.RESOLVING, _I.NOT_FOUND | _I.NEVER_FOUND, _S.CLOSED, Connection.end_not_found, ref="finding the domain"),
-        Row(_S.RESOLVING, _I.FOUND_ICE, _S.SEEKING, Connection.seek, arm=(_T.GIVE_UP,), cancel=(_T.LOOKUP,), ref="ICE"),
+        Row(_S.RESOLVING, _I.NOT_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
         Row(
             _S.SEEKING,
             _I.REACHED,
             _S.CONNECTING,
-            Connection.set_path,
-            Connection.check_in_at_once,
+            _C.set_path,
+            _C.check_in_at_once,
             arm=(_T.CHECK_IN, _T.GIVE_UP),
             ref="ICE",
         ),
-        Row(_FOUND, _I.REFRESH, None, Connection.check_in_at_once, ref="check-in"),
-        Row(_FOUND, _I.CHECK_IN | _I.EXTRA, None, when=Connection.is_unready, arm=(_T.CHECK_IN,), ref="own sockets"),
+        Row(_FOUND, _I.REFRESH, None, _C.check_in_at_once, ref="check-in"),
+        Row(_S.CONNECTING, _I.DUE, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"),
         Row(
+            _S.CONNECTED,
+            _I.DUE,
             _S.CONNECTING,
-            _I.CHECK_IN,
-            None,
-            Connection.note_silence,
-            when=Connection.is_too_silent,
-            arm=(_T.CHECK_IN,),
+            _C.note_silence,
+            _C.reset,
+            _C.tell_silent,
+            when=_C.is_too_silent,
+            arm=(_T.CHECK_IN, _T.GIVE_UP),
             ref="silence",
         ),
-        Row(
-            _S.CONNECTING,
-            _I.CHECK_IN,
-            None,
-            Connection.count,
-            Connection.send_connect,
-            arm=(_T.CHECK_IN,),
-            ref="check-in",
-        ),
-        Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, Connection.send_connect, ref="check-in"),
+        Row(_FOUND, _I.DUE, None, _C.check_in, arm=(_T.CHECK_IN,), ref="check-in"),
+        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.send_connect, ref="check-in"),
+        Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, _C.send_connect, ref="check-in"),
         Row(
             _S.CONNECTING,
             _I.LISTED,
             _S.CONNECTED,
-            Connection.tell_connected,
-            Connection.adopt,
-            Connection.request_settings,
+            _C.tell_connected,
+            _C.adopt,
+            _C.request_settings,
             cancel=(_T.GIVE_UP,),
             ref="the domain list",
         ),
-        Row(_S.CONNECTING, _I.DENIED, None, Connection.note_denial, ref="denials"),
-        Row(_S.CONNECTING, _I.TOKEN, None, Connection.note_token, Connection.check_in_at_once, ref="usernames"),
-        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, Connection.end_refused, when=Connection.is_denied, ref="giving up"),
-        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, Connection.end_timeout, ref="giving up"),
-        Row(
-            _S.CONNECTED,
-            _I.CHECK_IN,
-            _S.CONNECTING,
-            Connection.note_silence,
-            Connection.reset,
-            Connection.tell_silent,
-            when=Connection.is_too_silent,
-            arm=(_T.CHECK_IN, _T.GIVE_UP),
-            ref="silence",
-        ),
-        Row(
-            _S.CONNECTED,
-            _I.CHECK_IN,
-            None,
-            Connection.count,
-            Connection.send_list_request,
-            Connection.send_copies,
-            arm=(_T.CHECK_IN,),
-            ref="check-in",
-        ),
-        Row(_S.CONNECTED, _I.EXTRA, None, Connection.send_list_request, ref="check-in"),
-        Row(_S.CONNECTED, _I.LISTED_AGAIN, None, Connection.adopt, ref="the domain list"),
+        Row(_S.CONNECTING, _I.DENIED, None, _C.note_denial, ref="denials"),
+        Row(_S.CONNECTING, _I.TOKEN, None, _C.note_token, _C.check_in_at_once, ref="usernames"),
+        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_refused, when=_C.is_denied, ref="giving up"),
+        Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_timeout, ref="giving up"),
+        Row(_S.CONNECTED, _I.CHECK_IN, None, _C.count, _C.send_list_request, _C.send_copies, ref="check-in"),
+        Row(_S.CONNECTED, _I.EXTRA, None, _C.send_list_request, ref="check-in"),
+        Row(_S.CONNECTED, _I.LISTED_AGAIN, None, _C.adopt, ref="the domain list"),
         Row(
             _S.CONNECTED,
             _I.LISTED_CHANGED,
             None,
-            Connection.reset,
-            Connection.tell_changed,
-            Connection.adopt,
-            Connection.request_settings,
+            _C.reset,
+            _C.tell_changed,
+            _C.adopt,
+            _C.request_settings,
             ref="changed ids",
         ),
-        Row(_S.CONNECTED, _I.NODE_TOLD, None, Connection.add_node, ref="nodes"),
-        Row(_S.CONNECTED, _I.NODE_REMOVED, None, Connection.remove_node, ref="nodes"),
-        Row(_S.CONNECTED, _I.ANSWERED, None, Connection.hand_answer, ref="paths and settings"),
-        Row(_S.CONNECTED, _I.PACKET, None, Connection.tell_packet, ref="nodes"),
+        Row(_S.CONNECTED, _I.NODE_TOLD, None, _C.add_node, ref="nodes"),
+        Row(_S.CONNECTED, _I.NODE_REMOVED, None, _C.remove_node, ref="nodes"),
+        Row(_S.CONNECTED, _I.ANSWERED, None, _C.hand_answer, ref="paths and settings"),
+        Row(_S.CONNECTED, _I.PACKET, None, _C.tell_packet, ref="nodes"),
         Row(
             _S.CONNECTED,
             _I.MOVED,
             _S.CONNECTING,
-            Connection.send_disconnect,
-            Connection.reset,
-            Connection.tell_moved,
-            Connection.check_in_at_once,
+            _C.send_disconnect,
+            _C.reset,
+            _C.tell_moved,
+            _C.check_in_at_once,
             arm=(_T.CHECK_IN, _T.GIVE_UP),
             ref="own sockets",
         ),
         Row((_S.NEW, _S.RESOLVING, _S.SEEKING), _I.MOVED, None, ref="own sockets"),
-        Row(_S.CONNECTED, _I.CLOSE, _S.CLOSED, Connection.send_disconnect, Connection.end_local, ref="leaving"),
-        Row((_S.NEW, _S.RESOLVING, *_TRYING), _I.CLOSE, _S.CLOSED, Connection.end_local, ref="leaving"),
+        Row(_S.CONNECTED, _I.CLOSE, _S.CLOSED, _C.send_disconnect, _C.end_local, ref="leaving"),
+        Row((_S.NEW, _S.RESOLVING, *_TRYING), _I.CLOSE, _S.CLOSED, _C.end_local, ref="leaving"),
     ),
     defaults=(
         Default(Outcome.REJECT, "connect() once", _I.CONNECT),

@@ -6,16 +6,16 @@ from collections import OrderedDict
 from struct import Struct
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from ..component import Note, Refusal
+from ..component import Component, Refusal
 from ..contract import Address, Entropy, Path
 from ..endpoint import DatagramEndpoint
-from ..errors import WireError
 from ..events import Closed
+from ..machine import Guards, S
 from ..snapshot import CACHED
-from ..trace import PacketSeen, Trace
+from ..trace import Trace
 from ..wire import Packet
 from . import crypto
-from .channels import ReliableChannels
+from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
 from .header import (
     FORMS,
     MAX_DATAGRAM,
@@ -30,24 +30,23 @@ from .header import (
     next_sequence,
 )
 from .limits import TransportDelays, TransportLimits
-from .reception import OTHER_VERSION, PACKET, Peer, Reception
+from .packets import PACKETS
+from .parts import Arrival, Peer
 from .remote import SOCKET, Remote
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 
 E = TypeVar("E")
-P = TypeVar("P", bound=Packet)
 
 _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
-_TYPES: Final = tuple(PacketType)
+_TYPES: Final[dict[type[Packet], PacketType]] = {kind: tuple(PacketType)[number] for number, kind in PACKETS.items()}
 _HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
 _ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
 """Bytes of a message that one part of it can hold."""
 
 TOO_LARGE: Final = Refusal("message too large", ref="messages")
-TRAILING: Final = Note("trailing bytes", ref="where ours is stricter")
 
 Content: TypeAlias = Packet | tuple[PacketType, bytes]
 """What a datagram holds: a packet, or a type and a payload that is encoded already."""
@@ -61,8 +60,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     local: Address | None
     """Of our socket."""
-    channels: ReliableChannels
-    reception: Reception
+    channels: Channels
     _sequences: OrderedDict[Remote, int]
     """The last unreliable number to each address."""
     versions: Annotated[VersionTable, CACHED]
@@ -83,14 +81,13 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         self.versions, self.delays, self.limits = versions, delays, limits
         self.local = None
         self._sequences = OrderedDict()
-        self.channels = ReliableChannels(self)
-        self.reception = Reception(self)
+        self.channels = Channels(self)
 
     # -- the contract
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         if socket != SOCKET:
-            super().socket_bound(socket, address, now)
+            self._unexpected(now)
         elif self.alive(now):
             self.local = address
 
@@ -98,16 +95,16 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def send_packet(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
         """Send a packet once. ``source`` is our local id, for types whose header has one."""
-        self.send_raw(path, _TYPES[_number_of(packet)], packet.encode(), source=source, secret=secret)
+        self.send_raw(path, _TYPES[packet.__class__], packet.encode(), source=source, secret=secret)
 
     def answer(self, path: Path, packet: Packet) -> None:
         """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
-        type, payload = _TYPES[_number_of(packet)], packet.encode()
+        type, payload = _TYPES[packet.__class__], packet.encode()
         header = Header(type, 1, self.versions[type])
         self.send_datagram(encode_datagram(header, payload), path, type.name)
 
-    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> None:
-        """The same with a payload that is encoded already."""
+    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> bool:
+        """The same with a payload that is encoded already. False, and counted, if too many datagrams wait."""
         remote = (path.host, path.port, path.scope)
         sequences = self._sequences
         last = sequences.get(remote)
@@ -125,14 +122,14 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
             head = _SOURCED(sequence, value, version, source)
         else:
             head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
-        self.send_datagram(head + payload, path, type._name_)
+        return self.send_datagram(head + payload, path, type._name_)
 
     def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:
         """Send a packet until it is acknowledged.
 
         False, and counted, if the address may have no channel or too much waits for it.
         """
-        type, payload = content if isinstance(content, tuple) else (_TYPES[_number_of(content)], content.encode())
+        type, payload = content if isinstance(content, tuple) else (_TYPES[content.__class__], content.encode())
         header = self._reliable_header(type, payload, source, secret)
         return self.channels.send(path, [Outgoing(header, payload)])
 
@@ -157,7 +154,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
-        return int(self.wall() * 1e6)
+        return int((self._wall_epoch + self.clock) * 1e6)
 
     # -- receiving: hooks of the roles
 
@@ -185,8 +182,9 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         """May this address have a reliable channel? Who stops accepting it has to call :meth:`forget_channel`."""
         return False
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        """A packet was accepted, or a message is complete (``header`` is that of the part that came last)."""
+    def arrived(self, arrival: Arrival) -> None:
+        """A packet was accepted, or a message is complete: a role gives it to the part that decides what it is."""
+        self.give(None, None, arrival)
 
     def undelivered(self, path: Path, count: int) -> None:
         """So many reliable packets to this address were given up."""
@@ -197,16 +195,14 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         """What waits for this address is dropped, as is what has come from it of unfinished messages."""
         self.channels.forget_channel(path)
 
-    def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
-        """The payload as a packet of this kind; None, and counted, if it is none. Bytes behind it are counted only."""
-        try:
-            packet, end = kind.decode_prefix(payload)
-        except WireError as error:
-            self.drop(f"malformed {kind.__name__}", error=error)
-            return None
-        if end < len(payload):
-            self.count_note(TRAILING)
-        return packet
+    def give(
+        self, part: Component[S, Any] | None, guards: Guards[Any, S, Arrival, None] | None, arrival: Arrival
+    ) -> None:
+        """Let a part decide at once what a packet is; without guards for its type, or a part, nobody expects it."""
+        if part is None or guards is None:
+            self.channels.post(ChannelsInput.UNEXPECTED())
+        else:
+            guards.act(part, arrival)
 
     # -- inside
 
@@ -217,17 +213,17 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         head, payload = packet
         if isinstance(head, Control):
             self.channels.take_control(head, path)
-        elif head.version != self.versions.versions[head.type._value_]:
-            OTHER_VERSION.act(self.reception, (head, payload, path, None))
+            return
+        arrival = Arrival(head, payload, path)
+        if head.version != self.versions.versions[head.type._value_]:
+            OTHER_VERSION.act(self.channels, arrival)
         elif head.source is None and not head.reliable and head.part is None:
-            self.arrived(head, payload, path, None)  # most have nothing that guards could check
+            self.arrived(arrival)  # most have nothing that guards could check
         else:
-            PACKET.act(self.reception, (head, payload, path))
+            PACKET.act(self.channels, arrival)
 
-    def note_received(self, link: int, packet: Any, size: int) -> None:
-        self.stats.packets_received += 1
-        if self.trace is not None:
-            self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
+    def name_of(self, packet: tuple[Head, bytes]) -> str:
+        return packet[0].type.name
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
@@ -250,12 +246,6 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def _mac(self, payload: bytes, secret: bytes) -> bytes:
         return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
-
-
-def _number_of(packet: Packet) -> int:
-    number = packet.__wire__.id
-    assert number is not None  # every packet of this protocol has its type as its id
-    return number
 
 
 def _position(number: int, count: int) -> Position:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from ..contract import Entropy, Path, Phase
-from ..events import CloseCause, Closed
+from ..contract import Entropy, Phase
+from ..events import Closed
 from ..trace import Trace
 from .endpoint import OverteEndpoint
-from .header import Header
 from .ice_directory import HEARTBEAT, QUERY, Directory
 from .ice_events import IceServerEvent
 from .limits import IceDelays, IceLimits
-from .packets import ICEServerHeartbeat, ICEServerQuery
-from .received import Received
+from .parts import Arrival
 from .versions import DEFAULT, PacketType, VersionTable
 
 ICE_PORT: Final = 7337
 """The UDP port of ice-servers by custom."""
+
+_OF_TYPE: Final = {PacketType.ICE_SERVER_HEARTBEAT.value: HEARTBEAT, PacketType.ICE_SERVER_QUERY.value: QUERY}
 
 
 class IceServer(OverteEndpoint[IceServerEvent]):
@@ -65,24 +65,10 @@ class IceServer(OverteEndpoint[IceServerEvent]):
         self.advance(now)
         self.directory.provide_key(domain_id, key)
 
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
-
     # -- what arrives
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        match header.type:
-            case PacketType.ICE_SERVER_HEARTBEAT:
-                beat = self.decode_payload(ICEServerHeartbeat, payload)
-                if beat is not None:
-                    self.directory.take(HEARTBEAT, Received(beat, path))
-            case PacketType.ICE_SERVER_QUERY:
-                query = self.decode_payload(ICEServerQuery, payload)
-                if query is not None:
-                    self.directory.take(QUERY, Received(query, path))
-            case _:
-                self.drop("unexpected packet")
+    def arrived(self, arrival: Arrival) -> None:
+        self.give(self.directory, _OF_TYPE.get(arrival.header.type._value_), arrival)
 
     def end(self, closed: Closed) -> None:
         super().end(closed)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host, Parts, Refusal
-from ..contract import Path
+from ..component import Component, Parts, Refusal
+from ..endpoint import Received
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from ..wire import Packet
 from .crypto import BadKey, verify
-from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved
+from .ice_events import DomainKeyWanted, IceServerEvent
 from .ice_peer import IcePeer, IcePeerInput, Seen
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerHeartbeatACK, ICEServerHeartbeatDenied, ICEServerQuery
-from .received import Received
+from .parts import Arrival, OverteHost, keep_newest, receives
 
 LONGER: Final = Refusal("answer longer than the query", ref="ice-server")
 
@@ -51,14 +50,7 @@ class DirectoryInput:
     INTRODUCED = Input[DirectoryState, Introduction]()
 
 
-class DirectoryHost(Host[IcePeerAdded | IcePeerRemoved | DomainKeyWanted], Protocol):
-    """What a directory needs of the ice-server."""
-
-    def answer(self, path: Path, packet: Packet) -> None: ...
-    def send_packet(self, path: Path, packet: Packet) -> None: ...
-
-
-class Directory(Component[DirectoryState, DirectoryHost]):
+class Directory(Component[DirectoryState, OverteHost[IceServerEvent]]):
     """Where domains and clients are."""
 
     peers: Parts[bytes, IcePeer]
@@ -72,7 +64,7 @@ class Directory(Component[DirectoryState, DirectoryHost]):
     limits: Annotated[IceLimits, CACHED]
 
     def __init__(
-        self, host: DirectoryHost, keys: Mapping[bytes, bytes] | None, delays: IceDelays, limits: IceLimits
+        self, host: OverteHost[IceServerEvent], keys: Mapping[bytes, bytes] | None, delays: IceDelays, limits: IceLimits
     ) -> None:
         super().__init__(host)
         self.peers = Parts(lambda key: IcePeer(host, self, delays, key))
@@ -87,10 +79,7 @@ class Directory(Component[DirectoryState, DirectoryHost]):
 
     def provide_key(self, domain_id: bytes, key: bytes | str | None) -> None:
         self.wanted.pop(domain_id, None)
-        self.keys.pop(domain_id, None)
-        self.keys[domain_id] = key
-        if len(self.keys) > self.limits.peers:
-            self.keys.popitem(last=False)
+        keep_newest(self.keys, domain_id, key, self.limits.peers)
 
     def forget_peer(self, key: bytes) -> None:
         self.peers.remove(key)
@@ -157,12 +146,9 @@ class Directory(Component[DirectoryState, DirectoryHost]):
 
     def tell_key_wanted(self, beat: Heartbeat) -> None:
         domain_id = beat.packet.id
-        if domain_id in self.wanted:
-            return
-        self.wanted[domain_id] = None
-        if len(self.wanted) > self.limits.peers:
-            self.wanted.popitem(last=False)
-        self.host.emit(DomainKeyWanted(domain_id))
+        if domain_id not in self.wanted:
+            keep_newest(self.wanted, domain_id, None, self.limits.peers)
+            self.host.emit(DomainKeyWanted(domain_id))
 
     def introduce(self, query: Query) -> None:
         self.take(INTRODUCTION, query)
@@ -184,28 +170,30 @@ class Directory(Component[DirectoryState, DirectoryHost]):
         peer.post(IcePeerInput.SPOKE(seen))
 
 
-_S, _I = DirectoryState, DirectoryInput
+_S, _I, _D = DirectoryState, DirectoryInput, Directory
 
 HEARTBEAT: Final = (
-    Guards.of(Directory, _S, Heartbeat, "heartbeat")
-    .need(Directory.is_its_id, "the id of another peer", ref="ice-server")
-    .need(Directory.has_room, "no room for a peer", ref="ice-server")
-    .give_if(Directory.is_of_unknown_key, _I.KEY_UNKNOWN, ref="ice-server")
-    .give_if(Directory.is_badly_signed, _I.BADLY_SIGNED, ref="ice-server")
+    Guards.of(_D, _S, Arrival, "heartbeat")
+    .make(receives(ICEServerHeartbeat), "malformed ICEServerHeartbeat", ref="ice-server")
+    .need(_D.is_its_id, "the id of another peer", ref="ice-server")
+    .need(_D.has_room, "no room for a peer", ref="ice-server")
+    .give_if(_D.is_of_unknown_key, _I.KEY_UNKNOWN, ref="ice-server")
+    .give_if(_D.is_badly_signed, _I.BADLY_SIGNED, ref="ice-server")
     .give(_I.BEAT)
 )
 
 QUERY: Final = (
-    Guards.of(Directory, _S, Query, "query")
-    .need(Directory.is_its_client_id, "the id of another peer", ref="ice-server")
-    .give_if(Directory.is_one_client_too_many, _I.ASKED_IN_PASSING, ref="ice-server")
+    Guards.of(_D, _S, Arrival, "query")
+    .make(receives(ICEServerQuery), "malformed ICEServerQuery", ref="ice-server")
+    .need(_D.is_its_client_id, "the id of another peer", ref="ice-server")
+    .give_if(_D.is_one_client_too_many, _I.ASKED_IN_PASSING, ref="ice-server")
     .give(_I.ASKED)
 )
 
 INTRODUCTION: Final = (
-    Guards.of(Directory, _S, Query, "introduction")
-    .make(Directory.find_wanted, "unknown peer", ref="ice-server")
-    .need(Directory.is_elsewhere, "peer at the same address", ref="ice-server")
+    Guards.of(_D, _S, Query, "introduction")
+    .make(_D.find_wanted, "unknown peer", ref="ice-server")
+    .need(_D.is_elsewhere, "peer at the same address", ref="ice-server")
     .give(_I.INTRODUCED)
 )
 
@@ -217,12 +205,12 @@ DIRECTORY: Final = Table[Directory, DirectoryState](
     initial=_S.READY,
     idle={_S.READY: "the ice-server's end: it answers whoever asks"},
     rows=(
-        Row(_S.READY, _I.BEAT, None, Directory.note_domain, Directory.send_ack, ref="ice-server"),
-        Row(_S.READY, _I.KEY_UNKNOWN, None, Directory.tell_key_wanted, ref="ice-server"),
-        Row(_S.READY, _I.BADLY_SIGNED, None, Directory.deny, Directory.tell_key_wanted, ref="ice-server"),
-        Row(_S.READY, _I.ASKED, None, Directory.note_client, Directory.introduce, ref="ice-server"),
-        Row(_S.READY, _I.ASKED_IN_PASSING, None, Directory.introduce, ref="ice-server"),
-        Row(_S.READY, _I.INTRODUCED, None, Directory.tell_both, ref="ice-server"),
+        Row(_S.READY, _I.BEAT, None, _D.note_domain, _D.send_ack, ref="ice-server"),
+        Row(_S.READY, _I.KEY_UNKNOWN, None, _D.tell_key_wanted, ref="ice-server"),
+        Row(_S.READY, _I.BADLY_SIGNED, None, _D.deny, _D.tell_key_wanted, ref="ice-server"),
+        Row(_S.READY, _I.ASKED, None, _D.note_client, _D.introduce, ref="ice-server"),
+        Row(_S.READY, _I.ASKED_IN_PASSING, None, _D.introduce, ref="ice-server"),
+        Row(_S.READY, _I.INTRODUCED, None, _D.tell_both, ref="ice-server"),
     ),
     defaults=(),
 )

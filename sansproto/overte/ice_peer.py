@@ -8,15 +8,15 @@ from typing import Annotated, Final, Protocol, Self
 import attrs
 
 from ..component import Component, Host
-from ..contract import Address, Path
+from ..contract import Path
+from ..endpoint import Received
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .ice_events import IcePeerAdded, IcePeerRemoved
+from .ice_events import IcePeerAdded, IcePeerRemoved, IceServerEvent
 from .limits import IceDelays
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery
-from .paths import path_to
 from .qt import SockAddr
-from .received import Received
+from .remote import address_of, path_to
 
 
 @attrs.frozen(weakref_slot=False)
@@ -61,7 +61,7 @@ class IcePeerOwner(Protocol):
     def forget_peer(self, key: bytes) -> None: ...
 
 
-class IcePeer(Component[IcePeerState, Host[IcePeerAdded | IcePeerRemoved]]):
+class IcePeer(Component[IcePeerState, Host[IceServerEvent]]):
     """A domain that beats, or a client that asked."""
 
     __slots__ = ("delays", "key", "owner", "seen")
@@ -70,9 +70,7 @@ class IcePeer(Component[IcePeerState, Host[IcePeerAdded | IcePeerRemoved]]):
     owner: Annotated[IcePeerOwner, CACHED]
     delays: Annotated[IceDelays, CACHED]
 
-    def __init__(
-        self, host: Host[IcePeerAdded | IcePeerRemoved], owner: IcePeerOwner, delays: IceDelays, key: bytes
-    ) -> None:
+    def __init__(self, host: Host[IceServerEvent], owner: IcePeerOwner, delays: IceDelays, key: bytes) -> None:
         super().__init__(host)
         self.owner, self.delays, self.key = owner, delays, key
 
@@ -86,14 +84,13 @@ class IcePeer(Component[IcePeerState, Host[IcePeerAdded | IcePeerRemoved]]):
         self.owner.forget_peer(self.key)
 
     def tell_added(self) -> None:
-        path = self.seen.path
-        self.host.emit(IcePeerAdded(self.key, Address(path.host, path.port, path.scope), is_domain=self.seen.is_domain))
+        self.host.emit(IcePeerAdded(self.key, address_of(self.seen.path), is_domain=self.seen.is_domain))
 
     def tell_removed(self) -> None:
         self.host.emit(IcePeerRemoved(self.key))
 
 
-_S, _I, _T = IcePeerState, IcePeerInput, IcePeerTimer
+_S, _I, _T, _P = IcePeerState, IcePeerInput, IcePeerTimer, IcePeer
 
 ICE_PEER: Final = Table[IcePeer, IcePeerState](
     IcePeer,
@@ -105,20 +102,20 @@ ICE_PEER: Final = Table[IcePeer, IcePeerState](
     terminal=(_S.GONE,),
     idle={_S.NEW: "the packet that makes it"},
     rows=(
-        Row(_S.NEW, _I.SPOKE, _S.KNOWN, IcePeer.tell_added, arm=(_T.SILENCE,), ref="ice-server"),
+        Row(_S.NEW, _I.SPOKE, _S.KNOWN, _P.tell_added, arm=(_T.SILENCE,), ref="ice-server"),
         Row(
             _S.KNOWN,
             _I.SPOKE,
             None,
-            IcePeer.tell_removed,
-            IcePeer.note,
-            IcePeer.tell_added,
-            when=IcePeer.becomes_domain,
+            _P.tell_removed,
+            _P.note,
+            _P.tell_added,
+            when=_P.becomes_domain,
             arm=(_T.SILENCE,),
             ref="ice-server",
         ),
-        Row(_S.KNOWN, _I.SPOKE, None, IcePeer.note, arm=(_T.SILENCE,), ref="ice-server"),
-        Row(_S.KNOWN, _I.SILENT, _S.GONE, IcePeer.forget_it, IcePeer.tell_removed, ref="ice-server"),
+        Row(_S.KNOWN, _I.SPOKE, None, _P.note, arm=(_T.SILENCE,), ref="ice-server"),
+        Row(_S.KNOWN, _I.SILENT, _S.GONE, _P.forget_it, _P.tell_removed, ref="ice-server"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

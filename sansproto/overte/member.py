@@ -5,25 +5,24 @@ from __future__ import annotations
 from enum import Enum
 from functools import lru_cache
 from struct import Struct
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
-from ..wire import Packet
 from . import packets as p
-from .addresses import with_host
+from .fan_out import FanOut, News
 from .header import MAX_DATAGRAM
 from .limits import ServerDelays
-from .policy import Policy
+from .parts import Arrival, ServerHost, read, reads
 from .qt import SockAddr
-from .received import Received
-from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft
-
-P = TypeVar("P", bound=Packet)
+from .remote import with_host
+from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked
+from .versions import PacketType
 
 AGENT: Final = p.NodeType.AGENT
 STATIC: Final = frozenset(
@@ -78,38 +77,31 @@ class MemberState(Enum):
 class MemberInput:
     ADMITTED = Input[MemberState, None]()
     ADMITTED_AGAIN = Input[MemberState, None]()
-    CHECKED_IN = Input[MemberState, None]()
+    CHECKED_IN = Input[MemberState, Arrival]()
     """It asks for a list, and says nothing new."""
     REPORTED = Input[MemberState, Received[p.DomainListRequest]]()
     """It asks for a list."""
     SILENT = Input[MemberState, None]()
     LEAVE = Input[MemberState, Departure]()
+    STATS = Input[MemberState, Arrival]()
     KICK_ASKED = Input[MemberState, p.NodeKickRequest]()
+    USERNAME_ASKED = Input[MemberState, p.UsernameFromIDRequest]()
     PATH_ASKED = Input[MemberState, p.PathResponse]()
-
-
-class MemberHost(Host[NodeJoined | NodeChanged | NodeLeft | KickAsked], Protocol):
-    """What a node needs of the domain server."""
-
-    policy: Policy
-
-    def decode_payload(self, kind: type[P], payload: bytes) -> P | None: ...
-    def send_reliable(self, path: Path, content: Packet) -> bool: ...
+    SETTINGS_ASKED = Input[MemberState, p.DomainSettingsRequest]()
 
 
 class MemberOwner(Protocol):
     """What a node needs of those who keep the nodes."""
 
     delays: ServerDelays
+    fan_out: FanOut
 
-    def send_list(self, member: Member, *, is_new: bool) -> None: ...
-    def announce(self, member: Member) -> None: ...
     def change_interest(self, member: Member, interest: bytes) -> None: ...
     def enrol(self, member: Member) -> None: ...
     def forget_member(self, member: Member) -> None: ...
 
 
-class Member(Component[MemberState, MemberHost]):
+class Member(Component[MemberState, ServerHost]):
     """A node of the domain. Thousands may be there, so it is slotted."""
 
     __slots__ = (
@@ -140,7 +132,7 @@ class Member(Component[MemberState, MemberHost]):
     record: Annotated[bytes | None, MEMO]
     """How others see it, without the secret; None: to be made."""
 
-    def __init__(self, host: MemberHost, owner: MemberOwner, node_id: bytes) -> None:
+    def __init__(self, host: ServerHost, owner: MemberOwner, node_id: bytes) -> None:
         super().__init__(host)
         self.owner, self.node_id = owner, node_id
         self.is_proven = self.is_listed = False
@@ -166,20 +158,6 @@ class Member(Component[MemberState, MemberHost]):
 
     # -- what happens
 
-    def check_in(self, payload: bytes, path: Path) -> None:
-        """A list request: nearly always all but its clock is as it was in the last one, and then need not be read."""
-        report = payload[8:]
-        if report == self.report and path == self.entry.path:
-            happened = _CHECKED_IN
-        else:
-            said = self.host.decode_payload(p.DomainListRequest, payload)
-            if said is None:
-                return
-            self.report = report if path == self.entry.path and len(payload) <= MAX_DATAGRAM else None
-            happened = _I.REPORTED(Received(said, path))
-        (self.echo,) = _CLOCK(payload)
-        self.post(happened)
-
     def repeat(self, said: p.CheckIn) -> None:
         """A copy of the request that brought it in."""
         self.echo = said.client_clock
@@ -190,6 +168,16 @@ class Member(Component[MemberState, MemberHost]):
             self.permissions, self.record = permissions, None
 
     # -- guards and timers
+
+    def says_nothing_new(self, arrival: Arrival) -> bool:
+        """A list request is nearly always as the last one, all but its clock: then it need not be read."""
+        return arrival.payload[8:] == self.report and arrival.path == self.entry.path
+
+    def read_request(self, arrival: Arrival) -> Received[p.DomainListRequest]:
+        payload, path = arrival.payload, arrival.path
+        request = Received(read(self, p.DomainListRequest, payload), path)
+        self.report = payload[8:] if path == self.entry.path and len(payload) <= MAX_DATAGRAM else None
+        return request
 
     def may_kick(self) -> bool:
         return bool(self.permissions & p.Permissions.KICK)
@@ -213,14 +201,18 @@ class Member(Component[MemberState, MemberHost]):
         self.owner.enrol(self)
 
     def send_first_list(self) -> None:
-        self.owner.send_list(self, is_new=True)
+        self.owner.fan_out.send_list(self, is_new=True)
 
     def send_list(self) -> None:
-        self.owner.send_list(self, is_new=False)
+        self.owner.fan_out.send_list(self, is_new=False)
+
+    def note_clock(self, arrival: Arrival) -> None:
+        (self.echo,) = _CLOCK(arrival.payload)
 
     def update(self, received: Received[p.DomainListRequest]) -> None:
         """What it reports of itself, if that is new. It is answered where it connected, whatever it says."""
         said = received.packet
+        self.echo = said.client_clock
         interest = interest_of(self.entry.node_type, said.interests)
         if interest != self.interest:
             self.owner.change_interest(self, interest)
@@ -230,13 +222,23 @@ class Member(Component[MemberState, MemberHost]):
             self.host.emit(NodeChanged(self.node_id, public=public, local=local, place=place))
 
     def announce(self) -> None:
-        self.owner.announce(self)
+        self.owner.fan_out.announce(self, News.ADDED)
 
     def forget_it(self) -> None:
         self.owner.forget_member(self)
 
     def answer_path(self, response: p.PathResponse) -> None:
         self.host.send_reliable(self.entry.path, response)
+
+    def answer_settings(self, request: p.DomainSettingsRequest) -> None:
+        settings = self.host.policy.settings_for(request.type).encode()
+        self.host.send_message(self.entry.path, PacketType.DOMAIN_SETTINGS, settings)
+
+    def tell_stats(self, arrival: Arrival) -> None:
+        self.host.emit(StatsReceived(self.node_id, arrival.payload))
+
+    def tell_username_asked(self, asked: p.UsernameFromIDRequest) -> None:
+        self.host.emit(UsernameAsked(self.node_id, asked.id))
 
     def tell_kick_asked(self, asked: p.NodeKickRequest) -> None:
         self.host.emit(KickAsked(self.node_id, asked.id, flags=asked.ban_flags))
@@ -267,19 +269,36 @@ class MemberTimer:
     SILENCE = Timer(MemberInput.SILENT, Member.silence)
 
 
-_S, _I, _T = MemberState, MemberInput, MemberTimer
-_CHECKED_IN: Final[Any] = _I.CHECKED_IN()  # made once: the hot path
+_S, _I, _T, _M = MemberState, MemberInput, MemberTimer, Member
 
+CHECK_IN: Final = (
+    Guards.of(_M, _S, Arrival, "check_in")
+    .give_if(_M.says_nothing_new, _I.CHECKED_IN, ref="answering a check-in")
+    .make(_M.read_request, "malformed DomainListRequest", ref="answering a check-in")
+    .give(_I.REPORTED)
+)
+STATS: Final = Guards.of(_M, _S, Arrival, "stats").give(_I.STATS)
 KICK_REQUEST: Final = (
-    Guards.of(Member, _S, p.NodeKickRequest, "kick_request")
-    .need(Member.may_kick, "kick without permission", ref="kicking")
+    Guards.of(_M, _S, Arrival, "kick_request")
+    .make(reads(p.NodeKickRequest), "malformed NodeKickRequest", ref="kicking")
+    .need(_M.may_kick, "kick without permission", ref="kicking")
     .give(_I.KICK_ASKED)
 )
-
+USERNAME_REQUEST: Final = (
+    Guards.of(_M, _S, Arrival, "username_request")
+    .make(reads(p.UsernameFromIDRequest), "malformed UsernameFromIDRequest", ref="names and statistics")
+    .give(_I.USERNAME_ASKED)
+)
 PATH_QUERY: Final = (
-    Guards.of(Member, _S, p.PathQuery, "path_query")
-    .make(Member.find_path, "path without answer", ref="paths and settings")
+    Guards.of(_M, _S, Arrival, "path_query")
+    .make(reads(p.PathQuery), "malformed PathQuery", ref="paths and settings")
+    .make(_M.find_path, "path without answer", ref="paths and settings")
     .give(_I.PATH_ASKED)
+)
+SETTINGS_REQUEST: Final = (
+    Guards.of(_M, _S, Arrival, "settings_request")
+    .make(reads(p.DomainSettingsRequest), "malformed DomainSettingsRequest", ref="paths and settings")
+    .give(_I.SETTINGS_ASKED)
 )
 
 
@@ -297,21 +316,24 @@ MEMBER: Final = Table[Member, MemberState](
             _S.NEW,
             _I.ADMITTED,
             _S.PRESENT,
-            Member.enrol,
-            Member.tell_joined,
-            Member.send_first_list,
-            Member.announce,
+            _M.enrol,
+            _M.tell_joined,
+            _M.send_first_list,
+            _M.announce,
             arm=(_T.SILENCE,),
             ref="admission",
         ),
-        Row(_S.PRESENT, _I.ADMITTED_AGAIN, None, Member.send_first_list, ref="repeated requests"),
-        Row(_S.PRESENT, _I.CHECKED_IN, None, Member.send_list, ref="answering a check-in"),
-        Row(_S.PRESENT, _I.REPORTED, None, Member.update, Member.send_list, ref="answering a check-in"),
-        Row(_S.PRESENT, _I.KICK_ASKED, None, Member.tell_kick_asked, ref="kicking"),
-        Row(_S.PRESENT, _I.PATH_ASKED, None, Member.answer_path, ref="paths and settings"),
-        Row(_S.PRESENT, _I.SILENT, None, when=Member.is_heard_lately, arm=(_T.SILENCE,), ref="pruning"),
-        Row(_S.PRESENT, _I.SILENT, _S.GONE, Member.forget_it, Member.tell_silent, ref="pruning"),
-        Row(_S.PRESENT, _I.LEAVE, _S.GONE, Member.forget_it, Member.tell_left, ref="leaving"),
+        Row(_S.PRESENT, _I.ADMITTED_AGAIN, None, _M.send_first_list, ref="repeated requests"),
+        Row(_S.PRESENT, _I.CHECKED_IN, None, _M.note_clock, _M.send_list, ref="answering a check-in"),
+        Row(_S.PRESENT, _I.REPORTED, None, _M.update, _M.send_list, ref="answering a check-in"),
+        Row(_S.PRESENT, _I.STATS, None, _M.tell_stats, ref="names and statistics"),
+        Row(_S.PRESENT, _I.USERNAME_ASKED, None, _M.tell_username_asked, ref="names and statistics"),
+        Row(_S.PRESENT, _I.KICK_ASKED, None, _M.tell_kick_asked, ref="kicking"),
+        Row(_S.PRESENT, _I.PATH_ASKED, None, _M.answer_path, ref="paths and settings"),
+        Row(_S.PRESENT, _I.SETTINGS_ASKED, None, _M.answer_settings, ref="paths and settings"),
+        Row(_S.PRESENT, _I.SILENT, None, when=_M.is_heard_lately, arm=(_T.SILENCE,), ref="pruning"),
+        Row(_S.PRESENT, _I.SILENT, _S.GONE, _M.forget_it, _M.tell_silent, ref="pruning"),
+        Row(_S.PRESENT, _I.LEAVE, _S.GONE, _M.forget_it, _M.tell_left, ref="leaving"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

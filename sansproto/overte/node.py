@@ -11,29 +11,22 @@ from typing import Annotated, Final, Protocol, TypeAlias
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Address, Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, read
-from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
+from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
-from .paths import path_to
+from .parts import Arrival, ClientHost, reads, receives
 from .qt import NULL_UUID
-from .received import Received
+from .remote import address_of, ways_to
 from .versions import PacketType
 
 _T = p.NodeType
 _SOLO: Final = frozenset(
-    {
-        _T.AUDIO_MIXER,
-        _T.AVATAR_MIXER,
-        _T.ENTITY_SERVER,
-        _T.ASSET_SERVER,
-        _T.MESSAGES_MIXER,
-        _T.ENTITY_SCRIPT_SERVER,
-    }
+    {_T.AUDIO_MIXER, _T.AVATAR_MIXER, _T.ENTITY_SERVER, _T.ASSET_SERVER, _T.MESSAGES_MIXER, _T.ENTITY_SCRIPT_SERVER}
 )
 """Of these a domain has one each."""
 
@@ -61,8 +54,7 @@ class Listing:
     @classmethod
     def of(cls, record: p.NodeRecord, domain: str) -> Listing:
         """As a record says it; a null public address means the domain's."""
-        local, public = path_to(record.local_socket), path_to(record.public_socket, domain)
-        sockets = {kind.value: path for kind, path in ((_LOCAL, local), (_PUBLIC, public)) if path is not None}
+        sockets = ways_to(record.local_socket, record.public_socket, domain)
         secret = b"" if record.secret == NULL_UUID else record.secret
         return cls(record.type, record.local_id, sockets, record.permissions, record.replicated, secret)
 
@@ -98,19 +90,6 @@ class NodeInput:
     """The domain says so, or there is a node that cannot be there beside it."""
 
 
-class NodeHost(Host[ClientEvent], Protocol):
-    """What a node needs of the client."""
-
-    @property
-    def local_id(self) -> int: ...
-    @property
-    def is_squelched(self) -> bool: ...
-    def wall_us(self) -> int: ...
-    def send_packet(
-        self, path: Path, packet: p.Ping | p.PingReply, *, source: int = 0, secret: bytes = b""
-    ) -> object: ...
-
-
 class NodeOwner(Protocol):
     """What it needs of the table of nodes that it stands in."""
 
@@ -124,7 +103,7 @@ class NodeOwner(Protocol):
     def take_connection_id(self, node: Node, number: int) -> None: ...
 
 
-class Node(Component[NodeState, NodeHost]):
+class Node(Component[NodeState, ClientHost]):
     """Another node. It is slotted, with lists: an empty deque needs ten times as much memory."""
 
     __slots__ = (
@@ -160,7 +139,7 @@ class Node(Component[NodeState, NodeHost]):
     owner: Annotated[NodeOwner, CACHED]
     delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: NodeHost, owner: NodeOwner, key: bytes, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, owner: NodeOwner, key: bytes, delays: ClientDelays) -> None:
         super().__init__(host)
         self.owner, self.key, self.delays = owner, key, delays
         self.active = self.newest = 0
@@ -171,10 +150,6 @@ class Node(Component[NodeState, NodeHost]):
         self.listing, self.heard = listing, self.host.clock
 
     # -- what it is
-
-    @property
-    def local_id(self) -> int:
-        return self.listing.local_id
 
     @property
     def secret(self) -> bytes:
@@ -193,7 +168,7 @@ class Node(Component[NodeState, NodeHost]):
 
     @property
     def claims(self) -> Iterator[Claim]:
-        yield self.local_id
+        yield self.listing.local_id
         yield from self.sockets.values()
         if self.listing.type in _SOLO:
             yield chr(self.listing.type)
@@ -217,24 +192,18 @@ class Node(Component[NodeState, NodeHost]):
 
     def _address(self, kind: int) -> Address | None:
         path = self.sockets.get(kind)
-        return None if path is None else Address(path.host, path.port, path.scope)
+        return None if path is None else address_of(path)
 
     # -- guards and conditions
 
     def is_moved(self, listing: Listing) -> bool:
         return self.active in (_LOCAL, _PUBLIC) and listing.sockets.get(self.active) != self.way
 
-    def read_ping(self, arrival: Arrival) -> Received[p.Ping]:
-        return Received(read(self, p.Ping, arrival.payload), arrival.path)
-
     def is_began_again(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.connection_id > self.owner.connection_id(self)
 
     def is_stale(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.clock <= self.newest
-
-    def read_reply(self, arrival: Arrival) -> p.PingReply:
-        return read(self, p.PingReply, arrival.payload)
 
     def is_solicited(self, reply: p.PingReply) -> bool:
         return (reply.pinged_clock, reply.type) in self.pings
@@ -285,12 +254,12 @@ class Node(Component[NodeState, NodeHost]):
         self.pings.append((clock, int(kind)))
         del self.pings[:-_PINGS]
         ping = p.Ping(kind, clock, self.owner.connection_id(self))
-        self.host.send_packet(path, ping, source=self.host.local_id, secret=self.secret)
+        self.host.send_packet(path, ping, source=self.host.membership.local_id, secret=self.secret)
 
     def answer(self, pinged: Received[p.Ping]) -> None:
         if not self.host.is_squelched:
             reply = p.PingReply(pinged.packet.type, pinged.packet.clock, self.host.wall_us())
-            self.host.send_packet(pinged.path, reply, source=self.host.local_id, secret=self.secret)
+            self.host.send_packet(pinged.path, reply, source=self.host.membership.local_id, secret=self.secret)
 
     def note_ping(self, pinged: Received[p.Ping]) -> None:
         """A sender that is neither its public nor its local socket is its symmetric one."""
@@ -302,8 +271,7 @@ class Node(Component[NodeState, NodeHost]):
     def activate(self, reply: p.PingReply) -> None:
         if self.active != reply.type:
             self.active = int(reply.type)
-            path = self.sockets[self.active]
-            self.host.emit(NodeActivated(self.key, Address(path.host, path.port, path.scope)))
+            self.host.emit(NodeActivated(self.key, address_of(self.sockets[self.active])))
 
     def measure(self, reply: p.PingReply) -> None:
         """Take in a measurement, in microseconds. The division and the rank are the reference's."""
@@ -340,30 +308,30 @@ class Node(Component[NodeState, NodeHost]):
         self.host.emit(NodeRemoved(self.key, Removal.RESTARTED))
 
 
-_S, _I = NodeState, NodeInput
+_S, _I, _N = NodeState, NodeInput, Node
 _HERE = (_S.PUNCHING, _S.ACTIVE)
 
 LISTED: Final = (
-    Guards.of(Node, NodeState, Listing, "listing").give_if(Node.is_moved, _I.MOVED, ref="nodes").give(_I.LISTED_AGAIN)
+    Guards.of(_N, NodeState, Listing, "listing").give_if(_N.is_moved, _I.MOVED, ref="nodes").give(_I.LISTED_AGAIN)
 )
 _PING: Final = (
-    Guards.of(Node, NodeState, Arrival, "ping")
-    .make(Node.read_ping, "malformed Ping", ref="node pings")
-    .give_if(Node.is_began_again, _I.PINGED_ANEW, ref="connection ids")
-    .give_if(Node.is_stale, _I.PINGED_STALE, ref="node pings")
+    Guards.of(_N, NodeState, Arrival, "ping")
+    .make(receives(p.Ping), "malformed Ping", ref="node pings")
+    .give_if(_N.is_began_again, _I.PINGED_ANEW, ref="connection ids")
+    .give_if(_N.is_stale, _I.PINGED_STALE, ref="node pings")
     .give(_I.PINGED)
 )
 _REPLY: Final = (
-    Guards.of(Node, NodeState, Arrival, "reply")
-    .make(Node.read_reply, "malformed PingReply", ref="node pings")
-    .need(Node.is_solicited, "a reply to no ping of ours", ref="node pings")
-    .give_if(Node.is_agnostic, _I.REPLIED_ANY, ref="node pings")
-    .give_if(Node.is_local, _I.REPLIED_LOCAL, ref="hole punching")
+    Guards.of(_N, NodeState, Arrival, "reply")
+    .make(reads(p.PingReply), "malformed PingReply", ref="node pings")
+    .need(_N.is_solicited, "a reply to no ping of ours", ref="node pings")
+    .give_if(_N.is_agnostic, _I.REPLIED_ANY, ref="node pings")
+    .give_if(_N.is_local, _I.REPLIED_LOCAL, ref="hole punching")
     .give(_I.REPLIED)
 )
 OTHERS: Final = (
-    Guards.of(Node, NodeState, Arrival, "other packet")
-    .need(Node.is_believed, "unverified from elsewhere", ref="nodes")
+    Guards.of(_N, NodeState, Arrival, "other packet")
+    .need(_N.is_believed, "unverified from elsewhere", ref="nodes")
     .give(_I.PACKET)
 )
 OF_TYPE: Final = {PacketType.PING.value: _PING, PacketType.PING_REPLY.value: _REPLY}
@@ -388,54 +356,40 @@ NODE: Final = Table[Node, NodeState](
     idle={_S.UNKNOWN: "the list that names it"},
     rows=(
         Row(
-            _S.UNKNOWN,
-            _I.LISTED,
-            _S.PUNCHING,
-            Node.tell_added,
-            Node.send_punches,
-            arm=(_TI.PING, _TI.SILENCE),
-            ref="nodes",
+            _S.UNKNOWN, _I.LISTED, _S.PUNCHING, _N.tell_added, _N.send_punches, arm=(_TI.PING, _TI.SILENCE), ref="nodes"
         ),
-        Row(_HERE, _I.LISTED_AGAIN, None, Node.update, ref="nodes"),
-        Row(_S.ACTIVE, _I.MOVED, _S.PUNCHING, Node.update, Node.send_punches, arm=(_TI.PING,), ref="nodes"),
-        Row(_S.PUNCHING, _I.PING_DUE, None, Node.send_punches, arm=(_TI.PING,), ref="hole punching"),
-        Row(_S.ACTIVE, _I.PING_DUE, None, Node.send_ping, arm=(_TI.PING,), ref="node pings"),
-        Row(_HERE, _I.PINGED, None, Node.note_ping, Node.answer, ref="node pings"),
-        Row(_HERE, _I.PINGED_STALE, None, Node.answer, ref="node pings"),
+        Row(_HERE, _I.LISTED_AGAIN, None, _N.update, ref="nodes"),
+        Row(_S.ACTIVE, _I.MOVED, _S.PUNCHING, _N.update, _N.send_punches, arm=(_TI.PING,), ref="nodes"),
+        Row(_S.PUNCHING, _I.PING_DUE, None, _N.send_punches, arm=(_TI.PING,), ref="hole punching"),
+        Row(_S.ACTIVE, _I.PING_DUE, None, _N.send_ping, arm=(_TI.PING,), ref="node pings"),
+        Row(_HERE, _I.PINGED, None, _N.note_ping, _N.answer, ref="node pings"),
+        Row(_HERE, _I.PINGED_STALE, None, _N.answer, ref="node pings"),
         Row(
             _HERE,
             _I.PINGED_ANEW,
             _S.GONE,
-            Node.answer,
-            Node.forget_itself,
-            Node.take_connection_id,
-            Node.tell_restarted,
+            _N.answer,
+            _N.forget_itself,
+            _N.take_connection_id,
+            _N.tell_restarted,
             ref="connection ids",
         ),
         Row(
             _S.PUNCHING,
             _I.REPLIED | _I.REPLIED_LOCAL,
             _S.ACTIVE,
-            Node.activate,
-            Node.measure,
+            _N.activate,
+            _N.measure,
             arm=(_TI.PING,),
             ref="hole punching",
         ),
-        Row(_S.ACTIVE, _I.REPLIED_LOCAL, None, Node.activate, Node.measure, ref="hole punching"),
-        Row(_S.ACTIVE, _I.REPLIED, None, Node.measure, ref="hole punching"),
-        Row(_HERE, _I.REPLIED_ANY, None, Node.measure, ref="clock skew"),
-        Row(_HERE, _I.PACKET, None, Node.tell_packet, ref="nodes"),
-        Row(_HERE, _I.SILENCE, None, when=Node.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
-        Row(
-            _HERE,
-            _I.SILENCE,
-            _S.GONE,
-            Node.forget_itself,
-            Node.raise_connection_id,
-            Node.tell_silent,
-            ref="silent nodes",
-        ),
-        Row(_HERE, _I.LOST, _S.GONE, Node.forget_itself, Node.raise_connection_id, Node.tell_lost, ref="nodes"),
+        Row(_S.ACTIVE, _I.REPLIED_LOCAL, None, _N.activate, _N.measure, ref="hole punching"),
+        Row(_S.ACTIVE, _I.REPLIED, None, _N.measure, ref="hole punching"),
+        Row(_HERE, _I.REPLIED_ANY, None, _N.measure, ref="clock skew"),
+        Row(_HERE, _I.PACKET, None, _N.tell_packet, ref="nodes"),
+        Row(_HERE, _I.SILENCE, None, when=_N.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
+        Row(_HERE, _I.SILENCE, _S.GONE, _N.forget_itself, _N.raise_connection_id, _N.tell_silent, ref="silent nodes"),
+        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.raise_connection_id, _N.tell_lost, ref="nodes"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

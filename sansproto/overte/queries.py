@@ -4,14 +4,15 @@ settings."""
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
-from ..component import Component, Host, Part, Parts
+from ..component import Component, Part, Parts
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .events import ClientEvent, NotAnswered, PathAnswered, SettingsReceived
 from .limits import ClientDelays, ClientLimits
+from .parts import ClientHost
 
 Question: TypeAlias = p.PathQuery | p.DomainSettingsRequest
 
@@ -34,29 +35,17 @@ class QueryTimer:
     ANSWER = Timer(QueryInput.EXPIRED, ClientDelays.answer)
 
 
-class QueryHost(Host[ClientEvent], Protocol):
-    """What a question needs of the client."""
-
-    def ask_domain(self, question: Question) -> None: ...
-
-
-class QueryOwner(Protocol):
-    """Who keeps the questions that are open."""
-
-    def forget_query(self, number: int) -> None: ...
-
-
-class Query(Component[QueryState, QueryHost]):
+class Query(Component[QueryState, ClientHost]):
     """A question for the viewpoint of a path, or for settings."""
 
     question: Question
     number: Annotated[int, CACHED]
-    owner: Annotated[QueryOwner, CACHED]
+    siblings: Annotated[Parts[int, Any], CACHED]
     delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: QueryHost, owner: QueryOwner, number: int, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, siblings: Parts[int, Any], number: int, delays: ClientDelays) -> None:
         super().__init__(host)
-        self.owner, self.number, self.delays = owner, number, delays
+        self.siblings, self.number, self.delays = siblings, number, delays
 
     def begin(self, question: Question) -> None:
         self.question = question
@@ -76,10 +65,10 @@ class Query(Component[QueryState, QueryHost]):
             self.host.emit(NotAnswered(kind=self.question.type))
 
     def forget_itself(self) -> None:
-        self.owner.forget_query(self.number)
+        self.siblings.remove(self.number)
 
 
-_S, _I, _T = QueryState, QueryInput, QueryTimer
+_S, _I, _T, _Q = QueryState, QueryInput, QueryTimer, Query
 
 QUERY: Final = Table[Query, QueryState](
     Query,
@@ -91,15 +80,10 @@ QUERY: Final = Table[Query, QueryState](
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the call that makes it"},
     rows=(
-        Row(_S.NEW, _I.ASK, _S.ASKED, Query.send, arm=(_T.ANSWER,), ref="paths and settings"),
-        Row(_S.ASKED, _I.ANSWERED, _S.ENDED, Query.forget_itself, Query.tell_answer, ref="paths and settings"),
+        Row(_S.NEW, _I.ASK, _S.ASKED, _Q.send, arm=(_T.ANSWER,), ref="paths and settings"),
+        Row(_S.ASKED, _I.ANSWERED, _S.ENDED, _Q.forget_itself, _Q.tell_answer, ref="paths and settings"),
         Row(
-            _S.ASKED,
-            _I.EXPIRED | _I.FORGOTTEN,
-            _S.ENDED,
-            Query.forget_itself,
-            Query.tell_no_answer,
-            ref="paths and settings",
+            _S.ASKED, _I.EXPIRED | _I.FORGOTTEN, _S.ENDED, _Q.forget_itself, _Q.tell_no_answer, ref="paths and settings"
         ),
     ),
     defaults=(Default(Outcome.IGNORE, "late answer"),),
@@ -113,17 +97,17 @@ class Answer(NamedTuple):
     event: ClientEvent
 
 
-class Queries(Part[QueryHost]):
+class Queries(Part[ClientHost]):
     """The questions that are open. Answers about settings do not say to what: they are taken in order."""
 
     open: Parts[int, Query]
     last: int
     limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(self, host: QueryHost, delays: ClientDelays, limits: ClientLimits) -> None:
+    def __init__(self, host: ClientHost, delays: ClientDelays, limits: ClientLimits) -> None:
         super().__init__(host)
         self.limits, self.last = limits, 0
-        self.open = Parts(lambda number: Query(host, self, number, delays))
+        self.open = Parts(lambda number: Query(host, self.open, number, delays))
 
     @property
     def is_full(self) -> bool:
@@ -148,6 +132,3 @@ class Queries(Part[QueryHost]):
         """There is no connection any more."""
         for query in self.open.values():
             query.post(QueryInput.FORGOTTEN())
-
-    def forget_query(self, number: int) -> None:
-        self.open.remove(number)

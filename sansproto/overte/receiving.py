@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, TypeAlias
+from typing import Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host, Note
-from ..contract import Path
+from ..component import Component, Note
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from .header import (
-    Control,
-    ControlType,
-    Header,
-    Part,
-    Position,
-    encode_datagram,
-    next_sequence,
-    sequence_distance,
-)
-from .limits import TransportLimits
+from .header import Control, ControlType, Header, Part, Position, encode_datagram, next_sequence, sequence_distance
+from .parts import Arrival, ChannelHost
 from .remote import Remote, path_of
 from .versions import PacketType
 
@@ -33,10 +23,6 @@ TOO_MANY: Final = Note("too many messages at once", ref="messages")
 TOO_LARGE: Final = Note("message too large", ref="messages")
 CONTRADICTORY: Final = Note("contradictory message", ref="messages")
 TOO_MUCH_UNFINISHED: Final = Note("too much is unfinished", ref="messages")
-
-
-Arrival: TypeAlias = tuple[Header, bytes, Path, Any]
-"""A packet: header, payload, where it came from, and the peer who sent it, if that is known."""
 
 
 class ReceivingState(Enum):
@@ -89,15 +75,6 @@ class Assembly:
         self.parts.clear()
 
 
-class ReceiverHost(Host[Any], Protocol):
-    """What a receiver asks of the endpoint."""
-
-    @property
-    def limits(self) -> TransportLimits: ...
-    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None: ...
-
-
 class ReceiverOwner(Protocol):
     """What all receivers have in common."""
 
@@ -105,7 +82,7 @@ class ReceiverOwner(Protocol):
     """Bytes of all messages of which parts are missing."""
 
 
-class Receiver(Component[ReceivingState, ReceiverHost]):
+class Receiver(Component[ReceivingState, ChannelHost]):
     """What comes from one address. Slotted: there may be one for each node of a large domain."""
 
     __slots__ = ("ahead", "first", "last", "messages", "owner", "remote")
@@ -120,7 +97,7 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
     remote: Annotated[Remote, CACHED]
     owner: Annotated[ReceiverOwner, CACHED]
 
-    def __init__(self, host: ReceiverHost, owner: ReceiverOwner, remote: Remote) -> None:
+    def __init__(self, host: ChannelHost, owner: ReceiverOwner, remote: Remote) -> None:
         super().__init__(host)
         self.owner, self.remote = owner, remote
         self.first = self.last = 0
@@ -132,20 +109,20 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
         return number == self.first
 
     def is_seen(self, arrival: Arrival) -> bool:
-        number = arrival[0].sequence
+        number = arrival.header.sequence
         return sequence_distance(self.last, number) <= 0 or number in self.ahead
 
     def is_too_far(self, arrival: Arrival) -> bool:
-        return sequence_distance(self.last, arrival[0].sequence) > self.host.limits.ahead
+        return sequence_distance(self.last, arrival.header.sequence) > self.host.limits.ahead
 
     def is_one_too_many(self, arrival: Arrival) -> bool:
-        part = arrival[0].part
+        part = arrival.header.part
         if part is None or part.position is Position.ONLY or part.message in self.messages:
             return False
         return len(self.messages) >= self.host.limits.messages
 
     def is_next(self, arrival: Arrival) -> bool:
-        return sequence_distance(self.last, arrival[0].sequence) == 1
+        return sequence_distance(self.last, arrival.header.sequence) == 1
 
     # -- actions
 
@@ -162,14 +139,14 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
         self.messages.clear()
 
     def advance(self, arrival: Arrival) -> None:
-        last = arrival[0].sequence
+        last = arrival.header.sequence
         while (number := next_sequence(last)) in self.ahead:
             del self.ahead[number]
             last = number
         self.last = last
 
     def remember(self, arrival: Arrival) -> None:
-        self.ahead[arrival[0].sequence] = None
+        self.ahead[arrival.header.sequence] = None
 
     def note_too_far(self) -> None:
         """What is acknowledged then is something else, so it comes again; a sender that counts otherwise notices."""
@@ -179,13 +156,14 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
         self.host.count_note(TOO_MANY, self)
 
     def deliver(self, arrival: Arrival) -> None:
-        header, payload, path, peer = arrival
+        """A single packet, or the message that this part completes: then ``arrival`` is of the part that came last."""
+        header = arrival.header
         if header.part is not None and header.part.position is not Position.ONLY:
-            message = self._assemble(header, header.part, payload)
+            message = self._assemble(header, header.part, arrival.payload)
             if message is None:
                 return
-            payload = message
-        self.host.arrived(header, payload, path, peer)
+            arrival.payload = message
+        self.host.arrived(arrival)
 
     def send_handshake_ack(self, number: int) -> None:
         self._send(Control(ControlType.HANDSHAKE_ACK, number))
@@ -240,14 +218,14 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
         self.host.count_note(note, self)
 
 
-_S, _I = ReceivingState, ReceivingInput
+_S, _I, _R = ReceivingState, ReceivingInput, Receiver
 
 DATA: Final = (
-    Guards.of(Receiver, ReceivingState, tuple[Header, bytes, Path, Any], "data")
-    .give_if(Receiver.is_seen, _I.DUPLICATE, ref="acknowledgement")
-    .give_if(Receiver.is_too_far, _I.TOO_FAR, ref="acknowledgement")
-    .give_if(Receiver.is_one_too_many, _I.NO_ROOM, ref="messages")
-    .give_if(Receiver.is_next, _I.NEXT, ref="acknowledgement")
+    Guards.of(_R, _S, Arrival, "data")
+    .give_if(_R.is_seen, _I.DUPLICATE, ref="acknowledgement")
+    .give_if(_R.is_too_far, _I.TOO_FAR, ref="acknowledgement")
+    .give_if(_R.is_one_too_many, _I.NO_ROOM, ref="messages")
+    .give_if(_R.is_next, _I.NEXT, ref="acknowledgement")
     .give(_I.AHEAD)
 )
 
@@ -259,36 +237,21 @@ RECEIVING: Final = Table[Receiver, ReceivingState](
     initial=_S.UNKNOWN,
     idle={_S.UNKNOWN: "the other end's handshake", _S.READY: "the other end"},
     rows=(
-        Row(_S.UNKNOWN, _I.HANDSHAKE, _S.READY, Receiver.start, Receiver.send_handshake_ack, ref="handshake"),
-        Row(
-            _S.READY,
-            _I.HANDSHAKE,
-            None,
-            Receiver.send_handshake_ack,
-            when=Receiver.is_known_number,
-            ref="handshake",
-        ),
-        Row(
-            _S.READY,
-            _I.HANDSHAKE,
-            None,
-            Receiver.fail_messages,
-            Receiver.start,
-            Receiver.send_handshake_ack,
-            ref="handshake",
-        ),
+        Row(_S.UNKNOWN, _I.HANDSHAKE, _S.READY, _R.start, _R.send_handshake_ack, ref="handshake"),
+        Row(_S.READY, _I.HANDSHAKE, None, _R.send_handshake_ack, when=_R.is_known_number, ref="handshake"),
+        Row(_S.READY, _I.HANDSHAKE, None, _R.fail_messages, _R.start, _R.send_handshake_ack, ref="handshake"),
         Row(
             _S.UNKNOWN,
             _I.NEXT | _I.AHEAD | _I.DUPLICATE | _I.TOO_FAR | _I.NO_ROOM,
             None,
-            Receiver.send_handshake_request,
+            _R.send_handshake_request,
             ref="handshake request",
         ),
-        Row(_S.READY, _I.NEXT, None, Receiver.advance, Receiver.send_ack, Receiver.deliver, ref="acknowledgement"),
-        Row(_S.READY, _I.AHEAD, None, Receiver.remember, Receiver.send_ack, Receiver.deliver, ref="acknowledgement"),
-        Row(_S.READY, _I.DUPLICATE, None, Receiver.send_ack, ref="acknowledgement"),
-        Row(_S.READY, _I.TOO_FAR, None, Receiver.note_too_far, Receiver.send_ack, ref="acknowledgement"),
-        Row(_S.READY, _I.NO_ROOM, None, Receiver.note_too_many, Receiver.send_ack, ref="messages"),
+        Row(_S.READY, _I.NEXT, None, _R.advance, _R.send_ack, _R.deliver, ref="acknowledgement"),
+        Row(_S.READY, _I.AHEAD, None, _R.remember, _R.send_ack, _R.deliver, ref="acknowledgement"),
+        Row(_S.READY, _I.DUPLICATE, None, _R.send_ack, ref="acknowledgement"),
+        Row(_S.READY, _I.TOO_FAR, None, _R.note_too_far, _R.send_ack, ref="acknowledgement"),
+        Row(_S.READY, _I.NO_ROOM, None, _R.note_too_many, _R.send_ack, ref="messages"),
     ),
     defaults=(),
 )

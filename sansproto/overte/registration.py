@@ -6,23 +6,23 @@ docs/protocols/overte.rst, heartbeats and ICE.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, Self
+from typing import Annotated, Any, Final, Self
 
 import attrs
 
-from ..component import Component, Host, OptionalPart, Part, Parts
+from ..component import Component, OptionalPart, Part, Parts
 from ..contract import Address, Lookup, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from ..wire import Packet
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
 from .limits import ServerDelays, ServerLimits
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
+from .parts import Arrival, ServerHost, reads, receives
 from .punch import Punch, PunchInput
 from .qt import SockAddr
-from .received import Received
-from .remote import SOCKET
+from .remote import nearest
 from .versions import PacketType
 
 
@@ -73,15 +73,7 @@ class RegistrationState(Enum):
     """The name of this ice-server was not found."""
 
 
-class RegistrationHost(Host[KeyRefused], Protocol):
-    """What a registration needs of the domain server."""
-
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> None: ...
-    def send_packet(self, path: Path, packet: Packet) -> None: ...
-
-
-class Contact(Part[RegistrationHost]):
+class Contact(Part[ServerHost]):
     """The ice-server that is registered with, for as long as it answers."""
 
     path: Path
@@ -89,7 +81,7 @@ class Contact(Part[RegistrationHost]):
     denials: int
     """One after the other."""
 
-    def __init__(self, host: RegistrationHost) -> None:
+    def __init__(self, host: ServerHost) -> None:
         super().__init__(host)
         self.unanswered = self.denials = 0
 
@@ -121,7 +113,7 @@ class RegistrationTimer:
     PAUSE = Timer(RegistrationInput.PAUSED, ServerDelays.beat)
 
 
-class Registration(Component[RegistrationState, RegistrationHost]):
+class Registration(Component[RegistrationState, ServerHost]):
     """A domain at its ice-servers, of which it tries one after the other."""
 
     signed: Signed
@@ -133,23 +125,17 @@ class Registration(Component[RegistrationState, RegistrationHost]):
     punches: Parts[bytes, Punch]
     """By ICE client id."""
     servers: Annotated[tuple[tuple[str, int], ...], CACHED]
-    domain_id: Annotated[bytes, CACHED]
     delays: Annotated[ServerDelays, CACHED]
     limits: Annotated[ServerLimits, CACHED]
 
     def __init__(
-        self,
-        host: RegistrationHost,
-        servers: tuple[tuple[str, int], ...],
-        domain_id: bytes,
-        delays: ServerDelays,
-        limits: ServerLimits,
+        self, host: ServerHost, servers: tuple[tuple[str, int], ...], delays: ServerDelays, limits: ServerLimits
     ) -> None:
         super().__init__(host)
-        self.servers, self.domain_id, self.delays, self.limits = servers, domain_id, delays, limits
+        self.servers, self.delays, self.limits = servers, delays, limits
         self.number = self.query = 0
         self.contact = OptionalPart(lambda: Contact(host))
-        self.punches = Parts(lambda client_id: Punch(host, self, delays, client_id))
+        self.punches = Parts(lambda client_id: Punch(host, self.punches, delays, client_id))
 
     def begin(self, signed: Signed) -> None:
         self.signed = signed
@@ -159,16 +145,13 @@ class Registration(Component[RegistrationState, RegistrationHost]):
     def looked_up(self, addresses: tuple[Address, ...]) -> None:
         self.post(RegistrationInput.FOUND(addresses) if addresses else RegistrationInput.NOT_FOUND())
 
-    def forget_punch(self, client_id: bytes) -> None:
-        self.punches.remove(client_id)
-
     # -- guards
 
-    def contact_at(self, path: Path) -> Contact | None:
-        return next((contact for contact in self.contact.values() if contact.path == path), None)
+    def find_contact(self, arrival: Arrival) -> Contact | None:
+        return next((contact for contact in self.contact.values() if contact.path == arrival.path), None)
 
-    def believe(self, named: Received[ICEServerPeerInformation]) -> ICEServerPeerInformation | None:
-        return named.packet if self.contact_at(named.path) is not None else None
+    def is_of_contact(self, arrival: Arrival) -> bool:
+        return self.find_contact(arrival) is not None
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
         return client.id in self.punches or len(self.punches) < self.limits.punches
@@ -190,9 +173,7 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
 
     def adopt(self, addresses: tuple[Address, ...]) -> None:
-        of_our_family = [found for found in addresses if (":" in found.host) == (":" in self.signed.local.host)]
-        found = (of_our_family or addresses)[0]
-        self.contact.start(Contact.begin, Path(SOCKET, found.host, found.port, found.scope))
+        self.contact.start(Contact.begin, nearest(addresses, self.signed.local.host))
 
     def beat(self) -> None:
         for contact in self.contact.values():
@@ -219,29 +200,22 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         punch.post(PunchInput.REACHED())
 
 
-_S, _I, _T = RegistrationState, RegistrationInput, RegistrationTimer
+_S, _I, _T, _R = RegistrationState, RegistrationInput, RegistrationTimer, Registration
 _STRANGER: Final = "not from our ice-server"
 
-ACK: Final = (
-    Guards.of(Registration, _S, Path, "ack").make(Registration.contact_at, _STRANGER, ref="heartbeats").give(_I.ACKED)
-)
-
-DENIAL: Final = (
-    Guards.of(Registration, _S, Path, "denial")
-    .make(Registration.contact_at, _STRANGER, ref="heartbeats")
-    .give(_I.DENIED)
-)
-
+ACK: Final = Guards.of(_R, _S, Arrival, "ack").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.ACKED)
+DENIAL: Final = Guards.of(_R, _S, Arrival, "denial").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.DENIED)
 CLIENT: Final = (
-    Guards.of(Registration, _S, Received[ICEServerPeerInformation], "client")
-    .make(Registration.believe, _STRANGER, ref="ICE")
-    .need(Registration.has_room, "too many clients at once", ref="ICE")
+    Guards.of(_R, _S, Arrival, "client")
+    .need(_R.is_of_contact, _STRANGER, ref="ICE")
+    .make(reads(ICEServerPeerInformation), "malformed ICEServerPeerInformation", ref="ICE")
+    .need(_R.has_room, "too many clients at once", ref="ICE")
     .give(_I.CLIENT_NAMED)
 )
-
 REPLY: Final = (
-    Guards.of(Registration, _S, Received[ICEPingReply], "reply")
-    .make(Registration.find_punch, "late", ref="ICE")
+    Guards.of(_R, _S, Arrival, "reply")
+    .make(receives(ICEPingReply), "malformed ICEPingReply", ref="ICE")
+    .make(_R.find_punch, "late", ref="ICE")
     .give(_I.CLIENT_REPLIED)
 )
 
@@ -258,51 +232,36 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
         _S.PAUSING: "the next look-up, as long as the domain lives",
     },
     rows=(
-        Row(_S.NEW, _I.START, _S.RESOLVING, Registration.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
+        Row(_S.NEW, _I.START, _S.RESOLVING, _R.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
         Row(
-            _S.RESOLVING,
-            _I.FOUND,
-            _S.BEATING,
-            Registration.adopt,
-            Registration.beat,
-            arm=(_T.BEAT,),
-            cancel=(_T.LOOKUP,),
-            ref="heartbeats",
+            _S.RESOLVING, _I.FOUND, _S.BEATING, _R.adopt, _R.beat, arm=(_T.BEAT,), cancel=(_T.LOOKUP,), ref="heartbeats"
         ),
         Row(
             _S.RESOLVING,
             _I.NOT_FOUND,
             _S.PAUSING,
-            Registration.next_server,
+            _R.next_server,
             arm=(_T.PAUSE,),
             cancel=(_T.LOOKUP,),
             ref="heartbeats",
         ),
-        Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, Registration.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
+        Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, _R.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
         Row(
             _S.BEATING,
             _I.DUE,
             _S.RESOLVING,
-            Registration.next_server,
-            Registration.look_up,
-            when=Registration.is_unanswered,
+            _R.next_server,
+            _R.look_up,
+            when=_R.is_unanswered,
             arm=(_T.LOOKUP,),
             ref="heartbeats",
         ),
-        Row(_S.BEATING, _I.DUE, None, Registration.beat, arm=(_T.BEAT,), ref="heartbeats"),
-        Row(_S.BEATING, _I.ACKED, None, Registration.note_ack, ref="heartbeats"),
-        Row(
-            _S.BEATING,
-            _I.DENIED,
-            None,
-            Registration.note_ack,
-            Registration.tell_key_refused,
-            when=Registration.is_denied_often,
-            ref="heartbeats",
-        ),
-        Row(_S.BEATING, _I.DENIED, None, Registration.note_denial, ref="heartbeats"),
-        Row(_S.BEATING, _I.CLIENT_NAMED, None, Registration.ping_client, ref="ICE"),
-        Row(tuple(_S), _I.CLIENT_REPLIED, None, Registration.note_reply, ref="ICE"),
+        Row(_S.BEATING, _I.DUE, None, _R.beat, arm=(_T.BEAT,), ref="heartbeats"),
+        Row(_S.BEATING, _I.ACKED, None, _R.note_ack, ref="heartbeats"),
+        Row(_S.BEATING, _I.DENIED, None, _R.note_ack, _R.tell_key_refused, when=_R.is_denied_often, ref="heartbeats"),
+        Row(_S.BEATING, _I.DENIED, None, _R.note_denial, ref="heartbeats"),
+        Row(_S.BEATING, _I.CLIENT_NAMED, None, _R.ping_client, ref="ICE"),
+        Row(tuple(_S), _I.CLIENT_REPLIED, None, _R.note_reply, ref="ICE"),
     ),
     defaults=(Default(Outcome.IGNORE, "late answer"),),
 )

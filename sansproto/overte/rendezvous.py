@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, read
-from .events import ClientEvent
+from .introduction import Sockets
 from .limits import ClientDelays
-from .paths import path_to
-from .received import Received
-from .stun import Sockets
+from .parts import Arrival, ClientHost, reads, receives
+from .remote import ways_to
+from .stun import StunClient
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +35,7 @@ class IceTarget:
 
 
 class IceClientState(Enum):
-    OFF = 0
+    NEW = 0
     QUERYING = 1
     """The ice-server is asked where the domain is."""
     PUNCHING = 2
@@ -44,13 +44,12 @@ class IceClientState(Enum):
 
 
 class IceClientInput:
-    START = Input[IceClientState, Path]()
-    """With the address of the ice-server."""
+    START = Input[IceClientState, None]()
     QUERY_DUE = Input[IceClientState, None]()
-    EXTRA = Input[IceClientState, None]()
-    """A query beside those of the timer."""
+    QUERY = Input[IceClientState, Sockets]()
+    """Our own sockets are known."""
     MOVED = Input[IceClientState, Sockets]()
-    """Our own sockets are known, or changed."""
+    """They are known now, or changed."""
     PEER_TOLD = Input[IceClientState, p.ICEServerPeerInformation]()
     """The ice-server said where the domain is."""
     PING_DUE = Input[IceClientState, None]()
@@ -65,46 +64,28 @@ class IceClientTimer:
     ROUND = Timer(IceClientInput.ROUND_OVER, ClientDelays.ice_round)
 
 
-class OwnSockets(Protocol):
-    """Who knows our own sockets."""
-
-    @property
-    def is_ready(self) -> bool: ...
-    @property
-    def sockets(self) -> Sockets: ...
-
-
-class IceHost(Host[ClientEvent], Protocol):
-    """What the ICE client needs of the client."""
-
-    def send_packet(self, path: Path, packet: Any) -> object: ...
-    def answer(self, path: Path, packet: Any) -> object: ...
-    def reached(self, path: Path) -> None: ...
-
-
-class IceClient(Component[IceClientState, IceHost]):
+class IceClient(Component[IceClientState, ClientHost]):
     """Asks an ice-server where the domain is, and opens the way to it."""
 
-    server: Path | None
+    server: Path
     domain_sockets: dict[int, Path]
     """Where the domain may be, by the PingType that goes there."""
     told: Sockets | None
     """Our sockets, as they were told last."""
     target: Annotated[IceTarget, CACHED]
-    own: Annotated[OwnSockets, CACHED]
+    own: Annotated[StunClient, CACHED]
     delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: IceHost, target: IceTarget, own: OwnSockets, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, target: IceTarget, own: StunClient, delays: ClientDelays) -> None:
         super().__init__(host)
         self.target, self.own, self.delays = target, own, delays
-        self.server = self.told = None
-        self.domain_sockets = {}
+        self.told, self.domain_sockets = None, {}
 
-    def start(self, server: Path) -> None:
-        self.post(IceClientInput.START(server))
+    def begin(self, server: Path) -> None:
+        self.server = server
+        self.post(IceClientInput.START())
 
-    def sockets_changed(self) -> None:
-        sockets = self.own.sockets
+    def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
             self.post(IceClientInput.MOVED(sockets))
 
@@ -113,46 +94,28 @@ class IceClient(Component[IceClientState, IceHost]):
     def is_of_server(self, arrival: Arrival) -> bool:
         return arrival.path == self.server
 
-    def read_peer(self, arrival: Arrival) -> p.ICEServerPeerInformation:
-        return read(self, p.ICEServerPeerInformation, arrival.payload)
-
     def is_wanted(self, peer: p.ICEServerPeerInformation) -> bool:
         return peer.id == self.target.domain_id
-
-    def read_ping(self, arrival: Arrival) -> Received[p.ICEPing]:
-        return Received(read(self, p.ICEPing, arrival.payload), arrival.path)
 
     def is_ping_of_domain(self, pinged: Received[p.ICEPing]) -> bool:
         return pinged.packet.ice_id == self.target.domain_id
 
-    def read_reply(self, arrival: Arrival) -> Received[p.ICEPingReply]:
-        return Received(read(self, p.ICEPingReply, arrival.payload), arrival.path)
-
     def is_reply_of_domain(self, replied: Received[p.ICEPingReply]) -> bool:
         return replied.packet.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
 
-    def is_unready(self) -> bool:
-        return not self.own.is_ready
-
     # -- the table's actions
 
-    def set_server(self, server: Path) -> None:
-        self.server = server
-
     def query_at_once(self) -> None:
-        self.post(IceClientInput.EXTRA())
+        sockets = self.own.sockets
+        if sockets is not None:
+            self.post(IceClientInput.QUERY(sockets))
 
-    def send_query(self) -> None:
-        assert self.server is not None  # it came with the start
-        self.told = self.own.sockets
-        self.host.send_packet(self.server, self.target.query(self.told))
+    def send_query(self, sockets: Sockets) -> None:
+        self.told = sockets
+        self.host.send_packet(self.server, self.target.query(sockets))
 
     def note_peer(self, peer: p.ICEServerPeerInformation) -> None:
-        found = {
-            p.PingType.LOCAL.value: path_to(peer.local_socket),
-            p.PingType.PUBLIC.value: path_to(peer.public_socket),
-        }
-        self.domain_sockets = {kind: path for kind, path in found.items() if path is not None}
+        self.domain_sockets = ways_to(peer.local_socket, peer.public_socket)
 
     def send_pings(self) -> None:
         for kind, path in self.domain_sockets.items():
@@ -165,25 +128,25 @@ class IceClient(Component[IceClientState, IceHost]):
         self.host.reached(replied.path)
 
 
-_S, _I, _T = IceClientState, IceClientInput, IceClientTimer
+_S, _I, _T, _C = IceClientState, IceClientInput, IceClientTimer, IceClient
 
 PEER: Final = (
-    Guards.of(IceClient, IceClientState, Arrival, "peer information")
-    .need(IceClient.is_of_server, "not from the ice-server", ref="ICE")
-    .make(IceClient.read_peer, "malformed ICEServerPeerInformation", ref="ICE")
-    .need(IceClient.is_wanted, "another peer than was asked for", ref="ICE")
+    Guards.of(_C, IceClientState, Arrival, "peer information")
+    .need(_C.is_of_server, "not from the ice-server", ref="ICE")
+    .make(reads(p.ICEServerPeerInformation), "malformed ICEServerPeerInformation", ref="ICE")
+    .need(_C.is_wanted, "another peer than was asked for", ref="ICE")
     .give(_I.PEER_TOLD)
 )
 PING: Final = (
-    Guards.of(IceClient, IceClientState, Arrival, "ping")
-    .make(IceClient.read_ping, "malformed ICEPing", ref="ICE")
-    .need(IceClient.is_ping_of_domain, "unexpected packet", ref="ICE")
+    Guards.of(_C, IceClientState, Arrival, "ping")
+    .make(receives(p.ICEPing), "malformed ICEPing", ref="ICE")
+    .need(_C.is_ping_of_domain, "unexpected packet", ref="ICE")
     .give(_I.PINGED)
 )
 REPLY: Final = (
-    Guards.of(IceClient, IceClientState, Arrival, "reply")
-    .make(IceClient.read_reply, "malformed ICEPingReply", ref="ICE")
-    .need(IceClient.is_reply_of_domain, "unexpected packet", ref="ICE")
+    Guards.of(_C, IceClientState, Arrival, "reply")
+    .make(receives(p.ICEPingReply), "malformed ICEPingReply", ref="ICE")
+    .need(_C.is_reply_of_domain, "unexpected packet", ref="ICE")
     .give(_I.REPLIED)
 )
 
@@ -193,44 +156,32 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
     IceClientTimer,
     name="overte.ice_client",
     page="overte",
-    initial=_S.OFF,
+    initial=_S.NEW,
     idle={
-        _S.OFF: "connect(), if the domain is behind an ice-server",
+        _S.NEW: "the address of the ice-server, which makes it",
         _S.QUERYING: "the connection, which gives up",
         _S.PUNCHING: "the connection, which gives up",
         _S.REACHED: "the end of the session",
     },
     rows=(
-        Row(_S.OFF, _I.START, _S.QUERYING, IceClient.set_server, IceClient.query_at_once, arm=(_T.QUERY,), ref="ICE"),
-        Row(_S.QUERYING, _I.QUERY_DUE | _I.EXTRA, None, when=IceClient.is_unready, arm=(_T.QUERY,), ref="own sockets"),
-        Row(_S.QUERYING, _I.QUERY_DUE, None, IceClient.send_query, arm=(_T.QUERY,), ref="ICE"),
-        Row(_S.QUERYING, _I.EXTRA | _I.MOVED, None, IceClient.send_query, ref="ICE"),
-        Row((_S.OFF, _S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
+        Row(_S.NEW, _I.START, _S.QUERYING, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.QUERY_DUE, None, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.QUERY | _I.MOVED, None, _C.send_query, ref="ICE"),
+        Row((_S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
         Row(
             _S.QUERYING,
             _I.PEER_TOLD,
             _S.PUNCHING,
-            IceClient.note_peer,
-            IceClient.send_pings,
+            _C.note_peer,
+            _C.send_pings,
             arm=(_T.PING, _T.ROUND),
             cancel=(_T.QUERY,),
             ref="ICE",
         ),
-        Row(_S.PUNCHING, _I.PING_DUE, None, IceClient.send_pings, arm=(_T.PING,), ref="ICE"),
-        Row(
-            _S.PUNCHING,
-            _I.ROUND_OVER,
-            _S.QUERYING,
-            IceClient.query_at_once,
-            arm=(_T.QUERY,),
-            cancel=(_T.PING,),
-            ref="ICE",
-        ),
-        Row(_S.PUNCHING, _I.REPLIED, _S.REACHED, IceClient.tell_reached, cancel=(_T.PING, _T.ROUND), ref="ICE"),
-        Row((_S.QUERYING, _S.PUNCHING, _S.REACHED), _I.PINGED, None, IceClient.answer, ref="ICE"),
+        Row(_S.PUNCHING, _I.PING_DUE, None, _C.send_pings, arm=(_T.PING,), ref="ICE"),
+        Row(_S.PUNCHING, _I.ROUND_OVER, _S.QUERYING, _C.query_at_once, arm=(_T.QUERY,), cancel=(_T.PING,), ref="ICE"),
+        Row(_S.PUNCHING, _I.REPLIED, _S.REACHED, _C.tell_reached, cancel=(_T.PING, _T.ROUND), ref="ICE"),
+        Row((_S.QUERYING, _S.PUNCHING, _S.REACHED), _I.PINGED, None, _C.answer, ref="ICE"),
     ),
-    defaults=(
-        Default(Outcome.IGNORE, "unexpected packet", _I.PINGED),
-        Default(Outcome.IGNORE, "late"),
-    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
 )

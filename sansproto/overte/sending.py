@@ -6,11 +6,11 @@ Numbers have 27 bits and go round.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host, Note, Refusal
+from ..component import Component, Note, Refusal
 from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -25,7 +25,7 @@ from .header import (
     obfuscation_level,
     sequence_distance,
 )
-from .limits import TransportDelays, TransportLimits
+from .parts import ChannelHost
 from .remote import Remote, path_of
 
 _FASTEST_RESEND: Final = 0.01  # seconds
@@ -85,17 +85,6 @@ class Outgoing:
         return 0 if self.header.part is None else len(self.payload)
 
 
-class SenderHost(Host[Any], Protocol):
-    """What a sender asks of the endpoint."""
-
-    @property
-    def delays(self) -> TransportDelays: ...
-    @property
-    def limits(self) -> TransportLimits: ...
-    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
-    def undelivered(self, path: Path, count: int) -> None: ...
-
-
 class SenderOwner(Protocol):
     """What all senders have in common."""
 
@@ -103,7 +92,7 @@ class SenderOwner(Protocol):
     """Bytes of all messages that did not yet arrive as a whole."""
 
 
-class Sender(Component[SendingState, SenderHost]):
+class Sender(Component[SendingState, ChannelHost]):
     """What goes to one address: one list, first packets that are held, then those in flight, then those that wait.
 
     Slotted, and with a list although packets are taken from in front: there may be one for each node of a large domain,
@@ -155,7 +144,7 @@ class Sender(Component[SendingState, SenderHost]):
     remote: Annotated[Remote, CACHED]
     owner: Annotated[SenderOwner, CACHED]
 
-    def __init__(self, host: SenderHost, owner: SenderOwner, remote: Remote) -> None:
+    def __init__(self, host: ChannelHost, owner: SenderOwner, remote: Remote) -> None:
         super().__init__(host)
         self.owner, self.remote, self.packets = owner, remote, []
         self.first = self.next = self.handshakes = self.message = self.mismatches = self.backoff = 0
@@ -344,17 +333,17 @@ class Sender(Component[SendingState, SenderHost]):
         self.host.send_datagram(encode_datagram(packet.header, packet.payload), path, packet.header.type.name)
 
 
-_S, _I = SendingState, SendingInput
+_S, _I, _O = SendingState, SendingInput, Sender
 
 HANDSHAKE_ACK: Final = (
-    Guards.of(Sender, SendingState, int, "handshake_ack")
-    .need(Sender.is_our_number, "a number that means nothing now", ref="handshake")
+    Guards.of(_O, SendingState, int, "handshake_ack")
+    .need(_O.is_our_number, "a number that means nothing now", ref="handshake")
     .give(_I.SHAKEN)
 )
 ACK: Final = (
-    Guards.of(Sender, SendingState, int, "ack")
-    .give_if(Sender.is_nothing_new, _I.STALE, ref="acknowledgement")
-    .give_if(Sender.is_everything, _I.ALL_ACKED, ref="acknowledgement")
+    Guards.of(_O, SendingState, int, "ack")
+    .give_if(_O.is_nothing_new, _I.STALE, ref="acknowledgement")
+    .give_if(_O.is_everything, _I.ALL_ACKED, ref="acknowledgement")
     .give(_I.PROGRESS)
 )
 
@@ -378,77 +367,50 @@ SENDING: Final = Table[Sender, SendingState](
     initial=_S.UNSHAKEN,
     idle={_S.UNSHAKEN: "the next reliable packet", _S.RESTING: "the next reliable packet"},
     rows=(
-        Row(
-            _S.UNSHAKEN,
-            _I.QUEUED,
-            _S.SHAKING,
-            Sender.send_handshake,
-            arm=(_T.HANDSHAKE, _T.UNDELIVERED),
-            ref="handshake",
-        ),
+        Row(_S.UNSHAKEN, _I.QUEUED, _S.SHAKING, _O.send_handshake, arm=(_T.HANDSHAKE, _T.UNDELIVERED), ref="handshake"),
         Row(_S.SHAKING, _I.QUEUED, None, ref="handshake"),
-        Row(_S.SHAKING, _I.HANDSHAKE_EXPIRED, None, Sender.send_handshake, arm=(_T.HANDSHAKE,), ref="handshake"),
-        Row(
-            _S.SHAKING,
-            _I.SHAKEN,
-            _S.FLOWING,
-            Sender.send_more,
-            arm=(_T.RESEND,),
-            cancel=(_T.HANDSHAKE,),
-            ref="handshake",
-        ),
-        Row(_S.FLOWING, _I.QUEUED, None, Sender.send_more, ref="acknowledgement"),
-        Row(
-            _S.RESTING,
-            _I.QUEUED,
-            _S.FLOWING,
-            Sender.send_more,
-            arm=(_T.RESEND, _T.UNDELIVERED),
-            ref="acknowledgement",
-        ),
+        Row(_S.SHAKING, _I.HANDSHAKE_EXPIRED, None, _O.send_handshake, arm=(_T.HANDSHAKE,), ref="handshake"),
+        Row(_S.SHAKING, _I.SHAKEN, _S.FLOWING, _O.send_more, arm=(_T.RESEND,), cancel=(_T.HANDSHAKE,), ref="handshake"),
+        Row(_S.FLOWING, _I.QUEUED, None, _O.send_more, ref="acknowledgement"),
+        Row(_S.RESTING, _I.QUEUED, _S.FLOWING, _O.send_more, arm=(_T.RESEND, _T.UNDELIVERED), ref="acknowledgement"),
         Row(
             _S.FLOWING,
             _I.PROGRESS,
             None,
-            Sender.take_ack,
-            Sender.send_more,
+            _O.take_ack,
+            _O.send_more,
             arm=(_T.RESEND, _T.UNDELIVERED),
             ref="acknowledgement",
         ),
         Row(
-            _S.FLOWING,
-            _I.ALL_ACKED,
-            _S.RESTING,
-            Sender.take_ack,
-            cancel=(_T.RESEND, _T.UNDELIVERED),
-            ref="acknowledgement",
+            _S.FLOWING, _I.ALL_ACKED, _S.RESTING, _O.take_ack, cancel=(_T.RESEND, _T.UNDELIVERED), ref="acknowledgement"
         ),
-        Row(_S.FLOWING, _I.STALE, None, Sender.trust, when=Sender.is_repeated, ref="acknowledgement"),
-        Row(_S.FLOWING, _I.STALE, None, Sender.note_mismatch, ref="handshake request"),
+        Row(_S.FLOWING, _I.STALE, None, _O.trust, when=_O.is_repeated, ref="acknowledgement"),
+        Row(_S.FLOWING, _I.STALE, None, _O.note_mismatch, ref="handshake request"),
         Row(
             _S.FLOWING,
             _I.RESEND_EXPIRED,
             _S.SHAKING,
-            Sender.renumber,
-            Sender.send_handshake,
-            when=Sender.is_misunderstood,
+            _O.renumber,
+            _O.send_handshake,
+            when=_O.is_misunderstood,
             arm=(_T.HANDSHAKE,),
             cancel=(_T.RESEND,),
             ref="handshake request",
         ),
-        Row(_S.FLOWING, _I.RESEND_EXPIRED, None, Sender.resend, arm=(_T.RESEND,), ref="resending"),
+        Row(_S.FLOWING, _I.RESEND_EXPIRED, None, _O.resend, arm=(_T.RESEND,), ref="resending"),
         Row(
             _S.FLOWING,
             _I.REQUESTED,
             _S.SHAKING,
-            Sender.renumber,
-            Sender.send_handshake,
+            _O.renumber,
+            _O.send_handshake,
             arm=(_T.HANDSHAKE,),
             cancel=(_T.RESEND,),
             ref="handshake request",
         ),
-        Row(_S.RESTING, _I.REQUESTED, _S.UNSHAKEN, Sender.renumber, ref="handshake request"),
-        Row(_BUSY, _I.GAVE_UP, _S.UNSHAKEN, Sender.renumber, Sender.give_up, cancel=_ALL, ref="giving up"),
+        Row(_S.RESTING, _I.REQUESTED, _S.UNSHAKEN, _O.renumber, ref="handshake request"),
+        Row(_BUSY, _I.GAVE_UP, _S.UNSHAKEN, _O.renumber, _O.give_up, cancel=_ALL, ref="giving up"),
     ),
     defaults=(
         Default(Outcome.IGNORE, "a number that means nothing now", _I.STALE),

@@ -11,35 +11,46 @@ from typing import Annotated, Final
 from ..component import OptionalPart
 from ..contract import Address, Entropy, Path, Phase, Transmit
 from ..errors import NotOpen
-from ..events import CloseCause, Closed
+from ..events import Closed
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p
-from .addresses import is_private
-from .admission import CONNECT, Admission, ConnectRequest
+from .admission import CONNECT, ICE_PING, Admission
 from .endpoint import OverteEndpoint
 from .fan_out import AT_ONCE
 from .header import Header
 from .limits import ServerDelays, ServerLimits
-from .member import KICK_REQUEST, PATH_QUERY, Member, MemberInput
+from .member import CHECK_IN, KICK_REQUEST, PATH_QUERY, SETTINGS_REQUEST, STATS, USERNAME_REQUEST, Member, MemberInput
 from .members import Members
+from .parts import Arrival, Peer
 from .policy import Policy, require_utf8
-from .received import Received
-from .reception import Peer
 from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, RegistrationInput, Signed
-from .remote import SOCKET
-from .server_events import Departure, ServerEvent, StatsReceived, UsernameAsked
+from .remote import SOCKET, is_private
+from .server_events import Departure, ServerEvent
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
 
-_CONNECT_TYPES: Final = (PacketType.DOMAIN_CONNECT_REQUEST, PacketType.DOMAIN_CONNECT_REQUEST_PENDING)
-_OF_ICE: Final = frozenset(
-    {
-        PacketType.ICE_PING_REPLY,
-        PacketType.ICE_SERVER_PEER_INFORMATION,
-        PacketType.ICE_SERVER_HEARTBEAT_ACK,
-        PacketType.ICE_SERVER_HEARTBEAT_DENIED,
-    }
-)
+_OF_STRANGERS: Final = {
+    PacketType.DOMAIN_CONNECT_REQUEST.value: CONNECT,
+    PacketType.DOMAIN_CONNECT_REQUEST_PENDING.value: CONNECT,
+    PacketType.ICE_PING.value: ICE_PING,
+}
+_OF_ICE: Final = {
+    PacketType.ICE_PING_REPLY.value: REPLY,
+    PacketType.ICE_SERVER_PEER_INFORMATION.value: CLIENT,
+    PacketType.ICE_SERVER_HEARTBEAT_ACK.value: ACK,
+    PacketType.ICE_SERVER_HEARTBEAT_DENIED.value: DENIAL,
+}
+_OF_MEMBERS: Final = {
+    PacketType.DOMAIN_LIST_REQUEST.value: CHECK_IN,
+    PacketType.NODE_JSON_STATS.value: STATS,
+    PacketType.NODE_KICK_REQUEST.value: KICK_REQUEST,
+    PacketType.USERNAME_FROM_ID_REQUEST.value: USERNAME_REQUEST,
+}
+_OF_THEIR_ADDRESSES: Final = {
+    PacketType.DOMAIN_SERVER_PATH_QUERY.value: PATH_QUERY,
+    PacketType.DOMAIN_SETTINGS_REQUEST.value: SETTINGS_REQUEST,
+}
+"""Which guards see a packet, by the number of its type; the last ones those without a source."""
 
 
 class DomainServer(OverteEndpoint[ServerEvent]):
@@ -49,7 +60,8 @@ class DomainServer(OverteEndpoint[ServerEvent]):
     itself the name of ``versions``.
     ``authenticate`` says whether packets between nodes have a MAC. Without ``strict_senders`` a node may send from
     everywhere; else only from where it connected, except that both may be private addresses. With ``ice`` the domain is
-    found by ice-servers. A snapshot does not hold the policy: ``restore`` gets it again.
+    found by ice-servers. A snapshot does not hold the policy: ``restore`` gets it again. Nodes are not told that it
+    closes; they find out by their silent check-ins.
 
     Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null, and for text that has no UTF-8.
     """
@@ -61,8 +73,6 @@ class DomainServer(OverteEndpoint[ServerEvent]):
     policy: Annotated[Policy, CACHED]
     domain_id: Annotated[bytes, CACHED]
     ice: Annotated[IceRegistration | None, CACHED]
-    delays: Annotated[ServerDelays, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
     _strict_senders: Annotated[bool, CACHED]
     _authenticate: Annotated[bool, CACHED]
 
@@ -92,9 +102,9 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         self.policy, self.domain_id, self.ice = policy or Policy(), domain_id, ice
         self._strict_senders, self._authenticate = strict_senders, authenticate
         version_name, servers = versions.name if version_name is None else version_name, ice.servers if ice else ()
-        self.members = Members(self, domain_id, delays, limits, authenticates=authenticate)
+        self.members = Members(self, delays, limits, authenticates=authenticate)
         self.admission = Admission(self, self.members, versions, version_name, delays, limits)
-        self.registration = OptionalPart(lambda: Registration(self, servers, domain_id, delays, limits))
+        self.registration = OptionalPart(lambda: Registration(self, servers, delays, limits))
         self.phase = Phase.OPEN
 
     # -- verbs
@@ -121,7 +131,7 @@ class DomainServer(OverteEndpoint[ServerEvent]):
 
     def kick(self, node_id: bytes, now: float) -> None:
         """Throw a node out. It is not told, but the others are. NotOpen if it is gone already."""
-        member = self.members.of_id(node_id)
+        member = self.members.by_id.get(node_id)
         if member is None:
             raise NotOpen("kick", "GONE")
         self.verb("kick", now, member.asked(MemberInput.LEAVE(Departure.KICKED)))
@@ -138,11 +148,6 @@ class DomainServer(OverteEndpoint[ServerEvent]):
             if member.entry.connect_id is None:
                 self.admission.reconsider(member)
         self.run()
-
-    def close(self, now: float) -> None:
-        """End. Nodes are not told; they find out by their silent check-ins."""
-        if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
@@ -200,7 +205,7 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         return header.type in DOMAIN_IGNORED_VERIFICATION
 
     def accepts_channel(self, path: Path) -> bool:
-        return self.members.at(path) is not None
+        return path in self.members.by_path
 
     def source_of(self, local_id: int, path: Path) -> Peer | None:
         member = self.members.by_local_id.get(local_id)
@@ -211,66 +216,19 @@ class DomainServer(OverteEndpoint[ServerEvent]):
     # -- what arrives
 
     def accepts_version(self, header: Header) -> bool:
-        return header.type in _CONNECT_TYPES
+        return _OF_STRANGERS.get(header.type._value_) is CONNECT
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: object) -> None:
-        kind = header.type
+    def arrived(self, arrival: Arrival) -> None:
+        kind, peer = arrival.header.type._value_, arrival.peer
         if isinstance(peer, Member):
             peer.is_proven = True
-            self._from_member(kind, payload, path, peer)
-        elif kind in _CONNECT_TYPES:
-            is_pending = kind is PacketType.DOMAIN_CONNECT_REQUEST_PENDING
-            is_of_other = is_pending or header.version != self.versions[kind]
-            self.admission.take(CONNECT, ConnectRequest(payload, path, is_of_other))
-        elif kind is PacketType.ICE_PING:
-            if (ping := self.decode_payload(p.ICEPing, payload)) is not None:
-                self.answer(path, p.ICEPingReply(self.domain_id, ping.type))
-        elif kind in _OF_ICE and (registration := self.registration.part) is not None:
-            self._to_registration(registration, kind, payload, path)
-        elif (member := self.members.at(path)) is not None:
-            self._from_address(kind, payload, member)
+            if kind == PacketType.DOMAIN_DISCONNECT_REQUEST._value_:
+                peer.post(MemberInput.LEAVE(Departure.LEFT))
+            else:
+                self.give(peer, _OF_MEMBERS.get(kind), arrival)
+        elif kind in _OF_STRANGERS:
+            self.give(self.admission, _OF_STRANGERS[kind], arrival)
+        elif kind in _OF_ICE:
+            self.give(self.registration.part, _OF_ICE[kind], arrival)
         else:
-            self.drop("unexpected packet")
-
-    def _from_member(self, kind: PacketType, payload: bytes, path: Path, member: Member) -> None:
-        match kind:
-            case PacketType.DOMAIN_LIST_REQUEST:
-                member.check_in(payload, path)
-            case PacketType.DOMAIN_DISCONNECT_REQUEST:
-                member.post(MemberInput.LEAVE(Departure.LEFT))
-            case PacketType.NODE_JSON_STATS:
-                self.emit(StatsReceived(member.node_id, payload))
-            case PacketType.NODE_KICK_REQUEST:
-                if (kick := self.decode_payload(p.NodeKickRequest, payload)) is not None:
-                    member.take(KICK_REQUEST, kick)
-            case PacketType.USERNAME_FROM_ID_REQUEST:
-                if (question := self.decode_payload(p.UsernameFromIDRequest, payload)) is not None:
-                    self.emit(UsernameAsked(member.node_id, question.id))
-            case _:
-                self.drop("unexpected packet")
-
-    def _from_address(self, kind: PacketType, payload: bytes, member: Member) -> None:
-        """A packet without a source, from the address of a node."""
-        match kind:
-            case PacketType.DOMAIN_SETTINGS_REQUEST:
-                if (request := self.decode_payload(p.DomainSettingsRequest, payload)) is not None:
-                    settings = self.policy.settings_for(request.type).encode()
-                    self.send_message(member.entry.path, PacketType.DOMAIN_SETTINGS, settings)
-            case PacketType.DOMAIN_SERVER_PATH_QUERY:
-                if (query := self.decode_payload(p.PathQuery, payload)) is not None:
-                    member.take(PATH_QUERY, query)
-            case _:
-                self.drop("unexpected packet")
-
-    def _to_registration(self, registration: Registration, kind: PacketType, payload: bytes, path: Path) -> None:
-        match kind:
-            case PacketType.ICE_SERVER_HEARTBEAT_ACK:
-                registration.take(ACK, path)
-            case PacketType.ICE_SERVER_HEARTBEAT_DENIED:
-                registration.take(DENIAL, path)
-            case PacketType.ICE_SERVER_PEER_INFORMATION:
-                if (client := self.decode_payload(p.ICEServerPeerInformation, payload)) is not None:
-                    registration.take(CLIENT, Received(client, path))
-            case _:
-                if (reply := self.decode_payload(p.ICEPingReply, payload)) is not None:
-                    registration.take(REPLY, Received(reply, path))
+            self.give(self.members.by_path.get(arrival.path), _OF_THEIR_ADDRESSES.get(kind), arrival)

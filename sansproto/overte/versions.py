@@ -20,8 +20,11 @@ class Form(Enum):
     """What a header has besides type and version."""
 
     UNSOURCED = 0
-    SOURCED = 1  # the sender's local id
-    VERIFIED = 2  # the sender's local id and a MAC, which is zero where there is no key
+    """Nothing."""
+    SOURCED = 1
+    """The sender's local id."""
+    VERIFIED = 2
+    """The sender's local id and a MAC, which is zero where there is no key."""
 
 
 _U, _S, _V = Form.UNSOURCED, Form.SOURCED, Form.VERIFIED
@@ -31,13 +34,14 @@ class PacketType(Enum):
     """What a datagram holds. Each row: number, version in 2025.05.1, newest version known, form of the header."""
 
     _value_: int
-    _versions: list[int]
+    versions: list[int]
+    """Its version in each of :data:`VERSIONS`."""
     form: Form
 
     def __new__(cls, number: int, *row: Any) -> PacketType:
         member = object.__new__(cls)
         member._value_ = number
-        *member._versions, member.form = row
+        *member.versions, member.form = row
         return member
 
     UNKNOWN = 0, 22, 23, _V
@@ -180,7 +184,9 @@ class VersionTable:
     """The version of every packet type. Raises :class:`ValueError` unless there are 106 ``versions``."""
 
     name: str
+    """Of the release."""
     versions: bytes = attrs.field(validator=_of_every_type)
+    """One byte for each type, in the order of their numbers."""
 
     def __getitem__(self, kind: PacketType) -> int:
         return self.versions[kind._value_]
@@ -201,7 +207,7 @@ class VersionTable:
 _NAMES: Final = ("2025.05.1", "2026-newest-known")
 
 VERSIONS: Final[Mapping[str, VersionTable]] = MappingProxyType(
-    {name: VersionTable(name, bytes(kind._versions[row] for kind in PacketType)) for row, name in enumerate(_NAMES)}
+    {name: VersionTable(name, bytes(kind.versions[row] for kind in PacketType)) for row, name in enumerate(_NAMES)}
 )
 """``2025.05.1`` is what servers of that release compute. ``2026-newest-known`` is the newest table that was seen, in a
 third party's copy of the source: whether a release will ever have it is not confirmed."""

@@ -1,6 +1,6 @@
 """The conversations of ``vectors/bob/sessions.json``: one party, one script each, recorded from our own machines.
 
-They hit the rows and rungs that no golden transcript does. ``python tests/bob/scenarios.py`` writes the file again; the
+They hit the rows and steps that no golden transcript does. ``python tests/bob/scenarios.py`` writes the file again; the
 same code gives the same file, byte by byte. All delays and limits stand in each ``config``: times in milliseconds.
 """
 

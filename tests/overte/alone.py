@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sansproto.component import Part
 from sansproto.contract import Address, Path
-from sansproto.overte.membership import NO_MEMBER
+from sansproto.overte.introduction import NO_MEMBER
 from sansproto.overte.policy import Policy
 from sansproto.session import Session
 from sansproto.testing.entropy import ScriptedEntropy
@@ -25,7 +25,7 @@ class Alone(Session[Any]):
         self.part: Any = None
         self.sent: list[Any] = []
         self.local: Address | None = None
-        self.policy = Policy()
+        self.policy, self.domain_id = Policy(), b"d" * 16
         self.waiting = 0
         self.local_id = 0
         self.is_squelched = False
@@ -61,6 +61,10 @@ class Alone(Session[Any]):
         self.sent.append((path, content))
         return True
 
+    def send_message(self, path: Path, type: Any, payload: bytes) -> bool:
+        self.sent.append((path, type, payload))
+        return True
+
     def ask_domain(self, question: Any) -> None:
         self.sent.append(question)
 
@@ -75,9 +79,6 @@ class Alone(Session[Any]):
 
     def forget_channel(self, path: Path) -> None:
         self.sent.append((path, None))
-
-    def decode_payload(self, kind: type[P], payload: bytes) -> P | None:
-        return kind.decode(payload)
 
     def wall_us(self) -> int:
         return int(self.clock * 1e6)

@@ -1,6 +1,6 @@
 """The conversations of ``vectors/overte/sessions.json``: one party, one script each, recorded from our own machines.
 
-They hit every row and rung. ``python tests/overte/scenarios_overte.py`` writes the file again; the same code gives the
+They hit every row and step. ``python tests/overte/scenarios_overte.py`` writes the file again; the same code gives the
 same file, byte by byte. All delays and limits stand in each ``config``: times in milliseconds.
 """
 
@@ -750,6 +750,30 @@ def strangers_speak_as_an_ice_server_and_as_a_domain() -> Stage:
         stage.say((TYPES[packet.__wire__.id or 0], b"\xff"), DOMAIN)
     stage.bind(Address("192.168.1.24", 48002))
     stage.close(stage.now)
+    return stage
+
+
+@scenario
+def a_node_and_strangers_speak_rubbish_to_a_domain() -> Stage:
+    stage = registering()
+    stage.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.125)
+    guest = stage.enter()
+    for packet in (p.DomainListRequest, p.NodeKickRequest, p.UsernameFromIDRequest, p.AddedNode):
+        stage.say((TYPES[packet.__wire__.id or 0], b"\xff"), GUEST, source=guest.local_id)
+    for packet in (p.PathQuery, p.DomainSettingsRequest, p.ICEPing, p.ICEPingReply, p.ConnectionToken):
+        stage.say((TYPES[packet.__wire__.id or 0], b""), GUEST)
+    stage.say((PacketType.ICE_SERVER_PEER_INFORMATION, b"\xff"), ICE_SERVER)
+    stage.say((PacketType.NODE_JSON_STATS, b"{}"), GUEST, source=guest.local_id)
+    stage.say(p.UsernameFromIDRequest(guest.session_id), GUEST, source=guest.local_id)
+    stage.say(p.ICEPing(CLIENT_ID, p.PingType.PUBLIC), STRANGER)
+    return stage
+
+
+@scenario
+def an_ice_server_hears_rubbish() -> Stage:
+    stage = IceHand()
+    for packet in (p.ICEServerHeartbeat, p.ICEServerQuery, p.ICEPing):
+        stage.say((TYPES[packet.__wire__.id or 0], b"\xff"), STRANGER)
     return stage
 
 

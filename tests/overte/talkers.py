@@ -11,6 +11,7 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import Head, Header, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType, VersionTable
 from sansproto.snapshot import CACHED
@@ -112,8 +113,8 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     def take_first(self, data: bytes, path: Path) -> bool:
         return data.startswith(b"STUN")
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        self.emit(Got(header.type, payload, header.source))
+    def arrived(self, arrival: Arrival) -> None:
+        self.emit(Got(arrival.header.type, arrival.payload, arrival.header.source))
 
     def undelivered(self, path: Path, count: int) -> None:
         self.emit(Undelivered(path.host, count))

@@ -169,7 +169,7 @@ HARMLESS = {
     "overte.admission: guard connect/has_node_type": "a type that nobody may have has no assignment either",
     "overte.node: guard ping/is_stale": "not so with clocks that run; here all pings of a node are of one time",
     "overte.node: guard reply/is_agnostic": "an agnostic ping goes to an active node, where other replies do the same",
-    "overte.reception: guard packet/has_secret": "where there is no secret no hash is right either",
+    "overte.channels: guard packet/has_secret": "where there is no secret no hash is right either",
     "overte.sending: row SHAKING x QUEUED": "what waits is not looked at before the handshake: the row does nothing",
 }
 """Without these everything goes on as before, for another guard stands behind."""
@@ -179,7 +179,7 @@ NEVER = "overte.member: row PRESENT x CHECKED_IN"
 
 
 @pytest.mark.slow
-def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
+def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     """By the static checks, by a violation, or because something else is told, said, or possible."""
     known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
     assert not [(one.name, str(report)) for one, report, _, _ in known if report.violations or not report.exhausted]
@@ -187,8 +187,8 @@ def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
     unnoticed = set()
     for table in TABLES:
         for name, mutant in mutants(table):
-            if not is_found(table, mutant, DOCS):
-                with running(table, mutant, CLASSES):
+            if not is_found(mutant, DOCS):
+                with running(mutant):
                     if not any(differs(*entry[:3]) for entry in known if name in entry[3]):
                         unnoticed.add(name)
     assert unnoticed == set(HARMLESS)

@@ -25,6 +25,7 @@ from sansproto.overte.ice_directory import DIRECTORY
 from sansproto.overte.ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, KeyRefused
 from sansproto.overte.ice_peer import ICE_PEER
 from sansproto.overte.limits import IceLimits, ServerLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.punch import PUNCH, Punch
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.registration import REGISTRATION, IceRegistration
@@ -281,12 +282,12 @@ class World:
         heard: list[Any] = []
 
         class Ear(Domain):
-            def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-                if header.type is PacketType.ICE_PING:
-                    heard.append(p.ICEPing.decode(payload))
+            def arrived(self, arrival: Arrival) -> None:
+                if arrival.header.type is PacketType.ICE_PING:
+                    heard.append(p.ICEPing.decode(arrival.payload))
                     reply = answer(heard[-1])
                     if reply is not None:
-                        self.send_raw(path, PacketType.ICE_PING_REPLY, reply)
+                        self.send_raw(arrival.path, PacketType.ICE_PING_REPLY, reply)
 
         self.net.host(address).run(Ear(None), sockets={SOCKET: port})
         return heard

@@ -29,9 +29,8 @@ from sansproto.overte.events import (
 from sansproto.overte.header import MAX_DATAGRAM, Control, ControlType, encode_datagram
 from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.node import Node, NodeOwner
-from sansproto.overte.paths import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.remote import SOCKET
+from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
@@ -456,6 +455,14 @@ def test_any_packet_goes_to_a_node_that_is_reached() -> None:
         rig.client.send_to_node(M, PacketType.AVATAR_DATA, bytes(1369), 0.0)
     assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, bytes(1368), 0.0)
     assert len(rig.datagrams()[0].data) == MAX_DATAGRAM
+
+
+def test_a_packet_that_the_outbox_does_not_take_was_not_sent() -> None:
+    rig = activated()
+    rig.sent()
+    room = rig.client.limits.outbox
+    sent = [rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0) for _ in range(room + 1)]
+    assert (sent, rig.refusals("outbox full"), len(rig.datagrams())) == ([True] * room + [False], 1, room)
 
 
 def test_reliable_packets_and_messages_go_to_a_node() -> None:

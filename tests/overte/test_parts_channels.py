@@ -13,11 +13,11 @@ from talkers import Friend, Talker
 
 from sansproto.contract import Path
 from sansproto.overte import crypto
-from sansproto.overte.channels import ReliableChannels
+from sansproto.overte.channels import OTHER_VERSION, PACKET, Channels
 from sansproto.overte.header import Control, ControlType, Header, Part, Position, decode_datagram, encode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.receiving import DATA, Receiver, ReceivingInput
-from sansproto.overte.reception import OTHER_VERSION, PACKET, Reception
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SendingInput, SendingState, SendingTimer
 from sansproto.overte.versions import DEFAULT, PacketType
@@ -37,13 +37,13 @@ class OverteHost(FakeHost):
         self.delays, self.limits = TransportDelays(), TransportLimits(**limits)
         self.unacknowledged = self.unfinished = 0
         self.friend = Friend(7, PATH.host, b"secret")
-        self.channels = ReliableChannels(self)
+        self.channels = Channels(self)
 
     def accepts_channel(self, path: Path) -> bool:
         return path == PATH
 
-    def arrived(self, header: Header, payload: bytes, path: Path, peer: Any) -> None:
-        self.events.append((payload, peer))
+    def arrived(self, arrival: Arrival) -> None:
+        self.events.append((arrival.payload, arrival.peer))
 
     def undelivered(self, path: Path, count: int) -> None:
         self.events.append(("undelivered", path, count))
@@ -100,7 +100,7 @@ def test_a_receiver_alone() -> None:
     host = OverteHost(messages=1)
     receiver = Receiver(host, host, REMOTE)
     first, last = Part(Position.FIRST, 1, 0), Part(Position.LAST, 1, 1)
-    receiver.take(DATA, (packet(5), b"", PATH, None))
+    receiver.take(DATA, Arrival(packet(5), b"", PATH))
     receiver.post(ReceivingInput.HANDSHAKE(5))
     for header, payload in (
         (packet(6, part=last), b"def"),
@@ -108,7 +108,7 @@ def test_a_receiver_alone() -> None:
         (packet(5, part=first), b"abc"),
         (packet(5, part=first), b"abc"),
     ):
-        receiver.take(DATA, (header, payload, PATH, host.friend))
+        receiver.take(DATA, Arrival(header, payload, PATH, host.friend))
     host.run()
     acks = [("ACK", number) for number in (4, 4, 6, 6)]
     assert host.said() == [("HANDSHAKE_REQUEST", None), ("HANDSHAKE_ACK", 5), *acks]
@@ -122,7 +122,7 @@ def test_channels_alone() -> None:
     for path in (PATH, stranger):
         channels.take_control(Control(ControlType.HANDSHAKE, 9), path)
         channels.take_control(Control(ControlType.HANDSHAKE_REQUEST), path)
-        channels.take_data((packet(9), b"x", path, None))
+        channels.take_data(Arrival(packet(9), b"x", path))
     host.run()
     assert (host.said(), host.events) == ([("HANDSHAKE_ACK", 9), ("ACK", 9)], [(b"x", None)])
     assert host.dropped == {"no channel": 4}
@@ -133,9 +133,9 @@ def test_channels_alone() -> None:
     assert not channels.receivers
 
 
-def test_a_reception_alone() -> None:
+def test_who_is_heard() -> None:
     host = OverteHost()
-    reception, mac = Reception(host), crypto.mac(b"secret", b"x")
+    channels, mac = host.channels, crypto.mac(b"secret", b"x")
     ping, loose = PacketType.PING, Part(Position.ONLY, 1, 0)
     host.clock = 5.0
     for guards, header in (
@@ -146,8 +146,7 @@ def test_a_reception_alone() -> None:
         (PACKET, packet(kind=ping, source=7, mac=mac, reliable=False)),
         (PACKET, packet(kind=ping, source=7, mac=mac, reliable=False, part=loose)),
     ):
-        more = (None,) if guards is OTHER_VERSION else ()
-        guards.act(reception, (header, b"x", PATH, *more))
+        guards.act(channels, Arrival(header, b"x", PATH))
     assert host.events == [(b"x", None), (b"x", host.friend)]
     assert host.dropped == {"other version": 1, "unknown source": 1, "wrong hash": 1}
     assert (host.noted, host.friend.heard) == ({"other version": 1, "unreliable message": 1}, 5.0)
@@ -167,16 +166,14 @@ def test_what_skips_the_guards_would_pass_them(kind: PacketType, reliable: bool,
         else:
             header, payload = decode_datagram(data)
             assert isinstance(header, Header)
-            if header.version == DEFAULT[kind]:
-                PACKET.act(talker.reception, (header, payload, PATH))
-            else:
-                OTHER_VERSION.act(talker.reception, (header, payload, PATH, None))
+            guards = PACKET if header.version == DEFAULT[kind] else OTHER_VERSION
+            guards.act(talker.channels, Arrival(header, payload, PATH))
             talker.advance(1.0)
             talker.run()
         found.append((talker.next_event(), talker.next_transmit(), talker.stats.dropped, talker.stats.noted))
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("part", [Sender, Receiver, ReliableChannels, Reception])
+@pytest.mark.parametrize("part", [Sender, Receiver, Channels])
 def test_the_tables_are_whole(part: Any) -> None:
     assert check(part.table, DOCS) == []

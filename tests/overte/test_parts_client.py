@@ -13,13 +13,12 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte import connection, stun
 from sansproto.overte import packets as p
 from sansproto.overte import rendezvous as ice
-from sansproto.overte.arrivals import Arrival
 from sansproto.overte.events import Connected, NodeAdded, NodeRemoved, NotAnswered, PathAnswered, Removal
 from sansproto.overte.header import Header
-from sansproto.overte.introduction import Introduction
+from sansproto.overte.introduction import Introduction, Membership
 from sansproto.overte.limits import ClientDelays, ClientLimits
-from sansproto.overte.membership import Membership
 from sansproto.overte.nodes import NodeTable
+from sansproto.overte.parts import Arrival
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.queries import Queries, QueryInput
 from sansproto.overte.versions import PacketType
@@ -43,7 +42,6 @@ TARGET = ice.IceTarget(host="domain.example", port=40102, domain_id=DOMAIN_ID, c
 class Known:
     """Our own sockets, which are known."""
 
-    is_ready: bool = True
     sockets: tuple[SockAddr, SockAddr] = (SockAddr("", US.port), SockAddr(US.host, US.port))
 
     def learn(self) -> None:
@@ -81,13 +79,13 @@ def test_stun_asks_until_it_is_answered() -> None:
     client.learn()
     host.run()
     assert host.sent == [Lookup(stun.QUERY, "stun.example", 3478)]
-    client.take(stun.LOOKED_UP, (Address("192.0.2.33", 3478),))
+    client.looked_up((Address("192.0.2.33", 3478),))
     host.run()
     host.handle_timeout(DELAYS.retry)
     assert len(host.sent) == 3
-    assert not client.is_ready
+    assert client.sockets is None
     attribute = bytes.fromhex("002000080001a147") + bytes.fromhex("2112a442")
-    answer = stun.BindingResponse(len(attribute), client.transaction, attribute)
+    answer = stun.BindingResponse(len(attribute), client.server[None].transaction, attribute)
     assert client.take_first(answer.encode(), Path("udp", "192.0.2.33", 3478))
     host.run()
     assert host.called == ["sockets_changed"]
@@ -97,7 +95,7 @@ def test_stun_asks_until_it_is_answered() -> None:
 def test_the_ice_client_leads_to_the_domain() -> None:
     host = Alone()
     client = host.keep(ice.IceClient(host, TARGET, Known(), DELAYS))
-    client.start(DOMAIN)
+    client.begin(DOMAIN)
     host.run()
     assert host.sent == [(DOMAIN, TARGET.query(Known().sockets))]
     mixer = SockAddr(MIXER.host, MIXER.port)
@@ -143,7 +141,7 @@ def test_a_connection_begins_and_ends() -> None:
     )
     queries.name_parts(("queries",))
     client.post(connection.ConnectionInput.CONNECT())
-    client.take(connection.LOOKED_UP, (Address(DOMAIN.host, DOMAIN.port),))
+    client.looked_up((Address(DOMAIN.host, DOMAIN.port),))
     host.run()
     lookup, (path, request) = host.sent
     assert (lookup.host, path, type(request)) == ("domain.example", DOMAIN, p.DomainConnectRequest)

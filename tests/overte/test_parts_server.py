@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from alone import Alone
 
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
-from sansproto.overte.admission import CONNECT, Admission, ConnectRequest
+from sansproto.overte.admission import CONNECT, Admission
+from sansproto.overte.fan_out import News
+from sansproto.overte.header import Header
 from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
 from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
 from sansproto.overte.ice_peer import IcePeer, IcePeerInput, IcePeerState, Seen
 from sansproto.overte.limits import IceDelays, IceLimits, ServerDelays, ServerLimits
-from sansproto.overte.member import KICK_REQUEST, PATH_QUERY, Entry, Member, MemberInput, MemberState
+from sansproto.overte.member import CHECK_IN, KICK_REQUEST, PATH_QUERY, Entry, Member, MemberInput, MemberState
 from sansproto.overte.members import Members
+from sansproto.overte.parts import Arrival
 from sansproto.overte.punch import Punch, PunchInput, PunchState
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
-from sansproto.overte.received import Received
 from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
@@ -28,28 +32,31 @@ BEAT = (ICE, PacketType.ICE_SERVER_HEARTBEAT, b"signed")
 DELAYS, LIMITS = ServerDelays(), ServerLimits(beats=1, denials=1)
 
 
+def arrival(packet: Any, path: Path) -> Arrival:
+    kind = tuple(PacketType)[packet.__wire__.id]
+    return Arrival(Header(kind, 1, DEFAULT[kind]), packet.encode(), path)
+
+
 class Owner:
     """Who has the parts of parts."""
-
-    domain_id = DOMAIN
 
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def forget_punch(self, client_id: bytes) -> None:
-        self.told.append(client_id)
+    def remove(self, key: bytes) -> None:
+        self.told.append(key)
 
-    forget_peer = forget_punch
+    forget_peer = remove
 
 
 def test_a_registration() -> None:
     host = Alone()
-    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DOMAIN, DELAYS, LIMITS))
+    registration = host.keep(Registration(host, (("one", 7337), ("two", 1)), DELAYS, LIMITS))
     registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
     registration.post(RegistrationInput.START())
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
     for guards, path in ((ACK, STRANGER), (ACK, ICE), (DENIAL, ICE), (DENIAL, ICE)):
-        registration.take(guards, path)
+        registration.take(guards, arrival(p.ICEServerHeartbeatACK(), path))
     host.run()
     assert (host.sent, host.stats.dropped) == ([Lookup(1, "one", 7337), BEAT], {"not from our ice-server": 1})
     assert host.events() == [KeyRefused("one", 7337)]
@@ -89,9 +96,9 @@ def test_a_directory() -> None:
     host = Alone()
     directory = host.keep(Directory(host, None, IceDelays(), IceLimits(peers=2)))
     beat = p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None)
-    directory.take(HEARTBEAT, Received(beat, ICE))
-    directory.take(HEARTBEAT, Received(beat, STRANGER))
-    directory.take(QUERY, Received(p.ICEServerQuery(CLIENT, NULL_SOCK_ADDR, NULL_SOCK_ADDR, DOMAIN), STRANGER))
+    directory.take(HEARTBEAT, arrival(beat, ICE))
+    directory.take(HEARTBEAT, arrival(beat, STRANGER))
+    directory.take(QUERY, arrival(p.ICEServerQuery(CLIENT, NULL_SOCK_ADDR, NULL_SOCK_ADDR, DOMAIN), STRANGER))
     host.run()
     told = [(STRANGER, DOMAIN, "198.51.100.1"), (ICE, CLIENT, "198.51.100.66")]
     null = NULL_SOCK_ADDR
@@ -116,6 +123,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.asked: list[object] = []
+        self.fan_out = self
 
     def enrol(self, member: Member) -> None:
         self.asked.append("enrol")
@@ -123,8 +131,8 @@ class Keeper:
     def send_list(self, member: Member, *, is_new: bool) -> None:
         self.asked.append(("list", is_new))
 
-    def announce(self, member: Member) -> None:
-        self.asked.append("announce")
+    def announce(self, member: Member, news: News) -> None:
+        self.asked.append(news)
 
     def change_interest(self, member: Member, interest: bytes) -> None:
         self.asked.append(interest)
@@ -138,12 +146,13 @@ def test_a_member() -> None:
     member = host.keep(Member(host, keeper, CLIENT))
     member.begin(entry(), SAID, p.Permissions.CONNECT)
     member.post(MemberInput.ADMITTED())
-    member.check_in(SAID.encode(), AT)
-    member.take(KICK_REQUEST, p.NodeKickRequest(DOMAIN, 0))
-    member.take(PATH_QUERY, p.PathQuery("/"))
+    says = p.DomainListRequest(*[getattr(SAID, field.name) for field in p.CheckIn.__wire__.fields])
+    member.take(CHECK_IN, arrival(says, AT))
+    member.take(KICK_REQUEST, arrival(p.NodeKickRequest(DOMAIN, 0), AT))
+    member.take(PATH_QUERY, arrival(p.PathQuery("/"), AT))
     host.run()
     host.handle_timeout(10.0)
-    assert keeper.asked == ["enrol", ("list", True), "announce", ("list", False), "forget"]
+    assert keeper.asked == ["enrol", ("list", True), News.ADDED, ("list", False), "forget"]
     assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
     assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
     assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)
@@ -151,29 +160,30 @@ def test_a_member() -> None:
 
 def test_members_and_what_is_said_of_them() -> None:
     host = Alone()
-    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(), authenticates=True))
+    members = host.keep(Members(host, DELAYS, ServerLimits(), authenticates=True))
     mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
     members.admit(CLIENT, entry(), SAID, 1)
     members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
     host.run()
-    assert (len(members), members.at(ICE), members.count(p.NodeType.AGENT)) == (2, members.of_id(DOMAIN), 1)
+    assert (len(members.by_id), members.by_path[ICE], members.count(p.NodeType.AGENT)) == (2, members.by_id[DOMAIN], 1)
     kinds = [PacketType.DOMAIN_LIST, PacketType.DOMAIN_LIST, PacketType.DOMAIN_SERVER_ADDED_NODE]
     assert [(path, kind) for path, kind, _ in host.sent] == list(zip((AT, ICE, AT), kinds, strict=True))
     members.by_id[DOMAIN].post(MemberInput.LEAVE(Departure.LEFT))
     host.run()
     assert host.sent[3:] == [(ICE, None), (AT, p.RemovedNode(DOMAIN))]
-    assert (len(members), members.at(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
+    assert (len(members.by_id), members.by_path.get(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
 
 
 def test_admission() -> None:
     host = Alone()
-    members = Members(host, DOMAIN, DELAYS, LIMITS, authenticates=True)
+    members = Members(host, DELAYS, LIMITS, authenticates=True)
     admission = host.keep(Admission(host, members, DEFAULT, "ours", DELAYS, LIMITS))
     request = p.DomainConnectRequest(
         bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
     )
+    header = arrival(request, AT).header
     for payload in (b"", bytes(40), request.encode()):
-        admission.take(CONNECT, ConnectRequest(payload, AT))
+        admission.take(CONNECT, Arrival(header, payload, AT))
     host.run()
     (_, denial), (_, token) = host.sent
     assert (denial.reason, type(token)) == (p.DenialReason.PROTOCOL_MISMATCH, p.ConnectionToken)
@@ -185,7 +195,7 @@ def test_admission() -> None:
 def test_what_finds_no_room_to_be_told_is_refused() -> None:
     host = Alone()
     host.waiting = 1 << 20
-    members = host.keep(Members(host, DOMAIN, DELAYS, ServerLimits(announcements=1), authenticates=True))
+    members = host.keep(Members(host, DELAYS, ServerLimits(announcements=1), authenticates=True))
     members.admit(CLIENT, entry(), SAID, 1)
     host.run()
     members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))

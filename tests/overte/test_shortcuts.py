@@ -87,7 +87,7 @@ def test_records_that_are_not_read_again_would_have_changed_nothing(
 ) -> None:
     rig, reader = (Rig(limits=ClientLimits(nodes=2)) for _ in range(2))
     for what, arg in steps:
-        reader.client._unchanged.clear()
+        reader.client.node_table.lists.clear()
         assert act(rig, lists, what, arg) == act(reader, lists, what, arg)
 
 
@@ -97,7 +97,7 @@ def test_only_so_many_lists_are_remembered() -> None:
         rig.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
     for number in range(100):
         rig.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
-        assert len(rig.client._unchanged) <= 64
+        assert len(rig.client.node_table.lists._known) <= 64
 
 
 @given(st.tuples(IDS, U16, IDS, U16, U32, st.booleans(), U64, U64, U64, st.booleans()))

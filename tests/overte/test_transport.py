@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from talkers import Friend, Got, Talker, got, sent, to
 
 from sansproto.contract import Address
+from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import crypto
 from sansproto.overte.endpoint import OverteEndpoint
@@ -28,6 +29,7 @@ from sansproto.overte.header import (
 )
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
+from sansproto.overte.parts import read
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, VERSIONS, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
@@ -240,12 +242,12 @@ def test_nothing_that_arrives_raises(datagrams: list[bytes]) -> None:
 
 def test_payloads_are_read_with_and_without_something_behind() -> None:
     talker = a_talker()
-    assert talker.decode_payload(ConnectionToken, SECRET) == ConnectionToken(token=SECRET)
+    assert read(talker.channels, ConnectionToken, SECRET) == ConnectionToken(token=SECRET)
     assert talker.stats.noted == {}
-    assert talker.decode_payload(ConnectionToken, SECRET + b"more") == ConnectionToken(token=SECRET)
-    assert talker.decode_payload(ConnectionToken, SECRET[1:]) is None
+    assert read(talker.channels, ConnectionToken, SECRET + b"more") == ConnectionToken(token=SECRET)
+    with pytest.raises(WireError):
+        read(talker.channels, ConnectionToken, SECRET[1:])
     assert talker.stats.noted == {"trailing bytes": 1}
-    assert talker.stats.dropped == {"malformed ConnectionToken": 1}
 
 
 class Deaf(OverteEndpoint[Closed]):
@@ -273,7 +275,7 @@ def test_without_a_role_there_are_only_strangers() -> None:
     for head in heads:
         deaf.receive_datagram(encode_datagram(head), to(HOST), 0.0)
     assert deaf.freeze(0.0, leave_out=frozenset({"stats"})) == before
-    assert deaf.stats.dropped == {"other version": 1, "unknown source": 1, "no channel": 5}
+    assert deaf.stats.dropped == {"unexpected packet": 1, "other version": 1, "unknown source": 1, "no channel": 5}
     assert deaf.authenticates()
     assert not deaf.accepts_unverified(heads[2], to(HOST), Friend(7, HOST))
 
