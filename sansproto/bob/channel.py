@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component, Host, Refusal
 from ..contract import Link, Phase, SendBytes
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived, Writable
@@ -24,6 +24,8 @@ from .packets import CLOSE, TAG_SIZE
 _STREAM: Final = Link(0)
 _HEADER: Final = 2
 _CLOSE_MARK: Final = 0xFFFF
+
+SEND_BUFFER_FULL: Final = Refusal("send buffer full", ref="the channel")
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -143,6 +145,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         self.queued = self.limits.send_buffer - room
         if taken < size:
             self.wanting = True
+            self.host.count_refusal(SEND_BUFFER_FULL, self)
         return taken
 
     def close(self) -> None:
@@ -160,8 +163,6 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         return self.undelivered < self.limits.receive_buffer
 
     def receive(self, data: bytes) -> None:
-        if self.is_over:
-            return
         rest = len(self.inbox) - self.read
         data, self.read = self._rejoin(data, rest) if rest else (data, 0)
         self.inbox = data

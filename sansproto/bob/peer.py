@@ -184,9 +184,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
 
     def link_broken(self, link: StreamLink, error: WireError) -> None:
         violation = Violation.BAD_ROOM_ANSWER if link.key in self.way.partners else Violation.BAD_PACKET
-        detail = (
-            f"{error.fault.value} in {error.field or 'a packet'}"  # no offset: that depends on how the stream was cut
-        )
+        detail = f"{error.fault.value} in {error.field or 'a packet'}"  # the offset depends on how the stream was cut
         self.way.post(PeerInput.VIOLATED(Closed(CloseCause.VIOLATION, violation, detail=detail)))
 
     def link_eof(self, link: StreamLink) -> None:
@@ -204,7 +202,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
             self.way.post(PeerInput.ROOM_LOST(detail))
 
     def link_gone(self, link: StreamLink) -> None:
-        self.way.partners.pop(link.key, None)
+        self.way.forget_link(link.key)
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         if self.alive(now):

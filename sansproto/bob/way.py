@@ -137,7 +137,7 @@ class Way(Component[PeerState, WayHost]):
     addresses: list[Address]
     """Of the relay, not yet tried."""
     relay: Link
-    """To the relay port, when one was asked for."""
+    """To the relay port; 0 while there is none."""
     accepted: Agreed | None
     """A client's choice, while the relay has not confirmed it."""
     partners: dict[Link, Agreed]
@@ -151,6 +151,11 @@ class Way(Component[PeerState, WayHost]):
         super().__init__(host)
         self.target, self.secure_port, self.delays = target, secure_port, host.delays
         self.identity, self.addresses, self.relay, self.accepted, self.partners = "", [], Link(0), None, {}
+
+    def forget_link(self, key: Link) -> None:
+        self.partners.pop(key, None)
+        if key == self.relay:
+            self.relay = Link(0)
 
     def cease(self) -> None:
         """The session is over, whoever ended it."""
