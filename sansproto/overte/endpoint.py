@@ -144,10 +144,6 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     # -- receiving: hooks of the roles
 
-    def take_first(self, data: bytes, path: Path) -> bool:
-        """A datagram that is not of this protocol: True if it was taken."""
-        return False
-
     def accepts_version(self, header: Header) -> bool:
         """Asked of a packet whose type has another version there: does :meth:`arrived` get it all the same?"""
         return False
@@ -193,7 +189,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
     # -- inside
 
     def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
-        return None if self.take_first(data, path) else decode_datagram(data)
+        return decode_datagram(data)
 
     def received(self, packet: tuple[Head, bytes], path: Path) -> None:
         head, payload = packet
