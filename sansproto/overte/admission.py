@@ -19,19 +19,10 @@ from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Absent
+from . import packets as p
 from .crypto import BadKey, lower, verify, verify_username
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
 from .members import Members
-from .packets import (
-    ConnectionToken,
-    DenialReason,
-    DomainConnectionDenied,
-    DomainConnectRequest,
-    ICEPing,
-    ICEPingReply,
-    NodeType,
-    Permissions,
-)
 from .parts import Arrival, ServerHost, keep_newest, read, receives
 from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
@@ -67,9 +58,9 @@ class PendingConnect:
     """A connect request that could be read, with what is known of who sent it."""
 
     request: Arrival
-    says: DomainConnectRequest = attrs.field(repr=False)
+    says: p.DomainConnectRequest = attrs.field(repr=False)
     public: SockAddr
-    assigned: NodeType | None
+    assigned: p.NodeType | None
     """The type that its assignment is for, if it has one."""
     username: str
     """In the way in which it is looked up. It has to be proven, as has the account; empty: there is none."""
@@ -101,7 +92,7 @@ class AdmissionInput:
     FORBIDDEN = Input[AdmissionState, PendingConnect]()
     FULL = Input[AdmissionState, PendingConnect]()
     ADMITTED = Input[AdmissionState, PendingConnect]()
-    PINGED = Input[AdmissionState, Received[ICEPing]]()
+    PINGED = Input[AdmissionState, Received[p.ICEPing]]()
 
 
 class Admission(Component[AdmissionState, ServerHost]):
@@ -113,7 +104,7 @@ class Admission(Component[AdmissionState, ServerHost]):
     """Likewise; None: there is none."""
     answers: OrderedDict[str, Answers]
     """By host."""
-    assignments: dict[bytes, NodeType]
+    assignments: dict[bytes, p.NodeType]
     """By connect id."""
     members: Annotated[Members, CACHED]
     version_name: Annotated[str, CACHED]
@@ -135,7 +126,7 @@ class Admission(Component[AdmissionState, ServerHost]):
         if username in self.tokens:
             self.tokens[username].was_told = False
 
-    def assign(self, connect_id: bytes, node_type: NodeType) -> None:
+    def assign(self, connect_id: bytes, node_type: p.NodeType) -> None:
         known = self.assignments.get(connect_id, node_type)
         if len(connect_id) != 16 or not any(connect_id) or node_type not in STATIC:
             why = "no connect id, or no type that is assigned"
@@ -153,7 +144,7 @@ class Admission(Component[AdmissionState, ServerHost]):
         entry = member.entry
         names = entry.username, entry.account
         permissions = self._permissions(entry.path, entry.node_type, entry.fingerprint, *names)
-        if permissions & Permissions.CONNECT:
+        if permissions & p.Permissions.CONNECT:
             member.permit(permissions)
         else:
             member.post(MemberInput.LEAVE(Departure.UNWELCOME))
@@ -174,7 +165,7 @@ class Admission(Component[AdmissionState, ServerHost]):
 
     def read(self, request: Arrival) -> PendingConnect:
         """Assignments need no name, and who logs in with the domain need not sign a username."""
-        says = read(self, DomainConnectRequest, request.payload)
+        says = read(self, p.DomainConnectRequest, request.payload)
         here, assigned = self.members.by_path.get(request.path), self.assignments.get(says.connect_id)
         account = _text(says.domain_username) if assigned is None and self.host.policy.login is not None else ""
         is_named = assigned is None and (says.username_signature or not account)
@@ -252,40 +243,40 @@ class Admission(Component[AdmissionState, ServerHost]):
         return bool(account) and not self.host.policy.is_account(account, tokens)
 
     def is_forbidden(self, pending: PendingConnect) -> bool:
-        return not self._permissions_of(pending) & Permissions.CONNECT
+        return not self._permissions_of(pending) & p.Permissions.CONNECT
 
     def is_one_too_many(self, pending: PendingConnect) -> bool:
         capacity = self.host.policy.capacity
         return (
             capacity is not None
             and self.members.count(AGENT) - pending.makes_room >= capacity
-            and not self._permissions_of(pending) & Permissions.PAST_CAPACITY
+            and not self._permissions_of(pending) & p.Permissions.PAST_CAPACITY
         )
 
     # -- actions
 
     def deny_protocol(self, request: Arrival) -> None:
         text = f"Protocol version mismatch - Domain version: {self.version_name}"
-        self._deny(request, DenialReason.PROTOCOL_MISMATCH, text)
+        self._deny(request, p.DenialReason.PROTOCOL_MISMATCH, text)
 
     def deny_signature(self, pending: PendingConnect) -> None:
-        self._deny(pending.request, DenialReason.LOGIN_ERROR_DIRECTORY, "Error decrypting username signature.")
+        self._deny(pending.request, p.DenialReason.LOGIN_ERROR_DIRECTORY, "Error decrypting username signature.")
 
     def deny_login(self, pending: PendingConnect) -> None:
-        self._deny(pending.request, DenialReason.LOGIN_ERROR_DOMAIN, "The domain does not know this account.")
+        self._deny(pending.request, p.DenialReason.LOGIN_ERROR_DOMAIN, "The domain does not know this account.")
 
     def deny_permission(self, pending: PendingConnect) -> None:
         login = self.host.policy.login
         if login is None:
             text = "You lack the required Directory Services permissions to connect to this domain."
-            self._deny(pending.request, DenialReason.NOT_AUTHORIZED_DIRECTORY, text)
+            self._deny(pending.request, p.DenialReason.NOT_AUTHORIZED_DIRECTORY, text)
         else:
             text = "You lack the permissions of this domain that are required to connect to it."
-            self._deny(pending.request, DenialReason.NOT_AUTHORIZED_DOMAIN, text, f"{login.url}|{login.client_id}")
+            self._deny(pending.request, p.DenialReason.NOT_AUTHORIZED_DOMAIN, text, f"{login.url}|{login.client_id}")
 
     def deny_full(self, pending: PendingConnect) -> None:
         redirect = self.host.policy.redirect
-        self._deny(pending.request, DenialReason.TOO_MANY_USERS, "Too many connected users.", redirect)
+        self._deny(pending.request, p.DenialReason.TOO_MANY_USERS, "Too many connected users.", redirect)
 
     def send_token(self, pending: PendingConnect) -> None:
         token = self.tokens.get(pending.username)
@@ -293,7 +284,7 @@ class Admission(Component[AdmissionState, ServerHost]):
             token = Token(self.host.draw(16, f"token.{pending.username}"))
             keep_newest(self.tokens, pending.username, token, self.host.limits.tokens)
         self._count_answer(pending.request.path.host)
-        self.host.answer(pending.request.path, ConnectionToken(token.token))
+        self.host.answer(pending.request.path, p.ConnectionToken(token.token))
 
     def tell_key_wanted(self, pending: PendingConnect) -> None:
         token = self.tokens[pending.username]
@@ -316,7 +307,7 @@ class Admission(Component[AdmissionState, ServerHost]):
         local_id = self.members.fresh_id(replaced)
         entry = Entry(
             local_id=local_id,
-            node_type=NodeType(pending.says.check_in.node_type),
+            node_type=p.NodeType(pending.says.check_in.node_type),
             path=pending.request.path,
             fingerprint=pending.says.machine_fingerprint,
             connect_id=pending.connect_id,
@@ -327,8 +318,8 @@ class Admission(Component[AdmissionState, ServerHost]):
         node_id = self.host.draw(16, f"node.{local_id}.id")
         self.members.admit(node_id, entry, pending.says.check_in, self._permissions_of(pending))
 
-    def answer_ping(self, pinged: Received[ICEPing]) -> None:
-        self.host.answer(pinged.path, ICEPingReply(self.host.domain_id, pinged.packet.type))
+    def answer_ping(self, pinged: Received[p.ICEPing]) -> None:
+        self.host.answer(pinged.path, p.ICEPingReply(self.host.domain_id, pinged.packet.type))
 
     # -- inside
 
@@ -341,10 +332,10 @@ class Admission(Component[AdmissionState, ServerHost]):
         """What it may do, its names taken as proven."""
         if pending.assigned is not None:
             return int(ASSIGNED)
-        names, node_type = (pending.username, pending.account), NodeType(pending.says.check_in.node_type)
+        names, node_type = (pending.username, pending.account), p.NodeType(pending.says.check_in.node_type)
         return self._permissions(pending.request.path, node_type, pending.says.machine_fingerprint, *names)
 
-    def _permissions(self, path: Path, node_type: NodeType, fingerprint: bytes, username: str, account: str) -> int:
+    def _permissions(self, path: Path, node_type: p.NodeType, fingerprint: bytes, username: str, account: str) -> int:
         local = self.host.local
         visitor = Visitor(
             host=path.host,
@@ -356,7 +347,7 @@ class Admission(Component[AdmissionState, ServerHost]):
         )
         return int(self.host.policy.permissions(visitor)) & 0xFFFFFFFF
 
-    def _deny(self, request: Arrival, reason: DenialReason, text: str, extra: str = "") -> None:
+    def _deny(self, request: Arrival, reason: p.DenialReason, text: str, extra: str = "") -> None:
         """Refuse, with as much of the text as makes the answer no longer than the request was."""
         room = len(request.payload) - _DENIAL_HEAD
         if room < 0:
@@ -365,7 +356,7 @@ class Admission(Component[AdmissionState, ServerHost]):
         extra = _cut(extra, room)
         text = _cut(text, room - len(extra.encode()))
         self._count_answer(request.path.host)
-        self.host.answer(request.path, DomainConnectionDenied(reason, text, extra))
+        self.host.answer(request.path, p.DomainConnectionDenied(reason, text, extra))
         self.host.emit(ConnectRefused(request.path, reason))
 
     def _count_answer(self, host: str) -> None:
@@ -414,7 +405,7 @@ CONNECT: Final = (
     .give(_I.ADMITTED)
 )
 ICE_PING: Final = (
-    Guards.of(_A, _S, Arrival, "ping").make(receives(ICEPing), "malformed ICEPing", ref="ICE").give(_I.PINGED)
+    Guards.of(_A, _S, Arrival, "ping").make(receives(p.ICEPing), "malformed ICEPing", ref="ICE").give(_I.PINGED)
 )
 
 ADMISSION: Final = Table[Admission, AdmissionState](

@@ -19,7 +19,7 @@ from . import packets as p
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
-from .header import MAX_DATAGRAM, Header
+from .header import MAX_DATAGRAM, Head, Header
 from .introduction import Introduction, Membership
 from .limits import ClientDelays, ClientLimits
 from .nodes import DomainSender, NodeTable
@@ -266,8 +266,8 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
     # -- what arrives
 
-    def take_first(self, data: bytes, path: Path) -> bool:
-        return self.stun.take_first(data, path)
+    def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
+        return None if self.stun.take_first(data, path) else super().decode(data, path)
 
     def source_of(self, local_id: int, path: Path) -> Peer | None:
         return self.node_table.source_of(local_id, path)

@@ -14,18 +14,8 @@ from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from ..wire import Packet
+from . import events as e
 from . import packets as p
-from .events import (
-    Connected,
-    Denied,
-    Disconnected,
-    Loss,
-    PacketReceived,
-    PermissionsChanged,
-    Removal,
-    Renumbered,
-    hint_for,
-)
 from .introduction import NO_MEMBER, Introduction, Membership, Sockets
 from .limits import ClientDelays
 from .node import Node, NodeInput
@@ -81,7 +71,7 @@ class ConnectionInput:
     NODE_TOLD = Input[ConnectionState, p.AddedNode]()
     NODE_REMOVED = Input[ConnectionState, Node]()
     ANSWERED = Input[ConnectionState, Answer]()
-    PACKET = Input[ConnectionState, PacketReceived]()
+    PACKET = Input[ConnectionState, e.PacketReceived]()
     """For the application."""
     MOVED = Input[ConnectionState, Sockets]()
     """Our own sockets are known, or changed."""
@@ -119,7 +109,7 @@ class Connection(ClientPart[ConnectionState]):
     uptime: int
     """Microseconds that the previous connection lasted."""
     token: bytes
-    denials: dict[int, Denied]
+    denials: dict[int, e.Denied]
     """The last one of each code."""
     target: Annotated[IceTarget, CACHED]
     by_ice: Annotated[bool, CACHED]
@@ -199,13 +189,13 @@ class Connection(ClientPart[ConnectionState]):
     def find_settings_query(self, arrival: Arrival) -> Answer | None:
         return self.queries.settings_answer(arrival.payload)
 
-    def read_replicated(self, arrival: Arrival) -> PacketReceived | None:
+    def read_replicated(self, arrival: Arrival) -> e.PacketReceived | None:
         return self.nodes.replicated(arrival)
 
-    def read_sourced(self, arrival: Arrival) -> PacketReceived | None:
+    def read_sourced(self, arrival: Arrival) -> e.PacketReceived | None:
         if arrival.header.type not in DOMAIN_SOURCED:
             return None
-        return PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
+        return e.PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
 
     def is_too_silent(self) -> bool:
         return self.silent >= self.host.limits.silent_check_ins and self.own.sockets is not None
@@ -291,7 +281,7 @@ class Connection(ClientPart[ConnectionState]):
             self.reason = p.ConnectReason.CONNECT.value
             self.denials.clear()
         elif found.permissions != before.permissions:
-            self.host.emit(PermissionsChanged(found.permissions))
+            self.host.emit(e.PermissionsChanged(found.permissions))
         self.membership = Membership(
             session_id=found.session_id,
             local_id=found.local_id,
@@ -314,7 +304,7 @@ class Connection(ClientPart[ConnectionState]):
     def note_denial(self, packet: p.DomainConnectionDenied) -> None:
         self.silent = 0
         code = int(packet.reason)
-        denied = Denied(packet.reason, packet.text, extra=packet.extra, hint=hint_for(code))
+        denied = e.Denied(packet.reason, packet.text, extra=packet.extra, hint=e.hint_for(code))
         known = self.denials.pop(code, None)
         self.denials[code] = denied  # behind the others: the last one is what the end is told with
         if known != denied:
@@ -324,12 +314,12 @@ class Connection(ClientPart[ConnectionState]):
         self.nodes.hear_of(packet)
 
     def remove_node(self, node: Node) -> None:
-        node.post(NodeInput.LOST(Removal.REMOVED))
+        node.post(NodeInput.LOST(e.Removal.REMOVED))
 
     def hand_answer(self, answer: Answer) -> None:
         answer.query.post(QueryInput.ANSWERED(answer.event))
 
-    def tell_packet(self, event: PacketReceived) -> None:
+    def tell_packet(self, event: e.PacketReceived) -> None:
         self.host.emit(event)
 
     # -- losses
@@ -354,17 +344,17 @@ class Connection(ClientPart[ConnectionState]):
 
     def tell_connected(self, found: p.DomainList) -> None:
         self.host.emit(
-            Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
+            e.Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
         )
 
     def tell_changed(self, found: p.DomainList) -> None:
-        self.host.emit(Renumbered(found.session_id, found.local_id, permissions=found.permissions))
+        self.host.emit(e.Renumbered(found.session_id, found.local_id, permissions=found.permissions))
 
     def tell_silent(self) -> None:
-        self.host.emit(Disconnected(Loss.SILENT))
+        self.host.emit(e.Disconnected(e.Loss.SILENT))
 
     def tell_moved(self) -> None:
-        self.host.emit(Disconnected(Loss.MOVED))
+        self.host.emit(e.Disconnected(e.Loss.MOVED))
 
     def end_local(self) -> None:
         self.host.end(Closed(CloseCause.LOCAL))

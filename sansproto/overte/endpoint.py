@@ -16,19 +16,7 @@ from ..trace import Trace
 from ..wire import Packet
 from . import crypto
 from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
-from .header import (
-    FORMS,
-    MAX_DATAGRAM,
-    NO_MAC,
-    Control,
-    Head,
-    Header,
-    Part,
-    Position,
-    decode_datagram,
-    encode_datagram,
-    next_sequence,
-)
+from .header import NO_MAC, ROOM, Control, Head, Header, Part, decode_datagram, encode_datagram, next_sequence
 from .limits import TransportDelays, TransportLimits
 from .packets import PACKETS
 from .parts import Arrival, Peer
@@ -45,8 +33,6 @@ _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
 _TYPES: Final[dict[type[Packet], PacketType]] = {kind: tuple(PacketType)[number] for number, kind in PACKETS.items()}
 _HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
-_ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
-"""Bytes of a message that one part of it can hold."""
 
 TOO_LARGE: Final = Refusal("message too large", ref="messages")
 
@@ -145,12 +131,12 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         if len(payload) > self.limits.message_size:
             self.count_refusal(TOO_LARGE)
             return False
-        message, room = self.channels.next_message(path), _ROOM[type.form]
+        message, room = self.channels.next_message(path), ROOM[type.form]
         count = max(-(-len(payload) // room), 1)
         packets = []
         for number in range(count):
             piece = payload[number * room : (number + 1) * room]
-            part = Part(_position(number, count), message, number)
+            part = Part.of(message, number, count)
             packets.append(Outgoing(self._reliable_header(type, piece, source, secret, part), piece))
         return self.channels.send(path, packets)
 
@@ -159,10 +145,6 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         return int((self._wall_epoch + self.clock) * 1e6)
 
     # -- receiving: hooks of the roles
-
-    def take_first(self, data: bytes, path: Path) -> bool:
-        """A datagram that is not of this protocol: True if it was taken."""
-        return False
 
     def accepts_version(self, header: Header) -> bool:
         """Asked of a packet whose type has another version there: does :meth:`arrived` get it all the same?"""
@@ -209,7 +191,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
     # -- inside
 
     def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
-        return None if self.take_first(data, path) else decode_datagram(data)
+        return decode_datagram(data)
 
     def received(self, packet: tuple[Head, bytes], path: Path) -> None:
         head, payload = packet
@@ -248,11 +230,3 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
 
     def _mac(self, payload: bytes, secret: bytes) -> bytes:
         return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
-
-
-def _position(number: int, count: int) -> Position:
-    if count == 1:
-        return Position.ONLY
-    if number == 0:
-        return Position.FIRST
-    return Position.LAST if number == count - 1 else Position.MIDDLE

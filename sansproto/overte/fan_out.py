@@ -17,7 +17,7 @@ from ..component import Part, Refusal
 from ..contract import Instant
 from ..snapshot import CACHED
 from .header import MAX_DATAGRAM
-from .packets import DomainList, NodeRecord, RemovedNode, list_head
+from .packets import DomainList, NodeRecord, RemovedNode, pack_list_head
 from .parts import ServerHost
 from .versions import PacketType
 
@@ -142,18 +142,11 @@ class FanOut(Part[ServerHost]):
         if member is None:
             return False
         records = self._records(listing, member)
-        head = list_head(
-            domain_id=self.host.domain_id,
-            domain_local_id=self.members.own_id,
-            session_id=listing.node_id,
-            local_id=member.entry.local_id,
-            permissions=member.permissions,
-            authenticated=self.host.authenticates(),
-            client_clock=member.echo,
-            server_clock=self.host.wall_us(),
-            processing_time=int((self.host.clock - listing.asked) * 1e6),
-            new_connection=listing.is_new,
-        )
+        host = self.host
+        domain = host.domain_id, self.members.own_id
+        node = listing.node_id, member.entry.local_id, member.permissions, host.authenticates()
+        clocks = member.echo, host.wall_us(), int((host.clock - listing.asked) * 1e6)
+        head = pack_list_head(*domain, *node, *clocks, listing.is_new)
         self.host.send_raw(member.entry.path, _LIST, head + records)
         return member.is_listed
 

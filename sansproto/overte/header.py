@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from struct import Struct
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 
@@ -77,6 +77,14 @@ class Part:
     """The number of the message, 30 bits."""
     number: int
     """The number of the part, from 0, 32 bits."""
+
+    @classmethod
+    def of(cls, message: int, number: int, count: int) -> Self:
+        """One of so many parts."""
+        if count == 1:
+            return cls(Position.ONLY, message, number)
+        position = Position.FIRST if number == 0 else Position.LAST if number == count - 1 else Position.MIDDLE
+        return cls(position, message, number)
 
 
 @attrs.frozen(weakref_slot=False)
@@ -183,6 +191,9 @@ class NumberedControl(Packet):
 
 FORMS: Final[Mapping[Form, type[Packet]]] = {Form.UNSOURCED: Unsourced, Form.SOURCED: Sourced, Form.VERIFIED: Verified}
 
+ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
+"""Bytes of a message that one part of it can hold."""
+
 
 def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     """The header and what follows it, no longer obfuscated; behind a control packet nothing should follow.
@@ -274,11 +285,6 @@ def next_sequence(sequence: int, count: int = 1) -> int:
 def sequence_distance(start: int, end: int) -> int:
     """How many numbers ``end`` is ahead of ``start``, by the shorter way around: -2^26 to 2^26 - 1."""
     return (end - start + _HALF & MAX_SEQUENCE) - _HALF
-
-
-def is_later(sequence: int, than: int) -> bool:
-    """Whether a number comes after another one, by the shorter way around."""
-    return sequence_distance(than, sequence) > 0
 
 
 _HALF: Final = (MAX_SEQUENCE + 1) // 2

@@ -106,17 +106,8 @@ class Node(ClientPart[NodeState]):
     """Another node. It is slotted, with lists: an empty deque needs ten times as much memory."""
 
     __slots__ = (
-        "active",
-        "heard",
-        "key",
-        "listing",
-        "newest",
-        "owner",
-        "ping_ms",
-        "pings",
-        "samples",
-        "skew_us",
-        "symmetric",
+        *("active", "heard", "key", "listing", "newest", "owner", "ping_ms", "pings"),
+        *("samples", "skew_us", "symmetric"),
     )
     listing: Listing
     symmetric: Path | None

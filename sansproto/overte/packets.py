@@ -279,25 +279,9 @@ class DomainList(Packet):
     nodes: tuple[NodeRecord, ...] = field(ToEnd(Nested(NodeRecord), max=MAX_NODES))
 
 
-_LIST_HEAD: Final = Struct(">16sH16sHI?QQQ?").pack
-
-
-def list_head(
-    *,
-    domain_id: bytes,
-    domain_local_id: int,
-    session_id: bytes,
-    local_id: int,
-    permissions: int,
-    authenticated: bool,
-    client_clock: int,
-    server_clock: int,
-    processing_time: int,
-    new_connection: bool,
-) -> bytes:
-    """What stands in front of the records of a :class:`DomainList`: for the server, which has these encoded already."""
-    ids, clocks = (domain_id, domain_local_id, session_id, local_id), (client_clock, server_clock, processing_time)
-    return _LIST_HEAD(*ids, permissions, authenticated, *clocks, new_connection)
+pack_list_head: Final = Struct(">16sH16sHI?QQQ?").pack
+"""What stands in front of the records of a :class:`DomainList`, of its fields in order: for the server, which has the
+records encoded already."""
 
 
 @packet(id=PacketType.DOMAIN_SERVER_ADDED_NODE.value)

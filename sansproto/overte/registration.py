@@ -81,12 +81,8 @@ class Contact(Part[ServerHost]):
     denials: int
     """One after the other."""
 
-    def __init__(self, host: ServerHost) -> None:
-        super().__init__(host)
-        self.unanswered = self.denials = 0
-
     def begin(self, path: Path) -> None:
-        self.path = path
+        self.path, self.unanswered, self.denials = path, 0, 0
 
     def beat(self, payload: bytes) -> None:
         self.unanswered += 1
@@ -136,6 +132,7 @@ class Registration(Component[RegistrationState, ServerHost]):
 
     def begin(self, signed: Signed) -> None:
         self.signed = signed
+        self.post(RegistrationInput.START())
 
     # -- what happens
 

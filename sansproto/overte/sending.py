@@ -100,21 +100,8 @@ class Sender(Component[SendingState, ChannelHost]):
     """
 
     __slots__ = (
-        "backoff",
-        "count_held",
-        "count_in_flight",
-        "first",
-        "handshakes",
-        "message",
-        "mismatches",
-        "next",
-        "owner",
-        "packets",
-        "remote",
-        "rttvar",
-        "size",
-        "srtt",
-        "was_odd",
+        *("backoff", "count_held", "count_in_flight", "first", "handshakes", "message", "mismatches", "next", "owner"),
+        *("packets", "remote", "rttvar", "size", "srtt", "was_odd"),
     )
 
     first: int

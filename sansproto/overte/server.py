@@ -24,7 +24,7 @@ from .member import CHECK_IN, KICK_REQUEST, PATH_QUERY, SETTINGS_REQUEST, STATS,
 from .members import Members
 from .parts import Arrival, Peer
 from .policy import Policy, require_utf8
-from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, RegistrationInput, Signed
+from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, Signed
 from .remote import SOCKET, is_private
 from .server_events import Departure, ServerEvent
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
@@ -177,7 +177,7 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         if self.ice is not None and socket == SOCKET and self.phase is not Phase.CLOSED:
             signed, registration = Signed.by(self.ice, self.domain_id, address), self.registration.part
             if registration is None:
-                self.registration.start(Registration.begin, signed).post(RegistrationInput.START())
+                self.registration.start(Registration.begin, signed)
             else:
                 registration.signed = signed
             self.run()

@@ -110,8 +110,8 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed, TransportDelays, Transpo
     def accepts_version(self, header: Header) -> bool:
         return header.type in self.others
 
-    def take_first(self, data: bytes, path: Path) -> bool:
-        return data.startswith(b"STUN")
+    def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
+        return None if data.startswith(b"STUN") else super().decode(data, path)
 
     def arrived(self, arrival: Arrival) -> None:
         self.emit(Got(arrival.header.type, arrival.payload, arrival.header.source))

@@ -21,7 +21,7 @@ from sansproto.overte.members import Members
 from sansproto.overte.parts import Arrival
 from sansproto.overte.punch import Punch, PunchInput, PunchState
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
-from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
+from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationState, Signed
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
 from sansproto.overte.versions import DEFAULT, PacketType
@@ -53,7 +53,6 @@ def test_a_registration() -> None:
     host = Alone(DELAYS, LIMITS)
     registration = host.keep(Registration(host, (("one", 7337), ("two", 1))))
     registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
-    registration.post(RegistrationInput.START())
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
     for guards, path in ((ACK, STRANGER), (ACK, ICE), (DENIAL, ICE), (DENIAL, ICE)):
         registration.take(guards, arrival(p.ICEServerHeartbeatACK(), path))
