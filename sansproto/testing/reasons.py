@@ -155,12 +155,11 @@ class _Reader(ast.NodeVisitor):
             self.found.append(self._names[ast.unparse(node.args[0])])
 
     def _texts(self, reason: ast.expr) -> Iterator[str]:
-        match reason:
-            case ast.Constant(value=str(text)):
-                yield text
-            case ast.IfExp():
-                for one in self._chosen(reason.test, [reason.body], [reason.orelse]):
-                    yield from self._texts(one)
+        if isinstance(reason, ast.IfExp):
+            for one in self._chosen(reason.test, [reason.body], [reason.orelse]):
+                yield from self._texts(one)
+        else:
+            yield ast.literal_eval(reason)
 
     def _chosen(self, test: ast.expr, body: list[Any], orelse: list[Any]) -> Iterable[Any]:
         """The branches that can be taken."""
