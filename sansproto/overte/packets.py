@@ -6,7 +6,7 @@ These are payloads; :mod:`.header` says what stands in front of them. The names 
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, IntFlag
+from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import Final, TypeAlias
 
@@ -108,14 +108,6 @@ class Permissions(IntFlag):
     VIEW_ASSET_URLS = 4096
 
 
-class LoginHint(Enum):
-    """With whom logging in may help against a denial."""
-
-    NOBODY = 0
-    DIRECTORY = 1
-    DOMAIN = 2
-
-
 class DenialReason(IntEnum):
     """Why a domain server refuses a client."""
 
@@ -133,10 +125,6 @@ class DenialReason(IntEnum):
         """Whether asking again is of no use before something changes."""
         return self in _HARD
 
-    @property
-    def hint(self) -> LoginHint:
-        return _HINTS.get(self, LoginHint.NOBODY)
-
 
 _HARD: Final = frozenset(
     {
@@ -147,12 +135,6 @@ _HARD: Final = frozenset(
         DenialReason.NOT_AUTHORIZED_DOMAIN,
     }
 )
-_HINTS: Final = {
-    DenialReason.LOGIN_ERROR_DIRECTORY: LoginHint.DIRECTORY,
-    DenialReason.NOT_AUTHORIZED_DIRECTORY: LoginHint.DIRECTORY,
-    DenialReason.LOGIN_ERROR_DOMAIN: LoginHint.DOMAIN,
-    DenialReason.NOT_AUTHORIZED_DOMAIN: LoginHint.DOMAIN,
-}
 
 _NODE_TYPE: Final = OpenEnum(U8, NodeType)
 _PING_TYPE: Final = OpenEnum(U8, PingType)
