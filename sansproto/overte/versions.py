@@ -31,13 +31,13 @@ class PacketType(Enum):
     """What a datagram holds. Each row: number, version in 2025.05.1, newest version known, form of the header."""
 
     _value_: int
-    _versions: list[int]
+    versions: list[int]
     form: Form
 
     def __new__(cls, number: int, *row: Any) -> PacketType:
         member = object.__new__(cls)
         member._value_ = number
-        *member._versions, member.form = row
+        *member.versions, member.form = row
         return member
 
     UNKNOWN = 0, 22, 23, _V
@@ -201,7 +201,7 @@ class VersionTable:
 _NAMES: Final = ("2025.05.1", "2026-newest-known")
 
 VERSIONS: Final[Mapping[str, VersionTable]] = MappingProxyType(
-    {name: VersionTable(name, bytes(kind._versions[row] for kind in PacketType)) for row, name in enumerate(_NAMES)}
+    {name: VersionTable(name, bytes(kind.versions[row] for kind in PacketType)) for row, name in enumerate(_NAMES)}
 )
 """``2025.05.1`` is what servers of that release compute. ``2026-newest-known`` is the newest table that was seen, in a
 third party's copy of the source: whether a release will ever have it is not confirmed."""
