@@ -54,6 +54,12 @@ def method_of(part: type, cls: type, function: Callable[..., Any]) -> Callable[.
     return found
 
 
+def call(function: Callable[..., Any], part: type, one: object, payload: object) -> Any:
+    """What a method of ``part``, or another function, says of an object of that class."""
+    method = method_of(part, type(one), function)
+    return method(one, payload) if takes_payload(method) else method(one)
+
+
 def takes_payload(function: Callable[..., Any]) -> bool:
     """Whether it has a second parameter without a default."""
     kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)

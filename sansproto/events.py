@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING, Generic
 
 import attrs
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # typing's own has defaults from Python 3.13 on
+
+    V_co = TypeVar("V_co", bound=Enum, default=Enum, covariant=True)
+else:
+    from typing import TypeVar
+
+    V_co = TypeVar("V_co", bound=Enum, covariant=True)
 
 
 class CloseCause(Enum):
     """Why a session ended: one of these, whatever the protocol."""
 
-    LOCAL = 0  # the application closed it
-    ABORTED = 1  # the application aborted it
-    REMOTE = 2  # the other end closed in the protocol's own way
-    UNREACHABLE = 3  # a name did not resolve, or no address of it took the connection
-    LOST = 4  # the transport ended or failed under an open session
-    TIMEOUT = 5  # the other end did not do in time what the protocol asks of it
-    VIOLATION = 6  # the other end broke the protocol: ``Closed.violation`` says how
-    REFUSED = 7  # the other end said no
-    LIMIT = 8  # a limit of this end was reached
+    LOCAL = 0
+    """The application closed it."""
+    ABORTED = 1
+    """The application aborted it."""
+    REMOTE = 2
+    """The other end closed in the protocol's own way."""
+    UNREACHABLE = 3
+    """A name did not resolve, or no address of it took the connection."""
+    LOST = 4
+    """The transport ended or failed under an open session."""
+    TIMEOUT = 5
+    """The other end did not do in time what the protocol asks of it."""
+    VIOLATION = 6
+    """The other end broke the protocol: ``Closed.violation`` says how."""
+    REFUSED = 7
+    """The other end said no."""
+    LIMIT = 8
+    """A limit of this end was reached."""
 
 
 @attrs.frozen
-class Closed:
+class Closed(Generic[V_co]):
     """The session is over: always the last event, and there is exactly one.
 
-    ``violation`` is a member of the protocol's own closed set when ``cause`` is ``VIOLATION`` (or names the limit or
-    refusal); ``detail`` is text for people only.
+    Each protocol's union of events has ``Closed`` of its own closed set of violations, so that a ``match`` over them
+    can be exhaustive; a protocol without any has ``Closed[Never]``.
     """
 
     cause: CloseCause
-    violation: Enum | None = None
+    """Why, in terms that all protocols share."""
+    violation: V_co | None = None
+    """How the other end broke the protocol, or which limit or refusal it was; None if ``cause`` says it all."""
     detail: str = attrs.field(default="", kw_only=True)
+    """Text for people only."""
 
 
 @attrs.frozen
@@ -44,3 +66,4 @@ class DataReceived:
     """Bytes from the other end, in order. Never empty. (Not frozen: this is the bulk path.)"""
 
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    """The next bytes."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, get_type_hints, overload
 
-from .compiled import Source, type_arguments
+from .compiled import Source, call, type_arguments
 from .errors import LocalProtocolError, NotOpen, WireError
 from .trace import Classified, Stepped, place_name
 
@@ -29,9 +29,11 @@ P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
 Q = TypeVar("Q")
 A = TypeVar("A")
+A2 = TypeVar("A2")
 V = TypeVar("V")
 W = TypeVar("W")
 C = TypeVar("C", bound="Component[Any, Any]")
+C2 = TypeVar("C2", bound="Component[Any, Any]")
 C_contra = TypeVar("C_contra", bound="Component[Any, Any]", contravariant=True)
 
 Action: TypeAlias = Callable[[C, P], None] | Callable[[C], None]
@@ -57,6 +59,11 @@ class Happened(Generic[S]):
     def __init__(self, on: Input[S, Any] | Guards[Any, S, Any, None], payload: Any) -> None:
         self.on = on
         self.payload = payload
+
+    def act(self, part: Component[S, Any]) -> None:
+        """Let it act on an object now."""
+        on = self.on
+        part.cells[part.state._value_][on.index](part, on, self.payload)
 
 
 class Inputs(Generic[S, P_co]):
@@ -87,10 +94,6 @@ class Input(Inputs[S, P]):
     def __call__(self, payload: P) -> Happened[S]: ...
     def __call__(self, payload: Any = None) -> Happened[S]:
         return self._bare if payload is None else Happened(self, payload)
-
-    def act(self, part: Component[S, Any], payload: Any) -> None:
-        """Let this input act on an object now."""
-        part.cells[part.state._value_][self.index](part, self, payload)
 
 
 class Timer(Generic[C_contra, S]):
@@ -159,10 +162,12 @@ class Default(Generic[S]):
 
 
 class _Kind(Enum):
-    MAKE = 0
-    NEED = 1
-    GIVE = 2
-    END = 3
+    """Kinds of steps: when one decides, by what its call found."""
+
+    MAKE = " if {} is None:"
+    NEED = " if not {}:"
+    GIVE = " if {}:"
+    END = " if True:"
 
 
 class Step(NamedTuple):
@@ -193,19 +198,18 @@ class Guards(Generic[C, S, A, V]):
 
     def __init__(self, part: type[C], states: type[S], name: str, *steps: Step) -> None:
         self.part, self.states, self.name, self.steps = part, states, name, steps
+        self.index = -1
         self.is_finished = bool(steps) and steps[-1].kind is _Kind.END
-        self._compiled: dict[type, Callable[[Any, Any], None]] = {}
         if self.is_finished:
-            self._compile(part)
             made: tuple[Guards[Any, Any, Any, Any], ...] = vars(part).get("guards_made", ())
-            if any(guards.name == name for guards in made):
-                raise ValueError(f"{part.__name__} has two lists of guards named {name!r}")
+            if "table" in vars(part) or name in [guards.name for guards in made]:
+                raise ValueError(f"{part.__name__}: guards {name!r} behind the table, or with the name of others")
             part.guards_made = (*made, self)
 
     @classmethod
-    def of(cls, part: type[C], states: type[S], given: type[A], name: str) -> Guards[C, S, A, A]:
+    def of(cls, part: type[C2], states: type[S2], given: type[A2], name: str) -> Guards[C2, S2, A2, A2]:
         """Guards that classify what is ``given`` to a part: a packet, for one. ``name`` is how docs list them."""
-        return Guards[C, S, A, A](part, states, name)
+        return Guards[C2, S2, A2, A2](part, states, name)
 
     def make(self, make: Callable[[C, V], W | None], otherwise: str, *, ref: str) -> Guards[C, S, A, W]:
         """Go on with what ``make`` gives; None drops."""
@@ -235,56 +239,35 @@ class Guards(Generic[C, S, A, V]):
 
     def act(self, part: Component[S, Any], given: A) -> None:
         """Decide now which input this is and let it act, or drop it."""
-        cls = part.__class__
-        (self._compiled.get(cls) or self._compile(cls))(part, given)
+        part.cells[part.state._value_][self.index](part, self, given)
 
     def replace_steps(self, steps: tuple[Step, ...]) -> None:
         """Go on with other steps: for tests that ask whether anybody notices."""
         self.steps = steps
-        self._compiled.clear()
+        self.part.table.replace_rows(self.part.table.rows)
 
     def _then(self, step: Step) -> Guards[C, S, A, Any]:
         if self.is_finished:
             raise ValueError(f"guards of {self.part.__name__}: a step behind the end")
         return Guards(self.part, self.states, self.name, *self.steps, step)
 
-    def _compile(self, cls: type) -> Callable[[Any, Any], None]:
-        if not self.is_finished:
-            raise ValueError(f"guards of {self.part.__name__} without an end")
-        source = Source(self.part, cls, WireError=WireError, classified=self._classified)
-        add = source.lines.append
-        add("def decide(part, given):")
-        value = "given"
-        for number, (kind, call, reason, on, _) in enumerate(self.steps):
-            name = source.name(on, "input")
-            traced = f"if part.host.trace is not None: classified(part, {number})"
-            acts = f"return part.cells[part.state._value_][{name}.index](part, {name}, {value})"  # as Input.act does
-            if call is None:
-                add(f" {traced}")
-                add(f" {acts}")
-                break
-            drop = f"return part.host.drop({reason!r}, part, {self.name + '.' + call.__name__!r}"
-            found = f"found{number}"
-            add(f" try: {found} = {source.call(call, value)}")
-            add(" except WireError as error:")
-            add(f"  {traced}")
-            add(f"  {drop}, error)")
-            if kind is _Kind.MAKE:
-                add(f" if {found} is None:")
-                add(f"  {traced}")
-                add(f"  {drop})")
+    def emit(self, source: Source, name: str) -> None:
+        """The source of the function that decides."""
+        add, value, classified = source.lines.append, "given", source.name(self._classified, "classified")
+        add(f"def {name}(part, _, given):")
+        add(" host = part.host")
+        for number, step in enumerate(self.steps):
+            found, on = f"found{number}", step.on
+            traced = f"  if host.trace is not None: {classified}(part, {number})"
+            acts = f"  return host.drop({step.reason!r}, part, {f'{self.name}.{step.name}'!r}"
+            if step.call is not None:
+                add(f" try: {found} = {source.call(step.call, value)}")
+                source.lines += [" except WireError as error:", traced, f"{acts}, error)"]
+            if on is not None:
+                acts = f"  return part.cells[part.state._value_][{on.index}](part, {source.name(on, on.name)}, {value}"
+            source.lines += [step.kind.value.format(found), traced, f"{acts})"]
+            if step.kind is _Kind.MAKE:
                 value = found
-            elif kind is _Kind.NEED:
-                add(f" if not {found}:")
-                add(f"  {traced}")
-                add(f"  {drop})")
-            else:
-                add(f" if {found}:")
-                add(f"  {traced}")
-                add(f"  {acts}")
-        decide: Callable[[Any, Any], None] = source.compile(f"guards {self.name} of {cls.__qualname__}")["decide"]
-        self._compiled[cls] = decide
-        return decide
 
     def _classified(self, part: Component[S, Any], step: int) -> None:
         host = part.host
@@ -338,15 +321,13 @@ class Table(Generic[C, S]):
         """The names of the methods that rows do, in the order in which they are named first."""
         return tuple(dict.fromkeys(action.__name__ for row in self.rows for action in row.do))
 
-    def step(self, part: C, happened: Happened[S]) -> None:
-        """Let one input act on an object."""
-        happened.on.act(part, happened.payload)
-
     def ask(self, part: C, happened: Happened[S], verb: str) -> None:
         """Raise LocalProtocolError or NotOpen, for this verb, if this input is not allowed now; change nothing."""
         on = happened.on
         assert isinstance(on, Input), "guards are not asked"
-        part.asks[part.state._value_][on.index](part, verb, happened.payload)
+        rows, default = self._pairs[part.state._value_, on]
+        if not any(row.when is None or call(row.when, self.part, part, happened.payload) for row in rows):
+            self._refuse(part, verb, default)
 
     def rows_of(self, state: S, on: Input[S, Any]) -> tuple[tuple[Row[C, S], ...], Default[S]]:
         """The rows of a pair in order, and the default behind them."""
@@ -361,42 +342,37 @@ class Table(Generic[C, S]):
             self.compile(cls)
 
     def compile(self, cls: type[C]) -> None:
-        """Make the functions of a class: two for each list of rows, which pairs of state and input share."""
+        """Make the functions of a class: one for each list of rows, which pairs of state and input share, and one for
+        each list of guards, whose indices follow those of the inputs."""
         self._classes.append(cls)
-        source = Source(self.part, cls, stepped=self._stepped, default=self._default, refuse=self._refuse)
+        source = Source(self.part, cls, stepped=self._stepped, default=self._default, WireError=WireError)
         made: dict[Hashable, str] = {}
-        found: dict[tuple[Any, Input[S, Any]], str] = {}
-        for state in self.states:
-            for on in self.inputs:
+        names: dict[Any, list[str]] = {state._value_: [] for state in self.states}
+        for on in self.inputs:
+            for state in self.states:
                 rows, default = self._pairs[state._value_, on]
                 ends = tuple((state if row.to is None else row.to) in self.terminal for row in rows)
                 name = made.setdefault((rows, ends, default), f"cell{len(made)}")
-                found[state._value_, on] = name
+                names[state._value_].append(name)
                 if name not in source.names:
                     source.names[name] = None
                     self._emit(source, name, rows, ends, default)
+        for guards in self.guards:
+            guards.emit(source, f"decide_{guards.index}")
         functions = source.compile(f"{self.name} of {cls.__qualname__}")
-        cls.compiled, cls.asks = (
-            {state._value_: [functions[kind + found[state._value_, on]] for on in self.inputs] for state in self.states}
-            for kind in ("", "ask_")
-        )
+        decide = [functions[f"decide_{guards.index}"] for guards in self.guards]
+        cls.compiled = {value: [functions[name] for name in cells] + decide for value, cells in names.items()}
 
     def _emit(
         self, source: Source, name: str, rows: tuple[Row[C, S], ...], ends: tuple[bool, ...], default: Default[S]
     ) -> None:
         add = source.lines.append
-        whens = [source.call(row.when, "payload") for row in rows if row.when is not None]
-        add(f"def ask_{name}(part, verb, payload):")
-        refuses = not rows or rows[-1].when is not None
-        add(
-            f" {' or '.join([*whens, ''])}refuse(part, verb, {source.name(default, 'outcome')})" if refuses else " pass"
-        )
         add(f"def {name}(part, on, payload):")
         add(" host = part.host")
         for row, end in zip(rows, ends, strict=True):
             to = "part.state" if row.to is None else source.name(row.to, row.to.name)
             if row.when is not None:
-                add(f" if {whens.pop(0)}:")
+                add(f" if {source.call(row.when, 'payload')}:")
             pad = " " if row.when is None else "  "
             add(f"{pad}if host.trace is not None: stepped(part, on, {to}, {self.rows.index(row)})")
             if row.to is not None:
@@ -423,7 +399,7 @@ class Table(Generic[C, S]):
         if default.outcome is Outcome.IGNORE:
             part.host.drop(default.reason, part)
         elif default.outcome is Outcome.VIOLATION and self.violated is not None:
-            self.violated.act(part, default.reason)
+            self.violated(default.reason).act(part)
         else:
             self._refuse(part, on.name.lower(), default)
 
@@ -438,10 +414,10 @@ class Table(Generic[C, S]):
         given = type_arguments(self.part)
         if self.states not in given.values():
             raise ValueError(f"{self.name}: {self.part.__name__} does not have the states {self.states.__name__}")
-        for index, on in enumerate(self.inputs):
-            on.index = index
-        for index, timer in enumerate(self.timers):
-            timer.index = index
+        columns: tuple[Input[S, Any] | Guards[C, S, Any, None], ...] = (*self.inputs, *self.guards)
+        for named in (columns, self.timers):
+            for index, one in enumerate(named):
+                one.index = index
         kind = get_type_hints(self.part).get("delays")
         kind = given.get(kind, getattr(kind, "__bound__", None)) if isinstance(kind, TypeVar) else kind
         for timer in self.timers:

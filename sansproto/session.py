@@ -13,14 +13,14 @@ from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import attrs
 
-from .component import Asked, Component, Declared, Note, Part, Parts, Refusal
+from .component import Asked, Component, Declared, Note, Part, Refusal, components_of
 from .contract import Entropy, Instant, Link, Path, Phase, Snapshot, Stats
 from .errors import NotOpen, WireError
 from .events import CloseCause, Closed
 from .machine import Happened, S, Timer
 from .snapshot import CACHED
 from .timers import TimerTable
-from .trace import Dropped, Noted, PacketSeen, Place, Refused, Trace, place_name
+from .trace import Dropped, Noted, PacketSeen, Refused, Trace, place_name
 
 E = TypeVar("E")
 
@@ -35,7 +35,9 @@ class Answers:
     bytes for each that it received."""
 
     bytes: int
+    """The most bytes of one answer."""
     per_datagram: int = 1
+    """The most answers to one datagram."""
     grows: int = attrs.field(default=0, kw_only=True)
     """How much longer an answer may be than what it answers, in bytes."""
     budget: str = attrs.field(default="", kw_only=True)
@@ -57,14 +59,15 @@ class Session(Declared, Generic[E]):
 
     strangers: ClassVar[Answers] = Answers(0, 0)
     """How it answers who is not authenticated; without a declaration not at all."""
-    phase: Phase = Phase.NEW  # with values here, these count as the properties of the contract
-    stats: Stats = Stats()
+    phase: Phase
+    stats: Stats
     ending: Closed | None
     """Why the session is over; None while it is not."""
     clock: Instant
     """The time of the last call, as parts see it."""
     _events: deque[E]
-    _timers: TimerTable[tuple[Place, int]]
+    _timers: Annotated[TimerTable[tuple[Component[Any, Any], Timer[Any, Any]]], CACHED]
+    """A part of the snapshot all the same, by the places of the parts."""
     trace: Annotated[Trace | None, CACHED]
     where: Annotated[Path | Link | None, CACHED]
     """From where the input at hand came: set by the endpoint."""
@@ -89,19 +92,13 @@ class Session(Declared, Generic[E]):
     def handle_timeout(self, now: float) -> None:
         self.advance(now)
         while (due := self._timers.pop_due(self.clock)) is not None:
-            place, index = due
-            part = self._find_part(place)
-            if part is not None:  # else it was taken out of its dict by hand
-                self.enqueue(part, part.table.timers[index].on())
-                self.run()
+            part, timer = due
+            self.enqueue(part, timer.on())
+            self.run()
 
     def timers(self) -> Mapping[str, float]:
-        armed = ((self._find_part(place), place, index, at) for (place, index), at in self._timers)
-        return {
-            f"{place_name(place)}.{part.table.timers[index].name}": at
-            for part, place, index, at in armed
-            if part is not None
-        }
+        self.name_parts(())
+        return {f"{place_name(part.place)}.{timer.name}": at for (part, timer), at in self._timers}
 
     def snapshot(self) -> Snapshot:
         return self.freeze(0.0)
@@ -118,9 +115,23 @@ class Session(Declared, Generic[E]):
         session.thaw(snapshot, base)
         return session
 
+    def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
+        self.name_parts(())
+        parts = {part: part.place for part in components_of(self)}
+        for (part, _), _ in self._timers:
+            if part not in parts:
+                raise TypeError(f"{type(part).__name__} is no declared part of {type(self).__name__}")
+        timers = tuple([(part.place, timer.index, at - base) for (part, timer), at in self._timers])
+        return timers, *super().freeze(base, leave_out=leave_out)
+
     def thaw(self, frozen: Snapshot, base: float) -> None:
-        self.name_parts(())  # a thawed part may have timers, so it has to know its place
-        super().thaw(frozen, base)
+        timers: Any
+        timers, *rest = frozen
+        super().thaw(tuple(rest), base)
+        self.name_parts(())
+        parts = {part.place: part for part in components_of(self)}
+        for place, index, at in timers:
+            self._timers.set((parts[place], parts[place].table.timers[index]), at + base)
 
     # -- the host of its parts
 
@@ -139,16 +150,12 @@ class Session(Declared, Generic[E]):
     def arm(self, part: Component[Any, Any], timer: Timer[Any, Any], delay: float) -> None:
         """Set a timer of a part; nothing if the part was removed, or the session is over."""
         if not part.forgotten and self.phase is not _CLOSED:
-            clock = self.clock
-            at = clock + delay
-            if at <= clock:
-                at = nextafter(clock, inf)
-            self._timers.set((part.place or self._place(part), timer.index), at)
+            at = self.clock + delay
+            self._timers.set((part, timer), at if at > self.clock else nextafter(self.clock, inf))
 
     def cancel(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None:
-        """Disarm a timer of a part; a part without a place, or removed, has none."""
-        if part.place is not None and not part.forgotten:
-            self._timers.cancel((part.place, timer.index))
+        """Disarm a timer of a part."""
+        self._timers.cancel((part, timer))
 
     def enqueue(self, part: Component[S, Any], happened: Happened[S]) -> None:
         """Queue an input for a part; nothing if the session is over."""
@@ -227,15 +234,16 @@ class Session(Declared, Generic[E]):
 
     def run(self) -> None:
         """Empty the input queue. What is queued for a part that was removed meanwhile is dropped."""
-        if self.place is None:
+        if self.trace is not None and self.place is None:
             self.name_parts(())  # once, so that records tell places
         queue = self._inputs
         while queue:
             part, happened = queue.popleft()
             if part.forgotten:
                 self.drop("removed", part)
-            else:
-                happened.on.act(part, happened.payload)
+            else:  # as Happened.act does, once less called
+                on = happened.on
+                part.cells[part.state._value_][on.index](part, on, happened.payload)
 
     def end(self, closed: Closed) -> None:
         """The session is over: the one place that emits ``Closed``."""
@@ -246,34 +254,12 @@ class Session(Declared, Generic[E]):
             self._timers = TimerTable()
             self._inputs.clear()
 
-    def note_received(self, link: int, packet: object, size: int) -> None:
-        """Count a packet that was decoded."""
-        self.stats.packets_received += 1
-        if self.trace is not None:
-            self.trace(PacketSeen(self.clock, False, link, packet_name(packet), size))
+    def name_of(self, packet: Any) -> str:
+        """What a trace calls a packet: by its class, also behind what its header says."""
+        return type(packet[-1] if isinstance(packet, tuple) else packet).__name__
 
     def note_sent(self, link: int, name: str, size: int) -> None:
         """Count a packet that was queued."""
         self.stats.packets_sent += 1
         if self.trace is not None:
             self.trace(PacketSeen(self.clock, True, link, name, size))
-
-    # -- inside
-
-    def _find_part(self, place: Place) -> Component[Any, Any] | None:
-        part: Any = self
-        for name in place:
-            part = part.get(name) if isinstance(part, Parts) else getattr(part, str(name), None)
-        return part if isinstance(part, Component) else None
-
-    def _place(self, part: Component[Any, Any]) -> Place:
-        """Name all parts, once: what is added to named Parts later is named there."""
-        self.name_parts(())
-        if part.place is None:
-            raise TypeError(f"{type(part).__name__} is no declared part of {type(self).__name__}")
-        return part.place
-
-
-def packet_name(packet: object) -> str:
-    """The class of a packet, which may stand behind what its header says."""
-    return type(packet[-1] if isinstance(packet, tuple) else packet).__name__

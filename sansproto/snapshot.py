@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from enum import Enum, Flag
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -49,7 +49,9 @@ def _codec(kind: Hashable) -> tuple[Freeze, Thaw]:
     origin = get_origin(plain)
     if origin in (Union, UnionType):
         return _union(get_args(plain))
-    if origin is not None and not hasattr(origin, "freeze"):
+    if isinstance(plain, TypeVar):  # of a generic attrs class
+        return _codec(plain.__bound__)
+    if origin is not None and not hasattr(origin, "freeze") and not attrs.has(origin):
         return _container(origin, get_args(plain))
     return _scalar(origin or plain)
 

@@ -4,110 +4,97 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from sansproto.machine import Guards, Row, Step, Table
-from sansproto.old_machine import Machine
-from sansproto.old_machine import Table as OldTable
+from sansproto.machine import Guards, Input, Row, Step, Table
 from sansproto.testing.explorer import Party
-from sansproto.testing.tables import check, each, row_name
-from sansproto.trace import Classified, Judged, Stepped, TraceRecord
+from sansproto.testing.tables import check
+from sansproto.trace import Classified, Stepped, TraceRecord
 
 T = TypeVar("T")
-AnyTable: TypeAlias = Table[Any, Any] | OldTable[Any, Any, Any, Any]
+AnyTable: TypeAlias = Table[Any, Any]
+Rows: TypeAlias = tuple[Row[Any, Any], ...]
+AnyGuards: TypeAlias = Guards[Any, Any, Any, Any]
 
 
 @attrs.frozen
-class Less:
-    """A table with fewer rows, or with a list of guards that has fewer steps."""
+class Mutant:
+    """A table with other rows, or with a list of guards that has other steps."""
 
-    table: Table[Any, Any]
-    rows: tuple[Row[Any, Any], ...]
-    steps: Mapping[Guards[Any, Any, Any, Any], tuple[Step, ...]] = attrs.field(factory=dict)
+    table: AnyTable
+    rows: Rows
+    steps: Mapping[AnyGuards, tuple[Step, ...]] = attrs.field(factory=dict)
 
 
-def mutants(table: AnyTable) -> Iterator[tuple[str, Any]]:
-    """The table without one row, rung or step, each of them in turn. A step that makes a value cannot be left out."""
-    if isinstance(table, OldTable):
-        yield from _old_mutants(table)
-        return
+def changed(row: Row[Any, Any], **changes: Any) -> Row[Any, Any]:
+    """The row with other attributes."""
+    other = copy(row)
+    vars(other).update(changes)
+    return other
+
+
+def without(rows: Rows, state: Enum, on: Input[Any, Any]) -> Rows:
+    """The rows, less what happens in a state on an input."""
+    return tuple(
+        changed(row, states=(one,), on=(other,))
+        for row in rows
+        for one in row.states
+        for other in row.on
+        if (one, other) != (state, on)
+    )
+
+
+def mutants(table: AnyTable) -> Iterator[tuple[str, Mutant]]:
+    """The table without one row or step, each of them in turn. A step that makes a value cannot be left out."""
     for row in table.rows:
-        yield f"{table.name}: {row_name(row)}", Less(table, tuple(one for one in table.rows if one is not row))
+        yield f"{table.name}: {row!r}", Mutant(table, tuple(one for one in table.rows if one is not row))
     for guards in table.guards:
         for number, step in enumerate(guards.steps):
             if _can_be_left_out(step):
                 steps = guards.steps[:number] + guards.steps[number + 1 :]
-                yield _step_name(table, guards, step), Less(table, table.rows, {guards: steps})
-
-
-def _old_mutants(table: OldTable[Any, Any, Any, Any]) -> Iterator[tuple[str, Any]]:
-    for row in table.rows:
-        yield (
-            f"{table.name}: {row_name(row)}",
-            attrs.evolve(table, rows=tuple(one for one in table.rows if one is not row)),
-        )
-    for ladder in table.ladders:
-        for number, rung in enumerate(ladder.rungs):
-            less = attrs.evolve(ladder, rungs=ladder.rungs[:number] + ladder.rungs[number + 1 :])
-            others = tuple(less if one is ladder else one for one in table.ladders)
-            yield f"{table.name}: rung {ladder.name}/{rung.check}", attrs.evolve(table, ladders=others)
+                yield _step_name(table, guards, step), Mutant(table, table.rows, {guards: steps})
 
 
 def _can_be_left_out(step: Step) -> bool:
     return step.kind.name in ("NEED", "GIVE")
 
 
-def _step_name(table: Table[Any, Any], guards: Guards[Any, Any, Any, Any], step: Step) -> str:
+def _step_name(table: AnyTable, guards: AnyGuards, step: Step) -> str:
     return f"{table.name}: guard {guards.name}/{step.name}"
 
 
-def is_found(table: AnyTable, mutant: Any, docs: str | Path) -> bool:
+def is_found(mutant: Mutant, docs: str | Path) -> bool:
     """Do the static checks say more about the mutant than about the table?"""
-    before = set(check(table, docs))
-    if not isinstance(mutant, Less):
-        return not set(check(mutant, docs)) <= before
+    before = set(check(mutant.table, docs))
     try:
-        with running(table, mutant, ()):
-            return not set(check(table, docs)) <= before
+        with running(mutant):
+            return not set(check(mutant.table, docs)) <= before
     except ValueError:  # it is no longer total
         return True
 
 
 @contextmanager
-def running(table: AnyTable, instead: Any, classes: Iterable[type[Any]]) -> Iterator[None]:
-    """Every session of these classes runs another table."""
-    if isinstance(instead, Less):
-        rows, steps = instead.table.rows, {guards: guards.steps for guards in instead.steps}
-        try:
-            _replace(instead.table, instead.rows, instead.steps)
-            yield
-        finally:
-            _replace(instead.table, rows, steps)
-        return
-    bound = [(owner, machine) for owner in classes for machine in owner._machines if machine.table is table]
-    saved = [vars(machine).copy() for _, machine in bound]
-    for owner, machine in bound:
-        mutant = Machine(instead, objects=machine.objects).bound_to(owner, machine.name, machine.index)
-        vars(machine).update(vars(mutant))
+def running(mutant: Mutant) -> Iterator[None]:
+    """Every session runs it instead of its table."""
+    table = mutant.table
+    original = Mutant(table, table.rows, {guards: guards.steps for guards in mutant.steps})
     try:
+        _run(mutant)
         yield
     finally:
-        for (_, machine), old in zip(bound, saved, strict=True):
-            vars(machine).update(old)
+        _run(original)
 
 
-def _replace(
-    table: Table[Any, Any],
-    rows: tuple[Row[Any, Any], ...],
-    steps: Mapping[Guards[Any, Any, Any, Any], tuple[Step, ...]],
-) -> None:
-    for guards, others in steps.items():
-        guards.replace_steps(others)
-    if rows is not table.rows:
-        table.replace_rows(rows)
+def _run(mutant: Mutant) -> None:
+    for guards, steps in mutant.steps.items():
+        guards.replace_steps(steps)
+    if mutant.rows is not mutant.table.rows:
+        mutant.table.replace_rows(mutant.rows)
 
 
 def stepped_on(
@@ -116,16 +103,13 @@ def stepped_on(
     tables: Iterable[AnyTable],
     classes: Iterable[type[Any]],
 ) -> tuple[T, set[str]]:
-    """What ``run`` gives, and the rows, rungs and steps that these sessions used, as ``mutants`` names them."""
+    """What ``run`` gives, and the rows and steps that sessions of these classes used, as ``mutants`` names them."""
     names = dict(item for table in tables for item in _names(table))
     seen = set()
 
     def note(record: TraceRecord) -> None:
         if isinstance(record, Stepped):
-            seen.add(names.get((record.machine, record.state, record.input)))
             seen.add(names.get((record.machine, record.row)))
-        elif isinstance(record, Judged):
-            seen.add(names.get((record.machine, record.ladder, record.rung)))
         elif isinstance(record, Classified):
             seen.add(names.get((record.machine, record.guards, record.step)))
 
@@ -139,16 +123,8 @@ def stepped_on(
 
 def _names(table: AnyTable) -> Iterator[tuple[tuple[Hashable, ...], str]]:
     """How ``mutants`` names what a record is of."""
-    if isinstance(table, OldTable):
-        for old in table.rows:
-            cells = [(table.name, state.name, on.name) for state in each(old.state) for on in each(old.on)]
-            yield from ((cell, f"{table.name}: {row_name(old)}") for cell in cells)
-        for ladder in table.ladders:
-            for number, rung in enumerate(ladder.rungs):
-                yield (table.name, ladder.name, number), f"{table.name}: rung {ladder.name}/{rung.check}"
-        return
     for number, row in enumerate(table.rows):
-        yield (table.name, number), f"{table.name}: {row_name(row)}"
+        yield (table.name, number), f"{table.name}: {row!r}"
     for guards in table.guards:
         for number, step in enumerate(guards.steps):
             if _can_be_left_out(step):

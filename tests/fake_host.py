@@ -31,7 +31,7 @@ class FakeHost:
         """Empty the input queue."""
         while self._queue:
             part, happened = self._queue.pop(0)
-            happened.on.act(part, happened.payload)
+            happened.act(part)
 
     def fire(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None:
         """Let a timer be due."""

@@ -17,9 +17,7 @@ import pytest
 from sansproto.bob import Departure, Failure, TransferFault, Violation
 from sansproto.component import Note, Refusal
 from sansproto.endpoint import OUTBOX_FULL
-from sansproto.machine import Outcome
-from sansproto.old_machine import Table as OldTable
-from sansproto.old_machine import Verdict
+from sansproto.machine import Outcome, Table
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
 from sansproto.overte import packets as overte
@@ -44,7 +42,7 @@ def _generator() -> ModuleType:
 
 GENERATOR = _generator()
 FILES: dict[Path, str] = GENERATOR.files()
-TABLES: list[Any] = [table for tables in GENERATOR.TABLES.values() for table in tables]
+TABLES: list[Table[Any, Any]] = [table for tables in GENERATOR.TABLES.values() for table in tables]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -78,7 +76,7 @@ def test_declared_answers_to_strangers_are_listed() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_a_table_is_sound_and_its_references_are_headings(table: Any) -> None:
+def test_a_table_is_sound_and_its_references_are_headings(table: Table[Any, Any]) -> None:
     assert check(table, PAGES) == []
 
 
@@ -103,11 +101,11 @@ def test_what_the_code_cites_is_there(source: str, page: str, heading: str) -> N
 
 
 def dropped_in(path: Path) -> Iterator[str]:
-    """Every reason that a module gives to ``_drop`` or ``stats.drop``; what a reason says of its packet is "..."."""
+    """Every reason that a module gives to ``drop`` or ``stats.drop``; what a reason says of its packet is "..."."""
     for function in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(function, ast.FunctionDef):
             for node in ast.walk(function):
-                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("._drop", ".drop")):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".drop"):
                     yield from texts(node.args[0], function)
 
 
@@ -130,16 +128,14 @@ def texts(reason: ast.expr, function: ast.FunctionDef) -> Iterator[str]:
 
 
 def _reasons(page: str) -> set[str]:
-    shared = [ROOT / "sansproto" / f"{name}.py" for name in ("endpoint", "old_endpoint", "session")]
+    shared = [ROOT / "sansproto" / f"{name}.py" for name in ("endpoint", "session", "streams")]
     modules = [*shared, *(ROOT / "sansproto" / page).rglob("*.py")]
     ignored = {reason for table in TABLES if table.page in ("links", page) for reason in _reasons_of(table)}
     return ignored | {reason for module in modules for reason in dropped_in(module)}
 
 
-def _reasons_of(table: Any) -> set[str]:
+def _reasons_of(table: Table[Any, Any]) -> set[str]:
     """What is malformed is explained once for all packets."""
-    if isinstance(table, OldTable):
-        return {str(default.reason) for default in table.otherwise if default.verdict is Verdict.IGNORE}
     ignored = {default.reason for default in table.defaults if default.outcome is Outcome.IGNORE}
     reasons = {reason for guards in table.guards for reason in guards.reasons}
     return ignored | {re.sub(rf"^malformed ({'|'.join(PACKETS)})$", "malformed ...", reason) for reason in reasons}
@@ -184,3 +180,28 @@ WAYS: dict[str, list[Enum]] = {
 def test_every_way_to_fail_is_explained(page: str, member: Enum) -> None:
     text = (PAGES / f"{page}.rst").read_text("utf-8").replace("PeerFailed(", "``").replace(")``", "``")
     assert f"``{member.name}``" in text
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.rst").read_text("utf-8")
+STOPS = re.findall(r"^   \* - ``(\S+\.py)``, ``(\w+)\.(\w+)``$", ARCHITECTURE, re.M)
+
+
+@pytest.mark.parametrize(("path", "owner", "name"), STOPS)
+def test_each_stop_on_the_way_of_a_datagram_or_a_stream_is_there(path: str, owner: str, name: str) -> None:
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner)
+    assert name in [node.name for node in found.body if isinstance(node, ast.FunctionDef)]
+
+
+def test_stops_and_files_of_the_core_are_read_and_files_are_listed_below_what_they_import() -> None:
+    assert len(STOPS) == ARCHITECTURE.count("   * - ``") > 20
+    listed = re.findall(r"^``(\w+)(?:\.py|/)``  ", ARCHITECTURE, re.M)
+    core = [path for path in (ROOT / "sansproto").glob("*.py") if not re.match("old_|lift|__init__", path.name)]
+    assert {*listed} == {*(path.stem for path in core), "wire", "testing"}
+    for path in core:
+        above = {*listed[: listed.index(path.stem)]}
+        nodes = ast.parse(path.read_text("utf-8")).body  # an import for types only stands in an if
+        imported = {
+            str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level
+        }
+        assert imported <= above

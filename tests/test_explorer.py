@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -20,15 +20,13 @@ from asking import (
     Pinger,
     Server,
     Stubborn,
-    client,
-    without,
 )
-from toys import Beat, Bound, Desk, Heard, Said, Visitor
+from exploring_tables import Mutant, changed, running, without
+from toys import Beat, Bound, Desk, Heard, Pulse, Said, Visitor
 
-from sansproto.contract import Address, Link, Path, SendDatagram
+from sansproto.contract import Address, Link, Path
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.old_links import LINK, Pipe
-from sansproto.old_machine import Table
+from sansproto.links import LINK, StreamLink
 from sansproto.testing import cast
 from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy
@@ -39,6 +37,10 @@ CONNECT = (Verb("connect"),)
 CLOSE: Decision = ((Verb("close"),), ())
 SERVER = Party(Server, {}, listens={HERE: "main"})
 CLIENT = Party(Client, {}, start=CONNECT)
+
+
+WITHOUT_TIMERS = tuple(changed(row, arm=()) for row in ASK.rows)
+NEVER_TIRED = tuple(row for row in ASK.rows if row.when is None)
 
 
 def pair(client_class: type[Client] = Client, **arguments: Any) -> Report:
@@ -99,44 +101,39 @@ def test_without_faults_there_is_one_end() -> None:
 
 
 def test_a_missing_timer_row_is_found_by_the_shortest_way() -> None:
-    report = pair(client(without(ASK, AskState.ASKING, AskInput.EXPIRED)), budget=Budget(losses=1, cuts=1))
+    with running(Mutant(ASK, without(ASK.rows, AskState.ASKING, AskInput.EXPIRED))):
+        report = pair(budget=Budget(losses=1, cuts=1))
     assert not report.exhausted
     assert str(report).splitlines()[:-1] == [
-        "client: ask[0] waits in ASKING for ever",
+        "client: ask[question] waits in ASKING for ever",
         "  1. connect client#1 to nobody",
         "  2. FAULT silence client#1 to server#1",
-        "  3. 1 s pass: client's ask[0].REPEAT",
+        "  3. 1 s pass: client's question.REPEAT",
     ]
 
 
 def test_a_missing_row_for_a_loss_is_found_where_no_timer_helps() -> None:
-    rows = tuple(attrs.evolve(row, arm=()) for row in ASK.rows)
-    report = pair(client(without(attrs.evolve(ASK, rows=rows), AskState.ASKING, AskInput.LOST)), budget=Budget(cuts=1))
-    assert report.violations[0].complaint == "client: ask[0] waits in ASKING for ever"
+    with running(Mutant(ASK, without(WITHOUT_TIMERS, AskState.ASKING, AskInput.LOST))):
+        report = pair(budget=Budget(cuts=1))
+    assert report.violations[0].complaint == "client: ask[question] waits in ASKING for ever"
     assert report.violations[0].path[-1].startswith(("client#1 is over: reset", "server#1 is over: reset"))
 
 
-def test_a_link_that_waits_without_its_timer_is_found() -> None:
-    """The objects of a session are checked whether there are many or one."""
-    table = attrs.evolve(LINK, idle={})
-    (machine,) = (machine for machine in Server._machines if machine.table is LINK)
-    machine.table = table
-    try:
-        report = pair(budget=Budget(losses=1))
-    finally:
-        machine.table = LINK
-    assert report.violations[0].complaint.endswith("waits in OPEN for ever")
+def test_a_link_that_waits_without_its_timer_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of a session are checked whether there are many or one."""
+    monkeypatch.setattr(LINK, "idle", {})
+    report = pair(budget=Budget(losses=1))
+    assert report.violations[0].complaint.endswith("core.link[links.1] waits in OPEN for ever")
 
 
 def test_resending_for_ever_is_found_when_nothing_settles() -> None:
-    endless = attrs.evolve(ASK, ladders=(attrs.evolve(ASK.ladders[0], rungs=()),))
-    report = pair(client(endless), budget=Budget(losses=1), settled=lambda _: False)
+    with running(Mutant(ASK, NEVER_TIRED)):
+        report = pair(budget=Budget(losses=1), settled=lambda _: False)
+        settled = pair(budget=Budget(losses=1), settled=lambda scene: scene["client"].phase.value > 0)
     assert report.exhausted
     assert report.violations[0].complaint == "from here it never ends, and never settles"
     assert report.violations[0].path[-1].startswith("FAULT silence")
-    assert not pair(
-        client(endless), budget=Budget(losses=1), settled=lambda scene: scene["client"].phase.value > 0
-    ).violations
+    assert not settled.violations
     assert not pair(budget=Budget(losses=1), settled=lambda _: False).violations
 
 
@@ -144,7 +141,7 @@ def test_a_stream_can_be_cut_at_any_moment_and_each_end_learns_it_alone() -> Non
     seen = set()
 
     def note(scene: Scene) -> tuple[()]:
-        links = tuple(len(scene[name].session._pipes) for name in scene)
+        links = tuple(len(scene[name].session.links) for name in scene)
         seen.add((links, any(isinstance(event, Answered) for event in scene["client"].told)))
         return ()
 
@@ -240,7 +237,7 @@ def test_a_full_listener_accepts_the_next_one_later() -> None:
 
     def note(scene: Scene) -> tuple[()]:
         nonlocal most
-        most = max(most, len(scene["server"].session._pipes))
+        most = max(most, len(scene["server"].session.links))
         return ()
 
     assert (Answered(1), Closed(CloseCause.LOCAL)) in told(parties, "two", invariant=note)
@@ -305,17 +302,22 @@ def pair_with(one: Party, **arguments: Any) -> Report:
 class Restless(Beat):
     """Comes back to the same state again and again."""
 
-    def _beat(self) -> None:
-        self._missed = 0
-        self._timers.set((0, 0, 0), self._clock + 1.0)
+    class Still(Pulse):
+        def beat(self) -> None:
+            self.missed = 0
+
+    pulse_kind: ClassVar[type[Pulse]] = Still
 
 
-class Counting(Restless):
+class Counting(Beat):
     """Never comes back to a state."""
 
-    def _beat(self) -> None:
-        super()._beat()
-        self._number += 1
+    class Count(Restless.Still):
+        def beat(self) -> None:
+            super().beat()
+            self.number += 1
+
+    pulse_kind = Count
 
 
 class Boss(Pinger):
@@ -333,13 +335,13 @@ class Boss(Pinger):
 
 def test_what_stands_within_a_session_does_not_wait_for_ever_either() -> None:
     report = explore({"boss": Party(Boss, {}, start=(Verb("order"),))}, max_violations=2)
-    objects = {"core.link[1] waits in OPENING", "ask[0] waits in CONNECTING"}
+    objects = {"core.link[links.1] waits in OPENING", "ask[question] waits in CONNECTING"}
     assert {violation.complaint for violation in report.violations} == {f"boss: {each} for ever" for each in objects}
 
 
 def test_an_exploration_begins_where_it_is_told_to() -> None:
     def is_asking(scene: Scene) -> bool:
-        return scene["client"].ask(lambda client: client._question.state) is AskState.ASKING
+        return scene["client"].ask(lambda client: client.question.state) is AskState.ASKING
 
     whole = pair(budget=Budget(cuts=1))
     later = pair(budget=Budget(cuts=1), begin=is_asking)
@@ -482,7 +484,7 @@ def test_who_does_not_get_over_a_move_is_found_by_the_shortest_way() -> None:
     assert str(report).splitlines()[3:7] == [
         "  3. deliver_datagram to server from 192.0.2.1:5000: b'q'",
         "  4. FAULT client's NAT moves it to 192.0.2.1:5001, and what was on the way to it is lost",
-        "  5. 7 s pass: client's beat",
+        "  5. 7 s pass: client's pulse.BEAT",
         "  6. deliver_datagram to server from 192.0.2.1:5001: b'q'",
     ]
     assert not visit(Sedentary, budget=Budget(restarts=1)).violations
@@ -540,9 +542,8 @@ def test_the_streams_of_a_party_that_restarts_are_cut() -> None:
     budget = Budget(restarts=1)
     ends = {(Answered(1), Closed(CloseCause.LOCAL)), (Closed(CloseCause.LOST),)}
     assert told(parties, "client", budget=budget) == ends
-    rows = tuple(attrs.evolve(row, arm=()) for row in ASK.rows)
-    patient = attrs.evolve(CLIENT, kind=client(attrs.evolve(ASK, rows=rows)))
-    report = explore({**parties, "client": patient}, budget=budget)
+    with running(Mutant(ASK, WITHOUT_TIMERS)):
+        report = explore(parties, budget=budget)
     assert not report.violations, report
     again = {"client": attrs.evolve(CLIENT, restarts=True), "server": SERVER}
     answered = (Answered(1), Closed(CloseCause.LOCAL))
@@ -553,9 +554,9 @@ def test_the_streams_of_a_party_that_restarts_are_cut() -> None:
 class Tattler(Client):
     """Writes a datagram about what it receives."""
 
-    def _link_packet(self, pipe: Pipe, packet: object) -> None:
-        super()._link_packet(pipe, packet)
-        self._outbox.append(SendDatagram(b"!", Path("udp", B.host, B.port)))
+    def link_packet(self, link: StreamLink, packet: object) -> None:
+        super().link_packet(link, packet)
+        self.send_datagram(b"!", Path("udp", B.host, B.port))
 
 
 def test_restarts_and_moves_matter_to_the_ends() -> None:
@@ -578,7 +579,7 @@ def test_a_restart_forgets_what_the_party_asked_of_the_network() -> None:
     pinger = attrs.evolve(PINGERS["a"], restarts=True)
 
     def note(scene: Scene) -> Iterator[str]:
-        if not scene["server"].ask(lambda server: server._pipes) and scene.world.shut and not scene.world.budget[-2]:
+        if not scene["server"].ask(lambda server: server.links) and scene.world.shut and not scene.world.budget[-2]:
             yield "a listener without links is shut"
         if len(scene.world.lookups) > 1:
             yield "the look-up of another life"
@@ -611,7 +612,3 @@ def test_a_view_says_how_a_party_stands() -> None:
     explore({"client": attrs.evolve(CLIENT, may=(CLOSE,)), "server": SERVER}, invariant=note)
     assert seen[0] == ("OPENING", 1.0, (CLOSE,))
     assert ("CLOSED", None, ()) in seen
-
-
-def test_a_table_is_typed() -> None:
-    assert isinstance(client(ASK)._machines[-1].table, Table)

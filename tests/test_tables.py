@@ -1,28 +1,44 @@
-"""The static checks pass sound tables, and see what is taken out of one."""
+"""The static checks pass sound tables, and see what is wrong with others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import attrs
 import pytest
-from asking import ASK, HERE, AskAction, Asked, AskInput, AskState, AskTimer, Client, Delays, Limits, Server, without
+from asking import (
+    ASK,
+    HERE,
+    Asked,
+    AskInput,
+    AskState,
+    AskTimer,
+    Client,
+    Delays,
+    Limits,
+    Question,
+    Server,
+)
+from exploring_tables import AnyTable, Mutant, changed, is_found, mutants, running, without
 
-from sansproto.old_links import LINK, LinkState, LinkTimer
-from sansproto.old_machine import Ladder, Machine, Otherwise, Row, Rung, Table, Verdict
+from sansproto.component import Component, Host
+from sansproto.links import LINK, LinkState
+from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from sansproto.snapshot import CACHED
 from sansproto.testing.cast import Decision
-from sansproto.testing.charts import document, mermaid, rst_table, to_json, write_json
-from sansproto.testing.explorer import Budget, Party, Scene, Verb, explore
-from sansproto.testing.old_charts import ladder_rst
-from sansproto.testing.old_tables import check, each, headings, row_name
+from sansproto.testing.charts import document, guards_rst, mermaid, rst_table, to_json, write_json
+from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb, explore
+from sansproto.testing.tables import check, headings
 from sansproto.testing.vectors import validate
 
-AnyTable = Table[Any, Any, Any, Any]
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "protocols"
 TOY_PAGE = "Toy\n===\n\nAsking\n------\n\nRepeating\n~~~~~~~~~\n\nEnds\n----\n\nNot a heading\n--\n"
+
+_S, _I, _T, _Q = AskState, AskInput, AskTimer, Question
+ACTIVE = (_S.CONNECTING, _S.ASKING)
 
 
 @pytest.fixture
@@ -31,14 +47,33 @@ def docs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def with_row(table: AnyTable, number: int, **changes: Any) -> AnyTable:
-    rows = list(table.rows)
-    rows[number] = attrs.evolve(rows[number], **changes)
-    return attrs.evolve(table, rows=tuple(rows))
+def table(
+    timers: type = AskTimer,
+    classify: Callable[[Guards[Any, AskState, bytes, bytes]], object] | None = None,
+    **changes: Any,
+) -> AnyTable:
+    """The table of the toy with other arguments; its part has the guards that ``classify`` makes, or none."""
+
+    class Part(Component[AskState, Host[Any]]):
+        delays: Annotated[Delays, CACHED]
+
+    if classify is not None:
+        classify(Guards.of(Part, AskState, bytes, "packet"))
+    arguments = {
+        name: getattr(ASK, name)
+        for name in ("name", "page", "initial", "terminal", "idle", "rows", "defaults", "violated")
+    }
+    return Table[Any, AskState](Part, AskInput, timers, **{**arguments, **changes})
 
 
-def findings(table: AnyTable, docs: Path) -> str:
-    return "\n".join(check(table, docs))
+def with_row(number: int, *, classify: Any = None, **changes: Any) -> AnyTable:
+    rows = list(ASK.rows)
+    rows[number] = changed(rows[number], **changes)
+    return table(rows=tuple(rows), classify=classify)
+
+
+def findings(of: AnyTable, docs: Path) -> str:
+    return "\n".join(check(of, docs))
 
 
 def test_the_links_are_sound() -> None:
@@ -47,6 +82,7 @@ def test_the_links_are_sound() -> None:
 
 def test_the_toy_is_sound(docs: Path) -> None:
     assert check(ASK, docs) == []
+    assert check(table(), docs) == []
 
 
 def test_headings_are_underlined_lines(docs: Path) -> None:
@@ -55,114 +91,171 @@ def test_headings_are_underlined_lines(docs: Path) -> None:
 
 # -- one finding each
 
-WAITS = attrs.evolve(ASK, rows=tuple(attrs.evolve(row, arm=()) if row.arm else row for row in ASK.rows))
-NOTHING_LAST = attrs.evolve(ASK, ladders=(attrs.evolve(ASK.ladders[0], rungs=()),))
-IN_CIRCLES = with_row(ASK, 5, to=AskState.CONNECTING, arm=(AskTimer.REPEAT,))
-_S, _I, _A, _T = AskState, AskInput, AskAction, AskTimer
-
-
-ALIEN: dict[Any, str] = {_S.NEW: "x"}
+IGNORES = Default(Outcome.IGNORE, "late")
+VIOLATES = Default(Outcome.VIOLATION, "unheard of")
+OPENED_TWICE = Default(Outcome.VIOLATION, "opened twice", _I.OPENED, states=(_S.ASKING,))
 
 
 @pytest.mark.parametrize(
-    ("table", "finding"),
+    ("defaults", "rows", "complaint"),
     [
-        (attrs.evolve(ASK, otherwise=()), "ask: neither row nor default for AskState.NEW"),
-        (attrs.evolve(ASK, rows=(*ASK.rows, ASK.rows[0])), "ask: two rows for"),
-        (attrs.evolve(ASK, page="nowhere"), "there is no page nowhere.rst"),
-        (with_row(ASK, 0, ref="elsewhere"), "row NEW x CONNECT: no heading 'elsewhere' in toy.rst"),
-        (with_row(ASK, 0, ref=""), "row NEW x CONNECT has no reference"),
+        ((), ASK.rows, r"^ask: neither row nor default for AskState\.NEW, OPENED$"),
+        (ASK.defaults, (*ASK.rows, ASK.rows[0]), r"^ask: two rows for AskState\.NEW, CONNECT$"),
+    ],
+)
+def test_a_table_that_does_not_say_what_happens_cannot_be_made(
+    defaults: tuple[Default[AskState], ...], rows: tuple[Row[Any, AskState], ...], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        table(rows=rows, defaults=defaults)
+
+
+@pytest.mark.parametrize(
+    ("of", "finding"),
+    [
+        (table(page="nowhere"), "there is no page nowhere.rst"),
+        (with_row(0, ref="elsewhere"), "row NEW x CONNECT: no heading 'elsewhere' in toy.rst"),
+        (with_row(0, ref=""), "row NEW x CONNECT has no reference"),
+        (with_row(7, states=(_S.ASKING, _S.DONE)), "row ASKING|DONE x CLOSE leaves the terminal state DONE"),
+        (table(idle={_S.NEW: ""}), "nothing is named that ends the idle state NEW"),
+        (table(idle={**ASK.idle, _S.DONE: "x"}), "AskState.DONE cannot be idle"),
+        (table(idle={LinkState.NEW: "x"}), "LinkState.NEW cannot be idle"),
         (
-            attrs.evolve(ASK, ladders=(Ladder("repeat", (Rung("tired", _I.EXPIRED_LAST, ref="sleep"),), _I.EXPIRED),)),
-            "rung repeat/tired: no heading 'sleep' in toy.rst",
+            table(rows=without(ASK.rows, _S.ASKING, _I.ANSWERED)),
+            "no row and no default of its own answers ANSWERED",
         ),
-        (with_row(ASK, 7, state=(_S.ASKING, _S.DONE)), "row ASKING|DONE x CLOSE leaves the terminal state DONE"),
-        (attrs.evolve(ASK, idle={_S.NEW: ""}), "nothing is named that ends the idle state NEW"),
-        (attrs.evolve(ASK, idle={**ASK.idle, _S.DONE: "x"}), "AskState.DONE cannot be idle"),
-        (attrs.evolve(LINK, idle=ALIEN), "AskState.NEW cannot be idle"),
-        (with_row(ASK, 0, do=()), "no row does DIAL"),
-        (without(ASK, _S.ASKING, _I.ANSWERED), "no row and no default of its own answers ANSWERED"),
+        (table(defaults=(*ASK.defaults, Default(Outcome.REJECT))), "default 4 (REJECT) decides nothing"),
+        (table(defaults=(Default(Outcome.IGNORE),)), "default 1 (IGNORE) has no reason"),
+        (table(defaults=(Default(Outcome.VIOLATION),)), "default 1 (VIOLATION) has no reason"),
+        (table(rows=tuple(changed(row, arm=()) for row in ASK.rows)), "no row arms REPEAT"),
+        (with_row(2, arm=(_T.REPEAT,)), "row ASKING x ANSWERED arms a timer of an object that has ended"),
+        (table(defaults=(VIOLATES,)), "NEW x OPENED is a violation, but no input is named that follows"),
         (
-            attrs.evolve(ASK, otherwise=(*ASK.otherwise, Otherwise(None, None, Verdict.REJECT))),
-            "default 4 (REJECT) decides nothing",
-        ),
-        (attrs.evolve(ASK, ladders=ASK.ladders * 2), "two ladders have one name"),
-        (WAITS, "no row arms REPEAT"),
-        (attrs.evolve(ASK, fires={}), "nothing is said about what REPEAT fires"),
-        (attrs.evolve(ASK, ladders=()), "REPEAT fires the ladder 'repeat', which is not there"),
-        (with_row(ASK, 2, arm=(_T.REPEAT,)), "row ASKING x ANSWERED arms a timer of an object that has ended"),
-        (
-            attrs.evolve(ASK, otherwise=(Otherwise(None, None, Verdict.VIOLATION),)),
-            "NEW x OPENED is a violation, but no input is named that follows",
-        ),
-        (
-            attrs.evolve(ASK, otherwise=(Otherwise(None, None, Verdict.VIOLATION),), violated=_I.RUBBISH),
+            table(defaults=(VIOLATES,), violated=_I.RUBBISH),
             "NEW x OPENED is a violation, but RUBBISH does nothing there",
         ),
-        (without(ASK, _S.CONNECTING, _I.OPENED), "ASKING is never reached"),
         (
-            with_row(ASK, 5, state=(_S.NEW, *each(ASK.rows[5].state))),
-            "no timer is armed that could make NEW x EXPIRED_LAST",
+            table(
+                defaults=(VIOLATES,),
+                violated=_I.RUBBISH,
+                rows=(*ASK.rows, Row(_S.NEW, _I.RUBBISH, _S.DONE, when=_Q.is_tired, ref="ends")),
+            ),
+            "NEW x RUBBISH is a violation, but RUBBISH does nothing there",
         ),
-        (with_row(ASK, 1, cancel=(_T.REPEAT,), arm=()), "an object can be in ASKING with no timer: it waits for ever"),
-        (without(ASK, _S.ASKING, _I.EXPIRED), "an object can be in ASKING with no timer: it waits for ever"),
-        (without(ASK, _S.ASKING, _I.EXPIRED), "ASKING with REPEAT: REPEAT fires EXPIRED, which does nothing there"),
-        (NOTHING_LAST, "with a silent peer it goes on for ever in ASKING, by REPEAT"),
-        (IN_CIRCLES, "with a silent peer it goes on for ever in CONNECTING, by REPEAT"),
+        (table(rows=without(ASK.rows, _S.CONNECTING, _I.OPENED)), "ASKING is never reached"),
+        (with_row(5, states=(_S.NEW, _S.CONNECTING)), "no timer is armed that could make NEW x EXPIRED"),
+        (with_row(1, cancel=(_T.REPEAT,), arm=()), "an object can be in ASKING with no timer: it waits for ever"),
         (
-            with_row(LINK, -1, state=(LinkState.DRAINING, LinkState.DRAINING_BLOCKED)),
-            "no way leads from ABORTING to an end",
+            table(rows=without(ASK.rows, _S.ASKING, _I.EXPIRED)),
+            "ASKING with REPEAT: REPEAT fires EXPIRED, which does nothing there",
+        ),
+        (
+            table(rows=without(ASK.rows, _S.ASKING, _I.EXPIRED)),
+            "an object can be in ASKING with no timer: it waits for ever",
+        ),
+        (
+            table(rows=tuple(row for row in ASK.rows if row.when is None)),
+            "with a silent peer it goes on for ever in ASKING, by REPEAT",
+        ),
+        (
+            with_row(5, to=_S.CONNECTING, arm=(_T.REPEAT,)),
+            "with a silent peer it goes on for ever in CONNECTING, by REPEAT",
         ),
     ],
 )
-def test_a_fault_is_found(table: AnyTable, finding: str, docs: Path) -> None:
-    assert finding in findings(table, docs)
+def test_a_fault_is_found(of: AnyTable, finding: str, docs: Path) -> None:
+    assert finding in findings(of, docs)
+
+
+def test_a_state_that_nothing_leaves_is_found() -> None:
+    rows = (*LINK.rows[:-1], changed(LINK.rows[-1], states=(LinkState.DRAINING, LinkState.DRAINING_BLOCKED)))
+    with running(Mutant(LINK, rows)):
+        assert "core.link: no way leads from ABORTING to an end" in check(LINK, DOCS)
 
 
 def test_objects_of_a_table_without_an_end_need_no_way_there(docs: Path) -> None:
-    assert "no way leads" not in findings(attrs.evolve(ASK, terminal=(), idle={**ASK.idle, _S.DONE: "connect()"}), docs)
+    endless = table(terminal=(), idle={**ASK.idle, _S.DONE: "connect()"})
+    assert "no way leads" not in findings(endless, docs)
 
 
 def test_a_violation_leads_where_its_row_does(docs: Path) -> None:
-    table = attrs.evolve(
-        ASK,
+    violated = table(
         rows=(*ASK.rows, Row(_S.NEW, _I.RUBBISH, _S.DONE, ref="ends")),
-        otherwise=(
-            ASK.otherwise[0],
-            ASK.otherwise[1],
-            Otherwise((_S.ASKING,), (_I.OPENED,), Verdict.VIOLATION, "opened twice"),
-            ASK.otherwise[2],
-        ),
+        defaults=(*ASK.defaults[:2], OPENED_TWICE, ASK.defaults[2]),
         violated=_I.RUBBISH,
     )
-    assert check(table, docs) == []
+    assert check(violated, docs) == []
+
+
+# -- guards
+
+
+class Elsewhere:
+    """Inputs of the same states in another class."""
+
+    LATE = Input[AskState, bytes]()
+
+
+def read(part: Any, packet: bytes) -> bytes | None:
+    return packet or None
+
+
+@pytest.mark.parametrize(
+    ("reason", "ref", "on", "finding"),
+    [
+        ("a question", "", _I.ANSWERED, "ask: guard packet/is_answer has no reference"),
+        ("a question", "sleep", _I.ANSWERED, "ask: guard packet/is_answer: no heading 'sleep' in toy.rst"),
+        ("", "asking", _I.ANSWERED, "ask: guard packet/is_answer drops without a reason"),
+        ("a question", "asking", Elsewhere.LATE, "ask: guards packet give LATE, which stands in another class"),
+    ],
+)
+def test_a_fault_of_guards_is_found(reason: str, ref: str, on: Any, finding: str, docs: Path) -> None:
+    of = table(classify=lambda guards: guards.need(_Q.is_answer, reason, ref=ref).give(on))
+    assert check(of, docs) == [finding]
+
+
+def test_a_step_that_can_decide_nothing_is_found(docs: Path) -> None:
+    """What a step before it asked is known, unless another value was made since."""
+
+    def classify(guards: Guards[Any, AskState, bytes, bytes], *, makes: bool) -> None:
+        guards = guards.need(_Q.is_answer, "a question", ref="asking").need(_Q.is_tired, "early", ref="asking")
+        guards = guards.make(read, "empty", ref="asking") if makes else guards
+        guards.give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(_I.ANSWERED)
+
+    assert check(table(classify=partial(classify, makes=True)), docs) == []
+    found = check(table(classify=partial(classify, makes=False)), docs)
+    assert found == ["ask: guard packet/is_answer asks what a step before it asked"]
+
+
+def test_what_guards_give_needs_no_timer(docs: Path) -> None:
+    """That an input is posted by a timer does not mean that nothing else makes it."""
+    states = (_S.NEW, _S.CONNECTING)
+    never = "ask: row NEW|CONNECTING x EXPIRED: no timer is armed that could make NEW x EXPIRED"
+    assert check(with_row(5, states=states), docs) == [never]
+    expired: Any = _I.EXPIRED
+    assert check(with_row(5, states=states, classify=lambda guards: guards.give(expired)), docs) == []
 
 
 # -- endless rounds, with a second timer
 
 
-def two_timers(*, deadline_is_moved: bool) -> AnyTable:
+class Two:
+    AGAIN = Timer(AskInput.EXPIRED, Delays.repeat)
+    LAST = Timer(AskInput.LOST, Delays.connect)
+
+
+def two_timers(*rows: Row[Any, AskState], deadline_is_moved: bool) -> AnyTable:
     """Asks again and again by one timer, until another one ends it: if that one is left alone."""
-    timers = (LinkTimer.CONNECT, LinkTimer.LINGER)
-    again = timers if deadline_is_moved else timers[:1]
-    return Table(
-        name="two",
-        page="toy",
-        states=AskState,
-        inputs=AskInput,
-        actions=AskAction,
-        timers=LinkTimer,
-        initial=_S.NEW,
-        terminal=(_S.DONE,),
-        idle={_S.NEW: "connect()"},
+    both = (Two.AGAIN, Two.LAST)
+    return table(
+        Two,
         rows=(
-            Row(_S.NEW, _I.CONNECT, _S.CONNECTING, arm=timers, ref="asking"),
-            Row(_S.CONNECTING, _I.EXPIRED, _S.ASKING, arm=again, ref="asking"),
-            Row(_S.ASKING, _I.EXPIRED, _S.CONNECTING, arm=again[:1], ref="asking"),
-            Row((_S.CONNECTING, _S.ASKING), _I.EXPIRED_LAST, _S.DONE, ref="asking"),
+            Row(_S.NEW, _I.CONNECT, _S.CONNECTING, arm=both, ref="asking"),
+            Row(_S.CONNECTING, _I.EXPIRED, _S.ASKING, arm=both if deadline_is_moved else both[:1], ref="asking"),
+            Row(_S.ASKING, _I.EXPIRED, _S.CONNECTING, arm=both[:1], ref="asking"),
+            *(rows or [Row(ACTIVE, _I.LOST, _S.DONE, ref="ends")]),
         ),
-        otherwise=(Otherwise(None, None, Verdict.IGNORE),),
-        fires={LinkTimer.CONNECT: _I.EXPIRED, LinkTimer.LINGER: _I.EXPIRED_LAST},
+        defaults=(Default(Outcome.IGNORE, "late"),),
     )
 
 
@@ -172,43 +265,48 @@ def test_a_deadline_that_is_left_alone_ends_a_round(docs: Path) -> None:
 
 def test_a_deadline_that_is_moved_each_round_does_not(docs: Path) -> None:
     found = findings(two_timers(deadline_is_moved=True), docs)
-    assert "with a silent peer it goes on for ever in ASKING, CONNECTING, by CONNECT" in found
+    assert "with a silent peer it goes on for ever in ASKING, CONNECTING, by AGAIN" in found
 
 
-def test_a_round_that_never_asks_the_ladder_is_found_behind_one_that_does(docs: Path) -> None:
-    """CONNECT goes round by itself; LINGER's ladder would lead out, but is armed again each time."""
-    table = attrs.evolve(
-        two_timers(deadline_is_moved=True),
-        fires={LinkTimer.CONNECT: _I.EXPIRED, LinkTimer.LINGER: "tick"},
-        ladders=(Ladder("tick", (Rung("tired", _I.EXPIRED_LAST, ref="ends"),), _I.EXPIRED),),
+def test_a_round_without_a_condition_is_found_behind_one_that_a_condition_ends(docs: Path) -> None:
+    """AGAIN goes round by itself; the condition on LAST would lead out, but LAST is armed again each time."""
+    of = two_timers(
+        Row(ACTIVE, _I.LOST, _S.DONE, when=_Q.is_tired, ref="ends"),
+        Row(_S.CONNECTING, _I.LOST, _S.ASKING, arm=(Two.AGAIN, Two.LAST), ref="ends"),
+        Row(_S.ASKING, _I.LOST, _S.CONNECTING, arm=(Two.LAST,), ref="ends"),
+        deadline_is_moved=True,
     )
-    assert "goes on for ever in ASKING, CONNECTING, by CONNECT" in findings(table, docs)
+    assert "goes on for ever in ASKING, CONNECTING, by AGAIN\n" in findings(of, docs) + "\n"
 
 
 # -- mutation
 
 
-def mutants(table: AnyTable) -> Iterator[tuple[str, AnyTable]]:
-    """A row less, a timer not armed, another target."""
-    for number, row in enumerate(table.rows):
-        name = row_name(row)
-        yield f"without {name}", attrs.evolve(table, rows=table.rows[:number] + table.rows[number + 1 :])
-        for timer in row.arm:
-            left = tuple(other for other in row.arm if other is not timer)
-            yield f"{name}: does not arm {timer.name}", with_row(table, number, arm=left)
-        for state in table.states:
-            if row.to is not None and state is not row.to and each(row.state) != (state,):
-                yield f"{name}: to {state.name}", with_row(table, number, to=state)
-        if row.to is not None and row.to not in each(row.state):
-            yield f"{name}: stays", with_row(table, number, to=None)
+def variants(of: AnyTable) -> Iterator[tuple[str, Mutant]]:
+    """A row or step less, a timer not armed, another target."""
+    yield from mutants(of)
+    for number, row in enumerate(of.rows):
+        for what, changes in changes_of(of, row):
+            rows = (*of.rows[:number], changed(row, **changes), *of.rows[number + 1 :])
+            yield f"{of.name}: {row!r}: {what}", Mutant(of, rows)
 
 
-BUDGETS = (Budget(cuts=1), Budget(losses=1), Budget(losses=1, blocks=1))
+def changes_of(of: AnyTable, row: Row[Any, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for timer in row.arm:
+        yield f"does not arm {timer.name}", {"arm": tuple(other for other in row.arm if other is not timer)}
+    for state in of.states:
+        if row.to is not None and state is not row.to and row.states != (state,):
+            yield f"to {state.name}", {"to": state}
+    if row.to is not None and row.to not in row.states:
+        yield "stays", {"to": None}
+
+
+BUDGETS = (Budget(cuts=1), Budget(losses=1))
 HARMLESS = {
     LINK.name: {
         "row OPENING x LOST: stays": "the link is forgotten, whatever its state says",
         "row OPEN|BLOCKED x LOST: stays": "the same",
-        "without row DRAINING x BLOCKED": "who drains at once never has a link that drains and is blocked later",
+        "row DRAINING x BLOCKED": "who drains at once never has a link that drains and is blocked later",
         "row DRAINING x BLOCKED: to GONE": "the same",
         "row DRAINING x BLOCKED: stays": "the same",
     },
@@ -218,7 +316,8 @@ HARMLESS = {
             (
                 "row ASKING x ANSWERED: to CONNECTING",
                 "row ASKING x ANSWERED: stays",
-                "row CONNECTING|ASKING x EXPIRED_LAST: to NEW",
+                "row ASKING x EXPIRED when is_tired: to NEW",
+                "row CONNECTING x EXPIRED: to NEW",
                 "row CONNECTING|ASKING x LOST|RUBBISH: to CONNECTING",
                 "row CONNECTING|ASKING x LOST|RUBBISH: to ASKING",
                 "row CONNECTING|ASKING x LOST|RUBBISH: stays",
@@ -226,51 +325,52 @@ HARMLESS = {
                 "row CONNECTING|ASKING x CLOSE: to ASKING",
                 "row CONNECTING|ASKING x CLOSE: stays",
             ),
-            "the session says farewell, and with it the question ends",
+            "the session closes, and with it the question ends",
         ),
     },
 }
 
 
-def outcomes(budget: Budget, *, link: AnyTable = LINK, ask: AnyTable = ASK) -> set[Any]:
-    """How it may end for a client and a server that run these tables, or what goes wrong."""
+def outcomes(budget: Budget) -> set[Any]:
+    """How it may end for a client and a server, or what goes wrong."""
     ends: set[Any] = set()
 
     def note(final: Scene) -> tuple[()]:
-        ends.add(tuple((final[name].told, final[name].phase, len(final[name].session._pipes)) for name in final))
+        ends.add(tuple((final[name].told, final[name].phase, len(final[name].session.links)) for name in final))
         return ()
 
     def policy(event: Any) -> Decision:
         answer = Verb("answer", (1,))
         return ((Verb("hold", (1,)), answer), (answer,)) if isinstance(event, Asked) else ()
 
-    links = Machine(link, objects="_pipes")
-    asker = type("Asker", (Client,), {"_link": links, "_ask": Machine(ask, objects="_question")})
-    answerer = type("Answerer", (Server,), {"_link": links})
     arguments = {"delays": Delays(connect=0.5), "limits": Limits(link_queue=1)}
     close: Decision = ((Verb("close"),), ())
     parties = {
-        "client": Party(asker, arguments, start=(Verb("connect"),), may=() if budget.blocks else (close,)),
-        "server": Party(answerer, {"decides": True, **arguments}, policy=policy, may=(close,), listens={HERE: "main"}),
+        "client": Party(Client, arguments, start=(Verb("connect"),), may=() if budget.blocks else (close,)),
+        "server": Party(Server, {"decides": True, **arguments}, policy=policy, may=(close,), listens={HERE: "main"}),
     }
-    report = explore(parties, budget=budget, verify=note)
+    report = explore(parties, budget=budget, verify=note, inserts=[Insert("client", b"?")])
     assert report.exhausted or report.violations
     return ends | {violation.complaint for violation in report.violations}
 
 
-@pytest.mark.parametrize(("name", "table"), [("link", LINK), ("ask", ASK)])
-def test_what_is_taken_out_of_a_table_is_missed(name: str, table: AnyTable, docs: Path) -> None:
+@pytest.mark.parametrize(
+    ("of", "budgets"),
+    [(LINK, (*BUDGETS, Budget(losses=1, blocks=1))), (ASK, (*BUDGETS, Budget(inserts=1)))],
+    ids=["link", "ask"],
+)
+def test_what_is_taken_out_of_a_table_is_missed(of: AnyTable, budgets: tuple[Budget, ...], docs: Path) -> None:
     """By the static checks, or else by an exploration: it ends otherwise."""
     (docs / "links.rst").write_text((DOCS / "links.rst").read_text())
-    budgets = BUDGETS if name == "link" else BUDGETS[:2]
     sound = {budget: outcomes(budget) for budget in budgets}
     assert not any(isinstance(end, str) for ends in sound.values() for end in ends)
-    unseen = [
-        what
-        for what, mutant in mutants(table)
-        if not check(mutant, docs) and all(outcomes(budget, **{name: mutant}) == sound[budget] for budget in budgets)
-    ]
-    assert set(unseen) == set(HARMLESS[table.name])
+    unseen = set()
+    for name, mutant in variants(of):
+        if not is_found(mutant, docs):
+            with running(mutant):
+                if all(outcomes(budget) == sound[budget] for budget in budgets):
+                    unseen.add(name.removeprefix(f"{of.name}: "))
+    assert unseen == set(HARMLESS[of.name])
 
 
 # -- charts
@@ -279,7 +379,7 @@ def test_what_is_taken_out_of_a_table_is_missed(name: str, table: AnyTable, docs
 def test_a_diagram_draws_every_row_once() -> None:
     lines = mermaid(ASK).splitlines()
     assert lines[:3] == ["stateDiagram-v2", "    [*] --> NEW", "    NEW --> CONNECTING: CONNECT"]
-    assert "    ASKING --> DONE: ANSWERED, EXPIRED_LAST, LOST, RUBBISH, CLOSE" in lines
+    assert "    ASKING --> DONE: ANSWERED, EXPIRED, LOST, RUBBISH, CLOSE" in lines
     assert "    ASKING --> ASKING: EXPIRED" in lines
     assert lines[-1] == "    DONE --> [*]"
 
@@ -287,51 +387,73 @@ def test_a_diagram_draws_every_row_once() -> None:
 def test_the_rst_tables_are_well_formed_and_complete() -> None:
     text = rst_table(ASK)
     assert text.startswith(".. list-table::\n   :header-rows: 1\n\n   * - In\n     - On\n")
-    assert text.count("   * -") == 2 + len(ASK.rows) + len(ASK.otherwise)
-    assert text.count("     -") == 5 * (1 + len(ASK.rows)) + 3 * (1 + len(ASK.otherwise))
-    assert "   * - NEW\n     - CONNECT\n     - CONNECTING\n     - DIAL\n     - +REPEAT\n     - asking\n" in text
+    assert text.count("   * -") == 2 + len(ASK.rows) + len(ASK.defaults)
+    assert text.count("     -") == 5 * (1 + len(ASK.rows)) + 3 * (1 + len(ASK.defaults))
+    assert "   * - NEW\n     - CONNECT\n     - CONNECTING\n     - dial\n     - +REPEAT\n     - asking\n" in text
+    assert "   * - ASKING\n     - EXPIRED, if tired\n     - DONE\n     - tell timeout\n" in text
     assert "     - -STALLED\n" in rst_table(LINK)
     assert "   * - any\n     - any\n     - IGNORE\n     - late\n" in text
 
 
-def test_a_ladder_ends_with_what_is_left() -> None:
-    assert ladder_rst(ASK) == (
-        "Ladder *repeat*, when REPEAT fires:\n\n"
-        ".. list-table::\n   :header-rows: 1\n\n"
-        "   * - If it is\n     - It counts as\n     - See\n"
-        "   * - tired\n     - EXPIRED_LAST\n     - repeating\n"
-        "   * - else\n     - EXPIRED\n     -\n"
+def test_a_table_that_has_a_row_for_every_pair_lists_no_defaults() -> None:
+    every = Row(tuple(_S), _I.CONNECT | _I.OPENED, ref="asking")
+    rest = Row(tuple(_S), _I.ANSWERED | _I.RUBBISH | _I.EXPIRED | _I.LOST | _I.CLOSE, ref="ends")
+    assert "Without a row" not in rst_table(table(rows=(every, rest), defaults=()))
+
+
+def test_guards_are_listed_with_the_outcome_of_each_step() -> None:
+    of = table(
+        classify=lambda guards: (
+            guards.make(read, "empty", ref="ends").give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(Elsewhere.LATE)
+        )
     )
-    free = attrs.evolve(ASK, fires={_T.REPEAT: _I.EXPIRED})
-    assert ladder_rst(free).startswith("Ladder *repeat*:\n")
+    assert guards_rst(of) == (
+        "Guards *packet*:\n\n"
+        ".. list-table::\n   :header-rows: 1\n\n"
+        "   * - Step\n     - Outcome\n     - See\n"
+        "   * - read\n     - dropped if not: empty\n     - ends\n"
+        "   * - answer?\n     - ANSWERED\n     - asking\n"
+        "   * - otherwise\n     - LATE\n     -\n"
+    )
+    assert guards_rst(table()) == ""
 
 
 def test_a_table_as_json_says_all_that_the_table_says(tmp_path: Path) -> None:
-    named = attrs.evolve(
-        ASK,
+    named = table(
         name="toy.ask",
         violated=_I.RUBBISH,
-        otherwise=(*ASK.otherwise[:2], Otherwise(None, None, Verdict.IGNORE, _I.LOST)),
+        defaults=(*ASK.defaults[:2], OPENED_TWICE, ASK.defaults[2]),
+        classify=lambda guards: guards.need(_Q.is_answer, "a question", ref="asking").give(_I.ANSWERED),
     )
     write_json(tmp_path / "machine.json", document("toy", [named]))
     (test,) = validate(tmp_path / "machine.json", ROOT / "vectors" / "schema")
     assert test["rows"][6] == {
         "state": ["CONNECTING", "ASKING"],
         "input": ["LOST", "RUBBISH"],
+        "when": None,
         "next": "DONE",
-        "actions": ["TELL_LOST", "HANG_UP"],
+        "actions": ["tell_lost"],
         "arm": [],
         "cancel": [],
         "ref": "ends",
     }
-    assert test["ladders"] == [
+    assert (test["rows"][3]["when"], test["actions"][:2]) == ("is_tired", ["dial", "ask"])
+    assert test["guards"] == [
         {
-            "name": "repeat",
-            "rungs": [{"check": "tired", "input": "EXPIRED_LAST", "ref": "repeating"}],
-            "otherwise": "EXPIRED",
+            "name": "packet",
+            "steps": [
+                {"step": "is_answer", "input": None, "drop": "a question", "ref": "asking"},
+                {"step": "otherwise", "input": "ANSWERED", "drop": None, "ref": ""},
+            ],
         }
     ]
-    assert test["fires"] == [{"timer": "REPEAT", "ladder": "repeat"}]
-    assert (test["violated"], test["defaults"][2]["reason"]) == ("RUBBISH", "LOST")
-    assert to_json(LINK)["fires"][0] == {"timer": "CONNECT", "input": "CONNECT_EXPIRED"}
+    assert test["fires"] == [{"timer": "REPEAT", "input": "EXPIRED"}]
+    assert test["violated"] == "RUBBISH"
+    assert test["defaults"][2] == {
+        "states": ["ASKING"],
+        "inputs": ["OPENED"],
+        "outcome": "VIOLATION",
+        "reason": "opened twice",
+    }
+    assert test["defaults"][3]["states"] is test["defaults"][3]["inputs"] is None
     assert to_json(LINK)["violated"] is None

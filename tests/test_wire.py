@@ -47,6 +47,7 @@ from sansproto.wire import (
     Packet,
     Rest,
     Sealed,
+    Shape,
     Terminated,
     Text,
     Trailing,
@@ -54,7 +55,7 @@ from sansproto.wire import (
     by_id,
     const,
     field,
-    layout,
+    layout_rows,
     layout_rst,
     packet,
     padding,
@@ -76,7 +77,8 @@ class Letter(Enum):
 class VarInt(Codec[int]):
     """Seven bits a byte, least significant first, at most 28 bits: a codec that writes no source."""
 
-    min_size = 1
+    def shape(self) -> Shape:
+        return Shape("VarInt", 1)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[int, int]:
         value = 0
@@ -504,7 +506,7 @@ def test_frame_refuses_what_its_table_does_not_have() -> None:
     with pytest.raises(WireError) as caught:
         FRAME.encode((Header(1, 1), VALID))
     assert caught.value.fault is Fault.BAD_TYPE
-    assert (FRAME.min_size, FRAME.max_size, FRAME.greedy) == (6, 6 + (Texts.__wire__.max_size or 0), False)
+    assert (FRAME.min_size, FRAME.max_size, FRAME.shape().greedy) == (6, 6 + (Texts.__wire__.max_size or 0), False)
 
 
 def test_fields_that_do_not_fit_together_are_blamed_where_they_are() -> None:
@@ -564,7 +566,7 @@ def test_secret_is_not_shown() -> None:
 
 
 def test_byte_table_counts_offsets_from_the_last_field_of_unknown_size() -> None:
-    rows = [(row.offset, row.size, row.name) for row in layout(Texts)]
+    rows = [(row.offset, row.size, row.name) for row in layout_rows(Texts)]
     assert rows == [
         ("0", "32", "key"),
         ("32", "1..65", "identity"),
@@ -574,12 +576,12 @@ def test_byte_table_counts_offsets_from_the_last_field_of_unknown_size() -> None
         ("after text", "3..31", "wide"),
         ("after wide", "2", "after"),
     ]
-    assert [(row.offset, row.size) for row in layout(Foreign)[:2]] == [("0", "1.."), ("after number", "2")]
-    assert layout(More)[2].offset == "7"
-    assert layout(Digits)[0].doc == "destination; also accepted: upper-case digits"
+    assert [(row.offset, row.size) for row in layout_rows(Foreign)[:2]] == [("0", "1.."), ("after number", "2")]
+    assert layout_rows(More)[2].offset == "7"
+    assert layout_rows(Digits)[0].doc == "destination; also accepted: upper-case digits"
     assert "   * - 0\n     - 32\n     - key\n     - 32 bytes\n     - a key\n" in layout_rst(Texts)
     for cls in ZOO:
-        assert all(row.type for row in layout(cls))
+        assert all(row.type for row in layout_rows(cls))
 
 
 def test_wrong_declarations_are_refused() -> None:

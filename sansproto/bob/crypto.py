@@ -44,6 +44,10 @@ def _within_limit(_: object, field: attrs.Attribute[int], value: int) -> None:
         raise ValueError(f"{field.name} is not in 1..{MAX_ITERATIONS}")
 
 
+def _first_messages(derivation: Derivation) -> tuple[bytes, ...]:
+    return tuple(derivation.salt + block.to_bytes(4, "little") for block in range(1, _BLOCKS + 1))
+
+
 @attrs.define
 class Derivation:
     """The 128 bytes of key material that a password gives, computed in slices: plain state that can be stored between.
@@ -56,12 +60,8 @@ class Derivation:
     salt: bytes
     count: int = attrs.field(validator=_within_limit)
     done: int = 0
-    chain: tuple[bytes, ...] = attrs.field(repr=False)
+    chain: tuple[bytes, ...] = attrs.field(default=attrs.Factory(_first_messages, takes_self=True), repr=False)
     sums: tuple[int, ...] = attrs.field(default=(0,) * _BLOCKS, repr=False)
-
-    @chain.default
-    def _first_messages(self) -> tuple[bytes, ...]:
-        return tuple(self.salt + block.to_bytes(4, "little") for block in range(1, _BLOCKS + 1))
 
     def step(self, rounds: int = 256) -> bool:
         """Advance by up to ``rounds`` (about 2 microseconds each); True once all ``count`` rounds are done."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
-from ..component import Component, Host, Parts
+from ..component import Note, Parts
 from ..contract import Instant
 from ..links import LinkState, Pull, PullAnew, StreamLink
 from ..machine import Default, Guards, Happened, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .announcements import AnnouncementLog
-from .events import Departure, PeerJoined, PeerLeft, RelayEvent, Role
+from .events import Departure, PeerJoined, PeerLeft, Role
 from .floods import Budget, Pace
-from .limits import RelayDelays, RelayLimits
+from .host import Connection, Heard, RelayHost, concerns_the_relay
+from .limits import RelayDelays
 from .pair import INPUTS, Pair, PairInput, PairOwner, PairState, Passed
 
 
@@ -29,22 +30,15 @@ class MemberState(Enum):
     """Over its budget of drops: no longer there, not read, and soon cut."""
 
 
-class Sent(NamedTuple):
-    """A packet, and the uid of the peer that it is for."""
-
-    uid: int
-    packet: p.BobPacket
-
-
 class Routed(NamedTuple):
-    """The same, when there is such a peer."""
+    """A packet, and the peer that it is for."""
 
     peer: Member
     packet: p.BobPacket
 
 
 class Wasted(NamedTuple):
-    """A packet that was dropped, and to which uid it was sent. One for the relay that changes nothing has no reason."""
+    """Why a packet was of no use, and to which uid it was sent."""
 
     reason: str
     uid: int
@@ -52,17 +46,16 @@ class Wasted(NamedTuple):
 
 class MemberInput:
     CONNECTED = Input[MemberState, None]()
-    HELLO_CLIENT = Input[MemberState, p.HelloAsClient]()
-    HELLO_SERVER = Input[MemberState, p.HelloAsServer]()
-    NO_UID_LEFT = Input[MemberState, Any]()
+    HELLO_CLIENT = Input[MemberState, Heard[p.HelloAsClient]]()
+    HELLO_SERVER = Input[MemberState, Heard[p.HelloAsServer]]()
+    NO_UID_LEFT = Input[MemberState, Heard[Any]]()
     ROUTED = Input[MemberState, Routed]()
     """A packet for a peer that may get it."""
-    SPOKE = Input[MemberState, None]()
-    """A packet for the relay that changes nothing."""
-    PAIRED = Input[MemberState, None]()
+    FAILURE = Input[MemberState, Heard[Any]]()
+    """One for the relay, which changes nothing."""
+    UNEXPECTED = Input[MemberState, Heard[Any]]()
     MALFORMED = Input[MemberState, None]()
-    LEFT = Input[MemberState, None]()
-    SLOW = Input[MemberState, None]()
+    LEFT = Input[MemberState, Departure]()
     HELLO_EXPIRED = Input[MemberState, None]()
     IDLE_EXPIRED = Input[MemberState, None]()
     EXCUSED = Input[MemberState, Wasted]()
@@ -79,40 +72,32 @@ class MemberInput:
 class MemberOwner(PairOwner, Protocol):
     """What a connection asks of the relay port."""
 
-    @property
-    def delays(self) -> RelayDelays: ...
-    @property
-    def limits(self) -> RelayLimits: ...
-    @property
-    def log(self) -> AnnouncementLog: ...
-    @property
-    def cuts(self) -> Pace: ...
+    log: AnnouncementLog
+    cuts: Pace
+
     def is_full(self) -> bool: ...
     def peer_of(self, uid: int) -> Member | None: ...
     def has_known(self, uid: int) -> bool: ...
     def register(self, member: Member) -> int: ...
     def deregister(self, member: Member) -> None: ...
-    def offer(self, link: StreamLink) -> None: ...
-    def note_sent(self, link: int, name: str, size: int) -> None: ...
 
 
-class Member(Component[MemberState, Host[RelayEvent]]):
+class Member(Connection[MemberState]):
     """A connection to the relay port."""
 
     __slots__ = (
         "announced",
         "announcements",
         "budget",
-        "delays",
         "departures_seen",
         "hellos",
-        "link",
         "owner",
         "pairs",
         "partners",
         "uid",
     )
     uid: int
+    """Given when it says hello."""
     hellos: int
     announcements: list[int]
     """A server's numbers in the log."""
@@ -125,13 +110,11 @@ class Member(Component[MemberState, Host[RelayEvent]]):
     budget: Budget
     departures_seen: int
     """How many peers had left when those that had were taken out of the partners."""
-    link: Annotated[StreamLink, CACHED]
     owner: Annotated[MemberOwner, CACHED]
-    delays: Annotated[RelayDelays, CACHED]
 
-    def __init__(self, host: Host[RelayEvent], owner: MemberOwner, link: StreamLink) -> None:
-        super().__init__(host)
-        self.owner, self.link, self.delays = owner, link, owner.delays
+    def __init__(self, host: RelayHost, owner: MemberOwner, link: StreamLink) -> None:
+        super().__init__(host, link)
+        self.owner = owner
         self.uid = self.hellos = self.departures_seen = 0
         self.announcements, self.announced, self.budget = [], 0.0, Budget()
         self.pairs, self.partners = Parts(self._make_pair), {}
@@ -145,12 +128,16 @@ class Member(Component[MemberState, Host[RelayEvent]]):
 
     # -- for the relay
 
+    def hear(self, heard: Heard[p.BobPacket]) -> None:
+        """A packet for the peer with this uid, or for the relay itself."""
+        self.post(Happened(MEANINGS.get(type(heard.packet), MemberInput.UNEXPECTED), heard))
+
     def say(self, packet: p.BobPacket, *, source: int = p.RELAY) -> None:
         """Write a packet, behind the announcements that came before it."""
         if self.link.key in self.owner.log.subscribers:
             self.link.mark(Pull(self.owner.log.last))
         data = p.encode(source, packet)
-        self.owner.note_sent(self.link.key, type(packet).__name__, len(data))
+        self.host.note_sent(self.link.key, type(packet).__name__, len(data))
         self.link.write(data)
 
     def forward(self, source: int, packet: p.BobPacket) -> None:
@@ -164,7 +151,7 @@ class Member(Component[MemberState, Host[RelayEvent]]):
             told = self.owner.log.pull(self.link.key, up_to)
         except LookupError:
             self.owner.log.unsubscribe(self.link.key)
-            self.post(MemberInput.SLOW())
+            self.post(MemberInput.LEFT(Departure.SLOW))
             return None
         if told is not None:
             self.budget.was_told()
@@ -189,44 +176,34 @@ class Member(Component[MemberState, Host[RelayEvent]]):
         return self.state is MemberState.STRANGER and self.owner.is_full()
 
     def may_greet(self) -> bool:
-        return self.hellos < self.owner.limits.hellos
+        return self.hellos < self.host.limits.hellos
 
-    def is_registered(self) -> bool:
-        return bool(self.uid)
+    def hears_a_client(self, heard: Heard[p.BobPacket]) -> bool:
+        return isinstance(heard.packet, p.HelloAsClient)
 
-    def is_client(self) -> bool:
-        return self.state is MemberState.CLIENT
+    def has_its_role(self, heard: Heard[p.BobPacket]) -> bool:
+        return self.state in ROLES[type(heard.packet)]
 
-    def is_server(self) -> bool:
-        return self.state is MemberState.SERVER
-
-    def find_peer(self, sent: Sent) -> Routed | None:
-        peer = self.owner.peer_of(sent.uid)
-        return None if peer is None else Routed(peer, sent.packet)
-
-    def writes_to_a_server(self, routed: Routed) -> bool:
-        return routed.peer.state is MemberState.SERVER
-
-    def writes_to_a_client(self, routed: Routed) -> bool:
-        return routed.peer.state is MemberState.CLIENT
+    def find_peer(self, heard: Heard[p.BobPacket]) -> Routed | None:
+        peer = self.owner.peer_of(heard.uid)
+        return None if peer is None else Routed(peer, heard.packet)
 
     def writes_to_the_other_role(self, routed: Routed) -> bool:
         return routed.peer.state is not self.state
 
-    def claims_its_own_identity(self, routed: Routed) -> bool:
+    def claims_no_other_identity(self, routed: Routed) -> bool:
         packet = routed.packet
-        return isinstance(packet, p.XAndClientIdentity) and packet.identity == self.identity
+        return not isinstance(packet, p.XAndClientIdentity) or packet.identity == self.identity
 
     def is_excused(self, wasted: Wasted) -> bool:
-        answers = wasted.reason in EXCUSABLE or not wasted.reason
-        return answers and self.budget.excuses > 0 and self.owner.has_known(wasted.uid)
+        return wasted.reason in EXCUSABLE and self.budget.excuses > 0 and self.owner.has_known(wasted.uid)
 
     def is_within_its_budget(self) -> bool:
-        limits = self.owner.limits
+        limits = self.host.limits
         return not self.budget.is_spent(self.host.clock, limits.dropped_burst, limits.dropped_rate)
 
     def is_one_of_many(self) -> bool:
-        return self.owner.cuts.delay(self.host.clock, self.owner.limits.cuts) > 0
+        return self.owner.cuts.delay(self.host.clock, self.host.limits.cuts) > 0
 
     # -- actions
 
@@ -248,10 +225,10 @@ class Member(Component[MemberState, Host[RelayEvent]]):
             log.subscribe(link.key, log.last)
             if link.state is LinkState.BLOCKED:
                 log.block(link.key)
-        self.owner.offer(link)
+        self.host.offer(link)
 
-    def announce(self, hello: p.HelloAsServer) -> None:
-        packet = p.encode(p.RELAY, p.NewServer(self.uid, hello.public, self.identity))
+    def announce(self, heard: Heard[p.HelloAsServer]) -> None:
+        packet = p.encode(p.RELAY, p.NewServer(self.uid, heard.packet.public, self.identity))
         self.announcements.append(self.owner.log.announce(packet))
         self.announced = self.host.clock
 
@@ -275,54 +252,38 @@ class Member(Component[MemberState, Host[RelayEvent]]):
         self.budget.excuse()
 
     def charge(self) -> None:
-        self.budget.charge(self.host.clock, self.owner.limits.dropped_rate)
+        self.budget.charge(self.host.clock, self.host.limits.dropped_rate)
 
-    def charge_failure(self) -> None:
-        """A failure that it tells the relay is of no use to anybody."""
-        self.take(WASTED, Wasted("", p.RELAY))
-
-    def close(self) -> None:
-        self.link.close()
-
-    def abort(self) -> None:
-        self.link.abort()
+    def note_failure(self) -> None:
+        """It is of no use to anybody."""
+        self.host.count_note(FAILURE_NOTED, self)
+        self.take(WASTED, Wasted(FAILURE_NOTED.remark, p.RELAY))
 
     def count_cut(self) -> None:
-        self.owner.cuts.count(self.host.clock, self.owner.limits.cuts, self.delays.mute)
+        self.owner.cuts.count(self.host.clock, self.host.limits.cuts, self.delays.mute)
 
     def mute(self) -> None:
         self.link.deafen()
 
     def mute_delay(self) -> float:
         """Until no more than ``cuts`` of them end in a second, but no longer than ``mute``."""
-        return min(self.owner.cuts.delay(self.host.clock, self.owner.limits.cuts), self.delays.mute)
+        return min(self.owner.cuts.delay(self.host.clock, self.host.limits.cuts), self.delays.mute)
 
     def tell_joined(self) -> None:
         role = Role.CLIENT if self.state is MemberState.CLIENT else Role.SERVER
         self.host.emit(PeerJoined(self.uid, self.identity, role))
 
-    def tell_left(self) -> None:
-        self._tell(Departure.LEFT)
+    def tell_left(self, departure: Departure) -> None:
+        self.host.emit(PeerLeft(self.uid, self.identity, departure))
 
     def tell_idle(self) -> None:
-        self._tell(Departure.IDLE)
+        self.tell_left(Departure.IDLE)
 
     def tell_malformed(self) -> None:
-        self._tell(Departure.MALFORMED)
-
-    def tell_slow(self) -> None:
-        self._tell(Departure.SLOW)
-
-    def tell_paired(self) -> None:
-        self._tell(Departure.PAIRED)
+        self.tell_left(Departure.MALFORMED)
 
     def tell_flooding(self) -> None:
-        self._tell(Departure.FLOODING)
-
-    # -- inside
-
-    def _tell(self, departure: Departure) -> None:
-        self.host.emit(PeerLeft(self.uid, self.identity, departure))
+        self.tell_left(Departure.FLOODING)
 
 
 class MemberTimer:
@@ -335,68 +296,50 @@ _S, _I, _T, _M = MemberState, MemberInput, MemberTimer, Member
 _REGISTERED: Final = (_S.CLIENT, _S.SERVER)
 _CHECKS: Final = "what the relay checks"
 
-EXCUSABLE: Final = frozenset({"nobody has this uid", "out of order", "one exchange too many"})
-"""Why a packet may be dropped that answers what its sender was told, since somebody has left or there are many."""
+FAILURE_NOTED: Final = Note("a failure told to the relay", ref="floods")
+
+EXCUSABLE: Final = {"nobody has this uid", "out of order", "one exchange too many", FAILURE_NOTED.remark}
+"""Why a packet may be of no use that answers what its sender was told, since somebody has left or there are many."""
 
 CHARGED: Final = EXCUSABLE | {
-    "before hello",
-    "false identity",
-    "hello too often",
-    "role already taken",
-    "unexpected packet",
-    "wrong role",
+    *("before hello", "false identity", "hello too often", "role already taken", "unexpected packet", "wrong role")
 }
 """Why a packet is dropped at its sender's expense."""
 
-HELLO_CLIENT: Final = (
-    Guards.of(Member, _S, p.HelloAsClient, "hello_client")
+ROLES: Final[dict[type[p.BobPacket], tuple[MemberState, ...]]] = {
+    **dict.fromkeys((p.XAndClientIdentity, p.ClientValidator, p.Accepted, p.Refused), (_S.CLIENT,)),
+    **dict.fromkeys((p.YAndServerValidator, p.Agreement), (_S.SERVER,)),
+    p.SpokeFailure: _REGISTERED,
+}
+"""Who may send the packets that are for another peer."""
+
+
+def _for_the_relay(name: str) -> Guards[Member, MemberState, Heard[Any], Heard[Any]]:
+    return Guards.of(Member, _S, Heard[Any], name).need(concerns_the_relay, "unexpected packet", ref=_CHECKS)
+
+
+HELLO: Final = (
+    _for_the_relay("hello")
     .give_if(_M.is_beyond_uids, _I.NO_UID_LEFT, ref="uids")
     .need(_M.may_greet, "hello too often", ref="hello again")
-    .give(_I.HELLO_CLIENT)
-)
-HELLO_SERVER: Final = (
-    Guards.of(Member, _S, p.HelloAsServer, "hello_server")
-    .give_if(_M.is_beyond_uids, _I.NO_UID_LEFT, ref="uids")
-    .need(_M.may_greet, "hello too often", ref="hello again")
+    .give_if(_M.hears_a_client, _I.HELLO_CLIENT, ref="hello")
     .give(_I.HELLO_SERVER)
 )
-
-
-def _to_server(name: str) -> Guards[Member, MemberState, Sent, Routed]:
-    return (
-        Guards.of(Member, MemberState, Sent, name)
-        .need(_M.is_client, "wrong role", ref=_CHECKS)
-        .make(_M.find_peer, "nobody has this uid", ref=_CHECKS)
-        .need(_M.writes_to_a_server, "wrong role", ref=_CHECKS)
-    )
-
-
-X: Final = _to_server("x").need(_M.claims_its_own_identity, "false identity", ref=_CHECKS).give(_I.ROUTED)
-TO_SERVER: Final = _to_server("to_server").give(_I.ROUTED)
-TO_CLIENT: Final = (
-    Guards.of(Member, _S, Sent, "to_client")
-    .need(_M.is_server, "wrong role", ref=_CHECKS)
-    .make(_M.find_peer, "nobody has this uid", ref=_CHECKS)
-    .need(_M.writes_to_a_client, "wrong role", ref=_CHECKS)
-    .give(_I.ROUTED)
-)
-TO_EITHER: Final = (
-    Guards.of(Member, _S, Sent, "to_either")
-    .need(_M.is_registered, "wrong role", ref=_CHECKS)
+FAILURE: Final = _for_the_relay("failure").give(_I.FAILURE)
+PACKET: Final = (
+    Guards.of(Member, _S, Heard[p.BobPacket], "packet")
+    .need(_M.has_its_role, "wrong role", ref=_CHECKS)
     .make(_M.find_peer, "nobody has this uid", ref=_CHECKS)
     .need(_M.writes_to_the_other_role, "wrong role", ref=_CHECKS)
+    .need(_M.claims_no_other_identity, "false identity", ref=_CHECKS)
     .give(_I.ROUTED)
 )
-GUARDS: Final[dict[type[p.BobPacket], Guards[Any, MemberState, Sent, None]]] = {
-    p.XAndClientIdentity: X,
-    p.ClientValidator: TO_SERVER,
-    p.Accepted: TO_SERVER,
-    p.Refused: TO_SERVER,
-    p.YAndServerValidator: TO_CLIENT,
-    p.Agreement: TO_CLIENT,
-    p.SpokeFailure: TO_EITHER,
+MEANINGS: Final[dict[type[p.BobPacket], Guards[Any, MemberState, Any, None]]] = {
+    **dict.fromkeys((p.HelloAsClient, p.HelloAsServer), HELLO),
+    p.RelayFailure: FAILURE,
+    **dict.fromkeys(ROLES, PACKET),
 }
-"""What is asked of each packet that is for another peer."""
+"""What decides about each packet; a relay expects no other."""
 
 WASTED: Final = (
     Guards.of(Member, _S, Wasted, "wasted")
@@ -444,12 +387,11 @@ MEMBER: Final = Table[Member, MemberState](
         Row(_S.STRANGER, _I.NO_UID_LEFT, _S.ENDED, _M.send_closed, _M.close, ref="uids"),
         Row(_S.STRANGER, _I.HELLO_EXPIRED, _S.ENDED, _M.send_timeout, _M.close, ref="times and limits"),
         Row(_S.STRANGER, _I.MALFORMED, _S.ENDED, _M.send_closed, _M.close, ref="bad packets"),
-        Row(_S.STRANGER, _I.LEFT | _I.SLOW, _S.ENDED, _M.close, ref="leaving"),
+        Row(_S.STRANGER, _I.LEFT, _S.ENDED, _M.close, ref="leaving"),
         Row(_S.CLIENT, _I.HELLO_CLIENT, None, _M.send_identity, _M.subscribe, arm=(_T.IDLE,), ref="hello again"),
         Row(_S.SERVER, _I.HELLO_SERVER, None, _M.send_identity, _M.announce, arm=(_T.IDLE,), ref="hello again"),
         Row(_REGISTERED, _I.ROUTED, None, _M.hand_over, arm=(_T.IDLE,), ref=_CHECKS),
-        Row(_REGISTERED, _I.SPOKE, None, _M.charge_failure, arm=(_T.IDLE,), ref="times and limits"),
-        Row(_REGISTERED, _I.PAIRED, _S.ENDED, _M.deregister, _M.close, _M.tell_paired, ref="the agreement"),
+        Row(_REGISTERED, _I.FAILURE, None, _M.note_failure, arm=(_T.IDLE,), ref="times and limits"),
         Row(
             _REGISTERED,
             _I.MALFORMED,
@@ -471,20 +413,10 @@ MEMBER: Final = Table[Member, MemberState](
             ref="times and limits",
         ),
         Row(_REGISTERED, _I.LEFT, _S.ENDED, _M.deregister, _M.close, _M.tell_left, ref="leaving"),
-        Row(_REGISTERED, _I.SLOW, _S.ENDED, _M.deregister, _M.close, _M.tell_slow, ref="times and limits"),
         Row(_REGISTERED, _I.EXCUSED, None, _M.excuse, ref="floods"),
         Row((_S.STRANGER, *_REGISTERED), _I.CHARGED, None, _M.charge, ref="floods"),
         Row(_S.STRANGER, _I.FLOODED, _S.ENDED, _M.count_cut, _M.abort, ref="floods"),
-        Row(
-            _REGISTERED,
-            _I.FLOODED,
-            _S.ENDED,
-            _M.deregister,
-            _M.count_cut,
-            _M.abort,
-            _M.tell_flooding,
-            ref="floods",
-        ),
+        Row(_REGISTERED, _I.FLOODED, _S.ENDED, _M.deregister, _M.count_cut, _M.abort, _M.tell_flooding, ref="floods"),
         Row(
             _S.STRANGER,
             _I.FLOODED_IN_A_CROWD,
@@ -507,9 +439,10 @@ MEMBER: Final = Table[Member, MemberState](
             cancel=(_T.IDLE,),
             ref="floods",
         ),
-        Row(_S.MUTED, _I.MUTE_EXPIRED | _I.LEFT | _I.SLOW, _S.ENDED, _M.abort, ref="floods"),
+        Row(_S.MUTED, _I.MUTE_EXPIRED | _I.LEFT, _S.ENDED, _M.abort, ref="floods"),
     ),
     defaults=(
+        Default(Outcome.IGNORE, "unexpected packet", _I.UNEXPECTED),
         Default(Outcome.IGNORE, "before hello", states=(_S.STRANGER,)),
         Default(Outcome.IGNORE, "role already taken", states=_REGISTERED),
         Default(Outcome.IGNORE, "late"),

@@ -7,6 +7,8 @@ import re
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
+import attrs
+
 from ..errors import Fault, WireError
 from ..wire import (
     ABSENT,
@@ -23,6 +25,7 @@ from ..wire import (
     InRange,
     Packet,
     Rest,
+    Shape,
     Terminated,
     Trailing,
     by_id,
@@ -58,8 +61,11 @@ class Cipher(Enum):
     """What a public packet may offer. Only AES-256-GCM works with the protocol's nonces of 20 bytes."""
 
     AES_256_GCM = 0
+    """The only one that is spoken here."""
     AES_256_CCM16 = 1
+    """Known to the reference, and refused here."""
     CHACHA20_POLY1305 = 2
+    """Known to the reference, and refused here."""
 
 
 @packet
@@ -166,9 +172,13 @@ class Missing(Enum):
     """What a peer could not find for a packet that it got."""
 
     CLIENT = b"C"
+    """There is no such client."""
     SERVER = b"S"
+    """There is no such server."""
     HANDSHAKE = b"H"
+    """There is no exchange of these two."""
     AGREEMENT = b"N"
+    """Nobody agreed with the one who accepted."""
 
 
 @packet(id=0x0C)
@@ -185,10 +195,15 @@ class SpokeFault(Enum):
     """Why an exchange failed."""
 
     POINT = b"\x00"
-    SERVER_VALIDATOR = b"\x01"  # which the client checks: this is what a wrong password looks like
+    """What should have been a point of the curve is none."""
+    SERVER_VALIDATOR = b"\x01"
+    """What the client checks differs: this is what a wrong password looks like."""
     CLIENT_VALIDATOR = b"\x02"
+    """What the server checks differs."""
     PUBLIC_PACKET = b"\x03"
+    """The public parameters are malformed."""
     SECRET_PACKET = b"\x04"
+    """The secret parameters are malformed."""
 
 
 @packet(id=0x0D)
@@ -246,8 +261,11 @@ class RoomLine(Packet):
 
 class RoomCode(Enum):
     JOINED = b"00"
-    EXPIRED = b"01"  # no line came in time
-    UNKNOWN = b"02"  # no room waits for this line
+    """Both peers are in the room."""
+    EXPIRED = b"01"
+    """No line came in time."""
+    UNKNOWN = b"02"
+    """No room waits for this line."""
 
 
 @packet
@@ -264,7 +282,8 @@ CLOSE: Final = b"\xff\xff\xff\xff"
 class CiphertextSize(Codec[int]):
     """The size of a record's ciphertext with its tag; the wire has that of the plaintext, at most 32,767."""
 
-    min_size = 2
+    def shape(self) -> Shape:
+        return Shape("CiphertextSize", 2)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[int, int]:
         size, offset = U16BE.decode_from(data, offset, end)
@@ -295,26 +314,16 @@ MAX_FIELDS: Final = 4096
 class TextToEnd(Codec[str]):
     """UTF-8 text up to the end of the record: ``min`` to ``max`` bytes behind ``lead``, which is no part of it."""
 
-    greedy = True
-
     def __init__(self, max: int, *, min: int = 0, lead: bytes = b"") -> None:
         self.max = max
         self.min = min
         self._raw = Rest(max + len(lead), min=min + len(lead))
         self._lead = lead
 
-    @property
-    def min_size(self) -> int:
-        return self._raw.min_size
-
-    @property
-    def max_size(self) -> int:
-        return self._raw.max_size
-
-    @property
-    def type_name(self) -> str:
+    def shape(self) -> Shape:
         behind = f"{self._lead.hex()}, then " if self._lead else ""
-        return f"{behind}the rest, {self.min} to {self.max} bytes of utf-8"
+        name = f"{behind}the rest, {self.min} to {self.max} bytes of utf-8"
+        return attrs.evolve(self._raw.shape(), type_name=name)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
         raw, stop = self._raw.decode_from(data, offset, end)
@@ -362,9 +371,9 @@ def _refuse(constant: str) -> None:
 class FieldsToEnd(TextToEnd):
     """Text that is a JSON object, up to the end of the record; it stays as it was written."""
 
-    @property
-    def type_name(self) -> str:
-        return f"{super().type_name}, a JSON object"
+    def shape(self) -> Shape:
+        text = super().shape()
+        return attrs.evolve(text, type_name=f"{text.type_name}, a JSON object")
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
         text, stop = super().decode_from(data, offset, end)
@@ -420,21 +429,29 @@ def encode_sent(record: SentRecord) -> bytes:
 class Receipt(Enum):
     """What a receiver may say, each in a record of its own: docs/protocols/bob.rst, the receipt."""
 
-    RECEIVING = b"receiving"  # first: one of the others will follow
+    RECEIVING = b"receiving"
+    """First: one of the others will follow."""
     VERIFIED = b"verified"
+    """The file arrived as it was sent."""
     REFUSED = b"refused"
+    """The receiver does not want it."""
     FAILED = b"failed"
+    """It could not be received or stored."""
+
+
+_SHORTEST: Final = min(len(word.value) for word in Receipt)
+_LONGEST: Final = max(len(word.value) for word in Receipt)
 
 
 class ReceiptWord(Codec[Receipt]):
     """One of the words, up to a space or the end."""
 
-    min_size = min(len(word.value) for word in Receipt)
-    max_size = max(len(word.value) for word in Receipt)
-    type_name = "Receipt: " + ", ".join(word.value.decode() for word in Receipt)
+    def shape(self) -> Shape:
+        words = ", ".join(word.value.decode() for word in Receipt)
+        return Shape(f"Receipt: {words}", _SHORTEST, _LONGEST)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[Receipt, int]:
-        word = bytes(data[offset : min(end, offset + self.max_size + 1)]).partition(b" ")[0]
+        word = bytes(data[offset : min(end, offset + _LONGEST + 1)]).partition(b" ")[0]
         try:
             return Receipt(word), offset + len(word)
         except ValueError:

@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
-from ..component import Host, Part, Parts
+from ..component import Part, Parts
 from ..contract import Link
-from ..links import Mark, Pull, PullAnew, StreamLink
+from ..links import Mark, Pull, PullAnew
 from ..snapshot import CACHED
 from . import packets as p
 from .announcements import AnnouncementLog
-from .events import RelayEvent
+from .events import Departure
 from .floods import Pace
-from .limits import RelayDelays, RelayLimits
-from .member import (
-    CHARGED,
-    GUARDS,
-    HELLO_CLIENT,
-    HELLO_SERVER,
-    WASTED,
-    Member,
-    MemberInput,
-    MemberState,
-    Sent,
-    Wasted,
-)
+from .host import Heard, RelayHost
+from .member import CHARGED, WASTED, Member, MemberInput, MemberState, Wasted
 from .pair import Pair
 
 _WITHDRAWN_AT_ONCE: Final = 64  # of those that left when they were announced: a millisecond's work
 
 
-class RegistryHost(Host[RelayEvent], Protocol):
-    """What the relay port asks of the relay."""
-
-    @property
-    def delays(self) -> RelayDelays: ...
-    @property
-    def limits(self) -> RelayLimits: ...
-    @property
-    def links(self) -> Parts[Link, StreamLink]: ...
-    def offer(self, link: StreamLink) -> None: ...
-    def note_sent(self, link: int, name: str, size: int) -> None: ...
-    def open_room(self, client: str, server: str) -> None: ...
-
-
-class Registry(Part[RegistryHost]):
+class Registry(Part[RelayHost]):
     """All connections to the relay port."""
 
     members: Parts[Link, Member]
@@ -62,12 +37,9 @@ class Registry(Part[RegistryHost]):
     cuts: Pace
     at_hand: Annotated[tuple[Member, int] | None, CACHED]
     """Whose packet is being looked at, and the uid that it is for."""
-    delays: Annotated[RelayDelays, CACHED]
-    limits: Annotated[RelayLimits, CACHED]
 
-    def __init__(self, host: RegistryHost) -> None:
+    def __init__(self, host: RelayHost) -> None:
         super().__init__(host)
-        self.delays, self.limits = host.delays, host.limits
         self.members = Parts(lambda key: Member(host, self, host.links[key]))
         self.at_hand = None
         self._begin()
@@ -75,27 +47,18 @@ class Registry(Part[RegistryHost]):
     def _begin(self) -> None:
         self.uids, self.fresh_uid, self.freed_uids = {}, 1, deque()
         self.pair_count = self.departed = 0
-        self.log, self.dying, self.cuts = AnnouncementLog(self.limits.departures), deque(), Pace()
+        self.log, self.dying, self.cuts = AnnouncementLog(self.host.limits.departures), deque(), Pace()
 
     # -- for the relay
 
     def accept(self, link: Link) -> None:
         self.members.add(link).post(MemberInput.CONNECTED())
 
-    def receive(self, member: Member, uid: int, packet: p.BobPacket) -> None:
-        """A packet of somebody, for the peer with this uid or the relay itself."""
-        self.at_hand = member, uid
-        match packet:
-            case p.HelloAsClient() if uid == p.RELAY:
-                member.take(HELLO_CLIENT, packet)
-            case p.HelloAsServer() if uid == p.RELAY:
-                member.take(HELLO_SERVER, packet)
-            case p.RelayFailure() if uid == p.RELAY:
-                member.post(MemberInput.SPOKE())
-            case _ if type(packet) in GUARDS:
-                member.take(GUARDS[type(packet)], Sent(uid, packet))
-            case _:
-                self.host.drop("unexpected packet", member)
+    def receive(self, link: Link, heard: Heard[p.BobPacket]) -> None:
+        """A packet of somebody."""
+        member = self.members[link]
+        self.at_hand = member, heard.uid
+        member.hear(heard)
 
     def was_dropped(self, reason: str) -> None:
         """The packet at hand, if there is one: it may be at its sender's expense."""
@@ -139,21 +102,10 @@ class Registry(Part[RegistryHost]):
         self.members.remove_all()
         self._begin()
 
-    @property
-    def pairs(self) -> dict[tuple[int, int], Pair]:
-        """All exchanges; they are kept with their servers, which take them along when they leave."""
-        return {(pair.client, pair.server): pair for one in self.members.values() for pair in one.pairs.values()}
-
     # -- what members ask
 
-    def offer(self, link: StreamLink) -> None:
-        self.host.offer(link)
-
-    def note_sent(self, link: int, name: str, size: int) -> None:
-        self.host.note_sent(link, name, size)
-
     def is_full(self) -> bool:
-        return len(self.uids) + len(self.dying) >= min(self.limits.peers, p.MAX_UID)
+        return len(self.uids) + len(self.dying) >= min(self.host.limits.peers, p.MAX_UID)
 
     def peer_of(self, uid: int) -> Member | None:
         link = self.uids.get(uid)
@@ -194,8 +146,8 @@ class Registry(Part[RegistryHost]):
 
     def may_begin(self, pair: Pair) -> bool:
         """Does its client have a share left? Nobody can take what others need."""
-        client, left = self._peer(pair.client), self.limits.pairs - self.pair_count
-        share = min(self.limits.pairs_of_one, -(-left // 100))
+        client, left = self._peer(pair.client), self.host.limits.pairs - self.pair_count
+        share = min(self.host.limits.pairs_of_one, -(-left // 100))
         if len(client.partners) >= share and client.departures_seen != self.departed:
             client.partners = {uid: None for uid in client.partners if self.have_pair(client, uid)}
             client.departures_seen = self.departed
@@ -216,8 +168,8 @@ class Registry(Part[RegistryHost]):
         client.say(p.Done())
         self.forget_pair(pair)
         self.host.open_room(client.identity, server.identity)
-        server.post(MemberInput.PAIRED())
-        client.post(MemberInput.PAIRED())
+        server.post(MemberInput.LEFT(Departure.PAIRED))
+        client.post(MemberInput.LEFT(Departure.PAIRED))
 
     def forget_pair(self, pair: Pair) -> None:
         self._peer(pair.server).pairs.remove(pair.client)  # the client may have left already

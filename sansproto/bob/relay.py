@@ -17,12 +17,13 @@ from ..snapshot import CACHED
 from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import packets as p
-from .events import RelayEvent
+from .events import Departure, RelayEvent
+from .host import Heard
 from .limits import RelayDelays, RelayLimits
 from .member import MemberInput
 from .registry import Registry
 from .secure import SecurePort
-from .visitor import BYTES, LINE, VisitorInput, VisitorState
+from .visitor import VisitorInput, VisitorState
 
 RELAY_PORT: Final = "relay"
 """The label of the listener for hello and the exchanges (TCP port 9000 by custom)."""
@@ -105,7 +106,7 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
         visitor = self.secure.visitors.get(link.key)
         if visitor is None:
             header, payload, offset = p.FRAME.decode_prefix(data, offset)
-            return (header.uid, payload), offset
+            return Heard(header.uid, payload), offset
         if visitor.state is VisitorState.READING:
             return p.RoomLine.decode_prefix(data, offset)
         return data[offset:] if offset else data, len(data)
@@ -113,17 +114,17 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
     def link_packet(self, link: StreamLink, packet: Any) -> None:
         visitor = self.secure.visitors.get(link.key)
         if visitor is None:
-            self.registry.receive(self.registry.members[link.key], *packet)
+            self.registry.receive(link.key, packet)
             self.run()
             self.registry.at_hand = None
         elif isinstance(packet, p.RoomLine):
-            visitor.take(LINE, packet.identity)
+            self.secure.read_line(visitor, packet.identity)
         else:
-            visitor.take(BYTES, packet)
+            visitor.receive(packet)
 
     def link_broken(self, link: StreamLink, error: WireError) -> None:
         if link.key in self.secure.visitors:
-            self.secure.visitors[link.key].post(VisitorInput.UNKNOWN(""))
+            self.secure.visitors[link.key].post(VisitorInput.UNKNOWN())
         else:
             self.registry.members[link.key].post(MemberInput.MALFORMED())
 
@@ -134,11 +135,11 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
         """Acted upon at once: a link that was lost is forgotten next, and who had it."""
         visitor, member = self.secure.visitors.get(link.key), self.registry.members.get(link.key)
         if visitor is not None:
-            VisitorInput.LEFT.act(visitor, None)
+            VisitorInput.LEFT().act(visitor)
         elif member is not None and cause is CloseCause.LOST:
-            MemberInput.LEFT.act(member, None)
+            MemberInput.LEFT(Departure.LEFT).act(member)
         elif member is not None:
-            member.post(MemberInput.SLOW())
+            member.post(MemberInput.LEFT(Departure.SLOW))
 
     def link_gone(self, link: StreamLink) -> None:
         self.registry.forget_link(link.key)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, Protocol
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Link
-from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..machine import Default, Happened, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .events import RelayEvent, RoomClosed, RoomOpened
+from .events import RoomClosed, RoomOpened
+from .host import RelayHost
 from .limits import RelayDelays
+from .visitor import VisitorInput, VisitorState
 
 
 class RoomState(Enum):
@@ -41,12 +43,10 @@ class RoomOwner(Protocol):
 
     def give_lines(self, room: Room) -> None: ...
     def remove_room(self, room: Room) -> None: ...
-    def tell_partner_came(self, link: Link) -> None: ...
-    def tell_partner_left(self, link: Link) -> None: ...
-    def tell_room_expired(self, link: Link) -> None: ...
+    def tell(self, link: Link, happened: Happened[VisitorState]) -> None: ...
 
 
-class Room(Component[RoomState, Host[RelayEvent]]):
+class Room(Component[RoomState, RelayHost]):
     """A place for two visitors, each known by the line that it has to send: the identity of the other one."""
 
     __slots__ = ("client", "delays", "key", "owner", "server", "size", "visitors")
@@ -60,14 +60,15 @@ class Room(Component[RoomState, Host[RelayEvent]]):
     owner: Annotated[RoomOwner, CACHED]
     delays: Annotated[RelayDelays, CACHED]
 
-    def __init__(self, host: Host[RelayEvent], owner: RoomOwner, key: int, delays: RelayDelays) -> None:
+    def __init__(self, host: RelayHost, owner: RoomOwner, key: int) -> None:
         super().__init__(host)
-        self.owner, self.key, self.delays = owner, key, delays
+        self.owner, self.key, self.delays = owner, key, host.delays
         self.client = self.server = ""
         self.visitors, self.size = {}, 0
 
     def begin(self, client: str, server: str) -> None:
         self.client, self.server = client, server
+        self.post(RoomInput.OPEN())
 
     # -- for visitors
 
@@ -76,6 +77,8 @@ class Room(Component[RoomState, Host[RelayEvent]]):
 
     def enter(self, line: str, link: Link) -> None:
         self.visitors[line] = link
+        if len(self.visitors) == 2:
+            self.post(RoomInput.FILLED(link))
 
     def leave(self, line: str) -> None:
         del self.visitors[line]
@@ -94,16 +97,11 @@ class Room(Component[RoomState, Host[RelayEvent]]):
     def tell_partner(self, newcomer: Link) -> None:
         for link in self.visitors.values():
             if link != newcomer:
-                self.owner.tell_partner_came(link)
-
-    def expel(self) -> None:
-        for link in self.visitors.values():
-            self.owner.tell_room_expired(link)
+                self.owner.tell(link, VisitorInput.PARTNER_CAME())
 
     def dismiss(self) -> None:
-        """The other one learns that its partner left."""
         for link in self.visitors.values():
-            self.owner.tell_partner_left(link)
+            self.owner.tell(link, VisitorInput.ROOM_OVER())
 
     def close(self) -> None:
         self.owner.remove_room(self)
@@ -111,6 +109,7 @@ class Room(Component[RoomState, Host[RelayEvent]]):
 
 
 _S, _I, _T, _R = RoomState, RoomInput, RoomTimer, Room
+_ROOM: Final = "the secure room"
 
 ROOM: Final = Table[Room, RoomState](
     Room,
@@ -122,20 +121,10 @@ ROOM: Final = Table[Room, RoomState](
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the agreement that opens it"},
     rows=(
-        Row(_S.NEW, _I.OPEN, _S.WAITING, _R.tell_opened, arm=(_T.ROOM,), ref="the secure room"),
-        Row(
-            _S.WAITING,
-            _I.FILLED,
-            _S.FULL,
-            _R.tell_partner,
-            arm=(_T.SILENCE,),
-            cancel=(_T.ROOM,),
-            ref="the secure room",
-        ),
-        Row(_S.WAITING, _I.LEFT, _S.ENDED, _R.close, ref="the end of a room"),
-        Row((_S.WAITING, _S.FULL), _I.EXPIRED, _S.ENDED, _R.expel, _R.close, ref="the end of a room"),
-        Row(_S.FULL, _I.MOVED, None, arm=(_T.SILENCE,), ref="the secure room"),
-        Row(_S.FULL, _I.LEFT, _S.ENDED, _R.dismiss, _R.close, ref="the end of a room"),
+        Row(_S.NEW, _I.OPEN, _S.WAITING, _R.tell_opened, arm=(_T.ROOM,), ref=_ROOM),
+        Row(_S.WAITING, _I.FILLED, _S.FULL, _R.tell_partner, arm=(_T.SILENCE,), cancel=(_T.ROOM,), ref=_ROOM),
+        Row(_S.FULL, _I.MOVED, None, arm=(_T.SILENCE,), ref=_ROOM),
+        Row((_S.WAITING, _S.FULL), _I.LEFT | _I.EXPIRED, _S.ENDED, _R.dismiss, _R.close, ref="the end of a room"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

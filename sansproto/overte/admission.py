@@ -14,6 +14,7 @@ import attrs
 
 from ..component import Component, Refusal
 from ..contract import Instant, Path
+from ..endpoint import Received
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
@@ -22,7 +23,7 @@ from . import packets as p
 from .crypto import BadKey, lower, verify, verify_username
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
 from .members import Members
-from .parts import Arrival, Received, ServerHost, keep_newest, read, receives
+from .parts import Arrival, ServerHost, keep_newest, read, receives
 from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
 from .remote import is_loopback, with_host

@@ -6,13 +6,12 @@ docs/protocols/overte.rst.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
 from ..component import OptionalPart, Refusal
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
 from ..events import Closed
-from ..snapshot import CACHED
 from ..trace import Trace
 from ..wire import Packet
 from . import connection, crypto, rendezvous, stun
@@ -60,7 +59,7 @@ NOT_REACHED: Final = Refusal("node not reached", ref="hole punching")
 SQUELCHED: Final = Refusal("squelched", ref="silence")
 
 
-class DomainClient(OverteEndpoint[ClientEvent]):
+class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     """One client of one domain: its domain server, and the nodes that this names.
 
     ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is
@@ -75,8 +74,6 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     datagram.
     """
 
-    delays: Annotated[ClientDelays, CACHED]
-    limits: Annotated[ClientLimits, CACHED]
     stun: StunClient
     ice: OptionalPart[IceClient]
     """From the time on when the address of the ice-server is known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from struct import Struct
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
 from ..component import Component, Refusal
 from ..contract import Address, Entropy, Path
@@ -12,7 +12,7 @@ from ..endpoint import DatagramEndpoint
 from ..events import Closed
 from ..machine import Guards, S
 from ..snapshot import CACHED
-from ..trace import PacketSeen, Trace
+from ..trace import Trace
 from ..wire import Packet
 from . import crypto
 from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
@@ -25,6 +25,8 @@ from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 
 E = TypeVar("E")
+Delays = TypeVar("Delays", bound=TransportDelays)
+Limits = TypeVar("Limits", bound=TransportLimits)
 
 _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
@@ -38,7 +40,7 @@ Content: TypeAlias = Packet | tuple[PacketType, bytes]
 """What a datagram holds: a packet, or a type and a payload that is encoded already."""
 
 
-class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
+class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays, Limits]):
     """An endpoint on one UDP socket, :data:`SOCKET`, that speaks with any number of others.
 
     Nothing that a stranger sends changes more than counters; roles decide by their hooks who is none.
@@ -50,8 +52,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
     _sequences: OrderedDict[Remote, int]
     """The last unreliable number to each address."""
     versions: Annotated[VersionTable, CACHED]
-    delays: Annotated[TransportDelays, CACHED]
-    limits: Annotated[TransportLimits, CACHED]
+    delays: Annotated[Delays, CACHED]
+    limits: Annotated[Limits, CACHED]
 
     def __init__(
         self,
@@ -59,8 +61,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         entropy: Entropy,
         wall_epoch: float,
         versions: VersionTable,
-        delays: TransportDelays,
-        limits: TransportLimits,
+        delays: Delays,
+        limits: Limits,
         trace: Trace | None,
     ) -> None:
         super().__init__(entropy=entropy, limits=limits, wall_epoch=wall_epoch, trace=trace)
@@ -73,7 +75,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         if socket != SOCKET:
-            super().socket_bound(socket, address, now)
+            self._unexpected(now)
         elif self.alive(now):
             self.local = address
 
@@ -140,7 +142,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
-        return int(self.wall() * 1e6)
+        return int((self._wall_epoch + self.clock) * 1e6)
 
     # -- receiving: hooks of the roles
 
@@ -204,10 +206,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         else:
             PACKET.act(self.channels, arrival)
 
-    def note_received(self, link: int, packet: Any, size: int) -> None:
-        self.stats.packets_received += 1
-        if self.trace is not None:
-            self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
+    def name_of(self, packet: tuple[Head, bytes]) -> str:
+        return packet[0].type.name
 
     def end(self, closed: Closed) -> None:
         super().end(closed)

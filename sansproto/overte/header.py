@@ -17,7 +17,23 @@ from typing import Any, Final, Self, TypeAlias, cast
 import attrs
 
 from ..errors import Fault, WireError
-from ..wire import U8, U16LE, U32LE, Buffer, Codec, EnumOf, Fixed, InRange, Nested, Node, Opener, Packet, field, packet
+from ..wire import (
+    U8,
+    U16LE,
+    U32LE,
+    Buffer,
+    Codec,
+    EnumOf,
+    Fixed,
+    InRange,
+    Nested,
+    Node,
+    Opener,
+    Packet,
+    Shape,
+    field,
+    packet,
+)
 from ..wire.dissect import parent
 from .versions import Form, PacketType
 
@@ -42,9 +58,13 @@ class Position(Enum):
     """Where in its message a packet stands."""
 
     ONLY = 0
+    """It is the whole message."""
     LAST = 1
+    """The last part of several."""
     FIRST = 2
+    """The first part of several."""
     MIDDLE = 3
+    """A part between the first and the last."""
 
 
 @attrs.frozen
@@ -52,8 +72,11 @@ class Part:
     """Which part of which message a packet is. ``message`` has 30 bits, ``number`` 32."""
 
     position: Position
+    """Which of its parts it is."""
     message: int
+    """The number of the message, 30 bits."""
     number: int
+    """The number of the part, from 0, 32 bits."""
 
     @classmethod
     def of(cls, message: int, number: int, count: int) -> Self:
@@ -72,22 +95,34 @@ class Header:
     """
 
     type: PacketType
+    """What the payload is."""
     sequence: int
+    """27 bits."""
     version: int
+    """Of the type, 8 bits."""
     source: int | None = None
+    """The sender's local id, 16 bits; None if the form has none."""
     mac: bytes | None = None
+    """16 bytes, zeros if there is no key; None if the form has none."""
     reliable: bool = attrs.field(default=False, kw_only=True)
+    """It is to be acknowledged."""
     part: Part | None = attrs.field(default=None, kw_only=True)
+    """Its place in a message; None: it stands alone."""
     obfuscation: int = attrs.field(default=0, kw_only=True)
+    """The level, 0 (none) to 3."""
 
 
 class ControlType(Enum):
     """What the two ends of a reliable channel tell each other."""
 
     ACK = 0
+    """All packets up to this number have arrived."""
     HANDSHAKE = 1
+    """The first reliable packet will have this number."""
     HANDSHAKE_ACK = 2
+    """The handshake with this number arrived."""
     HANDSHAKE_REQUEST = 3
+    """A reliable packet came without a handshake."""
 
 
 @attrs.frozen
@@ -95,7 +130,9 @@ class Control:
     """A control packet. All but HANDSHAKE_REQUEST have a sequence number."""
 
     type: ControlType
+    """What it says."""
     sequence: int | None = None
+    """27 bits; None of a HANDSHAKE_REQUEST."""
 
 
 Head: TypeAlias = Header | Control
@@ -164,7 +201,7 @@ def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     Raises ``WireError``: ``TRUNCATED`` if the datagram is shorter than its header, ``BAD_TYPE`` for a type over 105 or
     an unknown control packet, ``BAD_VALUE`` for a control packet with a sequence number over 27 bits or with flags.
     """
-    if data.__class__ is not bytes:
+    if type(data) is not bytes:
         data = bytes(data)
     size = len(data)
     if size < 4:
@@ -343,9 +380,9 @@ class Datagram(Codec[tuple[Head, bytes]]):
     """
 
     payloads: Mapping[int, type[Packet]]
-    min_size = 4
-    greedy = True
-    type_name = "datagram"
+
+    def shape(self) -> Shape:
+        return Shape("datagram", 4, greedy=True)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[tuple[Head, bytes], int]:
         try:

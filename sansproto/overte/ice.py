@@ -21,7 +21,7 @@ ICE_PORT: Final = 7337
 _OF_TYPE: Final = {PacketType.ICE_SERVER_HEARTBEAT.value: HEARTBEAT, PacketType.ICE_SERVER_QUERY.value: QUERY}
 
 
-class IceServer(OverteEndpoint[IceServerEvent]):
+class IceServer(OverteEndpoint[IceServerEvent, IceDelays, IceLimits]):
     """Knows where domains are, and tells clients who ask, and the domains about them.
 
     An id belongs to the address that spoke first, until that is silent for 5 s; a domain takes its id from a client

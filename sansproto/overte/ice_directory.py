@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import attrs
 
 from ..component import Component, Parts, Refusal
+from ..endpoint import Received
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from .crypto import BadKey, verify
@@ -17,7 +18,7 @@ from .ice_events import DomainKeyWanted, IceServerEvent
 from .ice_peer import IcePeer, IcePeerInput, Seen
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerHeartbeatACK, ICEServerHeartbeatDenied, ICEServerQuery
-from .parts import Arrival, OverteHost, Received, keep_newest, receives
+from .parts import Arrival, OverteHost, keep_newest, receives
 
 LONGER: Final = Refusal("answer longer than the query", ref="ice-server")
 

@@ -9,12 +9,12 @@ import attrs
 
 from ..component import Component, Host
 from ..contract import Path
+from ..endpoint import Received
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .ice_events import IcePeerAdded, IcePeerRemoved, IceServerEvent
 from .limits import IceDelays
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery
-from .parts import Received
 from .qt import SockAddr
 from .remote import address_of, path_to
 

@@ -11,12 +11,13 @@ import attrs
 
 from ..component import Component
 from ..contract import Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .fan_out import FanOut, News
 from .header import MAX_DATAGRAM
-from .parts import Arrival, Received, ServerHost, read, reads
+from .parts import Arrival, ServerHost, read, reads
 from .qt import SockAddr
 from .remote import with_host
 from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked

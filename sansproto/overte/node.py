@@ -12,12 +12,13 @@ from typing import Annotated, Final, Protocol, TypeAlias
 import attrs
 
 from ..contract import Address, Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
-from .parts import Arrival, ClientHost, ClientPart, Received, reads, receives
+from .parts import Arrival, ClientHost, ClientPart, reads, receives
 from .qt import NULL_UUID
 from .remote import address_of, ways_to
 from .versions import PacketType

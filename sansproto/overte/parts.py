@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import attrs
 
 from ..component import Component, E_contra, Host, Note, Part
 from ..contract import Address, Instant, Lookup, Path, Phase, Stats
+from ..endpoint import Received
 from ..events import Closed
 from ..machine import S
 from ..snapshot import CACHED
@@ -23,7 +24,6 @@ from .server_events import ServerEvent
 from .versions import PacketType, VersionTable
 
 K = TypeVar("K")
-M = TypeVar("M")
 P = TypeVar("P", bound=Packet)
 V = TypeVar("V")
 
@@ -38,14 +38,6 @@ class Arrival:
     payload: bytes = attrs.field(repr=False)
     path: Path
     peer: Any = None
-
-
-@attrs.frozen
-class Received(Generic[M]):
-    """A packet that was read, and where it came from."""
-
-    packet: M
-    path: Path
 
 
 def read(part: Part[Any], kind: type[P], payload: bytes) -> P:

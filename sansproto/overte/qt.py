@@ -35,7 +35,7 @@ from ..wire import (
     field,
     packet,
 )
-from ..wire.base import Wrapper
+from ..wire.base import Shape, total
 from ..wire.dissect import parent
 
 T = TypeVar("T")
@@ -74,11 +74,9 @@ def uuid_text(uuid: bytes) -> str:
 @attrs.frozen(slots=False, eq=False)
 class Nullable(SourceCodec[T | None]):
     max: int = MAX_BYTES
-    min_size = 4
 
-    @property
-    def max_size(self) -> int:
-        return 4 + self.max
+    def shape(self) -> Shape:
+        return Shape(type(self).__name__, 4, 4 + self.max)
 
     def _emit_content(self, reader: Reader) -> str:
         length = reader.take("I", ">")
@@ -96,8 +94,6 @@ class Nullable(SourceCodec[T | None]):
 
 class QByteArray(Nullable[bytes]):
     """Bytes, at most ``max`` of them, or None: to Qt, null is not the same as empty."""
-
-    type_name = "QByteArray"
 
     def emit_decode(self, reader: Reader) -> str:
         return self._emit_content(reader)
@@ -120,8 +116,6 @@ class QString(Nullable[str]):
     has both halves as two characters is no different on the wire from the one with the whole character: ``BAD_VALUE``.
     An odd number of bytes is ``BAD_ENCODING``.
     """
-
-    type_name = "QString"
 
     def _refuse_length(self, reader: Reader, length: str) -> None:
         reader.refuse(f"{length} & 1", Fault.BAD_ENCODING, "o - 4")
@@ -193,8 +187,11 @@ class SocketType(IntEnum):
     """What an address with a socket type in front of it is good for."""
 
     UNKNOWN = 0
+    """Not said."""
     UDP = 1
+    """Datagrams."""
     WEBRTC = 2
+    """A browser's data channel."""
 
 
 @attrs.frozen(weakref_slot=False)
@@ -207,9 +204,13 @@ class SockAddr:
     """
 
     host: str
+    """Canonical numeric text; empty: null; ``*``: any."""
     port: int
+    """0 where none is known."""
     scope: str | None = None
+    """Of IPv6 only; None and empty differ on the wire."""
     kind: int = SocketType.UDP
+    """A :class:`SocketType`, if it is one that is known."""
 
     @property
     def is_null(self) -> bool:
@@ -257,18 +258,10 @@ class SockAddrCodec(SourceCodec[SockAddr]):
 
     typed: bool
 
-    @property
-    def min_size(self) -> int:
-        return self.typed + _ADDRESS.min_size
-
-    @property
-    def max_size(self) -> int | None:
-        longest = _ADDRESS.max_size
-        return longest and longest + self.typed
-
-    @property
-    def type_name(self) -> str:
-        return "u8 socket type, SockAddr" if self.typed else "SockAddr"
+    def shape(self) -> Shape:
+        address = _ADDRESS.shape()
+        name = "u8 socket type, SockAddr" if self.typed else "SockAddr"
+        return Shape(name, self.typed + address.min_size, total([self.typed, address.max_size]))
 
     def emit_decode(self, reader: Reader) -> str:
         # Nearly all addresses are IPv4. With the socket type they are just 8 bytes: one number, for which the cache has
@@ -367,15 +360,15 @@ TYPED_SOCK_ADDR: Final = SockAddrCodec(typed=True)
 
 
 @attrs.frozen(slots=False, eq=False)
-class OpenEnum(Wrapper[int]):
+class OpenEnum(SourceCodec[int]):
     """A member of ``enum`` as ``inner`` encodes its value; any other value is left as the number that it is."""
 
     inner: Codec[int]
     enum: type[IntEnum]
 
-    @property
-    def type_name(self) -> str:
-        return f"{self.enum.__name__} ({self.inner.type_name})"
+    def shape(self) -> Shape:
+        inner = self.inner.shape()
+        return attrs.evolve(inner, type_name=f"{self.enum.__name__} ({inner.type_name})")
 
     def emit_decode(self, reader: Reader) -> str:
         raw = self.inner.emit_decode(reader)
@@ -392,21 +385,12 @@ class ToEnd(SourceCodec[tuple[T, ...]]):
 
     item: Codec[T]
     max: int = attrs.field(kw_only=True)
-    min_size = 0
-    greedy = True
 
-    @property
-    def max_size(self) -> int | None:
-        longest = self.item.max_size
-        return longest and longest * self.max
-
-    @property
-    def accepts(self) -> str:
-        return self.item.accepts
-
-    @property
-    def type_name(self) -> str:
-        return f"up to the end, 0 to {self.max} times ({self.item.type_name})"
+    def shape(self) -> Shape:
+        item = self.item.shape()
+        name = f"up to the end, 0 to {self.max} times ({item.type_name})"
+        most = item.max_size and item.max_size * self.max
+        return Shape(name, 0, most, greedy=True, accepts=item.accepts)
 
     def emit_decode(self, reader: Reader) -> str:
         reader.settle()

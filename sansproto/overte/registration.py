@@ -12,13 +12,14 @@ import attrs
 
 from ..component import Component, OptionalPart, Part, Parts
 from ..contract import Address, Lookup, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
 from .limits import ServerDelays
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
-from .parts import Arrival, Received, ServerHost, reads, receives
+from .parts import Arrival, ServerHost, reads, receives
 from .punch import Punch, PunchInput
 from .qt import SockAddr
 from .remote import nearest

@@ -8,12 +8,13 @@ from typing import Annotated, Final
 import attrs
 
 from ..contract import Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .introduction import Sockets
 from .limits import ClientDelays
-from .parts import Arrival, ClientHost, ClientPart, Received, reads, receives
+from .parts import Arrival, ClientHost, ClientPart, reads, receives
 from .remote import ways_to
 from .stun import StunClient
 

@@ -53,7 +53,7 @@ _OF_THEIR_ADDRESSES: Final = {
 """Which guards see a packet, by the number of its type; the last ones those without a source."""
 
 
-class DomainServer(OverteEndpoint[ServerEvent]):
+class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
     """A domain for up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
     ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
@@ -73,8 +73,6 @@ class DomainServer(OverteEndpoint[ServerEvent]):
     policy: Annotated[Policy, CACHED]
     domain_id: Annotated[bytes, CACHED]
     ice: Annotated[IceRegistration | None, CACHED]
-    delays: Annotated[ServerDelays, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
     _strict_senders: Annotated[bool, CACHED]
     _authenticate: Annotated[bool, CACHED]
 

@@ -41,9 +41,11 @@ class AdapterHarness(Protocol):
         self, endpoint: ScriptedEndpoint, *, listen: Mapping[str, Any], sockets: Mapping[str, Any], linger: float
     ) -> Running:
         """Enter the runner's context manager; raise what that raises."""
+        ...
 
     def leftovers(self) -> list[str]:
         """What runners that were left have left behind, such as tasks. Threads and descriptors the suite counts."""
+        ...
 
 
 class World:

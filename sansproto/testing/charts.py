@@ -7,22 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..machine import Default, Guards, Row
-from ..old_machine import Table as OldTable
-from . import old_charts
-from .old_charts import write_json
-from .vectors import VERSION
-
-__all__ = ["document", "guards_rst", "mermaid", "rst_table", "to_json", "write_json"]
+from ..machine import Default, Guards, Row, Step
+from .tables import AnyTable
+from .vectors import VERSION, dumps
 
 
-def mermaid(table: Any) -> str:
+def mermaid(table: AnyTable) -> str:
     """A Mermaid state diagram: an arrow for each pair of states, with the inputs that lead there."""
-    if isinstance(table, OldTable):
-        return old_charts.mermaid(table)
     arrows: dict[tuple[str, str], list[str]] = {}
     for row in table.rows:
         for state in row.states:
@@ -35,10 +30,8 @@ def mermaid(table: Any) -> str:
     return "\n".join(("stateDiagram-v2", *(f"    {line}" for line in lines))) + "\n"
 
 
-def rst_table(table: Any) -> str:
+def rst_table(table: AnyTable) -> str:
     """The rows and the defaults as reStructuredText tables."""
-    if isinstance(table, OldTable):
-        return old_charts.rst_table(table)
     rows = [
         (
             _names(row.states),
@@ -60,10 +53,8 @@ def rst_table(table: Any) -> str:
     return text
 
 
-def guards_rst(table: Any) -> str:
+def guards_rst(table: AnyTable) -> str:
     """The guards as reStructuredText tables: each step has one outcome, the last one is what it is otherwise."""
-    if isinstance(table, OldTable):
-        return old_charts.ladder_rst(table)
     parts = []
     for guards in table.guards:
         rows = [_step_cells(step) for step in guards.steps]
@@ -71,10 +62,8 @@ def guards_rst(table: Any) -> str:
     return "\n".join(parts)
 
 
-def to_json(table: Any) -> dict[str, Any]:
+def to_json(table: AnyTable) -> dict[str, Any]:
     """The table as plain JSON values: what a test of a ``machine`` vector file holds beside its number and comment."""
-    if isinstance(table, OldTable):
-        return old_charts.to_json(table)
     return {
         "machine": table.name,
         "page": f"docs/protocols/{table.page}.rst",
@@ -93,7 +82,7 @@ def to_json(table: Any) -> dict[str, Any]:
     }
 
 
-def document(protocol: str, tables: Sequence[Any]) -> dict[str, Any]:
+def document(protocol: str, tables: Sequence[AnyTable]) -> dict[str, Any]:
     """The vector file of kind ``machine`` of a protocol: one test per table."""
     tests = [
         {"tcId": number, "comment": f"the table {table.name}", "flags": [], "result": "valid", **to_json(table)}
@@ -108,6 +97,11 @@ def document(protocol: str, tables: Sequence[Any]) -> dict[str, Any]:
         "numberOfTests": len(tests),
         "testGroups": [{"type": f"{protocol}.table", "source": source, "requires": [], "tests": tests}],
     }
+
+
+def write_json(path: str | Path, value: dict[str, Any]) -> None:
+    """Write a vector file in the canonical layout."""
+    Path(path).write_text(dumps(value), "ascii")
 
 
 def _row(row: Row[Any, Any]) -> dict[str, Any]:
@@ -147,11 +141,11 @@ def _guards(guards: Guards[Any, Any, Any, None]) -> dict[str, Any]:
     }
 
 
-def _step_cells(step: Any) -> tuple[str, str, str]:
+def _step_cells(step: Step) -> tuple[str, str, str]:
     words = _words(step.name)
-    if step.drops:
+    if step.on is None:
         return words, f"dropped if not: {step.reason}", step.ref
-    return (words, step.on.name, "") if step.call is None else (f"{words}?", step.on.name, step.ref)
+    return words if step.call is None else f"{words}?", step.on.name, step.ref
 
 
 def _words(name: str) -> str:
@@ -167,4 +161,7 @@ def _timers(row: Row[Any, Any]) -> str:
 
 
 def _list_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    return old_charts._list_table(titles, rows)
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (titles, *rows):
+        lines += [f"   {'*' if not column else ' '} - {cell}".rstrip() for column, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"

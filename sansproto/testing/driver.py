@@ -50,6 +50,8 @@ class Driver(Generic[E]):
 
     def drain(self) -> None:
         """Deliver events and carry transmits out, until there are neither. BrokenContract if that never comes."""
+        event: E | None = None
+        transmit: Transmit | None = None
         for _ in range(ENDLESS):
             event = self.endpoint.next_event() if self._deliver is not None else None
             if event is not None and self._deliver is not None:

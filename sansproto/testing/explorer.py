@@ -28,7 +28,6 @@ import attrs
 
 from ..component import components_of
 from ..contract import Address, Phase
-from ..old_machine import machines_of
 from ..trace import place_name
 from .cast import RESTARTED, Cast, Decision, Party, Restarted, Verb, sessions_in
 from .world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
@@ -157,12 +156,6 @@ def at_rest(scene: Scene) -> Iterator[str]:
                 table = part.table
                 if part.state not in table.idle and part.state not in table.terminal:
                     yield f"{name}: {table.name}[{place_name(part.place)}] waits in {part.state.name} for ever"
-            for _, machine in machines_of(type(session)):
-                holder: Any = getattr(session, machine.objects) if machine.objects else session
-                old = machine.table
-                for obj in holder.values() if isinstance(holder, dict) else (holder,):
-                    if obj is not None and obj.state not in old.idle and obj.state not in old.terminal:
-                        yield f"{name}: {old.name}[{obj.key}] waits in {obj.state.name} for ever"
 
 
 def explore(

@@ -78,7 +78,7 @@ class _Lenient:
                 return self._value(codec.inner) if self._left() else ABSENT
             case ToEnd():
                 return tuple(iter(lambda: self._value(codec.item) if self._left() else None, None))
-        raise TypeError(f"{codec.type_name} is never read leniently")
+        raise TypeError(f"{codec.shape().type_name} is never read leniently")
 
     def _take_counted(self, codec: Bytes) -> bytes:
         return self._exactly(self._value(codec.count), b"")

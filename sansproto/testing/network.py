@@ -45,6 +45,8 @@ from .streams import Conditions, StreamEnd
 E = TypeVar("E")
 R = TypeVar("R")
 
+__all__ = ["BrokenContract", "Conditions", "Host", "Nat", "Node", "VirtualNetwork"]
+
 _BACKLOG = 128  # connections that wait for a listener that accepts none for now
 
 

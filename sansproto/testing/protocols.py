@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import Any, Final
 
 from ..machine import Table
-from ..old_machine import Table as OldTable
 from ..session import Session
 
 ROOT: Final = __name__.rpartition(".testing.")[0]
@@ -65,7 +64,7 @@ def _tables(module: ModuleType) -> Iterator[Any]:
     for value in vars(module).values():
         if isinstance(value, type) and value.__module__ == module.__name__:
             value = vars(value).get("table")  # of a part that is defined here
-        if isinstance(value, Table | OldTable):
+        if isinstance(value, Table):
             yield value
 
 

@@ -25,10 +25,9 @@ import attrs
 
 from ..contract import Address, Endpoint, Link, Path
 from ..errors import LocalProtocolError, NotOpen
-from ..old_machine import Table as OldTable
-from ..trace import Classified, Judged, Stepped, TraceRecord
+from ..trace import Classified, Stepped, TraceRecord
 from .entropy import Draw
-from .tables import each, row_name
+from .tables import AnyTable
 
 Step = dict[str, Any]
 
@@ -162,48 +161,30 @@ def replay(steps: Sequence[Step], endpoint: Endpoint[Any]) -> list[str]:
 
 
 class Coverage:
-    """A trace that notes which rows of tables and which rungs of ladders were hit. Give it to sessions as ``trace``."""
+    """A trace that notes which rows of tables and which steps of guards were hit. Give it to sessions as ``trace``."""
 
     def __init__(self) -> None:
-        self.pairs: set[tuple[str, str, str]] = set()  # table, state, input
-        self.rungs: set[tuple[str, str, int]] = set()  # table, ladder, number
         self.rows: set[tuple[str, int]] = set()  # table, number
         self.steps: set[tuple[str, str, int]] = set()  # table, guards, number
 
     def __call__(self, record: TraceRecord) -> None:
         if isinstance(record, Stepped):
-            self.pairs.add((record.machine, record.state, record.input))
             self.rows.add((record.machine, record.row))
         elif isinstance(record, Classified):
             self.steps.add((record.machine, record.guards, record.step))
-        elif isinstance(record, Judged):
-            self.rungs.add((record.machine, record.ladder, record.rung))
 
-    def missing(self, tables: Iterable[Any]) -> list[str]:
+    def missing(self, tables: Iterable[AnyTable]) -> list[str]:
         """The rows (in none of their states, on none of their inputs) and guards' steps that were never taken."""
         return [f"{table.name}: {missed}" for table in tables for missed in self._missing(table)]
 
-    def _missing(self, table: Any) -> Iterator[str]:
-        if isinstance(table, OldTable):
-            yield from self._old_missing(table)
-            return
+    def _missing(self, table: AnyTable) -> Iterator[str]:
         for number, row in enumerate(table.rows):
             if (table.name, number) not in self.rows:
-                yield row_name(row)
+                yield repr(row)
         for guards in table.guards:
             for number, step in enumerate(guards.steps):
                 if (table.name, guards.name, number) not in self.steps:
                     yield f"guard {guards.name}/{step.name}"
-
-    def _old_missing(self, table: OldTable[Any, Any, Any, Any]) -> Iterator[str]:
-        for row in table.rows:
-            pairs = {(table.name, state.name, on.name) for state in each(row.state) for on in each(row.on)}
-            if not pairs & self.pairs:
-                yield row_name(row)
-        for ladder in table.ladders:
-            for number, name in enumerate((*(rung.check for rung in ladder.rungs), "otherwise")):
-                if (table.name, ladder.name, number) not in self.rungs:
-                    yield f"rung {ladder.name}/{name}"
 
 
 # -- values as JSON, and back

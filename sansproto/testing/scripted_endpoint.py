@@ -171,7 +171,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
             return None
         self.polled += 1
         event = self._events.popleft()
-        if isinstance(event, Report) and event.name == "data" and event.link in self.live:
+        if isinstance(event, Report) and event.name == "data" and event.link is not None and event.link in self.live:
             self.do(ResumeReading(event.link))
         return event
 

@@ -17,9 +17,8 @@ from ..errors import LocalProtocolError, NotOpen
 from ..trace import Trace
 from .conformance import Make
 from .entropy import ScriptedEntropy
-from .old_tables import AnyTable as OldAnyTable
 from .record import Coverage, Recorder, replay, script_of
-from .tables import AnyTable, each
+from .tables import AnyTable
 from .vectors import VERSION, VectorTest
 
 Config = dict[str, Any]
@@ -113,8 +112,6 @@ def cover(found: Coverage, tests: Iterable[VectorTest], machines: Mapping[str, M
     for test in tests:
         session = session_of(test, machines, found)
         assert replay(test["steps"], session) == []
-        for machine in getattr(session, "_machines", ()):
-            found.pairs.update(_old_permitted(test["steps"], machine.table))
         for table in tables_of(type(session)):
             found.rows.update(_permitted(test["steps"], table))
 
@@ -126,12 +123,3 @@ def _permitted(steps: Iterable[Mapping[str, Any]], table: AnyTable) -> Iterator[
         does = row.to is not None or row.do or row.arm or row.cancel
         if not does and any(on.name.lower() in calls for on in row.on):
             yield table.name, number
-
-
-def _old_permitted(steps: Iterable[Mapping[str, Any]], table: OldAnyTable) -> Iterator[tuple[str, str, str]]:
-    calls = {step["call"] for step in steps if "call" in step and "raises" not in step}
-    for row in table.rows:
-        if row.to is None and not row.do and not row.arm and not row.cancel:
-            for on in each(row.on):
-                if on.name.lower() in calls:
-                    yield from ((table.name, state.name, on.name) for state in each(row.state))

@@ -15,29 +15,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from enum import Enum
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from ..machine import Outcome, Row, Table
-from ..old_machine import Table as OldTable
-from . import old_tables
-from .old_tables import each, headings
 
-AnyTable: TypeAlias = Table[Any, Any]
+AnyTable: TypeAlias = Table[Any, Enum]
 AnyRow: TypeAlias = Row[Any, Any]
 
-__all__ = ["AnyTable", "check", "each", "headings", "row_name"]
 
-
-def check(table: AnyTable | OldTable[Any, Any, Any, Any], docs: str | Path) -> list[str]:
+def check(table: Table[Any, Any], docs: str | Path) -> list[str]:
     """All findings about a table; ``docs`` is the folder with its page."""
-    if isinstance(table, OldTable):
-        return old_tables.check(table, docs)
     analysis = _Analysis(table)
     findings = (
         *_references(table, Path(docs)),
         *_ends(table),
-        *_unused(analysis),
+        *_unused(table),
+        *_guards(table),
         *_timers(table),
         *_violations(analysis),
         *_unreachable(analysis),
@@ -48,9 +43,14 @@ def check(table: AnyTable | OldTable[Any, Any, Any, Any], docs: str | Path) -> l
     return [f"{table.name}: {finding}" for finding in findings]
 
 
-def row_name(row: Any) -> str:
-    """A row as findings and reports name it."""
-    return repr(row) if isinstance(row, Row) else old_tables.row_name(row)
+def headings(page: str | Path) -> set[str]:
+    """The headings of a reStructuredText page, in lower case."""
+    lines = Path(page).read_text("utf-8").splitlines()
+    return {
+        line.strip().lower()
+        for line, under in pairwise(lines)
+        if line.strip() and len(under) >= len(line.rstrip()) and len(set(under)) == 1 and not under[0].isalnum()
+    }
 
 
 class Config(NamedTuple):
@@ -86,9 +86,6 @@ class _Analysis:
     def is_resting(self, state: Any) -> bool:
         return state in self.table.idle or state in self.table.terminal
 
-    def is_conditional(self, state: Any, on: Any) -> bool:
-        return any(row.when is not None for row in self.table.rows_of(state, on)[0])
-
     def firings(self, config: Config) -> Iterator[_Firing]:
         for timer in sorted(config.armed, key=lambda timer: timer.index):
             for to, row in self._steps(Config(config.state, config.armed - {timer}), timer.on):
@@ -101,7 +98,7 @@ class _Analysis:
             yield self._after(config, row), row
         if rows and rows[-1].when is None:
             return
-        if default.outcome is Outcome.VIOLATION and self.table.violated is not None:
+        if default.outcome is Outcome.VIOLATION and self.table.violated not in (None, on):
             yield from self._steps(config, self.table.violated)
         else:
             yield config, None
@@ -136,7 +133,7 @@ def _references(table: AnyTable, docs: Path) -> Iterator[str]:
     steps = [
         (f"guard {guards.name}/{step.name}", step.ref) for guards in table.guards for step in guards.steps if step.call
     ]
-    for what, ref in (*((row_name(row), row.ref) for row in table.rows), *steps):
+    for what, ref in (*((repr(row), row.ref) for row in table.rows), *steps):
         if not ref:
             yield f"{what} has no reference"
         elif known is not None and ref.lower() not in known:
@@ -147,7 +144,7 @@ def _ends(table: AnyTable) -> Iterator[str]:
     for row in table.rows:
         for state in row.states:
             if state in table.terminal:
-                yield f"{row_name(row)} leaves the terminal state {state.name}"
+                yield f"{row} leaves the terminal state {state.name}"
     for state, ends in table.idle.items():
         if not isinstance(state, table.states) or state in table.terminal:
             yield f"{state} cannot be idle"
@@ -155,8 +152,7 @@ def _ends(table: AnyTable) -> Iterator[str]:
             yield f"nothing is named that ends the idle state {state.name}"
 
 
-def _unused(analysis: _Analysis) -> Iterator[str]:
-    table = analysis.table
+def _unused(table: AnyTable) -> Iterator[str]:
     answered = {on for row in table.rows for on in row.on} | {on for default in table.defaults for on in default.on}
     yield from (f"no row and no default of its own answers {on.name}" for on in table.inputs if on not in answered)
     deciding = set()
@@ -168,10 +164,22 @@ def _unused(analysis: _Analysis) -> Iterator[str]:
     for number, default in enumerate(table.defaults, 1):
         if default not in deciding:
             yield f"default {number} ({default.outcome.name}) decides nothing"
+        elif not default.reason and default.outcome in (Outcome.IGNORE, Outcome.VIOLATION):
+            yield f"default {number} ({default.outcome.name}) has no reason"
+
+
+def _guards(table: AnyTable) -> Iterator[str]:
     for guards in table.guards:
         for on in guards.outcomes:
             if on not in table.inputs:
                 yield f"guards {guards.name} give {on.name}, which stands in another class"
+        asked: set[Any] = set()
+        for step in guards.steps:
+            if step.drops and not step.reason:
+                yield f"guard {guards.name}/{step.name} drops without a reason"
+            if step.call in asked:
+                yield f"guard {guards.name}/{step.name} asks what a step before it asked"
+            asked = {step.call} if step.kind.name == "MAKE" else asked | {step.call}
 
 
 def _timers(table: AnyTable) -> Iterator[str]:
@@ -179,7 +187,7 @@ def _timers(table: AnyTable) -> Iterator[str]:
     yield from (f"no row arms {timer.name}" for timer in table.timers if timer not in armed)
     for row in table.rows:
         if row.to in table.terminal and row.arm:
-            yield f"{row_name(row)} arms a timer of an object that has ended"
+            yield f"{row} arms a timer of an object that has ended"
 
 
 def _violations(analysis: _Analysis) -> Iterator[str]:
@@ -191,7 +199,7 @@ def _violations(analysis: _Analysis) -> Iterator[str]:
                 continue
             if table.violated is None:
                 yield f"{state.name} x {on.name} is a violation, but no input is named that follows"
-            elif not table.rows_of(state, table.violated)[0]:
+            elif on is table.violated or not table.rows_of(state, table.violated)[0]:
                 yield f"{state.name} x {on.name} is a violation, but {table.violated.name} does nothing there"
 
 
@@ -206,7 +214,7 @@ def _unreachable(analysis: _Analysis) -> Iterator[str]:
             if state in states and (state, on) not in analysis.happened
         ]
         if never:
-            yield f"{row_name(row)}: no timer is armed that could make {', '.join(never)}"
+            yield f"{row}: no timer is armed that could make {', '.join(never)}"
 
 
 def _undying(analysis: _Analysis) -> Iterator[str]:
@@ -249,7 +257,7 @@ def _endless(analysis: _Analysis) -> Iterator[str]:
                 (config, firing.timer)
                 for config in component
                 for firing in analysis.firings(config)
-                if firing.to not in component and analysis.is_conditional(config.state, firing.timer.on)
+                if firing.to not in component
             }
             left = {
                 config: [arc for arc in firings if (config, arc.timer) not in leaving]

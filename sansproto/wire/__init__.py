@@ -9,7 +9,7 @@ A packet is a class whose fields carry their codec and a short doc string::
         sealed: bytes = field(Fixed(88), "box: real key, padding, number", sealed=True)
 
 ``CookieRequest.decode(data)`` and ``packet.encode()`` run functions that were compiled from the declaration when the
-class was made; ``dissect`` gives a tree also of broken bytes, :func:`layout` the byte table of the docs, and
+class was made; ``dissect`` gives a tree also of broken bytes, :func:`layout_rows` the byte table of the docs, and
 ``sansproto.testing.strategies.packets`` a Hypothesis strategy.
 
 Two laws hold: ``decode(encode(x)) == x`` for every packet that encodes (a NaN aside; a binary32 field is rounded by
@@ -17,7 +17,7 @@ encoding), and ``encode(decode(b)) == b`` for all bytes but those that a codec's
 """
 
 from ..errors import Fault, WireError
-from .base import Codec, SourceCodec
+from .base import Codec, Shape, SourceCodec
 from .codecs import (
     ABSENT,
     BOOL,
@@ -58,8 +58,8 @@ from .codecs import (
 )
 from .declare import Field, Frame, Nested, OneOf, Packet, Wire, by_id, const, field, packet, padding
 from .dissect import Node, Opener, Sealed
+from .layout import LayoutRow, layout_rows, layout_rst
 from .source import Buffer, Reader, Writer
-from .tables import Row, layout, layout_rst
 
 __all__ = [
     "ABSENT",
@@ -98,6 +98,7 @@ __all__ = [
     "HexInt",
     "InRange",
     "Int",
+    "LayoutRow",
     "ListOf",
     "Nested",
     "Node",
@@ -106,8 +107,8 @@ __all__ = [
     "Packet",
     "Reader",
     "Rest",
-    "Row",
     "Sealed",
+    "Shape",
     "SourceCodec",
     "Terminated",
     "Text",
@@ -118,7 +119,7 @@ __all__ = [
     "by_id",
     "const",
     "field",
-    "layout",
+    "layout_rows",
     "layout_rst",
     "packet",
     "padding",

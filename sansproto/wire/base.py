@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -16,37 +16,42 @@ from .source import Buffer, Reader, Writer
 T = TypeVar("T")
 
 
+@attrs.frozen
+class Shape:
+    """What all encodings of a codec have in common."""
+
+    type_name: str
+    """The type as the byte tables of the docs name it."""
+    min_size: int
+    """The fewest bytes that an encoding takes."""
+    max_size: int | None = None
+    """The most bytes that an encoding takes; None if nothing bounds it."""
+    greedy: bool = attrs.field(default=False, kw_only=True)
+    """Whether decoding reads up to the end of what is there, so that nothing may follow."""
+    accepts: str = attrs.field(default="", kw_only=True)
+    """What decoding takes besides the one form that encoding gives, for the docs; empty means nothing."""
+
+
 class Codec(ABC, Generic[T]):
     """The encoding of values of type ``T``.
 
-    To add one without writing source, subclass this, give ``min_size`` (a plain class attribute will do),
-    :meth:`decode_from` and :meth:`encode_to`, and register a strategy with ``sansproto.testing.strategies.values``.
+    To add one without writing source, subclass this, give :meth:`shape`, :meth:`decode_from` and :meth:`encode_to`,
+    and register a strategy with ``sansproto.testing.strategies.values``.
     """
 
-    @property
     @abstractmethod
+    def shape(self) -> Shape:
+        """What all encodings have in common."""
+
+    @property
     def min_size(self) -> int:
         """The fewest bytes that an encoding takes."""
+        return self.shape().min_size
 
     @property
     def max_size(self) -> int | None:
         """The most bytes that an encoding takes; None if nothing bounds it."""
-        return None
-
-    @property
-    def greedy(self) -> bool:
-        """Whether decoding reads up to the end of what is there, so that nothing may follow."""
-        return False
-
-    @property
-    def accepts(self) -> str:
-        """What decoding takes besides the one form that encoding gives, for the docs; empty means nothing."""
-        return ""
-
-    @property
-    def type_name(self) -> str:
-        """The type as the byte tables of the docs name it."""
-        return type(self).__name__
+        return self.shape().max_size
 
     @abstractmethod
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[T, int]:
@@ -82,7 +87,7 @@ class Codec(ABC, Generic[T]):
 
     def dissect(self, data: Buffer, opener: Opener | None = None, *, name: str = "") -> Node:
         """The tree of ``data``, whatever it holds. Raises nothing but what ``opener`` raises besides ``WireError``."""
-        node = self.dissect_from(data, 0, len(data), name or self.type_name, opener)
+        node = self.dissect_from(data, 0, len(data), name or self.shape().type_name, opener)
         if node.fault or node.end == len(data):
             return node
         rest = Node(name="trailing", offset=node.end, raw=bytes(data[node.end :]), fault=Fault.TRAILING)
@@ -129,43 +134,6 @@ class SourceCodec(Codec[T]):
 
     def encode_to(self, value: T, out: bytearray) -> None:
         out += self._encoder(value)
-
-
-class FixedSize(SourceCodec[T]):
-    """A codec whose encodings all have the same size, which is in ``size``."""
-
-    size: int
-
-    @property
-    def min_size(self) -> int:
-        return self.size
-
-    @property
-    def max_size(self) -> int:
-        return self.size
-
-
-@attrs.frozen(slots=False, eq=False)
-class Wrapper(SourceCodec[T]):
-    """A codec around another one, of the same sizes."""
-
-    inner: Codec[Any]
-
-    @property
-    def min_size(self) -> int:
-        return self.inner.min_size
-
-    @property
-    def max_size(self) -> int | None:
-        return self.inner.max_size
-
-    @property
-    def greedy(self) -> bool:
-        return self.inner.greedy
-
-    @property
-    def accepts(self) -> str:
-        return self.inner.accepts
 
 
 def total(sizes: Iterable[int | None]) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from ..errors import Fault, WireError
-from .base import Codec, FixedSize, SourceCodec, Wrapper, total
+from .base import Codec, Shape, SourceCodec, total
 from .dissect import Node, Opener, parent
 from .source import Buffer, Reader, Writer
 
@@ -38,16 +38,16 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 
-class _Scalar(FixedSize[T]):
+class _Scalar(SourceCodec[T]):
     """One item of a struct, without any check of ours: ``struct`` itself refuses what is out of range."""
 
     name: str
     code: str
     order: str
+    size: int
 
-    @property
-    def type_name(self) -> str:
-        return self.name
+    def shape(self) -> Shape:
+        return Shape(self.name, self.size, self.size)
 
     def emit_decode(self, reader: Reader) -> str:
         return reader.take(self.code, self.order)
@@ -83,7 +83,10 @@ class Float(_Scalar[float]):
     code: str
     order: str
     size: int
-    accepts = "signalling NaNs, which encoding may turn into quiet ones"
+
+    def shape(self) -> Shape:
+        lossy = "signalling NaNs, which encoding may turn into quiet ones"
+        return attrs.evolve(super().shape(), accepts=lossy)
 
 
 U8: Final = Int("u8", "B", "", 1)
@@ -107,11 +110,11 @@ F64LE: Final = Float("f64le", "d", "<", 8)
 
 
 @attrs.frozen(slots=False, eq=False)
-class Bool(FixedSize[bool]):
+class Bool(SourceCodec[bool]):
     """One byte, 0 or 1; anything else is ``BAD_VALUE``."""
 
-    size = 1
-    type_name = "bool"
+    def shape(self) -> Shape:
+        return Shape("bool", 1, 1)
 
     def emit_decode(self, reader: Reader) -> str:
         raw = reader.take("B")
@@ -127,14 +130,13 @@ BOOL: Final = Bool()
 
 
 @attrs.frozen(slots=False, eq=False)
-class Fixed(FixedSize[bytes]):
+class Fixed(SourceCodec[bytes]):
     """Exactly ``size`` bytes."""
 
     size: int
 
-    @property
-    def type_name(self) -> str:
-        return f"{self.size} bytes"
+    def shape(self) -> Shape:
+        return Shape(f"{self.size} bytes", self.size, self.size)
 
     def emit_decode(self, reader: Reader) -> str:
         return reader.take(f"{self.size}s")
@@ -151,38 +153,27 @@ class Const(SourceCodec[bytes]):
     content: bytes
     fault: Fault = Fault.BAD_VALUE
 
-    @property
-    def min_size(self) -> int:
-        return len(self.content)
-
-    @property
-    def max_size(self) -> int:
-        return len(self.content)
-
-    @property
-    def type_name(self) -> str:
-        return self.content.hex()
+    def shape(self) -> Shape:
+        return Shape(self.content.hex(), len(self.content), len(self.content))
 
     def emit_decode(self, reader: Reader) -> str:
-        raw = reader.take(f"{self.min_size}s")
+        raw = reader.take(f"{len(self.content)}s")
         reader.refuse(f"{raw} != {reader.bind(self.content)}", self.fault, reader.at)
         return raw
 
     def emit_encode(self, writer: Writer, value: str) -> None:
         writer.refuse(f"{value} != {writer.bind(self.content)}", Fault.BAD_VALUE)
-        writer.pack(f"{self.min_size}s", value)
+        writer.pack(f"{len(self.content)}s", value)
 
 
 @attrs.frozen(slots=False, eq=False)
-class HexInt(FixedSize[int]):
+class HexInt(SourceCodec[int]):
     """An unsigned integer as ``size`` hexadecimal digits, most significant first; no sign, space or prefix."""
 
     size: int
-    accepts = "upper-case digits"
 
-    @property
-    def type_name(self) -> str:
-        return f"{self.size} hex digits"
+    def shape(self) -> Shape:
+        return Shape(f"{self.size} hex digits", self.size, self.size, accepts="upper-case digits")
 
     @property
     def low(self) -> int:
@@ -206,16 +197,16 @@ class HexInt(FixedSize[int]):
 
 
 @attrs.frozen(slots=False, eq=False)
-class InRange(Wrapper[int]):
+class InRange(SourceCodec[int]):
     """``inner``, but only values from ``low`` to ``high``, both included; others are ``BAD_VALUE``."""
 
     inner: Codec[int]
     low: int
     high: int
 
-    @property
-    def type_name(self) -> str:
-        return f"{self.inner.type_name}, {self.low} to {self.high}"
+    def shape(self) -> Shape:
+        inner = self.inner.shape()
+        return attrs.evolve(inner, type_name=f"{inner.type_name}, {self.low} to {self.high}")
 
     def emit_decode(self, reader: Reader) -> str:
         value = self.inner.emit_decode(reader)
@@ -228,16 +219,16 @@ class InRange(Wrapper[int]):
 
 
 @attrs.frozen(slots=False, eq=False)
-class EnumOf(Wrapper[E]):
+class EnumOf(SourceCodec[E]):
     """A member of ``enum``, whose value is encoded by ``inner``; values of no member are ``fault``. Not for flags."""
 
     enum: type[E]
     inner: Codec[Any]
     fault: Fault = Fault.BAD_VALUE
 
-    @property
-    def type_name(self) -> str:
-        return f"{self.enum.__name__} ({self.inner.type_name})"
+    def shape(self) -> Shape:
+        inner = self.inner.shape()
+        return attrs.evolve(inner, type_name=f"{self.enum.__name__} ({inner.type_name})")
 
     def emit_decode(self, reader: Reader) -> str:
         raw = self.inner.emit_decode(reader)
@@ -259,21 +250,11 @@ class Bytes(SourceCodec[bytes]):
     max: int = attrs.field(kw_only=True)
     min: int = attrs.field(kw_only=True, default=0)
 
-    @property
-    def min_size(self) -> int:
-        return self.count.min_size + self.min
-
-    @property
-    def max_size(self) -> int | None:
-        return total([self.count.max_size, self.max])
-
-    @property
-    def accepts(self) -> str:
-        return self.count.accepts
-
-    @property
-    def type_name(self) -> str:
-        return f"{self.count.type_name} length, {self.min} to {self.max} bytes"
+    def shape(self) -> Shape:
+        count = self.count.shape()
+        name = f"{count.type_name} length, {self.min} to {self.max} bytes"
+        most = total([count.max_size, self.max])
+        return Shape(name, count.min_size + self.min, most, accepts=count.accepts)
 
     def emit_decode(self, reader: Reader) -> str:
         length = reader.let(self.count.emit_decode(reader))
@@ -300,21 +281,9 @@ class Text(SourceCodec[str]):
     def _bytes(self) -> Bytes:
         return Bytes(self.count, max=self.max, min=self.min)
 
-    @property
-    def min_size(self) -> int:
-        return self._bytes.min_size
-
-    @property
-    def max_size(self) -> int | None:
-        return self._bytes.max_size
-
-    @property
-    def accepts(self) -> str:
-        return self.count.accepts
-
-    @property
-    def type_name(self) -> str:
-        return f"{self._bytes.type_name} of {self.encoding}"
+    def shape(self) -> Shape:
+        raw = self._bytes.shape()
+        return attrs.evolve(raw, type_name=f"{raw.type_name} of {self.encoding}")
 
     def emit_decode(self, reader: Reader) -> str:
         raw, value = self._bytes.emit_decode(reader), reader.fresh()
@@ -348,23 +317,16 @@ class Terminated(SourceCodec[str]):
         if not self.allowed.isascii() or self.terminator[0] in self.allowed:
             raise ValueError("the text must be ASCII, and nothing in it may begin the terminator")
 
-    @property
-    def min_size(self) -> int:
-        return self.min + len(self.terminator)
-
-    @property
-    def max_size(self) -> int:
-        return self.max + len(self.terminator)
-
-    @property
-    def type_name(self) -> str:
-        return f"{self.min} to {self.max} bytes of text, then {self.terminator.hex()}"
+    def shape(self) -> Shape:
+        name = f"{self.min} to {self.max} bytes of text, then {self.terminator.hex()}"
+        return Shape(name, self.min + len(self.terminator), self.max + len(self.terminator))
 
     def emit_decode(self, reader: Reader) -> str:
+        most = self.max + len(self.terminator)
         start, stop, limit = reader.mark(), reader.fresh(), reader.fresh()
-        reader.line(f"{limit} = {start} + {self.max_size}\nif {limit} > end:\n    {limit} = end")
+        reader.line(f"{limit} = {start} + {most}\nif {limit} > end:\n    {limit} = end")
         reader.line(f"{stop} = buf.find({reader.bind(self.terminator)}, {start}, {limit})")
-        missing = (start, "end", str(self.max_size), repr(reader.field), str(reader.after))
+        missing = (start, "end", str(most), repr(reader.field), str(reader.after))
         reader.line(f"if {stop} < 0:\n    raise {reader.bind(_unterminated)}({', '.join(missing)})")
         if self.min:
             reader.refuse(f"{stop} - {start} < {self.min}", Fault.BAD_LENGTH, start)
@@ -388,19 +350,9 @@ class Rest(SourceCodec[bytes]):
 
     max: int
     min: int = attrs.field(kw_only=True, default=0)
-    greedy = True
 
-    @property
-    def min_size(self) -> int:
-        return self.min
-
-    @property
-    def max_size(self) -> int:
-        return self.max
-
-    @property
-    def type_name(self) -> str:
-        return f"the rest, {self.min} to {self.max} bytes"
+    def shape(self) -> Shape:
+        return Shape(f"the rest, {self.min} to {self.max} bytes", self.min, self.max, greedy=True)
 
     def emit_decode(self, reader: Reader) -> str:
         length = reader.let(f"end - ({reader.cursor()})")
@@ -422,40 +374,29 @@ class ListOf(SourceCodec[tuple[T, ...]]):
     max: int = attrs.field(kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        if self.item.greedy:
+        if self.item.shape().greedy:
             raise TypeError("an item of a list must say where it ends")
 
-    @property
-    def min_size(self) -> int:
-        return self.count.min_size
-
-    @property
-    def max_size(self) -> int | None:
-        item = self.item.max_size
-        return total([self.count.max_size, None if item is None else item * self.max])
-
-    @property
-    def accepts(self) -> str:
-        return "; ".join(dict.fromkeys(text for text in (self.count.accepts, self.item.accepts) if text))
-
-    @property
-    def type_name(self) -> str:
-        return f"{self.count.type_name} count, 0 to {self.max} times ({self.item.type_name})"
+    def shape(self) -> Shape:
+        count, item = self.count.shape(), self.item.shape()
+        name = f"{count.type_name} count, 0 to {self.max} times ({item.type_name})"
+        most = total([count.max_size, None if item.max_size is None else item.max_size * self.max])
+        accepts = "; ".join(dict.fromkeys(text for text in (count.accepts, item.accepts) if text))
+        return Shape(name, count.min_size, most, accepts=accepts)
 
     def emit_decode(self, reader: Reader) -> str:
-        count = reader.let(self.count.emit_decode(reader))
-        reader.refuse(f"not 0 <= {count} <= {self.max}", Fault.BAD_LENGTH, reader.at)
-        missing = reader.let(f"{count} * {self.item.min_size} - end + {reader.mark()}")
-        reader.line(
-            f"if {missing} > 0:\n"
-            f"    raise WireError(Fault.TRUNCATED, {reader.at}, {reader.field!r}, need={missing} + {reader.after})"
-        )
-        reader.settle()
+        count = self._emit_count(reader)
         items = reader.let("[]")
         with reader.block(f"for _ in range({count}):"):
-            value = self.item.emit_decode(reader)
-            reader.line(f"{items}.append({value})")
+            item = self.item.emit_decode(reader)
+            reader.line(f"{items}.append({item})")
         return f"tuple({items})"
+
+    def _emit_count(self, reader: Reader) -> str:
+        count = reader.let(self.count.emit_decode(reader))
+        reader.refuse(f"not 0 <= {count} <= {self.max}", Fault.BAD_LENGTH, reader.at)
+        reader.require(f"{count} * {self.item.min_size}")
+        return count
 
     def emit_encode(self, writer: Writer, value: str) -> None:
         count, items, item = writer.let(f"len({value})"), writer.let("[]"), writer.fresh()
@@ -478,20 +419,18 @@ class ListOf(SourceCodec[tuple[T, ...]]):
 
 
 @attrs.frozen(slots=False, eq=False)
-class Trailing(Wrapper[T | Absent]):
+class Trailing(SourceCodec[T | Absent]):
     """A field that the end of the packet may leave out; then it is :data:`ABSENT`. Only other such may follow."""
 
     inner: Codec[T]
-    min_size = 0
-    greedy = True
 
     def __attrs_post_init__(self) -> None:
         if self.inner.min_size == 0:
             raise TypeError("nothing tells an empty value from an absent one")
 
-    @property
-    def type_name(self) -> str:
-        return f"optional {self.inner.type_name}"
+    def shape(self) -> Shape:
+        inner = self.inner.shape()
+        return attrs.evolve(inner, type_name=f"optional {inner.type_name}", min_size=0, greedy=True)
 
     def emit_decode(self, reader: Reader) -> str:
         reader.settle()
@@ -520,8 +459,8 @@ class Trailing(Wrapper[T | Absent]):
 def check_order(fields: Sequence[tuple[str, Codec[Any]]]) -> None:
     """Refuse (``TypeError``) a field behind one that reads up to the end; optional trailing ones may form a row."""
     for (before, first), (name, second) in pairwise(fields):
-        row = isinstance(first, Trailing) and not first.inner.greedy and isinstance(second, Trailing)
-        if first.greedy and not row:
+        row = isinstance(first, Trailing) and not first.inner.shape().greedy and isinstance(second, Trailing)
+        if first.shape().greedy and not row:
             raise TypeError(f"{name} cannot follow {before}, which reads up to the end")
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, cast, dataclass_transf
 import attrs
 
 from ..errors import Fault, WireError
-from .base import Codec, SourceCodec, total
+from .base import Codec, Shape, SourceCodec, total
 from .codecs import Const, check_order
 from .dissect import Node, Opener, Sealed, parent
 from .source import Buffer, Decoder, Reader, Writer
@@ -48,11 +48,12 @@ class Wire:
 
     @property
     def greedy(self) -> bool:
-        return bool(self.fields) and self.fields[-1].codec.greedy
+        return bool(self.fields) and self.fields[-1].codec.shape().greedy
 
     @property
     def accepts(self) -> str:
-        return "; ".join(f"{field.name}: {field.codec.accepts}" for field in self.fields if field.codec.accepts)
+        accepted = ((field.name, field.codec.shape().accepts) for field in self.fields)
+        return "; ".join(f"{name}: {accepts}" for name, accepts in accepted if accepts)
 
 
 class Packet:
@@ -214,25 +215,9 @@ class Nested(SourceCodec[P]):
 
     packet: type[P]
 
-    @property
-    def min_size(self) -> int:
-        return self.packet.__wire__.min_size
-
-    @property
-    def max_size(self) -> int | None:
-        return self.packet.__wire__.max_size
-
-    @property
-    def greedy(self) -> bool:
-        return self.packet.__wire__.greedy
-
-    @property
-    def accepts(self) -> str:
-        return self.packet.__wire__.accepts
-
-    @property
-    def type_name(self) -> str:
-        return self.packet.__name__
+    def shape(self) -> Shape:
+        wire = self.packet.__wire__
+        return Shape(self.packet.__name__, wire.min_size, wire.max_size, greedy=wire.greedy, accepts=wire.accepts)
 
     def emit_decode(self, reader: Reader) -> str:
         return reader.call(reader.bind(self.packet.__wire__.decode_from))
@@ -291,25 +276,10 @@ class OneOf(SourceCodec[T]):
         if len(set(self.packets.values())) != len(self.packets):
             raise ValueError("two tags for one packet")
 
-    @property
-    def min_size(self) -> int:
-        return self.tag.min_size + _least(self.packets)
-
-    @property
-    def max_size(self) -> int | None:
-        return total([self.tag.max_size, _most(self.packets)])
-
-    @property
-    def greedy(self) -> bool:
-        return any(kind.__wire__.greedy for kind in self.packets.values())
-
-    @property
-    def accepts(self) -> str:
-        return self.tag.accepts
-
-    @property
-    def type_name(self) -> str:
-        return f"{self.tag.type_name} tag, then {' or '.join(kind.__name__ for kind in self.packets.values())}"
+    def shape(self) -> Shape:
+        tag = self.tag.shape()
+        name = f"{tag.type_name} tag, then {' or '.join(kind.__name__ for kind in self.packets.values())}"
+        return _followed(tag, self.packets, name)
 
     def emit_decode(self, reader: Reader) -> str:
         tag = self.tag.emit_decode(reader)
@@ -346,17 +316,8 @@ class Frame(Codec[tuple[H, P]]):
     tag: str
     payloads: Mapping[Any, type[P]]
 
-    @property
-    def min_size(self) -> int:
-        return self.header.__wire__.min_size + _least(self.payloads)
-
-    @property
-    def max_size(self) -> int | None:
-        return total([self.header.__wire__.max_size, _most(self.payloads)])
-
-    @property
-    def greedy(self) -> bool:
-        return any(kind.__wire__.greedy for kind in self.payloads.values())
+    def shape(self) -> Shape:
+        return _followed(Nested(self.header).shape(), self.payloads, "Frame")
 
     def decode_prefix(self, data: Buffer, offset: int = 0) -> tuple[H, P, int]:
         """Header, payload and the offset behind them, of the frame that begins at ``offset``.
@@ -391,10 +352,15 @@ class Frame(Codec[tuple[H, P]]):
         return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
 
 
-def _least(packets: Mapping[Any, type[Packet]]) -> int:
-    return min(kind.__wire__.min_size for kind in packets.values())
-
-
-def _most(packets: Mapping[Any, type[Packet]]) -> int | None:
-    sizes = [kind.__wire__.max_size for kind in packets.values()]
-    return None if None in sizes else max(size or 0 for size in sizes)
+def _followed(first: Shape, packets: Mapping[Any, type[Packet]], name: str) -> Shape:
+    """The shape of ``first`` with one of the packets behind it."""
+    wires = [kind.__wire__ for kind in packets.values()]
+    sizes = [wire.max_size for wire in wires]
+    most = None if None in sizes else max(size or 0 for size in sizes)
+    return Shape(
+        name,
+        first.min_size + min(wire.min_size for wire in wires),
+        total([first.max_size, most]),
+        greedy=any(wire.greedy for wire in wires),
+        accepts=first.accepts,
+    )

@@ -1,6 +1,6 @@
 """The conversations of ``vectors/bob/sessions.json``: one party, one script each, recorded from our own machines.
 
-They hit the rows and rungs that no golden transcript does. ``python tests/bob/scenarios.py`` writes the file again; the
+They hit the rows and steps that no golden transcript does. ``python tests/bob/scenarios.py`` writes the file again; the
 same code gives the same file, byte by byte. All delays and limits stand in each ``config``: times in milliseconds.
 """
 
@@ -956,6 +956,61 @@ def a_client_derives_what_is_short_first_and_every_fourth_slice_what_is_old() ->
         stage.get(0, p.NewServer(uid, attrs.evolve(BOTH_WAYS, count=count).encode(), OTHER))
     while any(timer.endswith("WORK") for timer in stage.timers()):
         stage.tick()
+    return stage
+
+
+# -- of packets that nobody expects: each is dropped, and what follows is understood ----------------------------------
+
+
+@scenario
+def what_is_for_the_relay_is_sent_to_a_peer() -> Stage:
+    stage = RelayStage()
+    stage.new_server()
+    client = stage.new_client()
+    stage.wait(1.0)
+    stage.put(client, 1, p.HelloAsClient())
+    stage.put(client, 1, p.RelayFailure(p.Missing.AGREEMENT, 0))
+    stage.ask(client, 1)
+    return stage
+
+
+@scenario
+def somebody_speaks_in_the_relays_name_to_a_client() -> Stage:
+    stage = ClientStage()
+    stage.register()
+    for packet in (
+        p.ClientIdentity(OTHER),
+        p.NewServer(1, BOTH_WAYS.encode(), OTHER),
+        p.PeerClosed(p.RELAY),
+        p.Timeout(),
+        p.Done(),
+        p.HelloAsClient(),
+    ):
+        stage.get(7, packet)
+    stage.meet()
+    return stage
+
+
+@scenario
+def a_server_is_announced_anew_after_it_agreed() -> Stage:
+    stage = ClientStage()
+    stage.register()
+    stage.agree()
+    stage.meet(1, attrs.evolve(BOTH_WAYS, count=3))
+    stage.fails(lambda: stage.accept(1, stage.now))
+    return stage
+
+
+@scenario
+def the_relay_asks_a_server_as_if_it_were_a_client() -> Stage:
+    stage = ServerStage()
+    stage.connect(0.0)
+    stage.tick()
+    stage.open()
+    stage.get(2, p.XAndClientIdentity(BASE_POINT, OTHER))
+    stage.get(0, p.ServerIdentity(ME))
+    stage.get(0, p.XAndClientIdentity(BASE_POINT, OTHER))
+    stage.get(2, p.XAndClientIdentity(BASE_POINT, OTHER))
     return stage
 
 

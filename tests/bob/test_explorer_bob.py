@@ -1,4 +1,4 @@
-"""Bob explored: no party waits for ever, nobody is deceived, and a row or rung that is missing is noticed.
+"""Bob explored: no party waits for ever, nobody is deceived, and a row or step that is missing is noticed.
 
 The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 adds those that take minutes.
 """
@@ -14,7 +14,7 @@ from exploring import BUSY_USER, CLASSES, TABLES, Exploration, explorations, lon
 from exploring_tables import is_found, mutants, running, stepped_on
 
 from sansproto.testing.explorer import Budget, Report
-from sansproto.testing.tables import check, row_name
+from sansproto.testing.tables import check
 
 pytestmark = pytest.mark.explores
 
@@ -41,13 +41,13 @@ NEVER = {
 """Rows that no exploration with an honest relay steps on; ``test_sessions`` and the insertions do."""
 
 FLOODS = {
-    *(f"{table.name}: {row_name(row)}" for table in TABLES for row in table.rows if row.ref == "floods"),
+    *(f"{table.name}: {row!r}" for table in TABLES for row in table.rows if row.ref == "floods"),
     *(
-        f"{table.name}: rung {ladder.name}/{rung.check}"
+        f"{table.name}: guard {guards.name}/{step.name}"
         for table in TABLES
-        for ladder in table.ladders
-        for rung in ladder.rungs
-        if rung.ref == "floods"
+        for guards in table.guards
+        for step in guards.steps
+        if step.ref == "floods"
     ),
 }
 """No exploration has so many packets that anybody floods; ``test_floods`` and vectors 72 to 76 step on all of these."""
@@ -73,7 +73,7 @@ def test_a_reduced_exploration_meets_every_end(budget: Budget) -> None:
 
 
 @pytest.mark.slow
-def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
+def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     """By the static checks, by a violation, or because something else is told in the end."""
     known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
     assert not [str(report) for _, report, _, _ in known if report.violations or not report.exhausted]
@@ -82,8 +82,8 @@ def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
     for table in TABLES:
         assert check(table, DOCS) == []
         for name, mutant in mutants(table):
-            if not is_found(table, mutant, DOCS):
-                with running(table, mutant, CLASSES):
+            if not is_found(mutant, DOCS):
+                with running(mutant):
                     if not any(differs(*entry[:3]) for entry in known if name in entry[3] or entry[0].name == "1 x 1"):
                         unnoticed.add(name)
     assert unnoticed - FLOODS == set(HARMLESS)

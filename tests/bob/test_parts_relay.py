@@ -10,11 +10,12 @@ from fake_host import FakeHost
 
 from sansproto.bob import Departure, PeerJoined, PeerLeft, RelayDelays, RelayLimits, Role, RoomClosed, RoomOpened
 from sansproto.bob import packets as p
-from sansproto.bob.member import HELLO_CLIENT, HELLO_SERVER, MemberInput, MemberTimer
+from sansproto.bob.host import Heard
+from sansproto.bob.member import MemberInput, MemberTimer
 from sansproto.bob.pair import PAIR, Pair, PairState, Passed, X
 from sansproto.bob.registry import Registry
-from sansproto.bob.room import Room, RoomInput, RoomState, RoomTimer
-from sansproto.bob.visitor import BYTES, LINE, Visitor, VisitorInput, VisitorState
+from sansproto.bob.room import Room, RoomState, RoomTimer
+from sansproto.bob.visitor import LINE, Place, Visitor, VisitorInput, VisitorState
 from sansproto.component import Parts
 from sansproto.contract import Address, Link
 from sansproto.links import LinkInput, StreamLink
@@ -64,18 +65,17 @@ def test_the_tables_are_sound(name: str) -> None:
 
 def test_a_room_tells_its_visitors_and_its_end() -> None:
     host = RelayHost()
-    room = Room(host, host, 1, host.delays)  # type: ignore[arg-type]
+    room = Room(host, host, 1)
     room.begin("client", "server")
-    room.post(RoomInput.OPEN())
     room.enter("client", Link(1))
     room.enter("server", Link(2))
-    room.post(RoomInput.FILLED(Link(2)))
     room.note_moved(10)
     host.run()
     assert (room.state, host.armed) == (RoomState.FULL, {"SILENCE": host.delays.silence})
-    assert host.told == [("give_lines", room), ("tell_partner_came", 1)]
+    assert host.told == [("give_lines", room), ("tell", 1, VisitorInput.PARTNER_CAME())]
     host.fire(room, RoomTimer.SILENCE)
-    assert host.told[2:] == [("tell_room_expired", 1), ("tell_room_expired", 2), ("remove_room", room)]
+    told = [("tell", link, VisitorInput.ROOM_OVER()) for link in (1, 2)]
+    assert host.told[2:] == [*told, ("remove_room", room)]
     assert host.events == [RoomOpened("client", "server"), RoomClosed("client", "server", size=10)]
 
 
@@ -84,21 +84,21 @@ class Floor(RelayHost):
 
     def __init__(self) -> None:
         super().__init__(early=3)
-        self.room = Room(self, self, 1, self.delays)  # type: ignore[arg-type]
+        self.room = Room(self, self, 1)
         self.room.begin("client", "server")
 
-    def room_of(self, line: str) -> Room | None:
-        return self.room if line in ("client", "server") else None
+    def room_of(self, line: str) -> Room:
+        return self.room
 
 
 def test_a_visitor_gets_into_its_room() -> None:
     host = Floor()
-    host.room.post(RoomInput.OPEN())
     first, second = (Visitor(host, host, host.connect(number)) for number in (1, 2))
     for visitor, line in ((first, "client"), (second, "server")):
         visitor.post(VisitorInput.CONNECTED())
-        visitor.take(LINE, line)
-    first.take(BYTES, b"123")
+        visitor.take(LINE, Place(line, host.room))
+        host.run()
+    first.receive(b"123")
     host.run()
     assert (first.state, second.state, host.dropped) == (
         VisitorState.ALONE,
@@ -106,10 +106,11 @@ def test_a_visitor_gets_into_its_room() -> None:
         {"before the partner came": 1},
     )
     assert second.link.out == [p.RoomAnswer(p.RoomCode.JOINED).encode()]
-    second.take(BYTES, b"data")
-    first.take(BYTES, b"4")
+    second.receive(b"data")
     host.run()
-    assert ("relay", second.link, host.room, b"data") in host.told
+    assert (first.link.out, host.room.size) == ([b"data"], 4)
+    first.receive(b"4")
+    host.run()
     assert first.state is VisitorState.ENDED
 
 
@@ -133,16 +134,16 @@ def test_a_member_is_introduced_and_leaves() -> None:
         host.connect(number)
         registry.accept(Link(number))
     client, server = registry.members.values()
-    client.take(HELLO_CLIENT, p.HelloAsClient())
-    server.take(HELLO_SERVER, p.HelloAsServer(bytes(34)))
+    client.hear(Heard(p.RELAY, p.HelloAsClient()))
+    server.hear(Heard(p.RELAY, p.HelloAsServer(bytes(34))))
     host.run()
     assert host.said(client.link) == [(p.RELAY, p.ClientIdentity("192.0.2.1:1"))]
     assert client.pull(1) == p.encode(p.RELAY, p.NewServer(2, bytes(34), "192.0.2.1:2"))
-    registry.receive(client, 2, p.Accepted())
+    registry.receive(Link(1), Heard(2, p.Accepted()))
     host.run()
     assert host.dropped == {"out of order": 1}
     host.fire(server, MemberTimer.IDLE)
-    client.post(MemberInput.LEFT())
+    client.post(MemberInput.LEFT(Departure.LEFT))
     host.run()
     assert host.events == [
         PeerJoined(1, "192.0.2.1:1", Role.CLIENT),
@@ -151,4 +152,4 @@ def test_a_member_is_introduced_and_leaves() -> None:
         PeerLeft(1, "192.0.2.1:1", Departure.LEFT),
     ]
     assert not registry.uids
-    assert not registry.pairs
+    assert not registry.pair_count

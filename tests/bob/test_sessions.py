@@ -1,4 +1,4 @@
-"""``sessions.json`` is what its scenarios say and what our machines do, and no row or rung is without a vector."""
+"""``sessions.json`` is what its scenarios say and what our machines do, and no row or step is without a vector."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def coverage() -> Coverage:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_row_and_rung_is_hit_by_a_vector(table: Any) -> None:
+def test_every_row_and_step_is_hit_by_a_vector(table: Any) -> None:
     assert coverage().missing([table]) == []

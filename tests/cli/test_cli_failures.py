@@ -251,7 +251,8 @@ def test_success_is_not_claimed_for_others(own_place: Place) -> None:
     own_place.relay.signal(signal.SIGKILL)
     _failed(sender.wait(), 7, "before the file was confirmed", "ask whether it came")
     receiver.type("y")
-    assert receiver.wait().code == 0
+    ended = receiver.wait()  # what was still with the relay when it was killed is lost
+    assert (ended.code, "small" in own_place.received) in ((0, True), (7, False))
 
 
 def _take_and_leave(place: Place) -> None:

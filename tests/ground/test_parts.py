@@ -160,7 +160,7 @@ def test_a_removed_part_acts_no_more() -> None:
 def test_a_part_may_be_kept_once_it_has_shown_itself() -> None:
     """A part that was made on trial has a place, and timers, from when it is kept."""
     server = Server()
-    server.run()  # places are known
+    server.timers()  # names the places
     nodes = server.table.nodes
     trial = nodes.make("a")
     trial.count(b"123")

@@ -1,6 +1,6 @@
 """The conversations of ``vectors/overte/sessions.json``: one party, one script each, recorded from our own machines.
 
-They hit every row and rung. ``python tests/overte/scenarios_overte.py`` writes the file again; the same code gives the
+They hit every row and step. ``python tests/overte/scenarios_overte.py`` writes the file again; the same code gives the
 same file, byte by byte. All delays and limits stand in each ``config``: times in milliseconds.
 """
 

@@ -1,4 +1,4 @@
-"""Small explorations of Overte that together step on every row and rung."""
+"""Small explorations of Overte that together step on every row and step."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Friend:
     heard: Instant = 0.0
 
 
-class Talker(OverteEndpoint[Got | Undelivered | Closed]):
+class Talker(OverteEndpoint[Got | Undelivered | Closed, TransportDelays, TransportLimits]):
     friends: dict[int, Friend]
     with_macs: bool
     unverified: Annotated[frozenset[PacketType], CACHED]

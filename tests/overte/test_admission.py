@@ -45,24 +45,24 @@ def golden(file: str, name: str) -> VectorTest:
 
 
 @pytest.fixture
-def judged() -> list[int]:
+def classified() -> list[int]:
     return []
 
 
 @pytest.fixture
-def domain(judged: list[int]) -> Domain:
-    """A domain of which ``judged`` are the guards that decided."""
+def domain(classified: list[int]) -> Domain:
+    """A domain of which ``classified`` are the guards that decided."""
 
     def note(record: Any) -> None:
         if isinstance(record, Classified) and record.guards == CONNECT.name:
-            judged.append(record.step)
+            classified.append(record.step)
 
     return Domain(trace=note)
 
 
-def guard(judged: list[int]) -> str:
+def guard(classified: list[int]) -> str:
     """The name of the guard that decided last."""
-    return CONNECT.steps[judged[-1]].name
+    return CONNECT.steps[classified[-1]].name
 
 
 def with_policy(domain: Domain, **policy: Any) -> None:
@@ -80,11 +80,11 @@ def signed(guest: Guest, key: bytes, name: str = "alice", **changes: Any) -> Any
 # -- guard by guard ----------------------------------------------------------------------------------------------------
 
 
-def test_admitted(domain: Domain, judged: list[int]) -> None:
+def test_admitted(domain: Domain, classified: list[int]) -> None:
     guest = Guest(domain)
     answer = guest.connect(place_name="hub")
     assert isinstance(answer, p.DomainList)
-    assert guard(judged) == "otherwise"
+    assert guard(classified) == "otherwise"
     assert (answer.permissions, answer.new_connection, answer.client_clock) == (GUEST, True, CLOCK)
     assert domain.take() == [
         NodeJoined(
@@ -98,29 +98,29 @@ def test_admitted(domain: Domain, judged: list[int]) -> None:
     ]
 
 
-def test_empty(domain: Domain, judged: list[int]) -> None:
+def test_empty(domain: Domain, classified: list[int]) -> None:
     assert Guest(domain).send_request(b"") is None
-    assert guard(judged) == "is_something"
+    assert guard(classified) == "is_something"
     assert domain.dropped("empty connect request") == 1
 
 
 @pytest.mark.parametrize("name", sorted(VERSIONS)[1:])
-def test_other_signature(domain: Domain, judged: list[int], name: str) -> None:
+def test_other_signature(domain: Domain, classified: list[int], name: str) -> None:
     """The reader of the first 36 bytes does not mind what another protocol has behind them."""
     payload = Guest(domain).request(protocol_signature=VERSIONS[name].signature).encode()
     for end in (len(payload), 40, 36):
         answer = Guest(domain).send_request(payload[:end])
         assert isinstance(answer, p.DomainConnectionDenied)
-        assert guard(judged) == "is_of_other_protocol"
+        assert guard(classified) == "is_of_other_protocol"
         assert (answer.reason, answer.extra) == (p.DenialReason.PROTOCOL_MISMATCH, "")
     assert domain.take() == [ConnectRefused(Guest(domain).path, p.DenialReason.PROTOCOL_MISMATCH)] * 3
 
 
-def test_other_version_byte(domain: Domain, judged: list[int]) -> None:
+def test_other_version_byte(domain: Domain, classified: list[int]) -> None:
     guest = Guest(domain)
     answer = guest.send_request(guest.request().encode(), version=26)
     assert isinstance(answer, p.DomainConnectionDenied)
-    assert guard(judged) == "is_of_other_protocol"
+    assert guard(classified) == "is_of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
     assert domain.noted("other version") == 1
     other = Domain(versions=VERSIONS["2026-newest-known"])
@@ -130,20 +130,20 @@ def test_other_version_byte(domain: Domain, judged: list[int]) -> None:
 
 
 @pytest.mark.parametrize("version", [17, 27])
-def test_pending_requests_are_of_another_protocol(domain: Domain, judged: list[int], version: int) -> None:
+def test_pending_requests_are_of_another_protocol(domain: Domain, classified: list[int], version: int) -> None:
     guest = Guest(domain)
     guest.say(PacketType.DOMAIN_CONNECT_REQUEST_PENDING, guest.request().encode(), version=version)
-    assert guard(judged) == "is_of_other_protocol"
+    assert guard(classified) == "is_of_other_protocol"
     assert [packet.reason for packet in guest.packets(p.DomainConnectionDenied)] == [p.DenialReason.PROTOCOL_MISMATCH]
     assert [type(event) for event in domain.events] == [ConnectRefused]
 
 
-def test_malformed(domain: Domain, judged: list[int]) -> None:
+def test_malformed(domain: Domain, classified: list[int]) -> None:
     payload = Guest(domain).request().encode()
     for end in range(36, len(payload)):
         if Guest(domain).send_request(payload[:end]) is not None:
             pytest.fail(f"{end} of {len(payload)} bytes were answered")
-        assert guard(judged) == "read"
+        assert guard(classified) == "read"
     assert domain.dropped("malformed connect request") == len(payload) - 36
     assert domain.events == []
 
@@ -156,10 +156,10 @@ def test_trailing_bytes_are_counted_only(domain: Domain) -> None:
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_null_sockets(domain: Domain, judged: list[int], local: bool) -> None:
+def test_null_sockets(domain: Domain, classified: list[int], local: bool) -> None:
     host = "127.0.0.1" if not local else "203.0.113.7"
     assert Guest(domain, host).connect(**{"local_socket" if local else "public_socket": NULL_SOCK_ADDR}) is None
-    assert guard(judged) == "has_sockets"
+    assert guard(classified) == "has_sockets"
 
 
 def test_null_public_address_is_the_senders(domain: Domain) -> None:
@@ -177,31 +177,31 @@ def test_null_public_address_on_loopback_stays(domain: Domain) -> None:
 
 
 @pytest.mark.parametrize("kind", [0, 1, ord("D"), ord("B"), 255])
-def test_types_that_no_node_has(domain: Domain, judged: list[int], kind: int) -> None:
+def test_types_that_no_node_has(domain: Domain, classified: list[int], kind: int) -> None:
     assert Guest(domain).connect(node_type=kind) is None
-    assert guard(judged) == "has_node_type"
+    assert guard(classified) == "has_node_type"
 
 
 @pytest.mark.parametrize("kind", [p.NodeType.AUDIO_MIXER, p.NodeType.ENTITY_SCRIPT_SERVER])
-def test_mixers_need_an_assignment(domain: Domain, judged: list[int], kind: p.NodeType) -> None:
+def test_mixers_need_an_assignment(domain: Domain, classified: list[int], kind: p.NodeType) -> None:
     assert Guest(domain, node_type=kind).connect() is None
-    assert guard(judged) == "is_expected"
+    assert guard(classified) == "is_expected"
     domain.server.assign(bytes(15) + b"\1", kind, domain.now)
     guest = Guest(domain, node_type=kind)
     assert guest.connect(connect_id=bytes(15) + b"\2") is None
     assert guest.connect(connect_id=bytes(15) + b"\1", node_type=p.NodeType.AVATAR_MIXER) is None
     answer = guest.connect(connect_id=bytes(15) + b"\1")
-    assert guard(judged) == "is_assigned"
+    assert guard(classified) == "is_assigned"
     assert isinstance(answer, p.DomainList)
     assert answer.permissions == ASSIGNED
 
 
-def test_an_assignment_is_one_nodes(domain: Domain, judged: list[int]) -> None:
+def test_an_assignment_is_one_nodes(domain: Domain, classified: list[int]) -> None:
     """Another one is let in when the first is gone; the same one at any time, in place of itself."""
     first = mixer(domain)
     second = Guest(domain, "198.51.100.99", node_type=first.node_type, connect_id=first.connect_id)
     assert second.connect() is None
-    assert guard(judged) == "is_expected"
+    assert guard(classified) == "is_expected"
     domain.wait(6.0)
     lost, node_id = attrs.evolve(first), first.node_id
     assert lost.connect() is not None
@@ -237,13 +237,13 @@ def test_what_cannot_be_assigned(connect_id: bytes, kind: p.NodeType) -> None:
         domain.server.assign(connect_id, kind, 0.0)
 
 
-def test_repeated_requests_are_one_node(domain: Domain, judged: list[int]) -> None:
+def test_repeated_requests_are_one_node(domain: Domain, classified: list[int]) -> None:
     guest = Guest(domain)
     guest.connect()
     before = guest.node_id, guest.local_id
     domain.wait(4.9)
     answer = guest.connect(client_clock=CLOCK + 5)
-    assert guard(judged) == "is_repeated"
+    assert guard(classified) == "is_repeated"
     assert isinstance(answer, p.DomainList)
     assert ((guest.node_id, guest.local_id), answer.new_connection) == (before, True)
     assert answer.client_clock == CLOCK + 5
@@ -285,19 +285,21 @@ def test_a_late_repetition_is_a_new_node(domain: Domain, interested: bool) -> No
     assert joined.node_id == guest.node_id
 
 
-def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(domain: Domain, judged: list[int]) -> None:
+def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(
+    domain: Domain, classified: list[int]
+) -> None:
     guest = Guest(domain)
     guest.connect()
     guest.check_in()
     forged = attrs.evolve(guest, fingerprint=bytes(16))
     assert forged.connect() is None
-    assert guard(judged) == "is_no_intruder"
+    assert guard(classified) == "is_no_intruder"
     assert guest.check_in() is not None
     domain.wait(10.0)  # a router gave the port to somebody else, perhaps
     assert forged.connect() is not None
 
 
-def test_more_nodes_than_ids(judged: list[int]) -> None:
+def test_more_nodes_than_ids(classified: list[int]) -> None:
     domain = Domain(limits=ServerLimits(nodes=2, connects=99))
     assert all(Guest(domain, port=port).connect() for port in (1, 2))
     answer = Guest(domain, port=3).connect()
@@ -341,16 +343,16 @@ def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: 
 # -- usernames ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_needs_a_token_and_a_key(domain: Domain, judged: list[int], key: bytes) -> None:
+def test_a_name_needs_a_token_and_a_key(domain: Domain, classified: list[int], key: bytes) -> None:
     guest = Guest(domain)
     token = guest.connect(username="Alice")
-    assert guard(judged) == "is_without_token"
+    assert guard(classified) == "is_without_token"
     assert isinstance(token, p.ConnectionToken)
     assert domain.take() == [KeyWanted("alice")]
     assert guest.connect(username="ALICE") == token  # the same until it is used, and nobody is asked again
     signature = crypto.sign_username(key, "Alice", token.token)
     assert guest.connect(username="alice", username_signature=signature) is None
-    assert guard(judged) == "is_of_unknown_key"
+    assert guard(classified) == "is_of_unknown_key"
     assert domain.take() == []
     domain.server.provide_key("ALICE", b64encode(crypto.public_key_der(key)).decode(), domain.now)
     assert isinstance(guest.connect(username="Alice", username_signature=signature), p.DomainList)
@@ -359,10 +361,10 @@ def test_a_name_needs_a_token_and_a_key(domain: Domain, judged: list[int], key: 
     fresh = guest.connect(username="alice", username_signature=signature)  # the token was used
     assert isinstance(fresh, p.ConnectionToken)
     assert fresh != token
-    assert guard(judged) == "is_without_token"
+    assert guard(classified) == "is_without_token"
 
 
-def test_a_copy_of_a_signed_request_needs_no_second_token(domain: Domain, judged: list[int], key: bytes) -> None:
+def test_a_copy_of_a_signed_request_needs_no_second_token(domain: Domain, classified: list[int], key: bytes) -> None:
     guest = Guest(domain)
     domain.server.provide_key("alice", crypto.public_key_der(key), 0.0)
     token = guest.connect(username="alice")
@@ -370,7 +372,7 @@ def test_a_copy_of_a_signed_request_needs_no_second_token(domain: Domain, judged
     signature = crypto.sign_username(key, "alice", token.token)
     lists = [guest.connect(username="alice", username_signature=signature) for _ in range(3)]
     assert len({packet.session_id for packet in lists if isinstance(packet, p.DomainList)}) == 1
-    assert guard(judged) == "is_repeated"
+    assert guard(classified) == "is_repeated"
     assert isinstance(guest.connect(username="bob", username_signature=signature), p.ConnectionToken)
 
 
@@ -384,12 +386,14 @@ def test_a_name_signed_as_it_was_written(domain: Domain, key: bytes) -> None:
 
 
 @pytest.mark.parametrize("public", [None, b"no key"])
-def test_bad_signatures_and_unusable_keys(domain: Domain, judged: list[int], key: bytes, public: bytes | None) -> None:
+def test_bad_signatures_and_unusable_keys(
+    domain: Domain, classified: list[int], key: bytes, public: bytes | None
+) -> None:
     guest = Guest(domain)
     domain.server.provide_key("alice", public or crypto.public_key_der(key), 0.0)
     guest.connect(username="alice")
     answer = guest.connect(username="alice", username_signature=crypto.sign_username(key, "alice", bytes(16)))
-    assert guard(judged) == "is_badly_signed"
+    assert guard(classified) == "is_badly_signed"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DIRECTORY
 
@@ -419,11 +423,11 @@ def test_the_golden_signature() -> None:
 # -- the domain's own accounts, permissions, capacity ------------------------------------------------------------------
 
 
-def test_domain_accounts(domain: Domain, judged: list[int]) -> None:
+def test_domain_accounts(domain: Domain, classified: list[int]) -> None:
     with_policy(domain, login=HERE, accounts={"ann": "a:b"}, anonymous=0)
     guest = Guest(domain)
     answer = guest.connect(domain_username="ann", domain_tokens="a:c")
-    assert guard(judged) == "is_not_logged_in"
+    assert guard(classified) == "is_not_logged_in"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DOMAIN
     assert isinstance(guest.connect(domain_username="ann", domain_tokens="a:b", username="alice"), p.DomainList)
@@ -438,15 +442,15 @@ def test_accounts_mean_nothing_where_the_domain_has_none(domain: Domain) -> None
 
 
 @pytest.mark.parametrize("login", [None, HERE])
-def test_no_permission(domain: Domain, judged: list[int], login: Login | None) -> None:
+def test_no_permission(domain: Domain, classified: list[int], login: Login | None) -> None:
     with_policy(domain, anonymous=0, login=login)
     answer = Guest(domain).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     if login is None:
-        assert guard(judged) == "is_forbidden"
+        assert guard(classified) == "is_forbidden"
         assert (answer.reason, answer.extra) == (p.DenialReason.NOT_AUTHORIZED_DIRECTORY, "")
     else:
-        assert guard(judged) == "is_forbidden"
+        assert guard(classified) == "is_forbidden"
         assert answer.reason == p.DenialReason.NOT_AUTHORIZED_DOMAIN
         assert answer.extra == "https://example.org/login|client"
     assert isinstance(Guest(domain, "127.0.0.1").connect(), p.DomainList)  # localhost may do everything
@@ -466,13 +470,13 @@ def test_permissions_by_name(domain: Domain, key: bytes) -> None:
     assert [getattr(answer, "permissions", None) for answer in answers] == [p.Permissions.CONNECT, None, GUEST]
 
 
-def test_full(domain: Domain, judged: list[int], key: bytes) -> None:
+def test_full(domain: Domain, classified: list[int], key: bytes) -> None:
     with_policy(domain, capacity=1, redirect="hifi://overflow", users={"alice": GUEST | p.Permissions.PAST_CAPACITY})
     domain.server.provide_key("alice", crypto.public_key_der(key), 0.0)
     mixer(domain)  # does not count
     assert isinstance(Guest(domain, port=1).connect(), p.DomainList)
     answer = Guest(domain, port=2).connect()
-    assert guard(judged) == "is_one_too_many"
+    assert guard(classified) == "is_one_too_many"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert (answer.reason, answer.extra) == (p.DenialReason.TOO_MANY_USERS, "hifi://overflow")
     assert isinstance(signed(Guest(domain, port=3), key), p.DomainList)
@@ -527,7 +531,7 @@ def test_no_refusal_is_longer_than_the_request(size: int, redirect: str, other: 
         assert other or denial.extra.encode() == redirect.encode()[: len(denial.extra.encode())]
 
 
-def test_a_host_gets_so_many_answers(judged: list[int]) -> None:
+def test_a_host_gets_so_many_answers(classified: list[int]) -> None:
     domain = Domain(limits=ServerLimits(connects=3))
     answers = [Guest(domain, port=port).connect() for port in range(1, 6)]
     assert [answer is not None for answer in answers] == [True] * 3 + [False] * 2
@@ -578,9 +582,9 @@ def test_golden_requests_with_a_name_get_a_token(domain: Domain, name: str) -> N
     assert [type(packet) for _, packet in domain.said[SENDER]] == [p.ConnectionToken]
 
 
-def test_the_investigations_request_is_malformed(domain: Domain, judged: list[int]) -> None:
+def test_the_investigations_request_is_malformed(domain: Domain, classified: list[int]) -> None:
     """It has an address of a kind that it does not have the bytes for; the reference reads on regardless."""
     payload = golden("codec.json", "investigation_connect_payload_replay").octets("wire")
     assert Guest(domain).send_request(payload) is None
-    assert guard(judged) == "read"
+    assert guard(classified) == "read"
     assert domain.dropped("malformed connect request") == 1

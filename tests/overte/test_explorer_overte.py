@@ -179,7 +179,7 @@ NEVER = "overte.member: row PRESENT x CHECKED_IN"
 
 
 @pytest.mark.slow
-def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
+def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     """By the static checks, by a violation, or because something else is told, said, or possible."""
     known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
     assert not [(one.name, str(report)) for one, report, _, _ in known if report.violations or not report.exhausted]
@@ -187,8 +187,8 @@ def test_a_row_or_rung_that_is_missing_is_noticed() -> None:
     unnoticed = set()
     for table in TABLES:
         for name, mutant in mutants(table):
-            if not is_found(table, mutant, DOCS):
-                with running(table, mutant, CLASSES):
+            if not is_found(mutant, DOCS):
+                with running(mutant):
                     if not any(differs(*entry[:3]) for entry in known if name in entry[3]):
                         unnoticed.add(name)
     assert unnoticed == set(HARMLESS)

@@ -20,7 +20,7 @@ from sansproto.wire import Codec, HexInt, Packet, field, packet
 T = TypeVar("T")
 
 CODECS = [qt.QSTRING, qt.QBYTEARRAY, qt.UUID, qt.U8_LIST, qt.WRITE_BYTES, qt.SOCK_ADDR, qt.TYPED_SOCK_ADDR]
-by_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: str(codec.type_name))
+by_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: str(codec.shape().type_name))
 
 
 def attempt(decode: Callable[[bytes], T], data: bytes) -> T | WireError:

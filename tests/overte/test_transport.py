@@ -250,7 +250,7 @@ def test_payloads_are_read_with_and_without_something_behind() -> None:
     assert talker.stats.noted == {"trailing bytes": 1}
 
 
-class Deaf(OverteEndpoint[Closed]):
+class Deaf(OverteEndpoint[Closed, TransportDelays, TransportLimits]):
     """A role that says nothing about whom it knows."""
 
 

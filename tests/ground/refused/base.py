@@ -5,9 +5,9 @@ from enum import Enum
 from typing import Annotated
 import attrs
 from sansproto.snapshot import CACHED
-from sansproto.component import Component, Host, OptionalPart, Parts
-from sansproto.session import Session
-from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from sansproto.component import Component as Component, Host as Host
+from sansproto.session import Session as Session
+from sansproto.machine import Default, Guards as Guards, Input as Input, Outcome, Row as Row, Table as Table, Timer as Timer
 
 @attrs.frozen
 class Delays:

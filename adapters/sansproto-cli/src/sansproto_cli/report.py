@@ -59,6 +59,7 @@ class Reporter(Protocol):
 
     def show(self, rows: Rows) -> bool:
         """Show this table instead of the one before; none without rows. False: there is no place for tables here."""
+        ...
 
     def fail(self, failure: CommandFailed) -> None: ...
 

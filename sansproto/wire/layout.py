@@ -8,7 +8,7 @@ from .declare import Packet
 
 
 @attrs.frozen
-class Row:
+class LayoutRow:
     """One line of a byte table. ``offset`` counts from the packet's first byte, or says ``after`` which field."""
 
     offset: str
@@ -18,17 +18,18 @@ class Row:
     doc: str
 
 
-def layout(cls: type[Packet]) -> list[Row]:
+def layout_rows(cls: type[Packet]) -> list[LayoutRow]:
     """The fields of a packet, in the order of their bytes; ``doc`` ends with what decoding takes besides."""
     rows = []
     base, distance = "", 0
     for field in cls.__wire__.fields:
         codec = field.codec
         offset = f"{base} + {distance}" if base and distance else base or str(distance)
-        least, most = codec.min_size, codec.max_size
+        shape = codec.shape()
+        least, most = shape.min_size, shape.max_size
         size = str(least) if least == most else f"{least}..{'' if most is None else most}"
-        notes = (field.doc, f"also accepted: {codec.accepts}" if codec.accepts else "")
-        rows.append(Row(offset, size, field.name, codec.type_name, "; ".join(note for note in notes if note)))
+        notes = (field.doc, f"also accepted: {shape.accepts}" if shape.accepts else "")
+        rows.append(LayoutRow(offset, size, field.name, shape.type_name, "; ".join(note for note in notes if note)))
         if least == most:
             distance += least
         else:
@@ -37,8 +38,8 @@ def layout(cls: type[Packet]) -> list[Row]:
 
 
 def layout_rst(cls: type[Packet]) -> str:
-    """The table of :func:`layout` as a reStructuredText ``list-table``."""
+    """The table of :func:`layout_rows` as a reStructuredText ``list-table``."""
     lines = [f".. list-table:: {cls.__name__}", "   :header-rows: 1", ""]
-    for row in [("offset", "size", "field", "type", "meaning"), *map(attrs.astuple, layout(cls))]:
+    for row in [("offset", "size", "field", "type", "meaning"), *map(attrs.astuple, layout_rows(cls))]:
         lines += [f"   {'  ' if index else '* '}- {cell}".rstrip() for index, cell in enumerate(row)]
     return "\n".join(lines) + "\n"

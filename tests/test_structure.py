@@ -1,0 +1,218 @@
+"""How roles and parts are built, read off the source: few bases, nobody's secrets, and no method without a use."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from importlib import import_module
+from inspect import isfunction
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
+
+import pytest
+from asking import AskState
+
+import sansproto
+from sansproto.component import Component, Host, Part
+from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from sansproto.session import Session
+
+PACKAGE = Path(sansproto.__file__).parent
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.relative_to(PACKAGE).parts)
+
+for module in walk_packages(sansproto.__path__, "sansproto."):
+    if not module.name.startswith("sansproto.testing"):
+        import_module(module.name)
+
+
+def subclasses(of: type) -> Iterator[type]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from subclasses(kind)
+
+
+def of_the_library(of: type) -> list[type]:
+    """The subclasses that the library defines, each once."""
+    found = {kind for kind in subclasses(of) if kind.__module__.startswith("sansproto.")}
+    return sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__))
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+# -- nobody reads what another object keeps to itself
+
+
+def others_secrets(tree: ast.AST) -> Iterator[str]:
+    """Attributes with an underscore that are not an object's own. (``_value_`` of an enum member has two.)"""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("_"):
+            owner = ast.unparse(node.value)
+            if owner not in ("self", "cls", "super()"):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_object_touches_what_another_keeps_to_itself(path: Path) -> None:
+    assert [*others_secrets(tree_of(path))] == []
+
+
+def test_secrets_of_others_are_seen() -> None:
+    code = "self._a, cls._b, super()._c, state._value_, self.__dict__\nself.part._d, part._e = f(self)._g, 1"
+    assert [*others_secrets(ast.parse(code))] == ["2: self.part._d", "2: part._e", "2: f(self)._g"]
+
+
+# -- few bases
+
+
+def own_bases(kind: type) -> list[str]:
+    """The classes of its own protocol in its MRO, itself first; what the shared modules define is not counted."""
+    protocol = kind.__module__.split(".")[:2]
+    return [base.__name__ for base in kind.__mro__ if base.__module__.split(".")[:2] == protocol]
+
+
+ROLES = [kind for kind in of_the_library(Session) if kind.__module__.count(".") > 1]
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.__name__)
+def test_a_role_has_at_most_one_base_in_its_protocol(role: type) -> None:
+    assert len(own_bases(role)) <= 2
+
+
+def test_bases_of_a_protocol_are_counted() -> None:
+    assert {"Client", "Relay", "DomainClient", "IceServer"} <= {role.__name__ for role in ROLES}
+    bottom: Any = type("Bottom", (ROLES[0],), {"__module__": ROLES[0].__module__})
+    lowest = type("Lowest", (bottom,), {"__module__": ROLES[0].__module__})
+    assert own_bases(lowest)[:2] == ["Lowest", "Bottom"]
+    assert len(own_bases(lowest)) > 2
+
+
+# -- no method without a use
+
+
+def handlers(part: type[Any]) -> Iterator[Callable[..., Any]]:
+    """The functions that the table of a part and its guards name."""
+    table = vars(part).get("table")
+    if isinstance(table, Table):
+        for row in table.rows:
+            yield from (*row.do, *([] if row.when is None else [row.when]))
+        yield from (timer.after for timer in table.timers if callable(timer.after))
+    for guards in vars(part).get("guards_made", ()):
+        yield from (step.call for step in guards.steps if step.call is not None)
+
+
+def named_in(tree: ast.AST) -> Iterator[str]:
+    """The attributes that functions name. What stands outside of them (tables, guards) is looked up by ``handlers``."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            yield from (node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute))
+
+
+def without_use(part: type[Any], used: set[Any], named: set[str]) -> Iterator[str]:
+    """The methods and properties of a part that no row, guard, timer or code names, and that override nothing."""
+    inherited = {name for base in part.__mro__[1:] for name in vars(base)}
+    for name, member in vars(part).items():
+        if not isfunction(member) and not isinstance(member, property | cached_property | classmethod | staticmethod):
+            continue
+        if not name.startswith("__") and name not in named | inherited and member not in used:
+            yield name
+
+
+PARTS = of_the_library(Part)
+HANDLERS = {handler for part in PARTS for handler in handlers(part)}
+NAMED = {name for path in SOURCES for name in named_in(tree_of(path))}
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__qualname__)
+def test_every_method_of_a_part_is_used(part: type) -> None:
+    assert [*without_use(part, HANDLERS, NAMED)] == []
+
+
+class Idle(Component[AskState, Host[Any]]):
+    """Some of its methods have a use."""
+
+    def forget(self) -> None:
+        """Overrides one of its base."""
+
+    def is_good(self) -> bool:
+        return True
+
+    def is_read(self, packet: bytes) -> bool:
+        return bool(packet)
+
+    def act(self) -> None: ...
+
+    def pause(self) -> float:
+        return 1.0
+
+    def is_named_in_code(self) -> bool:
+        return True
+
+    def is_named_in_no_code(self) -> bool:
+        return True
+
+    @property
+    def size(self) -> int:
+        return 1
+
+
+class IdleInput:
+    DUE = Input[AskState, None]()
+    READ = Input[AskState, bytes]()
+
+
+class IdleTimer:
+    PAUSE = Timer(IdleInput.DUE, Idle.pause)
+
+
+def test_methods_without_a_use_are_seen() -> None:
+    Guards.of(Idle, AskState, bytes, "x").need(Idle.is_read, "unread", ref="x").give(IdleInput.READ)
+    Table[Idle, AskState](
+        Idle,
+        IdleInput,
+        IdleTimer,
+        name="idle",
+        page="toy",
+        initial=AskState.NEW,
+        idle={},
+        rows=(Row(AskState.NEW, IdleInput.DUE, None, Idle.act, when=Idle.is_good, ref="x"),),
+        defaults=(Default(Outcome.IGNORE, "late"),),
+    )
+    assert {*handlers(Idle)} == {Idle.is_read, Idle.act, Idle.is_good, Idle.pause}
+    tree = ast.parse("def f():\n    idle.is_named_in_code()\nTABLE = Idle.is_named_in_no_code, Idle.size")
+    assert [*without_use(Idle, {*handlers(Idle)}, {*named_in(tree)})] == ["is_named_in_no_code", "size"]
+
+
+# -- guards, tables and the base drop what was received
+
+
+def drops(node: ast.AST, where: str) -> Iterator[str]:
+    """The uses of ``drop``, by the functions that they stand in. What overrides it may pass on to its base."""
+    if isinstance(node, ast.Attribute) and node.attr == "drop" and ast.unparse(node.value) != "super()":
+        yield where
+    inner = f"{where}.{node.name}" if isinstance(node, ast.ClassDef | ast.FunctionDef) else where
+    for child in ast.iter_child_nodes(node):
+        yield from drops(child, inner)
+
+
+def test_what_is_received_is_dropped_by_guards_tables_and_the_base_only() -> None:
+    modules = {path: path.relative_to(PACKAGE).with_suffix("").parts for path in SOURCES}
+    protocols = {path: ".".join(parts) for path, parts in modules.items() if len(parts) > 1}
+    assert [drop for path, module in protocols.items() for drop in drops(tree_of(path), module)] == []
+
+
+def test_drops_in_plain_code_are_seen() -> None:
+    code = """
+class Part:
+    def drop(self, reason):
+        super().drop(reason)
+    def receive(self):
+        self.host.drop("late")
+        why = self.drop
+def help(part):
+    part.host.stats.drop("late")
+"""
+    assert [*drops(ast.parse(code), "x.y")] == ["x.y.Part.receive", "x.y.Part.receive", "x.y.help"]
