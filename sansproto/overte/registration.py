@@ -173,7 +173,7 @@ class Registration(Component[RegistrationState, ServerHost]):
         for contact in self.contact.values():
             contact.beat(self.signed.payload)
 
-    def next_server(self) -> None:
+    def try_next(self) -> None:
         self.number = (self.number + 1) % len(self.servers)
         self.contact.end()
 
@@ -231,20 +231,14 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
             _S.RESOLVING, _I.FOUND, _S.BEATING, _R.adopt, _R.beat, arm=(_T.BEAT,), cancel=(_T.LOOKUP,), ref="heartbeats"
         ),
         Row(
-            _S.RESOLVING,
-            _I.NOT_FOUND,
-            _S.PAUSING,
-            _R.next_server,
-            arm=(_T.PAUSE,),
-            cancel=(_T.LOOKUP,),
-            ref="heartbeats",
+            _S.RESOLVING, _I.NOT_FOUND, _S.PAUSING, _R.try_next, arm=(_T.PAUSE,), cancel=(_T.LOOKUP,), ref="heartbeats"
         ),
         Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, _R.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
         Row(
             _S.BEATING,
             _I.DUE,
             _S.RESOLVING,
-            _R.next_server,
+            _R.try_next,
             _R.look_up,
             when=_R.is_unanswered,
             arm=(_T.LOOKUP,),
