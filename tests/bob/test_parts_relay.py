@@ -32,7 +32,7 @@ class RelayHost(FakeHost):
         super().__init__()
         self.delays, self.limits = RelayDelays(), RelayLimits(**limits)
         self.link_delays, self.link_limits = self.delays, self.limits
-        self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, self, key))  # type: ignore[arg-type]
+        self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, key))  # type: ignore[arg-type]
         self.told: list[Any] = []
 
     def connect(self, number: int) -> StreamLink:
