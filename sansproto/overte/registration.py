@@ -37,17 +37,19 @@ def _signs(_: object, field: attrs.Attribute[bytes], value: bytes) -> None:
 
 @attrs.frozen(kw_only=True)
 class IceRegistration:
-    """With which ice-servers (host, a name or an address, and port) a domain registers; they are tried in turn.
+    """With which ice-servers a domain registers, and how.
 
-    ``private_key`` is an RSA key in DER, ``public`` the address that our socket has for others; None leaves it to the
-    ice-server to see. ``local_host`` is our address on the own network, where the socket is bound to any. Raises
-    ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for another key.
+    Raises ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for a key that cannot sign.
     """
 
     servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
+    """Host, a name or an address, and port: they are tried in turn."""
     private_key: bytes = attrs.field(repr=False, validator=_signs)
+    """An RSA key in DER."""
     public: Address | None = None
+    """The address that our socket has for others; None leaves it to the ice-server to see."""
     local_host: str | None = None
+    """Our address on the own network, where the socket is bound to any."""
 
 
 @attrs.frozen
