@@ -47,8 +47,8 @@ soak: $(VENV)/.installed
 # What is derived from our own code: the tables as JSON, and what our own machines said. CI refuses a difference.
 vectors: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
-	$(BIN)/python tests/bob/scenarios.py
-	$(BIN)/python tests/overte/scenarios_overte.py
+	PYTHONPATH=tests $(BIN)/python tests/bob/scenarios.py
+	PYTHONPATH=tests $(BIN)/python tests/overte/scenarios_overte.py
 	$(if $(CI),git diff --exit-code -- vectors docs)
 
 docs: $(VENV)/.documenting

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from fake_host import FakeHost
+from scripted import PartHost
 
 from sansproto.bob import Failure, PeerAgreed, PeerDelays, PeerFailed, PeerLimits, Registered, crypto
 from sansproto.bob import packets as p
@@ -21,7 +21,7 @@ from sansproto.contract import Address, Lookup
 from sansproto.events import CloseCause, Closed, DataReceived
 
 
-class Owner(FakeHost):
+class Owner(PartHost):
     """A host that is the peer, too."""
 
     def __init__(self) -> None:
@@ -171,8 +171,8 @@ def test_an_offer_and_a_handshake_agree() -> None:
     handshake.post(HandshakeInput.ACCEPTED())
     here.run()
     there.run()
-    assert here.events == [PeerAgreed(1, THERE)]
-    assert here.dropped == {"out of order": 2}
+    assert here.events() == [PeerAgreed(1, THERE)]
+    assert here.stats.dropped == {"out of order": 2}
     assert there.told == [here.told[-1].keys]
     assert (offer.state, handshake.state) == (OfferState.ACCEPTED, HandshakeState.TAKEN)
 
@@ -183,7 +183,7 @@ def test_an_offer_that_cannot_be_read_is_told_so() -> None:
     offer.begin(THERE, None)
     host.run()
     assert host.said == [(1, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
-    assert host.events == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
+    assert host.events() == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
     assert host.told == ["forget"]
 
 
@@ -193,7 +193,7 @@ def test_a_client_that_does_not_answer_has_failed() -> None:
     handshake.begin(THERE, crypto.client_hello(host.client_secret, crypto.scalar(bytes(range(32)))))
     host.run()
     host.fire(handshake, HandshakeTimer.ANSWER)
-    assert host.events == [PeerFailed(2, Failure.SILENT, identity=THERE)]
+    assert host.events() == [PeerFailed(2, Failure.SILENT, identity=THERE)]
     assert host.told == ["forget"]
 
 
@@ -207,7 +207,7 @@ def test_the_way_tries_every_address() -> None:
     way.post(PeerInput.IDENTITY("192.0.2.1:1"))
     host.run()
     assert [str(one) for one in host.told[1:3]] == ["192.0.2.8:9000", "192.0.2.9:9000"]
-    assert host.events == [Registered("192.0.2.1:1")]
+    assert host.events() == [Registered("192.0.2.1:1")]
     host.fire(way, PeerTimer.WAITING)
     assert host.told[-1] == Closed(CloseCause.TIMEOUT, detail="nobody came to an agreement")
     assert way.state is PeerState.ENDED

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import attrs
 
-from sansproto.contract import Instant, Path, SendDatagram
+from sansproto.contract import Instant, Path
 from sansproto.events import CloseCause, Closed
 from sansproto.overte.arrivals import Arrival
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import Head, Header, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.remote import SOCKET
-from sansproto.overte.versions import DEFAULT, PacketType, VersionTable
+from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
 
@@ -47,28 +48,18 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     unverified: Annotated[frozenset[PacketType], CACHED]
     others: Annotated[frozenset[PacketType], CACHED]
 
-    def __init__(
-        self,
-        *,
-        friends: tuple[Friend, ...] = (),
-        entropy: Any = None,
-        limits: TransportLimits | None = None,
-        delays: TransportDelays | None = None,
-        versions: VersionTable = DEFAULT,
-        trace: Any = None,
-    ) -> None:
-        super().__init__(
-            entropy=entropy or ScriptedEntropy(),
-            wall_epoch=1.7e9,
-            versions=versions,
-            delays=delays or TransportDelays(),
-            limits=limits or TransportLimits(),
-            trace=trace,
-        )
+    def __init__(self, *, friends: tuple[Friend, ...] = (), **options: Any) -> None:
+        usual = {
+            "entropy": ScriptedEntropy(),
+            "wall_epoch": 1.7e9,
+            "versions": DEFAULT,
+            "delays": TransportDelays(),
+            "limits": TransportLimits(),
+            "trace": None,
+        }
+        super().__init__(**usual | options)
         self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
-        self.with_macs = True
-        self.unverified = frozenset()
-        self.others = frozenset()
+        self.with_macs, self.unverified, self.others = True, frozenset(), frozenset()
 
     def close(self, now: float) -> None:
         if self.alive(now):
@@ -77,21 +68,20 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     # -- verbs
 
     def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self.advance(now)
-        done = self.send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
-        self.run()
-        return done
+        return self.do(now, self.send_reliable, path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
 
     def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self.advance(now)
-        done = self.send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
-        self.run()
-        return done
+        kind = options.pop("type", PacketType.DOMAIN_SETTINGS)
+        return self.do(now, self.send_message, path, kind, payload, **options)
 
     def forget(self, path: Path, now: float) -> None:
+        self.do(now, self.forget_channel, path)
+
+    def do(self, now: float, what: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         self.advance(now)
-        self.forget_channel(path)
+        done = what(*arguments, **options)
         self.run()
+        return done
 
     # -- hooks
 
@@ -126,16 +116,9 @@ def to(host: str, port: int = 4000) -> Path:
 
 def sent(talker: Talker) -> list[tuple[Head, bytes]]:
     """What waits to be sent, decoded."""
-    found = []
-    while (transmit := talker.next_transmit()) is not None:
-        assert isinstance(transmit, SendDatagram)
-        found.append(decode_datagram(transmit.data))
-    return found
+    return [decode_datagram(transmit.data) for transmit in iter(talker.next_transmit, None)]
 
 
 def got(talker: Talker) -> list[bytes]:
     """The payloads that have arrived."""
-    found = []
-    while (event := talker.next_event()) is not None:
-        found += [event.payload] if isinstance(event, Got) else []
-    return found
+    return [event.payload for event in iter(talker.next_event, None) if isinstance(event, Got)]

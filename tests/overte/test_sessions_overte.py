@@ -23,7 +23,7 @@ def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
 
 
 def test_the_file_is_what_the_scenarios_write() -> None:
-    """If this fails on purpose, run tests/overte/scenarios_overte.py and read the difference."""
+    """If this fails on purpose, run make vectors and read the difference."""
     assert dumps(document()) == PATH.read_text("ascii")
 
 

@@ -1,0 +1,259 @@
+"""Bob's scripted peers: the transport of a session of Bob, and whoever is at its other ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import attrs
+import scripted
+
+from sansproto.bob import (
+    RELAY_PORT,
+    SECURE_PORT,
+    Client,
+    PeerDelays,
+    PeerJoined,
+    PeerLimits,
+    RelayDelays,
+    RelayLimits,
+    Server,
+    crypto,
+)
+from sansproto.bob import packets as p
+from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
+from sansproto.testing.conformance_bob import MACHINES
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.record import plain
+
+HOST, PASSWORD, SALT = "192.0.2.1", b"soarfly-bril", bytes(range(16))
+ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
+SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
+BASE_POINT = b"\x58" + b"\x66" * 31
+BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
+CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()), p.Accepted()
+
+
+def packets_in(data: bytes) -> Iterator[tuple[int, p.BobPacket]]:
+    """Each packet with the uid in its header."""
+    while data:
+        header, packet, size = p.FRAME.decode_prefix(data)
+        yield header.uid, packet
+        data = data[size:]
+
+
+class BobPeer(scripted.ScriptedPeer):
+    """The transport. It closes links as soon as that is asked for; those of a recorded session at the end."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self.link = Link(0)
+        self.opening: list[Link] = []
+        self.written: dict[Link, bytearray] = defaultdict(bytearray)
+        self.ended: dict[Link, float] = {}
+        self.heard: list[tuple[int, p.BobPacket]] = []
+        self.names: dict[Link, str] = {}
+        super().__init__(endpoint)
+
+    def carry(self, transmit: Any) -> None:
+        match transmit:
+            case SendBytes(link, data):
+                self.written[link] += data
+            case OpenStream(link):
+                self.opening.append(link)
+            case CloseTransport(link) | AbortTransport(link):
+                self.ended[link] = self.now
+                if not self.pause:
+                    self.endpoint.stream_lost(link, self.now)
+
+    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
+        self.drain()
+        self.ended.pop(link, None)
+        self.call(lambda: self.endpoint.stream_lost(link, now, detail=detail))
+
+    def end(self) -> None:
+        self.drain()
+        for link in tuple(self.ended) if self.pause else ():
+            self.stream_lost(link, self.now)
+
+    def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
+        self.receive_data(link, p.encode(uid, packet), self.now)
+
+    def said(self, link: Link | None = None) -> list[tuple[int, p.BobPacket]]:
+        """The packets that came out on a link since the last time."""
+        self.drain()
+        found = [*packets_in(bytes(self.written.pop(link or self.link, b"")))]
+        self.heard += found
+        return found
+
+    def whom(self, kind: type[p.BobPacket]) -> list[int]:
+        """To whom packets of this kind went."""
+        self.said()
+        return [uid for uid, packet in self.heard if isinstance(packet, kind)]
+
+    def last(self, uid: int, kind: type[Any]) -> Any:
+        """The last packet of this kind that went there."""
+        self.said()
+        return next(packet for to, packet in reversed(self.heard) if to == uid and isinstance(packet, kind))
+
+
+class MemberPeer(BobPeer):
+    """The relay of a client or server, and whoever is there."""
+
+    identity: type[Any]
+    half: Any
+
+    def get(self, uid: int, packet: p.BobPacket) -> None:
+        self.put(self.link, uid, packet)
+
+    def open(self) -> None:
+        """The connection that was asked for last is there."""
+        self.drain()
+        while not self.opening:  # a server derives its own secret first
+            self.tick()
+        self.link = self.opening[-1]
+        self.now += self.pause
+        self.stream_opened(self.link, self.now)
+
+    def register(self) -> None:
+        self.connect(self.now)
+        self.open()
+        self.get(p.RELAY, self.identity(ME))
+        self.said()
+
+    def approach(self) -> None:
+        """The secure port is there, and the relay is left."""
+        old = self.link
+        self.open()
+        self.stream_lost(old, self.now)
+
+    def enter_room(self) -> None:
+        """The way to the secure port, up to the open channel."""
+        self.approach()
+        self.receive_data(self.link, b"00", self.now)
+
+
+class ClientPeer(MemberPeer):
+    """The relay of a client, and all servers."""
+
+    identity = p.ClientIdentity
+
+    def announce(self, uid: int = 1, identity: str = OTHER, **changes: Any) -> None:
+        self.get(p.RELAY, p.NewServer(uid, attrs.evolve(BOTH_WAYS, **changes).encode(), identity))
+
+    def meet(self, uid: int = 1, **changes: Any) -> None:
+        """A server is announced, and X goes out."""
+        self.announce(uid, **changes)
+        self.tick()
+
+    def reply(self, uid: int = 1, identity: str = OTHER, password: bytes = PASSWORD, count: int = 2) -> None:
+        secret = crypto.ServerSecret.from_derived(crypto.derive(password, SALT, count))
+        x_point = self.last(uid, p.XAndClientIdentity).x_point
+        self.half = crypto.server_reply(secret, crypto.scalar(SCALAR), x_point, ME.encode(), identity.encode())
+        self.get(uid, p.YAndServerValidator(self.half.y_point, self.half.validator))
+
+    def agree(self, uid: int = 1, **changes: Any) -> None:
+        self.meet(uid, **changes)
+        self.reply(uid)
+        self.get(uid, p.Agreement())
+
+    def talk(self, **changes: Any) -> None:
+        """All the way into the open channel."""
+        self.register()
+        self.agree(**changes)
+        self.accept(1, self.now)
+        self.get(p.RELAY, p.Done())
+        self.enter_room()
+        self.other_sends = crypto.RecordCipher(crypto.RecordKey.from_shared(self.half.keys.client))
+
+
+class ServerPeer(MemberPeer):
+    """The relay of a server, and all clients."""
+
+    identity = p.ServerIdentity
+
+    def register(self) -> None:
+        super().register()
+        public = p.PublicParameters.decode(self.last(p.RELAY, p.HelloAsServer).public)
+        self.secret = crypto.ClientSecret.from_derived(crypto.derive(PASSWORD, public.salt, public.count))
+        self.x_point = crypto.client_hello(self.secret, crypto.scalar(SCALAR))
+
+    def ask(self, uid: int = 2, identity: str = OTHER) -> None:
+        self.get(uid, p.XAndClientIdentity(self.x_point, identity))
+
+    def prove(self, uid: int = 2, identity: str = OTHER) -> None:
+        reply = self.last(uid, p.YAndServerValidator)
+        ends = (self.x_point, reply.y_point, reply.validator, identity.encode(), ME.encode())
+        self.half = crypto.client_finish(self.secret, crypto.scalar(SCALAR), *ends)
+        self.get(uid, p.ClientValidator(self.half.validator))
+
+    def talk(self) -> None:
+        """All the way into the open channel."""
+        self.register()
+        self.ask()
+        self.prove()
+        self.get(2, ACCEPTED)
+        self.enter_room()
+
+
+class RelayPeer(BobPeer):
+    """All peers of a relay. Each has the address that follows from the number of its connection."""
+
+    def come(self, listener: str = RELAY_PORT) -> Link:
+        number = len(self.names) + 1
+        peer = Address(f"198.51.100.{7 + number // 20_000}", 40_000 + number % 20_000)
+        self.now += self.pause
+        link: Link = self.stream_accepted(listener, peer, self.now)
+        self.names[link] = str(peer)
+        return link
+
+    def join(self, hello: p.BobPacket) -> Link:
+        link = self.come()
+        self.put(link, p.RELAY, hello)
+        return link
+
+    def visit(self, line: str = "") -> Link:
+        """Come to the secure port, and say for which room."""
+        link = self.come(SECURE_PORT)
+        if line:
+            self.receive_data(link, line.encode() + b"\n", self.now)
+        return link
+
+    def ask(self, client: Link, uid: int) -> None:
+        self.put(client, uid, p.XAndClientIdentity(SCALAR, self.names[client]))
+
+    def unite(self, answer: p.BobPacket = ACCEPTED) -> tuple[str, str]:
+        """A server and a client go through a whole exchange, and leave; the lines that open their room."""
+        server, client = self.join(SERVER), self.join(CLIENT)
+        self.drain()
+        to_server, to_client = [event.uid for event in self.events if isinstance(event, PeerJoined)][-2:]
+        self.ask(client, to_server)
+        self.put(server, to_client, p.YAndServerValidator(SCALAR, bytes(64)))
+        self.put(client, to_server, p.ClientValidator(bytes(64)))
+        self.put(server, to_client, p.Agreement())
+        self.put(client, to_server, answer)
+        self.end()
+        return self.names[client], self.names[server]
+
+
+THERE = crypto.RecordKey(b"\2" * 32, b"\2" * 12)
+_RELAY, _PEER = (RelayLimits(), RelayDelays()), (PeerLimits(), PeerDelays(work=0.125))
+_AT_RELAY = {"relay": {"host": HOST, "port": 9000}, "secure_port": 9001, "password": PASSWORD.hex()}
+_KEYS = {"send_key": plain(crypto.RecordKey(b"\1" * 32, b"\1" * 12)), "receive_key": plain(THERE)}
+recorded = partial(
+    scripted.recorded,
+    MACHINES,
+    {
+        "bob.client": (ClientPeer, *_PEER, _AT_RELAY),
+        "bob.server": (ServerPeer, *_PEER, {**_AT_RELAY, "count": 2, "client_cipher": "AES_256_GCM"}),
+        "bob.relay": (RelayPeer, *_RELAY, {}),
+        "bob.channel": (BobPeer, *_PEER, _KEYS),
+    },
+)
+
+
+def live(kind: type[Client] | type[Server], **more: Any) -> Any:
+    """The scripted peer of a client or server that is registered next."""
+    given = {"relay": (HOST, 9000), "secure_port": 9001, "password": PASSWORD, "entropy": ScriptedEntropy(), **more}
+    return (ServerPeer if issubclass(kind, Server) else ClientPeer)(kind(**given))

@@ -1,0 +1,353 @@
+"""Overte's scripted peers: packets as everybody sends them, and who speaks to a client, a domain or an ice-server."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path as File
+from typing import Any
+
+import attrs
+import scripted
+
+from sansproto.contract import Address, Path, SendDatagram
+from sansproto.overte import (
+    ClientDelays,
+    ClientLimits,
+    DomainClient,
+    DomainServer,
+    IceDelays,
+    IceLimits,
+    ServerDelays,
+    ServerLimits,
+    crypto,
+)
+from sansproto.overte import packets as p
+from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
+from sansproto.overte.membership import NO_MEMBER
+from sansproto.overte.policy import Policy
+from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET
+from sansproto.overte.stun import COOKIE
+from sansproto.overte.versions import DEFAULT, Form, PacketType
+from sansproto.testing.conformance_overte import MACHINES
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.vectors import load
+
+TYPES = tuple(PacketType)
+EPOCH = 1_762_670_000.0
+CLOCK = int(EPOCH * 1e6)
+US = Address("192.168.1.23", 48001)
+DOMAIN, MIXER, PARTY = (
+    Path(SOCKET, "198.51.100.1", 40102),
+    Path(SOCKET, "198.51.100.10", 40110),
+    Path(SOCKET, "203.0.113.7", 48001),
+)
+MIXER_LOCAL, STRANGER = Path(SOCKET, "10.0.0.10", 40110), Path(SOCKET, "203.0.113.66", 666)
+LOCAL = SockAddr(US.host, US.port)
+DOMAIN_ID, SESSION, SECRET = b"d" * 16, b"s" * 16, b"k" * 16
+LOCAL_ID = 50900
+PRIVATE_KEY, PUBLIC_KEY = next(
+    (test.octets("inputs", "private_key"), test.octets("inputs", "public_key"))
+    for test in load(File(__file__).parents[2] / "vectors" / "overte" / "crypto.json")
+    if test.type == "overte.username_signature"
+)
+LIST = p.DomainList(DOMAIN_ID, 4242, SESSION, LOCAL_ID, 2049, True, 0, 0, 159, True, ())
+CHECK_IN = p.CheckIn(CLOCK, p.NodeType.AGENT, SockAddr(PARTY.host, PARTY.port), LOCAL, b"MWoAmS", None)
+REQUEST = p.DomainConnectRequest(
+    bytes(16), DEFAULT.signature, None, b"machine".ljust(16, b"\1"), bytes(4), 0, 0, CHECK_IN, None, b""
+)
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+def datagram(content: Any, *, source: int = 0, secret: bytes = b"", **head: Any) -> bytes:
+    """A packet, or a type and a payload, with the header that belongs to it."""
+    kind, payload = content if isinstance(content, tuple) else (TYPES[content.__wire__.id], content.encode())
+    mac = crypto.mac(secret, payload) if secret else NO_MAC
+    fields: dict[str, Any] = {
+        "sequence": 1,
+        "version": DEFAULT[kind],
+        "source": None if kind.form is Form.UNSOURCED else source,
+        "mac": mac if kind.form is Form.VERIFIED else None,
+    }
+    return encode_datagram(Header(kind, **fields | head), payload)
+
+
+def control(kind: ControlType, number: int | None = None) -> bytes:
+    return encode_datagram(Control(kind, number))
+
+
+def record(letter: str = "M", *, number: int = 1, **changes: Any) -> p.NodeRecord:
+    """A node with two addresses of its own."""
+    sockets = (SockAddr(path.host, 40109 + number) for path in (MIXER, MIXER_LOCAL))
+    usual = p.NodeRecord(
+        p.NodeType(ord(letter)), bytes([number]) * 16, *sockets, 7327, False, local_id=4660 + number, secret=SECRET
+    )
+    return attrs.evolve(usual, **changes)
+
+
+def domain_list(*nodes: p.NodeRecord, **changes: Any) -> p.DomainList:
+    """A list for the client that was let in, with whatever is different this time."""
+    return attrs.evolve(LIST, nodes=nodes, **changes)
+
+
+def check_in(kind: type[Any] = p.CheckIn, **changes: Any) -> Any:
+    return kind(**{name: changes.get(name, getattr(CHECK_IN, name)) for name in p.CheckIn.__annotations__})
+
+
+def connect_request(**changes: Any) -> p.DomainConnectRequest:
+    """A request with other fields, also those of its check-in."""
+    inner = {name: changes.pop(name) for name in tuple(changes) if name in p.CheckIn.__annotations__}
+    return attrs.evolve(REQUEST, check_in=check_in(**inner), **changes)
+
+
+def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
+    """The datagrams among them, but for STUN: header, packet (or payload) and path."""
+    for one in transmits:
+        if isinstance(one, SendDatagram) and one.data[4:8] != COOKIE:
+            head, payload = decode_datagram(one.data)
+            kind = p.PACKETS.get(head.type.value) if isinstance(head, Header) else None
+            yield head, payload if kind is None else kind.decode(payload), one.path
+
+
+# -- who says it -------------------------------------------------------------------------------------------------------
+
+
+class OvertePeer(scripted.ScriptedPeer):
+    """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers."""
+
+    def __init__(self, endpoint: Any) -> None:
+        self.heard: dict[Path, list[tuple[Header, Any]]] = defaultdict(list)
+        self.handshakes: dict[Path, int | None] = {}
+        super().__init__(endpoint)
+
+    def carry(self, transmit: Any) -> None:
+        super().carry(transmit)
+        for head, packet, path in decoded(transmit):
+            if isinstance(head, Header):
+                self.heard[path].append((head, packet))
+            elif head.type is ControlType.HANDSHAKE:
+                self.handshakes[path] = head.sequence
+
+    def datagrams(self) -> list[SendDatagram]:
+        """Those that were sent since the last time."""
+        return [one for one in self.take(self.transmits) if isinstance(one, SendDatagram)]
+
+    def sent(self, kind: type[Any] | None = None) -> list[tuple[Header, Any, Path]]:
+        """The packets of a kind, or all, that were sent since the last time."""
+        found = decoded(*self.take(self.transmits))
+        return [one for one in found if isinstance(one[0], Header) and kind in (None, type(one[1]))]
+
+    def receive(self, data: bytes, path: Path) -> None:
+        self.call(lambda: self.receive_datagram(data, path, self.now))
+
+    def say(self, content: Any, path: Path = DOMAIN, **head: Any) -> None:
+        self.receive(datagram(content, **head), path)
+
+    def control(self, kind: ControlType, path: Path, number: int | None = None) -> None:
+        self.receive(control(kind, number), path)
+
+    def rest(self) -> None:
+        """Let all timers fire, until there are none."""
+        while self.tick():
+            pass
+
+
+class ClientPeer(OvertePeer):
+    """The domain of a client and the other nodes. A client that is not recorded is connected."""
+
+    def __init__(self, recorder: Any = None, *, connected: bool = True, bound: bool = True, **arguments: Any) -> None:
+        self.arguments = {"host": "domain.example", "entropy": ScriptedEntropy(), "wall_epoch": EPOCH, **arguments}
+        super().__init__(recorder or DomainClient(**self.arguments))
+        if bound and not recorder:
+            self.bind()
+        if connected and not recorder:
+            self.come_in()
+            self.take(self.transmits)
+            self.take()
+
+    def bind(self, address: Address = US) -> None:
+        self.socket_bound(SOCKET, address, self.now)
+
+    def find(self, path: Path = DOMAIN, query: int = 1) -> None:
+        self.now += self.pause
+        self.looked_up(query, (Address(path.host, path.port),), self.now)
+
+    def go(self) -> None:
+        """Up to the first connect request."""
+        self.connect(self.now)
+        self.find()
+
+    def list(self, *nodes: p.NodeRecord, path: Path = DOMAIN, **changes: Any) -> None:
+        self.now += self.pause
+        self.say(domain_list(*nodes, **changes), path)
+
+    def come_in(self, *nodes: p.NodeRecord) -> None:
+        self.go()
+        self.list(*nodes)
+
+    def live(self, until: float) -> None:
+        """Let time pass; the domain answers each check-in."""
+        while self.next_timeout() <= until:
+            before = len(self.heard[DOMAIN])
+            self.tick()
+            if any(head.type is PacketType.DOMAIN_LIST_REQUEST for head, _ in self.heard[DOMAIN][before:]):
+                self.list(new_connection=False)
+
+    def shake(self, path: Path = DOMAIN) -> None:
+        """Let the reliable channel begin that goes there."""
+        self.take(self.transmits)
+        self.first, self.now = self.handshakes[path], self.now + self.pause
+        self.control(ControlType.HANDSHAKE_ACK, path, self.first)
+
+    def ack(self, path: Path = DOMAIN, step: int = 0) -> None:
+        """Acknowledge its first reliable packet, or the one so many behind it."""
+        self.control(ControlType.ACK, path, self.first + step)
+
+    def pong(self, kind: p.PingType, path: Path, clock: int | None = None) -> None:
+        """Answer its last ping of a kind."""
+        self.drain()
+        pings = (packet for _, packet in reversed(self.heard[path]) if isinstance(packet, p.Ping))
+        asked = next(ping.clock for ping in pings if ping.type == kind) if clock is None else clock
+        self.say(p.PingReply(kind, asked, asked + 70_000), path, source=4661, secret=SECRET)
+
+
+class ServerPeer(OvertePeer):
+    """All parties at a domain server. Where it is not recorded, those that are not ``deaf`` acknowledge all."""
+
+    def __init__(self, recorder: Any = None, **options: Any) -> None:
+        self.deaf: set[Path] = set()
+        self.parties: dict[Path, Party] = {}
+        limits = ServerLimits(connects=1000)
+        usual = {"entropy": ScriptedEntropy(), "wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": limits}
+        self.options = usual | options
+        super().__init__(recorder or DomainServer(**self.options))
+
+    def carry(self, transmit: Any) -> None:
+        super().carry(transmit)
+        for head, _, path in decoded(transmit) if not self.pause else ():
+            is_handshake = head.type is ControlType.HANDSHAKE
+            if path not in self.deaf and (is_handshake or (isinstance(head, Header) and head.reliable)):
+                kind = ControlType.HANDSHAKE_ACK if is_handshake else ControlType.ACK
+                self.endpoint.receive_datagram(control(kind, head.sequence), path, self.now)
+
+    def party(self, path: Path = PARTY) -> Party:
+        """Who is at an address."""
+        return self.parties.setdefault(path, Party(self, path.host, path.port))
+
+    def mixer(self, number: int = 1, node_type: p.NodeType = p.NodeType.AUDIO_MIXER, **fields: Any) -> Party:
+        """A node with an assignment, let in."""
+        connect_id = bytes([number]) * 16
+        self.assign(connect_id, node_type, self.now)
+        usual = {"host": MIXER.host, "port": 40110 + number, "interests": b"I"}
+        mixer = Party(self, node_type=node_type, connect_id=connect_id, **usual | fields)
+        assert mixer.connect() is not None
+        return mixer
+
+
+@attrs.define
+class Party:
+    """Somebody at an address, who may be let in."""
+
+    domain: ServerPeer
+    host: str = PARTY.host
+    port: int = PARTY.port
+    node_type: p.NodeType = p.NodeType.AGENT
+    interests: bytes = CHECK_IN.interests
+    connect_id: bytes = bytes(16)
+    machine_fingerprint: bytes = REQUEST.machine_fingerprint
+    local_socket: SockAddr = LOCAL
+    local_id: int = 0
+    node_id: bytes = b""
+    reliable: int = 0  # the number of the last reliable packet
+
+    @property
+    def path(self) -> Path:
+        return Path(SOCKET, self.host, self.port)
+
+    @property
+    def heard(self) -> list[tuple[Header, Any]]:
+        return self.domain.heard[self.path]
+
+    def packets(self, kind: type[Any]) -> list[Any]:
+        return [packet for _, packet in self.heard if isinstance(packet, kind)]
+
+    def request(self, **changes: Any) -> p.DomainConnectRequest:
+        own = ("node_type", "interests", "connect_id", "machine_fingerprint", "local_socket")
+        fields = {"public_socket": SockAddr(self.host, self.port), **{name: getattr(self, name) for name in own}}
+        return connect_request(**fields | changes)
+
+    def say(self, kind: PacketType, payload: bytes = b"", *, path: Path | None = None, **head: Any) -> None:
+        self.domain.say((kind, payload), path or self.path, **{"source": self.local_id, **head})
+
+    def say_reliably(self, kind: PacketType, payload: bytes = b"") -> None:
+        if not self.reliable:
+            self.reliable = 100
+            self.domain.control(ControlType.HANDSHAKE, self.path, self.reliable + 1)
+        self.reliable += 1
+        self.say(kind, payload, reliable=True, sequence=self.reliable)
+
+    def ask(self, kind: PacketType, payload: bytes, **head: Any) -> Any:
+        """Say something; the last answer to it. A list tells who we are."""
+        before = len(self.heard)
+        self.say(kind, payload, **head)
+        answers = [packet for _, packet in self.heard[before:]]
+        for answer in answers:
+            if isinstance(answer, p.DomainList):
+                self.local_id, self.node_id = answer.local_id, answer.session_id
+        return answers[-1] if answers else None
+
+    def send_request(self, payload: bytes, **head: Any) -> Any:
+        return self.ask(PacketType.DOMAIN_CONNECT_REQUEST, payload, **head)
+
+    def connect(self, **changes: Any) -> Any:
+        self.domain.now += self.domain.pause
+        return self.send_request(self.request(**changes).encode())
+
+    def check_in(self, *, path: Path | None = None, **changes: Any) -> Any:
+        fields = {name: getattr(self.request(**changes).check_in, name) for name in p.CheckIn.__annotations__}
+        return self.ask(PacketType.DOMAIN_LIST_REQUEST, p.DomainListRequest(**fields).encode(), path=path)
+
+
+recorded = partial(
+    scripted.recorded,
+    MACHINES,
+    {
+        kind: (peer, limits, delays, {"wall_epoch": round(EPOCH * 1000), **config})
+        for kind, peer, limits, delays, config in (
+            (
+                "overte.client",
+                ClientPeer,
+                ClientLimits(),
+                ClientDelays(handshake=0.125),
+                {"host": "domain.example", "port": 40102},
+            ),
+            (
+                "overte.server",
+                ServerPeer,
+                ServerLimits(),
+                ServerDelays(handshake=0.125),
+                {"domain_id": DOMAIN_ID.hex()},
+            ),
+            ("overte.ice_server", OvertePeer, IceLimits(), IceDelays(), {"keys": None}),
+        )
+    },
+)
+
+
+class OvertePartHost(scripted.PartHost):
+    """What parts of a client, a domain server and an ice-server ask for, beside."""
+
+    local: Address | None = None
+    domain: Path | None = None
+    policy, membership = Policy(), NO_MEMBER
+    waiting, local_id, is_squelched = 0, 0, False
+
+    def decode_payload(self, kind: type[Any], payload: bytes) -> Any:
+        return kind.decode(payload)
+
+    def wall_us(self) -> int:
+        return int(self.wall() * 1e6)
