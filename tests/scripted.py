@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import attrs
 
 from sansproto.component import Component
 from sansproto.machine import Timer
 from sansproto.session import Session
-from sansproto.testing.conformance import Make
 from sansproto.testing.driver import Driver
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.staging import SessionRecorder, whole
@@ -22,6 +21,11 @@ class ScriptedPeer(Driver[Any]):
     Where it is recorded, answers come ``pause`` later than what they answer.
     """
 
+    machines: Mapping[str, Any]
+    kind: str
+    usual: ClassVar[Mapping[str, Any]] = {}
+    bounds: tuple[Any, Any]  # limits and delays of what is recorded
+
     def __init__(self, endpoint: Any) -> None:
         self.now, self.pause = 0.0, 0.0
         self.events: list[Any] = []
@@ -29,6 +33,13 @@ class ScriptedPeer(Driver[Any]):
         super().__init__(endpoint, self.carry, self.events.append)
         if isinstance(endpoint, SessionRecorder):
             endpoint.before_input, self.pause = self.drain, 0.125
+
+    @classmethod
+    def recorded(cls, *, limits: Any = None, delays: Any = None, **more: Any) -> Self:
+        """That of a recorded session, with some limits, delays and members of its config changed."""
+        limits, delays = (attrs.evolve(one, **by or {}) for one, by in zip(cls.bounds, (limits, delays), strict=True))
+        config = {**cls.usual, **more, "limits": whole(limits), "delays": whole(delays)}
+        return cls(SessionRecorder(cls.machines, cls.kind, config))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.endpoint, name)
@@ -40,47 +51,26 @@ class ScriptedPeer(Driver[Any]):
         """The events since the last time, or what else is kept."""
         self.drain()
         kept = self.events if kept is None else kept
-        found = kept[:]
-        kept.clear()
+        found, kept[:] = kept[:], []
         return found
-
-    def at(self, now: float) -> None:
-        """Let time pass, with every timer at its own time."""
-        self.drain()
-        while (due := self.endpoint.next_timeout()) is not None and due <= now:
-            self.now = max(self.now, due)
-            self.wake(self.now)
-        self.now = max(self.now, now)
-
-    def wait(self, seconds: float) -> None:
-        self.at(self.now + seconds)
 
     def tick(self) -> bool:
         """Go to the next timer; False if there is none."""
         self.drain()
         due = self.endpoint.next_timeout()
-        if due is not None:
-            self.now = max(self.now, due)
-            self.wake(self.now)
+        self.now = max(self.now, due or 0.0)
+        self.wake(self.now)
         return due is not None
 
-    def end(self) -> None:
-        """The script is over."""
+    def at(self, now: float) -> None:
+        """Let time pass, with every timer at its own time."""
         self.drain()
+        while (due := self.endpoint.next_timeout()) is not None and due <= now:
+            self.tick()
+        self.now = max(self.now, now)
 
-
-def recorded(
-    machines: Mapping[str, Make],
-    kinds: Mapping[str, Any],
-    kind: str,
-    limits: Any = None,
-    delays: Any = None,
-    **more: Any,
-) -> Any:
-    """The scripted peer of a recorded session. ``kinds`` has its class, and the limits, delays and config to change."""
-    peer, *bounds, config = kinds[kind]
-    changed = [whole(attrs.evolve(one, **changes or {})) for one, changes in zip(bounds, (limits, delays), strict=True)]
-    return peer(SessionRecorder(machines, kind, {**config, **more, "limits": changed[0], "delays": changed[1]}))
+    def wait(self, seconds: float) -> None:
+        self.at(self.now + seconds)
 
 
 class PartHost(Session[Any]):
@@ -100,14 +90,13 @@ class PartHost(Session[Any]):
         """What they asked for, without the names of the methods."""
         return [asked[0] if len(asked) == 1 else tuple(asked) for _, *asked in self.told]
 
-    def events(self) -> list[Any]:
-        """Those since the last time."""
-        return list(iter(self.next_event, None))
-
     @property
     def armed(self) -> dict[str, float]:
         """The delays of the timers that run, by their names."""
         return {timer.name: at - self.clock for (_, timer), at in self._timers}
+
+    def events(self) -> list[Any]:
+        return list(iter(self.next_event, None))
 
     def fire(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None:
         """Let a timer be due, also before its time."""

@@ -66,7 +66,6 @@ def document(protocol: str, version: str, scenarios: Iterable[Callable[[], Any]]
     number = 0
     for number, function in enumerate(scenarios, 1):
         peer = function()
-        peer.end()
         groups.setdefault(peer.kind, []).append(
             {
                 "tcId": number,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 import attrs
@@ -23,12 +24,14 @@ from scripted_bob import (
     THERE,
     THIRD,
     BobPeer,
+    ChannelPeer,
     ClientPeer,
-    recorded,
+    RelayPeer,
+    ServerPeer,
 )
 
 from sansproto import __version__
-from sansproto.bob import crypto
+from sansproto.bob import SECURE_PORT, crypto
 from sansproto.bob import packets as p
 from sansproto.contract import Address, Link
 from sansproto.testing import staging
@@ -43,8 +46,14 @@ SCENARIOS: list[Callable[[], BobPeer]] = []
 
 
 def scenario(function: Callable[[], BobPeer]) -> Callable[[], BobPeer]:
-    SCENARIOS.append(function)
-    return function
+    @wraps(function)
+    def ended() -> BobPeer:
+        peer = function()
+        peer.end()
+        return peer
+
+    SCENARIOS.append(ended)
+    return ended
 
 
 def expire(peer: BobPeer, name: str) -> None:
@@ -55,7 +64,7 @@ def expire(peer: BobPeer, name: str) -> None:
 
 @scenario
 def the_relay_has_two_addresses_of_which_the_second_answers() -> BobPeer:
-    peer = recorded("bob.client", relay={"host": "relay.example", "port": 9000})
+    peer = ClientPeer.recorded(relay={"host": "relay.example", "port": 9000})
     peer.connect(0.0)
     peer.looked_up(1, (Address(HOST, 9000), Address("192.0.2.2", 9000)), 0.25)
     peer.drain()
@@ -69,7 +78,7 @@ def the_relay_has_two_addresses_of_which_the_second_answers() -> BobPeer:
 
 @scenario
 def the_name_of_the_relay_is_unknown() -> BobPeer:
-    peer = recorded("bob.client", relay={"host": "relay.example", "port": 9000})
+    peer = ClientPeer.recorded(relay={"host": "relay.example", "port": 9000})
     peer.connect(0.0)
     peer.looked_up(1, (), 0.25)
     return peer
@@ -77,7 +86,7 @@ def the_name_of_the_relay_is_unknown() -> BobPeer:
 
 @scenario
 def the_name_of_the_relay_is_never_answered() -> BobPeer:
-    peer = recorded("bob.client", relay={"host": "relay.example", "port": 9000})
+    peer = ClientPeer.recorded(relay={"host": "relay.example", "port": 9000})
     peer.connect(0.0)
     peer.tick()
     return peer
@@ -85,7 +94,7 @@ def the_name_of_the_relay_is_never_answered() -> BobPeer:
 
 @scenario
 def the_relay_refuses_the_connection() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.connect(0.0)
     peer.drain()
     peer.stream_lost(peer.opening[-1], 0.25, detail="refused")
@@ -94,7 +103,7 @@ def the_relay_refuses_the_connection() -> BobPeer:
 
 @scenario
 def the_relay_takes_no_connection_in_time() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.connect(0.0)
     peer.tick()
     peer.stream_lost(Link(1), peer.now)
@@ -103,7 +112,7 @@ def the_relay_takes_no_connection_in_time() -> BobPeer:
 
 @scenario
 def a_client_changes_its_mind_before_the_relay_answers() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.fails(lambda: peer.accept(1, 0.0))
     peer.fails(lambda: peer.send(b"too early", 0.0))
     peer.connect(0.0)
@@ -115,7 +124,7 @@ def a_client_changes_its_mind_before_the_relay_answers() -> BobPeer:
 
 @scenario
 def the_relay_does_not_answer_hello() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.connect(0.0)
     peer.open()
     peer.tick()
@@ -124,7 +133,7 @@ def the_relay_does_not_answer_hello() -> BobPeer:
 
 @scenario
 def the_relay_sends_what_is_no_packet() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.connect(0.0)
     peer.open()
     peer.receive_data(peer.link, b"HTTP/1.1 400 Bad Request\r\n", peer.now)
@@ -133,7 +142,7 @@ def the_relay_sends_what_is_no_packet() -> BobPeer:
 
 @scenario
 def nobody_ever_comes() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.tick()
     return peer
@@ -141,7 +150,7 @@ def nobody_ever_comes() -> BobPeer:
 
 @scenario
 def a_client_agrees_talks_both_ways_and_closes() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.talk()
     peer.fails(lambda: peer.accept(1, peer.now))
     peer.receive_data(peer.link, peer.other_sends.seal(0, b"from the server"), peer.now)
@@ -157,7 +166,7 @@ def a_client_agrees_talks_both_ways_and_closes() -> BobPeer:
 
 @scenario
 def a_client_may_not_send_with_a_cipher_that_does_not_work() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.talk(client_cipher=p.Cipher.CHACHA20_POLY1305)
     peer.fails(lambda: peer.send(b"with ChaCha20", peer.now))
     peer.abort()
@@ -166,7 +175,7 @@ def a_client_may_not_send_with_a_cipher_that_does_not_work() -> BobPeer:
 
 @scenario
 def nothing_moves_in_the_channel() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.talk()
     peer.tick()
     return peer
@@ -174,7 +183,7 @@ def nothing_moves_in_the_channel() -> BobPeer:
 
 @scenario
 def the_room_ends_in_the_middle_of_a_record() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.talk()
     peer.receive_data(peer.link, peer.other_sends.seal(0, b"from the server")[:-1], peer.now)
     peer.receive_eof(peer.link, peer.now)
@@ -184,10 +193,11 @@ def the_room_ends_in_the_middle_of_a_record() -> BobPeer:
 
 @scenario
 def a_refusal_leaves_the_client_at_the_relay() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.fails(lambda: peer.accept(1, peer.now))
-    peer.meet()
+    peer.announce()
+    peer.tick()
     peer.fails(lambda: peer.refuse(1, peer.now))
     peer.reply()
     peer.get(1, p.Agreement())
@@ -198,12 +208,12 @@ def a_refusal_leaves_the_client_at_the_relay() -> BobPeer:
 
 
 def in_the_lobby() -> ClientPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.agree()
     peer.accept(1, peer.now)
     peer.get(0, p.Done())
-    peer.approach()
+    peer.enter_room(answer=b"")
     return peer
 
 
@@ -244,7 +254,7 @@ def the_other_peer_does_not_come_to_the_room() -> BobPeer:
 
 @scenario
 def the_secure_port_cannot_be_reached() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.agree()
     peer.accept(1, peer.now)
@@ -256,7 +266,7 @@ def the_secure_port_cannot_be_reached() -> BobPeer:
 
 @scenario
 def the_relay_does_not_confirm_the_agreement() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.agree()
     peer.accept(1, peer.now)
@@ -266,7 +276,7 @@ def the_relay_does_not_confirm_the_agreement() -> BobPeer:
 
 @scenario
 def the_server_leaves_after_it_was_accepted() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.agree()
     peer.accept(1, peer.now)
@@ -278,12 +288,13 @@ def the_server_leaves_after_it_was_accepted() -> BobPeer:
 
 @scenario
 def servers_leave_at_every_stage() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.get(0, p.NewServer(1, BOTH_WAYS.encode(), OTHER))
     peer.get(0, p.PeerClosed(1))
     peer.tick()
-    peer.meet(2)
+    peer.announce(2)
+    peer.tick()
     peer.get(0, p.PeerClosed(2))
     peer.agree(3)
     peer.get(0, p.PeerClosed(3))
@@ -293,7 +304,7 @@ def servers_leave_at_every_stage() -> BobPeer:
 
 @scenario
 def parameters_that_nobody_can_use() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     encoded = bytearray(BOTH_WAYS.encode())
     encoded[12:14] = b"\x00\x02"  # ChaCha20 from server to client
@@ -304,19 +315,22 @@ def parameters_that_nobody_can_use() -> BobPeer:
 
 @scenario
 def a_server_is_announced_again_and_then_anew() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
-    peer.meet()
+    peer.announce()
+    peer.tick()
     peer.get(0, p.NewServer(1, BOTH_WAYS.encode(), OTHER))
-    peer.meet(count=3)
+    peer.announce(count=3)
+    peer.tick()
     return peer
 
 
 @scenario
 def a_long_derivation_goes_in_slices() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
-    peer.meet(count=1500)
+    peer.announce(count=1500)
+    peer.tick()
     for _ in range(2):
         peer.tick()
     return peer
@@ -324,18 +338,20 @@ def a_long_derivation_goes_in_slices() -> BobPeer:
 
 @scenario
 def a_server_sends_no_point() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
-    peer.meet()
+    peer.announce()
+    peer.tick()
     peer.get(1, p.YAndServerValidator(b"\x02" + bytes(31), bytes(64)))
     return peer
 
 
 @scenario
 def one_server_guesses_until_it_is_not_answered_any_more() -> BobPeer:
-    peer = recorded("bob.client", limits={"guesses_of_one": 1})
+    peer = ClientPeer.recorded(limits={"guesses_of_one": 1})
     peer.register()
-    peer.meet()
+    peer.announce()
+    peer.tick()
     peer.reply(password=b"wrong")
     peer.get(0, p.NewServer(1, BOTH_WAYS.encode(), OTHER))
     return peer
@@ -343,17 +359,18 @@ def one_server_guesses_until_it_is_not_answered_any_more() -> BobPeer:
 
 @scenario
 def servers_guess_until_the_client_gives_up() -> BobPeer:
-    peer = recorded("bob.client", limits={"guesses": 2})
+    peer = ClientPeer.recorded(limits={"guesses": 2})
     peer.register()
     for uid in (1, 2):
-        peer.meet(uid)
+        peer.announce(uid)
+        peer.tick()
         peer.reply(uid, password=b"wrong")
     return peer
 
 
 @scenario
 def a_client_spaces_its_answers_after_too_many_guesses() -> BobPeer:
-    peer = recorded("bob.client", limits={"free_guesses": 0})
+    peer = ClientPeer.recorded(limits={"free_guesses": 0})
     peer.register()
     peer.get(0, p.NewServer(1, BOTH_WAYS.encode(), OTHER))
     peer.get(0, p.NewServer(2, BOTH_WAYS.encode(), THIRD))
@@ -364,12 +381,13 @@ def a_client_spaces_its_answers_after_too_many_guesses() -> BobPeer:
 
 @scenario
 def servers_speak_out_of_order_to_a_client() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     peer.get(7, p.YAndServerValidator(bytes(32), bytes(64)))
     peer.get(7, p.Agreement())
     peer.get(7, p.SpokeFailure(p.SpokeFault.POINT))
-    peer.meet()
+    peer.announce()
+    peer.tick()
     peer.get(1, p.Agreement())
     peer.reply()
     peer.get(1, p.YAndServerValidator(bytes(32), bytes(64)))
@@ -380,18 +398,20 @@ def servers_speak_out_of_order_to_a_client() -> BobPeer:
 
 @scenario
 def a_server_never_answers_x() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
-    peer.meet()
+    peer.announce()
+    peer.tick()
     peer.tick()
     return peer
 
 
 @scenario
 def a_server_says_that_the_clients_proof_is_wrong() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
-    peer.meet()
+    peer.announce()
+    peer.tick()
     peer.reply()
     peer.get(1, p.SpokeFailure(p.SpokeFault.CLIENT_VALIDATOR))
     return peer
@@ -402,7 +422,7 @@ def a_server_says_that_the_clients_proof_is_wrong() -> BobPeer:
 
 @scenario
 def a_server_agrees_sends_and_is_closed() -> BobPeer:
-    peer = recorded("bob.server")
+    peer = ServerPeer.recorded()
     peer.talk()
     peer.send(b"from the server", peer.now)
     other_sends = crypto.RecordCipher(crypto.RecordKey.from_shared(peer.half.keys.server))
@@ -414,7 +434,7 @@ def a_server_agrees_sends_and_is_closed() -> BobPeer:
 
 @scenario
 def the_room_closes_while_the_server_still_has_output() -> BobPeer:
-    peer = recorded("bob.server")
+    peer = ServerPeer.recorded()
     peer.talk()
     peer.stream_blocked(peer.link, peer.now)
     peer.send(b"never read", peer.now)
@@ -425,7 +445,7 @@ def the_room_closes_while_the_server_still_has_output() -> BobPeer:
 
 @scenario
 def a_client_sends_no_point() -> BobPeer:
-    peer = recorded("bob.server")
+    peer = ServerPeer.recorded()
     peer.register()
     peer.get(2, p.XAndClientIdentity(b"\x02" + bytes(31), OTHER))
     return peer
@@ -433,7 +453,7 @@ def a_client_sends_no_point() -> BobPeer:
 
 @scenario
 def a_client_proves_nothing() -> BobPeer:
-    peer = recorded("bob.server")
+    peer = ServerPeer.recorded()
     peer.register()
     peer.ask()
     peer.get(2, p.ClientValidator(bytes(64)))
@@ -442,7 +462,7 @@ def a_client_proves_nothing() -> BobPeer:
 
 @scenario
 def clients_speak_out_of_order_to_a_server() -> BobPeer:
-    peer = recorded("bob.server")
+    peer = ServerPeer.recorded()
     peer.register()
     peer.get(7, p.ClientValidator(bytes(64)))
     peer.get(7, p.Accepted())
@@ -458,7 +478,7 @@ def clients_speak_out_of_order_to_a_server() -> BobPeer:
 
 @scenario
 def clients_leave_or_never_answer() -> BobPeer:
-    peer = recorded("bob.server")
+    peer = ServerPeer.recorded()
     peer.register()
     peer.ask(2)
     peer.get(0, p.PeerClosed(2))
@@ -470,7 +490,7 @@ def clients_leave_or_never_answer() -> BobPeer:
 
 @scenario
 def one_client_guesses_until_it_is_not_answered_any_more() -> BobPeer:
-    peer = recorded("bob.server", limits={"guesses_of_one": 1})
+    peer = ServerPeer.recorded(limits={"guesses_of_one": 1})
     peer.register()
     peer.ask()
     peer.get(2, p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR))
@@ -480,7 +500,7 @@ def one_client_guesses_until_it_is_not_answered_any_more() -> BobPeer:
 
 @scenario
 def clients_guess_until_the_server_gives_up() -> BobPeer:
-    peer = recorded("bob.server", limits={"guesses": 1})
+    peer = ServerPeer.recorded(limits={"guesses": 1})
     peer.register()
     peer.ask(2)
     peer.get(2, p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR))
@@ -490,7 +510,7 @@ def clients_guess_until_the_server_gives_up() -> BobPeer:
 
 @scenario
 def a_server_spaces_its_answers_after_too_many_guesses() -> BobPeer:
-    peer = recorded("bob.server", limits={"free_guesses": 0})
+    peer = ServerPeer.recorded(limits={"free_guesses": 0})
     peer.register()
     peer.ask(2)
     peer.ask(3)
@@ -501,7 +521,7 @@ def a_server_spaces_its_answers_after_too_many_guesses() -> BobPeer:
 
 @scenario
 def a_server_is_closed_while_it_derives() -> BobPeer:
-    peer = recorded("bob.server", count=1500)
+    peer = ServerPeer.recorded(count=1500)
     peer.connect(0.0)
     peer.tick()
     peer.close(peer.now)
@@ -513,7 +533,7 @@ def a_server_is_closed_while_it_derives() -> BobPeer:
 
 @scenario
 def a_stranger_says_nothing() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     peer.come()
     peer.tick()
     return peer
@@ -521,7 +541,7 @@ def a_stranger_says_nothing() -> BobPeer:
 
 @scenario
 def a_stranger_says_nonsense_and_another_one_leaves() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     link, other = peer.come(), peer.come()
     peer.receive_data(link, b"GET / HTTP/1.1\r\n", peer.now)
     peer.receive_eof(other, peer.now)
@@ -530,7 +550,7 @@ def a_stranger_says_nonsense_and_another_one_leaves() -> BobPeer:
 
 @scenario
 def the_relay_has_no_uid_left() -> BobPeer:
-    peer = recorded("bob.relay", limits={"peers": 1})
+    peer = RelayPeer.recorded(limits={"peers": 1})
     peer.join(CLIENT)
     peer.join(CLIENT)
     peer.join(SERVER)
@@ -539,7 +559,7 @@ def the_relay_has_no_uid_left() -> BobPeer:
 
 @scenario
 def a_client_leaves_in_the_middle_of_an_exchange() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     peer.join(SERVER)
     client = peer.join(CLIENT)
     peer.ask(client, 1)
@@ -551,7 +571,7 @@ def a_client_leaves_in_the_middle_of_an_exchange() -> BobPeer:
 
 @scenario
 def a_server_leaves_in_the_middle_of_an_exchange() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     server, client = peer.join(SERVER), peer.join(CLIENT)
     peer.ask(client, 1)
     peer.now += 1.0
@@ -561,7 +581,7 @@ def a_server_leaves_in_the_middle_of_an_exchange() -> BobPeer:
 
 @scenario
 def a_server_comes_and_goes_in_one_instant() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     peer.join(CLIENT)
     server = peer.join(SERVER)
     peer.stream_lost(server, peer.now, detail="reset")
@@ -572,7 +592,7 @@ def a_server_comes_and_goes_in_one_instant() -> BobPeer:
 
 @scenario
 def a_client_says_hello_again_and_asks_again() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     server, client = peer.join(SERVER), peer.join(CLIENT)
     peer.ask(client, 1)
     peer.put(client, 0, p.HelloAsClient())
@@ -584,7 +604,7 @@ def a_client_says_hello_again_and_asks_again() -> BobPeer:
 
 @scenario
 def peers_say_hello_too_often() -> BobPeer:
-    peer = recorded("bob.relay", limits={"hellos": 2})
+    peer = RelayPeer.recorded(limits={"hellos": 2})
     server, client = peer.join(SERVER), peer.join(CLIENT)
     for _ in range(2):
         peer.put(server, 0, p.HelloAsServer(BOTH_WAYS.encode()))
@@ -594,7 +614,7 @@ def peers_say_hello_too_often() -> BobPeer:
 
 @scenario
 def packets_that_the_relay_does_not_pass_on() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     server, client, other_server, other_client = (
         peer.join(SERVER),
         peer.join(CLIENT),
@@ -624,7 +644,7 @@ def packets_that_the_relay_does_not_pass_on() -> BobPeer:
 
 @scenario
 def one_client_asks_more_servers_than_it_may() -> BobPeer:
-    peer = recorded("bob.relay", limits={"pairs_of_one": 1})
+    peer = RelayPeer.recorded(limits={"pairs_of_one": 1})
     servers = [peer.join(SERVER) for _ in range(3)]
     client = peer.join(CLIENT)
     peer.ask(client, 1)
@@ -638,7 +658,7 @@ def one_client_asks_more_servers_than_it_may() -> BobPeer:
 
 @scenario
 def a_server_that_reads_too_slowly_is_cut() -> BobPeer:
-    peer = recorded("bob.relay", limits={"link_queue": 100})
+    peer = RelayPeer.recorded(limits={"link_queue": 100})
     server = peer.join(SERVER)
     clients = [peer.join(CLIENT) for _ in range(2)]
     peer.stream_blocked(server, peer.now)
@@ -650,7 +670,7 @@ def a_server_that_reads_too_slowly_is_cut() -> BobPeer:
 
 @scenario
 def a_peer_is_silent_for_too_long() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     client = peer.join(CLIENT)
     peer.now += 3000.0
     peer.put(client, 0, p.RelayFailure(p.Missing.AGREEMENT, 0))
@@ -661,7 +681,7 @@ def a_peer_is_silent_for_too_long() -> BobPeer:
 
 @scenario
 def a_registered_peer_says_nonsense() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     server = peer.join(SERVER)
     peer.join(CLIENT)
     peer.now += 1.0
@@ -672,12 +692,12 @@ def a_registered_peer_says_nonsense() -> BobPeer:
 
 @scenario
 def two_peers_talk_in_a_room() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     client, server = peer.unite()
-    peer.visit(server)
+    peer.come(SECURE_PORT, server)
     early = Link(3)
     peer.receive_data(early, b"lost", peer.now)
-    other = peer.visit(client)
+    other = peer.come(SECURE_PORT, client)
     peer.receive_data(other, b"over", peer.now)
     peer.receive_data(early, b"and back", peer.now)
     peer.receive_eof(early, peer.now)
@@ -688,14 +708,14 @@ def two_peers_talk_in_a_room() -> BobPeer:
 
 @scenario
 def strangers_at_the_secure_port() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     client, _ = peer.unite()
-    peer.visit("203.0.113.1:1")
-    peer.receive_data(peer.visit(), b"x" * 101, peer.now)
-    peer.receive_eof(peer.visit(), peer.now)
-    peer.visit(client)
-    peer.visit(client)
-    peer.visit()
+    peer.come(SECURE_PORT, "203.0.113.1:1")
+    peer.receive_data(peer.come(SECURE_PORT), b"x" * 101, peer.now)
+    peer.receive_eof(peer.come(SECURE_PORT), peer.now)
+    peer.come(SECURE_PORT, client)
+    peer.come(SECURE_PORT, client)
+    peer.come(SECURE_PORT)
     expire(peer, "LINE")
     expire(peer, "ROOM")
     return peer
@@ -703,28 +723,28 @@ def strangers_at_the_secure_port() -> BobPeer:
 
 @scenario
 def the_first_visitor_leaves_the_room() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     client, server = peer.unite()
-    link = peer.visit(client)
+    link = peer.come(SECURE_PORT, client)
     peer.receive_eof(link, peer.now)
-    peer.visit(server)
+    peer.come(SECURE_PORT, server)
     return peer
 
 
 @scenario
 def nothing_moves_in_a_room() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     for line in peer.unite():
-        peer.visit(line)
+        peer.come(SECURE_PORT, line)
     expire(peer, "SILENCE")
     return peer
 
 
 @scenario
 def a_relay_closes_and_tells_everybody() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     for line in peer.unite():
-        peer.visit(line)
+        peer.come(SECURE_PORT, line)
     peer.join(SERVER)
     peer.join(CLIENT)
     peer.come()
@@ -736,8 +756,8 @@ def a_relay_closes_and_tells_everybody() -> BobPeer:
 
 @scenario
 def a_slow_reader_pauses_the_other_end_of_its_room() -> BobPeer:
-    peer = recorded("bob.relay", limits={"link_queue": 400})
-    one, other = (peer.visit(line) for line in peer.unite())
+    peer = RelayPeer.recorded(limits={"link_queue": 400})
+    one, other = (peer.come(SECURE_PORT, line) for line in peer.unite())
     peer.stream_blocked(other, peer.now)
     peer.receive_data(one, bytes(300), peer.now)
     peer.stream_unblocked(other, peer.now)
@@ -748,7 +768,7 @@ def a_slow_reader_pauses_the_other_end_of_its_room() -> BobPeer:
 
 @scenario
 def a_relay_closes_while_a_client_reads_slowly() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     client = peer.join(CLIENT)
     peer.stream_blocked(client, peer.now)
     peer.close(peer.now)
@@ -765,7 +785,7 @@ sealed = crypto.RecordCipher(THERE).seal
 
 @scenario
 def a_channel_takes_no_more_than_its_buffer() -> BobPeer:
-    peer = recorded("bob.channel", limits={"send_buffer": 1000})
+    peer = ChannelPeer.recorded(limits={"send_buffer": 1000})
     peer.send(bytes(33_000), 0.0)
     peer.send(b"more", 0.25)
     return peer
@@ -773,7 +793,7 @@ def a_channel_takes_no_more_than_its_buffer() -> BobPeer:
 
 @scenario
 def a_channel_that_cannot_send() -> BobPeer:
-    peer = recorded("bob.channel", send_key=None)
+    peer = ChannelPeer.recorded(send_key=None)
     peer.fails(lambda: peer.send(b"nothing", 0.0))
     peer.receive_data(sealed(0, b"it receives"), 0.25)
     peer.abort()
@@ -782,7 +802,7 @@ def a_channel_that_cannot_send() -> BobPeer:
 
 @scenario
 def both_ends_close_a_channel() -> BobPeer:
-    peer = recorded("bob.channel")
+    peer = ChannelPeer.recorded()
     peer.close(0.0)
     peer.fails(lambda: peer.send(b"too late", 0.125))
     peer.receive_data(sealed(0, b"crossing") + p.CLOSE + b"behind", 0.25)
@@ -793,14 +813,14 @@ def both_ends_close_a_channel() -> BobPeer:
 
 @scenario
 def the_other_end_closes_a_channel() -> BobPeer:
-    peer = recorded("bob.channel")
+    peer = ChannelPeer.recorded()
     peer.receive_data(p.CLOSE, 0.25)
     return peer
 
 
 @scenario
 def the_other_end_does_not_answer_our_close() -> BobPeer:
-    peer = recorded("bob.channel")
+    peer = ChannelPeer.recorded()
     peer.close(0.0)
     peer.tick()
     return peer
@@ -808,21 +828,21 @@ def the_other_end_does_not_answer_our_close() -> BobPeer:
 
 @scenario
 def a_record_was_changed() -> BobPeer:
-    peer = recorded("bob.channel")
+    peer = ChannelPeer.recorded()
     peer.receive_data(sealed(0, b"good") + sealed(7, b"replayed"), 0.25)
     return peer
 
 
 @scenario
 def a_record_is_too_long() -> BobPeer:
-    peer = recorded("bob.channel")
+    peer = ChannelPeer.recorded()
     peer.receive_data(b"\x80\x00", 0.25)
     return peer
 
 
 @scenario
 def a_channel_is_cut() -> BobPeer:
-    peer = recorded("bob.channel")
+    peer = ChannelPeer.recorded()
     peer.receive_data(sealed(0, b"good")[:-1], 0.25)
     peer.transport_lost(0.5, detail="reset")
     return peer
@@ -833,7 +853,7 @@ def a_channel_is_cut() -> BobPeer:
 
 @scenario
 def floods_are_cut_and_many_of_them_one_after_another() -> BobPeer:
-    peer = recorded("bob.relay", limits={"dropped_burst": 2, "cuts": 1}, delays={"mute": 2.5})
+    peer = RelayPeer.recorded(limits={"dropped_burst": 2, "cuts": 1}, delays={"mute": 2.5})
     peer.join(SERVER)
     flooder, other, third, stranger, newcomer = (
         peer.join(CLIENT),
@@ -861,7 +881,7 @@ def floods_are_cut_and_many_of_them_one_after_another() -> BobPeer:
 
 @scenario
 def who_answers_those_that_leave_is_excused() -> BobPeer:
-    peer = recorded("bob.relay", limits={"dropped_burst": 1})
+    peer = RelayPeer.recorded(limits={"dropped_burst": 1})
     server, client = peer.join(SERVER), peer.join(CLIENT)
     peer.ask(client, 1)
     peer.stream_lost(client, peer.now)
@@ -872,7 +892,7 @@ def who_answers_those_that_leave_is_excused() -> BobPeer:
 
 @scenario
 def reports_to_the_relay_are_no_way_to_flood_it() -> BobPeer:
-    peer = recorded("bob.relay", limits={"dropped_burst": 1})
+    peer = RelayPeer.recorded(limits={"dropped_burst": 1})
     peer.join(SERVER)
     client = peer.join(CLIENT)
     for _ in range(5):
@@ -882,7 +902,7 @@ def reports_to_the_relay_are_no_way_to_flood_it() -> BobPeer:
 
 @scenario
 def a_link_gives_some_packets_a_call_and_the_rest_later() -> BobPeer:
-    peer = recorded("bob.relay", limits={"link_packets": 2})
+    peer = RelayPeer.recorded(limits={"link_packets": 2})
     peer.join(SERVER)
     client = peer.come()
     peer.receive_data(client, p.encode(0, p.HelloAsClient()) * 3, peer.now)
@@ -892,12 +912,12 @@ def a_link_gives_some_packets_a_call_and_the_rest_later() -> BobPeer:
 
 @scenario
 def a_visitor_talks_for_too_long_before_its_partner_comes() -> BobPeer:
-    peer = recorded("bob.relay", limits={"early": 8})
+    peer = RelayPeer.recorded(limits={"early": 8})
     client, server = peer.unite()
-    early = peer.visit(client)
+    early = peer.come(SECURE_PORT, client)
     peer.receive_data(early, b"12345678", peer.now)
     peer.receive_data(early, b"9", peer.now)
-    peer.visit(server)
+    peer.come(SECURE_PORT, server)
     return peer
 
 
@@ -909,7 +929,7 @@ NO_ADDRESSES = ("a name:1", "another", "::ffff:198.51.100.8:4")
 
 @scenario
 def hosts_take_turns_at_a_server() -> BobPeer:
-    peer = recorded("bob.server", limits={"free_guesses": 0})
+    peer = ServerPeer.recorded(limits={"free_guesses": 0})
     peer.register()
     for uid, identity in enumerate((*HOSTS, *NO_ADDRESSES), 2):
         peer.get(uid, p.XAndClientIdentity(BASE_POINT, identity))
@@ -920,7 +940,7 @@ def hosts_take_turns_at_a_server() -> BobPeer:
 
 @scenario
 def who_waits_for_its_turn_at_a_server_leaves() -> BobPeer:
-    peer = recorded("bob.server", limits={"free_guesses": 0})
+    peer = ServerPeer.recorded(limits={"free_guesses": 0})
     peer.register()
     for uid in (2, 3, 4):
         peer.ask(uid)
@@ -933,7 +953,7 @@ def who_waits_for_its_turn_at_a_server_leaves() -> BobPeer:
 
 @scenario
 def one_host_has_no_more_than_its_share_of_a_servers_places() -> BobPeer:
-    peer = recorded("bob.server", limits={"free_guesses": 0, "guesses": 13})
+    peer = ServerPeer.recorded(limits={"free_guesses": 0, "guesses": 13})
     peer.register()
     for uid in range(2, 7):
         peer.ask(uid)
@@ -945,7 +965,7 @@ def one_host_has_no_more_than_its_share_of_a_servers_places() -> BobPeer:
 
 @scenario
 def hosts_take_turns_at_a_client() -> BobPeer:
-    peer = recorded("bob.client", limits={"free_guesses": 0})
+    peer = ClientPeer.recorded(limits={"free_guesses": 0})
     peer.register()
     for uid, identity in enumerate((*HOSTS, *NO_ADDRESSES), 1):
         peer.get(0, p.NewServer(uid, BOTH_WAYS.encode(), identity))
@@ -957,7 +977,7 @@ def hosts_take_turns_at_a_client() -> BobPeer:
 
 @scenario
 def a_client_derives_what_is_short_first_and_every_fourth_slice_what_is_old() -> BobPeer:
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.register()
     for uid, count in enumerate((2000, 3000, 1000, 2, 1000), 1):
         peer.get(0, p.NewServer(uid, attrs.evolve(BOTH_WAYS, count=count).encode(), OTHER))
@@ -970,7 +990,7 @@ def a_client_derives_what_is_short_first_and_every_fourth_slice_what_is_old() ->
 
 @scenario
 def what_is_for_the_relay_is_sent_to_a_peer() -> BobPeer:
-    peer = recorded("bob.relay")
+    peer = RelayPeer.recorded()
     peer.join(SERVER)
     client = peer.join(CLIENT)
     peer.now += 1.0

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
-import scripted
+from scripted import ScriptedPeer
 
-from sansproto.bob import (
-    RELAY_PORT,
-    SECURE_PORT,
-    Client,
-    PeerDelays,
-    PeerJoined,
-    PeerLimits,
-    RelayDelays,
-    RelayLimits,
-    Server,
-    crypto,
-)
+from sansproto import bob
+from sansproto.bob import crypto
 from sansproto.bob import packets as p
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
 from sansproto.testing.conformance_bob import MACHINES
@@ -34,6 +23,7 @@ SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
 BASE_POINT = b"\x58" + b"\x66" * 31
 BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
 CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()), p.Accepted()
+HERE, THERE = (crypto.RecordKey(bytes([n]) * 32, bytes([n]) * 12) for n in (1, 2))
 
 
 def packets_in(data: bytes) -> Iterator[tuple[int, p.BobPacket]]:
@@ -44,15 +34,17 @@ def packets_in(data: bytes) -> Iterator[tuple[int, p.BobPacket]]:
         data = data[size:]
 
 
-class BobPeer(scripted.ScriptedPeer):
-    """The transport. It closes links as soon as that is asked for; those of a recorded session at the end."""
+class BobPeer(ScriptedPeer):
+    """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
+
+    machines = MACHINES
+    bounds = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
 
     def __init__(self, endpoint: Any) -> None:
-        self.link = Link(0)
-        self.opening: list[Link] = []
+        self.link, self.opening = Link(0), list[Link]()
         self.written: dict[Link, bytearray] = defaultdict(bytearray)
         self.ended: dict[Link, float] = {}
-        self.heard: list[tuple[int, p.BobPacket]] = []
+        self.heard: list[tuple[int, Any]] = []
         self.names: dict[Link, str] = {}
         super().__init__(endpoint)
 
@@ -67,14 +59,11 @@ class BobPeer(scripted.ScriptedPeer):
                 if not self.pause:
                     self.endpoint.stream_lost(link, self.now)
 
-    def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
-        self.drain()
-        self.ended.pop(link, None)
-        self.call(lambda: self.endpoint.stream_lost(link, now, detail=detail))
-
     def end(self) -> None:
+        """A recorded session has its links closed that it closed, but for those that were lost."""
         self.drain()
-        for link in tuple(self.ended) if self.pause else ():
+        lost = [step.get("lost", {}).get("link") for step in self.steps] if self.pause else [*self.ended]
+        for link in [link for link in self.ended if link not in lost]:
             self.stream_lost(link, self.now)
 
     def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
@@ -87,22 +76,26 @@ class BobPeer(scripted.ScriptedPeer):
         self.heard += found
         return found
 
-    def whom(self, kind: type[p.BobPacket]) -> list[int]:
-        """To whom packets of this kind went."""
+    def all(self, kind: type[p.BobPacket]) -> list[tuple[int, Any]]:
+        """The packets of a kind that came out so far, and to whom each went."""
         self.said()
-        return [uid for uid, packet in self.heard if isinstance(packet, kind)]
+        return [(uid, packet) for uid, packet in self.heard if isinstance(packet, kind)]
 
-    def last(self, uid: int, kind: type[Any]) -> Any:
-        """The last packet of this kind that went there."""
-        self.said()
-        return next(packet for to, packet in reversed(self.heard) if to == uid and isinstance(packet, kind))
+    def whom(self, kind: type[p.BobPacket]) -> list[int]:
+        return [uid for uid, _ in self.all(kind)]
 
 
 class MemberPeer(BobPeer):
     """The relay of a client or server, and whoever is there."""
 
+    usual: ClassVar[Any] = {"relay": {"host": HOST, "port": 9000}, "secure_port": 9001, "password": PASSWORD.hex()}
     identity: type[Any]
     half: Any
+
+    @classmethod
+    def live(cls, **more: Any) -> Any:
+        given = {"relay": (HOST, 9000), "secure_port": 9001, "password": PASSWORD, "entropy": ScriptedEntropy()}
+        return cls(getattr(bob, cls.kind[4:].title())(**given | more))
 
     def get(self, uid: int, packet: p.BobPacket) -> None:
         self.put(self.link, uid, packet)
@@ -112,8 +105,7 @@ class MemberPeer(BobPeer):
         self.drain()
         while not self.opening:  # a server derives its own secret first
             self.tick()
-        self.link = self.opening[-1]
-        self.now += self.pause
+        self.link, self.now = self.opening[-1], self.now + self.pause
         self.stream_opened(self.link, self.now)
 
     def register(self) -> None:
@@ -122,60 +114,54 @@ class MemberPeer(BobPeer):
         self.get(p.RELAY, self.identity(ME))
         self.said()
 
-    def approach(self) -> None:
-        """The secure port is there, and the relay is left."""
-        old = self.link
+    def enter_room(self, answer: bytes = b"00") -> None:
+        """The way to the secure port, up to its answer: the open channel."""
+        relay = self.link
         self.open()
-        self.stream_lost(old, self.now)
-
-    def enter_room(self) -> None:
-        """The way to the secure port, up to the open channel."""
-        self.approach()
-        self.receive_data(self.link, b"00", self.now)
+        self.stream_lost(relay, self.now)
+        if answer:
+            self.receive_data(self.link, answer, self.now)
 
 
 class ClientPeer(MemberPeer):
     """The relay of a client, and all servers."""
 
-    identity = p.ClientIdentity
+    kind, identity = "bob.client", p.ClientIdentity
 
     def announce(self, uid: int = 1, identity: str = OTHER, **changes: Any) -> None:
         self.get(p.RELAY, p.NewServer(uid, attrs.evolve(BOTH_WAYS, **changes).encode(), identity))
 
-    def meet(self, uid: int = 1, **changes: Any) -> None:
-        """A server is announced, and X goes out."""
-        self.announce(uid, **changes)
-        self.tick()
-
     def reply(self, uid: int = 1, identity: str = OTHER, password: bytes = PASSWORD, count: int = 2) -> None:
         secret = crypto.ServerSecret.from_derived(crypto.derive(password, SALT, count))
-        x_point = self.last(uid, p.XAndClientIdentity).x_point
-        self.half = crypto.server_reply(secret, crypto.scalar(SCALAR), x_point, ME.encode(), identity.encode())
+        ends = (dict(self.all(p.XAndClientIdentity))[uid].x_point, ME.encode(), identity.encode())
+        self.half = crypto.server_reply(secret, crypto.scalar(SCALAR), *ends)
         self.get(uid, p.YAndServerValidator(self.half.y_point, self.half.validator))
 
     def agree(self, uid: int = 1, **changes: Any) -> None:
-        self.meet(uid, **changes)
+        self.announce(uid, **changes)
+        self.tick()
         self.reply(uid)
         self.get(uid, p.Agreement())
 
-    def talk(self, **changes: Any) -> None:
+    def talk(self, answer: bytes = b"00", **changes: Any) -> None:
         """All the way into the open channel."""
         self.register()
         self.agree(**changes)
         self.accept(1, self.now)
         self.get(p.RELAY, p.Done())
-        self.enter_room()
+        self.enter_room(answer)
         self.other_sends = crypto.RecordCipher(crypto.RecordKey.from_shared(self.half.keys.client))
 
 
 class ServerPeer(MemberPeer):
     """The relay of a server, and all clients."""
 
-    identity = p.ServerIdentity
+    kind, identity = "bob.server", p.ServerIdentity
+    usual: ClassVar[Any] = {**MemberPeer.usual, "count": 2, "client_cipher": "AES_256_GCM"}
 
     def register(self) -> None:
         super().register()
-        public = p.PublicParameters.decode(self.last(p.RELAY, p.HelloAsServer).public)
+        public = p.PublicParameters.decode(dict(self.all(p.HelloAsServer))[p.RELAY].public)
         self.secret = crypto.ClientSecret.from_derived(crypto.derive(PASSWORD, public.salt, public.count))
         self.x_point = crypto.client_hello(self.secret, crypto.scalar(SCALAR))
 
@@ -183,41 +169,43 @@ class ServerPeer(MemberPeer):
         self.get(uid, p.XAndClientIdentity(self.x_point, identity))
 
     def prove(self, uid: int = 2, identity: str = OTHER) -> None:
-        reply = self.last(uid, p.YAndServerValidator)
+        reply = dict(self.all(p.YAndServerValidator))[uid]
         ends = (self.x_point, reply.y_point, reply.validator, identity.encode(), ME.encode())
         self.half = crypto.client_finish(self.secret, crypto.scalar(SCALAR), *ends)
         self.get(uid, p.ClientValidator(self.half.validator))
 
-    def talk(self) -> None:
+    def talk(self, answer: bytes = b"00") -> None:
         """All the way into the open channel."""
         self.register()
         self.ask()
         self.prove()
         self.get(2, ACCEPTED)
-        self.enter_room()
+        self.enter_room(answer)
+
+
+class ChannelPeer(BobPeer):
+    kind = "bob.channel"
+    usual: ClassVar[Any] = {"send_key": plain(HERE), "receive_key": plain(THERE)}
 
 
 class RelayPeer(BobPeer):
     """All peers of a relay. Each has the address that follows from the number of its connection."""
 
-    def come(self, listener: str = RELAY_PORT) -> Link:
+    kind, bounds = "bob.relay", (bob.RelayLimits(), bob.RelayDelays())
+
+    def come(self, listener: str = bob.RELAY_PORT, line: str = "") -> Link:
         number = len(self.names) + 1
         peer = Address(f"198.51.100.{7 + number // 20_000}", 40_000 + number % 20_000)
         self.now += self.pause
         link: Link = self.stream_accepted(listener, peer, self.now)
         self.names[link] = str(peer)
+        if line:
+            self.receive_data(link, line.encode() + b"\n", self.now)
         return link
 
     def join(self, hello: p.BobPacket) -> Link:
         link = self.come()
         self.put(link, p.RELAY, hello)
-        return link
-
-    def visit(self, line: str = "") -> Link:
-        """Come to the secure port, and say for which room."""
-        link = self.come(SECURE_PORT)
-        if line:
-            self.receive_data(link, line.encode() + b"\n", self.now)
         return link
 
     def ask(self, client: Link, uid: int) -> None:
@@ -227,7 +215,7 @@ class RelayPeer(BobPeer):
         """A server and a client go through a whole exchange, and leave; the lines that open their room."""
         server, client = self.join(SERVER), self.join(CLIENT)
         self.drain()
-        to_server, to_client = [event.uid for event in self.events if isinstance(event, PeerJoined)][-2:]
+        to_server, to_client = [event.uid for event in self.events if isinstance(event, bob.PeerJoined)][-2:]
         self.ask(client, to_server)
         self.put(server, to_client, p.YAndServerValidator(SCALAR, bytes(64)))
         self.put(client, to_server, p.ClientValidator(bytes(64)))
@@ -235,25 +223,3 @@ class RelayPeer(BobPeer):
         self.put(client, to_server, answer)
         self.end()
         return self.names[client], self.names[server]
-
-
-THERE = crypto.RecordKey(b"\2" * 32, b"\2" * 12)
-_RELAY, _PEER = (RelayLimits(), RelayDelays()), (PeerLimits(), PeerDelays(work=0.125))
-_AT_RELAY = {"relay": {"host": HOST, "port": 9000}, "secure_port": 9001, "password": PASSWORD.hex()}
-_KEYS = {"send_key": plain(crypto.RecordKey(b"\1" * 32, b"\1" * 12)), "receive_key": plain(THERE)}
-recorded = partial(
-    scripted.recorded,
-    MACHINES,
-    {
-        "bob.client": (ClientPeer, *_PEER, _AT_RELAY),
-        "bob.server": (ServerPeer, *_PEER, {**_AT_RELAY, "count": 2, "client_cipher": "AES_256_GCM"}),
-        "bob.relay": (RelayPeer, *_RELAY, {}),
-        "bob.channel": (BobPeer, *_PEER, _KEYS),
-    },
-)
-
-
-def live(kind: type[Client] | type[Server], **more: Any) -> Any:
-    """The scripted peer of a client or server that is registered next."""
-    given = {"relay": (HOST, 9000), "secure_port": 9001, "password": PASSWORD, "entropy": ScriptedEntropy(), **more}
-    return (ServerPeer if issubclass(kind, Server) else ClientPeer)(kind(**given))

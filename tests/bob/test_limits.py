@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from scripted_bob import ME, OTHER, ClientPeer, MemberPeer, RelayPeer, live
+from scripted_bob import ME, OTHER, ClientPeer, MemberPeer, RelayPeer, ServerPeer
 
 from sansproto.bob import (
     SECURE_PORT,
@@ -258,7 +258,8 @@ def test_a_server_learns_that_who_refused_it_has_left() -> None:
 
 def at_peer(kind: type[Client] | type[Server], limits: PeerLimits | None = None) -> Any:
     """Who speaks to a client or server that is registered."""
-    at = live(kind, limits=limits, entropy=ScriptedEntropy(seed=b"limits"), **({"count": 1} if kind is Server else {}))
+    given = {"limits": limits, "entropy": ScriptedEntropy(seed=b"limits")}
+    at = ServerPeer.live(count=1, **given) if kind is Server else ClientPeer.live(**given)
     at.register()
     return at
 

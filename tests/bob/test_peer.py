@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scripted_bob import BASE_POINT, OTHER, live, recorded
+from scripted_bob import BASE_POINT, OTHER, ClientPeer, ServerPeer
 
-from sansproto.bob import Client, PeerLimits, Server, Violation
+from sansproto.bob import PeerLimits, Violation
 from sansproto.bob import packets as p
 from sansproto.contract import Entropy, PauseReading, ResumeReading
 from sansproto.events import CloseCause, Closed
@@ -23,7 +23,7 @@ def of_size(size: int, wrong: str) -> Entropy:
 def test_those_who_wait_for_their_turn_are_no_more_than_the_guesses_that_are_left() -> None:
     """However many ask at once, so that none of them has guessed yet when the last one comes."""
     limits = PeerLimits(guesses=40)
-    at = live(Server, limits=limits)
+    at = ServerPeer.live(limits=limits)
     at.register()
     for uid in range(1, 200):
         at.get(uid, p.XAndClientIdentity(BASE_POINT, f"10.0.0.{uid}:1"))
@@ -38,13 +38,13 @@ def test_those_who_wait_for_their_turn_are_no_more_than_the_guesses_that_are_lef
     assert at.endpoint.ending == Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES)
 
 
-@pytest.mark.parametrize("kind", [Client, Server])
-def test_a_bad_point_is_a_guess(kind: type[Client] | type[Server]) -> None:
+@pytest.mark.parametrize("kind", [ClientPeer, ServerPeer])
+def test_a_bad_point_is_a_guess(kind: type[ClientPeer] | type[ServerPeer]) -> None:
     """A guess, and a point of small order: how long that takes to refuse says whether it was right."""
-    at = live(kind, limits=PeerLimits(guesses_of_one=2, guesses=5))
+    at = kind.live(limits=PeerLimits(guesses_of_one=2, guesses=5))
     at.register()
     for uid in (1, 1, 1, 2, 2, 2, 3):
-        if kind is Client:
+        if kind is ClientPeer:
             at.get(p.RELAY, p.NewServer(uid, PUBLIC.encode(), OTHER))
             at.wait(0.01)
             at.get(uid, p.YAndServerValidator(bytes(32), bytes(64)))
@@ -55,7 +55,7 @@ def test_a_bad_point_is_a_guess(kind: type[Client] | type[Server]) -> None:
     assert {packet for _, packet in at.heard if isinstance(packet, p.SpokeFailure)} == {
         p.SpokeFailure(p.SpokeFault.POINT)
     }
-    if kind is Server:
+    if kind is ServerPeer:
         at.get(4, p.XAndClientIdentity(BASE_POINT, OTHER))
         at.wait(0.01)
         assert not at.whom(p.YAndServerValidator)
@@ -65,33 +65,29 @@ def test_a_bad_point_is_a_guess(kind: type[Client] | type[Server]) -> None:
 @pytest.mark.parametrize("size", [0, 15, 17])
 def test_a_salt_of_another_size_is_refused_where_it_is_drawn(size: int) -> None:
     with pytest.raises(ValueError, match=f"{size} bytes for salt"):
-        live(Server, entropy=of_size(size, "salt")).register()
+        ServerPeer.live(entropy=of_size(size, "salt")).register()
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_a_scalar_of_another_size_is_refused_where_it_is_drawn(size: int) -> None:
-    server = live(Server, entropy=of_size(size, "offer.0002.y"))
+    server = ServerPeer.live(entropy=of_size(size, "offer.0002.y"))
     server.register()
     with pytest.raises(ValueError, match=f"{size} bytes for offer"):
         server.get(2, p.XAndClientIdentity(BASE_POINT, OTHER))
-    client = live(Client, entropy=of_size(size, "offer.0001.x"))
+    client = ClientPeer.live(entropy=of_size(size, "offer.0001.x"))
     client.register()
     client.get(p.RELAY, p.NewServer(1, PUBLIC.encode(), OTHER))
     with pytest.raises(ValueError, match=f"{size} bytes for offer"):
         client.wait(0.01)
 
 
-@pytest.mark.parametrize("kind", ["bob.client", "bob.server"])
-def test_a_loss_says_which_connection_it_was(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [ClientPeer, ServerPeer])
+def test_a_loss_says_which_connection_it_was(kind: type[ClientPeer] | type[ServerPeer]) -> None:
     """However it was lost: a client or server may have been on its way from one to the other."""
     for lose in ("stream_lost", "receive_eof", "transport_lost"):
         for there, violation in ((False, Violation.RELAY_LOST), (True, Violation.ROOM_LOST)):
-            peer = recorded(kind)
-            if there:
-                monkeypatch.setattr(peer, "enter_room", peer.approach)
-                peer.talk()
-            else:
-                peer.register()
+            peer = kind.recorded()
+            peer.talk(answer=b"") if there else peer.register()
             peer.drain()
             getattr(peer, lose)(*(() if lose == "transport_lost" else (peer.link,)), peer.now)
             peer.end()
@@ -101,7 +97,7 @@ def test_a_loss_says_which_connection_it_was(kind: str, monkeypatch: pytest.Monk
 
 def test_what_is_read_behind_the_end_of_a_channel_is_nothing_to_wonder_about() -> None:
     """No packet was dropped when an event was popped."""
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.talk()
     data = b"".join(peer.other_sends.seal(number, b"data") for number in range(9))
     peer.receive_data(peer.link, data + p.CLOSE, peer.now)
@@ -111,7 +107,7 @@ def test_what_is_read_behind_the_end_of_a_channel_is_nothing_to_wonder_about() -
 
 def test_what_nobody_reads_pauses_the_connection() -> None:
     """Until it is read: a channel holds what a sender may have on its way, and no more."""
-    peer = recorded("bob.client")
+    peer = ClientPeer.recorded()
     peer.talk()
     peer.drain()
     client: Any = peer._endpoint

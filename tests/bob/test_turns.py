@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import pytest
-from scripted_bob import BASE_POINT, ClientPeer, ServerPeer, live
+from scripted_bob import BASE_POINT, ClientPeer, ServerPeer
 
-from sansproto.bob import Client, PeerAgreed, PeerLimits, Server, crypto
+from sansproto.bob import PeerAgreed, PeerLimits, crypto
 from sansproto.bob import packets as p
 from sansproto.bob.kdf import SLICE
 from sansproto.testing.meter import measured
@@ -23,7 +23,7 @@ class AtClient(ClientPeer):
     answer = p.XAndClientIdentity  # what somebody waits for
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(live(Client, **more).endpoint)
+        super().__init__(ClientPeer.live(**more).endpoint)
         self.register()
         self.wait(0.01)
 
@@ -44,7 +44,7 @@ class AtServer(ServerPeer):
     answer = p.YAndServerValidator
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(live(Server, count=1, **more).endpoint)
+        super().__init__(ServerPeer.live(count=1, **more).endpoint)
         self.register()
         self.wait(0.01)
 

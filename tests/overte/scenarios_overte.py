@@ -12,9 +12,13 @@ from pathlib import Path as File
 
 import attrs
 from scripted_overte import (
+    ACK,
     CLOCK,
     DOMAIN,
     DOMAIN_ID,
+    HANDSHAKE,
+    HANDSHAKE_ACK,
+    HANDSHAKE_REQUEST,
     LOCAL,
     MIXER,
     MIXER_LOCAL,
@@ -26,17 +30,18 @@ from scripted_overte import (
     TYPES,
     ClientPeer,
     OvertePeer,
+    Party,
     ServerPeer,
+    control,
     domain_list,
     record,
-    recorded,
 )
 
 from sansproto import __version__
 from sansproto.contract import Address, Path
 from sansproto.overte import AssignmentType, NodeType, Policy, crypto
 from sansproto.overte import packets as p
-from sansproto.overte.header import ControlType, Part, Position
+from sansproto.overte.header import Part, Position
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.stun import COOKIE, BindingResponse
 from sansproto.overte.versions import PacketType
@@ -45,7 +50,6 @@ from sansproto.testing.charts import write_json
 from sansproto.testing.staging import Config
 
 PATH = File(__file__).parents[2] / "vectors" / "overte" / "sessions.json"
-ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
 CONNECT = PacketType.DOMAIN_CONNECT_REQUEST
 ICE_SERVER = Path("udp", "198.51.100.2", 7337)
 STUN_SERVER = Path("udp", "198.51.100.3", 3478)
@@ -64,7 +68,7 @@ def scenario(function: Callable[[], OvertePeer]) -> Callable[[], OvertePeer]:
 
 @scenario
 def a_client_comes_in_checks_in_and_leaves() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.fails(lambda: peer.refresh(0.0))
     peer.bind()
     peer.go()
@@ -85,7 +89,7 @@ def a_client_comes_in_checks_in_and_leaves() -> OvertePeer:
 
 @scenario
 def the_name_of_the_domain_is_unknown() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.connect(0.0)
     peer.looked_up(1, (), 0.125)
@@ -94,7 +98,7 @@ def the_name_of_the_domain_is_unknown() -> OvertePeer:
 
 @scenario
 def the_name_of_the_domain_is_never_answered() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.connect(0.0)
     peer.tick()
@@ -103,7 +107,7 @@ def the_name_of_the_domain_is_never_answered() -> OvertePeer:
 
 @scenario
 def a_client_changes_its_mind() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.connect(0.0)
     peer.close(0.125)
     return peer
@@ -111,7 +115,7 @@ def a_client_changes_its_mind() -> OvertePeer:
 
 @scenario
 def the_socket_is_bound_later() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.connect(0.0)
     peer.find()
     peer.tick()
@@ -122,26 +126,28 @@ def the_socket_is_bound_later() -> OvertePeer:
 
 @scenario
 def no_domain_ever_answers() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.go()
-    peer.rest()
+    while peer.tick():
+        pass
     return peer
 
 
 @scenario
 def a_domain_that_says_no() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.go()
     peer.say(p.DomainConnectionDenied(p.DenialReason.TOO_MANY_USERS, "full", "elsewhere"), DOMAIN)
-    peer.rest()
+    while peer.tick():
+        pass
     return peer
 
 
 @scenario
 def the_domain_falls_silent_and_comes_back() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record())
     peer.ask_path("/", peer.now)
@@ -154,7 +160,7 @@ def the_domain_falls_silent_and_comes_back() -> OvertePeer:
 
 @scenario
 def a_user_signs_a_token() -> OvertePeer:
-    peer = recorded("overte.client", username="Alice", private_key=PRIVATE_KEY.hex())
+    peer = ClientPeer.recorded(username="Alice", private_key=PRIVATE_KEY.hex())
     peer.bind()
     peer.go()
     peer.now += 0.125
@@ -165,7 +171,7 @@ def a_user_signs_a_token() -> OvertePeer:
 
 @scenario
 def the_client_moves() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in()
     peer.now += 0.125
@@ -177,7 +183,7 @@ def the_client_moves() -> OvertePeer:
 
 
 def with_stun() -> ClientPeer:
-    peer = recorded("overte.client", stun={"host": "stun.example", "port": 3478})
+    peer = ClientPeer.recorded(stun={"host": "stun.example", "port": 3478})
     peer.bind()
     peer.go()
     return peer
@@ -201,7 +207,7 @@ def a_client_asks_for_its_public_address() -> OvertePeer:
     peer.tick()
     answer_stun(peer)
     peer.list()
-    peer.live(12.0)
+    peer.live_until(12.0)
     answer_stun(peer, 48002)
     return peer
 
@@ -220,7 +226,7 @@ def the_stun_server_has_no_name() -> OvertePeer:
     peer = with_stun()
     peer.looked_up(2, (), peer.now)
     peer.list()
-    peer.live(11.0)
+    peer.live_until(11.0)
     return peer
 
 
@@ -237,7 +243,7 @@ def the_name_of_the_stun_server_is_never_answered() -> OvertePeer:
 
 def by_ice() -> ClientPeer:
     ice = {"host": "ice.example", "domain_id": DOMAIN_ID.hex(), "client_id": CLIENT_ID.hex()}
-    peer = recorded("overte.client", ice=ice)
+    peer = ClientPeer.recorded(ice=ice)
     peer.bind()
     peer.connect(0.0)
     return peer
@@ -267,7 +273,8 @@ def an_ice_server_leads_to_the_domain() -> OvertePeer:
 def the_ice_server_does_not_know_the_domain() -> OvertePeer:
     peer = by_ice()
     peer.find(ICE_SERVER)
-    peer.rest()
+    while peer.tick():
+        pass
     return peer
 
 
@@ -276,7 +283,7 @@ def the_ice_server_does_not_know_the_domain() -> OvertePeer:
 
 @scenario
 def a_node_is_reached_and_measured() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record())
     peer.tick()
@@ -285,7 +292,7 @@ def a_node_is_reached_and_measured() -> OvertePeer:
     peer.say(p.Ping(p.PingType.PUBLIC, 5, 0), MIXER, source=4661, secret=SECRET)
     peer.pong(p.PingType.LOCAL, MIXER_LOCAL)
     peer.tick()
-    peer.live(2.5)
+    peer.live_until(2.5)
     peer.pong(p.PingType.AGNOSTIC, MIXER_LOCAL)
     peer.pong(p.PingType.AGNOSTIC, MIXER_LOCAL, clock=1)
     peer.send_to_node(record().id, PacketType.AVATAR_QUERY, b"look", peer.now)
@@ -296,7 +303,7 @@ def a_node_is_reached_and_measured() -> OvertePeer:
 
 @scenario
 def both_sockets_of_a_node_work() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record())
     peer.now += 0.125
@@ -308,7 +315,7 @@ def both_sockets_of_a_node_work() -> OvertePeer:
 
 @scenario
 def a_node_began_again() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record())
     peer.say(p.Ping(p.PingType.PUBLIC, 5, 1), MIXER, source=4661, secret=SECRET)
@@ -317,13 +324,13 @@ def a_node_began_again() -> OvertePeer:
 
 @scenario
 def a_node_is_replaced_and_its_successor_falls_silent() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record())
     peer.list(record(number=2), new_connection=False)
-    peer.live(3.0)
+    peer.live_until(3.0)
     peer.say(p.Ping(2, 7, 0), Path("udp", "198.51.100.10", 40111), source=4662, secret=SECRET)
-    peer.live(21.0)
+    peer.live_until(21.0)
     return peer
 
 
@@ -332,12 +339,12 @@ def a_node_is_replaced_and_its_successor_falls_silent() -> OvertePeer:
 
 @scenario
 def questions_are_answered_over_the_reliable_channel() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record())
     peer.ask_path("/", peer.now)
     peer.tick()
-    peer.control(HANDSHAKE_ACK, DOMAIN, 1)
+    peer.receive(control(HANDSHAKE_ACK, 1), DOMAIN)
     peer.shake()
     peer.ask_path("/there", peer.now)
     peer.now += 0.125
@@ -345,8 +352,8 @@ def questions_are_answered_over_the_reliable_channel() -> OvertePeer:
     peer.ack()
     peer.ack(step=2)
     peer.say(p.DomainSettings(b"{}"), DOMAIN, sequence=700, reliable=True)
-    peer.control(HANDSHAKE, DOMAIN, 700)
-    peer.control(HANDSHAKE, DOMAIN, 700)
+    peer.receive(control(HANDSHAKE, 700), DOMAIN)
+    peer.receive(control(HANDSHAKE, 700), DOMAIN)
     peer.say(p.DomainSettings(b"{}"), DOMAIN, sequence=700, reliable=True)
     peer.say(p.PathResponse("/", "/0,0,0/0,0,0,1"), DOMAIN, sequence=702, reliable=True)
     peer.say(p.PathResponse("/", "/0,0,0/0,0,0,1"), DOMAIN, sequence=702, reliable=True)
@@ -354,7 +361,7 @@ def questions_are_answered_over_the_reliable_channel() -> OvertePeer:
     peer.request_settings(AssignmentType.ALL, peer.now)
     peer.now += 0.125
     peer.ack(step=3)
-    peer.control(HANDSHAKE_REQUEST, DOMAIN)
+    peer.receive(control(HANDSHAKE_REQUEST), DOMAIN)
     peer.ask_path("/where", peer.now)
     peer.close(peer.now)
     return peer
@@ -362,20 +369,20 @@ def questions_are_answered_over_the_reliable_channel() -> OvertePeer:
 
 @scenario
 def nothing_is_answered() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in()
     peer.shake()
     peer.tick()
-    peer.control(HANDSHAKE_REQUEST, DOMAIN)
+    peer.receive(control(HANDSHAKE_REQUEST), DOMAIN)
     peer.shake()
-    peer.live(17.0)
+    peer.live_until(17.0)
     return peer
 
 
 @scenario
 def the_domain_counts_otherwise() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in()
     peer.shake()
@@ -387,17 +394,17 @@ def the_domain_counts_otherwise() -> OvertePeer:
 
 @scenario
 def messages_come_in_parts_and_too_many_at_once() -> OvertePeer:
-    peer = recorded("overte.client", limits={"ahead": 4, "messages": 1})
+    peer = ClientPeer.recorded(limits={"ahead": 4, "messages": 1})
     peer.bind()
     peer.come_in()
-    peer.control(HANDSHAKE, DOMAIN, 700)
+    peer.receive(control(HANDSHAKE, 700), DOMAIN)
     kind = PacketType.DOMAIN_SETTINGS
     peer.say((kind, b"{"), DOMAIN, part=Part(Position.FIRST, 5, 0), sequence=700, reliable=True)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.FIRST, 6, 0), sequence=702, reliable=True)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.ONLY, 7, 0), sequence=709, reliable=True)
     peer.say((kind, b"}"), DOMAIN, part=Part(Position.LAST, 5, 1), sequence=701, reliable=True)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.FIRST, 6, 0), sequence=702, reliable=True)
-    peer.control(HANDSHAKE, DOMAIN, 9)
+    peer.receive(control(HANDSHAKE, 9), DOMAIN)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.FIRST, 8, 0), sequence=9, reliable=True)
     peer.list(session_id=b"t" * 16, local_id=7)
     return peer
@@ -405,7 +412,7 @@ def messages_come_in_parts_and_too_many_at_once() -> OvertePeer:
 
 @scenario
 def a_long_message_goes_to_a_node() -> OvertePeer:
-    peer = recorded("overte.client", limits={"window": 2})
+    peer = ClientPeer.recorded(limits={"window": 2})
     peer.bind()
     peer.come_in(record())
     peer.pong(p.PingType.PUBLIC, MIXER)
@@ -421,79 +428,84 @@ def a_long_message_goes_to_a_node() -> OvertePeer:
 # -- a domain server: who comes in -------------------------------------------------------------------------------------
 
 
-def other(number: int, host: str = "203.0.113.8") -> Path:
-    return Path("udp", host, 48000 + number)
+OTHER = "203.0.113.8"
 
 
 @scenario
 def a_guest_comes_asks_again_checks_in_and_leaves() -> OvertePeer:
-    peer = recorded("overte.server")
-    peer.party().connect()
-    peer.party().connect()
-    peer.party().check_in()
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    party.connect()
+    party.connect()
+    party.check_in()
     peer.now += 1.0
-    peer.party().check_in(interests=b"M", place_name="home")
-    peer.say(p.DisconnectRequest(), PARTY, source=peer.party().local_id)
+    party.check_in(interests=b"M", place_name="home")
+    peer.say(p.DisconnectRequest(), PARTY, source=party.local_id)
     return peer
 
 
 @scenario
 def requests_that_get_no_answer() -> OvertePeer:
-    peer = recorded("overte.server")
+    peer = ServerPeer.recorded()
+    party = Party(peer)
     peer.say((CONNECT, b""), PARTY)
-    peer.say((CONNECT, peer.party().request().encode()[:-9]), PARTY)
-    peer.party().connect(local_socket=NULL_SOCK_ADDR)
-    peer.party().connect(node_type=NodeType.DOMAIN_SERVER)
-    peer.party().connect(node_type=NodeType.AUDIO_MIXER)
-    peer.party().connect()
-    peer.party().check_in()
-    peer.party().connect(machine_fingerprint=b"x" * 16)
+    peer.say((CONNECT, party.request().encode()[:-9]), PARTY)
+    party.connect(local_socket=NULL_SOCK_ADDR)
+    party.connect(node_type=NodeType.DOMAIN_SERVER)
+    party.connect(node_type=NodeType.AUDIO_MIXER)
+    party.connect()
+    party.check_in()
+    party.connect(machine_fingerprint=b"x" * 16)
     return peer
 
 
 @scenario
 def requests_of_another_protocol() -> OvertePeer:
-    peer = recorded("overte.server")
-    peer.say((CONNECT, peer.party().request().encode()), PARTY, version=26)
-    peer.party().connect(protocol_signature=bytes(16))
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    peer.say((CONNECT, party.request().encode()), PARTY, version=26)
+    party.connect(protocol_signature=bytes(16))
     return peer
 
 
 @scenario
 def one_host_asks_too_often() -> OvertePeer:
-    peer = recorded("overte.server", limits={"connects": 2})
+    peer = ServerPeer.recorded(limits={"connects": 2})
     for number in range(3):
-        peer.party(other(number)).connect()
+        Party(peer, OTHER, 48000 + number).connect()
     return peer
 
 
 @scenario
 def a_mixer_comes_with_its_assignment() -> OvertePeer:
-    peer = recorded("overte.server")
-    guest = peer.party().connect()
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    guest = party.connect()
     peer.fails(lambda: peer.assign(ASSIGNMENT, NodeType.AGENT, peer.now))
     peer.assign(ASSIGNMENT, NodeType.AUDIO_MIXER, peer.now)
     mixer = {"node_type": NodeType.AUDIO_MIXER, "connect_id": ASSIGNMENT, "interests": b"I"}
-    first = peer.party(other(1)).connect(**mixer)
-    peer.party().check_in()
+    first = Party(peer, OTHER, 48001).connect(**mixer)
+    party.check_in()
     peer.now += 6.0
-    peer.party().check_in()
-    peer.party(other(1)).connect(**mixer)
+    party.check_in()
+    Party(peer, OTHER, 48001).connect(**mixer)
     peer.fails(lambda: peer.kick(first.session_id, peer.now))
     peer.kick(guest.session_id, peer.now)
-    peer.rest()
+    while peer.tick():
+        pass
     return peer
 
 
 @scenario
 def a_username_is_proven() -> OvertePeer:
-    peer = recorded("overte.server")
-    token = peer.party().connect(username="Alice").token
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    token = party.connect(username="Alice").token
     signature = crypto.sign_username(PRIVATE_KEY, "alice", token)
-    peer.party().connect(username="Alice", username_signature=signature)
+    party.connect(username="Alice", username_signature=signature)
     peer.provide_key("alice", PUBLIC_KEY, peer.now)
-    peer.party().connect(username="Alice", username_signature=bytes(256))
-    peer.party().connect(username="Alice", username_signature=signature)
+    party.connect(username="Alice", username_signature=bytes(256))
+    party.connect(username="Alice", username_signature=signature)
     return peer
 
 
@@ -502,50 +514,56 @@ LOGIN = {"url": "https://login.example", "client_id": "client"}
 
 @scenario
 def the_domain_has_accounts_of_its_own() -> OvertePeer:
-    peer = recorded("overte.server", policy={"anonymous": 0, "login": LOGIN, "accounts": {"bob": "access:refresh"}})
-    peer.party().connect()
-    peer.party().connect(domain_username="bob", domain_tokens="wrong")
-    peer.party().connect(domain_username="bob", domain_tokens="access:refresh")
+    peer = ServerPeer.recorded(policy={"anonymous": 0, "login": LOGIN, "accounts": {"bob": "access:refresh"}})
+    party = Party(peer)
+    party.connect()
+    party.connect(domain_username="bob", domain_tokens="wrong")
+    party.connect(domain_username="bob", domain_tokens="access:refresh")
     return peer
 
 
 @scenario
 def nobody_is_allowed_in() -> OvertePeer:
-    peer = recorded("overte.server", policy={"anonymous": 0})
-    peer.party().connect()
+    peer = ServerPeer.recorded(policy={"anonymous": 0})
+    party = Party(peer)
+    party.connect()
     return peer
 
 
 @scenario
 def the_domain_is_full() -> OvertePeer:
-    peer = recorded("overte.server", policy={"capacity": 1, "redirect": "elsewhere"})
-    peer.party().connect()
-    peer.party(other(1)).connect()
+    peer = ServerPeer.recorded(policy={"capacity": 1, "redirect": "elsewhere"})
+    party = Party(peer)
+    party.connect()
+    Party(peer, OTHER, 48001).connect()
     return peer
 
 
 @scenario
 def there_are_no_more_local_ids() -> OvertePeer:
-    peer = recorded("overte.server", limits={"nodes": 1})
-    peer.party().connect()
-    peer.party(other(1)).connect()
+    peer = ServerPeer.recorded(limits={"nodes": 1})
+    party = Party(peer)
+    party.connect()
+    Party(peer, OTHER, 48001).connect()
     return peer
 
 
 @scenario
 def the_policy_changes() -> OvertePeer:
-    peer = recorded("overte.server")
-    peer.party().connect()
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    party.connect()
     peer.change_policy(Policy(anonymous=0), peer.now)
     return peer
 
 
 @scenario
 def a_node_falls_silent() -> OvertePeer:
-    peer = recorded("overte.server")
-    peer.party().connect()
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    party.connect()
     peer.now += 4.0
-    peer.party().check_in()
+    party.check_in()
     peer.tick()
     peer.tick()
     return peer
@@ -553,15 +571,16 @@ def a_node_falls_silent() -> OvertePeer:
 
 @scenario
 def settings_are_asked_for_and_the_server_ends() -> OvertePeer:
-    peer = recorded("overte.server", policy={"settings": '{"audio": 1}'})
-    peer.party().connect()
+    peer = ServerPeer.recorded(policy={"settings": '{"audio": 1}'})
+    party = Party(peer)
+    party.connect()
     peer.say(p.DomainSettingsRequest(2), PARTY, sequence=500, reliable=True)
-    peer.control(HANDSHAKE, PARTY, 500)
+    peer.receive(control(HANDSHAKE, 500), PARTY)
     peer.say(p.DomainSettingsRequest(2), PARTY, sequence=500, reliable=True)
     peer.drain()
     number = peer.handshakes[PARTY]
-    peer.control(HANDSHAKE_ACK, PARTY, number)
-    peer.control(ACK, PARTY, number)
+    peer.receive(control(HANDSHAKE_ACK, number), PARTY)
+    peer.receive(control(ACK, number), PARTY)
     peer.close(peer.now)
     return peer
 
@@ -572,7 +591,7 @@ def settings_are_asked_for_and_the_server_ends() -> OvertePeer:
 def registering(**limits: int) -> ServerPeer:
     servers = [{"host": f"{name}.example", "port": 7337} for name in ("one", "two")]
     ice = {"servers": servers, "private_key": PRIVATE_KEY.hex()}
-    peer = recorded("overte.server", ice=ice, limits={"beats": 1, "denials": 1, **limits})
+    peer = ServerPeer.recorded(ice=ice, limits={"beats": 1, "denials": 1, **limits})
     peer.socket_bound("udp", Address(DOMAIN.host, DOMAIN.port), 0.0)
     return peer
 
@@ -625,7 +644,7 @@ def query(wanted: int = 1, client: int = 0xC1) -> p.ICEServerQuery:
 
 @scenario
 def an_ice_server_introduces_a_client_and_a_domain() -> OvertePeer:
-    peer = recorded("overte.ice_server", limits={"peers": 2})
+    peer = OvertePeer.recorded(limits={"peers": 2})
     peer.say(heartbeat(), DOMAIN)
     peer.say(query(), PARTY)
     peer.now += 1.0
@@ -636,14 +655,15 @@ def an_ice_server_introduces_a_client_and_a_domain() -> OvertePeer:
     peer.say(query(client=0xC2), STRANGER)
     peer.say(heartbeat(2), STRANGER)
     peer.say(heartbeat(0xC1), STRANGER)
-    peer.rest()
+    while peer.tick():
+        pass
     peer.close(peer.now)
     return peer
 
 
 @scenario
 def an_ice_server_checks_signatures() -> OvertePeer:
-    peer = recorded("overte.ice_server", keys={})
+    peer = OvertePeer.recorded(keys={})
     peer.say(heartbeat(sign=True), DOMAIN)
     peer.provide_key(bytes([1]) * 16, PUBLIC_KEY, peer.now)
     peer.say(heartbeat(), DOMAIN)
@@ -656,7 +676,7 @@ def an_ice_server_checks_signatures() -> OvertePeer:
 
 @scenario
 def packets_that_a_client_does_not_take() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record(), record("A", number=2, secret=bytes(16)))
     mixer, other = (Path("udp", "198.51.100.10", port) for port in (40110, 40111))
@@ -667,8 +687,8 @@ def packets_that_a_client_does_not_take() -> OvertePeer:
     peer.say(ping, mixer, source=4661, secret=SECRET, version=17)
     peer.say(settings, DOMAIN, part=Part(Position.ONLY, 1, 0))
     peer.say(ping, mixer, source=4661, secret=SECRET, part=Part(Position.ONLY, 1, 0))
-    peer.control(HANDSHAKE, STRANGER, 1)
-    peer.control(ACK, STRANGER, 1)
+    peer.receive(control(HANDSHAKE, 1), STRANGER)
+    peer.receive(control(ACK, 1), STRANGER)
     peer.say(settings, STRANGER, sequence=1, reliable=True)
     peer.say(ping, mixer, source=4661, secret=SECRET)
     return peer
@@ -692,7 +712,7 @@ def strangers_speak_as_an_ice_server_and_as_a_client() -> OvertePeer:
 
 @scenario
 def an_ice_server_is_asked_in_vain() -> OvertePeer:
-    peer = recorded("overte.ice_server")
+    peer = OvertePeer.recorded()
     peer.say(query(), PARTY)
     peer.say(heartbeat(), DOMAIN)
     peer.say(query(client=0xC2), DOMAIN)
@@ -701,8 +721,9 @@ def an_ice_server_is_asked_in_vain() -> OvertePeer:
 
 @scenario
 def a_guest_asks_for_what_not_everybody_gets() -> OvertePeer:
-    peer = recorded("overte.server")
-    guest = peer.party().connect()
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    guest = party.connect()
     kick = p.NodeKickRequest(guest.session_id, 1)
     peer.say(kick, PARTY, source=guest.local_id)
     peer.change_policy(Policy(anonymous=int(p.Permissions.CONNECT | p.Permissions.KICK)), peer.now)
@@ -714,7 +735,7 @@ def a_guest_asks_for_what_not_everybody_gets() -> OvertePeer:
 
 @scenario
 def strangers_speak_as_the_domain_and_the_domain_speaks_rubbish() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record())
     said: tuple[p.OvertePacket, ...] = (
@@ -738,7 +759,7 @@ def strangers_speak_as_the_domain_and_the_domain_speaks_rubbish() -> OvertePeer:
 
 @scenario
 def packets_for_the_application() -> OvertePeer:
-    peer = recorded("overte.client")
+    peer = ClientPeer.recorded()
     peer.bind()
     peer.come_in(record(), record("B", number=2))
     upstream = Path("udp", "198.51.100.10", 40111)
@@ -774,7 +795,7 @@ def a_list_and_a_node_come_before_anything_was_asked() -> OvertePeer:
 @scenario
 def strangers_speak_as_an_ice_server_and_as_a_domain() -> OvertePeer:
     ice = {"host": "ice.example", "domain_id": DOMAIN_ID.hex(), "client_id": CLIENT_ID.hex()}
-    peer = recorded("overte.client", ice=ice)
+    peer = ClientPeer.recorded(ice=ice)
     peer.connect(0.0)
     peer.find(ICE_SERVER)
     peer.tick()
@@ -794,7 +815,7 @@ def strangers_speak_as_an_ice_server_and_as_a_domain() -> OvertePeer:
 def a_node_and_strangers_speak_rubbish_to_a_domain() -> OvertePeer:
     peer = registering()
     peer.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.125)
-    party = peer.party()
+    party = Party(peer)
     party.connect()
     for packet in (p.DomainListRequest, p.NodeKickRequest, p.UsernameFromIDRequest, p.AddedNode):
         peer.say((TYPES[packet.__wire__.id or 0], b"\xff"), PARTY, source=party.local_id)
@@ -809,7 +830,7 @@ def a_node_and_strangers_speak_rubbish_to_a_domain() -> OvertePeer:
 
 @scenario
 def an_ice_server_hears_rubbish() -> OvertePeer:
-    peer = recorded("overte.ice_server")
+    peer = OvertePeer.recorded()
     for packet in (p.ICEServerHeartbeat, p.ICEServerQuery, p.ICEPing):
         peer.say((TYPES[packet.__wire__.id or 0], b"\xff"), STRANGER)
     return peer

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path as File
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
-import scripted
+from scripted import PartHost, ScriptedPeer
 
+from sansproto import overte
 from sansproto.contract import Address, Path, SendDatagram
-from sansproto.overte import (
-    ClientDelays,
-    ClientLimits,
-    DomainClient,
-    DomainServer,
-    IceDelays,
-    IceLimits,
-    ServerDelays,
-    ServerLimits,
-    crypto,
-)
+from sansproto.overte import crypto
 from sansproto.overte import packets as p
 from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
 from sansproto.overte.membership import NO_MEMBER
-from sansproto.overte.policy import Policy
 from sansproto.overte.qt import SockAddr
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.stun import COOKIE
@@ -36,44 +25,36 @@ from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.vectors import load
 
 TYPES = tuple(PacketType)
-EPOCH = 1_762_670_000.0
-CLOCK = int(EPOCH * 1e6)
-US = Address("192.168.1.23", 48001)
-DOMAIN, MIXER, PARTY = (
-    Path(SOCKET, "198.51.100.1", 40102),
-    Path(SOCKET, "198.51.100.10", 40110),
-    Path(SOCKET, "203.0.113.7", 48001),
-)
-MIXER_LOCAL, STRANGER = Path(SOCKET, "10.0.0.10", 40110), Path(SOCKET, "203.0.113.66", 666)
-LOCAL = SockAddr(US.host, US.port)
-DOMAIN_ID, SESSION, SECRET = b"d" * 16, b"s" * 16, b"k" * 16
-LOCAL_ID = 50900
+ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
+EPOCH, CLOCK = 1_762_670_000.0, 1_762_670_000_000_000
+US, LOCAL = Address("192.168.1.23", 48001), SockAddr("192.168.1.23", 48001)
+DOMAIN, PARTY = Path(SOCKET, "198.51.100.1", 40102), Path(SOCKET, "203.0.113.7", 48001)
+MIXER, MIXER_LOCAL = Path(SOCKET, "198.51.100.10", 40110), Path(SOCKET, "10.0.0.10", 40110)
+STRANGER = Path(SOCKET, "203.0.113.66", 666)
+DOMAIN_ID, SESSION, SECRET, LOCAL_ID = b"d" * 16, b"s" * 16, b"k" * 16, 50900
 PRIVATE_KEY, PUBLIC_KEY = next(
     (test.octets("inputs", "private_key"), test.octets("inputs", "public_key"))
     for test in load(File(__file__).parents[2] / "vectors" / "overte" / "crypto.json")
     if test.type == "overte.username_signature"
 )
+RECORD = p.NodeRecord(p.NodeType.AGENT, b"", LOCAL, LOCAL, 7327, False, 0, SECRET)
 LIST = p.DomainList(DOMAIN_ID, 4242, SESSION, LOCAL_ID, 2049, True, 0, 0, 159, True, ())
 CHECK_IN = p.CheckIn(CLOCK, p.NodeType.AGENT, SockAddr(PARTY.host, PARTY.port), LOCAL, b"MWoAmS", None)
+MACHINE = b"machine".ljust(16, b"\1")
 REQUEST = p.DomainConnectRequest(
-    bytes(16), DEFAULT.signature, None, b"machine".ljust(16, b"\1"), bytes(4), 0, 0, CHECK_IN, None, b""
+    bytes(16), DEFAULT.signature, None, MACHINE, bytes(4), 0, 0, CHECK_IN, None, username_signature=b""
 )
-
-
-# -- what is said ------------------------------------------------------------------------------------------------------
 
 
 def datagram(content: Any, *, source: int = 0, secret: bytes = b"", **head: Any) -> bytes:
     """A packet, or a type and a payload, with the header that belongs to it."""
     kind, payload = content if isinstance(content, tuple) else (TYPES[content.__wire__.id], content.encode())
     mac = crypto.mac(secret, payload) if secret else NO_MAC
-    fields: dict[str, Any] = {
-        "sequence": 1,
-        "version": DEFAULT[kind],
+    whose = {
         "source": None if kind.form is Form.UNSOURCED else source,
         "mac": mac if kind.form is Form.VERIFIED else None,
     }
-    return encode_datagram(Header(kind, **fields | head), payload)
+    return encode_datagram(Header(kind, **{"sequence": 1, "version": DEFAULT[kind], **whose, **head}), payload)
 
 
 def control(kind: ControlType, number: int | None = None) -> bytes:
@@ -82,15 +63,13 @@ def control(kind: ControlType, number: int | None = None) -> bytes:
 
 def record(letter: str = "M", *, number: int = 1, **changes: Any) -> p.NodeRecord:
     """A node with two addresses of its own."""
-    sockets = (SockAddr(path.host, 40109 + number) for path in (MIXER, MIXER_LOCAL))
-    usual = p.NodeRecord(
-        p.NodeType(ord(letter)), bytes([number]) * 16, *sockets, 7327, False, local_id=4660 + number, secret=SECRET
-    )
-    return attrs.evolve(usual, **changes)
+    public, local = (SockAddr(path.host, 40109 + number) for path in (MIXER, MIXER_LOCAL))
+    own = {"type": p.NodeType(ord(letter)), "id": bytes([number]) * 16, "local_id": 4660 + number}
+    return attrs.evolve(RECORD, **{"public_socket": public, "local_socket": local, **own, **changes})
 
 
 def domain_list(*nodes: p.NodeRecord, **changes: Any) -> p.DomainList:
-    """A list for the client that was let in, with whatever is different this time."""
+    """A list for the client that was let in."""
     return attrs.evolve(LIST, nodes=nodes, **changes)
 
 
@@ -113,15 +92,16 @@ def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
             yield head, payload if kind is None else kind.decode(payload), one.path
 
 
-# -- who says it -------------------------------------------------------------------------------------------------------
-
-
-class OvertePeer(scripted.ScriptedPeer):
+class OvertePeer(ScriptedPeer):
     """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers."""
+
+    machines, kind = MACHINES, "overte.ice_server"
+    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "keys": None}
+    bounds: Any = (overte.IceLimits(), overte.IceDelays())
 
     def __init__(self, endpoint: Any) -> None:
         self.heard: dict[Path, list[tuple[Header, Any]]] = defaultdict(list)
-        self.handshakes: dict[Path, int | None] = {}
+        self.handshakes: dict[Path, int] = {}
         super().__init__(endpoint)
 
     def carry(self, transmit: Any) -> None:
@@ -129,7 +109,7 @@ class OvertePeer(scripted.ScriptedPeer):
         for head, packet, path in decoded(transmit):
             if isinstance(head, Header):
                 self.heard[path].append((head, packet))
-            elif head.type is ControlType.HANDSHAKE:
+            elif head.type is HANDSHAKE:
                 self.handshakes[path] = head.sequence
 
     def datagrams(self) -> list[SendDatagram]:
@@ -141,33 +121,30 @@ class OvertePeer(scripted.ScriptedPeer):
         found = decoded(*self.take(self.transmits))
         return [one for one in found if isinstance(one[0], Header) and kind in (None, type(one[1]))]
 
-    def receive(self, data: bytes, path: Path) -> None:
+    def receive(self, data: bytes, path: Path = DOMAIN) -> None:
         self.call(lambda: self.receive_datagram(data, path, self.now))
 
     def say(self, content: Any, path: Path = DOMAIN, **head: Any) -> None:
         self.receive(datagram(content, **head), path)
 
-    def control(self, kind: ControlType, path: Path, number: int | None = None) -> None:
-        self.receive(control(kind, number), path)
-
-    def rest(self) -> None:
-        """Let all timers fire, until there are none."""
-        while self.tick():
-            pass
-
 
 class ClientPeer(OvertePeer):
-    """The domain of a client and the other nodes. A client that is not recorded is connected."""
+    """The domain of a client and the other nodes."""
 
-    def __init__(self, recorder: Any = None, *, connected: bool = True, bound: bool = True, **arguments: Any) -> None:
-        self.arguments = {"host": "domain.example", "entropy": ScriptedEntropy(), "wall_epoch": EPOCH, **arguments}
-        super().__init__(recorder or DomainClient(**self.arguments))
-        if bound and not recorder:
-            self.bind()
-        if connected and not recorder:
-            self.come_in()
-            self.take(self.transmits)
-            self.take()
+    kind, bounds = "overte.client", (overte.ClientLimits(), overte.ClientDelays(handshake=0.125))
+    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "host": "domain.example", "port": 40102}
+
+    @classmethod
+    def live(cls, *, connected: bool = True, bound: bool = True, **arguments: Any) -> ClientPeer:
+        usual = {"host": "domain.example", "entropy": ScriptedEntropy(), "wall_epoch": EPOCH}
+        peer = cls(overte.DomainClient(**usual | arguments))
+        if bound:
+            peer.bind()
+        if connected:
+            peer.come_in()
+            peer.take(peer.transmits)
+            peer.take()
+        return peer
 
     def bind(self, address: Address = US) -> None:
         self.socket_bound(SOCKET, address, self.now)
@@ -189,61 +166,71 @@ class ClientPeer(OvertePeer):
         self.go()
         self.list(*nodes)
 
-    def live(self, until: float) -> None:
+    def live_until(self, time: float) -> None:
         """Let time pass; the domain answers each check-in."""
-        while self.next_timeout() <= until:
+        while self.next_timeout() <= time:
             before = len(self.heard[DOMAIN])
             self.tick()
-            if any(head.type is PacketType.DOMAIN_LIST_REQUEST for head, _ in self.heard[DOMAIN][before:]):
+            if any(isinstance(packet, p.DomainListRequest) for _, packet in self.heard[DOMAIN][before:]):
                 self.list(new_connection=False)
 
     def shake(self, path: Path = DOMAIN) -> None:
         """Let the reliable channel begin that goes there."""
         self.take(self.transmits)
         self.first, self.now = self.handshakes[path], self.now + self.pause
-        self.control(ControlType.HANDSHAKE_ACK, path, self.first)
+        self.receive(control(HANDSHAKE_ACK, self.first), path)
 
     def ack(self, path: Path = DOMAIN, step: int = 0) -> None:
         """Acknowledge its first reliable packet, or the one so many behind it."""
-        self.control(ControlType.ACK, path, self.first + step)
+        self.receive(control(ACK, self.first + step), path)
 
     def pong(self, kind: p.PingType, path: Path, clock: int | None = None) -> None:
         """Answer its last ping of a kind."""
         self.drain()
-        pings = (packet for _, packet in reversed(self.heard[path]) if isinstance(packet, p.Ping))
-        asked = next(ping.clock for ping in pings if ping.type == kind) if clock is None else clock
+        pings = (
+            packet.clock
+            for _, packet in reversed(self.heard[path])
+            if isinstance(packet, p.Ping) and packet.type == kind
+        )
+        asked = next(pings) if clock is None else clock
         self.say(p.PingReply(kind, asked, asked + 70_000), path, source=4661, secret=SECRET)
 
 
 class ServerPeer(OvertePeer):
     """All parties at a domain server. Where it is not recorded, those that are not ``deaf`` acknowledge all."""
 
-    def __init__(self, recorder: Any = None, **options: Any) -> None:
+    kind, bounds = "overte.server", (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
+    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
+
+    def __init__(self, endpoint: Any) -> None:
         self.deaf: set[Path] = set()
-        self.parties: dict[Path, Party] = {}
-        limits = ServerLimits(connects=1000)
+        super().__init__(endpoint)
+
+    @classmethod
+    def live(cls, **options: Any) -> ServerPeer:
+        limits = overte.ServerLimits(connects=1000)
         usual = {"entropy": ScriptedEntropy(), "wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": limits}
-        self.options = usual | options
-        super().__init__(recorder or DomainServer(**self.options))
+        return cls(overte.DomainServer(**usual | options))
 
     def carry(self, transmit: Any) -> None:
         super().carry(transmit)
         for head, _, path in decoded(transmit) if not self.pause else ():
-            is_handshake = head.type is ControlType.HANDSHAKE
-            if path not in self.deaf and (is_handshake or (isinstance(head, Header) and head.reliable)):
-                kind = ControlType.HANDSHAKE_ACK if is_handshake else ControlType.ACK
-                self.endpoint.receive_datagram(control(kind, head.sequence), path, self.now)
+            answer = {HANDSHAKE: HANDSHAKE_ACK}.get(
+                head.type, ACK if isinstance(head, Header) and head.reliable else None
+            )
+            if answer and path not in self.deaf:
+                self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
 
-    def party(self, path: Path = PARTY) -> Party:
-        """Who is at an address."""
-        return self.parties.setdefault(path, Party(self, path.host, path.port))
-
-    def mixer(self, number: int = 1, node_type: p.NodeType = p.NodeType.AUDIO_MIXER, **fields: Any) -> Party:
+    def mixer(
+        self,
+        number: int = 1,
+        node_type: p.NodeType = p.NodeType.AUDIO_MIXER,
+        host: str = MIXER.host,
+        interests: bytes = b"I",
+    ) -> Party:
         """A node with an assignment, let in."""
-        connect_id = bytes([number]) * 16
-        self.assign(connect_id, node_type, self.now)
-        usual = {"host": MIXER.host, "port": 40110 + number, "interests": b"I"}
-        mixer = Party(self, node_type=node_type, connect_id=connect_id, **usual | fields)
+        mixer = Party(self, host, 40110 + number, node_type, interests, bytes([number]) * 16)
+        self.assign(mixer.connect_id, node_type, self.now)
         assert mixer.connect() is not None
         return mixer
 
@@ -258,7 +245,7 @@ class Party:
     node_type: p.NodeType = p.NodeType.AGENT
     interests: bytes = CHECK_IN.interests
     connect_id: bytes = bytes(16)
-    machine_fingerprint: bytes = REQUEST.machine_fingerprint
+    machine_fingerprint: bytes = MACHINE
     local_socket: SockAddr = LOCAL
     local_id: int = 0
     node_id: bytes = b""
@@ -280,74 +267,41 @@ class Party:
         fields = {"public_socket": SockAddr(self.host, self.port), **{name: getattr(self, name) for name in own}}
         return connect_request(**fields | changes)
 
-    def say(self, kind: PacketType, payload: bytes = b"", *, path: Path | None = None, **head: Any) -> None:
-        self.domain.say((kind, payload), path or self.path, **{"source": self.local_id, **head})
-
-    def say_reliably(self, kind: PacketType, payload: bytes = b"") -> None:
-        if not self.reliable:
-            self.reliable = 100
-            self.domain.control(ControlType.HANDSHAKE, self.path, self.reliable + 1)
-        self.reliable += 1
-        self.say(kind, payload, reliable=True, sequence=self.reliable)
-
-    def ask(self, kind: PacketType, payload: bytes, **head: Any) -> Any:
+    def say(self, kind: PacketType, payload: bytes = b"", *, path: Path | None = None, **head: Any) -> Any:
         """Say something; the last answer to it. A list tells who we are."""
         before = len(self.heard)
-        self.say(kind, payload, **head)
+        self.domain.say((kind, payload), path or self.path, **{"source": self.local_id, **head})
         answers = [packet for _, packet in self.heard[before:]]
         for answer in answers:
             if isinstance(answer, p.DomainList):
                 self.local_id, self.node_id = answer.local_id, answer.session_id
         return answers[-1] if answers else None
 
+    def say_reliably(self, kind: PacketType, payload: bytes = b"") -> None:
+        if not self.reliable:
+            self.reliable = 100
+            self.domain.receive(control(HANDSHAKE, self.reliable + 1), self.path)
+        self.reliable += 1
+        self.say(kind, payload, reliable=True, sequence=self.reliable)
+
     def send_request(self, payload: bytes, **head: Any) -> Any:
-        return self.ask(PacketType.DOMAIN_CONNECT_REQUEST, payload, **head)
+        return self.say(PacketType.DOMAIN_CONNECT_REQUEST, payload, **head)
 
     def connect(self, **changes: Any) -> Any:
         self.domain.now += self.domain.pause
         return self.send_request(self.request(**changes).encode())
 
     def check_in(self, *, path: Path | None = None, **changes: Any) -> Any:
-        fields = {name: getattr(self.request(**changes).check_in, name) for name in p.CheckIn.__annotations__}
-        return self.ask(PacketType.DOMAIN_LIST_REQUEST, p.DomainListRequest(**fields).encode(), path=path)
+        request = check_in(p.DomainListRequest, **attrs.asdict(self.request(**changes).check_in, recurse=False))
+        return self.say(PacketType.DOMAIN_LIST_REQUEST, request.encode(), path=path)
 
 
-recorded = partial(
-    scripted.recorded,
-    MACHINES,
-    {
-        kind: (peer, limits, delays, {"wall_epoch": round(EPOCH * 1000), **config})
-        for kind, peer, limits, delays, config in (
-            (
-                "overte.client",
-                ClientPeer,
-                ClientLimits(),
-                ClientDelays(handshake=0.125),
-                {"host": "domain.example", "port": 40102},
-            ),
-            (
-                "overte.server",
-                ServerPeer,
-                ServerLimits(),
-                ServerDelays(handshake=0.125),
-                {"domain_id": DOMAIN_ID.hex()},
-            ),
-            ("overte.ice_server", OvertePeer, IceLimits(), IceDelays(), {"keys": None}),
-        )
-    },
-)
-
-
-class OvertePartHost(scripted.PartHost):
+class OvertePartHost(PartHost):
     """What parts of a client, a domain server and an ice-server ask for, beside."""
 
     local: Address | None = None
     domain: Path | None = None
-    policy, membership = Policy(), NO_MEMBER
-    waiting, local_id, is_squelched = 0, 0, False
-
-    def decode_payload(self, kind: type[Any], payload: bytes) -> Any:
-        return kind.decode(payload)
+    policy, membership, waiting, local_id, is_squelched = overte.Policy(), NO_MEMBER, 0, 0, False
 
     def wall_us(self) -> int:
         return int(self.wall() * 1e6)

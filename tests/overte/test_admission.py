@@ -57,7 +57,7 @@ def domain(judged: list[int]) -> ServerPeer:
         if isinstance(record, Classified) and record.guards == CONNECT.name:
             judged.append(record.step)
 
-    return ServerPeer(trace=note)
+    return ServerPeer.live(trace=note)
 
 
 def guard(judged: list[int]) -> str:
@@ -123,7 +123,7 @@ def test_other_version_byte(domain: ServerPeer, judged: list[int]) -> None:
     assert guard(judged) == "is_of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
     assert domain.stats.noted["other version"] == 1
-    other = ServerPeer(versions=VERSIONS["2026-newest-known"])
+    other = ServerPeer.live(versions=VERSIONS["2026-newest-known"])
     answer = attrs.evolve(party, domain=other).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.text == "Protocol version mismatch - Domain version: 2026-newest-known"
@@ -230,7 +230,7 @@ def test_an_assigned_node_may_come_back_from_another_port(domain: ServerPeer) ->
     ],
 )
 def test_what_cannot_be_assigned(connect_id: bytes, kind: p.NodeType) -> None:
-    domain = ServerPeer(limits=ServerLimits(nodes=1))
+    domain = ServerPeer.live(limits=ServerLimits(nodes=1))
     domain.assign(b"\2" * 16, p.NodeType.AVATAR_MIXER, 0.0)
     domain.assign(b"\2" * 16, p.NodeType.AVATAR_MIXER, 0.0)
     with pytest.raises(LocalProtocolError):
@@ -300,7 +300,7 @@ def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(
 
 
 def test_more_nodes_than_ids(judged: list[int]) -> None:
-    domain = ServerPeer(limits=ServerLimits(nodes=2, connects=99))
+    domain = ServerPeer.live(limits=ServerLimits(nodes=2, connects=99))
     assert all(Party(domain, port=port).connect() for port in (1, 2))
     answer = Party(domain, port=3).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
@@ -325,7 +325,7 @@ def test_nor_is_the_name_of_a_login_or_version() -> None:
         with pytest.raises(ValueError, match="UTF-8"):
             Login(*arguments)
     with pytest.raises(ValueError, match="version_name"):
-        ServerPeer(version_name="\udcff")
+        ServerPeer.live(version_name="\udcff")
 
 
 def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: ServerPeer) -> None:
@@ -410,7 +410,7 @@ def test_a_key_is_asked_for_again_after_an_answer(domain: ServerPeer) -> None:
 def test_the_golden_signature() -> None:
     vector = golden("crypto.json", "username_signature")
     token = vector.octets("inputs", "token")
-    domain = ServerPeer(entropy=ScriptedEntropy({"token.alice.example": [token]}))
+    domain = ServerPeer.live(entropy=ScriptedEntropy({"token.alice.example": [token]}))
     domain.provide_key(vector["inputs"]["username"], crypto.public_key_der(vector.octets("inputs", "private_key")), 0.0)
     party = Party(domain)
     assert party.connect(username="alice.example") == p.ConnectionToken(token)
@@ -481,7 +481,7 @@ def test_full(domain: ServerPeer, judged: list[int], key: bytes) -> None:
 
 
 def test_who_comes_back_finds_its_place_free() -> None:
-    domain = ServerPeer(policy=Policy(capacity=1), limits=ServerLimits(nodes=1))
+    domain = ServerPeer.live(policy=Policy(capacity=1), limits=ServerLimits(nodes=1))
     party = Party(domain)
     party.connect()
     before = party.node_id
@@ -499,7 +499,7 @@ def test_a_policy_of_the_applications_own() -> None:
             asked.append(visitor)
             return -1 if visitor.host == "203.0.113.7" else 0
 
-    domain = ServerPeer(policy=Mine())
+    domain = ServerPeer.live(policy=Mine())
     answer = Party(domain).connect()
     assert isinstance(answer, p.DomainList)
     assert answer.permissions == 0xFFFFFFFF
@@ -516,7 +516,7 @@ def test_a_policy_of_the_applications_own() -> None:
 @example(0, "\u00e9" * 200, False)
 @given(st.integers(0, 200), st.text(max_size=100), st.booleans())
 def test_no_refusal_is_longer_than_the_request(size: int, redirect: str, other: bool) -> None:
-    domain = ServerPeer(policy=Policy(capacity=0, redirect=redirect))
+    domain = ServerPeer.live(policy=Policy(capacity=0, redirect=redirect))
     party = Party(domain)
     payload = party.request().encode()
     if other:
@@ -530,7 +530,7 @@ def test_no_refusal_is_longer_than_the_request(size: int, redirect: str, other: 
 
 
 def test_a_host_gets_so_many_answers(judged: list[int]) -> None:
-    domain = ServerPeer(limits=ServerLimits(connects=3))
+    domain = ServerPeer.live(limits=ServerLimits(connects=3))
     answers = [Party(domain, port=port).connect() for port in range(1, 6)]
     assert [answer is not None for answer in answers] == [True] * 3 + [False] * 2
     assert domain.stats.dropped["connect requests too often"] == 2
@@ -541,7 +541,7 @@ def test_a_host_gets_so_many_answers(judged: list[int]) -> None:
 
 
 def test_tables_of_strangers_are_bounded() -> None:
-    domain = ServerPeer(limits=ServerLimits(applicants=4, tokens=4, keys=4))
+    domain = ServerPeer.live(limits=ServerLimits(applicants=4, tokens=4, keys=4))
     for number in range(10):
         Party(domain, f"203.0.113.{number}").connect(username=f"user{number}")
         domain.provide_key(f"user{number}", b"key", 0.0)

@@ -73,7 +73,7 @@ def check_ins(peer: ClientPeer, until: int) -> dict[int, list[str]]:
 
 
 def test_the_domain_lets_us_in() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.connect(0.0)
     assert peer.take(peer.transmits) == [Lookup(1, "domain.example", 40102)]
     peer.looked_up(1, (Address("2001:db8::1", 40102), Address(DOMAIN.host, 40102)), 0.25)
@@ -94,7 +94,7 @@ def test_the_domain_lets_us_in() -> None:
 @pytest.mark.parametrize("letter", "IM")
 def test_the_first_list_is_followed_by_a_request_for_our_kind_of_settings(letter: str) -> None:
     kind = p.AssignmentType.AGENT if letter == "I" else p.AssignmentType.AUDIO_MIXER
-    peer = ClientPeer(connected=False, node_type=p.NodeType(ord(letter)))
+    peer = ClientPeer.live(connected=False, node_type=p.NodeType(ord(letter)))
     peer.go()
     peer.list()
     peer.shake()
@@ -104,7 +104,7 @@ def test_the_first_list_is_followed_by_a_request_for_our_kind_of_settings(letter
 
 
 def test_nothing_is_sent_before_the_socket_is_bound() -> None:
-    peer = ClientPeer(connected=False, bound=False)
+    peer = ClientPeer.live(connected=False, bound=False)
     peer.go()
     peer.at(3.5)
     assert not peer.datagrams()
@@ -115,7 +115,7 @@ def test_nothing_is_sent_before_the_socket_is_bound() -> None:
 
 
 def test_the_golden_connect_request_comes_out_of_its_arguments() -> None:
-    peer = ClientPeer(
+    peer = ClientPeer.live(
         connected=False,
         fingerprint=bytes.fromhex("f0e1d2c3b4a546879a0b1c2d3e4f5061"),
         wall_epoch=1762670990.666276,
@@ -127,7 +127,7 @@ def test_the_golden_connect_request_comes_out_of_its_arguments() -> None:
 
 @pytest.mark.parametrize("found", [(), None])
 def test_a_name_that_leads_nowhere_ends_it(found: tuple[Address, ...] | None) -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.connect(0.0)
     if found is None:
         peer.at(ClientDelays().lookup)
@@ -139,14 +139,14 @@ def test_a_name_that_leads_nowhere_ends_it(found: tuple[Address, ...] | None) ->
 
 
 def test_a_domain_that_never_answers_ends_it() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     peer.at(ClientDelays().give_up + 1)
     assert peer.take() == [Closed(CloseCause.TIMEOUT, detail="no domain server answered")]
 
 
 def test_verbs_have_their_time() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     for verb in (
         lambda: peer.refresh(0.0),
         lambda: peer.ask_path("/", 0.0),
@@ -188,7 +188,7 @@ def test_a_key_needs_a_name(key: bytes) -> None:
 
 
 def test_the_connection_is_kept_alive_for_a_minute() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     for second in range(1, 61):
         peer.at(float(second))
         ((header, request, path),) = peer.sent(p.DomainListRequest)
@@ -202,7 +202,7 @@ def test_the_connection_is_kept_alive_for_a_minute() -> None:
 
 def test_silence_takes_its_course() -> None:
     """Check-ins at 0 to 4, counted from the last list, with copies; reset at 5; a connect request at 6."""
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record())  # the timer fires at 1: this is the last that is heard
     peer.now = 0.0
     peer.take()
@@ -226,7 +226,7 @@ def test_silence_takes_its_course() -> None:
 
 
 def test_connect_requests_have_no_copies_and_pause_at_the_limit() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     assert {second: len(requests) for second, requests in check_ins(peer, 6).items()} == {
         0: 1, 1: 1, 2: 1, 3: 1, 4: 1, 5: 0, 6: 1,
@@ -234,7 +234,7 @@ def test_connect_requests_have_no_copies_and_pause_at_the_limit() -> None:
 
 
 def test_copies_have_their_own_numbers_and_one_clock() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.at(3.5)
     peer.sent()
     peer.at(4.5)
@@ -245,12 +245,12 @@ def test_copies_have_their_own_numbers_and_one_clock() -> None:
 
 
 def test_copies_are_capped() -> None:
-    peer = ClientPeer(limits=ClientLimits(silent_check_ins=9, copies=20))
+    peer = ClientPeer.live(limits=ClientLimits(silent_check_ins=9, copies=20))
     assert [len(requests) for requests in check_ins(peer, 9).values()] == [0, 1, 1, 2, 4, 8, 16, 20, 20, 20]
 
 
 def test_an_extra_check_in_does_not_move_the_timer_and_counts_no_silence() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.at(0.5)
     for _ in range(9):
         peer.refresh(0.5)
@@ -262,7 +262,7 @@ def test_an_extra_check_in_does_not_move_the_timer_and_counts_no_silence() -> No
 
 def test_only_the_domain_may_say_what_a_domain_says(key: bytes) -> None:
     """Another port of the same host, a node, anybody: nothing changes, and no silence ends."""
-    peer = ClientPeer(username="alice", private_key=key)
+    peer = ClientPeer.live(username="alice", private_key=key)
     peer.list(record())
     peer.take()
     peer.at(4.5)
@@ -283,24 +283,24 @@ def test_only_the_domain_may_say_what_a_domain_says(key: bytes) -> None:
 
 
 def test_a_list_that_nobody_asked_for_and_one_of_another_domain_are_ignored() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(domain_id=b"f" * 16, session_id=b"x" * 16)
     assert peer.stats.dropped["a list of another domain"] == 1
     assert peer.session_id == SESSION
-    peer = ClientPeer(connected=False, ice=ICE)
+    peer = ClientPeer.live(connected=False, ice=ICE)
     peer.go()
     peer.list()
     assert peer.stats.dropped["not from the domain"] == 1
 
 
 def test_a_malformed_packet_of_the_domain_is_counted() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.say((PacketType.DOMAIN_LIST, b"short"))
     assert peer.stats.dropped["malformed DomainList"] == 1
 
 
 def test_changed_ids_are_a_new_session() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record())
     peer.ask_path("/hill", 0.0)
     peer.take()
@@ -320,7 +320,7 @@ def test_changed_ids_are_a_new_session() -> None:
 
 
 def test_permissions_change_with_a_list() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(permissions=1)
     peer.list(permissions=1)
     assert peer.take() == [PermissionsChanged(1)]
@@ -328,7 +328,7 @@ def test_permissions_change_with_a_list() -> None:
 
 
 def test_leaving_says_so() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.close(1.0)
     assert peer.take() == [Closed(CloseCause.LOCAL)]
     (datagram,) = peer.datagrams()
@@ -341,7 +341,7 @@ def test_leaving_says_so() -> None:
 
 @pytest.mark.parametrize("connected", [False, True])
 def test_nothing_begins_after_the_end(connected: bool) -> None:
-    peer = ClientPeer(connected=connected)
+    peer = ClientPeer.live(connected=connected)
     peer.abort()
     with pytest.raises(NotOpen):
         peer.connect(1.0)
@@ -356,7 +356,7 @@ def test_nothing_begins_after_the_end(connected: bool) -> None:
 
 @pytest.mark.parametrize("code", list(p.DenialReason))
 def test_a_denial_says_what_may_help(code: p.DenialReason) -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     peer.say(p.DomainConnectionDenied(code, "no", "extra"))
     peer.say(p.DomainConnectionDenied(code, "no", "extra"))
@@ -373,7 +373,7 @@ def test_a_denial_says_what_may_help(code: p.DenialReason) -> None:
 
 
 def test_a_list_before_anything_was_asked_connects_nobody() -> None:
-    peer = ClientPeer(connected=False, stun=("stun.example", 3478))
+    peer = ClientPeer.live(connected=False, stun=("stun.example", 3478))
     peer.go()
     peer.list()
     assert (peer.take(), peer.stats.dropped["a list that was not asked for"]) == ([], 1)
@@ -383,7 +383,7 @@ def test_a_list_before_anything_was_asked_connects_nobody() -> None:
 
 
 def test_the_end_is_told_with_the_denial_that_came_last() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     full, stranger = p.DenialReason.TOO_MANY_USERS, p.DenialReason.NOT_AUTHORIZED_DIRECTORY
     for code in (stranger, full, stranger):
@@ -394,7 +394,7 @@ def test_the_end_is_told_with_the_denial_that_came_last() -> None:
 
 
 def test_a_denial_with_an_unknown_code_is_told_as_it_is() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     peer.say(p.DomainConnectionDenied(99, "", ""))
     assert peer.take() == [Denied(99, "")]
@@ -403,7 +403,7 @@ def test_a_denial_with_an_unknown_code_is_told_as_it_is() -> None:
 
 
 def test_a_denial_ends_the_count_of_silence() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     peer.at(4.0)
     peer.say(p.DomainConnectionDenied(p.DenialReason.TOO_MANY_USERS, "full", ""))
@@ -411,7 +411,7 @@ def test_a_denial_ends_the_count_of_silence() -> None:
 
 
 def test_late_answers_to_one_who_is_in_do_nothing(key: bytes) -> None:
-    peer = ClientPeer(username="Alice", private_key=key)
+    peer = ClientPeer.live(username="Alice", private_key=key)
     peer.say(p.DomainConnectionDenied(p.DenialReason.TOO_MANY_USERS, "full", ""))
     peer.say(p.ConnectionToken(b"t" * 16))
     assert peer.stats.dropped["late answer"] == 2
@@ -420,7 +420,7 @@ def test_late_answers_to_one_who_is_in_do_nothing(key: bytes) -> None:
 
 
 def test_a_token_is_answered_with_a_signature(key: bytes) -> None:
-    peer = ClientPeer(connected=False, username="Alice.Example", private_key=key)
+    peer = ClientPeer.live(connected=False, username="Alice.Example", private_key=key)
     peer.go()
     ((_, request, _),) = peer.sent()
     assert (request.username, request.username_signature) == ("alice.example", b"")
@@ -438,7 +438,7 @@ def test_a_token_is_answered_with_a_signature(key: bytes) -> None:
 
 
 def test_a_token_ends_the_count_of_silence_and_a_reset_forgets_it(key: bytes) -> None:
-    peer = ClientPeer(connected=False, username="alice", private_key=key)
+    peer = ClientPeer.live(connected=False, username="alice", private_key=key)
     peer.go()
     peer.at(4.0)
     peer.say(p.ConnectionToken(b"t" * 16))
@@ -453,7 +453,7 @@ def test_a_token_ends_the_count_of_silence_and_a_reset_forgets_it(key: bytes) ->
 
 
 def test_a_connection_ends_what_was_denied_before() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     peer.say(p.DomainConnectionDenied(p.DenialReason.TOO_MANY_USERS, "full", ""))
     peer.list()
@@ -462,7 +462,7 @@ def test_a_connection_ends_what_was_denied_before() -> None:
 
 
 def test_a_domain_account_goes_along() -> None:
-    peer = ClientPeer(connected=False, domain_account=("domuser", "ACCESS:REFRESH"), place_name="hub")
+    peer = ClientPeer.live(connected=False, domain_account=("domuser", "ACCESS:REFRESH"), place_name="hub")
     peer.go()
     ((_, request, _),) = peer.sent()
     assert (request.domain_username, request.domain_tokens) == ("domuser", "ACCESS:REFRESH")
@@ -474,7 +474,7 @@ def test_a_domain_account_goes_along() -> None:
 
 
 def test_the_domain_answers_questions() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.looked_up(7, (US,), 0.0)
     assert peer.stats.dropped["unexpected report"] == 1
     peer.ask_path("/hill", 0.0)
@@ -499,7 +499,7 @@ def test_the_domain_answers_questions() -> None:
 
 
 def test_questions_have_bounds() -> None:
-    peer = ClientPeer(limits=ClientLimits(queries=3))
+    peer = ClientPeer.live(limits=ClientLimits(queries=3))
     with pytest.raises(LocalProtocolError):
         peer.ask_path("x" * 1025, 0.0)
     with pytest.raises(LocalProtocolError):
@@ -511,7 +511,7 @@ def test_questions_have_bounds() -> None:
 
 
 def test_what_the_domain_never_acknowledges_is_told() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.ask_path("/", 0.0)
     for second in range(1, 20):
         peer.at(float(second))
@@ -533,7 +533,7 @@ def stun_answer(transaction: bytes, host: bytes = bytes((203, 0, 113, 7)), port:
 
 
 def stunned(**arguments: Any) -> ClientPeer:
-    peer = ClientPeer(connected=False, stun=("stun.example", 3478), **arguments)
+    peer = ClientPeer.live(connected=False, stun=("stun.example", 3478), **arguments)
     peer.connect(0.0)
     assert {type(transmit) for transmit in peer.take(peer.transmits)} == {Lookup}
     peer.looked_up(1, (Address(DOMAIN.host, DOMAIN.port),), 0.0)
@@ -622,7 +622,7 @@ def test_a_public_address_that_changes_is_a_new_connection() -> None:
 
 
 def test_a_socket_that_is_bound_anew_is_a_new_connection() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.socket_bound(SOCKET, US, 0.5)
     assert not peer.take()
     peer.socket_bound(SOCKET, Address(US.host, 5), 0.5)
@@ -655,7 +655,7 @@ def test_with_stun_a_socket_that_is_bound_anew_asks_again() -> None:
     [("0.0.0.0", None, ""), ("0.0.0.0", "10.0.0.5", "10.0.0.5"), ("eth0", None, ""), ("::1", None, "::1")],
 )
 def test_any_address_is_not_told(bound: str, given: str | None, told: str) -> None:
-    peer = ClientPeer(connected=False, bound=False, local_host=given)
+    peer = ClientPeer.live(connected=False, bound=False, local_host=given)
     peer.socket_bound(SOCKET, Address(bound, 48001), 0.0)
     peer.go()
     ((_, request, _),) = peer.sent()
@@ -666,7 +666,7 @@ def test_any_address_is_not_told(bound: str, given: str | None, told: str) -> No
 
 
 def iced() -> ClientPeer:
-    peer = ClientPeer(connected=False, ice=ICE)
+    peer = ClientPeer.live(connected=False, ice=ICE)
     peer.connect(0.0)
     assert peer.take(peer.transmits) == [Lookup(1, "ice.example", 7337)]
     peer.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.0)
@@ -733,10 +733,10 @@ def test_ice_pings_of_the_domain_are_answered_and_no_others() -> None:
     peer.say(p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC), STRANGER)
     ((_, reply, path),) = peer.sent()
     assert (reply, path) == (p.ICEPingReply(ICE.client_id, p.PingType.PUBLIC), STRANGER)
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.say(p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
     assert not peer.sent(p.ICEPingReply)
-    peer = ClientPeer(connected=False, ice=ICE)
+    peer = ClientPeer.live(connected=False, ice=ICE)
     peer.say(p.ICEPing(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
     assert not peer.sent(p.ICEPingReply)
 
@@ -745,15 +745,15 @@ def test_ice_pings_of_the_domain_are_answered_and_no_others() -> None:
 
 
 def test_a_client_goes_on_from_its_snapshot() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record(), record("W", number=2))
     peer.ask_path("/", 0.0)
     peer.take(peer.transmits)
     snapshot = peer.snapshot()
-    twin = DomainClient.restore(snapshot, **peer.arguments)
+    twin = DomainClient.restore(snapshot, host="domain.example", entropy=ScriptedEntropy(), wall_epoch=EPOCH)
     assert twin.snapshot() == snapshot
     assert twin.nodes == peer.nodes
-    other = ClientPeer(connected=False, bound=False)
+    other = ClientPeer.live(connected=False, bound=False)
     other.endpoint = twin
     for one in (peer, other):
         one.at(3.0)
@@ -768,14 +768,14 @@ def test_the_tables_are_whole(table: Any) -> None:
 
 
 def test_a_list_is_only_so_long() -> None:
-    peer = ClientPeer(limits=ClientLimits(nodes=2))
+    peer = ClientPeer.live(limits=ClientLimits(nodes=2))
     peer.list(*(record("I", number=number) for number in range(1, 5)))
     assert len(peer.nodes) == 2
     assert peer.stats.noted["too many nodes"] == 2
 
 
 def test_only_so_many_lists_are_remembered() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     for permissions in range(200):
         peer.list(record(), permissions=permissions)
     assert peer.permissions == 199
@@ -783,13 +783,13 @@ def test_only_so_many_lists_are_remembered() -> None:
 
 
 def test_bytes_behind_a_packet_are_noted() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.say((PacketType.DOMAIN_SERVER_ADDED_NODE, record().encode() + b"more"))
     assert (peer.stats.noted["trailing bytes"], list(peer.nodes)) == (1, [record().id])
 
 
 def test_who_may_send_with_a_local_id() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record())
     at_home, elsewhere = (peer.source_of(4661, path) for path in (MIXER, STRANGER))
     assert at_home is peer.node_table.nodes[record().id]
@@ -798,7 +798,7 @@ def test_who_may_send_with_a_local_id() -> None:
 
 
 def test_a_socket_that_is_bound_again_as_before_tells_the_ice_server_nothing() -> None:
-    peer = ClientPeer(connected=False, ice=ICE)
+    peer = ClientPeer.live(connected=False, ice=ICE)
     peer.connect(0.0)
     peer.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.0)
     assert kinds(peer) == ["ICEServerQuery"]

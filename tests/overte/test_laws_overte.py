@@ -435,7 +435,7 @@ LOCAL_IDS = [
 ]  # of those who come in; the first is its own
 NODE_IDS = [drawn(f"node.{local_id}.id", 16) for local_id in LOCAL_IDS]
 TOKEN = drawn("token.alice", 16)
-HALL = ServerPeer()  # somewhere to be a party of, and never asked
+HALL = ServerPeer.live()  # somewhere to be a party of, and never asked
 ALICE, BOB, CAROL = (
     Party(HALL, f"203.0.113.{number}", machine_fingerprint=bytes([number]) * 16) for number in (7, 8, 9)
 )

@@ -59,7 +59,7 @@ class Starworld(Party):
 
 
 def let_in(**options: Any) -> Starworld:
-    domain = ServerPeer(**options)
+    domain = ServerPeer.live(**options)
     party = Starworld(domain)
     assert isinstance(party.connect(), p.DomainList)
     domain.take()
@@ -119,7 +119,7 @@ def test_an_ipv4_address_with_the_tag_of_ipv6_is_malformed() -> None:
     with pytest.raises(WireError) as error:
         p.DomainConnectRequest.decode(payload)
     assert error.value.field == "check_in.public_socket.scope"
-    party = Starworld(ServerPeer())
+    party = Starworld(ServerPeer.live())
     assert party.send_request(payload) is None  # a strict server says nothing
     assert party.domain.stats.dropped["malformed connect request"] == 1
 
@@ -144,7 +144,7 @@ def interests_of(party: Party, interests: bytes) -> tuple[p.DomainList, int]:
 
 
 def test_without_interests_every_list_is_empty_and_no_secret_comes() -> None:
-    domain = ServerPeer()
+    domain = ServerPeer.live()
     for number, kind in enumerate((p.NodeType.AUDIO_MIXER, p.NodeType.AVATAR_MIXER), 1):
         domain.mixer(number, kind)
     mangled = read_leniently(p.DomainConnectRequest, vector(REPLAY, "overte.lenient").octets("wire")).check_in

@@ -56,7 +56,7 @@ M_LOCAL_ID = 4661
 
 def met(**changes: Any) -> ClientPeer:
     """A client that was told of a mixer, and has begun to punch."""
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record(**changes))
     peer.take()
     return peer
@@ -87,7 +87,7 @@ def wall(peer: ClientPeer) -> int:
 
 
 def test_a_listed_node_is_told_and_punched_for() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record())
     (added,) = peer.take()
     assert isinstance(added, NodeAdded)
@@ -114,17 +114,17 @@ def test_a_null_public_address_is_the_domains() -> None:
 
 
 def test_a_node_that_is_added_between_lists_is_known_and_one_before_the_first_is_not() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.say(p.AddedNode.decode(record().encode()))
     assert set(peer.nodes) == {M}
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     peer.say(p.AddedNode.decode(record().encode()))
     assert peer.stats.dropped["a node before the first list"] == 1
 
 
 def test_a_list_never_holds_ourselves() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record("I", id=SESSION), record("I", id=NULL_UUID))
     assert not peer.nodes
 
@@ -158,7 +158,7 @@ def test_a_node_that_cannot_be_beside_another_takes_its_place(newer: p.NodeRecor
 
 
 def test_agents_may_be_many() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(*(record("I", number=number) for number in range(1, 6)))
     assert len(peer.nodes) == 5
 
@@ -351,7 +351,7 @@ def test_a_node_without_a_secret_is_not_heard() -> None:
 
 
 def test_without_authentication_a_node_is_who_speaks_from_its_sockets() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     peer.list(record(secret=NULL_UUID), authenticated=False)
     ping = punched(peer)[MIXER]
     peer.say(p.PingReply(ping.type, ping.clock, ping.clock), STRANGER, source=M_LOCAL_ID)
@@ -428,7 +428,7 @@ def test_a_connection_id_never_outgrows_its_field() -> None:
 
 
 def test_connection_ids_are_bounded_and_a_reset_forgets_them() -> None:
-    peer = ClientPeer(limits=ClientLimits(connection_ids=2))
+    peer = ClientPeer.live(limits=ClientLimits(connection_ids=2))
     for number in (1, 2, 3):
         peer.list(record("I", number=number))
         peer.say(p.RemovedNode(bytes([number]) * 16))
@@ -528,7 +528,7 @@ def test_packets_of_nodes_are_events() -> None:
 
 
 def test_the_domain_may_send_what_asset_servers_are_asked() -> None:
-    peer = ClientPeer(node_type=p.NodeType.ASSET_SERVER)
+    peer = ClientPeer.live(node_type=p.NodeType.ASSET_SERVER)
     for path in (DOMAIN, STRANGER):
         peer.say((PacketType.ASSET_GET, b"hash"), path, source=4242)
         peer.say((PacketType.MIXED_AUDIO, b"sound"), path, source=4242)
@@ -542,7 +542,7 @@ def test_the_domain_may_send_what_asset_servers_are_asked() -> None:
 
 
 def test_before_the_first_list_no_id_is_the_domains() -> None:
-    peer = ClientPeer(connected=False)
+    peer = ClientPeer.live(connected=False)
     peer.go()
     peer.say((PacketType.ASSET_GET, b"hash"), DOMAIN, source=0)
     assert peer.take() == []

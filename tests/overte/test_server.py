@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from scripted_overte import CLOCK, DOMAIN_ID, LOCAL, Party, ServerPeer
+from scripted_overte import CLOCK, DOMAIN_ID, EPOCH, LOCAL, Party, ServerPeer
 
 from sansproto.contract import Path, Phase
 from sansproto.errors import NotOpen
@@ -37,7 +37,7 @@ CONNECT = p.Permissions.CONNECT
 
 @pytest.fixture
 def domain() -> ServerPeer:
-    return ServerPeer()
+    return ServerPeer.live()
 
 
 def agents(domain: ServerPeer, count: int, **options: Any) -> list[Party]:
@@ -57,7 +57,7 @@ def listed(party: Party) -> set[bytes]:
 
 
 def test_both_ends_of_a_pair_have_its_secret() -> None:
-    domain = ServerPeer(authenticate=False)
+    domain = ServerPeer.live(authenticate=False)
     agent, audio, other = Party(domain), domain.mixer(), domain.mixer(2)
     agent.connect()
     told = {node.id: node for node in agent.packets(p.DomainList)[-1].nodes}
@@ -170,7 +170,7 @@ def test_the_longest_record_fits_into_a_list_and_a_longer_scope_is_no_address(do
 
 def test_what_a_call_does_not_make_is_made_when_it_is_taken() -> None:
     """A mixer's list of 1,000 agents: a call queues a bounded part; joining goes on meanwhile."""
-    domain = ServerPeer()
+    domain = ServerPeer.live()
     found = {party.node_id for party in agents(domain, 1000)}
     audio = domain.mixer()
     assert {node.id for packet in audio.packets(p.DomainList) for node in packet.nodes} == found
@@ -193,7 +193,7 @@ def test_what_a_call_does_not_make_is_made_when_it_is_taken() -> None:
 
 
 def test_a_long_list_does_not_fill_the_outbox() -> None:
-    domain = ServerPeer(limits=ServerLimits(connects=1000, outbox=6))
+    domain = ServerPeer.live(limits=ServerLimits(connects=1000, outbox=6))
     found = agents(domain, 700)
     audio = domain.mixer()
     assert sum(len(packet.nodes) for packet in audio.packets(p.DomainList)) == len(found)
@@ -285,7 +285,7 @@ def test_any_accepted_packet_is_a_sign_of_life(domain: ServerPeer, kind: PacketT
 
 
 def test_without_authentication_pings_keep_a_node_alive_and_get_no_answer() -> None:
-    domain = ServerPeer(authenticate=False)
+    domain = ServerPeer.live(authenticate=False)
     agent = Party(domain)
     agent.connect()
     for _ in range(10):
@@ -344,7 +344,7 @@ def test_another_policy(domain: ServerPeer) -> None:
 @pytest.mark.parametrize("strict", [True, False])
 def test_sender_addresses(home: str, away: str, taken: bool, strict: bool) -> None:
     """What comes from elsewhere changes nothing; if it may come from there, the answer still goes home."""
-    domain = ServerPeer(strict_senders=strict)
+    domain = ServerPeer.live(strict_senders=strict)
     agent = Party(domain, home)
     agent.connect()
     before = domain.snapshot(), domain.stats.dropped.copy()
@@ -464,7 +464,7 @@ def test_ice_pings_are_answered(domain: ServerPeer) -> None:
 
 def test_settings_come_in_one_message_of_many_packets() -> None:
     text = json.dumps({"audio": ["x" * 5000]})
-    domain = ServerPeer(policy=Policy(settings=text))
+    domain = ServerPeer.live(policy=Policy(settings=text))
     agent = Party(domain)
     agent.connect()
     agent.say_reliably(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
@@ -475,7 +475,7 @@ def test_settings_come_in_one_message_of_many_packets() -> None:
 
 
 def test_paths() -> None:
-    domain = ServerPeer(policy=Policy(paths={"/": "/0,0,0/0,0,0,1", "/far": "/" + "9" * 1380}))
+    domain = ServerPeer.live(policy=Policy(paths={"/": "/0,0,0/0,0,0,1", "/far": "/" + "9" * 1380}))
     agent = Party(domain)
     agent.connect()
     for path in ("/", "/home", "/far"):
@@ -514,7 +514,7 @@ def test_strangers_have_no_channel(domain: ServerPeer) -> None:
 
 def test_announcements_are_made_when_they_are_taken_and_are_bounded() -> None:
     """1,000 agents are told of each mixer: 8 by the call that brings it, the others one by one."""
-    domain = ServerPeer(limits=ServerLimits(connects=2000, announcements=2))
+    domain = ServerPeer.live(limits=ServerLimits(connects=2000, announcements=2))
     parties = agents(domain, 1000)
     server = domain.endpoint
     for number in range(1, 6):
@@ -532,7 +532,7 @@ def test_announcements_are_made_when_they_are_taken_and_are_bounded() -> None:
 
 def test_everybody_is_told_of_a_departure_even_if_all_channels_wait() -> None:
     """Where nothing comes out of an announcement at once, the server asks to be woken, and goes on."""
-    domain = ServerPeer()
+    domain = ServerPeer.live()
     audio, avatar, parties = domain.mixer(), domain.mixer(2), agents(domain, 300)
     domain.deaf.update(party.path for party in parties)
     for gone in (audio, avatar):
@@ -547,7 +547,7 @@ def test_everybody_is_told_of_a_departure_even_if_all_channels_wait() -> None:
 
 
 def test_an_arrival_that_is_gone_is_announced_no_more() -> None:
-    domain = ServerPeer()
+    domain = ServerPeer.live()
     parties = agents(domain, 100)
     domain.assign(b"\1" * 16, p.NodeType.AUDIO_MIXER, 0.0)
     party = Party(domain, "198.51.100.10", 1, p.NodeType.AUDIO_MIXER, b"I", b"\1" * 16)
@@ -562,7 +562,7 @@ def test_an_arrival_that_is_gone_is_announced_no_more() -> None:
 
 def test_local_ids_come_from_a_random_start_in_random_odd_steps() -> None:
     script = {"local_id.start": [b"\xff\xfd"], "local_id.step": [b"\0\0"]}
-    domain = ServerPeer(entropy=ScriptedEntropy(script))
+    domain = ServerPeer.live(entropy=ScriptedEntropy(script))
     assert domain.members.own_id == 0xFFFE
     found = agents(domain, 3)
     assert [party.local_id for party in found] == [0xFFFF, 1, 2]  # 0 is nobody's
@@ -580,7 +580,9 @@ def test_restored(domain: ServerPeer) -> None:
     agent.connect()
     domain.drain()
     snapshot = domain.snapshot()
-    twin = DomainServer.restore(snapshot, **domain.options)
+    twin = DomainServer.restore(
+        snapshot, entropy=ScriptedEntropy(), wall_epoch=EPOCH, domain_id=DOMAIN_ID, limits=domain.limits
+    )
     assert twin.snapshot() == snapshot
     domain.endpoint = twin
     domain.wait(1.0)
@@ -621,7 +623,7 @@ def test_a_domain_needs_an_id(domain_id: bytes) -> None:
 
 
 def test_a_node_is_not_drowned_in_lists_that_somebody_else_asks_for_in_its_name() -> None:
-    domain = ServerPeer(limits=ServerLimits(lists=3))
+    domain = ServerPeer.live(limits=ServerLimits(lists=3))
     party = Party(domain)
     party.connect()
     assert [party.check_in() is not None for _ in range(5)] == [True, True, False, False, False]  # the first was one

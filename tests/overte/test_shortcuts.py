@@ -84,14 +84,14 @@ def act(peer: ClientPeer, lists: list[tuple[p.NodeRecord, ...]], what: str, arg:
 def test_records_that_are_not_read_again_would_have_changed_nothing(
     lists: list[tuple[p.NodeRecord, ...]], steps: list[tuple[str, Any]]
 ) -> None:
-    peer, reader = (ClientPeer(limits=ClientLimits(nodes=2)) for _ in range(2))
+    peer, reader = (ClientPeer.live(limits=ClientLimits(nodes=2)) for _ in range(2))
     for what, arg in steps:
         reader.node_table.lists.clear()
         assert act(peer, lists, what, arg) == act(reader, lists, what, arg)
 
 
 def test_only_so_many_lists_are_remembered() -> None:
-    peer = ClientPeer()
+    peer = ClientPeer.live()
     for number in range(100):
         peer.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
     for number in range(100):
@@ -122,7 +122,7 @@ class Neighbourhood:
     """A domain with two mixers and two agents, whose addresses are private: they may send from anywhere there."""
 
     def __init__(self) -> None:
-        self.domain = ServerPeer()
+        self.domain = ServerPeer.live()
         kinds = p.NodeType.AUDIO_MIXER, p.NodeType.AVATAR_MIXER
         self.parties = [self.domain.mixer(at, kind, host="10.0.0.1") for at, kind in enumerate(kinds, 1)]
         self.parties += [Party(self.domain, "10.0.0.2", 48001 + number) for number in range(2)]
@@ -177,7 +177,7 @@ COUNTS = st.sampled_from([0, 1, 2, 27, 28, 29, 30, 300])
 def test_a_list_names_each_node_once_made_at_once_or_when_it_is_taken(
     audio: int, avatar: int, is_mixer: bool, is_late: bool
 ) -> None:
-    domain, numbers = ServerPeer(), iter(range(1, 1000))
+    domain, numbers = ServerPeer.live(), iter(range(1, 1000))
     for kind, count in ((p.NodeType.AVATAR_MIXER, avatar), (p.NodeType.AUDIO_MIXER, audio)):
         for number in islice(numbers, count):
             join_mixer(domain, kind, number, b"")
