@@ -23,8 +23,6 @@ from scripted_overte import (
     MIXER,
     MIXER_LOCAL,
     PARTY,
-    PRIVATE_KEY,
-    PUBLIC_KEY,
     SECRET,
     STRANGER,
     TYPES,
@@ -48,6 +46,7 @@ from sansproto.overte.versions import PacketType
 from sansproto.testing import staging
 from sansproto.testing.charts import write_json
 from sansproto.testing.staging import Config
+from sansproto.testing.vectors import load
 
 PATH = File(__file__).parents[2] / "vectors" / "overte" / "sessions.json"
 CONNECT = PacketType.DOMAIN_CONNECT_REQUEST
@@ -55,6 +54,11 @@ ICE_SERVER = Path("udp", "198.51.100.2", 7337)
 STUN_SERVER = Path("udp", "198.51.100.3", 3478)
 CLIENT_ID = b"c" * 16
 ASSIGNMENT = b"a" * 16
+PRIVATE_KEY, PUBLIC_KEY = next(
+    (test.octets("inputs", "private_key"), test.octets("inputs", "public_key"))
+    for test in load(PATH.with_name("crypto.json"))
+    if test.type == "overte.username_signature"
+)
 SCENARIOS: list[Callable[[], OvertePeer]] = []
 
 
@@ -344,7 +348,7 @@ def questions_are_answered_over_the_reliable_channel() -> OvertePeer:
     peer.come_in(record())
     peer.ask_path("/", peer.now)
     peer.tick()
-    peer.receive(control(HANDSHAKE_ACK, 1), DOMAIN)
+    peer.say(control(HANDSHAKE_ACK, 1), DOMAIN)
     peer.shake()
     peer.ask_path("/there", peer.now)
     peer.now += 0.125
@@ -352,8 +356,8 @@ def questions_are_answered_over_the_reliable_channel() -> OvertePeer:
     peer.ack()
     peer.ack(step=2)
     peer.say(p.DomainSettings(b"{}"), DOMAIN, sequence=700, reliable=True)
-    peer.receive(control(HANDSHAKE, 700), DOMAIN)
-    peer.receive(control(HANDSHAKE, 700), DOMAIN)
+    peer.say(control(HANDSHAKE, 700), DOMAIN)
+    peer.say(control(HANDSHAKE, 700), DOMAIN)
     peer.say(p.DomainSettings(b"{}"), DOMAIN, sequence=700, reliable=True)
     peer.say(p.PathResponse("/", "/0,0,0/0,0,0,1"), DOMAIN, sequence=702, reliable=True)
     peer.say(p.PathResponse("/", "/0,0,0/0,0,0,1"), DOMAIN, sequence=702, reliable=True)
@@ -361,7 +365,7 @@ def questions_are_answered_over_the_reliable_channel() -> OvertePeer:
     peer.request_settings(AssignmentType.ALL, peer.now)
     peer.now += 0.125
     peer.ack(step=3)
-    peer.receive(control(HANDSHAKE_REQUEST), DOMAIN)
+    peer.say(control(HANDSHAKE_REQUEST), DOMAIN)
     peer.ask_path("/where", peer.now)
     peer.close(peer.now)
     return peer
@@ -374,7 +378,7 @@ def nothing_is_answered() -> OvertePeer:
     peer.come_in()
     peer.shake()
     peer.tick()
-    peer.receive(control(HANDSHAKE_REQUEST), DOMAIN)
+    peer.say(control(HANDSHAKE_REQUEST), DOMAIN)
     peer.shake()
     peer.live_until(17.0)
     return peer
@@ -397,14 +401,14 @@ def messages_come_in_parts_and_too_many_at_once() -> OvertePeer:
     peer = ClientPeer.recorded(limits={"ahead": 4, "messages": 1})
     peer.bind()
     peer.come_in()
-    peer.receive(control(HANDSHAKE, 700), DOMAIN)
+    peer.say(control(HANDSHAKE, 700), DOMAIN)
     kind = PacketType.DOMAIN_SETTINGS
     peer.say((kind, b"{"), DOMAIN, part=Part(Position.FIRST, 5, 0), sequence=700, reliable=True)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.FIRST, 6, 0), sequence=702, reliable=True)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.ONLY, 7, 0), sequence=709, reliable=True)
     peer.say((kind, b"}"), DOMAIN, part=Part(Position.LAST, 5, 1), sequence=701, reliable=True)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.FIRST, 6, 0), sequence=702, reliable=True)
-    peer.receive(control(HANDSHAKE, 9), DOMAIN)
+    peer.say(control(HANDSHAKE, 9), DOMAIN)
     peer.say((kind, b"?"), DOMAIN, part=Part(Position.FIRST, 8, 0), sequence=9, reliable=True)
     peer.list(session_id=b"t" * 16, local_id=7)
     return peer
@@ -575,12 +579,12 @@ def settings_are_asked_for_and_the_server_ends() -> OvertePeer:
     party = Party(peer)
     party.connect()
     peer.say(p.DomainSettingsRequest(2), PARTY, sequence=500, reliable=True)
-    peer.receive(control(HANDSHAKE, 500), PARTY)
+    peer.say(control(HANDSHAKE, 500), PARTY)
     peer.say(p.DomainSettingsRequest(2), PARTY, sequence=500, reliable=True)
     peer.drain()
     number = peer.handshakes[PARTY]
-    peer.receive(control(HANDSHAKE_ACK, number), PARTY)
-    peer.receive(control(ACK, number), PARTY)
+    peer.say(control(HANDSHAKE_ACK, number), PARTY)
+    peer.say(control(ACK, number), PARTY)
     peer.close(peer.now)
     return peer
 
@@ -687,8 +691,8 @@ def packets_that_a_client_does_not_take() -> OvertePeer:
     peer.say(ping, mixer, source=4661, secret=SECRET, version=17)
     peer.say(settings, DOMAIN, part=Part(Position.ONLY, 1, 0))
     peer.say(ping, mixer, source=4661, secret=SECRET, part=Part(Position.ONLY, 1, 0))
-    peer.receive(control(HANDSHAKE, 1), STRANGER)
-    peer.receive(control(ACK, 1), STRANGER)
+    peer.say(control(HANDSHAKE, 1), STRANGER)
+    peer.say(control(ACK, 1), STRANGER)
     peer.say(settings, STRANGER, sequence=1, reliable=True)
     peer.say(ping, mixer, source=4661, secret=SECRET)
     return peer

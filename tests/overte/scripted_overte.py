@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path as File
 from typing import Any, ClassVar
 
 import attrs
@@ -22,7 +21,6 @@ from sansproto.overte.stun import COOKIE
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.conformance_overte import MACHINES
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.vectors import load
 
 TYPES = tuple(PacketType)
 ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
@@ -32,11 +30,6 @@ DOMAIN, PARTY = Path(SOCKET, "198.51.100.1", 40102), Path(SOCKET, "203.0.113.7",
 MIXER, MIXER_LOCAL = Path(SOCKET, "198.51.100.10", 40110), Path(SOCKET, "10.0.0.10", 40110)
 STRANGER = Path(SOCKET, "203.0.113.66", 666)
 DOMAIN_ID, SESSION, SECRET, LOCAL_ID = b"d" * 16, b"s" * 16, b"k" * 16, 50900
-PRIVATE_KEY, PUBLIC_KEY = next(
-    (test.octets("inputs", "private_key"), test.octets("inputs", "public_key"))
-    for test in load(File(__file__).parents[2] / "vectors" / "overte" / "crypto.json")
-    if test.type == "overte.username_signature"
-)
 RECORD = p.NodeRecord(p.NodeType.AGENT, b"", LOCAL, LOCAL, 7327, False, 0, SECRET)
 LIST = p.DomainList(DOMAIN_ID, 4242, SESSION, LOCAL_ID, 2049, True, 0, 0, 159, True, ())
 CHECK_IN = p.CheckIn(CLOCK, p.NodeType.AGENT, SockAddr(PARTY.host, PARTY.port), LOCAL, b"MWoAmS", None)
@@ -93,7 +86,10 @@ def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
 
 
 class OvertePeer(ScriptedPeer):
-    """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers."""
+    """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers.
+
+    Those at a domain server acknowledge all, but for those that are ``deaf``.
+    """
 
     machines, kind = MACHINES, "overte.ice_server"
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "keys": None}
@@ -102,15 +98,22 @@ class OvertePeer(ScriptedPeer):
     def __init__(self, endpoint: Any) -> None:
         self.heard: dict[Path, list[tuple[Header, Any]]] = defaultdict(list)
         self.handshakes: dict[Path, int] = {}
+        self.deaf: set[Path] = set()
+        self.hears = False
         super().__init__(endpoint)
 
     def carry(self, transmit: Any) -> None:
         super().carry(transmit)
         for head, packet, path in decoded(transmit):
+            answer = None
             if isinstance(head, Header):
                 self.heard[path].append((head, packet))
+                answer = ACK if head.reliable else None
             elif head.type is HANDSHAKE:
                 self.handshakes[path] = head.sequence
+                answer = HANDSHAKE_ACK
+            if answer and self.hears and path not in self.deaf:
+                self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
 
     def datagrams(self) -> list[SendDatagram]:
         """Those that were sent since the last time."""
@@ -121,11 +124,10 @@ class OvertePeer(ScriptedPeer):
         found = decoded(*self.take(self.transmits))
         return [one for one in found if isinstance(one[0], Header) and kind in (None, type(one[1]))]
 
-    def receive(self, data: bytes, path: Path = DOMAIN) -> None:
-        self.call(lambda: self.receive_datagram(data, path, self.now))
-
     def say(self, content: Any, path: Path = DOMAIN, **head: Any) -> None:
-        self.receive(datagram(content, **head), path)
+        """A datagram, or what :func:`datagram` makes one of."""
+        data = content if isinstance(content, bytes) else datagram(content, **head)
+        self.call(lambda: self.receive_datagram(data, path, self.now))
 
 
 class ClientPeer(OvertePeer):
@@ -178,11 +180,11 @@ class ClientPeer(OvertePeer):
         """Let the reliable channel begin that goes there."""
         self.take(self.transmits)
         self.first, self.now = self.handshakes[path], self.now + self.pause
-        self.receive(control(HANDSHAKE_ACK, self.first), path)
+        self.say(control(HANDSHAKE_ACK, self.first), path)
 
     def ack(self, path: Path = DOMAIN, step: int = 0) -> None:
         """Acknowledge its first reliable packet, or the one so many behind it."""
-        self.receive(control(ACK, self.first + step), path)
+        self.say(control(ACK, self.first + step), path)
 
     def pong(self, kind: p.PingType, path: Path, clock: int | None = None) -> None:
         """Answer its last ping of a kind."""
@@ -197,40 +199,24 @@ class ClientPeer(OvertePeer):
 
 
 class ServerPeer(OvertePeer):
-    """All parties at a domain server. Where it is not recorded, those that are not ``deaf`` acknowledge all."""
+    """All parties at a domain server."""
 
     kind, bounds = "overte.server", (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
-
-    def __init__(self, endpoint: Any) -> None:
-        self.deaf: set[Path] = set()
-        super().__init__(endpoint)
 
     @classmethod
     def live(cls, **options: Any) -> ServerPeer:
         limits = overte.ServerLimits(connects=1000)
         usual = {"entropy": ScriptedEntropy(), "wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": limits}
-        return cls(overte.DomainServer(**usual | options))
+        peer = cls(overte.DomainServer(**usual | options))
+        peer.hears = True
+        return peer
 
-    def carry(self, transmit: Any) -> None:
-        super().carry(transmit)
-        for head, _, path in decoded(transmit) if not self.pause else ():
-            answer = {HANDSHAKE: HANDSHAKE_ACK}.get(
-                head.type, ACK if isinstance(head, Header) and head.reliable else None
-            )
-            if answer and path not in self.deaf:
-                self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
-
-    def mixer(
-        self,
-        number: int = 1,
-        node_type: p.NodeType = p.NodeType.AUDIO_MIXER,
-        host: str = MIXER.host,
-        interests: bytes = b"I",
-    ) -> Party:
+    def mixer(self, number: int = 1, kind: p.NodeType = p.NodeType.AUDIO_MIXER, **fields: Any) -> Party:
         """A node with an assignment, let in."""
-        mixer = Party(self, host, 40110 + number, node_type, interests, bytes([number]) * 16)
-        self.assign(mixer.connect_id, node_type, self.now)
+        usual = {"host": MIXER.host, "port": 40110 + number, "interests": b"I", "connect_id": bytes([number]) * 16}
+        mixer = Party(self, node_type=kind, **usual | fields)
+        self.assign(mixer.connect_id, kind, self.now)
         assert mixer.connect() is not None
         return mixer
 
@@ -246,7 +232,6 @@ class Party:
     interests: bytes = CHECK_IN.interests
     connect_id: bytes = bytes(16)
     machine_fingerprint: bytes = MACHINE
-    local_socket: SockAddr = LOCAL
     local_id: int = 0
     node_id: bytes = b""
     reliable: int = 0  # the number of the last reliable packet
@@ -263,7 +248,7 @@ class Party:
         return [packet for _, packet in self.heard if isinstance(packet, kind)]
 
     def request(self, **changes: Any) -> p.DomainConnectRequest:
-        own = ("node_type", "interests", "connect_id", "machine_fingerprint", "local_socket")
+        own = ("node_type", "interests", "connect_id", "machine_fingerprint")
         fields = {"public_socket": SockAddr(self.host, self.port), **{name: getattr(self, name) for name in own}}
         return connect_request(**fields | changes)
 
@@ -280,16 +265,13 @@ class Party:
     def say_reliably(self, kind: PacketType, payload: bytes = b"") -> None:
         if not self.reliable:
             self.reliable = 100
-            self.domain.receive(control(HANDSHAKE, self.reliable + 1), self.path)
+            self.domain.say(control(HANDSHAKE, self.reliable + 1), self.path)
         self.reliable += 1
         self.say(kind, payload, reliable=True, sequence=self.reliable)
 
-    def send_request(self, payload: bytes, **head: Any) -> Any:
-        return self.say(PacketType.DOMAIN_CONNECT_REQUEST, payload, **head)
-
     def connect(self, **changes: Any) -> Any:
         self.domain.now += self.domain.pause
-        return self.send_request(self.request(**changes).encode())
+        return self.say(PacketType.DOMAIN_CONNECT_REQUEST, self.request(**changes).encode())
 
     def check_in(self, *, path: Path | None = None, **changes: Any) -> Any:
         request = check_in(p.DomainListRequest, **attrs.asdict(self.request(**changes).check_in, recurse=False))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import attrs
 
 from sansproto.contract import Instant, Path
-from sansproto.events import CloseCause, Closed
+from sansproto.events import Closed
 from sansproto.overte.arrivals import Arrival
 from sansproto.overte.endpoint import OverteEndpoint
-from sansproto.overte.header import Head, Header, decode_datagram
+from sansproto.overte.header import Head, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
-from sansproto.snapshot import CACHED
 from sansproto.testing.entropy import ScriptedEntropy
 
 
@@ -45,27 +44,19 @@ class Friend:
 class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     friends: dict[int, Friend]
     with_macs: bool
-    unverified: Annotated[frozenset[PacketType], CACHED]
-    others: Annotated[frozenset[PacketType], CACHED]
 
     def __init__(self, *, friends: tuple[Friend, ...] = (), **options: Any) -> None:
-        usual = {
-            "entropy": ScriptedEntropy(),
-            "wall_epoch": 1.7e9,
-            "versions": DEFAULT,
-            "delays": TransportDelays(),
-            "limits": TransportLimits(),
-            "trace": None,
-        }
-        super().__init__(**usual | options)
+        usual = {"entropy": ScriptedEntropy(), "delays": TransportDelays(), "limits": TransportLimits(), "trace": None}
+        super().__init__(**{"wall_epoch": 1.7e9, "versions": DEFAULT, **usual, **options})
         self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
-        self.with_macs, self.unverified, self.others = True, frozenset(), frozenset()
+        self.with_macs = True
 
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
-
-    # -- verbs
+    def do(self, now: float, what: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """A verb of it."""
+        self.advance(now)
+        done = what(*arguments, **options)
+        self.run()
+        return done
 
     def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
         return self.do(now, self.send_reliable, path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
@@ -73,17 +64,6 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
     def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
         kind = options.pop("type", PacketType.DOMAIN_SETTINGS)
         return self.do(now, self.send_message, path, kind, payload, **options)
-
-    def forget(self, path: Path, now: float) -> None:
-        self.do(now, self.forget_channel, path)
-
-    def do(self, now: float, what: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        self.advance(now)
-        done = what(*arguments, **options)
-        self.run()
-        return done
-
-    # -- hooks
 
     def accepts_channel(self, path: Path) -> bool:
         return any(friend.host == path.host for friend in self.friends.values())
@@ -93,15 +73,6 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed]):
 
     def authenticates(self) -> bool:
         return self.with_macs
-
-    def accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
-        return header.type in self.unverified
-
-    def accepts_version(self, header: Header) -> bool:
-        return header.type in self.others
-
-    def take_first(self, data: bytes, path: Path) -> bool:
-        return data.startswith(b"STUN")
 
     def arrived(self, arrival: Arrival) -> None:
         self.emit(Got(arrival.header.type, arrival.payload, arrival.header.source))
@@ -115,10 +86,8 @@ def to(host: str, port: int = 4000) -> Path:
 
 
 def sent(talker: Talker) -> list[tuple[Head, bytes]]:
-    """What waits to be sent, decoded."""
     return [decode_datagram(transmit.data) for transmit in iter(talker.next_transmit, None)]
 
 
 def got(talker: Talker) -> list[bytes]:
-    """The payloads that have arrived."""
     return [event.payload for event in iter(talker.next_event, None) if isinstance(event, Got)]

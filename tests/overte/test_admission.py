@@ -99,7 +99,7 @@ def test_admitted(domain: ServerPeer, judged: list[int]) -> None:
 
 
 def test_empty(domain: ServerPeer, judged: list[int]) -> None:
-    assert Party(domain).send_request(b"") is None
+    assert Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, b"") is None
     assert guard(judged) == "is_something"
     assert domain.stats.dropped["empty connect request"] == 1
 
@@ -109,7 +109,7 @@ def test_other_signature(domain: ServerPeer, judged: list[int], name: str) -> No
     """The reader of the first 36 bytes does not mind what another protocol has behind them."""
     payload = Party(domain).request(protocol_signature=VERSIONS[name].signature).encode()
     for end in (len(payload), 40, 36):
-        answer = Party(domain).send_request(payload[:end])
+        answer = Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload[:end])
         assert isinstance(answer, p.DomainConnectionDenied)
         assert guard(judged) == "is_of_other_protocol"
         assert (answer.reason, answer.extra) == (p.DenialReason.PROTOCOL_MISMATCH, "")
@@ -118,7 +118,7 @@ def test_other_signature(domain: ServerPeer, judged: list[int], name: str) -> No
 
 def test_other_version_byte(domain: ServerPeer, judged: list[int]) -> None:
     party = Party(domain)
-    answer = party.send_request(party.request().encode(), version=26)
+    answer = party.say(PacketType.DOMAIN_CONNECT_REQUEST, party.request().encode(), version=26)
     assert isinstance(answer, p.DomainConnectionDenied)
     assert guard(judged) == "is_of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
@@ -141,7 +141,7 @@ def test_pending_requests_are_of_another_protocol(domain: ServerPeer, judged: li
 def test_malformed(domain: ServerPeer, judged: list[int]) -> None:
     payload = Party(domain).request().encode()
     for end in range(36, len(payload)):
-        if Party(domain).send_request(payload[:end]) is not None:
+        if Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload[:end]) is not None:
             pytest.fail(f"{end} of {len(payload)} bytes were answered")
         assert guard(judged) == "read"
     assert domain.stats.dropped["malformed connect request"] == len(payload) - 36
@@ -151,7 +151,7 @@ def test_malformed(domain: ServerPeer, judged: list[int]) -> None:
 def test_trailing_bytes_are_counted_only(domain: ServerPeer) -> None:
     party = Party(domain)
     fields = {"username": None, "username_signature": b"", "domain_username": None, "domain_tokens": None}
-    assert party.send_request(party.request(**fields).encode() + b"more") is not None
+    assert party.say(PacketType.DOMAIN_CONNECT_REQUEST, party.request(**fields).encode() + b"more") is not None
     assert domain.stats.noted == {"trailing bytes": 1}
 
 
@@ -521,7 +521,7 @@ def test_no_refusal_is_longer_than_the_request(size: int, redirect: str, other: 
     payload = party.request().encode()
     if other:
         payload = payload.replace(DEFAULT.signature, bytes(16))[:size]
-    party.send_request(payload)
+    party.say(PacketType.DOMAIN_CONNECT_REQUEST, payload)
     assert sum(len(datagram.data) for datagram in domain.transmits) <= 6 + len(payload)
     if payload and not domain.transmits:
         assert domain.stats.refused == {"request too short for an answer": 1}
@@ -566,7 +566,7 @@ SENDER = Path("udp", "203.0.113.7", 48001)
 
 @pytest.mark.parametrize("name", ["anonymous_ipv4", "empty_not_null_strings", "null_public_address"])
 def test_golden_requests_are_admitted(domain: ServerPeer, name: str) -> None:
-    domain.receive(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
+    domain.say(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
     assert [type(event) for event in domain.events] == [NodeJoined]
     (member,) = domain.members.by_local_id.values()
     assert (member.public, member.local) == (SockAddr("203.0.113.7", 48001), SockAddr("192.168.1.23", 48001))
@@ -575,7 +575,7 @@ def test_golden_requests_are_admitted(domain: ServerPeer, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["signed_with_domain_account", "username_no_signature"])
 def test_golden_requests_with_a_name_get_a_token(domain: ServerPeer, name: str) -> None:
-    domain.receive(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
+    domain.say(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
     assert domain.take() == [KeyWanted("alice.example")]
     assert [type(packet) for _, packet in domain.heard[SENDER]] == [p.ConnectionToken]
 
@@ -583,6 +583,6 @@ def test_golden_requests_with_a_name_get_a_token(domain: ServerPeer, name: str) 
 def test_the_investigations_request_is_malformed(domain: ServerPeer, judged: list[int]) -> None:
     """It has an address of a kind that it does not have the bytes for; the reference reads on regardless."""
     payload = golden("codec.json", "investigation_connect_payload_replay").octets("wire")
-    assert Party(domain).send_request(payload) is None
+    assert Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload) is None
     assert guard(judged) == "read"
     assert domain.stats.dropped["malformed connect request"] == 1

@@ -72,7 +72,7 @@ class Desk(OvertePeer):
 
     def hear(self, data: bytes, path: Path, now: float = 0.0) -> list[tuple[Path, PacketType, bytes]]:
         self.now = now
-        self.receive(data, path)
+        self.say(data, path)
         sent = [(one.path, *decode_datagram(one.data)) for one in self.datagrams()]
         return [(path, head.type, payload) for path, head, payload in sent if isinstance(head, Header)]
 

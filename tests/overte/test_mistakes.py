@@ -47,7 +47,7 @@ class Starworld(Party):
         if big_endian:
             data = data[3::-1] + data[4:]
         self.sent += 1
-        self.domain.receive(data if source else data[:6], self.path)
+        self.domain.say(data if source else data[:6], self.path)
 
     def keep_alive(self, **mistakes: bool) -> None:
         """A list request, as it should be unless something else is said."""
@@ -120,7 +120,7 @@ def test_an_ipv4_address_with_the_tag_of_ipv6_is_malformed() -> None:
         p.DomainConnectRequest.decode(payload)
     assert error.value.field == "check_in.public_socket.scope"
     party = Starworld(ServerPeer.live())
-    assert party.send_request(payload) is None  # a strict server says nothing
+    assert party.say(PacketType.DOMAIN_CONNECT_REQUEST, payload) is None  # a strict server says nothing
     assert party.domain.stats.dropped["malformed connect request"] == 1
 
 
@@ -239,5 +239,5 @@ def test_with_the_five_corrected_the_same_client_stays() -> None:
 def test_a_control_packet_of_a_counter_over_127_changes_nothing() -> None:
     """Big-endian counters from 128 on are control packets, for channels that nobody has."""
     party = let_in()
-    party.domain.receive(encode_datagram(Control(ControlType.ACK, 1)), party.path)
+    party.domain.say(encode_datagram(Control(ControlType.ACK, 1)), party.path)
     assert party.domain.stats.dropped["no channel"] == 1

@@ -143,8 +143,9 @@ def test_a_list_that_just_fits_has_no_empty_datagram_behind_it(domain: ServerPee
 
 
 def test_addresses_of_ipv6_are_longer(domain: ServerPeer) -> None:
-    party = Party(domain, "2001:db8::7", local_socket=SockAddr("fd00::1", 9))
-    assert isinstance(party.connect(public_socket=SockAddr("", 9)), p.DomainList)
+    party = Party(domain, "2001:db8::7")
+    sockets = {"public_socket": SockAddr("", 9), "local_socket": SockAddr("fd00::1", 9)}
+    assert isinstance(party.connect(**sockets), p.DomainList)
     (record,) = domain.mixer().packets(p.DomainList)[0].nodes
     assert (record.public_socket, record.local_socket) == (SockAddr("2001:db8::7", 9), SockAddr("fd00::1", 9))
 
@@ -164,7 +165,7 @@ def test_the_longest_record_fits_into_a_list_and_a_longer_scope_is_no_address(do
     assert (record.public_socket, record.local_socket) == tuple(sockets.values())
     request = agent.request(**sockets).encode()
     long = request.replace(b"\0\0\2\0" + scope.encode("utf-16-be"), b"\0\0\2\2" + scope.encode("utf-16-be") + b"\0a")
-    assert Party(domain, port=2).send_request(long) is None
+    assert Party(domain, port=2).say(PacketType.DOMAIN_CONNECT_REQUEST, long) is None
     assert domain.stats.dropped["malformed connect request"] == 1
 
 
