@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from typing import Any, ClassVar
 
 import attrs
 from scripted_bob import (
@@ -21,10 +22,8 @@ from scripted_bob import (
     OTHER,
     SCALAR,
     SERVER,
-    THERE,
     THIRD,
     BobPeer,
-    ChannelPeer,
     ClientPeer,
     RelayPeer,
     ServerPeer,
@@ -36,6 +35,7 @@ from sansproto.bob import packets as p
 from sansproto.contract import Address, Link
 from sansproto.testing import staging
 from sansproto.testing.charts import write_json
+from sansproto.testing.record import plain
 from sansproto.testing.staging import Config
 
 PATH = Path(__file__).parents[2] / "vectors" / "bob" / "sessions.json"
@@ -780,7 +780,13 @@ def a_relay_closes_while_a_client_reads_slowly() -> BobPeer:
 
 # -- of a channel alone ------------------------------------------------------------------------------------------------
 
+HERE, THERE = (crypto.RecordKey(bytes([n]) * 32, bytes([n]) * 12) for n in (1, 2))
 sealed = crypto.RecordCipher(THERE).seal
+
+
+class ChannelPeer(BobPeer):
+    kind = "bob.channel"
+    usual: ClassVar[Any] = {"send_key": plain(HERE), "receive_key": plain(THERE)}
 
 
 @scenario

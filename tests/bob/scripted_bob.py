@@ -15,7 +15,6 @@ from sansproto.bob import packets as p
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
 from sansproto.testing.conformance_bob import MACHINES
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.record import plain
 
 HOST, PASSWORD, SALT = "192.0.2.1", b"soarfly-bril", bytes(range(16))
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
@@ -23,7 +22,6 @@ SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
 BASE_POINT = b"\x58" + b"\x66" * 31
 BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
 CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()), p.Accepted()
-HERE, THERE = (crypto.RecordKey(bytes([n]) * 32, bytes([n]) * 12) for n in (1, 2))
 
 
 def packets_in(data: bytes) -> Iterator[tuple[int, p.BobPacket]]:
@@ -38,7 +36,7 @@ class BobPeer(ScriptedPeer):
     """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
 
     machines = MACHINES
-    bounds = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
+    bounds: Any = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
 
     def __init__(self, endpoint: Any) -> None:
         self.link, self.opening = Link(0), list[Link]()
@@ -181,11 +179,6 @@ class ServerPeer(MemberPeer):
         self.prove()
         self.get(2, ACCEPTED)
         self.enter_room(answer)
-
-
-class ChannelPeer(BobPeer):
-    kind = "bob.channel"
-    usual: ClassVar[Any] = {"send_key": plain(HERE), "receive_key": plain(THERE)}
 
 
 class RelayPeer(BobPeer):

@@ -88,18 +88,18 @@ def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
 class OvertePeer(ScriptedPeer):
     """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers.
 
-    Those at a domain server acknowledge all, but for those that are ``deaf``.
+    Those at a domain server acknowledge all, but for those that are ``deaf``, and where they are recorded.
     """
 
     machines, kind = MACHINES, "overte.ice_server"
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "keys": None}
     bounds: Any = (overte.IceLimits(), overte.IceDelays())
+    acknowledges = False
 
     def __init__(self, endpoint: Any) -> None:
         self.heard: dict[Path, list[tuple[Header, Any]]] = defaultdict(list)
         self.handshakes: dict[Path, int] = {}
         self.deaf: set[Path] = set()
-        self.hears = False
         super().__init__(endpoint)
 
     def carry(self, transmit: Any) -> None:
@@ -112,7 +112,7 @@ class OvertePeer(ScriptedPeer):
             elif head.type is HANDSHAKE:
                 self.handshakes[path] = head.sequence
                 answer = HANDSHAKE_ACK
-            if answer and self.hears and path not in self.deaf:
+            if answer and self.acknowledges and not self.pause and path not in self.deaf:
                 self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
 
     def datagrams(self) -> list[SendDatagram]:
@@ -168,34 +168,11 @@ class ClientPeer(OvertePeer):
         self.go()
         self.list(*nodes)
 
-    def live_until(self, time: float) -> None:
-        """Let time pass; the domain answers each check-in."""
-        while self.next_timeout() <= time:
-            before = len(self.heard[DOMAIN])
-            self.tick()
-            if any(isinstance(packet, p.DomainListRequest) for _, packet in self.heard[DOMAIN][before:]):
-                self.list(new_connection=False)
-
     def shake(self, path: Path = DOMAIN) -> None:
         """Let the reliable channel begin that goes there."""
         self.take(self.transmits)
         self.first, self.now = self.handshakes[path], self.now + self.pause
         self.say(control(HANDSHAKE_ACK, self.first), path)
-
-    def ack(self, path: Path = DOMAIN, step: int = 0) -> None:
-        """Acknowledge its first reliable packet, or the one so many behind it."""
-        self.say(control(ACK, self.first + step), path)
-
-    def pong(self, kind: p.PingType, path: Path, clock: int | None = None) -> None:
-        """Answer its last ping of a kind."""
-        self.drain()
-        pings = (
-            packet.clock
-            for _, packet in reversed(self.heard[path])
-            if isinstance(packet, p.Ping) and packet.type == kind
-        )
-        asked = next(pings) if clock is None else clock
-        self.say(p.PingReply(kind, asked, asked + 70_000), path, source=4661, secret=SECRET)
 
 
 class ServerPeer(OvertePeer):
@@ -203,14 +180,13 @@ class ServerPeer(OvertePeer):
 
     kind, bounds = "overte.server", (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
+    acknowledges = True
 
     @classmethod
     def live(cls, **options: Any) -> ServerPeer:
         limits = overte.ServerLimits(connects=1000)
         usual = {"entropy": ScriptedEntropy(), "wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": limits}
-        peer = cls(overte.DomainServer(**usual | options))
-        peer.hears = True
-        return peer
+        return cls(overte.DomainServer(**usual | options))
 
     def mixer(self, number: int = 1, kind: p.NodeType = p.NodeType.AUDIO_MIXER, **fields: Any) -> Party:
         """A node with an assignment, let in."""
