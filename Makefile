@@ -10,24 +10,44 @@ version = $(if $(1),$(shell "$(1)" -c 'import sys; print("%d.%d" % sys.version_i
 STALE := $(if $(PYTHON),$(filter-out $(call version,$(BIN)/python),$(call version,$(PYTHON))))
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard adapters/*/pyproject.toml))
 LAWS := $(sort $(wildcard $(foreach kind,laws explor a_day,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
+SCENARIOS := $(sort $(wildcard tests/*/scenarios*.py))
 VECTORS := $(sort $(wildcard $(foreach kind,ve transcripts sessions,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 
-.PHONY: demo test lint check interop bench soak vectors docs clean
+# What the laws search for takes long, and so does what starts commands and sockets; the rest are units and vectors.
+UNITS := $(filter-out $(LAWS) tests/bob/test_cuts.py tests/bob/test_hostile.py tests/bob/test_limits.py tests/test_pythons.py \
+  tests/test_readme.py tests/test_vendored.py,$(sort $(wildcard tests/test_*.py tests/ground/test_*.py tests/bob/test_*.py \
+  tests/overte/test_*.py)))
+# `make test ONLY=overte` runs what has to do with one protocol, adapter or part, without measuring coverage.
+CHOSEN := $(if $(ONLY),$(sort $(wildcard tests/$(ONLY) tests/test_*$(ONLY)*.py tests/*/test_*$(ONLY)*.py)))
+
+.PHONY: demo test quick lint types check interop bench soak vectors docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sansproto demo
 
+ifdef ONLY
+test: lint
+	$(if $(CHOSEN),,$(error no tests have $(ONLY) in their name))
+	$(BIN)/pytest -n auto --dist worksteal -m "not interop" $(CHOSEN)
+else
 test: lint
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop and not explores"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/pytest -n auto --dist worksteal -m explores
+endif
 
-lint: $(VENV)/.installed
+# The loop while writing: under a minute on 2 cores.
+quick: types
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not interop and not slow" $(UNITS)
+
+types: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint: types
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 # The laws and vectors alone: what is worth the time with every further Python.
@@ -47,8 +67,7 @@ soak: $(VENV)/.installed
 # What is derived from our own code: the tables as JSON, and what our own machines said. CI refuses a difference.
 vectors: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
-	PYTHONPATH=tests $(BIN)/python tests/bob/scenarios.py
-	PYTHONPATH=tests $(BIN)/python tests/overte/scenarios_overte.py
+	for file in $(SCENARIOS); do PYTHONPATH=tests $(BIN)/python $$file || exit 1; done
 	$(if $(CI),git diff --exit-code -- vectors docs)
 
 docs: $(VENV)/.documenting

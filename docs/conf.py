@@ -11,6 +11,6 @@ copyright = "2026, the sansproto authors"
 release = re.findall(r'__version__ = "(.*)"', (ROOT / "sansproto" / "__init__.py").read_text("utf-8"))[0]
 
 extensions: list[str] = []
-exclude_patterns = ["_build", "**/*.inc"]
+exclude_patterns = ["_build", "**/*.inc", "howto/echo/*"]  # the example of howto/protocol, which shows its files
 html_theme = "furo"
 html_title = f"{project} {release}"

@@ -109,14 +109,14 @@ def headers() -> str:
 
 
 def settings(*kinds: type) -> str:
-    """The fields of delays or limits with their defaults, and the comments beside them or docstrings below."""
+    """The fields of delays or limits with their defaults, and the docstrings below them."""
     lines = [".. list-table::", "   :header-rows: 1", "", "   * - name", "     - default", "     - meaning"]
     for kind in kinds:
         seen: dict[str, str] = {}
         for owner in reversed(kind.__mro__[:-1]):
             source = inspect.getsource(owner)
-            found = re.findall(r'^    (\w+): (?:float|int) = [^#\n]*(?:# (.*)|\n    """([^"]*)""")?$', source, re.M)
-            seen.update((name, beside or below) for name, beside, below in found)
+            found = re.findall(r'^    (\w+): (?:float|int) = .*\n    """([^"]*)"""$', source, re.M)
+            seen.update((name, " ".join(meaning.split())) for name, meaning in found)
         for name, meaning in seen.items():
             value = getattr(kind(), name)
             default = f"{value:g} s" if isinstance(value, float) else f"{value:,}"

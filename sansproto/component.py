@@ -55,7 +55,9 @@ class Refusal:
     """Why output is not taken: a verb returns that it was not, and the session counts it. ``ref`` as in a row."""
 
     reason: str
+    """As ``stats.refused`` counts it."""
     ref: str = attrs.field(kw_only=True)
+    """A heading of the protocol's page."""
 
 
 @attrs.frozen
@@ -63,7 +65,9 @@ class Note:
     """A remark on what is accepted all the same: the session counts it. ``ref`` as in a row."""
 
     remark: str
+    """As ``stats.noted`` counts it."""
     ref: str = attrs.field(kw_only=True)
+    """A heading of the protocol's page."""
 
 
 class Host(Protocol[E_contra]):
@@ -89,7 +93,7 @@ class Host(Protocol[E_contra]):
 class DatagramHost(Host[E_contra], Protocol[E_contra]):
     """What a part that sends datagrams knows."""
 
-    def send_datagram(self, data: bytes, path: Path) -> bool: ...
+    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
 
 
 H = TypeVar("H", bound=Host[Any])
@@ -156,9 +160,7 @@ class Part(Declared, Generic[H]):
     """It was removed: it acts and arms no more."""
 
     def __init__(self, host: H) -> None:
-        self.place = None
-        self.host = host
-        self.forgotten = False
+        self.place, self.host, self.forgotten = None, host, False
 
     def forget(self) -> None:
         """Disarm the timers of its parts; it acts no more."""
@@ -182,9 +184,8 @@ class Component(Part[H], Generic[S, H]):
     state: S
 
     def __init__(self, host: H) -> None:
-        super().__init__(host)
-        self.state = self.table.initial
-        self.cells = self.compiled
+        self.place, self.host, self.forgotten = None, host, False  # as Part does: there are thousands
+        self.state, self.cells = self.table.initial, self.compiled
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -239,7 +240,8 @@ class Parts(dict[K, C]):
     def add(self, key: K, /, *begin: Any, **named: Any) -> C:
         """A new part; ``begin`` is its method that takes what it is made with. One that is there under this key is
         removed first."""
-        self.remove(key)
+        if key in self:
+            self.remove(key)
         part = self[key] = self.make(key)
         if begin:
             begin[0](part, *begin[1:], **named)

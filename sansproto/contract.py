@@ -37,11 +37,16 @@ Snapshot: TypeAlias = tuple[object, ...]
 class Phase(Enum):
     """Where a session is in its life, in any protocol."""
 
-    NEW = 0  # nothing was sent or received
-    OPENING = 1  # on the way to the state in which it is useful
+    NEW = 0
+    """Nothing was sent or received."""
+    OPENING = 1
+    """On the way to the state in which it is useful."""
     OPEN = 2
-    CLOSING = 3  # closes gracefully; nothing new begins
-    CLOSED = 4  # over: inputs are ignored and counted
+    """In use."""
+    CLOSING = 3
+    """It closes gracefully; nothing new begins."""
+    CLOSED = 4
+    """Over: inputs are ignored and counted."""
 
 
 class Entropy(Protocol):
@@ -55,8 +60,11 @@ class Address:
     """A numeric IP address with its port. ``host`` is canonical text; ``scope`` is the IPv6 zone index or 0."""
 
     host: str
+    """Canonical numeric text, without brackets."""
     port: int
+    """0 where none is known."""
     scope: int = 0
+    """The IPv6 zone index, or 0."""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -67,15 +75,23 @@ class Path:
     """The way of a datagram: the label of the local socket, and the remote address (v4-in-v6 is unmapped)."""
 
     socket: str
+    """The label of the local socket."""
     host: str
+    """The remote address: canonical numeric text."""
     port: int
+    """The remote port."""
     scope: int = 0
+    """The IPv6 zone index, or 0."""
 
 
 @attrs.frozen
 class SendDatagram:
+    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says."""
+
     data: bytes
+    """The whole datagram."""
     path: Path
+    """From which socket, and where to."""
 
 
 @attrs.frozen
@@ -83,6 +99,7 @@ class Rebind:
     """Close the datagram socket of this label and bind a new one, on another port if it had an ephemeral one."""
 
     socket: str
+    """Its label."""
 
 
 @attrs.frozen
@@ -90,14 +107,21 @@ class Lookup:
     """Resolve a name and report it with ``looked_up(query, addresses, now)``; no addresses mean that it failed."""
 
     query: int
+    """The number that ``looked_up`` gives back."""
     host: str
+    """The name, or a numeric address."""
     port: int
+    """The port that the addresses get."""
 
 
 @attrs.frozen
 class OpenStream:
+    """Connect. The adapter reports ``stream_opened``, or ``stream_lost``."""
+
     link: Link
+    """The id of the new stream, with which all reports about it come."""
     address: Address
+    """Where to connect."""
 
 
 @attrs.define(weakref_slot=False)
@@ -105,7 +129,9 @@ class SendBytes:
     """Bytes for a link, in order. (Not frozen: this is the bulk path.)"""
 
     link: Link
+    """The stream to write to."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    """Never empty."""
 
 
 @attrs.frozen
@@ -113,6 +139,7 @@ class CloseWrite:
     """Send FIN once everything queued before is written; reading goes on."""
 
     link: Link
+    """The stream to write to."""
 
 
 @attrs.frozen
@@ -120,6 +147,7 @@ class CloseTransport:
     """Close once everything queued before is written. The adapter reports ``stream_lost`` when it is done."""
 
     link: Link
+    """The stream to close."""
 
 
 @attrs.frozen
@@ -127,26 +155,39 @@ class AbortTransport:
     """Drop what is unwritten and reset. The adapter reports ``stream_lost``."""
 
     link: Link
+    """The stream to reset."""
 
 
 @attrs.frozen
 class PauseReading:
+    """Read nothing from a stream until it is resumed."""
+
     link: Link
+    """The stream to leave unread."""
 
 
 @attrs.frozen
 class ResumeReading:
+    """Read from a stream again."""
+
     link: Link
+    """The stream to read again."""
 
 
 @attrs.frozen
 class PauseAccepting:
+    """Accept no stream from a listener until it is resumed."""
+
     listener: str
+    """The label of the listener."""
 
 
 @attrs.frozen
 class ResumeAccepting:
+    """Accept streams from a listener again."""
+
     listener: str
+    """The label of the listener."""
 
 
 Transmit: TypeAlias = (
@@ -171,9 +212,13 @@ class Stats:
     """Counters of packets and bytes (never of calls); and of what was dropped, refused or remarked, by reason."""
 
     packets_received: int = 0
+    """Packets that were decoded."""
     bytes_received: int = 0
+    """All bytes that arrived, also those of packets that were dropped."""
     packets_sent: int = 0
+    """Packets that were queued for the transport."""
     bytes_sent: int = 0
+    """The bytes of these."""
     dropped: dict[str, int] = attrs.field(factory=dict)
     """Packets and reports that arrived and were ignored."""
     refused: dict[str, int] = attrs.field(factory=dict)
@@ -230,12 +275,6 @@ class Session(Protocol[E_co]):
     def snapshot(self) -> Snapshot:
         """All state as nested tuples of plain values; ``restore(snapshot, **same arguments)`` behaves the same."""
         ...
-
-
-class DatagramSession(Session[E_co], Protocol[E_co]):
-    """A machine whose transport is one set of datagram sockets."""
-
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None: ...
 
 
 class StreamSession(Session[E_co], Protocol[E_co]):

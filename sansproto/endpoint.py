@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
+
+import attrs
 
 from .component import Refusal
 from .contract import (
@@ -26,16 +28,25 @@ from .errors import WireError
 from .events import CloseCause, Closed
 from .session import ABORTED, Session
 from .snapshot import CACHED
-from .trace import Trace
+from .trace import PacketSeen, Trace
 from .wire import OneOf
 
 E = TypeVar("E")
 D = TypeVar("D")
+M_co = TypeVar("M_co", covariant=True)
 
 Queued: TypeAlias = SendDatagram | Lookup | Rebind | OpenStream | AbortTransport | PauseAccepting | ResumeAccepting
 """What waits in the outbox: everything that is not for a link which is there."""
 
 OUTBOX_FULL: Final = Refusal("outbox full", ref="bounds")
+
+
+@attrs.frozen
+class Received(Generic[M_co]):
+    """A packet that a datagram held, and where it came from: what guards are given."""
+
+    packet: M_co
+    path: Path
 
 
 class DatagramLimits(Protocol):
@@ -60,7 +71,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     dropped, as by a full socket.
     """
 
-    datagram: ClassVar[OneOf[object]]
+    datagram: ClassVar[OneOf[Any]]
     """All packets that a datagram can be, for :meth:`decode`."""
 
     _outbox: deque[Queued]
@@ -81,7 +92,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
         None: it belongs to another protocol on the same socket, which was told.
         """
-        packet: D = self.datagram.decode(data)  # type: ignore[assignment]  # the role gives what fits to its D
+        packet: D = self.datagram.decode(data)
         return packet
 
     def received(self, packet: D, path: Path) -> None:
@@ -97,8 +108,11 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
             self.count_refusal(OUTBOX_FULL)
             return False
         self._outbox.append(SendDatagram(data, path))
-        self.stats.bytes_sent += len(data)
-        self.note_sent(0, name, len(data))
+        stats = self.stats
+        stats.packets_sent += 1
+        stats.bytes_sent += len(data)
+        if self.trace is not None:
+            self.trace(PacketSeen(self.clock, True, 0, name, len(data)))
         return True
 
     def ask_transport(self, what: Lookup | Rebind) -> None:
@@ -111,9 +125,10 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         return self._outbox.popleft() if self._outbox else None
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        if not self.alive(now):
-            return
         self.where = path
+        if not self.alive(now):
+            self.where = None
+            return
         self.stats.bytes_received += len(data)
         limits = self._datagram_limits
         if limits is None:
@@ -127,18 +142,24 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
                 self.drop("malformed datagram", error=error)
             else:
                 if packet is not None:
-                    self.note_received(0, packet, len(data))
+                    self.stats.packets_received += 1
+                    if self.trace is not None:
+                        self.trace(PacketSeen(self.clock, False, 0, self.name_of(packet), len(data)))
                     self.received(packet, path)
                 self.run()
         self.where = None
 
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
         """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
+        self.where = path
         if self.alive(now):
             self.drop("unexpected report" if self._datagram_limits is None else "datagram failed")
+        self.where = None
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
-        self._unexpected(now)
+        """Every adapter reports it at its start: it is nothing to count, unless no datagrams are spoken."""
+        if self.alive(now) and self._datagram_limits is None:
+            self.drop("unexpected report")
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         self._unexpected(now)
@@ -167,22 +188,22 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         return link
 
     def stream_opened(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def receive_data(self, link: Link, data: bytes, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def receive_eof(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def stream_blocked(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     def stream_unblocked(self, link: Link, now: float) -> None:
-        self._unknown_link(now)
+        self._unknown_link(link, now)
 
     # -- inside
 
@@ -190,6 +211,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         if self.alive(now):
             self.drop("unexpected report")
 
-    def _unknown_link(self, now: float) -> None:
+    def _unknown_link(self, link: Link, now: float) -> None:
         self.advance(now)
+        self.where = link
         self.drop("unknown link")
+        self.where = None

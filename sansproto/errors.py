@@ -44,16 +44,26 @@ class NotOpen(SansprotoError):
 class Fault(Enum):
     """Why bytes are not a packet: the closed set that decoders and test vectors share."""
 
-    TRUNCATED = "truncated"  # more bytes are needed: wait on a stream, invalid in a datagram
-    TRAILING = "trailing"  # bytes are left over behind a complete packet
-    BAD_ENCODING = "bad_encoding"  # not hexadecimal, not the text encoding, a malformed variable-length number
-    BAD_VALUE = "bad_value"  # well encoded, but not a value that this field may have
-    BAD_TYPE = "bad_type"  # the tag names no packet
-    BAD_LENGTH = "bad_length"  # a length or count that the limits, or the bytes left, do not allow
-    BAD_CHECKSUM = "bad_checksum"  # an unkeyed checksum or hash differs
-    BAD_MAC = "bad_mac"  # an authentication tag differs
-    BAD_POINT = "bad_point"  # not a point of the prime-order group
-    UNSUPPORTED = "unsupported"  # a version or algorithm that exists but is not spoken here
+    TRUNCATED = "truncated"
+    """More bytes are needed: wait on a stream, invalid in a datagram."""
+    TRAILING = "trailing"
+    """Bytes are left over behind a complete packet."""
+    BAD_ENCODING = "bad_encoding"
+    """Not hexadecimal, not the text encoding, a malformed variable-length number."""
+    BAD_VALUE = "bad_value"
+    """Well encoded, but not a value that this field may have."""
+    BAD_TYPE = "bad_type"
+    """The tag names no packet."""
+    BAD_LENGTH = "bad_length"
+    """A length or count that the limits, or the bytes left, do not allow."""
+    BAD_CHECKSUM = "bad_checksum"
+    """An unkeyed checksum or hash differs."""
+    BAD_MAC = "bad_mac"
+    """An authentication tag differs."""
+    BAD_POINT = "bad_point"
+    """Not a point of the prime-order group."""
+    UNSUPPORTED = "unsupported"
+    """A version or algorithm that exists but is not spoken here."""
 
 
 class WireError(SansprotoError, ValueError):

@@ -20,15 +20,24 @@ else:
 class CloseCause(Enum):
     """Why a session ended: one of these, whatever the protocol."""
 
-    LOCAL = 0  # the application closed it
-    ABORTED = 1  # the application aborted it
-    REMOTE = 2  # the other end closed in the protocol's own way
-    UNREACHABLE = 3  # a name did not resolve, or no address of it took the connection
-    LOST = 4  # the transport ended or failed under an open session
-    TIMEOUT = 5  # the other end did not do in time what the protocol asks of it
-    VIOLATION = 6  # the other end broke the protocol: ``Closed.violation`` says how
-    REFUSED = 7  # the other end said no
-    LIMIT = 8  # a limit of this end was reached
+    LOCAL = 0
+    """The application closed it."""
+    ABORTED = 1
+    """The application aborted it."""
+    REMOTE = 2
+    """The other end closed in the protocol's own way."""
+    UNREACHABLE = 3
+    """A name did not resolve, or no address of it took the connection."""
+    LOST = 4
+    """The transport ended or failed under an open session."""
+    TIMEOUT = 5
+    """The other end did not do in time what the protocol asks of it."""
+    VIOLATION = 6
+    """The other end broke the protocol: ``Closed.violation`` says how."""
+    REFUSED = 7
+    """The other end said no."""
+    LIMIT = 8
+    """A limit of this end was reached."""
 
 
 @attrs.frozen
@@ -40,6 +49,7 @@ class Closed(Generic[V_co]):
     """
 
     cause: CloseCause
+    """Why, in terms that all protocols share."""
     violation: V_co | None = None
     """How the other end broke the protocol, or which limit or refusal it was; None if ``cause`` says it all."""
     detail: str = attrs.field(default="", kw_only=True)
@@ -56,3 +66,4 @@ class DataReceived:
     """Bytes from the other end, in order. Never empty. (Not frozen: this is the bulk path.)"""
 
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    """The next bytes."""

@@ -20,6 +20,7 @@ from .contract import (
     PauseReading,
     ResumeReading,
     SendBytes,
+    Stats,
     Transmit,
 )
 from .events import CloseCause
@@ -36,13 +37,13 @@ class LinkDelays:
     """The times of any link: docs/protocols/links.rst."""
 
     connect: float = seconds(20.0)
-    """until the connection is there"""
+    """From asking for a connection until it is there."""
     stalled: float = seconds(300.0)
-    """as long may the transport take nothing"""
+    """How long the transport may take nothing before the link is aborted."""
     unread: float = seconds(300.0)
-    """as long may we leave a link unread: longer than anybody thinks about a question"""
+    """How long we may leave a link unread: longer than anybody thinks about a question."""
     linger: float = seconds(30.0)
-    """from our close to the end of the connection"""
+    """From our close to the end of the connection."""
 
 
 class LinkLimits(Protocol):
@@ -150,11 +151,12 @@ Mark: TypeAlias = Pull | PullAnew
 class LinkOwner(Protocol):
     """What a link asks of the endpoint that owns it."""
 
+    stats: Stats
+
     @property
     def link_delays(self) -> LinkDelays: ...
     @property
     def link_limits(self) -> LinkLimits: ...
-    def count_sent(self, size: int) -> None: ...
     def offer(self, link: StreamLink) -> None: ...
     def stop_reading(self, link: StreamLink) -> None: ...
     def is_waiting(self, link: StreamLink) -> bool: ...
@@ -322,7 +324,7 @@ class StreamLink(Component[LinkState, Host[Any]]):
             return None
         data = self._next_output()
         if data is not None:
-            self.owner.count_sent(len(data))
+            self.owner.stats.bytes_sent += len(data)
             return SendBytes(key, data)
         if state is _S.DRAINING:
             given, self.close_given = self.close_given, True

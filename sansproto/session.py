@@ -35,7 +35,9 @@ class Answers:
     bytes for each that it received."""
 
     bytes: int
+    """The most bytes of one answer."""
     per_datagram: int = 1
+    """The most answers to one datagram."""
     grows: int = attrs.field(default=0, kw_only=True)
     """How much longer an answer may be than what it answers, in bytes."""
     budget: str = attrs.field(default="", kw_only=True)
@@ -239,8 +241,9 @@ class Session(Declared, Generic[E]):
             part, happened = queue.popleft()
             if part.forgotten:
                 self.drop("removed", part)
-            else:
-                happened.act(part)
+            else:  # as Happened.act does, once less called
+                on = happened.on
+                part.cells[part.state._value_][on.index](part, on, happened.payload)
 
     def end(self, closed: Closed) -> None:
         """The session is over: the one place that emits ``Closed``."""
@@ -251,19 +254,12 @@ class Session(Declared, Generic[E]):
             self._timers = TimerTable()
             self._inputs.clear()
 
-    def note_received(self, link: int, packet: object, size: int) -> None:
-        """Count a packet that was decoded."""
-        self.stats.packets_received += 1
-        if self.trace is not None:
-            self.trace(PacketSeen(self.clock, False, link, packet_name(packet), size))
+    def name_of(self, packet: Any) -> str:
+        """What a trace calls a packet: by its class, also behind what its header says."""
+        return type(packet[-1] if isinstance(packet, tuple) else packet).__name__
 
     def note_sent(self, link: int, name: str, size: int) -> None:
         """Count a packet that was queued."""
         self.stats.packets_sent += 1
         if self.trace is not None:
             self.trace(PacketSeen(self.clock, True, link, name, size))
-
-
-def packet_name(packet: object) -> str:
-    """The class of a packet, which may stand behind what its header says."""
-    return type(packet[-1] if isinstance(packet, tuple) else packet).__name__

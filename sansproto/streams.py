@@ -29,7 +29,7 @@ from .links import OFFERING, OPEN, LinkDelays, LinkInput, LinkLimits, LinkState,
 from .machine import Happened
 from .session import ABORTED
 from .snapshot import CACHED
-from .trace import Trace
+from .trace import PacketSeen, Trace
 
 E = TypeVar("E")
 
@@ -219,7 +219,8 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
     def next_of(self, link: StreamLink) -> Transmit | None:
         """What a link gives out next."""
         transmit = link.next_transmit()
-        self.run()
+        if self._inputs:
+            self.run()
         return transmit
 
     def abort(self) -> None:
@@ -231,9 +232,6 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
         self.end(ABORTED)
 
     # -- what links ask
-
-    def count_sent(self, size: int) -> None:
-        self.stats.bytes_sent += size
 
     def offer(self, link: StreamLink) -> None:
         """There may be something to transmit for this link."""
@@ -289,22 +287,26 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
 
     def _report(self, key: Link, happened: Happened[LinkState], now: float) -> None:
         self.advance(now)
+        self.where = key
         link = self.links.get(key)
         if link is None:
             self.drop("unknown link")
         else:
             self._act(link, happened)
             self.run()
+        self.where = None
 
     def _readable(self, key: Link, now: float) -> StreamLink | None:
         """The link if what it sends still matters; counted otherwise."""
-        if not self.alive(now):
-            return None
-        link = self.links.get(key)
-        if link is None or link.state not in OPEN or link.eof:
-            self.drop("late data")
-            return None
-        return link
+        self.where, readable = key, None
+        if self.alive(now):
+            link = self.links.get(key)
+            if link is None or link.state not in OPEN or link.eof:
+                self.drop("late data")
+            else:
+                readable = link
+        self.where = None
+        return readable
 
     def _is_congested(self) -> bool:
         """Do so many events wait that links are not read?"""
@@ -332,15 +334,19 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
                     link.eof = link.eof_told = True
                     self.link_broken(link, error)
                 break
-            self.note_received(link.key, packet, end - offset)
+            self.stats.packets_received += 1
+            if self.trace is not None:
+                self.trace(PacketSeen(self.clock, False, link.key, self.name_of(packet), end - offset))
             offset, count = end, count + 1
             self.link_packet(link, packet)
-            self.run()
+            if self._inputs:
+                self.run()
         link.inbox = data[offset:] if link.state in OPEN and not link.eof_told else b""
         if link.eof and not link.eof_told and link.key not in self._waiting and link.state in OPEN:
             link.eof_told = True
             self.link_eof(link)
-        self.run()
+        if self._inputs:
+            self.run()
         self.where = None
         return count
 

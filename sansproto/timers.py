@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from heapq import heappop, heappush
-from typing import Final, Generic, TypeVar
+from math import inf
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
 _SWEEP: Final = 4  # old heap entries that one call looks at
+
+
+class _Timer:
+    """An armed timer. ``queued`` is the number of its earliest heap entry, the only one that counts."""
+
+    __slots__ = ("at", "key", "order", "queued", "queued_at")
+    at: float
+    key: Any
+    order: int
+    queued: int
+    queued_at: float
+
+
+_Entry: TypeAlias = tuple[float, int, _Timer]
 
 
 class TimerTable(Generic[K]):
@@ -20,25 +35,30 @@ class TimerTable(Generic[K]):
     """
 
     def __init__(self) -> None:
-        self._armed: dict[K, tuple[float, int]] = {}
-        self._queued: dict[K, float] = {}  # the earliest heap entry of a key; later ones of it are stale
-        self._heap: list[tuple[float, int, K]] = []
-        self._old: list[tuple[float, int, K]] = []  # a heap too; it only shrinks
+        self._armed: dict[K, _Timer] = {}
+        self._heap: list[_Entry] = []
+        self._old: list[_Entry] = []  # a heap too; it only shrinks
         self._order = 0
 
     def set(self, key: K, at: float) -> None:
         """Arm a timer, or move it."""
-        self._order += 1
-        self._armed[key] = (at, self._order)
-        queued = self._queued.get(key)
-        if queued is None or at < queued:
-            self._push(key, at, self._order)
+        timer = self._armed.get(key)
+        if timer is None:
+            timer = self._armed[key] = _Timer()
+            timer.key, timer.queued_at = key, inf
+        self._order = order = self._order + 1
+        timer.at, timer.order = at, order
+        if at < timer.queued_at:
+            timer.queued, timer.queued_at = order, at
+            heappush(self._heap, (at, order, timer))
             self._trim()
 
     def cancel(self, key: K) -> None:
         """Disarm a timer; nothing happens if it is not armed."""
-        self._armed.pop(key, None)
-        self._trim()
+        timer = self._armed.pop(key, None)
+        if timer is not None:
+            timer.key, timer.order, timer.queued = None, 0, 0  # the heap holds nothing else alive
+            self._trim()
 
     def next(self) -> float | None:
         """The earliest deadline."""
@@ -50,58 +70,34 @@ class TimerTable(Generic[K]):
         heap = self._front()
         if not heap or heap[0][0] > now:
             return None
-        _, _, key = heappop(heap)
-        del self._armed[key], self._queued[key]
+        key: K = heappop(heap)[2].key
+        del self._armed[key]
         return key
 
-    def get(self, key: K) -> float | None:
-        armed = self._armed.get(key)
-        return None if armed is None else armed[0]
+    def __iter__(self) -> Iterator[tuple[K, float]]:
+        """Keys and deadlines in the order in which they were armed."""
+        for timer in sorted(self._armed.values(), key=lambda timer: timer.order):
+            yield timer.key, timer.at
 
     def __len__(self) -> int:
         return len(self._armed)
 
-    def __iter__(self) -> Iterator[tuple[K, float]]:
-        """Keys and deadlines in the order in which they were armed."""
-        for key, (at, _) in sorted(self._armed.items(), key=lambda item: item[1][1]):
-            yield key, at
-
-    def freeze(self, base: float) -> tuple[object, ...]:
-        """The armed timers as plain values, deadlines relative to ``base``."""
-        return tuple((key, at - base) for key, at in self)
-
-    @classmethod
-    def thaw(cls, frozen: tuple[tuple[K, float], ...], base: float) -> TimerTable[K]:
-        table = cls()
-        for key, at in frozen:
-            table.set(key, at + base)
-        return table
-
-    def _front(self) -> list[tuple[float, int, K]]:
+    def _front(self) -> list[_Entry]:
         """The heap with the earliest deadline on its top; empty if there is none."""
         while True:
             heap, old = self._heap, self._old
             if old and not (heap and heap[0] < old[0]):
                 heap = old
-            if not heap:
-                return heap
-            at, order, key = heap[0]
-            if self._armed.get(key) == (at, order):
+            if not heap or heap[0][1] == heap[0][2].order:
                 return heap
             self._replace(heappop(heap))
 
-    def _push(self, key: K, at: float, order: int) -> None:
-        heappush(self._heap, (at, order, key))
-        self._queued[key] = at
-
-    def _replace(self, entry: tuple[float, int, K]) -> None:
+    def _replace(self, entry: _Entry) -> None:
         """An entry was taken from its heap: queue what it stands for now, if that is not queued otherwise."""
-        at, _, key = entry
-        if self._queued.get(key) == at:
-            del self._queued[key]
-            armed = self._armed.get(key)
-            if armed is not None:
-                self._push(key, *armed)
+        _, number, timer = entry
+        if timer.queued == number:
+            timer.queued, timer.queued_at = timer.order, timer.at
+            heappush(self._heap, (timer.at, timer.order, timer))
 
     def _trim(self) -> None:
         old = self._old

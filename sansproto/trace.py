@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable
 from enum import Enum
+from functools import lru_cache
 from typing import TypeAlias
 
 import attrs
@@ -25,12 +26,17 @@ class Stepped:
     """An object took an input; ``to`` is None when a default (ignore, violation) answered it."""
 
     time: float
+    """The session's clock, in seconds."""
     machine: str
+    """The name of the table."""
     key: str
     """The place of the object in its session."""
     state: str
+    """The state before."""
     input: str
+    """What happened."""
     to: str | None
+    """The state afterwards."""
     row: int = attrs.field(default=-1, kw_only=True)
     """The number of the row in its table; -1: a default."""
 
@@ -40,20 +46,15 @@ class Classified:
     """Guards decided: the step with this number gave an input or dropped."""
 
     time: float
+    """The session's clock, in seconds."""
     machine: str
+    """The name of the table of the object."""
     key: str
+    """The place of the object in its session."""
     guards: str
+    """The name of the guards."""
     step: int
-
-
-@attrs.frozen
-class Judged:
-    """A ladder named an input; ``rung`` is the number of the rung that applied (its length: none did)."""
-
-    time: float
-    machine: str
-    ladder: str
-    rung: int
+    """The number of the step that decided, from 0."""
 
 
 @attrs.frozen
@@ -61,7 +62,9 @@ class Dropped:
     """Something that arrived was ignored, and counted under this reason."""
 
     time: float
+    """The session's clock, in seconds."""
     reason: str
+    """As ``stats.dropped`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
     """The place of the part that dropped it; empty: the session itself."""
     guard: str = attrs.field(default="", kw_only=True)
@@ -71,7 +74,9 @@ class Dropped:
     fault: Fault | None = attrs.field(default=None, kw_only=True)
     """What was wrong with the bytes, if they did not decode or open; with the place in them, and the field."""
     offset: int = attrs.field(default=0, kw_only=True)
+    """Where in the bytes the fault is."""
     field: str = attrs.field(default="", kw_only=True)
+    """The field with the fault, dotted if it is within another; empty if it is not known."""
 
 
 @attrs.frozen
@@ -79,8 +84,11 @@ class Refused:
     """Output was refused; the verb said so to its caller."""
 
     time: float
+    """The session's clock, in seconds."""
     reason: str
+    """As ``stats.refused`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
+    """The place of the part that refused; empty: the session itself."""
 
 
 @attrs.frozen
@@ -88,9 +96,13 @@ class Noted:
     """Something was accepted, with a remark."""
 
     time: float
+    """The session's clock, in seconds."""
     remark: str
+    """As ``stats.noted`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
+    """The place of the part that accepted; empty: the session itself."""
     where: Path | Link | None = attrs.field(default=None, kw_only=True)
+    """From where the input at hand came."""
 
 
 @attrs.frozen
@@ -98,16 +110,22 @@ class PacketSeen:
     """A packet passed: its name and size, never its contents."""
 
     time: float
+    """The session's clock, in seconds."""
     sent: bool
+    """By us; else it was received."""
     link: int
+    """The stream; 0 for datagrams."""
     name: str
+    """The class of the packet."""
     size: int
+    """Its bytes on the wire."""
 
 
-TraceRecord: TypeAlias = Stepped | Classified | Judged | Dropped | Refused | Noted | PacketSeen
+TraceRecord: TypeAlias = Stepped | Classified | Dropped | Refused | Noted | PacketSeen
 Trace: TypeAlias = Callable[[TraceRecord], None]
 
 
+@lru_cache(1024)
 def place_name(place: Place | None) -> str:
     """A place as text: ``nodes.6e6f6465``."""
     return ".".join(_name(key) for key in place or () if key is not None)

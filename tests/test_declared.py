@@ -12,17 +12,17 @@ from typing import Annotated, Any
 
 import attrs
 import pytest
-from toys import Beat, Desk, Echo, Lines, Visitor
+from toys import Beat, Desk, Echo, Lines, Pulse, Visit, Visitor
 
 import sansproto
 from sansproto.component import Declared
 from sansproto.contract import Path
-from sansproto.lift import StreamEndpoint
 from sansproto.session import Session
 from sansproto.snapshot import CACHED, MEMO, codec
 from sansproto.testing.alike import differences
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.protocols import protocols
+from sansproto.wrap import WrappedStream
 
 
 def declaring(kind: type = Declared) -> Iterator[type]:
@@ -59,15 +59,15 @@ def test_an_undeclared_attribute_is_an_error_in_every_class(kind: Any) -> None:
             made._forgotten = 1
 
 
-def lifted() -> StreamEndpoint[Any]:
-    return StreamEndpoint(Lines())
+def wrapped() -> WrappedStream[Any]:
+    return WrappedStream(Lines())
 
 
 def beat() -> Beat:
     return Beat(entropy=ScriptedEntropy())
 
 
-@pytest.mark.parametrize("make", [beat, lifted, lambda: lifted()._core], ids=["session", "lifted", "core"])
+@pytest.mark.parametrize("make", [beat, wrapped, lambda: wrapped()._core], ids=["session", "wrapped", "core"])
 def test_an_attribute_that_is_set_later_is_found(make: Any) -> None:
     session = make()
     session.snapshot()
@@ -77,24 +77,26 @@ def test_an_attribute_that_is_set_later_is_found(make: Any) -> None:
 
 
 def test_what_the_session_within_has_is_found_through_the_one_around_it() -> None:
-    endpoint = lifted()
+    endpoint = wrapped()
     endpoint._core._later = 1
     with pytest.raises(TypeError, match=r"Lines\._later is not declared"):
         endpoint.snapshot()
 
 
+ARGUMENTS: dict[type, tuple[Any, ...]] = {Lines: (), Pulse: (beat(),), Visit: (beat(),)}
+TOYS = (Echo, Beat, Visitor, Desk, *ARGUMENTS)
 DECLARATIONS = [
-    (kind, name) for kind in (Echo, Lines, Beat, Visitor, Desk) for name in kind.__annotations__ if name != "strangers"
+    (kind, name) for kind in TOYS for name, hint in kind.__annotations__.items() if not hint.startswith("ClassVar")
 ]
 
 
 @pytest.mark.parametrize(("kind", "name"), DECLARATIONS)
 def test_no_declaration_can_be_deleted(kind: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(kind.__annotations__, name)
-    less = type("Less", (kind,), {})
-    session = less() if kind is Lines else less(entropy=ScriptedEntropy())
+    less: Any = type("Less", (kind,), {})
+    made = less(*ARGUMENTS[kind]) if kind in ARGUMENTS else less(entropy=ScriptedEntropy())
     with pytest.raises(TypeError, match=rf"Less\.{name} is not declared"):
-        session.snapshot()
+        made.freeze(0.0)
 
 
 @attrs.define(slots=False)

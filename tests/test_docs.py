@@ -180,3 +180,28 @@ WAYS: dict[str, list[Enum]] = {
 def test_every_way_to_fail_is_explained(page: str, member: Enum) -> None:
     text = (PAGES / f"{page}.rst").read_text("utf-8").replace("PeerFailed(", "``").replace(")``", "``")
     assert f"``{member.name}``" in text
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.rst").read_text("utf-8")
+STOPS = re.findall(r"^   \* - ``(\S+\.py)``, ``(\w+)\.(\w+)``$", ARCHITECTURE, re.M)
+
+
+@pytest.mark.parametrize(("path", "owner", "name"), STOPS)
+def test_each_stop_on_the_way_of_a_datagram_or_a_stream_is_there(path: str, owner: str, name: str) -> None:
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner)
+    assert name in [node.name for node in found.body if isinstance(node, ast.FunctionDef)]
+
+
+def test_stops_and_files_of_the_core_are_read_and_files_are_listed_below_what_they_import() -> None:
+    assert len(STOPS) == ARCHITECTURE.count("   * - ``") > 20
+    listed = re.findall(r"^``(\w+)(?:\.py|/)``  ", ARCHITECTURE, re.M)
+    core = [path for path in (ROOT / "sansproto").glob("*.py") if not re.match("old_|lift|__init__", path.name)]
+    assert {*listed} == {*(path.stem for path in core), "wire", "testing"}
+    for path in core:
+        above = {*listed[: listed.index(path.stem)]}
+        nodes = ast.parse(path.read_text("utf-8")).body  # an import for types only stands in an if
+        imported = {
+            str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level
+        }
+        assert imported <= above

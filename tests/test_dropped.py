@@ -8,8 +8,7 @@ from toys import Beat, Echo, sealed
 
 from sansproto.contract import Address, Link, Path
 from sansproto.errors import Fault, WireError
-from sansproto.lift import DatagramEndpoint
-from sansproto.old_links import Pipe
+from sansproto.links import StreamLink
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.trace import Dropped, TraceRecord
 
@@ -17,16 +16,17 @@ HERE, THERE = Address("192.0.2.7", 1234), Path("udp", "192.0.2.9", 4000)
 
 
 class Strict(Echo):
-    def _link_broken(self, pipe: Pipe, error: WireError) -> None:
-        self._drop("no message")
-        super()._link_broken(pipe, error)
+    def link_broken(self, link: StreamLink, error: WireError) -> None:
+        self.drop("no message", error=error)
+        super().link_broken(link, error)
 
 
 class Deaf(Strict):
     """Speaks no datagrams."""
 
-    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        super(Echo, self).receive_datagram(data, path, now)
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._datagram_limits = None
 
 
 def made(kind: Any = Strict) -> tuple[Any, list[TraceRecord]]:
@@ -42,7 +42,7 @@ def test_bytes_that_are_no_packet_are_dropped_with_their_link_and_fault() -> Non
     echo, seen = made()
     link = echo.stream_accepted("echo", HERE, 1.0)
     echo.receive_data(link, b"\x02hi\xff", 2.0)
-    broken = Dropped(2.0, "no message", where=link, fault=Fault.BAD_LENGTH, offset=3, field="")
+    broken = Dropped(2.0, "no message", where=link, fault=Fault.BAD_LENGTH, offset=3, field="text")
     assert drops(seen) == [broken]
     echo.receive_data(link, b"more", 3.0)
     assert drops(seen)[1:] == [Dropped(3.0, "late data", where=link)]
@@ -80,15 +80,21 @@ def test_reports_of_links_that_nobody_knows_and_datagrams_that_nobody_expects() 
     assert where[4:] == [("closed", gone), ("closed", THERE)]
 
 
-def test_a_session_on_datagrams_alone_knows_the_path() -> None:
+def test_what_a_guard_drops_has_its_path_and_its_guard() -> None:
     beat, seen = made(Beat)
-    endpoint = DatagramEndpoint(beat, trace=seen.append)
-    endpoint.receive_datagram(b"??" + sealed(1), THERE, 1.0)
-    beat.receive_datagram(b"?", THERE, 1.0)
-    endpoint.abort()
-    endpoint.receive_datagram(b"?", THERE, 2.0)
-    assert [(drop.reason, drop.where) for drop in drops(seen)] == [
-        ("bad seal", THERE),
-        ("bad seal", None),  # whoever drives it without an endpoint does not say
-        ("closed", THERE),
+    beat.start(0.0)
+    for data in (b"??" + sealed(1), sealed(1), sealed(1)):
+        beat.receive_datagram(data, THERE, 1.0)
+    beat.stream_lost(Link(7), 1.0)
+    beat.datagram_failed(THERE, 1.0)
+    beat.abort()
+    beat.receive_datagram(b"?", THERE, 2.0)
+    assert drops(seen) == [
+        Dropped(1.0, "bad seal", place="pulse", guard="datagram.is_valid", where=THERE),
+        Dropped(1.0, "old", place="pulse", guard="datagram.is_new", where=THERE),
+        Dropped(1.0, "unknown link", where=Link(7)),
+        Dropped(1.0, "datagram failed", where=THERE),
+        Dropped(2.0, "closed", where=THERE),
     ]
+    beat.abort()
+    assert beat.where is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -22,7 +22,7 @@ from asking import (
     Stubborn,
 )
 from exploring_tables import Mutant, changed, running, without
-from toys import Beat, Bound, Desk, Heard, Said, Visitor
+from toys import Beat, Bound, Desk, Heard, Pulse, Said, Visitor
 
 from sansproto.contract import Address, Link, Path
 from sansproto.events import CloseCause, Closed, DataReceived
@@ -302,17 +302,22 @@ def pair_with(one: Party, **arguments: Any) -> Report:
 class Restless(Beat):
     """Comes back to the same state again and again."""
 
-    def _beat(self) -> None:
-        self._missed = 0
-        self._timers.set((0, 0, 0), self._clock + 1.0)
+    class Still(Pulse):
+        def beat(self) -> None:
+            self.missed = 0
+
+    pulse_kind: ClassVar[type[Pulse]] = Still
 
 
-class Counting(Restless):
+class Counting(Beat):
     """Never comes back to a state."""
 
-    def _beat(self) -> None:
-        super()._beat()
-        self._number += 1
+    class Count(Restless.Still):
+        def beat(self) -> None:
+            super().beat()
+            self.number += 1
+
+    pulse_kind = Count
 
 
 class Boss(Pinger):
@@ -479,7 +484,7 @@ def test_who_does_not_get_over_a_move_is_found_by_the_shortest_way() -> None:
     assert str(report).splitlines()[3:7] == [
         "  3. deliver_datagram to server from 192.0.2.1:5000: b'q'",
         "  4. FAULT client's NAT moves it to 192.0.2.1:5001, and what was on the way to it is lost",
-        "  5. 7 s pass: client's beat",
+        "  5. 7 s pass: client's pulse.BEAT",
         "  6. deliver_datagram to server from 192.0.2.1:5001: b'q'",
     ]
     assert not visit(Sedentary, budget=Budget(restarts=1)).violations

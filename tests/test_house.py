@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from enum import Enum
+from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 
+import attrs
 import pytest
 
 import sansproto
+from sansproto.overte import PacketType
 from sansproto.testing.protocols import protocols, sessions_of, tables_of, without
+from sansproto.wire import Packet
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sansproto"
@@ -176,6 +184,10 @@ def test_a_protocol_that_nobody_registered_is_seen(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(sansproto, "__path__", [*sansproto.__path__, str(tmp_path)])
     assert set(protocols()) == {"ghost", *PROTOCOLS}
     assert [*lacking("ghost")] == ["docs", "vectors", "conformance", "tables", "laws of Haunt"]
+    page = (ROOT / "docs" / "howto" / "protocol.rst").read_text("utf-8")
+    known = re.findall(r"^``([^`]+)``  ", page.split("\nWhere everything goes\n")[1].split("\nThe laws\n")[0], re.M)
+    assert known == ["docs", "tables", "vectors", "conformance", "vectors of tables", "laws of <class>", "laws"]
+    assert {what.replace("Haunt", "<class>") for what in lacking("ghost")} < {*known}
     with pytest.raises(AssertionError):
         test_a_protocol_has_docs_laws_vectors_and_tables_or_says_why_not("ghost")
     sys.modules["sansproto.ghost"].WITHOUT = dict.fromkeys(lacking("ghost"), "it is none")  # type: ignore[attr-defined]
@@ -240,3 +252,50 @@ def test_interop_fails_if_there_is_none_of_it(there: dict[str, str], code: int, 
     script = shutil.copy(ROOT / "tests" / "run_interop.py", tmp_path)
     found = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert (found.returncode, said in found.stdout) == (code, True), found.stdout + found.stderr
+
+
+# -- what an editor shows
+
+NAMES_ONLY = {PacketType}  # all that there are; what is known of those that are spoken here stands at their packets
+
+
+def public_classes() -> set[type]:
+    """The enums and the attrs classes of the contract, and those that protocols export, with their bases.
+
+    Not packets: the fields of these have their meaning in the declaration, for byte tables and dissectors.
+    """
+    shared = [import_module(f"sansproto.{name}") for name in ("contract", "errors", "events")]
+    found = [value for module in shared for value in vars(module).values() if inspect.getmodule(value) is module]
+    for module in (import_module(f"sansproto.{name}") for name in PROTOCOLS):
+        found += [getattr(module, name) for name in module.__all__]
+    classes = {kind for one in found if inspect.isclass(one) for kind in one.__mro__}
+    ours = {kind for kind in classes if kind.__module__.startswith("sansproto.") and not issubclass(kind, Packet)}
+    return {kind for kind in ours if issubclass(kind, Enum) or attrs.has(kind)} - NAMES_ONLY
+
+
+def full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__name__}"
+
+
+def undocumented(cls: ast.ClassDef) -> Iterator[str]:
+    """The members or fields without a docstring below."""
+    for node, below in zip_longest(cls.body, cls.body[1:]):
+        target = node.target if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[0]
+        if isinstance(target, ast.Name) and not target.id.startswith("_"):
+            documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if not documented or not isinstance(below.value.value, str):
+                yield target.id
+
+
+@pytest.mark.parametrize("cls", sorted(public_classes(), key=full_name), ids=full_name)
+def test_what_users_see_has_a_docstring(cls: type) -> None:
+    (tree,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(tree, ast.ClassDef)
+    assert list(undocumented(tree)) == []
+    assert ast.get_docstring(tree)
+
+
+def test_a_comment_is_no_docstring() -> None:
+    (tree,) = ast.parse("class A:\n    a = 1  # one\n    b: int\n    'two'\n    _c: int\n    d: int = 4").body
+    assert isinstance(tree, ast.ClassDef)
+    assert list(undocumented(tree)) == ["a", "d"]

@@ -1,20 +1,23 @@
-"""What the shared core promises to protocols: timers, snapshots, tables, links, and sessions lifted to endpoints."""
+"""What the shared core promises to protocols: timers, snapshots, tables, links, and endpoints without any."""
 
 from __future__ import annotations
 
 import copy
 import json
 import pickle
+import weakref
 from collections import OrderedDict, deque
 from enum import Enum, IntFlag
 from math import inf, nan
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, Never, NewType
 
 import attrs
 import pytest
+from echo import GuestLeft, GuestSaid, Message
+from echo.guest import I as GuestInput
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import GUEST, Echo, Guest, GuestInput, GuestState, Heard, Left, Line, Lines, Said, ToyLimits
+from toys import Beat, Echo, ToyLimits
 
 from sansproto.contract import (
     AbortTransport,
@@ -35,15 +38,13 @@ from sansproto.contract import (
 )
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.lift import DatagramEndpoint, LiftLimits, StreamEndpoint
-from sansproto.old_endpoint import EndpointBase
-from sansproto.old_links import LinkDelays, LinkState, Pipe
-from sansproto.old_machine import Machine, Otherwise, Verdict
-from sansproto.old_session import SessionBase
+from sansproto.links import LinkDelays, LinkState, Mark, Pull, PullAnew, StreamLink
 from sansproto.snapshot import CACHED, codec
+from sansproto.streams import StreamEndpoint
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.timers import TimerTable
 from sansproto.trace import JsonSeqWriter, TraceRecord
+from sansproto.wrap import WrapLimits
 
 PEER = Address("192.0.2.7", 1234)
 
@@ -56,7 +57,7 @@ def guest(core: Echo, now: float = 0.0) -> Link:
     """A link on which somebody has greeted."""
     link = core.stream_accepted("echo", PEER, now)
     core.receive_data(link, b"\x02hi", now)
-    assert core.next_transmit() == SendBytes(link, b"\x06hi" + core._guests[link].name)
+    assert core.next_transmit() == SendBytes(link, Message(f"hi {core.guests[link].name}".encode()).encode())
     return link
 
 
@@ -86,7 +87,6 @@ _STEPS = st.one_of(
     st.tuples(st.just("set"), _KEYS, st.integers(0, 20)),
     st.tuples(st.just("cancel"), _KEYS, st.just(0)),
     st.tuples(st.just("due"), st.just(0), st.integers(0, 20)),
-    st.tuples(st.just("thaw"), st.just(0), st.just(0)),
 )
 
 
@@ -104,18 +104,15 @@ def test_timers_do_what_a_sorted_list_does(moves: int, steps: list[tuple[str, in
         elif what == "cancel":
             table.cancel(key)
             model.pop(key, None)
-        elif what == "due":
+        else:
             first = min(model, key=lambda key: model[key]) if model else None
             expected = first if first is not None and model[first][0] <= at else None
             assert table.pop_due(float(at)) == expected
             if expected is not None:
                 del model[expected]
-        else:
-            table = TimerTable.thaw(table.freeze(7.0), 7.0)  # type: ignore[arg-type]
         assert table.next() == min((at for at, _ in model.values()), default=None)
         assert dict(table) == {key: at for key, (at, _) in model.items()}
         assert [key for key, _ in table] == sorted(model, key=lambda key: model[key][1])
-        assert table.get(key) == model.get(key, (None,))[0]
         assert len(table) == len(model)
 
 
@@ -130,10 +127,25 @@ def test_a_timer_that_came_early_leaves_nothing_behind() -> None:
     assert table.next() == 18.0
 
 
+def test_a_disarmed_timer_keeps_nothing_alive() -> None:
+    class Part:
+        pass
+
+    table, part = TimerTable[Part](), Part()
+    gone = weakref.ref(part)
+    for at in (10.0, 5.0):
+        table.set(part, at)
+    table.cancel(part)
+    del part
+    assert gone() is None
+    assert table.next() is None
+
+
 def test_the_heap_stays_small_however_timers_move() -> None:
     table: TimerTable[str] = TimerTable()
     for round_ in range(1000):
         table.set("late", 1e9 - round_)  # ever earlier: each leaves an entry behind
+        assert table.next() == 1e9 - round_
         assert len(table._heap) + len(table._old) <= 3 * len(table) + 96
     for round_ in range(1000):
         table.set("cancelled", float(round_))
@@ -257,36 +269,16 @@ def test_errors_survive_copies_and_pickles(error: Exception) -> None:
 # -- tables
 
 
-def test_every_pair_has_one_cell() -> None:
-    cells = GUEST.cells()
-    assert len(cells) == len(GuestState) * len(GuestInput)
-    with pytest.raises(ValueError, match="two rows"):
-        attrs.evolve(GUEST, rows=(*GUEST.rows, GUEST.rows[0])).cells()
-    with pytest.raises(ValueError, match="neither row nor default"):
-        attrs.evolve(GUEST, otherwise=()).cells()
-    only: Otherwise[GuestState, GuestInput] = Otherwise((GuestState.NEW,), None, Verdict.IGNORE)
-    with pytest.raises(ValueError, match="neither row nor default"):
-        attrs.evolve(GUEST, otherwise=(only,)).cells()
-
-
-def test_a_missing_action_is_an_error_of_the_class() -> None:
-    with pytest.raises(AttributeError, match="_visitor_"):
-
-        class Broken(EndpointBase[Said | Closed]):
-            _visitors: dict[Link, Guest]
-            _visitor = Machine(GUEST, objects="_visitors")
-
-
 def test_an_input_that_is_rejected_in_a_step_raises() -> None:
     core = echo()
     link = core.stream_accepted("echo", PEER, 0.0)
-    core._post(core._guest, core._guests[link], GuestInput.SAY, b"x")
+    core.guests[link].post(GuestInput.SAY("x"))
     with pytest.raises(LocalProtocolError, match="has not greeted"):
-        core._settle()
+        core.run()
     with pytest.raises(LocalProtocolError):
-        core.say(link, b"x", 0.0)
+        core.say(link, "x", 0.0)
     with pytest.raises(NotOpen):
-        core.say(99, b"x", 0.0)
+        core.say(Link(99), "x", 0.0)
 
 
 def test_a_violation_does_what_the_table_has_for_it() -> None:
@@ -307,19 +299,8 @@ def test_the_trace_says_what_happened() -> None:
     for record in records:
         writer(record)
     names = [json.loads(line)["name"] for line in lines]
-    assert set(names) == {"Stepped", "Judged", "PacketSeen", "Dropped"}
-    assert json.loads(lines[-1]) == {"time": 2.0, "name": "Dropped", "data": {"reason": "unknown link"}}
-
-
-def test_a_delay_can_be_a_function() -> None:
-    class Hurried(Echo):
-        def _guest_greet_delay(self, guest: Guest) -> float:
-            return 0.5 * guest.key
-
-    core = Hurried(entropy=ScriptedEntropy())
-    for _ in range(2):
-        core.stream_accepted("echo", PEER, 1.0)
-    assert list(core.timers().values()) == [1.5, 2.0]
+    assert set(names) == {"Stepped", "Classified", "PacketSeen", "Dropped"}
+    assert json.loads(lines[-1]) == {"time": 2.0, "name": "Dropped", "data": {"reason": "unknown link", "where": 99}}
 
 
 def test_a_time_that_is_none_is_not_taken() -> None:
@@ -330,7 +311,7 @@ def test_a_time_that_is_none_is_not_taken() -> None:
     for now in (inf, -inf, nan):
         core.handle_timeout(now)
         core.receive_data(link, b"", now)
-        assert core.timers() == {f"guest[{link}].GREET": 13.0}
+        assert core.timers() == {f"guests.{link}.GREET": 13.0}
     core.handle_timeout(13.0)
     assert core.timers() == {}
 
@@ -346,13 +327,13 @@ def test_a_limit_that_leaves_no_room_is_refused() -> None:
     for limit in ("links", "link_queue", "link_packets", "events"):
         for nothing in (0, -1):
             with pytest.raises(ValueError, match=f"'{limit}' must be >= 1"):
-                LiftLimits(**{limit: nothing})
+                WrapLimits(**{limit: nothing})
 
 
 def test_timers_have_names() -> None:
     core = echo()
     link = core.stream_accepted("echo", PEER, 3.0)
-    assert core.timers() == {f"guest[{link}].GREET": 13.0}
+    assert core.timers() == {f"guests.{link}.GREET": 13.0}
 
 
 # -- links
@@ -367,16 +348,16 @@ def test_a_link_that_the_application_starves_loses_nothing_when_it_ends() -> Non
     core.receive_eof(link, 0.0)
     assert len(core._events) == 2
     core.stream_lost(link, 1.0)
-    assert events(core) == [*[Said(link, b"a")] * 10, Said(link, b"b"), Left(link)]
+    assert events(core) == [*[GuestSaid(link, "a")] * 10, GuestSaid(link, "b"), GuestLeft(link)]
 
 
 def test_of_many_links_that_wait_for_the_application_no_call_takes_more_than_some() -> None:
     """What they had sent may give no event: then the endpoint asks to be woken until nothing is left of it."""
 
     class Discreet(Echo):
-        def _guest_tell(self, guest: Guest, message: bytes) -> None:
-            if message:
-                super()._guest_tell(guest, message)
+        def emit(self, event: Any) -> None:
+            if event.text:
+                super().emit(event)
 
     core = Discreet(entropy=ScriptedEntropy(), limits=ToyLimits(events=2, links=41, link_queue=10**6))
     links = [guest(core) for _ in range(40)]
@@ -385,7 +366,7 @@ def test_of_many_links_that_wait_for_the_application_no_call_takes_more_than_som
         core.receive_data(link, bytes(8192), 0.0)  # as many packets
     worst = calls = 0
     before = core.stats.packets_received
-    while core._starved:
+    while core._waiting:
         assert calls < 39 * 8192 // 64 + 40
         calls += 1
         if core.next_event() is None:
@@ -396,7 +377,7 @@ def test_of_many_links_that_wait_for_the_application_no_call_takes_more_than_som
         worst = max(worst, core.stats.packets_received - before)
         before = core.stats.packets_received
     assert worst == ToyLimits().link_packets
-    assert all(not core._pipes[link].inbox for link in links)
+    assert all(not core.links[link].inbox for link in links)
     assert core.next_timeout() is None
 
 
@@ -405,7 +386,7 @@ def test_who_is_not_to_be_read_is_paused_before_others_get_their_output() -> Non
     core = echo(events=2, links=40)
     links = [guest(core) for _ in range(30)]
     for link in links:
-        core.say(link, b"something", 0.0)
+        core.say(link, "something", 0.0)
     core.receive_data(links[7], b"\x01a" * 3, 0.0)
     assert core.next_transmit() == PauseReading(links[7])
     assert len(events(core)) == 3
@@ -430,21 +411,20 @@ def test_reading_pauses_also_on_a_blocked_link() -> None:
 def test_a_link_held_by_the_protocol_stays_paused_when_events_were_popped() -> None:
     core = echo(events=1)
     link = guest(core)
-    pipe = core._pipes[link]
-    core._pause(pipe)
-    core._settle()
+    core.links[link].pause()
+    core.run()
     core.receive_data(link, b"\x01a\x01b", 0.0)
     assert len(events(core)) == 2
     assert [what for what in transmits(core) if not isinstance(what, SendBytes)] == [PauseReading(link)]
-    core._resume(pipe)
-    core._settle()
+    core.links[link].resume()
+    core.run()
     assert transmits(core) == [ResumeReading(link)]
 
 
 def test_nothing_is_read_behind_bytes_that_are_no_packet() -> None:
     class Tolerant(Echo):
-        def _link_broken(self, pipe: Pipe, error: WireError) -> None:
-            self._finish_link(pipe)
+        def link_broken(self, link: StreamLink, error: WireError) -> None:
+            link.finish()
 
     core = Tolerant(entropy=ScriptedEntropy())
     link = guest(core)
@@ -456,29 +436,28 @@ def test_nothing_is_read_behind_bytes_that_are_no_packet() -> None:
 
 def test_a_closing_link_takes_no_more_output() -> None:
     core = echo(link_queue=100)
-    link = guest(core)
-    pipe = core._pipes[link]
-    core.stream_blocked(link, 0.0)
-    core._write(pipe, b"farewell")
-    core._write(pipe, b"")
-    core._close_link(pipe)
-    core._settle()
+    link = core.links[guest(core)]
+    core.stream_blocked(link.key, 0.0)
+    link.write(b"farewell")
+    link.write(b"")
+    link.close()
+    core.run()
     for _ in range(100):
-        core._write(pipe, b"more and more")
-    assert pipe.queued == 8
-    core.stream_unblocked(link, 0.0)
-    assert transmits(core) == [SendBytes(link, b"farewell"), CloseTransport(link)]
-    core._close_link(pipe)
-    core.stream_lost(link, 0.0)
-    core._close_link(pipe)
-    assert core._pipes == {}
+        link.write(b"more and more")
+    assert link.queued == 8
+    core.stream_unblocked(link.key, 0.0)
+    assert transmits(core) == [SendBytes(link.key, b"farewell"), CloseTransport(link.key)]
+    link.close()
+    core.stream_lost(link.key, 0.0)
+    link.close()
+    assert core.links == {}
 
 
 def test_the_slow_link_is_cut() -> None:
     core = echo(link_queue=100)
     link = guest(core)
-    core.say(link, b"x" * 60, 0.0)
-    core.say(link, b"x" * 60, 0.0)
+    core.say(link, "x" * 60, 0.0)
+    core.say(link, "x" * 60, 0.0)
     assert transmits(core) == [AbortTransport(link)]
 
 
@@ -486,8 +465,8 @@ def test_what_is_stuck_is_cut() -> None:
     core = echo()
     blocked, unread = guest(core), guest(core)
     core.stream_blocked(blocked, 0.0)
-    core._pause(core._pipes[unread])
-    core._settle()
+    core.links[unread].pause()
+    core.run()
     core.dial(PEER, 0.0)
     asked = transmits(core)
     assert PauseReading(unread) in asked
@@ -505,7 +484,7 @@ def test_more_connections_than_there_may_be_are_refused() -> None:
     core = echo(links=2)
     links = [core.stream_accepted("echo", PEER, 0.0) for _ in range(4)]
     assert transmits(core) == [PauseAccepting("echo"), AbortTransport(links[2]), AbortTransport(links[3])]
-    assert len(core._guests) == 2
+    assert len(core.guests) == 2
     for link in links[:2]:
         core.stream_lost(link, 0.0)
     assert transmits(core) == []
@@ -515,8 +494,8 @@ def test_more_connections_than_there_may_be_are_refused() -> None:
 
 def test_when_the_transport_is_lost_nothing_is_asked_for_any_more() -> None:
     class Stubborn(Echo):
-        def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
-            self._open_link(PEER)
+        def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
+            self.open_link(PEER)
 
     core = Stubborn(entropy=ScriptedEntropy())
     core.dial(PEER, 0.0)
@@ -528,26 +507,27 @@ def test_when_the_transport_is_lost_nothing_is_asked_for_any_more() -> None:
     core.abort()
     assert events(core) == []
     core.stream_lost(core.stream_accepted("echo", PEER, 2.0), 2.0)
-    assert core._pipes == {}
+    assert core.links == {}
 
 
 def test_a_link_that_is_gone_is_skipped_in_the_queue_of_output() -> None:
     core = echo()
     one, two = guest(core), guest(core)
-    core.say(one, b"lost", 0.0)
-    core.say(two, b"kept", 0.0)
+    core.say(one, "lost", 0.0)
+    core.say(two, "kept", 0.0)
     core.stream_lost(one, 0.0)
     assert transmits(core) == [SendBytes(two, b"\x04kept")]
 
 
-class Plain(EndpointBase[Said | Closed]):
+class Plain(StreamEndpoint[Closed, Never]):
     """An endpoint that leaves everything to its base."""
 
-    def __init__(self) -> None:
-        super().__init__(entropy=None, delays=LinkDelays(), limits=LiftLimits(links=9, link_queue=1000), trace=None)
+    def __init__(self, *, link_queue: int = 1000) -> None:
+        limits = WrapLimits(links=9, link_queue=link_queue)
+        super().__init__(entropy=None, delays=LinkDelays(), limits=limits, trace=None)
 
     def close(self, now: float) -> None:
-        self._part(Closed(CloseCause.LOCAL))
+        self.close_gracefully(Closed(CloseCause.LOCAL))
 
 
 def test_an_endpoint_that_does_not_listen_refuses() -> None:
@@ -567,17 +547,12 @@ def test_an_endpoint_that_does_not_listen_refuses() -> None:
 
 def test_an_endpoint_without_packets_reads_none() -> None:
     core = Plain()
-    pipe = core._open_link(PEER)
-    core._settle()
-    core.stream_opened(pipe.key, 0.0)
-    core.receive_data(pipe.key, b"what?", 0.0)
-    core.receive_eof(pipe.key, 0.0)
-    other = core._open_link(PEER)
-    core._settle()
-    core.stream_opened(other.key, 0.0)
-    core._link_packet(other, b"")
+    link, other = opened(core), opened(core)
+    core.receive_data(link.key, b"what?", 0.0)
+    core.receive_eof(link.key, 0.0)
+    core.link_packet(other, b"")
     core.receive_eof(other.key, 0.0)
-    assert pipe.state is other.state is LinkState.OPEN
+    assert link.state is other.state is LinkState.OPEN
     core.transport_lost(0.0)
     assert events(core) == [Closed(CloseCause.LOST)]
 
@@ -585,42 +560,47 @@ def test_an_endpoint_without_packets_reads_none() -> None:
 class Hose(Plain):
     """Sends what it has in hand, pulled when there is room."""
 
-    def _link_pull(self, pipe: Pipe, mark: int | None) -> bytes | None:
-        return self.stock.pop(0) if self.stock and mark != 2 else None
+    stock: list[bytes]
 
-    def _rebuild(self) -> None:
-        self.stock: Annotated[list[bytes], CACHED] = []
+    def __init__(self, *stock: bytes) -> None:
+        super().__init__()
+        self.stock = [*stock]
+
+    def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
+        return self.stock.pop(0) if self.stock and mark != PullAnew(2) else None
 
 
-def opened(core: Plain, now: float = 0.0) -> Pipe:
-    pipe = core._open_link(PEER)
-    core._settle()
-    assert core.next_transmit() == OpenStream(pipe.key, PEER)
-    core.stream_opened(pipe.key, now)
-    return pipe
+def opened(core: Plain) -> StreamLink:
+    link = core.open_link(PEER)
+    core.run()
+    assert core.next_transmit() == OpenStream(link.key, PEER)
+    core.stream_opened(link.key, 0.0)
+    return link
 
 
 def test_output_is_pulled_at_its_mark_in_order() -> None:
-    core = Hose()
-    core.stock = [b"pulled", b"too"]
-    pipe = opened(core)
-    core._write(pipe, b"one ")
-    core._write(pipe, b"two ")
-    pipe.out += [1, 2]
-    core._write(pipe, b"three")
+    core = Hose(b"pulled", b"too")
+    link = opened(core)
+    link.write(b"one ")
+    link.write(b"two ")
+    link.mark(Pull(1))
+    link.mark(PullAnew(2))
+    link.write(b"three")
     sent = [what.data for what in transmits(core) if isinstance(what, SendBytes)]
     assert sent == [b"one two ", b"pulled", b"too", b"three"]
-    core._finish_link(pipe)
+    core.stock = [b"on and on"]
+    core.offer(link)
+    assert transmits(core) == [SendBytes(link.key, b"on and on")]
+    link.finish()
     core.stock = [b"never"]
-    assert transmits(core) == [CloseWrite(pipe.key)]
+    assert transmits(core) == [CloseWrite(link.key)]
 
 
 def test_small_packets_go_out_together_up_to_the_size_of_a_write() -> None:
-    core = Plain()
-    core._link_limits = LiftLimits(link_queue=1 << 20)
-    pipe = opened(core)
+    core = Plain(link_queue=1 << 20)
+    link = opened(core)
     for _ in range(100):
-        core._write(pipe, bytes(3000))
+        link.write(bytes(3000))
     sizes = [len(what.data) for what in transmits(core) if isinstance(what, SendBytes)]
     assert sum(sizes) == 300_000
     assert max(sizes) < 70_000
@@ -631,24 +611,24 @@ def test_a_link_that_feeds_a_slow_one_is_paused() -> None:
     core = Plain()
     source, target = opened(core), opened(core)
     core.stream_blocked(target.key, 0.0)
-    core._pour(source, target, bytes(400))
-    core._settle()
+    source.relay_to(target, bytes(400))
+    core.run()
     assert transmits(core) == []
     for _ in range(2):
-        core._pour(source, target, bytes(400))
-        core._settle()
+        source.relay_to(target, bytes(400))
+        core.run()
     assert transmits(core) == [PauseReading(source.key)]
     core.stream_unblocked(target.key, 1.0)
     assert set(map(type, transmits(core))) == {SendBytes, ResumeReading}
     for gone in (source, target):
         core.stream_blocked(target.key, 2.0)
-        core._pour(source, target, bytes(900))
-        core._settle()
+        source.relay_to(target, bytes(900))
+        core.run()
         core.stream_lost(gone.key, 2.0)
         core.stream_unblocked(target.key, 3.0)
         transmits(core)
-    core._pour(source, target, b"nobody")
-    assert core._pipes == {}
+    source.relay_to(target, b"nobody")
+    assert core.links == {}
 
 
 def test_only_what_the_transport_says_can_be_a_stale_report() -> None:
@@ -656,23 +636,63 @@ def test_only_what_the_transport_says_can_be_a_stale_report() -> None:
     core = Plain()
     source, target = opened(core), opened(core)
     core.stream_blocked(target.key, 0.0)
-    core._pour(source, target, bytes(900))
-    core._close_link(source)
-    core._settle()
+    source.relay_to(target, bytes(900))
+    source.close()
+    core.run()
     assert target.feeders
     core.stream_unblocked(target.key, 1.0)
     assert target.key in {what.link for what in transmits(core) if isinstance(what, SendBytes)}
     assert not source.paused
     core.close(1.0)
     for _ in range(2):
-        core._abort_link(target)
-        core._settle()
+        target.abort()
+        core.run()
     assert core.stats.dropped == {}
     core.stream_opened(target.key, 1.0)
     assert core.stats.dropped == {"stale link report": 1}
 
 
-def test_a_farewell_waits_for_every_link() -> None:
+def test_a_packet_may_come_in_pieces() -> None:
+    core = echo()
+    link = guest(core)
+    for piece in (b"\x05", b"hel"):
+        core.receive_data(link, piece, 0.0)
+        assert events(core) == []
+    core.receive_data(link, b"lo\x01", 0.0)
+    assert events(core) == [GuestSaid(link, "hello")]
+    core.receive_eof(link, 0.0)
+    assert core.links[link].inbox == b"\x01"
+    assert transmits(core) == [SendBytes(link, b"\x05hello"), CloseTransport(link)]
+
+
+def test_what_a_link_sends_may_matter_no_more() -> None:
+    core = Plain()
+    link = opened(core)
+    link.deafen()
+    core.run()
+    assert transmits(core) == [PauseReading(link.key)]
+    core.receive_data(link.key, b"more", 1.0)
+    core.receive_eof(link.key, 1.0)
+    assert core.stats.dropped == {"late data": 2}
+    core.handle_timeout(LinkDelays().unread)
+    assert transmits(core) == [AbortTransport(link.key)]
+
+
+def test_an_abort_resets_every_link() -> None:
+    core = echo()
+    links = [guest(core), guest(core)]
+    core.say(links[0], "never", 0.0)
+    for _ in range(2):
+        core.abort()
+    assert {*transmits(core)} == {AbortTransport(link) for link in links}
+    for link in links:
+        core.stream_lost(link, 1.0)
+    assert events(core) == [Closed(CloseCause.ABORTED)]
+    assert not core.links
+    assert not core.guests
+
+
+def test_a_graceful_end_waits_for_every_link() -> None:
     core = echo()
     link = guest(core)
     core.close(0.0)
@@ -684,203 +704,12 @@ def test_a_farewell_waits_for_every_link() -> None:
     core.stream_lost(link, 100.0)
     assert phase_of(core) == Phase.CLOSING
     core.stream_lost(refused, 100.0)
-    assert events(core) == [Left(link), Closed(CloseCause.LOCAL)]
+    assert events(core) == [GuestLeft(link), Closed(CloseCause.LOCAL)]
     core.close(101.0)
     assert events(core) == []
     idle = echo()
     idle.close(0.0)
     assert events(idle) == [Closed(CloseCause.LOCAL)]
-
-
-# -- lifted sessions
-
-
-def lifted(**options: Any) -> tuple[Lines, StreamEndpoint[Any], Link]:
-    """A stream session on an open stream that greeted."""
-    lines = Lines()
-    core: StreamEndpoint[Any] = StreamEndpoint(lines, **options)
-    core.connect(PEER, 0.0)
-    assert transmits(core) == [OpenStream(Link(1), PEER)]
-    core.stream_opened(Link(1), 0.0)
-    assert transmits(core) == [SendBytes(Link(1), b"hello\n")]
-    return lines, core, Link(1)
-
-
-def test_a_stream_session_has_one_stream() -> None:
-    lines, core, link = lifted()
-    with pytest.raises(LocalProtocolError):
-        core.connect(PEER, 0.0)
-    other = core.stream_accepted("extra", PEER, 0.0)
-    assert AbortTransport(other) in transmits(core)
-    core.stream_lost(other, 0.0)
-    assert phase_of(core) == lines.phase == Phase.OPEN
-    assert list(core.timers()) == []
-    core.stream_lost(link, 1.0, detail="reset")
-    assert events(core) == [Closed(CloseCause.LOST, detail="reset")]
-    assert phase_of(core) == Phase.CLOSED
-    assert core.ending == lines.ending == Closed(CloseCause.LOST, detail="reset")
-
-
-def test_closed_waits_for_the_link_of_a_stream_session() -> None:
-    lines, core, link = lifted()
-    core.receive_data(link, b"one\nbye\nrest", 1.0)
-    core.receive_data(link, b"late", 1.0)
-    core.receive_eof(link, 1.0)
-    assert events(core) == [Line(b"one")]
-    assert phase_of(core) == Phase.CLOSING
-    assert transmits(core) == [CloseTransport(link)]
-    assert core.next_timeout() == 1.0 + LinkDelays().linger
-    core.stream_lost(link, 2.0)
-    assert events(core) == [Closed(CloseCause.REMOTE)]
-    assert phase_of(core) == Phase.CLOSED
-    assert core.next_timeout() is None
-    assert lines.take_trailing_data() == b"rest"
-
-
-def test_a_stream_session_with_room_for_more_streams_takes_no_second_one() -> None:
-    _, core, _ = lifted(limits=LiftLimits(links=5))
-    other = core.stream_accepted("extra", PEER, 0.0)
-    assert transmits(core) == [AbortTransport(other)]
-
-
-def test_the_link_of_a_session_that_ends_without_a_word_is_closed() -> None:
-    lines, core, link = lifted()
-    lines._shut = True
-    lines.close(0.0)
-    assert transmits(core) == [CloseTransport(link)]
-
-
-def test_a_stream_session_that_is_full_is_not_read() -> None:
-    _, core, link = lifted()
-    core.receive_data(link, b"x\n" * 10, 0.0)
-    assert transmits(core) == [PauseReading(link)]
-    assert len(events(core)) == 10
-    assert transmits(core) == [ResumeReading(link)]
-
-
-def test_a_stream_session_ends_on_a_blocked_link() -> None:
-    lines, core, link = lifted()
-    core.stream_blocked(link, 0.0)
-    lines.write(b"farewell", 0.0)
-    lines.finish(0.0)
-    assert transmits(core) == []
-    core.receive_data(link, b"bye\n", 0.0)
-    assert transmits(core) == []
-    core.stream_unblocked(link, 1.0)
-    assert transmits(core) == [SendBytes(link, b"farewell\n"), CloseTransport(link)]
-
-
-def test_a_stream_session_half_closes() -> None:
-    lines, core, link = lifted()
-    lines.finish(0.0)
-    assert transmits(core) == [CloseWrite(link)]
-    core.receive_eof(link, 0.0)
-    assert transmits(core) == [CloseTransport(link)]
-
-
-def test_a_stream_session_aborts() -> None:
-    _, core, link = lifted()
-    core.abort()
-    assert transmits(core) == [AbortTransport(link)]
-    assert events(core) == [Closed(CloseCause.ABORTED)]
-
-
-class Rude(Lines):
-    """Resets the stream instead of closing it."""
-
-    def next_transmit(self) -> Transmit | None:
-        transmit = super().next_transmit()
-        return AbortTransport(Link(0)) if isinstance(transmit, CloseTransport | CloseWrite) else transmit
-
-
-@pytest.mark.parametrize("blocked", [False, True])
-def test_a_stream_session_resets_also_what_is_blocked(blocked: bool) -> None:
-    core: StreamEndpoint[Any] = StreamEndpoint(Rude())
-    link = core.stream_accepted("lines", PEER, 0.0)
-    transmits(core)
-    if blocked:
-        core.stream_blocked(link, 0.0)
-    core.receive_data(link, b"bye\n", 0.0)
-    assert transmits(core) == [AbortTransport(link)]
-
-
-def test_a_stream_session_asks_for_a_reset_while_it_lives() -> None:
-    rude = Rude()
-    core: StreamEndpoint[Any] = StreamEndpoint(rude)
-    link = core.stream_accepted("lines", PEER, 0.0)
-    transmits(core)
-    rude.finish(0.0)
-    assert transmits(core) == [AbortTransport(link)]
-    core.stream_lost(link, 0.0)
-    assert events(core) == [Closed(CloseCause.LOST)]
-
-
-def test_a_stream_session_closes_before_it_is_connected() -> None:
-    core: StreamEndpoint[Any] = StreamEndpoint(Lines())
-    core.close(0.0)
-    assert events(core) == [Closed(CloseCause.LOCAL)]
-    with pytest.raises(LocalProtocolError):
-        core.connect(PEER, 0.0)
-    waiting: StreamEndpoint[Any] = StreamEndpoint(Patient())
-    waiting.close(0.0)
-    assert events(waiting) == [Closed(CloseCause.LOST)]
-    opening: StreamEndpoint[Any] = StreamEndpoint(Patient())
-    opening.connect(PEER, 0.0)
-    opening.close(0.0)
-    assert transmits(opening) == [OpenStream(Link(1), PEER), AbortTransport(Link(1))]
-    assert events(opening) == [Closed(CloseCause.LOST)]
-
-
-class Patient(Lines):
-    """Waits for the other end to close, too."""
-
-    def close(self, now: float) -> None:
-        if self.phase is Phase.OPEN:
-            self.finish(now)
-
-
-def test_a_stream_session_that_cannot_connect_is_lost() -> None:
-    core: StreamEndpoint[Any] = StreamEndpoint(Lines(), delays=LinkDelays(connect=5.0))
-    core.connect(PEER, 0.0)
-    core.handle_timeout(5.0)
-    assert transmits(core) == [OpenStream(Link(1), PEER), AbortTransport(Link(1))]
-    assert events(core) == [Closed(CloseCause.LOST, detail="no connection in time")]
-    gone: StreamEndpoint[Any] = StreamEndpoint(Lines())
-    gone.connect(PEER, 0.0)
-    gone.transport_lost(1.0, detail="no network")
-    assert transmits(gone) == []
-    assert [event.cause for event in events(gone)] == [CloseCause.LOST]
-    gone.transport_lost(1.0)
-    assert gone.stats.dropped["closed"] == 1
-
-
-def test_a_datagram_session_refuses_streams() -> None:
-    class Counter(SessionBase[Heard | Closed]):
-        def __init__(self) -> None:
-            super().__init__(entropy=None, delays=None, trace=None)
-
-        def next_transmit(self) -> None:
-            return None
-
-        def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-            self._emit(Heard(len(data)))
-
-        def close(self, now: float) -> None:
-            self._end(Closed(CloseCause.LOCAL))
-
-        def abort(self) -> None: ...
-
-        def transport_lost(self, now: float, *, detail: str = "") -> None: ...
-
-    core: DatagramEndpoint[Any] = DatagramEndpoint(Counter())
-    path = Path("udp", "192.0.2.1", 1)
-    link = core.stream_accepted("?", PEER, 0.0)
-    assert transmits(core) == [PauseAccepting("?"), AbortTransport(link)]
-    core.receive_datagram(b"four", path, 0.0)
-    core.close(0.0)
-    core.receive_datagram(b"late", path, 0.0)
-    assert events(core) == [Heard(4), Closed(CloseCause.LOCAL)]
-    assert core.stats.bytes_received == 4
 
 
 def test_bulk_data_do_not_show_in_repr() -> None:
@@ -891,10 +720,10 @@ def test_bulk_data_do_not_show_in_repr() -> None:
 def test_every_source_of_a_full_link_is_read_again_when_it_drains_or_ends() -> None:
     for drains in (True, False):
         core = echo()
-        target, *sources = (core._pipes[guest(core)] for _ in range(3))
+        target, *sources = (core.links[guest(core)] for _ in range(3))
         for source in sources:
-            core._pour(source, target, bytes(core._link_limits.link_queue))
-        core._settle()
+            source.relay_to(target, bytes(core.link_limits.link_queue))
+        core.run()
         assert all(source.paused for source in sources)
         if drains:
             while core.next_transmit() is not None:
@@ -903,3 +732,24 @@ def test_every_source_of_a_full_link_is_read_again_when_it_drains_or_ends() -> N
             core.stream_lost(target.key, 1.0)
         assert not any(source.paused for source in sources)
         assert not target.feeders
+
+
+def test_an_endpoint_of_datagrams_refuses_streams() -> None:
+    core = Beat(entropy=ScriptedEntropy())
+    link = core.stream_accepted("?", PEER, 0.0)
+    assert transmits(core) == [AbortTransport(link)]
+    for _ in range(2):
+        core.stream_opened(link, 0.0)
+        core.receive_data(link, b"x", 0.0)
+        core.receive_eof(link, 0.0)
+        core.stream_blocked(link, 0.0)
+        core.stream_unblocked(link, 0.0)
+        core.stream_lost(link, 0.0)
+        core.looked_up(1, (), 0.0)
+        core.socket_bound("udp", PEER, 0.0)
+        core.datagram_failed(Path("udp", "192.0.2.1", 1), 0.0)
+        core.close(0.0)
+    late = core.stream_accepted("?", PEER, 0.0)
+    assert transmits(core) == [AbortTransport(late)]
+    assert core.stats.dropped == {"unexpected report": 2, "unknown link": 12, "datagram failed": 1, "closed": 5}
+    assert events(core) == [Closed(CloseCause.LOCAL)]

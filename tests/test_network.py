@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 import pytest
+from echo import GuestLeft, GuestSaid
 from hypothesis import given
 from hypothesis import strategies as st
-from toys import Beat, Echo, Heard, Left, Line, Lines, Said, ToyLimits
+from toys import Beat, Echo, Heard, Line, Lines, ToyLimits
 
 from sansproto.contract import (
     AbortTransport,
@@ -30,11 +31,11 @@ from sansproto.contract import (
     Transmit,
 )
 from sansproto.events import CloseCause, Closed
-from sansproto.lift import DatagramEndpoint, StreamEndpoint
 from sansproto.testing import driver, network
 from sansproto.testing.entropy import Draw, ScriptedEntropy
 from sansproto.testing.network import Host, VirtualNetwork
 from sansproto.testing.streams import BrokenContract, Conditions
+from sansproto.wrap import WrappedStream
 
 PORT = 9000
 SERVER = Address("10.0.0.1", PORT)
@@ -117,21 +118,21 @@ def test_two_endpoints_talk() -> None:
     core = echo()
     client = net.host("10.0.0.2", clock=5000.0).run(core)
     client.call(lambda now: core.dial(SERVER, now))
-    net.run_until(lambda: any(isinstance(event, Said) for event in client.events))
+    net.run_until(lambda: any(isinstance(event, GuestSaid) for event in client.events))
     assert 0.03 < net.now < 0.08
     client.call(core.close)
     net.run_until(lambda: Closed(CloseCause.LOCAL) in client.events)
     net.run(1.0)
-    assert [type(event) for event in server.events][-1] is Left
+    assert [type(event) for event in server.events][-1] is GuestLeft
     assert not server.links
     assert not client.host.ends
 
 
-def test_a_lifted_stream_session_is_driven_like_any_endpoint() -> None:
+def test_a_wrapped_stream_session_is_driven_like_any_endpoint() -> None:
     net = VirtualNetwork()
     here, there = Lines(), Lines()
-    server = net.host("10.0.0.1").run(StreamEndpoint(here), listen={"lines": PORT})
-    endpoint = StreamEndpoint(there)
+    server = net.host("10.0.0.1").run(WrappedStream(here), listen={"lines": PORT})
+    endpoint = WrappedStream(there)
     client = net.host("10.0.0.2").run(endpoint)
     client.call(lambda now: endpoint.connect(SERVER, now))
     client.call(lambda now: there.write(b"one", now))
@@ -549,22 +550,20 @@ def test_events_can_stay_in_the_core() -> None:
     net.run(1.0)
     assert len(slow._events) == 4
     assert server.links[Link(1)].paused
-    assert server.take() == [Said(Link(1), b"hello")]
+    assert server.take() == [GuestSaid(Link(1), "hello")]
     while server.take(100):
         net.run(1.0)
-    assert server.events == [Said(Link(1), b"hello")] * 20
+    assert server.events == [GuestSaid(Link(1), "hello")] * 20
     assert not server.links[Link(1)].paused
 
 
 def test_beats_stop_when_the_way_is_cut() -> None:
     net = VirtualNetwork()
     here, there = Beat(entropy=ScriptedEntropy()), Beat(entropy=ScriptedEntropy())
-    here._peer = Path("udp", "10.0.0.2", 4000)
-    there._peer = Path("udp", "10.0.0.1", 4000)
-    a = net.host("10.0.0.1").run(DatagramEndpoint(here), sockets={"udp": 4000})
-    b = net.host("10.0.0.2").run(DatagramEndpoint(there), sockets={"udp": 4000})
-    a.call(here.start)
-    b.call(there.start)
+    a = net.host("10.0.0.1").run(here, sockets={"udp": 4000})
+    b = net.host("10.0.0.2").run(there, sockets={"udp": 4000})
+    a.call(lambda now: here.start(now, Path("udp", "10.0.0.2", 4000)))
+    b.call(lambda now: there.start(now, Path("udp", "10.0.0.1", 4000)))
     net.run(100.0)
     assert sum(isinstance(event, Heard) for event in a.events) > 10
     net.partition("10.0.0.1", "10.0.0.2")

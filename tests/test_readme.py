@@ -16,6 +16,7 @@ from random import Random
 import pytest
 
 ROOT = Path(__file__).parents[1]
+HOWTO = ROOT / "docs" / "howto"
 README = (ROOT / "README.md").read_text("utf-8")
 PROGRAMS = {name: text for text, name in re.findall(r"^```python\n(# (\w+\.py)\n.*?)^```$", README, re.S | re.M)}
 FOLDERS = re.findall(r"^\$ mkdir (\w+)$", README, re.M)
@@ -110,9 +111,58 @@ def test_with_another_password_nothing_is_moved(start: Start, tmp_path: Path) ->
     assert list((tmp_path / "inbox").iterdir()) == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "howto").glob("*.rst")), ids=lambda path: path.stem)
-def test_examples_of_the_how_tos_give_what_they_show(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted(HOWTO.glob("*.rst")), ids=lambda path: path.stem)
+def test_examples_of_the_how_tos_give_what_they_show(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(HOWTO)  # where the package echo is
     assert doctest.testfile(str(path), module_relative=False).failed == 0
+
+
+PROTOCOL = (HOWTO / "protocol.rst").read_text("utf-8")
+INCLUDES = re.findall(r"^\.\. literalinclude:: (\S+)\n((?:   :.*\n)*)", PROTOCOL, re.M)
+
+
+def test_code_of_the_protocol_page_comes_from_files_or_is_run() -> None:
+    assert re.findall(r"^\.\. code|::$", PROTOCOL, re.M) == []
+    shown = {path for path, _ in INCLUDES}
+    assert {f"echo/{path.name}" for path in HOWTO.glob("echo/*.*")} - shown == {"echo/__init__.py"}
+
+
+@pytest.mark.parametrize(("path", "options"), INCLUDES, ids=range(len(INCLUDES)))
+def test_what_the_protocol_page_shows_is_in_the_file(path: str, options: str) -> None:
+    text = (HOWTO / path).read_text("utf-8")
+    for option, value in re.findall(r"   :(\S+): (.*)\n", options):
+        if option == "pyobject":
+            assert re.search(rf"^(class|def) {value}\b", text, re.M)
+        elif option != "language":
+            assert option in ("start-at", "end-before")
+            assert value in text
+            text = text[text.index(value) :]
+
+
+def test_the_program_of_the_protocol_page() -> None:
+    """A guest on a stream, and a probe, over real sockets."""
+    port = free_ports()["9000"]
+    command = [sys.executable, "-W", "error", "-m", "echo", port]
+    with (
+        subprocess.Popen(command, cwd=HOWTO, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+    ):
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline().startswith("listening: ")
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=60) as guest:
+                guest.sendall(b"\2hi\5hello\3bye")
+                probe.settimeout(60)
+                probe.sendto(b"\1number08\0\0", ("127.0.0.1", int(port)))
+                assert probe.recv(100)[:9] == b"\2number08"
+                heard = b"".join(iter(lambda: guest.recv(100), b""))
+                assert (heard[:4], heard[-6:]) == (b"\x0bhi ", b"\5hello")
+            assert "GuestSaid(link=1, text='hello')" in server.stdout.readline()
+            assert "GuestLeft(link=1)" in server.stdout.readline()
+            server.send_signal(signal.SIGINT)
+            assert server.communicate(timeout=60)[0].splitlines()[-1] == "bye"
+        finally:
+            server.kill()
 
 
 def test_links_lead_somewhere() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,12 +47,18 @@ def docs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def table(timers: type = AskTimer, **changes: Any) -> AnyTable:
-    """The table of the toy with other arguments, for a part without guards."""
+def table(
+    timers: type = AskTimer,
+    classify: Callable[[Guards[Any, AskState, bytes, bytes]], object] | None = None,
+    **changes: Any,
+) -> AnyTable:
+    """The table of the toy with other arguments; its part has the guards that ``classify`` makes, or none."""
 
     class Part(Component[AskState, Host[Any]]):
         delays: Annotated[Delays, CACHED]
 
+    if classify is not None:
+        classify(Guards.of(Part, AskState, bytes, "packet"))
     arguments = {
         name: getattr(ASK, name)
         for name in ("name", "page", "initial", "terminal", "idle", "rows", "defaults", "violated")
@@ -59,10 +66,10 @@ def table(timers: type = AskTimer, **changes: Any) -> AnyTable:
     return Table[Any, AskState](Part, AskInput, timers, **{**arguments, **changes})
 
 
-def with_row(number: int, **changes: Any) -> AnyTable:
+def with_row(number: int, *, classify: Any = None, **changes: Any) -> AnyTable:
     rows = list(ASK.rows)
     rows[number] = changed(rows[number], **changes)
-    return table(rows=tuple(rows))
+    return table(rows=tuple(rows), classify=classify)
 
 
 def findings(of: AnyTable, docs: Path) -> str:
@@ -189,12 +196,6 @@ class Elsewhere:
     LATE = Input[AskState, bytes]()
 
 
-def guarded() -> tuple[AnyTable, Guards[Any, AskState, bytes, bytes]]:
-    """A table, and the beginning of guards of its part."""
-    of = table()
-    return of, Guards.of(of.part, AskState, bytes, "packet")
-
-
 def read(part: Any, packet: bytes) -> bytes | None:
     return packet or None
 
@@ -209,29 +210,30 @@ def read(part: Any, packet: bytes) -> bytes | None:
     ],
 )
 def test_a_fault_of_guards_is_found(reason: str, ref: str, on: Any, finding: str, docs: Path) -> None:
-    of, guards = guarded()
-    guards.need(_Q.is_answer, reason, ref=ref).give(on)
+    of = table(classify=lambda guards: guards.need(_Q.is_answer, reason, ref=ref).give(on))
     assert check(of, docs) == [finding]
 
 
 def test_a_step_that_can_decide_nothing_is_found(docs: Path) -> None:
     """What a step before it asked is known, unless another value was made since."""
-    of, guards = guarded()
-    asked = guards.need(_Q.is_answer, "a question", ref="asking")
-    asked.make(read, "empty", ref="asking").give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(_I.ANSWERED)
-    assert check(of, docs) == []
-    of, guards = guarded()
-    asked = guards.need(_Q.is_answer, "a question", ref="asking").need(_Q.is_tired, "early", ref="asking")
-    asked.give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(_I.ANSWERED)
-    assert check(of, docs) == ["ask: guard packet/is_answer asks what a step before it asked"]
+
+    def classify(guards: Guards[Any, AskState, bytes, bytes], *, makes: bool) -> None:
+        guards = guards.need(_Q.is_answer, "a question", ref="asking").need(_Q.is_tired, "early", ref="asking")
+        guards = guards.make(read, "empty", ref="asking") if makes else guards
+        guards.give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(_I.ANSWERED)
+
+    assert check(table(classify=partial(classify, makes=True)), docs) == []
+    found = check(table(classify=partial(classify, makes=False)), docs)
+    assert found == ["ask: guard packet/is_answer asks what a step before it asked"]
 
 
 def test_what_guards_give_needs_no_timer(docs: Path) -> None:
     """That an input is posted by a timer does not mean that nothing else makes it."""
-    of = with_row(5, states=(_S.NEW, _S.CONNECTING))
-    assert check(of, docs) == ["ask: row NEW|CONNECTING x EXPIRED: no timer is armed that could make NEW x EXPIRED"]
-    Guards.of(of.part, AskState, type(None), "nothing").give(_I.EXPIRED)
-    assert check(of, docs) == []
+    states = (_S.NEW, _S.CONNECTING)
+    never = "ask: row NEW|CONNECTING x EXPIRED: no timer is armed that could make NEW x EXPIRED"
+    assert check(with_row(5, states=states), docs) == [never]
+    expired: Any = _I.EXPIRED
+    assert check(with_row(5, states=states, classify=lambda guards: guards.give(expired)), docs) == []
 
 
 # -- endless rounds, with a second timer
@@ -400,8 +402,11 @@ def test_a_table_that_has_a_row_for_every_pair_lists_no_defaults() -> None:
 
 
 def test_guards_are_listed_with_the_outcome_of_each_step() -> None:
-    of, guards = guarded()
-    guards.make(read, "empty", ref="ends").give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(Elsewhere.LATE)
+    of = table(
+        classify=lambda guards: (
+            guards.make(read, "empty", ref="ends").give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(Elsewhere.LATE)
+        )
+    )
     assert guards_rst(of) == (
         "Guards *packet*:\n\n"
         ".. list-table::\n   :header-rows: 1\n\n"
@@ -418,8 +423,8 @@ def test_a_table_as_json_says_all_that_the_table_says(tmp_path: Path) -> None:
         name="toy.ask",
         violated=_I.RUBBISH,
         defaults=(*ASK.defaults[:2], OPENED_TWICE, ASK.defaults[2]),
+        classify=lambda guards: guards.need(_Q.is_answer, "a question", ref="asking").give(_I.ANSWERED),
     )
-    Guards.of(named.part, AskState, bytes, "packet").need(_Q.is_answer, "a question", ref="asking").give(_I.ANSWERED)
     write_json(tmp_path / "machine.json", document("toy", [named]))
     (test,) = validate(tmp_path / "machine.json", ROOT / "vectors" / "schema")
     assert test["rows"][6] == {

@@ -77,11 +77,10 @@ def test_every_fault_is_in_a_vector() -> None:
 def test_readme_names_every_file_type_input_and_argument(path: Path) -> None:
     section = README.split(f"\n## {path.parent.name}\n", 1)[1].split("\n## ", 1)[0]
     file = load(path)
-    common = {"bob": "delays limits", "overte": "delays limits wall_epoch"}[file.protocol].split()
     wanted = {path.name} | {test.type for test in file}
     for test in file:
         wanted |= {*test["inputs"], *test.body.get("outputs", {})} if file.schema == "crypto" else set()
-        wanted |= {*test["config"], *common} if file.schema == "session" else set()
+        wanted |= {*test["config"]} if file.schema == "session" else set()
     assert {name for name in wanted if f"`{name}`" not in section} == set()
 
 

@@ -91,8 +91,10 @@ def test_every_module_can_be_imported_there_but_for_tests(elsewhere: Elsewhere) 
     wanting = set(elsewhere.run("-c", IMPORT_EVERYTHING).splitlines())
     assert wanting == {
         "testing.adapter_suite wants pytest",
+        "testing.check wants hypothesis",
         "testing.laws wants hypothesis",
         "testing.strategies wants hypothesis",
+        "testing.subject wants hypothesis",
     }
 
 

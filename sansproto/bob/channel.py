@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component, Host, Refusal
 from ..contract import Link, Phase, SendBytes
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived, Writable
@@ -24,6 +24,8 @@ from .packets import CLOSE, TAG_SIZE
 _STREAM: Final = Link(0)
 _HEADER: Final = 2
 _CLOSE_MARK: Final = 0xFFFF
+
+SEND_BUFFER_FULL: Final = Refusal("send buffer full", ref="the channel")
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -59,13 +61,16 @@ class ChannelTimer:
 _S, _I, _T = ChannelState, ChannelInput, ChannelTimer
 
 
-class ChannelOwner(Protocol):
-    """What a channel asks of the session that owns it."""
+class ChannelHost(Host[Any], Protocol):
+    """What a channel asks of its session."""
+
+    limits: PeerLimits
+    delays: PeerDelays
 
     def channel_ended(self, closed: Closed[Violation]) -> None: ...
 
 
-class SecureChannel(Component[ChannelState, Host[Any]]):
+class SecureChannel(Component[ChannelState, ChannelHost]):
     """One end of an encrypted channel; its owner passes on bytes, and takes what is received and what is to be sent."""
 
     outgoing: Direction | None
@@ -85,15 +90,14 @@ class SecureChannel(Component[ChannelState, Host[Any]]):
     """The stream."""
     wanting: bool
     """``send`` took less than it was given."""
-    owner: Annotated[ChannelOwner, CACHED]
     limits: Annotated[PeerLimits, CACHED]
     delays: Annotated[PeerDelays, CACHED]
     sealer: Annotated[RecordCipher | None, CACHED]
     opener: Annotated[RecordCipher | None, CACHED]
 
-    def __init__(self, host: Host[Any], owner: ChannelOwner, limits: PeerLimits, delays: PeerDelays) -> None:
+    def __init__(self, host: ChannelHost) -> None:
         super().__init__(host)
-        self.owner, self.limits, self.delays = owner, limits, delays
+        self.limits, self.delays = host.limits, host.delays
         self.received, self.inbox, self.read, self.records = deque(), b"", 0, deque()
         self.queued = self.undelivered = 0
         self.has_ended = self.wanting = False
@@ -141,6 +145,7 @@ class SecureChannel(Component[ChannelState, Host[Any]]):
         self.queued = self.limits.send_buffer - room
         if taken < size:
             self.wanting = True
+            self.host.count_refusal(SEND_BUFFER_FULL, self)
         return taken
 
     def close(self) -> None:
@@ -158,8 +163,6 @@ class SecureChannel(Component[ChannelState, Host[Any]]):
         return self.undelivered < self.limits.receive_buffer
 
     def receive(self, data: bytes) -> None:
-        if self.is_over:
-            return
         rest = len(self.inbox) - self.read
         data, self.read = self._rejoin(data, rest) if rest else (data, 0)
         self.inbox = data
@@ -218,24 +221,24 @@ class SecureChannel(Component[ChannelState, Host[Any]]):
         self.queued += len(CLOSE)
 
     def end_local(self) -> None:
-        self.owner.channel_ended(Closed(CloseCause.LOCAL))
+        self.host.channel_ended(Closed(CloseCause.LOCAL))
 
     def end_remote(self) -> None:
-        self.owner.channel_ended(Closed(CloseCause.REMOTE))
+        self.host.channel_ended(Closed(CloseCause.REMOTE))
 
     def end_early(self) -> None:
         self.drop_output()
         detail = "closed before everything was sent"
-        self.owner.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
+        self.host.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
 
     def end_corrupted(self, detail: str) -> None:
-        self.owner.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=detail))
+        self.host.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=detail))
 
     def end_too_long(self) -> None:
-        self.owner.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_TOO_LONG))
+        self.host.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_TOO_LONG))
 
     def end_cut(self, detail: str) -> None:
-        self.owner.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
+        self.host.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
 
     def drop_output(self) -> None:
         self.records.clear()
@@ -349,6 +352,8 @@ class Channel(Session[ChannelEvent]):
     """
 
     channel: SecureChannel
+    limits: Annotated[PeerLimits, CACHED]
+    delays: Annotated[PeerDelays, CACHED]
 
     def __init__(
         self,
@@ -361,7 +366,8 @@ class Channel(Session[ChannelEvent]):
     ) -> None:
         super().__init__(entropy=None, trace=trace)
         self.phase = Phase.OPEN
-        self.channel = SecureChannel(self, self, limits or PeerLimits(), delays or PeerDelays())
+        self.limits, self.delays = limits or PeerLimits(), delays or PeerDelays()
+        self.channel = SecureChannel(self)
         self.channel.begin(send_key, receive_key)
         self.name_parts(())
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..errors import NotOpen, WireError
+from ..errors import NotOpen
 from . import crypto
 from . import packets as p
-from .offer import Offer, OfferInput, OfferState
+from .host import Heard
+from .offer import AGAIN, Offer, OfferInput
 from .peer import Peer
-from .way import Agreed, PeerInput
+from .way import TO_A_CLIENT, Agreed, PeerInput
 
 
 class Client(Peer[Offer]):
@@ -18,8 +19,10 @@ class Client(Peer[Offer]):
     address; ``entropy`` is drawn on for a scalar of 32 bytes per server (``offer.<uid>.x``).
     """
 
+    meanings = TO_A_CLIENT
+
     def make_exchange(self, uid: int) -> Offer:
-        return Offer(self, self, uid)
+        return Offer(self, uid)
 
     @property
     def mismatched(self) -> frozenset[int]:
@@ -33,81 +36,41 @@ class Client(Peer[Offer]):
         NotOpen if this one has not agreed, or no longer."""
         chosen = self.way.asked(PeerInput.CHOOSE())
         self.ask("accept", chosen)
-        self.verb("accept", now, chosen, self._answerable(uid, "accept").asked(OfferInput.ACCEPT()))
+        offer, agreed = self._agreed(uid, "accept")
+        self.verb("accept", now, chosen, offer.asked(OfferInput.ACCEPT(agreed)))
 
     def refuse(self, uid: int, now: float) -> None:
         """Say no to this peer and stay at the relay. Raises LocalProtocolError if it was accepted, NotOpen as
         ``accept`` does."""
-        self.verb("refuse", now, self._answerable(uid, "refuse").asked(OfferInput.REFUSE()))
+        offer, _ = self._agreed(uid, "refuse")
+        self.verb("refuse", now, offer.asked(OfferInput.REFUSE()))
 
-    def _answerable(self, uid: int, verb: str) -> Offer:
+    def _agreed(self, uid: int, verb: str) -> tuple[Offer, Agreed]:
         offer = self.exchanges.get(uid)
-        if offer is None:
-            raise NotOpen(verb, f"without peer {uid:04x}")
-        return offer
-
-    # -- packets
-
-    def role_packet(self, uid: int, packet: p.BobPacket) -> None:
-        offer = self.exchanges.get(uid)
-        match packet:
-            case p.ClientIdentity() if uid == p.RELAY:
-                self.way.post(PeerInput.IDENTITY(packet.identity))
-            case p.NewServer() if uid == p.RELAY and self.identity:
-                self._meet(packet)
-            case p.YAndServerValidator():
-                if offer is None:
-                    self.say(p.RELAY, p.RelayFailure(p.Missing.SERVER, uid))
-                else:
-                    offer.judge(packet)
-            case p.Agreement():
-                if offer is None:
-                    self.say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, uid))
-                else:
-                    offer.post(OfferInput.AGREEMENT())
-            case _:
-                self.drop("unexpected packet")
-
-    def _meet(self, packet: p.NewServer) -> None:
-        try:
-            public = p.PublicParameters.decode(packet.public)
-        except WireError:
-            public = None
-        known = self.exchanges.get(packet.uid)
-        if known is not None and public is not None and known.public == public:
-            self.drop("announced again")
-            return
-        if known is not None:  # it begins anew; whoever was told that it agreed has to know
-            if known.state is OfferState.AGREED:
-                known.lose_peer()
-            else:
-                known.abandon()
-            self.run()
-        self.exchanges.add(packet.uid, Offer.begin, packet.identity, public)
+        if offer is None or offer.agreed is None:
+            raise NotOpen(verb, f"without the agreement of peer {uid:04x}")
+        return offer, offer.agreed
 
     # -- what the way, offers and the queue of derivations ask
 
-    @property
-    def is_prepared(self) -> bool:
-        return True
-
     def prepare(self) -> None:
-        """What a client derives depends on the server."""
+        self.way.post(PeerInput.START())
 
     def send_hello(self) -> None:
         self.say(p.RELAY, p.HelloAsClient())
 
-    def derive(self, uid: int, public: p.PublicParameters) -> None:
-        self.put_in_queue(uid, public.salt, public.count)
+    def meet(self, heard: Heard[p.NewServer]) -> None:
+        known = self.exchanges.get(heard.packet.uid)
+        if known is None:
+            self.begin_offer(heard.packet)
+        else:
+            known.take(AGAIN, heard.packet)
+
+    def begin_offer(self, packet: p.NewServer) -> None:
+        self.exchanges.add(packet.uid, Offer.begin, packet)
 
     def derived(self, uid: int, material: bytes) -> None:
         self.exchanges[uid].post(OfferInput.DERIVED(crypto.ClientSecret.from_derived(material)))
-
-    def choose(self, agreed: Agreed) -> None:
-        self.way.post(PeerInput.ACCEPT(agreed))
-
-    def lose_partner(self) -> None:
-        self.way.post(PeerInput.PARTNER_GONE())
 
     def record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
         ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM

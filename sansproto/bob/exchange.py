@@ -2,117 +2,115 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Annotated, Any, Final, Protocol
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Protocol, TypeVar
 
 from ..component import Component, Host
-from ..errors import Fault, WireError
-from ..machine import S
+from ..machine import Guards, Happened, Input, S
 from ..snapshot import CACHED
 from . import packets as p
-from .events import Failure, PeerEvent, PeerFailed
+from .events import Failure, PeerAgreed, PeerEvent, PeerFailed
 from .limits import PeerDelays, PeerLimits
 from .turns import Turns
+from .way import Agreed, PeerInput, Way
 
-_FAILURES: Final[dict[object, Failure]] = {
+_FAILURES: Final = {
     p.SpokeFault.POINT: Failure.BAD_POINT,
     p.SpokeFault.SERVER_VALIDATOR: Failure.WRONG_PASSWORD,
     p.SpokeFault.CLIENT_VALIDATOR: Failure.WRONG_PASSWORD,
-    Fault.BAD_POINT: Failure.BAD_POINT,
-    Fault.BAD_MAC: Failure.WRONG_PASSWORD,
+    p.SpokeFault.PUBLIC_PACKET: Failure.BAD_PUBLIC,
 }
 
 
-class ExchangeOwner(Protocol):
+class ExchangeHost(Host[PeerEvent], Protocol):
     """What an exchange asks of its peer."""
+
+    delays: PeerDelays
+    limits: PeerLimits
+    turns: Turns
+    way: Way
 
     @property
     def identity(self) -> str: ...
     @property
-    def turns(self) -> Turns: ...
-    @property
-    def limits(self) -> PeerLimits: ...
-    @property
-    def delays(self) -> PeerDelays: ...
-    @property
     def has_too_many(self) -> bool: ...
     def say(self, uid: int, packet: p.BobPacket) -> None: ...
-    def exhaust(self) -> None: ...
     def forget_exchange(self, uid: int) -> None: ...
 
 
-class Exchange(Component[S, Host[PeerEvent]]):
+H = TypeVar("H", bound=ExchangeHost)
+
+
+class Exchange(Component[S, H]):
     """What a peer knows of another one."""
 
+    meanings: ClassVar[Mapping[type[p.BobPacket], Input[Any, Any] | Guards[Any, Any, Any, None]]]
+    """What its packets are here; all others are unexpected."""
+    has_turn: ClassVar[Input[Any, None]]
+    """It has waited long enough."""
+    gone: ClassVar[Input[Any, None]]
+    """The relay says that the other peer left."""
+    abandoned: ClassVar[Input[Any, None]]
+    """Nobody needs it any more."""
     identity: str
     """Of the other peer."""
+    agreed: Agreed | None
+    """Once the other peer has proved that it knows the password."""
     key: Annotated[int, CACHED]
     """Its uid."""
     delays: Annotated[PeerDelays, CACHED]
-    owner: Annotated[Any, CACHED]
 
-    def __init__(self, host: Host[PeerEvent], owner: ExchangeOwner, key: int) -> None:
+    def __init__(self, host: H, key: int) -> None:
         super().__init__(host)
-        self.owner, self.key, self.delays = owner, key, owner.delays
+        self.key, self.delays, self.agreed = key, host.delays, None
 
-    # -- for the peer
-
-    @abstractmethod
-    def have_turn(self) -> None:
-        """It has waited long enough."""
-
-    @abstractmethod
-    def fail(self, fault: p.SpokeFault) -> None:
-        """The other end says that it failed."""
-
-    @abstractmethod
-    def lose_peer(self) -> None:
-        """The relay says that the other peer left."""
-
-    @abstractmethod
-    def abandon(self) -> None:
-        """Nobody needs it any more."""
+    def hear(self, packet: p.BobPacket) -> None:
+        """A packet of the other peer, one of those that mean something."""
+        self.post(Happened(self.meanings[type(packet)], packet))
 
     # -- conditions
 
     def is_excessive(self) -> bool:
         """Of its kind?"""
-        owner: ExchangeOwner = self.owner
-        return owner.turns.guesses.of.get(self.key, 0) >= owner.limits.guesses_of_one or owner.has_too_many
+        return self.host.turns.guesses.of.get(self.key, 0) >= self.host.limits.guesses_of_one or self.host.has_too_many
 
     def is_held_back(self) -> bool:
-        held: bool = self.owner.turns.is_busy()
-        return held
+        return self.host.turns.is_busy()
 
     # -- actions
 
-    def tell_failed(self, reason: p.SpokeFault | WireError) -> None:
-        """``reason`` is what the other end said, or what was wrong with its packet."""
-        fault = reason.fault if isinstance(reason, WireError) else reason
-        self._tell(_FAILURES.get(fault, Failure.BAD_PUBLIC))
+    def say_failure(self, failure: p.SpokeFailure) -> None:
+        self.host.say(self.key, failure)
+
+    def tell_failed(self, failure: p.SpokeFailure) -> None:
+        """Whoever found it."""
+        self.tell(_FAILURES[failure.fault])
 
     def tell_silent(self) -> None:
-        self._tell(Failure.SILENT)
+        self.tell(Failure.SILENT)
 
     def tell_gone(self) -> None:
-        self._tell(Failure.GONE)
+        self.tell(Failure.GONE)
+
+    def tell_agreed(self) -> None:
+        self.host.emit(PeerAgreed(self.key, self.identity))
 
     def send_no_handshake(self) -> None:
-        self.owner.say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, self.key))
+        self.host.say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, self.key))
 
     def exhaust(self) -> None:
-        self.owner.exhaust()
+        self.host.way.post(PeerInput.EXHAUSTED())
 
     def wait(self) -> None:
-        self.owner.turns.join(self.key, self.identity)
+        self.host.turns.join(self.key, self.identity)
 
     def take_turn(self) -> None:
-        self.owner.turns.take_turn(self.identity)
+        self.host.turns.take_turn(self.identity)
 
     def leave(self) -> None:
-        self.owner.forget_exchange(self.key)
+        self.host.forget_exchange(self.key)
 
     # -- inside
 
-    def _tell(self, failure: Failure) -> None:
+    def tell(self, failure: Failure) -> None:
         self.host.emit(PeerFailed(self.key, failure, identity=self.identity))

@@ -28,6 +28,10 @@ def concerns_the_relay(part: Component[Any, Any], heard: Heard[Any]) -> bool:
     return heard.uid == p.RELAY
 
 
+def concerns_a_peer(part: Component[Any, Any], heard: Heard[Any]) -> bool:
+    return heard.uid != p.RELAY
+
+
 class RelayHost(Host[RelayEvent], Protocol):
     """What the parts of a relay ask of it."""
 

@@ -36,13 +36,15 @@ class KdfTimer:
     WORK = Timer(KdfInput.SLICE, PeerDelays.work)
 
 
-class KdfOwner(Protocol):
+class KdfHost(Host[Any], Protocol):
     """What the queue asks of its peer."""
+
+    delays: PeerDelays
 
     def derived(self, uid: int, material: bytes) -> None: ...
 
 
-class KdfQueue(Component[KdfState, Host[Any]]):
+class KdfQueue(Component[KdfState, KdfHost]):
     """The derivations that wait, by the uid of the peer they are for (0: this peer's own secret)."""
 
     waiting: OrderedDict[int, Derivation]
@@ -51,12 +53,11 @@ class KdfQueue(Component[KdfState, Host[Any]]):
     """Uids by the slices that are left to do."""
     slices: int
     """Of those since the oldest had one."""
-    owner: Annotated[KdfOwner, CACHED]
     delays: Annotated[PeerDelays, CACHED]
 
-    def __init__(self, host: Host[Any], owner: KdfOwner, delays: PeerDelays) -> None:
+    def __init__(self, host: KdfHost) -> None:
         super().__init__(host)
-        self.owner, self.delays = owner, delays
+        self.delays = host.delays
         self.waiting, self.classes, self.slices = OrderedDict(), {}, 0
 
     # -- for the peer
@@ -109,7 +110,7 @@ class KdfQueue(Component[KdfState, Host[Any]]):
         if not self.waiting:
             self.slices = 0
         for uid, material in finished:
-            self.owner.derived(uid, material)
+            self.host.derived(uid, material)
 
     # -- inside
 

@@ -12,60 +12,99 @@ from ..links import LinkDelays
 class PeerDelays(LinkDelays):
     """A client's and a server's times."""
 
-    lookup: float = seconds(20.0)  # of the relay's name
-    greeting: float = seconds(10.0)  # from hello to our identity
-    waiting: float = seconds(7200.0)  # registered without an agreement: twice the relay's own limit
-    done: float = seconds(30.0)  # from Accepted to Done
-    lobby: float = seconds(60.0)  # until the other peer is in the room, too
-    silence: float = seconds(900.0)  # no byte moved in an open channel
-    answer: float = seconds(60.0)  # each answer in an exchange; the other end may derive for long
-    farewell: float = seconds(10.0)  # from our closing packet to theirs
-    work: float = seconds(0.0005)  # between two slices of a long computation
+    lookup: float = seconds(20.0)
+    """For the relay's name to resolve."""
+    greeting: float = seconds(10.0)
+    """From hello to our identity."""
+    waiting: float = seconds(7200.0)
+    """Registered without an agreement: twice the relay's own limit."""
+    done: float = seconds(30.0)
+    """From Accepted to Done."""
+    lobby: float = seconds(60.0)
+    """From our line at the secure port until the other peer is in the room, too."""
+    silence: float = seconds(900.0)
+    """No byte moved in an open channel."""
+    answer: float = seconds(60.0)
+    """For each answer in an exchange; the other end may derive for long."""
+    farewell: float = seconds(10.0)
+    """From our closing packet to theirs."""
+    work: float = seconds(0.0005)
+    """Between two slices of a long computation."""
 
 
 @attrs.frozen(kw_only=True)
 class PeerLimits:
     """A client's and a server's bounds."""
 
-    links: int = some(2)  # at once
-    link_queue: int = some(1 << 18)  # bytes of output that wait for one link: over it the link ends
-    link_packets: int = some(64)  # of one link, understood in one call: the rest waits for the next one
-    events: int = some(1024)  # not yet popped: over it nothing is read
-    send_buffer: int = some(1 << 18)  # what send() takes before it is on the link
-    receive_buffer: int = some(1 << 18)  # decrypted and not yet popped
-    exchanges: int = some(65_534)  # at once, one for each peer
-    guesses_of_one: int = some(3)  # failed exchanges with one peer
-    guesses: int = some(1000)  # failed exchanges in total: then the session ends
-    free_guesses: int = some(16, least=0)  # answered at once; from there on answers are spaced more and more
-    slowest_guess: float = seconds(5.0)  # the largest space between two answers
+    links: int = some(2)
+    """Streams at once."""
+    link_queue: int = some(1 << 18)
+    """Bytes of output that wait for one link: over it the link ends."""
+    link_packets: int = some(64)
+    """Packets of one link that one call decodes: the rest waits for the next one."""
+    events: int = some(1024)
+    """Events that are not yet popped: over it nothing is read."""
+    send_buffer: int = some(1 << 18)
+    """Bytes that ``send`` takes before they are on the link."""
+    receive_buffer: int = some(1 << 18)
+    """Bytes that are decrypted and not yet popped."""
+    exchanges: int = some(65_534)
+    """Exchanges at once, one for each peer."""
+    guesses_of_one: int = some(3)
+    """Failed exchanges with one peer."""
+    guesses: int = some(1000)
+    """Failed exchanges in total: then the session ends."""
+    free_guesses: int = some(16, least=0)
+    """Failed exchanges that delay nothing; from there on answers are spaced more and more."""
+    slowest_guess: float = seconds(5.0)
+    """The largest space between two answers, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
 class RelayDelays(LinkDelays):
     """A relay's times."""
 
-    hello: float = seconds(10.0)  # from the connection to the hello
-    idle: float = seconds(3600.0)  # between two packets of a registered peer
-    line: float = seconds(10.0)  # from the connection at the secure port to the end of the line
-    room: float = seconds(60.0)  # from Accepted until both peers are in the room
-    silence: float = seconds(3600.0)  # no byte moved in a room
-    mute: float = seconds(10.0)  # a connection that floods is not read for so long before it is cut, if there are many
+    hello: float = seconds(10.0)
+    """From the connection to the hello."""
+    idle: float = seconds(3600.0)
+    """Between two packets of a registered peer."""
+    line: float = seconds(10.0)
+    """From the connection at the secure port to the end of the line."""
+    room: float = seconds(60.0)
+    """From Accepted until both peers are in the room."""
+    silence: float = seconds(3600.0)
+    """No byte moved in a room."""
+    mute: float = seconds(10.0)
+    """How long a connection that floods is not read before it is cut, if there are many."""
 
 
 @attrs.frozen(kw_only=True)
 class RelayLimits:
     """A relay's bounds."""
 
-    links: int = some(3 * 65_534)  # at once, on both ports
-    link_queue: int = some(1 << 18)  # bytes of output that wait for one link: over it the link ends
-    link_packets: int = some(64)  # of one link, understood in one call: the rest waits for the next one
-    events: int = some(4096)  # not yet popped: over it nothing is read
-    peers: int = some(65_534)  # registered at once; there are no more uids
-    pairs: int = some(1_000_000)  # exchanges between two peers, at once; a client gets no more than 1 % of those left
-    pairs_of_one: int = some(1024)  # exchanges of one client: so many servers are told at once when it leaves
-    hellos: int = some(8)  # how often one peer may say hello
-    departures: int = some(4096)  # of servers, remembered for clients that are slow to read
-    dropped_burst: int = some(64)  # packets of one peer that are dropped and that nobody's leaving excuses, at once
-    dropped_rate: int = some(8)  # more of these in each second: who exceeds it is cut
-    cuts: int = some(16)  # connections that flood and are cut at once, in a second; the others are muted first
-    early: int = some(1 << 16)  # bytes of one visitor before its partner is in the room: who exceeds it is cut
+    links: int = some(3 * 65_534)
+    """Streams at once, on both ports."""
+    link_queue: int = some(1 << 18)
+    """Bytes of output that wait for one link: over it the link ends."""
+    link_packets: int = some(64)
+    """Packets of one link that one call decodes: the rest waits for the next one."""
+    events: int = some(4096)
+    """Events that are not yet popped: over it nothing is read."""
+    peers: int = some(65_534)
+    """Peers registered at once; there are no more uids."""
+    pairs: int = some(1_000_000)
+    """Exchanges between two peers, at once; a client gets no more than 1 % of those left."""
+    pairs_of_one: int = some(1024)
+    """Exchanges of one client: so many servers are told at once when it leaves."""
+    hellos: int = some(8)
+    """How often one peer may say hello."""
+    departures: int = some(4096)
+    """Departures of servers, remembered for clients that are slow to read."""
+    dropped_burst: int = some(64)
+    """Packets of one peer that are dropped and that nobody's leaving excuses, at once."""
+    dropped_rate: int = some(8)
+    """More of these in each second: who exceeds it is cut."""
+    cuts: int = some(16)
+    """Connections that flood and are cut at once, in a second; the others are muted first."""
+    early: int = some(1 << 16)
+    """Bytes of one visitor before its partner is in the room: who exceeds it is cut."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import attrs
 
 from ..errors import Fault, WireError
-from ..machine import Default, Input, Outcome, Row, Table, Timer
-from ..snapshot import CACHED
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from . import crypto
 from . import packets as p
-from .events import PeerAgreed
-from .exchange import Exchange, ExchangeOwner
+from .exchange import Exchange, ExchangeHost
 from .limits import PeerDelays
-from .way import Agreed
+from .way import Agreed, PeerInput
 
 
 class OfferState(Enum):
@@ -33,20 +31,37 @@ class OfferState(Enum):
     ENDED = 7
 
 
+@attrs.frozen
+class Question:
+    """What the server's reply is checked with."""
+
+    secret: crypto.ClientSecret = attrs.field(repr=False)
+    x: bytes = attrs.field(repr=False)
+    x_point: bytes
+
+
+class Reply(NamedTuple):
+    """The server's, to our question."""
+
+    question: Question
+    packet: p.YAndServerValidator
+
+
 class OfferInput:
-    ANNOUNCED = Input[OfferState, p.PublicParameters]()
-    UNREADABLE = Input[OfferState, None]()
+    ANNOUNCED = Input[OfferState, None]()
+    UNREADABLE = Input[OfferState, p.SpokeFailure]()
     """Its parameters are none that are spoken here."""
+    AGAIN = Input[OfferState, p.NewServer]()
+    """It is announced with others."""
     DERIVED = Input[OfferState, crypto.ClientSecret]()
     ASK = Input[OfferState, None]()
-    REPLY = Input[OfferState, crypto.ClientFinish]()
-    BAD_REPLY = Input[OfferState, WireError]()
-    UNASKED = Input[OfferState, None]()
-    """A reply to nothing."""
-    AGREEMENT = Input[OfferState, None]()
-    ACCEPT = Input[OfferState, None]()
+    REPLY = Input[OfferState, Reply]()
+    PROVEN = Input[OfferState, crypto.ClientFinish]()
+    BAD_REPLY = Input[OfferState, p.SpokeFailure]()
+    AGREEMENT = Input[OfferState, p.Agreement]()
+    ACCEPT = Input[OfferState, Agreed]()
     REFUSE = Input[OfferState, None]()
-    FAILED = Input[OfferState, p.SpokeFault]()
+    FAILED = Input[OfferState, p.SpokeFailure]()
     """The server said so."""
     GONE = Input[OfferState, None]()
     EXPIRED = Input[OfferState, None]()
@@ -60,80 +75,47 @@ class OfferTimer:
 _S, _I, _T = OfferState, OfferInput, OfferTimer
 
 
-@attrs.frozen
-class Question:
-    """What the server's reply is checked with."""
-
-    secret: crypto.ClientSecret = attrs.field(repr=False)
-    x: bytes = attrs.field(repr=False)
-    x_point: bytes
-
-
-class OfferOwner(ExchangeOwner, Protocol):
+class OfferHost(ExchangeHost, Protocol):
     """What an offer asks of its client."""
 
-    def derive(self, uid: int, public: p.PublicParameters) -> None: ...
-    def choose(self, agreed: Agreed) -> None: ...
-    def lose_partner(self) -> None: ...
+    def begin_offer(self, packet: p.NewServer) -> None: ...
+    def put_in_queue(self, uid: int, salt: bytes, count: int) -> None: ...
 
 
-class Offer(Exchange[OfferState]):
+class Offer(Exchange[OfferState, OfferHost]):
     """What a client knows of one server."""
 
-    public: p.PublicParameters | None
-    """None: they cannot be read."""
+    has_turn, gone, abandoned = _I.ASK, _I.GONE, _I.ABANDON
+    public: p.PublicParameters
     secret: crypto.ClientSecret | None
     """While X waits."""
     question: Question | None
     """While the server's reply is awaited."""
-    agreed: Agreed | None
-    """Once the server has proved that it knows the password."""
-    owner: Annotated[OfferOwner, CACHED]
 
-    def begin(self, identity: str, public: p.PublicParameters | None) -> None:
-        self.identity, self.public = identity, public
-        self.secret = self.question = self.agreed = None
-        self.post(_I.UNREADABLE() if public is None else _I.ANNOUNCED(public))
-
-    # -- for the client
-
-    def judge(self, packet: p.YAndServerValidator) -> None:
-        """The server's reply."""
-        question = self.question
-        if question is None:
-            self.post(_I.UNASKED())
-            return
-        identities = self.owner.identity.encode(), self.identity.encode()
+    def begin(self, packet: p.NewServer) -> None:
+        self.identity, self.secret, self.question = packet.identity, None, None
         try:
-            finish = crypto.client_finish(
-                question.secret, question.x, question.x_point, packet.y_point, packet.validator, *identities
-            )
-        except WireError as error:
-            self.post(_I.BAD_REPLY(error))
+            self.public = p.PublicParameters.decode(packet.public)
+        except WireError:
+            self.post(_I.UNREADABLE(p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET)))
         else:
-            self.post(_I.REPLY(finish))
+            self.post(_I.ANNOUNCED())
 
-    def have_turn(self) -> None:
-        self.post(_I.ASK())
+    # -- guards and conditions
 
-    def fail(self, fault: p.SpokeFault) -> None:
-        self.post(_I.FAILED(fault))
+    def is_another(self, packet: p.NewServer) -> bool:
+        return packet.public != self.public.encode()
 
-    def lose_peer(self) -> None:
-        self.post(_I.GONE())
-
-    def abandon(self) -> None:
-        self.post(_I.ABANDON())
-
-    # -- conditions
+    def find_question(self, packet: p.YAndServerValidator) -> Reply | None:
+        return None if self.question is None else Reply(self.question, packet)
 
     def is_last_guess(self) -> bool:
-        return self.owner.turns.guesses.total + 1 >= self.owner.limits.guesses
+        return self.host.turns.guesses.total + 1 >= self.host.limits.guesses
 
     # -- actions
 
-    def derive(self, public: p.PublicParameters) -> None:
-        self.owner.derive(self.key, public)
+    def derive(self) -> None:
+        self.host.put_in_queue(self.key, self.public.salt, self.public.count)
 
     def keep(self, secret: crypto.ClientSecret) -> None:
         self.secret = secret
@@ -142,46 +124,56 @@ class Offer(Exchange[OfferState]):
         assert self.secret is not None  # what was derived is kept
         x = crypto.scalar(self.host.draw(32, f"offer.{self.key:04x}.x"))
         self.question, self.secret = Question(self.secret, x, crypto.client_hello(self.secret, x)), None
-        self.owner.say(self.key, p.XAndClientIdentity(self.question.x_point, self.owner.identity))
+        self.host.say(self.key, p.XAndClientIdentity(self.question.x_point, self.host.identity))
+
+    def judge(self, reply: Reply) -> None:
+        (secret, x, x_point), packet = attrs.astuple(reply.question, recurse=False), reply.packet
+        identities = self.host.identity.encode(), self.identity.encode()
+        try:
+            finish = crypto.client_finish(secret, x, x_point, packet.y_point, packet.validator, *identities)
+        except WireError as error:
+            bad_point = error.fault is Fault.BAD_POINT
+            fault = p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR
+            self.post(_I.BAD_REPLY(p.SpokeFailure(fault)))
+        else:
+            self.post(_I.PROVEN(finish))
 
     def send_proof(self, finish: crypto.ClientFinish) -> None:
-        assert self.public is not None  # they were read
         self.question, self.agreed = None, Agreed(self.key, self.identity, finish.keys, self.public)
-        self.owner.say(self.key, p.ClientValidator(finish.validator))
+        self.host.say(self.key, p.ClientValidator(finish.validator))
 
     def send_refused(self) -> None:
-        self.owner.say(self.key, p.Refused())
+        self.host.say(self.key, p.Refused())
 
-    def fail_public(self) -> None:
-        self.owner.say(self.key, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))
-
-    def fail_reply(self, error: WireError) -> None:
-        bad_point = error.fault is Fault.BAD_POINT
-        fault = p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR
-        self.owner.say(self.key, p.SpokeFailure(fault))
-
-    def count_guess(self, error: WireError) -> None:
-        guesses = self.owner.turns.guesses
+    def count_guess(self, failure: p.SpokeFailure) -> None:
+        guesses = self.host.turns.guesses
         guesses.count(self.key)
-        if error.fault is not Fault.BAD_POINT:
+        if failure.fault is not p.SpokeFault.POINT:
             guesses.mismatched.add(self.key)
 
-    def tell_agreed(self) -> None:
-        self.host.emit(PeerAgreed(self.key, self.identity))
-
-    def tell_unreadable(self) -> None:
-        self.tell_failed(WireError(Fault.UNSUPPORTED))
-
-    def choose(self) -> None:
-        assert self.agreed is not None  # the state says so
-        self.owner.choose(self.agreed)
+    def choose(self, agreed: Agreed) -> None:
+        self.host.way.post(PeerInput.ACCEPT(agreed))
 
     def leave_partner(self) -> None:
-        self.owner.lose_partner()
+        self.host.way.post(PeerInput.PARTNER_GONE())
+
+    def begin_anew(self, packet: p.NewServer) -> None:
+        self.host.begin_offer(packet)
 
 
 _O: Final = Offer
-_BUSY: Final = (_S.DERIVING, _S.HELD, _S.ASKED, _S.PROVEN, _S.AGREED)
+_UNPROVEN: Final = (_S.DERIVING, _S.HELD, _S.ASKED)
+_BUSY: Final = (*_UNPROVEN, _S.PROVEN, _S.AGREED)
+
+AGAIN: Final = (
+    Guards.of(Offer, _S, p.NewServer, "again").need(_O.is_another, "announced again", ref="hello again").give(_I.AGAIN)
+)
+REPLY: Final = (
+    Guards.of(Offer, _S, p.YAndServerValidator, "reply")
+    .make(_O.find_question, "out of order", ref="the client's proof")
+    .give(_I.REPLY)
+)
+Offer.meanings = {p.YAndServerValidator: REPLY, p.Agreement: _I.AGREEMENT, p.SpokeFailure: _I.FAILED}
 
 OFFER: Final = Table[Offer, OfferState](
     Offer,
@@ -201,7 +193,9 @@ OFFER: Final = Table[Offer, OfferState](
     rows=(
         Row(_S.NEW, _I.ANNOUNCED | _I.UNREADABLE, _S.ENDED, _O.leave, when=_O.is_excessive, ref="guesses"),
         Row(_S.NEW, _I.ANNOUNCED, _S.DERIVING, _O.derive, ref="meeting a server"),
-        Row(_S.NEW, _I.UNREADABLE, _S.ENDED, _O.fail_public, _O.tell_unreadable, _O.leave, ref="meeting a server"),
+        Row(_S.NEW, _I.UNREADABLE, _S.ENDED, _O.say_failure, _O.tell_failed, _O.leave, ref="meeting a server"),
+        Row((*_UNPROVEN, _S.PROVEN, _S.ACCEPTED), _I.AGAIN, _S.ENDED, _O.leave, _O.begin_anew, ref="hello again"),
+        Row(_S.AGREED, _I.AGAIN, _S.ENDED, _O.tell_gone, _O.leave, _O.begin_anew, ref="hello again"),
         Row(_S.DERIVING, _I.DERIVED, _S.HELD, _O.keep, _O.wait, when=_O.is_held_back, ref="turns"),
         Row(
             _S.DERIVING,
@@ -214,22 +208,23 @@ OFFER: Final = Table[Offer, OfferState](
             ref="meeting a server",
         ),
         Row(_S.HELD, _I.ASK, _S.ASKED, _O.send_x, arm=(_T.ANSWER,), ref="turns"),
-        Row(_S.ASKED, _I.REPLY, _S.PROVEN, _O.send_proof, arm=(_T.ANSWER,), ref="the client's proof"),
+        Row(_S.ASKED, _I.REPLY, None, _O.judge, ref="the client's proof"),
+        Row(_S.ASKED, _I.PROVEN, _S.PROVEN, _O.send_proof, arm=(_T.ANSWER,), ref="the client's proof"),
         Row(
             _S.ASKED,
             _I.BAD_REPLY,
             _S.ENDED,
             _O.count_guess,
-            _O.fail_reply,
+            _O.say_failure,
             _O.tell_failed,
             _O.leave,
             _O.exhaust,
             when=_O.is_last_guess,
             ref="guesses",
         ),
-        Row(_S.ASKED, _I.BAD_REPLY, _S.ENDED, _O.count_guess, _O.fail_reply, _O.tell_failed, _O.leave, ref="failures"),
+        Row(_S.ASKED, _I.BAD_REPLY, _S.ENDED, _O.count_guess, _O.say_failure, _O.tell_failed, _O.leave, ref="failures"),
         Row(_S.PROVEN, _I.AGREEMENT, _S.AGREED, _O.tell_agreed, cancel=(_T.ANSWER,), ref="the agreement"),
-        Row((_S.DERIVING, _S.HELD, _S.ASKED), _I.AGREEMENT, None, _O.send_no_handshake, ref="failures"),
+        Row(_UNPROVEN, _I.AGREEMENT, None, _O.send_no_handshake, ref="failures"),
         Row((_S.ASKED, _S.PROVEN), _I.EXPIRED, _S.ENDED, _O.tell_silent, _O.leave, ref="times and limits"),
         Row(_S.AGREED, _I.ACCEPT, _S.ACCEPTED, _O.choose, ref="the agreement"),
         Row(_S.AGREED, _I.REFUSE, _S.ENDED, _O.send_refused, _O.leave, ref="the agreement"),
@@ -241,7 +236,6 @@ OFFER: Final = Table[Offer, OfferState](
     defaults=(
         Default(Outcome.REJECT, "this peer was accepted", _I.ACCEPT, _I.REFUSE, states=(_S.ACCEPTED,)),
         Default(Outcome.NOT_OPEN, "this peer has not agreed", _I.ACCEPT, _I.REFUSE),  # or no longer: a race
-        Default(Outcome.IGNORE, "out of order", _I.UNASKED),
         Default(Outcome.IGNORE, "out of order"),
     ),
 )

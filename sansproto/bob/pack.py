@@ -40,15 +40,24 @@ _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
 class PackFault(Enum):
     """Why a stream is not one file, or a file not this stream: a closed set."""
 
-    TRUNCATED = "truncated"  # it ends before its checksum
-    BAD_MAGIC = "bad_magic"  # not a PACK of version 2 with two objects
-    BAD_KIND = "bad_kind"  # not a tag and then a blob: a directory, for one
-    TOO_LARGE = "too_large"  # over the limit of the one who receives
-    SIZE_MISMATCH = "size_mismatch"  # the file to be written has another size than announced
-    BAD_ZLIB = "bad_zlib"  # not a zlib stream of the announced size, or its Adler-32 differs
-    BAD_CHECKSUM = "bad_checksum"  # the SHA-1 at the end differs
-    BAD_NAME = "bad_name"  # see safe_name()
-    TRAILING = "trailing"  # bytes behind the checksum
+    TRUNCATED = "truncated"
+    """It ends before its checksum."""
+    BAD_MAGIC = "bad_magic"
+    """Not a PACK of version 2 with two objects."""
+    BAD_KIND = "bad_kind"
+    """Not a tag and then a blob: a directory, for one."""
+    TOO_LARGE = "too_large"
+    """Over the limit of the one who receives."""
+    SIZE_MISMATCH = "size_mismatch"
+    """The file to be written has another size than announced."""
+    BAD_ZLIB = "bad_zlib"
+    """Not a zlib stream of the announced size, or its Adler-32 differs."""
+    BAD_CHECKSUM = "bad_checksum"
+    """The SHA-1 at the end differs."""
+    BAD_NAME = "bad_name"
+    """A name that :func:`safe_name` refuses."""
+    TRAILING = "trailing"
+    """Bytes behind the checksum."""
 
 
 class PackError(SansprotoError, ValueError):
@@ -64,7 +73,9 @@ class FileAnnounced:
     """The safe name of a file and its size in bytes, as the sender claims it."""
 
     name: str
+    """What :func:`safe_name` made of the sender's path."""
     size: int
+    """Bytes."""
 
 
 @attrs.frozen
@@ -72,6 +83,7 @@ class FileData:
     """The next 1..65,536 bytes of the contents. Nothing is verified before :class:`FileVerified`."""
 
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    """Never empty."""
 
 
 @attrs.frozen
@@ -79,6 +91,7 @@ class FileVerified:
     """The file is complete and undamaged. ``sha1`` is the checksum of the whole stream."""
 
     sha1: bytes
+    """The checksum of the whole stream, 20 bytes."""
 
 
 PackEvent: TypeAlias = FileAnnounced | FileData | FileVerified

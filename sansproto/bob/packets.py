@@ -61,8 +61,11 @@ class Cipher(Enum):
     """What a public packet may offer. Only AES-256-GCM works with the protocol's nonces of 20 bytes."""
 
     AES_256_GCM = 0
+    """The only one that is spoken here."""
     AES_256_CCM16 = 1
+    """Known to the reference, and refused here."""
     CHACHA20_POLY1305 = 2
+    """Known to the reference, and refused here."""
 
 
 @packet
@@ -169,9 +172,13 @@ class Missing(Enum):
     """What a peer could not find for a packet that it got."""
 
     CLIENT = b"C"
+    """There is no such client."""
     SERVER = b"S"
+    """There is no such server."""
     HANDSHAKE = b"H"
+    """There is no exchange of these two."""
     AGREEMENT = b"N"
+    """Nobody agreed with the one who accepted."""
 
 
 @packet(id=0x0C)
@@ -188,10 +195,15 @@ class SpokeFault(Enum):
     """Why an exchange failed."""
 
     POINT = b"\x00"
-    SERVER_VALIDATOR = b"\x01"  # which the client checks: this is what a wrong password looks like
+    """What should have been a point of the curve is none."""
+    SERVER_VALIDATOR = b"\x01"
+    """What the client checks differs: this is what a wrong password looks like."""
     CLIENT_VALIDATOR = b"\x02"
+    """What the server checks differs."""
     PUBLIC_PACKET = b"\x03"
+    """The public parameters are malformed."""
     SECRET_PACKET = b"\x04"
+    """The secret parameters are malformed."""
 
 
 @packet(id=0x0D)
@@ -249,8 +261,11 @@ class RoomLine(Packet):
 
 class RoomCode(Enum):
     JOINED = b"00"
-    EXPIRED = b"01"  # no line came in time
-    UNKNOWN = b"02"  # no room waits for this line
+    """Both peers are in the room."""
+    EXPIRED = b"01"
+    """No line came in time."""
+    UNKNOWN = b"02"
+    """No room waits for this line."""
 
 
 @packet
@@ -414,10 +429,14 @@ def encode_sent(record: SentRecord) -> bytes:
 class Receipt(Enum):
     """What a receiver may say, each in a record of its own: docs/protocols/bob.rst, the receipt."""
 
-    RECEIVING = b"receiving"  # first: one of the others will follow
+    RECEIVING = b"receiving"
+    """First: one of the others will follow."""
     VERIFIED = b"verified"
+    """The file arrived as it was sent."""
     REFUSED = b"refused"
+    """The receiver does not want it."""
     FAILED = b"failed"
+    """It could not be received or stored."""
 
 
 _SHORTEST: Final = min(len(word.value) for word in Receipt)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any, Generic, Never, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Generic, Never, TypeVar
 
 from ..component import OptionalPart, Parts
-from ..contract import Address, Entropy, Link, Phase
+from ..contract import Address, Entropy, Phase
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed
 from ..links import Mark, StreamLink
+from ..machine import Happened
 from ..snapshot import CACHED
 from ..streams import StreamEndpoint
 from ..trace import Trace
@@ -18,19 +20,20 @@ from .channel import SecureChannel
 from .crypto import Derivation, RecordKey
 from .events import PeerEvent, Violation
 from .exchange import Exchange
+from .host import Heard
 from .kdf import KdfQueue
 from .limits import PeerDelays, PeerLimits
 from .turns import Turns
-from .way import Agreed, PeerInput, PeerState, Way
+from .way import Agreed, Meaning, PeerInput, PeerState, Way
 
-X = TypeVar("X", bound=Exchange[Any])
+X = TypeVar("X", bound=Exchange[Any, Any])
 
 
 class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     """The base of :class:`~sansproto.bob.client.Client` and :class:`~sansproto.bob.server.Server`."""
 
-    identity: str
-    """How the relay sees us; empty before Registered."""
+    meanings: ClassVar[Mapping[type[p.BobPacket], Meaning]]
+    """What a packet is that is no part of an exchange."""
     way: Way
     exchanges: Parts[int, X]
     """With other peers, by their uid."""
@@ -54,12 +57,11 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     ) -> None:
         self.limits, self.delays = limits or PeerLimits(), delays or PeerDelays()
         super().__init__(entropy=entropy, delays=self.delays, limits=self.limits, trace=trace)
-        self._password, self.identity = password, ""
-        self.way = Way(self, self, Address(*relay), secure_port, self.delays)
+        self._password = password
+        self.way = Way(self, Address(*relay), secure_port)
         self.exchanges = Parts(self.make_exchange)
-        self.kdf = KdfQueue(self, self, self.delays)
-        self.turns = Turns(self, self, self.limits)
-        self.channel = OptionalPart(lambda: SecureChannel(self, self, self.limits, self.delays))
+        self.kdf, self.turns = KdfQueue(self), Turns(self)
+        self.channel = OptionalPart(lambda: SecureChannel(self))
 
     # -- for roles
 
@@ -68,8 +70,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         """An exchange with another peer."""
 
     @abstractmethod
-    def role_packet(self, uid: int, packet: p.BobPacket) -> None:
-        """A packet that only one of the two roles understands."""
+    def meet(self, heard: Heard[Any]) -> None:
+        """A packet of somebody with whom there may be an exchange now."""
 
     @abstractmethod
     def record_keys(self, agreed: Agreed) -> tuple[RecordKey | None, RecordKey | None]:
@@ -79,20 +81,20 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     def derived(self, uid: int, material: bytes) -> None:
         """The key material for this peer (0: for ourselves) is there."""
 
-    @property
-    @abstractmethod
-    def is_prepared(self) -> bool:
-        """Is there all that is needed before the relay is asked?"""
-
     @abstractmethod
     def prepare(self) -> None:
-        """Begin to derive it."""
+        """Do what is needed before the relay is asked."""
 
     @abstractmethod
     def send_hello(self) -> None:
         """Say which role this is."""
 
     # -- verbs
+
+    @property
+    def identity(self) -> str:
+        """How the relay sees us; empty before Registered."""
+        return self.way.identity
 
     @property
     def state(self) -> PeerState:
@@ -105,7 +107,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
             raise LocalProtocolError("connect", self.state.name)
         self.advance(now)
         self.phase = Phase.OPENING
-        self.way.post(PeerInput.START())
+        self.prepare()
         self.run()
 
     @property
@@ -138,15 +140,16 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         event = channel.next_received()
         if event is None:
             return super().next_event()
-        if channel.wants_data and self.way.room in self.links:
-            self.links[self.way.room].resume()
+        if channel.wants_data:
+            for key in self.way.partners:
+                self.links[key].resume()
         self._offer_room()
         self.run()
         return event
 
     def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
         channel = self.channel.part
-        record = channel.next_record() if channel is not None and link.key == self.way.room else None
+        record = channel.next_record() if channel is not None and link.key in self.way.partners else None
         if record is not None:
             self._note_movement()
             self.run()
@@ -155,22 +158,22 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     # -- links
 
     def link_opened(self, link: StreamLink) -> None:
-        self.way.post(PeerInput.OPENED())
+        self.way.post(PeerInput.OPENED(link))
 
     def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
-        if link.key == self.way.relay:
+        if link.key not in self.way.partners:
             header, payload, offset = p.FRAME.decode_prefix(data, offset)
-            return (header.uid, payload), offset
+            return Heard(header.uid, payload), offset
         if self.state is PeerState.LOBBY:
             return p.RoomAnswer.decode_prefix(data, offset)
         return data[offset:], len(data)
 
     def link_packet(self, link: StreamLink, packet: Any) -> None:
-        if link.key == self.way.relay:
-            self._relay_packet(*packet)
+        if isinstance(packet, Heard):
+            self._hear(packet)
         elif isinstance(packet, p.RoomAnswer):
             joined = packet.code is p.RoomCode.JOINED
-            self.way.post(PeerInput.JOINED() if joined else PeerInput.ROOM_REFUSED(packet.code))
+            self.way.post(PeerInput.JOINED(link) if joined else PeerInput.ROOM_REFUSED(packet.code))
         else:
             channel = self.channel[None]  # behind the relay's answer there is one
             self._note_movement()
@@ -180,10 +183,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
             self._offer_room()
 
     def link_broken(self, link: StreamLink, error: WireError) -> None:
-        violation = Violation.BAD_PACKET if link.key == self.way.relay else Violation.BAD_ROOM_ANSWER
-        detail = (
-            f"{error.fault.value} in {error.field or 'a packet'}"  # no offset: that depends on how the stream was cut
-        )
+        violation = Violation.BAD_ROOM_ANSWER if link.key in self.way.partners else Violation.BAD_PACKET
+        detail = f"{error.fault.value} in {error.field or 'a packet'}"  # the offset depends on how the stream was cut
         self.way.post(PeerInput.VIOLATED(Closed(CloseCause.VIOLATION, violation, detail=detail)))
 
     def link_eof(self, link: StreamLink) -> None:
@@ -192,7 +193,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         if cause is CloseCause.UNREACHABLE:
             self.way.post(PeerInput.UNREACHABLE(detail))
-        elif link.key == self.way.relay:
+        elif link.key not in self.way.partners:
             self.way.post(PeerInput.RELAY_LOST(detail))
         elif self.channel.part is not None:
             self.channel.part.lose_stream(detail)
@@ -223,24 +224,23 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
 
     # -- what the way asks
 
-    def register(self, identity: str) -> None:
-        self.identity = identity
-
     def say(self, uid: int, packet: p.BobPacket) -> None:
         """Send a packet to a peer, or to the relay."""
-        self._write(self.way.relay, type(packet).__name__, p.encode(uid, packet))
+        self.write(self.links[self.way.relay], type(packet).__name__, p.encode(uid, packet))
 
-    def say_line(self, line: p.RoomLine) -> None:
-        self._write(self.way.room, type(line).__name__, line.encode())
+    def write(self, link: StreamLink, name: str, data: bytes) -> None:
+        self.note_sent(link.key, name, len(data))
+        link.write(data)
 
-    def leave_relay(self) -> Address:
-        relay = self.links[self.way.relay]
-        relay.close()
-        return relay.peer
+    def lose_peer(self, uid: int) -> None:
+        """It left the relay."""
+        self.turns.guesses.forget(uid)
+        if uid in self.exchanges:
+            self.exchanges[uid].post(self.exchanges[uid].gone())
 
     def abandon(self) -> None:
         for exchange in self.exchanges.values():
-            exchange.abandon()
+            exchange.post(exchange.abandoned())
 
     def open_channel(self, agreed: Agreed) -> None:
         self.channel.start(SecureChannel.begin, *self.record_keys(agreed))
@@ -259,10 +259,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         return len(self.exchanges) > self.limits.exchanges
 
     def has_turn(self, uid: int) -> None:
-        self.exchanges[uid].have_turn()
-
-    def exhaust(self) -> None:
-        self.way.post(PeerInput.EXHAUSTED())
+        self.exchanges[uid].post(self.exchanges[uid].has_turn())
 
     def forget_exchange(self, uid: int) -> None:
         self.kdf.take_off(uid)
@@ -278,24 +275,13 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
 
     # -- inside
 
-    def _relay_packet(self, uid: int, packet: p.BobPacket) -> None:
-        """Packets of the relay itself count only with uid 0; the rest is the role's."""
-        match packet:
-            case p.PeerClosed(uid=gone) if uid == p.RELAY:
-                if gone == p.RELAY:
-                    self.way.post(PeerInput.RELAY_CLOSED())
-                else:
-                    self.turns.guesses.forget(gone)
-                    if gone in self.exchanges:
-                        self.exchanges[gone].lose_peer()
-            case p.Timeout() if uid == p.RELAY:
-                self.way.post(PeerInput.RELAY_TIMEOUT())
-            case p.Done() if uid == p.RELAY:
-                self.way.post(PeerInput.DONE())
-            case p.SpokeFailure() if uid in self.exchanges:
-                self.exchanges[uid].fail(packet.fault)
-            case _:
-                self.role_packet(uid, packet)
+    def _hear(self, heard: Heard[p.BobPacket]) -> None:
+        """Of the relay, or of a peer: a part of an exchange with it, or what may begin one."""
+        exchange, kind = self.exchanges.get(heard.uid), type(heard.packet)
+        if exchange is not None and kind in exchange.meanings:
+            exchange.hear(heard.packet)
+        else:
+            self.way.post(Happened(self.meanings.get(kind, PeerInput.UNEXPECTED), heard))
 
     def _note_movement(self) -> None:
         if self.state is PeerState.TALKING:
@@ -303,9 +289,5 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
 
     def _offer_room(self) -> None:
         """The channel may have output."""
-        if self.way.room in self.links:
-            self.offer(self.links[self.way.room])
-
-    def _write(self, key: Link, name: str, data: bytes) -> None:
-        self.note_sent(key, name, len(data))
-        self.links[key].write(data)
+        for key in self.way.partners:
+            self.offer(self.links[key])

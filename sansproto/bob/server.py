@@ -9,10 +9,11 @@ from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
-from .handshake import Handshake, HandshakeInput
+from .handshake import Handshake
+from .host import Heard
 from .limits import PeerDelays, PeerLimits
 from .peer import Peer
-from .way import Agreed, PeerInput
+from .way import TO_A_SERVER, Agreed, PeerInput
 
 _OWN = 0  # the queue's name for our own derivation
 
@@ -26,6 +27,7 @@ class Server(Peer[Handshake]):
     can send as well; the default is what the reference offers.
     """
 
+    meanings = TO_A_SERVER
     _salt: bytes
     _secret: crypto.ServerSecret | None
     _count: Annotated[int, CACHED]
@@ -59,44 +61,17 @@ class Server(Peer[Handshake]):
         self._count, self._client_cipher = count, client_cipher
 
     def make_exchange(self, uid: int) -> Handshake:
-        return Handshake(self, self, uid)
-
-    # -- packets
-
-    def role_packet(self, uid: int, packet: p.BobPacket) -> None:
-        handshake = self.exchanges.get(uid)
-        match packet:
-            case p.ServerIdentity() if uid == p.RELAY:
-                self.way.post(PeerInput.IDENTITY(packet.identity))
-            case p.XAndClientIdentity() if uid != p.RELAY and self.identity:
-                if handshake is None:
-                    self.exchanges.add(uid, Handshake.begin, packet.identity, packet.x_point)
-                else:
-                    self.drop("out of order")
-            case p.ClientValidator():
-                if handshake is None:
-                    self.say(p.RELAY, p.RelayFailure(p.Missing.CLIENT, uid))
-                else:
-                    handshake.judge(packet.validator)
-            case p.Accepted():
-                if handshake is None:
-                    self.say(p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, uid))
-                else:
-                    handshake.post(HandshakeInput.ACCEPTED())
-            case p.Refused() if handshake is not None:
-                handshake.post(HandshakeInput.REFUSED())
-            case _:
-                self.drop("unexpected packet")
+        return Handshake(self, uid)
 
     # -- what the way, handshakes and the queue of derivations ask
-
-    @property
-    def is_prepared(self) -> bool:
-        return self._secret is not None
 
     def prepare(self) -> None:
         self._salt = self.draw(16, "salt")
         self.put_in_queue(_OWN, self._salt, self._count)
+        self.way.post(PeerInput.PREPARE())
+
+    def meet(self, heard: Heard[p.XAndClientIdentity]) -> None:
+        self.exchanges.add(heard.uid, Handshake.begin, heard.packet)
 
     def derived(self, uid: int, material: bytes) -> None:
         self._secret = crypto.ServerSecret.from_derived(material)
@@ -108,18 +83,14 @@ class Server(Peer[Handshake]):
         assert self._secret is not None  # without it nobody says hello
         return self._secret
 
-    def send_hello(self) -> None:
-        self.say(p.RELAY, p.HelloAsServer(self._public.encode()))
+    @property
+    def public(self) -> p.PublicParameters:
+        return p.PublicParameters(1, self._count, p.Cipher.AES_256_GCM, self._client_cipher, self._salt)
 
-    def be_taken(self, handshake: Handshake, keys: crypto.SharedKeys) -> None:
-        agreed = Agreed(handshake.key, handshake.identity, keys, self._public)
-        self.way.post(PeerInput.TAKEN(agreed))
+    def send_hello(self) -> None:
+        self.say(p.RELAY, p.HelloAsServer(self.public.encode()))
 
     def record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
         ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
         receive = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
         return crypto.RecordKey.from_shared(agreed.keys.client), receive
-
-    @property
-    def _public(self) -> p.PublicParameters:
-        return p.PublicParameters(1, self._count, p.Cipher.AES_256_GCM, self._client_cipher, self._salt)

@@ -37,11 +37,16 @@ _PLAIN = b"P"  # a PACK begins with it, and no typed record does
 class TransferFault(Enum):
     """Why records are not a transfer, whatever the file in them: a closed set."""
 
-    UNKNOWN_TYPE = "unknown_type"  # a record of a type that is not declared
-    BAD_RECORD = "bad_record"  # one that is, but malformed or too long
-    EARLY_END = "early_end"  # the end is said before the file is complete
-    AFTER_END = "after_end"  # a record behind the end or behind an error
-    NO_END = "no_end"  # the file is complete, and nobody said that this is the end
+    UNKNOWN_TYPE = "unknown_type"
+    """A record of a type that is not declared."""
+    BAD_RECORD = "bad_record"
+    """A record of a type that is, but malformed or too long."""
+    EARLY_END = "early_end"
+    """The end is said before the file is complete."""
+    AFTER_END = "after_end"
+    """A record behind the end or behind an error."""
+    NO_END = "no_end"
+    """The file is complete, and nobody said that this is the end."""
 
 
 class TransferError(SansprotoError, ValueError):
@@ -57,6 +62,7 @@ class MetadataReceived:
     """What the sender tells besides: the text of a JSON object, 2..4,096 bytes of UTF-8."""
 
     fields: str
+    """JSON text."""
 
 
 @attrs.frozen
@@ -64,6 +70,7 @@ class SenderFailed:
     """The sender gives up, and says why: text of a stranger, up to 1,024 bytes of UTF-8. Nothing more will come."""
 
     text: str
+    """For people; not to be trusted."""
 
 
 TransferEvent: TypeAlias = PackEvent | MetadataReceived | SenderFailed

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Annotated, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
 from ..component import Component, Host
 from ..contract import Instant
 from ..machine import Default, Input, Outcome, Row, Table, Timer
-from ..snapshot import CACHED
 from .limits import PeerLimits
 
 SHARE: Final = 10
@@ -66,13 +65,15 @@ class TurnsInput:
     """All who waited are over."""
 
 
-class TurnsOwner(Protocol):
+class TurnsHost(Host[Any], Protocol):
     """What the turns ask of their peer."""
+
+    limits: PeerLimits
 
     def has_turn(self, uid: int) -> None: ...
 
 
-class Turns(Component[TurnsState, Host[Any]]):
+class Turns(Component[TurnsState, TurnsHost]):
     """The exchanges that wait for their turn, when the next of them has it, and the guesses that make them wait."""
 
     guesses: Guesses
@@ -83,12 +84,9 @@ class Turns(Component[TurnsState, Host[Any]]):
     """Of all who wait, by their uid."""
     queues: OrderedDict[str, OrderedDict[int, float]]
     """Who waits of each host, the first first, with the space behind its answer; the hosts in the order of turns."""
-    owner: Annotated[TurnsOwner, CACHED]
-    limits: Annotated[PeerLimits, CACHED]
 
-    def __init__(self, host: Host[Any], owner: TurnsOwner, limits: PeerLimits) -> None:
+    def __init__(self, host: TurnsHost) -> None:
         super().__init__(host)
-        self.owner, self.limits = owner, limits
         self.guesses, self.next_answer, self.served = Guesses(), 0.0, ""
         self.hosts, self.queues = {}, OrderedDict()
 
@@ -100,13 +98,13 @@ class Turns(Component[TurnsState, Host[Any]]):
 
     def is_full(self, identity: str) -> bool:
         """Has this host its share? Those who wait will guess, too: no more of them than guesses are left."""
-        left = self.limits.guesses - self.guesses.total - len(self.hosts)
+        left = self.host.limits.guesses - self.guesses.total - len(self.hosts)
         return len(self.queues.get(host_of(identity), ())) >= -(-left // SHARE)
 
     def join(self, uid: int, identity: str) -> None:
         """Wait. The space is that of this moment: who comes with many at once is kept from few others."""
         host = self.hosts[uid] = host_of(identity)
-        self.queues.setdefault(host, OrderedDict())[uid] = self.guesses.space(self.limits)
+        self.queues.setdefault(host, OrderedDict())[uid] = self.guesses.space(self.host.limits)
         if len(self.hosts) == 1:
             self.post(TurnsInput.JOINED())
 
@@ -119,7 +117,7 @@ class Turns(Component[TurnsState, Host[Any]]):
 
     def take_turn(self, identity: str) -> None:
         """It is answered at once. Who comes later waits for that only if answers have a space."""
-        self._serve(host_of(identity), self.guesses.space(self.limits))
+        self._serve(host_of(identity), self.guesses.space(self.host.limits))
 
     def clear(self) -> None:
         self.hosts.clear()
@@ -138,7 +136,7 @@ class Turns(Component[TurnsState, Host[Any]]):
         uid, space = next(iter(queue.items()))
         self._remove(uid)
         self._serve(host, space)
-        self.owner.has_turn(uid)
+        self.host.has_turn(uid)
         if self.hosts:
             self.post(TurnsInput.JOINED())
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from enum import Enum
 from ipaddress import ip_address
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol, TypeAlias
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component, Host, Parts
 from ..contract import Address, Link, Lookup
 from ..events import CloseCause, Closed
 from ..links import StreamLink
-from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .crypto import SharedKeys
 from .events import Connected, PeerEvent, Registered, Violation
+from .host import Heard, concerns_a_peer, concerns_the_relay
 from .limits import PeerDelays
-
-NOWHERE: Final = Link(0)
-"""No link."""
 
 _QUERY: Final = 1
 
@@ -58,23 +56,31 @@ class PeerState(Enum):
 
 
 class PeerInput:
+    PREPARE = Input[PeerState, None]()
+    """A server's verb connect."""
     START = Input[PeerState, None]()
-    """The verb connect, or what it needs is prepared."""
+    """A client's, or a server is prepared."""
     LOOKED_UP = Input[PeerState, tuple[Address, ...]]()
-    OPENED = Input[PeerState, None]()
+    OPENED = Input[PeerState, StreamLink]()
     UNREACHABLE = Input[PeerState, str]()
-    IDENTITY = Input[PeerState, str]()
+    IDENTITY = Input[PeerState, Heard[p.ClientIdentity | p.ServerIdentity]]()
+    MET = Input[PeerState, Heard[Any]]()
+    """A server is announced, or a client asks."""
+    NOBODY = Input[PeerState, Heard[Any]]()
+    """Something about an exchange that is not there."""
+    PEER_LEFT = Input[PeerState, Heard[p.PeerClosed]]()
+    UNEXPECTED = Input[PeerState, Heard[Any]]()
     CHOOSE = Input[PeerState, None]()
     """The verb accept; ACCEPT follows."""
     ACCEPT = Input[PeerState, Agreed]()
     TAKEN = Input[PeerState, Agreed]()
     """A server learns that it was accepted."""
-    DONE = Input[PeerState, None]()
+    DONE = Input[PeerState, Agreed]()
     PARTNER_GONE = Input[PeerState, None]()
-    RELAY_CLOSED = Input[PeerState, None]()
-    RELAY_TIMEOUT = Input[PeerState, None]()
+    RELAY_CLOSED = Input[PeerState, Heard[Any]]()
+    RELAY_TIMEOUT = Input[PeerState, Heard[Any]]()
     RELAY_LOST = Input[PeerState, str]()
-    JOINED = Input[PeerState, None]()
+    JOINED = Input[PeerState, StreamLink]()
     ROOM_REFUSED = Input[PeerState, p.RoomCode]()
     ROOM_LOST = Input[PeerState, str]()
     MOVED = Input[PeerState, None]()
@@ -104,65 +110,64 @@ class PeerTimer:
 _S, _I, _T = PeerState, PeerInput, PeerTimer
 
 
-class WayOwner(Protocol):
+class WayHost(Host[PeerEvent], Protocol):
     """What the way asks of its peer."""
 
-    @property
-    def is_prepared(self) -> bool: ...
-    def prepare(self) -> None: ...
+    delays: PeerDelays
+    links: Parts[Link, StreamLink]
+
     def send_hello(self) -> None: ...
-    def register(self, identity: str) -> None: ...
     def say(self, uid: int, packet: p.BobPacket) -> None: ...
-    def say_line(self, line: p.RoomLine) -> None: ...
+    def write(self, link: StreamLink, name: str, data: bytes) -> None: ...
+    def meet(self, heard: Heard[Any]) -> None: ...
+    def lose_peer(self, uid: int) -> None: ...
     def ask_transport(self, what: Lookup) -> None: ...
     def open_link(self, address: Address) -> StreamLink: ...
-    def leave_relay(self) -> Address: ...
     def abandon(self) -> None: ...
     def open_channel(self, agreed: Agreed) -> None: ...
     def close_channel(self) -> None: ...
     def close_gracefully(self, closed: Closed[Violation]) -> None: ...
 
 
-class Way(Component[PeerState, Host[PeerEvent]]):
+class Way(Component[PeerState, WayHost]):
     """How far a client or server has come."""
 
+    identity: str
+    """How the relay sees us; empty before Registered."""
     addresses: list[Address]
     """Of the relay, not yet tried."""
     relay: Link
-    """To the relay port; 0: none."""
-    room: Link
-    """To the secure port; 0: none."""
-    agreed: Agreed | None
-    """With whom it goes to the secure room."""
-    owner: Annotated[WayOwner, CACHED]
+    """To the relay port; 0 while there is none."""
+    accepted: Agreed | None
+    """A client's choice, while the relay has not confirmed it."""
+    partners: dict[Link, Agreed]
+    """With whom it is in the room that a link leads to; there is one at most."""
     delays: Annotated[PeerDelays, CACHED]
     target: Annotated[Address, CACHED]
     """The relay, by its address or its name."""
     secure_port: Annotated[int, CACHED]
 
-    def __init__(
-        self, host: Host[PeerEvent], owner: WayOwner, target: Address, secure_port: int, delays: PeerDelays
-    ) -> None:
+    def __init__(self, host: WayHost, target: Address, secure_port: int) -> None:
         super().__init__(host)
-        self.owner, self.target, self.secure_port, self.delays = owner, target, secure_port, delays
-        self.addresses, self.relay, self.room, self.agreed = [], NOWHERE, NOWHERE, None
-
-    # -- for the peer
+        self.target, self.secure_port, self.delays = target, secure_port, host.delays
+        self.identity, self.addresses, self.relay, self.accepted, self.partners = "", [], Link(0), None, {}
 
     def forget_link(self, key: Link) -> None:
+        self.partners.pop(key, None)
         if key == self.relay:
-            self.relay = NOWHERE
-        elif key == self.room:
-            self.room = NOWHERE
+            self.relay = Link(0)
 
     def cease(self) -> None:
         """The session is over, whoever ended it."""
         self.state = _S.ENDED
 
-    # -- conditions
+    # -- guards and conditions
 
-    def is_unprepared(self) -> bool:
-        return not self.owner.is_prepared
+    def is_about_us(self, heard: Heard[p.PeerClosed]) -> bool:
+        return heard.packet.uid == p.RELAY
+
+    def find_accepted(self, heard: Heard[p.Done]) -> Agreed | None:
+        return self.accepted
 
     def is_given_a_name(self) -> bool:
         try:
@@ -179,11 +184,8 @@ class Way(Component[PeerState, Host[PeerEvent]]):
 
     # -- actions
 
-    def prepare(self) -> None:
-        self.owner.prepare()
-
     def look_up(self) -> None:
-        self.owner.ask_transport(Lookup(_QUERY, self.target.host, self.target.port))
+        self.host.ask_transport(Lookup(_QUERY, self.target.host, self.target.port))
 
     def dial_target(self) -> None:
         self.dial_found((Address(str(ip_address(self.target.host)), self.target.port),))
@@ -193,67 +195,76 @@ class Way(Component[PeerState, Host[PeerEvent]]):
         self.dial()
 
     def dial(self) -> None:
-        self.relay = self.owner.open_link(self.addresses.pop(0)).key
+        self.relay = self.host.open_link(self.addresses.pop(0)).key
 
     def send_hello(self) -> None:
-        self.owner.send_hello()
+        self.host.send_hello()
 
-    def remember_identity(self, identity: str) -> None:
-        self.owner.register(identity)
-        self.host.emit(Registered(identity))
+    def remember_identity(self, heard: Heard[p.ClientIdentity | p.ServerIdentity]) -> None:
+        self.identity = heard.packet.identity
+        self.host.emit(Registered(self.identity))
+
+    def meet(self, heard: Heard[Any]) -> None:
+        self.host.meet(heard)
+
+    def say_nobody(self, heard: Heard[Any]) -> None:
+        self.host.say(p.RELAY, p.RelayFailure(_MISSING[type(heard.packet)], heard.uid))
+
+    def lose_peer(self, heard: Heard[p.PeerClosed]) -> None:
+        self.host.lose_peer(heard.packet.uid)
 
     def send_accepted(self, agreed: Agreed) -> None:
-        self.agreed = agreed
-        self.owner.say(agreed.uid, p.Accepted())
+        self.accepted = agreed
+        self.host.say(agreed.uid, p.Accepted())
 
-    def follow(self, agreed: Agreed) -> None:
-        self.agreed = agreed
+    def forget_accepted(self) -> None:
+        self.accepted = None
 
-    def abandon(self) -> None:
+    def approach(self, agreed: Agreed) -> None:
         """Every exchange ends: nobody needs it any more."""
-        self.owner.abandon()
+        self.host.abandon()
+        relay, self.accepted = self.host.links[self.relay], None
+        relay.close()
+        self.partners[self.host.open_link(attrs.evolve(relay.peer, port=self.secure_port)).key] = agreed
 
-    def approach(self) -> None:
-        address = self.owner.leave_relay()
-        self.relay = NOWHERE
-        self.room = self.owner.open_link(attrs.evolve(address, port=self.secure_port)).key
+    def send_line(self, link: StreamLink) -> None:
+        line = p.RoomLine(self.partners[link.key].identity)
+        self.host.write(link, type(line).__name__, line.encode())
 
-    def send_line(self) -> None:
-        self.owner.say_line(p.RoomLine(self._partner().identity))
-
-    def open_channel(self) -> None:
-        self.owner.open_channel(self._partner())
-        self.host.emit(Connected(self._partner().identity))
+    def open_channel(self, link: StreamLink) -> None:
+        agreed = self.partners[link.key]
+        self.host.open_channel(agreed)
+        self.host.emit(Connected(agreed.identity))
 
     def close_channel(self) -> None:
-        self.owner.close_channel()
+        self.host.close_channel()
 
     def end_local(self) -> None:
-        self.owner.close_gracefully(Closed(CloseCause.LOCAL))
+        self.host.close_gracefully(Closed(CloseCause.LOCAL))
 
     def end_remote(self) -> None:
-        self.owner.close_gracefully(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
+        self.host.close_gracefully(Closed(CloseCause.REMOTE, detail="the relay ended the connection"))
 
     def end_refused(self, code: p.RoomCode) -> None:
         expired = code is p.RoomCode.EXPIRED
         violation = Violation.ROOM_EXPIRED if expired else Violation.ROOM_UNKNOWN
-        self.owner.close_gracefully(Closed(CloseCause.REFUSED, violation))
+        self.host.close_gracefully(Closed(CloseCause.REFUSED, violation))
 
     def end_without_address(self) -> None:
         self.end_unreachable("the relay's name has no address")
 
     def end_unreachable(self, detail: str) -> None:
-        self.owner.close_gracefully(Closed(CloseCause.UNREACHABLE, detail=detail))
+        self.host.close_gracefully(Closed(CloseCause.UNREACHABLE, detail=detail))
 
     def end_relay_lost(self, detail: str) -> None:
-        self.owner.close_gracefully(Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail))
+        self.host.close_gracefully(Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail))
 
     def end_room_lost(self, detail: str) -> None:
-        self.owner.close_gracefully(Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail))
+        self.host.close_gracefully(Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail))
 
     def end_relay_timeout(self) -> None:
         detail = "the relay's time for us is over"
-        self.owner.close_gracefully(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail=detail))
+        self.host.close_gracefully(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail=detail))
 
     def end_without_greeting(self) -> None:
         self._end_late("the relay did not answer our hello")
@@ -271,19 +282,15 @@ class Way(Component[PeerState, Host[PeerEvent]]):
         self._end_late("nothing moved for too long")
 
     def end_as_told(self, closed: Closed[Violation]) -> None:
-        self.owner.close_gracefully(closed)
+        self.host.close_gracefully(closed)
 
     def end_limit(self) -> None:
-        self.owner.close_gracefully(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
+        self.host.close_gracefully(Closed(CloseCause.LIMIT, Violation.TOO_MANY_GUESSES))
 
     # -- inside
 
     def _end_late(self, detail: str) -> None:
-        self.owner.close_gracefully(Closed(CloseCause.TIMEOUT, detail=detail))
-
-    def _partner(self) -> Agreed:
-        assert self.agreed is not None  # nobody approaches without
-        return self.agreed
+        self.host.close_gracefully(Closed(CloseCause.TIMEOUT, detail=detail))
 
 
 _W: Final = Way
@@ -291,6 +298,51 @@ _STARTING: Final = (_S.NEW, _S.PREPARING)
 _AT_RELAY: Final = (_S.GREETING, _S.WAITING, _S.PAIRED)
 _BEFORE_CHANNEL: Final = (_S.PREPARING, _S.RESOLVING, _S.CONNECTING, *_AT_RELAY, _S.APPROACHING, _S.LOBBY)
 _VERBS: Final = (_I.CHOOSE, _I.SEND)
+_REACHING, _AGREEMENT, _ROOM = "reaching the relay", "the agreement", "the secure room"
+_RELAY, _TIMES = "when the relay ends it", "times and limits"
+_MISSING: Final[dict[type[p.BobPacket], p.Missing]] = {
+    p.YAndServerValidator: p.Missing.SERVER,
+    p.ClientValidator: p.Missing.CLIENT,
+    p.Agreement: p.Missing.HANDSHAKE,
+    p.Accepted: p.Missing.HANDSHAKE,
+}
+
+Meaning: TypeAlias = Input[PeerState, Heard[Any]] | Guards[Any, PeerState, Any, None]
+
+
+def _of_the_relay(name: str) -> Guards[Way, PeerState, Heard[Any], Heard[Any]]:
+    guards = Guards.of(Way, PeerState, Heard[Any], name)
+    return guards.need(concerns_the_relay, "unexpected packet", ref=_RELAY)
+
+
+IDENTITY: Final = _of_the_relay("identity").give(_I.IDENTITY)
+CLOSED: Final = _of_the_relay("closed").give_if(_W.is_about_us, _I.RELAY_CLOSED, ref=_RELAY).give(_I.PEER_LEFT)
+TIMEOUT: Final = _of_the_relay("timeout").give(_I.RELAY_TIMEOUT)
+DONE: Final = _of_the_relay("done").make(_W.find_accepted, "stale", ref=_AGREEMENT).give(_I.DONE)
+NEW_SERVER: Final = _of_the_relay("new_server").give(_I.MET)
+X: Final = (
+    Guards.of(Way, _S, Heard[Any], "x")
+    .need(concerns_a_peer, "unexpected packet", ref="answering a client")
+    .give(_I.MET)
+)
+_OF_ANY_RELAY: Final[dict[type[p.BobPacket], Meaning]] = {p.PeerClosed: CLOSED, p.Timeout: TIMEOUT, p.Done: DONE}
+
+TO_A_CLIENT: Final[dict[type[p.BobPacket], Meaning]] = {
+    **_OF_ANY_RELAY,
+    p.ClientIdentity: IDENTITY,
+    p.NewServer: NEW_SERVER,
+    p.YAndServerValidator: _I.NOBODY,
+    p.Agreement: _I.NOBODY,
+}
+"""What the packets are that are no part of an exchange."""
+
+TO_A_SERVER: Final[dict[type[p.BobPacket], Meaning]] = {
+    **_OF_ANY_RELAY,
+    p.ServerIdentity: IDENTITY,
+    p.XAndClientIdentity: X,
+    p.ClientValidator: _I.NOBODY,
+    p.Accepted: _I.NOBODY,
+}
 
 PEER: Final = Table[Way, PeerState](
     Way,
@@ -308,29 +360,14 @@ PEER: Final = Table[Way, PeerState](
         _S.CLOSING: "the channel's own timer, FAREWELL",
     },
     rows=(
-        Row(_S.NEW, _I.START, _S.PREPARING, _W.prepare, when=_W.is_unprepared, ref="a server's secret"),
-        Row(
-            _STARTING,
-            _I.START,
-            _S.RESOLVING,
-            _W.look_up,
-            when=_W.is_given_a_name,
-            arm=(_T.LOOKUP,),
-            ref="reaching the relay",
-        ),
-        Row(_STARTING, _I.START, _S.CONNECTING, _W.dial_target, ref="reaching the relay"),
-        Row(
-            _S.RESOLVING,
-            _I.LOOKED_UP,
-            _S.ENDED,
-            _W.end_without_address,
-            when=_W.is_without_address,
-            ref="reaching the relay",
-        ),
-        Row(_S.RESOLVING, _I.LOOKED_UP, _S.CONNECTING, _W.dial_found, cancel=(_T.LOOKUP,), ref="reaching the relay"),
-        Row(_S.RESOLVING, _I.LOOKUP_EXPIRED, _S.ENDED, _W.end_without_address, ref="reaching the relay"),
-        Row(_S.CONNECTING, _I.UNREACHABLE, None, _W.dial, when=_W.is_left_with_an_address, ref="reaching the relay"),
-        Row((_S.CONNECTING, _S.APPROACHING), _I.UNREACHABLE, _S.ENDED, _W.end_unreachable, ref="reaching the relay"),
+        Row(_S.NEW, _I.PREPARE, _S.PREPARING, ref="a server's secret"),
+        Row(_STARTING, _I.START, _S.RESOLVING, _W.look_up, when=_W.is_given_a_name, arm=(_T.LOOKUP,), ref=_REACHING),
+        Row(_STARTING, _I.START, _S.CONNECTING, _W.dial_target, ref=_REACHING),
+        Row(_S.RESOLVING, _I.LOOKED_UP, _S.ENDED, _W.end_without_address, when=_W.is_without_address, ref=_REACHING),
+        Row(_S.RESOLVING, _I.LOOKED_UP, _S.CONNECTING, _W.dial_found, cancel=(_T.LOOKUP,), ref=_REACHING),
+        Row(_S.RESOLVING, _I.LOOKUP_EXPIRED, _S.ENDED, _W.end_without_address, ref=_REACHING),
+        Row(_S.CONNECTING, _I.UNREACHABLE, None, _W.dial, when=_W.is_left_with_an_address, ref=_REACHING),
+        Row((_S.CONNECTING, _S.APPROACHING), _I.UNREACHABLE, _S.ENDED, _W.end_unreachable, ref=_REACHING),
         Row(_S.CONNECTING, _I.OPENED, _S.GREETING, _W.send_hello, arm=(_T.GREETING,), ref="hello"),
         Row(
             _S.GREETING,
@@ -341,57 +378,44 @@ PEER: Final = Table[Way, PeerState](
             cancel=(_T.GREETING,),
             ref="hello",
         ),
-        Row(_S.WAITING, _I.CHOOSE, ref="the agreement"),
+        Row((_S.WAITING, _S.PAIRED), _I.MET, None, _W.meet, ref="meeting a server"),
+        Row(_AT_RELAY, _I.NOBODY, None, _W.say_nobody, ref="failures"),
+        Row(_AT_RELAY, _I.PEER_LEFT, None, _W.lose_peer, ref="leaving"),
+        Row(_S.WAITING, _I.CHOOSE, ref=_AGREEMENT),
+        Row(_S.WAITING, _I.ACCEPT, _S.PAIRED, _W.send_accepted, arm=(_T.DONE,), cancel=(_T.WAITING,), ref=_AGREEMENT),
+        Row(_S.WAITING, _I.TAKEN, _S.APPROACHING, _W.approach, cancel=(_T.WAITING,), ref=_AGREEMENT),
         Row(
-            _S.WAITING,
-            _I.ACCEPT,
             _S.PAIRED,
-            _W.send_accepted,
-            arm=(_T.DONE,),
-            cancel=(_T.WAITING,),
-            ref="the agreement",
-        ),
-        Row(
+            _I.PARTNER_GONE,
             _S.WAITING,
-            _I.TAKEN,
-            _S.APPROACHING,
-            _W.follow,
-            _W.abandon,
-            _W.approach,
-            cancel=(_T.WAITING,),
-            ref="the agreement",
+            _W.forget_accepted,
+            arm=(_T.WAITING,),
+            cancel=(_T.DONE,),
+            ref=_AGREEMENT,
         ),
-        Row(_S.PAIRED, _I.PARTNER_GONE, _S.WAITING, arm=(_T.WAITING,), cancel=(_T.DONE,), ref="the agreement"),
-        Row(_S.PAIRED, _I.DONE, _S.APPROACHING, _W.abandon, _W.approach, cancel=(_T.DONE,), ref="the agreement"),
-        Row(_AT_RELAY, _I.RELAY_CLOSED, _S.ENDED, _W.end_remote, ref="when the relay ends it"),
-        Row(_AT_RELAY, _I.RELAY_TIMEOUT, _S.ENDED, _W.end_relay_timeout, ref="when the relay ends it"),
-        Row(_AT_RELAY, _I.RELAY_LOST, _S.ENDED, _W.end_relay_lost, ref="when the relay ends it"),
-        Row(_S.GREETING, _I.GREETING_EXPIRED, _S.ENDED, _W.end_without_greeting, ref="times and limits"),
-        Row(_S.WAITING, _I.WAITING_EXPIRED, _S.ENDED, _W.end_without_agreement, ref="times and limits"),
-        Row(_S.PAIRED, _I.DONE_EXPIRED, _S.ENDED, _W.end_without_done, ref="times and limits"),
-        Row(_S.LOBBY, _I.LOBBY_EXPIRED, _S.ENDED, _W.end_without_partner, ref="times and limits"),
+        Row(_S.PAIRED, _I.DONE, _S.APPROACHING, _W.approach, cancel=(_T.DONE,), ref=_AGREEMENT),
+        Row(_AT_RELAY, _I.RELAY_CLOSED, _S.ENDED, _W.end_remote, ref=_RELAY),
+        Row(_AT_RELAY, _I.RELAY_TIMEOUT, _S.ENDED, _W.end_relay_timeout, ref=_RELAY),
+        Row(_AT_RELAY, _I.RELAY_LOST, _S.ENDED, _W.end_relay_lost, ref=_RELAY),
+        Row(_S.GREETING, _I.GREETING_EXPIRED, _S.ENDED, _W.end_without_greeting, ref=_TIMES),
+        Row(_S.WAITING, _I.WAITING_EXPIRED, _S.ENDED, _W.end_without_agreement, ref=_TIMES),
+        Row(_S.PAIRED, _I.DONE_EXPIRED, _S.ENDED, _W.end_without_done, ref=_TIMES),
+        Row(_S.LOBBY, _I.LOBBY_EXPIRED, _S.ENDED, _W.end_without_partner, ref=_TIMES),
         Row((*_AT_RELAY, _S.LOBBY), _I.VIOLATED, _S.ENDED, _W.end_as_told, ref="bad packets"),
         Row(_AT_RELAY, _I.EXHAUSTED, _S.ENDED, _W.end_limit, ref="guesses"),
-        Row(_S.APPROACHING, _I.OPENED, _S.LOBBY, _W.send_line, arm=(_T.LOBBY,), ref="the secure room"),
-        Row(
-            _S.LOBBY,
-            _I.JOINED,
-            _S.TALKING,
-            _W.open_channel,
-            arm=(_T.SILENCE,),
-            cancel=(_T.LOBBY,),
-            ref="the secure room",
-        ),
-        Row(_S.LOBBY, _I.ROOM_REFUSED, _S.ENDED, _W.end_refused, ref="the secure room"),
-        Row(_S.LOBBY, _I.ROOM_LOST, _S.ENDED, _W.end_room_lost, ref="the secure room"),
-        Row(_S.TALKING, _I.MOVED, None, arm=(_T.SILENCE,), ref="times and limits"),
+        Row(_S.APPROACHING, _I.OPENED, _S.LOBBY, _W.send_line, arm=(_T.LOBBY,), ref=_ROOM),
+        Row(_S.LOBBY, _I.JOINED, _S.TALKING, _W.open_channel, arm=(_T.SILENCE,), cancel=(_T.LOBBY,), ref=_ROOM),
+        Row(_S.LOBBY, _I.ROOM_REFUSED, _S.ENDED, _W.end_refused, ref=_ROOM),
+        Row(_S.LOBBY, _I.ROOM_LOST, _S.ENDED, _W.end_room_lost, ref=_ROOM),
+        Row(_S.TALKING, _I.MOVED, None, arm=(_T.SILENCE,), ref=_TIMES),
         Row(_S.TALKING, _I.SEND, ref="the channel"),
-        Row(_S.TALKING, _I.SILENCE_EXPIRED, _S.ENDED, _W.end_silent, ref="times and limits"),
+        Row(_S.TALKING, _I.SILENCE_EXPIRED, _S.ENDED, _W.end_silent, ref=_TIMES),
         Row(_S.TALKING, _I.CLOSE, _S.CLOSING, _W.close_channel, cancel=(_T.SILENCE,), ref="closing the channel"),
         Row((_S.TALKING, _S.CLOSING), _I.CHANNEL_ENDED, _S.ENDED, _W.end_as_told, ref="closing the channel"),
         Row((_S.NEW, *_BEFORE_CHANNEL), _I.CLOSE, _S.ENDED, _W.end_local, ref="leaving"),
     ),
     defaults=(
+        Default(Outcome.IGNORE, "unexpected packet", _I.UNEXPECTED, _I.MET),
         Default(Outcome.NOT_OPEN, "connect first", *_VERBS, states=(_S.NEW,)),
         Default(Outcome.NOT_OPEN, "", *_VERBS, states=(_S.ENDED, _S.CLOSING)),
         Default(Outcome.REJECT, "", *_VERBS),

@@ -7,40 +7,28 @@ but for the list that the protocol wants, and a host gets a few answers at a tim
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
 from enum import Enum
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host, Refusal
-from ..contract import Address, Instant, Path
+from ..component import Component, Refusal
+from ..contract import Instant, Path
+from ..endpoint import Received
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from ..wire import Absent, Packet
-from .addresses import is_loopback, with_host
-from .arrivals import Arrival, Received, read, receives
+from ..wire import Absent
+from . import packets as p
 from .crypto import BadKey, lower, verify, verify_username
-from .limits import ServerDelays, ServerLimits
 from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
-from .packets import (
-    CheckIn,
-    ConnectionToken,
-    DenialReason,
-    DomainConnectionDenied,
-    DomainConnectRequest,
-    ICEPing,
-    ICEPingReply,
-    NodeType,
-    Permissions,
-)
-from .policy import ASSIGNED, Policy, Visitor
+from .members import Members
+from .parts import Arrival, ServerHost, keep_newest, read, receives
+from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
+from .remote import is_loopback, with_host
 from .server_events import ConnectRefused, Departure, KeyWanted
-from .versions import PacketType, VersionTable
-
-T = TypeVar("T")
+from .versions import PacketType
 
 TOO_SHORT: Final = Refusal("request too short for an answer", ref="connect requests")
 
@@ -70,9 +58,9 @@ class PendingConnect:
     """A connect request that could be read, with what is known of who sent it."""
 
     request: Arrival
-    says: DomainConnectRequest = attrs.field(repr=False)
+    says: p.DomainConnectRequest = attrs.field(repr=False)
     public: SockAddr
-    assigned: NodeType | None
+    assigned: p.NodeType | None
     """The type that its assignment is for, if it has one."""
     username: str
     """In the way in which it is looked up. It has to be proven, as has the account; empty: there is none."""
@@ -104,31 +92,10 @@ class AdmissionInput:
     FORBIDDEN = Input[AdmissionState, PendingConnect]()
     FULL = Input[AdmissionState, PendingConnect]()
     ADMITTED = Input[AdmissionState, PendingConnect]()
-    PINGED = Input[AdmissionState, Received[ICEPing]]()
+    PINGED = Input[AdmissionState, Received[p.ICEPing]]()
 
 
-class AdmissionHost(Host[ConnectRefused | KeyWanted], Protocol):
-    """What admission needs of the domain server."""
-
-    policy: Policy
-    local: Address | None
-    domain_id: bytes
-
-    def answer(self, path: Path, packet: Packet) -> None: ...
-
-
-class Residents(Protocol):
-    """Who is in."""
-
-    def __len__(self) -> int: ...
-    def at(self, path: Path) -> Member | None: ...
-    def with_assignment(self, connect_id: bytes) -> Member | None: ...
-    def count(self, node_type: NodeType) -> int: ...
-    def fresh_id(self, leaving: Collection[int]) -> int: ...
-    def admit(self, node_id: bytes, entry: Entry, said: CheckIn, permissions: int) -> None: ...
-
-
-class Admission(Component[AdmissionState, AdmissionHost]):
+class Admission(Component[AdmissionState, ServerHost]):
     """Answers whoever is outside. It keeps what it needs for that: no connect request is pending between two calls."""
 
     tokens: OrderedDict[str, Token]
@@ -137,26 +104,14 @@ class Admission(Component[AdmissionState, AdmissionHost]):
     """Likewise; None: there is none."""
     answers: OrderedDict[str, Answers]
     """By host."""
-    assignments: dict[bytes, NodeType]
+    assignments: dict[bytes, p.NodeType]
     """By connect id."""
-    members: Annotated[Residents, CACHED]
-    versions: Annotated[VersionTable, CACHED]
+    members: Annotated[Members, CACHED]
     version_name: Annotated[str, CACHED]
-    delays: Annotated[ServerDelays, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
 
-    def __init__(
-        self,
-        host: AdmissionHost,
-        members: Residents,
-        versions: VersionTable,
-        version_name: str,
-        delays: ServerDelays,
-        limits: ServerLimits,
-    ) -> None:
+    def __init__(self, host: ServerHost, members: Members, version_name: str) -> None:
         super().__init__(host)
-        self.members, self.versions, self.version_name = members, versions, version_name
-        self.delays, self.limits = delays, limits
+        self.members, self.version_name = members, version_name
         self.tokens, self.keys, self.answers, self.assignments = OrderedDict(), OrderedDict(), OrderedDict(), {}
 
     def forget_all(self) -> None:
@@ -167,19 +122,17 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def provide_key(self, username: str, key: bytes | str | None) -> None:
         username = lower(username)
-        self.keys.pop(username, None)
-        self.keys[username] = key
-        _bound(self.keys, self.limits.keys)
+        keep_newest(self.keys, username, key, self.host.limits.keys)
         if username in self.tokens:
             self.tokens[username].was_told = False
 
-    def assign(self, connect_id: bytes, node_type: NodeType) -> None:
+    def assign(self, connect_id: bytes, node_type: p.NodeType) -> None:
         known = self.assignments.get(connect_id, node_type)
         if len(connect_id) != 16 or not any(connect_id) or node_type not in STATIC:
             why = "no connect id, or no type that is assigned"
         elif known is not node_type:
             why = "this connect id has another type"
-        elif connect_id not in self.assignments and len(self.assignments) >= self.limits.nodes:
+        elif connect_id not in self.assignments and len(self.assignments) >= self.host.limits.nodes:
             why = "too many assignments"
         else:
             self.assignments[connect_id] = node_type
@@ -191,7 +144,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         entry = member.entry
         names = entry.username, entry.account
         permissions = self._permissions(entry.path, entry.node_type, entry.fingerprint, *names)
-        if permissions & Permissions.CONNECT:
+        if permissions & p.Permissions.CONNECT:
             member.permit(permissions)
         else:
             member.post(MemberInput.LEAVE(Departure.UNWELCOME))
@@ -203,17 +156,17 @@ class Admission(Component[AdmissionState, AdmissionHost]):
 
     def is_seldom(self, request: Arrival) -> bool:
         answers = self.answers.get(request.path.host)
-        return answers is None or self._is_over(answers) or answers.count < self.limits.connects
+        return answers is None or self._is_over(answers) or answers.count < self.host.limits.connects
 
     def is_of_other_protocol(self, request: Arrival) -> bool:
-        header, signature = request.header, b"\0\0\0\x10" + self.versions.signature
-        is_ours = header.type is PacketType.DOMAIN_CONNECT_REQUEST and header.version == self.versions[header.type]
+        header, signature = request.header, b"\0\0\0\x10" + self.host.versions.signature
+        is_ours = header.type is PacketType.DOMAIN_CONNECT_REQUEST and header.version == self.host.versions[header.type]
         return not is_ours or request.payload[_SIGNATURE] != signature
 
     def read(self, request: Arrival) -> PendingConnect:
         """Assignments need no name, and who logs in with the domain need not sign a username."""
-        says = read(self, DomainConnectRequest, request.payload)
-        here, assigned = self.members.at(request.path), self.assignments.get(says.connect_id)
+        says = read(self, p.DomainConnectRequest, request.payload)
+        here, assigned = self.members.by_path.get(request.path), self.assignments.get(says.connect_id)
         account = _text(says.domain_username) if assigned is None and self.host.policy.login is not None else ""
         is_named = assigned is None and (says.username_signature or not account)
         return PendingConnect(
@@ -237,7 +190,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         node_type = pending.says.check_in.node_type
         if pending.assigned is None:
             return node_type == AGENT
-        holder = self.members.with_assignment(pending.says.connect_id)
+        holder = self.members.by_connect_id.get(pending.says.connect_id)
         sockets = pending.public, pending.says.check_in.local_socket
         return pending.assigned == node_type and (holder is None or (holder.public, holder.local) == sockets)
 
@@ -246,14 +199,14 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         says, check_in, clock = pending.says, pending.says.check_in, self.host.clock
         asked = says.machine_fingerprint, check_in.node_type, pending.connect_id, pending.username, pending.account
         return any(
-            clock - (entry := member.entry).joined < self.delays.repeated
+            clock - (entry := member.entry).joined < self.host.delays.repeated
             and (entry.fingerprint, entry.node_type, entry.connect_id, entry.username, entry.account) == asked
             and (member.public, member.local) == (pending.public, check_in.local_socket)
             for member in pending.here
         )
 
     def is_beyond_ids(self, pending: PendingConnect) -> bool:
-        return len(self.members) - pending.makes_room >= self.limits.nodes
+        return len(self.members.by_id) - pending.makes_room >= self.host.limits.nodes
 
     def is_assigned(self, pending: PendingConnect) -> bool:
         return pending.assigned is not None
@@ -290,48 +243,48 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         return bool(account) and not self.host.policy.is_account(account, tokens)
 
     def is_forbidden(self, pending: PendingConnect) -> bool:
-        return not self._permissions_of(pending) & Permissions.CONNECT
+        return not self._permissions_of(pending) & p.Permissions.CONNECT
 
     def is_one_too_many(self, pending: PendingConnect) -> bool:
         capacity = self.host.policy.capacity
         return (
             capacity is not None
             and self.members.count(AGENT) - pending.makes_room >= capacity
-            and not self._permissions_of(pending) & Permissions.PAST_CAPACITY
+            and not self._permissions_of(pending) & p.Permissions.PAST_CAPACITY
         )
 
     # -- actions
 
     def deny_protocol(self, request: Arrival) -> None:
         text = f"Protocol version mismatch - Domain version: {self.version_name}"
-        self._deny(request, DenialReason.PROTOCOL_MISMATCH, text)
+        self._deny(request, p.DenialReason.PROTOCOL_MISMATCH, text)
 
     def deny_signature(self, pending: PendingConnect) -> None:
-        self._deny(pending.request, DenialReason.LOGIN_ERROR_DIRECTORY, "Error decrypting username signature.")
+        self._deny(pending.request, p.DenialReason.LOGIN_ERROR_DIRECTORY, "Error decrypting username signature.")
 
     def deny_login(self, pending: PendingConnect) -> None:
-        self._deny(pending.request, DenialReason.LOGIN_ERROR_DOMAIN, "The domain does not know this account.")
+        self._deny(pending.request, p.DenialReason.LOGIN_ERROR_DOMAIN, "The domain does not know this account.")
 
     def deny_permission(self, pending: PendingConnect) -> None:
         login = self.host.policy.login
         if login is None:
             text = "You lack the required Directory Services permissions to connect to this domain."
-            self._deny(pending.request, DenialReason.NOT_AUTHORIZED_DIRECTORY, text)
+            self._deny(pending.request, p.DenialReason.NOT_AUTHORIZED_DIRECTORY, text)
         else:
             text = "You lack the permissions of this domain that are required to connect to it."
-            self._deny(pending.request, DenialReason.NOT_AUTHORIZED_DOMAIN, text, f"{login.url}|{login.client_id}")
+            self._deny(pending.request, p.DenialReason.NOT_AUTHORIZED_DOMAIN, text, f"{login.url}|{login.client_id}")
 
     def deny_full(self, pending: PendingConnect) -> None:
         redirect = self.host.policy.redirect
-        self._deny(pending.request, DenialReason.TOO_MANY_USERS, "Too many connected users.", redirect)
+        self._deny(pending.request, p.DenialReason.TOO_MANY_USERS, "Too many connected users.", redirect)
 
     def send_token(self, pending: PendingConnect) -> None:
         token = self.tokens.get(pending.username)
         if token is None:
-            token = self.tokens[pending.username] = Token(self.host.draw(16, f"token.{pending.username}"))
-            _bound(self.tokens, self.limits.tokens)
+            token = Token(self.host.draw(16, f"token.{pending.username}"))
+            keep_newest(self.tokens, pending.username, token, self.host.limits.tokens)
         self._count_answer(pending.request.path.host)
-        self.host.answer(pending.request.path, ConnectionToken(token.token))
+        self.host.answer(pending.request.path, p.ConnectionToken(token.token))
 
     def tell_key_wanted(self, pending: PendingConnect) -> None:
         token = self.tokens[pending.username]
@@ -354,7 +307,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         local_id = self.members.fresh_id(replaced)
         entry = Entry(
             local_id=local_id,
-            node_type=NodeType(pending.says.check_in.node_type),
+            node_type=p.NodeType(pending.says.check_in.node_type),
             path=pending.request.path,
             fingerprint=pending.says.machine_fingerprint,
             connect_id=pending.connect_id,
@@ -365,24 +318,24 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         node_id = self.host.draw(16, f"node.{local_id}.id")
         self.members.admit(node_id, entry, pending.says.check_in, self._permissions_of(pending))
 
-    def answer_ping(self, pinged: Received[ICEPing]) -> None:
-        self.host.answer(pinged.path, ICEPingReply(self.host.domain_id, pinged.packet.type))
+    def answer_ping(self, pinged: Received[p.ICEPing]) -> None:
+        self.host.answer(pinged.path, p.ICEPingReply(self.host.domain_id, pinged.packet.type))
 
     # -- inside
 
     def _replaced_by(self, pending: PendingConnect) -> dict[int, Member]:
         """By local id."""
-        holder = self.members.with_assignment(pending.says.connect_id)
+        holder = self.members.by_connect_id.get(pending.says.connect_id)
         return {member.local_id: member for member in (*pending.here, holder) if member is not None}
 
     def _permissions_of(self, pending: PendingConnect) -> int:
         """What it may do, its names taken as proven."""
         if pending.assigned is not None:
             return int(ASSIGNED)
-        names, node_type = (pending.username, pending.account), NodeType(pending.says.check_in.node_type)
+        names, node_type = (pending.username, pending.account), p.NodeType(pending.says.check_in.node_type)
         return self._permissions(pending.request.path, node_type, pending.says.machine_fingerprint, *names)
 
-    def _permissions(self, path: Path, node_type: NodeType, fingerprint: bytes, username: str, account: str) -> int:
+    def _permissions(self, path: Path, node_type: p.NodeType, fingerprint: bytes, username: str, account: str) -> int:
         local = self.host.local
         visitor = Visitor(
             host=path.host,
@@ -394,7 +347,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         )
         return int(self.host.policy.permissions(visitor)) & 0xFFFFFFFF
 
-    def _deny(self, request: Arrival, reason: DenialReason, text: str, extra: str = "") -> None:
+    def _deny(self, request: Arrival, reason: p.DenialReason, text: str, extra: str = "") -> None:
         """Refuse, with as much of the text as makes the answer no longer than the request was."""
         room = len(request.payload) - _DENIAL_HEAD
         if room < 0:
@@ -403,7 +356,7 @@ class Admission(Component[AdmissionState, AdmissionHost]):
         extra = _cut(extra, room)
         text = _cut(text, room - len(extra.encode()))
         self._count_answer(request.path.host)
-        self.host.answer(request.path, DomainConnectionDenied(reason, text, extra))
+        self.host.answer(request.path, p.DomainConnectionDenied(reason, text, extra))
         self.host.emit(ConnectRefused(request.path, reason))
 
     def _count_answer(self, host: str) -> None:
@@ -411,13 +364,12 @@ class Admission(Component[AdmissionState, AdmissionHost]):
             return
         answers = self.answers.get(host)
         if answers is None or self._is_over(answers):
-            answers = self.answers[host] = Answers(self.host.clock)
-            self.answers.move_to_end(host)
-            _bound(self.answers, self.limits.applicants)
+            answers = Answers(self.host.clock)
+            keep_newest(self.answers, host, answers, self.host.limits.applicants)
         answers.count += 1
 
     def _is_over(self, answers: Answers) -> bool:
-        return self.host.clock - answers.since >= self.delays.repeated
+        return self.host.clock - answers.since >= self.host.delays.repeated
 
 
 def _text(value: str | Absent | None) -> str:
@@ -427,11 +379,6 @@ def _text(value: str | Absent | None) -> str:
 def _cut(text: str, size: int) -> str:
     """As much of a text as fits into so many bytes of UTF-8."""
     return text.encode()[:size].decode("utf-8", "ignore")
-
-
-def _bound(table: OrderedDict[str, T], limit: int) -> None:
-    while len(table) > limit:
-        table.popitem(last=False)
 
 
 _S, _I, _A = AdmissionState, AdmissionInput, Admission
@@ -458,7 +405,7 @@ CONNECT: Final = (
     .give(_I.ADMITTED)
 )
 ICE_PING: Final = (
-    Guards.of(_A, _S, Arrival, "ping").make(receives(ICEPing), "malformed ICEPing", ref="ICE").give(_I.PINGED)
+    Guards.of(_A, _S, Arrival, "ping").make(receives(p.ICEPing), "malformed ICEPing", ref="ICE").give(_I.PINGED)
 )
 
 ADMISSION: Final = Table[Admission, AdmissionState](

@@ -7,32 +7,21 @@ which know nothing of each other. There is a channel only with an address that t
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from ..component import Component, Note, Parts, Refusal
-from ..contract import Instant, Path
+from ..contract import Path
 from ..machine import Default, Guards, Happened, Input, Outcome, Row, Table
 from . import crypto
-from .arrivals import Arrival
-from .header import Control, ControlType, Header
-from .receiving import DATA, Receiver, ReceiverHost, ReceivingInput, ReceivingState
+from .header import Control, ControlType
+from .parts import Arrival, ChannelHost
+from .receiving import DATA, Receiver, ReceivingInput, ReceivingState
 from .remote import Remote, remote_of
-from .sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SenderHost, SendingInput
+from .sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SendingInput
 
 NO_CHANNEL: Final = Refusal("no channel", ref="handshake")
 OTHER_VERSION_TAKEN: Final = Note("other version", ref="types and versions")
 LOOSE_PART: Final = Note("unreliable message", ref="messages")
-
-
-class Peer(Protocol):
-    """Somebody who sends sourced packets: ``secret`` is empty if there is none, ``heard`` the last time."""
-
-    heard: Instant
-
-    @property
-    def local_id(self) -> int: ...
-    @property
-    def secret(self) -> bytes: ...
 
 
 class ChannelsState(Enum):
@@ -49,16 +38,6 @@ class ChannelsInput:
     """It would be for a channel, but there is none with its sender."""
     UNEXPECTED = Input[ChannelsState, None]()
     """No part takes packets of its type from there."""
-
-
-class ChannelHost(SenderHost, ReceiverHost, Protocol):
-    """What channels ask of the endpoint."""
-
-    def accepts_version(self, header: Header) -> bool: ...
-    def source_of(self, local_id: int, path: Path) -> Peer | None: ...
-    def authenticates(self) -> bool: ...
-    def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool: ...
-    def accepts_channel(self, path: Path) -> bool: ...
 
 
 class Channels(Component[ChannelsState, ChannelHost]):

@@ -8,23 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..component import Refusal
+from ..component import OptionalPart, Refusal
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
 from ..events import Closed
 from ..trace import Trace
+from ..wire import Packet
 from . import connection, crypto, rendezvous, stun
 from . import packets as p
-from .arrivals import Arrival
-from .channels import Peer
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
-from .header import MAX_DATAGRAM, Header
-from .introduction import Introduction
+from .header import MAX_DATAGRAM, Head, Header
+from .introduction import Introduction, Membership
 from .limits import ClientDelays, ClientLimits
-from .membership import Membership
 from .nodes import DomainSender, NodeTable
+from .parts import Arrival, Peer
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
 from .rendezvous import IceClient, IceTarget
@@ -57,7 +56,7 @@ NOT_REACHED: Final = Refusal("node not reached", ref="hole punching")
 SQUELCHED: Final = Refusal("squelched", ref="silence")
 
 
-class DomainClient(OverteEndpoint[ClientEvent]):
+class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     """One client of one domain: its domain server, and the nodes that this names.
 
     ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is
@@ -73,7 +72,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     """
 
     stun: StunClient
-    ice: IceClient
+    ice: OptionalPart[IceClient]
+    """From the time on when the address of the ice-server is known."""
     queries: Queries
     node_table: NodeTable
     connection: Connection
@@ -122,20 +122,11 @@ class DomainClient(OverteEndpoint[ClientEvent]):
             place_name=place_name,
         )
         _check_arguments(introduction, target, SockAddr(local_host or "", 0))
-        self.stun = StunClient(self, stun, local_host, delays, limits)
-        self.ice = IceClient(self, target, self.stun, delays)
-        self.queries = Queries(self, delays, limits)
-        self.node_table = NodeTable(self, delays, limits)
+        self.stun = StunClient(self, stun, local_host)
+        self.ice = OptionalPart(lambda: IceClient(self, target, self.stun))
+        self.queries, self.node_table = Queries(self), NodeTable(self)
         self.connection = Connection(
-            self,
-            target,
-            introduction,
-            by_ice=ice is not None,
-            own=self.stun,
-            nodes=self.node_table,
-            queries=self.queries,
-            delays=delays,
-            limits=limits,
+            self, target, introduction, self.stun, self.node_table, self.queries, by_ice=ice is not None
         )
 
     # -- what is known
@@ -266,17 +257,17 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         if not self.alive(now):
             return
         if query == connection.LOOKUP:
-            self.connection.take(connection.LOOKED_UP, addresses)
+            self.connection.looked_up(addresses)
         elif query == stun.QUERY:
-            self.stun.take(stun.LOOKED_UP, addresses)
+            self.stun.looked_up(addresses)
         else:
             super().looked_up(query, addresses, now)
         self.run()
 
     # -- what arrives
 
-    def take_first(self, data: bytes, path: Path) -> bool:
-        return self.stun.take_first(data, path)
+    def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
+        return None if self.stun.take_first(data, path) else super().decode(data, path)
 
     def source_of(self, local_id: int, path: Path) -> Peer | None:
         return self.node_table.source_of(local_id, path)
@@ -297,7 +288,7 @@ class DomainClient(OverteEndpoint[ClientEvent]):
         elif peer is not None:
             self.node_table.hear(arrival)
         elif kind in _OF_ICE:
-            self.give(self.ice, _OF_ICE[kind], arrival)
+            self.give(self.ice.part, _OF_ICE[kind], arrival)
         else:
             self.give(self.connection, _OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
 
@@ -310,7 +301,8 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     @property
     def domain(self) -> Path | None:
         """Where the domain is, once it is found."""
-        return self.connection.domain
+        domain = self.connection.domain.part
+        return None if domain is None else domain.path
 
     @property
     def membership(self) -> Membership:
@@ -320,17 +312,19 @@ class DomainClient(OverteEndpoint[ClientEvent]):
     def is_squelched(self) -> bool:
         return self.connection.is_squelched
 
-    def ask_domain(self, question: Question) -> None:
+    def ask_domain(self, question: Packet) -> None:
         self.connection.send_reliably(question)
 
     def sockets_changed(self) -> None:
         """Our own addresses are known, or are others than before."""
-        if self.stun.is_ready:
-            self.connection.sockets_changed()
-            self.ice.sockets_changed()
+        sockets = self.stun.sockets
+        if sockets is not None:
+            self.connection.sockets_changed(sockets)
+            for ice in self.ice.values():
+                ice.sockets_changed(sockets)
 
     def seek(self, server: Path) -> None:
-        self.ice.start(server)
+        self.ice.start(IceClient.begin, server)
 
     def reached(self, path: Path) -> None:
         self.connection.post(ConnectionInput.REACHED(path))

@@ -6,35 +6,24 @@ docs/protocols/overte.rst, check-in, the domain list, silence.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Final, TypeVar
 
-from ..component import Component, Host
+from ..component import OptionalPart, Part
 from ..contract import Address, Lookup, Path, Phase
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
+from ..wire import Packet
+from . import events as e
 from . import packets as p
-from .arrivals import Arrival, reads
-from .events import (
-    ClientEvent,
-    Connected,
-    Denied,
-    Disconnected,
-    Loss,
-    PacketReceived,
-    PermissionsChanged,
-    Removal,
-    Renumbered,
-    hint_for,
-)
-from .introduction import Introduction
-from .limits import ClientDelays, ClientLimits
-from .membership import NO_MEMBER, Membership
+from .introduction import NO_MEMBER, Introduction, Membership, Sockets
+from .limits import ClientDelays
 from .node import Node, NodeInput
 from .nodes import NodeTable
-from .queries import Answer, Queries, QueryInput, Question
-from .rendezvous import IceTarget, OwnSockets
-from .stun import Sockets
+from .parts import Arrival, ClientHost, ClientPart, reads
+from .queries import Answer, Queries, QueryInput
+from .rendezvous import IceTarget
+from .stun import StunClient
 from .versions import DOMAIN_SOURCED
 
 P = TypeVar("P", bound=p.OvertePacket)
@@ -63,16 +52,16 @@ _CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
 class ConnectionInput:
     CONNECT = Input[ConnectionState, None]()
     FOUND = Input[ConnectionState, tuple[Address, ...]]()
-    FOUND_ICE = Input[ConnectionState, tuple[Address, ...]]()
-    """The name was that of the ice-server."""
-    NOT_FOUND = Input[ConnectionState, tuple[Address, ...]]()
-    NEVER_FOUND = Input[ConnectionState, None]()
+    NOT_FOUND = Input[ConnectionState, None]()
     REACHED = Input[ConnectionState, Path]()
     """By ICE."""
-    CHECK_IN = Input[ConnectionState, None]()
+    DUE = Input[ConnectionState, None]()
+    """A check-in."""
     REFRESH = Input[ConnectionState, None]()
-    EXTRA = Input[ConnectionState, None]()
-    """A check-in beside those of the timer."""
+    CHECK_IN = Input[ConnectionState, Sockets]()
+    """It is due, and our own sockets are known."""
+    EXTRA = Input[ConnectionState, Sockets]()
+    """Likewise, beside those of the timer."""
     LISTED = Input[ConnectionState, p.DomainList]()
     LISTED_AGAIN = Input[ConnectionState, p.DomainList]()
     LISTED_CHANGED = Input[ConnectionState, p.DomainList]()
@@ -82,7 +71,7 @@ class ConnectionInput:
     NODE_TOLD = Input[ConnectionState, p.AddedNode]()
     NODE_REMOVED = Input[ConnectionState, Node]()
     ANSWERED = Input[ConnectionState, Answer]()
-    PACKET = Input[ConnectionState, PacketReceived]()
+    PACKET = Input[ConnectionState, e.PacketReceived]()
     """For the application."""
     MOVED = Input[ConnectionState, Sockets]()
     """Our own sockets are known, or changed."""
@@ -91,37 +80,24 @@ class ConnectionInput:
 
 
 class ConnectionTimer:
-    LOOKUP = Timer(ConnectionInput.NEVER_FOUND, ClientDelays.lookup)
-    CHECK_IN = Timer(ConnectionInput.CHECK_IN, ClientDelays.check_in)
+    LOOKUP = Timer(ConnectionInput.NOT_FOUND, ClientDelays.lookup)
+    CHECK_IN = Timer(ConnectionInput.DUE, ClientDelays.check_in)
     GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
 
 
-class ConnectionHost(Host[ClientEvent], Protocol):
-    """What the connection needs of the client."""
+class Domain(Part[ClientHost]):
+    """The domain, once it is found."""
 
-    phase: Phase
+    path: Path
 
-    def wall_us(self) -> int: ...
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_packet(self, path: Path, packet: Any, *, source: int = 0) -> object: ...
-    def send_reliable(self, path: Path, content: Any) -> bool: ...
-    def forget_channel(self, path: Path) -> None: ...
-    def seek(self, server: Path) -> None: ...
-    def end(self, closed: Closed[p.DenialReason]) -> None: ...
+    def begin(self, path: Path) -> None:
+        self.path = path
 
 
-class Locator(OwnSockets, Protocol):
-    """Who knows our own sockets, and which address suits them."""
-
-    def learn(self) -> None: ...
-    def pick(self, addresses: tuple[Address, ...]) -> Path: ...
-
-
-class Connection(Component[ConnectionState, ConnectionHost]):
+class Connection(ClientPart[ConnectionState]):
     """Where the domain is, who we are there, and how long it has been silent."""
 
-    domain: Path | None
-    """None: it is not yet found."""
+    domain: OptionalPart[Domain]
     membership: Membership
     adopted: Annotated[p.DomainList | None, MEMO]
     """The list of which all is known."""
@@ -133,35 +109,31 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     uptime: int
     """Microseconds that the previous connection lasted."""
     token: bytes
-    denials: dict[int, Denied]
+    denials: dict[int, e.Denied]
     """The last one of each code."""
     target: Annotated[IceTarget, CACHED]
     by_ice: Annotated[bool, CACHED]
     introduction: Annotated[Introduction, CACHED]
-    own: Annotated[Locator, CACHED]
+    own: Annotated[StunClient, CACHED]
     nodes: Annotated[NodeTable, CACHED]
     queries: Annotated[Queries, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
-    limits: Annotated[ClientLimits, CACHED]
 
     def __init__(
         self,
-        host: ConnectionHost,
+        host: ClientHost,
         target: IceTarget,
         introduction: Introduction,
-        *,
-        by_ice: bool,
-        own: Locator,
+        own: StunClient,
         nodes: NodeTable,
         queries: Queries,
-        delays: ClientDelays,
-        limits: ClientLimits,
+        *,
+        by_ice: bool,
     ) -> None:
         super().__init__(host)
         self.target, self.by_ice, self.introduction = target, by_ice, introduction
         self.own, self.nodes, self.queries = own, nodes, queries
-        self.delays, self.limits = delays, limits
-        self.domain = self.told = self.adopted = None
+        self.domain = OptionalPart(lambda: Domain(host))
+        self.told = self.adopted = None
         self.membership = NO_MEMBER
         self.silent = self.uptime = 0
         self.reason = p.ConnectReason.CONNECT.value
@@ -175,21 +147,21 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         """Has the domain been silent for so long that nodes are left alone?"""
         return self.silent > _SQUELCH
 
-    def sockets_changed(self) -> None:
-        sockets = self.own.sockets
+    def looked_up(self, addresses: tuple[Address, ...]) -> None:
+        self.post(ConnectionInput.FOUND(addresses) if addresses else ConnectionInput.NOT_FOUND())
+
+    def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
             self.post(ConnectionInput.MOVED(sockets))
 
     # -- guards and conditions
 
-    def is_nothing_found(self, addresses: tuple[Address, ...]) -> bool:
-        return not addresses
-
     def is_by_ice(self) -> bool:
         return self.by_ice
 
     def is_from_domain(self, arrival: Arrival) -> bool:
-        return arrival.path == self.domain
+        domain = self.domain.get(None)
+        return domain is not None and arrival.path == domain.path
 
     def read_list(self, arrival: Arrival) -> p.DomainList:
         return self.nodes.lists.read(self, arrival.payload)
@@ -217,19 +189,16 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     def find_settings_query(self, arrival: Arrival) -> Answer | None:
         return self.queries.settings_answer(arrival.payload)
 
-    def read_replicated(self, arrival: Arrival) -> PacketReceived | None:
+    def read_replicated(self, arrival: Arrival) -> e.PacketReceived | None:
         return self.nodes.replicated(arrival)
 
-    def read_sourced(self, arrival: Arrival) -> PacketReceived | None:
+    def read_sourced(self, arrival: Arrival) -> e.PacketReceived | None:
         if arrival.header.type not in DOMAIN_SOURCED:
             return None
-        return PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
-
-    def is_unready(self) -> bool:
-        return not self.own.is_ready
+        return e.PacketReceived(self.membership.domain_id, arrival.header.type, payload=arrival.payload)
 
     def is_too_silent(self) -> bool:
-        return self.silent >= self.limits.silent_check_ins
+        return self.silent >= self.host.limits.silent_check_ins and self.own.sockets is not None
 
     def is_denied(self) -> bool:
         return bool(self.denials)
@@ -242,55 +211,62 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.own.learn()
 
     def set_address(self, addresses: tuple[Address, ...]) -> None:
-        self.domain = self.own.pick(addresses)
+        self.set_path(self.own.pick(addresses))
 
     def seek(self, addresses: tuple[Address, ...]) -> None:
         self.host.seek(self.own.pick(addresses))
 
     def set_path(self, path: Path) -> None:
-        self.domain = path
+        self.domain.start(Domain.begin, path)
 
     # -- check-ins
 
+    def check_in(self) -> None:
+        self._check_in(ConnectionInput.CHECK_IN)
+
     def check_in_at_once(self) -> None:
-        self.post(ConnectionInput.EXTRA())
+        self._check_in(ConnectionInput.EXTRA)
+
+    def _check_in(self, on: Input[ConnectionState, Sockets]) -> None:
+        sockets = self.own.sockets
+        if sockets is not None:
+            self.post(on(sockets))
 
     def count(self) -> None:
         """A check-in that the timer asked for."""
         self.silent += 1
 
-    def send_connect(self) -> None:
+    def send_connect(self, sockets: Sockets) -> None:
         self.silent = max(self.silent, 1)
-        self.told = self.own.sockets
+        self.told = sockets
         request = self.introduction.connect_request(
             self.host.wall_us(),
-            self.told,
+            sockets,
             reason=self.reason,
             uptime=self.uptime,
             signature=self.introduction.sign(self.token),
         )
-        self.host.send_packet(self._way, request)
+        self._send(request)
 
-    def send_list_request(self) -> None:
+    def send_list_request(self, sockets: Sockets) -> None:
         self.silent = max(self.silent, 1)
-        request = self.introduction.check_in(p.DomainListRequest, self.host.wall_us(), self.own.sockets)
-        self.host.send_packet(self._way, request, source=self.membership.local_id)
+        self._send(self.introduction.check_in(p.DomainListRequest, self.host.wall_us(), sockets))
 
-    def send_copies(self) -> None:
+    def send_copies(self, sockets: Sockets) -> None:
         """The more, the longer the domain is silent."""
-        for _ in range(1, min(2 ** max(self.silent - 2, 0), self.limits.copies)):
-            self.send_list_request()
+        for _ in range(1, min(2 ** max(self.silent - 2, 0), self.host.limits.copies)):
+            self.send_list_request(sockets)
 
     def send_disconnect(self) -> None:
-        self.host.send_packet(self._way, p.DisconnectRequest(), source=self.membership.local_id)
+        self._send(p.DisconnectRequest())
 
-    def send_reliably(self, question: Question) -> None:
-        self.host.send_reliable(self._way, question)
+    def send_reliably(self, question: Packet) -> None:
+        for domain in self.domain.values():
+            self.host.send_reliable(domain.path, question)
 
-    @property
-    def _way(self) -> Path:
-        assert self.domain is not None  # nobody checks in before
-        return self.domain
+    def _send(self, packet: Packet) -> None:
+        for domain in self.domain.values():
+            self.host.send_packet(domain.path, packet, source=self.membership.local_id)
 
     # -- what the domain says
 
@@ -305,7 +281,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
             self.reason = p.ConnectReason.CONNECT.value
             self.denials.clear()
         elif found.permissions != before.permissions:
-            self.host.emit(PermissionsChanged(found.permissions))
+            self.host.emit(e.PermissionsChanged(found.permissions))
         self.membership = Membership(
             session_id=found.session_id,
             local_id=found.local_id,
@@ -328,7 +304,7 @@ class Connection(Component[ConnectionState, ConnectionHost]):
     def note_denial(self, packet: p.DomainConnectionDenied) -> None:
         self.silent = 0
         code = int(packet.reason)
-        denied = Denied(packet.reason, packet.text, extra=packet.extra, hint=hint_for(code))
+        denied = e.Denied(packet.reason, packet.text, extra=packet.extra, hint=e.hint_for(code))
         known = self.denials.pop(code, None)
         self.denials[code] = denied  # behind the others: the last one is what the end is told with
         if known != denied:
@@ -338,12 +314,12 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.nodes.hear_of(packet)
 
     def remove_node(self, node: Node) -> None:
-        node.post(NodeInput.LOST(Removal.REMOVED))
+        node.post(NodeInput.LOST(e.Removal.REMOVED))
 
     def hand_answer(self, answer: Answer) -> None:
         answer.query.post(QueryInput.ANSWERED(answer.event))
 
-    def tell_packet(self, event: PacketReceived) -> None:
+    def tell_packet(self, event: e.PacketReceived) -> None:
         self.host.emit(event)
 
     # -- losses
@@ -361,23 +337,24 @@ class Connection(Component[ConnectionState, ConnectionHost]):
         self.silent = 0
         self.nodes.forget_all()
         self.queries.forget_all()
-        self.host.forget_channel(self._way)
+        for domain in self.domain.values():
+            self.host.forget_channel(domain.path)
 
     # -- what the application is told
 
     def tell_connected(self, found: p.DomainList) -> None:
         self.host.emit(
-            Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
+            e.Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
         )
 
     def tell_changed(self, found: p.DomainList) -> None:
-        self.host.emit(Renumbered(found.session_id, found.local_id, permissions=found.permissions))
+        self.host.emit(e.Renumbered(found.session_id, found.local_id, permissions=found.permissions))
 
     def tell_silent(self) -> None:
-        self.host.emit(Disconnected(Loss.SILENT))
+        self.host.emit(e.Disconnected(e.Loss.SILENT))
 
     def tell_moved(self) -> None:
-        self.host.emit(Disconnected(Loss.MOVED))
+        self.host.emit(e.Disconnected(e.Loss.MOVED))
 
     def end_local(self) -> None:
         self.host.end(Closed(CloseCause.LOCAL))
@@ -413,12 +390,6 @@ def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, A
     return from_domain.make(reads(kind), f"malformed {kind.__name__}", ref=ref)
 
 
-LOOKED_UP: Final = (
-    Guards.of(_C, ConnectionState, tuple[Address, ...], "looked_up")
-    .give_if(_C.is_nothing_found, _I.NOT_FOUND, ref="finding the domain")
-    .give_if(_C.is_by_ice, _I.FOUND_ICE, ref="ICE")
-    .give(_I.FOUND)
-)
 LIST: Final = (
     _guards("DomainList")
     .need(_C.is_from_domain, "not from the domain", ref="who is heard")
@@ -469,6 +440,16 @@ CONNECTION: Final = Table[Connection, ConnectionState](
         Row(
             _S.RESOLVING,
             _I.FOUND,
+            _S.SEEKING,
+            _C.seek,
+            when=_C.is_by_ice,
+            arm=(_T.GIVE_UP,),
+            cancel=(_T.LOOKUP,),
+            ref="ICE",
+        ),
+        Row(
+            _S.RESOLVING,
+            _I.FOUND,
             _S.CONNECTING,
             _C.set_address,
             _C.check_in_at_once,
@@ -476,8 +457,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             cancel=(_T.LOOKUP,),
             ref="finding the domain",
         ),
-        Row(_S.RESOLVING, _I.NOT_FOUND | _I.NEVER_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
-        Row(_S.RESOLVING, _I.FOUND_ICE, _S.SEEKING, _C.seek, arm=(_T.GIVE_UP,), cancel=(_T.LOOKUP,), ref="ICE"),
+        Row(_S.RESOLVING, _I.NOT_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
         Row(
             _S.SEEKING,
             _I.REACHED,
@@ -488,11 +468,20 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             ref="ICE",
         ),
         Row(_FOUND, _I.REFRESH, None, _C.check_in_at_once, ref="check-in"),
-        Row(_FOUND, _I.CHECK_IN | _I.EXTRA, None, when=_C.is_unready, arm=(_T.CHECK_IN,), ref="own sockets"),
+        Row(_S.CONNECTING, _I.DUE, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"),
         Row(
-            _S.CONNECTING, _I.CHECK_IN, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"
+            _S.CONNECTED,
+            _I.DUE,
+            _S.CONNECTING,
+            _C.note_silence,
+            _C.reset,
+            _C.tell_silent,
+            when=_C.is_too_silent,
+            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            ref="silence",
         ),
-        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.send_connect, arm=(_T.CHECK_IN,), ref="check-in"),
+        Row(_FOUND, _I.DUE, None, _C.check_in, arm=(_T.CHECK_IN,), ref="check-in"),
+        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.send_connect, ref="check-in"),
         Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, _C.send_connect, ref="check-in"),
         Row(
             _S.CONNECTING,
@@ -508,27 +497,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
         Row(_S.CONNECTING, _I.TOKEN, None, _C.note_token, _C.check_in_at_once, ref="usernames"),
         Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_refused, when=_C.is_denied, ref="giving up"),
         Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_timeout, ref="giving up"),
-        Row(
-            _S.CONNECTED,
-            _I.CHECK_IN,
-            _S.CONNECTING,
-            _C.note_silence,
-            _C.reset,
-            _C.tell_silent,
-            when=_C.is_too_silent,
-            arm=(_T.CHECK_IN, _T.GIVE_UP),
-            ref="silence",
-        ),
-        Row(
-            _S.CONNECTED,
-            _I.CHECK_IN,
-            None,
-            _C.count,
-            _C.send_list_request,
-            _C.send_copies,
-            arm=(_T.CHECK_IN,),
-            ref="check-in",
-        ),
+        Row(_S.CONNECTED, _I.CHECK_IN, None, _C.count, _C.send_list_request, _C.send_copies, ref="check-in"),
         Row(_S.CONNECTED, _I.EXTRA, None, _C.send_list_request, ref="check-in"),
         Row(_S.CONNECTED, _I.LISTED_AGAIN, None, _C.adopt, ref="the domain list"),
         Row(

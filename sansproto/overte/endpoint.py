@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from struct import Struct
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
 from ..component import Component, Refusal
 from ..contract import Address, Entropy, Path
@@ -12,38 +12,27 @@ from ..endpoint import DatagramEndpoint
 from ..events import Closed
 from ..machine import Guards, S
 from ..snapshot import CACHED
-from ..trace import PacketSeen, Trace
+from ..trace import Trace
 from ..wire import Packet
 from . import crypto
-from .arrivals import Arrival
-from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput, Peer
-from .header import (
-    FORMS,
-    MAX_DATAGRAM,
-    NO_MAC,
-    Control,
-    Head,
-    Header,
-    Part,
-    Position,
-    decode_datagram,
-    encode_datagram,
-    next_sequence,
-)
+from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
+from .header import NO_MAC, ROOM, Control, Head, Header, Part, decode_datagram, encode_datagram, next_sequence
 from .limits import TransportDelays, TransportLimits
+from .packets import PACKETS
+from .parts import Arrival, Peer
 from .remote import SOCKET, Remote
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 
 E = TypeVar("E")
+Delays = TypeVar("Delays", bound=TransportDelays)
+Limits = TypeVar("Limits", bound=TransportLimits)
 
 _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
-_TYPES: Final = tuple(PacketType)
+_TYPES: Final[dict[type[Packet], PacketType]] = {kind: tuple(PacketType)[number] for number, kind in PACKETS.items()}
 _HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
-_ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
-"""Bytes of a message that one part of it can hold."""
 
 TOO_LARGE: Final = Refusal("message too large", ref="messages")
 
@@ -51,7 +40,7 @@ Content: TypeAlias = Packet | tuple[PacketType, bytes]
 """What a datagram holds: a packet, or a type and a payload that is encoded already."""
 
 
-class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
+class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays, Limits]):
     """An endpoint on one UDP socket, :data:`SOCKET`, that speaks with any number of others.
 
     Nothing that a stranger sends changes more than counters; roles decide by their hooks who is none.
@@ -63,8 +52,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
     _sequences: OrderedDict[Remote, int]
     """The last unreliable number to each address."""
     versions: Annotated[VersionTable, CACHED]
-    delays: Annotated[TransportDelays, CACHED]
-    limits: Annotated[TransportLimits, CACHED]
+    delays: Annotated[Delays, CACHED]
+    limits: Annotated[Limits, CACHED]
 
     def __init__(
         self,
@@ -72,8 +61,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         entropy: Entropy,
         wall_epoch: float,
         versions: VersionTable,
-        delays: TransportDelays,
-        limits: TransportLimits,
+        delays: Delays,
+        limits: Limits,
         trace: Trace | None,
     ) -> None:
         super().__init__(entropy=entropy, limits=limits, wall_epoch=wall_epoch, trace=trace)
@@ -86,7 +75,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         if socket != SOCKET:
-            super().socket_bound(socket, address, now)
+            self._unexpected(now)
         elif self.alive(now):
             self.local = address
 
@@ -94,11 +83,11 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def send_packet(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
         """Send a packet once. ``source`` is our local id, for types whose header has one."""
-        self.send_raw(path, _TYPES[_number_of(packet)], packet.encode(), source=source, secret=secret)
+        self.send_raw(path, _TYPES[packet.__class__], packet.encode(), source=source, secret=secret)
 
     def answer(self, path: Path, packet: Packet) -> None:
         """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
-        type, payload = _TYPES[_number_of(packet)], packet.encode()
+        type, payload = _TYPES[packet.__class__], packet.encode()
         header = Header(type, 1, self.versions[type])
         self.send_datagram(encode_datagram(header, payload), path, type.name)
 
@@ -128,7 +117,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
         False, and counted, if the address may have no channel or too much waits for it.
         """
-        type, payload = content if isinstance(content, tuple) else (_TYPES[_number_of(content)], content.encode())
+        type, payload = content if isinstance(content, tuple) else (_TYPES[content.__class__], content.encode())
         header = self._reliable_header(type, payload, source, secret)
         return self.channels.send(path, [Outgoing(header, payload)])
 
@@ -142,24 +131,20 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         if len(payload) > self.limits.message_size:
             self.count_refusal(TOO_LARGE)
             return False
-        message, room = self.channels.next_message(path), _ROOM[type.form]
+        message, room = self.channels.next_message(path), ROOM[type.form]
         count = max(-(-len(payload) // room), 1)
         packets = []
         for number in range(count):
             piece = payload[number * room : (number + 1) * room]
-            part = Part(_position(number, count), message, number)
+            part = Part.of(message, number, count)
             packets.append(Outgoing(self._reliable_header(type, piece, source, secret, part), piece))
         return self.channels.send(path, packets)
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
-        return int(self.wall() * 1e6)
+        return int((self._wall_epoch + self.clock) * 1e6)
 
     # -- receiving: hooks of the roles
-
-    def take_first(self, data: bytes, path: Path) -> bool:
-        """A datagram that is not of this protocol: True if it was taken."""
-        return False
 
     def accepts_version(self, header: Header) -> bool:
         """Asked of a packet whose type has another version there: does :meth:`arrived` get it all the same?"""
@@ -206,7 +191,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
     # -- inside
 
     def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
-        return None if self.take_first(data, path) else decode_datagram(data)
+        return decode_datagram(data)
 
     def received(self, packet: tuple[Head, bytes], path: Path) -> None:
         head, payload = packet
@@ -221,10 +206,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
         else:
             PACKET.act(self.channels, arrival)
 
-    def note_received(self, link: int, packet: Any, size: int) -> None:
-        self.stats.packets_received += 1
-        if self.trace is not None:
-            self.trace(PacketSeen(self.clock, False, link, packet[0].type.name, size))
+    def name_of(self, packet: tuple[Head, bytes]) -> str:
+        return packet[0].type.name
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
@@ -247,17 +230,3 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]]):
 
     def _mac(self, payload: bytes, secret: bytes) -> bytes:
         return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
-
-
-def _number_of(packet: Packet) -> int:
-    number = packet.__wire__.id
-    assert number is not None  # every packet of this protocol has its type as its id
-    return number
-
-
-def _position(number: int, count: int) -> Position:
-    if count == 1:
-        return Position.ONLY
-    if number == 0:
-        return Position.FIRST
-    return Position.LAST if number == count - 1 else Position.MIDDLE

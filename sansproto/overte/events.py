@@ -18,32 +18,49 @@ class NodeInfo:
     """Another node, as it is known now. ``node_id`` is its session UUID, 16 bytes."""
 
     node_id: bytes
+    """Its session UUID, 16 bytes."""
     local_id: int
+    """Its number in headers of packets, for as long as it is there."""
     type: NodeType | int = attrs.field(metadata={"plain": int})  # in vectors it is the number
-    permissions: int  # bits of Permissions
+    """What it does; the number itself where it is not known."""
+    permissions: int
+    """Bits of :class:`~sansproto.overte.packets.Permissions`."""
     replicated: bool
-    public: Address | None  # None: it has none that could be sent to
+    """Another domain's mixers get copies of its packets."""
+    public: Address | None
+    """Its address for others; None: it has none that could be sent to."""
     local: Address | None
-    symmetric: Address | None  # from where it was heard, if that is neither of both
-    active: Address | None  # the one of these that is known to work
-    ping_ms: int | None = None  # of the last ping that was answered
-    skew_us: int | None = None  # how far its clock is ahead of ours: the 80th percentile of the last 30 answers
+    """Its address in its own network; None: it has none that could be sent to."""
+    symmetric: Address | None
+    """From where it was heard, if that is neither of both."""
+    active: Address | None
+    """The one of these that is known to work; None: none yet."""
+    ping_ms: int | None = None
+    """The round trip of the last ping that was answered."""
+    skew_us: int | None = None
+    """How far its clock is ahead of ours: the 80th percentile of the last 30 answers."""
 
 
 class Loss(Enum):
     """Why there is no connection to the domain any more; the client goes on trying."""
 
-    SILENT = 0  # it left too many check-ins unanswered
-    MOVED = 1  # our own address is another one now
+    SILENT = 0
+    """It left too many check-ins unanswered."""
+    MOVED = 1
+    """Our own address is another one now."""
 
 
 class Removal(Enum):
     """Why a node is gone."""
 
-    REMOVED = 0  # the domain says so
+    REMOVED = 0
+    """The domain says so."""
     SILENT = 1
-    REPLACED = 2  # by another one with the same address, or in the same office
-    RESTARTED = 3  # it dropped us; the domain's next list brings it back
+    """It was not heard for too long."""
+    REPLACED = 2
+    """By another one with the same address, or with the same assignment."""
+    RESTARTED = 3
+    """It dropped us; the domain's next list brings it back."""
 
 
 @attrs.frozen
@@ -51,9 +68,13 @@ class Connected:
     """The domain let us in. ``session_id`` is our session UUID, 16 bytes; it is another one after each connect."""
 
     session_id: bytes
+    """Our session UUID, 16 bytes: another one after each connect."""
     local_id: int
+    """Our number in headers of packets."""
     domain_id: bytes = attrs.field(kw_only=True)
-    permissions: int = attrs.field(kw_only=True)  # bits of Permissions
+    """The UUID of the domain, 16 bytes."""
+    permissions: int = attrs.field(kw_only=True)
+    """Ours: bits of :class:`~sansproto.overte.packets.Permissions`."""
 
 
 @attrs.frozen
@@ -61,6 +82,7 @@ class Disconnected:
     """The connection is lost, and with it all nodes; ``Connected`` follows if the domain is reached again."""
 
     why: Loss
+    """What ended it."""
 
 
 @attrs.frozen
@@ -68,8 +90,11 @@ class Renumbered:
     """The domain knows us under other ids: a new session, in which all nodes are found anew."""
 
     session_id: bytes
+    """Our new session UUID, 16 bytes."""
     local_id: int
-    permissions: int = attrs.field(kw_only=True)  # bits of Permissions
+    """Our new number in headers of packets."""
+    permissions: int = attrs.field(kw_only=True)
+    """Ours: bits of :class:`~sansproto.overte.packets.Permissions`."""
 
 
 @attrs.frozen
@@ -81,9 +106,13 @@ class Denied:
     """
 
     code: int
+    """A :class:`~sansproto.overte.packets.DenialReason`, if it is one that is known."""
     reason: str
+    """The domain's words, for people."""
     extra: str = attrs.field(default="", kw_only=True)
+    """What it says besides, such as where else to go."""
     hint: str = attrs.field(default="", kw_only=True)
+    """In our words, what may help; empty for codes that are not known."""
 
 
 def hint_for(code: int) -> str:
@@ -105,7 +134,10 @@ _HINTS: Final[dict[int, str]] = {
 
 @attrs.frozen
 class PermissionsChanged:
+    """The domain allows us more, or less, than before."""
+
     permissions: int
+    """Ours from now on: bits of :class:`~sansproto.overte.packets.Permissions`."""
 
 
 @attrs.frozen
@@ -113,6 +145,7 @@ class NodeAdded:
     """The domain tells of a node; it cannot be sent to before ``NodeActivated``."""
 
     node: NodeInfo
+    """What the domain says of it."""
 
 
 @attrs.frozen
@@ -120,7 +153,9 @@ class NodeActivated:
     """A way to the node is known to work, perhaps a better one than before."""
 
     node_id: bytes
+    """Its session UUID, 16 bytes."""
     address: Address
+    """The one that works."""
 
 
 @attrs.frozen
@@ -128,14 +163,21 @@ class NodeMeasured:
     """A node answered a ping."""
 
     node_id: bytes
+    """Its session UUID, 16 bytes."""
     ping_ms: int = attrs.field(kw_only=True)
+    """The round trip of the ping."""
     skew_us: int = attrs.field(kw_only=True)
+    """How far its clock is ahead of ours: the 80th percentile of the last 30 answers."""
 
 
 @attrs.frozen
 class NodeRemoved:
+    """A node is gone."""
+
     node_id: bytes
+    """Its session UUID, 16 bytes."""
     why: Removal
+    """What became of it."""
 
 
 @attrs.frozen
@@ -143,7 +185,9 @@ class PathAnswered:
     """What ``ask_path`` asked for: position and orientation as text, such as ``/0,0,0/0,0,0,1``."""
 
     path: str
+    """What was asked for."""
     viewpoint: str
+    """Position and orientation as text, such as ``/0,0,0/0,0,0,1``."""
 
 
 @attrs.frozen
@@ -151,7 +195,9 @@ class SettingsReceived:
     """Settings of the domain, as JSON in UTF-8. ``kind`` is the AssignmentType that was asked for."""
 
     kind: int
+    """The AssignmentType that was asked for."""
     json: bytes
+    """UTF-8."""
 
 
 @attrs.frozen
@@ -159,7 +205,9 @@ class NotAnswered:
     """No answer in time, or the connection was lost: to a question for this path, or for this kind of settings."""
 
     path: str | None = None
+    """What was asked for; None if it was about settings."""
     kind: int | None = None
+    """The AssignmentType that was asked for; None if it was about a path."""
 
 
 @attrs.define(weakref_slot=False)
@@ -167,8 +215,11 @@ class PacketReceived:
     """A packet from a node, authenticated if the domain's packets are. (Not frozen: this is the bulk path.)"""
 
     node_id: bytes
+    """The sender's session UUID, 16 bytes."""
     type: PacketType
+    """What the payload is."""
     payload: bytes = attrs.field(kw_only=True, repr=lambda payload: f"<{len(payload)} bytes>")
+    """All that is behind the header."""
 
 
 @attrs.frozen
@@ -176,7 +227,9 @@ class Undelivered:
     """So many reliable packets were given up. ``node_id`` is empty where they were for the domain."""
 
     node_id: bytes
+    """To whom; empty for the domain."""
     count: int
+    """Packets."""
 
 
 ClientEvent: TypeAlias = (

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import hmac
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Host, Part, Refusal
-from ..contract import Instant, Path
+from ..component import Part, Refusal
+from ..contract import Instant
 from ..snapshot import CACHED
-from ..wire import Packet
 from .header import MAX_DATAGRAM
-from .limits import ServerLimits
-from .member import Member
-from .packets import DomainList, NodeRecord, RemovedNode, list_head
+from .packets import DomainList, NodeRecord, RemovedNode, pack_list_head
+from .parts import ServerHost
 from .versions import PacketType
+
+if TYPE_CHECKING:
+    from .member import Member
 
 AT_ONCE: Final = 8
 """Datagrams of a list or announcement that one call makes; the others are made when they are taken."""
@@ -66,46 +67,29 @@ class Announcement:
     """Local id."""
 
 
-class FanOutHost(Host[Any], Protocol):
-    """What lists and announcements need of the domain server."""
-
-    @property
-    def waiting(self) -> int:
-        """Datagrams that were not yet taken."""
-        ...
-
-    def wall_us(self) -> int: ...
-    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> bool: ...
-    def send_reliable(self, path: Path, content: Packet) -> bool: ...
-
-
 class Receivers(Protocol):
     """Who is told, and of whom."""
 
     @property
     def own_id(self) -> int: ...
 
-    def of_id(self, node_id: bytes) -> Member | None: ...
+    @property
+    def by_id(self) -> Mapping[bytes, Member]: ...
     def of_types(self, kinds: bytes, place: int, after: int) -> Iterator[tuple[int, Member]]: ...
     def next_interested(self, kind: int, after: int) -> Member | None: ...
 
 
-class FanOut(Part[FanOutHost]):
+class FanOut(Part[ServerHost]):
     """What nodes are told of each other, a datagram at a time."""
 
     master: bytes
     """Of which the secrets of all pairs are derived."""
     under_way: deque[Listing | Announcement]
     members: Annotated[Receivers, CACHED]
-    domain_id: Annotated[bytes, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
-    authenticates: Annotated[bool, CACHED]
 
-    def __init__(
-        self, host: FanOutHost, members: Receivers, domain_id: bytes, limits: ServerLimits, *, authenticates: bool
-    ) -> None:
+    def __init__(self, host: ServerHost, members: Receivers) -> None:
         super().__init__(host)
-        self.members, self.domain_id, self.limits, self.authenticates = members, domain_id, limits, authenticates
+        self.members = members
         self.master, self.under_way = host.draw(32, "master"), deque()
 
     def send_list(self, member: Member, *, is_new: bool) -> None:
@@ -115,24 +99,20 @@ class FanOut(Part[FanOutHost]):
         member.lists += 1
         if member.is_listed:
             self.host.count_refusal(LIST_UNDER_WAY, member)
-        elif member.lists > self.limits.lists:  # somebody may send in its name, for it to drown in lists
+        elif member.lists > self.host.limits.lists:  # somebody may send in its name, for it to drown in lists
             self.host.count_refusal(LISTS_TOO_OFTEN, member)
         elif self._has_room():
             member.is_listed = True
             self.start(Listing(member.node_id, is_new, clock))
 
-    def announce(self, member: Member) -> None:
+    def announce(self, member: Member, news: News) -> None:
         if self._has_room():
-            self.start(Announcement(News.ADDED, member.node_id, member.entry.node_type._value_))
-
-    def announce_end(self, member: Member) -> None:
-        if self._has_room():
-            self.start(Announcement(News.REMOVED, member.node_id, member.entry.node_type._value_))
+            self.start(Announcement(news, member.node_id, member.entry.node_type._value_))
 
     def start(self, work: Listing | Announcement) -> None:
         """Make as much as one call may, unless older work waits."""
         for _ in range(AT_ONCE):
-            if self.under_way or self.host.waiting > self.limits.outbox // 2:
+            if self.under_way or self.host.waiting > self.host.limits.outbox // 2:
                 break
             if not self._make(work):
                 return
@@ -148,7 +128,7 @@ class FanOut(Part[FanOutHost]):
 
     def _has_room(self) -> bool:
         """Not while too much waits to be made: the next check-in brings a list, silence tells who is gone."""
-        if len(self.under_way) < self.limits.announcements:
+        if len(self.under_way) < self.host.limits.announcements:
             return True
         self.host.count_refusal(FULL, self)
         return False
@@ -158,22 +138,15 @@ class FanOut(Part[FanOutHost]):
         return self._list(work) if isinstance(work, Listing) else self._announce(work)
 
     def _list(self, listing: Listing) -> bool:
-        member = self.members.of_id(listing.node_id)
+        member = self.members.by_id.get(listing.node_id)
         if member is None:
             return False
         records = self._records(listing, member)
-        head = list_head(
-            domain_id=self.domain_id,
-            domain_local_id=self.members.own_id,
-            session_id=listing.node_id,
-            local_id=member.entry.local_id,
-            permissions=member.permissions,
-            authenticated=self.authenticates,
-            client_clock=member.echo,
-            server_clock=self.host.wall_us(),
-            processing_time=int((self.host.clock - listing.asked) * 1e6),
-            new_connection=listing.is_new,
-        )
+        host = self.host
+        domain = host.domain_id, self.members.own_id
+        node = listing.node_id, member.entry.local_id, member.permissions, host.authenticates()
+        clocks = member.echo, host.wall_us(), int((host.clock - listing.asked) * 1e6)
+        head = pack_list_head(*domain, *node, *clocks, listing.is_new)
         self.host.send_raw(member.entry.path, _LIST, head + records)
         return member.is_listed
 
@@ -196,7 +169,7 @@ class FanOut(Part[FanOutHost]):
 
     def _announce(self, announcement: Announcement) -> bool:
         target = self.members.next_interested(announcement.kind, announcement.last)
-        subject = self.members.of_id(announcement.node_id)
+        subject = self.members.by_id.get(announcement.node_id)
         if target is None or (subject is None and announcement.news is News.ADDED):
             return False
         announcement.last = target.entry.local_id

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from struct import Struct
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 
@@ -58,9 +58,13 @@ class Position(Enum):
     """Where in its message a packet stands."""
 
     ONLY = 0
+    """It is the whole message."""
     LAST = 1
+    """The last part of several."""
     FIRST = 2
+    """The first part of several."""
     MIDDLE = 3
+    """A part between the first and the last."""
 
 
 @attrs.frozen
@@ -68,8 +72,19 @@ class Part:
     """Which part of which message a packet is. ``message`` has 30 bits, ``number`` 32."""
 
     position: Position
+    """Which of its parts it is."""
     message: int
+    """The number of the message, 30 bits."""
     number: int
+    """The number of the part, from 0, 32 bits."""
+
+    @classmethod
+    def of(cls, message: int, number: int, count: int) -> Self:
+        """One of so many parts."""
+        if count == 1:
+            return cls(Position.ONLY, message, number)
+        position = Position.FIRST if number == 0 else Position.LAST if number == count - 1 else Position.MIDDLE
+        return cls(position, message, number)
 
 
 @attrs.frozen(weakref_slot=False)
@@ -80,22 +95,34 @@ class Header:
     """
 
     type: PacketType
+    """What the payload is."""
     sequence: int
+    """27 bits."""
     version: int
+    """Of the type, 8 bits."""
     source: int | None = None
+    """The sender's local id, 16 bits; None if the form has none."""
     mac: bytes | None = None
+    """16 bytes, zeros if there is no key; None if the form has none."""
     reliable: bool = attrs.field(default=False, kw_only=True)
+    """It is to be acknowledged."""
     part: Part | None = attrs.field(default=None, kw_only=True)
+    """Its place in a message; None: it stands alone."""
     obfuscation: int = attrs.field(default=0, kw_only=True)
+    """The level, 0 (none) to 3."""
 
 
 class ControlType(Enum):
     """What the two ends of a reliable channel tell each other."""
 
     ACK = 0
+    """All packets up to this number have arrived."""
     HANDSHAKE = 1
+    """The first reliable packet will have this number."""
     HANDSHAKE_ACK = 2
+    """The handshake with this number arrived."""
     HANDSHAKE_REQUEST = 3
+    """A reliable packet came without a handshake."""
 
 
 @attrs.frozen
@@ -103,7 +130,9 @@ class Control:
     """A control packet. All but HANDSHAKE_REQUEST have a sequence number."""
 
     type: ControlType
+    """What it says."""
     sequence: int | None = None
+    """27 bits; None of a HANDSHAKE_REQUEST."""
 
 
 Head: TypeAlias = Header | Control
@@ -161,6 +190,9 @@ class NumberedControl(Packet):
 
 
 FORMS: Final[Mapping[Form, type[Packet]]] = {Form.UNSOURCED: Unsourced, Form.SOURCED: Sourced, Form.VERIFIED: Verified}
+
+ROOM: Final = {form: MAX_DATAGRAM - 12 - layout.__wire__.min_size for form, layout in FORMS.items()}
+"""Bytes of a message that one part of it can hold."""
 
 
 def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
@@ -253,11 +285,6 @@ def next_sequence(sequence: int, count: int = 1) -> int:
 def sequence_distance(start: int, end: int) -> int:
     """How many numbers ``end`` is ahead of ``start``, by the shorter way around: -2^26 to 2^26 - 1."""
     return (end - start + _HALF & MAX_SEQUENCE) - _HALF
-
-
-def is_later(sequence: int, than: int) -> bool:
-    """Whether a number comes after another one, by the shorter way around."""
-    return sequence_distance(than, sequence) > 0
 
 
 _HALF: Final = (MAX_SEQUENCE + 1) // 2

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..contract import Entropy, Phase
-from ..events import CloseCause, Closed
+from ..events import Closed
 from ..trace import Trace
-from .arrivals import Arrival
 from .endpoint import OverteEndpoint
 from .ice_directory import HEARTBEAT, QUERY, Directory
 from .ice_events import IceServerEvent
 from .limits import IceDelays, IceLimits
+from .parts import Arrival
 from .versions import DEFAULT, PacketType, VersionTable
 
 ICE_PORT: Final = 7337
@@ -21,7 +21,7 @@ ICE_PORT: Final = 7337
 _OF_TYPE: Final = {PacketType.ICE_SERVER_HEARTBEAT.value: HEARTBEAT, PacketType.ICE_SERVER_QUERY.value: QUERY}
 
 
-class IceServer(OverteEndpoint[IceServerEvent]):
+class IceServer(OverteEndpoint[IceServerEvent, IceDelays, IceLimits]):
     """Knows where domains are, and tells clients who ask, and the domains about them.
 
     An id belongs to the address that spoke first, until that is silent for 5 s; a domain takes its id from a client
@@ -64,10 +64,6 @@ class IceServer(OverteEndpoint[IceServerEvent]):
         self.ask("provide_key")
         self.advance(now)
         self.directory.provide_key(domain_id, key)
-
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
 
     # -- what arrives
 

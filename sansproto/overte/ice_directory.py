@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host, Parts, Refusal
-from ..contract import Path
+from ..component import Component, Parts, Refusal
+from ..endpoint import Received
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from ..wire import Packet
-from .arrivals import Arrival, Received, receives
 from .crypto import BadKey, verify
-from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved
+from .ice_events import DomainKeyWanted, IceServerEvent
 from .ice_peer import IcePeer, IcePeerInput, Seen
 from .limits import IceDelays, IceLimits
 from .packets import ICEServerHeartbeat, ICEServerHeartbeatACK, ICEServerHeartbeatDenied, ICEServerQuery
+from .parts import Arrival, OverteHost, keep_newest, receives
 
 LONGER: Final = Refusal("answer longer than the query", ref="ice-server")
 
@@ -51,14 +50,7 @@ class DirectoryInput:
     INTRODUCED = Input[DirectoryState, Introduction]()
 
 
-class DirectoryHost(Host[IcePeerAdded | IcePeerRemoved | DomainKeyWanted], Protocol):
-    """What a directory needs of the ice-server."""
-
-    def answer(self, path: Path, packet: Packet) -> None: ...
-    def send_packet(self, path: Path, packet: Packet) -> None: ...
-
-
-class Directory(Component[DirectoryState, DirectoryHost]):
+class Directory(Component[DirectoryState, OverteHost[IceServerEvent]]):
     """Where domains and clients are."""
 
     peers: Parts[bytes, IcePeer]
@@ -72,7 +64,7 @@ class Directory(Component[DirectoryState, DirectoryHost]):
     limits: Annotated[IceLimits, CACHED]
 
     def __init__(
-        self, host: DirectoryHost, keys: Mapping[bytes, bytes] | None, delays: IceDelays, limits: IceLimits
+        self, host: OverteHost[IceServerEvent], keys: Mapping[bytes, bytes] | None, delays: IceDelays, limits: IceLimits
     ) -> None:
         super().__init__(host)
         self.peers = Parts(lambda key: IcePeer(host, self, delays, key))
@@ -87,10 +79,7 @@ class Directory(Component[DirectoryState, DirectoryHost]):
 
     def provide_key(self, domain_id: bytes, key: bytes | str | None) -> None:
         self.wanted.pop(domain_id, None)
-        self.keys.pop(domain_id, None)
-        self.keys[domain_id] = key
-        if len(self.keys) > self.limits.peers:
-            self.keys.popitem(last=False)
+        keep_newest(self.keys, domain_id, key, self.limits.peers)
 
     def forget_peer(self, key: bytes) -> None:
         self.peers.remove(key)
@@ -157,12 +146,9 @@ class Directory(Component[DirectoryState, DirectoryHost]):
 
     def tell_key_wanted(self, beat: Heartbeat) -> None:
         domain_id = beat.packet.id
-        if domain_id in self.wanted:
-            return
-        self.wanted[domain_id] = None
-        if len(self.wanted) > self.limits.peers:
-            self.wanted.popitem(last=False)
-        self.host.emit(DomainKeyWanted(domain_id))
+        if domain_id not in self.wanted:
+            keep_newest(self.wanted, domain_id, None, self.limits.peers)
+            self.host.emit(DomainKeyWanted(domain_id))
 
     def introduce(self, query: Query) -> None:
         self.take(INTRODUCTION, query)

@@ -15,8 +15,11 @@ class IcePeerAdded:
     """An ice-server heard of a peer at this address: a domain by its heartbeat, or a client that asked."""
 
     peer_id: bytes
+    """Its UUID, 16 bytes."""
     address: Address
+    """From where it was heard."""
     is_domain: bool = attrs.field(default=False, kw_only=True)
+    """It is a domain; else a client."""
 
 
 @attrs.frozen
@@ -24,6 +27,7 @@ class IcePeerRemoved:
     """An ice-server forgot a peer: it fell silent, or was a client whose id a domain has now."""
 
     peer_id: bytes
+    """Its UUID, 16 bytes."""
 
 
 @attrs.frozen
@@ -34,6 +38,7 @@ class DomainKeyWanted:
     """
 
     domain_id: bytes
+    """The UUID of the domain, 16 bytes."""
 
 
 @attrs.frozen
@@ -41,7 +46,9 @@ class KeyRefused:
     """An ice-server (as it was named to the domain) denied our heartbeats again and again: it has another key."""
 
     host: str
+    """Of the ice-server, as it was named to the domain."""
     port: int
+    """Of the ice-server."""
 
 
 IceServerEvent: TypeAlias = IcePeerAdded | IcePeerRemoved | DomainKeyWanted | Closed[Never]

@@ -8,15 +8,15 @@ from typing import Annotated, Final, Protocol, Self
 import attrs
 
 from ..component import Component, Host
-from ..contract import Address, Path
+from ..contract import Path
+from ..endpoint import Received
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .arrivals import Received
-from .ice_events import IcePeerAdded, IcePeerRemoved
+from .ice_events import IcePeerAdded, IcePeerRemoved, IceServerEvent
 from .limits import IceDelays
 from .packets import ICEServerHeartbeat, ICEServerPeerInformation, ICEServerQuery
-from .paths import path_to
 from .qt import SockAddr
+from .remote import address_of, path_to
 
 
 @attrs.frozen(weakref_slot=False)
@@ -61,7 +61,7 @@ class IcePeerOwner(Protocol):
     def forget_peer(self, key: bytes) -> None: ...
 
 
-class IcePeer(Component[IcePeerState, Host[IcePeerAdded | IcePeerRemoved]]):
+class IcePeer(Component[IcePeerState, Host[IceServerEvent]]):
     """A domain that beats, or a client that asked."""
 
     __slots__ = ("delays", "key", "owner", "seen")
@@ -70,9 +70,7 @@ class IcePeer(Component[IcePeerState, Host[IcePeerAdded | IcePeerRemoved]]):
     owner: Annotated[IcePeerOwner, CACHED]
     delays: Annotated[IceDelays, CACHED]
 
-    def __init__(
-        self, host: Host[IcePeerAdded | IcePeerRemoved], owner: IcePeerOwner, delays: IceDelays, key: bytes
-    ) -> None:
+    def __init__(self, host: Host[IceServerEvent], owner: IcePeerOwner, delays: IceDelays, key: bytes) -> None:
         super().__init__(host)
         self.owner, self.delays, self.key = owner, delays, key
 
@@ -86,8 +84,7 @@ class IcePeer(Component[IcePeerState, Host[IcePeerAdded | IcePeerRemoved]]):
         self.owner.forget_peer(self.key)
 
     def tell_added(self) -> None:
-        path = self.seen.path
-        self.host.emit(IcePeerAdded(self.key, Address(path.host, path.port, path.scope), is_domain=self.seen.is_domain))
+        self.host.emit(IcePeerAdded(self.key, address_of(self.seen.path), is_domain=self.seen.is_domain))
 
     def tell_removed(self) -> None:
         self.host.emit(IcePeerRemoved(self.key))

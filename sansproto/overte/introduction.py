@@ -1,16 +1,20 @@
-"""What a client says of itself: to its domain, with each check-in. docs/protocols/overte.rst, check-in."""
+"""What a client says of itself to its domain, and what that says of the client. docs/protocols/overte.rst, check-in."""
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
+from ..contract import Instant
 from . import crypto
 from . import packets as p
-from .stun import Sockets
+from .qt import NULL_UUID, SockAddr
 
 C = TypeVar("C", bound=p.CheckIn)
+
+Sockets: TypeAlias = tuple[SockAddr, SockAddr]
+"""Our public and our local socket."""
 
 _NO_SYSTEM_INFO: Final = bytes(4)
 """Nothing, compressed."""
@@ -86,3 +90,21 @@ class Introduction:
     def signature_size(self) -> int:
         """Bytes. Raises ValueError if the private key is none."""
         return 0 if self.private_key is None else crypto.load_private_key(self.private_key).key_size // 8
+
+
+@attrs.frozen(kw_only=True)
+class Membership:
+    """What the domain's lists say of us, since a connection began. All is null while there is none."""
+
+    session_id: bytes = NULL_UUID
+    local_id: int = 0
+    domain_id: bytes = NULL_UUID
+    domain_local_id: int = 0
+    permissions: int = 0
+    """Bits of Permissions."""
+    authenticated: bool = True
+    """Packets between nodes have a MAC."""
+    since: Instant = 0.0
+
+
+NO_MEMBER: Final = Membership()

@@ -9,28 +9,18 @@ from typing import Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host
+from ..component import Component
 from ..contract import Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
-from ..wire import Packet
 from . import packets as p
-from .addresses import with_host
-from .arrivals import Arrival, Received, read, reads
+from .fan_out import FanOut, News
 from .header import MAX_DATAGRAM
-from .limits import ServerDelays
-from .policy import Policy
+from .parts import Arrival, ServerHost, read, reads
 from .qt import SockAddr
-from .server_events import (
-    Departure,
-    KickAsked,
-    NodeChanged,
-    NodeJoined,
-    NodeLeft,
-    ServerEvent,
-    StatsReceived,
-    UsernameAsked,
-)
+from .remote import with_host
+from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked
 from .versions import PacketType
 
 AGENT: Final = p.NodeType.AGENT
@@ -99,28 +89,17 @@ class MemberInput:
     SETTINGS_ASKED = Input[MemberState, p.DomainSettingsRequest]()
 
 
-class MemberHost(Host[ServerEvent], Protocol):
-    """What a node needs of the domain server."""
-
-    policy: Policy
-
-    def send_reliable(self, path: Path, content: Packet) -> bool: ...
-    def send_message(self, path: Path, type: PacketType, payload: bytes) -> bool: ...
-
-
 class MemberOwner(Protocol):
     """What a node needs of those who keep the nodes."""
 
-    delays: ServerDelays
+    fan_out: FanOut
 
-    def send_list(self, member: Member, *, is_new: bool) -> None: ...
-    def announce(self, member: Member) -> None: ...
     def change_interest(self, member: Member, interest: bytes) -> None: ...
     def enrol(self, member: Member) -> None: ...
     def forget_member(self, member: Member) -> None: ...
 
 
-class Member(Component[MemberState, MemberHost]):
+class Member(Component[MemberState, ServerHost]):
     """A node of the domain. Thousands may be there, so it is slotted."""
 
     __slots__ = (
@@ -151,7 +130,7 @@ class Member(Component[MemberState, MemberHost]):
     record: Annotated[bytes | None, MEMO]
     """How others see it, without the secret; None: to be made."""
 
-    def __init__(self, host: MemberHost, owner: MemberOwner, node_id: bytes) -> None:
+    def __init__(self, host: ServerHost, owner: MemberOwner, node_id: bytes) -> None:
         super().__init__(host)
         self.owner, self.node_id = owner, node_id
         self.is_proven = self.is_listed = False
@@ -212,7 +191,7 @@ class Member(Component[MemberState, MemberHost]):
 
     def silence(self) -> float:
         """Seconds until it is silent for too long."""
-        return self.heard + self.owner.delays.silence - self.host.clock
+        return self.heard + self.host.delays.silence - self.host.clock
 
     # -- actions
 
@@ -220,10 +199,10 @@ class Member(Component[MemberState, MemberHost]):
         self.owner.enrol(self)
 
     def send_first_list(self) -> None:
-        self.owner.send_list(self, is_new=True)
+        self.owner.fan_out.send_list(self, is_new=True)
 
     def send_list(self) -> None:
-        self.owner.send_list(self, is_new=False)
+        self.owner.fan_out.send_list(self, is_new=False)
 
     def note_clock(self, arrival: Arrival) -> None:
         (self.echo,) = _CLOCK(arrival.payload)
@@ -241,7 +220,7 @@ class Member(Component[MemberState, MemberHost]):
             self.host.emit(NodeChanged(self.node_id, public=public, local=local, place=place))
 
     def announce(self) -> None:
-        self.owner.announce(self)
+        self.owner.fan_out.announce(self, News.ADDED)
 
     def forget_it(self) -> None:
         self.owner.forget_member(self)

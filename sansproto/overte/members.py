@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Iterator
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from ..component import Part, Parts
 from ..contract import Path
 from ..snapshot import CACHED
-from .fan_out import FanOut, FanOutHost
-from .limits import ServerDelays, ServerLimits
-from .member import Entry, Member, MemberHost, MemberInput
+from .fan_out import FanOut, News
+from .member import Entry, Member, MemberInput
 from .packets import CheckIn, NodeType
+from .parts import ServerHost
 
 
-class MembersHost(MemberHost, FanOutHost, Protocol):
-    """What the nodes need of the domain server."""
-
-    def forget_channel(self, path: Path) -> None: ...
-
-
-class Members(Part[MembersHost]):
+class Members(Part[ServerHost]):
     """Members by session UUID, and indices that follow from them. Nothing here costs more Python the more there are."""
 
     last_id: int
@@ -38,14 +32,10 @@ class Members(Part[MembersHost]):
     """Local ids, ascending."""
     interested: Annotated[dict[int, list[int]], CACHED]
     """Likewise, by the type."""
-    delays: Annotated[ServerDelays, CACHED]
 
-    def __init__(
-        self, host: MembersHost, domain_id: bytes, delays: ServerDelays, limits: ServerLimits, *, authenticates: bool
-    ) -> None:
+    def __init__(self, host: ServerHost) -> None:
         super().__init__(host)
-        self.delays = delays
-        self.fan_out = FanOut(host, self, domain_id, limits, authenticates=authenticates)
+        self.fan_out = FanOut(host, self)
         self.by_id = Parts(lambda node_id: Member(host, self, node_id))
         self.last_id = int.from_bytes(host.draw(2, "local_id.start"), "big")
         self.step = int.from_bytes(host.draw(2, "local_id.step"), "big") | 1
@@ -79,18 +69,6 @@ class Members(Part[MembersHost]):
 
     # -- to find them
 
-    def __len__(self) -> int:
-        return len(self.by_id)
-
-    def of_id(self, node_id: bytes) -> Member | None:
-        return self.by_id.get(node_id)
-
-    def at(self, path: Path) -> Member | None:
-        return self.by_path.get(path)
-
-    def with_assignment(self, connect_id: bytes) -> Member | None:
-        return self.by_connect_id.get(connect_id)
-
     def count(self, node_type: NodeType) -> int:
         return len(self.of_type.get(node_type._value_, ()))
 
@@ -110,12 +88,6 @@ class Members(Part[MembersHost]):
         return self.by_local_id[ids[bisect_right(ids, after)]] if ids and ids[-1] > after else None
 
     # -- for the members
-
-    def send_list(self, member: Member, *, is_new: bool) -> None:
-        self.fan_out.send_list(member, is_new=is_new)
-
-    def announce(self, member: Member) -> None:
-        self.fan_out.announce(member)
 
     def change_interest(self, member: Member, interest: bytes) -> None:
         for kind in member.interest:
@@ -141,7 +113,7 @@ class Members(Part[MembersHost]):
         for kind in member.interest:
             _take_out(self.interested[kind], entry.local_id)
         self.host.forget_channel(entry.path)
-        self.fan_out.announce_end(member)
+        self.fan_out.announce(member, News.REMOVED)
 
     # -- inside
 

@@ -11,16 +11,16 @@ from typing import Annotated, Final, Protocol, TypeAlias
 
 import attrs
 
-from ..component import Component, Host
 from ..contract import Address, Instant, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, Received, reads, receives
-from .events import ClientEvent, NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
+from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
-from .paths import path_to
+from .parts import Arrival, ClientHost, ClientPart, reads, receives
 from .qt import NULL_UUID
+from .remote import address_of, ways_to
 from .versions import PacketType
 
 _T = p.NodeType
@@ -53,8 +53,7 @@ class Listing:
     @classmethod
     def of(cls, record: p.NodeRecord, domain: str) -> Listing:
         """As a record says it; a null public address means the domain's."""
-        local, public = path_to(record.local_socket), path_to(record.public_socket, domain)
-        sockets = {kind.value: path for kind, path in ((_LOCAL, local), (_PUBLIC, public)) if path is not None}
+        sockets = ways_to(record.local_socket, record.public_socket, domain)
         secret = b"" if record.secret == NULL_UUID else record.secret
         return cls(record.type, record.local_id, sockets, record.permissions, record.replicated, secret)
 
@@ -90,19 +89,6 @@ class NodeInput:
     """The domain says so, or there is a node that cannot be there beside it."""
 
 
-class NodeHost(Host[ClientEvent], Protocol):
-    """What a node needs of the client."""
-
-    @property
-    def local_id(self) -> int: ...
-    @property
-    def is_squelched(self) -> bool: ...
-    def wall_us(self) -> int: ...
-    def send_packet(
-        self, path: Path, packet: p.Ping | p.PingReply, *, source: int = 0, secret: bytes = b""
-    ) -> object: ...
-
-
 class NodeOwner(Protocol):
     """What it needs of the table of nodes that it stands in."""
 
@@ -116,22 +102,12 @@ class NodeOwner(Protocol):
     def take_connection_id(self, node: Node, number: int) -> None: ...
 
 
-class Node(Component[NodeState, NodeHost]):
+class Node(ClientPart[NodeState]):
     """Another node. It is slotted, with lists: an empty deque needs ten times as much memory."""
 
     __slots__ = (
-        "active",
-        "delays",
-        "heard",
-        "key",
-        "listing",
-        "newest",
-        "owner",
-        "ping_ms",
-        "pings",
-        "samples",
-        "skew_us",
-        "symmetric",
+        *("active", "heard", "key", "listing", "newest", "owner", "ping_ms", "pings"),
+        *("samples", "skew_us", "symmetric"),
     )
     listing: Listing
     symmetric: Path | None
@@ -150,11 +126,10 @@ class Node(Component[NodeState, NodeHost]):
     key: Annotated[bytes, CACHED]
     """Its session UUID."""
     owner: Annotated[NodeOwner, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
 
-    def __init__(self, host: NodeHost, owner: NodeOwner, key: bytes, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, owner: NodeOwner, key: bytes) -> None:
         super().__init__(host)
-        self.owner, self.key, self.delays = owner, key, delays
+        self.owner, self.key = owner, key
         self.active = self.newest = 0
         self.symmetric = self.ping_ms = self.skew_us = None
         self.pings, self.samples = [], []
@@ -163,10 +138,6 @@ class Node(Component[NodeState, NodeHost]):
         self.listing, self.heard = listing, self.host.clock
 
     # -- what it is
-
-    @property
-    def local_id(self) -> int:
-        return self.listing.local_id
 
     @property
     def secret(self) -> bytes:
@@ -185,7 +156,7 @@ class Node(Component[NodeState, NodeHost]):
 
     @property
     def claims(self) -> Iterator[Claim]:
-        yield self.local_id
+        yield self.listing.local_id
         yield from self.sockets.values()
         if self.listing.type in _SOLO:
             yield chr(self.listing.type)
@@ -209,7 +180,7 @@ class Node(Component[NodeState, NodeHost]):
 
     def _address(self, kind: int) -> Address | None:
         path = self.sockets.get(kind)
-        return None if path is None else Address(path.host, path.port, path.scope)
+        return None if path is None else address_of(path)
 
     # -- guards and conditions
 
@@ -271,12 +242,12 @@ class Node(Component[NodeState, NodeHost]):
         self.pings.append((clock, int(kind)))
         del self.pings[:-_PINGS]
         ping = p.Ping(kind, clock, self.owner.connection_id(self))
-        self.host.send_packet(path, ping, source=self.host.local_id, secret=self.secret)
+        self.host.send_packet(path, ping, source=self.host.membership.local_id, secret=self.secret)
 
     def answer(self, pinged: Received[p.Ping]) -> None:
         if not self.host.is_squelched:
             reply = p.PingReply(pinged.packet.type, pinged.packet.clock, self.host.wall_us())
-            self.host.send_packet(pinged.path, reply, source=self.host.local_id, secret=self.secret)
+            self.host.send_packet(pinged.path, reply, source=self.host.membership.local_id, secret=self.secret)
 
     def note_ping(self, pinged: Received[p.Ping]) -> None:
         """A sender that is neither its public nor its local socket is its symmetric one."""
@@ -288,8 +259,7 @@ class Node(Component[NodeState, NodeHost]):
     def activate(self, reply: p.PingReply) -> None:
         if self.active != reply.type:
             self.active = int(reply.type)
-            path = self.sockets[self.active]
-            self.host.emit(NodeActivated(self.key, Address(path.host, path.port, path.scope)))
+            self.host.emit(NodeActivated(self.key, address_of(self.sockets[self.active])))
 
     def measure(self, reply: p.PingReply) -> None:
         """Take in a measurement, in microseconds. The division and the rank are the reference's."""

@@ -5,8 +5,9 @@ docs/protocols/overte.rst, nodes.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 import attrs
 
@@ -14,11 +15,9 @@ from ..component import Note, Part, Parts
 from ..contract import Instant, Path
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .arrivals import Arrival, read
 from .events import NodeInfo, PacketReceived, Removal
-from .limits import ClientDelays, ClientLimits
-from .membership import Membership
-from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeHost, NodeInput
+from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeInput
+from .parts import Arrival, ClientHost, keep_newest, read
 from .qt import NULL_UUID
 from .versions import REPLICATED
 
@@ -44,10 +43,6 @@ class ElsewhereSender:
     heard: Instant = 0.0
 
     @property
-    def local_id(self) -> int:
-        return self.node.local_id
-
-    @property
     def secret(self) -> bytes:
         return self.node.secret
 
@@ -56,7 +51,6 @@ class ElsewhereSender:
 class DomainSender:
     """The domain, which shares no secret with us."""
 
-    local_id: int
     heard: Instant = 0.0
     secret: bytes = attrs.field(default=b"", init=False, repr=False)
 
@@ -94,31 +88,18 @@ class ListCache:
         self._known.clear()
 
 
-class NodeTableHost(NodeHost, Protocol):
-    """What the table needs of the client."""
-
-    @property
-    def domain(self) -> Path | None: ...
-    @property
-    def membership(self) -> Membership: ...
-    def forget_channel(self, path: Path) -> None: ...
-
-
-class NodeTable(Part[NodeTableHost]):
+class NodeTable(Part[ClientHost]):
     """The nodes by their ids, and by what only one of them can have."""
 
     nodes: Parts[bytes, Node]
-    connection_ids: dict[bytes, int]
+    connection_ids: OrderedDict[bytes, int]
     """How often we dropped a node, or what it said of that."""
     index: Annotated[dict[Claim, Node], CACHED]
     lists: Annotated[ListCache, MEMO]
-    limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(self, host: NodeTableHost, delays: ClientDelays, limits: ClientLimits) -> None:
+    def __init__(self, host: ClientHost) -> None:
         super().__init__(host)
-        self.limits = limits
-        self.nodes = Parts(lambda key: Node(host, self, key, delays))
-        self.connection_ids = {}
+        self.nodes, self.connection_ids = Parts(lambda key: Node(host, self, key)), OrderedDict()
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -144,7 +125,7 @@ class NodeTable(Part[NodeTableHost]):
             self._leave_out(RECORD_OF_OURSELVES)
         elif node is not None:
             node.take(LISTED, listing)
-        elif len(self.nodes) >= self.limits.nodes:
+        elif len(self.nodes) >= self.host.limits.nodes:
             self._leave_out(TOO_MANY_NODES)
         else:
             node = self.nodes.add(key, Node.begin, listing)
@@ -184,7 +165,7 @@ class NodeTable(Part[NodeTableHost]):
         if node is not None:
             return ElsewhereSender(node) if us.authenticated else None
         is_domain = path == self.host.domain and local_id and local_id == us.domain_local_id
-        return DomainSender(local_id) if is_domain else None
+        return DomainSender() if is_domain else None
 
     def forget_all(self) -> None:
         """As if no node had ever been known."""
@@ -238,8 +219,4 @@ class NodeTable(Part[NodeTableHost]):
         self.take_connection_id(node, min(self.connection_id(node) + 1, _MAX_CONNECTION_ID))
 
     def take_connection_id(self, node: Node, number: int) -> None:
-        ids = self.connection_ids
-        ids.pop(node.key, None)  # the one that changed last is the last that is forgotten
-        if len(ids) >= self.limits.connection_ids:
-            del ids[next(iter(ids))]
-        ids[node.key] = number
+        keep_newest(self.connection_ids, node.key, number, self.host.limits.connection_ids)

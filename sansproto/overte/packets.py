@@ -48,85 +48,135 @@ class NodeType(IntEnum):
     """What a node does. Where a packet has another value, it is kept as the number that it is."""
 
     UNASSIGNED = 0x01
+    """An assignment client without an assignment."""
     ASSET_SERVER = ord("A")
+    """Stores files."""
     UPSTREAM_AUDIO_MIXER = ord("B")
+    """The audio mixer of a domain that this one replicates."""
     UPSTREAM_AVATAR_MIXER = ord("C")
+    """The avatar mixer of a domain that this one replicates."""
     DOMAIN_SERVER = ord("D")
+    """The domain itself."""
     AGENT = ord("I")
+    """A user's client, or a script that acts like one."""
     AUDIO_MIXER = ord("M")
+    """Mixes what is heard."""
     ENTITY_SCRIPT_SERVER = ord("S")
+    """Runs the server-side scripts of entities."""
     AVATAR_MIXER = ord("W")
+    """Passes avatars on."""
     DOWNSTREAM_AUDIO_MIXER = ord("a")
+    """The audio mixer of a domain to which this one is replicated."""
     MESSAGES_MIXER = ord("m")
+    """Passes messages between scripts on."""
     ENTITY_SERVER = ord("o")
+    """Keeps the entities."""
     DOWNSTREAM_AVATAR_MIXER = ord("w")
+    """The avatar mixer of a domain to which this one is replicated."""
 
 
 class ConnectReason(IntEnum):
     """Why a client connects."""
 
     CONNECT = 0
+    """The user wants to."""
     SILENT_DOMAIN_DISCONNECT = 1
+    """The domain left too many check-ins unanswered."""
     AWAKE = 2
+    """The machine had slept."""
 
 
 class PingType(IntEnum):
     """Over which of the receiver's addresses a ping went."""
 
     AGNOSTIC = 0
+    """It does not matter: the one that is known to work."""
     LOCAL = 1
+    """The one in its own network."""
     PUBLIC = 2
+    """The one for others."""
     SYMMETRIC = 3
+    """The one from which it was heard, if that is neither of both."""
 
 
 class AssignmentType(IntEnum):
     """Whose settings are asked for."""
 
     AUDIO_MIXER = 0
+    """Of audio mixers."""
     AVATAR_MIXER = 1
+    """Of avatar mixers."""
     AGENT = 2
+    """Of agents."""
     ASSET_SERVER = 3
+    """Of asset servers."""
     MESSAGES_MIXER = 4
+    """Of messages mixers."""
     ENTITY_SCRIPT_SERVER = 5
+    """Of entity script servers."""
     ENTITY_SERVER = 6
+    """Of entity servers."""
     ALL = 7
+    """Of all of them."""
 
 
 class Permissions(IntFlag):
     """The bits of ``permissions``, which packets have as a number: any 32 bits are kept."""
 
     CONNECT = 1
+    """Come in."""
     ADJUST_LOCKS = 2
+    """Lock and unlock entities."""
     REZ = 4
+    """Create entities that stay."""
     REZ_TEMPORARY = 8
+    """Create entities that are gone after a while."""
     WRITE_ASSETS = 16
+    """Store files at the asset server."""
     PAST_CAPACITY = 32
+    """Come in when it is full."""
     KICK = 64
+    """Throw others out."""
     REPLACE_CONTENT = 128
+    """Replace all entities at once."""
     PRIVATE_USER_DATA = 1024
+    """See and set the private data of entities."""
     REZ_AVATAR_ENTITIES = 2048
+    """Wear entities."""
     VIEW_ASSET_URLS = 4096
+    """See from where entities are loaded."""
 
 
 class LoginHint(Enum):
     """With whom logging in may help against a denial."""
 
     NOBODY = 0
+    """It helps nowhere."""
     DIRECTORY = 1
+    """With the directory service."""
     DOMAIN = 2
+    """With the domain's own accounts."""
 
 
 class DenialReason(IntEnum):
     """Why a domain server refuses a client."""
 
     UNKNOWN = 0
+    """Never sent, as far as known."""
     PROTOCOL_MISMATCH = 1
+    """The version byte or the signature of the protocol differs."""
     LOGIN_ERROR_DIRECTORY = 2
+    """The signature of the username is wrong, or the key unfit."""
     NOT_AUTHORIZED_DIRECTORY = 3
+    """No permission to connect; an account of the directory service may have it."""
     TOO_MANY_USERS = 4
+    """It is full; ``extra`` says where else to go."""
     TIMED_OUT = 5
+    """Never sent by a server: the reference's client says it."""
     LOGIN_ERROR_DOMAIN = 6
+    """An account of the domain's own was not verified."""
     NOT_AUTHORIZED_DOMAIN = 7
+    """No permission to connect; ``extra`` says where to log in with the domain."""
 
     @property
     def hard(self) -> bool:
@@ -229,25 +279,9 @@ class DomainList(Packet):
     nodes: tuple[NodeRecord, ...] = field(ToEnd(Nested(NodeRecord), max=MAX_NODES))
 
 
-_LIST_HEAD: Final = Struct(">16sH16sHI?QQQ?").pack
-
-
-def list_head(
-    *,
-    domain_id: bytes,
-    domain_local_id: int,
-    session_id: bytes,
-    local_id: int,
-    permissions: int,
-    authenticated: bool,
-    client_clock: int,
-    server_clock: int,
-    processing_time: int,
-    new_connection: bool,
-) -> bytes:
-    """What stands in front of the records of a :class:`DomainList`: for the server, which has these encoded already."""
-    ids, clocks = (domain_id, domain_local_id, session_id, local_id), (client_clock, server_clock, processing_time)
-    return _LIST_HEAD(*ids, permissions, authenticated, *clocks, new_connection)
+pack_list_head: Final = Struct(">16sH16sHI?QQQ?").pack
+"""What stands in front of the records of a :class:`DomainList`, of its fields in order: for the server, which has the
+records encoded already."""
 
 
 @packet(id=PacketType.DOMAIN_SERVER_ADDED_NODE.value)

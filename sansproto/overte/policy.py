@@ -32,12 +32,18 @@ _EVERYTHING: Final = ASSIGNED | Permissions.PAST_CAPACITY | Permissions.KICK
 class Visitor:
     """Who a policy judges. The names are verified, and empty for those who gave none."""
 
-    host: str  # where the request came from
-    is_local: bool  # it came from the machine that the server runs on
+    host: str
+    """Where the request came from."""
+    is_local: bool
+    """It came from the machine that the server runs on."""
     node_type: NodeType
-    fingerprint: bytes  # of the machine, as it says itself
-    username: str = ""  # in lower case
-    account: str = ""  # the domain's own
+    """What it says that it does."""
+    fingerprint: bytes
+    """Of the machine, as it says itself."""
+    username: str = ""
+    """Of the directory service, in lower case."""
+    account: str = ""
+    """Of the domain's own."""
 
 
 def require_utf8(name: str, text: str) -> None:
@@ -58,7 +64,9 @@ class Login:
     """Where the domain's own accounts log in, and the name that clients have there."""
 
     url: str = attrs.field(validator=_has_utf8)
+    """Where to log in."""
     client_id: str = attrs.field(default="", validator=_has_utf8)
+    """The name that clients have there."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,15 +80,25 @@ class Policy:
     """
 
     localhost: int = _EVERYTHING
+    """What those on the server's machine may do, besides all else. Bits of ``Permissions``, as all that follow."""
     anonymous: int = _GUEST
+    """What guests may do."""
     logged_in: int = _GUEST
+    """What those with a verified name may do."""
     users: Mapping[str, int] = attrs.field(factory=dict)
-    capacity: int | None = None  # agents that may be in at once; None: no bound but the server's
-    redirect: str = attrs.field(default="", validator=_has_utf8)  # where those go for whom there is no room
-    login: Login | None = None  # the domain has accounts of its own
+    """What single users may do, by their names in lower case."""
+    capacity: int | None = None
+    """Agents that may be in at once; None: no bound but the server's."""
+    redirect: str = attrs.field(default="", validator=_has_utf8)
+    """Where those are to go for whom there is no room."""
+    login: Login | None = None
+    """The domain has accounts of its own; None: it has none."""
     accounts: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_has_utf8)
-    paths: Mapping[str, str] = attrs.field(factory=dict, validator=_has_utf8)  # viewpoints; "/" is by itself the origin
-    settings: str = attrs.field(default="{}", validator=_has_utf8)  # JSON
+    """The domain's own: the tokens that a client has to send, by account name."""
+    paths: Mapping[str, str] = attrs.field(factory=dict, validator=_has_utf8)
+    """Viewpoints by path; ``/`` is by itself the origin."""
+    settings: str = attrs.field(default="{}", validator=_has_utf8)
+    """The text of a JSON object, for who asks."""
 
     def permissions(self, visitor: Visitor) -> int:
         """What somebody may do. Without ``CONNECT`` they stay outside."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
-from ..component import Component, Host
+from ..component import Component, Parts
 from ..contract import Path
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from ..wire import Packet
 from .limits import ServerDelays
-from .packets import ICEPing, ICEServerPeerInformation, PingType
-from .paths import path_to
+from .packets import ICEPing, ICEServerPeerInformation
+from .parts import ServerHost
+from .remote import ways_to
 
 
 class PunchState(Enum):
@@ -34,47 +34,32 @@ class PunchTimer:
     END = Timer(PunchInput.EXPIRED, ServerDelays.end)
 
 
-class PunchHost(Host[Any], Protocol):
-    """What needs a domain server to ping somebody."""
-
-    def send_packet(self, path: Path, packet: Packet) -> None: ...
-
-
-class PunchOwner(Protocol):
-    """Who keeps the clients that are pinged."""
-
-    domain_id: bytes
-
-    def forget_punch(self, client_id: bytes) -> None: ...
-
-
-class Punch(Component[PunchState, PunchHost]):
+class Punch(Component[PunchState, ServerHost]):
     """A client that wants to reach us."""
 
-    targets: tuple[tuple[PingType, Path], ...]
-    """Its sockets that can be sent to."""
+    targets: dict[int, Path]
+    """Its sockets that can be sent to, by the PingType that goes there."""
     client_id: Annotated[bytes, CACHED]
-    owner: Annotated[PunchOwner, CACHED]
+    siblings: Annotated[Parts[bytes, Any], CACHED]
     delays: Annotated[ServerDelays, CACHED]
 
-    def __init__(self, host: PunchHost, owner: PunchOwner, delays: ServerDelays, client_id: bytes) -> None:
+    def __init__(self, host: ServerHost, siblings: Parts[bytes, Any], client_id: bytes) -> None:
         super().__init__(host)
-        self.owner, self.delays, self.client_id = owner, delays, client_id
-        self.targets = ()
+        self.siblings, self.delays, self.client_id = siblings, host.delays, client_id
+        self.targets = {}
 
     def is_at(self, path: Path) -> bool:
-        return any(path == target for _, target in self.targets)
+        return path in self.targets.values()
 
     def remember(self, client: ICEServerPeerInformation) -> None:
-        sockets = (PingType.LOCAL, client.local_socket), (PingType.PUBLIC, client.public_socket)
-        self.targets = tuple((kind, path) for kind, socket in sockets if (path := path_to(socket)) is not None)
+        self.targets = ways_to(client.local_socket, client.public_socket)
 
     def send_pings(self) -> None:
-        for kind, path in self.targets:
-            self.host.send_packet(path, ICEPing(self.owner.domain_id, kind))
+        for kind, path in self.targets.items():
+            self.host.send_packet(path, ICEPing(self.host.domain_id, kind))
 
     def forget_it(self) -> None:
-        self.owner.forget_punch(self.client_id)
+        self.siblings.remove(self.client_id)
 
 
 _S, _I, _T, _P = PunchState, PunchInput, PunchTimer, Punch

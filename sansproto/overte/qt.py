@@ -1,7 +1,6 @@
 """What QDataStream writes, as codecs; all of it is big-endian. docs/protocols/overte.rst, two serialisations.
 
-Two codecs that Overte's packets need besides are here too, as is :func:`read_leniently`, which reads as the reference
-does: without ever looking at the state of the stream.
+Two codecs that Overte's packets need besides are here too.
 """
 
 from __future__ import annotations
@@ -13,32 +12,25 @@ from enum import IntEnum
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from struct import Struct
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
 from ..errors import Fault, WireError
 from ..wire import (
-    ABSENT,
     U8,
     U16BE,
     U32BE,
-    Bool,
     Buffer,
     Bytes,
     Codec,
     Fixed,
-    Int,
-    Nested,
     Node,
     OneOf,
     Opener,
     Packet,
     Reader,
-    Rest,
     SourceCodec,
-    Text,
-    Trailing,
     Writer,
     field,
     packet,
@@ -47,7 +39,6 @@ from ..wire.base import Shape, total
 from ..wire.dissect import parent
 
 T = TypeVar("T")
-P = TypeVar("P", bound=Packet)
 
 MAX_BYTES: Final = 1392
 """The most bytes that a string or array may have: as many as the largest datagram of the reference."""
@@ -68,7 +59,7 @@ MAX_SCOPE: Final = 512
 So the longest node record fits into a domain list, whatever a node says of its sockets.
 """
 
-_NULL: Final = 0xFFFFFFFF
+NULL_LENGTH: Final = 0xFFFFFFFF
 
 
 def uuid_text(uuid: bytes) -> str:
@@ -81,7 +72,7 @@ def uuid_text(uuid: bytes) -> str:
 
 
 @attrs.frozen(slots=False, eq=False)
-class _Nullable(SourceCodec[T | None]):
+class Nullable(SourceCodec[T | None]):
     max: int = MAX_BYTES
 
     def shape(self) -> Shape:
@@ -90,7 +81,7 @@ class _Nullable(SourceCodec[T | None]):
     def _emit_content(self, reader: Reader) -> str:
         length = reader.take("I", ">")
         result = reader.let("None")
-        with reader.block(f"if {length} != {_NULL}:"):
+        with reader.block(f"if {length} != {NULL_LENGTH}:"):
             self._refuse_length(reader, length)
             reader.refuse(f"{length} > {self.max}", Fault.BAD_LENGTH, "o - 4")
             content = reader.slice(length)
@@ -101,7 +92,7 @@ class _Nullable(SourceCodec[T | None]):
         """Refuse a length that no content can have."""
 
 
-class QByteArray(_Nullable[bytes]):
+class QByteArray(Nullable[bytes]):
     """Bytes, at most ``max`` of them, or None: to Qt, null is not the same as empty."""
 
     def emit_decode(self, reader: Reader) -> str:
@@ -118,7 +109,7 @@ class QByteArray(_Nullable[bytes]):
         return len(value).to_bytes(4, "big") + value
 
 
-class QString(_Nullable[str]):
+class QString(Nullable[str]):
     """UTF-16 text of at most ``max`` bytes, or None, which is not the same as empty.
 
     Qt does not care whether the UTF-16 is well-formed: half a surrogate pair decodes to a lone surrogate. A string that
@@ -196,8 +187,11 @@ class SocketType(IntEnum):
     """What an address with a socket type in front of it is good for."""
 
     UNKNOWN = 0
+    """Not said."""
     UDP = 1
+    """Datagrams."""
     WEBRTC = 2
+    """A browser's data channel."""
 
 
 @attrs.frozen(weakref_slot=False)
@@ -210,9 +204,13 @@ class SockAddr:
     """
 
     host: str
+    """Canonical numeric text; empty: null; ``*``: any."""
     port: int
+    """0 where none is known."""
     scope: str | None = None
+    """Of IPv6 only; None and empty differ on the wire."""
     kind: int = SocketType.UDP
+    """A :class:`SocketType`, if it is one that is known."""
 
     @property
     def is_null(self) -> bool:
@@ -228,12 +226,12 @@ class _V4(Packet):
     port: int = field(U16BE)
 
 
-_V6_BYTES: Final = Fixed(16)
+V6_BYTES: Final = Fixed(16)
 
 
 @packet
 class _V6(Packet):
-    address: bytes = field(_V6_BYTES)
+    address: bytes = field(V6_BYTES)
     scope: str | None = field(_SCOPE)
     port: int = field(U16BE)
 
@@ -244,13 +242,13 @@ class _Any(Packet):
 
 
 @packet
-class _Null(Packet):
+class NullAddress(Packet):
     port: int = field(U16BE)
 
 
-_Body: TypeAlias = _V4 | _V6 | _Any | _Null
-_BODIES: Final[Mapping[int, type[_Body]]] = {0x00: _V4, 0x01: _V6, 0x02: _Any, 0xFF: _Null}
-_ADDRESS: Final = OneOf[_Body](U8, _BODIES)
+_Body: TypeAlias = _V4 | _V6 | _Any | NullAddress
+ADDRESS_FORMS: Final[Mapping[int, type[_Body]]] = {0x00: _V4, 0x01: _V6, 0x02: _Any, 0xFF: NullAddress}
+_ADDRESS: Final = OneOf[_Body](U8, ADDRESS_FORMS)
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
@@ -289,7 +287,7 @@ class SockAddrCodec(SourceCodec[SockAddr]):
         if self.typed:
             kind, offset = U8.decode_from(data, offset, end)
         body, offset = _ADDRESS.decode_from(data, offset, end)
-        return _from_body(body, kind), offset
+        return from_body(body, kind), offset
 
     def _write(self, value: SockAddr) -> bytes:
         head, v6 = _host_bytes(value.host)
@@ -328,7 +326,7 @@ def _v6_text(address: bytes) -> str:
     return str(IPv6Address(address))
 
 
-def _from_body(body: _Body, kind: int) -> SockAddr:
+def from_body(body: _Body, kind: int) -> SockAddr:
     match body:
         case _V4():
             return _v4(kind << 56 | body.address << 16 | body.port)
@@ -416,76 +414,3 @@ class ToEnd(SourceCodec[tuple[T, ...]]):
         while len(nodes) < self.max and (start := nodes[-1].end if nodes else offset) < end:
             nodes.append(self.item.dissect_from(data, start, end, f"[{len(nodes)}]", opener))
         return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
-
-
-# -- as the reference reads --------------------------------------------------------------------------------------------
-
-
-def read_leniently(kind: type[P], data: bytes) -> P:
-    """The packet that the reference takes ``data`` for: docs/protocols/overte.rst, reader.
-
-    What is behind the end reads as 0 or empty, and a read over the end uses up the rest. A string of an odd length is
-    empty, and reading goes on behind its length. For comparison only: never raises ``WireError``.
-    """
-    return _Lenient(data).packet(kind)
-
-
-class _Lenient:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def packet(self, kind: type[P]) -> P:
-        return kind(**{field.name: self._value(field.codec) for field in kind.__wire__.fields})
-
-    def _left(self) -> int:
-        return len(self._data) - self._at
-
-    def _take(self, size: int) -> bytes:
-        """That many bytes, or those that are left."""
-        start, self._at = self._at, min(self._at + size, len(self._data))
-        return self._data[start : self._at]
-
-    def _exactly(self, size: int, otherwise: bytes) -> bytes:
-        raw = self._take(size)
-        return raw if len(raw) == size else otherwise
-
-    def _value(self, codec: Codec[Any]) -> Any:
-        match codec:
-            case Fixed() if codec is _V6_BYTES:  # read one by one
-                return self._take(16).ljust(16, b"\0")
-            case Int() | Fixed():
-                return codec.decode(self._exactly(codec.size, bytes(codec.size)))
-            case Bool():
-                return self._exactly(1, b"\0") != b"\0"
-            case OpenEnum():
-                return codec.decode(codec.inner.encode(self._value(codec.inner)))
-            case Bytes():
-                return self._take_counted(codec)
-            case Text():
-                return str(self._take(self._value(codec.count)), "utf-8", "replace")
-            case Rest():
-                return self._take(self._left())
-            case _Nullable():
-                return self._nullable(codec)
-            case SockAddrCodec():
-                kind = self._value(U8) if codec.typed else SocketType.UDP
-                return _from_body(self.packet(_BODIES.get(self._value(U8), _Null)), kind)
-            case Nested():
-                return self.packet(codec.packet)
-            case Trailing():
-                return self._value(codec.inner) if self._left() else ABSENT
-            case ToEnd():
-                return tuple(iter(lambda: self._value(codec.item) if self._left() else None, None))
-        raise TypeError(f"{codec.shape().type_name} is never read leniently")
-
-    def _take_counted(self, codec: Bytes) -> bytes:
-        return self._exactly(self._value(codec.count), b"")
-
-    def _nullable(self, codec: _Nullable[Any]) -> bytes | str | None:
-        length = cast(int, self._value(U32BE))
-        if length == _NULL:
-            return None
-        if isinstance(codec, QByteArray):
-            return self._exactly(length, b"")
-        return str(b"" if length & 1 else self._exactly(length, b""), "utf-16-be", "surrogatepass")

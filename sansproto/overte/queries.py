@@ -4,14 +4,15 @@ settings."""
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
-from ..component import Component, Host, Part, Parts
+from ..component import Part, Parts
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .events import ClientEvent, NotAnswered, PathAnswered, SettingsReceived
-from .limits import ClientDelays, ClientLimits
+from .limits import ClientDelays
+from .parts import ClientHost, ClientPart
 
 Question: TypeAlias = p.PathQuery | p.DomainSettingsRequest
 
@@ -34,29 +35,16 @@ class QueryTimer:
     ANSWER = Timer(QueryInput.EXPIRED, ClientDelays.answer)
 
 
-class QueryHost(Host[ClientEvent], Protocol):
-    """What a question needs of the client."""
-
-    def ask_domain(self, question: Question) -> None: ...
-
-
-class QueryOwner(Protocol):
-    """Who keeps the questions that are open."""
-
-    def forget_query(self, number: int) -> None: ...
-
-
-class Query(Component[QueryState, QueryHost]):
+class Query(ClientPart[QueryState]):
     """A question for the viewpoint of a path, or for settings."""
 
     question: Question
     number: Annotated[int, CACHED]
-    owner: Annotated[QueryOwner, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
+    siblings: Annotated[Parts[int, Any], CACHED]
 
-    def __init__(self, host: QueryHost, owner: QueryOwner, number: int, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, siblings: Parts[int, Any], number: int) -> None:
         super().__init__(host)
-        self.owner, self.number, self.delays = owner, number, delays
+        self.siblings, self.number = siblings, number
 
     def begin(self, question: Question) -> None:
         self.question = question
@@ -76,7 +64,7 @@ class Query(Component[QueryState, QueryHost]):
             self.host.emit(NotAnswered(kind=self.question.type))
 
     def forget_itself(self) -> None:
-        self.owner.forget_query(self.number)
+        self.siblings.remove(self.number)
 
 
 _S, _I, _T, _Q = QueryState, QueryInput, QueryTimer, Query
@@ -108,21 +96,19 @@ class Answer(NamedTuple):
     event: ClientEvent
 
 
-class Queries(Part[QueryHost]):
+class Queries(Part[ClientHost]):
     """The questions that are open. Answers about settings do not say to what: they are taken in order."""
 
     open: Parts[int, Query]
     last: int
-    limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(self, host: QueryHost, delays: ClientDelays, limits: ClientLimits) -> None:
+    def __init__(self, host: ClientHost) -> None:
         super().__init__(host)
-        self.limits, self.last = limits, 0
-        self.open = Parts(lambda number: Query(host, self, number, delays))
+        self.last, self.open = 0, Parts(lambda number: Query(host, self.open, number))
 
     @property
     def is_full(self) -> bool:
-        return len(self.open) >= self.limits.queries
+        return len(self.open) >= self.host.limits.queries
 
     def ask(self, question: Question) -> None:
         self.last += 1
@@ -143,6 +129,3 @@ class Queries(Part[QueryHost]):
         """There is no connection any more."""
         for query in self.open.values():
             query.post(QueryInput.FORGOTTEN())
-
-    def forget_query(self, number: int) -> None:
-        self.open.remove(number)

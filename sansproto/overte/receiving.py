@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host, Note
-from ..contract import Path
+from ..component import Component, Note
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
-from .arrivals import Arrival
 from .header import Control, ControlType, Header, Part, Position, encode_datagram, next_sequence, sequence_distance
-from .limits import TransportLimits
+from .parts import Arrival, ChannelHost
 from .remote import Remote, path_of
 from .versions import PacketType
 
@@ -77,15 +75,6 @@ class Assembly:
         self.parts.clear()
 
 
-class ReceiverHost(Host[Any], Protocol):
-    """What a receiver asks of the endpoint."""
-
-    @property
-    def limits(self) -> TransportLimits: ...
-    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
-    def arrived(self, arrival: Arrival) -> None: ...
-
-
 class ReceiverOwner(Protocol):
     """What all receivers have in common."""
 
@@ -93,7 +82,7 @@ class ReceiverOwner(Protocol):
     """Bytes of all messages of which parts are missing."""
 
 
-class Receiver(Component[ReceivingState, ReceiverHost]):
+class Receiver(Component[ReceivingState, ChannelHost]):
     """What comes from one address. Slotted: there may be one for each node of a large domain."""
 
     __slots__ = ("ahead", "first", "last", "messages", "owner", "remote")
@@ -108,7 +97,7 @@ class Receiver(Component[ReceivingState, ReceiverHost]):
     remote: Annotated[Remote, CACHED]
     owner: Annotated[ReceiverOwner, CACHED]
 
-    def __init__(self, host: ReceiverHost, owner: ReceiverOwner, remote: Remote) -> None:
+    def __init__(self, host: ChannelHost, owner: ReceiverOwner, remote: Remote) -> None:
         super().__init__(host)
         self.owner, self.remote = owner, remote
         self.first = self.last = 0

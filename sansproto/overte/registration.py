@@ -6,23 +6,23 @@ docs/protocols/overte.rst, heartbeats and ICE.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol, Self
+from typing import Annotated, Any, Final, Self
 
 import attrs
 
-from ..component import Component, Host, OptionalPart, Part, Parts
+from ..component import Component, OptionalPart, Part, Parts
 from ..contract import Address, Lookup, Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from ..wire import Packet
-from .arrivals import Arrival, Received, reads, receives
 from .crypto import load_private_key, sign
 from .ice_events import KeyRefused
-from .limits import ServerDelays, ServerLimits
+from .limits import ServerDelays
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
+from .parts import Arrival, ServerHost, reads, receives
 from .punch import Punch, PunchInput
 from .qt import SockAddr
-from .remote import SOCKET
+from .remote import nearest
 from .versions import PacketType
 
 
@@ -73,15 +73,7 @@ class RegistrationState(Enum):
     """The name of this ice-server was not found."""
 
 
-class RegistrationHost(Host[KeyRefused], Protocol):
-    """What a registration needs of the domain server."""
-
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_raw(self, path: Path, type: PacketType, payload: bytes) -> bool: ...
-    def send_packet(self, path: Path, packet: Packet) -> None: ...
-
-
-class Contact(Part[RegistrationHost]):
+class Contact(Part[ServerHost]):
     """The ice-server that is registered with, for as long as it answers."""
 
     path: Path
@@ -89,12 +81,8 @@ class Contact(Part[RegistrationHost]):
     denials: int
     """One after the other."""
 
-    def __init__(self, host: RegistrationHost) -> None:
-        super().__init__(host)
-        self.unanswered = self.denials = 0
-
     def begin(self, path: Path) -> None:
-        self.path = path
+        self.path, self.unanswered, self.denials = path, 0, 0
 
     def beat(self, payload: bytes) -> None:
         self.unanswered += 1
@@ -121,7 +109,7 @@ class RegistrationTimer:
     PAUSE = Timer(RegistrationInput.PAUSED, ServerDelays.beat)
 
 
-class Registration(Component[RegistrationState, RegistrationHost]):
+class Registration(Component[RegistrationState, ServerHost]):
     """A domain at its ice-servers, of which it tries one after the other."""
 
     signed: Signed
@@ -133,34 +121,23 @@ class Registration(Component[RegistrationState, RegistrationHost]):
     punches: Parts[bytes, Punch]
     """By ICE client id."""
     servers: Annotated[tuple[tuple[str, int], ...], CACHED]
-    domain_id: Annotated[bytes, CACHED]
     delays: Annotated[ServerDelays, CACHED]
-    limits: Annotated[ServerLimits, CACHED]
 
-    def __init__(
-        self,
-        host: RegistrationHost,
-        servers: tuple[tuple[str, int], ...],
-        domain_id: bytes,
-        delays: ServerDelays,
-        limits: ServerLimits,
-    ) -> None:
+    def __init__(self, host: ServerHost, servers: tuple[tuple[str, int], ...]) -> None:
         super().__init__(host)
-        self.servers, self.domain_id, self.delays, self.limits = servers, domain_id, delays, limits
+        self.servers, self.delays = servers, host.delays
         self.number = self.query = 0
         self.contact = OptionalPart(lambda: Contact(host))
-        self.punches = Parts(lambda client_id: Punch(host, self, delays, client_id))
+        self.punches = Parts(lambda client_id: Punch(host, self.punches, client_id))
 
     def begin(self, signed: Signed) -> None:
         self.signed = signed
+        self.post(RegistrationInput.START())
 
     # -- what happens
 
     def looked_up(self, addresses: tuple[Address, ...]) -> None:
         self.post(RegistrationInput.FOUND(addresses) if addresses else RegistrationInput.NOT_FOUND())
-
-    def forget_punch(self, client_id: bytes) -> None:
-        self.punches.remove(client_id)
 
     # -- guards
 
@@ -171,17 +148,17 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         return self.find_contact(arrival) is not None
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
-        return client.id in self.punches or len(self.punches) < self.limits.punches
+        return client.id in self.punches or len(self.punches) < self.host.limits.punches
 
     def find_punch(self, replied: Received[ICEPingReply]) -> Punch | None:
         punch = self.punches.get(replied.packet.ice_id)
         return punch if punch is not None and punch.is_at(replied.path) else None
 
     def is_denied_often(self, contact: Contact) -> bool:
-        return contact.denials >= self.limits.denials
+        return contact.denials >= self.host.limits.denials
 
     def is_unanswered(self) -> bool:
-        return any(contact.unanswered > self.limits.beats for contact in self.contact.values())
+        return any(contact.unanswered > self.host.limits.beats for contact in self.contact.values())
 
     # -- actions
 
@@ -190,9 +167,7 @@ class Registration(Component[RegistrationState, RegistrationHost]):
         self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
 
     def adopt(self, addresses: tuple[Address, ...]) -> None:
-        of_our_family = [found for found in addresses if (":" in found.host) == (":" in self.signed.local.host)]
-        found = (of_our_family or addresses)[0]
-        self.contact.start(Contact.begin, Path(SOCKET, found.host, found.port, found.scope))
+        self.contact.start(Contact.begin, nearest(addresses, self.signed.local.host))
 
     def beat(self) -> None:
         for contact in self.contact.values():

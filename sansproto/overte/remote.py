@@ -1,10 +1,16 @@
-"""The one socket, and addresses as keys of what is kept for them."""
+"""The one socket, addresses as keys of what is kept for them, and what follows from where somebody is."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Final, TypeAlias
 
-from ..contract import Path
+import attrs
+
+from ..contract import Address, Path
+from .packets import PingType
+from .qt import SockAddr
 
 SOCKET: Final = "udp"
 """The label of the one datagram socket."""
@@ -21,3 +27,52 @@ def remote_of(path: Path) -> Remote:
 def path_of(remote: Remote) -> Path:
     """The way to an address."""
     return Path(SOCKET, *remote)
+
+
+def path_to(sock: SockAddr, instead: str = "") -> Path | None:
+    """Where a socket of the wire is, with the host ``instead`` of a null one; None if nothing can be sent there."""
+    host = sock.host or instead
+    if host in ("", "*", "0.0.0.0", "::") or not sock.port:
+        return None
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    scope = int(sock.scope) if sock.scope and sock.scope.isascii() and sock.scope.isdecimal() else 0
+    return Path(SOCKET, host, sock.port, scope)
+
+
+def nearest(addresses: tuple[Address, ...], host: str) -> Path:
+    """The first address of this host's family, or the first of all: of that of IPv4 if there is no host."""
+    best = min(addresses, key=lambda address: (":" in address.host) is not (":" in host))
+    return Path(SOCKET, best.host, best.port, best.scope)
+
+
+def address_of(path: Path) -> Address:
+    return Address(path.host, path.port, path.scope)
+
+
+def ways_to(local: SockAddr, public: SockAddr, instead: str = "") -> dict[int, Path]:
+    """By the PingType that goes there, those of somebody's sockets that can be sent to, as :func:`path_to` says."""
+    found = {PingType.LOCAL.value: path_to(local), PingType.PUBLIC.value: path_to(public, instead)}
+    return {kind: path for kind, path in found.items() if path is not None}
+
+
+def with_host(address: SockAddr, path: Path) -> SockAddr:
+    """The public address that a node reports; a null one means the sender's, unless that is on this machine."""
+    if address.host or is_loopback(path.host):
+        return address
+    return attrs.evolve(address, host=path.host)
+
+
+@lru_cache(4096)
+def is_loopback(host: str) -> bool:
+    return ip_address(host).is_loopback
+
+
+@lru_cache(4096)
+def is_private(host: str) -> bool:
+    """Is this an address of a local network, or of this machine?"""
+    address = ip_address(host)
+    return address.is_loopback or any(address in network for network in _PRIVATE)
+
+
+_PRIVATE: Final = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))

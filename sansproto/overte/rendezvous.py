@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final
 
 import attrs
 
-from ..component import Component, Host
 from ..contract import Path
+from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
-from .arrivals import Arrival, Received, reads, receives
-from .events import ClientEvent
+from .introduction import Sockets
 from .limits import ClientDelays
-from .paths import path_to
-from .stun import Sockets
+from .parts import Arrival, ClientHost, ClientPart, reads, receives
+from .remote import ways_to
+from .stun import StunClient
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +34,7 @@ class IceTarget:
 
 
 class IceClientState(Enum):
-    OFF = 0
+    NEW = 0
     QUERYING = 1
     """The ice-server is asked where the domain is."""
     PUNCHING = 2
@@ -43,13 +43,12 @@ class IceClientState(Enum):
 
 
 class IceClientInput:
-    START = Input[IceClientState, Path]()
-    """With the address of the ice-server."""
+    START = Input[IceClientState, None]()
     QUERY_DUE = Input[IceClientState, None]()
-    EXTRA = Input[IceClientState, None]()
-    """A query beside those of the timer."""
+    QUERY = Input[IceClientState, Sockets]()
+    """Our own sockets are known."""
     MOVED = Input[IceClientState, Sockets]()
-    """Our own sockets are known, or changed."""
+    """They are known now, or changed."""
     PEER_TOLD = Input[IceClientState, p.ICEServerPeerInformation]()
     """The ice-server said where the domain is."""
     PING_DUE = Input[IceClientState, None]()
@@ -64,46 +63,27 @@ class IceClientTimer:
     ROUND = Timer(IceClientInput.ROUND_OVER, ClientDelays.ice_round)
 
 
-class OwnSockets(Protocol):
-    """Who knows our own sockets."""
-
-    @property
-    def is_ready(self) -> bool: ...
-    @property
-    def sockets(self) -> Sockets: ...
-
-
-class IceHost(Host[ClientEvent], Protocol):
-    """What the ICE client needs of the client."""
-
-    def send_packet(self, path: Path, packet: Any) -> object: ...
-    def answer(self, path: Path, packet: Any) -> object: ...
-    def reached(self, path: Path) -> None: ...
-
-
-class IceClient(Component[IceClientState, IceHost]):
+class IceClient(ClientPart[IceClientState]):
     """Asks an ice-server where the domain is, and opens the way to it."""
 
-    server: Path | None
+    server: Path
     domain_sockets: dict[int, Path]
     """Where the domain may be, by the PingType that goes there."""
     told: Sockets | None
     """Our sockets, as they were told last."""
     target: Annotated[IceTarget, CACHED]
-    own: Annotated[OwnSockets, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
+    own: Annotated[StunClient, CACHED]
 
-    def __init__(self, host: IceHost, target: IceTarget, own: OwnSockets, delays: ClientDelays) -> None:
+    def __init__(self, host: ClientHost, target: IceTarget, own: StunClient) -> None:
         super().__init__(host)
-        self.target, self.own, self.delays = target, own, delays
-        self.server = self.told = None
-        self.domain_sockets = {}
+        self.target, self.own = target, own
+        self.told, self.domain_sockets = None, {}
 
-    def start(self, server: Path) -> None:
-        self.post(IceClientInput.START(server))
+    def begin(self, server: Path) -> None:
+        self.server = server
+        self.post(IceClientInput.START())
 
-    def sockets_changed(self) -> None:
-        sockets = self.own.sockets
+    def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
             self.post(IceClientInput.MOVED(sockets))
 
@@ -121,28 +101,19 @@ class IceClient(Component[IceClientState, IceHost]):
     def is_reply_of_domain(self, replied: Received[p.ICEPingReply]) -> bool:
         return replied.packet.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
 
-    def is_unready(self) -> bool:
-        return not self.own.is_ready
-
     # -- the table's actions
 
-    def set_server(self, server: Path) -> None:
-        self.server = server
-
     def query_at_once(self) -> None:
-        self.post(IceClientInput.EXTRA())
+        sockets = self.own.sockets
+        if sockets is not None:
+            self.post(IceClientInput.QUERY(sockets))
 
-    def send_query(self) -> None:
-        assert self.server is not None  # it came with the start
-        self.told = self.own.sockets
-        self.host.send_packet(self.server, self.target.query(self.told))
+    def send_query(self, sockets: Sockets) -> None:
+        self.told = sockets
+        self.host.send_packet(self.server, self.target.query(sockets))
 
     def note_peer(self, peer: p.ICEServerPeerInformation) -> None:
-        found = {
-            p.PingType.LOCAL.value: path_to(peer.local_socket),
-            p.PingType.PUBLIC.value: path_to(peer.public_socket),
-        }
-        self.domain_sockets = {kind: path for kind, path in found.items() if path is not None}
+        self.domain_sockets = ways_to(peer.local_socket, peer.public_socket)
 
     def send_pings(self) -> None:
         for kind, path in self.domain_sockets.items():
@@ -183,19 +154,18 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
     IceClientTimer,
     name="overte.ice_client",
     page="overte",
-    initial=_S.OFF,
+    initial=_S.NEW,
     idle={
-        _S.OFF: "connect(), if the domain is behind an ice-server",
+        _S.NEW: "the address of the ice-server, which makes it",
         _S.QUERYING: "the connection, which gives up",
         _S.PUNCHING: "the connection, which gives up",
         _S.REACHED: "the end of the session",
     },
     rows=(
-        Row(_S.OFF, _I.START, _S.QUERYING, _C.set_server, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
-        Row(_S.QUERYING, _I.QUERY_DUE | _I.EXTRA, None, when=_C.is_unready, arm=(_T.QUERY,), ref="own sockets"),
-        Row(_S.QUERYING, _I.QUERY_DUE, None, _C.send_query, arm=(_T.QUERY,), ref="ICE"),
-        Row(_S.QUERYING, _I.EXTRA | _I.MOVED, None, _C.send_query, ref="ICE"),
-        Row((_S.OFF, _S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
+        Row(_S.NEW, _I.START, _S.QUERYING, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.QUERY_DUE, None, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.QUERY | _I.MOVED, None, _C.send_query, ref="ICE"),
+        Row((_S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
         Row(
             _S.QUERYING,
             _I.PEER_TOLD,
@@ -211,5 +181,5 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
         Row(_S.PUNCHING, _I.REPLIED, _S.REACHED, _C.tell_reached, cancel=(_T.PING, _T.ROUND), ref="ICE"),
         Row((_S.QUERYING, _S.PUNCHING, _S.REACHED), _I.PINGED, None, _C.answer, ref="ICE"),
     ),
-    defaults=(Default(Outcome.IGNORE, "unexpected packet", _I.PINGED), Default(Outcome.IGNORE, "late")),
+    defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -6,11 +6,11 @@ Numbers have 27 bits and go round.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import attrs
 
-from ..component import Component, Host, Note, Refusal
+from ..component import Component, Note, Refusal
 from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -25,7 +25,7 @@ from .header import (
     obfuscation_level,
     sequence_distance,
 )
-from .limits import TransportDelays, TransportLimits
+from .parts import ChannelHost
 from .remote import Remote, path_of
 
 _FASTEST_RESEND: Final = 0.01  # seconds
@@ -85,17 +85,6 @@ class Outgoing:
         return 0 if self.header.part is None else len(self.payload)
 
 
-class SenderHost(Host[Any], Protocol):
-    """What a sender asks of the endpoint."""
-
-    @property
-    def delays(self) -> TransportDelays: ...
-    @property
-    def limits(self) -> TransportLimits: ...
-    def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
-    def undelivered(self, path: Path, count: int) -> None: ...
-
-
 class SenderOwner(Protocol):
     """What all senders have in common."""
 
@@ -103,7 +92,7 @@ class SenderOwner(Protocol):
     """Bytes of all messages that did not yet arrive as a whole."""
 
 
-class Sender(Component[SendingState, SenderHost]):
+class Sender(Component[SendingState, ChannelHost]):
     """What goes to one address: one list, first packets that are held, then those in flight, then those that wait.
 
     Slotted, and with a list although packets are taken from in front: there may be one for each node of a large domain,
@@ -111,21 +100,8 @@ class Sender(Component[SendingState, SenderHost]):
     """
 
     __slots__ = (
-        "backoff",
-        "count_held",
-        "count_in_flight",
-        "first",
-        "handshakes",
-        "message",
-        "mismatches",
-        "next",
-        "owner",
-        "packets",
-        "remote",
-        "rttvar",
-        "size",
-        "srtt",
-        "was_odd",
+        *("backoff", "count_held", "count_in_flight", "first", "handshakes", "message", "mismatches", "next", "owner"),
+        *("packets", "remote", "rttvar", "size", "srtt", "was_odd"),
     )
 
     first: int
@@ -155,7 +131,7 @@ class Sender(Component[SendingState, SenderHost]):
     remote: Annotated[Remote, CACHED]
     owner: Annotated[SenderOwner, CACHED]
 
-    def __init__(self, host: SenderHost, owner: SenderOwner, remote: Remote) -> None:
+    def __init__(self, host: ChannelHost, owner: SenderOwner, remote: Remote) -> None:
         super().__init__(host)
         self.owner, self.remote, self.packets = owner, remote, []
         self.first = self.next = self.handshakes = self.message = self.mismatches = self.backoff = 0

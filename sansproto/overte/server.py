@@ -11,23 +11,21 @@ from typing import Annotated, Final
 from ..component import OptionalPart
 from ..contract import Address, Entropy, Path, Phase, Transmit
 from ..errors import NotOpen
-from ..events import CloseCause, Closed
+from ..events import Closed
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p
-from .addresses import is_private
 from .admission import CONNECT, ICE_PING, Admission
-from .arrivals import Arrival
-from .channels import Peer
 from .endpoint import OverteEndpoint
 from .fan_out import AT_ONCE
 from .header import Header
 from .limits import ServerDelays, ServerLimits
 from .member import CHECK_IN, KICK_REQUEST, PATH_QUERY, SETTINGS_REQUEST, STATS, USERNAME_REQUEST, Member, MemberInput
 from .members import Members
+from .parts import Arrival, Peer
 from .policy import Policy, require_utf8
-from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, RegistrationInput, Signed
-from .remote import SOCKET
+from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, Signed
+from .remote import SOCKET, is_private
 from .server_events import Departure, ServerEvent
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
 
@@ -55,14 +53,15 @@ _OF_THEIR_ADDRESSES: Final = {
 """Which guards see a packet, by the number of its type; the last ones those without a source."""
 
 
-class DomainServer(OverteEndpoint[ServerEvent]):
+class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
     """A domain for up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
     ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
     itself the name of ``versions``.
     ``authenticate`` says whether packets between nodes have a MAC. Without ``strict_senders`` a node may send from
     everywhere; else only from where it connected, except that both may be private addresses. With ``ice`` the domain is
-    found by ice-servers. A snapshot does not hold the policy: ``restore`` gets it again.
+    found by ice-servers. A snapshot does not hold the policy: ``restore`` gets it again. Nodes are not told that it
+    closes; they find out by their silent check-ins.
 
     Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null, and for text that has no UTF-8.
     """
@@ -103,9 +102,9 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         self.policy, self.domain_id, self.ice = policy or Policy(), domain_id, ice
         self._strict_senders, self._authenticate = strict_senders, authenticate
         version_name, servers = versions.name if version_name is None else version_name, ice.servers if ice else ()
-        self.members = Members(self, domain_id, delays, limits, authenticates=authenticate)
-        self.admission = Admission(self, self.members, versions, version_name, delays, limits)
-        self.registration = OptionalPart(lambda: Registration(self, servers, domain_id, delays, limits))
+        self.members = Members(self)
+        self.admission = Admission(self, self.members, version_name)
+        self.registration = OptionalPart(lambda: Registration(self, servers))
         self.phase = Phase.OPEN
 
     # -- verbs
@@ -132,7 +131,7 @@ class DomainServer(OverteEndpoint[ServerEvent]):
 
     def kick(self, node_id: bytes, now: float) -> None:
         """Throw a node out. It is not told, but the others are. NotOpen if it is gone already."""
-        member = self.members.of_id(node_id)
+        member = self.members.by_id.get(node_id)
         if member is None:
             raise NotOpen("kick", "GONE")
         self.verb("kick", now, member.asked(MemberInput.LEAVE(Departure.KICKED)))
@@ -149,11 +148,6 @@ class DomainServer(OverteEndpoint[ServerEvent]):
             if member.entry.connect_id is None:
                 self.admission.reconsider(member)
         self.run()
-
-    def close(self, now: float) -> None:
-        """End. Nodes are not told; they find out by their silent check-ins."""
-        if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
@@ -183,7 +177,7 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         if self.ice is not None and socket == SOCKET and self.phase is not Phase.CLOSED:
             signed, registration = Signed.by(self.ice, self.domain_id, address), self.registration.part
             if registration is None:
-                self.registration.start(Registration.begin, signed).post(RegistrationInput.START())
+                self.registration.start(Registration.begin, signed)
             else:
                 registration.signed = signed
             self.run()
@@ -211,7 +205,7 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         return header.type in DOMAIN_IGNORED_VERIFICATION
 
     def accepts_channel(self, path: Path) -> bool:
-        return self.members.at(path) is not None
+        return path in self.members.by_path
 
     def source_of(self, local_id: int, path: Path) -> Peer | None:
         member = self.members.by_local_id.get(local_id)
@@ -237,4 +231,4 @@ class DomainServer(OverteEndpoint[ServerEvent]):
         elif kind in _OF_ICE:
             self.give(self.registration.part, _OF_ICE[kind], arrival)
         else:
-            self.give(self.members.at(arrival.path), _OF_THEIR_ADDRESSES.get(kind), arrival)
+            self.give(self.members.by_path.get(arrival.path), _OF_THEIR_ADDRESSES.get(kind), arrival)

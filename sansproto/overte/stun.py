@@ -6,19 +6,19 @@ docs/protocols/overte.rst, STUN.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, NamedTuple, Protocol, TypeAlias
+from typing import Annotated, Final, NamedTuple
 
-from ..component import Component, Host
-from ..contract import Address, Lookup, Path, Stats
+from ..component import OptionalPart, Part
+from ..contract import Address, Lookup, Path
 from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
-from .events import ClientEvent
-from .limits import ClientDelays, ClientLimits
-from .paths import path_to
+from .introduction import Sockets
+from .limits import ClientDelays
+from .parts import ClientHost, ClientPart
 from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
-from .remote import SOCKET
+from .remote import nearest, path_to
 
 QUERY: Final = 2
 """The number of the lookup of the STUN server's name."""
@@ -90,10 +90,6 @@ def _exclusive_or(data: bytes, key: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(data, key, strict=False))
 
 
-Sockets: TypeAlias = tuple[SockAddr, SockAddr]
-"""Our public and our local socket."""
-
-
 class StunState(Enum):
     OFF = 0
     RESOLVING = 1
@@ -107,80 +103,74 @@ class StunAnswer(NamedTuple):
 
 
 class StunInput:
-    WANTED = Input[StunState, None]()
-    """Somebody wants to know our public address."""
+    WANTED = Input[StunState, Lookup]()
+    """Somebody wants to know our public address, and this is how the server is found."""
     FOUND = Input[StunState, tuple[Address, ...]]()
-    NOT_FOUND = Input[StunState, tuple[Address, ...]]()
-    NEVER_FOUND = Input[StunState, None]()
+    NOT_FOUND = Input[StunState, None]()
     RETRY = Input[StunState, None]()
     ANSWERED = Input[StunState, StunAnswer]()
     REFRESH = Input[StunState, None]()
 
 
 class StunTimer:
-    LOOKUP = Timer(StunInput.NEVER_FOUND, ClientDelays.lookup)
+    LOOKUP = Timer(StunInput.NOT_FOUND, ClientDelays.lookup)
     RETRY = Timer(StunInput.RETRY, ClientDelays.retry)
     REFRESH = Timer(StunInput.REFRESH, ClientDelays.refresh)
 
 
-class StunHost(Host[ClientEvent], Protocol):
-    """What STUN needs of the client."""
+class StunServer(Part[ClientHost]):
+    """The STUN server, once it is found, and the round of requests to it."""
 
-    @property
-    def local(self) -> Address | None: ...
-    @property
-    def stats(self) -> Stats: ...
-    def ask_transport(self, what: Lookup) -> None: ...
-    def send_datagram(self, data: bytes, path: Path, name: str) -> object: ...
-    def sockets_changed(self) -> None: ...
+    path: Path
+    transaction: bytes
+    tries: int
+
+    def begin(self, path: Path) -> None:
+        self.path, self.transaction, self.tries = path, b"", 0
+
+    def start_round(self) -> None:
+        self.transaction, self.tries = self.host.draw(12, "stun.transaction"), 0
+        self.ask()
+
+    def ask(self) -> None:
+        self.tries += 1
+        self.host.send_datagram(BindingRequest(self.transaction).encode(), self.path, "BINDING_REQUEST")
 
 
-class StunClient(Component[StunState, StunHost]):
+class StunClient(ClientPart[StunState]):
     """How others see us: our public address, by STUN if there is a server, and our local one."""
 
     public: SockAddr | None
     """Our public socket; None: not yet known."""
-    server: Path | None
-    """None: it was not yet found."""
-    transaction: bytes
-    tries: int
-    name: Annotated[tuple[str, int] | None, CACHED]
+    server: OptionalPart[StunServer]
+    lookup: Annotated[Lookup | None, CACHED]
+    """Of the server's name, if there is one."""
     local_host: Annotated[str | None, CACHED]
-    delays: Annotated[ClientDelays, CACHED]
-    limits: Annotated[ClientLimits, CACHED]
 
-    def __init__(
-        self,
-        host: StunHost,
-        name: tuple[str, int] | None,
-        local_host: str | None,
-        delays: ClientDelays,
-        limits: ClientLimits,
-    ) -> None:
+    def __init__(self, host: ClientHost, name: tuple[str, int] | None, local_host: str | None) -> None:
         super().__init__(host)
-        self.name, self.local_host, self.delays, self.limits = name, local_host, delays, limits
-        self.public = self.server = None
-        self.transaction, self.tries = b"", 0
+        self.lookup, self.local_host = None if name is None else Lookup(QUERY, *name), local_host
+        self.public, self.server = None, OptionalPart(lambda: StunServer(host))
 
     # -- for the client
 
     def learn(self) -> None:
         """Find out our public address, if our socket is bound: somebody wants to know."""
-        if self.host.local is not None and self.name is None:
-            self.public = SockAddr("", self.host.local.port)
-        elif self.host.local is not None:
-            self.post(StunInput.WANTED())
+        bound = self.host.local
+        if bound is not None and self.lookup is None:
+            self.public = SockAddr("", bound.port)
+        elif bound is not None and self.lookup is not None:
+            self.post(StunInput.WANTED(self.lookup))
+
+    def looked_up(self, addresses: tuple[Address, ...]) -> None:
+        self.post(StunInput.FOUND(addresses) if addresses else StunInput.NOT_FOUND())
 
     @property
-    def is_ready(self) -> bool:
-        """Are our sockets known?"""
-        return self.host.local is not None and self.public is not None
-
-    @property
-    def sockets(self) -> Sockets:
+    def sockets(self) -> Sockets | None:
         """Ours, once they are known."""
         bound = self.host.local
-        assert bound is not None and self.public is not None  # who asks has looked at is_ready
+        if bound is None or self.public is None:
+            return None
         local = SockAddr(self.local_host or bound.host, bound.port)
         if path_to(local) is None or not _is_sendable(local):
             local = SockAddr("", local.port)
@@ -188,21 +178,17 @@ class StunClient(Component[StunState, StunHost]):
 
     def pick(self, addresses: tuple[Address, ...]) -> Path:
         """The first address of our socket's family, if there is one; IPv4 while we have none."""
-        ours = self.host.local is not None and ":" in self.host.local.host
-        best = min(addresses, key=lambda address: (":" in address.host) is not ours)
-        return Path(SOCKET, best.host, best.port, best.scope)
+        return nearest(addresses, "" if self.host.local is None else self.host.local.host)
 
     def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram: True if it came from the STUN server."""
-        if self.server is None or path != self.server:
+        server = self.server.get(None)
+        if server is None or path != server.path:
             return False
         self.take(RESPONSE, data)
         return True
 
     # -- guards and conditions
-
-    def is_nothing_found(self, addresses: tuple[Address, ...]) -> bool:
-        return not addresses
 
     def read_response(self, data: bytes) -> StunAnswer:
         response = BindingResponse.decode(data)
@@ -211,31 +197,29 @@ class StunClient(Component[StunState, StunHost]):
         return answer
 
     def is_of_this_round(self, answer: StunAnswer) -> bool:
-        return answer.transaction == self.transaction
+        return any(answer.transaction == server.transaction for server in self.server.values())
 
     def is_exhausted(self) -> bool:
-        return self.tries >= self.limits.stun_tries
+        return any(server.tries >= self.host.limits.stun_tries for server in self.server.values())
 
     def is_address_known(self) -> bool:
-        return self.server is not None
+        return bool(self.server)
 
     # -- the table's actions
 
-    def look_up(self) -> None:
-        assert self.name is not None  # else nothing is wanted
-        self.host.ask_transport(Lookup(QUERY, *self.name))
+    def look_up(self, lookup: Lookup) -> None:
+        self.host.ask_transport(lookup)
 
     def set_server(self, addresses: tuple[Address, ...]) -> None:
-        self.server = self.pick(addresses)
+        self.server.start(StunServer.begin, self.pick(addresses))
 
     def start_round(self) -> None:
-        self.transaction = self.host.draw(12, "stun.transaction")
-        self.tries = 0
+        for server in self.server.values():
+            server.start_round()
 
     def send(self) -> None:
-        assert self.server is not None  # it was found
-        self.tries += 1
-        self.host.send_datagram(BindingRequest(self.transaction).encode(), self.server, "BINDING_REQUEST")
+        for server in self.server.values():
+            server.ask()
 
     def adopt(self, answer: StunAnswer) -> None:
         self.public = answer.address
@@ -249,11 +233,6 @@ class StunClient(Component[StunState, StunHost]):
 
 _S, _I, _T, _C = StunState, StunInput, StunTimer, StunClient
 
-LOOKED_UP: Final = (
-    Guards.of(_C, StunState, tuple[Address, ...], "looked_up")
-    .give_if(_C.is_nothing_found, _I.NOT_FOUND, ref="STUN")
-    .give(_I.FOUND)
-)
 RESPONSE: Final = (
     Guards.of(_C, StunState, bytes, "response")
     .make(_C.read_response, "malformed BindingResponse", ref="STUN")
@@ -278,43 +257,26 @@ STUN: Final = Table[StunClient, StunState](
             _S.ASKING,
             _C.set_server,
             _C.start_round,
-            _C.send,
             arm=(_T.RETRY,),
             cancel=(_T.LOOKUP,),
             ref="STUN",
         ),
-        Row(
-            _S.RESOLVING,
-            _I.NOT_FOUND | _I.NEVER_FOUND,
-            _S.RESTING,
-            _C.use_null,
-            arm=(_T.REFRESH,),
-            cancel=(_T.LOOKUP,),
-            ref="STUN",
-        ),
+        Row(_S.RESOLVING, _I.NOT_FOUND, _S.RESTING, _C.use_null, arm=(_T.REFRESH,), cancel=(_T.LOOKUP,), ref="STUN"),
         Row(_S.ASKING, _I.RETRY, _S.RESTING, _C.use_null, when=_C.is_exhausted, arm=(_T.REFRESH,), ref="STUN"),
         Row(_S.ASKING, _I.RETRY, None, _C.send, arm=(_T.RETRY,), ref="STUN"),
         Row(_S.ASKING, _I.ANSWERED, _S.RESTING, _C.adopt, arm=(_T.REFRESH,), cancel=(_T.RETRY,), ref="STUN"),
+        Row(_S.RESTING, _I.REFRESH, None, _C.learn, ref="STUN"),
         Row(
             _S.RESTING,
-            _I.WANTED | _I.REFRESH,
+            _I.WANTED,
             _S.ASKING,
             _C.start_round,
-            _C.send,
             when=_C.is_address_known,
             arm=(_T.RETRY,),
             cancel=(_T.REFRESH,),
             ref="STUN",
         ),
-        Row(
-            _S.RESTING,
-            _I.WANTED | _I.REFRESH,
-            _S.RESOLVING,
-            _C.look_up,
-            arm=(_T.LOOKUP,),
-            cancel=(_T.REFRESH,),
-            ref="STUN",
-        ),
+        Row(_S.RESTING, _I.WANTED, _S.RESOLVING, _C.look_up, arm=(_T.LOOKUP,), cancel=(_T.REFRESH,), ref="STUN"),
     ),
     defaults=(Default(Outcome.IGNORE, "late answer"),),
 )

@@ -20,8 +20,11 @@ class Form(Enum):
     """What a header has besides type and version."""
 
     UNSOURCED = 0
-    SOURCED = 1  # the sender's local id
-    VERIFIED = 2  # the sender's local id and a MAC, which is zero where there is no key
+    """Nothing."""
+    SOURCED = 1
+    """The sender's local id."""
+    VERIFIED = 2
+    """The sender's local id and a MAC, which is zero where there is no key."""
 
 
 _U, _S, _V = Form.UNSOURCED, Form.SOURCED, Form.VERIFIED
@@ -181,7 +184,9 @@ class VersionTable:
     """The version of every packet type. Raises :class:`ValueError` unless there are 106 ``versions``."""
 
     name: str
+    """Of the release."""
     versions: bytes = attrs.field(validator=_of_every_type)
+    """One byte for each type, in the order of their numbers."""
 
     def __getitem__(self, kind: PacketType) -> int:
         return self.versions[kind._value_]

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 import attrs
 
@@ -23,6 +23,8 @@ from .charts import to_json
 from .entropy import ScriptedEntropy
 from .record import replay
 from .vectors import UnknownSchema, VectorTest, load
+
+T = TypeVar("T")
 
 Answer = Mapping[str, Any]
 """What the library makes of a test: the members of its outcome by name, and ``error`` if it refuses."""
@@ -45,6 +47,12 @@ class Checks(Protocol):
     MACHINES: Mapping[str, Make]
     TABLES: Sequence[Any]
     CANNOT: frozenset[str]  # what a group may require or a type be, and is left out
+
+
+def settings(kind: type[T], given: Config) -> T:
+    """Delays or limits; times are milliseconds in a vector."""
+    hints = get_type_hints(kind)
+    return kind(**{name: value / 1000 if hints[name] is float else value for name, value in given.items()})
 
 
 @attrs.define

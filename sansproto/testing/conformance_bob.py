@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, sha256
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from nacl import bindings as sodium
 
@@ -36,7 +36,7 @@ from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
 from ..trace import Trace
 from ..wire import Packet
-from .conformance import Answer, Config, Make
+from .conformance import Answer, Config, Make, settings
 from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
@@ -418,19 +418,11 @@ _CHANNEL_ERRORS: Mapping[object, Fault] = {
 
 # -- sessions
 
-T = TypeVar("T")
-
-
-def _settings(kind: type[T], given: Config) -> T:
-    """Delays or limits; times are milliseconds in a vector."""
-    hints = get_type_hints(kind)
-    return kind(**{name: value / 1000 if hints[name] is float else value for name, value in given.items()})
-
 
 def _bounds(config: Config) -> dict[str, Any]:
     return {
-        "limits": _settings(PeerLimits, config["limits"]),
-        "delays": _settings(PeerDelays, config["delays"]),
+        "limits": settings(PeerLimits, config["limits"]),
+        "delays": settings(PeerDelays, config["delays"]),
     }
 
 
@@ -459,7 +451,7 @@ def _channel(config: Config, _: Entropy, trace: Trace | None = None) -> Channel:
 
 
 def _relay(config: Config, _: Entropy, trace: Trace | None = None) -> Relay:
-    limits, delays = _settings(RelayLimits, config["limits"]), _settings(RelayDelays, config["delays"])
+    limits, delays = settings(RelayLimits, config["limits"]), settings(RelayDelays, config["delays"])
     return Relay(limits=limits, delays=delays, trace=trace)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 import attrs
 
@@ -31,7 +31,8 @@ from ..overte.packets import PACKETS
 from ..overte.qt import SocketType
 from ..trace import Trace
 from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Int, Nested, Packet, field, packet
-from .conformance import Answer, Config, Make
+from .conformance import Answer, Config, Make, settings
+from .lenient_overte import read_leniently
 from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
@@ -101,7 +102,7 @@ def _payload(test: VectorTest) -> Answer:
 
 
 def _lenient(test: VectorTest) -> Answer:
-    value = qt.read_leniently(_BY_NAME[test["packet"]], test.octets("wire"))
+    value = read_leniently(_BY_NAME[test["packet"]], test.octets("wire"))
     return {"packet": test["packet"], "fields": _fields(value)}
 
 
@@ -191,22 +192,14 @@ ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
 
 # -- sessions
 
-T = TypeVar("T")
-
-
-def _settings(kind: type[T], given: Config) -> T:
-    """Delays or limits; times are milliseconds in a vector."""
-    hints = get_type_hints(kind)
-    return kind(**{name: value / 1000 if hints[name] is float else value for name, value in given.items()})
-
 
 def _endpoint(config: Config, entropy: Entropy, trace: Trace | None, delays: type, limits: type) -> dict[str, Any]:
     """What the constructors of all machines have in common."""
     return {
         "entropy": entropy,
         "wall_epoch": config["wall_epoch"] / 1000,
-        "delays": _settings(delays, config["delays"]),
-        "limits": _settings(limits, config["limits"]),
+        "delays": settings(delays, config["delays"]),
+        "limits": settings(limits, config["limits"]),
         "trace": trace,
     }
 

@@ -15,19 +15,20 @@
 
 gets one test per law. A law is a relation between runs of the same operations (``operations``), or a watch over one.
 Give small limits to the subject, else no list of operations reaches them. Laws that say nothing about this kind of
-session are left out: those of streams for a datagram session, law 11 without datagrams that nobody authenticated.
+session are left out: those of streams where there are none, law 11 without datagrams that nobody authenticated.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import attrs
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from ..component import Declared, tables_of
 from ..contract import Link, Phase
 from ..events import CloseCause, Closed
 from ..trace import json_line
@@ -65,12 +66,17 @@ def law_01(subject: Subject, draw: Draw) -> None:
 def law_02(subject: Subject, draw: Draw) -> None:
     ops = _coalesced(draw(subject.operations()))
     cut = [_cut(op, draw) if isinstance(op, Data) else op for op in ops]
-    same(subject.run().play(ops), subject.run().play(cut), "other chunks, other results")
+    whole, pieces = subject.run().play(ops), subject.run().play(cut)
+    try:
+        same(whole, pieces, "other chunks, other results")
+    except LawBroken:
+        assume(not (whole.met_a_limit() or pieces.met_a_limit()))  # what one call understands of a read has a bound
+        raise
     if hasattr(subject.cls, "take_trailing_data"):
         stream = b"".join(piece for op in ops if isinstance(op, Data) for piece in op.pieces)
-        whole, pieces = _tail(subject, (stream,)), _tail(subject, _cut(Data(0, (stream,)), draw).pieces)
-        if whole != pieces:
-            raise LawBroken(f"other chunks, other trailing data: {whole!r} != {pieces!r}")
+        tails = _tail(subject, (stream,)), _tail(subject, _cut(Data(0, (stream,)), draw).pieces)
+        if tails[0] != tails[1]:
+            raise LawBroken(f"other chunks, other trailing data: {tails[0]!r} != {tails[1]!r}")
 
 
 def law_03(subject: Subject, draw: Draw, crew: Workers) -> None:
@@ -120,7 +126,7 @@ def law_07(subject: Subject, draw: Draw) -> None:
         before = nervous.state("clock")
         nervous.endpoint.handle_timeout(nervous.now)  # whatever is due by now has fired
         if nervous.state("clock") != before:
-            raise LawBroken(f"a spurious handle_timeout changed {before} to {nervous.state('_clock')}")
+            raise LawBroken(f"a spurious handle_timeout changed {before} to {nervous.state('clock')}")
         nervous.apply(op)
     same(plain, nervous, "spurious timer calls")
     counts = []
@@ -202,7 +208,7 @@ def law_10(subject: Subject, draw: Draw) -> None:
             run.play([Tick()])
     if run.endpoint.phase is not Phase.CLOSED or run.endpoint.next_timeout() is not None:
         raise LawBroken(f"{run.endpoint.phase} long after {how}, with the timers {dict(run.endpoint.timers())}")
-    seen, quiet = list(run.events), ("clock", "stats", "_last_link", "_pipes", "links", "_full", "_outbox", "_offers")
+    seen, quiet = list(run.events), ("clock", "stats", "_last_link", "links", "_full", "_outbox", "_offers")
     state, dropped = run.state(*quiet), sum(run.endpoint.stats.dropped.values())
     late = draw(subject.operations())
     run.play([Close(), TransportLost(), *late])
@@ -239,8 +245,7 @@ def law_11(subject: Subject, draw: Draw) -> None:
 
 def law_12(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
-    shown = [run.session, run.endpoint, run.endpoint.stats, dict(run.endpoint.timers()), *run.events, *run.errors]
-    shown += [thing for name, value in vars(run.session).items() if name != "_entropy" for thing in _objects(value)]
+    shown = [dict(run.endpoint.timers()), *run.events, *run.errors, *_objects(run.endpoint, set())]
     texts = [text(thing) for thing in shown for text in (repr, str)] + [json_line(record) for record in run.trace]
     for secret in subject.secrets:
         for form in (secret.hex(), repr(secret)[2:-1], repr(secret[:8])[2:-1]):
@@ -252,6 +257,8 @@ def law_12(subject: Subject, draw: Draw) -> None:
 def law_13(subject: Subject, draw: Draw) -> None:
     ops = draw(subject.operations(8))
     run = subject.run().play(subject.crowd)
+    run.endpoint.snapshot()  # what is looked up once for a class does not count:
+    list(tables_of(subject.cls))  # here and in the classes of parts
     run.endpoint = metered = Metered(run.endpoint, subject.work, subject.slice)
     for op in ops:
         if isinstance(op, Data):
@@ -306,17 +313,24 @@ def weight(value: object) -> int:
     return 8
 
 
-def _objects(value: Any) -> Iterator[Any]:
-    """The objects of ours that a value of a state consists of: each can come to be printed."""
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list | deque):
-        for item in value:
-            yield from _objects(item)
+def _objects(value: Any, seen: set[int]) -> Iterator[Any]:
+    """The objects of ours that a session consists of, its parts among them: each can come to be printed."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    inside: Iterable[Any] = ()
+    if isinstance(value, Declared):
+        yield value
+        inside = {**getattr(value, "__dict__", {}), **value.attributes()}.values()
     elif attrs.has(type(value)):
         yield value
-        for field in attrs.fields(type(value)):
-            yield from _objects(getattr(value, field.name))
+        inside = [getattr(value, field.name) for field in attrs.fields(type(value))]
+    elif isinstance(value, Mapping):
+        inside = value.values()
+    elif isinstance(value, tuple | list | deque):
+        inside = value
+    for item in inside:
+        yield from _objects(item, seen)
 
 
 def _coalesced(ops: Sequence[Op]) -> list[Op]:

@@ -37,8 +37,8 @@ from ..contract import (
 )
 from ..errors import LocalProtocolError, NotOpen
 from ..events import DataReceived, Writable
-from ..lift import DatagramEndpoint, StreamEndpoint
 from ..trace import Trace, TraceRecord
+from ..wrap import WrappedStream
 from .driver import PULLS
 from .entropy import ScriptedEntropy
 
@@ -196,7 +196,7 @@ class Drain(Enum):
 
 @attrs.frozen(kw_only=True)
 class Kind:
-    """How to make and restore a session; one on a stream or on datagrams is lifted to an endpoint.
+    """How to make and restore a session; one on a stream is wrapped in an endpoint.
 
     ``start`` is the time when a run begins. The wall clock says the same then, whatever that is: it is ``wall_epoch``
     of the arguments and 1000 seconds.
@@ -207,20 +207,18 @@ class Kind:
     start: float = START
 
     @property
-    def lift(self) -> type[Any] | None:
-        if hasattr(self.cls, "stream_accepted"):
-            return None
-        return DatagramEndpoint if hasattr(self.cls, "receive_datagram") else StreamEndpoint
+    def wraps(self) -> bool:
+        return not hasattr(self.cls, "stream_accepted")
 
     def make(self, entropy: Entropy, trace: Trace | None) -> Any:
         session = self.cls(**self._arguments(entropy, trace))
-        return session if self.lift is None else self.lift(session, trace=trace)
+        return WrappedStream(session, trace=trace) if self.wraps else session
 
     def restore(self, snapshot: Snapshot, entropy: Entropy, trace: Trace | None) -> Any:
         def session(core: Snapshot) -> Any:
             return self.cls.restore(core, **self._arguments(entropy, trace))
 
-        return session(snapshot) if self.lift is None else self.lift.restore(snapshot, session=session, trace=trace)
+        return WrappedStream.restore(snapshot, session=session, trace=trace) if self.wraps else session(snapshot)
 
     def _arguments(self, entropy: Entropy, trace: Trace | None) -> Mapping[str, Any]:
         given = self.arguments(entropy, trace)
@@ -276,7 +274,7 @@ class Run:
 
     @property
     def session(self) -> Any:
-        return self.endpoint if self.kind.lift is None else self.endpoint._core
+        return self.endpoint._core if self.kind.wraps else self.endpoint
 
     def state(self, *leave_out: str) -> Snapshot:
         frozen: Snapshot = self.endpoint.freeze(0.0, leave_out=frozenset(leave_out))

@@ -89,7 +89,7 @@ class Subject(Kind):
     @property
     def dials(self) -> bool:
         """A stream session without listeners is connected before anything else happens."""
-        return self.lift is not None and not hasattr(self.cls, "receive_datagram") and not self.listeners
+        return self.wraps and not self.listeners
 
     def run(self, *, drain: Drain = Drain.EACH, watch: int = 0) -> Run:
         return Run(self, drain=drain, watch=watch, dial=self.dials)

@@ -25,7 +25,7 @@ AnyTable: TypeAlias = Table[Any, Enum]
 AnyRow: TypeAlias = Row[Any, Any]
 
 
-def check(table: AnyTable, docs: str | Path) -> list[str]:
+def check(table: Table[Any, Any], docs: str | Path) -> list[str]:
     """All findings about a table; ``docs`` is the folder with its page."""
     analysis = _Analysis(table)
     findings = (

@@ -385,19 +385,18 @@ class ListOf(SourceCodec[tuple[T, ...]]):
         return Shape(name, count.min_size, most, accepts=accepts)
 
     def emit_decode(self, reader: Reader) -> str:
-        count = reader.let(self.count.emit_decode(reader))
-        reader.refuse(f"not 0 <= {count} <= {self.max}", Fault.BAD_LENGTH, reader.at)
-        missing = reader.let(f"{count} * {self.item.min_size} - end + {reader.mark()}")
-        reader.line(
-            f"if {missing} > 0:\n"
-            f"    raise WireError(Fault.TRUNCATED, {reader.at}, {reader.field!r}, need={missing} + {reader.after})"
-        )
-        reader.settle()
+        count = self._emit_count(reader)
         items = reader.let("[]")
         with reader.block(f"for _ in range({count}):"):
-            value = self.item.emit_decode(reader)
-            reader.line(f"{items}.append({value})")
+            item = self.item.emit_decode(reader)
+            reader.line(f"{items}.append({item})")
         return f"tuple({items})"
+
+    def _emit_count(self, reader: Reader) -> str:
+        count = reader.let(self.count.emit_decode(reader))
+        reader.refuse(f"not 0 <= {count} <= {self.max}", Fault.BAD_LENGTH, reader.at)
+        reader.require(f"{count} * {self.item.min_size}")
+        return count
 
     def emit_encode(self, writer: Writer, value: str) -> None:
         count, items, item = writer.let(f"len({value})"), writer.let("[]"), writer.fresh()

@@ -25,13 +25,21 @@ class Node:
     """
 
     name: str
+    """The field, or the packet."""
     offset: int
+    """Where it begins, from the beginning of the outermost buffer."""
     raw: bytes = attrs.field(repr=False)
+    """Its bytes."""
     value: object = attrs.field(default=None, repr=False)
+    """What they mean; None where there are children or a fault."""
     children: tuple[Node, ...] = ()
+    """Its parts, which divide it without gap or overlap."""
     fault: Fault | None = None
+    """Why it could not be read, or does not fit."""
     secret: bool = attrs.field(default=False, repr=False)
+    """Its value should not be shown."""
     opened: Node | None = None
+    """The content of a sealed part, which has a buffer of its own."""
 
     @property
     def length(self) -> int:
@@ -53,9 +61,13 @@ class Sealed:
     """What an opener is asked to open: a field declared ``sealed``, and all of its packet that could be read."""
 
     packet: type[Packet]
+    """The class of the packet."""
     field: str
+    """The name of the sealed field."""
     data: bytes = attrs.field(repr=False)
+    """The sealed bytes."""
     siblings: Mapping[str, object] = attrs.field(repr=False)
+    """The other fields of the packet that could be read, by name."""
 
 
 #: Answers a dissection of the content (usually ``Inner.dissect(plain, opener)``), or None if it cannot open this one.

@@ -142,15 +142,23 @@ class Reader(_Source):
         self.line(f"o = {expression}")
         self._delta = 0
 
-    def slice(self, length: str) -> str:
-        """A variable with the next ``length`` bytes (an expression, not negative)."""
+    def require(self, size: str) -> str:
+        """Refuse fewer than ``size`` further bytes (an expression, not negative). A variable: the offset behind them.
+
+        ``at`` is where they begin. Nothing is read.
+        """
         start = self.mark()
-        stop = self.let(f"{start} + {length}")
+        stop = self.let(f"{start} + {size}")
         self.line(
             f"if {stop} > end:\n"
             f"    raise WireError(Fault.TRUNCATED, {start}, {self.field!r}, need={stop} - end + {self.after})"
         )
-        data = self.let(f"bytes(buf[{start}:{stop}])")
+        return stop
+
+    def slice(self, length: str) -> str:
+        """A variable with the next ``length`` bytes (an expression, not negative)."""
+        stop = self.require(length)
+        data = self.let(f"bytes(buf[{self.at}:{stop}])")
         self.move(stop)
         return data
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Never
 
 import attrs
 
@@ -36,9 +36,9 @@ from sansproto.bob.visitor import VISITOR
 from sansproto.bob.way import PEER, PeerState
 from sansproto.contract import Address, Phase
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.old_endpoint import EndpointBase
-from sansproto.old_links import Pipe
+from sansproto.links import StreamLink
 from sansproto.snapshot import CACHED
+from sansproto.streams import StreamEndpoint
 from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
@@ -94,12 +94,12 @@ class Receiver(Client):
         self.refuse(uid, now)
         self._declined.add(identity)
 
-    def choose(self, uid: int, now: float) -> None:
+    def pick(self, uid: int, now: float) -> None:
         if self.state is PeerState.WAITING:
             self.accept(uid, now)
 
 
-class Stranger(EndpointBase[DataReceived | Closed]):
+class Stranger(StreamEndpoint[DataReceived | Closed, Never]):
     """Somebody with one connection and no password: says one thing at first and after each read (nothing if it is
     empty), and what ``say`` is given at any time."""
 
@@ -112,42 +112,38 @@ class Stranger(EndpointBase[DataReceived | Closed]):
         self._lines = script
 
     def connect(self, now: float) -> None:
-        self._advance(now)
-        self._open_link(self._to)
-        self._settle()
+        self.advance(now)
+        self.open_link(self._to)
+        self.run()
 
     def say(self, data: bytes, now: float) -> None:
-        if self._alive(now):
-            for pipe in self._pipes.values():
-                self._write(pipe, data)
-            self._settle()
+        if self.alive(now):
+            for link in self.links.values():
+                link.write(data)
+            self.run()
 
     def close(self, now: float) -> None:
-        if self._alive(now):
-            self._part(Closed(CloseCause.LOCAL))
-            self._settle()
+        if self.alive(now):
+            self.close_gracefully(Closed(CloseCause.LOCAL))
+            self.run()
 
-    def _next_line(self, pipe: Pipe) -> None:
+    def link_opened(self, link: StreamLink) -> None:
         if self._lines:
-            line, *rest = self._lines
-            self._lines = tuple(rest)
-            self._write(pipe, line)
+            link.write(self._lines[0])
+            self._lines = self._lines[1:]
 
-    def _link_opened(self, pipe: Pipe) -> None:
-        self._next_line(pipe)
-
-    def _link_decode(self, pipe: Pipe, data: bytes, offset: int) -> tuple[object, int]:
+    def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
         return data, len(data)
 
-    def _link_packet(self, pipe: Pipe, packet: Any) -> None:
-        self._emit(DataReceived(packet))
-        self._next_line(pipe)
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
+        self.emit(DataReceived(packet))
+        self.link_opened(link)
 
-    def _link_eof(self, pipe: Pipe) -> None:
-        self._part(Closed(CloseCause.REMOTE))
+    def link_eof(self, link: StreamLink) -> None:
+        self.close_gracefully(Closed(CloseCause.REMOTE))
 
-    def _link_over(self, pipe: Pipe, cause: CloseCause, detail: str) -> None:
-        self._part(Closed(CloseCause.LOST))
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
+        self.close_gracefully(Closed(CloseCause.LOST))
 
 
 def forget(_: Any) -> None:
@@ -157,7 +153,7 @@ def forget(_: Any) -> None:
 def eager(event: Any) -> Decision:
     """The application of a client that accepts the first server, and closes when it has its data."""
     if isinstance(event, PeerAgreed):
-        return ((Verb("choose", (event.uid,)),),)
+        return ((Verb("pick", (event.uid,)),),)
     return closing(event)
 
 
@@ -168,13 +164,13 @@ def closing(event: Any) -> Decision:
 def asking(event: Any) -> Decision:
     """The application of a client that asks its user, who takes a while, and may say no or nothing at all."""
     if isinstance(event, PeerAgreed):
-        return (Verb("choose", (event.uid,)),), (Verb("decline", (event.uid, event.identity)),), ()
+        return (Verb("pick", (event.uid,)),), (Verb("decline", (event.uid, event.identity)),), ()
     return closing(event)
 
 
 def thinking(event: Any) -> Decision:
     """The application of a client that accepts, but when? (What has two alternatives is not done at once.)"""
-    return ((Verb("choose", (event.uid,)),),) * 2 if isinstance(event, PeerAgreed) else closing(event)
+    return ((Verb("pick", (event.uid,)),),) * 2 if isinstance(event, PeerAgreed) else closing(event)
 
 
 def refusing(event: Any) -> Decision:
@@ -256,12 +252,12 @@ class Standing(NamedTuple):
 
 def standing(session: Peer[Any]) -> Standing:
     exchanges = tuple((one.key, one.state, one.identity) for one in session.exchanges.values())
-    agreed = session.way.agreed
+    partners = [one for one in (session.way.accepted, *session.way.partners.values()) if one is not None]
     return Standing(
         session.state,
         session.identity,
         exchanges,
-        agreed.identity if agreed else "",
+        partners[0].identity if partners else "",
         frozenset(getattr(session, "_declined", ())),
     )
 

@@ -1006,6 +1006,48 @@ def what_is_for_the_relay_is_sent_to_a_peer() -> BobPeer:
     return peer
 
 
+@scenario
+def somebody_speaks_in_the_relays_name_to_a_client() -> BobPeer:
+    peer = ClientPeer.recorded()
+    peer.register()
+    for packet in (
+        p.ClientIdentity(OTHER),
+        p.NewServer(1, BOTH_WAYS.encode(), OTHER),
+        p.PeerClosed(p.RELAY),
+        p.Timeout(),
+        p.Done(),
+        p.HelloAsClient(),
+    ):
+        peer.get(7, packet)
+    peer.announce()
+    peer.tick()
+    return peer
+
+
+@scenario
+def a_server_is_announced_anew_after_it_agreed() -> BobPeer:
+    peer = ClientPeer.recorded()
+    peer.register()
+    peer.agree()
+    peer.announce(count=3)
+    peer.tick()
+    peer.fails(lambda: peer.accept(1, peer.now))
+    return peer
+
+
+@scenario
+def the_relay_asks_a_server_as_if_it_were_a_client() -> BobPeer:
+    peer = ServerPeer.recorded()
+    peer.connect(0.0)
+    peer.tick()
+    peer.open()
+    peer.get(2, p.XAndClientIdentity(BASE_POINT, OTHER))
+    peer.get(0, p.ServerIdentity(ME))
+    peer.get(0, p.XAndClientIdentity(BASE_POINT, OTHER))
+    peer.get(2, p.XAndClientIdentity(BASE_POINT, OTHER))
+    return peer
+
+
 # -- the file ----------------------------------------------------------------------------------------------------------
 
 

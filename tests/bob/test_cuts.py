@@ -168,7 +168,8 @@ class World:
     def check(self, before: World, peer: str, link: Link) -> str:
         """What has to be known everywhere, after the connection of this peer was cut; how far it had come."""
         cut, was = self.sessions[peer], before.sessions[peer]
-        current = link in (was.way.relay, was.way.room) and was.ending is None and was.phase is not Phase.CLOSING
+        here = [*was.way.partners] or [was.way.relay]
+        current = link in here and was.ending is None and was.phase is not Phase.CLOSING
         other = "server" if peer == "client" else "client"
         partner, partner_was = self.sessions[other], before.sessions[other]
         if current:
@@ -179,7 +180,7 @@ class World:
         if current and link == was.way.relay and partner.state in (PeerState.WAITING, PeerState.PAIRED):
             assert partner.state is PeerState.WAITING
             assert not partner.exchanges
-        if current and link == was.way.room and partner_was.state is PeerState.TALKING:
+        if current and link in was.way.partners and partner_was.state is PeerState.TALKING:
             assert partner.ending is not None
         return f"{was.state.name}, {partner_was.state.name}"
 

@@ -11,14 +11,18 @@ from sansproto.bob import Failure, PeerAgreed, PeerDelays, PeerFailed, PeerLimit
 from sansproto.bob import packets as p
 from sansproto.bob.channel import ChannelState, ChannelTimer, SecureChannel
 from sansproto.bob.crypto import Derivation, RecordKey
-from sansproto.bob.handshake import Handshake, HandshakeInput, HandshakeState, HandshakeTimer
+from sansproto.bob.handshake import Handshake, HandshakeState, HandshakeTimer
+from sansproto.bob.host import Heard
 from sansproto.bob.kdf import SLICE, KdfQueue, KdfState, KdfTimer
 from sansproto.bob.offer import Offer, OfferInput, OfferState
 from sansproto.bob.packets import CLOSE
 from sansproto.bob.turns import Turns, TurnsState, TurnsTimer
-from sansproto.bob.way import Agreed, PeerInput, PeerState, PeerTimer, Way
+from sansproto.bob.way import PeerInput, PeerState, PeerTimer, Way
 from sansproto.contract import Address, Lookup
 from sansproto.events import CloseCause, Closed, DataReceived
+
+PUBLIC = p.PublicParameters(1, 1, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16))
+THERE = "192.0.2.2:2"
 
 
 class Owner(PartHost):
@@ -29,11 +33,12 @@ class Owner(PartHost):
         self.told: list[Any] = []
         self.said: list[tuple[int, p.BobPacket]] = []
         self.limits, self.delays = PeerLimits(), PeerDelays()
-        self.turns = Turns(self, self, self.limits)
+        self.turns = Turns(self)
+        self.way = SimpleNamespace(post=self.told.append)
         self.identity = "192.0.2.1:1"
-        self.is_prepared, self.has_too_many = True, False
+        self.has_too_many = False
         material = crypto.derive(b"pass", bytes(16), 1)
-        self.secret = crypto.ServerSecret.from_derived(material)
+        self.secret, self.public = crypto.ServerSecret.from_derived(material), PUBLIC
         self.client_secret = crypto.ClientSecret.from_derived(material)
 
     # -- what the parts ask of a peer: they are told, or it is noted
@@ -50,20 +55,11 @@ class Owner(PartHost):
     def has_turn(self, uid: int) -> None:
         self.told.append(uid)
 
-    def derive(self, uid: int, public: p.PublicParameters) -> None:
-        self.told.append(public)
-
-    def choose(self, agreed: Agreed) -> None:
-        self.told.append(agreed)
-
-    def be_taken(self, handshake: Handshake, keys: crypto.SharedKeys) -> None:
-        self.told.append(keys)
+    def put_in_queue(self, uid: int, salt: bytes, count: int) -> None:
+        self.told.append((uid, salt, count))
 
     def forget_exchange(self, uid: int) -> None:
         self.told.append("forget")
-
-    def exhaust(self) -> None:
-        self.told.append("exhaust")
 
     def ask_transport(self, what: Lookup) -> None:
         self.told.append(what)
@@ -75,16 +71,13 @@ class Owner(PartHost):
     def send_hello(self) -> None:
         self.told.append("hello")
 
-    def register(self, identity: str) -> None:
-        self.told.append(identity)
-
     def close_gracefully(self, closed: Closed) -> None:
         self.told.append(closed)
 
 
 def test_the_queue_of_derivations_works_until_it_is_empty() -> None:
     host = Owner()
-    queue = KdfQueue(host, host, PeerDelays())
+    queue = KdfQueue(host)
     queue.put(1, Derivation(b"pass", bytes(16), 2 * SLICE))
     queue.put(2, Derivation(b"pass", bytes(16), 1))
     host.run()
@@ -97,10 +90,9 @@ def test_the_queue_of_derivations_works_until_it_is_empty() -> None:
 
 def test_who_waits_has_its_turn_host_after_host() -> None:
     host = Owner()
-    turns = Turns(host, host, PeerLimits(free_guesses=0))
-    turns.take_turn(
-        "192.0.2.1:1",
-    )
+    host.limits = PeerLimits(free_guesses=0)
+    turns = Turns(host)
+    turns.take_turn("192.0.2.1:1")
     for uid, identity in enumerate(["192.0.2.1:1", "192.0.2.1:2", "192.0.2.2:1"]):
         turns.join(uid, identity)
     turns.leave(7)
@@ -118,7 +110,7 @@ def test_who_waits_has_its_turn_host_after_host() -> None:
 
 def test_a_channel_seals_opens_and_says_goodbye() -> None:
     host, key = Owner(), RecordKey(bytes(32), bytes(12))
-    channel = SecureChannel(host, host, PeerLimits(), PeerDelays())
+    channel = SecureChannel(host)
     channel.begin(key, key)
     assert channel.send(b"data") == 4
     record = channel.next_record()
@@ -134,53 +126,57 @@ def test_a_channel_seals_opens_and_says_goodbye() -> None:
     assert channel.state is ChannelState.CLOSED
 
 
-PUBLIC = p.PublicParameters(1, 1, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16))
-THERE = "192.0.2.2:2"
-
-
 def test_an_offer_and_a_handshake_agree() -> None:
     """Each with a host of its own: what one says, the other judges."""
     here, there = Owner(), Owner()
     there.identity = THERE
-    offer, handshake = Offer(here, here, 1), Handshake(there, there, 2)
-    offer.begin(THERE, PUBLIC)
+    offer, handshake = Offer(here, 1), Handshake(there, 2)
+    offer.begin(p.NewServer(1, PUBLIC.encode(), THERE))
     here.run()
-    assert here.told == [PUBLIC]
+    assert here.told == [(1, PUBLIC.salt, PUBLIC.count)]
     offer.post(OfferInput.DERIVED(here.client_secret))
     here.run()
     _, x = here.said.pop()
     assert isinstance(x, p.XAndClientIdentity)
-    handshake.begin(x.identity, x.x_point)
+    handshake.begin(x)
     there.run()
     assert there.turns.guesses.total == 1
     _, y = there.said.pop()
     assert isinstance(y, p.YAndServerValidator)
-    offer.judge(y)
-    offer.judge(y)
+    offer.hear(y)
+    here.run()
+    offer.hear(y)
     here.run()
     assert here.armed == {"ANSWER": PeerDelays().answer}
     _, proof = here.said.pop()
     assert isinstance(proof, p.ClientValidator)
-    handshake.judge(proof.validator)
+    handshake.hear(p.Accepted())
+    handshake.hear(proof)
     there.run()
     assert there.said.pop() == (2, p.Agreement())
     assert there.turns.guesses.total == 0
-    offer.post(OfferInput.AGREEMENT())
-    offer.judge(y)
-    offer.post(OfferInput.ACCEPT())
-    handshake.post(HandshakeInput.ACCEPTED())
-    here.run()
+    assert there.said.pop() == (p.RELAY, p.RelayFailure(p.Missing.HANDSHAKE, 2))
+    handshake.hear(proof)
+    handshake.hear(p.Accepted())
     there.run()
+    offer.hear(p.Agreement())
+    offer.hear(y)
+    assert offer.agreed is not None
+    offer.post(OfferInput.ACCEPT(offer.agreed))
+    here.run()
     assert here.events() == [PeerAgreed(1, THERE)]
     assert here.stats.dropped == {"out of order": 2}
-    assert there.told == [here.told[-1].keys]
+    assert there.stats.dropped == {"out of order": 1}
+    (chosen, taken) = (one.told[-1] for one in (here, there))
+    assert (chosen.on, taken.on) == (PeerInput.ACCEPT, PeerInput.TAKEN)
+    assert (chosen.payload.keys, chosen.payload.identity) == (taken.payload.keys, THERE)
     assert (offer.state, handshake.state) == (OfferState.ACCEPTED, HandshakeState.TAKEN)
 
 
 def test_an_offer_that_cannot_be_read_is_told_so() -> None:
     host = Owner()
-    offer = Offer(host, host, 1)
-    offer.begin(THERE, None)
+    offer = Offer(host, 1)
+    offer.begin(p.NewServer(1, bytes(34), THERE))
     host.run()
     assert host.said == [(1, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
     assert host.events() == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
@@ -189,8 +185,9 @@ def test_an_offer_that_cannot_be_read_is_told_so() -> None:
 
 def test_a_client_that_does_not_answer_has_failed() -> None:
     host = Owner()
-    handshake = Handshake(host, host, 2)
-    handshake.begin(THERE, crypto.client_hello(host.client_secret, crypto.scalar(bytes(range(32)))))
+    handshake = Handshake(host, 2)
+    x_point = crypto.client_hello(host.client_secret, crypto.scalar(bytes(range(32))))
+    handshake.begin(p.XAndClientIdentity(x_point, THERE))
     host.run()
     host.fire(handshake, HandshakeTimer.ANSWER)
     assert host.events() == [PeerFailed(2, Failure.SILENT, identity=THERE)]
@@ -199,12 +196,12 @@ def test_a_client_that_does_not_answer_has_failed() -> None:
 
 def test_the_way_tries_every_address() -> None:
     host = Owner()
-    way = Way(host, host, Address("relay.example", 9000), 9001, PeerDelays())
+    way = Way(host, Address("relay.example", 9000), 9001)
     way.post(PeerInput.START())
     way.post(PeerInput.LOOKED_UP((Address("192.0.2.8", 9000), Address("192.0.2.9", 9000))))
     way.post(PeerInput.UNREACHABLE("refused"))
-    way.post(PeerInput.OPENED())
-    way.post(PeerInput.IDENTITY("192.0.2.1:1"))
+    way.post(PeerInput.OPENED(SimpleNamespace(key=2)))
+    way.post(PeerInput.IDENTITY(Heard(p.RELAY, p.ClientIdentity("192.0.2.1:1"))))
     host.run()
     assert [str(one) for one in host.told[1:3]] == ["192.0.2.8:9000", "192.0.2.9:9000"]
     assert host.events() == [Registered("192.0.2.1:1")]

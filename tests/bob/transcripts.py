@@ -226,6 +226,7 @@ class PeerReplay(Replay):
 
     def opening(self, transmit: OpenStream) -> None:
         self.asked.append(transmit)
+        self.agreed = self.session.way.partners.get(transmit.link)
 
     def give(self, step: Step) -> None:
         conn, now = conn_of(step), self.now
@@ -286,7 +287,7 @@ class PeerReplay(Replay):
         raise AssertionError("an offer that is gone was accepted")
 
     def check_done(self, said: Step) -> None:
-        agreed = self.session.way.agreed
+        agreed = self.agreed
         assert agreed is not None
         assert {
             "peer_identity": agreed.identity,

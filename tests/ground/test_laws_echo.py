@@ -1,36 +1,60 @@
-"""The laws, on the small protocol of docs/howto: what stream links and parts promise to every protocol."""
+"""The laws, on the small protocol of docs/howto: what the bases and parts promise to every protocol."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+from echo import GUESTS, PROBES, Count, EchoLimits, EchoServer, Message, Probe, Prober, ProberLimits
+from echo.packets import TO_PROBER, TO_SERVER
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "howto"))
-
-from echo import EchoLimits, EchoServer, Message
-
+from sansproto import contract
 from sansproto.contract import Address
+from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, links
-from sansproto.testing.operations import Accept, Data
+from sansproto.testing.operations import Accept, Call, Data, Datagram
+from sansproto.testing.strategies import packets
 
-GUEST = Accept("echo", Address("192.0.2.7", 1234))
-GREETING = Message(b"hi there").encode()
-SAYINGS = st.sampled_from([b"hi", b"hello", b"bye", b"", b"x" * 200])
+GUEST = Accept(GUESTS, Address("192.0.2.7", 1234))
+GREETING = Data(0, (Message(b"hi there").encode(),))
+SAYINGS = st.sampled_from(["hi", "hello", "bye", "", "x" * 200, "y" * 201])
+MESSAGES = SAYINGS.map(str.encode) | st.just(b"\xff")
 
 
-class TestEcho(Laws):
+class TestEchoServer(Laws):
     subject = Subject(
         cls=EchoServer,
         arguments=lambda entropy, trace: {
             "entropy": entropy,
             "trace": trace,
-            "limits": EchoLimits(links=4, link_queue=2000, events=8, link_packets=4),
+            "limits": EchoLimits(links=4, link_queue=2000, events=8, link_packets=4, outbox=8),
         },
-        listeners=("echo",),
-        data=SAYINGS.map(lambda text: Message(text).encode()) | st.binary(max_size=20),
+        listeners=(GUESTS,),
+        data=MESSAGES.map(lambda text: bytes([len(text)]) + text) | st.binary(max_size=20),
+        strangers=packets(Probe).map(TO_SERVER.encode) | st.binary(max_size=20),
         verbs={"say": st.tuples(links, SAYINGS)},
-        openings=((GUEST,), (GUEST, Data(0, (GREETING,))), (GUEST, GUEST, Data(0, (GREETING,)), Data(1, (GREETING,)))),
+        openings=((GUEST,), (GUEST, GREETING), (GUEST, GUEST, GREETING)),
         max_state=30_000,
+    )
+
+
+SERVER, OTHER = (contract.Path(PROBES, host, 7) for host in ("192.0.2.1", "192.0.2.2"))
+NUMBER = ScriptedEntropy(seed=b"laws")(8, purpose="number")  # what a run of the laws draws first
+COUNTS = packets(Count).map(TO_PROBER.encode)
+ANSWER = TO_PROBER.encode(Count(NUMBER, 3))
+
+
+class TestProber(Laws):
+    subject = Subject(
+        cls=Prober,
+        arguments=lambda entropy, trace: {
+            "server": SERVER,
+            "entropy": entropy,
+            "trace": trace,
+            "limits": ProberLimits(questions=3, events=4, outbox=4),
+        },
+        paths=st.sampled_from([SERVER, OTHER]),
+        datagrams=st.just(ANSWER) | COUNTS | st.binary(max_size=20),
+        strangers=COUNTS.filter(lambda data: data != ANSWER) | st.binary(max_size=20),
+        verbs={"probe": st.just(())},
+        openings=((), (Call("probe"),), (Call("probe"), Datagram(ANSWER, SERVER))),
+        max_state=2_000,
     )

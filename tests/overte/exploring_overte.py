@@ -210,7 +210,7 @@ class Server(DomainServer):
             self.is_refused = True
 
     def _draw_number(self, key: Remote) -> int:
-        member = self.members.at(Path(SOCKET, *key))
+        member = self.members.by_path.get(Path(SOCKET, *key))
         return _first_number(self, key, member.local_id if member is not None else 0)
 
 
@@ -384,20 +384,13 @@ def is_sending(session: Any) -> bool:
 
 
 def left_over(session: Any) -> tuple[str, ...]:
-    """Objects in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
-    keys = [key for key, _ in session._timers]
-    armed = {key[:2] if len(key) == 3 else key[0] for key in keys}  # of machines, of parts
+    """Parts in a state that is neither idle nor terminal, without a timer; channels with those who are gone."""
+    armed = {part for (part, _), _ in session._timers}
     channels = {*session.channels.senders, *session.channels.receivers}
     found = [f"a channel with {key}" for key in channels if not session.accepts_channel(Path(SOCKET, *key))]
-    for machine in type(session)._machines:
-        holder, table = (getattr(session, machine.objects) if machine.objects else session), machine.table
-        for obj in holder.values() if isinstance(holder, dict) else (holder,):
-            resting = obj.state in table.idle or obj.state in table.terminal
-            if not resting and (machine.index, obj.key) not in armed:
-                found.append(f"{table.name}[{obj.key}] in {obj.state.name}")
     for part in components_of(session) if session.phase is not Phase.CLOSED else ():
         resting = part.state in part.table.idle or part.state in part.table.terminal
-        if not resting and part.place not in armed:
+        if not resting and part not in armed:
             found.append(f"{place_name(part.place)} in {part.state.name}")
     return tuple(found)
 

@@ -14,7 +14,7 @@ from sansproto.contract import Address, Path, SendDatagram
 from sansproto.overte import crypto
 from sansproto.overte import packets as p
 from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
-from sansproto.overte.membership import NO_MEMBER
+from sansproto.overte.introduction import NO_MEMBER
 from sansproto.overte.qt import SockAddr
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.stun import COOKIE
@@ -259,7 +259,15 @@ class OvertePartHost(PartHost):
 
     local: Address | None = None
     domain: Path | None = None
-    policy, membership, waiting, local_id, is_squelched = overte.Policy(), NO_MEMBER, 0, 0, False
+    policy, versions, membership, domain_id = overte.Policy(), DEFAULT, NO_MEMBER, DOMAIN_ID
+    waiting, local_id, is_squelched = 0, 0, False
+
+    def __init__(self, delays: Any, limits: Any) -> None:
+        super().__init__()
+        self.delays, self.limits = delays, limits
+
+    def authenticates(self) -> bool:
+        return True
 
     def wall_us(self) -> int:
         return int(self.wall() * 1e6)

@@ -9,10 +9,10 @@ import attrs
 
 from sansproto.contract import Instant, Path
 from sansproto.events import Closed
-from sansproto.overte.arrivals import Arrival
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import Head, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
@@ -41,7 +41,7 @@ class Friend:
     heard: Instant = 0.0
 
 
-class Talker(OverteEndpoint[Got | Undelivered | Closed]):
+class Talker(OverteEndpoint[Got | Undelivered | Closed, TransportDelays, TransportLimits]):
     friends: dict[int, Friend]
     with_macs: bool
 

@@ -45,24 +45,24 @@ def golden(file: str, name: str) -> VectorTest:
 
 
 @pytest.fixture
-def judged() -> list[int]:
+def classified() -> list[int]:
     return []
 
 
 @pytest.fixture
-def domain(judged: list[int]) -> ServerPeer:
-    """A domain of which ``judged`` are the guards that decided."""
+def domain(classified: list[int]) -> ServerPeer:
+    """A domain of which ``classified`` are the guards that decided."""
 
     def note(record: Any) -> None:
         if isinstance(record, Classified) and record.guards == CONNECT.name:
-            judged.append(record.step)
+            classified.append(record.step)
 
     return ServerPeer.live(trace=note)
 
 
-def guard(judged: list[int]) -> str:
+def guard(classified: list[int]) -> str:
     """The name of the guard that decided last."""
-    return CONNECT.steps[judged[-1]].name
+    return CONNECT.steps[classified[-1]].name
 
 
 def with_policy(domain: ServerPeer, **policy: Any) -> None:
@@ -80,11 +80,11 @@ def signed(party: Party, key: bytes, name: str = "alice", **changes: Any) -> Any
 # -- guard by guard ----------------------------------------------------------------------------------------------------
 
 
-def test_admitted(domain: ServerPeer, judged: list[int]) -> None:
+def test_admitted(domain: ServerPeer, classified: list[int]) -> None:
     party = Party(domain)
     answer = party.connect(place_name="hub")
     assert isinstance(answer, p.DomainList)
-    assert guard(judged) == "otherwise"
+    assert guard(classified) == "otherwise"
     assert (answer.permissions, answer.new_connection, answer.client_clock) == (GUEST, True, CLOCK)
     assert domain.take() == [
         NodeJoined(
@@ -98,29 +98,29 @@ def test_admitted(domain: ServerPeer, judged: list[int]) -> None:
     ]
 
 
-def test_empty(domain: ServerPeer, judged: list[int]) -> None:
+def test_empty(domain: ServerPeer, classified: list[int]) -> None:
     assert Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, b"") is None
-    assert guard(judged) == "is_something"
+    assert guard(classified) == "is_something"
     assert domain.stats.dropped["empty connect request"] == 1
 
 
 @pytest.mark.parametrize("name", sorted(VERSIONS)[1:])
-def test_other_signature(domain: ServerPeer, judged: list[int], name: str) -> None:
+def test_other_signature(domain: ServerPeer, classified: list[int], name: str) -> None:
     """The reader of the first 36 bytes does not mind what another protocol has behind them."""
     payload = Party(domain).request(protocol_signature=VERSIONS[name].signature).encode()
     for end in (len(payload), 40, 36):
         answer = Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload[:end])
         assert isinstance(answer, p.DomainConnectionDenied)
-        assert guard(judged) == "is_of_other_protocol"
+        assert guard(classified) == "is_of_other_protocol"
         assert (answer.reason, answer.extra) == (p.DenialReason.PROTOCOL_MISMATCH, "")
     assert domain.take() == [ConnectRefused(Party(domain).path, p.DenialReason.PROTOCOL_MISMATCH)] * 3
 
 
-def test_other_version_byte(domain: ServerPeer, judged: list[int]) -> None:
+def test_other_version_byte(domain: ServerPeer, classified: list[int]) -> None:
     party = Party(domain)
     answer = party.say(PacketType.DOMAIN_CONNECT_REQUEST, party.request().encode(), version=26)
     assert isinstance(answer, p.DomainConnectionDenied)
-    assert guard(judged) == "is_of_other_protocol"
+    assert guard(classified) == "is_of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
     assert domain.stats.noted["other version"] == 1
     other = ServerPeer.live(versions=VERSIONS["2026-newest-known"])
@@ -130,20 +130,20 @@ def test_other_version_byte(domain: ServerPeer, judged: list[int]) -> None:
 
 
 @pytest.mark.parametrize("version", [17, 27])
-def test_pending_requests_are_of_another_protocol(domain: ServerPeer, judged: list[int], version: int) -> None:
+def test_pending_requests_are_of_another_protocol(domain: ServerPeer, classified: list[int], version: int) -> None:
     party = Party(domain)
     party.say(PacketType.DOMAIN_CONNECT_REQUEST_PENDING, party.request().encode(), version=version)
-    assert guard(judged) == "is_of_other_protocol"
+    assert guard(classified) == "is_of_other_protocol"
     assert [packet.reason for packet in party.packets(p.DomainConnectionDenied)] == [p.DenialReason.PROTOCOL_MISMATCH]
     assert [type(event) for event in domain.events] == [ConnectRefused]
 
 
-def test_malformed(domain: ServerPeer, judged: list[int]) -> None:
+def test_malformed(domain: ServerPeer, classified: list[int]) -> None:
     payload = Party(domain).request().encode()
     for end in range(36, len(payload)):
         if Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload[:end]) is not None:
             pytest.fail(f"{end} of {len(payload)} bytes were answered")
-        assert guard(judged) == "read"
+        assert guard(classified) == "read"
     assert domain.stats.dropped["malformed connect request"] == len(payload) - 36
     assert domain.events == []
 
@@ -156,10 +156,10 @@ def test_trailing_bytes_are_counted_only(domain: ServerPeer) -> None:
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_null_sockets(domain: ServerPeer, judged: list[int], local: bool) -> None:
+def test_null_sockets(domain: ServerPeer, classified: list[int], local: bool) -> None:
     host = "127.0.0.1" if not local else "203.0.113.7"
     assert Party(domain, host).connect(**{"local_socket" if local else "public_socket": NULL_SOCK_ADDR}) is None
-    assert guard(judged) == "has_sockets"
+    assert guard(classified) == "has_sockets"
 
 
 def test_null_public_address_is_the_senders(domain: ServerPeer) -> None:
@@ -177,31 +177,31 @@ def test_null_public_address_on_loopback_stays(domain: ServerPeer) -> None:
 
 
 @pytest.mark.parametrize("kind", [0, 1, ord("D"), ord("B"), 255])
-def test_types_that_no_node_has(domain: ServerPeer, judged: list[int], kind: int) -> None:
+def test_types_that_no_node_has(domain: ServerPeer, classified: list[int], kind: int) -> None:
     assert Party(domain).connect(node_type=kind) is None
-    assert guard(judged) == "has_node_type"
+    assert guard(classified) == "has_node_type"
 
 
 @pytest.mark.parametrize("kind", [p.NodeType.AUDIO_MIXER, p.NodeType.ENTITY_SCRIPT_SERVER])
-def test_mixers_need_an_assignment(domain: ServerPeer, judged: list[int], kind: p.NodeType) -> None:
+def test_mixers_need_an_assignment(domain: ServerPeer, classified: list[int], kind: p.NodeType) -> None:
     assert Party(domain, node_type=kind).connect() is None
-    assert guard(judged) == "is_expected"
+    assert guard(classified) == "is_expected"
     domain.assign(bytes(15) + b"\1", kind, domain.now)
     party = Party(domain, node_type=kind)
     assert party.connect(connect_id=bytes(15) + b"\2") is None
     assert party.connect(connect_id=bytes(15) + b"\1", node_type=p.NodeType.AVATAR_MIXER) is None
     answer = party.connect(connect_id=bytes(15) + b"\1")
-    assert guard(judged) == "is_assigned"
+    assert guard(classified) == "is_assigned"
     assert isinstance(answer, p.DomainList)
     assert answer.permissions == ASSIGNED
 
 
-def test_an_assignment_is_one_nodes(domain: ServerPeer, judged: list[int]) -> None:
+def test_an_assignment_is_one_nodes(domain: ServerPeer, classified: list[int]) -> None:
     """Another one is let in when the first is gone; the same one at any time, in place of itself."""
     first = domain.mixer()
     second = Party(domain, "198.51.100.99", node_type=first.node_type, connect_id=first.connect_id)
     assert second.connect() is None
-    assert guard(judged) == "is_expected"
+    assert guard(classified) == "is_expected"
     domain.wait(6.0)
     lost, node_id = attrs.evolve(first), first.node_id
     assert lost.connect() is not None
@@ -237,13 +237,13 @@ def test_what_cannot_be_assigned(connect_id: bytes, kind: p.NodeType) -> None:
         domain.assign(connect_id, kind, 0.0)
 
 
-def test_repeated_requests_are_one_node(domain: ServerPeer, judged: list[int]) -> None:
+def test_repeated_requests_are_one_node(domain: ServerPeer, classified: list[int]) -> None:
     party = Party(domain)
     party.connect()
     before = party.node_id, party.local_id
     domain.wait(4.9)
     answer = party.connect(client_clock=CLOCK + 5)
-    assert guard(judged) == "is_repeated"
+    assert guard(classified) == "is_repeated"
     assert isinstance(answer, p.DomainList)
     assert ((party.node_id, party.local_id), answer.new_connection) == (before, True)
     assert answer.client_clock == CLOCK + 5
@@ -265,7 +265,7 @@ def test_other_requests_from_the_same_address_replace_the_node(domain: ServerPee
     party.connect(**change)
     assert party.node_id != before
     assert [type(event) for event in domain.take()] == [NodeJoined, NodeLeft, NodeJoined]
-    assert len(domain.members) == 1
+    assert len(domain.members.by_id) == 1
 
 
 @pytest.mark.parametrize("interested", [False, True])
@@ -286,20 +286,20 @@ def test_a_late_repetition_is_a_new_node(domain: ServerPeer, interested: bool) -
 
 
 def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(
-    domain: ServerPeer, judged: list[int]
+    domain: ServerPeer, classified: list[int]
 ) -> None:
     party = Party(domain)
     party.connect()
     party.check_in()
     forged = attrs.evolve(party, machine_fingerprint=bytes(16))
     assert forged.connect() is None
-    assert guard(judged) == "is_no_intruder"
+    assert guard(classified) == "is_no_intruder"
     assert party.check_in() is not None
     domain.wait(10.0)  # a router gave the port to somebody else, perhaps
     assert forged.connect() is not None
 
 
-def test_more_nodes_than_ids(judged: list[int]) -> None:
+def test_more_nodes_than_ids(classified: list[int]) -> None:
     domain = ServerPeer.live(limits=ServerLimits(nodes=2, connects=99))
     assert all(Party(domain, port=port).connect() for port in (1, 2))
     answer = Party(domain, port=3).connect()
@@ -343,16 +343,16 @@ def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: 
 # -- usernames ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_needs_a_token_and_a_key(domain: ServerPeer, judged: list[int], key: bytes) -> None:
+def test_a_name_needs_a_token_and_a_key(domain: ServerPeer, classified: list[int], key: bytes) -> None:
     party = Party(domain)
     token = party.connect(username="Alice")
-    assert guard(judged) == "is_without_token"
+    assert guard(classified) == "is_without_token"
     assert isinstance(token, p.ConnectionToken)
     assert domain.take() == [KeyWanted("alice")]
     assert party.connect(username="ALICE") == token  # the same until it is used, and nobody is asked again
     signature = crypto.sign_username(key, "Alice", token.token)
     assert party.connect(username="alice", username_signature=signature) is None
-    assert guard(judged) == "is_of_unknown_key"
+    assert guard(classified) == "is_of_unknown_key"
     assert domain.take() == []
     domain.provide_key("ALICE", b64encode(crypto.public_key_der(key)).decode(), domain.now)
     assert isinstance(party.connect(username="Alice", username_signature=signature), p.DomainList)
@@ -361,10 +361,12 @@ def test_a_name_needs_a_token_and_a_key(domain: ServerPeer, judged: list[int], k
     fresh = party.connect(username="alice", username_signature=signature)  # the token was used
     assert isinstance(fresh, p.ConnectionToken)
     assert fresh != token
-    assert guard(judged) == "is_without_token"
+    assert guard(classified) == "is_without_token"
 
 
-def test_a_copy_of_a_signed_request_needs_no_second_token(domain: ServerPeer, judged: list[int], key: bytes) -> None:
+def test_a_copy_of_a_signed_request_needs_no_second_token(
+    domain: ServerPeer, classified: list[int], key: bytes
+) -> None:
     party = Party(domain)
     domain.provide_key("alice", crypto.public_key_der(key), 0.0)
     token = party.connect(username="alice")
@@ -372,7 +374,7 @@ def test_a_copy_of_a_signed_request_needs_no_second_token(domain: ServerPeer, ju
     signature = crypto.sign_username(key, "alice", token.token)
     lists = [party.connect(username="alice", username_signature=signature) for _ in range(3)]
     assert len({packet.session_id for packet in lists if isinstance(packet, p.DomainList)}) == 1
-    assert guard(judged) == "is_repeated"
+    assert guard(classified) == "is_repeated"
     assert isinstance(party.connect(username="bob", username_signature=signature), p.ConnectionToken)
 
 
@@ -387,13 +389,13 @@ def test_a_name_signed_as_it_was_written(domain: ServerPeer, key: bytes) -> None
 
 @pytest.mark.parametrize("public", [None, b"no key"])
 def test_bad_signatures_and_unusable_keys(
-    domain: ServerPeer, judged: list[int], key: bytes, public: bytes | None
+    domain: ServerPeer, classified: list[int], key: bytes, public: bytes | None
 ) -> None:
     party = Party(domain)
     domain.provide_key("alice", public or crypto.public_key_der(key), 0.0)
     party.connect(username="alice")
     answer = party.connect(username="alice", username_signature=crypto.sign_username(key, "alice", bytes(16)))
-    assert guard(judged) == "is_badly_signed"
+    assert guard(classified) == "is_badly_signed"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DIRECTORY
 
@@ -421,11 +423,11 @@ def test_the_golden_signature() -> None:
 # -- the domain's own accounts, permissions, capacity ------------------------------------------------------------------
 
 
-def test_domain_accounts(domain: ServerPeer, judged: list[int]) -> None:
+def test_domain_accounts(domain: ServerPeer, classified: list[int]) -> None:
     with_policy(domain, login=HERE, accounts={"ann": "a:b"}, anonymous=0)
     party = Party(domain)
     answer = party.connect(domain_username="ann", domain_tokens="a:c")
-    assert guard(judged) == "is_not_logged_in"
+    assert guard(classified) == "is_not_logged_in"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DOMAIN
     assert isinstance(party.connect(domain_username="ann", domain_tokens="a:b", username="alice"), p.DomainList)
@@ -440,15 +442,15 @@ def test_accounts_mean_nothing_where_the_domain_has_none(domain: ServerPeer) -> 
 
 
 @pytest.mark.parametrize("login", [None, HERE])
-def test_no_permission(domain: ServerPeer, judged: list[int], login: Login | None) -> None:
+def test_no_permission(domain: ServerPeer, classified: list[int], login: Login | None) -> None:
     with_policy(domain, anonymous=0, login=login)
     answer = Party(domain).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     if login is None:
-        assert guard(judged) == "is_forbidden"
+        assert guard(classified) == "is_forbidden"
         assert (answer.reason, answer.extra) == (p.DenialReason.NOT_AUTHORIZED_DIRECTORY, "")
     else:
-        assert guard(judged) == "is_forbidden"
+        assert guard(classified) == "is_forbidden"
         assert answer.reason == p.DenialReason.NOT_AUTHORIZED_DOMAIN
         assert answer.extra == "https://example.org/login|client"
     assert isinstance(Party(domain, "127.0.0.1").connect(), p.DomainList)  # localhost may do everything
@@ -468,13 +470,13 @@ def test_permissions_by_name(domain: ServerPeer, key: bytes) -> None:
     assert [getattr(answer, "permissions", None) for answer in answers] == [p.Permissions.CONNECT, None, GUEST]
 
 
-def test_full(domain: ServerPeer, judged: list[int], key: bytes) -> None:
+def test_full(domain: ServerPeer, classified: list[int], key: bytes) -> None:
     with_policy(domain, capacity=1, redirect="hifi://overflow", users={"alice": GUEST | p.Permissions.PAST_CAPACITY})
     domain.provide_key("alice", crypto.public_key_der(key), 0.0)
     domain.mixer()  # does not count
     assert isinstance(Party(domain, port=1).connect(), p.DomainList)
     answer = Party(domain, port=2).connect()
-    assert guard(judged) == "is_one_too_many"
+    assert guard(classified) == "is_one_too_many"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert (answer.reason, answer.extra) == (p.DenialReason.TOO_MANY_USERS, "hifi://overflow")
     assert isinstance(signed(Party(domain, port=3), key), p.DomainList)
@@ -529,7 +531,7 @@ def test_no_refusal_is_longer_than_the_request(size: int, redirect: str, other: 
         assert other or denial.extra.encode() == redirect.encode()[: len(denial.extra.encode())]
 
 
-def test_a_host_gets_so_many_answers(judged: list[int]) -> None:
+def test_a_host_gets_so_many_answers(classified: list[int]) -> None:
     domain = ServerPeer.live(limits=ServerLimits(connects=3))
     answers = [Party(domain, port=port).connect() for port in range(1, 6)]
     assert [answer is not None for answer in answers] == [True] * 3 + [False] * 2
@@ -580,9 +582,9 @@ def test_golden_requests_with_a_name_get_a_token(domain: ServerPeer, name: str) 
     assert [type(packet) for _, packet in domain.heard[SENDER]] == [p.ConnectionToken]
 
 
-def test_the_investigations_request_is_malformed(domain: ServerPeer, judged: list[int]) -> None:
+def test_the_investigations_request_is_malformed(domain: ServerPeer, classified: list[int]) -> None:
     """It has an address of a kind that it does not have the bytes for; the reference reads on regardless."""
     payload = golden("codec.json", "investigation_connect_payload_replay").octets("wire")
     assert Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload) is None
-    assert guard(judged) == "read"
+    assert guard(classified) == "read"
     assert domain.stats.dropped["malformed connect request"] == 1

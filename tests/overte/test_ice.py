@@ -17,7 +17,6 @@ from sansproto.contract import Address, Lookup, Path, SendDatagram
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import packets as p
-from sansproto.overte.arrivals import Arrival
 from sansproto.overte.client import DomainClient, IceTarget
 from sansproto.overte.crypto import BadKey, public_key_der, sign
 from sansproto.overte.events import Connected
@@ -27,6 +26,7 @@ from sansproto.overte.ice_directory import DIRECTORY
 from sansproto.overte.ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, KeyRefused
 from sansproto.overte.ice_peer import ICE_PEER
 from sansproto.overte.limits import IceLimits, ServerLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.punch import PUNCH, Punch
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.registration import REGISTRATION, IceRegistration

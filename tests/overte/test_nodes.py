@@ -41,9 +41,8 @@ from sansproto.overte.events import (
 from sansproto.overte.header import MAX_DATAGRAM, Control, ControlType, encode_datagram
 from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.node import Node, NodeOwner
-from sansproto.overte.paths import path_to
 from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.remote import SOCKET
+from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
@@ -374,8 +373,8 @@ def test_a_reply_to_a_ping_of_long_ago_counts_for_nothing() -> None:
 
 
 def test_skew_is_the_80th_percentile_of_the_last_30() -> None:
-    host, owner = OvertePartHost(), cast(NodeOwner, None)
-    node = Node(host, owner, M, ClientDelays())
+    host, owner = OvertePartHost(ClientDelays(), ClientLimits()), cast(NodeOwner, None)
+    node = Node(host, owner, M)
     found = []
     for sample in (50, 10, 40, 20, 30, *range(100, 131)):
         node.pings.append((host.wall_us() - 1999, 0))

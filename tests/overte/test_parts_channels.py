@@ -13,10 +13,10 @@ from talkers import Friend, Talker
 
 from sansproto.contract import Path
 from sansproto.overte import crypto
-from sansproto.overte.arrivals import Arrival
 from sansproto.overte.channels import OTHER_VERSION, PACKET, Channels
 from sansproto.overte.header import Control, ControlType, Header, Part, Position, decode_datagram, encode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.receiving import DATA, Receiver, ReceivingInput
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SendingInput, SendingState, SendingTimer

@@ -23,13 +23,12 @@ from sansproto.events import CloseCause, Closed
 from sansproto.overte import connection, stun
 from sansproto.overte import packets as p
 from sansproto.overte import rendezvous as ice
-from sansproto.overte.arrivals import Arrival
 from sansproto.overte.events import Connected, NodeAdded, NodeRemoved, NotAnswered, PathAnswered, Removal
 from sansproto.overte.header import Header
-from sansproto.overte.introduction import Introduction
+from sansproto.overte.introduction import Introduction, Membership
 from sansproto.overte.limits import ClientDelays, ClientLimits
-from sansproto.overte.membership import Membership
 from sansproto.overte.nodes import NodeTable
+from sansproto.overte.parts import Arrival
 from sansproto.overte.qt import NULL_UUID, SockAddr
 from sansproto.overte.queries import Queries, QueryInput
 from sansproto.overte.versions import PacketType
@@ -53,7 +52,6 @@ TARGET = ice.IceTarget(host="domain.example", port=40102, domain_id=DOMAIN_ID, c
 class Known:
     """Our own sockets, which are known."""
 
-    is_ready: bool = True
     sockets: tuple[SockAddr, SockAddr] = (SockAddr("", US.port), SockAddr(US.host, US.port))
 
     def learn(self) -> None:
@@ -68,8 +66,8 @@ def arrival(packet: Any, path: Path = DOMAIN) -> Arrival:
 
 
 def test_a_question_is_answered_or_not() -> None:
-    host = OvertePartHost()
-    queries = Queries(host, DELAYS, LIMITS)
+    host = OvertePartHost(DELAYS, LIMITS)
+    queries = Queries(host)
     for path in ("/", "/hill"):
         queries.ask(p.PathQuery(path))
     host.run()
@@ -85,19 +83,19 @@ def test_a_question_is_answered_or_not() -> None:
 
 
 def test_stun_asks_until_it_is_answered() -> None:
-    host = OvertePartHost()
+    host = OvertePartHost(DELAYS, LIMITS)
     host.local = US
-    client = stun.StunClient(host, ("stun.example", 3478), None, DELAYS, LIMITS)
+    client = stun.StunClient(host, ("stun.example", 3478), None)
     client.learn()
     host.run()
     assert host.sent == [Lookup(stun.QUERY, "stun.example", 3478)]
-    client.take(stun.LOOKED_UP, (Address("192.0.2.33", 3478),))
+    client.looked_up((Address("192.0.2.33", 3478),))
     host.run()
     host.handle_timeout(DELAYS.retry)
     assert len(host.sent) == 3
-    assert not client.is_ready
+    assert client.sockets is None
     attribute = bytes.fromhex("002000080001a147") + bytes.fromhex("2112a442")
-    answer = stun.BindingResponse(len(attribute), client.transaction, attribute)
+    answer = stun.BindingResponse(len(attribute), client.server[None].transaction, attribute)
     assert client.take_first(answer.encode(), Path("udp", "192.0.2.33", 3478))
     host.run()
     assert host.told[-1] == ("sockets_changed",)
@@ -105,9 +103,9 @@ def test_stun_asks_until_it_is_answered() -> None:
 
 
 def test_the_ice_client_leads_to_the_domain() -> None:
-    host = OvertePartHost()
-    client = ice.IceClient(host, TARGET, Known(), DELAYS)
-    client.start(DOMAIN)
+    host = OvertePartHost(DELAYS, LIMITS)
+    client = ice.IceClient(host, TARGET, Known())
+    client.begin(DOMAIN)
     host.run()
     assert host.sent == [(DOMAIN, TARGET.query(Known().sockets))]
     mixer = SockAddr(MIXER.host, MIXER.port)
@@ -120,9 +118,9 @@ def test_the_ice_client_leads_to_the_domain() -> None:
 
 
 def test_nodes_are_pinged_and_forgotten() -> None:
-    host = OvertePartHost()
+    host = OvertePartHost(DELAYS, LIMITS)
     host.domain, host.membership = DOMAIN, Membership(session_id=SESSION)
-    table = NodeTable(host, DELAYS, LIMITS)
+    table = NodeTable(host)
     listed = domain_list(record(), record(number=2, id=SESSION)).encode()
     table.adopt(table.lists.read(table, listed))
     host.run()
@@ -136,13 +134,11 @@ def test_nodes_are_pinged_and_forgotten() -> None:
 
 
 def test_a_connection_begins_and_ends() -> None:
-    host = OvertePartHost()
-    nodes, queries = NodeTable(host, DELAYS, LIMITS), Queries(host, DELAYS, LIMITS)
-    client = connection.Connection(
-        host, TARGET, ANYBODY, by_ice=False, own=Known(), nodes=nodes, queries=queries, delays=DELAYS, limits=LIMITS
-    )
+    host = OvertePartHost(DELAYS, LIMITS)
+    nodes, queries = NodeTable(host), Queries(host)
+    client = connection.Connection(host, TARGET, ANYBODY, Known(), nodes, queries, by_ice=False)
     client.post(connection.ConnectionInput.CONNECT())
-    client.take(connection.LOOKED_UP, (Address(DOMAIN.host, DOMAIN.port),))
+    client.looked_up((Address(DOMAIN.host, DOMAIN.port),))
     host.run()
     lookup, (path, request) = host.sent
     assert (lookup.host, path, type(request)) == ("domain.example", DOMAIN, p.DomainConnectRequest)

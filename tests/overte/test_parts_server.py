@@ -10,7 +10,7 @@ from scripted_overte import OvertePartHost
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
 from sansproto.overte.admission import CONNECT, Admission
-from sansproto.overte.arrivals import Arrival
+from sansproto.overte.fan_out import News
 from sansproto.overte.header import Header
 from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
 from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
@@ -18,9 +18,10 @@ from sansproto.overte.ice_peer import IcePeer, IcePeerInput, IcePeerState, Seen
 from sansproto.overte.limits import IceDelays, IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.member import CHECK_IN, KICK_REQUEST, PATH_QUERY, Entry, Member, MemberInput, MemberState
 from sansproto.overte.members import Members
+from sansproto.overte.parts import Arrival
 from sansproto.overte.punch import Punch, PunchInput, PunchState
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
-from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationInput, RegistrationState, Signed
+from sansproto.overte.registration import ACK, DENIAL, Registration, RegistrationState, Signed
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
 from sansproto.overte.versions import DEFAULT, PacketType
@@ -39,22 +40,19 @@ def arrival(packet: Any, path: Path) -> Arrival:
 class Owner:
     """Who has the parts of parts."""
 
-    domain_id = DOMAIN
-
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def forget_punch(self, client_id: bytes) -> None:
-        self.told.append(client_id)
+    def remove(self, key: bytes) -> None:
+        self.told.append(key)
 
-    forget_peer = forget_punch
+    forget_peer = remove
 
 
 def test_a_registration() -> None:
-    host = OvertePartHost()
-    registration = Registration(host, (("one", 7337), ("two", 1)), DOMAIN, DELAYS, LIMITS)
+    host = OvertePartHost(DELAYS, LIMITS)
+    registration = Registration(host, (("one", 7337), ("two", 1)))
     registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
-    registration.post(RegistrationInput.START())
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
     for guards, path in ((ACK, STRANGER), (ACK, ICE), (DENIAL, ICE), (DENIAL, ICE)):
         registration.take(guards, arrival(p.ICEServerHeartbeatACK(), path))
@@ -67,8 +65,8 @@ def test_a_registration() -> None:
 
 
 def test_a_punch() -> None:
-    host, owner = OvertePartHost(), Owner()
-    punch = Punch(host, owner, DELAYS, CLIENT)
+    host, owner = OvertePartHost(DELAYS, LIMITS), Owner()
+    punch = Punch(host, owner, CLIENT)
     punch.post(PunchInput.TOLD(p.ICEServerPeerInformation(CLIENT, SockAddr("203.0.113.9", 5000), NULL_SOCK_ADDR)))
     host.run()
     for now in (0.25, 2.0):
@@ -81,7 +79,7 @@ SEEN = Seen(ICE, SockAddr("198.51.100.1", 7337), NULL_SOCK_ADDR, is_domain=False
 
 
 def test_an_ice_peer() -> None:
-    host, owner = OvertePartHost(), Owner()
+    host, owner = OvertePartHost(DELAYS, LIMITS), Owner()
     peer = IcePeer(host, owner, IceDelays(), CLIENT)
     peer.note(SEEN)
     for seen in (SEEN, SEEN, attrs.evolve(SEEN, path=STRANGER, is_domain=True)):
@@ -94,7 +92,7 @@ def test_an_ice_peer() -> None:
 
 
 def test_a_directory() -> None:
-    host = OvertePartHost()
+    host = OvertePartHost(DELAYS, LIMITS)
     directory = Directory(host, None, IceDelays(), IceLimits(peers=2))
     beat = p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None)
     directory.take(HEARTBEAT, arrival(beat, ICE))
@@ -124,6 +122,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.asked: list[object] = []
+        self.fan_out = self
 
     def enrol(self, member: Member) -> None:
         self.asked.append("enrol")
@@ -131,8 +130,8 @@ class Keeper:
     def send_list(self, member: Member, *, is_new: bool) -> None:
         self.asked.append(("list", is_new))
 
-    def announce(self, member: Member) -> None:
-        self.asked.append("announce")
+    def announce(self, member: Member, news: News) -> None:
+        self.asked.append(news)
 
     def change_interest(self, member: Member, interest: bytes) -> None:
         self.asked.append(interest)
@@ -142,7 +141,7 @@ class Keeper:
 
 
 def test_a_member() -> None:
-    host, keeper = OvertePartHost(), Keeper()
+    host, keeper = OvertePartHost(DELAYS, LIMITS), Keeper()
     member = Member(host, keeper, CLIENT)
     member.begin(entry(), SAID, p.Permissions.CONNECT)
     member.post(MemberInput.ADMITTED())
@@ -152,32 +151,32 @@ def test_a_member() -> None:
     member.take(PATH_QUERY, arrival(p.PathQuery("/"), AT))
     host.run()
     host.handle_timeout(10.0)
-    assert keeper.asked == ["enrol", ("list", True), "announce", ("list", False), "forget"]
+    assert keeper.asked == ["enrol", ("list", True), News.ADDED, ("list", False), "forget"]
     assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
     assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
     assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)
 
 
 def test_members_and_what_is_said_of_them() -> None:
-    host = OvertePartHost()
-    members = Members(host, DOMAIN, DELAYS, ServerLimits(), authenticates=True)
+    host = OvertePartHost(DELAYS, LIMITS)
+    members = Members(host)
     mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
     members.admit(CLIENT, entry(), SAID, 1)
     members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
     host.run()
-    assert (len(members), members.at(ICE), members.count(p.NodeType.AGENT)) == (2, members.of_id(DOMAIN), 1)
+    assert (len(members.by_id), members.by_path[ICE], members.count(p.NodeType.AGENT)) == (2, members.by_id[DOMAIN], 1)
     kinds = [PacketType.DOMAIN_LIST, PacketType.DOMAIN_LIST, PacketType.DOMAIN_SERVER_ADDED_NODE]
     assert [(path, kind) for path, kind, _ in host.sent] == list(zip((AT, ICE, AT), kinds, strict=True))
     members.by_id[DOMAIN].post(MemberInput.LEAVE(Departure.LEFT))
     host.run()
     assert host.sent[3:] == [ICE, (AT, p.RemovedNode(DOMAIN))]
-    assert (len(members), members.at(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
+    assert (len(members.by_id), members.by_path.get(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
 
 
 def test_admission() -> None:
-    host = OvertePartHost()
-    members = Members(host, DOMAIN, DELAYS, LIMITS, authenticates=True)
-    admission = Admission(host, members, DEFAULT, "ours", DELAYS, LIMITS)
+    host = OvertePartHost(DELAYS, LIMITS)
+    members = Members(host)
+    admission = Admission(host, members, "ours")
     request = p.DomainConnectRequest(
         bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
     )
@@ -193,9 +192,9 @@ def test_admission() -> None:
 
 
 def test_what_finds_no_room_to_be_told_is_refused() -> None:
-    host = OvertePartHost()
+    host = OvertePartHost(DELAYS, ServerLimits(announcements=1))
     host.waiting = 1 << 20
-    members = Members(host, DOMAIN, DELAYS, ServerLimits(announcements=1), authenticates=True)
+    members = Members(host)
     members.admit(CLIENT, entry(), SAID, 1)
     host.run()
     members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))

@@ -14,7 +14,6 @@ from sansproto.contract import Address, Path
 from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import crypto
-from sansproto.overte.arrivals import read
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import (
     MAX_DATAGRAM,
@@ -22,6 +21,7 @@ from sansproto.overte.header import (
     NO_MAC,
     Control,
     ControlType,
+    Head,
     Header,
     Part,
     Position,
@@ -30,6 +30,7 @@ from sansproto.overte.header import (
 )
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
+from sansproto.overte.parts import read
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, VERSIONS, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
@@ -49,8 +50,8 @@ class Lenient(Talker):
     def accepts_version(self, header: Header) -> bool:
         return header.type is PacketType.PING_REPLY
 
-    def take_first(self, data: bytes, path: Path) -> bool:
-        return data.startswith(b"STUN")
+    def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
+        return None if data.startswith(b"STUN") else super().decode(data, path)
 
 
 def a_talker(role: type[Talker] = Talker, **options: Any) -> Talker:
@@ -261,7 +262,7 @@ def test_payloads_are_read_with_and_without_something_behind() -> None:
     assert talker.stats.noted == {"trailing bytes": 1}
 
 
-class Deaf(OverteEndpoint[Closed]):
+class Deaf(OverteEndpoint[Closed, TransportDelays, TransportLimits]):
     """A role that says nothing about whom it knows."""
 
 

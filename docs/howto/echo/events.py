@@ -1,4 +1,4 @@
-"""What an echo server tells its application."""
+"""What the echo server and the prober tell their applications."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class GuestSaid:
     """A guest that has greeted said something."""
 
     link: Link
-    text: bytes
+    text: str
 
 
 @attrs.frozen
@@ -26,3 +26,13 @@ class GuestLeft:
 
 
 EchoEvent: TypeAlias = GuestSaid | GuestLeft | Closed
+
+
+@attrs.frozen
+class ServerAnswered:
+    """The server is there, and has so many guests."""
+
+    guests: int
+
+
+ProberEvent: TypeAlias = ServerAnswered | Closed

@@ -5,25 +5,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, Protocol
 
-import attrs
-
 from sansproto.component import Component, Host
 from sansproto.contract import Link
-from sansproto.limits import seconds
-from sansproto.links import LinkDelays, StreamLink
+from sansproto.links import StreamLink
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from sansproto.snapshot import CACHED
 
 from .events import EchoEvent, GuestLeft, GuestSaid
+from .limits import EchoDelays
 from .packets import Message
-
-
-@attrs.frozen(kw_only=True)
-class EchoDelays(LinkDelays):
-    """Times of an echo server, in seconds."""
-
-    greet: float = seconds(10.0)
-    """from the connection to the greeting"""
 
 
 class S(Enum):
@@ -36,17 +26,17 @@ class S(Enum):
     GONE = 3
 
 
-class I:  # noqa: E742
+class I:
     """What can happen to a guest, and what comes with it."""
 
     CAME = Input[S, None]()
-    GREETED = Input[S, bytes]()
-    SPOKE = Input[S, bytes]()
-    SAY = Input[S, bytes]()
-    """The application's verb."""
-    SAID_GOODBYE = Input[S, bytes]()
+    GREETED = Input[S, str]()
+    SPOKE = Input[S, str]()
+    SAID_GOODBYE = Input[S, str]()
     BROKE = Input[S, str]()
-    """It sent what is no message, or spoke before it greeted: why."""
+    """It broke the protocol: how."""
+    SAY = Input[S, str]()
+    """The application's verb."""
     GREET_EXPIRED = Input[S, None]()
 
 
@@ -56,62 +46,71 @@ class T:
     GREET = Timer(I.GREET_EXPIRED, EchoDelays.greet)
 
 
-class GuestOwner(Protocol):
-    """What a guest asks of its server."""
+class GuestHost(Host[EchoEvent], Protocol):
+    """What a guest needs of its server."""
 
     def link_of(self, guest: Guest) -> StreamLink: ...
+    def send(self, guest: Guest, message: Message) -> None: ...
 
 
-class Guest(Component[S, Host[EchoEvent]]):
+class Guest(Component[S, GuestHost]):
     """Somebody who has connected."""
 
-    name: bytes
-    """4 random bytes that it is given with the answer to its greeting; empty before."""
-    key: Annotated[int, CACHED]
-    owner: Annotated[GuestOwner, CACHED]
+    name: str
+    """4 random bytes, that it is given when it has greeted; empty before."""
+    key: Annotated[Link, CACHED]
     delays: Annotated[EchoDelays, CACHED]
 
-    def __init__(self, host: Host[EchoEvent], owner: GuestOwner, key: int, delays: EchoDelays) -> None:
+    def __init__(self, host: GuestHost, key: Link, delays: EchoDelays) -> None:
         super().__init__(host)
-        self.owner, self.key, self.delays = owner, key, delays
-        self.name = b""
+        self.key, self.delays = key, delays
+        self.name = ""
 
     # -- guards
 
-    def is_goodbye(self, text: bytes) -> bool:
-        return text == b"bye"
+    def read(self, message: Message) -> str | None:
+        try:
+            return message.text.decode()
+        except UnicodeDecodeError:
+            return None
 
-    def is_greeting(self, text: bytes) -> bool:
-        return self.state is S.SILENT and text.startswith(b"hi")
+    def is_goodbye(self, text: str) -> bool:
+        return text == "bye"
+
+    def is_greeting(self, text: str) -> bool:
+        return self.state is S.SILENT and text.startswith("hi")
 
     # -- actions
 
-    def answer(self) -> None:
-        self.name = self.host.draw(4, f"guest.{self.key}.name")
-        self.repeat(b"hi" + self.name)
+    def give_name(self) -> None:
+        self.name = self.host.draw(4, f"guest.{self.key}.name").hex()
 
-    def repeat(self, text: bytes) -> None:
-        self.owner.link_of(self).write(Message(text).encode())
+    def greet(self) -> None:
+        self.repeat(f"hi {self.name}")
 
-    def tell(self, text: bytes) -> None:
-        self.host.emit(GuestSaid(self.owner.link_of(self).key, text))
+    def repeat(self, text: str) -> None:
+        self.host.send(self, Message(text.encode()))
+
+    def tell(self, text: str) -> None:
+        self.host.emit(GuestSaid(self.key, text))
 
     def close_link(self) -> None:
-        self.owner.link_of(self).close()
+        self.host.link_of(self).close()
 
     def abort_link(self) -> None:
-        self.owner.link_of(self).abort()
+        self.host.link_of(self).abort()
 
     # -- for the server
 
-    def leave(self, link: Link) -> None:
+    def leave(self) -> None:
         """Its link is over."""
-        if self.name:  # of strangers nobody hears
-            self.host.emit(GuestLeft(link))
+        if self.name:  # of who has not greeted nobody was told
+            self.host.emit(GuestLeft(self.key))
 
 
 MESSAGE: Final = (
-    Guards.of(Guest, S, bytes, "message")
+    Guards.of(Guest, S, Message, "message")
+    .make(Guest.read, "not text", ref="speaking")
     .give_if(Guest.is_goodbye, I.SAID_GOODBYE, ref="leaving")
     .give_if(Guest.is_greeting, I.GREETED, ref="greeting")
     .give(I.SPOKE)
@@ -128,12 +127,12 @@ GUEST: Final = Table[Guest, S](
     idle={S.NEW: "the connection that makes it", S.KNOWN: "the guest, or the application"},
     rows=(
         Row(S.NEW, I.CAME, S.SILENT, arm=(T.GREET,), ref="greeting"),
-        Row(S.SILENT, I.GREETED, S.KNOWN, Guest.answer, cancel=(T.GREET,), ref="greeting"),
+        Row(S.SILENT, I.GREETED, S.KNOWN, Guest.give_name, Guest.greet, cancel=(T.GREET,), ref="greeting"),
+        Row(S.SILENT, I.GREET_EXPIRED, S.GONE, Guest.abort_link, ref="greeting"),
         Row(S.KNOWN, I.SPOKE, None, Guest.repeat, Guest.tell, ref="speaking"),
         Row(S.KNOWN, I.SAY, None, Guest.repeat, ref="speaking"),
-        Row(S.SILENT, I.GREET_EXPIRED, S.GONE, Guest.abort_link, ref="greeting"),
-        Row((S.SILENT, S.KNOWN), I.BROKE, S.GONE, Guest.abort_link, ref="breaking"),
         Row((S.SILENT, S.KNOWN), I.SAID_GOODBYE, S.GONE, Guest.close_link, ref="leaving"),
+        Row((S.SILENT, S.KNOWN), I.BROKE, S.GONE, Guest.abort_link, ref="breaking the protocol"),
     ),
     defaults=(
         Default(Outcome.VIOLATION, "spoke before greeting", I.SPOKE, states=(S.SILENT,)),

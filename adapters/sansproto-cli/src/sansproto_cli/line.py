@@ -24,7 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 TICK = 0.1  # seconds: how long a wait lasts before it looks at signals and deadlines
-LINGER = 2.0  # seconds for a farewell
+LINGER = 2.0  # seconds for a goodbye
 _BATCH = 64
 
 

@@ -172,7 +172,7 @@ class Driver(Generic[E]):
         return True
 
     def abort(self) -> None:
-        """Close every socket now, resetting links that have not said farewell, and abort the endpoint."""
+        """Close every socket now, resetting links that are not closing, and abort the endpoint."""
         if self._aborted:
             return
         self._aborted = True
