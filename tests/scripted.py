@@ -12,7 +12,7 @@ from sansproto.machine import Timer
 from sansproto.session import Session
 from sansproto.testing.driver import Driver
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.staging import SessionRecorder, whole
+from sansproto.testing.session_recorder import SessionRecorder, whole
 
 
 class ScriptedPeer(Driver[Any]):

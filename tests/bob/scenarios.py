@@ -33,10 +33,10 @@ from sansproto import __version__
 from sansproto.bob import SECURE_PORT, crypto
 from sansproto.bob import packets as p
 from sansproto.contract import Address, Link
-from sansproto.testing import staging
+from sansproto.testing import session_recorder
 from sansproto.testing.charts import write_json
 from sansproto.testing.record import plain
-from sansproto.testing.staging import Config
+from sansproto.testing.session_recorder import Config
 
 PATH = Path(__file__).parents[2] / "vectors" / "bob" / "sessions.json"
 
@@ -1053,7 +1053,7 @@ def the_relay_asks_a_server_as_if_it_were_a_client() -> BobPeer:
 
 def document() -> Config:
     """The vector file."""
-    return staging.document("bob", __version__, SCENARIOS)
+    return session_recorder.document("bob", __version__, SCENARIOS)
 
 
 if __name__ == "__main__":

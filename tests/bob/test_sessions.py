@@ -13,7 +13,7 @@ from sansproto.testing import conformance_bob
 from sansproto.testing.conformance import differences
 from sansproto.testing.protocols import tables_of
 from sansproto.testing.record import Coverage
-from sansproto.testing.staging import cover
+from sansproto.testing.session_recorder import cover
 from sansproto.testing.vectors import VectorTest, dumps, load
 
 SESSIONS = load(PATH)

@@ -43,9 +43,9 @@ from sansproto.overte.header import Part, Position
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.stun import COOKIE, BindingResponse
 from sansproto.overte.versions import PacketType
-from sansproto.testing import staging
+from sansproto.testing import session_recorder
 from sansproto.testing.charts import write_json
-from sansproto.testing.staging import Config
+from sansproto.testing.session_recorder import Config
 from sansproto.testing.vectors import load
 
 PATH = File(__file__).parents[2] / "vectors" / "overte" / "sessions.json"
@@ -867,7 +867,7 @@ def an_ice_server_hears_rubbish() -> OvertePeer:
 
 def document() -> Config:
     """The vector file."""
-    return staging.document("overte", __version__, SCENARIOS)
+    return session_recorder.document("overte", __version__, SCENARIOS)
 
 
 if __name__ == "__main__":

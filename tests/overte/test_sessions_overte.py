@@ -11,7 +11,7 @@ from scenarios_overte import PATH, document
 from sansproto.testing import conformance_overte
 from sansproto.testing.conformance import differences
 from sansproto.testing.record import Coverage
-from sansproto.testing.staging import cover
+from sansproto.testing.session_recorder import cover
 from sansproto.testing.vectors import VectorTest, dumps, load
 
 SESSIONS = load(PATH)

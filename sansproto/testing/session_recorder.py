@@ -31,14 +31,14 @@ def whole(settings: Any) -> Config:
 
 
 class SessionRecorder(Recorder):
-    """One session of a kind, on a clock of whole milliseconds. Before each input, ``before_input`` is called: whoever
-    drives it pops what came out, which belongs to the input before.
-    """
+    """One session of a kind, on a clock of whole milliseconds."""
+
+    before_input: Callable[[], object]
+    """Set by whoever drives it: pops what came out, which belongs to the input before."""
 
     def __init__(self, machines: Mapping[str, Make], kind: str, config: Config) -> None:
         self.kind, self.config = kind, config
         self.entropy = ScriptedEntropy(seed=f"sansproto {kind.partition('.')[0]}".encode())
-        self.before_input: Callable[[], object] = lambda: None
         super().__init__(machines[kind](config, self.entropy))
 
     def next_timeout(self) -> float | None:
