@@ -27,9 +27,9 @@ from sansproto.component import Component, Host
 from sansproto.links import LINK, LinkState
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from sansproto.snapshot import CACHED
-from sansproto.testing.cast import Decision
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table, to_json, write_json
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb, explore
+from sansproto.testing.parties import Decision
 from sansproto.testing.tables import check, headings
 from sansproto.testing.vectors import validate
 

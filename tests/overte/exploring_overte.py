@@ -381,7 +381,7 @@ def left_over(session: Any) -> tuple[str, ...]:
 
 
 def party_of(scene: Scene, name: str) -> Party:
-    return scene._cast.parties[scene._cast.names.index(name)]
+    return scene._parties.specs[scene._parties.names.index(name)]
 
 
 def clients(scene: Scene) -> Iterator[tuple[str, Standing]]:
