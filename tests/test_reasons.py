@@ -13,6 +13,7 @@ from typing import Any, Never
 
 import pytest
 from fake_host import FakeHost
+from sansproto.testing.staging import session_of
 from test_docs import PAGES, TABLES
 
 from sansproto.component import components_of
@@ -24,7 +25,6 @@ from sansproto.testing import reasons
 from sansproto.testing.conformance import load_checks
 from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.record import replay
-from sansproto.testing.staging import session_of
 from sansproto.testing.tables import headings
 from sansproto.testing.vectors import VectorTest, load
 from sansproto.trace import Dropped, Noted, Refused, TraceRecord
