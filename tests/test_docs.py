@@ -137,7 +137,7 @@ def _reasons(page: str) -> set[str]:
 def _reasons_of(table: Table[Any, Any]) -> set[str]:
     """What is malformed is explained once for all packets."""
     ignored = {default.reason for default in table.defaults if default.outcome is Outcome.IGNORE}
-    reasons = {reason for guards in table.guards for reason in guards.reasons}
+    reasons = {step.reason for guards in table.guards for step in guards.steps if step.on is None}
     return ignored | {re.sub(rf"^malformed ({'|'.join(PACKETS)})$", "malformed ...", reason) for reason in reasons}
 
 
