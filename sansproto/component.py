@@ -190,7 +190,7 @@ class Component(Part[H], Generic[S, H]):
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if hasattr(cls, "table"):
-            cls.table.compile(cls)
+            cls.table.add_class(cls)
 
     def forget(self) -> None:
         """Disarm its timers and those of its parts; it acts no more."""

@@ -12,7 +12,7 @@ that an overridden method runs. docs/howto/protocol.rst shows a small protocol t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, get_type_hints, overload
 
@@ -27,11 +27,8 @@ S = TypeVar("S", bound=Enum)
 S2 = TypeVar("S2", bound=Enum)
 P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
-Q = TypeVar("Q")
 A = TypeVar("A")
-A2 = TypeVar("A2")
 V = TypeVar("V")
-W = TypeVar("W")
 C = TypeVar("C", bound="Component[Any, Any]")
 C2 = TypeVar("C2", bound="Component[Any, Any]")
 C_contra = TypeVar("C_contra", bound="Component[Any, Any]", contravariant=True)
@@ -72,7 +69,7 @@ class Inputs(Generic[S, P_co]):
     def __init__(self, *members: Input[S, Any]) -> None:
         self.members = members
 
-    def __or__(self, other: Inputs[S, Q]) -> Inputs[S, P_co | Q]:
+    def __or__(self, other: Inputs[S, P]) -> Inputs[S, P_co | P]:
         return Inputs(*self.members, *other.members)
 
 
@@ -176,17 +173,13 @@ class Step(NamedTuple):
     kind: _Kind
     call: Callable[..., Any] | None
     reason: str  # of the drop
-    on: Input[Any, Any] | None
+    on: Input[Any, Any] | None  # what it gives; None: it drops
     ref: str
 
     @property
     def name(self) -> str:
         """As docs and vectors name it."""
         return "otherwise" if self.call is None else self.call.__name__
-
-    @property
-    def drops(self) -> bool:
-        return self.kind in (_Kind.MAKE, _Kind.NEED)
 
 
 class Guards(Generic[C, S, A, V]):
@@ -207,11 +200,11 @@ class Guards(Generic[C, S, A, V]):
             part.guards_made = (*made, self)
 
     @classmethod
-    def of(cls, part: type[C2], states: type[S2], given: type[A2], name: str) -> Guards[C2, S2, A2, A2]:
+    def of(cls, part: type[C2], states: type[S2], given: type[P], name: str) -> Guards[C2, S2, P, P]:
         """Guards that classify what is ``given`` to a part: a packet, for one. ``name`` is how docs list them."""
-        return Guards[C2, S2, A2, A2](part, states, name)
+        return Guards[C2, S2, P, P](part, states, name)
 
-    def make(self, make: Callable[[C, V], W | None], otherwise: str, *, ref: str) -> Guards[C, S, A, W]:
+    def make(self, make: Callable[[C, V], P | None], otherwise: str, *, ref: str) -> Guards[C, S, A, P]:
         """Go on with what ``make`` gives; None drops."""
         return self._then(Step(_Kind.MAKE, make, otherwise, None, ref))
 
@@ -227,24 +220,9 @@ class Guards(Generic[C, S, A, V]):
         """What came so far is this input: the end. ``None`` for ``V`` tells finished guards from unfinished ones."""
         return self._then(Step(_Kind.END, None, "", on, ""))
 
-    @property
-    def outcomes(self) -> tuple[Input[S, Any], ...]:
-        """The inputs that they can give."""
-        return tuple(dict.fromkeys(step.on for step in self.steps if step.on is not None))
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why they drop."""
-        return tuple(dict.fromkeys(step.reason for step in self.steps if step.drops))
-
     def act(self, part: Component[S, Any], given: A) -> None:
         """Decide now which input this is and let it act, or drop it."""
         part.cells[part.state._value_][self.index](part, self, given)
-
-    def replace_steps(self, steps: tuple[Step, ...]) -> None:
-        """Go on with other steps: for tests that ask whether anybody notices."""
-        self.steps = steps
-        self.part.table.replace_rows(self.part.table.rows)
 
     def _then(self, step: Step) -> Guards[C, S, A, Any]:
         if self.is_finished:
@@ -253,12 +231,12 @@ class Guards(Generic[C, S, A, V]):
 
     def emit(self, source: Source, name: str) -> None:
         """The source of the function that decides."""
-        add, value, classified = source.lines.append, "given", source.name(self._classified, "classified")
-        add(f"def {name}(part, _, given):")
-        add(" host = part.host")
+        add, value = source.lines.append, "given"
+        source.lines += [f"def {name}(part, _, given):", " host = part.host", " trace = host.trace"]
         for number, step in enumerate(self.steps):
             found, on = f"found{number}", step.on
-            traced = f"  if host.trace is not None: {classified}(part, {number})"
+            about = f"host.clock, {self.part.table.name!r}, place_name(part.place), {self.name!r}, {number}"
+            traced = f"  if trace is not None: trace(Classified({about}))"
             acts = f"  return host.drop({step.reason!r}, part, {f'{self.name}.{step.name}'!r}"
             if step.call is not None:
                 add(f" try: {found} = {source.call(step.call, value)}")
@@ -268,11 +246,6 @@ class Guards(Generic[C, S, A, V]):
             source.lines += [step.kind.value.format(found), traced, f"{acts})"]
             if step.kind is _Kind.MAKE:
                 value = found
-
-    def _classified(self, part: Component[S, Any], step: int) -> None:
-        host = part.host
-        if host.trace is not None:
-            host.trace(Classified(host.clock, part.table.name, place_name(part.place), self.name, step))
 
 
 class Table(Generic[C, S]):
@@ -304,11 +277,10 @@ class Table(Generic[C, S]):
         self.rows, self.defaults, self.violated = rows, defaults, violated
         self.inputs: tuple[Input[S, Any], ...] = tuple(_of(inputs, Input))
         self.timers: tuple[Timer[C, S], ...] = tuple(_of(timers, Timer))
-        self._classes: list[type[C]] = []
+        self.classes: list[type[C]] = [part]
         self._check()
-        self._pairs = self._find_pairs()
         part.table = self
-        self.compile(part)
+        self.make()
 
     @property
     def guards(self) -> tuple[Guards[C, S, Any, None], ...]:
@@ -316,92 +288,71 @@ class Table(Generic[C, S]):
         found: tuple[Guards[C, S, Any, None], ...] = vars(self.part).get("guards_made", ())
         return found
 
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """The names of the methods that rows do, in the order in which they are named first."""
-        return tuple(dict.fromkeys(action.__name__ for row in self.rows for action in row.do))
-
     def ask(self, part: C, happened: Happened[S], verb: str) -> None:
         """Raise LocalProtocolError or NotOpen, for this verb, if this input is not allowed now; change nothing."""
         on = happened.on
         assert isinstance(on, Input), "guards are not asked"
-        rows, default = self._pairs[part.state._value_, on]
+        rows, default = self._pairs[part.state, on]
         if not any(row.when is None or call(row.when, self.part, part, happened.payload) for row in rows):
             self._refuse(part, verb, default)
 
     def rows_of(self, state: S, on: Input[S, Any]) -> tuple[tuple[Row[C, S], ...], Default[S]]:
         """The rows of a pair in order, and the default behind them."""
-        return self._pairs[state._value_, on]
+        return self._pairs[state, on]
 
-    def replace_rows(self, rows: tuple[Row[C, S], ...]) -> None:
-        """Go on with other rows: for tests that ask whether anybody notices. ValueError if it is no longer total."""
-        self.rows = rows
-        self._pairs = self._find_pairs()
-        classes, self._classes = self._classes, []
-        for cls in classes:
-            self.compile(cls)
+    def make(self) -> None:
+        """Find the rows of all pairs and make the functions of all classes: again if rows or steps were replaced.
 
-    def compile(self, cls: type[C]) -> None:
-        """Make the functions of a class: one for each list of rows, which pairs of state and input share, and one for
-        each list of guards, whose indices follow those of the inputs."""
-        self._classes.append(cls)
-        source = Source(self.part, cls, stepped=self._stepped, default=self._default, WireError=WireError)
-        made: dict[Hashable, str] = {}
-        names: dict[Any, list[str]] = {state._value_: [] for state in self.states}
-        for on in self.inputs:
-            for state in self.states:
-                rows, default = self._pairs[state._value_, on]
-                ends = tuple((state if row.to is None else row.to) in self.terminal for row in rows)
-                name = made.setdefault((rows, ends, default), f"cell{len(made)}")
-                names[state._value_].append(name)
-                if name not in source.names:
-                    source.names[name] = None
-                    self._emit(source, name, rows, ends, default)
+        ValueError if it is not total.
+        """
+        self._pairs = {(state, on): self._pair(state, on) for state in self.states for on in self.inputs}
+        for cls in self.classes:
+            self._compile(cls)
+
+    def add_class(self, cls: type[C]) -> None:
+        """A subclass of the component runs what it overrides."""
+        self.classes.append(cls)
+        self._compile(cls)
+
+    def _compile(self, cls: type[C]) -> None:
+        """One function for each list of rows, which pairs of state and input share, and one for each list of guards,
+        whose indices follow those of the inputs."""
+        records = {"Stepped": Stepped, "Classified": Classified, "place_name": place_name}
+        source = Source(self.part, cls, **records, refuse=self._refuse, WireError=WireError)
+        names = {pair: f"cell{number}" for number, pair in enumerate(dict.fromkeys(self._pairs.values()))}
+        for pair, name in names.items():
+            self._emit(source, name, *pair)
         for guards in self.guards:
-            guards.emit(source, f"decide_{guards.index}")
+            guards.emit(source, f"decide{guards.index}")
         functions = source.compile(f"{self.name} of {cls.__qualname__}")
-        decide = [functions[f"decide_{guards.index}"] for guards in self.guards]
-        cls.compiled = {value: [functions[name] for name in cells] + decide for value, cells in names.items()}
+        decide = [functions[f"decide{guards.index}"] for guards in self.guards]
+        cls.compiled = {
+            state._value_: [functions[names[self._pairs[state, on]]] for on in self.inputs] + decide
+            for state in self.states
+        }
 
-    def _emit(
-        self, source: Source, name: str, rows: tuple[Row[C, S], ...], ends: tuple[bool, ...], default: Default[S]
-    ) -> None:
-        add = source.lines.append
-        add(f"def {name}(part, on, payload):")
-        add(" host = part.host")
-        for row, end in zip(rows, ends, strict=True):
-            to = "part.state" if row.to is None else source.name(row.to, row.to.name)
-            if row.when is not None:
-                add(f" if {source.call(row.when, 'payload')}:")
-            pad = " " if row.when is None else "  "
-            add(f"{pad}if host.trace is not None: stepped(part, on, {to}, {self.rows.index(row)})")
-            if row.to is not None:
-                add(f"{pad}part.state = {to}")
-            for timer in self.timers if end else row.cancel:
-                add(f"{pad}host.cancel(part, {source.name(timer, timer.name)})")
-            for timer in row.arm:
-                add(f"{pad}host.arm(part, {source.name(timer, timer.name)}, {source.delay(timer.after)})")
-            for action in row.do:
-                add(f"{pad}{source.call(action, 'payload')}")
+    def _emit(self, source: Source, name: str, rows: tuple[Row[C, S], ...], default: Default[S]) -> None:
+        source.lines += [f"def {name}(part, on, payload):", " host = part.host", " trace = host.trace"]
+        about = f"host.clock, {self.name!r}, place_name(part.place), part.state.name, on.name"
+        for row in rows:
+            to = "part.state.name" if row.to is None else repr(row.to.name)
+            do = [f"if trace is not None: trace(Stepped({about}, {to}, row={self.rows.index(row)}))"]
+            do += [] if row.to is None else [f"part.state = {source.name(row.to, row.to.name)}"]
+            cancelled = self.timers if row.to in self.terminal else row.cancel
+            do += [f"host.cancel(part, {source.name(one, one.name)})" for one in cancelled]
+            do += [f"host.arm(part, {source.name(one, one.name)}, {source.delay(one.after)})" for one in row.arm]
+            do += [source.call(action, "payload") for action in row.do]
             if row.when is None:
+                source.lines += [f" {line}" for line in do]
                 return
-            add(f"{pad}return")
-        add(f" default(part, on, {source.name(default, 'outcome')})")
-
-    def _stepped(self, part: C, on: Input[S, Any], to: S | None, row: int) -> None:
-        host = part.host
-        if host.trace is not None:
-            after = None if to is None else to.name
-            host.trace(Stepped(host.clock, self.name, place_name(part.place), part.state.name, on.name, after, row=row))
-
-    def _default(self, part: C, on: Input[S, Any], default: Default[S]) -> None:
-        self._stepped(part, on, None, DEFAULT_ROW)
+            source.lines += [f" if {source.call(row.when, 'payload')}:", *[f"  {line}" for line in (*do, "return")]]
+        source.lines.append(f" if trace is not None: trace(Stepped({about}, None, row={DEFAULT_ROW}))")
         if default.outcome is Outcome.IGNORE:
-            part.host.drop(default.reason, part)
+            source.lines.append(f" host.drop({default.reason!r}, part)")
         elif default.outcome is Outcome.VIOLATION and self.violated is not None:
-            self.violated(default.reason).act(part)
+            source.lines.append(f" {source.name(self.violated(default.reason), 'violated')}.act(part)")
         else:
-            self._refuse(part, on.name.lower(), default)
+            source.lines.append(f" refuse(part, on.name.lower(), {source.name(default, 'outcome')})")
 
     def _refuse(self, part: C, verb: str, default: Default[S]) -> None:
         if default.outcome is Outcome.REJECT:
@@ -429,13 +380,10 @@ class Table(Generic[C, S]):
             if not {*row.on} <= {*self.inputs} or not {*row.arm, *row.cancel} <= {*self.timers}:
                 raise ValueError(f"{self.name}: an input or timer of {row.ref!r} stands in another class")
         for guards in self.guards:
-            if not {*guards.outcomes} <= {*self.inputs}:
+            if not {step.on for step in guards.steps} <= {*self.inputs, None}:
                 raise ValueError(f"{self.name}: guards {guards.name!r} give an input that stands in another class")
         if self.violated is not None and self.violated not in self.inputs:
             raise ValueError(f"{self.name}: {self.violated.name} stands in another class")
-
-    def _find_pairs(self) -> dict[tuple[Any, Input[S, Any]], tuple[tuple[Row[C, S], ...], Default[S]]]:
-        return {(state._value_, on): self._pair(state, on) for state in self.states for on in self.inputs}
 
     def _pair(self, state: S, on: Input[S, Any]) -> tuple[tuple[Row[C, S], ...], Default[S]]:
         rows = tuple(row for row in self.rows if state in row.states and on in row.on)
@@ -452,5 +400,5 @@ class Table(Generic[C, S]):
 _NEVER: Final = Default[Any](Outcome.IGNORE)
 
 
-def _of(space: type, kind: type[W]) -> Iterator[W]:
+def _of(space: type, kind: type[P]) -> Iterator[P]:
     yield from (value for value in vars(space).values() if isinstance(value, kind))

@@ -92,9 +92,9 @@ def running(mutant: Mutant) -> Iterator[None]:
 
 def _run(mutant: Mutant) -> None:
     for guards, steps in mutant.steps.items():
-        guards.replace_steps(steps)
-    if mutant.rows is not mutant.table.rows:
-        mutant.table.replace_rows(mutant.rows)
+        guards.steps = steps
+    mutant.table.rows = mutant.rows
+    mutant.table.make()
 
 
 def stepped_on(

@@ -69,7 +69,7 @@ def to_json(table: AnyTable) -> dict[str, Any]:
         "page": f"docs/protocols/{table.page}.rst",
         "states": [state.name for state in table.states],
         "inputs": [on.name for on in table.inputs],
-        "actions": list(table.actions),
+        "actions": list(dict.fromkeys(action.__name__ for row in table.rows for action in row.do)),
         "timers": [timer.name for timer in table.timers],
         "initial": table.initial.name,
         "terminal": [state.name for state in table.terminal],
@@ -133,7 +133,7 @@ def _guards(guards: Guards[Any, Any, Any, None]) -> dict[str, Any]:
             {
                 "step": step.name,
                 "input": None if step.on is None else step.on.name,
-                "drop": step.reason if step.drops else None,
+                "drop": step.reason if step.on is None else None,
                 "ref": step.ref,
             }
             for step in guards.steps

@@ -111,7 +111,7 @@ def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
     for table in (*tables_of(protocol), *streams):
         for guards in table.guards:
             for step in guards.steps:
-                if step.drops:
+                if step.on is None:
                     yield step.reason, Given(table.name, guards.name, step.ref)
         for default in table.defaults:
             if default.outcome is Outcome.IGNORE:

@@ -80,7 +80,7 @@ class _Analysis:
 
     @cached_property
     def from_timers_only(self) -> Set[Any]:
-        given = {on for guards in self.table.guards for on in guards.outcomes}
+        given = {step.on for guards in self.table.guards for step in guards.steps}
         return {timer.on for timer in self.table.timers} - given
 
     def is_resting(self, state: Any) -> bool:
@@ -172,7 +172,9 @@ def _guards(table: AnyTable) -> Iterator[str]:
     for guards in table.guards:
         asked: set[Any] = set()
         for step in guards.steps:
-            if step.drops and not step.reason:
+            if step.on is not None and step.on not in table.inputs:
+                yield f"guards {guards.name} give {step.on.name}, which stands in another class"
+            if step.on is None and not step.reason:
                 yield f"guard {guards.name}/{step.name} drops without a reason"
             if step.call in asked:
                 yield f"guard {guards.name}/{step.name} asks what a step before it asked"
