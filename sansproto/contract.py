@@ -226,18 +226,6 @@ class Stats:
     noted: dict[str, int] = attrs.field(factory=dict)
     """Remarks on what was accepted."""
 
-    def drop(self, reason: str) -> None:
-        """Count one more packet or report that was ignored for this reason."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-
-    def refuse(self, reason: str) -> None:
-        """Count output that was not taken."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
-
-    def note(self, remark: str) -> None:
-        """Count a remark."""
-        self.noted[remark] = self.noted.get(remark, 0) + 1
-
 
 class Session(Protocol[E_co]):
     """What every machine has, whatever its transport."""

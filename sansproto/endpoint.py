@@ -125,10 +125,9 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         return self._outbox.popleft() if self._outbox else None
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        self.where = path
-        if not self.alive(now):
-            self.where = None
+        if not self.alive(now, path):
             return
+        self.where = path
         self.stats.bytes_received += len(data)
         limits = self._datagram_limits
         if limits is None:
@@ -151,10 +150,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
         """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
-        self.where = path
-        if self.alive(now):
-            self.drop("unexpected report" if self._datagram_limits is None else "datagram failed")
-        self.where = None
+        if self.alive(now, path):
+            self.drop("unexpected report" if self._datagram_limits is None else "datagram failed", where=path)
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         """Every adapter reports it at its start: it is nothing to count, unless no datagrams are spoken."""
@@ -187,22 +184,16 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
         self._outbox.append(AbortTransport(link))
         return link
 
-    def stream_opened(self, link: Link, now: float) -> None:
-        self._unknown_link(link, now)
+    def _unknown_link(self, link: Link, now: float) -> None:
+        self.advance(now)
+        self.drop("unknown link", where=link)
+
+    stream_opened = receive_eof = stream_blocked = stream_unblocked = _unknown_link
 
     def receive_data(self, link: Link, data: bytes, now: float) -> None:
         self._unknown_link(link, now)
 
-    def receive_eof(self, link: Link, now: float) -> None:
-        self._unknown_link(link, now)
-
     def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
-        self._unknown_link(link, now)
-
-    def stream_blocked(self, link: Link, now: float) -> None:
-        self._unknown_link(link, now)
-
-    def stream_unblocked(self, link: Link, now: float) -> None:
         self._unknown_link(link, now)
 
     # -- inside
@@ -210,9 +201,3 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     def _unexpected(self, now: float) -> None:
         if self.alive(now):
             self.drop("unexpected report")
-
-    def _unknown_link(self, link: Link, now: float) -> None:
-        self.advance(now)
-        self.where = link
-        self.drop("unknown link")
-        self.where = None

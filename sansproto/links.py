@@ -24,7 +24,7 @@ from .contract import (
     Transmit,
 )
 from .events import CloseCause
-from .limits import seconds
+from .limits import seconds, some
 from .machine import Default, Input, Outcome, Row, Table, Timer
 from .snapshot import CACHED
 
@@ -46,28 +46,18 @@ class LinkDelays:
     """From our close to the end of the connection."""
 
 
-class LinkLimits(Protocol):
-    """What the limits of an endpoint have to say about links."""
+@attrs.frozen(kw_only=True)
+class LinkLimits:
+    """The bounds of any link: docs/protocols/links.rst."""
 
-    @property
-    def links(self) -> int:
-        """At once."""
-        ...
-
-    @property
-    def link_queue(self) -> int:
-        """Bytes of output waiting for one link: over it the link ends."""
-        ...
-
-    @property
-    def link_packets(self) -> int:
-        """Of one link, understood in one call: the rest is for the next one."""
-        ...
-
-    @property
-    def events(self) -> int:
-        """Undelivered events: over it links are not read."""
-        ...
+    links: int = some(2)
+    """Streams at once."""
+    link_queue: int = some(1 << 18)
+    """Bytes of output that wait for one link: over it the link ends."""
+    link_packets: int = some(64)
+    """Packets of one link that one call decodes: the rest waits for the next one."""
+    events: int = some(1024)
+    """Events that are not yet popped: over it nothing is read."""
 
 
 class LinkState(Enum):
@@ -148,15 +138,13 @@ class PullAnew:
 Mark: TypeAlias = Pull | PullAnew
 
 
-class LinkOwner(Protocol):
-    """What a link asks of the endpoint that owns it."""
+class LinkHost(Host[Any], Protocol):
+    """What a link asks of its endpoint."""
 
     stats: Stats
+    link_delays: LinkDelays
+    link_limits: LinkLimits
 
-    @property
-    def link_delays(self) -> LinkDelays: ...
-    @property
-    def link_limits(self) -> LinkLimits: ...
     def offer(self, link: StreamLink) -> None: ...
     def stop_reading(self, link: StreamLink) -> None: ...
     def is_waiting(self, link: StreamLink) -> bool: ...
@@ -169,30 +157,8 @@ class LinkOwner(Protocol):
     def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None: ...
 
 
-class StreamLink(Component[LinkState, Host[Any]]):
+class StreamLink(Component[LinkState, LinkHost]):
     """One stream link: what waits in each direction. Slotted: a relay has tens of thousands of them."""
-
-    __slots__ = (
-        "abort_given",
-        "close_given",
-        "delays",
-        "eof",
-        "eof_told",
-        "feeders",
-        "finish_given",
-        "finishing",
-        "held",
-        "inbox",
-        "key",
-        "listener",
-        "offered",
-        "out",
-        "owner",
-        "pause_given",
-        "paused",
-        "peer",
-        "queued",
-    )
 
     listener: str
     """The label it was accepted on; empty: opened by this end."""
@@ -221,12 +187,12 @@ class StreamLink(Component[LinkState, Host[Any]]):
     offered: bool
     """It stands in the queue of links with output."""
     key: Annotated[Link, CACHED]
-    owner: Annotated[LinkOwner, CACHED]
     delays: Annotated[LinkDelays, CACHED]
+    __slots__ = tuple(__annotations__)
 
-    def __init__(self, host: Host[Any], owner: LinkOwner, key: Link) -> None:
+    def __init__(self, host: LinkHost, key: Link) -> None:
         super().__init__(host)
-        self.owner, self.key, self.delays = owner, key, owner.link_delays
+        self.key, self.delays = key, host.link_delays
         self.listener, self.peer = "", _NOWHERE
         self.out, self.queued, self.inbox, self.feeders = [], 0, b"", {}
         self.eof = self.eof_told = self.finishing = self.finish_given = self.close_given = self.abort_given = False
@@ -243,7 +209,7 @@ class StreamLink(Component[LinkState, Host[Any]]):
 
         A link that is closing, or has said its last word, takes nothing more.
         """
-        if self.queue(data) and self.queued > self.owner.link_limits.link_queue:
+        if self.queue(data) and self.queued > self.host.link_limits.link_queue:
             self.post(_I.OVERFLOWED())
 
     def queue(self, data: bytes) -> bool:
@@ -255,7 +221,7 @@ class StreamLink(Component[LinkState, Host[Any]]):
             return False
         self.out.append(data)
         self.queued += len(data)
-        self.owner.offer(self)
+        self.host.offer(self)
         return True
 
     def mark(self, mark: Mark) -> None:
@@ -264,14 +230,14 @@ class StreamLink(Component[LinkState, Host[Any]]):
 
     def relay_to(self, target: StreamLink, data: bytes) -> None:
         """Pass on what this link received to another one, which pauses this one when it cannot keep up."""
-        if target.queue(data) and target.queued > self.owner.link_limits.link_queue // 2 and not self.paused:
+        if target.queue(data) and target.queued > self.host.link_limits.link_queue // 2 and not self.paused:
             target.feeders[self.key] = None
             self.pause()
 
     def finish(self) -> None:
         """Half-close once what is queued is out."""
         self.finishing = True
-        self.owner.offer(self)
+        self.host.offer(self)
 
     def close(self) -> None:
         """Close once what is queued is out, or after the linger time."""
@@ -300,12 +266,12 @@ class StreamLink(Component[LinkState, Host[Any]]):
 
     def gate(self) -> None:
         """Pause or resume reading, whichever is wanted now."""
-        wanted = self.held or self.owner.is_waiting(self)
+        wanted = self.held or self.host.is_waiting(self)
         if wanted != self.paused:
             self.paused = wanted
             if self.state in OPEN:  # nobody reads one that closes
                 if wanted:
-                    self.owner.stop_reading(self)
+                    self.host.stop_reading(self)
                 self.post(_I.PAUSED() if wanted else _I.RESUMED())
 
     def next_transmit(self) -> Transmit | None:
@@ -324,7 +290,7 @@ class StreamLink(Component[LinkState, Host[Any]]):
             return None
         data = self._next_output()
         if data is not None:
-            self.owner.stats.bytes_sent += len(data)
+            self.host.stats.bytes_sent += len(data)
             return SendBytes(key, data)
         if state is _S.DRAINING:
             given, self.close_given = self.close_given, True
@@ -338,13 +304,13 @@ class StreamLink(Component[LinkState, Host[Any]]):
         """In the order of the queue; pulled where a mark stands, and behind its end."""
         out = self.out
         while out and not isinstance(out[0], bytes):
-            pulled = self.owner.link_pull(self, out[0])
+            pulled = self.host.link_pull(self, out[0])
             if pulled is not None:
                 return pulled
             out.pop(0)
         if out:
             return self._pop_write()
-        return None if self.finishing else self.owner.link_pull(self, None)
+        return None if self.finishing else self.host.link_pull(self, None)
 
     def _pop_write(self) -> bytes:
         """The first packets of the queue, up to the next mark and to about the size of one write."""
@@ -355,55 +321,55 @@ class StreamLink(Component[LinkState, Host[Any]]):
             parts.append(part)
             size += len(part)
         del self.out[: len(parts)]
-        bound = self.owner.link_limits.link_queue // 2
+        bound = self.host.link_limits.link_queue // 2
         was_over = self.queued > bound
         self.queued -= size
         if was_over and self.queued <= bound:
-            self.owner.release_feeders(self)
+            self.host.release_feeders(self)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     # -- actions
 
     def tell_accepted(self) -> None:
-        self.owner.link_accepted(self)
+        self.host.link_accepted(self)
 
     def tell_opened(self) -> None:
-        self.owner.link_opened(self)
+        self.host.link_opened(self)
 
     def tell_no_connection(self) -> None:
-        self.owner.link_over(self, CloseCause.UNREACHABLE, "no connection in time")
+        self.host.link_over(self, CloseCause.UNREACHABLE, "no connection in time")
 
     def tell_unreachable(self, detail: str) -> None:
-        self.owner.link_over(self, CloseCause.UNREACHABLE, detail)
+        self.host.link_over(self, CloseCause.UNREACHABLE, detail)
 
     def tell_stalled(self) -> None:
-        self.owner.link_over(self, CloseCause.TIMEOUT, "nothing moved for too long")
+        self.host.link_over(self, CloseCause.TIMEOUT, "nothing moved for too long")
 
     def tell_overflowed(self) -> None:
-        self.owner.link_over(self, CloseCause.LIMIT, "it reads more slowly than is sent to it")
+        self.host.link_over(self, CloseCause.LIMIT, "it reads more slowly than is sent to it")
 
     def tell_lost(self, detail: str) -> None:
-        self.owner.link_over(self, CloseCause.LOST, detail)
+        self.host.link_over(self, CloseCause.LOST, detail)
 
     def drop_output(self) -> None:
         self.out.clear()
         self.queued = 0
         self.inbox = b""
-        self.owner.wait_no_longer(self)
-        self.owner.release_feeders(self)
-        self.owner.offer(self)
+        self.host.wait_no_longer(self)
+        self.host.release_feeders(self)
+        self.host.offer(self)
 
     def offer(self) -> None:
         """There may be something to transmit."""
-        self.owner.offer(self)
+        self.host.offer(self)
 
     def leave(self) -> None:
         """The transport confirmed the end, whoever wanted it."""
-        self.owner.forget_link(self)
+        self.host.forget_link(self)
 
 
 _L: Final = StreamLink
-_ALL_TIMERS: Final = (_T.CONNECT, _T.STALLED, _T.UNREAD, _T.LINGER)
+_ALL: Final = (_T.CONNECT, _T.STALLED, _T.UNREAD, _T.LINGER)
 
 LINK: Final = Table[StreamLink, LinkState](
     StreamLink,
@@ -422,14 +388,14 @@ LINK: Final = Table[StreamLink, LinkState](
         Row(_S.NEW, _I.ASK, _S.OPENING, arm=(_T.CONNECT,), ref="opening"),
         Row(_S.NEW, _I.ACCEPTED, _S.OPEN, _L.tell_accepted, ref="opening"),
         Row(_S.OPENING, _I.OPENED, _S.OPEN, _L.tell_opened, _L.offer, cancel=(_T.CONNECT,), ref="opening"),
-        Row(_S.OPENING, _I.CLOSE, _S.ABORTING, _L.drop_output, cancel=_ALL_TIMERS, ref="opening"),
+        Row(_S.OPENING, _I.CLOSE, _S.ABORTING, _L.drop_output, cancel=_ALL, ref="opening"),
         Row(
             _S.OPENING,
             _I.CONNECT_EXPIRED,
             _S.ABORTING,
             _L.drop_output,
             _L.tell_no_connection,
-            cancel=_ALL_TIMERS,
+            cancel=_ALL,
             ref="opening",
         ),
         Row(_S.OPENING, _I.LOST, _S.GONE, _L.tell_unreachable, _L.leave, ref="opening"),
@@ -443,31 +409,16 @@ LINK: Final = Table[StreamLink, LinkState](
             _S.ABORTING,
             _L.drop_output,
             _L.tell_stalled,
-            cancel=_ALL_TIMERS,
+            cancel=_ALL,
             ref="stalled links",
         ),
-        Row(
-            _LIVE,
-            _I.OVERFLOWED,
-            _S.ABORTING,
-            _L.drop_output,
-            _L.tell_overflowed,
-            cancel=_ALL_TIMERS,
-            ref="slow links",
-        ),
+        Row(_LIVE, _I.OVERFLOWED, _S.ABORTING, _L.drop_output, _L.tell_overflowed, cancel=_ALL, ref="slow links"),
         Row(_S.OPEN, _I.CLOSE, _S.DRAINING, _L.offer, arm=(_T.LINGER,), cancel=(_T.UNREAD,), ref="closing"),
-        Row(
-            _S.BLOCKED,
-            _I.CLOSE,
-            _S.DRAINING_BLOCKED,
-            arm=(_T.LINGER,),
-            cancel=(_T.STALLED, _T.UNREAD),
-            ref="closing",
-        ),
+        Row(_S.BLOCKED, _I.CLOSE, _S.DRAINING_BLOCKED, arm=(_T.LINGER,), cancel=(_T.STALLED, _T.UNREAD), ref="closing"),
         Row(_S.DRAINING, _I.BLOCKED, _S.DRAINING_BLOCKED, ref="closing"),
         Row(_S.DRAINING_BLOCKED, _I.UNBLOCKED, _S.DRAINING, _L.offer, ref="closing"),
-        Row(_DRAINING, _I.LINGER_EXPIRED, _S.ABORTING, _L.drop_output, cancel=_ALL_TIMERS, ref="closing"),
-        Row((_S.NEW, *_LIVE, *_DRAINING), _I.ABORT, _S.ABORTING, _L.drop_output, cancel=_ALL_TIMERS, ref="aborting"),
+        Row(_DRAINING, _I.LINGER_EXPIRED, _S.ABORTING, _L.drop_output, cancel=_ALL, ref="closing"),
+        Row((_S.NEW, *_LIVE, *_DRAINING), _I.ABORT, _S.ABORTING, _L.drop_output, cancel=_ALL, ref="aborting"),
         Row(OPEN, _I.LOST, _S.GONE, _L.tell_lost, _L.leave, ref="the end of a link"),
         Row((*_DRAINING, _S.ABORTING), _I.LOST, _S.GONE, _L.leave, ref="the end of a link"),
     ),

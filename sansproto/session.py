@@ -14,13 +14,13 @@ from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 import attrs
 
 from .component import Asked, Component, Declared, Note, Part, Refusal, components_of
-from .contract import Entropy, Instant, Link, Path, Phase, Snapshot, Stats
+from .contract import Entropy, Instant, Phase, Snapshot, Stats
 from .errors import NotOpen, WireError
 from .events import CloseCause, Closed
 from .machine import Happened, S, Timer
 from .snapshot import CACHED
 from .timers import TimerTable
-from .trace import Dropped, Noted, PacketSeen, Refused, Trace, place_name
+from .trace import Dropped, Noted, PacketSeen, Refused, Trace, Where, place_name
 
 E = TypeVar("E")
 
@@ -69,7 +69,7 @@ class Session(Declared, Generic[E]):
     _timers: Annotated[TimerTable[tuple[Component[Any, Any], Timer[Any, Any]]], CACHED]
     """A part of the snapshot all the same, by the places of the parts."""
     trace: Annotated[Trace | None, CACHED]
-    where: Annotated[Path | Link | None, CACHED]
+    where: Annotated[Where, CACHED]
     """From where the input at hand came: set by the endpoint."""
     _inputs: Annotated[deque[tuple[Component[Any, Any], Happened[Any]]], CACHED]
     _entropy: Annotated[Entropy | None, CACHED]
@@ -167,37 +167,31 @@ class Session(Declared, Generic[E]):
         if self.phase is not _CLOSED:
             self._events.append(event)
 
-    def drop(self, reason: str, part: Part[Any] | None = None, guard: str = "", error: WireError | None = None) -> None:
+    def drop(
+        self,
+        reason: str,
+        part: Part[Any] | None = None,
+        guard: str = "",
+        error: WireError | None = None,
+        where: Where = None,
+    ) -> None:
         """Count something that is ignored; ``guard`` is what decided so, ``error`` what it raised."""
-        self.stats.drop(reason)
-        if self.trace is not None:
-            place = "" if part is None else place_name(part.place)
-            fault, offset, field = (None, 0, "") if error is None else (error.fault, error.offset, error.field)
-            self.trace(
-                Dropped(
-                    self.clock,
-                    reason,
-                    place=place,
-                    guard=guard,
-                    where=self.where,
-                    fault=fault,
-                    offset=offset,
-                    field=field,
-                )
-            )
+        why = {} if error is None else {"fault": error.fault, "offset": error.offset, "field": error.field}
+        where = self.where if where is None else where
+        self._count_in(self.stats.dropped, reason, part, Dropped, guard=guard, where=where, **why)
 
     def count_refusal(self, refusal: Refusal, part: Part[Any] | None = None) -> None:
         """Count output that is not taken."""
-        self.stats.refuse(refusal.reason)
-        if self.trace is not None:
-            self.trace(Refused(self.clock, refusal.reason, place=place_name(part.place if part else None)))
+        self._count_in(self.stats.refused, refusal.reason, part, Refused)
 
     def count_note(self, note: Note, part: Part[Any] | None = None) -> None:
         """Count a remark on what is accepted."""
-        self.stats.note(note.remark)
+        self._count_in(self.stats.noted, note.remark, part, Noted, where=self.where)
+
+    def _count_in(self, counts: dict[str, int], name: str, part: Part[Any] | None, record: Any, **known: Any) -> None:
+        counts[name] = counts.get(name, 0) + 1
         if self.trace is not None:
-            place = place_name(part.place if part else None)
-            self.trace(Noted(self.clock, note.remark, place=place, where=self.where))
+            self.trace(record(self.clock, name, place=place_name(None if part is None else part.place), **known))
 
     # -- for roles
 
@@ -206,11 +200,11 @@ class Session(Declared, Generic[E]):
         if self.clock < now < inf:
             self.clock = now
 
-    def alive(self, now: float) -> bool:
-        """Take the time; False, and counted, when the session is over and ignores its inputs."""
+    def alive(self, now: float, where: Where = None) -> bool:
+        """Take the time; False, and counted, when the session is over and ignores its inputs, from wherever."""
         self.advance(now)
         if self.phase is _CLOSED:
-            self.drop("closed")
+            self.drop("closed", where=where)
             return False
         return True
 

@@ -11,17 +11,7 @@ from math import inf, nextafter
 from typing import Annotated, Final, TypeVar
 
 from .component import Parts
-from .contract import (
-    Address,
-    Entropy,
-    Link,
-    OpenStream,
-    PauseAccepting,
-    PauseReading,
-    Phase,
-    ResumeAccepting,
-    Transmit,
-)
+from .contract import Address, Entropy, Link, OpenStream, PauseAccepting, PauseReading, Phase, ResumeAccepting, Transmit
 from .endpoint import D, DatagramEndpoint, DatagramLimits
 from .errors import Fault, WireError
 from .events import CloseCause, Closed
@@ -65,7 +55,7 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
     ) -> None:
         super().__init__(entropy=entropy, limits=datagrams, wall_epoch=wall_epoch, trace=trace)
         self.link_delays, self.link_limits = delays, limits
-        self.links = Parts(lambda key: StreamLink(self, self, key))
+        self.links = Parts(lambda key: StreamLink(self, key))
         self._offers, self._waiting, self._stopping = deque(), OrderedDict(), OrderedDict()
         self._full = {}
         self._closing = None
@@ -131,7 +121,7 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
     def stream_accepted(self, listener: str, peer: Address, now: float) -> Link:
         link = self._new_link(listener, peer)
         if not self.alive(now) or self._closing is not None or len(self.links) > self.link_limits.links:
-            self._act(link, LinkInput.ABORT())
+            LinkInput.ABORT().act(link)  # at once: nothing is queued when the session is over
         else:
             link.post(LinkInput.ACCEPTED())
         if len(self.links) >= self.link_limits.links and listener not in self._full:
@@ -281,32 +271,26 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
         self._last_link += 1
         return self.links.add(Link(self._last_link), StreamLink.begin, listener, peer)
 
-    def _act(self, link: StreamLink, happened: Happened[LinkState]) -> None:
-        """Also when the session is over, after which nothing is queued."""
-        happened.act(link)
-
     def _report(self, key: Link, happened: Happened[LinkState], now: float) -> None:
-        self.advance(now)
-        self.where = key
         link = self.links.get(key)
         if link is None:
-            self.drop("unknown link")
+            self._unknown_link(key, now)
         else:
-            self._act(link, happened)
+            self.advance(now)
+            self.where = key
+            happened.act(link)  # also when the session is over, after which nothing is queued
             self.run()
-        self.where = None
+            self.where = None
 
     def _readable(self, key: Link, now: float) -> StreamLink | None:
         """The link if what it sends still matters; counted otherwise."""
-        self.where, readable = key, None
-        if self.alive(now):
-            link = self.links.get(key)
-            if link is None or link.state not in OPEN or link.eof:
-                self.drop("late data")
-            else:
-                readable = link
-        self.where = None
-        return readable
+        if not self.alive(now, key):
+            return None
+        link = self.links.get(key)
+        if link is None or link.state not in OPEN or link.eof:
+            self.drop("late data", where=key)
+            return None
+        return link
 
     def _is_congested(self) -> bool:
         """Do so many events wait that links are not read?"""

@@ -20,6 +20,9 @@ from .errors import Fault
 Place: TypeAlias = tuple[Hashable, ...]
 """Where a part is in its session: the names of attributes, and the keys of parts of which there are many."""
 
+Where: TypeAlias = Path | Link | None
+"""From where an input came; None: from the application or a timer."""
+
 
 @attrs.frozen
 class Stepped:
@@ -69,7 +72,7 @@ class Dropped:
     """The place of the part that dropped it; empty: the session itself."""
     guard: str = attrs.field(default="", kw_only=True)
     """The guards and their step, as in ``handshake.open_cookie``; empty: a table, or the session itself."""
-    where: Path | Link | None = attrs.field(default=None, kw_only=True)
+    where: Where = attrs.field(default=None, kw_only=True)
     """From where the input at hand came."""
     fault: Fault | None = attrs.field(default=None, kw_only=True)
     """What was wrong with the bytes, if they did not decode or open; with the place in them, and the field."""
@@ -101,7 +104,7 @@ class Noted:
     """As ``stats.noted`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
     """The place of the part that accepted; empty: the session itself."""
-    where: Path | Link | None = attrs.field(default=None, kw_only=True)
+    where: Where = attrs.field(default=None, kw_only=True)
     """From where the input at hand came."""
 
 

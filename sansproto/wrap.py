@@ -8,24 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Annotated, Any, Never, Protocol, Self, TypeVar
+from typing import Annotated, Any, Final, Never, Protocol, Self, TypeVar
 
-import attrs
-
-from .contract import (
-    Address,
-    CloseTransport,
-    CloseWrite,
-    Link,
-    Phase,
-    SendBytes,
-    Snapshot,
-    StreamSession,
-    Transmit,
-)
+from .contract import Address, CloseTransport, CloseWrite, Link, Phase, SendBytes, Snapshot, StreamSession, Transmit
 from .errors import LocalProtocolError
 from .events import CloseCause, Closed
-from .limits import some
 from .links import OPEN, OVER, LinkDelays, LinkLimits, LinkState, Mark, StreamLink
 from .snapshot import CACHED
 from .streams import StreamEndpoint
@@ -35,18 +22,8 @@ E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
 
 
-@attrs.frozen(kw_only=True)
-class WrapLimits:
-    """Bounds of a wrapped session."""
-
-    links: int = some(1)
-    """at once"""
-    link_queue: int = some(1 << 20)
-    """bytes: a session that ends may leave that many behind for a link that is blocked"""
-    link_packets: int = some(64)
-    """chunks that one call takes"""
-    events: int = some(1)
-    """those of the session wait there"""
+_LIMITS: Final = LinkLimits(links=1, link_queue=1 << 20, events=1)
+"""A session that ends may leave that many bytes behind for a link that is blocked; its own events wait there."""
 
 
 class Wrappable(StreamSession[E_co], Protocol[E_co]):
@@ -71,7 +48,7 @@ class WrappedStream(StreamEndpoint[E, Never]):
         limits: LinkLimits | None = None,
         trace: Trace | None = None,
     ) -> None:
-        super().__init__(entropy=None, delays=delays or LinkDelays(), limits=limits or WrapLimits(), trace=trace)
+        super().__init__(entropy=None, delays=delays or LinkDelays(), limits=limits or _LIMITS, trace=trace)
         self._core, self._stream, self._had_one = session, None, False
         self.rebuild()
 

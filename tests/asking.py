@@ -12,7 +12,7 @@ from sansproto.contract import Address, Entropy, Link, Lookup, Path, Phase, Rebi
 from sansproto.endpoint import DatagramEndpoint
 from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed
-from sansproto.links import LinkDelays, StreamLink
+from sansproto.links import LinkDelays, LinkLimits, StreamLink
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from sansproto.snapshot import CACHED
 from sansproto.streams import StreamEndpoint
@@ -40,11 +40,10 @@ class LinkEnded:
 ToyEvent: TypeAlias = Answered | Asked | LinkEnded | Closed
 
 
-@attrs.frozen
-class Limits:
+@attrs.frozen(kw_only=True)
+class Limits(LinkLimits):
     links: int = 4
     link_queue: int = 64
-    link_packets: int = 64
     events: int = 16
     outbox: int = 16
 

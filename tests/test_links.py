@@ -38,13 +38,12 @@ from sansproto.contract import (
 )
 from sansproto.errors import Fault, LocalProtocolError, NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived
-from sansproto.links import LinkDelays, LinkState, Mark, Pull, PullAnew, StreamLink
+from sansproto.links import LinkDelays, LinkLimits, LinkState, Mark, Pull, PullAnew, StreamLink
 from sansproto.snapshot import CACHED, codec
 from sansproto.streams import StreamEndpoint
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.timers import TimerTable
 from sansproto.trace import JsonSeqWriter, TraceRecord
-from sansproto.wrap import WrapLimits
 
 PEER = Address("192.0.2.7", 1234)
 
@@ -327,7 +326,7 @@ def test_a_limit_that_leaves_no_room_is_refused() -> None:
     for limit in ("links", "link_queue", "link_packets", "events"):
         for nothing in (0, -1):
             with pytest.raises(ValueError, match=f"'{limit}' must be >= 1"):
-                WrapLimits(**{limit: nothing})
+                LinkLimits(**{limit: nothing})
 
 
 def test_timers_have_names() -> None:
@@ -523,7 +522,7 @@ class Plain(StreamEndpoint[Closed, Never]):
     """An endpoint that leaves everything to its base."""
 
     def __init__(self, *, link_queue: int = 1000) -> None:
-        limits = WrapLimits(links=9, link_queue=link_queue)
+        limits = LinkLimits(events=1, links=9, link_queue=link_queue)
         super().__init__(entropy=None, delays=LinkDelays(), limits=limits, trace=None)
 
     def close(self, now: float) -> None:

@@ -23,8 +23,8 @@ from sansproto.contract import (
 )
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
-from sansproto.links import LinkDelays
-from sansproto.wrap import WrapLimits, WrappedStream
+from sansproto.links import LinkDelays, LinkLimits
+from sansproto.wrap import WrappedStream
 
 PEER = Address("192.0.2.7", 1234)
 
@@ -85,7 +85,7 @@ def test_closed_waits_for_the_link_of_a_stream_session() -> None:
 
 
 def test_a_stream_session_with_room_for_more_streams_takes_no_second_one() -> None:
-    _, core, _ = wrapped(limits=WrapLimits(links=5))
+    _, core, _ = wrapped(limits=LinkLimits(events=1, links=5))
     other = core.stream_accepted("extra", PEER, 0.0)
     assert transmits(core) == [AbortTransport(other)]
 

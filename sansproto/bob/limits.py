@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ..limits import seconds, some
-from ..links import LinkDelays
+from ..links import LinkDelays, LinkLimits
 
 
 @attrs.frozen(kw_only=True)
@@ -33,17 +33,9 @@ class PeerDelays(LinkDelays):
 
 
 @attrs.frozen(kw_only=True)
-class PeerLimits:
+class PeerLimits(LinkLimits):
     """A client's and a server's bounds."""
 
-    links: int = some(2)
-    """Streams at once."""
-    link_queue: int = some(1 << 18)
-    """Bytes of output that wait for one link: over it the link ends."""
-    link_packets: int = some(64)
-    """Packets of one link that one call decodes: the rest waits for the next one."""
-    events: int = some(1024)
-    """Events that are not yet popped: over it nothing is read."""
     send_buffer: int = some(1 << 18)
     """Bytes that ``send`` takes before they are on the link."""
     receive_buffer: int = some(1 << 18)
@@ -79,12 +71,12 @@ class RelayDelays(LinkDelays):
 
 
 @attrs.frozen(kw_only=True)
-class RelayLimits:
+class RelayLimits(LinkLimits):
     """A relay's bounds."""
 
     links: int = some(3 * 65_534)
     """Streams at once, on both ports."""
-    link_queue: int = some(1 << 18)
+    link_queue: int = some(1 << 18)  # these are here for their order, in which vectors have them
     """Bytes of output that wait for one link: over it the link ends."""
     link_packets: int = some(64)
     """Packets of one link that one call decodes: the rest waits for the next one."""

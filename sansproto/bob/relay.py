@@ -8,7 +8,6 @@ from __future__ import annotations
 from math import inf, nextafter
 from typing import Annotated, Any, Final, Never
 
-from ..component import Part
 from ..contract import Link, Phase, Transmit
 from ..errors import WireError
 from ..events import CloseCause, Closed
@@ -150,8 +149,8 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
 
     # -- the host of its parts
 
-    def drop(self, reason: str, part: Part[Any] | None = None, guard: str = "", error: WireError | None = None) -> None:
-        super().drop(reason, part, guard, error)
+    def drop(self, reason: str, *about: Any, **named: Any) -> None:
+        super().drop(reason, *about, **named)
         self.registry.was_dropped(reason)
 
     def open_room(self, client: str, server: str) -> None:

@@ -33,7 +33,7 @@ class RelayHost(PartHost):
         super().__init__()
         self.delays, self.limits = RelayDelays(), RelayLimits(**limits)
         self.link_delays, self.link_limits = self.delays, self.limits
-        self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, self, key))  # type: ignore[arg-type]
+        self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, key))  # type: ignore[arg-type]
 
     def connect(self, number: int) -> StreamLink:
         link = self.links.add(Link(number), StreamLink.begin, "relay", Address("192.0.2.1", number))

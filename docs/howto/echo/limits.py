@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from sansproto.limits import seconds, some
-from sansproto.links import LinkDelays
+from sansproto.links import LinkDelays, LinkLimits
 
 
 @attrs.frozen(kw_only=True)
@@ -17,17 +17,14 @@ class EchoDelays(LinkDelays):
 
 
 @attrs.frozen(kw_only=True)
-class EchoLimits:
+class EchoLimits(LinkLimits):
     """Bounds of an echo server."""
 
     links: int = some(1000)
     """guests at once"""
     link_queue: int = some(2000)
     """bytes that wait for one guest: over it the guest is cut"""
-    link_packets: int = some(64)
-    """messages of one guest that one call takes"""
     events: int = some(100)
-    """not yet popped: over it nothing is read"""
     outbox: int = some(100)
     """datagrams not yet taken: over it none is answered"""
 
