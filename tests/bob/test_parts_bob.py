@@ -18,7 +18,7 @@ from sansproto.bob.offer import Offer, OfferInput, OfferState
 from sansproto.bob.packets import CLOSE
 from sansproto.bob.turns import Turns, TurnsState, TurnsTimer
 from sansproto.bob.way import PeerInput, PeerState, PeerTimer, Way
-from sansproto.contract import Address, Lookup
+from sansproto.contract import Address
 from sansproto.events import CloseCause, Closed, DataReceived
 
 PUBLIC = p.PublicParameters(1, 1, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16))
@@ -30,7 +30,6 @@ class Owner(PartHost):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[Any] = []
         self.said: list[tuple[int, p.BobPacket]] = []
         self.limits, self.delays = PeerLimits(), PeerDelays()
         self.turns = Turns(self)
@@ -41,38 +40,12 @@ class Owner(PartHost):
         self.secret, self.public = crypto.ServerSecret.from_derived(material), PUBLIC
         self.client_secret = crypto.ClientSecret.from_derived(material)
 
-    # -- what the parts ask of a peer: they are told, or it is noted
-
     def say(self, uid: int, packet: p.BobPacket) -> None:
         self.said.append((uid, packet))
 
-    def channel_ended(self, closed: Closed) -> None:
-        self.told.append(closed)
-
-    def derived(self, uid: int, material: bytes) -> None:
-        self.told.append(uid)
-
-    def has_turn(self, uid: int) -> None:
-        self.told.append(uid)
-
-    def put_in_queue(self, uid: int, salt: bytes, count: int) -> None:
-        self.told.append((uid, salt, count))
-
-    def forget_exchange(self, uid: int) -> None:
-        self.told.append("forget")
-
-    def ask_transport(self, what: Lookup) -> None:
-        self.told.append(what)
-
     def open_link(self, address: Address) -> Any:
-        self.told.append(address)
+        self.told.append(("open_link", address))
         return SimpleNamespace(key=len(self.told))
-
-    def send_hello(self) -> None:
-        self.told.append("hello")
-
-    def close_gracefully(self, closed: Closed) -> None:
-        self.told.append(closed)
 
 
 def test_the_queue_of_derivations_works_until_it_is_empty() -> None:
@@ -84,7 +57,7 @@ def test_the_queue_of_derivations_works_until_it_is_empty() -> None:
     assert host.armed == {"WORK": PeerDelays().work}
     while host.armed:
         host.fire(queue, KdfTimer.WORK)
-    assert host.told == [2, 1]
+    assert [(name, uid) for name, uid, _ in host.told] == [("derived", 2), ("derived", 1)]
     assert queue.state is KdfState.EMPTY
 
 
@@ -100,7 +73,7 @@ def test_who_waits_has_its_turn_host_after_host() -> None:
     while host.armed:
         host.clock += host.armed["TURN"]
         host.fire(turns, TurnsTimer.TURN)
-    assert host.told == [2, 0, 1]
+    assert host.told == [("has_turn", uid) for uid in (2, 0, 1)]
     turns.join(5, "192.0.2.1:1")
     turns.leave(5)
     host.run()
@@ -122,7 +95,7 @@ def test_a_channel_seals_opens_and_says_goodbye() -> None:
     assert channel.next_record() == CLOSE
     assert host.armed == {"FAREWELL": PeerDelays().farewell}
     host.fire(channel, ChannelTimer.FAREWELL)
-    assert host.told == [Closed(CloseCause.LOCAL)]
+    assert host.told == [("channel_ended", Closed(CloseCause.LOCAL))]
     assert channel.state is ChannelState.CLOSED
 
 
@@ -133,7 +106,7 @@ def test_an_offer_and_a_handshake_agree() -> None:
     offer, handshake = Offer(here, 1), Handshake(there, 2)
     offer.begin(p.NewServer(1, PUBLIC.encode(), THERE))
     here.run()
-    assert here.told == [(1, PUBLIC.salt, PUBLIC.count)]
+    assert here.told == [("put_in_queue", 1, PUBLIC.salt, PUBLIC.count)]
     offer.post(OfferInput.DERIVED(here.client_secret))
     here.run()
     _, x = here.said.pop()
@@ -180,7 +153,7 @@ def test_an_offer_that_cannot_be_read_is_told_so() -> None:
     host.run()
     assert host.said == [(1, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
     assert host.events() == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
-    assert host.told == ["forget"]
+    assert host.told == [("forget_exchange", 1)]
 
 
 def test_a_client_that_does_not_answer_has_failed() -> None:
@@ -191,7 +164,7 @@ def test_a_client_that_does_not_answer_has_failed() -> None:
     host.run()
     host.fire(handshake, HandshakeTimer.ANSWER)
     assert host.events() == [PeerFailed(2, Failure.SILENT, identity=THERE)]
-    assert host.told == ["forget"]
+    assert host.told == [("forget_exchange", 2)]
 
 
 def test_the_way_tries_every_address() -> None:
@@ -203,9 +176,9 @@ def test_the_way_tries_every_address() -> None:
     way.post(PeerInput.OPENED(SimpleNamespace(key=2)))
     way.post(PeerInput.IDENTITY(Heard(p.RELAY, p.ClientIdentity("192.0.2.1:1"))))
     host.run()
-    assert [str(one) for one in host.told[1:3]] == ["192.0.2.8:9000", "192.0.2.9:9000"]
+    assert [str(address) for _, address in host.told[1:3]] == ["192.0.2.8:9000", "192.0.2.9:9000"]
     assert host.events() == [Registered("192.0.2.1:1")]
     host.fire(way, PeerTimer.WAITING)
-    assert host.told[-1] == Closed(CloseCause.TIMEOUT, detail="nobody came to an agreement")
+    assert host.told[-1] == ("close_gracefully", Closed(CloseCause.TIMEOUT, detail="nobody came to an agreement"))
     assert way.state is PeerState.ENDED
     assert not host.armed

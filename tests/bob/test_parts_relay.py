@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from scripted import PartHost
+from scripted_bob import packets_in
 
 from sansproto.bob import Departure, PeerJoined, PeerLeft, RelayDelays, RelayLimits, Role, RoomClosed, RoomOpened
 from sansproto.bob import packets as p
@@ -33,7 +34,6 @@ class RelayHost(PartHost):
         self.delays, self.limits = RelayDelays(), RelayLimits(**limits)
         self.link_delays, self.link_limits = self.delays, self.limits
         self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, key))  # type: ignore[arg-type]
-        self.told: list[Any] = []
 
     def connect(self, number: int) -> StreamLink:
         link = self.links.add(Link(number), StreamLink.begin, "relay", Address("192.0.2.1", number))
@@ -42,19 +42,9 @@ class RelayHost(PartHost):
         return link
 
     def said(self, link: StreamLink) -> list[Any]:
-        data, found = b"".join(part for part in link.out if isinstance(part, bytes)), []
+        data = b"".join(part for part in link.out if isinstance(part, bytes))
         link.out.clear()
-        while data:
-            header, packet, end = p.FRAME.decode_prefix(data)
-            found.append((header.uid, packet))
-            data = data[end:]
-        return found
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else a part tells its owner is kept."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *arguments, **_: self.told.append((name, *arguments))
+        return [*packets_in(data)]
 
 
 @pytest.mark.parametrize("name", ["member", "pair", "room", "visitor"])

@@ -11,7 +11,7 @@ from scenarios_echo import PATH, sessions
 
 from sansproto.testing.conformance import differences
 from sansproto.testing.record import Coverage
-from sansproto.testing.staging import cover
+from sansproto.testing.session_recorder import cover
 from sansproto.testing.tables import check
 from sansproto.testing.vectors import VectorTest, dumps, load, validate
 
@@ -31,7 +31,7 @@ def test_a_vector_is_what_comes_out(test: VectorTest) -> None:
 
 
 def test_the_file_is_what_the_scenarios_write() -> None:
-    """If this fails on purpose, run tests/ground/scenarios_echo.py and read the difference."""
+    """If this fails on purpose, run make vectors and read the difference."""
     assert dumps(sessions()) == PATH.read_text("ascii")
 
 
