@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cached_property
 from typing import Final, NamedTuple, Protocol
 
 import attrs
@@ -48,7 +49,7 @@ class Reply(NamedTuple):
 
 
 class OfferInput:
-    ANNOUNCED = Input[OfferState, None]()
+    ANNOUNCED = Input[OfferState, p.PublicParameters]()
     UNREADABLE = Input[OfferState, p.SpokeFailure]()
     """Its parameters are none that are spoken here."""
     AGAIN = Input[OfferState, p.NewServer]()
@@ -86,25 +87,29 @@ class Offer(Exchange[OfferState, OfferHost]):
     """What a client knows of one server."""
 
     has_turn, gone, abandoned = _I.ASK, _I.GONE, _I.ABANDON
-    public: p.PublicParameters
+    packet: p.NewServer
+    """With which it was announced."""
     secret: crypto.ClientSecret | None
     """While X waits."""
     question: Question | None
     """While the server's reply is awaited."""
 
     def begin(self, packet: p.NewServer) -> None:
-        self.identity, self.secret, self.question = packet.identity, None, None
+        self.packet, self.identity, self.secret, self.question = packet, packet.identity, None, None
         try:
-            self.public = p.PublicParameters.decode(packet.public)
+            self.post(_I.ANNOUNCED(self.public))
         except WireError:
             self.post(_I.UNREADABLE(p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET)))
-        else:
-            self.post(_I.ANNOUNCED())
+
+    @cached_property
+    def public(self) -> p.PublicParameters:
+        """WireError if it is none that is spoken here."""
+        return p.PublicParameters.decode(self.packet.public)
 
     # -- guards and conditions
 
     def is_another(self, packet: p.NewServer) -> bool:
-        return packet.public != self.public.encode()
+        return packet.public != self.packet.public
 
     def find_question(self, packet: p.YAndServerValidator) -> Reply | None:
         return None if self.question is None else Reply(self.question, packet)
@@ -114,8 +119,8 @@ class Offer(Exchange[OfferState, OfferHost]):
 
     # -- actions
 
-    def derive(self) -> None:
-        self.host.put_in_queue(self.key, self.public.salt, self.public.count)
+    def derive(self, public: p.PublicParameters) -> None:
+        self.host.put_in_queue(self.key, public.salt, public.count)
 
     def keep(self, secret: crypto.ClientSecret) -> None:
         self.secret = secret
