@@ -29,6 +29,7 @@ from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
 from sansproto.session import Session
+from sansproto.testing import reasons
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
@@ -175,6 +176,9 @@ def files() -> dict[Path, str]:
     for protocol in protocols():
         if text := strangers(sessions_of(protocol)):
             found[GENERATED / f"{protocol}.strangers.inc"] = text
+        for name, why in (("dropped", reasons.dropped), ("refused", reasons.refused), ("noted", reasons.noted)):
+            if given := why(protocol):
+                found[GENERATED / f"{protocol}.{name}.inc"] = reasons.rst(given)
     for protocol, tables in TABLES.items():
         if not tables:
             continue

@@ -1,12 +1,22 @@
-"""Hypothesis profiles: ``default`` repeats itself; ``soak`` (SANSPROTO_SOAK=1, or a number of examples) searches on."""
+"""Hypothesis profiles: ``default`` repeats itself; ``soak`` (SANSPROTO_SOAK=1, or a number of examples) searches on.
+
+And in whatever test: what a session of a protocol counts has to stand in the tables of the protocol's page.
+"""
 
 import gc
 import os
 import signal
+from collections.abc import Callable, Collection
+from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from sansproto.session import Session
+from sansproto.testing import reasons
+from sansproto.testing.protocols import ROOT, protocols
 
 _COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 _soak = int(os.environ.get("SANSPROTO_SOAK") or 0)
@@ -32,3 +42,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     _hypothesis_begins()
     gc.collect()
     gc.freeze()
+
+
+@cache
+def protocol_of(cls: type) -> str:
+    """Empty for the sessions of tests."""
+    return next(
+        (name for name in protocols() for one in cls.__mro__ if one.__module__.startswith(f"{ROOT}.{name}.")), ""
+    )
+
+
+def told(count: Callable[..., None], table: Callable[[str], Collection[str]], of: Callable[[Any], str]) -> Any:
+    """A method that counts, and says when the page does not tell of the reason."""
+    tables = {name: frozenset(table(name)) for name in protocols()}
+
+    def counts(session: Session[Any], why: Any, *rest: Any, **more: Any) -> None:
+        if (protocol := protocol_of(type(session))) and of(why) not in tables[protocol]:
+            raise AssertionError(f"{protocol}.rst does not tell of {why!r}")
+        count(session, why, *rest, **more)
+
+    return counts
+
+
+Session.drop = told(Session.drop, reasons.dropped, reasons.key)  # type: ignore[method-assign]
+Session.count_refusal = told(Session.count_refusal, reasons.refused, lambda one: one.reason)  # type: ignore[method-assign]
+Session.count_note = told(Session.count_note, reasons.noted, lambda one: one.remark)  # type: ignore[method-assign]

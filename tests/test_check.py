@@ -83,7 +83,9 @@ def test_the_command_fails_in_the_same_way(tmp_path: Path) -> None:
     (tmp_path / "test_failing.py").write_text(FAILING, "utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parent)}
+    tests = Path(__file__).parent
+    modules = os.pathsep.join(map(str, (tests, tests.parent / "docs" / "howto")))
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": modules}
     environment.pop("SANSPROTO_SOAK", None)
 
     def run(command: str) -> list[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-from collections.abc import Iterator
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -15,12 +13,9 @@ from typing import Any, ClassVar
 import pytest
 
 from sansproto.bob import Departure, Failure, TransferFault, Violation
-from sansproto.component import Note, Refusal
-from sansproto.endpoint import OUTBOX_FULL
-from sansproto.machine import Outcome, Table
+from sansproto.machine import Table
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
-from sansproto.overte import packets as overte
 from sansproto.session import Answers, Session
 from sansproto.testing.protocols import protocols
 from sansproto.testing.tables import check, headings
@@ -100,76 +95,6 @@ def test_what_the_code_cites_is_there(source: str, page: str, heading: str) -> N
     assert known.issuperset(cited)
 
 
-def dropped_in(path: Path) -> Iterator[str]:
-    """Every reason that a module gives to ``drop`` or ``stats.drop``; what a reason says of its packet is "..."."""
-    for function in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(function, ast.FunctionDef):
-            for node in ast.walk(function):
-                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".drop"):
-                    yield from texts(node.args[0], function)
-
-
-def texts(reason: ast.expr, function: ast.FunctionDef) -> Iterator[str]:
-    match reason:
-        case ast.Constant(value=str(text)):
-            yield text
-        case ast.IfExp(body=body, orelse=otherwise):
-            yield from (*texts(body, function), *texts(otherwise, function))
-        case ast.JoinedStr(values=values):
-            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "..." for part in values)
-        case ast.Name(id=name) if name not in [argument.arg for argument in function.args.args]:
-            for node in ast.walk(function):
-                if isinstance(node, ast.Assign) and name in [ast.unparse(target) for target in node.targets]:
-                    yield from texts(node.value, function)
-        case ast.Name():  # whoever calls it gives the reason
-            pass
-        case _:
-            raise AssertionError(f"a reason that this test does not see: {ast.unparse(reason)}")
-
-
-def _reasons(page: str) -> set[str]:
-    shared = [ROOT / "sansproto" / f"{name}.py" for name in ("endpoint", "session", "streams")]
-    modules = [*shared, *(ROOT / "sansproto" / page).rglob("*.py")]
-    ignored = {reason for table in TABLES if table.page in ("links", page) for reason in _reasons_of(table)}
-    return ignored | {reason for module in modules for reason in dropped_in(module)}
-
-
-def _reasons_of(table: Table[Any, Any]) -> set[str]:
-    """What is malformed is explained once for all packets."""
-    ignored = {default.reason for default in table.defaults if default.outcome is Outcome.IGNORE}
-    reasons = {step.reason for guards in table.guards for step in guards.steps if step.on is None}
-    return ignored | {re.sub(rf"^malformed ({'|'.join(PACKETS)})$", "malformed ...", reason) for reason in reasons}
-
-
-def section(page: str, heading: str) -> str:
-    text = (PAGES / page).read_text("utf-8")
-    after = text.split(f"\n{heading}\n", 1)[1].split("\n", 1)[1]
-    return re.split(r"\n\S[^\n]*\n[-=]{3,}\n\n", after, maxsplit=1)[0]
-
-
-@pytest.mark.parametrize("page", PROTOCOLS)
-def test_every_reason_to_drop_is_explained(page: str) -> None:
-    table = section(f"{page}.rst", "Why a packet was dropped")
-    assert set(re.findall(r"^``([^`]+)``  ", table, re.M)) == _reasons(page)
-
-
-def _declared(page: str, kind: type[Refusal] | type[Note]) -> Iterator[Refusal | Note]:
-    names = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "sansproto" / page).rglob("*.py")]
-    for module in ["sansproto.endpoint", *(".".join(name.parts) for name in names if name.name != "__init__")]:
-        yield from (value for value in vars(import_module(module)).values() if isinstance(value, kind))
-
-
-@pytest.mark.parametrize("page", ["overte"])
-def test_every_refusal_and_remark_is_explained(page: str) -> None:
-    refused, noted = re.split(r"^``stats.noted``", section(f"{page}.rst", "Refusals and remarks"), flags=re.M)
-    refusals, notes = {*_declared(page, Refusal)}, {*_declared(page, Note)}
-    assert set(re.findall(r"^``([^`]+)``  ", refused, re.M)) == {one.reason for one in refusals}  # type: ignore[union-attr]
-    assert set(re.findall(r"^``([^`]+)``  ", noted, re.M)) == {one.remark for one in notes}  # type: ignore[union-attr]
-    known = headings(PAGES / f"{page}.rst")
-    assert known.issuperset(one.ref for one in (*refusals, *notes) if one is not OUTBOX_FULL)
-
-
-PACKETS = [kind.__name__ for kind in overte.PACKETS.values()]
 WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],

@@ -27,10 +27,10 @@ from toys import Beat, Bound, Desk, Heard, Pulse, Said, Visitor
 from sansproto.contract import Address, Link, Path
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.links import LINK, StreamLink
-from sansproto.testing import cast
-from sansproto.testing.cast import Decision
+from sansproto.testing import parties as parties_module
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Restarted, Scene, Verb, explore
+from sansproto.testing.parties import Decision
 from sansproto.testing.world import ANY_TIME
 
 CONNECT = (Verb("connect"),)
@@ -209,7 +209,7 @@ def test_a_party_that_raises_is_a_violation() -> None:
 
 
 def test_a_party_that_never_stops_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cast, "PULLS", 1)
+    monkeypatch.setattr(parties_module, "PULLS", 1)
     assert "client never stops" in str(pair())
 
 
@@ -593,8 +593,8 @@ def test_a_restart_forgets_what_the_party_asked_of_the_network() -> None:
 
 
 def test_events_that_are_not_hashable_are_kept_as_tuples() -> None:
-    assert cast.told_whole(DataReceived(b"x")) == ("DataReceived", b"x")
-    assert cast.told_whole(PONG) is PONG
+    assert parties_module.told_whole(DataReceived(b"x")) == ("DataReceived", b"x")
+    assert parties_module.told_whole(PONG) is PONG
 
 
 def test_events_may_be_forgotten() -> None:

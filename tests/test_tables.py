@@ -27,9 +27,9 @@ from sansproto.component import Component, Host
 from sansproto.links import LINK, LinkState
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from sansproto.snapshot import CACHED
-from sansproto.testing.cast import Decision
 from sansproto.testing.charts import document, guards_rst, mermaid, rst_table, to_json, write_json
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb, explore
+from sansproto.testing.parties import Decision
 from sansproto.testing.tables import check, headings
 from sansproto.testing.vectors import validate
 
@@ -201,17 +201,21 @@ def read(part: Any, packet: bytes) -> bytes | None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "ref", "on", "finding"),
+    ("reason", "ref", "finding"),
     [
-        ("a question", "", _I.ANSWERED, "ask: guard packet/is_answer has no reference"),
-        ("a question", "sleep", _I.ANSWERED, "ask: guard packet/is_answer: no heading 'sleep' in toy.rst"),
-        ("", "asking", _I.ANSWERED, "ask: guard packet/is_answer drops without a reason"),
-        ("a question", "asking", Elsewhere.LATE, "ask: guards packet give LATE, which stands in another class"),
+        ("a question", "", "ask: guard packet/is_answer has no reference"),
+        ("a question", "sleep", "ask: guard packet/is_answer: no heading 'sleep' in toy.rst"),
+        ("", "asking", "ask: guard packet/is_answer drops without a reason"),
     ],
 )
-def test_a_fault_of_guards_is_found(reason: str, ref: str, on: Any, finding: str, docs: Path) -> None:
-    of = table(classify=lambda guards: guards.need(_Q.is_answer, reason, ref=ref).give(on))
+def test_a_fault_of_guards_is_found(reason: str, ref: str, finding: str, docs: Path) -> None:
+    of = table(classify=lambda guards: guards.need(_Q.is_answer, reason, ref=ref).give(_I.ANSWERED))
     assert check(of, docs) == [finding]
+
+
+def test_guards_that_give_an_input_of_another_class_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^ask: guards 'packet' give an input that stands in another class$"):
+        table(classify=lambda guards: guards.give(Elsewhere.LATE))
 
 
 def test_a_step_that_can_decide_nothing_is_found(docs: Path) -> None:
@@ -404,7 +408,7 @@ def test_a_table_that_has_a_row_for_every_pair_lists_no_defaults() -> None:
 def test_guards_are_listed_with_the_outcome_of_each_step() -> None:
     of = table(
         classify=lambda guards: (
-            guards.make(read, "empty", ref="ends").give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(Elsewhere.LATE)
+            guards.make(read, "empty", ref="ends").give_if(_Q.is_answer, _I.ANSWERED, ref="asking").give(_I.ANSWERED)
         )
     )
     assert guards_rst(of) == (
@@ -413,7 +417,7 @@ def test_guards_are_listed_with_the_outcome_of_each_step() -> None:
         "   * - Step\n     - Outcome\n     - See\n"
         "   * - read\n     - dropped if not: empty\n     - ends\n"
         "   * - answer?\n     - ANSWERED\n     - asking\n"
-        "   * - otherwise\n     - LATE\n     -\n"
+        "   * - otherwise\n     - ANSWERED\n     -\n"
     )
     assert guards_rst(table()) == ""
 

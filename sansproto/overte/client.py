@@ -36,6 +36,9 @@ _LONGEST: Final = MAX_DATAGRAM - 24
 _LONGEST_PATH: Final = 1024
 """Bytes; a query has to fit into one datagram."""
 
+_SQUELCH: Final = 2
+"""Unanswered check-ins: over it nothing unreliable goes to nodes."""
+
 _OF_THE_DOMAIN: Final = {
     PacketType.DOMAIN_LIST.value: connection.LIST,
     PacketType.DOMAIN_CONNECTION_DENIED.value: connection.DENIAL,
@@ -152,7 +155,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     @property
     def nodes(self) -> Mapping[bytes, NodeInfo]:
         """The nodes that are known now, by their ids."""
-        return self.node_table.infos
+        return {key: node.info for key, node in self.node_table.nodes.items()}
 
     # -- verbs
 
@@ -194,7 +197,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
     def _ask(self, verb: str, question: Question, now: float) -> None:
         self._need_open(verb)
-        if self.queries.is_full:
+        if len(self.queries.open) >= self.limits.queries:
             raise LocalProtocolError(verb, self.phase.name, "too many questions are open")
         self.advance(now)
         self.queries.ask(question)
@@ -310,7 +313,8 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
     @property
     def is_squelched(self) -> bool:
-        return self.connection.is_squelched
+        """Has the domain been silent for so long that nodes are left alone?"""
+        return self.connection.silent > _SQUELCH
 
     def ask_domain(self, question: Packet) -> None:
         self.connection.send_reliably(question)

@@ -24,15 +24,16 @@ from .parts import Arrival, ClientHost, ClientPart, reads
 from .queries import Answer, Queries, QueryInput
 from .rendezvous import IceTarget
 from .stun import StunClient
-from .versions import DOMAIN_SOURCED
+from .versions import DOMAIN_SOURCED, REPLICATED
 
 P = TypeVar("P", bound=p.OvertePacket)
 
 LOOKUP: Final = 1
 """The number of the lookup of the domain's name, or of the ice-server's."""
 
-_SQUELCH: Final = 2
-"""Unanswered check-ins: over it nothing unreliable goes to nodes."""
+
+_UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
+_REPLICATED: Final = frozenset(REPLICATED.values())
 
 
 class ConnectionState(Enum):
@@ -64,7 +65,7 @@ class ConnectionInput:
     """Likewise, beside those of the timer."""
     LISTED = Input[ConnectionState, p.DomainList]()
     LISTED_AGAIN = Input[ConnectionState, p.DomainList]()
-    LISTED_CHANGED = Input[ConnectionState, p.DomainList]()
+    RENUMBERED = Input[ConnectionState, p.DomainList]()
     """We are somebody else now."""
     DENIED = Input[ConnectionState, p.DomainConnectionDenied]()
     TOKEN = Input[ConnectionState, p.ConnectionToken]()
@@ -142,11 +143,6 @@ class Connection(ClientPart[ConnectionState]):
 
     # -- for the client
 
-    @property
-    def is_squelched(self) -> bool:
-        """Has the domain been silent for so long that nodes are left alone?"""
-        return self.silent > _SQUELCH
-
     def looked_up(self, addresses: tuple[Address, ...]) -> None:
         self.post(ConnectionInput.FOUND(addresses) if addresses else ConnectionInput.NOT_FOUND())
 
@@ -190,7 +186,16 @@ class Connection(ClientPart[ConnectionState]):
         return self.queries.settings_answer(arrival.payload)
 
     def read_replicated(self, arrival: Arrival) -> e.PacketReceived | None:
-        return self.nodes.replicated(arrival)
+        """Upstream mixers pass on packets that have no source, from public sockets."""
+        node = self.nodes.index.get(arrival.path)
+        if (
+            node is None
+            or node.listing.type not in _UPSTREAM
+            or node.sockets.get(p.PingType.PUBLIC) != arrival.path
+            or arrival.header.type not in _REPLICATED
+        ):
+            return None
+        return e.PacketReceived(node.key, arrival.header.type, payload=arrival.payload)
 
     def read_sourced(self, arrival: Arrival) -> e.PacketReceived | None:
         if arrival.header.type not in DOMAIN_SOURCED:
@@ -294,7 +299,7 @@ class Connection(ClientPart[ConnectionState]):
         self.adopted = found
         self.nodes.adopt(found)
 
-    def request_settings(self) -> None:
+    def ask_settings(self) -> None:
         self.queries.ask(p.DomainSettingsRequest(self.introduction.settings.value))
 
     def note_token(self, packet: p.ConnectionToken) -> None:
@@ -378,6 +383,7 @@ class Connection(ClientPart[ConnectionState]):
 _S, _I, _T, _C = ConnectionState, ConnectionInput, ConnectionTimer, Connection
 _TRYING = (_S.SEEKING, _S.CONNECTING)
 _FOUND = (_S.CONNECTING, _S.CONNECTED)
+_TRY = (_T.CHECK_IN, _T.GIVE_UP)
 
 
 def _guards(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
@@ -397,7 +403,7 @@ LIST: Final = (
     .need(_C.is_asked_for, "a list that was not asked for", ref="the domain list")
     .give_if(_C.is_unlisted, _I.LISTED, ref="the domain list")
     .need(_C.is_same_domain, "a list of another domain", ref="the domain list")
-    .give_if(_C.is_renumbered, _I.LISTED_CHANGED, ref="changed ids")
+    .give_if(_C.is_renumbered, _I.RENUMBERED, ref="changed ids")
     .give(_I.LISTED_AGAIN)
 )
 DENIAL: Final = _of_domain(p.DomainConnectionDenied, "denials").give(_I.DENIED)
@@ -453,20 +459,12 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _S.CONNECTING,
             _C.set_address,
             _C.check_in_at_once,
-            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            arm=_TRY,
             cancel=(_T.LOOKUP,),
             ref="finding the domain",
         ),
         Row(_S.RESOLVING, _I.NOT_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
-        Row(
-            _S.SEEKING,
-            _I.REACHED,
-            _S.CONNECTING,
-            _C.set_path,
-            _C.check_in_at_once,
-            arm=(_T.CHECK_IN, _T.GIVE_UP),
-            ref="ICE",
-        ),
+        Row(_S.SEEKING, _I.REACHED, _S.CONNECTING, _C.set_path, _C.check_in_at_once, arm=_TRY, ref="ICE"),
         Row(_FOUND, _I.REFRESH, None, _C.check_in_at_once, ref="check-in"),
         Row(_S.CONNECTING, _I.DUE, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"),
         Row(
@@ -477,7 +475,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _C.reset,
             _C.tell_silent,
             when=_C.is_too_silent,
-            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            arm=_TRY,
             ref="silence",
         ),
         Row(_FOUND, _I.DUE, None, _C.check_in, arm=(_T.CHECK_IN,), ref="check-in"),
@@ -489,7 +487,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _S.CONNECTED,
             _C.tell_connected,
             _C.adopt,
-            _C.request_settings,
+            _C.ask_settings,
             cancel=(_T.GIVE_UP,),
             ref="the domain list",
         ),
@@ -500,16 +498,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
         Row(_S.CONNECTED, _I.CHECK_IN, None, _C.count, _C.send_list_request, _C.send_copies, ref="check-in"),
         Row(_S.CONNECTED, _I.EXTRA, None, _C.send_list_request, ref="check-in"),
         Row(_S.CONNECTED, _I.LISTED_AGAIN, None, _C.adopt, ref="the domain list"),
-        Row(
-            _S.CONNECTED,
-            _I.LISTED_CHANGED,
-            None,
-            _C.reset,
-            _C.tell_changed,
-            _C.adopt,
-            _C.request_settings,
-            ref="changed ids",
-        ),
+        Row(_S.CONNECTED, _I.RENUMBERED, None, _C.reset, _C.tell_changed, _C.adopt, _C.ask_settings, ref="changed ids"),
         Row(_S.CONNECTED, _I.NODE_TOLD, None, _C.add_node, ref="nodes"),
         Row(_S.CONNECTED, _I.NODE_REMOVED, None, _C.remove_node, ref="nodes"),
         Row(_S.CONNECTED, _I.ANSWERED, None, _C.hand_answer, ref="paths and settings"),
@@ -522,7 +511,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _C.reset,
             _C.tell_moved,
             _C.check_in_at_once,
-            arm=(_T.CHECK_IN, _T.GIVE_UP),
+            arm=_TRY,
             ref="own sockets",
         ),
         Row((_S.NEW, _S.RESOLVING, _S.SEEKING), _I.MOVED, None, ref="own sockets"),

@@ -6,7 +6,7 @@ docs/protocols/overte.rst, nodes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import attrs
@@ -15,14 +15,11 @@ from ..component import Note, Part, Parts
 from ..contract import Instant, Path
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .events import NodeInfo, PacketReceived, Removal
+from .events import Removal
 from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeInput
 from .parts import Arrival, ClientHost, keep_newest, read
 from .qt import NULL_UUID
-from .versions import REPLICATED
 
-_UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
-_REPLICATED: Final = frozenset(REPLICATED.values())
 _MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _CLOCKS: Final = slice(41, 65)
 """What two lists that say the same differ in."""
@@ -108,10 +105,6 @@ class NodeTable(Part[ClientHost]):
 
     # -- for the client
 
-    @property
-    def infos(self) -> Mapping[bytes, NodeInfo]:
-        return {key: node.info for key, node in self.nodes.items()}
-
     def adopt(self, found: p.DomainList) -> None:
         for record in self.lists.take_in(found):
             self.hear_of(record)
@@ -144,18 +137,6 @@ class NodeTable(Part[ClientHost]):
             if arrival.header.mac is not None:
                 node.heard = self.host.clock
         OF_TYPE.get(arrival.header.type._value_, OTHERS).act(node, arrival)
-
-    def replicated(self, arrival: Arrival) -> PacketReceived | None:
-        """Upstream mixers pass on packets that have no source, from public sockets."""
-        node = self.index.get(arrival.path)
-        if (
-            node is None
-            or node.listing.type not in _UPSTREAM
-            or node.sockets.get(p.PingType.PUBLIC) != arrival.path
-            or arrival.header.type not in _REPLICATED
-        ):
-            return None
-        return PacketReceived(node.key, arrival.header.type, payload=arrival.payload)
 
     def source_of(self, local_id: int, path: Path) -> Node | ElsewhereSender | DomainSender | None:
         """Who may have sent a packet with this source from there."""

@@ -6,7 +6,7 @@ These are payloads; :mod:`.header` says what stands in front of them. The names 
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum, IntFlag
+from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import Final, TypeAlias
 
@@ -147,17 +147,6 @@ class Permissions(IntFlag):
     """See from where entities are loaded."""
 
 
-class LoginHint(Enum):
-    """With whom logging in may help against a denial."""
-
-    NOBODY = 0
-    """It helps nowhere."""
-    DIRECTORY = 1
-    """With the directory service."""
-    DOMAIN = 2
-    """With the domain's own accounts."""
-
-
 class DenialReason(IntEnum):
     """Why a domain server refuses a client."""
 
@@ -183,10 +172,6 @@ class DenialReason(IntEnum):
         """Whether asking again is of no use before something changes."""
         return self in _HARD
 
-    @property
-    def hint(self) -> LoginHint:
-        return _HINTS.get(self, LoginHint.NOBODY)
-
 
 _HARD: Final = frozenset(
     {
@@ -197,12 +182,6 @@ _HARD: Final = frozenset(
         DenialReason.NOT_AUTHORIZED_DOMAIN,
     }
 )
-_HINTS: Final = {
-    DenialReason.LOGIN_ERROR_DIRECTORY: LoginHint.DIRECTORY,
-    DenialReason.NOT_AUTHORIZED_DIRECTORY: LoginHint.DIRECTORY,
-    DenialReason.LOGIN_ERROR_DOMAIN: LoginHint.DOMAIN,
-    DenialReason.NOT_AUTHORIZED_DOMAIN: LoginHint.DOMAIN,
-}
 
 _NODE_TYPE: Final = OpenEnum(U8, NodeType)
 _PING_TYPE: Final = OpenEnum(U8, PingType)

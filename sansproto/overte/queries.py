@@ -106,10 +106,6 @@ class Queries(Part[ClientHost]):
         super().__init__(host)
         self.last, self.open = 0, Parts(lambda number: Query(host, self.open, number))
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.open) >= self.host.limits.queries
-
     def ask(self, question: Question) -> None:
         self.last += 1
         self.open.add(self.last, Query.begin, question).post(QueryInput.ASK())

@@ -37,17 +37,19 @@ def _signs(_: object, field: attrs.Attribute[bytes], value: bytes) -> None:
 
 @attrs.frozen(kw_only=True)
 class IceRegistration:
-    """With which ice-servers (host, a name or an address, and port) a domain registers; they are tried in turn.
+    """With which ice-servers a domain registers, and how.
 
-    ``private_key`` is an RSA key in DER, ``public`` the address that our socket has for others; None leaves it to the
-    ice-server to see. ``local_host`` is our address on the own network, where the socket is bound to any. Raises
-    ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for another key.
+    Raises ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for a key that cannot sign.
     """
 
     servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
+    """Host, a name or an address, and port: they are tried in turn."""
     private_key: bytes = attrs.field(repr=False, validator=_signs)
+    """An RSA key in DER."""
     public: Address | None = None
+    """The address that our socket has for others; None leaves it to the ice-server to see."""
     local_host: str | None = None
+    """Our address on the own network, where the socket is bound to any."""
 
 
 @attrs.frozen
@@ -173,7 +175,7 @@ class Registration(Component[RegistrationState, ServerHost]):
         for contact in self.contact.values():
             contact.beat(self.signed.payload)
 
-    def next_server(self) -> None:
+    def try_next(self) -> None:
         self.number = (self.number + 1) % len(self.servers)
         self.contact.end()
 
@@ -231,20 +233,14 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
             _S.RESOLVING, _I.FOUND, _S.BEATING, _R.adopt, _R.beat, arm=(_T.BEAT,), cancel=(_T.LOOKUP,), ref="heartbeats"
         ),
         Row(
-            _S.RESOLVING,
-            _I.NOT_FOUND,
-            _S.PAUSING,
-            _R.next_server,
-            arm=(_T.PAUSE,),
-            cancel=(_T.LOOKUP,),
-            ref="heartbeats",
+            _S.RESOLVING, _I.NOT_FOUND, _S.PAUSING, _R.try_next, arm=(_T.PAUSE,), cancel=(_T.LOOKUP,), ref="heartbeats"
         ),
         Row(_S.PAUSING, _I.PAUSED, _S.RESOLVING, _R.look_up, arm=(_T.LOOKUP,), ref="heartbeats"),
         Row(
             _S.BEATING,
             _I.DUE,
             _S.RESOLVING,
-            _R.next_server,
+            _R.try_next,
             _R.look_up,
             when=_R.is_unanswered,
             arm=(_T.LOOKUP,),

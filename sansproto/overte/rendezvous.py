@@ -21,13 +21,16 @@ from .stun import StunClient
 
 @attrs.frozen(kw_only=True)
 class IceTarget:
-    """A domain whose address only an ice-server knows. Both ids are UUIDs of 16 bytes; ``client_id`` is drawn by the
-    caller, new for each client."""
+    """A domain whose address only an ice-server knows."""
 
     host: str
+    """The ice-server: a name or an address."""
     port: int = 7337
+    """Its UDP port."""
     domain_id: bytes
+    """A UUID of 16 bytes."""
     client_id: bytes
+    """A UUID of 16 bytes, drawn by the caller, new for each client."""
 
     def query(self, sockets: Sockets) -> p.ICEServerQuery:
         return p.ICEServerQuery(self.client_id, *sockets, self.domain_id)

@@ -343,7 +343,7 @@ class SendingTimer:
 
 _T = SendingTimer
 _BUSY = (_S.SHAKING, _S.FLOWING)
-_ALL = (_T.HANDSHAKE, _T.RESEND, _T.UNDELIVERED)
+_FLOW = (_T.RESEND, _T.UNDELIVERED)
 
 SENDING: Final = Table[Sender, SendingState](
     Sender,
@@ -359,19 +359,9 @@ SENDING: Final = Table[Sender, SendingState](
         Row(_S.SHAKING, _I.HANDSHAKE_EXPIRED, None, _O.send_handshake, arm=(_T.HANDSHAKE,), ref="handshake"),
         Row(_S.SHAKING, _I.SHAKEN, _S.FLOWING, _O.send_more, arm=(_T.RESEND,), cancel=(_T.HANDSHAKE,), ref="handshake"),
         Row(_S.FLOWING, _I.QUEUED, None, _O.send_more, ref="acknowledgement"),
-        Row(_S.RESTING, _I.QUEUED, _S.FLOWING, _O.send_more, arm=(_T.RESEND, _T.UNDELIVERED), ref="acknowledgement"),
-        Row(
-            _S.FLOWING,
-            _I.PROGRESS,
-            None,
-            _O.take_ack,
-            _O.send_more,
-            arm=(_T.RESEND, _T.UNDELIVERED),
-            ref="acknowledgement",
-        ),
-        Row(
-            _S.FLOWING, _I.ALL_ACKED, _S.RESTING, _O.take_ack, cancel=(_T.RESEND, _T.UNDELIVERED), ref="acknowledgement"
-        ),
+        Row(_S.RESTING, _I.QUEUED, _S.FLOWING, _O.send_more, arm=_FLOW, ref="acknowledgement"),
+        Row(_S.FLOWING, _I.PROGRESS, None, _O.take_ack, _O.send_more, arm=_FLOW, ref="acknowledgement"),
+        Row(_S.FLOWING, _I.ALL_ACKED, _S.RESTING, _O.take_ack, cancel=_FLOW, ref="acknowledgement"),
         Row(_S.FLOWING, _I.STALE, None, _O.trust, when=_O.is_repeated, ref="acknowledgement"),
         Row(_S.FLOWING, _I.STALE, None, _O.note_mismatch, ref="handshake request"),
         Row(
@@ -397,7 +387,7 @@ SENDING: Final = Table[Sender, SendingState](
             ref="handshake request",
         ),
         Row(_S.RESTING, _I.REQUESTED, _S.UNSHAKEN, _O.renumber, ref="handshake request"),
-        Row(_BUSY, _I.GAVE_UP, _S.UNSHAKEN, _O.renumber, _O.give_up, cancel=_ALL, ref="giving up"),
+        Row(_BUSY, _I.GAVE_UP, _S.UNSHAKEN, _O.renumber, _O.give_up, cancel=(_T.HANDSHAKE, *_FLOW), ref="giving up"),
     ),
     defaults=(
         Default(Outcome.IGNORE, "a number that means nothing now", _I.STALE),

@@ -126,7 +126,8 @@ class StunServer(Part[ClientHost]):
     tries: int
 
     def begin(self, path: Path) -> None:
-        self.path, self.transaction, self.tries = path, b"", 0
+        self.path = path
+        self.start_round()
 
     def start_round(self) -> None:
         self.transaction, self.tries = self.host.draw(12, "stun.transaction"), 0
@@ -251,16 +252,7 @@ STUN: Final = Table[StunClient, StunState](
     rows=(
         Row(_S.OFF, _I.WANTED, _S.RESOLVING, _C.look_up, arm=(_T.LOOKUP,), ref="STUN"),
         Row((_S.RESOLVING, _S.ASKING), _I.WANTED, None, ref="STUN"),
-        Row(
-            _S.RESOLVING,
-            _I.FOUND,
-            _S.ASKING,
-            _C.set_server,
-            _C.start_round,
-            arm=(_T.RETRY,),
-            cancel=(_T.LOOKUP,),
-            ref="STUN",
-        ),
+        Row(_S.RESOLVING, _I.FOUND, _S.ASKING, _C.set_server, arm=(_T.RETRY,), cancel=(_T.LOOKUP,), ref="STUN"),
         Row(_S.RESOLVING, _I.NOT_FOUND, _S.RESTING, _C.use_null, arm=(_T.REFRESH,), cancel=(_T.LOOKUP,), ref="STUN"),
         Row(_S.ASKING, _I.RETRY, _S.RESTING, _C.use_null, when=_C.is_exhausted, arm=(_T.REFRESH,), ref="STUN"),
         Row(_S.ASKING, _I.RETRY, None, _C.send, arm=(_T.RETRY,), ref="STUN"),

@@ -47,9 +47,9 @@ def rst_table(table: AnyTable) -> str:
         (_names(default.states) or "any", _names(default.on) or "any", default.outcome.name, default.reason)
         for default in table.defaults
     ]
-    text = _list_table(("In", "On", "Then in", "Does", "Timers", "See"), rows)
+    text = list_table(("In", "On", "Then in", "Does", "Timers", "See"), rows)
     if defaults:
-        text += "\nWithout a row:\n\n" + _list_table(("In", "On", "Outcome", "Reason"), defaults)
+        text += "\nWithout a row:\n\n" + list_table(("In", "On", "Outcome", "Reason"), defaults)
     return text
 
 
@@ -58,7 +58,7 @@ def guards_rst(table: AnyTable) -> str:
     parts = []
     for guards in table.guards:
         rows = [_step_cells(step) for step in guards.steps]
-        parts.append(f"Guards *{guards.name}*:\n\n" + _list_table(("Step", "Outcome", "See"), rows))
+        parts.append(f"Guards *{guards.name}*:\n\n" + list_table(("Step", "Outcome", "See"), rows))
     return "\n".join(parts)
 
 
@@ -160,7 +160,7 @@ def _timers(row: Row[Any, Any]) -> str:
     return ", ".join((*(f"+{timer.name}" for timer in row.arm), *(f"-{timer.name}" for timer in row.cancel)))
 
 
-def _list_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def list_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in (titles, *rows):
         lines += [f"   {'*' if not column else ' '} - {cell}".rstrip() for column, cell in enumerate(row)]

@@ -29,7 +29,7 @@ import attrs
 from ..component import components_of
 from ..contract import Address, Phase
 from ..trace import place_name
-from .cast import RESTARTED, Cast, Decision, Party, Restarted, Verb, sessions_in
+from .parties import RESTARTED, Decision, Parties, Party, Restarted, Verb, sessions_in
 from .world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
 
 __all__ = [
@@ -57,51 +57,51 @@ LONGEST_WAY: Final = 10_000
 class View:
     """One party in a world: what it was told so far, and a copy of its session."""
 
-    def __init__(self, cast: Cast, party: int, world: World) -> None:
-        self._cast = cast
+    def __init__(self, parties: Parties, party: int, world: World) -> None:
+        self._parties = parties
         self._party = party
         self._seat = world.seats[party]
 
     @property
     def told(self) -> tuple[Any, ...]:
         """The events so far, as ``Party.told`` kept them."""
-        return self._cast.told[self._seat.told]
+        return self._parties.told[self._seat.told]
 
     @property
     def undecided(self) -> tuple[Decision, ...]:
-        return self._cast.open[self._seat.open]
+        return self._parties.open[self._seat.open]
 
     @property
     def phase(self) -> Phase:
-        return self._cast.phase(self._party, self._seat.state)
+        return self._parties.phase(self._party, self._seat.state)
 
     @property
     def next_timeout(self) -> float | None:
         """Seconds from now."""
-        return self._cast.next_timeout(self._party, self._seat.state)
+        return self._parties.next_timeout(self._party, self._seat.state)
 
     def ask(self, question: Callable[[Any], V]) -> V:
         """What a function finds out about the session. It is asked once for each state: checks that ask are fast."""
-        return self._cast.ask(self._party, self._seat.state, self._seat.wall, question)
+        return self._parties.ask(self._party, self._seat.state, self._seat.wall, question)
 
     @property
     def session(self) -> Any:
         """A copy of the session, made anew each time; now is 0."""
-        return self._cast.restore(self._party, self._seat.state, self._seat.wall)
+        return self._parties.restore(self._party, self._seat.state, self._seat.wall)
 
 
 class Scene:
     """A world for checks to look at: ``scene["client"].told``."""
 
-    def __init__(self, cast: Cast, world: World) -> None:
-        self._cast = cast
+    def __init__(self, parties: Parties, world: World) -> None:
+        self._parties = parties
         self.world = world
 
     def __getitem__(self, name: str) -> View:
-        return View(self._cast, self._cast.names.index(name), self.world)
+        return View(self._parties, self._parties.names.index(name), self.world)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._cast.names)
+        return iter(self._parties.names)
 
 
 Check = Callable[[Scene], Iterable[str]]
@@ -185,16 +185,16 @@ def explore(
     final world is still met, and so is every one in which nothing will happen before a timer or a decision. (A reset by
     the other end then never overtakes what was sent before it.)
     """
-    cast = Cast(parties)
-    network = Network(cast, inserts, names or {})
-    search = _Search(cast, network, verify, invariant, settled, max_violations, reduced, show)
+    known = Parties(parties)
+    network = Network(known, inserts, names or {})
+    search = _Search(known, network, verify, invariant, settled, max_violations, reduced, show)
     return search.run(budget or Budget(), max_states, begin)
 
 
 class _Search:
     def __init__(
         self,
-        cast: Cast,
+        parties: Parties,
         network: Network,
         verify: Check,
         invariant: Check | None,
@@ -203,7 +203,7 @@ class _Search:
         reduced: bool,
         show: Callable[[bytes], str],
     ) -> None:
-        self._cast = cast
+        self._parties = parties
         self._network = network
         self._verify = verify
         self._invariant = invariant
@@ -231,7 +231,7 @@ class _Search:
             if not free and not decisions:
                 finals += 1
                 self._good.append(done)
-                self._complain(done, self._verify(Scene(self._cast, world)))
+                self._complain(done, self._verify(Scene(self._parties, world)))
             moves = [*free, *decisions, *faults]
             for move in self._network.enough(world, moves) if self._reduced else moves:
                 self._go(done, move)
@@ -246,10 +246,12 @@ class _Search:
             transitions=transitions,
             finals=finals,
             deepest=self._depth[-1],
-            steps=self._cast.steps,
+            steps=self._parties.steps,
             exhausted=exhausted,
             timeless=tuple(
-                name for name, party in zip(self._cast.names, self._cast.parties, strict=True) if not party.wall_horizon
+                name
+                for name, party in zip(self._parties.names, self._parties.specs, strict=True)
+                if not party.wall_horizon
             ),
             violations=tuple(self._violations[: self._max_violations]),
         )
@@ -257,7 +259,7 @@ class _Search:
     def _go_to(self, begin: Callable[[Scene], bool]) -> int:
         """The number of the first world in which that holds, on one way; the last of the way if it never does."""
         here = 0
-        while not begin(Scene(self._cast, self._worlds[here])):
+        while not begin(Scene(self._parties, self._worlds[here])):
             free = self._network.moves(self._worlds[here])[0]
             after = self._go(here, free[0]) if free else here
             if after <= here or after > LONGEST_WAY:  # it ends here, goes in a circle, or goes on without end
@@ -286,8 +288,8 @@ class _Search:
             self._came.append((before, move))
             self._depth.append(self._depth[before] + 1 if move else 0)
             if self._invariant is not None:
-                self._complain(number, self._invariant(Scene(self._cast, world)))
-            if self._settled is not None and self._settled(Scene(self._cast, world)):
+                self._complain(number, self._invariant(Scene(self._parties, world)))
+            if self._settled is not None and self._settled(Scene(self._parties, world)):
                 self._good.append(number)
         if fault:  # also on the way to a world that is known: who raises changes nothing
             way = () if move is None else (*self._path(before), self._line(before, move, number))
@@ -330,18 +332,18 @@ class _Search:
         """A move, and what the applications learned by it."""
         old, new = self._worlds[before], self._worlds[after]
         line = ("FAULT " if move.cost else "") + self._words(old, move)
-        for name, was, seat in zip(self._cast.names, old.seats, new.seats, strict=True):
-            told = self._cast.told[seat.told][len(self._cast.told[was.told]) :]
+        for name, was, seat in zip(self._parties.names, old.seats, new.seats, strict=True):
+            told = self._parties.told[seat.told][len(self._parties.told[was.told]) :]
             line += "".join(f"; {name} learns {event}" for event in told if event != RESTARTED)
         return line
 
     def _words(self, world: World, move: Move) -> str:
-        cast, name = self._cast, self._cast.names
+        parties, name = self._parties, self._parties.names
         if move.kind == "wait":
             due = [
                 f"{name[party]}'s {timer}"
                 for party, seat in enumerate(world.seats)
-                for timer, at in cast.restore(party, seat.state, seat.wall).timers().items()
+                for timer, at in parties.restore(party, seat.state, seat.wall).timers().items()
                 if at <= move.item
             ]
             return f"{move.item:g} s pass: {', '.join(due)}"
@@ -379,4 +381,4 @@ class _Search:
         return f"{self._of(end)} receives {'inserted ' if move.kind == 'insert' else ''}{shown}"
 
     def _of(self, end: End) -> str:
-        return f"{self._cast.names[end.party]}#{end.link}" if end.link > 0 else "nobody"
+        return f"{self._parties.names[end.party]}#{end.link}" if end.link > 0 else "nobody"

@@ -35,7 +35,7 @@ def protocols() -> list[str]:
 def tables_of(protocol: str) -> tuple[Any, ...]:
     """The tables of a protocol, by name; or those on a page that is none of a protocol's, which modules share."""
     if protocol in protocols():
-        return tables_in(_modules_of(import_module(f"{ROOT}.{protocol}")))
+        return tables_in(modules_of(protocol))
     path = import_module(ROOT).__path__
     shared = [import_module(f"{ROOT}.{one.name}") for one in iter_modules(path) if not one.ispkg]
     return tuple(table for table in tables_in(shared) if table.page == protocol)
@@ -68,6 +68,8 @@ def _tables(module: ModuleType) -> Iterator[Any]:
             yield value
 
 
-def _modules_of(package: ModuleType) -> list[ModuleType]:
+def modules_of(protocol: str) -> list[ModuleType]:
+    """The package of a protocol and all its modules."""
+    package = import_module(f"{ROOT}.{protocol}")
     names = sorted(one.name for one in walk_packages(package.__path__, f"{package.__name__}."))
     return [package, *map(import_module, names)]

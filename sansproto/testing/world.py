@@ -26,7 +26,7 @@ from ..contract import (
     SendBytes,
     SendDatagram,
 )
-from .cast import RESTARTED, Cast, Interned
+from .parties import RESTARTED, Interned, Parties
 
 
 class Budget(NamedTuple):
@@ -135,18 +135,18 @@ class Move(NamedTuple):
 class Network:
     """The moves between worlds."""
 
-    def __init__(self, cast: Cast, inserts: Sequence[Insert], names: Mapping[str, tuple[Address, ...]]) -> None:
-        self.cast = cast
+    def __init__(self, parties: Parties, inserts: Sequence[Insert], names: Mapping[str, tuple[Address, ...]]) -> None:
+        self.parties = parties
         self.names = names
-        self.inserts = tuple((cast.names.index(insert.to), insert) for insert in inserts)
+        self.inserts = tuple((parties.names.index(insert.to), insert) for insert in inserts)
         self.listeners = {
             address: (party, label)
-            for party, spec in enumerate(cast.parties)
+            for party, spec in enumerate(parties.specs)
             for address, label in spec.listens.items()
         }
         declared = [
             Socket(party, label, address, address)
-            for party, spec in enumerate(cast.parties)
+            for party, spec in enumerate(parties.specs)
             for label, address in spec.sockets.items()
         ]
         self.sockets: Interned[tuple[Socket, ...]] = Interned()
@@ -155,13 +155,14 @@ class Network:
 
     def first(self, budget: Budget) -> tuple[World, str]:
         """The world in which every party is constructed and has called its ``start`` verbs; and what went wrong."""
-        cast = self.cast
-        nothing = cast.told.number(())
+        parties = self.parties
+        nothing = parties.told.number(())
         seats = [
-            Seat(cast.begin(party), nothing, cast.open.number(spec.may)) for party, spec in enumerate(cast.parties)
+            Seat(parties.begin(party), nothing, parties.open.number(spec.may))
+            for party, spec in enumerate(parties.specs)
         ]
         draft = _Draft(self, World(tuple(seats), (), (), (), (), self.declared, (), budget))
-        for party in range(len(cast.parties)):
+        for party in range(len(parties.specs)):
             draft.start(party)
         return draft.done(), draft.fault
 
@@ -202,7 +203,7 @@ class Network:
                 if end.link > 0:
                     homes.setdefault(end.party, []).append((place, side))
         for party, ends in homes.items():
-            if len(ends) > 1 or self.cast.parties[party].listens or any(who == party for who, _ in world.lookups):
+            if len(ends) > 1 or self.parties.specs[party].listens or any(who == party for who, _ in world.lookups):
                 continue
             place, side = ends[0]
             other = _ends(world.streams[place])[1 - side]
@@ -215,8 +216,8 @@ class Network:
 
     def pause(self, world: World) -> float | None:
         """The time until a timer is due."""
-        cast = self.cast
-        times = [cast.next_timeout(party, seat.state) for party, seat in enumerate(world.seats)]
+        parties = self.parties
+        times = [parties.next_timeout(party, seat.state) for party, seat in enumerate(world.seats)]
         return min((time for time in times if time is not None), default=None)
 
     def moved(self, bound: int, place: int) -> Socket:
@@ -254,7 +255,7 @@ class Network:
 
     def _decisions(self, world: World) -> Iterator[Move]:
         for party, seat in enumerate(world.seats):
-            for number, decision in enumerate(self.cast.open[seat.open]):
+            for number, decision in enumerate(self.parties.open[seat.open]):
                 for verbs in decision:
                     yield Move("decide", party, number, verbs)
 
@@ -283,11 +284,11 @@ class Network:
         for item in world.seen:
             if isinstance(item, Datagram):
                 yield Move("insert_datagram", item=item, cost="replays")
-        for party, spec in enumerate(self.cast.parties) if budget.restarts else ():
+        for party, spec in enumerate(self.parties.specs) if budget.restarts else ():
             if spec.restarts:
                 yield Move("restart", party, cost="restarts")
         for place, socket in enumerate(self.sockets[world.bound]) if budget.moves else ():
-            if self.cast.parties[socket.party].behind_nat:
+            if self.parties.specs[socket.party].behind_nat:
                 yield Move("readdress", place, cost="moves")
                 if any(map(socket.gets, world.datagrams)):  # they are behind the NAT, or they come too late for it
                     yield Move("readdress", place, 1, cost="moves")
@@ -357,7 +358,7 @@ class _Draft:
     def connect(self, move: Move) -> None:
         stream = self.streams[move.where]
         opener = stream.a
-        peer = Address(self.network.cast.parties[opener.party].host, 49152 + opener.link)
+        peer = Address(self.network.parties.specs[opener.party].host, 49152 + opener.link)
 
         def accepted(link: Any) -> None:
             self._put(move.where, 1, stream.b._replace(link=link))
@@ -434,20 +435,20 @@ class _Draft:
         self.step(party, "looked_up", (lookup.query, addresses))
 
     def decide(self, move: Move) -> None:
-        cast, seat = self.network.cast, self.seats[move.where]
-        left = cast.open[seat.open]
+        parties, seat = self.network.parties, self.seats[move.where]
+        left = parties.open[seat.open]
         left = left[: move.end] + left[move.end + 1 :]
-        self.seats[move.where] = seat._replace(open=cast.open.number(left))
+        self.seats[move.where] = seat._replace(open=parties.open.number(left))
         for verb in move.item:
             self.step(move.where, verb.name, verb.args)
 
     def wait(self, move: Move) -> None:
         for party, seat in enumerate(self.seats):
-            self.seats[party] = seat._replace(wall=self.network.cast.parties[party].wall(seat.wall, move.item))
+            self.seats[party] = seat._replace(wall=self.network.parties.specs[party].wall(seat.wall, move.item))
             self.step(party, "handle_timeout", late=move.item)
 
     def restart(self, move: Move) -> None:
-        cast, party = self.network.cast, move.where
+        parties, party = self.network.parties, move.where
         for place, stream in enumerate(self.streams):
             for side, end in enumerate(_ends(stream)):
                 if end.party == party and end.link > 0:
@@ -458,9 +459,9 @@ class _Draft:
         self.lookups = tuple(waiting for waiting in self.lookups if waiting[0] != party)
         self.shut = tuple(shut for shut in self.shut if shut[0] != party)
         seat = self.seats[party]
-        state = cast.begin(party, cast.life(party, seat.state) + 1, seat.wall)
-        told = cast.told.number((*cast.told[seat.told], RESTARTED))
-        self.seats[party] = Seat(state, told, cast.open.number(cast.parties[party].may), seat.wall)
+        state = parties.begin(party, parties.life(party, seat.state) + 1, seat.wall)
+        told = parties.told.number((*parties.told[seat.told], RESTARTED))
+        self.seats[party] = Seat(state, told, parties.open.number(parties.specs[party].may), seat.wall)
         self.start(party)
 
     def readdress(self, move: Move) -> None:
@@ -475,7 +476,7 @@ class _Draft:
         for (owner, _), place in self.network.places.items():
             if owner == party:
                 self._report_bound(place)
-        for verb in self.network.cast.parties[party].start:
+        for verb in self.network.parties.specs[party].start:
             self.step(party, verb.name, verb.args)
 
     def step(
@@ -487,10 +488,10 @@ class _Draft:
         before: Callable[[Any], None] = lambda _: None,
     ) -> None:
         """Let a party act and carry out what it wants; ``before`` gets what the call returned, before that."""
-        cast, seat = self.network.cast, self.seats[party]
-        outcome = cast.step(party, seat.state, seat.wall, call, args, late)
-        told = cast.told.number(cast.told[seat.told] + outcome.told) if outcome.told else seat.told
-        left = cast.open.number(cast.open[seat.open] + outcome.decisions) if outcome.decisions else seat.open
+        parties, seat = self.network.parties, self.seats[party]
+        outcome = parties.step(party, seat.state, seat.wall, call, args, late)
+        told = parties.told.number(parties.told[seat.told] + outcome.told) if outcome.told else seat.told
+        left = parties.open.number(parties.open[seat.open] + outcome.decisions) if outcome.decisions else seat.open
         self.seats[party] = Seat(outcome.state, told, left, seat.wall)
         self.fault = self.fault or outcome.fault
         before(outcome.value)
@@ -581,7 +582,7 @@ class _Draft:
         end, other = (stream.b, stream.a) if side else (stream.a, stream.b)
         deaf = stream.silent or other.link == GONE or other.lost != NOT_LOST
         if (end.blocked or other.link == NOT_YET) and isinstance(transmit, (SendBytes, CloseWrite, CloseTransport)):
-            name = self.network.cast.names[end.party]
+            name = self.network.parties.names[end.party]
             self.fault = self.fault or f"{name} gives out {transmit} for a link that is blocked or not yet open"
         match transmit:
             case SendBytes(_, data) if not deaf:

@@ -39,9 +39,9 @@ from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.links import StreamLink
 from sansproto.snapshot import CACHED
 from sansproto.streams import StreamEndpoint
-from sansproto.testing.cast import Decision
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
+from sansproto.testing.parties import Decision
 
 HOST = "192.0.2.9"
 PORTS = {Address(HOST, 9000): RELAY_PORT, Address(HOST, 9001): SECURE_PORT}
@@ -357,7 +357,7 @@ def honest(scene: Scene) -> Iterator[str]:
 def known(scene: Scene) -> Iterator[str]:
     """Nobody agrees with, connects to, or gets data from somebody who does not know its password."""
     knowing = {
-        told.identity: scene._cast.parties[number].arguments["password"]
+        told.identity: scene._parties.specs[number].arguments["password"]
         for number, name in enumerate(scene)
         if name.startswith(("client", "server"))
         for told in scene[name].told
@@ -366,7 +366,7 @@ def known(scene: Scene) -> Iterator[str]:
     for number, name in enumerate(scene):
         for event in scene[name].told if name.startswith(("client", "server")) else ():
             if isinstance(event, (PeerAgreed, Connected)):
-                password = scene._cast.parties[number].arguments["password"]
+                password = scene._parties.specs[number].arguments["password"]
                 if knowing.get(event.identity) != password:
                     yield f"{name} is told {event}, who does not know the password"
             elif type(event) is tuple and event[0] == "DataReceived" and event[1] != DATA:

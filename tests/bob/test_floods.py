@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
-from test_limits import AtRelay, X, pair_up
+from scripted_bob import RelayPeer
+from test_limits import X, at_relay
 
 from sansproto.bob import SECURE_PORT, Departure, PeerLeft, RelayDelays, RelayLimits
 from sansproto.bob import packets as p
@@ -28,7 +29,7 @@ FLOODS: dict[str, tuple[p.BobPacket | None, int, p.BobPacket]] = {
 }
 
 
-def rest(at: AtRelay) -> None:
+def rest(at: RelayPeer) -> None:
     """Let the relay go on for as long as it asks to be woken at once."""
     at.drain()
     while (due := at.endpoint.next_timeout()) is not None and due < at.now + 1e-6:
@@ -41,7 +42,7 @@ def test_who_sends_too_much_that_is_dropped_is_cut(
     flood: tuple[p.BobPacket | None, int, p.BobPacket], together: bool
 ) -> None:
     hello, uid, packet = flood
-    at = AtRelay()
+    at = at_relay()
     at.join(SERVER)
     link = at.come() if hello is None else at.join(hello)
     at.drain()
@@ -58,7 +59,7 @@ def test_who_sends_too_much_that_is_dropped_is_cut(
 
 
 def test_who_stays_within_the_rate_is_not_cut() -> None:
-    at = AtRelay()
+    at = at_relay()
     link = at.join(CLIENT)
     for _ in range(LIMITS.dropped_burst):
         at.put(link, NOBODY, p.Accepted())
@@ -75,7 +76,7 @@ def test_who_stays_within_the_rate_is_not_cut() -> None:
 @pytest.mark.parametrize("size", [1, 50])
 def test_no_call_understands_more_packets_than_some(size: int) -> None:
     """However much arrived with one read, on however many connections."""
-    at = AtRelay(limits=RelayLimits(dropped_burst=10**9, hellos=10**9))
+    at = at_relay(limits=RelayLimits(dropped_burst=10**9, hellos=10**9))
     links = [at.join(CLIENT) for _ in range(size)]
     at.drain()
     stats, worst = at.endpoint.stats, 0
@@ -98,7 +99,7 @@ def test_no_call_understands_more_packets_than_some(size: int) -> None:
 
 def test_a_receiver_that_waits_is_never_cut_however_fast_others_come_and_go() -> None:
     """Its answers come when the servers have left. Who sends the same without having been told anything is cut."""
-    at = AtRelay()
+    at = at_relay()
     waiting = at.join(CLIENT)
     identity = at.endpoint.registry.members[waiting].identity
     known: list[Link] = []
@@ -106,7 +107,7 @@ def test_a_receiver_that_waits_is_never_cut_however_fast_others_come_and_go() ->
     for turn in range(2000):
         at.now += 0.004  # ten times as many as eight threads can do
         if len(known) >= 8:
-            at.leave(known.pop(0))
+            at.stream_lost(known.pop(0), at.now)
         known.append(at.join(SERVER))
         answers += [packet.uid for _, packet in at.said(waiting) if isinstance(packet, p.NewServer)]
         for _ in range(max(0, len(answers) - 20)):
@@ -129,14 +130,14 @@ def test_a_receiver_that_waits_is_never_cut_however_fast_others_come_and_go() ->
 @pytest.mark.parametrize("game", ["leave", "hello again"])
 def test_a_server_that_answers_those_who_play_games_is_not_cut(game: str) -> None:
     """They ask, and are gone or begin anew before its answer is there."""
-    at = AtRelay(limits=RelayLimits(hellos=10**6))
+    at = at_relay(limits=RelayLimits(hellos=10**6))
     server = at.join(SERVER)
     client = at.join(CLIENT)
     for _ in range(1000):
         member = at.endpoint.registry.members[client]
         at.put(client, 1, p.XAndClientIdentity(X, member.identity))
         if game == "leave":
-            at.leave(client)
+            at.stream_lost(client, at.now)
             client = at.join(CLIENT)
         else:
             at.put(client, p.RELAY, CLIENT)
@@ -149,7 +150,7 @@ def test_a_server_that_answers_those_who_play_games_is_not_cut(game: str) -> Non
 
 
 def test_a_client_among_more_servers_than_it_may_ask_is_not_cut() -> None:
-    at = AtRelay(limits=RelayLimits(pairs_of_one=10))
+    at = at_relay(limits=RelayLimits(pairs_of_one=10))
     for _ in range(500):
         at.join(SERVER)
     client = at.join(CLIENT)
@@ -164,7 +165,7 @@ def test_a_client_among_more_servers_than_it_may_ask_is_not_cut() -> None:
 
 def test_excuses_are_for_those_who_were_there() -> None:
     """Whatever was told to a client, it need not write to a uid that was never given out."""
-    at = AtRelay()
+    at = at_relay()
     for _ in range(500):
         at.join(SERVER)
     client = at.join(CLIENT)
@@ -180,7 +181,7 @@ def test_excuses_are_for_those_who_were_there() -> None:
 
 def test_many_that_flood_and_come_again_at_once_cost_the_relay_little() -> None:
     """They are cut one after another, and neither read nor kept in memory meanwhile; a newcomer is served at once."""
-    at = AtRelay()
+    at = at_relay()
     size, seconds, came = 200, 60.0, 0
     foes: list[Link] = []
     honest = at.join(CLIENT)
@@ -214,8 +215,8 @@ def test_many_that_flood_and_come_again_at_once_cost_the_relay_little() -> None:
 
 @pytest.mark.parametrize("piece", [1, 1000, LIMITS.early + 1])
 def test_a_visitor_that_talks_on_before_its_partner_comes_is_cut(piece: int) -> None:
-    at = AtRelay()
-    client, server = pair_up(at)
+    at = at_relay()
+    client, server = at.unite()
     early = at.come(SECURE_PORT)
     at.endpoint.receive_data(early, f"{client}\n".encode(), at.now)
     sent = 0

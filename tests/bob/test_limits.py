@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from scripted_bob import ME, OTHER, ClientPeer, MemberPeer, RelayPeer, ServerPeer
 
 from sansproto.bob import (
-    RELAY_PORT,
     SECURE_PORT,
     Client,
     Departure,
@@ -27,104 +27,23 @@ from sansproto.bob import (
 )
 from sansproto.bob import packets as p
 from sansproto.bob.kdf import FINISH, SLICE
-from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, Phase, SendBytes
+from sansproto.contract import Phase
 from sansproto.events import CloseCause, Closed
 from sansproto.testing.entropy import ScriptedEntropy
 
-ME, OTHER = "198.51.100.7:40001", "198.51.100.8:40002"
-PASSWORD = b"right"
 X = crypto.client_hello(crypto.ClientSecret.from_derived(crypto.derive(b"wrong", bytes(16), 1)), b"\1" + bytes(31))
-
-
-def packets_in(data: bytes) -> list[tuple[int, p.BobPacket]]:
-    found, offset = [], 0
-    while offset < len(data):
-        header, packet, offset = p.FRAME.decode_prefix(data, offset)
-        found.append((header.uid, packet))
-    return found
-
-
-class Hand:
-    """Drives one endpoint and plays the whole world around it; links are closed as soon as that is asked for."""
-
-    def __init__(self, endpoint: Any) -> None:
-        self.endpoint = endpoint
-        self.now = 0.0
-        self.events: list[Any] = []
-        self.written: dict[Link, bytearray] = {}
-        self.ended: dict[Link, float] = {}
-        self.opening: list[Link] = []
-
-    def drain(self) -> None:
-        while True:
-            event, transmit = self.endpoint.next_event(), self.endpoint.next_transmit()
-            if event is not None:
-                self.events.append(event)
-            match transmit:
-                case SendBytes(link, data):
-                    self.written.setdefault(link, bytearray()).extend(data)
-                case CloseTransport(link) | AbortTransport(link):
-                    self.ended[link] = self.now
-                    self.endpoint.stream_lost(link, self.now)
-                case OpenStream(link):
-                    self.opening.append(link)
-            if event is None and transmit is None:
-                return
-
-    def tick(self) -> bool:
-        """Go to the next timer; False if there is none."""
-        self.drain()
-        at = self.endpoint.next_timeout()
-        if at is None:
-            return False
-        self.now = max(self.now, at)
-        self.endpoint.handle_timeout(self.now)
-        self.drain()
-        return True
-
-    def said(self, link: Link) -> list[tuple[int, p.BobPacket]]:
-        """The packets that came out on this link since the last time."""
-        self.drain()
-        return packets_in(bytes(self.written.pop(link, b"")))
 
 
 # -- the relay ---------------------------------------------------------------------------------------------------------
 
 
-class AtRelay(Hand):
-    def __init__(self, **more: Any) -> None:
-        super().__init__(Relay(**more))
-
-    def come(self, listener: str = RELAY_PORT) -> Link:
-        number = self.endpoint._last_link
-        peer = Address(f"10.0.{number >> 15}.1", 1 + number % 32768)
-        link: Link = self.endpoint.stream_accepted(listener, peer, self.now)
-        return link
-
-    def join(self, hello: p.BobPacket) -> Link:
-        link = self.come()
-        self.put(link, p.RELAY, hello)
-        return link
-
-    def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
-        self.endpoint.receive_data(link, p.encode(uid, packet), self.now)
-
-    def leave(self, link: Link) -> None:
-        self.endpoint.stream_lost(link, self.now)
-        self.drain()
-
-    def end(self, link: Link) -> None:
-        self.endpoint.receive_eof(link, self.now)
-        self.drain()
-
-    def close(self, _: Link) -> None:
-        self.endpoint.close(self.now)
-        self.drain()
+def at_relay(**more: Any) -> RelayPeer:
+    return RelayPeer(Relay(**more))
 
 
 def test_as_many_peers_as_there_are_uids() -> None:
     """The 65,535th is refused, and a uid is given again only once whoever had it is gone."""
-    at = AtRelay()
+    at = at_relay()
     links = []
     for _ in range(p.MAX_UID):
         links.append(at.join(p.HelloAsClient()))
@@ -137,7 +56,7 @@ def test_as_many_peers_as_there_are_uids() -> None:
         assert late in at.ended
     for number in (7, 60_000, 7):
         at.now += 1.0
-        at.leave(links[number])
+        at.stream_lost(links[number], at.now)
         links[number] = at.join(p.HelloAsServer(bytes(34)))
         at.drain()
         assert at.said(at.join(p.HelloAsClient())) == [(p.RELAY, p.PeerClosed(p.RELAY))]
@@ -147,7 +66,7 @@ def test_as_many_peers_as_there_are_uids() -> None:
 
 def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
     """Each asks for it when it can take it: also when nobody takes anything while servers come and go."""
-    at = AtRelay()
+    at = at_relay()
     clients = [at.join(p.HelloAsClient()) for _ in range(10_000)]
     at.drain()
     for link in clients[:5000]:
@@ -168,10 +87,10 @@ def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
 
 
 def test_of_those_who_leave_when_they_were_announced_no_call_withdraws_more_than_some() -> None:
-    at = AtRelay()
+    at = at_relay()
     log = at.endpoint.registry.log
     for link in [at.join(p.HelloAsServer(bytes(34))) for _ in range(300)]:
-        at.leave(link)
+        at.stream_lost(link, at.now)
     assert not log.departures
     most = 0
     while at.endpoint.next_timeout() is not None:
@@ -183,7 +102,7 @@ def test_of_those_who_leave_when_they_were_announced_no_call_withdraws_more_than
 
 
 def test_a_client_that_asks_and_never_reads_is_cut() -> None:
-    at = AtRelay(limits=RelayLimits(hellos=100_000))
+    at = at_relay(limits=RelayLimits(hellos=100_000))
     link = at.join(p.HelloAsClient())
     at.endpoint.stream_blocked(link, at.now)
     most = 0
@@ -194,7 +113,7 @@ def test_a_client_that_asks_and_never_reads_is_cut() -> None:
         most = max(most, at.endpoint.links[link].queued)
         at.drain()
     assert most <= RelayLimits().link_queue
-    assert at.events[-1:] == [PeerLeft(1, "10.0.0.1:1", Departure.SLOW)]
+    assert at.events[-1:] == [PeerLeft(1, ME, Departure.SLOW)]
     assert not at.endpoint.timers()
 
 
@@ -206,7 +125,7 @@ def is_idle(relay: Relay) -> bool:
 
 def test_who_is_left_alone_leaves_by_itself() -> None:
     """A connection in every state, and nothing more from any of them: each one ends in its time, nothing stays."""
-    at = AtRelay()
+    at = at_relay()
     delays = RelayDelays()
     expected = {at.come(): delays.hello, at.come(SECURE_PORT): delays.line}
     half = at.come()
@@ -218,7 +137,7 @@ def test_who_is_left_alone_leaves_by_itself() -> None:
     at.endpoint.stream_blocked(unreading, at.now)
     expected[unreading] = delays.stalled
     for visitors, end in ((0, None), (1, delays.room), (2, delays.silence)):
-        lines = pair_up(at)
+        lines = at.unite()
         for line in lines[:visitors]:
             visitor = at.come(SECURE_PORT)
             at.endpoint.receive_data(visitor, line.encode() + b"\n", at.now)
@@ -232,9 +151,9 @@ def test_who_is_left_alone_leaves_by_itself() -> None:
 
 
 def test_a_blocked_room_is_cut_on_both_sides() -> None:
-    at = AtRelay()
+    at = at_relay()
     visitors = [at.come(SECURE_PORT) for _ in range(2)]
-    for visitor, line in zip(visitors, pair_up(at), strict=True):
+    for visitor, line in zip(visitors, at.unite(), strict=True):
         at.endpoint.receive_data(visitor, line.encode() + b"\n", at.now)
     at.drain()
     at.endpoint.stream_blocked(visitors[1], at.now)
@@ -257,10 +176,10 @@ def test_a_blocked_room_is_cut_on_both_sides() -> None:
 def test_who_leaves_a_room_takes_nothing_back_of_what_a_slow_reader_was_sent() -> None:
     """What is poured may fill the queue to its bound, or beyond; the closing packet still finds its place behind it."""
     reads = {bytes([number]) * 131072 for number in range(2)}  # as large as those of our adapters
-    for leave in (AtRelay.leave, AtRelay.end, AtRelay.close):
-        at = AtRelay()
+    for leave in ("stream_lost", "receive_eof", "close"):
+        at = at_relay()
         sender, reader = (at.come(SECURE_PORT) for _ in range(2))
-        for visitor, line in zip((sender, reader), pair_up(at), strict=True):
+        for visitor, line in zip((sender, reader), at.unite(), strict=True):
             at.endpoint.receive_data(visitor, line.encode() + b"\n", at.now)
         at.drain()
         at.written.clear()
@@ -268,7 +187,8 @@ def test_who_leaves_a_room_takes_nothing_back_of_what_a_slow_reader_was_sent() -
         at.endpoint.stream_blocked(reader, at.now)
         for data in sorted(reads):
             at.endpoint.receive_data(sender, data, at.now)
-        leave(at, sender)
+        getattr(at, leave)(*([] if leave == "close" else [sender]), at.now)
+        at.drain()
         assert reader not in at.ended
         at.endpoint.stream_unblocked(reader, at.now)
         at.drain()
@@ -279,7 +199,7 @@ def test_who_leaves_a_room_takes_nothing_back_of_what_a_slow_reader_was_sent() -
 def test_an_exchange_over_the_limit_is_counted_and_costs_no_more_than_another() -> None:
     """Nor does it when all servers are there that its client has asked; one that left makes room at once."""
     most = 256
-    at = AtRelay(limits=RelayLimits(pairs_of_one=most, dropped_burst=1000))
+    at = at_relay(limits=RelayLimits(pairs_of_one=most, dropped_burst=1000))
     servers = [at.join(p.HelloAsServer(bytes(34))) for _ in range(most + 2)]
     client = at.join(p.HelloAsClient())
     member = at.endpoint.registry.members[client]
@@ -299,7 +219,7 @@ def test_an_exchange_over_the_limit_is_counted_and_costs_no_more_than_another() 
         at.put(client, most + 1, failure)
     assert at.endpoint.stats.dropped == {"one exchange too many": 100}
     assert looked <= most
-    at.leave(servers[7])
+    at.stream_lost(servers[7], at.now)
     for uid in (most + 1, most + 2):
         at.put(client, uid, failure)
     assert at.endpoint.stats.dropped == {"one exchange too many": 101}
@@ -309,7 +229,7 @@ def test_an_exchange_over_the_limit_is_counted_and_costs_no_more_than_another() 
 
 def test_whoever_takes_all_exchanges_leaves_some_to_others() -> None:
     limits = RelayLimits(pairs=3000)
-    at = AtRelay(limits=limits)
+    at = at_relay(limits=limits)
     most, x = 60, p.SpokeFailure(p.SpokeFault.POINT)
     for _ in range(most):
         at.join(p.HelloAsServer(bytes(34)))
@@ -325,99 +245,62 @@ def test_whoever_takes_all_exchanges_leaves_some_to_others() -> None:
 
 def test_a_server_learns_that_who_refused_it_has_left() -> None:
     """The relay eats the refusal, as the reference does."""
-    at = AtRelay()
-    pair_up(at, p.Refused())
+    at = at_relay()
+    at.unite(p.Refused())
     server, client = at.endpoint.registry.members
     at.said(server)
-    at.leave(client)
+    at.stream_lost(client, at.now)
     assert at.said(server) == [(p.RELAY, p.PeerClosed(2))]
-
-
-_ACCEPTED = p.Accepted()
-
-
-def pair_up(at: AtRelay, answer: p.BobPacket = _ACCEPTED) -> tuple[str, str]:
-    """A client and a server go through a whole exchange; the lines that open their room."""
-    server = at.join(p.HelloAsServer(bytes(34)))
-    client = at.join(p.HelloAsClient())
-    at.drain()
-    uids = {event.identity: event.uid for event in at.events if isinstance(event, PeerJoined)}
-    names = [at.endpoint.registry.members[link].identity for link in (client, server)]
-    client_uid, server_uid = (uids[name] for name in names)
-    at.put(client, server_uid, p.XAndClientIdentity(X, names[0]))
-    at.put(server, client_uid, p.YAndServerValidator(X, bytes(64)))
-    at.put(client, server_uid, p.ClientValidator(bytes(64)))
-    at.put(server, client_uid, p.Agreement())
-    at.put(client, server_uid, answer)
-    at.drain()
-    return names[0], names[1]
 
 
 # -- clients and servers -----------------------------------------------------------------------------------------------
 
 
-class AtPeer(Hand):
-    """A registered client or server; the hand is the relay and everybody at it."""
+def at_peer(kind: type[Client] | type[Server], limits: PeerLimits | None = None) -> Any:
+    """Who speaks to a client or server that is registered."""
+    given = {"limits": limits, "entropy": ScriptedEntropy(seed=b"limits")}
+    at = ServerPeer.live(count=1, **given) if kind is Server else ClientPeer.live(**given)
+    at.register()
+    return at
 
-    def __init__(self, kind: type[Client] | type[Server], limits: PeerLimits | None = None) -> None:
-        given: dict[str, Any] = {"count": 1} if kind is Server else {}
-        relay = ("192.0.2.1", 9000)
-        entropy = ScriptedEntropy(seed=b"limits")
-        super().__init__(
-            kind(relay=relay, secure_port=9001, password=PASSWORD, entropy=entropy, limits=limits, **given)
-        )
-        self.endpoint.connect(self.now)
-        self.drain()
-        while not self.opening:  # a server derives its own secret first
-            self.tick()
-        self.link = self.opening.pop()
-        self.endpoint.stream_opened(self.link, self.now)
-        self.put(p.RELAY, p.ServerIdentity(ME) if kind is Server else p.ClientIdentity(ME))
-        self.said(self.link)
 
-    def put(self, uid: int, packet: p.BobPacket) -> None:
-        self.endpoint.receive_data(self.link, p.encode(uid, packet), self.now)
+def wait_for(at: MemberPeer, kind: type[p.BobPacket]) -> list[tuple[int, p.BobPacket]]:
+    """What was said until a packet of this kind was, or nothing is left to happen before anything times out."""
+    said = at.said()
+    while not any(isinstance(packet, kind) for _, packet in said):
+        assert at.tick()
+        said += at.said()
+    return said
 
-    def announce(self, uid: int, count: int, salt: bytes = bytes(16)) -> None:
-        ciphers = p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM
-        self.put(p.RELAY, p.NewServer(uid, p.PublicParameters(1, count, *ciphers, salt).encode(), OTHER))
 
-    def wait_for(self, kind: type[p.BobPacket]) -> list[tuple[int, p.BobPacket]]:
-        """What was said until a packet of this kind was, or nothing is left to happen before anything times out."""
-        said = self.said(self.link)
-        while not any(isinstance(packet, kind) for _, packet in said):
-            assert self.tick()
-            said += self.said(self.link)
-        return said
-
-    def done(self) -> int:
-        return sum(derivation.done for derivation in self.endpoint.kdf.waiting.values())
+def done(at: ClientPeer) -> int:
+    return sum(derivation.done for derivation in at.endpoint.kdf.waiting.values())
 
 
 def test_a_million_rounds_are_computed_in_slices() -> None:
     """No call computes more than a slice, however many servers ask for it at once."""
-    at = AtPeer(Client)
+    at = at_peer(Client)
     for uid in (1, 2, 3):
-        at.announce(uid, crypto.MAX_ITERATIONS)
-    assert at.done() == 0
+        at.announce(uid, count=crypto.MAX_ITERATIONS)
+    assert done(at) == 0
     for calls in range(1, 30):
         at.tick()
-        assert at.done() == calls * SLICE
-    few = AtPeer(Client)
-    few.announce(1, 3 * SLICE)
-    few.announce(2, SLICE // 2)
-    few.announce(3, SLICE // 2 - FINISH)
+        assert done(at) == calls * SLICE
+    few = at_peer(Client)
+    few.announce(1, count=3 * SLICE)
+    few.announce(2, count=SLICE // 2)
+    few.announce(3, count=SLICE // 2 - FINISH)
     for _ in range(4):
-        assert few.done() % SLICE == 0
+        assert done(few) % SLICE == 0
         few.tick()
-    assert [to for to, packet in few.said(few.link) if isinstance(packet, p.XAndClientIdentity)] == [2, 3, 1]
+    assert [to for to, packet in few.said() if isinstance(packet, p.XAndClientIdentity)] == [2, 3, 1]
 
 
 def test_derivations_that_are_short_do_not_make_a_call_long() -> None:
     """Each ends with points of the curve to be computed, and somebody may announce any number of one round."""
-    at = AtPeer(Client)
+    at = at_peer(Client)
     for uid in range(1, 200):
-        at.announce(uid, 1)
+        at.announce(uid, count=1)
     waiting = at.endpoint.kdf.waiting
     most = 0
     while waiting:
@@ -429,19 +312,19 @@ def test_derivations_that_are_short_do_not_make_a_call_long() -> None:
 
 @pytest.mark.parametrize("how", ["close", "abort", "gone", "again"])
 def test_a_long_derivation_is_cut_short(how: str) -> None:
-    at = AtPeer(Client)
-    at.announce(1, crypto.MAX_ITERATIONS)
+    at = at_peer(Client)
+    at.announce(1, count=crypto.MAX_ITERATIONS)
     at.tick()
-    assert at.done() == SLICE
+    assert done(at) == SLICE
     match how:
         case "close":
             at.endpoint.close(at.now)
         case "abort":
             at.endpoint.abort()
         case "gone":
-            at.put(p.RELAY, p.PeerClosed(1))
+            at.get(p.RELAY, p.PeerClosed(1))
         case _:
-            at.announce(1, 1)  # the same server with other parameters
+            at.announce(1, count=1)  # the same server with other parameters
             at.tick()
     at.drain()
     assert not at.endpoint.kdf.waiting
@@ -469,37 +352,37 @@ BAD_PUBLICS = {
 @pytest.mark.parametrize(("offset", "wrong"), BAD_PUBLICS.values(), ids=BAD_PUBLICS)
 def test_parameters_out_of_bounds_are_answered_and_cost_nothing(offset: int, wrong: bytes) -> None:
     good = p.PublicParameters(1, 16, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16)).encode()
-    at = AtPeer(Client)
-    at.put(p.RELAY, p.NewServer(5, good[:offset] + wrong + good[offset + len(wrong) :], OTHER))
-    assert at.said(at.link) == [(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
+    at = at_peer(Client)
+    at.get(p.RELAY, p.NewServer(5, good[:offset] + wrong + good[offset + len(wrong) :], OTHER))
+    assert at.said() == [(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
     assert p.encode(5, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET)) == b"00050d\x03"
     assert at.events[-1] == PeerFailed(5, Failure.BAD_PUBLIC, identity=OTHER)
     assert not at.endpoint.exchanges
     assert not at.endpoint.kdf.waiting
 
 
-def guess_at_server(at: AtPeer, uid: int, identity: str = OTHER) -> None:
+def guess_at_server(at: MemberPeer, uid: int, identity: str = OTHER) -> None:
     """One guess at the password, and a wrong one."""
-    at.put(uid, p.XAndClientIdentity(X, identity))
+    at.get(uid, p.XAndClientIdentity(X, identity))
 
 
 FIRST = {Client: p.XAndClientIdentity, Server: p.YAndServerValidator}
 """What takes its turn: the packet with which somebody begins to learn whether a guess was right."""
 
 
-def guess_at_client(at: AtPeer, uid: int) -> None:
-    at.announce(uid, 1)
-    at.wait_for(p.XAndClientIdentity)
-    at.put(uid, p.YAndServerValidator(X, bytes(64)))
+def guess_at_client(at: MemberPeer, uid: int) -> None:
+    at.announce(uid, count=1)
+    wait_for(at, p.XAndClientIdentity)
+    at.get(uid, p.YAndServerValidator(X, bytes(64)))
 
 
 def test_guesses_at_a_server_take_longer_and_longer_and_end_the_session() -> None:
     limits = PeerLimits()
-    at = AtPeer(Server)
+    at = at_peer(Server)
     answered = []
     for uid in range(1, limits.guesses + 1):
         guess_at_server(at, uid)
-        assert at.wait_for(p.YAndServerValidator)[-1][0] == uid
+        assert wait_for(at, p.YAndServerValidator)[-1][0] == uid
         answered.append(at.now)
     spaces = [later - earlier for earlier, later in pairwise(answered)]
     assert all(space == 0 for space in spaces[: limits.free_guesses - 1])
@@ -514,7 +397,7 @@ def test_guesses_at_a_server_take_longer_and_longer_and_end_the_session() -> Non
 
 def test_guesses_at_a_client_take_longer_and_longer_and_end_the_session() -> None:
     limits = PeerLimits(guesses=120)
-    at = AtPeer(Client, limits)
+    at = at_peer(Client, limits)
     answered = []
     for uid in range(1, limits.guesses + 1):
         guess_at_client(at, uid)
@@ -533,22 +416,22 @@ def test_guesses_at_a_client_take_longer_and_longer_and_end_the_session() -> Non
 def test_who_leaves_before_its_turn_keeps_nobody_waiting(kind: type[Client] | type[Server]) -> None:
     """It guessed at nothing. The turns of those who stay are as far from each other as before."""
     limits = PeerLimits()
-    at = AtPeer(kind)
+    at = at_peer(kind)
     for uid in range(1, limits.free_guesses + 9):
         (guess_at_server if kind is Server else guess_at_client)(at, uid)
-        at.wait_for(p.YAndServerValidator if kind is Server else p.SpokeFailure)
+        wait_for(at, p.YAndServerValidator if kind is Server else p.SpokeFailure)
     began = at.now
     for uid in range(100, 400):
-        guess_at_server(at, uid, f"10.0.0.{uid // 30}:{uid}") if kind is Server else at.announce(uid, 1)
+        guess_at_server(at, uid, f"10.0.0.{uid // 30}:{uid}") if kind is Server else at.announce(uid, count=1)
     if kind is Client:
         at.tick()  # all these derivations fit into one slice
     turns = []
     for uid in range(100, 400):
         if uid % 10:
-            at.put(p.RELAY, p.PeerClosed(uid))
-    guess_at_server(at, 400) if kind is Server else at.announce(400, 1)
+            at.get(p.RELAY, p.PeerClosed(uid))
+    guess_at_server(at, 400) if kind is Server else at.announce(400, count=1)
     while at.now < began + 60:
-        turns += [(at.now - began, uid) for uid, packet in at.said(at.link) if isinstance(packet, FIRST[kind])]
+        turns += [(at.now - began, uid) for uid, packet in at.said() if isinstance(packet, FIRST[kind])]
         at.tick()
     assert sorted(uid for _, uid in turns) == [*range(100, 400, 10), 400]
     assert all(turn >= number * 0.1 - 1e-6 for number, (turn, _) in enumerate(turns))
@@ -558,25 +441,25 @@ def test_who_leaves_before_its_turn_keeps_nobody_waiting(kind: type[Client] | ty
 @pytest.mark.parametrize("kind", [Client, Server])
 def test_one_peer_has_few_guesses(kind: type[Client] | type[Server]) -> None:
     """It may not begin another exchange; somebody else may, and so may the next one with its uid."""
-    at = AtPeer(kind)
+    at = at_peer(kind)
     guess = guess_at_server if kind is Server else guess_at_client
     fail = p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR)
     for _ in range(PeerLimits().guesses_of_one):
         guess(at, 7)
         if kind is Server:
-            at.put(7, fail)
+            at.get(7, fail)
         at.drain()
         assert not at.endpoint.exchanges
     before = len(at.events)
-    at.said(at.link)
+    at.said()
     if kind is Server:
         guess(at, 7)
     else:
-        at.announce(7, 1)
-    assert at.said(at.link) == []
+        at.announce(7, count=1)
+    assert at.said() == []
     assert not at.endpoint.exchanges
     assert len(at.events) == before
-    at.put(p.RELAY, p.PeerClosed(7))
+    at.get(p.RELAY, p.PeerClosed(7))
     guess(at, 7)
     at.drain()
-    assert at.said(at.link) or at.endpoint.exchanges
+    assert at.said() or at.endpoint.exchanges

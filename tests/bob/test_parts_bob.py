@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from fake_host import FakeHost
+from scripted import PartHost
 
 from sansproto.bob import Failure, PeerAgreed, PeerDelays, PeerFailed, PeerLimits, Registered, crypto
 from sansproto.bob import packets as p
@@ -25,7 +25,7 @@ PUBLIC = p.PublicParameters(1, 1, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, by
 THERE = "192.0.2.2:2"
 
 
-class Owner(FakeHost):
+class Owner(PartHost):
     """A host that is the peer, too."""
 
     def __init__(self) -> None:
@@ -164,9 +164,9 @@ def test_an_offer_and_a_handshake_agree() -> None:
     assert offer.agreed is not None
     offer.post(OfferInput.ACCEPT(offer.agreed))
     here.run()
-    assert here.events == [PeerAgreed(1, THERE)]
-    assert here.dropped == {"out of order": 2}
-    assert there.dropped == {"out of order": 1}
+    assert here.events() == [PeerAgreed(1, THERE)]
+    assert here.stats.dropped == {"out of order": 2}
+    assert there.stats.dropped == {"out of order": 1}
     (chosen, taken) = (one.told[-1] for one in (here, there))
     assert (chosen.on, taken.on) == (PeerInput.ACCEPT, PeerInput.TAKEN)
     assert (chosen.payload.keys, chosen.payload.identity) == (taken.payload.keys, THERE)
@@ -179,7 +179,7 @@ def test_an_offer_that_cannot_be_read_is_told_so() -> None:
     offer.begin(p.NewServer(1, bytes(34), THERE))
     host.run()
     assert host.said == [(1, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
-    assert host.events == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
+    assert host.events() == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
     assert host.told == ["forget"]
 
 
@@ -190,7 +190,7 @@ def test_a_client_that_does_not_answer_has_failed() -> None:
     handshake.begin(p.XAndClientIdentity(x_point, THERE))
     host.run()
     host.fire(handshake, HandshakeTimer.ANSWER)
-    assert host.events == [PeerFailed(2, Failure.SILENT, identity=THERE)]
+    assert host.events() == [PeerFailed(2, Failure.SILENT, identity=THERE)]
     assert host.told == ["forget"]
 
 
@@ -204,7 +204,7 @@ def test_the_way_tries_every_address() -> None:
     way.post(PeerInput.IDENTITY(Heard(p.RELAY, p.ClientIdentity("192.0.2.1:1"))))
     host.run()
     assert [str(one) for one in host.told[1:3]] == ["192.0.2.8:9000", "192.0.2.9:9000"]
-    assert host.events == [Registered("192.0.2.1:1")]
+    assert host.events() == [Registered("192.0.2.1:1")]
     host.fire(way, PeerTimer.WAITING)
     assert host.told[-1] == Closed(CloseCause.TIMEOUT, detail="nobody came to an agreement")
     assert way.state is PeerState.ENDED

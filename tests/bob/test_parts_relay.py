@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_host import FakeHost
+from scripted import PartHost
 
 from sansproto.bob import Departure, PeerJoined, PeerLeft, RelayDelays, RelayLimits, Role, RoomClosed, RoomOpened
 from sansproto.bob import packets as p
@@ -25,7 +25,7 @@ from sansproto.testing.tables import check
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"
 
 
-class RelayHost(FakeHost):
+class RelayHost(PartHost):
     """A relay with links, and nothing else."""
 
     def __init__(self, **limits: int) -> None:
@@ -76,7 +76,7 @@ def test_a_room_tells_its_visitors_and_its_end() -> None:
     host.fire(room, RoomTimer.SILENCE)
     told = [("tell", link, VisitorInput.ROOM_OVER()) for link in (1, 2)]
     assert host.told[2:] == [*told, ("remove_room", room)]
-    assert host.events == [RoomOpened("client", "server"), RoomClosed("client", "server", size=10)]
+    assert host.events() == [RoomOpened("client", "server"), RoomClosed("client", "server", size=10)]
 
 
 class Floor(RelayHost):
@@ -100,7 +100,7 @@ def test_a_visitor_gets_into_its_room() -> None:
         host.run()
     first.receive(b"123")
     host.run()
-    assert (first.state, second.state, host.dropped) == (
+    assert (first.state, second.state, host.stats.dropped) == (
         VisitorState.ALONE,
         VisitorState.JOINED,
         {"before the partner came": 1},
@@ -122,7 +122,7 @@ def test_an_exchange_goes_through_in_its_order_only() -> None:
     for _ in range(2):
         pair.take(X, Passed(host, 1, packet))
     host.run()
-    assert (pair.state, host.dropped) == (PairState.ASKED, {"out of order": 1})
+    assert (pair.state, host.stats.dropped) == (PairState.ASKED, {"out of order": 1})
     assert host.told == [("remember", pair), ("forward", 1, packet)]
     assert pair.table is PAIR
 
@@ -141,11 +141,11 @@ def test_a_member_is_introduced_and_leaves() -> None:
     assert client.pull(1) == p.encode(p.RELAY, p.NewServer(2, bytes(34), "192.0.2.1:2"))
     registry.receive(Link(1), Heard(2, p.Accepted()))
     host.run()
-    assert host.dropped == {"out of order": 1}
+    assert host.stats.dropped == {"out of order": 1}
     host.fire(server, MemberTimer.IDLE)
     client.post(MemberInput.LEFT(Departure.LEFT))
     host.run()
-    assert host.events == [
+    assert host.events() == [
         PeerJoined(1, "192.0.2.1:1", Role.CLIENT),
         PeerJoined(2, "192.0.2.1:2", Role.SERVER),
         PeerLeft(2, "192.0.2.1:2", Departure.IDLE),

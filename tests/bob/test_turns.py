@@ -6,79 +6,52 @@ from functools import partial
 from typing import Any
 
 import pytest
-from test_peer import AtRelay
+from scripted_bob import BASE_POINT, ClientPeer, ServerPeer
 
-from sansproto.bob import Client, PeerAgreed, PeerLimits, Server, crypto
+from sansproto.bob import PeerAgreed, PeerLimits, crypto
 from sansproto.bob import packets as p
 from sansproto.bob.kdf import SLICE
 from sansproto.testing.meter import measured
 
-ME = "198.51.100.7:40001"  # as the relay of test_peer calls us
-PASSWORD = b"password"
-SCALAR = crypto.scalar(bytes(range(8, 40)))
-BASE_POINT = b"\x58" + b"\x66" * 31
 GUESSERS = 60
 PATIENCE = 10.0  # seconds: what SECURITY.rst promises
 
 
-def public(count: int) -> p.PublicParameters:
-    return p.PublicParameters(1, count, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16))
-
-
-class AtClient(AtRelay):
-    """A registered client; the hand is the relay and every server."""
+class AtClient(ClientPeer):
+    """A registered client: what its servers do."""
 
     answer = p.XAndClientIdentity  # what somebody waits for
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(Client, **more)
+        super().__init__(ClientPeer.live(**more).endpoint)
         self.register()
-        self.run()
+        self.wait(0.01)
 
     def come(self, uid: int, identity: str, count: int = 1) -> None:
-        self.put(p.RELAY, p.NewServer(uid, public(count).encode(), identity))
+        self.announce(uid, identity, count=count)
 
     def fail(self, uid: int) -> None:
-        self.put(uid, p.YAndServerValidator(BASE_POINT, bytes(64)))
+        self.get(uid, p.YAndServerValidator(BASE_POINT, bytes(64)))
 
-    def agree(self, uid: int, identity: str, count: int = 1) -> None:
-        """This server has the password; X was sent to it."""
-        x = next(x for to, x in self.said if to == uid and isinstance(x, p.XAndClientIdentity))
-        secret = crypto.ServerSecret.from_derived(crypto.derive(PASSWORD, bytes(16), count))
-        reply = crypto.server_reply(secret, SCALAR, x.x_point, ME.encode(), identity.encode())
-        self.put(uid, p.YAndServerValidator(reply.y_point, reply.validator))
-        self.put(uid, p.Agreement())
-
-    def slice(self) -> None:
-        """To the next timer, and no further."""
-        at = self.peer.next_timeout()
-        assert at is not None
-        self.run(at - self.now)
+    def prove(self, uid: int, identity: str, count: int = 1) -> None:
+        self.reply(uid, identity, count=count)
+        self.get(uid, p.Agreement())
 
 
-class AtServer(AtRelay):
-    """A registered server; the hand is the relay and every client."""
+class AtServer(ServerPeer):
+    """A registered server: what its clients do."""
 
     answer = p.YAndServerValidator
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(Server, count=1, **more)
+        super().__init__(ServerPeer.live(count=1, **more).endpoint)
         self.register()
-        self.run()
-        self.secret = crypto.ClientSecret.from_derived(crypto.derive(PASSWORD, b"r" * 16, 1))
-        self.x_point = crypto.client_hello(self.secret, SCALAR)
+        self.wait(0.01)
 
-    def come(self, uid: int, identity: str) -> None:
-        self.put(uid, p.XAndClientIdentity(self.x_point, identity))
+    come = ServerPeer.ask
 
     def fail(self, uid: int) -> None:
-        self.put(uid, p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR))
-
-    def agree(self, uid: int, identity: str) -> None:
-        """This client has the password; Y was sent to it."""
-        y = next(y for to, y in self.said if to == uid and isinstance(y, p.YAndServerValidator))
-        ends = (self.x_point, y.y_point, y.validator, identity.encode(), ME.encode())
-        self.put(uid, p.ClientValidator(crypto.client_finish(self.secret, SCALAR, *ends).validator))
+        self.get(uid, p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR))
 
 
 KINDS = pytest.mark.parametrize("kind", [AtClient, AtServer])
@@ -89,16 +62,17 @@ def besieged(kind: type[AtClient] | type[AtServer], **more: Any) -> Any:
     at = kind(**more)
     for uid in range(1, 81):
         at.come(uid, f"192.0.2.1:{uid}")
-        at.run(6.0)
+        at.wait(6.0)
         assert uid in at.whom(kind.answer)
         at.fail(uid)
-    at.run(PATIENCE)
-    at.said.clear()
+    at.wait(PATIENCE)
+    at.said()
+    at.heard.clear()
     return at
 
 
-def agrees(at: AtRelay, uid: int) -> bool:
-    return any(isinstance(event, PeerAgreed) and event.uid == uid for event in iter(at.peer.next_event, None))
+def agrees(at: AtClient | AtServer, uid: int) -> bool:
+    return any(isinstance(event, PeerAgreed) and event.uid == uid for event in at.take())
 
 
 # -- derivations -------------------------------------------------------------------------------------------------------
@@ -111,9 +85,9 @@ def test_a_server_that_asks_for_many_rounds_keeps_nobody_waiting() -> None:
     at.come(2, "10.0.0.2:1")
     at.come(3, "10.0.0.3:1", 16)
     for _ in range(3):
-        at.slice()
+        at.tick()
     at.fail(2)
-    at.agree(3, "10.0.0.3:1", 16)
+    at.prove(3, "10.0.0.3:1", 16)
     assert agrees(at, 3)
 
 
@@ -127,7 +101,7 @@ def test_who_asks_for_many_rounds_gets_every_fourth_slice() -> None:
         for _ in range(9):  # more than one slice has room for
             newcomer += 1
             at.come(newcomer, "10.0.0.2:1")
-        at.slice()
+        at.tick()
     assert at.whom(p.XAndClientIdentity).count(1) == 1
 
 
@@ -136,7 +110,7 @@ def test_those_who_ask_for_as_much_come_in_the_order_in_which_they_came() -> Non
     for uid in range(1, 6):
         at.come(uid, "10.0.0.1:1", 4 * SLICE)
     while len(at.whom(p.XAndClientIdentity)) < 5:
-        at.slice()
+        at.tick()
     assert at.whom(p.XAndClientIdentity) == [1, 2, 3, 4, 5]
 
 
@@ -148,11 +122,11 @@ def test_a_slice_costs_the_same_however_many_wait() -> None:
         for uid in range(2, 2 + others):
             at.come(uid, "10.0.0.1:1", 5000 + uid * (900_000 // others))
         at.come(1, "10.0.0.2:1", 2 * SLICE + 1)
-        at.run(0.0)
-        _, first = measured(at.slice)
-        _, gone = measured(partial(at.put, p.RELAY, p.PeerClosed(others)))
+        at.wait(0.0)
+        _, first = measured(at.tick)
+        _, gone = measured(partial(at.get, p.RELAY, p.PeerClosed(others)))
         costs.append((first, gone))
-        at.run(0.002)
+        at.wait(0.002)
         assert at.whom(p.XAndClientIdentity) == [1]
     few, many = costs
     assert all(more < 1.1 * less + 100 for less, more in zip(few, many, strict=True))
@@ -178,11 +152,11 @@ def test_beside_guessers_of_one_host_an_honest_peer_is_answered_soon(
     at = besieged(kind)
     for uid in range(100, 100 + GUESSERS):
         at.come(uid, theirs.format(uid))
-    at.run(0.1)
+    at.wait(0.1)
     at.come(500, honest)
-    at.run(PATIENCE - 0.2)
+    at.wait(PATIENCE - 0.2)
     assert 500 in at.whom(kind.answer)
-    at.agree(500, honest)
+    at.prove(500, honest)
     assert agrees(at, 500)
 
 
@@ -193,9 +167,9 @@ def test_the_hosts_take_turns_and_the_first_of_each_comes_first(kind: type[AtCli
     for number, host in enumerate(hosts):
         for uid in range(100 * (number + 1), 100 * (number + 1) + 4):
             at.come(uid, f"{host}:{uid}")
-        at.run(0.01)
-    at.put(p.RELAY, p.PeerClosed(200))  # it waits for nothing any more, and nobody for it
-    at.run(5.0 * 12)
+        at.wait(0.01)
+    at.get(p.RELAY, p.PeerClosed(200))  # it waits for nothing any more, and nobody for it
+    at.wait(5.0 * 12)
     assert at.whom(kind.answer) == [100, 201, 300, 101, 202, 301, 102, 203, 302, 103, 303]
 
 
@@ -205,20 +179,20 @@ def test_the_answers_are_no_closer_to_each_other_for_that(kind: type[AtClient] |
     at = besieged(kind)
     for uid in range(100, 130):
         at.come(uid, f"10.0.{uid}.1:1")
-    at.run(0.01)
+    at.wait(0.01)
     for number in range(1, 31):
         assert len(at.whom(kind.answer)) == number
-        at.run(5.0)
+        at.wait(5.0)
 
 
 def test_one_host_cannot_take_all_the_places_of_those_who_wait() -> None:
     at = besieged(AtServer)
     for uid in range(1000, 5000):
         at.come(uid, f"10.0.0.1:{uid}")
-    assert len(at.peer.exchanges) <= 100
+    assert len(at.endpoint.exchanges) <= 100
     at.come(500, "10.0.0.2:1")
-    at.run(PATIENCE)
-    at.agree(500, "10.0.0.2:1")
+    at.wait(PATIENCE)
+    at.prove(500, "10.0.0.2:1")
     assert agrees(at, 500)
 
 
@@ -229,10 +203,10 @@ def test_a_place_is_left_for_others_as_long_as_there_is_any() -> None:
         at.come(uid, f"192.0.2.1:{uid}")
     waiting = []
     for host in range(1, 60):
-        before = len(at.peer.exchanges)
+        before = len(at.endpoint.exchanges)
         for uid in range(1000 * host, 1000 * host + 50):
             at.come(uid, f"10.0.0.{host}:{uid}")
-        waiting.append(len(at.peer.exchanges) - before)
+        waiting.append(len(at.endpoint.exchanges) - before)
     assert waiting[0] == 8
     assert waiting == sorted(waiting, reverse=True)
     assert sum(waiting) == 83
@@ -246,12 +220,12 @@ def test_who_waits_costs_the_same_however_many_wait(kind: type[AtClient] | type[
         at = kind(limits=PeerLimits(free_guesses=0, guesses=1_000_000, slowest_guess=3600.0))
         for uid in range(1, 10 + others):
             at.come(uid, f"10.{uid >> 8}.{uid & 255}.1:1")
-        at.run(0.0)
+        at.wait(0.0)
         if kind is AtClient:
-            at.run(0.0005 * others)  # all are derived
+            at.wait(0.0005 * others)  # all are derived
         _, came = measured(partial(at.come, 9000, "10.0.0.1:1"))
-        _, gone = measured(partial(at.put, p.RELAY, p.PeerClosed(9)))
-        _, called = measured(partial(at.run, 0.05))
+        _, gone = measured(partial(at.get, p.RELAY, p.PeerClosed(9)))
+        _, called = measured(partial(at.wait, 0.05))
         costs.append((came, gone, called))
     few, many = costs
     assert all(more < 1.1 * less + 200 for less, more in zip(few, many, strict=True)), costs
@@ -262,10 +236,10 @@ def test_a_client_knows_who_is_there_with_another_password() -> None:
     at = AtClient()
     for uid in (1, 2, 3):
         at.come(uid, f"10.0.0.{uid}:1")
-    at.run()
+    at.wait(0.01)
     at.fail(1)
     at.fail(2)
-    at.put(3, p.YAndServerValidator(bytes(32), bytes(64)))
-    assert at.peer.mismatched == {1, 2}
-    at.put(p.RELAY, p.PeerClosed(1))
-    assert at.peer.mismatched == {2}
+    at.get(3, p.YAndServerValidator(bytes(32), bytes(64)))
+    assert at.endpoint.mismatched == {1, 2}
+    at.get(p.RELAY, p.PeerClosed(1))
+    assert at.endpoint.mismatched == {2}

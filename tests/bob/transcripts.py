@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from scripted_bob import packets_in
+
 from sansproto.bob import (
     RELAY_PORT,
     SECURE_PORT,
@@ -150,14 +152,14 @@ class Replay:
         """Announcements that follow each other, with this one at the front."""
         at = there.find(data)
         assert at >= 0
-        assert all(isinstance(packet, p.NewServer) for packet in packets_in(bytes(there[:at])))
+        assert all(isinstance(packet, p.NewServer) for _, packet in packets_in(bytes(there[:at])))
         return bytearray(data + there[:at] + there[at + len(data) :])
 
     def _settle_mark(self, step: Step, mark: Step) -> None:
         conn = (mark["to"], "handshake") if "to" in mark else conn_of(step)
         match mark["expect"]:
             case "emit" | "may_emit":
-                found = [type(packet).__name__ for packet in packets_in(bytes(self.written.pop(conn, b"")))]
+                found = [type(packet).__name__ for _, packet in packets_in(bytes(self.written.pop(conn, b"")))]
                 assert found == mark["packets"] or (mark["expect"] == "may_emit" and not found)
             case "close":
                 assert conn in self.closed
@@ -188,14 +190,6 @@ class Replay:
                 yield step
         if last is not None:
             yield last
-
-
-def packets_in(data: bytes) -> list[p.BobPacket]:
-    found, offset = [], 0
-    while offset < len(data):
-        _, packet, offset = p.FRAME.decode_prefix(data, offset)
-        found.append(packet)
-    return found
 
 
 class PeerReplay(Replay):

@@ -111,19 +111,9 @@ class Client(DomainClient):
         super().__init__(**arguments)
 
         own = self.connection
-        self.connection = ExploredConnection(
-            self,
-            own.target,
-            own.introduction,
-            by_ice=own.by_ice,
-            own=own.own,
-            nodes=own.nodes,
-            queries=own.queries,
-            delays=own.delays,
-            limits=own.limits,
-        )
-        table = self.node_table
-        table.nodes.make = lambda key: ExploredNode(self, table, key, own.delays)
+        parts = own.own, own.nodes, own.queries
+        self.connection = ExploredConnection(self, own.target, own.introduction, *parts, by_ice=own.by_ice)
+        self.node_table.nodes.make = lambda key: ExploredNode(self, self.node_table, key)
 
     def freeze(self, base: float, **rest: Any) -> Any:
         self.connection.membership = attrs.evolve(self.connection.membership, since=0.0)
@@ -171,12 +161,7 @@ class Server(DomainServer):
         self._is_shut = False
         super().__init__(**arguments)
         make = self.registration.make
-
-        def make_anew(key: None) -> Registration:
-            made = make(key)
-            return AnEndlessRound(self, made.servers, made.domain_id, made.delays, made.limits)
-
-        self.registration.make = make_anew
+        self.registration.make = lambda key: AnEndlessRound(self, make(key).servers)
 
     def freeze(self, base: float, **rest: Any) -> Any:
         long_ago = self.clock - self.delays.repeated
@@ -396,7 +381,7 @@ def left_over(session: Any) -> tuple[str, ...]:
 
 
 def party_of(scene: Scene, name: str) -> Party:
-    return scene._cast.parties[scene._cast.names.index(name)]
+    return scene._parties.specs[scene._parties.names.index(name)]
 
 
 def clients(scene: Scene) -> Iterator[tuple[str, Standing]]:

@@ -11,7 +11,6 @@ from attacks_overte import (
     a_record,
     a_request,
     ids,
-    pack,
     path_of,
     to_client,
 )
@@ -51,6 +50,7 @@ from exploring_overte import (
     server,
     told,
 )
+from scripted_overte import control, datagram
 
 from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
@@ -58,7 +58,7 @@ from sansproto.overte.client import IceTarget
 from sansproto.overte.connection import ConnectionState
 from sansproto.overte.crypto import public_key_der
 from sansproto.overte.events import Connected
-from sansproto.overte.header import Control, ControlType, Part, Position, encode_datagram
+from sansproto.overte.header import ControlType, Part, Position
 from sansproto.overte.ice import ICE_PORT
 from sansproto.overte.ice_events import DomainKeyWanted
 from sansproto.overte.limits import IceLimits, ServerLimits
@@ -70,8 +70,8 @@ from sansproto.overte.server_events import KeyWanted
 from sansproto.overte.stun import AttributeHead, BindingResponse
 from sansproto.overte.versions import PacketType
 from sansproto.testing import conformance_overte
-from sansproto.testing.cast import Decision
 from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb
+from sansproto.testing.parties import Decision
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=1024).private_bytes(
     Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()
@@ -146,7 +146,7 @@ def asks_the_way(event: Any) -> Decision:
 def _small_requests() -> Iterator[Exploration]:
     alone = {"server": server(**TELLING), "bystander": Party(Bystander, {}, sockets={SOCKET: address_at(STRANGER)})}
     requests = {
-        "of nothing": pack(PacketType.DOMAIN_CONNECT_REQUEST, b""),
+        "of nothing": datagram((PacketType.DOMAIN_CONNECT_REQUEST, b"")),
         "of half": a_request()[:90],
         "of another protocol": a_request(protocol_signature=bytes(16)),
         "of another version": a_request(version=1),
@@ -181,7 +181,7 @@ def _small_requests() -> Iterator[Exploration]:
 def _small_kicks() -> Iterator[Exploration]:
     """A node asks for a kick, where it may and where it may not."""
     node_id, local_id = ids().own
-    kick = Insert("server", pack(p.NodeKickRequest(node_id, 0), source=local_id), path_of(CLIENT))
+    kick = Insert("server", datagram(p.NodeKickRequest(node_id, 0), source=local_id), path_of(CLIENT))
     for name, anonymous in (
         ("allowed", p.Permissions.CONNECT | p.Permissions.KICK),
         ("refused", p.Permissions.CONNECT),
@@ -237,13 +237,13 @@ def _small_channels() -> Iterator[Exploration]:
     again = evolved(pair(), client=RESTARTS)
     yield Exploration("the client restarts", evolved(again, server={"restarts": False}), Budget(restarts=1))
     for kind, data in (
-        ("a handshake", encode_datagram(Control(ControlType.HANDSHAKE, 3))),
-        ("data that is far", pack(p.RemovedNode(b"r" * 16), reliable=True, sequence=1 << 20)),
+        ("a handshake", control(ControlType.HANDSHAKE, 3)),
+        ("data that is far", datagram(p.RemovedNode(b"r" * 16), reliable=True, sequence=1 << 20)),
     ):
         for to, path in (("client", DOMAIN), ("server", CLIENT)):
             inserts = (Insert(to, data, path_of(path)),)
             yield Exploration(f"{kind} for the {to}", pair(), Budget(inserts=1), inserts=inserts)
-    requested = Insert("client", encode_datagram(Control(ControlType.HANDSHAKE_REQUEST, None)), path_of(DOMAIN))
+    requested = Insert("client", control(ControlType.HANDSHAKE_REQUEST, None), path_of(DOMAIN))
     yield Exploration("a handshake request", pair(), Budget(inserts=1), inserts=(requested,))
     later = evolved(pair(), client={"may": (((Verb("ask_path", ("/",)),),),)})
     yield Exploration(
@@ -253,12 +253,12 @@ def _small_channels() -> Iterator[Exploration]:
     parts = tuple(
         Insert(
             "client",
-            pack(p.DomainSettings(b"{}"), reliable=True, sequence=sequence, part=Part(Position.FIRST, number, 0)),
+            datagram(p.DomainSettings(b"{}"), reliable=True, sequence=sequence, part=Part(Position.FIRST, number, 0)),
             path_of(DOMAIN),
         )
         for number, sequence in ((1, 3), (2, 4))
     )
-    shaking = Insert("client", encode_datagram(Control(ControlType.HANDSHAKE, 3)), path_of(DOMAIN))
+    shaking = Insert("client", control(ControlType.HANDSHAKE, 3), path_of(DOMAIN))
     yield Exploration("two messages at once", pair(NOTHING, narrow), Budget(inserts=3), inserts=(shaking, *parts))
 
 
@@ -289,8 +289,8 @@ def _small_nodes() -> Iterator[Exploration]:
         ("a node of another session", a_list(nodes=(a_record(),))),
         ("a list of another domain", a_list(domain_id=b"o" * 16)),
         ("a list of another version", of_version(1, a_list())),
-        ("a ping without a secret", pack(p.Ping(p.PingType.PUBLIC, 1, 0), source=known.domain)),
-        ("a part that is not reliable", pack(p.DomainSettings(b"{}"), part=Part(Position.ONLY, 1, 0))),
+        ("a ping without a secret", datagram(p.Ping(p.PingType.PUBLIC, 1, 0), source=known.domain)),
+        ("a part that is not reliable", datagram(p.DomainSettings(b"{}"), part=Part(Position.ONLY, 1, 0))),
     ):
         inserts = (Insert("client", data, path_of(DOMAIN)),)
         yield Exploration(name, brief, Budget(inserts=1), SOUND, inserts=inserts, begin=is_connected)
@@ -300,7 +300,7 @@ def _small_nodes() -> Iterator[Exploration]:
 
 def _small_strangers(three: Mapping[str, Party]) -> Iterator[Exploration]:
     """What is said by others than those who may say it, and what is for the application."""
-    said = (a_list(), *to_client(ids()).values(), pack(p.PathResponse("/", "")), pack(p.RemovedNode(b"r" * 16)))
+    said = (a_list(), *to_client(ids()).values(), datagram(p.PathResponse("/", "")), datagram(p.RemovedNode(b"r" * 16)))
     strangers = tuple(Insert("client", data, STRANGER) for data in said)
     yield Exploration("a stranger", pair(), Budget(inserts=1), inserts=strangers, begin=is_connected)
     asking = evolved(pair(), client={"policy": asks_the_way})
@@ -309,9 +309,9 @@ def _small_strangers(three: Mapping[str, Party]) -> Iterator[Exploration]:
     gone = (Insert("client", to_client(known)["the end of a node"], STRANGER),)
     yield Exploration("a stranger, with a mixer", three, Budget(inserts=1), inserts=gone, begin=is_connected)
     for name, data, path in (
-        ("a mixer", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), path_of(MIXER)),
-        ("a mixer elsewhere", pack(PacketType.NODE_JSON_STATS, b"{}", source=known.mixer[1]), STRANGER),
-        ("the domain", pack(PacketType.ASSET_GET, b"hash", source=known.domain), path_of(DOMAIN)),
+        ("a mixer", datagram((PacketType.NODE_JSON_STATS, b"{}"), source=known.mixer[1]), path_of(MIXER)),
+        ("a mixer elsewhere", datagram((PacketType.NODE_JSON_STATS, b"{}"), source=known.mixer[1]), STRANGER),
+        ("the domain", datagram((PacketType.ASSET_GET, b"hash"), source=known.domain), path_of(DOMAIN)),
     ):
         inserts = (Insert("client", data, path),)
         yield Exploration(f"{name} speaks", three, Budget(inserts=1), inserts=inserts, begin=is_connected)
@@ -366,13 +366,17 @@ def _small_ice() -> Iterator[Exploration]:
     yield Exploration("an ice-server, a loss", served, Budget(losses=1), names=names, settled=is_at_rest)
     sought = {"client": both["client"], "ice": introducer()}
     beats = tuple(
-        Insert("ice", pack(p.ICEServerHeartbeat(uuid, *(SockAddr(STRANGER.host, STRANGER.port),) * 2, b"")), STRANGER)
+        Insert(
+            "ice", datagram(p.ICEServerHeartbeat(uuid, *(SockAddr(STRANGER.host, STRANGER.port),) * 2, b"")), STRANGER
+        )
         for uuid in (DOMAIN_ID, b"o" * 16, b"i" * 16)
     )
-    asks = Insert("ice", pack(p.ICEServerQuery(b"i" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(OTHER))
+    asks = Insert(
+        "ice", datagram(p.ICEServerQuery(b"i" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(OTHER)
+    )
     gone = p.ICEServerPeerInformation(b"g" * 16, *(SockAddr(STRANGER.host, STRANGER.port),) * 2)
     for name, parties, inserts in (
-        ("a client that is not there", served, (Insert("server", pack(gone), path_of(ICE)),)),
+        ("a client that is not there", served, (Insert("server", datagram(gone), path_of(ICE)),)),
         ("a domain that is not there", sought, beats[:1]),
         ("another domain's id", served, beats[:1]),
         ("a domain too many", {**served, "ice": introducer(peers=1)}, beats[1:2]),
@@ -383,23 +387,27 @@ def _small_ice() -> Iterator[Exploration]:
         settled = nobody if "client" in parties else is_at_rest
         yield Exploration(name, parties, Budget(inserts=1), inserts=inserts, names=names, settled=settled)
     many = evolved(served, server={"arguments": {**served["server"].arguments, "limits": ServerLimits(punches=1)}})
-    two = tuple(Insert("server", pack(attrs.evolve(gone, id=uuid)), path_of(ICE)) for uuid in (b"g" * 16, b"h" * 16))
+    two = tuple(
+        Insert("server", datagram(attrs.evolve(gone, id=uuid)), path_of(ICE)) for uuid in (b"g" * 16, b"h" * 16)
+    )
     yield Exploration("two clients", many, Budget(inserts=2), inserts=two, names=names, settled=is_at_rest)
-    asks = Insert("ice", pack(p.ICEServerQuery(b"q" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(DOMAIN))
+    asks = Insert(
+        "ice", datagram(p.ICEServerQuery(b"q" * 16, *(SockAddr(OTHER.host, 1),) * 2, DOMAIN_ID)), path_of(DOMAIN)
+    )
     at_home = Exploration("asked from where the domain is", served, Budget(inserts=1), inserts=(asks,), names=names)
     yield attrs.evolve(at_home, settled=is_at_rest)
     where = SockAddr(STRANGER.host, STRANGER.port)
     for path in (STRANGER, path_of(ICE)):
-        told_where = pack(p.ICEServerPeerInformation(DOMAIN_ID if path == STRANGER else b"o" * 16, where, where))
+        told_where = datagram(p.ICEServerPeerInformation(DOMAIN_ID if path == STRANGER else b"o" * 16, where, where))
         inserts = (Insert("client", told_where, path),)
         yield Exploration(
             f"told by {path.host}", sought, Budget(inserts=1), inserts=inserts, names=names, settled=nobody
         )
-    foreign = Insert("client", pack(p.ICEPing(b"o" * 16, p.PingType.PUBLIC)), path_of(ICE))
+    foreign = Insert("client", datagram(p.ICEPing(b"o" * 16, p.PingType.PUBLIC)), path_of(ICE))
     yield Exploration("pinged by another", sought, Budget(inserts=1), inserts=(foreign,), names=names, settled=nobody)
     for uuid in (DOMAIN_ID, b"o" * 16):
         replied = tuple(
-            Insert("client", pack(packet), path_of(ICE))
+            Insert("client", datagram(packet), path_of(ICE))
             for packet in (
                 p.ICEServerPeerInformation(DOMAIN_ID, where, where),
                 p.ICEPingReply(uuid, p.PingType.PUBLIC),

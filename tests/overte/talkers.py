@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 
-from sansproto.contract import Instant, Path, SendDatagram
-from sansproto.events import CloseCause, Closed
+from sansproto.contract import Instant, Path
+from sansproto.events import Closed
 from sansproto.overte.endpoint import OverteEndpoint
-from sansproto.overte.header import Head, Header, decode_datagram
+from sansproto.overte.header import Head, decode_datagram
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.parts import Arrival
 from sansproto.overte.remote import SOCKET
-from sansproto.overte.versions import DEFAULT, PacketType, VersionTable
-from sansproto.snapshot import CACHED
+from sansproto.overte.versions import DEFAULT, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 
 
@@ -44,56 +44,26 @@ class Friend:
 class Talker(OverteEndpoint[Got | Undelivered | Closed, TransportDelays, TransportLimits]):
     friends: dict[int, Friend]
     with_macs: bool
-    unverified: Annotated[frozenset[PacketType], CACHED]
-    others: Annotated[frozenset[PacketType], CACHED]
 
-    def __init__(
-        self,
-        *,
-        friends: tuple[Friend, ...] = (),
-        entropy: Any = None,
-        limits: TransportLimits | None = None,
-        delays: TransportDelays | None = None,
-        versions: VersionTable = DEFAULT,
-        trace: Any = None,
-    ) -> None:
-        super().__init__(
-            entropy=entropy or ScriptedEntropy(),
-            wall_epoch=1.7e9,
-            versions=versions,
-            delays=delays or TransportDelays(),
-            limits=limits or TransportLimits(),
-            trace=trace,
-        )
+    def __init__(self, *, friends: tuple[Friend, ...] = (), **options: Any) -> None:
+        usual = {"entropy": ScriptedEntropy(), "delays": TransportDelays(), "limits": TransportLimits(), "trace": None}
+        super().__init__(**{"wall_epoch": 1.7e9, "versions": DEFAULT, **usual, **options})
         self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
         self.with_macs = True
-        self.unverified = frozenset()
-        self.others = frozenset()
 
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
-
-    # -- verbs
+    def do(self, now: float, what: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """A verb of it."""
+        self.advance(now)
+        done = what(*arguments, **options)
+        self.run()
+        return done
 
     def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self.advance(now)
-        done = self.send_reliable(path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
-        self.run()
-        return done
+        return self.do(now, self.send_reliable, path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
 
     def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
-        self.advance(now)
-        done = self.send_message(path, options.pop("type", PacketType.DOMAIN_SETTINGS), payload, **options)
-        self.run()
-        return done
-
-    def forget(self, path: Path, now: float) -> None:
-        self.advance(now)
-        self.forget_channel(path)
-        self.run()
-
-    # -- hooks
+        kind = options.pop("type", PacketType.DOMAIN_SETTINGS)
+        return self.do(now, self.send_message, path, kind, payload, **options)
 
     def accepts_channel(self, path: Path) -> bool:
         return any(friend.host == path.host for friend in self.friends.values())
@@ -103,15 +73,6 @@ class Talker(OverteEndpoint[Got | Undelivered | Closed, TransportDelays, Transpo
 
     def authenticates(self) -> bool:
         return self.with_macs
-
-    def accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
-        return header.type in self.unverified
-
-    def accepts_version(self, header: Header) -> bool:
-        return header.type in self.others
-
-    def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
-        return None if data.startswith(b"STUN") else super().decode(data, path)
 
     def arrived(self, arrival: Arrival) -> None:
         self.emit(Got(arrival.header.type, arrival.payload, arrival.header.source))
@@ -125,17 +86,8 @@ def to(host: str, port: int = 4000) -> Path:
 
 
 def sent(talker: Talker) -> list[tuple[Head, bytes]]:
-    """What waits to be sent, decoded."""
-    found = []
-    while (transmit := talker.next_transmit()) is not None:
-        assert isinstance(transmit, SendDatagram)
-        found.append(decode_datagram(transmit.data))
-    return found
+    return [decode_datagram(transmit.data) for transmit in iter(talker.next_transmit, None)]
 
 
 def got(talker: Talker) -> list[bytes]:
-    """The payloads that have arrived."""
-    found = []
-    while (event := talker.next_event()) is not None:
-        found += [event.payload] if isinstance(event, Got) else []
-    return found
+    return [event.payload for event in iter(talker.next_event, None) if isinstance(event, Got)]

@@ -10,9 +10,9 @@ import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from guests import CLOCK, Domain, Guest, mixer
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scripted_overte import CLOCK, Party, ServerPeer
 
 from sansproto.contract import Address, Path
 from sansproto.errors import LocalProtocolError, NotOpen
@@ -50,14 +50,14 @@ def classified() -> list[int]:
 
 
 @pytest.fixture
-def domain(classified: list[int]) -> Domain:
+def domain(classified: list[int]) -> ServerPeer:
     """A domain of which ``classified`` are the guards that decided."""
 
     def note(record: Any) -> None:
         if isinstance(record, Classified) and record.guards == CONNECT.name:
             classified.append(record.step)
 
-    return Domain(trace=note)
+    return ServerPeer.live(trace=note)
 
 
 def guard(classified: list[int]) -> str:
@@ -65,24 +65,24 @@ def guard(classified: list[int]) -> str:
     return CONNECT.steps[classified[-1]].name
 
 
-def with_policy(domain: Domain, **policy: Any) -> None:
-    domain.server.change_policy(Policy(**policy), domain.now)
+def with_policy(domain: ServerPeer, **policy: Any) -> None:
+    domain.change_policy(Policy(**policy), domain.now)
 
 
-def signed(guest: Guest, key: bytes, name: str = "alice", **changes: Any) -> Any:
+def signed(party: Party, key: bytes, name: str = "alice", **changes: Any) -> Any:
     """Connect under a name: ask for a token and sign it."""
-    token = guest.connect(username=name, **changes)
+    token = party.connect(username=name, **changes)
     assert isinstance(token, p.ConnectionToken)
     signature = crypto.sign_username(key, name, token.token)
-    return guest.connect(username=name, username_signature=signature, **changes)
+    return party.connect(username=name, username_signature=signature, **changes)
 
 
 # -- guard by guard ----------------------------------------------------------------------------------------------------
 
 
-def test_admitted(domain: Domain, classified: list[int]) -> None:
-    guest = Guest(domain)
-    answer = guest.connect(place_name="hub")
+def test_admitted(domain: ServerPeer, classified: list[int]) -> None:
+    party = Party(domain)
+    answer = party.connect(place_name="hub")
     assert isinstance(answer, p.DomainList)
     assert guard(classified) == "otherwise"
     assert (answer.permissions, answer.new_connection, answer.client_clock) == (GUEST, True, CLOCK)
@@ -91,115 +91,115 @@ def test_admitted(domain: Domain, classified: list[int]) -> None:
             answer.session_id,
             p.NodeType.AGENT,
             local_id=answer.local_id,
-            path=guest.path,
+            path=party.path,
             permissions=GUEST,
             place="hub",
         )
     ]
 
 
-def test_empty(domain: Domain, classified: list[int]) -> None:
-    assert Guest(domain).send_request(b"") is None
+def test_empty(domain: ServerPeer, classified: list[int]) -> None:
+    assert Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, b"") is None
     assert guard(classified) == "is_something"
-    assert domain.dropped("empty connect request") == 1
+    assert domain.stats.dropped["empty connect request"] == 1
 
 
 @pytest.mark.parametrize("name", sorted(VERSIONS)[1:])
-def test_other_signature(domain: Domain, classified: list[int], name: str) -> None:
+def test_other_signature(domain: ServerPeer, classified: list[int], name: str) -> None:
     """The reader of the first 36 bytes does not mind what another protocol has behind them."""
-    payload = Guest(domain).request(protocol_signature=VERSIONS[name].signature).encode()
+    payload = Party(domain).request(protocol_signature=VERSIONS[name].signature).encode()
     for end in (len(payload), 40, 36):
-        answer = Guest(domain).send_request(payload[:end])
+        answer = Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload[:end])
         assert isinstance(answer, p.DomainConnectionDenied)
         assert guard(classified) == "is_of_other_protocol"
         assert (answer.reason, answer.extra) == (p.DenialReason.PROTOCOL_MISMATCH, "")
-    assert domain.take() == [ConnectRefused(Guest(domain).path, p.DenialReason.PROTOCOL_MISMATCH)] * 3
+    assert domain.take() == [ConnectRefused(Party(domain).path, p.DenialReason.PROTOCOL_MISMATCH)] * 3
 
 
-def test_other_version_byte(domain: Domain, classified: list[int]) -> None:
-    guest = Guest(domain)
-    answer = guest.send_request(guest.request().encode(), version=26)
+def test_other_version_byte(domain: ServerPeer, classified: list[int]) -> None:
+    party = Party(domain)
+    answer = party.say(PacketType.DOMAIN_CONNECT_REQUEST, party.request().encode(), version=26)
     assert isinstance(answer, p.DomainConnectionDenied)
     assert guard(classified) == "is_of_other_protocol"
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
-    assert domain.noted("other version") == 1
-    other = Domain(versions=VERSIONS["2026-newest-known"])
-    answer = attrs.evolve(guest, domain=other).connect()
+    assert domain.stats.noted["other version"] == 1
+    other = ServerPeer.live(versions=VERSIONS["2026-newest-known"])
+    answer = attrs.evolve(party, domain=other).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.text == "Protocol version mismatch - Domain version: 2026-newest-known"
 
 
 @pytest.mark.parametrize("version", [17, 27])
-def test_pending_requests_are_of_another_protocol(domain: Domain, classified: list[int], version: int) -> None:
-    guest = Guest(domain)
-    guest.say(PacketType.DOMAIN_CONNECT_REQUEST_PENDING, guest.request().encode(), version=version)
+def test_pending_requests_are_of_another_protocol(domain: ServerPeer, classified: list[int], version: int) -> None:
+    party = Party(domain)
+    party.say(PacketType.DOMAIN_CONNECT_REQUEST_PENDING, party.request().encode(), version=version)
     assert guard(classified) == "is_of_other_protocol"
-    assert [packet.reason for packet in guest.packets(p.DomainConnectionDenied)] == [p.DenialReason.PROTOCOL_MISMATCH]
+    assert [packet.reason for packet in party.packets(p.DomainConnectionDenied)] == [p.DenialReason.PROTOCOL_MISMATCH]
     assert [type(event) for event in domain.events] == [ConnectRefused]
 
 
-def test_malformed(domain: Domain, classified: list[int]) -> None:
-    payload = Guest(domain).request().encode()
+def test_malformed(domain: ServerPeer, classified: list[int]) -> None:
+    payload = Party(domain).request().encode()
     for end in range(36, len(payload)):
-        if Guest(domain).send_request(payload[:end]) is not None:
+        if Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload[:end]) is not None:
             pytest.fail(f"{end} of {len(payload)} bytes were answered")
         assert guard(classified) == "read"
-    assert domain.dropped("malformed connect request") == len(payload) - 36
+    assert domain.stats.dropped["malformed connect request"] == len(payload) - 36
     assert domain.events == []
 
 
-def test_trailing_bytes_are_counted_only(domain: Domain) -> None:
-    guest = Guest(domain)
+def test_trailing_bytes_are_counted_only(domain: ServerPeer) -> None:
+    party = Party(domain)
     fields = {"username": None, "username_signature": b"", "domain_username": None, "domain_tokens": None}
-    assert guest.send_request(guest.request(**fields).encode() + b"more") is not None
-    assert domain.server.stats.noted == {"trailing bytes": 1}
+    assert party.say(PacketType.DOMAIN_CONNECT_REQUEST, party.request(**fields).encode() + b"more") is not None
+    assert domain.stats.noted == {"trailing bytes": 1}
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_null_sockets(domain: Domain, classified: list[int], local: bool) -> None:
+def test_null_sockets(domain: ServerPeer, classified: list[int], local: bool) -> None:
     host = "127.0.0.1" if not local else "203.0.113.7"
-    assert Guest(domain, host).connect(**{"local_socket" if local else "public_socket": NULL_SOCK_ADDR}) is None
+    assert Party(domain, host).connect(**{"local_socket" if local else "public_socket": NULL_SOCK_ADDR}) is None
     assert guard(classified) == "has_sockets"
 
 
-def test_null_public_address_is_the_senders(domain: Domain) -> None:
-    guest = Guest(domain)
-    assert guest.connect(public_socket=SockAddr("", 7000)) is not None
-    audio = mixer(domain)
+def test_null_public_address_is_the_senders(domain: ServerPeer) -> None:
+    party = Party(domain)
+    assert party.connect(public_socket=SockAddr("", 7000)) is not None
+    audio = domain.mixer()
     assert audio.packets(p.DomainList)[0].nodes[0].public_socket == SockAddr("203.0.113.7", 7000)
 
 
-def test_null_public_address_on_loopback_stays(domain: Domain) -> None:
-    guest = Guest(domain, "127.0.0.1")
-    assert guest.connect(public_socket=SockAddr("", 7000)) is not None
-    audio = mixer(domain)
+def test_null_public_address_on_loopback_stays(domain: ServerPeer) -> None:
+    party = Party(domain, "127.0.0.1")
+    assert party.connect(public_socket=SockAddr("", 7000)) is not None
+    audio = domain.mixer()
     assert audio.packets(p.DomainList)[0].nodes[0].public_socket == SockAddr("", 7000)
 
 
 @pytest.mark.parametrize("kind", [0, 1, ord("D"), ord("B"), 255])
-def test_types_that_no_node_has(domain: Domain, classified: list[int], kind: int) -> None:
-    assert Guest(domain).connect(node_type=kind) is None
+def test_types_that_no_node_has(domain: ServerPeer, classified: list[int], kind: int) -> None:
+    assert Party(domain).connect(node_type=kind) is None
     assert guard(classified) == "has_node_type"
 
 
 @pytest.mark.parametrize("kind", [p.NodeType.AUDIO_MIXER, p.NodeType.ENTITY_SCRIPT_SERVER])
-def test_mixers_need_an_assignment(domain: Domain, classified: list[int], kind: p.NodeType) -> None:
-    assert Guest(domain, node_type=kind).connect() is None
+def test_mixers_need_an_assignment(domain: ServerPeer, classified: list[int], kind: p.NodeType) -> None:
+    assert Party(domain, node_type=kind).connect() is None
     assert guard(classified) == "is_expected"
-    domain.server.assign(bytes(15) + b"\1", kind, domain.now)
-    guest = Guest(domain, node_type=kind)
-    assert guest.connect(connect_id=bytes(15) + b"\2") is None
-    assert guest.connect(connect_id=bytes(15) + b"\1", node_type=p.NodeType.AVATAR_MIXER) is None
-    answer = guest.connect(connect_id=bytes(15) + b"\1")
+    domain.assign(bytes(15) + b"\1", kind, domain.now)
+    party = Party(domain, node_type=kind)
+    assert party.connect(connect_id=bytes(15) + b"\2") is None
+    assert party.connect(connect_id=bytes(15) + b"\1", node_type=p.NodeType.AVATAR_MIXER) is None
+    answer = party.connect(connect_id=bytes(15) + b"\1")
     assert guard(classified) == "is_assigned"
     assert isinstance(answer, p.DomainList)
     assert answer.permissions == ASSIGNED
 
 
-def test_an_assignment_is_one_nodes(domain: Domain, classified: list[int]) -> None:
+def test_an_assignment_is_one_nodes(domain: ServerPeer, classified: list[int]) -> None:
     """Another one is let in when the first is gone; the same one at any time, in place of itself."""
-    first = mixer(domain)
-    second = Guest(domain, "198.51.100.99", node_type=first.node_type, connect_id=first.connect_id)
+    first = domain.mixer()
+    second = Party(domain, "198.51.100.99", node_type=first.node_type, connect_id=first.connect_id)
     assert second.connect() is None
     assert guard(classified) == "is_expected"
     domain.wait(6.0)
@@ -211,8 +211,8 @@ def test_an_assignment_is_one_nodes(domain: Domain, classified: list[int]) -> No
     assert second.connect() is not None
 
 
-def test_an_assigned_node_may_come_back_from_another_port(domain: Domain) -> None:
-    first = mixer(domain)
+def test_an_assigned_node_may_come_back_from_another_port(domain: ServerPeer) -> None:
+    first = domain.mixer()
     moved = attrs.evolve(first, port=50000)
     assert moved.connect(public_socket=SockAddr(first.host, first.port)) is not None
     assert NodeLeft(first.node_id, Departure.REPLACED) in domain.take()
@@ -230,22 +230,22 @@ def test_an_assigned_node_may_come_back_from_another_port(domain: Domain) -> Non
     ],
 )
 def test_what_cannot_be_assigned(connect_id: bytes, kind: p.NodeType) -> None:
-    domain = Domain(limits=ServerLimits(nodes=1))
-    domain.server.assign(b"\2" * 16, p.NodeType.AVATAR_MIXER, 0.0)
-    domain.server.assign(b"\2" * 16, p.NodeType.AVATAR_MIXER, 0.0)
+    domain = ServerPeer.live(limits=ServerLimits(nodes=1))
+    domain.assign(b"\2" * 16, p.NodeType.AVATAR_MIXER, 0.0)
+    domain.assign(b"\2" * 16, p.NodeType.AVATAR_MIXER, 0.0)
     with pytest.raises(LocalProtocolError):
-        domain.server.assign(connect_id, kind, 0.0)
+        domain.assign(connect_id, kind, 0.0)
 
 
-def test_repeated_requests_are_one_node(domain: Domain, classified: list[int]) -> None:
-    guest = Guest(domain)
-    guest.connect()
-    before = guest.node_id, guest.local_id
+def test_repeated_requests_are_one_node(domain: ServerPeer, classified: list[int]) -> None:
+    party = Party(domain)
+    party.connect()
+    before = party.node_id, party.local_id
     domain.wait(4.9)
-    answer = guest.connect(client_clock=CLOCK + 5)
+    answer = party.connect(client_clock=CLOCK + 5)
     assert guard(classified) == "is_repeated"
     assert isinstance(answer, p.DomainList)
-    assert ((guest.node_id, guest.local_id), answer.new_connection) == (before, True)
+    assert ((party.node_id, party.local_id), answer.new_connection) == (before, True)
     assert answer.client_clock == CLOCK + 5
     assert [type(event) for event in domain.take()] == [NodeJoined]
 
@@ -258,51 +258,51 @@ def test_repeated_requests_are_one_node(domain: Domain, classified: list[int]) -
         {"local_socket": SockAddr("192.168.1.23", 1)},
     ],
 )
-def test_other_requests_from_the_same_address_replace_the_node(domain: Domain, change: dict[str, Any]) -> None:
-    guest = Guest(domain)
-    guest.connect()
-    before = guest.node_id
-    guest.connect(**change)
-    assert guest.node_id != before
+def test_other_requests_from_the_same_address_replace_the_node(domain: ServerPeer, change: dict[str, Any]) -> None:
+    party = Party(domain)
+    party.connect()
+    before = party.node_id
+    party.connect(**change)
+    assert party.node_id != before
     assert [type(event) for event in domain.take()] == [NodeJoined, NodeLeft, NodeJoined]
-    assert len(domain.server.members.by_id) == 1
+    assert len(domain.members.by_id) == 1
 
 
 @pytest.mark.parametrize("interested", [False, True])
-def test_a_late_repetition_is_a_new_node(domain: Domain, interested: bool) -> None:
+def test_a_late_repetition_is_a_new_node(domain: ServerPeer, interested: bool) -> None:
     """Who was there is told to have left before who comes is told to have joined, whoever has to hear of it."""
-    guest = Guest(domain)
-    guest.connect()
-    before = guest.node_id
+    party = Party(domain)
+    party.connect()
+    before = party.node_id
     if interested:
-        mixer(domain)
+        domain.mixer()
     domain.wait(5.0)
     domain.take()
-    guest.connect()
-    assert guest.node_id != before
+    party.connect()
+    assert party.node_id != before
     left, joined = domain.take()
     assert left == NodeLeft(before, Departure.REPLACED)
-    assert joined.node_id == guest.node_id
+    assert joined.node_id == party.node_id
 
 
 def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(
-    domain: Domain, classified: list[int]
+    domain: ServerPeer, classified: list[int]
 ) -> None:
-    guest = Guest(domain)
-    guest.connect()
-    guest.check_in()
-    forged = attrs.evolve(guest, fingerprint=bytes(16))
+    party = Party(domain)
+    party.connect()
+    party.check_in()
+    forged = attrs.evolve(party, machine_fingerprint=bytes(16))
     assert forged.connect() is None
     assert guard(classified) == "is_no_intruder"
-    assert guest.check_in() is not None
+    assert party.check_in() is not None
     domain.wait(10.0)  # a router gave the port to somebody else, perhaps
     assert forged.connect() is not None
 
 
 def test_more_nodes_than_ids(classified: list[int]) -> None:
-    domain = Domain(limits=ServerLimits(nodes=2, connects=99))
-    assert all(Guest(domain, port=port).connect() for port in (1, 2))
-    answer = Guest(domain, port=3).connect()
+    domain = ServerPeer.live(limits=ServerLimits(nodes=2, connects=99))
+    assert all(Party(domain, port=port).connect() for port in (1, 2))
+    answer = Party(domain, port=3).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.TOO_MANY_USERS
     with pytest.raises(ValueError, match="nodes"):
@@ -325,126 +325,126 @@ def test_nor_is_the_name_of_a_login_or_version() -> None:
         with pytest.raises(ValueError, match="UTF-8"):
             Login(*arguments)
     with pytest.raises(ValueError, match="version_name"):
-        Domain(version_name="\udcff")
+        ServerPeer.live(version_name="\udcff")
 
 
-def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: Domain) -> None:
-    guest = Guest(domain)
-    guest.connect()
-    members, before = domain.server.members, (guest.node_id, guest.local_id)
+def test_who_takes_its_own_place_in_a_full_domain_gets_its_own_local_id(domain: ServerPeer) -> None:
+    party = Party(domain)
+    party.connect()
+    members, before = domain.members, (party.node_id, party.local_id)
     (member,) = members.by_local_id.values()
-    others = {number: member for number in range(1, 1 << 16) if number not in (members.own_id, guest.local_id)}
+    others = {number: member for number in range(1, 1 << 16) if number not in (members.own_id, party.local_id)}
     members.by_local_id.update(others)
     domain.now = 5.0
-    assert guest.connect() is not None
-    assert (guest.node_id != before[0], guest.local_id) == (True, before[1])
+    assert party.connect() is not None
+    assert (party.node_id != before[0], party.local_id) == (True, before[1])
 
 
 # -- usernames ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_needs_a_token_and_a_key(domain: Domain, classified: list[int], key: bytes) -> None:
-    guest = Guest(domain)
-    token = guest.connect(username="Alice")
+def test_a_name_needs_a_token_and_a_key(domain: ServerPeer, classified: list[int], key: bytes) -> None:
+    party = Party(domain)
+    token = party.connect(username="Alice")
     assert guard(classified) == "is_without_token"
     assert isinstance(token, p.ConnectionToken)
     assert domain.take() == [KeyWanted("alice")]
-    assert guest.connect(username="ALICE") == token  # the same until it is used, and nobody is asked again
+    assert party.connect(username="ALICE") == token  # the same until it is used, and nobody is asked again
     signature = crypto.sign_username(key, "Alice", token.token)
-    assert guest.connect(username="alice", username_signature=signature) is None
+    assert party.connect(username="alice", username_signature=signature) is None
     assert guard(classified) == "is_of_unknown_key"
     assert domain.take() == []
-    domain.server.provide_key("ALICE", b64encode(crypto.public_key_der(key)).decode(), domain.now)
-    assert isinstance(guest.connect(username="Alice", username_signature=signature), p.DomainList)
+    domain.provide_key("ALICE", b64encode(crypto.public_key_der(key)).decode(), domain.now)
+    assert isinstance(party.connect(username="Alice", username_signature=signature), p.DomainList)
     assert [event.username for event in domain.take()] == ["alice"]
     domain.wait(6.0)
-    fresh = guest.connect(username="alice", username_signature=signature)  # the token was used
+    fresh = party.connect(username="alice", username_signature=signature)  # the token was used
     assert isinstance(fresh, p.ConnectionToken)
     assert fresh != token
     assert guard(classified) == "is_without_token"
 
 
-def test_a_copy_of_a_signed_request_needs_no_second_token(domain: Domain, classified: list[int], key: bytes) -> None:
-    guest = Guest(domain)
-    domain.server.provide_key("alice", crypto.public_key_der(key), 0.0)
-    token = guest.connect(username="alice")
+def test_a_copy_of_a_signed_request_needs_no_second_token(
+    domain: ServerPeer, classified: list[int], key: bytes
+) -> None:
+    party = Party(domain)
+    domain.provide_key("alice", crypto.public_key_der(key), 0.0)
+    token = party.connect(username="alice")
     assert isinstance(token, p.ConnectionToken)
     signature = crypto.sign_username(key, "alice", token.token)
-    lists = [guest.connect(username="alice", username_signature=signature) for _ in range(3)]
+    lists = [party.connect(username="alice", username_signature=signature) for _ in range(3)]
     assert len({packet.session_id for packet in lists if isinstance(packet, p.DomainList)}) == 1
     assert guard(classified) == "is_repeated"
-    assert isinstance(guest.connect(username="bob", username_signature=signature), p.ConnectionToken)
+    assert isinstance(party.connect(username="bob", username_signature=signature), p.ConnectionToken)
 
 
-def test_a_name_signed_as_it_was_written(domain: Domain, key: bytes) -> None:
-    guest = Guest(domain)
-    domain.server.provide_key("alice", crypto.public_key_der(key), 0.0)
-    token = guest.connect(username="Alice")
+def test_a_name_signed_as_it_was_written(domain: ServerPeer, key: bytes) -> None:
+    party = Party(domain)
+    domain.provide_key("alice", crypto.public_key_der(key), 0.0)
+    token = party.connect(username="Alice")
     assert isinstance(token, p.ConnectionToken)
     signature = crypto.sign(key, b"Alice" + token.token)
-    assert isinstance(guest.connect(username="Alice", username_signature=signature), p.DomainList)
+    assert isinstance(party.connect(username="Alice", username_signature=signature), p.DomainList)
 
 
 @pytest.mark.parametrize("public", [None, b"no key"])
 def test_bad_signatures_and_unusable_keys(
-    domain: Domain, classified: list[int], key: bytes, public: bytes | None
+    domain: ServerPeer, classified: list[int], key: bytes, public: bytes | None
 ) -> None:
-    guest = Guest(domain)
-    domain.server.provide_key("alice", public or crypto.public_key_der(key), 0.0)
-    guest.connect(username="alice")
-    answer = guest.connect(username="alice", username_signature=crypto.sign_username(key, "alice", bytes(16)))
+    party = Party(domain)
+    domain.provide_key("alice", public or crypto.public_key_der(key), 0.0)
+    party.connect(username="alice")
+    answer = party.connect(username="alice", username_signature=crypto.sign_username(key, "alice", bytes(16)))
     assert guard(classified) == "is_badly_signed"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DIRECTORY
 
 
-def test_a_key_is_asked_for_again_after_an_answer(domain: Domain) -> None:
-    guest = Guest(domain)
-    guest.connect(username="alice")
-    domain.server.provide_key("alice", None, domain.now)
-    guest.connect(username="alice")
-    guest.connect(username="alice")
+def test_a_key_is_asked_for_again_after_an_answer(domain: ServerPeer) -> None:
+    party = Party(domain)
+    party.connect(username="alice")
+    domain.provide_key("alice", None, domain.now)
+    party.connect(username="alice")
+    party.connect(username="alice")
     assert domain.take() == [KeyWanted("alice")] * 2
 
 
 def test_the_golden_signature() -> None:
     vector = golden("crypto.json", "username_signature")
     token = vector.octets("inputs", "token")
-    domain = Domain(entropy=ScriptedEntropy({"token.alice.example": [token]}))
-    domain.server.provide_key(
-        vector["inputs"]["username"], crypto.public_key_der(vector.octets("inputs", "private_key")), 0.0
-    )
-    guest = Guest(domain)
-    assert guest.connect(username="alice.example") == p.ConnectionToken(token)
+    domain = ServerPeer.live(entropy=ScriptedEntropy({"token.alice.example": [token]}))
+    domain.provide_key(vector["inputs"]["username"], crypto.public_key_der(vector.octets("inputs", "private_key")), 0.0)
+    party = Party(domain)
+    assert party.connect(username="alice.example") == p.ConnectionToken(token)
     signature = vector.octets("outputs", "signature")
-    assert isinstance(guest.connect(username="alice.example", username_signature=signature), p.DomainList)
+    assert isinstance(party.connect(username="alice.example", username_signature=signature), p.DomainList)
 
 
 # -- the domain's own accounts, permissions, capacity ------------------------------------------------------------------
 
 
-def test_domain_accounts(domain: Domain, classified: list[int]) -> None:
+def test_domain_accounts(domain: ServerPeer, classified: list[int]) -> None:
     with_policy(domain, login=HERE, accounts={"ann": "a:b"}, anonymous=0)
-    guest = Guest(domain)
-    answer = guest.connect(domain_username="ann", domain_tokens="a:c")
+    party = Party(domain)
+    answer = party.connect(domain_username="ann", domain_tokens="a:c")
     assert guard(classified) == "is_not_logged_in"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.reason == p.DenialReason.LOGIN_ERROR_DOMAIN
-    assert isinstance(guest.connect(domain_username="ann", domain_tokens="a:b", username="alice"), p.DomainList)
+    assert isinstance(party.connect(domain_username="ann", domain_tokens="a:b", username="alice"), p.DomainList)
     joined = domain.take()[-1]
     assert (joined.username, joined.account) == ("", "ann")
 
 
-def test_accounts_mean_nothing_where_the_domain_has_none(domain: Domain) -> None:
-    guest = Guest(domain)
-    assert isinstance(guest.connect(domain_username="ann", domain_tokens=None), p.DomainList)
+def test_accounts_mean_nothing_where_the_domain_has_none(domain: ServerPeer) -> None:
+    party = Party(domain)
+    assert isinstance(party.connect(domain_username="ann", domain_tokens=None), p.DomainList)
     assert domain.take()[-1].account == ""
 
 
 @pytest.mark.parametrize("login", [None, HERE])
-def test_no_permission(domain: Domain, classified: list[int], login: Login | None) -> None:
+def test_no_permission(domain: ServerPeer, classified: list[int], login: Login | None) -> None:
     with_policy(domain, anonymous=0, login=login)
-    answer = Guest(domain).connect()
+    answer = Party(domain).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     if login is None:
         assert guard(classified) == "is_forbidden"
@@ -453,44 +453,44 @@ def test_no_permission(domain: Domain, classified: list[int], login: Login | Non
         assert guard(classified) == "is_forbidden"
         assert answer.reason == p.DenialReason.NOT_AUTHORIZED_DOMAIN
         assert answer.extra == "https://example.org/login|client"
-    assert isinstance(Guest(domain, "127.0.0.1").connect(), p.DomainList)  # localhost may do everything
+    assert isinstance(Party(domain, "127.0.0.1").connect(), p.DomainList)  # localhost may do everything
 
 
-def test_our_own_address_is_local(domain: Domain) -> None:
+def test_our_own_address_is_local(domain: ServerPeer) -> None:
     with_policy(domain, anonymous=0)
-    domain.server.socket_bound("udp", Address("203.0.113.7", 40102), 0.0)
-    assert isinstance(Guest(domain).connect(), p.DomainList)
+    domain.socket_bound("udp", Address("203.0.113.7", 40102), 0.0)
+    assert isinstance(Party(domain).connect(), p.DomainList)
 
 
-def test_permissions_by_name(domain: Domain, key: bytes) -> None:
+def test_permissions_by_name(domain: ServerPeer, key: bytes) -> None:
     with_policy(domain, users={"alice": p.Permissions.CONNECT, "bob": 0}, logged_in=GUEST)
     for name in ("alice", "bob", "carol"):
-        domain.server.provide_key(name, crypto.public_key_der(key), 0.0)
-    answers = [signed(Guest(domain, port=port), key, name) for port, name in enumerate(("alice", "bob", "carol"), 1)]
+        domain.provide_key(name, crypto.public_key_der(key), 0.0)
+    answers = [signed(Party(domain, port=port), key, name) for port, name in enumerate(("alice", "bob", "carol"), 1)]
     assert [getattr(answer, "permissions", None) for answer in answers] == [p.Permissions.CONNECT, None, GUEST]
 
 
-def test_full(domain: Domain, classified: list[int], key: bytes) -> None:
+def test_full(domain: ServerPeer, classified: list[int], key: bytes) -> None:
     with_policy(domain, capacity=1, redirect="hifi://overflow", users={"alice": GUEST | p.Permissions.PAST_CAPACITY})
-    domain.server.provide_key("alice", crypto.public_key_der(key), 0.0)
-    mixer(domain)  # does not count
-    assert isinstance(Guest(domain, port=1).connect(), p.DomainList)
-    answer = Guest(domain, port=2).connect()
+    domain.provide_key("alice", crypto.public_key_der(key), 0.0)
+    domain.mixer()  # does not count
+    assert isinstance(Party(domain, port=1).connect(), p.DomainList)
+    answer = Party(domain, port=2).connect()
     assert guard(classified) == "is_one_too_many"
     assert isinstance(answer, p.DomainConnectionDenied)
     assert (answer.reason, answer.extra) == (p.DenialReason.TOO_MANY_USERS, "hifi://overflow")
-    assert isinstance(signed(Guest(domain, port=3), key), p.DomainList)
+    assert isinstance(signed(Party(domain, port=3), key), p.DomainList)
 
 
 def test_who_comes_back_finds_its_place_free() -> None:
-    domain = Domain(policy=Policy(capacity=1), limits=ServerLimits(nodes=1))
-    guest = Guest(domain)
-    guest.connect()
-    before = guest.node_id
+    domain = ServerPeer.live(policy=Policy(capacity=1), limits=ServerLimits(nodes=1))
+    party = Party(domain)
+    party.connect()
+    before = party.node_id
     domain.wait(6.0)
-    assert isinstance(guest.connect(), p.DomainList)
-    assert guest.node_id != before
-    assert isinstance(Guest(domain, port=9).connect(), p.DomainConnectionDenied)
+    assert isinstance(party.connect(), p.DomainList)
+    assert party.node_id != before
+    assert isinstance(Party(domain, port=9).connect(), p.DomainConnectionDenied)
 
 
 def test_a_policy_of_the_applications_own() -> None:
@@ -501,14 +501,14 @@ def test_a_policy_of_the_applications_own() -> None:
             asked.append(visitor)
             return -1 if visitor.host == "203.0.113.7" else 0
 
-    domain = Domain(policy=Mine())
-    answer = Guest(domain).connect()
+    domain = ServerPeer.live(policy=Mine())
+    answer = Party(domain).connect()
     assert isinstance(answer, p.DomainList)
     assert answer.permissions == 0xFFFFFFFF
-    assert Guest(domain, "203.0.113.8").connect() == p.DomainConnectionDenied(
+    assert Party(domain, "203.0.113.8").connect() == p.DomainConnectionDenied(
         3, "You lack the required Directory Services permissions to connect to this domain.", ""
     )
-    assert {visitor.fingerprint for visitor in asked} == {Guest(domain).fingerprint}
+    assert {visitor.fingerprint for visitor in asked} == {Party(domain).machine_fingerprint}
 
 
 # -- strangers ---------------------------------------------------------------------------------------------------------
@@ -518,46 +518,46 @@ def test_a_policy_of_the_applications_own() -> None:
 @example(0, "\u00e9" * 200, False)
 @given(st.integers(0, 200), st.text(max_size=100), st.booleans())
 def test_no_refusal_is_longer_than_the_request(size: int, redirect: str, other: bool) -> None:
-    domain = Domain(policy=Policy(capacity=0, redirect=redirect))
-    guest = Guest(domain)
-    payload = guest.request().encode()
+    domain = ServerPeer.live(policy=Policy(capacity=0, redirect=redirect))
+    party = Party(domain)
+    payload = party.request().encode()
     if other:
         payload = payload.replace(DEFAULT.signature, bytes(16))[:size]
-    guest.send_request(payload)
-    assert sum(len(datagram.data) for datagram in domain.datagrams) <= 6 + len(payload)
-    if payload and not domain.datagrams:
-        assert domain.server.stats.refused == {"request too short for an answer": 1}
-    for denial in guest.packets(p.DomainConnectionDenied):
+    party.say(PacketType.DOMAIN_CONNECT_REQUEST, payload)
+    assert sum(len(datagram.data) for datagram in domain.transmits) <= 6 + len(payload)
+    if payload and not domain.transmits:
+        assert domain.stats.refused == {"request too short for an answer": 1}
+    for denial in party.packets(p.DomainConnectionDenied):
         assert other or denial.extra.encode() == redirect.encode()[: len(denial.extra.encode())]
 
 
 def test_a_host_gets_so_many_answers(classified: list[int]) -> None:
-    domain = Domain(limits=ServerLimits(connects=3))
-    answers = [Guest(domain, port=port).connect() for port in range(1, 6)]
+    domain = ServerPeer.live(limits=ServerLimits(connects=3))
+    answers = [Party(domain, port=port).connect() for port in range(1, 6)]
     assert [answer is not None for answer in answers] == [True] * 3 + [False] * 2
-    assert domain.dropped("connect requests too often") == 2
-    assert Guest(domain, "203.0.113.8").connect() is not None
-    assert all(Guest(domain, "127.0.0.1", port).connect() for port in range(1, 6))
+    assert domain.stats.dropped["connect requests too often"] == 2
+    assert Party(domain, "203.0.113.8").connect() is not None
+    assert all(Party(domain, "127.0.0.1", port).connect() for port in range(1, 6))
     domain.wait(5.0)
-    assert Guest(domain, port=6).connect() is not None
+    assert Party(domain, port=6).connect() is not None
 
 
 def test_tables_of_strangers_are_bounded() -> None:
-    domain = Domain(limits=ServerLimits(applicants=4, tokens=4, keys=4))
+    domain = ServerPeer.live(limits=ServerLimits(applicants=4, tokens=4, keys=4))
     for number in range(10):
-        Guest(domain, f"203.0.113.{number}").connect(username=f"user{number}")
-        domain.server.provide_key(f"user{number}", b"key", 0.0)
-    admission = domain.server.admission
+        Party(domain, f"203.0.113.{number}").connect(username=f"user{number}")
+        domain.provide_key(f"user{number}", b"key", 0.0)
+    admission = domain.admission
     assert [*admission.answers] == [f"203.0.113.{number}" for number in range(6, 10)]
     assert [*admission.tokens] == [*admission.keys] == [f"user{number}" for number in range(6, 10)]
 
 
-def test_after_the_end_nothing_can_be_provided(domain: Domain) -> None:
-    domain.server.close(0.0)
+def test_after_the_end_nothing_can_be_provided(domain: ServerPeer) -> None:
+    domain.close(0.0)
     with pytest.raises(NotOpen):
-        domain.server.provide_key("alice", None, 0.0)
+        domain.provide_key("alice", None, 0.0)
     with pytest.raises(NotOpen):
-        domain.server.assign(b"\1" * 16, p.NodeType.AUDIO_MIXER, 0.0)
+        domain.assign(b"\1" * 16, p.NodeType.AUDIO_MIXER, 0.0)
 
 
 # -- golden bytes ------------------------------------------------------------------------------------------------------
@@ -567,24 +567,24 @@ SENDER = Path("udp", "203.0.113.7", 48001)
 
 
 @pytest.mark.parametrize("name", ["anonymous_ipv4", "empty_not_null_strings", "null_public_address"])
-def test_golden_requests_are_admitted(domain: Domain, name: str) -> None:
-    domain.receive(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
+def test_golden_requests_are_admitted(domain: ServerPeer, name: str) -> None:
+    domain.say(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
     assert [type(event) for event in domain.events] == [NodeJoined]
-    (member,) = domain.server.members.by_local_id.values()
+    (member,) = domain.members.by_local_id.values()
     assert (member.public, member.local) == (SockAddr("203.0.113.7", 48001), SockAddr("192.168.1.23", 48001))
     assert bytes(sorted(b"MWoAmS")) == member.interest
 
 
 @pytest.mark.parametrize("name", ["signed_with_domain_account", "username_no_signature"])
-def test_golden_requests_with_a_name_get_a_token(domain: Domain, name: str) -> None:
-    domain.receive(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
+def test_golden_requests_with_a_name_get_a_token(domain: ServerPeer, name: str) -> None:
+    domain.say(golden("codec.json", f"connect_request_{name}").octets("wire"), SENDER)
     assert domain.take() == [KeyWanted("alice.example")]
-    assert [type(packet) for _, packet in domain.said[SENDER]] == [p.ConnectionToken]
+    assert [type(packet) for _, packet in domain.heard[SENDER]] == [p.ConnectionToken]
 
 
-def test_the_investigations_request_is_malformed(domain: Domain, classified: list[int]) -> None:
+def test_the_investigations_request_is_malformed(domain: ServerPeer, classified: list[int]) -> None:
     """It has an address of a kind that it does not have the bytes for; the reference reads on regardless."""
     payload = golden("codec.json", "investigation_connect_payload_replay").octets("wire")
-    assert Guest(domain).send_request(payload) is None
+    assert Party(domain).say(PacketType.DOMAIN_CONNECT_REQUEST, payload) is None
     assert guard(classified) == "read"
-    assert domain.dropped("malformed connect request") == 1
+    assert domain.stats.dropped["malformed connect request"] == 1

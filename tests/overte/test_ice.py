@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted_overte import OvertePeer, datagram
 
 from sansproto.contract import Address, Lookup, Path, SendDatagram
 from sansproto.errors import NotOpen
@@ -53,42 +54,27 @@ def at(n: int, port: int = 40000) -> Path:
     return Path(SOCKET, f"198.51.100.{n}", port)
 
 
-def pack(packet: Any) -> bytes:
-    kind = PacketType(packet.__wire__.id)
-    return encode_datagram(Header(kind, 1, DEFAULT[kind]), packet.encode())
-
-
 def beat(domain: bytes = DOMAIN, key: bytes = KEY, public: SockAddr = NULL_SOCK_ADDR) -> bytes:
     unsigned = p.ICEServerHeartbeat(domain, public, SockAddr("10.0.0.1", 40102), None)
-    return pack(p.ICEServerHeartbeat(domain, public, SockAddr("10.0.0.1", 40102), sign(key, unsigned.signed)))
+    return datagram(p.ICEServerHeartbeat(domain, public, SockAddr("10.0.0.1", 40102), sign(key, unsigned.signed)))
 
 
 def query(client: bytes = CLIENT, wanted: bytes = DOMAIN) -> bytes:
     sockets = SockAddr("203.0.113.9", 5000), SockAddr("10.0.0.9", 5000)
-    return pack(p.ICEServerQuery(client, *sockets, wanted))
+    return datagram(p.ICEServerQuery(client, *sockets, wanted))
 
 
-class Desk:
-    """An ice-server without a network: what one datagram makes of it."""
+class Desk(OvertePeer):
+    """Who speaks to an ice-server: what one datagram makes of it."""
 
     def __init__(self, **options: Any) -> None:
-        self.ice = IceServer(entropy=ScriptedEntropy(), wall_epoch=0.0, **options)
+        super().__init__(IceServer(entropy=ScriptedEntropy(), wall_epoch=0.0, **options))
 
     def hear(self, data: bytes, path: Path, now: float = 0.0) -> list[tuple[Path, PacketType, bytes]]:
-        self.ice.receive_datagram(data, path, now)
-        sent = []
-        while (transmit := self.ice.next_transmit()) is not None:
-            assert isinstance(transmit, SendDatagram)
-            head, payload = decode_datagram(transmit.data)
-            assert isinstance(head, Header)
-            sent.append((transmit.path, head.type, payload))
-        return sent
-
-    def events(self) -> list[object]:
-        return list(iter(self.ice.next_event, None))
-
-    def dropped(self, reason: str) -> int:
-        return self.ice.stats.dropped.get(reason, 0)
+        self.now = now
+        self.say(data, path)
+        sent = [(one.path, *decode_datagram(one.data)) for one in self.datagrams()]
+        return [(path, head.type, payload) for path, head, payload in sent if isinstance(head, Header)]
 
 
 ACK, DENIED, INFO = (
@@ -116,7 +102,7 @@ def test_client_and_domain_are_told_about_each_other() -> None:
         "a null public socket is what the ice-server sees"
     )
     assert p.ICEServerPeerInformation.decode(about_client).public_socket == SockAddr("203.0.113.9", 5000)
-    assert desk.events() == [
+    assert desk.take() == [
         IcePeerAdded(DOMAIN, Address("198.51.100.1", 40000), is_domain=True),
         IcePeerAdded(CLIENT, Address("198.51.100.2", 40000)),
     ]
@@ -125,7 +111,7 @@ def test_client_and_domain_are_told_about_each_other() -> None:
 def test_who_asks_for_nobody_gets_nothing() -> None:
     desk = Desk()
     assert desk.hear(query(), at(2)) == []
-    assert desk.dropped("unknown peer") == 1
+    assert desk.stats.dropped["unknown peer"] == 1
 
 
 def test_who_asks_from_where_the_wanted_peer_is_gets_nothing() -> None:
@@ -140,7 +126,7 @@ def test_no_answer_is_longer_than_the_query() -> None:
     desk.hear(beat(public=SockAddr("2001:db8::1", 40102, "eth0")), at(1))
     ((to, kind, _),) = desk.hear(query(), at(2))
     assert (to, kind) == (at(1), INFO), "the domain learns of the client all the same"
-    assert desk.ice.stats.refused == {"answer longer than the query": 1}
+    assert desk.stats.refused == {"answer longer than the query": 1}
 
 
 def test_a_silent_peer_is_forgotten_after_five_seconds() -> None:
@@ -148,12 +134,12 @@ def test_a_silent_peer_is_forgotten_after_five_seconds() -> None:
     desk.hear(beat(), at(1))
     desk.hear(query(), at(2))
     desk.hear(beat(), at(1), 4.0)
-    desk.events()
-    desk.ice.handle_timeout(8.9)
-    assert desk.events() == [IcePeerRemoved(CLIENT)]
-    desk.ice.handle_timeout(9.0)
-    assert desk.events() == [IcePeerRemoved(DOMAIN)]
-    assert desk.ice.next_timeout() is None
+    desk.take()
+    desk.handle_timeout(8.9)
+    assert desk.take() == [IcePeerRemoved(CLIENT)]
+    desk.handle_timeout(9.0)
+    assert desk.take() == [IcePeerRemoved(DOMAIN)]
+    assert desk.next_timeout() is None
     assert desk.hear(query(), at(2), 9.0) == []
 
 
@@ -161,12 +147,12 @@ def test_an_id_stays_with_who_has_it_but_a_domain_takes_its_own_from_a_client() 
     desk = Desk()
     desk.hear(query(client=DOMAIN, wanted=OTHER), at(6))
     assert desk.hear(query(client=DOMAIN, wanted=OTHER), at(7)) == []
-    assert desk.dropped("the id of another peer") == 1
-    assert desk.events() == [IcePeerAdded(DOMAIN, Address("198.51.100.6", 40000))]
+    assert desk.stats.dropped["the id of another peer"] == 1
+    assert desk.take() == [IcePeerAdded(DOMAIN, Address("198.51.100.6", 40000))]
     for _ in range(2):
         assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
     was_client = IcePeerRemoved(DOMAIN)
-    assert desk.events() == [was_client, IcePeerAdded(DOMAIN, Address("198.51.100.1", 40000), is_domain=True)]
+    assert desk.take() == [was_client, IcePeerAdded(DOMAIN, Address("198.51.100.1", 40000), is_domain=True)]
     for data in (beat(), query(client=DOMAIN, wanted=OTHER)):
         assert desk.hear(data, at(6)) == []
     assert [to for to, *_ in desk.hear(query(), at(2))] == [at(2), at(1)]
@@ -175,20 +161,20 @@ def test_an_id_stays_with_who_has_it_but_a_domain_takes_its_own_from_a_client() 
 def test_a_bad_signature_is_denied_and_the_key_asked_for_once() -> None:
     desk = Desk(keys={DOMAIN: PUBLIC})
     assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
-    unsigned = pack(p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None))
+    unsigned = datagram(p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None))
     for data in (beat(key=OTHER_KEY), unsigned):
         assert desk.hear(data, at(1)) == [(at(1), DENIED, b"")]
-    assert desk.events()[1:] == [DomainKeyWanted(DOMAIN)]
-    desk.ice.handle_timeout(5.0)
-    assert desk.events() == [IcePeerRemoved(DOMAIN)], "what is denied keeps nobody alive"
+    assert desk.take()[1:] == [DomainKeyWanted(DOMAIN)]
+    desk.handle_timeout(5.0)
+    assert desk.take() == [IcePeerRemoved(DOMAIN)], "what is denied keeps nobody alive"
 
 
 def test_an_unknown_domain_waits_for_its_key() -> None:
     desk = Desk(keys={})
     assert desk.hear(beat(), at(1)) == desk.hear(beat(), at(1)) == []
-    assert desk.events() == [DomainKeyWanted(DOMAIN)]
+    assert desk.take() == [DomainKeyWanted(DOMAIN)]
     for key, answer in ((None, DENIED), (b"no key", DENIED), (PUBLIC, ACK)):
-        desk.ice.provide_key(DOMAIN, key, 1.0)
+        desk.provide_key(DOMAIN, key, 1.0)
         assert desk.hear(beat(), at(1), 1.0) == [(at(1), answer, b"")]
 
 
@@ -198,10 +184,10 @@ def test_a_flood_leaves_the_tables_within_their_bounds_and_domains_their_place()
         stranger = number.to_bytes(16, "big")
         desk.hear(query(client=stranger), at(number, 1))
         desk.hear(beat(stranger), at(number, 2))
-        desk.ice.provide_key(stranger[::-1], PUBLIC, 0.0)
-    known = desk.ice.directory
+        desk.provide_key(stranger[::-1], PUBLIC, 0.0)
+    known = desk.directory
     assert (len(known.peers), len(known.wanted), len(known.keys)) == (4, 8, 8)
-    desk.ice.provide_key(DOMAIN, PUBLIC, 0.0)
+    desk.provide_key(DOMAIN, PUBLIC, 0.0)
     assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
     assert [to for to, *_ in desk.hear(query(), at(200))] == [at(200), at(1)], "answered, if not remembered"
     assert len(known.peers) == 5
@@ -211,10 +197,10 @@ def test_believed_domains_have_a_bound_too() -> None:
     desk = Desk(limits=IceLimits(peers=8))
     answers = [desk.hear(beat(bytes([n]) * 16), at(n)) for n in range(1, 12)]
     assert [bool(answer) for answer in answers] == [True] * 8 + [False] * 3
-    assert desk.dropped("no room for a peer") == 3
+    assert desk.stats.dropped["no room for a peer"] == 3
 
 
-@given(st.sampled_from([beat(), query(), pack(p.ICEPing(CLIENT, 1))]), st.data())
+@given(st.sampled_from([beat(), query(), datagram(p.ICEPing(CLIENT, 1))]), st.data())
 def test_nothing_that_arrives_makes_it_stumble(data: bytes, draw: st.DataObject) -> None:
     desk = Desk(keys={DOMAIN: PUBLIC})
     damaged = bytearray(data)
@@ -222,20 +208,20 @@ def test_nothing_that_arrives_makes_it_stumble(data: bytes, draw: st.DataObject)
         damaged[draw.draw(st.integers(0, len(damaged) - 1))] ^= draw.draw(st.integers(0, 255))
     sent = desk.hear(bytes(damaged[: draw.draw(st.integers(0, len(damaged)))]), at(1))
     assert all(to == at(1) and kind in (ACK, DENIED) for to, kind, _ in sent)
-    twin = IceServer.restore(desk.ice.snapshot(), entropy=ScriptedEntropy(), wall_epoch=0.0, keys={})
-    assert twin.snapshot() == desk.ice.snapshot()
+    twin = IceServer.restore(desk.snapshot(), entropy=ScriptedEntropy(), wall_epoch=0.0, keys={})
+    assert twin.snapshot() == desk.snapshot()
 
 
 def test_its_end() -> None:
     desk = Desk(keys={})
     desk.hear(beat(), at(1))
-    desk.ice.close(1.0)
-    desk.ice.close(1.0)
-    assert desk.events() == [DomainKeyWanted(DOMAIN), Closed(CloseCause.LOCAL)]
-    assert not desk.ice.timers()
+    desk.close(1.0)
+    desk.close(1.0)
+    assert desk.take() == [DomainKeyWanted(DOMAIN), Closed(CloseCause.LOCAL)]
+    assert not desk.timers()
     assert desk.hear(query(), at(2), 1.0) == []
     with pytest.raises(NotOpen):
-        desk.ice.provide_key(DOMAIN, PUBLIC, 2.0)
+        desk.provide_key(DOMAIN, PUBLIC, 2.0)
 
 
 # -- a domain's side ---------------------------------------------------------------------------------------------------
@@ -296,7 +282,7 @@ class World:
         """A client asks the first ice-server for the domain."""
         packet = p.ICEServerQuery(client, SockAddr(public, 5000), SockAddr(local, 5000), DOMAIN)
         ice = self.ices[0]
-        ice.receive_datagram(pack(packet), Path(SOCKET, "203.0.113.9", 5000))
+        ice.receive_datagram(datagram(packet), Path(SOCKET, "203.0.113.9", 5000))
 
     def dropped(self, reason: str) -> int:
         return self.domain.stats.dropped.get(reason, 0)
@@ -389,9 +375,9 @@ def test_a_reply_ends_the_pings_but_not_one_of_somebody_else() -> None:
     assert len(stray) == 4
     assert world.dropped("late") == 4
     reply = p.ICEPingReply(CLIENT, p.PingType.PUBLIC)
-    world.node.receive_datagram(pack(reply), at(66))
+    world.node.receive_datagram(datagram(reply), at(66))
     assert world.domain.punches
-    world.node.receive_datagram(pack(reply), Path(SOCKET, "203.0.113.9", 5000))
+    world.node.receive_datagram(datagram(reply), Path(SOCKET, "203.0.113.9", 5000))
     world.net.run(1.0)
     assert len(stray) <= 5
     assert not world.domain.punches
@@ -400,7 +386,7 @@ def test_a_reply_ends_the_pings_but_not_one_of_somebody_else() -> None:
 def test_anybody_who_pings_is_answered_with_as_many_bytes() -> None:
     world = World()
     world.net.run(0.5)
-    ping = pack(p.ICEPing(CLIENT, p.PingType.LOCAL))
+    ping = datagram(p.ICEPing(CLIENT, p.PingType.LOCAL))
     world.domain.receive_datagram(ping, at(50), world.node.now)
     answer = world.domain.next_transmit()
     assert isinstance(answer, SendDatagram)
@@ -415,11 +401,11 @@ def test_strangers_change_nothing() -> None:
     before = world.domain.freeze(0.0, leave_out=frozenset({"stats", "clock"}))
     info = p.ICEServerPeerInformation(CLIENT, SockAddr("203.0.113.9", 5000), NULL_SOCK_ADDR)
     for packet in (info, p.ICEServerHeartbeatACK(), p.ICEServerHeartbeatDenied(), p.ICEPingReply(CLIENT, 1)):
-        world.domain.receive_datagram(pack(packet), at(66), world.node.now)
+        world.domain.receive_datagram(datagram(packet), at(66), world.node.now)
     for packet in (p.ICEPing, p.ICEPingReply):
         kind = PacketType(packet.__wire__.id)
         world.domain.receive_datagram(encode_datagram(Header(kind, 1, DEFAULT[kind])), at(66), world.node.now)
-    world.domain.receive_datagram(pack(p.ConnectionToken(bytes(16))), at(66), world.node.now)
+    world.domain.receive_datagram(datagram(p.ConnectionToken(bytes(16))), at(66), world.node.now)
     assert world.dropped("not from our ice-server") == 3
     assert world.dropped("late") == 1
     assert world.domain.freeze(0.0, leave_out=frozenset({"stats", "clock"})) == before

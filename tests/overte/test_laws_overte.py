@@ -11,11 +11,24 @@ from typing import Any, cast
 
 import attrs
 import pytest
-from guests import DOMAIN_ID as SERVED_ID
-from guests import LOCAL, Domain, Guest
 from hypothesis import given
 from hypothesis import strategies as st
-from rig import DOMAIN, DOMAIN_ID, EPOCH, MIXER, MIXER_LOCAL, SECRET, US, domain_list, record
+from scripted_overte import (
+    DOMAIN,
+    DOMAIN_ID,
+    EPOCH,
+    LOCAL,
+    MIXER,
+    MIXER_LOCAL,
+    SECRET,
+    US,
+    Party,
+    ServerPeer,
+    control,
+    datagram,
+    domain_list,
+    record,
+)
 
 from sansproto.component import Declared, components_of
 from sansproto.contract import Address, Path
@@ -25,14 +38,11 @@ from sansproto.overte import packets as p
 from sansproto.overte.client import DomainClient
 from sansproto.overte.header import (
     MAX_SEQUENCE,
-    NO_MAC,
-    Control,
     ControlType,
     Header,
     Part,
     Position,
     decode_datagram,
-    encode_datagram,
 )
 from sansproto.overte.ice import ICE_PORT, IceServer
 from sansproto.overte.limits import ClientDelays, ClientLimits, IceLimits, ServerDelays, ServerLimits
@@ -43,7 +53,7 @@ from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import IceTarget
 from sansproto.overte.server import DomainServer
 from sansproto.overte.stun import COOKIE, BindingResponse
-from sansproto.overte.versions import DEFAULT, Form, PacketType
+from sansproto.overte.versions import PacketType
 from sansproto.testing import laws
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, check
@@ -81,19 +91,6 @@ def first(path: Path) -> int:
     return int.from_bytes(drawn(f"channel.{path.host}:{path.port}.start", 4), "big") & MAX_SEQUENCE
 
 
-def datagram(content: Any, *, number: int = 1, source: int = 0, secret: bytes = b"", **head: Any) -> bytes:
-    """A packet, or a type and a payload, with the header that belongs to it."""
-    kind, payload = content if isinstance(content, tuple) else (TYPES[content.__wire__.id], content.encode())
-    whose = None if kind.form is Form.UNSOURCED else source
-    mac = None if kind.form is not Form.VERIFIED else crypto.mac(secret, payload) if secret else NO_MAC
-    version = head.pop("version", DEFAULT[kind])
-    return encode_datagram(Header(kind, number, version, whose, mac, **head), payload)
-
-
-def control(kind: ControlType, number: int | None = None) -> bytes:
-    return encode_datagram(Control(kind, number))
-
-
 def in_parts(kind: PacketType, payload: bytes, number: int, *, source: int = 0, message: int = 5) -> list[bytes]:
     """A reliable message in three parts."""
     size = len(payload) // 3 + 1
@@ -101,7 +98,7 @@ def in_parts(kind: PacketType, payload: bytes, number: int, *, source: int = 0, 
     return [
         datagram(
             (kind, payload[at * size : (at + 1) * size]),
-            number=number + at,
+            sequence=number + at,
             source=source,
             reliable=True,
             part=Part(position, message, at),
@@ -141,7 +138,7 @@ def any_packet(*sources: int) -> st.SearchStrategy[bytes]:
     number, source = st.integers(1, 5), st.sampled_from([0, *sources])
     return st.builds(
         lambda content, number, source, secret, reliable: datagram(
-            content, number=number, source=source, secret=secret, reliable=reliable
+            content, sequence=number, source=source, secret=secret, reliable=reliable
         ),
         content,
         number,
@@ -225,14 +222,14 @@ def unverified() -> list[bytes]:
         p.ICEServerPeerInformation(b"e" * 16, LOCAL, LOCAL),
     ]
     reliably = [p.RemovedNode(MIXER_ID), p.PathResponse("/", "/0,0,0/0,0,0,1"), p.DomainSettings(b"{}")]
-    numbered = [datagram(one, number=number, reliable=True) for one in reliably for number in (700, 701, 703, 800)]
+    numbered = [datagram(one, sequence=number, reliable=True) for one in reliably for number in (700, 701, 703, 800)]
     own = [first(path) + step & MAX_SEQUENCE for path in (DOMAIN, MIXER) for step in (-1, 0, 1)]
     controls = [control(kind, number) for kind in (ACK, HANDSHAKE_ACK) for number in own]
     controls += [control(HANDSHAKE, 700), control(HANDSHAKE, 5), control(HANDSHAKE_REQUEST)]
     other = [
         datagram((K.ASSET_GET, b"which"), source=4242),
-        datagram((K.REPLICATED_KILL_AVATAR, b"whom"), number=9),
-        datagram((K.REPLICATED_KILL_AVATAR, b"whom"), number=1 << 26, reliable=True),
+        datagram((K.REPLICATED_KILL_AVATAR, b"whom"), sequence=9),
+        datagram((K.REPLICATED_KILL_AVATAR, b"whom"), sequence=1 << 26, reliable=True),
     ]
     return [*map(datagram, domain), *numbered, *PARTS, *controls, *other]
 
@@ -250,7 +247,7 @@ FORGED = [
     ping(5, 3, secret=b""),
     changed(ping(5, 3), -1, 1),
     changed(ping(5, 3), 9, 128),
-    datagram((K.BULK_AVATAR_DATA, b"hi"), source=MIXER_KEY, secret=b"x" * 16, reliable=True, number=700),
+    datagram((K.BULK_AVATAR_DATA, b"hi"), source=MIXER_KEY, secret=b"x" * 16, reliable=True, sequence=700),
     datagram((K.BULK_AVATAR_DATA, b"hi"), source=RECORDS[2].local_id),  # who has no secret
 ]
 LOST = [
@@ -438,27 +435,29 @@ LOCAL_IDS = [
 ]  # of those who come in; the first is its own
 NODE_IDS = [drawn(f"node.{local_id}.id", 16) for local_id in LOCAL_IDS]
 TOKEN = drawn("token.alice", 16)
-HALL = Domain()  # somewhere to be a guest of, and never asked
-ALICE, BOB, CAROL = (Guest(HALL, f"203.0.113.{number}", fingerprint=bytes([number]) * 16) for number in (7, 8, 9))
-NEIGHBOUR = Guest(HALL, "10.0.0.5", 48005)
-MIXERS = [Guest(HALL, "198.51.100.10", 40110 + one, p.NodeType.AUDIO_MIXER, b"I", bytes([one]) * 16) for one in (1, 2)]
+HALL = ServerPeer.live()  # somewhere to be a party of, and never asked
+ALICE, BOB, CAROL = (
+    Party(HALL, f"203.0.113.{number}", machine_fingerprint=bytes([number]) * 16) for number in (7, 8, 9)
+)
+NEIGHBOUR = Party(HALL, "10.0.0.5", 48005)
+MIXERS = [Party(HALL, "198.51.100.10", 40110 + one, p.NodeType.AUDIO_MIXER, b"I", bytes([one]) * 16) for one in (1, 2)]
 INTERESTED = b"MWI"
 
 
-def request(guest: Guest, **changes: Any) -> bytes:
-    return datagram(guest.request(**changes))
+def request(party: Party, **changes: Any) -> bytes:
+    return datagram(party.request(**changes))
 
 
-def knock(guest: Guest, **changes: Any) -> Op:
-    return Datagram(request(guest, **changes), guest.path)
+def knock(party: Party, **changes: Any) -> Op:
+    return Datagram(request(party, **changes), party.path)
 
 
 def signed(token: bytes = TOKEN) -> dict[str, Any]:
     return {"username": "Alice", "username_signature": crypto.sign_username(PRIVATE, "Alice", token)}
 
 
-def list_request(guest: Guest, local_id: int, **changes: Any) -> bytes:
-    fields = {name: getattr(guest.request().check_in, name) for name in p.CheckIn.__annotations__}
+def list_request(party: Party, local_id: int, **changes: Any) -> bytes:
+    fields = {name: getattr(party.request().check_in, name) for name in p.CheckIn.__annotations__}
     return datagram(p.DomainListRequest(**{**fields, **changes}), source=local_id)
 
 
@@ -467,7 +466,7 @@ def asked(*changes: Mapping[str, Any]) -> list[bytes]:
 
 
 REQUESTS = [
-    *(request(guest) for guest in (ALICE, BOB, NEIGHBOUR, *MIXERS)),
+    *(request(party) for party in (ALICE, BOB, NEIGHBOUR, *MIXERS)),
     *asked(
         {"username": "Alice"},
         signed(),
@@ -493,10 +492,10 @@ NOT_WELCOME = [
 
 STATS = in_parts(K.NODE_JSON_STATS, b"{" + b"s" * 700, 201, source=LOCAL_IDS[0])
 MEMBERS = [
-    *(list_request(guest, local_id) for guest, local_id in zip((ALICE, MIXERS[0], BOB), LOCAL_IDS, strict=False)),
+    *(list_request(party, local_id) for party, local_id in zip((ALICE, MIXERS[0], BOB), LOCAL_IDS, strict=False)),
     list_request(ALICE, LOCAL_IDS[0], interests=b"", place_name="x", local_socket=SockAddr("192.168.1.9", 1)),
     *(
-        datagram(content, source=local_id, number=number, reliable=number >= 200)
+        datagram(content, source=local_id, sequence=number, reliable=number >= 200)
         for local_id in LOCAL_IDS[:2]
         for number in (1, 200, 202)
         for content in (
@@ -510,7 +509,7 @@ MEMBERS = [
     *STATS,
 ]
 QUESTIONS = [
-    datagram(content, number=number, reliable=number >= 200)
+    datagram(content, sequence=number, reliable=number >= 200)
     for number in (1, 200, 201)
     for content in (p.DomainSettingsRequest(2), p.PathQuery("/"), p.PathQuery("/nowhere"))
 ]
@@ -540,7 +539,7 @@ FOREIGN = [
 
 
 def life() -> list[Op]:
-    """A guest comes in and asks; a mixer joins, and is thrown out."""
+    """A party comes in and asks; a mixer joins, and is thrown out."""
     number = first(ALICE.path)
     return [
         HERE,
@@ -572,7 +571,7 @@ SERVER = Subject(
     arguments=lambda entropy, trace: {
         "entropy": entropy,
         "wall_epoch": EPOCH,
-        "domain_id": SERVED_ID,
+        "domain_id": DOMAIN_ID,
         "policy": POLICY,
         "limits": SERVER_LIMITS,
         "delays": SERVER_DELAYS,
@@ -781,7 +780,7 @@ CONSTANT = (
 def client_flood() -> list[Op]:
     send = (MIXER_ID, K.MICROPHONE_AUDIO_NO_ECHO, b"la")
     node = [record("I", number=0, id=name, local_id=number + 9) for number, name in enumerate(NAMES)]
-    ahead = [datagram(p.PathResponse("/", ""), number=700 + number * 2, reliable=True) for number in range(MANY)]
+    ahead = [datagram(p.PathResponse("/", ""), sequence=700 + number * 2, reliable=True) for number in range(MANY)]
     begun = [in_parts(K.DOMAIN_SETTINGS, bytes(900), number, message=number)[0] for number in range(MANY)]
     denials = [datagram(p.DomainConnectionDenied(number & 255, str(number), "")) for number in range(MANY)]
     texts = [
@@ -809,9 +808,9 @@ def stats(number: int) -> bytes:
 
 
 def server_flood() -> list[Op]:
-    neighbour = Guest(HALL, "127.0.0.1")  # whose requests are not counted: each is another one in its place
-    guests = [
-        Guest(HALL, path.host, path.port, fingerprint=name, interests=INTERESTED)
+    neighbour = Party(HALL, "127.0.0.1")  # whose requests are not counted: each is another one in its place
+    parties = [
+        Party(HALL, path.host, path.port, machine_fingerprint=name, interests=INTERESTED)
         for name, path in zip(NAMES, PLACES, strict=True)
     ]
     return [
@@ -820,10 +819,10 @@ def server_flood() -> list[Op]:
         *life()[1:7],
         *at(ICE, *(datagram(p.ICEServerPeerInformation(name, LOCAL, LOCAL)) for name in NAMES)),
         *(Call(verb, args) for number, name in enumerate(NAMES) for verb, args in _calls(name, str(number))),
-        *(knock(guest, username=str(number)) for number, guest in enumerate(guests)),
+        *(knock(party, username=str(number)) for number, party in enumerate(parties)),
         *(Datagram(datagram(p.ICEPing(bytes(16), 1)), path) for path in PLACES),
-        *map(knock, guests),
-        *at(ALICE.path, *(datagram(p.PathQuery("/"), number=210 + number, reliable=True) for number in range(MANY))),
+        *map(knock, parties),
+        *at(ALICE.path, *(datagram(p.PathQuery("/"), sequence=210 + number, reliable=True) for number in range(MANY))),
         *at(ALICE.path, control(HANDSHAKE, 0), *map(stats, range(MANY))),
     ]
 
@@ -878,7 +877,7 @@ def client_crowd(count: int) -> list[Op]:
 
 def server_crowd(count: int) -> list[Op]:
     """Agents who want to know of mixers, each from a host of its own: more than one call tells anybody of."""
-    agents = [Guest(HALL, f"198.18.{number >> 8}.{number & 255}", interests=b"M") for number in range(4 * count)]
+    agents = [Party(HALL, f"198.18.{number >> 8}.{number & 255}", interests=b"M") for number in range(4 * count)]
     return [*life()[:9], *map(knock, agents)]
 
 

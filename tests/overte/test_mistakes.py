@@ -10,7 +10,7 @@ from pathlib import Path as File
 from typing import Any
 
 import pytest
-from guests import DOMAIN_ID, Domain, Guest, mixer
+from scripted_overte import DOMAIN_ID, Party, ServerPeer
 
 from sansproto.contract import Address
 from sansproto.errors import WireError
@@ -31,7 +31,7 @@ def vector(name: str, kind: str) -> VectorTest:
     return found
 
 
-class Starworld(Guest):
+class Starworld(Party):
     """A client that can make the mistakes. It sends something every second, as it believes it must."""
 
     sent = 0  # datagrams, counted from 0
@@ -48,7 +48,7 @@ class Starworld(Guest):
         if big_endian:
             data = data[3::-1] + data[4:]
         self.sent += 1
-        self.domain.receive(data if source else data[:6], self.path)
+        self.domain.say(data if source else data[:6], self.path)
 
     def keep_alive(self, **mistakes: bool) -> None:
         """A list request, as it should be unless something else is said."""
@@ -60,20 +60,20 @@ class Starworld(Guest):
 
 
 def let_in(**options: Any) -> Starworld:
-    domain = Domain(**options)
-    guest = Starworld(domain)
-    assert isinstance(guest.connect(), p.DomainList)
+    domain = ServerPeer.live(**options)
+    party = Starworld(domain)
+    assert isinstance(party.connect(), p.DomainList)
     domain.take()
-    return guest
+    return party
 
 
-def lives(guest: Starworld, seconds: int, act: Any) -> bool:
+def lives(party: Starworld, seconds: int, act: Any) -> bool:
     """Let it act every second; is it still a node?"""
     for _ in range(seconds):
-        guest.domain.wait(1.0)
+        party.domain.wait(1.0)
         act()
-    departures = [event for event in guest.domain.take() if isinstance(event, NodeLeft)]
-    assert departures in ([], [NodeLeft(guest.node_id, Departure.SILENT)])
+    departures = [event for event in party.domain.take() if isinstance(event, NodeLeft)]
+    assert departures in ([], [NodeLeft(party.node_id, Departure.SILENT)])
     return not departures
 
 
@@ -82,31 +82,31 @@ def lives(guest: Starworld, seconds: int, act: Any) -> bool:
 
 def test_a_domain_server_shares_no_secret_and_so_counts_no_ping_as_a_sign_of_life() -> None:
     """ "Expected hash: empty" in the log is no deadlock: nobody was to send this."""
-    guest = let_in()
-    assert lives(guest, 9, guest.ping)
-    assert guest.domain.dropped("no secret") == 9
-    assert not lives(guest, 2, guest.ping)
-    assert guest.packets(p.PingReply) == []
+    party = let_in()
+    assert lives(party, 9, party.ping)
+    assert party.domain.stats.dropped["no secret"] == 9
+    assert not lives(party, 2, party.ping)
+    assert party.packets(p.PingReply) == []
 
 
 def test_a_domain_server_does_not_answer_pings_even_where_packets_have_no_mac() -> None:
     """Then they are heard, though nobody handles them: the deadlock is not seen where authentication is off."""
-    guest = let_in(authenticate=False)
-    assert lives(guest, SECONDS, guest.ping)
-    assert guest.domain.dropped("unexpected packet") == SECONDS
-    assert guest.packets(p.PingReply) == []
+    party = let_in(authenticate=False)
+    assert lives(party, SECONDS, party.ping)
+    assert party.domain.stats.dropped["unexpected packet"] == SECONDS
+    assert party.packets(p.PingReply) == []
 
 
 # -- 2: the list request without a local id ----------------------------------------------------------------------------
 
 
 def test_a_list_request_of_six_bytes_is_nobodys() -> None:
-    guest = let_in()
-    lists = len(guest.packets(p.DomainList))
-    assert lives(guest, 9, lambda: guest.keep_alive(source=False))
-    assert guest.domain.dropped("malformed datagram") == 9
-    assert not lives(guest, 2, lambda: guest.keep_alive(source=False))
-    assert len(guest.packets(p.DomainList)) == lists  # "the server responds" was to the connect requests beside it
+    party = let_in()
+    lists = len(party.packets(p.DomainList))
+    assert lives(party, 9, lambda: party.keep_alive(source=False))
+    assert party.domain.stats.dropped["malformed datagram"] == 9
+    assert not lives(party, 2, lambda: party.keep_alive(source=False))
+    assert len(party.packets(p.DomainList)) == lists  # "the server responds" was to the connect requests beside it
 
 
 # -- 3: the tag of an IPv4 address -------------------------------------------------------------------------------------
@@ -120,9 +120,9 @@ def test_an_ipv4_address_with_the_tag_of_ipv6_is_malformed() -> None:
     with pytest.raises(WireError) as error:
         p.DomainConnectRequest.decode(payload)
     assert error.value.field == "check_in.public_socket.scope"
-    guest = Starworld(Domain())
-    assert guest.send_request(payload) is None  # a strict server says nothing
-    assert guest.domain.dropped("malformed connect request") == 1
+    party = Starworld(ServerPeer.live())
+    assert party.say(PacketType.DOMAIN_CONNECT_REQUEST, payload) is None  # a strict server says nothing
+    assert party.domain.stats.dropped["malformed connect request"] == 1
 
 
 def test_read_as_the_reference_does_it_gives_the_address_of_his_log() -> None:
@@ -137,17 +137,17 @@ def test_read_as_the_reference_does_it_gives_the_address_of_his_log() -> None:
 # -- 4: what follows from it -------------------------------------------------------------------------------------------
 
 
-def interests_of(guest: Guest, interests: bytes) -> tuple[p.DomainList, int]:
+def interests_of(party: Party, interests: bytes) -> tuple[p.DomainList, int]:
     """The list that answers a connect request with these interests, and the size of its datagram."""
-    found = guest.connect(interests=interests)
+    found = party.connect(interests=interests)
     assert isinstance(found, p.DomainList)
-    return found, next(len(one.data) for one in reversed(guest.domain.datagrams) if one.path == guest.path)
+    return found, next(len(one.data) for one in reversed(party.domain.transmits) if one.path == party.path)
 
 
 def test_without_interests_every_list_is_empty_and_no_secret_comes() -> None:
-    domain = Domain()
+    domain = ServerPeer.live()
     for number, kind in enumerate((p.NodeType.AUDIO_MIXER, p.NodeType.AVATAR_MIXER), 1):
-        mixer(domain, number, kind)
+        domain.mixer(number, kind)
     mangled = read_leniently(p.DomainConnectRequest, vector(REPLAY, "overte.lenient").octets("wire")).check_in
     empty, size = interests_of(Starworld(domain), mangled.interests)
     assert (empty.nodes, size) == ((), 72)
@@ -200,45 +200,45 @@ def test_what_the_reference_makes_of_it_is_no_packet_here_either(number: int) ->
 
 
 def test_a_perfect_keep_alive_dies_of_a_big_endian_word() -> None:
-    guest = let_in()
-    guest.sent = 1  # the connect request was number 0
+    party = let_in()
+    party.sent = 1  # the connect request was number 0
 
     def beat() -> None:
-        guest.keep_alive(big_endian=True)
+        party.keep_alive(big_endian=True)
 
-    lists = len(guest.packets(p.DomainList))
-    assert lives(guest, 7, beat)
-    assert len(guest.packets(p.DomainList)) == lists + 7
-    assert lives(guest, 9, beat)  # all in vain
-    assert not lives(guest, 2, beat)
-    assert len(guest.packets(p.DomainList)) == lists + 7
+    lists = len(party.packets(p.DomainList))
+    assert lives(party, 7, beat)
+    assert len(party.packets(p.DomainList)) == lists + 7
+    assert lives(party, 9, beat)  # all in vain
+    assert not lives(party, 2, beat)
+    assert len(party.packets(p.DomainList)) == lists + 7
 
 
 # -- and without them --------------------------------------------------------------------------------------------------
 
 
 def test_with_the_five_corrected_the_same_client_stays() -> None:
-    guest = let_in()
-    partner = mixer(guest.domain)
-    lists = len(guest.packets(p.DomainList))
+    party = let_in()
+    partner = party.domain.mixer()
+    lists = len(party.packets(p.DomainList))
 
     def beat() -> None:
-        guest.keep_alive()
+        party.keep_alive()
         partner.check_in()
 
-    assert lives(guest, 600, beat)
-    found = guest.packets(p.DomainList)
+    assert lives(party, 600, beat)
+    found = party.packets(p.DomainList)
     assert len(found) == lists + 600
-    assert (found[-1].domain_id, found[-1].session_id) == (DOMAIN_ID, guest.node_id)
+    assert (found[-1].domain_id, found[-1].session_id) == (DOMAIN_ID, party.node_id)
     (record,) = found[-1].nodes
     assert (record.type, record.public_socket) == (p.NodeType.AUDIO_MIXER, SockAddr(partner.host, partner.port))
     assert any(record.secret)
-    assert not guest.domain.server.stats.dropped
-    assert guest.sent > 256  # past every flag
+    assert not party.domain.stats.dropped
+    assert party.sent > 256  # past every flag
 
 
 def test_a_control_packet_of_a_counter_over_127_changes_nothing() -> None:
     """Big-endian counters from 128 on are control packets, for channels that nobody has."""
-    guest = let_in()
-    guest.domain.receive(encode_datagram(Control(ControlType.ACK, 1)), guest.path)
-    assert guest.domain.dropped("no channel") == 1
+    party = let_in()
+    party.domain.say(encode_datagram(Control(ControlType.ACK, 1)), party.path)
+    assert party.domain.stats.dropped["no channel"] == 1

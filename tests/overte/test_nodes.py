@@ -5,8 +5,20 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from alone import Alone
-from rig import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, MIXER, MIXER_LOCAL, SECRET, SESSION, STRANGER, Rig, record
+from scripted_overte import (
+    DOMAIN,
+    DOMAIN_ID,
+    EPOCH,
+    LOCAL_ID,
+    MIXER,
+    MIXER_LOCAL,
+    SECRET,
+    SESSION,
+    STRANGER,
+    ClientPeer,
+    OvertePartHost,
+    record,
+)
 
 from sansproto.contract import Address, Path
 from sansproto.errors import LocalProtocolError
@@ -41,50 +53,50 @@ M = bytes([1]) * 16  # the mixer's id
 M_LOCAL_ID = 4661
 
 
-def met(**changes: Any) -> Rig:
+def met(**changes: Any) -> ClientPeer:
     """A client that was told of a mixer, and has begun to punch."""
-    rig = Rig()
-    rig.list(record(**changes))
-    rig.events()
-    return rig
+    peer = ClientPeer.live()
+    peer.list(record(**changes))
+    peer.take()
+    return peer
 
 
-def punched(rig: Rig) -> dict[Path, p.Ping]:
-    return {path: packet for _, packet, path in rig.sent(p.Ping)}
+def punched(peer: ClientPeer) -> dict[Path, p.Ping]:
+    return {path: packet for _, packet, path in peer.sent(p.Ping)}
 
 
-def answer(rig: Rig, ping: p.Ping, path: Path = MIXER, *, delay: float = 0.0, ahead: int = 0) -> None:
-    rig.now += delay
+def answer(peer: ClientPeer, ping: p.Ping, path: Path = MIXER, *, delay: float = 0.0, ahead: int = 0) -> None:
+    peer.now += delay
     clock = ping.clock + int(delay * 1e6) // 2 + ahead
-    rig.say(p.PingReply(ping.type, ping.clock, clock), path, source=M_LOCAL_ID, secret=SECRET)
+    peer.say(p.PingReply(ping.type, ping.clock, clock), path, source=M_LOCAL_ID, secret=SECRET)
 
 
-def activated(**changes: Any) -> Rig:
-    rig = met(**changes)
-    answer(rig, punched(rig)[MIXER])
-    rig.events()
-    return rig
+def activated(**changes: Any) -> ClientPeer:
+    peer = met(**changes)
+    answer(peer, punched(peer)[MIXER])
+    peer.take()
+    return peer
 
 
-def wall(rig: Rig) -> int:
-    return int((EPOCH + rig.now) * 1e6)
+def wall(peer: ClientPeer) -> int:
+    return int((EPOCH + peer.now) * 1e6)
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_listed_node_is_told_and_punched_for() -> None:
-    rig = Rig()
-    rig.list(record())
-    (added,) = rig.events()
+    peer = ClientPeer.live()
+    peer.list(record())
+    (added,) = peer.take()
     assert isinstance(added, NodeAdded)
-    assert rig.client.nodes == {M: added.node}
+    assert peer.nodes == {M: added.node}
     assert added.node.public == Address(MIXER.host, MIXER.port)
     assert added.node.active is None
-    assert "kkkk" not in repr(added) + repr(rig.client.node_table.nodes)
+    assert "kkkk" not in repr(added) + repr(peer.node_table.nodes)
     for second in (0.0, 0.25, 0.5):
-        rig.at(second)
-        found = rig.sent(p.Ping)
+        peer.at(second)
+        found = peer.sent(p.Ping)
         assert {(packet.type, path) for _, packet, path in found} == {
             (p.PingType.LOCAL, MIXER_LOCAL),
             (p.PingType.PUBLIC, MIXER),
@@ -92,37 +104,37 @@ def test_a_listed_node_is_told_and_punched_for() -> None:
         for header, packet, _ in found:
             assert header.source == LOCAL_ID
             assert header.mac == crypto.mac(SECRET, packet.encode())
-            assert (packet.clock, packet.connection_id) == (wall(rig), 0)
+            assert (packet.clock, packet.connection_id) == (wall(peer), 0)
 
 
 def test_a_null_public_address_is_the_domains() -> None:
-    rig = met(public_socket=SockAddr("", 40111), local_socket=SockAddr("0.0.0.0", 0))
-    assert list(punched(rig)) == [Path(SOCKET, DOMAIN.host, 40111)]
+    peer = met(public_socket=SockAddr("", 40111), local_socket=SockAddr("0.0.0.0", 0))
+    assert list(punched(peer)) == [Path(SOCKET, DOMAIN.host, 40111)]
 
 
 def test_a_node_that_is_added_between_lists_is_known_and_one_before_the_first_is_not() -> None:
-    rig = Rig()
-    rig.say(p.AddedNode.decode(record().encode()))
-    assert set(rig.client.nodes) == {M}
-    rig = Rig(connected=False)
-    rig.find()
-    rig.say(p.AddedNode.decode(record().encode()))
-    assert rig.drops("a node before the first list") == 1
+    peer = ClientPeer.live()
+    peer.say(p.AddedNode.decode(record().encode()))
+    assert set(peer.nodes) == {M}
+    peer = ClientPeer.live(connected=False)
+    peer.go()
+    peer.say(p.AddedNode.decode(record().encode()))
+    assert peer.stats.dropped["a node before the first list"] == 1
 
 
 def test_a_list_never_holds_ourselves() -> None:
-    rig = Rig()
-    rig.list(record("I", id=SESSION), record("I", id=NULL_UUID))
-    assert not rig.client.nodes
+    peer = ClientPeer.live()
+    peer.list(record("I", id=SESSION), record("I", id=NULL_UUID))
+    assert not peer.nodes
 
 
 def test_a_removed_node_is_gone() -> None:
-    rig = met()
-    rig.say(p.RemovedNode(M))
-    rig.say(p.RemovedNode(M))
-    assert rig.events() == [NodeRemoved(M, Removal.REMOVED)]
-    assert rig.drops("unknown node") == 1
-    assert not rig.client.node_table.index
+    peer = met()
+    peer.say(p.RemovedNode(M))
+    peer.say(p.RemovedNode(M))
+    assert peer.take() == [NodeRemoved(M, Removal.REMOVED)]
+    assert peer.stats.dropped["unknown node"] == 1
+    assert not peer.node_table.index
 
 
 @pytest.mark.parametrize(
@@ -135,233 +147,233 @@ def test_a_removed_node_is_gone() -> None:
     ],
 )
 def test_a_node_that_cannot_be_beside_another_takes_its_place(newer: p.NodeRecord) -> None:
-    rig = met()
-    rig.list(record(), newer)
-    removed, added = rig.events()
+    peer = met()
+    peer.list(record(), newer)
+    removed, added = peer.take()
     assert removed == NodeRemoved(M, Removal.REPLACED)
     assert isinstance(added, NodeAdded)
-    assert set(rig.client.nodes) == {newer.id}
-    assert set(rig.client.node_table.index.values()) == {rig.client.node_table.nodes[newer.id]}
+    assert set(peer.nodes) == {newer.id}
+    assert set(peer.node_table.index.values()) == {peer.node_table.nodes[newer.id]}
 
 
 def test_agents_may_be_many() -> None:
-    rig = Rig()
-    rig.list(*(record("I", number=number) for number in range(1, 6)))
-    assert len(rig.client.nodes) == 5
+    peer = ClientPeer.live()
+    peer.list(*(record("I", number=number) for number in range(1, 6)))
+    assert len(peer.nodes) == 5
 
 
 def test_a_node_that_is_listed_elsewhere_is_reached_anew() -> None:
-    rig = activated()
-    rig.list(record(permissions=1))
-    assert rig.client.nodes[M].active
-    assert rig.client.nodes[M].permissions == 1
-    rig.list(record(local_id=98))
-    assert rig.client.nodes[M].active
-    rig.at(1.0)
-    ((_, ping, _),) = rig.sent(p.Ping)
+    peer = activated()
+    peer.list(record(permissions=1))
+    assert peer.nodes[M].active
+    assert peer.nodes[M].permissions == 1
+    peer.list(record(local_id=98))
+    assert peer.nodes[M].active
+    peer.at(1.0)
+    ((_, ping, _),) = peer.sent(p.Ping)
     elsewhere = SockAddr("198.51.100.99", 1)
-    rig.list(record(public_socket=elsewhere, local_id=99))
-    rig.say(p.PingReply(ping.type, ping.clock, 0), MIXER_LOCAL, source=99, secret=SECRET)
-    assert rig.drops("a reply to no ping of ours") == 1  # it was not for this socket
-    assert rig.client.nodes[M].active is None
-    assert rig.client.nodes[M].local_id == 99
-    pings = punched(rig)
+    peer.list(record(public_socket=elsewhere, local_id=99))
+    peer.say(p.PingReply(ping.type, ping.clock, 0), MIXER_LOCAL, source=99, secret=SECRET)
+    assert peer.stats.dropped["a reply to no ping of ours"] == 1  # it was not for this socket
+    assert peer.nodes[M].active is None
+    assert peer.nodes[M].local_id == 99
+    pings = punched(peer)
     assert set(pings) == {MIXER_LOCAL, Path(SOCKET, "198.51.100.99", 1)}
-    rig.say(p.Ping(p.PingType.PUBLIC, 5, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    assert rig.drops("unknown source") == 1
+    peer.say(p.Ping(p.PingType.PUBLIC, 5, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert peer.stats.dropped["unknown source"] == 1
 
 
 def test_what_waits_for_a_node_goes_with_it() -> None:
-    rig = activated()
-    rig.client.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
-    rig.say(p.RemovedNode(M))
-    rig.datagrams()
+    peer = activated()
+    peer.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
+    peer.say(p.RemovedNode(M))
+    peer.datagrams()
     for second in range(1, 20):
-        rig.at(float(second))
-        assert MIXER not in {datagram.path for datagram in rig.datagrams()}
-        rig.list()
-    assert not [event for event in rig.events() if isinstance(event, Undelivered) and event.node_id]
+        peer.at(float(second))
+        assert MIXER not in {datagram.path for datagram in peer.datagrams()}
+        peer.list()
+    assert not [event for event in peer.take() if isinstance(event, Undelivered) and event.node_id]
 
 
 def test_a_node_at_the_domains_address_leaves_the_domain_its_channel() -> None:
-    rig = met(public_socket=SockAddr("", DOMAIN.port))
-    rig.client.ask_path("/", 0.0)
-    rig.say(p.RemovedNode(M))
-    rig.at(0.2)
-    rig.shake()
-    assert p.PathQuery("/") in [packet for _, packet, _ in rig.sent()]
+    peer = met(public_socket=SockAddr("", DOMAIN.port))
+    peer.ask_path("/", 0.0)
+    peer.say(p.RemovedNode(M))
+    peer.at(0.2)
+    peer.shake()
+    assert p.PathQuery("/") in [packet for _, packet, _ in peer.sent()]
 
 
 def test_only_the_domain_and_known_nodes_have_a_channel() -> None:
-    rig = met()
-    rig.sent()
+    peer = met()
+    peer.sent()
     for path in (DOMAIN, MIXER, STRANGER):
-        rig.client.receive_datagram(encode_datagram(Control(ControlType.HANDSHAKE, 7)), path, 0.0)
-        assert bool(rig.datagrams()) is (path != STRANGER)
+        peer.receive_datagram(encode_datagram(Control(ControlType.HANDSHAKE, 7)), path, 0.0)
+        assert bool(peer.datagrams()) is (path != STRANGER)
 
 
 def test_a_local_address_that_changes_leaves_the_public_one_active() -> None:
-    rig = activated()
-    rig.list(record(local_socket=SockAddr("10.0.0.99", 1)))
-    assert rig.client.nodes[M].active == Address(MIXER.host, MIXER.port)
-    assert MIXER_LOCAL not in rig.client.node_table.index
+    peer = activated()
+    peer.list(record(local_socket=SockAddr("10.0.0.99", 1)))
+    assert peer.nodes[M].active == Address(MIXER.host, MIXER.port)
+    assert MIXER_LOCAL not in peer.node_table.index
 
 
 # -- pings -------------------------------------------------------------------------------------------------------------
 
 
 def test_an_answered_punch_activates_and_from_then_on_there_is_one_ping_a_second() -> None:
-    rig = met()
-    ping = punched(rig)[MIXER]
-    answer(rig, ping, delay=0.1)
-    assert rig.events() == [
+    peer = met()
+    ping = punched(peer)[MIXER]
+    answer(peer, ping, delay=0.1)
+    assert peer.take() == [
         NodeActivated(M, Address(MIXER.host, MIXER.port)),
         NodeMeasured(M, ping_ms=100, skew_us=0),
     ]
     for second in (1.1, 2.1):
-        rig.at(second)
-        ((_, packet, path),) = rig.sent(p.Ping)
+        peer.at(second)
+        ((_, packet, path),) = peer.sent(p.Ping)
         assert (packet.type, path) == (p.PingType.AGNOSTIC, MIXER)
-        answer(rig, packet)
-        assert [type(event) for event in rig.events()] == [NodeMeasured]
-        rig.list()
+        answer(peer, packet)
+        assert [type(event) for event in peer.take()] == [NodeMeasured]
+        peer.list()
 
 
 def test_the_local_socket_is_better_than_any_other() -> None:
-    rig = activated()
-    rig.at(0.5)
-    local = [packet for packet in rig.client.node_table.nodes[M].pings if packet[1] == p.PingType.LOCAL]
-    public = [packet for packet in rig.client.node_table.nodes[M].pings if packet[1] == p.PingType.PUBLIC]
+    peer = activated()
+    peer.at(0.5)
+    local = [packet for packet in peer.node_table.nodes[M].pings if packet[1] == p.PingType.LOCAL]
+    public = [packet for packet in peer.node_table.nodes[M].pings if packet[1] == p.PingType.PUBLIC]
     assert local
-    answer(rig, p.Ping(p.PingType.LOCAL, local[0][0], 0), MIXER_LOCAL)
-    assert NodeActivated(M, Address(MIXER_LOCAL.host, MIXER_LOCAL.port)) in rig.events()
+    answer(peer, p.Ping(p.PingType.LOCAL, local[0][0], 0), MIXER_LOCAL)
+    assert NodeActivated(M, Address(MIXER_LOCAL.host, MIXER_LOCAL.port)) in peer.take()
     assert not public  # each answer counts once
-    answer(rig, p.Ping(p.PingType.PUBLIC, local[0][0], 0))
-    assert rig.drops("a reply to no ping of ours") == 1
-    assert rig.client.nodes[M].active == Address(MIXER_LOCAL.host, MIXER_LOCAL.port)
+    answer(peer, p.Ping(p.PingType.PUBLIC, local[0][0], 0))
+    assert peer.stats.dropped["a reply to no ping of ours"] == 1
+    assert peer.nodes[M].active == Address(MIXER_LOCAL.host, MIXER_LOCAL.port)
 
 
 def test_a_public_answer_does_not_change_what_is_active() -> None:
-    rig = met()
-    pings = punched(rig)
-    answer(rig, pings[MIXER_LOCAL], MIXER_LOCAL)
-    answer(rig, pings[MIXER], MIXER)
-    assert rig.client.nodes[M].active == Address(MIXER_LOCAL.host, MIXER_LOCAL.port)
-    assert [type(event) for event in rig.events()] == [NodeActivated, NodeMeasured, NodeMeasured]
-    rig = met()
-    early = punched(rig)[MIXER_LOCAL]
-    rig.at(0.25)
-    answer(rig, punched(rig)[MIXER_LOCAL], MIXER_LOCAL)
-    answer(rig, early, MIXER_LOCAL)
-    assert [type(event) for event in rig.events()] == [NodeActivated, NodeMeasured, NodeMeasured]
+    peer = met()
+    pings = punched(peer)
+    answer(peer, pings[MIXER_LOCAL], MIXER_LOCAL)
+    answer(peer, pings[MIXER], MIXER)
+    assert peer.nodes[M].active == Address(MIXER_LOCAL.host, MIXER_LOCAL.port)
+    assert [type(event) for event in peer.take()] == [NodeActivated, NodeMeasured, NodeMeasured]
+    peer = met()
+    early = punched(peer)[MIXER_LOCAL]
+    peer.at(0.25)
+    answer(peer, punched(peer)[MIXER_LOCAL], MIXER_LOCAL)
+    answer(peer, early, MIXER_LOCAL)
+    assert [type(event) for event in peer.take()] == [NodeActivated, NodeMeasured, NodeMeasured]
 
 
 def test_pings_are_answered_to_where_they_came_from_and_a_new_address_is_symmetric() -> None:
-    rig = met()
-    rig.sent()
+    peer = met()
+    peer.sent()
     for clock, path in ((1, MIXER), (2, STRANGER)):
-        rig.say(p.Ping(p.PingType.PUBLIC, clock, 0), path, source=M_LOCAL_ID, secret=SECRET)
-        ((header, reply, to),) = rig.sent(p.PingReply)
+        peer.say(p.Ping(p.PingType.PUBLIC, clock, 0), path, source=M_LOCAL_ID, secret=SECRET)
+        ((header, reply, to),) = peer.sent(p.PingReply)
         assert to == path
         assert header.mac == crypto.mac(SECRET, reply.encode())
-        assert (reply.type, reply.clock) == (p.PingType.PUBLIC, wall(rig))
-    assert rig.client.nodes[M].symmetric == Address(STRANGER.host, STRANGER.port)
-    rig.at(0.25)
-    pings = punched(rig)
+        assert (reply.type, reply.clock) == (p.PingType.PUBLIC, wall(peer))
+    assert peer.nodes[M].symmetric == Address(STRANGER.host, STRANGER.port)
+    peer.at(0.25)
+    pings = punched(peer)
     assert pings[STRANGER].type is p.PingType.SYMMETRIC
-    answer(rig, pings[STRANGER], STRANGER)
-    assert rig.client.nodes[M].active == Address(STRANGER.host, STRANGER.port)
-    rig.list(record(local_socket=SockAddr("10.0.0.99", 1)))  # which says nothing of it
-    assert rig.client.nodes[M].active == Address(STRANGER.host, STRANGER.port)
+    answer(peer, pings[STRANGER], STRANGER)
+    assert peer.nodes[M].active == Address(STRANGER.host, STRANGER.port)
+    peer.list(record(local_socket=SockAddr("10.0.0.99", 1)))  # which says nothing of it
+    assert peer.nodes[M].active == Address(STRANGER.host, STRANGER.port)
 
 
 def test_an_old_ping_is_answered_and_does_nothing_else() -> None:
-    rig = met()
-    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    rig.sent()
-    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), STRANGER, source=M_LOCAL_ID, secret=SECRET)
-    ((_, _, path),) = rig.sent(p.PingReply)
+    peer = met()
+    peer.say(p.Ping(p.PingType.PUBLIC, 1000, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    peer.sent()
+    peer.say(p.Ping(p.PingType.PUBLIC, 1000, 0), STRANGER, source=M_LOCAL_ID, secret=SECRET)
+    ((_, _, path),) = peer.sent(p.PingReply)
     assert path == STRANGER
-    assert rig.client.nodes[M].symmetric is None
+    assert peer.nodes[M].symmetric is None
 
 
 def test_who_dropped_us_is_believed_also_when_its_clock_went_back() -> None:
-    rig = met()
-    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    rig.say(p.Ping(p.PingType.PUBLIC, 10, 1), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    assert M not in rig.client.nodes
+    peer = met()
+    peer.say(p.Ping(p.PingType.PUBLIC, 1000, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    peer.say(p.Ping(p.PingType.PUBLIC, 10, 1), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert M not in peer.nodes
 
 
 def test_the_socket_of_another_node_is_nobodys_symmetric_one() -> None:
-    rig = met()
-    rig.list(record(), record("W", number=2))
+    peer = met()
+    peer.list(record(), record("W", number=2))
     other = Path(SOCKET, "198.51.100.10", 40111)
-    rig.say(p.Ping(p.PingType.PUBLIC, 1000, 0), other, source=M_LOCAL_ID, secret=SECRET)
-    assert rig.client.nodes[M].symmetric is None
-    assert len(rig.client.nodes) == 2
+    peer.say(p.Ping(p.PingType.PUBLIC, 1000, 0), other, source=M_LOCAL_ID, secret=SECRET)
+    assert peer.nodes[M].symmetric is None
+    assert len(peer.nodes) == 2
 
 
 def test_what_is_not_authenticated_changes_nothing() -> None:
-    rig = met()
-    ping = punched(rig)[MIXER]
-    rig.at(1.5)
-    rig.sent()
-    rig.events()
-    before = rig.client.freeze(rig.now, leave_out=frozenset({"stats"}))
+    peer = met()
+    ping = punched(peer)[MIXER]
+    peer.at(1.5)
+    peer.sent()
+    peer.take()
+    before = peer.freeze(peer.now, leave_out=frozenset({"stats"}))
     for path in (MIXER, STRANGER):
         for secret in (b"", b"w" * 16):
             for packet in (
-                p.Ping(p.PingType.LOCAL, wall(rig), 9),
+                p.Ping(p.PingType.LOCAL, wall(peer), 9),
                 p.PingReply(p.PingType.PUBLIC, ping.clock, 0),
                 (PacketType.MIXED_AUDIO, b"sound"),
             ):
-                rig.say(packet, path, source=M_LOCAL_ID, secret=secret)
-    rig.say((PacketType.NODE_JSON_STATS, b"{}"), STRANGER, source=M_LOCAL_ID)  # a type that never has a MAC
-    rig.say(p.Ping(p.PingType.LOCAL, wall(rig), 9), MIXER, source=1, secret=SECRET)
-    assert rig.drops("wrong hash") == 12
-    assert rig.drops("unverified from elsewhere") == 1
-    assert rig.drops("unknown source") == 1
-    assert rig.client.freeze(rig.now, leave_out=frozenset({"stats"})) == before
+                peer.say(packet, path, source=M_LOCAL_ID, secret=secret)
+    peer.say((PacketType.NODE_JSON_STATS, b"{}"), STRANGER, source=M_LOCAL_ID)  # a type that never has a MAC
+    peer.say(p.Ping(p.PingType.LOCAL, wall(peer), 9), MIXER, source=1, secret=SECRET)
+    assert peer.stats.dropped["wrong hash"] == 12
+    assert peer.stats.dropped["unverified from elsewhere"] == 1
+    assert peer.stats.dropped["unknown source"] == 1
+    assert peer.freeze(peer.now, leave_out=frozenset({"stats"})) == before
 
 
 def test_malformed_pings_of_a_node_are_counted() -> None:
-    rig = met()
-    rig.say((PacketType.PING, b"x"), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    rig.say((PacketType.PING_REPLY, b"x"), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    assert (rig.drops("malformed Ping"), rig.drops("malformed PingReply")) == (1, 1)
+    peer = met()
+    peer.say((PacketType.PING, b"x"), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    peer.say((PacketType.PING_REPLY, b"x"), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert (peer.stats.dropped["malformed Ping"], peer.stats.dropped["malformed PingReply"]) == (1, 1)
 
 
 def test_a_node_without_a_secret_is_not_heard() -> None:
-    rig = met(secret=NULL_UUID)
-    rig.say(p.Ping(p.PingType.LOCAL, 5, 0), MIXER, source=M_LOCAL_ID)
-    assert rig.drops("no secret") == 1
+    peer = met(secret=NULL_UUID)
+    peer.say(p.Ping(p.PingType.LOCAL, 5, 0), MIXER, source=M_LOCAL_ID)
+    assert peer.stats.dropped["no secret"] == 1
 
 
 def test_without_authentication_a_node_is_who_speaks_from_its_sockets() -> None:
-    rig = Rig()
-    rig.list(record(secret=NULL_UUID), authenticated=False)
-    ping = punched(rig)[MIXER]
-    rig.say(p.PingReply(ping.type, ping.clock, ping.clock), STRANGER, source=M_LOCAL_ID)
-    assert rig.client.nodes[M].active is None
-    rig.say(p.PingReply(ping.type, ping.clock, ping.clock), MIXER, source=M_LOCAL_ID)
-    assert rig.client.nodes[M].active is not None
+    peer = ClientPeer.live()
+    peer.list(record(secret=NULL_UUID), authenticated=False)
+    ping = punched(peer)[MIXER]
+    peer.say(p.PingReply(ping.type, ping.clock, ping.clock), STRANGER, source=M_LOCAL_ID)
+    assert peer.nodes[M].active is None
+    peer.say(p.PingReply(ping.type, ping.clock, ping.clock), MIXER, source=M_LOCAL_ID)
+    assert peer.nodes[M].active is not None
 
 
 def test_a_reply_to_a_ping_of_long_ago_counts_for_nothing() -> None:
-    rig = met()
-    ping = punched(rig)[MIXER]
+    peer = met()
+    ping = punched(peer)[MIXER]
     for second in range(1, 10):
-        rig.at(float(second))
-        rig.list(record())
-        rig.say(p.Ping(p.PingType.AGNOSTIC, wall(rig), 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    rig.events()
-    answer(rig, ping)
-    assert rig.drops("a reply to no ping of ours") == 1
-    assert not rig.events()
+        peer.at(float(second))
+        peer.list(record())
+        peer.say(p.Ping(p.PingType.AGNOSTIC, wall(peer), 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    peer.take()
+    answer(peer, ping)
+    assert peer.stats.dropped["a reply to no ping of ours"] == 1
+    assert not peer.take()
 
 
 def test_skew_is_the_80th_percentile_of_the_last_30() -> None:
-    host, owner = Alone(ClientDelays(), ClientLimits()), cast(NodeOwner, None)
+    host, owner = OvertePartHost(ClientDelays(), ClientLimits()), cast(NodeOwner, None)
     node = Node(host, owner, M)
     found = []
     for sample in (50, 10, 40, 20, 30, *range(100, 131)):
@@ -374,103 +386,103 @@ def test_skew_is_the_80th_percentile_of_the_last_30() -> None:
 
 
 def test_skew_of_a_clock_that_is_ahead() -> None:
-    rig = met()
-    answer(rig, punched(rig)[MIXER], delay=0.02, ahead=5_000_000)
-    assert rig.events()[-1] == NodeMeasured(M, ping_ms=20, skew_us=5_000_000)
-    assert rig.client.nodes[M].skew_us == 5_000_000
+    peer = met()
+    answer(peer, punched(peer)[MIXER], delay=0.02, ahead=5_000_000)
+    assert peer.take()[-1] == NodeMeasured(M, ping_ms=20, skew_us=5_000_000)
+    assert peer.nodes[M].skew_us == 5_000_000
 
 
 # -- connection ids and silence ----------------------------------------------------------------------------------------
 
 
 def test_connection_ids_count_how_often_a_node_was_dropped() -> None:
-    rig = met()
+    peer = met()
     for number in (1, 2):
-        rig.say(p.RemovedNode(M))
-        rig.sent()
-        rig.list(record())
-        assert {packet.connection_id for _, packet, _ in rig.sent(p.Ping)} == {number}
+        peer.say(p.RemovedNode(M))
+        peer.sent()
+        peer.list(record())
+        assert {packet.connection_id for _, packet, _ in peer.sent(p.Ping)} == {number}
 
 
 def test_a_higher_connection_id_means_that_it_dropped_us() -> None:
-    rig = met()
-    rig.sent()
-    rig.say(p.Ping(p.PingType.LOCAL, 5, 7), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    assert rig.events() == [NodeRemoved(M, Removal.RESTARTED)]
-    assert len(rig.sent(p.PingReply)) == 1
-    rig.list(record())
-    assert {packet.connection_id for _, packet, _ in rig.sent(p.Ping)} == {7}
-    rig.say(p.Ping(p.PingType.LOCAL, 6, 7), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    assert set(rig.client.nodes) == {M}
+    peer = met()
+    peer.sent()
+    peer.say(p.Ping(p.PingType.LOCAL, 5, 7), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert peer.take() == [NodeRemoved(M, Removal.RESTARTED)]
+    assert len(peer.sent(p.PingReply)) == 1
+    peer.list(record())
+    assert {packet.connection_id for _, packet, _ in peer.sent(p.Ping)} == {7}
+    peer.say(p.Ping(p.PingType.LOCAL, 6, 7), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert set(peer.nodes) == {M}
 
 
 def test_a_connection_id_never_outgrows_its_field() -> None:
-    rig = met()
-    rig.say(p.Ping(p.PingType.LOCAL, 5, (1 << 63) - 1), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    rig.list(record())
-    rig.say(p.RemovedNode(M))
-    rig.sent()
-    rig.list(record())
-    assert {packet.connection_id for _, packet, _ in rig.sent(p.Ping)} == {(1 << 63) - 1}
+    peer = met()
+    peer.say(p.Ping(p.PingType.LOCAL, 5, (1 << 63) - 1), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    peer.list(record())
+    peer.say(p.RemovedNode(M))
+    peer.sent()
+    peer.list(record())
+    assert {packet.connection_id for _, packet, _ in peer.sent(p.Ping)} == {(1 << 63) - 1}
 
 
 def test_connection_ids_are_bounded_and_a_reset_forgets_them() -> None:
-    rig = Rig(limits=ClientLimits(connection_ids=2))
+    peer = ClientPeer.live(limits=ClientLimits(connection_ids=2))
     for number in (1, 2, 3):
-        rig.list(record("I", number=number))
-        rig.say(p.RemovedNode(bytes([number]) * 16))
-    assert list(rig.client.node_table.connection_ids) == [bytes([2]) * 16, bytes([3]) * 16]
-    rig.list(session_id=b"n" * 16)
-    assert not rig.client.node_table.connection_ids
+        peer.list(record("I", number=number))
+        peer.say(p.RemovedNode(bytes([number]) * 16))
+    assert list(peer.node_table.connection_ids) == [bytes([2]) * 16, bytes([3]) * 16]
+    peer.list(session_id=b"n" * 16)
+    assert not peer.node_table.connection_ids
 
 
 def test_a_silent_node_is_gone_and_one_that_speaks_stays() -> None:
-    rig = activated()
+    peer = activated()
     for second in range(1, 36):
-        rig.at(float(second))
-        rig.list()
+        peer.at(float(second))
+        peer.list()
         if second < 15:
-            rig.say(p.Ping(p.PingType.AGNOSTIC, second, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
-        assert bool(rig.client.nodes) is (second < 30)
-    assert NodeRemoved(M, Removal.SILENT) in rig.events()
+            peer.say(p.Ping(p.PingType.AGNOSTIC, second, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+        assert bool(peer.nodes) is (second < 30)
+    assert NodeRemoved(M, Removal.SILENT) in peer.take()
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------
 
 
 def test_any_packet_goes_to_a_node_that_is_reached() -> None:
-    rig = met()
-    rig.sent()
-    assert not rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0)
-    assert not rig.client.send_to_node(b"?" * 16, PacketType.AVATAR_DATA, b"x", 0.0)
-    assert rig.refusals("node not reached") == 2
-    rig = activated()
-    rig.sent()
+    peer = met()
+    peer.sent()
+    assert not peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0)
+    assert not peer.send_to_node(b"?" * 16, PacketType.AVATAR_DATA, b"x", 0.0)
+    assert peer.stats.refused["node not reached"] == 2
+    peer = activated()
+    peer.sent()
     for kind in (PacketType.AVATAR_DATA, PacketType.ENTITY_QUERY, PacketType.STOP_NODE):
-        assert rig.client.send_to_node(M, kind, b"data", 0.0)
-        ((header, payload, path),) = rig.sent()
+        assert peer.send_to_node(M, kind, b"data", 0.0)
+        ((header, payload, path),) = peer.sent()
         assert (header.type, payload, path) == (kind, b"data", MIXER)
         assert header.mac == (crypto.mac(SECRET, b"data") if header.mac is not None else None)
     with pytest.raises(LocalProtocolError):
-        rig.client.send_to_node(M, PacketType.AVATAR_DATA, bytes(1369), 0.0)
-    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, bytes(1368), 0.0)
-    assert len(rig.datagrams()[0].data) == MAX_DATAGRAM
+        peer.send_to_node(M, PacketType.AVATAR_DATA, bytes(1369), 0.0)
+    assert peer.send_to_node(M, PacketType.AVATAR_DATA, bytes(1368), 0.0)
+    assert len(peer.datagrams()[0].data) == MAX_DATAGRAM
 
 
 def test_a_packet_that_the_outbox_does_not_take_was_not_sent() -> None:
-    rig = activated()
-    rig.sent()
-    room = rig.client.limits.outbox
-    sent = [rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0) for _ in range(room + 1)]
-    assert (sent, rig.refusals("outbox full"), len(rig.datagrams())) == ([True] * room + [False], 1, room)
+    peer = activated()
+    peer.sent()
+    room = peer.limits.outbox
+    sent = [peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0) for _ in range(room + 1)]
+    assert (sent, peer.stats.refused["outbox full"], len(peer.datagrams())) == ([True] * room + [False], 1, room)
 
 
 def test_reliable_packets_and_messages_go_to_a_node() -> None:
-    rig = activated()
-    assert rig.client.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
-    assert rig.client.send_to_node(M, PacketType.ENTITY_EDIT, bytes(5000), 0.0, message=True)
-    rig.shake(MIXER)
-    found = rig.sent()
+    peer = activated()
+    assert peer.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
+    assert peer.send_to_node(M, PacketType.ENTITY_EDIT, bytes(5000), 0.0, message=True)
+    peer.shake(MIXER)
+    found = peer.sent()
     assert found[0][0].reliable
     assert found[0][1] == b"me"
     assert b"".join(payload for _, payload, _ in found[1:]) == bytes(5000)
@@ -478,69 +490,73 @@ def test_reliable_packets_and_messages_go_to_a_node() -> None:
 
 
 def test_what_a_node_never_acknowledges_is_told() -> None:
-    rig = activated()
-    rig.client.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
+    peer = activated()
+    peer.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
     for second in range(1, 20):
-        rig.at(float(second))
-        rig.list()
-        rig.datagrams()
-        rig.say(p.Ping(p.PingType.AGNOSTIC, second, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
-    assert Undelivered(M, 1) in rig.events()
+        peer.at(float(second))
+        peer.list()
+        peer.datagrams()
+        peer.say(p.Ping(p.PingType.AGNOSTIC, second, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert Undelivered(M, 1) in peer.take()
 
 
 def test_while_the_domain_is_silent_only_what_is_reliable_goes_out() -> None:
-    rig = activated()
-    rig.at(2.5)
-    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
-    rig.at(3.5)
-    assert not rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
-    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now, reliable=True)
-    assert rig.refusals("squelched") == 1
-    rig.sent()
-    rig.say(p.Ping(p.PingType.PUBLIC, 1, 0), MIXER, source=4661, secret=SECRET)
-    rig.at(4.9)
-    assert {type(packet) for _, packet, path in rig.sent() if path != DOMAIN} <= {bytes}
-    rig.list()
-    assert rig.client.send_to_node(M, PacketType.AVATAR_DATA, b"x", rig.now)
+    peer = activated()
+    peer.at(2.5)
+    assert peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", peer.now)
+    peer.at(3.5)
+    assert not peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", peer.now)
+    assert peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", peer.now, reliable=True)
+    assert peer.stats.refused["squelched"] == 1
+    peer.sent()
+    peer.say(p.Ping(p.PingType.PUBLIC, 1, 0), MIXER, source=4661, secret=SECRET)
+    peer.at(4.9)
+    assert {type(packet) for _, packet, path in peer.sent() if path != DOMAIN} <= {bytes}
+    peer.list()
+    assert peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", peer.now)
 
 
 def test_packets_of_nodes_are_events() -> None:
-    rig = met()
-    rig.say((PacketType.MIXED_AUDIO, b"sound"), STRANGER, source=M_LOCAL_ID, secret=SECRET)
-    rig.say((PacketType.NODE_JSON_STATS, b"{}"), MIXER, source=M_LOCAL_ID)
-    assert rig.events() == [
+    peer = met()
+    peer.say((PacketType.MIXED_AUDIO, b"sound"), STRANGER, source=M_LOCAL_ID, secret=SECRET)
+    peer.say((PacketType.NODE_JSON_STATS, b"{}"), MIXER, source=M_LOCAL_ID)
+    assert peer.take() == [
         PacketReceived(M, PacketType.MIXED_AUDIO, payload=b"sound"),
         PacketReceived(M, PacketType.NODE_JSON_STATS, payload=b"{}"),
     ]
 
 
 def test_the_domain_may_send_what_asset_servers_are_asked() -> None:
-    rig = Rig(node_type=p.NodeType.ASSET_SERVER)
+    peer = ClientPeer.live(node_type=p.NodeType.ASSET_SERVER)
     for path in (DOMAIN, STRANGER):
-        rig.say((PacketType.ASSET_GET, b"hash"), path, source=4242)
-        rig.say((PacketType.MIXED_AUDIO, b"sound"), path, source=4242)
-    rig.say((PacketType.NODE_JSON_STATS, b"{}"), DOMAIN, source=4242)
-    assert rig.events() == [PacketReceived(DOMAIN_ID, PacketType.ASSET_GET, payload=b"hash")]
-    assert (rig.drops("no secret"), rig.drops("unknown source"), rig.drops("unexpected packet")) == (1, 2, 1)
+        peer.say((PacketType.ASSET_GET, b"hash"), path, source=4242)
+        peer.say((PacketType.MIXED_AUDIO, b"sound"), path, source=4242)
+    peer.say((PacketType.NODE_JSON_STATS, b"{}"), DOMAIN, source=4242)
+    assert peer.take() == [PacketReceived(DOMAIN_ID, PacketType.ASSET_GET, payload=b"hash")]
+    assert (
+        peer.stats.dropped["no secret"],
+        peer.stats.dropped["unknown source"],
+        peer.stats.dropped["unexpected packet"],
+    ) == (1, 2, 1)
 
 
 def test_before_the_first_list_no_id_is_the_domains() -> None:
-    rig = Rig(connected=False)
-    rig.find()
-    rig.say((PacketType.ASSET_GET, b"hash"), DOMAIN, source=0)
-    assert rig.events() == []
-    assert rig.drops("unknown source") == 1
+    peer = ClientPeer.live(connected=False)
+    peer.go()
+    peer.say((PacketType.ASSET_GET, b"hash"), DOMAIN, source=0)
+    assert peer.take() == []
+    assert peer.stats.dropped["unknown source"] == 1
 
 
 def test_only_upstream_mixers_replicate() -> None:
-    rig = met()
-    rig.list(record("B", number=2))
-    rig.events()
+    peer = met()
+    peer.list(record("B", number=2))
+    peer.take()
     for path in (MIXER, STRANGER, Path(SOCKET, "10.0.0.10", 40111), Path(SOCKET, "198.51.100.10", 40111)):
-        rig.say((PacketType.REPLICATED_INJECT_AUDIO, b"sound"), path)
-    rig.say((PacketType.DOMAIN_SERVER_REQUIRE_DTLS, b"\x01\x00"), DOMAIN)
-    assert rig.events() == [PacketReceived(bytes([2]) * 16, PacketType.REPLICATED_INJECT_AUDIO, payload=b"sound")]
-    assert rig.drops("unexpected packet") == 4  # also of what came from its local socket
+        peer.say((PacketType.REPLICATED_INJECT_AUDIO, b"sound"), path)
+    peer.say((PacketType.DOMAIN_SERVER_REQUIRE_DTLS, b"\x01\x00"), DOMAIN)
+    assert peer.take() == [PacketReceived(bytes([2]) * 16, PacketType.REPLICATED_INJECT_AUDIO, payload=b"sound")]
+    assert peer.stats.dropped["unexpected packet"] == 4  # also of what came from its local socket
 
 
 @pytest.mark.parametrize(

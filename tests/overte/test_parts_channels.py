@@ -6,9 +6,9 @@ from pathlib import Path as File
 from typing import Any
 
 import pytest
-from fake_host import FakeHost
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted import PartHost
 from talkers import Friend, Talker
 
 from sansproto.contract import Path
@@ -29,7 +29,7 @@ REMOTE = (PATH.host, PATH.port, 0)
 SETTINGS = PacketType.DOMAIN_SETTINGS
 
 
-class OverteHost(FakeHost):
+class OverteHost(PartHost):
     """An endpoint that accepts one address, and what all channels have in common."""
 
     def __init__(self, **limits: int) -> None:
@@ -43,10 +43,10 @@ class OverteHost(FakeHost):
         return path == PATH
 
     def arrived(self, arrival: Arrival) -> None:
-        self.events.append((arrival.payload, arrival.peer))
+        self.emit((arrival.payload, arrival.peer))
 
     def undelivered(self, path: Path, count: int) -> None:
-        self.events.append(("undelivered", path, count))
+        self.emit(("undelivered", path, count))
 
     def accepts_version(self, header: Header) -> bool:
         return header.type is PacketType.DOMAIN_CONNECT_REQUEST
@@ -62,8 +62,8 @@ class OverteHost(FakeHost):
 
     def said(self) -> list[Any]:
         """The numbers of the control packets, or the payloads, that were sent since the last time."""
-        found = [decode_datagram(data) for data, _ in self.sent]
-        self.sent.clear()
+        found = [decode_datagram(data) for _, data, *_ in self.told]
+        self.told.clear()
         return [(head.type.name, head.sequence) if isinstance(head, Control) else payload for head, payload in found]
 
 
@@ -86,14 +86,14 @@ def test_a_sender_alone() -> None:
         sender.take(guards, number)
     host.run()
     assert (sender.state, host.said(), host.armed) == (SendingState.RESTING, [b"a", b"b"], {})
-    assert host.noted == {"an acknowledgement that does not fit": 1}
+    assert host.stats.noted == {"an acknowledgement that does not fit": 1}
     sender.queue([Outgoing(packet(), b"c")])
     host.run()
     host.fire(sender, SendingTimer.UNDELIVERED)
-    assert (sender.state, host.events) == (SendingState.UNSHAKEN, [("undelivered", PATH, 1)])
+    assert (sender.state, host.events()) == (SendingState.UNSHAKEN, [("undelivered", PATH, 1)])
     sender.post(SendingInput.REQUESTED())
     host.run()
-    assert host.dropped == {"late control packet": 1}
+    assert host.stats.dropped == {"late control packet": 1}
 
 
 def test_a_receiver_alone() -> None:
@@ -112,8 +112,8 @@ def test_a_receiver_alone() -> None:
     host.run()
     acks = [("ACK", number) for number in (4, 4, 6, 6)]
     assert host.said() == [("HANDSHAKE_REQUEST", None), ("HANDSHAKE_ACK", 5), *acks]
-    assert host.events == [(b"abcdef", host.friend)]
-    assert (host.noted, host.unfinished) == ({"too many messages at once": 1}, 0)
+    assert host.events() == [(b"abcdef", host.friend)]
+    assert (host.stats.noted, host.unfinished) == ({"too many messages at once": 1}, 0)
 
 
 def test_channels_alone() -> None:
@@ -124,10 +124,10 @@ def test_channels_alone() -> None:
         channels.take_control(Control(ControlType.HANDSHAKE_REQUEST), path)
         channels.take_data(Arrival(packet(9), b"x", path))
     host.run()
-    assert (host.said(), host.events) == ([("HANDSHAKE_ACK", 9), ("ACK", 9)], [(b"x", None)])
-    assert host.dropped == {"no channel": 4}
+    assert (host.said(), host.events()) == ([("HANDSHAKE_ACK", 9), ("ACK", 9)], [(b"x", None)])
+    assert host.stats.dropped == {"no channel": 4}
     assert [channels.send(path, [Outgoing(packet(), b"y")]) for path in (PATH, stranger)] == [True, False]
-    assert (host.refused, len(channels.senders), len(channels.receivers)) == ({"no channel": 1}, 1, 1)
+    assert (host.stats.refused, len(channels.senders), len(channels.receivers)) == ({"no channel": 1}, 1, 1)
     channels.forget_channel(PATH)
     assert not channels.senders
     assert not channels.receivers
@@ -147,9 +147,9 @@ def test_who_is_heard() -> None:
         (PACKET, packet(kind=ping, source=7, mac=mac, reliable=False, part=loose)),
     ):
         guards.act(channels, Arrival(header, b"x", PATH))
-    assert host.events == [(b"x", None), (b"x", host.friend)]
-    assert host.dropped == {"other version": 1, "unknown source": 1, "wrong hash": 1}
-    assert (host.noted, host.friend.heard) == ({"other version": 1, "unreliable message": 1}, 5.0)
+    assert host.events() == [(b"x", None), (b"x", host.friend)]
+    assert host.stats.dropped == {"other version": 1, "unknown source": 1, "wrong hash": 1}
+    assert (host.stats.noted, host.friend.heard) == ({"other version": 1, "unreliable message": 1}, 5.0)
 
 
 @given(st.sampled_from(PacketType), st.booleans(), st.none() | st.just(Part(Position.ONLY, 1, 0)), st.booleans())

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from alone import Alone
-from rig import DOMAIN, DOMAIN_ID, LOCAL_ID, MIXER, MIXER_LOCAL, SESSION, US, domain_list, record
+from scripted_overte import (
+    DOMAIN,
+    DOMAIN_ID,
+    LOCAL_ID,
+    MIXER,
+    MIXER_LOCAL,
+    SESSION,
+    US,
+    OvertePartHost,
+    domain_list,
+    record,
+)
 
 from sansproto.contract import Address, Lookup, Path, Phase
 from sansproto.events import CloseCause, Closed
@@ -56,8 +66,8 @@ def arrival(packet: Any, path: Path = DOMAIN) -> Arrival:
 
 
 def test_a_question_is_answered_or_not() -> None:
-    host = Alone(DELAYS, LIMITS)
-    queries = host.keep(Queries(host))
+    host = OvertePartHost(DELAYS, LIMITS)
+    queries = Queries(host)
     for path in ("/", "/hill"):
         queries.ask(p.PathQuery(path))
     host.run()
@@ -73,9 +83,9 @@ def test_a_question_is_answered_or_not() -> None:
 
 
 def test_stun_asks_until_it_is_answered() -> None:
-    host = Alone(DELAYS, LIMITS)
+    host = OvertePartHost(DELAYS, LIMITS)
     host.local = US
-    client = host.keep(stun.StunClient(host, ("stun.example", 3478), None))
+    client = stun.StunClient(host, ("stun.example", 3478), None)
     client.learn()
     host.run()
     assert host.sent == [Lookup(stun.QUERY, "stun.example", 3478)]
@@ -88,13 +98,13 @@ def test_stun_asks_until_it_is_answered() -> None:
     answer = stun.BindingResponse(len(attribute), client.server[None].transaction, attribute)
     assert client.take_first(answer.encode(), Path("udp", "192.0.2.33", 3478))
     host.run()
-    assert host.called == ["sockets_changed"]
+    assert host.told[-1] == ("sockets_changed",)
     assert client.sockets == (SockAddr("0.0.0.0", 0x8055), SockAddr(US.host, US.port))
 
 
 def test_the_ice_client_leads_to_the_domain() -> None:
-    host = Alone(DELAYS, LIMITS)
-    client = host.keep(ice.IceClient(host, TARGET, Known()))
+    host = OvertePartHost(DELAYS, LIMITS)
+    client = ice.IceClient(host, TARGET, Known())
     client.begin(DOMAIN)
     host.run()
     assert host.sent == [(DOMAIN, TARGET.query(Known().sockets))]
@@ -104,13 +114,13 @@ def test_the_ice_client_leads_to_the_domain() -> None:
     assert host.sent[1:] == [(MIXER, p.ICEPing(NULL_UUID, p.PingType.PUBLIC))]
     client.take(ice.REPLY, arrival(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), MIXER))
     host.run()
-    assert (host.called, host.next_timeout()) == ([MIXER], None)
+    assert (host.told[-1], host.next_timeout()) == (("reached", MIXER), None)
 
 
 def test_nodes_are_pinged_and_forgotten() -> None:
-    host = Alone(DELAYS, LIMITS)
+    host = OvertePartHost(DELAYS, LIMITS)
     host.domain, host.membership = DOMAIN, Membership(session_id=SESSION)
-    table = host.keep(NodeTable(host))
+    table = NodeTable(host)
     listed = domain_list(record(), record(number=2, id=SESSION)).encode()
     table.adopt(table.lists.read(table, listed))
     host.run()
@@ -124,10 +134,9 @@ def test_nodes_are_pinged_and_forgotten() -> None:
 
 
 def test_a_connection_begins_and_ends() -> None:
-    host = Alone(DELAYS, LIMITS)
+    host = OvertePartHost(DELAYS, LIMITS)
     nodes, queries = NodeTable(host), Queries(host)
-    client = host.keep(connection.Connection(host, TARGET, ANYBODY, Known(), nodes, queries, by_ice=False))
-    queries.name_parts(("queries",))
+    client = connection.Connection(host, TARGET, ANYBODY, Known(), nodes, queries, by_ice=False)
     client.post(connection.ConnectionInput.CONNECT())
     client.looked_up((Address(DOMAIN.host, DOMAIN.port),))
     host.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from alone import Alone
+from scripted_overte import OvertePartHost
 
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
@@ -50,8 +50,8 @@ class Owner:
 
 
 def test_a_registration() -> None:
-    host = Alone(DELAYS, LIMITS)
-    registration = host.keep(Registration(host, (("one", 7337), ("two", 1))))
+    host = OvertePartHost(DELAYS, LIMITS)
+    registration = Registration(host, (("one", 7337), ("two", 1)))
     registration.begin(Signed(Address("10.0.0.1", 40102), b"signed"))
     registration.looked_up((Address("2001:db8::1", 1), Address(ICE.host, ICE.port)))
     for guards, path in ((ACK, STRANGER), (ACK, ICE), (DENIAL, ICE), (DENIAL, ICE)):
@@ -65,8 +65,8 @@ def test_a_registration() -> None:
 
 
 def test_a_punch() -> None:
-    host, owner = Alone(DELAYS, LIMITS), Owner()
-    punch = host.keep(Punch(host, owner, CLIENT))
+    host, owner = OvertePartHost(DELAYS, LIMITS), Owner()
+    punch = Punch(host, owner, CLIENT)
     punch.post(PunchInput.TOLD(p.ICEServerPeerInformation(CLIENT, SockAddr("203.0.113.9", 5000), NULL_SOCK_ADDR)))
     host.run()
     for now in (0.25, 2.0):
@@ -79,8 +79,8 @@ SEEN = Seen(ICE, SockAddr("198.51.100.1", 7337), NULL_SOCK_ADDR, is_domain=False
 
 
 def test_an_ice_peer() -> None:
-    host, owner = Alone(DELAYS, LIMITS), Owner()
-    peer = host.keep(IcePeer(host, owner, IceDelays(), CLIENT))
+    host, owner = OvertePartHost(DELAYS, LIMITS), Owner()
+    peer = IcePeer(host, owner, IceDelays(), CLIENT)
     peer.note(SEEN)
     for seen in (SEEN, SEEN, attrs.evolve(SEEN, path=STRANGER, is_domain=True)):
         peer.post(IcePeerInput.SPOKE(seen))
@@ -92,8 +92,8 @@ def test_an_ice_peer() -> None:
 
 
 def test_a_directory() -> None:
-    host = Alone(DELAYS, LIMITS)
-    directory = host.keep(Directory(host, None, IceDelays(), IceLimits(peers=2)))
+    host = OvertePartHost(DELAYS, LIMITS)
+    directory = Directory(host, None, IceDelays(), IceLimits(peers=2))
     beat = p.ICEServerHeartbeat(DOMAIN, NULL_SOCK_ADDR, NULL_SOCK_ADDR, None)
     directory.take(HEARTBEAT, arrival(beat, ICE))
     directory.take(HEARTBEAT, arrival(beat, STRANGER))
@@ -141,8 +141,8 @@ class Keeper:
 
 
 def test_a_member() -> None:
-    host, keeper = Alone(DELAYS, LIMITS), Keeper()
-    member = host.keep(Member(host, keeper, CLIENT))
+    host, keeper = OvertePartHost(DELAYS, LIMITS), Keeper()
+    member = Member(host, keeper, CLIENT)
     member.begin(entry(), SAID, p.Permissions.CONNECT)
     member.post(MemberInput.ADMITTED())
     says = p.DomainListRequest(*[getattr(SAID, field.name) for field in p.CheckIn.__wire__.fields])
@@ -158,8 +158,8 @@ def test_a_member() -> None:
 
 
 def test_members_and_what_is_said_of_them() -> None:
-    host = Alone(DELAYS, LIMITS)
-    members = host.keep(Members(host))
+    host = OvertePartHost(DELAYS, LIMITS)
+    members = Members(host)
     mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
     members.admit(CLIENT, entry(), SAID, 1)
     members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
@@ -169,14 +169,14 @@ def test_members_and_what_is_said_of_them() -> None:
     assert [(path, kind) for path, kind, _ in host.sent] == list(zip((AT, ICE, AT), kinds, strict=True))
     members.by_id[DOMAIN].post(MemberInput.LEAVE(Departure.LEFT))
     host.run()
-    assert host.sent[3:] == [(ICE, None), (AT, p.RemovedNode(DOMAIN))]
+    assert host.sent[3:] == [ICE, (AT, p.RemovedNode(DOMAIN))]
     assert (len(members.by_id), members.by_path.get(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
 
 
 def test_admission() -> None:
-    host = Alone(DELAYS, LIMITS)
+    host = OvertePartHost(DELAYS, LIMITS)
     members = Members(host)
-    admission = host.keep(Admission(host, members, "ours"))
+    admission = Admission(host, members, "ours")
     request = p.DomainConnectRequest(
         bytes(16), DEFAULT.signature, None, bytes(16), None, 0, 0, SAID, username="Ann", username_signature=None
     )
@@ -192,12 +192,12 @@ def test_admission() -> None:
 
 
 def test_what_finds_no_room_to_be_told_is_refused() -> None:
-    host = Alone(DELAYS, ServerLimits(announcements=1))
+    host = OvertePartHost(DELAYS, ServerLimits(announcements=1))
     host.waiting = 1 << 20
-    members = host.keep(Members(host))
+    members = Members(host)
     members.admit(CLIENT, entry(), SAID, 1)
     host.run()
     members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))
     host.run()
-    assert (len(members.fan_out.under_way), host.sent) == (1, [(AT, None)])
+    assert (len(members.fan_out.under_way), host.sent) == (1, [AT])
     assert host.stats.refused == {"announcements full": 2}

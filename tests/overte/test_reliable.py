@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from talkers import Friend, Got, Talker, Undelivered, got, sent, to
 
 from sansproto.contract import Path, Phase
-from sansproto.events import Closed
+from sansproto.events import CloseCause, Closed
 from sansproto.overte.header import (
     MAX_DATAGRAM,
     MAX_SEQUENCE,
@@ -557,7 +557,7 @@ def test_all_unfinished_messages_have_a_bound_together() -> None:
     deliver(talker, data(5, Part(Position.FIRST, 5, 0)), bytes(500))
     assert got(talker) == [bytes(400) + b"end"]
     assert talker.channels.unfinished == 900
-    talker.forget(to(B), 0.0)
+    talker.do(0.0, talker.forget_channel, to(B))
     assert talker.channels.unfinished == 0
 
 
@@ -571,7 +571,7 @@ def test_parts_without_content_count_among_all_that_is_unfinished() -> None:
     assert sum(len(message.parts) for message in messages.values()) == 100
     assert talker.channels.unfinished == 256 * 100
     assert talker.stats.noted == {"too much is unfinished": 6}
-    talker.forget(to(B), 0.0)
+    talker.do(0.0, talker.forget_channel, to(B))
     assert talker.channels.unfinished == 0
 
 
@@ -724,8 +724,8 @@ def test_a_forgotten_channel_leaves_nothing_behind() -> None:
     talker = open_receiver(0)
     deliver(talker, data(0, Part(F, 1, 0)), b"x")
     assert talker.say(to(B), b"x", 0.0)
-    talker.forget(to(B), 0.0)
-    talker.forget(to(B), 0.0)
+    talker.do(0.0, talker.forget_channel, to(B))
+    talker.do(0.0, talker.forget_channel, to(B))
     assert not talker.timers()
     assert not talker.channels.senders
     assert not talker.channels.receivers
@@ -754,7 +754,7 @@ def test_all_messages_that_are_not_acknowledged_have_a_bound_together() -> None:
     talker.handle_timeout(20.0)
     assert talker.channels.unacknowledged == 0
     assert talker.tell(to(B), bytes(4000), 20.0)
-    talker.forget(to(B), 20.0)
+    talker.do(20.0, talker.forget_channel, to(B))
     assert talker.channels.unacknowledged == 0
 
 
@@ -785,7 +785,7 @@ def test_at_the_end_nothing_is_left(end: str) -> None:
     elif end == "lost":
         talker.transport_lost(1.0)
     else:
-        talker.close(1.0)
+        talker.do(1.0, talker.end, Closed(CloseCause.LOCAL))
     event = talker.next_event()
     assert isinstance(event, Closed)
     assert not talker.timers()

@@ -11,7 +11,7 @@ from scenarios_overte import PATH, document
 from sansproto.testing import conformance_overte
 from sansproto.testing.conformance import differences
 from sansproto.testing.record import Coverage
-from sansproto.testing.staging import cover
+from sansproto.testing.session_recorder import cover
 from sansproto.testing.vectors import VectorTest, dumps, load
 
 SESSIONS = load(PATH)
@@ -23,7 +23,7 @@ def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
 
 
 def test_the_file_is_what_the_scenarios_write() -> None:
-    """If this fails on purpose, run tests/overte/scenarios_overte.py and read the difference."""
+    """If this fails on purpose, run make vectors and read the difference."""
     assert dumps(document()) == PATH.read_text("ascii")
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from guests import CLOCK, Domain, Guest, mixer
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rig import LOCAL_ID, SECRET, SESSION, Rig, record
+from scripted_overte import CLOCK, LOCAL_ID, SECRET, SESSION, ClientPeer, Party, ServerPeer, record
 
 from sansproto.contract import Path
 from sansproto.overte import packets as p
@@ -47,29 +46,29 @@ STEPS = st.one_of(
 )
 
 
-def act(rig: Rig, lists: list[tuple[p.NodeRecord, ...]], what: str, arg: Any) -> object:
+def act(peer: ClientPeer, lists: list[tuple[p.NodeRecord, ...]], what: str, arg: Any) -> object:
     """One step, and all that can be seen of it."""
     match what:
         case "list":
-            rig.list(*lists[arg % len(lists)], client_clock=int(rig.now * 1e6), server_clock=arg, processing_time=arg)
+            peer.list(*lists[arg % len(lists)], client_clock=int(peer.now * 1e6), server_clock=arg, processing_time=arg)
         case "renumbered":
-            rig.list(*lists[arg % len(lists)], local_id=LOCAL_ID + 1)
+            peer.list(*lists[arg % len(lists)], local_id=LOCAL_ID + 1)
         case "foreign":
-            rig.list(*lists[arg % len(lists)], domain_id=b"f" * 16)
+            peer.list(*lists[arg % len(lists)], domain_id=b"f" * 16)
         case "permitted":
-            rig.list(*lists[arg % len(lists)], permissions=arg)
+            peer.list(*lists[arg % len(lists)], permissions=arg)
         case "trusted":
-            rig.list(*lists[arg % len(lists)], authenticated=False, new_connection=False)
+            peer.list(*lists[arg % len(lists)], authenticated=False, new_connection=False)
         case "added":
-            rig.say(p.AddedNode(*[getattr(arg, field.name) for field in p.NodeRecord.__wire__.fields]))
+            peer.say(p.AddedNode(*[getattr(arg, field.name) for field in p.NodeRecord.__wire__.fields]))
         case "removed":
-            rig.say(p.RemovedNode(bytes([arg]) * 16))
+            peer.say(p.RemovedNode(bytes([arg]) * 16))
         case "pinged":
-            ping = p.Ping(p.PingType.PUBLIC, 1 + int(rig.now * 1e6), 0)
-            rig.say(ping, Path(SOCKET, "203.0.113.7", 7000 + arg), source=4660 + arg, secret=SECRET)
+            ping = p.Ping(p.PingType.PUBLIC, 1 + int(peer.now * 1e6), 0)
+            peer.say(ping, Path(SOCKET, "203.0.113.7", 7000 + arg), source=4660 + arg, secret=SECRET)
         case "wait":
-            rig.at(rig.now + arg)
-    return rig.transmits(), rig.events(), dict(rig.client.stats.dropped), rig.client.snapshot()
+            peer.at(peer.now + arg)
+    return peer.take(peer.transmits), peer.take(), dict(peer.stats.dropped), peer.snapshot()
 
 
 @given(LISTS, st.lists(STEPS, max_size=12))
@@ -85,19 +84,19 @@ def act(rig: Rig, lists: list[tuple[p.NodeRecord, ...]], what: str, arg: Any) ->
 def test_records_that_are_not_read_again_would_have_changed_nothing(
     lists: list[tuple[p.NodeRecord, ...]], steps: list[tuple[str, Any]]
 ) -> None:
-    rig, reader = (Rig(limits=ClientLimits(nodes=2)) for _ in range(2))
+    peer, reader = (ClientPeer.live(limits=ClientLimits(nodes=2)) for _ in range(2))
     for what, arg in steps:
-        reader.client.node_table.lists.clear()
-        assert act(rig, lists, what, arg) == act(reader, lists, what, arg)
+        reader.node_table.lists.clear()
+        assert act(peer, lists, what, arg) == act(reader, lists, what, arg)
 
 
 def test_only_so_many_lists_are_remembered() -> None:
-    rig = Rig()
+    peer = ClientPeer.live()
     for number in range(100):
-        rig.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
+        peer.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
     for number in range(100):
-        rig.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
-        assert len(rig.client.node_table.lists._known) <= 64
+        peer.list(*[record("I", number=other) for other in range(1, 11) if number >> other - 1 & 1])
+        assert len(peer.node_table.lists._known) <= 64
 
 
 @given(st.tuples(IDS, U16, IDS, U16, U32, st.booleans(), U64, U64, U64, st.booleans()))
@@ -122,36 +121,36 @@ class Neighbourhood:
     """A domain with two mixers and two agents, whose addresses are private: they may send from anywhere there."""
 
     def __init__(self) -> None:
-        self.domain = Domain()
+        self.domain = ServerPeer.live()
         kinds = p.NodeType.AUDIO_MIXER, p.NodeType.AVATAR_MIXER
-        self.guests = [mixer(self.domain, at, kind, host="10.0.0.1") for at, kind in enumerate(kinds, 1)]
-        self.guests += [Guest(self.domain, "10.0.0.2", 48001 + number) for number in range(2)]
-        for guest in self.guests[2:]:
-            guest.connect()
-        self.says: list[dict[str, Any]] = [{"client_clock": CLOCK} for _ in self.guests]
+        self.parties = [self.domain.mixer(at, kind, host="10.0.0.1") for at, kind in enumerate(kinds, 1)]
+        self.parties += [Party(self.domain, "10.0.0.2", 48001 + number) for number in range(2)]
+        for party in self.parties[2:]:
+            party.connect()
+        self.says: list[dict[str, Any]] = [{"client_clock": CLOCK} for _ in self.parties]
 
     def act(self, what: str, arg: Any, more: Any = None) -> object:
         """One step, and all that can be seen of it."""
         if what == "wait":
             self.domain.wait(arg)
         else:
-            self.speak(what, self.guests[arg], self.says[arg], more)
+            self.speak(what, self.parties[arg], self.says[arg], more)
         self.domain.drain()
-        datagrams, self.domain.datagrams = self.domain.datagrams, []
-        server = self.domain.server
+        datagrams, self.domain.transmits = self.domain.transmits, []
+        server = self.domain.endpoint
         return datagrams, self.domain.take(), dict(server.stats.dropped), server.next_timeout(), server.snapshot()
 
-    def speak(self, what: str, guest: Guest, says: dict[str, Any], more: Any) -> None:
+    def speak(self, what: str, party: Party, says: dict[str, Any], more: Any) -> None:
         says["client_clock"] += 1_000_000
         if what == "move":
             says["public_socket"] = more
         elif what == "want":
             says["interests"] = more
-        path = Path(SOCKET, "10.0.0.3", 48001) if what == "roam" else guest.path
-        inner = guest.request().check_in
+        path = Path(SOCKET, "10.0.0.3", 48001) if what == "roam" else party.path
+        inner = party.request().check_in
         fields = {name: says.get(name, getattr(inner, name)) for name in p.CheckIn.__annotations__}
         payload = p.DomainListRequest(**fields).encode()
-        guest.say(PacketType.DOMAIN_LIST_REQUEST, payload[:more] if what == "cut" else payload, path=path)
+        party.say(PacketType.DOMAIN_LIST_REQUEST, payload[:more] if what == "cut" else payload, path=path)
 
 
 @given(st.lists(CHECK_INS, max_size=12))
@@ -162,7 +161,7 @@ class Neighbourhood:
 def test_reports_that_are_not_read_again_would_have_changed_nothing(steps: list[tuple[Any, ...]]) -> None:
     street, readers = Neighbourhood(), Neighbourhood()
     for step in steps:
-        for member in readers.domain.server.members.by_local_id.values():
+        for member in readers.domain.members.by_local_id.values():
             member.report = None
         assert street.act(*step) == readers.act(*step)
 
@@ -177,32 +176,32 @@ COUNTS = st.sampled_from([0, 1, 2, 27, 28, 29, 30, 300])
 def test_a_list_names_each_node_once_made_at_once_or_when_it_is_taken(
     audio: int, avatar: int, is_mixer: bool, is_late: bool
 ) -> None:
-    domain, numbers = Domain(), iter(range(1, 1000))
+    domain, numbers = ServerPeer.live(), iter(range(1, 1000))
     for kind, count in ((p.NodeType.AVATAR_MIXER, avatar), (p.NodeType.AUDIO_MIXER, audio)):
         for number in islice(numbers, count):
             join_mixer(domain, kind, number, b"")
-    receiver = join_mixer(domain, p.NodeType.AUDIO_MIXER, 1000, b"WM") if is_mixer else Guest(domain, interests=b"WM")
+    receiver = join_mixer(domain, p.NodeType.AUDIO_MIXER, 1000, b"WM") if is_mixer else Party(domain, interests=b"WM")
     assert is_mixer or receiver.connect() is not None
     if is_late:
-        fan_out = domain.server.members.fan_out
+        fan_out = domain.members.fan_out
         vars(fan_out)["start"] = fan_out.under_way.append
-    domain.datagrams.clear()
+    domain.transmits.clear()
     receiver.heard.clear()
     receiver.check_in()
-    members = domain.server.members.by_local_id.values()
+    members = domain.members.by_local_id.values()
     others = [member for member in members if member.node_id != receiver.node_id]
     expected = [(int(member.entry.node_type), member.local_id) for member in others]
     named = [(node.type, node.local_id) for found in receiver.packets(p.DomainList) for node in found.nodes]
     assert named == sorted(expected)
-    assert all(len(datagram.data) > MAX_DATAGRAM - 80 for datagram in domain.datagrams[:-1])
-    assert len(domain.datagrams[-1].data) <= MAX_DATAGRAM
+    assert all(len(datagram.data) > MAX_DATAGRAM - 80 for datagram in domain.transmits[:-1])
+    assert len(domain.transmits[-1].data) <= MAX_DATAGRAM
 
 
-def join_mixer(domain: Domain, kind: p.NodeType, number: int, interests: bytes) -> Guest:
+def join_mixer(domain: ServerPeer, kind: p.NodeType, number: int, interests: bytes) -> Party:
     """A node with an assignment, let in; whatever is said to it."""
     connect_id = number.to_bytes(16, "big")
-    domain.server.assign(connect_id, kind, domain.now)
-    guest = Guest(domain, port=1000 + number, node_type=kind, interests=interests, connect_id=connect_id)
-    guest.say(PacketType.DOMAIN_CONNECT_REQUEST, guest.request().encode())
-    guest.local_id, guest.node_id = domain.events[-1].local_id, domain.events[-1].node_id
-    return guest
+    domain.assign(connect_id, kind, domain.now)
+    party = Party(domain, port=1000 + number, node_type=kind, interests=interests, connect_id=connect_id)
+    party.say(PacketType.DOMAIN_CONNECT_REQUEST, party.request().encode())
+    party.local_id, party.node_id = domain.events[-1].local_id, domain.events[-1].node_id
+    return party

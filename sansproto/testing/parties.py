@@ -132,17 +132,17 @@ class Outcome:
     fault: str = ""
 
 
-class Cast:
+class Parties:
     """The parties: each input to each of their states is computed once."""
 
     def __init__(self, parties: Mapping[str, Party]) -> None:
         self.names = tuple(parties)
-        self.parties = tuple(parties.values())
+        self.specs = tuple(parties.values())
         self.told: Interned[tuple[Hashable, ...]] = Interned()
         self.open: Interned[tuple[Decision, ...]] = Interned()
-        self._states: list[Interned[tuple[int, Snapshot]]] = [Interned() for _ in self.parties]
-        self._facts: list[list[tuple[Phase, float | None]]] = [[] for _ in self.parties]
-        self._outcomes: list[dict[Hashable, Outcome]] = [{} for _ in self.parties]
+        self._states: list[Interned[tuple[int, Snapshot]]] = [Interned() for _ in self.specs]
+        self._facts: list[list[tuple[Phase, float | None]]] = [[] for _ in self.specs]
+        self._outcomes: list[dict[Hashable, Outcome]] = [{} for _ in self.specs]
         self._answers: dict[Hashable, Any] = {}
 
     @property
@@ -152,7 +152,7 @@ class Cast:
 
     def begin(self, party: int, life: int = 0, wall: float = 0.0) -> int:
         """The number of the state in which a party is constructed, after so many restarts and so much wall time."""
-        return self._number(party, life, self.parties[party].kind(**self._arguments(party, life, wall)))
+        return self._number(party, life, self.specs[party].kind(**self._arguments(party, life, wall)))
 
     def life(self, party: int, state: int) -> int:
         """How often a party was restarted before it came into a state."""
@@ -162,7 +162,7 @@ class Cast:
         """The session of a state, to which nothing happened for ``late`` seconds; now is 0, and ``wall`` later than
         when it began on the wall clock."""
         life, snapshot = self._states[party][state]
-        return self.parties[party].kind.restore_at(snapshot, -late, **self._arguments(party, life, wall))
+        return self.specs[party].kind.restore_at(snapshot, -late, **self._arguments(party, life, wall))
 
     def ask(self, party: int, state: int, wall: float, question: Callable[[Any], T]) -> T:
         """What a function finds out about the session of a state at a wall time, found out once."""
@@ -189,7 +189,7 @@ class Cast:
         return outcome
 
     def _arguments(self, party: int, life: int, wall: float) -> Mapping[str, Any]:
-        spec = self.parties[party]
+        spec = self.specs[party]
         arguments = {**spec.arguments, **spec.anew(life)} if life else spec.arguments
         return {**arguments, "wall_epoch": arguments["wall_epoch"] + wall} if wall else arguments
 
@@ -209,7 +209,7 @@ class Cast:
 
     def _drain(self, party: int, session: Any, told: list[Any], decisions: list[Decision], out: list[Any]) -> str:
         """Take all events and transmits, and let the application decide what it decides at once."""
-        spec = self.parties[party]
+        spec = self.specs[party]
         for _ in range(PULLS):
             event, transmit = session.next_event(), session.next_transmit()
             if event is None and transmit is None:

@@ -30,34 +30,24 @@ def whole(settings: Any) -> Config:
     return {name: round(value * 1000) if isinstance(value, float) else value for name, value in values.items()}
 
 
-class Stage(Recorder):
-    """One session of a kind. What comes out is popped before the next input."""
+class SessionRecorder(Recorder):
+    """One session of a kind, on a clock of whole milliseconds."""
+
+    before_input: Callable[[], object]
+    """Set by whoever drives it: pops what came out, which belongs to the input before."""
 
     def __init__(self, machines: Mapping[str, Make], kind: str, config: Config) -> None:
         self.kind, self.config = kind, config
         self.entropy = ScriptedEntropy(seed=f"sansproto {kind.partition('.')[0]}".encode())
-        self.now = 0.0
         super().__init__(machines[kind](config, self.entropy))
 
-    def _finish(self) -> None:
-        self.flush()
-        super()._finish()
-
-    def flush(self) -> None:
-        while self.next_event() is not None or self.next_transmit() is not None:
-            pass
-
-    def tick(self) -> None:
-        """Wait for the next timer."""
-        self.flush()
-        at = self.next_timeout()
-        assert at is not None
+    def next_timeout(self) -> float | None:
+        """When the next timer is due, rounded up."""
+        at = self._endpoint.next_timeout()
+        if at is None:
+            return None
         milliseconds = ceil(at * 1000)
-        self.now = (milliseconds if milliseconds / 1000 >= at else milliseconds + 1) / 1000
-        self.handle_timeout(self.now)
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
+        return (milliseconds if milliseconds / 1000 >= at else milliseconds + 1) / 1000
 
     def fails(self, call: Callable[[], object]) -> None:
         """Make a call that raises."""
@@ -65,27 +55,26 @@ class Stage(Recorder):
             call()
         assert "raises" in self._steps[-1]
 
-    def end(self) -> None:
-        """The script is over."""
-        self.flush()
+    def _finish(self) -> None:
+        self.before_input()
+        super()._finish()
 
 
-def document(protocol: str, version: str, scenarios: Iterable[Callable[[], Stage]]) -> Config:
-    """The vector file of all scenarios: their names are its comments, and the version is ours."""
+def document(protocol: str, version: str, scenarios: Iterable[Callable[[], Any]]) -> Config:
+    """The vector file of all scenarios, each of which gives who drove a recorder: their names are its comments."""
     groups: dict[str, list[Config]] = {}
     number = 0
     for number, function in enumerate(scenarios, 1):
-        stage = function()
-        stage.end()
-        groups.setdefault(stage.kind, []).append(
+        peer = function()
+        groups.setdefault(peer.kind, []).append(
             {
                 "tcId": number,
                 "comment": function.__name__.replace("_", " "),
                 "flags": [],
                 "result": "valid",
-                "config": stage.config,
-                "entropy": script_of(stage.entropy.draws),
-                "steps": stage.steps,
+                "config": peer.config,
+                "entropy": script_of(peer.entropy.draws),
+                "steps": peer.steps,
             }
         )
     source = {"name": "sansproto", "version": version, "provenance": "self"}

@@ -1,0 +1,180 @@
+"""Why the sessions of a protocol drop, refuse and remark: read off their tables, guards, declarations and base classes.
+
+:func:`dropped`, :func:`refused` and :func:`noted` give every reason that ``stats`` can count, with who gives it and
+where that is explained; :func:`rst` makes the table of it for the protocol's page.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import getsource, isfunction
+from textwrap import dedent
+from types import FunctionType
+from typing import Any, Never, TypeAlias, TypeVar
+
+import attrs
+
+from ..compiled import type_arguments
+from ..component import DatagramHost, Note, Refusal
+from ..contract import Endpoint, Session, StreamSession
+from ..endpoint import D
+from ..machine import Outcome
+from ..streams import StreamEndpoint
+from .charts import list_table
+from .protocols import modules_of, sessions_of, tables_of
+
+MALFORMED = "malformed ..."
+"""Of any packet, by its name."""
+
+_PACKET = re.compile(r"^malformed [A-Z]\w*$")
+_PAGES = {"session": ":doc:`endpoints`", "endpoint": ":doc:`endpoints`", "streams": ":doc:`links`"}
+
+T = TypeVar("T", Refusal, Note)
+
+
+@attrs.frozen
+class Given:
+    """By whom a reason is given, how (by guards, or where a table has no row), and where it is explained."""
+
+    by: str
+    how: str = ""
+    see: str = ""
+
+
+Reasons: TypeAlias = dict[str, list[Given]]
+
+
+def dropped(protocol: str) -> Reasons:
+    """Why what arrives is ignored. What is malformed is named once for all packets."""
+    found: Reasons = {}
+    for reason, given in _dropped(protocol):
+        found.setdefault(key(reason), []).append(given)
+    if MALFORMED in found:
+        found[MALFORMED] = [Given("the part that the packet is for")]
+    return dict(sorted(found.items()))
+
+
+def key(reason: str) -> str:
+    """Under what a reason is found in :func:`dropped`."""
+    return _PACKET.sub(MALFORMED, reason)
+
+
+def refused(protocol: str) -> Reasons:
+    """Why output is not taken."""
+    bases = [given for cls in sessions_of(protocol) for given in drops_of_base(cls)]
+    found = {what.reason: [Given("", see=given.see)] for what, given in bases if isinstance(what, Refusal)}
+    found.update({one.reason: [Given("", see=one.ref)] for one in _declared(protocol, Refusal)})
+    return dict(sorted(found.items()))
+
+
+def noted(protocol: str) -> Reasons:
+    """Remarks on what is accepted."""
+    return {
+        one.remark: [Given("", see=one.ref)] for one in sorted(_declared(protocol, Note), key=lambda one: one.remark)
+    }
+
+
+def rst(reasons: Mapping[str, list[Given]]) -> str:
+    """A table of reasons; without who gives them where that is nobody in particular."""
+    anybody = any(given.by for group in reasons.values() for given in group)
+    rows = [(f"``{reason}``", *([_by(group)] if anybody else []), _see(group)) for reason, group in reasons.items()]
+    return list_table(("Reason", *(["Given by"] if anybody else []), "See"), rows)
+
+
+def speaks_datagrams(cls: type[Any]) -> bool:
+    """A session class whose datagrams are ``Never`` has no limits for them, and drops all that arrive."""
+    return type_arguments(cls).get(D, Never) is not Never
+
+
+def drops_of_base(cls: type[Any]) -> Iterator[tuple[str | Refusal, Given]]:
+    """What a session class drops or refuses itself, in what the contract's calls lead to."""
+    speaks = speaks_datagrams(cls)
+    roots = {name for kind in (Session, StreamSession, Endpoint) for name in vars(kind)}
+    todo: list[tuple[str, type[Any] | None]] = [(name, None) for name in sorted(roots)]
+    todo += [(name, None) for name in vars(DatagramHost) if speaks]
+    for name, behind in todo:
+        owner = _owner_of(cls, name, behind)
+        function = None if owner is None else vars(owner)[name]
+        if owner is not None and isfunction(function) and not name.startswith("__"):
+            reader = _Reader(function, speaks)
+            see = _PAGES.get(owner.__module__.rpartition(".")[2], "")
+            yield from ((what, Given("the session", see=see)) for what in reader.found)
+            calls = [(called, owner if is_super else None) for called, is_super in reader.calls]
+            todo += [call for call in calls if call not in todo]
+
+
+def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
+    sessions = sessions_of(protocol)
+    streams = tables_of("links") if any(issubclass(one, StreamEndpoint) for one in sessions) else ()
+    for table in (*tables_of(protocol), *streams):
+        for guards in table.guards:
+            for step in guards.steps:
+                if step.on is None:
+                    yield step.reason, Given(table.name, guards.name, step.ref)
+        for default in table.defaults:
+            if default.outcome is Outcome.IGNORE:
+                yield default.reason, Given(table.name, "no row", ":doc:`links`" if table in streams else "")
+    for cls in sessions:
+        yield from ((what, given) for what, given in drops_of_base(cls) if isinstance(what, str))
+
+
+def _declared(protocol: str, kind: type[T]) -> set[T]:
+    return {value for one in modules_of(protocol) for value in vars(one).values() if isinstance(value, kind)}
+
+
+def _owner_of(cls: type[Any], name: str, behind: type[Any] | None) -> type[Any] | None:
+    """The class whose method of this name a session has; the next one for ``super``."""
+    mro = cls.__mro__
+    rest = mro if behind is None else mro[mro.index(behind) + 1 :]
+    return next((one for one in rest if name in vars(one)), None)
+
+
+class _Reader(ast.NodeVisitor):
+    """What a method drops, and the methods of its own that it calls, on a session that speaks datagrams or does not."""
+
+    def __init__(self, function: FunctionType, speaks: bool) -> None:
+        self.found: list[str | Refusal] = []
+        self.calls: list[tuple[str, bool]] = []
+        self._names, self._speaks = function.__globals__, speaks
+        self.visit(ast.parse(dedent(getsource(function))))
+
+    def visit_If(self, node: ast.If) -> None:
+        for one in (node.test, *self._chosen(node.test, node.body, node.orelse)):
+            self.visit(one)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        self.generic_visit(node)
+        where, _, name = ast.unparse(node.func).rpartition(".")
+        if where == "super()" or (where == "self" and name != "drop"):
+            self.calls.append((name, where != "self"))
+        if where == "self" and name == "drop":
+            self.found += self._texts(node.args[0])
+        elif where == "self" and name == "count_refusal":
+            self.found.append(self._names[ast.unparse(node.args[0])])
+
+    def _texts(self, reason: ast.expr) -> Iterator[str]:
+        if isinstance(reason, ast.IfExp):
+            for one in self._chosen(reason.test, [reason.body], [reason.orelse]):
+                yield from self._texts(one)
+        else:
+            yield ast.literal_eval(reason)
+
+    def _chosen(self, test: ast.expr, body: list[Any], orelse: list[Any]) -> Iterable[Any]:
+        """The branches that can be taken."""
+        if ast.unparse(test) in ("limits is None", "self._datagram_limits is None"):
+            return orelse if self._speaks else body
+        return [*body, *orelse]
+
+
+def _by(group: Iterable[Given]) -> str:
+    """Each table once: ``bob.member: hello, packet``."""
+    found: dict[str, dict[str, None]] = {}
+    for given in group:
+        found.setdefault(given.by, {})[given.how] = None
+    return "; ".join(f"{by}: {', '.join(how)}".removesuffix(": ") for by, how in found.items())
+
+
+def _see(group: Iterable[Given]) -> str:
+    return "; ".join(dict.fromkeys(given.see for given in group if given.see))

@@ -1,0 +1,218 @@
+"""Bob's scripted peers: the transport of a session of Bob, and whoever is at its other ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import attrs
+from scripted import ScriptedPeer
+
+from sansproto import bob
+from sansproto.bob import crypto
+from sansproto.bob import packets as p
+from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
+from sansproto.testing.conformance_bob import MACHINES
+from sansproto.testing.entropy import ScriptedEntropy
+
+HOST, PASSWORD, SALT = "192.0.2.1", b"soarfly-bril", bytes(range(16))
+ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
+SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
+BASE_POINT = b"\x58" + b"\x66" * 31
+BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
+CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()), p.Accepted()
+
+
+def packets_in(data: bytes) -> Iterator[tuple[int, p.BobPacket]]:
+    """Each packet with the uid in its header."""
+    while data:
+        header, packet, size = p.FRAME.decode_prefix(data)
+        yield header.uid, packet
+        data = data[size:]
+
+
+class BobPeer(ScriptedPeer):
+    """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
+
+    machines = MACHINES
+    bounds: Any = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
+
+    def __init__(self, endpoint: Any) -> None:
+        self.link, self.opening = Link(0), list[Link]()
+        self.written: dict[Link, bytearray] = defaultdict(bytearray)
+        self.ended: dict[Link, float] = {}
+        self.heard: list[tuple[int, Any]] = []
+        self.names: dict[Link, str] = {}
+        super().__init__(endpoint)
+
+    def carry(self, transmit: Any) -> None:
+        match transmit:
+            case SendBytes(link, data):
+                self.written[link] += data
+            case OpenStream(link):
+                self.opening.append(link)
+            case CloseTransport(link) | AbortTransport(link):
+                self.ended[link] = self.now
+                if not self.pause:
+                    self.endpoint.stream_lost(link, self.now)
+
+    def end(self) -> None:
+        """A recorded session has its links closed that it closed, but for those that were lost."""
+        self.drain()
+        lost = [step.get("lost", {}).get("link") for step in self.steps] if self.pause else [*self.ended]
+        for link in [link for link in self.ended if link not in lost]:
+            self.stream_lost(link, self.now)
+
+    def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
+        self.receive_data(link, p.encode(uid, packet), self.now)
+
+    def said(self, link: Link | None = None) -> list[tuple[int, p.BobPacket]]:
+        """The packets that came out on a link since the last time."""
+        self.drain()
+        found = [*packets_in(bytes(self.written.pop(link or self.link, b"")))]
+        self.heard += found
+        return found
+
+    def all(self, kind: type[p.BobPacket]) -> list[tuple[int, Any]]:
+        """The packets of a kind that came out so far, and to whom each went."""
+        self.said()
+        return [(uid, packet) for uid, packet in self.heard if isinstance(packet, kind)]
+
+    def whom(self, kind: type[p.BobPacket]) -> list[int]:
+        return [uid for uid, _ in self.all(kind)]
+
+
+class MemberPeer(BobPeer):
+    """The relay of a client or server, and whoever is there."""
+
+    usual: ClassVar[Any] = {"relay": {"host": HOST, "port": 9000}, "secure_port": 9001, "password": PASSWORD.hex()}
+    identity: type[Any]
+    half: Any
+
+    @classmethod
+    def live(cls, **more: Any) -> Any:
+        given = {"relay": (HOST, 9000), "secure_port": 9001, "password": PASSWORD, "entropy": ScriptedEntropy()}
+        return cls(getattr(bob, cls.kind[4:].title())(**given | more))
+
+    def get(self, uid: int, packet: p.BobPacket) -> None:
+        self.put(self.link, uid, packet)
+
+    def open(self) -> None:
+        """The connection that was asked for last is there."""
+        self.drain()
+        while not self.opening:  # a server derives its own secret first
+            self.tick()
+        self.link, self.now = self.opening[-1], self.now + self.pause
+        self.stream_opened(self.link, self.now)
+
+    def register(self) -> None:
+        self.connect(self.now)
+        self.open()
+        self.get(p.RELAY, self.identity(ME))
+        self.said()
+
+    def enter_room(self, answer: bytes = b"00") -> None:
+        """The way to the secure port, up to its answer: the open channel."""
+        relay = self.link
+        self.open()
+        self.stream_lost(relay, self.now)
+        if answer:
+            self.receive_data(self.link, answer, self.now)
+
+
+class ClientPeer(MemberPeer):
+    """The relay of a client, and all servers."""
+
+    kind, identity = "bob.client", p.ClientIdentity
+
+    def announce(self, uid: int = 1, identity: str = OTHER, **changes: Any) -> None:
+        self.get(p.RELAY, p.NewServer(uid, attrs.evolve(BOTH_WAYS, **changes).encode(), identity))
+
+    def reply(self, uid: int = 1, identity: str = OTHER, password: bytes = PASSWORD, count: int = 2) -> None:
+        secret = crypto.ServerSecret.from_derived(crypto.derive(password, SALT, count))
+        ends = (dict(self.all(p.XAndClientIdentity))[uid].x_point, ME.encode(), identity.encode())
+        self.half = crypto.server_reply(secret, crypto.scalar(SCALAR), *ends)
+        self.get(uid, p.YAndServerValidator(self.half.y_point, self.half.validator))
+
+    def agree(self, uid: int = 1, **changes: Any) -> None:
+        self.announce(uid, **changes)
+        self.tick()
+        self.reply(uid)
+        self.get(uid, p.Agreement())
+
+    def talk(self, answer: bytes = b"00", **changes: Any) -> None:
+        """All the way into the open channel."""
+        self.register()
+        self.agree(**changes)
+        self.accept(1, self.now)
+        self.get(p.RELAY, p.Done())
+        self.enter_room(answer)
+        self.other_sends = crypto.RecordCipher(crypto.RecordKey.from_shared(self.half.keys.client))
+
+
+class ServerPeer(MemberPeer):
+    """The relay of a server, and all clients."""
+
+    kind, identity = "bob.server", p.ServerIdentity
+    usual: ClassVar[Any] = {**MemberPeer.usual, "count": 2, "client_cipher": "AES_256_GCM"}
+
+    def register(self) -> None:
+        super().register()
+        public = p.PublicParameters.decode(dict(self.all(p.HelloAsServer))[p.RELAY].public)
+        self.secret = crypto.ClientSecret.from_derived(crypto.derive(PASSWORD, public.salt, public.count))
+        self.x_point = crypto.client_hello(self.secret, crypto.scalar(SCALAR))
+
+    def ask(self, uid: int = 2, identity: str = OTHER) -> None:
+        self.get(uid, p.XAndClientIdentity(self.x_point, identity))
+
+    def prove(self, uid: int = 2, identity: str = OTHER) -> None:
+        reply = dict(self.all(p.YAndServerValidator))[uid]
+        ends = (self.x_point, reply.y_point, reply.validator, identity.encode(), ME.encode())
+        self.half = crypto.client_finish(self.secret, crypto.scalar(SCALAR), *ends)
+        self.get(uid, p.ClientValidator(self.half.validator))
+
+    def talk(self, answer: bytes = b"00") -> None:
+        """All the way into the open channel."""
+        self.register()
+        self.ask()
+        self.prove()
+        self.get(2, ACCEPTED)
+        self.enter_room(answer)
+
+
+class RelayPeer(BobPeer):
+    """All peers of a relay. Each has the address that follows from the number of its connection."""
+
+    kind, bounds = "bob.relay", (bob.RelayLimits(), bob.RelayDelays())
+
+    def come(self, listener: str = bob.RELAY_PORT, line: str = "") -> Link:
+        number = len(self.names) + 1
+        peer = Address(f"198.51.100.{7 + number // 20_000}", 40_000 + number % 20_000)
+        self.now += self.pause
+        link: Link = self.stream_accepted(listener, peer, self.now)
+        self.names[link] = str(peer)
+        if line:
+            self.receive_data(link, line.encode() + b"\n", self.now)
+        return link
+
+    def join(self, hello: p.BobPacket) -> Link:
+        link = self.come()
+        self.put(link, p.RELAY, hello)
+        return link
+
+    def ask(self, client: Link, uid: int) -> None:
+        self.put(client, uid, p.XAndClientIdentity(SCALAR, self.names[client]))
+
+    def unite(self, answer: p.BobPacket = ACCEPTED) -> tuple[str, str]:
+        """A server and a client go through a whole exchange, and leave; the lines that open their room."""
+        server, client = self.join(SERVER), self.join(CLIENT)
+        self.drain()
+        to_server, to_client = [event.uid for event in self.events if isinstance(event, bob.PeerJoined)][-2:]
+        self.ask(client, to_server)
+        self.put(server, to_client, p.YAndServerValidator(SCALAR, bytes(64)))
+        self.put(client, to_server, p.ClientValidator(bytes(64)))
+        self.put(server, to_client, p.Agreement())
+        self.put(client, to_server, answer)
+        self.end()
+        return self.names[client], self.names[server]

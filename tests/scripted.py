@@ -1,0 +1,105 @@
+"""What stands in for everybody else: the scripted peer of a session, live or recorded, and the host of a part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from sansproto.component import Component
+from sansproto.machine import Timer
+from sansproto.session import Session
+from sansproto.testing.driver import Driver
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.session_recorder import SessionRecorder, whole
+
+
+class ScriptedPeer(Driver[Any]):
+    """Gives one endpoint what a script says and keeps what comes out. All other names are those of the endpoint.
+
+    Where it is recorded, answers come ``pause`` later than what they answer.
+    """
+
+    machines: Mapping[str, Any]
+    kind: str
+    usual: ClassVar[Mapping[str, Any]] = {}
+    bounds: tuple[Any, Any]  # limits and delays of what is recorded
+
+    def __init__(self, endpoint: Any) -> None:
+        self.now, self.pause = 0.0, 0.0
+        self.events: list[Any] = []
+        self.transmits: list[Any] = []
+        super().__init__(endpoint, self.carry, self.events.append)
+        if isinstance(endpoint, SessionRecorder):
+            endpoint.before_input, self.pause = self.drain, 0.125
+
+    @classmethod
+    def recorded(cls, *, limits: Any = None, delays: Any = None, **more: Any) -> Self:
+        """That of a recorded session, with some limits, delays and members of its config changed."""
+        limits, delays = (attrs.evolve(one, **by or {}) for one, by in zip(cls.bounds, (limits, delays), strict=True))
+        config = {**cls.usual, **more, "limits": whole(limits), "delays": whole(delays)}
+        return cls(SessionRecorder(cls.machines, cls.kind, config))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.endpoint, name)
+
+    def carry(self, transmit: Any) -> None:
+        self.transmits.append(transmit)
+
+    def take(self, kept: list[Any] | None = None) -> list[Any]:
+        """The events since the last time, or what else is kept."""
+        self.drain()
+        kept = self.events if kept is None else kept
+        found, kept[:] = kept[:], []
+        return found
+
+    def tick(self) -> bool:
+        """Go to the next timer; False if there is none."""
+        self.drain()
+        due = self.endpoint.next_timeout()
+        self.now = max(self.now, due or 0.0)
+        self.wake(self.now)
+        return due is not None
+
+    def at(self, now: float) -> None:
+        """Let time pass, with every timer at its own time."""
+        self.drain()
+        while (due := self.endpoint.next_timeout()) is not None and due <= now:
+            self.tick()
+        self.now = max(self.now, now)
+
+    def wait(self, seconds: float) -> None:
+        self.at(self.now + seconds)
+
+
+class PartHost(Session[Any]):
+    """Session, owner and neighbours of parts that are driven alone: what these ask for is kept in ``told``."""
+
+    def __init__(self) -> None:
+        super().__init__(entropy=ScriptedEntropy(), wall_epoch=1.7e9)
+        self.told: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *arguments, **_: self.told.append((name, *arguments)) or True
+
+    @property
+    def sent(self) -> list[Any]:
+        """What they asked for, without the names of the methods."""
+        return [asked[0] if len(asked) == 1 else tuple(asked) for _, *asked in self.told]
+
+    @property
+    def armed(self) -> dict[str, float]:
+        """The delays of the timers that run, by their names."""
+        return {timer.name: at - self.clock for (_, timer), at in self._timers}
+
+    def events(self) -> list[Any]:
+        return list(iter(self.next_event, None))
+
+    def fire(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None:
+        """Let a timer be due, also before its time."""
+        self.cancel(part, timer)
+        part.post(timer.on())
+        self.run()

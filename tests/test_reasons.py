@@ -1,0 +1,166 @@
+"""The docs' tables of reasons hold what sessions can give, and nothing else.
+
+What the sessions of any test count is compared with the tables, too: by ``conftest.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path as File
+from typing import Any, Never
+
+import pytest
+from fake_host import FakeHost
+from sansproto.testing.staging import session_of
+from test_docs import PAGES, TABLES
+
+from sansproto.component import components_of
+from sansproto.contract import Address, Link, Path
+from sansproto.endpoint import DatagramEndpoint
+from sansproto.machine import Default, Outcome, Table
+from sansproto.streams import StreamEndpoint
+from sansproto.testing import reasons
+from sansproto.testing.conformance import load_checks
+from sansproto.testing.protocols import protocols, sessions_of, tables_of
+from sansproto.testing.record import replay
+from sansproto.testing.tables import headings
+from sansproto.testing.vectors import VectorTest, load
+from sansproto.trace import Dropped, Noted, Refused, TraceRecord
+
+VECTORS = File(__file__).parents[1] / "vectors"
+PROTOCOLS = protocols()
+of_each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
+
+
+def sessions_in(protocol: str) -> Iterator[VectorTest]:
+    for path in sorted(VECTORS.glob(f"{protocol}/*.json")):
+        yield from (test for test in load(path) if test.type in load_checks(protocol).MACHINES and "steps" in test.body)
+
+
+@cache
+def in_vectors(protocol: str) -> dict[type[TraceRecord], set[str]]:
+    """The reasons that its session vectors count, by the kind of record."""
+    seen: dict[type[TraceRecord], set[str]] = {Dropped: set(), Refused: set(), Noted: set()}
+
+    def note(record: TraceRecord) -> None:
+        if isinstance(record, Dropped | Refused):
+            seen[type(record)].add(reasons.key(record.reason))
+        elif isinstance(record, Noted):
+            seen[Noted].add(record.remark)
+
+    for test in sessions_in(protocol):
+        assert replay(test["steps"], session_of(test, load_checks(protocol).MACHINES, note)) == []
+    return seen
+
+
+# -- who gives them: guards, tables and the session itself
+
+
+@of_each_protocol
+def test_what_vectors_count_is_in_the_tables_and_each_guards_reason_is_in_a_vector(protocol: str) -> None:
+    seen, told = in_vectors(protocol), reasons.dropped(protocol)
+    assert seen[Dropped] <= told.keys()
+    assert seen[Refused] <= reasons.refused(protocol).keys()
+    assert seen[Noted] <= reasons.noted(protocol).keys()
+    steps = [step for table in tables_of(protocol) for one in table.guards for step in one.steps]
+    guards = {reasons.key(step.reason) for step in steps if step.on is None}
+    assert guards <= seen[Dropped]
+
+
+IGNORING = [(table, default) for table in TABLES for default in table.defaults if default.outcome is Outcome.IGNORE]
+
+
+def name_of(value: Any) -> str:
+    return value.name if isinstance(value, Table) else str(value.reason)
+
+
+@pytest.mark.parametrize(("table", "default"), IGNORING, ids=name_of)
+def test_a_table_gives_the_reason_where_it_has_no_row(table: Table[Any, Any], default: Default[Any]) -> None:
+    pairs = [(state, on) for state in table.states for on in table.inputs if table.rows_of(state, on) == ((), default)]
+    host, part = FakeHost(), object.__new__(table.part)
+    part.host, part.place, part.cells, part.state = host, None, part.compiled, pairs[0][0]
+    pairs[0][1](object()).act(part)
+    assert host.dropped == {default.reason: 1}
+
+
+class Nothing:
+    events = outbox = 0
+
+
+def strays(session: Any) -> None:
+    """Let happen to a session whatever its base drops, and end it."""
+    if isinstance(session, StreamEndpoint):
+        session.stream_accepted("", Address("192.0.2.1", 1), 1.0)
+    part = next(components_of(session))
+    part.forget()
+    session.enqueue(part, part.table.inputs[0]())
+    session.run()
+    if isinstance(session, DatagramEndpoint):
+        nowhere, path = Link(99), Path("udp", "192.0.2.9", 1)
+        session.receive_datagram(b"", path, 1.0)
+        session.datagram_failed(path, 1.0)
+        session.looked_up(99, (), 1.0)
+        session.stream_opened(nowhere, 1.0)
+        session.receive_data(nowhere, b"", 1.0)
+        if session._datagram_limits is not None:
+            session._datagram_limits = Nothing()
+            session.receive_datagram(b"", path, 1.0)
+            session.send_datagram(b"", path)
+        session.socket_bound("udp", Address("192.0.2.1", 1), 1.0)
+    session.abort()
+    session.close(1.0)
+
+
+@of_each_protocol
+def test_a_session_gives_the_reasons_of_its_base_and_no_other(protocol: str) -> None:
+    firsts = {test.type: test for test in reversed([*sessions_in(protocol)])}
+    seen_of: dict[type[Any], set[str]] = {}
+    for test in firsts.values():
+        trace: list[TraceRecord] = []
+        session = session_of(test, load_checks(protocol).MACHINES, trace.append)
+        strays(session)
+        seen_of[type(session)] = {record.reason for record in trace if isinstance(record, Dropped | Refused)}
+    assert {*seen_of} == {*sessions_of(protocol)}
+    for cls, seen in seen_of.items():
+        told = {what if isinstance(what, str) else what.reason for what, _ in reasons.drops_of_base(cls)}
+        tables = {"stale", "late answer"}  # where looked_up is an input of a part
+        assert seen - tables == told - tables, cls
+
+
+class Silent(StreamEndpoint[str, Never]):
+    pass
+
+
+class Speaking(StreamEndpoint[str, bytes]):
+    pass
+
+
+def test_a_session_without_datagrams_is_told_from_others_by_its_type() -> None:
+    speaking, silent = ({what for what, _ in reasons.drops_of_base(cls)} for cls in (Speaking, Silent))
+    assert speaking - silent == {
+        "busy",
+        "malformed datagram",
+        "datagram failed",
+        *(one for one in speaking if not isinstance(one, str)),
+    }
+    assert silent - speaking == {"unexpected datagram"}
+    assert {"closed", "late data", "unknown link", "unexpected report", "removed"} <= silent & speaking
+
+
+# -- the pages
+
+
+@of_each_protocol
+def test_reasons_that_a_page_explains_and_headings_that_refusals_and_notes_name_are_there(protocol: str) -> None:
+    text = (PAGES / f"{protocol}.rst").read_text("utf-8")
+    after = text.split("\nWhy a packet was dropped\n", 1)[1].split("\nRefusals and remarks\n", 1)
+    told = after[0], after[1].split("\n---", 1)[1].split("\n---", 1)[0]
+    explained = {one for line in re.findall(r"^- (.*?):", told[0], re.M) for one in re.findall(r"``([^`]+)``", line)}
+    assert explained
+    assert explained <= reasons.dropped(protocol).keys()
+    known = headings(PAGES / f"{protocol}.rst")
+    for found in (reasons.dropped(protocol), reasons.refused(protocol), reasons.noted(protocol)):
+        named = {given.see.lower() for group in found.values() for given in group if not given.see.startswith(":doc:")}
+        assert named - {""} <= known
