@@ -266,7 +266,10 @@ class Session(Protocol[E_co]):
 
 
 class StreamSession(Session[E_co], Protocol[E_co]):
-    """A machine that lives on one byte stream. Its transmits carry link 0."""
+    """A machine that lives on one byte stream. Its transmits carry link 0.
+
+    ``sansproto.wrap.WrappedStream`` makes an endpoint of it, for adapters.
+    """
 
     @property
     def wants_data(self) -> bool:

@@ -104,11 +104,7 @@ class WrappedStream(StreamEndpoint[E, Never]):
         self._core.close(self.clock)
         self._look()
         link = self._link()
-        if link is None:
-            self._lose("")
-        elif link.state is LinkState.OPENING:
-            link.close()
-            self.run()
+        if link is None or link.state is LinkState.OPENING:
             self._lose("")
 
     def abort(self) -> None:

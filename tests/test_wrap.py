@@ -250,18 +250,56 @@ def test_a_restored_one_goes_on_with_its_session_and_its_link() -> None:
     assert again.stats.dropped == {"late data": 1}
 
 
-def test_a_stream_session_reads_and_closes_no_more_than_once() -> None:
+class Lasting(Lines):
+    """Lives on when the other end has finished, and resets the stream when it is told to."""
+
+    _resets: bool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resets = False
+
+    def receive_eof(self, now: float) -> None:
+        self.emit(Line(b"the end"))
+
+    def reset(self) -> None:
+        self._resets = True
+
+    def next_transmit(self) -> Transmit | None:
+        return super().next_transmit() or (AbortTransport(Link(0)) if self._resets else None)
+
+
+def test_what_comes_behind_the_end_of_a_stream_is_dropped() -> None:
+    core = WrappedStream(Lasting())
+    link = core.stream_accepted("lines", PEER, 0.0)
+    for _ in range(2):
+        core.receive_eof(link, 1.0)
+        core.receive_data(link, b"late\n", 1.0)
+    assert events(core) == [Line(b"the end")]
+    assert core.stats.dropped == {"late data": 3}
+
+
+def test_a_stream_session_may_reset_what_it_has_half_closed() -> None:
+    lasting = Lasting()
+    core = WrappedStream(lasting)
+    link = core.stream_accepted("lines", PEER, 0.0)
+    lasting.finish(0.0)
+    assert transmits(core)[-1] == CloseWrite(link)
+    lasting.reset()
+    assert transmits(core) == [AbortTransport(link)]
+
+
+def test_a_stream_session_closes_once_and_what_it_drops_then_is_counted_with_the_rest() -> None:
     lines, core, link = wrapped()
-    core.receive_eof(link, 1.0)
-    core.receive_eof(link, 1.0)
-    core.receive_data(link, b"late\n", 1.0)
-    assert core.stats.dropped == {"late data": 2}
     for _ in range(2):
         core.close(2.0)
+    core.receive_data(link, b"late\n", 2.0)
     core.stream_lost(link, 2.0)
     core.abort()
-    assert events(core) == [Closed(CloseCause.REMOTE)]
-    assert lines.ending == core.ending == Closed(CloseCause.REMOTE)
+    lines.receive_data(b"later\n", 3.0)
+    assert events(core) == [Closed(CloseCause.LOCAL)]
+    assert lines.ending == core.ending == Closed(CloseCause.LOCAL)
+    assert core.stats.dropped == {"late data": 1, "closed": 1}
 
 
 def test_bytes_are_counted_where_they_pass_and_packets_in_the_session() -> None:

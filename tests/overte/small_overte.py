@@ -377,6 +377,7 @@ def _small_ice() -> Iterator[Exploration]:
     gone = p.ICEServerPeerInformation(b"g" * 16, *(SockAddr(STRANGER.host, STRANGER.port),) * 2)
     for name, parties, inserts in (
         ("a client that is not there", served, (Insert("server", datagram(gone), path_of(ICE)),)),
+        ("a client that a stranger names", served, (Insert("server", datagram(gone), STRANGER),)),
         ("a domain that is not there", sought, beats[:1]),
         ("another domain's id", served, beats[:1]),
         ("a domain too many", {**served, "ice": introducer(peers=1)}, beats[1:2]),
