@@ -380,7 +380,7 @@ class Table(Generic[C, S]):
             if not {*row.on} <= {*self.inputs} or not {*row.arm, *row.cancel} <= {*self.timers}:
                 raise ValueError(f"{self.name}: an input or timer of {row.ref!r} stands in another class")
         for guards in self.guards:
-            if not {step.on for step in guards.steps} <= {*self.inputs, None}:
+            if not {step.on for step in guards.steps} <= {None, *self.inputs}:
                 raise ValueError(f"{self.name}: guards {guards.name!r} give an input that stands in another class")
         if self.violated is not None and self.violated not in self.inputs:
             raise ValueError(f"{self.name}: {self.violated.name} stands in another class")
