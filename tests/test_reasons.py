@@ -12,8 +12,7 @@ from pathlib import Path as File
 from typing import Any, Never
 
 import pytest
-from fake_host import FakeHost
-from sansproto.testing.staging import session_of
+from scripted import PartHost
 from test_docs import PAGES, TABLES
 
 from sansproto.component import components_of
@@ -25,6 +24,7 @@ from sansproto.testing import reasons
 from sansproto.testing.conformance import load_checks
 from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.record import replay
+from sansproto.testing.session_recorder import session_of
 from sansproto.testing.tables import headings
 from sansproto.testing.vectors import VectorTest, load
 from sansproto.trace import Dropped, Noted, Refused, TraceRecord
@@ -64,7 +64,7 @@ def test_what_vectors_count_is_in_the_tables_and_each_guards_reason_is_in_a_vect
     assert seen[Dropped] <= told.keys()
     assert seen[Refused] <= reasons.refused(protocol).keys()
     assert seen[Noted] <= reasons.noted(protocol).keys()
-    steps = [step for table in tables_of(protocol) for one in table.guards for step in one.steps]
+    steps = (step for table in tables_of(protocol) for guards in table.guards for step in guards.steps)
     guards = {reasons.key(step.reason) for step in steps if step.on is None}
     assert guards <= seen[Dropped]
 
@@ -79,10 +79,10 @@ def name_of(value: Any) -> str:
 @pytest.mark.parametrize(("table", "default"), IGNORING, ids=name_of)
 def test_a_table_gives_the_reason_where_it_has_no_row(table: Table[Any, Any], default: Default[Any]) -> None:
     pairs = [(state, on) for state in table.states for on in table.inputs if table.rows_of(state, on) == ((), default)]
-    host, part = FakeHost(), object.__new__(table.part)
+    host, part = PartHost(), object.__new__(table.part)
     part.host, part.place, part.cells, part.state = host, None, part.compiled, pairs[0][0]
     pairs[0][1](object()).act(part)
-    assert host.dropped == {default.reason: 1}
+    assert host.stats.dropped == {default.reason: 1}
 
 
 class Nothing:
