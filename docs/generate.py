@@ -29,9 +29,9 @@ from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
 from sansproto.session import Session
-from sansproto.testing import reasons
-from sansproto.testing.charts import document, guards_rst, mermaid, rst_table
-from sansproto.testing.protocols import protocols, sessions_of, tables_of
+from sansproto.testing._internal import reasons
+from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
+from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
 from sansproto.wire import Packet, layout_rst
 

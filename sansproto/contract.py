@@ -4,7 +4,7 @@ A machine (a *session*) turns bytes, timer calls and transport reports into *eve
 for its transport. It never blocks, never raises on input, and holds no socket, clock or random source: times are float
 seconds of any monotonic clock, passed in as ``now``; random bytes come from an :class:`Entropy` argument.
 
-The loop that drives an :class:`Endpoint` (``sansproto.testing.driver`` is one, in 30 lines)::
+The loop that drives an :class:`Endpoint` (``sansproto.testing._internal.driver`` is one, in 30 lines)::
 
     while True:
         drain next_event() and next_transmit() until both give None, carrying transmits out

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sansproto.session import Session
-from sansproto.testing import reasons
-from sansproto.testing.protocols import ROOT, protocols
+from sansproto.testing._internal import reasons
+from sansproto.testing._internal.protocols import ROOT, protocols
 
 _COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 _soak = int(os.environ.get("SANSPROTO_SOAK") or 0)

@@ -10,7 +10,7 @@ import attrs
 from sansproto.component import Component
 from sansproto.machine import Timer
 from sansproto.session import Session
-from sansproto.testing.driver import Driver
+from sansproto.testing._internal.driver import Driver
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.session_recorder import SessionRecorder, whole
 

@@ -14,9 +14,9 @@ from hypothesis import core, settings
 from test_laws import BEAT, ECHO, QUICK, Blabs, NeedsAFineClock, Raises
 
 from sansproto.testing import laws
-from sansproto.testing.check import Law, check
+from sansproto.testing._internal.check import Law, check
+from sansproto.testing._internal.subject import Subject
 from sansproto.testing.operations import LawBroken
-from sansproto.testing.subject import Subject
 
 LEAK, CLOCK = attrs.evolve(BEAT, cls=Blabs), attrs.evolve(BEAT, cls=NeedsAFineClock)
 LUCK = settings(QUICK, derandomize=False)

@@ -19,9 +19,9 @@ from sansproto.component import Declared
 from sansproto.contract import Path
 from sansproto.session import Session
 from sansproto.snapshot import CACHED, MEMO, codec
-from sansproto.testing.alike import differences
+from sansproto.testing._internal.alike import differences
+from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.protocols import protocols
 from sansproto.wrap import WrappedStream
 
 

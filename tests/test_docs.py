@@ -17,7 +17,7 @@ from sansproto.machine import Table
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
 from sansproto.session import Answers, Session
-from sansproto.testing.protocols import protocols
+from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.tables import check, headings
 
 ROOT = Path(__file__).parents[1]
@@ -130,3 +130,9 @@ def test_stops_and_files_of_the_core_are_read_and_files_are_listed_below_what_th
             str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom) and node.level
         }
         assert imported <= above
+
+
+def test_the_page_on_testing_lists_the_public_modules() -> None:
+    listed = re.findall(r"^``([a-z_]+)``  ", (ROOT / "docs" / "howto" / "testing.rst").read_text("utf-8"), re.M)
+    modules = {path.stem for path in (ROOT / "sansproto" / "testing").glob("[a-z]*.py")}
+    assert sorted(listed) == sorted(name for name in modules if not name.startswith("conformance_"))

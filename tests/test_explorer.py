@@ -27,11 +27,10 @@ from toys import Beat, Bound, Desk, Heard, Pulse, Said, Visitor
 from sansproto.contract import Address, Link, Path
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.links import LINK, StreamLink
-from sansproto.testing import parties as parties_module
+from sansproto.testing._internal import parties as parties_module
+from sansproto.testing._internal.world import ANY_TIME
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.explorer import Budget, Insert, Party, Report, Restarted, Scene, Verb, explore
-from sansproto.testing.parties import Decision
-from sansproto.testing.world import ANY_TIME
+from sansproto.testing.explorer import Budget, Decision, Insert, Party, Report, Restarted, Scene, Verb, explore
 
 CONNECT = (Verb("connect"),)
 CLOSE: Decision = ((Verb("close"),), ())

@@ -19,7 +19,7 @@ import pytest
 
 import sansproto
 from sansproto.overte import PacketType
-from sansproto.testing.protocols import protocols, sessions_of, tables_of, without
+from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of, without
 from sansproto.wire import Packet
 
 ROOT = Path(__file__).parents[1]

@@ -27,7 +27,8 @@ from sansproto.events import CloseCause, Closed
 from sansproto.links import LinkState, StreamLink
 from sansproto.session import Answers
 from sansproto.snapshot import CACHED
-from sansproto.testing import laws, meter
+from sansproto.testing import laws
+from sansproto.testing._internal import meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
 from sansproto.testing.operations import Accept, Call, Data, LawBroken, Opened, Wait
 from sansproto.testing.strategies import packets

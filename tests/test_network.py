@@ -31,10 +31,10 @@ from sansproto.contract import (
     Transmit,
 )
 from sansproto.events import CloseCause, Closed
-from sansproto.testing import driver, network
+from sansproto.testing import network
+from sansproto.testing._internal import driver
 from sansproto.testing.entropy import Draw, ScriptedEntropy
-from sansproto.testing.network import Host, VirtualNetwork
-from sansproto.testing.streams import BrokenContract, Conditions
+from sansproto.testing.network import BrokenContract, Conditions, Host, VirtualNetwork
 from sansproto.wrap import WrappedStream
 
 PORT = 9000

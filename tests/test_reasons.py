@@ -20,9 +20,9 @@ from sansproto.contract import Address, Link, Path
 from sansproto.endpoint import DatagramEndpoint
 from sansproto.machine import Default, Outcome, Table
 from sansproto.streams import StreamEndpoint
-from sansproto.testing import reasons
+from sansproto.testing._internal import reasons
+from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.conformance import load_checks
-from sansproto.testing.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.record import replay
 from sansproto.testing.session_recorder import session_of
 from sansproto.testing.tables import headings

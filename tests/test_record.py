@@ -13,11 +13,10 @@ from exploring_tables import Mutant, running, without
 
 from sansproto.contract import Address, Link, Path
 from sansproto.errors import LocalProtocolError, NotOpen
-from sansproto.testing.charts import write_json
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Insert, Party, Verb, explore
 from sansproto.testing.record import Coverage, Recorder, Step, lively, plain, replay, script_of
-from sansproto.testing.vectors import validate
+from sansproto.testing.vectors import validate, write_json
 
 ROOT = File(__file__).parents[1]
 PEER = Address("192.0.2.1", 50000)

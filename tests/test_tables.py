@@ -27,11 +27,10 @@ from sansproto.component import Component, Host
 from sansproto.links import LINK, LinkState
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from sansproto.snapshot import CACHED
-from sansproto.testing.charts import document, guards_rst, mermaid, rst_table, to_json, write_json
-from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb, explore
-from sansproto.testing.parties import Decision
+from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table, to_json
+from sansproto.testing.explorer import Budget, Decision, Insert, Party, Scene, Verb, explore
 from sansproto.testing.tables import check, headings
-from sansproto.testing.vectors import validate
+from sansproto.testing.vectors import validate, write_json
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "protocols"

@@ -13,9 +13,9 @@ from toys import Visitor
 from sansproto.contract import Address, Path
 from sansproto.endpoint import DatagramEndpoint
 from sansproto.events import CloseCause, Closed
+from sansproto.testing._internal.subject import STARTS, Subject
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Party, Report, Scene, Verb, explore
-from sansproto.testing.subject import STARTS, Subject
 
 HOME, BOOTH = Address("192.0.2.1", 5000), Address("192.0.2.2", 8000)
 EPOCH = 1.7e9

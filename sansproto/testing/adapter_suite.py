@@ -43,8 +43,18 @@ from ..contract import (
 )
 from ..errors import NotOpen
 from ..events import CloseCause, Closed
-from .adapter_harness import LOCAL, PATIENCE, AdapterHarness, World, await_reset, count_descriptors, read, reset, until
-from .scripted_endpoint import CHUNK, ScriptedEndpoint
+from ._internal.adapter_harness import (
+    LOCAL,
+    PATIENCE,
+    AdapterHarness,
+    World,
+    await_reset,
+    count_descriptors,
+    read,
+    reset,
+    until,
+)
+from ._internal.scripted_endpoint import CHUNK, ScriptedEndpoint
 
 
 @contextmanager

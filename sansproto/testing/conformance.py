@@ -19,7 +19,7 @@ import attrs
 from ..contract import Entropy
 from ..errors import WireError
 from ..trace import Trace
-from .charts import to_json
+from ._internal.charts import to_json
 from .entropy import ScriptedEntropy
 from .record import replay
 from .vectors import UnknownSchema, VectorTest, load

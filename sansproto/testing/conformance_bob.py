@@ -36,8 +36,8 @@ from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
 from ..trace import Trace
 from ..wire import Packet
+from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
-from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
 

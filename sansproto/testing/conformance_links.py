@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .protocols import tables_of
+from ._internal.protocols import tables_of
 
 ANSWERS: Mapping[str, Callable[..., Any]] = {}
 MACHINES: Mapping[str, Callable[..., Any]] = {}

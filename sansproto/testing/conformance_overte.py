@@ -31,9 +31,9 @@ from ..overte.packets import PACKETS
 from ..overte.qt import SocketType
 from ..trace import Trace
 from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Int, Nested, Packet, field, packet
+from ._internal.lenient_overte import read_leniently
+from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
-from .lenient_overte import read_leniently
-from .protocols import tables_of
 from .record import lively, plain
 from .vectors import VectorTest
 

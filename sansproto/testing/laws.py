@@ -32,9 +32,11 @@ from ..component import Declared, tables_of
 from ..contract import Link, Phase
 from ..events import CloseCause, Closed
 from ..trace import json_line
-from .alike import differences
-from .check import Draw, check
-from .meter import Metered, measured
+from ._internal.alike import differences
+from ._internal.check import Draw, check
+from ._internal.meter import Metered, measured
+from ._internal.subject import Subject, addresses, links, paths
+from ._internal.workers import Workers, digest, workers
 from .operations import (
     Abort,
     Blocked,
@@ -54,8 +56,6 @@ from .operations import (
     Wait,
     same,
 )
-from .subject import Subject, addresses, links, paths
-from .workers import Workers, digest, workers
 
 
 def law_01(subject: Subject, draw: Draw) -> None:

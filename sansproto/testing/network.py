@@ -39,8 +39,8 @@ from ..contract import (
     SendDatagram,
     Transmit,
 )
-from .driver import ENDLESS, BrokenContract, Driver
-from .streams import Conditions, StreamEnd
+from ._internal.driver import ENDLESS, BrokenContract, Driver
+from ._internal.streams import Conditions, StreamEnd
 
 E = TypeVar("E")
 R = TypeVar("R")

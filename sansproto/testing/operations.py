@@ -39,7 +39,7 @@ from ..errors import LocalProtocolError, NotOpen
 from ..events import DataReceived, Writable
 from ..trace import Trace, TraceRecord
 from ..wrap import WrappedStream
-from .driver import PULLS
+from ._internal.driver import PULLS
 from .entropy import ScriptedEntropy
 
 SERVER = Address("192.0.2.1", 443)  # where a stream session without listeners is connected to

@@ -131,6 +131,11 @@ def validate(path: str | Path, schemas: str | Path | None = None) -> VectorFile:
     return load(path)
 
 
+def write_json(path: str | Path, value: dict[str, Any]) -> None:
+    """Write a vector file in the canonical layout."""
+    Path(path).write_text(dumps(value), "ascii")
+
+
 def dumps(document: Any) -> str:
     """The canonical text of a vector file or schema: ASCII, indented by one space, short values on one line."""
     return _layout(document, "\n") + "\n"

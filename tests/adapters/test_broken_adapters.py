@@ -10,9 +10,9 @@ import pytest
 
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, PauseReading, Transmit
 from sansproto.testing import adapter_suite
-from sansproto.testing.adapter_harness import World
+from sansproto.testing._internal.adapter_harness import World
+from sansproto.testing._internal.scripted_endpoint import ScriptedEndpoint
 from sansproto.testing.adapter_suite import AdapterSuite, clean_world
-from sansproto.testing.scripted_endpoint import ScriptedEndpoint
 from sansproto_threads import Runner, run
 
 T = TypeVar("T")

@@ -21,9 +21,9 @@ import pytest
 
 from sansproto.contract import Address, CloseTransport, Link, Lookup, Path, Phase, Rebind, SendBytes, SendDatagram
 from sansproto.events import CloseCause, Closed
-from sansproto.testing.adapter_harness import LOCAL, PATIENCE, World, count_descriptors, read, reset, until
+from sansproto.testing._internal.adapter_harness import LOCAL, PATIENCE, World, count_descriptors, read, reset, until
+from sansproto.testing._internal.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
 from sansproto.testing.adapter_suite import AdapterSuite
-from sansproto.testing.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
 from sansproto_sockets import Driver, Runner, run
 from sansproto_sockets.streams import DISCARDED
 

@@ -40,8 +40,7 @@ from sansproto.links import StreamLink
 from sansproto.snapshot import CACHED
 from sansproto.streams import StreamEndpoint
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.explorer import Budget, Insert, Party, Report, Scene, Verb, explore
-from sansproto.testing.parties import Decision
+from sansproto.testing.explorer import Budget, Decision, Insert, Party, Report, Scene, Verb, explore
 
 HOST = "192.0.2.9"
 PORTS = {Address(HOST, 9000): RELAY_PORT, Address(HOST, 9001): SECURE_PORT}

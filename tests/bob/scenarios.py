@@ -34,9 +34,9 @@ from sansproto.bob import SECURE_PORT, crypto
 from sansproto.bob import packets as p
 from sansproto.contract import Address, Link
 from sansproto.testing import session_recorder
-from sansproto.testing.charts import write_json
 from sansproto.testing.record import plain
 from sansproto.testing.session_recorder import Config
+from sansproto.testing.vectors import write_json
 
 PATH = Path(__file__).parents[2] / "vectors" / "bob" / "sessions.json"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import attrs
 from scripted import ScriptedPeer
+from transcripts import packets_in
 
 from sansproto import bob
 from sansproto.bob import crypto
@@ -22,14 +22,6 @@ SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
 BASE_POINT = b"\x58" + b"\x66" * 31
 BOTH_WAYS = p.PublicParameters(1, 2, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, SALT)
 CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()), p.Accepted()
-
-
-def packets_in(data: bytes) -> Iterator[tuple[int, p.BobPacket]]:
-    """Each packet with the uid in its header."""
-    while data:
-        header, packet, size = p.FRAME.decode_prefix(data)
-        yield header.uid, packet
-        data = data[size:]
 
 
 class BobPeer(ScriptedPeer):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from scripted import PartHost
-from scripted_bob import packets_in
+from transcripts import packets_in
 
 from sansproto.bob import Departure, PeerJoined, PeerLeft, RelayDelays, RelayLimits, Role, RoomClosed, RoomOpened
 from sansproto.bob import packets as p
@@ -20,7 +20,7 @@ from sansproto.bob.visitor import LINE, Place, Visitor, VisitorInput, VisitorSta
 from sansproto.component import Parts
 from sansproto.contract import Address, Link
 from sansproto.links import LinkInput, StreamLink
-from sansproto.testing.protocols import tables_of
+from sansproto.testing._internal.protocols import tables_of
 from sansproto.testing.tables import check
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"

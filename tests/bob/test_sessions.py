@@ -10,8 +10,8 @@ from scenarios import PATH, document
 from transcripts import PLAYED, PeerReplay, RelayReplay
 
 from sansproto.testing import conformance_bob
+from sansproto.testing._internal.protocols import tables_of
 from sansproto.testing.conformance import differences
-from sansproto.testing.protocols import tables_of
 from sansproto.testing.record import Coverage
 from sansproto.testing.session_recorder import cover
 from sansproto.testing.vectors import VectorTest, dumps, load

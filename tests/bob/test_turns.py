@@ -11,7 +11,7 @@ from scripted_bob import BASE_POINT, ClientPeer, ServerPeer
 from sansproto.bob import PeerAgreed, PeerLimits, crypto
 from sansproto.bob import packets as p
 from sansproto.bob.kdf import SLICE
-from sansproto.testing.meter import measured
+from sansproto.testing._internal.meter import measured
 
 GUESSERS = 60
 PATIENCE = 10.0  # seconds: what SECURITY.rst promises

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripted_bob import packets_in
-
 from sansproto.bob import (
     RELAY_PORT,
     SECURE_PORT,
@@ -41,6 +39,14 @@ RELAY_AT, SECURE_AT = ("192.0.2.1", 9000), 9001
 
 Step = dict[str, Any]
 Conn = tuple[str, str]  # the peer's name, and the port
+
+
+def packets_in(data: bytes) -> Iterator[tuple[int, p.BobPacket]]:
+    """Each packet with the uid in its header."""
+    while data:
+        header, packet, size = p.FRAME.decode_prefix(data)
+        yield header.uid, packet
+        data = data[size:]
 
 
 def conn_of(step: Step) -> Conn:

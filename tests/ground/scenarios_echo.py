@@ -13,9 +13,9 @@ from scripted import ScriptedPeer
 
 from sansproto import __version__, contract
 from sansproto.contract import Address, Link
-from sansproto.testing.charts import write_json
 from sansproto.testing.record import plain
 from sansproto.testing.session_recorder import Config, SessionRecorder, document, whole
+from sansproto.testing.vectors import write_json
 
 PATH = Path(__file__).parents[2] / "docs" / "howto" / "echo" / "vectors" / "sessions.json"
 ME, ELSEWHERE = contract.Path(PROBES, "192.0.2.7", 4001), contract.Path(PROBES, "192.0.2.8", 4001)

@@ -19,7 +19,7 @@ from sansproto.errors import Fault, WireError
 from sansproto.overte import qt
 from sansproto.overte.packets import CheckIn, DomainConnectRequest, DomainList, NodeRecord
 from sansproto.overte.qt import SockAddr
-from sansproto.testing.lenient_overte import read_leniently
+from sansproto.testing._internal.lenient_overte import read_leniently
 from sansproto.wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Packet, Trailing
 
 pytestmark = pytest.mark.interop

@@ -44,9 +44,8 @@ from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.stun import COOKIE, BindingResponse
 from sansproto.overte.versions import PacketType
 from sansproto.testing import session_recorder
-from sansproto.testing.charts import write_json
 from sansproto.testing.session_recorder import Config
-from sansproto.testing.vectors import load
+from sansproto.testing.vectors import load, write_json
 
 PATH = File(__file__).parents[2] / "vectors" / "overte" / "sessions.json"
 CONNECT = PacketType.DOMAIN_CONNECT_REQUEST

@@ -70,8 +70,7 @@ from sansproto.overte.server_events import KeyWanted
 from sansproto.overte.stun import AttributeHead, BindingResponse
 from sansproto.overte.versions import PacketType
 from sansproto.testing import conformance_overte
-from sansproto.testing.explorer import Budget, Insert, Party, Scene, Verb
-from sansproto.testing.parties import Decision
+from sansproto.testing.explorer import Budget, Decision, Insert, Party, Scene, Verb
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=1024).private_bytes(
     Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()

@@ -30,8 +30,7 @@ from sansproto.overte import (
 )
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import weight
-from sansproto.testing.network import Node, VirtualNetwork
-from sansproto.testing.streams import Conditions
+from sansproto.testing.network import Conditions, Node, VirtualNetwork
 
 HOUR, DAY = 3600, 86_400
 TIME_WITH_MIXER = DAY if os.environ.get("SANSPROTO_SOAK") else 2 * HOUR

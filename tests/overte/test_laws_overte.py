@@ -55,9 +55,9 @@ from sansproto.overte.server import DomainServer
 from sansproto.overte.stun import COOKIE, BindingResponse
 from sansproto.overte.versions import PacketType
 from sansproto.testing import laws
+from sansproto.testing._internal.meter import measured
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, check
-from sansproto.testing.meter import measured
 from sansproto.testing.operations import Bound, Call, Close, Datagram, Drain, LookedUp, Op, Run, Wait, same
 from sansproto.testing.strategies import packets
 from sansproto.testing.vectors import load

@@ -19,7 +19,7 @@ from sansproto.overte.header import Control, ControlType, Header, decode_datagra
 from sansproto.overte.qt import SockAddr
 from sansproto.overte.server_events import Departure, NodeLeft
 from sansproto.overte.versions import DEFAULT, PacketType
-from sansproto.testing.lenient_overte import read_leniently
+from sansproto.testing._internal.lenient_overte import read_leniently
 from sansproto.testing.vectors import VectorTest, load
 
 VECTORS = File(__file__).parents[2] / "vectors" / "overte" / "codec.json"

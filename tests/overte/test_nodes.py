@@ -46,8 +46,7 @@ from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.network import VirtualNetwork
-from sansproto.testing.streams import Conditions
+from sansproto.testing.network import Conditions, VirtualNetwork
 
 M = bytes([1]) * 16  # the mixer's id
 M_LOCAL_ID = 4661

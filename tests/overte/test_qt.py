@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sansproto.errors import Fault, WireError
 from sansproto.overte import packets as p
 from sansproto.overte import qt
-from sansproto.testing.lenient_overte import read_leniently
+from sansproto.testing._internal.lenient_overte import read_leniently
 from sansproto.testing.strategies import values
 from sansproto.wire import Codec, HexInt, Packet, field, packet
 

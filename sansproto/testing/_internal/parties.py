@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from ..contract import Address, Phase, Snapshot, Stats
-from ..errors import NotOpen
-from ..session import Session
+from ...contract import Address, Phase, Snapshot, Stats
+from ...errors import NotOpen
+from ...session import Session
 from .driver import PULLS
 
 T = TypeVar("T")

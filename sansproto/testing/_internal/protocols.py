@@ -16,8 +16,8 @@ from pkgutil import iter_modules, walk_packages
 from types import ModuleType
 from typing import Any, Final
 
-from ..machine import Table
-from ..session import Session
+from ...machine import Table
+from ...session import Session
 
 ROOT: Final = __name__.rpartition(".testing.")[0]
 """The name of the library, which may be vendored under another one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ..contract import (
+from ...contract import (
     AbortTransport,
     Address,
     CloseTransport,
@@ -25,7 +25,7 @@ from ..contract import (
     Stats,
     Transmit,
 )
-from ..events import CloseCause, Closed
+from ...events import CloseCause, Closed
 
 CHUNK = bytes(range(256)) * 256  # 64 KiB, of which a shift would be seen
 ECHO_HIGH = 4 * len(CHUNK)  # an echo stops reading when so much waits to go back

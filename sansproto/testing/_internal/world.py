@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from ..contract import (
+from ...contract import (
     AbortTransport,
     Address,
     CloseTransport,

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import attrs
 
-from .operations import Op
+from ..operations import Op
 
 
 class Workers:

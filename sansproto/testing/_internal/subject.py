@@ -8,8 +8,8 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from ..contract import Address, Path
-from .operations import (
+from ...contract import Address, Path
+from ..operations import (
     START,
     Abort,
     Accept,

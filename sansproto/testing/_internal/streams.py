@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..contract import (
+from ...contract import (
     AbortTransport,
     Address,
     CloseTransport,
@@ -23,7 +23,7 @@ from ..contract import (
 from .driver import BrokenContract
 
 if TYPE_CHECKING:
-    from .network import Host, Node
+    from ..network import Host, Node
 
 _SEGMENT = 16384  # bytes of a stream that travel together
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from ..contract import Address, Link
+from ...contract import Address, Link
 from .scripted_endpoint import Report, ScriptedEndpoint
 
 T = TypeVar("T")

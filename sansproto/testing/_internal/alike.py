@@ -11,8 +11,8 @@ from typing import Any, get_type_hints
 
 import attrs
 
-from ..component import Declared
-from ..snapshot import is_memo
+from ...component import Declared
+from ...snapshot import is_memo
 
 _PLAIN = (int, float, str, bytes, bytearray, bool, NoneType, Enum)
 _CONTAINERS = (Mapping, tuple, list, deque, Set)

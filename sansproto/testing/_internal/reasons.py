@@ -16,12 +16,12 @@ from typing import Any, Never, TypeAlias, TypeVar
 
 import attrs
 
-from ..compiled import type_arguments
-from ..component import DatagramHost, Note, Refusal
-from ..contract import Endpoint, Session, StreamSession
-from ..endpoint import D
-from ..machine import Outcome
-from ..streams import StreamEndpoint
+from ...compiled import type_arguments
+from ...component import DatagramHost, Note, Refusal
+from ...contract import Endpoint, Session, StreamSession
+from ...endpoint import D
+from ...machine import Outcome
+from ...streams import StreamEndpoint
 from .charts import list_table
 from .protocols import modules_of, sessions_of, tables_of
 

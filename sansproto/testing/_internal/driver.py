@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ..contract import Endpoint, Transmit
+from ...contract import Endpoint, Transmit
 
 E = TypeVar("E")
 R = TypeVar("R")

@@ -1,19 +1,18 @@
 """Tables and guards as pictures, as text and as JSON: made from the same objects that run.
 
 :func:`mermaid` draws the states, :func:`rst_table` and :func:`guards_rst` write rows and guards for the docs, and
-:func:`document` is the vector file of kind ``machine`` that :func:`write_json` writes.
+:func:`document` is the vector file of kind ``machine`` of a protocol's tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..machine import Default, Guards, Row, Step
-from .tables import AnyTable
-from .vectors import VERSION, dumps
+from ... import __version__
+from ...machine import Default, Guards, Row, Step
+from ..tables import AnyTable
+from ..vectors import VERSION
 
 
 def mermaid(table: AnyTable) -> str:
@@ -97,11 +96,6 @@ def document(protocol: str, tables: Sequence[AnyTable]) -> dict[str, Any]:
         "numberOfTests": len(tests),
         "testGroups": [{"type": f"{protocol}.table", "source": source, "requires": [], "tests": tests}],
     }
-
-
-def write_json(path: str | Path, value: dict[str, Any]) -> None:
-    """Write a vector file in the canonical layout."""
-    Path(path).write_text(dumps(value), "ascii")
 
 
 def _row(row: Row[Any, Any]) -> dict[str, Any]:

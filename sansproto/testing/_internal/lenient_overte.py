@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-from ..overte.qt import (
+from ...overte.qt import (
     ADDRESS_FORMS,
     NULL_LENGTH,
     V6_BYTES,
@@ -17,7 +17,7 @@ from ..overte.qt import (
     ToEnd,
     from_body,
 )
-from ..wire import ABSENT, U8, U32BE, Bool, Bytes, Codec, Fixed, Int, Nested, Packet, Rest, Text, Trailing
+from ...wire import ABSENT, U8, U32BE, Bool, Bytes, Codec, Fixed, Int, Nested, Packet, Rest, Text, Trailing
 
 P = TypeVar("P", bound=Packet)
 

@@ -10,7 +10,7 @@ from math import inf
 from types import FrameType
 from typing import Any, TypeVar
 
-from .operations import LawBroken
+from ..operations import LawBroken
 
 T = TypeVar("T")
 
