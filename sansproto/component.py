@@ -203,7 +203,9 @@ class Component(Part[H], Generic[S, H]):
         self.host.enqueue(self, happened)
 
     def take(self, guards: Guards[Any, S, A, None], given: A) -> None:
-        """Queue something for guards, which decide what it is when its turn comes."""
+        """Queue something for guards, which decide what it is when its turn comes. ValueError if they have no end."""
+        if not guards.is_finished:
+            raise ValueError(f"guards {guards.name!r} of {type(self).__name__} have no end: what do they give?")
         self.host.enqueue(self, Happened(guards, given))
 
     def asked(self, happened: Happened[S]) -> Asked:

@@ -296,6 +296,14 @@ class SaysMoreThanItGrows(Doorman):
     strangers: ClassVar = Answers(10, grows=3, budget="_time")
 
 
+class NamesNoBudget(Doorman):
+    strangers: ClassVar = Answers(10, grows=4, budget="_tine")
+
+
+class SpendsAllThatAPartHas(Doorman):
+    strangers: ClassVar = Answers(10, grows=4, budget="pulse")
+
+
 class SpendsWithoutABudget(Doorman):
     strangers: ClassVar = Answers(10, grows=4)
 
@@ -613,6 +621,8 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_11, BEAT, SaysItTwice),
     (laws.law_11, BEAT, SaysMore),
     (laws.law_11, BEAT, SaysMoreThanItGrows),
+    (laws.law_11, BEAT, NamesNoBudget),
+    (laws.law_11, BEAT, SpendsAllThatAPartHas),
     (laws.law_11, BEAT, SpendsWithoutABudget),
     (laws.law_11, BEAT, SpendsSomethingElse),
     (laws.law_12, BEAT, Blabs),

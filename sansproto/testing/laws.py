@@ -229,6 +229,8 @@ def law_10(subject: Subject, draw: Draw) -> None:
 def law_11(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
     data, path, declared = draw(subject.strangers), draw(subject.paths), subject.cls.strangers
+    if declared.budget and declared.budget not in run.endpoint.attributes().keys() - dict(run.endpoint.parts()).keys():
+        raise LawBroken(f"the budget for strangers, {declared.budget!r}, is no plain value that the session declares")
     may_change = ("clock", "stats", declared.budget)
     before, events, sent = run.state(*may_change), len(run.events), {to: len(said) for to, said in run.outputs.items()}
     run.play([Datagram(data, path)])

@@ -533,6 +533,12 @@ def test_guards_are_one_function_and_a_step_calls_nothing_else() -> None:
     ]
 
 
+def test_guards_without_an_end_are_refused_before_other_guards_decide() -> None:
+    unfinished = Guards.of(Thing, S, bytes, "unfinished").need(Thing.is_fresh, "old", ref="guards")
+    with pytest.raises(ValueError, match="guards 'unfinished' of Thing have no end"):
+        Thing(Server()).take(unfinished, b"12")  # type: ignore[arg-type]
+
+
 def test_guards_end_once() -> None:
     with pytest.raises(ValueError, match="a step behind the end"):
         GUARDS.give(I.GO)
