@@ -26,7 +26,7 @@ from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
 from sansproto.links import LinkState, StreamLink
 from sansproto.session import Answers
-from sansproto.snapshot import CACHED
+from sansproto.snapshot import CACHED, MEMO
 from sansproto.testing import laws
 from sansproto.testing._internal import meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
@@ -582,6 +582,35 @@ class Restless(Beat):
         super().handle_timeout(now)
 
 
+class AddsUpWhatItForgets(Beat):
+    seen: Annotated[int, MEMO]
+    total: int
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.seen = self.total = 0
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data, path, now)
+        self.seen = self.total = self.seen + 1
+
+
+class AnswersWithWhatItForgets(Beat):
+    seen: Annotated[int, MEMO]
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.seen = 0
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data, path, now)
+        self.seen += 1
+
+    def start(self, now: float, peer: Path = PEER) -> int:  # type: ignore[override]
+        super().start(now, peer)
+        return self.seen
+
+
 class HashesLaws(Laws):
     subject = attrs.evolve(ECHO, cls=Hashes)
 
@@ -636,6 +665,8 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_13, ECHO, SearchesForEver),
     (laws.law_14, ECHO, KeepsItElsewhere),
     (laws.law_14, BEAT, RestoresToZero),
+    (laws.law_14, BEAT, AddsUpWhatItForgets),
+    (laws.law_14, attrs.evolve(BEAT, openings=((),)), AnswersWithWhatItForgets),
     (laws.law_14, BEAT, NotesElsewhere),
     (laws.law_14, BEAT, SaysHowOften),
     (laws.law_14, BEAT, CountsOnTheSide),

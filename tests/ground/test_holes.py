@@ -539,6 +539,25 @@ def test_guards_without_an_end_are_refused_before_other_guards_decide() -> None:
         Thing(Server()).take(unfinished, b"12")  # type: ignore[arg-type]
 
 
+def test_guards_stand_before_their_table_under_a_name_of_their_own() -> None:
+    with pytest.raises(ValueError, match="guards 'late' behind the table, or with the name of others"):
+        Guards.of(Thing, S, bytes, "late").give(I.DATA)
+
+
+def test_what_follows_a_violation_is_an_input_of_the_table() -> None:
+    class Other:
+        BROKE = Input[S, str]()
+
+    class Client(Thing):
+        pass
+
+    row = Row[Any, S](S.A, I.GO, ref="x")
+    with pytest.raises(ValueError, match="thing: BROKE stands in another class"):
+        Table[Any, S](
+            Client, I, page="x", name="thing", initial=S.A, idle={}, rows=(row,), defaults=LATE, violated=Other.BROKE
+        )
+
+
 def test_guards_end_once() -> None:
     with pytest.raises(ValueError, match="a step behind the end"):
         GUARDS.give(I.GO)

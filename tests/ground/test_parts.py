@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 
 import attrs
 
-from sansproto.component import Component, Host, Parts
+from sansproto.component import Component, Host, Parts, tables_of
 from sansproto.machine import Default, Input, Outcome, Row, Table, Timer
 from sansproto.session import Session
 from sansproto.snapshot import CACHED
@@ -173,3 +173,27 @@ def test_a_part_may_be_kept_once_it_has_shown_itself() -> None:
     early = Parts(nodes.make)
     early.keep("b", early.make("b"))
     assert early["b"].place is None
+
+
+def test_what_is_added_to_removed_parts_is_removed_already() -> None:
+    server = Server()
+    nodes = server.table.nodes
+    nodes.forget()
+    assert nodes.add("a").forgotten
+
+
+class Twins(Session[str]):
+    left: Parts[str, Node]
+    right: Parts[str, Node]
+
+
+def test_a_table_of_several_parts_is_listed_once() -> None:
+    assert list(tables_of(Twins)) == [Node.table]
+
+
+def test_a_verb_asks_for_what_is_ignored_in_vain() -> None:
+    """Only defaults that refuse, refuse."""
+    server = Server()
+    node = server.table.nodes.add("a")
+    node.state = S.GONE
+    server.ask("hear", node.asked(I.HEARD(b"1")))
