@@ -542,8 +542,8 @@ def show(data: bytes) -> str:
 
 
 def explorations() -> Iterator[Exploration]:
-    """What is tried every time: the first of them has more than 100,000 states."""
-    yield Exploration("a restart and a replay", PAIR, Budget(replays=1, restarts=1))
+    """What is tried every time: the first of them has more than 30,000 states."""
+    yield Exploration("a restart, a replay and a loss", PAIR, Budget(losses=1, replays=1, restarts=1))
     yield Exploration("a restart, a loss, early", PAIR, Budget(losses=1, early=1, restarts=1))
     yield Exploration("a move, and all that a network does", PAIR, Budget(losses=1, early=1, moves=1))
     yield Exploration("2 losses, 2 duplicates", PAIR, Budget(losses=2, duplicates=2))

@@ -44,7 +44,7 @@ def test_within_the_budget_both_ends_agree_in_time(exploration: Exploration) -> 
     assert not report.violations, report
     assert report.exhausted is not exploration.is_endless
     if exploration.name == EXPLORATIONS[0].name:
-        assert report.states >= 100_000
+        assert report.states >= 30_000
 
 
 # -- attackers ---------------------------------------------------------------------------------------------------------
@@ -175,8 +175,14 @@ HARMLESS = {
 }
 """Without these everything goes on as before, for another guard stands behind."""
 
-NEVER = {"overte.member: row PRESENT x CHECKED_IN", "overte.member: guard check_in/says_nothing_new"}
-"""Each step of an exploration begins with a restored server, which reads every report: test_shortcuts."""
+NEVER = {
+    "overte.member: row PRESENT x CHECKED_IN": "each step begins with a restored server, which reads every report",
+    "overte.member: guard check_in/says_nothing_new": "likewise: test_shortcuts steps on both",
+    "overte.member: row PRESENT x USERNAME_ASKED": "our client does not ask: test_server does",
+    "overte.member: row PRESENT x STATS": "our client sends none: test_server does",
+    "overte.ice_client: row PUNCHING|REACHED x MOVED": "no client here comes by an ice-server and moves; a vector does",
+}
+"""No exploration steps on these."""
 
 
 @pytest.mark.slow
@@ -194,7 +200,7 @@ def test_a_row_or_step_that_is_missing_is_noticed() -> None:
                         unnoticed.add(name)
     assert unnoticed == set(HARMLESS)
     every = {name for table in TABLES for name, _ in mutants(table)}
-    assert every - set(chain.from_iterable(used for *_, used in known)) == NEVER
+    assert every - set(chain.from_iterable(used for *_, used in known)) == set(NEVER)
 
 
 def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
