@@ -23,6 +23,8 @@ SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
 EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
 
 CONCERNS = {
+    "bob.member: guard failure/concerns_the_relay",
+    "bob.member: guard hello/concerns_the_relay",
     "bob.peer: guard closed/concerns_the_relay",
     "bob.peer: guard done/concerns_the_relay",
     "bob.peer: guard identity/concerns_the_relay",
@@ -47,8 +49,6 @@ NEVER = {
     "bob.handshake: row HELD|ANSWERED x EARLY",
     "bob.offer: row AGREED x AGAIN",
     "bob.offer: row DERIVING|HELD|ASKED x AGREEMENT",  # these three: our relay lets through only what is in order
-    "bob.member: guard failure/concerns_the_relay",
-    "bob.member: guard hello/concerns_the_relay",
     *CONCERNS,
 }
 """Rows that no exploration with an honest relay steps on; ``test_sessions`` and the insertions do."""
