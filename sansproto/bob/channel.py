@@ -431,14 +431,17 @@ class Channel(Session[ChannelEvent]):
     # -- output
 
     def next_event(self) -> ChannelEvent | None:
-        event = self.channel.next_received()
-        if event is None:
+        channel = self.channel
+        if not channel.received:
             return super().next_event()
-        self._count()
+        read = channel.read
+        event = channel.next_received()
+        if channel.read != read:  # there was no room for what is opened now
+            self._count()
         return event
 
     def next_transmit(self) -> SendBytes | None:
-        record = self.channel.next_record()
+        record = self.channel.next_record() if self.channel.records else None
         if record is None:
             return None
         self.stats.bytes_sent += len(record)
