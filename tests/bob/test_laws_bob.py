@@ -33,6 +33,8 @@ from sansproto.testing.laws import Laws, Subject, check
 from sansproto.testing.operations import Accept, Call, Close, Data, LookedUp, Op, Opened, Wait
 from sansproto.testing.strategies import packets
 
+pytestmark = pytest.mark.searches
+
 PASSWORD = b"soarfly-bril"
 HOST = "192.0.2.1"
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from echo import GUESTS, PROBES, Count, EchoLimits, EchoServer, Message, Probe, Prober, ProberLimits
 from echo.packets import TO_PROBER, TO_SERVER
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, links
 from sansproto.testing.operations import Accept, Call, Data, Datagram
 from sansproto.testing.strategies import packets
+
+pytestmark = pytest.mark.searches
 
 GUEST = Accept(GUESTS, Address("192.0.2.7", 1234))
 GREETING = Data(0, (Message(b"hi there").encode(),))

@@ -66,6 +66,8 @@ from sansproto.timers import TimerTable
 # Loading a private key takes 40 ms, which is what a run of the laws takes otherwise; other processes import this, too.
 pytest.MonkeyPatch().setattr(crypto, "load_private_key", cache(crypto.load_private_key))
 
+pytestmark = pytest.mark.searches
+
 K = PacketType
 ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
 STRANGER = Path(SOCKET, "203.0.113.66", 666)  # a known node may be there as well, but not by an opening
