@@ -45,7 +45,12 @@ TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
     "adapter_harness": {"os", "socket"},
     "check": {"os"},  # a seed; and which test is running
-    "workers": {"os", "subprocess", "importlib"},  # the same inputs in another process, with another PYTHONHASHSEED
+    "workers": {
+        "os",
+        "subprocess",
+        "importlib",
+        "atexit",
+    },  # the same inputs in another process, with another PYTHONHASHSEED
     "meter": {"signal"},  # the alarm of what does not return
     "network": {"random"},  # its generator is seeded by the caller
     "conformance": {"importlib"},  # of the module that has the checks of a protocol

@@ -699,8 +699,8 @@ def test_law_01_catches() -> None:
 
 
 def test_law_03_catches() -> None:
-    with laws.workers(HashesLaws) as crew, pytest.raises(LawBroken):
-        check(partial(laws.law_03, crew=crew), HashesLaws.subject, QUICK)
+    with laws.workers() as crew, pytest.raises(LawBroken):
+        check(partial(laws.law_03, digests=partial(crew.digests, HashesLaws)), HashesLaws.subject, QUICK)
 
 
 @pytest.mark.parametrize("law", [laws.law_01, laws.law_09], ids=lambda law: law.__name__)
