@@ -357,6 +357,7 @@ def outcomes(budget: Budget) -> set[Any]:
     return ends | {violation.complaint for violation in report.violations}
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("of", "budgets"),
     [(LINK, (*BUDGETS, Budget(losses=1, blocks=1))), (ASK, (*BUDGETS, Budget(inserts=1)))],

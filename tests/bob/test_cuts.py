@@ -217,6 +217,7 @@ class World:
             assert not self.sessions[name].exchanges
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("how", ["reset", "the relay reads an end", "the peer reads an end"])
 @pytest.mark.parametrize("first", ["client", "server"])
 def test_a_conversation_is_cut_at_every_byte(first: str, how: str) -> None:

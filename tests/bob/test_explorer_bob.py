@@ -16,7 +16,7 @@ from exploring_tables import is_found, mutants, running, stepped_on
 from sansproto.testing.explorer import Budget, Report
 from sansproto.testing.tables import check
 
-pytestmark = pytest.mark.searches
+pytestmark = pytest.mark.unmeasured
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"
 SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))

@@ -399,6 +399,7 @@ class Flood(threading.Thread):
             foe.close()
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("packet", [HELLO, p.encode(0xFFFF, p.Accepted())], ids=["hello", "dropped"])
 def test_those_who_send_as_fast_as_they_can_stop_no_transfer(tmp_path: Path, packet: bytes) -> None:
     source = tmp_path / "file.bin"
@@ -432,6 +433,7 @@ def processor_time(pid: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads /proc")
 def test_a_file_passes_among_2000_hostile_connections(tmp_path: Path) -> None:
     source = tmp_path / "file.bin"

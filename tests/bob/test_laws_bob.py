@@ -33,7 +33,7 @@ from sansproto.testing.laws import Laws, Subject, check
 from sansproto.testing.operations import Accept, Call, Close, Data, LookedUp, Op, Opened, Wait
 from sansproto.testing.strategies import packets
 
-pytestmark = pytest.mark.searches
+pytestmark = pytest.mark.unmeasured
 
 PASSWORD = b"soarfly-bril"
 HOST = "192.0.2.1"

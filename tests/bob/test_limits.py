@@ -41,6 +41,7 @@ def at_relay(**more: Any) -> RelayPeer:
     return RelayPeer(Relay(**more))
 
 
+@pytest.mark.unmeasured
 def test_as_many_peers_as_there_are_uids() -> None:
     """The 65,535th is refused, and a uid is given again only once whoever had it is gone."""
     at = at_relay()
@@ -64,6 +65,7 @@ def test_as_many_peers_as_there_are_uids() -> None:
     assert again == [joined[7], joined[60_000], joined[7]]
 
 
+@pytest.mark.unmeasured
 def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
     """Each asks for it when it can take it: also when nobody takes anything while servers come and go."""
     at = at_relay()

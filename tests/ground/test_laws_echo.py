@@ -14,7 +14,7 @@ from sansproto.testing.laws import Laws, Subject, links
 from sansproto.testing.operations import Accept, Call, Data, Datagram
 from sansproto.testing.strategies import packets
 
-pytestmark = pytest.mark.searches
+pytestmark = pytest.mark.unmeasured
 
 GUEST = Accept(GUESTS, Address("192.0.2.7", 1234))
 GREETING = Data(0, (Message(b"hi there").encode(),))

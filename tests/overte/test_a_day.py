@@ -84,6 +84,7 @@ def kinds(node: Node[Any]) -> dict[type, int]:
     return found
 
 
+@pytest.mark.unmeasured
 def test_a_client_stays_connected_for_a_day() -> None:
     village = Village()
     guest = village.arrive("203.0.113.7")
@@ -103,6 +104,7 @@ def test_a_client_stays_connected_for_a_day() -> None:
     assert weights(guest, village.domain) == begin
 
 
+@pytest.mark.unmeasured
 def test_so_does_one_with_a_mixer_and_they_reach_each_other_all_along() -> None:
     village = Village()
     mixer = village.arrive_mixer()

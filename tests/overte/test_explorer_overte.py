@@ -30,7 +30,7 @@ from small_overte import CLASSES, TABLES, small
 from sansproto.contract import Path
 from sansproto.testing.explorer import Budget, Insert, Report
 
-pytestmark = pytest.mark.searches
+pytestmark = pytest.mark.unmeasured
 
 DOCS = File(__file__).parents[2] / "docs" / "protocols"
 SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))

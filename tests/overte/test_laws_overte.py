@@ -66,7 +66,7 @@ from sansproto.timers import TimerTable
 # Loading a private key takes 40 ms, which is what a run of the laws takes otherwise; other processes import this, too.
 pytest.MonkeyPatch().setattr(crypto, "load_private_key", cache(crypto.load_private_key))
 
-pytestmark = pytest.mark.searches
+pytestmark = pytest.mark.unmeasured
 
 K = PacketType
 ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
