@@ -22,6 +22,7 @@ from .contract import (
     Rebind,
     ResumeAccepting,
     SendDatagram,
+    SendError,
     Transmit,
 )
 from .errors import WireError
@@ -148,7 +149,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
                 self.run()
         self.where = None
 
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
+    def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
         """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
         if self.alive(now, path):
             self.drop("unexpected report" if self._datagram_limits is None else "datagram failed", where=path)
@@ -160,6 +161,14 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         self._unexpected(now)
+
+    def network_changed(self, now: float) -> None:
+        """Every adapter may report it: nothing to count, and nothing to do for those whose timers find out."""
+        self.alive(now)
+
+    def resumed(self, now: float, *, asleep: float) -> None:
+        """As ``network_changed``."""
+        self.alive(now)
 
     def close(self, now: float) -> None:
         if self.alive(now):

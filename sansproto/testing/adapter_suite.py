@@ -40,6 +40,7 @@ from ..contract import (
     ResumeReading,
     SendBytes,
     SendDatagram,
+    SendError,
 )
 from ..errors import NotOpen
 from ..events import CloseCause, Closed
@@ -379,7 +380,24 @@ class AdapterSuite:
         running = world.start(endpoint, sockets={"udp": LOCAL})
         path = Path("udp", "::1", 9)  # by an IPv4 socket
         running.call(lambda _: endpoint.do(SendDatagram(b"x", path)))
-        assert until(running, "datagram failed").value == path
+        assert until(running, "datagram failed").value == (path, SendError.OTHER)
+
+    def test_tells_a_datagram_that_is_too_long_from_others(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, sockets={"udp": LOCAL})
+        path = Path("udp", "127.0.0.1", 9)
+        running.call(lambda _: endpoint.do(SendDatagram(bytes(70_000), path)))
+        assert until(running, "datagram failed").value == (path, SendError.TOO_BIG)
+
+    def test_tells_of_a_sleep_when_a_timer_is_called_late(self, world: World) -> None:
+        """Seconds late: the program was stopped, or the machine slept and its monotonic clock went on."""
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        running.call(lambda now: endpoint.arm(now - 10))
+        assert until(running, "resumed").value == 0
+        running.call(lambda now: endpoint.arm(now - 1))
+        running.call(lambda now: endpoint.network_changed(now))
+        assert until(running, "network changed").name == "network changed"
 
     # -- the application's side
 

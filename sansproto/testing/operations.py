@@ -32,6 +32,7 @@ from ..contract import (
     ResumeReading,
     SendBytes,
     SendDatagram,
+    SendError,
     Snapshot,
     Transmit,
 )
@@ -104,6 +105,14 @@ class Datagram:
 @attrs.frozen
 class Failed:
     path: Path
+    error: SendError = SendError.OTHER
+
+
+@attrs.frozen
+class Moved:
+    """The host is in another network, or was asleep for so many seconds."""
+
+    asleep: float | None = None
 
 
 @attrs.frozen
@@ -171,6 +180,7 @@ Op: TypeAlias = (
     | Stray
     | Datagram
     | Failed
+    | Moved
     | Bound
     | LookedUp
     | Call
@@ -323,7 +333,11 @@ class Run:
             case Datagram():
                 endpoint.receive_datagram(op.data, op.path, now)
             case Failed():
-                endpoint.datagram_failed(op.path, now, detail="unreachable")
+                endpoint.datagram_failed(op.path, now, error=op.error, detail="unreachable")
+            case Moved(None):
+                endpoint.network_changed(now)
+            case Moved(asleep):
+                endpoint.resumed(now, asleep=asleep)
             case Bound():
                 endpoint.socket_bound(op.socket, op.address, now)
             case LookedUp():

@@ -23,7 +23,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from ..contract import Address, Endpoint, Link, Path
+from ..contract import Address, Endpoint, Link, Path, SendError
 from ..errors import LocalProtocolError, NotOpen
 from ..trace import Classified, Stepped, TraceRecord
 from .entropy import Draw
@@ -102,7 +102,7 @@ class Recorder:
         if "now" in arguments:
             self._time = max(self._time, round(arguments["now"] * _TICKS))
             arguments["now"] = self._time / _TICKS
-        given = {key: value for key, value in arguments.items() if key != "now"}
+        given = {key: value for key, value in arguments.items() if key != "now" and value is not SendError.OTHER}
         step: Step = {"t": self._time}
         self._steps.append(step)
         if name not in _REPORTS:
@@ -234,6 +234,7 @@ _KINDS: Mapping[str, Any] = {
     "address": Address,
     "addresses": tuple[Address, ...],
     "path": Path,
+    "error": SendError,
     "data": bytes,
 }
 
