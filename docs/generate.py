@@ -28,7 +28,7 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
-from sansproto.session import Session
+from sansproto.session import Answers, Session
 from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
@@ -125,10 +125,19 @@ def settings(*kinds: type) -> str:
     return "\n".join(lines) + "\n"
 
 
+def answers(most: Answers) -> str:
+    """What a session declares that it answers to strangers."""
+    if not most.per_datagram:
+        return "none"
+    longer = f"at most {most.grows} bytes longer than" if most.grows else "none longer than"
+    budget = f", while ``{most.budget}`` lasts" if most.budget else ""
+    return f"at most {most.per_datagram} of at most {most.bytes} bytes, {longer} what it answers{budget}"
+
+
 def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
     """How sessions answer who is not authenticated; nothing if none of them answers."""
     found = [(session.__name__, session.strangers) for session in sessions]
-    if not any(answers.per_datagram for _, answers in found):
+    if not any(most.per_datagram for _, most in found):
         return ""
     lines = [
         ".. list-table::",
@@ -137,8 +146,8 @@ def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
         "   * - session",
         "     - answers to a datagram of a stranger",
     ]
-    for name, answers in found:
-        lines += [f"   * - ``{name}``", f"     - {answers}" if answers.per_datagram else "     - none"]
+    for name, most in found:
+        lines += [f"   * - ``{name}``", f"     - {answers(most)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -57,6 +57,7 @@ class SendError(Enum):
     TOO_BIG = 1
     """Longer than the path takes."""
     OTHER = 2
+    """Something else, or nothing is known."""
 
 
 class Entropy(Protocol):

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from . import contract
 from .component import Refusal
 from .contract import (
     AbortTransport,
     Address,
-    Endpoint,
     Entropy,
     Link,
     Lookup,
-    OpenStream,
     Path,
-    PauseAccepting,
     Phase,
     Rebind,
-    ResumeAccepting,
     SendDatagram,
     SendError,
     Transmit,
@@ -35,9 +32,6 @@ from .wire import OneOf
 E = TypeVar("E")
 D = TypeVar("D")
 M_co = TypeVar("M_co", covariant=True)
-
-Queued: TypeAlias = SendDatagram | Lookup | Rebind | OpenStream | AbortTransport | PauseAccepting | ResumeAccepting
-"""What waits in the outbox: everything that is not for a link which is there."""
 
 OUTBOX_FULL: Final = Refusal("outbox full", ref="bounds")
 
@@ -64,7 +58,7 @@ class DatagramLimits(Protocol):
         ...
 
 
-class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
+class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
     """An endpoint that speaks datagrams. ``D`` is what :meth:`decode` makes of one, a union of packets.
 
     A role gives ``datagram`` or overrides :meth:`decode`, and hands what was decoded to its parts in :meth:`received`;
@@ -75,7 +69,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     datagram: ClassVar[OneOf[Any]]
     """All packets that a datagram can be, for :meth:`decode`."""
 
-    _outbox: deque[Queued]
+    _outbox: deque[Transmit]
+    """Everything that is not for a link which is there."""
     _last_link: int
     _datagram_limits: Annotated[DatagramLimits | None, CACHED]
 
@@ -99,6 +94,10 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     def received(self, packet: D, path: Path) -> None:
         """A datagram was decoded."""
         raise NotImplementedError
+
+    def close_gracefully(self, closed: Closed) -> None:
+        """End the session; what is in the outbox still goes out."""
+        self.end(closed)
 
     # -- the host of its parts
 
@@ -172,7 +171,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
 
     def close(self, now: float) -> None:
         if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
+            self.close_gracefully(Closed(CloseCause.LOCAL))
+            self.run()
 
     def abort(self) -> None:
         if self.phase is not Phase.CLOSED:

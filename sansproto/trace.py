@@ -25,11 +25,15 @@ Where: TypeAlias = Path | Link | None
 
 
 @attrs.frozen
-class Stepped:
-    """An object took an input; ``to`` is None when a default (ignore, violation) answered it."""
-
+class _Record:
     time: float
     """The session's clock, in seconds."""
+
+
+@attrs.frozen
+class Stepped(_Record):
+    """An object took an input; ``to`` is None when a default (ignore, violation) answered it."""
+
     machine: str
     """The name of the table."""
     key: str
@@ -45,11 +49,9 @@ class Stepped:
 
 
 @attrs.frozen
-class Classified:
+class Classified(_Record):
     """Guards decided: the step with this number gave an input or dropped."""
 
-    time: float
-    """The session's clock, in seconds."""
     machine: str
     """The name of the table of the object."""
     key: str
@@ -61,11 +63,9 @@ class Classified:
 
 
 @attrs.frozen
-class Dropped:
+class Dropped(_Record):
     """Something that arrived was ignored, and counted under this reason."""
 
-    time: float
-    """The session's clock, in seconds."""
     reason: str
     """As ``stats.dropped`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
@@ -83,11 +83,9 @@ class Dropped:
 
 
 @attrs.frozen
-class Refused:
+class Refused(_Record):
     """Output was refused; the verb said so to its caller."""
 
-    time: float
-    """The session's clock, in seconds."""
     reason: str
     """As ``stats.refused`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
@@ -95,11 +93,9 @@ class Refused:
 
 
 @attrs.frozen
-class Noted:
+class Noted(_Record):
     """Something was accepted, with a remark."""
 
-    time: float
-    """The session's clock, in seconds."""
     remark: str
     """As ``stats.noted`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
@@ -109,11 +105,9 @@ class Noted:
 
 
 @attrs.frozen
-class PacketSeen:
+class PacketSeen(_Record):
     """A packet passed: its name and size, never its contents."""
 
-    time: float
-    """The session's clock, in seconds."""
     sent: bool
     """By us; else it was received."""
     link: int

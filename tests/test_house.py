@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import attrs
+import echo
 import pytest
 
 import sansproto
@@ -271,10 +272,12 @@ def public_classes() -> set[type]:
     """
     shared = [import_module(f"sansproto.{name}") for name in ("contract", "errors", "events")]
     found = [value for module in shared for value in vars(module).values() if inspect.getmodule(value) is module]
-    for module in (import_module(f"sansproto.{name}") for name in PROTOCOLS):
+    for module in (echo, *(import_module(f"sansproto.{name}") for name in PROTOCOLS)):
         found += [getattr(module, name) for name in module.__all__]
     classes = {kind for one in found if inspect.isclass(one) for kind in one.__mro__}
-    ours = {kind for kind in classes if kind.__module__.startswith("sansproto.") and not issubclass(kind, Packet)}
+    ours = {
+        kind for kind in classes if kind.__module__.startswith(("sansproto.", "echo.")) and not issubclass(kind, Packet)
+    }
     return {kind for kind in ours if issubclass(kind, Enum) or attrs.has(kind)} - NAMES_ONLY
 
 

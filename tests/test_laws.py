@@ -19,7 +19,7 @@ from echo.packets import TO_SERVER
 from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
-from toys import PEER, PULSE, SECRET, Beat, Echo, Lines, Pulse, PulseHost, Raw, ToyDelays, ToyLimits, sealed
+from toys import PEER, PULSE, SECRET, Beat, Came, Echo, Lines, Pulse, PulseHost, Raw, ToyDelays, ToyLimits, sealed
 
 from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
@@ -30,7 +30,7 @@ from sansproto.snapshot import CACHED, MEMO
 from sansproto.testing import laws
 from sansproto.testing._internal import meter
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
-from sansproto.testing.operations import Accept, Call, Data, LawBroken, Opened, Wait
+from sansproto.testing.operations import Accept, Call, Data, Datagram, LawBroken, Op, Opened, Tick, Wait
 from sansproto.testing.strategies import packets
 
 CALLER = Address("192.0.2.7", 1234)
@@ -611,6 +611,38 @@ class AnswersWithWhatItForgets(Beat):
         return self.seen
 
 
+class Impatient(Pulse):
+    """Its guards do what is for actions."""
+
+    def is_valid(self, came: Came) -> bool:
+        self.missed += 1
+        return super().is_valid(came)
+
+
+class CountsInAGuard(Beat):
+    pulse_kind = Impatient
+
+
+class Forward(Pulse):
+    def is_new(self, came: Came) -> bool:
+        self.host.arm(self, PULSE.timers[0], 1.0)
+        return super().is_new(came)
+
+
+class ArmsInAGuard(Beat):
+    pulse_kind = Forward
+
+
+class Hasty(Pulse):
+    def is_valid(self, came: Came) -> bool:
+        self.post(PULSE.inputs[2]())
+        return True
+
+
+class PostsInAGuard(Beat):
+    pulse_kind = Hasty
+
+
 class HashesLaws(Laws):
     subject = attrs.evolve(ECHO, cls=Hashes)
 
@@ -649,7 +681,7 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_11, ECHO, AnswersUndeclared),
     (laws.law_11, BEAT, SaysItTwice),
     (laws.law_11, BEAT, SaysMore),
-    (laws.law_11, BEAT, SaysMoreThanItGrows),
+    (laws.law_11, attrs.evolve(BEAT, strangers=st.binary(min_size=6, max_size=7)), SaysMoreThanItGrows),
     (laws.law_11, BEAT, NamesNoBudget),
     (laws.law_11, BEAT, SpendsAllThatAPartHas),
     (laws.law_11, BEAT, SpendsWithoutABudget),
@@ -677,6 +709,9 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_15, ECHO, TalksOn),
     (laws.law_06, ECHO, GivesTwice),
     (laws.law_16, ECHO, Remembers),
+    (laws.law_17, BEAT, CountsInAGuard),
+    (laws.law_17, BEAT, ArmsInAGuard),
+    (laws.law_17, BEAT, PostsInAGuard),
 ]
 
 QUICK = settings(derandomize=True, phases=[Step.generate], report_multiple_bugs=False, max_examples=300, database=None)
@@ -691,6 +726,25 @@ def test_a_law_catches(law: Callable[..., None], subject: Subject, broken: type)
 def test_law_07_catches_a_spurious_call_between_operations() -> None:
     with pytest.raises(LawBroken, match="spurious"):
         laws.law_07(attrs.evolve(BEAT, cls=CountsCalls), lambda _: [Call("start"), Wait(1.0)])
+
+
+def test_law_17_says_where_and_leaves_the_table_as_it_was() -> None:
+    cells = [[*cells] for cells in Impatient.compiled.values()]
+    with pytest.raises(LawBroken, match=r"guards that decided at datagram\.is_(valid|new) have changed"):
+        check(laws.law_17, attrs.evolve(BEAT, cls=CountsInAGuard), QUICK)
+    assert [*Impatient.compiled.values()] == cells
+    check(laws.law_17, BEAT, settings(QUICK, max_examples=50))
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [(Call("start"), Datagram(b"nonsense", PEER)), (Datagram(sealed(1), PEER), Call("start"))],
+    ids=["rubbish", "too early"],
+)
+def test_an_opening_that_opens_nothing_is_told(opening: tuple[Op, ...]) -> None:
+    with pytest.raises(LawBroken, match=r"does nothing in the opening .* at 1000\.0\. Dropped: \{'.*': 1\}"):
+        laws.openings_open(attrs.evolve(BEAT, openings=((), opening)))
+    laws.openings_open(attrs.evolve(BEAT, openings=((Wait(1.0), Call("start"), Tick(), Datagram(sealed(1), PEER)),)))
 
 
 def test_law_01_catches() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from toys import Line, Lines, LinesEvent
 
+from sansproto.component import Note, Refusal
 from sansproto.contract import (
     AbortTransport,
     Address,
@@ -300,6 +301,13 @@ def test_a_stream_session_closes_once_and_what_it_drops_then_is_counted_with_the
     assert events(core) == [Closed(CloseCause.LOCAL)]
     assert lines.ending == core.ending == Closed(CloseCause.LOCAL)
     assert core.stats.dropped == {"late data": 1, "closed": 1}
+
+
+def test_what_the_session_counts_is_counted_in_the_endpoint() -> None:
+    lines, core, _ = wrapped()
+    lines.count_refusal(Refusal("too much", ref="x"))
+    lines.count_note(Note("strange", ref="x"))
+    assert (core.stats.refused, core.stats.noted) == ({"too much": 1}, {"strange": 1})
 
 
 def test_bytes_are_counted_where_they_pass_and_packets_in_the_session() -> None:

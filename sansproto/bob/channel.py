@@ -13,7 +13,7 @@ from ..contract import Link, Phase, SendBytes
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived, Writable
 from ..machine import Default, Happened, Input, Outcome, Row, Table, Timer
-from ..session import ABORTED, Session
+from ..session import ABORTED, StreamSession
 from ..snapshot import CACHED
 from ..trace import Trace
 from .crypto import MAX_PLAINTEXT, RecordCipher, RecordKey
@@ -315,7 +315,6 @@ CHANNEL: Final = Table[SecureChannel, ChannelState](
     ChannelInput,
     ChannelTimer,
     name="bob.channel",
-    page="bob",
     initial=_S.OPEN,
     terminal=(_S.CLOSED,),
     idle={_S.OPEN: "either end, with a closing packet or with the stream's end"},
@@ -342,7 +341,7 @@ CHANNEL: Final = Table[SecureChannel, ChannelState](
 )
 
 
-class Channel(Session[ChannelEvent]):
+class Channel(StreamSession[ChannelEvent]):
     """One end of an encrypted channel, a StreamSession; each ``send`` begins a record of its own.
 
     Each record that arrives, unless it is empty, is one ``DataReceived``: none is joined with another, or split.

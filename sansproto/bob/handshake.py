@@ -168,7 +168,6 @@ HANDSHAKE: Final = Table[Handshake, HandshakeState](
     HandshakeInput,
     HandshakeTimer,
     name="bob.handshake",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={

@@ -136,7 +136,6 @@ KDF: Final = Table[KdfQueue, KdfState](
     KdfInput,
     KdfTimer,
     name="bob.kdf",
-    page="bob",
     initial=_S.EMPTY,
     idle={_S.EMPTY: "the next derivation"},
     rows=(

@@ -354,7 +354,6 @@ MEMBER: Final = Table[Member, MemberState](
     MemberInput,
     MemberTimer,
     name="bob.member",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the connection that makes it"},

@@ -185,7 +185,6 @@ OFFER: Final = Table[Offer, OfferState](
     OfferInput,
     OfferTimer,
     name="bob.offer",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={

@@ -55,11 +55,6 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
 
     # -- the contract
 
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.close_gracefully(Closed(CloseCause.LOCAL))
-            self.run()
-
     def stream_blocked(self, link: Link, now: float) -> None:
         self.registry.log.block(link)
         super().stream_blocked(link, now)

@@ -116,7 +116,6 @@ ROOM: Final = Table[Room, RoomState](
     RoomInput,
     RoomTimer,
     name="bob.room",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the agreement that opens it"},

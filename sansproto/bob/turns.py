@@ -182,7 +182,6 @@ TURNS: Final = Table[Turns, TurnsState](
     TurnsInput,
     TurnsTimer,
     name="bob.turns",
-    page="bob",
     initial=_S.NOBODY,
     idle={_S.NOBODY: "the next exchange that has to wait"},
     rows=(

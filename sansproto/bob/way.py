@@ -349,7 +349,6 @@ PEER: Final = Table[Way, PeerState](
     PeerInput,
     PeerTimer,
     name="bob.peer",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={

@@ -412,7 +412,6 @@ ADMISSION: Final = Table[Admission, AdmissionState](
     Admission,
     AdmissionInput,
     name="overte.admission",
-    page="overte",
     initial=_S.READY,
     idle={_S.READY: "the domain's end: it answers whoever asks"},
     rows=(

@@ -194,7 +194,6 @@ CHANNELS: Final = Table[Channels, ChannelsState](
     Channels,
     ChannelsInput,
     name="overte.channels",
-    page="overte",
     initial=_S.READY,
     idle={_S.READY: "the next packet"},
     rows=(

@@ -437,7 +437,6 @@ CONNECTION: Final = Table[Connection, ConnectionState](
     ConnectionInput,
     ConnectionTimer,
     name="overte.connection",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.CLOSED,),
     idle={_S.NEW: "connect()"},

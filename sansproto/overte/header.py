@@ -390,8 +390,8 @@ class Datagram(Codec[tuple[Head, bytes]]):
         except WireError as error:
             raise WireError(error.fault, offset + error.offset, error.field, need=error.need) from None
 
-    def encode_to(self, value: tuple[Head, bytes], out: bytearray) -> None:
-        out += encode_datagram(*value)
+    def encode(self, value: tuple[Head, bytes]) -> bytes:
+        return encode_datagram(*value)
 
     def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
         leaf = super().dissect_from(data, offset, end, name, opener)

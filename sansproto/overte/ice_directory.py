@@ -201,7 +201,6 @@ DIRECTORY: Final = Table[Directory, DirectoryState](
     Directory,
     DirectoryInput,
     name="overte.ice_directory",
-    page="overte",
     initial=_S.READY,
     idle={_S.READY: "the ice-server's end: it answers whoever asks"},
     rows=(

@@ -305,7 +305,6 @@ MEMBER: Final = Table[Member, MemberState](
     MemberInput,
     MemberTimer,
     name="overte.member",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "the request that makes it"},

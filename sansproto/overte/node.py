@@ -338,7 +338,6 @@ NODE: Final = Table[Node, NodeState](
     NodeInput,
     NodeTimer,
     name="overte.node",
-    page="overte",
     initial=_S.UNKNOWN,
     terminal=(_S.GONE,),
     idle={_S.UNKNOWN: "the list that names it"},

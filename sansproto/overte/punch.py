@@ -69,7 +69,6 @@ PUNCH: Final = Table[Punch, PunchState](
     PunchInput,
     PunchTimer,
     name="overte.punch",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "the packet that makes it"},

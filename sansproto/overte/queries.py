@@ -74,7 +74,6 @@ QUERY: Final = Table[Query, QueryState](
     QueryInput,
     QueryTimer,
     name="overte.query",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the call that makes it"},

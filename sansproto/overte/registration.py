@@ -220,11 +220,9 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
     RegistrationInput,
     RegistrationTimer,
     name="overte.registration",
-    page="overte",
     initial=_S.NEW,
     idle={
         _S.NEW: "the domain's socket",
-        _S.BEATING: "the domain's end: it is a keep-alive",
         _S.PAUSING: "the next look-up, as long as the domain lives",
     },
     rows=(

@@ -350,7 +350,6 @@ SENDING: Final = Table[Sender, SendingState](
     SendingInput,
     SendingTimer,
     name="overte.sending",
-    page="overte",
     initial=_S.UNSHAKEN,
     idle={_S.UNSHAKEN: "the next reliable packet", _S.RESTING: "the next reliable packet"},
     rows=(

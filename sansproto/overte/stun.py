@@ -246,7 +246,6 @@ STUN: Final = Table[StunClient, StunState](
     StunInput,
     StunTimer,
     name="overte.stun",
-    page="overte",
     initial=_S.OFF,
     idle={_S.OFF: "connect(), if there is a STUN server", _S.RESTING: "its refresh, as long as the session lives"},
     rows=(

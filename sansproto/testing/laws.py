@@ -29,14 +29,16 @@ import attrs
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from ..component import Declared, tables_of
+from ..component import Declared
 from ..contract import Link, Phase
 from ..events import CloseCause, Closed
 from ..trace import json_line
 from ._internal.alike import differences
 from ._internal.check import Draw, check
+from ._internal.declared import attributes, tables_below
+from ._internal.guarded import guards_watched
 from ._internal.meter import Metered, measured
-from ._internal.subject import Subject, addresses, links, paths
+from ._internal.subject import STARTS, Subject, addresses, links, paths
 from ._internal.workers import digest, workers
 from .operations import (
     Abort,
@@ -230,7 +232,7 @@ def law_10(subject: Subject, draw: Draw) -> None:
 def law_11(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
     data, path, declared = draw(subject.strangers), draw(subject.paths), subject.cls.strangers
-    if declared.budget and declared.budget not in run.endpoint.attributes().keys() - dict(run.endpoint.parts()).keys():
+    if declared.budget and declared.budget not in attributes(run.endpoint).keys() - dict(run.endpoint.parts()).keys():
         raise LawBroken(f"the budget for strangers, {declared.budget!r}, is no plain value that the session declares")
     may_change = ("clock", "stats", declared.budget)
     before, events, sent = run.state(*may_change), len(run.events), {to: len(said) for to, said in run.outputs.items()}
@@ -261,7 +263,7 @@ def law_13(subject: Subject, draw: Draw) -> None:
     ops = draw(subject.operations(8))
     run = subject.run().play(subject.crowd)
     run.endpoint.snapshot()  # what is looked up once for a class does not count:
-    list(tables_of(subject.cls))  # here and in the classes of parts
+    list(tables_below(subject.cls))  # here and in the classes of parts
     run.endpoint = metered = Metered(run.endpoint, subject.work, subject.slice)
     for op in ops:
         if isinstance(op, Data):
@@ -304,6 +306,25 @@ def law_16(subject: Subject, draw: Draw) -> None:
         run.lose(live[0])
 
 
+def law_17(subject: Subject, draw: Draw) -> None:
+    with guards_watched(tables_below(subject.cls)):
+        subject.run().play(draw(subject.operations()))
+
+
+def openings_open(subject: Subject) -> None:
+    """LawBroken if what arrives last in an opening is dropped: it leads nowhere, or not at that time."""
+    for start in STARTS:
+        for opening in subject.openings:
+            arrives = [number for number, op in enumerate(opening) if isinstance(op, Data | Datagram)]
+            if arrives:
+                run = attrs.evolve(subject, start=start).run().play(opening[: arrives[-1]])
+                before = run.state("clock", "stats"), len(run.events), run.transmits
+                run.play([last := opening[arrives[-1]]])
+                if (run.state("clock", "stats"), len(run.events), run.transmits) == before:
+                    dropped = run.endpoint.stats.dropped
+                    raise LawBroken(f"{last} does nothing in the opening {opening} at {run.now}. Dropped: {dropped}")
+
+
 # -- tools
 
 
@@ -324,7 +345,7 @@ def _objects(value: Any, seen: set[int]) -> Iterator[Any]:
     inside: Iterable[Any] = ()
     if isinstance(value, Declared):
         yield value
-        inside = {**getattr(value, "__dict__", {}), **value.attributes()}.values()
+        inside = {**getattr(value, "__dict__", {}), **attributes(value)}.values()
     elif attrs.has(type(value)):
         yield value
         inside = [getattr(value, field.name) for field in attrs.fields(type(value))]
@@ -503,6 +524,14 @@ class Laws:
     def test_law_16_forgotten(self) -> None:
         """After ``stream_lost`` nothing in the state mentions the link."""
         check(law_16, self.subject)
+
+    def test_law_17_guards_change_nothing(self) -> None:
+        """Guards only look: they change nothing but counters, and what is declared ``CACHED`` or ``MEMO``."""
+        check(law_17, self.subject)
+
+    def test_openings_open(self) -> None:
+        """What arrives last in an opening of the subject brings something about, whenever the run begins."""
+        openings_open(self.subject)
 
 
 __all__ = ["Laws", "Link", "Subject", "addresses", "check", "links", "paths", "weight"]

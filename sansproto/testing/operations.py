@@ -225,8 +225,8 @@ class Kind:
         return WrappedStream(session, trace=trace) if self.wraps else session
 
     def restore(self, snapshot: Snapshot, entropy: Entropy, trace: Trace | None) -> Any:
-        def session(core: Snapshot) -> Any:
-            return self.cls.restore(core, **self._arguments(entropy, trace))
+        def session(core: Snapshot, shift: float = 0.0) -> Any:
+            return self.cls.restore(core, shift, **self._arguments(entropy, trace))
 
         return WrappedStream.restore(snapshot, session=session, trace=trace) if self.wraps else session(snapshot)
 

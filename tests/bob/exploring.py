@@ -121,11 +121,6 @@ class Stranger(StreamEndpoint[DataReceived | Closed, Never]):
                 link.write(data)
             self.run()
 
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.close_gracefully(Closed(CloseCause.LOCAL))
-            self.run()
-
     def link_opened(self, link: StreamLink) -> None:
         if self._lines:
             link.write(self._lines[0])

@@ -353,7 +353,7 @@ def with_stun() -> Subject:
     before = [HERE, Call("connect"), *from_lookup(DOMAIN, STUN), *at(STUN, answers[0])]
     found = client(before, near_by=[*answers, datagram(open_house), *FORGED], where=[STUN], stun=("stun.example", 3478))
     unasked = answer(9)
-    moved = (*before, *connected()[:6], Wait(11.0), *at(STUN, answers[1]), Bound(SOCKET, Address("192.168.1.24", 9)))
+    moved = (*before, *connected()[:6], Wait(10.5), *at(STUN, answers[1]), Bound(SOCKET, Address("192.168.1.24", 9)))
     silent = (*before[:-1], Wait(12.0))
     return attrs.evolve(
         found,

@@ -36,7 +36,7 @@ def test_round_trip(codec: Codec[object], data: st.DataObject) -> None:
     value = data.draw(values(codec))
     wire = codec.encode(value)
     assert codec.decode(wire) == value
-    assert codec.min_size <= len(wire) <= (codec.max_size or 0)
+    assert codec.shape().min_size <= len(wire) <= (codec.shape().max_size or 0)
     tree = codec.dissect(wire)
     assert (tree.value, tree.fault) == (value, None)
     for size in range(len(wire)):
