@@ -149,7 +149,7 @@ class WrappedStream(StreamEndpoint[E, Never]):
         data, link.inbox = link.inbox, b""
         if data:
             self._core.receive_data(data, self.clock)
-        else:
+        elif link.eof:
             self._core.receive_eof(self.clock)
         self._look()
         return 0

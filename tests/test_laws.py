@@ -19,8 +19,24 @@ from echo.packets import TO_SERVER
 from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
-from toys import PEER, PULSE, SECRET, Beat, Came, Echo, Lines, Pulse, PulseHost, Raw, ToyDelays, ToyLimits, sealed
+from toys import (
+    PEER,
+    PULSE,
+    SECRET,
+    Beat,
+    Came,
+    Echo,
+    Heard,
+    Lines,
+    Pulse,
+    PulseHost,
+    Raw,
+    ToyDelays,
+    ToyLimits,
+    sealed,
+)
 
+from sansproto.component import Note
 from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
@@ -29,6 +45,8 @@ from sansproto.session import Answers
 from sansproto.snapshot import CACHED, MEMO
 from sansproto.testing import laws
 from sansproto.testing._internal import meter
+from sansproto.testing._internal.guarded import guards_watched
+from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
 from sansproto.testing.operations import Accept, Call, Data, Datagram, LawBroken, Op, Opened, Tick, Wait
 from sansproto.testing.strategies import packets
@@ -734,6 +752,21 @@ def test_law_17_says_where_and_leaves_the_table_as_it_was() -> None:
         check(laws.law_17, attrs.evolve(BEAT, cls=CountsInAGuard), QUICK)
     assert [*Impatient.compiled.values()] == cells
     check(laws.law_17, BEAT, settings(QUICK, max_examples=50))
+
+
+@pytest.mark.parametrize("trace", [None, lambda record: None])
+def test_guards_that_are_watched_may_remark_on_something(trace: Any) -> None:
+    class Noting(Pulse):
+        def is_valid(self, came: Came) -> bool:
+            self.host.count_note(Note("it came", ref="beats"), self)
+            return super().is_valid(came)
+
+    beat = Beat(entropy=ScriptedEntropy(), trace=trace)
+    beat.pulse = Noting(beat)
+    beat.start(0.0)
+    with guards_watched([PULSE]):
+        beat.receive_datagram(sealed(1), PEER, 1.0)
+    assert (beat.stats.noted, beat.next_event(), beat.trace) == ({"it came": 1}, Heard(1), trace)
 
 
 @pytest.mark.parametrize(

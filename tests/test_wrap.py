@@ -310,6 +310,14 @@ def test_what_the_session_counts_is_counted_in_the_endpoint() -> None:
     assert (core.stats.refused, core.stats.noted) == ({"too much": 1}, {"strange": 1})
 
 
+def test_an_empty_read_is_not_the_end() -> None:
+    lines, core, link = wrapped()
+    core.receive_data(link, b"", 1.0)
+    assert phase_of(lines) is Phase.OPEN
+    core.receive_eof(link, 1.0)
+    assert phase_of(lines) is Phase.CLOSED
+
+
 def test_bytes_are_counted_where_they_pass_and_packets_in_the_session() -> None:
     _, core, link = wrapped()
     core.receive_data(link, b"one\ntwo\n", 1.0)
