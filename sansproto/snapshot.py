@@ -2,7 +2,7 @@
 
 ``freeze(base)`` gives deadlines and other :data:`~sansproto.contract.Instant` values relative to ``base``, so that two
 states that differ only in *when* they were reached compare equal. Supported: plain values, enums, ``X | Y`` of attrs
-classes and plain values, tuple, list, deque, dict, set, bytearray, and attrs classes.
+classes and plain values, tuple, list, deque, dict, set, bytearray, attrs classes, and sessions made without arguments.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ def _scalar(kind: Any) -> tuple[Freeze, Thaw]:
         members = {member.value: member for member in kind}
         thaw = kind if issubclass(kind, Flag) else members.__getitem__  # flags are more than their members
         return (lambda value, _: value.value), (lambda frozen, _: thaw(frozen))
+    if hasattr(kind, "freeze"):
+        return (lambda value, base: value.freeze(base)), kind.restore
     if attrs.has(kind):
         return _record(kind)
     raise TypeError(f"{kind!r} cannot be part of a snapshot")

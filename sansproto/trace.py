@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
-from enum import Enum
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -125,28 +124,23 @@ Trace: TypeAlias = Callable[[TraceRecord], None]
 @lru_cache(1024)
 def place_name(place: Place | None) -> str:
     """A place as text: ``nodes.6e6f6465``."""
-    return ".".join(_name(key) for key in place or () if key is not None)
-
-
-def _name(key: Hashable) -> str:
-    return key.hex() if isinstance(key, bytes) else str(key)
+    return ".".join(key.hex() if isinstance(key, bytes) else str(key) for key in place or () if key is not None)
 
 
 def json_line(record: TraceRecord) -> str:
     """One line of a trace file: time, name and data, as qlog's events have them; without what is as ever."""
     data = {
-        field.name: _plain(value)
+        field.name: value
         for field in attrs.fields(type(record))
         if (value := getattr(record, field.name)) != field.default
     }
     time = data.pop("time")
-    return json.dumps({"time": time, "name": type(record).__name__, "data": data}, sort_keys=True)
+    return json.dumps({"time": time, "name": type(record).__name__, "data": data}, sort_keys=True, default=_plain)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return attrs.asdict(value)
-    return value.value if isinstance(value, Enum) else value
+def _plain(value: Any) -> object:
+    """A path, or a member of an enum, as JSON knows it."""
+    return attrs.asdict(value) if isinstance(value, Path) else value.value
 
 
 class JsonSeqWriter:

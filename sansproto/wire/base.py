@@ -69,9 +69,9 @@ class Codec(ABC, Generic[T]):
             raise WireError(Fault.TRAILING, offset)
         return value
 
-    def dissect(self, data: Buffer, opener: Opener | None = None, *, name: str = "") -> Node:
+    def dissect(self, data: Buffer, opener: Opener | None = None) -> Node:
         """The tree of ``data``, whatever it holds. Raises nothing but what ``opener`` raises besides ``WireError``."""
-        node = self.dissect_from(data, 0, len(data), name or self.shape().type_name, opener)
+        node = self.dissect_from(data, 0, len(data), self.shape().type_name, opener)
         if node.fault or node.end == len(data):
             return node
         rest = Node(name="trailing", offset=node.end, raw=bytes(data[node.end :]), fault=Fault.TRAILING)
