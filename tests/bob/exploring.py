@@ -285,6 +285,7 @@ def registry(session: Relay) -> Registry:
         "visitors": session.secure.visitors,
         "rooms": session.secure.rooms,
         "lines": session.secure.lines,
+        "rooms that wait": session.secure.waiting,
         "links": session.links,
         "followers": session.registry.log.subscribers,
         "announcements": session.registry.log.arrivals,

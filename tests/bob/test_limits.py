@@ -21,6 +21,7 @@ from sansproto.bob import (
     Relay,
     RelayDelays,
     RelayLimits,
+    RoomClosed,
     Server,
     Violation,
     crypto,
@@ -29,6 +30,7 @@ from sansproto.bob import packets as p
 from sansproto.bob.kdf import FINISH, SLICE
 from sansproto.contract import Phase
 from sansproto.events import CloseCause, Closed
+from sansproto.testing._internal.meter import measured
 from sansproto.testing.entropy import ScriptedEntropy
 
 X = crypto.client_hello(crypto.ClientSecret.from_derived(crypto.derive(b"wrong", bytes(16), 1)), b"\1" + bytes(31))
@@ -86,6 +88,21 @@ def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
     assert {len(at.said(link)) for link in clients[:5000]} == announced
 
 
+def test_no_call_looks_for_somebody_among_all_who_have_read_everything() -> None:
+    at = at_relay()
+    for _ in range(1000):
+        at.join(p.HelloAsClient())
+    at.drain()
+    at.join(p.HelloAsServer(bytes(34)))
+    costs = []
+    transmit: object = at
+    while transmit is not None:
+        transmit, cost = measured(at.endpoint.next_transmit)
+        costs.append(cost)
+    assert len(costs) > 1000
+    assert max(costs) < 1000
+
+
 def test_of_those_who_leave_when_they_were_announced_no_call_withdraws_more_than_some() -> None:
     at = at_relay()
     log = at.endpoint.registry.log
@@ -119,8 +136,12 @@ def test_a_client_that_asks_and_never_reads_is_cut() -> None:
 
 def is_idle(relay: Relay) -> bool:
     registry, secure = relay.registry, relay.secure
-    tables = (registry.members, registry.uids, secure.visitors, secure.rooms, secure.lines, relay.links, relay.timers())
-    return not any(tables) and registry.pair_count == 0 and not registry.log.subscribers
+    rooms = secure.visitors, secure.rooms, secure.lines, secure.waiting
+    return (
+        not any((registry.members, registry.uids, *rooms, relay.links, relay.timers()))
+        and registry.pair_count == 0
+        and not registry.log.subscribers
+    )
 
 
 def test_who_is_left_alone_leaves_by_itself() -> None:
@@ -147,6 +168,31 @@ def test_who_is_left_alone_leaves_by_itself() -> None:
     while at.tick():
         pass
     assert at.ended == expected
+    assert is_idle(at.endpoint)
+
+
+def test_of_too_many_rooms_that_wait_the_oldest_ends() -> None:
+    """And none that is full, however long it has been."""
+    at = at_relay(limits=RelayLimits(peers=4))
+    united = []
+    for _ in range(7):
+        at.now += 1.0
+        united.append(at.unite())
+        if len(united) == 1:
+            first = [at.come(SECURE_PORT, line) for line in united[0]]
+    at.drain()
+    assert [(room.client, room.server) for room in at.endpoint.secure.rooms.values()] == [united[0], *united[3:]]
+    closed = [(event.client, event.server) for event in at.events if isinstance(event, RoomClosed)]
+    assert closed == united[1:3]
+    for line in united[3]:
+        at.come(SECURE_PORT, line)
+    at.now += 1.0
+    assert at.unite()
+    assert len(at.endpoint.secure.rooms) == 6
+    at.drain()
+    assert not at.ended.keys() & {*first}
+    while at.tick():
+        pass
     assert is_idle(at.endpoint)
 
 
@@ -294,6 +340,7 @@ def test_a_million_rounds_are_computed_in_slices() -> None:
         assert done(few) % SLICE == 0
         few.tick()
     assert [to for to, packet in few.said() if isinstance(packet, p.XAndClientIdentity)] == [2, 3, 1]
+    assert not few.endpoint.stats.dropped
 
 
 def test_derivations_that_are_short_do_not_make_a_call_long() -> None:
