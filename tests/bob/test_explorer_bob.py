@@ -9,7 +9,16 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from exploring import BUSY_USER, CLASSES, TABLES, Exploration, explorations, long_explorations, small
+from exploring import (
+    BUSY_USER,
+    CLASSES,
+    TABLES,
+    Exploration,
+    everybody_waits,
+    explorations,
+    long_explorations,
+    small,
+)
 from exploring_tables import is_found, mutants, running, stepped_on
 from scripted_bob import SOAKING
 
@@ -38,6 +47,7 @@ HARMLESS = {
     "bob.member: row STRANGER x LEFT": "who has not said hello is known to nobody, and forgotten with its link",
     "bob.offer: row AGREED x AGAIN": "our relay lets through only what is in order: vectors step on it",
     "bob.offer: row DERIVING|HELD|ASKED x AGREEMENT": "likewise",
+    "bob.handshake: row HELD|ANSWERED x ACCEPTED": "likewise",
     **dict.fromkeys(CONCERNS, "honest ends put the right uid into each header: vectors step on these"),
 }
 """Without these everything goes on as before, for another guard stands behind."""
@@ -78,7 +88,7 @@ def test_within_the_budget_nobody_waits_for_ever_and_nobody_is_deceived(explorat
 
 @pytest.mark.parametrize("budget", [Budget(), Budget(cuts=1), Budget(losses=1), Budget(splits=1)], ids=str)
 def test_a_reduced_exploration_meets_every_end(budget: Budget) -> None:
-    one = Exploration("", BUSY_USER, budget)
+    one = Exploration("", BUSY_USER, budget, begin=None if SOAKING else everybody_waits)
     (reduced, ends), (whole, all_ends) = one.run(), one.run(reduced=False)
     assert ends == all_ends
     assert reduced.states < whole.states
