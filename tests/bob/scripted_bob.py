@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ from sansproto.bob import packets as p
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
 from sansproto.testing.conformance_bob import MACHINES
 from sansproto.testing.entropy import ScriptedEntropy
+
+SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))  # what takes long is tried in its full size
 
 HOST, PASSWORD, SALT = "192.0.2.1", b"soarfly-bril", bytes(range(16))
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
