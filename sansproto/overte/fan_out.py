@@ -107,7 +107,7 @@ class FanOut(Part[ServerHost]):
 
     def announce(self, member: Member, news: News) -> None:
         if self._has_room():
-            self.start(Announcement(news, member.node_id, member.entry.node_type._value_))
+            self.start(Announcement(news, member.node_id, int(member.entry.node_type)))
 
     def start(self, work: Listing | Announcement) -> None:
         """Make as much as one call may, unless older work waits."""
@@ -144,7 +144,7 @@ class FanOut(Part[ServerHost]):
         records = self._records(listing, member)
         host = self.host
         domain = host.domain_id, self.members.own_id
-        node = listing.node_id, member.entry.local_id, member.permissions, host.authenticates()
+        node = listing.node_id, member.local_id, member.permissions, host.authenticates()
         clocks = member.echo, host.wall_us(), int((host.clock - listing.asked) * 1e6)
         head = pack_list_head(*domain, *node, *clocks, listing.is_new)
         self.host.send_raw(member.entry.path, _LIST, head + records)
@@ -163,7 +163,7 @@ class FanOut(Part[ServerHost]):
                 if room < 0:
                     return b"".join(records)
                 records.append(record)
-            listing.last = other.entry.local_id
+            listing.last = other.local_id
         member.is_listed = False
         return b"".join(records)
 
@@ -172,7 +172,7 @@ class FanOut(Part[ServerHost]):
         subject = self.members.by_id.get(announcement.node_id)
         if target is None or (subject is None and announcement.news is News.ADDED):
             return False
-        announcement.last = target.entry.local_id
+        announcement.last = target.local_id
         if announcement.news is News.REMOVED:
             self.host.send_reliable(target.entry.path, RemovedNode(announcement.node_id))
         elif subject is not None and subject is not target:
@@ -188,7 +188,7 @@ class FanOut(Part[ServerHost]):
                 local_socket=member.local,
                 permissions=member.permissions,
                 replicated=False,
-                local_id=member.entry.local_id,
+                local_id=member.local_id,
                 secret=bytes(_SECRET),
             )
             member.record = record.encode()[:-_SECRET]

@@ -160,18 +160,8 @@ DOMAIN_IGNORED_VERIFICATION: Final = frozenset(
 )
 """What a domain server accepts whatever its MAC is."""
 
-REPLICATED: Final[Mapping[PacketType, PacketType]] = MappingProxyType(
-    {
-        PacketType.MICROPHONE_AUDIO_NO_ECHO: PacketType.REPLICATED_MICROPHONE_AUDIO_NO_ECHO,
-        PacketType.MICROPHONE_AUDIO_WITH_ECHO: PacketType.REPLICATED_MICROPHONE_AUDIO_WITH_ECHO,
-        PacketType.INJECT_AUDIO: PacketType.REPLICATED_INJECT_AUDIO,
-        PacketType.SILENT_AUDIO_FRAME: PacketType.REPLICATED_SILENT_AUDIO_FRAME,
-        PacketType.AVATAR_IDENTITY: PacketType.REPLICATED_AVATAR_IDENTITY,
-        PacketType.KILL_AVATAR: PacketType.REPLICATED_KILL_AVATAR,
-        PacketType.BULK_AVATAR_DATA: PacketType.REPLICATED_BULK_AVATAR_DATA,
-    }
-)
-"""As what an upstream mixer passes a packet on. Its values are accepted from the socket of such a mixer only."""
+REPLICATED: Final = frozenset(kind for kind in PacketType if kind.name.startswith("REPLICATED_"))
+"""As what an upstream mixer passes packets on: accepted from the socket of such a mixer only."""
 
 
 def _of_every_type(_: object, field: attrs.Attribute[bytes], value: bytes) -> None:
