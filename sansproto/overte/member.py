@@ -15,7 +15,7 @@ from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .fan_out import FanOut, News
+from .fan_out import FanOut
 from .header import MAX_DATAGRAM
 from .parts import Arrival, ServerHost, reads, receives
 from .qt import SockAddr
@@ -201,7 +201,7 @@ class Member(Component[MemberState, ServerHost]):
             self.host.emit(NodeChanged(self.node_id, public=public, local=local, place=place))
 
     def announce(self) -> None:
-        self.owner.fan_out.announce(self, News.ADDED)
+        self.owner.fan_out.announce(self, is_gone=False)
 
     def forget_it(self) -> None:
         self.owner.forget_member(self)

@@ -9,7 +9,7 @@ from typing import Annotated
 from ..component import Part, Parts
 from ..contract import Path
 from ..snapshot import CACHED
-from .fan_out import FanOut, News
+from .fan_out import FanOut
 from .member import Entry, Member, MemberInput
 from .packets import CheckIn, NodeType
 from .parts import ServerHost
@@ -108,7 +108,7 @@ class Members(Part[ServerHost]):
         for kind in member.interest:
             _take_out(self.interested[kind], member.local_id)
         self.host.forget_channel(entry.path)
-        self.fan_out.announce(member, News.REMOVED)
+        self.fan_out.announce(member, is_gone=True)
 
     # -- inside
 

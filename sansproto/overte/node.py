@@ -271,10 +271,10 @@ class Node(ClientPart[NodeState]):
         self.skew_us = sorted(self.samples)[(8 * (len(self.samples) - 1) + 5) // 10]
         self.host.emit(NodeMeasured(self.key, ping_ms=self.ping_ms, skew_us=self.skew_us))
 
-    def drop(self) -> None:
+    def forget_itself(self) -> None:
         self.owner.forget_node(self, min(self.connection_id + 1, _MAX_CONNECTION_ID))
 
-    def drop_in_turn(self, pinged: Received[p.Ping]) -> None:
+    def forget_in_turn(self, pinged: Received[p.Ping]) -> None:
         """It dropped us, and said how often."""
         self.owner.forget_node(self, pinged.packet.connection_id)
 
@@ -350,7 +350,7 @@ NODE: Final = Table[Node, NodeState](
         Row(_S.ACTIVE, _I.PING_DUE, None, _N.send_ping, arm=(_TI.PING,), ref="node pings"),
         Row(_HERE, _I.PINGED, None, _N.note_ping, _N.answer, ref="node pings"),
         Row(_HERE, _I.PINGED_STALE, None, _N.answer, ref="node pings"),
-        Row(_HERE, _I.PINGED_ANEW, _S.GONE, _N.answer, _N.drop_in_turn, _N.tell_restarted, ref="connection ids"),
+        Row(_HERE, _I.PINGED_ANEW, _S.GONE, _N.answer, _N.forget_in_turn, _N.tell_restarted, ref="connection ids"),
         Row(
             _S.PUNCHING,
             _I.REPLIED | _I.REPLIED_LOCAL,
@@ -365,8 +365,8 @@ NODE: Final = Table[Node, NodeState](
         Row(_HERE, _I.REPLIED_ANY, None, _N.measure, ref="clock skew"),
         Row(_HERE, _I.PACKET, None, _N.tell_packet, ref="nodes"),
         Row(_HERE, _I.SILENCE, None, when=_N.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
-        Row(_HERE, _I.SILENCE, _S.GONE, _N.drop, _N.tell_silent, ref="silent nodes"),
-        Row(_HERE, _I.LOST, _S.GONE, _N.drop, _N.tell_lost, ref="nodes"),
+        Row(_HERE, _I.SILENCE, _S.GONE, _N.forget_itself, _N.tell_silent, ref="silent nodes"),
+        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.tell_lost, ref="nodes"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

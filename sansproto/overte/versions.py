@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
+from attrs.validators import max_len, min_len
 
 from . import crypto
 
@@ -164,18 +165,13 @@ REPLICATED: Final = frozenset(kind for kind in PacketType if kind.name.startswit
 """As what an upstream mixer passes packets on: accepted from the socket of such a mixer only."""
 
 
-def _of_every_type(_: object, field: attrs.Attribute[bytes], value: bytes) -> None:
-    if len(value) != len(PacketType):
-        raise ValueError(f"{field.name} needs {len(PacketType)} bytes, one for each type")
-
-
 @attrs.frozen(slots=False)
 class VersionTable:
     """The version of every packet type. Raises :class:`ValueError` unless there are 106 ``versions``."""
 
     name: str
     """Of the release."""
-    versions: bytes = attrs.field(validator=_of_every_type)
+    versions: bytes = attrs.field(validator=[min_len(len(PacketType)), max_len(len(PacketType))])
     """One byte for each type, in the order of their numbers."""
 
     def __getitem__(self, kind: PacketType) -> int:

@@ -10,7 +10,6 @@ from scripted_overte import OvertePartHost
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
 from sansproto.overte.admission import CONNECT, Admission
-from sansproto.overte.fan_out import News
 from sansproto.overte.header import Header
 from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
 from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
@@ -130,8 +129,8 @@ class Keeper:
     def send_list(self, member: Member, *, is_new: bool) -> None:
         self.asked.append(("list", is_new))
 
-    def announce(self, member: Member, news: News) -> None:
-        self.asked.append(news)
+    def announce(self, member: Member, *, is_gone: bool) -> None:
+        self.asked.append(("news", is_gone))
 
     def change_interest(self, member: Member, interest: bytes) -> None:
         self.asked.append(interest)
@@ -151,7 +150,7 @@ def test_a_member() -> None:
     member.take(PATH_QUERY, arrival(p.PathQuery("/"), AT))
     host.run()
     host.handle_timeout(10.0)
-    assert keeper.asked == ["enrol", ("list", True), News.ADDED, ("list", False), "forget"]
+    assert keeper.asked == ["enrol", ("list", True), ("news", False), ("list", False), "forget"]
     assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
     assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
     assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)
