@@ -134,15 +134,15 @@ def test_what_an_attacker_says_does_nothing_but_what_is_known(to: str, source: P
     assert found == {name: DECEIVES if name in deceptive else DISTURBS for name in known}
 
 
-@pytest.mark.parametrize(("source", "known"), [(STRANGER, {}), (path_of(MIXER), IN_THE_NAME_OF_THE_MIXER)])
-def test_a_node_is_not_changed_by_what_is_not_authenticated(source: Path, known: dict[str, str]) -> None:
-    said = attacks("client", to_client(ids(with_mixer=True)), source)
-    budget = Budget(inserts=1)
-    vain = tuple(insert for name, insert in said if name not in known)
+def test_a_node_is_not_changed_by_what_is_not_authenticated() -> None:
+    """Neither from elsewhere, nor from its own address, but for what is known."""
+    packets, budget = to_client(ids(with_mixer=True)), Budget(inserts=1)
+    known = dict(attacks("client", {name: packets[name] for name in IN_THE_NAME_OF_THE_MIXER}, path_of(MIXER)))
+    said = [*attacks("client", packets, STRANGER), *attacks("client", packets, path_of(MIXER))]
+    vain = tuple(insert for _, insert in said if insert not in known.values())
     assert effect(Exploration("in vain", THREE, budget, inserts=vain, begin=is_connected)) == NOTHING
-    for name, insert in said:
-        if name in known:
-            assert effect(Exploration(name, THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
+    for name, insert in known.items():
+        assert effect(Exploration(name, THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
 
 
 def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
