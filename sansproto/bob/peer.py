@@ -115,8 +115,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     def send(self, data: bytes, now: float) -> int:
         """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
 
-        Raises NotOpen before ``connect`` and after ``close``, LocalProtocolError before ``Connected`` and where the
-        cipher of this direction is none that works.
+        Raises NotOpen before ``connect`` and once it is over or closing, whoever wanted that; LocalProtocolError before
+        ``Connected`` and where the cipher of this direction is none that works.
         """
         self.verb("send", now, self.way.asked(PeerInput.SEND()))
         taken = self.channel[None].send(data)
