@@ -21,10 +21,12 @@ class ScriptedPeer(Driver[Any]):
     Where it is recorded, answers come ``pause`` later than what they answer.
     """
 
+    role: Any
+    arguments: ClassVar[Mapping[str, Any]] = {}  # of a live one
     machines: Mapping[str, Any]
     kind: str
-    usual: ClassVar[Mapping[str, Any]] = {}
-    bounds: tuple[Any, Any]  # limits and delays of what is recorded
+    usual: ClassVar[Mapping[str, Any]] = {}  # config of a recorded one
+    bounds: tuple[Any, Any]  # its limits and delays
 
     def __init__(self, endpoint: Any) -> None:
         self.now, self.pause = 0.0, 0.0
@@ -33,6 +35,11 @@ class ScriptedPeer(Driver[Any]):
         super().__init__(endpoint, self.carry, self.events.append)
         if isinstance(endpoint, SessionRecorder):
             endpoint.before_input, self.pause = self.drain, 0.125
+
+    @classmethod
+    def live(cls, **arguments: Any) -> Self:
+        """That of a session of the role, with some arguments changed."""
+        return cls(cls.role(**{"entropy": ScriptedEntropy(), **cls.arguments, **arguments}))
 
     @classmethod
     def recorded(cls, *, limits: Any = None, delays: Any = None, **more: Any) -> Self:

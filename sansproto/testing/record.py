@@ -48,7 +48,7 @@ _REPORTS: Mapping[str, str] = {
 }
 """The transport's reports, and what they are called in a step. Every other method is a verb."""
 
-_PASSED_ON = frozenset({"phase", "stats", "next_timeout", "timers", "snapshot"})
+_PASSED_ON = frozenset({"next_timeout", "timers", "snapshot"})
 _TICKS = 1000  # per second
 
 
@@ -86,7 +86,7 @@ class Recorder:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._endpoint, name)
-        if name in _PASSED_ON or name.startswith("_"):
+        if name in _PASSED_ON or name.startswith("_") or not callable(method):
             return method
         signature = inspect.signature(method)
 

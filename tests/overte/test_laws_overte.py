@@ -442,7 +442,10 @@ ALICE, BOB, CAROL = (
     Party(HALL, f"203.0.113.{number}", machine_fingerprint=bytes([number]) * 16) for number in (7, 8, 9)
 )
 NEIGHBOUR = Party(HALL, "10.0.0.5", 48005)
-MIXERS = [Party(HALL, "198.51.100.10", 40110 + one, p.NodeType.AUDIO_MIXER, b"I", bytes([one]) * 16) for one in (1, 2)]
+MIXERS = [
+    Party(HALL, MIXER.host, 40110 + one, node_type=p.NodeType.AUDIO_MIXER, interests=b"I", connect_id=bytes([one]) * 16)
+    for one in (1, 2)
+]
 INTERESTED = b"MWI"
 
 
@@ -550,7 +553,7 @@ def life() -> list[Op]:
         *at(ALICE.path, control(HANDSHAKE_ACK, number), control(ACK, number)),
         *at(ALICE.path, control(ACK, number + 2 & MAX_SEQUENCE)),
         *at(ALICE.path, list_request(ALICE, LOCAL_IDS[0], interests=INTERESTED), *STATS[:2]),
-        Call("assign", (MIXERS[0].connect_id, p.NodeType.AUDIO_MIXER)),
+        Call("assign", (MIXERS[0].says["connect_id"], p.NodeType.AUDIO_MIXER)),
         knock(MIXERS[0]),
         *at(MIXERS[0].path, list_request(MIXERS[0], LOCAL_IDS[1], interests=b"I")),
         Call("kick", (NODE_IDS[1],)),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted import PartHost
-from talkers import Friend, Talker
+from scripted_overte import Friend, Talker
 
 from sansproto.contract import Path
 from sansproto.overte import crypto

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from talkers import Friend, Got, Talker, Undelivered, got, sent, to
+from scripted_overte import Friend, Got, Talker, got, sent, to
 
 from sansproto.contract import Path, Phase
 from sansproto.events import CloseCause, Closed
+from sansproto.overte.events import Undelivered
 from sansproto.overte.header import (
     MAX_DATAGRAM,
     MAX_SEQUENCE,
@@ -293,7 +294,7 @@ def test_what_nobody_acknowledges_is_given_up_and_the_next_begins_anew() -> None
         sent(talker)
         talker.handle_timeout(talker.next_timeout() or 0.0)
     assert talker.clock == pytest.approx(16.0)
-    assert talker.next_event() == Undelivered(B, 5)
+    assert talker.next_event() == Undelivered(B.encode(), 5)
     sent(talker)
     assert talker.say(to(B), b"x", 20.0)
     ((head, _),) = sent(talker)
@@ -308,7 +309,7 @@ def test_a_handshake_without_end_is_given_up_too() -> None:
         sent(talker)
         talker.handle_timeout(talker.next_timeout() or 0.0)
     assert talker.clock == pytest.approx(15.0)
-    assert talker.next_event() == Undelivered(B, 1)
+    assert talker.next_event() == Undelivered(B.encode(), 1)
 
 
 def test_somebody_who_asks_for_handshakes_for_ever_is_given_up_as_well() -> None:

@@ -116,9 +116,9 @@ def test_interest_may_change(domain: ServerPeer) -> None:
     agent.connect()
     assert listed(agent) == set()
     for interests, wanted in ((b"M", {audio.node_id}), (b"WM\xffzI", {audio.node_id, avatar.node_id}), (b"", set())):
-        agent.interests = interests
+        agent.says["interests"] = interests
         assert listed(agent) == wanted
-    agent.interests = b"W"
+    agent.says["interests"] = b"W"
     agent.check_in()
     third = domain.mixer(3)
     fourth = domain.mixer(4, p.NodeType.AVATAR_MIXER)
@@ -205,7 +205,7 @@ def test_a_list_under_way_ends_when_its_receiver_leaves(domain: ServerPeer) -> N
     agents(domain, 800)
     audio = domain.mixer()
     domain.kick(audio.node_id, domain.now)
-    again = attrs.evolve(audio)
+    again = Party(domain, audio.path.host, audio.path.port, **audio.says)
     payload = again.request().encode()
     header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
     domain.drain()
@@ -372,7 +372,7 @@ def test_a_node_may_report_other_sockets_and_is_answered_all_the_same(domain: Se
     record = answer.nodes[0]
     assert (record.public_socket, record.local_socket) == (public, local)
     agent.check_in(public_socket=NULL_SOCK_ADDR)
-    assert domain.take()[0].public == SockAddr(agent.host, 0)
+    assert domain.take()[0].public == SockAddr(agent.path.host, 0)
 
 
 def test_what_stands_behind_a_list_request_is_not_kept(domain: ServerPeer) -> None:
@@ -520,7 +520,9 @@ def test_announcements_are_made_when_they_are_taken_and_are_bounded() -> None:
     server = domain.endpoint
     for number in range(1, 6):
         server.assign(bytes([number]) * 16, p.NodeType.AUDIO_MIXER, 0.0)
-        party = Party(domain, "198.51.100.10", number, p.NodeType.AUDIO_MIXER, b"I", bytes([number]) * 16)
+        party = Party(
+            domain, port=number, node_type=p.NodeType.AUDIO_MIXER, interests=b"I", connect_id=bytes([number]) * 16
+        )
         header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
         server.receive_datagram(encode_datagram(header, party.request().encode()), party.path, 0.0)
         assert len(server._outbox) <= 5 * 16
@@ -551,7 +553,7 @@ def test_an_arrival_that_is_gone_is_announced_no_more() -> None:
     domain = ServerPeer.live()
     parties = agents(domain, 100)
     domain.assign(b"\1" * 16, p.NodeType.AUDIO_MIXER, 0.0)
-    party = Party(domain, "198.51.100.10", 1, p.NodeType.AUDIO_MIXER, b"I", b"\1" * 16)
+    party = Party(domain, port=1, node_type=p.NodeType.AUDIO_MIXER, interests=b"I", connect_id=b"\1" * 16)
     header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
     domain.receive_datagram(encode_datagram(header, party.request().encode()), party.path, 0.0)
     (member,) = [member for member in domain.members.by_local_id.values() if member.entry.connect_id]

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from talkers import Friend, Got, Talker, got, sent, to
+from scripted_overte import Friend, Got, Talker, got, sent, to
 
 from sansproto.contract import Address, Path
 from sansproto.errors import WireError
