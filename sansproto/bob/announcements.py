@@ -119,16 +119,15 @@ class AnnouncementLog:
 
         One that has subscribed already begins anew, and stays blocked if it was.
         """
-        old = self.subscribers.get(link)
+        stays_blocked = link in self.subscribers and self.subscribers[link].blocked
         self.unsubscribe(link)
         self.subscribers[link] = Subscriber(link, since)
-        if old is None or not old.blocked:
+        if not stays_blocked:
             self.unblock(link)
 
     def unsubscribe(self, link: int) -> None:
-        subscriber = self.subscribers.pop(link, None)
-        if subscriber is not None and not subscriber.blocked:
-            self._leave_group(subscriber)
+        self.block(link)
+        self.subscribers.pop(link, None)
 
     def block(self, link: int) -> None:
         """This link takes nothing for now."""

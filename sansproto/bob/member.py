@@ -15,7 +15,6 @@ from .announcements import AnnouncementLog
 from .events import Departure, PeerJoined, PeerLeft, Role
 from .floods import Bucket
 from .host import Connection, Heard, RelayHost, concerns_the_relay
-from .limits import RelayDelays
 from .pair import INPUTS, Pair, PairInput, PairOwner, PairState, Passed
 
 _ANSWERS: Final = 2  # an answer, and that the exchange failed: so much may be on its way to somebody who leaves
@@ -58,8 +57,8 @@ class MemberInput:
     UNEXPECTED = Input[MemberState, Heard[Any]]()
     MALFORMED = Input[MemberState, None]()
     LEFT = Input[MemberState, Departure]()
-    HELLO_EXPIRED = Input[MemberState, None]()
-    IDLE_EXPIRED = Input[MemberState, None]()
+    EXPIRED = Input[MemberState, None]()
+    """It said nothing for too long."""
     EXCUSED = Input[MemberState, Wasted]()
     """A packet of it was dropped: an answer to somebody who may have left."""
     CHARGED = Input[MemberState, Wasted]()
@@ -294,6 +293,11 @@ class Member(Connection[MemberState]):
         self._count_cut()
         self.link.deafen()
 
+    # -- delays
+
+    def patience(self) -> float:
+        return self.delays.hello if self.state is MemberState.STRANGER else self.delays.idle
+
     def mute_delay(self) -> float:
         return min(self._cut_delay(), self.delays.mute)
 
@@ -309,8 +313,7 @@ class Member(Connection[MemberState]):
 
 
 class MemberTimer:
-    HELLO = Timer(MemberInput.HELLO_EXPIRED, RelayDelays.hello)
-    IDLE = Timer(MemberInput.IDLE_EXPIRED, RelayDelays.idle)
+    SILENCE = Timer(MemberInput.EXPIRED, Member.patience)
     MUTE = Timer(MemberInput.MUTE_EXPIRED, Member.mute_delay)
 
 
@@ -375,44 +378,35 @@ MEMBER: Final = Table[Member, MemberState](
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the connection that makes it"},
     rows=(
-        Row(_S.NEW, _I.CONNECTED, _S.STRANGER, arm=(_T.HELLO,), ref="hello"),
-        Row(
-            _S.STRANGER,
-            _I.HELLO_CLIENT,
-            _S.CLIENT,
-            _M.register,
-            _M.greet_client,
-            arm=(_T.IDLE,),
-            cancel=(_T.HELLO,),
-            ref="hello",
-        ),
-        Row(
-            _S.STRANGER,
-            _I.HELLO_SERVER,
-            _S.SERVER,
-            _M.register,
-            _M.greet_server,
-            arm=(_T.IDLE,),
-            cancel=(_T.HELLO,),
-            ref="hello",
-        ),
+        Row(_S.NEW, _I.CONNECTED, _S.STRANGER, arm=(_T.SILENCE,), ref="hello"),
+        Row(_S.STRANGER, _I.HELLO_CLIENT, _S.CLIENT, _M.register, _M.greet_client, arm=(_T.SILENCE,), ref="hello"),
+        Row(_S.STRANGER, _I.HELLO_SERVER, _S.SERVER, _M.register, _M.greet_server, arm=(_T.SILENCE,), ref="hello"),
         Row(_S.STRANGER, _I.NO_UID_LEFT, _S.ENDED, _M.send_closed, _M.close, ref="uids"),
-        Row(_S.STRANGER, _I.HELLO_EXPIRED, _S.ENDED, _M.send_timeout, _M.close, ref="times and limits"),
+        Row(_S.STRANGER, _I.EXPIRED, _S.ENDED, _M.send_timeout, _M.close, ref="times and limits"),
         Row(_S.STRANGER, _I.MALFORMED, _S.ENDED, _M.send_closed, _M.close, ref="bad packets"),
         Row(_S.STRANGER, _I.LEFT, _S.ENDED, _M.close, ref="leaving"),
-        Row(_S.CLIENT, _I.HELLO_CLIENT, None, _M.greet_client, arm=(_T.IDLE,), ref="hello again"),
-        Row(_S.SERVER, _I.HELLO_SERVER, None, _M.greet_server, arm=(_T.IDLE,), ref="hello again"),
-        Row(_REGISTERED, _I.ROUTED, None, _M.hand_over, arm=(_T.IDLE,), ref=_CHECKS),
-        Row(_REGISTERED, _I.FAILURE, None, _M.note_failure, arm=(_T.IDLE,), ref="times and limits"),
+        Row(_S.CLIENT, _I.HELLO_CLIENT, None, _M.greet_client, arm=(_T.SILENCE,), ref="hello again"),
+        Row(_S.SERVER, _I.HELLO_SERVER, None, _M.greet_server, arm=(_T.SILENCE,), ref="hello again"),
+        Row(_REGISTERED, _I.ROUTED, None, _M.hand_over, arm=(_T.SILENCE,), ref=_CHECKS),
+        Row(_REGISTERED, _I.FAILURE, None, _M.note_failure, arm=(_T.SILENCE,), ref="times and limits"),
         Row(_REGISTERED, _I.MALFORMED, _S.ENDED, _M.send_closed, _M.leave_malformed, _M.close, ref="bad packets"),
-        Row(_REGISTERED, _I.IDLE_EXPIRED, _S.ENDED, _M.send_timeout, _M.leave_idle, _M.close, ref="times and limits"),
+        Row(_REGISTERED, _I.EXPIRED, _S.ENDED, _M.send_timeout, _M.leave_idle, _M.close, ref="times and limits"),
         Row(_REGISTERED, _I.LEFT, _S.ENDED, _M.leave, _M.close, ref="leaving"),
         Row(_REGISTERED, _I.EXCUSED, None, _M.excuse, ref="floods"),
         Row((_S.STRANGER, *_REGISTERED), _I.CHARGED, None, _M.charge, ref="floods"),
         Row(_S.STRANGER, _I.FLOODED, _S.ENDED, _M.cut, ref="floods"),
         Row(_REGISTERED, _I.FLOODED, _S.ENDED, _M.expel, _M.cut, ref="floods"),
-        Row(_S.STRANGER, _I.MANY_FLOODED, _S.MUTED, _M.mute, arm=(_T.MUTE,), cancel=(_T.HELLO,), ref="floods"),
-        Row(_REGISTERED, _I.MANY_FLOODED, _S.MUTED, _M.expel, _M.mute, arm=(_T.MUTE,), cancel=(_T.IDLE,), ref="floods"),
+        Row(_S.STRANGER, _I.MANY_FLOODED, _S.MUTED, _M.mute, arm=(_T.MUTE,), cancel=(_T.SILENCE,), ref="floods"),
+        Row(
+            _REGISTERED,
+            _I.MANY_FLOODED,
+            _S.MUTED,
+            _M.expel,
+            _M.mute,
+            arm=(_T.MUTE,),
+            cancel=(_T.SILENCE,),
+            ref="floods",
+        ),
         Row(_S.MUTED, _I.MUTE_EXPIRED | _I.LEFT, _S.ENDED, _M.abort, ref="floods"),
     ),
     defaults=(

@@ -194,7 +194,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
             self.channel.part.lose_stream(detail)
             self._offer_room()
         else:
-            self.way.post(PeerInput.LOST(detail))
+            violation = Violation.ROOM_LOST if link.key in self.way.partners else Violation.RELAY_LOST
+            self.way.post(PeerInput.LOST(Closed(CloseCause.LOST, violation, detail=detail)))
 
     def link_gone(self, link: StreamLink) -> None:
         self.way.forget_link(link.key)

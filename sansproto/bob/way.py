@@ -79,7 +79,7 @@ class PeerInput:
     PARTNER_GONE = Input[PeerState, None]()
     RELAY_CLOSED = Input[PeerState, Heard[Any]]()
     RELAY_TIMEOUT = Input[PeerState, Heard[Any]]()
-    LOST = Input[PeerState, str]()
+    LOST = Input[PeerState, Closed[Violation]]()
     """The link that counts in this state."""
     JOINED = Input[PeerState, StreamLink]()
     ROOM_REFUSED = Input[PeerState, p.RoomCode]()
@@ -252,12 +252,6 @@ class Way(Component[PeerState, WayHost]):
     def end_unreachable(self, detail: str) -> None:
         self.host.close_gracefully(Closed(CloseCause.UNREACHABLE, detail=detail))
 
-    def end_relay_lost(self, detail: str) -> None:
-        self.host.close_gracefully(Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail))
-
-    def end_room_lost(self, detail: str) -> None:
-        self.host.close_gracefully(Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail))
-
     def end_relay_timeout(self) -> None:
         detail = "the relay's time for us is over"
         self.host.close_gracefully(Closed(CloseCause.TIMEOUT, Violation.RELAY_TIMEOUT, detail=detail))
@@ -377,7 +371,7 @@ PEER: Final = Table[Way, PeerState](
         Row(_S.PAIRED, _I.DONE, _S.APPROACHING, _W.approach, cancel=(_T.DONE,), ref=_AGREEMENT),
         Row(_AT_RELAY, _I.RELAY_CLOSED, _S.ENDED, _W.end_remote, ref=_RELAY),
         Row(_AT_RELAY, _I.RELAY_TIMEOUT, _S.ENDED, _W.end_relay_timeout, ref=_RELAY),
-        Row(_AT_RELAY, _I.LOST, _S.ENDED, _W.end_relay_lost, ref=_RELAY),
+        Row(_AT_RELAY, _I.LOST, _S.ENDED, _W.end_as_told, ref=_RELAY),
         Row(_S.GREETING, _I.EXPIRED, _S.ENDED, _W.end_without_greeting, ref=_TIMES),
         Row(_S.WAITING, _I.EXPIRED, _S.ENDED, _W.end_without_agreement, ref=_TIMES),
         Row(_S.PAIRED, _I.EXPIRED, _S.ENDED, _W.end_without_done, ref=_TIMES),
@@ -387,7 +381,7 @@ PEER: Final = Table[Way, PeerState](
         Row(_S.APPROACHING, _I.OPENED, _S.LOBBY, _W.send_line, arm=(_T.LOBBY,), ref=_ROOM),
         Row(_S.LOBBY, _I.JOINED, _S.TALKING, _W.open_channel, arm=(_T.SILENCE,), cancel=(_T.LOBBY,), ref=_ROOM),
         Row(_S.LOBBY, _I.ROOM_REFUSED, _S.ENDED, _W.end_refused, ref=_ROOM),
-        Row(_S.LOBBY, _I.LOST, _S.ENDED, _W.end_room_lost, ref=_ROOM),
+        Row(_S.LOBBY, _I.LOST, _S.ENDED, _W.end_as_told, ref=_ROOM),
         Row(_S.TALKING, _I.MOVED, None, arm=(_T.SILENCE,), ref=_TIMES),
         Row(_S.TALKING, _I.SEND, ref="the channel"),
         Row(_S.TALKING, _I.EXPIRED, _S.ENDED, _W.end_silent, ref=_TIMES),

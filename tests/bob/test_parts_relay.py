@@ -132,7 +132,7 @@ def test_a_member_is_introduced_and_leaves() -> None:
     registry.receive(Link(1), Heard(2, p.Accepted()))
     host.run()
     assert host.stats.dropped == {"out of order": 1}
-    host.fire(server, MemberTimer.IDLE)
+    host.fire(server, MemberTimer.SILENCE)
     client.post(MemberInput.LEFT(Departure.LEFT))
     host.run()
     assert host.events() == [
