@@ -28,7 +28,6 @@ from exploring_overte import (
     MIXER,
     NAMES,
     NOTHING,
-    RESTARTS,
     SERVER_DELAYS,
     SOUND,
     STRANGER,
@@ -233,8 +232,6 @@ def _small_channels() -> Iterator[Exploration]:
     asking = evolved(pair(), client={"policy": asks_the_way})
     yield Exploration("asked, a loss", asking, Budget(losses=1), begin=is_connected)
     yield Exploration("asked, 3 losses", pair(), Budget(losses=3))
-    again = evolved(pair(), client=RESTARTS)
-    yield Exploration("the client restarts", evolved(again, server={"restarts": False}), Budget(restarts=1))
     for kind, data in (
         ("a handshake", control(ControlType.HANDSHAKE, 3)),
         ("data that is far", datagram(p.RemovedNode(b"r" * 16), reliable=True, sequence=1 << 20)),
@@ -286,7 +283,6 @@ def _small_nodes() -> Iterator[Exploration]:
     for name, data in (
         ("a node that is not there", a_list(**ours, nodes=(a_record(),))),
         ("a node in the place of another", a_list(**ours, nodes=(a_record(), a_record(8)))),
-        ("a node of another session", a_list(nodes=(a_record(),))),
         ("a list of another domain", a_list(domain_id=b"o" * 16)),
         ("a list of another version", of_version(1, a_list())),
         ("a ping without a secret", datagram(p.Ping(p.PingType.PUBLIC, 1, 0), source=known.domain)),
