@@ -153,8 +153,8 @@ class Receiving:
                 self._line.call(lambda now: self._say(ReceiptRecord(Receipt.RECEIVING).encode(), now))
                 self._reporter.tell("connected", identity=identity)
             case Closed():
-                failure = explain(event, self._stage, self._relay)
-                raise self._nobody() if failure.code is Exit.NOBODY else failure
+                why = explain(event, self._stage, self._relay)
+                raise self._nobody() if why.code is Exit.NOBODY else why
 
     def _accept(self) -> None:
         """One of those who agreed, unless one is accepted already."""
