@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from enum import Enum
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import attrs
 import echo
@@ -301,6 +303,28 @@ def test_what_users_see_has_a_docstring(cls: type) -> None:
     assert isinstance(tree, ast.ClassDef)
     assert list(undocumented(tree)) == []
     assert ast.get_docstring(tree)
+
+
+def kinds_in(hint: Any) -> Iterator[type]:
+    """The classes in a type hint."""
+    if inspect.isclass(hint):
+        yield hint
+    for argument in typing.get_args(hint):
+        yield from kinds_in(argument)
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_what_constructors_take_is_exported_with_them(protocol: str) -> None:
+    module = import_module(f"sansproto.{protocol}")
+    exported = {one for name in module.__all__ if inspect.isclass(one := getattr(module, name))}
+    taken = {
+        kind
+        for one in exported
+        if inspect.isfunction(one.__init__)
+        for hint in typing.get_type_hints(one.__init__).values()
+        for kind in kinds_in(hint)
+    }
+    assert {kind for kind in taken if kind.__module__.startswith(f"{module.__name__}.")} <= exported
 
 
 def test_a_comment_is_no_docstring() -> None:

@@ -277,7 +277,9 @@ class RecordKey:
     """The key (32 bytes) and base nonce (12 bytes) of one direction: state, as against :class:`RecordCipher`."""
 
     key: bytes = attrs.field(repr=False)
+    """Of AES-256-GCM, 32 bytes."""
     base_nonce: bytes = attrs.field(repr=False)
+    """12 bytes; the number of the record follows them."""
 
     @classmethod
     def from_shared(cls, shared: bytes) -> RecordKey:

@@ -63,9 +63,9 @@ class Cipher(Enum):
     AES_256_GCM = 0
     """The only one that is spoken here."""
     AES_256_CCM16 = 1
-    """Known to the reference, and refused here."""
+    """Known to the reference: nobody can send with it. Refused as the server's."""
     CHACHA20_POLY1305 = 2
-    """Known to the reference, and refused here."""
+    """What the reference offers to its client: nobody can send with it. Refused as the server's."""
 
 
 @packet

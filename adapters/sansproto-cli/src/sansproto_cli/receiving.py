@@ -117,7 +117,7 @@ class Receiving:
                 raise self._nobody()
 
     def _nobody(self) -> CommandFailed:
-        """The time is over: who is there?"""
+        """The time is over, ours or the relay's: who is there?"""
         if self._line.call(lambda _: self._peer.mismatched):
             text = "The password is wrong, or its sender is not there: compare it with the sender's, then try again."
             return CommandFailed(Exit.WRONG_PASSWORD, text)
@@ -153,7 +153,8 @@ class Receiving:
                 self._line.call(lambda now: self._say(ReceiptRecord(Receipt.RECEIVING).encode(), now))
                 self._reporter.tell("connected", identity=identity)
             case Closed():
-                raise explain(event, self._stage, self._relay)
+                why = explain(event, self._stage, self._relay)
+                raise self._nobody() if why.code is Exit.NOBODY else why
 
     def _accept(self) -> None:
         """One of those who agreed, unless one is accepted already."""
