@@ -92,6 +92,8 @@ class WrappedStream(StreamEndpoint[E, Never]):
         for link in self.links.values():
             link.abort()
         self.run()
+        if self._closing is not None:
+            self.end(self._closing)
         self._look()
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:

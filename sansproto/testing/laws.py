@@ -205,7 +205,11 @@ def law_09_repeated(subject: Subject, draw: Draw) -> None:
 def law_10(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
     how: Op = draw(st.sampled_from([Close(), Abort(), TransportLost()]))
-    run.play([how])
+    run.barrier()
+    run._do(how)
+    if not isinstance(how, Close) and run.endpoint.phase is not Phase.CLOSED:
+        raise LawBroken(f"{how} leaves it {run.endpoint.phase}")
+    run.barrier()
     for _ in range(50):
         if run.endpoint.phase is not Phase.CLOSED:
             run.play([Tick()])
