@@ -28,7 +28,7 @@ from sansproto.overte.header import (
     decode_datagram,
     encode_datagram,
 )
-from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.limits import ClientLimits, IceLimits, ServerLimits, TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
 from sansproto.overte.parts import read
 from sansproto.overte.remote import SOCKET
@@ -140,6 +140,14 @@ def test_each_address_has_its_numbers_from_1_on_and_around() -> None:
     assert len(talker._sequences) == 2
     talker._sequences[HOST, 4000, 0] = MAX_SEQUENCE - 1
     assert [number(HOST), number(HOST), number(HOST)] == [MAX_SEQUENCE, 0, 1]
+
+
+@pytest.mark.parametrize("limits", [TransportLimits, ClientLimits, ServerLimits, IceLimits])
+def test_a_limit_without_room_is_refused(limits: type[TransportLimits]) -> None:
+    """Whoever has room for no address, or no token, would fail when there is one."""
+    for field in attrs.fields(limits):
+        with pytest.raises(ValueError, match=f"'{field.name}' must be >= "):
+            limits(**{field.name: -1 if field.name == "links" else 0})
 
 
 def test_messages_have_numbers_that_go_round() -> None:
