@@ -22,7 +22,7 @@ from sansproto.contract import (
     SendBytes,
     Transmit,
 )
-from sansproto.errors import LocalProtocolError
+from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.links import LinkDelays, LinkLimits
 from sansproto.wrap import WrappedStream
@@ -180,7 +180,7 @@ def test_a_stream_session_closes_before_it_is_connected() -> None:
     core = WrappedStream(Lines())
     core.close(0.0)
     assert events(core) == [Closed(CloseCause.LOCAL)]
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(NotOpen):
         core.connect(PEER, 0.0)
     waiting = WrappedStream(Patient())
     waiting.close(0.0)

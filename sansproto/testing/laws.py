@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 
 from ..component import Declared
 from ..contract import Link, Phase
+from ..errors import NotOpen
 from ..events import CloseCause, Closed
 from ..trace import json_line
 from ._internal.alike import differences
@@ -43,6 +44,7 @@ from ._internal.workers import digest, workers
 from .operations import (
     Abort,
     Blocked,
+    Call,
     Close,
     Data,
     Datagram,
@@ -225,6 +227,11 @@ def law_10(subject: Subject, draw: Draw) -> None:
         raise LawBroken(f"changed after Closed: {state} to {run.state(*quiet)}")
     if sum(run.endpoint.stats.dropped.values()) == dropped:
         raise LawBroken("that the transport was lost after Closed was not counted")
+    for verb, arguments in subject.verbs.items():
+        count = len(run.errors)
+        run.play([Call(verb, draw(arguments))])
+        if [type(error) for error in run.errors[count:]] != [NotOpen]:
+            raise LawBroken(f"{verb} after Closed does not raise NotOpen: {run.errors[count:]}")
     reports: list[Op] = [Stray(), *(op for op in late if isinstance(op, Datagram))]
     for op in reports:
         dropped = sum(run.endpoint.stats.dropped.values())
