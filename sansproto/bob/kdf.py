@@ -140,8 +140,9 @@ KDF: Final = Table[KdfQueue, KdfState](
     idle={_S.EMPTY: "the next derivation"},
     rows=(
         Row(_S.EMPTY, _I.PUT, _S.BUSY, arm=(_T.WORK,), ref="derivation in slices"),
+        Row(_S.BUSY, _I.PUT, None, ref="derivation in slices"),
         Row(_S.BUSY, _I.SLICE, _S.EMPTY, KdfQueue.work, when=KdfQueue.is_nearly_done, ref="derivation in slices"),
         Row(_S.BUSY, _I.SLICE, None, KdfQueue.work, arm=(_T.WORK,), ref="derivation in slices"),
     ),
-    defaults=(Default(Outcome.IGNORE, "queue is busy"),),
+    defaults=(Default(Outcome.IGNORE, "stale"),),
 )
