@@ -191,9 +191,11 @@ class Session(Declared, Generic[E]):
     # -- for roles
 
     def advance(self, now: float) -> None:
-        """Take the caller's time; a clock that goes back, or is no finite number, stands still."""
+        """Take the caller's time, first in each call; a clock that goes back, or is no finite number, stands still."""
         if self.clock < now < inf:
             self.clock = now
+        if self.trace is not None and self.place is None:
+            self.name_parts(())  # once, so that records tell places
 
     def alive(self, now: float, where: Where = None) -> bool:
         """Take the time; False, and counted, when the session is over and ignores its inputs, from wherever."""
@@ -223,8 +225,6 @@ class Session(Declared, Generic[E]):
 
     def run(self) -> None:
         """Empty the input queue. What is queued for a part that was removed meanwhile is dropped."""
-        if self.trace is not None and self.place is None:
-            self.name_parts(())  # once, so that records tell places
         queue = self._inputs
         while queue:
             part, happened = queue.popleft()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Never, Self, TypeVar
 
 from .contract import Address, CloseTransport, CloseWrite, Link, Phase, SendBytes, Snapshot, Transmit
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, NotOpen
 from .events import CloseCause, Closed
 from .links import OPEN, OVER, LinkDelays, LinkLimits, LinkState, Mark, StreamLink
 from .session import StreamSession
@@ -46,8 +46,10 @@ class WrappedStream(StreamEndpoint[E, Never]):
         self.rebuild()
 
     def connect(self, address: Address, now: float) -> None:
-        """Ask for the stream. LocalProtocolError if there is, or was, one already, or if the session has ended."""
-        if self._had_one or self._core.phase in (Phase.CLOSING, Phase.CLOSED):
+        """Ask for the stream. NotOpen if the session has ended; LocalProtocolError if there is, or was, one already."""
+        if self._core.phase in (Phase.CLOSING, Phase.CLOSED):
+            raise NotOpen("connect", self._core.phase.name)
+        if self._had_one:
             raise LocalProtocolError("connect", self.phase.name, "one stream, once")
         self.advance(now)
         self._take_link(self.open_link(address))
@@ -92,6 +94,8 @@ class WrappedStream(StreamEndpoint[E, Never]):
         for link in self.links.values():
             link.abort()
         self.run()
+        if self._closing is not None:
+            self.end(self._closing)
         self._look()
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:

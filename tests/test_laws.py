@@ -231,6 +231,19 @@ class NeverCloses(Beat):
         pass
 
 
+class AbortsWhenItsLinksAreOver(Echo):
+    def abort(self) -> None:
+        self.close_gracefully(Closed(CloseCause.ABORTED))
+        self.run()
+
+
+class BlamesTheCaller(Beat):
+    def start(self, now: float, peer: Path = PEER) -> None:
+        if self.phase is not Phase.NEW:
+            raise LocalProtocolError("start", self.phase.name)
+        super().start(now, peer)
+
+
 class CountsNothing(Echo):
     def drop(self, reason: str, *_: Any, **__: Any) -> None:
         pass
@@ -690,6 +703,8 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_10, ECHO, IgnoresWhatIsLate),
     (laws.law_10, BEAT, ClosesTwice),
     (laws.law_10, BEAT, NeverCloses),
+    (laws.law_10, ECHO, AbortsWhenItsLinksAreOver),
+    (laws.law_10, BEAT, BlamesTheCaller),
     (laws.law_10, ECHO, CountsNothing),
     (laws.law_10, ECHO, ListensOn),
     (laws.law_11, BEAT, TrustsStrangers),

@@ -22,7 +22,7 @@ from sansproto.contract import (
     SendBytes,
     Transmit,
 )
-from sansproto.errors import LocalProtocolError
+from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.links import LinkDelays, LinkLimits
 from sansproto.wrap import WrappedStream
@@ -133,6 +133,19 @@ def test_a_stream_session_aborts() -> None:
     assert events(core) == [Closed(CloseCause.ABORTED)]
 
 
+def test_an_abort_ends_a_stream_session_also_while_its_last_words_wait() -> None:
+    """Its own end is known by then, and was held back for the link: nobody has to wait for that any more."""
+    _, core, link = wrapped()
+    core.stream_blocked(link, 0.0)
+    core.receive_data(link, b"bye\n", 0.0)
+    assert (events(core), phase_of(core)) == ([], Phase.CLOSING)
+    core.abort()
+    assert (events(core), phase_of(core)) == ([Closed(CloseCause.REMOTE)], Phase.CLOSED)
+    assert transmits(core) == [AbortTransport(link)]
+    core.stream_lost(link, 1.0)
+    assert (events(core), core.timers()) == ([], {})
+
+
 class Rude(Lines):
     """Resets the stream instead of closing it."""
 
@@ -167,7 +180,7 @@ def test_a_stream_session_closes_before_it_is_connected() -> None:
     core = WrappedStream(Lines())
     core.close(0.0)
     assert events(core) == [Closed(CloseCause.LOCAL)]
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(NotOpen):
         core.connect(PEER, 0.0)
     waiting = WrappedStream(Patient())
     waiting.close(0.0)

@@ -99,7 +99,9 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         return self.way.state
 
     def connect(self, now: float) -> None:
-        """Go to the relay and say hello; ``Registered`` follows. Raises LocalProtocolError if called twice."""
+        """Go to the relay and say hello; ``Registered`` follows. Raises LocalProtocolError if called twice, NotOpen
+        after the end."""
+        self.ask("connect")
         if self.state is not PeerState.NEW:
             raise LocalProtocolError("connect", self.state.name)
         self.advance(now)

@@ -178,6 +178,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         Raises NotOpen while there is no connection, LocalProtocolError for a path of more than 1024 bytes in UTF-8 and
         while ``limits.queries`` questions are open.
         """
+        self._need_open("ask_path")
         try:
             size = len(path.encode())
         except UnicodeEncodeError:

@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 
 from ..component import Declared
 from ..contract import Link, Phase
+from ..errors import NotOpen
 from ..events import CloseCause, Closed
 from ..trace import json_line
 from ._internal.alike import differences
@@ -43,6 +44,7 @@ from ._internal.workers import digest, workers
 from .operations import (
     Abort,
     Blocked,
+    Call,
     Close,
     Data,
     Datagram,
@@ -205,7 +207,11 @@ def law_09_repeated(subject: Subject, draw: Draw) -> None:
 def law_10(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
     how: Op = draw(st.sampled_from([Close(), Abort(), TransportLost()]))
-    run.play([how])
+    run.barrier()
+    run._do(how)
+    if not isinstance(how, Close) and run.endpoint.phase is not Phase.CLOSED:
+        raise LawBroken(f"{how} leaves it {run.endpoint.phase}")
+    run.barrier()
     for _ in range(50):
         if run.endpoint.phase is not Phase.CLOSED:
             run.play([Tick()])
@@ -221,6 +227,11 @@ def law_10(subject: Subject, draw: Draw) -> None:
         raise LawBroken(f"changed after Closed: {state} to {run.state(*quiet)}")
     if sum(run.endpoint.stats.dropped.values()) == dropped:
         raise LawBroken("that the transport was lost after Closed was not counted")
+    for verb, arguments in subject.verbs.items():
+        count = len(run.errors)
+        run.play([Call(verb, draw(arguments))])
+        if [type(error) for error in run.errors[count:]] != [NotOpen]:
+            raise LawBroken(f"{verb} after Closed does not raise NotOpen: {run.errors[count:]}")
     reports: list[Op] = [Stray(), *(op for op in late if isinstance(op, Datagram))]
     for op in reports:
         dropped = sum(run.endpoint.stats.dropped.values())

@@ -31,7 +31,7 @@ from sansproto.events import DataReceived
 from sansproto.testing import laws
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, check
-from sansproto.testing.operations import Accept, Call, Close, Data, LookedUp, Op, Opened, Wait
+from sansproto.testing.operations import Accept, Blocked, Call, Close, Data, LookedUp, Op, Opened, Wait
 from sansproto.testing.strategies import packets
 
 pytestmark = pytest.mark.unmeasured
@@ -114,6 +114,7 @@ def channel(**keys: crypto.RecordKey | None) -> Subject:
             (),
             (Opened(0), got(stream[0])),
             (Opened(0), got(b"".join(records(THERE))), Call("send", (TEXT,))),
+            (Opened(0), Blocked(0), got(p.CLOSE)),
         ),
         secrets=(TEXT, HERE.key, HERE.base_nonce, THERE.key, THERE.base_nonce),
         max_state=45_000,

@@ -53,6 +53,14 @@ def listed(party: Party) -> set[bytes]:
     return {node.id for _, packet in party.heard[before:] if isinstance(packet, p.DomainList) for node in packet.nodes}
 
 
+def test_the_trace_says_where_a_part_is_from_the_first_datagram_on() -> None:
+    records: list[Any] = []
+    server = DomainServer(entropy=ScriptedEntropy(), wall_epoch=EPOCH, domain_id=DOMAIN_ID, trace=records.append)
+    short = encode_datagram(Header(PacketType.ICE_PING, 1, DEFAULT[PacketType.ICE_PING]), b"short")
+    server.receive_datagram(short, Path("udp", "203.0.113.1", 1), 1.0)
+    assert [getattr(record, "key", getattr(record, "place", None)) for record in records[1:]] == ["admission"] * 2
+
+
 # -- lists -------------------------------------------------------------------------------------------------------------
 
 
