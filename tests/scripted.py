@@ -11,6 +11,7 @@ from sansproto.component import Component
 from sansproto.machine import Timer
 from sansproto.session import Session
 from sansproto.testing._internal.driver import Driver
+from sansproto.testing.conformance import load_checks
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.session_recorder import SessionRecorder, whole
 
@@ -23,7 +24,6 @@ class ScriptedPeer(Driver[Any]):
 
     role: Any
     arguments: ClassVar[Mapping[str, Any]] = {}  # of a live one
-    machines: Mapping[str, Any]
     kind: str
     usual: ClassVar[Mapping[str, Any]] = {}  # config of a recorded one
     bounds: tuple[Any, Any]  # its limits and delays
@@ -46,7 +46,8 @@ class ScriptedPeer(Driver[Any]):
         """That of a recorded session, with some limits, delays and members of its config changed."""
         limits, delays = (attrs.evolve(one, **by or {}) for one, by in zip(cls.bounds, (limits, delays), strict=True))
         config = {**cls.usual, **more, "limits": whole(limits), "delays": whole(delays)}
-        return cls(SessionRecorder(cls.machines, cls.kind, config))
+        machines = load_checks(cls.kind.partition(".")[0]).MACHINES
+        return cls(SessionRecorder(machines, cls.kind, config))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.endpoint, name)
@@ -83,9 +84,9 @@ class ScriptedPeer(Driver[Any]):
 class PartHost(Session[Any]):
     """Session, owner and neighbours of parts that are driven alone: what these ask for is kept in ``told``."""
 
-    def __init__(self) -> None:
+    def __init__(self, delays: Any = None, limits: Any = None) -> None:
         super().__init__(entropy=ScriptedEntropy(), wall_epoch=1.7e9)
-        self.told: list[Any] = []
+        self.delays, self.limits, self.told = delays, limits, list[Any]()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

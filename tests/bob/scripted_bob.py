@@ -13,7 +13,6 @@ from sansproto import bob
 from sansproto.bob import crypto
 from sansproto.bob import packets as p
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
-from sansproto.testing.conformance_bob import MACHINES
 
 HOST, PASSWORD, SALT = "192.0.2.1", b"soarfly-bril", bytes(range(16))
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
@@ -26,7 +25,6 @@ CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()
 class BobPeer(ScriptedPeer):
     """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
 
-    machines = MACHINES
     bounds: Any = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
 
     def __init__(self, endpoint: Any) -> None:
@@ -100,7 +98,7 @@ class MemberPeer(BobPeer):
         self.register()
         self.meet(**changes)
         self.open()
-        self.stream_lost(Link(self.link - 1), self.now)
+        self.stream_lost(Link(self.link - 1), self.now)  # the one before: to the relay
         if answer:
             self.receive_data(self.link, answer, self.now)
         key = getattr(self.half.keys, self.kind.removeprefix("bob."))
