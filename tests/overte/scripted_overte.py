@@ -27,7 +27,7 @@ EPOCH, CLOCK = 1_762_670_000.0, 1_762_670_000_000_000
 US, LOCAL = Address("192.168.1.23", 48001), SockAddr("192.168.1.23", 48001)
 DOMAIN, PARTY = Path(SOCKET, "198.51.100.1", 40102), Path(SOCKET, "203.0.113.7", 48001)
 MIXER, MIXER_LOCAL = Path(SOCKET, "198.51.100.10", 40110), Path(SOCKET, "10.0.0.10", 40110)
-STRANGER = Path(SOCKET, "203.0.113.66", 666)
+STRANGER, ROOMY = Path(SOCKET, "203.0.113.66", 666), overte.ServerLimits(connects=1000)
 DOMAIN_ID, SESSION, SECRET, LOCAL_ID = b"d" * 16, b"s" * 16, b"k" * 16, 50900
 
 
@@ -168,8 +168,7 @@ class ServerPeer(OvertePeer):
     """All parties at a domain server."""
 
     kind, role, acknowledges = "overte.server", overte.DomainServer, True
-    many = overte.ServerLimits(connects=1000)
-    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": many}
+    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": ROOMY}
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
     bounds = (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
 
@@ -188,8 +187,7 @@ class Party:
     def __init__(self, domain: ServerPeer, host: str = PARTY.host, port: int = PARTY.port, **says: Any) -> None:
         self.domain, self.path = domain, Path(SOCKET, host, port)
         self.says, self.heard = says, domain.heard[self.path]
-        self.local_id, self.node_id = 0, b""
-        self.reliable = 0  # the number of the last reliable packet
+        self.local_id, self.node_id, self.reliable = 0, b"", 0  # the number of the last reliable packet
 
     def packets(self, kind: type[Any]) -> list[Any]:
         return [packet for _, packet in self.heard if isinstance(packet, kind)]

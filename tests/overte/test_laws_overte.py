@@ -524,8 +524,8 @@ CONTROLS = [
     control(HANDSHAKE_REQUEST),
 ]
 FROM_ICE = [
-    datagram(p.ICEServerPeerInformation(b"c" * 16, SockAddr(ALICE.host, ALICE.port), LOCAL)),
-    datagram(p.ICEServerPeerInformation(b"b" * 16, SockAddr(BOB.host, BOB.port), LOCAL)),
+    datagram(p.ICEServerPeerInformation(b"c" * 16, SockAddr(ALICE.path.host, ALICE.path.port), LOCAL)),
+    datagram(p.ICEServerPeerInformation(b"b" * 16, SockAddr(BOB.path.host, BOB.path.port), LOCAL)),
     datagram(p.ICEServerHeartbeatACK()),
     datagram(p.ICEServerHeartbeatDenied()),
     datagram(p.ICEPingReply(b"c" * 16, 2)),
