@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import attrs
 
 from sansproto.component import Component
+from sansproto.contract import AbortTransport, CloseTransport, Link, OpenStream, SendBytes
 from sansproto.machine import Timer
 from sansproto.session import Session
 from sansproto.testing._internal.driver import Driver
@@ -19,7 +21,8 @@ from sansproto.testing.session_recorder import SessionRecorder, whole
 class ScriptedPeer(Driver[Any]):
     """Gives one endpoint what a script says and keeps what comes out. All other names are those of the endpoint.
 
-    Where it is recorded, answers come ``pause`` later than what they answer.
+    It is the transport, too, which closes links as soon as that is asked for. Where the session is recorded, they are
+    closed at its end, and answers come ``pause`` later than what they answer.
     """
 
     role: Any
@@ -30,8 +33,11 @@ class ScriptedPeer(Driver[Any]):
 
     def __init__(self, endpoint: Any) -> None:
         self.now, self.pause = 0.0, 0.0
-        self.events: list[Any] = []
-        self.transmits: list[Any] = []
+        self.events, self.transmits = list[Any](), list[Any]()
+        self.link = Link(0)  # the connection that was asked for last
+        self.written: dict[Link, bytearray] = defaultdict(bytearray)
+        self.ended: dict[Link, float] = {}
+        self.heard: dict[Any, list[Any]] = defaultdict(list)
         super().__init__(endpoint, self.carry, self.events.append)
         if isinstance(endpoint, SessionRecorder):
             endpoint.before_input, self.pause = self.drain, 0.125
@@ -53,7 +59,23 @@ class ScriptedPeer(Driver[Any]):
         return getattr(self.endpoint, name)
 
     def carry(self, transmit: Any) -> None:
-        self.transmits.append(transmit)
+        match transmit:
+            case SendBytes(link, data):
+                self.written[link] += data
+            case OpenStream(link):
+                self.link = link
+            case CloseTransport(link) | AbortTransport(link):
+                self.ended[link] = self.now
+                if not self.pause:
+                    self.endpoint.stream_lost(link, self.now)
+            case _:
+                self.transmits.append(transmit)
+
+    def end(self) -> None:
+        """Close the links that are to be closed, but for those that were lost."""
+        self.drain()
+        for link in [link for link in self.ended if link in self.links]:
+            self.stream_lost(link, self.now)
 
     def take(self, kept: list[Any] | None = None) -> list[Any]:
         """The events since the last time, or what else is kept."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -75,7 +74,7 @@ def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
 
 
 class OvertePeer(ScriptedPeer):
-    """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers.
+    """Everybody whom a session hears. ``heard`` are the packets at each path, and the numbers of control packets there.
 
     Those at a domain server acknowledge all, but where they are recorded.
     """
@@ -85,21 +84,15 @@ class OvertePeer(ScriptedPeer):
     bounds: Any = (overte.IceLimits(), overte.IceDelays())
     acknowledges = False
 
-    def __init__(self, endpoint: Any) -> None:
-        self.heard: dict[Path, list[tuple[Header, Any]]] = defaultdict(list)
-        self.handshakes: dict[Path, int] = {}
-        super().__init__(endpoint)
-
     def carry(self, transmit: Any) -> None:
         super().carry(transmit)
         for head, packet, path in decoded(transmit):
-            answer = None
             if isinstance(head, Header):
                 self.heard[path].append((head, packet))
                 answer = ACK if head.reliable else None
-            elif head.type is HANDSHAKE:
-                self.handshakes[path] = head.sequence
-                answer = HANDSHAKE_ACK
+            else:
+                self.heard[path, head.type].append(head.sequence)
+                answer = HANDSHAKE_ACK if head.type is HANDSHAKE else None
             if answer and self.acknowledges and not self.pause:
                 self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
 
@@ -160,7 +153,7 @@ class ClientPeer(OvertePeer):
     def shake(self, path: Path = DOMAIN) -> None:
         """Let the reliable channel begin that goes there."""
         self.take(self.transmits)
-        self.first, self.now = self.handshakes[path], self.now + self.pause
+        self.first, self.now = self.heard[path, HANDSHAKE][-1], self.now + self.pause
         self.say(control(HANDSHAKE_ACK, self.first), path)
 
 
