@@ -120,8 +120,11 @@ class Turns(Component[TurnsState, TurnsHost]):
         self._serve(host_of(identity), self.guesses.space(self.host.limits))
 
     def clear(self) -> None:
-        self.hosts.clear()
-        self.queues.clear()
+        """Nobody waits any longer."""
+        if self.hosts:
+            self.hosts.clear()
+            self.queues.clear()
+            self.post(TurnsInput.DESERTED())
 
     # -- the timer and its action
 

@@ -85,11 +85,6 @@ class Directory(Component[DirectoryState, OverteHost[IceServerEvent]]):
         self.peers.remove(key)
         self.clients.discard(key)
 
-    def forget_all(self) -> None:
-        self.peers.remove_all()
-        for table in (self.clients, self.keys, self.wanted):
-            table.clear()
-
     # -- guards
 
     def is_its_id(self, beat: Heartbeat) -> bool:

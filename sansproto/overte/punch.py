@@ -48,9 +48,6 @@ class Punch(Component[PunchState, ServerHost]):
         self.siblings, self.delays, self.client_id = siblings, host.delays, client_id
         self.targets = {}
 
-    def is_at(self, path: Path) -> bool:
-        return path in self.targets.values()
-
     def remember(self, client: ICEServerPeerInformation) -> None:
         self.targets = ways_to(client.local_socket, client.public_socket)
 

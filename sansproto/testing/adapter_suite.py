@@ -284,6 +284,20 @@ class AdapterSuite:
         reset(peer)
         until(running, "lost", link)
 
+    def test_a_link_that_can_no_longer_be_written_takes_nothing_more(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        peer, link = world.linked(running)
+
+        def reset_and_pour(_: float) -> None:
+            """Both before the adapter looks at its sockets again."""
+            reset(peer)
+            endpoint.pour(link, 1 << 30)
+
+        running.call(reset_and_pour)
+        until(running, "lost", link)
+        assert endpoint.given[link] <= len(CHUNK), "what cannot be sent was taken all the same"
+
     # -- listeners, names, timers, datagrams
 
     def test_pauses_and_resumes_accepting(self, world: World) -> None:

@@ -29,7 +29,8 @@ from sansproto.bob.announcements import AnnouncementLog
 from sansproto.bob.crypto import RecordCipher, RecordKey
 from sansproto.contract import AbortTransport, Address, Link, SendBytes
 from sansproto.errors import Fault, WireError
-from sansproto.events import CloseCause, Closed, DataReceived
+from sansproto.events import CloseCause, Closed, DataReceived, Writable
+from sansproto.testing._internal.meter import measured
 
 ARGUMENTS: dict[str, Any] = {
     "relay": ("192.0.2.1", 9000),
@@ -65,6 +66,33 @@ def test_there_is_no_room_for_data_before_the_channel_and_some_in_it() -> None:
     channel.send(bytes(1000), 0.0)
     assert channel.capacity == before - 1018
     assert channel.take_trailing_data() == b""
+
+
+def unread(records: int, **limits: int) -> Channel:
+    """A channel with which nobody has talked yet, and so many records of one byte that have arrived."""
+    key = RecordKey(bytes(32), bytes(12))
+    channel = Channel(send_key=key, receive_key=key, limits=PeerLimits(**limits))
+    seal = RecordCipher(key).seal
+    channel.receive_data(b"".join(seal(number, b"x") for number in range(records)), 0.0)
+    return channel
+
+
+def test_small_records_take_no_more_memory_than_others() -> None:
+    channel = unread(1000, receive_buffer=6400)
+    assert len(channel.channel.received) == 100
+    assert not channel.wants_data
+    events = drain(channel)
+    assert events == [DataReceived(b"x")] * 1000
+    assert channel.wants_data
+
+
+def test_there_is_room_to_send_again_at_no_cost_whatever_is_unread() -> None:
+    channel = unread(1000, send_buffer=100)
+    for size in (1000, 1):
+        channel.send(bytes(size), 0.0)
+    _, cost = measured(channel.next_transmit)
+    assert drain(channel)[-1] == Writable()
+    assert cost < 100
 
 
 def test_a_channel_that_is_over_ends_once() -> None:

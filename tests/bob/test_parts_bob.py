@@ -142,7 +142,7 @@ def test_an_offer_and_a_handshake_agree() -> None:
     (chosen, taken) = (one.told[-1] for one in (here, there))
     assert (chosen.on, taken.on) == (PeerInput.ACCEPT, PeerInput.TAKEN)
     assert (chosen.payload.keys, chosen.payload.identity) == (taken.payload.keys, THERE)
-    assert (offer.state, handshake.state) == (OfferState.ACCEPTED, HandshakeState.TAKEN)
+    assert (offer.state, handshake.state) == (OfferState.ACCEPTED, HandshakeState.ENDED)
 
 
 def test_an_offer_that_cannot_be_read_is_told_so() -> None:

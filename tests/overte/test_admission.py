@@ -219,6 +219,23 @@ def test_an_assigned_node_may_come_back_from_another_port(domain: ServerPeer) ->
 
 
 @pytest.mark.parametrize(
+    ("port", "other"), [(50000, {}), (None, {"node_type": p.NodeType.AGENT, "connect_id": bytes(16)})]
+)
+def test_who_goes_leaves_its_id_in_a_full_domain_to_who_comes_in_its_place(
+    port: int | None, other: dict[str, Any]
+) -> None:
+    """Whether that one has its assignment, at another port, or its address."""
+    domain = ServerPeer.live(limits=ServerLimits(nodes=1))
+    first = domain.mixer()
+    domain.wait(6.0)
+    at = first.path
+    comer = Party(domain, at.host, port or at.port, **{**first.says, **other})
+    answer = comer.connect(public_socket=SockAddr(at.host, at.port))
+    assert isinstance(answer, p.DomainList)
+    assert NodeLeft(first.node_id, Departure.REPLACED) in domain.take()
+
+
+@pytest.mark.parametrize(
     ("connect_id", "kind"),
     [
         (bytes(16), p.NodeType.AUDIO_MIXER),

@@ -125,7 +125,10 @@ def test_channels_alone() -> None:
     host.run()
     assert (host.said(), host.events()) == ([("HANDSHAKE_ACK", 9), ("ACK", 9)], [(b"x", None)])
     assert host.stats.dropped == {"no channel": 4}
-    assert [channels.send(path, [Outgoing(packet(), b"y")]) for path in (PATH, stranger)] == [True, False]
+    assert channels.sender_to(stranger) is None
+    sender = channels.sender_to(PATH)
+    assert sender is not None
+    assert sender.queue([Outgoing(packet(), b"y")])
     assert (host.stats.refused, len(channels.senders), len(channels.receivers)) == ({"no channel": 1}, 1, 1)
     channels.forget_channel(PATH)
     assert not channels.senders

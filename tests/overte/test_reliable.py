@@ -104,7 +104,7 @@ class Pair:
 
     def rest(self) -> bool:
         return all(
-            not sender.in_flight and not sender.waiting
+            not sender.in_flight and not sender.count_waiting
             for node in (self.a, self.b)
             for sender in node.endpoint.channels.senders.values()
         )
@@ -425,7 +425,7 @@ def test_only_an_ack_of_what_is_outstanding_means_anything(start: int, steps: li
         sender = talker.channels.senders[B, 4000, 0]
         assert sender.oldest == next_sequence(start, first)
         assert len(sender.in_flight) == min(count - first, 4)
-        assert len(sender.in_flight) + len(sender.waiting) == count - first
+        assert sender.count_in_flight + sender.count_waiting == count - first
         assert bool(talker.timers()) is (count > first)
 
 
@@ -707,8 +707,8 @@ def test_whatever_a_friend_sends_nothing_raises_and_all_stays_within_the_limits(
         assert len(talker._outbox) <= 30
         for sender in talker.channels.senders.values():
             assert len(sender.in_flight) <= 3
-            assert len(sender.waiting) <= 5 + 3
-            assert not sender.held
+            assert sender.count_waiting <= 5 + 3
+            assert not sender.count_held
         for receiver in talker.channels.receivers.values():
             assert len(receiver.ahead) <= 4
             assert len(receiver.messages) <= 2

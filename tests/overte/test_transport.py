@@ -29,10 +29,11 @@ from sansproto.overte.header import (
     decode_datagram,
     encode_datagram,
 )
-from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.limits import ClientLimits, IceLimits, ServerLimits, TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
 from sansproto.overte.parts import read
-from sansproto.overte.remote import SOCKET
+from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.versions import DEFAULT, VERSIONS, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.trace import PacketSeen
@@ -88,7 +89,7 @@ def test_what_is_sent_has_the_header_of_its_type(
     assert transmit.data == encode_datagram(expected, payload)
     assert transmit.path == to(HOST)
     assert talker.send_reliable(to(HOST), (kind, payload), source=source, secret=secret)
-    (outgoing,) = talker.channels.senders[HOST, 4000, 0].waiting
+    (outgoing,) = talker.channels.senders[HOST, 4000, 0].packets
     assert (outgoing.header, outgoing.payload) == (attrs.evolve(expected, reliable=True, sequence=0), payload)
 
 
@@ -102,7 +103,7 @@ def test_packets_know_their_types() -> None:
         (PacketType.DOMAIN_SERVER_CONNECTION_TOKEN, SECRET),
     ]
     assert talker.send_reliable(to(HOST), DomainSettingsRequest(type=7))
-    (outgoing,) = talker.channels.senders[HOST, 4000, 0].waiting
+    (outgoing,) = talker.channels.senders[HOST, 4000, 0].packets
     assert (outgoing.header.type, outgoing.payload) == (PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
 
 
@@ -111,7 +112,7 @@ def test_every_part_of_a_message_is_as_large_as_a_datagram_may_be(kind: PacketTy
     talker = a_talker()
     payload = bytes(i % 251 for i in range(size))
     assert talker.tell(to(HOST), payload, 0.0, type=kind, secret=SECRET)
-    packets = [*talker.channels.senders[HOST, 4000, 0].waiting]
+    packets = [*talker.channels.senders[HOST, 4000, 0].packets]
     parts = [packet.header.part for packet in packets]
     assert b"".join(packet.payload for packet in packets) == payload
     assert [part.number for part in parts if part] == [*range(len(packets))]
@@ -149,7 +150,7 @@ def test_messages_have_numbers_that_go_round() -> None:
     sender = talker.channels.senders[HOST, 4000, 0]
     sender.message = (1 << 30) - 1
     talker.tell(to(HOST), b"", 0.0)
-    assert [packet.header.part.message for packet in sender.waiting if packet.header.part] == [1, 0]
+    assert [packet.header.part.message for packet in sender.packets if packet.header.part] == [1, 0]
 
 
 def test_over_the_outbox_nothing_is_queued_and_nothing_taken() -> None:
@@ -328,3 +329,26 @@ def test_the_trace_names_what_passes_and_nothing_of_what_is_in_it() -> None:
     seen = [(record.sent, record.name, record.size) for record in records if isinstance(record, PacketSeen)]
     assert seen == [(True, "PING", 31), (False, "PING", 31), (False, "HANDSHAKE", 8), (True, "HANDSHAKE_ACK", 8)]
     assert "payload" not in repr(records)
+
+
+NONE_OF_THEM = {
+    *((kind, "links") for kind in (ClientLimits, ServerLimits, IceLimits)),
+    *((ClientLimits, name) for name in ("nodes", "connection_ids", "queries")),
+    *((ServerLimits, name) for name in ("punches", "beats", "denials")),
+}
+"""Of these there may be none."""
+
+
+@pytest.mark.parametrize("kind", [ClientLimits, ServerLimits, IceLimits])
+def test_limits_leave_room_for_something(kind: Any) -> None:
+    """With none, a session would wait for ever, or look for what it could not keep."""
+    for field in attrs.fields(kind):
+        least = 0 if (kind, field.name) in NONE_OF_THEM else 1
+        kind(**{field.name: least})
+        with pytest.raises(ValueError, match=field.name):
+            kind(**{field.name: least - 1})
+
+
+@pytest.mark.parametrize("host", ["", "*", "0.0.0.0", "::", "::ffff:0.0.0.0"])
+def test_nothing_is_sent_to_an_address_that_is_none(host: str) -> None:
+    assert path_to(SockAddr(host, 1)) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -79,6 +80,7 @@ class Receiving:
         self._answer = answer
         self._timeout = timeout
         self._stage = Stage.RELAY
+        self._agreed: list[int] = []  # the uids of those who know the password and have not left
         self._accepted = 0  # the uid of the sender
         self._was_agreed = False
         self._told: dict[Failure, set[str]] = {}  # the identities, no more than TOLD of each
@@ -129,18 +131,20 @@ class Receiving:
             case Registered(identity):
                 self._stage = Stage.WAITING
                 self._reporter.tell("registered", f"Waiting for the sender at {self._relay}.", identity=identity)
-            case PeerAgreed(uid, identity) if self._stage is Stage.WAITING:
+            case PeerAgreed(uid, identity):
                 self._was_agreed = True
+                self._agreed.append(uid)
                 self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
-                with suppress(NotOpen):  # it left meanwhile: that is told in an event
-                    self._line.call(lambda now: self._peer.accept(uid, now))
-                    self._stage, self._accepted = Stage.ROOM, uid
+                self._accept()
             case PeerFailed(uid, failure, identity=identity):
+                if uid in self._agreed:
+                    self._agreed.remove(uid)
                 if uid == self._accepted:
                     self._stage, self._accepted = Stage.WAITING, 0
                     self._reporter.tell(
                         "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
                     )
+                    self._accept()
                 else:
                     self._warn(failure, identity)
             case Connected(identity):
@@ -150,6 +154,14 @@ class Receiving:
                 self._reporter.tell("connected", identity=identity)
             case Closed():
                 raise explain(event, self._stage, self._relay)
+
+    def _accept(self) -> None:
+        """One of those who agreed, unless one is accepted already."""
+        for uid in self._agreed:
+            if self._stage is Stage.WAITING:
+                with suppress(NotOpen):  # it left meanwhile: that is told in an event
+                    self._line.call(partial(self._peer.accept, uid))
+                    self._stage, self._accepted = Stage.ROOM, uid
 
     def _warn(self, failure: Failure, identity: str) -> None:
         """Tell of every stranger once, and not of too many."""
