@@ -55,8 +55,8 @@ _TICKS = 1000  # per second
 class Recorder:
     """An endpoint that logs: inputs begin a step, what is popped afterwards belongs to it.
 
-    It has the methods of the endpoint that it wraps, and passes them on; ``steps`` is the log. Drain it after every
-    input (each adapter does), for :func:`replay` will.
+    It has the methods and attributes of the endpoint that it wraps, and passes them on; ``steps`` is the log. Drain it
+    after every input (each adapter does), for :func:`replay` will.
     """
 
     def __init__(self, endpoint: Endpoint[Any]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
 from typing import Any, ClassVar
 
 import attrs
@@ -13,10 +11,7 @@ from transcripts import packets_in
 from sansproto import bob
 from sansproto.bob import crypto
 from sansproto.bob import packets as p
-from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
-from sansproto.testing.conformance_bob import MACHINES
-
-SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))  # what takes long is tried in its full size
+from sansproto.contract import Address, Link
 
 HOST, PASSWORD, SALT = "192.0.2.1", b"soarfly-bril", bytes(range(16))
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
@@ -27,33 +22,9 @@ CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()
 
 
 class BobPeer(ScriptedPeer):
-    """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
+    """Whoever speaks to a session of Bob. ``heard`` are the packets that came out, by their kind, with their uids."""
 
-    machines = MACHINES
     bounds: Any = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
-
-    def __init__(self, endpoint: Any) -> None:
-        self.link = Link(0)  # the connection that was asked for last
-        self.written: dict[Link, bytearray] = defaultdict(bytearray)
-        self.ended: dict[Link, float] = {}
-        self.heard: list[tuple[int, Any]] = []
-        super().__init__(endpoint)
-
-    def carry(self, transmit: Any) -> None:
-        match transmit:
-            case SendBytes(link, data):
-                self.written[link] += data
-            case OpenStream(link):
-                self.link = link
-            case CloseTransport(link) | AbortTransport(link):
-                self.ended[link] = self.now
-                if not self.pause:
-                    self.endpoint.stream_lost(link, self.now)
-
-    def end(self) -> None:
-        self.drain()
-        for link in [link for link in self.ended if link in self.links]:
-            self.stream_lost(link, self.now)
 
     def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
         self.receive_data(link, p.encode(uid, packet), self.now)
@@ -62,13 +33,14 @@ class BobPeer(ScriptedPeer):
         """The packets that came out on a link since the last time, and to whom each went."""
         self.drain()
         found = [*packets_in(bytes(self.written.pop(link or self.link, b"")))]
-        self.heard += found
+        for uid, packet in found:
+            self.heard[type(packet)].append((uid, packet))
         return found
 
     def all(self, kind: type[p.BobPacket]) -> list[tuple[int, Any]]:
         """The packets of a kind that came out so far."""
         self.said()
-        return [(uid, packet) for uid, packet in self.heard if isinstance(packet, kind)]
+        return self.heard[kind]
 
     def whom(self, kind: type[p.BobPacket]) -> list[int]:
         return [uid for uid, _ in self.all(kind)]
@@ -103,7 +75,7 @@ class MemberPeer(BobPeer):
         self.register()
         self.meet(**changes)
         self.open()
-        self.stream_lost(Link(self.link - 1), self.now)
+        self.stream_lost(Link(self.link - 1), self.now)  # the one before: to the relay
         if answer:
             self.receive_data(self.link, answer, self.now)
         key = getattr(self.half.keys, self.kind.removeprefix("bob."))

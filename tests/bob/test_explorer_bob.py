@@ -20,7 +20,7 @@ from exploring import (
     small,
 )
 from exploring_tables import is_found, mutants, running, stepped_on
-from scripted_bob import SOAKING
+from soaking import SOAKING
 
 from sansproto.testing.explorer import Budget, Report
 from sansproto.testing.tables import check

@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from scripted_bob import ME, OTHER, SOAKING, ClientPeer, MemberPeer, RelayPeer, ServerPeer
+from scripted_bob import ME, OTHER, ClientPeer, MemberPeer, RelayPeer, ServerPeer
+from soaking import SOAKING
 
 from sansproto.bob import (
     SECURE_PORT,

@@ -29,9 +29,8 @@ class Owner(PartHost):
     """A host that is the peer, too."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(PeerDelays(), PeerLimits())
         self.said: list[tuple[int, p.BobPacket]] = []
-        self.limits, self.delays = PeerLimits(), PeerDelays()
         self.turns = Turns(self)
         self.way = SimpleNamespace(post=self.told.append)
         self.identity = "192.0.2.1:1"

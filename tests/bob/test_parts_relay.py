@@ -30,8 +30,7 @@ class RelayHost(PartHost):
     """A relay with links, and nothing else."""
 
     def __init__(self, **limits: int) -> None:
-        super().__init__()
-        self.delays, self.limits = RelayDelays(), RelayLimits(**limits)
+        super().__init__(RelayDelays(), RelayLimits(**limits))
         self.link_delays, self.link_limits = self.delays, self.limits
         self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, key))  # type: ignore[arg-type]
 

@@ -602,7 +602,7 @@ def settings_are_asked_for_and_the_server_ends() -> OvertePeer:
     peer.say(control(HANDSHAKE, 500), PARTY)
     peer.say(p.DomainSettingsRequest(2), PARTY, sequence=500, reliable=True)
     peer.drain()
-    number = peer.handshakes[PARTY]
+    number = peer.heard[PARTY, HANDSHAKE][-1]
     peer.say(control(HANDSHAKE_ACK, number), PARTY)
     peer.say(control(ACK, number), PARTY)
     peer.close(peer.now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -12,18 +11,14 @@ from scripted import PartHost, ScriptedPeer
 from sansproto import overte
 from sansproto.contract import Address, Instant, Path, SendDatagram
 from sansproto.events import Closed
-from sansproto.overte import crypto
+from sansproto.overte import DEFAULT, SOCKET, PacketType, SockAddr, crypto
 from sansproto.overte import packets as p
 from sansproto.overte.endpoint import OverteEndpoint
 from sansproto.overte.header import NO_MAC, Control, ControlType, Head, Header, decode_datagram, encode_datagram
 from sansproto.overte.introduction import NO_MEMBER
 from sansproto.overte.limits import TransportDelays, TransportLimits
 from sansproto.overte.parts import Arrival
-from sansproto.overte.qt import SockAddr
-from sansproto.overte.remote import SOCKET
 from sansproto.overte.stun import COOKIE
-from sansproto.overte.versions import DEFAULT, PacketType
-from sansproto.testing.conformance_overte import MACHINES
 from sansproto.testing.entropy import ScriptedEntropy
 
 ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
@@ -31,7 +26,7 @@ EPOCH, CLOCK = 1_762_670_000.0, 1_762_670_000_000_000
 US, LOCAL = Address("192.168.1.23", 48001), SockAddr("192.168.1.23", 48001)
 DOMAIN, PARTY = Path(SOCKET, "198.51.100.1", 40102), Path(SOCKET, "203.0.113.7", 48001)
 MIXER, MIXER_LOCAL = Path(SOCKET, "198.51.100.10", 40110), Path(SOCKET, "10.0.0.10", 40110)
-STRANGER = Path(SOCKET, "203.0.113.66", 666)
+STRANGER, ROOMY = Path(SOCKET, "203.0.113.66", 666), overte.ServerLimits(connects=1000)
 DOMAIN_ID, SESSION, SECRET, LOCAL_ID = b"d" * 16, b"s" * 16, b"k" * 16, 50900
 
 
@@ -79,33 +74,26 @@ def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
 
 
 class OvertePeer(ScriptedPeer):
-    """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers.
+    """Everybody whom a session hears. ``heard`` are the packets at each path, and the numbers of control packets there.
 
-    Those at a domain server acknowledge all, but for those that are ``deaf``, and where they are recorded.
+    Those at a domain server acknowledge all, but where they are recorded.
     """
 
-    machines, kind, role = MACHINES, "overte.ice_server", overte.IceServer
+    kind, role = "overte.ice_server", overte.IceServer
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "keys": None}
     bounds: Any = (overte.IceLimits(), overte.IceDelays())
     acknowledges = False
 
-    def __init__(self, endpoint: Any) -> None:
-        self.heard: dict[Path, list[tuple[Header, Any]]] = defaultdict(list)
-        self.handshakes: dict[Path, int] = {}
-        self.deaf: set[Path] = set()
-        super().__init__(endpoint)
-
     def carry(self, transmit: Any) -> None:
         super().carry(transmit)
         for head, packet, path in decoded(transmit):
-            answer = None
             if isinstance(head, Header):
                 self.heard[path].append((head, packet))
                 answer = ACK if head.reliable else None
-            elif head.type is HANDSHAKE:
-                self.handshakes[path] = head.sequence
-                answer = HANDSHAKE_ACK
-            if answer and self.acknowledges and not self.pause and path not in self.deaf:
+            else:
+                self.heard[path, head.type].append(head.sequence)
+                answer = HANDSHAKE_ACK if head.type is HANDSHAKE else None
+            if answer and self.acknowledges and not self.pause:
                 self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
 
     def datagrams(self) -> list[SendDatagram]:
@@ -165,7 +153,7 @@ class ClientPeer(OvertePeer):
     def shake(self, path: Path = DOMAIN) -> None:
         """Let the reliable channel begin that goes there."""
         self.take(self.transmits)
-        self.first, self.now = self.handshakes[path], self.now + self.pause
+        self.first, self.now = self.heard[path, HANDSHAKE][-1], self.now + self.pause
         self.say(control(HANDSHAKE_ACK, self.first), path)
 
 
@@ -173,11 +161,7 @@ class ServerPeer(OvertePeer):
     """All parties at a domain server."""
 
     kind, role, acknowledges = "overte.server", overte.DomainServer, True
-    arguments: ClassVar[Any] = {
-        "wall_epoch": EPOCH,
-        "domain_id": DOMAIN_ID,
-        "limits": overte.ServerLimits(connects=1000),
-    }
+    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": ROOMY}
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
     bounds = (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
 
@@ -196,8 +180,7 @@ class Party:
     def __init__(self, domain: ServerPeer, host: str = PARTY.host, port: int = PARTY.port, **says: Any) -> None:
         self.domain, self.path = domain, Path(SOCKET, host, port)
         self.says, self.heard = says, domain.heard[self.path]
-        self.local_id, self.node_id = 0, b""
-        self.reliable = 0  # the number of the last reliable packet
+        self.local_id, self.node_id, self.reliable = 0, b"", 0  # the number of the last reliable packet
 
     def packets(self, kind: type[Any]) -> list[Any]:
         return [packet for _, packet in self.heard if isinstance(packet, kind)]
@@ -238,19 +221,8 @@ class OvertePartHost(PartHost):
     waiting, local_id, is_squelched = 0, 0, False
     authenticates, wall_us = OverteEndpoint.authenticates, OverteEndpoint.wall_us
 
-    def __init__(self, delays: Any, limits: Any) -> None:
-        super().__init__()
-        self.delays, self.limits = delays, limits
-
 
 # -- the smallest role -------------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Got:
-    type: PacketType
-    payload: bytes
-    source: int | None = None
 
 
 @attrs.define
@@ -263,7 +235,7 @@ class Friend:
     heard: Instant = 0.0
 
 
-class Talker(OverteEndpoint[Got | overte.Undelivered | Closed, TransportDelays, TransportLimits]):
+class Talker(OverteEndpoint[overte.PacketReceived | overte.Undelivered | Closed, TransportDelays, TransportLimits]):
     """The smallest role that a transport can have: it tells everything that arrives to the application."""
 
     friends: dict[int, Friend]
@@ -272,8 +244,7 @@ class Talker(OverteEndpoint[Got | overte.Undelivered | Closed, TransportDelays, 
     def __init__(self, *, friends: tuple[Friend, ...] = (), **options: Any) -> None:
         usual = {"entropy": ScriptedEntropy(), "delays": TransportDelays(), "limits": TransportLimits(), "trace": None}
         super().__init__(**{"wall_epoch": 1.7e9, "versions": DEFAULT, **usual, **options})
-        self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
-        self.with_macs = True
+        self.friends, self.with_macs = {friend.local_id: attrs.evolve(friend) for friend in friends}, True
 
     def do(self, now: float, what: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """A verb of it."""
@@ -299,7 +270,8 @@ class Talker(OverteEndpoint[Got | overte.Undelivered | Closed, TransportDelays, 
         return self.with_macs
 
     def arrived(self, arrival: Arrival) -> None:
-        self.emit(Got(arrival.header.type, arrival.payload, arrival.header.source))
+        sender = bytes([arrival.header.source or 0])
+        self.emit(overte.PacketReceived(sender, arrival.header.type, payload=arrival.payload))
 
     def undelivered(self, path: Path, count: int) -> None:
         self.emit(overte.Undelivered(path.host.encode(), count))
@@ -314,4 +286,4 @@ def sent(talker: Talker) -> list[tuple[Head, bytes]]:
 
 
 def got(talker: Talker) -> list[bytes]:
-    return [event.payload for event in iter(talker.next_event, None) if isinstance(event, Got)]
+    return [event.payload for event in iter(talker.next_event, None) if isinstance(event, overte.PacketReceived)]

@@ -7,12 +7,12 @@ all 16 were in vain, is a reset: less than once in two hundred days. SANSPROTO_S
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from itertools import accumulate
 from typing import Any
 
 import pytest
+from soaking import SOAKING
 
 from sansproto.contract import Phase
 from sansproto.overte import (
@@ -33,7 +33,7 @@ from sansproto.testing.laws import weight
 from sansproto.testing.network import Conditions, Node, VirtualNetwork
 
 HOUR, DAY = 3600, 86_400
-LIFE = DAY if os.environ.get("SANSPROTO_SOAK") else 2 * HOUR
+LIFE = DAY if SOAKING else 2 * HOUR
 NEAR = 0.01 if LIFE == DAY else 0.03
 LOSS = 0.2
 BAD = Conditions(latency=0.04, jitter=0.03, loss=LOSS, reorder=0.1)

@@ -5,7 +5,6 @@ The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path as File
@@ -26,6 +25,7 @@ from exploring_overte import (
 )
 from exploring_tables import is_found, mutants, running, stepped_on
 from small_overte import CLASSES, TABLES, small
+from soaking import SOAKING
 
 from sansproto.contract import Path
 from sansproto.testing.explorer import Budget, Insert, Report
@@ -33,7 +33,6 @@ from sansproto.testing.explorer import Budget, Insert, Report
 pytestmark = pytest.mark.unmeasured
 
 DOCS = File(__file__).parents[2] / "docs" / "protocols"
-SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
 EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
 
 

@@ -33,8 +33,7 @@ class OverteHost(PartHost):
     """An endpoint that accepts one address, and what all channels have in common."""
 
     def __init__(self, **limits: int) -> None:
-        super().__init__()
-        self.delays, self.limits = TransportDelays(), TransportLimits(**limits)
+        super().__init__(TransportDelays(), TransportLimits(**limits))
         self.unacknowledged = self.unfinished = 0
         self.friend = Friend(7, PATH.host, b"secret")
         self.channels = Channels(self)

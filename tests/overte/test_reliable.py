@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_overte import Friend, Got, Talker, got, sent, to
+from scripted_overte import Friend, Talker, got, sent, to
 
 from sansproto.contract import Path, Phase
 from sansproto.events import CloseCause, Closed
-from sansproto.overte.events import Undelivered
+from sansproto.overte.events import PacketReceived, Undelivered
 from sansproto.overte.header import (
     MAX_DATAGRAM,
     MAX_SEQUENCE,
@@ -121,7 +121,7 @@ bad = st.builds(
 
 
 def payloads(node: Any) -> list[bytes]:
-    return [event.payload for event in node.events if isinstance(event, Got)]
+    return [event.payload for event in node.events if isinstance(event, PacketReceived)]
 
 
 @given(st.integers(0, 1000), bad, numbers, items, items)

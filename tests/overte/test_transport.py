@@ -8,13 +8,14 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_overte import Friend, Got, Talker, got, sent, to
+from scripted_overte import Friend, Talker, got, sent, to
 
 from sansproto.contract import Address, Path
 from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import crypto
 from sansproto.overte.endpoint import OverteEndpoint
+from sansproto.overte.events import PacketReceived
 from sansproto.overte.header import (
     MAX_DATAGRAM,
     MAX_SEQUENCE,
@@ -197,7 +198,7 @@ def test_over_the_outbox_nothing_is_queued_and_nothing_taken() -> None:
 def test_who_is_heard(head: Header, reason: str | None) -> None:
     talker = a_talker()
     deliver(talker, head, b"x")
-    arrived = [Got(head.type, b"x", head.source)] if reason is None else []
+    arrived = [PacketReceived(bytes([head.source or 0]), head.type, payload=b"x")] if reason is None else []
     assert [*iter(talker.next_event, None)] == arrived
     counted = talker.stats.noted if reason == "unreliable message" else talker.stats.dropped
     assert counted == ({reason: 1} if reason else {})
@@ -225,7 +226,7 @@ def test_a_role_may_take_other_versions_of_some_types() -> None:
     talker = a_talker(Lenient, versions=VERSIONS["2026-newest-known"])
     for kind in (PacketType.PING_REPLY, PacketType.ENTITY_DATA):
         deliver(talker, header(kind, 7, NO_MAC), b"x")
-    assert [*iter(talker.next_event, None)] == [Got(PacketType.PING_REPLY, b"x", 7)]
+    assert [*iter(talker.next_event, None)] == [PacketReceived(b"\7", PacketType.PING_REPLY, payload=b"x")]
     assert talker.friends[7].heard == 0.0
     assert talker.stats.dropped == {"other version": 1}
 
@@ -238,7 +239,7 @@ def test_a_reliable_packet_that_is_not_genuine_is_not_acknowledged() -> None:
     assert sent(talker) == []
     deliver(talker, header(PING, 7, crypto.mac(SECRET, b"x"), reliable=True, obfuscation=3), b"x")
     assert sent(talker) == [(Control(ControlType.ACK, 1), b"")]
-    assert [*iter(talker.next_event, None)] == [Got(PING, b"x", 7)]
+    assert [*iter(talker.next_event, None)] == [PacketReceived(b"\7", PING, payload=b"x")]
 
 
 def test_what_is_no_datagram_of_ours_may_be_somebody_elses() -> None:
