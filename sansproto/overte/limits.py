@@ -91,11 +91,11 @@ class ClientLimits(TransportLimits):
     """Unanswered check-ins: with so many, the next one ends the connection instead."""
     copies: int = some(20)
     """Copies of one list request, at most."""
-    nodes: int = some(1024)
+    nodes: int = some(1024, least=0)
     """Nodes that are known at once: further ones are ignored."""
-    connection_ids: int = some(4096)
+    connection_ids: int = some(4096, least=0)
     """Nodes that are gone whose connection ids are remembered."""
-    queries: int = some(64)
+    queries: int = some(64, least=0)
     """Paths and settings asked for at once."""
     stun_tries: int = some(10)
     """STUN requests in one round."""
@@ -139,11 +139,11 @@ class ServerLimits(TransportLimits):
     """Answers of any kind to the requests of one host within ``repeated``."""
     announcements: int = some(4096)
     """Announcements and lists that are still to be sent."""
-    punches: int = some(256)
+    punches: int = some(256, least=0)
     """Clients that are pinged at once."""
-    beats: int = some(6)
+    beats: int = some(6, least=0)
     """Unanswered heartbeats: over it the next ice-server is asked."""
-    denials: int = some(3)
+    denials: int = some(3, least=0)
     """Denials of heartbeats: over it the application is told."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from scripted_bob import SOAKING
+from soaking import SOAKING
 
 from sansproto.bob import RELAY_PORT, SECURE_PORT, Client, Connected, PeerAgreed, Relay, Server
 from sansproto.bob.way import PeerState

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from scripted_bob import SOAKING
+from soaking import SOAKING
 
 from sansproto.bob import (
     RELAY_PORT,
