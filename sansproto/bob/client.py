@@ -68,7 +68,7 @@ class Client(Peer[Offer]):
             known.take(AGAIN, heard.packet)
 
     def begin_offer(self, packet: p.NewServer) -> None:
-        self.exchanges.add(packet.uid, Offer.begin, packet)
+        self.exchanges.make(packet.uid).begin(packet)
 
     def derived(self, uid: int, material: bytes) -> None:
         self.exchanges[uid].post(OfferInput.DERIVED(crypto.ClientSecret.from_derived(material)))

@@ -35,6 +35,7 @@ class ExchangeHost(Host[PeerEvent], Protocol):
     @property
     def has_too_many(self) -> bool: ...
     def say(self, uid: int, packet: p.BobPacket) -> None: ...
+    def keep_exchange(self, exchange: Any) -> None: ...
     def forget_exchange(self, uid: int) -> None: ...
 
 
@@ -68,14 +69,16 @@ class Exchange(Component[S, H]):
 
     # -- conditions
 
-    def is_excessive(self) -> bool:
-        """Of its kind?"""
-        return self.host.turns.guesses.of.get(self.key, 0) >= self.host.limits.guesses_of_one or self.host.has_too_many
-
-    def is_held_back(self) -> bool:
-        return self.host.turns.is_busy()
+    def is_welcome(self) -> bool:
+        """May there be one more of its kind?"""
+        failed = self.host.turns.guesses.of.get(self.key, 0)
+        return failed < self.host.limits.guesses_of_one and not self.host.has_too_many
 
     # -- actions
+
+    def come(self) -> None:
+        """Until here it was there on trial."""
+        self.host.keep_exchange(self)
 
     def fail(self, failure: p.SpokeFailure) -> None:
         """We found it: the other end is told, too."""
@@ -100,11 +103,8 @@ class Exchange(Component[S, H]):
     def exhaust(self) -> None:
         self.host.way.post(PeerInput.EXHAUSTED())
 
-    def wait(self) -> None:
+    def queue_up(self) -> None:
         self.host.turns.join(self.key, self.identity)
-
-    def take_turn(self) -> None:
-        self.host.turns.take_turn(self.identity)
 
     def leave(self) -> None:
         self.host.forget_exchange(self.key)

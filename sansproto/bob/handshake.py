@@ -18,7 +18,7 @@ from .way import Agreed, PeerInput
 class HandshakeState(Enum):
     NEW = 0
     HELD = 1
-    """Too many exchanges are unproven: the answer has to wait."""
+    """The answer waits for its turn: not for long, unless too many exchanges are unproven."""
     ANSWERED = 2
     """Y is sent."""
     AGREED = 3
@@ -73,10 +73,10 @@ class Handshake(Exchange[HandshakeState, HandshakeHost]):
     def is_last_guess(self) -> bool:
         return self.host.turns.guesses.total >= self.host.limits.guesses
 
-    def is_excessive(self) -> bool:
-        """Of its kind, or of those who wait for their turn."""
+    def is_welcome(self) -> bool:
+        """Also among those who wait for their turn."""
         turns = self.host.turns
-        return super().is_excessive() or (turns.is_busy() and turns.is_full(self.identity))
+        return super().is_welcome() and not (turns.is_busy() and turns.is_full(self.identity))
 
     # -- actions
 
@@ -142,11 +142,9 @@ HANDSHAKE: Final = Table[Handshake, HandshakeState](
         _S.AGREED: "the client's answer, the relay, or the peer's own waiting timer",
     },
     rows=(
-        Row(_S.NEW, _I.X, _S.ENDED, _H.leave, _H.exhaust, when=_H.is_last_guess, ref="guesses"),
-        Row(_S.NEW, _I.X, _S.ENDED, _H.leave, when=_H.is_excessive, ref="guesses"),
-        Row(_S.NEW, _I.X, _S.HELD, _H.wait, when=_H.is_held_back, ref="turns"),
-        Row(_S.NEW, _I.X, _S.ANSWERED, _H.take_turn, _H.answer, arm=(_T.ANSWER,), ref="answering a client"),
-        Row(_S.HELD, _I.ANSWER, _S.ANSWERED, _H.answer, arm=(_T.ANSWER,), ref="turns"),
+        Row(_S.NEW, _I.X, _S.ENDED, _H.exhaust, when=_H.is_last_guess, ref="guesses"),
+        Row(_S.NEW, _I.X, _S.HELD, _H.come, _H.queue_up, when=_H.is_welcome, ref="turns"),
+        Row(_S.HELD, _I.ANSWER, _S.ANSWERED, _H.answer, arm=(_T.ANSWER,), ref="answering a client"),
         Row(_S.ANSWERED, _I.PROOF, None, _H.judge, ref="the agreement"),
         Row(_S.ANSWERED, _I.PROVEN, _S.AGREED, _H.agree, _H.tell_agreed, cancel=(_T.ANSWER,), ref="the agreement"),
         Row(_S.ANSWERED, _I.BAD, _S.ENDED, _H.fail, _H.leave, ref="failures"),
@@ -157,5 +155,8 @@ HANDSHAKE: Final = Table[Handshake, HandshakeState](
         Row(_BUSY, _I.FAILED, _S.ENDED, _H.tell_failed, _H.leave, ref="failures"),
         Row(_BUSY, _I.GONE, _S.ENDED, _H.tell_gone, _H.leave, ref="failures"),
     ),
-    defaults=(Default(Outcome.IGNORE, "out of order"),),
+    defaults=(
+        Default(Outcome.IGNORE, "too many exchanges", states=(_S.NEW,)),
+        Default(Outcome.IGNORE, "out of order"),
+    ),
 )

@@ -195,6 +195,9 @@ class Member(Connection[MemberState]):
     def hears_a_client(self, heard: Heard[p.BobPacket]) -> bool:
         return isinstance(heard.packet, p.HelloAsClient)
 
+    def has_said_hello(self) -> bool:
+        return self.state is not MemberState.STRANGER
+
     def has_its_role(self, heard: Heard[p.BobPacket]) -> bool:
         return self.state in ROLES[type(heard.packet)]
 
@@ -348,6 +351,7 @@ HELLO: Final = (
 FAILURE: Final = _for_the_relay("failure").give(_I.FAILURE)
 PACKET: Final = (
     Guards.of(Member, _S, Heard[p.BobPacket], "packet")
+    .need(_M.has_said_hello, "before hello", ref=_CHECKS)
     .need(_M.has_its_role, "wrong role", ref=_CHECKS)
     .make(_M.find_peer, "nobody has this uid", ref=_CHECKS)
     .need(_M.writes_to_the_other_role, "wrong role", ref=_CHECKS)

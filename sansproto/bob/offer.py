@@ -21,7 +21,7 @@ class OfferState(Enum):
     NEW = 0
     DERIVING = 1
     HELD = 2
-    """Too many exchanges failed: X has to wait."""
+    """X waits for its turn: not for long, unless too many exchanges failed."""
     ASKED = 3
     """X is sent."""
     PROVEN = 4
@@ -185,14 +185,12 @@ OFFER: Final = Table[Offer, OfferState](
         _S.ACCEPTED: "the peer's own done timer",
     },
     rows=(
-        Row(_S.NEW, _I.ANNOUNCED | _I.UNREADABLE, _S.ENDED, _O.leave, when=_O.is_excessive, ref="guesses"),
-        Row(_S.NEW, _I.ANNOUNCED, _S.DERIVING, _O.derive, ref="meeting a server"),
-        Row(_S.NEW, _I.UNREADABLE, _S.ENDED, _O.fail, _O.leave, ref="meeting a server"),
+        Row(_S.NEW, _I.ANNOUNCED, _S.DERIVING, _O.come, _O.derive, when=_O.is_welcome, ref="meeting a server"),
+        Row(_S.NEW, _I.UNREADABLE, _S.ENDED, _O.fail, when=_O.is_welcome, ref="meeting a server"),
         Row((*_UNPROVEN, _S.PROVEN, _S.ACCEPTED), _I.AGAIN, _S.ENDED, _O.leave, _O.begin_anew, ref="hello again"),
         Row(_S.AGREED, _I.AGAIN, _S.ENDED, _O.tell_gone, _O.leave, _O.begin_anew, ref="hello again"),
-        Row(_S.DERIVING, _I.DERIVED, _S.HELD, _O.keep, _O.wait, when=_O.is_held_back, ref="turns"),
-        Row(_S.DERIVING, _I.DERIVED, _S.ASKED, _O.keep, _O.take_turn, _O.ask, arm=(_T.ANSWER,), ref="meeting a server"),
-        Row(_S.HELD, _I.ASK, _S.ASKED, _O.ask, arm=(_T.ANSWER,), ref="turns"),
+        Row(_S.DERIVING, _I.DERIVED, _S.HELD, _O.keep, _O.queue_up, ref="turns"),
+        Row(_S.HELD, _I.ASK, _S.ASKED, _O.ask, arm=(_T.ANSWER,), ref="meeting a server"),
         Row(_S.ASKED, _I.REPLY, None, _O.judge, ref="the client's proof"),
         Row(_S.ASKED, _I.PROVEN, _S.PROVEN, _O.send_proof, arm=(_T.ANSWER,), ref="the client's proof"),
         Row(_S.ASKED, _I.BAD_REPLY, _S.ENDED, _O.lose, _O.leave, _O.exhaust, when=_O.is_last_guess, ref="guesses"),
@@ -209,6 +207,7 @@ OFFER: Final = Table[Offer, OfferState](
     defaults=(
         Default(Outcome.REJECT, "this peer was accepted", _I.ACCEPT, _I.REFUSE, states=(_S.ACCEPTED,)),
         Default(Outcome.NOT_OPEN, "this peer has not agreed", _I.ACCEPT, _I.REFUSE),  # or no longer: a race
+        Default(Outcome.IGNORE, "too many exchanges", states=(_S.NEW,)),
         Default(Outcome.IGNORE, "out of order"),
     ),
 )

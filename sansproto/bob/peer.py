@@ -257,11 +257,14 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
 
     @property
     def has_too_many(self) -> bool:
-        """Exchanges, the newest included."""
-        return len(self.exchanges) > self.limits.exchanges
+        """Exchanges for one more."""
+        return len(self.exchanges) >= self.limits.exchanges
 
     def has_turn(self, uid: int) -> None:
         self.exchanges[uid].post(self.exchanges[uid].has_turn())
+
+    def keep_exchange(self, exchange: X) -> None:
+        self.exchanges.keep(exchange.key, exchange)
 
     def forget_exchange(self, uid: int) -> None:
         self.kdf.take_off(uid)

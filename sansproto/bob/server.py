@@ -72,7 +72,7 @@ class Server(Peer[Handshake]):
         self.way.post(PeerInput.PREPARE())
 
     def meet(self, heard: Heard[p.XAndClientIdentity]) -> None:
-        self.exchanges.add(heard.uid, Handshake.begin, heard.packet)
+        self.exchanges.make(heard.uid).begin(heard.packet)
 
     def derived(self, uid: int, material: bytes) -> None:
         self._secret = crypto.ServerSecret.from_derived(material)

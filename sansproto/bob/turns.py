@@ -102,9 +102,17 @@ class Turns(Component[TurnsState, TurnsHost]):
         return len(self.queues.get(host_of(identity), ())) >= -(-left // SHARE)
 
     def join(self, uid: int, identity: str) -> None:
-        """Wait. The space is that of this moment: who comes with many at once is kept from few others."""
-        host = self.hosts[uid] = host_of(identity)
-        self.queues.setdefault(host, OrderedDict())[uid] = self.guesses.space(self.host.limits)
+        """Have a turn at once if nobody has to wait, or wait for one.
+
+        The space is that of this moment: who comes with many at once is kept from few others.
+        """
+        host, space = host_of(identity), self.guesses.space(self.host.limits)
+        if not self.is_busy():
+            self._serve(host, space)
+            self.host.has_turn(uid)
+            return
+        self.hosts[uid] = host
+        self.queues.setdefault(host, OrderedDict())[uid] = space
         if len(self.hosts) == 1:
             self.post(TurnsInput.JOINED())
 
@@ -114,10 +122,6 @@ class Turns(Component[TurnsState, TurnsHost]):
             self._remove(uid)
             if not self.hosts:
                 self.post(TurnsInput.DESERTED())
-
-    def take_turn(self, identity: str) -> None:
-        """It is answered at once. Who comes later waits for that only if answers have a space."""
-        self._serve(host_of(identity), self.guesses.space(self.host.limits))
 
     def clear(self) -> None:
         """Nobody waits any longer."""
@@ -154,7 +158,7 @@ class Turns(Component[TurnsState, TurnsHost]):
 
     def _serve(self, host: str, space: float) -> None:
         self.next_answer = self.host.clock + space
-        if space:
+        if space:  # else nobody has to wait for that
             self.served = host
 
 

@@ -44,6 +44,7 @@ CONCERNS = {
 HARMLESS = {
     "bob.channel: row OPEN x SEND": "on the bulk path send() looks at the state itself",
     "bob.kdf: row BUSY x PUT": "the queue is at work already",
+    "bob.member: guard packet/has_said_hello": "who has not has no role either",
     "bob.member: row STRANGER x LEFT": "who has not said hello is known to nobody, and forgotten with its link",
     "bob.offer: row AGREED x AGAIN": "our relay lets through only what is in order: vectors step on it",
     "bob.offer: row DERIVING|HELD|ASKED x AGREEMENT": "likewise",

@@ -37,6 +37,16 @@ def rest(at: RelayPeer) -> None:
         at.tick()
 
 
+def test_who_has_not_said_hello_is_told_from_who_has_another_role() -> None:
+    at = at_relay()
+    link = at.come()
+    at.put(link, NOBODY, p.Accepted())
+    assert at.endpoint.stats.dropped == {"before hello": 1}
+    at.put(link, p.RELAY, SERVER)
+    at.put(link, NOBODY, p.Accepted())
+    assert at.endpoint.stats.dropped == {"before hello": 1, "wrong role": 1}
+
+
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
 @pytest.mark.parametrize("together", [True, False])
 def test_who_sends_too_much_that_is_dropped_is_cut(

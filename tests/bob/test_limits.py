@@ -515,6 +515,7 @@ def test_one_peer_has_few_guesses(kind: type[Client] | type[Server]) -> None:
     else:
         at.announce(7, count=1)
     assert at.said() == []
+    assert at.endpoint.stats.dropped == {"too many exchanges": 1}
     assert not at.endpoint.exchanges
     assert len(at.events) == before
     at.get(p.RELAY, p.PeerClosed(7))
