@@ -750,6 +750,7 @@ def test_a_connect_request_is_answered_by_a_list_or_by_no_more_bytes(
 MANY = 300
 NAMES = [number.to_bytes(16, "big") for number in range(1, MANY + 1)]
 PLACES = [Path(SOCKET, f"198.18.{number >> 8}.{number & 255}", 4000 + number) for number in range(MANY)]
+SOCKETS = [SockAddr(path.host, path.port) for path in PLACES]
 
 
 def sizes(value: object, name: str) -> Iterator[tuple[str, int]]:
@@ -784,7 +785,8 @@ CONSTANT = (
 
 def client_flood() -> list[Op]:
     send = (MIXER_ID, K.MICROPHONE_AUDIO_NO_ECHO, b"la")
-    node = [record("I", number=0, id=name, local_id=number + 9) for number, name in enumerate(NAMES)]
+    moving = [record("I", id=name, local_id=number + 9) for number, name in enumerate(NAMES)]  # each in one's place
+    node = [attrs.evolve(one, public_socket=at, local_socket=at) for one, at in zip(moving, SOCKETS, strict=True)]
     ahead = [datagram(p.PathResponse("/", ""), sequence=700 + number * 2, reliable=True) for number in range(MANY)]
     begun = [in_parts(K.DOMAIN_SETTINGS, bytes(900), number, message=number)[0] for number in range(MANY)]
     denials = [datagram(p.DomainConnectionDenied(number & 255, str(number), "")) for number in range(MANY)]
@@ -792,7 +794,7 @@ def client_flood() -> list[Op]:
         *ahead,
         control(HANDSHAKE, 0),
         *begun,
-        *(datagram(domain_list(one)) for one in node),
+        *(datagram(domain_list(one)) for one in (*moving, *node)),
         datagram(domain_list(*node[:20])),
     ]
     return [
