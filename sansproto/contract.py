@@ -31,7 +31,7 @@ Instant: TypeAlias = Annotated[float, "instant"]
 """A float that is a point in time (a snapshot can be taken relative to it), as against a duration."""
 
 Snapshot: TypeAlias = tuple[object, ...]
-"""All state of a session as nested tuples of plain values: comparable, hashable, picklable."""
+"""All state of a session as nested tuples of plain values and members of enums: comparable, hashable, picklable."""
 
 
 class Phase(Enum):

@@ -76,7 +76,7 @@ class Dropped(_Record):
     fault: Fault | None = attrs.field(default=None, kw_only=True)
     """What was wrong with the bytes, if they did not decode or open; with the place in them, and the field."""
     offset: int = attrs.field(default=0, kw_only=True)
-    """Where in the bytes the fault is."""
+    """Where in the bytes the fault is: those of the datagram or packet, or of its payload if a part decoded that."""
     field: str = attrs.field(default="", kw_only=True)
     """The field with the fault, dotted if it is within another; empty if it is not known."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, assert_never
 
 from ..component import Component, Host
 from ..machine import Input, S
@@ -13,13 +13,6 @@ from .events import Failure, PeerAgreed, PeerEvent, PeerFailed
 from .limits import PeerDelays, PeerLimits
 from .turns import Turns
 from .way import Agreed, PeerInput, Way
-
-_FAILURES: Final = {
-    p.SpokeFault.POINT: Failure.BAD_POINT,
-    p.SpokeFault.SERVER_VALIDATOR: Failure.WRONG_PASSWORD,
-    p.SpokeFault.CLIENT_VALIDATOR: Failure.WRONG_PASSWORD,
-    p.SpokeFault.PUBLIC_PACKET: Failure.BAD_PUBLIC,
-}
 
 
 class ExchangeHost(Host[PeerEvent], Protocol):
@@ -86,7 +79,8 @@ class Exchange(Component[S, H]):
         self.tell_failed(failure)
 
     def tell_failed(self, failure: p.SpokeFailure) -> None:
-        self.tell(_FAILURES[failure.fault])
+        """Whoever found it."""
+        self.tell(failure_of(failure.fault))
 
     def tell_silent(self) -> None:
         self.tell(Failure.SILENT)
@@ -113,3 +107,16 @@ class Exchange(Component[S, H]):
 
     def tell(self, failure: Failure) -> None:
         self.host.emit(PeerFailed(self.key, failure, identity=self.identity))
+
+
+def failure_of(fault: p.SpokeFault) -> Failure:
+    """What the application is told of a fault, whoever found it."""
+    match fault:
+        case p.SpokeFault.POINT:
+            return Failure.BAD_POINT
+        case p.SpokeFault.SERVER_VALIDATOR | p.SpokeFault.CLIENT_VALIDATOR:
+            return Failure.WRONG_PASSWORD
+        case p.SpokeFault.PUBLIC_PACKET | p.SpokeFault.SECRET_PACKET:
+            return Failure.BAD_PUBLIC
+        case _:
+            assert_never(fault)

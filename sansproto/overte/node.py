@@ -91,6 +91,7 @@ class NodeOwner(Protocol):
     connection_ids: OrderedDict[bytes, int]
 
     def is_free(self, path: Path) -> bool: ...
+    def has_all(self, node: Node) -> bool: ...
     def claim(self, node: Node) -> None: ...
     def release(self, node: Node) -> None: ...
     def let_go(self, paths: Iterable[Path]) -> None: ...
@@ -208,6 +209,10 @@ class Node(ClientPart[NodeState]):
 
     def is_heard_lately(self) -> bool:
         return self.host.clock - self.heard < self.delays.silence
+
+    def is_lost(self, why: Removal) -> bool:
+        """One list may name both ends of a change: by now each may have what is its own again."""
+        return why is not Removal.REPLACED or not self.owner.has_all(self)
 
     # -- the table's delay and actions
 
@@ -365,7 +370,7 @@ NODE: Final = Table[Node, NodeState](
         Row(_HERE, _I.PACKET, None, _N.tell_packet, ref="nodes"),
         Row(_HERE, _I.SILENCE, None, when=_N.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
         Row(_HERE, _I.SILENCE, _S.GONE, _N.forget_itself, _N.tell_silent, ref="silent nodes"),
-        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.tell_lost, ref="nodes"),
+        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.tell_lost, when=_N.is_lost, ref="nodes"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

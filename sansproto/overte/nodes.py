@@ -105,7 +105,8 @@ class NodeTable(Part[ClientHost]):
     # -- for the client
 
     def adopt(self, found: p.DomainList) -> None:
-        for record in self.lists.take_in(found):
+        """Those that are known come first: where they were, there may be a new one now."""
+        for record in sorted(self.lists.take_in(found), key=lambda record: record.id not in self.nodes):
             self.hear_of(record)
 
     def hear_of(self, record: p.NodeRecord) -> None:
@@ -160,8 +161,12 @@ class NodeTable(Part[ClientHost]):
     def is_free(self, path: Path) -> bool:
         return path not in self.index and path != self.host.domain
 
+    def has_all(self, node: Node) -> bool:
+        """Has it what is its own?"""
+        return all(self.index.get(claim) is node for claim in node.claims)
+
     def claim(self, node: Node) -> None:
-        """Let a node have what is its own; whoever had any of it before is gone."""
+        """Let a node have what is its own; whoever had any of it before, and has not moved meanwhile, is gone."""
         rivals = {}
         for claim in node.claims:
             other = self.index.get(claim)

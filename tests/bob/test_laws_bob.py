@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -40,6 +41,7 @@ PASSWORD = b"soarfly-bril"
 HOST = "192.0.2.1"
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
 SCALAR = bytes(range(8, 40))  # of whoever stands in for the other end
+FAILURES = [p.SpokeFailure(fault) for fault in p.SpokeFault]
 TEXT = b"what nobody but the two ends may read"
 
 PEER_LIMITS = PeerLimits(
@@ -84,6 +86,16 @@ def near(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
 
 UIDS = st.sampled_from([0, 1, 2, 3, 65534])
 ANY_PACKET = st.builds(p.encode, UIDS, st.one_of([packets(kind) for kind in p.PACKETS.values()]))
+
+
+def every_packet(uid: int) -> list[bytes]:
+    """One of each type and, where a field has a closed set of values, of each of them."""
+    sealed = p.YAndServerValidator(bytes(32), bytes(64))
+    asked = (p.NewServer(uid, bytes(34), OTHER), p.XAndClientIdentity(bytes(32), OTHER), p.ClientValidator(bytes(64)))
+    alone = (p.HelloAsServer(bytes(34)), p.ServerIdentity(ME), p.ClientIdentity(ME), sealed, *asked, p.PeerClosed(uid))
+    named = [kind() for kind in p.PACKETS.values() if not kind.__annotations__]
+    missing = [p.RelayFailure(one, 0 if one is p.Missing.AGREEMENT else uid) for one in p.Missing]
+    return [p.encode(uid, packet) for packet in (*alone, *named, *FAILURES, *missing)]
 
 
 # -- the channel -------------------------------------------------------------------------------------------------------
@@ -195,7 +207,7 @@ def client() -> Subject:
     from_servers = [
         p.encode(uid, packet)
         for uid in (1, 2)
-        for packet in (p.Agreement(), p.SpokeFailure(p.SpokeFault.POINT), p.YAndServerValidator(bytes(32), bytes(64)))
+        for packet in (p.Agreement(), *FAILURES, p.YAndServerValidator(bytes(32), bytes(64)))
     ]
     material = crypto.derive(PASSWORD, SALT, 2)
     return Subject(
@@ -274,7 +286,7 @@ def server() -> Subject:
     from_clients = [
         p.encode(uid, packet)
         for uid in (1, 2)
-        for packet in (p.Refused(), p.SpokeFailure(p.SpokeFault.POINT), p.XAndClientIdentity(b"\xff" * 32, OTHER))
+        for packet in (p.Refused(), *FAILURES, p.XAndClientIdentity(b"\xff" * 32, OTHER))
     ]
     return Subject(
         cls=Server,
@@ -440,3 +452,17 @@ def test_openings_of_the_relay_reach_every_state_of_its_objects() -> None:
         reached |= {pair.state for one in registry.members.values() for pair in one.pairs.values()}
     missing = {state for kind in map(type, reached) for state in kind} - reached
     assert {state.name for state in missing} <= {"NEW", "ENDED"}, missing
+
+
+@pytest.mark.parametrize("subject", [TestClient.subject, TestServer.subject, RELAY], ids=["client", "server", "relay"])
+def test_every_packet_is_taken_or_dropped_in_every_state(subject: Subject) -> None:
+    """Rare values of rare packets: random courses of events seldom meet them where they mean something."""
+    types = {packet[4:6] for packet in every_packet(1)}
+    assert len(types) == len(p.PACKETS)
+    for opening in subject.openings:
+        run = subject.run().play(opening)
+        snapshot = run.endpoint.snapshot()
+        for packet in chain.from_iterable(map(every_packet, (0, 1, 2))):
+            endpoint = subject.restore(snapshot, ScriptedEntropy(seed=b"laws"), None)
+            for link in tuple(endpoint.links):
+                endpoint.receive_data(link, packet, run.now)

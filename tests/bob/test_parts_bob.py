@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from scripted import PartHost
 
 from sansproto.bob import Failure, PeerAgreed, PeerDelays, PeerFailed, PeerLimits, Registered, crypto
@@ -158,6 +159,28 @@ def test_an_offer_that_cannot_be_read_is_told_so() -> None:
     assert host.said == [(1, p.SpokeFailure(p.SpokeFault.PUBLIC_PACKET))]
     assert host.events() == [PeerFailed(1, Failure.BAD_PUBLIC, identity=THERE)]
     assert not host.told
+
+
+@pytest.mark.parametrize("fault", p.SpokeFault)
+def test_whatever_fault_the_other_end_names_is_a_failure(fault: p.SpokeFault) -> None:
+    """Also those that no end of ours would name."""
+    here, there = Owner(), Owner()
+    offer, handshake = Offer(here, 1), Handshake(there, 2)
+    offer.begin(p.NewServer(1, PUBLIC.encode(), THERE))
+    handshake.begin(
+        p.XAndClientIdentity(crypto.client_hello(here.client_secret, crypto.scalar(bytes(range(32)))), THERE)
+    )
+    expected = {
+        p.SpokeFault.POINT: Failure.BAD_POINT,
+        p.SpokeFault.SERVER_VALIDATOR: Failure.WRONG_PASSWORD,
+        p.SpokeFault.CLIENT_VALIDATOR: Failure.WRONG_PASSWORD,
+    }
+    for host, exchange in ((here, offer), (there, handshake)):
+        host.run()
+        exchange.hear(p.SpokeFailure(fault))
+        host.run()
+        failure = expected.get(fault, Failure.BAD_PUBLIC)
+        assert host.events() == [PeerFailed(exchange.key, failure, identity=THERE)]
 
 
 def test_a_client_that_does_not_answer_has_failed() -> None:

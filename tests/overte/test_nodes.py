@@ -155,6 +155,23 @@ def test_a_node_that_cannot_be_beside_another_takes_its_place(newer: p.NodeRecor
     assert set(peer.node_table.index.values()) == {peer.node_table.nodes[newer.id]}
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "new"])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_two_nodes_may_change_places_within_one_list(turn: int, is_known: bool) -> None:
+    """Whoever is named first: in the end each has what the list says."""
+    peer = met()
+    here, there = SockAddr("198.51.100.77", 7), SockAddr("10.0.0.77", 7)
+    if is_known:
+        peer.list(record(), record("W", number=2, local_id=9, public_socket=here, local_socket=there))
+    peer.take()
+    moved, follows = record(local_id=9, public_socket=here, local_socket=there), record("W", id=bytes([2]) * 16)
+    peer.list(*[moved, follows][::turn])
+    assert not [event for event in peer.take() if isinstance(event, NodeRemoved)]
+    nodes = peer.node_table.nodes
+    assert {node.listing.local_id: key for key, node in nodes.items()} == {9: moved.id, M_LOCAL_ID: follows.id}
+    assert peer.node_table.index == {claim: node for node in nodes.values() for claim in node.claims}
+
+
 def test_agents_may_be_many() -> None:
     peer = ClientPeer.live()
     peer.list(*(record("I", number=number) for number in range(1, 6)))
