@@ -15,6 +15,8 @@ from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
+from sansproto.egtp import MailboxClientDelays, MailboxClientLimits, MailboxServerDelays, MailboxServerLimits
+from sansproto.egtp import packets as egtp
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -66,6 +68,11 @@ def packets(kinds: Mapping[int, type[Packet]], digits: str) -> str:
         else:
             parts.append(f"{number:{digits}} {kind.__name__}: no payload\n")
     return "\n".join(parts).replace("|", "\\|")  # else it would begin a substitution
+
+
+def one_of(codec: Any) -> str:
+    """The packets of a union, by the number that stands before each of them."""
+    return packets(codec.packets, "02x")
 
 
 def types() -> str:
@@ -154,6 +161,17 @@ PARTS: dict[str, Callable[[], str]] = {
     "bob.peer_limits": lambda: settings(PeerLimits),
     "bob.relay_delays": lambda: settings(RelayDelays),
     "bob.relay_limits": lambda: settings(RelayLimits),
+    "egtp.datagrams": lambda: one_of(egtp.DATAGRAM),
+    "egtp.payloads": lambda: layout_rst(egtp.InitPayload) + "\n" + layout_rst(egtp.ReplyPayload),
+    "egtp.clear": lambda: one_of(egtp.CLEAR),
+    "egtp.paths": lambda: one_of(egtp.PATH),
+    "egtp.channel": lambda: "\n".join(map(layout_rst, (egtp.FirstMessage, egtp.SecondMessage, egtp.Terms))),
+    "egtp.requests": lambda: one_of(egtp.REQUEST),
+    "egtp.responses": lambda: one_of(egtp.RESPONSE),
+    "egtp.mailbox_server_delays": lambda: settings(MailboxServerDelays),
+    "egtp.mailbox_server_limits": lambda: settings(MailboxServerLimits),
+    "egtp.mailbox_client_delays": lambda: settings(MailboxClientDelays),
+    "egtp.mailbox_client_limits": lambda: settings(MailboxClientLimits),
     "overte.types": types,
     "overte.signatures": signatures,
     "overte.headers": headers,
