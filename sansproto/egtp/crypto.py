@@ -65,6 +65,17 @@ def is_canonical(public: bytes) -> bool:
     return int.from_bytes(public, "little") < _PRIME
 
 
+def is_key(public: bytes) -> bool:
+    """Can it be a node's static key: canonical, and of no small order?"""
+    if len(public) != KEY_SIZE or not is_canonical(public):
+        return False
+    try:
+        agree(bytes(KEY_SIZE), public)
+    except WireError:
+        return False
+    return True
+
+
 def hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
     """The two outputs of Noise's HKDF."""
     secret = hmac.digest(chaining_key, material, "blake2s")
@@ -286,14 +297,15 @@ def path_value(secret: bytes, peer: bytes, epoch: int, path: bytes) -> bytes:
 
 def make_token(secret: bytes, time: int, path: bytes) -> bytes:
     """A token, 24 bytes: ``time`` in milliseconds."""
-    return Token(time, _token_mac(secret, time.to_bytes(8, "little"), path)).encode()
+    return Token(time, token_mac(secret, time.to_bytes(8, "little"), path)).encode()
 
 
 def token_time(secret: bytes, token: bytes, path: bytes) -> int | None:
     """The time of a token that was made with this secret for this path; None if it was not."""
     found = Token.decode(token)
-    return found.time if are_equal(found.mac, _token_mac(secret, token[:8], path)) else None
+    return found.time if are_equal(found.mac, token_mac(secret, token[:8], path)) else None
 
 
-def _token_mac(secret: bytes, time: bytes, path: bytes) -> bytes:
+def token_mac(secret: bytes, time: bytes, path: bytes) -> bytes:
+    """The mac of a token: ``time`` as it stands there, 8 bytes."""
     return hashed(16, b"EGTP-tok" + time + path, secret)

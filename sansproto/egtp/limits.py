@@ -6,7 +6,7 @@ import attrs
 
 from ..limits import seconds, some
 from ..links import LinkDelays, LinkLimits
-from .packets import MAX_BLOB, MAX_FRAME, PIPELINE
+from .packets import MAX_BLOB, MAX_FRAME, MAX_MESSAGE, PIPELINE
 
 
 def _up_to(default: int, most: int) -> int:
@@ -90,3 +90,37 @@ class MailboxClientLimits(LinkLimits):
     """Requests that wait for their answers."""
     max_frame: int = _up_to(MAX_FRAME, MAX_FRAME)
     """Bytes of one frame of the server."""
+
+
+@attrs.frozen(kw_only=True)
+class NodeDelays(MailboxClientDelays):
+    """A node's times, besides those of :class:`~sansproto.recovery.RecoveryDelays`."""
+
+    poll: float = seconds(60.0)
+    """Between two polls of a mailbox, a tenth more or less."""
+    redial: float = seconds(5.0)
+    """From a lost connection to a mailbox server until the next try; doubled each time, up to ``poll``."""
+    unused: float = seconds(30.0)
+    """How long a connection to another node's mailbox is kept that nothing is put into."""
+    farewell: float = seconds(2.0)
+    """From close until the end: who did not hear the goodbye is told again meanwhile."""
+
+
+@attrs.frozen(kw_only=True)
+class NodeLimits(MailboxClientLimits):
+    """A node's bounds, besides those of :class:`~sansproto.recovery.RecoveryLimits`."""
+
+    links: int = some(96)
+    """Streams at once."""
+    events: int = some(1024)
+    """Events that are not yet popped: over it what arrives is dropped, and mailboxes are not read."""
+    outbox: int = some(1024)
+    """Datagrams that are not yet taken: over it nothing is sent, and what arrives is dropped."""
+    message: int = _up_to(1198, MAX_MESSAGE)
+    """Bytes of one message that is sent."""
+    depositors: int = some(64)
+    """Mailboxes of others into which something is put at once."""
+    deposits: int = some(32)
+    """Packets that wait for one of them."""
+    paths: int = some(4096)
+    """Paths whose serialised form is remembered."""

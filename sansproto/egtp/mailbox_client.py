@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Never
+from typing import Annotated, Any, Final, Never, assert_never
 
 from ..component import Refusal
 from ..contract import Address, Entropy, Link, Phase
@@ -15,7 +15,7 @@ from ..trace import Trace
 from . import crypto
 from . import packets as p
 from .limits import MailboxClientDelays, MailboxClientLimits
-from .mailbox_connection import ConnectionInput, Ended, MailboxConnection
+from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
 from .mailbox_events import (
     MailboxAcked,
     MailboxClientEvent,
@@ -143,24 +143,23 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None:
         """There is one connection, so the link needs no place in a table."""
 
-    def mailbox_open(self, connection: MailboxConnection, terms: p.Terms) -> None:
-        self.phase = Phase.OPEN
-        self.emit(MailboxOpen(terms.max_blob, terms.max_stored, retention=terms.retention))
-
-    def mailbox_registered(self, connection: MailboxConnection, answer: p.Registered) -> None:
-        self.emit(MailboxRegistered(answer.epoch, answer.stored))
-
-    def mailbox_message(self, connection: MailboxConnection, message: p.Message) -> None:
-        self.emit(MailboxMessage(message.seq, message.blob))
-
-    def mailbox_polled(self, connection: MailboxConnection, answer: p.Polled) -> None:
-        self.emit(MailboxPollDone(answer.sent, answer.left))
-
-    def mailbox_acked(self, connection: MailboxConnection, answer: p.Acked) -> None:
-        self.emit(MailboxAcked(answer.floor, answer.stored))
-
-    def mailbox_deposited(self, connection: MailboxConnection, tag: bytes, *, stored: bool) -> None:
-        self.emit(MailboxDeposited(int.from_bytes(tag, "little"), stored))
+    def mailbox_said(self, connection: MailboxConnection, said: Said) -> None:
+        match said:
+            case p.Terms():
+                self.phase = Phase.OPEN
+                self.emit(MailboxOpen(said.max_blob, said.max_stored, retention=said.retention))
+            case p.Registered():
+                self.emit(MailboxRegistered(said.epoch, said.stored))
+            case p.Message():
+                self.emit(MailboxMessage(said.seq, said.blob))
+            case p.Polled():
+                self.emit(MailboxPollDone(said.sent, said.left))
+            case p.Acked():
+                self.emit(MailboxAcked(said.floor, said.stored))
+            case p.Deposited():
+                self.emit(MailboxDeposited(int.from_bytes(said.tag, "little"), said.status == 0))
+            case _:
+                assert_never(said)
 
     def mailbox_ended(self, connection: MailboxConnection, ended: Ended) -> None:
         self.close_gracefully(Closed[MailboxViolation](ended.cause, ended.violation, detail=ended.detail))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -100,6 +100,10 @@ class ConnectionHost(Host[Any], Protocol):
     def note_sent(self, link: int, name: str, size: int) -> None: ...
 
 
+Said: TypeAlias = p.Terms | p.Registered | p.Message | p.Polled | p.Acked | p.Deposited
+"""What a server says that is not the end."""
+
+
 class ConnectionOwner(Protocol):
     """Who is told what the server says."""
 
@@ -107,12 +111,7 @@ class ConnectionOwner(Protocol):
     mailbox_limits: MailboxClientLimits
 
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None: ...
-    def mailbox_open(self, connection: MailboxConnection, terms: p.Terms) -> None: ...
-    def mailbox_registered(self, connection: MailboxConnection, answer: p.Registered) -> None: ...
-    def mailbox_message(self, connection: MailboxConnection, message: p.Message) -> None: ...
-    def mailbox_polled(self, connection: MailboxConnection, answer: p.Polled) -> None: ...
-    def mailbox_acked(self, connection: MailboxConnection, answer: p.Acked) -> None: ...
-    def mailbox_deposited(self, connection: MailboxConnection, tag: bytes, *, stored: bool) -> None: ...
+    def mailbox_said(self, connection: MailboxConnection, said: Said) -> None: ...
     def mailbox_ended(self, connection: MailboxConnection, ended: Ended) -> None: ...
 
 
@@ -194,7 +193,7 @@ class MailboxConnection(Component[ConnectionState, ConnectionHost]):
 
     def tell_open(self, terms: p.Terms) -> None:
         self.max_blob = terms.max_blob
-        self.owner.mailbox_open(self, terms)
+        self.owner.mailbox_said(self, terms)
 
     def send_register(self) -> None:
         self._ask(p.Register(), Due(Asked.REGISTER))
@@ -229,26 +228,14 @@ class MailboxConnection(Component[ConnectionState, ConnectionHost]):
         """For the next answer, if one is due."""
         self.post(_I.ANSWERED())
 
-    def tell_registered(self, answer: p.Registered) -> None:
+    def tell_answer(self, answer: p.Registered | p.Deposited | p.Polled | p.Acked) -> None:
         self.due.popleft()
-        self.owner.mailbox_registered(self, answer)
-
-    def tell_deposited(self, answer: p.Deposited) -> None:
-        self.due.popleft()
-        self.owner.mailbox_deposited(self, answer.tag, stored=answer.status == 0)
+        self.owner.mailbox_said(self, answer)
 
     def tell_message(self, message: p.Message) -> None:
         self.due[0].came += 1
         self.last_seq = message.seq
-        self.owner.mailbox_message(self, message)
-
-    def tell_polled(self, answer: p.Polled) -> None:
-        self.due.popleft()
-        self.owner.mailbox_polled(self, answer)
-
-    def tell_acked(self, answer: p.Acked) -> None:
-        self.due.popleft()
-        self.owner.mailbox_acked(self, answer)
+        self.owner.mailbox_said(self, message)
 
     def tell_error(self, error: p.Error) -> None:
         self._end(Ended(CloseCause.REFUSED, MailboxViolation[error.code.name], ""))
@@ -337,11 +324,11 @@ CONNECTION: Final = Table[MailboxConnection, ConnectionState](
         Row(_S.OWNER, _I.POLL, None, _C.send_poll, arm=(_T.ANSWER,), ref="delivery"),
         Row(_S.OWNER, _I.ACK, None, _C.send_ack, arm=(_T.ANSWER,), ref="delivery"),
         Row(_OPEN, _I.FRAME, None, _C.read_frame, ref="the channel"),
-        Row(_S.REGISTERING, _I.REGISTERED, _S.OWNER, _C.tell_registered, _C.wait_on, ref=_CLIENT),
-        Row(_OPEN, _I.DEPOSITED, None, _C.tell_deposited, _C.wait_on, ref=_CLIENT),
+        Row(_S.REGISTERING, _I.REGISTERED, _S.OWNER, _C.tell_answer, _C.wait_on, ref=_CLIENT),
+        Row(_OPEN, _I.DEPOSITED, None, _C.tell_answer, _C.wait_on, ref=_CLIENT),
         Row(_S.OWNER, _I.MESSAGE, None, _C.tell_message, arm=(_T.ANSWER,), ref="delivery"),
-        Row(_S.OWNER, _I.POLLED, None, _C.tell_polled, _C.wait_on, ref="delivery"),
-        Row(_S.OWNER, _I.ACKED, None, _C.tell_acked, _C.wait_on, ref="delivery"),
+        Row(_S.OWNER, _I.POLLED, None, _C.tell_answer, _C.wait_on, ref="delivery"),
+        Row(_S.OWNER, _I.ACKED, None, _C.tell_answer, _C.wait_on, ref="delivery"),
         Row(_OPEN, _I.ANSWERED, None, arm=(_T.ANSWER,), when=_C.is_waiting, ref=_CLIENT),
         Row((_S.READY, _S.OWNER), _I.ANSWERED, None, cancel=(_T.ANSWER,), ref=_CLIENT),
         Row(_OPEN, _I.ERROR, _S.ENDED, _C.tell_error, _C.close, cancel=(_T.ANSWER,), ref=_CLIENT),

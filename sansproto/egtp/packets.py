@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from ..errors import Fault, WireError
 from ..wire import (
     ABSENT,
+    BOOL,
     U8,
     U16LE,
     U32LE,
@@ -222,6 +223,17 @@ CLEAR: Final = OneOf[Clear](U8, by_id(*Clear.__args__))
 
 CLOSE_SIZE: Final = HEADER_SIZE + 2 + TAG_SIZE
 """Bytes of a Data packet with a Close."""
+
+
+@packet
+class KeyRecord(Packet):
+    """The keys of a session, as they are saved; never sent."""
+
+    remote_sid: bytes = field(_SID, "the other end's")
+    send: bytes = field(_KEY, secret=True)
+    receive: bytes = field(_KEY, secret=True)
+    is_ours: bool = field(BOOL, "whether we sent the H1")
+
 
 LAST_COUNTER: Final = 2**64 - 8194
 """The highest counter with which anything is sealed or opened."""
