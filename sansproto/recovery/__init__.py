@@ -51,6 +51,7 @@ from .items import (
     Visit,
 )
 from .limits import DIRECT, RELAY, OnConflict, RecoveryConfig, RecoveryDelays, RecoveryLimits
+from .records import PeerRecord, SessionRecord
 
 WITHOUT: Final = {
     "vectors": "it has no packets of its own: its hosts have them",
@@ -86,6 +87,7 @@ __all__ = [
     "PeerClosed",
     "PeerForgotten",
     "PeerLost",
+    "PeerRecord",
     "PeerRestarted",
     "Reason",
     "Recovery",
@@ -101,6 +103,7 @@ __all__ = [
     "SaveWanted",
     "Sealed",
     "SelfConnection",
+    "SessionRecord",
     "Suspected",
     "TooBig",
     "Undelivered",

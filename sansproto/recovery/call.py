@@ -12,7 +12,7 @@ from ..component import Component, Refusal
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .calls import attempt
+from .calls import attempt, quietly
 from .host import RecoveryHost
 from .items import Call as Offer
 from .items import Challenge, Reply, Route
@@ -190,7 +190,9 @@ class Call(Component[CallState, RecoveryHost]):
     # -- guards
 
     def is_from_called_route(self, challenged: Challenged) -> bool:
-        return challenged.route == self.peer.called_at
+        route = challenged.route
+        home = route if route.reply else quietly(self.host.home, route, self.peer.key)
+        return home == self.peer.called_at
 
     def open_challenge(self, challenged: Challenged) -> Demand | None:
         challenge = attempt(self.host.open_challenge, challenged.sid, challenged.packet)

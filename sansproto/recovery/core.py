@@ -17,6 +17,7 @@ from ..contract import Instant
 from ..errors import LocalProtocolError
 from ..snapshot import CACHED
 from .call import Attempt, Call
+from .calls import quietly
 from .conflict import Conflict, ConflictInput
 from .door import (
     HANDSHAKE_CHALLENGE,
@@ -35,9 +36,10 @@ from .host import RecoveryHost
 from .items import CloseReason, Hint, Knock, Reply, Route, RouteError, Sealed
 from .limits import OnConflict, RecoveryConfig, RecoveryDelays
 from .paths import Paths
-from .peer import PROCESS, Peer
+from .peer import PROCESS, Peer, PeerInput
 from .poke import Poke, PokeInput, Pokes, PokesInput
 from .rates import keep_newest
+from .records import PeerRecord, SessionRecord, load_record, record_of
 from .session import DATA, Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput
 from .tokens import Tokens
@@ -73,6 +75,8 @@ class Recovery(Part[RecoveryHost]):
     """What all instances that we show begin with."""
     path_secret: bytes
     last_stamp: int
+    drawn: int
+    """Session ids that were drawn so far."""
     told: OrderedDict[bytes, Instant]
     limited: dict[int, Counted]
     config: Annotated[RecoveryConfig, CACHED]
@@ -97,7 +101,7 @@ class Recovery(Part[RecoveryHost]):
         self.tokens, self.door, self.pokes = Tokens(host, config), self.make_door(), Pokes(host, self)
         self.process = host.draw(PROCESS, "recovery.process")
         self.path_secret = host.draw(32, "recovery.path secret")
-        self.last_stamp, self.told, self.limited = 0, OrderedDict(), {}
+        self.last_stamp, self.drawn, self.told, self.limited = 0, 0, OrderedDict(), {}
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -161,6 +165,40 @@ class Recovery(Part[RecoveryHost]):
                 self.remove_session(session)
         entry.hand_up()
         self.remove_peer(entry)
+
+    def save(self, peer: bytes) -> PeerRecord | None:
+        """A record of the session in use with a peer; None if there is none that could be saved.
+
+        The session then uses no more counters than the record skips, until it is saved again.
+        """
+        entry = self.peers.get(peer)
+        session = None if entry is None else entry.current
+        keys = None if session is None else quietly(self.host.export, session.sid)
+        if entry is None or session is None or keys is None:
+            return None
+        return record_of(entry, session, keys)
+
+    def load(self, record: PeerRecord) -> bool:
+        """Go on with a session that was saved; False if it is too old, or the peer is known already.
+
+        Nothing is sent under it before the peer has answered a ping.
+        """
+        kept, limits = record.session, self.config.limits
+        age = kept.age + max(self.host.wall() - kept.saved, 0.0)
+        is_known = record.peer in self.peers or kept.sid in self.sessions or record.peer == self.me
+        if is_known or len(self.peers) >= limits.peers or age >= self.times_of(record.route).session:
+            return False
+        if quietly(self._restore_keys, kept) is None:
+            return False
+        peer, session = self.peers.add(record.peer), self.sessions.add(kept.sid)
+        load_record(record, peer, session, age)
+        session.peer = peer
+        self.moved(peer, None)
+        self._index(session)
+        session.post(SessionInput.LOAD())
+        peer.post(PeerInput.CONFIRMED())
+        peer.poke.post(PokeInput.POKED())
+        return True
 
     def network_changed(self) -> None:
         """The host is at another address, or may be."""
@@ -245,7 +283,8 @@ class Recovery(Part[RecoveryHost]):
     def new_sid(self) -> bytes:
         """A session id that is not used, and that no session had that is not forgotten yet."""
         while True:
-            sid = self.host.draw(_SID, "recovery.sid")
+            self.drawn += 1
+            sid = self.host.draw(_SID, f"recovery.sid.{self.drawn}")
             known = sid in self.sessions or sid in self.attempts or sid in self.farewells.tombstones
             if any(sid) and not known:
                 return sid
@@ -321,6 +360,10 @@ class Recovery(Part[RecoveryHost]):
         session.stamp, session.hs_id, session.began = call.stamp, attempt.hs_id, call.generation
         session.route, session.reset, session.confirmed = peer.called_at, reply.reset, self.host.clock
         self._add(session, peer, SessionInput.CALL(), reply.secret)
+
+    def note_confirmed(self, session: Session) -> None:
+        """A session that a peer began is no candidate any more."""
+        self.offered.pop(session.sid, None)
 
     def remove_session(self, session: Session) -> None:
         """Forget a session and its keys."""
@@ -449,6 +492,10 @@ class Recovery(Part[RecoveryHost]):
         same = self.by_remote.setdefault(session.remote_sid, [])
         if len(same) < self.config.limits.same_sid:
             same.append(session)
+
+    def _restore_keys(self, record: SessionRecord) -> bool:
+        self.host.restore_keys(record.sid, record.keys)
+        return True
 
     def _refuse_later(self, session: Session) -> None:
         """A candidate of a peer to whom we say goodbye: its first packet is answered with a close."""

@@ -53,8 +53,6 @@ class SessionPeer(Protocol):
     in_use_since: float
 
     @property
-    def times(self) -> RecoveryDelays: ...
-    @property
     def dead_after(self) -> float: ...
     @property
     def probe_after(self) -> float: ...
@@ -84,6 +82,7 @@ class SessionOwner(Protocol):
     config: RecoveryConfig
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
+    def note_confirmed(self, session: Session) -> None: ...
     def remove_session(self, session: Session) -> None: ...
     def drain(self, session: Session) -> None: ...
     def turn_away(self, session: Session, route: Route) -> None: ...
@@ -233,6 +232,13 @@ class Session(Component[SessionState, RecoveryHost]):
         self.debt.pay()
         return packet
 
+    def reserve(self) -> int:
+        """Use only so many counters from now on; the first one that is not used then."""
+        limits = self.core.config.limits
+        self.bound = min(self.counter + limits.reserve, limits.packets)
+        self.alarm = min(self.counter + limits.reserve // 2, limits.rekey_packets)
+        return self.bound
+
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
         self.silence.end()
@@ -245,7 +251,8 @@ class Session(Component[SessionState, RecoveryHost]):
 
     @property
     def times(self) -> RecoveryDelays:
-        return self.entry.times
+        """Of the peer's route, or of that of the handshake while there is none."""
+        return self.core.times_of(self.entry.route or self.route)
 
     @property
     def dead_after(self) -> float:
@@ -334,14 +341,14 @@ class Session(Component[SessionState, RecoveryHost]):
         return self.core.times_of(self.route).candidate
 
     def life(self) -> float:
-        return self.entry.times.session
+        return self.times.session
 
     def rest_of_life(self) -> float:
         return self.confirmed + self.life() - self.host.clock
 
     def until_forgotten(self) -> float:
         """Of a session that was replaced: counted from that, and from what came in it last."""
-        ends = max(self.last_in, self.entry.in_use_since) + self.entry.times.previous
+        ends = max(self.last_in, self.entry.in_use_since) + self.times.previous
         return min(ends - self.host.clock, self.rest_of_life())
 
     def first_repeat(self) -> float:
@@ -351,13 +358,13 @@ class Session(Component[SessionState, RecoveryHost]):
         return min(2 * self.pause, self.core.times_of(self.route).rto_max)
 
     def until_rekey(self) -> float:
-        return self.entry.times.rekey * (1.0 if self.is_ours else 1.25)
+        return self.times.rekey * (1.0 if self.is_ours else 1.25)
 
     def rest_until_rekey(self) -> float:
         return self.confirmed + self.until_rekey() - self.host.clock
 
     def forget_after(self) -> float:
-        return self.entry.times.previous
+        return self.times.previous
 
     # -- actions: the handshake
 
@@ -370,11 +377,11 @@ class Session(Component[SessionState, RecoveryHost]):
         self._send_confirm()
 
     def promote(self, arrival: Arrival) -> None:
-        self.confirmed = self.host.clock
+        self._note_confirmed()
         self.entry.promote(self, arrival)
 
     def stand_behind(self) -> None:
-        self.confirmed = self.host.clock
+        self._note_confirmed()
         self.entry.stand_behind(self)
 
     def read(self, arrival: Arrival) -> None:
@@ -461,6 +468,10 @@ class Session(Component[SessionState, RecoveryHost]):
 
     # -- inside
 
+    def _note_confirmed(self) -> None:
+        self.confirmed = self.host.clock
+        self.core.note_confirmed(self)
+
     def _send(self, kind: Kind, body: bytes) -> None:
         packet = self.seal(kind, body)
         if packet is not None:
@@ -477,7 +488,7 @@ class Session(Component[SessionState, RecoveryHost]):
 
     def _new_value(self) -> bytes:
         """8 bytes that come back with the answer. Of too many that were not answered the oldest is forgotten."""
-        value = self.host.draw(_VALUE, "recovery.value")
+        value = self.host.draw(_VALUE, f"recovery.value.{self.sid.hex()}.{self.counter}")
         self.pings[value] = self.host.clock
         while len(self.pings) > self.core.config.limits.pings:
             del self.pings[next(iter(self.pings))]
@@ -485,8 +496,8 @@ class Session(Component[SessionState, RecoveryHost]):
 
     def _run_out(self) -> None:
         """The last counters are near."""
-        self.alarm = self.bound
-        if self.counter >= self.core.config.limits.rekey_packets:
+        self.alarm = self.bound - 1
+        if self.counter >= min(self.core.config.limits.rekey_packets, self.alarm):
             self.entry.rekey()
         else:
             self.core.ask_save(self)
