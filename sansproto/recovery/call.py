@@ -86,6 +86,7 @@ class CallPeer(Protocol):
     def called_at(self) -> Route | None: ...
     @property
     def is_wanted(self) -> bool: ...
+    def is_heard(self, instance: bytes) -> bool: ...
     def adopt(self, call: Call, attempt: Attempt, reply: Reply) -> None: ...
     def call_failed(self, route: Route | None) -> None: ...
     def reconsider(self) -> None: ...
@@ -207,6 +208,9 @@ class Call(Component[CallState, RecoveryHost]):
     def open_reply(self, replied: Replied) -> Won | None:
         reply = attempt(self.host.open_reply, replied.sid, replied.packet)
         return None if reply is None else Won(replied.sid, reply)
+
+    def is_heard(self, won: Won) -> bool:
+        return self.peer.is_heard(won.reply.instance)
 
     def is_attempt(self, about: Challenged | Replied) -> bool:
         """An attempt that was there when the packet came may have gone since."""
@@ -380,6 +384,7 @@ REPLY: Final = (
     Guards.of(Call, CallState, Replied, "reply")
     .need(_C.is_attempt, "unknown handshake", ref="R8 confirm")
     .make(_C.open_reply, "a reply that does not open", ref="R1 opaque")
+    .need(_C.is_heard, "another process of a peer, too soon", ref="R12 myself")
     .give(_I.REPLIED)
 )
 

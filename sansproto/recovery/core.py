@@ -75,6 +75,9 @@ class Recovery(Part[RecoveryHost]):
     """What all instances that we show begin with."""
     path_secret: bytes
     last_stamp: int
+    generation: int
+    """Counted up with each session that comes into use, over all peers: so those of one peer grow, whatever becomes of
+    its entry."""
     drawn: int
     """Session ids that were drawn so far."""
     told: OrderedDict[bytes, Instant]
@@ -101,7 +104,7 @@ class Recovery(Part[RecoveryHost]):
         self.tokens, self.door, self.pokes = Tokens(host, config), self.make_door(), Pokes(host, self)
         self.process = host.draw(PROCESS, "recovery.process")
         self.path_secret = host.draw(32, "recovery.path secret")
-        self.last_stamp, self.drawn, self.told, self.limited = 0, 0, OrderedDict(), {}
+        self.last_stamp, self.drawn, self.generation, self.told, self.limited = 0, 0, 0, OrderedDict(), {}
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -133,7 +136,7 @@ class Recovery(Part[RecoveryHost]):
                 return False
             self.remove_peer(stranger)
         if peer not in self.peers:
-            self.peers.add(peer, Peer.begin, self.instance_for(peer, refused=False))
+            self.peers.add(peer, Peer.begin, self.instance_for(peer, refused=False), self.generation)
         self.peers[peer].connect(route)
         return True
 
@@ -193,6 +196,7 @@ class Recovery(Part[RecoveryHost]):
         peer, session = self.peers.add(record.peer), self.sessions.add(kept.sid)
         load_record(record, peer, session, age)
         session.peer = peer
+        self.generation = max(self.generation, record.generation)
         self.moved(peer, None)
         self._index(session)
         session.post(SessionInput.LOAD())
@@ -289,6 +293,10 @@ class Recovery(Part[RecoveryHost]):
             if any(sid) and not known:
                 return sid
 
+    def next_generation(self) -> int:
+        self.generation += 1
+        return self.generation
+
     def new_stamp(self) -> int:
         """Microseconds since 1970, and always more than before."""
         self.last_stamp = max(int(self.host.wall() * _MICROSECONDS), self.last_stamp + 1)
@@ -340,7 +348,7 @@ class Recovery(Part[RecoveryHost]):
         assert made is not None
         peer = None
         if not entered.refused:
-            peer = self.peers.get(init.peer) or self.peers.add(init.peer, Peer.begin, entered.mine)
+            peer = self.peers.get(init.peer) or self.peers.add(init.peer, Peer.begin, entered.mine, self.generation)
         session = self.sessions.add(entered.sid)
         session.peer_id, session.remote_sid, session.instance, session.mine = (
             *(init.peer, init.sid, init.instance, entered.mine),
@@ -424,9 +432,10 @@ class Recovery(Part[RecoveryHost]):
             peer.sids.remove(session.sid)
         self.remove_peer(peer)
         if kept:
-            new = self.peers.add(peer.key, Peer.begin, self.instance_for(peer.key, refused=False))
+            mine = self.instance_for(peer.key, refused=False)
+            new = self.peers.add(peer.key, Peer.begin, mine, self.generation)
             for session in kept:
-                session.peer, session.began = new, 0
+                session.peer, session.began = new, new.generation
                 new.sids.append(session.sid)
 
     def moved(self, peer: Peer, old: Route | None) -> None:

@@ -208,11 +208,8 @@ class Door(Component[DoorState, RecoveryHost]):
         return None if admission in (None, Admission.IGNORE) else entered
 
     def is_heard(self, entered: Entered) -> bool:
-        """Of two processes with one key, the one that is not in use has to wait."""
-        peer, instance = self.core.peers.get(entered.init.peer), entered.init.instance
-        if peer is None or self.host.clock >= peer.held_until:
-            return True
-        return instance[:PROCESS] == peer.instance[:PROCESS]
+        peer = self.core.peers.get(entered.init.peer)
+        return peer is None or peer.is_heard(entered.init.instance)
 
     def needs_proof(self, entered: Entered) -> bool:
         """Without proof: is it stale, from the future, one of several, or one of many?"""

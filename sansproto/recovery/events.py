@@ -41,7 +41,7 @@ class Established:
     peer: bytes
     """Who."""
     generation: int
-    """Counted up with each such event of one peer."""
+    """Larger than in all such events before, of any peer."""
     handle: bytes = attrs.field(kw_only=True)
     """The session, by our id of it."""
     reason: Reason = attrs.field(kw_only=True)

@@ -58,6 +58,7 @@ class PeerOwner(Protocol):
     def renew_peer(self, peer: Peer, kept: list[Session]) -> None: ...
     def forgive(self, peer: bytes, instance: bytes) -> None: ...
     def moved(self, peer: Peer, old: Route | None) -> None: ...
+    def next_generation(self) -> int: ...
     def note_route(self, peer: Peer) -> None: ...
     def make_call(self, peer: Peer) -> Call: ...
     def make_suspicion(self, peer: Peer) -> Suspicion: ...
@@ -103,6 +104,7 @@ class Peer(Component[PeerState, RecoveryHost]):
     mine: bytes
     """What we show to it."""
     generation: int
+    """Of the last session with it that was in use; of a new entry the last one of all peers."""
     restarted: int
     """The first generation of its present instance."""
     rtt: RoundTrip
@@ -133,8 +135,8 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.call, self.suspicion, self.poke = core.make_call(self), core.make_suspicion(self), core.make_poke(self)
         self.paths, self.conflict = core.make_paths(self), core.make_conflict(self)
 
-    def begin(self, mine: bytes) -> None:
-        self.mine = mine
+    def begin(self, mine: bytes, generation: int) -> None:
+        self.mine, self.generation = mine, generation
 
     # -- what it is
 
@@ -184,6 +186,10 @@ class Peer(Component[PeerState, RecoveryHost]):
     def poke_after(self) -> float:
         pto = self.rtt.pto
         return max(self.times.poke, 2 * pto) if pto else self.times.probe
+
+    def is_heard(self, instance: bytes) -> bool:
+        """Of two processes that take turns, the one that is not in use has to wait."""
+        return self.host.clock >= self.held_until or instance[:PROCESS] == self.instance[:PROCESS]
 
     def sessions(self, *states: SessionState) -> list[Session]:
         """Those in these states, oldest first."""
@@ -351,7 +357,7 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.hand_up()
             self.rtt.forget()
             self.suspicion.forget_hints()
-        self.generation += 1
+        self.generation = self.core.next_generation()
         session.generation = self.generation
         if reason is not Reason.REKEY:
             self.restarted = self.generation

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable
-from enum import Enum
 from hashlib import blake2s
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, Never, TypeAlias
 
@@ -30,6 +29,7 @@ from sansproto.recovery import (
     MadeInit,
     MadeReply,
     Opened,
+    PeerRecord,
     Recovery,
     RecoveryConfig,
     RecoveryEvent,
@@ -228,6 +228,9 @@ class Node(DatagramEndpoint[Event, Any]):
 
     def disconnect(self, peer: bytes, now: float, reason: CloseReason = CloseReason.NORMAL) -> None:
         self._do(now, lambda: self.recovery.disconnect(peer, reason))
+
+    def load(self, record: PeerRecord, now: float) -> bool:
+        return bool(self._do(now, lambda: self.recovery.load(record)))
 
     def network_changed(self, now: float) -> None:
         self._do(now, self.recovery.network_changed)
