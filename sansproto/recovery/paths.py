@@ -1,0 +1,209 @@
+"""Following a peer that moves, and nobody else. docs/protocols/recovery.rst, R10 paths."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+from hmac import compare_digest
+from typing import Annotated, Final, Protocol
+
+from ..component import Component
+from ..contract import Instant
+from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
+from .calls import quietly
+from .host import RecoveryHost
+from .items import Route
+from .limits import RecoveryConfig, RecoveryDelays
+from .rates import keep_newest
+
+LEAST_SIZE: Final = 42
+"""Bytes of a packet that may nominate a route: those of a challenge."""
+
+
+class MovingPeer(Protocol):
+    """What the routes of a peer ask of it."""
+
+    key: bytes
+    route: Route | None
+
+    @property
+    def times(self) -> RecoveryDelays: ...
+    @property
+    def probe_after(self) -> float: ...
+    @property
+    def pto(self) -> float: ...
+    def challenge(self, value: bytes, route: Route) -> None: ...
+    def move(self, route: Route, seconds: float) -> None: ...
+
+
+class PathsOwner(Protocol):
+    """What the routes of a peer ask of the core."""
+
+    config: RecoveryConfig
+    path_secret: bytes
+
+
+class PathsState(Enum):
+    STEADY = 0
+    CHECKING = 1
+    """The route in use was challenged."""
+    DOUBTFUL = 2
+    """It did not answer in time: another route has to be validated now."""
+
+
+class PathsInput:
+    NOMINATED = Input[PathsState, Route]()
+    ANSWERED = Input[PathsState, None]()
+    VALIDATED = Input[PathsState, Route]()
+    CHECK_DUE = Input[PathsState, None]()
+
+
+class Paths(Component[PathsState, RecoveryHost]):
+    """Routes that a peer's packets nominated. While another one is validated, what is sent goes there, too."""
+
+    challenged: OrderedDict[Route, Instant]
+    other: Route | None
+    """The route that was validated last beside the one in use."""
+    validated: Instant
+    checked: Instant
+    """When the route in use was challenged."""
+    seen: Instant
+    """When something recent came from the route in use."""
+    core: Annotated[PathsOwner, CACHED]
+    peer: Annotated[MovingPeer, CACHED]
+
+    def __init__(self, host: RecoveryHost, core: PathsOwner, peer: MovingPeer) -> None:
+        super().__init__(host)
+        self.core, self.peer = core, peer
+        self.challenged, self.other = OrderedDict(), None
+        self.validated = self.checked = self.seen = 0.0
+
+    # -- what others ask of it
+
+    def also(self) -> Route | None:
+        """Where everything that goes to the route in use goes, too."""
+        if self.other is not None and self.host.clock - self.validated >= 2 * self.peer.probe_after:
+            self.other = None
+        return self.other
+
+    def settle(self) -> None:
+        """The peer's route was set anew."""
+        self.seen, self.other = self.host.clock, None
+
+    def note(self, route: Route, size: int) -> None:
+        """A packet came that only the peer can have sent lately."""
+        if route == self.peer.route:
+            self.seen = self.host.clock
+        elif size >= LEAST_SIZE and route.reply:
+            self.nominate(route)
+
+    def nominate(self, route: Route) -> None:
+        """The peer may be at this route."""
+        current = self.peer.route
+        if current is not None and not route.relayed and not current.relayed and route != current:
+            self.post(PathsInput.NOMINATED(route))
+
+    def judge(self, value: bytes, route: Route) -> None:
+        """A response came, from wherever: it counts for the route that its challenge was sent to."""
+        current = self.peer.route
+        for one in dict.fromkeys((*self.challenged, route, *([] if current is None else [current]))):
+            if self._is_value_of(value, one):
+                self.post(PathsInput.ANSWERED() if one == current else PathsInput.VALIDATED(one))
+
+    # -- conditions and times
+
+    def is_left(self) -> bool:
+        """Did the route in use bring nothing for long, although it answers?"""
+        return self.host.clock - self.seen > self.peer.times.contest
+
+    def is_left_for_other(self) -> bool:
+        return self.is_left() and self.also() is not None
+
+    def has_other(self) -> bool:
+        """Was another one validated since the route in use was challenged?"""
+        return self.also() is not None and self.validated >= self.checked
+
+    def until_checked(self) -> float:
+        return self.peer.probe_after
+
+    # -- actions
+
+    def challenge(self, route: Route) -> None:
+        now, before = self.host.clock, self.challenged.get(route)
+        if before is None or now - before >= max(self.peer.times.challenge, 2 * self.peer.pto):
+            keep_newest(self.challenged, route, now, self.core.config.limits.routes)
+            self._ask(route)
+
+    def check(self) -> None:
+        """Challenge the route in use."""
+        if self.peer.route is not None:
+            self.checked = self.host.clock
+            self._ask(self.peer.route)
+
+    def take_in(self, route: Route) -> None:
+        self.other, self.validated = route, self.host.clock
+
+    def move(self) -> None:
+        """The other route is the one in use from now on."""
+        route = self.other
+        if route is not None:
+            asked = self.challenged.get(route)
+            seconds = 0.0 if asked is None else max(self.validated - asked, 0.0)
+            self.settle()
+            self.peer.move(route, seconds)
+
+    # -- inside
+
+    def _epoch(self) -> int:
+        return int(self.host.clock * 1000) // int(2 * self.core.config.direct.probe * 1000)
+
+    def _ask(self, route: Route) -> None:
+        value = self._value(route, self._epoch())
+        if value is not None:
+            self.peer.challenge(value, route)
+
+    def _value(self, route: Route, epoch: int) -> bytes | None:
+        secret, key = self.core.path_secret, self.peer.key
+        return quietly(self.host.path_value, secret, key, epoch % (1 << 64), route)
+
+    def _is_value_of(self, value: bytes, route: Route) -> bool:
+        epoch = self._epoch()
+        values = [self._value(route, one) for one in (epoch, epoch - 1)]
+        return sum(compare_digest(value, one) for one in values if one is not None) > 0
+
+
+_S, _I, _C = PathsState, PathsInput, Paths
+
+
+class PathsTimer:
+    CHECK = Timer(_I.CHECK_DUE, _C.until_checked)
+
+
+_T = PathsTimer
+_OPEN: Final = (_S.CHECKING, _S.DOUBTFUL)
+_REF: Final = "R10 paths"
+
+PATHS: Final = Table[Paths, PathsState](
+    Paths,
+    PathsInput,
+    PathsTimer,
+    name="recovery.paths",
+    page="recovery",
+    initial=_S.STEADY,
+    idle={_S.STEADY: "a packet from another route"},
+    rows=(
+        Row(_S.STEADY, _I.NOMINATED, _S.CHECKING, _C.challenge, _C.check, arm=(_T.CHECK,), ref=_REF),
+        Row(_OPEN, _I.NOMINATED, None, _C.challenge, ref=_REF),
+        Row(_OPEN, _I.ANSWERED, _S.STEADY, _C.move, when=_C.is_left_for_other, cancel=(_T.CHECK,), ref=_REF),
+        Row(_OPEN, _I.ANSWERED, _S.STEADY, cancel=(_T.CHECK,), ref=_REF),
+        Row(_S.STEADY, _I.ANSWERED, None, ref=_REF),
+        Row(_S.STEADY, _I.VALIDATED, None, _C.take_in, _C.move, when=_C.is_left, ref=_REF),
+        Row((_S.STEADY, _S.CHECKING), _I.VALIDATED, None, _C.take_in, ref=_REF),
+        Row(_S.DOUBTFUL, _I.VALIDATED, _S.STEADY, _C.take_in, _C.move, cancel=(_T.CHECK,), ref=_REF),
+        Row(_S.CHECKING, _I.CHECK_DUE, _S.STEADY, _C.move, when=_C.has_other, ref=_REF),
+        Row(_S.CHECKING, _I.CHECK_DUE, _S.DOUBTFUL, arm=(_T.CHECK,), ref=_REF),
+        Row(_S.DOUBTFUL, _I.CHECK_DUE, _S.STEADY, ref=_REF),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
+)
