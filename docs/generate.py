@@ -15,7 +15,14 @@ from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
-from sansproto.egtp import MailboxClientDelays, MailboxClientLimits, MailboxServerDelays, MailboxServerLimits
+from sansproto.egtp import (
+    MailboxClientDelays,
+    MailboxClientLimits,
+    MailboxServerDelays,
+    MailboxServerLimits,
+    NodeDelays,
+    NodeLimits,
+)
 from sansproto.egtp import packets as egtp
 from sansproto.overte import (
     VERSIONS,
@@ -168,6 +175,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "egtp.channel": lambda: "\n".join(map(layout_rst, (egtp.FirstMessage, egtp.SecondMessage, egtp.Terms))),
     "egtp.requests": lambda: one_of(egtp.REQUEST),
     "egtp.responses": lambda: one_of(egtp.RESPONSE),
+    "egtp.node_delays": lambda: settings(NodeDelays),
+    "egtp.node_limits": lambda: settings(NodeLimits),
     "egtp.mailbox_server_delays": lambda: settings(MailboxServerDelays),
     "egtp.mailbox_server_limits": lambda: settings(MailboxServerLimits),
     "egtp.mailbox_client_delays": lambda: settings(MailboxClientDelays),

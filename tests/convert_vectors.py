@@ -144,13 +144,23 @@ def mailbox(golden: Mapping[str, Any]) -> Test:
     return test_of(golden, {**given, "steps": steps}, {"steps": said, "fault": golden.get("error"), **unknown})
 
 
+def with_peer(state: Mapping[str, Any], identities: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Whom the node calls is told in words: the name of an identity comes last."""
+    own = state.get("own_handshake")
+    if own is None:
+        return state
+    return {**state, "own_handshake": {**own, "peer": identities[own["what"].split()[-1]]["static_public"]}}
+
+
+OUTCOME: Final = {"verdict", "answers", "answer_paths", "decision", "proof"}
+"""What a node makes of a datagram; other members say how the datagram was made."""
+
+
 def classified(state: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Test]:
     """One datagram at a node with a state, which stands in each test."""
-    inputs = {"input", "now_ms", "path", "reply", "demand_proof", "over_limit", "next_ms", "draws"}
-    about = {"responder_static", "responder_ephemeral"}  # of how the datagram was made
 
     def convert(golden: Mapping[str, Any]) -> Test:
-        found = by_names(inputs)({name: value for name, value in golden.items() if name not in about})
+        found = by_names({*golden} - OUTCOME)(golden)
         found["inputs"]["state"] = plain(state)
         found["outputs"]["fault"] = golden.get("error")
         return found
@@ -158,16 +168,20 @@ def classified(state: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Test]:
     return convert
 
 
-def refusal(golden: Mapping[str, Any]) -> Test:
-    """One exchange: what is received, and what is said to it."""
+def refusal(state: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Test]:
+    """One exchange at the node that has said goodbye: what is received, and what is said to it."""
     inputs = {"initiator_static", "initiator_ephemeral", "draws"}
-    steps = [{name: step[name] for name in ("now_ms", "input")} for step in golden["steps"]]
-    found = by_names(inputs)(golden)
-    found["inputs"]["steps"] = plain(steps)
-    found["outputs"]["steps"] = [
-        {name: value for name, value in step.items() if name not in ("now_ms", "input")} for step in golden["steps"]
-    ]
-    return found
+    given = {"now_ms", "input"}
+
+    def convert(golden: Mapping[str, Any]) -> Test:
+        steps = golden["steps"]
+        found = by_names(inputs)(golden)
+        found["inputs"]["state"] = plain(state)
+        found["inputs"]["steps"] = [{name: one for name, one in step.items() if name in given} for step in steps]
+        found["outputs"]["steps"] = [{name: one for name, one in step.items() if name not in given} for step in steps]
+        return found
+
+    return convert
 
 
 PRIMITIVES: Final[Mapping[str, set[str]]] = {
@@ -182,6 +196,8 @@ PRIMITIVES: Final[Mapping[str, set[str]]] = {
 
 def functions(document: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Test]]]:
     """All tests of a file, by type, with the name of the group that they come from."""
+    identities = document.get("identities", {})
+    states = {group["group"]: with_peer(group.get("state", {}), identities) for group in document["groups"]}
     for group in document["groups"]:
         name, tests = group["group"], group["tests"]
         if name == "primitives":
@@ -190,22 +206,22 @@ def functions(document: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Test
                 chosen = [{key: one for key, one in test.items() if key != "op"} for test in tests if test["op"] == op]
                 yield op, name, [convert(test) for test in chosen]
         else:
-            yield name, name, [converter(group)(test) for test in tests]
+            yield name, name, [converter(name, states)(test) for test in tests]
 
 
-def converter(group: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Test]:
+def converter(name: str, states: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Test]:
     known: Mapping[str, Callable[[Mapping[str, Any]], Test]] = {
         "handshake": handshake,
         "challenged_handshake": challenged,
         "data": by_names({"key", "sid", "counter", "kind", "body"}),
         "replay_window": counters,
-        "classification": classified(group.get("state", {})),
-        "farewell": classified(group.get("state", {})),
-        "refusal": refusal,
+        "classification": classified(states.get(name, {})),
+        "farewell": classified(states.get(name, {})),
+        "refusal": refusal(states.get("farewell", {})),
         "path_challenge_value": by_names({"secret", "peer", "path", "epoch"}),
         "mailbox": mailbox,
     }
-    return known.get(group["group"], by_names(set()))
+    return known.get(name, by_names(set()))
 
 
 def egtp(source: Path) -> dict[str, Any]:

@@ -1,11 +1,48 @@
 """EGTP: restart-safe encrypted sessions over datagrams and polled mailboxes.
 
+:class:`EgtpNode` keeps sessions with peers whose public keys it knows, directly or through mailboxes.
 :class:`MailboxServer` keeps packets for nodes that cannot be reached; :class:`MailboxClient` talks to one.
-docs/protocols/egtp.rst has their bytes and rules.
+docs/protocols/egtp.rst has their bytes and rules, docs/protocols/recovery.rst what makes sessions survive.
 """
 
+from ..recovery import (
+    CloseReason,
+    DuplicateIdentity,
+    Established,
+    Expired,
+    IdentityConflict,
+    Limit,
+    Limited,
+    OnConflict,
+    PathChanged,
+    PathConflict,
+    PeerClosed,
+    PeerForgotten,
+    PeerLost,
+    PeerRecord,
+    PeerRestarted,
+    Reason,
+    RecoveryConfig,
+    RecoveryDelays,
+    RecoveryLimits,
+    Refused,
+    Route,
+    SaveWanted,
+    SelfConnection,
+    Suspected,
+    TooBig,
+    Undelivered,
+    Unreachable,
+)
 from .crypto import KeyPair, mailbox_id, public_key
-from .limits import MailboxClientDelays, MailboxClientLimits, MailboxServerDelays, MailboxServerLimits
+from .limits import (
+    MailboxClientDelays,
+    MailboxClientLimits,
+    MailboxServerDelays,
+    MailboxServerLimits,
+    NodeDelays,
+    NodeLimits,
+)
 from .mailbox_client import MailboxClient
 from .mailbox_events import (
     MailboxAcked,
@@ -28,10 +65,23 @@ from .mailbox_events import (
     StoreWanted,
 )
 from .mailbox_server import MAILBOX_PORT, MailboxServer
+from .node import EgtpNode
+from .node_events import EgtpEvent, MailboxReachable, MailboxUnreachable, MessageReceived, Relay
+from .routes import Mailbox, place_of
 
 __all__ = [
     "MAILBOX_PORT",
+    "CloseReason",
+    "DuplicateIdentity",
+    "EgtpEvent",
+    "EgtpNode",
+    "Established",
+    "Expired",
+    "IdentityConflict",
     "KeyPair",
+    "Limit",
+    "Limited",
+    "Mailbox",
     "MailboxAcked",
     "MailboxClient",
     "MailboxClientDelays",
@@ -43,19 +93,46 @@ __all__ = [
     "MailboxOpen",
     "MailboxPollDone",
     "MailboxPolled",
+    "MailboxReachable",
     "MailboxRegistered",
     "MailboxRemoved",
     "MailboxServer",
     "MailboxServerDelays",
     "MailboxServerEvent",
     "MailboxServerLimits",
+    "MailboxUnreachable",
     "MailboxViolation",
     "MessageAdded",
+    "MessageReceived",
     "MessagesErased",
+    "NodeDelays",
+    "NodeLimits",
+    "OnConflict",
+    "PathChanged",
+    "PathConflict",
+    "PeerClosed",
+    "PeerForgotten",
+    "PeerLost",
+    "PeerRecord",
+    "PeerRestarted",
+    "Reason",
+    "RecoveryConfig",
+    "RecoveryDelays",
+    "RecoveryLimits",
+    "Refused",
+    "Relay",
+    "Route",
+    "SaveWanted",
+    "SelfConnection",
     "StoreChange",
     "StoreWanted",
     "StoredMailbox",
     "StoredMessage",
+    "Suspected",
+    "TooBig",
+    "Undelivered",
+    "Unreachable",
     "mailbox_id",
+    "place_of",
     "public_key",
 ]

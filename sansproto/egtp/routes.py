@@ -15,7 +15,8 @@ from . import packets as p
 from .crypto import mailbox_id
 from .paths import group_of, path_bytes, relay_path_bytes
 
-_RELAY: Final = bytes([p.PathRelay.__wire__.id or 0])
+RELAY: Final = bytes([p.PathRelay.__wire__.id or 0])
+"""What serialised paths to mailboxes begin with."""
 
 
 @attrs.frozen
@@ -30,12 +31,12 @@ class Mailbox:
 
 def relay_route(server: bytes, peer: bytes) -> Route:
     """The way to the mailbox of a peer."""
-    return Route(relay_path_bytes(server, mailbox_id(server, peer)), _RELAY + server, relayed=True)
+    return Route(relay_path_bytes(server, mailbox_id(server, peer)), RELAY + server, relayed=True)
 
 
 def polled_route(server: bytes) -> Route:
     """The way of what was in our own mailbox: who put it there is not known."""
-    return Route(_RELAY + server, _RELAY + server, relayed=True, reply=False)
+    return Route(RELAY + server, RELAY + server, relayed=True, reply=False)
 
 
 def place_of(route: Route) -> Path | Mailbox:

@@ -15,15 +15,17 @@ from ..egtp.mailbox_events import StoreWanted
 from ..egtp.mailbox_server import MAILBOX_PORT, MailboxServer
 from ..egtp.paths import path_bytes, relay_path_bytes
 from ..errors import Fault, WireError
+from ..recovery.window import Window
 from ..trace import Trace
 from ..wire import ABSENT, Codec, Const, Int, OneOf, Packet
+from ._internal.egtp_states import HOME, Judgement, StatedNode
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
 from .record import plain
 from .vectors import VectorTest
 
 TABLES = tables_of("egtp")
-CANNOT: frozenset[str] = frozenset({"egtp.classification", "egtp.farewell", "egtp.refusal", "egtp.replay_window"})
+CANNOT: frozenset[str] = frozenset()
 
 FAULTS: Final[Mapping[str, Fault]] = {
     "empty": Fault.TRUNCATED,
@@ -104,7 +106,9 @@ def _hkdf2(test: VectorTest) -> Answer:
 def _path(test: VectorTest) -> Answer:
     path = test["inputs"]["path"]
     if "server" in path:
-        return {"out": relay_path_bytes(bytes.fromhex(path["server"]), bytes.fromhex(path["mailbox"])).hex()}
+        server = bytes.fromhex(path["server"])
+        mailbox = path.get("mailbox") or crypto.mailbox_id(server, bytes.fromhex(path["owner"])).hex()
+        return {"out": relay_path_bytes(server, bytes.fromhex(mailbox)).hex()}
     found = Path(path.get("label", ""), path["host"], path["port"], path.get("scope", 0))
     return {"out": path_bytes(found).hex()}
 
@@ -281,6 +285,88 @@ def _data(test: VectorTest) -> Answer:
     return {"bytes": data.hex()}
 
 
+# -- a node in a state
+
+
+def _replay_window(test: VectorTest) -> Answer:
+    window = Window(8192)
+    accepted = []
+    for counter in map(int, test["inputs"]["counters"]):
+        accepted.append(window.is_new(counter))
+        if accepted[-1]:
+            window.mark(counter)
+    return {"accepted": accepted}
+
+
+def _judged(inputs: Mapping[str, Any]) -> tuple[StatedNode, Judgement]:
+    node = StatedNode(inputs["state"], inputs)
+    data, path = bytes.fromhex(inputs["input"]), bytes.fromhex(inputs["path"])
+    return node, node.judge(data, path, inputs["now_ms"] / 1000, reply=inputs["reply"])
+
+
+def _refused(fault: str | None) -> dict[str, Any]:
+    return {"fault": fault, "error": None if fault is None else FAULTS[fault].value}
+
+
+_FOLLOWED: Final = ("Init", "Reply", "Challenge", "Data", "Hint", "ResetToken")
+"""What changes the state of a node: what it says then is not among the answers of a classification."""
+
+
+def _classified(test: VectorTest) -> Answer:
+    _, found = _judged(test["inputs"])
+    answers = [] if found.verdict in _FOLLOWED else found.answers
+    proof = {"proof": any(test.octets("inputs", "input")[33:])} if found.verdict == "Challenge" else {}
+    return {"verdict": found.verdict, "answers": plain(answers), **proof, **_refused(found.fault)}
+
+
+def _farewell(test: VectorTest) -> Answer:
+    node, found = _judged(test["inputs"])
+    decision = {"decision": node.decision} if found.verdict == "Init" else {}
+    said = {"answers": plain(found.answers), "answer_paths": plain(found.paths)}
+    assert not [name for name, _ in node.draws.left if name not in ("process", "entry")]
+    return {"verdict": found.verdict, **said, **decision, **_refused(found.fault)}
+
+
+def _refusal(test: VectorTest) -> Answer:
+    """A handshake that is refused, from both sides: what is received is made here, too."""
+    inputs = test["inputs"]
+    node = StatedNode(inputs["state"], {**inputs, "now_ms": inputs["steps"][0]["now_ms"]})
+    steps = []
+    for step in inputs["steps"]:
+        found = node.judge(bytes.fromhex(step["input"]), HOME.name, step["now_ms"] / 1000)
+        decision = {"decision": node.decision} if found.verdict == "Init" else {}
+        error = {} if found.fault is None else {"error": found.fault}
+        steps.append({"verdict": found.verdict, **decision, **error, "answers": plain(found.answers)})
+    own = node.node.keyring.own
+    initiator = crypto.KeyPair.of(test.octets("inputs", "initiator_static"))
+    h1, h2 = (bytes.fromhex(one) for one in (inputs["steps"][0]["input"], steps[0]["answers"][0]))
+    who, payload, _, _ = read_first(own, h1)
+    assert who == initiator.public
+    again, kept = first_message(
+        initiator, test.octets("inputs", "initiator_ephemeral"), own.public, p.NO_TOKEN, payload
+    )
+    reply = p.DATAGRAM.decode(h2)
+    assert isinstance(reply, p.H2)
+    clear, read = crypto.read_agreement(kept, initiator, reply.ephemeral).open(reply.payload)
+    keys, sid = read.split(), p.ReplyPayload.decode(clear).sid
+    confirms = [one["input"] for one in inputs["steps"] if one["input"].startswith("0b")]
+    assert all(isinstance(open_data(keys.from_initiator, bytes.fromhex(one)), p.Confirm) for one in confirms)
+    assert all(p.Data.decode(bytes.fromhex(one)[1:]).sid == sid for one in confirms)
+    close = bytes.fromhex(steps[1]["answers"][0])
+    goodbye = open_data(keys.from_responder, close)
+    return {
+        "h1": again.hex(),
+        "h2": h2.hex(),
+        "key_i2r": keys.from_initiator.hex(),
+        "key_r2i": keys.from_responder.hex(),
+        "confirms": confirms,
+        "close": close.hex(),
+        "close_counter": p.Data.decode(close[1:]).counter,
+        "close_reason": goodbye.reason if isinstance(goodbye, p.Close) else None,
+        "steps": steps,
+    }
+
+
 # -- mailboxes
 
 
@@ -434,6 +520,10 @@ ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
     "egtp.handshake": _handshake,
     "egtp.challenged_handshake": _challenged,
     "egtp.data": _data,
+    "egtp.replay_window": _replay_window,
+    "egtp.classification": _classified,
+    "egtp.farewell": _farewell,
+    "egtp.refusal": _refusal,
     "egtp.mailbox": _mailbox,
 }
 

@@ -18,12 +18,13 @@ import attrs
 
 from ...compiled import type_arguments
 from ...component import DatagramHost, Note, Refusal
+from ...component import tables_of as parts_tables
 from ...contract import Endpoint, Session, StreamSession
 from ...endpoint import D
 from ...machine import Outcome
 from ...streams import StreamEndpoint
 from .charts import list_table
-from .protocols import modules_of, sessions_of, tables_of
+from .protocols import modules_of, protocols, sessions_of, tables_of
 
 MALFORMED = "malformed ..."
 """Of any packet, by its name."""
@@ -65,15 +66,14 @@ def refused(protocol: str) -> Reasons:
     """Why output is not taken."""
     bases = [given for cls in sessions_of(protocol) for given in drops_of_base(cls)]
     found = {what.reason: [Given("", see=given.see)] for what, given in bases if isinstance(what, Refusal)}
-    found.update({one.reason: [Given("", see=one.ref)] for one in _declared(protocol, Refusal)})
+    found.update({one.reason: [Given("", see=see)] for one, see in _declared(protocol, Refusal)})
     return dict(sorted(found.items()))
 
 
 def noted(protocol: str) -> Reasons:
     """Remarks on what is accepted."""
-    return {
-        one.remark: [Given("", see=one.ref)] for one in sorted(_declared(protocol, Note), key=lambda one: one.remark)
-    }
+    found = {one.remark: [Given("", see=see)] for one, see in _declared(protocol, Note)}
+    return dict(sorted(found.items()))
 
 
 def rst(reasons: Mapping[str, list[Given]]) -> str:
@@ -108,20 +108,32 @@ def drops_of_base(cls: type[Any]) -> Iterator[tuple[str | Refusal, Given]]:
 def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
     sessions = sessions_of(protocol)
     streams = tables_of("links") if any(issubclass(one, StreamEndpoint) for one in sessions) else ()
-    for table in (*tables_of(protocol), *streams):
+    others = [table for other in owned_by(protocol) for table in tables_of(other)]
+    for table in (*tables_of(protocol), *streams, *others):
+        page = "" if table.page == protocol else f":doc:`{table.page}`"
         for guards in table.guards:
             for step in guards.steps:
                 if step.on is None:
-                    yield step.reason, Given(table.name, guards.name, step.ref)
+                    yield step.reason, Given(table.name, guards.name, page or step.ref)
         for default in table.defaults:
             if default.outcome is Outcome.IGNORE:
-                yield default.reason, Given(table.name, "no row", ":doc:`links`" if table in streams else "")
+                yield default.reason, Given(table.name, "no row", page)
     for cls in sessions:
         yield from ((what, given) for what, given in drops_of_base(cls) if isinstance(what, str))
 
 
-def _declared(protocol: str, kind: type[T]) -> set[T]:
-    return {value for one in modules_of(protocol) for value in vars(one).values() if isinstance(value, kind)}
+def owned_by(protocol: str) -> list[str]:
+    """The protocols whose parts the sessions of a protocol own."""
+    tables = [table for session in sessions_of(protocol) for table in parts_tables(session)]
+    named = dict.fromkeys(table.name.partition(".")[0] for table in tables)
+    return [name for name in named if name != protocol and name in protocols()]
+
+
+def _declared(protocol: str, kind: type[T]) -> Iterator[tuple[T, str]]:
+    """What the modules of a protocol declare, and of those whose parts it owns; and where that is explained."""
+    for name in (*owned_by(protocol), protocol):
+        for value in {value for one in modules_of(name) for value in vars(one).values() if isinstance(value, kind)}:
+            yield value, value.ref if name == protocol else f":doc:`{name}`"
 
 
 def _owner_of(cls: type[Any], name: str, behind: type[Any] | None) -> type[Any] | None:
