@@ -47,8 +47,10 @@ class GateState(Enum):
 
 
 class GateInput:
-    USE = Input[GateState, None]()
-    """A verb that needs an open node."""
+    START = Input[GateState, None]()
+    CONNECT = Input[GateState, None]()
+    SEND = Input[GateState, None]()
+    DISCONNECT = Input[GateState, None]()
     KNOCKED = Input[GateState, Knocked]()
     ARRIVED = Input[GateState, Arrived]()
     CLOSE = Input[GateState, None]()
@@ -84,11 +86,6 @@ class Gate(Component[GateState, GateHost]):
 
     # -- guards
 
-    def spell(self, arrived: Arrived) -> Knocked | None:
-        packet = arrived.packet
-        assert isinstance(packet, p.H1)
-        return Knocked(packet, p.DATAGRAM.encode(packet), arrived.route)
-
     def is_for_us(self, knocked: Knocked) -> bool:
         return self.host.keyring.is_for_us(knocked.data)
 
@@ -118,8 +115,7 @@ _S, _I, _T, _C = GateState, GateInput, GateTimer, Gate
 _NODE: Final = "the node"
 
 KNOCK: Final = (
-    Guards.of(Gate, GateState, Arrived, "h1")
-    .make(_C.spell, "an H1 without bytes", ref="packets")
+    Guards.of(Gate, GateState, Knocked, "h1")
     .need(_C.is_for_us, "an H1 for somebody else", ref="the handshake")
     .give(_I.KNOCKED)
 )
@@ -139,7 +135,7 @@ GATE: Final = Table[Gate, GateState](
     terminal=(_S.CLOSED,),
     idle={_S.OPEN: "the application, which closes the node"},
     rows=(
-        Row(_S.OPEN, _I.USE, ref=_NODE),
+        Row(_S.OPEN, _I.START | _I.CONNECT | _I.SEND | _I.DISCONNECT, ref=_NODE),
         Row(_S.OPEN, _I.KNOCKED, None, _C.knock, ref="the handshake"),
         Row((_S.OPEN, _S.CLOSING), _I.ARRIVED, None, _C.hand_on, ref="over mailboxes"),
         Row(_S.OPEN, _I.CLOSE, _S.CLOSED, _C.leave, when=_C.has_nobody, ref="closing a node"),
@@ -148,7 +144,7 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref="closing a node"),
     ),
     defaults=(
-        Default(Outcome.NOT_OPEN, "", _I.USE),
+        Default(Outcome.NOT_OPEN, "", _I.START, _I.CONNECT, _I.SEND, _I.DISCONNECT),
         Default(Outcome.IGNORE, "closing"),
     ),
 )

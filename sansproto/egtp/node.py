@@ -44,7 +44,7 @@ from ..wire import ABSENT
 from . import crypto
 from . import packets as p
 from .depositor import Depositor
-from .gate import KNOCK, STORED, Arrived, Gate, GateInput, Stored
+from .gate import KNOCK, STORED, Gate, GateInput, Knocked, Stored
 from .keyring import Keyring, Keys
 from .limits import NodeDelays, NodeLimits
 from .mailbox_connection import ConnectionInput, Ended, MailboxConnection
@@ -129,7 +129,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
         asked = [mailbox.asked(OwnMailboxInput.START()) for mailbox in self.relays.own.values()]
-        self.ask("start", self.gate.asked(GateInput.USE()))
+        self.ask("start", self.gate.asked(GateInput.START()))
         self.verb("start", now, *asked)
 
     def connect(self, peer: bytes, path: Path, now: float) -> bool:
@@ -157,7 +157,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         waits for the transport; then ``Writable`` says when to go on. Raises LocalProtocolError for a message of more
         than ``NodeLimits.message`` bytes; NotOpen after ``close``.
         """
-        self.ask("send", self.gate.asked(GateInput.USE()))
+        self.ask("send", self.gate.asked(GateInput.SEND()))
         if len(data) > self.limits.message:
             raise LocalProtocolError("send", self.phase.name, f"more than {self.limits.message} bytes")
         self.advance(now)
@@ -171,7 +171,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     def disconnect(self, peer: bytes, now: float, *, reason: CloseReason = CloseReason.NORMAL) -> None:
         """Say goodbye to a peer, and forget it. Nothing happens if it is not known. Raises NotOpen after ``close``."""
-        self.ask("disconnect", self.gate.asked(GateInput.USE()))
+        self.ask("disconnect", self.gate.asked(GateInput.DISCONNECT()))
         self.advance(now)
         self.recovery.disconnect(peer, reason)
         self.run()
@@ -256,7 +256,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
                 size = p.HEADER_SIZE + len(packet.sealed)
                 core.hear_data(Sealed(packet.sid, packet.counter, size, route, packet))
             case p.H1():
-                self.gate.take(KNOCK, Arrived(packet, route))
+                self.gate.take(KNOCK, Knocked(packet, p.DATAGRAM.encode(packet), route))
             case p.H2():
                 core.hear_reply(packet.sid, packet)
             case p.CH():
@@ -270,11 +270,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     def say_goodbye(self) -> None:
         self.phase = Phase.CLOSING
-        self.relays.stop()
         for peer in list(self.recovery.peers):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
     def leave(self) -> None:
+        self.relays.stop()
         self.close_gracefully(Closed(CloseCause.LOCAL))
 
     # -- what mailboxes ask
@@ -384,7 +384,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     # -- inside
 
     def _connect(self, peer: bytes, route: Route, now: float) -> bool:
-        self.ask("connect", self.gate.asked(GateInput.USE()))
+        self.ask("connect", self.gate.asked(GateInput.CONNECT()))
         if not crypto.is_key(peer):
             raise LocalProtocolError("connect", self.phase.name, "not the key of a node")
         self.advance(now)

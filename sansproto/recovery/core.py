@@ -103,7 +103,7 @@ class Recovery(Part[RecoveryHost]):
         self.farewells = Farewells(host, self, self.make_tombstone)
         self.tokens, self.door, self.pokes = Tokens(host, config), self.make_door(), Pokes(host, self)
         self.process = host.draw(PROCESS, "recovery.process")
-        self.path_secret = host.draw(32, "recovery.path secret")
+        self.path_secret = host.draw(32, "recovery.path_secret")
         self.last_stamp, self.drawn, self.generation, self.told, self.limited = 0, 0, 0, OrderedDict(), {}
         self.rebuild()
 

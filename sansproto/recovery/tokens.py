@@ -31,13 +31,13 @@ class Tokens(Part[RecoveryHost]):
     def __init__(self, host: RecoveryHost, config: RecoveryConfig) -> None:
         super().__init__(host)
         self.config = config
-        self.secret, self.previous, self.made = host.draw(32, "recovery.token secret"), b"", host.clock
-        self.offset = int.from_bytes(host.draw(6, "recovery.token offset"), "little")
+        self.secret, self.previous, self.made = host.draw(32, "recovery.token_secret"), b"", host.clock
+        self.offset = int.from_bytes(host.draw(6, "recovery.token_offset"), "little")
 
     def issue(self, route: Route) -> bytes:
         """A token for who gets packets at this route now."""
         if self.host.clock - self.made > 4 * max(self.config.direct.token, self.config.relay.token):
-            self.previous, self.secret = self.secret, self.host.draw(32, "recovery.token secret")
+            self.previous, self.secret = self.secret, self.host.draw(32, "recovery.token_secret")
             self.made = self.host.clock
         time = (self._now() % _SPAN).to_bytes(_TIME, "little")
         return time + self.host.token_mac(self.secret, time, route)
@@ -54,7 +54,7 @@ class Tokens(Part[RecoveryHost]):
 
     def renew(self) -> None:
         """Let no token be good that was made up to now: nobody knows how old they are."""
-        self.previous, self.secret = b"", self.host.draw(32, "recovery.token secret")
+        self.previous, self.secret = b"", self.host.draw(32, "recovery.token_secret")
         self.made = self.host.clock
 
     def _now(self) -> int:

@@ -9,10 +9,19 @@ from ..contract import AbortTransport, Address, CloseTransport, Entropy, Path, S
 from ..egtp import crypto
 from ..egtp import packets as p
 from ..egtp.channel import Channel, Direction, read_hello, read_welcome, write_hello
-from ..egtp.limits import MailboxClientDelays, MailboxClientLimits, MailboxServerDelays, MailboxServerLimits
+from ..egtp.limits import (
+    MailboxClientDelays,
+    MailboxClientLimits,
+    MailboxServerDelays,
+    MailboxServerLimits,
+    NodeDelays,
+    NodeLimits,
+)
 from ..egtp.mailbox_client import MailboxClient
 from ..egtp.mailbox_events import StoreWanted
 from ..egtp.mailbox_server import MAILBOX_PORT, MailboxServer
+from ..egtp.node import EgtpNode
+from ..egtp.node_events import Relay
 from ..egtp.paths import path_bytes, relay_path_bytes
 from ..errors import Fault, WireError
 from ..recovery.window import Window
@@ -554,4 +563,23 @@ def _client(config: Config, entropy: Entropy, trace: Trace | None = None) -> Mai
     )
 
 
-MACHINES: Mapping[str, Make] = {"egtp.mailbox_server": _server, "egtp.mailbox_client": _client}
+def _node(config: Config, entropy: Entropy, trace: Trace | None = None) -> EgtpNode:
+    return EgtpNode(
+        private_key=bytes.fromhex(config["private_key"]),
+        entropy=entropy,
+        wall_epoch=config["wall_epoch"] / 1000,
+        relays=tuple(
+            Relay(bytes.fromhex(one["key"]), Address(one["host"], one["port"])) for one in config.get("relays", ())
+        ),
+        only=tuple(map(bytes.fromhex, config["only"])) if "only" in config else None,
+        delays=settings(NodeDelays, config["delays"]),
+        limits=settings(NodeLimits, config["limits"]),
+        trace=trace,
+    )
+
+
+MACHINES: Mapping[str, Make] = {
+    "egtp.node": _node,
+    "egtp.mailbox_server": _server,
+    "egtp.mailbox_client": _client,
+}

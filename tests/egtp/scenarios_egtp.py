@@ -11,20 +11,31 @@ from pathlib import Path as File
 from typing import Any
 
 from scripted_egtp import (
+    AT_A,
+    AT_B,
+    AT_C,
     DEPOSITOR,
     EPOCH,
     OTHER,
     OWNER,
+    SERVER,
     THERE,
+    A,
+    B,
+    C,
     ClientPeer,
+    Friend,
     Guest,
+    NodePeer,
     ServerPeer,
     Stream,
     deposit,
     mailbox_of,
+    node,
 )
 
 from sansproto import __version__
+from sansproto.contract import SendDatagram
 from sansproto.egtp import StoredMailbox, StoredMessage
 from sansproto.egtp import packets as p
 from sansproto.testing import session_recorder
@@ -298,6 +309,166 @@ def a_client_changes_its_mind() -> Stream:
     peer.open()
     peer.close(peer.now)
     peer.fails(lambda: peer.register(peer.now))
+    return peer
+
+
+# -- a node ------------------------------------------------------------------------------------------------------------
+
+
+@scenario
+def two_nodes_talk_and_one_leaves() -> Stream:
+    peer = NodePeer.recorded()
+    b = peer.others[AT_B] = node(B)
+    assert peer.connect(B.public, AT_B, peer.now)
+    assert peer.send(B.public, b"early", peer.now)
+    peer.settle()
+    b.send(A.public, b"hello", peer.now)
+    peer.settle()
+    assert peer.send(B.public, b"late", peer.now)
+    peer.fails(lambda: peer.send(B.public, bytes(1199), peer.now))
+    peer.disconnect(B.public, peer.now)
+    peer.settle()
+    assert not peer.send(B.public, b"too late", peer.now)
+    peer.close(peer.now)
+    peer.fails(lambda: peer.send(B.public, b"closed", peer.now))
+    return peer
+
+
+@scenario
+def the_other_node_restarts() -> Stream:
+    peer = NodePeer.recorded()
+    peer.others[AT_B] = node(B)
+    peer.connect(B.public, AT_B, peer.now)
+    peer.settle()
+    b = peer.others[AT_B] = node(B, "again")
+    b.connect(A.public, AT_A, peer.now)
+    peer.settle()
+    assert b.send(A.public, b"I am back", peer.now)
+    peer.settle()
+    return peer
+
+
+@scenario
+def a_node_is_called_closes_and_tells_who_did_not_hear_it() -> Stream:
+    peer = NodePeer.recorded()
+    b = peer.others[AT_B] = node(B)
+    b.connect(A.public, AT_A, peer.now)
+    peer.settle()
+    peer.is_losing = True
+    peer.close(peer.now)
+    peer.close(peer.now)
+    peer.drain()
+    peer.is_losing = False
+    b.send(A.public, b"are you there?", peer.now)
+    peer.go(3.0)
+    return peer
+
+
+@scenario
+def strangers_and_what_is_for_somebody_else() -> Stream:
+    peer = NodePeer.recorded(only=[B.public.hex()])
+    b, c = node(B), node(C)
+    for other, whom in ((b, C.public), (c, A.public)):
+        other.connect(whom, AT_A, peer.now)
+        transmit = other.next_transmit()
+        assert isinstance(transmit, SendDatagram)
+        peer.receive_datagram(transmit.data, AT_C, peer.now)
+    for data in (b"", b"\x08", b"\x0b" + bytes(40), b"\x0c" + bytes(8)):
+        peer.receive_datagram(data, AT_C, peer.now)
+    peer.fails(lambda: peer.connect(A.public, AT_A, peer.now))
+    peer.fails(lambda: peer.connect(bytes(32), AT_B, peer.now))
+    peer.fails(lambda: peer.connect_by_mailbox(B.public, SERVER.public, peer.now))
+    peer.network_changed(peer.now)
+    peer.resumed(peer.now, asleep=60)
+    peer.datagram_failed(AT_B, peer.now, detail="unreachable")
+    return peer
+
+
+def mailbox_with(*blobs: bytes) -> StoredMailbox:
+    messages = tuple(StoredMessage(seq, blob, b"\4\xc0\0\2", EPOCH * 1000) for seq, blob in enumerate(blobs, 1))
+    return StoredMailbox(
+        mailbox=mailbox_of(A),
+        epoch=b"epoch..1",
+        group=b"\4\xc0\0\2",
+        polled_at=EPOCH * 1000,
+        last_seq=len(blobs),
+        messages=messages,
+    )
+
+
+@scenario
+def a_node_polls_its_mailbox() -> Stream:
+    peer = NodePeer.with_mailbox(delays={"poll": 10.0})
+    peer.server.load((mailbox_with(*[b"\x0c" + bytes(8), b"junk"] * 33),), peer.now)
+    peer.start(peer.now)
+    peer.fails(lambda: peer.start(peer.now))
+    peer.go(25.0)
+    peer.close(peer.now)
+    return peer
+
+
+@scenario
+def a_mailbox_server_comes_and_goes() -> Stream:
+    peer = NodePeer.with_mailbox(delays={"poll": 20.0, "redial": 3.0})
+    peer.is_up = False
+    peer.start(peer.now)
+    peer.go(4.0)
+    peer.is_up = True
+    peer.network_changed(peer.now)
+    peer.go(1.0)
+    (link,) = peer.links
+    peer.stream_lost(link, peer.now, detail="reset")
+    peer.serve()
+    peer.go(4.0)
+    peer.network_changed(peer.now)
+    peer.go(1.0)
+    return peer
+
+
+@scenario
+def two_nodes_talk_through_a_mailbox() -> Stream:
+    peer = NodePeer.with_mailbox(delays={"poll": 10.0, "unused": 60.0}, limits={"deposits": 2})
+    peer.start(peer.now)
+    peer.settle()
+    friend = Friend(peer, B)
+    assert peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    for text in (b"one", b"two"):
+        assert peer.send(B.public, text, peer.now)
+    for _ in range(8):
+        peer.go(5.0)
+        friend.settle()
+    for text in (b"three", b"four", b"five"):
+        assert peer.send(B.public, text, peer.now)
+    peer.go(10.0)
+    friend.settle()
+    friend.node.send(A.public, b"thanks", peer.now)
+    friend.settle()
+    peer.go(80.0)
+    return peer
+
+
+@scenario
+def a_mailbox_server_is_lost_with_what_was_on_its_way() -> Stream:
+    peer = NodePeer.with_mailbox()
+    peer.start(peer.now)
+    peer.settle()
+    peer.is_up = False
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.network_changed(peer.now)
+    peer.tick()
+    peer.settle()
+    peer.is_up = True
+    peer.go(400.0)
+    return peer
+
+
+@scenario
+def more_waits_for_a_mailbox_than_may() -> Stream:
+    peer = NodePeer.with_mailbox(limits={"deposits": 1})
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.network_changed(peer.now)
+    peer.tick()
+    peer.settle()
     return peer
 
 

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from scripted import ScriptedPeer
 
-from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
+from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, Path, SendBytes, SendDatagram
 from sansproto.egtp import (
     MAILBOX_PORT,
+    EgtpNode,
     KeyPair,
     MailboxClient,
     MailboxClientDelays,
@@ -16,6 +17,9 @@ from sansproto.egtp import (
     MailboxServer,
     MailboxServerDelays,
     MailboxServerLimits,
+    NodeDelays,
+    NodeLimits,
+    Relay,
     StoreWanted,
     crypto,
 )
@@ -244,3 +248,190 @@ class ClientPeer(Stream):
         self.drain()
         found, self.heard = self.heard, []
         return found
+
+
+# -- a node ------------------------------------------------------------------------------------------------------------
+
+A, B, C = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
+AT_A, AT_B, AT_C = (Path("udp", host, 7000) for host in ("192.0.2.10", "198.51.100.20", "203.0.113.30"))
+RELAY = Relay(SERVER.public, Address("192.0.2.1", 7000))
+
+
+def node(keys: KeyPair, seed: str = "", **more: Any) -> EgtpNode:
+    """A live node; another seed is another process."""
+    given = {"private_key": keys.private, "wall_epoch": float(EPOCH), "entropy": ScriptedEntropy(seed=seed.encode())}
+    return EgtpNode(**given | more)
+
+
+class NodePeer(Stream):
+    """A node that is A, other nodes wherever they are, and a mailbox server."""
+
+    kind = "egtp.node"
+    usual: ClassVar[Any] = {"private_key": A.private.hex(), "wall_epoch": EPOCH * 1000}
+    bounds: Any = (NodeLimits(), NodeDelays())
+
+    def __init__(self, endpoint: Any) -> None:
+        self.others: dict[Path, EgtpNode] = {}
+        self.server: MailboxServer | None = None
+        self.is_up = True
+        self.links: dict[Link, Link] = {}
+        self.lost: list[Any] = []
+        self.is_losing = False
+        super().__init__(endpoint)
+
+    @classmethod
+    def live(cls, **more: Any) -> NodePeer:
+        return cls(node(A, **more))
+
+    @classmethod
+    def with_mailbox(cls, **more: Any) -> Any:
+        """A recorded one that has a mailbox at a server."""
+        relays = [{"key": SERVER.public.hex(), "host": RELAY.address.host, "port": RELAY.address.port}]
+        peer = cls.recorded(relays=relays, **more)
+        peer.serve()
+        return peer
+
+    def serve(self, **more: Any) -> None:
+        """A mailbox server; nothing outlives it."""
+        given = {"private_key": SERVER.private, "wall_epoch": float(EPOCH), "entropy": ScriptedEntropy(seed=b"server")}
+        self.server = MailboxServer(**given | more)
+        self.links.clear()
+
+    def carry(self, transmit: Any) -> None:
+        match transmit:
+            case SendDatagram(data, path) if self.is_losing:
+                self.lost.append((data, path))
+            case SendDatagram(data, path) if path in self.others:
+                self.others[path].receive_datagram(data, AT_A, self.now)
+            case SendDatagram():
+                pass
+            case SendBytes(link, data) if link in self.links and self.server is not None:
+                self.server.receive_data(self.links[link], data, self.now)
+            case SendBytes():
+                pass
+            case CloseTransport(link) | AbortTransport(link):
+                if link in self.links and self.server is not None:
+                    self.server.stream_lost(self.links.pop(link), self.now)
+                super().carry(transmit)
+            case _:
+                super().carry(transmit)
+
+    def settle(self) -> None:
+        """Let everybody answer everybody, until all is said."""
+        self.drain()
+        while self._open() or self._hear_nodes() or self._hear_server():
+            self.drain()
+
+    def go(self, seconds: float) -> None:
+        """Time passes, for all of them."""
+        end = self.now + seconds
+        while True:
+            self.settle()
+            ends = [one.next_timeout() for one in (*self.others.values(), *([self.server] if self.server else ()))]
+            due = min([end, *(one for one in (*ends, self.endpoint.next_timeout()) if one is not None)])
+            self.now = max(self.now, due)
+            for one in (*self.others.values(), *([self.server] if self.server else ())):
+                one.handle_timeout(self.now)
+            self.wake(self.now)
+            if due >= end:
+                self.settle()
+                return
+
+    def _open(self) -> bool:
+        if not self.opening:
+            return False
+        link = self.opening.pop(0)
+        self.now += self.pause
+        if self.server is None or not self.is_up:
+            self.endpoint.stream_lost(link, self.now, detail="refused")
+        else:
+            self.links[link] = self.server.stream_accepted(MAILBOX_PORT, Address("192.0.2.10", 50000 + link), self.now)
+            self.endpoint.stream_opened(link, self.now)
+        return True
+
+    def _hear_nodes(self) -> bool:
+        for path, other in self.others.items():
+            while other.next_event() is not None:
+                pass
+            transmit = other.next_transmit()
+            if isinstance(transmit, SendDatagram):
+                if transmit.path == AT_A:
+                    self.now += self.pause
+                    self.endpoint.receive_datagram(transmit.data, path, self.now)
+                return True
+        return False
+
+    def _hear_server(self) -> bool:
+        if self.server is None:
+            return False
+        while (event := self.server.next_event()) is not None:
+            if isinstance(event, StoreWanted):
+                self.server.stored(event.number, self.now)
+        transmit = self.server.next_transmit()
+        if transmit is not None:
+            self.hear_from_server(transmit)
+        return transmit is not None
+
+    def hear_from_server(self, transmit: Any) -> None:
+        assert self.server is not None
+        ours = {theirs: link for link, theirs in self.links.items()}
+        match transmit:
+            case SendBytes(link, data) if link in ours:
+                self.now += self.pause
+                self.endpoint.receive_data(ours[link], data, self.now)
+            case CloseTransport(link) | AbortTransport(link) if link in ours:
+                self.now += self.pause
+                self.server.stream_lost(link, self.now)
+                del self.links[ours[link]]
+                self.endpoint.stream_lost(ours[link], self.now, detail="reset")
+
+
+class Friend:
+    """Another live node that has a mailbox at the server of a peer."""
+
+    def __init__(self, peer: NodePeer, keys: KeyPair, **more: Any) -> None:
+        self.peer, self.node = peer, node(keys, relays=(RELAY,), delays=NodeDelays(poll=10.0), **more)
+        self.links: dict[Link, Link] = {}
+        self.events: list[Any] = []
+        self.node.start(peer.now)
+        self.settle()
+
+    def settle(self) -> None:
+        """It and the server say all that they have to say by now."""
+        server = self.peer.server
+        assert server is not None
+        self.node.handle_timeout(self.peer.now)
+        while True:
+            event, transmit = self.node.next_event(), self.node.next_transmit()
+            if event is not None:
+                self.events.append(event)
+            match transmit:
+                case OpenStream(link):
+                    peer = Address("198.51.100.20", 50000 + link)
+                    self.links[link] = server.stream_accepted(MAILBOX_PORT, peer, self.peer.now)
+                    self.node.stream_opened(link, self.peer.now)
+                case SendBytes(link, data) if link in self.links:
+                    server.receive_data(self.links[link], data, self.peer.now)
+                case CloseTransport(link) | AbortTransport(link):
+                    server.stream_lost(self.links.pop(link), self.peer.now)
+                    self.node.stream_lost(link, self.peer.now)
+            if event is None and transmit is None and not self._hear_server(server):
+                return
+
+    def _hear_server(self, server: MailboxServer) -> bool:
+        """What is for others is given to them."""
+        while (event := server.next_event()) is not None:
+            if isinstance(event, StoreWanted):
+                server.stored(event.number, self.peer.now)
+        transmit = server.next_transmit()
+        ours = {theirs: link for link, theirs in self.links.items()}
+        match transmit:
+            case SendBytes(link, data) if link in ours:
+                self.node.receive_data(ours[link], data, self.peer.now)
+            case CloseTransport(link) | AbortTransport(link) if link in ours:
+                server.stream_lost(link, self.peer.now)
+                self.node.stream_lost(ours[link], self.peer.now)
+                del self.links[ours[link]]
+            case SendBytes() | CloseTransport() | AbortTransport():
+                self.peer.hear_from_server(transmit)
+        return transmit is not None
