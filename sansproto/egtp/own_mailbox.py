@@ -14,6 +14,9 @@ from .limits import MailboxClientLimits, NodeDelays
 from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
 
 
+_MOST_FAILURES: Final = 16  # from there on the pauses do not grow, however short they began
+
+
 class OwnMailboxState(Enum):
     RESTING = 0
     """Not asked for."""
@@ -117,7 +120,7 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
 
     def leave(self) -> None:
         """Its connection is over."""
-        self.failures += 1
+        self.failures = min(self.failures + 1, _MOST_FAILURES)
         self.connection.end()
 
     def hang_up(self) -> None:
