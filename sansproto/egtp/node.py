@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Final
 
-from ..component import Refusal
+from ..component import Note, Refusal
 from ..contract import Entropy, Link, Path, Phase, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
@@ -19,21 +19,32 @@ from ..recovery import (
     Challenge,
     CloseReason,
     Delivery,
+    DuplicateIdentity,
     Hint,
+    IdentityConflict,
     Init,
     Kind,
     Knock,
+    Limited,
     MadeInit,
     MadeReply,
     Opened,
+    PathConflict,
+    PeerRecord,
     Recovery,
     RecoveryConfig,
     RecoveryDelays,
     RecoveryEvent,
+    Refused,
     Reply,
     Route,
     RouteError,
+    SaveWanted,
     Sealed,
+    SelfConnection,
+    Suspected,
+    TooBig,
+    Unreachable,
     Visit,
 )
 from ..session import Answers
@@ -55,6 +66,22 @@ from .relays import Relays
 from .routes import Mailbox, Routes, place_of, polled_route, relay_route
 
 OUTPUT_WAITS: Final = Refusal("too much output waits", ref="sending")
+EVENTS_WAIT: Final = Refusal("too many events wait", ref="sending")
+NOT_TOLD: Final = Note("an event was left out, too many wait", ref="sending")
+
+_REMARKS: Final = (
+    DuplicateIdentity,
+    IdentityConflict,
+    Limited,
+    PathConflict,
+    Refused,
+    SaveWanted,
+    SelfConnection,
+    Suspected,
+    TooBig,
+    Unreachable,
+)
+"""Events that change nothing: an application that takes no events misses them."""
 
 _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.items()}
 
@@ -154,16 +181,16 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         """Send a message. It may be lost, overtaken, but not doubled; without a session it waits for one.
 
         False if it was not taken: the peer is not connected, too many messages wait for its session, or too much output
-        waits for the transport; then ``Writable`` says when to go on. Raises LocalProtocolError for a message of more
-        than ``NodeLimits.message`` bytes; NotOpen after ``close``.
+        or too many events wait; after the last two ``Writable`` says when to go on. Raises LocalProtocolError for a
+        message of more than ``NodeLimits.message`` bytes; NotOpen after ``close``.
         """
         self.ask("send", self.gate.asked(GateInput.SEND()))
         if len(data) > self.limits.message:
             raise LocalProtocolError("send", self.phase.name, f"more than {self.limits.message} bytes")
         self.advance(now)
-        if len(self._outbox) >= self.limits.outbox:
+        if len(self._outbox) >= self.limits.outbox or self._has_too_many_events():
             self._is_wanting = True
-            self.count_refusal(OUTPUT_WAITS)
+            self.count_refusal(EVENTS_WAIT if self._has_too_many_events() else OUTPUT_WAITS)
             return False
         taken = self.recovery.send(peer, data)
         self.run()
@@ -175,6 +202,27 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         self.advance(now)
         self.recovery.disconnect(peer, reason)
         self.run()
+
+    def save(self, peer: bytes, now: float) -> PeerRecord | None:
+        """A record of the session with a peer, from which another process can go on; None if there is none.
+
+        It holds the session's keys. ``SaveWanted`` says when it has to be saved again. Raises NotOpen after the end.
+        """
+        self.ask("save")
+        self.advance(now)
+        return self.recovery.save(peer)
+
+    def load(self, record: PeerRecord, now: float) -> bool:
+        """Go on with a session that was saved; False if it is too old, or there is one with this peer already.
+
+        A record is used up by that: delete it before, or a key and a nonce may be used twice. Nothing is sent before
+        the peer has shown that it knows the session. Raises NotOpen after ``close``.
+        """
+        self.ask("load", self.gate.asked(GateInput.CONNECT()))
+        self.advance(now)
+        taken = self.recovery.load(record)
+        self.run()
+        return taken
 
     def close(self, now: float) -> None:
         """Say goodbye to all peers, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
@@ -211,7 +259,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        if self._is_wanting and len(self._outbox) <= self.limits.outbox // 2:
+        has_room = len(self._outbox) <= self.limits.outbox // 2 and len(self._events) <= self.limits.events // 2
+        if self._is_wanting and has_room:
             self._is_wanting = False
             self.emit(Writable())
         return transmit
@@ -364,7 +413,10 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         return Admission.ACCEPT if self.only is None or visit.peer in self.only else Admission.IGNORE
 
     def tell(self, event: RecoveryEvent) -> None:
-        self.emit(event)
+        if isinstance(event, _REMARKS) and self._has_too_many_events():
+            self.count_note(NOT_TOLD)
+        else:
+            self.emit(event)
 
     def deliver(self, delivery: Delivery) -> None:
         self.emit(
@@ -382,6 +434,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         return ()
 
     # -- inside
+
+    def _has_too_many_events(self) -> bool:
+        return len(self._events) >= self.limits.events
 
     def _connect(self, peer: bytes, route: Route, now: float) -> bool:
         self.ask("connect", self.gate.asked(GateInput.CONNECT()))

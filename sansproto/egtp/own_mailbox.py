@@ -13,7 +13,6 @@ from . import packets as p
 from .limits import MailboxClientLimits, NodeDelays
 from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
 
-
 _MOST_FAILURES: Final = 16  # from there on the pauses do not grow, however short they began
 
 
