@@ -600,6 +600,7 @@ def two_peers(core: type[Recovery]) -> None:
 def clone(core: type[Recovery]) -> None:
     world = World(core=core)
     a, b = world.pair()
+    world.has_one_process_each = False
     twin = world.end("A2")
     twin.id = b"A"
     twin.restart()
@@ -776,7 +777,9 @@ def persisted(core: type[Recovery]) -> None:
     assert record is not None
     counter, generation, floor = a.current(b).counter, a.generation(b), a.entry(b).floor
     world.record()
+    uppers = a.uppers
     a.restart()
+    a.uppers = uppers
     world.recorded.clear()
     assert a.place.call(lambda now: a.session.load(record, now))
     assert not a.place.call(lambda now: a.session.load(record, now))
