@@ -237,7 +237,7 @@ def old_inits(world: World, a: End, b: End, wanted: int) -> list[bytes]:
         a.connect(b)
         world.run(2.0)
     world.net.taps.clear()
-    found = list(dict.fromkeys(packets(world.recorded, H1, "A")))
+    found = list(dict.fromkeys(packets(world.recorded, H1, a.name)))
     assert len(found) >= wanted
     return found
 

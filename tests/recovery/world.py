@@ -11,7 +11,7 @@ from itertools import count
 from os import environ
 from typing import Annotated, Any
 
-from symbolic import Node, Received, at, decode, mailbox
+from symbolic import Node, Received, at, decode, forget_packets, mailbox
 
 from sansproto.component import Component, components_of
 from sansproto.contract import Path
@@ -92,6 +92,7 @@ class World:
         duplicate: float = 0.0,
         core: type[Recovery] = Recovery,
     ) -> None:
+        forget_packets()
         self.seed, self.core = seed, core
         way = Conditions(latency=rtt / 2, loss=loss, jitter=jitter, duplicate=duplicate)
         self.net = Net(seed=seed, default=way)
