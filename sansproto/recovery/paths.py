@@ -67,6 +67,8 @@ class Paths(Component[PathsState, RecoveryHost]):
     """Of challenges to routes that packets nominated."""
     other: Route | None
     """The route that was validated last beside the one in use."""
+    seconds: float
+    """How long it took to answer its challenge."""
     validated: Instant
     checked: Instant | None
     """When the route in use was challenged."""
@@ -79,7 +81,7 @@ class Paths(Component[PathsState, RecoveryHost]):
         super().__init__(host)
         self.core, self.peer = core, peer
         self.challenged, self.other = OrderedDict(), None
-        self.validated, self.checked, self.seen = 0.0, None, 0.0
+        self.seconds, self.validated, self.checked, self.seen = 0.0, 0.0, None, 0.0
         self.budget = Level(core.config.limits.challenge_burst, host.clock)
 
     # -- what others ask of it
@@ -150,22 +152,24 @@ class Paths(Component[PathsState, RecoveryHost]):
             self._ask(self.peer.route)
 
     def take_in(self, route: Route) -> None:
-        self.other, self.validated = route, self.host.clock
+        """The shortest time counts: a copy of the response may come at any time."""
+        now = self.host.clock
+        seconds = now - self.challenged.get(route, now)
+        self.seconds = min(self.seconds, seconds) if route == self.other else seconds
+        self.other, self.validated = route, now
 
     def move(self) -> None:
         """The other route is the one in use from now on."""
         route = self.other
         if route is not None:
-            asked = self.challenged.get(route)
-            seconds = 0.0 if asked is None else max(self.validated - asked, 0.0)
             self.settle()
-            self.peer.move(route, seconds)
+            self.peer.move(route, self.seconds)
 
     # -- inside
 
     def _pause(self) -> float:
-        """Between two challenges to the same route."""
-        return max(self.peer.times.challenge, 2 * self.peer.pto)
+        """Between two challenges to the same route: so often that it stays validated, whatever the round trip."""
+        return max(self.peer.times.challenge, min(2 * self.peer.pto, self.peer.probe_after))
 
     def _rate(self) -> Rate:
         limits = self.core.config.limits
