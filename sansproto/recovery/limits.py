@@ -209,6 +209,10 @@ class RecoveryLimits:
     """Instances of each of them."""
     routes: int = some(4)
     """Routes of one peer whose challenges and pauses are remembered."""
+    challenge_rate: float = seconds(20.0)
+    """Routes of one peer that are challenged; the fewer are left, the more of them are left out, at random."""
+    challenge_burst: int = some(40)
+    """At once."""
     same_sid: int = some(8)
     """Sessions with the same remote id that a hint is compared with."""
     pings: int = some(8)

@@ -15,7 +15,7 @@ from .calls import quietly
 from .host import RecoveryHost
 from .items import Route
 from .limits import RecoveryConfig, RecoveryDelays
-from .rates import keep_newest
+from .rates import Level, Rate, keep_newest
 
 LEAST_SIZE: Final = 42
 """Bytes of a packet that may nominate a route: those of a challenge."""
@@ -63,10 +63,14 @@ class Paths(Component[PathsState, RecoveryHost]):
     """Routes that a peer's packets nominated. While another one is validated, what is sent goes there, too."""
 
     challenged: OrderedDict[Route, Instant]
+    budget: Level
+    """Of challenges to routes that packets nominated."""
     other: Route | None
     """The route that was validated last beside the one in use."""
+    seconds: float
+    """How long it took to answer its challenge."""
     validated: Instant
-    checked: Instant
+    checked: Instant | None
     """When the route in use was challenged."""
     seen: Instant
     """When something recent came from the route in use."""
@@ -77,7 +81,8 @@ class Paths(Component[PathsState, RecoveryHost]):
         super().__init__(host)
         self.core, self.peer = core, peer
         self.challenged, self.other = OrderedDict(), None
-        self.validated = self.checked = self.seen = 0.0
+        self.seconds, self.validated, self.checked, self.seen = 0.0, 0.0, None, 0.0
+        self.budget = Level(core.config.limits.challenge_burst, host.clock)
 
     # -- what others ask of it
 
@@ -113,6 +118,9 @@ class Paths(Component[PathsState, RecoveryHost]):
 
     # -- conditions and times
 
+    def is_checked_lately(self) -> bool:
+        return self.checked is not None and self.host.clock - self.checked < self._pause()
+
     def is_left(self) -> bool:
         """Did the route in use bring nothing for long, although it answers?"""
         return self.host.clock - self.seen > self.peer.times.contest
@@ -122,7 +130,7 @@ class Paths(Component[PathsState, RecoveryHost]):
 
     def has_other(self) -> bool:
         """Was another one validated since the route in use was challenged?"""
-        return self.also() is not None and self.validated >= self.checked
+        return self.also() is not None and self.checked is not None and self.validated >= self.checked
 
     def until_checked(self) -> float:
         return self.peer.probe_after
@@ -131,7 +139,9 @@ class Paths(Component[PathsState, RecoveryHost]):
 
     def challenge(self, route: Route) -> None:
         now, before = self.host.clock, self.challenged.get(route)
-        if before is None or now - before >= max(self.peer.times.challenge, 2 * self.peer.pto):
+        is_due = before is None or now - before >= self._pause()
+        if is_due and self._is_admitted():
+            self.budget.take(self._rate(), now)
             keep_newest(self.challenged, route, now, self.core.config.limits.routes)
             self._ask(route)
 
@@ -142,18 +152,33 @@ class Paths(Component[PathsState, RecoveryHost]):
             self._ask(self.peer.route)
 
     def take_in(self, route: Route) -> None:
-        self.other, self.validated = route, self.host.clock
+        """The shortest time counts: a copy of the response may come at any time."""
+        now = self.host.clock
+        seconds = now - self.challenged.get(route, now)
+        self.seconds = min(self.seconds, seconds) if route == self.other else seconds
+        self.other, self.validated = route, now
 
     def move(self) -> None:
         """The other route is the one in use from now on."""
         route = self.other
         if route is not None:
-            asked = self.challenged.get(route)
-            seconds = 0.0 if asked is None else max(self.validated - asked, 0.0)
             self.settle()
-            self.peer.move(route, seconds)
+            self.peer.move(route, self.seconds)
 
     # -- inside
+
+    def _pause(self) -> float:
+        """Between two challenges to the same route: so often that it stays validated, whatever the round trip."""
+        return max(self.peer.times.challenge, min(2 * self.peer.pto, self.peer.probe_after))
+
+    def _rate(self) -> Rate:
+        limits = self.core.config.limits
+        return Rate(limits.challenge_rate, limits.challenge_burst)
+
+    def _is_admitted(self) -> bool:
+        """Who is first must not be who is always admitted: the others would never be challenged."""
+        share = self.budget.share(self._rate(), self.host.clock)
+        return share >= 1.0 or int.from_bytes(self.host.draw(2, "recovery.admission"), "little") < share * 65536
 
     def _epoch(self) -> int:
         return int(self.host.clock * 1000) // int(2 * self.core.config.direct.probe * 1000)
@@ -193,6 +218,7 @@ PATHS: Final = Table[Paths, PathsState](
     initial=_S.STEADY,
     idle={_S.STEADY: "a packet from another route"},
     rows=(
+        Row(_S.STEADY, _I.NOMINATED, None, _C.challenge, when=_C.is_checked_lately, ref=_REF),
         Row(_S.STEADY, _I.NOMINATED, _S.CHECKING, _C.challenge, _C.check, arm=(_T.CHECK,), ref=_REF),
         Row(_OPEN, _I.NOMINATED, None, _C.challenge, ref=_REF),
         Row(_OPEN, _I.ANSWERED, _S.STEADY, _C.move, when=_C.is_left_for_other, cancel=(_T.CHECK,), ref=_REF),

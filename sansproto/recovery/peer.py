@@ -270,7 +270,6 @@ class Peer(Component[PeerState, RecoveryHost]):
     def adopt(self, call: Call, attempt: Attempt, reply: Reply) -> None:
         """An Init of ours was answered."""
         self.core.add_own_session(self, call, attempt, reply)
-        self.flush()
 
     def flush(self) -> None:
         """Send what waits, as far as that goes."""
@@ -352,7 +351,9 @@ class Peer(Component[PeerState, RecoveryHost]):
             old.post(SessionInput.REPLACED())
         self.cur, self.in_use_since = session.sid, self.host.clock
         self.instance, self.mine = session.instance, session.mine
-        reason = Reason.REKEY if before == session.instance else Reason.RESTART if before else Reason.FIRST
+        reason = Reason.FIRST if self.state is PeerState.NEW else Reason.REKEY
+        if before not in (NO_INSTANCE, session.instance):
+            reason = Reason.RESTART
         if reason is Reason.RESTART:
             self.hand_up()
             self.rtt.forget()

@@ -44,9 +44,13 @@ class Level:
         """Is there one left?"""
         return self.left + (now - self.at) * rate.rate >= 1.0
 
+    def share(self, rate: Rate, now: float) -> float:
+        """How much is left of all that there can be: 1.0 is all."""
+        return min(self.left + (now - self.at) * rate.rate, rate.burst) / rate.burst
+
     def take(self, rate: Rate, now: float) -> None:
         """Use one."""
-        self.left = min(self.left + (now - self.at) * rate.rate, rate.burst) - 1.0
+        self.left = self.share(rate, now) * rate.burst - 1.0
         self.at = now
 
 

@@ -390,6 +390,7 @@ class Session(Component[SessionState, RecoveryHost]):
         self.take(CONFIRMED_DATA, arrival)
 
     def resume(self) -> None:
+        """Send what waited."""
         self.entry.flush()
 
     def turn_away(self, arrival: Arrival) -> None:
@@ -567,7 +568,7 @@ SESSION: Final = Table[Session, SessionState](
     idle={_S.NEW: "what it is made for"},
     rows=(
         Row(_S.NEW, _I.OFFER, _S.OFFERED, arm=(_T.CANDIDATE,), ref="R7 accept"),
-        Row(_S.NEW, _I.CALL, _S.CALLED, _C.confirm_first, arm=(_T.CANDIDATE, _T.REPEAT), ref="R8 confirm"),
+        Row(_S.NEW, _I.CALL, _S.CALLED, _C.confirm_first, _C.resume, arm=(_T.CANDIDATE, _T.REPEAT), ref="R8 confirm"),
         Row(_S.OFFERED, _I.REFUSE, _S.REFUSED, ref="R16 goodbye"),
         Row(_S.NEW, _I.REFUSE, _S.REFUSED, arm=(_T.CANDIDATE,), ref="R16 goodbye"),
         Row(_S.NEW, _I.LOAD, _S.LOADED, arm=(_T.LIFE_REST,), ref="persistence"),

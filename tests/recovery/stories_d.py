@@ -237,7 +237,7 @@ def old_inits(world: World, a: End, b: End, wanted: int) -> list[bytes]:
         a.connect(b)
         world.run(2.0)
     world.net.taps.clear()
-    found = list(dict.fromkeys(packets(world.recorded, H1, "A")))
+    found = list(dict.fromkeys(packets(world.recorded, H1, a.name)))
     assert len(found) >= wanted
     return found
 
@@ -551,6 +551,7 @@ def chaos_with_an_attacker(core: type[Recovery]) -> None:
         world.record()
         world.each(0.05, attack, 60.0)
         a, b = chaos(world, moves=True)
+        a.connect(b)  # both may have moved at the same time
         world.until(lambda: a.is_synced(b), 45.0)  # noqa: B023
         world.run(5.0)
         assert a.is_synced(b)
@@ -600,6 +601,7 @@ def two_peers(core: type[Recovery]) -> None:
 def clone(core: type[Recovery]) -> None:
     world = World(core=core)
     a, b = world.pair()
+    world.has_one_process_each = False
     twin = world.end("A2")
     twin.id = b"A"
     twin.restart()
@@ -776,7 +778,9 @@ def persisted(core: type[Recovery]) -> None:
     assert record is not None
     counter, generation, floor = a.current(b).counter, a.generation(b), a.entry(b).floor
     world.record()
+    uppers = a.uppers
     a.restart()
+    a.uppers = uppers
     world.recorded.clear()
     assert a.place.call(lambda now: a.session.load(record, now))
     assert not a.place.call(lambda now: a.session.load(record, now))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from stories_d import STORIES
+import stories_d
+import stories_e
+import stories_f
 
 from sansproto.recovery import Recovery
+
+STORIES = {**stories_d.STORIES, **stories_e.STORIES, **stories_f.STORIES}
 
 
 @pytest.mark.parametrize("name", sorted(STORIES))

@@ -7,10 +7,11 @@ a key, no packet is delivered twice, generations only grow, and every entry of e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from os import environ
 from typing import Annotated, Any
 
-from symbolic import Node, Received, at, decode, mailbox
+from symbolic import Node, Received, at, decode, forget_packets, mailbox
 
 from sansproto.component import Component, components_of
 from sansproto.contract import Path
@@ -18,14 +19,21 @@ from sansproto.errors import Fault, WireError
 from sansproto.machine import Timer
 from sansproto.recovery import (
     CloseReason,
+    Delivery,
     Established,
+    Init,
     Kind,
+    Knock,
     Opened,
+    PeerClosed,
+    PeerForgotten,
+    PeerLost,
     Reason,
     Recovery,
     RecoveryConfig,
     RouteError,
     Sealed,
+    Undelivered,
 )
 from sansproto.recovery.session import SessionState
 from sansproto.snapshot import CACHED
@@ -84,6 +92,7 @@ class World:
         duplicate: float = 0.0,
         core: type[Recovery] = Recovery,
     ) -> None:
+        forget_packets()
         self.seed, self.core = seed, core
         way = Conditions(latency=rtt / 2, loss=loss, jitter=jitter, duplicate=duplicate)
         self.net = Net(seed=seed, default=way)
@@ -91,6 +100,11 @@ class World:
         self.nonces: set[tuple[bytes, int]] = set()
         self.sent: dict[bytes, float] = {}
         self.arrived: dict[bytes, float] = {}
+        self.handed_up: set[bytes] = set()
+        self.states: Iterator[int] = count()
+        self.has_one_process_each = True
+        self.met: dict[int, int] = {}
+        """Which state of the layer above at the other end a state has met: one, and each other one's only one."""
         self.recorded: list[tuple[str, Path, bytes]] = []
         """Who sent what to where, for who records."""
 
@@ -178,6 +192,8 @@ class WatchedNode(Node):
 
     world: Annotated[Any, CACHED]
     end: Annotated[Any, CACHED]
+    opened: Annotated[int, CACHED] = 0
+    """How many Inits it opened."""
     garbles: Annotated[bool, CACHED] = False
     """What is authentic is malformed."""
 
@@ -187,6 +203,10 @@ class WatchedNode(Node):
         assert nonce not in self.world.nonces, "a counter is used twice"
         self.world.nonces.add(nonce)
         return packet
+
+    def open_init(self, knock: Knock) -> Init:
+        self.opened += 1
+        return super().open_init(knock)
 
     def open(self, packet: Sealed) -> Opened:
         if self.garbles:
@@ -215,6 +235,7 @@ class End:
         self.life, self.is_up = 0, True
         self.log: list[tuple[float, Any]] = []
         self.known: dict[bytes, int] = {}
+        self.uppers: dict[bytes, int] = {}
         self.host = world.net.hosts.get(host) or world.net.host(host)
         self.place: Place[Any] = self.host.run(self._session(), sockets={"udp": port, "relay": 1000 + len(world.ends)})
         self.place.events = _Listener(self)
@@ -223,12 +244,13 @@ class End:
             world.net.after(poll * (0.5 if name == "A" else 1.0), self._poll)
 
     def _session(self) -> WatchedNode:
-        session = WatchedNode(
+        kind = self.kind or self.world.core
+        session = getattr(kind, "node", WatchedNode)(
             me=self.id,
             entropy=ScriptedEntropy(seed=f"{self.world.seed} {self.name} {self.life}".encode()),
             wall_epoch=self.wall,
             config=self.config,
-            core=self.kind or self.world.core,
+            core=kind,
             **self.more,
         )
         session.world, session.end = self.world, self
@@ -282,16 +304,24 @@ class End:
 
     def send(self, other: End) -> bytes:
         """A packet that no other one is equal to."""
-        data = f"{self.name}>{other.name}:{len(self.world.sent):010}".encode()
+        data = f"{self.name}>{other.name}:{len(self.world.sent):010}:{self.upper(other.id)}".encode()
         self.world.sent[data] = self.world.now
-        self.place.call(lambda now: self.session.send(other.id, data, now))
+        if not self.place.call(lambda now: self.session.send(other.id, data, now)):
+            self.world.handed_up.add(data)
         return data
+
+    def upper(self, peer: bytes) -> int:
+        """The state of the layer above about a peer: another one after each reset."""
+        if peer not in self.uppers:
+            self.uppers[peer] = next(self.world.states)
+        return self.uppers[peer]
 
     def talk(self, other: End, every: float = 0.1, lasts: float = 1e9) -> None:
         """Send again and again, as long as it is up."""
         self.world.each(every, lambda: self.is_up and self.send(other), lasts)
 
     def disconnect(self, other: End, reason: CloseReason = CloseReason.NORMAL) -> None:
+        self.uppers.pop(other.id, None)
         self.place.call(lambda now: self.session.disconnect(other.id, now, reason))
 
     def network_changed(self) -> None:
@@ -308,13 +338,17 @@ class End:
     def restart(self, *, wall: float = 0.0, after: float = 0.0) -> None:
         """It loses all its state; its clock may be another one then."""
         self.stop()
+        if after:
+            self.world.net.after(after, lambda: self.start(wall=wall))
+        else:
+            self.start(wall=wall)
+
+    def start(self, *, wall: float = 0.0) -> None:
+        """Another process runs in its place."""
         self.wall += wall
         self.life += 1
-        self.known = {}
-        if after:
-            self.world.net.after(after, self._start)
-        else:
-            self._start()
+        self.known, self.uppers = {}, {}
+        self._begin(self._session())
 
     def stop(self) -> None:
         """It is gone, without a word."""
@@ -322,9 +356,6 @@ class End:
             self.place.stop(silent=True)
             self.host.black_hole = not self.host.nodes
             self.is_up = False
-
-    def _start(self) -> None:
-        self._begin(self._session())
 
     def _begin(self, session: Any) -> None:
         self.host.black_hole = False
@@ -361,9 +392,15 @@ class End:
     def notice(self, event: Any) -> None:
         self.log.append((self.world.now, event))
         if isinstance(event, Received):
-            data = event.delivery.data
-            assert data not in self.world.arrived, f"{data!r} is delivered twice"
-            self.world.arrived[data] = self.world.now
+            self._take_in(event.delivery)
+        elif isinstance(event, Undelivered):
+            assert not self.world.handed_up.intersection(event.packets)
+            assert not self.world.arrived.keys() & set(event.packets)
+            self.world.handed_up.update(event.packets)
+        elif isinstance(event, PeerClosed | PeerLost | PeerForgotten) or (
+            isinstance(event, Established) and event.reason is Reason.RESTART
+        ):
+            self.uppers.pop(event.peer, None)
         generation, peer = getattr(event, "generation", None), getattr(event, "peer", None)
         if generation is not None and peer is not None:
             before = self.known.get(peer, 0)
@@ -371,6 +408,16 @@ class End:
                 assert generation > before, (event, before)
             assert generation >= before, (event, before)
             self.known[peer] = generation
+
+    def _take_in(self, delivery: Delivery) -> None:
+        data, world = delivery.data, self.world
+        assert data not in world.arrived, f"{data!r} is delivered twice"
+        assert data not in world.handed_up, f"{data!r} is delivered and was handed up"
+        world.arrived[data] = world.now
+        if not delivery.stale and world.has_one_process_each:
+            its = int(data.rpartition(b":")[2])
+            for mine, other in ((self.upper(delivery.peer), its), (its, self.upper(delivery.peer))):
+                assert world.met.setdefault(mine, other) == other, f"{self.name} meets another state of its peer"
 
 
 class _Listener(list[Any]):
