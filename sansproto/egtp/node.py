@@ -153,6 +153,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         """The id of this node."""
         return self.keyring.own.public
 
+    def waiting(self, peer: bytes) -> int:
+        """Messages that wait for a session with this peer."""
+        entry = self.recovery.peers.get(peer)
+        return 0 if entry is None else len(entry.queue)
+
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
         asked = [mailbox.asked(OwnMailboxInput.START()) for mailbox in self.relays.own.values()]
