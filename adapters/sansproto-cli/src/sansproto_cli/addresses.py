@@ -26,8 +26,8 @@ def parse_address(text: str, usual_port: int, what: str, example: str, *, least:
     """Take ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or a bare IPv6 address apart."""
     host, port = text, str(usual_port)
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
+        host, end, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if end + rest[:1] == "]:" else port if end + rest == "]" else ""
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     is_port = port.isascii() and port.isdigit() and len(port) < 6 and least <= int(port) < 65536

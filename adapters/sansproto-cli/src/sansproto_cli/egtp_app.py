@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from .exits import CommandFailed, Exit
 from .line import Signals, entropy, politely
 from .mailbox_store import SqliteStore
 from .options import Switch
-from .report import JsonReporter, Reporter, StreamReporter, make_reporter
+from .report import JsonReporter, PlainReporter, Reporter, StreamReporter, make_reporter
 
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the other end refuses us, 6 no socket, \
@@ -49,10 +50,10 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
     json
         One JSON object a line.
     """
-    reporter = make_reporter(as_json=json)
     keys, is_new = read_key(file, make=True)
-    _warn_if_open(file, reporter)
-    reporter.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
+    _warn_if_open(file, _beside_output(as_json=json))
+    printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
+    printing.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
 
 
 @egtp_app.command
@@ -89,7 +90,7 @@ def pipe(
     json
         One JSON object a line, for each message too.
     """
-    reporter: Reporter = make_reporter(as_json=True) if json else StreamReporter()
+    reporter = _beside_output(as_json=json)
     peer_key, (keys, _) = parse_public_key(peer, "peer"), read_key(key)
     if peer_key == keys.public:
         raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the other end.")
@@ -160,6 +161,10 @@ def mailbox(
     with Signals() as signals, closing(SqliteStore(store)) as opened:
         server = MailboxServer(private_key=keys.private, entropy=entropy, wall_epoch=time.time() - time.monotonic())
         MailServing(server, opened, reporter).run(host, port, signals.check)
+
+
+def _beside_output(*, as_json: bool) -> Reporter:
+    return JsonReporter(sys.stdout) if as_json else StreamReporter()
 
 
 def _warn_if_open(path: Path, reporter: Reporter) -> None:

@@ -33,7 +33,8 @@ def read_key(path: Path, *, make: bool = False) -> tuple[KeyPair, bool]:
         with path.open("rb") as found:
             data = found.read(_MOST)
     except FileNotFoundError as error:
-        text = f"There is no {path}: make it with sansproto egtp key {path}."
+        known = f"There is no {path}: make it with sansproto egtp key {path}."
+        text = f"There is no folder {path.parent}: name a file in one that is there." if make else known
         raise CommandFailed(Exit.FILES, text) from error
     except OSError as error:
         text = f"Cannot use {path} ({error.strerror}): name another file."

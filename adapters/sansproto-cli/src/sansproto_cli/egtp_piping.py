@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -42,6 +43,7 @@ from .report import Reporter
 SOCKET = "udp"
 MESSAGE = 1198  # bytes of one message, at most
 _READ = 65536
+_HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
 _AGAIN = 0.05  # seconds until a message is offered again that was not taken
 
 
@@ -74,7 +76,7 @@ class JsonOutput:
     def message(self, data: bytes) -> None:
         facts: dict[str, object] = {"hex": data.hex()}
         with suppress(UnicodeDecodeError):
-            facts["text"] = data.decode()
+            facts["line"] = data.decode()
         self._reporter.tell("message", "", **facts)
 
 
@@ -150,6 +152,7 @@ class Piping:
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
         self._was_there = False
+        self._next_beat = 0.0
 
     def run(self, check: Callable[[], None]) -> None:
         if self._target.server is not None:
@@ -160,7 +163,9 @@ class Piping:
             for event in each_event(self._runner, check):
                 if event is not None and self._tell(event, is_over=lines.is_over):
                     return
-                if lines.is_over and self._is_all_sent():
+                if not lines.is_over:
+                    self._beat()
+                elif self._is_all_sent():
                     self._runner.call(lambda now: self._node.disconnect(self._peer, now))
                     self._reporter.tell("finished", "")
                     return
@@ -183,6 +188,13 @@ class Piping:
         elif self._target.to is not None:
             raise CommandFailed(Exit.NOBODY, f"Cannot find {self._target.to[0]}: check the name.")
 
+    def _beat(self) -> None:
+        """A message of no bytes shows whether the other end has restarted; it adds nothing to its output."""
+        due = time.monotonic() >= self._next_beat
+        if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
+            self._next_beat = time.monotonic() + _HEARTBEAT
+            self._runner.call(lambda now: self._node.send(self._peer, b"", now))
+
     def _is_all_sent(self) -> bool:
         return self._runner.call(lambda _: self._was_there and not self._node.waiting(self._peer))
 
@@ -190,7 +202,8 @@ class Piping:
         """True: it is over."""
         match event:
             case MessageReceived(_, data):
-                self._output.message(data)
+                if data:
+                    self._output.message(data)
             case Established(generation=generation, reason=reason):
                 self._was_there = True
                 texts = {Reason.FIRST: "Connected.", Reason.RESTART: "The other end has restarted: connected again."}

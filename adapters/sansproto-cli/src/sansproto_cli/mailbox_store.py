@@ -99,7 +99,7 @@ class SqliteStore:
     def _open(self) -> None:
         for pragma in (
             "locking_mode = EXCLUSIVE",
-            "journal_mode = DELETE",
+            "journal_mode = TRUNCATE",  # the others keep what was erased until the next change
             "synchronous = EXTRA",  # after a power cut, too
             "secure_delete = ON",
             "foreign_keys = ON",
