@@ -101,6 +101,7 @@ class World:
         self.sent: dict[bytes, float] = {}
         self.arrived: dict[bytes, float] = {}
         self.handed_up: set[bytes] = set()
+        self.marks: dict[str, float] = {}
         self.states: Iterator[int] = count()
         self.has_one_process_each = True
         self.met: dict[int, int] = {}
