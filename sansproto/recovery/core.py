@@ -165,7 +165,6 @@ class Recovery(Part[RecoveryHost]):
                 home = entry.called_at if session.state is SessionState.CALLED else entry.route
                 aloud = session.state is not SessionState.PREVIOUS
                 self.farewells.close(session, reason, home, aloud=aloud)
-                self.remove_session(session)
         entry.hand_up()
         self.remove_peer(entry)
 
@@ -427,6 +426,7 @@ class Recovery(Part[RecoveryHost]):
         if self.peers.get(peer.key) is not peer:
             return
         for session in self.sessions_of(peer):
+            session.peer = None  # there is nobody to be told
             self.remove_session(session)
         peer.call.drop_attempts()
         self._forget_route(peer, peer.route)

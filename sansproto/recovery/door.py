@@ -1,6 +1,6 @@
 """What arrives and belongs to no session yet: handshakes, hints, and data that nobody knows.
 
-docs/protocols/recovery.rst, R4 duplicates to R7 accept, and R12 to R13.
+docs/protocols/recovery.rst, R4 duplicates, R5 freshness, R7 accept, R12 myself, R13 limits.
 """
 
 from __future__ import annotations

@@ -315,12 +315,6 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     # -- what its sessions ask of it
 
-    def rekey(self) -> None:
-        self.call.post(CallInput.START())
-
-    def fell_silent(self) -> None:
-        self.call.post(CallInput.START())
-
     def order_of(self, session: Session) -> tuple[int, bytes]:
         """Of two sessions that crossed, both ends use the larger one."""
         return session.stamp, self.core.me if session.is_ours else self.key
@@ -427,7 +421,6 @@ class Peer(Component[PeerState, RecoveryHost]):
         for one in self.core.sessions_of(self):
             if one not in kept:
                 self.core.drain(one)
-                self.core.remove_session(one)
         self.hand_up()
         self.host.tell(PeerClosed(self.key, self.generation, reason=reason))
         self.core.renew_peer(self, kept)

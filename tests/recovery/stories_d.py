@@ -318,7 +318,7 @@ def strange_inits(world: World, b: End, rate: float, lasts: float) -> None:
 @story("S15")
 def init_flood(core: type[Recovery]) -> None:
     world = World(core=core)
-    a, b = talking(world)
+    _a, b = talking(world)
     strange_inits(world, b, 200.0, 30.0)
     most = 0
     for _ in range(35):
@@ -543,7 +543,7 @@ def chaos_with_an_attacker(core: type[Recovery]) -> None:
         def attack(world: World = world, chance: Any = chance) -> None:
             if world.recorded:
                 a, b = world.ends["A"], world.ends["B"]
-                who, path, data = chance.choice(world.recorded)
+                who, _path, data = chance.choice(world.recorded)
                 to, other = (b, a) if who == "A" else (a, b)
                 source = chance.choice([other.path, at("192.0.2.66", 6)])
                 if to.is_up:

@@ -148,7 +148,7 @@ def both_close(core: type[Recovery]) -> None:
         world.run(60.0)
         assert len(world.recorded) == landed
         for _ in range(3):  # whatever is replayed
-            for who, path, data in world.recorded[:landed]:
+            for who, _path, data in world.recorded[:landed]:
                 to = b if who == "A" else a
                 world.spoof(to, data, a.path if who == "A" else b.path)
             world.run(0.01)
@@ -341,7 +341,7 @@ def two_sleepers(core: type[Recovery]) -> None:
 @story("S71")
 def lies_about_sleep(core: type[Recovery]) -> None:
     world = World(core=core)
-    a, b = talking(world)
+    a, _b = talking(world)
     world.record()
     world.each(0.02, lambda: a.resumed(3600.0), 60.0)
     world.run(65.0)

