@@ -289,10 +289,12 @@ class Door(Component[DoorState, RecoveryHost]):
     # -- actions
 
     def reply_again(self, knock: Knock) -> None:
+        """Where this copy came from: the first one may have been a copy that somebody else was faster with."""
         self.host.count_note(REPEATED, self)
         session = self.core.by_handshake[knock.hs_id]
-        if session.route is not None:
-            self.host.transmit(session.reply, session.route)
+        route = knock.route if knock.route.reply else session.route
+        if route is not None:
+            self.host.transmit(session.reply, route)
 
     def challenge_unopened(self, weighed: Weighed) -> None:
         self.core.note_limit(Limit.INIT)

@@ -157,6 +157,7 @@ class Session(Component[SessionState, RecoveryHost]):
     alarm: int
     """The counter at which something has to be done before the bound is reached."""
     window: Window
+    last_in: Instant
     reset: bytes
     """The peer's reset token."""
     was_reset: bool
