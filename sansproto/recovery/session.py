@@ -145,6 +145,8 @@ class Session(Component[SessionState, RecoveryHost]):
     """Its Init held a good token."""
     route: Route | None
     """Where the answers of its handshake go."""
+    again: Route | None
+    """Where our Reply was sent again last."""
     reply: bytes
     """Our Reply, which is sent again as it is."""
     began: int
@@ -178,7 +180,7 @@ class Session(Component[SessionState, RecoveryHost]):
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
         self.is_ours = self.proven = self.was_reset = self.is_hidden = False
         self.stamp = self.began = self.generation = self.counter = 0
-        self.route, self.pings, self.pause = None, {}, 0.0
+        self.route, self.again, self.pings, self.pause = None, None, {}, 0.0
         self.silence, self.debt = Silence(host, self), Debt(host, self)
         limits = core.config.limits
         self.bound, self.alarm = limits.packets, limits.rekey_packets

@@ -246,8 +246,8 @@ variant("a tie-break without a window", "S52")(doors(Stubborn))
 
 
 class Follower(Peer):
-    def _find_route(self, route: Route) -> None:
-        super()._find_route(route)
+    def _find_route(self, session: Session, route: Route) -> None:
+        super()._find_route(session, route)
         if route.reply:
             self._set_route(route)
 
