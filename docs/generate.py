@@ -37,6 +37,8 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
+from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryLimits
+from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
 from sansproto.session import Session
 from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
@@ -139,6 +141,30 @@ def settings(*kinds: type) -> str:
     return "\n".join(lines) + "\n"
 
 
+def profiles() -> str:
+    """The times of both profiles of recovery."""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - name",
+        "     - direct",
+        "     - relay",
+        "     - meaning",
+    ]
+    found = re.findall(r'^    (\w+): (?:float|int) = .*\n    """([^"]*)"""$', inspect.getsource(RecoveryDelays), re.M)
+    for name, meaning in found:
+        lines.append(f"   * - ``{name}``")
+        for value in (getattr(DIRECT, name), getattr(RELAY, name)):
+            lines.append(f"     - {value:g} s" if isinstance(value, float) else f"     - {value}")
+        lines.append(f"     - {' '.join(meaning.split())}")
+    return "\n".join(lines) + "\n"
+
+
+def rules(of: Mapping[str, object]) -> str:
+    return "".join(f"- {rule}\n" for rule in of)
+
+
 def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
     """How sessions answer who is not authenticated; nothing if none of them answers."""
     found = [(session.__name__, session.strangers) for session in sessions]
@@ -194,6 +220,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "overte.server_limits": lambda: settings(ServerLimits),
     "overte.ice_delays": lambda: settings(IceDelays),
     "overte.ice_limits": lambda: settings(IceLimits),
+    "recovery.times": profiles,
+    "recovery.time_rules": lambda: rules(DELAY_RULES),
+    "recovery.limits": lambda: settings(RecoveryLimits),
+    "recovery.limit_rules": lambda: rules(LIMIT_RULES),
 }
 
 

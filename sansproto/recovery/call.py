@@ -342,7 +342,7 @@ class Call(Component[CallState, RecoveryHost]):
         offer = Offer(peer.key, sid, self.stamp, peer.mine, token, route)
         try:
             made = self.host.make_init(offer)
-        except Exception:  # docs/protocols/recovery.rst, what the host does
+        except Exception:  # docs/protocols/recovery.rst, what the host does.
             self.host.count_refusal(NOT_MADE, self)
             return
         new = Attempt(sid, made.hs_id, made.data, token, self.host.clock)

@@ -100,8 +100,8 @@ class Recovery(Part[RecoveryHost]):
         self.me, self.config = me, config
         self.peers = Parts(self.make_peer)
         self.sessions = Parts(self.make_session)
-        self.farewells = Farewells(host, self, self.make_tombstone)
-        self.tokens, self.door, self.pokes = Tokens(host, config), self.make_door(), Pokes(host, self)
+        self.farewells, self.door, self.pokes = self.make_farewells(), self.make_door(), self.make_pokes()
+        self.tokens = Tokens(host, config)
         self.process = host.draw(PROCESS, "recovery.process")
         self.path_secret = host.draw(32, "recovery.path_secret")
         self.last_stamp, self.drawn, self.generation, self.told, self.limited = 0, 0, 0, OrderedDict(), {}
@@ -165,7 +165,6 @@ class Recovery(Part[RecoveryHost]):
                 home = entry.called_at if session.state is SessionState.CALLED else entry.route
                 aloud = session.state is not SessionState.PREVIOUS
                 self.farewells.close(session, reason, home, aloud=aloud)
-                self.remove_session(session)
         entry.hand_up()
         self.remove_peer(entry)
 
@@ -259,6 +258,12 @@ class Recovery(Part[RecoveryHost]):
 
     def make_tombstone(self, sid: bytes) -> Tombstone:
         return Tombstone(self.host, self.farewells, sid)
+
+    def make_farewells(self) -> Farewells:
+        return Farewells(self.host, self, self.make_tombstone)
+
+    def make_pokes(self) -> Pokes:
+        return Pokes(self.host, self)
 
     def make_door(self) -> Door:
         return Door(self.host, self)
@@ -421,6 +426,7 @@ class Recovery(Part[RecoveryHost]):
         if self.peers.get(peer.key) is not peer:
             return
         for session in self.sessions_of(peer):
+            session.peer = None  # there is nobody to be told
             self.remove_session(session)
         peer.call.drop_attempts()
         self._forget_route(peer, peer.route)

@@ -1,6 +1,6 @@
 """What arrives and belongs to no session yet: handshakes, hints, and data that nobody knows.
 
-docs/protocols/recovery.rst, R4 duplicates to R7 accept, and R12 to R13.
+docs/protocols/recovery.rst, R4 duplicates, R5 freshness, R7 accept, R12 myself, R13 limits.
 """
 
 from __future__ import annotations
@@ -289,10 +289,12 @@ class Door(Component[DoorState, RecoveryHost]):
     # -- actions
 
     def reply_again(self, knock: Knock) -> None:
+        """Where this copy came from: the first one may have been a copy that somebody else was faster with."""
         self.host.count_note(REPEATED, self)
         session = self.core.by_handshake[knock.hs_id]
-        if session.route is not None:
-            self.host.transmit(session.reply, session.route)
+        session.again = knock.route if knock.route.reply else session.route
+        if session.again is not None:
+            self.host.transmit(session.reply, session.again)
 
     def challenge_unopened(self, weighed: Weighed) -> None:
         self.core.note_limit(Limit.INIT)

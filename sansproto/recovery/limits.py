@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
 from ..limits import seconds, some
-
-
-def _require(holds: bool, rule: str) -> None:
-    if not holds:
-        raise ValueError(f"not so: {rule}")
 
 
 @attrs.frozen(kw_only=True)
@@ -88,23 +84,7 @@ class RecoveryDelays:
     """Whether a peer can be followed to another route by its packets."""
 
     def __attrs_post_init__(self) -> None:
-        enough = 12 * self.rto_max
-        _require(self.round_trip < self.rto <= self.rto_max, "round_trip < rto <= rto_max")
-        _require(self.give_up >= enough or self.tries >= 6, "give_up holds 12 rto_max, or 6 tries")
-        _require(self.candidate >= (4 if self.has_moves else 2) * self.rto_max, "candidate >= 4 rto_max, relayed 2")
-        _require(self.crossing >= self.rto_max, "crossing >= rto_max")
-        _require(self.dead_min <= self.dead <= self.dead_max, "dead_min <= dead <= dead_max")
-        _require(not self.has_pings or self.dead_min / 6 >= self.round_trip, "a sixth of dead_min >= round_trip")
-        _require(self.dead > self.round_trip, "dead > round_trip")
-        _require(self.probe > self.round_trip, "probe > round_trip")
-        _require(not self.has_hints or self.probe <= self.hint_min <= self.hint_max, "probe <= hint_min <= hint_max")
-        _require(self.previous > self.dead_max + 3 * self.rto_max, "previous > dead_max + 3 rto_max")
-        _require(self.token >= 2 * self.round_trip, "token >= twice the round trip")
-        _require(1.25 * self.rekey < self.session, "1.25 rekey < session")
-        _require(self.session - self.rekey >= enough, "session - rekey >= 12 rto_max")
-        _require(not self.has_moves or self.contest > self.keepalive, "contest > keepalive")
-        _require(self.flap_delay <= self.flap_delay_max, "flap_delay <= flap_delay_max")
-        _require(self.answers_a_minute <= 14, "a closed session answers at most 14 times a minute")
+        _check(self, DELAY_RULES)
 
     @classmethod
     def relay(cls, poll: float = 60.0) -> RecoveryDelays:
@@ -235,10 +215,49 @@ class RecoveryLimits:
     """Peers that one call looks after."""
 
     def __attrs_post_init__(self) -> None:
-        _require(self.tombstones_per_peer >= 1 + self.previous + self.own_candidates, "a tombstone for each session")
-        _require(self.tombstones >= self.tombstones_per_peer, "tombstones >= tombstones_per_peer")
-        _require(self.candidates >= self.candidates_per_peer, "candidates >= candidates_per_peer")
-        _require(self.rekey_packets < self.packets < 1 << 64, "rekey_packets < packets < 2^64")
+        _check(self, LIMIT_RULES)
+
+
+T = TypeVar("T")
+
+Rules: TypeAlias = Mapping[str, Callable[[T], bool]]
+"""What has to hold, in words, and whether it does."""
+
+DELAY_RULES: Final[Rules[RecoveryDelays]] = {
+    "``round_trip`` < ``rto`` <= ``rto_max``": lambda d: d.round_trip < d.rto <= d.rto_max,
+    "``give_up`` holds 12 ``rto_max``, or 6 tries": lambda d: d.give_up >= 12 * d.rto_max or d.tries >= 6,
+    "``candidate`` >= 4 ``rto_max``, over a relay 2": lambda d: d.candidate >= (4 if d.has_moves else 2) * d.rto_max,
+    "``crossing`` >= ``rto_max``": lambda d: d.crossing >= d.rto_max,
+    "``dead_min`` <= ``dead`` <= ``dead_max``": lambda d: d.dead_min <= d.dead <= d.dead_max,
+    "``dead_min`` >= 6 ``round_trip``, if it is measured": lambda d: not d.has_pings or d.dead_min >= 6 * d.round_trip,
+    "``dead`` > ``round_trip``": lambda d: d.dead > d.round_trip,
+    "``probe`` > ``round_trip``": lambda d: d.probe > d.round_trip,
+    "``probe`` <= ``hint_min`` <= ``hint_max``, if there are hints": lambda d: (
+        not d.has_hints or d.probe <= d.hint_min <= d.hint_max
+    ),
+    "``previous`` > ``dead_max`` + 3 ``rto_max``": lambda d: d.previous > d.dead_max + 3 * d.rto_max,
+    "``token`` >= 2 ``round_trip``": lambda d: d.token >= 2 * d.round_trip,
+    "``session`` > 1.25 ``rekey``": lambda d: d.session > 1.25 * d.rekey,
+    "``session`` - ``rekey`` >= 12 ``rto_max``": lambda d: d.session - d.rekey >= 12 * d.rto_max,
+    "``contest`` > ``keepalive``, if peers move": lambda d: not d.has_moves or d.contest > d.keepalive,
+    "``flap_delay`` <= ``flap_delay_max``": lambda d: d.flap_delay <= d.flap_delay_max,
+    "a closed session answers at most 14 times a minute on one route": lambda d: d.answers_a_minute <= 14,
+}
+
+LIMIT_RULES: Final[Rules[RecoveryLimits]] = {
+    "``tombstones_per_peer`` >= 1 + ``previous`` + ``own_candidates``": lambda limits: (
+        limits.tombstones_per_peer >= 1 + limits.previous + limits.own_candidates
+    ),
+    "``tombstones`` >= ``tombstones_per_peer``": lambda limits: limits.tombstones >= limits.tombstones_per_peer,
+    "``candidates`` >= ``candidates_per_peer``": lambda limits: limits.candidates >= limits.candidates_per_peer,
+    "``rekey_packets`` < ``packets`` < 2^64": lambda limits: limits.rekey_packets < limits.packets < 1 << 64,
+}
+
+
+def _check(values: T, rules: Rules[T]) -> None:
+    for rule, holds in rules.items():
+        if not holds(values):
+            raise ValueError(f"not so: {rule}")
 
 
 class OnConflict(Enum):

@@ -27,7 +27,7 @@ from .events import (
     Unreachable,
 )
 from .host import RecoveryHost
-from .items import NO_INSTANCE, CloseReason, Reply, Route
+from .items import NO_INSTANCE, CloseReason, Kind, Reply, Route
 from .limits import RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .poke import Poke, PokeInput
@@ -315,12 +315,6 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     # -- what its sessions ask of it
 
-    def rekey(self) -> None:
-        self.call.post(CallInput.START())
-
-    def fell_silent(self) -> None:
-        self.call.post(CallInput.START())
-
     def order_of(self, session: Session) -> tuple[int, bytes]:
         """Of two sessions that crossed, both ends use the larger one."""
         return session.stamp, self.core.me if session.is_ours else self.key
@@ -364,7 +358,7 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.restarted = self.generation
         self.core.forgive(self.key, session.instance)
         self._trim()
-        self._find_route(arrival.route)
+        self._find_route(session, arrival.route)
         self._tell(session, old, reason, before)
         self._end_calls(session)
         self.suspicion.post(SuspicionInput.CONFIRMED())
@@ -385,10 +379,13 @@ class Peer(Component[PeerState, RecoveryHost]):
         if self.conflict.state is not ConflictState.NONE:
             self.conflict.post(ConflictInput.ALIVE())
         if newest:
-            self.paths.note(arrival.route, arrival.size)
+            self.copied(arrival)
 
     def copied(self, arrival: Arrival) -> None:
-        self.paths.note(arrival.route, arrival.size)
+        """A packet that only the peer can have sent lately came by a route. A challenge is answered there already:
+        with one of ours it would be twice as much as came."""
+        is_answered = arrival.opened.kind is Kind.PATH_CHALLENGE
+        self.paths.note(arrival.route, 0 if is_answered else arrival.size)
 
     def judge_response(self, arrival: Arrival) -> None:
         self.paths.judge(arrival.opened.body, arrival.route)
@@ -427,7 +424,6 @@ class Peer(Component[PeerState, RecoveryHost]):
         for one in self.core.sessions_of(self):
             if one not in kept:
                 self.core.drain(one)
-                self.core.remove_session(one)
         self.hand_up()
         self.host.tell(PeerClosed(self.key, self.generation, reason=reason))
         self.core.renew_peer(self, kept)
@@ -476,9 +472,11 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.paths.settle()
         self.core.moved(self, old)
 
-    def _find_route(self, route: Route) -> None:
+    def _find_route(self, session: Session, route: Route) -> None:
         """The route of the packet that confirmed a session: it is taken only where nothing else is known, or where
-        routes cannot be challenged."""
+        routes cannot be challenged. A Reply of ours has to have gone there, or anybody could be faster with a copy."""
+        if self.route is None and route.reply and session.route is not None:
+            route = route if route == session.again else session.route
         home = route if route.reply else quietly(self.host.home, route, self.key)
         self.dial = None
         if home is not None and (self.route is None or ((home.relayed or self.route.relayed) and home != self.route)):

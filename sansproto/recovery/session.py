@@ -71,9 +71,8 @@ class SessionPeer(Protocol):
     def be_hinted(self, session: Session) -> None: ...
     def be_reset(self, session: Session) -> None: ...
     def forget_session(self, session: Session) -> None: ...
-    def rekey(self) -> None: ...
+    def start_call(self) -> None: ...
     def flush(self) -> None: ...
-    def fell_silent(self) -> None: ...
 
 
 class SessionOwner(Protocol):
@@ -146,6 +145,8 @@ class Session(Component[SessionState, RecoveryHost]):
     """Its Init held a good token."""
     route: Route | None
     """Where the answers of its handshake go."""
+    again: Route | None
+    """Where our Reply was sent again last."""
     reply: bytes
     """Our Reply, which is sent again as it is."""
     began: int
@@ -159,6 +160,7 @@ class Session(Component[SessionState, RecoveryHost]):
     alarm: int
     """The counter at which something has to be done before the bound is reached."""
     window: Window
+    last_in: Instant
     reset: bytes
     """The peer's reset token."""
     was_reset: bool
@@ -179,7 +181,7 @@ class Session(Component[SessionState, RecoveryHost]):
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
         self.is_ours = self.proven = self.was_reset = self.is_hidden = False
         self.stamp = self.began = self.generation = self.counter = 0
-        self.route, self.pings, self.pause = None, {}, 0.0
+        self.route, self.again, self.pings, self.pause = None, None, {}, 0.0
         self.silence, self.debt = Silence(host, self), Debt(host, self)
         limits = core.config.limits
         self.bound, self.alarm = limits.packets, limits.rekey_packets
@@ -216,16 +218,13 @@ class Session(Component[SessionState, RecoveryHost]):
     def seal(self, kind: Kind, body: bytes) -> bytes | None:
         """A packet under the next counter. None if none is left, or the host could not: then it is as lost."""
         counter = self.counter
-        if self.is_hidden:
-            self.host.count_refusal(HIDDEN, self)
-            return None
-        if counter >= self.bound:
-            self.host.count_refusal(USED_UP, self)
+        if self.is_hidden or counter >= self.bound:
+            self.host.count_refusal(HIDDEN if self.is_hidden else USED_UP, self)
             return None
         self.counter = counter + 1
         try:
             packet = self.host.seal(self.sid, counter, kind, body)
-        except Exception:  # docs/protocols/recovery.rst, what the host does
+        except Exception:  # docs/protocols/recovery.rst, what the host does.
             self.host.count_refusal(NOT_SEALED, self)
             return None
         if counter >= self.alarm:
@@ -244,8 +243,6 @@ class Session(Component[SessionState, RecoveryHost]):
         """Its silence had no end: begin anew with the next packet that should be answered."""
         self.silence.end()
 
-    # -- what its silence asks of it
-
     @property
     def is_in_use(self) -> bool:
         return self.state is SessionState.CURRENT
@@ -262,10 +259,8 @@ class Session(Component[SessionState, RecoveryHost]):
     def send_keepalive(self) -> None:
         self._send(Kind.KEEPALIVE, bytes(_VALUE))
 
-    def fell_silent(self) -> None:
-        self.entry.fell_silent()
-
-    # -- what others ask about it
+    def call_anew(self) -> None:
+        self.entry.start_call()
 
     @property
     def is_unconfirmed_offer(self) -> bool:
@@ -454,9 +449,6 @@ class Session(Component[SessionState, RecoveryHost]):
         self.silence.post(SilenceInput.STOP())
         self.debt.post(DebtInput.STOP())
 
-    def rekey(self) -> None:
-        self.entry.rekey()
-
     def lapse(self) -> None:
         self.entry.lapse(self)
 
@@ -500,7 +492,7 @@ class Session(Component[SessionState, RecoveryHost]):
         """The last counters are near."""
         self.alarm = self.bound - 1
         if self.counter >= min(self.core.config.limits.rekey_packets, self.alarm):
-            self.entry.rekey()
+            self.entry.start_call()
         else:
             self.core.ask_save(self)
 
@@ -608,7 +600,7 @@ SESSION: Final = Table[Session, SessionState](
         Row((_S.CURRENT, _S.PREVIOUS), _I.PROVED, None, ref="poke"),
         Row(_S.PREVIOUS, _I.REPLACED, None, ref="R8 confirm"),
         Row(_LIVE, _I.REPLACED, _S.PREVIOUS, _C.rest, arm=(_T.FORGET,), cancel=_IN_USE, ref="R8 confirm"),
-        Row(_S.CURRENT, _I.REKEY_DUE, None, _C.rekey, ref="R6 own handshake"),
+        Row(_S.CURRENT, _I.REKEY_DUE, None, _C.call_anew, ref="R6 own handshake"),
         Row(_UNCONFIRMED, _I.EXPIRED, _S.GONE, _C.leave, ref=_R9),
         Row(_S.PREVIOUS, _I.EXPIRED, None, when=_C.is_heard_lately, arm=(_T.FORGET_LATER,), ref=_R9),
         Row(_S.PREVIOUS, _I.EXPIRED, _S.GONE, _C.leave, ref=_R9),

@@ -29,7 +29,7 @@ class WatchedSession(Protocol):
     def dead_after(self) -> float: ...
     def ping(self) -> bytes: ...
     def send_keepalive(self) -> None: ...
-    def fell_silent(self) -> None: ...
+    def call_anew(self) -> None: ...
 
 
 class SilenceState(Enum):
@@ -94,7 +94,7 @@ class Silence(Component[SilenceState, RecoveryHost]):
         self.session.ping()
 
     def give_up(self) -> None:
-        self.session.fell_silent()
+        self.session.call_anew()
 
 
 _S, _I, _C = SilenceState, SilenceInput, Silence

@@ -172,7 +172,7 @@ def faster_copies_of_one_that_moves(core: type[Recovery]) -> None:
 def proven_flood(core: type[Recovery]) -> None:
     """A real host with 200 identities and good tokens: an honest stranger gets in all the same."""
     world = World(core=core)
-    a, b = talking(world)
+    _a, b = talking(world)
     c = world.end("C")
     world.record()
     numbers = count()

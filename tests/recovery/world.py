@@ -1,7 +1,7 @@
 """Ends on a virtual network that restart, move, sleep and are attacked, and what must hold whatever happens to them.
 
-``World.end`` makes an end, ``End.talk`` lets it send numbered packets. Each end is watched: no counter is used twice with
-a key, no packet is delivered twice, generations only grow, and every entry of every table has an end.
+``World.end`` makes an end, ``End.talk`` lets it send numbered packets. Each end is watched: no counter is used twice
+with a key, no packet is delivered twice, generations only grow, and every entry of every table has an end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import count
 from os import environ
 from typing import Annotated, Any
 
-from symbolic import Node, Received, at, decode, forget_packets, mailbox
+from symbolic import H2, Data, Node, Received, at, decode, forget_packets, mailbox
 
 from sansproto.component import Component, components_of
 from sansproto.contract import Path
@@ -70,7 +70,7 @@ class Net(VirtualNetwork):
         return self._random
 
     def send_datagram(self, sender: Place[Any], data: bytes, path: Path) -> None:
-        if any([tap(sender, data, path) for tap in self.taps]):
+        if sum(bool(tap(sender, data, path)) for tap in self.taps):  # each of them sees it
             return
         if path.socket == "relay":
             self.deposits += 1
@@ -101,8 +101,11 @@ class World:
         self.sent: dict[bytes, float] = {}
         self.arrived: dict[bytes, float] = {}
         self.handed_up: set[bytes] = set()
+        self.marks: dict[str, float] = {}
         self.states: Iterator[int] = count()
         self.has_one_process_each = True
+        self.is_wrong = core is not Recovery
+        """A wrong variant runs: the scenarios have to show it, not these checks."""
         self.met: dict[int, int] = {}
         """Which state of the layer above at the other end a state has met: one, and each other one's only one."""
         self.recorded: list[tuple[str, Path, bytes]] = []
@@ -122,7 +125,7 @@ class World:
         a, b = self.end("A", **options), self.end("B", **options)
         a.connect(b)
         self.run(6 * options["poll"] if options.get("poll") else 1.0 + 4 * self.net.default.latency)
-        assert a.generation(b) and a.is_synced(b)
+        assert a.is_synced(b)
         return a, b
 
     def run(self, seconds: float) -> None:
@@ -202,6 +205,9 @@ class WatchedNode(Node):
         nonce = (self.keys[sid].ours, counter)
         assert nonce not in self.world.nonces, "a counter is used twice"
         self.world.nonces.add(nonce)
+        state = self.recovery.sessions[sid].state
+        is_candidate = state in (SessionState.OFFERED, SessionState.REFUSED)
+        assert kind is Kind.CLOSE or not is_candidate or self.world.is_wrong, "something is sent under a candidate"
         return packet
 
     def open_init(self, knock: Knock) -> Init:
@@ -212,6 +218,33 @@ class WatchedNode(Node):
         if self.garbles:
             raise WireError(Fault.BAD_LENGTH)
         return super().open(packet)
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        packet = decode(data)
+        before = self._kept() if not isinstance(packet, Data | H2) else None
+        super().receive_datagram(data, path, now)
+        assert before is None or before == self._kept() or self.world.is_wrong, (
+            "what nobody authenticated changes a session"
+        )
+
+    def handle_timeout(self, now: float) -> None:
+        super().handle_timeout(now)
+        due = self.next_timeout()
+        assert due is None or due > now, "a timer is due at once, again and again"
+
+    def _kept(self) -> list[Any]:
+        """What only authentic packets may change."""
+        return [
+            (
+                key,
+                peer.cur,
+                [one.sid for one in self.recovery.sessions_of(peer) if one.generation],
+                peer.floor,
+                peer.route,
+            )
+            for key, peer in self.recovery.peers.items()
+            if peer.cur is not None
+        ]
 
 
 class End:
@@ -325,13 +358,38 @@ class End:
         self.place.call(lambda now: self.session.disconnect(other.id, now, reason))
 
     def network_changed(self) -> None:
-        self.place.call(lambda now: self.session.network_changed(now))
+        self._report(lambda now: self.session.network_changed(now))
 
     def resumed(self, asleep: float) -> None:
-        self.place.call(lambda now: self.session.resumed(now, asleep=asleep))
+        self._report(lambda now: self.session.resumed(now, asleep=asleep))
 
     def os_error(self, other: End, error: RouteError = RouteError.UNREACHABLE) -> None:
-        self.place.call(lambda now: self.session.os_error(other.path, now, error=error))
+        self._report(lambda now: self.session.os_error(other.path, now, error=error))
+
+    def _report(self, report: Callable[[float], None]) -> None:
+        """What the host is told ends nothing."""
+        before = {key: (peer.cur, peer.route) for key, peer in self.core.peers.items()}
+        self.place.call(report)
+        after = {key: (peer.cur, peer.route) for key, peer in self.core.peers.items()}
+        assert before == after or self.world.is_wrong
+
+    def freeze_and_thaw(self) -> None:
+        """Another object with the same state goes on in its place."""
+        old = self.session
+        kind = self.kind or self.world.core
+        new = type(old).restore(
+            *(old.snapshot(),),
+            me=self.id,
+            entropy=old._entropy,
+            wall_epoch=old._wall_epoch,
+            config=self.config,
+            core=kind,
+            **self.more,
+        )
+        new.world, new.end = self.world, self
+        assert new.snapshot() == old.snapshot()
+        self.place.stop(silent=True)
+        self._begin(new)
 
     # -- what happens to it
 
@@ -469,7 +527,7 @@ def complaints_about(core: Recovery) -> Iterator[str]:
     unconfirmed = {sid for sid, one in core.sessions.items() if one.is_unconfirmed_offer}
     if unconfirmed != set(core.offered):
         yield "candidates that are not listed, or the other way round"
-    if not set(core.host.keys) == set(core.sessions):  # type: ignore[attr-defined]
+    if set(core.host.keys) != set(core.sessions):  # type: ignore[attr-defined]
         yield "keys of no session, or a session without keys"
 
 
@@ -484,8 +542,8 @@ def _complaints_about_peer(core: Recovery, peer: Any) -> Iterator[str]:
         SessionState.OFFERED: limits.candidates_per_peer,
         SessionState.CALLED: limits.own_candidates,
     }
-    for state, count in most.items():
-        if states.count(state) > count:
+    for state, limit in most.items():
+        if states.count(state) > limit:
             yield f"{states.count(state)} sessions are {state.name}"
     in_use = [one for one in core.sessions_of(peer) if one.state in (SessionState.CURRENT, SessionState.LOADED)]
     if [one.sid for one in in_use] != ([] if peer.cur is None else [peer.cur]):

@@ -18,7 +18,7 @@ import attrs
 
 from ...compiled import type_arguments
 from ...component import DatagramHost, Note, Refusal
-from ...component import tables_of as parts_tables
+from ...component import tables_of as tables_within
 from ...contract import Endpoint, Session, StreamSession
 from ...endpoint import D
 from ...machine import Outcome
@@ -64,15 +64,17 @@ def key(reason: str) -> str:
 
 def refused(protocol: str) -> Reasons:
     """Why output is not taken."""
+    shared = {one.reason: [Given("", see=page)] for page, one in _of_shared_parts(protocol, Refusal)}
     bases = [given for cls in sessions_of(protocol) for given in drops_of_base(cls)]
     found = {what.reason: [Given("", see=given.see)] for what, given in bases if isinstance(what, Refusal)}
-    found.update({one.reason: [Given("", see=see)] for one, see in _declared(protocol, Refusal)})
-    return dict(sorted(found.items()))
+    found.update({one.reason: [Given("", see=one.ref)] for one in _declared(protocol, Refusal)})
+    return dict(sorted({**shared, **found}.items()))
 
 
 def noted(protocol: str) -> Reasons:
     """Remarks on what is accepted."""
-    found = {one.remark: [Given("", see=see)] for one, see in _declared(protocol, Note)}
+    found = {one.remark: [Given("", see=page)] for page, one in _of_shared_parts(protocol, Note)}
+    found.update({one.remark: [Given("", see=one.ref)] for one in _declared(protocol, Note)})
     return dict(sorted(found.items()))
 
 
@@ -108,8 +110,8 @@ def drops_of_base(cls: type[Any]) -> Iterator[tuple[str | Refusal, Given]]:
 def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
     sessions = sessions_of(protocol)
     streams = tables_of("links") if any(issubclass(one, StreamEndpoint) for one in sessions) else ()
-    others = [table for other in owned_by(protocol) for table in tables_of(other)]
-    for table in (*tables_of(protocol), *streams, *others):
+    shared = [table for page in shared_parts(protocol) for table in tables_of(page)]
+    for table in (*tables_of(protocol), *streams, *shared):
         page = "" if table.page == protocol else f":doc:`{table.page}`"
         for guards in table.guards:
             for step in guards.steps:
@@ -122,18 +124,19 @@ def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
         yield from ((what, given) for what, given in drops_of_base(cls) if isinstance(what, str))
 
 
-def owned_by(protocol: str) -> list[str]:
-    """The protocols whose parts the sessions of a protocol own."""
-    tables = [table for session in sessions_of(protocol) for table in parts_tables(session)]
-    named = dict.fromkeys(table.name.partition(".")[0] for table in tables)
-    return [name for name in named if name != protocol and name in protocols()]
+def shared_parts(protocol: str) -> list[str]:
+    """The protocols whose parts the sessions of this one own."""
+    pages = {table.page for cls in sessions_of(protocol) for table in tables_within(cls)}
+    return sorted((pages & {*protocols()}) - {protocol})
 
 
-def _declared(protocol: str, kind: type[T]) -> Iterator[tuple[T, str]]:
-    """What the modules of a protocol declare, and of those whose parts it owns; and where that is explained."""
-    for name in (*owned_by(protocol), protocol):
-        for value in {value for one in modules_of(name) for value in vars(one).values() if isinstance(value, kind)}:
-            yield value, value.ref if name == protocol else f":doc:`{name}`"
+def _of_shared_parts(protocol: str, kind: type[T]) -> Iterator[tuple[str, T]]:
+    for page in shared_parts(protocol):
+        yield from ((f":doc:`{page}`", one) for one in _declared(page, kind))
+
+
+def _declared(protocol: str, kind: type[T]) -> set[T]:
+    return {value for one in modules_of(protocol) for value in vars(one).values() if isinstance(value, kind)}
 
 
 def _owner_of(cls: type[Any], name: str, behind: type[Any] | None) -> type[Any] | None:
