@@ -15,6 +15,15 @@ from typing import Any
 
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
+from sansproto.egtp import (
+    MailboxClientDelays,
+    MailboxClientLimits,
+    MailboxServerDelays,
+    MailboxServerLimits,
+    NodeDelays,
+    NodeLimits,
+)
+from sansproto.egtp import packets as egtp
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -29,6 +38,8 @@ from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
 from sansproto.session import Answers, Session
+from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryLimits
+from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
 from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
@@ -66,6 +77,11 @@ def packets(kinds: Mapping[int, type[Packet]], digits: str) -> str:
         else:
             parts.append(f"{number:{digits}} {kind.__name__}: no payload\n")
     return "\n".join(parts).replace("|", "\\|")  # else it would begin a substitution
+
+
+def one_of(codec: Any) -> str:
+    """The packets of a union, by the number that stands before each of them."""
+    return packets(codec.packets, "02x")
 
 
 def types() -> str:
@@ -134,6 +150,30 @@ def answers(most: Answers) -> str:
     return f"at most {most.per_datagram} of at most {most.bytes} bytes, {longer} what it answers{budget}"
 
 
+def profiles() -> str:
+    """The times of both profiles of recovery."""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - name",
+        "     - direct",
+        "     - relay",
+        "     - meaning",
+    ]
+    found = re.findall(r'^    (\w+): (?:float|int) = .*\n    """([^"]*)"""$', inspect.getsource(RecoveryDelays), re.M)
+    for name, meaning in found:
+        lines.append(f"   * - ``{name}``")
+        for value in (getattr(DIRECT, name), getattr(RELAY, name)):
+            lines.append(f"     - {value:g} s" if isinstance(value, float) else f"     - {value}")
+        lines.append(f"     - {' '.join(meaning.split())}")
+    return "\n".join(lines) + "\n"
+
+
+def rules(of: Mapping[str, object]) -> str:
+    return "".join(f"- {rule}\n" for rule in of)
+
+
 def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
     """How sessions answer who is not authenticated; nothing if none of them answers."""
     found = [(session.__name__, session.strangers) for session in sessions]
@@ -163,6 +203,19 @@ PARTS: dict[str, Callable[[], str]] = {
     "bob.peer_limits": lambda: settings(PeerLimits),
     "bob.relay_delays": lambda: settings(RelayDelays),
     "bob.relay_limits": lambda: settings(RelayLimits),
+    "egtp.datagrams": lambda: one_of(egtp.DATAGRAM),
+    "egtp.payloads": lambda: layout_rst(egtp.InitPayload) + "\n" + layout_rst(egtp.ReplyPayload),
+    "egtp.clear": lambda: one_of(egtp.CLEAR),
+    "egtp.paths": lambda: one_of(egtp.PATH),
+    "egtp.channel": lambda: "\n".join(map(layout_rst, (egtp.FirstMessage, egtp.SecondMessage, egtp.Terms))),
+    "egtp.requests": lambda: one_of(egtp.REQUEST),
+    "egtp.responses": lambda: one_of(egtp.RESPONSE),
+    "egtp.node_delays": lambda: settings(NodeDelays),
+    "egtp.node_limits": lambda: settings(NodeLimits),
+    "egtp.mailbox_server_delays": lambda: settings(MailboxServerDelays),
+    "egtp.mailbox_server_limits": lambda: settings(MailboxServerLimits),
+    "egtp.mailbox_client_delays": lambda: settings(MailboxClientDelays),
+    "egtp.mailbox_client_limits": lambda: settings(MailboxClientLimits),
     "overte.types": types,
     "overte.signatures": signatures,
     "overte.headers": headers,
@@ -176,6 +229,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "overte.server_limits": lambda: settings(ServerLimits),
     "overte.ice_delays": lambda: settings(IceDelays),
     "overte.ice_limits": lambda: settings(IceLimits),
+    "recovery.times": profiles,
+    "recovery.time_rules": lambda: rules(DELAY_RULES),
+    "recovery.limits": lambda: settings(RecoveryLimits),
+    "recovery.limit_rules": lambda: rules(LIMIT_RULES),
 }
 
 

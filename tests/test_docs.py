@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import pytest
 
 from sansproto.bob import Departure, Failure, TransferFault, Violation
+from sansproto.egtp import MailboxViolation
+from sansproto.egtp.packets import ErrorCode
 from sansproto.machine import Table
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
@@ -98,6 +100,7 @@ def test_what_the_code_cites_is_there(source: str, page: str, heading: str) -> N
 
 WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
+    "egtp": [*MailboxViolation, *ErrorCode],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],
 }
 

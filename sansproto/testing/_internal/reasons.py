@@ -18,12 +18,13 @@ import attrs
 
 from ...compiled import type_arguments
 from ...component import DatagramHost, Note, Refusal
+from ...component import tables_of as tables_within
 from ...contract import Endpoint, Session, StreamSession
 from ...endpoint import D
 from ...machine import Outcome
 from ...streams import StreamEndpoint
 from .charts import list_table
-from .protocols import modules_of, sessions_of, tables_of
+from .protocols import modules_of, protocols, sessions_of, tables_of
 
 MALFORMED = "malformed ..."
 """Of any packet, by its name."""
@@ -63,17 +64,18 @@ def key(reason: str) -> str:
 
 def refused(protocol: str) -> Reasons:
     """Why output is not taken."""
+    shared = {one.reason: [Given("", see=page)] for page, one in _of_shared_parts(protocol, Refusal)}
     bases = [given for cls in sessions_of(protocol) for given in drops_of_base(cls)]
     found = {what.reason: [Given("", see=given.see)] for what, given in bases if isinstance(what, Refusal)}
     found.update({one.reason: [Given("", see=one.ref)] for one in _declared(protocol, Refusal)})
-    return dict(sorted(found.items()))
+    return dict(sorted({**shared, **found}.items()))
 
 
 def noted(protocol: str) -> Reasons:
     """Remarks on what is accepted."""
-    return {
-        one.remark: [Given("", see=one.ref)] for one in sorted(_declared(protocol, Note), key=lambda one: one.remark)
-    }
+    found = {one.remark: [Given("", see=page)] for page, one in _of_shared_parts(protocol, Note)}
+    found.update({one.remark: [Given("", see=one.ref)] for one in _declared(protocol, Note)})
+    return dict(sorted(found.items()))
 
 
 def rst(reasons: Mapping[str, list[Given]]) -> str:
@@ -108,16 +110,29 @@ def drops_of_base(cls: type[Any]) -> Iterator[tuple[str | Refusal, Given]]:
 def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
     sessions = sessions_of(protocol)
     streams = tables_of("links") if any(issubclass(one, StreamEndpoint) for one in sessions) else ()
-    for table in (*tables_of(protocol), *streams):
+    shared = [table for page in shared_parts(protocol) for table in tables_of(page)]
+    for table in (*tables_of(protocol), *streams, *shared):
+        page = "" if table.page == protocol else f":doc:`{table.page}`"
         for guards in table.guards:
             for step in guards.steps:
                 if step.on is None:
-                    yield step.reason, Given(table.name, guards.name, step.ref)
+                    yield step.reason, Given(table.name, guards.name, page or step.ref)
         for default in table.defaults:
             if default.outcome is Outcome.IGNORE:
-                yield default.reason, Given(table.name, "no row", ":doc:`links`" if table in streams else "")
+                yield default.reason, Given(table.name, "no row", page)
     for cls in sessions:
         yield from ((what, given) for what, given in drops_of_base(cls) if isinstance(what, str))
+
+
+def shared_parts(protocol: str) -> list[str]:
+    """The protocols whose parts the sessions of this one own."""
+    pages = {table.page for cls in sessions_of(protocol) for table in tables_within(cls)}
+    return sorted((pages & {*protocols()}) - {protocol})
+
+
+def _of_shared_parts(protocol: str, kind: type[T]) -> Iterator[tuple[str, T]]:
+    for page in shared_parts(protocol):
+        yield from ((f":doc:`{page}`", one) for one in _declared(page, kind))
 
 
 def _declared(protocol: str, kind: type[T]) -> set[T]:

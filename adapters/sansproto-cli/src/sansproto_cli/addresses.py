@@ -11,6 +11,7 @@ from .exits import CommandFailed, Exit
 
 PORT, SECURE_PORT = 9000, 9001
 LOOPBACK = "127.0.0.1"
+_HERE = "place to listen at", "192.168.1.10:9000"
 
 # Of the blocks for documentation: connecting a datagram socket asks the routing table, and sends nothing.
 _FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -21,18 +22,33 @@ def parse_relay(text: str) -> tuple[str, int]:
     return parse_address(text, PORT, "relay", "192.168.1.10:9000")
 
 
-def parse_address(text: str, usual_port: int, what: str, example: str) -> tuple[str, int]:
+def parse_address(text: str, usual_port: int, what: str, example: str, *, least: int = 1) -> tuple[str, int]:
     """Take ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or a bare IPv6 address apart."""
     host, port = text, str(usual_port)
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
+        host, end, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if end + rest[:1] == "]:" else port if end + rest == "]" else ""
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    is_port = port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and least <= int(port) < 65536
     if not host.strip() or not is_port or (":" in host and not _is_ip(host)):
         raise CommandFailed(Exit.USAGE, f"That is no address of a {what}: give HOST or HOST:PORT, as in {example}.")
     return host, int(port)
+
+
+def parse_bind(text: str, port: int) -> tuple[str, int]:
+    """Where to listen: ``HOST``, ``HOST:PORT``, ``:PORT`` or nothing; ``port`` is used if it names none."""
+    if text.startswith(":") and not _is_ip(text):
+        return "", parse_address(f"x{text}", port, *_HERE, least=0)[1]
+    return parse_address(text, port, *_HERE, least=0) if text else ("", port)
+
+
+def parse_bound(text: str, what: str, example: str) -> tuple[str, int]:
+    """An address that has to name its port."""
+    host, port = parse_address(text, 0, what, example, least=0)
+    if not port:
+        raise CommandFailed(Exit.USAGE, f"That is no address of a {what}: give HOST:PORT, as in {example}.")
+    return host, port
 
 
 def _is_ip(host: str) -> bool:

@@ -51,6 +51,7 @@ app = App(
 )
 # Imported only by who uses it.
 app.command("sansproto_cli.domain_app:domain_app", name="domain", help="Visit a domain of Overte, or serve one.")
+app.command("sansproto_cli.egtp_app:egtp_app", name="egtp", help="A pipe that survives restarts, and mailboxes for it.")
 
 RelayOption: TypeAlias = Annotated[
     str | None, Parameter(name=["--relay", "-r"], metavar="HOST[:PORT]", env_var="SANSPROTO_RELAY", show_env_var=False)
@@ -60,7 +61,7 @@ RelayOption: TypeAlias = Annotated[
 @app.command
 def relay(
     *,
-    bind: Annotated[str, Parameter(metavar="HOST")] = "",
+    bind: Annotated[str, Parameter(metavar="HOST[:PORT]")] = "",
     port: Port = addresses.PORT,
     secure_port: Port = addresses.SECURE_PORT,
     quiet: Switch = False,
@@ -82,7 +83,8 @@ def relay(
         One JSON object a line.
     """
     with Signals() as signals:
-        serve(bind, port, secure_port, make_reporter(as_json=json, quiet=quiet), signals.check)
+        host, at = addresses.parse_bind(bind, port)
+        serve(host, at, secure_port, make_reporter(as_json=json, quiet=quiet), signals.check)
 
 
 @app.command

@@ -72,7 +72,7 @@ domain_app = App(
 
 Where: TypeAlias = Annotated[str | None, Parameter(metavar="HOST[:PORT]")]
 Protocol: TypeAlias = Annotated[str, Parameter(metavar="NAME")]
-Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST")]
+Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST[:PORT]")]
 UUIDText: TypeAlias = Annotated[str | None, Parameter(metavar="UUID")]
 
 
@@ -323,6 +323,7 @@ def serve(
     json
         One JSON object a line.
     """
+    bind, port = addresses.parse_bind(bind, port)
     keys, versions = rules.keys(), _versions(protocol)
     domain_id = uuid.uuid4().bytes if id is None else _uuid(id)
     with _usage():
@@ -362,6 +363,7 @@ def ice(
     json
         One JSON object a line.
     """
+    bind, port = addresses.parse_bind(bind, port)
     server = IceServer(entropy=entropy, wall_epoch=_wall_epoch())
     with Signals() as signals:
         serve_ice(server, bind, port, make_reporter(as_json=json, quiet=quiet), signals.check)

@@ -212,6 +212,13 @@ class PlainReporter(QuietReporter):
             self.tell("", f"{share} % of {decimal(total)}, {rate}/s, {left:.0f} s left")
 
 
+class StreamReporter(PlainReporter):
+    """Lines beside an output that belongs to somebody else: all of them go to the errors."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr, sys.stderr)
+
+
 class TerminalReporter:
     """Colours, a bar, and a table."""
 

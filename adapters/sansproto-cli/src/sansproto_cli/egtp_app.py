@@ -1,0 +1,173 @@
+"""The commands for EGTP, and their options."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter, validators
+
+from sansproto.egtp import EgtpEvent, EgtpNode, MailboxServer, NodeDelays, Relay
+from sansproto_threads import Runner, run
+
+from . import addresses
+from .egtp_keys import is_open_to_others, parse_public_key, read_key
+from .egtp_piping import SOCKET, JsonOutput, Piping, RawOutput, Target, mailbox_address, resolved
+from .egtp_serving import MailServing
+from .exits import CommandFailed, Exit
+from .line import Signals, entropy, politely
+from .mailbox_store import SqliteStore
+from .options import Switch
+from .report import JsonReporter, PlainReporter, Reporter, StreamReporter, make_reporter
+
+_EPILOGUE = """\
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the other end refuses us, 6 no socket, \
+9 a file, 130 Ctrl-C, 143 terminated."""
+_FAREWELL = 1.5  # seconds for who did not hear the goodbye
+
+egtp_app = App(
+    name="egtp",
+    help="Encrypted sessions that survive restarts: a pipe between two computers.",
+    help_epilogue=_EPILOGUE,
+    help_format="plaintext",
+)
+
+KeyFile = Annotated[Path, Parameter(metavar="FILE")]
+Bind = Annotated[str, Parameter(metavar="HOST:PORT")]
+
+
+@egtp_app.command
+def key(file: KeyFile, /, *, json: Switch = False) -> None:
+    """Print the public key that belongs to the private one in a file, which is made if it is not there.
+
+    Parameters
+    ----------
+    file
+        Only its owner may read it.
+    json
+        One JSON object a line.
+    """
+    keys, is_new = read_key(file, make=True)
+    _warn_if_open(file, _beside_output(as_json=json))
+    printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
+    printing.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
+
+
+@egtp_app.command
+def pipe(
+    peer: Annotated[str, Parameter(metavar="PUBLICKEY")],
+    /,
+    *,
+    key: KeyFile,
+    bind: Bind = "",
+    to: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
+    mailbox: Annotated[str | None, Parameter(metavar="PUBLICKEY@HOST:PORT")] = None,
+    poll: Annotated[float, Parameter(metavar="SECONDS", validator=validators.Number(gte=1, lte=3600))] = 60.0,
+    json: Switch = False,
+) -> None:
+    """Connect the standard input and output to those of another computer, through its restarts and ours.
+
+    Each line, or at most 1198 bytes of it, is one message, which may be lost or overtaken. 256 messages wait while the
+    other end is away. The end of the input says goodbye.
+
+    Parameters
+    ----------
+    peer
+        The other end's public key, as its sansproto egtp key prints it. Nobody else is heard.
+    key
+        The file with our private key.
+    bind
+        Where we are. [default: any free port]
+    to
+        Where the other end is. Without it, and without --mailbox, it has to call us.
+    mailbox
+        A mailbox server at which both ends have a mailbox.
+    poll
+        How often the mailbox is asked.
+    json
+        One JSON object a line, for each message too.
+    """
+    reporter = _beside_output(as_json=json)
+    peer_key, (keys, _) = parse_public_key(peer, "peer"), read_key(key)
+    if peer_key == keys.public:
+        raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the other end.")
+    _warn_if_open(key, reporter)
+    if not bind and to is None and mailbox is None:
+        raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --mailbox, or --bind to be called.")
+    relays: tuple[Relay, ...] = ()
+    if mailbox is not None:
+        server, where = mailbox_address(mailbox)
+        relays = (Relay(server, resolved(*where)),)
+    target = Target(
+        None if to is None else addresses.parse_bound(to, "peer", "192.168.1.10:7000"),
+        relays[0].key if relays else None,
+    )
+    node = EgtpNode(
+        private_key=keys.private,
+        entropy=entropy,
+        wall_epoch=time.time() - time.monotonic(),
+        relays=relays,
+        only=(peer_key,),
+        delays=NodeDelays(poll=poll, farewell=_FAREWELL),
+    )
+    with ExitStack() as stack:
+        signals = stack.enter_context(Signals())
+        host, port = addresses.parse_bind(bind, 0)
+        runner: Runner[EgtpEvent] = run(node, sockets={SOCKET: (host, port)}, linger=2 * _FAREWELL)
+        try:
+            stack.enter_context(politely(runner))
+        except OSError as error:
+            raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+        bound = runner.addresses[SOCKET]
+        shown = addresses.format_address(addresses.shown(bound.host), bound.port)
+        reporter.tell(
+            "started", f"We are at {shown}, as {keys.public.hex()}.", address=shown, public_key=keys.public.hex()
+        )
+        output = JsonOutput(reporter) if isinstance(reporter, JsonReporter) else RawOutput()
+        Piping(node, runner, peer_key, target, reporter, output).run(signals.check)
+
+
+@egtp_app.command
+def mailbox(
+    *,
+    bind: Bind,
+    key: KeyFile,
+    store: Annotated[Path, Parameter(metavar="FILE")],
+    quiet: Switch = False,
+    json: Switch = False,
+) -> None:
+    """Keep packets for nodes that cannot be reached, until they poll for them. It can read none of them.
+
+    Parameters
+    ----------
+    bind
+        Where it listens.
+    key
+        The file with its private key, which is made if it is not there.
+    store
+        The file in which packets outlive a restart.
+    quiet
+        Tell only of failures.
+    json
+        One JSON object a line.
+    """
+    reporter = make_reporter(as_json=json, quiet=quiet)
+    host, port = addresses.parse_bind(bind, 0)
+    keys, _ = read_key(key, make=True)
+    _warn_if_open(key, reporter)
+    with Signals() as signals, closing(SqliteStore(store)) as opened:
+        server = MailboxServer(private_key=keys.private, entropy=entropy, wall_epoch=time.time() - time.monotonic())
+        MailServing(server, opened, reporter).run(host, port, signals.check)
+
+
+def _beside_output(*, as_json: bool) -> Reporter:
+    return JsonReporter(sys.stdout) if as_json else StreamReporter()
+
+
+def _warn_if_open(path: Path, reporter: Reporter) -> None:
+    if is_open_to_others(path):
+        text = f"Others on this computer can read {path}: chmod 600 it, or make another key."
+        reporter.tell("warning", text, reason="key_open", path=str(path))

@@ -1,0 +1,270 @@
+"""A pipe between two computers that survives the restart of either, and changes of address."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import attrs
+
+from sansproto.contract import Address, Path
+from sansproto.egtp import (
+    CloseReason,
+    EgtpEvent,
+    EgtpNode,
+    Established,
+    IdentityConflict,
+    MailboxReachable,
+    MailboxUnreachable,
+    MessageReceived,
+    PathChanged,
+    PeerClosed,
+    PeerRestarted,
+    Reason,
+    SelfConnection,
+    Undelivered,
+    Unreachable,
+    place_of,
+)
+from sansproto.errors import NotOpen
+from sansproto_threads import Runner
+
+from . import addresses
+from .egtp_keys import parse_public_key
+from .exits import CommandFailed, Exit
+from .line import each_event
+from .report import Reporter
+
+SOCKET = "udp"
+MESSAGE = 1198  # bytes of one message, at most
+_READ = 65536
+_HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
+_AGAIN = 0.05  # seconds until a message is offered again that was not taken
+
+
+class Output(Protocol):
+    """Where messages go."""
+
+    def message(self, data: bytes) -> None: ...
+
+
+class RawOutput:
+    """Messages as they are, one after another."""
+
+    def message(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(1, view) :]
+        except OSError as error:
+            raise CommandFailed(
+                Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere."
+            ) from error
+
+
+class JsonOutput:
+    """A JSON object for each."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def message(self, data: bytes) -> None:
+        facts: dict[str, object] = {"hex": data.hex()}
+        with suppress(UnicodeDecodeError):
+            facts["line"] = data.decode()
+        self._reporter.tell("message", "", **facts)
+
+
+class Input:
+    """The standard input, in pieces, read in a thread: nothing can interrupt that."""
+
+    def __init__(self, send: Callable[[bytes], bool]) -> None:
+        self._send = send
+        self._stopped = threading.Event()
+        self.is_over = False
+        """All of it was taken."""
+        threading.Thread(target=self._read, name="input", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _read(self) -> None:
+        with suppress(OSError, NotOpen):  # closed; or the node is
+            rest = b""
+            while data := os.read(0, _READ):  # a buffered one would hold a lock that the end of the process wants
+                *whole, rest = pieces(rest + data)
+                if not self._take(whole):
+                    return
+            self.is_over = self._take([rest])
+
+    def _take(self, messages: list[bytes]) -> bool:
+        for message in filter(None, messages):
+            while not self._send(message):
+                if self._stopped.wait(_AGAIN):
+                    return False
+        return True
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """Lines with their ends, none longer than a message; the last one has no end yet, and may be empty."""
+    *lines, rest = data.split(b"\n")
+    *full, rest = _cut(rest)
+    return [piece for line in lines for piece in _cut(line + b"\n") if piece] + full + [rest]
+
+
+def _cut(line: bytes) -> list[bytes]:
+    """The last piece is shorter than a message."""
+    return [line[at : at + MESSAGE] for at in range(0, len(line) + 1, MESSAGE)]
+
+
+@attrs.frozen
+class Target:
+    """Where the peer may be: at an address, in mailboxes, or neither, when it will call."""
+
+    to: tuple[str, int] | None
+    server: bytes | None
+    """The key of the mailbox server."""
+
+    def resolve(self) -> Path | None:
+        """The address of today; None: there is none, or the name cannot be found now."""
+        if self.to is None:
+            return None
+        with suppress(OSError):
+            *_, found = socket.getaddrinfo(*self.to, type=socket.SOCK_DGRAM)[0]
+            scope = found[3] if len(found) == 4 else 0
+            return Path(SOCKET, str(found[0]).partition("%")[0], int(found[1]), int(scope))
+        return None
+
+
+class Piping:
+    """Between the standard streams and a peer, until either end says goodbye, or Ctrl-C."""
+
+    def __init__(
+        self, node: EgtpNode, runner: Runner[EgtpEvent], peer: bytes, target: Target, reporter: Reporter, output: Output
+    ) -> None:
+        self._node, self._runner, self._peer = node, runner, peer
+        self._target, self._reporter, self._output = target, reporter, output
+        self._path: Path | None = None
+        self._is_by_mailbox = self._was_tried = False
+        self._was_there = False
+        self._next_beat = 0.0
+
+    def run(self, check: Callable[[], None]) -> None:
+        if self._target.server is not None:
+            self._runner.call(self._node.start)
+        self._call()
+        lines = Input(lambda data: self._runner.call(lambda now: self._node.send(self._peer, data, now)))
+        try:
+            for event in each_event(self._runner, check):
+                if event is not None and self._tell(event, is_over=lines.is_over):
+                    return
+                if not lines.is_over:
+                    self._beat()
+                elif self._is_all_sent():
+                    self._runner.call(lambda now: self._node.disconnect(self._peer, now))
+                    self._reporter.tell("finished", "")
+                    return
+        finally:
+            lines.stop()
+
+    # -- the peer
+
+    def _call(self) -> None:
+        """At its address, or through mailboxes: the other one each time that it does not answer."""
+        self._path = self._target.resolve() or self._path
+        path, server = self._path, self._target.server
+        swap = self._was_tried != self._is_by_mailbox
+        self._is_by_mailbox = server is not None and (self._target.to is None or swap)
+        self._was_tried = True
+        if server is not None and self._is_by_mailbox:
+            self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, server, now))
+        elif path is not None:
+            self._runner.call(lambda now: self._node.connect(self._peer, path, now))
+        elif self._target.to is not None:
+            raise CommandFailed(Exit.NOBODY, f"Cannot find {self._target.to[0]}: check the name.")
+
+    def _beat(self) -> None:
+        """A message of no bytes shows whether the other end has restarted; it adds nothing to its output."""
+        due = time.monotonic() >= self._next_beat
+        if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
+            self._next_beat = time.monotonic() + _HEARTBEAT
+            self._runner.call(lambda now: self._node.send(self._peer, b"", now))
+
+    def _is_all_sent(self) -> bool:
+        return self._runner.call(lambda _: self._was_there and not self._node.waiting(self._peer))
+
+    def _tell(self, event: EgtpEvent, *, is_over: bool) -> bool:
+        """True: it is over."""
+        match event:
+            case MessageReceived(_, data):
+                if data:
+                    self._output.message(data)
+            case Established(generation=generation, reason=reason):
+                self._was_there = True
+                texts = {Reason.FIRST: "Connected.", Reason.RESTART: "The other end has restarted: connected again."}
+                self._reporter.tell(
+                    "connected", texts.get(reason, ""), generation=generation, reason=reason.name.lower()
+                )
+            case PeerClosed(reason=reason):
+                if reason is CloseReason.REFUSED:
+                    raise CommandFailed(Exit.REFUSED, "The other end does not want us: ask who runs it.")
+                self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
+                return True
+            case Unreachable():
+                self._tell_unreachable(is_over=is_over)
+            case Undelivered(packets=packets):
+                text = f"{len(packets)} messages were not sent." if packets else ""
+                self._reporter.tell("not_sent", text, count=len(packets))
+            case PathChanged(new=route):
+                place = place_of(route)
+                where = addresses.format_address(place.host, place.port) if isinstance(place, Path) else "its mailbox"
+                self._reporter.tell("moved", f"The other end is at {where} now.", address=where)
+            case MailboxReachable():
+                self._reporter.tell("mailbox_reached", "The mailbox server answers.")
+            case MailboxUnreachable():
+                self._reporter.tell("mailbox_lost", "The mailbox server does not answer: trying again.")
+            case SelfConnection() | IdentityConflict() | PeerRestarted():
+                self._tell_rest(event)
+            case _:
+                pass
+        return False
+
+    def _tell_unreachable(self, *, is_over: bool) -> None:
+        if is_over:
+            left = self._runner.call(lambda _: self._node.waiting(self._peer))
+            text = f"The other end does not answer, and {left} messages were not sent: is it running?"
+            raise CommandFailed(Exit.NOBODY, text)
+        self._reporter.tell("unreachable", "The other end does not answer: trying again.")
+        self._call()
+
+    def _tell_rest(self, event: SelfConnection | IdentityConflict | PeerRestarted) -> None:
+        match event:
+            case IdentityConflict():
+                text = "Two processes have the key of the other end: stop one of them."
+                self._reporter.tell("warning", text, reason="two_processes")
+            case SelfConnection():
+                self._reporter.tell("warning", "We have called ourselves: check --to.", reason="self")
+            case PeerRestarted():
+                self._reporter.tell("restarted", "")
+
+
+def mailbox_address(text: str) -> tuple[bytes, tuple[str, int]]:
+    """Take ``PUBLICKEY@HOST:PORT`` apart."""
+    key, at, where = text.partition("@")
+    if not at:
+        raise CommandFailed(Exit.USAGE, "That is no mailbox server: give PUBLICKEY@HOST:PORT, as it printed it.")
+    return parse_public_key(key, "mailbox server"), addresses.parse_bound(where, "mailbox server", "192.0.2.1:7100")
+
+
+def resolved(host: str, port: int) -> Address:
+    """The address of a mailbox server. Raises CommandFailed if its name is not known."""
+    try:
+        *_, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
+    return Address(str(found[0]).partition("%")[0], int(found[1]), int(found[3]) if len(found) == 4 else 0)

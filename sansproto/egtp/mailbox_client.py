@@ -1,0 +1,200 @@
+"""The mailbox client: one connection to a mailbox server. docs/protocols/egtp.rst, the mailbox client."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Never, assert_never
+
+from ..component import Refusal
+from ..contract import Address, Entropy, Link, Phase
+from ..errors import LocalProtocolError, WireError
+from ..events import CloseCause, Closed
+from ..links import StreamLink
+from ..snapshot import CACHED
+from ..streams import StreamEndpoint
+from ..trace import Trace
+from . import crypto
+from . import packets as p
+from .limits import MailboxClientDelays, MailboxClientLimits
+from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
+from .mailbox_events import (
+    MailboxAcked,
+    MailboxClientEvent,
+    MailboxDeposited,
+    MailboxMessage,
+    MailboxOpen,
+    MailboxPollDone,
+    MailboxRegistered,
+    MailboxViolation,
+)
+
+TOO_MANY_REQUESTS: Final = Refusal("too many requests wait for answers", ref="the mailbox client")
+
+
+class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
+    """One connection to a mailbox server: of the owner of a mailbox, or of somebody who deposits.
+
+    ``server_key`` is the server's static public key. ``private_key`` is the owner's; without it one is drawn for this
+    connection: the server does not learn who deposits. ``entropy`` is drawn on for 32 bytes (``mailbox.ephemeral``),
+    and 32 more for a key (``mailbox.static``).
+
+    Whoever polls keeps the epoch and the number of the last message that it took, and ignores what is not above.
+    """
+
+    connection: MailboxConnection
+    _tag: int
+    """Of the last deposit."""
+    mailbox_limits: Annotated[MailboxClientLimits, CACHED]
+    mailbox_delays: Annotated[MailboxClientDelays, CACHED]
+    _address: Annotated[Address, CACHED]
+    _private_key: Annotated[bytes, CACHED]
+
+    def __init__(
+        self,
+        *,
+        server: Address,
+        server_key: bytes,
+        entropy: Entropy,
+        private_key: bytes = b"",
+        limits: MailboxClientLimits | None = None,
+        delays: MailboxClientDelays | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        """Raises ValueError unless the keys have 32 bytes."""
+        limits, delays = limits or MailboxClientLimits(), delays or MailboxClientDelays()
+        super().__init__(entropy=entropy, delays=delays, limits=limits, trace=trace)
+        if len(server_key) != crypto.KEY_SIZE or len(private_key) not in (0, crypto.KEY_SIZE):
+            raise ValueError(f"a key has {crypto.KEY_SIZE} bytes")
+        self.mailbox_limits, self.mailbox_delays = limits, delays
+        self._address, self._private_key, self._tag = server, private_key, 0
+        self.connection = MailboxConnection(self, self, server_key, "mailbox")
+
+    # -- verbs
+
+    @property
+    def room(self) -> int:
+        """Requests that may be made before an answer comes."""
+        return max(0, self.connection.room)
+
+    def connect(self, now: float) -> None:
+        """Connect to the server. Raises LocalProtocolError if it was asked for already, NotOpen after the end."""
+        self.ask("connect", self.connection.asked(ConnectionInput.DIAL(self._address)))
+        self.advance(now)
+        self.phase = Phase.OPENING
+        self.connection.begin(self._private_key, self._address)
+        self.run()
+
+    def register(self, now: float) -> bool:
+        """Make or open the mailbox of the key; False if too many requests wait for answers.
+
+        Raises LocalProtocolError if it was asked for already, NotOpen before the connection stands or after the end.
+        """
+        return self._request("register", now, ConnectionInput.REGISTER())
+
+    def poll(self, most: int, now: float) -> bool:
+        """Ask for 1 to 64 messages; False if too many requests wait for answers.
+
+        Raises ValueError for another number, LocalProtocolError before the mailbox is registered, NotOpen after the
+        end.
+        """
+        if not 1 <= most <= p.POLL_MOST:
+            raise ValueError(f"a poll asks for 1 to {p.POLL_MOST} messages")
+        return self._request("poll", now, ConnectionInput.POLL(p.Poll(most)))
+
+    def ack(self, seq: int, now: float) -> bool:
+        """Let the server erase the messages up to this number; False if too many requests wait for answers.
+
+        Raises LocalProtocolError for a number that did not come on this connection, or before the mailbox is
+        registered; NotOpen after the end.
+        """
+        request = ConnectionInput.ACK(p.Ack(max(0, seq)))
+        self.ask("ack", self.connection.asked(request))
+        if not 0 < seq <= self.connection.last_seq:
+            raise LocalProtocolError("ack", self.connection.state.name, "no such message came")
+        return self._request("ack", now, request)
+
+    def deposit(self, mailbox: bytes, blob: bytes, now: float) -> int | None:
+        """Put a message into the mailbox with this id of 32 bytes; the tag of the answer, or None if too many requests
+        wait for answers.
+
+        Raises ValueError for an id of another size, LocalProtocolError if ``blob`` is empty or larger than the server
+        takes, NotOpen before the connection stands or after the end.
+        """
+        if len(mailbox) != 32:
+            raise ValueError("the id of a mailbox has 32 bytes")
+        tag = (self._tag + 1) % 2**32
+        request = ConnectionInput.DEPOSIT(p.Deposit(tag.to_bytes(4, "little"), mailbox, blob))
+        self.ask("deposit", self.connection.asked(request))
+        if not 0 < len(blob) <= self.connection.max_blob:
+            raise LocalProtocolError("deposit", self.connection.state.name, "the server does not take so many bytes")
+        if not self._request("deposit", now, request):
+            return None
+        self._tag = tag
+        return tag
+
+    def close(self, now: float) -> None:
+        if self.alive(now):
+            self.connection.post(ConnectionInput.CLOSE())
+            self.run()
+            self.close_gracefully(Closed(CloseCause.LOCAL))
+            self.run()
+
+    # -- what the connection tells
+
+    def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None:
+        """There is one connection, so the link needs no place in a table."""
+
+    def mailbox_said(self, connection: MailboxConnection, said: Said) -> None:
+        match said:
+            case p.Terms():
+                self.phase = Phase.OPEN
+                self.emit(MailboxOpen(said.max_blob, said.max_stored, retention=said.retention))
+            case p.Registered():
+                self.emit(MailboxRegistered(said.epoch, said.stored))
+            case p.Message():
+                self.emit(MailboxMessage(said.seq, said.blob))
+            case p.Polled():
+                self.emit(MailboxPollDone(said.sent, said.left))
+            case p.Acked():
+                self.emit(MailboxAcked(said.floor, said.stored))
+            case p.Deposited():
+                self.emit(MailboxDeposited(int.from_bytes(said.tag, "little"), said.status == 0))
+            case _:
+                assert_never(said)
+
+    def mailbox_ended(self, connection: MailboxConnection, ended: Ended) -> None:
+        self.close_gracefully(Closed[MailboxViolation](ended.cause, ended.violation, detail=ended.detail))
+
+    # -- links
+
+    def link_opened(self, link: StreamLink) -> None:
+        self.connection.post(ConnectionInput.OPENED())
+
+    def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
+        return p.FrameOfStream.decode_prefix(data, offset)
+
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
+        self.connection.post(ConnectionInput.FRAME(packet.message))
+
+    def link_broken(self, link: StreamLink, error: WireError) -> None:
+        self.connection.post(ConnectionInput.BAD(MailboxViolation.BAD_FRAME))
+
+    def link_eof(self, link: StreamLink) -> None:
+        self.link_over(link, CloseCause.LOST, "the server has closed the connection")
+
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
+        """Acted upon at once: a link that was lost is forgotten next."""
+        ConnectionInput.LOST(Ended(cause, None, detail)).act(self.connection)
+
+    def link_gone(self, link: StreamLink) -> None:
+        self.connection.link_gone()
+
+    # -- inside
+
+    def _request(self, name: str, now: float, request: Any) -> bool:
+        self.ask(name, self.connection.asked(request))
+        if not self.room:
+            self.advance(now)
+            self.count_refusal(TOO_MANY_REQUESTS)
+            return False
+        self.verb(name, now, self.connection.asked(request))
+        return True

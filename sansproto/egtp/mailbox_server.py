@@ -1,0 +1,148 @@
+"""The mailbox server: it keeps packets for those who poll for them. docs/protocols/egtp.rst, the mailbox server.
+
+An Endpoint with one listener, :data:`MAILBOX_PORT`. What has to outlive it is told as events: ``StoreWanted``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Never
+
+from ..component import Parts
+from ..contract import Entropy, Link, Phase
+from ..errors import LocalProtocolError, WireError
+from ..events import CloseCause, Closed
+from ..links import Mark, StreamLink
+from ..snapshot import CACHED
+from ..streams import StreamEndpoint
+from ..trace import Trace
+from . import crypto
+from . import packets as p
+from .limits import MailboxServerDelays, MailboxServerLimits
+from .mailbox_caller import Caller, CallerInput
+from .mailbox_events import MailboxServerEvent, StoredMailbox
+from .mailboxes import Mailboxes
+from .paths import group_of
+
+MAILBOX_PORT: Final = "mailbox"
+"""The label of the listener."""
+
+
+class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
+    """Keeps packets for the owners of mailboxes, and gives each of them away once.
+
+    ``private_key`` is its static X25519 key, 32 bytes, whose public part its clients know. ``wall_epoch`` is the wall
+    clock at time 0, in seconds since 1970. ``entropy`` is drawn on for 32 bytes per connection, 8 per new mailbox.
+
+    The application stores what ``StoreWanted`` events ask for, in their order, so that it lasts, and then calls
+    :meth:`stored`; answers that tell of it wait for that. What it has stored it gives to :meth:`load` after a restart.
+    """
+
+    mailboxes: Mailboxes
+    callers: Parts[Link, Caller]
+    _of_groups: Annotated[dict[bytes, int], CACHED]
+    """Connections of each group of addresses."""
+    keys: Annotated[crypto.KeyPair, CACHED]
+    limits: Annotated[MailboxServerLimits, CACHED]
+    delays: Annotated[MailboxServerDelays, CACHED]
+
+    def __init__(
+        self,
+        *,
+        private_key: bytes,
+        entropy: Entropy,
+        wall_epoch: float,
+        limits: MailboxServerLimits | None = None,
+        delays: MailboxServerDelays | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        """Raises ValueError unless ``private_key`` has 32 bytes."""
+        self.limits, self.delays = limits or MailboxServerLimits(), delays or MailboxServerDelays()
+        super().__init__(entropy=entropy, delays=self.delays, limits=self.limits, wall_epoch=wall_epoch, trace=trace)
+        self.keys = crypto.KeyPair.of(private_key)
+        self.mailboxes = Mailboxes(self)
+        self.callers = Parts(lambda key: Caller(self, self.links[key]))
+        self._of_groups = {}
+        self.phase = Phase.OPEN
+
+    def rebuild(self) -> None:
+        self._of_groups = {}
+        for caller in self.callers.values():
+            self._count(caller.group, 1)
+
+    # -- verbs
+
+    def load(self, mailboxes: tuple[StoredMailbox, ...], now: float) -> None:
+        """What the store held when it was opened. Raises LocalProtocolError if there is a mailbox already, NotOpen
+        after the end."""
+        self.ask("load")
+        if self.mailboxes.boxes:
+            raise LocalProtocolError("load", self.phase.name, "there are mailboxes already")
+        self.advance(now)
+        self.mailboxes.load(mailboxes)
+        self.run()
+
+    def stored(self, number: int, now: float) -> None:
+        """All changes up to this number will last. Raises LocalProtocolError for a number that was not given out yet,
+        or is below one that was told; NotOpen after the end."""
+        self.ask("stored")
+        if not self.mailboxes.done <= number <= self.mailboxes.written:
+            raise LocalProtocolError("stored", self.phase.name, "no such change")
+        self.advance(now)
+        for link in self.mailboxes.stored(number):
+            if link in self.callers:
+                self.callers[link].flush()
+        self.run()
+
+    def close(self, now: float) -> None:
+        if self.alive(now):
+            self.close_gracefully(Closed(CloseCause.LOCAL))
+            self.run()
+
+    # -- what connections ask
+
+    def supersede(self, link: Link) -> None:
+        self.callers[link].post(CallerInput.SUPERSEDED())
+
+    # -- links
+
+    def link_accepted(self, link: StreamLink) -> None:
+        if self._of_groups.get(group_of(link.peer), 0) >= self.limits.links_of_group:
+            link.abort()
+            return
+        caller = self.callers.add(link.key)
+        self._count(caller.group, 1)
+        caller.post(CallerInput.CAME())
+
+    def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
+        return p.FrameOfStream.decode_prefix(data, offset)
+
+    def link_packet(self, link: StreamLink, packet: Any) -> None:
+        self.callers[link.key].post(CallerInput.FRAME(packet.message))
+
+    def link_broken(self, link: StreamLink, error: WireError) -> None:
+        self.callers[link.key].post(CallerInput.BROKEN())
+
+    def link_eof(self, link: StreamLink) -> None:
+        self.callers[link.key].post(CallerInput.FINISHED())
+
+    def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
+        """Acted upon at once: a link that was lost is forgotten next."""
+        CallerInput.LEFT().act(self.callers[link.key])
+
+    def link_gone(self, link: StreamLink) -> None:
+        caller = self.callers.get(link.key)
+        if caller is not None:  # a link that was refused had none
+            caller.leave()
+            self.callers.remove(link.key)
+            self._count(caller.group, -1)
+
+    def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
+        caller = self.callers.get(link.key)
+        return None if caller is None else caller.pull()
+
+    # -- inside
+
+    def _count(self, group: bytes, change: int) -> None:
+        self._of_groups[group] = self._of_groups.get(group, 0) + change
+        if not self._of_groups[group]:
+            del self._of_groups[group]

@@ -1,0 +1,530 @@
+"""The core: two ends that always find each other again. docs/protocols/recovery.rst.
+
+A host owns a :class:`Recovery`, hands it what arrives, and does what :class:`~.host.RecoveryHost` says. It takes the
+time before each call, and empties its input queue (``run``) behind it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+import attrs
+
+from ..component import Part, Parts, Refusal
+from ..contract import Instant
+from ..errors import LocalProtocolError
+from ..snapshot import CACHED
+from .call import Attempt, Call
+from .calls import quietly
+from .conflict import Conflict, ConflictInput
+from .door import (
+    HANDSHAKE_CHALLENGE,
+    HANDSHAKE_REPLY,
+    HINT,
+    KNOCK,
+    UNKNOWN_DATA,
+    Door,
+    Entered,
+    HandshakeChallenge,
+    HandshakeReply,
+)
+from .events import Limit, Limited, PathConflict, Refused, SaveWanted, TooBig
+from .farewell import Farewells
+from .host import RecoveryHost
+from .items import CloseReason, Hint, Knock, Reply, Route, RouteError, Sealed
+from .limits import OnConflict, RecoveryConfig, RecoveryDelays
+from .paths import Paths
+from .peer import PROCESS, Peer, PeerInput
+from .poke import Poke, PokeInput, Pokes, PokesInput
+from .rates import keep_newest
+from .records import PeerRecord, SessionRecord, load_record, record_of
+from .session import DATA, Session, SessionInput, SessionState
+from .suspicion import Suspicion, SuspicionInput
+from .tokens import Tokens
+from .tombstone import CLOSED_DATA, Tombstone
+
+NOT_CONNECTED: Final = Refusal("no session with this peer", ref="peers")
+NO_PLACE: Final = Refusal("too many peers", ref="peers")
+
+_SID: Final = 8
+_NAME: Final = 8
+_ENTRY: Final = 4
+_MICROSECONDS: Final = 1_000_000
+
+
+@attrs.define(weakref_slot=False)
+class Counted:
+    """How often something was over its limit since the last event about it."""
+
+    count: int
+    told: Instant | None
+
+
+class Recovery(Part[RecoveryHost]):
+    """All peers and sessions of one end."""
+
+    peers: Parts[bytes, Peer]
+    sessions: Parts[bytes, Session]
+    farewells: Farewells
+    door: Door
+    pokes: Pokes
+    tokens: Tokens
+    process: bytes
+    """What all instances that we show begin with."""
+    path_secret: bytes
+    last_stamp: int
+    generation: int
+    """Counted up with each session that comes into use, over all peers: so those of one peer grow, whatever becomes of
+    its entry."""
+    drawn: int
+    """Session ids that were drawn so far."""
+    told: OrderedDict[bytes, Instant]
+    limited: dict[int, Counted]
+    config: Annotated[RecoveryConfig, CACHED]
+    me: Annotated[bytes, CACHED]
+    offered: Annotated[dict[bytes, Session], CACHED]
+    """Sessions that peers began and that were not confirmed, oldest first."""
+    attempts: Annotated[dict[bytes, Call], CACHED]
+    """Own handshakes that were not answered, by the session ids of their attempts."""
+    called: Annotated[dict[bytes, bytes], CACHED]
+    """These session ids, by how the names of the handshakes begin."""
+    by_handshake: Annotated[dict[bytes, Session], CACHED]
+    """Sessions that peers began, by what names their handshake."""
+    by_remote: Annotated[dict[bytes, list[Session]], CACHED]
+    by_route: Annotated[dict[Route, dict[bytes, Peer]], CACHED]
+
+    def __init__(self, host: RecoveryHost, me: bytes, config: RecoveryConfig) -> None:
+        super().__init__(host)
+        self.me, self.config = me, config
+        self.peers = Parts(self.make_peer)
+        self.sessions = Parts(self.make_session)
+        self.farewells, self.door, self.pokes = self.make_farewells(), self.make_door(), self.make_pokes()
+        self.tokens = Tokens(host, config)
+        self.process = host.draw(PROCESS, "recovery.process")
+        self.path_secret = host.draw(32, "recovery.path_secret")
+        self.last_stamp, self.drawn, self.generation, self.told, self.limited = 0, 0, 0, OrderedDict(), {}
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        self.offered, self.by_handshake, self.by_remote, self.by_route = {}, {}, {}, {}
+        self.attempts, self.called = {}, {}
+        for peer in self.peers.values():
+            for one in peer.call.attempts:
+                self.add_attempt(one, peer.call)
+            if peer.route is not None:
+                self.by_route.setdefault(peer.route, {})[peer.key] = peer
+        for session in self.sessions.values():
+            self._index(session)
+            if session.state is not SessionState.REFUSED:
+                session.peer = self.peers[session.peer_id]
+
+    # -- what the application asks for
+
+    def connect(self, peer: bytes, route: Route) -> bool:
+        """Have a session with a peer, who may be found at this route; False if there are too many peers.
+
+        Raises LocalProtocolError for ourselves.
+        """
+        if peer == self.me:
+            raise LocalProtocolError("connect", "any", "a peer cannot be ourselves")
+        if peer not in self.peers and len(self.peers) >= self.config.limits.peers:
+            stranger = next((one for one in self.peers.values() if one.is_unknown), None)
+            if stranger is None:
+                self.host.count_refusal(NO_PLACE, self)
+                return False
+            self.remove_peer(stranger)
+        if peer not in self.peers:
+            self.peers.add(peer, Peer.begin, self.instance_for(peer, refused=False), self.generation)
+        self.peers[peer].connect(route)
+        return True
+
+    def send(self, peer: bytes, data: bytes) -> bool:
+        """Send a packet of the layer above. False if there is no session with this peer and none is wanted, or too
+        many packets wait for it."""
+        entry = self.peers.get(peer)
+        if entry is None or entry.is_unknown:
+            self.host.count_refusal(NOT_CONNECTED, self)
+            return False
+        return entry.send(data)
+
+    def disconnect(self, peer: bytes, reason: CloseReason = CloseReason.NORMAL) -> None:
+        """Say goodbye. Nothing happens if the peer is not known. docs/protocols/recovery.rst, R16 goodbye."""
+        entry = self.peers.get(peer)
+        if entry is None:
+            return
+        sessions = self.sessions_of(entry)
+        offered = [one for one in sessions if one.state is SessionState.OFFERED]
+        instances = [entry.instance] if entry.instance else []
+        self.farewells.say(peer, [*(one.instance for one in sessions), *instances], entry.mine)
+        for session in sessions:
+            if session in offered:
+                self._refuse_later(session)
+            else:
+                home = entry.called_at if session.state is SessionState.CALLED else entry.route
+                aloud = session.state is not SessionState.PREVIOUS
+                self.farewells.close(session, reason, home, aloud=aloud)
+        entry.hand_up()
+        self.remove_peer(entry)
+
+    def save(self, peer: bytes) -> PeerRecord | None:
+        """A record of the session in use with a peer; None if there is none that could be saved.
+
+        The session then uses no more counters than the record skips, until it is saved again.
+        """
+        entry = self.peers.get(peer)
+        session = None if entry is None else entry.current
+        keys = None if session is None else quietly(self.host.export, session.sid)
+        if entry is None or session is None or keys is None:
+            return None
+        return record_of(entry, session, keys)
+
+    def load(self, record: PeerRecord) -> bool:
+        """Go on with a session that was saved; False if it is too old, or the peer is known already.
+
+        Nothing is sent under it before the peer has answered a ping.
+        """
+        kept, limits = record.session, self.config.limits
+        age = kept.age + max(self.host.wall() - kept.saved, 0.0)
+        is_known = record.peer in self.peers or kept.sid in self.sessions or record.peer == self.me
+        if is_known or len(self.peers) >= limits.peers or age >= self.times_of(record.route).session:
+            return False
+        if quietly(self._restore_keys, kept) is None:
+            return False
+        peer, session = self.peers.add(record.peer), self.sessions.add(kept.sid)
+        load_record(record, peer, session, age)
+        session.peer = peer
+        self.generation = max(self.generation, record.generation)
+        self.moved(peer, None)
+        self._index(session)
+        session.post(SessionInput.LOAD())
+        peer.post(PeerInput.CONFIRMED())
+        peer.poke.post(PokeInput.POKED())
+        return True
+
+    def network_changed(self) -> None:
+        """The host is at another address, or may be."""
+        self.pokes.post(PokesInput.REPORTED(0.0))
+
+    def resumed(self, asleep: float) -> None:
+        """The host slept, for about so many seconds."""
+        self.pokes.post(PokesInput.REPORTED(max(asleep, 0.0)))
+
+    def route_failed(self, route: Route, error: RouteError) -> None:
+        """The operating system reports something about a route: nobody is closed for that."""
+        if error is RouteError.UNREACHABLE:
+            for peer in self.by_route.get(route, {}).values():
+                if peer.times.has_hints and peer.cur is not None:
+                    peer.suspicion.post(SuspicionInput.HINTED())
+        elif error is RouteError.TOO_BIG and self.may_tell("too big", route.name):
+            self.host.tell(TooBig(route))
+
+    # -- what arrives
+
+    def hear_init(self, knock: Knock) -> None:
+        """An Init, whose form and outer checks were good."""
+        self.door.take(KNOCK, knock)
+
+    def hear_reply(self, sid: bytes, packet: Any) -> None:
+        """A Reply that names this session id of ours."""
+        self.door.take(HANDSHAKE_REPLY, HandshakeReply(sid, packet))
+
+    def hear_challenge(self, hs_id: bytes, route: Route, packet: Any) -> None:
+        """A challenge that names a handshake of ours by how its id begins, 8 bytes."""
+        self.door.take(HANDSHAKE_CHALLENGE, HandshakeChallenge(self.called.get(hs_id[:_NAME], b""), route, packet))
+
+    def hear_data(self, packet: Sealed) -> None:
+        """A packet of a session."""
+        session = self.sessions.get(packet.sid)
+        if session is not None:
+            session.take(DATA, packet)
+        elif packet.sid in self.farewells.tombstones:
+            self.farewells.tombstones[packet.sid].take(CLOSED_DATA, packet)
+        else:
+            self.door.take(UNKNOWN_DATA, packet)
+
+    def hear_hint(self, hint: Hint) -> None:
+        """Somebody does not know a session."""
+        self.door.take(HINT, hint)
+
+    # -- what it is made of: tests replace these
+
+    def make_peer(self, key: bytes) -> Peer:
+        return Peer(self.host, self, key)
+
+    def make_session(self, sid: bytes) -> Session:
+        return Session(self.host, self, sid)
+
+    def make_tombstone(self, sid: bytes) -> Tombstone:
+        return Tombstone(self.host, self.farewells, sid)
+
+    def make_farewells(self) -> Farewells:
+        return Farewells(self.host, self, self.make_tombstone)
+
+    def make_pokes(self) -> Pokes:
+        return Pokes(self.host, self)
+
+    def make_door(self) -> Door:
+        return Door(self.host, self)
+
+    def make_call(self, peer: Peer) -> Call:
+        return Call(self.host, self, peer)
+
+    def make_suspicion(self, peer: Peer) -> Suspicion:
+        return Suspicion(self.host, peer)
+
+    def make_poke(self, peer: Peer) -> Poke:
+        return Poke(self.host, peer)
+
+    def make_paths(self, peer: Peer) -> Paths:
+        return Paths(self.host, self, peer)
+
+    def make_conflict(self, peer: Peer) -> Conflict:
+        return Conflict(self.host, self, peer)
+
+    # -- what its parts ask of it: names and times
+
+    def times_of(self, route: Route | None) -> RecoveryDelays:
+        """The profile for what goes by a route."""
+        return self.config.relay if route is not None and route.relayed else self.config.direct
+
+    def new_sid(self) -> bytes:
+        """A session id that is not used, and that no session had that is not forgotten yet."""
+        while True:
+            self.drawn += 1
+            sid = self.host.draw(_SID, f"recovery.sid.{self.drawn}")
+            known = sid in self.sessions or sid in self.attempts or sid in self.farewells.tombstones
+            if any(sid) and not known:
+                return sid
+
+    def next_generation(self) -> int:
+        self.generation += 1
+        return self.generation
+
+    def new_stamp(self) -> int:
+        """Microseconds since 1970, and always more than before."""
+        self.last_stamp = max(int(self.host.wall() * _MICROSECONDS), self.last_stamp + 1)
+        return self.last_stamp
+
+    def instance_for(self, peer: bytes, *, refused: bool) -> bytes:
+        """What we show to a peer: another one for each entry, but who is refused sees what it saw."""
+        entry, said = self.peers.get(peer), self.farewells.said.get(peer)
+        if entry is not None:
+            return entry.mine
+        if refused and said is not None and said.mine:
+            return said.mine
+        return self.process + self.host.draw(_ENTRY, "recovery.entry")
+
+    def has_said(self, peer: bytes, instance: bytes) -> bool:
+        return self.farewells.has_said(peer, instance)
+
+    def forgive(self, peer: bytes, instance: bytes) -> None:
+        self.farewells.forgive(peer, instance)
+
+    def may_tell(self, what: str, about: bytes) -> bool:
+        """Of events that anybody can cause, only the first within a minute is told."""
+        key, now = what.encode() + b":" + about, self.host.clock
+        if key in self.told and now - self.told[key] < self.config.direct.notice:
+            return False
+        keep_newest(self.told, key, now, self.config.limits.notices)
+        return True
+
+    def note_limit(self, limit: Limit) -> None:
+        """Something was over its limit."""
+        now, counted = self.host.clock, self.limited.setdefault(limit.value, Counted(0, None))
+        counted.count += 1
+        if counted.told is None or now - counted.told >= self.config.direct.notice:
+            self.host.tell(Limited(limit, counted.count))
+            counted.count, counted.told = 0, now
+
+    # -- what its parts ask of it: sessions
+
+    def sessions_of(self, peer: Peer) -> list[Session]:
+        """Oldest first."""
+        return [self.sessions[sid] for sid in peer.sids]
+
+    def session_of(self, sid: bytes | None) -> Session | None:
+        return None if sid is None else self.sessions.get(sid)
+
+    def add_offered(self, entered: Entered) -> None:
+        """A session that a peer began; its entry is made if it is not refused and has none."""
+        init, made = entered.init, entered.made
+        assert made is not None
+        peer = None
+        if not entered.refused:
+            peer = self.peers.get(init.peer) or self.peers.add(init.peer, Peer.begin, entered.mine, self.generation)
+        session = self.sessions.add(entered.sid)
+        session.peer_id, session.remote_sid, session.instance, session.mine = (
+            *(init.peer, init.sid, init.instance, entered.mine),
+        )
+        session.stamp, session.hs_id, session.proven = init.stamp, entered.knock.hs_id, entered.proven
+        session.route, session.reply, session.confirmed = entered.route, made.data, self.host.clock
+        self._add(session, peer, SessionInput.REFUSE() if peer is None else SessionInput.OFFER(), made.secret)
+
+    def add_own_session(self, peer: Peer, call: Call, attempt: Attempt, reply: Reply) -> None:
+        """A session that we began."""
+        own = peer.sessions(SessionState.NEW, SessionState.CALLED)
+        for one in own[: len(own) + 1 - self.config.limits.own_candidates]:
+            self.remove_session(one)
+        session = self.sessions.add(attempt.sid)
+        session.is_ours, session.proven, session.peer_id = True, True, peer.key
+        session.remote_sid, session.instance, session.mine = reply.sid, reply.instance, peer.mine
+        session.stamp, session.hs_id, session.began = call.stamp, attempt.hs_id, call.generation
+        session.route, session.reset, session.confirmed = peer.called_at, reply.reset, self.host.clock
+        self._add(session, peer, SessionInput.CALL(), reply.secret)
+
+    def note_confirmed(self, session: Session) -> None:
+        """A session that a peer began is no candidate any more."""
+        self.offered.pop(session.sid, None)
+
+    def remove_session(self, session: Session) -> None:
+        """Forget a session and its keys."""
+        if self.sessions.get(session.sid) is not session:
+            return
+        self.sessions.remove(session.sid)
+        self.host.erase(session.sid)
+        self.offered.pop(session.sid, None)
+        if self.by_handshake.get(session.hs_id) is session:
+            del self.by_handshake[session.hs_id]
+        same = self.by_remote.get(session.remote_sid, [])
+        if session in same:
+            same.remove(session)
+        if not same:
+            self.by_remote.pop(session.remote_sid, None)
+        if session.peer is not None:
+            session.entry.forget_session(session)
+
+    def drain(self, session: Session) -> None:
+        self.farewells.drain(session)
+
+    def turn_away(self, session: Session, route: Route) -> None:
+        """A peer that is refused has confirmed its session: it is told, where it is."""
+        home = route if route.reply else session.route
+        if home is not None:
+            self.farewells.refuse(session, home)
+        if self.may_tell("refused", session.peer_id):
+            self.host.tell(Refused(session.peer_id, route))
+
+    def add_attempt(self, attempt: Attempt, call: Call) -> None:
+        self.attempts[attempt.sid] = call
+        self.called[attempt.hs_id[:_NAME]] = attempt.sid
+
+    def remove_attempt(self, attempt: Attempt, *, erase: bool) -> None:
+        self.attempts.pop(attempt.sid, None)
+        self.called.pop(attempt.hs_id[:_NAME], None)
+        if erase:
+            self.host.erase(attempt.sid)
+
+    # -- what its parts ask of it: peers
+
+    def peer_ids(self) -> Iterable[bytes]:
+        return self.peers
+
+    def remove_peer(self, peer: Peer) -> None:
+        """Forget a peer with all that it has; nobody is told."""
+        if self.peers.get(peer.key) is not peer:
+            return
+        for session in self.sessions_of(peer):
+            session.peer = None  # there is nobody to be told
+            self.remove_session(session)
+        peer.call.drop_attempts()
+        self._forget_route(peer, peer.route)
+        self.peers.remove(peer.key)
+
+    def renew_peer(self, peer: Peer, kept: list[Session]) -> None:
+        """Forget a peer but for some sessions, which live on in a new entry."""
+        for session in kept:
+            peer.sids.remove(session.sid)
+        self.remove_peer(peer)
+        if kept:
+            mine = self.instance_for(peer.key, refused=False)
+            new = self.peers.add(peer.key, Peer.begin, mine, self.generation)
+            for session in kept:
+                session.peer, session.began = new, new.generation
+                new.sids.append(session.sid)
+
+    def moved(self, peer: Peer, old: Route | None) -> None:
+        self._forget_route(peer, old)
+        if peer.route is not None:
+            self.by_route.setdefault(peer.route, {})[peer.key] = peer
+
+    def note_route(self, peer: Peer) -> None:
+        """A session with a peer was confirmed: is another one on its route?"""
+        route = peer.route
+        if route is None or route.relayed:
+            return
+        for other in list(self.by_route.get(route, {}).values()):
+            if other is not peer and other.cur is not None:
+                self._contest(other, peer.key)
+
+    def is_contested(self, session: Session, route: Route) -> bool:
+        """Is a peer turned away because another one is on its route?"""
+        peer = session.entry
+        if self.config.on_conflict is not OnConflict.REFUSE or session.is_ours or peer.cur is not None:
+            return False
+        return any(one.cur is not None and one is not peer for one in self.by_route.get(route, {}).values())
+
+    def contest(self, session: Session, route: Route) -> None:
+        """Ask who is on a route because of which a peer was turned away."""
+        for other in list(self.by_route.get(route, {}).values()):
+            if other.key != session.peer_id and other.cur is not None:
+                self._contest(other, session.peer_id)
+
+    def poke_peer(self, key: bytes, asleep: float) -> None:
+        peer = self.peers.get(key)
+        if peer is None:
+            return
+        if self.config.unlinkable:
+            peer.hide()
+        peer.poke.post(PokeInput.POKED())
+        session = peer.current
+        if session is not None and asleep and session.is_worn_by(asleep):
+            peer.urge_call()
+
+    def renew_tokens(self) -> None:
+        self.tokens.renew()
+
+    def ask_save(self, session: Session) -> None:
+        self.host.tell(SaveWanted(session.peer_id, session.generation))
+
+    # -- inside
+
+    def _add(self, session: Session, peer: Peer | None, begins: Any, secret: Any) -> None:
+        if peer is not None:
+            peer.sids.append(session.sid)
+            session.peer = peer
+            session.began = session.began if session.is_ours else peer.generation
+        self._index(session)
+        self.host.install(session.sid, secret)
+        session.post(begins)
+
+    def _index(self, session: Session) -> None:
+        if not session.is_ours:
+            self.by_handshake[session.hs_id] = session
+            if session.is_unconfirmed_offer:
+                self.offered[session.sid] = session
+        same = self.by_remote.setdefault(session.remote_sid, [])
+        if len(same) < self.config.limits.same_sid:
+            same.append(session)
+
+    def _restore_keys(self, record: SessionRecord) -> bool:
+        self.host.restore_keys(record.sid, record.keys)
+        return True
+
+    def _refuse_later(self, session: Session) -> None:
+        """A candidate of a peer to whom we say goodbye: its first packet is answered with a close."""
+        session.entry.sids.remove(session.sid)
+        session.peer = None
+        session.post(SessionInput.REFUSE())
+
+    def _forget_route(self, peer: Peer, route: Route | None) -> None:
+        there = self.by_route.get(route) if route is not None else None
+        if there is not None and route is not None:
+            there.pop(peer.key, None)
+            if not there:
+                del self.by_route[route]
+
+    def _contest(self, peer: Peer, other: bytes) -> None:
+        self.host.tell(PathConflict(peer.key, peer.generation, other=other))
+        peer.conflict.post(ConflictInput.CONTESTED(other))

@@ -1,0 +1,88 @@
+"""Budgets per second, for all and for each group of routes. docs/protocols/recovery.rst, R13 limits."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Annotated, TypeVar
+
+import attrs
+
+from ..component import Part
+from ..contract import Instant
+from ..snapshot import CACHED
+from .host import RecoveryHost
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+def keep_newest(table: OrderedDict[K, V], key: K, value: V, limit: int) -> None:
+    """Put a value last; what is over the limit is forgotten, the oldest first."""
+    table[key] = value
+    table.move_to_end(key)
+    while len(table) > limit:
+        table.popitem(last=False)
+
+
+@attrs.frozen
+class Rate:
+    """So many a second, and so many at once."""
+
+    rate: float
+    burst: float
+
+
+@attrs.define(weakref_slot=False)
+class Level:
+    """What is left of a budget."""
+
+    left: float
+    at: Instant
+
+    def has(self, rate: Rate, now: float) -> bool:
+        """Is there one left?"""
+        return self.left + (now - self.at) * rate.rate >= 1.0
+
+    def share(self, rate: Rate, now: float) -> float:
+        """How much is left of all that there can be: 1.0 is all."""
+        return min(self.left + (now - self.at) * rate.rate, rate.burst) / rate.burst
+
+    def take(self, rate: Rate, now: float) -> None:
+        """Use one."""
+        self.left = self.share(rate, now) * rate.burst - 1.0
+        self.at = now
+
+
+class Budget(Part[RecoveryHost]):
+    """A budget for all, and one for each group; the group that was asked for least lately is forgotten."""
+
+    total: Level
+    groups: OrderedDict[bytes, Level]
+    all: Annotated[Rate, CACHED]
+    each: Annotated[Rate, CACHED]
+    most: Annotated[int, CACHED]
+
+    def __init__(self, host: RecoveryHost, all: Rate, each: Rate, most: int) -> None:
+        super().__init__(host)
+        self.all, self.each, self.most = all, each, most
+        self.total, self.groups = Level(all.burst, 0.0), OrderedDict()
+
+    def has(self) -> bool:
+        """Is there one left for anybody?"""
+        return self.total.has(self.all, self.host.clock)
+
+    def has_in(self, group: bytes) -> bool:
+        """Is there one left for a group?"""
+        level = self.groups.get(group)
+        return level is None or level.has(self.each, self.host.clock)
+
+    def take(self) -> None:
+        """Use one of all."""
+        self.total.take(self.all, self.host.clock)
+
+    def take_in(self, group: bytes) -> None:
+        """Use one of a group."""
+        level = self.groups.get(group) or Level(self.each.burst, self.host.clock)
+        level.take(self.each, self.host.clock)
+        keep_newest(self.groups, group, level, self.most)

@@ -1,0 +1,610 @@
+"""One set of keys with a peer, from the handshake to its end. docs/protocols/recovery.rst, sessions.
+
+A session knows its own counters, clocks and pings. Which of a peer's sessions is in use is the peer's business.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Final, Protocol, TypeVar
+
+import attrs
+
+from ..component import Component, Note, Refusal
+from ..contract import Instant
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
+from .calls import attempt
+from .host import RecoveryHost
+from .items import CloseReason, Delivery, Kind, Opened, Route, Sealed
+from .limits import RecoveryConfig, RecoveryDelays
+from .silence import Debt, DebtInput, Silence, SilenceInput
+from .window import Window
+
+A = TypeVar("A")
+
+COPY: Final = Note("a second copy", ref="R10 paths")
+NOT_SEALED: Final = Refusal("the host could not seal it", ref="what the host does")
+HIDDEN: Final = Refusal("the network changed since", ref="poke")
+USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
+
+_VALUE: Final = 8
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Arrival:
+    """A packet of a session that was opened."""
+
+    counter: int
+    size: int
+    route: Route
+    opened: Opened
+
+
+class SessionPeer(Protocol):
+    """What a session asks of the peer that it is with."""
+
+    key: bytes
+    route: Route | None
+    cur: bytes | None
+    sids: list[bytes]
+    generation: int
+    restarted: int
+    in_use_since: float
+
+    @property
+    def dead_after(self) -> float: ...
+    @property
+    def probe_after(self) -> float: ...
+    @property
+    def called_at(self) -> Route | None: ...
+    def transmit(self, data: bytes) -> None: ...
+    def is_behind_sibling(self, session: Session) -> bool: ...
+    def promote(self, session: Session, arrival: Arrival) -> None: ...
+    def stand_behind(self, session: Session) -> None: ...
+    def heard(self, session: Session, arrival: Arrival, *, newest: bool) -> None: ...
+    def copied(self, arrival: Arrival) -> None: ...
+    def answered(self, session: Session, value: bytes, seconds: float) -> None: ...
+    def judge_response(self, arrival: Arrival) -> None: ...
+    def goodbye(self, session: Session, reason: CloseReason) -> None: ...
+    def lapse(self, session: Session) -> None: ...
+    def be_hinted(self, session: Session) -> None: ...
+    def be_reset(self, session: Session) -> None: ...
+    def forget_session(self, session: Session) -> None: ...
+    def start_call(self) -> None: ...
+    def flush(self) -> None: ...
+
+
+class SessionOwner(Protocol):
+    """What a session asks of the core."""
+
+    config: RecoveryConfig
+
+    def times_of(self, route: Route | None) -> RecoveryDelays: ...
+    def note_confirmed(self, session: Session) -> None: ...
+    def remove_session(self, session: Session) -> None: ...
+    def drain(self, session: Session) -> None: ...
+    def turn_away(self, session: Session, route: Route) -> None: ...
+    def is_contested(self, session: Session, route: Route) -> bool: ...
+    def contest(self, session: Session, route: Route) -> None: ...
+    def ask_save(self, session: Session) -> None: ...
+
+
+class SessionState(Enum):
+    NEW = 0
+    OFFERED = 1
+    """We answered the peer's Init; nothing came under it."""
+    CALLED = 2
+    """The peer answered our Init; nothing came under it."""
+    REFUSED = 3
+    """We answered the peer's Init only to say no."""
+    LOADED = 4
+    """Out of a record: the peer is asked whether it still knows it."""
+    CURRENT = 5
+    """In use."""
+    PREVIOUS = 6
+    """Replaced; open for receiving."""
+    GONE = 7
+
+
+class SessionInput:
+    OFFER = Input[SessionState, None]()
+    CALL = Input[SessionState, None]()
+    REFUSE = Input[SessionState, None]()
+    LOAD = Input[SessionState, None]()
+    COPIED = Input[SessionState, Arrival]()
+    FIRST = Input[SessionState, Arrival]()
+    APP = Input[SessionState, Arrival]()
+    PING = Input[SessionState, Arrival]()
+    PONG = Input[SessionState, Arrival]()
+    CHALLENGE = Input[SessionState, Arrival]()
+    RESPONSE = Input[SessionState, Arrival]()
+    SIGN = Input[SessionState, Arrival]()
+    CLOSED = Input[SessionState, Arrival]()
+    PROVED = Input[SessionState, None]()
+    REPLACED = Input[SessionState, None]()
+    EXPIRED = Input[SessionState, None]()
+    REPEAT = Input[SessionState, None]()
+    REKEY_DUE = Input[SessionState, None]()
+
+
+class Session(Component[SessionState, RecoveryHost]):
+    """A session, by our id of it."""
+
+    peer_id: bytes
+    remote_sid: bytes
+    is_ours: bool
+    """We sent the Init."""
+    stamp: int
+    instance: bytes
+    """What the peer showed in the handshake."""
+    mine: bytes
+    """What we showed."""
+    hs_id: bytes
+    proven: bool
+    """Its Init held a good token."""
+    route: Route | None
+    """Where the answers of its handshake go."""
+    again: Route | None
+    """Where our Reply was sent again last."""
+    reply: bytes
+    """Our Reply, which is sent again as it is."""
+    began: int
+    """The peer's generation when the handshake began."""
+    confirmed: Instant
+    last_in: Instant
+    generation: int
+    counter: int
+    bound: int
+    """The first counter that may not be used."""
+    alarm: int
+    """The counter at which something has to be done before the bound is reached."""
+    window: Window
+    last_in: Instant
+    reset: bytes
+    """The peer's reset token."""
+    was_reset: bool
+    """A reset token came for it."""
+    is_hidden: bool
+    """Nothing is sent under it any more: it would link the address before a change with the one behind it."""
+    pings: dict[bytes, Instant]
+    pause: float
+    silence: Silence
+    debt: Debt
+    core: Annotated[SessionOwner, CACHED]
+    sid: Annotated[bytes, CACHED]
+    peer: Annotated[SessionPeer | None, CACHED]
+
+    def __init__(self, host: RecoveryHost, core: SessionOwner, sid: bytes) -> None:
+        super().__init__(host)
+        self.core, self.sid, self.peer = core, sid, None
+        self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
+        self.is_ours = self.proven = self.was_reset = self.is_hidden = False
+        self.stamp = self.began = self.generation = self.counter = 0
+        self.route, self.again, self.pings, self.pause = None, None, {}, 0.0
+        self.silence, self.debt = Silence(host, self), Debt(host, self)
+        limits = core.config.limits
+        self.bound, self.alarm = limits.packets, limits.rekey_packets
+        self.window, self.confirmed, self.last_in = Window(limits.window), 0.0, 0.0
+
+    # -- what others ask of it
+
+    @property
+    def entry(self) -> SessionPeer:
+        """The peer that it is with; a session that is refused has none."""
+        assert self.peer is not None
+        return self.peer
+
+    def send_app(self, data: bytes) -> bool:
+        """Send a packet of the layer above; False if nothing may be sent under this session. What the host cannot seal
+        is lost, as by the network."""
+        if self.is_hidden or self.counter >= self.bound:
+            return False
+        self._send(Kind.APP, data)
+        return True
+
+    def ping(self) -> bytes:
+        """Send a ping; its value."""
+        value = self._new_value()
+        self._send(Kind.PING, value)
+        return value
+
+    def challenge(self, value: bytes, route: Route) -> None:
+        """Ask who is at a route, and no one else."""
+        packet = self.seal(Kind.PATH_CHALLENGE, value)
+        if packet is not None:
+            self.host.transmit(packet, route)
+
+    def seal(self, kind: Kind, body: bytes) -> bytes | None:
+        """A packet under the next counter. None if none is left, or the host could not: then it is as lost."""
+        counter = self.counter
+        if self.is_hidden or counter >= self.bound:
+            self.host.count_refusal(HIDDEN if self.is_hidden else USED_UP, self)
+            return None
+        self.counter = counter + 1
+        try:
+            packet = self.host.seal(self.sid, counter, kind, body)
+        except Exception:  # docs/protocols/recovery.rst, what the host does.
+            self.host.count_refusal(NOT_SEALED, self)
+            return None
+        if counter >= self.alarm:
+            self._run_out()
+        self.debt.pay()
+        return packet
+
+    def reserve(self) -> int:
+        """Use only so many counters from now on; the first one that is not used then."""
+        limits = self.core.config.limits
+        self.bound = min(self.counter + limits.reserve, limits.packets)
+        self.alarm = min(self.counter + limits.reserve // 2, limits.rekey_packets)
+        return self.bound
+
+    def look_again(self) -> None:
+        """Its silence had no end: begin anew with the next packet that should be answered."""
+        self.silence.end()
+
+    @property
+    def is_in_use(self) -> bool:
+        return self.state is SessionState.CURRENT
+
+    @property
+    def times(self) -> RecoveryDelays:
+        """Of the peer's route, or of that of the handshake while there is none."""
+        return self.core.times_of(self.entry.route or self.route)
+
+    @property
+    def dead_after(self) -> float:
+        return self.entry.dead_after
+
+    def send_keepalive(self) -> None:
+        self._send(Kind.KEEPALIVE, bytes(_VALUE))
+
+    def call_anew(self) -> None:
+        self.entry.start_call()
+
+    @property
+    def is_unconfirmed_offer(self) -> bool:
+        """Did the peer begin it, and is its first packet still to come?"""
+        return not self.is_ours and self.state in (SessionState.NEW, SessionState.OFFERED, SessionState.REFUSED)
+
+    def is_worn_by(self, asleep: float) -> bool:
+        """Should there be another one, if it is so much older than its clock says?"""
+        return self.host.clock - self.confirmed + asleep > self.until_rekey()
+
+    def is_worn(self) -> bool:
+        """Should there be another one by now?"""
+        limit = self.core.config.limits.rekey_packets
+        return self.host.clock - self.confirmed >= self.until_rekey() or self.counter >= min(limit, self.bound)
+
+    # -- guards
+
+    def is_legal(self, packet: Sealed) -> bool:
+        return packet.counter < self.core.config.limits.packets
+
+    def open(self, packet: Sealed) -> Arrival | None:
+        opened = attempt(self.host.open, packet)
+        return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
+
+    def is_from_its_end(self, arrival: Arrival) -> bool:
+        """Only the initiator confirms."""
+        return arrival.opened.kind is not Kind.CONFIRM or not self.is_ours
+
+    def is_copy_of_recent(self, arrival: Arrival) -> bool:
+        return self.state is SessionState.CURRENT and self.window.is_recent_copy(arrival.counter)
+
+    def is_new(self, arrival: Arrival) -> bool:
+        return self.window.is_new(arrival.counter)
+
+    def is_close(self, arrival: Arrival) -> bool:
+        return arrival.opened.kind is Kind.CLOSE
+
+    def is_unconfirmed(self) -> bool:
+        return self.state in _UNCONFIRMED
+
+    def is_app(self, arrival: Arrival) -> bool:
+        return arrival.opened.kind is Kind.APP
+
+    def is_ping(self, arrival: Arrival) -> bool:
+        return arrival.opened.kind in (Kind.PING, Kind.CONFIRM)
+
+    def is_pong(self, arrival: Arrival) -> bool:
+        return arrival.opened.kind is Kind.PONG
+
+    def is_challenge(self, arrival: Arrival) -> bool:
+        return arrival.opened.kind is Kind.PATH_CHALLENGE
+
+    def is_response(self, arrival: Arrival) -> bool:
+        return arrival.opened.kind is Kind.PATH_RESPONSE
+
+    # -- conditions
+
+    def is_behind_sibling(self) -> bool:
+        return self.entry.is_behind_sibling(self)
+
+    def is_contested(self, arrival: Arrival) -> bool:
+        return self.core.is_contested(self, arrival.route)
+
+    def is_outdated(self) -> bool:
+        """Another session was confirmed since its handshake began."""
+        return self.entry.cur is not None and self.began < self.entry.generation
+
+    def is_heard_lately(self) -> bool:
+        return self.until_forgotten() > 0.0
+
+    # -- times
+
+    def candidate_life(self) -> float:
+        return self.core.times_of(self.route).candidate
+
+    def life(self) -> float:
+        return self.times.session
+
+    def rest_of_life(self) -> float:
+        return self.confirmed + self.life() - self.host.clock
+
+    def until_forgotten(self) -> float:
+        """Of a session that was replaced: counted from that, and from what came in it last."""
+        ends = max(self.last_in, self.entry.in_use_since) + self.times.previous
+        return min(ends - self.host.clock, self.rest_of_life())
+
+    def first_repeat(self) -> float:
+        return self.core.times_of(self.route).rto
+
+    def next_repeat(self) -> float:
+        return min(2 * self.pause, self.core.times_of(self.route).rto_max)
+
+    def until_rekey(self) -> float:
+        return self.times.rekey * (1.0 if self.is_ours else 1.25)
+
+    def rest_until_rekey(self) -> float:
+        return self.confirmed + self.until_rekey() - self.host.clock
+
+    def forget_after(self) -> float:
+        return self.times.previous
+
+    # -- actions: the handshake
+
+    def confirm_first(self) -> None:
+        self.pause = self.first_repeat()
+        self._send_confirm()
+
+    def confirm_again(self) -> None:
+        self.pause = self.next_repeat()
+        self._send_confirm()
+
+    def promote(self, arrival: Arrival) -> None:
+        self._note_confirmed()
+        self.entry.promote(self, arrival)
+
+    def stand_behind(self) -> None:
+        self._note_confirmed()
+        self.entry.stand_behind(self)
+
+    def read(self, arrival: Arrival) -> None:
+        """Now that it is confirmed: what the packet is."""
+        self.take(CONFIRMED_DATA, arrival)
+
+    def resume(self) -> None:
+        """Send what waited."""
+        self.entry.flush()
+
+    def turn_away(self, arrival: Arrival) -> None:
+        self.core.turn_away(self, arrival.route)
+
+    def contest(self, arrival: Arrival) -> None:
+        self.core.contest(self, arrival.route)
+
+    # -- actions: packets
+
+    def hear(self, arrival: Arrival) -> None:
+        """A packet that is genuine and new: the session is alive."""
+        self.last_in = self.host.clock
+        self.window.grow_old(self.last_in, self.entry.probe_after)
+        newest = self.window.mark(arrival.counter)
+        self.silence.end()
+        self.entry.heard(self, arrival, newest=newest)
+
+    def deliver(self, arrival: Arrival) -> None:
+        peer = self.entry
+        stale = self.generation < peer.restarted
+        self.host.deliver(Delivery(peer.key, self.generation, self.sid, arrival.opened.body, stale=stale))
+
+    def owe(self) -> None:
+        self.debt.owe()
+
+    def answer_ping(self, arrival: Arrival) -> None:
+        body = arrival.opened.body
+        if arrival.opened.kind is Kind.CONFIRM:
+            self.reset = body[_VALUE:]
+        packet = self.seal(Kind.PONG, body[:_VALUE])
+        if packet is not None:
+            self.entry.transmit(packet)
+
+    def note_pong(self, arrival: Arrival) -> None:
+        sent = self.pings.pop(arrival.opened.body, None)
+        if sent is not None:
+            self.entry.answered(self, arrival.opened.body, self.host.clock - sent)
+
+    def answer_challenge(self, arrival: Arrival) -> None:
+        """Where it came from, and nowhere else."""
+        packet = self.seal(Kind.PATH_RESPONSE, arrival.opened.body)
+        if packet is not None:
+            self.host.transmit(packet, arrival.route)
+
+    def judge_response(self, arrival: Arrival) -> None:
+        self.entry.judge_response(arrival)
+
+    def note_copy(self, arrival: Arrival) -> None:
+        self.host.count_note(COPY, self)
+        self.entry.copied(arrival)
+
+    def close(self, arrival: Arrival) -> None:
+        code = arrival.opened.body[0]
+        self.entry.goodbye(self, CloseReason(code) if code in _CLOSE_CODES else CloseReason.NORMAL)
+
+    # -- actions: time
+
+    def rest(self) -> None:
+        """It is not in use any more: nobody watches, and nothing is owed."""
+        self.silence.post(SilenceInput.STOP())
+        self.debt.post(DebtInput.STOP())
+
+    def lapse(self) -> None:
+        self.entry.lapse(self)
+
+    # -- actions: the end
+
+    def drain(self) -> None:
+        self.core.drain(self)
+
+    def leave(self) -> None:
+        self.core.remove_session(self)
+
+    # -- inside
+
+    def _note_confirmed(self) -> None:
+        self.confirmed = self.host.clock
+        self.core.note_confirmed(self)
+
+    def _send(self, kind: Kind, body: bytes) -> None:
+        packet = self.seal(kind, body)
+        if packet is not None:
+            if kind is not Kind.KEEPALIVE:
+                self.silence.await_answer()
+            self.entry.transmit(packet)
+
+    def _send_confirm(self) -> None:
+        packet = self.seal(Kind.CONFIRM, self._new_value() + self.host.reset_token(self.sid))
+        route = self.entry.called_at
+        if packet is not None and route is not None:
+            self.silence.await_answer()
+            self.host.transmit(packet, route)
+
+    def _new_value(self) -> bytes:
+        """8 bytes that come back with the answer. Of too many that were not answered the oldest is forgotten."""
+        value = self.host.draw(_VALUE, f"recovery.value.{self.sid.hex()}.{self.counter}")
+        self.pings[value] = self.host.clock
+        while len(self.pings) > self.core.config.limits.pings:
+            del self.pings[next(iter(self.pings))]
+        return value
+
+    def _run_out(self) -> None:
+        """The last counters are near."""
+        self.alarm = self.bound - 1
+        if self.counter >= min(self.core.config.limits.rekey_packets, self.alarm):
+            self.entry.start_call()
+        else:
+            self.core.ask_save(self)
+
+
+_S, _I, _C = SessionState, SessionInput, Session
+_UNCONFIRMED: Final = (_S.OFFERED, _S.CALLED, _S.REFUSED)
+_LIVE: Final = (_S.LOADED, _S.CURRENT)
+_OPEN: Final = (*_LIVE, _S.PREVIOUS)
+_CLOSE_CODES: Final = {reason.value for reason in CloseReason}
+
+
+def _by_kind(guards: Guards[Session, SessionState, A, Arrival]) -> Guards[Session, SessionState, A, None]:
+    """What a packet of a confirmed session is."""
+    return (
+        guards.give_if(_C.is_app, _I.APP, ref="R2 data")
+        .give_if(_C.is_ping, _I.PING, ref="R2 data")
+        .give_if(_C.is_pong, _I.PONG, ref="R2 data")
+        .give_if(_C.is_challenge, _I.CHALLENGE, ref="R10 paths")
+        .give_if(_C.is_response, _I.RESPONSE, ref="R10 paths")
+        .give(_I.SIGN)
+    )
+
+
+DATA: Final = _by_kind(
+    Guards.of(Session, SessionState, Sealed, "data")
+    .need(_C.is_legal, "a counter out of range", ref="R14 keys")
+    .make(_C.open, "data that does not open", ref="R1 opaque")
+    .need(_C.is_from_its_end, "a confirm of the responder", ref="R8 confirm")
+    .give_if(_C.is_copy_of_recent, _I.COPIED, ref="R10 paths")
+    .need(_C.is_new, "replay", ref="R2 data")
+    .give_if(_C.is_close, _I.CLOSED, ref="R16 goodbye")
+    .give_if(_C.is_unconfirmed, _I.FIRST, ref="R8 confirm")
+)
+"""What a packet is that claims to be of a session."""
+
+CONFIRMED_DATA: Final = _by_kind(Guards.of(Session, SessionState, Arrival, "confirmed data"))
+"""The packet that confirmed a session."""
+
+
+class SessionTimer:
+    CANDIDATE = Timer(_I.EXPIRED, _C.candidate_life)
+    LIFE = Timer(_I.EXPIRED, _C.life)
+    LIFE_REST = Timer(_I.EXPIRED, _C.rest_of_life)
+    FORGET = Timer(_I.EXPIRED, _C.forget_after)
+    FORGET_LATER = Timer(_I.EXPIRED, _C.until_forgotten)
+    REPEAT = Timer(_I.REPEAT, _C.first_repeat)
+    REPEAT_LATER = Timer(_I.REPEAT, _C.next_repeat)
+    REKEY = Timer(_I.REKEY_DUE, _C.until_rekey)
+    REKEY_REST = Timer(_I.REKEY_DUE, _C.rest_until_rekey)
+
+
+_T = SessionTimer
+_HANDSHAKE: Final = (_T.CANDIDATE, _T.REPEAT, _T.REPEAT_LATER)
+_IN_USE: Final = (_T.LIFE, _T.LIFE_REST, _T.REKEY, _T.REKEY_REST)
+_R9: Final = "R9 one to send, all to receive"
+
+SESSION: Final = Table[Session, SessionState](
+    Session,
+    SessionInput,
+    SessionTimer,
+    name="recovery.session",
+    page="recovery",
+    initial=_S.NEW,
+    terminal=(_S.GONE,),
+    idle={_S.NEW: "what it is made for"},
+    rows=(
+        Row(_S.NEW, _I.OFFER, _S.OFFERED, arm=(_T.CANDIDATE,), ref="R7 accept"),
+        Row(_S.NEW, _I.CALL, _S.CALLED, _C.confirm_first, _C.resume, arm=(_T.CANDIDATE, _T.REPEAT), ref="R8 confirm"),
+        Row(_S.OFFERED, _I.REFUSE, _S.REFUSED, ref="R16 goodbye"),
+        Row(_S.NEW, _I.REFUSE, _S.REFUSED, arm=(_T.CANDIDATE,), ref="R16 goodbye"),
+        Row(_S.NEW, _I.LOAD, _S.LOADED, arm=(_T.LIFE_REST,), ref="persistence"),
+        Row(_S.CALLED, _I.REPEAT, None, _C.confirm_again, arm=(_T.REPEAT_LATER,), ref="R8 confirm"),
+        Row(
+            *(_S.OFFERED, _I.FIRST, _S.GONE, _C.turn_away, _C.contest, _C.leave),
+            when=_C.is_contested,
+            ref="R11 same route",
+        ),
+        Row(
+            *((_S.OFFERED, _S.CALLED), _I.FIRST, _S.PREVIOUS, _C.stand_behind, _C.read),
+            when=_C.is_behind_sibling,
+            cancel=_HANDSHAKE,
+            arm=(_T.FORGET,),
+            ref="R8 confirm",
+        ),
+        Row(
+            *((_S.OFFERED, _S.CALLED), _I.FIRST, _S.CURRENT, _C.promote, _C.read),
+            cancel=_HANDSHAKE,
+            arm=(_T.LIFE, _T.REKEY),
+            ref="R8 confirm",
+        ),
+        Row(_S.REFUSED, _I.FIRST, _S.GONE, _C.turn_away, _C.leave, ref="R16 goodbye"),
+        Row(_LIVE, _I.APP, None, _C.hear, _C.deliver, _C.owe, ref="R2 data"),
+        Row(_S.PREVIOUS, _I.APP, None, _C.hear, _C.deliver, ref=_R9),
+        Row(_OPEN, _I.PING, None, _C.hear, _C.answer_ping, ref="R2 data"),
+        Row(_OPEN, _I.PONG, None, _C.hear, _C.note_pong, ref="R2 data"),
+        Row(_OPEN, _I.CHALLENGE, None, _C.hear, _C.answer_challenge, ref="R10 paths"),
+        Row(_OPEN, _I.RESPONSE, None, _C.hear, _C.judge_response, ref="R10 paths"),
+        Row(_OPEN, _I.SIGN, None, _C.hear, ref="R2 data"),
+        Row(_S.CURRENT, _I.COPIED, None, _C.note_copy, _C.judge_response, when=_C.is_response, ref="R10 paths"),
+        Row(_S.CURRENT, _I.COPIED, None, _C.note_copy, ref="R10 paths"),
+        Row((_S.OFFERED, _S.REFUSED, _S.PREVIOUS), _I.CLOSED, _S.GONE, _C.drain, _C.leave, ref="R16 goodbye"),
+        Row(_S.CALLED, _I.CLOSED, _S.GONE, _C.drain, _C.leave, when=_C.is_outdated, ref="R16 goodbye"),
+        Row((_S.CALLED, *_LIVE), _I.CLOSED, None, _C.close, ref="R16 goodbye"),
+        Row(_S.LOADED, _I.PROVED, _S.CURRENT, _C.resume, arm=(_T.REKEY_REST,), ref="persistence"),
+        Row((_S.CURRENT, _S.PREVIOUS), _I.PROVED, None, ref="poke"),
+        Row(_S.PREVIOUS, _I.REPLACED, None, ref="R8 confirm"),
+        Row(_LIVE, _I.REPLACED, _S.PREVIOUS, _C.rest, arm=(_T.FORGET,), cancel=_IN_USE, ref="R8 confirm"),
+        Row(_S.CURRENT, _I.REKEY_DUE, None, _C.call_anew, ref="R6 own handshake"),
+        Row(_UNCONFIRMED, _I.EXPIRED, _S.GONE, _C.leave, ref=_R9),
+        Row(_S.PREVIOUS, _I.EXPIRED, None, when=_C.is_heard_lately, arm=(_T.FORGET_LATER,), ref=_R9),
+        Row(_S.PREVIOUS, _I.EXPIRED, _S.GONE, _C.leave, ref=_R9),
+        Row(_LIVE, _I.EXPIRED, _S.GONE, _C.lapse, _C.leave, ref=_R9),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
+)

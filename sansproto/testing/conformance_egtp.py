@@ -1,0 +1,585 @@
+"""What this library makes of the vectors of EGTP: see :mod:`sansproto.testing.conformance` and vectors/README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ..contract import AbortTransport, Address, CloseTransport, Entropy, Path, SendBytes
+from ..egtp import crypto
+from ..egtp import packets as p
+from ..egtp.channel import Channel, Direction, read_hello, read_welcome, write_hello
+from ..egtp.limits import (
+    MailboxClientDelays,
+    MailboxClientLimits,
+    MailboxServerDelays,
+    MailboxServerLimits,
+    NodeDelays,
+    NodeLimits,
+)
+from ..egtp.mailbox_client import MailboxClient
+from ..egtp.mailbox_events import StoreWanted
+from ..egtp.mailbox_server import MAILBOX_PORT, MailboxServer
+from ..egtp.node import EgtpNode
+from ..egtp.node_events import Relay
+from ..egtp.paths import path_bytes, relay_path_bytes
+from ..errors import Fault, WireError
+from ..recovery.window import Window
+from ..trace import Trace
+from ..wire import ABSENT, Codec, Const, Int, OneOf, Packet
+from ._internal.egtp_states import HOME, Judgement, StatedNode
+from ._internal.protocols import tables_of
+from .conformance import Answer, Config, Make, settings
+from .record import plain
+from .vectors import VectorTest
+
+TABLES = tables_of("egtp")
+CANNOT: frozenset[str] = frozenset()
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    "empty": Fault.TRUNCATED,
+    "type": Fault.BAD_TYPE,
+    "length": Fault.BAD_LENGTH,
+    "reserved": Fault.BAD_VALUE,
+    "mac": Fault.BAD_MAC,
+    "point": Fault.BAD_POINT,
+    "seal": Fault.BAD_MAC,
+    "field": Fault.BAD_VALUE,
+    "unknown_handshake": Fault.BAD_VALUE,
+    "unknown_session": Fault.BAD_VALUE,
+    "counter": Fault.BAD_VALUE,
+    "replay": Fault.BAD_VALUE,
+    "kind": Fault.BAD_TYPE,
+    "body": Fault.BAD_LENGTH,
+    "token": Fault.BAD_MAC,
+    "frame": Fault.BAD_LENGTH,
+    "order": Fault.BAD_TYPE,
+    "not_registered": Fault.BAD_TYPE,
+    "superseded": Fault.BAD_TYPE,
+    "limit": Fault.BAD_VALUE,
+}
+"""The names that the specification gives to faults, as vectors of all protocols call them."""
+
+
+# -- packets
+
+
+def _fields(value: Packet) -> dict[str, Any]:
+    """The fields of a packet as a vector has them: 64-bit numbers as text, what is absent left out."""
+    fields = [one for one in value.__wire__.fields if not isinstance(one.codec, Const)]
+    values = {one.name: (one.codec, getattr(value, one.name)) for one in fields}
+    return {name: _plain(codec, given) for name, (codec, given) in values.items() if given is not ABSENT}
+
+
+def _plain(codec: Codec[Any], value: Any) -> Any:
+    return str(value) if isinstance(codec, Int) and codec.size == 8 else plain(value)
+
+
+def _one_of(codec: OneOf[Any]) -> Callable[[VectorTest], Answer]:
+    def answer(test: VectorTest) -> Answer:
+        value = codec.decode(test.octets("wire"))
+        return {
+            "packet": type(value).__name__,
+            "fields": _fields(value),
+            "rest": "",
+            "canonical": codec.encode(value).hex(),
+        }
+
+    return answer
+
+
+_PAYLOADS: Final = {kind.__name__: kind for kind in (p.InitPayload, p.ReplyPayload, p.Token, p.Terms)}
+
+
+def _payload(test: VectorTest) -> Answer:
+    value = _PAYLOADS[test["packet"]].decode(test.octets("wire"))
+    return {"packet": test["packet"], "fields": _fields(value), "rest": "", "canonical": value.encode().hex()}
+
+
+# -- functions
+
+
+def _mac_key(test: VectorTest) -> Answer:
+    return {"out": crypto.mac_key(test.octets("inputs", "public")).hex()}
+
+
+def _reset_token(test: VectorTest) -> Answer:
+    key = crypto.reset_key(test.octets("inputs", "private"))
+    return {"out": crypto.reset_token(key, test.octets("inputs", "sid")).hex()}
+
+
+def _hkdf2(test: VectorTest) -> Answer:
+    return {"out": plain(crypto.hkdf(test.octets("inputs", "ck"), test.octets("inputs", "ikm")))}
+
+
+def _path(test: VectorTest) -> Answer:
+    path = test["inputs"]["path"]
+    if "server" in path:
+        server = bytes.fromhex(path["server"])
+        mailbox = path.get("mailbox") or crypto.mailbox_id(server, bytes.fromhex(path["owner"])).hex()
+        return {"out": relay_path_bytes(server, bytes.fromhex(mailbox)).hex()}
+    found = Path(path.get("label", ""), path["host"], path["port"], path.get("scope", 0))
+    return {"out": path_bytes(found).hex()}
+
+
+def _token(test: VectorTest) -> Answer:
+    secret, path, time = test.octets("inputs", "secret"), test.octets("inputs", "path"), test["inputs"]["time_ms"]
+    token = crypto.make_token(secret, time, path)
+    assert crypto.token_time(secret, token, path) == time
+    assert crypto.token_time(secret, token, path + b"\0") is None
+    return {"out": token.hex()}
+
+
+def _path_value(test: VectorTest) -> Answer:
+    secret, peer, path = (test.octets("inputs", name) for name in ("secret", "peer", "path"))
+    return {"out": crypto.path_value(secret, peer, test["inputs"]["epoch"], path).hex()}
+
+
+def _mailbox_id(test: VectorTest) -> Answer:
+    return {"out": crypto.mailbox_id(test.octets("inputs", "server"), test.octets("inputs", "owner")).hex()}
+
+
+# -- handshakes
+
+
+def seal_data(key: bytes, sid: bytes, counter: int, clear: p.Clear) -> bytes:
+    """A Data packet."""
+    header = p.data_header(0x0B, sid, counter)
+    return header + crypto.Cipher(key).seal(counter, p.CLEAR.encode(clear), header)
+
+
+def open_data(key: bytes, data: bytes) -> p.Clear:
+    """What is in a Data packet. Raises WireError."""
+    packet = p.DATAGRAM.decode(data)
+    assert isinstance(packet, p.Data)
+    return p.CLEAR.decode(crypto.Cipher(key).open(packet.counter, packet.sealed, data[: p.HEADER_SIZE]))
+
+
+_KINDS: Final[Mapping[str, type[p.Clear]]] = {
+    "app": p.App,
+    "keepalive": p.Keepalive,
+    "ping": p.Ping,
+    "pong": p.Pong,
+    "confirm": p.Confirm,
+    "path_challenge": p.PathChallenge,
+    "path_response": p.PathResponse,
+    "close": p.Close,
+}
+
+
+def clear_of(kind: str, body: bytes) -> p.Clear:
+    """What is sealed, by the name of its kind."""
+    return p.CLEAR.decode(bytes([_KINDS[kind].__wire__.id or 0]) + body)
+
+
+def first_message(
+    static: crypto.KeyPair, ephemeral: bytes, responder: bytes, token: bytes, payload: p.InitPayload
+) -> tuple[bytes, crypto.Initiation]:
+    """An H1, and what its sender keeps."""
+    begun = crypto.begin_datagram(responder, token)
+    public, sealed_static, sealed, initiation = crypto.write_first(
+        begun, static, ephemeral, responder, payload.encode()
+    )
+    h1 = p.DATAGRAM.encode(p.H1(public, sealed_static, sealed, token, bytes(16)))[:-16]
+    return h1 + crypto.h1_mac(crypto.mac_key(responder), h1), initiation
+
+
+def read_first(static: crypto.KeyPair, h1: bytes) -> tuple[bytes, p.InitPayload, crypto.Transcript, bytes]:
+    """Who sent an H1 and what it says, the transcript behind it, and its ephemeral key. Raises WireError."""
+    packet = p.DATAGRAM.decode(h1)
+    assert isinstance(packet, p.H1)
+    begun = crypto.begin_datagram(static.public, packet.token)
+    initiator, read = crypto.read_ephemeral(begun, static, packet.ephemeral).open(packet.static)
+    clear, read = crypto.read_static(read, static, initiator).open(packet.payload)
+    return initiator, p.InitPayload.decode(clear), read, packet.ephemeral
+
+
+def _handshake(test: VectorTest) -> Answer:
+    """Both roles: each reads what the other one wrote."""
+    inputs = test["inputs"]
+
+    def given(name: str) -> bytes:
+        return test.octets("inputs", name)
+
+    static_i, static_r = crypto.KeyPair.of(given("initiator_static")), crypto.KeyPair.of(given("responder_static"))
+    init = p.InitPayload(int(inputs["stamp"]), given("instance_i"), given("sid_i"))
+    h1, initiation = first_message(static_i, given("initiator_ephemeral"), static_r.public, given("token"), init)
+    who, payload, read, ephemeral = read_first(static_r, h1)
+    assert (who, payload, read) == (static_i.public, init, initiation.transcript)
+    reset_r = crypto.reset_token(crypto.reset_key(static_r.private), given("sid_r"))
+    reply = p.ReplyPayload(given("sid_r"), given("instance_r"), reset_r)
+    public, sealed, keys = crypto.write_second(read, given("responder_ephemeral"), who, ephemeral, reply.encode())
+    clear, transcript = crypto.read_agreement(initiation, static_i, public).open(sealed)
+    assert (p.ReplyPayload.decode(clear), transcript.split()) == (reply, keys)
+    reset_i = crypto.reset_token(crypto.reset_key(static_i.private), given("sid_i"))
+    return {
+        "prologue": crypto.datagram_prologue(given("token")).hex(),
+        "h1": h1.hex(),
+        "hs_id": crypto.handshake_id(h1).hex(),
+        "h2": p.DATAGRAM.encode(p.H2(given("sid_i"), public, sealed)).hex(),
+        "reset_token_r": reset_r.hex(),
+        "reset_token_i": reset_i.hex(),
+        "key_i2r": keys.from_initiator.hex(),
+        "key_r2i": keys.from_responder.hex(),
+        "handshake_hash": keys.hash.hex(),
+        "transcript": _transcript(static_r, h1, given("responder_ephemeral"), public, sealed),
+        "packets": [_data_packet(one, keys, given("sid_i"), given("sid_r")) for one in inputs["packets"]],
+    }
+
+
+def _data_packet(packet: Mapping[str, Any], keys: crypto.Keys, sid_i: bytes, sid_r: bytes) -> str:
+    is_initiators = packet["sender"] == "i"
+    key, sid = (keys.from_initiator, sid_r) if is_initiators else (keys.from_responder, sid_i)
+    clear = clear_of(packet["kind"], bytes.fromhex(packet["body"]))
+    data = seal_data(key, sid, int(packet["counter"]), clear)
+    assert open_data(key, data) == clear
+    return data.hex()
+
+
+def _transcript(static: crypto.KeyPair, h1: bytes, ephemeral: bytes, public: bytes, sealed: bytes) -> list[Any]:
+    """All values of the symmetric state, step by step, as the responder computes them."""
+    packet, found = p.DATAGRAM.decode(h1), [crypto.Transcript.initial()]
+    assert isinstance(packet, p.H1)
+    initiator = read_first(static, h1)[0]
+    steps: list[tuple[str, bytes]] = [
+        ("mix_hash", crypto.datagram_prologue(packet.token)),
+        ("mix_hash", static.public),
+        ("mix_hash", packet.ephemeral),
+        ("mix_key", crypto.agree(static.private, packet.ephemeral)),
+        ("mix_hash", packet.static),
+        ("mix_key", crypto.agree(static.private, initiator)),
+        ("mix_hash", packet.payload),
+        ("mix_hash", public),
+        ("mix_key", crypto.agree(ephemeral, packet.ephemeral)),
+        ("mix_key", crypto.agree(ephemeral, initiator)),
+        ("mix_hash", sealed),
+    ]
+    for step, data in steps:
+        found.append(found[-1].mix(data) if step == "mix_hash" else found[-1].mix_key(data).transcript)
+    names = ["init", *(step for step, _ in steps)]
+    return [
+        {"step": name, "h": one.hash.hex(), "ck": one.chaining_key.hex()}
+        for name, one in zip(names, found, strict=True)
+    ]
+
+
+def _challenged(test: VectorTest) -> Answer:
+    """A handshake whose first H1 was challenged: the responder made the token, and the initiator believes it."""
+    answer = dict(_handshake(test))
+
+    def given(name: str) -> bytes:
+        return test.octets("inputs", name)
+
+    initiator, responder = crypto.KeyPair.of(given("initiator_static")), crypto.KeyPair.of(given("responder_static"))
+    if "first_h1" in test["inputs"]:
+        init = p.InitPayload(int(test["inputs"]["stamp"]), given("instance_i"), given("first_sid"))
+        h1, initiation = first_message(initiator, given("first_ephemeral"), responder.public, p.NO_TOKEN, init)
+        read = read_first(responder, given("first_h1"))[2]
+        assert (h1, read) == (given("first_h1"), initiation.transcript)
+        assert crypto.handshake_id(h1) == given("first_hs_id")
+        answer["ck_after_msg1"] = read.chaining_key.hex()
+    token = crypto.make_token(given("token_secret"), test["inputs"]["time_ms"], given("path"))
+    before = p.DATAGRAM.encode(p.CH(given("hs_id_of_ch"), token, bytes(8)))[:-8]
+    proof = crypto.challenge_proof(given("chaining_key"), before)
+    answer["ch"] = (before + proof).hex()
+    assert token + proof == given("token")
+    return answer
+
+
+def _data(test: VectorTest) -> Answer:
+    inputs = test["inputs"]
+    clear, key = clear_of(inputs["kind"], test.octets("inputs", "body")), test.octets("inputs", "key")
+    data = seal_data(key, test.octets("inputs", "sid"), int(inputs["counter"]), clear)
+    assert open_data(key, data) == clear
+    return {"bytes": data.hex()}
+
+
+# -- a node in a state
+
+
+def _replay_window(test: VectorTest) -> Answer:
+    window = Window(8192)
+    accepted = []
+    for counter in map(int, test["inputs"]["counters"]):
+        accepted.append(window.is_new(counter))
+        if accepted[-1]:
+            window.mark(counter)
+    return {"accepted": accepted}
+
+
+def _judged(inputs: Mapping[str, Any]) -> tuple[StatedNode, Judgement]:
+    node = StatedNode(inputs["state"], inputs)
+    data, path = bytes.fromhex(inputs["input"]), bytes.fromhex(inputs["path"])
+    return node, node.judge(data, path, inputs["now_ms"] / 1000, reply=inputs["reply"])
+
+
+def _refused(fault: str | None) -> dict[str, Any]:
+    return {"fault": fault, "error": None if fault is None else FAULTS[fault].value}
+
+
+_FOLLOWED: Final = ("Init", "Reply", "Challenge", "Data", "Hint", "ResetToken")
+"""What changes the state of a node: what it says then is not among the answers of a classification."""
+
+
+def _classified(test: VectorTest) -> Answer:
+    _, found = _judged(test["inputs"])
+    answers = [] if found.verdict in _FOLLOWED else found.answers
+    proof = {"proof": any(test.octets("inputs", "input")[33:])} if found.verdict == "Challenge" else {}
+    return {"verdict": found.verdict, "answers": plain(answers), **proof, **_refused(found.fault)}
+
+
+def _farewell(test: VectorTest) -> Answer:
+    node, found = _judged(test["inputs"])
+    decision = {"decision": node.decision} if found.verdict == "Init" else {}
+    said = {"answers": plain(found.answers), "answer_paths": plain(found.paths)}
+    assert not [name for name, _ in node.draws.left if name not in ("process", "entry")]
+    return {"verdict": found.verdict, **said, **decision, **_refused(found.fault)}
+
+
+def _refusal(test: VectorTest) -> Answer:
+    """A handshake that is refused, from both sides: what is received is made here, too."""
+    inputs = test["inputs"]
+    node = StatedNode(inputs["state"], {**inputs, "now_ms": inputs["steps"][0]["now_ms"]})
+    steps = []
+    for step in inputs["steps"]:
+        found = node.judge(bytes.fromhex(step["input"]), HOME.name, step["now_ms"] / 1000)
+        decision = {"decision": node.decision} if found.verdict == "Init" else {}
+        error = {} if found.fault is None else {"error": found.fault}
+        steps.append({"verdict": found.verdict, **decision, **error, "answers": plain(found.answers)})
+    own = node.node.keyring.own
+    initiator = crypto.KeyPair.of(test.octets("inputs", "initiator_static"))
+    h1, h2 = (bytes.fromhex(one) for one in (inputs["steps"][0]["input"], steps[0]["answers"][0]))
+    who, payload, _, _ = read_first(own, h1)
+    assert who == initiator.public
+    again, kept = first_message(
+        initiator, test.octets("inputs", "initiator_ephemeral"), own.public, p.NO_TOKEN, payload
+    )
+    reply = p.DATAGRAM.decode(h2)
+    assert isinstance(reply, p.H2)
+    clear, read = crypto.read_agreement(kept, initiator, reply.ephemeral).open(reply.payload)
+    keys, sid = read.split(), p.ReplyPayload.decode(clear).sid
+    confirms = [one["input"] for one in inputs["steps"] if one["input"].startswith("0b")]
+    assert all(isinstance(open_data(keys.from_initiator, bytes.fromhex(one)), p.Confirm) for one in confirms)
+    assert all(p.Data.decode(bytes.fromhex(one)[1:]).sid == sid for one in confirms)
+    close = bytes.fromhex(steps[1]["answers"][0])
+    goodbye = open_data(keys.from_responder, close)
+    return {
+        "h1": again.hex(),
+        "h2": h2.hex(),
+        "key_i2r": keys.from_initiator.hex(),
+        "key_r2i": keys.from_responder.hex(),
+        "confirms": confirms,
+        "close": close.hex(),
+        "close_counter": p.Data.decode(close[1:]).counter,
+        "close_reason": goodbye.reason if isinstance(goodbye, p.Close) else None,
+        "steps": steps,
+    }
+
+
+# -- mailboxes
+
+
+class _Draws:
+    """The entropy of a server, by what is drawn and in the order of the draws."""
+
+    def __init__(self, draws: list[list[str]]) -> None:
+        self.left = [(name, bytes.fromhex(drawn)) for name, drawn in draws]
+
+    def __call__(self, n: int, *, purpose: str) -> bytes:
+        name, drawn = self.left.pop(0)
+        assert (purpose.rpartition(".")[2], n) == (name, len(drawn))
+        return drawn
+
+
+class _Stored:
+    """A server with a store that never fails, and what it writes by connection."""
+
+    def __init__(self, test: VectorTest) -> None:
+        self.draws = _Draws(test["inputs"]["server_draws"])
+        private = test.octets("inputs", "server_static_private")
+        self.server = MailboxServer(private_key=private, entropy=self.draws, wall_epoch=1.7e9)
+        self.links: dict[Any, int] = {}
+        self.now = 0.0
+
+    def receive(self, connection: Any, data: bytes) -> list[dict[str, Any]]:
+        """What a connection brings, and what the server does then."""
+        if connection not in self.links:
+            peer = Address("192.0.2.7", 40000 + len(self.links))
+            self.links[connection] = self.server.stream_accepted(MAILBOX_PORT, peer, self.now)
+        self.server.receive_data(self.server.links[self._link(connection)].key, data, self.now)
+        return self._drain()
+
+    def _link(self, connection: Any) -> Any:
+        return self.links[connection]
+
+    def _drain(self) -> list[dict[str, Any]]:
+        names = {link: connection for connection, link in self.links.items()}
+        found: list[dict[str, Any]] = []
+        while True:
+            event, transmit = self.server.next_event(), self.server.next_transmit()
+            match event:
+                case StoreWanted(number):
+                    self.server.stored(number, self.now)
+            match transmit:
+                case SendBytes(link, data):
+                    found += [{"conn": names[link], "bytes": frame.hex()} for frame in _frames(data)]
+                case CloseTransport(link) | AbortTransport(link):
+                    found.append({"conn": names[link], "close": True})
+            if event is None and transmit is None:
+                return found
+
+
+def _frames(data: bytes) -> list[bytes]:
+    found, at = [], 0
+    while at < len(data):
+        _, end = p.FrameOfStream.decode_prefix(data, at)
+        found.append(data[at:end])
+        at = end
+    return found
+
+
+class _Caller:
+    """A client of these vectors, which says what it likes: it knows the channel, but no order of requests."""
+
+    def __init__(self, server: bytes, client: Mapping[str, str]) -> None:
+        self.server, self.static = server, crypto.KeyPair.of(bytes.fromhex(client["static_private"]))
+        self.ephemeral = bytes.fromhex(client["ephemeral_private"])
+        self.initiation: crypto.Initiation | None = None
+        self.channel: Channel | None = None
+
+    def say(self, clear: bytes) -> bytes:
+        if self.channel is not None:
+            return self.channel.outgoing.seal(clear)
+        frame, self.initiation = write_hello(self.static, self.ephemeral, self.server)
+        return frame
+
+    def hear(self, frame: bytes) -> list[Any]:
+        message = p.FrameOfStream.decode(frame).message
+        if self.channel is not None:
+            return _told(p.RESPONSE.decode(self.channel.incoming.open(message)))
+        assert self.initiation is not None
+        terms, self.channel = read_welcome(self.initiation, self.static, message)
+        return ["ready", [terms.max_blob, terms.max_stored, terms.retention]]
+
+
+def _told(response: p.Response) -> list[Any]:
+    """A response as an event of a client: its name and its fields."""
+    values = [getattr(response, one.name) for one in response.__wire__.fields]
+    return [
+        type(response).__name__.lower(),
+        *(one.value if isinstance(one, p.ErrorCode) else plain(one) for one in values),
+    ]
+
+
+def _mailbox(test: VectorTest) -> Answer:
+    """A server with its clients: what it writes, and what each client hears."""
+    inputs, stored = test["inputs"], _Stored(test)
+    callers = {one["conn"]: _Caller(stored.server.keys.public, one) for one in inputs["clients"]}
+    steps, fault = [], None
+    for step in inputs["steps"]:
+        connection = step["conn"]
+        if step["plaintext"] is not None:
+            data = callers[connection].say(bytes.fromhex(step["plaintext"]))
+        else:
+            data = bytes.fromhex(step["raw"])
+        written = stored.receive(connection, data)
+        stands = connection in callers and callers[connection].channel is not None
+        heard = [
+            [one["conn"], *callers[one["conn"]].hear(bytes.fromhex(one["bytes"]))]
+            for one in written
+            if "bytes" in one and one["conn"] in callers
+        ]
+        if any("close" in one for one in written):
+            fault = _fault(heard, data, None if stands else stored.server.keys)
+        steps.append({"client": data.hex(), "server": written, "client_events": heard})
+    assert not stored.draws.left
+    error = None if fault is None else FAULTS[fault].value
+    return {"steps": steps, "fault": fault, "error": error}
+
+
+def _fault(heard: list[Any], data: bytes, keys: crypto.KeyPair | None) -> str:
+    """Why the server closed a connection: what it told, or what reading the frame says (the first one: with keys)."""
+    for _, name, *values in heard:
+        if name == "error":
+            return p.ErrorCode(values[0]).name.lower()
+    try:
+        message = p.FrameOfStream.decode(data).message
+    except WireError:
+        return "frame"
+    try:
+        Direction(bytes(32)).open(message) if keys is None else read_hello(keys, message)
+    except WireError as error:
+        return {Fault.BAD_MAC: "seal", Fault.BAD_POINT: "point"}.get(error.fault, "length")
+    raise AssertionError("the server closed a connection without a reason")
+
+
+ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
+    "egtp.datagram": _one_of(p.DATAGRAM),
+    "egtp.clear": _one_of(p.CLEAR),
+    "egtp.request": _one_of(p.REQUEST),
+    "egtp.response": _one_of(p.RESPONSE),
+    "egtp.payload": _payload,
+    "egtp.h1_mac_key": _mac_key,
+    "egtp.reset_token": _reset_token,
+    "egtp.hkdf2": _hkdf2,
+    "egtp.path": _path,
+    "egtp.token": _token,
+    "egtp.mailbox_id": _mailbox_id,
+    "egtp.path_challenge_value": _path_value,
+    "egtp.handshake": _handshake,
+    "egtp.challenged_handshake": _challenged,
+    "egtp.data": _data,
+    "egtp.replay_window": _replay_window,
+    "egtp.classification": _classified,
+    "egtp.farewell": _farewell,
+    "egtp.refusal": _refusal,
+    "egtp.mailbox": _mailbox,
+}
+
+
+# -- sessions
+
+
+def _server(config: Config, entropy: Entropy, trace: Trace | None = None) -> MailboxServer:
+    return MailboxServer(
+        private_key=bytes.fromhex(config["private_key"]),
+        entropy=entropy,
+        wall_epoch=config["wall_epoch"] / 1000,
+        delays=settings(MailboxServerDelays, config["delays"]),
+        limits=settings(MailboxServerLimits, config["limits"]),
+        trace=trace,
+    )
+
+
+def _client(config: Config, entropy: Entropy, trace: Trace | None = None) -> MailboxClient:
+    return MailboxClient(
+        server=Address(config["host"], config["port"]),
+        server_key=bytes.fromhex(config["server_key"]),
+        private_key=bytes.fromhex(config.get("private_key", "")),
+        entropy=entropy,
+        delays=settings(MailboxClientDelays, config["delays"]),
+        limits=settings(MailboxClientLimits, config["limits"]),
+        trace=trace,
+    )
+
+
+def _node(config: Config, entropy: Entropy, trace: Trace | None = None) -> EgtpNode:
+    return EgtpNode(
+        private_key=bytes.fromhex(config["private_key"]),
+        entropy=entropy,
+        wall_epoch=config["wall_epoch"] / 1000,
+        relays=tuple(
+            Relay(bytes.fromhex(one["key"]), Address(one["host"], one["port"])) for one in config.get("relays", ())
+        ),
+        only=tuple(map(bytes.fromhex, config["only"])) if "only" in config else None,
+        delays=settings(NodeDelays, config["delays"]),
+        limits=settings(NodeLimits, config["limits"]),
+        trace=trace,
+    )
+
+
+MACHINES: Mapping[str, Make] = {
+    "egtp.node": _node,
+    "egtp.mailbox_server": _server,
+    "egtp.mailbox_client": _client,
+}

@@ -1,0 +1,309 @@
+"""``sansproto egtp``: pipes and mailboxes, by processes over real sockets on the loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from cli_commands import PATIENCE, Command, failed
+
+from sansproto.egtp import KeyPair
+from sansproto_cli.addresses import parse_bind
+from sansproto_cli.egtp_piping import MESSAGE, pieces
+from sansproto_cli.exits import CommandFailed, Exit
+
+FAST = "--poll", 1
+
+
+@attrs.define
+class Ends:
+    """Where a test runs its commands: each end has a key, and a port that stays its own."""
+
+    folder: Path
+    commands: list[Command] = attrs.field(factory=list)
+
+    def start(self, *arguments: object, stdin: bytes | None = b"") -> Command:
+        command = Command(self.folder, "egtp", *arguments, stdin=stdin)
+        self.commands.append(command)
+        return command
+
+    def key(self, name: str) -> str:
+        """The public key of an end."""
+        file = self.folder / name
+        if not file.exists():
+            file.write_bytes(os.urandom(32).hex().encode())
+            file.chmod(0o600)
+        return KeyPair.of(bytes.fromhex(file.read_text())).public.hex()
+
+    def pipe(self, name: str, peer: str, *arguments: object, stdin: bytes | None = None) -> Command:
+        self.key(name)
+        return self.start("pipe", self.key(peer), "--key", self.folder / name, "--json", *arguments, stdin=stdin)
+
+    def mailbox(self, port: int = 0) -> tuple[Command, int, str]:
+        """A mailbox server, its port, and what its users give."""
+        files = "--key", self.folder / "server", "--store", self.folder / "store"
+        command = self.start("mailbox", "--bind", f"127.0.0.1:{port}", *files, "--json")
+        started = json.loads(command.wait_for("\n").splitlines()[0])
+        return command, started["port"], f"{started['public_key']}@127.0.0.1:{started['port']}"
+
+
+def place(command: Command) -> str:
+    return str(json.loads(command.wait_for('"started"').splitlines()[0])["address"])
+
+
+def free_place() -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
+        held.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{held.getsockname()[1]}"
+
+
+def talk(command: Command, other: Command, line: str) -> None:
+    """Say a line until the other end has it: one that a restart swallowed is lost, as each pipe says."""
+    deadline = time.monotonic() + PATIENCE
+    for count in range(1000):
+        command.type(f"{line} {count}")
+        for _ in range(25):
+            if f'"{line} ' in other.wait_for(""):
+                return
+            time.sleep(0.02)
+        assert time.monotonic() < deadline, other.wait_for("")
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Iterator[Ends]:
+    there = Ends(tmp_path)
+    yield there
+    for command in there.commands:
+        command.stop()
+
+
+class TestKey:
+    def test_made_once_for_its_owner_alone(self, ends: Ends) -> None:
+        file = ends.folder / "new"
+        first, again = ends.start("key", file).wait(), ends.start("key", file, "--json").wait()
+        assert first.code == again.code == 0
+        assert first.out == f"{ends.key('new')}\n"
+        assert again.events[0]["public_key"] == ends.key("new")
+        assert not again.events[0]["made"]
+        assert file.stat().st_mode & 0o777 == 0o600
+
+    def test_one_that_others_can_read_is_used_with_a_warning(self, ends: Ends) -> None:
+        ends.key("open")
+        (ends.folder / "open").chmod(0o644)
+        result = ends.start("key", ends.folder / "open").wait()
+        assert result.code == 0
+        assert "chmod 600" in result.err
+
+    @pytest.mark.parametrize("data", [b"", b"00" * 31, b"zz" * 32, b"\xff" * 64, b"00" * 33, b"00" * 200])
+    def test_a_file_that_holds_none_is_left_alone(self, ends: Ends, data: bytes) -> None:
+        file = ends.folder / "other"
+        file.write_bytes(data)
+        failed(ends.start("key", file).wait(), 9, "is no key")
+        assert file.read_bytes() == data
+
+    def test_a_folder_that_is_not_there(self, ends: Ends) -> None:
+        failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "no folder")
+
+
+class TestDirect:
+    def test_lines_pass_both_ways_and_the_end_of_one_input_ends_both(self, ends: Ends) -> None:
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        caller = ends.pipe("b", "a", "--to", place(called))
+        talk(caller, called, "there")
+        talk(called, caller, "back")
+        assert caller.process.stdin is not None
+        caller.process.stdin.close()
+        first, second = caller.wait(), called.wait()
+        assert first.code == second.code == 0
+        assert second.event("finished")["reason"]
+
+    def test_all_of_the_input_arrives(self, ends: Ends) -> None:
+        data = b"one\n\n" + bytes(range(14, 128)) * 80 + b"\nno end"
+        at = free_place()
+        ends.key("a")
+        called = ends.start("pipe", ends.key("b"), "--key", ends.folder / "a", "--bind", at, stdin=None)
+        sent = ends.pipe("b", "a", "--to", at, stdin=data).wait()
+        got = called.wait()
+        assert sent.code == got.code == 0
+        assert got.out.encode("latin-1") == data
+
+    def test_nothing_is_heard_from_others(self, ends: Ends) -> None:
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        stranger = ends.pipe("c", "a", "--to", place(called))
+        stranger.type("let me in")
+        talk(ends.pipe("b", "a", "--to", place(called)), called, "friend")
+        time.sleep(1.0)  # the stranger has called at least twice by now
+        assert "let me in" not in called.wait_for("")
+        assert "connected" not in stranger.wait_for("")
+
+    @pytest.mark.parametrize("killed", ["called", "caller"])
+    def test_either_end_is_killed_and_comes_back(self, ends: Ends, killed: str) -> None:
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        at = place(called)
+        caller = ends.pipe("b", "a", "--to", at)
+        talk(caller, called, "before")
+        if killed == "called":
+            called.stop()
+            called = ends.pipe("a", "b", "--bind", at)
+        else:
+            caller.stop()
+            caller = ends.pipe("b", "a", "--to", at)
+        talk(called, caller, "to the caller")
+        talk(caller, called, "to the called")
+
+    def test_the_end_that_calls_is_on_another_port(self, ends: Ends) -> None:
+        """Its first port is gone with its first process, and the one that is called knows no other."""
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        at = place(called)
+        first = ends.pipe("b", "a", "--bind", "127.0.0.1:0", "--to", at)
+        talk(first, called, "before")
+        first.stop()
+        talk(ends.pipe("b", "a", "--bind", "127.0.0.2:0", "--to", at), called, "after")
+
+    def test_messages_wait_for_an_end_that_is_not_there_yet(self, ends: Ends) -> None:
+        at = free_place()
+        early = ends.pipe("b", "a", "--to", at)
+        early.type("early")
+        place(early)
+        called = ends.pipe("a", "b", "--bind", at)
+        called.wait_for('"early\\n"')
+
+
+class TestByMailbox:
+    def test_two_ends_that_never_meet(self, ends: Ends) -> None:
+        _, _, server = ends.mailbox()
+        one = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        other = ends.pipe("b", "a", "--mailbox", server, *FAST)
+        talk(one, other, "there")
+        talk(other, one, "back")
+        assert one.process.stdin is not None
+        one.process.stdin.close()
+        assert one.wait().code == other.wait().code == 0
+
+    def test_an_end_and_then_the_server_is_killed(self, ends: Ends) -> None:
+        command, port, server = ends.mailbox()
+        one = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        other = ends.pipe("b", "a", "--mailbox", server, *FAST)
+        talk(one, other, "before")
+        other.stop()
+        other = ends.pipe("b", "a", "--mailbox", server, *FAST)
+        talk(one, other, "after the end")
+        command.stop()
+        command, _, _ = ends.mailbox(port)
+        assert json.loads(command.wait_for("\n").splitlines()[0])["mailboxes"] == 2
+        talk(other, one, "after the server")
+
+    def test_a_store_is_open_once(self, ends: Ends) -> None:
+        ends.mailbox()
+        files = "--key", ends.folder / "server", "--store", ends.folder / "store"
+        failed(ends.start("mailbox", "--bind", "127.0.0.1:0", *files).wait(), 9, "another process")
+
+    def test_a_port_that_is_taken(self, ends: Ends) -> None:
+        _, port, _ = ends.mailbox()
+        files = "--key", ends.folder / "server", "--store", ends.folder / "store2"
+        failed(ends.start("mailbox", "--bind", f"127.0.0.1:{port}", *files).wait(), 6, "--bind")
+
+    def test_ctrl_c_ends_it_well(self, ends: Ends) -> None:
+        command, _, _ = ends.mailbox()
+        command.signal(signal.SIGINT)
+        result = command.wait()
+        assert result.code == 0
+        assert result.events[-1]["event"] == "stopped"
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ((), "Where do we meet?"),
+            (("--to", "127.0.0.1"), "HOST:PORT"),
+            (("--to", "127.0.0.1:0"), "HOST:PORT"),
+            (("--bind", "127.0.0.1:65536"), "HOST:PORT"),
+            (("--mailbox", "127.0.0.1:7000"), "PUBLICKEY@HOST:PORT"),
+            (("--mailbox", "00@127.0.0.1:7000"), "64 digits"),
+            (("--poll", "0", "--bind", ":0"), ""),
+        ],
+    )
+    def test_wrong(self, ends: Ends, arguments: tuple[str, ...], words: str) -> None:
+        ends.key("a")
+        result = ends.start("pipe", ends.key("b"), "--key", ends.folder / "a", *arguments).wait()
+        assert result.code == 2
+        assert words in result.err
+
+    def test_our_own_key(self, ends: Ends) -> None:
+        failed(ends.start("pipe", ends.key("a"), "--key", ends.folder / "a", "--bind", ":0").wait(), 2, "our own key")
+
+    def test_no_key(self, ends: Ends) -> None:
+        result = ends.start("pipe", ends.key("b"), "--key", ends.folder / "none", "--bind", ":0").wait()
+        failed(result, 9, "sansproto egtp key")
+
+    def test_an_address_that_is_not_ours(self, ends: Ends) -> None:
+        ends.key("a")
+        arguments = "--key", ends.folder / "a", "--bind", "192.0.2.1:0"
+        failed(ends.start("pipe", ends.key("b"), *arguments).wait(), 6, "--bind")
+
+    def test_ctrl_c(self, ends: Ends) -> None:
+        waiting = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        place(waiting)
+        waiting.signal(signal.SIGINT)
+        assert waiting.wait().code == 130
+
+
+def test_pieces_are_lines_none_longer_than_a_message() -> None:
+    line = bytes(2 * MESSAGE + 5)
+    assert pieces(b"a\rb\n\n" + line + b"\nrest") == [
+        b"a\rb\n",
+        b"\n",
+        line[:MESSAGE],
+        line[:MESSAGE],
+        bytes(5) + b"\n",
+        b"rest",
+    ]
+    assert pieces(bytes(MESSAGE)) == [bytes(MESSAGE), b""]
+    assert pieces(b"") == [b""]
+
+
+class TestBind:
+    """HOST:PORT, of all commands that listen."""
+
+    @pytest.mark.parametrize(
+        ("text", "place"),
+        [
+            ("", ("", 9)),
+            ("127.0.0.1", ("127.0.0.1", 9)),
+            ("127.0.0.1:7000", ("127.0.0.1", 7000)),
+            ("127.0.0.1:0", ("127.0.0.1", 0)),
+            (":7000", ("", 7000)),
+            ("[::1]:7000", ("::1", 7000)),
+            ("[::1]", ("::1", 9)),
+            ("::1", ("::1", 9)),
+            ("::", ("::", 9)),
+            ("localhost:7000", ("localhost", 7000)),
+        ],
+    )
+    def test_taken_apart(self, text: str, place: tuple[str, int]) -> None:
+        assert parse_bind(text, 9) == place
+
+    @pytest.mark.parametrize(
+        "text", [":", ":x", "a:65536", "[::1", "[::1]7000", "[::1]:", "a:b:c", "127.0.0.1:-1", " :1"]
+    )
+    def test_wrong(self, text: str) -> None:
+        with pytest.raises(CommandFailed) as failure:
+            parse_bind(text, 9)
+        assert failure.value.code is Exit.USAGE
+
+    @pytest.mark.parametrize("command", [("relay", "--secure-port", "0"), ("domain", "serve"), ("domain", "ice")])
+    def test_its_port_goes_before_port(self, ends: Ends, command: tuple[str, ...]) -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            port = held.getsockname()[1]
+        started = Command(ends.folder, *command, "--bind", f"127.0.0.1:{port}", "--port", 1, "--json")
+        ends.commands.append(started)
+        assert json.loads(started.wait_for("\n").splitlines()[0])["port"] == port

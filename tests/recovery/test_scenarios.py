@@ -1,0 +1,17 @@
+"""The scenarios of docs/protocols/recovery.rst, by name."""
+
+from __future__ import annotations
+
+import pytest
+import stories_d
+import stories_e
+import stories_f
+
+from sansproto.recovery import Recovery
+
+STORIES = {**stories_d.STORIES, **stories_e.STORIES, **stories_f.STORIES}
+
+
+@pytest.mark.parametrize("name", sorted(STORIES))
+def test_a_scenario_comes_out_as_it_should(name: str) -> None:
+    STORIES[name](Recovery)
