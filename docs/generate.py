@@ -37,9 +37,9 @@ from sansproto.overte import (
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
-from sansproto.session import Answers, Session
 from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryLimits
 from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
+from sansproto.session import Answers, Session
 from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
@@ -164,8 +164,8 @@ def profiles() -> str:
     found = re.findall(r'^    (\w+): (?:float|int) = .*\n    """([^"]*)"""$', inspect.getsource(RecoveryDelays), re.M)
     for name, meaning in found:
         lines.append(f"   * - ``{name}``")
-        for value in (getattr(DIRECT, name), getattr(RELAY, name)):
-            lines.append(f"     - {value:g} s" if isinstance(value, float) else f"     - {value}")
+        values = getattr(DIRECT, name), getattr(RELAY, name)
+        lines += [f"     - {value:g} s" if isinstance(value, float) else f"     - {value}" for value in values]
         lines.append(f"     - {' '.join(meaning.split())}")
     return "\n".join(lines) + "\n"
 

@@ -158,7 +158,6 @@ DEPOSITOR: Final = Table[Depositor, DepositorState](
     DepositorInput,
     DepositorTimer,
     name="egtp.depositor",
-    page="egtp",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={

@@ -305,7 +305,6 @@ CONNECTION: Final = Table[MailboxConnection, ConnectionState](
     ConnectionInput,
     ConnectionTimer,
     name="egtp.mailbox_connection",
-    page="egtp",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Final
 
 from ..component import Note, Refusal
-from ..contract import Entropy, Link, Path, Phase, Transmit
+from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
 from ..links import StreamLink
@@ -38,7 +38,6 @@ from ..recovery import (
     Refused,
     Reply,
     Route,
-    RouteError,
     SaveWanted,
     Sealed,
     SelfConnection,
@@ -244,7 +243,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
             self.relays.redial()
             self.run()
 
-    def resumed(self, now: float, *, asleep: float = 0.0) -> None:
+    def resumed(self, now: float, *, asleep: float) -> None:
         """This host slept, for about so many seconds: peers may have given it up."""
         if self.alive(now):
             self.recovery.resumed(asleep)
@@ -256,10 +255,10 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def received(self, packet: p.Datagram, path: Path) -> None:
         self.arrived(packet, self.routes.of(path))
 
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
-        super().datagram_failed(path, now, detail=detail)
+    def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
+        super().datagram_failed(path, now, error=error, detail=detail)
         if self.phase is not Phase.CLOSED:
-            self.recovery.route_failed(self.routes.of(path), RouteError.UNREACHABLE)
+            self.recovery.route_failed(self.routes.of(path), error)
             self.run()
 
     def next_transmit(self) -> Transmit | None:

@@ -179,7 +179,6 @@ OWN_MAILBOX: Final = Table[OwnMailbox, OwnMailboxState](
     OwnMailboxInput,
     OwnMailboxTimer,
     name="egtp.own_mailbox",
-    page="egtp",
     initial=_S.RESTING,
     idle={
         _S.RESTING: "the application, which starts the node",

@@ -46,7 +46,6 @@ from .items import (
     Opened,
     Reply,
     Route,
-    RouteError,
     Sealed,
     Visit,
 )
@@ -99,7 +98,6 @@ __all__ = [
     "Refused",
     "Reply",
     "Route",
-    "RouteError",
     "SaveWanted",
     "Sealed",
     "SelfConnection",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import attrs
 
 from ..component import Part, Parts, Refusal
-from ..contract import Instant
+from ..contract import Instant, SendError
 from ..errors import LocalProtocolError
 from ..snapshot import CACHED
 from .call import Attempt, Call
@@ -33,7 +33,7 @@ from .door import (
 from .events import Limit, Limited, PathConflict, Refused, SaveWanted, TooBig
 from .farewell import Farewells
 from .host import RecoveryHost
-from .items import CloseReason, Hint, Knock, Reply, Route, RouteError, Sealed
+from .items import CloseReason, Hint, Knock, Reply, Route, Sealed
 from .limits import OnConflict, RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .peer import PROCESS, Peer, PeerInput
@@ -211,13 +211,13 @@ class Recovery(Part[RecoveryHost]):
         """The host slept, for about so many seconds."""
         self.pokes.post(PokesInput.REPORTED(max(asleep, 0.0)))
 
-    def route_failed(self, route: Route, error: RouteError) -> None:
+    def route_failed(self, route: Route, error: SendError) -> None:
         """The operating system reports something about a route: nobody is closed for that."""
-        if error is RouteError.UNREACHABLE:
+        if error is SendError.UNREACHABLE:
             for peer in self.by_route.get(route, {}).values():
                 if peer.times.has_hints and peer.cur is not None:
                     peer.suspicion.post(SuspicionInput.HINTED())
-        elif error is RouteError.TOO_BIG and self.may_tell("too big", route.name):
+        elif error is SendError.TOO_BIG and self.may_tell("too big", route.name):
             self.host.tell(TooBig(route))
 
     # -- what arrives

@@ -512,7 +512,6 @@ DOOR: Final = Table[Door, DoorState](
     Door,
     DoorInput,
     name="recovery.door",
-    page="recovery",
     initial=_S.OPEN,
     idle={_S.OPEN: "the end of the core"},
     rows=(

@@ -56,17 +56,6 @@ class CloseReason(Enum):
     """It does not want the session."""
 
 
-class RouteError(Enum):
-    """What an operating system reports about a route."""
-
-    UNREACHABLE = 0
-    """Nobody is there, or nothing leads there."""
-    TOO_BIG = 1
-    """A datagram was larger than the route carries."""
-    OTHER = 2
-    """Anything else."""
-
-
 class Admission(Enum):
     """What the host says of a peer that calls and that we do not want ourselves."""
 

@@ -160,7 +160,6 @@ class Session(Component[SessionState, RecoveryHost]):
     alarm: int
     """The counter at which something has to be done before the bound is reached."""
     window: Window
-    last_in: Instant
     reset: bytes
     """The peer's reset token."""
     was_reset: bool
@@ -554,7 +553,6 @@ SESSION: Final = Table[Session, SessionState](
     SessionInput,
     SessionTimer,
     name="recovery.session",
-    page="recovery",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "what it is made for"},

@@ -10,8 +10,8 @@ from typing import Any, Final
 from symbolic import H1, Ch, Data, HintPacket, Junk, at, decode, encode, route_of
 from world import End, World
 
-from sansproto.contract import Path
-from sansproto.recovery import Kind, Recovery, RecoveryConfig, RecoveryDelays, RouteError
+from sansproto.contract import Path, SendError
+from sansproto.recovery import Kind, Recovery, RecoveryConfig, RecoveryDelays
 
 FAR: Final = at("192.0.2.66", 6)
 """An address of the attacker, which nobody calls, and where nobody answers."""
@@ -87,7 +87,7 @@ class Course:
         one.network_changed()
 
     def report_error(self, one: End, other: End) -> None:
-        one.os_error(other, self.chance.choice([*RouteError]))
+        one.os_error(other, self.chance.choice([*SendError]))
 
     def freeze_and_thaw(self, one: End, other: End) -> None:
         one.freeze_and_thaw()

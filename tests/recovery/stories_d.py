@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from symbolic import H1, H2, Ch, Data, HintPacket, Junk, at, decode, encode
 from world import End, World, packets, seeds
 
-from sansproto.contract import Path
+from sansproto.contract import Path, SendError
 from sansproto.recovery import (
     DuplicateIdentity,
     Established,
@@ -29,7 +29,6 @@ from sansproto.recovery import (
     RecoveryConfig,
     RecoveryDelays,
     RecoveryLimits,
-    RouteError,
     SelfConnection,
 )
 
@@ -946,7 +945,7 @@ def disconnect_during_a_handshake(core: type[Recovery]) -> None:
 def errors_of_the_system(core: type[Recovery]) -> None:
     world = World(core=core)
     a, b = talking(world)
-    for error in RouteError:
+    for error in SendError:
         a.os_error(b, error)
     world.run(5.0)
     nothing_is_lost(world)

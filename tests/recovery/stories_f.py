@@ -9,7 +9,7 @@ from stories_d import Story, is_used, nothing_is_lost, old_inits, storm, talking
 from symbolic import H1, H2, Data, HintPacket, Junk, at, decode, encode, path_of
 from world import EPOCH, End, World, packets, seeds
 
-from sansproto.contract import Path
+from sansproto.contract import Path, SendError
 from sansproto.recovery import (
     Admission,
     CloseReason,
@@ -21,7 +21,6 @@ from sansproto.recovery import (
     Recovery,
     RecoveryConfig,
     RecoveryDelays,
-    RouteError,
     Unreachable,
 )
 
@@ -533,7 +532,7 @@ def many_errors_of_the_system(core: type[Recovery]) -> None:
     world = World(core=core)
     a, b = talking(world)
     world.record()
-    world.each(0.01, lambda: a.os_error(b, RouteError.UNREACHABLE), 30.0)
+    world.each(0.01, lambda: a.os_error(b, SendError.UNREACHABLE), 30.0)
     world.run(35.0)
     nothing_is_lost(world)
     assert calls_of(world, a) == 0

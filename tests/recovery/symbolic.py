@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, NamedTuple, Never, TypeAlias
 
 import attrs
 
-from sansproto.contract import Entropy, Path, Phase
+from sansproto.contract import Entropy, Path, Phase, SendError
 from sansproto.endpoint import DatagramEndpoint
 from sansproto.errors import Fault, WireError
 from sansproto.events import Closed
@@ -34,7 +34,6 @@ from sansproto.recovery import (
     RecoveryEvent,
     Reply,
     Route,
-    RouteError,
     Sealed,
     Visit,
 )
@@ -247,11 +246,11 @@ class Node(DatagramEndpoint[Event, Any]):
     def resumed(self, now: float, *, asleep: float) -> None:
         self._do(now, lambda: self.recovery.resumed(asleep))
 
-    def os_error(self, path: Path, now: float, *, error: RouteError) -> None:
+    def os_error(self, path: Path, now: float, *, error: SendError) -> None:
         self._do(now, lambda: self.recovery.route_failed(route_of(path), error))
 
     def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
-        self._do(now, lambda: self.recovery.route_failed(route_of(path), RouteError.UNREACHABLE))
+        self._do(now, lambda: self.recovery.route_failed(route_of(path), SendError.UNREACHABLE))
 
     def _do(self, now: float, act: Callable[[], Any]) -> Any:
         self.advance(now)

@@ -13,8 +13,9 @@ from exploring_tables import Mutant, changed
 from symbolic import H1
 from world import WatchedNode
 
+from sansproto.contract import SendError
 from sansproto.errors import WireError
-from sansproto.recovery import CloseReason, Init, Knock, Recovery, Route, RouteError
+from sansproto.recovery import CloseReason, Init, Knock, Recovery, Route
 from sansproto.recovery.call import Call, CallInput
 from sansproto.recovery.door import Door, Entered, Weighed
 from sansproto.recovery.farewell import Farewells
@@ -605,7 +606,7 @@ variant("no pings in silence", "S76")(silences(Quiet))
 
 
 class Panicking(Recovery):
-    def route_failed(self, route: Route, error: RouteError) -> None:
+    def route_failed(self, route: Route, error: SendError) -> None:
         for peer in list(self.by_route.get(route, {}).values()):
             if peer.current is not None:
                 self.remove_session(peer.current)

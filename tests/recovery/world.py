@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from symbolic import H2, Data, Node, Received, at, decode, forget_packets, mailbox
 
 from sansproto.component import Component, components_of
-from sansproto.contract import Path
+from sansproto.contract import Path, SendError
 from sansproto.errors import Fault, WireError
 from sansproto.machine import Timer
 from sansproto.recovery import (
@@ -31,7 +31,6 @@ from sansproto.recovery import (
     Reason,
     Recovery,
     RecoveryConfig,
-    RouteError,
     Sealed,
     Undelivered,
 )
@@ -363,7 +362,7 @@ class End:
     def resumed(self, asleep: float) -> None:
         self._report(lambda now: self.session.resumed(now, asleep=asleep))
 
-    def os_error(self, other: End, error: RouteError = RouteError.UNREACHABLE) -> None:
+    def os_error(self, other: End, error: SendError = SendError.UNREACHABLE) -> None:
         self._report(lambda now: self.session.os_error(other.path, now, error=error))
 
     def _report(self, report: Callable[[float], None]) -> None:

@@ -18,12 +18,12 @@ import attrs
 
 from ...compiled import type_arguments
 from ...component import DatagramHost, Note, Refusal
-from ...component import tables_of as tables_within
 from ...contract import Endpoint, Session, StreamSession
 from ...endpoint import D
 from ...machine import Outcome
 from ...streams import StreamEndpoint
 from .charts import list_table
+from .declared import tables_below
 from .protocols import modules_of, protocols, sessions_of, tables_of
 
 MALFORMED = "malformed ..."
@@ -126,7 +126,7 @@ def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
 
 def shared_parts(protocol: str) -> list[str]:
     """The protocols whose parts the sessions of this one own."""
-    pages = {table.page for cls in sessions_of(protocol) for table in tables_within(cls)}
+    pages = {table.page for cls in sessions_of(protocol) for table in tables_below(cls)}
     return sorted((pages & {*protocols()}) - {protocol})
 
 
