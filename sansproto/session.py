@@ -206,12 +206,12 @@ class Session(Declared, Generic[E]):
         return True
 
     def verb(self, name: str, now: float, *asked: Asked) -> None:
-        """What the application asks for: refused by any of the parts before anything changes, or done by all.
+        """What the application asks for: refused by any of the parts before more than the time changes, or done by all.
 
         NotOpen once the session is over, whatever the parts' states.
         """
-        self.ask(name, *asked)
         self.advance(now)
+        self.ask(name, *asked)
         for one in asked:
             self.enqueue(one.part, one.happened)
         self.run()

@@ -632,6 +632,30 @@ def test_asking_changes_nothing_and_sees_the_condition() -> None:
     assert asked.seen == 1
 
 
+def test_a_verb_is_refused_by_what_holds_at_its_time() -> None:
+    """Not at that of the call before it: else it could be allowed, and raise in the midst of a step."""
+
+    class Brief(Thing):
+        def is_early(self) -> bool:
+            return self.host.clock < 5.0
+
+    Table[Brief, S](
+        Brief,
+        I,
+        SlowT,
+        name="brief",
+        initial=S.A,
+        idle={},
+        rows=(Row(S.A, I.GO, None, Thing.bump, when=Brief.is_early, ref="x"),),
+        defaults=(Default(Outcome.REJECT, "too late"),),
+    )
+    server = Server()
+    brief, thing = Brief(server), server.things.add("a")
+    with pytest.raises(LocalProtocolError, match="too late"):
+        server.verb("go", 5.0, thing.asked(I.GO()), brief.asked(I.GO()))
+    assert (thing.seen, brief.seen) == (0, 0)
+
+
 def test_nothing_is_queued_or_armed_once_the_session_is_over() -> None:
     server = Server()
     thing = server.things.add("a")
