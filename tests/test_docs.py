@@ -83,7 +83,7 @@ def citations() -> list[tuple[str, str, str]]:
     found = []
     for source in SOURCES:
         text = re.sub(r"\s*\n\s*(#\s*)?", " ", source.read_text("utf-8"))
-        for page, heading in re.findall(r"docs/protocols/(\w+\.rst)(?:, ([A-Za-z][^.:;\"`]*))?", text):
+        for page, heading in re.findall(r"docs/protocols/(\w+\.rst)(?:, ([A-Za-z][^.:;)\"`]*))?", text):
             found.append((source.name, page, heading))
     return found
 

@@ -25,7 +25,6 @@ from sansproto.egtp import (
 )
 from sansproto.egtp import packets as p
 from sansproto.egtp.channel import Channel, read_hello, read_welcome, write_hello, write_welcome
-from sansproto.testing.conformance_egtp import MACHINES
 from sansproto.testing.entropy import ScriptedEntropy
 
 SERVER = KeyPair.of(bytes(range(32)))
@@ -52,33 +51,20 @@ def frames_in(data: bytes) -> list[bytes]:
 class Stream(ScriptedPeer):
     """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
 
-    machines = MACHINES
-
     def __init__(self, endpoint: Any) -> None:
-        self.ended: dict[Link, type] = {}
-        self.opening: list[Link] = []
+        self.ways: dict[Link, type] = {}  # in which links ended
         super().__init__(endpoint)
 
     def carry(self, transmit: Any) -> None:
-        match transmit:
-            case SendBytes(link, data):
-                self.arrive(link, data)
-            case OpenStream(link):
-                self.opening.append(link)
-            case CloseTransport(link) | AbortTransport(link):
-                self.ended[link] = type(transmit)
-                if not self.pause:
-                    self.endpoint.stream_lost(link, self.now)
+        if isinstance(transmit, SendBytes):
+            self.arrive(transmit.link, transmit.data)
+            return
+        if isinstance(transmit, CloseTransport | AbortTransport):
+            self.ways[transmit.link] = type(transmit)
+        super().carry(transmit)
 
     def arrive(self, link: Link, data: bytes) -> None:
         raise NotImplementedError
-
-    def end(self) -> None:
-        """A recorded session has its links closed that it closed, but for those that were lost."""
-        self.drain()
-        lost = [step.get("lost", {}).get("link") for step in self.steps] if self.pause else [*self.ended]
-        for link in [link for link in self.ended if link not in lost]:
-            self.stream_lost(link, self.now)
 
 
 class Guest:
@@ -123,7 +109,7 @@ class Guest:
     @property
     def is_closed(self) -> bool:
         self.peer.drain()
-        return self.peer.ended.get(self.link) is CloseTransport
+        return self.peer.ways.get(self.link) is CloseTransport
 
 
 class ServerPeer(Stream):
@@ -186,10 +172,10 @@ class ClientPeer(Stream):
     bounds: Any = (MailboxClientLimits(), MailboxClientDelays())
 
     def __init__(self, endpoint: Any) -> None:
-        self.heard: list[Any] = []
         self.inbox: list[bytes] = []
         self.channel: Channel | None = None
         super().__init__(endpoint)
+        self.heard: list[Any] = []
 
     @classmethod
     def live(cls, **more: Any) -> ClientPeer:
@@ -200,10 +186,6 @@ class ClientPeer(Stream):
             "entropy": ScriptedEntropy(),
         }
         return cls(MailboxClient(**given | more))
-
-    @property
-    def link(self) -> Link:
-        return self.opening[-1]
 
     def arrive(self, link: Link, data: bytes) -> None:
         for message in frames_in(data):
@@ -274,7 +256,8 @@ class NodePeer(Stream):
         self.others: dict[Path, EgtpNode] = {}
         self.server: MailboxServer | None = None
         self.is_up = True
-        self.links: dict[Link, Link] = {}
+        self.opening: list[Link] = []
+        self.wires: dict[Link, Link] = {}
         self.lost: list[Any] = []
         self.is_losing = False
         super().__init__(endpoint)
@@ -295,7 +278,7 @@ class NodePeer(Stream):
         """A mailbox server; nothing outlives it."""
         given = {"private_key": SERVER.private, "wall_epoch": float(EPOCH), "entropy": ScriptedEntropy(seed=b"server")}
         self.server = MailboxServer(**given | more)
-        self.links.clear()
+        self.wires.clear()
 
     def carry(self, transmit: Any) -> None:
         match transmit:
@@ -305,13 +288,15 @@ class NodePeer(Stream):
                 self.others[path].receive_datagram(data, AT_A, self.now)
             case SendDatagram():
                 pass
-            case SendBytes(link, data) if link in self.links and self.server is not None:
-                self.server.receive_data(self.links[link], data, self.now)
+            case SendBytes(link, data) if link in self.wires and self.server is not None:
+                self.server.receive_data(self.wires[link], data, self.now)
             case SendBytes():
                 pass
+            case OpenStream(link):
+                self.opening.append(link)
             case CloseTransport(link) | AbortTransport(link):
-                if link in self.links and self.server is not None:
-                    self.server.stream_lost(self.links.pop(link), self.now)
+                if link in self.wires and self.server is not None:
+                    self.server.stream_lost(self.wires.pop(link), self.now)
                 super().carry(transmit)
             case _:
                 super().carry(transmit)
@@ -345,7 +330,7 @@ class NodePeer(Stream):
         if self.server is None or not self.is_up:
             self.endpoint.stream_lost(link, self.now, detail="refused")
         else:
-            self.links[link] = self.server.stream_accepted(MAILBOX_PORT, Address("192.0.2.10", 50000 + link), self.now)
+            self.wires[link] = self.server.stream_accepted(MAILBOX_PORT, Address("192.0.2.10", 50000 + link), self.now)
             self.endpoint.stream_opened(link, self.now)
         return True
 
@@ -374,7 +359,7 @@ class NodePeer(Stream):
 
     def hear_from_server(self, transmit: Any) -> None:
         assert self.server is not None
-        ours = {theirs: link for link, theirs in self.links.items()}
+        ours = {theirs: link for link, theirs in self.wires.items()}
         match transmit:
             case SendBytes(link, data) if link in ours:
                 self.now += self.pause
@@ -382,7 +367,7 @@ class NodePeer(Stream):
             case CloseTransport(link) | AbortTransport(link) if link in ours:
                 self.now += self.pause
                 self.server.stream_lost(link, self.now)
-                del self.links[ours[link]]
+                del self.wires[ours[link]]
                 self.endpoint.stream_lost(ours[link], self.now, detail="reset")
 
 

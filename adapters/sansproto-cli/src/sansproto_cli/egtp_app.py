@@ -113,21 +113,7 @@ def pipe(
         only=(peer_key,),
         delays=NodeDelays(poll=poll, farewell=_FAREWELL),
     )
-    with ExitStack() as stack:
-        signals = stack.enter_context(Signals())
-        host, port = addresses.parse_bind(bind, 0)
-        runner: Runner[EgtpEvent] = run(node, sockets={SOCKET: (host, port)}, linger=2 * _FAREWELL)
-        try:
-            stack.enter_context(politely(runner))
-        except OSError as error:
-            raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
-        bound = runner.addresses[SOCKET]
-        shown = addresses.format_address(addresses.shown(bound.host), bound.port)
-        reporter.tell(
-            "started", f"We are at {shown}, as {keys.public.hex()}.", address=shown, public_key=keys.public.hex()
-        )
-        output = JsonOutput(reporter) if isinstance(reporter, JsonReporter) else RawOutput()
-        Piping(node, runner, peer_key, target, reporter, output).run(signals.check)
+    _pipe(node, bind, peer_key, target, reporter)
 
 
 @egtp_app.command
@@ -171,3 +157,21 @@ def _warn_if_open(path: Path, reporter: Reporter) -> None:
     if is_open_to_others(path):
         text = f"Others on this computer can read {path}: chmod 600 it, or make another key."
         reporter.tell("warning", text, reason="key_open", path=str(path))
+
+
+def _pipe(node: EgtpNode, bind: str, peer: bytes, target: Target, reporter: Reporter) -> None:
+    """Run a pipe until it ends."""
+    me = node.public_key.hex()
+    with ExitStack() as stack:
+        signals = stack.enter_context(Signals())
+        host, port = addresses.parse_bind(bind, 0)
+        runner: Runner[EgtpEvent] = run(node, sockets={SOCKET: (host, port)}, linger=2 * _FAREWELL)
+        try:
+            stack.enter_context(politely(runner))
+        except OSError as error:
+            raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+        bound = runner.addresses[SOCKET]
+        shown = addresses.format_address(addresses.shown(bound.host), bound.port)
+        reporter.tell("started", f"We are at {shown}, as {me}.", address=shown, public_key=me)
+        output = JsonOutput(reporter) if isinstance(reporter, JsonReporter) else RawOutput()
+        Piping(node, runner, peer, target, reporter, output).run(signals.check)
