@@ -239,7 +239,8 @@ def _numbered(session: Any, purpose: str, local_id: Callable[[Path], int]) -> st
         return purpose
     *host, port, _ = place
     remote = ".".join(host), int(port), 0
-    return f"{purpose} {local_id(path_of(remote))} {session.channels.senders[remote].first}"
+    before = session.channels.senders.get(remote)  # none while the channel begins
+    return f"{purpose} {local_id(path_of(remote))} {0 if before is None else before.first}"
 
 
 def forget(_: Any) -> None:
