@@ -112,7 +112,8 @@ class Paths(Component[PathsState, RecoveryHost]):
     def judge(self, value: bytes, route: Route) -> None:
         """A response came, from wherever: it counts for the route that its challenge was sent to."""
         current = self.peer.route
-        for one in dict.fromkeys((*self.challenged, route, *([] if current is None else [current]))):
+        known: list[Route] = [*self.challenged, route, *([] if current is None else [current])]
+        for one in dict.fromkeys(known):
             if self._is_value_of(value, one):
                 self.post(PathsInput.ANSWERED() if one == current else PathsInput.VALIDATED(one))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from scripted_egtp import (
     AT_A,
@@ -29,6 +30,8 @@ from sansproto.testing._internal.subject import STARTS
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject
 from sansproto.testing.operations import Call, Close, Data, Datagram, Failed, Op, Opened, Tick, Wait
+
+pytestmark = pytest.mark.unmeasured
 
 TEXT = b"what nobody but the two ends may read"
 LIMITS = NodeLimits(

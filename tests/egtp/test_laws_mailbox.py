@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from scripted_egtp import EPHEMERAL, EPOCH, OTHER, OWNER, SERVER, TERMS, deposit, mailbox_of
 
@@ -26,6 +27,8 @@ from sansproto.egtp.channel import read_hello, read_welcome, write_hello, write_
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject
 from sansproto.testing.operations import Accept, Call, Close, Data, Eof, Lost, Op, Opened, Wait
+
+pytestmark = pytest.mark.unmeasured
 
 TEXT = b"what only the owner of a mailbox may read"
 HERE, THERE = Address("192.0.2.7", 1234), Address("198.51.100.8", 1234)

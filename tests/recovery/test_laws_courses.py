@@ -20,6 +20,8 @@ from sansproto.recovery import Recovery
 from sansproto.recovery.session import Session
 
 FEW, MANY, CHUNK = 15, 10_000, 50
+pytestmark = pytest.mark.unmeasured
+
 ENDS = st.sampled_from([(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)])
 
 

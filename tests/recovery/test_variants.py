@@ -9,6 +9,8 @@ from exploring_tables import running
 from test_scenarios import STORIES
 from variants import VARIANTS
 
+pytestmark = pytest.mark.unmeasured
+
 CASES = [(name, story) for name, one in VARIANTS.items() for story in one.caught_by]
 
 
