@@ -206,6 +206,18 @@ class CatchesUpOnAll(Beat):
             self._outbox.extend([SendDatagram(b"", self.pulse.peer)] * int(min((now - at) / ToyDelays().beat, 2000)))
 
 
+class NotesTheTime(Beat):
+    _noted: float
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._noted = 0.0
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        super().receive_datagram(data, path, now)
+        self._noted = now
+
+
 class GoesBack(Beat):
     def advance(self, now: float) -> None:
         self.clock = now
@@ -693,6 +705,7 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_07, BEAT, CountsCalls),
     (laws.law_07, BEAT, CatchesUpOnAll),
     (laws.law_08, BEAT, GoesBack),
+    (laws.law_08, BEAT, NotesTheTime),
     (laws.law_09, ECHO, Hoards),
     (laws.law_09, LINES, QueuesForEver),
     (laws.law_09, attrs.evolve(ECHO, max_write=20), Echo),
@@ -801,7 +814,7 @@ def test_law_01_catches() -> None:
 
 
 def test_law_03_catches() -> None:
-    with laws.workers() as crew, pytest.raises(LawBroken):
+    with pytest.raises(LawBroken), laws.workers() as crew:
         check(partial(laws.law_03, digests=partial(crew.digests, HashesLaws)), HashesLaws.subject, QUICK)
 
 

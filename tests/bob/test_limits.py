@@ -44,7 +44,6 @@ def at_relay(**more: Any) -> RelayPeer:
     return RelayPeer(Relay(**more))
 
 
-@pytest.mark.unmeasured
 def test_as_many_peers_as_there_are_uids() -> None:
     """One more is refused, and a uid is given again only once whoever had it is gone."""
     first = 1 if SOAKING else p.MAX_UID - 99

@@ -86,6 +86,17 @@ def test_who_waits_has_its_turn_host_after_host() -> None:
     assert not host.armed
 
 
+def test_nobody_waits_once_all_turns_are_cleared() -> None:
+    host = Owner()
+    host.limits = PeerLimits(free_guesses=0)
+    turns = Turns(host)
+    turns.clear()
+    turns.join(1, "192.0.2.1:1")
+    turns.clear()
+    host.run()
+    assert (turns.state, host.armed, host.told) == (TurnsState.NOBODY, {}, [])
+
+
 def test_a_channel_seals_opens_and_says_goodbye() -> None:
     host, key = Owner(), RecordKey(bytes(32), bytes(12))
     channel = SecureChannel(host)

@@ -449,6 +449,15 @@ def test_a_registration_needs_servers_and_a_key_that_it_does_not_show() -> None:
             IceRegistration(servers=SERVERS, private_key=KEY, **told)
 
 
+def test_an_answer_to_the_look_up_of_a_domain_that_has_ended_is_counted() -> None:
+    domain = Domain(IceRegistration(servers=SERVERS, private_key=KEY))
+    domain.socket_bound(SOCKET, Address("10.0.0.1", 40102), 0.0)
+    domain.close(0.0)
+    for _ in range(2):
+        domain.looked_up(1, (), 0.0)
+    assert domain.stats.dropped == {"closed": 2}
+
+
 def test_a_socket_that_no_packet_can_name_is_told_without_its_host() -> None:
     domain = Domain(IceRegistration(servers=SERVERS, private_key=KEY))
     domain.socket_bound(SOCKET, Address("fe80::1%eth0", 40102), 0.0)

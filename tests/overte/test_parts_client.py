@@ -150,3 +150,13 @@ def test_a_connection_begins_and_ends() -> None:
     host.run()
     assert host.sent[-1] == (DOMAIN, p.DisconnectRequest())
     assert (host.events(), host.phase) == ([Closed(CloseCause.LOCAL)], Phase.CLOSED)
+
+
+def test_who_knows_of_nobody_sends_nothing() -> None:
+    host = OvertePartHost(DELAYS, LIMITS)
+    client = connection.Connection(host, TARGET, ANYBODY, Known(), NodeTable(host), Queries(host), by_ice=False)
+    client.send_disconnect()
+    client.reset()
+    stun.StunClient(host, ("stun.example", 3478), None).send()
+    host.run()
+    assert host.sent == []

@@ -63,6 +63,13 @@ def test_a_registration() -> None:
     assert (host.sent[2:], registration.state) == ([BEAT, BEAT, Lookup(2, "two", 1)], RegistrationState.RESOLVING)
 
 
+def test_a_registration_without_a_server_does_not_beat() -> None:
+    host = OvertePartHost(DELAYS, LIMITS)
+    registration = Registration(host, (("one", 7337),))
+    registration.beat()
+    assert (host.sent, registration.unanswered) == ([], 0)
+
+
 def test_a_punch() -> None:
     host, owner = OvertePartHost(DELAYS, LIMITS), Owner()
     punch = Punch(host, owner, CLIENT)
