@@ -39,7 +39,7 @@ from sansproto.overte import packets as overte
 from sansproto.overte import stun as overte_stun
 from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryLimits
 from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
-from sansproto.session import Session
+from sansproto.session import Answers, Session
 from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
@@ -155,8 +155,8 @@ def profiles() -> str:
     found = re.findall(r'^    (\w+): (?:float|int) = .*\n    """([^"]*)"""$', inspect.getsource(RecoveryDelays), re.M)
     for name, meaning in found:
         lines.append(f"   * - ``{name}``")
-        for value in (getattr(DIRECT, name), getattr(RELAY, name)):
-            lines.append(f"     - {value:g} s" if isinstance(value, float) else f"     - {value}")
+        values = getattr(DIRECT, name), getattr(RELAY, name)
+        lines += [f"     - {value:g} s" if isinstance(value, float) else f"     - {value}" for value in values]
         lines.append(f"     - {' '.join(meaning.split())}")
     return "\n".join(lines) + "\n"
 
@@ -165,10 +165,19 @@ def rules(of: Mapping[str, object]) -> str:
     return "".join(f"- {rule}\n" for rule in of)
 
 
+def answers(most: Answers) -> str:
+    """What a session declares that it answers to strangers."""
+    if not most.per_datagram:
+        return "none"
+    longer = f"at most {most.grows} bytes longer than" if most.grows else "none longer than"
+    budget = f", while ``{most.budget}`` lasts" if most.budget else ""
+    return f"at most {most.per_datagram} of at most {most.bytes} bytes, {longer} what it answers{budget}"
+
+
 def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
     """How sessions answer who is not authenticated; nothing if none of them answers."""
     found = [(session.__name__, session.strangers) for session in sessions]
-    if not any(answers.per_datagram for _, answers in found):
+    if not any(most.per_datagram for _, most in found):
         return ""
     lines = [
         ".. list-table::",
@@ -177,8 +186,8 @@ def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
         "   * - session",
         "     - answers to a datagram of a stranger",
     ]
-    for name, answers in found:
-        lines += [f"   * - ``{name}``", f"     - {answers}" if answers.per_datagram else "     - none"]
+    for name, most in found:
+        lines += [f"   * - ``{name}``", f"     - {answers(most)}"]
     return "\n".join(lines) + "\n"
 
 

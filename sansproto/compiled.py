@@ -9,7 +9,7 @@ from collections.abc import Callable
 from inspect import Parameter, signature
 from linecache import cache
 from types import MemberDescriptorType
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 
 class Source:
@@ -74,4 +74,17 @@ def type_arguments(cls: type) -> dict[Any, Any]:
             variables = getattr(get_origin(generic), "__parameters__", ())
             for variable, argument in zip(variables, get_args(generic), strict=False):  # Generic itself has none
                 found.setdefault(variable, found.get(argument, argument))
+    return found
+
+
+def annotations_of(cls: type) -> dict[str, Any]:
+    """What a class and its bases annotate, with type variables filled in where it gives types for them."""
+    given = type_arguments(cls)
+    found = get_type_hints(cls, include_extras=True)
+    for name, kind in found.items():
+        variables = getattr(kind, "__parameters__", ())
+        if isinstance(kind, TypeVar):
+            found[name] = given.get(kind, kind)
+        elif variables:
+            found[name] = kind[tuple(given.get(variable, variable) for variable in variables)]
     return found

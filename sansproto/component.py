@@ -13,41 +13,23 @@ given to ``add`` together with the method that takes it: that method runs when t
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from types import MemberDescriptorType
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    ClassVar,
-    Concatenate,
-    Final,
-    Generic,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-    overload,
-)
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar, TypeVarTuple, get_args, get_origin
 
 import attrs
 
-from .compiled import type_arguments
+from .compiled import annotations_of
 from .contract import Path, Snapshot
 from .errors import WireError
 from .machine import Cell, Guards, Happened, S, Table, Timer
-from .snapshot import CACHED, codec, is_cached, is_memo
+from .snapshot import CACHED, check_declared, codecs, is_cached
 from .trace import Place, Trace
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 E_contra = TypeVar("E_contra", contravariant=True)
 K = TypeVar("K", bound=Hashable)
 A = TypeVar("A")
-D = ParamSpec("D")
+D = TypeVarTuple("D")
 
 
 @attrs.frozen
@@ -111,16 +93,14 @@ class Declared:
 
     def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
         """The state as plain values, points in time relative to ``base``; without some attributes, for comparisons."""
-        layout = _layout(type(self))
-        for name in getattr(self, "__dict__", ()):
-            if name not in layout.names:
-                raise TypeError(f"{type(self).__name__}.{name} is not declared")
+        layout = layout_of(type(self))
+        check_declared(self, layout.names)
         values = [freeze(getattr(self, name), base) for name, freeze, _ in layout.values if name not in leave_out]
         return (*values, *[getattr(self, name).freeze(base) for name in layout.parts if name not in leave_out])
 
     def thaw(self, frozen: Snapshot, base: float) -> None:
         """Take over the state in a snapshot. The parts were made by the constructor; they take over theirs."""
-        layout = _layout(type(self))
+        layout = layout_of(type(self))
         count = len(layout.values)
         for (name, _, thaw), value in zip(layout.values, frozen[:count], strict=True):
             setattr(self, name, thaw(value, base))
@@ -132,17 +112,8 @@ class Declared:
 
     def parts(self) -> Iterator[tuple[str, Any]]:
         """Its parts (components, and :class:`Parts` of them) by the names of their attributes."""
-        for name in _layout(type(self)).parts:
+        for name in layout_of(type(self)).parts:
             yield name, getattr(self, name)
-
-    def attributes(self) -> Mapping[str, Any]:
-        """All attributes that are set, by name, but those declared ``MEMO``; lazy values once they were used.
-
-        A restored object holds the same: what is declared ``CACHED`` follows from the rest.
-        """
-        layout = _layout(type(self))
-        lazy = [name for name in layout.lazy if name in getattr(self, "__dict__", ())]
-        return {name: getattr(self, name) for name in (*layout.held, *lazy) if hasattr(self, name)}
 
     def name_parts(self, place: Place) -> None:
         """Tell each part where it is."""
@@ -235,22 +206,14 @@ class Parts(dict[K, C]):
         self.place: Place | None = None
         self.forgotten = False
 
-    @overload
-    def add(self, key: K, /) -> C: ...
-    @overload
-    def add(self, key: K, begin: Callable[Concatenate[C, D], None], /, *data: D.args, **named: D.kwargs) -> C: ...
-    def add(self, key: K, /, *begin: Any, **named: Any) -> C:
+    def add(self, key: K, begin: Callable[[C, *D], None] | None = None, /, *data: *D) -> C:
         """A new part; ``begin`` is its method that takes what it is made with. One that is there under this key is
         removed first."""
-        if key in self:
-            self.remove(key)
-        part = self[key] = self.make(key)
-        if begin:
-            begin[0](part, *begin[1:], **named)
-        if self.forgotten:
-            part.forget()
-        elif self.place is not None:
-            part.name_parts((*self.place, key))
+        self.remove(key)
+        part = self.make(key)
+        if begin is not None:
+            begin(part, *data)
+        self.keep(key, part)
         return part
 
     def keep(self, key: K, part: C) -> None:
@@ -259,7 +222,9 @@ class Parts(dict[K, C]):
         Until then it may arm no timer.
         """
         self[key] = part
-        if self.place is not None:
+        if self.forgotten:
+            part.forget()
+        elif self.place is not None:
             part.name_parts((*self.place, key))
 
     def remove(self, key: K) -> None:
@@ -269,9 +234,8 @@ class Parts(dict[K, C]):
 
     def remove_all(self) -> None:
         """Disarm all of them and forget them."""
-        for part in self.values():
-            part.forget()
-        self.clear()
+        for key in tuple(self):
+            self.remove(key)
 
     def forget(self) -> None:
         self.forgotten = True
@@ -307,13 +271,9 @@ class OptionalPart(Parts[None, C]):
     def part(self) -> C | None:
         return self.get(None)
 
-    @overload
-    def start(self, /) -> C: ...
-    @overload
-    def start(self, begin: Callable[Concatenate[C, D], None], /, *data: D.args, **named: D.kwargs) -> C: ...
-    def start(self, /, *begin: Any, **named: Any) -> C:
+    def start(self, begin: Callable[[C, *D], None] | None = None, /, *data: *D) -> C:
         """A new one, as :meth:`Parts.add` makes it."""
-        return self.add(None, *begin, **named)
+        return self.add(None, begin, *data)
 
     def end(self) -> None:
         """Disarm and forget it; nothing happens if there is none."""
@@ -329,75 +289,33 @@ def components_of(owner: Declared) -> Iterator[Component[Any, Any]]:
             yield from components_of(one)
 
 
-def tables_of(cls: type[Declared]) -> Iterator[Table[Any, Any]]:
-    """The tables of the parts that a class declares, and of their parts, each once; a class of parts is looked into
-    by what its ``Parts`` are declared to hold."""
-    found: dict[int, Table[Any, Any]] = {}
-    todo: list[type] = [cls]
-    for one in todo:
-        table = getattr(one, "table", None)
-        if isinstance(table, Table):
-            found[id(table)] = table
-        for kind in _layout(one).kinds_of_parts:
-            if kind not in todo:
-                todo.append(kind)
-    yield from found.values()
-
-
-class _Layout:
-    """The attributes that a class and its bases declare: all names, lazy values, values with their codecs, parts."""
+class Layout:
+    """The attributes that a class and its bases declare."""
 
     def __init__(self, cls: type) -> None:
-        given = type_arguments(cls)
-        kinds = {name: _filled(kind, given) for name, kind in get_type_hints(cls, include_extras=True).items()}
-        state = {name: kind for name, kind in kinds.items() if _is_state(kind)}
+        kinds = annotations_of(cls)
+        self.kinds = {name: kind for name, kind in kinds.items() if ClassVar not in (kind, get_origin(kind))}
+        """Their types."""
         members = {name: member for base in cls.__mro__ for name, member in vars(base).items()}
         self.lazy = tuple(name for name, member in members.items() if isinstance(member, cached_property))
-        self.names = {*kinds, *self.lazy}
-        self.held = tuple(name for name, kind in kinds.items() if not _is_of_class(kind) and not is_memo(kind))
-        self.parts = tuple(name for name, kind in state.items() if _is_part(kind))
-        self.kinds_of_parts = [kind for name in self.parts for kind in _kinds_in(state[name])]
+        """The names of values that are made when they are used."""
+        self.names = {*self.kinds, *self.lazy}
         for name, member in members.items():
             if isinstance(member, MemberDescriptorType) and name not in self.names:
                 raise TypeError(f"{cls.__name__}.{name} is not declared")
+        state = {name: kind for name, kind in self.kinds.items() if not is_cached(kind)}
+        self.parts = tuple(name for name, kind in state.items() if _is_part(kind))
+        for name in self.parts:
+            del state[name]
         for name, kind in state.items():
-            if name not in self.parts and any(map(_is_part, get_args(kind))):
+            if any(map(_is_part, get_args(kind))):
                 raise TypeError(f"{cls.__name__}.{name}: declare parts that come and go as OptionalPart or Parts")
-        self.values = tuple((name, *codec(kind)) for name, kind in state.items() if name not in self.parts)
+        self.values = codecs(cls, state)
+        """The other state: names, and functions to freeze and thaw it."""
 
 
-_layouts: Final[dict[type, _Layout]] = {}
-
-
-def _layout(cls: type) -> _Layout:
-    found = _layouts.get(cls)
-    if found is None:
-        found = _layouts[cls] = _Layout(cls)
-    return found
-
-
-def _filled(kind: Any, given: dict[Any, Any]) -> Any:
-    """A type with its variables filled in."""
-    if isinstance(kind, TypeVar):
-        return given.get(kind, kind)
-    variables = getattr(kind, "__parameters__", ())
-    return kind[tuple(given.get(variable, variable) for variable in variables)] if variables else kind
-
-
-def _is_state(kind: Any) -> bool:
-    return not _is_of_class(kind) and not is_cached(kind)
-
-
-def _is_of_class(kind: Any) -> bool:
-    return ClassVar in (kind, get_origin(kind))
-
-
-def _kinds_in(kind: Any) -> Iterator[type]:
-    """The class of a part, or of those in ``Parts``."""
-    if issubclass(get_origin(kind) or kind, Parts):
-        yield from _kinds_in(get_args(kind)[-1])
-    else:
-        yield get_origin(kind) or kind
+layout_of: Callable[[type], Layout] = cache(Layout)
+"""What a class declares."""
 
 
 def _is_part(kind: Any) -> bool:

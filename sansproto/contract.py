@@ -49,6 +49,17 @@ class Phase(Enum):
     """Over: inputs are ignored and counted."""
 
 
+class SendError(Enum):
+    """What the system said of a datagram that was not sent, or did not arrive. Anybody can forge some of it."""
+
+    UNREACHABLE = 0
+    """Nobody listens there, or no route leads there."""
+    TOO_BIG = 1
+    """Longer than the path takes."""
+    OTHER = 2
+    """Something else, or nothing is known."""
+
+
 class Entropy(Protocol):
     """A source of random bytes. Draws are named, so that a test or a vector can pin each of them."""
 
@@ -309,8 +320,16 @@ class Endpoint(Session[E_co], Protocol[E_co]):
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None: ...
 
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None: ...
+    def datagram_failed(
+        self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = ""
+    ) -> None: ...
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None: ...
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None: ...
+
+    def network_changed(self, now: float) -> None:
+        """The host moved to another network, or thinks so: paths may be dead, and our address another one."""
+
+    def resumed(self, now: float, *, asleep: float) -> None:
+        """The host slept, or the program was stopped. ``asleep``: seconds that ``now`` does not count, perhaps 0."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from . import contract
 from .component import Refusal
 from .contract import (
     AbortTransport,
     Address,
-    Endpoint,
     Entropy,
     Link,
     Lookup,
-    OpenStream,
     Path,
-    PauseAccepting,
     Phase,
     Rebind,
-    ResumeAccepting,
     SendDatagram,
+    SendError,
     Transmit,
 )
 from .errors import WireError
@@ -34,9 +32,6 @@ from .wire import OneOf
 E = TypeVar("E")
 D = TypeVar("D")
 M_co = TypeVar("M_co", covariant=True)
-
-Queued: TypeAlias = SendDatagram | Lookup | Rebind | OpenStream | AbortTransport | PauseAccepting | ResumeAccepting
-"""What waits in the outbox: everything that is not for a link which is there."""
 
 OUTBOX_FULL: Final = Refusal("outbox full", ref="bounds")
 
@@ -63,7 +58,7 @@ class DatagramLimits(Protocol):
         ...
 
 
-class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
+class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
     """An endpoint that speaks datagrams. ``D`` is what :meth:`decode` makes of one, a union of packets.
 
     A role gives ``datagram`` or overrides :meth:`decode`, and hands what was decoded to its parts in :meth:`received`;
@@ -74,7 +69,8 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     datagram: ClassVar[OneOf[Any]]
     """All packets that a datagram can be, for :meth:`decode`."""
 
-    _outbox: deque[Queued]
+    _outbox: deque[Transmit]
+    """Everything that is not for a link which is there."""
     _last_link: int
     _datagram_limits: Annotated[DatagramLimits | None, CACHED]
 
@@ -98,6 +94,10 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     def received(self, packet: D, path: Path) -> None:
         """A datagram was decoded."""
         raise NotImplementedError
+
+    def close_gracefully(self, closed: Closed) -> None:
+        """End the session; what is in the outbox still goes out."""
+        self.end(closed)
 
     # -- the host of its parts
 
@@ -148,7 +148,7 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
                 self.run()
         self.where = None
 
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
+    def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
         """Anybody could forge what causes this report: it is counted, and timers find out what it meant."""
         if self.alive(now, path):
             self.drop("unexpected report" if self._datagram_limits is None else "datagram failed", where=path)
@@ -161,9 +161,18 @@ class DatagramEndpoint(Session[E], Endpoint[E], Generic[E, D]):
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         self._unexpected(now)
 
+    def network_changed(self, now: float) -> None:
+        """Every adapter may report it: nothing to count, and nothing to do for those whose timers find out."""
+        self.alive(now)
+
+    def resumed(self, now: float, *, asleep: float) -> None:
+        """As ``network_changed``."""
+        self.alive(now)
+
     def close(self, now: float) -> None:
         if self.alive(now):
-            self.end(Closed(CloseCause.LOCAL))
+            self.close_gracefully(Closed(CloseCause.LOCAL))
+            self.run()
 
     def abort(self) -> None:
         if self.phase is not Phase.CLOSED:

@@ -13,10 +13,5 @@ def some(default: int, *, least: int = 1) -> int:
 
 
 def seconds(default: float) -> float:
-    """A field of a class of delays: a positive and finite number of seconds."""
-    return attrs.field(default=default, validator=_positive)
-
-
-def _positive(_: object, field: attrs.Attribute[float], value: float) -> None:
-    if not 0 < value < inf:  # no selector and no event loop waits for ever until a time
-        raise ValueError(f"{field.name} must be positive and finite")
+    """A field of a class of delays: a positive number of seconds, and a finite one: no selector waits for longer."""
+    return attrs.field(default=default, validator=[attrs.validators.gt(0), attrs.validators.lt(inf)])

@@ -336,7 +336,7 @@ class StreamLink(Component[LinkState, LinkHost]):
     def tell_opened(self) -> None:
         self.host.link_opened(self)
 
-    def tell_no_connection(self) -> None:
+    def tell_expired(self) -> None:
         self.host.link_over(self, CloseCause.UNREACHABLE, "no connection in time")
 
     def tell_unreachable(self, detail: str) -> None:
@@ -375,8 +375,7 @@ LINK: Final = Table[StreamLink, LinkState](
     StreamLink,
     LinkInput,
     LinkTimer,
-    name="core.link",
-    page="links",
+    name="links.link",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={
@@ -389,29 +388,13 @@ LINK: Final = Table[StreamLink, LinkState](
         Row(_S.NEW, _I.ACCEPTED, _S.OPEN, _L.tell_accepted, ref="opening"),
         Row(_S.OPENING, _I.OPENED, _S.OPEN, _L.tell_opened, _L.offer, cancel=(_T.CONNECT,), ref="opening"),
         Row(_S.OPENING, _I.CLOSE, _S.ABORTING, _L.drop_output, cancel=_ALL, ref="opening"),
-        Row(
-            _S.OPENING,
-            _I.CONNECT_EXPIRED,
-            _S.ABORTING,
-            _L.drop_output,
-            _L.tell_no_connection,
-            cancel=_ALL,
-            ref="opening",
-        ),
+        Row(_S.OPENING, _I.CONNECT_EXPIRED, _S.ABORTING, _L.drop_output, _L.tell_expired, cancel=_ALL, ref="opening"),
         Row(_S.OPENING, _I.LOST, _S.GONE, _L.tell_unreachable, _L.leave, ref="opening"),
         Row(_S.OPEN, _I.BLOCKED, _S.BLOCKED, arm=(_T.STALLED,), ref="flow control"),
         Row(_S.BLOCKED, _I.UNBLOCKED, _S.OPEN, _L.offer, cancel=(_T.STALLED,), ref="flow control"),
         Row(OPEN, _I.PAUSED, None, _L.offer, arm=(_T.UNREAD,), ref="flow control"),
         Row(OPEN, _I.RESUMED, None, _L.offer, cancel=(_T.UNREAD,), ref="flow control"),
-        Row(
-            OPEN,
-            _I.STALL_EXPIRED,
-            _S.ABORTING,
-            _L.drop_output,
-            _L.tell_stalled,
-            cancel=_ALL,
-            ref="stalled links",
-        ),
+        Row(OPEN, _I.STALL_EXPIRED, _S.ABORTING, _L.drop_output, _L.tell_stalled, cancel=_ALL, ref="stalled links"),
         Row(_LIVE, _I.OVERFLOWED, _S.ABORTING, _L.drop_output, _L.tell_overflowed, cancel=_ALL, ref="slow links"),
         Row(_S.OPEN, _I.CLOSE, _S.DRAINING, _L.offer, arm=(_T.LINGER,), cancel=(_T.UNREAD,), ref="closing"),
         Row(_S.BLOCKED, _I.CLOSE, _S.DRAINING_BLOCKED, arm=(_T.LINGER,), cancel=(_T.STALLED, _T.UNREAD), ref="closing"),

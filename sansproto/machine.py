@@ -12,7 +12,7 @@ that an overridden method runs. docs/howto/protocol.rst shows a small protocol t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, get_type_hints, overload
 
@@ -43,9 +43,6 @@ Cell: TypeAlias = Callable[[Any, Any, Any], None]  # part, input, payload
 
 MALFORMED: Final = "malformed"
 """The reason when the condition of a ``give_if`` raises WireError."""
-
-DEFAULT_ROW: Final = -1
-"""In place of the number of a row: none applied, and a default answered."""
 
 
 class Happened(Generic[S]):
@@ -252,9 +249,9 @@ class Table(Generic[C, S]):
     """All that can happen to one kind of object; made after its class, and then ``part.table``.
 
     Written ``Table[Connection, S](Connection, ...)``: given both parameters, a type checker names the row that is
-    wrong, and why. ``inputs`` and ``timers`` are the classes in whose bodies they stand. ``page`` names the protocol
-    page that every ``ref`` is a heading of. ``idle`` maps states in which the object may rest without a timer to what
-    ends them. Objects in a ``terminal`` state have no timers.
+    wrong, and why. ``inputs`` and ``timers`` are the classes in whose bodies they stand. ``name`` is the protocol's,
+    which names the page that every ``ref`` is a heading of, and the object's: ``echo.guest``. ``idle`` maps states in
+    which the object may rest without a timer to what ends them. Objects in a ``terminal`` state have no timers.
     """
 
     def __init__(
@@ -264,7 +261,6 @@ class Table(Generic[C, S]):
         timers: type = object,
         *,
         name: str,
-        page: str,
         initial: S,
         terminal: tuple[S, ...] = (),
         idle: Mapping[S, str],
@@ -272,40 +268,33 @@ class Table(Generic[C, S]):
         defaults: tuple[Default[S], ...],
         violated: Input[S, str] | None = None,
     ) -> None:
-        self.part, self.states, self.name, self.page = part, type(initial), name, page
+        self.part, self.states, self.name, self.page = part, type(initial), name, name.partition(".")[0]
         self.initial, self.terminal, self.idle = initial, terminal, idle
         self.rows, self.defaults, self.violated = rows, defaults, violated
-        self.inputs: tuple[Input[S, Any], ...] = tuple(_of(inputs, Input))
-        self.timers: tuple[Timer[C, S], ...] = tuple(_of(timers, Timer))
+        self.inputs: tuple[Input[S, Any], ...] = tuple(one for one in vars(inputs).values() if isinstance(one, Input))
+        self.timers: tuple[Timer[C, S], ...] = tuple(one for one in vars(timers).values() if isinstance(one, Timer))
+        self.guards: tuple[Guards[C, S, Any, None], ...] = vars(part).get("guards_made", ())
+        """In the order in which they stand."""
         self.classes: list[type[C]] = [part]
         self._check()
         part.table = self
         self.make()
 
-    @property
-    def guards(self) -> tuple[Guards[C, S, Any, None], ...]:
-        """The lists of guards that were made for its component, in the order in which they stand."""
-        found: tuple[Guards[C, S, Any, None], ...] = vars(self.part).get("guards_made", ())
-        return found
-
     def ask(self, part: C, happened: Happened[S], verb: str) -> None:
         """Raise LocalProtocolError or NotOpen, for this verb, if this input is not allowed now; change nothing."""
         on = happened.on
         assert isinstance(on, Input), "guards are not asked"
-        rows, default = self._pairs[part.state, on]
+        rows, default = self.pairs[part.state, on]
         if not any(row.when is None or call(row.when, self.part, part, happened.payload) for row in rows):
             self._refuse(part, verb, default)
-
-    def rows_of(self, state: S, on: Input[S, Any]) -> tuple[tuple[Row[C, S], ...], Default[S]]:
-        """The rows of a pair in order, and the default behind them."""
-        return self._pairs[state, on]
 
     def make(self) -> None:
         """Find the rows of all pairs and make the functions of all classes: again if rows or steps were replaced.
 
         ValueError if it is not total.
         """
-        self._pairs = {(state, on): self._pair(state, on) for state in self.states for on in self.inputs}
+        self.pairs = {(state, on): self._pair(state, on) for state in self.states for on in self.inputs}
+        """The rows of each pair in order, and the default behind them."""
         for cls in self.classes:
             self._compile(cls)
 
@@ -319,7 +308,7 @@ class Table(Generic[C, S]):
         whose indices follow those of the inputs."""
         records = {"Stepped": Stepped, "Classified": Classified, "place_name": place_name}
         source = Source(self.part, cls, **records, refuse=self._refuse, WireError=WireError)
-        names = {pair: f"cell{number}" for number, pair in enumerate(dict.fromkeys(self._pairs.values()))}
+        names = {pair: f"cell{number}" for number, pair in enumerate(dict.fromkeys(self.pairs.values()))}
         for pair, name in names.items():
             self._emit(source, name, *pair)
         for guards in self.guards:
@@ -327,7 +316,7 @@ class Table(Generic[C, S]):
         functions = source.compile(f"{self.name} of {cls.__qualname__}")
         decide = [functions[f"decide{guards.index}"] for guards in self.guards]
         cls.compiled = {
-            state._value_: [functions[names[self._pairs[state, on]]] for on in self.inputs] + decide
+            state._value_: [functions[names[self.pairs[state, on]]] for on in self.inputs] + decide
             for state in self.states
         }
 
@@ -346,7 +335,7 @@ class Table(Generic[C, S]):
                 source.lines += [f" {line}" for line in do]
                 return
             source.lines += [f" if {source.call(row.when, 'payload')}:", *[f"  {line}" for line in (*do, "return")]]
-        source.lines.append(f" if trace is not None: trace(Stepped({about}, None, row={DEFAULT_ROW}))")
+        source.lines.append(f" if trace is not None: trace(Stepped({about}, None))")
         if default.outcome is Outcome.IGNORE:
             source.lines.append(f" host.drop({default.reason!r}, part)")
         elif default.outcome is Outcome.VIOLATION and self.violated is not None:
@@ -376,14 +365,13 @@ class Table(Generic[C, S]):
             inherits = isinstance(kind, type) and isinstance(owner, type) and issubclass(kind, owner)
             if not callable(timer.after) and not inherits:
                 raise ValueError(f"{self.name}: {timer.name} is after {timer.after!r}, not a constant of {kind}")
-        for row in self.rows:
-            if not {*row.on} <= {*self.inputs} or not {*row.arm, *row.cancel} <= {*self.timers}:
-                raise ValueError(f"{self.name}: an input or timer of {row.ref!r} stands in another class")
-        for guards in self.guards:
-            if not {step.on for step in guards.steps} <= {None, *self.inputs}:
-                raise ValueError(f"{self.name}: guards {guards.name!r} give an input that stands in another class")
-        if self.violated is not None and self.violated not in self.inputs:
-            raise ValueError(f"{self.name}: {self.violated.name} stands in another class")
+        used: list[tuple[str, Any]] = [("violated", self.violated)]
+        used += [(repr(row), one) for row in self.rows for one in (*row.on, *row.arm, *row.cancel)]
+        used += [(f"guards {guards.name!r}", step.on) for guards in self.guards for step in guards.steps]
+        known: set[Any] = {None, *self.inputs, *self.timers}
+        for where, one in used:
+            if one not in known:
+                raise ValueError(f"{self.name}: {where}: {one.name or 'a timer'} stands in another class")
 
     def _pair(self, state: S, on: Input[S, Any]) -> tuple[tuple[Row[C, S], ...], Default[S]]:
         rows = tuple(row for row in self.rows if state in row.states and on in row.on)
@@ -398,7 +386,3 @@ class Table(Generic[C, S]):
 
 
 _NEVER: Final = Default[Any](Outcome.IGNORE)
-
-
-def _of(space: type, kind: type[P]) -> Iterator[P]:
-    yield from (value for value in vars(space).values() if isinstance(value, kind))

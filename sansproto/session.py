@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Generic, Self, TypeVar
 
 import attrs
 
+from . import contract
 from .component import Asked, Component, Declared, Note, Part, Refusal, components_of
 from .contract import Entropy, Instant, Phase, Snapshot, Stats
 from .errors import NotOpen, WireError
@@ -43,15 +44,6 @@ class Answers:
     budget: str = attrs.field(default="", kw_only=True)
     """The attribute of the session that bounds the answers to all strangers together, if there is one: the only state
     that a stranger changes."""
-
-    def __str__(self) -> str:
-        most = f"at most {self.per_datagram} of at most {self.bytes} bytes"
-        longer = (
-            f", at most {self.grows} bytes longer than what it answers"
-            if self.grows
-            else ", none longer than what it answers"
-        )
-        return most + longer + (f", while ``{self.budget}`` lasts" if self.budget else "")
 
 
 class Session(Declared, Generic[E]):
@@ -86,6 +78,11 @@ class Session(Declared, Generic[E]):
     def next_event(self) -> E | None:
         return self._events.popleft() if self._events else None
 
+    @property
+    def waiting_events(self) -> int:
+        """How many events the application has not popped yet."""
+        return len(self._events)
+
     def next_timeout(self) -> float | None:
         return self._timers.next()
 
@@ -104,15 +101,13 @@ class Session(Declared, Generic[E]):
         return self.freeze(0.0)
 
     @classmethod
-    def restore(cls, snapshot: Snapshot, **arguments: Any) -> Self:
-        """The session whose snapshot this is, given the same constructor arguments."""
-        return cls.restore_at(snapshot, 0.0, **arguments)
+    def restore(cls, snapshot: Snapshot, shift: float = 0.0, /, **arguments: Any) -> Self:
+        """The session whose snapshot this is, given the same constructor arguments.
 
-    @classmethod
-    def restore_at(cls, snapshot: Snapshot, base: float, **arguments: Any) -> Self:
-        """The session that was frozen relative to one time, at another."""
+        Times in it are moved by ``shift`` seconds: for a clock that began anew, how much more it says than the old one.
+        """
         session = cls(**arguments)
-        session.thaw(snapshot, base)
+        session.thaw(snapshot, shift)
         return session
 
     def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
@@ -196,9 +191,11 @@ class Session(Declared, Generic[E]):
     # -- for roles
 
     def advance(self, now: float) -> None:
-        """Take the caller's time; a clock that goes back, or is no finite number, stands still."""
+        """Take the caller's time, first in each call; a clock that goes back, or is no finite number, stands still."""
         if self.clock < now < inf:
             self.clock = now
+        if self.trace is not None and self.place is None:
+            self.name_parts(())  # once, so that records tell places
 
     def alive(self, now: float, where: Where = None) -> bool:
         """Take the time; False, and counted, when the session is over and ignores its inputs, from wherever."""
@@ -228,8 +225,6 @@ class Session(Declared, Generic[E]):
 
     def run(self) -> None:
         """Empty the input queue. What is queued for a part that was removed meanwhile is dropped."""
-        if self.trace is not None and self.place is None:
-            self.name_parts(())  # once, so that records tell places
         queue = self._inputs
         while queue:
             part, happened = queue.popleft()
@@ -257,3 +252,7 @@ class Session(Declared, Generic[E]):
         self.stats.packets_sent += 1
         if self.trace is not None:
             self.trace(PacketSeen(self.clock, True, link, name, size))
+
+
+class StreamSession(Session[E], contract.StreamSession[E]):
+    """The base of what lives on one byte stream. :class:`~sansproto.wrap.WrappedStream` makes an endpoint of it."""

@@ -79,9 +79,6 @@ class TimerTable(Generic[K]):
         for timer in sorted(self._armed.values(), key=lambda timer: timer.order):
             yield timer.key, timer.at
 
-    def __len__(self) -> int:
-        return len(self._armed)
-
     def _front(self) -> list[_Entry]:
         """The heap with the earliest deadline on its top; empty if there is none."""
         while True:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable
-from enum import Enum
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -25,11 +24,15 @@ Where: TypeAlias = Path | Link | None
 
 
 @attrs.frozen
-class Stepped:
-    """An object took an input; ``to`` is None when a default (ignore, violation) answered it."""
-
+class _Record:
     time: float
     """The session's clock, in seconds."""
+
+
+@attrs.frozen
+class Stepped(_Record):
+    """An object took an input; ``to`` is None when a default (ignore, violation) answered it."""
+
     machine: str
     """The name of the table."""
     key: str
@@ -45,11 +48,9 @@ class Stepped:
 
 
 @attrs.frozen
-class Classified:
+class Classified(_Record):
     """Guards decided: the step with this number gave an input or dropped."""
 
-    time: float
-    """The session's clock, in seconds."""
     machine: str
     """The name of the table of the object."""
     key: str
@@ -61,11 +62,9 @@ class Classified:
 
 
 @attrs.frozen
-class Dropped:
+class Dropped(_Record):
     """Something that arrived was ignored, and counted under this reason."""
 
-    time: float
-    """The session's clock, in seconds."""
     reason: str
     """As ``stats.dropped`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
@@ -83,11 +82,9 @@ class Dropped:
 
 
 @attrs.frozen
-class Refused:
+class Refused(_Record):
     """Output was refused; the verb said so to its caller."""
 
-    time: float
-    """The session's clock, in seconds."""
     reason: str
     """As ``stats.refused`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
@@ -95,11 +92,9 @@ class Refused:
 
 
 @attrs.frozen
-class Noted:
+class Noted(_Record):
     """Something was accepted, with a remark."""
 
-    time: float
-    """The session's clock, in seconds."""
     remark: str
     """As ``stats.noted`` counts it."""
     place: str = attrs.field(default="", kw_only=True)
@@ -109,11 +104,9 @@ class Noted:
 
 
 @attrs.frozen
-class PacketSeen:
+class PacketSeen(_Record):
     """A packet passed: its name and size, never its contents."""
 
-    time: float
-    """The session's clock, in seconds."""
     sent: bool
     """By us; else it was received."""
     link: int
@@ -131,28 +124,23 @@ Trace: TypeAlias = Callable[[TraceRecord], None]
 @lru_cache(1024)
 def place_name(place: Place | None) -> str:
     """A place as text: ``nodes.6e6f6465``."""
-    return ".".join(_name(key) for key in place or () if key is not None)
-
-
-def _name(key: Hashable) -> str:
-    return key.hex() if isinstance(key, bytes) else str(key)
+    return ".".join(key.hex() if isinstance(key, bytes) else str(key) for key in place or () if key is not None)
 
 
 def json_line(record: TraceRecord) -> str:
     """One line of a trace file: time, name and data, as qlog's events have them; without what is as ever."""
     data = {
-        field.name: _plain(value)
+        field.name: value
         for field in attrs.fields(type(record))
         if (value := getattr(record, field.name)) != field.default
     }
     time = data.pop("time")
-    return json.dumps({"time": time, "name": type(record).__name__, "data": data}, sort_keys=True)
+    return json.dumps({"time": time, "name": type(record).__name__, "data": data}, sort_keys=True, default=_plain)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return attrs.asdict(value)
-    return value.value if isinstance(value, Enum) else value
+def _plain(value: Any) -> object:
+    """A path, or a member of an enum, as JSON knows it."""
+    return attrs.asdict(value) if isinstance(value, Path) else value.value
 
 
 class JsonSeqWriter:

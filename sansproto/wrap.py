@@ -8,28 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Never, Protocol, Self, TypeVar
+from typing import Annotated, Any, Final, Never, Self, TypeVar
 
-from .contract import Address, CloseTransport, CloseWrite, Link, Phase, SendBytes, Snapshot, StreamSession, Transmit
-from .errors import LocalProtocolError
+from .contract import Address, CloseTransport, CloseWrite, Link, Phase, SendBytes, Snapshot, Transmit
+from .errors import LocalProtocolError, NotOpen
 from .events import CloseCause, Closed
 from .links import OPEN, OVER, LinkDelays, LinkLimits, LinkState, Mark, StreamLink
+from .session import StreamSession
 from .snapshot import CACHED
 from .streams import StreamEndpoint
 from .trace import Trace
 
 E = TypeVar("E")
-E_co = TypeVar("E_co", covariant=True)
-
 
 _LIMITS: Final = LinkLimits(links=1, link_queue=1 << 20, events=1)
 """A session that ends may leave that many bytes behind for a link that is blocked; its own events wait there."""
-
-
-class Wrappable(StreamSession[E_co], Protocol[E_co]):
-    """A StreamSession that was built on :class:`~sansproto.session.Session`."""
-
-    def freeze(self, base: float, *, leave_out: frozenset[str] = ...) -> Snapshot: ...
 
 
 class WrappedStream(StreamEndpoint[E, Never]):
@@ -38,11 +31,11 @@ class WrappedStream(StreamEndpoint[E, Never]):
     _events: deque[Closed]  # type: ignore[assignment]  # those of the session stay there
     _stream: Link | None
     _had_one: bool
-    _core: Annotated[Any, CACHED]
+    _core: Annotated[StreamSession[E], CACHED]
 
     def __init__(
         self,
-        session: Wrappable[E],
+        session: StreamSession[E],
         *,
         delays: LinkDelays | None = None,
         limits: LinkLimits | None = None,
@@ -53,8 +46,10 @@ class WrappedStream(StreamEndpoint[E, Never]):
         self.rebuild()
 
     def connect(self, address: Address, now: float) -> None:
-        """Ask for the stream. LocalProtocolError if there is, or was, one already, or if the session has ended."""
-        if self._had_one or self._core.phase in (Phase.CLOSING, Phase.CLOSED):
+        """Ask for the stream. NotOpen if the session has ended; LocalProtocolError if there is, or was, one already."""
+        if self._core.phase in (Phase.CLOSING, Phase.CLOSED):
+            raise NotOpen("connect", self._core.phase.name)
+        if self._had_one:
             raise LocalProtocolError("connect", self.phase.name, "one stream, once")
         self.advance(now)
         self._take_link(self.open_link(address))
@@ -63,7 +58,7 @@ class WrappedStream(StreamEndpoint[E, Never]):
     # -- the contract
 
     def next_event(self) -> E | None:
-        event: E | None = super().next_event() or self._core.next_event()
+        event = super().next_event() or self._core.next_event()
         self._look()
         if isinstance(event, Closed) and self.phase is not Phase.CLOSED:
             self._closing = event
@@ -85,19 +80,6 @@ class WrappedStream(StreamEndpoint[E, Never]):
         self._core.handle_timeout(self.clock)
         self._look()
 
-    def receive_data(self, link: Link, data: bytes, now: float) -> None:
-        if self._readable(link, now) is not None:
-            self.stats.bytes_received += len(data)
-            self._core.receive_data(data, self.clock)
-            self._look()
-
-    def receive_eof(self, link: Link, now: float) -> None:
-        readable = self._readable(link, now)
-        if readable is not None:
-            readable.eof = True
-            self._core.receive_eof(self.clock)
-            self._look()
-
     def close(self, now: float) -> None:
         """End politely; at once if the stream is not there yet."""
         self.advance(now)
@@ -112,6 +94,8 @@ class WrappedStream(StreamEndpoint[E, Never]):
         for link in self.links.values():
             link.abort()
         self.run()
+        if self._closing is not None:
+            self.end(self._closing)
         self._look()
 
     def transport_lost(self, now: float, *, detail: str = "") -> None:
@@ -127,14 +111,15 @@ class WrappedStream(StreamEndpoint[E, Never]):
         return self._core.freeze(base, leave_out=leave_out), super().freeze(base, leave_out=leave_out)
 
     @classmethod
-    def restore(cls, snapshot: Snapshot, **arguments: Any) -> Self:
+    def restore(cls, snapshot: Snapshot, shift: float = 0.0, /, **arguments: Any) -> Self:
         """The endpoint of a snapshot; ``session`` is here a function that restores the session from its own."""
         parts: Any = snapshot
         core, own = parts
-        return cls.restore_at(own, 0.0, **{**arguments, "session": arguments["session"](core)})
+        return super().restore(own, shift, **{**arguments, "session": arguments["session"](core, shift)})
 
     def rebuild(self) -> None:
-        self.stats.dropped = self._core.stats.dropped  # one count, wherever something was ignored
+        own, core = self.stats, self._core.stats  # one count, wherever something was ignored
+        own.dropped, own.refused, own.noted = core.dropped, core.refused, core.noted
         self._look()
 
     # -- what the link tells
@@ -162,6 +147,16 @@ class WrappedStream(StreamEndpoint[E, Never]):
             self._lose("")
 
     # -- inside
+
+    def _consume(self, link: StreamLink, *, most: int | None = None, last: bool = False) -> int:
+        """The session decodes, and keeps what it has no room for."""
+        data, link.inbox = link.inbox, b""
+        if data:
+            self._core.receive_data(data, self.clock)
+        elif link.eof:
+            self._core.receive_eof(self.clock)
+        self._look()
+        return 0
 
     def _take_link(self, link: StreamLink) -> None:
         self._stream, self._had_one = link.key, True

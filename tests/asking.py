@@ -140,7 +140,6 @@ ASK: Final = Table[Question, AskState](
     AskInput,
     AskTimer,
     name="ask",
-    page="toy",
     initial=_S.NEW,
     terminal=(_S.DONE,),
     idle={_S.NEW: "connect()"},

@@ -44,17 +44,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+PROTOCOLS = protocols()  # once: law 13 counts what is done in calls
+
+
 @cache
 def protocol_of(cls: type) -> str:
     """Empty for the sessions of tests."""
-    return next(
-        (name for name in protocols() for one in cls.__mro__ if one.__module__.startswith(f"{ROOT}.{name}.")), ""
-    )
+    return next((name for name in PROTOCOLS for one in cls.__mro__ if one.__module__.startswith(f"{ROOT}.{name}.")), "")
 
 
 def told(count: Callable[..., None], table: Callable[[str], Collection[str]], of: Callable[[Any], str]) -> Any:
     """A method that counts, and says when the page does not tell of the reason."""
-    tables = {name: frozenset(table(name)) for name in protocols()}
+    tables = {name: frozenset(table(name)) for name in PROTOCOLS}
 
     def counts(session: Session[Any], why: Any, *rest: Any, **more: Any) -> None:
         if (protocol := protocol_of(type(session))) and of(why) not in tables[protocol]:

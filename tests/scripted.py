@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import attrs
 
 from sansproto.component import Component
+from sansproto.contract import AbortTransport, CloseTransport, Link, OpenStream, SendBytes
 from sansproto.machine import Timer
 from sansproto.session import Session
 from sansproto.testing._internal.driver import Driver
+from sansproto.testing.conformance import load_checks
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.session_recorder import SessionRecorder, whole
 
@@ -18,34 +21,61 @@ from sansproto.testing.session_recorder import SessionRecorder, whole
 class ScriptedPeer(Driver[Any]):
     """Gives one endpoint what a script says and keeps what comes out. All other names are those of the endpoint.
 
-    Where it is recorded, answers come ``pause`` later than what they answer.
+    It is the transport, too, which closes links as soon as that is asked for. Where the session is recorded, they are
+    closed at its end, and answers come ``pause`` later than what they answer.
     """
 
-    machines: Mapping[str, Any]
+    role: Any
+    arguments: ClassVar[Mapping[str, Any]] = {}  # of a live one
     kind: str
-    usual: ClassVar[Mapping[str, Any]] = {}
-    bounds: tuple[Any, Any]  # limits and delays of what is recorded
+    usual: ClassVar[Mapping[str, Any]] = {}  # config of a recorded one
+    bounds: tuple[Any, Any]  # its limits and delays
 
     def __init__(self, endpoint: Any) -> None:
         self.now, self.pause = 0.0, 0.0
-        self.events: list[Any] = []
-        self.transmits: list[Any] = []
+        self.events, self.transmits = list[Any](), list[Any]()
+        self.link = Link(0)  # the connection that was asked for last
+        self.written: dict[Link, bytearray] = defaultdict(bytearray)
+        self.ended: dict[Link, float] = {}
+        self.heard: dict[Any, list[Any]] = defaultdict(list)
         super().__init__(endpoint, self.carry, self.events.append)
         if isinstance(endpoint, SessionRecorder):
             endpoint.before_input, self.pause = self.drain, 0.125
+
+    @classmethod
+    def live(cls, **arguments: Any) -> Self:
+        """That of a session of the role, with some arguments changed."""
+        return cls(cls.role(**{"entropy": ScriptedEntropy(), **cls.arguments, **arguments}))
 
     @classmethod
     def recorded(cls, *, limits: Any = None, delays: Any = None, **more: Any) -> Self:
         """That of a recorded session, with some limits, delays and members of its config changed."""
         limits, delays = (attrs.evolve(one, **by or {}) for one, by in zip(cls.bounds, (limits, delays), strict=True))
         config = {**cls.usual, **more, "limits": whole(limits), "delays": whole(delays)}
-        return cls(SessionRecorder(cls.machines, cls.kind, config))
+        machines = load_checks(cls.kind.partition(".")[0]).MACHINES
+        return cls(SessionRecorder(machines, cls.kind, config))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.endpoint, name)
 
     def carry(self, transmit: Any) -> None:
-        self.transmits.append(transmit)
+        match transmit:
+            case SendBytes(link, data):
+                self.written[link] += data
+            case OpenStream(link):
+                self.link = link
+            case CloseTransport(link) | AbortTransport(link):
+                self.ended[link] = self.now
+                if not self.pause:
+                    self.endpoint.stream_lost(link, self.now)
+            case _:
+                self.transmits.append(transmit)
+
+    def end(self) -> None:
+        """Close the links that are to be closed, but for those that were lost."""
+        self.drain()
+        for link in [link for link in self.ended if link in self.links]:
+            self.stream_lost(link, self.now)
 
     def take(self, kept: list[Any] | None = None) -> list[Any]:
         """The events since the last time, or what else is kept."""
@@ -76,9 +106,9 @@ class ScriptedPeer(Driver[Any]):
 class PartHost(Session[Any]):
     """Session, owner and neighbours of parts that are driven alone: what these ask for is kept in ``told``."""
 
-    def __init__(self) -> None:
+    def __init__(self, delays: Any = None, limits: Any = None) -> None:
         super().__init__(entropy=ScriptedEntropy(), wall_epoch=1.7e9)
-        self.told: list[Any] = []
+        self.delays, self.limits, self.told = delays, limits, list[Any]()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -122,7 +122,7 @@ def test_a_link_that_waits_without_its_timer_is_found(monkeypatch: pytest.Monkey
     """The parts of a session are checked whether there are many or one."""
     monkeypatch.setattr(LINK, "idle", {})
     report = pair(budget=Budget(losses=1))
-    assert report.violations[0].complaint.endswith("core.link[links.1] waits in OPEN for ever")
+    assert report.violations[0].complaint.endswith("links.link[links.1] waits in OPEN for ever")
 
 
 def test_resending_for_ever_is_found_when_nothing_settles() -> None:
@@ -334,7 +334,7 @@ class Boss(Pinger):
 
 def test_what_stands_within_a_session_does_not_wait_for_ever_either() -> None:
     report = explore({"boss": Party(Boss, {}, start=(Verb("order"),))}, max_violations=2)
-    objects = {"core.link[links.1] waits in OPENING", "ask[question] waits in CONNECTING"}
+    objects = {"links.link[links.1] waits in OPENING", "ask[question] waits in CONNECTING"}
     assert {violation.complaint for violation in report.violations} == {f"boss: {each} for ever" for each in objects}
 
 

@@ -8,13 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from enum import Enum
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import attrs
+import echo
 import pytest
 
 import sansproto
@@ -45,7 +48,12 @@ TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
     "adapter_harness": {"os", "socket"},
     "check": {"os"},  # a seed; and which test is running
-    "workers": {"os", "subprocess", "importlib"},  # the same inputs in another process, with another PYTHONHASHSEED
+    "workers": {
+        "os",
+        "subprocess",
+        "importlib",
+        "atexit",
+    },  # the same inputs in another process, with another PYTHONHASHSEED
     "meter": {"signal"},  # the alarm of what does not return
     "network": {"random"},  # its generator is seeded by the caller
     "conformance": {"importlib"},  # of the module that has the checks of a protocol
@@ -266,10 +274,12 @@ def public_classes() -> set[type]:
     """
     shared = [import_module(f"sansproto.{name}") for name in ("contract", "errors", "events")]
     found = [value for module in shared for value in vars(module).values() if inspect.getmodule(value) is module]
-    for module in (import_module(f"sansproto.{name}") for name in PROTOCOLS):
+    for module in (echo, *(import_module(f"sansproto.{name}") for name in PROTOCOLS)):
         found += [getattr(module, name) for name in module.__all__]
     classes = {kind for one in found if inspect.isclass(one) for kind in one.__mro__}
-    ours = {kind for kind in classes if kind.__module__.startswith("sansproto.") and not issubclass(kind, Packet)}
+    ours = {
+        kind for kind in classes if kind.__module__.startswith(("sansproto.", "echo.")) and not issubclass(kind, Packet)
+    }
     return {kind for kind in ours if issubclass(kind, Enum) or attrs.has(kind)} - NAMES_ONLY
 
 
@@ -293,6 +303,28 @@ def test_what_users_see_has_a_docstring(cls: type) -> None:
     assert isinstance(tree, ast.ClassDef)
     assert list(undocumented(tree)) == []
     assert ast.get_docstring(tree)
+
+
+def kinds_in(hint: Any) -> Iterator[type]:
+    """The classes in a type hint."""
+    if inspect.isclass(hint):
+        yield hint
+    for argument in typing.get_args(hint):
+        yield from kinds_in(argument)
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_what_constructors_take_is_exported_with_them(protocol: str) -> None:
+    module = import_module(f"sansproto.{protocol}")
+    exported = {one for name in module.__all__ if inspect.isclass(one := getattr(module, name))}
+    taken = {
+        kind
+        for one in exported
+        if inspect.isfunction(one.__init__)
+        for hint in typing.get_type_hints(one.__init__).values()
+        for kind in kinds_in(hint)
+    }
+    assert {kind for kind in taken if kind.__module__.startswith(f"{module.__name__}.")} <= exported
 
 
 def test_a_comment_is_no_docstring() -> None:

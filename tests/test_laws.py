@@ -19,8 +19,24 @@ from echo.packets import TO_SERVER
 from hypothesis import Phase as Step
 from hypothesis import settings
 from hypothesis import strategies as st
-from toys import PEER, PULSE, SECRET, Beat, Echo, Lines, Pulse, PulseHost, Raw, ToyDelays, ToyLimits, sealed
+from toys import (
+    PEER,
+    PULSE,
+    SECRET,
+    Beat,
+    Came,
+    Echo,
+    Heard,
+    Lines,
+    Pulse,
+    PulseHost,
+    Raw,
+    ToyDelays,
+    ToyLimits,
+    sealed,
+)
 
+from sansproto.component import Note
 from sansproto.contract import Address, CloseWrite, Link, Path, Phase, SendBytes, SendDatagram, Transmit
 from sansproto.errors import LocalProtocolError
 from sansproto.events import CloseCause, Closed
@@ -29,8 +45,10 @@ from sansproto.session import Answers
 from sansproto.snapshot import CACHED, MEMO
 from sansproto.testing import laws
 from sansproto.testing._internal import meter
+from sansproto.testing._internal.guarded import guards_watched
+from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
-from sansproto.testing.operations import Accept, Call, Data, LawBroken, Opened, Wait
+from sansproto.testing.operations import Accept, Call, Data, Datagram, LawBroken, Op, Opened, Tick, Wait
 from sansproto.testing.strategies import packets
 
 CALLER = Address("192.0.2.7", 1234)
@@ -211,6 +229,19 @@ class ClosesTwice(Beat):
 class NeverCloses(Beat):
     def end(self, closed: Closed) -> None:
         pass
+
+
+class AbortsWhenItsLinksAreOver(Echo):
+    def abort(self) -> None:
+        self.close_gracefully(Closed(CloseCause.ABORTED))
+        self.run()
+
+
+class BlamesTheCaller(Beat):
+    def start(self, now: float, peer: Path = PEER) -> None:
+        if self.phase is not Phase.NEW:
+            raise LocalProtocolError("start", self.phase.name)
+        super().start(now, peer)
 
 
 class CountsNothing(Echo):
@@ -611,6 +642,38 @@ class AnswersWithWhatItForgets(Beat):
         return self.seen
 
 
+class Impatient(Pulse):
+    """Its guards do what is for actions."""
+
+    def is_valid(self, came: Came) -> bool:
+        self.missed += 1
+        return super().is_valid(came)
+
+
+class CountsInAGuard(Beat):
+    pulse_kind = Impatient
+
+
+class Forward(Pulse):
+    def is_new(self, came: Came) -> bool:
+        self.host.arm(self, PULSE.timers[0], 1.0)
+        return super().is_new(came)
+
+
+class ArmsInAGuard(Beat):
+    pulse_kind = Forward
+
+
+class Hasty(Pulse):
+    def is_valid(self, came: Came) -> bool:
+        self.post(PULSE.inputs[2]())
+        return True
+
+
+class PostsInAGuard(Beat):
+    pulse_kind = Hasty
+
+
 class HashesLaws(Laws):
     subject = attrs.evolve(ECHO, cls=Hashes)
 
@@ -640,6 +703,8 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_10, ECHO, IgnoresWhatIsLate),
     (laws.law_10, BEAT, ClosesTwice),
     (laws.law_10, BEAT, NeverCloses),
+    (laws.law_10, ECHO, AbortsWhenItsLinksAreOver),
+    (laws.law_10, BEAT, BlamesTheCaller),
     (laws.law_10, ECHO, CountsNothing),
     (laws.law_10, ECHO, ListensOn),
     (laws.law_11, BEAT, TrustsStrangers),
@@ -649,7 +714,7 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_11, ECHO, AnswersUndeclared),
     (laws.law_11, BEAT, SaysItTwice),
     (laws.law_11, BEAT, SaysMore),
-    (laws.law_11, BEAT, SaysMoreThanItGrows),
+    (laws.law_11, attrs.evolve(BEAT, strangers=st.binary(min_size=6, max_size=7)), SaysMoreThanItGrows),
     (laws.law_11, BEAT, NamesNoBudget),
     (laws.law_11, BEAT, SpendsAllThatAPartHas),
     (laws.law_11, BEAT, SpendsWithoutABudget),
@@ -677,6 +742,9 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_15, ECHO, TalksOn),
     (laws.law_06, ECHO, GivesTwice),
     (laws.law_16, ECHO, Remembers),
+    (laws.law_17, BEAT, CountsInAGuard),
+    (laws.law_17, BEAT, ArmsInAGuard),
+    (laws.law_17, BEAT, PostsInAGuard),
 ]
 
 QUICK = settings(derandomize=True, phases=[Step.generate], report_multiple_bugs=False, max_examples=300, database=None)
@@ -693,14 +761,48 @@ def test_law_07_catches_a_spurious_call_between_operations() -> None:
         laws.law_07(attrs.evolve(BEAT, cls=CountsCalls), lambda _: [Call("start"), Wait(1.0)])
 
 
+def test_law_17_says_where_and_leaves_the_table_as_it_was() -> None:
+    cells = [[*cells] for cells in Impatient.compiled.values()]
+    with pytest.raises(LawBroken, match=r"guards that decided at datagram\.is_(valid|new) have changed"):
+        check(laws.law_17, attrs.evolve(BEAT, cls=CountsInAGuard), QUICK)
+    assert [*Impatient.compiled.values()] == cells
+    check(laws.law_17, BEAT, settings(QUICK, max_examples=50))
+
+
+@pytest.mark.parametrize("trace", [None, lambda record: None])
+def test_guards_that_are_watched_may_remark_on_something(trace: Any) -> None:
+    class Noting(Pulse):
+        def is_valid(self, came: Came) -> bool:
+            self.host.count_note(Note("it came", ref="beats"), self)
+            return super().is_valid(came)
+
+    beat = Beat(entropy=ScriptedEntropy(), trace=trace)
+    beat.pulse = Noting(beat)
+    beat.start(0.0)
+    with guards_watched([PULSE]):
+        beat.receive_datagram(sealed(1), PEER, 1.0)
+    assert (beat.stats.noted, beat.next_event(), beat.trace) == ({"it came": 1}, Heard(1), trace)
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [(Call("start"), Datagram(b"nonsense", PEER)), (Datagram(sealed(1), PEER), Call("start"))],
+    ids=["rubbish", "too early"],
+)
+def test_an_opening_that_opens_nothing_is_told(opening: tuple[Op, ...]) -> None:
+    with pytest.raises(LawBroken, match=r"does nothing in the opening .* at 1000\.0\. Dropped: \{'.*': 1\}"):
+        laws.openings_open(attrs.evolve(BEAT, openings=((), opening)))
+    laws.openings_open(attrs.evolve(BEAT, openings=((Wait(1.0), Call("start"), Tick(), Datagram(sealed(1), PEER)),)))
+
+
 def test_law_01_catches() -> None:
     with pytest.raises(IndexError):
         check(laws.law_01, attrs.evolve(ECHO, cls=Raises), QUICK)
 
 
 def test_law_03_catches() -> None:
-    with laws.workers(HashesLaws) as crew, pytest.raises(LawBroken):
-        check(partial(laws.law_03, crew=crew), HashesLaws.subject, QUICK)
+    with laws.workers() as crew, pytest.raises(LawBroken):
+        check(partial(laws.law_03, digests=partial(crew.digests, HashesLaws)), HashesLaws.subject, QUICK)
 
 
 @pytest.mark.parametrize("law", [laws.law_01, laws.law_09], ids=lambda law: law.__name__)

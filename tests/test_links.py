@@ -112,7 +112,7 @@ def test_timers_do_what_a_sorted_list_does(moves: int, steps: list[tuple[str, in
         assert table.next() == min((at for at, _ in model.values()), default=None)
         assert dict(table) == {key: at for key, (at, _) in model.items()}
         assert [key for key, _ in table] == sorted(model, key=lambda key: model[key][1])
-        assert len(table) == len(model)
+        assert len([*table]) == len(model)
 
 
 def test_a_timer_that_came_early_leaves_nothing_behind() -> None:
@@ -145,13 +145,13 @@ def test_the_heap_stays_small_however_timers_move() -> None:
     for round_ in range(1000):
         table.set("late", 1e9 - round_)  # ever earlier: each leaves an entry behind
         assert table.next() == 1e9 - round_
-        assert len(table._heap) + len(table._old) <= 3 * len(table) + 96
+        assert len(table._heap) + len(table._old) <= 3 * len([*table]) + 96
     for round_ in range(1000):
         table.set("cancelled", float(round_))
         table.cancel("cancelled")
         table.set("fired", 0.0)
         assert table.pop_due(0.0) == "fired"
-        assert len(table._heap) + len(table._old) <= 3 * len(table) + 96
+        assert len(table._heap) + len(table._old) <= 3 * len([*table]) + 96
     assert dict(table) == {"late": 1e9 - 999}
 
 
@@ -318,7 +318,7 @@ def test_a_time_that_is_none_is_not_taken() -> None:
 def test_a_delay_is_a_finite_number_of_seconds() -> None:
     """Neither a selector nor an event loop waits for longer."""
     for never in (inf, nan, 0.0, -1.0):
-        with pytest.raises(ValueError, match="stalled must be positive"):
+        with pytest.raises(ValueError, match=r"'stalled' must be [<>] (0|inf)"):
             LinkDelays(stalled=never)
 
 
@@ -524,9 +524,6 @@ class Plain(StreamEndpoint[Closed, Never]):
     def __init__(self, *, link_queue: int = 1000) -> None:
         limits = LinkLimits(events=1, links=9, link_queue=link_queue)
         super().__init__(entropy=None, delays=LinkDelays(), limits=limits, trace=None)
-
-    def close(self, now: float) -> None:
-        self.close_gracefully(Closed(CloseCause.LOCAL))
 
 
 def test_an_endpoint_that_does_not_listen_refuses() -> None:

@@ -15,6 +15,9 @@ from random import Random
 
 import pytest
 
+from sansproto.bob import RELAY_PORT, SECURE_PORT, Relay
+from sansproto_threads import run
+
 ROOT = Path(__file__).parents[1]
 HOWTO = ROOT / "docs" / "howto"
 README = (ROOT / "README.md").read_text("utf-8")
@@ -26,12 +29,18 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def ports() -> dict[str, str]:
+    """What stands in for 9000 and 9001."""
+    with socket.create_server(("", 0)) as first, socket.create_server(("", 0)) as second:
+        return {"9000": str(first.getsockname()[1]), "9001": str(second.getsockname()[1])}
+
+
+@pytest.fixture
+def start(tmp_path: Path, ports: dict[str, str]) -> Iterator[Start]:
     """Start a program with the arguments that README.md gives it, at ports that are free, in the folders it makes."""
     running: list[subprocess.Popen[str]] = []
     for folder in FOLDERS:
         (tmp_path / folder).mkdir()
-    ports = free_ports()
     for name, text in PROGRAMS.items():
         (tmp_path / name).write_text(text, "utf-8")
 
@@ -57,12 +66,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in running:
         process.kill()
         process.communicate()
-
-
-def free_ports() -> dict[str, str]:
-    """What stands in for 9000 and 9001."""
-    with socket.create_server(("", 0)) as first, socket.create_server(("", 0)) as second:
-        return {"9000": str(first.getsockname()[1]), "9001": str(second.getsockname()[1])}
 
 
 def started_relay(start: Start) -> subprocess.Popen[str]:
@@ -96,6 +99,48 @@ def test_they_move_a_file(start: Start, tmp_path: Path) -> None:
     output, _ = relay.communicate(timeout=60)
     assert (relay.returncode, output.splitlines()[-1]) == (0, "bye")
     assert output.count("RoomClosed") == 1
+
+
+def await_line(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdout is not None
+    while word not in (line := process.stdout.readline()):
+        assert line, "it ended"
+
+
+def ends_without_a_traceback(process: subprocess.Popen[str]) -> int:
+    output, _ = process.communicate(timeout=60)
+    assert "Traceback" not in output, output
+    return process.returncode
+
+
+def test_one_of_several_senders_with_the_password_is_chosen(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"photo")
+    started_relay(start)
+    senders = [start("send.py", typed="soarfly-bril") for _ in range(4)]
+    for sender in senders:
+        await_line(sender, "Registered")
+    assert ends_without_a_traceback(start("receive.py", typed="soarfly-bril")) == 0
+    assert (tmp_path / "inbox" / "photo.jpg").read_bytes() == b"photo"
+
+
+def test_a_sender_to_whom_the_relay_says_goodbye_has_failed(
+    start: Start, ports: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"photo")
+    listen = {RELAY_PORT: ("127.0.0.1", int(ports["9000"])), SECURE_PORT: ("127.0.0.1", int(ports["9001"]))}
+    with run(Relay(), listen=listen):
+        sender = start("send.py", typed="soarfly-bril")
+        await_line(sender, "Registered")
+    assert ends_without_a_traceback(sender) == 1
+
+
+def test_a_sender_whose_receiver_is_killed_midway_has_failed(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(Random(2).randbytes(40_000_000))  # more than any kernel buffers
+    started_relay(start)
+    sender, receiver = (start(name, typed="soarfly-bril") for name in ("send.py", "receive.py"))
+    await_line(receiver, "DataReceived")  # and no more: then it waits for somebody who reads what it prints
+    receiver.kill()
+    assert ends_without_a_traceback(sender) == 1
 
 
 def test_with_another_password_nothing_is_moved(start: Start, tmp_path: Path) -> None:
@@ -139,9 +184,9 @@ def test_what_the_protocol_page_shows_is_in_the_file(path: str, options: str) ->
             text = text[text.index(value) :]
 
 
-def test_the_program_of_the_protocol_page() -> None:
+def test_the_program_of_the_protocol_page(ports: dict[str, str]) -> None:
     """A guest on a stream, and a probe, over real sockets."""
-    port = free_ports()["9000"]
+    port = ports["9000"]
     command = [sys.executable, "-W", "error", "-m", "echo", port]
     with (
         subprocess.Popen(command, cwd=HOWTO, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server,

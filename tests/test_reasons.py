@@ -78,7 +78,7 @@ def name_of(value: Any) -> str:
 
 @pytest.mark.parametrize(("table", "default"), IGNORING, ids=name_of)
 def test_a_table_gives_the_reason_where_it_has_no_row(table: Table[Any, Any], default: Default[Any]) -> None:
-    pairs = [(state, on) for state in table.states for on in table.inputs if table.rows_of(state, on) == ((), default)]
+    pairs = [(state, on) for state in table.states for on in table.inputs if table.pairs[state, on] == ((), default)]
     host, part = PartHost(), object.__new__(table.part)
     part.host, part.place, part.cells, part.state = host, None, part.compiled, pairs[0][0]
     pairs[0][1](object()).act(part)
@@ -152,12 +152,27 @@ def test_a_session_without_datagrams_is_told_from_others_by_its_type() -> None:
 # -- the pages
 
 
+def section(page: File, heading: str) -> str:
+    """What stands below a heading, up to the next one."""
+    parts = re.split(r"^(\S.*)\n-{3,}$", page.read_text("utf-8"), flags=re.M)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert heading in sections, f"{page.name} has no section {heading!r}: see docs/howto/protocol.rst"
+    return sections[heading]
+
+
+def test_a_page_without_a_section_is_told_which(tmp_path: File) -> None:
+    page = tmp_path / "toy.rst"
+    page.write_text("Toy\n===\n\nAsking\n------\n\nText.\n\nEnds\n----\n")
+    assert section(page, "Asking") == "\n\nText.\n\n"
+    with pytest.raises(AssertionError, match=r"toy\.rst has no section 'Why a packet was dropped': see docs/howto"):
+        section(page, "Why a packet was dropped")
+
+
 @of_each_protocol
 def test_reasons_that_a_page_explains_and_headings_that_refusals_and_notes_name_are_there(protocol: str) -> None:
-    text = (PAGES / f"{protocol}.rst").read_text("utf-8")
-    after = text.split("\nWhy a packet was dropped\n", 1)[1].split("\nRefusals and remarks\n", 1)
-    told = after[0], after[1].split("\n---", 1)[1].split("\n---", 1)[0]
-    explained = {one for line in re.findall(r"^- (.*?):", told[0], re.M) for one in re.findall(r"``([^`]+)``", line)}
+    text = section(PAGES / f"{protocol}.rst", "Why a packet was dropped")
+    assert section(PAGES / f"{protocol}.rst", "Refusals and remarks")
+    explained = {one for line in re.findall(r"^- (.*?):", text, re.M) for one in re.findall(r"``([^`]+)``", line)}
     assert explained
     assert explained <= reasons.dropped(protocol).keys()
     known = headings(PAGES / f"{protocol}.rst")

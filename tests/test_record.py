@@ -139,6 +139,7 @@ def test_questions_are_passed_on_and_leave_no_trace() -> None:
     recorder = Recorder(Client())
     assert recorder.timers() == {}
     assert recorder.phase.name == "NEW"
+    assert len(recorder.links) == 0
     assert recorder.steps == []
 
 

@@ -182,7 +182,6 @@ def test_methods_without_a_use_are_seen() -> None:
         IdleInput,
         IdleTimer,
         name="idle",
-        page="toy",
         initial=AskState.NEW,
         idle={},
         rows=(Row(AskState.NEW, IdleInput.DUE, None, Idle.act, when=Idle.is_good, ref="x"),),

@@ -93,13 +93,14 @@ class VarInt(Codec[int]):
                 return value, offset + index + 1
         raise WireError(Fault.BAD_ENCODING, offset)
 
-    def encode_to(self, value: int, out: bytearray) -> None:
+    def encode(self, value: int) -> bytes:
         if not 0 <= value < 1 << 28:
             raise WireError(Fault.BAD_VALUE)
+        out = bytearray()
         while value >= 0x80:
             out.append(value & 0x7F | 0x80)
             value >>= 7
-        out.append(value)
+        return bytes((*out, value))
 
 
 register(VarInt, lambda codec: st.integers(0, (1 << 28) - 1))
@@ -506,7 +507,8 @@ def test_frame_refuses_what_its_table_does_not_have() -> None:
     with pytest.raises(WireError) as caught:
         FRAME.encode((Header(1, 1), VALID))
     assert caught.value.fault is Fault.BAD_TYPE
-    assert (FRAME.min_size, FRAME.max_size, FRAME.shape().greedy) == (6, 6 + (Texts.__wire__.max_size or 0), False)
+    shape = FRAME.shape()
+    assert (shape.min_size, shape.max_size, shape.greedy) == (6, 6 + (Texts.__wire__.max_size or 0), False)
 
 
 def test_fields_that_do_not_fit_together_are_blamed_where_they_are() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from toys import Line, Lines, LinesEvent
 
+from sansproto.component import Note, Refusal
 from sansproto.contract import (
     AbortTransport,
     Address,
@@ -21,7 +22,7 @@ from sansproto.contract import (
     SendBytes,
     Transmit,
 )
-from sansproto.errors import LocalProtocolError
+from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.links import LinkDelays, LinkLimits
 from sansproto.wrap import WrappedStream
@@ -132,6 +133,19 @@ def test_a_stream_session_aborts() -> None:
     assert events(core) == [Closed(CloseCause.ABORTED)]
 
 
+def test_an_abort_ends_a_stream_session_also_while_its_last_words_wait() -> None:
+    """Its own end is known by then, and was held back for the link: nobody has to wait for that any more."""
+    _, core, link = wrapped()
+    core.stream_blocked(link, 0.0)
+    core.receive_data(link, b"bye\n", 0.0)
+    assert (events(core), phase_of(core)) == ([], Phase.CLOSING)
+    core.abort()
+    assert (events(core), phase_of(core)) == ([Closed(CloseCause.REMOTE)], Phase.CLOSED)
+    assert transmits(core) == [AbortTransport(link)]
+    core.stream_lost(link, 1.0)
+    assert (events(core), core.timers()) == ([], {})
+
+
 class Rude(Lines):
     """Resets the stream instead of closing it."""
 
@@ -166,7 +180,7 @@ def test_a_stream_session_closes_before_it_is_connected() -> None:
     core = WrappedStream(Lines())
     core.close(0.0)
     assert events(core) == [Closed(CloseCause.LOCAL)]
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(NotOpen):
         core.connect(PEER, 0.0)
     waiting = WrappedStream(Patient())
     waiting.close(0.0)
@@ -300,6 +314,21 @@ def test_a_stream_session_closes_once_and_what_it_drops_then_is_counted_with_the
     assert events(core) == [Closed(CloseCause.LOCAL)]
     assert lines.ending == core.ending == Closed(CloseCause.LOCAL)
     assert core.stats.dropped == {"late data": 1, "closed": 1}
+
+
+def test_what_the_session_counts_is_counted_in_the_endpoint() -> None:
+    lines, core, _ = wrapped()
+    lines.count_refusal(Refusal("too much", ref="x"))
+    lines.count_note(Note("strange", ref="x"))
+    assert (core.stats.refused, core.stats.noted) == ({"too much": 1}, {"strange": 1})
+
+
+def test_an_empty_read_is_not_the_end() -> None:
+    lines, core, link = wrapped()
+    core.receive_data(link, b"", 1.0)
+    assert phase_of(lines) is Phase.OPEN
+    core.receive_eof(link, 1.0)
+    assert phase_of(lines) is Phase.CLOSED
 
 
 def test_bytes_are_counted_where_they_pass_and_packets_in_the_session() -> None:

@@ -35,7 +35,7 @@ from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.limits import some
 from sansproto.links import StreamLink
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from sansproto.session import ABORTED, Session
+from sansproto.session import ABORTED, StreamSession
 from sansproto.snapshot import CACHED
 from sansproto.trace import Trace
 
@@ -114,7 +114,7 @@ class Line:
 LinesEvent: TypeAlias = Line | DataReceived | Closed
 
 
-class Lines(Session[LinesEvent]):
+class Lines(StreamSession[LinesEvent]):
     """Sends ``hello``, reads lines of up to 40 bytes, and ends with the line ``bye``."""
 
     _inbox: bytes
@@ -342,7 +342,6 @@ PULSE: Final = Table[Pulse, S](
     I,
     T,
     name="pulse",
-    page="toy",
     initial=S.STILL,
     terminal=(S.OVER,),
     idle={S.STILL: "start()"},

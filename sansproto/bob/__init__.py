@@ -7,6 +7,7 @@ ours say beyond it. docs/protocols/bob.rst tells all of it.
 
 from .channel import Channel
 from .client import Client
+from .crypto import RecordKey
 from .events import (
     ChannelEvent,
     Connected,
@@ -26,7 +27,7 @@ from .events import (
 )
 from .limits import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from .pack import FileAnnounced, FileData, FileVerified, PackError, PackFault, PackReader, PackWriter, safe_name
-from .packets import Receipt, ReceiptRecord
+from .packets import Cipher, Receipt, ReceiptRecord
 from .relay import RELAY_PORT, SECURE_PORT, Relay
 from .server import Server
 from .transfer import (
@@ -44,6 +45,7 @@ __all__ = [
     "SECURE_PORT",
     "Channel",
     "ChannelEvent",
+    "Cipher",
     "Client",
     "Connected",
     "Departure",
@@ -65,6 +67,7 @@ __all__ = [
     "PeerLimits",
     "Receipt",
     "ReceiptRecord",
+    "RecordKey",
     "Registered",
     "Relay",
     "RelayDelays",

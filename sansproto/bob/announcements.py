@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Final
 
 import attrs
 
 _BLOCK = 512
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Block:
-    """Packets that stand behind one another in the log."""
-
-    numbers: list[int] = attrs.field(factory=list)
-    packets: list[bytes] = attrs.field(factory=list)
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -30,32 +25,30 @@ class Entries:
     """
 
     size: int = 0
-    blocks: list[Block] = attrs.field(factory=list)
+    blocks: list[list[tuple[int, bytes]]] = attrs.field(factory=list)
 
     def __len__(self) -> int:
         return self.size
 
     def add(self, number: int, packet: bytes) -> None:
         """Append a packet; its number is larger than all before."""
-        if not self.blocks or len(self.blocks[-1].numbers) >= _BLOCK:
-            self.blocks.append(Block())
-        self.blocks[-1].numbers.append(number)
-        self.blocks[-1].packets.append(packet)
+        if not self.blocks or len(self.blocks[-1]) >= _BLOCK:
+            self.blocks.append([])
+        self.blocks[-1].append((number, packet))
         self.size += 1
 
     def strike(self, number: int) -> None:
         """Take out the packet of this number, which is there."""
         place = bisect_left(self.blocks, number, key=_last_number)
         block = self.blocks[place]
-        at = bisect_left(block.numbers, number)
-        del block.numbers[at], block.packets[at]
-        if not block.numbers:
+        del block[bisect_left(block, number, key=_number)]
+        if not block:
             del self.blocks[place]
         self.size -= 1
 
     def first(self) -> int:
         """The smallest number there is."""
-        return self.blocks[0].numbers[0]
+        return _number(self.blocks[0][0])
 
     def after(self, number: int) -> tuple[int, bytes]:
         """The first number that is larger than this one, with its packet."""
@@ -63,12 +56,14 @@ class Entries:
         if place == len(self.blocks):
             return _NEVER
         block = self.blocks[place]
-        at = bisect_right(block.numbers, number)
-        return block.numbers[at], block.packets[at]
+        return block[bisect_right(block, number, key=_number)]
 
 
-def _last_number(block: Block) -> int:
-    return block.numbers[-1]
+_number: Final[Callable[[tuple[int, bytes]], int]] = itemgetter(0)
+
+
+def _last_number(block: list[tuple[int, bytes]]) -> int:
+    return block[-1][0]
 
 
 _NEVER = 1 << 63, b""
@@ -89,8 +84,8 @@ class Subscriber:
 class AnnouncementLog:
     """The log: an announcement for every server that is there, and the last ``kept`` departures.
 
-    Subscribers stand in groups: one for those that have read everything, and for the others one for each change that
-    they have not looked at, so that a change moves them all at once.
+    Subscribers that are not blocked stand in groups: one for those that have read everything, and for the others one
+    for each change that they have not looked at, so that a change moves them all at once.
     """
 
     kept: int
@@ -124,16 +119,15 @@ class AnnouncementLog:
 
         One that has subscribed already begins anew, and stays blocked if it was.
         """
-        old = self.subscribers.get(link)
+        stays_blocked = link in self.subscribers and self.subscribers[link].blocked
         self.unsubscribe(link)
         self.subscribers[link] = Subscriber(link, since)
-        if old is None or not old.blocked:
+        if not stays_blocked:
             self.unblock(link)
 
     def unsubscribe(self, link: int) -> None:
-        subscriber = self.subscribers.pop(link, None)
-        if subscriber is not None and not subscriber.blocked:
-            self._leave_group(subscriber)
+        self.block(link)
+        self.subscribers.pop(link, None)
 
     def block(self, link: int) -> None:
         """This link takes nothing for now."""
@@ -146,8 +140,8 @@ class AnnouncementLog:
         subscriber = self.subscribers.get(link)
         if subscriber is not None and subscriber.blocked:
             subscriber.blocked = False
-            subscriber.group = self._lagging_group()
-            self.groups[subscriber.group][link] = None
+            is_current = self._next_for(subscriber) is _NEVER
+            self._join_group(subscriber, self.newest if is_current else self._lagging_group())
 
     def next_reader(self) -> int | None:
         """Somebody who lags behind, those who came last first; they take turns."""
@@ -164,26 +158,25 @@ class AnnouncementLog:
         Raises LookupError if departures that it has not read are no longer kept: it is too slow to be told the truth.
         """
         subscriber = self.subscribers[link]
-        told = max(subscriber.read, subscriber.since)
-        if told < self.forgotten:
+        if max(subscriber.read, subscriber.since) < self.forgotten:
             raise LookupError(link)
-        number, packet = min(self.arrivals.after(subscriber.read), self.departures.after(told))
-        if number <= min(up_to, self.last):
-            subscriber.read = number
-            return packet
-        if up_to >= self.last and not subscriber.blocked:
+        number, packet = self._next_for(subscriber)
+        if number > up_to:
+            return None
+        subscriber.read = number
+        if not subscriber.blocked and self._next_for(subscriber) is _NEVER:  # now: asking all who wait in vain is long
             self._leave_group(subscriber)
-            subscriber.group = self.newest
-            self.groups[self.newest][link] = None
-        return None
+            self._join_group(subscriber, self.newest)
+        return packet
+
+    def _next_for(self, subscriber: Subscriber) -> tuple[int, bytes]:
+        told = max(subscriber.read, subscriber.since)
+        return min(self.arrivals.after(subscriber.read), self.departures.after(told))
 
     def _log(self, entries: Entries, packet: bytes) -> None:
+        """Add an entry: nobody is up to date any more."""
         self.last += 1
         entries.add(self.last, packet)
-        self._change()
-
-    def _change(self) -> None:
-        """Nobody is up to date any more."""
         if not self.groups[self.newest]:
             del self.groups[self.newest]
         self.newest += 1
@@ -196,6 +189,10 @@ class AnnouncementLog:
             self.groups[self.newcomers] = OrderedDict()
             self.groups.move_to_end(self.newcomers, last=False)
         return next(iter(self.groups))
+
+    def _join_group(self, subscriber: Subscriber, group: int) -> None:
+        subscriber.group = group
+        self.groups[group][subscriber.key] = None
 
     def _leave_group(self, subscriber: Subscriber) -> None:
         group = self.groups[subscriber.group]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from math import inf
 from typing import Annotated, Any, Final, Protocol
 
 import attrs
@@ -12,8 +13,8 @@ from ..component import Component, Host, Refusal
 from ..contract import Link, Phase, SendBytes
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived, Writable
-from ..machine import Default, Happened, Input, Outcome, Row, Table, Timer
-from ..session import ABORTED, Session
+from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..session import ABORTED, StreamSession
 from ..snapshot import CACHED
 from ..trace import Trace
 from .crypto import MAX_PLAINTEXT, RecordCipher, RecordKey
@@ -24,6 +25,7 @@ from .packets import CLOSE, TAG_SIZE
 _STREAM: Final = Link(0)
 _HEADER: Final = 2
 _CLOSE_MARK: Final = 0xFFFF
+_LEAST: Final = 64  # bytes: so much a record counts at least until it is popped, for an event takes that much memory
 
 SEND_BUFFER_FULL: Final = Refusal("send buffer full", ref="the channel")
 
@@ -47,8 +49,7 @@ class ChannelInput:
     SEND = Input[ChannelState, None]()
     CLOSE = Input[ChannelState, None]()
     CLOSE_SEEN = Input[ChannelState, None]()
-    CORRUPTED = Input[ChannelState, str]()
-    TOO_LONG = Input[ChannelState, None]()
+    BAD_RECORD = Input[ChannelState, Closed[Violation]]()
     CUT = Input[ChannelState, str]()
     """The stream ended."""
     EXPIRED = Input[ChannelState, None]()
@@ -85,11 +86,13 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
     queued: int
     """Bytes in ``records``."""
     undelivered: int
-    """Bytes in ``received``."""
+    """Bytes in ``received``, more for small records."""
     has_ended: bool
     """The stream."""
     wanting: bool
     """``send`` took less than it was given."""
+    told_writable: bool
+    """That is in ``received``, and one is enough."""
     limits: Annotated[PeerLimits, CACHED]
     delays: Annotated[PeerDelays, CACHED]
     sealer: Annotated[RecordCipher | None, CACHED]
@@ -100,7 +103,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         self.limits, self.delays = host.limits, host.delays
         self.received, self.inbox, self.read, self.records = deque(), b"", 0, deque()
         self.queued = self.undelivered = 0
-        self.has_ended = self.wanting = False
+        self.has_ended = self.wanting = self.told_writable = False
         self.begin(None, None)
 
     def begin(self, send_key: RecordKey | None, receive_key: RecordKey | None) -> None:
@@ -149,7 +152,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         return taken
 
     def close(self) -> None:
-        self._act(_I.CLOSE())
+        _I.CLOSE().act(self)
 
     def abort(self) -> None:
         """It is over, and nobody is told."""
@@ -179,7 +182,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         if not self.is_over:
             self._understand(all_of_it=True)
         if not self.is_over:
-            self._act(_I.CUT(detail or "the stream was lost"))
+            _I.CUT(detail or "the stream was lost").act(self)
         self.drop_output()
 
     def take_trailing_data(self) -> bytes:
@@ -193,9 +196,11 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         if not self.received:
             return None
         event = self.received.popleft()
-        if isinstance(event, DataReceived):
+        if not isinstance(event, DataReceived):
+            self.told_writable = False
+        else:
             was_full = self.undelivered >= self.limits.receive_buffer
-            self.undelivered -= len(event.data)
+            self.undelivered -= max(len(event.data), _LEAST)
             if was_full and self.wants_data and not self.is_over:
                 self._understand()
         return event
@@ -207,7 +212,8 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         self.queued -= len(record)
         if self.wanting and self.queued <= self.limits.send_buffer // 2 and self.state is _S.OPEN:
             self.wanting = False
-            if Writable() not in self.received:  # one that nobody has read says it, too
+            if not self.told_writable:
+                self.told_writable = True
                 self.received.append(Writable())
         return record
 
@@ -231,11 +237,8 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         detail = "closed before everything was sent"
         self.host.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
 
-    def end_corrupted(self, detail: str) -> None:
-        self.host.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=detail))
-
-    def end_too_long(self) -> None:
-        self.host.channel_ended(Closed(CloseCause.VIOLATION, Violation.RECORD_TOO_LONG))
+    def end_violated(self, closed: Closed[Violation]) -> None:
+        self.host.channel_ended(closed)
 
     def end_cut(self, detail: str) -> None:
         self.host.channel_ended(Closed(CloseCause.LOST, Violation.STREAM_CUT, detail=detail))
@@ -244,11 +247,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         self.records.clear()
         self.queued = 0
 
-    # -- inside
-
-    def _act(self, happened: Happened[ChannelState]) -> None:
-        """At once: what follows in the same read depends on it."""
-        happened.act(self)
+    # -- inside: inputs act at once, for what follows in the same read depends on them
 
     def _rejoin(self, data: bytes, rest: int) -> tuple[bytes, int]:
         """Complete the record that the last read began; the new read, and how much of it that took.
@@ -272,7 +271,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         data, offset = self.inbox, self.read
         end = len(data)
         events, opener, way = self.received, self.opener, self.incoming
-        limit = end + self.undelivered if all_of_it else self.limits.receive_buffer
+        limit = inf if all_of_it else self.limits.receive_buffer
         while end - offset >= _HEADER and self.undelivered < limit:
             size = data[offset] << 8 | data[offset + 1]
             stop = offset + size + _HEADER + TAG_SIZE
@@ -288,24 +287,25 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
                 plaintext = opener.open(way.sequence, data, offset, stop)
             except WireError as error:
                 self.read = offset
-                self._act(_I.CORRUPTED(error.fault.value))
+                corrupted = Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=error.fault.value)
+                _I.BAD_RECORD(corrupted).act(self)
                 return
             offset = stop
             way.sequence += 1
             if plaintext:
                 events.append(DataReceived(plaintext))
-                self.undelivered += size
+                self.undelivered += max(size, _LEAST)
         self.read = offset
         if self.has_ended and self.undelivered < limit:
-            self._act(_I.CUT("the stream ended without a closing packet"))
+            _I.CUT("the stream ended without a closing packet").act(self)
 
     def _notice_mark(self, size: int, there: int, *, last: bool) -> None:
         """What begins here is no record: a closing packet, of which two bytes are enough, or a violation."""
         if size != _CLOSE_MARK:
-            self._act(_I.TOO_LONG())
+            _I.BAD_RECORD(Closed(CloseCause.VIOLATION, Violation.RECORD_TOO_LONG)).act(self)
         elif there >= len(CLOSE) or last:
             self.read += min(there, len(CLOSE))
-            self._act(_I.CLOSE_SEEN())
+            _I.CLOSE_SEEN().act(self)
 
 
 _C: Final = SecureChannel
@@ -315,7 +315,6 @@ CHANNEL: Final = Table[SecureChannel, ChannelState](
     ChannelInput,
     ChannelTimer,
     name="bob.channel",
-    page="bob",
     initial=_S.OPEN,
     terminal=(_S.CLOSED,),
     idle={_S.OPEN: "either end, with a closing packet or with the stream's end"},
@@ -324,12 +323,11 @@ CHANNEL: Final = Table[SecureChannel, ChannelState](
         Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.send_close, arm=(_T.FAREWELL,), ref="closing the channel"),
         Row(_S.OPEN, _I.CLOSE_SEEN, _S.CLOSED, _C.end_early, when=_C.has_output, ref="closing the channel"),
         Row(_S.OPEN, _I.CLOSE_SEEN, _S.CLOSED, _C.send_close, _C.end_remote, ref="closing the channel"),
-        Row(_S.OPEN, _I.CORRUPTED, _S.CLOSED, _C.end_corrupted, ref="bad records"),
-        Row(_S.OPEN, _I.TOO_LONG, _S.CLOSED, _C.end_too_long, ref="bad records"),
+        Row(_S.OPEN, _I.BAD_RECORD, _S.CLOSED, _C.end_violated, ref="bad records"),
         Row(_S.OPEN, _I.CUT, _S.CLOSED, _C.end_cut, ref="closing the channel"),
         Row(
             _S.CLOSING,
-            _I.CLOSE_SEEN | _I.CUT | _I.CORRUPTED | _I.TOO_LONG | _I.EXPIRED,
+            _I.CLOSE_SEEN | _I.CUT | _I.BAD_RECORD | _I.EXPIRED,
             _S.CLOSED,
             _C.end_local,
             ref="closing the channel",
@@ -342,7 +340,7 @@ CHANNEL: Final = Table[SecureChannel, ChannelState](
 )
 
 
-class Channel(Session[ChannelEvent]):
+class Channel(StreamSession[ChannelEvent]):
     """One end of an encrypted channel, a StreamSession; each ``send`` begins a record of its own.
 
     Each record that arrives, unless it is empty, is one ``DataReceived``: none is joined with another, or split.
@@ -431,14 +429,17 @@ class Channel(Session[ChannelEvent]):
     # -- output
 
     def next_event(self) -> ChannelEvent | None:
-        event = self.channel.next_received()
-        if event is None:
+        channel = self.channel
+        if not channel.received:
             return super().next_event()
-        self._count()
+        read = channel.read
+        event = channel.next_received()
+        if channel.read != read:  # there was no room for what is opened now
+            self._count()
         return event
 
     def next_transmit(self) -> SendBytes | None:
-        record = self.channel.next_record()
+        record = self.channel.next_record() if self.channel.records else None
         if record is None:
             return None
         self.stats.bytes_sent += len(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import NotOpen
 from . import crypto
 from . import packets as p
+from .events import Role
 from .host import Heard
 from .offer import AGAIN, Offer, OfferInput
 from .peer import Peer
@@ -19,7 +20,7 @@ class Client(Peer[Offer]):
     address; ``entropy`` is drawn on for a scalar of 32 bytes per server (``offer.<uid>.x``).
     """
 
-    meanings = TO_A_CLIENT
+    role, meanings = Role.CLIENT, TO_A_CLIENT
 
     def make_exchange(self, uid: int) -> Offer:
         return Offer(self, uid)
@@ -71,8 +72,3 @@ class Client(Peer[Offer]):
 
     def derived(self, uid: int, material: bytes) -> None:
         self.exchanges[uid].post(OfferInput.DERIVED(crypto.ClientSecret.from_derived(material)))
-
-    def record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
-        ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
-        send = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
-        return send, crypto.RecordKey.from_shared(agreed.keys.client)

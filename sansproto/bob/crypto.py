@@ -113,8 +113,7 @@ class ClientSecret:
     @classmethod
     def from_derived(cls, derived: bytes) -> ClientSecret:
         """From the 128 bytes of :func:`derive`."""
-        m_point, n_point, h_k = _masks(derived)
-        return cls(m_point, n_point, h_k, derived[96:128])
+        return cls(*_masks(derived), derived[96:128])
 
 
 @attrs.frozen
@@ -129,8 +128,7 @@ class ServerSecret:
     @classmethod
     def from_derived(cls, derived: bytes) -> ServerSecret:
         """From the 128 bytes of :func:`derive`."""
-        m_point, n_point, h_k = _masks(derived)
-        return cls(m_point, n_point, h_k, sodium.crypto_scalarmult_ed25519_base(derived[96:128]))
+        return cls(*_masks(derived), sodium.crypto_scalarmult_ed25519_base(derived[96:128]))
 
 
 def _masks(derived: bytes) -> tuple[bytes, bytes, bytes]:
@@ -279,7 +277,9 @@ class RecordKey:
     """The key (32 bytes) and base nonce (12 bytes) of one direction: state, as against :class:`RecordCipher`."""
 
     key: bytes = attrs.field(repr=False)
+    """Of AES-256-GCM, 32 bytes."""
     base_nonce: bytes = attrs.field(repr=False)
+    """12 bytes; the number of the record follows them."""
 
     @classmethod
     def from_shared(cls, shared: bytes) -> RecordKey:

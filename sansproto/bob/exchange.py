@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Protocol, TypeVar
 
 from ..component import Component, Host
-from ..machine import Guards, Happened, Input, S
+from ..machine import Input, S
 from ..snapshot import CACHED
 from . import packets as p
 from .events import Failure, PeerAgreed, PeerEvent, PeerFailed
@@ -44,14 +44,12 @@ H = TypeVar("H", bound=ExchangeHost)
 class Exchange(Component[S, H]):
     """What a peer knows of another one."""
 
-    meanings: ClassVar[Mapping[type[p.BobPacket], Input[Any, Any] | Guards[Any, Any, Any, None]]]
+    meanings: ClassVar[Mapping[type[p.BobPacket], Input[Any, Any]]]
     """What its packets are here; all others are unexpected."""
     has_turn: ClassVar[Input[Any, None]]
     """It has waited long enough."""
     gone: ClassVar[Input[Any, None]]
     """The relay says that the other peer left."""
-    abandoned: ClassVar[Input[Any, None]]
-    """Nobody needs it any more."""
     identity: str
     """Of the other peer."""
     agreed: Agreed | None
@@ -66,7 +64,7 @@ class Exchange(Component[S, H]):
 
     def hear(self, packet: p.BobPacket) -> None:
         """A packet of the other peer, one of those that mean something."""
-        self.post(Happened(self.meanings[type(packet)], packet))
+        self.post(self.meanings[type(packet)](packet))
 
     # -- conditions
 
@@ -79,11 +77,12 @@ class Exchange(Component[S, H]):
 
     # -- actions
 
-    def say_failure(self, failure: p.SpokeFailure) -> None:
+    def fail(self, failure: p.SpokeFailure) -> None:
+        """We found it: the other end is told, too."""
         self.host.say(self.key, failure)
+        self.tell_failed(failure)
 
     def tell_failed(self, failure: p.SpokeFailure) -> None:
-        """Whoever found it."""
         self.tell(_FAILURES[failure.fault])
 
     def tell_silent(self) -> None:

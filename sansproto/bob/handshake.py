@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
-
-import attrs
+from typing import Final, Protocol
 
 from ..errors import WireError
-from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..machine import Default, Input, Outcome, Row, Table, Timer
 from . import crypto
 from . import packets as p
 from .events import Failure
@@ -24,41 +22,22 @@ class HandshakeState(Enum):
     ANSWERED = 2
     """Y is sent."""
     AGREED = 3
-    TAKEN = 4
-    ENDED = 5
-
-
-@attrs.frozen
-class Answered:
-    """What the client's proof is checked with, and the keys that it leads to."""
-
-    expected: bytes = attrs.field(repr=False)
-    keys: crypto.SharedKeys = attrs.field(repr=False)
-
-
-class Proof(NamedTuple):
-    """The client's, of its knowing what our answer was made of."""
-
-    answered: Answered
-    packet: p.ClientValidator
+    ENDED = 4
 
 
 class HandshakeInput:
     X = Input[HandshakeState, p.XAndClientIdentity]()
     ANSWER = Input[HandshakeState, None]()
-    PROOF = Input[HandshakeState, Proof]()
-    PROVEN = Input[HandshakeState, Answered]()
+    PROOF = Input[HandshakeState, p.ClientValidator]()
+    PROVEN = Input[HandshakeState, crypto.SharedKeys]()
     BAD = Input[HandshakeState, p.SpokeFailure]()
     """The point or the proof."""
-    EARLY = Input[HandshakeState, None]()
-    """It was accepted before it agreed."""
-    ACCEPTED = Input[HandshakeState, Agreed]()
+    ACCEPTED = Input[HandshakeState, p.Accepted]()
     REFUSED = Input[HandshakeState, p.Refused]()
     FAILED = Input[HandshakeState, p.SpokeFailure]()
     """The client said so: this is what a wrong password looks like."""
     GONE = Input[HandshakeState, None]()
     EXPIRED = Input[HandshakeState, None]()
-    ABANDON = Input[HandshakeState, None]()
 
 
 class HandshakeTimer:
@@ -80,25 +59,16 @@ class HandshakeHost(ExchangeHost, Protocol):
 class Handshake(Exchange[HandshakeState, HandshakeHost]):
     """What a server knows of one client. Its identity is what it says: a relay should have compared it."""
 
-    has_turn, gone, abandoned = _I.ANSWER, _I.GONE, _I.ABANDON
+    has_turn, gone = _I.ANSWER, _I.GONE
     x_point: bytes
-    answered: Answered | None
-    """While the client's proof is awaited."""
+    reply: crypto.ServerReply | None
+    """With which the client's proof is checked, while that is awaited."""
 
     def begin(self, packet: p.XAndClientIdentity) -> None:
-        self.identity, self.x_point, self.answered = packet.identity, packet.x_point, None
+        self.identity, self.x_point, self.reply = packet.identity, packet.x_point, None
         self.post(_I.X(packet))
 
-    def hear(self, packet: p.BobPacket) -> None:
-        if isinstance(packet, p.Accepted):
-            self.post(_I.EARLY() if self.agreed is None else _I.ACCEPTED(self.agreed))
-        else:
-            super().hear(packet)
-
-    # -- guards and conditions
-
-    def find_answered(self, packet: p.ClientValidator) -> Proof | None:
-        return None if self.answered is None else Proof(self.answered, packet)
+    # -- conditions
 
     def is_last_guess(self) -> bool:
         return self.host.turns.guesses.total >= self.host.limits.guesses
@@ -119,45 +89,41 @@ class Handshake(Exchange[HandshakeState, HandshakeHost]):
         y = crypto.scalar(self.host.draw(32, f"offer.{self.key:04x}.y"))
         identities = self.identity.encode(), self.host.identity.encode()
         try:
-            reply = crypto.server_reply(self.host.secret, y, self.x_point, *identities)
+            self.reply = crypto.server_reply(self.host.secret, y, self.x_point, *identities)
         except WireError:
             self.post(_I.BAD(p.SpokeFailure(p.SpokeFault.POINT)))
-            return
-        self.answered = Answered(reply.expected, reply.keys)
-        self.host.say(self.key, p.YAndServerValidator(reply.y_point, reply.validator))
+        else:
+            self.host.say(self.key, p.YAndServerValidator(self.reply.y_point, self.reply.validator))
 
-    def judge(self, proof: Proof) -> None:
+    def judge(self, proof: p.ClientValidator) -> None:
+        assert self.reply is not None  # Y was sent
         try:
-            crypto.server_check(proof.answered.expected, proof.packet.validator)
+            crypto.server_check(self.reply.expected, proof.validator)
         except WireError:
             self.post(_I.BAD(p.SpokeFailure(p.SpokeFault.CLIENT_VALIDATOR)))
         else:
-            self.post(_I.PROVEN(proof.answered))
+            self.post(_I.PROVEN(self.reply.keys))
 
-    def send_agreement(self, answered: Answered) -> None:
+    def agree(self, keys: crypto.SharedKeys) -> None:
         """It was no guess."""
         self.host.turns.guesses.clear(self.key)
-        self.answered, self.agreed = None, Agreed(self.key, self.identity, answered.keys, self.host.public)
+        self.reply, self.agreed = None, Agreed(self.key, self.identity, keys, self.host.public)
         self.host.say(self.key, p.Agreement())
 
     def tell_refused(self) -> None:
         self.tell(Failure.REFUSED)
 
-    def be_taken(self, agreed: Agreed) -> None:
-        self.host.way.post(PeerInput.TAKEN(agreed))
+    def be_taken(self) -> None:
+        assert self.agreed is not None  # AGREED says so
+        self.host.way.post(PeerInput.TAKEN(self.agreed))
 
 
 _H: Final = Handshake
 _BUSY: Final = (_S.HELD, _S.ANSWERED, _S.AGREED)
 
-PROOF: Final = (
-    Guards.of(Handshake, _S, p.ClientValidator, "proof")
-    .make(_H.find_answered, "out of order", ref="the agreement")
-    .give(_I.PROOF)
-)
 Handshake.meanings = {
     p.XAndClientIdentity: _I.X,
-    p.ClientValidator: PROOF,
+    p.ClientValidator: _I.PROOF,
     p.Accepted: _I.ACCEPTED,
     p.Refused: _I.REFUSED,
     p.SpokeFailure: _I.FAILED,
@@ -168,14 +134,12 @@ HANDSHAKE: Final = Table[Handshake, HandshakeState](
     HandshakeInput,
     HandshakeTimer,
     name="bob.handshake",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={
         _S.NEW: "the packet that makes it",
         _S.HELD: "its turn, for which there is one timer for all",
         _S.AGREED: "the client's answer, the relay, or the peer's own waiting timer",
-        _S.TAKEN: "the way to the secure room, which begins in the same call",
     },
     rows=(
         Row(_S.NEW, _I.X, _S.ENDED, _H.leave, _H.exhaust, when=_H.is_last_guess, ref="guesses"),
@@ -184,23 +148,14 @@ HANDSHAKE: Final = Table[Handshake, HandshakeState](
         Row(_S.NEW, _I.X, _S.ANSWERED, _H.take_turn, _H.answer, arm=(_T.ANSWER,), ref="answering a client"),
         Row(_S.HELD, _I.ANSWER, _S.ANSWERED, _H.answer, arm=(_T.ANSWER,), ref="turns"),
         Row(_S.ANSWERED, _I.PROOF, None, _H.judge, ref="the agreement"),
-        Row(
-            _S.ANSWERED,
-            _I.PROVEN,
-            _S.AGREED,
-            _H.send_agreement,
-            _H.tell_agreed,
-            cancel=(_T.ANSWER,),
-            ref="the agreement",
-        ),
-        Row(_S.ANSWERED, _I.BAD, _S.ENDED, _H.say_failure, _H.tell_failed, _H.leave, ref="failures"),
+        Row(_S.ANSWERED, _I.PROVEN, _S.AGREED, _H.agree, _H.tell_agreed, cancel=(_T.ANSWER,), ref="the agreement"),
+        Row(_S.ANSWERED, _I.BAD, _S.ENDED, _H.fail, _H.leave, ref="failures"),
         Row(_S.ANSWERED, _I.EXPIRED, _S.ENDED, _H.tell_silent, _H.leave, ref="times and limits"),
-        Row(_S.AGREED, _I.ACCEPTED, _S.TAKEN, _H.be_taken, ref="the agreement"),
-        Row((_S.HELD, _S.ANSWERED), _I.EARLY, None, _H.send_no_handshake, ref="failures"),
+        Row(_S.AGREED, _I.ACCEPTED, _S.ENDED, _H.be_taken, ref="the agreement"),
+        Row((_S.HELD, _S.ANSWERED), _I.ACCEPTED, None, _H.send_no_handshake, ref="failures"),
         Row(_S.AGREED, _I.REFUSED, _S.ENDED, _H.tell_refused, _H.leave, ref="the agreement"),
         Row(_BUSY, _I.FAILED, _S.ENDED, _H.tell_failed, _H.leave, ref="failures"),
         Row(_BUSY, _I.GONE, _S.ENDED, _H.tell_gone, _H.leave, ref="failures"),
-        Row((*_BUSY, _S.TAKEN), _I.ABANDON, _S.ENDED, _H.leave, ref="the agreement"),
     ),
     defaults=(Default(Outcome.IGNORE, "out of order"),),
 )

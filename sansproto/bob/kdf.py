@@ -29,6 +29,7 @@ class KdfState(Enum):
 
 class KdfInput:
     PUT = Input[KdfState, None]()
+    """There is something to do."""
     SLICE = Input[KdfState, None]()
 
 
@@ -77,16 +78,7 @@ class KdfQueue(Component[KdfState, KdfHost]):
         self.waiting.clear()
         self.classes.clear()
 
-    # -- conditions and actions
-
-    def is_nearly_done(self) -> bool:
-        """Does one more slice empty the queue?"""
-        rounds = -FINISH  # the last one may finish with nothing to spare
-        for derivation in self.waiting.values():
-            rounds += derivation.count - derivation.done + FINISH
-            if rounds > SLICE:
-                return False
-        return True
+    # -- the action
 
     def work(self) -> None:
         """Compute a slice, and hand over the key material of the derivations that it finished."""
@@ -107,10 +99,12 @@ class KdfQueue(Component[KdfState, KdfHost]):
                 self._sort_out(uid, left)
                 if uid in self.waiting:
                     self._sort_in(uid, _slices(derivation))
-        if not self.waiting:
-            self.slices = 0
         for uid, material in finished:
             self.host.derived(uid, material)
+        if self.waiting:
+            self.post(KdfInput.PUT())
+        else:
+            self.slices = 0
 
     # -- inside
 
@@ -136,13 +130,12 @@ KDF: Final = Table[KdfQueue, KdfState](
     KdfInput,
     KdfTimer,
     name="bob.kdf",
-    page="bob",
     initial=_S.EMPTY,
     idle={_S.EMPTY: "the next derivation"},
     rows=(
         Row(_S.EMPTY, _I.PUT, _S.BUSY, arm=(_T.WORK,), ref="derivation in slices"),
-        Row(_S.BUSY, _I.SLICE, _S.EMPTY, KdfQueue.work, when=KdfQueue.is_nearly_done, ref="derivation in slices"),
-        Row(_S.BUSY, _I.SLICE, None, KdfQueue.work, arm=(_T.WORK,), ref="derivation in slices"),
+        Row(_S.BUSY, _I.PUT, ref="derivation in slices"),
+        Row(_S.BUSY, _I.SLICE, _S.EMPTY, KdfQueue.work, ref="derivation in slices"),
     ),
-    defaults=(Default(Outcome.IGNORE, "queue is busy"),),
+    defaults=(Default(Outcome.IGNORE, "stale"),),
 )

@@ -39,7 +39,7 @@ class PeerLimits(LinkLimits):
     send_buffer: int = some(1 << 18)
     """Bytes that ``send`` takes before they are on the link."""
     receive_buffer: int = some(1 << 18)
-    """Bytes that are decrypted and not yet popped."""
+    """Bytes that are decrypted and not yet popped; a record counts as 64 at least."""
     exchanges: int = some(65_534)
     """Exchanges at once, one for each peer."""
     guesses_of_one: int = some(3)
@@ -83,7 +83,7 @@ class RelayLimits(LinkLimits):
     events: int = some(4096)
     """Events that are not yet popped: over it nothing is read."""
     peers: int = some(65_534)
-    """Peers registered at once; there are no more uids."""
+    """Peers registered at once; there are no more uids. And rooms that wait for their peers."""
     pairs: int = some(1_000_000)
     """Exchanges between two peers, at once; a client gets no more than 1 % of those left."""
     pairs_of_one: int = some(1024)

@@ -7,16 +7,17 @@ from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from ..component import Note, Parts
 from ..contract import Instant
-from ..links import LinkState, Pull, PullAnew, StreamLink
+from ..links import LinkState, Mark, Pull, PullAnew, StreamLink
 from ..machine import Default, Guards, Happened, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .announcements import AnnouncementLog
 from .events import Departure, PeerJoined, PeerLeft, Role
-from .floods import Budget, Pace
+from .floods import Bucket
 from .host import Connection, Heard, RelayHost, concerns_the_relay
-from .limits import RelayDelays
 from .pair import INPUTS, Pair, PairInput, PairOwner, PairState, Passed
+
+_ANSWERS: Final = 2  # an answer, and that the exchange failed: so much may be on its way to somebody who leaves
 
 
 class MemberState(Enum):
@@ -56,16 +57,16 @@ class MemberInput:
     UNEXPECTED = Input[MemberState, Heard[Any]]()
     MALFORMED = Input[MemberState, None]()
     LEFT = Input[MemberState, Departure]()
-    HELLO_EXPIRED = Input[MemberState, None]()
-    IDLE_EXPIRED = Input[MemberState, None]()
+    EXPIRED = Input[MemberState, None]()
+    """It said nothing for too long."""
     EXCUSED = Input[MemberState, Wasted]()
     """A packet of it was dropped: an answer to somebody who may have left."""
     CHARGED = Input[MemberState, Wasted]()
     """One was dropped that it need not have sent."""
     FLOODED = Input[MemberState, Wasted]()
     """One more than its budget allows."""
-    FLOODED_IN_A_CROWD = Input[MemberState, Wasted]()
-    """The same, and many others did."""
+    MANY_FLOODED = Input[MemberState, Wasted]()
+    """The same, and many others did so."""
     MUTE_EXPIRED = Input[MemberState, None]()
 
 
@@ -73,7 +74,7 @@ class MemberOwner(PairOwner, Protocol):
     """What a connection asks of the relay port."""
 
     log: AnnouncementLog
-    cuts: Pace
+    cuts: Bucket
 
     def is_full(self) -> bool: ...
     def peer_of(self, uid: int) -> Member | None: ...
@@ -90,6 +91,7 @@ class Member(Connection[MemberState]):
         "announcements",
         "budget",
         "departures_seen",
+        "excuses",
         "hellos",
         "owner",
         "pairs",
@@ -107,7 +109,10 @@ class Member(Connection[MemberState]):
     """A server's, by client."""
     partners: dict[int, None]
     """The servers that a client has asked."""
-    budget: Budget
+    budget: Bucket
+    """Of packets that are dropped."""
+    excuses: int
+    """How many more are not its own doing."""
     departures_seen: int
     """How many peers had left when those that had were taken out of the partners."""
     owner: Annotated[MemberOwner, CACHED]
@@ -115,8 +120,8 @@ class Member(Connection[MemberState]):
     def __init__(self, host: RelayHost, owner: MemberOwner, link: StreamLink) -> None:
         super().__init__(host, link)
         self.owner = owner
-        self.uid = self.hellos = self.departures_seen = 0
-        self.announcements, self.announced, self.budget = [], 0.0, Budget()
+        self.uid = self.hellos = self.excuses = self.departures_seen = 0
+        self.announcements, self.announced, self.budget = [], 0.0, Bucket()
         self.pairs, self.partners = Parts(self._make_pair), {}
 
     def _make_pair(self, client: int) -> Pair:
@@ -142,19 +147,28 @@ class Member(Connection[MemberState]):
 
     def forward(self, source: int, packet: p.BobPacket) -> None:
         """Write a packet of another peer, which it may answer."""
-        self.budget.was_told()
+        self.excuses += _ANSWERS
         self.say(packet, source=source)
 
-    def pull(self, up_to: int) -> bytes | None:
-        """Its next announcement, up to this number; None if there is none, or if it is too slow to be told."""
+    def pull(self, mark: Mark | None) -> bytes | None:
+        """A client's next announcement, up to a mark that stands before a direct packet.
+
+        None if there is none, or if it is too slow to be told.
+        """
+        log, link = self.owner.log, self.link.key
+        if link not in log.subscribers or (mark is None and self.state is not MemberState.CLIENT):
+            return None
+        if isinstance(mark, PullAnew):
+            log.subscribe(link, mark.since)
+            return None
         try:
-            told = self.owner.log.pull(self.link.key, up_to)
+            told = log.pull(link, log.last if mark is None else mark.up_to)
         except LookupError:
-            self.owner.log.unsubscribe(self.link.key)
+            log.unsubscribe(link)
             self.post(MemberInput.LEFT(Departure.SLOW))
             return None
         if told is not None:
-            self.budget.was_told()
+            self.excuses += _ANSWERS
         return told
 
     def leave_pairs(self) -> list[Member]:
@@ -196,27 +210,26 @@ class Member(Connection[MemberState]):
         return not isinstance(packet, p.XAndClientIdentity) or packet.identity == self.identity
 
     def is_excused(self, wasted: Wasted) -> bool:
-        return wasted.reason in EXCUSABLE and self.budget.excuses > 0 and self.owner.has_known(wasted.uid)
+        return wasted.reason in EXCUSABLE and self.excuses > 0 and self.owner.has_known(wasted.uid)
 
     def is_within_its_budget(self) -> bool:
         limits = self.host.limits
-        return not self.budget.is_spent(self.host.clock, limits.dropped_burst, limits.dropped_rate)
+        return self.budget.delay(self.host.clock, limits.dropped_rate, limits.dropped_burst) <= 0
 
     def is_one_of_many(self) -> bool:
-        return self.owner.cuts.delay(self.host.clock, self.host.limits.cuts) > 0
+        return self._cut_delay() > 0
 
     # -- actions
 
     def register(self) -> None:
         self.uid = self.owner.register(self)
+        role = Role.CLIENT if self.state is MemberState.CLIENT else Role.SERVER
+        self.host.emit(PeerJoined(self.uid, self.identity, role))
 
-    def send_identity(self) -> None:
+    def greet_client(self) -> None:
+        """Tell it who it is, and all announcements from the beginning."""
         self.hellos += 1
-        kind = p.ClientIdentity if self.state is MemberState.CLIENT else p.ServerIdentity
-        self.say(kind(self.identity))
-
-    def subscribe(self) -> None:
-        """A client gets all announcements from the beginning."""
+        self.say(p.ClientIdentity(self.identity))
         log, link = self.owner.log, self.link
         if link.key in log.subscribers:
             link.mark(PullAnew(log.last))
@@ -227,7 +240,10 @@ class Member(Connection[MemberState]):
                 log.block(link.key)
         self.host.offer(link)
 
-    def announce(self, heard: Heard[p.HelloAsServer]) -> None:
+    def greet_server(self, heard: Heard[p.HelloAsServer]) -> None:
+        """Tell it who it is, and announce it to the clients."""
+        self.hellos += 1
+        self.say(p.ServerIdentity(self.identity))
         packet = p.encode(p.RELAY, p.NewServer(self.uid, heard.packet.public, self.identity))
         self.announcements.append(self.owner.log.announce(packet))
         self.announced = self.host.clock
@@ -245,50 +261,59 @@ class Member(Connection[MemberState]):
     def send_timeout(self) -> None:
         self.say(p.Timeout())
 
-    def deregister(self) -> None:
+    def leave(self, departure: Departure) -> None:
         self.owner.deregister(self)
+        self.host.emit(PeerLeft(self.uid, self.identity, departure))
+
+    def leave_idle(self) -> None:
+        self.leave(Departure.IDLE)
+
+    def leave_malformed(self) -> None:
+        self.leave(Departure.MALFORMED)
+
+    def expel(self) -> None:
+        self.leave(Departure.FLOODING)
 
     def excuse(self) -> None:
-        self.budget.excuse()
+        self.excuses -= 1
 
     def charge(self) -> None:
-        self.budget.charge(self.host.clock, self.host.limits.dropped_rate)
+        self.budget.count(self.host.clock, self.host.limits.dropped_rate)
 
     def note_failure(self) -> None:
         """It is of no use to anybody."""
         self.host.count_note(FAILURE_NOTED, self)
         self.take(WASTED, Wasted(FAILURE_NOTED.remark, p.RELAY))
 
-    def count_cut(self) -> None:
-        self.owner.cuts.count(self.host.clock, self.host.limits.cuts, self.delays.mute)
+    def cut(self) -> None:
+        self._count_cut()
+        self.link.abort()
 
     def mute(self) -> None:
+        self._count_cut()
         self.link.deafen()
 
+    # -- delays
+
+    def patience(self) -> float:
+        return self.delays.hello if self.state is MemberState.STRANGER else self.delays.idle
+
     def mute_delay(self) -> float:
-        """Until no more than ``cuts`` of them end in a second, but no longer than ``mute``."""
-        return min(self.owner.cuts.delay(self.host.clock, self.host.limits.cuts), self.delays.mute)
+        return min(self._cut_delay(), self.delays.mute)
 
-    def tell_joined(self) -> None:
-        role = Role.CLIENT if self.state is MemberState.CLIENT else Role.SERVER
-        self.host.emit(PeerJoined(self.uid, self.identity, role))
+    # -- inside
 
-    def tell_left(self, departure: Departure) -> None:
-        self.host.emit(PeerLeft(self.uid, self.identity, departure))
+    def _cut_delay(self) -> float:
+        """Until no more than ``cuts`` have happened in any second."""
+        most = self.host.limits.cuts
+        return self.owner.cuts.delay(self.host.clock, most, most)
 
-    def tell_idle(self) -> None:
-        self.tell_left(Departure.IDLE)
-
-    def tell_malformed(self) -> None:
-        self.tell_left(Departure.MALFORMED)
-
-    def tell_flooding(self) -> None:
-        self.tell_left(Departure.FLOODING)
+    def _count_cut(self) -> None:
+        self.owner.cuts.count(self.host.clock, self.host.limits.cuts, self.delays.mute)
 
 
 class MemberTimer:
-    HELLO = Timer(MemberInput.HELLO_EXPIRED, RelayDelays.hello)
-    IDLE = Timer(MemberInput.IDLE_EXPIRED, RelayDelays.idle)
+    SILENCE = Timer(MemberInput.EXPIRED, Member.patience)
     MUTE = Timer(MemberInput.MUTE_EXPIRED, Member.mute_delay)
 
 
@@ -300,11 +325,6 @@ FAILURE_NOTED: Final = Note("a failure told to the relay", ref="floods")
 
 EXCUSABLE: Final = {"nobody has this uid", "out of order", "one exchange too many", FAILURE_NOTED.remark}
 """Why a packet may be of no use that answers what its sender was told, since somebody has left or there are many."""
-
-CHARGED: Final = EXCUSABLE | {
-    *("before hello", "false identity", "hello too often", "role already taken", "unexpected packet", "wrong role")
-}
-"""Why a packet is dropped at its sender's expense."""
 
 ROLES: Final[dict[type[p.BobPacket], tuple[MemberState, ...]]] = {
     **dict.fromkeys((p.XAndClientIdentity, p.ClientValidator, p.Accepted, p.Refused), (_S.CLIENT,)),
@@ -345,7 +365,7 @@ WASTED: Final = (
     Guards.of(Member, _S, Wasted, "wasted")
     .give_if(_M.is_excused, _I.EXCUSED, ref="floods")
     .give_if(_M.is_within_its_budget, _I.CHARGED, ref="floods")
-    .give_if(_M.is_one_of_many, _I.FLOODED_IN_A_CROWD, ref="floods")
+    .give_if(_M.is_one_of_many, _I.MANY_FLOODED, ref="floods")
     .give(_I.FLOODED)
 )
 
@@ -354,89 +374,37 @@ MEMBER: Final = Table[Member, MemberState](
     MemberInput,
     MemberTimer,
     name="bob.member",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the connection that makes it"},
     rows=(
-        Row(_S.NEW, _I.CONNECTED, _S.STRANGER, arm=(_T.HELLO,), ref="hello"),
-        Row(
-            _S.STRANGER,
-            _I.HELLO_CLIENT,
-            _S.CLIENT,
-            _M.register,
-            _M.send_identity,
-            _M.subscribe,
-            _M.tell_joined,
-            arm=(_T.IDLE,),
-            cancel=(_T.HELLO,),
-            ref="hello",
-        ),
-        Row(
-            _S.STRANGER,
-            _I.HELLO_SERVER,
-            _S.SERVER,
-            _M.register,
-            _M.send_identity,
-            _M.announce,
-            _M.tell_joined,
-            arm=(_T.IDLE,),
-            cancel=(_T.HELLO,),
-            ref="hello",
-        ),
+        Row(_S.NEW, _I.CONNECTED, _S.STRANGER, arm=(_T.SILENCE,), ref="hello"),
+        Row(_S.STRANGER, _I.HELLO_CLIENT, _S.CLIENT, _M.register, _M.greet_client, arm=(_T.SILENCE,), ref="hello"),
+        Row(_S.STRANGER, _I.HELLO_SERVER, _S.SERVER, _M.register, _M.greet_server, arm=(_T.SILENCE,), ref="hello"),
         Row(_S.STRANGER, _I.NO_UID_LEFT, _S.ENDED, _M.send_closed, _M.close, ref="uids"),
-        Row(_S.STRANGER, _I.HELLO_EXPIRED, _S.ENDED, _M.send_timeout, _M.close, ref="times and limits"),
+        Row(_S.STRANGER, _I.EXPIRED, _S.ENDED, _M.send_timeout, _M.close, ref="times and limits"),
         Row(_S.STRANGER, _I.MALFORMED, _S.ENDED, _M.send_closed, _M.close, ref="bad packets"),
         Row(_S.STRANGER, _I.LEFT, _S.ENDED, _M.close, ref="leaving"),
-        Row(_S.CLIENT, _I.HELLO_CLIENT, None, _M.send_identity, _M.subscribe, arm=(_T.IDLE,), ref="hello again"),
-        Row(_S.SERVER, _I.HELLO_SERVER, None, _M.send_identity, _M.announce, arm=(_T.IDLE,), ref="hello again"),
-        Row(_REGISTERED, _I.ROUTED, None, _M.hand_over, arm=(_T.IDLE,), ref=_CHECKS),
-        Row(_REGISTERED, _I.FAILURE, None, _M.note_failure, arm=(_T.IDLE,), ref="times and limits"),
-        Row(
-            _REGISTERED,
-            _I.MALFORMED,
-            _S.ENDED,
-            _M.send_closed,
-            _M.deregister,
-            _M.close,
-            _M.tell_malformed,
-            ref="bad packets",
-        ),
-        Row(
-            _REGISTERED,
-            _I.IDLE_EXPIRED,
-            _S.ENDED,
-            _M.send_timeout,
-            _M.deregister,
-            _M.close,
-            _M.tell_idle,
-            ref="times and limits",
-        ),
-        Row(_REGISTERED, _I.LEFT, _S.ENDED, _M.deregister, _M.close, _M.tell_left, ref="leaving"),
+        Row(_S.CLIENT, _I.HELLO_CLIENT, None, _M.greet_client, arm=(_T.SILENCE,), ref="hello again"),
+        Row(_S.SERVER, _I.HELLO_SERVER, None, _M.greet_server, arm=(_T.SILENCE,), ref="hello again"),
+        Row(_REGISTERED, _I.ROUTED, None, _M.hand_over, arm=(_T.SILENCE,), ref=_CHECKS),
+        Row(_REGISTERED, _I.FAILURE, None, _M.note_failure, arm=(_T.SILENCE,), ref="times and limits"),
+        Row(_REGISTERED, _I.MALFORMED, _S.ENDED, _M.send_closed, _M.leave_malformed, _M.close, ref="bad packets"),
+        Row(_REGISTERED, _I.EXPIRED, _S.ENDED, _M.send_timeout, _M.leave_idle, _M.close, ref="times and limits"),
+        Row(_REGISTERED, _I.LEFT, _S.ENDED, _M.leave, _M.close, ref="leaving"),
         Row(_REGISTERED, _I.EXCUSED, None, _M.excuse, ref="floods"),
         Row((_S.STRANGER, *_REGISTERED), _I.CHARGED, None, _M.charge, ref="floods"),
-        Row(_S.STRANGER, _I.FLOODED, _S.ENDED, _M.count_cut, _M.abort, ref="floods"),
-        Row(_REGISTERED, _I.FLOODED, _S.ENDED, _M.deregister, _M.count_cut, _M.abort, _M.tell_flooding, ref="floods"),
-        Row(
-            _S.STRANGER,
-            _I.FLOODED_IN_A_CROWD,
-            _S.MUTED,
-            _M.count_cut,
-            _M.mute,
-            arm=(_T.MUTE,),
-            cancel=(_T.HELLO,),
-            ref="floods",
-        ),
+        Row(_S.STRANGER, _I.FLOODED, _S.ENDED, _M.cut, ref="floods"),
+        Row(_REGISTERED, _I.FLOODED, _S.ENDED, _M.expel, _M.cut, ref="floods"),
+        Row(_S.STRANGER, _I.MANY_FLOODED, _S.MUTED, _M.mute, arm=(_T.MUTE,), cancel=(_T.SILENCE,), ref="floods"),
         Row(
             _REGISTERED,
-            _I.FLOODED_IN_A_CROWD,
+            _I.MANY_FLOODED,
             _S.MUTED,
-            _M.deregister,
-            _M.count_cut,
+            _M.expel,
             _M.mute,
-            _M.tell_flooding,
             arm=(_T.MUTE,),
-            cancel=(_T.IDLE,),
+            cancel=(_T.SILENCE,),
             ref="floods",
         ),
         Row(_S.MUTED, _I.MUTE_EXPIRED | _I.LEFT, _S.ENDED, _M.abort, ref="floods"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import cached_property
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -41,13 +41,6 @@ class Question:
     x_point: bytes
 
 
-class Reply(NamedTuple):
-    """The server's, to our question."""
-
-    question: Question
-    packet: p.YAndServerValidator
-
-
 class OfferInput:
     ANNOUNCED = Input[OfferState, p.PublicParameters]()
     UNREADABLE = Input[OfferState, p.SpokeFailure]()
@@ -56,7 +49,7 @@ class OfferInput:
     """It is announced with others."""
     DERIVED = Input[OfferState, crypto.ClientSecret]()
     ASK = Input[OfferState, None]()
-    REPLY = Input[OfferState, Reply]()
+    REPLY = Input[OfferState, p.YAndServerValidator]()
     PROVEN = Input[OfferState, crypto.ClientFinish]()
     BAD_REPLY = Input[OfferState, p.SpokeFailure]()
     AGREEMENT = Input[OfferState, p.Agreement]()
@@ -66,7 +59,6 @@ class OfferInput:
     """The server said so."""
     GONE = Input[OfferState, None]()
     EXPIRED = Input[OfferState, None]()
-    ABANDON = Input[OfferState, None]()
 
 
 class OfferTimer:
@@ -86,7 +78,7 @@ class OfferHost(ExchangeHost, Protocol):
 class Offer(Exchange[OfferState, OfferHost]):
     """What a client knows of one server."""
 
-    has_turn, gone, abandoned = _I.ASK, _I.GONE, _I.ABANDON
+    has_turn, gone = _I.ASK, _I.GONE
     packet: p.NewServer
     """With which it was announced."""
     secret: crypto.ClientSecret | None
@@ -111,9 +103,6 @@ class Offer(Exchange[OfferState, OfferHost]):
     def is_another(self, packet: p.NewServer) -> bool:
         return packet.public != self.packet.public
 
-    def find_question(self, packet: p.YAndServerValidator) -> Reply | None:
-        return None if self.question is None else Reply(self.question, packet)
-
     def is_last_guess(self) -> bool:
         return self.host.turns.guesses.total + 1 >= self.host.limits.guesses
 
@@ -125,17 +114,21 @@ class Offer(Exchange[OfferState, OfferHost]):
     def keep(self, secret: crypto.ClientSecret) -> None:
         self.secret = secret
 
-    def send_x(self) -> None:
+    def ask(self) -> None:
+        """Send X."""
         assert self.secret is not None  # what was derived is kept
         x = crypto.scalar(self.host.draw(32, f"offer.{self.key:04x}.x"))
         self.question, self.secret = Question(self.secret, x, crypto.client_hello(self.secret, x)), None
         self.host.say(self.key, p.XAndClientIdentity(self.question.x_point, self.host.identity))
 
-    def judge(self, reply: Reply) -> None:
-        (secret, x, x_point), packet = attrs.astuple(reply.question, recurse=False), reply.packet
+    def judge(self, reply: p.YAndServerValidator) -> None:
+        asked = self.question
+        assert asked is not None  # X was sent
         identities = self.host.identity.encode(), self.identity.encode()
         try:
-            finish = crypto.client_finish(secret, x, x_point, packet.y_point, packet.validator, *identities)
+            finish = crypto.client_finish(
+                asked.secret, asked.x, asked.x_point, reply.y_point, reply.validator, *identities
+            )
         except WireError as error:
             bad_point = error.fault is Fault.BAD_POINT
             fault = p.SpokeFault.POINT if bad_point else p.SpokeFault.SERVER_VALIDATOR
@@ -150,11 +143,13 @@ class Offer(Exchange[OfferState, OfferHost]):
     def send_refused(self) -> None:
         self.host.say(self.key, p.Refused())
 
-    def count_guess(self, failure: p.SpokeFailure) -> None:
+    def lose(self, failure: p.SpokeFailure) -> None:
+        """The server has used up one guess."""
         guesses = self.host.turns.guesses
         guesses.count(self.key)
         if failure.fault is not p.SpokeFault.POINT:
             guesses.mismatched.add(self.key)
+        self.fail(failure)
 
     def choose(self, agreed: Agreed) -> None:
         self.host.way.post(PeerInput.ACCEPT(agreed))
@@ -173,19 +168,13 @@ _BUSY: Final = (*_UNPROVEN, _S.PROVEN, _S.AGREED)
 AGAIN: Final = (
     Guards.of(Offer, _S, p.NewServer, "again").need(_O.is_another, "announced again", ref="hello again").give(_I.AGAIN)
 )
-REPLY: Final = (
-    Guards.of(Offer, _S, p.YAndServerValidator, "reply")
-    .make(_O.find_question, "out of order", ref="the client's proof")
-    .give(_I.REPLY)
-)
-Offer.meanings = {p.YAndServerValidator: REPLY, p.Agreement: _I.AGREEMENT, p.SpokeFailure: _I.FAILED}
+Offer.meanings = {p.YAndServerValidator: _I.REPLY, p.Agreement: _I.AGREEMENT, p.SpokeFailure: _I.FAILED}
 
 OFFER: Final = Table[Offer, OfferState](
     Offer,
     OfferInput,
     OfferTimer,
     name="bob.offer",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={
@@ -198,36 +187,16 @@ OFFER: Final = Table[Offer, OfferState](
     rows=(
         Row(_S.NEW, _I.ANNOUNCED | _I.UNREADABLE, _S.ENDED, _O.leave, when=_O.is_excessive, ref="guesses"),
         Row(_S.NEW, _I.ANNOUNCED, _S.DERIVING, _O.derive, ref="meeting a server"),
-        Row(_S.NEW, _I.UNREADABLE, _S.ENDED, _O.say_failure, _O.tell_failed, _O.leave, ref="meeting a server"),
+        Row(_S.NEW, _I.UNREADABLE, _S.ENDED, _O.fail, _O.leave, ref="meeting a server"),
         Row((*_UNPROVEN, _S.PROVEN, _S.ACCEPTED), _I.AGAIN, _S.ENDED, _O.leave, _O.begin_anew, ref="hello again"),
         Row(_S.AGREED, _I.AGAIN, _S.ENDED, _O.tell_gone, _O.leave, _O.begin_anew, ref="hello again"),
         Row(_S.DERIVING, _I.DERIVED, _S.HELD, _O.keep, _O.wait, when=_O.is_held_back, ref="turns"),
-        Row(
-            _S.DERIVING,
-            _I.DERIVED,
-            _S.ASKED,
-            _O.keep,
-            _O.take_turn,
-            _O.send_x,
-            arm=(_T.ANSWER,),
-            ref="meeting a server",
-        ),
-        Row(_S.HELD, _I.ASK, _S.ASKED, _O.send_x, arm=(_T.ANSWER,), ref="turns"),
+        Row(_S.DERIVING, _I.DERIVED, _S.ASKED, _O.keep, _O.take_turn, _O.ask, arm=(_T.ANSWER,), ref="meeting a server"),
+        Row(_S.HELD, _I.ASK, _S.ASKED, _O.ask, arm=(_T.ANSWER,), ref="turns"),
         Row(_S.ASKED, _I.REPLY, None, _O.judge, ref="the client's proof"),
         Row(_S.ASKED, _I.PROVEN, _S.PROVEN, _O.send_proof, arm=(_T.ANSWER,), ref="the client's proof"),
-        Row(
-            _S.ASKED,
-            _I.BAD_REPLY,
-            _S.ENDED,
-            _O.count_guess,
-            _O.say_failure,
-            _O.tell_failed,
-            _O.leave,
-            _O.exhaust,
-            when=_O.is_last_guess,
-            ref="guesses",
-        ),
-        Row(_S.ASKED, _I.BAD_REPLY, _S.ENDED, _O.count_guess, _O.say_failure, _O.tell_failed, _O.leave, ref="failures"),
+        Row(_S.ASKED, _I.BAD_REPLY, _S.ENDED, _O.lose, _O.leave, _O.exhaust, when=_O.is_last_guess, ref="guesses"),
+        Row(_S.ASKED, _I.BAD_REPLY, _S.ENDED, _O.lose, _O.leave, ref="failures"),
         Row(_S.PROVEN, _I.AGREEMENT, _S.AGREED, _O.tell_agreed, cancel=(_T.ANSWER,), ref="the agreement"),
         Row(_UNPROVEN, _I.AGREEMENT, None, _O.send_no_handshake, ref="failures"),
         Row((_S.ASKED, _S.PROVEN), _I.EXPIRED, _S.ENDED, _O.tell_silent, _O.leave, ref="times and limits"),
@@ -236,7 +205,6 @@ OFFER: Final = Table[Offer, OfferState](
         Row(_BUSY, _I.FAILED, _S.ENDED, _O.tell_failed, _O.leave, ref="failures"),
         Row(_BUSY, _I.GONE, _S.ENDED, _O.tell_gone, _O.leave, ref="failures"),
         Row(_S.ACCEPTED, _I.GONE, _S.ENDED, _O.tell_gone, _O.leave_partner, _O.leave, ref="the agreement"),
-        Row((*_BUSY, _S.ACCEPTED), _I.ABANDON, _S.ENDED, _O.leave, ref="the agreement"),
     ),
     defaults=(
         Default(Outcome.REJECT, "this peer was accepted", _I.ACCEPT, _I.REFUSE, states=(_S.ACCEPTED,)),

@@ -63,9 +63,9 @@ class Cipher(Enum):
     AES_256_GCM = 0
     """The only one that is spoken here."""
     AES_256_CCM16 = 1
-    """Known to the reference, and refused here."""
+    """Known to the reference: nobody can send with it. Refused as the server's."""
     CHACHA20_POLY1305 = 2
-    """Known to the reference, and refused here."""
+    """What the reference offers to its client: nobody can send with it. Refused as the server's."""
 
 
 @packet
@@ -291,8 +291,8 @@ class CiphertextSize(Codec[int]):
             raise WireError(Fault.BAD_LENGTH, offset - 2)
         return size + TAG_SIZE, offset
 
-    def encode_to(self, value: int, out: bytearray) -> None:
-        U16BE.encode_to(value - TAG_SIZE, out)
+    def encode(self, value: int) -> bytes:
+        return U16BE.encode(value - TAG_SIZE)
 
 
 @packet
@@ -334,12 +334,12 @@ class TextToEnd(Codec[str]):
         except UnicodeDecodeError:
             raise WireError(Fault.BAD_ENCODING, offset) from None
 
-    def encode_to(self, value: str, out: bytearray) -> None:
+    def encode(self, value: str) -> bytes:
         try:
             raw = value.encode()
         except UnicodeEncodeError:
             raise WireError(Fault.BAD_VALUE) from None
-        self._raw.encode_to(self._lead + raw, out)
+        return self._raw.encode(self._lead + raw)
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -383,9 +383,10 @@ class FieldsToEnd(TextToEnd):
             raise WireError(error.fault, offset) from None
         return text, stop
 
-    def encode_to(self, value: str, out: bytearray) -> None:
-        super().encode_to(value, out)
+    def encode(self, value: str) -> bytes:
+        data = super().encode(value)
         json_object(value)
+        return data
 
 
 @packet
@@ -457,8 +458,8 @@ class ReceiptWord(Codec[Receipt]):
         except ValueError:
             raise WireError(Fault.BAD_VALUE, offset) from None
 
-    def encode_to(self, value: Receipt, out: bytearray) -> None:
-        out += value.value
+    def encode(self, value: Receipt) -> bytes:
+        return value.value
 
 
 @packet

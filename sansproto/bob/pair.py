@@ -126,7 +126,6 @@ PAIR: Final = Table[Pair, PairState](
     Pair,
     PairInput,
     name="bob.pair",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={state: "either peer leaving, at the latest by its idle timer" for state in _S if state is not _S.ENDED},

@@ -18,7 +18,7 @@ from ..trace import Trace
 from . import packets as p
 from .channel import SecureChannel
 from .crypto import Derivation, RecordKey
-from .events import PeerEvent, Violation
+from .events import PeerEvent, Role, Violation
 from .exchange import Exchange
 from .host import Heard
 from .kdf import KdfQueue
@@ -32,6 +32,7 @@ X = TypeVar("X", bound=Exchange[Any, Any])
 class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     """The base of :class:`~sansproto.bob.client.Client` and :class:`~sansproto.bob.server.Server`."""
 
+    role: ClassVar[Role]
     meanings: ClassVar[Mapping[type[p.BobPacket], Meaning]]
     """What a packet is that is no part of an exchange."""
     way: Way
@@ -74,10 +75,6 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         """A packet of somebody with whom there may be an exchange now."""
 
     @abstractmethod
-    def record_keys(self, agreed: Agreed) -> tuple[RecordKey | None, RecordKey | None]:
-        """To send and to receive, seen from this role; None without a cipher that works."""
-
-    @abstractmethod
     def derived(self, uid: int, material: bytes) -> None:
         """The key material for this peer (0: for ourselves) is there."""
 
@@ -102,7 +99,9 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         return self.way.state
 
     def connect(self, now: float) -> None:
-        """Go to the relay and say hello; ``Registered`` follows. Raises LocalProtocolError if called twice."""
+        """Go to the relay and say hello; ``Registered`` follows. Raises LocalProtocolError if called twice, NotOpen
+        after the end."""
+        self.ask("connect")
         if self.state is not PeerState.NEW:
             raise LocalProtocolError("connect", self.state.name)
         self.advance(now)
@@ -118,8 +117,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     def send(self, data: bytes, now: float) -> int:
         """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
 
-        Raises NotOpen before ``connect`` and after ``close``, LocalProtocolError before ``Connected`` and where the
-        cipher of this direction is none that works.
+        Raises NotOpen before ``connect`` and once it is over or closing, whoever wanted that; LocalProtocolError before
+        ``Connected`` and where the cipher of this direction is none that works.
         """
         self.verb("send", now, self.way.asked(PeerInput.SEND()))
         taken = self.channel[None].send(data)
@@ -193,13 +192,12 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         if cause is CloseCause.UNREACHABLE:
             self.way.post(PeerInput.UNREACHABLE(detail))
-        elif link.key not in self.way.partners:
-            self.way.post(PeerInput.RELAY_LOST(detail))
         elif self.channel.part is not None:
             self.channel.part.lose_stream(detail)
             self._offer_room()
         else:
-            self.way.post(PeerInput.ROOM_LOST(detail))
+            violation = Violation.ROOM_LOST if link.key in self.way.partners else Violation.RELAY_LOST
+            self.way.post(PeerInput.LOST(Closed(CloseCause.LOST, violation, detail=detail)))
 
     def link_gone(self, link: StreamLink) -> None:
         self.way.forget_link(link.key)
@@ -216,9 +214,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         """Whoever ended it: no verb does anything any more, and what the channel has received is still handed out."""
         super().end(closed)
         self.way.cease()
-        self.exchanges.remove_all()
-        self.kdf.clear()
-        self.turns.clear()
+        self.abandon()
         if self.channel.part is not None and not self.channel.part.is_over:
             self.channel.part.lose_stream()
 
@@ -239,11 +235,17 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
             self.exchanges[uid].post(self.exchanges[uid].gone())
 
     def abandon(self) -> None:
-        for exchange in self.exchanges.values():
-            exchange.post(exchange.abandoned())
+        """Nobody needs the exchanges any more, nor what they wait for."""
+        self.exchanges.remove_all()
+        self.kdf.clear()
+        self.turns.clear()
 
     def open_channel(self, agreed: Agreed) -> None:
-        self.channel.start(SecureChannel.begin, *self.record_keys(agreed))
+        to_client = RecordKey.from_shared(agreed.keys.client)
+        works = agreed.public.client_cipher is p.Cipher.AES_256_GCM
+        to_server = RecordKey.from_shared(agreed.keys.server) if works else None
+        is_server = self.role is Role.SERVER
+        self.channel.start(SecureChannel.begin, *(to_client, to_server) if is_server else (to_server, to_client))
         self.phase = Phase.OPEN
 
     def close_channel(self) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from ..component import Part, Parts
 from ..contract import Link
-from ..links import Mark, Pull, PullAnew
+from ..links import Pull
 from ..snapshot import CACHED
 from . import packets as p
 from .announcements import AnnouncementLog
 from .events import Departure
-from .floods import Pace
+from .floods import Bucket
 from .host import Heard, RelayHost
-from .member import CHARGED, WASTED, Member, MemberInput, MemberState, Wasted
+from .member import WASTED, Member, MemberInput, MemberState, Wasted
 from .pair import Pair
 
 _WITHDRAWN_AT_ONCE: Final = 64  # of those that left when they were announced: a millisecond's work
@@ -34,7 +34,7 @@ class Registry(Part[RelayHost]):
     log: AnnouncementLog
     dying: deque[tuple[int, list[int]]]
     """Servers that left in the instant in which they were announced."""
-    cuts: Pace
+    cuts: Bucket
     at_hand: Annotated[tuple[Member, int] | None, CACHED]
     """Whose packet is being looked at, and the uid that it is for."""
 
@@ -42,12 +42,9 @@ class Registry(Part[RelayHost]):
         super().__init__(host)
         self.members = Parts(lambda key: Member(host, self, host.links[key]))
         self.at_hand = None
-        self._begin()
-
-    def _begin(self) -> None:
         self.uids, self.fresh_uid, self.freed_uids = {}, 1, deque()
         self.pair_count = self.departed = 0
-        self.log, self.dying, self.cuts = AnnouncementLog(self.host.limits.departures), deque(), Pace()
+        self.log, self.dying, self.cuts = AnnouncementLog(self.host.limits.departures), deque(), Bucket()
 
     # -- for the relay
 
@@ -60,25 +57,11 @@ class Registry(Part[RelayHost]):
         self.at_hand = member, heard.uid
         member.hear(heard)
 
-    def was_dropped(self, reason: str) -> None:
-        """The packet at hand, if there is one: it may be at its sender's expense."""
-        if self.at_hand is not None and reason in CHARGED:
+    def was_dropped(self, reason: str, part: Part[Any] | None) -> None:
+        """If it was the packet at hand, then at its sender's expense."""
+        if self.at_hand is not None and isinstance(part, Member | Pair):
             (member, uid), self.at_hand = self.at_hand, None
             member.take(WASTED, Wasted(reason, uid))
-
-    def pull(self, link: Link, mark: Mark | None) -> bytes | None:
-        """An announcement for a client, up to a mark that stands before a direct packet."""
-        if link not in self.log.subscribers:
-            return None
-        member = self.members[link]
-        match mark:
-            case Pull(up_to):
-                return member.pull(up_to)
-            case PullAnew(since):
-                self.log.subscribe(link, since)
-            case None if member.state is not MemberState.ENDED:
-                return member.pull(self.log.last)
-        return None
 
     def unblocked(self, link: Link) -> None:
         if link in self.members and self.members[link].state is MemberState.CLIENT:
@@ -96,11 +79,6 @@ class Registry(Part[RelayHost]):
     def say_goodbye(self) -> None:
         for member in self.members.values():
             member.say(p.PeerClosed(p.RELAY))
-
-    def clear(self) -> None:
-        """Forget everybody."""
-        self.members.remove_all()
-        self._begin()
 
     # -- what members ask
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import inf, nextafter
 from typing import Annotated, Any, Final, Never
 
+from ..component import Part
 from ..contract import Link, Phase, Transmit
 from ..errors import WireError
 from ..events import CloseCause, Closed
@@ -54,11 +55,6 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
         self._was_announced = False
 
     # -- the contract
-
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.close_gracefully(Closed(CloseCause.LOCAL))
-            self.run()
 
     def stream_blocked(self, link: Link, now: float) -> None:
         self.registry.log.block(link)
@@ -145,13 +141,14 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
         self.secure.visitors.remove(link.key)
 
     def link_pull(self, link: StreamLink, mark: Mark | None) -> bytes | None:
-        return self.registry.pull(link.key, mark)
+        member = self.registry.members.get(link.key)
+        return None if member is None else member.pull(mark)
 
     # -- the host of its parts
 
-    def drop(self, reason: str, *about: Any, **named: Any) -> None:
-        super().drop(reason, *about, **named)
-        self.registry.was_dropped(reason)
+    def drop(self, reason: str, part: Part[Any] | None = None, *about: Any, **named: Any) -> None:
+        super().drop(reason, part, *about, **named)
+        self.registry.was_dropped(reason, part)
 
     def open_room(self, client: str, server: str) -> None:
         self.secure.open_room(client, server)
@@ -168,5 +165,6 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
         self._forget_everybody()
 
     def _forget_everybody(self) -> None:
-        self.registry.clear()
-        self.secure.clear()
+        self.registry.forget()
+        self.secure.forget()
+        self.registry, self.secure = Registry(self), SecurePort(self)

@@ -42,6 +42,7 @@ class RoomOwner(Protocol):
     """What a room asks of the secure port."""
 
     def give_lines(self, room: Room) -> None: ...
+    def wait_no_longer(self, room: Room) -> None: ...
     def remove_room(self, room: Room) -> None: ...
     def tell(self, link: Link, happened: Happened[VisitorState]) -> None: ...
 
@@ -95,6 +96,7 @@ class Room(Component[RoomState, RelayHost]):
         self.host.emit(RoomOpened(self.client, self.server))
 
     def tell_partner(self, newcomer: Link) -> None:
+        self.owner.wait_no_longer(self)
         for link in self.visitors.values():
             if link != newcomer:
                 self.owner.tell(link, VisitorInput.PARTNER_CAME())
@@ -116,7 +118,6 @@ ROOM: Final = Table[Room, RoomState](
     RoomInput,
     RoomTimer,
     name="bob.room",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the agreement that opens it"},

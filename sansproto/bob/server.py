@@ -9,11 +9,12 @@ from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
+from .events import Role
 from .handshake import Handshake
 from .host import Heard
 from .limits import PeerDelays, PeerLimits
 from .peer import Peer
-from .way import TO_A_SERVER, Agreed, PeerInput
+from .way import TO_A_SERVER, PeerInput
 
 _OWN = 0  # the queue's name for our own derivation
 
@@ -27,7 +28,7 @@ class Server(Peer[Handshake]):
     can send as well; the default is what the reference offers.
     """
 
-    meanings = TO_A_SERVER
+    role, meanings = Role.SERVER, TO_A_SERVER
     _salt: bytes
     _secret: crypto.ServerSecret | None
     _count: Annotated[int, CACHED]
@@ -89,8 +90,3 @@ class Server(Peer[Handshake]):
 
     def send_hello(self) -> None:
         self.say(p.RELAY, p.HelloAsServer(self.public.encode()))
-
-    def record_keys(self, agreed: Agreed) -> tuple[crypto.RecordKey | None, crypto.RecordKey | None]:
-        ours = agreed.public.client_cipher is p.Cipher.AES_256_GCM
-        receive = crypto.RecordKey.from_shared(agreed.keys.server) if ours else None
-        return crypto.RecordKey.from_shared(agreed.keys.client), receive

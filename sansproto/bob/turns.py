@@ -120,8 +120,11 @@ class Turns(Component[TurnsState, TurnsHost]):
         self._serve(host_of(identity), self.guesses.space(self.host.limits))
 
     def clear(self) -> None:
-        self.hosts.clear()
-        self.queues.clear()
+        """Nobody waits any longer."""
+        if self.hosts:
+            self.hosts.clear()
+            self.queues.clear()
+            self.post(TurnsInput.DESERTED())
 
     # -- the timer and its action
 
@@ -182,7 +185,6 @@ TURNS: Final = Table[Turns, TurnsState](
     TurnsInput,
     TurnsTimer,
     name="bob.turns",
-    page="bob",
     initial=_S.NOBODY,
     idle={_S.NOBODY: "the next exchange that has to wait"},
     rows=(

@@ -137,7 +137,6 @@ VISITOR: Final = Table[Visitor, VisitorState](
     VisitorInput,
     VisitorTimer,
     name="bob.visitor",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the connection that makes it", _S.ALONE: "the room's own timer", _S.JOINED: "the room's own timer"},

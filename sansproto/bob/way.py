@@ -79,32 +79,28 @@ class PeerInput:
     PARTNER_GONE = Input[PeerState, None]()
     RELAY_CLOSED = Input[PeerState, Heard[Any]]()
     RELAY_TIMEOUT = Input[PeerState, Heard[Any]]()
-    RELAY_LOST = Input[PeerState, str]()
+    LOST = Input[PeerState, Closed[Violation]]()
+    """The link that counts in this state."""
     JOINED = Input[PeerState, StreamLink]()
     ROOM_REFUSED = Input[PeerState, p.RoomCode]()
-    ROOM_LOST = Input[PeerState, str]()
     MOVED = Input[PeerState, None]()
     """Bytes went through the channel."""
     CHANNEL_ENDED = Input[PeerState, Closed[Violation]]()
     CLOSE = Input[PeerState, None]()
     VIOLATED = Input[PeerState, Closed[Violation]]()
     EXHAUSTED = Input[PeerState, None]()
-    LOOKUP_EXPIRED = Input[PeerState, None]()
-    GREETING_EXPIRED = Input[PeerState, None]()
-    WAITING_EXPIRED = Input[PeerState, None]()
-    DONE_EXPIRED = Input[PeerState, None]()
-    LOBBY_EXPIRED = Input[PeerState, None]()
-    SILENCE_EXPIRED = Input[PeerState, None]()
+    EXPIRED = Input[PeerState, None]()
+    """The timer of this state, of which each has one at most."""
     SEND = Input[PeerState, None]()
 
 
 class PeerTimer:
-    LOOKUP = Timer(PeerInput.LOOKUP_EXPIRED, PeerDelays.lookup)
-    GREETING = Timer(PeerInput.GREETING_EXPIRED, PeerDelays.greeting)
-    WAITING = Timer(PeerInput.WAITING_EXPIRED, PeerDelays.waiting)
-    DONE = Timer(PeerInput.DONE_EXPIRED, PeerDelays.done)
-    LOBBY = Timer(PeerInput.LOBBY_EXPIRED, PeerDelays.lobby)
-    SILENCE = Timer(PeerInput.SILENCE_EXPIRED, PeerDelays.silence)
+    LOOKUP = Timer(PeerInput.EXPIRED, PeerDelays.lookup)
+    GREETING = Timer(PeerInput.EXPIRED, PeerDelays.greeting)
+    WAITING = Timer(PeerInput.EXPIRED, PeerDelays.waiting)
+    DONE = Timer(PeerInput.EXPIRED, PeerDelays.done)
+    LOBBY = Timer(PeerInput.EXPIRED, PeerDelays.lobby)
+    SILENCE = Timer(PeerInput.EXPIRED, PeerDelays.silence)
 
 
 _S, _I, _T = PeerState, PeerInput, PeerTimer
@@ -200,7 +196,7 @@ class Way(Component[PeerState, WayHost]):
     def send_hello(self) -> None:
         self.host.send_hello()
 
-    def remember_identity(self, heard: Heard[p.ClientIdentity | p.ServerIdentity]) -> None:
+    def register(self, heard: Heard[p.ClientIdentity | p.ServerIdentity]) -> None:
         self.identity = heard.packet.identity
         self.host.emit(Registered(self.identity))
 
@@ -217,7 +213,7 @@ class Way(Component[PeerState, WayHost]):
         self.accepted = agreed
         self.host.say(agreed.uid, p.Accepted())
 
-    def forget_accepted(self) -> None:
+    def choose_anew(self) -> None:
         self.accepted = None
 
     def approach(self, agreed: Agreed) -> None:
@@ -255,12 +251,6 @@ class Way(Component[PeerState, WayHost]):
 
     def end_unreachable(self, detail: str) -> None:
         self.host.close_gracefully(Closed(CloseCause.UNREACHABLE, detail=detail))
-
-    def end_relay_lost(self, detail: str) -> None:
-        self.host.close_gracefully(Closed(CloseCause.LOST, Violation.RELAY_LOST, detail=detail))
-
-    def end_room_lost(self, detail: str) -> None:
-        self.host.close_gracefully(Closed(CloseCause.LOST, Violation.ROOM_LOST, detail=detail))
 
     def end_relay_timeout(self) -> None:
         detail = "the relay's time for us is over"
@@ -349,7 +339,6 @@ PEER: Final = Table[Way, PeerState](
     PeerInput,
     PeerTimer,
     name="bob.peer",
-    page="bob",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={
@@ -365,19 +354,11 @@ PEER: Final = Table[Way, PeerState](
         Row(_STARTING, _I.START, _S.CONNECTING, _W.dial_target, ref=_REACHING),
         Row(_S.RESOLVING, _I.LOOKED_UP, _S.ENDED, _W.end_without_address, when=_W.is_without_address, ref=_REACHING),
         Row(_S.RESOLVING, _I.LOOKED_UP, _S.CONNECTING, _W.dial_found, cancel=(_T.LOOKUP,), ref=_REACHING),
-        Row(_S.RESOLVING, _I.LOOKUP_EXPIRED, _S.ENDED, _W.end_without_address, ref=_REACHING),
+        Row(_S.RESOLVING, _I.EXPIRED, _S.ENDED, _W.end_without_address, ref=_REACHING),
         Row(_S.CONNECTING, _I.UNREACHABLE, None, _W.dial, when=_W.is_left_with_an_address, ref=_REACHING),
         Row((_S.CONNECTING, _S.APPROACHING), _I.UNREACHABLE, _S.ENDED, _W.end_unreachable, ref=_REACHING),
         Row(_S.CONNECTING, _I.OPENED, _S.GREETING, _W.send_hello, arm=(_T.GREETING,), ref="hello"),
-        Row(
-            _S.GREETING,
-            _I.IDENTITY,
-            _S.WAITING,
-            _W.remember_identity,
-            arm=(_T.WAITING,),
-            cancel=(_T.GREETING,),
-            ref="hello",
-        ),
+        Row(_S.GREETING, _I.IDENTITY, _S.WAITING, _W.register, arm=(_T.WAITING,), cancel=(_T.GREETING,), ref="hello"),
         Row((_S.WAITING, _S.PAIRED), _I.MET, None, _W.meet, ref="meeting a server"),
         Row(_AT_RELAY, _I.NOBODY, None, _W.say_nobody, ref="failures"),
         Row(_AT_RELAY, _I.PEER_LEFT, None, _W.lose_peer, ref="leaving"),
@@ -385,31 +366,25 @@ PEER: Final = Table[Way, PeerState](
         Row(_S.WAITING, _I.ACCEPT, _S.PAIRED, _W.send_accepted, arm=(_T.DONE,), cancel=(_T.WAITING,), ref=_AGREEMENT),
         Row(_S.WAITING, _I.TAKEN, _S.APPROACHING, _W.approach, cancel=(_T.WAITING,), ref=_AGREEMENT),
         Row(
-            _S.PAIRED,
-            _I.PARTNER_GONE,
-            _S.WAITING,
-            _W.forget_accepted,
-            arm=(_T.WAITING,),
-            cancel=(_T.DONE,),
-            ref=_AGREEMENT,
+            _S.PAIRED, _I.PARTNER_GONE, _S.WAITING, _W.choose_anew, arm=(_T.WAITING,), cancel=(_T.DONE,), ref=_AGREEMENT
         ),
         Row(_S.PAIRED, _I.DONE, _S.APPROACHING, _W.approach, cancel=(_T.DONE,), ref=_AGREEMENT),
         Row(_AT_RELAY, _I.RELAY_CLOSED, _S.ENDED, _W.end_remote, ref=_RELAY),
         Row(_AT_RELAY, _I.RELAY_TIMEOUT, _S.ENDED, _W.end_relay_timeout, ref=_RELAY),
-        Row(_AT_RELAY, _I.RELAY_LOST, _S.ENDED, _W.end_relay_lost, ref=_RELAY),
-        Row(_S.GREETING, _I.GREETING_EXPIRED, _S.ENDED, _W.end_without_greeting, ref=_TIMES),
-        Row(_S.WAITING, _I.WAITING_EXPIRED, _S.ENDED, _W.end_without_agreement, ref=_TIMES),
-        Row(_S.PAIRED, _I.DONE_EXPIRED, _S.ENDED, _W.end_without_done, ref=_TIMES),
-        Row(_S.LOBBY, _I.LOBBY_EXPIRED, _S.ENDED, _W.end_without_partner, ref=_TIMES),
+        Row(_AT_RELAY, _I.LOST, _S.ENDED, _W.end_as_told, ref=_RELAY),
+        Row(_S.GREETING, _I.EXPIRED, _S.ENDED, _W.end_without_greeting, ref=_TIMES),
+        Row(_S.WAITING, _I.EXPIRED, _S.ENDED, _W.end_without_agreement, ref=_TIMES),
+        Row(_S.PAIRED, _I.EXPIRED, _S.ENDED, _W.end_without_done, ref=_TIMES),
+        Row(_S.LOBBY, _I.EXPIRED, _S.ENDED, _W.end_without_partner, ref=_TIMES),
         Row((*_AT_RELAY, _S.LOBBY), _I.VIOLATED, _S.ENDED, _W.end_as_told, ref="bad packets"),
         Row(_AT_RELAY, _I.EXHAUSTED, _S.ENDED, _W.end_limit, ref="guesses"),
         Row(_S.APPROACHING, _I.OPENED, _S.LOBBY, _W.send_line, arm=(_T.LOBBY,), ref=_ROOM),
         Row(_S.LOBBY, _I.JOINED, _S.TALKING, _W.open_channel, arm=(_T.SILENCE,), cancel=(_T.LOBBY,), ref=_ROOM),
         Row(_S.LOBBY, _I.ROOM_REFUSED, _S.ENDED, _W.end_refused, ref=_ROOM),
-        Row(_S.LOBBY, _I.ROOM_LOST, _S.ENDED, _W.end_room_lost, ref=_ROOM),
+        Row(_S.LOBBY, _I.LOST, _S.ENDED, _W.end_as_told, ref=_ROOM),
         Row(_S.TALKING, _I.MOVED, None, arm=(_T.SILENCE,), ref=_TIMES),
         Row(_S.TALKING, _I.SEND, ref="the channel"),
-        Row(_S.TALKING, _I.SILENCE_EXPIRED, _S.ENDED, _W.end_silent, ref=_TIMES),
+        Row(_S.TALKING, _I.EXPIRED, _S.ENDED, _W.end_silent, ref=_TIMES),
         Row(_S.TALKING, _I.CLOSE, _S.CLOSING, _W.close_channel, cancel=(_T.SILENCE,), ref="closing the channel"),
         Row((_S.TALKING, _S.CLOSING), _I.CHANNEL_ENDED, _S.ENDED, _W.end_as_told, ref="closing the channel"),
         Row((_S.NEW, *_BEFORE_CHANNEL), _I.CLOSE, _S.ENDED, _W.end_local, ref="leaving"),

@@ -130,7 +130,6 @@ GATE: Final = Table[Gate, GateState](
     GateInput,
     GateTimer,
     name="egtp.gate",
-    page="egtp",
     initial=_S.OPEN,
     terminal=(_S.CLOSED,),
     idle={_S.OPEN: "the application, which closes the node"},

@@ -341,7 +341,6 @@ CALLER: Final = Table[Caller, CallerState](
     CallerInput,
     CallerTimer,
     name="egtp.caller",
-    page="egtp",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the connection that makes it"},

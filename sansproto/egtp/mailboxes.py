@@ -310,7 +310,6 @@ MAILBOXES: Final = Table[Mailboxes, MailboxesState](
     MailboxesInput,
     MailboxesTimer,
     name="egtp.mailboxes",
-    page="egtp",
     initial=_S.EMPTY,
     idle={_S.EMPTY: "the first mailbox"},
     rows=(

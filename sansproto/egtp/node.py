@@ -9,10 +9,11 @@ from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Final
 
 from ..component import Note, Refusal
-from ..contract import Entropy, Link, Path, Phase, Transmit
+from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
 from ..links import StreamLink
+from ..machine import Happened
 from ..recovery import (
     Admission,
     Call,
@@ -58,7 +59,7 @@ from .depositor import Depositor
 from .gate import KNOCK, STORED, Gate, GateInput, Knocked, Stored
 from .keyring import Keyring, Keys
 from .limits import NodeDelays, NodeLimits
-from .mailbox_connection import ConnectionInput, Ended, MailboxConnection
+from .mailbox_connection import ConnectionInput, ConnectionState, Ended, MailboxConnection
 from .mailbox_events import MailboxViolation
 from .node_events import EgtpEvent, MailboxReachable, MailboxUnreachable, MessageReceived, Relay
 from .own_mailbox import OwnMailboxInput
@@ -69,6 +70,11 @@ OUTPUT_WAITS: Final = Refusal("too much output waits", ref="sending")
 EVENTS_WAIT: Final = Refusal("too many events wait", ref="sending")
 NOT_TOLD: Final = Note("an event was left out, too many wait", ref="sending")
 
+_ERRORS: Final = {
+    SendError.UNREACHABLE: RouteError.UNREACHABLE,
+    SendError.TOO_BIG: RouteError.TOO_BIG,
+    SendError.OTHER: RouteError.OTHER,
+}
 _REMARKS: Final = (
     DuplicateIdentity,
     IdentityConflict,
@@ -171,6 +177,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         moves only when it answers there. Raises LocalProtocolError for what is no node's key, or our own; NotOpen after
         ``close``.
         """
+        self._ask_connect("connect", peer)
         return self._connect(peer, self.routes.of(path), now)
 
     def connect_by_mailbox(self, peer: bytes, server: bytes, now: float) -> bool:
@@ -178,6 +185,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
         Raises LocalProtocolError also if this node has none there.
         """
+        self._ask_connect("connect_by_mailbox", peer)
         if server not in self.relays.addresses:
             raise LocalProtocolError("connect_by_mailbox", self.phase.name, "no mailbox at this server")
         return self._connect(peer, relay_route(server, peer), now)
@@ -244,8 +252,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
             self.relays.redial()
             self.run()
 
-    def resumed(self, now: float, *, asleep: float = 0.0) -> None:
-        """This host slept, for about so many seconds: peers may have given it up."""
+    def resumed(self, now: float, *, asleep: float) -> None:
+        """This host slept, for about so many seconds that ``now`` does not count: peers may have given it up."""
         if self.alive(now):
             self.recovery.resumed(asleep)
             self.relays.redial()
@@ -256,15 +264,15 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def received(self, packet: p.Datagram, path: Path) -> None:
         self.arrived(packet, self.routes.of(path))
 
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
-        super().datagram_failed(path, now, detail=detail)
+    def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
+        super().datagram_failed(path, now, error=error, detail=detail)
         if self.phase is not Phase.CLOSED:
-            self.recovery.route_failed(self.routes.of(path), RouteError.UNREACHABLE)
+            self.recovery.route_failed(self.routes.of(path), _ERRORS[error])
             self.run()
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        has_room = len(self._outbox) <= self.limits.outbox // 2 and len(self._events) <= self.limits.events // 2
+        has_room = len(self._outbox) <= self.limits.outbox // 2 and self.waiting_events <= self.limits.events // 2
         if self._is_wanting and has_room:
             self._is_wanting = False
             self.emit(Writable())
@@ -273,16 +281,16 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     # -- links
 
     def link_opened(self, link: StreamLink) -> None:
-        self.relays.connection(link.key).post(ConnectionInput.OPENED())
+        self._tell_connection(link, ConnectionInput.OPENED())
 
     def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
         return p.FrameOfStream.decode_prefix(data, offset)
 
     def link_packet(self, link: StreamLink, packet: Any) -> None:
-        self.relays.connection(link.key).post(ConnectionInput.FRAME(packet.message))
+        self._tell_connection(link, ConnectionInput.FRAME(packet.message))
 
     def link_broken(self, link: StreamLink, error: WireError) -> None:
-        self.relays.connection(link.key).post(ConnectionInput.BAD(MailboxViolation.BAD_FRAME))
+        self._tell_connection(link, ConnectionInput.BAD(MailboxViolation.BAD_FRAME))
 
     def link_eof(self, link: StreamLink) -> None:
         self.link_over(link, CloseCause.LOST, "the server has closed the connection")
@@ -290,11 +298,16 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         """Acted upon at once: a link that was lost is forgotten next."""
         connection = self.relays.connection(link.key)
-        if not connection.forgotten:
+        if connection is not None:
             ConnectionInput.LOST(Ended(cause, None, detail)).act(connection)
 
     def link_gone(self, link: StreamLink) -> None:
         self.relays.forget_link(link.key)
+
+    def _tell_connection(self, link: StreamLink, happened: Happened[ConnectionState]) -> None:
+        connection = self.relays.connection(link.key)
+        if connection is not None:
+            connection.post(happened)
 
     # -- what the gate asks
 
@@ -338,6 +351,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None:
         self.relays.by_link[link] = connection
+
+    def mailbox_left(self, link: Link) -> None:
+        self.relays.by_link.pop(link, None)
 
     def mailbox_is_up(self, server: bytes) -> None:
         self.emit(MailboxReachable(server))
@@ -441,12 +457,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     # -- inside
 
     def _has_too_many_events(self) -> bool:
-        return len(self._events) >= self.limits.events
+        return self.waiting_events >= self.limits.events
+
+    def _ask_connect(self, verb: str, peer: bytes) -> None:
+        self.ask(verb, self.gate.asked(GateInput.CONNECT()))
+        if not crypto.is_key(peer):
+            raise LocalProtocolError(verb, self.phase.name, "not the key of a node")
 
     def _connect(self, peer: bytes, route: Route, now: float) -> bool:
-        self.ask("connect", self.gate.asked(GateInput.CONNECT()))
-        if not crypto.is_key(peer):
-            raise LocalProtocolError("connect", self.phase.name, "not the key of a node")
         self.advance(now)
         taken = self.recovery.connect(peer, route)
         self.run()

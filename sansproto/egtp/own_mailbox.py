@@ -47,6 +47,7 @@ class OwnMailboxHost(Host[Any], Protocol):
 
     def make_connection(self, owner: Any, server: bytes, key: str) -> MailboxConnection: ...
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None: ...
+    def mailbox_left(self, link: Link) -> None: ...
     def mailbox_is_up(self, server: bytes) -> None: ...
     def mailbox_is_down(self, server: bytes, ended: Ended) -> None: ...
     def read_blob(self, server: bytes, blob: bytes) -> None: ...
@@ -133,6 +134,9 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None:
         self.host.mailbox_dialled(connection, link)
 
+    def mailbox_left(self, link: Link) -> None:
+        self.host.mailbox_left(link)
+
     def mailbox_said(self, connection: MailboxConnection, said: Said) -> None:
         match said:
             case p.Terms():
@@ -179,7 +183,6 @@ OWN_MAILBOX: Final = Table[OwnMailbox, OwnMailboxState](
     OwnMailboxInput,
     OwnMailboxTimer,
     name="egtp.own_mailbox",
-    page="egtp",
     initial=_S.RESTING,
     idle={
         _S.RESTING: "the application, which starts the node",

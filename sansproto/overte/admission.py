@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import attrs
 
 from ..component import Component, Refusal
-from ..contract import Instant, Path
+from ..contract import Instant
 from ..endpoint import Received
 from ..errors import LocalProtocolError
 from ..machine import Guards, Input, Row, Table
@@ -21,7 +21,7 @@ from ..snapshot import CACHED
 from ..wire import Absent
 from . import packets as p
 from .crypto import BadKey, lower, verify, verify_username
-from .member import ADMISSIBLE, AGENT, STATIC, Entry, Member, MemberInput
+from .member import ADMISSIBLE, AGENT, Entry, Member, MemberInput
 from .members import Members
 from .parts import Arrival, ServerHost, keep_newest, read, receives
 from .policy import ASSIGNED, Visitor
@@ -59,23 +59,11 @@ class PendingConnect:
 
     request: Arrival
     says: p.DomainConnectRequest = attrs.field(repr=False)
-    public: SockAddr
-    assigned: p.NodeType | None
-    """The type that its assignment is for, if it has one."""
-    username: str
-    """In the way in which it is looked up. It has to be proven, as has the account; empty: there is none."""
-    account: str
-    here: tuple[Member, ...]
-    """The node at its address, if there is one."""
-
-    @property
-    def connect_id(self) -> bytes | None:
-        return None if self.assigned is None else self.says.connect_id
-
-    @property
-    def makes_room(self) -> int:
-        """How many nodes of its kind go when it comes: 1 if it was here."""
-        return sum(member.entry.node_type == self.says.check_in.node_type for member in self.here)
+    entry: Entry
+    sockets: tuple[SockAddr, SockAddr]
+    """Its public and its local one."""
+    replaced: dict[int, Member]
+    """Who goes when it comes, by local id: the node at its address, and the one that has its assignment."""
 
 
 class AdmissionState(Enum):
@@ -114,10 +102,6 @@ class Admission(Component[AdmissionState, ServerHost]):
         self.members, self.version_name = members, version_name
         self.tokens, self.keys, self.answers, self.assignments = OrderedDict(), OrderedDict(), OrderedDict(), {}
 
-    def forget_all(self) -> None:
-        for table in (self.tokens, self.keys, self.answers, self.assignments):
-            table.clear()
-
     # -- for the verbs
 
     def provide_key(self, username: str, key: bytes | str | None) -> None:
@@ -128,7 +112,7 @@ class Admission(Component[AdmissionState, ServerHost]):
 
     def assign(self, connect_id: bytes, node_type: p.NodeType) -> None:
         known = self.assignments.get(connect_id, node_type)
-        if len(connect_id) != 16 or not any(connect_id) or node_type not in STATIC:
+        if len(connect_id) != 16 or not any(connect_id) or node_type not in p.STATIC:
             why = "no connect id, or no type that is assigned"
         elif known is not node_type:
             why = "this connect id has another type"
@@ -141,9 +125,7 @@ class Admission(Component[AdmissionState, ServerHost]):
 
     def reconsider(self, member: Member) -> None:
         """The policy changed: who may not connect any more is out."""
-        entry = member.entry
-        names = entry.username, entry.account
-        permissions = self._permissions(entry.path, entry.node_type, entry.fingerprint, *names)
+        permissions = self._permissions(member.entry)
         if permissions & p.Permissions.CONNECT:
             member.permit(permissions)
         else:
@@ -166,66 +148,69 @@ class Admission(Component[AdmissionState, ServerHost]):
     def read(self, request: Arrival) -> PendingConnect:
         """Assignments need no name, and who logs in with the domain need not sign a username."""
         says = read(self, p.DomainConnectRequest, request.payload)
-        here, assigned = self.members.by_path.get(request.path), self.assignments.get(says.connect_id)
-        account = _text(says.domain_username) if assigned is None and self.host.policy.login is not None else ""
-        is_named = assigned is None and (says.username_signature or not account)
-        return PendingConnect(
-            request,
-            says,
-            with_host(says.check_in.public_socket, request.path),
-            assigned,
-            lower(says.username or "") if is_named else "",
-            account,
-            () if here is None else (here,),
+        check_in, connect_id, has_login = says.check_in, says.connect_id, self.host.policy.login is not None
+        is_assigned = connect_id in self.assignments
+        account = _text(says.domain_username) if has_login and not is_assigned else ""
+        is_named = not is_assigned and (says.username_signature or not account)
+        entry = Entry(
+            node_type=check_in.node_type,
+            path=request.path,
+            fingerprint=says.machine_fingerprint,
+            connect_id=connect_id if is_assigned else None,
+            username=lower(says.username or "") if is_named else "",
+            account=account,
         )
+        sockets = with_host(check_in.public_socket, request.path), check_in.local_socket
+        holders = self.members.by_path.get(request.path), self.members.by_connect_id.get(connect_id)
+        replaced = {member.local_id: member for member in holders if member is not None}
+        return PendingConnect(request, says, entry, sockets, replaced)
 
     def has_sockets(self, pending: PendingConnect) -> bool:
-        return not (pending.public.is_null or pending.says.check_in.local_socket.is_null)
+        return not any(socket.is_null for socket in pending.sockets)
 
     def has_node_type(self, pending: PendingConnect) -> bool:
-        return pending.says.check_in.node_type in ADMISSIBLE
+        return pending.entry.node_type in ADMISSIBLE
 
     def is_expected(self, pending: PendingConnect) -> bool:
         """Other types than agents need an assignment, which is for a type and stands for one node at a time."""
-        node_type = pending.says.check_in.node_type
-        if pending.assigned is None:
+        node_type, connect_id = pending.entry.node_type, pending.entry.connect_id
+        if connect_id is None:
             return node_type == AGENT
-        holder = self.members.by_connect_id.get(pending.says.connect_id)
-        sockets = pending.public, pending.says.check_in.local_socket
-        return pending.assigned == node_type and (holder is None or (holder.public, holder.local) == sockets)
+        holder = self.members.by_connect_id.get(connect_id)
+        is_free = holder is None or (holder.public, holder.local) == pending.sockets
+        return is_free and self.assignments[connect_id] == node_type
 
     def is_repeated(self, pending: PendingConnect) -> bool:
         """Does the node at this address ask again for what it has? Its names need no other proof than they had."""
-        says, check_in, clock = pending.says, pending.says.check_in, self.host.clock
-        asked = says.machine_fingerprint, check_in.node_type, pending.connect_id, pending.username, pending.account
         return any(
-            clock - (entry := member.entry).joined < self.host.delays.repeated
-            and (entry.fingerprint, entry.node_type, entry.connect_id, entry.username, entry.account) == asked
-            and (member.public, member.local) == (pending.public, check_in.local_socket)
-            for member in pending.here
+            self.host.clock - member.joined < self.host.delays.repeated
+            and member.entry == pending.entry
+            and (member.public, member.local) == pending.sockets
+            for member in pending.replaced.values()
         )
 
     def is_beyond_ids(self, pending: PendingConnect) -> bool:
-        return len(self.members.by_id) - pending.makes_room >= self.host.limits.nodes
+        return len(self.members.by_id) - len(pending.replaced) >= self.host.limits.nodes
 
     def is_assigned(self, pending: PendingConnect) -> bool:
-        return pending.assigned is not None
+        return pending.entry.connect_id is not None
 
     def is_no_intruder(self, pending: PendingConnect) -> bool:
         """A sender's address can be forged; a machine's fingerprint is only known to those on the way."""
-        fingerprint = pending.says.machine_fingerprint
-        return not any(member.is_proven and member.entry.fingerprint != fingerprint for member in pending.here)
+        fingerprint, there = pending.entry.fingerprint, pending.replaced.values()
+        return not any(member.is_proven and member.entry.fingerprint != fingerprint for member in there)
 
     def is_without_token(self, pending: PendingConnect) -> bool:
-        username = pending.username
+        username = pending.entry.username
         return bool(username) and not (pending.says.username_signature and username in self.tokens)
 
     def is_of_unknown_key(self, pending: PendingConnect) -> bool:
-        return bool(pending.username) and pending.username not in self.keys
+        username = pending.entry.username
+        return bool(username) and username not in self.keys
 
     def is_badly_signed(self, pending: PendingConnect) -> bool:
         """The name counts in lower case, as newer texts of the reference have it, or as it came, as older ones do."""
-        username = pending.username
+        username = pending.entry.username
         if not username:
             return False
         key, token = self.keys[username], self.tokens[username].token
@@ -239,18 +224,18 @@ class Admission(Component[AdmissionState, ServerHost]):
             return True
 
     def is_not_logged_in(self, pending: PendingConnect) -> bool:
-        account, tokens = pending.account, _text(pending.says.domain_tokens)
+        account, tokens = pending.entry.account, _text(pending.says.domain_tokens)
         return bool(account) and not self.host.policy.is_account(account, tokens)
 
     def is_forbidden(self, pending: PendingConnect) -> bool:
-        return not self._permissions_of(pending) & p.Permissions.CONNECT
+        return not self._permissions(pending.entry) & p.Permissions.CONNECT
 
     def is_one_too_many(self, pending: PendingConnect) -> bool:
-        capacity = self.host.policy.capacity
+        capacity, gone = self.host.policy.capacity, pending.replaced.values()
         return (
             capacity is not None
-            and self.members.count(AGENT) - pending.makes_room >= capacity
-            and not self._permissions_of(pending) & p.Permissions.PAST_CAPACITY
+            and self.members.count(AGENT) - sum(member.entry.node_type == AGENT for member in gone) >= capacity
+            and not self._permissions(pending.entry) & p.Permissions.PAST_CAPACITY
         )
 
     # -- actions
@@ -279,71 +264,53 @@ class Admission(Component[AdmissionState, ServerHost]):
         self._deny(pending.request, p.DenialReason.TOO_MANY_USERS, "Too many connected users.", redirect)
 
     def send_token(self, pending: PendingConnect) -> None:
-        token = self.tokens.get(pending.username)
+        username = pending.entry.username
+        token = self.tokens.get(username)
         if token is None:
-            token = Token(self.host.draw(16, f"token.{pending.username}"))
-            keep_newest(self.tokens, pending.username, token, self.host.limits.tokens)
+            token = Token(self.host.draw(16, f"token.{username}"))
+            keep_newest(self.tokens, username, token, self.host.limits.tokens)
         self._count_answer(pending.request.path.host)
         self.host.answer(pending.request.path, p.ConnectionToken(token.token))
 
     def tell_key_wanted(self, pending: PendingConnect) -> None:
-        token = self.tokens[pending.username]
+        username = pending.entry.username
+        token = self.tokens[username]
         if not token.was_told:
             token.was_told = True
-            self.host.emit(KeyWanted(pending.username))
+            self.host.emit(KeyWanted(username))
 
     def repeat(self, pending: PendingConnect) -> None:
         self._count_answer(pending.request.path.host)
-        for member in pending.here:
+        for member in pending.replaced.values():
             member.repeat(pending.says.check_in)
 
     def let_in(self, pending: PendingConnect) -> None:
         """Who is at its address, or has its assignment, is gone before it is in."""
         self._count_answer(pending.request.path.host)
-        self.tokens.pop(pending.username, None)
-        replaced = self._replaced_by(pending)
-        for member in replaced.values():
+        self.tokens.pop(pending.entry.username, None)
+        for member in pending.replaced.values():
             member.post(MemberInput.LEAVE(Departure.REPLACED))
-        local_id = self.members.fresh_id(replaced)
-        entry = Entry(
-            local_id=local_id,
-            node_type=p.NodeType(pending.says.check_in.node_type),
-            path=pending.request.path,
-            fingerprint=pending.says.machine_fingerprint,
-            connect_id=pending.connect_id,
-            username=pending.username,
-            account=pending.account,
-            joined=self.host.clock,
-        )
-        node_id = self.host.draw(16, f"node.{local_id}.id")
-        self.members.admit(node_id, entry, pending.says.check_in, self._permissions_of(pending))
+        local_id = self.members.fresh_id(pending.replaced)
+        node_id, permissions = self.host.draw(16, f"node.{local_id}.id"), self._permissions(pending.entry)
+        self.members.admit(node_id, local_id, pending.entry, pending.says.check_in, permissions)
 
     def answer_ping(self, pinged: Received[p.ICEPing]) -> None:
         self.host.answer(pinged.path, p.ICEPingReply(self.host.domain_id, pinged.packet.type))
 
     # -- inside
 
-    def _replaced_by(self, pending: PendingConnect) -> dict[int, Member]:
-        """By local id."""
-        holder = self.members.by_connect_id.get(pending.says.connect_id)
-        return {member.local_id: member for member in (*pending.here, holder) if member is not None}
-
-    def _permissions_of(self, pending: PendingConnect) -> int:
-        """What it may do, its names taken as proven."""
-        if pending.assigned is not None:
+    def _permissions(self, entry: Entry) -> int:
+        """What somebody may do, the names taken as proven."""
+        if entry.connect_id is not None:
             return int(ASSIGNED)
-        names, node_type = (pending.username, pending.account), p.NodeType(pending.says.check_in.node_type)
-        return self._permissions(pending.request.path, node_type, pending.says.machine_fingerprint, *names)
-
-    def _permissions(self, path: Path, node_type: p.NodeType, fingerprint: bytes, username: str, account: str) -> int:
-        local = self.host.local
+        host, local = entry.path.host, self.host.local
         visitor = Visitor(
-            host=path.host,
-            is_local=is_loopback(path.host) or (local is not None and path.host == local.host),
-            node_type=node_type,
-            fingerprint=fingerprint,
-            username=username,
-            account=account,
+            host=host,
+            is_local=is_loopback(host) or (local is not None and host == local.host),
+            node_type=p.NodeType(entry.node_type),
+            fingerprint=entry.fingerprint,
+            username=entry.username,
+            account=entry.account,
         )
         return int(self.host.policy.permissions(visitor)) & 0xFFFFFFFF
 
@@ -412,7 +379,6 @@ ADMISSION: Final = Table[Admission, AdmissionState](
     Admission,
     AdmissionInput,
     name="overte.admission",
-    page="overte",
     initial=_S.READY,
     idle={_S.READY: "the domain's end: it answers whoever asks"},
     rows=(

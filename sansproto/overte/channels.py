@@ -17,7 +17,7 @@ from .header import Control, ControlType
 from .parts import Arrival, ChannelHost
 from .receiving import DATA, Receiver, ReceivingInput, ReceivingState
 from .remote import Remote, remote_of
-from .sending import ACK, HANDSHAKE_ACK, Outgoing, Sender, SendingInput
+from .sending import ACK, HANDSHAKE_ACK, Sender, SendingInput
 
 NO_CHANNEL: Final = Refusal("no channel", ref="handshake")
 OTHER_VERSION_TAKEN: Final = Note("other version", ref="types and versions")
@@ -61,18 +61,15 @@ class Channels(Component[ChannelsState, ChannelHost]):
 
     # -- for the endpoint
 
-    def send(self, path: Path, packets: list[Outgoing]) -> bool:
-        """Let packets wait for their turn, all or none of them; False, and counted, if they cannot."""
-        sender = self._sender_to(path)
+    def sender_to(self, path: Path) -> Sender | None:
+        """What sends to this address; None, and counted, if it may have no channel."""
+        remote = remote_of(path)
+        sender = self.senders.get(remote)
         if sender is None:
+            if self.host.accepts_channel(path):
+                return self.senders.add(remote, Sender.draw_number)
             self.host.count_refusal(NO_CHANNEL, self)
-            return False
-        return sender.queue(packets)
-
-    def next_message(self, path: Path) -> int:
-        """The number of one more message to this address."""
-        sender = self._sender_to(path)
-        return 0 if sender is None else sender.next_message()
+        return sender
 
     def take_control(self, control: Control, path: Path) -> None:
         """A control packet came."""
@@ -95,12 +92,6 @@ class Channels(Component[ChannelsState, ChannelHost]):
         if remote in self.receivers:
             self.receivers[remote].fail_messages()
             self.receivers.remove(remote)
-
-    def forget_all(self) -> None:
-        """The end."""
-        self.senders.remove_all()
-        self.receivers.remove_all()
-        self.unfinished = self.unacknowledged = 0
 
     # -- guards
 
@@ -166,13 +157,6 @@ class Channels(Component[ChannelsState, ChannelHost]):
         else:
             receiver.post(happened)
 
-    def _sender_to(self, path: Path) -> Sender | None:
-        remote = remote_of(path)
-        sender = self.senders.get(remote)
-        if sender is None and self.host.accepts_channel(path):
-            sender = self.senders.add(remote, Sender.draw_number)
-        return sender
-
 
 _S, _I, _C = ChannelsState, ChannelsInput, Channels
 
@@ -194,7 +178,6 @@ CHANNELS: Final = Table[Channels, ChannelsState](
     Channels,
     ChannelsInput,
     name="overte.channels",
-    page="overte",
     initial=_S.READY,
     idle={_S.READY: "the next packet"},
     rows=(

@@ -11,9 +11,7 @@ from typing import Final
 from ..component import OptionalPart, Refusal
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
-from ..events import Closed
 from ..trace import Trace
-from ..wire import Packet
 from . import connection, crypto, rendezvous, stun
 from . import packets as p
 from .connection import Connection, ConnectionInput
@@ -180,6 +178,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         Raises NotOpen while there is no connection, LocalProtocolError for a path of more than 1024 bytes in UTF-8 and
         while ``limits.queries`` questions are open.
         """
+        self._need_open("ask_path")
         try:
             size = len(path.encode())
         except UnicodeEncodeError:
@@ -304,8 +303,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     @property
     def domain(self) -> Path | None:
         """Where the domain is, once it is found."""
-        domain = self.connection.domain.part
-        return None if domain is None else domain.path
+        return self.connection.domain
 
     @property
     def membership(self) -> Membership:
@@ -315,9 +313,6 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     def is_squelched(self) -> bool:
         """Has the domain been silent for so long that nodes are left alone?"""
         return self.connection.silent > _SQUELCH
-
-    def ask_domain(self, question: Packet) -> None:
-        self.connection.send_reliably(question)
 
     def sockets_changed(self) -> None:
         """Our own addresses are known, or are others than before."""
@@ -332,11 +327,6 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
     def reached(self, path: Path) -> None:
         self.connection.post(ConnectionInput.REACHED(path))
-
-    def end(self, closed: Closed) -> None:
-        super().end(closed)
-        self.node_table.clear()
-        self.queries.open.remove_all()
 
 
 def _check_arguments(introduction: Introduction, target: IceTarget, local: SockAddr) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, TypeVar
 
-from ..component import OptionalPart, Part
 from ..contract import Address, Lookup, Path, Phase
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -33,7 +32,6 @@ LOOKUP: Final = 1
 
 
 _UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
-_REPLICATED: Final = frozenset(REPLICATED.values())
 
 
 class ConnectionState(Enum):
@@ -52,7 +50,7 @@ _CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
 
 class ConnectionInput:
     CONNECT = Input[ConnectionState, None]()
-    FOUND = Input[ConnectionState, tuple[Address, ...]]()
+    FOUND = Input[ConnectionState, Path]()
     NOT_FOUND = Input[ConnectionState, None]()
     REACHED = Input[ConnectionState, Path]()
     """By ICE."""
@@ -86,19 +84,11 @@ class ConnectionTimer:
     GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
 
 
-class Domain(Part[ClientHost]):
-    """The domain, once it is found."""
-
-    path: Path
-
-    def begin(self, path: Path) -> None:
-        self.path = path
-
-
 class Connection(ClientPart[ConnectionState]):
     """Where the domain is, who we are there, and how long it has been silent."""
 
-    domain: OptionalPart[Domain]
+    domain: Path | None
+    """Where it is, once it is found."""
     membership: Membership
     adopted: Annotated[p.DomainList | None, MEMO]
     """The list of which all is known."""
@@ -133,8 +123,7 @@ class Connection(ClientPart[ConnectionState]):
         super().__init__(host)
         self.target, self.by_ice, self.introduction = target, by_ice, introduction
         self.own, self.nodes, self.queries = own, nodes, queries
-        self.domain = OptionalPart(lambda: Domain(host))
-        self.told = self.adopted = None
+        self.domain = self.told = self.adopted = None
         self.membership = NO_MEMBER
         self.silent = self.uptime = 0
         self.reason = p.ConnectReason.CONNECT.value
@@ -144,7 +133,7 @@ class Connection(ClientPart[ConnectionState]):
     # -- for the client
 
     def looked_up(self, addresses: tuple[Address, ...]) -> None:
-        self.post(ConnectionInput.FOUND(addresses) if addresses else ConnectionInput.NOT_FOUND())
+        self.post(ConnectionInput.FOUND(self.own.pick(addresses)) if addresses else ConnectionInput.NOT_FOUND())
 
     def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
@@ -156,8 +145,7 @@ class Connection(ClientPart[ConnectionState]):
         return self.by_ice
 
     def is_from_domain(self, arrival: Arrival) -> bool:
-        domain = self.domain.get(None)
-        return domain is not None and arrival.path == domain.path
+        return arrival.path == self.domain
 
     def read_list(self, arrival: Arrival) -> p.DomainList:
         return self.nodes.lists.read(self, arrival.payload)
@@ -192,7 +180,7 @@ class Connection(ClientPart[ConnectionState]):
             node is None
             or node.listing.type not in _UPSTREAM
             or node.sockets.get(p.PingType.PUBLIC) != arrival.path
-            or arrival.header.type not in _REPLICATED
+            or arrival.header.type not in REPLICATED
         ):
             return None
         return e.PacketReceived(node.key, arrival.header.type, payload=arrival.payload)
@@ -215,14 +203,11 @@ class Connection(ClientPart[ConnectionState]):
         self.host.ask_transport(Lookup(LOOKUP, self.target.host, self.target.port))
         self.own.learn()
 
-    def set_address(self, addresses: tuple[Address, ...]) -> None:
-        self.set_path(self.own.pick(addresses))
-
-    def seek(self, addresses: tuple[Address, ...]) -> None:
-        self.host.seek(self.own.pick(addresses))
+    def seek(self, server: Path) -> None:
+        self.host.seek(server)
 
     def set_path(self, path: Path) -> None:
-        self.domain.start(Domain.begin, path)
+        self.domain = path
 
     # -- check-ins
 
@@ -265,13 +250,9 @@ class Connection(ClientPart[ConnectionState]):
     def send_disconnect(self) -> None:
         self._send(p.DisconnectRequest())
 
-    def send_reliably(self, question: Packet) -> None:
-        for domain in self.domain.values():
-            self.host.send_reliable(domain.path, question)
-
     def _send(self, packet: Packet) -> None:
-        for domain in self.domain.values():
-            self.host.send_packet(domain.path, packet, source=self.membership.local_id)
+        if self.domain is not None:
+            self.host.send_packet(self.domain, packet, source=self.membership.local_id)
 
     # -- what the domain says
 
@@ -309,7 +290,7 @@ class Connection(ClientPart[ConnectionState]):
     def note_denial(self, packet: p.DomainConnectionDenied) -> None:
         self.silent = 0
         code = int(packet.reason)
-        denied = e.Denied(packet.reason, packet.text, extra=packet.extra, hint=e.hint_for(code))
+        denied = e.Denied(packet.reason, packet.text, extra=packet.extra, hint=e.HINTS.get(code, ""))
         known = self.denials.pop(code, None)
         self.denials[code] = denied  # behind the others: the last one is what the end is told with
         if known != denied:
@@ -342,8 +323,8 @@ class Connection(ClientPart[ConnectionState]):
         self.silent = 0
         self.nodes.forget_all()
         self.queries.forget_all()
-        for domain in self.domain.values():
-            self.host.forget_channel(domain.path)
+        if self.domain is not None:
+            self.host.forget_channel(self.domain)
 
     # -- what the application is told
 
@@ -437,7 +418,6 @@ CONNECTION: Final = Table[Connection, ConnectionState](
     ConnectionInput,
     ConnectionTimer,
     name="overte.connection",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.CLOSED,),
     idle={_S.NEW: "connect()"},
@@ -457,7 +437,7 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _S.RESOLVING,
             _I.FOUND,
             _S.CONNECTING,
-            _C.set_address,
+            _C.set_path,
             _C.check_in_at_once,
             arm=_TRY,
             cancel=(_T.LOOKUP,),

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from struct import Struct
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
-from ..component import Component, Refusal
+from ..component import Component, Declared, Parts, Refusal
 from ..contract import Address, Entropy, Path
 from ..endpoint import DatagramEndpoint
 from ..events import Closed
@@ -118,8 +118,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         False, and counted, if the address may have no channel or too much waits for it.
         """
         type, payload = content if isinstance(content, tuple) else (_TYPES[content.__class__], content.encode())
-        header = self._reliable_header(type, payload, source, secret)
-        return self.channels.send(path, [Outgoing(header, payload)])
+        sender = self.channels.sender_to(path)
+        return sender is not None and sender.queue([self._outgoing(type, payload, source, secret)])
 
     def send_message(
         self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b""
@@ -131,14 +131,17 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         if len(payload) > self.limits.message_size:
             self.count_refusal(TOO_LARGE)
             return False
-        message, room = self.channels.next_message(path), ROOM[type.form]
-        count = max(-(-len(payload) // room), 1)
-        packets = []
-        for number in range(count):
-            piece = payload[number * room : (number + 1) * room]
-            part = Part.of(message, number, count)
-            packets.append(Outgoing(self._reliable_header(type, piece, source, secret, part), piece))
-        return self.channels.send(path, packets)
+        sender = self.channels.sender_to(path)
+        if sender is None:
+            return False
+        message, room = sender.next_message(), ROOM[type.form]
+        pieces = [payload[at : at + room] for at in range(0, len(payload), room)] or [b""]
+        return sender.queue(
+            [
+                self._outgoing(type, piece, source, secret, Part.of(message, number, len(pieces)))
+                for number, piece in enumerate(pieces)
+            ]
+        )
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
@@ -211,22 +214,25 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
-        self.channels.forget_all()
+        _forget_all(self)
 
-    def _reliable_header(
+    def _outgoing(
         self, type: PacketType, payload: bytes, source: int, secret: bytes, part: Part | None = None
-    ) -> Header:
-        """A header that gets its sequence number when it is sent."""
-        form = type.form
-        return Header(
-            type,
-            0,
-            self.versions[type],
-            None if form is Form.UNSOURCED else source,
-            self._mac(payload, secret) if form is Form.VERIFIED else None,
-            reliable=True,
-            part=part,
-        )
+    ) -> Outgoing:
+        """A reliable packet, which gets its sequence number when it is sent."""
+        sourced = None if type.form is Form.UNSOURCED else source
+        mac = self._mac(payload, secret) if type.form is Form.VERIFIED else None
+        return Outgoing(Header(type, 0, self.versions[type], sourced, mac, reliable=True, part=part), payload)
 
     def _mac(self, payload: bytes, secret: bytes) -> bytes:
         return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
+
+
+def _forget_all(owner: Declared) -> None:
+    """Keep nobody, and nothing that waits for them."""
+    for _, part in owner.parts():
+        if isinstance(part, Parts):
+            part.remove_all()
+        else:
+            _forget_all(part)
+            part.rebuild()

@@ -115,12 +115,7 @@ class Denied:
     """In our words, what may help; empty for codes that are not known."""
 
 
-def hint_for(code: int) -> str:
-    """What may help against a denial with this code; nothing is known about others."""
-    return _HINTS.get(code, "")
-
-
-_HINTS: Final[dict[int, str]] = {
+HINTS: Final[dict[int, str]] = {
     DenialReason.PROTOCOL_MISMATCH: "the domain runs another release: use the version table of that one",
     DenialReason.LOGIN_ERROR_DIRECTORY: "the username was not signed with the key that the directory service knows: "
     "log in there again, and publish a new key",
@@ -130,6 +125,7 @@ _HINTS: Final[dict[int, str]] = {
     DenialReason.LOGIN_ERROR_DOMAIN: "the domain does not know this account, or tokens, of its own: log in there again",
     DenialReason.NOT_AUTHORIZED_DOMAIN: "log in to the domain's own accounts, at the URL that it names",
 }
+"""What may help against a denial, by its code."""
 
 
 @attrs.frozen

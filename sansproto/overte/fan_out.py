@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 from collections import deque
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import attrs
@@ -50,19 +49,14 @@ class Listing:
     """Local id."""
 
 
-class News(Enum):
-    ADDED = 0
-    REMOVED = 1
-
-
 @attrs.define(eq=False, weakref_slot=False)
 class Announcement:
-    """News of a node under way: up to whom it was told."""
+    """That a node came, or is gone, under way: up to whom it was told."""
 
-    news: News
     node_id: bytes
     kind: int
     """The node's type."""
+    is_gone: bool
     last: int = 0
     """Local id."""
 
@@ -105,9 +99,9 @@ class FanOut(Part[ServerHost]):
             member.is_listed = True
             self.start(Listing(member.node_id, is_new, clock))
 
-    def announce(self, member: Member, news: News) -> None:
+    def announce(self, member: Member, *, is_gone: bool) -> None:
         if self._has_room():
-            self.start(Announcement(news, member.node_id, member.entry.node_type._value_))
+            self.start(Announcement(member.node_id, int(member.entry.node_type), is_gone))
 
     def start(self, work: Listing | Announcement) -> None:
         """Make as much as one call may, unless older work waits."""
@@ -144,7 +138,7 @@ class FanOut(Part[ServerHost]):
         records = self._records(listing, member)
         host = self.host
         domain = host.domain_id, self.members.own_id
-        node = listing.node_id, member.entry.local_id, member.permissions, host.authenticates()
+        node = listing.node_id, member.local_id, member.permissions, host.authenticates()
         clocks = member.echo, host.wall_us(), int((host.clock - listing.asked) * 1e6)
         head = pack_list_head(*domain, *node, *clocks, listing.is_new)
         self.host.send_raw(member.entry.path, _LIST, head + records)
@@ -163,17 +157,17 @@ class FanOut(Part[ServerHost]):
                 if room < 0:
                     return b"".join(records)
                 records.append(record)
-            listing.last = other.entry.local_id
+            listing.last = other.local_id
         member.is_listed = False
         return b"".join(records)
 
     def _announce(self, announcement: Announcement) -> bool:
         target = self.members.next_interested(announcement.kind, announcement.last)
         subject = self.members.by_id.get(announcement.node_id)
-        if target is None or (subject is None and announcement.news is News.ADDED):
+        if target is None or (subject is None and not announcement.is_gone):
             return False
-        announcement.last = target.entry.local_id
-        if announcement.news is News.REMOVED:
+        announcement.last = target.local_id
+        if announcement.is_gone:
             self.host.send_reliable(target.entry.path, RemovedNode(announcement.node_id))
         elif subject is not None and subject is not target:
             self.host.send_raw(target.entry.path, _ADDED, self._record(subject, target))
@@ -188,7 +182,7 @@ class FanOut(Part[ServerHost]):
                 local_socket=member.local,
                 permissions=member.permissions,
                 replicated=False,
-                local_id=member.entry.local_id,
+                local_id=member.local_id,
                 secret=bytes(_SECRET),
             )
             member.record = record.encode()[:-_SECRET]

@@ -48,8 +48,7 @@ NO_MAC: Final = bytes(16)
 
 _CONTROL, _RELIABLE, _MESSAGE = 1 << 31, 1 << 30, 1 << 29
 _LEVEL_SHIFT: Final = 27
-_LEVELS: Final = 3 << _LEVEL_SHIFT
-_UNUSUAL: Final = _CONTROL | _MESSAGE | _LEVELS
+_UNUSUAL: Final = _CONTROL | _MESSAGE | 3 << _LEVEL_SHIFT
 _KEYS: Final = (0, 0x6362726973736574, 0x7362697261726461, 0x72687566666D616E)
 _MAX_MESSAGE: Final = (1 << 30) - 1
 
@@ -242,31 +241,17 @@ def encode_datagram(head: Head, payload: bytes = b"") -> bytes:
     """The datagram. Raises ``WireError`` (``BAD_VALUE``) for fields that are too large or do not fit the type."""
     if isinstance(head, Control):
         return _encode_control(head) + payload
-    word = _bounded(head.sequence, MAX_SEQUENCE, "sequence") | head.reliable * _RELIABLE
+    level = _bounded(head.obfuscation, 3, "obfuscation")
+    word = _bounded(head.sequence, MAX_SEQUENCE, "sequence") | head.reliable * _RELIABLE | level << _LEVEL_SHIFT
     begin = b""
     if head.part is not None:
         word |= _MESSAGE
         message = _bounded(head.part.message, _MAX_MESSAGE, "message") | head.part.position._value_ << 30
         begin = _PART_PACK(message, _bounded(head.part.number, 0xFFFFFFFF, "number"))
     version = _bounded(head.version, 0xFF, "version")
-    begin = _WORD_PACK(word) + begin + bytes((head.type._value_, version)) + _encode_source_and_mac(head)
-    return obfuscate(begin + payload, head.obfuscation) if head.obfuscation else begin + payload
-
-
-def obfuscate(datagram: bytes, level: int) -> bytes:
-    """The same datagram at this level, 0 to 3, whatever its level was: for the repetition of a reliable packet.
-
-    Raises ``WireError``: ``TRUNCATED`` for bytes that have no header, ``BAD_TYPE`` for a control packet, which has no
-    levels, ``BAD_VALUE`` for another level.
-    """
-    _bounded(level, 3, "obfuscation")
-    if len(datagram) < 4:
-        raise _truncated(datagram, 4, "word")
-    (word,) = _WORD(datagram)
-    if word & _CONTROL:
-        raise WireError(Fault.BAD_TYPE, 0, "word")
-    plain = _exclusive_or(datagram, 12 if word & _MESSAGE else 4, word >> _LEVEL_SHIFT & 3, level)
-    return _WORD_PACK(word & ~_LEVELS | level << _LEVEL_SHIFT) + plain[4:]
+    begin = _WORD_PACK(word) + begin
+    plain = begin + bytes((head.type._value_, version)) + _encode_source_and_mac(head) + payload
+    return _exclusive_or(plain, len(begin), level) if level else plain
 
 
 def obfuscation_level(repetition: int) -> int:
@@ -361,10 +346,10 @@ def _encode_control(control: Control) -> bytes:
     return word + _WORD_PACK(_bounded(control.sequence, MAX_SEQUENCE, "sequence"))
 
 
-def _exclusive_or(data: Buffer, start: int, level: int, other: int = 0) -> bytes:
-    """Everything from ``start`` on, exclusive-ored with the keys of both levels."""
+def _exclusive_or(data: Buffer, start: int, level: int) -> bytes:
+    """Everything from ``start`` on, exclusive-ored with the key of the level."""
     size = len(data) - start
-    key = (_KEYS[level] ^ _KEYS[other]).to_bytes(8, "little") * (size // 8 + 1)
+    key = _KEYS[level].to_bytes(8, "little") * (size // 8 + 1)
     mixed = int.from_bytes(data[start:], "little") ^ int.from_bytes(key[:size], "little")
     return bytes(data[:start]) + mixed.to_bytes(size, "little")
 
@@ -390,8 +375,8 @@ class Datagram(Codec[tuple[Head, bytes]]):
         except WireError as error:
             raise WireError(error.fault, offset + error.offset, error.field, need=error.need) from None
 
-    def encode_to(self, value: tuple[Head, bytes], out: bytearray) -> None:
-        out += encode_datagram(*value)
+    def encode(self, value: tuple[Head, bytes]) -> bytes:
+        return encode_datagram(*value)
 
     def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
         leaf = super().dissect_from(data, offset, end, name, opener)

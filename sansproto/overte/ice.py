@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..contract import Entropy, Phase
-from ..events import Closed
 from ..trace import Trace
 from .endpoint import OverteEndpoint
 from .ice_directory import HEARTBEAT, QUERY, Directory
@@ -69,7 +68,3 @@ class IceServer(OverteEndpoint[IceServerEvent, IceDelays, IceLimits]):
 
     def arrived(self, arrival: Arrival) -> None:
         self.give(self.directory, _OF_TYPE.get(arrival.header.type._value_), arrival)
-
-    def end(self, closed: Closed) -> None:
-        super().end(closed)
-        self.directory.forget_all()

@@ -85,11 +85,6 @@ class Directory(Component[DirectoryState, OverteHost[IceServerEvent]]):
         self.peers.remove(key)
         self.clients.discard(key)
 
-    def forget_all(self) -> None:
-        self.peers.remove_all()
-        for table in (self.clients, self.keys, self.wanted):
-            table.clear()
-
     # -- guards
 
     def is_its_id(self, beat: Heartbeat) -> bool:
@@ -201,7 +196,6 @@ DIRECTORY: Final = Table[Directory, DirectoryState](
     Directory,
     DirectoryInput,
     name="overte.ice_directory",
-    page="overte",
     initial=_S.READY,
     idle={_S.READY: "the ice-server's end: it answers whoever asks"},
     rows=(

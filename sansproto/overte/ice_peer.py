@@ -97,7 +97,6 @@ ICE_PEER: Final = Table[IcePeer, IcePeerState](
     IcePeerInput,
     IcePeerTimer,
     name="overte.ice_peer",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "the packet that makes it"},

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias, TypeVar
 import attrs
 
 from ..contract import Instant
+from ..wire import ABSENT
 from . import crypto
 from . import packets as p
 from .qt import NULL_UUID, SockAddr
@@ -18,17 +19,6 @@ Sockets: TypeAlias = tuple[SockAddr, SockAddr]
 
 _NO_SYSTEM_INFO: Final = bytes(4)
 """Nothing, compressed."""
-
-
-_SETTINGS: Final = {
-    p.NodeType.AUDIO_MIXER: p.AssignmentType.AUDIO_MIXER,
-    p.NodeType.AVATAR_MIXER: p.AssignmentType.AVATAR_MIXER,
-    p.NodeType.AGENT: p.AssignmentType.AGENT,
-    p.NodeType.ASSET_SERVER: p.AssignmentType.ASSET_SERVER,
-    p.NodeType.MESSAGES_MIXER: p.AssignmentType.MESSAGES_MIXER,
-    p.NodeType.ENTITY_SCRIPT_SERVER: p.AssignmentType.ENTITY_SCRIPT_SERVER,
-    p.NodeType.ENTITY_SERVER: p.AssignmentType.ENTITY_SERVER,
-}
 
 
 @attrs.frozen(kw_only=True)
@@ -59,8 +49,7 @@ class Introduction:
     def connect_request(
         self, clock: int, sockets: Sockets, *, reason: int, uptime: int, signature: bytes
     ) -> p.DomainConnectRequest:
-        names = ("domain_username", "domain_tokens")
-        account = {} if self.account is None else dict(zip(names, self.account, strict=True))
+        account, tokens = (ABSENT, ABSENT) if self.account is None else self.account
         return p.DomainConnectRequest(
             connect_id=self.connect_id,
             protocol_signature=self.signature,
@@ -72,13 +61,14 @@ class Introduction:
             check_in=self.check_in(p.CheckIn, clock, sockets),
             username=self.username or None,
             username_signature=signature,
-            **account,
+            domain_username=account,
+            domain_tokens=tokens,
         )
 
     @property
     def settings(self) -> p.AssignmentType:
         """The kind of the domain's settings that are for us."""
-        return _SETTINGS.get(self.node_type, p.AssignmentType.ALL)
+        return p.AssignmentType.__members__.get(self.node_type.name, p.AssignmentType.ALL)
 
     def sign(self, token: bytes) -> bytes:
         """A proof of the username for a token of the domain; empty without one, or without a key."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import attrs
-from attrs.validators import le
+from attrs.validators import ge, le
 
-from ..limits import seconds
+from ..limits import seconds, some
 from ..links import LinkDelays
 
 
@@ -27,31 +27,31 @@ class TransportDelays(LinkDelays):
 class TransportLimits:
     """The bounds of what a client and a server have in common."""
 
-    links: int = 0
+    links: int = some(0, least=0)
     """Streams: none is accepted."""
-    link_queue: int = 1 << 16
+    link_queue: int = some(1 << 16)
     """Of no use without streams."""
-    link_packets: int = 64
+    link_packets: int = some(64)
     """Of no use without streams."""
-    events: int = 4096
+    events: int = some(4096)
     """Events that are not yet popped: over it datagrams are dropped, as a full socket would."""
-    outbox: int = 4096
+    outbox: int = some(4096)
     """Datagrams that were not yet taken: over it new ones are dropped."""
-    addresses: int = 4096
+    addresses: int = some(4096)
     """Addresses whose sequence numbers are remembered: over it the oldest is forgotten."""
-    window: int = 64
+    window: int = some(64)
     """Reliable packets to one address that are not acknowledged."""
-    reliable_queue: int = 1024
+    reliable_queue: int = some(1024)
     """Reliable packets that wait for one address."""
-    ahead: int = 1024
+    ahead: int = some(1024)
     """Numbers that may be missing before one that is taken."""
-    messages: int = 16
+    messages: int = some(16)
     """Messages begun and not ended, from one address."""
-    message_size: int = 1 << 20
+    message_size: int = some(1 << 20)
     """Bytes of one message."""
-    unfinished: int = 1 << 26
+    unfinished: int = some(1 << 26)
     """Bytes of messages of which parts are missing, from all addresses; of 256 each at least."""
-    unacknowledged: int = 1 << 28
+    unacknowledged: int = some(1 << 28)
     """Bytes of messages that did not yet arrive as a whole, to all addresses."""
 
 
@@ -74,7 +74,7 @@ class ClientDelays(TransportDelays):
     punch: float = seconds(0.25)
     """Between two pings to a node without an active socket."""
     silence: float = seconds(10.0)
-    """Not heard of a node for so long: it is gone."""
+    """A node that was not heard for so long when it is looked at, so often, is gone."""
     answer: float = seconds(5.0)
     """For the answer to a path query or settings request."""
     retry: float = seconds(0.25)
@@ -87,17 +87,17 @@ class ClientDelays(TransportDelays):
 class ClientLimits(TransportLimits):
     """A client's bounds."""
 
-    silent_check_ins: int = 5
+    silent_check_ins: int = some(5)
     """Unanswered check-ins: with so many, the next one ends the connection instead."""
-    copies: int = 20
+    copies: int = some(20)
     """Copies of one list request, at most."""
-    nodes: int = 1024
+    nodes: int = some(1024)
     """Nodes that are known at once: further ones are ignored."""
-    connection_ids: int = 4096
+    connection_ids: int = some(4096)
     """Nodes that are gone whose connection ids are remembered."""
-    queries: int = 64
+    queries: int = some(64)
     """Paths and settings asked for at once."""
-    stun_tries: int = 10
+    stun_tries: int = some(10)
     """STUN requests in one round."""
 
 
@@ -123,27 +123,27 @@ class ServerDelays(TransportDelays):
 class ServerLimits(TransportLimits):
     """A domain server's bounds. Raises ValueError for more ``nodes`` than there are local ids."""
 
-    nodes: int = attrs.field(default=65_534, validator=le(65_534))
+    nodes: int = attrs.field(default=65_534, validator=[ge(1), le(65_534)])
     """Nodes at once. Local ids are 16 bits, 0 is none, one the server's."""
-    addresses: int = 1 << 17
+    addresses: int = some(1 << 17)
     """Addresses whose sequence numbers are remembered: at least those of all nodes."""
-    lists: int = 64
+    lists: int = some(64)
     """Lists sent to one node within a second."""
-    tokens: int = 1024
+    tokens: int = some(1024)
     """Tokens of usernames that were not yet signed."""
-    keys: int = 1024
+    keys: int = some(1024)
     """Public keys that the application provided."""
-    applicants: int = 4096
+    applicants: int = some(4096)
     """Addresses whose connect requests are counted."""
-    connects: int = 10
+    connects: int = some(10)
     """Answers of any kind to the requests of one host within ``repeated``."""
-    announcements: int = 4096
+    announcements: int = some(4096)
     """Announcements and lists that are still to be sent."""
-    punches: int = 256
+    punches: int = some(256)
     """Clients that are pinged at once."""
-    beats: int = 6
+    beats: int = some(6)
     """Unanswered heartbeats: over it the next ice-server is asked."""
-    denials: int = 3
+    denials: int = some(3)
     """Denials of heartbeats: over it the application is told."""
 
 
@@ -159,5 +159,5 @@ class IceDelays(TransportDelays):
 class IceLimits(TransportLimits):
     """An ice-server's bounds."""
 
-    peers: int = 65_536
+    peers: int = some(65_536)
     """Peers at once, of which at most half are clients."""

@@ -15,28 +15,16 @@ from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .fan_out import FanOut, News
+from .fan_out import FanOut
 from .header import MAX_DATAGRAM
-from .parts import Arrival, ServerHost, read, reads
+from .parts import Arrival, ServerHost, reads, receives
 from .qt import SockAddr
 from .remote import with_host
 from .server_events import Departure, KickAsked, NodeChanged, NodeJoined, NodeLeft, StatsReceived, UsernameAsked
 from .versions import PacketType
 
 AGENT: Final = p.NodeType.AGENT
-STATIC: Final = frozenset(
-    {
-        p.NodeType.AUDIO_MIXER,
-        p.NodeType.AVATAR_MIXER,
-        p.NodeType.ENTITY_SERVER,
-        p.NodeType.ASSET_SERVER,
-        p.NodeType.MESSAGES_MIXER,
-        p.NodeType.ENTITY_SCRIPT_SERVER,
-    }
-)
-"""The types that come by assignment only."""
-
-ADMISSIBLE: Final = STATIC | {AGENT}
+ADMISSIBLE: Final = p.STATIC | {AGENT}
 
 _TYPES: Final = bytes(sorted(kind.value for kind in ADMISSIBLE))
 _CLOCK: Final = Struct(">Q").unpack_from  # at the front of a list request
@@ -44,27 +32,26 @@ _PATH_ROOM: Final = MAX_DATAGRAM - 6 - p.PathResponse.__wire__.min_size
 
 
 @lru_cache(1024)
-def interest_of(node_type: p.NodeType, wanted: bytes) -> bytes:
+def interest_of(node_type: int, wanted: bytes) -> bytes:
     """The types of which a node is told: those that it wants and that can be here. Agents never see agents."""
-    return bytes(kind for kind in _TYPES if kind in wanted and not (node_type is AGENT and kind == AGENT.value))
+    return bytes(kind for kind in _TYPES if kind in wanted and not node_type == kind == AGENT)
 
 
 @attrs.frozen(weakref_slot=False)
 class Entry:
-    """With what a node was let in. It is answered at ``path``, where its connect request came from, and nowhere else.
+    """As what a node comes in. It is answered at ``path``, where its connect request came from, and nowhere else.
 
-    The names are empty unless they were verified.
+    The names are empty, or have to be verified before it is in.
     """
 
-    local_id: int
-    node_type: p.NodeType
+    node_type: p.NodeType | int
     path: Path
     fingerprint: bytes
     connect_id: bytes | None
     """Of its assignment, if it has one."""
     username: str
+    """In the way in which it is looked up."""
     account: str
-    joined: Instant
 
 
 class MemberState(Enum):
@@ -103,10 +90,12 @@ class Member(Component[MemberState, ServerHost]):
     """A node of the domain. Thousands may be there, so it is slotted."""
 
     __slots__ = (
-        *("counted_from", "echo", "entry", "heard", "interest", "is_listed", "is_proven", "lists", "local"),
-        *("node_id", "owner", "permissions", "place_name", "public", "record", "report"),
+        *("counted_from", "echo", "entry", "heard", "interest", "is_listed", "is_proven", "joined", "lists", "local"),
+        *("local_id", "node_id", "owner", "permissions", "place_name", "public", "record", "report"),
     )
+    local_id: int
     entry: Entry
+    joined: Instant
     public: SockAddr
     local: SockAddr
     place_name: str
@@ -137,17 +126,14 @@ class Member(Component[MemberState, ServerHost]):
         self.counted_from, self.lists = 0.0, 0
         self.report = self.record = None
 
-    def begin(self, entry: Entry, said: p.CheckIn, permissions: int) -> None:
-        self.entry, self.permissions = entry, permissions
+    def begin(self, local_id: int, entry: Entry, said: p.CheckIn, permissions: int) -> None:
+        self.local_id, self.entry, self.permissions = local_id, entry, permissions
         self.public, self.local = with_host(said.public_socket, entry.path), said.local_socket
         self.place_name = said.place_name or ""
         self.interest = interest_of(entry.node_type, said.interests)
-        self.heard, self.echo = entry.joined, said.client_clock
+        self.joined = self.heard = self.host.clock
+        self.echo = said.client_clock
         self.report = said.encode()[8:]
-
-    @property
-    def local_id(self) -> int:
-        return self.entry.local_id
 
     @property
     def secret(self) -> bytes:
@@ -170,12 +156,6 @@ class Member(Component[MemberState, ServerHost]):
     def says_nothing_new(self, arrival: Arrival) -> bool:
         """A list request is nearly always as the last one, all but its clock: then it need not be read."""
         return arrival.payload[8:] == self.report and arrival.path == self.entry.path
-
-    def read_request(self, arrival: Arrival) -> Received[p.DomainListRequest]:
-        payload, path = arrival.payload, arrival.path
-        request = Received(read(self, p.DomainListRequest, payload), path)
-        self.report = payload[8:] if path == self.entry.path and len(payload) <= MAX_DATAGRAM else None
-        return request
 
     def may_kick(self) -> bool:
         return bool(self.permissions & p.Permissions.KICK)
@@ -211,6 +191,7 @@ class Member(Component[MemberState, ServerHost]):
         """What it reports of itself, if that is new. It is answered where it connected, whatever it says."""
         said = received.packet
         self.echo = said.client_clock
+        self.report = said.encode()[8:] if received.path == self.entry.path else None
         interest = interest_of(self.entry.node_type, said.interests)
         if interest != self.interest:
             self.owner.change_interest(self, interest)
@@ -220,7 +201,7 @@ class Member(Component[MemberState, ServerHost]):
             self.host.emit(NodeChanged(self.node_id, public=public, local=local, place=place))
 
     def announce(self) -> None:
-        self.owner.fan_out.announce(self, News.ADDED)
+        self.owner.fan_out.announce(self, is_gone=False)
 
     def forget_it(self) -> None:
         self.owner.forget_member(self)
@@ -246,8 +227,8 @@ class Member(Component[MemberState, ServerHost]):
         self.host.emit(
             NodeJoined(
                 self.node_id,
-                entry.node_type,
-                local_id=entry.local_id,
+                p.NodeType(entry.node_type),
+                local_id=self.local_id,
                 path=entry.path,
                 permissions=self.permissions,
                 username=entry.username,
@@ -272,7 +253,7 @@ _S, _I, _T, _M = MemberState, MemberInput, MemberTimer, Member
 CHECK_IN: Final = (
     Guards.of(_M, _S, Arrival, "check_in")
     .give_if(_M.says_nothing_new, _I.CHECKED_IN, ref="answering a check-in")
-    .make(_M.read_request, "malformed DomainListRequest", ref="answering a check-in")
+    .make(receives(p.DomainListRequest), "malformed DomainListRequest", ref="answering a check-in")
     .give(_I.REPORTED)
 )
 STATS: Final = Guards.of(_M, _S, Arrival, "stats").give(_I.STATS)
@@ -305,7 +286,6 @@ MEMBER: Final = Table[Member, MemberState](
     MemberInput,
     MemberTimer,
     name="overte.member",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "the request that makes it"},

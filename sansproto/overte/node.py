@@ -5,6 +5,7 @@ docs/protocols/overte.rst, nodes, node pings, hole punching.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Annotated, Final, Protocol, TypeAlias
@@ -23,15 +24,10 @@ from .qt import NULL_UUID
 from .remote import address_of, ways_to
 from .versions import PacketType
 
-_T = p.NodeType
-_SOLO: Final = frozenset(
-    {_T.AUDIO_MIXER, _T.AVATAR_MIXER, _T.ENTITY_SERVER, _T.ASSET_SERVER, _T.MESSAGES_MIXER, _T.ENTITY_SCRIPT_SERVER}
-)
-"""Of these a domain has one each."""
-
 _PINGS: Final = 64
 """How many of our pings a node may still answer."""
 
+_MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _SAMPLES: Final = 30
 _LOCAL, _PUBLIC, _SYMMETRIC = p.PingType.LOCAL, p.PingType.PUBLIC, p.PingType.SYMMETRIC
 
@@ -92,14 +88,13 @@ class NodeInput:
 class NodeOwner(Protocol):
     """What it needs of the table of nodes that it stands in."""
 
+    connection_ids: OrderedDict[bytes, int]
+
     def is_free(self, path: Path) -> bool: ...
     def claim(self, node: Node) -> None: ...
     def release(self, node: Node) -> None: ...
     def let_go(self, paths: Iterable[Path]) -> None: ...
-    def forget_node(self, node: Node) -> None: ...
-    def connection_id(self, node: Node) -> int: ...
-    def raise_connection_id(self, node: Node) -> None: ...
-    def take_connection_id(self, node: Node, number: int) -> None: ...
+    def forget_node(self, node: Node, connection_id: int) -> None: ...
 
 
 class Node(ClientPart[NodeState]):
@@ -158,8 +153,13 @@ class Node(ClientPart[NodeState]):
     def claims(self) -> Iterator[Claim]:
         yield self.listing.local_id
         yield from self.sockets.values()
-        if self.listing.type in _SOLO:
+        if self.listing.type in p.STATIC:
             yield chr(self.listing.type)
+
+    @property
+    def connection_id(self) -> int:
+        """How often we dropped it, or what it said of that."""
+        return self.owner.connection_ids.get(self.key, 0)
 
     @property
     def info(self) -> NodeInfo:
@@ -188,7 +188,7 @@ class Node(ClientPart[NodeState]):
         return self.active in (_LOCAL, _PUBLIC) and listing.sockets.get(self.active) != self.way
 
     def is_began_again(self, pinged: Received[p.Ping]) -> bool:
-        return pinged.packet.connection_id > self.owner.connection_id(self)
+        return pinged.packet.connection_id > self.connection_id
 
     def is_stale(self, pinged: Received[p.Ping]) -> bool:
         return pinged.packet.clock <= self.newest
@@ -241,7 +241,7 @@ class Node(ClientPart[NodeState]):
         clock = self.host.wall_us()
         self.pings.append((clock, int(kind)))
         del self.pings[:-_PINGS]
-        ping = p.Ping(kind, clock, self.owner.connection_id(self))
+        ping = p.Ping(kind, clock, self.connection_id)
         self.host.send_packet(path, ping, source=self.host.membership.local_id, secret=self.secret)
 
     def answer(self, pinged: Received[p.Ping]) -> None:
@@ -272,13 +272,11 @@ class Node(ClientPart[NodeState]):
         self.host.emit(NodeMeasured(self.key, ping_ms=self.ping_ms, skew_us=self.skew_us))
 
     def forget_itself(self) -> None:
-        self.owner.forget_node(self)
+        self.owner.forget_node(self, min(self.connection_id + 1, _MAX_CONNECTION_ID))
 
-    def raise_connection_id(self) -> None:
-        self.owner.raise_connection_id(self)
-
-    def take_connection_id(self, pinged: Received[p.Ping]) -> None:
-        self.owner.take_connection_id(self, pinged.packet.connection_id)
+    def forget_in_turn(self, pinged: Received[p.Ping]) -> None:
+        """It dropped us, and said how often."""
+        self.owner.forget_node(self, pinged.packet.connection_id)
 
     def tell_packet(self, arrival: Arrival) -> None:
         self.host.emit(PacketReceived(self.key, arrival.header.type, payload=arrival.payload))
@@ -338,7 +336,6 @@ NODE: Final = Table[Node, NodeState](
     NodeInput,
     NodeTimer,
     name="overte.node",
-    page="overte",
     initial=_S.UNKNOWN,
     terminal=(_S.GONE,),
     idle={_S.UNKNOWN: "the list that names it"},
@@ -352,16 +349,7 @@ NODE: Final = Table[Node, NodeState](
         Row(_S.ACTIVE, _I.PING_DUE, None, _N.send_ping, arm=(_TI.PING,), ref="node pings"),
         Row(_HERE, _I.PINGED, None, _N.note_ping, _N.answer, ref="node pings"),
         Row(_HERE, _I.PINGED_STALE, None, _N.answer, ref="node pings"),
-        Row(
-            _HERE,
-            _I.PINGED_ANEW,
-            _S.GONE,
-            _N.answer,
-            _N.forget_itself,
-            _N.take_connection_id,
-            _N.tell_restarted,
-            ref="connection ids",
-        ),
+        Row(_HERE, _I.PINGED_ANEW, _S.GONE, _N.answer, _N.forget_in_turn, _N.tell_restarted, ref="connection ids"),
         Row(
             _S.PUNCHING,
             _I.REPLIED | _I.REPLIED_LOCAL,
@@ -376,8 +364,8 @@ NODE: Final = Table[Node, NodeState](
         Row(_HERE, _I.REPLIED_ANY, None, _N.measure, ref="clock skew"),
         Row(_HERE, _I.PACKET, None, _N.tell_packet, ref="nodes"),
         Row(_HERE, _I.SILENCE, None, when=_N.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
-        Row(_HERE, _I.SILENCE, _S.GONE, _N.forget_itself, _N.raise_connection_id, _N.tell_silent, ref="silent nodes"),
-        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.raise_connection_id, _N.tell_lost, ref="nodes"),
+        Row(_HERE, _I.SILENCE, _S.GONE, _N.forget_itself, _N.tell_silent, ref="silent nodes"),
+        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.tell_lost, ref="nodes"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -20,7 +20,6 @@ from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeInput
 from .parts import Arrival, ClientHost, keep_newest, read
 from .qt import NULL_UUID
 
-_MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _CLOCKS: Final = slice(41, 65)
 """What two lists that say the same differ in."""
 
@@ -152,9 +151,6 @@ class NodeTable(Part[ClientHost]):
         """As if no node had ever been known."""
         for node in self.nodes.values():
             self.let_go(node.sockets.values())
-        self.clear()
-
-    def clear(self) -> None:
         self.nodes.remove_all()
         for table in (self.index, self.connection_ids, self.lists):
             table.clear()
@@ -188,16 +184,8 @@ class NodeTable(Part[ClientHost]):
             if path != self.host.domain:
                 self.host.forget_channel(path)
 
-    def forget_node(self, node: Node) -> None:
+    def forget_node(self, node: Node, connection_id: int) -> None:
         self.release(node)
         self.let_go(node.sockets.values())
         self.nodes.remove(node.key)
-
-    def connection_id(self, node: Node) -> int:
-        return self.connection_ids.get(node.key, 0)
-
-    def raise_connection_id(self, node: Node) -> None:
-        self.take_connection_id(node, min(self.connection_id(node) + 1, _MAX_CONNECTION_ID))
-
-    def take_connection_id(self, node: Node, number: int) -> None:
-        keep_newest(self.connection_ids, node.key, number, self.host.limits.connection_ids)
+        keep_newest(self.connection_ids, node.key, connection_id, self.host.limits.connection_ids)

@@ -120,6 +120,10 @@ class AssignmentType(IntEnum):
     """Of all of them."""
 
 
+STATIC: Final = frozenset(NodeType[kind.name] for kind in AssignmentType if kind.name not in ("AGENT", "ALL"))
+"""The types of which a domain has one each; they come by assignment only."""
+
+
 class Permissions(IntFlag):
     """The bits of ``permissions``, which packets have as a number: any 32 bits are kept."""
 
@@ -170,18 +174,8 @@ class DenialReason(IntEnum):
     @property
     def hard(self) -> bool:
         """Whether asking again is of no use before something changes."""
-        return self in _HARD
+        return self not in (DenialReason.UNKNOWN, DenialReason.LOGIN_ERROR_DIRECTORY, DenialReason.LOGIN_ERROR_DOMAIN)
 
-
-_HARD: Final = frozenset(
-    {
-        DenialReason.PROTOCOL_MISMATCH,
-        DenialReason.NOT_AUTHORIZED_DIRECTORY,
-        DenialReason.TOO_MANY_USERS,
-        DenialReason.TIMED_OUT,
-        DenialReason.NOT_AUTHORIZED_DOMAIN,
-    }
-)
 
 _NODE_TYPE: Final = OpenEnum(U8, NodeType)
 _PING_TYPE: Final = OpenEnum(U8, PingType)

@@ -50,22 +50,19 @@ def read(part: Part[Any], kind: type[P], payload: bytes) -> P:
 
 def reads(kind: type[P]) -> Callable[[Part[Any], Arrival], P]:
     """What guards make of an arrival: a packet of this kind."""
-
-    def read_packet(part: Part[Any], arrival: Arrival) -> P:
-        return read(part, kind, arrival.payload)
-
-    read_packet.__name__ = f"read_{kind.__name__}"  # docs and vectors name the step by it
-    return read_packet
+    return _named(f"read_{kind.__name__}", lambda part, arrival: read(part, kind, arrival.payload))
 
 
 def receives(kind: type[P]) -> Callable[[Part[Any], Arrival], Received[P]]:
     """The same with where it came from."""
+    name = f"receive_{kind.__name__}"
+    return _named(name, lambda part, arrival: Received(read(part, kind, arrival.payload), arrival.path))
 
-    def receive_packet(part: Part[Any], arrival: Arrival) -> Received[P]:
-        return Received(read(part, kind, arrival.payload), arrival.path)
 
-    receive_packet.__name__ = f"receive_{kind.__name__}"
-    return receive_packet
+def _named(name: str, step: Callable[[Part[Any], Arrival], V]) -> Callable[[Part[Any], Arrival], V]:
+    """A step of guards, under the name that it has in docs and vectors."""
+    step.__name__ = name
+    return step
 
 
 def keep_newest(table: OrderedDict[K, V], key: K, value: V, limit: int) -> None:
@@ -134,7 +131,6 @@ class ClientHost(OverteHost[ClientEvent], Protocol):
     def membership(self) -> Membership: ...
     @property
     def is_squelched(self) -> bool: ...
-    def ask_domain(self, question: Packet) -> None: ...
     def sockets_changed(self) -> None: ...
     def seek(self, server: Path) -> None: ...
     def reached(self, path: Path) -> None: ...

@@ -48,9 +48,6 @@ class Punch(Component[PunchState, ServerHost]):
         self.siblings, self.delays, self.client_id = siblings, host.delays, client_id
         self.targets = {}
 
-    def is_at(self, path: Path) -> bool:
-        return path in self.targets.values()
-
     def remember(self, client: ICEServerPeerInformation) -> None:
         self.targets = ways_to(client.local_socket, client.public_socket)
 
@@ -69,7 +66,6 @@ PUNCH: Final = Table[Punch, PunchState](
     PunchInput,
     PunchTimer,
     name="overte.punch",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "the packet that makes it"},

@@ -6,7 +6,6 @@ Two codecs that Overte's packets need besides are here too.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Mapping
 from enum import IntEnum
 from functools import lru_cache
@@ -78,6 +77,20 @@ class Nullable(SourceCodec[T | None]):
     def shape(self) -> Shape:
         return Shape(type(self).__name__, 4, 4 + self.max)
 
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        writer.call(self._write, value)
+
+    def _write(self, value: T | None) -> bytes:
+        if value is None:
+            return b"\xff\xff\xff\xff"
+        content = self._content_of(value)
+        if len(content) > self.max:
+            raise WireError(Fault.BAD_LENGTH)
+        return len(content).to_bytes(4, "big") + content
+
+    def _content_of(self, value: T) -> bytes:
+        raise NotImplementedError
+
     def _emit_content(self, reader: Reader) -> str:
         length = reader.take("I", ">")
         result = reader.let("None")
@@ -98,15 +111,8 @@ class QByteArray(Nullable[bytes]):
     def emit_decode(self, reader: Reader) -> str:
         return self._emit_content(reader)
 
-    def emit_encode(self, writer: Writer, value: str) -> None:
-        writer.call(self._write, value)
-
-    def _write(self, value: bytes | None) -> bytes:
-        if value is None:
-            return b"\xff\xff\xff\xff"
-        if len(value) > self.max:
-            raise WireError(Fault.BAD_LENGTH)
-        return len(value).to_bytes(4, "big") + value
+    def _content_of(self, value: bytes) -> bytes:
+        return value
 
 
 class QString(Nullable[str]):
@@ -124,18 +130,10 @@ class QString(Nullable[str]):
         raw = self._emit_content(reader)
         return f'None if {raw} is None else str({raw}, "utf-16-be", "surrogatepass")'
 
-    def emit_encode(self, writer: Writer, value: str) -> None:
-        writer.call(self._write, value)
-
-    def _write(self, value: str | None) -> bytes:
-        if value is None:
-            return b"\xff\xff\xff\xff"
-        content = value.encode("utf-16-be", "surrogatepass")
-        if len(content) > self.max:
-            raise WireError(Fault.BAD_LENGTH)
+    def _content_of(self, value: str) -> bytes:
         if _SPLIT_PAIR.search(value):
             raise WireError(Fault.BAD_VALUE)
-        return len(content).to_bytes(4, "big") + content
+        return value.encode("utf-16-be", "surrogatepass")
 
 
 _SPLIT_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
@@ -143,41 +141,6 @@ _SPLIT_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 QBYTEARRAY: Final = QByteArray()
 QSTRING: Final = QString()
 _SCOPE: Final = QString(MAX_SCOPE)
-
-
-def inflate(data: bytes, limit: int) -> bytes:
-    """What ``qCompress`` made ``data`` of: at most ``limit`` bytes.
-
-    Raises ``WireError``: ``BAD_LENGTH`` over the limit or if the announced length is wrong, ``BAD_ENCODING`` if it is
-    not a zlib stream, ``TRUNCATED`` or ``TRAILING`` if the stream does not end with the data.
-    """
-    announced, start = U32BE.decode_from(data, 0, len(data))
-    if announced > limit:
-        raise WireError(Fault.BAD_LENGTH)
-    if data == _EMPTY_COMPRESSED:
-        return b""
-    stream = zlib.decompressobj()
-    try:
-        content = stream.decompress(data[start:], announced + 1)
-    except zlib.error:
-        raise WireError(Fault.BAD_ENCODING, start) from None
-    if len(content) > announced:
-        raise WireError(Fault.BAD_LENGTH)
-    if not stream.eof:
-        raise WireError(Fault.TRUNCATED, len(data), need=1)
-    if stream.unused_data:
-        raise WireError(Fault.TRAILING, len(data) - len(stream.unused_data))
-    if len(content) < announced:
-        raise WireError(Fault.BAD_LENGTH)
-    return content
-
-
-def deflate(content: bytes) -> bytes:
-    """What ``qCompress`` makes of ``content``, but for the choices that a zlib has."""
-    return len(content).to_bytes(4, "big") + zlib.compress(content) if content else _EMPTY_COMPRESSED
-
-
-_EMPTY_COMPRESSED: Final = bytes(4)
 
 
 # -- addresses ---------------------------------------------------------------------------------------------------------

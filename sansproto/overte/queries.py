@@ -52,7 +52,8 @@ class Query(ClientPart[QueryState]):
     # -- the table's actions
 
     def send(self) -> None:
-        self.host.ask_domain(self.question)
+        if self.host.domain is not None:
+            self.host.send_reliable(self.host.domain, self.question)
 
     def tell_answer(self, answer: ClientEvent) -> None:
         self.host.emit(answer)
@@ -74,7 +75,6 @@ QUERY: Final = Table[Query, QueryState](
     QueryInput,
     QueryTimer,
     name="overte.query",
-    page="overte",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
     idle={_S.NEW: "the call that makes it"},

@@ -233,7 +233,6 @@ RECEIVING: Final = Table[Receiver, ReceivingState](
     Receiver,
     ReceivingInput,
     name="overte.receiving",
-    page="overte",
     initial=_S.UNKNOWN,
     idle={_S.UNKNOWN: "the other end's handshake", _S.READY: "the other end"},
     rows=(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Self
 
 import attrs
 
-from ..component import Component, OptionalPart, Part, Parts
+from ..component import Component, Parts
 from ..contract import Address, Lookup, Path
 from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -21,34 +21,36 @@ from .limits import ServerDelays
 from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .parts import Arrival, ServerHost, reads, receives
 from .punch import Punch, PunchInput
-from .qt import SockAddr
-from .remote import nearest
+from .qt import SOCK_ADDR, SockAddr
+from .remote import nearest, own_socket
 from .versions import PacketType
-
-
-def _some(_: object, field: attrs.Attribute[Any], value: tuple[Any, ...]) -> None:
-    if not value:
-        raise ValueError(f"{field.name} must not be empty")
 
 
 def _signs(_: object, field: attrs.Attribute[bytes], value: bytes) -> None:
     load_private_key(value)
 
 
+def _is_address(_: object, field: attrs.Attribute[Any], value: Address | str | None) -> None:
+    if value is not None:
+        host, port = (value, 0) if isinstance(value, str) else (value.host, value.port)
+        SOCK_ADDR.encode(SockAddr(host, port))
+
+
 @attrs.frozen(kw_only=True)
 class IceRegistration:
     """With which ice-servers a domain registers, and how.
 
-    Raises ValueError without servers, :class:`~sansproto.overte.crypto.BadKey` for a key that cannot sign.
+    Raises ValueError without servers, and for addresses that are none; :class:`~sansproto.overte.crypto.BadKey` for a
+    key that cannot sign.
     """
 
-    servers: tuple[tuple[str, int], ...] = attrs.field(validator=_some)
+    servers: tuple[tuple[str, int], ...] = attrs.field(validator=attrs.validators.min_len(1))
     """Host, a name or an address, and port: they are tried in turn."""
     private_key: bytes = attrs.field(repr=False, validator=_signs)
     """An RSA key in DER."""
-    public: Address | None = None
+    public: Address | None = attrs.field(default=None, validator=_is_address)
     """The address that our socket has for others; None leaves it to the ice-server to see."""
-    local_host: str | None = None
+    local_host: str | None = attrs.field(default=None, validator=_is_address)
     """Our address on the own network, where the socket is bound to any."""
 
 
@@ -61,7 +63,7 @@ class Signed:
 
     @classmethod
     def by(cls, ice: IceRegistration, domain_id: bytes, local: Address) -> Self:
-        own = SockAddr(ice.local_host or local.host, local.port)
+        own = own_socket(ice.local_host or local.host, local.port)
         public = SockAddr("", local.port) if ice.public is None else SockAddr(ice.public.host, ice.public.port)
         signature = sign(ice.private_key, ICEServerHeartbeat(domain_id, public, own, None).signed)
         return cls(local, ICEServerHeartbeat(domain_id, public, own, signature).encode())
@@ -75,22 +77,6 @@ class RegistrationState(Enum):
     """The name of this ice-server was not found."""
 
 
-class Contact(Part[ServerHost]):
-    """The ice-server that is registered with, for as long as it answers."""
-
-    path: Path
-    unanswered: int
-    denials: int
-    """One after the other."""
-
-    def begin(self, path: Path) -> None:
-        self.path, self.unanswered, self.denials = path, 0, 0
-
-    def beat(self, payload: bytes) -> None:
-        self.unanswered += 1
-        self.host.send_raw(self.path, PacketType.ICE_SERVER_HEARTBEAT, payload)
-
-
 class RegistrationInput:
     START = Input[RegistrationState, None]()
     FOUND = Input[RegistrationState, tuple[Address, ...]]()
@@ -99,8 +85,8 @@ class RegistrationInput:
     """For long enough."""
     DUE = Input[RegistrationState, None]()
     """A heartbeat."""
-    ACKED = Input[RegistrationState, Contact]()
-    DENIED = Input[RegistrationState, Contact]()
+    ACKED = Input[RegistrationState, Arrival]()
+    DENIED = Input[RegistrationState, Arrival]()
     CLIENT_NAMED = Input[RegistrationState, ICEServerPeerInformation]()
     CLIENT_REPLIED = Input[RegistrationState, Punch]()
 
@@ -119,7 +105,12 @@ class Registration(Component[RegistrationState, ServerHost]):
     """Of the ice-server that is tried."""
     query: int
     """The number of the last look-up."""
-    contact: OptionalPart[Contact]
+    server: Path | None
+    """Where it is, once it is found, for as long as it answers."""
+    unanswered: int
+    """Heartbeats."""
+    denials: int
+    """One after the other."""
     punches: Parts[bytes, Punch]
     """By ICE client id."""
     servers: Annotated[tuple[tuple[str, int], ...], CACHED]
@@ -128,8 +119,8 @@ class Registration(Component[RegistrationState, ServerHost]):
     def __init__(self, host: ServerHost, servers: tuple[tuple[str, int], ...]) -> None:
         super().__init__(host)
         self.servers, self.delays = servers, host.delays
-        self.number = self.query = 0
-        self.contact = OptionalPart(lambda: Contact(host))
+        self.server = None
+        self.number = self.query = self.unanswered = self.denials = 0
         self.punches = Parts(lambda client_id: Punch(host, self.punches, client_id))
 
     def begin(self, signed: Signed) -> None:
@@ -143,24 +134,21 @@ class Registration(Component[RegistrationState, ServerHost]):
 
     # -- guards
 
-    def find_contact(self, arrival: Arrival) -> Contact | None:
-        return next((contact for contact in self.contact.values() if contact.path == arrival.path), None)
-
-    def is_of_contact(self, arrival: Arrival) -> bool:
-        return self.find_contact(arrival) is not None
+    def is_of_server(self, arrival: Arrival) -> bool:
+        return arrival.path == self.server
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
         return client.id in self.punches or len(self.punches) < self.host.limits.punches
 
     def find_punch(self, replied: Received[ICEPingReply]) -> Punch | None:
         punch = self.punches.get(replied.packet.ice_id)
-        return punch if punch is not None and punch.is_at(replied.path) else None
+        return punch if punch is not None and replied.path in punch.targets.values() else None
 
-    def is_denied_often(self, contact: Contact) -> bool:
-        return contact.denials >= self.host.limits.denials
+    def is_denied_often(self) -> bool:
+        return self.denials >= self.host.limits.denials
 
     def is_unanswered(self) -> bool:
-        return any(contact.unanswered > self.host.limits.beats for contact in self.contact.values())
+        return self.unanswered > self.host.limits.beats
 
     # -- actions
 
@@ -169,21 +157,23 @@ class Registration(Component[RegistrationState, ServerHost]):
         self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
 
     def adopt(self, addresses: tuple[Address, ...]) -> None:
-        self.contact.start(Contact.begin, nearest(addresses, self.signed.local.host))
+        self.server = nearest(addresses, self.signed.local.host)
+        self.unanswered = self.denials = 0
 
     def beat(self) -> None:
-        for contact in self.contact.values():
-            contact.beat(self.signed.payload)
+        if self.server is not None:
+            self.unanswered += 1
+            self.host.send_raw(self.server, PacketType.ICE_SERVER_HEARTBEAT, self.signed.payload)
 
     def try_next(self) -> None:
         self.number = (self.number + 1) % len(self.servers)
-        self.contact.end()
+        self.server = None
 
-    def note_ack(self, contact: Contact) -> None:
-        contact.unanswered = contact.denials = 0
+    def note_ack(self) -> None:
+        self.unanswered = self.denials = 0
 
-    def note_denial(self, contact: Contact) -> None:
-        contact.unanswered, contact.denials = 0, contact.denials + 1  # it is there, after all
+    def note_denial(self) -> None:
+        self.unanswered, self.denials = 0, self.denials + 1  # it is there, after all
 
     def tell_key_refused(self) -> None:
         self.host.emit(KeyRefused(*self.servers[self.number]))
@@ -199,11 +189,11 @@ class Registration(Component[RegistrationState, ServerHost]):
 _S, _I, _T, _R = RegistrationState, RegistrationInput, RegistrationTimer, Registration
 _STRANGER: Final = "not from our ice-server"
 
-ACK: Final = Guards.of(_R, _S, Arrival, "ack").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.ACKED)
-DENIAL: Final = Guards.of(_R, _S, Arrival, "denial").make(_R.find_contact, _STRANGER, ref="heartbeats").give(_I.DENIED)
+ACK: Final = Guards.of(_R, _S, Arrival, "ack").need(_R.is_of_server, _STRANGER, ref="heartbeats").give(_I.ACKED)
+DENIAL: Final = Guards.of(_R, _S, Arrival, "denial").need(_R.is_of_server, _STRANGER, ref="heartbeats").give(_I.DENIED)
 CLIENT: Final = (
     Guards.of(_R, _S, Arrival, "client")
-    .need(_R.is_of_contact, _STRANGER, ref="ICE")
+    .need(_R.is_of_server, _STRANGER, ref="ICE")
     .make(reads(ICEServerPeerInformation), "malformed ICEServerPeerInformation", ref="ICE")
     .need(_R.has_room, "too many clients at once", ref="ICE")
     .give(_I.CLIENT_NAMED)
@@ -220,11 +210,9 @@ REGISTRATION: Final = Table[Registration, RegistrationState](
     RegistrationInput,
     RegistrationTimer,
     name="overte.registration",
-    page="overte",
     initial=_S.NEW,
     idle={
         _S.NEW: "the domain's socket",
-        _S.BEATING: "the domain's end: it is a keep-alive",
         _S.PAUSING: "the next look-up, as long as the domain lives",
     },
     rows=(

@@ -9,8 +9,9 @@ from typing import Final, TypeAlias
 import attrs
 
 from ..contract import Address, Path
+from ..errors import WireError
 from .packets import PingType
-from .qt import SockAddr
+from .qt import SOCK_ADDR, SockAddr
 
 SOCKET: Final = "udp"
 """The label of the one datagram socket."""
@@ -32,10 +33,10 @@ def path_of(remote: Remote) -> Path:
 def path_to(sock: SockAddr, instead: str = "") -> Path | None:
     """Where a socket of the wire is, with the host ``instead`` of a null one; None if nothing can be sent there."""
     host = sock.host or instead
-    if host in ("", "*", "0.0.0.0", "::") or not sock.port:
-        return None
     if host.startswith("::ffff:") and "." in host:
         host = host[7:]
+    if host in ("", "*", "0.0.0.0", "::") or not sock.port:
+        return None
     scope = int(sock.scope) if sock.scope and sock.scope.isascii() and sock.scope.isdecimal() else 0
     return Path(SOCKET, host, sock.port, scope)
 
@@ -44,6 +45,16 @@ def nearest(addresses: tuple[Address, ...], host: str) -> Path:
     """The first address of this host's family, or the first of all: of that of IPv4 if there is no host."""
     best = min(addresses, key=lambda address: (":" in address.host) is not (":" in host))
     return Path(SOCKET, best.host, best.port, best.scope)
+
+
+def own_socket(host: str, port: int) -> SockAddr:
+    """A socket of ours, to tell others; without its host if no packet can hold that."""
+    own = SockAddr(host, port)
+    try:
+        SOCK_ADDR.encode(own)
+    except WireError:
+        return SockAddr("", port)
+    return own
 
 
 def address_of(path: Path) -> Address:

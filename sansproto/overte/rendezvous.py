@@ -156,12 +156,10 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
     IceClientInput,
     IceClientTimer,
     name="overte.ice_client",
-    page="overte",
     initial=_S.NEW,
     idle={
         _S.NEW: "the address of the ice-server, which makes it",
         _S.QUERYING: "the connection, which gives up",
-        _S.PUNCHING: "the connection, which gives up",
         _S.REACHED: "the end of the session",
     },
     rows=(

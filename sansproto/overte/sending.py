@@ -140,16 +140,8 @@ class Sender(Component[SendingState, ChannelHost]):
         self.was_odd = False
 
     @property
-    def held(self) -> list[Outgoing]:
-        return self.packets[: self.count_held]
-
-    @property
     def in_flight(self) -> list[Outgoing]:
         return self.packets[self.count_held : self.count_held + self.count_in_flight]
-
-    @property
-    def waiting(self) -> list[Outgoing]:
-        return self.packets[self.count_held + self.count_in_flight :]
 
     @property
     def count_waiting(self) -> int:
@@ -271,7 +263,7 @@ class Sender(Component[SendingState, ChannelHost]):
             self.count_held += 1
             self.count_in_flight -= 1
             if not self.packets[self.count_held - 1].is_unfinished:
-                self._weigh(-sum(packet.size for packet in self.held))
+                self._weigh(-sum(packet.size for packet in self.packets[: self.count_held]))
                 del self.packets[: self.count_held]
                 self.count_held = 0
         if newest.sendings == 1:
@@ -350,7 +342,6 @@ SENDING: Final = Table[Sender, SendingState](
     SendingInput,
     SendingTimer,
     name="overte.sending",
-    page="overte",
     initial=_S.UNSHAKEN,
     idle={_S.UNSHAKEN: "the next reliable packet", _S.RESTING: "the next reliable packet"},
     rows=(

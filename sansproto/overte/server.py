@@ -151,9 +151,7 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
 
     def end(self, closed: Closed) -> None:
         super().end(closed)
-        self.members.forget_all()
-        self.admission.forget_all()
-        self.registration.end()
+        self.members.fan_out.under_way.clear()
 
     # -- the contract
 
@@ -186,8 +184,7 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         registration = self.registration.part
         if registration is None or query != registration.query:
             super().looked_up(query, addresses, now)
-        else:  # it is forgotten when the session ends
-            self.advance(now)
+        elif self.alive(now):
             registration.looked_up(addresses)
             self.run()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, NamedTuple
 
-from ..component import OptionalPart, Part
 from ..contract import Address, Lookup, Path
 from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -17,8 +16,8 @@ from ..wire import U8, U16BE, Fixed, Packet, Rest, const, field, packet
 from .introduction import Sockets
 from .limits import ClientDelays
 from .parts import ClientHost, ClientPart
-from .qt import SOCK_ADDR, TYPED_SOCK_ADDR, SockAddr
-from .remote import nearest, path_to
+from .qt import SOCK_ADDR, SockAddr
+from .remote import nearest, own_socket, path_to
 
 QUERY: Final = 2
 """The number of the lookup of the STUN server's name."""
@@ -118,32 +117,17 @@ class StunTimer:
     REFRESH = Timer(StunInput.REFRESH, ClientDelays.refresh)
 
 
-class StunServer(Part[ClientHost]):
-    """The STUN server, once it is found, and the round of requests to it."""
-
-    path: Path
-    transaction: bytes
-    tries: int
-
-    def begin(self, path: Path) -> None:
-        self.path = path
-        self.start_round()
-
-    def start_round(self) -> None:
-        self.transaction, self.tries = self.host.draw(12, "stun.transaction"), 0
-        self.ask()
-
-    def ask(self) -> None:
-        self.tries += 1
-        self.host.send_datagram(BindingRequest(self.transaction).encode(), self.path, "BINDING_REQUEST")
-
-
 class StunClient(ClientPart[StunState]):
     """How others see us: our public address, by STUN if there is a server, and our local one."""
 
     public: SockAddr | None
     """Our public socket; None: not yet known."""
-    server: OptionalPart[StunServer]
+    server: Path | None
+    """Where the STUN server is, once it is found."""
+    transaction: bytes
+    """Of this round of requests."""
+    tries: int
+    """Requests in this round."""
     lookup: Annotated[Lookup | None, CACHED]
     """Of the server's name, if there is one."""
     local_host: Annotated[str | None, CACHED]
@@ -151,7 +135,8 @@ class StunClient(ClientPart[StunState]):
     def __init__(self, host: ClientHost, name: tuple[str, int] | None, local_host: str | None) -> None:
         super().__init__(host)
         self.lookup, self.local_host = None if name is None else Lookup(QUERY, *name), local_host
-        self.public, self.server = None, OptionalPart(lambda: StunServer(host))
+        self.public = self.server = None
+        self.transaction, self.tries = b"", 0
 
     # -- for the client
 
@@ -172,10 +157,8 @@ class StunClient(ClientPart[StunState]):
         bound = self.host.local
         if bound is None or self.public is None:
             return None
-        local = SockAddr(self.local_host or bound.host, bound.port)
-        if path_to(local) is None or not _is_sendable(local):
-            local = SockAddr("", local.port)
-        return self.public, local
+        local = own_socket(self.local_host or bound.host, bound.port)
+        return self.public, local if path_to(local) else SockAddr("", bound.port)
 
     def pick(self, addresses: tuple[Address, ...]) -> Path:
         """The first address of our socket's family, if there is one; IPv4 while we have none."""
@@ -183,8 +166,7 @@ class StunClient(ClientPart[StunState]):
 
     def take_first(self, data: bytes, path: Path) -> bool:
         """A datagram: True if it came from the STUN server."""
-        server = self.server.get(None)
-        if server is None or path != server.path:
+        if path != self.server:
             return False
         self.take(RESPONSE, data)
         return True
@@ -198,13 +180,13 @@ class StunClient(ClientPart[StunState]):
         return answer
 
     def is_of_this_round(self, answer: StunAnswer) -> bool:
-        return any(answer.transaction == server.transaction for server in self.server.values())
+        return answer.transaction == self.transaction
 
     def is_exhausted(self) -> bool:
-        return any(server.tries >= self.host.limits.stun_tries for server in self.server.values())
+        return self.tries >= self.host.limits.stun_tries
 
     def is_address_known(self) -> bool:
-        return bool(self.server)
+        return self.server is not None
 
     # -- the table's actions
 
@@ -212,15 +194,17 @@ class StunClient(ClientPart[StunState]):
         self.host.ask_transport(lookup)
 
     def set_server(self, addresses: tuple[Address, ...]) -> None:
-        self.server.start(StunServer.begin, self.pick(addresses))
+        self.server = self.pick(addresses)
+        self.start_round()
 
     def start_round(self) -> None:
-        for server in self.server.values():
-            server.start_round()
+        self.transaction, self.tries = self.host.draw(12, "stun.transaction"), 0
+        self.send()
 
     def send(self) -> None:
-        for server in self.server.values():
-            server.ask()
+        if self.server is not None:
+            self.tries += 1
+            self.host.send_datagram(BindingRequest(self.transaction).encode(), self.server, "BINDING_REQUEST")
 
     def adopt(self, answer: StunAnswer) -> None:
         self.public = answer.address
@@ -246,7 +230,6 @@ STUN: Final = Table[StunClient, StunState](
     StunInput,
     StunTimer,
     name="overte.stun",
-    page="overte",
     initial=_S.OFF,
     idle={_S.OFF: "connect(), if there is a STUN server", _S.RESTING: "its refresh, as long as the session lives"},
     rows=(
@@ -272,11 +255,3 @@ STUN: Final = Table[StunClient, StunState](
     ),
     defaults=(Default(Outcome.IGNORE, "late answer"),),
 )
-
-
-def _is_sendable(sock: SockAddr) -> bool:
-    try:
-        TYPED_SOCK_ADDR.encode(sock)
-    except WireError:
-        return False
-    return True

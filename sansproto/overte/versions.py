@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
+from attrs.validators import max_len, min_len
 
 from . import crypto
 
@@ -160,23 +161,8 @@ DOMAIN_IGNORED_VERIFICATION: Final = frozenset(
 )
 """What a domain server accepts whatever its MAC is."""
 
-REPLICATED: Final[Mapping[PacketType, PacketType]] = MappingProxyType(
-    {
-        PacketType.MICROPHONE_AUDIO_NO_ECHO: PacketType.REPLICATED_MICROPHONE_AUDIO_NO_ECHO,
-        PacketType.MICROPHONE_AUDIO_WITH_ECHO: PacketType.REPLICATED_MICROPHONE_AUDIO_WITH_ECHO,
-        PacketType.INJECT_AUDIO: PacketType.REPLICATED_INJECT_AUDIO,
-        PacketType.SILENT_AUDIO_FRAME: PacketType.REPLICATED_SILENT_AUDIO_FRAME,
-        PacketType.AVATAR_IDENTITY: PacketType.REPLICATED_AVATAR_IDENTITY,
-        PacketType.KILL_AVATAR: PacketType.REPLICATED_KILL_AVATAR,
-        PacketType.BULK_AVATAR_DATA: PacketType.REPLICATED_BULK_AVATAR_DATA,
-    }
-)
-"""As what an upstream mixer passes a packet on. Its values are accepted from the socket of such a mixer only."""
-
-
-def _of_every_type(_: object, field: attrs.Attribute[bytes], value: bytes) -> None:
-    if len(value) != len(PacketType):
-        raise ValueError(f"{field.name} needs {len(PacketType)} bytes, one for each type")
+REPLICATED: Final = frozenset(kind for kind in PacketType if kind.name.startswith("REPLICATED_"))
+"""As what an upstream mixer passes packets on: accepted from the socket of such a mixer only."""
 
 
 @attrs.frozen(slots=False)
@@ -185,7 +171,7 @@ class VersionTable:
 
     name: str
     """Of the release."""
-    versions: bytes = attrs.field(validator=_of_every_type)
+    versions: bytes = attrs.field(validator=[min_len(len(PacketType)), max_len(len(PacketType))])
     """One byte for each type, in the order of their numbers."""
 
     def __getitem__(self, kind: PacketType) -> int:

@@ -410,7 +410,6 @@ CALL: Final = Table[Call, CallState](
     CallInput,
     CallTimer,
     name="recovery.call",
-    page="recovery",
     initial=_S.IDLE,
     idle={_S.IDLE: "whoever wants a session", _S.ANSWERED: "the first packet of the session, or its end"},
     rows=(

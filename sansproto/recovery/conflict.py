@@ -103,7 +103,6 @@ CONFLICT: Final = Table[Conflict, ConflictState](
     ConflictInput,
     ConflictTimer,
     name="recovery.conflict",
-    page="recovery",
     initial=_S.NONE,
     idle={_S.NONE: "another identity on the route", _S.CALLING: "the end of the call"},
     rows=(

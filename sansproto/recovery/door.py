@@ -99,7 +99,7 @@ class DoorOwner(Protocol):
     by_remote: dict[bytes, list[Session]]
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
-    def new_sid(self) -> bytes: ...
+    def free_sid(self) -> bytes: ...
     def instance_for(self, peer: bytes, *, refused: bool) -> bytes: ...
     def has_said(self, peer: bytes, instance: bytes) -> bool: ...
     def add_offered(self, entered: Entered) -> None: ...
@@ -244,7 +244,7 @@ class Door(Component[DoorState, RecoveryHost]):
     def prepare(self, entered: Entered) -> Entered | None:
         """The answer: the last step that can fail, before anything is changed."""
         init = entered.init
-        entered.sid = self.core.new_sid()
+        entered.sid = self.core.free_sid()
         entered.mine = self.core.instance_for(init.peer, refused=entered.refused)
         entered.made = attempt(self.host.make_reply, init, entered.sid, entered.mine)
         return None if entered.made is None else entered
@@ -512,7 +512,6 @@ DOOR: Final = Table[Door, DoorState](
     Door,
     DoorInput,
     name="recovery.door",
-    page="recovery",
     initial=_S.OPEN,
     idle={_S.OPEN: "the end of the core"},
     rows=(

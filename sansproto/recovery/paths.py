@@ -214,7 +214,6 @@ PATHS: Final = Table[Paths, PathsState](
     PathsInput,
     PathsTimer,
     name="recovery.paths",
-    page="recovery",
     initial=_S.STEADY,
     idle={_S.STEADY: "a packet from another route"},
     rows=(

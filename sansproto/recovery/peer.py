@@ -540,7 +540,6 @@ PEER: Final = Table[Peer, PeerState](
     PeerInput,
     PeerTimer,
     name="recovery.peer",
-    page="recovery",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "the end of its sessions and calls", _S.LIVE: "the end of the session in use"},

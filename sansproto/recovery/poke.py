@@ -113,7 +113,6 @@ POKE: Final = Table[Poke, PokeState](
     PokeInput,
     PokeTimer,
     name="recovery.poke",
-    page="recovery",
     initial=_S.IDLE,
     idle={_S.IDLE: "a report of the host"},
     rows=(
@@ -221,7 +220,6 @@ POKES: Final = Table[Pokes, PokesState](
     PokesInput,
     PokesTimer,
     name="recovery.pokes",
-    page="recovery",
     initial=_PS.READY,
     idle={_PS.READY: "a report of the host"},
     rows=(

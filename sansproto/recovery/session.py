@@ -152,7 +152,6 @@ class Session(Component[SessionState, RecoveryHost]):
     began: int
     """The peer's generation when the handshake began."""
     confirmed: Instant
-    last_in: Instant
     generation: int
     counter: int
     bound: int
@@ -554,7 +553,6 @@ SESSION: Final = Table[Session, SessionState](
     SessionInput,
     SessionTimer,
     name="recovery.session",
-    page="recovery",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "what it is made for"},

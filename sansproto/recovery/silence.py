@@ -113,7 +113,6 @@ SILENCE: Final = Table[Silence, SilenceState](
     SilenceInput,
     SilenceTimer,
     name="recovery.silence",
-    page="recovery",
     initial=_S.RESTING,
     idle={_S.RESTING: "a packet that should be answered"},
     rows=(
@@ -195,7 +194,6 @@ DEBT: Final = Table[Debt, DebtState](
     DebtInput,
     DebtTimer,
     name="recovery.debt",
-    page="recovery",
     initial=_DS.NONE,
     idle={_DS.NONE: "a packet that should be answered"},
     rows=(

@@ -95,7 +95,6 @@ SUSPICION: Final = Table[Suspicion, SuspicionState](
     SuspicionInput,
     SuspicionTimer,
     name="recovery.suspicion",
-    page="recovery",
     initial=_S.CALM,
     idle={_S.CALM: "a hint"},
     rows=(

@@ -169,7 +169,6 @@ TOMBSTONE: Final = Table[Tombstone, TombstoneState](
     TombstoneInput,
     TombstoneTimer,
     name="recovery.tombstone",
-    page="recovery",
     initial=_S.NEW,
     terminal=(_S.GONE,),
     idle={_S.NEW: "what it is made for"},

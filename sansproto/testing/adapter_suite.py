@@ -40,6 +40,7 @@ from ..contract import (
     ResumeReading,
     SendBytes,
     SendDatagram,
+    SendError,
 )
 from ..errors import NotOpen
 from ..events import CloseCause, Closed
@@ -283,6 +284,20 @@ class AdapterSuite:
         reset(peer)
         until(running, "lost", link)
 
+    def test_a_link_that_can_no_longer_be_written_takes_nothing_more(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        peer, link = world.linked(running)
+
+        def reset_and_pour(_: float) -> None:
+            """Both before the adapter looks at its sockets again."""
+            reset(peer)
+            endpoint.pour(link, 1 << 30)
+
+        running.call(reset_and_pour)
+        until(running, "lost", link)
+        assert endpoint.given[link] <= len(CHUNK), "what cannot be sent was taken all the same"
+
     # -- listeners, names, timers, datagrams
 
     def test_pauses_and_resumes_accepting(self, world: World) -> None:
@@ -379,7 +394,24 @@ class AdapterSuite:
         running = world.start(endpoint, sockets={"udp": LOCAL})
         path = Path("udp", "::1", 9)  # by an IPv4 socket
         running.call(lambda _: endpoint.do(SendDatagram(b"x", path)))
-        assert until(running, "datagram failed").value == path
+        assert until(running, "datagram failed").value == (path, SendError.OTHER)
+
+    def test_tells_a_datagram_that_is_too_long_from_others(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, sockets={"udp": LOCAL})
+        path = Path("udp", "127.0.0.1", 9)
+        running.call(lambda _: endpoint.do(SendDatagram(bytes(70_000), path)))
+        assert until(running, "datagram failed").value == (path, SendError.TOO_BIG)
+
+    def test_tells_of_a_sleep_when_a_timer_is_called_late(self, world: World) -> None:
+        """Seconds late: the program was stopped, or the machine slept and its monotonic clock went on."""
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        running.call(lambda now: endpoint.arm(now - 10))
+        assert until(running, "resumed").value == 0
+        running.call(lambda now: endpoint.arm(now - 1))
+        running.call(lambda now: endpoint.network_changed(now))
+        assert until(running, "network changed").name == "network changed"
 
     # -- the application's side
 

@@ -21,25 +21,30 @@ session are left out: those of streams where there are none, law 11 without data
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import attrs
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from ..component import Declared, tables_of
+from ..component import Declared
 from ..contract import Link, Phase
+from ..errors import NotOpen
 from ..events import CloseCause, Closed
 from ..trace import json_line
 from ._internal.alike import differences
 from ._internal.check import Draw, check
+from ._internal.declared import attributes, tables_below
+from ._internal.guarded import guards_watched
 from ._internal.meter import Metered, measured
-from ._internal.subject import Subject, addresses, links, paths
-from ._internal.workers import Workers, digest, workers
+from ._internal.subject import STARTS, Subject, addresses, links, paths
+from ._internal.workers import digest, workers
 from .operations import (
     Abort,
     Blocked,
+    Call,
     Close,
     Data,
     Datagram,
@@ -79,9 +84,9 @@ def law_02(subject: Subject, draw: Draw) -> None:
             raise LawBroken(f"other chunks, other trailing data: {tails[0]!r} != {tails[1]!r}")
 
 
-def law_03(subject: Subject, draw: Draw, crew: Workers) -> None:
+def law_03(subject: Subject, draw: Draw, digests: Callable[[Sequence[Op], float], list[str]]) -> None:
     ops = draw(subject.operations())
-    found = {digest(subject, ops), digest(subject, ops), *crew.digests(ops, subject.start)}
+    found = {digest(subject, ops), digest(subject, ops), *digests(ops, subject.start)}
     if len(found) != 1:
         raise LawBroken("the same inputs gave other outputs in another process")
 
@@ -202,7 +207,11 @@ def law_09_repeated(subject: Subject, draw: Draw) -> None:
 def law_10(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
     how: Op = draw(st.sampled_from([Close(), Abort(), TransportLost()]))
-    run.play([how])
+    run.barrier()
+    run._do(how)
+    if not isinstance(how, Close) and run.endpoint.phase is not Phase.CLOSED:
+        raise LawBroken(f"{how} leaves it {run.endpoint.phase}")
+    run.barrier()
     for _ in range(50):
         if run.endpoint.phase is not Phase.CLOSED:
             run.play([Tick()])
@@ -218,6 +227,11 @@ def law_10(subject: Subject, draw: Draw) -> None:
         raise LawBroken(f"changed after Closed: {state} to {run.state(*quiet)}")
     if sum(run.endpoint.stats.dropped.values()) == dropped:
         raise LawBroken("that the transport was lost after Closed was not counted")
+    for verb, arguments in subject.verbs.items():
+        count = len(run.errors)
+        run.play([Call(verb, draw(arguments))])
+        if [type(error) for error in run.errors[count:]] != [NotOpen]:
+            raise LawBroken(f"{verb} after Closed does not raise NotOpen: {run.errors[count:]}")
     reports: list[Op] = [Stray(), *(op for op in late if isinstance(op, Datagram))]
     for op in reports:
         dropped = sum(run.endpoint.stats.dropped.values())
@@ -229,7 +243,7 @@ def law_10(subject: Subject, draw: Draw) -> None:
 def law_11(subject: Subject, draw: Draw) -> None:
     run = subject.run().play(draw(subject.operations()))
     data, path, declared = draw(subject.strangers), draw(subject.paths), subject.cls.strangers
-    if declared.budget and declared.budget not in run.endpoint.attributes().keys() - dict(run.endpoint.parts()).keys():
+    if declared.budget and declared.budget not in attributes(run.endpoint).keys() - dict(run.endpoint.parts()).keys():
         raise LawBroken(f"the budget for strangers, {declared.budget!r}, is no plain value that the session declares")
     may_change = ("clock", "stats", declared.budget)
     before, events, sent = run.state(*may_change), len(run.events), {to: len(said) for to, said in run.outputs.items()}
@@ -260,7 +274,7 @@ def law_13(subject: Subject, draw: Draw) -> None:
     ops = draw(subject.operations(8))
     run = subject.run().play(subject.crowd)
     run.endpoint.snapshot()  # what is looked up once for a class does not count:
-    list(tables_of(subject.cls))  # here and in the classes of parts
+    list(tables_below(subject.cls))  # here and in the classes of parts
     run.endpoint = metered = Metered(run.endpoint, subject.work, subject.slice)
     for op in ops:
         if isinstance(op, Data):
@@ -303,6 +317,25 @@ def law_16(subject: Subject, draw: Draw) -> None:
         run.lose(live[0])
 
 
+def law_17(subject: Subject, draw: Draw) -> None:
+    with guards_watched(tables_below(subject.cls)):
+        subject.run().play(draw(subject.operations()))
+
+
+def openings_open(subject: Subject) -> None:
+    """LawBroken if what arrives last in an opening is dropped: it leads nowhere, or not at that time."""
+    for start in STARTS:
+        for opening in subject.openings:
+            arrives = [number for number, op in enumerate(opening) if isinstance(op, Data | Datagram)]
+            if arrives:
+                run = attrs.evolve(subject, start=start).run().play(opening[: arrives[-1]])
+                before = run.state("clock", "stats"), len(run.events), run.transmits
+                run.play([last := opening[arrives[-1]]])
+                if (run.state("clock", "stats"), len(run.events), run.transmits) == before:
+                    dropped = run.endpoint.stats.dropped
+                    raise LawBroken(f"{last} does nothing in the opening {opening} at {run.now}. Dropped: {dropped}")
+
+
 # -- tools
 
 
@@ -323,7 +356,7 @@ def _objects(value: Any, seen: set[int]) -> Iterator[Any]:
     inside: Iterable[Any] = ()
     if isinstance(value, Declared):
         yield value
-        inside = {**getattr(value, "__dict__", {}), **value.attributes()}.values()
+        inside = {**getattr(value, "__dict__", {}), **attributes(value)}.values()
     elif attrs.has(type(value)):
         yield value
         inside = [getattr(value, field.name) for field in attrs.fields(type(value))]
@@ -436,8 +469,8 @@ class Laws:
 
     def test_law_03_deterministic(self) -> None:
         """The same inputs give the same outputs and states, in any process, whatever PYTHONHASHSEED."""
-        with workers(type(self)) as crew:
-            check(lambda subject, draw: law_03(subject, draw, crew), self.subject)
+        with workers() as crew:
+            check(lambda subject, draw: law_03(subject, draw, partial(crew.digests, type(self))), self.subject)
 
     def test_law_04_draining_changes_nothing(self) -> None:
         """Under the limits, draining early, late or interleaved changes nothing per link."""
@@ -502,6 +535,14 @@ class Laws:
     def test_law_16_forgotten(self) -> None:
         """After ``stream_lost`` nothing in the state mentions the link."""
         check(law_16, self.subject)
+
+    def test_law_17_guards_change_nothing(self) -> None:
+        """Guards only look: they change nothing but counters, and what is declared ``CACHED`` or ``MEMO``."""
+        check(law_17, self.subject)
+
+    def test_openings_open(self) -> None:
+        """What arrives last in an opening of the subject brings something about, whenever the run begins."""
+        openings_open(self.subject)
 
 
 __all__ = ["Laws", "Link", "Subject", "addresses", "check", "links", "paths", "weight"]

@@ -32,6 +32,7 @@ from ..contract import (
     ResumeReading,
     SendBytes,
     SendDatagram,
+    SendError,
     Snapshot,
     Transmit,
 )
@@ -104,6 +105,14 @@ class Datagram:
 @attrs.frozen
 class Failed:
     path: Path
+    error: SendError = SendError.OTHER
+
+
+@attrs.frozen
+class Moved:
+    """The host is in another network, or was asleep for so many seconds."""
+
+    asleep: float | None = None
 
 
 @attrs.frozen
@@ -171,6 +180,7 @@ Op: TypeAlias = (
     | Stray
     | Datagram
     | Failed
+    | Moved
     | Bound
     | LookedUp
     | Call
@@ -215,8 +225,8 @@ class Kind:
         return WrappedStream(session, trace=trace) if self.wraps else session
 
     def restore(self, snapshot: Snapshot, entropy: Entropy, trace: Trace | None) -> Any:
-        def session(core: Snapshot) -> Any:
-            return self.cls.restore(core, **self._arguments(entropy, trace))
+        def session(core: Snapshot, shift: float = 0.0) -> Any:
+            return self.cls.restore(core, shift, **self._arguments(entropy, trace))
 
         return WrappedStream.restore(snapshot, session=session, trace=trace) if self.wraps else session(snapshot)
 
@@ -323,7 +333,11 @@ class Run:
             case Datagram():
                 endpoint.receive_datagram(op.data, op.path, now)
             case Failed():
-                endpoint.datagram_failed(op.path, now, detail="unreachable")
+                endpoint.datagram_failed(op.path, now, error=op.error, detail="unreachable")
+            case Moved(None):
+                endpoint.network_changed(now)
+            case Moved(asleep):
+                endpoint.resumed(now, asleep=asleep)
             case Bound():
                 endpoint.socket_bound(op.socket, op.address, now)
             case LookedUp():

@@ -23,7 +23,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import attrs
 
-from ..contract import Address, Endpoint, Link, Path
+from ..contract import Address, Endpoint, Link, Path, SendError
 from ..errors import LocalProtocolError, NotOpen
 from ..trace import Classified, Stepped, TraceRecord
 from .entropy import Draw
@@ -48,15 +48,15 @@ _REPORTS: Mapping[str, str] = {
 }
 """The transport's reports, and what they are called in a step. Every other method is a verb."""
 
-_PASSED_ON = frozenset({"phase", "stats", "next_timeout", "timers", "snapshot"})
+_PASSED_ON = frozenset({"next_timeout", "timers", "snapshot"})
 _TICKS = 1000  # per second
 
 
 class Recorder:
     """An endpoint that logs: inputs begin a step, what is popped afterwards belongs to it.
 
-    It has the methods of the endpoint that it wraps, and passes them on; ``steps`` is the log. Drain it after every
-    input (each adapter does), for :func:`replay` will.
+    It has the methods and attributes of the endpoint that it wraps, and passes them on; ``steps`` is the log. Drain it
+    after every input (each adapter does), for :func:`replay` will.
     """
 
     def __init__(self, endpoint: Endpoint[Any]) -> None:
@@ -86,7 +86,7 @@ class Recorder:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._endpoint, name)
-        if name in _PASSED_ON or name.startswith("_"):
+        if name in _PASSED_ON or name.startswith("_") or not callable(method):
             return method
         signature = inspect.signature(method)
 
@@ -102,7 +102,7 @@ class Recorder:
         if "now" in arguments:
             self._time = max(self._time, round(arguments["now"] * _TICKS))
             arguments["now"] = self._time / _TICKS
-        given = {key: value for key, value in arguments.items() if key != "now"}
+        given = {key: value for key, value in arguments.items() if key != "now" and value is not SendError.OTHER}
         step: Step = {"t": self._time}
         self._steps.append(step)
         if name not in _REPORTS:
@@ -234,6 +234,7 @@ _KINDS: Mapping[str, Any] = {
     "address": Address,
     "addresses": tuple[Address, ...],
     "path": Path,
+    "error": SendError,
     "data": bytes,
 }
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 
-from ..component import tables_of
 from ..errors import LocalProtocolError, NotOpen
 from ..trace import Trace
+from ._internal.declared import tables_below
 from .conformance import Make
 from .entropy import ScriptedEntropy
 from .record import Coverage, Recorder, replay, script_of
@@ -101,7 +101,7 @@ def cover(found: Coverage, tests: Iterable[VectorTest], machines: Mapping[str, M
     for test in tests:
         session = session_of(test, machines, found)
         assert replay(test["steps"], session) == []
-        for table in tables_of(type(session)):
+        for table in tables_below(type(session)):
             found.rows.update(_permitted(test["steps"], table))
 
 

@@ -13,6 +13,7 @@ action posts is not seen: it is taken as an input that may come or not. A ``when
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from copy import copy
 from enum import Enum
 from functools import cached_property
 from itertools import pairwise
@@ -35,10 +36,12 @@ def check(table: Table[Any, Any], docs: str | Path) -> list[str]:
         *_guards(table),
         *_timers(table),
         *_violations(analysis),
+        *_raising(table),
         *_unreachable(analysis),
         *_undying(analysis),
         *_waiting(analysis),
         *_endless(analysis),
+        *_restless(analysis),
     )
     return [f"{table.name}: {finding}" for finding in findings]
 
@@ -74,7 +77,7 @@ class _Analysis:
     """A table and every configuration that its objects can come into."""
 
     def __init__(self, table: AnyTable) -> None:
-        self.table = table
+        self.table, self.idle = table, frozenset(table.idle)
         self.happened: set[tuple[Any, Any]] = set()
         self.configs = self._explore()
 
@@ -84,7 +87,7 @@ class _Analysis:
         return {timer.on for timer in self.table.timers} - given
 
     def is_resting(self, state: Any) -> bool:
-        return state in self.table.idle or state in self.table.terminal
+        return state in self.idle or state in self.table.terminal
 
     def firings(self, config: Config) -> Iterator[_Firing]:
         for timer in sorted(config.armed, key=lambda timer: timer.index):
@@ -93,7 +96,7 @@ class _Analysis:
 
     def _steps(self, config: Config, on: Any) -> Iterator[tuple[Config, AnyRow | None]]:
         """Where an input may lead: by each of its conditional rows, and by what is behind them."""
-        rows, default = self.table.rows_of(config.state, on)
+        rows, default = self.table.pairs[config.state, on]
         for row in rows:
             yield self._after(config, row), row
         if rows and rows[-1].when is None:
@@ -158,7 +161,7 @@ def _unused(table: AnyTable) -> Iterator[str]:
     deciding = set()
     for state in table.states:
         for on in table.inputs:
-            rows, default = table.rows_of(state, on)
+            rows, default = table.pairs[state, on]
             if not rows or rows[-1].when is not None:
                 deciding.add(default)
     for number, default in enumerate(table.defaults, 1):
@@ -191,13 +194,26 @@ def _violations(analysis: _Analysis) -> Iterator[str]:
     table = analysis.table
     for state in table.states:
         for on in table.inputs:
-            rows, default = table.rows_of(state, on)
+            rows, default = table.pairs[state, on]
             if (rows and rows[-1].when is None) or default.outcome is not Outcome.VIOLATION:
                 continue
             if table.violated is None:
                 yield f"{state.name} x {on.name} is a violation, but no input is named that follows"
-            elif on is table.violated or not table.rows_of(state, table.violated)[0]:
+            elif on is table.violated or not table.pairs[state, table.violated][0]:
                 yield f"{state.name} x {on.name} is a violation, but {table.violated.name} does nothing there"
+
+
+def _raising(table: AnyTable) -> Iterator[str]:
+    """Only verbs are asked before: whatever else makes an input finds it refused when it is too late."""
+    makers: dict[Any, str] = {timer.on: f"by {timer.name}" for timer in table.timers}
+    makers |= {table.violated: "by violations"} if table.violated else {}
+    makers |= {step.on: f"by guards {guards.name!r}" for guards in table.guards for step in guards.steps if step.on}
+    for on, maker in makers.items():
+        for state in table.states:
+            rows, default = table.pairs[state, on]
+            certain = rows and rows[-1].when is None
+            if not certain and default.outcome in (Outcome.REJECT, Outcome.NOT_OPEN):
+                yield f"{state.name} x {on.name} raises ({default.outcome.name}), though it is made {maker}, by no verb"
 
 
 def _unreachable(analysis: _Analysis) -> Iterator[str]:
@@ -235,7 +251,7 @@ def _waiting(analysis: _Analysis) -> Iterator[str]:
         if not config.armed and not analysis.is_resting(config.state):
             yield f"an object can be in {config}: it waits for ever"
         for timer in sorted(config.armed, key=lambda timer: timer.index):
-            if not analysis.table.rows_of(config.state, timer.on)[0]:
+            if not analysis.table.pairs[config.state, timer.on][0]:
                 yield f"{config}: {timer.name} fires {timer.on.name}, which does nothing there"
 
 
@@ -266,6 +282,16 @@ def _endless(analysis: _Analysis) -> Iterator[str]:
                 yield f"with a silent peer it goes on for ever in {states}, by {timers}"
             else:  # a condition leads out in the end: look at what goes round without asking it
                 todo.append(left)
+
+
+def _restless(analysis: _Analysis) -> Iterator[str]:
+    """States that are called idle, though without that nothing would be wrong with them."""
+    without = copy(analysis)
+    found, reached = [*_waiting(analysis), *_endless(analysis)], {config.state for config in analysis.configs}
+    for state in analysis.table.idle:
+        without.idle = analysis.idle - {state}
+        if state in reached and [*_waiting(without), *_endless(without)] == found:
+            yield f"{state.name} is called idle, but a timer runs in it, and leads on"
 
 
 def _runs_out(component: Set[Config], within: Mapping[Config, list[_Firing]]) -> bool:

@@ -35,23 +35,13 @@ class Shape:
 class Codec(ABC, Generic[T]):
     """The encoding of values of type ``T``.
 
-    To add one without writing source, subclass this, give :meth:`shape`, :meth:`decode_from` and :meth:`encode_to`,
+    To add one without writing source, subclass this, give :meth:`shape`, :meth:`decode_from` and :meth:`encode`,
     and register a strategy with ``sansproto.testing.strategies.values``.
     """
 
     @abstractmethod
     def shape(self) -> Shape:
         """What all encodings have in common."""
-
-    @property
-    def min_size(self) -> int:
-        """The fewest bytes that an encoding takes."""
-        return self.shape().min_size
-
-    @property
-    def max_size(self) -> int | None:
-        """The most bytes that an encoding takes; None if nothing bounds it."""
-        return self.shape().max_size
 
     @abstractmethod
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[T, int]:
@@ -61,8 +51,8 @@ class Codec(ABC, Generic[T]):
         """
 
     @abstractmethod
-    def encode_to(self, value: T, out: bytearray) -> None:
-        """Append the encoding. Raises ``WireError`` (``BAD_VALUE``, ``BAD_LENGTH``) for what has none."""
+    def encode(self, value: T) -> bytes:
+        """The encoding of one value. Raises ``WireError`` (``BAD_VALUE``, ``BAD_LENGTH``) for what has none."""
 
     def emit_decode(self, reader: Reader) -> str:
         """Write source that reads the value; answers an expression for it."""
@@ -72,12 +62,6 @@ class Codec(ABC, Generic[T]):
         """Write source that appends the value of the expression ``value``."""
         writer.call(self.encode, value)
 
-    def encode(self, value: T) -> bytes:
-        """The encoding of one value by itself."""
-        out = bytearray()
-        self.encode_to(value, out)
-        return bytes(out)
-
     def decode(self, data: Buffer) -> T:
         """The value of which ``data`` is the encoding. Raises ``WireError``, ``TRAILING`` if bytes are left over."""
         value, offset = self.decode_from(data, 0, len(data))
@@ -85,9 +69,9 @@ class Codec(ABC, Generic[T]):
             raise WireError(Fault.TRAILING, offset)
         return value
 
-    def dissect(self, data: Buffer, opener: Opener | None = None, *, name: str = "") -> Node:
+    def dissect(self, data: Buffer, opener: Opener | None = None) -> Node:
         """The tree of ``data``, whatever it holds. Raises nothing but what ``opener`` raises besides ``WireError``."""
-        node = self.dissect_from(data, 0, len(data), name or self.shape().type_name, opener)
+        node = self.dissect_from(data, 0, len(data), self.shape().type_name, opener)
         if node.fault or node.end == len(data):
             return node
         rest = Node(name="trailing", offset=node.end, raw=bytes(data[node.end :]), fault=Fault.TRAILING)
@@ -95,12 +79,21 @@ class Codec(ABC, Generic[T]):
         return parent(node.name, data, 0, len(data), children, None, Fault.TRAILING)
 
     def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
-        """The node of what begins at ``offset``. Codecs with parts give a node with children."""
+        """The node of what begins at ``offset``."""
+        value: T | None
         try:
-            value, stop = self.decode_from(data, offset, end)
-        except WireError as error:
-            return Node(name=name, offset=offset, raw=bytes(data[offset:end]), fault=error.fault)
-        return Node(name=name, offset=offset, raw=bytes(data[offset:stop]), value=value)
+            (value, stop), error = self.decode_from(data, offset, end), None
+        except WireError as refused:
+            value, stop, error = None, end, refused
+        fault = error.fault if error else None
+        nodes = self.parts(data, offset, end, opener, error)
+        if nodes:
+            return parent(name, data, offset, end, nodes, value, fault)
+        return Node(name=name, offset=offset, raw=bytes(data[offset:stop]), value=value, fault=fault)
+
+    def parts(self, data: Buffer, offset: int, end: int, opener: Opener | None, error: WireError | None) -> list[Node]:
+        """The nodes of what it consists of, for a codec with parts; ``error`` is why it cannot be decoded."""
+        return []
 
 
 class SourceCodec(Codec[T]):
@@ -132,8 +125,8 @@ class SourceCodec(Codec[T]):
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[T, int]:
         return self._decoder(data, offset, end)
 
-    def encode_to(self, value: T, out: bytearray) -> None:
-        out += self._encoder(value)
+    def encode(self, value: T) -> bytes:
+        return self._encoder(value)
 
 
 def total(sizes: Iterable[int | None]) -> int | None:

@@ -10,13 +10,14 @@ from binascii import unhexlify
 from collections.abc import Sequence
 from enum import Enum
 from itertools import pairwise
-from typing import Any, Final, TypeVar, cast
+from struct import calcsize
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 import attrs
 
 from ..errors import Fault, WireError
 from .base import Codec, Shape, SourceCodec, total
-from .dissect import Node, Opener, parent
+from .dissect import Node, Opener
 from .source import Buffer, Reader, Writer
 
 T = TypeVar("T")
@@ -38,75 +39,66 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 
+@attrs.frozen(slots=False, eq=False)
 class _Scalar(SourceCodec[T]):
     """One item of a struct, without any check of ours: ``struct`` itself refuses what is out of range."""
 
     name: str
-    code: str
-    order: str
-    size: int
+    format: str
+    """The byte order (for single bytes empty) and the code of ``struct``."""
+
+    @property
+    def size(self) -> int:
+        return calcsize(self.format)
 
     def shape(self) -> Shape:
         return Shape(self.name, self.size, self.size)
 
     def emit_decode(self, reader: Reader) -> str:
-        return reader.take(self.code, self.order)
+        return reader.take(self.format[-1], self.format[:-1])
 
     def emit_encode(self, writer: Writer, value: str) -> None:
-        writer.pack(self.code, value, self.order)
+        writer.pack(self.format[-1], value, self.format[:-1])
 
 
-@attrs.frozen(slots=False, eq=False)
 class Int(_Scalar[int]):
     """An integer of fixed width."""
 
-    name: str
-    code: str
-    order: str
-    size: int
-    signed: bool = False
-
     @property
     def low(self) -> int:
-        return -(1 << 8 * self.size - 1) if self.signed else 0
+        return -(1 << 8 * self.size - 1) if self.format[-1].islower() else 0
 
     @property
     def high(self) -> int:
-        return (1 << 8 * self.size - self.signed) - 1
+        return (1 << 8 * self.size) - 1 + self.low
 
 
-@attrs.frozen(slots=False, eq=False)
 class Float(_Scalar[float]):
     """An IEEE 754 number. Encoding rounds to what the width can hold, and refuses what is too large for it."""
-
-    name: str
-    code: str
-    order: str
-    size: int
 
     def shape(self) -> Shape:
         lossy = "signalling NaNs, which encoding may turn into quiet ones"
         return attrs.evolve(super().shape(), accepts=lossy)
 
 
-U8: Final = Int("u8", "B", "", 1)
-U16BE: Final = Int("u16be", "H", ">", 2)
-U16LE: Final = Int("u16le", "H", "<", 2)
-U32BE: Final = Int("u32be", "I", ">", 4)
-U32LE: Final = Int("u32le", "I", "<", 4)
-U64BE: Final = Int("u64be", "Q", ">", 8)
-U64LE: Final = Int("u64le", "Q", "<", 8)
-I8: Final = Int("i8", "b", "", 1, True)
-I16BE: Final = Int("i16be", "h", ">", 2, True)
-I16LE: Final = Int("i16le", "h", "<", 2, True)
-I32BE: Final = Int("i32be", "i", ">", 4, True)
-I32LE: Final = Int("i32le", "i", "<", 4, True)
-I64BE: Final = Int("i64be", "q", ">", 8, True)
-I64LE: Final = Int("i64le", "q", "<", 8, True)
-F32BE: Final = Float("f32be", "f", ">", 4)
-F32LE: Final = Float("f32le", "f", "<", 4)
-F64BE: Final = Float("f64be", "d", ">", 8)
-F64LE: Final = Float("f64le", "d", "<", 8)
+U8: Final = Int("u8", "B")
+U16BE: Final = Int("u16be", ">H")
+U16LE: Final = Int("u16le", "<H")
+U32BE: Final = Int("u32be", ">I")
+U32LE: Final = Int("u32le", "<I")
+U64BE: Final = Int("u64be", ">Q")
+U64LE: Final = Int("u64le", "<Q")
+I8: Final = Int("i8", "b")
+I16BE: Final = Int("i16be", ">h")
+I16LE: Final = Int("i16le", "<h")
+I32BE: Final = Int("i32be", ">i")
+I32LE: Final = Int("i32le", "<i")
+I64BE: Final = Int("i64be", ">q")
+I64LE: Final = Int("i64le", "<q")
+F32BE: Final = Float("f32be", ">f")
+F32LE: Final = Float("f32le", "<f")
+F64BE: Final = Float("f64be", ">d")
+F64LE: Final = Float("f64le", "<d")
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -171,25 +163,20 @@ class HexInt(SourceCodec[int]):
     """An unsigned integer as ``size`` hexadecimal digits, most significant first; no sign, space or prefix."""
 
     size: int
+    low: ClassVar = 0
 
     def shape(self) -> Shape:
         return Shape(f"{self.size} hex digits", self.size, self.size, accepts="upper-case digits")
-
-    @property
-    def low(self) -> int:
-        return 0
 
     @property
     def high(self) -> int:
         return int(16**self.size) - 1
 
     def emit_decode(self, reader: Reader) -> str:
-        raw, value = reader.take(f"{self.size}s"), reader.fresh()
+        raw = reader.take(f"{self.size}s")
         digits = f'b"0" + {raw}' if self.size % 2 else raw
-        parse = f'int.from_bytes({reader.bind(unhexlify)}({digits}), "big")'
-        fault = f"WireError({Fault.BAD_ENCODING}, {reader.at}, {reader.field!r})"
-        reader.line(f"try:\n    {value} = {parse}\nexcept ValueError:\n    raise {fault} from None")
-        return value
+        number = f'int.from_bytes({reader.bind(unhexlify)}({digits}), "big")'
+        return reader.parse(number, Fault.BAD_ENCODING, reader.at)
 
     def emit_encode(self, writer: Writer, value: str) -> None:
         writer.refuse(f"not 0 <= {value} <= {self.high}", Fault.BAD_VALUE)
@@ -286,17 +273,11 @@ class Text(SourceCodec[str]):
         return attrs.evolve(raw, type_name=f"{raw.type_name} of {self.encoding}")
 
     def emit_decode(self, reader: Reader) -> str:
-        raw, value = self._bytes.emit_decode(reader), reader.fresh()
-        fault = f"WireError({Fault.BAD_ENCODING}, {reader.at}, {reader.field!r})"
-        parse = f"str({raw}, {self.encoding!r})"
-        reader.line(f"try:\n    {value} = {parse}\nexcept ValueError:\n    raise {fault} from None")
-        return value
+        raw = self._bytes.emit_decode(reader)
+        return reader.parse(f"str({raw}, {self.encoding!r})", Fault.BAD_ENCODING, reader.at)
 
     def emit_encode(self, writer: Writer, value: str) -> None:
-        raw = writer.fresh()
-        fault = f"WireError({Fault.BAD_VALUE}, 0, {writer.field!r})"
-        spell = f"{value}.encode({self.encoding!r})"
-        writer.line(f"try:\n    {raw} = {spell}\nexcept ValueError:\n    raise {fault} from None")
+        raw = writer.parse(f"{value}.encode({self.encoding!r})", Fault.BAD_VALUE)
         self._bytes.emit_encode(writer, raw)
 
 
@@ -385,18 +366,14 @@ class ListOf(SourceCodec[tuple[T, ...]]):
         return Shape(name, count.min_size, most, accepts=accepts)
 
     def emit_decode(self, reader: Reader) -> str:
-        count = self._emit_count(reader)
+        count = reader.let(self.count.emit_decode(reader))
+        reader.refuse(f"not 0 <= {count} <= {self.max}", Fault.BAD_LENGTH, reader.at)
+        reader.require(f"{count} * {self.item.shape().min_size}")
         items = reader.let("[]")
         with reader.block(f"for _ in range({count}):"):
             item = self.item.emit_decode(reader)
             reader.line(f"{items}.append({item})")
         return f"tuple({items})"
-
-    def _emit_count(self, reader: Reader) -> str:
-        count = reader.let(self.count.emit_decode(reader))
-        reader.refuse(f"not 0 <= {count} <= {self.max}", Fault.BAD_LENGTH, reader.at)
-        reader.require(f"{count} * {self.item.min_size}")
-        return count
 
     def emit_encode(self, writer: Writer, value: str) -> None:
         count, items, item = writer.let(f"len({value})"), writer.let("[]"), writer.fresh()
@@ -406,8 +383,7 @@ class ListOf(SourceCodec[tuple[T, ...]]):
             self.item.emit_encode(writer, item)
         writer.put(f'b"".join({items})')
 
-    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
-        leaf = super().dissect_from(data, offset, end, name, opener)
+    def parts(self, data: Buffer, offset: int, end: int, opener: Opener | None, error: WireError | None) -> list[Node]:
         nodes = [self.count.dissect_from(data, offset, end, "count", opener)]
         # Not one node more than the limit, whatever the count says.
         wanted = cast(int, nodes[0].value or 0)
@@ -415,7 +391,7 @@ class ListOf(SourceCodec[tuple[T, ...]]):
             if nodes[-1].fault:
                 break
             nodes.append(self.item.dissect_from(data, nodes[-1].end, end, f"[{index}]", opener))
-        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+        return nodes
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -425,7 +401,7 @@ class Trailing(SourceCodec[T | Absent]):
     inner: Codec[T]
 
     def __attrs_post_init__(self) -> None:
-        if self.inner.min_size == 0:
+        if self.inner.shape().min_size == 0:
             raise TypeError("nothing tells an empty value from an absent one")
 
     def shape(self) -> Shape:

@@ -10,7 +10,7 @@ import attrs
 from ..errors import Fault, WireError
 from .base import Codec, Shape, SourceCodec, total
 from .codecs import Const, check_order
-from .dissect import Node, Opener, Sealed, parent
+from .dissect import Node, Opener, Sealed
 from .source import Buffer, Decoder, Reader, Writer
 
 T = TypeVar("T")
@@ -22,38 +22,22 @@ H = TypeVar("H", bound="Packet")
 class Field:
     """One field of a packet, as it was declared."""
 
-    name: str
     codec: Codec[Any]
     doc: str
     secret: bool
     sealed: bool
+    default: object
+    name: str = ""
 
 
-@attrs.frozen
-class Wire:
+@attrs.frozen(kw_only=True)
+class Wire(Shape):
     """What a packet class knows about its bytes: its ``__wire__``."""
 
     id: int | None
     fields: tuple[Field, ...]
     decode_from: Decoder = attrs.field(repr=False)
     encode: Callable[[Any], bytes] = attrs.field(repr=False)
-
-    @property
-    def min_size(self) -> int:
-        return sum(field.codec.min_size for field in self.fields)
-
-    @property
-    def max_size(self) -> int | None:
-        return total(field.codec.max_size for field in self.fields)
-
-    @property
-    def greedy(self) -> bool:
-        return bool(self.fields) and self.fields[-1].codec.shape().greedy
-
-    @property
-    def accepts(self) -> str:
-        accepted = ((field.name, field.codec.shape().accepts) for field in self.fields)
-        return "; ".join(f"{name}: {accepts}" for name, accepts in accepted if accepts)
 
 
 class Packet:
@@ -98,16 +82,7 @@ class Packet:
     @classmethod
     def dissect(cls, data: Buffer, opener: Opener | None = None) -> Node:
         """The tree of ``data``, whatever it holds; ``opener`` is asked for the content of sealed fields."""
-        return Nested(cls).dissect(data, opener, name=cls.__name__)
-
-
-@attrs.frozen
-class _Declared:
-    codec: Codec[Any]
-    doc: str
-    secret: bool
-    sealed: bool
-    default: object
+        return Nested(cls).dissect(data, opener)
 
 
 def field(
@@ -117,7 +92,7 @@ def field(
 
     ``default`` makes the constructor argument optional; a :class:`Trailing` field usually has ``default=ABSENT``.
     """
-    return cast(T, _Declared(codec, doc, secret, sealed, default))
+    return cast(T, Field(codec, doc, secret, sealed, default))
 
 
 def const(content: bytes, doc: str = "", *, fault: Fault = Fault.BAD_VALUE, init: Literal[False] = False) -> bytes:
@@ -156,21 +131,30 @@ def by_id(*packets: type[P]) -> dict[int, type[P]]:
 
 
 def _complete(cls: type[P], id: int | None) -> type[P]:
-    declared = {name: value for name, value in vars(cls).items() if isinstance(value, _Declared)}
+    declared = [attrs.evolve(one, name=name) for name, one in vars(cls).items() if isinstance(one, Field)]
     these = {}
-    for name, one in declared.items():
-        if hasattr(Packet, name):
-            raise TypeError(f"{name} is a name that packets use themselves")
+    for one in declared:
+        if hasattr(Packet, one.name):
+            raise TypeError(f"{one.name} is a name that packets use themselves")
         if isinstance(one.codec, Const):
-            setattr(cls, name, one.codec.content)
+            setattr(cls, one.name, one.codec.content)
         else:
-            these[name] = attrs.field(default=one.default, repr=not one.secret)
+            these[one.name] = attrs.field(default=one.default, repr=not one.secret)
     frozen = attrs.define(cls, these=these, frozen=True, slots=True, weakref_slot=False)
-    inherited = cls.__wire__.fields if hasattr(cls, "__wire__") else ()
-    own = (Field(name, one.codec, one.doc, one.secret, one.sealed) for name, one in declared.items())
-    fields = (*inherited, *own)
+    fields = (*(cls.__wire__.fields if hasattr(cls, "__wire__") else ()), *declared)
     check_order([(one.name, one.codec) for one in fields])
-    frozen.__wire__ = Wire(id, fields, _compile_decode(frozen, fields), _compile_encode(frozen, fields))
+    shapes = {one.name: one.codec.shape() for one in fields}
+    frozen.__wire__ = Wire(
+        cls.__name__,
+        sum(shape.min_size for shape in shapes.values()),
+        total(shape.max_size for shape in shapes.values()),
+        greedy=any(shape.greedy for shape in shapes.values()),
+        accepts="; ".join(f"{name}: {shape.accepts}" for name, shape in shapes.items() if shape.accepts),
+        id=id,
+        fields=fields,
+        decode_from=_compile_decode(frozen, fields),
+        encode=_compile_encode(frozen, fields),
+    )
     return frozen
 
 
@@ -180,7 +164,7 @@ def _compile_decode(cls: type[Packet], fields: tuple[Field, ...]) -> Decoder:
     checked = cls.validate is not Packet.validate
     begin = reader.let("o") if checked else ""
     for index, one in enumerate(fields):
-        reader.field, reader.after = one.name, sum(later.codec.min_size for later in fields[index + 1 :])
+        reader.field, reader.after = one.name, sum(later.codec.shape().min_size for later in fields[index + 1 :])
         value = one.codec.emit_decode(reader)
         if not isinstance(one.codec, Const):
             values.append((one.name, value))
@@ -193,7 +177,8 @@ def _compile_decode(cls: type[Packet], fields: tuple[Field, ...]) -> Decoder:
         reader.line(f"x.{name} = {value}")
     reader.line(f"x.__class__ = {reader.bind(cls)}")
     if checked:
-        reader.line(f"try:\n    x.validate()\nexcept WireError as error:\n    raise further(error, {begin}) from None")
+        error = f'inside(error, "", start={begin})'
+        reader.line(f"try:\n    x.validate()\nexcept WireError as error:\n    raise {error} from None")
     reader.line(f"return x, {end}")
     return reader.build(f"decode_{cls.__name__}", "buf, o, end")
 
@@ -216,8 +201,7 @@ class Nested(SourceCodec[P]):
     packet: type[P]
 
     def shape(self) -> Shape:
-        wire = self.packet.__wire__
-        return Shape(self.packet.__name__, wire.min_size, wire.max_size, greedy=wire.greedy, accepts=wire.accepts)
+        return self.packet.__wire__
 
     def emit_decode(self, reader: Reader) -> str:
         return reader.call(reader.bind(self.packet.__wire__.decode_from))
@@ -226,27 +210,20 @@ class Nested(SourceCodec[P]):
         writer.refuse(f"type({value}) is not {writer.bind(self.packet)}", Fault.BAD_TYPE)
         writer.call(self.packet.__wire__.encode, value)
 
-    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
-        value, refused = None, None
-        try:
-            value, _ = self.decode_from(data, offset, end)
-        except WireError as error:
-            refused = error
+    def parts(self, data: Buffer, offset: int, end: int, opener: Opener | None, error: WireError | None) -> list[Node]:
         nodes: list[Node] = []
         for one in self.packet.__wire__.fields:
-            start = nodes[-1].end if nodes else offset
-            node = one.codec.dissect_from(data, start, end, one.name, opener)
+            node = one.codec.dissect_from(data, offset, end, one.name, opener)
             nodes.append(attrs.evolve(node, secret=one.secret))
             if node.fault:
                 break
+            offset = node.end
         else:
-            if refused is not None:  # each field can be read, but they do not fit together
+            if error is not None:  # each field can be read, but they do not fit together
                 for index, node in enumerate(nodes):
-                    if node.name == refused.field:
-                        nodes[index] = attrs.evolve(node, value=None, fault=refused.fault)
-        if opener is not None:
-            nodes = self._open(nodes, opener)
-        return parent(name, data, offset, end, nodes, value, refused.fault if refused is not None else None)
+                    if node.name == error.field:
+                        nodes[index] = attrs.evolve(node, value=None, fault=error.fault)
+        return nodes if opener is None else self._open(nodes, opener)
 
     def _open(self, nodes: list[Node], opener: Opener) -> list[Node]:
         siblings = {node.name: node.value for node in nodes if not node.fault}
@@ -295,13 +272,10 @@ class OneOf(SourceCodec[T]):
         self.tag.emit_encode(writer, tag)
         writer.call(Packet.encode, value)
 
-    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
-        leaf = super().dissect_from(data, offset, end, name, opener)
-        nodes = [self.tag.dissect_from(data, offset, end, "tag", opener)]
-        kind = None if nodes[0].fault else self.packets.get(nodes[0].value)
-        if kind is not None:
-            nodes.append(Nested(kind).dissect_from(data, nodes[0].end, end, kind.__name__, opener))
-        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+    def parts(self, data: Buffer, offset: int, end: int, opener: Opener | None, error: WireError | None) -> list[Node]:
+        tag = self.tag.dissect_from(data, offset, end, "tag", opener)
+        kind = None if tag.fault else self.packets.get(tag.value)
+        return [tag, *_behind(tag, kind, data, end, opener)]
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -337,19 +311,21 @@ class Frame(Codec[tuple[H, P]]):
         payload, stop = kind.__wire__.decode_from(data, start, end)
         return (header, payload), stop
 
-    def encode_to(self, value: tuple[H, P], out: bytearray) -> None:
+    def encode(self, value: tuple[H, P]) -> bytes:
         header, payload = value
         if self.payloads.get(getattr(header, self.tag)) is not type(payload):
             raise WireError(Fault.BAD_TYPE, 0, self.tag)
-        out += header.encode() + payload.encode()
+        return header.encode() + payload.encode()
 
-    def dissect_from(self, data: Buffer, offset: int, end: int, name: str, opener: Opener | None) -> Node:
-        leaf = super().dissect_from(data, offset, end, name, opener)
-        nodes = [Nested(self.header).dissect_from(data, offset, end, self.header.__name__, opener)]
-        kind = None if nodes[0].fault else self.payloads.get(getattr(nodes[0].value, self.tag))
-        if kind is not None:
-            nodes.append(Nested(kind).dissect_from(data, nodes[0].end, end, kind.__name__, opener))
-        return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
+    def parts(self, data: Buffer, offset: int, end: int, opener: Opener | None, error: WireError | None) -> list[Node]:
+        header = Nested(self.header).dissect_from(data, offset, end, self.header.__name__, opener)
+        kind = None if header.fault else self.payloads.get(getattr(header.value, self.tag))
+        return [header, *_behind(header, kind, data, end, opener)]
+
+
+def _behind(first: Node, kind: type[Packet] | None, data: Buffer, end: int, opener: Opener | None) -> list[Node]:
+    """The node of the packet of this kind behind ``first``, if any."""
+    return [Nested(kind).dissect_from(data, first.end, end, kind.__name__, opener)] if kind else []
 
 
 def _followed(first: Shape, packets: Mapping[Any, type[Packet]], name: str) -> Shape:

@@ -37,7 +37,6 @@ class _Source(ABC):
             "blame": _blame,
             "cut": _cut,
             "inside": inside,
-            "further": _further,
         }
 
     def bind(self, value: object) -> str:
@@ -64,6 +63,13 @@ class _Source(ABC):
     def refuse(self, condition: str, fault: Fault, at: str = "0") -> None:
         """Raise ``WireError(fault, at, field)`` where the condition holds."""
         self.line(f"if {condition}:\n    raise WireError({fault}, {at}, {self.field!r})")
+
+    def parse(self, expression: str, fault: Fault, at: str = "0") -> str:
+        """A new variable with the value of ``expression``; ``WireError(fault, at, field)`` if it raises ValueError."""
+        value = self.fresh()
+        error = f"WireError({fault}, {at}, {self.field!r})"
+        self.line(f"try:\n    {value} = {expression}\nexcept ValueError:\n    raise {error} from None")
+        return value
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
@@ -247,16 +253,11 @@ class Writer(_Source):
         self._pieces.append(piece)
 
 
-def inside(error: WireError, field: str, after: int = 0) -> WireError:
-    """The same error, seen from a packet in which it happened in ``field``."""
+def inside(error: WireError, field: str, after: int = 0, start: int = 0) -> WireError:
+    """The same error, seen from a packet in which it happened in ``field``, at an offset that counts from ``start``."""
     path = ".".join(name for name in (field, error.field) if name)
     need = error.need + after if error.fault is Fault.TRUNCATED else 0
-    return WireError(error.fault, error.offset, path, need=need)
-
-
-def _further(error: WireError, distance: int) -> WireError:
-    """The same error of a packet that begins so many bytes behind the beginning of what is decoded."""
-    return WireError(error.fault, error.offset + distance, error.field)
+    return WireError(error.fault, error.offset + start, path, need=need)
 
 
 def _cut(start: int, end: int, parts: Sequence[tuple[str, str]], after: int) -> WireError:

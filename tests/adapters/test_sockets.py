@@ -8,6 +8,7 @@ import selectors
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +20,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sansproto.contract import Address, CloseTransport, Link, Lookup, Path, Phase, Rebind, SendBytes, SendDatagram
+from sansproto.contract import (
+    Address,
+    CloseTransport,
+    Link,
+    Lookup,
+    Path,
+    Phase,
+    Rebind,
+    SendBytes,
+    SendDatagram,
+    SendError,
+)
 from sansproto.events import CloseCause, Closed
 from sansproto.testing._internal.adapter_harness import LOCAL, PATIENCE, World, count_descriptors, read, reset, until
 from sansproto.testing._internal.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
@@ -259,8 +271,22 @@ class TestSockets(AdapterSuite):
         other = Path("udp", *open_.getsockname())
         for _ in range(3):
             running.call(lambda _: endpoint.do(SendDatagram(b"to nobody", path), SendDatagram(b"to you", other)))
-            assert until(running, "datagram failed").value == path
+            assert until(running, "datagram failed").value == (path, SendError.UNREACHABLE)
             assert open_.recv(100) == b"to you", "the error of one datagram does not cost another"
+
+    @pytest.mark.parametrize("clock", ["time", "clock_gettime"])
+    def test_tells_how_long_the_machine_slept(self, world: World, monkeypatch: pytest.MonkeyPatch, clock: str) -> None:
+        """The clock of the endpoint stood still meanwhile, and another one did not."""
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        went_on = getattr(time, clock)
+        monkeypatch.setattr(time, clock, lambda *which: went_on(*which) + 3600)
+        running.call(lambda now: endpoint.arm(now + 0.01))
+        assert until(running, "resumed").value == pytest.approx(3600, abs=5)
+        assert until(running, "timer").name == "timer", "it is told once, and before the timer"
+        monkeypatch.setattr(time, clock, lambda *which: went_on(*which) + 3604)
+        running.call(lambda now: endpoint.arm(now + 0.01))
+        assert running.next_event(PATIENCE).name == "timer", "a clock that was set by a few seconds is no sleep"
 
     def test_an_interrupt_at_any_moment_leaves_nothing_open(self) -> None:
         """Ctrl-C comes between any two lines of the loop: it comes out as itself, and every socket is closed."""

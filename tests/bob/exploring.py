@@ -39,6 +39,7 @@ from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.links import StreamLink
 from sansproto.snapshot import CACHED
 from sansproto.streams import StreamEndpoint
+from sansproto.testing._internal.parties import no_decision
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Decision, Insert, Party, Report, Scene, Verb, explore
 
@@ -119,11 +120,6 @@ class Stranger(StreamEndpoint[DataReceived | Closed, Never]):
         if self.alive(now):
             for link in self.links.values():
                 link.write(data)
-            self.run()
-
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.close_gracefully(Closed(CloseCause.LOCAL))
             self.run()
 
     def link_opened(self, link: StreamLink) -> None:
@@ -285,6 +281,7 @@ def registry(session: Relay) -> Registry:
         "visitors": session.secure.visitors,
         "rooms": session.secure.rooms,
         "lines": session.secure.lines,
+        "rooms that wait": session.secure.waiting,
         "links": session.links,
         "followers": session.registry.log.subscribers,
         "announcements": session.registry.log.arrivals,
@@ -541,6 +538,16 @@ TO_RELAY = (
     *about(1),
     *about(2),
 )
+WORST = (
+    p.encode(p.RELAY, p.HelloAsClient()),
+    p.encode(p.RELAY, p.HelloAsServer(PUBLIC)),
+    p.encode(1, p.XAndClientIdentity(JUNK, "192.0.2.11:49153")),
+    p.encode(1, p.Accepted()),
+    p.encode(2, p.Agreement()),
+    p.encode(1, p.SpokeFailure(p.SpokeFault.POINT)),
+    b"what is this?",
+)
+"""What would do most harm, of what a stranger may say to the relay."""
 TO_SECURE_PORT = (b"192.0.2.11:49153\n", b"192.0.2.21:49153\n", b"nobody\n", b"x" * 200, b"\0\5records?")
 
 
@@ -549,7 +556,7 @@ def saying(data: Iterable[bytes]) -> Decision:
 
 
 def inserted(party: str) -> tuple[Insert, ...]:
-    """What somebody between a peer and the relay may put in."""
+    """What somebody between a peer and the relay may put in, besides what a small exploration puts in."""
     other = 2 if party == "client" else 1
     data = (
         *about(other),
@@ -559,11 +566,9 @@ def inserted(party: str) -> tuple[Insert, ...]:
         p.encode(p.RELAY, p.PeerClosed(other)),
         p.encode(p.RELAY, p.PeerClosed(p.RELAY)),
         p.encode(p.RELAY, p.Done()),
-        p.encode(p.RELAY, p.Timeout()),
         p.encode(p.RELAY, p.NewServer(3, bytes(34), EVIL)),
         b"00",
         b"what is this?",
-        *TO_ROOM,
     )
     return tuple(Insert(party, one) for one in data)
 
@@ -573,6 +578,8 @@ def inserted(party: str) -> tuple[Insert, ...]:
 STRICT = all_of(honest, known, informed)
 ASKS: Mapping[str, Any] = {"policy": asking}
 CLOSES: Mapping[str, Any] = {"may": (CLOSE,)}
+THINKS: Mapping[str, Any] = {"policy": thinking}
+AWAY: Mapping[str, Any] = {"policy": no_decision}  # accepts nobody, and sends nothing
 BUSY_USER = evolved(ONE_EACH, client=ASKS)
 
 
@@ -591,24 +598,26 @@ def explorations() -> Iterator[Exploration]:
         yield Exploration(
             f"1 x 1, inserts at the {party}", BUSY_USER, about_to, invariant=known, inserts=inserted(party)
         )
-    evil = stranger(may=(saying(TO_RELAY),), told=forget)
-    beset = {**quietly(ONE_EACH), "stranger": evil}
-    yield Exploration("1 x 1, a stranger at the relay", beset, verify=good, invariant=STRICT, begin=everybody_waits)
+    beset = {**quietly(evolved(ONE_EACH, server=AWAY)), "stranger": stranger(may=(saying(WORST),), told=forget)}
+    yield Exploration("1 x 1, a stranger at the relay", beset, invariant=STRICT, begin=everybody_waits)
     wrong = evolved(two_clients, client_2={"arguments": client(2, password=WRONG).arguments})
     yield Exploration("2 x 1, one has a wrong password", wrong, invariant=STRICT, begin=everybody_waits)
-    yield Exploration("2 x 1, from hello", two_clients, verify=good, invariant=STRICT, begin=everybody_waits)
     yield Exploration("1 x 2, from hello", two_servers, verify=good, invariant=STRICT, begin=everybody_waits)
     one_cut = Budget(cuts=1)
-    thinks: Mapping[str, Any] = {"policy": thinking}
-    both = evolved(two_clients, client=thinks, client_2=thinks)
-    either = evolved(two_servers, client=thinks)
-    yield Exploration("2 x 1, a cut, from the agreements", both, one_cut, invariant=STRICT, begin=everybody_agrees)
-    yield Exploration("1 x 2, a cut, from the agreements", either, one_cut, invariant=STRICT, begin=everybody_agrees)
+    one = evolved(two_clients, client=THINKS, client_2=AWAY)
+    either = evolved(two_servers, client=THINKS, server=AWAY, server_2=AWAY)
+    yield Exploration("2 x 1, a cut, one thinks", one, one_cut, invariant=STRICT, begin=everybody_agrees)
+    yield Exploration("1 x 2, a cut, nothing is sent", either, one_cut, invariant=STRICT, begin=everybody_agrees)
 
 
 def long_explorations() -> Iterator[Exploration]:
     """What takes minutes."""
-    two_clients, two_servers = quietly(TWO_CLIENTS), quietly(TWO_SERVERS)
+    two_clients, two_servers, one_cut = quietly(TWO_CLIENTS), quietly(TWO_SERVERS), Budget(cuts=1)
+    both = evolved(two_clients, client=THINKS, client_2=THINKS)
+    either = evolved(two_servers, client=THINKS)
+    yield Exploration("2 x 1, a cut, from the agreements", both, one_cut, invariant=STRICT, begin=everybody_agrees)
+    yield Exploration("1 x 2, a cut, from the agreements", either, one_cut, invariant=STRICT, begin=everybody_agrees)
+    yield Exploration("2 x 1, from hello", two_clients, verify=good, invariant=STRICT, begin=everybody_waits)
     yield Exploration("1 x 2, a cut", two_servers, Budget(cuts=1), invariant=STRICT)
     yield Exploration("2 x 1, a cut", two_clients, Budget(cuts=1), invariant=STRICT)
     yield Exploration("1 x 2", two_servers, verify=good, invariant=STRICT)
@@ -618,9 +627,10 @@ def long_explorations() -> Iterator[Exploration]:
     yield Exploration("1 x 1, a cut and silence", ONE_EACH, Budget(cuts=1, losses=1))
     yield Exploration("1 x 1, blocked for good", ONE_EACH, Budget(blocks=1, losses=1))
     yield Exploration("1 x 1, replays", ONE_EACH, Budget(replays=1), invariant=known)
-    evil = stranger(may=(saying(TO_RELAY),) * 2, told=forget)
-    beset = {**quietly(ONE_EACH), "stranger": evil}
-    yield Exploration("1 x 1, a stranger says two things", beset, verify=good, invariant=STRICT, begin=everybody_waits)
+    for name, often in (("anything", 1), ("two things", 2)):
+        beset = {**quietly(ONE_EACH), "stranger": stranger(may=(saying(TO_RELAY),) * often, told=forget)}
+        full = Exploration(f"1 x 1, a stranger says {name}", beset, verify=good, invariant=STRICT)
+        yield attrs.evolve(full, begin=everybody_waits)
 
 
 # -- small explorations that together step on every row and step -------------------------------------------------------
@@ -666,12 +676,14 @@ def _small_ways() -> Iterator[Exploration]:
 def _small_limits() -> Iterator[Exploration]:
     once = PeerLimits(guesses=1)
     yield Exploration("a client guesses once", {**ONE_EACH, "client": client(password=WRONG, limits=once)})
-    wrong = {**TWO_CLIENTS, "client": client(password=WRONG), "server": server(limits=once)}
+    wrong = {**TWO_CLIENTS, "client": client(password=WRONG), "server": server(limits=once, **AWAY)}
     yield Exploration("a server is guessed once", wrong, begin=everybody_waits)
     careful = PeerLimits(free_guesses=0)
-    yield Exploration("a careful server", {**TWO_CLIENTS, "server": server(limits=careful)}, begin=everybody_waits)
+    yield Exploration(
+        "a careful server", {**TWO_CLIENTS, "server": server(limits=careful, **AWAY)}, begin=everybody_waits
+    )
     yield Exploration("a careful client", {**TWO_SERVERS, "client": client(limits=careful)}, begin=everybody_waits)
-    guessed = {**TWO_CLIENTS, "client": client(password=WRONG), "server": server(limits=careful)}
+    guessed = {**TWO_CLIENTS, "client": client(password=WRONG), "server": server(limits=careful, **AWAY)}
     yield Exploration("a careful server is guessed at", guessed, begin=everybody_waits)
     guessed = {**TWO_SERVERS, "client": client(limits=careful), "server": server(password=WRONG)}
     yield Exploration("a careful client is guessed at", guessed, begin=everybody_waits)
@@ -731,7 +743,7 @@ def _small_rooms() -> Iterator[Exploration]:
     alone = {"relay": relay(), "client": client()}
     yield Exploration("a reader that is stuck for good", alone, Budget(blocks=1, losses=1))
     visitor = stranger(to=9001, may=(saying(TO_SECURE_PORT),), told=forget)
-    visited = evolved({**ONE_EACH, "stranger": visitor}, client={"policy": asking})
+    visited = evolved({**quietly(ONE_EACH), "stranger": visitor}, client=THINKS, server=AWAY)
     yield Exploration("a visitor says anything", visited, begin=everybody_agrees)
     yield Exploration("a visitor says nothing", {"relay": relay(), "stranger": stranger(to=9001)})
     for party in ("client", "server"):

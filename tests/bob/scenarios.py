@@ -68,7 +68,7 @@ def the_relay_has_two_addresses_of_which_the_second_answers() -> BobPeer:
     peer.connect(0.0)
     peer.looked_up(1, (Address(HOST, 9000), Address("192.0.2.2", 9000)), 0.25)
     peer.drain()
-    peer.stream_lost(peer.opening[-1], 0.5, detail="refused")
+    peer.stream_lost(peer.link, 0.5, detail="refused")
     peer.now += 0.5
     peer.open()
     peer.get(0, p.ClientIdentity(ME))
@@ -97,7 +97,7 @@ def the_relay_refuses_the_connection() -> BobPeer:
     peer = ClientPeer.recorded()
     peer.connect(0.0)
     peer.drain()
-    peer.stream_lost(peer.opening[-1], 0.25, detail="refused")
+    peer.stream_lost(peer.link, 0.25, detail="refused")
     return peer
 
 
@@ -209,11 +209,7 @@ def a_refusal_leaves_the_client_at_the_relay() -> BobPeer:
 
 def in_the_lobby() -> ClientPeer:
     peer = ClientPeer.recorded()
-    peer.register()
-    peer.agree()
-    peer.accept(1, peer.now)
-    peer.get(0, p.Done())
-    peer.enter_room(answer=b"")
+    peer.talk(answer=b"")
     return peer
 
 
@@ -256,11 +252,9 @@ def the_other_peer_does_not_come_to_the_room() -> BobPeer:
 def the_secure_port_cannot_be_reached() -> BobPeer:
     peer = ClientPeer.recorded()
     peer.register()
-    peer.agree()
-    peer.accept(1, peer.now)
-    peer.get(0, p.Done())
+    peer.meet()
     peer.drain()
-    peer.stream_lost(peer.opening[-1], peer.now, detail="refused")
+    peer.stream_lost(peer.link, peer.now, detail="refused")
     return peer
 
 
@@ -425,8 +419,7 @@ def a_server_agrees_sends_and_is_closed() -> BobPeer:
     peer = ServerPeer.recorded()
     peer.talk()
     peer.send(b"from the server", peer.now)
-    other_sends = crypto.RecordCipher(crypto.RecordKey.from_shared(peer.half.keys.server))
-    peer.receive_data(peer.link, other_sends.seal(0, b"from the client"), peer.now)
+    peer.receive_data(peer.link, peer.other_sends.seal(0, b"from the client"), peer.now)
     peer.receive_data(peer.link, p.CLOSE, peer.now)
     peer.stream_lost(peer.link, peer.now)
     return peer

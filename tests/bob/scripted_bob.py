@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any, ClassVar
 
 import attrs
@@ -12,9 +11,7 @@ from transcripts import packets_in
 from sansproto import bob
 from sansproto.bob import crypto
 from sansproto.bob import packets as p
-from sansproto.contract import AbortTransport, Address, CloseTransport, Link, OpenStream, SendBytes
-from sansproto.testing.conformance_bob import MACHINES
-from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.contract import Address, Link
 
 HOST, PASSWORD, SALT = "192.0.2.1", b"soarfly-bril", bytes(range(16))
 ME, OTHER, THIRD = "198.51.100.7:40001", "198.51.100.8:40002", "198.51.100.9:40003"
@@ -25,51 +22,25 @@ CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()
 
 
 class BobPeer(ScriptedPeer):
-    """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
+    """Whoever speaks to a session of Bob. ``heard`` are the packets that came out, by their kind, with their uids."""
 
-    machines = MACHINES
     bounds: Any = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
-
-    def __init__(self, endpoint: Any) -> None:
-        self.link, self.opening = Link(0), list[Link]()
-        self.written: dict[Link, bytearray] = defaultdict(bytearray)
-        self.ended: dict[Link, float] = {}
-        self.heard: list[tuple[int, Any]] = []
-        self.names: dict[Link, str] = {}
-        super().__init__(endpoint)
-
-    def carry(self, transmit: Any) -> None:
-        match transmit:
-            case SendBytes(link, data):
-                self.written[link] += data
-            case OpenStream(link):
-                self.opening.append(link)
-            case CloseTransport(link) | AbortTransport(link):
-                self.ended[link] = self.now
-                if not self.pause:
-                    self.endpoint.stream_lost(link, self.now)
-
-    def end(self) -> None:
-        """A recorded session has its links closed that it closed, but for those that were lost."""
-        self.drain()
-        lost = [step.get("lost", {}).get("link") for step in self.steps] if self.pause else [*self.ended]
-        for link in [link for link in self.ended if link not in lost]:
-            self.stream_lost(link, self.now)
 
     def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
         self.receive_data(link, p.encode(uid, packet), self.now)
 
     def said(self, link: Link | None = None) -> list[tuple[int, p.BobPacket]]:
-        """The packets that came out on a link since the last time."""
+        """The packets that came out on a link since the last time, and to whom each went."""
         self.drain()
         found = [*packets_in(bytes(self.written.pop(link or self.link, b"")))]
-        self.heard += found
+        for uid, packet in found:
+            self.heard[type(packet)].append((uid, packet))
         return found
 
     def all(self, kind: type[p.BobPacket]) -> list[tuple[int, Any]]:
-        """The packets of a kind that came out so far, and to whom each went."""
+        """The packets of a kind that came out so far."""
         self.said()
-        return [(uid, packet) for uid, packet in self.heard if isinstance(packet, kind)]
+        return self.heard[kind]
 
     def whom(self, kind: type[p.BobPacket]) -> list[int]:
         return [uid for uid, _ in self.all(kind)]
@@ -78,14 +49,9 @@ class BobPeer(ScriptedPeer):
 class MemberPeer(BobPeer):
     """The relay of a client or server, and whoever is there."""
 
+    arguments: ClassVar[Any] = {"relay": (HOST, 9000), "secure_port": 9001, "password": PASSWORD}
     usual: ClassVar[Any] = {"relay": {"host": HOST, "port": 9000}, "secure_port": 9001, "password": PASSWORD.hex()}
     identity: type[Any]
-    half: Any
-
-    @classmethod
-    def live(cls, **more: Any) -> Any:
-        given = {"relay": (HOST, 9000), "secure_port": 9001, "password": PASSWORD, "entropy": ScriptedEntropy()}
-        return cls(getattr(bob, cls.kind[4:].title())(**given | more))
 
     def get(self, uid: int, packet: p.BobPacket) -> None:
         self.put(self.link, uid, packet)
@@ -93,9 +59,9 @@ class MemberPeer(BobPeer):
     def open(self) -> None:
         """The connection that was asked for last is there."""
         self.drain()
-        while not self.opening:  # a server derives its own secret first
+        while not self.link:  # a server derives its own secret first
             self.tick()
-        self.link, self.now = self.opening[-1], self.now + self.pause
+        self.now += self.pause
         self.stream_opened(self.link, self.now)
 
     def register(self) -> None:
@@ -104,19 +70,22 @@ class MemberPeer(BobPeer):
         self.get(p.RELAY, self.identity(ME))
         self.said()
 
-    def enter_room(self, answer: bytes = b"00") -> None:
-        """The way to the secure port, up to its answer: the open channel."""
-        relay = self.link
+    def talk(self, answer: bytes = b"00", **changes: Any) -> None:
+        """All the way to the secure port: without its answer into the lobby, or into the open channel."""
+        self.register()
+        self.meet(**changes)
         self.open()
-        self.stream_lost(relay, self.now)
+        self.stream_lost(Link(self.link - 1), self.now)  # the one before: to the relay
         if answer:
             self.receive_data(self.link, answer, self.now)
+        key = getattr(self.half.keys, self.kind.removeprefix("bob."))
+        self.other_sends = crypto.RecordCipher(crypto.RecordKey.from_shared(key))
 
 
 class ClientPeer(MemberPeer):
     """The relay of a client, and all servers."""
 
-    kind, identity = "bob.client", p.ClientIdentity
+    kind, role, identity = "bob.client", bob.Client, p.ClientIdentity
 
     def announce(self, uid: int = 1, identity: str = OTHER, **changes: Any) -> None:
         self.get(p.RELAY, p.NewServer(uid, attrs.evolve(BOTH_WAYS, **changes).encode(), identity))
@@ -133,20 +102,16 @@ class ClientPeer(MemberPeer):
         self.reply(uid)
         self.get(uid, p.Agreement())
 
-    def talk(self, answer: bytes = b"00", **changes: Any) -> None:
-        """All the way into the open channel."""
-        self.register()
+    def meet(self, **changes: Any) -> None:
         self.agree(**changes)
         self.accept(1, self.now)
         self.get(p.RELAY, p.Done())
-        self.enter_room(answer)
-        self.other_sends = crypto.RecordCipher(crypto.RecordKey.from_shared(self.half.keys.client))
 
 
 class ServerPeer(MemberPeer):
     """The relay of a server, and all clients."""
 
-    kind, identity = "bob.server", p.ServerIdentity
+    kind, role, identity = "bob.server", bob.Server, p.ServerIdentity
     usual: ClassVar[Any] = {**MemberPeer.usual, "count": 2, "client_cipher": "AES_256_GCM"}
 
     def register(self) -> None:
@@ -164,13 +129,10 @@ class ServerPeer(MemberPeer):
         self.half = crypto.client_finish(self.secret, crypto.scalar(SCALAR), *ends)
         self.get(uid, p.ClientValidator(self.half.validator))
 
-    def talk(self, answer: bytes = b"00") -> None:
-        """All the way into the open channel."""
-        self.register()
+    def meet(self) -> None:
         self.ask()
         self.prove()
         self.get(2, ACCEPTED)
-        self.enter_room(answer)
 
 
 class RelayPeer(BobPeer):
@@ -179,14 +141,12 @@ class RelayPeer(BobPeer):
     kind, bounds = "bob.relay", (bob.RelayLimits(), bob.RelayDelays())
 
     def come(self, listener: str = bob.RELAY_PORT, line: str = "") -> Link:
-        number = len(self.names) + 1
+        number, self.now = self.link + 1, self.now + self.pause
         peer = Address(f"198.51.100.{7 + number // 20_000}", 40_000 + number % 20_000)
-        self.now += self.pause
-        link: Link = self.stream_accepted(listener, peer, self.now)
-        self.names[link] = str(peer)
+        self.link = self.stream_accepted(listener, peer, self.now)
         if line:
-            self.receive_data(link, line.encode() + b"\n", self.now)
-        return link
+            self.receive_data(self.link, line.encode() + b"\n", self.now)
+        return self.link
 
     def join(self, hello: p.BobPacket) -> Link:
         link = self.come()
@@ -194,17 +154,16 @@ class RelayPeer(BobPeer):
         return link
 
     def ask(self, client: Link, uid: int) -> None:
-        self.put(client, uid, p.XAndClientIdentity(SCALAR, self.names[client]))
+        self.put(client, uid, p.XAndClientIdentity(SCALAR, self.registry.members[client].identity))
 
     def unite(self, answer: p.BobPacket = ACCEPTED) -> tuple[str, str]:
         """A server and a client go through a whole exchange, and leave; the lines that open their room."""
         server, client = self.join(SERVER), self.join(CLIENT)
-        self.drain()
-        to_server, to_client = [event.uid for event in self.events if isinstance(event, bob.PeerJoined)][-2:]
-        self.ask(client, to_server)
-        self.put(server, to_client, p.YAndServerValidator(SCALAR, bytes(64)))
-        self.put(client, to_server, p.ClientValidator(bytes(64)))
-        self.put(server, to_client, p.Agreement())
-        self.put(client, to_server, answer)
+        at_server, at_client = (self.registry.members[link] for link in (server, client))
+        self.ask(client, at_server.uid)
+        self.put(server, at_client.uid, p.YAndServerValidator(SCALAR, bytes(64)))
+        self.put(client, at_server.uid, p.ClientValidator(bytes(64)))
+        self.put(server, at_client.uid, p.Agreement())
+        self.put(client, at_server.uid, answer)
         self.end()
-        return self.names[client], self.names[server]
+        return at_client.identity, at_server.identity

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from scripted_bob import RelayPeer
 
 from sansproto.bob import (
     RELAY_PORT,
@@ -25,10 +26,11 @@ from sansproto.bob import (
 )
 from sansproto.bob import packets as p
 from sansproto.bob.announcements import AnnouncementLog
-from sansproto.bob.crypto import RecordKey
+from sansproto.bob.crypto import RecordCipher, RecordKey
 from sansproto.contract import AbortTransport, Address, Link, SendBytes
 from sansproto.errors import Fault, WireError
-from sansproto.events import CloseCause, Closed
+from sansproto.events import CloseCause, Closed, DataReceived, Writable
+from sansproto.testing._internal.meter import measured
 
 ARGUMENTS: dict[str, Any] = {
     "relay": ("192.0.2.1", 9000),
@@ -66,12 +68,72 @@ def test_there_is_no_room_for_data_before_the_channel_and_some_in_it() -> None:
     assert channel.take_trailing_data() == b""
 
 
+def unread(records: int, **limits: int) -> Channel:
+    """A channel with which nobody has talked yet, and so many records of one byte that have arrived."""
+    key = RecordKey(bytes(32), bytes(12))
+    channel = Channel(send_key=key, receive_key=key, limits=PeerLimits(**limits))
+    seal = RecordCipher(key).seal
+    channel.receive_data(b"".join(seal(number, b"x") for number in range(records)), 0.0)
+    return channel
+
+
+def test_small_records_take_no_more_memory_than_others() -> None:
+    channel = unread(1000, receive_buffer=6400)
+    assert len(channel.channel.received) == 100
+    assert not channel.wants_data
+    events = drain(channel)
+    assert events == [DataReceived(b"x")] * 1000
+    assert channel.wants_data
+
+
+def test_there_is_room_to_send_again_at_no_cost_whatever_is_unread() -> None:
+    channel = unread(1000, send_buffer=100)
+    for size in (1000, 1):
+        channel.send(bytes(size), 0.0)
+    _, cost = measured(channel.next_transmit)
+    assert drain(channel)[-1] == Writable()
+    assert cost < 100
+
+
 def test_a_channel_that_is_over_ends_once() -> None:
     channel = Channel(send_key=None, receive_key=None)
     channel.abort()
     channel.transport_lost(1.0, detail="unplugged")
     assert drain(channel) == [Closed(CloseCause.ABORTED)]
     assert channel.stats.dropped == {"closed": 1}
+
+
+def test_an_end_that_came_before_is_the_end() -> None:
+    channel = Channel(send_key=None, receive_key=None)
+    channel.abort()
+    channel.abort()
+    assert drain(channel) == [Closed(CloseCause.ABORTED)]
+    client = Client(**ARGUMENTS)
+    client.abort()
+    client.looked_up(1, (), 1.0)
+    assert client.stats.dropped == {"closed": 1}
+
+
+def test_an_empty_record_is_no_event_and_a_channel_that_is_full_wants_no_data() -> None:
+    key = RecordKey(bytes(32), bytes(12))
+    channel = Channel(send_key=None, receive_key=key, limits=PeerLimits(receive_buffer=1))
+    cipher = RecordCipher(key)
+    assert channel.wants_data
+    channel.receive_data(b"".join(cipher.seal(number, said) for number, said in enumerate((b"", b"a", b"b"))), 0.0)
+    assert not channel.wants_data
+    assert channel.stats.packets_received == 2
+    assert drain(channel) == [DataReceived(b"a"), DataReceived(b"b")]
+    assert channel.stats.packets_received == 3
+
+
+def test_a_relay_that_closes_says_goodbye_to_those_who_have_joined_alone() -> None:
+    at = RelayPeer(Relay())
+    lines = at.unite()
+    joined = [at.come(SECURE_PORT, line) for line in lines]
+    early = at.come(SECURE_PORT)
+    at.endpoint.close(at.now)
+    at.drain()
+    assert [at.written[link] for link in (*joined, early)] == [b"00" + p.CLOSE, b"00" + p.CLOSE, b""]
 
 
 def drain(session: Any) -> list[Any]:

@@ -5,21 +5,29 @@ The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 a
 
 from __future__ import annotations
 
-import os
 from itertools import chain
 from pathlib import Path
 
 import pytest
-from exploring import BUSY_USER, CLASSES, TABLES, Exploration, explorations, long_explorations, small
+from exploring import (
+    BUSY_USER,
+    CLASSES,
+    TABLES,
+    Exploration,
+    everybody_waits,
+    explorations,
+    long_explorations,
+    small,
+)
 from exploring_tables import is_found, mutants, running, stepped_on
+from soaking import SOAKING
 
 from sansproto.testing.explorer import Budget, Report
 from sansproto.testing.tables import check
 
-pytestmark = pytest.mark.explores
+pytestmark = pytest.mark.unmeasured
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"
-SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
 EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
 
 CONCERNS = {
@@ -35,18 +43,20 @@ CONCERNS = {
 
 HARMLESS = {
     "bob.channel: row OPEN x SEND": "on the bulk path send() looks at the state itself",
+    "bob.kdf: row BUSY x PUT": "the queue is at work already",
     "bob.member: row STRANGER x LEFT": "who has not said hello is known to nobody, and forgotten with its link",
     "bob.offer: row AGREED x AGAIN": "our relay lets through only what is in order: vectors step on it",
     "bob.offer: row DERIVING|HELD|ASKED x AGREEMENT": "likewise",
+    "bob.handshake: row HELD|ANSWERED x ACCEPTED": "likewise",
     **dict.fromkeys(CONCERNS, "honest ends put the right uid into each header: vectors step on these"),
 }
 """Without these everything goes on as before, for another guard stands behind."""
 
 NEVER = {
     "bob.channel: row OPEN x SEND",  # asked only, by the verb
-    "bob.peer: row RESOLVING x LOOKUP_EXPIRED",  # each look-up is answered
+    "bob.peer: row RESOLVING x EXPIRED",  # each look-up is answered
     "bob.handshake: row AGREED x REFUSED",  # a relay keeps a refusal to itself
-    "bob.handshake: row HELD|ANSWERED x EARLY",
+    "bob.handshake: row HELD|ANSWERED x ACCEPTED",
     "bob.offer: row AGREED x AGAIN",
     "bob.offer: row DERIVING|HELD|ASKED x AGREEMENT",  # these three: our relay lets through only what is in order
     *CONCERNS,
@@ -78,7 +88,7 @@ def test_within_the_budget_nobody_waits_for_ever_and_nobody_is_deceived(explorat
 
 @pytest.mark.parametrize("budget", [Budget(), Budget(cuts=1), Budget(losses=1), Budget(splits=1)], ids=str)
 def test_a_reduced_exploration_meets_every_end(budget: Budget) -> None:
-    one = Exploration("", BUSY_USER, budget)
+    one = Exploration("", BUSY_USER, budget, begin=None if SOAKING else everybody_waits)
     (reduced, ends), (whole, all_ends) = one.run(), one.run(reduced=False)
     assert ends == all_ends
     assert reduced.states < whole.states
@@ -95,11 +105,11 @@ def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     for table in TABLES:
         assert check(table, DOCS) == []
         for name, mutant in mutants(table):
-            if not is_found(mutant, DOCS):
+            if name not in FLOODS and not is_found(mutant, DOCS):
                 with running(mutant):
                     if not any(differs(*entry[:3]) for entry in known if name in entry[3] or entry[0].name == "1 x 1"):
                         unnoticed.add(name)
-    assert unnoticed - FLOODS == set(HARMLESS)
+    assert unnoticed == set(HARMLESS)
     every = {name for table in TABLES for name, _ in mutants(table)}
     assert every - set(chain.from_iterable(used for *_, used in known)) - FLOODS == NEVER
 

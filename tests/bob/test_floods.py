@@ -10,6 +10,7 @@ from test_limits import X, at_relay
 
 from sansproto.bob import SECURE_PORT, Departure, PeerLeft, RelayDelays, RelayLimits
 from sansproto.bob import packets as p
+from sansproto.bob.member import MemberState
 from sansproto.contract import Link
 
 CLIENT, SERVER = p.HelloAsClient(), p.HelloAsServer(bytes(34))
@@ -211,6 +212,20 @@ def test_many_that_flood_and_come_again_at_once_cost_the_relay_little() -> None:
     at.drain()
     assert not [link for link in foes if link not in at.ended]
     assert set(at.endpoint.registry.members) == {honest, newcomer}
+
+
+def test_who_is_muted_is_told_nothing_more() -> None:
+    """But for what came before."""
+    at = at_relay(limits=RelayLimits(cuts=1))
+    at.join(SERVER)
+    foes = [at.join(CLIENT) for _ in range(3)]
+    for foe in foes:
+        for _ in range(LIMITS.dropped_burst + 1):
+            at.put(foe, NOBODY, p.Accepted())
+    assert [at.endpoint.registry.members[foe].state for foe in foes[1:]] == [MemberState.MUTED] * 2
+    at.join(SERVER)
+    for foe in foes[1:]:
+        assert [type(packet) for _, packet in at.said(foe)] == [p.ClientIdentity, p.NewServer]
 
 
 @pytest.mark.parametrize("piece", [1, 1000, LIMITS.early + 1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from scripted_bob import ME, OTHER, ClientPeer, MemberPeer, RelayPeer, ServerPeer
+from soaking import SOAKING
 
 from sansproto.bob import (
     SECURE_PORT,
@@ -21,6 +22,7 @@ from sansproto.bob import (
     Relay,
     RelayDelays,
     RelayLimits,
+    RoomClosed,
     Server,
     Violation,
     crypto,
@@ -29,6 +31,7 @@ from sansproto.bob import packets as p
 from sansproto.bob.kdf import FINISH, SLICE
 from sansproto.contract import Phase
 from sansproto.events import CloseCause, Closed
+from sansproto.testing._internal.meter import measured
 from sansproto.testing.entropy import ScriptedEntropy
 
 X = crypto.client_hello(crypto.ClientSecret.from_derived(crypto.derive(b"wrong", bytes(16), 1)), b"\1" + bytes(31))
@@ -41,35 +44,45 @@ def at_relay(**more: Any) -> RelayPeer:
     return RelayPeer(Relay(**more))
 
 
+@pytest.mark.unmeasured
 def test_as_many_peers_as_there_are_uids() -> None:
-    """The 65,535th is refused, and a uid is given again only once whoever had it is gone."""
-    at = at_relay()
+    """One more is refused, and a uid is given again only once whoever had it is gone."""
+    first = 1 if SOAKING else p.MAX_UID - 99
+    uids = range(first, p.MAX_UID + 1)
+    at = at_relay(limits=RelayLimits(peers=len(uids)))
+    at.endpoint.registry.fresh_uid = first
     links = []
-    for _ in range(p.MAX_UID):
+    for _ in uids:
         links.append(at.join(p.HelloAsClient()))
         at.drain()
     joined = [event.uid for event in at.events if isinstance(event, PeerJoined)]
-    assert sorted(joined) == list(range(1, p.MAX_UID + 1))
+    assert joined == [*uids]
     at.events.clear()
     for hello in (p.HelloAsClient(), p.HelloAsServer(bytes(34))):
         assert at.said(late := at.join(hello)) == [(p.RELAY, p.PeerClosed(p.RELAY))]
         assert late in at.ended
-    for number in (7, 60_000, 7):
+    for number in (7, -9, 7):
         at.now += 1.0
         at.stream_lost(links[number], at.now)
         links[number] = at.join(p.HelloAsServer(bytes(34)))
         at.drain()
         assert at.said(at.join(p.HelloAsClient())) == [(p.RELAY, p.PeerClosed(p.RELAY))]
+    for number in (5, 3):
+        at.stream_lost(links[number], at.now)
+    for _ in range(2):
+        at.join(p.HelloAsClient())
+    at.drain()
     again = [event.uid for event in at.events if isinstance(event, PeerJoined)]
-    assert again == [joined[7], joined[60_000], joined[7]]
+    assert again == [joined[number] for number in (7, -9, 7, 5, 3)]
 
 
-def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
+def test_an_announcement_is_queued_for_no_client_however_many_there_are() -> None:
     """Each asks for it when it can take it: also when nobody takes anything while servers come and go."""
     at = at_relay()
-    clients = [at.join(p.HelloAsClient()) for _ in range(10_000)]
+    half = 5000 if SOAKING else 500
+    clients = [at.join(p.HelloAsClient()) for _ in range(2 * half)]
     at.drain()
-    for link in clients[:5000]:
+    for link in clients[:half]:
         at.endpoint.stream_blocked(link, at.now)
     at.written.clear()
     pipes = at.endpoint.links
@@ -78,12 +91,27 @@ def test_an_announcement_to_10000_clients_is_queued_for_none() -> None:
         at.put(server, p.RELAY, p.HelloAsServer(bytes(34)))
     assert all(pipes[link].queued == 0 and not pipes[link].out for link in clients)
     at.drain()
-    announced = {len(at.said(link)) for link in clients[5000:]}
+    announced = {len(at.said(link)) for link in clients[half:]}
     assert announced == {RelayLimits().hellos}
-    assert not any(at.said(link) for link in clients[:5000])
-    for link in clients[:5000]:
+    assert not any(at.said(link) for link in clients[:half])
+    for link in clients[:half]:
         at.endpoint.stream_unblocked(link, at.now)
-    assert {len(at.said(link)) for link in clients[:5000]} == announced
+    assert {len(at.said(link)) for link in clients[:half]} == announced
+
+
+def test_no_call_looks_for_somebody_among_all_who_have_read_everything() -> None:
+    at = at_relay()
+    for _ in range(1000):
+        at.join(p.HelloAsClient())
+    at.drain()
+    at.join(p.HelloAsServer(bytes(34)))
+    costs = []
+    transmit: object = at
+    while transmit is not None:
+        transmit, cost = measured(at.endpoint.next_transmit)
+        costs.append(cost)
+    assert len(costs) > 1000
+    assert max(costs) < 1000
 
 
 def test_of_those_who_leave_when_they_were_announced_no_call_withdraws_more_than_some() -> None:
@@ -119,8 +147,12 @@ def test_a_client_that_asks_and_never_reads_is_cut() -> None:
 
 def is_idle(relay: Relay) -> bool:
     registry, secure = relay.registry, relay.secure
-    tables = (registry.members, registry.uids, secure.visitors, secure.rooms, secure.lines, relay.links, relay.timers())
-    return not any(tables) and registry.pair_count == 0 and not registry.log.subscribers
+    rooms = secure.visitors, secure.rooms, secure.lines, secure.waiting
+    return (
+        not any((registry.members, registry.uids, *rooms, relay.links, relay.timers()))
+        and registry.pair_count == 0
+        and not registry.log.subscribers
+    )
 
 
 def test_who_is_left_alone_leaves_by_itself() -> None:
@@ -147,6 +179,31 @@ def test_who_is_left_alone_leaves_by_itself() -> None:
     while at.tick():
         pass
     assert at.ended == expected
+    assert is_idle(at.endpoint)
+
+
+def test_of_too_many_rooms_that_wait_the_oldest_ends() -> None:
+    """And none that is full, however long it has been."""
+    at = at_relay(limits=RelayLimits(peers=4))
+    united = []
+    for _ in range(7):
+        at.now += 1.0
+        united.append(at.unite())
+        if len(united) == 1:
+            first = [at.come(SECURE_PORT, line) for line in united[0]]
+    at.drain()
+    assert [(room.client, room.server) for room in at.endpoint.secure.rooms.values()] == [united[0], *united[3:]]
+    closed = [(event.client, event.server) for event in at.events if isinstance(event, RoomClosed)]
+    assert closed == united[1:3]
+    for line in united[3]:
+        at.come(SECURE_PORT, line)
+    at.now += 1.0
+    assert at.unite()
+    assert len(at.endpoint.secure.rooms) == 6
+    at.drain()
+    assert not at.ended.keys() & {*first}
+    while at.tick():
+        pass
     assert is_idle(at.endpoint)
 
 
@@ -294,6 +351,7 @@ def test_a_million_rounds_are_computed_in_slices() -> None:
         assert done(few) % SLICE == 0
         few.tick()
     assert [to for to, packet in few.said() if isinstance(packet, p.XAndClientIdentity)] == [2, 3, 1]
+    assert not few.endpoint.stats.dropped
 
 
 def test_derivations_that_are_short_do_not_make_a_call_long() -> None:

@@ -19,7 +19,7 @@ from sansproto.bob.room import Room, RoomState, RoomTimer
 from sansproto.bob.visitor import LINE, Place, Visitor, VisitorInput, VisitorState
 from sansproto.component import Parts
 from sansproto.contract import Address, Link
-from sansproto.links import LinkInput, StreamLink
+from sansproto.links import LinkInput, Pull, StreamLink
 from sansproto.testing._internal.protocols import tables_of
 from sansproto.testing.tables import check
 
@@ -30,8 +30,7 @@ class RelayHost(PartHost):
     """A relay with links, and nothing else."""
 
     def __init__(self, **limits: int) -> None:
-        super().__init__()
-        self.delays, self.limits = RelayDelays(), RelayLimits(**limits)
+        super().__init__(RelayDelays(), RelayLimits(**limits))
         self.link_delays, self.link_limits = self.delays, self.limits
         self.links: Parts[Link, StreamLink] = Parts(lambda key: StreamLink(self, key))  # type: ignore[arg-type]
 
@@ -62,10 +61,10 @@ def test_a_room_tells_its_visitors_and_its_end() -> None:
     room.note_moved(10)
     host.run()
     assert (room.state, host.armed) == (RoomState.FULL, {"SILENCE": host.delays.silence})
-    assert host.told == [("give_lines", room), ("tell", 1, VisitorInput.PARTNER_CAME())]
+    assert host.told == [("give_lines", room), ("wait_no_longer", room), ("tell", 1, VisitorInput.PARTNER_CAME())]
     host.fire(room, RoomTimer.SILENCE)
     told = [("tell", link, VisitorInput.ROOM_OVER()) for link in (1, 2)]
-    assert host.told[2:] == [*told, ("remove_room", room)]
+    assert host.told[3:] == [*told, ("remove_room", room)]
     assert host.events() == [RoomOpened("client", "server"), RoomClosed("client", "server", size=10)]
 
 
@@ -128,11 +127,11 @@ def test_a_member_is_introduced_and_leaves() -> None:
     server.hear(Heard(p.RELAY, p.HelloAsServer(bytes(34))))
     host.run()
     assert host.said(client.link) == [(p.RELAY, p.ClientIdentity("192.0.2.1:1"))]
-    assert client.pull(1) == p.encode(p.RELAY, p.NewServer(2, bytes(34), "192.0.2.1:2"))
+    assert client.pull(Pull(1)) == p.encode(p.RELAY, p.NewServer(2, bytes(34), "192.0.2.1:2"))
     registry.receive(Link(1), Heard(2, p.Accepted()))
     host.run()
     assert host.stats.dropped == {"out of order": 1}
-    host.fire(server, MemberTimer.IDLE)
+    host.fire(server, MemberTimer.SILENCE)
     client.post(MemberInput.LEFT(Departure.LEFT))
     host.run()
     assert host.events() == [

@@ -362,7 +362,7 @@ class RelayReplay(Replay):
 
     def _expire(self, conn: Conn) -> None:
         """The time of one peer runs out, while the others have just said something that changes nothing."""
-        at = self.session.timers()[f"registry.members.{self.links[conn]}.IDLE"]
+        at = self.session.timers()[f"registry.members.{self.links[conn]}.SILENCE"]
         for other, link in self.links.items():
             if other != conn:
                 self.session.receive_data(link, p.encode(0, p.RelayFailure(p.Missing.SERVER, 0xFFFF)), at - 1)

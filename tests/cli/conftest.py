@@ -9,6 +9,13 @@ import pytest
 from cli_commands import Place, RelayCommand
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The command is no part of what is measured, and it starts faster without that."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.unmeasured)
+
+
 @pytest.fixture(scope="session")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayCommand]:
     command = RelayCommand(tmp_path_factory.mktemp("relay"))

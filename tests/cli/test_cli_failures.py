@@ -22,7 +22,19 @@ import pytest
 from cli_commands import PASSWORD, PATIENCE, PATIENT, Command, Place, Result
 from cli_commands import failed as _failed
 
-from sansproto.bob import Client, Connected, FileVerified, PackReader, PeerAgreed, PeerEvent, Server
+from sansproto.bob import (
+    RELAY_PORT,
+    SECURE_PORT,
+    Client,
+    Connected,
+    FileVerified,
+    PackReader,
+    PeerAgreed,
+    PeerEvent,
+    Relay,
+    Server,
+)
+from sansproto.bob import packets as p
 from sansproto.contract import Link
 from sansproto.errors import NotOpen
 from sansproto.events import Closed, DataReceived, Writable
@@ -162,6 +174,49 @@ def test_a_receiver_tells_of_a_sender_who_goes_with_another(place: Place) -> Non
         runner.call(server.connect)
         assert any(isinstance(event, PeerAgreed) for event in runner)
     _failed(receiver.wait(), 3, "left, or went with another")
+
+
+class Hesitant(Relay):
+    """The one that a client accepts first leaves before this relay hears that, and another one agrees before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[tuple[Link, bytes]] = []
+        self.waits = True
+        self.agreed = 0
+
+    def receive_data(self, link: Link, data: bytes, now: float) -> None:
+        if self.links[link].listener == SECURE_PORT:
+            super().receive_data(link, data, now)
+            return
+        while data:
+            header, packet, size = p.FRAME.decode_prefix(data, 0)
+            piece, data = data[:size], data[size:]
+            if isinstance(packet, p.Accepted) and self.waits:
+                self.held.append((link, piece))
+                self.chosen = self.registry.uids[header.uid]
+            else:
+                super().receive_data(link, piece, now)
+            self.agreed += isinstance(packet, p.Agreement)
+            if self.held and self.agreed == 2:
+                self.waits = False
+                super().receive_eof(self.chosen, now)
+                super().receive_data(*self.held.pop(), now)
+
+
+def test_a_receiver_goes_on_with_another_that_agreed_if_the_first_one_leaves(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    with run(Hesitant(), listen={RELAY_PORT: ("127.0.0.1", 0), SECURE_PORT: ("127.0.0.1", 0)}) as runner:
+        ports = runner.addresses[RELAY_PORT].port, runner.addresses[SECURE_PORT].port
+        at = "--relay", f"127.0.0.1:{ports[0]}", "--secure-port", ports[1]
+        senders = [place.start("send", path, *at, "-p", PASSWORD) for _ in range(2)]
+        for sender in senders:
+            sender.wait_for("type")
+        receiver = place.start("receive", PASSWORD, *at, "-o", place.inbox, "-y", "--timeout", 5).wait()
+        assert receiver.code == 0, receiver.err
+        assert " left." in receiver.out
+        assert sorted(sender.wait().code for sender in senders) == [0, 6]
 
 
 def _client(place: Place) -> Client:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from secrets import token_bytes
 
-from cli_commands import PASSWORD, PATIENCE, Place
+import pytest
+from cli_commands import PASSWORD, PATIENCE, Command, Place
 
 from sansproto.bob import PeerEvent, PeerFailed, Registered, Server
 from sansproto.bob import packets as p
@@ -123,8 +124,9 @@ def test_many_strangers_are_not_told_one_by_one(place: Place) -> None:
     assert ["not told" in line for line in told] == [False] * (TOLD - 1) + [True]
 
 
-def test_a_stranger_that_fails_again_is_told_once(place: Place) -> None:
-    """Which a relay of ours does not let it do."""
+@contextmanager
+def _relay_by_hand(place: Place) -> Iterator[tuple[Command, _Hand]]:
+    """A receiver that has said hello to a relay of ours, by hand."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         relay = f"127.0.0.1:{listener.getsockname()[1]}"
         receiver = place.start("receive", PASSWORD, "--relay", relay, "-o", place.inbox, "-y", "--json")
@@ -132,11 +134,33 @@ def test_a_stranger_that_fails_again_is_told_once(place: Place) -> None:
         with hand.socket:
             hand.get(p.HelloAsClient)
             hand.put(p.RELAY, p.ClientIdentity("127.0.0.1:1"))
-            for _ in range(2):
-                hand.put(p.RELAY, p.NewServer(1, _public(1), "127.0.0.1:2"))
-                hand.get(p.XAndClientIdentity)
-                hand.put(1, p.YAndServerValidator(_POINT, bytes(64)))
-                hand.get(p.SpokeFailure)
-            receiver.signal(signal.SIGINT)
-            result = receiver.wait()
+            yield receiver, hand
+
+
+def _fail(hand: _Hand) -> None:
+    """A server with another password comes."""
+    hand.put(p.RELAY, p.NewServer(1, _public(1), "127.0.0.1:2"))
+    hand.get(p.XAndClientIdentity)
+    hand.put(1, p.YAndServerValidator(_POINT, bytes(64)))
+    hand.get(p.SpokeFailure)
+
+
+def test_a_stranger_that_fails_again_is_told_once(place: Place) -> None:
+    """Which a relay of ours does not let it do."""
+    with _relay_by_hand(place) as (receiver, hand):
+        for _ in range(2):
+            _fail(hand)
+        receiver.signal(signal.SIGINT)
+        result = receiver.wait()
     assert [event["identity"] for event in result.events if event["event"] == "warning"] == ["127.0.0.1:2"]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_stranger_who_stays_decides_also_how_it_ends_when_the_relay_ends_it(place: Place, stays: bool) -> None:
+    with _relay_by_hand(place) as (receiver, hand):
+        _fail(hand)
+        if not stays:
+            hand.put(p.RELAY, p.PeerClosed(1))
+        hand.put(p.RELAY, p.Timeout())
+        result = receiver.wait()
+    assert result.code == (4 if stays else 3)

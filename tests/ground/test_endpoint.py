@@ -12,7 +12,7 @@ from sansproto.contract import Lookup, Path, Rebind, SendDatagram
 from sansproto.endpoint import OUTBOX_FULL, DatagramEndpoint
 from sansproto.errors import Fault, NotOpen
 from sansproto.events import CloseCause, Closed
-from sansproto.session import ABORTED, Answers
+from sansproto.session import ABORTED
 from sansproto.trace import Dropped, Noted, PacketSeen, Refused, TraceRecord
 from sansproto.wire import U8, OneOf, Packet, Rest, field, packet
 
@@ -159,10 +159,3 @@ def test_a_source_of_random_bytes_gives_as_many_as_are_drawn() -> None:
 def test_a_role_says_what_it_does_with_packets() -> None:
     with pytest.raises(NotImplementedError):
         DatagramEndpoint.received(made()[0], Pong(1), THERE)
-
-
-def test_answers_to_strangers_are_declared_in_words() -> None:
-    assert str(Answers(145)) == "at most 1 of at most 145 bytes, none longer than what it answers"
-    assert str(Answers(161, 2, grows=16, budget="_left")) == (
-        "at most 2 of at most 161 bytes, at most 16 bytes longer than what it answers, while ``_left`` lasts"
-    )

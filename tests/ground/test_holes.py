@@ -113,7 +113,6 @@ def make_table(part: Any, timers: type = SlowT, *rows: Any) -> Any:
         part,
         I,
         timers,
-        page="x",
         name="thing",
         initial=S.A,
         idle={},
@@ -301,7 +300,6 @@ def _flip_flop(states: Any) -> None:
     Table[Any, Any](
         Part,
         Flip,
-        page="x",
         name="flip",
         initial=states.A,
         idle={},
@@ -414,6 +412,53 @@ def test_caches_are_rebuilt_and_keys_made_late() -> None:
     assert "key" not in vars(again.part)
 
 
+def test_a_clock_may_begin_anew() -> None:
+    server = Server()
+    server.advance(100.0)
+    server.things.add("a").post(I.GO())
+    server.run()
+    again = Server.restore(server.snapshot(), -90.0)
+    assert (server.timers(), again.timers()) == ({"things.a.DUE": 101.0}, {"things.a.DUE": 11.0})
+    again.handle_timeout(10.5)
+    assert (again.clock, again.things["a"].seen) == (10.5, 1)
+    again.handle_timeout(11.0)
+    assert again.things["a"].seen == 2
+
+
+def test_a_role_sees_how_many_events_wait() -> None:
+    server = Server()
+    assert server.waiting_events == 0
+    server.emit("a")
+    server.emit("b")
+    assert server.waiting_events == 2
+    server.next_event()
+    assert server.waiting_events == 1
+
+
+@attrs.frozen
+class Sealed:
+    key: bytes
+    cipher: object
+
+
+class Holder(Component[S, Host[str]]):
+    boxes: dict[str, list[Sealed]]
+
+
+class Opener(Session[str]):
+    open_with: object
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [(Holder, r"Holder\.boxes: Sealed\.cipher"), (Opener, r"Opener\.open_with")],
+    ids=["deep", "bare"],
+)
+def test_what_cannot_be_part_of_a_snapshot_is_named(kind: Any, where: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{where}: <class 'object'> cannot be part of a snapshot"):
+        component.layout_of(kind)
+
+
 # -- 8
 
 
@@ -433,6 +478,7 @@ def test_guards_decide_when_their_turn_comes() -> None:
 def test_a_drop_keeps_what_the_guard_knew() -> None:
     records: list[Any] = []
     server = Server(records.append)
+    server.advance(0.0)  # as every call of the contract does; then records tell places
     thing = server.things.add("a")
     server.where = Path("udp", "192.0.2.1", 7)
     thing.take(GUARDS, b"bad")
@@ -552,10 +598,8 @@ def test_what_follows_a_violation_is_an_input_of_the_table() -> None:
         pass
 
     row = Row[Any, S](S.A, I.GO, ref="x")
-    with pytest.raises(ValueError, match="thing: BROKE stands in another class"):
-        Table[Any, S](
-            Client, I, page="x", name="thing", initial=S.A, idle={}, rows=(row,), defaults=LATE, violated=Other.BROKE
-        )
+    with pytest.raises(ValueError, match="thing: violated: BROKE stands in another class"):
+        Table[Any, S](Client, I, name="thing", initial=S.A, idle={}, rows=(row,), defaults=LATE, violated=Other.BROKE)
 
 
 def test_guards_end_once() -> None:
@@ -574,7 +618,6 @@ def test_asking_changes_nothing_and_sees_the_condition() -> None:
         Asked,
         I,
         SlowT,
-        page="x",
         name="asked",
         initial=S.A,
         idle={},
@@ -607,13 +650,11 @@ def test_static_checks_take_both_branches(tmp_path: pathlib.Path) -> None:
         pass
 
     def problems(*rows: Any) -> set[str]:
-        table = Table[Any, S](
-            Checked, I, SlowT, page="x", name="t", initial=S.A, idle={S.A: "go"}, rows=rows, defaults=LATE
-        )
+        table = Table[Any, S](Checked, I, SlowT, name="t", initial=S.A, idle={S.A: "go"}, rows=rows, defaults=LATE)
         found = {text.removeprefix("t: ") for text in check(table, tmp_path)}
         return {text for text in found if "no row and no default" not in text}
 
-    (tmp_path / "x.rst").write_text("X\n=\n")
+    (tmp_path / "t.rst").write_text("X\n=\n")
     go = Row(S.A, I.GO, S.B, arm=(SlowT.DUE,), ref="x")
     ends = Row(S.B, I.DUE, S.A, when=Thing.is_fresh, ref="x")
     again = Row(S.B, I.DUE, None, arm=(SlowT.DUE,), ref="x")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from echo import GUESTS, PROBES, Count, EchoLimits, EchoServer, Message, Probe, Prober, ProberLimits
+import attrs
+import pytest
+from echo import GUESTS, PROBES, CarefulServer, Count, EchoLimits, EchoServer, Message, Probe, Prober, ProberLimits
 from echo.packets import TO_PROBER, TO_SERVER
 from hypothesis import strategies as st
 
@@ -12,6 +14,8 @@ from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, links
 from sansproto.testing.operations import Accept, Call, Data, Datagram
 from sansproto.testing.strategies import packets
+
+pytestmark = pytest.mark.unmeasured
 
 GUEST = Accept(GUESTS, Address("192.0.2.7", 1234))
 GREETING = Data(0, (Message(b"hi there").encode(),))
@@ -34,6 +38,12 @@ class TestEchoServer(Laws):
         openings=((GUEST,), (GUEST, GREETING), (GUEST, GUEST, GREETING)),
         max_state=30_000,
     )
+
+
+class TestCarefulServer(Laws):
+    """Strangers use up a budget, and change nothing else."""
+
+    subject = attrs.evolve(TestEchoServer.subject, cls=CarefulServer)
 
 
 SERVER, OTHER = (contract.Path(PROBES, host, 7) for host in ("192.0.2.1", "192.0.2.2"))

@@ -7,10 +7,11 @@ from typing import Annotated, Protocol
 
 import attrs
 
-from sansproto.component import Component, Host, Parts, tables_of
+from sansproto.component import Component, Host, Parts
 from sansproto.machine import Default, Input, Outcome, Row, Table, Timer
 from sansproto.session import Session
 from sansproto.snapshot import CACHED
+from sansproto.testing._internal.declared import tables_below
 
 
 @attrs.frozen
@@ -63,7 +64,6 @@ Table[Node, S](
     Node,
     I,
     T,
-    page="x",
     name="node",
     initial=S.UP,
     terminal=(S.GONE,),
@@ -102,7 +102,6 @@ class NodeTable(Component[TableState, Host[str]]):
 Table[NodeTable, TableState](
     NodeTable,
     TableInput,
-    page="x",
     name="node table",
     initial=TableState.READY,
     idle={TableState.READY: "always"},
@@ -188,7 +187,7 @@ class Twins(Session[str]):
 
 
 def test_a_table_of_several_parts_is_listed_once() -> None:
-    assert list(tables_of(Twins)) == [Node.table]
+    assert list(tables_below(Twins)) == [Node.table]
 
 
 def test_a_verb_asks_for_what_is_ignored_in_vain() -> None:

@@ -22,7 +22,7 @@ from exploring_overte import (
     is_connected,
     undeceived,
 )
-from scripted_overte import LIST, check_in, connect_request, control, datagram, record
+from scripted_overte import connect_request, control, datagram, domain_list, record
 
 from sansproto.contract import Address, Path
 from sansproto.overte import packets as p
@@ -50,7 +50,7 @@ def a_record(number: int = 9, **changes: Any) -> p.NodeRecord:
 
 
 def a_list(**changes: Any) -> bytes:
-    return datagram(attrs.evolve(LIST, **{"domain_id": DOMAIN_ID, **FALSE, **changes}))
+    return datagram(domain_list(**{"domain_id": DOMAIN_ID, **FALSE, **changes}))
 
 
 def a_request(version: int = DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST], **changes: Any) -> bytes:
@@ -59,7 +59,7 @@ def a_request(version: int = DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST], **chang
 
 
 def a_list_request(**changes: Any) -> p.DomainListRequest:
-    return check_in(p.DomainListRequest, **{**HONEST, **changes})
+    return p.DomainListRequest.decode(connect_request(**{**HONEST, **changes}).check_in.encode())
 
 
 class Ids(NamedTuple):

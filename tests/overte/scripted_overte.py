@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import attrs
 from scripted import PartHost, ScriptedPeer
 
 from sansproto import overte
-from sansproto.contract import Address, Path, SendDatagram
-from sansproto.overte import crypto
+from sansproto.contract import Address, Instant, Path, SendDatagram
+from sansproto.events import Closed
+from sansproto.overte import DEFAULT, SOCKET, PacketType, SockAddr, crypto
 from sansproto.overte import packets as p
-from sansproto.overte.header import NO_MAC, Control, ControlType, Header, decode_datagram, encode_datagram
+from sansproto.overte.endpoint import OverteEndpoint
+from sansproto.overte.header import NO_MAC, Control, ControlType, Head, Header, decode_datagram, encode_datagram
 from sansproto.overte.introduction import NO_MEMBER
-from sansproto.overte.qt import SockAddr
-from sansproto.overte.remote import SOCKET
+from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.parts import Arrival
 from sansproto.overte.stun import COOKIE
-from sansproto.overte.versions import DEFAULT, Form, PacketType
-from sansproto.testing.conformance_overte import MACHINES
 from sansproto.testing.entropy import ScriptedEntropy
 
-TYPES = tuple(PacketType)
 ACK, HANDSHAKE, HANDSHAKE_ACK, HANDSHAKE_REQUEST = ControlType
 EPOCH, CLOCK = 1_762_670_000.0, 1_762_670_000_000_000
 US, LOCAL = Address("192.168.1.23", 48001), SockAddr("192.168.1.23", 48001)
 DOMAIN, PARTY = Path(SOCKET, "198.51.100.1", 40102), Path(SOCKET, "203.0.113.7", 48001)
 MIXER, MIXER_LOCAL = Path(SOCKET, "198.51.100.10", 40110), Path(SOCKET, "10.0.0.10", 40110)
-STRANGER = Path(SOCKET, "203.0.113.66", 666)
+STRANGER, ROOMY = Path(SOCKET, "203.0.113.66", 666), overte.ServerLimits(connects=1000)
 DOMAIN_ID, SESSION, SECRET, LOCAL_ID = b"d" * 16, b"s" * 16, b"k" * 16, 50900
-RECORD = p.NodeRecord(p.NodeType.AGENT, b"", LOCAL, LOCAL, 7327, False, 0, SECRET)
-LIST = p.DomainList(DOMAIN_ID, 4242, SESSION, LOCAL_ID, 2049, True, 0, 0, 159, True, ())
-CHECK_IN = p.CheckIn(CLOCK, p.NodeType.AGENT, SockAddr(PARTY.host, PARTY.port), LOCAL, b"MWoAmS", None)
-MACHINE = b"machine".ljust(16, b"\1")
-REQUEST = p.DomainConnectRequest(
-    bytes(16), DEFAULT.signature, None, MACHINE, bytes(4), 0, 0, CHECK_IN, None, username_signature=b""
-)
 
 
 def datagram(content: Any, *, source: int = 0, secret: bytes = b"", **head: Any) -> bytes:
-    """A packet, or a type and a payload, with the header that belongs to it."""
-    kind, payload = content if isinstance(content, tuple) else (TYPES[content.__wire__.id], content.encode())
+    """A packet, or a kind of packet and a payload, with the header that belongs to it."""
+    kind, payload = content if isinstance(content, tuple) else (content, content.encode())
+    kind = kind if isinstance(kind, PacketType) else PacketType(kind.__wire__.id)
     mac = crypto.mac(secret, payload) if secret else NO_MAC
-    whose = {
-        "source": None if kind.form is Form.UNSOURCED else source,
-        "mac": mac if kind.form is Form.VERIFIED else None,
-    }
+    whose = dict((("source", source), ("mac", mac))[: kind.form.value])
     return encode_datagram(Header(kind, **{"sequence": 1, "version": DEFAULT[kind], **whose, **head}), payload)
 
 
@@ -56,24 +45,23 @@ def control(kind: ControlType, number: int | None = None) -> bytes:
 
 def record(letter: str = "M", *, number: int = 1, **changes: Any) -> p.NodeRecord:
     """A node with two addresses of its own."""
-    public, local = (SockAddr(path.host, 40109 + number) for path in (MIXER, MIXER_LOCAL))
-    own = {"type": p.NodeType(ord(letter)), "id": bytes([number]) * 16, "local_id": 4660 + number}
-    return attrs.evolve(RECORD, **{"public_socket": public, "local_socket": local, **own, **changes})
+    sockets = (SockAddr(path.host, 40109 + number) for path in (MIXER, MIXER_LOCAL))
+    node = p.NodeRecord(p.NodeType(ord(letter)), bytes([number]) * 16, *sockets, 7327, False, 4660 + number, SECRET)
+    return attrs.evolve(node, **changes)
 
 
 def domain_list(*nodes: p.NodeRecord, **changes: Any) -> p.DomainList:
     """A list for the client that was let in."""
-    return attrs.evolve(LIST, nodes=nodes, **changes)
-
-
-def check_in(kind: type[Any] = p.CheckIn, **changes: Any) -> Any:
-    return kind(**{name: changes.get(name, getattr(CHECK_IN, name)) for name in p.CheckIn.__annotations__})
+    usual = p.DomainList(DOMAIN_ID, 4242, SESSION, LOCAL_ID, 2049, True, 0, 0, 159, True, nodes)
+    return attrs.evolve(usual, **changes)
 
 
 def connect_request(**changes: Any) -> p.DomainConnectRequest:
-    """A request with other fields, also those of its check-in."""
+    """A request of a guest, with other fields, also those of its check-in."""
     inner = {name: changes.pop(name) for name in tuple(changes) if name in p.CheckIn.__annotations__}
-    return attrs.evolve(REQUEST, check_in=check_in(**inner), **changes)
+    said = p.CheckIn(CLOCK, p.NodeType.AGENT, SockAddr(PARTY.host, PARTY.port), LOCAL, b"MWoAmS", None)
+    who = bytes(16), DEFAULT.signature, None, b"machine".ljust(16, b"\1"), bytes(4), 0, 0
+    return attrs.evolve(p.DomainConnectRequest(*who, attrs.evolve(said, **inner), None, b""), **changes)
 
 
 def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
@@ -86,33 +74,26 @@ def decoded(*transmits: Any) -> Iterator[tuple[Any, Any, Path]]:
 
 
 class OvertePeer(ScriptedPeer):
-    """Everybody whom a session hears. ``heard`` are the packets that each got, ``handshakes`` their last numbers.
+    """Everybody whom a session hears. ``heard`` are the packets at each path, and the numbers of control packets there.
 
-    Those at a domain server acknowledge all, but for those that are ``deaf``, and where they are recorded.
+    Those at a domain server acknowledge all, but where they are recorded.
     """
 
-    machines, kind = MACHINES, "overte.ice_server"
+    kind, role = "overte.ice_server", overte.IceServer
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "keys": None}
     bounds: Any = (overte.IceLimits(), overte.IceDelays())
     acknowledges = False
 
-    def __init__(self, endpoint: Any) -> None:
-        self.heard: dict[Path, list[tuple[Header, Any]]] = defaultdict(list)
-        self.handshakes: dict[Path, int] = {}
-        self.deaf: set[Path] = set()
-        super().__init__(endpoint)
-
     def carry(self, transmit: Any) -> None:
         super().carry(transmit)
         for head, packet, path in decoded(transmit):
-            answer = None
             if isinstance(head, Header):
                 self.heard[path].append((head, packet))
                 answer = ACK if head.reliable else None
-            elif head.type is HANDSHAKE:
-                self.handshakes[path] = head.sequence
-                answer = HANDSHAKE_ACK
-            if answer and self.acknowledges and not self.pause and path not in self.deaf:
+            else:
+                self.heard[path, head.type].append(head.sequence)
+                answer = HANDSHAKE_ACK if head.type is HANDSHAKE else None
+            if answer and self.acknowledges and not self.pause:
                 self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
 
     def datagrams(self) -> list[SendDatagram]:
@@ -133,13 +114,14 @@ class OvertePeer(ScriptedPeer):
 class ClientPeer(OvertePeer):
     """The domain of a client and the other nodes."""
 
-    kind, bounds = "overte.client", (overte.ClientLimits(), overte.ClientDelays(handshake=0.125))
+    kind, role = "overte.client", overte.DomainClient
+    arguments: ClassVar[Any] = {"host": "domain.example", "wall_epoch": EPOCH}
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "host": "domain.example", "port": 40102}
+    bounds = (overte.ClientLimits(), overte.ClientDelays(handshake=0.125))
 
     @classmethod
     def live(cls, *, connected: bool = True, bound: bool = True, **arguments: Any) -> ClientPeer:
-        usual = {"host": "domain.example", "entropy": ScriptedEntropy(), "wall_epoch": EPOCH}
-        peer = cls(overte.DomainClient(**usual | arguments))
+        peer = super().live(**arguments)
         if bound:
             peer.bind()
         if connected:
@@ -171,64 +153,42 @@ class ClientPeer(OvertePeer):
     def shake(self, path: Path = DOMAIN) -> None:
         """Let the reliable channel begin that goes there."""
         self.take(self.transmits)
-        self.first, self.now = self.handshakes[path], self.now + self.pause
+        self.first, self.now = self.heard[path, HANDSHAKE][-1], self.now + self.pause
         self.say(control(HANDSHAKE_ACK, self.first), path)
 
 
 class ServerPeer(OvertePeer):
     """All parties at a domain server."""
 
-    kind, bounds = "overte.server", (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
+    kind, role, acknowledges = "overte.server", overte.DomainServer, True
+    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": ROOMY}
     usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
-    acknowledges = True
+    bounds = (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
 
-    @classmethod
-    def live(cls, **options: Any) -> ServerPeer:
-        limits = overte.ServerLimits(connects=1000)
-        usual = {"entropy": ScriptedEntropy(), "wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": limits}
-        return cls(overte.DomainServer(**usual | options))
-
-    def mixer(self, number: int = 1, kind: p.NodeType = p.NodeType.AUDIO_MIXER, **fields: Any) -> Party:
+    def mixer(self, number: int = 1, kind: Any = p.NodeType.AUDIO_MIXER, host: str = MIXER.host, **says: Any) -> Party:
         """A node with an assignment, let in."""
-        usual = {"host": MIXER.host, "port": 40110 + number, "interests": b"I", "connect_id": bytes([number]) * 16}
-        mixer = Party(self, node_type=kind, **usual | fields)
-        self.assign(mixer.connect_id, kind, self.now)
+        usual = {"node_type": kind, "connect_id": bytes([number]) * 16, "interests": b"I"}
+        mixer = Party(self, host, 40110 + number, **usual | says)
+        self.assign(mixer.says["connect_id"], kind, self.now)
         assert mixer.connect() is not None
         return mixer
 
 
-@attrs.define
 class Party:
-    """Somebody at an address, who may be let in."""
+    """Somebody at an address, who may be let in. ``says`` is what its requests have otherwise than those of a guest."""
 
-    domain: ServerPeer
-    host: str = PARTY.host
-    port: int = PARTY.port
-    node_type: p.NodeType = p.NodeType.AGENT
-    interests: bytes = CHECK_IN.interests
-    connect_id: bytes = bytes(16)
-    machine_fingerprint: bytes = MACHINE
-    local_id: int = 0
-    node_id: bytes = b""
-    reliable: int = 0  # the number of the last reliable packet
-
-    @property
-    def path(self) -> Path:
-        return Path(SOCKET, self.host, self.port)
-
-    @property
-    def heard(self) -> list[tuple[Header, Any]]:
-        return self.domain.heard[self.path]
+    def __init__(self, domain: ServerPeer, host: str = PARTY.host, port: int = PARTY.port, **says: Any) -> None:
+        self.domain, self.path = domain, Path(SOCKET, host, port)
+        self.says, self.heard = says, domain.heard[self.path]
+        self.local_id, self.node_id, self.reliable = 0, b"", 0  # the number of the last reliable packet
 
     def packets(self, kind: type[Any]) -> list[Any]:
         return [packet for _, packet in self.heard if isinstance(packet, kind)]
 
     def request(self, **changes: Any) -> p.DomainConnectRequest:
-        own = ("node_type", "interests", "connect_id", "machine_fingerprint")
-        fields = {"public_socket": SockAddr(self.host, self.port), **{name: getattr(self, name) for name in own}}
-        return connect_request(**fields | changes)
+        return connect_request(**{"public_socket": SockAddr(self.path.host, self.path.port), **self.says, **changes})
 
-    def say(self, kind: PacketType, payload: bytes = b"", *, path: Path | None = None, **head: Any) -> Any:
+    def say(self, kind: Any, payload: bytes = b"", *, path: Path | None = None, **head: Any) -> Any:
         """Say something; the last answer to it. A list tells who we are."""
         before = len(self.heard)
         self.domain.say((kind, payload), path or self.path, **{"source": self.local_id, **head})
@@ -238,20 +198,18 @@ class Party:
                 self.local_id, self.node_id = answer.local_id, answer.session_id
         return answers[-1] if answers else None
 
-    def say_reliably(self, kind: PacketType, payload: bytes = b"") -> None:
+    def say_reliably(self, kind: Any, payload: bytes) -> None:
         if not self.reliable:
-            self.reliable = 100
-            self.domain.say(control(HANDSHAKE, self.reliable + 1), self.path)
+            self.domain.say(control(HANDSHAKE, 1), self.path)
         self.reliable += 1
         self.say(kind, payload, reliable=True, sequence=self.reliable)
 
     def connect(self, **changes: Any) -> Any:
         self.domain.now += self.domain.pause
-        return self.say(PacketType.DOMAIN_CONNECT_REQUEST, self.request(**changes).encode())
+        return self.say(p.DomainConnectRequest, self.request(**changes).encode())
 
     def check_in(self, *, path: Path | None = None, **changes: Any) -> Any:
-        request = check_in(p.DomainListRequest, **attrs.asdict(self.request(**changes).check_in, recurse=False))
-        return self.say(PacketType.DOMAIN_LIST_REQUEST, request.encode(), path=path)
+        return self.say(p.DomainListRequest, self.request(**changes).check_in.encode(), path=path)
 
 
 class OvertePartHost(PartHost):
@@ -261,13 +219,71 @@ class OvertePartHost(PartHost):
     domain: Path | None = None
     policy, versions, membership, domain_id = overte.Policy(), DEFAULT, NO_MEMBER, DOMAIN_ID
     waiting, local_id, is_squelched = 0, 0, False
+    authenticates, wall_us = OverteEndpoint.authenticates, OverteEndpoint.wall_us
 
-    def __init__(self, delays: Any, limits: Any) -> None:
-        super().__init__()
-        self.delays, self.limits = delays, limits
+
+# -- the smallest role -------------------------------------------------------------------------------------------------
+
+
+@attrs.define
+class Friend:
+    """Somebody whose sourced packets a talker takes, and who may have a channel."""
+
+    local_id: int
+    host: str
+    secret: bytes = b""
+    heard: Instant = 0.0
+
+
+class Talker(OverteEndpoint[overte.PacketReceived | overte.Undelivered | Closed, TransportDelays, TransportLimits]):
+    """The smallest role that a transport can have: it tells everything that arrives to the application."""
+
+    friends: dict[int, Friend]
+    with_macs: bool
+
+    def __init__(self, *, friends: tuple[Friend, ...] = (), **options: Any) -> None:
+        usual = {"entropy": ScriptedEntropy(), "delays": TransportDelays(), "limits": TransportLimits(), "trace": None}
+        super().__init__(**{"wall_epoch": 1.7e9, "versions": DEFAULT, **usual, **options})
+        self.friends, self.with_macs = {friend.local_id: attrs.evolve(friend) for friend in friends}, True
+
+    def do(self, now: float, what: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """A verb of it."""
+        self.advance(now)
+        done = what(*arguments, **options)
+        self.run()
+        return done
+
+    def say(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
+        return self.do(now, self.send_reliable, path, (PacketType.DOMAIN_SETTINGS_REQUEST, payload), **options)
+
+    def tell(self, path: Path, payload: bytes, now: float, **options: Any) -> bool:
+        kind = options.pop("type", PacketType.DOMAIN_SETTINGS)
+        return self.do(now, self.send_message, path, kind, payload, **options)
+
+    def accepts_channel(self, path: Path) -> bool:
+        return any(friend.host == path.host for friend in self.friends.values())
+
+    def source_of(self, local_id: int, path: Path) -> Friend | None:
+        return self.friends.get(local_id)
 
     def authenticates(self) -> bool:
-        return True
+        return self.with_macs
 
-    def wall_us(self) -> int:
-        return int(self.wall() * 1e6)
+    def arrived(self, arrival: Arrival) -> None:
+        sender = bytes([arrival.header.source or 0])
+        self.emit(overte.PacketReceived(sender, arrival.header.type, payload=arrival.payload))
+
+    def undelivered(self, path: Path, count: int) -> None:
+        self.emit(overte.Undelivered(path.host.encode(), count))
+
+
+def to(host: str, port: int = 4000) -> Path:
+    return Path(SOCKET, host, port)
+
+
+def sent(talker: Talker) -> list[tuple[Head, bytes]]:
+    return [decode_datagram(transmit.data) for transmit in iter(talker.next_transmit, None)]
+
+
+def got(talker: Talker) -> list[bytes]:
+    return [event.payload for event in iter(talker.next_event, None) if isinstance(event, overte.PacketReceived)]

@@ -28,7 +28,6 @@ from exploring_overte import (
     MIXER,
     NAMES,
     NOTHING,
-    RESTARTS,
     SERVER_DELAYS,
     SOUND,
     STRANGER,
@@ -165,7 +164,7 @@ def _small_requests() -> Iterator[Exploration]:
             settled=nobody,
         )
     other = Insert("server", a_request(machine_fingerprint=b"o" * 16), path_of(CLIENT))
-    yield Exploration("another machine", pair(), Budget(inserts=1), inserts=(other,))
+    yield Exploration("another machine", pair(), Budget(inserts=1), inserts=(other,), begin=is_connected)
     two = {**pair(), "guest": client(at=OTHER, behind_nat=False, **TELLING)}
     for limits, policy in ((ServerLimits(nodes=1), Policy()), (ServerLimits(), Policy(capacity=1))):
         full = server(arguments={"limits": limits, "policy": policy}, **TELLING)
@@ -233,8 +232,6 @@ def _small_channels() -> Iterator[Exploration]:
     asking = evolved(pair(), client={"policy": asks_the_way})
     yield Exploration("asked, a loss", asking, Budget(losses=1), begin=is_connected)
     yield Exploration("asked, 3 losses", pair(), Budget(losses=3))
-    again = evolved(pair(), client=RESTARTS)
-    yield Exploration("the client restarts", evolved(again, server={"restarts": False}), Budget(restarts=1))
     for kind, data in (
         ("a handshake", control(ControlType.HANDSHAKE, 3)),
         ("data that is far", datagram(p.RemovedNode(b"r" * 16), reliable=True, sequence=1 << 20)),
@@ -258,7 +255,8 @@ def _small_channels() -> Iterator[Exploration]:
         for number, sequence in ((1, 3), (2, 4))
     )
     shaking = Insert("client", control(ControlType.HANDSHAKE, 3), path_of(DOMAIN))
-    yield Exploration("two messages at once", pair(NOTHING, narrow), Budget(inserts=3), inserts=(shaking, *parts))
+    two = (shaking, *parts)
+    yield Exploration("two messages at once", pair(NOTHING, narrow), Budget(inserts=3), inserts=two, begin=is_connected)
 
 
 def _small_nodes() -> Iterator[Exploration]:
@@ -285,7 +283,6 @@ def _small_nodes() -> Iterator[Exploration]:
     for name, data in (
         ("a node that is not there", a_list(**ours, nodes=(a_record(),))),
         ("a node in the place of another", a_list(**ours, nodes=(a_record(), a_record(8)))),
-        ("a node of another session", a_list(nodes=(a_record(),))),
         ("a list of another domain", a_list(domain_id=b"o" * 16)),
         ("a list of another version", of_version(1, a_list())),
         ("a ping without a secret", datagram(p.Ping(p.PingType.PUBLIC, 1, 0), source=known.domain)),
@@ -335,13 +332,13 @@ def _small_stun() -> Iterator[Exploration]:
     rebound = evolved(reflected, client={"start": (Verb("connect"), *bound_again[1:], *bound_again[:1])})
     yield Exploration("by STUN, bound again", rebound, names=found)
     nobodys = BindingResponse(12, b"x" * 12, AttributeHead(0x20, 8).encode() + bytes.fromhex("00010000") + bytes(4))
-    for name, data, path in (
-        ("another answer", nobodys.encode(), REFLECTOR),
-        ("a list too early", a_list(), DOMAIN),
-    ):
-        inserts = (Insert("client", data, path_of(path)),)
-        yield Exploration(f"by STUN, {name}", reflected, Budget(inserts=1), SOUND, inserts=inserts, names=found)
+    inserts = (Insert("client", nobodys.encode(), path_of(REFLECTOR)),)
+    yield Exploration("by STUN, another answer", reflected, Budget(inserts=1), SOUND, inserts=inserts, names=found)
     yield Exploration("no STUN server", pair(NOTHING, stun), names=found)
+    impatient = {"delays": attrs.evolve(BRIEF, undelivered=1.0)}
+    alone = {"client": pair(NOTHING, {**stun, **impatient})["client"]}
+    early = (Insert("client", a_list(), path_of(DOMAIN)),)
+    yield Exploration("a list too early", alone, Budget(inserts=1), SOUND, nobody, inserts=early, names=found)
     yield Exploration("no address of a STUN server", pair(NOTHING, stun))
 
 
@@ -418,7 +415,11 @@ def _small_ice() -> Iterator[Exploration]:
         yield Exploration(name, sought, Budget(inserts=2), inserts=replied, names=names, settled=nobody)
     unbound = evolved(sought, client={"sockets": {}, "behind_nat": False})
     yield Exploration("by ICE, no socket", unbound, names=names, settled=nobody)
-    yield Exploration("no ice-server", {"server": both["server"]}, names=names, settled=is_at_rest)
+    alone = {"server": both["server"]}
+    answers = p.ICEServerHeartbeatACK(), p.ICEServerHeartbeatDenied()
+    said = tuple(Insert("server", datagram(answer), STRANGER) for answer in answers)
+    yield Exploration("no ice-server", alone, names=names, settled=is_at_rest)
+    yield Exploration("a stranger answers", alone, Budget(inserts=1), inserts=said, names=names, settled=is_at_rest)
     yield Exploration("no address of an ice-server", both, names={}, settled=nobody)
 
 

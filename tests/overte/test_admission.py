@@ -6,7 +6,6 @@ from base64 import b64encode
 from pathlib import Path as File
 from typing import Any
 
-import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -124,7 +123,7 @@ def test_other_version_byte(domain: ServerPeer, classified: list[int]) -> None:
     assert answer.text == "Protocol version mismatch - Domain version: 2025.05.1"
     assert domain.stats.noted["other version"] == 1
     other = ServerPeer.live(versions=VERSIONS["2026-newest-known"])
-    answer = attrs.evolve(party, domain=other).connect()
+    answer = Party(other).connect()
     assert isinstance(answer, p.DomainConnectionDenied)
     assert answer.text == "Protocol version mismatch - Domain version: 2026-newest-known"
 
@@ -199,11 +198,11 @@ def test_mixers_need_an_assignment(domain: ServerPeer, classified: list[int], ki
 def test_an_assignment_is_one_nodes(domain: ServerPeer, classified: list[int]) -> None:
     """Another one is let in when the first is gone; the same one at any time, in place of itself."""
     first = domain.mixer()
-    second = Party(domain, "198.51.100.99", node_type=first.node_type, connect_id=first.connect_id)
+    second = Party(domain, "198.51.100.99", **first.says)
     assert second.connect() is None
     assert guard(classified) == "is_expected"
     domain.wait(6.0)
-    lost, node_id = attrs.evolve(first), first.node_id
+    lost, node_id = Party(domain, first.path.host, first.path.port, **first.says), first.node_id
     assert lost.connect() is not None
     assert lost.node_id != node_id
     assert NodeLeft(node_id, Departure.REPLACED) in domain.take()
@@ -213,10 +212,27 @@ def test_an_assignment_is_one_nodes(domain: ServerPeer, classified: list[int]) -
 
 def test_an_assigned_node_may_come_back_from_another_port(domain: ServerPeer) -> None:
     first = domain.mixer()
-    moved = attrs.evolve(first, port=50000)
-    assert moved.connect(public_socket=SockAddr(first.host, first.port)) is not None
+    moved = Party(domain, first.path.host, 50000, **first.says)
+    assert moved.connect(public_socket=SockAddr(first.path.host, first.path.port)) is not None
     assert NodeLeft(first.node_id, Departure.REPLACED) in domain.take()
     assert first.check_in() is None
+
+
+@pytest.mark.parametrize(
+    ("port", "other"), [(50000, {}), (None, {"node_type": p.NodeType.AGENT, "connect_id": bytes(16)})]
+)
+def test_who_goes_leaves_its_id_in_a_full_domain_to_who_comes_in_its_place(
+    port: int | None, other: dict[str, Any]
+) -> None:
+    """Whether that one has its assignment, at another port, or its address."""
+    domain = ServerPeer.live(limits=ServerLimits(nodes=1))
+    first = domain.mixer()
+    domain.wait(6.0)
+    at = first.path
+    comer = Party(domain, at.host, port or at.port, **{**first.says, **other})
+    answer = comer.connect(public_socket=SockAddr(at.host, at.port))
+    assert isinstance(answer, p.DomainList)
+    assert NodeLeft(first.node_id, Departure.REPLACED) in domain.take()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +307,7 @@ def test_nobody_on_another_machine_takes_the_place_of_a_node_that_was_heard(
     party = Party(domain)
     party.connect()
     party.check_in()
-    forged = attrs.evolve(party, machine_fingerprint=bytes(16))
+    forged = Party(domain, machine_fingerprint=bytes(16))
     assert forged.connect() is None
     assert guard(classified) == "is_no_intruder"
     assert party.check_in() is not None
@@ -508,7 +524,7 @@ def test_a_policy_of_the_applications_own() -> None:
     assert Party(domain, "203.0.113.8").connect() == p.DomainConnectionDenied(
         3, "You lack the required Directory Services permissions to connect to this domain.", ""
     )
-    assert {visitor.fingerprint for visitor in asked} == {Party(domain).machine_fingerprint}
+    assert {visitor.fingerprint for visitor in asked} == {Party(domain).request().machine_fingerprint}
 
 
 # -- strangers ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path as File
@@ -26,14 +25,14 @@ from exploring_overte import (
 )
 from exploring_tables import is_found, mutants, running, stepped_on
 from small_overte import CLASSES, TABLES, small
+from soaking import SOAKING
 
 from sansproto.contract import Path
 from sansproto.testing.explorer import Budget, Insert, Report
 
-pytestmark = pytest.mark.explores
+pytestmark = pytest.mark.unmeasured
 
 DOCS = File(__file__).parents[2] / "docs" / "protocols"
-SOAKING = bool(int(os.environ.get("SANSPROTO_SOAK") or 0))
 EXPLORATIONS = [*explorations(), *(long_explorations() if SOAKING else ())]
 
 
@@ -134,15 +133,15 @@ def test_what_an_attacker_says_does_nothing_but_what_is_known(to: str, source: P
     assert found == {name: DECEIVES if name in deceptive else DISTURBS for name in known}
 
 
-@pytest.mark.parametrize(("source", "known"), [(STRANGER, {}), (path_of(MIXER), IN_THE_NAME_OF_THE_MIXER)])
-def test_a_node_is_not_changed_by_what_is_not_authenticated(source: Path, known: dict[str, str]) -> None:
-    said = attacks("client", to_client(ids(with_mixer=True)), source)
-    budget = Budget(inserts=1)
-    vain = tuple(insert for name, insert in said if name not in known)
+def test_a_node_is_not_changed_by_what_is_not_authenticated() -> None:
+    """Neither from elsewhere, nor from its own address, but for what is known."""
+    packets, budget = to_client(ids(with_mixer=True)), Budget(inserts=1)
+    known = dict(attacks("client", {name: packets[name] for name in IN_THE_NAME_OF_THE_MIXER}, path_of(MIXER)))
+    said = [*attacks("client", packets, STRANGER), *attacks("client", packets, path_of(MIXER))]
+    vain = tuple(insert for _, insert in said if insert not in known.values())
     assert effect(Exploration("in vain", THREE, budget, inserts=vain, begin=is_connected)) == NOTHING
-    for name, insert in said:
-        if name in known:
-            assert effect(Exploration(name, THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
+    for name, insert in known.items():
+        assert effect(Exploration(name, THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
 
 
 def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
@@ -173,7 +172,8 @@ HARMLESS = {
     "overte.channels: guard packet/has_secret": "where there is no secret no hash is right either",
     "overte.sending: row SHAKING x QUEUED": "what waits is not looked at before the handshake: the row does nothing",
 }
-"""Without these everything goes on as before, for another guard stands behind."""
+"""Without these everything goes on as before, mostly for another guard stands behind. That it does takes long to see:
+only where SANSPROTO_SOAK asks for it."""
 
 NEVER = {
     "overte.member: row PRESENT x CHECKED_IN": "each step begins with a restored server, which reads every report",
@@ -194,11 +194,11 @@ def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     unnoticed = set()
     for table in TABLES:
         for name, mutant in mutants(table):
-            if not is_found(mutant, DOCS):
+            if (SOAKING or name not in HARMLESS) and not is_found(mutant, DOCS):
                 with running(mutant):
                     if not any(differs(*entry[:3]) for entry in known if name in entry[3]):
                         unnoticed.add(name)
-    assert unnoticed == set(HARMLESS)
+    assert unnoticed == (set(HARMLESS) if SOAKING else set())
     every = {name for table in TABLES for name, _ in mutants(table)}
     assert every - set(chain.from_iterable(used for *_, used in known)) == set(NEVER)
 
@@ -208,5 +208,5 @@ def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
 
 
 def differs(exploration: Exploration, report: Report, ends: object) -> bool:
-    now, now_ends = exploration.run(max_states=4 * report.states + 1000)
+    now, now_ends = exploration.run(max_states=report.states + 1)  # one more is enough
     return bool(now.violations) or not now.exhausted or (now.states, now_ends) != (report.states, ends)

@@ -444,6 +444,19 @@ def test_a_registration_needs_servers_and_a_key_that_it_does_not_show() -> None:
         IceRegistration(servers=SERVERS, private_key=b"no key")
     with pytest.raises(ValueError, match="servers"):
         IceRegistration(servers=(), private_key=KEY)
+    for told in ({"local_host": "here"}, {"public": Address("nowhere", 1)}, {"public": Address("192.0.2.1", 1 << 16)}):
+        with pytest.raises(ValueError, match="bad_value"):
+            IceRegistration(servers=SERVERS, private_key=KEY, **told)
+
+
+def test_a_socket_that_no_packet_can_name_is_told_without_its_host() -> None:
+    domain = Domain(IceRegistration(servers=SERVERS, private_key=KEY))
+    domain.socket_bound(SOCKET, Address("fe80::1%eth0", 40102), 0.0)
+    domain.looked_up(1, (Address("198.51.100.1", ICE_PORT),), 0.0)
+    assert isinstance(domain.next_transmit(), Lookup)
+    beat = domain.next_transmit()
+    assert isinstance(beat, SendDatagram)
+    assert p.ICEServerHeartbeat.decode(beat.data[6:]).local_socket == SockAddr("", 40102)
 
 
 def test_a_client_reaches_a_domain_through_the_ice_server() -> None:

@@ -231,7 +231,10 @@ def test_with_the_five_corrected_the_same_client_stays() -> None:
     assert len(found) == lists + 600
     assert (found[-1].domain_id, found[-1].session_id) == (DOMAIN_ID, party.node_id)
     (record,) = found[-1].nodes
-    assert (record.type, record.public_socket) == (p.NodeType.AUDIO_MIXER, SockAddr(partner.host, partner.port))
+    assert (record.type, record.public_socket) == (
+        p.NodeType.AUDIO_MIXER,
+        SockAddr(partner.path.host, partner.path.port),
+    )
     assert any(record.secret)
     assert not party.domain.stats.dropped
     assert party.sent > 256  # past every flag

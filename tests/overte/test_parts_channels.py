@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted import PartHost
-from talkers import Friend, Talker
+from scripted_overte import Friend, Talker
 
 from sansproto.contract import Path
 from sansproto.overte import crypto
@@ -33,8 +33,7 @@ class OverteHost(PartHost):
     """An endpoint that accepts one address, and what all channels have in common."""
 
     def __init__(self, **limits: int) -> None:
-        super().__init__()
-        self.delays, self.limits = TransportDelays(), TransportLimits(**limits)
+        super().__init__(TransportDelays(), TransportLimits(**limits))
         self.unacknowledged = self.unfinished = 0
         self.friend = Friend(7, PATH.host, b"secret")
         self.channels = Channels(self)
@@ -126,7 +125,10 @@ def test_channels_alone() -> None:
     host.run()
     assert (host.said(), host.events()) == ([("HANDSHAKE_ACK", 9), ("ACK", 9)], [(b"x", None)])
     assert host.stats.dropped == {"no channel": 4}
-    assert [channels.send(path, [Outgoing(packet(), b"y")]) for path in (PATH, stranger)] == [True, False]
+    assert channels.sender_to(stranger) is None
+    sender = channels.sender_to(PATH)
+    assert sender is not None
+    assert sender.queue([Outgoing(packet(), b"y")])
     assert (host.stats.refused, len(channels.senders), len(channels.receivers)) == ({"no channel": 1}, 1, 1)
     channels.forget_channel(PATH)
     assert not channels.senders

@@ -68,10 +68,11 @@ def arrival(packet: Any, path: Path = DOMAIN) -> Arrival:
 def test_a_question_is_answered_or_not() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
     queries = Queries(host)
+    host.domain = DOMAIN
     for path in ("/", "/hill"):
         queries.ask(p.PathQuery(path))
     host.run()
-    assert host.sent == [p.PathQuery("/"), p.PathQuery("/hill")]
+    assert host.sent == [(DOMAIN, p.PathQuery("/")), (DOMAIN, p.PathQuery("/hill"))]
     assert queries.path_answer(p.PathResponse("/sea", "")) is None
     answer = queries.path_answer(p.PathResponse("/", "/0,0,0"))
     assert answer is not None
@@ -95,7 +96,7 @@ def test_stun_asks_until_it_is_answered() -> None:
     assert len(host.sent) == 3
     assert client.sockets is None
     attribute = bytes.fromhex("002000080001a147") + bytes.fromhex("2112a442")
-    answer = stun.BindingResponse(len(attribute), client.server[None].transaction, attribute)
+    answer = stun.BindingResponse(len(attribute), client.transaction, attribute)
     assert client.take_first(answer.encode(), Path("udp", "192.0.2.33", 3478))
     host.run()
     assert host.told[-1] == ("sockets_changed",)

@@ -10,7 +10,6 @@ from scripted_overte import OvertePartHost
 from sansproto.contract import Address, Lookup, Path
 from sansproto.overte import packets as p
 from sansproto.overte.admission import CONNECT, Admission
-from sansproto.overte.fan_out import News
 from sansproto.overte.header import Header
 from sansproto.overte.ice_directory import HEARTBEAT, QUERY, Directory
 from sansproto.overte.ice_events import IcePeerAdded, IcePeerRemoved, KeyRefused
@@ -111,8 +110,8 @@ AT = Path(SOCKET, "203.0.113.9", 48001)
 SAID = p.CheckIn(5, p.NodeType.AGENT, SockAddr("203.0.113.9", 48001), SockAddr("10.0.0.9", 48001), b"M", None)
 
 
-def entry(local_id: int = 7, path: Path = AT, node_type: p.NodeType = p.NodeType.AGENT) -> Entry:
-    return Entry(local_id, node_type, path, bytes(16), None, "", "", 0.0)
+def entry(path: Path = AT, node_type: p.NodeType = p.NodeType.AGENT) -> Entry:
+    return Entry(node_type, path, bytes(16), None, "", "")
 
 
 class Keeper:
@@ -130,8 +129,8 @@ class Keeper:
     def send_list(self, member: Member, *, is_new: bool) -> None:
         self.asked.append(("list", is_new))
 
-    def announce(self, member: Member, news: News) -> None:
-        self.asked.append(news)
+    def announce(self, member: Member, *, is_gone: bool) -> None:
+        self.asked.append(("news", is_gone))
 
     def change_interest(self, member: Member, interest: bytes) -> None:
         self.asked.append(interest)
@@ -143,7 +142,7 @@ class Keeper:
 def test_a_member() -> None:
     host, keeper = OvertePartHost(DELAYS, LIMITS), Keeper()
     member = Member(host, keeper, CLIENT)
-    member.begin(entry(), SAID, p.Permissions.CONNECT)
+    member.begin(7, entry(), SAID, p.Permissions.CONNECT)
     member.post(MemberInput.ADMITTED())
     says = p.DomainListRequest(*[getattr(SAID, field.name) for field in p.CheckIn.__wire__.fields])
     member.take(CHECK_IN, arrival(says, AT))
@@ -151,7 +150,7 @@ def test_a_member() -> None:
     member.take(PATH_QUERY, arrival(p.PathQuery("/"), AT))
     host.run()
     host.handle_timeout(10.0)
-    assert keeper.asked == ["enrol", ("list", True), News.ADDED, ("list", False), "forget"]
+    assert keeper.asked == ["enrol", ("list", True), ("news", False), ("list", False), "forget"]
     assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
     assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
     assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)
@@ -160,9 +159,9 @@ def test_a_member() -> None:
 def test_members_and_what_is_said_of_them() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
     members = Members(host)
-    mixer = entry(8, ICE, p.NodeType.AUDIO_MIXER)
-    members.admit(CLIENT, entry(), SAID, 1)
-    members.admit(DOMAIN, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
+    mixer = entry(ICE, p.NodeType.AUDIO_MIXER)
+    members.admit(CLIENT, 7, entry(), SAID, 1)
+    members.admit(DOMAIN, 8, mixer, attrs.evolve(SAID, node_type=mixer.node_type, interests=b"I"), 1)
     host.run()
     assert (len(members.by_id), members.by_path[ICE], members.count(p.NodeType.AGENT)) == (2, members.by_id[DOMAIN], 1)
     kinds = [PacketType.DOMAIN_LIST, PacketType.DOMAIN_LIST, PacketType.DOMAIN_SERVER_ADDED_NODE]
@@ -195,7 +194,7 @@ def test_what_finds_no_room_to_be_told_is_refused() -> None:
     host = OvertePartHost(DELAYS, ServerLimits(announcements=1))
     host.waiting = 1 << 20
     members = Members(host)
-    members.admit(CLIENT, entry(), SAID, 1)
+    members.admit(CLIENT, 7, entry(), SAID, 1)
     host.run()
     members.by_id[CLIENT].post(MemberInput.LEAVE(Departure.LEFT))
     host.run()

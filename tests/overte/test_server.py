@@ -53,6 +53,14 @@ def listed(party: Party) -> set[bytes]:
     return {node.id for _, packet in party.heard[before:] if isinstance(packet, p.DomainList) for node in packet.nodes}
 
 
+def test_the_trace_says_where_a_part_is_from_the_first_datagram_on() -> None:
+    records: list[Any] = []
+    server = DomainServer(entropy=ScriptedEntropy(), wall_epoch=EPOCH, domain_id=DOMAIN_ID, trace=records.append)
+    short = encode_datagram(Header(PacketType.ICE_PING, 1, DEFAULT[PacketType.ICE_PING]), b"short")
+    server.receive_datagram(short, Path("udp", "203.0.113.1", 1), 1.0)
+    assert [getattr(record, "key", getattr(record, "place", None)) for record in records[1:]] == ["admission"] * 2
+
+
 # -- lists -------------------------------------------------------------------------------------------------------------
 
 
@@ -116,9 +124,9 @@ def test_interest_may_change(domain: ServerPeer) -> None:
     agent.connect()
     assert listed(agent) == set()
     for interests, wanted in ((b"M", {audio.node_id}), (b"WM\xffzI", {audio.node_id, avatar.node_id}), (b"", set())):
-        agent.interests = interests
+        agent.says["interests"] = interests
         assert listed(agent) == wanted
-    agent.interests = b"W"
+    agent.says["interests"] = b"W"
     agent.check_in()
     third = domain.mixer(3)
     fourth = domain.mixer(4, p.NodeType.AVATAR_MIXER)
@@ -205,7 +213,7 @@ def test_a_list_under_way_ends_when_its_receiver_leaves(domain: ServerPeer) -> N
     agents(domain, 800)
     audio = domain.mixer()
     domain.kick(audio.node_id, domain.now)
-    again = attrs.evolve(audio)
+    again = Party(domain, audio.path.host, audio.path.port, **audio.says)
     payload = again.request().encode()
     header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
     domain.drain()
@@ -236,11 +244,11 @@ def test_added_node_is_unreliable_and_removed_node_is_not(domain: ServerPeer) ->
 def test_removed_node_is_sent_until_it_is_acknowledged(domain: ServerPeer) -> None:
     audio, agent = domain.mixer(), Party(domain)
     agent.connect()
-    domain.deaf.add(audio.path)
+    domain.acknowledges = False
     domain.kick(agent.node_id, domain.now)
     domain.drain()
     assert audio.packets(p.RemovedNode) == []
-    domain.deaf.clear()
+    domain.acknowledges = True
     domain.wait(0.2)
     assert audio.packets(p.RemovedNode) == [p.RemovedNode(agent.node_id)]
 
@@ -372,7 +380,7 @@ def test_a_node_may_report_other_sockets_and_is_answered_all_the_same(domain: Se
     record = answer.nodes[0]
     assert (record.public_socket, record.local_socket) == (public, local)
     agent.check_in(public_socket=NULL_SOCK_ADDR)
-    assert domain.take()[0].public == SockAddr(agent.host, 0)
+    assert domain.take()[0].public == SockAddr(agent.path.host, 0)
 
 
 def test_what_stands_behind_a_list_request_is_not_kept(domain: ServerPeer) -> None:
@@ -494,7 +502,7 @@ def test_one_question_in_the_name_of_somebody_else_does_not_flood_them(domain: S
     """Who was let in may be somebody who never asked: a reliable answer begins with handshakes until it is given up."""
     victim = Party(domain)
     victim.connect()
-    domain.deaf.add(victim.path)
+    domain.acknowledges = False
     before = len(domain.transmits)
     victim.say(PacketType.DOMAIN_SETTINGS_REQUEST, b"\2")
     domain.wait(60.0)
@@ -520,7 +528,9 @@ def test_announcements_are_made_when_they_are_taken_and_are_bounded() -> None:
     server = domain.endpoint
     for number in range(1, 6):
         server.assign(bytes([number]) * 16, p.NodeType.AUDIO_MIXER, 0.0)
-        party = Party(domain, "198.51.100.10", number, p.NodeType.AUDIO_MIXER, b"I", bytes([number]) * 16)
+        party = Party(
+            domain, port=number, node_type=p.NodeType.AUDIO_MIXER, interests=b"I", connect_id=bytes([number]) * 16
+        )
         header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
         server.receive_datagram(encode_datagram(header, party.request().encode()), party.path, 0.0)
         assert len(server._outbox) <= 5 * 16
@@ -535,13 +545,13 @@ def test_everybody_is_told_of_a_departure_even_if_all_channels_wait() -> None:
     """Where nothing comes out of an announcement at once, the server asks to be woken, and goes on."""
     domain = ServerPeer.live()
     audio, avatar, parties = domain.mixer(), domain.mixer(2), agents(domain, 300)
-    domain.deaf.update(party.path for party in parties)
+    domain.acknowledges = False
     for gone in (audio, avatar):
         domain.kick(gone.node_id, 0.0)
         domain.drain()
     assert domain.members.fan_out.under_way
     assert domain.next_timeout() == nextafter(0.0, inf)
-    domain.deaf.clear()
+    domain.acknowledges = True
     domain.wait(1.0)
     assert not domain.members.fan_out.under_way
     assert {len(party.packets(p.RemovedNode)) for party in parties} == {2}
@@ -551,7 +561,7 @@ def test_an_arrival_that_is_gone_is_announced_no_more() -> None:
     domain = ServerPeer.live()
     parties = agents(domain, 100)
     domain.assign(b"\1" * 16, p.NodeType.AUDIO_MIXER, 0.0)
-    party = Party(domain, "198.51.100.10", 1, p.NodeType.AUDIO_MIXER, b"I", b"\1" * 16)
+    party = Party(domain, port=1, node_type=p.NodeType.AUDIO_MIXER, interests=b"I", connect_id=b"\1" * 16)
     header = Header(PacketType.DOMAIN_CONNECT_REQUEST, 1, DEFAULT[PacketType.DOMAIN_CONNECT_REQUEST])
     domain.receive_datagram(encode_datagram(header, party.request().encode()), party.path, 0.0)
     (member,) = [member for member in domain.members.by_local_id.values() if member.entry.connect_id]

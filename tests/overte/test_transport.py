@@ -8,13 +8,14 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from talkers import Friend, Got, Talker, got, sent, to
+from scripted_overte import Friend, Talker, got, sent, to
 
 from sansproto.contract import Address, Path
 from sansproto.errors import WireError
 from sansproto.events import Closed
 from sansproto.overte import crypto
 from sansproto.overte.endpoint import OverteEndpoint
+from sansproto.overte.events import PacketReceived
 from sansproto.overte.header import (
     MAX_DATAGRAM,
     MAX_SEQUENCE,
@@ -28,10 +29,11 @@ from sansproto.overte.header import (
     decode_datagram,
     encode_datagram,
 )
-from sansproto.overte.limits import TransportDelays, TransportLimits
+from sansproto.overte.limits import ClientLimits, IceLimits, ServerLimits, TransportDelays, TransportLimits
 from sansproto.overte.packets import ConnectionToken, DomainSettingsRequest, Ping
 from sansproto.overte.parts import read
-from sansproto.overte.remote import SOCKET
+from sansproto.overte.qt import SockAddr
+from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.versions import DEFAULT, VERSIONS, Form, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.trace import PacketSeen
@@ -87,7 +89,7 @@ def test_what_is_sent_has_the_header_of_its_type(
     assert transmit.data == encode_datagram(expected, payload)
     assert transmit.path == to(HOST)
     assert talker.send_reliable(to(HOST), (kind, payload), source=source, secret=secret)
-    (outgoing,) = talker.channels.senders[HOST, 4000, 0].waiting
+    (outgoing,) = talker.channels.senders[HOST, 4000, 0].packets
     assert (outgoing.header, outgoing.payload) == (attrs.evolve(expected, reliable=True, sequence=0), payload)
 
 
@@ -101,7 +103,7 @@ def test_packets_know_their_types() -> None:
         (PacketType.DOMAIN_SERVER_CONNECTION_TOKEN, SECRET),
     ]
     assert talker.send_reliable(to(HOST), DomainSettingsRequest(type=7))
-    (outgoing,) = talker.channels.senders[HOST, 4000, 0].waiting
+    (outgoing,) = talker.channels.senders[HOST, 4000, 0].packets
     assert (outgoing.header.type, outgoing.payload) == (PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
 
 
@@ -110,7 +112,7 @@ def test_every_part_of_a_message_is_as_large_as_a_datagram_may_be(kind: PacketTy
     talker = a_talker()
     payload = bytes(i % 251 for i in range(size))
     assert talker.tell(to(HOST), payload, 0.0, type=kind, secret=SECRET)
-    packets = [*talker.channels.senders[HOST, 4000, 0].waiting]
+    packets = [*talker.channels.senders[HOST, 4000, 0].packets]
     parts = [packet.header.part for packet in packets]
     assert b"".join(packet.payload for packet in packets) == payload
     assert [part.number for part in parts if part] == [*range(len(packets))]
@@ -142,13 +144,21 @@ def test_each_address_has_its_numbers_from_1_on_and_around() -> None:
     assert [number(HOST), number(HOST), number(HOST)] == [MAX_SEQUENCE, 0, 1]
 
 
+@pytest.mark.parametrize("limits", [TransportLimits, ClientLimits, ServerLimits, IceLimits])
+def test_a_limit_without_room_is_refused(limits: type[TransportLimits]) -> None:
+    """Whoever has room for no address, or no token, would fail when there is one."""
+    for field in attrs.fields(limits):
+        with pytest.raises(ValueError, match=f"'{field.name}' must be >= "):
+            limits(**{field.name: -1 if field.name == "links" else 0})
+
+
 def test_messages_have_numbers_that_go_round() -> None:
     talker = a_talker()
     talker.tell(to(HOST), b"", 0.0)
     sender = talker.channels.senders[HOST, 4000, 0]
     sender.message = (1 << 30) - 1
     talker.tell(to(HOST), b"", 0.0)
-    assert [packet.header.part.message for packet in sender.waiting if packet.header.part] == [1, 0]
+    assert [packet.header.part.message for packet in sender.packets if packet.header.part] == [1, 0]
 
 
 def test_over_the_outbox_nothing_is_queued_and_nothing_taken() -> None:
@@ -188,7 +198,7 @@ def test_over_the_outbox_nothing_is_queued_and_nothing_taken() -> None:
 def test_who_is_heard(head: Header, reason: str | None) -> None:
     talker = a_talker()
     deliver(talker, head, b"x")
-    arrived = [Got(head.type, b"x", head.source)] if reason is None else []
+    arrived = [PacketReceived(bytes([head.source or 0]), head.type, payload=b"x")] if reason is None else []
     assert [*iter(talker.next_event, None)] == arrived
     counted = talker.stats.noted if reason == "unreliable message" else talker.stats.dropped
     assert counted == ({reason: 1} if reason else {})
@@ -216,7 +226,7 @@ def test_a_role_may_take_other_versions_of_some_types() -> None:
     talker = a_talker(Lenient, versions=VERSIONS["2026-newest-known"])
     for kind in (PacketType.PING_REPLY, PacketType.ENTITY_DATA):
         deliver(talker, header(kind, 7, NO_MAC), b"x")
-    assert [*iter(talker.next_event, None)] == [Got(PacketType.PING_REPLY, b"x", 7)]
+    assert [*iter(talker.next_event, None)] == [PacketReceived(b"\7", PacketType.PING_REPLY, payload=b"x")]
     assert talker.friends[7].heard == 0.0
     assert talker.stats.dropped == {"other version": 1}
 
@@ -229,7 +239,7 @@ def test_a_reliable_packet_that_is_not_genuine_is_not_acknowledged() -> None:
     assert sent(talker) == []
     deliver(talker, header(PING, 7, crypto.mac(SECRET, b"x"), reliable=True, obfuscation=3), b"x")
     assert sent(talker) == [(Control(ControlType.ACK, 1), b"")]
-    assert [*iter(talker.next_event, None)] == [Got(PING, b"x", 7)]
+    assert [*iter(talker.next_event, None)] == [PacketReceived(b"\7", PING, payload=b"x")]
 
 
 def test_what_is_no_datagram_of_ours_may_be_somebody_elses() -> None:
@@ -327,3 +337,26 @@ def test_the_trace_names_what_passes_and_nothing_of_what_is_in_it() -> None:
     seen = [(record.sent, record.name, record.size) for record in records if isinstance(record, PacketSeen)]
     assert seen == [(True, "PING", 31), (False, "PING", 31), (False, "HANDSHAKE", 8), (True, "HANDSHAKE_ACK", 8)]
     assert "payload" not in repr(records)
+
+
+NONE_OF_THEM = {
+    *((kind, "links") for kind in (ClientLimits, ServerLimits, IceLimits)),
+    *((ClientLimits, name) for name in ("nodes", "connection_ids", "queries")),
+    *((ServerLimits, name) for name in ("punches", "beats", "denials")),
+}
+"""Of these there may be none."""
+
+
+@pytest.mark.parametrize("kind", [ClientLimits, ServerLimits, IceLimits])
+def test_limits_leave_room_for_something(kind: Any) -> None:
+    """With none, a session would wait for ever, or look for what it could not keep."""
+    for field in attrs.fields(kind):
+        least = 0 if (kind, field.name) in NONE_OF_THEM else 1
+        kind(**{field.name: least})
+        with pytest.raises(ValueError, match=field.name):
+            kind(**{field.name: least - 1})
+
+
+@pytest.mark.parametrize("host", ["", "*", "0.0.0.0", "::", "::ffff:0.0.0.0"])
+def test_nothing_is_sent_to_an_address_that_is_none(host: str) -> None:
+    assert path_to(SockAddr(host, 1)) is None

@@ -34,9 +34,9 @@ def test_types_are_numbered_without_a_gap() -> None:
 
 def test_special_types_have_the_form_that_they_need() -> None:
     assert {kind.form for kind in DOMAIN_SOURCED | DOMAIN_IGNORED_VERIFICATION} == {Form.VERIFIED}
-    assert {kind.form for kind in REPLICATED} == {Form.VERIFIED}
-    assert [kind.value for kind in REPLICATED.values()] == list(range(83, 90))
-    assert {kind.form for kind in REPLICATED.values()} == {Form.UNSOURCED}
+    assert {PacketType[kind.name.removeprefix("REPLICATED_")].form for kind in REPLICATED} == {Form.VERIFIED}
+    assert sorted(kind.value for kind in REPLICATED) == list(range(83, 90))
+    assert {kind.form for kind in REPLICATED} == {Form.UNSOURCED}
 
 
 def test_one_other_version_is_another_signature() -> None:

@@ -4,6 +4,7 @@ A guest connects, greets with ``hi`` within ten seconds, and hears everything th
 prober asks by datagram how many guests there are.
 """
 
+from .desk import CarefulServer
 from .events import EchoEvent, GuestLeft, GuestSaid, ProberEvent, ServerAnswered
 from .limits import EchoDelays, EchoLimits, ProberDelays, ProberLimits
 from .packets import Count, Message, Probe
@@ -13,6 +14,7 @@ from .server import GUESTS, PROBES, EchoServer
 __all__ = [
     "GUESTS",
     "PROBES",
+    "CarefulServer",
     "Count",
     "EchoDelays",
     "EchoEvent",

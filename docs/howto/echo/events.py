@@ -15,7 +15,9 @@ class GuestSaid:
     """A guest that has greeted said something."""
 
     link: Link
+    """Its connection, for ``say``."""
     text: str
+    """At most 200 bytes of UTF-8."""
 
 
 @attrs.frozen
@@ -23,6 +25,7 @@ class GuestLeft:
     """A guest that had greeted is gone."""
 
     link: Link
+    """What its connection was: no verb takes it any more."""
 
 
 EchoEvent: TypeAlias = GuestSaid | GuestLeft | Closed
@@ -33,6 +36,7 @@ class ServerAnswered:
     """The server is there, and has so many guests."""
 
     guests: int
+    """At most 65,535: a server that has more says that."""
 
 
 ProberEvent: TypeAlias = ServerAnswered | Closed

@@ -121,7 +121,6 @@ GUEST: Final = Table[Guest, S](
     I,
     T,
     name="echo.guest",
-    page="echo",
     initial=S.NEW,
     terminal=(S.GONE,),
     idle={S.NEW: "the connection that makes it", S.KNOWN: "the guest, or the application"},

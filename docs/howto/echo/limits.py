@@ -25,6 +25,7 @@ class EchoLimits(LinkLimits):
     link_queue: int = some(2000)
     """bytes that wait for one guest: over it the guest is cut"""
     events: int = some(100)
+    """not yet popped: over it guests are not read, and probes not answered"""
     outbox: int = some(100)
     """datagrams not yet taken: over it none is answered"""
 

@@ -109,7 +109,6 @@ QUESTION: Final = Table[Question, S](
     I,
     T,
     name="echo.question",
-    page="echo",
     initial=S.RESTING,
     terminal=(S.GIVEN_UP,),
     idle={S.RESTING: "the application, which asks"},

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Final
 from sansproto.component import Parts
 from sansproto.contract import Entropy, Link, Path, Phase
 from sansproto.errors import LocalProtocolError, NotOpen, WireError
-from sansproto.events import CloseCause, Closed
 from sansproto.links import StreamLink
 from sansproto.session import Answers
 from sansproto.snapshot import CACHED
@@ -64,11 +63,6 @@ class EchoServer(StreamEndpoint[EchoEvent, Probe]):
             raise LocalProtocolError("say", guest.state.name, f"more than {MAX_MESSAGE} bytes")
         self.verb("say", now, guest.asked(I.SAY(text)))
 
-    def close(self, now: float) -> None:
-        self.advance(now)
-        self.close_gracefully(Closed(CloseCause.LOCAL))
-        self.run()
-
     # -- what a guest needs
 
     def link_of(self, guest: Guest) -> StreamLink:
@@ -106,5 +100,8 @@ class EchoServer(StreamEndpoint[EchoEvent, Probe]):
     # -- what arrives as a datagram
 
     def received(self, packet: Probe, path: Path) -> None:
+        self.answer(packet, path)
+
+    def answer(self, packet: Probe, path: Path) -> None:
         count = Count(packet.number, min(len(self.guests), MAX_COUNT))
         self.send_datagram(TO_PROBER.encode(count), path, "Count")

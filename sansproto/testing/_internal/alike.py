@@ -13,6 +13,7 @@ import attrs
 
 from ...component import Declared
 from ...snapshot import is_memo
+from .declared import attributes
 
 _PLAIN = (int, float, str, bytes, bytearray, bool, NoneType, Enum)
 _CONTAINERS = (Mapping, tuple, list, deque, Set)
@@ -49,7 +50,7 @@ class _Comparison:
 
     def _inside(self, one: Any, other: Any, where: str) -> Iterator[str]:
         if isinstance(one, Declared):
-            for name in sorted({*one.attributes(), *other.attributes()} - _GIVEN):
+            for name in sorted({*attributes(one), *attributes(other)} - _GIVEN):
                 yield from self.differing(getattr(one, name, None), getattr(other, name, None), f"{where}.{name}")
         if isinstance(one, Mapping):
             yield from self._sets(_filled(one, other), _filled(other, one), where)

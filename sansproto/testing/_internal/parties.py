@@ -162,7 +162,7 @@ class Parties:
         """The session of a state, to which nothing happened for ``late`` seconds; now is 0, and ``wall`` later than
         when it began on the wall clock."""
         life, snapshot = self._states[party][state]
-        return self.specs[party].kind.restore_at(snapshot, -late, **self._arguments(party, life, wall))
+        return self.specs[party].kind.restore(snapshot, -late, **self._arguments(party, life, wall))
 
     def ask(self, party: int, state: int, wall: float, question: Callable[[Any], T]) -> T:
         """What a function finds out about the session of a state at a wall time, found out once."""

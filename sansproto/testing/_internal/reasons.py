@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from inspect import getsource, isfunction
 from textwrap import dedent
 from types import FunctionType
-from typing import Any, Never, TypeAlias, TypeVar
+from typing import Any, Never, TypeAlias, TypeVar, get_args, get_origin
 
 import attrs
 
 from ...compiled import type_arguments
-from ...component import DatagramHost, Note, Refusal
-from ...component import tables_of as tables_within
+from ...component import DatagramHost, Note, Parts, Refusal, layout_of
 from ...contract import Endpoint, Session, StreamSession
 from ...endpoint import D
 from ...machine import Outcome
@@ -128,6 +127,26 @@ def shared_parts(protocol: str) -> list[str]:
     """The protocols whose parts the sessions of this one own."""
     pages = {table.page for cls in sessions_of(protocol) for table in tables_within(cls)}
     return sorted((pages & {*protocols()}) - {protocol})
+
+
+def tables_within(cls: type[Any]) -> list[Any]:
+    """The tables of the parts that a class declares, and of their parts, each once."""
+    todo = [cls]
+    for one in todo:
+        layout = layout_of(one)
+        for kind in (kind for name in layout.parts for kind in _kinds_in(layout.kinds[name])):
+            if kind not in todo:
+                todo.append(kind)
+    return [one.table for one in todo if hasattr(one, "table")]
+
+
+def _kinds_in(kind: Any) -> Iterator[type[Any]]:
+    """The class of a part, or of those in ``Parts``."""
+    origin = get_origin(kind) or kind
+    if issubclass(origin, Parts):
+        yield from _kinds_in(get_args(kind)[-1])
+    else:
+        yield origin
 
 
 def _of_shared_parts(protocol: str, kind: type[T]) -> Iterator[tuple[str, T]]:

@@ -21,6 +21,7 @@ from ...contract import (
     Phase,
     ResumeReading,
     SendBytes,
+    SendError,
     Snapshot,
     Stats,
     Transmit,
@@ -155,14 +156,20 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
         self._report("datagram", value=(data, path))
 
-    def datagram_failed(self, path: Path, now: float, *, detail: str = "") -> None:
-        self._report("datagram failed", value=path)
+    def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
+        self._report("datagram failed", value=(path, error))
 
     def socket_bound(self, socket: str, address: Address, now: float) -> None:
         self._report("bound", value=(socket, address))
 
     def looked_up(self, query: int, addresses: tuple[Address, ...], now: float) -> None:
         self._report("looked up", value=(query, addresses))
+
+    def network_changed(self, now: float) -> None:
+        self._report("network changed")
+
+    def resumed(self, now: float, *, asleep: float) -> None:
+        self._report("resumed", value=asleep)
 
     # -- the rest of the contract
 

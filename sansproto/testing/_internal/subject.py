@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from ...contract import Address, Path
+from ...contract import Address, Path, SendError
 from ..operations import (
     START,
     Abort,
@@ -25,6 +25,7 @@ from ..operations import (
     Kind,
     LookedUp,
     Lost,
+    Moved,
     Nth,
     Op,
     Opened,
@@ -131,6 +132,8 @@ class Subject(Kind):
             always.append(st.builds(Accept, st.sampled_from(self.listeners), self.peers))
         if not self._all_datagrams().is_empty:
             always += [st.builds(Datagram, self._all_datagrams(), self.paths)] * 2
-            always.append(st.builds(Failed, self.paths) | st.builds(Bound, st.just("udp"), addresses))
+            failed = st.builds(Failed, self.paths, st.sampled_from(SendError))
+            moved = st.builds(Moved, st.sampled_from([None, 0.0, 1e5]))
+            always.append(failed | moved | st.builds(Bound, st.just("udp"), addresses))
         always.append(st.one_of(rare, st.builds(LookedUp, nth, self.answers)))
         return st.one_of(always)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib import import_module
+from operator import attrgetter
 from typing import IO, Any
 
 import attrs
@@ -20,8 +22,7 @@ from ..operations import Op
 class Workers:
     """Two processes with other hash seeds that play what they are told, and answer with a digest."""
 
-    def __init__(self, owner: type[Any]) -> None:
-        self._name = f"{owner.__module__}:{owner.__qualname__}"
+    def __init__(self) -> None:
         path = os.pathsep.join(sys.path)
         self._processes = [
             subprocess.Popen(
@@ -32,13 +33,12 @@ class Workers:
             )
             for seed in ("1", "2")
         ]
-        for process in self._processes:
-            pickle.dump(self._name, _pipe(process.stdin))
 
-    def digests(self, ops: Sequence[Op], start: float) -> list[str]:
-        """The digests of these operations, from that time on."""
+    def digests(self, owner: type[Any], ops: Sequence[Op], start: float) -> list[str]:
+        """The digests of these operations of the subject of a class of tests, from that time on."""
+        told = pickle.dumps((owner.__module__, owner.__qualname__, list(ops), start))
         for process in self._processes:
-            pickle.dump((list(ops), start), _pipe(process.stdin))
+            _pipe(process.stdin).write(told)
             _pipe(process.stdin).flush()
         return [pickle.load(_pipe(process.stdout)) for process in self._processes]
 
@@ -54,12 +54,9 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 def work() -> None:
     """What a worker process does until its input ends."""
-    module, name = pickle.load(sys.stdin.buffer).split(":")
-    owner: Any = import_module(module)
-    for part in name.split("."):
-        owner = getattr(owner, part)
     while (told := pickle.load(sys.stdin.buffer)) is not None:
-        ops, start = told
+        module, name, ops, start = told
+        owner = attrgetter(name)(import_module(module))
         pickle.dump(digest(attrs.evolve(owner.subject, start=start), ops), sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
@@ -69,10 +66,22 @@ def digest(subject: Any, ops: Sequence[Op]) -> str:
     return sha256(repr((run.outputs, run.returned, run.endpoint.snapshot(), run.trace)).encode()).hexdigest()
 
 
+_running: list[Workers] = []
+
+
 @contextmanager
-def workers(owner: type[Any]) -> Iterator[Workers]:
-    crew = Workers(owner)
+def workers() -> Iterator[Workers]:
+    """Those of this process, which begin with their first use and end with it, or with what goes wrong."""
+    if not _running:
+        _running.append(Workers())
+        atexit.register(_end)
     try:
-        yield crew
-    finally:
-        crew.close()
+        yield _running[0]
+    except BaseException:
+        _end()
+        raise
+
+
+def _end() -> None:
+    while _running:
+        _running.pop().close()

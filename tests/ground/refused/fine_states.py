@@ -1,3 +1,3 @@
 from base import *
 
-Table[Thing, S](Thing, I, T, name="t", page="x", initial=S.A, idle={}, defaults=LATE, rows=(Row((S.A, S.B), I.COUNTED, None, Thing.count, when=Thing.big, cancel=(T.DUE,), ref="x"),))
+Table[Thing, S](Thing, I, T, name="t", initial=S.A, idle={}, defaults=LATE, rows=(Row((S.A, S.B), I.COUNTED, None, Thing.count, when=Thing.big, cancel=(T.DUE,), ref="x"),))

@@ -3,4 +3,4 @@ from base import *
 
 class T:
     DUE = Timer(I.DUE, OtherDelays.resend)
-Table[Thing, S](Thing, I, T, name="t", page="x", initial=S.A, idle={}, defaults=LATE, rows=(Row(S.A, I.DUE, arm=(T.DUE,), ref="x"),))
+Table[Thing, S](Thing, I, T, name="t", initial=S.A, idle={}, defaults=LATE, rows=(Row(S.A, I.DUE, arm=(T.DUE,), ref="x"),))

@@ -17,8 +17,7 @@ from typing import Annotated, TypeAlias
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from sansproto.bob import RELAY_PORT, SECURE_PORT, Client, PeerDelays, PeerEvent, PeerLimits, Server
-from sansproto.bob.packets import Cipher
+from sansproto.bob import RELAY_PORT, SECURE_PORT, Cipher, Client, PeerDelays, PeerEvent, PeerLimits, Server
 from sansproto_threads import Runner, run
 
 from . import addresses, passwords

@@ -20,8 +20,7 @@ from rich.filesize import decimal
 import sansproto_asyncio
 import sansproto_sockets
 import sansproto_threads
-from sansproto.bob import RELAY_PORT, SECURE_PORT, Client, PeerEvent, Server
-from sansproto.bob.packets import Cipher
+from sansproto.bob import RELAY_PORT, SECURE_PORT, Cipher, Client, PeerEvent, Server
 from sansproto.contract import Address
 
 from . import passwords

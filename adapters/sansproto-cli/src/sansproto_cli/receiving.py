@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -79,6 +80,7 @@ class Receiving:
         self._answer = answer
         self._timeout = timeout
         self._stage = Stage.RELAY
+        self._agreed: list[int] = []  # the uids of those who know the password and have not left
         self._accepted = 0  # the uid of the sender
         self._was_agreed = False
         self._told: dict[Failure, set[str]] = {}  # the identities, no more than TOLD of each
@@ -115,7 +117,7 @@ class Receiving:
                 raise self._nobody()
 
     def _nobody(self) -> CommandFailed:
-        """The time is over: who is there?"""
+        """The time is over, ours or the relay's: who is there?"""
         if self._line.call(lambda _: self._peer.mismatched):
             text = "The password is wrong, or its sender is not there: compare it with the sender's, then try again."
             return CommandFailed(Exit.WRONG_PASSWORD, text)
@@ -129,18 +131,20 @@ class Receiving:
             case Registered(identity):
                 self._stage = Stage.WAITING
                 self._reporter.tell("registered", f"Waiting for the sender at {self._relay}.", identity=identity)
-            case PeerAgreed(uid, identity) if self._stage is Stage.WAITING:
+            case PeerAgreed(uid, identity):
                 self._was_agreed = True
+                self._agreed.append(uid)
                 self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
-                with suppress(NotOpen):  # it left meanwhile: that is told in an event
-                    self._line.call(lambda now: self._peer.accept(uid, now))
-                    self._stage, self._accepted = Stage.ROOM, uid
+                self._accept()
             case PeerFailed(uid, failure, identity=identity):
+                if uid in self._agreed:
+                    self._agreed.remove(uid)
                 if uid == self._accepted:
                     self._stage, self._accepted = Stage.WAITING, 0
                     self._reporter.tell(
                         "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
                     )
+                    self._accept()
                 else:
                     self._warn(failure, identity)
             case Connected(identity):
@@ -149,7 +153,16 @@ class Receiving:
                 self._line.call(lambda now: self._say(ReceiptRecord(Receipt.RECEIVING).encode(), now))
                 self._reporter.tell("connected", identity=identity)
             case Closed():
-                raise explain(event, self._stage, self._relay)
+                why = explain(event, self._stage, self._relay)
+                raise self._nobody() if why.code is Exit.NOBODY else why
+
+    def _accept(self) -> None:
+        """One of those who agreed, unless one is accepted already."""
+        for uid in self._agreed:
+            if self._stage is Stage.WAITING:
+                with suppress(NotOpen):  # it left meanwhile: that is told in an event
+                    self._line.call(partial(self._peer.accept, uid))
+                    self._stage, self._accepted = Stage.ROOM, uid
 
     def _warn(self, failure: Failure, identity: str) -> None:
         """Tell of every stranger once, and not of too many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -10,7 +11,7 @@ from contextlib import suppress
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING, Any
 
-from sansproto.contract import Address, Path
+from sansproto.contract import Address, Path, SendError
 
 from .addresses import Bind, address_of, bound_socket, sockaddr_of
 
@@ -58,7 +59,8 @@ class Datagrams:
                     raise
                 self._socket.sendto(data, to)
         except OSError as error:
-            self._driver.endpoint.datagram_failed(path, self._driver.now(), detail=error.strerror or str(error))
+            detail = error.strerror or str(error)
+            self._driver.endpoint.datagram_failed(path, self._driver.now(), error=_kind(error.errno), detail=detail)
 
     def ready(self, _: int) -> None:
         self._report_failures()
@@ -84,11 +86,12 @@ class Datagrams:
     def _report_failures(self) -> bool:
         """Report what ICMP said since the last time; False if it said nothing."""
         failures = list(self._failures())
-        for address, detail in failures:
-            self._driver.endpoint.datagram_failed(self._path(address), self._driver.now(), detail=detail)
+        for address, number in failures:
+            path, detail = self._path(address), os.strerror(number)
+            self._driver.endpoint.datagram_failed(path, self._driver.now(), error=_kind(number), detail=detail)
         return bool(failures)
 
-    def _failures(self) -> Iterator[tuple[Any, str]]:
+    def _failures(self) -> Iterator[tuple[Any, int]]:
         if hasattr(socket, "MSG_ERRQUEUE"):
             with suppress(OSError):  # the queue is empty
                 while True:
@@ -98,8 +101,14 @@ class Datagrams:
                             continue
                         number, origin = struct.unpack_from("=IB", extended_error)
                         if origin != _LOCAL:
-                            yield address, os.strerror(number)
+                            yield address, number
 
     def _path(self, sockaddr: tuple[Any, ...]) -> Path:
         address = address_of(sockaddr)
         return Path(self._label, address.host, address.port, address.scope)
+
+
+def _kind(number: int | None) -> SendError:
+    if number in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
+        return SendError.UNREACHABLE
+    return SendError.TOO_BIG if number == errno.EMSGSIZE else SendError.OTHER

@@ -37,6 +37,7 @@ from sansproto.events import Closed
 from .addresses import Bind, each, resolve
 from .datagrams import Datagrams
 from .listeners import Listener
+from .sleep import NOTABLE, SleepWatch
 from .streams import Stream
 
 E = TypeVar("E")
@@ -72,6 +73,7 @@ class Driver(Generic[E]):
     ) -> None:
         self.endpoint = endpoint
         self.now = clock
+        self._sleep = SleepWatch(clock)
         self.addresses: dict[str, Address] = {}
         self.failure: Exception | None = None
         self._traceback: TracebackType | None = None
@@ -133,6 +135,7 @@ class Driver(Generic[E]):
     def call(self, verb: Callable[[float], T]) -> T:
         """Call ``verb(now)``. A turn should follow, also if it raises."""
         self._raise_failure()
+        self._guard(self._notice_sleep)
         return verb(self.now())
 
     def has_event(self) -> bool:
@@ -267,6 +270,7 @@ class Driver(Generic[E]):
             datagrams.close()
 
     def _turn(self, ready: Ready) -> None:
+        self._notice_sleep()
         self.ready = len(ready)
         self._budget = TRANSMITS_PER_TURN + self.ready
         for key, mask in ready:
@@ -288,6 +292,12 @@ class Driver(Generic[E]):
             self._event = None
             while self.endpoint.next_event() is not None:
                 pass
+
+    def _notice_sleep(self) -> None:
+        """Before anything else is told: what came meanwhile is judged by what the endpoint then does."""
+        slept, now, due = self._sleep.slept(), self.now(), self.endpoint.next_timeout()
+        if slept or (due is not None and now - due >= NOTABLE):
+            self.endpoint.resumed(now, asleep=slept)
 
     def _carry_out(self, transmit: Transmit) -> None:
         if isinstance(transmit, SendBytes):  # first, being the bulk path

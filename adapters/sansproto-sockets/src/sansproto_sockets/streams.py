@@ -76,14 +76,14 @@ class Stream:
             self._read()
 
     def send(self, data: bytes) -> None:
-        if self._failure:
-            return
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._write_failed(error)
+            if self._socket.fileno() >= 0:  # kept for reading: the core must not believe that more can be sent
+                self._driver.endpoint.stream_blocked(self._link, self._driver.now())
             return
         if sent < len(data):
             self._unsent = memoryview(data)[sent:]
