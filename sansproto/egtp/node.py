@@ -367,7 +367,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def drop_depositor(self, depositor: Depositor) -> None:
         self.relays.depositors.remove(depositor.key)
 
-    # -- what the recovery core asks: docs/protocols/recovery.rst, what the host does
+    # -- what the recovery core asks: docs/protocols/recovery.rst, what the host does.
 
     def make_init(self, call: Call) -> MadeInit:
         return self.keyring.make_init(call)

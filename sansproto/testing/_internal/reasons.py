@@ -12,17 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from inspect import getsource, isfunction
 from textwrap import dedent
 from types import FunctionType
-from typing import Any, Never, TypeAlias, TypeVar, get_args, get_origin
+from typing import Any, Never, TypeAlias, TypeVar
 
 import attrs
 
 from ...compiled import type_arguments
-from ...component import DatagramHost, Note, Parts, Refusal, layout_of
+from ...component import DatagramHost, Note, Refusal
 from ...contract import Endpoint, Session, StreamSession
 from ...endpoint import D
 from ...machine import Outcome
 from ...streams import StreamEndpoint
 from .charts import list_table
+from .declared import tables_below
 from .protocols import modules_of, protocols, sessions_of, tables_of
 
 MALFORMED = "malformed ..."
@@ -125,28 +126,8 @@ def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
 
 def shared_parts(protocol: str) -> list[str]:
     """The protocols whose parts the sessions of this one own."""
-    pages = {table.page for cls in sessions_of(protocol) for table in tables_within(cls)}
+    pages = {table.page for cls in sessions_of(protocol) for table in tables_below(cls)}
     return sorted((pages & {*protocols()}) - {protocol})
-
-
-def tables_within(cls: type[Any]) -> list[Any]:
-    """The tables of the parts that a class declares, and of their parts, each once."""
-    todo = [cls]
-    for one in todo:
-        layout = layout_of(one)
-        for kind in (kind for name in layout.parts for kind in _kinds_in(layout.kinds[name])):
-            if kind not in todo:
-                todo.append(kind)
-    return [one.table for one in todo if hasattr(one, "table")]
-
-
-def _kinds_in(kind: Any) -> Iterator[type[Any]]:
-    """The class of a part, or of those in ``Parts``."""
-    origin = get_origin(kind) or kind
-    if issubclass(origin, Parts):
-        yield from _kinds_in(get_args(kind)[-1])
-    else:
-        yield origin
 
 
 def _of_shared_parts(protocol: str, kind: type[T]) -> Iterator[tuple[str, T]]:
