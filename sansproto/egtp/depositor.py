@@ -48,6 +48,7 @@ class DepositorHost(Host[Any], Protocol):
 
     def make_connection(self, owner: Any, server: bytes, key: str) -> MailboxConnection: ...
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None: ...
+    def mailbox_left(self, link: Link) -> None: ...
     def drop_depositor(self, depositor: Depositor) -> None: ...
 
 
@@ -129,6 +130,9 @@ class Depositor(Component[DepositorState, DepositorHost]):
 
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None:
         self.host.mailbox_dialled(connection, link)
+
+    def mailbox_left(self, link: Link) -> None:
+        self.host.mailbox_left(link)
 
     def mailbox_said(self, connection: MailboxConnection, said: Said) -> None:
         match said:

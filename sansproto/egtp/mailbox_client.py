@@ -143,6 +143,9 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None:
         """There is one connection, so the link needs no place in a table."""
 
+    def mailbox_left(self, link: Link) -> None:
+        """As above."""
+
     def mailbox_said(self, connection: MailboxConnection, said: Said) -> None:
         match said:
             case p.Terms():

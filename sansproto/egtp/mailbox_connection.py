@@ -111,6 +111,7 @@ class ConnectionOwner(Protocol):
     mailbox_limits: MailboxClientLimits
 
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None: ...
+    def mailbox_left(self, link: Link) -> None: ...
     def mailbox_said(self, connection: MailboxConnection, said: Said) -> None: ...
     def mailbox_ended(self, connection: MailboxConnection, ended: Ended) -> None: ...
 
@@ -148,6 +149,10 @@ class MailboxConnection(Component[ConnectionState, ConnectionHost]):
         """``static`` is empty for a depositor, whose key is drawn."""
         self.static = static or self.host.draw(crypto.KEY_SIZE, f"{self.key}.static")
         self.post(_I.DIAL(address))
+
+    def forget(self) -> None:
+        super().forget()
+        self.owner.mailbox_left(self.link)
 
     # -- for its owner
 

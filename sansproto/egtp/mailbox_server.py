@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Never
 from ..component import Parts
 from ..contract import Entropy, Link, Phase
 from ..errors import LocalProtocolError, WireError
-from ..events import CloseCause, Closed
+from ..events import CloseCause
 from ..links import Mark, StreamLink
 from ..snapshot import CACHED
 from ..streams import StreamEndpoint
@@ -92,11 +92,6 @@ class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
             if link in self.callers:
                 self.callers[link].flush()
         self.run()
-
-    def close(self, now: float) -> None:
-        if self.alive(now):
-            self.close_gracefully(Closed(CloseCause.LOCAL))
-            self.run()
 
     # -- what connections ask
 

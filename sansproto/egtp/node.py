@@ -13,6 +13,7 @@ from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
 from ..links import StreamLink
+from ..machine import Happened
 from ..recovery import (
     Admission,
     Call,
@@ -57,7 +58,7 @@ from .depositor import Depositor
 from .gate import KNOCK, STORED, Gate, GateInput, Knocked, Stored
 from .keyring import Keyring, Keys
 from .limits import NodeDelays, NodeLimits
-from .mailbox_connection import ConnectionInput, Ended, MailboxConnection
+from .mailbox_connection import ConnectionInput, ConnectionState, Ended, MailboxConnection
 from .mailbox_events import MailboxViolation
 from .node_events import EgtpEvent, MailboxReachable, MailboxUnreachable, MessageReceived, Relay
 from .own_mailbox import OwnMailboxInput
@@ -170,6 +171,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         moves only when it answers there. Raises LocalProtocolError for what is no node's key, or our own; NotOpen after
         ``close``.
         """
+        self._ask_connect("connect", peer)
         return self._connect(peer, self.routes.of(path), now)
 
     def connect_by_mailbox(self, peer: bytes, server: bytes, now: float) -> bool:
@@ -177,6 +179,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
         Raises LocalProtocolError also if this node has none there.
         """
+        self._ask_connect("connect_by_mailbox", peer)
         if server not in self.relays.addresses:
             raise LocalProtocolError("connect_by_mailbox", self.phase.name, "no mailbox at this server")
         return self._connect(peer, relay_route(server, peer), now)
@@ -263,7 +266,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        has_room = len(self._outbox) <= self.limits.outbox // 2 and len(self._events) <= self.limits.events // 2
+        has_room = len(self._outbox) <= self.limits.outbox // 2 and self.waiting_events <= self.limits.events // 2
         if self._is_wanting and has_room:
             self._is_wanting = False
             self.emit(Writable())
@@ -272,16 +275,16 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     # -- links
 
     def link_opened(self, link: StreamLink) -> None:
-        self.relays.connection(link.key).post(ConnectionInput.OPENED())
+        self._tell_connection(link, ConnectionInput.OPENED())
 
     def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
         return p.FrameOfStream.decode_prefix(data, offset)
 
     def link_packet(self, link: StreamLink, packet: Any) -> None:
-        self.relays.connection(link.key).post(ConnectionInput.FRAME(packet.message))
+        self._tell_connection(link, ConnectionInput.FRAME(packet.message))
 
     def link_broken(self, link: StreamLink, error: WireError) -> None:
-        self.relays.connection(link.key).post(ConnectionInput.BAD(MailboxViolation.BAD_FRAME))
+        self._tell_connection(link, ConnectionInput.BAD(MailboxViolation.BAD_FRAME))
 
     def link_eof(self, link: StreamLink) -> None:
         self.link_over(link, CloseCause.LOST, "the server has closed the connection")
@@ -289,11 +292,16 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         """Acted upon at once: a link that was lost is forgotten next."""
         connection = self.relays.connection(link.key)
-        if not connection.forgotten:
+        if connection is not None:
             ConnectionInput.LOST(Ended(cause, None, detail)).act(connection)
 
     def link_gone(self, link: StreamLink) -> None:
         self.relays.forget_link(link.key)
+
+    def _tell_connection(self, link: StreamLink, happened: Happened[ConnectionState]) -> None:
+        connection = self.relays.connection(link.key)
+        if connection is not None:
+            connection.post(happened)
 
     # -- what the gate asks
 
@@ -337,6 +345,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None:
         self.relays.by_link[link] = connection
+
+    def mailbox_left(self, link: Link) -> None:
+        self.relays.by_link.pop(link, None)
 
     def mailbox_is_up(self, server: bytes) -> None:
         self.emit(MailboxReachable(server))
@@ -440,12 +451,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     # -- inside
 
     def _has_too_many_events(self) -> bool:
-        return len(self._events) >= self.limits.events
+        return self.waiting_events >= self.limits.events
+
+    def _ask_connect(self, verb: str, peer: bytes) -> None:
+        self.ask(verb, self.gate.asked(GateInput.CONNECT()))
+        if not crypto.is_key(peer):
+            raise LocalProtocolError(verb, self.phase.name, "not the key of a node")
 
     def _connect(self, peer: bytes, route: Route, now: float) -> bool:
-        self.ask("connect", self.gate.asked(GateInput.CONNECT()))
-        if not crypto.is_key(peer):
-            raise LocalProtocolError("connect", self.phase.name, "not the key of a node")
         self.advance(now)
         taken = self.recovery.connect(peer, route)
         self.run()

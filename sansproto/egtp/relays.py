@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Final, Protocol
 
 from ..component import Part, Parts, Refusal
 from ..contract import Address, Link
@@ -79,9 +79,9 @@ class Relays(Part[RelaysHost]):
         for mailbox in self.own.values():
             mailbox.post(OwnMailboxInput.STOP())
 
-    def connection(self, link: Link) -> Any:
-        """Whose link it is."""
-        return self.by_link[link]
+    def connection(self, link: Link) -> MailboxConnection | None:
+        """Whose link it is; None: nobody's any more, it is on its way to its end."""
+        return self.by_link.get(link)
 
     def forget_link(self, link: Link) -> None:
         connection = self.by_link.pop(link, None)

@@ -291,12 +291,17 @@ class Recovery(Part[RecoveryHost]):
 
     def new_sid(self) -> bytes:
         """A session id that is not used, and that no session had that is not forgotten yet."""
+        self.drawn += 1
+        return self.free_sid(0)
+
+    def free_sid(self, ahead: int = 1) -> bytes:
+        """The same, for a guard: whoever uses it counts it."""
         while True:
-            self.drawn += 1
-            sid = self.host.draw(_SID, f"recovery.sid.{self.drawn}")
+            sid = self.host.draw(_SID, f"recovery.sid.{self.drawn + ahead}")
             known = sid in self.sessions or sid in self.attempts or sid in self.farewells.tombstones
             if any(sid) and not known:
                 return sid
+            ahead += 1
 
     def next_generation(self) -> int:
         self.generation += 1
@@ -354,6 +359,7 @@ class Recovery(Part[RecoveryHost]):
         peer = None
         if not entered.refused:
             peer = self.peers.get(init.peer) or self.peers.add(init.peer, Peer.begin, entered.mine, self.generation)
+        self.drawn += 1
         session = self.sessions.add(entered.sid)
         session.peer_id, session.remote_sid, session.instance, session.mine = (
             *(init.peer, init.sid, init.instance, entered.mine),

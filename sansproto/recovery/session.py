@@ -152,7 +152,6 @@ class Session(Component[SessionState, RecoveryHost]):
     began: int
     """The peer's generation when the handshake began."""
     confirmed: Instant
-    last_in: Instant
     generation: int
     counter: int
     bound: int

@@ -24,6 +24,8 @@ class Tokens(Part[RecoveryHost]):
     previous: bytes
     """Empty: there was none, or it was forgotten."""
     made: Instant
+    drawn: int
+    """Secrets that were drawn after the first one."""
     offset: int
     """What is added to our clock, so that it does not tell how long we run."""
     config: Annotated[RecoveryConfig, CACHED]
@@ -32,13 +34,13 @@ class Tokens(Part[RecoveryHost]):
         super().__init__(host)
         self.config = config
         self.secret, self.previous, self.made = host.draw(32, "recovery.token_secret"), b"", host.clock
+        self.drawn = 0
         self.offset = int.from_bytes(host.draw(6, "recovery.token_offset"), "little")
 
     def issue(self, route: Route) -> bytes:
         """A token for who gets packets at this route now."""
         if self.host.clock - self.made > 4 * max(self.config.direct.token, self.config.relay.token):
-            self.previous, self.secret = self.secret, self.host.draw(32, "recovery.token_secret")
-            self.made = self.host.clock
+            self._draw(self.secret)
         time = (self._now() % _SPAN).to_bytes(_TIME, "little")
         return time + self.host.token_mac(self.secret, time, route)
 
@@ -54,7 +56,11 @@ class Tokens(Part[RecoveryHost]):
 
     def renew(self) -> None:
         """Let no token be good that was made up to now: nobody knows how old they are."""
-        self.previous, self.secret = b"", self.host.draw(32, "recovery.token_secret")
+        self._draw(b"")
+
+    def _draw(self, previous: bytes) -> None:
+        self.drawn += 1
+        self.previous, self.secret = previous, self.host.draw(32, f"recovery.token_secret.{self.drawn}")
         self.made = self.host.clock
 
     def _now(self) -> int:

@@ -49,18 +49,22 @@ def frames_in(data: bytes) -> list[bytes]:
 
 
 class Stream(ScriptedPeer):
-    """The transport. It closes links as soon as that is asked for; those of a recorded session at its end."""
+    """What all of them have to know of links."""
 
     def __init__(self, endpoint: Any) -> None:
-        self.ways: dict[Link, type] = {}  # in which links ended
+        self.opening: list[Link] = []
+        self.how: dict[Link, type] = {}  # a link ended
         super().__init__(endpoint)
 
     def carry(self, transmit: Any) -> None:
-        if isinstance(transmit, SendBytes):
-            self.arrive(transmit.link, transmit.data)
-            return
-        if isinstance(transmit, CloseTransport | AbortTransport):
-            self.ways[transmit.link] = type(transmit)
+        match transmit:
+            case SendBytes(link, data):
+                self.arrive(link, data)
+                return
+            case OpenStream(link):
+                self.opening.append(link)
+            case CloseTransport(link) | AbortTransport(link):
+                self.how[link] = type(transmit)
         super().carry(transmit)
 
     def arrive(self, link: Link, data: bytes) -> None:
@@ -109,12 +113,14 @@ class Guest:
     @property
     def is_closed(self) -> bool:
         self.peer.drain()
-        return self.peer.ways.get(self.link) is CloseTransport
+        return self.peer.how.get(self.link) is CloseTransport
 
 
 class ServerPeer(Stream):
     """The store of a mailbox server, and all its clients."""
 
+    role = MailboxServer
+    arguments: ClassVar[Any] = {"private_key": SERVER.private, "wall_epoch": float(EPOCH)}
     kind = "egtp.mailbox_server"
     usual: ClassVar[Any] = {"private_key": SERVER.private.hex(), "wall_epoch": EPOCH * 1000}
     bounds: Any = (MailboxServerLimits(), MailboxServerDelays())
@@ -124,11 +130,6 @@ class ServerPeer(Stream):
         self.wanted: list[StoreWanted] = []
         self.is_storing = True
         super().__init__(endpoint)
-
-    @classmethod
-    def live(cls, **more: Any) -> ServerPeer:
-        given = {"private_key": SERVER.private, "wall_epoch": float(EPOCH), "entropy": ScriptedEntropy()}
-        return cls(MailboxServer(**given | more))
 
     def arrive(self, link: Link, data: bytes) -> None:
         self.guests[link].hear(data)
@@ -162,6 +163,12 @@ def deposit(blob: bytes = b"blob", owner: KeyPair = OWNER, tag: int = 1) -> p.De
 class ClientPeer(Stream):
     """The mailbox server of a client."""
 
+    role = MailboxClient
+    arguments: ClassVar[Any] = {
+        "server": Address("192.0.2.1", 7000),
+        "server_key": SERVER.public,
+        "private_key": OWNER.private,
+    }
     kind = "egtp.mailbox_client"
     usual: ClassVar[Any] = {
         "host": "192.0.2.1",
@@ -172,27 +179,17 @@ class ClientPeer(Stream):
     bounds: Any = (MailboxClientLimits(), MailboxClientDelays())
 
     def __init__(self, endpoint: Any) -> None:
+        self.requests: list[Any] = []
         self.inbox: list[bytes] = []
         self.channel: Channel | None = None
         super().__init__(endpoint)
-        self.heard: list[Any] = []
-
-    @classmethod
-    def live(cls, **more: Any) -> ClientPeer:
-        given = {
-            "server": Address("192.0.2.1", 7000),
-            "server_key": SERVER.public,
-            "private_key": OWNER.private,
-            "entropy": ScriptedEntropy(),
-        }
-        return cls(MailboxClient(**given | more))
 
     def arrive(self, link: Link, data: bytes) -> None:
         for message in frames_in(data):
             if self.channel is None:
                 self.inbox.append(message)
             else:
-                self.heard.append(p.REQUEST.decode(self.channel.incoming.open(message)))
+                self.requests.append(p.REQUEST.decode(self.channel.incoming.open(message)))
 
     def open(self) -> None:
         """The connection that was asked for is there."""
@@ -228,7 +225,7 @@ class ClientPeer(Stream):
     def asked(self) -> list[Any]:
         """The requests since the last time."""
         self.drain()
-        found, self.heard = self.heard, []
+        found, self.requests = self.requests, []
         return found
 
 
@@ -248,6 +245,8 @@ def node(keys: KeyPair, seed: str = "", **more: Any) -> EgtpNode:
 class NodePeer(Stream):
     """A node that is A, other nodes wherever they are, and a mailbox server."""
 
+    role = EgtpNode
+    arguments: ClassVar[Any] = {"private_key": A.private, "wall_epoch": float(EPOCH)}
     kind = "egtp.node"
     usual: ClassVar[Any] = {"private_key": A.private.hex(), "wall_epoch": EPOCH * 1000}
     bounds: Any = (NodeLimits(), NodeDelays())
@@ -256,15 +255,10 @@ class NodePeer(Stream):
         self.others: dict[Path, EgtpNode] = {}
         self.server: MailboxServer | None = None
         self.is_up = True
-        self.opening: list[Link] = []
-        self.wires: dict[Link, Link] = {}
+        self.lines: dict[Link, Link] = {}
         self.lost: list[Any] = []
         self.is_losing = False
         super().__init__(endpoint)
-
-    @classmethod
-    def live(cls, **more: Any) -> NodePeer:
-        return cls(node(A, **more))
 
     @classmethod
     def with_mailbox(cls, **more: Any) -> Any:
@@ -278,7 +272,7 @@ class NodePeer(Stream):
         """A mailbox server; nothing outlives it."""
         given = {"private_key": SERVER.private, "wall_epoch": float(EPOCH), "entropy": ScriptedEntropy(seed=b"server")}
         self.server = MailboxServer(**given | more)
-        self.wires.clear()
+        self.lines.clear()
 
     def carry(self, transmit: Any) -> None:
         match transmit:
@@ -288,15 +282,13 @@ class NodePeer(Stream):
                 self.others[path].receive_datagram(data, AT_A, self.now)
             case SendDatagram():
                 pass
-            case SendBytes(link, data) if link in self.wires and self.server is not None:
-                self.server.receive_data(self.wires[link], data, self.now)
+            case SendBytes(link, data) if link in self.lines and self.server is not None:
+                self.server.receive_data(self.lines[link], data, self.now)
             case SendBytes():
                 pass
-            case OpenStream(link):
-                self.opening.append(link)
             case CloseTransport(link) | AbortTransport(link):
-                if link in self.wires and self.server is not None:
-                    self.server.stream_lost(self.wires.pop(link), self.now)
+                if link in self.lines and self.server is not None:
+                    self.server.stream_lost(self.lines.pop(link), self.now)
                 super().carry(transmit)
             case _:
                 super().carry(transmit)
@@ -330,7 +322,7 @@ class NodePeer(Stream):
         if self.server is None or not self.is_up:
             self.endpoint.stream_lost(link, self.now, detail="refused")
         else:
-            self.wires[link] = self.server.stream_accepted(MAILBOX_PORT, Address("192.0.2.10", 50000 + link), self.now)
+            self.lines[link] = self.server.stream_accepted(MAILBOX_PORT, Address("192.0.2.10", 50000 + link), self.now)
             self.endpoint.stream_opened(link, self.now)
         return True
 
@@ -359,7 +351,7 @@ class NodePeer(Stream):
 
     def hear_from_server(self, transmit: Any) -> None:
         assert self.server is not None
-        ours = {theirs: link for link, theirs in self.wires.items()}
+        ours = {theirs: link for link, theirs in self.lines.items()}
         match transmit:
             case SendBytes(link, data) if link in ours:
                 self.now += self.pause
@@ -367,7 +359,7 @@ class NodePeer(Stream):
             case CloseTransport(link) | AbortTransport(link) if link in ours:
                 self.now += self.pause
                 self.server.stream_lost(link, self.now)
-                del self.wires[ours[link]]
+                del self.lines[ours[link]]
                 self.endpoint.stream_lost(ours[link], self.now, detail="reset")
 
 

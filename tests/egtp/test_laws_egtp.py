@@ -29,7 +29,7 @@ from sansproto.egtp.channel import read_hello, write_hello, write_welcome
 from sansproto.testing._internal.subject import STARTS
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject
-from sansproto.testing.operations import Call, Close, Data, Datagram, Failed, Op, Opened, Tick, Wait
+from sansproto.testing.operations import Call, Close, Data, Datagram, Failed, Moved, Op, Opened, Tick, Wait
 
 pytestmark = pytest.mark.unmeasured
 
@@ -202,19 +202,19 @@ class TestNode(Laws):
             ),
             "send": st.tuples(st.sampled_from([B.public, C.public]), st.sampled_from([b"", TEXT, bytes(201)])),
             "disconnect": st.tuples(st.sampled_from([B.public, C.public])),
-            "network_changed": st.just(()),
         },
         openings=(
             (),
             *prefixes(CALLED_BY_B, 1),
             *prefixes(CALLING_C, 1),
             (*CALLED_BY_B[:3], Wait(16.0)),
-            (*CALLED_BY_B[:3], Call("disconnect", (B.public,)), *CALLED_BY_B[3:]),
+            (*CALLED_BY_B[:3], Call("disconnect", (B.public,)), Wait(5.0), CALLED_BY_B[-2]),
             (*CALLED_BY_B[:3], Close(), Wait(1.0)),
             (*CALLED_BY_B[:3], Failed(AT_B), Tick()),
             *prefixes(POLLING, 2),
             (*POLLING, Wait(61.0)),
-            (*POLLING, Call("network_changed")),
+            (*POLLING, Moved()),
+            (*CALLED_BY_B[:3], Moved(60.0)),
             *prefixes(BY_MAILBOX, 3),
         ),
         secrets=(A.private, TEXT, drawn("recovery.token_secret"), drawn("recovery.path_secret")),

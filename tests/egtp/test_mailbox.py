@@ -136,7 +136,7 @@ def test_connections_of_one_group_are_counted() -> None:
     first, second = peer.guest(), peer.guest()
     refused = peer.stream_accepted(MAILBOX_PORT, Address("192.0.2.99", 1), peer.now)
     peer.drain()
-    assert peer.ways == {refused: AbortTransport}
+    assert peer.how == {refused: AbortTransport}
     peer.guest(host=THERE)
     peer.stream_lost(first.link, peer.now)
     peer.guest()
@@ -375,7 +375,7 @@ def test_a_server_that_does_not_keep_to_the_order_is_left(act: Callable[[ClientP
     act(peer)
     ended = [event for event in peer.take() if isinstance(event, Closed)]
     assert ended == [Closed(CloseCause.VIOLATION, MailboxViolation.BAD_MESSAGE)]
-    assert peer.ways == {peer.link: AbortTransport}
+    assert peer.how == {peer.link: AbortTransport}
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ def test_every_error_of_a_server_is_told(code: p.ErrorCode) -> None:
     peer.own()
     peer.answer(p.Error(code))
     assert peer.take()[-1] == Closed(CloseCause.REFUSED, MailboxViolation[code.name])
-    assert peer.ways == {peer.link: CloseTransport}
+    assert peer.how == {peer.link: CloseTransport}
 
 
 def test_a_server_that_goes() -> None:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
-from sansproto.egtp import EgtpEvent, EgtpNode, MailboxServer, NodeDelays, Relay
-from sansproto_threads import Runner, run
+from sansproto.egtp import EgtpNode, MailboxServer, NodeDelays
 
 from . import addresses
 from .egtp_keys import is_open_to_others, parse_public_key, read_key
-from .egtp_piping import SOCKET, JsonOutput, Piping, RawOutput, Target, mailbox_address, resolved
+from .egtp_piping import FAREWELL, JsonOutput, Piping, RawOutput, Target
 from .egtp_serving import MailServing
 from .exits import CommandFailed, Exit
-from .line import Signals, entropy, politely
+from .line import Signals, entropy
 from .mailbox_store import SqliteStore
 from .options import Switch
 from .report import JsonReporter, PlainReporter, Reporter, StreamReporter, make_reporter
@@ -26,7 +25,6 @@ from .report import JsonReporter, PlainReporter, Reporter, StreamReporter, make_
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the other end refuses us, 6 no socket, \
 9 a file, 130 Ctrl-C, 143 terminated."""
-_FAREWELL = 1.5  # seconds for who did not hear the goodbye
 
 egtp_app = App(
     name="egtp",
@@ -97,23 +95,18 @@ def pipe(
     _warn_if_open(key, reporter)
     if not bind and to is None and mailbox is None:
         raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --mailbox, or --bind to be called.")
-    relays: tuple[Relay, ...] = ()
-    if mailbox is not None:
-        server, where = mailbox_address(mailbox)
-        relays = (Relay(server, resolved(*where)),)
-    target = Target(
-        None if to is None else addresses.parse_bound(to, "peer", "192.168.1.10:7000"),
-        relays[0].key if relays else None,
-    )
+    target, place = Target.parse(to, mailbox), addresses.parse_bind(bind, 0)
     node = EgtpNode(
         private_key=keys.private,
         entropy=entropy,
         wall_epoch=time.time() - time.monotonic(),
-        relays=relays,
+        relays=() if target.relay is None else (target.relay,),
         only=(peer_key,),
-        delays=NodeDelays(poll=poll, farewell=_FAREWELL),
+        delays=NodeDelays(poll=poll, farewell=FAREWELL),
     )
-    _pipe(node, bind, peer_key, target, reporter)
+    output = JsonOutput(reporter) if json else RawOutput()
+    with Signals() as signals:
+        Piping(node, peer_key, target, reporter, output).run(place, signals.check)
 
 
 @egtp_app.command
@@ -157,21 +150,3 @@ def _warn_if_open(path: Path, reporter: Reporter) -> None:
     if is_open_to_others(path):
         text = f"Others on this computer can read {path}: chmod 600 it, or make another key."
         reporter.tell("warning", text, reason="key_open", path=str(path))
-
-
-def _pipe(node: EgtpNode, bind: str, peer: bytes, target: Target, reporter: Reporter) -> None:
-    """Run a pipe until it ends."""
-    me = node.public_key.hex()
-    with ExitStack() as stack:
-        signals = stack.enter_context(Signals())
-        host, port = addresses.parse_bind(bind, 0)
-        runner: Runner[EgtpEvent] = run(node, sockets={SOCKET: (host, port)}, linger=2 * _FAREWELL)
-        try:
-            stack.enter_context(politely(runner))
-        except OSError as error:
-            raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
-        bound = runner.addresses[SOCKET]
-        shown = addresses.format_address(addresses.shown(bound.host), bound.port)
-        reporter.tell("started", f"We are at {shown}, as {me}.", address=shown, public_key=me)
-        output = JsonOutput(reporter) if isinstance(reporter, JsonReporter) else RawOutput()
-        Piping(node, runner, peer, target, reporter, output).run(signals.check)

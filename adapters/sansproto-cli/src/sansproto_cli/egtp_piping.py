@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Protocol
 
 import attrs
@@ -26,21 +26,23 @@ from sansproto.egtp import (
     PeerClosed,
     PeerRestarted,
     Reason,
+    Relay,
     SelfConnection,
     Undelivered,
     Unreachable,
     place_of,
 )
 from sansproto.errors import NotOpen
-from sansproto_threads import Runner
+from sansproto_threads import Runner, run
 
 from . import addresses
 from .egtp_keys import parse_public_key
 from .exits import CommandFailed, Exit
-from .line import each_event
+from .line import each_event, politely
 from .report import Reporter
 
 SOCKET = "udp"
+FAREWELL = 1.5  # seconds for who did not hear the goodbye
 MESSAGE = 1198  # bytes of one message, at most
 _READ = 65536
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
@@ -127,8 +129,13 @@ class Target:
     """Where the peer may be: at an address, in mailboxes, or neither, when it will call."""
 
     to: tuple[str, int] | None
-    server: bytes | None
-    """The key of the mailbox server."""
+    relay: Relay | None
+
+    @classmethod
+    def parse(cls, to: str | None, mailbox: str | None) -> Target:
+        """``HOST:PORT``, and ``PUBLICKEY@HOST:PORT``."""
+        place = None if to is None else addresses.parse_bound(to, "peer", "192.168.1.10:7000")
+        return cls(place, None if mailbox is None else _relay(mailbox))
 
     def resolve(self) -> Path | None:
         """The address of today; None: there is none, or the name cannot be found now."""
@@ -144,20 +151,34 @@ class Target:
 class Piping:
     """Between the standard streams and a peer, until either end says goodbye, or Ctrl-C."""
 
-    def __init__(
-        self, node: EgtpNode, runner: Runner[EgtpEvent], peer: bytes, target: Target, reporter: Reporter, output: Output
-    ) -> None:
-        self._node, self._runner, self._peer = node, runner, peer
+    def __init__(self, node: EgtpNode, peer: bytes, target: Target, reporter: Reporter, output: Output) -> None:
+        self._node, self._peer = node, peer
         self._target, self._reporter, self._output = target, reporter, output
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
         self._was_there = False
         self._next_beat = 0.0
 
-    def run(self, check: Callable[[], None]) -> None:
-        if self._target.server is not None:
-            self._runner.call(self._node.start)
-        self._call()
+    def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
+        """With a socket at this place."""
+        self._runner: Runner[EgtpEvent] = run(self._node, sockets={SOCKET: place}, linger=2 * FAREWELL)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(politely(self._runner))
+            except OSError as error:
+                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+            self._tell_started()
+            if self._target.relay is not None:
+                self._runner.call(self._node.start)
+            self._call()
+            self._carry(check)
+
+    def _tell_started(self) -> None:
+        bound, key = self._runner.addresses[SOCKET], self._node.public_key.hex()
+        where = addresses.format_address(addresses.shown(bound.host), bound.port)
+        self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
+
+    def _carry(self, check: Callable[[], None]) -> None:
         lines = Input(lambda data: self._runner.call(lambda now: self._node.send(self._peer, data, now)))
         try:
             for event in each_event(self._runner, check):
@@ -177,12 +198,12 @@ class Piping:
     def _call(self) -> None:
         """At its address, or through mailboxes: the other one each time that it does not answer."""
         self._path = self._target.resolve() or self._path
-        path, server = self._path, self._target.server
+        path, relay = self._path, self._target.relay
         swap = self._was_tried != self._is_by_mailbox
-        self._is_by_mailbox = server is not None and (self._target.to is None or swap)
+        self._is_by_mailbox = relay is not None and (self._target.to is None or swap)
         self._was_tried = True
-        if server is not None and self._is_by_mailbox:
-            self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, server, now))
+        if relay is not None and self._is_by_mailbox:
+            self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, relay.key, now))
         elif path is not None:
             self._runner.call(lambda now: self._node.connect(self._peer, path, now))
         elif self._target.to is not None:
@@ -253,18 +274,16 @@ class Piping:
                 self._reporter.tell("restarted", "")
 
 
-def mailbox_address(text: str) -> tuple[bytes, tuple[str, int]]:
-    """Take ``PUBLICKEY@HOST:PORT`` apart."""
+def _relay(text: str) -> Relay:
+    """Raises CommandFailed for what is none, or if its name is not known."""
     key, at, where = text.partition("@")
     if not at:
         raise CommandFailed(Exit.USAGE, "That is no mailbox server: give PUBLICKEY@HOST:PORT, as it printed it.")
-    return parse_public_key(key, "mailbox server"), addresses.parse_bound(where, "mailbox server", "192.0.2.1:7100")
-
-
-def resolved(host: str, port: int) -> Address:
-    """The address of a mailbox server. Raises CommandFailed if its name is not known."""
+    server = parse_public_key(key, "mailbox server")
+    host, port = addresses.parse_bound(where, "mailbox server", "192.0.2.1:7100")
     try:
         *_, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
-    return Address(str(found[0]).partition("%")[0], int(found[1]), int(found[3]) if len(found) == 4 else 0)
+    scope = found[3] if len(found) == 4 else 0
+    return Relay(server, Address(str(found[0]).partition("%")[0], int(found[1]), int(scope)))
