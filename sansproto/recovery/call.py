@@ -184,10 +184,6 @@ class Call(Component[CallState, RecoveryHost]):
     def forget_backoffs(self) -> None:
         self.backoffs.clear()
 
-    def end(self) -> None:
-        """Nothing of it goes on: the peer's entry goes."""
-        self.drop_attempts()
-
     # -- guards
 
     def is_from_called_route(self, challenged: Challenged) -> bool:

@@ -198,6 +198,7 @@ class Recovery(Part[RecoveryHost]):
         self.generation = max(self.generation, record.generation)
         self.moved(peer, None)
         self._index(session)
+        self.note_confirmed(session)
         session.post(SessionInput.LOAD())
         peer.post(PeerInput.CONFIRMED())
         peer.poke.post(PokeInput.POKED())
@@ -386,8 +387,6 @@ class Recovery(Part[RecoveryHost]):
 
     def remove_session(self, session: Session) -> None:
         """Forget a session and its keys."""
-        if self.sessions.get(session.sid) is not session:
-            return
         self.sessions.remove(session.sid)
         self.host.erase(session.sid)
         self.offered.pop(session.sid, None)
@@ -406,9 +405,7 @@ class Recovery(Part[RecoveryHost]):
 
     def turn_away(self, session: Session, route: Route) -> None:
         """A peer that is refused has confirmed its session: it is told, where it is."""
-        home = route if route.reply else session.route
-        if home is not None:
-            self.farewells.refuse(session, home)
+        self.farewells.refuse(session, session.answered_at(route))
         if self.may_tell("refused", session.peer_id):
             self.host.tell(Refused(session.peer_id, route))
 
@@ -429,8 +426,6 @@ class Recovery(Part[RecoveryHost]):
 
     def remove_peer(self, peer: Peer) -> None:
         """Forget a peer with all that it has; nobody is told."""
-        if self.peers.get(peer.key) is not peer:
-            return
         for session in self.sessions_of(peer):
             session.peer = None  # there is nobody to be told
             self.remove_session(session)

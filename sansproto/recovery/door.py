@@ -292,9 +292,8 @@ class Door(Component[DoorState, RecoveryHost]):
         """Where this copy came from: the first one may have been a copy that somebody else was faster with."""
         self.host.count_note(REPEATED, self)
         session = self.core.by_handshake[knock.hs_id]
-        session.again = knock.route if knock.route.reply else session.route
-        if session.again is not None:
-            self.host.transmit(session.reply, session.again)
+        session.again = session.answered_at(knock.route)
+        self.host.transmit(session.reply, session.again)
 
     def challenge_unopened(self, weighed: Weighed) -> None:
         self.core.note_limit(Limit.INIT)

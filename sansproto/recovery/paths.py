@@ -148,9 +148,10 @@ class Paths(Component[PathsState, RecoveryHost]):
 
     def check(self) -> None:
         """Challenge the route in use."""
-        if self.peer.route is not None:
-            self.checked = self.host.clock
-            self._ask(self.peer.route)
+        current = self.peer.route
+        assert current is not None  # or no other one is nominated
+        self.checked = self.host.clock
+        self._ask(current)
 
     def take_in(self, route: Route) -> None:
         """The shortest time counts: a copy of the response may come at any time."""
@@ -162,9 +163,9 @@ class Paths(Component[PathsState, RecoveryHost]):
     def move(self) -> None:
         """The other route is the one in use from now on."""
         route = self.other
-        if route is not None:
-            self.settle()
-            self.peer.move(route, self.seconds)
+        assert route is not None
+        self.settle()
+        self.peer.move(route, self.seconds)
 
     # -- inside
 

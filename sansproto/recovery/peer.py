@@ -230,8 +230,8 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     def challenge(self, value: bytes, route: Route) -> None:
         session = self.current
-        if session is not None:
-            session.challenge(value, route)
+        assert session is not None  # a route is nominated by its packets, or beside it
+        session.challenge(value, route)
 
     def start_call(self) -> None:
         self.call.post(CallInput.START())
@@ -260,12 +260,12 @@ class Peer(Component[PeerState, RecoveryHost]):
     def move(self, route: Route, seconds: float) -> None:
         """It answered at another route, after so long."""
         old = self.route
+        assert old is not None  # or no other one is nominated
         self._set_route(route)
         self.dial = None
         if seconds > 0.0:
             self.rtt.begin(seconds)
-        if old is not None:
-            self.host.tell(PathChanged(self.key, self.generation, old=old, new=route))
+        self.host.tell(PathChanged(self.key, self.generation, old=old, new=route))
 
     def adopt(self, call: Call, attempt: Attempt, reply: Reply) -> None:
         """An Init of ours was answered."""
@@ -407,11 +407,8 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.call.post(CallInput.START())
 
     def forget_session(self, session: Session) -> None:
-        """It is gone."""
+        """It is gone; that in use lapses before."""
         self.sids.remove(session.sid)
-        if session.sid == self.cur:
-            self.cur = None
-            self.post(PeerInput.LAPSED())
         if session.is_ours and not session.generation and not session.was_reset:
             self.call.post(CallInput.LOST())
         self.post(PeerInput.EMPTIED())

@@ -193,6 +193,12 @@ class Session(Component[SessionState, RecoveryHost]):
         assert self.peer is not None
         return self.peer
 
+    def answered_at(self, route: Route) -> Route:
+        """Where a packet of the handshake is answered that came by a route, of a session that the peer began."""
+        home = route if route.reply else self.route
+        assert home is not None
+        return home
+
     def send_app(self, data: bytes) -> bool:
         """Send a packet of the layer above; False if nothing may be sent under this session. What the host cannot seal
         is lost, as by the network."""

@@ -119,7 +119,7 @@ class Tombstone(Component[TombstoneState, RecoveryHost]):
         self.at_home.free = self.host.clock + self.pause() / 2
 
     def refuse(self) -> None:
-        if self.home is not None:
+        if self.home is not None and self.close:
             self._send(self.at_home, self.home)
 
     def answer(self, packet: Sealed) -> None:

@@ -21,7 +21,7 @@ from sansproto.recovery.door import Door, Entered, Weighed
 from sansproto.recovery.farewell import Farewells
 from sansproto.recovery.items import Sealed
 from sansproto.recovery.paths import Paths
-from sansproto.recovery.peer import Peer
+from sansproto.recovery.peer import Peer, PeerInput
 from sansproto.recovery.poke import PokeInput, Pokes, PokesInput, PokesState
 from sansproto.recovery.session import Arrival, Session, SessionInput, SessionState
 from sansproto.recovery.silence import Silence
@@ -99,6 +99,14 @@ def silences(cls: type[Silence]) -> type[Recovery]:
 # -- of the first rules
 
 
+def drop(session: Any) -> None:
+    """Forget a session, also one that is in use."""
+    if session.peer is not None and session.sid == session.peer.cur:
+        session.peer.cur = None
+        session.peer.post(PeerInput.LAPSED())
+    session.core.remove_session(session)
+
+
 class Impatient(Session):
     bad: Annotated[int, CACHED] = 0
 
@@ -108,7 +116,7 @@ class Impatient(Session):
         except WireError:
             self.bad += 1
             if self.bad > 41:
-                self.core.remove_session(self)
+                drop(self)
             raise
 
 
@@ -119,7 +127,7 @@ class Hasty(Door):
     def accept(self, entered: Entered) -> None:
         peer = self.core.peers.get(entered.init.peer)
         if peer is not None and peer.current is not None:
-            self.core.remove_session(peer.current)
+            drop(peer.current)
         super().accept(entered)
 
 
@@ -131,7 +139,7 @@ class Landlord(Door):
         core: Any = self.core
         for peer in list(core.by_route.get(entered.route, {}).values()):
             if peer.current is not None:
-                core.remove_session(peer.current)
+                drop(peer.current)
         super().accept(entered)
 
 
@@ -141,7 +149,7 @@ variant("drops whatever lives at the address", "S10", "S22", "S23")(doors(Landlo
 class Credulous(Peer):
     def be_hinted(self, session: Session) -> None:
         if session.sid == self.cur:
-            self.core.remove_session(session)
+            drop(session)
             self.call.post(CallInput.START())
 
 
@@ -609,7 +617,7 @@ class Panicking(Recovery):
     def route_failed(self, route: Route, error: SendError) -> None:
         for peer in list(self.by_route.get(route, {}).values()):
             if peer.current is not None:
-                self.remove_session(peer.current)
+                drop(peer.current)
                 peer.call.post(CallInput.START())
 
 
