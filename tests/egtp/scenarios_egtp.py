@@ -416,7 +416,7 @@ def a_mailbox_server_comes_and_goes() -> Stream:
     peer.is_up = True
     peer.network_changed(peer.now)
     peer.go(1.0)
-    (link,) = peer.wires
+    (link,) = peer.links
     peer.stream_lost(link, peer.now, detail="reset")
     peer.serve()
     peer.go(4.0)
