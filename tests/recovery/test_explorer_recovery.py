@@ -17,7 +17,7 @@ from sansproto.recovery.farewell import Farewells
 from sansproto.recovery.peer import Peer
 from sansproto.recovery.session import Session
 
-pytestmark = pytest.mark.explores
+pytestmark = pytest.mark.unmeasured
 
 STATES = 110_000 if int(os.environ.get("SANSPROTO_SOAK") or 0) else 5_000
 EXPLORATIONS = explorations()
