@@ -785,7 +785,7 @@ CONSTANT = (
 
 def client_flood() -> list[Op]:
     send = (MIXER_ID, K.MICROPHONE_AUDIO_NO_ECHO, b"la")
-    moving = [record("I", id=name, local_id=number + 9) for number, name in enumerate(NAMES)]  # each in one's place
+    moving = [record("I", number=0, id=name, local_id=at + 9) for at, name in enumerate(NAMES)]  # in each other's place
     node = [attrs.evolve(one, public_socket=at, local_socket=at) for one, at in zip(moving, SOCKETS, strict=True)]
     ahead = [datagram(p.PathResponse("/", ""), sequence=700 + number * 2, reliable=True) for number in range(MANY)]
     begun = [in_parts(K.DOMAIN_SETTINGS, bytes(900), number, message=number)[0] for number in range(MANY)]
