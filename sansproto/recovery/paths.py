@@ -112,7 +112,8 @@ class Paths(Component[PathsState, RecoveryHost]):
     def judge(self, value: bytes, route: Route) -> None:
         """A response came, from wherever: it counts for the route that its challenge was sent to."""
         current = self.peer.route
-        for one in dict.fromkeys((*self.challenged, route, *([] if current is None else [current]))):
+        routes: dict[Route, None] = dict.fromkeys((*self.challenged, route, *([] if current is None else [current])))
+        for one in routes:
             if self._is_value_of(value, one):
                 self.post(PathsInput.ANSWERED() if one == current else PathsInput.VALIDATED(one))
 
