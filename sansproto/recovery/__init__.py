@@ -54,7 +54,6 @@ from .records import PeerRecord, SessionRecord
 
 WITHOUT: Final = {
     "vectors": "it has no packets of its own: its hosts have them",
-    "conformance": "the same: a host's vectors run its rules",
     "vectors of tables": "its scenarios and explorations run each row and guard, with packets that nobody sends",
     "laws": "a session of another protocol owns it, and has laws",
 }
