@@ -6,7 +6,7 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, assert_never
 
 from ..component import Note, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
@@ -177,6 +177,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
         Raises LocalProtocolError also if this node has none there.
         """
+        self.ask("connect_by_mailbox", self.gate.asked(GateInput.CONNECT()))
         if server not in self.relays.addresses:
             raise LocalProtocolError("connect_by_mailbox", self.phase.name, "no mailbox at this server")
         return self._connect(peer, relay_route(server, peer), now)
@@ -288,9 +289,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         """Acted upon at once: a link that was lost is forgotten next."""
-        connection = self.relays.connection(link.key)
-        if not connection.forgotten:
-            ConnectionInput.LOST(Ended(cause, None, detail)).act(connection)
+        ConnectionInput.LOST(Ended(cause, None, detail)).act(self.relays.connection(link.key))
 
     def link_gone(self, link: StreamLink) -> None:
         self.relays.forget_link(link.key)
@@ -317,6 +316,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
             case p.Hint():
                 token = b"" if packet.reset_token is ABSENT else packet.reset_token
                 core.hear_hint(Hint(packet.sid, token, route))
+            case _:
+                assert_never(packet)
 
     def knock(self, knock: Knock) -> None:
         self.recovery.hear_init(knock)
