@@ -121,9 +121,9 @@ class Depositor(Component[DepositorState, DepositorHost]):
 
     def leave(self) -> None:
         connection = self.connection.part
-        if connection is not None:
-            connection.close()
-            self.connection.end()
+        assert connection is not None  # it has one since it is NEW no longer
+        connection.close()
+        self.connection.end()
         self.host.drop_depositor(self)
 
     # -- what its connection tells
@@ -135,14 +135,14 @@ class Depositor(Component[DepositorState, DepositorHost]):
         self.host.mailbox_left(link)
 
     def mailbox_said(self, connection: MailboxConnection, said: Said) -> None:
-        match said:
-            case p.Terms():
-                self.post(_I.READY())
-            case p.Deposited():
-                self.under_way -= 1
-                if said.status:
-                    self.host.count_refusal(NOT_TAKEN, self)
-                self.post(_I.ANSWERED())
+        if isinstance(said, p.Terms):
+            self.post(_I.READY())
+            return
+        assert isinstance(said, p.Deposited)  # it asks for nothing else
+        self.under_way -= 1
+        if said.status:
+            self.host.count_refusal(NOT_TAKEN, self)
+        self.post(_I.ANSWERED())
 
     def mailbox_ended(self, connection: MailboxConnection, ended: Ended) -> None:
         self.post(_I.LOST(ended))

@@ -6,7 +6,7 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, assert_never
 
 from ..component import Note, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
@@ -325,6 +325,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
             case p.Hint():
                 token = b"" if packet.reset_token is ABSENT else packet.reset_token
                 core.hear_hint(Hint(packet.sid, token, route))
+            case _:
+                assert_never(packet)
 
     def knock(self, knock: Knock) -> None:
         self.recovery.hear_init(knock)

@@ -162,8 +162,8 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
 
     def _ask(self, request: Any) -> None:
         connection = self.connection.part
-        if connection is not None:
-            connection.post(request)
+        assert connection is not None  # there is one in each state that asks
+        connection.post(request)
 
 
 _S, _I, _C = OwnMailboxState, OwnMailboxInput, OwnMailbox

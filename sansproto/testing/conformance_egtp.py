@@ -499,18 +499,23 @@ def _mailbox(test: VectorTest) -> Answer:
 
 def _fault(heard: list[Any], data: bytes, keys: crypto.KeyPair | None) -> str:
     """Why the server closed a connection: what it told, or what reading the frame says (the first one: with keys)."""
-    for _, name, *values in heard:
-        if name == "error":
-            return p.ErrorCode(values[0]).name.lower()
-    try:
-        message = p.FrameOfStream.decode(data).message
-    except WireError:
+    told = [values[0] for _, name, *values in heard if name == "error"]
+    if told:
+        return p.ErrorCode(told[0]).name.lower()
+    if _error_of(lambda: p.FrameOfStream.decode(data)) is not None:
         return "frame"
+    message = p.FrameOfStream.decode(data).message
+    error = _error_of(lambda: Direction(bytes(32)).open(message) if keys is None else read_hello(keys, message))
+    assert error is not None  # the server closed the connection, so there is a reason
+    return {Fault.BAD_MAC: "seal", Fault.BAD_POINT: "point"}.get(error.fault, "length")
+
+
+def _error_of(read: Callable[[], object]) -> WireError | None:
     try:
-        Direction(bytes(32)).open(message) if keys is None else read_hello(keys, message)
+        read()
     except WireError as error:
-        return {Fault.BAD_MAC: "seal", Fault.BAD_POINT: "point"}.get(error.fault, "length")
-    raise AssertionError("the server closed a connection without a reason")
+        return error
+    return None
 
 
 ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {

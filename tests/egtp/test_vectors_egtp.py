@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,26 @@ def test_an_unknown_member_is_kept_and_fails(tmp_path: Path) -> None:
     (test,) = converted(tmp_path, {"group": "primitives", "tests": [golden]})
     found = differences(test, conformance_egtp)
     assert [line.partition(":")[0] for line in found] == ["out", "color"]
+
+
+SERVER, PEER = b"\x11" * 32, b"\x22" * 32
+MAILBOX = blake2s(b"EGTP-mbx" + SERVER + PEER, digest_size=32).digest()
+
+
+@pytest.mark.parametrize(
+    ("given", "out"),
+    [
+        ({"op": "mailbox_id", "server": SERVER.hex(), "owner": PEER.hex()}, MAILBOX),
+        ({"op": "path", "path": {"server": SERVER.hex(), "owner": PEER.hex()}}, b"\x52" + SERVER + MAILBOX),
+        ({"op": "path", "path": {"server": SERVER.hex(), "mailbox": PEER.hex()}}, b"\x52" + SERVER + PEER),
+    ],
+)
+def test_ids_of_mailboxes_and_the_paths_to_them(given: dict[str, Any], out: bytes, tmp_path: Path) -> None:
+    """In forms that no golden vector has."""
+    right, wrong = ({**HEAD, **given, "out": data.hex()} for data in (out, out[:-1] + b"\0"))
+    first, second = converted(tmp_path, {"group": "primitives", "tests": [right, wrong]})
+    assert differences(first, conformance_egtp) == []
+    assert [line.partition(":")[0] for line in differences(second, conformance_egtp)] == ["out"]
 
 
 def test_one_file_or_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,263 @@
+"""Corners of mailboxes and nodes: what comes after the end, refusals, and links that end at an unlucky moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from scripted_egtp import (
+    AT_B,
+    EPOCH,
+    OTHER,
+    RELAY,
+    SERVER,
+    THERE,
+    A,
+    B,
+    C,
+    ClientPeer,
+    Friend,
+    NodePeer,
+    ServerPeer,
+    deposit,
+    mailbox_of,
+)
+
+from sansproto.contract import AbortTransport, Address, CloseTransport
+from sansproto.egtp import (
+    MAILBOX_PORT,
+    EgtpNode,
+    MailboxReachable,
+    MailboxServerLimits,
+    MailboxUnreachable,
+    MessageReceived,
+    NodeDelays,
+    Relay,
+)
+from sansproto.egtp import packets as p
+from sansproto.egtp.depositor import NOT_TAKEN, DepositorState
+from sansproto.errors import NotOpen
+from sansproto.events import CloseCause, Closed
+from sansproto.testing.entropy import ScriptedEntropy
+
+# -- after the end
+
+
+def abort(peer: Any) -> None:
+    peer.abort()
+
+
+def close(peer: Any) -> None:
+    """And let time pass until that is over."""
+    peer.close(peer.now)
+    peer.wait(60.0)
+
+
+PEERS: dict[str, Callable[[], Any]] = {
+    "node": NodePeer.live,
+    "mailbox client": ClientPeer.live,
+    "mailbox server": ServerPeer.live,
+}
+VERBS: dict[str, dict[str, Callable[[Any], object]]] = {
+    "node": {
+        "start": lambda peer: peer.start(peer.now),
+        "connect": lambda peer: peer.connect(B.public, AT_B, peer.now),
+        "connect_by_mailbox": lambda peer: peer.connect_by_mailbox(B.public, SERVER.public, peer.now),
+        "send": lambda peer: peer.send(B.public, b"x", peer.now),
+        "disconnect": lambda peer: peer.disconnect(B.public, peer.now),
+        "save": lambda peer: peer.save(B.public, peer.now),
+        "load": lambda peer: peer.load(None, peer.now),
+    },
+    "mailbox client": {
+        "connect": lambda peer: peer.connect(peer.now),
+        "register": lambda peer: peer.register(peer.now),
+        "poll": lambda peer: peer.poll(1, peer.now),
+        "ack": lambda peer: peer.ack(1, peer.now),
+        "deposit": lambda peer: peer.deposit(mailbox_of(OTHER), b"x", peer.now),
+    },
+    "mailbox server": {
+        "load": lambda peer: peer.load((), peer.now),
+        "stored": lambda peer: peer.stored(1, peer.now),
+    },
+}
+OF_ALL: dict[str, Callable[[Any], object]] = {
+    "close": lambda peer: peer.close(peer.now),
+    "network_changed": lambda peer: peer.network_changed(peer.now),
+    "resumed": lambda peer: peer.resumed(peer.now, asleep=9.0),
+    "datagram_failed": lambda peer: peer.datagram_failed(AT_B, peer.now),
+    "receive_datagram": lambda peer: peer.receive_datagram(b"\x0c" + bytes(8), AT_B, peer.now),
+    "socket_bound": lambda peer: peer.socket_bound("udp", Address("192.0.2.10", 7000), peer.now),
+    "transport_lost": lambda peer: peer.transport_lost(peer.now),
+}
+
+
+@pytest.mark.parametrize("end", [abort, close])
+@pytest.mark.parametrize(("kind", "verb"), [(kind, verb) for kind, verbs in VERBS.items() for verb in verbs])
+def test_each_verb_is_refused_after_the_end(kind: str, verb: str, end: Callable[[Any], None]) -> None:
+    peer = PEERS[kind]()
+    end(peer)
+    with pytest.raises(NotOpen) as refused:
+        VERBS[kind][verb](peer)
+    assert refused.value.verb == verb
+    assert [type(event) for event in peer.take()] == [Closed]
+
+
+@pytest.mark.parametrize("end", [abort, close])
+@pytest.mark.parametrize("report", OF_ALL)
+@pytest.mark.parametrize("kind", PEERS)
+def test_each_report_is_counted_after_the_end(kind: str, report: str, end: Callable[[Any], None]) -> None:
+    peer = PEERS[kind]()
+    end(peer)
+    OF_ALL[report](peer)
+    assert peer.stats.dropped == {"closed": 1}
+    assert [type(event) for event in peer.take()] == [Closed]
+    assert peer.transmits == []
+
+
+# -- the mailbox server
+
+
+def test_who_left_before_its_message_was_stored_is_not_answered() -> None:
+    peer = ServerPeer.live()
+    peer.owner()
+    leaving, staying = peer.guest(), peer.guest(host=THERE)
+    peer.is_storing = False
+    for guest in (leaving, staying):
+        guest.ask(deposit())
+    peer.stream_lost(leaving.link, peer.now)
+    peer.is_storing = True
+    peer.settle()
+    assert (leaving.take(), staying.take()) == ([], [p.Deposited(b"\1\0\0\0", 0)])
+
+
+# -- the node
+
+
+def test_a_node_tells_its_id_and_what_waits() -> None:
+    peer = NodePeer.live()
+    assert peer.public_key == A.public
+    assert peer.waiting(B.public) == 0
+    peer.connect(B.public, AT_B, peer.now)
+    for text in (b"one", b"two"):
+        assert peer.send(B.public, text, peer.now)
+    assert peer.waiting(B.public) == 2
+
+
+def test_a_node_takes_no_connections() -> None:
+    peer = NodePeer.live()
+    link = peer.stream_accepted(MAILBOX_PORT, Address("203.0.113.9", 4000), peer.now)
+    peer.drain()
+    assert peer.ways == {link: AbortTransport}
+    assert link not in peer.links
+
+
+def polling(**more: Any) -> NodePeer:
+    """A node whose mailbox is polled."""
+    peer = NodePeer.live(relays=(RELAY,), **more)
+    peer.serve()
+    peer.start(peer.now)
+    peer.settle()
+    assert peer.take() == [MailboxReachable(SERVER.public)]
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("go", "cause"),
+    [
+        (lambda peer, link: peer.receive_data(link, b"\0\0", peer.now), CloseCause.VIOLATION),
+        (lambda peer, link: peer.receive_eof(link, peer.now), CloseCause.LOST),
+    ],
+)
+def test_a_mailbox_server_that_goes_is_told_and_called_again(
+    go: Callable[[NodePeer, Any], None], cause: CloseCause
+) -> None:
+    peer = polling(delays=NodeDelays(redial=5.0))
+    (link,) = peer.wires
+    go(peer, link)
+    assert peer.take() == [MailboxUnreachable(SERVER.public, cause)]
+    peer.go(4.0)
+    assert peer.take() == []
+    peer.go(7.0)
+    assert peer.take() == [MailboxReachable(SERVER.public)]
+
+
+def test_packets_that_are_all_too_large_leave_a_connection_unused() -> None:
+    peer = polling(delays=NodeDelays(unused=30.0, poll=1000.0))
+    peer.serve(limits=MailboxServerLimits(max_blob=50))
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.settle()
+    (depositor,) = peer.endpoint.relays.depositors.values()
+    assert depositor.state is DepositorState.IDLE
+    assert peer.stats.refused == {NOT_TAKEN.reason: 1}
+    peer.disconnect(B.public, peer.now)
+    peer.go(31.0)
+    assert not peer.endpoint.relays.depositors
+
+
+def test_a_node_closes_while_one_of_its_servers_is_away() -> None:
+    away = Relay(OTHER.public, Address("192.0.2.99", 7000))
+    peer = NodePeer.live(relays=(away, RELAY))
+    peer.serve()
+    peer.start(peer.now)
+    peer.drain()
+    peer.stream_lost(peer.opening.pop(0), peer.now)
+    peer.settle()
+    assert peer.take() == [MailboxReachable(SERVER.public)]
+    peer.close(peer.now)
+    peer.settle()
+    assert peer.take() == [Closed(CloseCause.LOCAL)]
+    assert peer.endpoint.next_timeout() is None
+
+
+def test_a_server_that_does_not_answer_is_left_also_when_its_link_is_gone_already() -> None:
+    """A node closes: the link of one depositor is gone, that of another one lingers."""
+    peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(answer=5.0, farewell=1.0, linger=30.0))
+    peer.pause = 0.125  # links stay until they are lost below
+    for other in (B, C):
+        peer.connect_by_mailbox(other.public, SERVER.public, peer.now)
+    peer.drain()
+    first, second = peer.opening
+    for link in (first, second):
+        peer.stream_opened(link, peer.now)
+    peer.close(peer.now)
+    peer.at(2.0)
+    peer.stream_lost(first, peer.now)
+    assert [one.connection.part.link for one in peer.endpoint.relays.depositors.values()] == [0, second]
+    peer.at(6.0)
+    assert not peer.endpoint.relays.depositors
+    assert peer.ways == {first: CloseTransport, second: AbortTransport}
+    assert peer.take() == []
+    peer.stream_lost(second, peer.now)
+    assert peer.take() == [Closed(CloseCause.LOCAL)]
+
+
+def test_a_node_out_of_a_snapshot_knows_whose_its_links_are() -> None:
+    away = Relay(OTHER.public, Address("192.0.2.99", 7000))
+    relays = (RELAY, away)
+    peer = NodePeer.live(relays=relays)
+    peer.serve()
+    peer.start(peer.now)
+    peer.drain()
+    peer.stream_lost(peer.opening.pop(1), peer.now)
+    peer.settle()
+    friend = Friend(peer, B)
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.settle()
+    before = peer.endpoint.relays.by_link
+    assert len(before) == 2
+    arguments = {"private_key": A.private, "wall_epoch": float(EPOCH), "entropy": ScriptedEntropy(seed=b"again")}
+    again = EgtpNode.restore(peer.endpoint.snapshot(), relays=relays, **arguments)
+    assert {link: one.server for link, one in again.relays.by_link.items()} == {
+        link: one.server for link, one in before.items()
+    }
+    peer.endpoint = again
+    for _ in range(20):
+        peer.go(10.0)
+        friend.settle()
+    assert friend.node.send(A.public, b"to whom it may concern", peer.now)
+    friend.settle()
+    peer.go(100.0)
+    texts = [event.data for event in peer.take() if isinstance(event, MessageReceived)]
+    assert texts == [b"to whom it may concern"]
+    assert again.stats.dropped == {}
