@@ -27,13 +27,13 @@ from .events import (
     Unreachable,
 )
 from .host import RecoveryHost
-from .items import NO_INSTANCE, CloseReason, Kind, Reply, Route
+from .items import NO_INSTANCE, Arrival, CloseReason, Kind, Reply, Route
 from .limits import RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .poke import Poke, PokeInput
 from .rates import keep_newest
 from .rtt import RoundTrip
-from .session import Arrival, Session, SessionInput, SessionState
+from .session import Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput, SuspicionState
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the peer", ref="peers")

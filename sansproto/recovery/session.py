@@ -8,15 +8,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, Protocol, TypeVar
 
-import attrs
-
 from ..component import Component, Note, Refusal
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .calls import attempt
 from .host import RecoveryHost
-from .items import CloseReason, Delivery, Kind, Opened, Route, Sealed
+from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
 from .limits import RecoveryConfig, RecoveryDelays
 from .silence import Debt, DebtInput, Silence, SilenceInput
 from .window import Window
@@ -29,16 +27,6 @@ HIDDEN: Final = Refusal("the network changed since", ref="poke")
 USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
 
 _VALUE: Final = 8
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Arrival:
-    """A packet of a session that was opened."""
-
-    counter: int
-    size: int
-    route: Route
-    opened: Opened
 
 
 class SessionPeer(Protocol):
@@ -159,6 +147,7 @@ class Session(Component[SessionState, RecoveryHost]):
     alarm: int
     """The counter at which something has to be done before the bound is reached."""
     window: Window
+    last_in: Instant
     reset: bytes
     """The peer's reset token."""
     was_reset: bool

@@ -148,7 +148,7 @@ def test_a_node_takes_no_connections() -> None:
     peer = NodePeer.live()
     link = peer.stream_accepted(MAILBOX_PORT, Address("203.0.113.9", 4000), peer.now)
     peer.drain()
-    assert peer.ways == {link: AbortTransport}
+    assert peer.how == {link: AbortTransport}
     assert link not in peer.links
 
 
@@ -173,7 +173,7 @@ def test_a_mailbox_server_that_goes_is_told_and_called_again(
     go: Callable[[NodePeer, Any], None], cause: CloseCause
 ) -> None:
     peer = polling(delays=NodeDelays(redial=5.0))
-    (link,) = peer.wires
+    (link,) = peer.links
     go(peer, link)
     assert peer.take() == [MailboxUnreachable(SERVER.public, cause)]
     peer.go(4.0)
@@ -226,7 +226,7 @@ def test_a_server_that_does_not_answer_is_left_also_when_its_link_is_gone_alread
     assert [one.connection.part.link for one in peer.endpoint.relays.depositors.values()] == [0, second]
     peer.at(6.0)
     assert not peer.endpoint.relays.depositors
-    assert peer.ways == {first: CloseTransport, second: AbortTransport}
+    assert peer.how == {first: CloseTransport, second: AbortTransport}
     assert peer.take() == []
     peer.stream_lost(second, peer.now)
     assert peer.take() == [Closed(CloseCause.LOCAL)]
