@@ -27,13 +27,13 @@ from .events import (
     Unreachable,
 )
 from .host import RecoveryHost
-from .items import NO_INSTANCE, CloseReason, Kind, Reply, Route
+from .items import NO_INSTANCE, Arrival, CloseReason, Kind, Reply, Route
 from .limits import RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .poke import Poke, PokeInput
 from .rates import keep_newest
 from .rtt import RoundTrip
-from .session import Arrival, Session, SessionInput, SessionState
+from .session import Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput, SuspicionState
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the peer", ref="peers")
@@ -239,11 +239,6 @@ class Peer(Component[PeerState, RecoveryHost]):
     def urge_call(self) -> None:
         if self.is_wanted or self.cur is not None:
             self.call.post(CallInput.REDIAL() if self.core.config.unlinkable else CallInput.URGE())
-
-    def hide(self) -> None:
-        """Nothing more is sent under the sessions that are there."""
-        for session in self.core.sessions_of(self):
-            session.is_hidden = True
 
     def forget_backoffs(self) -> None:
         self.call.forget_backoffs()

@@ -8,15 +8,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, Protocol, TypeVar
 
-import attrs
-
 from ..component import Component, Note, Refusal
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .calls import attempt
 from .host import RecoveryHost
-from .items import CloseReason, Delivery, Kind, Opened, Route, Sealed
+from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
 from .limits import RecoveryConfig, RecoveryDelays
 from .silence import Debt, DebtInput, Silence, SilenceInput
 from .window import Window
@@ -29,16 +27,6 @@ HIDDEN: Final = Refusal("the network changed since", ref="poke")
 USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
 
 _VALUE: Final = 8
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Arrival:
-    """A packet of a session that was opened."""
-
-    counter: int
-    size: int
-    route: Route
-    opened: Opened
 
 
 class SessionPeer(Protocol):
@@ -79,6 +67,7 @@ class SessionOwner(Protocol):
     """What a session asks of the core."""
 
     config: RecoveryConfig
+    address: int
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
     def note_confirmed(self, session: Session) -> None: ...
@@ -164,8 +153,8 @@ class Session(Component[SessionState, RecoveryHost]):
     """The peer's reset token."""
     was_reset: bool
     """A reset token came for it."""
-    is_hidden: bool
-    """Nothing is sent under it any more: it would link the address before a change with the one behind it."""
+    address: int
+    """At which of our addresses it was made."""
     pings: dict[bytes, Instant]
     pause: float
     silence: Silence
@@ -178,7 +167,8 @@ class Session(Component[SessionState, RecoveryHost]):
         super().__init__(host)
         self.core, self.sid, self.peer = core, sid, None
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
-        self.is_ours = self.proven = self.was_reset = self.is_hidden = False
+        self.is_ours = self.proven = self.was_reset = False
+        self.address = core.address
         self.stamp = self.began = self.generation = self.counter = 0
         self.route, self.again, self.pings, self.pause = None, None, {}, 0.0
         self.silence, self.debt = Silence(host, self), Debt(host, self)
@@ -247,6 +237,11 @@ class Session(Component[SessionState, RecoveryHost]):
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
         self.silence.end()
+
+    @property
+    def is_hidden(self) -> bool:
+        """Is nothing sent under it any more, as that would link the address before a change with the one behind it?"""
+        return self.core.config.unlinkable and self.address != self.core.address
 
     @property
     def is_in_use(self) -> bool:

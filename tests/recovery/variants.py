@@ -19,11 +19,11 @@ from sansproto.recovery import CloseReason, Init, Knock, Recovery, Route
 from sansproto.recovery.call import Call, CallInput
 from sansproto.recovery.door import Door, Entered, Weighed
 from sansproto.recovery.farewell import Farewells
-from sansproto.recovery.items import Sealed
+from sansproto.recovery.items import Arrival, Sealed
 from sansproto.recovery.paths import Paths
 from sansproto.recovery.peer import Peer, PeerInput
 from sansproto.recovery.poke import PokeInput, Pokes, PokesInput, PokesState
-from sansproto.recovery.session import Arrival, Session, SessionInput, SessionState
+from sansproto.recovery.session import Session, SessionInput, SessionState
 from sansproto.recovery.silence import Silence
 from sansproto.recovery.tombstone import Slot, Tombstone, TombstoneState
 from sansproto.recovery.window import Window
