@@ -78,6 +78,8 @@ class Recovery(Part[RecoveryHost]):
     generation: int
     """Counted up with each session that comes into use, over all peers: so those of one peer grow, whatever becomes of
     its entry."""
+    address: int
+    """How often we may have come to another address."""
     drawn: int
     """Session ids that were drawn so far."""
     told: OrderedDict[bytes, Instant]
@@ -104,7 +106,8 @@ class Recovery(Part[RecoveryHost]):
         self.tokens = Tokens(host, config)
         self.process = host.draw(PROCESS, "recovery.process")
         self.path_secret = host.draw(32, "recovery.path_secret")
-        self.last_stamp, self.drawn, self.generation, self.told, self.limited = 0, 0, 0, OrderedDict(), {}
+        self.last_stamp, self.drawn, self.generation, self.address = 0, 0, 0, 0
+        self.told, self.limited = OrderedDict(), {}
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -206,11 +209,11 @@ class Recovery(Part[RecoveryHost]):
 
     def network_changed(self) -> None:
         """The host is at another address, or may be."""
-        self.pokes.post(PokesInput.REPORTED(0.0))
+        self._report(0.0)
 
     def resumed(self, asleep: float) -> None:
         """The host slept, for about so many seconds."""
-        self.pokes.post(PokesInput.REPORTED(max(asleep, 0.0)))
+        self._report(max(asleep, 0.0))
 
     def route_failed(self, route: Route, error: SendError) -> None:
         """The operating system reports something about a route: nobody is closed for that."""
@@ -476,8 +479,6 @@ class Recovery(Part[RecoveryHost]):
         peer = self.peers.get(key)
         if peer is None:
             return
-        if self.config.unlinkable:
-            peer.hide()
         peer.poke.post(PokeInput.POKED())
         session = peer.current
         if session is not None and asleep and session.is_worn_by(asleep):
@@ -490,6 +491,10 @@ class Recovery(Part[RecoveryHost]):
         self.host.tell(SaveWanted(session.peer_id, session.generation))
 
     # -- inside
+
+    def _report(self, asleep: float) -> None:
+        self.address += 1  # at once: the peers are looked after bit by bit
+        self.pokes.post(PokesInput.REPORTED(asleep))
 
     def _add(self, session: Session, peer: Peer | None, begins: Any, secret: Any) -> None:
         if peer is not None:

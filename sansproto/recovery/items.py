@@ -191,6 +191,16 @@ class Opened:
     """What comes with it, of the size that the kind asks for."""
 
 
+@attrs.define(eq=False, weakref_slot=False)
+class Arrival:
+    """A packet of a session that was opened."""
+
+    counter: int
+    size: int
+    route: Route
+    opened: Opened
+
+
 @attrs.frozen
 class Hint:
     """Somebody says that it does not know a session."""

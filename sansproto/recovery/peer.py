@@ -240,11 +240,6 @@ class Peer(Component[PeerState, RecoveryHost]):
         if self.is_wanted or self.cur is not None:
             self.call.post(CallInput.REDIAL() if self.core.config.unlinkable else CallInput.URGE())
 
-    def hide(self) -> None:
-        """Nothing more is sent under the sessions that are there."""
-        for session in self.core.sessions_of(self):
-            session.is_hidden = True
-
     def forget_backoffs(self) -> None:
         self.call.forget_backoffs()
         self.suspicion.forget_hints()

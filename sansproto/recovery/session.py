@@ -67,6 +67,7 @@ class SessionOwner(Protocol):
     """What a session asks of the core."""
 
     config: RecoveryConfig
+    address: int
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
     def note_confirmed(self, session: Session) -> None: ...
@@ -152,8 +153,8 @@ class Session(Component[SessionState, RecoveryHost]):
     """The peer's reset token."""
     was_reset: bool
     """A reset token came for it."""
-    is_hidden: bool
-    """Nothing is sent under it any more: it would link the address before a change with the one behind it."""
+    address: int
+    """At which of our addresses it was made."""
     pings: dict[bytes, Instant]
     pause: float
     silence: Silence
@@ -166,7 +167,8 @@ class Session(Component[SessionState, RecoveryHost]):
         super().__init__(host)
         self.core, self.sid, self.peer = core, sid, None
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
-        self.is_ours = self.proven = self.was_reset = self.is_hidden = False
+        self.is_ours = self.proven = self.was_reset = False
+        self.address = core.address
         self.stamp = self.began = self.generation = self.counter = 0
         self.route, self.again, self.pings, self.pause = None, None, {}, 0.0
         self.silence, self.debt = Silence(host, self), Debt(host, self)
@@ -235,6 +237,11 @@ class Session(Component[SessionState, RecoveryHost]):
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
         self.silence.end()
+
+    @property
+    def is_hidden(self) -> bool:
+        """Is nothing sent under it any more, as that would link the address before a change with the one behind it?"""
+        return self.core.config.unlinkable and self.address != self.core.address
 
     @property
     def is_in_use(self) -> bool:
