@@ -241,13 +241,3 @@ class Delivery:
     """What it is."""
     stale: bool = attrs.field(default=False, kw_only=True)
     """It was sent by an instance that was replaced: it must not enter the new state."""
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Arrival:
-    """A packet of a session that was opened."""
-
-    counter: int
-    size: int
-    route: Route
-    opened: Opened
