@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 from symbolic import H1, H2, Data, Node, at, decode, encode, route_of
-from world import End, World, packets
+from world import EPOCH, End, World, packets
 
 from sansproto.contract import Path
 from sansproto.recovery import (
@@ -153,6 +153,22 @@ def test_a_candidate_of_a_stranger_goes_for_one_of_a_peer_that_is_known(*, is_pr
     world.until(lambda: a.is_synced(b), 1.0)
     assert first.sid not in b.core.sessions
     assert second.sid in b.core.sessions
+
+
+def test_of_the_candidates_of_strangers_one_without_proof_goes_first() -> None:
+    world = World()
+    a, b = world.pair(config=limited(candidates=4))
+    ends = [world.end("C", wall=EPOCH + 3600.0), *map(world.end, "DEF")]  # C is asked for proof at once
+    deaf(world, *ends)
+    for end in ends:
+        end.connect(b)
+        world.run(0.5)
+    sessions = [*b.core.offered.values()]
+    assert [session.proven for session in sessions] == [True, False, True, True]
+    a.restart()
+    a.connect(b)
+    world.until(lambda: a.is_synced(b), 1.0)
+    assert [*b.core.offered.values()] == [sessions[0], *sessions[2:]]
 
 
 def test_replies_over_the_limit_are_not_opened() -> None:
