@@ -228,6 +228,10 @@ def test_a_server_that_does_not_answer_is_left_also_when_its_link_is_gone_alread
     assert not peer.endpoint.relays.depositors
     assert peer.how == {first: CloseTransport, second: AbortTransport}
     assert peer.take() == []
+    of_nobody = peer.endpoint.links[second]
+    peer.endpoint.link_opened(of_nobody)
+    peer.endpoint.link_eof(of_nobody)
+    assert peer.take() == []
     peer.stream_lost(second, peer.now)
     assert peer.take() == [Closed(CloseCause.LOCAL)]
 
