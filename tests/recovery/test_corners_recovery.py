@@ -298,6 +298,7 @@ def test_a_record_without_a_route_waits_for_the_peer() -> None:
     world.run(100.0)
     assert not [who for who, _, _ in world.recorded if who == "A"]
     assert a.events(Unreachable) == [Unreachable(b.id, record.generation, route=None)]
+    assert not a.entry(b).call.backoffs
     b.connect(a)
     b.talk(a, 1.0)
     world.until(lambda: a.entry(b).route == route_of(b.path), 60.0)
@@ -505,6 +506,7 @@ def test_a_route_of_which_no_challenge_can_be_made_is_not_taken() -> None:
     world.run(3.0)
     assert b.entry(a).route != route_of(a.path)
     assert not [data for data in packets(world.recorded, Data, "B") if decode(data).kind == Kind.PATH_CHALLENGE.value]
+    assert b.session.stats.refused == {}
     b.session.fails = lambda step: False
     a.send(b)
     world.until(lambda: b.entry(a).route == route_of(a.path), 10.0)
