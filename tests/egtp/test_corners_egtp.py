@@ -24,7 +24,7 @@ from scripted_egtp import (
     mailbox_of,
 )
 
-from sansproto.contract import AbortTransport, Address, CloseTransport
+from sansproto.contract import AbortTransport, Address, CloseTransport, SendError
 from sansproto.egtp import (
     MAILBOX_PORT,
     EgtpNode,
@@ -113,6 +113,14 @@ def test_each_report_is_counted_after_the_end(kind: str, report: str, end: Calla
     assert peer.stats.dropped == {"closed": 1}
     assert [type(event) for event in peer.take()] == [Closed]
     assert peer.transmits == []
+
+
+def test_a_report_after_the_end_changes_nothing_of_a_node() -> None:
+    peer = NodePeer.live()
+    abort(peer)
+    before = peer.endpoint.recovery.freeze(0.0)
+    peer.datagram_failed(AT_B, peer.now, error=SendError.TOO_BIG)
+    assert peer.endpoint.recovery.freeze(0.0) == before
 
 
 # -- the mailbox server
