@@ -13,10 +13,9 @@ LAWS := $(sort $(wildcard $(foreach kind,laws explor a_day,tests/test_$(kind)*.p
 SCENARIOS := $(sort $(wildcard tests/*/scenarios*.py))
 VECTORS := $(sort $(wildcard $(foreach kind,ve transcripts sessions,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 
-# What the laws search for takes long, and so does what starts commands and sockets; the rest are units and vectors.
-UNITS := $(filter-out $(LAWS) tests/bob/test_cuts.py tests/bob/test_hostile.py tests/bob/test_limits.py tests/test_pythons.py \
-  tests/test_readme.py tests/test_vendored.py,$(sort $(wildcard tests/test_*.py tests/ground/test_*.py tests/bob/test_*.py \
-  tests/overte/test_*.py)))
+# Besides what takes long: what starts interpreters and sockets, and the laws of broken sessions.
+UNITS := $(filter-out tests/adapters/% tests/cli/% tests/interop/% tests/test_laws.py tests/test_pythons.py tests/test_readme.py \
+  tests/test_vendored.py,$(sort $(wildcard tests/test_*.py tests/*/test_*.py)))
 # `make test ONLY=overte` runs what has to do with one protocol, adapter or part, without measuring coverage.
 CHOSEN := $(if $(ONLY),$(sort $(wildcard tests/$(ONLY) tests/test_*$(ONLY)*.py tests/*/test_*$(ONLY)*.py)))
 
@@ -40,7 +39,7 @@ endif
 
 # The loop while writing: under a minute on 2 cores.
 quick: types
-	$(BIN)/pytest -q -n auto --dist worksteal -m "not interop and not slow" $(UNITS)
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not interop and not slow and not unmeasured" $(UNITS)
 
 types: $(VENV)/.installed
 	$(BIN)/ruff check .

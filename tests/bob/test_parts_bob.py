@@ -91,10 +91,11 @@ def test_nobody_waits_once_all_turns_are_cleared() -> None:
     host.limits = PeerLimits(free_guesses=0)
     turns = Turns(host)
     turns.clear()
-    turns.join(1, "192.0.2.1:1")
+    for uid in (1, 2):
+        turns.join(uid, "192.0.2.1:1")
     turns.clear()
     host.run()
-    assert (turns.state, host.armed, host.told) == (TurnsState.NOBODY, {}, [])
+    assert (turns.state, host.armed, host.told) == (TurnsState.NOBODY, {}, [("has_turn", 1)])
 
 
 def test_a_channel_seals_opens_and_says_goodbye() -> None:

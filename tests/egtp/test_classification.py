@@ -9,7 +9,7 @@ import pytest
 
 from sansproto.egtp import KeyPair, crypto
 from sansproto.egtp import packets as p
-from sansproto.testing._internal.egtp_states import HOME, Judgement, StatedNode
+from sansproto.testing._internal.egtp_states import HOME, Judgement, StatedNode, route_of
 from sansproto.testing.conformance_egtp import first_message, seal_data
 from sansproto.testing.vectors import load
 
@@ -292,3 +292,9 @@ def test_other_first_bytes(first: int) -> None:
 
 def test_nothing() -> None:
     assert verdict(b"") == ("Opaque", "empty", [])
+
+
+def test_the_route_of_a_path_by_mailbox_belongs_to_the_group_of_its_server() -> None:
+    server, mailbox = bytes(range(32)), bytes(range(32, 64))
+    route = route_of(b"\x52" + server + mailbox)
+    assert (route.group, route.relayed) == (b"\x52" + server, True)

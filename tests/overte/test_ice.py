@@ -452,9 +452,9 @@ def test_a_registration_needs_servers_and_a_key_that_it_does_not_show() -> None:
 def test_an_answer_to_the_look_up_of_a_domain_that_has_ended_is_counted() -> None:
     domain = Domain(IceRegistration(servers=SERVERS, private_key=KEY))
     domain.socket_bound(SOCKET, Address("10.0.0.1", 40102), 0.0)
-    domain.close(0.0)
-    for _ in range(2):
-        domain.looked_up(1, (), 0.0)
+    domain.abort()
+    for query in (1, 2):
+        domain.looked_up(query, (), 0.0)
     assert domain.stats.dropped == {"closed": 2}
 
 

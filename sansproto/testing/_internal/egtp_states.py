@@ -16,7 +16,7 @@ from ...egtp.gate import STORED, Stored
 from ...egtp.keyring import Keys
 from ...egtp.node import EgtpNode
 from ...egtp.paths import group_of
-from ...egtp.routes import RELAY, Mailbox, place_of, polled_route
+from ...egtp.routes import RELAY, Mailbox, place_of
 from ...errors import Fault
 from ...recovery import Call, RecoveryConfig, RecoveryDelays, Route
 from ...recovery.call import Attempt, CallState
@@ -31,7 +31,7 @@ from ..entropy import ScriptedEntropy
 State = Mapping[str, Any]
 
 
-def _route(path: bytes) -> Route:
+def route_of(path: bytes) -> Route:
     """The route of a serialised path, as a node knows it."""
     place = place_of(Route(path, b"", relayed=path[:1] == RELAY))
     if isinstance(place, Mailbox):
@@ -39,7 +39,7 @@ def _route(path: bytes) -> Route:
     return Route(path, group_of(place))
 
 
-HOME: Final = _route(bytes.fromhex("0400c0000201419c"))
+HOME: Final = route_of(bytes.fromhex("0400c0000201419c"))
 """The path of everybody in these states."""
 
 _LATE, _EARLY = 2e13, -1e13  # wall clocks: no stamp of 64 bits is later than the one, each is than the other
@@ -156,12 +156,12 @@ class StatedNode:
         """Give it a datagram, or what was in its mailbox: then nobody knows who can be answered."""
         self.records.clear()
         self.node.said.clear()
-        place = place_of(_route(path))
+        place = place_of(route_of(path))
         if reply and isinstance(place, Path):
             self.node.receive_datagram(data, place, now)
         else:
             self.node.advance(now)
-            route = _route(path) if reply else polled_route(path[1:33] if isinstance(place, Mailbox) else bytes(32))
+            route = route_of(path) if reply else polled_route(path[1:33] if isinstance(place, Mailbox) else bytes(32))
             self.node.gate.take(STORED, Stored(data, route))
             self.node.run()
         verdict, fault = self._read(data)
@@ -232,7 +232,7 @@ class StatedNode:
 
     def _add_tombstone(self, one: State, free: list[int]) -> None:
         tombstones, close = self.node.recovery.farewells.tombstones, bytes.fromhex(one["close"] or "")
-        home = _route(bytes.fromhex(one["home_path"]))
+        home = route_of(bytes.fromhex(one["home_path"]))
         sid = bytes.fromhex(one["local_sid"])
         tombstone = tombstones.add(sid, Tombstone.begin, b"peer", close, home, 200.0)
         tombstone.state = TombstoneState.SAID if close else TombstoneState.DRAINED
