@@ -184,7 +184,8 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         registration = self.registration.part
         if registration is None or query != registration.query:
             super().looked_up(query, addresses, now)
-        elif self.alive(now):
+        else:  # a session that is over has no registration any more
+            self.advance(now)
             registration.looked_up(addresses)
             self.run()
 
