@@ -46,7 +46,7 @@ def _one_of(codec: OneOf[Any], test: VectorTest) -> Answer:
     return _packet(value, codec.encode(value))
 
 
-_PARTS: Final[Mapping[str, type[Packet]]] = {
+PARTS: Final[Mapping[str, type[Packet]]] = {
     kind.__name__: kind
     for kind in (
         p.CookieRequestBody,
@@ -67,7 +67,7 @@ _PARTS: Final[Mapping[str, type[Packet]]] = {
 
 
 def _part(test: VectorTest) -> Answer:
-    value = _PARTS[test["packet"]].decode(test.octets("wire"))
+    value = PARTS[test["packet"]].decode(test.octets("wire"))
     return _packet(value, value.encode())
 
 
@@ -149,8 +149,13 @@ def _data(test: VectorTest) -> Answer:
 def _node(test: VectorTest) -> Answer:
     """A node in a list; UDP nodes are read as relays."""
     address, port, key = ip_address(test["inputs"]["ip"]), test["inputs"]["port"], _given(test, "public_key")
-    kinds = {"udp": (p.UdpV4, p.UdpV6), "tcp": (p.TcpV4, p.TcpV6)}[test["inputs"]["kind"]]
-    packed = p.NODE.encode(kinds[address.version == 6](address.packed, port, key))
+    kinds: Mapping[tuple[str, int], type[p.PackedNode]] = {
+        ("udp", 4): p.UdpV4,
+        ("udp", 6): p.UdpV6,
+        ("tcp", 4): p.TcpV4,
+        ("tcp", 6): p.TcpV6,
+    }
+    packed = p.NODE.encode(kinds[test["inputs"]["kind"], address.version](address.packed, port, key))
     assert nodes.decode_nodes(packed) == (nodes.Relay(key, Address(str(address), port)),)
     return {"out": packed.hex()}
 
