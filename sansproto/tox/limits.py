@@ -73,7 +73,7 @@ class NodeLimits(LinkLimits):
 
 RECOVERY_TIMES: Final = RecoveryDelays(
     rto=1.0,
-    rto_max=5.0,
+    rto_max=2.0,
     give_up=60.0,
     retry=2.0,
     candidate=16.0,
