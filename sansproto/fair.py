@@ -86,6 +86,9 @@ class FairQueue:
             del self.groups[group]
         return link
 
-    def crowded(self) -> Link:
+    def pop_crowded(self) -> Link:
         """The link that has waited longest in the group that has most of them. Looks at each group."""
-        return next(iter(max(self.groups.values(), key=len)))
+        group, links = max(self.groups.items(), key=lambda item: len(item[1]))
+        link = next(iter(links))
+        self.discard(group, link)
+        return link
