@@ -215,14 +215,14 @@ class RelayLink(Component[RelayState, RelayHost]):
                 return False
             route = self.routes.add(key)
             if self.is_up:
-                route.post(RouteInput.UP())
-        self.routes[key].post(RouteInput.WANTED())
+                RouteInput.UP().act(route)
+        RouteInput.WANTED().act(self.routes[key])
         return True
 
     def unroute(self, key: bytes) -> None:
         """Not any more. Nothing happens if it was not asked for."""
         if key in self.routes:
-            self.routes[key].post(RouteInput.UNWANTED())
+            RouteInput.UNWANTED().act(self.routes[key])
 
     def send(self, key: bytes, data: bytes) -> bool:
         """A packet of 1 to 2031 bytes for a friend; False, and counted, if they are not linked, or too much waits.
