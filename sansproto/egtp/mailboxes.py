@@ -11,9 +11,9 @@ import attrs
 
 from ..component import Component, Host, Refusal
 from ..contract import Link
+from ..fair import Bucket, bucket_of
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .buckets import Bucket, bucket_of
 from .limits import MailboxServerDelays, MailboxServerLimits
 from .mailbox_events import (
     MailboxMade,

@@ -1,28 +1,17 @@
-"""Where packets come from, as bytes: paths, which tokens are bound to, and groups of them, which limits are for."""
+"""Where packets come from, as bytes: paths, which tokens are bound to."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address
-
-from ..contract import Address, Path
+from ..contract import Path
+from ..fair import address_bytes
 from .packets import PATH, PathRelay, PathV4, PathV6
 
 _LABEL_MOST = 255
 
 
-def _packed(host: str) -> bytes:
-    """4 or 16 bytes; IPv4 within IPv6 is IPv4. What no adapter reports, a host that is no address, is one for all."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return bytes(16)
-    mapped = None if isinstance(address, IPv4Address) else address.ipv4_mapped
-    return (mapped or address).packed
-
-
 def path_bytes(path: Path) -> bytes:
     """A path of datagrams, serialised."""
-    label, address = path.socket.encode()[:_LABEL_MOST], _packed(path.host)
+    label, address = path.socket.encode()[:_LABEL_MOST], address_bytes(path.host)
     if len(address) == 4:
         return PATH.encode(PathV4(label, address, path.port))
     is_local = address[0] == 0xFE and address[1] & 0xC0 == 0x80
@@ -32,9 +21,3 @@ def path_bytes(path: Path) -> bytes:
 def relay_path_bytes(server: bytes, mailbox: bytes) -> bytes:
     """The path to a mailbox at a server, serialised."""
     return PATH.encode(PathRelay(server, mailbox))
-
-
-def group_of(where: Path | Address) -> bytes:
-    """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
-    address = _packed(where.host)
-    return b"\x04" + address[:3] if len(address) == 4 else b"\x06" + address[:6]

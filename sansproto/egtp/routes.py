@@ -9,11 +9,12 @@ import attrs
 
 from ..component import Host, Part
 from ..contract import Path
+from ..fair import group_of
 from ..recovery import Route
 from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import mailbox_id
-from .paths import group_of, path_bytes, relay_path_bytes
+from .paths import path_bytes, relay_path_bytes
 
 RELAY: Final = bytes([p.PathRelay.__wire__.id or 0])
 """What serialised paths to mailboxes begin with."""
