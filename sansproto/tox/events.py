@@ -10,6 +10,7 @@ import attrs
 from ..events import Closed
 from .nodes import Relay
 from .packets import FileControl, FileData, FileRequest, FriendRequest
+from .relay_events import RelayConnected, RelayLost
 
 
 class Presence(Enum):
@@ -167,7 +168,9 @@ class FriendPacketReceived:
 
 
 ToxEvent: TypeAlias = (
-    FriendOnline
+    RelayConnected
+    | RelayLost
+    | FriendOnline
     | FriendOffline
     | MessageReceived
     | MessageDelivered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
@@ -26,7 +27,7 @@ from .events import (
     TypingChanged,
 )
 from .limits import NodeDelays, NodeLimits
-from .nodes import decode_nodes
+from .nodes import Relay, decode_nodes
 from .paths import Ways
 from .session import Session
 
@@ -55,7 +56,8 @@ class FriendHost(Host[Any], Protocol):
     def session_of(self, sid: bytes | None) -> Session | None: ...
     def make_ways(self, friend: bytes) -> Ways: ...
     def lose(self, friend: bytes) -> None: ...
-    def relays_for(self, friend: bytes) -> bytes: ...
+    def relays_to_share(self) -> bytes: ...
+    def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
 
 
 class FriendState(Enum):
@@ -78,6 +80,7 @@ class FriendInput:
     SAID = Input[FriendState, p.Friend]()
     CUSTOM = Input[FriendState, bytes]()
     PROFILE = Input[FriendState, None]()
+    RELAYS = Input[FriendState, None]()
     ALIVE_DUE = Input[FriendState, None]()
     SILENCE_DUE = Input[FriendState, None]()
 
@@ -85,8 +88,8 @@ class FriendInput:
 class Friend(Component[FriendState, FriendHost]):
     """A friend, by its real key."""
 
-    dht_key: bytes
-    """As it has it now."""
+    dht_keys: list[bytes]
+    """The DHT key that it has, and then one that it may have since."""
     current: bytes | None
     """The session in use."""
     heard: Instant
@@ -102,11 +105,8 @@ class Friend(Component[FriendState, FriendHost]):
     def __init__(self, host: FriendHost, key: bytes) -> None:
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
-        self.dht_key, self.current, self.heard, self.messages = b"", None, 0.0, 0
+        self.dht_keys, self.current, self.heard, self.messages = [], None, 0.0, 0
         self.cookies = Level(host.limits.friend_cookies, 0.0)
-
-    def begin(self, dht_key: bytes) -> None:
-        self.dht_key = dht_key
 
     @property
     def session(self) -> Session | None:
@@ -159,9 +159,7 @@ class Friend(Component[FriendState, FriendHost]):
         session = self._session()
         session.send_at_once(p.FRIEND.encode(p.Online()))
         session.send_alive()
-        relays = self.host.relays_for(self.key)
-        if relays:
-            session.send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
+        self.share_relays()
         self.introduce()
 
     def introduce(self) -> None:
@@ -169,6 +167,12 @@ class Friend(Component[FriendState, FriendHost]):
         profile, session = self.host.profile, self._session()
         for packet in (p.Name(profile.name), p.StatusMessage(profile.status_message), p.Status(profile.presence)):
             session.send_at_once(p.FRIEND.encode(packet))
+
+    def share_relays(self) -> None:
+        """Where it can meet us, if all other ways are lost."""
+        relays = self.host.relays_to_share()
+        if relays:
+            self._session().send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
 
     def send_alive(self) -> None:
         self._session().send_alive()
@@ -186,7 +190,9 @@ class Friend(Component[FriendState, FriendHost]):
         self.host.emit(FriendOffline(self.key, OfflineReason.SAID))
 
     def tell_shared(self, packet: p.ShareRelays) -> None:
-        self.host.emit(RelaysShared(self.key, decode_nodes(packet.nodes)))
+        relays = decode_nodes(packet.nodes)
+        self.host.emit(RelaysShared(self.key, relays))
+        self.host.meet_at(self.key, relays)
 
     def tell_packet(self, packet: Any) -> None:
         self.host.emit(FriendPacketReceived(self.key, packet))
@@ -278,7 +284,8 @@ FRIEND: Final = Table[Friend, FriendState](
         Row(_S.ONLINE, _I.SAID, None, _C.tell, ref=_FRIENDS),
         Row(_S.ONLINE, _I.CUSTOM, None, _C.tell_custom, ref=_FRIENDS),
         Row(_UP, _I.PROFILE, None, _C.introduce, ref=_FRIENDS),
-        Row(_S.OFFLINE, _I.PROFILE, None, ref=_FRIENDS),
+        Row(_UP, _I.RELAYS, None, _C.share_relays, ref=_FRIENDS),
+        Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS, None, ref=_FRIENDS),
         Row(_UP, _I.ALIVE_DUE, None, _C.send_alive, arm=(_T.ALIVE,), ref=_FRIENDS),
         Row(_UP, _I.SILENCE_DUE, None, when=_C.is_heard, arm=(_T.SILENCE_REST,), ref=_FRIENDS),
         Row(_UP, _I.SILENCE_DUE, None, _C.lose, ref=_FRIENDS),

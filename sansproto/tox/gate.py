@@ -17,7 +17,7 @@ from .crypto import is_key
 from .friend import Friend
 from .keyring import Keyring, Shaken
 from .limits import NodeDelays, NodeLimits
-from .paths import Way
+from .paths import Direct, Way
 from .session import Arrived, Session
 
 
@@ -82,6 +82,7 @@ class GateState(Enum):
 
 class GateInput:
     VERB = Input[GateState, None]()
+    RELAYED = Input[GateState, Came]()
     REQUESTED = Input[GateState, Came]()
     ASKED = Input[GateState, Asked]()
     ANSWERED = Input[GateState, Answered]()
@@ -113,6 +114,8 @@ class GateHost(Host[Any], Protocol):
     def has_attempt(self, friend: bytes) -> bool: ...
     def is_offer(self, session: Session) -> bool: ...
     def answer(self, data: bytes, way: Way) -> None: ...
+    def decode(self, data: bytes, way: Any) -> Any: ...
+    def arrived(self, packet: Any, way: Way) -> None: ...
     def hear_cookie(self, answered: Answered) -> None: ...
     def hear_handshake(self, shook: Shook) -> None: ...
     def hear_reply(self, shook: Shook) -> None: ...
@@ -131,6 +134,14 @@ class Gate(Component[GateState, GateHost]):
         self.delays = host.delays
 
     # -- guards: cookie requests and pings
+
+    def read(self, came: Came) -> Came:
+        """A packet that came through a relay. Raises WireError."""
+        return Came(self.host.decode(came.packet, came.way), came.way)
+
+    def is_its_own_key(self, came: Came) -> bool:
+        """Through a relay: does it come from who has the key in it?"""
+        return isinstance(came.way, Direct) or came.way.key == came.packet.dht_key
 
     def has_budget(self, came: Came) -> bool:
         level, rate = self._budget(came)
@@ -152,7 +163,7 @@ class Gate(Component[GateState, GateHost]):
         for friend in self.host.friends_at(came.way):
             if self.host.has_attempt(friend.key):
                 try:
-                    return Answered(friend.key, self.host.keyring.read_response(friend.dht_key, came.packet))
+                    return Answered(friend.key, self.host.keyring.read_response(friend.ways.dht_key, came.packet))
                 except WireError:
                     continue  # it may be that of another one
         return None
@@ -197,6 +208,9 @@ class Gate(Component[GateState, GateHost]):
         return None
 
     # -- actions
+
+    def look_inside(self, came: Came) -> None:
+        self.host.arrived(came.packet, came.way)
 
     def charge(self, came: Came) -> None:
         level, rate = self._budget(came)
@@ -263,9 +277,15 @@ class Gate(Component[GateState, GateHost]):
 _S, _I, _C = GateState, GateInput, Gate
 _COOKIES, _HANDSHAKE, _RECEIVING, _PING = "cookies", "the handshake", "receiving", "the DHT ping"
 
+RELAYED: Final = (
+    Guards.of(Gate, GateState, Came, "relayed packet")
+    .make(_C.read, "malformed packet through a relay", ref="the node")
+    .give(_I.RELAYED)
+)
 REQUEST_CAME: Final = (
     Guards.of(Gate, GateState, Came, "cookie request")
     .need(_C.is_key, "a key that is none", ref="keys that are none")
+    .need(_C.is_its_own_key, "a cookie request in the name of another one", ref=_COOKIES)
     .need(_C.has_budget, "too many cookie requests", ref=_COOKIES)
     .give(_I.REQUESTED)
 )
@@ -326,6 +346,7 @@ GATE: Final = Table[Gate, GateState](
     idle={_S.OPEN: "the application, which closes the node"},
     rows=(
         Row(_S.OPEN, _I.VERB, None, ref=_NODE),
+        Row((_S.OPEN, _S.CLOSING), _I.RELAYED, None, _C.look_inside, ref=_NODE),
         Row(_S.OPEN, _I.REQUESTED, None, _C.charge, _C.look_at_request, ref=_COOKIES),
         Row(_S.OPEN, _I.ASKED, None, _C.give_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.ANSWERED, None, _C.hear_cookie, ref=_COOKIES),

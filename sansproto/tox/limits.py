@@ -140,6 +140,10 @@ class NodeLimits(RelayClientLimits):
     """Datagrams that are not yet taken: over it nothing is sent, and what arrives is dropped."""
     friends: int = some(16_384)
     """Friends at once."""
+    relays: int = some(32)
+    """Relays at once."""
+    friend_relays: int = some(6)
+    """Relays at which one friend is looked for."""
     queue: int = some(256)
     """Packets of one friend that wait until they may be sent."""
     window: int = _up_to(SIZE, SIZE)

@@ -38,16 +38,31 @@ from ..recovery import (
 from ..recovery.rates import Level
 from ..session import Answers
 from ..snapshot import CACHED
-from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import crypto
 from . import packets as p
 from .events import FriendWritable, MessageDelivered, OfflineReason, Presence, ToxEvent, Undelivered
 from .friend import NOT_ONLINE, PACKET, Friend, FriendInput, FriendState
-from .gate import HANDSHAKE, OTHERS, PING_CAME, REQUEST_CAME, RESPONSE, Answered, Came, Gate, GateInput, Shook
+from .gate import (
+    HANDSHAKE,
+    OTHERS,
+    PING_CAME,
+    RELAYED,
+    REQUEST_CAME,
+    RESPONSE,
+    Answered,
+    Came,
+    Gate,
+    GateInput,
+    Shook,
+)
 from .keyring import Agreed, Keyring
 from .limits import RECOVERY, NodeDelays, NodeLimits
-from .paths import Direct, Way, Ways, friend_route, place_of, way_route
+from .nodes import MOST_NODES, Relay, encode_nodes
+from .paths import Direct, Relayed, Several, Way, Ways, friend_route, place_of, way_route
+from .relay_events import RelayConnected, RelayLost
+from .relay_link import Ended, RelayLink
+from .relay_links import RelayUser
 from .session import DATA, OPENED, Arrived, Session, SessionInput
 
 _DATA: Final = p.Data.__wire__.id or 0
@@ -66,7 +81,7 @@ class Profile:
     presence: int = 0
 
 
-class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
+class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     """One end of sessions with friends, each known by its real key.
 
     ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts.
@@ -84,9 +99,12 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
     gate: Gate
     recovery: Recovery
     profile: Profile
+    own_relays: dict[bytes, None]
+    """Those that the application wants, by their keys."""
     by_path: Annotated[dict[Path, list[bytes]], CACHED]
     """Who may be where."""
     by_dht_key: Annotated[dict[bytes, bytes], CACHED]
+    """Whose DHT key it is, or may be."""
     blocked: Annotated[dict[bytes, None], CACHED]
     """Friends to whom something waits for room in the outbox."""
     delays: Annotated[NodeDelays, CACHED]
@@ -107,6 +125,7 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
         """Raises ValueError unless both keys have 32 bytes."""
         self.limits, self.delays = limits or NodeLimits(), delays or NodeDelays()
         super().__init__(
+            own_dht=crypto.KeyPair.of(dht_key),
             entropy=entropy,
             delays=self.delays,
             limits=self.limits,
@@ -116,7 +135,7 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
         )
         real = crypto.KeyPair.of(real_key)
         self.profile, self.cookies = Profile(), Level(self.limits.cookies, 0.0)
-        self.keyring = Keyring(self, real, crypto.KeyPair.of(dht_key))
+        self.keyring, self.own_relays = Keyring(self, real, self.own_dht), {}
         self.friends, self.sessions = Parts(self._make_friend), Parts(self._make_session)
         self.gate = Gate(self)
         self.recovery = Recovery(self, real.public, recovery or RECOVERY)
@@ -124,9 +143,11 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
         self.phase = Phase.OPEN
 
     def rebuild(self) -> None:
+        super().rebuild()
         self.by_path, self.by_dht_key = {}, {}
         for friend in self.friends.values():
-            self.by_dht_key[friend.dht_key] = friend.key
+            for key in friend.dht_keys:
+                self.by_dht_key[key] = friend.key
             for path in friend.ways.paths:
                 self.path_known(path, friend.key)
 
@@ -142,10 +163,19 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
         """Our public DHT key: with which others find us."""
         return self.keyring.dht.public
 
-    def add_friend(self, real_key: bytes, dht_key: bytes, now: float, *, path: Path | None = None) -> bool:
+    def add_friend(
+        self,
+        real_key: bytes,
+        dht_key: bytes,
+        now: float,
+        *,
+        path: Path | None = None,
+        relays: Iterable[Relay] = (),
+    ) -> bool:
         """Have a session with a friend, whose public keys these are; False if there are too many friends.
 
-        Of one that is known, the DHT key and the path are new. ``FriendOnline`` follows. Raises LocalProtocolError for
+        It is looked for at the path, at these relays and at those of :meth:`add_relay`. Of one that is known, all this
+        is new. ``FriendOnline`` follows. Raises LocalProtocolError for
         what is no key, or ourselves; NotOpen after ``close``.
         """
         self._ask("add_friend")
@@ -159,7 +189,11 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
             friend = self.friends.add(real_key)
         self._set_dht_key(friend, dht_key)
         if path is not None:
-            friend.ways.learn(path)
+            friend.ways.learn_path(path)
+        for relay in relays:
+            self._tie(friend, relay)
+        for key in self.own_relays:
+            self._tie(friend, Relay(key, self.relays[key].address))
         self.recovery.connect(real_key, friend_route(real_key))
         self.run()
         return True
@@ -173,9 +207,41 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
         if friend is not None:
             self.recovery.disconnect(real_key)
             FriendInput.ENDED(OfflineReason.REMOVED).act(friend)
+            for key in tuple(friend.ways.relays):
+                self._untie(friend, key)
             friend.ways.forget_all()
-            self.by_dht_key.pop(friend.dht_key, None)
+            for key in friend.dht_keys:
+                del self.by_dht_key[key]
             self.friends.remove(real_key)
+            self.run()
+
+    def add_relay(self, relay: Relay, now: float) -> bool:
+        """Use a relay, to meet all friends at it; False if there are too many relays. ``RelayConnected`` follows.
+
+        Raises LocalProtocolError if its key is none; NotOpen after ``close``.
+        """
+        self._ask("add_relay")
+        if not crypto.is_key(relay.key):
+            raise LocalProtocolError("add_relay", self.phase.name, "not the key of a relay")
+        self.advance(now)
+        if relay.key not in self.relays and len(self.relays) >= self.limits.relays:
+            return False
+        self.own_relays[relay.key] = None
+        self.use_relay(relay)
+        for friend in self.friends.values():
+            self._tie(friend, relay)
+        self.run()
+        return True
+
+    def remove_relay(self, key: bytes, now: float) -> None:
+        """Use a relay no longer, unless a friend is to be met there. Nothing happens if it is not known. Raises NotOpen
+        after ``close``."""
+        self._ask("remove_relay")
+        self.advance(now)
+        if key in self.own_relays:
+            del self.own_relays[key]
+            for friend in self.friends.values():
+                self._untie(friend, key)
             self.run()
 
     def is_online(self, friend: bytes) -> bool:
@@ -243,11 +309,13 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
 
     def network_changed(self, now: float) -> None:
         if self.alive(now):
+            self.redial_relays()
             self.recovery.network_changed()
             self.run()
 
     def resumed(self, now: float, *, asleep: float) -> None:
         if self.alive(now):
+            self.redial_relays()
             self.recovery.resumed(asleep)
             self.run()
 
@@ -270,11 +338,7 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
         if self.blocked and len(self._outbox) <= self.limits.outbox // 2:
-            blocked, self.blocked = self.blocked, {}
-            for key in blocked:
-                friend = self.friends.get(key)
-                if friend is not None and friend.session is not None:
-                    friend.session.pump()
+            self._unblock()
             self.run()
         return transmit
 
@@ -300,12 +364,41 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
                 assert_never(packet)
 
     def _take_data(self, arrived: Arrived) -> None:
-        for key in self.by_path.get(arrived.way.path, ()):
-            session = self.friends[key].session
+        for friend in self.friends_at(arrived.way):
+            session = friend.session
             if session is not None:
                 session.take(DATA, arrived)
                 return
         self.gate.take(OTHERS, arrived)
+
+    # -- what relays tell
+
+    def relay_up(self, relay: RelayLink) -> None:
+        if relay.key in self.own_relays:
+            self.emit(RelayConnected(relay.key))
+            for friend in self.friends.values():
+                friend.post(FriendInput.RELAYS())
+        for friend in self.friends.values():
+            if relay.key in friend.ways.relays:
+                self._look_for(friend)
+
+    def relay_down(self, relay: RelayLink, ended: Ended) -> None:
+        if relay.key in self.own_relays:
+            self.emit(RelayLost(relay.key, ended.cause, violation=ended.violation, detail=ended.detail))
+
+    def relay_linked(self, relay: RelayLink, key: bytes) -> None:
+        friend = self.friend_with(key)
+        if friend is not None:
+            self._look_for(friend)
+
+    def relay_heard(self, relay: RelayLink, key: bytes, data: bytes) -> None:
+        self.gate.take(RELAYED, Came(data, Relayed(relay.key, key, True)))
+
+    def relay_heard_oob(self, relay: RelayLink, key: bytes, data: bytes) -> None:
+        self.gate.take(RELAYED, Came(data, Relayed(relay.key, key, False)))
+
+    def relay_writable(self, relay: RelayLink) -> None:
+        self._unblock()
 
     # -- what the gate asks
 
@@ -321,7 +414,11 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
         return None if key is None else self.friends[key]
 
     def friends_at(self, way: Way) -> Iterable[Friend]:
-        return [self.friends[key] for key in self.by_path.get(way.path, ())]
+        """Who may be at the other end: through a relay, only at those where they are looked for."""
+        if isinstance(way, Direct):
+            return [self.friends[key] for key in self.by_path.get(way.path, ())]
+        friend = self.friend_with(way.key)
+        return [] if friend is None or way.relay not in friend.ways.relays else [friend]
 
     def sessions_of(self, friend: bytes) -> Iterable[Session]:
         """The newest one first."""
@@ -343,14 +440,14 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
 
     def hear_handshake(self, shook: Shook) -> None:
         shaken = shook.shaken
-        self.friends[shaken.friend].ways.learn(shook.way.path)
+        self._learn(shook)
         route = way_route(shook.way, shaken.friend)
         self.recovery.hear_init(Knock(shaken.name, b"", route, shaken, proven=True))
 
     def hear_reply(self, shook: Shook) -> None:
         """A handshake stands for the answer to the latest of our attempts."""
         shaken = shook.shaken
-        self.friends[shaken.friend].ways.learn(shook.way.path)
+        self._learn(shook)
         self.recovery.hear_reply(self.recovery.peers[shaken.friend].call.attempts[-1].sid, shaken)
 
     def take_data(self, session: Session, arrived: Arrived) -> None:
@@ -363,6 +460,8 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
             FriendInput.ENDED(OfflineReason.REMOVED).act(friend)
 
     def leave(self) -> None:
+        for key in tuple(self.relays):
+            self.leave_relay(key)
         self.close_gracefully(Closed(CloseCause.LOCAL))
 
     # -- what friends ask
@@ -373,8 +472,15 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
     def make_ways(self, friend: bytes) -> Ways:
         return Ways(self, friend)
 
-    def relays_for(self, friend: bytes) -> bytes:
-        return b""
+    def relays_to_share(self) -> bytes:
+        """The relays at which we are, for a friend."""
+        up = [self.relays[key] for key in self.own_relays if self.relays[key].is_up]
+        return encode_nodes(Relay(relay.key, relay.address) for relay in up[:MOST_NODES])
+
+    def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
+        """A friend says where it can be met."""
+        for relay in relays:
+            self._tie(self.friends[friend], relay)
 
     def lose(self, friend: bytes) -> None:
         """Nothing came from a friend for too long."""
@@ -403,22 +509,31 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
 
     # -- what sessions ask
 
-    def way_to(self, friend: bytes, size: int) -> Way | None:
+    def way_to(self, friend: bytes, size: int) -> Direct | Relayed | Several | None:
         way = self.friends[friend].ways.pick(size)
-        if way is None and not self.has_outbox():
+        if way is None:
             self.blocked[friend] = None
         return way
 
-    def put(self, way: Way, data: bytes) -> None:
-        self.send_datagram(data, way.path, _NAMES[data[0]])
+    def put(self, way: Direct | Relayed | Several, data: bytes) -> None:
+        match way:
+            case Direct(path):
+                self.send_datagram(data, path, _NAMES[data[0]])
+            case Relayed(key, dht_key, is_linked):
+                relay = self.relays.get(key)
+                if relay is not None:
+                    (relay.send if is_linked else relay.send_oob)(dht_key, data)
+            case Several(ways):
+                for one in ways:
+                    self.put(one, data)
 
     def is_direct(self, friend: bytes) -> bool:
         return self.friends[friend].ways.is_direct
 
-    def note_sent(self, sid: bytes) -> None:
+    def expect_answer(self, sid: bytes) -> None:
         self.recovery.note_sent(sid)
 
-    def note_heard(self, session: Session, way: Way) -> None:
+    def note_life(self, session: Session, way: Way) -> None:
         friend = self.friends[session.friend]
         friend.heard = self.clock
         friend.ways.note_heard(way)
@@ -560,7 +675,7 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
         return peer is not None and peer.cur is not None
 
     def dht_key_of(self, friend: bytes) -> bytes:
-        return self.friends[friend].dht_key
+        return self.friends[friend].ways.dht_key
 
     # -- inside
 
@@ -585,11 +700,76 @@ class ToxNode(StreamEndpoint[ToxEvent, p.Datagram | bytes]):
             return entry, None
         return entry, entry.session
 
-    def _set_dht_key(self, friend: Friend, dht_key: bytes) -> None:
-        if self.by_dht_key.get(friend.dht_key) == friend.key:
-            del self.by_dht_key[friend.dht_key]
-        friend.dht_key = dht_key
-        self.by_dht_key[dht_key] = friend.key
+    def _look_for(self, friend: Friend) -> None:
+        """There is another way to a friend."""
+        if friend.session is not None:
+            friend.session.pump()
+        elif friend.key in self.recovery.peers:
+            self.recovery.peers[friend.key].urge_call()
+
+    def _unblock(self) -> None:
+        """There is room again, somewhere."""
+        blocked, self.blocked = self.blocked, {}
+        for key in blocked:
+            friend = self.friends.get(key)
+            if friend is not None and friend.session is not None:
+                friend.session.pump()
+
+    def _tie(self, friend: Friend, relay: Relay) -> None:
+        """Look for a friend at a relay, if there is room for it."""
+        known, ways = relay.key in self.relays, friend.ways
+        if relay.key not in ways.relays and len(ways.relays) >= self.limits.friend_relays:
+            return
+        if not known and len(self.relays) >= self.limits.relays:
+            return
+        ways.relays[relay.key] = None
+        link = self.use_relay(relay)
+        for key in friend.dht_keys:
+            link.route(key)
+
+    def _untie(self, friend: Friend, key: bytes) -> None:
+        """Look for a friend at a relay no longer; nobody uses it whom nobody looks for there."""
+        if key not in friend.ways.relays:
+            return
+        del friend.ways.relays[key]
+        for dht_key in friend.dht_keys:
+            self.relays[key].unroute(dht_key)
+        if key not in self.own_relays and not any(key in one.ways.relays for one in self.friends.values()):
+            self.leave_relay(key)
+
+    def _learn(self, shook: Shook) -> None:
+        """A handshake is genuine: its sender may be where it came from, with the DHT key that it has now."""
+        friend, way = self.friends[shook.shaken.friend], shook.way
+        key = shook.shaken.cookie.dht_key
+        if key not in friend.dht_keys:
+            if len(friend.dht_keys) > 1:
+                self._forget_dht_key(friend, friend.dht_keys[1])
+            self._add_dht_key(friend, key)
+        if isinstance(way, Direct):
+            friend.ways.learn_path(way.path)
+        else:
+            self._tie(friend, Relay(way.relay, self.relays[way.relay].address))
+
+    def _add_dht_key(self, friend: Friend, key: bytes) -> None:
+        friend.dht_keys.append(key)
+        self.by_dht_key[key] = friend.key
+        for relay in friend.ways.relays:
+            self.relays[relay].route(key)
+
+    def _forget_dht_key(self, friend: Friend, key: bytes) -> None:
+        friend.dht_keys.remove(key)
+        if self.by_dht_key.get(key) == friend.key:
+            del self.by_dht_key[key]
+        for relay in friend.ways.relays:
+            self.relays[relay].unroute(key)
+
+    def _set_dht_key(self, friend: Friend, key: bytes) -> None:
+        """This is the DHT key that a friend has."""
+        for other in [one for one in friend.dht_keys if one != key]:
+            self._forget_dht_key(friend, other)
+        if not friend.dht_keys:
+            self._add_dht_key(friend, key)
+        friend.ways.dht_key = key
 
     def _start(self, event: Established) -> None:
         """A session is in use from now on."""

@@ -38,6 +38,8 @@ _STEP: Final = 21_845
 """The lowest nonce that is looked for moves by a third of what two bytes tell apart."""
 _NONCES: Final = (1 << 8 * p.NONCE_SIZE) - 1
 _WIRE: Final = 0xFFFF_FFFF
+_OVERHEAD: Final = 34
+"""Bytes by which a packet is longer than its payload, at most."""
 _ROUND_TRIP: Final = 1.0
 """Before anything was acknowledged."""
 _RELAYED: Final = 0.5
@@ -71,8 +73,8 @@ class SessionHost(Host[Any], Protocol):
     def way_to(self, friend: bytes, size: int) -> Any: ...
     def put(self, way: Any, data: bytes) -> None: ...
     def is_direct(self, friend: bytes) -> bool: ...
-    def note_sent(self, sid: bytes) -> None: ...
-    def note_heard(self, session: Session, way: Any) -> None: ...
+    def expect_answer(self, sid: bytes) -> None: ...
+    def note_life(self, session: Session, way: Any) -> None: ...
     def note_pong(self, sid: bytes, value: bytes) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
@@ -192,7 +194,7 @@ class Session(Component[SessionState, SessionHost]):
     def send(self, payload: bytes, message: int = 0) -> bool:
         """Send a lossless packet of the application, now or as soon as it may be; False if too many wait."""
         if not self.queue:
-            way = self._way_for_next()
+            way = self._way_for_next(len(payload))
             if way is not None:
                 self._send_first(payload, message, way)
                 return True
@@ -203,7 +205,7 @@ class Session(Component[SessionState, SessionHost]):
         when it is asked for."""
         number = self.sending.add(payload, self.host.clock)
         self._put(payload, number)
-        self.host.note_sent(self.sid)
+        self.host.expect_answer(self.sid)
 
     def send_lossy(self, payload: bytes) -> bool:
         """Send a packet that may be lost; False if it is lost already."""
@@ -237,7 +239,7 @@ class Session(Component[SessionState, SessionHost]):
         queue = self.queue
         if not queue:
             return
-        while queue and (way := self._way_for_next()) is not None:
+        while queue and (way := self._way_for_next(len(queue[0][0]))) is not None:
             self._send_first(*queue.popleft(), way)
         if self.is_wanting and len(queue) <= self.host.limits.queue // 2:
             self.is_wanting = False
@@ -345,7 +347,7 @@ class Session(Component[SessionState, SessionHost]):
         counter = arrived.counter
         if counter > self.highest:
             self.highest = counter
-            self.host.note_heard(self, arrived.way)
+            self.host.note_life(self, arrived.way)
             if counter - self.passed > 2 * _STEP:
                 self.receive_nonce += _STEP
                 self.passed += _STEP
@@ -427,7 +429,7 @@ class Session(Component[SessionState, SessionHost]):
             self.congestion = Congestion(filled=self.host.clock)
         return self.congestion
 
-    def _way_for_next(self) -> Any:
+    def _way_for_next(self, size: int) -> Any:
         """How the next packet may be sent now; None: it has to wait."""
         congestion, sending = self.congestion or self._congestion(), self.sending
         if not congestion.may_send(self.host.clock):
@@ -435,7 +437,7 @@ class Session(Component[SessionState, SessionHost]):
         waiting = sending.end - sending.start
         if waiting >= self.host.limits.window or waiting > _MOST_SECONDS * congestion.rate + 64:
             return None
-        return self.host.way_to(self.friend, p.MAX_PACKET)
+        return self.host.way_to(self.friend, size + _OVERHEAD)
 
     def _send_first(self, payload: bytes, message: int, way: Any) -> None:
         sending, congestion = self.sending, self.congestion
@@ -447,7 +449,7 @@ class Session(Component[SessionState, SessionHost]):
             receipts.append((sending.end, message))
         self.last_sent = self.host.clock
         self.host.put(way, self._seal(payload, number))
-        self.host.note_sent(self.sid)
+        self.host.expect_answer(self.sid)
         if not self.is_busy:
             self.is_busy = True
             self.post(SessionInput.BUSY())
@@ -472,7 +474,7 @@ class Session(Component[SessionState, SessionHost]):
                 return
             congestion.note_sent_again(now)
             self.host.put(way, self._seal(found[1], found[0]))
-            self.host.note_sent(self.sid)
+            self.host.expect_answer(self.sid)
             self.last_sent = now
         self._look_again()
 
@@ -484,7 +486,7 @@ class Session(Component[SessionState, SessionHost]):
 
     def _put(self, payload: bytes, number: int) -> bool:
         """Send a packet, if there is a way; else no nonce is used."""
-        way = self.host.way_to(self.friend, len(payload))
+        way = self.host.way_to(self.friend, len(payload) + _OVERHEAD)
         if way is None:
             return False
         self.last_sent = self.host.clock
