@@ -17,6 +17,8 @@ from .events import (
     FriendOffline,
     FriendOnline,
     FriendPacketReceived,
+    FriendWritable,
+    MessageDelivered,
     MessageReceived,
     NameChanged,
     OfflineReason,
@@ -53,7 +55,6 @@ class FriendHost(Host[Any], Protocol):
     limits: NodeLimits
     profile: Any
 
-    def session_of(self, sid: bytes | None) -> Session | None: ...
     def make_ways(self, friend: bytes) -> Ways: ...
     def ask_alive(self, friend: bytes) -> None: ...
     def lose(self, friend: bytes) -> None: ...
@@ -100,6 +101,8 @@ class Friend(Component[FriendState, FriendHost]):
     cookies: Level
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
+    session: Annotated[Session | None, CACHED]
+    """The session in use."""
     key: Annotated[bytes, CACHED]
     __slots__ = tuple(__annotations__)
 
@@ -107,12 +110,18 @@ class Friend(Component[FriendState, FriendHost]):
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
         self.dht_keys, self.current, self.heard, self.messages = [], None, 0.0, 0
-        self.cookies = Level(host.limits.friend_cookies, 0.0)
+        self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
 
-    @property
-    def session(self) -> Session | None:
-        """The session in use."""
-        return self.host.session_of(self.current)
+    # -- what its sessions ask
+
+    def take_payload(self, payload: bytes) -> None:
+        PACKET.act(self, payload)
+
+    def tell_delivered(self, message: int) -> None:
+        self.host.emit(MessageDelivered(self.key, message))
+
+    def tell_writable(self) -> None:
+        self.host.emit(FriendWritable(self.key))
 
     # -- guards
 
@@ -179,7 +188,7 @@ class Friend(Component[FriendState, FriendHost]):
         self._session().send_alive()
 
     def end(self, reason: OfflineReason) -> None:
-        self.current = None
+        self.current = self.session = None
 
     def tell_online(self) -> None:
         self.host.emit(FriendOnline(self.key))

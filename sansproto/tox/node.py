@@ -41,8 +41,8 @@ from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
-from .events import FriendWritable, MessageDelivered, OfflineReason, Presence, ToxEvent, Undelivered
-from .friend import NOT_ONLINE, PACKET, Friend, FriendInput, FriendState
+from .events import OfflineReason, Presence, ToxEvent, Undelivered
+from .friend import NOT_ONLINE, Friend, FriendInput, FriendState
 from .gate import (
     HANDSHAKE,
     OTHERS,
@@ -150,6 +150,9 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
                 self.by_dht_key[key] = friend.key
             for path in friend.ways.paths:
                 self.path_known(path, friend.key)
+            friend.session = None if friend.current is None else self.sessions[friend.current]
+        for sid, core in self.recovery.sessions.items():
+            self._join(self.sessions[sid], core.peer_id)
 
     # -- verbs
 
@@ -368,7 +371,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         for friend in self.friends_at(arrived.way):
             session = friend.session
             if session is not None:
-                session.take(DATA, arrived)
+                DATA.act(session, arrived)
                 return
         self.gate.take(OTHERS, arrived)
 
@@ -467,9 +470,6 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     # -- what friends ask
 
-    def session_of(self, sid: bytes | None) -> Session | None:
-        return None if sid is None else self.sessions.get(sid)
-
     def make_ways(self, friend: bytes) -> Ways:
         return Ways(self, friend)
 
@@ -516,43 +516,22 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     # -- what sessions ask
 
-    def way_to(self, friend: bytes, size: int) -> Direct | Relayed | Several | None:
-        way = self.friends[friend].ways.pick(size)
-        if way is None:
-            self.blocked[friend] = None
-        return way
+    def wait_for_room(self, friend: bytes) -> None:
+        self.blocked[friend] = None
 
     def put(self, way: Direct | Relayed | Several, data: bytes) -> None:
-        match way:
-            case Direct(path):
-                self.send_datagram(data, path, _NAMES[data[0]])
-            case Relayed(key, dht_key, is_linked):
-                relay = self.relays.get(key)
-                if relay is not None:
-                    (relay.send if is_linked else relay.send_oob)(dht_key, data)
-            case Several(ways):
-                for one in ways:
-                    self.put(one, data)
-
-    def is_direct(self, friend: bytes) -> bool:
-        return self.friends[friend].ways.is_direct
-
-    def expect_answer(self, sid: bytes) -> None:
-        self.recovery.note_sent(sid)
-
-    def note_life(self, session: Session, way: Way) -> None:
-        friend = self.friends[session.friend]
-        friend.heard = self.clock
-        friend.ways.note_heard(way)
-        self.recovery.note_heard(session.sid)
-
-    def note_pong(self, sid: bytes, value: bytes, seconds: float) -> None:
-        """The shortest time counts: an acknowledgement may have waited for others."""
-        self.recovery.note_answered(sid, value, seconds)
+        if isinstance(way, Direct):
+            self.send_datagram(data, way.path, _NAMES[data[0]])
+        elif isinstance(way, Several):
+            for one in way.ways:
+                self.put(one, data)
+        elif way.relay in self.relays:
+            relay = self.relays[way.relay]
+            (relay.send if way.is_linked else relay.send_oob)(way.key, data)
 
     def confirm(self, session: Session, arrived: Arrived) -> None:
-        self.friends[session.friend].ways.note_heard(arrived.way)
-        route = friend_route(session.friend)
+        session.friend.ways.note_heard(arrived.way)
+        route = friend_route(session.friend.key)
         self.recovery.hear_data(Sealed(session.sid, arrived.counter, len(arrived.data), route, arrived))
 
     def be_killed(self, session: Session) -> None:
@@ -560,15 +539,6 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def try_others(self, arrived: Arrived) -> None:
         self.gate.take(OTHERS, arrived)
-
-    def hand_on(self, session: Session, payload: bytes) -> None:
-        self.friends[session.friend].take(PACKET, payload)
-
-    def tell_delivered(self, session: Session, message: int) -> None:
-        self.emit(MessageDelivered(session.friend, message))
-
-    def tell_writable(self, session: Session) -> None:
-        self.emit(FriendWritable(session.friend))
 
     # -- what the recovery core asks (docs/protocols/recovery.rst, what the host does)
 
@@ -597,14 +567,14 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     def install(self, sid: bytes, secret: Agreed) -> None:
         self.keyring.erase(sid)
         self.keyring.keep_draft(secret.friend, secret.draft)
-        self.sessions.add(sid, Session.begin, secret)
+        self._join(self.sessions.add(sid, Session.begin, secret), secret.friend)
 
     def erase(self, sid: bytes) -> None:
         self.keyring.erase(sid)
         session = self.sessions.get(sid)
         if session is not None:
             if session.sent:
-                self.keyring.forget_draft(session.friend, session.own_key)
+                self.keyring.forget_draft(session.friend.key, session.own_key)
             self.sessions.remove(sid)
 
     def export(self, sid: bytes) -> bytes:
@@ -689,8 +659,12 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     def _make_session(self, sid: bytes) -> Session:
         return Session(self, sid)
 
+    def _join(self, session: Session, friend: bytes) -> None:
+        session.friend, session.core = self.friends[friend], self.recovery.sessions[session.sid]
+
     def _ask(self, verb: str) -> None:
-        self.ask(verb, self.gate.asked(GateInput.VERB()))
+        if self.phase is not Phase.OPEN:
+            self.ask(verb, self.gate.asked(GateInput.VERB()))
 
     def _listening(self, verb: str, friend: bytes, now: float) -> tuple[Friend, Session | None]:
         """A friend and its session; None: it is not online."""
@@ -778,20 +752,20 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     def _start(self, event: Established) -> None:
         """A session is in use from now on."""
         friend, session = self.friends[event.peer], self.sessions[event.handle]
-        old = self.session_of(event.old_handle)
+        old = friend.session
         if old is not None:
             FriendInput.ENDED(OfflineReason.RESTARTED).act(friend)
             SessionInput.REPLACED().act(old)
         self.keyring.forget_draft(friend.key)
         self._set_dht_key(friend, session.dht_key)
         SessionInput.PROMOTED().act(session)
-        friend.current = session.sid
+        friend.current, friend.session = session.sid, session
         FriendInput.STARTED().act(friend)
 
     def _end(self, session: Session, reason: OfflineReason) -> None:
         """A session is over, and another one is wanted."""
-        friend = self.friends[session.friend]
-        if friend.current == session.sid:
+        friend = session.friend
+        if friend.session is session:
             self._hand_up(session)
             FriendInput.ENDED(reason).act(friend)
         self.recovery.end_session(session.sid)
@@ -799,4 +773,4 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     def _hand_up(self, session: Session) -> None:
         messages, packets = session.take_undelivered()
         if messages or packets:
-            self.emit(Undelivered(session.friend, tuple(messages), tuple(packets)))
+            self.emit(Undelivered(session.friend.key, tuple(messages), tuple(packets)))

@@ -121,13 +121,18 @@ class Ways(Part[WaysHost]):
     """When something genuine came by UDP, from the last of the paths."""
     tried: Instant
     """When a packet was risked there."""
+    best: Annotated[Direct | None, CACHED]
+    """The last of the paths."""
     friend: Annotated[bytes, CACHED]
     __slots__ = tuple(__annotations__)
 
     def __init__(self, host: WaysHost, friend: bytes) -> None:
         super().__init__(host)
         self.friend, self.dht_key, self.paths, self.relays = friend, b"", OrderedDict(), {}
-        self.heard, self.tried = None, 0.0
+        self.heard, self.tried, self.best = None, 0.0, None
+
+    def rebuild(self) -> None:
+        self.best = Direct(next(reversed(self.paths))) if self.paths else None
 
     # -- what is known
 
@@ -142,13 +147,15 @@ class Ways(Part[WaysHost]):
         if len(self.paths) > self.host.limits.paths:
             oldest, _ = self.paths.popitem(last=False)
             self.host.path_forgotten(oldest, self.friend)
+        self.rebuild()
 
     def note_heard(self, way: Way) -> None:
         """A new packet of a session came this way."""
         if isinstance(way, Direct):
             self.heard = self.host.clock
-            if next(reversed(self.paths)) != way.path:
+            if way != self.best:
                 self.paths.move_to_end(way.path)
+                self.best = way
 
     def forget_all(self) -> None:
         for path in self.paths:
@@ -186,7 +193,7 @@ class Ways(Part[WaysHost]):
     # -- inside
 
     def _direct(self) -> Direct | None:
-        return Direct(next(reversed(self.paths))) if self.paths and self.host.has_outbox() else None
+        return self.best if self.host.has_outbox() else None
 
     def _is_linked(self, key: bytes) -> bool:
         relay = self.host.relays.get(key)

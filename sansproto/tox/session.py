@@ -9,8 +9,6 @@ from collections import deque
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
-import attrs
-
 from ..component import Component, Host, Note, Refusal
 from ..contract import Instant
 from ..errors import WireError
@@ -20,16 +18,16 @@ from ..snapshot import CACHED
 from . import packets as p
 from . import payloads
 from .congestion import TICK, Congestion
-from .crypto import open_sealed, seal
+from .crypto import open_sealed, seal_data
 from .keyring import Agreed
 from .limits import NodeDelays, NodeLimits
+from .paths import Direct, Relayed, Several, Way, Ways
 from .windows import SIZE, ReceiveWindow, SendWindow
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the friend", ref="sending")
 UNUSED_ID: Final = Note("a packet whose id nobody uses", ref="receiving")
 
 _REQUEST: Final = bytes([p.REQUEST])
-_DATA: Final = bytes([p.Data.__wire__.id or 0])
 _ALIVE: Final = bytes([p.Alive.__wire__.id or 0])
 _LOSSLESS_FROM, _LOSSLESS_TO = p.LOSSLESS.start, p.LOSSLESS.stop - 1
 _REPLAY_SIZE: Final = 8192
@@ -51,17 +49,40 @@ _SLOW: Final = 4.0
 _GAP_WEIGHT: Final = 0.0125
 
 
-@attrs.define(eq=False, weakref_slot=False)
 class Arrived:
-    """A Data packet, how it came, and what a session found in it."""
+    """A Data packet, how it came, and what a session found in it. (Not attrs: this is the bulk path.)"""
 
     data: bytes
-    way: Any
-    counter: int = -1
+    way: Way
+    counter: int
     """Its distance from the sender's first nonce."""
-    buffer_start: int = 0
-    number: int = 0
-    payload: bytes = b""
+    buffer_start: int
+    number: int
+    payload: bytes
+    __slots__ = tuple(__annotations__)
+
+    def __init__(self, data: bytes, way: Way) -> None:
+        self.data, self.way = data, way
+
+
+class SessionFriend(Protocol):
+    """What a session asks of the friend that it is with."""
+
+    key: bytes
+    heard: Instant
+    ways: Ways
+
+    def take_payload(self, payload: bytes) -> None: ...
+    def tell_delivered(self, message: int) -> None: ...
+    def tell_writable(self) -> None: ...
+
+
+class CoreSession(Protocol):
+    """What a session asks of the one that stands for it in the recovery core."""
+
+    def note_sent(self) -> None: ...
+    def note_heard(self) -> None: ...
+    def note_answered(self, value: bytes, seconds: float | None = None) -> None: ...
 
 
 class SessionHost(Host[Any], Protocol):
@@ -70,18 +91,11 @@ class SessionHost(Host[Any], Protocol):
     delays: NodeDelays
     limits: NodeLimits
 
-    def way_to(self, friend: bytes, size: int) -> Any: ...
-    def put(self, way: Any, data: bytes) -> None: ...
-    def is_direct(self, friend: bytes) -> bool: ...
-    def expect_answer(self, sid: bytes) -> None: ...
-    def note_life(self, session: Session, way: Any) -> None: ...
-    def note_pong(self, sid: bytes, value: bytes, seconds: float) -> None: ...
+    def put(self, way: Direct | Relayed | Several, data: bytes) -> None: ...
+    def wait_for_room(self, friend: bytes) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
     def try_others(self, arrived: Arrived) -> None: ...
-    def hand_on(self, session: Session, payload: bytes) -> None: ...
-    def tell_delivered(self, session: Session, message: int) -> None: ...
-    def tell_writable(self, session: Session) -> None: ...
 
 
 class SessionState(Enum):
@@ -115,8 +129,6 @@ class SessionInput:
 class Session(Component[SessionState, SessionHost]):
     """A session, by the id that the recovery core gave it."""
 
-    friend: bytes
-    """The friend's real key."""
     key: bytes
     own_key: bytes
     """Our public key of it."""
@@ -164,6 +176,8 @@ class Session(Component[SessionState, SessionHost]):
     """What waits is looked at again soon."""
     is_wanting: bool
     """A packet was refused."""
+    friend: Annotated[SessionFriend, CACHED]
+    core: Annotated[CoreSession, CACHED]
     sid: Annotated[bytes, CACHED]
     delays: Annotated[NodeDelays, CACHED]
     __slots__ = tuple(__annotations__)
@@ -171,7 +185,7 @@ class Session(Component[SessionState, SessionHost]):
     def __init__(self, host: SessionHost, sid: bytes) -> None:
         super().__init__(host)
         self.sid, self.delays = sid, host.delays
-        self.friend = self.key = self.own_key = self.peer_key = self.dht_key = self.handshake = b""
+        self.key = self.own_key = self.peer_key = self.dht_key = self.handshake = b""
         self.was_sent = self.is_busy = self.is_owing = self.is_pumping = self.is_wanting = False
         self.send_nonce = self.sent = self.receive_nonce = self.passed = self.counted = 0
         self.highest, self.replay, self.congestion = -1, None, None
@@ -182,7 +196,7 @@ class Session(Component[SessionState, SessionHost]):
 
     def begin(self, agreed: Agreed) -> None:
         """Its keys were agreed on."""
-        self.friend, self.key, self.dht_key = agreed.friend, agreed.key, agreed.dht_key
+        self.key, self.dht_key = agreed.key, agreed.dht_key
         self.own_key, self.peer_key = agreed.draft.own.public, agreed.peer_key
         self.handshake, self.was_sent = agreed.handshake, agreed.was_sent
         self.send_nonce = int.from_bytes(agreed.draft.base_nonce, "big")
@@ -242,7 +256,7 @@ class Session(Component[SessionState, SessionHost]):
             self._send_first(*queue.popleft(), way)
         if self.is_wanting and len(queue) <= self.host.limits.queue // 2:
             self.is_wanting = False
-            self.host.tell_writable(self)
+            self.friend.tell_writable()
         self._look_again()
 
     def take_undelivered(self) -> tuple[list[int], list[bytes]]:
@@ -346,7 +360,10 @@ class Session(Component[SessionState, SessionHost]):
         counter = arrived.counter
         if counter > self.highest:
             self.highest = counter
-            self.host.note_life(self, arrived.way)
+            friend = self.friend
+            friend.heard = self.host.clock
+            friend.ways.note_heard(arrived.way)
+            self.core.note_heard()
             if counter - self.passed > 2 * _STEP:
                 self.receive_nonce += _STEP
                 self.passed += _STEP
@@ -361,7 +378,7 @@ class Session(Component[SessionState, SessionHost]):
         if not self.is_owing:
             self._owe(1)
         while (payload := receiving.next()) is not None:
-            self.host.hand_on(self, payload)
+            self.friend.take_payload(payload)
 
     def mark(self, arrived: Arrived) -> None:
         """A packet without a number of its own is not taken twice. It tells which numbers there are."""
@@ -375,10 +392,10 @@ class Session(Component[SessionState, SessionHost]):
             self._owe(0)
 
     def take_lossy(self, arrived: Arrived) -> None:
-        self.host.hand_on(self, arrived.payload)
+        self.friend.take_payload(arrived.payload)
 
     def read_request(self, arrived: Arrived) -> None:
-        gate = self.round_trip if self.host.is_direct(self.friend) else _RELAYED
+        gate = self.round_trip if self.friend.ways.is_direct else _RELAYED
         seconds = self.sending.read_request(arrived.buffer_start, arrived.payload[1:], self.host.clock, gate)
         if seconds is not None:
             self.round_trip = min(self.round_trip, seconds)
@@ -428,7 +445,7 @@ class Session(Component[SessionState, SessionHost]):
             self.congestion = Congestion(filled=self.host.clock)
         return self.congestion
 
-    def _way_for_next(self, size: int) -> Any:
+    def _way_for_next(self, size: int) -> Direct | Relayed | Several | None:
         """How the next packet may be sent now; None: it has to wait."""
         congestion, sending = self.congestion or self._congestion(), self.sending
         if not congestion.may_send(self.host.clock):
@@ -436,9 +453,9 @@ class Session(Component[SessionState, SessionHost]):
         waiting = sending.end - sending.start
         if waiting >= self.host.limits.window or waiting > _MOST_SECONDS * congestion.rate + 64:
             return None
-        return self.host.way_to(self.friend, size + _OVERHEAD)
+        return self._way(size)
 
-    def _send_first(self, payload: bytes, message: int, way: Any) -> None:
+    def _send_first(self, payload: bytes, message: int, way: Direct | Relayed | Several) -> None:
         sending, congestion = self.sending, self.congestion
         assert congestion is not None  # it was asked
         number = sending.add(payload, self.host.clock)
@@ -448,14 +465,14 @@ class Session(Component[SessionState, SessionHost]):
             receipts.append((sending.end, message))
         self.last_sent = self.host.clock
         self.host.put(way, self._seal(payload, number))
-        self.host.expect_answer(self.sid)
+        self.core.note_sent()
         if not self.is_busy:
             self._be_busy()
 
     def _send_alone(self, payload: bytes) -> None:
         number = self.sending.add(payload, self.host.clock)
         self._put(payload, number)
-        self.host.expect_answer(self.sid)
+        self.core.note_sent()
 
     def _be_busy(self) -> None:
         """Look again and again whether all has arrived."""
@@ -477,13 +494,13 @@ class Session(Component[SessionState, SessionHost]):
 
     def _send_asked(self) -> None:
         congestion, now = self._congestion(), self.host.clock
-        while congestion.may_send_again(now) and (way := self.host.way_to(self.friend, p.MAX_PACKET)) is not None:
+        while congestion.may_send_again(now) and (way := self._way(p.MAX_PAYLOAD)) is not None:
             found = self.sending.next_asked(now)
             if found is None:
                 return
             congestion.note_sent_again(now)
             self.host.put(way, self._seal(found[1], found[0]))
-            self.host.expect_answer(self.sid)
+            self.core.note_sent()
             self.last_sent = now
         self._look_again()
 
@@ -493,9 +510,15 @@ class Session(Component[SessionState, SessionHost]):
             self.is_pumping = True
             self.post(SessionInput.WAITS())
 
+    def _way(self, size: int) -> Direct | Relayed | Several | None:
+        way = self.friend.ways.pick(size + _OVERHEAD)
+        if way is None:
+            self.host.wait_for_room(self.friend.key)
+        return way
+
     def _put(self, payload: bytes, number: int) -> bool:
         """Send a packet, if there is a way; else no nonce is used."""
-        way = self.host.way_to(self.friend, len(payload) + _OVERHEAD)
+        way = self._way(len(payload))
         if way is None:
             return False
         self.last_sent = self.host.clock
@@ -506,7 +529,7 @@ class Session(Component[SessionState, SessionHost]):
         nonce = (self.send_nonce & _NONCES).to_bytes(p.NONCE_SIZE, "big")
         self.send_nonce += 1
         self.sent += 1
-        return _DATA + nonce[22:] + seal(self.key, nonce, payloads.write(self.receiving.start & _WIRE, number, payload))
+        return seal_data(self.key, nonce, payloads.write(self.receiving.start & _WIRE, number, payload))
 
     def _owe(self, counted: int) -> None:
         """A list of missing packets is due soon; so many lossless ones were counted since the last one."""
@@ -517,9 +540,9 @@ class Session(Component[SessionState, SessionHost]):
         self.round_trip = min(self.round_trip, seconds)
         start = self.sending.start
         while self.receipts and self.receipts[0][0] <= start:
-            self.host.tell_delivered(self, self.receipts.popleft()[1])
+            self.friend.tell_delivered(self.receipts.popleft()[1])
         while self.pings and self.pings[0][0] <= start:
-            self.host.note_pong(self.sid, self.pings.popleft()[1], self.round_trip)
+            self.core.note_answered(self.pings.popleft()[1], self.round_trip)
         if self.queue or self.sending.asked:
             self.pump()
 
