@@ -258,7 +258,7 @@ def meant(node: ast.AST, names: Mapping[str, Any]) -> Any:
 
 
 def asked(node: ast.AST) -> list[ast.expr]:
-    """What is given to ``part.asked`` or ``table.ask``. What the first makes of it only ``verb`` and ``ask`` can use."""
+    """What is given to ``part.asked`` or ``table.ask``. Only ``verb`` and ``ask`` can use what the first makes."""
     match node:
         case ast.Call(func=ast.Attribute(attr="asked") | ast.Attribute(value=ast.Attribute(attr="table"), attr="ask")):
             return node.args
