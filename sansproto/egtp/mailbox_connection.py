@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -255,14 +256,17 @@ class MailboxConnection(Component[ConnectionState, ConnectionHost]):
         self._end(ended)
 
     def close(self) -> None:
-        if self.link in self.host.links:
-            self.host.links[self.link].close()
+        self._end_link(StreamLink.close)
 
     def abort(self) -> None:
-        if self.link in self.host.links:
-            self.host.links[self.link].abort()
+        self._end_link(StreamLink.abort)
 
     # -- inside
+
+    def _end_link(self, how: Callable[[StreamLink], None]) -> None:
+        link = self.host.links.get(self.link)
+        if link is not None:
+            how(link)
 
     def _ask(self, request: p.Request, due: Due) -> None:
         assert self.channel is not None  # it is open

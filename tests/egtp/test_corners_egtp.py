@@ -275,8 +275,8 @@ def test_a_node_closes_while_one_of_its_servers_is_away() -> None:
     assert peer.endpoint.next_timeout() is None
 
 
-def test_a_server_that_does_not_answer_is_left_also_when_its_link_is_gone_already() -> None:
-    """A node closes: the link of one depositor is gone, that of another one lingers."""
+def test_the_links_of_a_node_that_has_left_are_of_nobody() -> None:
+    """A node closes while two servers do not answer: nothing is due any more, and the links linger."""
     peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(answer=5.0, farewell=1.0, linger=30.0))
     peer.pause = 0.125  # links stay until they are lost below
     for other in (B, C):
@@ -286,13 +286,10 @@ def test_a_server_that_does_not_answer_is_left_also_when_its_link_is_gone_alread
     for link in (first, second):
         peer.stream_opened(link, peer.now)
     peer.close(peer.now)
-    peer.at(2.0)
+    peer.at(10.0)
+    assert peer.how == {first: CloseTransport, second: CloseTransport}
+    assert not peer.endpoint.relays.by_link
     peer.stream_lost(first, peer.now)
-    assert [one.connection.part.link for one in peer.endpoint.relays.depositors.values()] == [0, second]
-    peer.at(6.0)
-    assert not peer.endpoint.relays.depositors
-    assert peer.how == {first: CloseTransport, second: AbortTransport}
-    assert peer.take() == []
     of_nobody = peer.endpoint.links[second]
     peer.endpoint.link_opened(of_nobody)
     peer.endpoint.link_eof(of_nobody)
@@ -331,6 +328,31 @@ def test_packets_for_a_server_whose_link_has_just_overflowed_are_lost() -> None:
     go_on()
     (rekeyed,) = [event for event in peer.take() if isinstance(event, Established)]
     assert rekeyed.reason is Reason.REKEY
+
+
+@pytest.mark.parametrize("unused", [2.0, 1000.0])
+def test_a_node_that_has_left_writes_to_no_mailbox(unused: float) -> None:
+    """The goodbye is said again when the link to one mailbox is gone, and that to another one lingers: neither is the
+    connection that has lost its link used, nor another one made."""
+    peer = polling(delays=NodeDelays(poll=1.0, unused=unused))
+    friend = Friend(peer, B)
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    for _ in range(8):
+        peer.go(5.0)
+        friend.settle()
+    assert isinstance(peer.take()[-1], Established)
+    peer.connect_by_mailbox(C.public, SERVER.public, peer.now)
+    peer.settle()
+    lingers = peer.endpoint.relays.depositors[SERVER.public, mailbox_of(C)].connection.part.link
+    peer.stream_blocked(lingers, peer.now)
+    peer.close(peer.now)
+    peer.go(5.0)
+    assert [*peer.links] == [lingers]
+    last, refused = peer.link, sum(peer.stats.refused.values())
+    peer.go(20.0)
+    assert (peer.link, sum(peer.stats.refused.values())) == (last, refused + 1)
+    peer.go(10.0)
+    assert peer.take() == [Closed(CloseCause.LOCAL)]
 
 
 def test_a_node_out_of_a_snapshot_knows_whose_its_links_are() -> None:
