@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol, TypeVar
 
 import attrs
 from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 
 from ..errors import Fault, WireError
+from ..wire import Packet
+from . import packets as p
 from .packets import KEY_SIZE, NONCE_SIZE
 
-_NONCES: Final = 1 << 8 * NONCE_SIZE
+B = TypeVar("B", bound=Packet)
+
+_LAST_NONCE: Final = (1 << 8 * NONCE_SIZE) - 1
 _SIGN: Final = 0x7F
 _PRIME: Final = 2**255 - 19
 _ORDER_8: Final = (
@@ -47,6 +52,9 @@ class KeyPair:
         return cls(secret, sodium.crypto_scalarmult_base(secret))
 
 
+# -- primitives --------------------------------------------------------------------------------------------------------
+
+
 def is_key(public: bytes) -> bool:
     """Can it be a public key: 32 bytes, and of no small order? With such a point everybody agrees on the same key."""
     return len(public) == KEY_SIZE and public[:-1] + bytes([public[-1] & _SIGN]) not in _SMALL
@@ -73,7 +81,7 @@ def open_sealed(key: bytes, nonce: bytes, sealed: bytes) -> bytes:
 
 def nonce_after(nonce: bytes, steps: int) -> bytes:
     """The nonce that follows after so many steps."""
-    return ((int.from_bytes(nonce, "big") + steps) % _NONCES).to_bytes(NONCE_SIZE, "big")
+    return ((int.from_bytes(nonce, "big") + steps) & _LAST_NONCE).to_bytes(NONCE_SIZE, "big")
 
 
 def sha512(data: bytes) -> bytes:
@@ -83,3 +91,74 @@ def sha512(data: bytes) -> bytes:
 def are_equal(one: bytes, other: bytes) -> bool:
     """Takes the same time either way."""
     return hmac.compare_digest(one, other)
+
+
+# -- what is sealed in packets -----------------------------------------------------------------------------------------
+
+
+class Sealed(Protocol):
+    """A packet with a nonce and what is sealed under it."""
+
+    @property
+    def nonce(self) -> bytes: ...
+
+    @property
+    def sealed(self) -> bytes: ...
+
+
+_KEYS: Final[Mapping[type[Packet], str]] = {
+    p.CookieRequestBody: "real_key",
+    p.HandshakeBody: "session_key",
+    p.RelayKeys: "key",
+}
+"""The public key in a body."""
+
+
+def seal_body(key: bytes, nonce: bytes, body: Packet) -> bytes:
+    """What stands in ``sealed`` of a packet with this nonce."""
+    return seal(key, nonce, body.encode())
+
+
+def open_body(kind: type[B], key: bytes, packet: Sealed) -> B:
+    """What is sealed in a packet. Raises WireError (``BAD_MAC``, ``BAD_POINT`` for a public key that is none)."""
+    body = kind.decode(open_sealed(key, packet.nonce, packet.sealed))
+    name = _KEYS.get(kind)
+    if name is not None and not is_key(getattr(body, name)):
+        raise WireError(Fault.BAD_POINT, field=name)
+    return body
+
+
+def make_cookie(secret: bytes, nonce: bytes, time: int, real_key: bytes, dht_key: bytes) -> bytes:
+    """A cookie for the owner of both keys, 112 bytes: ``time`` is in seconds of the issuer's clock."""
+    return p.Cookie(nonce, seal_body(secret, nonce, p.CookieBody(time, real_key, dht_key))).encode()
+
+
+def open_cookie(secret: bytes, cookie: bytes) -> p.CookieBody:
+    """What a cookie holds. Raises WireError (``BAD_MAC``) if it was not made under this secret."""
+    return open_body(p.CookieBody, secret, p.Cookie.decode(cookie))
+
+
+def make_handshake(
+    key: bytes, nonce: bytes, cookie: bytes, base_nonce: bytes, session_key: bytes, other_cookie: bytes
+) -> p.Handshake:
+    """Sealed under the key that both real keys agree on, and bound to the cookie outside."""
+    body = p.HandshakeBody(base_nonce, session_key, sha512(cookie), other_cookie)
+    return p.Handshake(cookie, nonce, seal_body(key, nonce, body))
+
+
+def open_handshake(key: bytes, packet: p.Handshake) -> p.HandshakeBody:
+    """Raises WireError (``BAD_MAC``, ``BAD_CHECKSUM`` if another cookie stands outside, ``BAD_POINT``)."""
+    body = open_body(p.HandshakeBody, key, packet)
+    if not are_equal(body.cookie_hash, sha512(packet.cookie)):
+        raise WireError(Fault.BAD_CHECKSUM, field="cookie_hash")
+    return body
+
+
+def seal_frame(key: bytes, nonce: bytes, frame: p.Control | p.Relayed) -> bytes:
+    """A frame of a stream to a relay, with its length."""
+    return p.RelayFrame(seal(key, nonce, p.encode_frame(frame))).encode()
+
+
+def open_frame(key: bytes, nonce: bytes, sealed: bytes) -> p.Control | p.Relayed:
+    """What is in a frame. Raises WireError."""
+    return p.decode_frame(open_sealed(key, nonce, sealed))

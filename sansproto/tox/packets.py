@@ -21,6 +21,7 @@ from ..wire import (
     Packet,
     Rest,
     by_id,
+    const,
     field,
     packet,
 )
@@ -144,7 +145,7 @@ class DhtPing(Packet):
 
 @packet
 class DhtPingBody(Packet):
-    kind: int = field(InRange(U8, 0, 1), "0 in a DhtPing, 1 in a DhtPong")
+    kind: bytes = const(b"\0")
     number: bytes = field(_NUMBER, "comes back in the answer")
 
 
@@ -154,7 +155,13 @@ class DhtPong(Packet):
 
     dht_key: bytes = field(_KEY, "the sender's DHT key")
     nonce: bytes = field(_NONCE)
-    sealed: bytes = field(_sealed(9), "DhtPingBody, between both DHT keys", sealed=True)
+    sealed: bytes = field(_sealed(9), "DhtPongBody, between both DHT keys", sealed=True)
+
+
+@packet
+class DhtPongBody(Packet):
+    kind: bytes = const(b"\1")
+    number: bytes = field(_NUMBER, "that of the DhtPing")
 
 
 Datagram: TypeAlias = DhtPing | DhtPong | CookieRequest | CookieResponse | Handshake | Data
