@@ -148,6 +148,7 @@ class LinkHost(Host[Any], Protocol):
     def offer(self, link: StreamLink) -> None: ...
     def stop_reading(self, link: StreamLink) -> None: ...
     def is_waiting(self, link: StreamLink) -> bool: ...
+    def wait_for_turn(self, link: StreamLink) -> None: ...
     def wait_no_longer(self, link: StreamLink) -> None: ...
     def release_feeders(self, link: StreamLink) -> None: ...
     def forget_link(self, link: StreamLink) -> None: ...
@@ -179,6 +180,8 @@ class StreamLink(Component[LinkState, LinkHost]):
     abort_given: bool
     held: bool
     """The protocol wants no more bytes."""
+    halted: bool
+    """Nor does it look at those that are here."""
     paused: bool
     """Nor does anybody: it is held, or waits for the application."""
     pause_given: bool
@@ -196,7 +199,7 @@ class StreamLink(Component[LinkState, LinkHost]):
         self.listener, self.peer = "", _NOWHERE
         self.out, self.queued, self.inbox, self.feeders = [], 0, b"", {}
         self.eof = self.eof_told = self.finishing = self.finish_given = self.close_given = self.abort_given = False
-        self.held = self.paused = self.pause_given = self.offered = False
+        self.held = self.halted = self.paused = self.pause_given = self.offered = False
 
     def begin(self, listener: str, peer: Address) -> None:
         """Where it comes from, or leads to."""
@@ -256,6 +259,18 @@ class StreamLink(Component[LinkState, LinkHost]):
     def resume(self) -> None:
         self.held = False
         self.gate()
+
+    def halt(self) -> None:
+        """Pause, and look at nothing more of what was read already, until :meth:`go_on`."""
+        self.halted = True
+        self.pause()
+
+    def go_on(self) -> None:
+        """Look at what was read first, when it is the link's turn; then resume."""
+        self.halted = False
+        if self.inbox or self.eof:
+            self.host.wait_for_turn(self)
+        self.resume()
 
     def deafen(self) -> None:
         """Never look at what it sends again: it is not even read, until it ends."""

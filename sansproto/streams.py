@@ -33,7 +33,7 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
     links: Parts[Link, StreamLink]
     _offers: deque[Link]
     _waiting: OrderedDict[Link, None]
-    """Unread links: events wait for the application, or one call was not enough."""
+    """Unread links: events wait for the application, or one call was not enough, or they were halted before."""
     _stopping: OrderedDict[Link, None]
     """Links to be paused before others get their output: meanwhile they are read."""
     _full: dict[str, None]
@@ -235,6 +235,9 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
     def is_waiting(self, link: StreamLink) -> bool:
         return link.key in self._waiting
 
+    def wait_for_turn(self, link: StreamLink) -> None:
+        self._waiting[link.key] = None
+
     def wait_no_longer(self, link: StreamLink) -> None:
         self._waiting.pop(link.key, None)
 
@@ -300,12 +303,12 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
         """Hand over packets that a link's inbox holds, at most ``link_packets``, then its end; how many there were.
 
         What is left, or has to wait until the application reads, is for a later call. But the ``last`` words of a link
-        are not kept back: nobody could ask for them later.
+        are not kept back, unless it is halted: nobody could ask for them later.
         """
         self.where = link.key
         data, offset, count = link.inbox, 0, 0
         most = self.link_limits.link_packets if most is None else most
-        while offset < len(data) and link.state in OPEN and not link.eof_told:
+        while offset < len(data) and link.state in OPEN and not link.eof_told and not link.halted:
             if not last and (count >= most or self._is_congested()):
                 self._waiting[link.key] = None
                 link.gate()
@@ -326,7 +329,8 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
             if self._inputs:
                 self.run()
         link.inbox = data[offset:] if link.state in OPEN and not link.eof_told else b""
-        if link.eof and not link.eof_told and link.key not in self._waiting and link.state in OPEN:
+        is_read = link.key not in self._waiting and not link.halted
+        if link.eof and not link.eof_told and is_read and link.state in OPEN:
             link.eof_told = True
             self.link_eof(link)
         if self._inputs:

@@ -14,6 +14,7 @@ import attrs
 from ..component import Component, Host, Refusal
 from ..contract import Link
 from ..errors import Fault, WireError
+from ..fair import group_of
 from ..links import TAKING, StreamLink
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..rates import Level, Rate
@@ -24,7 +25,6 @@ from .channel import Channel, read_hello, write_welcome
 from .limits import MailboxServerDelays, MailboxServerLimits
 from .mailbox_events import MailboxServerEvent
 from .mailboxes import Mailboxes
-from .paths import group_of
 
 _ENVELOPE: Final = 64  # bytes that a response takes besides its blob, at most
 

@@ -11,6 +11,7 @@ from ..component import Parts
 from ..contract import Entropy, Link, Phase
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause
+from ..fair import group_of
 from ..links import Mark, StreamLink
 from ..snapshot import CACHED
 from ..streams import StreamEndpoint
@@ -21,7 +22,6 @@ from .limits import MailboxServerDelays, MailboxServerLimits
 from .mailbox_caller import Caller, CallerInput
 from .mailbox_events import MailboxServerEvent, StoredMailbox
 from .mailboxes import Mailboxes
-from .paths import group_of
 
 MAILBOX_PORT: Final = "mailbox"
 """The label of the listener."""

@@ -1,34 +1,23 @@
-"""Where packets come from, as bytes: paths, which tokens are bound to, and groups of them, which limits are for."""
+"""Where packets come from, as bytes: paths, which tokens are bound to."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address
-
-from ..contract import Address, Path
+from ..contract import Path
+from ..fair import address_bytes, network_of
 from .packets import PATH, PathRelay, PathV4, PathV6
 
 _LABEL_MOST = 255
 
 
-def _packed(host: str) -> bytes:
-    """4 or 16 bytes; IPv4 within IPv6 is IPv4. What no adapter reports, a host that is no address, is one for all."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return bytes(16)
-    mapped = None if isinstance(address, IPv4Address) else address.ipv4_mapped
-    return (mapped or address).packed
-
-
 def path_bytes(path: Path) -> bytes:
     """A path of datagrams, serialised."""
-    return _serialised(path, _packed(path.host))
+    return _serialised(path, address_bytes(path.host))
 
 
 def path_and_group(path: Path) -> tuple[bytes, bytes]:
     """A path of datagrams, serialised, and its group."""
-    address = _packed(path.host)
-    return _serialised(path, address), _group(address)
+    address = address_bytes(path.host)
+    return _serialised(path, address), network_of(address)
 
 
 def _serialised(path: Path, address: bytes) -> bytes:
@@ -42,12 +31,3 @@ def _serialised(path: Path, address: bytes) -> bytes:
 def relay_path_bytes(server: bytes, mailbox: bytes) -> bytes:
     """The path to a mailbox at a server, serialised."""
     return PATH.encode(PathRelay(server, mailbox))
-
-
-def group_of(where: Path | Address) -> bytes:
-    """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
-    return _group(_packed(where.host))
-
-
-def _group(address: bytes) -> bytes:
-    return b"\x04" + address[:3] if len(address) == 4 else b"\x06" + address[:6]

@@ -348,6 +348,9 @@ MAX_RELAYED: Final = MAX_FRAME - MAC_SIZE - 1
 FIRST_ID: Final = 16
 """The lowest id of a connection at a relay; the highest is 255."""
 
+MAX_IDS: Final = 256 - FIRST_ID
+"""Connections that one client has at a relay, at most."""
+
 
 @packet
 class RelayHello(Packet):

@@ -15,9 +15,9 @@ from ...contract import Path
 from ...egtp.gate import STORED, Stored
 from ...egtp.keyring import Keys
 from ...egtp.node import EgtpNode
-from ...egtp.paths import group_of
 from ...egtp.routes import RELAY, Mailbox, place_of, polled_route
 from ...errors import Fault
+from ...fair import group_of
 from ...rates import Level
 from ...recovery import Call, RecoveryConfig, RecoveryDelays, Route
 from ...recovery.call import Attempt, CallState

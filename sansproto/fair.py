@@ -1,0 +1,72 @@
+"""Fair shares of what strangers use: groups of addresses, and who is next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from ipaddress import IPv4Address, ip_address
+
+import attrs
+
+from .contract import Address, Link, Path
+
+
+def address_bytes(host: str) -> bytes:
+    """4 or 16 bytes; IPv4 within IPv6 is IPv4. What no adapter reports, a host that is no address, is one for all."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return bytes(16)
+    mapped = None if isinstance(address, IPv4Address) else address.ipv4_mapped
+    return (mapped or address).packed
+
+
+def group_of(where: Path | Address) -> bytes:
+    """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
+    return network_of(address_bytes(where.host))
+
+
+def network_of(address: bytes) -> bytes:
+    """The same, of the bytes of an address."""
+    return b"\x04" + address[:3] if len(address) == 4 else b"\x06" + address[:6]
+
+
+@attrs.define(eq=False)
+class FairQueue:
+    """Links that wait, in which groups of addresses take turns: who has many links waits for them, and nobody else."""
+
+    groups: OrderedDict[bytes, OrderedDict[Link, None]] = attrs.field(factory=OrderedDict)
+    size: int = 0
+
+    def add(self, group: bytes, link: Link) -> None:
+        """Behind the other links of its group; it waits once at most."""
+        links = self.groups.setdefault(group, OrderedDict())
+        if link not in links:
+            links[link] = None
+            self.size += 1
+
+    def discard(self, group: bytes, link: Link) -> None:
+        """It waits no longer, if it did."""
+        links = self.groups.get(group)
+        if links is not None and link in links:
+            del links[link]
+            self.size -= 1
+            if not links:
+                del self.groups[group]
+
+    def pop(self) -> Link:
+        """Who is next. Its group then waits for the others."""
+        group, links = next(iter(self.groups.items()))
+        link, _ = links.popitem(last=False)
+        self.size -= 1
+        if links:
+            self.groups.move_to_end(group)
+        else:
+            del self.groups[group]
+        return link
+
+    def pop_crowded(self) -> Link:
+        """The link that has waited longest in the group that has most of them. Looks at each group."""
+        group, links = max(self.groups.items(), key=lambda item: len(item[1]))
+        link = next(iter(links))
+        self.discard(group, link)
+        return link

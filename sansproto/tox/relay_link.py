@@ -1,0 +1,596 @@
+"""A relay as its client sees it: dialled as long as it is wanted, and all that goes through it.
+
+docs/protocols/tox.rst, relay client.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cached_property
+from typing import Annotated, Any, Final, NamedTuple, Protocol, assert_never
+
+from ..component import Component, Host, Parts, Refusal
+from ..contract import Address, Link
+from ..errors import WireError
+from ..events import CloseCause
+from ..links import LinkState, StreamLink
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
+from . import crypto
+from . import packets as p
+from .limits import RelayClientDelays, RelayClientLimits
+from .relay_channel import OwnKeys, RelayChannel, read_keys, write_hello
+from .relay_events import RelayViolation
+from .relay_route import RelayRoute, RouteInput, RouteState
+
+_MOST_FAILURES: Final = 16  # from there on the pauses do not grow, however short they began
+_NO_NUMBER: Final = bytes(8)  # of a ping that nobody sends
+_ONION: Final = frozenset({9, 11})  # first bytes of frames that belong to parts of Tox that are not spoken here
+
+NOT_LINKED: Final = Refusal("not linked at this relay", ref="relay client")
+NO_RELAY: Final = Refusal("no stream to this relay", ref="relay client")
+NO_ROOM: Final = Refusal("too much waits for this relay", ref="relay client")
+TOO_MANY_ROUTES: Final = Refusal("too many keys at this relay", ref="relay client")
+
+
+class RelayState(Enum):
+    RESTING = 0
+    """Not wanted."""
+    DIALLING = 1
+    GREETING = 2
+    """Our hello is on its way."""
+    UP = 3
+    AWAY = 4
+    """The stream is over; until the next try."""
+
+
+class Ended(NamedTuple):
+    """Why a stream to a relay ended, or none came about."""
+
+    cause: CloseCause
+    violation: RelayViolation | None = None
+    detail: str = ""
+
+
+class Answered(NamedTuple):
+    """A relay's answer about a key that it was asked for."""
+
+    route: RelayRoute
+    id: int
+
+
+class FromFriend(NamedTuple):
+    """A packet, and the DHT key of its sender."""
+
+    key: bytes
+    data: bytes
+
+
+class RelayInput:
+    START = Input[RelayState, None]()
+    OPENED = Input[RelayState, None]()
+    GREETED = Input[RelayState, p.RelayKeys]()
+    """The relay's answer to our hello."""
+    LOOKED_AT = Input[RelayState, None]()
+    """What came as the answer was looked at: if it was dropped, there is none."""
+    EMPTY = Input[RelayState, None]()
+    """A frame without content."""
+    ONION = Input[RelayState, None]()
+    """One of a part of Tox that is not spoken here."""
+    ANSWERED = Input[RelayState, Answered]()
+    LINKED = Input[RelayState, RelayRoute]()
+    UNLINKED = Input[RelayState, RelayRoute]()
+    RELAYED = Input[RelayState, FromFriend]()
+    OOB = Input[RelayState, FromFriend]()
+    PINGED = Input[RelayState, p.RelayPing]()
+    PONG = Input[RelayState, p.RelayPong]()
+    ZERO_PONG = Input[RelayState, p.RelayPong]()
+    PING_DUE = Input[RelayState, None]()
+    EXPIRED = Input[RelayState, None]()
+    LOST = Input[RelayState, Ended]()
+    DUE = Input[RelayState, None]()
+    REDIAL = Input[RelayState, None]()
+    """Dial at once: our own address may be another one."""
+    STOP = Input[RelayState, None]()
+
+
+class RelayHost(Host[Any], Protocol):
+    """What a relay asks of the session that uses it, and what it tells it."""
+
+    own_dht: crypto.KeyPair
+    """The session's DHT keys, by which the relay knows it."""
+    relay_delays: RelayClientDelays
+    relay_limits: RelayClientLimits
+    links: Parts[Link, StreamLink]
+
+    def open_link(self, address: Address) -> StreamLink: ...
+    def note_sent(self, link: int, name: str, size: int) -> None: ...
+
+    def relay_dialled(self, relay: RelayLink) -> None:
+        """``relay.link`` is a new link: what is reported about it is the relay's."""
+
+    def relay_hung_up(self, relay: RelayLink, link: Link) -> None:
+        """What is still reported about this link is nobody's."""
+
+    def relay_up(self, relay: RelayLink) -> None:
+        """It has answered. What was asked for is asked for now: ``relay_routed`` follows for each key."""
+
+    def relay_down(self, relay: RelayLink, ended: Ended) -> None:
+        """Its stream is over, or it cannot be reached (told once): it is dialled again and again.
+
+        ``relay_unlinked`` came before for each friend who was linked.
+        """
+
+    def relay_routed(self, relay: RelayLink, key: bytes) -> None:
+        """It knows that we want this friend."""
+
+    def relay_refused(self, relay: RelayLink, key: bytes) -> None:
+        """It has no room for this friend's key. It is asked again."""
+
+    def relay_linked(self, relay: RelayLink, key: bytes) -> None:
+        """This friend is there, and wants us: ``send`` takes packets for them."""
+
+    def relay_unlinked(self, relay: RelayLink, key: bytes) -> None:
+        """Not any more."""
+
+    def relay_heard(self, relay: RelayLink, key: bytes, data: bytes) -> None:
+        """A packet of a linked friend; never empty."""
+
+    def relay_heard_oob(self, relay: RelayLink, key: bytes, data: bytes) -> None:
+        """A packet of anybody at this relay; 1 to 1024 bytes, and the key is one."""
+
+    def relay_writable(self, relay: RelayLink) -> None:
+        """It takes packets again after it had refused one because too much waited."""
+
+
+class RelayLink(Component[RelayState, RelayHost]):
+    """A relay that is dialled again and again, and the friends' keys there."""
+
+    address: Address
+    link: Link
+    """0: there is none."""
+    own: OwnKeys | None
+    """While the relay's answer is awaited."""
+    channel: RelayChannel | None
+    routes: Parts[bytes, RelayRoute]
+    """By the friends' DHT keys."""
+    pings: int
+    pending: bytes
+    """The number of the ping that was not answered; empty: none."""
+    failures: int
+    """Streams that failed since one lasted."""
+    is_wanting: bool
+    """A packet was refused because too much waited."""
+    by_id: Annotated[dict[int, RelayRoute], CACHED]
+    key: Annotated[bytes, CACHED]
+    """The relay's DHT key."""
+    delays: Annotated[RelayClientDelays, CACHED]
+
+    def __init__(self, host: RelayHost, key: bytes) -> None:
+        super().__init__(host)
+        self.key, self.delays = key, host.relay_delays
+        self.address, self.link, self.own, self.channel = Address("", 0), Link(0), None, None
+        self.routes = Parts(lambda friend: RelayRoute(host, self, friend, self.delays))
+        self.by_id = {}
+        self.pings, self.pending, self.failures, self.is_wanting = 0, b"", 0, False
+
+    @cached_property
+    def shared(self) -> bytes:
+        """What our DHT key and the relay's agree on."""
+        return crypto.agree(self.host.own_dht.secret, self.key)
+
+    def rebuild(self) -> None:
+        self.by_id = {route.id: route for route in self.routes.values() if route.id}
+
+    def begin(self, address: Address) -> None:
+        self.address = address
+        self.post(_I.START())
+
+    # -- for its session
+
+    @property
+    def is_up(self) -> bool:
+        return self.state is RelayState.UP
+
+    def is_linked(self, key: bytes) -> bool:
+        """Do packets reach this friend?"""
+        route = self.routes.get(key)
+        return route is not None and route.state is RouteState.ONLINE
+
+    def has_room(self, size: int = 0) -> bool:
+        """Does it take a packet of so many bytes?"""
+        link = self.host.links.get(self.link)
+        if link is None or link.state is not LinkState.OPEN or not self.is_up:
+            return False
+        return link.queued + size <= self.host.relay_limits.unsent
+
+    def route(self, key: bytes) -> bool:
+        """Have us linked with a friend, as soon as both are there; False, and counted, if there are too many.
+
+        Nothing changes if that is asked for already. ``key`` is no point of small order.
+        """
+        if key not in self.routes:
+            if len(self.routes) >= self.host.relay_limits.routes:
+                self.host.count_refusal(TOO_MANY_ROUTES, self)
+                return False
+            route = self.routes.add(key)
+            if self.is_up:
+                RouteInput.UP().act(route)
+        RouteInput.WANTED().act(self.routes[key])
+        return True
+
+    def unroute(self, key: bytes) -> None:
+        """Not any more. Nothing happens if it was not asked for."""
+        if key in self.routes:
+            RouteInput.UNWANTED().act(self.routes[key])
+
+    def send(self, key: bytes, data: bytes) -> bool:
+        """A packet of 1 to 2031 bytes for a friend; False, and counted, if they are not linked, or too much waits.
+
+        After the latter ``relay_writable`` follows.
+        """
+        route = self.routes.get(key)
+        if route is None or route.state is not RouteState.ONLINE:
+            self.host.count_refusal(NOT_LINKED, self)
+            return False
+        return self._send(p.Relayed(route.id, data), len(data))
+
+    def send_oob(self, key: bytes, data: bytes) -> bool:
+        """A packet of 1 to 1024 bytes for whoever has this key, which is no point of small order. As :meth:`send`."""
+        if not self.is_up:
+            self.host.count_refusal(NO_RELAY, self)
+            return False
+        return self._send(p.OobSend(key, data), len(data))
+
+    def note_room(self) -> None:
+        """Some output is out: tell who waits for it."""
+        if self.is_wanting and self.has_room():
+            self.is_wanting = False
+            self.host.relay_writable(self)
+
+    # -- what comes from the relay
+
+    def hear(self, packet: p.RelayAnswer | p.RelayFrame) -> None:
+        if isinstance(packet, p.RelayAnswer):
+            self.take(ANSWER, packet)
+            self.post(_I.LOOKED_AT())
+        elif packet.sealed:
+            self._hear_frame(packet.sealed)
+        else:
+            self.post(_I.EMPTY())
+
+    def hear_broken(self) -> None:
+        """Bytes that are no frame."""
+        self.post(_I.LOST(Ended(CloseCause.VIOLATION, RelayViolation.BAD_FRAME)))
+
+    # -- guards
+
+    def open_answer(self, answer: p.RelayAnswer) -> p.RelayKeys:
+        return read_keys(self.shared, answer)
+
+    def find_asked(self, response: p.RoutingResponse) -> Answered | None:
+        """About a key that the relay was asked for; and with an id that is not another one's."""
+        route = self.routes.get(response.key)
+        if route is None or response.connection in self.by_id:
+            return None
+        return Answered(route, response.connection)
+
+    def find_route(self, told: p.ConnectNotification | p.DisconnectNotification) -> RelayRoute | None:
+        return self.by_id.get(told.connection)
+
+    def has_content(self, relayed: p.Relayed) -> bool:
+        return bool(relayed.data)
+
+    def find_sender(self, relayed: p.Relayed) -> FromFriend | None:
+        """Only from who is linked."""
+        route = self.by_id.get(relayed.connection)
+        if route is None or route.state is not RouteState.ONLINE:
+            return None
+        return FromFriend(route.key, relayed.data)
+
+    def is_from_a_key(self, received: p.OobReceived) -> bool:
+        return crypto.is_key(received.key)
+
+    def read_oob(self, received: p.OobReceived) -> FromFriend:
+        return FromFriend(received.key, received.data)
+
+    def wants_an_answer(self, ping: p.RelayPing) -> bool:
+        """An answer with this number would end the stream."""
+        return ping.number != _NO_NUMBER
+
+    def is_zero(self, pong: p.RelayPong) -> bool:
+        return pong.number == _NO_NUMBER
+
+    def is_expected(self, pong: p.RelayPong) -> bool:
+        return pong.number == self.pending
+
+    # -- times
+
+    def until_redial(self) -> float:
+        """A tenth more or less: those who lost a relay together do not come back together."""
+        drawn = self.host.draw(1, f"{self._name}.redial")[0]
+        pause = min(self.delays.redial * 2.0**self.failures, self.delays.redial_most)
+        return pause * (0.9 + 0.2 * drawn / 255)
+
+    # -- actions
+
+    def dial(self) -> None:
+        self.link = self.host.open_link(self.address).key
+        self.host.relay_dialled(self)
+
+    def send_hello(self) -> None:
+        draw, name = self.host.draw, self._name
+        self.own = OwnKeys(draw(p.KEY_SIZE, f"{name}.secret"), draw(p.NONCE_SIZE, f"{name}.base_nonce"))
+        data = write_hello(self.shared, self.host.own_dht.public, self.own, draw(p.NONCE_SIZE, f"{name}.nonce"))
+        self._write(data, "RelayHello")
+
+    def begin_channel(self, keys: p.RelayKeys) -> None:
+        assert self.own is not None  # our hello is out
+        self.channel, self.own = self.own.channel(keys), None
+        self.host.relay_up(self)
+        for route in self.routes.values():
+            route.post(RouteInput.UP())
+
+    def ping(self) -> None:
+        self.pings += 1
+        self.pending = self.pings.to_bytes(8, "little")
+        self.say(p.RelayPing(self.pending))
+
+    def note_lasting(self) -> None:
+        self.failures = 0
+
+    def note_pong(self) -> None:
+        self.pending = b""
+
+    def answer_ping(self, ping: p.RelayPing) -> None:
+        self.say(p.RelayPong(ping.number))
+
+    def tell_route(self, answered: Answered) -> None:
+        """Ids below 16 mean no, whichever it is."""
+        is_id = answered.id >= p.FIRST_ID
+        answered.route.post(RouteInput.ACCEPTED(answered.id) if is_id else RouteInput.REFUSED())
+
+    def link_route(self, route: RelayRoute) -> None:
+        route.post(RouteInput.LINKED())
+
+    def unlink_route(self, route: RelayRoute) -> None:
+        route.post(RouteInput.UNLINKED())
+
+    def hand_over(self, packet: FromFriend) -> None:
+        self.host.relay_heard(self, *packet)
+
+    def hand_over_oob(self, packet: FromFriend) -> None:
+        self.host.relay_heard_oob(self, *packet)
+
+    def fail_hello(self) -> None:
+        self.fail(Ended(CloseCause.VIOLATION, RelayViolation.BAD_HELLO))
+
+    def fail_zero_pong(self) -> None:
+        self.fail(Ended(CloseCause.VIOLATION, RelayViolation.ZERO_PONG))
+
+    def fail_silent(self) -> None:
+        self.fail(Ended(CloseCause.TIMEOUT, None, "the relay does not answer"))
+
+    def fail(self, ended: Ended) -> None:
+        """Told once: that it fails again and again is no news."""
+        is_news = self.channel is not None or not self.failures
+        self.failures = min(self.failures + 1, _MOST_FAILURES)
+        self._leave(is_graceful=False)
+        if is_news:
+            self.host.relay_down(self, ended)
+
+    def redial(self) -> None:
+        was_up = self.channel is not None
+        self._leave(is_graceful=False)
+        if was_up:
+            self.host.relay_down(self, Ended(CloseCause.LOCAL, None, "dialled anew"))
+        self.dial()
+
+    def hang_up(self) -> None:
+        self._leave(is_graceful=True)
+
+    # -- what its routes ask
+
+    def say(self, packet: p.Control | p.Relayed) -> None:
+        assert self.channel is not None  # it is up
+        self._write(self.channel.seal(packet), type(packet).__name__)
+
+    def take_id(self, route: RelayRoute) -> None:
+        self.by_id[route.id] = route
+
+    def free_id(self, route: RelayRoute) -> None:
+        del self.by_id[route.id]
+
+    def remove_route(self, route: RelayRoute) -> None:
+        self.routes.remove(route.key)
+
+    def route_registered(self, route: RelayRoute) -> None:
+        self.host.relay_routed(self, route.key)
+
+    def route_refused(self, route: RelayRoute) -> None:
+        self.host.relay_refused(self, route.key)
+
+    def route_linked(self, route: RelayRoute) -> None:
+        self.host.relay_linked(self, route.key)
+
+    def route_unlinked(self, route: RelayRoute) -> None:
+        self.host.relay_unlinked(self, route.key)
+
+    # -- inside
+
+    @property
+    def _name(self) -> str:
+        """What its draws are called by."""
+        return f"relay.{self.key.hex()[:8]}"
+
+    def _hear_frame(self, sealed: bytes) -> None:
+        assert self.channel is not None  # frames are decoded behind the answer only
+        try:
+            clear = self.channel.open(sealed)
+        except WireError:
+            self.hear_broken()
+            return
+        if clear and clear[0] in _ONION:
+            self.post(_I.ONION())
+            return
+        try:
+            packet = p.decode_frame(clear)
+        except WireError:
+            self._hear_unexpected()
+            return
+        self._hear_packet(packet)
+
+    def _hear_packet(self, packet: p.Control | p.Relayed) -> None:
+        match packet:
+            case p.Relayed():
+                self.take(RELAYED, packet)
+            case p.RoutingResponse():
+                self.take(RESPONSE, packet)
+            case p.ConnectNotification():
+                self.take(LINKED, packet)
+            case p.DisconnectNotification():
+                self.take(UNLINKED, packet)
+            case p.OobReceived():
+                self.take(OOB, packet)
+            case p.RelayPing():
+                self.take(PING, packet)
+            case p.RelayPong():
+                self.take(PONG, packet)
+            case p.RoutingRequest() | p.OobSend():
+                self._hear_unexpected()
+            case _:
+                assert_never(packet)
+
+    def _hear_unexpected(self) -> None:
+        self.post(_I.LOST(Ended(CloseCause.VIOLATION, RelayViolation.BAD_PACKET)))
+
+    def _send(self, packet: p.OobSend | p.Relayed, size: int) -> bool:
+        if not self.has_room(size):
+            self.is_wanting = True
+            self.host.count_refusal(NO_ROOM, self)
+            return False
+        self.say(packet)
+        return True
+
+    def _write(self, data: bytes, name: str) -> None:
+        self.host.note_sent(self.link, name, len(data))
+        self.host.links[self.link].write(data)
+
+    def _leave(self, *, is_graceful: bool) -> None:
+        """The stream is over, or will be: nothing of it is kept."""
+        for route in tuple(self.routes.values()):
+            RouteInput.DOWN().act(route)
+        link, self.link = self.host.links.get(self.link), Link(0)
+        self.own = self.channel = None
+        self.pending = b""
+        if link is not None:
+            self.host.relay_hung_up(self, link.key)
+            (link.close if is_graceful else link.abort)()
+
+
+_S, _I, _R = RelayState, RelayInput, RelayLink
+
+
+class RelayTimer:
+    OPENING = Timer(RelayInput.EXPIRED, RelayClientDelays.opening)
+    PING = Timer(RelayInput.PING_DUE, RelayClientDelays.ping)
+    PONG = Timer(RelayInput.EXPIRED, RelayClientDelays.pong)
+    REDIAL = Timer(RelayInput.DUE, RelayLink.until_redial)
+
+
+_T = RelayTimer
+_REF: Final = "relay client"
+_KEYS: Final = "keys that are no keys"
+_STREAM: Final = (_T.OPENING, _T.PING, _T.PONG)
+
+ANSWER: Final = (
+    Guards.of(RelayLink, _S, p.RelayAnswer, "answer")
+    .make(_R.open_answer, "bad answer to the hello", ref="relay streams")
+    .give(_I.GREETED)
+)
+RESPONSE: Final = (
+    Guards.of(RelayLink, _S, p.RoutingResponse, "response")
+    .make(_R.find_asked, "not asked for", ref="routes")
+    .give(_I.ANSWERED)
+)
+LINKED: Final = (
+    Guards.of(RelayLink, _S, p.ConnectNotification, "linked")
+    .make(_R.find_route, "unknown id", ref="routes")
+    .give(_I.LINKED)
+)
+UNLINKED: Final = (
+    Guards.of(RelayLink, _S, p.DisconnectNotification, "unlinked")
+    .make(_R.find_route, "unknown id", ref="routes")
+    .give(_I.UNLINKED)
+)
+RELAYED: Final = (
+    Guards.of(RelayLink, _S, p.Relayed, "relayed")
+    .need(_R.has_content, "empty packet", ref="empty packets")
+    .make(_R.find_sender, "not linked", ref="routes")
+    .give(_I.RELAYED)
+)
+OOB: Final = (
+    Guards.of(RelayLink, _S, p.OobReceived, "oob")
+    .need(_R.is_from_a_key, "no key", ref=_KEYS)
+    .make(_R.read_oob, "no key", ref=_KEYS)
+    .give(_I.OOB)
+)
+PING: Final = (
+    Guards.of(RelayLink, _S, p.RelayPing, "ping")
+    .need(_R.wants_an_answer, "ping without a number", ref="pings of a relay")
+    .give(_I.PINGED)
+)
+PONG: Final = (
+    Guards.of(RelayLink, _S, p.RelayPong, "pong")
+    .give_if(_R.is_zero, _I.ZERO_PONG, ref="pings of a relay")
+    .need(_R.is_expected, "unknown pong", ref="pings of a relay")
+    .give(_I.PONG)
+)
+
+_WANTED: Final = (_S.DIALLING, _S.GREETING, _S.UP)
+
+RELAY_LINK: Final = Table[RelayLink, RelayState](
+    RelayLink,
+    RelayInput,
+    RelayTimer,
+    name="tox.relay_link",
+    initial=_S.RESTING,
+    idle={_S.RESTING: "the session, which wants it", _S.UP: "the end of the stream: it is a keep-alive"},
+    rows=(
+        Row(_S.RESTING, _I.START, _S.DIALLING, _R.dial, arm=(_T.OPENING,), ref=_REF),
+        Row(_S.DIALLING, _I.OPENED, _S.GREETING, _R.send_hello, ref="relay streams"),
+        Row(
+            _S.GREETING,
+            _I.GREETED,
+            _S.UP,
+            _R.begin_channel,
+            _R.ping,
+            arm=(_T.PING, _T.PONG),
+            cancel=(_T.OPENING,),
+            ref="relay streams",
+        ),
+        Row(_S.UP, _I.LOOKED_AT, None, ref="relay streams"),
+        Row(_S.UP, _I.PING_DUE, None, _R.note_lasting, _R.ping, arm=(_T.PING, _T.PONG), ref="pings of a relay"),
+        Row(_S.UP, _I.PONG, None, _R.note_pong, cancel=(_T.PONG,), ref="pings of a relay"),
+        Row(_S.UP, _I.PINGED, None, _R.answer_ping, ref="pings of a relay"),
+        Row(_S.UP, _I.ANSWERED, None, _R.tell_route, ref="routes"),
+        Row(_S.UP, _I.LINKED, None, _R.link_route, ref="routes"),
+        Row(_S.UP, _I.UNLINKED, None, _R.unlink_route, ref="routes"),
+        Row(_S.UP, _I.RELAYED, None, _R.hand_over, ref=_REF),
+        Row(_S.UP, _I.OOB, None, _R.hand_over_oob, ref=_REF),
+        Row(_S.GREETING, _I.LOOKED_AT, _S.AWAY, _R.fail_hello, arm=(_T.REDIAL,), cancel=_STREAM, ref="relay streams"),
+        Row(_S.UP, _I.ZERO_PONG, _S.AWAY, _R.fail_zero_pong, arm=(_T.REDIAL,), cancel=_STREAM, ref="pings of a relay"),
+        Row(_WANTED, _I.EXPIRED, _S.AWAY, _R.fail_silent, arm=(_T.REDIAL,), cancel=_STREAM, ref=_REF),
+        Row(_WANTED, _I.LOST, _S.AWAY, _R.fail, arm=(_T.REDIAL,), cancel=_STREAM, ref=_REF),
+        Row(_S.AWAY, _I.DUE | _I.REDIAL, _S.DIALLING, _R.dial, arm=(_T.OPENING,), cancel=(_T.REDIAL,), ref=_REF),
+        Row(_WANTED, _I.REDIAL, _S.DIALLING, _R.redial, arm=(_T.OPENING,), cancel=(_T.PING, _T.PONG), ref=_REF),
+        Row(_WANTED, _I.STOP, _S.RESTING, _R.hang_up, cancel=_STREAM, ref=_REF),
+        Row(_S.AWAY, _I.STOP, _S.RESTING, cancel=(_T.REDIAL,), ref=_REF),
+    ),
+    defaults=(
+        Default(Outcome.REJECT, "asked for already", _I.START),
+        Default(Outcome.IGNORE, "empty frame", _I.EMPTY, states=(_S.UP,)),
+        Default(Outcome.IGNORE, "of the onion", _I.ONION, states=(_S.UP,)),
+        Default(Outcome.IGNORE, "late"),
+    ),
+)

@@ -1,0 +1,156 @@
+"""One friend's key at one relay: from our wish to be linked until packets go both ways.
+
+docs/protocols/tox.rst, routes.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol
+
+from ..component import Component, Host
+from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..snapshot import CACHED
+from . import packets as p
+from .limits import RelayClientDelays
+
+
+class RouteState(Enum):
+    WAITING = 0
+    """The relay cannot be asked yet."""
+    REQUESTED = 1
+    REGISTERED = 2
+    """The relay knows: it gave us an id for this key."""
+    ONLINE = 3
+    """The other one is linked with us."""
+    REFUSED = 4
+    """The relay said no; it is asked again later."""
+    LEAVING = 5
+    """We want no longer, and cannot say so before the relay has answered."""
+    ENDED = 6
+
+
+class RouteInput:
+    UP = Input[RouteState, None]()
+    """The relay can be asked."""
+    DOWN = Input[RouteState, None]()
+    WANTED = Input[RouteState, None]()
+    UNWANTED = Input[RouteState, None]()
+    ACCEPTED = Input[RouteState, int]()
+    """The relay's answer: our id for this key."""
+    REFUSED = Input[RouteState, None]()
+    LINKED = Input[RouteState, None]()
+    UNLINKED = Input[RouteState, None]()
+    DUE = Input[RouteState, None]()
+
+
+class RouteTimer:
+    REFUSED = Timer(RouteInput.DUE, RelayClientDelays.refused)
+
+
+class RouteOwner(Protocol):
+    """What a route asks of the link to its relay."""
+
+    def say(self, packet: p.Control) -> None: ...
+    def take_id(self, route: RelayRoute) -> None: ...
+    def free_id(self, route: RelayRoute) -> None: ...
+    def remove_route(self, route: RelayRoute) -> None: ...
+    def route_registered(self, route: RelayRoute) -> None: ...
+    def route_refused(self, route: RelayRoute) -> None: ...
+    def route_linked(self, route: RelayRoute) -> None: ...
+    def route_unlinked(self, route: RelayRoute) -> None: ...
+
+
+class RelayRoute(Component[RouteState, Host[Any]]):
+    """A friend's key at a relay."""
+
+    id: int
+    """What the relay calls it, 16 to 255; 0: nothing yet."""
+    owner: Annotated[RouteOwner, CACHED]
+    key: Annotated[bytes, CACHED]
+    """The friend's DHT key."""
+    delays: Annotated[RelayClientDelays, CACHED]
+    __slots__ = tuple(__annotations__)
+
+    def __init__(self, host: Host[Any], owner: RouteOwner, key: bytes, delays: RelayClientDelays) -> None:
+        super().__init__(host)
+        self.owner, self.key, self.delays, self.id = owner, key, delays, 0
+
+    # -- actions
+
+    def ask(self) -> None:
+        self.owner.say(p.RoutingRequest(self.key))
+
+    def take_id(self, number: int) -> None:
+        self.id = number
+        self.owner.take_id(self)
+
+    def lose_id(self) -> None:
+        """Without a word: it is not ours any more."""
+        if self.id:
+            self.owner.free_id(self)
+            self.id = 0
+
+    def give_back(self) -> None:
+        """An id is given back once, and only while it is ours: a relay may end the stream over anything else."""
+        self.owner.say(p.DisconnectNotification(self.id))
+        self.lose_id()
+
+    def tell_registered(self) -> None:
+        self.owner.route_registered(self)
+
+    def tell_refused(self) -> None:
+        self.owner.route_refused(self)
+
+    def tell_linked(self) -> None:
+        self.owner.route_linked(self)
+
+    def tell_unlinked(self) -> None:
+        self.owner.route_unlinked(self)
+
+    def remove(self) -> None:
+        self.owner.remove_route(self)
+
+
+_S, _I, _T, _R = RouteState, RouteInput, RouteTimer, RelayRoute
+_REF: Final = "routes"
+_HELD: Final = (_S.REGISTERED, _S.ONLINE)
+
+ROUTE: Final = Table[RelayRoute, RouteState](
+    RelayRoute,
+    RouteInput,
+    RouteTimer,
+    name="tox.relay_route",
+    initial=_S.WAITING,
+    terminal=(_S.ENDED,),
+    idle={
+        _S.WAITING: "the link to the relay, which dials it again and again",
+        _S.REQUESTED: "the link to the relay, which ends if the relay is silent",
+        _S.REGISTERED: "the friend, who comes to this relay, or the session that wanted it",
+        _S.ONLINE: "the friend, who leaves, or the session that wanted it",
+        _S.LEAVING: "the link to the relay, which ends if the relay is silent",
+    },
+    rows=(
+        Row(_S.WAITING, _I.UP, _S.REQUESTED, _R.ask, ref=_REF),
+        Row(_S.REQUESTED, _I.ACCEPTED, _S.REGISTERED, _R.take_id, _R.tell_registered, ref=_REF),
+        Row(_S.REQUESTED, _I.REFUSED, _S.REFUSED, _R.tell_refused, arm=(_T.REFUSED,), ref=_REF),
+        Row(_S.REFUSED, _I.DUE, _S.REQUESTED, _R.ask, ref=_REF),
+        Row(_S.REGISTERED, _I.LINKED, _S.ONLINE, _R.tell_linked, ref=_REF),
+        Row(_S.ONLINE, _I.UNLINKED, _S.REGISTERED, _R.tell_unlinked, ref=_REF),
+        Row((_S.REQUESTED, _S.REGISTERED), _I.DOWN, _S.WAITING, _R.lose_id, ref=_REF),
+        Row(_S.ONLINE, _I.DOWN, _S.WAITING, _R.lose_id, _R.tell_unlinked, ref=_REF),
+        Row(_S.REFUSED, _I.DOWN, _S.WAITING, cancel=(_T.REFUSED,), ref=_REF),
+        Row(_S.REQUESTED, _I.UNWANTED, _S.LEAVING, ref=_REF),
+        Row(_S.LEAVING, _I.WANTED, _S.REQUESTED, ref=_REF),
+        Row(_S.LEAVING, _I.ACCEPTED, _S.ENDED, _R.take_id, _R.give_back, _R.remove, ref=_REF),
+        Row(_S.LEAVING, _I.REFUSED | _I.DOWN, _S.ENDED, _R.remove, ref=_REF),
+        Row((_S.WAITING, _S.REFUSED), _I.UNWANTED, _S.ENDED, _R.remove, ref=_REF),
+        Row(_S.REGISTERED, _I.UNWANTED, _S.ENDED, _R.give_back, _R.remove, ref=_REF),
+        Row(_S.ONLINE, _I.UNWANTED, _S.ENDED, _R.give_back, _R.tell_unlinked, _R.remove, ref=_REF),
+        Row((_S.WAITING, _S.REQUESTED, *_HELD, _S.REFUSED), _I.WANTED, None, ref=_REF),
+    ),
+    defaults=(
+        Default(Outcome.IGNORE, "unexpected answer", _I.ACCEPTED, _I.REFUSED, _I.LINKED, _I.UNLINKED),
+        Default(Outcome.IGNORE, "late"),
+    ),
+)
