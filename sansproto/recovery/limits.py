@@ -11,6 +11,9 @@ import attrs
 from ..limits import seconds, some
 
 
+_ANSWER_PAUSE: Final = 5.0
+
+
 @attrs.frozen(kw_only=True)
 class RecoveryDelays:
     """A profile: the times of one kind of route. Raises ValueError for times that do not fit each other.
@@ -126,15 +129,20 @@ class RecoveryDelays:
     @property
     def answers_a_minute(self) -> int:
         """How often a closed session answers in the first minute, to one route."""
-        sent, at, pause = 1, 0.0, self.rto
-        while sent < 64 and (at := at + pause) <= 60.0:
-            sent, pause = sent + 1, min(2 * pause, self.rto_max)
+        sent, at = 1, 0.0
+        while sent < 64 and (at := at + answer_pause(sent - 1, self)) <= 60.0:
+            sent += 1
         return sent
 
 
 def growing(done: int, times: RecoveryDelays) -> float:
     """The pause behind the first, second, third ... of a kind: doubled each time, up to a bound."""
     return min(times.rto * float(2 ** min(done, 16)), times.rto_max)
+
+
+def answer_pause(done: int, times: RecoveryDelays) -> float:
+    """The same for the answers of a closed session, which may come to somebody who did not ask for them."""
+    return min(times.rto * float(2 ** min(done, 16)), max(times.rto_max, _ANSWER_PAUSE))
 
 
 @attrs.frozen(kw_only=True)

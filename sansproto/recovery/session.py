@@ -227,6 +227,22 @@ class Session(Component[SessionState, RecoveryHost]):
         self.debt.pay()
         return packet
 
+    def note_sent(self) -> None:
+        """The host has sent a packet that should be answered."""
+        self.silence.await_answer()
+        self.debt.pay()
+
+    def note_heard(self) -> None:
+        """The host has opened a packet that is newer than all before."""
+        self.last_in = self.host.clock
+        self.silence.end()
+
+    def note_answered(self, value: bytes) -> None:
+        """A ping was answered."""
+        sent = self.pings.pop(value, None)
+        if sent is not None:
+            self.entry.answered(self, value, self.host.clock - sent)
+
     def reserve(self) -> int:
         """Use only so many counters from now on; the first one that is not used then."""
         limits = self.core.config.limits
@@ -421,9 +437,7 @@ class Session(Component[SessionState, RecoveryHost]):
             self.entry.transmit(packet)
 
     def note_pong(self, arrival: Arrival) -> None:
-        sent = self.pings.pop(arrival.opened.body, None)
-        if sent is not None:
-            self.entry.answered(self, arrival.opened.body, self.host.clock - sent)
+        self.note_answered(arrival.opened.body)
 
     def answer_challenge(self, arrival: Arrival) -> None:
         """Where it came from, and nowhere else."""

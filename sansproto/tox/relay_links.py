@@ -19,7 +19,7 @@ from ..trace import Trace
 from . import crypto
 from . import packets as p
 from .limits import RelayClientDelays, RelayClientLimits
-from .relay_events import Relay
+from .nodes import Relay
 from .relay_link import Ended, RelayInput, RelayLink, RelayState
 
 E = TypeVar("E")
