@@ -10,15 +10,14 @@ import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
 from cli_commands import PATIENCE, Command, failed
 from rich.console import Console
 
-from sansproto.egtp import EgtpNode, KeyPair
-from sansproto.egtp import packets as p
+from sansproto.egtp import KeyPair
+from sansproto.recovery import Recovery
 from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
@@ -281,18 +280,14 @@ class TestDemo:
 
     def test_it_fails_if_they_do_not_find_each_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The survivor is deaf to hints, and waits for less time than its silence would take."""
-        arrived, begin = EgtpNode.arrived, demo_recovery._Timeline.begin
-
-        def hear(node: EgtpNode, packet: p.Datagram, route: Any) -> None:
-            if not isinstance(packet, p.Hint):
-                arrived(node, packet, route)
+        begin = demo_recovery._Timeline.begin
 
         def lose_patience(timeline: demo_recovery._Timeline, chapter: str) -> None:
             begin(timeline, chapter)
             if chapter == demo_recovery._BACK:
                 monkeypatch.setattr(demo_recovery, "_PATIENCE", 0.5)
 
-        monkeypatch.setattr(EgtpNode, "arrived", hear)
+        monkeypatch.setattr(Recovery, "hear_hint", lambda core, hint: None)
         monkeypatch.setattr(demo_recovery._Timeline, "begin", lose_patience)
         with pytest.raises(CommandFailed, match="to notice the restart") as failure:
             show_recovery(Console(file=StringIO()))
