@@ -307,6 +307,7 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
         """
         self.where = link.key
         data, offset, count = link.inbox, 0, 0
+        link.inbox = b""
         most = self.link_limits.link_packets if most is None else most
         while offset < len(data) and link.state in OPEN and not link.eof_told and not link.halted:
             if not last and (count >= most or self._is_congested()):

@@ -139,9 +139,11 @@ def _data(test: VectorTest) -> Answer:
     inputs, key, nonce = test["inputs"], _given(test, "shared_key"), _given(test, "nonce")
     said = inputs["buffer_start"], inputs["packet_number"], _given(test, "payload")
     clear = payloads.write(*said)
-    data = p.DATAGRAM.encode(p.Data(int.from_bytes(nonce[-2:], "big"), crypto.seal(key, nonce, clear)))
+    data = crypto.seal_data(key, nonce, clear)
     read = p.DATAGRAM.decode(data)
     assert isinstance(read, p.Data)
+    assert p.DATAGRAM.encode(read) == data
+    assert read.tail == int.from_bytes(nonce, "big") % (1 << 16)
     assert payloads.read(crypto.open_sealed(key, nonce, read.sealed)) == said
     return {"plain": clear.hex(), "padding": len(clear) - 8 - len(said[2]), "out": data.hex()}
 
@@ -194,6 +196,10 @@ def _agreed(test: VectorTest, one: str, other: str) -> bytes:
     return crypto.agree(_given(test, f"{own}_sk"), bytes.fromhex(known[f"{theirs}_pk"]))
 
 
+def _inside(key: bytes, packet: crypto.Sealed, body: Packet) -> dict[str, Any]:
+    return {"shared_key": key.hex(), "nonce": packet.nonce.hex(), "plain": body.encode().hex()}
+
+
 def _cookie_plain(test: VectorTest, cookie: bytes) -> dict[str, Any]:
     """What a cookie holds, if the key of its issuer is known."""
     for name in ("cookie_symmetric_key", "cookie_symmetric_key_of_receiver"):
@@ -211,7 +217,7 @@ def _cookie_request(test: VectorTest) -> Answer:
     body = crypto.open_body(p.CookieRequestBody, key, packet)
     again = p.CookieRequest(packet.dht_key, packet.nonce, crypto.seal_body(key, packet.nonce, body))
     said = {"sender_dht_pk": packet.dht_key, "sender_real_pk": body.real_key, "number_bytes": body.number}
-    return {**plain(said), "plain": body.encode().hex(), "out": p.DATAGRAM.encode(again).hex()}
+    return {**plain(said), **_inside(key, packet, body), "out": p.DATAGRAM.encode(again).hex()}
 
 
 def _cookie_response(test: VectorTest) -> Answer:
@@ -219,8 +225,8 @@ def _cookie_response(test: VectorTest) -> Answer:
     assert isinstance(packet, p.CookieResponse)
     body = crypto.open_body(p.CookieResponseBody, key, packet)
     again = p.CookieResponse(packet.nonce, crypto.seal_body(key, packet.nonce, body))
-    said = {"cookie": body.cookie, "number_bytes": body.number, "plain": body.encode()}
-    return {**plain(said), **_cookie_plain(test, body.cookie), "out": p.DATAGRAM.encode(again).hex()}
+    said = {"cookie": body.cookie.hex(), "number_bytes": body.number.hex(), "out": p.DATAGRAM.encode(again).hex()}
+    return {**said, **_inside(key, packet, body), **_cookie_plain(test, body.cookie)}
 
 
 def _cookie(test: VectorTest) -> Answer:
@@ -240,9 +246,9 @@ def _handshake(test: VectorTest) -> Answer:
         "base_nonce": body.base_nonce,
         "session_pk": body.session_key,
         "other_cookie": body.other_cookie,
-        "plain": body.encode(),
+        "out": p.DATAGRAM.encode(again),
     }
-    return {**plain(said), **_cookie_plain(test, packet.cookie), "out": p.DATAGRAM.encode(again).hex()}
+    return {**plain(said), **_inside(key, packet, body), **_cookie_plain(test, packet.cookie)}
 
 
 def _relay_hello(test: VectorTest) -> Answer:
@@ -250,7 +256,7 @@ def _relay_hello(test: VectorTest) -> Answer:
     body = crypto.open_body(p.RelayKeys, key, packet)
     again = p.RelayHello(packet.key, packet.nonce, crypto.seal_body(key, packet.nonce, body))
     said = {"client_pk": packet.key, "client_temp_pk": body.key, "client_base_nonce": body.base_nonce}
-    return {**plain(said), "plain": body.encode().hex(), "out": again.encode().hex()}
+    return {**plain(said), **_inside(key, packet, body), "out": again.encode().hex()}
 
 
 def _relay_answer(test: VectorTest) -> Answer:
@@ -258,7 +264,7 @@ def _relay_answer(test: VectorTest) -> Answer:
     body = crypto.open_body(p.RelayKeys, key, packet)
     again = p.RelayAnswer(packet.nonce, crypto.seal_body(key, packet.nonce, body))
     said = {"server_temp_pk": body.key, "server_base_nonce": body.base_nonce}
-    return {**plain(said), "plain": body.encode().hex(), "out": again.encode().hex()}
+    return {**plain(said), **_inside(key, packet, body), "out": again.encode().hex()}
 
 
 def _opened(answer: Callable[[VectorTest], Answer]) -> Callable[[VectorTest], Answer]:

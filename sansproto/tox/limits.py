@@ -66,7 +66,7 @@ class RelayServerDelays(LinkDelays):
     """From a ping until its answer."""
     hellos: float = seconds(0.004)
     """Between two turns in which hellos are worked off."""
-    turn: float = seconds(0.008)
+    turn: float = seconds(0.016)
     """Between two turns of clients that have used up their share of frames."""
 
 
@@ -96,7 +96,7 @@ class RelayServerLimits(LinkLimits):
     """The same, while its transport takes nothing."""
     frames: int = some(64)
     """Frames of one client that are not passed on to a linked one, at once; and so many more in one turn."""
-    frame_rate: int = some(8000)
+    frame_rate: int = some(4000)
     """More of these in each second, of all clients together: each has the same share."""
 
 # -- nodes -------------------------------------------------------------------------------------------------------------

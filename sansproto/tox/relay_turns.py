@@ -19,19 +19,21 @@ from ..snapshot import CACHED
 class TurnsState(Enum):
     IDLE = 0
     BUSY = 1
-    """There was a turn, and the next one is not due yet."""
+    """A turn has begun, and is not over yet."""
 
 
 class TurnsInput:
     CAME = Input[TurnsState, None]()
     """Somebody waits."""
-    DUE = Input[TurnsState, None]()
+    OVER = Input[TurnsState, None]()
 
 
 class RelayTurns(Component[TurnsState, Host[Any]]):
-    """Serves so many links in each turn; groups of addresses take turns in it."""
+    """Serves so many links in each turn, at once as long as it lasts; groups of addresses take turns in it."""
 
     queue: FairQueue
+    left: int
+    """Links that can still be served in this turn."""
     serve: Annotated[Callable[[Link], None], CACHED]
     at_once: Annotated[int, CACHED]
     every: Annotated[float, CACHED]
@@ -40,10 +42,10 @@ class RelayTurns(Component[TurnsState, Host[Any]]):
     def __init__(self, host: Host[Any], serve: Callable[[Link], None], at_once: int, every: float) -> None:
         super().__init__(host)
         self.serve, self.at_once, self.every = serve, at_once, every
-        self.queue = FairQueue()
+        self.queue, self.left = FairQueue(), 0
 
     def wait(self, group: bytes, link: Link) -> None:
-        """Serve a link when it is its turn: at once if nobody else was served just now."""
+        """Serve a link when it is its turn: at once if not too many others were served just now."""
         self.queue.add(group, link)
         self.post(TurnsInput.CAME())
 
@@ -52,11 +54,16 @@ class RelayTurns(Component[TurnsState, Host[Any]]):
     def has_more(self) -> bool:
         return self.queue.size > 0
 
-    def until_next(self) -> float:
+    def until_over(self) -> float:
         return self.every
 
+    def begin(self) -> None:
+        self.left = self.at_once
+        self.serve_some()
+
     def serve_some(self) -> None:
-        for _ in range(min(self.at_once, self.queue.size)):
+        while self.left > 0 and self.queue.size:
+            self.left -= 1
             self.serve(self.queue.pop())
 
 
@@ -64,7 +71,7 @@ _S, _I, _C = TurnsState, TurnsInput, RelayTurns
 
 
 class TurnsTimer:
-    TURN = Timer(TurnsInput.DUE, RelayTurns.until_next)
+    TURN = Timer(TurnsInput.OVER, RelayTurns.until_over)
 
 
 _T = TurnsTimer
@@ -78,10 +85,10 @@ TURNS: Final = Table[RelayTurns, TurnsState](
     initial=_S.IDLE,
     idle={_S.IDLE: "somebody who waits"},
     rows=(
-        Row(_S.IDLE, _I.CAME, _S.BUSY, _C.serve_some, arm=(_T.TURN,), ref=_REF),
-        Row(_S.BUSY, _I.CAME, None, ref=_REF),
-        Row(_S.BUSY, _I.DUE, None, _C.serve_some, when=_C.has_more, arm=(_T.TURN,), ref=_REF),
-        Row(_S.BUSY, _I.DUE, _S.IDLE, ref=_REF),
+        Row(_S.IDLE, _I.CAME, _S.BUSY, _C.begin, arm=(_T.TURN,), ref=_REF),
+        Row(_S.BUSY, _I.CAME, None, _C.serve_some, ref=_REF),
+        Row(_S.BUSY, _I.OVER, None, _C.begin, when=_C.has_more, arm=(_T.TURN,), ref=_REF),
+        Row(_S.BUSY, _I.OVER, _S.IDLE, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -148,6 +148,22 @@ def test_a_cookie_request_with_all_keys(tmp_path: Path) -> None:
     assert found(tmp_path, "cookie_request_1", packet.hex(), **{**given, "handled": -1}) == ["accepted"]
 
 
+def test_a_cookie_whose_issuer_is_not_known(tmp_path: Path) -> None:
+    clear = bytes(range(112)) + b"number08"
+    packet = b"\x19" + NONCE + sealed(1, 2, clear)
+    given = {
+        "sender_dht_sk": key(1).hex(),
+        "receiver_dht_pk": public(2).hex(),
+        "cookie": clear[:112].hex(),
+        "nonce": NONCE.hex(),
+        "shared_key": shared(1, 2).hex(),
+        "handled": 112,
+    }
+    assert found(tmp_path, "cookie_response_2", packet.hex(), **given) == []
+    for name in ("cookie", "nonce", "shared_key"):
+        assert found(tmp_path, "cookie_response_2", packet.hex(), **{**given, name: "00"}) == [name]
+
+
 def test_a_packet_that_toxcore_refused(tmp_path: Path) -> None:
     packet = b"\x18" + public(1) + NONCE + sealed(1, 2, bytes(72))[:-1] + b"!"
     keys = {"sender_dht_pk": public(1).hex(), "receiver_dht_sk": key(2).hex()}
