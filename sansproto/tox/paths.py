@@ -121,6 +121,8 @@ class Ways(Part[WaysHost]):
     """When something genuine came by UDP, from the last of the paths."""
     tried: Instant
     """When a packet was risked there."""
+    left_until: Instant
+    """Up to then it is not used, whatever comes by it."""
     best: Annotated[Direct | None, CACHED]
     """The last of the paths."""
     friend: Annotated[bytes, CACHED]
@@ -129,7 +131,7 @@ class Ways(Part[WaysHost]):
     def __init__(self, host: WaysHost, friend: bytes) -> None:
         super().__init__(host)
         self.friend, self.dht_key, self.paths, self.relays = friend, b"", OrderedDict(), {}
-        self.heard, self.tried, self.best = None, 0.0, None
+        self.heard, self.tried, self.left_until, self.best = None, 0.0, 0.0, None
 
     def rebuild(self) -> None:
         self.best = Direct(next(reversed(self.paths))) if self.paths else None
@@ -152,10 +154,18 @@ class Ways(Part[WaysHost]):
     def note_heard(self, way: Way) -> None:
         """A new packet of a session came this way."""
         if isinstance(way, Direct):
-            self.heard = self.host.clock
+            if self.host.clock >= self.left_until:
+                self.heard = self.host.clock
             if way != self.best:
                 self.paths.move_to_end(way.path)
                 self.best = way
+        elif self.heard is not None and self.host.clock - self.heard > self.host.delays.doubt:
+            self.doubt()  # the other end has left it
+
+    def doubt(self) -> None:
+        """No answer came by the way in use: if that is the direct path, relays take its place, as far as there are any."""
+        if self.is_direct and any(self._is_linked(key) for key in self.relays):
+            self.heard, self.left_until = None, self.host.clock + self.host.delays.left
 
     def forget_all(self) -> None:
         for path in self.paths:

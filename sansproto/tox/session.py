@@ -80,6 +80,7 @@ class SessionFriend(Protocol):
 class CoreSession(Protocol):
     """What a session asks of the one that stands for it in the recovery core."""
 
+    def silent_for(self) -> float: ...
     def note_sent(self) -> None: ...
     def note_heard(self) -> None: ...
     def note_answered(self, value: bytes, seconds: float | None = None) -> None: ...
@@ -511,7 +512,10 @@ class Session(Component[SessionState, SessionHost]):
             self.post(SessionInput.WAITS())
 
     def _way(self, size: int) -> Direct | Relayed | Several | None:
-        way = self.friend.ways.pick(size + _OVERHEAD)
+        ways = self.friend.ways
+        if self.core.silent_for() > self.delays.doubt + self.round_trip:
+            ways.doubt()
+        way = ways.pick(size + _OVERHEAD)
         if way is None:
             self.host.wait_for_room(self.friend.key)
         return way
