@@ -230,11 +230,6 @@ class Session(Component[SessionState, RecoveryHost]):
 
     # -- for hosts that number their packets, or some of them, themselves
 
-    def silent_for(self) -> float:
-        """How long an answer is due; 0.0: none is."""
-        since = self.silence.since
-        return 0.0 if since is None else self.host.clock - since
-
     def note_sent(self) -> None:
         """The host has sent a packet that should be answered."""
         if self.silence.since is None:

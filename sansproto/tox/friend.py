@@ -37,6 +37,9 @@ NOT_ONLINE: Final = Refusal("the friend is not online", ref="friends")
 NOT_UTF8: Final = Note("a text that is not UTF-8", ref="friends")
 
 _PRESENCES: Final = {one.value: one for one in Presence}
+CUSTOM: Final = frozenset((*p.CUSTOM_LOSSLESS, *p.CUSTOM_LOSSY))
+"""Ids of packets that are the application's."""
+
 _IDS: Final = frozenset(p.FRIEND.packets)
 
 
@@ -56,6 +59,7 @@ class FriendHost(Host[Any], Protocol):
     profile: Any
 
     def make_ways(self, friend: bytes) -> Ways: ...
+    def session_ended(self) -> None: ...
     def ask_alive(self, friend: bytes) -> None: ...
     def lose(self, friend: bytes) -> None: ...
     def relays_to_share(self) -> bytes: ...
@@ -115,7 +119,11 @@ class Friend(Component[FriendState, FriendHost]):
     # -- what its sessions ask
 
     def take_payload(self, payload: bytes) -> None:
-        PACKET.act(self, payload)
+        """What came in the session in use. (Custom packets of a friend who listens need no table: they are the bulk.)"""
+        if payload[0] in CUSTOM and self.state is FriendState.ONLINE:
+            self.host.emit(CustomReceived(self.key, payload))
+        else:
+            PACKET.act(self, payload)
 
     def tell_delivered(self, message: int) -> None:
         self.host.emit(MessageDelivered(self.key, message))
@@ -126,7 +134,7 @@ class Friend(Component[FriendState, FriendHost]):
     # -- guards
 
     def is_custom(self, payload: bytes) -> bool:
-        return payload[0] in p.CUSTOM_LOSSLESS or payload[0] in p.CUSTOM_LOSSY
+        return payload[0] in CUSTOM
 
     def is_known(self, payload: bytes) -> bool:
         return payload[0] in _IDS
@@ -189,6 +197,7 @@ class Friend(Component[FriendState, FriendHost]):
 
     def end(self, reason: OfflineReason) -> None:
         self.current = self.session = None
+        self.host.session_ended()
 
     def tell_online(self) -> None:
         self.host.emit(FriendOnline(self.key))
@@ -206,9 +215,6 @@ class Friend(Component[FriendState, FriendHost]):
 
     def tell_packet(self, packet: Any) -> None:
         self.host.emit(FriendPacketReceived(self.key, packet))
-
-    def tell_custom(self, payload: bytes) -> None:
-        self.host.emit(CustomReceived(self.key, payload))
 
     def tell(self, packet: p.Friend) -> None:
         """What only a friend says that listens."""
@@ -292,7 +298,6 @@ FRIEND: Final = Table[Friend, FriendState](
         Row(_UP, _I.SHARED, None, _C.tell_shared, ref=_FRIENDS),
         Row(_UP, _I.ASKED, None, _C.tell_packet, ref=_FRIENDS),
         Row(_S.ONLINE, _I.SAID, None, _C.tell, ref=_FRIENDS),
-        Row(_S.ONLINE, _I.CUSTOM, None, _C.tell_custom, ref=_FRIENDS),
         Row(_UP, _I.PROFILE, None, _C.introduce, ref=_FRIENDS),
         Row(_UP, _I.RELAYS, None, _C.share_relays, ref=_FRIENDS),
         Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS, None, ref=_FRIENDS),

@@ -6,7 +6,7 @@ An Endpoint with any number of datagram sockets.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Final, assert_never
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, assert_never
 
 import attrs
 
@@ -42,7 +42,7 @@ from ..trace import Trace
 from . import crypto
 from . import packets as p
 from .events import OfflineReason, Presence, ToxEvent, Undelivered
-from .friend import NOT_ONLINE, Friend, FriendInput, FriendState
+from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState
 from .gate import (
     HANDSHAKE,
     OTHERS,
@@ -81,6 +81,13 @@ class Profile:
     presence: int = 0
 
 
+class Lane(NamedTuple):
+    """Where data goes that comes by a path."""
+
+    way: Direct
+    session: Session | None
+
+
 class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     """One end of sessions with friends, each known by its real key.
 
@@ -105,6 +112,8 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     """Who may be where."""
     by_dht_key: Annotated[dict[bytes, bytes], CACHED]
     """Whose DHT key it is, or may be."""
+    lanes: Annotated[dict[Path, Lane], CACHED]
+    """Where data goes that comes by a path: forgotten when any friend's session or path changes."""
     blocked: Annotated[dict[bytes, None], CACHED]
     """Friends to whom something waits for room in the outbox."""
     delays: Annotated[NodeDelays, CACHED]
@@ -139,7 +148,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         self.friends, self.sessions = Parts(self._make_friend), Parts(self._make_session)
         self.gate = Gate(self)
         self.recovery = Recovery(self, real.public, recovery or RECOVERY)
-        self.by_path, self.by_dht_key, self.blocked = {}, {}, {}
+        self.by_path, self.by_dht_key, self.lanes, self.blocked = {}, {}, {}, {}
         self.phase = Phase.OPEN
 
     def rebuild(self) -> None:
@@ -278,13 +287,12 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
         Raises LocalProtocolError for another id, or more than 1373 bytes; NotOpen after ``close``.
         """
-        is_lossless = data[:1] and data[0] in p.CUSTOM_LOSSLESS
-        if not (is_lossless or (data[:1] and data[0] in p.CUSTOM_LOSSY)) or len(data) > p.MAX_PAYLOAD:
+        if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in CUSTOM:
             raise LocalProtocolError("send", self.phase.name, "not a custom packet")
         _, session = self._listening("send", friend, now)
         if session is None:
             return False
-        taken = session.send(data) if is_lossless else session.send_lossy(data)
+        taken = session.send(data) if data[0] in p.CUSTOM_LOSSLESS else session.send_lossy(data)
         self.run()
         return taken
 
@@ -337,7 +345,14 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         return _NAMES[_DATA] if isinstance(packet, bytes) else super().name_of(packet)
 
     def received(self, packet: p.Datagram | bytes, path: Path) -> None:
-        self.arrived(packet, Direct(path))
+        if isinstance(packet, bytes):
+            lane = self.lanes.get(path) or self._find_lane(path)
+            if lane.session is None:
+                self.gate.take(OTHERS, Arrived(packet, lane.way))
+            else:
+                DATA.act(lane.session, Arrived(packet, lane.way))
+        else:
+            self.arrived(packet, Direct(path))
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
@@ -351,7 +366,11 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     def arrived(self, packet: p.Datagram | bytes, way: Way) -> None:
         match packet:
             case bytes():
-                self._take_data(Arrived(packet, way))
+                session = next((one.session for one in self.friends_at(way) if one.session is not None), None)
+                if session is None:
+                    self.gate.take(OTHERS, Arrived(packet, way))
+                else:
+                    session.take(DATA, Arrived(packet, way))
             case p.Handshake():
                 self.gate.take(HANDSHAKE, Came(packet, way))
             case p.CookieRequest():
@@ -366,14 +385,6 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
                 pass
             case _:
                 assert_never(packet)
-
-    def _take_data(self, arrived: Arrived) -> None:
-        for friend in self.friends_at(arrived.way):
-            session = friend.session
-            if session is not None:
-                DATA.act(session, arrived)
-                return
-        self.gate.take(OTHERS, arrived)
 
     # -- what relays tell
 
@@ -470,6 +481,9 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     # -- what friends ask
 
+    def session_ended(self) -> None:
+        self.lanes.clear()
+
     def make_ways(self, friend: bytes) -> Ways:
         return Ways(self, friend)
 
@@ -498,16 +512,19 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     # -- what ways ask
 
-    def has_outbox(self) -> bool:
-        return len(self._outbox) < self.limits.outbox
+    @property
+    def room_in_outbox(self) -> int:
+        return self.limits.outbox - len(self._outbox)
 
     def path_known(self, path: Path, friend: bytes) -> None:
+        self.lanes.clear()
         known = self.by_path.setdefault(path, [])
         if friend not in known:
             known.insert(0, friend)
             del known[self.limits.sharers :]
 
     def path_forgotten(self, path: Path, friend: bytes) -> None:
+        self.lanes.clear()
         known = self.by_path.get(path, [])
         if friend in known:
             known.remove(friend)
@@ -668,7 +685,8 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def _listening(self, verb: str, friend: bytes, now: float) -> tuple[Friend, Session | None]:
         """A friend and its session; None: it is not online."""
-        self._ask(verb)
+        if self.phase is not Phase.OPEN:
+            self._ask(verb)
         entry = self.friends.get(friend)
         if entry is None:
             raise LocalProtocolError(verb, self.phase.name, "not a friend")
@@ -684,6 +702,13 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
             friend.session.pump()
         elif friend.key in self.recovery.peers:
             self.recovery.peers[friend.key].urge_call()
+
+    def _find_lane(self, path: Path) -> Lane:
+        way = Direct(path)
+        lane = Lane(way, next((one.session for one in self.friends_at(way) if one.session is not None), None))
+        if path in self.by_path:
+            self.lanes[path] = lane
+        return lane
 
     def _unblock(self) -> None:
         """There is room again, somewhere."""
@@ -760,6 +785,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         self._set_dht_key(friend, session.dht_key)
         SessionInput.PROMOTED().act(session)
         friend.current, friend.session = session.sid, session
+        self.lanes.clear()
         FriendInput.STARTED().act(friend)
 
     def _end(self, session: Session, reason: OfflineReason) -> None:

@@ -103,7 +103,8 @@ class WaysHost(Host[Any], Protocol):
 
     @property
     def relays(self) -> Mapping[bytes, RelayLink]: ...
-    def has_outbox(self) -> bool: ...
+    @property
+    def room_in_outbox(self) -> int: ...
     def path_known(self, path: Path, friend: bytes) -> None: ...
     def path_forgotten(self, path: Path, friend: bytes) -> None: ...
 
@@ -203,7 +204,7 @@ class Ways(Part[WaysHost]):
     # -- inside
 
     def _direct(self) -> Direct | None:
-        return self.best if self.host.has_outbox() else None
+        return self.best if self.host.room_in_outbox > 0 else None
 
     def _is_linked(self, key: bytes) -> bool:
         relay = self.host.relays.get(key)

@@ -13,6 +13,7 @@ from ..component import Component, Host, Note, Refusal
 from ..contract import Instant
 from ..errors import WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..recovery.silence import Silence
 from ..recovery.window import Window
 from ..snapshot import CACHED
 from . import packets as p
@@ -43,7 +44,8 @@ _ROUND_TRIP: Final = 1.0
 _RELAYED: Final = 0.5
 """The round trip that is taken for relays."""
 _MOST_SECONDS: Final = 5.0
-"""So much of the present rate may wait for acknowledgement."""
+"""So much of the present rate may wait for acknowledgement, and a few more."""
+_LEAST: Final = 64
 _SLOW: Final = 4.0
 """Lossless packets per second, up to which acknowledgements take their time."""
 _GAP_WEIGHT: Final = 0.0125
@@ -80,7 +82,8 @@ class SessionFriend(Protocol):
 class CoreSession(Protocol):
     """What a session asks of the one that stands for it in the recovery core."""
 
-    def silent_for(self) -> float: ...
+    @property
+    def silence(self) -> Silence: ...
     def note_sent(self) -> None: ...
     def note_heard(self) -> None: ...
     def note_answered(self, value: bytes, seconds: float | None = None) -> None: ...
@@ -92,6 +95,8 @@ class SessionHost(Host[Any], Protocol):
     delays: NodeDelays
     limits: NodeLimits
 
+    @property
+    def room_in_outbox(self) -> int: ...
     def put(self, way: Direct | Relayed | Several, data: bytes) -> None: ...
     def wait_for_room(self, friend: bytes) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
@@ -208,8 +213,8 @@ class Session(Component[SessionState, SessionHost]):
 
     def send(self, payload: bytes, message: int = 0) -> bool:
         """Send a lossless packet of the application, now or as soon as it may be; False if too many wait."""
-        if not self.queue:
-            way = self._way_for_next(len(payload))
+        if not self.queue and self._room():
+            way = self._way(len(payload))
             if way is not None:
                 self._send_first(payload, message, way)
                 return True
@@ -253,12 +258,12 @@ class Session(Component[SessionState, SessionHost]):
         queue = self.queue
         if not queue:
             return
-        while queue and (way := self._way_for_next(len(queue[0][0]))) is not None:
-            self._send_first(*queue.popleft(), way)
+        self._send_queue(queue)
         if self.is_wanting and len(queue) <= self.host.limits.queue // 2:
             self.is_wanting = False
             self.friend.tell_writable()
-        self._look_again()
+        if queue:
+            self._look_again()
 
     def take_undelivered(self) -> tuple[list[int], list[bytes]]:
         """Messages and custom packets that are not known to have arrived: they are given up."""
@@ -368,18 +373,23 @@ class Session(Component[SessionState, SessionHost]):
             if counter - self.passed > 2 * _STEP:
                 self.receive_nonce += _STEP
                 self.passed += _STEP
-        seconds = self.sending.acknowledge(arrived.buffer_start, self.host.clock)
-        if seconds is not None:
-            self._note_acknowledged(seconds)
+        sending = self.sending
+        if arrived.buffer_start != sending.start & _WIRE:
+            seconds = sending.acknowledge(arrived.buffer_start, self.host.clock)
+            if seconds is not None:
+                self._note_acknowledged(seconds)
 
     def take_lossless(self, arrived: Arrived) -> None:
-        receiving = self.receiving
-        receiving.put(arrived.number, arrived.payload)
         self.counted += 1
         if not self.is_owing:
             self._owe(1)
-        while (payload := receiving.next()) is not None:
+        receiving, payload = self.receiving, arrived.payload
+        if receiving.is_next(arrived.number):
             self.friend.take_payload(payload)
+            return
+        receiving.put(arrived.number, payload)
+        while (next := receiving.next()) is not None:
+            self.friend.take_payload(next)
 
     def mark(self, arrived: Arrived) -> None:
         """A packet without a number of its own is not taken twice. It tells which numbers there are."""
@@ -446,27 +456,32 @@ class Session(Component[SessionState, SessionHost]):
             self.congestion = Congestion(filled=self.host.clock)
         return self.congestion
 
-    def _way_for_next(self, size: int) -> Direct | Relayed | Several | None:
-        """How the next packet may be sent now; None: it has to wait."""
+    def _room(self) -> int:
+        """How many packets may be sent now for the first time."""
         congestion, sending = self.congestion or self._congestion(), self.sending
-        if not congestion.may_send(self.host.clock):
-            return None
-        waiting = sending.end - sending.start
-        if waiting >= self.host.limits.window or waiting > _MOST_SECONDS * congestion.rate + 64:
-            return None
-        return self._way(size)
+        most = min(self.host.limits.window, int(_MOST_SECONDS * congestion.rate) + _LEAST)
+        return min(congestion.may_send(self.host.clock), most - sending.end + sending.start)
+
+    def _send_queue(self, queue: deque[tuple[bytes, int]]) -> None:
+        """As many as may be sent, and for which there is a way: in turns, for a way may be full behind one of them."""
+        while queue and (room := self._room()) > 0 and (way := self._way(len(queue[0][0]))) is not None:
+            turn = min(room, len(queue), self.host.room_in_outbox) if isinstance(way, Direct) else 1
+            for _ in range(turn):
+                payload, message = queue.popleft()
+                self._send_first(payload, message, way)
 
     def _send_first(self, payload: bytes, message: int, way: Direct | Relayed | Several) -> None:
-        sending, congestion = self.sending, self.congestion
+        sending, congestion, now = self.sending, self.congestion, self.host.clock
         assert congestion is not None  # it was asked
-        number = sending.add(payload, self.host.clock)
+        number = sending.add(payload, now)
         congestion.note_sent()
         if message:
             receipts = self.receipts = deque() if self.receipts is None else self.receipts
             receipts.append((sending.end, message))
-        self.last_sent = self.host.clock
+        self.last_sent = now
         self.host.put(way, self._seal(payload, number))
-        self.core.note_sent()
+        if self.core.silence.since is None:
+            self.core.note_sent()
         if not self.is_busy:
             self._be_busy()
 
@@ -512,8 +527,8 @@ class Session(Component[SessionState, SessionHost]):
             self.post(SessionInput.WAITS())
 
     def _way(self, size: int) -> Direct | Relayed | Several | None:
-        ways = self.friend.ways
-        if self.core.silent_for() > self.delays.doubt + self.round_trip:
+        ways, since = self.friend.ways, self.core.silence.since
+        if since is not None and self.host.clock - since > self.delays.doubt + self.round_trip:
             ways.doubt()
         way = ways.pick(size + _OVERHEAD)
         if way is None:
