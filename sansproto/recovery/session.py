@@ -236,10 +236,9 @@ class Session(Component[SessionState, RecoveryHost]):
             self.silence.await_answer()
 
     def note_heard(self) -> None:
-        """The host has opened a packet that is newer than all before, of the session in use."""
-        self.last_in = self.host.clock
-        if self.silence.since is not None:
-            self.silence.end()
+        """The host has opened a packet that is newer than all before, of the session in use. It need not say so while
+        no answer is due."""
+        self.silence.end()
 
     def note_answered(self, value: bytes, seconds: float | None = None) -> None:
         """A ping was answered: if nobody says how long that takes, it took until now."""

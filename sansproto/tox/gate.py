@@ -203,7 +203,7 @@ class Gate(Component[GateState, GateHost]):
         """Not the one in use of who is there usually: it was tried."""
         for friend in self.host.friends_at(arrived.way):
             for session in self.host.sessions_of(friend.key):
-                if session.open(arrived):
+                if not session.is_foreign(arrived):
                     return Found(session, arrived)
         return None
 

@@ -5,7 +5,7 @@ An Endpoint with any number of datagram sockets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Final, NamedTuple, assert_never
 
 import attrs
@@ -116,6 +116,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     """Where data goes that comes by a path: forgotten when any friend's session or path changes."""
     blocked: Annotated[dict[bytes, None], CACHED]
     """Friends to whom something waits for room in the outbox."""
+    bulk: Annotated[crypto.Bulk, CACHED]
     delays: Annotated[NodeDelays, CACHED]
     limits: Annotated[NodeLimits, CACHED]
 
@@ -146,7 +147,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         self.profile, self.cookies = Profile(), Level(self.limits.cookies, 0.0)
         self.keyring, self.own_relays = Keyring(self, real, self.own_dht), {}
         self.friends, self.sessions = Parts(self._make_friend), Parts(self._make_session)
-        self.gate = Gate(self)
+        self.gate, self.bulk = Gate(self), crypto.Bulk()
         self.recovery = Recovery(self, real.public, recovery or RECOVERY)
         self.by_path, self.by_dht_key, self.lanes, self.blocked = {}, {}, {}, {}
         self.phase = Phase.OPEN
@@ -287,12 +288,23 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
         Raises LocalProtocolError for another id, or more than 1373 bytes; NotOpen after ``close``.
         """
-        if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in CUSTOM:
-            raise LocalProtocolError("send", self.phase.name, "not a custom packet")
+        self._check_custom("send", data)
         _, session = self._listening("send", friend, now)
         if session is None:
             return False
         taken = session.send(data) if data[0] in p.CUSTOM_LOSSLESS else session.send_lossy(data)
+        self.run()
+        return taken
+
+    def send_many(self, friend: bytes, packets: Sequence[bytes], now: float) -> int:
+        """Send custom lossless packets as :meth:`send` does: it takes what fits, from the first one on; how many those
+        are."""
+        for data in packets:
+            self._check_custom("send_many", data, p.CUSTOM_LOSSLESS)
+        _, session = self._listening("send_many", friend, now)
+        if session is None:
+            return 0
+        taken = session.send_many(packets)
         self.run()
         return taken
 
@@ -683,6 +695,10 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         if self.phase is not Phase.OPEN:
             self.ask(verb, self.gate.asked(GateInput.VERB()))
 
+    def _check_custom(self, verb: str, data: bytes, ids: Container[int] = CUSTOM) -> None:
+        if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in ids:
+            raise LocalProtocolError(verb, self.phase.name, "not a custom packet")
+
     def _listening(self, verb: str, friend: bytes, now: float) -> tuple[Friend, Session | None]:
         """A friend and its session; None: it is not online."""
         if self.phase is not Phase.OPEN:
@@ -705,7 +721,9 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def _find_lane(self, path: Path) -> Lane:
         way = Direct(path)
-        lane = Lane(way, next((one.session for one in self.friends_at(way) if one.session is not None), None))
+        session = next((one.session for one in self.friends_at(way) if one.session is not None), None)
+        best = None if session is None else session.friend.ways.best
+        lane = Lane(best if best == way else way, session)  # one and the same object is compared faster
         if path in self.by_path:
             self.lanes[path] = lane
         return lane

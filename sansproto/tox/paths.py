@@ -157,7 +157,7 @@ class Ways(Part[WaysHost]):
         if isinstance(way, Direct):
             if self.host.clock >= self.left_until:
                 self.heard = self.host.clock
-            if way != self.best:
+            if way is not self.best and way != self.best:
                 self.paths.move_to_end(way.path)
                 self.best = way
         elif self.heard is not None and self.host.clock - self.heard > self.host.delays.doubt:

@@ -6,12 +6,12 @@ Which of a friend's sessions is in use is the business of the recovery core: a s
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
 from ..component import Component, Host, Note, Refusal
 from ..contract import Instant
-from ..errors import WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..recovery.silence import Silence
 from ..recovery.window import Window
@@ -19,7 +19,7 @@ from ..snapshot import CACHED
 from . import packets as p
 from . import payloads
 from .congestion import TICK, Congestion
-from .crypto import open_sealed, seal_data
+from .crypto import Bulk
 from .keyring import Agreed
 from .limits import NodeDelays, NodeLimits
 from .paths import Direct, Relayed, Several, Way, Ways
@@ -94,6 +94,7 @@ class SessionHost(Host[Any], Protocol):
 
     delays: NodeDelays
     limits: NodeLimits
+    bulk: Bulk
 
     @property
     def room_in_outbox(self) -> int: ...
@@ -117,6 +118,7 @@ class SessionInput:
     PROMOTED = Input[SessionState, None]()
     REPLACED = Input[SessionState, None]()
     FOREIGN = Input[SessionState, Arrived]()
+    NEXT = Input[SessionState, Arrived]()
     LOSSLESS = Input[SessionState, Arrived]()
     LOSSY = Input[SessionState, Arrived]()
     REQUEST = Input[SessionState, Arrived]()
@@ -213,12 +215,26 @@ class Session(Component[SessionState, SessionHost]):
 
     def send(self, payload: bytes, message: int = 0) -> bool:
         """Send a lossless packet of the application, now or as soon as it may be; False if too many wait."""
-        if not self.queue and self._room():
+        if not self.queue and self._room() > 0:
             way = self._way(len(payload))
             if way is not None:
                 self._send_first(payload, message, way)
                 return True
         return self._enqueue(payload, message)
+
+    def send_many(self, payloads: Sequence[bytes]) -> int:
+        """Send packets of the application, as many as are taken; how many those are."""
+        count = 0
+        while not self.queue and (left := len(payloads) - count) > 0 and (room := self._room()) > 0:
+            way = self._way(len(payloads[count]))
+            if way is None:
+                break
+            for _ in range(min(left, self._turn(room, way))):
+                self._send_first(payloads[count], 0, way)
+                count += 1
+        while count < len(payloads) and self._enqueue(payloads[count], 0):
+            count += 1
+        return count
 
     def send_at_once(self, payload: bytes) -> None:
         """Send a lossless packet of the node itself: it waits for nothing. Where no way leads to the friend, it is sent
@@ -273,23 +289,30 @@ class Session(Component[SessionState, SessionHost]):
         self.queue = self.receipts = self.pings = None
         return messages, [payload for payload in left if payload[0] in p.CUSTOM_LOSSLESS]
 
-    def open(self, arrived: Arrived) -> bool:
-        """Does a packet open under these keys? What is in it is kept with it."""
-        data = arrived.data
-        distance = ((data[1] << 8 | data[2]) - self.receive_nonce) & 0xFFFF
-        nonce = ((self.receive_nonce + distance) & _NONCES).to_bytes(p.NONCE_SIZE, "big")
-        try:
-            clear = open_sealed(self.key, nonce, data[3:])
-        except WireError:
-            return False
-        arrived.counter = self.passed + distance
-        arrived.buffer_start, arrived.number, arrived.payload = payloads.read(clear)
-        return True
-
     # -- guards
 
     def is_foreign(self, arrived: Arrived) -> bool:
-        return not self.open(arrived)
+        """Does a packet not open under these keys? If it does, what is in it is kept with it."""
+        data, lowest = arrived.data, self.receive_nonce
+        distance = ((data[1] << 8 | data[2]) - lowest) & 0xFFFF
+        nonce = ((lowest + distance) & _NONCES).to_bytes(p.NONCE_SIZE, "big")
+        clear = self.host.bulk.open(self.key, nonce, data)
+        if clear is None:
+            return True
+        arrived.counter = self.passed + distance
+        arrived.buffer_start, arrived.number, arrived.payload = payloads.read(clear)
+        return False
+
+    def is_next(self, arrived: Arrived) -> bool:
+        """Most packets are: the next lossless one, which says nothing new about ours."""
+        receiving, payload = self.receiving, arrived.payload
+        return (
+            arrived.number == receiving.start & _WIRE
+            and arrived.buffer_start == self.sending.start & _WIRE
+            and not receiving.held
+            and payload != b""
+            and _LOSSLESS_FROM <= payload[0] <= _LOSSLESS_TO
+        )
 
     def has_payload(self, arrived: Arrived) -> bool:
         return arrived.payload != b""
@@ -366,10 +389,10 @@ class Session(Component[SessionState, SessionHost]):
         counter = arrived.counter
         if counter > self.highest:
             self.highest = counter
-            friend = self.friend
-            friend.heard = self.host.clock
-            friend.ways.note_heard(arrived.way)
-            self.core.note_heard()
+            self.friend.heard = self.host.clock
+            self.friend.ways.note_heard(arrived.way)
+            if self.core.silence.since is not None:
+                self.core.note_heard()
             if counter - self.passed > 2 * _STEP:
                 self.receive_nonce += _STEP
                 self.passed += _STEP
@@ -379,15 +402,23 @@ class Session(Component[SessionState, SessionHost]):
             if seconds is not None:
                 self._note_acknowledged(seconds)
 
+    def take_next(self, arrived: Arrived) -> None:
+        """As what follows, where nothing waits."""
+        self.counted += 1
+        if not self.is_owing:
+            self._owe(1)
+        receiving = self.receiving
+        receiving.start = start = receiving.start + 1
+        if receiving.end < start:
+            receiving.end = start
+        self.friend.take_payload(arrived.payload)
+
     def take_lossless(self, arrived: Arrived) -> None:
         self.counted += 1
         if not self.is_owing:
             self._owe(1)
-        receiving, payload = self.receiving, arrived.payload
-        if receiving.is_next(arrived.number):
-            self.friend.take_payload(payload)
-            return
-        receiving.put(arrived.number, payload)
+        receiving = self.receiving
+        receiving.put(arrived.number, arrived.payload)
         while (next := receiving.next()) is not None:
             self.friend.take_payload(next)
 
@@ -465,10 +496,13 @@ class Session(Component[SessionState, SessionHost]):
     def _send_queue(self, queue: deque[tuple[bytes, int]]) -> None:
         """As many as may be sent, and for which there is a way: in turns, for a way may be full behind one of them."""
         while queue and (room := self._room()) > 0 and (way := self._way(len(queue[0][0]))) is not None:
-            turn = min(room, len(queue), self.host.room_in_outbox) if isinstance(way, Direct) else 1
-            for _ in range(turn):
+            for _ in range(min(len(queue), self._turn(room, way))):
                 payload, message = queue.popleft()
                 self._send_first(payload, message, way)
+
+    def _turn(self, room: int, way: Direct | Relayed | Several) -> int:
+        """How many packets may go by a way before it is looked at again."""
+        return min(room, self.host.room_in_outbox) if isinstance(way, Direct) else 1
 
     def _send_first(self, payload: bytes, message: int, way: Direct | Relayed | Several) -> None:
         sending, congestion, now = self.sending, self.congestion, self.host.clock
@@ -548,7 +582,8 @@ class Session(Component[SessionState, SessionHost]):
         nonce = (self.send_nonce & _NONCES).to_bytes(p.NONCE_SIZE, "big")
         self.send_nonce += 1
         self.sent += 1
-        return seal_data(self.key, nonce, payloads.write(self.receiving.start & _WIRE, number, payload))
+        clear = payloads.write(self.receiving.start & _WIRE, number, payload)
+        return self.host.bulk.seal(self.key, nonce, clear)
 
     def _owe(self, counted: int) -> None:
         """A list of missing packets is due soon; so many lossless ones were counted since the last one."""
@@ -573,7 +608,8 @@ _RECEIVING: Final = "receiving"
 def _by_id(guards: Guards[Session, SessionState, Arrived, Arrived]) -> Guards[Session, SessionState, Arrived, None]:
     """What a packet is that was opened."""
     return (
-        guards.need(_C.has_payload, "data without a payload", ref=_RECEIVING)
+        guards.give_if(_C.is_next, _I.NEXT, ref=_RECEIVING)
+        .need(_C.has_payload, "data without a payload", ref=_RECEIVING)
         .need(_C.is_acknowledgement_possible, "an acknowledgement of what was not sent", ref=_RECEIVING)
         .give_if(_C.is_new_lossless, _I.LOSSLESS, ref=_RECEIVING)
         .need(_C.is_not_lossless, "a lossless packet again", ref=_RECEIVING)
@@ -605,7 +641,7 @@ class SessionTimer:
 
 _T = SessionTimer
 _ALL: Final = (_T.TICK, _T.REQUEST, _T.REQUEST_LATER, _T.QUIET, _T.QUIET_REST, _T.PUMP)
-_FIRST: Final = _I.LOSSLESS | _I.LOSSY | _I.REQUEST | _I.OTHER
+_FIRST: Final = _I.NEXT | _I.LOSSLESS | _I.LOSSY | _I.REQUEST | _I.OTHER
 _ACKNOWLEDGING: Final = "acknowledging"
 
 SESSION: Final = Table[Session, SessionState](
@@ -622,6 +658,7 @@ SESSION: Final = Table[Session, SessionState](
         Row(_S.LIVE, _I.FIRST, None, _C.look_at_first, ref="restart"),
         Row(_S.CANDIDATE, _I.PROMOTED, _S.LIVE, _C.begin_quiet, arm=(_T.QUIET,), ref="restart"),
         Row((_S.CANDIDATE, _S.LIVE), _I.REPLACED, _S.REPLACED, _C.give_up, cancel=_ALL, ref="restart"),
+        Row(_S.LIVE, _I.NEXT, None, _C.hear, _C.take_next, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSLESS, None, _C.hear, _C.take_lossless, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSY, None, _C.hear, _C.mark, _C.note_end, _C.take_lossy, ref=_RECEIVING),
         Row(_S.LIVE, _I.REQUEST, None, _C.hear, _C.mark, _C.note_end, _C.read_request, ref="request lists"),
@@ -639,7 +676,7 @@ SESSION: Final = Table[Session, SessionState](
     ),
     defaults=(
         Default(
-            *(Outcome.IGNORE, "late data of a replaced session", _I.LOSSLESS, _I.LOSSY, _I.REQUEST, _I.KILL, _I.OTHER),
+            *(Outcome.IGNORE, "late data of a replaced session", _I.NEXT, _I.LOSSLESS, _I.LOSSY, _I.REQUEST, _I.KILL, _I.OTHER),
             states=(_S.REPLACED,),
         ),
         Default(Outcome.IGNORE, "late"),

@@ -143,16 +143,6 @@ class ReceiveWindow:
         ahead = (number - self.start) & _WIRE
         return ahead < SIZE and self.start + ahead not in self.held
 
-    def is_next(self, number: int) -> bool:
-        """Does the packet that is handed on next have this number, while no other one waits for it? Then it is."""
-        start = self.start
-        if self.held or number != start & _WIRE:
-            return False
-        self.start = start + 1
-        if self.end <= start:
-            self.end = start + 1
-        return True
-
     def put(self, number: int, payload: bytes) -> None:
         """A new packet arrived."""
         place = self.start + ((number - self.start) & _WIRE)
