@@ -5,8 +5,8 @@
 
 from .crypto import KeyPair
 from .limits import RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
-from .relay_client import RelayClient
 from .nodes import Relay
+from .relay_client import RelayClient
 from .relay_events import (
     Linked,
     OobReceived,

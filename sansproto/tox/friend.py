@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from ..component import Component, Host, Note, Refusal
-from ..contract import Instant
+from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import Level
 from ..snapshot import CACHED
@@ -59,11 +59,17 @@ class FriendHost(Host[Any], Protocol):
     profile: Any
 
     def make_ways(self, friend: bytes) -> Ways: ...
-    def session_ended(self) -> None: ...
+    def session_changed(self) -> None: ...
     def ask_alive(self, friend: bytes) -> None: ...
     def lose(self, friend: bytes) -> None: ...
     def relays_to_share(self) -> bytes: ...
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
+
+
+class Said(NamedTuple):
+    """A packet of a friend."""
+
+    packet: p.Friend
 
 
 class FriendState(Enum):
@@ -78,12 +84,12 @@ class FriendState(Enum):
 class FriendInput:
     STARTED = Input[FriendState, None]()
     ENDED = Input[FriendState, OfflineReason]()
-    ALIVE = Input[FriendState, p.Friend]()
-    SHARED = Input[FriendState, p.Friend]()
-    ASKED = Input[FriendState, p.Friend]()
-    ONLINE = Input[FriendState, p.Friend]()
-    OFFLINE = Input[FriendState, p.Friend]()
-    SAID = Input[FriendState, p.Friend]()
+    ALIVE = Input[FriendState, Said]()
+    SHARED = Input[FriendState, Said]()
+    ASKED = Input[FriendState, Said]()
+    ONLINE = Input[FriendState, Said]()
+    OFFLINE = Input[FriendState, Said]()
+    SAID = Input[FriendState, Said]()
     CUSTOM = Input[FriendState, bytes]()
     PROFILE = Input[FriendState, None]()
     RELAYS = Input[FriendState, None]()
@@ -102,7 +108,12 @@ class Friend(Component[FriendState, FriendHost]):
     """When something new came in it."""
     messages: int
     """Messages that were sent so far."""
+    pings: dict[bytes, Path]
+    """DHT pings that may still be answered: their numbers, and where they went."""
+    address: int
+    """Which of our own addresses it was told."""
     cookies: Level
+    """What is left of cookies for it."""
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
     session: Annotated[Session | None, CACHED]
@@ -114,6 +125,7 @@ class Friend(Component[FriendState, FriendHost]):
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
         self.dht_keys, self.current, self.heard, self.messages = [], None, 0.0, 0
+        self.pings, self.address = {}, 0
         self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
 
     # -- what its sessions ask
@@ -139,27 +151,27 @@ class Friend(Component[FriendState, FriendHost]):
     def is_known(self, payload: bytes) -> bool:
         return payload[0] in _IDS
 
-    def read(self, payload: bytes) -> p.Friend:
+    def read(self, payload: bytes) -> Said:
         """Raises WireError."""
         packet = p.FRIEND.decode(payload)
         if isinstance(packet, p.ShareRelays):
             decode_nodes(packet.nodes)
-        return packet
+        return Said(packet)
 
-    def is_alive(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Alive)
+    def is_alive(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Alive)
 
-    def is_shared(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.ShareRelays)
+    def is_shared(self, said: Said) -> bool:
+        return isinstance(said.packet, p.ShareRelays)
 
-    def is_asked(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.FriendRequest)
+    def is_asked(self, said: Said) -> bool:
+        return isinstance(said.packet, p.FriendRequest)
 
-    def is_online(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Online)
+    def is_online(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Online)
 
-    def is_offline(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Offline)
+    def is_offline(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Offline)
 
     # -- conditions and times
 
@@ -175,7 +187,7 @@ class Friend(Component[FriendState, FriendHost]):
         """What we send before it listens to anything else."""
         self.heard = self.host.clock
         session = self._session()
-        session.send_at_once(p.FRIEND.encode(p.Online()))
+        session.outgoing.send_at_once(p.FRIEND.encode(p.Online()))
         self.host.ask_alive(self.key)
         self.share_relays()
         self.introduce()
@@ -184,20 +196,20 @@ class Friend(Component[FriendState, FriendHost]):
         """Who we are."""
         profile, session = self.host.profile, self._session()
         for packet in (p.Name(profile.name), p.StatusMessage(profile.status_message), p.Status(profile.presence)):
-            session.send_at_once(p.FRIEND.encode(packet))
+            session.outgoing.send_at_once(p.FRIEND.encode(packet))
 
     def share_relays(self) -> None:
         """Where it can meet us, if all other ways are lost."""
         relays = self.host.relays_to_share()
         if relays:
-            self._session().send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
+            self._session().outgoing.send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
 
     def send_alive(self) -> None:
-        self._session().send_alive()
+        self._session().outgoing.send_alive()
 
     def end(self, reason: OfflineReason) -> None:
         self.current = self.session = None
-        self.host.session_ended()
+        self.host.session_changed()
 
     def tell_online(self) -> None:
         self.host.emit(FriendOnline(self.key))
@@ -208,17 +220,19 @@ class Friend(Component[FriendState, FriendHost]):
     def tell_said_offline(self) -> None:
         self.host.emit(FriendOffline(self.key, OfflineReason.SAID))
 
-    def tell_shared(self, packet: p.ShareRelays) -> None:
-        relays = decode_nodes(packet.nodes)
+    def tell_shared(self, said: Said) -> None:
+        assert isinstance(said.packet, p.ShareRelays)
+        relays = decode_nodes(said.packet.nodes)
         self.host.emit(RelaysShared(self.key, relays))
         self.host.meet_at(self.key, relays)
 
-    def tell_packet(self, packet: Any) -> None:
+    def tell_packet(self, said: Said) -> None:
+        packet: Any = said.packet
         self.host.emit(FriendPacketReceived(self.key, packet))
 
-    def tell(self, packet: p.Friend) -> None:
+    def tell(self, said: Said) -> None:
         """What only a friend says that listens."""
-        key, emit = self.key, self.host.emit
+        key, emit, packet = self.key, self.host.emit, said.packet
         match packet:
             case p.Message() | p.Action():
                 emit(MessageReceived(key, self._text(packet.text), isinstance(packet, p.Action)))
@@ -231,7 +245,7 @@ class Friend(Component[FriendState, FriendHost]):
             case p.Typing():
                 emit(TypingChanged(key, packet.typing != 0))
             case _:
-                self.tell_packet(packet)
+                self.tell_packet(said)
 
     def lose(self) -> None:
         """Nothing came for too long."""
