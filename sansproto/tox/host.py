@@ -372,6 +372,7 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
             FriendInput.ENDED(OfflineReason.RESTARTED).act(friend)
             SessionInput.REPLACED().act(old)
         self.keyring.forget_draft(friend.key)
+        self.keyring.forget_agreed(session.dht_key, friend.key)
         self.friends.set_dht_key(friend, session.dht_key)
         SessionInput.PROMOTED().act(session)
         friend.current, friend.session = session.sid, session
