@@ -115,10 +115,17 @@ class Friend:
     # -- what it hears
 
     def take(self) -> list[Any]:
-        """What came since the last time, opened."""
+        """What came since the last time, opened; None for what does not open."""
         self.peer.drain()
-        found, self.inbox = [self.read(one) for one in self.inbox], []
-        return found
+        inbox, self.inbox = self.inbox, []
+        return [self.read(one) if self.opens(one) else None for one in inbox]
+
+    def opens(self, data: bytes) -> bool:
+        try:
+            self.read(data)
+        except WireError:
+            return False
+        return True
 
     def read(self, data: bytes) -> Any:
         packet = p.DATAGRAM.decode(data)
@@ -143,6 +150,11 @@ class Friend:
             return Heard(*payloads.read(crypto.open_sealed(self.shared, nonce, packet.sealed)))
         except WireError:
             return None
+
+    def read_data_of(self, data: bytes) -> bytes:
+        """The payload of a packet, if it is Data that opens."""
+        heard = self.read(data) if data[0] == 0x1B else None
+        return heard.payload if isinstance(heard, Heard) else b""
 
     def heard(self) -> list[bytes]:
         """The payloads of what came since the last time."""
