@@ -44,6 +44,7 @@ from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
+from sansproto.tox import packets as tox
 from sansproto.wire import Packet, layout_rst
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,6 +192,16 @@ def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+TOX_BODIES: tuple[type[Packet], ...] = (
+    tox.CookieRequestBody,
+    tox.CookieResponseBody,
+    tox.Cookie,
+    tox.CookieBody,
+    tox.HandshakeBody,
+    tox.DataBody,
+    tox.DhtPingBody,
+    tox.DhtPongBody,
+)
 PARTS: dict[str, Callable[[], str]] = {
     "bob.packets": lambda: layout_rst(bob.Header) + "\n" + packets(bob.PACKETS, "02x"),
     "bob.public": lambda: layout_rst(bob.PublicParameters),
@@ -233,6 +244,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "recovery.time_rules": lambda: rules(DELAY_RULES),
     "recovery.limits": lambda: settings(RecoveryLimits),
     "recovery.limit_rules": lambda: rules(LIMIT_RULES),
+    "tox.datagrams": lambda: one_of(tox.DATAGRAM),
+    "tox.bodies": lambda: "\n".join(map(layout_rst, TOX_BODIES)),
+    "tox.friends": lambda: packets(tox.FRIEND.packets, "d"),
+    "tox.nodes": lambda: one_of(tox.NODE),
+    "tox.relay_stream": lambda: "\n".join(
+        map(layout_rst, (tox.RelayHello, tox.RelayAnswer, tox.RelayKeys, tox.RelayFrame))
+    ),
+    "tox.relay_frames": lambda: packets(tox.CONTROL.packets, "d"),
+    "tox.relayed": lambda: layout_rst(tox.Relayed),
 }
 
 

@@ -1,4 +1,4 @@
-"""Fair shares of what strangers use: groups of addresses, how often something may happen, and who is next."""
+"""Fair shares of what strangers use: groups of addresses, and who of them is next."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, ip_address
 
 import attrs
 
-from .contract import Address, Instant, Link, Path
+from .contract import Address, Link, Path
 
 
 def address_bytes(host: str) -> bytes:
@@ -22,34 +22,12 @@ def address_bytes(host: str) -> bytes:
 
 def group_of(where: Path | Address) -> bytes:
     """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
-    address = address_bytes(where.host)
+    return group_of_address(address_bytes(where.host))
+
+
+def group_of_address(address: bytes) -> bytes:
+    """The same, of an address as bytes."""
     return b"\x04" + address[:3] if len(address) == 4 else b"\x06" + address[:6]
-
-
-@attrs.define(eq=False)
-class Bucket:
-    """How often something may happen: what was taken, less what the rate has given back since."""
-
-    taken: float = 0.0
-    since: Instant = 0.0
-
-    def is_empty(self, now: Instant, burst: int, rate: float) -> bool:
-        return self._left_of(now, rate) + 1 > burst
-
-    def take(self, now: Instant, rate: float) -> None:
-        self.taken, self.since = self._left_of(now, rate) + 1, now
-
-    def _left_of(self, now: Instant, rate: float) -> float:
-        return max(0.0, self.taken - (now - self.since) * rate)
-
-
-def bucket_of(buckets: OrderedDict[bytes, Bucket], group: bytes, most: int) -> Bucket:
-    """The bucket of a group, now the latest one that was used; the one that was not used for longest makes room."""
-    found = buckets.pop(group, None) or Bucket()
-    buckets[group] = found
-    if len(buckets) > most:
-        buckets.popitem(last=False)
-    return found
 
 
 @attrs.define(eq=False)

@@ -24,10 +24,17 @@ class Stored(NamedTuple):
     route: Route
 
 
+class Seen(NamedTuple):
+    """A datagram, and the packet that it is."""
+
+    data: bytes
+    packet: p.Datagram
+
+
 class Arrived(NamedTuple):
     """A packet, by whichever route."""
 
-    packet: p.Datagram
+    seen: Seen
     route: Route
 
 
@@ -69,7 +76,7 @@ class GateHost(Host[Any], Protocol):
 
     @property
     def has_peers(self) -> bool: ...
-    def arrived(self, packet: p.Datagram, route: Route) -> None: ...
+    def arrived(self, seen: Seen, route: Route) -> None: ...
     def knock(self, knock: Knock) -> None: ...
     def say_goodbye(self) -> None: ...
     def leave(self) -> None: ...
@@ -90,7 +97,7 @@ class Gate(Component[GateState, GateHost]):
         return self.host.keyring.is_for_us(knocked.data)
 
     def read(self, stored: Stored) -> Arrived | None:
-        return Arrived(p.DATAGRAM.decode(stored.data), stored.route)
+        return Arrived(Seen(stored.data, p.DATAGRAM.decode(stored.data)), stored.route)
 
     # -- conditions and actions
 
@@ -102,7 +109,7 @@ class Gate(Component[GateState, GateHost]):
         self.host.knock(Knock(handshake_id(knocked.data), token, knocked.route, knocked.packet))
 
     def hand_on(self, arrived: Arrived) -> None:
-        self.host.arrived(arrived.packet, arrived.route)
+        self.host.arrived(arrived.seen, arrived.route)
 
     def say_goodbye(self) -> None:
         self.host.say_goodbye()

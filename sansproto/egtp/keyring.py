@@ -157,10 +157,10 @@ class Keyring(Part[Host[Any]]):
 
     def open(self, packet: Sealed) -> Opened:
         """Raises WireError: ``BAD_MAC``; ``BAD_TYPE`` for a kind that may not come; another one for the body's size."""
-        keys, data = self.keys[packet.sid], packet.packet
+        keys, (data, read) = self.keys[packet.sid], packet.packet
         if keys.opener is None:
             keys.opener = crypto.Cipher(keys.receive)
-        clear = keys.opener.open(packet.counter, data.sealed, p.data_header(_DATA, data.sid, data.counter))
+        clear = keys.opener.open(packet.counter, read.sealed, data[: p.HEADER_SIZE])
         if clear[0]:
             if clear[0] == Kind.CONFIRM.value and keys.is_ours:
                 raise WireError(Fault.BAD_TYPE)

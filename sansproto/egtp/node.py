@@ -55,7 +55,7 @@ from ..wire import ABSENT
 from . import crypto
 from . import packets as p
 from .depositor import Depositor
-from .gate import KNOCK, STORED, Gate, GateInput, Knocked, Stored
+from .gate import KNOCK, STORED, Gate, GateInput, Knocked, Seen, Stored
 from .keyring import Keyring, Keys
 from .limits import NodeDelays, NodeLimits
 from .mailbox_connection import ConnectionInput, ConnectionState, Ended, MailboxConnection
@@ -86,7 +86,7 @@ _REMARKS: Final = (
 _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.items()}
 
 
-class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
+class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     """One end of any number of sessions, each with a peer whose static public key is its id.
 
     ``private_key`` is this node's static X25519 key, 32 bytes. ``relays`` are the mailbox servers at which it has a
@@ -255,7 +255,10 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     # -- the contract
 
-    def received(self, packet: p.Datagram, path: Path) -> None:
+    def decode(self, data: bytes, path: Path) -> Seen:
+        return Seen(data, p.DATAGRAM.decode(data))
+
+    def received(self, packet: Seen, path: Path) -> None:
         self.arrived(packet, self.routes.of(path))
 
     def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
@@ -309,15 +312,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def has_peers(self) -> bool:
         return bool(self.recovery.peers)
 
-    def arrived(self, packet: p.Datagram, route: Route) -> None:
+    def arrived(self, seen: Seen, route: Route) -> None:
         """A packet, by whichever route."""
-        core = self.recovery
+        core, (data, packet) = self.recovery, seen
         match packet:
             case p.Data():
-                size = p.HEADER_SIZE + len(packet.sealed)
-                core.hear_data(Sealed(packet.sid, packet.counter, size, route, packet))
+                core.hear_data(Sealed(packet.sid, packet.counter, len(data), route, seen))
             case p.H1():
-                self.gate.take(KNOCK, Knocked(packet, p.DATAGRAM.encode(packet), route))
+                self.gate.take(KNOCK, Knocked(packet, data, route))
             case p.H2():
                 core.hear_reply(packet.sid, packet)
             case p.CH():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..contract import Path
-from ..fair import address_bytes
+from ..fair import address_bytes, group_of_address
 from .packets import PATH, PathRelay, PathV4, PathV6
 
 _LABEL_MOST = 255
@@ -11,7 +11,17 @@ _LABEL_MOST = 255
 
 def path_bytes(path: Path) -> bytes:
     """A path of datagrams, serialised."""
-    label, address = path.socket.encode()[:_LABEL_MOST], address_bytes(path.host)
+    return _serialised(path, address_bytes(path.host))
+
+
+def path_and_group(path: Path) -> tuple[bytes, bytes]:
+    """A path of datagrams, serialised, and its group."""
+    address = address_bytes(path.host)
+    return _serialised(path, address), group_of_address(address)
+
+
+def _serialised(path: Path, address: bytes) -> bytes:
+    label = path.socket.encode()[:_LABEL_MOST]
     if len(address) == 4:
         return PATH.encode(PathV4(label, address, path.port))
     is_local = address[0] == 0xFE and address[1] & 0xC0 == 0x80

@@ -11,13 +11,13 @@ import attrs
 from ..component import Component, Refusal
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .calls import attempt, quietly
 from .host import RecoveryHost
 from .items import Call as Offer
 from .items import Challenge, Reply, Route
 from .limits import RecoveryConfig, RecoveryDelays, growing
-from .rates import keep_newest
 
 NOT_MADE: Final = Refusal("the host could not make an init", ref="what the host does")
 

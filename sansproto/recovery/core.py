@@ -15,6 +15,7 @@ import attrs
 from ..component import Part, Parts, Refusal
 from ..contract import Instant, SendError
 from ..errors import LocalProtocolError
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .call import Attempt, Call
 from .calls import quietly
@@ -38,7 +39,6 @@ from .limits import OnConflict, RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .peer import PROCESS, Peer, PeerInput
 from .poke import Poke, PokeInput, Pokes, PokesInput
-from .rates import keep_newest
 from .records import PeerRecord, SessionRecord, load_record, record_of
 from .session import DATA, Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput

@@ -14,6 +14,7 @@ import attrs
 
 from ..component import Component, Note, Parts
 from ..machine import Default, Guards, Input, Outcome, Row, Table
+from ..rates import Budget, Rate
 from ..snapshot import CACHED
 from .call import CHALLENGE, REPLY, Call, CallInput, Challenged, Replied
 from .calls import attempt, quietly
@@ -22,7 +23,6 @@ from .host import RecoveryHost
 from .items import Admission, Hint, Init, Knock, MadeReply, Route, Sealed, Visit
 from .limits import RecoveryConfig, RecoveryDelays
 from .peer import PROCESS, Peer
-from .rates import Budget, Rate
 from .session import Session
 from .tokens import Tokens
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Protocol
 from ..component import Component, Refusal
 from ..contract import Instant
 from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .call import Attempt, Call, CallInput
 from .calls import quietly
@@ -31,7 +32,6 @@ from .items import NO_INSTANCE, Arrival, CloseReason, Kind, Reply, Route
 from .limits import RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .poke import Poke, PokeInput
-from .rates import keep_newest
 from .rtt import RoundTrip
 from .session import Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput, SuspicionState

@@ -23,6 +23,7 @@ from .packets import KEY_SIZE, NONCE_SIZE
 B = TypeVar("B", bound=Packet)
 
 _LAST_NONCE: Final = (1 << 8 * NONCE_SIZE) - 1
+_DATA: Final = bytes([0x1B])
 _SIGN: Final = 0x7F
 _PRIME: Final = 2**255 - 19
 _ORDER_8: Final = (
@@ -152,6 +153,11 @@ def open_handshake(key: bytes, packet: p.Handshake) -> p.HandshakeBody:
     if not are_equal(body.cookie_hash, sha512(packet.cookie)):
         raise WireError(Fault.BAD_CHECKSUM, field="cookie_hash")
     return body
+
+
+def seal_data(key: bytes, nonce: bytes, clear: bytes) -> bytes:
+    """A whole Data packet. (By hand: this is the bulk path.)"""
+    return _DATA + nonce[-2:] + seal(key, nonce, clear)
 
 
 def seal_frame(key: bytes, nonce: bytes, frame: p.Control | p.Relayed) -> bytes:

@@ -11,7 +11,7 @@ import attrs
 from ..contract import Address
 from ..errors import Fault, WireError
 from .crypto import is_key
-from .packets import NODE, PackedNode, TcpV4, TcpV6
+from .packets import NODE, TcpV4, TcpV6
 
 MOST_NODES: Final = 3
 """How many of them are read, and sent."""
@@ -43,7 +43,7 @@ def decode_nodes(data: bytes) -> tuple[Relay, ...]:
             raise
         if not is_key(node.key):
             raise WireError(Fault.BAD_POINT, at - len(node.key), "key")
-        relays.append(Relay(node.key, _address(node)))
+        relays.append(Relay(node.key, Address(str(_unmapped(node.address)), node.port)))
     if not relays:
         raise WireError(Fault.TRUNCATED, need=1)
     return tuple(relays)
@@ -54,14 +54,13 @@ def encode_nodes(relays: Iterable[Relay]) -> bytes:
     return b"".join(NODE.encode(_packed(relay)) for relay, _ in zip(relays, range(MOST_NODES), strict=False))
 
 
-def _address(node: PackedNode) -> Address:
+def _unmapped(packed: bytes | str) -> IPv4Address | IPv6Address:
     """IPv4 within IPv6 is IPv4."""
-    address = ip_address(node.address)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return Address(str(mapped or address), node.port)
+    address = ip_address(packed)
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
 def _packed(relay: Relay) -> TcpV4 | TcpV6:
-    address = ip_address(relay.address.host)
+    address = _unmapped(relay.address.host)
     kind = TcpV4 if isinstance(address, IPv4Address) else TcpV6
     return kind(address.packed, relay.address.port, relay.key)

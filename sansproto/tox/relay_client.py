@@ -12,10 +12,10 @@ from ..trace import Trace
 from . import crypto
 from . import packets as p
 from .limits import RelayClientDelays, RelayClientLimits
+from .nodes import Relay
 from .relay_events import (
     Linked,
     OobReceived,
-    Relay,
     RelayClientEvent,
     RelayConnected,
     RelayedReceived,

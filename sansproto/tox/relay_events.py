@@ -11,16 +11,6 @@ from ..contract import Address, Link
 from ..events import CloseCause, Closed, Writable
 
 
-@attrs.frozen
-class Relay:
-    """A relay, and where it is."""
-
-    key: bytes
-    """Its DHT key, 32 bytes."""
-    address: Address
-    """Where it listens, over TCP."""
-
-
 class RelayViolation(Enum):
     """How the other end of a stream to a relay broke the protocol."""
 

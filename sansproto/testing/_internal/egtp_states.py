@@ -18,11 +18,11 @@ from ...egtp.node import EgtpNode
 from ...egtp.routes import RELAY, Mailbox, place_of, polled_route
 from ...errors import Fault
 from ...fair import group_of
+from ...rates import Level
 from ...recovery import Call, RecoveryConfig, RecoveryDelays, Route
 from ...recovery.call import Attempt, CallState
 from ...recovery.farewell import Said
 from ...recovery.peer import Peer, PeerState
-from ...recovery.rates import Level
 from ...recovery.session import Session, SessionState
 from ...recovery.tombstone import Tombstone, TombstoneState
 from ...trace import Dropped, Stepped, TraceRecord

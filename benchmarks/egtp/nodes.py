@@ -1,0 +1,71 @@
+"""Nodes of EGTP for all of these measurements, and the shortest way between two of them."""
+
+from __future__ import annotations
+
+from os import urandom
+from typing import Any
+
+from sansproto.contract import Path
+from sansproto.egtp import EgtpNode, MessageReceived
+
+AT_A, AT_B = Path("udp", "192.0.2.1", 4000), Path("udp", "198.51.100.1", 4000)
+
+
+def entropy(n: int, *, purpose: str) -> bytes:
+    return urandom(n)
+
+
+def node(**arguments: Any) -> EgtpNode:
+    """A node with a new key."""
+    return EgtpNode(private_key=urandom(32), entropy=entropy, wall_epoch=1.7e9, **arguments)
+
+
+class Pair:
+    """Two nodes, each at its path. What one sends is at the other one at once."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.a, self.b = node(**arguments), node(**arguments)
+        self.now = 0.0
+
+    def connect(self) -> None:
+        """Until nothing is to be said any more: both use the session, and have measured a round trip."""
+        self.a.connect(self.b.public_key, AT_B, self.now)
+        while self.carry():
+            pass
+
+    def carry(self) -> bool:
+        """Once to and fro; whether there was anything."""
+        a, b, now, was_any = self.a, self.b, self.now, False
+        while (transmit := a.next_transmit()) is not None:
+            b.receive_datagram(transmit.data, AT_A, now)  # type: ignore[union-attr]
+            was_any = True
+        while (transmit := b.next_transmit()) is not None:
+            a.receive_datagram(transmit.data, AT_B, now)  # type: ignore[union-attr]
+            was_any = True
+        return was_any
+
+    def received(self) -> int:
+        """How many messages b has received since it was asked last."""
+        count = 0
+        while (event := self.b.next_event()) is not None:
+            count += event.__class__ is MessageReceived
+        return count
+
+    def wake(self) -> None:
+        """Let timers act that are due."""
+        for one in (self.a, self.b):
+            due = one.next_timeout()
+            if due is not None and due <= self.now:
+                one.handle_timeout(self.now)
+
+
+def connected(**arguments: Any) -> Pair:
+    """A pair with a session, and no events of it."""
+    pair = Pair(**arguments)
+    pair.connect()
+    assert pair.a.recovery.peers[pair.b.public_key].cur is not None
+    assert pair.b.recovery.peers[pair.a.public_key].cur is not None
+    for one in (pair.a, pair.b):
+        while one.next_event() is not None:
+            pass
+    return pair
