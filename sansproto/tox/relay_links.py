@@ -148,6 +148,11 @@ class RelayUser(StreamEndpoint[E, D]):
         if relay is not None:
             RelayInput.LOST(Ended(cause, None, detail)).act(relay)
 
+    def link_gone(self, link: StreamLink) -> None:
+        relay = self._of_links.pop(link.key, None)
+        if relay is not None:  # all links were aborted, at the end of the session
+            relay.note_gone()
+
     # -- inside
 
     def _note_room(self, link: Link) -> None:
