@@ -122,8 +122,8 @@ STEPS: list[Op] = [
     Data(2, (AGAIN[0],)),
     Wait(1.0),
     Data(2, (AGAIN[1] + AGAIN[2],)),
-    Data(2, (b"".join(AGAIN[3:-1]),)),
-    *[Tick()] * 8,
+    Data(1, (b"".join(AGAIN[3:-1]),)),  # the second of those that are left
+    *[Tick()] * 6,
 ]
 
 
