@@ -23,7 +23,6 @@ from sansproto.testing.operations import (
     Moved,
     Op,
     Opened,
-    Tick,
     Unblocked,
     Wait,
 )
@@ -121,9 +120,9 @@ STEPS: list[Op] = [
     Accept(RELAY_PORT, HERE),
     Data(2, (AGAIN[0],)),
     Wait(1.0),
-    Data(2, (AGAIN[1] + AGAIN[2],)),
-    Data(1, (b"".join(AGAIN[3:-1]),)),  # the second of those that are left
-    *[Tick()] * 6,
+    Data(2, (AGAIN[1] + AGAIN[2],)),  # which ends the first one
+    Wait(0.0),
+    *[Data(1, (b"".join(AGAIN[at : at + 6]),)) for at in range(3, 45, 6)],  # the second of those that are left
 ]
 
 
