@@ -1,12 +1,12 @@
-"""Tox between two friends: sessions over UDP and relays, on the wire of toxcore. docs/protocols/tox.rst.
+"""Tox between friends: encrypted sessions over UDP and over TCP relays. docs/protocols/tox.rst.
 
 :class:`RelayServer` is a relay that any client of Tox can use, :class:`RelayClient` uses one.
 """
 
 from .crypto import KeyPair
 from .limits import RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
-from .relay_client import RelayClient
 from .nodes import Relay
+from .relay_client import RelayClient
 from .relay_events import (
     Linked,
     OobReceived,

@@ -248,6 +248,10 @@ class RelayLink(Component[RelayState, RelayHost]):
             self.is_wanting = False
             self.host.relay_writable(self)
 
+    def note_gone(self) -> None:
+        """Its link is over, and so is the session."""
+        self.link = Link(0)
+
     # -- what comes from the relay
 
     def hear(self, packet: p.RelayAnswer | p.RelayFrame) -> None:

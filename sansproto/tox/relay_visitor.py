@@ -305,7 +305,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         draw, name = self.host.draw, f"link.{self.link.key}"
         own = OwnKeys(draw(p.KEY_SIZE, f"{name}.secret"), draw(p.NONCE_SIZE, f"{name}.base_nonce"))
         data = write_answer(greeted.shared, own, draw(p.NONCE_SIZE, f"{name}.nonce"))
-        self.channel = own.channel(greeted.keys)
+        self.channel, self.used_at = own.channel(greeted.keys), self.host.clock
         self.host.note_sent(self.link.key, "RelayAnswer", len(data))
         self.link.write(data)
         self.host.note_unconfirmed(self)
