@@ -400,8 +400,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes:
         return self.keyring.seal(sid, counter, kind, body)
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         return self.keyring.open(packet)
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        return self.keyring.read(packet, clear)
 
     def make_hint(self, sid: bytes) -> bytes:
         return self.keyring.make_hint(sid)
