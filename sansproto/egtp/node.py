@@ -357,7 +357,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         self.emit(MailboxReachable(server))
 
     def mailbox_is_down(self, server: bytes, ended: Ended) -> None:
-        self.emit(MailboxUnreachable(server, ended.cause))
+        self.emit(MailboxUnreachable(server, ended.cause, violation=ended.violation))
 
     def read_blob(self, server: bytes, blob: bytes) -> None:
         self.gate.take(STORED, Stored(blob, polled_route(server)))
