@@ -158,6 +158,15 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         entry = self.recovery.peers.get(peer)
         return 0 if entry is None else len(entry.queue)
 
+    def silent_since(self, peer: bytes) -> float | None:
+        """Since when nothing has come from a peer although we sent what is to be answered.
+
+        None if something came, there is no session, or it is by mailboxes, where answers take their time.
+        """
+        entry = self.recovery.peers.get(peer)
+        session = None if entry is None else entry.current
+        return session.silence.since if session is not None and session.times.has_pings else None
+
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
         asked = [mailbox.asked(OwnMailboxInput.START()) for mailbox in self.relays.own.values()]

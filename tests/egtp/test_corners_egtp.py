@@ -210,6 +210,38 @@ def test_a_node_tells_its_id_and_what_waits() -> None:
     assert peer.waiting(B.public) == 2
 
 
+def test_a_node_tells_since_when_a_peer_is_silent() -> None:
+    peer = NodePeer.live()
+    assert peer.endpoint.silent_since(B.public) is None
+    peer.others[AT_B] = other = node(B)
+    peer.connect(B.public, AT_B, peer.now)
+    assert peer.endpoint.silent_since(B.public) is None
+    peer.go(1.0)
+    assert peer.endpoint.silent_since(B.public) is None
+    del peer.others[AT_B]
+    since = peer.now
+    for _ in range(2):
+        assert peer.send(B.public, b"are you there?", peer.now)
+        peer.go(0.5)
+    assert peer.endpoint.silent_since(B.public) == since
+    peer.others[AT_B] = other
+    peer.go(6.0)  # until it is asked
+    assert peer.endpoint.silent_since(B.public) is None
+
+
+def test_by_mailboxes_nobody_counts_as_silent() -> None:
+    peer = polling(delays=NodeDelays(poll=10.0))
+    friend = Friend(peer, B)
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    for _ in range(8):
+        peer.go(5.0)
+        friend.settle()
+    assert any(isinstance(event, Established) for event in peer.take())
+    assert peer.send(B.public, b"are you there?", peer.now)
+    assert peer.endpoint.recovery.peers[B.public].current.silence.since == peer.now
+    assert peer.endpoint.silent_since(B.public) is None
+
+
 def test_a_node_takes_no_connections() -> None:
     peer = NodePeer.live()
     link = peer.stream_accepted(MAILBOX_PORT, Address("203.0.113.9", 4000), peer.now)
