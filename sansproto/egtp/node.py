@@ -6,9 +6,9 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Final, assert_never
+from typing import Annotated, Any, ClassVar, Final, Never, assert_never
 
-from ..component import Note, Refusal
+from ..component import Note, Part, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
@@ -216,6 +216,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         """Say goodbye to a peer, and forget it. Nothing happens if it is not known. Raises NotOpen after ``close``."""
         self.ask("disconnect", self.gate.asked(GateInput.DISCONNECT()))
         self.advance(now)
+        if peer in self.recovery.peers:
+            self.gate.note_goodbye()
         self.recovery.disconnect(peer, reason)
         self.run()
 
@@ -241,7 +243,12 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return taken
 
     def close(self, now: float) -> None:
-        """Say goodbye to all peers, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
+        """Say goodbye to all peers; ``Closed`` follows, its ``cause`` LOCAL if everything has left.
+
+        ``NodeDelays.farewell`` seconds after the last goodbye, and when mailbox servers have taken what is on its way
+        to them. They have ``handover`` seconds more; the cause is TIMEOUT if that was too short, LOST if a packet is
+        lost.
+        """
         if self.alive(now):
             self.gate.post(GateInput.CLOSE())
             self.run()
@@ -321,6 +328,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def has_peers(self) -> bool:
         return bool(self.recovery.peers)
 
+    @property
+    def under_way(self) -> int:
+        return self.relays.under_way
+
+    @property
+    def lost(self) -> int:
+        return self.relays.lost
+
     def arrived(self, seen: Seen, route: Route) -> None:
         """A packet, by whichever route."""
         core, (data, packet) = self.recovery, seen
@@ -347,9 +362,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         for peer in list(self.recovery.peers):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
-    def leave(self) -> None:
+    def leave(self, closed: Closed[Never]) -> None:
         self.relays.stop()
-        self.close_gracefully(Closed(CloseCause.LOCAL))
+        self.close_gracefully(closed)
 
     # -- what mailboxes ask
 
@@ -373,6 +388,15 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     def drop_depositor(self, depositor: Depositor) -> None:
         self.relays.depositors.remove(depositor.key)
+        self.note_written()
+
+    def note_written(self) -> None:
+        if not self.relays.under_way:
+            self.gate.post(GateInput.WRITTEN())
+
+    def lose_packet(self, why: Refusal, part: Part[Any]) -> None:
+        self.relays.lost += 1
+        self.count_refusal(why, part)
 
     # -- what the recovery core asks (docs/protocols/recovery.rst, what the host does)
 

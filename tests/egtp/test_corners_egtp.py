@@ -339,7 +339,7 @@ def test_a_node_closes_while_one_of_its_servers_is_away() -> None:
 
 def test_the_links_of_a_node_that_has_left_are_of_nobody() -> None:
     """A node closes while two servers do not answer: nothing is due any more, and the links linger."""
-    peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(answer=5.0, farewell=1.0, linger=30.0))
+    peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(farewell=1.0, handover=5.0, linger=30.0))
     peer.pause = 0.125  # links stay until they are lost below
     for other in (B, C):
         peer.connect_by_mailbox(other.public, SERVER.public, peer.now)
@@ -357,7 +357,7 @@ def test_the_links_of_a_node_that_has_left_are_of_nobody() -> None:
     peer.endpoint.link_eof(of_nobody)
     assert peer.take() == []
     peer.stream_lost(second, peer.now)
-    assert peer.take() == [Closed(CloseCause.LOCAL)]
+    assert peer.take() == [Closed(CloseCause.TIMEOUT, detail="packets that no mailbox server took: 2")]
 
 
 def test_packets_for_a_server_whose_link_has_just_overflowed_are_lost() -> None:
