@@ -357,7 +357,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         self.emit(MailboxReachable(server))
 
     def mailbox_is_down(self, server: bytes, ended: Ended) -> None:
-        self.emit(MailboxUnreachable(server, ended.cause))
+        self.emit(MailboxUnreachable(server, ended.cause, violation=ended.violation))
 
     def read_blob(self, server: bytes, blob: bytes) -> None:
         self.gate.take(STORED, Stored(blob, polled_route(server)))
@@ -400,8 +400,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes:
         return self.keyring.seal(sid, counter, kind, body)
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         return self.keyring.open(packet)
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        return self.keyring.read(packet, clear)
 
     def make_hint(self, sid: bytes) -> bytes:
         return self.keyring.make_hint(sid)

@@ -8,18 +8,25 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import attrs
 import pytest
 from cli_commands import PATIENCE, Command, failed
+from rich.console import Console
 
 from sansproto.egtp import KeyPair
+from sansproto.recovery import Recovery
+from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
+from sansproto_cli.demo_recovery import show_recovery
 from sansproto_cli.egtp_piping import MESSAGE, pieces
 from sansproto_cli.exits import CommandFailed, Exit
+from sansproto_sockets import run
 
 FAST = "--poll", 1
+FREE = ("127.0.0.1", 0)
 
 
 @attrs.define
@@ -254,6 +261,43 @@ class TestUsage:
         place(waiting)
         waiting.signal(signal.SIGINT)
         assert waiting.wait().code == 130
+
+
+class TestDemo:
+    def test_an_end_is_killed_and_found_again(self) -> None:
+        shown = StringIO()
+        show_recovery(Console(file=shown, width=200))
+        story = [
+            *("The survivor calls", " H1 ", " H2 ", '"line 1"', '"I have heard line 1"'),
+            *("is killed", " nobody ", '"line ', " nobody ", '"line '),
+            *("starts again", '"line ', "a token", " HINT ", " H1 ", " H2 "),
+            *("both ways", '"I have heard line', " close", "The survivor knew"),
+        ]
+        at = 0
+        for told in story:
+            assert told in shown.getvalue()[at:], shown.getvalue()
+            at = shown.getvalue().index(told, at) + len(told)
+
+    def test_it_fails_if_they_do_not_find_each_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The survivor is deaf to hints, and waits for less time than its silence would take."""
+        begin = demo_recovery._Timeline.begin
+
+        def lose_patience(timeline: demo_recovery._Timeline, chapter: str) -> None:
+            begin(timeline, chapter)
+            if chapter == demo_recovery._BACK:
+                monkeypatch.setattr(demo_recovery, "_PATIENCE", 0.5)
+
+        monkeypatch.setattr(Recovery, "hear_hint", lambda core, hint: None)
+        monkeypatch.setattr(demo_recovery._Timeline, "begin", lose_patience)
+        with pytest.raises(CommandFailed, match="to notice the restart") as failure:
+            show_recovery(Console(file=StringIO()))
+        assert failure.value.code is Exit.BUG
+
+    def test_it_tells_why_the_other_end_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(demo_recovery, "LOOPBACK", "192.0.2.1")
+        monkeypatch.setattr(demo_recovery.sansproto_sockets, "run", lambda node, **_: run(node, sockets={"udp": FREE}))
+        with pytest.raises(CommandFailed, match="No socket"):
+            show_recovery(Console(file=StringIO()))
 
 
 def test_pieces_are_lines_none_longer_than_a_message() -> None:
