@@ -16,8 +16,7 @@ import pytest
 from cli_commands import PATIENCE, Command, failed
 from rich.console import Console
 
-from sansproto.egtp import EgtpNode, KeyPair
-from sansproto.egtp import packets as p
+from sansproto.egtp import KeyPair
 from sansproto.recovery import Recovery
 from sansproto.testing._internal import reasons
 from sansproto_cli import demo_recovery
