@@ -304,13 +304,14 @@ class Session(Component[SessionState, RecoveryHost]):
     def is_legal(self, packet: Sealed) -> bool:
         return packet.counter < self.core.config.limits.packets
 
-    def open(self, packet: Sealed) -> Arrival | None:
-        opened = attempt(self.host.open, packet)
-        return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
+        clear = attempt(self.host.open, packet)
+        return None if clear is None else (packet, clear)
 
-    def is_from_its_end(self, arrival: Arrival) -> bool:
-        """Only the initiator confirms."""
-        return arrival.opened.kind is not Kind.CONFIRM or not self.is_ours
+    def read_clear(self, genuine: tuple[Sealed, bytes]) -> Arrival | None:
+        packet, clear = genuine
+        opened = attempt(self.host.read, packet, clear)
+        return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
 
     def is_copy_of_recent(self, arrival: Arrival) -> bool:
         return self.state is SessionState.CURRENT and self.window.is_recent_copy(arrival.counter)
@@ -541,7 +542,7 @@ DATA: Final = _by_kind(
     Guards.of(Session, SessionState, Sealed, "data")
     .need(_C.is_legal, "a counter out of range", ref="R14 keys")
     .make(_C.open, "data that does not open", ref="R1 opaque")
-    .need(_C.is_from_its_end, "a confirm of the responder", ref="R8 confirm")
+    .make(_C.read_clear, "data that cannot be read", ref="R1 opaque")
     .give_if(_C.is_copy_of_recent, _I.COPIED, ref="R10 paths")
     .need(_C.is_new, "replay", ref="R2 data")
     .give_if(_C.is_close, _I.CLOSED, ref="R16 goodbye")
