@@ -138,7 +138,7 @@ class Session(Component[SessionState, RecoveryHost]):
     again: Route | None
     """Where our Reply was sent again last."""
     reply: bytes
-    """Our Reply, which is sent again as it is."""
+    """Our Reply, which is sent again as it is until the session is confirmed."""
     began: int
     """The peer's generation when the handshake began."""
     confirmed: Instant
@@ -163,6 +163,7 @@ class Session(Component[SessionState, RecoveryHost]):
     core: Annotated[SessionOwner, CACHED]
     sid: Annotated[bytes, CACHED]
     peer: Annotated[SessionPeer | None, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, core: SessionOwner, sid: bytes) -> None:
         super().__init__(host)
@@ -243,6 +244,7 @@ class Session(Component[SessionState, RecoveryHost]):
     def note_answered(self, value: bytes, seconds: float | None = None) -> None:
         """A ping was answered: if nobody says how long that takes, it took until now."""
         sent = self.pings.pop(value, None)
+        self.pings = self.pings or {}  # one that was used needs more memory
         if sent is not None:
             self.entry.answered(self, value, self.host.clock - sent if seconds is None else seconds)
 
@@ -485,7 +487,7 @@ class Session(Component[SessionState, RecoveryHost]):
     # -- inside
 
     def _note_confirmed(self) -> None:
-        self.confirmed = self.host.clock
+        self.confirmed, self.reply = self.host.clock, b""
         self.core.note_confirmed(self)
 
     def _send(self, kind: Kind, body: bytes) -> None:

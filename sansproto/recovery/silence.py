@@ -53,6 +53,7 @@ class Silence(Component[SilenceState, RecoveryHost]):
     has_called: bool
     """It had no end, so the peer is called."""
     session: Annotated[WatchedSession, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, session: WatchedSession) -> None:
         super().__init__(host)
@@ -152,6 +153,7 @@ class Debt(Component[DebtState, RecoveryHost]):
 
     since: Instant | None
     session: Annotated[WatchedSession, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, session: WatchedSession) -> None:
         super().__init__(host)
