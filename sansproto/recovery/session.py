@@ -27,6 +27,8 @@ HIDDEN: Final = Refusal("the network changed since", ref="poke")
 USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
 
 _VALUE: Final = 8
+_APP, _KEEPALIVE, _CLOSE = Kind.APP, Kind.KEEPALIVE, Kind.CLOSE
+"""Looked up once: each packet asks for them."""
 
 
 class SessionPeer(Protocol):
@@ -94,6 +96,9 @@ class SessionState(Enum):
     PREVIOUS = 6
     """Replaced; open for receiving."""
     GONE = 7
+
+
+_CURRENT: Final = SessionState.CURRENT  # looked up once, as kinds are
 
 
 class SessionInput:
@@ -195,7 +200,7 @@ class Session(Component[SessionState, RecoveryHost]):
         is lost, as by the network."""
         if self.is_hidden or self.counter >= self.bound:
             return False
-        self._send(Kind.APP, data)
+        self._send(_APP, data)
         return True
 
     def ping(self) -> bytes:
@@ -245,7 +250,7 @@ class Session(Component[SessionState, RecoveryHost]):
 
     @property
     def is_in_use(self) -> bool:
-        return self.state is SessionState.CURRENT
+        return self.state is _CURRENT
 
     @property
     def times(self) -> RecoveryDelays:
@@ -291,19 +296,19 @@ class Session(Component[SessionState, RecoveryHost]):
         return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
 
     def is_copy_of_recent(self, arrival: Arrival) -> bool:
-        return self.state is SessionState.CURRENT and self.window.is_recent_copy(arrival.counter)
+        return self.state is _CURRENT and self.window.is_recent_copy(arrival.counter)
 
     def is_new(self, arrival: Arrival) -> bool:
         return self.window.is_new(arrival.counter)
 
     def is_close(self, arrival: Arrival) -> bool:
-        return arrival.opened.kind is Kind.CLOSE
+        return arrival.opened.kind is _CLOSE
 
     def is_unconfirmed(self) -> bool:
         return self.state in _UNCONFIRMED
 
     def is_app(self, arrival: Arrival) -> bool:
-        return arrival.opened.kind is Kind.APP
+        return arrival.opened.kind is _APP
 
     def is_ping(self, arrival: Arrival) -> bool:
         return arrival.opened.kind in (Kind.PING, Kind.CONFIRM)
@@ -400,8 +405,10 @@ class Session(Component[SessionState, RecoveryHost]):
     def hear(self, arrival: Arrival) -> None:
         """A packet that is genuine and new: the session is alive."""
         self.last_in = self.host.clock
-        self.window.grow_old(self.last_in, self.entry.probe_after)
-        newest = self.window.mark(arrival.counter)
+        window = self.window
+        if self.last_in >= window.until:
+            window.grow_old(self.last_in, self.entry.probe_after)
+        newest = window.mark(arrival.counter)
         self.silence.end()
         self.entry.heard(self, arrival, newest=newest)
 
@@ -470,7 +477,7 @@ class Session(Component[SessionState, RecoveryHost]):
     def _send(self, kind: Kind, body: bytes) -> None:
         packet = self.seal(kind, body)
         if packet is not None:
-            if kind is not Kind.KEEPALIVE:
+            if kind is not _KEEPALIVE:
                 self.silence.await_answer()
             self.entry.transmit(packet)
 
