@@ -486,7 +486,6 @@ class RelayLink(Component[RelayState, RelayHost]):
             RouteInput.DOWN().act(route)
         link, self.link = self.host.links.get(self.link), Link(0)
         self.own = self.channel = None
-        self.pending = b""
         if link is not None:
             self.host.relay_hung_up(self, link.key)
             (link.close if is_graceful else link.abort)()

@@ -121,7 +121,6 @@ class VisitorHost(Host[RelayServerEvent], Protocol):
     """By all clients."""
 
     def note_sent(self, link: int, name: str, size: int) -> None: ...
-    def offer(self, link: StreamLink) -> None: ...
 
     def client_of(self, key: bytes) -> RelayVisitor | None: ...
     def note_half_open(self, visitor: RelayVisitor) -> None: ...
@@ -229,7 +228,6 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
                 self.say(notification)
         else:
             self.news[number] = None
-            self.host.offer(self.link)
 
     # -- guards
 
