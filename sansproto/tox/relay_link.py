@@ -229,11 +229,10 @@ class RelayLink(Component[RelayState, RelayHost]):
 
         After the latter ``relay_writable`` follows.
         """
-        route = self.routes.get(key)
-        if route is None or route.state is not RouteState.ONLINE:
+        if not self.is_linked(key):
             self.host.count_refusal(NOT_LINKED, self)
             return False
-        return self._send(p.Relayed(route.id, data), len(data))
+        return self._send(p.Relayed(self.routes[key].id, data), len(data))
 
     def send_oob(self, key: bytes, data: bytes) -> bool:
         """A packet of 1 to 1024 bytes for whoever has this key, which is no point of small order. As :meth:`send`."""
@@ -484,11 +483,10 @@ class RelayLink(Component[RelayState, RelayHost]):
         """The stream is over, or will be: nothing of it is kept."""
         for route in tuple(self.routes.values()):
             RouteInput.DOWN().act(route)
-        link, self.link = self.host.links.get(self.link), Link(0)
+        link, self.link = self.host.links[self.link], Link(0)
         self.own = self.channel = None
-        if link is not None:
-            self.host.relay_hung_up(self, link.key)
-            (link.close if is_graceful else link.abort)()
+        self.host.relay_hung_up(self, link.key)
+        (link.close if is_graceful else link.abort)()
 
 
 _S, _I, _R = RelayState, RelayInput, RelayLink

@@ -200,9 +200,9 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         while self.news:
             number = next(iter(self.news))
             del self.news[number]
-            frame = self._next_notification(number)
-            if frame is not None:
-                return self._seal(frame)
+            wish = self.wishes[number]
+            if wish.is_told != bool(wish.peer):
+                return self._seal(self._notification(number, wish))
         return None
 
     # -- for other connections
@@ -223,9 +223,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
     def tell(self, number: int) -> None:
         """Whether it is linked by this id, now or when its link takes output: toggling fills nobody's queue."""
         if self.has_room(0) and not self.news:
-            notification = self._next_notification(number)
-            if notification is not None:
-                self.say(notification)
+            self.say(self._notification(number, self.wishes[number]))
         else:
             self.news[number] = None
 
@@ -437,11 +435,8 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
             other.wishes[wish.peer].peer = 0
             other.tell(wish.peer)
 
-    def _next_notification(self, number: int) -> p.ConnectNotification | p.DisconnectNotification | None:
+    def _notification(self, number: int, wish: Wish) -> p.ConnectNotification | p.DisconnectNotification:
         """What it was not told yet."""
-        wish = self.wishes[number]
-        if wish.is_told == bool(wish.peer):
-            return None
         wish.is_told = bool(wish.peer)
         return p.ConnectNotification(number) if wish.is_told else p.DisconnectNotification(number)
 

@@ -539,6 +539,14 @@ def test_a_client_can_be_closed_at_any_time(state: str) -> None:
     peer.network_changed(peer.now)
 
 
+def test_a_client_that_is_aborted_keeps_no_link() -> None:
+    peer = linked()
+    peer.abort()
+    assert peer.take() == [Closed(CloseCause.ABORTED)]
+    assert (peer.how, peer.endpoint.relays[SERVER.public].link) == ({1: AbortTransport}, 0)
+    peer.abort()
+
+
 def test_a_restored_client_goes_on() -> None:
     peer = linked()
     arguments = {**ClientPeer.arguments, "entropy": ScriptedEntropy()}

@@ -478,6 +478,14 @@ def test_a_group_of_addresses_has_so_many_connections() -> None:
     assert Guest(peer, A, HERE).is_cut
 
 
+def test_a_relay_has_so_many_connections() -> None:
+    peer = live(links=1)
+    guests = [Guest(peer, A, HERE), Guest(peer, A, THERE)]
+    assert [guest.is_cut for guest in guests] == [False, True]
+    guests[0].give(guests[0].hello)
+    assert guests[0].state == "ANSWERED"
+
+
 def test_of_all_hellos_some_are_opened_in_each_turn_and_networks_take_turns() -> None:
     peer = live(hellos=2)
     hosts = (HERE, HERE, HERE, HERE, THERE, THERE_TOO)
