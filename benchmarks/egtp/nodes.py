@@ -44,6 +44,18 @@ class Pair:
             was_any = True
         return was_any
 
+    @property
+    def is_connected(self) -> bool:
+        """Is there a session that both use?"""
+        mine, its = self.a.recovery.peers.get(self.b.public_key), self.b.recovery.peers.get(self.a.public_key)
+        return None not in (mine and mine.cur, its and its.cur)
+
+    def drain(self) -> None:
+        """Take all events."""
+        for one in (self.a, self.b):
+            while one.next_event() is not None:
+                pass
+
     def received(self) -> int:
         """How many messages b has received since it was asked last."""
         count = 0
@@ -63,9 +75,6 @@ def connected(**arguments: Any) -> Pair:
     """A pair with a session, and no events of it."""
     pair = Pair(**arguments)
     pair.connect()
-    assert pair.a.recovery.peers[pair.b.public_key].cur is not None
-    assert pair.b.recovery.peers[pair.a.public_key].cur is not None
-    for one in (pair.a, pair.b):
-        while one.next_event() is not None:
-            pass
+    assert pair.is_connected
+    pair.drain()
     return pair

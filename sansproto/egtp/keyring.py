@@ -155,14 +155,17 @@ class Keyring(Part[Host[Any]]):
             body = _ZERO
         return header + keys.sealer.seal(counter, bytes((kind.value,)) + body, header)
 
-    def open(self, packet: Sealed) -> Opened:
-        """Raises WireError: ``BAD_MAC``; ``BAD_TYPE`` for a kind that may not come; another one for the body's size."""
+    def open(self, packet: Sealed) -> bytes:
+        """Raises WireError: ``BAD_MAC``."""
         keys, (data, read) = self.keys[packet.sid], packet.packet
         if keys.opener is None:
             keys.opener = crypto.Cipher(keys.receive)
-        clear = keys.opener.open(packet.counter, read.sealed, data[: p.HEADER_SIZE])
+        return keys.opener.open(packet.counter, read.sealed, data[: p.HEADER_SIZE])
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        """Raises WireError: ``BAD_TYPE`` for a kind that may not come, another one for the body's size."""
         if clear[0]:
-            if clear[0] == Kind.CONFIRM.value and keys.is_ours:
+            if clear[0] == Kind.CONFIRM.value and self.keys[packet.sid].is_ours:  # only the initiator confirms
                 raise WireError(Fault.BAD_TYPE)
             p.CLEAR.decode(clear)
             return Opened(_KINDS[clear[0]], clear[1:])

@@ -125,6 +125,7 @@ class CallInput:
     BEATEN = Input[CallState, None]()
     LOST = Input[CallState, None]()
     HALF_MADE = Input[CallState, None]()
+    TAKEN_BACK = Input[CallState, None]()
     RESEND_DUE = Input[CallState, None]()
     GIVE_UP_DUE = Input[CallState, None]()
     START_DUE = Input[CallState, None]()
@@ -195,11 +196,13 @@ class Call(Component[CallState, RecoveryHost]):
         challenge = attempt(self.host.open_challenge, challenged.sid, challenged.packet)
         return None if challenge is None else Demand(challenged.sid, challenge)
 
+    def is_first(self, demand: Demand) -> bool:
+        """With proof it is answered once for each attempt."""
+        return not (demand.challenge.proven and self._attempt(demand.sid).is_challenged)
+
     def may_answer(self, demand: Demand) -> bool:
-        """With proof once for each attempt; without it, after longer and longer pauses."""
-        if demand.challenge.proven:
-            return not self._attempt(demand.sid).is_challenged
-        return self.host.clock >= max(self.next_challenge, self.proven_until)
+        """Without proof after longer and longer pauses."""
+        return demand.challenge.proven or self.host.clock >= max(self.next_challenge, self.proven_until)
 
     def open_reply(self, replied: Replied) -> Won | None:
         reply = attempt(self.host.open_reply, replied.sid, replied.packet)
@@ -243,7 +246,7 @@ class Call(Component[CallState, RecoveryHost]):
         return self._jittered(self.peer.times.rto)
 
     def next_pause(self) -> float:
-        return self._jittered(min(2 * self.pause, self.peer.times.rto_max))
+        return self._jittered(self._longer())
 
     def held_pause(self) -> float:
         return 2 * self.peer.times.rto
@@ -274,7 +277,7 @@ class Call(Component[CallState, RecoveryHost]):
 
     def resend(self) -> None:
         """The same Init again, or a new attempt if its token is too old."""
-        self.pause = min(2 * self.pause, self.peer.times.rto_max)
+        self.pause = self._longer()
         self._send()
 
     def note_held(self) -> None:
@@ -360,6 +363,12 @@ class Call(Component[CallState, RecoveryHost]):
         if route is not None:
             self.host.transmit(one.data, route)
 
+    def _longer(self) -> float:
+        """The pause behind the next one: of a peer that has answered it is short."""
+        times, has_answered = self.peer.times, any(one.token for one in self.attempts)
+        most = times.rto_max if has_answered or not times.search_max else times.search_max
+        return min(2 * self.pause, most)
+
     def _jittered(self, seconds: float) -> float:
         drawn = int.from_bytes(self.host.draw(2, "recovery.jitter"), "little")
         return seconds * (1 + _JITTER * drawn / 65535)
@@ -372,6 +381,7 @@ CHALLENGE: Final = (
     .need(_C.is_attempt, "unknown handshake", ref="R5 freshness")
     .need(_C.is_from_called_route, "a challenge from elsewhere", ref="R5 freshness")
     .make(_C.open_challenge, "a challenge that does not open", ref="R5 freshness")
+    .need(_C.is_first, "a challenge that was answered", ref="R5 freshness")
     .need(_C.may_answer, "a challenge too soon", ref="R5 freshness")
     .give(_I.CHALLENGED)
 )
@@ -463,6 +473,8 @@ CALL: Final = Table[Call, CallState](
         Row(_S.ANSWERED, _I.WON, _S.IDLE, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.BEATEN, None, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.LOST, _S.IDLE, _C.reconsider, ref="R6 own handshake"),
+        Row((_S.CALLING, _S.WAITING), _I.TAKEN_BACK, _S.IDLE, _C.drop_attempts, cancel=(*_CALLS, *_WAITS), ref="silence"),
+        Row((_S.IDLE, _S.ANSWERED), _I.TAKEN_BACK, None, ref="silence"),
         Row(_S.ANSWERED, _I.HALF_MADE, _S.IDLE, ref="R3 hint"),
         Row((_S.CALLING, *_RESTS), _I.LOST | _I.HALF_MADE, None, ref="R6 own handshake"),
     ),

@@ -248,6 +248,12 @@ class Recovery(Part[RecoveryHost]):
         else:
             self.door.take(UNKNOWN_DATA, packet)
 
+    def end_session(self, sid: bytes) -> None:
+        """The host knows that a session is over: that in use lapses, and the peer is called if one is wanted."""
+        session = self.sessions.get(sid)
+        if session is not None:
+            session.post(SessionInput.EXPIRED())
+
     def hear_hint(self, hint: Hint) -> None:
         """Somebody does not know a session."""
         self.door.take(HINT, hint)

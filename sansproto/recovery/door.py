@@ -129,6 +129,7 @@ class DoorInput:
     UNKNOWN = Input[DoorState, Sealed]()
     RESET = Input[DoorState, Meant]()
     HINTED = Input[DoorState, Meant]()
+    DROPPED_MYSELF = Input[DoorState, None]()
     DROPPED_INIT = Input[DoorState, None]()
     DROPPED_CANDIDATE = Input[DoorState, None]()
     DROPPED_REPLY = Input[DoorState, None]()
@@ -168,6 +169,8 @@ class Door(Component[DoorState, RecoveryHost]):
     def weigh(self, knock: Knock) -> Weighed:
         """Over a relay the token can be judged only when the peer is known: its own route is in there."""
         route = knock.route
+        if knock.proven:
+            return Weighed(knock, True)
         return Weighed(
             knock, bool(knock.token and route.reply and quietly(self.core.tokens.is_good, knock.token, route))
         )
@@ -323,6 +326,7 @@ class Door(Component[DoorState, RecoveryHost]):
                 self.host.tell(SelfConnection(route))
         elif self.core.may_tell("duplicate", route.name):
             self.host.tell(DuplicateIdentity(route))
+        self.post(DoorInput.DROPPED_MYSELF())
 
     def cut_backoffs(self, entered: Entered) -> None:
         """The peer is there."""
@@ -531,6 +535,7 @@ DOOR: Final = Table[Door, DoorState](
         Row(_S.OPEN, _I.HINTED, None, _D.suspect, ref="R3 hint"),
     ),
     defaults=(
+        Default(Outcome.IGNORE, "an init under our own key", _I.DROPPED_MYSELF),
         Default(Outcome.IGNORE, "too many inits", _I.DROPPED_INIT),
         Default(Outcome.IGNORE, "no room for a candidate", _I.DROPPED_CANDIDATE),
         Default(Outcome.IGNORE, "too many replies", _I.DROPPED_REPLY),

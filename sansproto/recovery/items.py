@@ -82,6 +82,8 @@ class Knock:
     """Where it came from."""
     packet: Any = attrs.field(default=None, repr=False)
     """The host's own view of the packet, handed back to ``open_init``."""
+    proven: bool = attrs.field(default=False, kw_only=True)
+    """The host has seen itself that who sent it gets packets where it came from, and is no replay."""
 
 
 @attrs.frozen

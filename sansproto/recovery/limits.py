@@ -11,6 +11,9 @@ import attrs
 from ..limits import seconds, some
 
 
+_ANSWER_PAUSE: Final = 5.0
+
+
 @attrs.frozen(kw_only=True)
 class RecoveryDelays:
     """A profile: the times of one kind of route. Raises ValueError for times that do not fit each other.
@@ -24,6 +27,8 @@ class RecoveryDelays:
     """Until an Init or a confirm is sent again; doubled each time."""
     rto_max: float = seconds(5.0)
     """The most between two of them."""
+    search_max: float = attrs.field(default=0.0, validator=attrs.validators.ge(0.0))
+    """The same for Inits to a peer that has not answered at all; 0: as ``rto_max``."""
     give_up: float = seconds(90.0)
     """A handshake was not answered for so long: the peer is unreachable."""
     retry: float = seconds(30.0)
@@ -80,6 +85,9 @@ class RecoveryDelays:
     """Whether hints are sent and heard."""
     has_pings: bool = True
     """Whether the time of silence is measured, with pings of its own."""
+    keeps_sessions: bool = False
+    """Whether a call for silence is taken back when the session in use turns out to be alive, and nothing has answered
+    the call: a session that is replaced costs more than one that was silent for a while."""
     has_moves: bool = True
     """Whether a peer can be followed to another route by its packets."""
 
@@ -126,15 +134,20 @@ class RecoveryDelays:
     @property
     def answers_a_minute(self) -> int:
         """How often a closed session answers in the first minute, to one route."""
-        sent, at, pause = 1, 0.0, self.rto
-        while sent < 64 and (at := at + pause) <= 60.0:
-            sent, pause = sent + 1, min(2 * pause, self.rto_max)
+        sent, at = 1, 0.0
+        while sent < 64 and (at := at + answer_pause(sent - 1, self)) <= 60.0:
+            sent += 1
         return sent
 
 
 def growing(done: int, times: RecoveryDelays) -> float:
     """The pause behind the first, second, third ... of a kind: doubled each time, up to a bound."""
     return min(times.rto * float(2 ** min(done, 16)), times.rto_max)
+
+
+def answer_pause(done: int, times: RecoveryDelays) -> float:
+    """The same for the answers of a closed session, which may come to somebody who did not ask for them."""
+    return min(times.rto * float(2 ** min(done, 16)), max(times.rto_max, _ANSWER_PAUSE))
 
 
 @attrs.frozen(kw_only=True)

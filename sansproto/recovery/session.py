@@ -60,6 +60,7 @@ class SessionPeer(Protocol):
     def be_reset(self, session: Session) -> None: ...
     def forget_session(self, session: Session) -> None: ...
     def start_call(self) -> None: ...
+    def take_back_call(self) -> None: ...
     def flush(self) -> None: ...
 
 
@@ -227,6 +228,24 @@ class Session(Component[SessionState, RecoveryHost]):
         self.debt.pay()
         return packet
 
+    # -- for hosts that number their packets, or some of them, themselves
+
+    def note_sent(self) -> None:
+        """The host has sent a packet that should be answered."""
+        if self.silence.since is None:
+            self.silence.await_answer()
+
+    def note_heard(self) -> None:
+        """The host has opened a packet that is newer than all before, of the session in use. It need not say so while
+        no answer is due."""
+        self.silence.end()
+
+    def note_answered(self, value: bytes, seconds: float | None = None) -> None:
+        """A ping was answered: if nobody says how long that takes, it took until now."""
+        sent = self.pings.pop(value, None)
+        if sent is not None:
+            self.entry.answered(self, value, self.host.clock - sent if seconds is None else seconds)
+
     def reserve(self) -> int:
         """Use only so many counters from now on; the first one that is not used then."""
         limits = self.core.config.limits
@@ -262,6 +281,10 @@ class Session(Component[SessionState, RecoveryHost]):
     def call_anew(self) -> None:
         self.entry.start_call()
 
+    def take_back_call(self) -> None:
+        """Its silence had an end after all."""
+        self.entry.take_back_call()
+
     @property
     def is_unconfirmed_offer(self) -> bool:
         """Did the peer begin it, and is its first packet still to come?"""
@@ -281,13 +304,14 @@ class Session(Component[SessionState, RecoveryHost]):
     def is_legal(self, packet: Sealed) -> bool:
         return packet.counter < self.core.config.limits.packets
 
-    def open(self, packet: Sealed) -> Arrival | None:
-        opened = attempt(self.host.open, packet)
-        return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
+        clear = attempt(self.host.open, packet)
+        return None if clear is None else (packet, clear)
 
-    def is_from_its_end(self, arrival: Arrival) -> bool:
-        """Only the initiator confirms."""
-        return arrival.opened.kind is not Kind.CONFIRM or not self.is_ours
+    def read_clear(self, genuine: tuple[Sealed, bytes]) -> Arrival | None:
+        packet, clear = genuine
+        opened = attempt(self.host.read, packet, clear)
+        return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
 
     def is_copy_of_recent(self, arrival: Arrival) -> bool:
         return self.state is SessionState.CURRENT and self.window.is_recent_copy(arrival.counter)
@@ -421,9 +445,7 @@ class Session(Component[SessionState, RecoveryHost]):
             self.entry.transmit(packet)
 
     def note_pong(self, arrival: Arrival) -> None:
-        sent = self.pings.pop(arrival.opened.body, None)
-        if sent is not None:
-            self.entry.answered(self, arrival.opened.body, self.host.clock - sent)
+        self.note_answered(arrival.opened.body)
 
     def answer_challenge(self, arrival: Arrival) -> None:
         """Where it came from, and nowhere else."""
@@ -520,7 +542,7 @@ DATA: Final = _by_kind(
     Guards.of(Session, SessionState, Sealed, "data")
     .need(_C.is_legal, "a counter out of range", ref="R14 keys")
     .make(_C.open, "data that does not open", ref="R1 opaque")
-    .need(_C.is_from_its_end, "a confirm of the responder", ref="R8 confirm")
+    .make(_C.read_clear, "data that cannot be read", ref="R1 opaque")
     .give_if(_C.is_copy_of_recent, _I.COPIED, ref="R10 paths")
     .need(_C.is_new, "replay", ref="R2 data")
     .give_if(_C.is_close, _I.CLOSED, ref="R16 goodbye")

@@ -16,7 +16,7 @@ from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .host import RecoveryHost
 from .items import Route, Sealed
-from .limits import RecoveryDelays, growing
+from .limits import RecoveryDelays, answer_pause
 
 TOLD_AGAIN: Final = Note("told again that a session is closed", ref="R16 goodbye")
 
@@ -139,7 +139,7 @@ class Tombstone(Component[TombstoneState, RecoveryHost]):
 
     def _send(self, slot: Slot, route: Route) -> None:
         times = self.core.times_of(self.home)
-        slot.free = self.host.clock + growing(slot.sent, times)
+        slot.free = self.host.clock + answer_pause(slot.sent, times)
         slot.sent += 1
         self.host.transmit(self.close, route)
 

@@ -26,8 +26,8 @@ class Window:
         return behind < 0 or (behind < self.size and not self.bits >> behind & 1)
 
     def is_recent_copy(self, counter: int) -> bool:
-        """Was it seen, not long ago?"""
-        return self.recent < counter <= self.highest and not self.is_new(counter)
+        """Was it seen, not long ago? Of what is too far behind nobody knows."""
+        return self.recent < counter <= self.highest < counter + self.size and not self.is_new(counter)
 
     def mark(self, counter: int) -> bool:
         """It was seen now; is it the newest one?"""

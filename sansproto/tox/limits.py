@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from ..limits import seconds, some
 from ..links import LinkDelays, LinkLimits
+from ..recovery import RecoveryConfig, RecoveryDelays, RecoveryLimits
 from .packets import MAX_IDS
+from .windows import SIZE
+
+_YEARS: Final = 1e9
+"""Sessions of Tox have no age."""
 
 
 def _up_to(default: int, most: int) -> int:
@@ -91,3 +98,93 @@ class RelayServerLimits(LinkLimits):
     """Frames of one client that are not passed on to a linked one, at once; and so many more in one turn."""
     frame_rate: int = some(4000)
     """More of these in each second, of all clients together: each has the same share."""
+
+# -- nodes -------------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class NodeDelays(RelayClientDelays):
+    """A node's times, besides those of its recovery."""
+
+    cookie: float = seconds(15.0)
+    """The life of a cookie, in whole seconds of the clock."""
+    repeat: float = seconds(1.0)
+    """The least between two answers to a handshake that comes again."""
+    request: float = seconds(1.0)
+    """Between two lists of missing packets while something was sent that is not acknowledged."""
+    acknowledge: float = seconds(0.05)
+    """From a lossless packet to the earliest list of missing packets, which acknowledges it."""
+    quiet: float = seconds(4.0)
+    """The longest time in which nothing is sent in a session."""
+    alive: float = seconds(8.0)
+    """Between two signs of life for the friend's program."""
+    silent: float = seconds(32.0)
+    """How long nothing may come from a friend before its session ends."""
+    direct: float = seconds(8.0)
+    """How long nothing may come by the direct path before relays are used."""
+    doubt: float = seconds(1.0)
+    """How much longer than a round trip an answer may be due before relays are used instead of the direct path."""
+    left: float = seconds(5.0)
+    """How long a direct path is not used again that was left so."""
+    probe: float = seconds(4.0)
+    """Between two tries of a direct path by which nothing comes."""
+    farewell: float = seconds(1.5)
+    """From close until the end: friends are told twice that their sessions end."""
+
+
+@attrs.frozen(kw_only=True)
+class NodeLimits(RelayClientLimits):
+    """A node's bounds, besides those of its recovery."""
+
+    links: int = some(96)
+    """Streams at once."""
+    events: int = some(4096)
+    """Events that are not yet popped: over it what arrives is dropped, and relays are not read."""
+    outbox: int = some(1024)
+    """Datagrams that are not yet taken: over it nothing is sent, and what arrives is dropped."""
+    friends: int = some(16_384)
+    """Friends at once."""
+    relays: int = some(32)
+    """Relays at once."""
+    friend_relays: int = some(6)
+    """Relays at which one friend is looked for."""
+    queue: int = some(256)
+    """Packets of one friend that wait until they may be sent."""
+    window: int = _up_to(SIZE, SIZE)
+    """Packets to one friend that may wait for acknowledgement."""
+    paths: int = some(4)
+    """Direct paths of one friend that are remembered."""
+    sharers: int = some(4)
+    """Friends that are remembered at one path."""
+    cookies: int = some(10)
+    """Cookies for strangers at once, and as many in each second after that."""
+    friend_cookies: int = some(10)
+    """The same for each friend."""
+    seen: int = some(1024)
+    """Handshakes that are remembered as long as their cookies live."""
+    keys: int = some(1024)
+    """Strangers' keys whose agreed keys are remembered."""
+
+
+RECOVERY_TIMES: Final = RecoveryDelays(
+    rto=1.0,
+    rto_max=1.0,
+    search_max=2.0,
+    give_up=60.0,
+    retry=2.0,
+    candidate=16.0,
+    dead=10.0,
+    token=12.0,
+    rekey=_YEARS,
+    session=2 * _YEARS,
+    has_hints=False,
+    has_moves=False,
+    keeps_sessions=True,
+)
+"""The times of sessions with friends. docs/protocols/tox.rst, restart."""
+
+RECOVERY: Final = RecoveryConfig(
+    direct=RECOVERY_TIMES,
+    relay=RECOVERY_TIMES,
+    limits=RecoveryLimits(candidates_per_peer=4, candidates_per_group=4, peers=16_384),
+)

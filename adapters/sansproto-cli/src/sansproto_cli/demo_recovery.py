@@ -40,7 +40,8 @@ from .stage import print_packet, require, say
 _TICK = 0.01
 _PAUSE = 0.3  # seconds between two lines
 _PATIENCE = 20.0  # seconds, for a busy machine
-_SILENCE = 30.0
+_PATIENT: Final = RecoveryConfig(direct=RecoveryDelays(dead=30.0, dead_min=30.0, probe=30.0, hint_min=30.0))
+"""By default 2 s of silence are enough to call, and a slow start of the other end takes more: hints are to be seen."""
 _NAMES: Final = {0x08: "H1", 0x09: "H2", 0x0A: "CH", 0x0B: "DATA", 0x0C: "HINT"}
 _STYLES: Final = {"survivor": "green", "other": "magenta", "nobody": "red"}
 _CALL: Final = "The survivor calls. After two packets each knows the other by its key, and lines pass both ways."
@@ -63,8 +64,7 @@ def show_recovery(console: Console) -> None:
             wall_epoch=time.time() - time.monotonic(),
             only=(other.public,),
             delays=NodeDelays(farewell=0.2),
-            # By default 3 s of silence are enough to call, and a slow start of the other end can take that much.
-            recovery=RecoveryConfig(direct=RecoveryDelays(dead=_SILENCE, dead_min=_SILENCE)),
+            recovery=_PATIENT,
         )
         node.watch(timeline.tell_packet)
         with sansproto_sockets.run(node, sockets={SOCKET: (LOOPBACK, 0)}) as runner:
@@ -121,8 +121,8 @@ class _TappedNode(EgtpNode):
         self._sealed[packet] = _words(kind, body)
         return packet
 
-    def open(self, packet: Sealed) -> Opened:
-        opened = super().open(packet)
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        opened = super().read(packet, clear)
         self._opened = _words(opened.kind, opened.body)
         return opened
 

@@ -1,0 +1,188 @@
+"""What a node tells its application."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Never, TypeAlias
+
+import attrs
+
+from ..events import Closed
+from .nodes import Relay
+from .packets import FileControl, FileData, FileRequest, FriendRequest
+from .relay_events import RelayConnected, RelayLost
+
+
+class Presence(Enum):
+    """What a friend says of itself."""
+
+    NONE = 0
+    """It is there."""
+    AWAY = 1
+    """It is not at its keyboard."""
+    BUSY = 2
+    """It does not want to be disturbed."""
+
+
+class OfflineReason(Enum):
+    """Why a friend is not online any more."""
+
+    SAID = 0
+    """It said so: it ends, or does not want to listen."""
+    RESTARTED = 1
+    """Another session took the place of the one that was in use: what the friend knew in it is gone."""
+    SILENT = 2
+    """Nothing came from it for too long."""
+    REMOVED = 3
+    """This end removed it."""
+
+
+@attrs.frozen
+class FriendOnline:
+    """A friend listens: messages and packets may be sent."""
+
+    friend: bytes
+    """Its real key."""
+
+
+@attrs.frozen
+class FriendOffline:
+    """A friend does not listen any more. What had not arrived was told as :class:`Undelivered` before."""
+
+    friend: bytes
+    """Its real key."""
+    reason: OfflineReason
+    """Why."""
+
+
+@attrs.define(weakref_slot=False)
+class MessageReceived:
+    """A message of a friend."""
+
+    friend: bytes
+    """Its real key."""
+    text: str
+    """What it says."""
+    is_action: bool = False
+    """It tells what the friend does: "/me waves"."""
+
+
+@attrs.define(weakref_slot=False)
+class MessageDelivered:
+    """A message of ours has arrived."""
+
+    friend: bytes
+    """The real key of the friend."""
+    number: int
+    """The message, as ``send_message`` numbered it."""
+
+
+@attrs.frozen
+class Undelivered:
+    """What is not known to have arrived, and is not sent any more: each message and packet is told once."""
+
+    friend: bytes
+    """The real key of the friend."""
+    messages: tuple[int, ...]
+    """Messages, as ``send_message`` numbered them."""
+    packets: tuple[bytes, ...] = attrs.field(repr=lambda packets: f"<{len(packets)} packets>")
+    """Custom lossless packets, in the order in which they were given."""
+
+
+@attrs.define(weakref_slot=False)
+class CustomReceived:
+    """A custom packet of a friend. Its first byte, the id, says whether it is lossless or lossy."""
+
+    friend: bytes
+    """Its real key."""
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    """The packet with its id."""
+
+
+@attrs.frozen
+class FriendWritable:
+    """``send`` takes packets for this friend again, after it had refused some."""
+
+    friend: bytes
+    """Its real key."""
+
+
+@attrs.frozen
+class NameChanged:
+    """A friend says its name."""
+
+    friend: bytes
+    """Its real key."""
+    name: str
+    """The name."""
+
+
+@attrs.frozen
+class StatusMessageChanged:
+    """A friend says what it does."""
+
+    friend: bytes
+    """Its real key."""
+    message: str
+    """What it says."""
+
+
+@attrs.frozen
+class PresenceChanged:
+    """A friend says whether it is there."""
+
+    friend: bytes
+    """Its real key."""
+    presence: Presence
+    """What it says."""
+
+
+@attrs.frozen
+class TypingChanged:
+    """A friend types, or has stopped to."""
+
+    friend: bytes
+    """Its real key."""
+    is_typing: bool
+    """Which."""
+
+
+@attrs.frozen
+class RelaysShared:
+    """A friend says at which relays it can be met."""
+
+    friend: bytes
+    """Its real key."""
+    relays: tuple[Relay, ...]
+    """At most three."""
+
+
+@attrs.frozen
+class FriendPacketReceived:
+    """A packet of a friend that is left to the program: it asks for friendship, or is about a file."""
+
+    friend: bytes
+    """Its real key."""
+    packet: FriendRequest | FileRequest | FileControl | FileData
+    """What it sent."""
+
+
+ToxEvent: TypeAlias = (
+    RelayConnected
+    | RelayLost
+    | FriendOnline
+    | FriendOffline
+    | MessageReceived
+    | MessageDelivered
+    | Undelivered
+    | CustomReceived
+    | FriendWritable
+    | NameChanged
+    | StatusMessageChanged
+    | PresenceChanged
+    | TypingChanged
+    | RelaysShared
+    | FriendPacketReceived
+    | Closed[Never]
+)
+"""All of them."""

@@ -1,0 +1,312 @@
+"""A friend: whether it is there, what it says, and what is said to it. docs/protocols/tox.rst, friends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol
+
+from ..component import Component, Host, Note, Refusal
+from ..contract import Instant
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..rates import Level
+from ..snapshot import CACHED
+from . import packets as p
+from .events import (
+    CustomReceived,
+    FriendOffline,
+    FriendOnline,
+    FriendPacketReceived,
+    FriendWritable,
+    MessageDelivered,
+    MessageReceived,
+    NameChanged,
+    OfflineReason,
+    Presence,
+    PresenceChanged,
+    RelaysShared,
+    StatusMessageChanged,
+    TypingChanged,
+)
+from .limits import NodeDelays, NodeLimits
+from .nodes import Relay, decode_nodes
+from .paths import Ways
+from .session import Session
+
+NOT_ONLINE: Final = Refusal("the friend is not online", ref="friends")
+NOT_UTF8: Final = Note("a text that is not UTF-8", ref="friends")
+
+_PRESENCES: Final = {one.value: one for one in Presence}
+CUSTOM: Final = frozenset((*p.CUSTOM_LOSSLESS, *p.CUSTOM_LOSSY))
+"""Ids of packets that are the application's."""
+
+_IDS: Final = frozenset(p.FRIEND.packets)
+
+
+class Profile(Protocol):
+    """What a node says of itself to friends."""
+
+    name: bytes
+    status_message: bytes
+    presence: int
+
+
+class FriendHost(Host[Any], Protocol):
+    """What a friend asks of its node."""
+
+    delays: NodeDelays
+    limits: NodeLimits
+    profile: Any
+
+    def make_ways(self, friend: bytes) -> Ways: ...
+    def session_ended(self) -> None: ...
+    def ask_alive(self, friend: bytes) -> None: ...
+    def lose(self, friend: bytes) -> None: ...
+    def relays_to_share(self) -> bytes: ...
+    def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
+
+
+class FriendState(Enum):
+    OFFLINE = 0
+    """No session is in use."""
+    CONNECTED = 1
+    """There is one, in which the friend does not listen."""
+    ONLINE = 2
+    """It listens."""
+
+
+class FriendInput:
+    STARTED = Input[FriendState, None]()
+    ENDED = Input[FriendState, OfflineReason]()
+    ALIVE = Input[FriendState, p.Friend]()
+    SHARED = Input[FriendState, p.Friend]()
+    ASKED = Input[FriendState, p.Friend]()
+    ONLINE = Input[FriendState, p.Friend]()
+    OFFLINE = Input[FriendState, p.Friend]()
+    SAID = Input[FriendState, p.Friend]()
+    CUSTOM = Input[FriendState, bytes]()
+    PROFILE = Input[FriendState, None]()
+    RELAYS = Input[FriendState, None]()
+    ALIVE_DUE = Input[FriendState, None]()
+    SILENCE_DUE = Input[FriendState, None]()
+
+
+class Friend(Component[FriendState, FriendHost]):
+    """A friend, by its real key."""
+
+    dht_keys: list[bytes]
+    """The DHT key that it has, and then one that it may have since."""
+    current: bytes | None
+    """The session in use."""
+    heard: Instant
+    """When something new came in it."""
+    messages: int
+    """Messages that were sent so far."""
+    cookies: Level
+    ways: Ways
+    delays: Annotated[NodeDelays, CACHED]
+    session: Annotated[Session | None, CACHED]
+    """The session in use."""
+    key: Annotated[bytes, CACHED]
+    __slots__ = tuple(__annotations__)
+
+    def __init__(self, host: FriendHost, key: bytes) -> None:
+        super().__init__(host)
+        self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
+        self.dht_keys, self.current, self.heard, self.messages = [], None, 0.0, 0
+        self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
+
+    # -- what its sessions ask
+
+    def take_payload(self, payload: bytes) -> None:
+        """What came in the session in use. (Custom packets of a friend who listens need no table: they are the bulk.)"""
+        if payload[0] in CUSTOM and self.state is FriendState.ONLINE:
+            self.host.emit(CustomReceived(self.key, payload))
+        else:
+            PACKET.act(self, payload)
+
+    def tell_delivered(self, message: int) -> None:
+        self.host.emit(MessageDelivered(self.key, message))
+
+    def tell_writable(self) -> None:
+        self.host.emit(FriendWritable(self.key))
+
+    # -- guards
+
+    def is_custom(self, payload: bytes) -> bool:
+        return payload[0] in CUSTOM
+
+    def is_known(self, payload: bytes) -> bool:
+        return payload[0] in _IDS
+
+    def read(self, payload: bytes) -> p.Friend:
+        """Raises WireError."""
+        packet = p.FRIEND.decode(payload)
+        if isinstance(packet, p.ShareRelays):
+            decode_nodes(packet.nodes)
+        return packet
+
+    def is_alive(self, packet: p.Friend) -> bool:
+        return isinstance(packet, p.Alive)
+
+    def is_shared(self, packet: p.Friend) -> bool:
+        return isinstance(packet, p.ShareRelays)
+
+    def is_asked(self, packet: p.Friend) -> bool:
+        return isinstance(packet, p.FriendRequest)
+
+    def is_online(self, packet: p.Friend) -> bool:
+        return isinstance(packet, p.Online)
+
+    def is_offline(self, packet: p.Friend) -> bool:
+        return isinstance(packet, p.Offline)
+
+    # -- conditions and times
+
+    def is_heard(self) -> bool:
+        return self.until_silent() > 0.0
+
+    def until_silent(self) -> float:
+        return self.heard + self.delays.silent - self.host.clock
+
+    # -- actions
+
+    def greet(self) -> None:
+        """What we send before it listens to anything else."""
+        self.heard = self.host.clock
+        session = self._session()
+        session.send_at_once(p.FRIEND.encode(p.Online()))
+        self.host.ask_alive(self.key)
+        self.share_relays()
+        self.introduce()
+
+    def introduce(self) -> None:
+        """Who we are."""
+        profile, session = self.host.profile, self._session()
+        for packet in (p.Name(profile.name), p.StatusMessage(profile.status_message), p.Status(profile.presence)):
+            session.send_at_once(p.FRIEND.encode(packet))
+
+    def share_relays(self) -> None:
+        """Where it can meet us, if all other ways are lost."""
+        relays = self.host.relays_to_share()
+        if relays:
+            self._session().send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
+
+    def send_alive(self) -> None:
+        self._session().send_alive()
+
+    def end(self, reason: OfflineReason) -> None:
+        self.current = self.session = None
+        self.host.session_ended()
+
+    def tell_online(self) -> None:
+        self.host.emit(FriendOnline(self.key))
+
+    def tell_offline(self, reason: OfflineReason) -> None:
+        self.host.emit(FriendOffline(self.key, reason))
+
+    def tell_said_offline(self) -> None:
+        self.host.emit(FriendOffline(self.key, OfflineReason.SAID))
+
+    def tell_shared(self, packet: p.ShareRelays) -> None:
+        relays = decode_nodes(packet.nodes)
+        self.host.emit(RelaysShared(self.key, relays))
+        self.host.meet_at(self.key, relays)
+
+    def tell_packet(self, packet: Any) -> None:
+        self.host.emit(FriendPacketReceived(self.key, packet))
+
+    def tell(self, packet: p.Friend) -> None:
+        """What only a friend says that listens."""
+        key, emit = self.key, self.host.emit
+        match packet:
+            case p.Message() | p.Action():
+                emit(MessageReceived(key, self._text(packet.text), isinstance(packet, p.Action)))
+            case p.Name():
+                emit(NameChanged(key, self._text(packet.name)))
+            case p.StatusMessage():
+                emit(StatusMessageChanged(key, self._text(packet.message)))
+            case p.Status():
+                emit(PresenceChanged(key, _PRESENCES.get(packet.status, Presence.NONE)))
+            case p.Typing():
+                emit(TypingChanged(key, packet.typing != 0))
+            case _:
+                self.tell_packet(packet)
+
+    def lose(self) -> None:
+        """Nothing came for too long."""
+        self.host.lose(self.key)
+
+    # -- inside
+
+    def _session(self) -> Session:
+        session = self.session
+        assert session is not None  # in the states in which this is done
+        return session
+
+    def _text(self, data: bytes) -> str:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            self.host.count_note(NOT_UTF8, self)
+            return data.decode(errors="replace")
+
+
+_S, _I, _C = FriendState, FriendInput, Friend
+_FRIENDS: Final = "friends"
+
+PACKET: Final = (
+    Guards.of(Friend, FriendState, bytes, "friend packet")
+    .give_if(_C.is_custom, _I.CUSTOM, ref=_FRIENDS)
+    .need(_C.is_known, "a packet of a friend that is not spoken here", ref=_FRIENDS)
+    .make(_C.read, "a malformed packet of a friend", ref=_FRIENDS)
+    .give_if(_C.is_alive, _I.ALIVE, ref=_FRIENDS)
+    .give_if(_C.is_shared, _I.SHARED, ref=_FRIENDS)
+    .give_if(_C.is_asked, _I.ASKED, ref=_FRIENDS)
+    .give_if(_C.is_online, _I.ONLINE, ref=_FRIENDS)
+    .give_if(_C.is_offline, _I.OFFLINE, ref=_FRIENDS)
+    .give(_I.SAID)
+)
+
+
+class FriendTimer:
+    ALIVE = Timer(_I.ALIVE_DUE, NodeDelays.alive)
+    SILENCE = Timer(_I.SILENCE_DUE, NodeDelays.silent)
+    SILENCE_REST = Timer(_I.SILENCE_DUE, _C.until_silent)
+
+
+_T = FriendTimer
+_UP: Final = (_S.CONNECTED, _S.ONLINE)
+_TIMERS: Final = (_T.ALIVE, _T.SILENCE, _T.SILENCE_REST)
+
+FRIEND: Final = Table[Friend, FriendState](
+    Friend,
+    FriendInput,
+    FriendTimer,
+    name="tox.friend",
+    initial=_S.OFFLINE,
+    idle={_S.OFFLINE: "a session"},
+    rows=(
+        Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.ALIVE, _T.SILENCE), ref=_FRIENDS),
+        Row(_S.CONNECTED, _I.ENDED, _S.OFFLINE, _C.end, cancel=_TIMERS, ref=_FRIENDS),
+        Row(_S.ONLINE, _I.ENDED, _S.OFFLINE, _C.end, _C.tell_offline, cancel=_TIMERS, ref=_FRIENDS),
+        Row(_S.CONNECTED, _I.ONLINE, _S.ONLINE, _C.tell_online, ref=_FRIENDS),
+        Row(_S.ONLINE, _I.ONLINE, None, ref=_FRIENDS),
+        Row(_S.ONLINE, _I.OFFLINE, _S.CONNECTED, _C.tell_said_offline, ref=_FRIENDS),
+        Row(_S.CONNECTED, _I.OFFLINE, None, ref=_FRIENDS),
+        Row(_UP, _I.ALIVE, None, ref=_FRIENDS),
+        Row(_UP, _I.SHARED, None, _C.tell_shared, ref=_FRIENDS),
+        Row(_UP, _I.ASKED, None, _C.tell_packet, ref=_FRIENDS),
+        Row(_S.ONLINE, _I.SAID, None, _C.tell, ref=_FRIENDS),
+        Row(_UP, _I.PROFILE, None, _C.introduce, ref=_FRIENDS),
+        Row(_UP, _I.RELAYS, None, _C.share_relays, ref=_FRIENDS),
+        Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS, None, ref=_FRIENDS),
+        Row(_UP, _I.ALIVE_DUE, None, _C.send_alive, arm=(_T.ALIVE,), ref=_FRIENDS),
+        Row(_UP, _I.SILENCE_DUE, None, when=_C.is_heard, arm=(_T.SILENCE_REST,), ref=_FRIENDS),
+        Row(_UP, _I.SILENCE_DUE, None, _C.lose, ref=_FRIENDS),
+    ),
+    defaults=(
+        Default(Outcome.IGNORE, "before the friend is online", _I.SAID, _I.CUSTOM),
+        Default(Outcome.IGNORE, "late"),
+    ),
+)

@@ -1,0 +1,365 @@
+"""What a node looks at before a session does: handshakes, pings, and data of nobody. docs/protocols/tox.rst, the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Annotated, Any, Final, NamedTuple, Protocol
+
+from ..component import Component, Host
+from ..errors import WireError
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..rates import Level, Rate
+from ..snapshot import CACHED
+from . import packets as p
+from .crypto import is_key
+from .friend import Friend
+from .keyring import Keyring, Shaken
+from .limits import NodeDelays, NodeLimits
+from .paths import Direct, Way
+from .session import Arrived, Session
+
+
+class Came(NamedTuple):
+    """A packet, and how it came."""
+
+    packet: Any
+    way: Way
+
+
+class Asked(NamedTuple):
+    """A CookieRequest that was opened."""
+
+    packet: p.CookieRequest
+    body: p.CookieRequestBody
+    way: Way
+
+
+class Answered(NamedTuple):
+    """A CookieResponse that was opened, and whose it is."""
+
+    friend: bytes
+    body: p.CookieResponseBody
+
+
+class Pinged(NamedTuple):
+    """A ping that was opened."""
+
+    packet: p.DhtPing
+    body: p.DhtPingBody
+    way: Way
+
+
+class Checked(NamedTuple):
+    """A Handshake whose cookie was opened."""
+
+    packet: p.Handshake
+    cookie: p.CookieBody
+    way: Way
+
+
+class Shook(NamedTuple):
+    """A Handshake that was opened."""
+
+    shaken: Shaken
+    way: Way
+
+
+class Found(NamedTuple):
+    """A Data packet that a session opened which was not thought of first."""
+
+    session: Session
+    arrived: Arrived
+
+
+class GateState(Enum):
+    OPEN = 0
+    CLOSING = 1
+    """Friends that did not hear the goodbye are told again."""
+    CLOSED = 2
+
+
+class GateInput:
+    VERB = Input[GateState, None]()
+    RELAYED = Input[GateState, Came]()
+    REQUESTED = Input[GateState, Came]()
+    ASKED = Input[GateState, Asked]()
+    ANSWERED = Input[GateState, Answered]()
+    SHOOK_AGAIN = Input[GateState, Shook]()
+    REPLIED = Input[GateState, Shook]()
+    SHOOK = Input[GateState, Shook]()
+    PING_CAME = Input[GateState, Came]()
+    PINGED = Input[GateState, Pinged]()
+    PONG = Input[GateState, Came]()
+    FOUND = Input[GateState, Found]()
+    CLOSE = Input[GateState, None]()
+    EXPIRED = Input[GateState, None]()
+
+
+class GateHost(Host[Any], Protocol):
+    """What the gate asks of its node."""
+
+    delays: NodeDelays
+    limits: NodeLimits
+    keyring: Keyring
+    cookies: Level
+
+    @property
+    def has_friends(self) -> bool: ...
+    def friend(self, key: bytes) -> Friend | None: ...
+    def friends_at(self, way: Way) -> Iterable[Friend]: ...
+    def friend_with(self, dht_key: bytes) -> Friend | None: ...
+    def sessions_of(self, friend: bytes) -> Iterable[Session]: ...
+    def has_attempt(self, friend: bytes) -> bool: ...
+    def is_offer(self, session: Session) -> bool: ...
+    def answer(self, data: bytes, way: Way) -> None: ...
+    def decode(self, data: bytes, way: Any) -> Any: ...
+    def arrived(self, packet: Any, way: Way) -> None: ...
+    def hear_cookie(self, answered: Answered) -> None: ...
+    def hear_handshake(self, shook: Shook) -> None: ...
+    def hear_reply(self, shook: Shook) -> None: ...
+    def take_data(self, session: Session, arrived: Arrived) -> None: ...
+    def say_goodbye(self) -> None: ...
+    def leave(self) -> None: ...
+
+
+class Gate(Component[GateState, GateHost]):
+    """Strangers stop here, and so does everybody once the node is closed."""
+
+    delays: Annotated[NodeDelays, CACHED]
+
+    def __init__(self, host: GateHost) -> None:
+        super().__init__(host)
+        self.delays = host.delays
+
+    # -- guards: cookie requests and pings
+
+    def read(self, came: Came) -> Came:
+        """A packet that came through a relay. Raises WireError."""
+        return Came(self.host.decode(came.packet, came.way), came.way)
+
+    def is_its_own_key(self, came: Came) -> bool:
+        """Through a relay: does it come from who has the key in it?"""
+        return isinstance(came.way, Direct) or came.way.key == came.packet.dht_key
+
+    def has_budget(self, came: Came) -> bool:
+        level, rate = self._budget(came)
+        return level.has(rate, self.host.clock)
+
+    def is_key(self, came: Came) -> bool:
+        return is_key(came.packet.dht_key)
+
+    def open_request(self, came: Came) -> Asked:
+        return Asked(came.packet, self.host.keyring.read_request(came.packet), came.way)
+
+    def open_ping(self, came: Came) -> Pinged:
+        return Pinged(came.packet, self.host.keyring.read_ping(came.packet), came.way)
+
+    # -- guards: answers to ours
+
+    def open_response(self, came: Came) -> Answered | None:
+        """It does not say whose it is."""
+        for friend in self.host.friends_at(came.way):
+            if self.host.has_attempt(friend.key):
+                try:
+                    return Answered(friend.key, self.host.keyring.read_response(friend.ways.dht_key, came.packet))
+                except WireError:
+                    continue  # it may be that of another one
+        return None
+
+    # -- guards: handshakes
+
+    def open_cookie(self, came: Came) -> Checked:
+        return Checked(came.packet, self.host.keyring.open_cookie(came.packet), came.way)
+
+    def is_fresh(self, checked: Checked) -> bool:
+        return self.host.keyring.is_fresh(checked.cookie)
+
+    def is_of_friend(self, checked: Checked) -> bool:
+        return self.host.friend(checked.cookie.real_key) is not None
+
+    def open_handshake(self, checked: Checked) -> Shook:
+        return Shook(self.host.keyring.open_handshake(checked.packet, checked.cookie), checked.way)
+
+    def is_to_be_answered_again(self, shook: Shook) -> bool:
+        """Is it one of which a session was made that waits for data, and was it not answered just now?"""
+        session = self._same(shook)
+        is_due = session is not None and self.host.clock - session.answered >= self.delays.repeat
+        return session is not None and is_due and self.host.is_offer(session)
+
+    def is_new(self, shook: Shook) -> bool:
+        return self._same(shook) is None and not self.host.keyring.is_seen(shook.shaken)
+
+    def is_expected(self, shook: Shook) -> bool:
+        return self.host.has_attempt(shook.shaken.friend)
+
+    # -- guards: data
+
+    def is_place_known(self, arrived: Arrived) -> bool:
+        return any(True for _ in self.host.friends_at(arrived.way))
+
+    def find_session(self, arrived: Arrived) -> Found | None:
+        """Not the one in use of who is there usually: it was tried."""
+        for friend in self.host.friends_at(arrived.way):
+            for session in self.host.sessions_of(friend.key):
+                if not session.is_foreign(arrived):
+                    return Found(session, arrived)
+        return None
+
+    # -- actions
+
+    def look_inside(self, came: Came) -> None:
+        self.host.arrived(came.packet, came.way)
+
+    def charge(self, came: Came) -> None:
+        level, rate = self._budget(came)
+        level.take(rate, self.host.clock)
+
+    def look_at_request(self, came: Came) -> None:
+        self.take(REQUEST, came)
+
+    def look_at_ping(self, came: Came) -> None:
+        self.take(PING, came)
+
+    def give_cookie(self, asked: Asked) -> None:
+        self.host.answer(self.host.keyring.answer(asked.packet.dht_key, asked.body), asked.way)
+
+    def pong(self, pinged: Pinged) -> None:
+        ping = self.host.keyring.make_ping(pinged.packet.dht_key, pinged.body.number, is_answer=True)
+        self.host.answer(ping, pinged.way)
+
+    def hear_cookie(self, answered: Answered) -> None:
+        self.host.hear_cookie(answered)
+
+    def answer_again(self, shook: Shook) -> None:
+        session = self._same(shook)
+        assert session is not None  # a guard has found it
+        session.answered = self.host.clock
+        self.host.hear_handshake(shook)
+
+    def note_seen(self, shook: Shook) -> None:
+        self.host.keyring.note_seen(shook.shaken)
+
+    def hear_reply(self, shook: Shook) -> None:
+        self.host.hear_reply(shook)
+
+    def hear_handshake(self, shook: Shook) -> None:
+        self.host.hear_handshake(shook)
+
+    def take_data(self, found: Found) -> None:
+        self.host.take_data(found.session, found.arrived)
+
+    def say_goodbye(self) -> None:
+        self.host.say_goodbye()
+
+    def leave(self) -> None:
+        self.host.leave()
+
+    def has_nobody(self) -> bool:
+        return not self.host.has_friends
+
+    # -- inside
+
+    def _budget(self, came: Came) -> tuple[Level, Rate]:
+        """Friends have budgets of their own: nobody else can use them up."""
+        limits, friend = self.host.limits, self.host.friend_with(came.packet.dht_key)
+        if friend is not None:
+            return friend.cookies, Rate(limits.friend_cookies, limits.friend_cookies)
+        return self.host.cookies, Rate(limits.cookies, limits.cookies)
+
+    def _same(self, shook: Shook) -> Session | None:
+        """The session that a handshake is of, if it is a copy."""
+        key = shook.shaken.body.session_key
+        return next((one for one in self.host.sessions_of(shook.shaken.friend) if one.peer_key == key), None)
+
+
+_S, _I, _C = GateState, GateInput, Gate
+_COOKIES, _HANDSHAKE, _RECEIVING, _PING = "cookies", "the handshake", "receiving", "the DHT ping"
+
+RELAYED: Final = (
+    Guards.of(Gate, GateState, Came, "relayed packet")
+    .make(_C.read, "malformed packet through a relay", ref="the node")
+    .give(_I.RELAYED)
+)
+REQUEST_CAME: Final = (
+    Guards.of(Gate, GateState, Came, "cookie request")
+    .need(_C.is_key, "a key that is none", ref="keys that are none")
+    .need(_C.is_its_own_key, "a cookie request in the name of another one", ref=_COOKIES)
+    .need(_C.has_budget, "too many cookie requests", ref=_COOKIES)
+    .give(_I.REQUESTED)
+)
+REQUEST: Final = (
+    Guards.of(Gate, GateState, Came, "cookie request within the budget")
+    .make(_C.open_request, "a cookie request that does not open", ref=_COOKIES)
+    .give(_I.ASKED)
+)
+PING_CAME: Final = (
+    Guards.of(Gate, GateState, Came, "ping")
+    .need(_C.is_key, "a key that is none", ref="keys that are none")
+    .need(_C.has_budget, "too many pings", ref=_PING)
+    .give(_I.PING_CAME)
+)
+PING: Final = (
+    Guards.of(Gate, GateState, Came, "ping within the budget")
+    .make(_C.open_ping, "a ping that does not open", ref=_PING)
+    .give(_I.PINGED)
+)
+RESPONSE: Final = (
+    Guards.of(Gate, GateState, Came, "cookie response")
+    .make(_C.open_response, "a cookie response that does not open", ref=_COOKIES)
+    .give(_I.ANSWERED)
+)
+HANDSHAKE: Final = (
+    Guards.of(Gate, GateState, Came, "handshake")
+    .make(_C.open_cookie, "a handshake with a cookie that is not ours", ref=_HANDSHAKE)
+    .need(_C.is_fresh, "a handshake with an old cookie", ref=_HANDSHAKE)
+    .need(_C.is_of_friend, "a handshake of a stranger", ref=_HANDSHAKE)
+    .make(_C.open_handshake, "a handshake that does not open", ref=_HANDSHAKE)
+    .give_if(_C.is_to_be_answered_again, _I.SHOOK_AGAIN, ref=_HANDSHAKE)
+    .need(_C.is_new, "a copy of a handshake", ref=_HANDSHAKE)
+    .give_if(_C.is_expected, _I.REPLIED, ref=_HANDSHAKE)
+    .give(_I.SHOOK)
+)
+OTHERS: Final = (
+    Guards.of(Gate, GateState, Arrived, "data of no session in use")
+    .need(_C.is_place_known, "data from an unknown address", ref=_RECEIVING)
+    .make(_C.find_session, "data that does not open", ref=_RECEIVING)
+    .give(_I.FOUND)
+)
+
+
+class GateTimer:
+    FAREWELL = Timer(_I.EXPIRED, NodeDelays.farewell)
+
+
+_T = GateTimer
+_NODE: Final = "the node"
+
+GATE: Final = Table[Gate, GateState](
+    Gate,
+    GateInput,
+    GateTimer,
+    name="tox.gate",
+    initial=_S.OPEN,
+    terminal=(_S.CLOSED,),
+    idle={_S.OPEN: "the application, which closes the node"},
+    rows=(
+        Row(_S.OPEN, _I.VERB, None, ref=_NODE),
+        Row((_S.OPEN, _S.CLOSING), _I.RELAYED, None, _C.look_inside, ref=_NODE),
+        Row(_S.OPEN, _I.REQUESTED, None, _C.charge, _C.look_at_request, ref=_COOKIES),
+        Row(_S.OPEN, _I.ASKED, None, _C.give_cookie, ref=_COOKIES),
+        Row(_S.OPEN, _I.ANSWERED, None, _C.hear_cookie, ref=_COOKIES),
+        Row(_S.OPEN, _I.SHOOK_AGAIN, None, _C.answer_again, ref=_HANDSHAKE),
+        Row(_S.OPEN, _I.REPLIED, None, _C.note_seen, _C.hear_reply, ref=_HANDSHAKE),
+        Row(_S.OPEN, _I.SHOOK, None, _C.note_seen, _C.hear_handshake, ref=_HANDSHAKE),
+        Row(_S.OPEN, _I.PING_CAME, None, _C.charge, _C.look_at_ping, ref=_PING),
+        Row(_S.OPEN, _I.PINGED, None, _C.pong, ref=_PING),
+        Row(_S.OPEN, _I.FOUND, None, _C.take_data, ref=_RECEIVING),
+        Row(_S.OPEN, _I.CLOSE, _S.CLOSED, _C.leave, when=_C.has_nobody, ref="closing a node"),
+        Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.say_goodbye, arm=(_T.FAREWELL,), ref="closing a node"),
+        Row(_S.CLOSING, _I.CLOSE, None, ref="closing a node"),
+        Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref="closing a node"),
+    ),
+    defaults=(Default(Outcome.NOT_OPEN, "", _I.VERB), Default(Outcome.IGNORE, "closing")),
+)

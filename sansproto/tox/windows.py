@@ -1,0 +1,173 @@
+"""What is on its way in one direction of a session: docs/protocols/tox.rst, sending and receiving.
+
+Numbers here count from 0 and do not wrap: on the wire are their lowest 32 bits. An action on one packet takes the same
+time however many there are, and nothing is kept of what was acknowledged or handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+import attrs
+
+from ..contract import Instant
+from . import requests
+
+SIZE: Final = 32_768
+"""Packets that may be on their way at once, in either direction."""
+
+_WIRE: Final = 0xFFFF_FFFF
+_BEHIND: Final = 1 << 31
+"""What is ahead by more is behind."""
+_ARRIVED: Final = inf
+"""Instead of when it was sent: the other end has it, but waits for one before it."""
+
+
+_NOTHING: Final = b"", _ARRIVED
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class SendWindow:
+    """Lossless packets that were sent and not acknowledged. A packet gets its number when it is sent first."""
+
+    start: int = 0
+    """All before it are acknowledged."""
+    end: int = 0
+    """The number of the next one."""
+    packets: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict)
+    """All from ``start`` on, and when each was sent last."""
+    asked: list[int] = attrs.field(factory=list)
+    """What the other end asked for again, the lowest number last. Some of it may have been acknowledged since."""
+
+    @property
+    def number(self) -> int:
+        """That of the next packet, on the wire."""
+        return self.end & _WIRE
+
+    @property
+    def waiting(self) -> int:
+        """How many are not acknowledged. The other end may have some of them, behind a gap."""
+        return self.end - self.start
+
+    def add(self, payload: bytes, now: Instant) -> int:
+        """A packet is sent; its number on the wire. Only while fewer than :data:`SIZE` are on their way."""
+        number = self.end
+        self.packets[number] = (payload, now)
+        self.end = number + 1
+        return number & _WIRE
+
+    def is_possible(self, buffer_start: int) -> bool:
+        """Can the other end wait for this packet next, now or some time ago? It cannot if it was never sent."""
+        ahead = (buffer_start - self.start) & _WIRE
+        return ahead <= self.end - self.start or ahead >= _BEHIND
+
+    def acknowledge(self, buffer_start: int, now: Instant) -> float | None:
+        """The other end has all before this one. The round trip that this shows: the time since the first of those
+        that arrived now was sent last. None for an old acknowledgement, or one of what is known."""
+        ahead = (buffer_start - self.start) & _WIRE
+        if not 0 < ahead <= self.end - self.start:
+            return None
+        start, packets = self.start, self.packets
+        sent = packets[start][1]
+        for number in range(start, start + ahead):
+            del packets[number]
+        self.start = start + ahead
+        return None if sent == _ARRIVED else now - sent
+
+    def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> float | None:
+        """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent
+        within a round trip. The round trip that this shows, by the newest packet that it passes over."""
+        first = self.start + ((buffer_start - self.start + _BEHIND) & _WIRE) - _BEHIND
+        walked = requests.walk(listed, max(self.end - first, 0))
+        wanted = {first + number for number in walked.asked}
+        due = {number for number in wanted if self._was_sent_before(number, now - round_trip)}
+        if due:
+            self.asked = sorted(due.union(self.asked), reverse=True)
+        newest: Instant | None = None
+        for number in range(max(first, self.start), first + walked.passed):
+            payload, sent = self.packets[number]
+            if number not in wanted and sent != _ARRIVED:
+                newest = sent
+                self.packets[number] = payload, _ARRIVED
+        return None if newest is None else now - newest
+
+    def next_asked(self, now: Instant) -> tuple[int, bytes] | None:
+        """The next packet that is sent again, by its number on the wire; None: there is none."""
+        while self.asked:
+            number = self.asked.pop()
+            payload, sent = self.packets.get(number, _NOTHING)
+            if sent != _ARRIVED:
+                self.packets[number] = payload, now
+                return number & _WIRE, payload
+        return None
+
+    def take_all(self) -> list[bytes]:
+        """What was not acknowledged, in its order: it is given up."""
+        left = [payload for payload, _ in self.packets.values()]
+        self.packets, self.asked = {}, []
+        return left
+
+    def _was_sent_before(self, number: int, then: Instant) -> bool:
+        return self.packets.get(number, _NOTHING)[1] < then
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class ReceiveWindow:
+    """Lossless packets that arrived before others which they follow."""
+
+    start: int = 0
+    """The number of the packet that is handed on next."""
+    end: int = 0
+    """All that were sent, as far as is known, are below it."""
+    held: dict[int, bytes] = attrs.field(factory=dict)
+
+    @property
+    def number(self) -> int:
+        """That of the packet which is handed on next, on the wire."""
+        return self.start & _WIRE
+
+    @property
+    def is_missing(self) -> bool:
+        """Was something sent that did not arrive?"""
+        return self.end > self.start
+
+    @property
+    def span(self) -> int:
+        """How many numbers the gaps and what is behind them have."""
+        return self.end - self.start
+
+    def is_new(self, number: int) -> bool:
+        """Is a packet with this number on the wire not here yet, and not out of reach?"""
+        ahead = (number - self.start) & _WIRE
+        return ahead < SIZE and self.start + ahead not in self.held
+
+    def put(self, number: int, payload: bytes) -> None:
+        """A new packet arrived."""
+        place = self.start + ((number - self.start) & _WIRE)
+        self.held[place] = payload
+        if place >= self.end:
+            self.end = place + 1
+
+    def next(self) -> bytes | None:
+        """The next packet in order; None: it did not arrive yet."""
+        payload = self.held.pop(self.start, None)
+        if payload is not None:
+            self.start += 1
+        return payload
+
+    def note_end(self, number: int) -> None:
+        """The other end says which number it gives to its next packet: those before it were sent."""
+        end = self.start + ((number - self.start) & _WIRE)
+        if end - self.start <= SIZE and self.end < end:
+            self.end = end
+
+    def request(self) -> bytes:
+        """The payload that says which packets are missing."""
+        return requests.encode(self._missing(), self.end - self.start)
+
+    def _missing(self) -> Iterator[int]:
+        for number in range(self.start, self.end):
+            if number not in self.held:
+                yield number - self.start
