@@ -1,5 +1,4 @@
-"""What a node looks at before a session does: handshakes, pings, and data of nobody. docs/protocols/tox.rst, the node.
-"""
+"""What a node looks at before a session does: handshakes, pings, and data of nobody. docs/protocols/tox.rst, the node."""
 
 from __future__ import annotations
 

@@ -177,9 +177,7 @@ class Keyring(Part[KeyringHost]):
         attempt = self.attempts[sid]
         data = attempt.data
         if attempt.number:
-            data = self._make_handshake(
-                attempt.peer, shaken.cookie.dht_key, shaken.body.other_cookie, attempt.draft
-            )
+            data = self._make_handshake(attempt.peer, shaken.cookie.dht_key, shaken.body.other_cookie, attempt.draft)
         agreed = self._agree(shaken, attempt.draft, data, was_sent=not attempt.number)
         return Reply(self.sid_of(shaken), self.sid_of(shaken), b"", agreed)
 

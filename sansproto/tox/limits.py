@@ -99,6 +99,7 @@ class RelayServerLimits(LinkLimits):
     frame_rate: int = some(4000)
     """More of these in each second, of all clients together: each has the same share."""
 
+
 # -- nodes -------------------------------------------------------------------------------------------------------------
 
 

@@ -501,7 +501,7 @@ class RelayTimer:
 
 _T = RelayTimer
 _REF: Final = "relay client"
-_KEYS: Final = "keys that are no keys"
+_KEYS: Final = "keys that are none"
 _STREAM: Final = (_T.OPENING, _T.PING, _T.PONG)
 
 ANSWER: Final = (
@@ -532,8 +532,8 @@ RELAYED: Final = (
 )
 OOB: Final = (
     Guards.of(RelayLink, _S, p.OobReceived, "oob")
-    .need(_R.is_from_a_key, "no key", ref=_KEYS)
-    .make(_R.read_oob, "no key", ref=_KEYS)
+    .need(_R.is_from_a_key, "a key that is none", ref=_KEYS)
+    .make(_R.read_oob, "a key that is none", ref=_KEYS)
     .give(_I.OOB)
 )
 PING: Final = (
@@ -556,7 +556,11 @@ RELAY_LINK: Final = Table[RelayLink, RelayState](
     RelayTimer,
     name="tox.relay_link",
     initial=_S.RESTING,
-    idle={_S.RESTING: "the session, which wants it", _S.UP: "the end of the stream: it is a keep-alive"},
+    idle={
+        _S.RESTING: "the session, which wants it",
+        _S.UP: "the end of the stream: it is a keep-alive",
+        _S.AWAY: "the session, which wants it no longer: until then it is dialled again and again",
+    },
     rows=(
         Row(_S.RESTING, _I.START, _S.DIALLING, _R.dial, arm=(_T.OPENING,), ref=_REF),
         Row(_S.DIALLING, _I.OPENED, _S.GREETING, _R.send_hello, ref="relay streams"),

@@ -450,11 +450,15 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
 _S, _I, _T, _V = VisitorState, VisitorInput, VisitorTimer, RelayVisitor
 _REF: Final = "relay server"
 _STREAMS: Final = "relay streams"
-_KEYS: Final = "keys that are no keys"
+_KEYS: Final = "keys that are none"
 _PINGS: Final = "pings of a relay"
 _ALL: Final = (_T.HELLO, _T.CONFIRM, _T.PING, _T.PONG)
 
-HELLO: Final = Guards.of(RelayVisitor, _S, p.RelayHello, "hello").need(_V.has_a_key, "no key", ref=_KEYS).give(_I.HELLO)
+HELLO: Final = (
+    Guards.of(RelayVisitor, _S, p.RelayHello, "hello")
+    .need(_V.has_a_key, "a key that is none", ref=_KEYS)
+    .give(_I.HELLO)
+)
 GREETING: Final = (
     Guards.of(RelayVisitor, _S, p.RelayHello, "greeting")
     .make(_V.open_hello, "bad hello", ref=_STREAMS)
@@ -462,8 +466,8 @@ GREETING: Final = (
 )
 ROUTE: Final = (
     Guards.of(RelayVisitor, _S, p.RoutingRequest, "route")
-    .need(_V.has_a_key, "no key", ref=_KEYS)
-    .make(_V.read_wish, "no key", ref=_KEYS)
+    .need(_V.has_a_key, "a key that is none", ref=_KEYS)
+    .make(_V.read_wish, "a key that is none", ref=_KEYS)
     .give_if(_V.gets_no_id, _I.REFUSED, ref="ids at a relay")
     .give(_I.ROUTE)
 )
@@ -489,7 +493,7 @@ RELAYED: Final = (
 )
 OOB: Final = (
     Guards.of(RelayVisitor, _S, p.OobSend, "oob")
-    .need(_V.has_a_key, "no key", ref=_KEYS)
+    .need(_V.has_a_key, "a key that is none", ref=_KEYS)
     .make(_V.find_receiver, "nobody has this key", ref=_REF)
     .need(_V.reaches_its_receiver, "no room", ref="full links")
     .give(_I.PARCEL)
@@ -504,7 +508,7 @@ VISITOR: Final = Table[RelayVisitor, VisitorState](
     name="tox.relay_visitor",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
-    idle={_S.NEW: "the connection that makes it"},
+    idle={_S.NEW: "the connection that makes it", _S.CLIENT: "the end of the connection: it is a keep-alive"},
     rows=(
         Row(_S.NEW, _I.CAME, _S.HELLO, _V.enter, arm=(_T.HELLO,), ref=_STREAMS),
         Row(_S.HELLO, _I.HELLO, _S.WAITING, _V.wait_for_turn, ref="turns"),

@@ -676,7 +676,16 @@ SESSION: Final = Table[Session, SessionState](
     ),
     defaults=(
         Default(
-            *(Outcome.IGNORE, "late data of a replaced session", _I.NEXT, _I.LOSSLESS, _I.LOSSY, _I.REQUEST, _I.KILL, _I.OTHER),
+            *(
+                Outcome.IGNORE,
+                "late data of a replaced session",
+                _I.NEXT,
+                _I.LOSSLESS,
+                _I.LOSSY,
+                _I.REQUEST,
+                _I.KILL,
+                _I.OTHER,
+            ),
             states=(_S.REPLACED,),
         ),
         Default(Outcome.IGNORE, "late"),

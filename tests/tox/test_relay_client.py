@@ -184,7 +184,7 @@ HARMLESS = {
     "second link": (LINK, "unexpected answer"),
     "link of an unknown id": (p.ConnectNotification(17), "unknown id"),
     "end of an unknown id": (p.DisconnectNotification(17), "unknown id"),
-    "OOB from a key of small order": (p.OobReceived(ZERO, b"x"), "no key"),
+    "OOB from a key of small order": (p.OobReceived(ZERO, b"x"), "a key that is none"),
     "onion answer": (b"\x09" + bytes(60), "of the onion"),
     "forwarding": (b"\x0b" + bytes(60), "of the onion"),
 }

@@ -105,7 +105,7 @@ def test_a_hello_with_a_key_of_small_order_ends_the_connection(place: str) -> No
     one = p.RelayHello(ZERO, NONCE, bytes(72)), p.RelayHello(A.public, NONCE, sealed_keys(guest.shared, ZERO))
     guest.give(one[place == "temporary"].encode())
     assert guest.is_cut
-    assert peer.stats.dropped == {"no key" if place == "long-term" else "bad hello": 1}
+    assert peer.stats.dropped == {"a key that is none" if place == "long-term" else "bad hello": 1}
 
 
 def test_who_is_slow_with_the_hello_or_the_first_frame_is_cut() -> None:
@@ -216,8 +216,8 @@ HARMLESS = {
     "empty packet": (b"\x10", "empty packet"),
     "empty packet for an unknown id": (b"\xff", "empty packet"),
     "OOB for nobody": (p.OobSend(C.public, b"x"), "nobody has this key"),
-    "OOB for a key of small order": (p.OobSend(ZERO, b"x"), "no key"),
-    "routing request for a key of small order": (p.RoutingRequest(ZERO), "no key"),
+    "OOB for a key of small order": (p.OobSend(ZERO, b"x"), "a key that is none"),
+    "routing request for a key of small order": (p.RoutingRequest(ZERO), "a key that is none"),
 }
 
 
