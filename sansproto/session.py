@@ -25,6 +25,8 @@ from .trace import Dropped, Noted, PacketSeen, Refused, Trace, Where, place_name
 
 E = TypeVar("E")
 
+_TIMERS: Final = 32  # that one call lets act, of those that are due
+
 _CLOSED: Final = Phase.CLOSED  # looked up once: with every input it is asked for
 
 ABORTED: Final = Closed(CloseCause.ABORTED)
@@ -84,11 +86,16 @@ class Session(Declared, Generic[E]):
         return len(self._events)
 
     def next_timeout(self) -> float | None:
-        return self._timers.next()
+        """Of what is due already, the rest follows at once: after whatever else there is to do."""
+        at = self._timers.next()
+        return at if at is None or at > self.clock else nextafter(self.clock, inf)
 
     def handle_timeout(self, now: float) -> None:
         self.advance(now)
-        while (due := self._timers.pop_due(self.clock)) is not None:
+        for _ in range(_TIMERS):
+            due = self._timers.pop_due(self.clock)
+            if due is None:
+                break
             part, timer = due
             self.enqueue(part, timer.on())
             self.run()

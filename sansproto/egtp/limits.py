@@ -122,5 +122,7 @@ class NodeLimits(MailboxClientLimits):
     """Mailboxes of others into which something is put at once."""
     deposits: int = some(32)
     """Packets that wait for one of them."""
+    held: int = some(256)
+    """H1s out of one mailbox that wait until they may be opened."""
     paths: int = some(4096)
     """Paths whose serialised form is remembered."""

@@ -6,6 +6,7 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Final, assert_never
 
 from ..component import Note, Refusal
@@ -331,9 +332,18 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def knock(self, knock: Knock) -> None:
         self.recovery.hear_init(knock)
 
+    @property
+    def init_pause(self) -> float:
+        """After so many seconds another one may be opened."""
+        return 1 / self.recovery.config.limits.group_rate
+
+    def may_open(self, route: Route) -> bool:
+        return self.recovery.may_open(route)
+
     def say_goodbye(self) -> None:
+        """To as many peers as one call looks after."""
         self.phase = Phase.CLOSING
-        for peer in list(self.recovery.peers):
+        for peer in list(islice(self.recovery.peers, self.recovery.config.limits.slice)):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
     def leave(self) -> None:

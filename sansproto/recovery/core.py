@@ -230,6 +230,10 @@ class Recovery(Part[RecoveryHost]):
         """An Init, whose form and outer checks were good."""
         self.door.take(KNOCK, knock)
 
+    def may_open(self, route: Route) -> bool:
+        """Would an Init be opened that came by this polled route now? A host may keep it until then."""
+        return self.door.inits.has_in(route.group)
+
     def hear_reply(self, sid: bytes, packet: Any) -> None:
         """A Reply that names this session id of ours."""
         self.door.take(HANDSHAKE_REPLY, HandshakeReply(sid, packet))

@@ -138,7 +138,11 @@ class Door(Component[DoorState, RecoveryHost]):
     """Strangers come here. What it spends on them has a budget, and nothing that is there is changed for them."""
 
     inits: Budget
+    """Of Inits without proof: whoever names any address uses it up."""
+    proven: Budget
+    """Of Inits with proof, which is of nobody else's address."""
     replies: Budget
+    """Groups of it are peers: none of those that we call takes what the others need."""
     hints: Budget
     core: Annotated[DoorOwner, CACHED]
 
@@ -146,15 +150,11 @@ class Door(Component[DoorState, RecoveryHost]):
         super().__init__(host)
         self.core = core
         limits = core.config.limits
-        self.inits = Budget(
-            *(host, Rate(limits.init_rate, limits.init_burst), Rate(limits.group_rate, limits.group_burst)),
-            limits.groups,
-        )
-        self.replies = Budget(host, Rate(limits.reply_rate, limits.reply_burst), Rate(1.0, 1.0), limits.groups)
-        self.hints = Budget(
-            *(host, Rate(limits.hint_rate, limits.hint_burst), Rate(limits.group_hint_rate, limits.group_hint_burst)),
-            limits.groups,
-        )
+        inits = Rate(limits.init_rate, limits.init_burst), Rate(limits.group_rate, limits.group_burst)
+        replies = Rate(limits.reply_rate, limits.reply_burst), Rate(limits.peer_reply_rate, limits.peer_reply_burst)
+        hints = Rate(limits.hint_rate, limits.hint_burst), Rate(limits.group_hint_rate, limits.group_hint_burst)
+        self.inits, self.proven = Budget(host, *inits, limits.groups), Budget(host, *inits, limits.groups)
+        self.replies, self.hints = Budget(host, *replies, limits.groups), Budget(host, *hints, limits.groups)
 
     # -- guards: an Init that was not opened
 
@@ -254,8 +254,8 @@ class Door(Component[DoorState, RecoveryHost]):
     def is_attempt(self, about: HandshakeReply | HandshakeChallenge) -> bool:
         return about.sid in self.core.attempts
 
-    def has_too_many_replies(self) -> bool:
-        return not self.replies.has()
+    def has_too_many_replies(self, reply: HandshakeReply) -> bool:
+        return not (self.replies.has_in(self.core.attempts[reply.sid].peer.key) and self.replies.has())
 
     # -- guards: data that nobody knows, hints
 
@@ -304,14 +304,15 @@ class Door(Component[DoorState, RecoveryHost]):
         self.post(DoorInput.DROPPED_INIT())
 
     def charge(self, weighed: Weighed) -> None:
-        group = weighed.knock.route.group
+        route = weighed.knock.route
         if not weighed.proven:
-            self.inits.take()
-            self.inits.take_in(group)
-        elif self.inits.has_in(group):
-            self.inits.take_in(group)
+            self.inits.take_in(route.group)
+            if route.reply:
+                self.inits.take()
+        elif self.proven.has_in(route.group):
+            self.proven.take_in(route.group)
         else:
-            self.inits.take()
+            self.proven.take()
 
     def look_inside(self, weighed: Weighed) -> None:
         self.take(INIT, weighed)
@@ -358,8 +359,10 @@ class Door(Component[DoorState, RecoveryHost]):
             peer.call.post(CallInput.HOLD())
 
     def hand_reply(self, reply: HandshakeReply) -> None:
+        call = self.core.attempts[reply.sid]
         self.replies.take()
-        self.core.attempts[reply.sid].take(REPLY, Replied(reply.sid, reply.packet))
+        self.replies.take_in(call.peer.key)
+        call.take(REPLY, Replied(reply.sid, reply.packet))
 
     def hand_challenge(self, challenge: HandshakeChallenge) -> None:
         call = self.core.attempts[challenge.sid]
@@ -388,9 +391,11 @@ class Door(Component[DoorState, RecoveryHost]):
     # -- inside
 
     def _has_budget(self, weighed: Weighed) -> bool:
-        """With proof a group's budget or that of all; without proof, both."""
-        in_group, in_all = self.inits.has_in(weighed.knock.route.group), self.inits.has()
-        return in_group or in_all if weighed.proven else in_group and in_all
+        """With proof a group's budget or that of all; without proof both. Of relays there are only those that we use."""
+        route = weighed.knock.route
+        if weighed.proven:
+            return self.proven.has_in(route.group) or self.proven.has()
+        return self.inits.has_in(route.group) and (self.inits.has() or not route.reply)
 
     def _challenge(self, knock: Knock, route: Route, init: Init | None) -> None:
         token = quietly(self.core.tokens.issue, route)

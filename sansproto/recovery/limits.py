@@ -158,7 +158,7 @@ class RecoveryLimits:
     attempts: int = some(3, least=2)
     """Inits of one handshake that may still be answered."""
     init_rate: float = seconds(20.0)
-    """Inits that are opened, of all."""
+    """Inits that are opened, of all; those with proof, and those without, each."""
     init_burst: int = some(20)
     """At once."""
     group_rate: float = seconds(2.0)
@@ -168,6 +168,10 @@ class RecoveryLimits:
     reply_rate: float = seconds(200.0)
     """Replies that are opened, of all."""
     reply_burst: int = some(200)
+    """At once."""
+    peer_reply_rate: float = seconds(20.0)
+    """Replies of one peer that are opened."""
+    peer_reply_burst: int = some(40)
     """At once."""
     hint_rate: float = seconds(10.0)
     """Hints that are sent, to all."""

@@ -72,6 +72,7 @@ FAULTS: Final[Mapping[str, Mapping[Fault | None, str]]] = {
 """What the specification calls a drop, by its reason and the fault of the bytes."""
 
 VERDICTS: Final[Mapping[tuple[str, str], str]] = {
+    ("egtp.gate", "HELD"): "Limited",
     ("recovery.door", "DUPLICATE"): "Duplicate",
     ("recovery.door", "UNWEIGHED"): "Challenged",
     ("recovery.door", "TOO_MANY"): "Limited",
@@ -192,6 +193,7 @@ class StatedNode:
         core.rebuild()
         if given.get("over_limit"):
             core.door.inits.total = attrs.evolve(_NEVER, at=now)
+            core.door.inits.groups[polled_route(bytes(32)).group] = attrs.evolve(_NEVER, at=now)
 
     def _add_session(self, peer_id: bytes, one: State, instance: bytes) -> None:
         """Each belongs to a peer of its own: nothing about them depends on who it is."""
