@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from hmac import compare_digest
+from itertools import islice
 from typing import Annotated, Any, Final, Protocol
 
 import attrs
@@ -96,14 +97,15 @@ class DoorOwner(Protocol):
     offered: dict[bytes, Session]
     attempts: dict[bytes, Call]
     by_handshake: dict[bytes, Session]
-    by_remote: dict[bytes, list[Session]]
+    by_remote: dict[bytes, dict[bytes, Session]]
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
     def free_sid(self) -> bytes: ...
     def instance_for(self, peer: bytes, *, refused: bool) -> bytes: ...
     def has_said(self, peer: bytes, instance: bytes) -> bool: ...
     def add_offered(self, entered: Entered) -> None: ...
-    def remove_session(self, session: Session) -> None: ...
+    def has_place(self, group: bytes) -> bool: ...
+    def evict(self, session: Session, newcomer: bytes) -> None: ...
     def remove_peer(self, peer: Peer) -> None: ...
     def may_tell(self, what: str, about: bytes) -> bool: ...
     def note_limit(self, limit: Limit) -> None: ...
@@ -271,7 +273,7 @@ class Door(Component[DoorState, RecoveryHost]):
 
     def find(self, hint: Hint) -> Meant | None:
         """A malicious peer may have chosen the id that another one has: there may be several."""
-        found = self.core.by_remote.get(hint.sid, [])
+        found = [*islice(self.core.by_remote.get(hint.sid, {}).values(), self.core.config.limits.same_sid)]
         if not hint.token:
             found = [one for one in found if one.peer is not None and one.entry.route == hint.route]
         return Meant(hint, found) if found else None
@@ -344,8 +346,8 @@ class Door(Component[DoorState, RecoveryHost]):
     def make_room(self, entered: Entered) -> None:
         victim = self._victim(entered)
         if isinstance(victim, Session):
-            self.core.remove_session(victim)
-        if not self._has_entry(entered) and len(self.core.peers) >= self.core.config.limits.peers:
+            self.core.evict(victim, entered.init.peer)
+        if not self._has_entry(entered) and not self.core.has_place(entered.route.group):
             for peer in self._evictable(entered):
                 self.core.remove_peer(peer)
                 break
@@ -411,7 +413,7 @@ class Door(Component[DoorState, RecoveryHost]):
         return entered.refused or entered.init.peer in self.core.peers
 
     def _can_have_entry(self, entered: Entered) -> bool:
-        if self._has_entry(entered) or len(self.core.peers) < self.core.config.limits.peers:
+        if self._has_entry(entered) or self.core.has_place(entered.route.group):
             return True
         return any(True for _ in self._evictable(entered))
 

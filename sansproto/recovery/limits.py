@@ -142,7 +142,7 @@ class RecoveryLimits:
     """How much. Rates are per second. Raises ValueError for limits that do not fit each other."""
 
     peers: int = some(1024)
-    """Peers at once."""
+    """Peers at once. Of those that come by themselves a group of routes gets a quarter of what is left."""
     queue: int = some(256)
     """Packets that wait for one peer while it has no session."""
     previous: int = some(2)
@@ -199,6 +199,8 @@ class RecoveryLimits:
     """At once."""
     same_sid: int = some(8)
     """Sessions with the same remote id that a hint is compared with."""
+    same_route: int = some(8)
+    """Peers on the same route that are asked at once whether they are still there."""
     pings: int = some(8)
     """Pings of one session that wait for their answer."""
     flaps: int = some(4)

@@ -198,7 +198,7 @@ class StatedNode:
     def _add_session(self, peer_id: bytes, one: State, instance: bytes) -> None:
         """Each belongs to a peer of its own: nothing about them depends on who it is."""
         node, core, route, sid = self.node, self.node.recovery, HOME, bytes.fromhex(one["local_sid"])
-        peer, session = core.peers.add(peer_id, Peer.begin, instance, 0), core.sessions.add(sid)
+        peer, session = core.peers.add(peer_id, Peer.begin, instance, 0, b""), core.sessions.add(sid)
         session.peer_id, session.remote_sid = peer_id, bytes.fromhex(one["remote_sid"])
         session.hs_id, session.reset = bytes.fromhex(one["hs_id"]), bytes.fromhex(one.get("peer_reset_token", ""))
         session.is_ours, session.route, session.reply = (
@@ -227,7 +227,7 @@ class StatedNode:
         token = bytes.fromhex(own["token"])
         made = self.node.make_init(Call(peer_id, sid, int(own["stamp"]), instance, token if any(token) else b""))
         assert made.hs_id.hex() == own["hs_id"]
-        peer = core.peers.add(peer_id, Peer.begin, instance, 0)
+        peer = core.peers.add(peer_id, Peer.begin, instance, 0, b"")
         peer.route, peer.is_called = HOME, True
         peer.call.state, peer.call.stamp, peer.call.began = CallState.CALLING, int(own["stamp"]), self.node.clock
         peer.call.attempts.append(Attempt(sid, made.hs_id, made.data, b"", self.node.clock))
