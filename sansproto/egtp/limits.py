@@ -49,7 +49,7 @@ class MailboxServerLimits(LinkLimits):
     unsent: int = some(1 << 16)
     """Bytes of output of one connection: over it its requests wait, and it is not read."""
     mailboxes: int = some(65_536)
-    """Mailboxes."""
+    """Mailboxes; a group of addresses gets no more than 1 % of what is left."""
     new_mailboxes: int = some(16)
     """New mailboxes of one group of addresses, at once."""
     new_mailbox_rate: int = some(1)

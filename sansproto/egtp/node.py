@@ -214,11 +214,18 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def save(self, peer: bytes, now: float) -> PeerRecord | None:
         """A record of the session with a peer, from which another process can go on; None if there is none.
 
-        It holds the session's keys. ``SaveWanted`` says when it has to be saved again. Raises NotOpen after the end.
+        It holds the session's keys. ``SaveWanted`` says when it has to be saved again: then say ``saved``, once the new
+        record is stored in place of the old one. Raises NotOpen after the end.
         """
         self.ask("save")
         self.advance(now)
         return self.recovery.save(peer)
+
+    def saved(self, record: PeerRecord, now: float) -> None:
+        """A record lasts now: the session may use the counters that it skips. Raises NotOpen after the end."""
+        self.ask("saved")
+        self.advance(now)
+        self.recovery.saved(record)
 
     def load(self, record: PeerRecord, now: float) -> bool:
         """Go on with a session that was saved; False if it is too old, or there is one with this peer already.

@@ -40,7 +40,7 @@ from .paths import Paths
 from .peer import PROCESS, Peer, PeerInput
 from .poke import Poke, PokeInput, Pokes, PokesInput
 from .rates import keep_newest
-from .records import PeerRecord, SessionRecord, load_record, record_of
+from .records import PeerRecord, SessionRecord, allow, load_record, record_of
 from .session import DATA, Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput
 from .tokens import Tokens
@@ -178,7 +178,7 @@ class Recovery(Part[RecoveryHost]):
     def save(self, peer: bytes) -> PeerRecord | None:
         """A record of the session in use with a peer; None if there is none that could be saved.
 
-        The session then uses no more counters than the record skips, until it is saved again.
+        The session then uses no more counters than the record skips: more only when a later record was ``saved``.
         """
         entry = self.peers.get(peer)
         session = None if entry is None else entry.current
@@ -186,6 +186,12 @@ class Recovery(Part[RecoveryHost]):
         if entry is None or session is None or keys is None:
             return None
         return record_of(entry, session, keys)
+
+    def saved(self, record: PeerRecord) -> None:
+        """The host has stored a record so that it lasts, in place of the one before."""
+        session = self.sessions.get(record.session.sid)
+        if session is not None and record.session.counter > session.bound:
+            allow(session, record.session.counter)
 
     def load(self, record: PeerRecord) -> bool:
         """Go on with a session that was saved; False if it is too old, or the peer is known already.
@@ -301,6 +307,10 @@ class Recovery(Part[RecoveryHost]):
     def times_of(self, route: Route | None) -> RecoveryDelays:
         """The profile for what goes by a route."""
         return self.config.relay if route is not None and route.relayed else self.config.direct
+
+    def is_elsewhere(self, address: int) -> bool:
+        """Is nothing sent that was used at this address of ours, as it would link it with the one where we are now?"""
+        return self.config.unlinkable and address != self.address
 
     def new_sid(self) -> bytes:
         """A session id that is not used, and that no session had that is not forgotten yet."""

@@ -164,6 +164,12 @@ class Peer(Component[PeerState, RecoveryHost]):
         return self.state is PeerState.NEW and not self.is_called
 
     @property
+    def is_answer_hidden(self) -> bool:
+        """Is the last session of ours that was not confirmed one of another address?"""
+        called = self.sessions(SessionState.CALLED)
+        return bool(called) and called[-1].is_hidden
+
+    @property
     def can_be_suspected(self) -> bool:
         """Would a hint lead to anything?"""
         return self.cur is not None and self.times.has_hints and self.suspicion.is_open

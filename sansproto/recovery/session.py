@@ -70,6 +70,7 @@ class SessionOwner(Protocol):
     address: int
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
+    def is_elsewhere(self, address: int) -> bool: ...
     def note_confirmed(self, session: Session) -> None: ...
     def remove_session(self, session: Session) -> None: ...
     def drain(self, session: Session) -> None: ...
@@ -227,13 +228,6 @@ class Session(Component[SessionState, RecoveryHost]):
         self.debt.pay()
         return packet
 
-    def reserve(self) -> int:
-        """Use only so many counters from now on; the first one that is not used then."""
-        limits = self.core.config.limits
-        self.bound = min(self.counter + limits.reserve, limits.packets)
-        self.alarm = min(self.counter + limits.reserve // 2, limits.rekey_packets)
-        return self.bound
-
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
         self.silence.end()
@@ -241,7 +235,7 @@ class Session(Component[SessionState, RecoveryHost]):
     @property
     def is_hidden(self) -> bool:
         """Is nothing sent under it any more, as that would link the address before a change with the one behind it?"""
-        return self.core.config.unlinkable and self.address != self.core.address
+        return self.core.is_elsewhere(self.address)
 
     @property
     def is_in_use(self) -> bool:

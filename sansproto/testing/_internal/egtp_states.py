@@ -230,13 +230,14 @@ class StatedNode:
         peer = core.peers.add(peer_id, Peer.begin, instance, 0, b"")
         peer.route, peer.is_called = HOME, True
         peer.call.state, peer.call.stamp, peer.call.began = CallState.CALLING, int(own["stamp"]), self.node.clock
-        peer.call.attempts.append(Attempt(sid, made.hs_id, made.data, b"", self.node.clock))
+        peer.call.attempts.append(Attempt(sid, made.hs_id, made.data, b"", self.node.clock, 0))
 
     def _add_tombstone(self, one: State, free: list[int]) -> None:
         tombstones, close = self.node.recovery.farewells.tombstones, bytes.fromhex(one["close"] or "")
         home = route_of(bytes.fromhex(one["home_path"]))
         sid = bytes.fromhex(one["local_sid"])
-        tombstone = tombstones.add(sid, Tombstone.begin, b"peer", close, home, 200.0)
+        closed = Session(self.node, self.node.recovery, sid)
+        tombstone = tombstones.add(sid, Tombstone.begin, closed, close, home, 200.0)
         tombstone.state = TombstoneState.SAID if close else TombstoneState.DRAINED
         tombstone.at_home.free, tombstone.elsewhere.free = (one / 1000 for one in free)
 
