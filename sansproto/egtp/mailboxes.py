@@ -236,8 +236,7 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
         """What is too old goes; the rest is looked at next time."""
         left = _AT_ONCE
         while left > 0 and self.boxes and min(self._deadlines()) <= self.wall():
-            messages, boxes = self._deadlines()
-            left -= 1 + len(self.order)
+            (messages, boxes), before = self._deadlines(), len(self.order)
             if messages <= boxes:
                 mailbox, seq = next(iter(self.order))
                 box = self.boxes[mailbox]
@@ -245,7 +244,7 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
                 self._write(MessagesErased(mailbox, seq, box.floor))
             else:
                 self._expire_first_box()
-            left += len(self.order)
+            left -= max(1, before - len(self.order))
         if self.boxes:
             self.post(_I.ADDED())
 

@@ -393,7 +393,7 @@ class Door(Component[DoorState, RecoveryHost]):
     # -- inside
 
     def _has_budget(self, weighed: Weighed) -> bool:
-        """With proof a group's budget or that of all; without proof both. Of relays there are only those that we use."""
+        """With proof a group's budget or that of all; without proof both. Relays are few, and ours to choose."""
         route = weighed.knock.route
         if weighed.proven:
             return self.proven.has_in(route.group) or self.proven.has()

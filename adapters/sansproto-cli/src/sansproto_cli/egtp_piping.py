@@ -38,7 +38,7 @@ from sansproto_threads import Runner, run
 from . import addresses
 from .egtp_keys import parse_public_key
 from .exits import CommandFailed, Exit
-from .line import each_event, politely
+from .line import Signals, each_event, politely
 from .report import Reporter
 
 SOCKET = "udp"
@@ -56,13 +56,17 @@ class Output(Protocol):
 
 
 class RawOutput:
-    """Messages as they are, one after another."""
+    """Messages as they are, one after another. Whoever reads them may stop: a signal ends that."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
 
     def message(self, data: bytes) -> None:
         view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(1, view) :]
+            with self._signals.at_once():
+                while view:
+                    view = view[os.write(1, view) :]
         except OSError as error:
             raise CommandFailed(
                 Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere."
