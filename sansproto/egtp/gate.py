@@ -60,6 +60,8 @@ class GateInput:
     HELD_ARE_LEFT = Input[GateState, None]()
     ARRIVED = Input[GateState, Arrived]()
     CLOSE = Input[GateState, None]()
+    PEERS_ARE_LEFT = Input[GateState, None]()
+    """One call does not say goodbye to all of them."""
     GOODBYE_DUE = Input[GateState, None]()
     EXPIRED = Input[GateState, None]()
 
@@ -115,9 +117,6 @@ class Gate(Component[GateState, GateHost]):
     def has_nobody(self) -> bool:
         return not self.host.has_peers
 
-    def has_somebody(self) -> bool:
-        return self.host.has_peers
-
     def is_first(self) -> bool:
         return not self.held
 
@@ -152,8 +151,9 @@ class Gate(Component[GateState, GateHost]):
         self.host.arrived(arrived.packet, arrived.route)
 
     def say_goodbye(self) -> None:
-        """To some peers at a time."""
         self.host.say_goodbye()
+        if self.host.has_peers:
+            self.post(_I.PEERS_ARE_LEFT())
 
     def leave(self) -> None:
         self.host.leave()
@@ -201,10 +201,10 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.OPEN, _I.HELD_ARE_LEFT, None, arm=(_T.HELD,), ref="over mailboxes"),
         Row((_S.OPEN, _S.CLOSING), _I.ARRIVED, None, _C.hand_on, ref="over mailboxes"),
         Row(_S.OPEN, _I.CLOSE, _S.CLOSED, _C.leave, when=_C.has_nobody, ref=_END),
-        Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.say_goodbye, arm=(_T.FAREWELL, _T.GOODBYE), cancel=(_T.HELD,), ref=_END),
+        Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.say_goodbye, arm=(_T.FAREWELL,), cancel=(_T.HELD,), ref=_END),
         Row(_S.CLOSING, _I.CLOSE, ref=_END),
-        Row(_S.CLOSING, _I.GOODBYE_DUE, None, _C.say_goodbye, when=_C.has_somebody, arm=(_T.GOODBYE,), ref=_END),
-        Row(_S.CLOSING, _I.GOODBYE_DUE, None, ref=_END),
+        Row(_S.CLOSING, _I.PEERS_ARE_LEFT, None, arm=(_T.GOODBYE,), ref=_END),
+        Row(_S.CLOSING, _I.GOODBYE_DUE, None, _C.say_goodbye, ref=_END),
         Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref=_END),
     ),
     defaults=(

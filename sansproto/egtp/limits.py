@@ -124,5 +124,7 @@ class NodeLimits(MailboxClientLimits):
     """Packets that wait for one of them."""
     held: int = some(256)
     """H1s out of one mailbox that wait until they may be opened."""
+    goodbyes: int = some(64)
+    """Peers to whom one call says goodbye when the node is closed; the others follow at once."""
     paths: int = some(4096)
     """Paths whose serialised form is remembered."""

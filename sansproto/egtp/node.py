@@ -348,9 +348,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         return self.recovery.may_open(route)
 
     def say_goodbye(self) -> None:
-        """To as many peers as one call looks after."""
+        """To some of the peers."""
         self.phase = Phase.CLOSING
-        for peer in list(islice(self.recovery.peers, self.recovery.config.limits.slice)):
+        for peer in list(islice(self.recovery.peers, self.limits.goodbyes)):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
     def leave(self) -> None:

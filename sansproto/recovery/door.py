@@ -214,7 +214,7 @@ class Door(Component[DoorState, RecoveryHost]):
         return peer is None or peer.is_heard(entered.init.instance)
 
     def needs_proof(self, entered: Entered) -> bool:
-        """Without proof: is it stale, from the future, one of several, or one of many?"""
+        """Without proof: is it stale, from the future, one of several, or one of many, of its group or of all?"""
         if entered.proven:
             return False
         init, core = entered.init, self.core
@@ -224,7 +224,10 @@ class Door(Component[DoorState, RecoveryHost]):
         ahead = init.stamp - self.host.wall() * _MICROSECONDS
         if ahead > core.times_of(entered.route).future * _MICROSECONDS:
             return True
-        return self._is_one_of_several(entered) or len(core.offered) >= core.config.limits.candidates // 2
+        limits, is_stranger = core.config.limits, not entered.refused and self._is_unknown(init.peer)
+        if is_stranger and len(self._strangers_of(entered.route.group)) >= -(-limits.candidates_per_group // 2):
+            return True
+        return self._is_one_of_several(entered) or len(core.offered) >= limits.candidates // 2
 
     def has_no_room(self, entered: Entered) -> bool:
         return not self._can_have_entry(entered) or self._victim(entered) is _NOBODY
@@ -420,13 +423,15 @@ class Door(Component[DoorState, RecoveryHost]):
     def _evictable(self, entered: Entered) -> Mapping[Peer, None]:
         """Peers of the same group that never had a confirmed session, and of which nothing is proven."""
         found: dict[Peer, None] = {}
-        for session in self.core.offered.values():
-            if session.peer is not None and not session.proven and self._is_unknown_of(session, entered.route.group):
+        for session in self._strangers_of(entered.route.group):
+            if session.peer is not None and not session.proven:
                 found[self.core.peers[session.peer_id]] = None
         return found
 
-    def _is_unknown_of(self, session: Session, group: bytes) -> bool:
-        return self._is_unknown(session.peer_id) and session.route is not None and session.route.group == group
+    def _strangers_of(self, group: bytes) -> list[Session]:
+        """The candidates of strangers that came from this group of routes, the oldest first."""
+        there = (one for one in self.core.offered.values() if one.route is not None and one.route.group == group)
+        return [one for one in there if self._is_unknown(one.peer_id)]
 
     def _is_unknown(self, peer_id: bytes) -> bool:
         """Never confirmed, and not called by us."""
@@ -439,14 +444,13 @@ class Door(Component[DoorState, RecoveryHost]):
         own = [one for one in offered if one.peer_id == entered.init.peer]
         if len(own) >= limits.candidates_per_peer:
             return _oldest_unproven(own)
-        strangers = [one for one in offered if self._is_unknown(one.peer_id)]
-        group = entered.route.group
-        near = [one for one in strangers if one.route is not None and one.route.group == group]
         if not self._is_unknown(entered.init.peer):
             if len(offered) < limits.candidates:
                 return None
+            strangers = [one for one in offered if self._is_unknown(one.peer_id)]
             victim = _oldest_unproven(strangers)
             return victim if victim is not _NOBODY else next(iter(strangers), _NOBODY)
+        near = self._strangers_of(entered.route.group)
         if len(offered) >= limits.candidates or len(near) >= limits.candidates_per_group:
             return _oldest_unproven(near)
         return None

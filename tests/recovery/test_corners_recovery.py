@@ -128,13 +128,17 @@ def test_a_stranger_makes_room_only_for_one_of_its_group() -> None:
     assert [*b.core.peers] == [b"Z"]
 
 
-def test_a_candidate_that_goes_takes_the_entry_of_its_peer_along() -> None:
+def test_a_candidate_that_goes_takes_the_entry_of_its_peer_along_and_no_other() -> None:
     world = World()
-    b = world.end("B", config=limited(peers=1, candidates_per_group=1))
-    knock(b, "X")
-    knock(b, "Y")
-    assert [*b.core.peers] == [b"Y"]
-    assert [session.peer_id for session in b.core.offered.values()] == [b"Y"]
+    b = world.end("B", config=limited(peers=20, candidates_per_group=4))
+    for port, name in enumerate("CDEFG", 1):
+        stranger = world.end(name, NEAR, port=port)
+        deaf(world, stranger)
+        stranger.connect(b)
+        world.run(0.5)
+    sessions = [*b.core.offered.values()]
+    assert [*b.core.peers] == [session.peer_id for session in sessions] == [b"D", b"E", b"F", b"G"]
+    assert [session.proven for session in sessions] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("is_proven", [False, True])
