@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import resource
 import signal
 import socket
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +25,7 @@ from sansproto_cli.egtp_piping import MESSAGE, pieces
 from sansproto_cli.exits import CommandFailed, Exit
 
 FAST = "--poll", 1
+PROGRAM = sys.executable, "-m", "sansproto_cli", "egtp"
 
 
 @attrs.define
@@ -110,6 +116,29 @@ class TestKey:
 
     def test_a_folder_that_is_not_there(self, ends: Ends) -> None:
         failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "no folder")
+
+    def test_a_link_to_nowhere(self, ends: Ends) -> None:
+        (ends.folder / "link").symlink_to(ends.folder / "nowhere")
+        failed(ends.start("key", ends.folder / "link").wait(), 9, "link")
+        assert not (ends.folder / "nowhere").exists()
+
+    def test_a_disk_that_is_full_leaves_nothing_behind(self, ends: Ends) -> None:
+        """A part of a key would be no key, and for ever in the way of one."""
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+        program = [*PROGRAM, "key", str(ends.folder / "new")]
+        found = subprocess.run(program, capture_output=True, preexec_fn=limit, timeout=PATIENCE, check=False)
+        assert found.returncode == 9
+        assert b"Cannot use" in found.stderr
+        assert not list(ends.folder.iterdir())
+
+    def test_two_that_make_it_at_once_have_one(self, ends: Ends) -> None:
+        both = [ends.start("key", ends.folder / "new") for _ in range(2)]
+        first, second = (command.wait() for command in both)
+        assert first.out == second.out == f"{ends.key('new')}\n"
+        assert not [path for path in ends.folder.iterdir() if path.name.endswith(".part")]
 
 
 class TestDirect:
@@ -229,6 +258,7 @@ class TestUsage:
             (("--mailbox", "127.0.0.1:7000"), "PUBLICKEY@HOST:PORT"),
             (("--mailbox", "00@127.0.0.1:7000"), "64 digits"),
             (("--poll", "0", "--bind", ":0"), ""),
+            (("--mailbox", f"{'00' * 32}@127.0.0.1:7000"), "64 digits"),
         ],
     )
     def test_wrong(self, ends: Ends, arguments: tuple[str, ...], words: str) -> None:
@@ -236,6 +266,11 @@ class TestUsage:
         result = ends.start("pipe", ends.key("b"), "--key", ends.folder / "a", *arguments).wait()
         assert result.code == 2
         assert words in result.err
+
+    @pytest.mark.parametrize("key", ["00" * 32, "ff" * 32, "01" + "00" * 31, "zz" * 32, "00"])
+    def test_what_is_no_key_of_a_node(self, ends: Ends, key: str) -> None:
+        ends.key("a")
+        failed(ends.start("pipe", key, "--key", ends.folder / "a", "--to", "127.0.0.1:9").wait(), 2, "no public key")
 
     def test_our_own_key(self, ends: Ends) -> None:
         failed(ends.start("pipe", ends.key("a"), "--key", ends.folder / "a", "--bind", ":0").wait(), 2, "our own key")
@@ -248,6 +283,48 @@ class TestUsage:
         ends.key("a")
         arguments = "--key", ends.folder / "a", "--bind", "192.0.2.1:0"
         failed(ends.start("pipe", ends.key("b"), *arguments).wait(), 6, "--bind")
+
+    @pytest.mark.parametrize(("closed", "code"), [(0, 0), (1, 9)])
+    def test_a_standard_stream_that_is_closed(self, ends: Ends, closed: int, code: int) -> None:
+        """None of its own files gets the number: messages would be read from there, or written into it."""
+        at, errors = free_place(), ends.folder / "errors"
+        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at]
+        ends.key("a")
+        with (
+            errors.open("wb") as err,
+            subprocess.Popen(
+                program,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=err,
+                preexec_fn=lambda: os.close(closed),
+            ) as called,
+        ):
+            try:
+                caller = ends.start("pipe", ends.key("a"), "--key", ends.folder / "b", "--to", at, stdin=None)
+                caller.type("into nothing")
+                assert called.wait(PATIENCE) == code
+            finally:
+                called.kill()
+        assert ("Cannot write the output" in errors.read_text()) is (closed == 1)
+
+    def test_a_reader_that_stops_does_not_keep_it_from_its_end(self, ends: Ends) -> None:
+        at = free_place()
+        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at]
+        ends.key("a")
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as called:
+            try:
+                ends.start("pipe", ends.key("a"), "--key", ends.folder / "b", "--to", at, stdin=b"x" * 10**6)
+                assert called.stdout is not None
+                deadline = time.monotonic() + PATIENCE
+                while int.from_bytes(fcntl.ioctl(called.stdout, termios.FIONREAD, bytes(4)), sys.byteorder) < 50_000:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+                time.sleep(0.5)
+                called.terminate()
+                assert called.wait(PATIENCE) == 143
+            finally:
+                called.kill()
 
     def test_ctrl_c(self, ends: Ends) -> None:
         waiting = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
