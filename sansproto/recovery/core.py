@@ -480,7 +480,9 @@ class Recovery(Part[RecoveryHost]):
         self.remove_peer(peer)
         if kept:
             mine = self.instance_for(peer.key, refused=False)
-            new = self._add_peer(peer.key, mine, peer.group)
+            came_from = kept[0].route
+            assert came_from is not None  # the peer began it
+            new = self._add_peer(peer.key, mine, came_from.group)
             for session in kept:
                 session.peer, session.began = new, new.generation
                 new.sids.append(session.sid)
