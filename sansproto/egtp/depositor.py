@@ -34,6 +34,8 @@ class DepositorInput:
     ANSWERED = Input[DepositorState, None]()
     UNUSED = Input[DepositorState, None]()
     LOST = Input[DepositorState, Ended]()
+    REDIAL = Input[DepositorState, None]()
+    """The connection that stands may be dead."""
 
 
 class DepositorTimer:
@@ -119,6 +121,15 @@ class Depositor(Component[DepositorState, DepositorHost]):
         for _ in range(len(self.waiting)):
             self.host.count_refusal(NOT_REACHED, self)
 
+    def redial(self) -> None:
+        """What was under way is lost, or was put there."""
+        connection = self.connection.part
+        assert connection is not None  # it is open
+        connection.abort()
+        self.connection.end()
+        self.under_way = 0
+        self.dial()
+
     def leave(self) -> None:
         connection = self.connection.part
         assert connection is not None  # it has one since it is NEW no longer
@@ -179,6 +190,9 @@ DEPOSITOR: Final = Table[Depositor, DepositorState](
         Row(_S.OPEN, _I.ANSWERED, None, _C.send, when=_C.is_busy, ref=_REF),
         Row(_S.OPEN, _I.ANSWERED, _S.IDLE, arm=(_T.UNUSED,), ref=_REF),
         Row(_S.IDLE, _I.UNUSED, _S.GONE, _C.leave, ref=_REF),
+        Row(_S.OPEN, _I.REDIAL, _S.DIALLING, _C.redial, ref=_REF),
+        Row(_S.IDLE, _I.REDIAL, _S.GONE, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
+        Row(_S.DIALLING, _I.REDIAL, None, ref=_REF),
         Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),

@@ -347,13 +347,13 @@ class Door(Component[DoorState, RecoveryHost]):
         self.host.count_note(OUTRANKED, self)
 
     def make_room(self, entered: Entered) -> None:
-        victim = self._victim(entered)
+        """One candidate goes at most, and one entry."""
+        victim, before = self._victim(entered), len(self.core.peers)
         if isinstance(victim, Session):
             self.core.evict(victim, entered.init.peer)
-        if not self._has_entry(entered) and not self.core.has_place(entered.route.group):
-            for peer in self._evictable(entered):
+        if len(self.core.peers) == before and not self._has_place(entered):
+            for peer in [*self._evictable(entered)][:1]:
                 self.core.remove_peer(peer)
-                break
 
     def accept(self, entered: Entered) -> None:
         self.core.add_offered(entered)
@@ -412,13 +412,13 @@ class Door(Component[DoorState, RecoveryHost]):
     def _is_one_of_several(self, entered: Entered) -> bool:
         return any(one.peer_id == entered.init.peer for one in self.core.offered.values())
 
-    def _has_entry(self, entered: Entered) -> bool:
-        return entered.refused or entered.init.peer in self.core.peers
+    def _has_place(self, entered: Entered) -> bool:
+        """Is there an entry of the peer, or room for one, or no need of one?"""
+        has_entry = entered.refused or entered.init.peer in self.core.peers
+        return has_entry or self.core.has_place(entered.route.group)
 
     def _can_have_entry(self, entered: Entered) -> bool:
-        if self._has_entry(entered) or self.core.has_place(entered.route.group):
-            return True
-        return any(True for _ in self._evictable(entered))
+        return self._has_place(entered) or bool(self._evictable(entered))
 
     def _evictable(self, entered: Entered) -> Mapping[Peer, None]:
         """Peers of the same group that never had a confirmed session, and of which nothing is proven."""

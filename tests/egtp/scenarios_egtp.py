@@ -39,6 +39,7 @@ from sansproto import __version__
 from sansproto.contract import SendDatagram
 from sansproto.egtp import StoredMailbox, StoredMessage
 from sansproto.egtp import packets as p
+from sansproto.egtp.depositor import DepositorState
 from sansproto.testing import session_recorder
 from sansproto.testing.session_recorder import Config
 from sansproto.testing.vectors import write_json
@@ -508,6 +509,24 @@ def more_call_by_the_mailbox_than_may_be_heard_at_once() -> Stream:
     assert peer.stats.dropped == {"too many inits": 1}
     peer.go(1.5)
     assert peer.stats.noted["a challenge was sent"] == 6
+    return peer
+
+
+@scenario
+def connections_to_mailboxes_are_made_anew_on_another_network() -> Stream:
+    peer = NodePeer.with_mailbox()
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.settle()
+    server, peer.server = peer.server, None  # what is put there now is not answered
+    peer.disconnect(B.public, peer.now)
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.settle()
+    peer.network_changed(peer.now)
+    peer.server = server
+    peer.settle()
+    assert [one.state for one in peer.relays.depositors.values()] == [DepositorState.IDLE]
+    peer.network_changed(peer.now)
+    assert not peer.relays.depositors
     return peer
 
 

@@ -120,6 +120,17 @@ def test_inits_that_wait_are_bounded_and_opened_at_the_rate_of_their_group() -> 
     assert not [name for name in peer.endpoint.timers() if "HELD" in name]
 
 
+def test_an_init_that_waits_is_not_taken_out_before_it_may_be_opened() -> None:
+    peer = polling(*map(junk, range(9)))
+    peer.settle()
+    ((group, held),) = peer.gate.held.items()
+    for opened, left in ((8, 1), (9, 0)):
+        if left:
+            peer.recovery.door.inits.take_in(group)  # somebody else has used it
+        peer.go(0.5)
+        assert (peer.stats.dropped["an init that does not open"], len(held)) == (opened, left)
+
+
 def test_inits_that_wait_are_part_of_a_snapshot_and_are_not_opened_once_the_node_closes() -> None:
     peer = polling(*map(junk, range(12)))
     peer.settle()
@@ -267,6 +278,28 @@ def test_a_node_that_closes_says_goodbye_to_all_although_its_outbox_is_small() -
     world.net.run(1.0)
     assert [len(told(friend, PeerClosed)) for friend in friends] == [1] * 8
     assert a.endpoint.stats.refused == {}
+
+
+# -- another network
+
+
+def test_packets_for_a_mailbox_do_not_wait_for_a_connection_over_the_network_before() -> None:
+    """The transport does not notice for long that nothing comes through any more."""
+    peer = polling(limits=NodeLimits(message=1198))
+    peer.settle()
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.settle()
+    lines = dict(peer.lines)
+    peer.lines.clear()  # whatever is sent on these is lost
+    peer.disconnect(B.public, peer.now)
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.drain()
+    peer.network_changed(peer.now)
+    peer.settle()
+    peer.go(3.0)
+    assert set(peer.lines).isdisjoint(lines)
+    assert len(peer.lines) == 2
+    assert peer.stats.refused == {"a mailbox server did not take a packet": 2}  # the last one came there: B has none
 
 
 # -- secrets
