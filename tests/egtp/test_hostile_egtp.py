@@ -106,6 +106,16 @@ def test_a_flood_of_datagrams_uses_up_nothing_of_a_mailbox() -> None:
     assert len(peer.recovery.peers) == 3
 
 
+def test_a_flood_in_a_mailbox_uses_up_nothing_of_who_calls_directly() -> None:
+    limits = RecoveryLimits(init_rate=0.01, init_burst=2, group_rate=0.01, group_burst=8)
+    peer = polling(*map(junk, range(20)), recovery=RecoveryConfig(limits=limits))
+    peer.settle()
+    assert peer.stats.dropped["an init that does not open"] == 8
+    peer.receive_datagram(calls(1)[0], AT_B, peer.now)
+    (answer,) = sent_by(peer.endpoint)
+    assert isinstance(p.DATAGRAM.decode(answer), p.H2)
+
+
 def test_inits_that_wait_are_bounded_and_opened_at_the_rate_of_their_group() -> None:
     peer = polling(*map(junk, range(20)), limits=NodeLimits(held=5))
     peer.settle()
@@ -139,6 +149,7 @@ def test_inits_that_wait_are_part_of_a_snapshot_and_are_not_opened_once_the_node
     assert again.gate.held == peer.gate.held
     peer.connect(B.public, AT_B, peer.now)
     peer.close(peer.now)
+    assert not [name for name in peer.endpoint.timers() if "HELD" in name]
     peer.go(1.9)
     assert peer.stats.dropped["an init that does not open"] == 8
 
@@ -246,6 +257,7 @@ def test_a_node_that_many_peers_want_at_one_instant_takes_several_calls() -> Non
     a.handle_timeout(150.0)  # sessions that others began are replaced by us a quarter later than by them
     counts = []
     while (due := a.next_timeout()) is not None and due < 151.0:
+        assert due > a.clock
         counts.append(len(sent_by(a)))
         a.handle_timeout(due)
     counts.append(len(sent_by(a)))

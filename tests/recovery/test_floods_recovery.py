@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 from symbolic import H1, H2, SIZES, Ch, Data, HintPacket, at, decode, digest, encode, route_of
-from test_corners_recovery import deaf, knock, limited, load, saved
+from test_corners_recovery import NEAR, deaf, knock, limited, load, saved
 from world import EPOCH, End, World, packets
 
 from sansproto.contract import Path, SendError
@@ -87,7 +87,7 @@ def test_inits_without_proof_use_up_nothing_of_those_with_proof(*, is_known: boo
 
 def test_inits_of_one_address_with_proof_use_up_nothing_of_other_groups() -> None:
     world = World()
-    a, b, hostile = world.end("A"), world.end("B"), world.end("M")
+    a, b, hostile = world.end("A", wall=EPOCH + 3600.0), world.end("B"), world.end("M")  # A has to prove where it is
     hostile.connect(b)
     world.until(lambda: hostile.is_synced(b), 1.0)
     tokens = b.core.tokens
@@ -187,6 +187,37 @@ def test_who_moved_still_counts_for_where_it_came_from() -> None:
         world.run(0.1)
     assert b.core.peers[b"X"].route == route_of(elsewhere)
     assert [*b.core.let_in] == [route_of(at(FAR)).group]
+
+
+def test_a_peer_that_lives_on_after_its_goodbye_counts_for_where_it_came_from() -> None:
+    world = World()
+    b = world.end("B")
+    b.place.call(lambda now: b.session.connect(b"X", at(FAR), now))
+    one = Stranger(b, "X", at(FAR))
+    one.join()
+    world.run(1.0)
+    assert b.core.let_in == {}
+    stamp = int(b.session.wall() * 1_000_000)
+    another = H1(b.id, b"X", b"again", b"another.", stamp, b"restarts", b"", b"")
+    world.spoof(b, encode(another), at(NEAR))
+    world.run(0.1)
+    one.say(Kind.CLOSE, b"\0")
+    assert [*b.core.peers] == [b"X"]
+    assert {group: [*there] for group, there in b.core.let_in.items()} == {route_of(at(NEAR)).group: [b"X"]}
+
+
+def test_a_newcomer_costs_a_crowded_table_one_entry() -> None:
+    world = World()
+    b = world.end("B", config=limited(peers=20, candidates_per_group=4))
+    for port, name in enumerate("CDEFG", 1):
+        stranger = world.end(name, FAR, port=port)
+        deaf(world, stranger)
+        if name == "G":  # there is less left than when the others came
+            for number in range(8):
+                b.place.call(lambda now, number=number: b.session.connect(b"%d" % number, at(NEAR), now))  # type: ignore[misc]
+        stranger.connect(b)
+        world.run(0.5)
+    assert [session.peer_id for session in b.core.offered.values()] == [b"D", b"E", b"F", b"G"]
 
 
 # -- peers on one route
@@ -358,9 +389,9 @@ def test_an_init_under_way_is_not_repeated_at_another_address() -> None:
     world.record()
     world.net.taps.append(lambda sender, data, path: sender is a.place)  # nothing of it arrives
     a.connect(b)
-    for _ in range(3):
+    for seconds in (0.5, 0.7):
         a.network_changed()
-        world.run(0.2)
+        world.run(seconds)
     before = {decode(data).ephemeral for data in packets(world.recorded, H1, "A")}
     world.recorded.clear()
     a.network_changed()
