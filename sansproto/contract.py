@@ -81,7 +81,7 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Path:
     """The way of a datagram: the label of the local socket, and the remote address (v4-in-v6 is unmapped)."""
 
@@ -93,6 +93,21 @@ class Path:
     """The remote port."""
     scope: int = 0
     """The IPv6 zone index, or 0."""
+
+    def __eq__(self, other: object) -> bool:
+        """As attrs has it, in the order in which paths differ; nearly every datagram is compared with its sender's."""
+        if self is other:
+            return True
+        return (
+            type(other) is Path
+            and self.port == other.port
+            and self.host == other.host
+            and self.socket == other.socket
+            and self.scope == other.scope
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.socket, self.host, self.port, self.scope))
 
 
 @attrs.frozen

@@ -34,7 +34,7 @@ from ..recovery import (
     Undelivered,
     Unreachable,
 )
-from .crypto import KeyPair, is_key, mailbox_id, public_key
+from .crypto import KeyPair, mailbox_id, public_key
 from .limits import (
     MailboxClientDelays,
     MailboxClientLimits,
@@ -132,7 +132,6 @@ __all__ = [
     "TooBig",
     "Undelivered",
     "Unreachable",
-    "is_key",
     "mailbox_id",
     "place_of",
     "public_key",

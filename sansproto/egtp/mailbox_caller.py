@@ -16,10 +16,10 @@ from ..contract import Link
 from ..errors import Fault, WireError
 from ..links import TAKING, StreamLink
 from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..rates import Level, Rate
 from ..snapshot import CACHED
 from . import crypto
 from . import packets as p
-from .buckets import Bucket
 from .channel import Channel, read_hello, write_welcome
 from .limits import MailboxServerDelays, MailboxServerLimits
 from .mailbox_events import MailboxServerEvent
@@ -107,7 +107,7 @@ class Caller(Component[CallerState, CallerHost]):
     """In the order of the requests."""
     due: int
     """Bytes of the responses in ``answers``, about."""
-    deposits: Bucket
+    deposits: Level
     link: Annotated[StreamLink, CACHED]
     delays: Annotated[MailboxServerDelays, CACHED]
     group: Annotated[bytes, CACHED]
@@ -117,7 +117,8 @@ class Caller(Component[CallerState, CallerHost]):
         super().__init__(host)
         self.link, self.delays, self.group = link, host.delays, group_of(link.peer)
         self.channel, self.who, self.mailbox, self.cursor = None, b"", b"", 0
-        self.requests, self.answers, self.due, self.deposits = deque(), deque(), 0, Bucket()
+        self.requests, self.answers, self.due = deque(), deque(), 0
+        self.deposits = Level(host.limits.deposits, host.clock)
 
     # -- for the server
 
@@ -212,7 +213,7 @@ class Caller(Component[CallerState, CallerHost]):
         mailboxes, why = self.host.mailboxes, self._why_not(deposit)
         number = 0
         if why is None:
-            self.deposits.take(self.host.clock, self.host.limits.deposit_rate)
+            self.deposits.take(self._rate(), self.host.clock)
             number = mailboxes.add(deposit.mailbox, deposit.blob, self.group)
         else:
             self.host.count_refusal(why, self)
@@ -278,9 +279,11 @@ class Caller(Component[CallerState, CallerHost]):
     def _own_mailbox(self) -> bytes:
         return crypto.mailbox_id(self.host.keys.public, self.who)
 
+    def _rate(self) -> Rate:
+        return Rate(self.host.limits.deposit_rate, self.host.limits.deposits)
+
     def _why_not(self, deposit: p.Deposit) -> Refusal | None:
-        limits = self.host.limits
-        if self.deposits.is_empty(self.host.clock, limits.deposits, limits.deposit_rate):
+        if not self.deposits.has(self._rate(), self.host.clock):
             return RATE
         return self.host.mailboxes.why_not(deposit.mailbox, len(deposit.blob), self.group)
 

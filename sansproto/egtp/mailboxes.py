@@ -12,8 +12,8 @@ import attrs
 from ..component import Component, Host, Refusal
 from ..contract import Link
 from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..rates import Rate, Shares
 from ..snapshot import CACHED
-from .buckets import Bucket, bucket_of
 from .limits import MailboxServerDelays, MailboxServerLimits
 from .mailbox_events import (
     MailboxMade,
@@ -105,8 +105,8 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
     """Number of the last change that the store was asked for."""
     done: int
     """Number up to which they are stored."""
-    new: OrderedDict[bytes, Bucket]
-    """New mailboxes by the group of whoever made them."""
+    new: Shares
+    """New mailboxes by the group of whoever makes them."""
     waiting: deque[tuple[int, Link]]
     """Connections that wait for a write."""
     total: Annotated[Usage, CACHED]
@@ -115,7 +115,9 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
 
     def __init__(self, host: MailboxesHost) -> None:
         super().__init__(host)
-        self.boxes, self.order, self.new, self.waiting = OrderedDict(), OrderedDict(), OrderedDict(), deque()
+        limits = host.limits
+        self.new = Shares(host, Rate(limits.new_mailbox_rate, limits.new_mailboxes), limits.groups)
+        self.boxes, self.order, self.waiting = OrderedDict(), OrderedDict(), deque()
         self.written = self.done = 0
         self.rebuild()
 
@@ -155,17 +157,13 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
 
     def may_make(self, group: bytes) -> bool:
         """Is there room for another mailbox of this group?"""
-        limits = self.host.limits
-        bucket = self.new.get(group)
-        if bucket is not None and bucket.is_empty(self.host.clock, limits.new_mailboxes, limits.new_mailbox_rate):
-            return False
-        left = limits.mailboxes - len(self.boxes)
-        return self.boxes_of_groups.get(group, 0) < _share_of(left)
+        left = self.host.limits.mailboxes - len(self.boxes)
+        return self.new.has_in(group) and self.boxes_of_groups.get(group, 0) < _share_of(left)
 
     def make(self, mailbox: bytes, group: bytes, epoch: bytes) -> int:
         """A new mailbox; the number of the write."""
-        limits, now = self.host.limits, self.wall()
-        bucket_of(self.new, group, limits.groups).take(self.host.clock, limits.new_mailbox_rate)
+        now = self.wall()
+        self.new.take_in(group)
         self.boxes[mailbox] = box = Mailbox(epoch, group, now, now)
         self._count_box(box)
         self.post(_I.ADDED())

@@ -22,7 +22,17 @@ def _packed(host: str) -> bytes:
 
 def path_bytes(path: Path) -> bytes:
     """A path of datagrams, serialised."""
-    label, address = path.socket.encode()[:_LABEL_MOST], _packed(path.host)
+    return _serialised(path, _packed(path.host))
+
+
+def path_and_group(path: Path) -> tuple[bytes, bytes]:
+    """A path of datagrams, serialised, and its group."""
+    address = _packed(path.host)
+    return _serialised(path, address), _group(address)
+
+
+def _serialised(path: Path, address: bytes) -> bytes:
+    label = path.socket.encode()[:_LABEL_MOST]
     if len(address) == 4:
         return PATH.encode(PathV4(label, address, path.port))
     is_local = address[0] == 0xFE and address[1] & 0xC0 == 0x80
@@ -36,5 +46,8 @@ def relay_path_bytes(server: bytes, mailbox: bytes) -> bytes:
 
 def group_of(where: Path | Address) -> bytes:
     """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
-    address = _packed(where.host)
+    return _group(_packed(where.host))
+
+
+def _group(address: bytes) -> bytes:
     return b"\x04" + address[:3] if len(address) == 4 else b"\x06" + address[:6]

@@ -13,7 +13,7 @@ from ..recovery import Route
 from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import mailbox_id
-from .paths import group_of, path_bytes, relay_path_bytes
+from .paths import path_and_group, relay_path_bytes
 
 RELAY: Final = bytes([p.PathRelay.__wire__.id or 0])
 """What serialised paths to mailboxes begin with."""
@@ -67,7 +67,7 @@ class Routes(Part[Host[Any]]):
             if len(self.by_path) >= self.most:
                 self.by_path.clear()
                 self.by_name.clear()
-            found = self.by_path[path] = Route(path_bytes(path), group_of(path))
+            found = self.by_path[path] = Route(*path_and_group(path))
             self.by_name[found.name] = path
         return found
 

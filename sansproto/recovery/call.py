@@ -11,13 +11,13 @@ import attrs
 from ..component import Component, Refusal
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .calls import attempt, quietly
 from .host import RecoveryHost
 from .items import Call as Offer
 from .items import Challenge, Reply, Route
 from .limits import RecoveryConfig, RecoveryDelays, growing
-from .rates import keep_newest
 
 NOT_MADE: Final = Refusal("the host could not make an init", ref="what the host does")
 
@@ -205,11 +205,13 @@ class Call(Component[CallState, RecoveryHost]):
         """The token of another address is good for nothing here."""
         return not self.core.is_elsewhere(self._attempt(challenged.sid).address)
 
+    def is_first(self, demand: Demand) -> bool:
+        """With proof it is answered once for each attempt."""
+        return not (demand.challenge.proven and self._attempt(demand.sid).is_challenged)
+
     def may_answer(self, demand: Demand) -> bool:
-        """With proof once for each attempt; without it, after longer and longer pauses."""
-        if demand.challenge.proven:
-            return not self._attempt(demand.sid).is_challenged
-        return self.host.clock >= max(self.next_challenge, self.proven_until)
+        """Without proof after longer and longer pauses."""
+        return demand.challenge.proven or self.host.clock >= max(self.next_challenge, self.proven_until)
 
     def open_reply(self, replied: Replied) -> Won | None:
         reply = attempt(self.host.open_reply, replied.sid, replied.packet)
@@ -388,6 +390,7 @@ CHALLENGE: Final = (
     .need(_C.is_from_called_route, "a challenge from elsewhere", ref="R5 freshness")
     .need(_C.is_from_here, "a challenge to another address", ref="R18 network change")
     .make(_C.open_challenge, "a challenge that does not open", ref="R5 freshness")
+    .need(_C.is_first, "a challenge that was answered", ref="R5 freshness")
     .need(_C.may_answer, "a challenge too soon", ref="R5 freshness")
     .give(_I.CHALLENGED)
 )

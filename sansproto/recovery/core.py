@@ -16,6 +16,7 @@ import attrs
 from ..component import Part, Parts, Refusal
 from ..contract import Instant, SendError
 from ..errors import LocalProtocolError
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .call import Attempt, Call
 from .calls import quietly
@@ -39,7 +40,6 @@ from .limits import OnConflict, RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .peer import PROCESS, Peer, PeerInput
 from .poke import Poke, PokeInput, Pokes, PokesInput
-from .rates import keep_newest
 from .records import PeerRecord, SessionRecord, allow, load_record, record_of
 from .session import DATA, Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput
@@ -360,7 +360,9 @@ class Recovery(Part[RecoveryHost]):
 
     def note_limit(self, limit: Limit) -> None:
         """Something was over its limit."""
-        now, counted = self.host.clock, self.limited.setdefault(limit.value, Counted(0, None))
+        now, counted = self.host.clock, self.limited.get(limit.value)
+        if counted is None:
+            counted = self.limited[limit.value] = Counted(0, None)
         counted.count += 1
         if counted.told is None or now - counted.told >= self.config.direct.notice:
             self.host.tell(Limited(limit, counted.count))

@@ -9,11 +9,11 @@ from typing import Annotated, Protocol
 import attrs
 
 from ..component import Part, Parts
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .host import RecoveryHost
 from .items import CloseReason, Kind, Route
 from .limits import RecoveryConfig, RecoveryDelays
-from .rates import keep_newest
 from .session import Session
 from .tombstone import Tombstone, TombstoneInput
 

@@ -336,7 +336,8 @@ def outcome(name: str, packet: str) -> str:
 # -- what is expected
 
 _MALFORMED, _CLOSED, _SOON = "malformed datagram", "data of a closed session", "data of a closed session, too soon"
-_BAD, _NO_INIT, _NO_HINT = "data that does not open", "an init that does not open", "a hint about no session"
+_FORGED, _UNREADABLE = "data that does not open", "data that cannot be read"
+_NO_INIT, _NO_HINT = "an init that does not open", "a hint about no session"
 _COPY, _TOKEN = "a late copy of an init", "a wrong reset token"
 _CALLERS: Final = {"offered": "CH", "refused": "CH", "closing": "closing"}
 
@@ -345,7 +346,7 @@ EXPECTED: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "H1 of B": ("H2", _CALLERS),
     "H1 of B, said goodbye to": ("H2", _CALLERS),
     "H1 once more": ("H2", {"in_use": _COPY, "replaced": _COPY, "lapsed": "CH", "closing": "closing"}),
-    "H1 of ourselves": ("-", {"closing": "closing"}),
+    "H1 of ourselves": ("an init under our own key", {"closing": "closing"}),
     "H1 with a session id of zero": (_NO_INIT, {"closing": "closing"}),
     "H1 for somebody else": ("an H1 for somebody else", {}),
     "H1 that does not open": (_NO_INIT, {"closing": "closing"}),
@@ -381,11 +382,12 @@ OPENED: Final[Mapping[str, tuple[str, ...]]] = {
     "App again": ("-", "-", "Data", "-", "replay", "Data"),
     **dict.fromkeys(("Keepalive", "Pong", "PathResponse"), _SIGN),
     **dict.fromkeys(("Ping", "PathChallenge"), _ASKS),
-    "Confirm": (_BAD, _BAD, "Data, Data", "Data", "Data", "Data"),
+    "Confirm": (_UNREADABLE, _UNREADABLE, "Data, Data", "Data", "Data", "Data"),
     "Close": ("-",) * 6,
     "App beyond the last counter": ("a counter out of range",) * 6,
+    **dict.fromkeys(("App with the wrong key", "Data of the largest size"), (_FORGED,) * 6),
 }
-"""What comes of Data packets in these phases; all others do not open."""
+"""What comes of Data packets in these phases; all others are genuine, and of a kind or size that cannot be."""
 
 
 def expected(name: str, packet: str, size: int) -> str:
@@ -399,7 +401,7 @@ def expected(name: str, packet: str, size: int) -> str:
     if not 34 <= size <= 65_535:
         return _MALFORMED
     if name in LIVE:
-        return OPENED.get(packet, (_BAD,) * 6)[LIVE.index(name)]
+        return OPENED.get(packet, (_UNREADABLE,) * 6)[LIVE.index(name)]
     if name == "left" or (name in ("said", "closing") and size <= p.CLOSE_SIZE):
         return _CLOSED
     return {"said": "Data", "closing": _SOON}.get(name, "Hint")

@@ -7,7 +7,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from sansproto.egtp import KeyPair, is_key
+from sansproto.egtp import KeyPair
+from sansproto.egtp.crypto import is_key
 
 from .exits import CommandFailed, Exit
 from .files import write_new
