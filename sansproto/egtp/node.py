@@ -6,9 +6,9 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Final, assert_never
+from typing import Annotated, Any, ClassVar, Final, Never, assert_never
 
-from ..component import Note, Refusal
+from ..component import Note, Part, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
@@ -158,6 +158,15 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         entry = self.recovery.peers.get(peer)
         return 0 if entry is None else len(entry.queue)
 
+    def silent_since(self, peer: bytes) -> float | None:
+        """Since when nothing has come from a peer although we sent what is to be answered.
+
+        None if something came, there is no session, or it is by mailboxes, where answers take their time.
+        """
+        entry = self.recovery.peers.get(peer)
+        session = None if entry is None else entry.current
+        return session.silence.since if session is not None and session.times.has_pings else None
+
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
         asked = [mailbox.asked(OwnMailboxInput.START()) for mailbox in self.relays.own.values()]
@@ -207,6 +216,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         """Say goodbye to a peer, and forget it. Nothing happens if it is not known. Raises NotOpen after ``close``."""
         self.ask("disconnect", self.gate.asked(GateInput.DISCONNECT()))
         self.advance(now)
+        if peer in self.recovery.peers:
+            self.gate.note_goodbye()
         self.recovery.disconnect(peer, reason)
         self.run()
 
@@ -232,7 +243,12 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return taken
 
     def close(self, now: float) -> None:
-        """Say goodbye to all peers, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
+        """Say goodbye to all peers; ``Closed`` follows, its ``cause`` LOCAL if everything has left.
+
+        ``NodeDelays.farewell`` seconds after the last goodbye, and when mailbox servers have taken what is on its way
+        to them. They have ``handover`` seconds more; the cause is TIMEOUT if that was too short, LOST if a packet is
+        lost.
+        """
         if self.alive(now):
             self.gate.post(GateInput.CLOSE())
             self.run()
@@ -268,7 +284,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
             self.run()
 
     def next_transmit(self) -> Transmit | None:
-        transmit = super().next_transmit()
+        transmit = self._outbox.popleft() if self._outbox else super().next_transmit()
         if self._is_wanting and self._has_room():
             self._is_wanting = False
             self.emit(Writable())
@@ -311,6 +327,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def has_peers(self) -> bool:
         return bool(self.recovery.peers)
 
+    @property
+    def under_way(self) -> int:
+        return self.relays.under_way
+
+    @property
+    def lost(self) -> int:
+        return self.relays.lost
+
     def arrived(self, seen: Seen, route: Route) -> None:
         """A packet, by whichever route."""
         core, (data, packet) = self.recovery, seen
@@ -337,9 +361,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         for peer in list(self.recovery.peers):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
-    def leave(self) -> None:
+    def leave(self, closed: Closed[Never]) -> None:
         self.relays.stop()
-        self.close_gracefully(Closed(CloseCause.LOCAL))
+        self.close_gracefully(closed)
 
     # -- what mailboxes ask
 
@@ -363,6 +387,15 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     def drop_depositor(self, depositor: Depositor) -> None:
         self.relays.depositors.remove(depositor.key)
+        self.note_written()
+
+    def note_written(self) -> None:
+        if not self.relays.under_way:
+            self.gate.post(GateInput.WRITTEN())
+
+    def lose_packet(self, why: Refusal, part: Part[Any]) -> None:
+        self.relays.lost += 1
+        self.count_refusal(why, part)
 
     # -- what the recovery core asks (docs/protocols/recovery.rst, what the host does)
 

@@ -246,7 +246,7 @@ class Session(Component[SessionState, RecoveryHost]):
     @property
     def is_hidden(self) -> bool:
         """Is nothing sent under it any more, as that would link the address before a change with the one behind it?"""
-        return self.core.config.unlinkable and self.address != self.core.address
+        return self.address != self.core.address and self.core.config.unlinkable
 
     @property
     def is_in_use(self) -> bool:

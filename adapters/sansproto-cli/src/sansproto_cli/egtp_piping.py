@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import threading
@@ -21,18 +22,19 @@ from sansproto.egtp import (
     IdentityConflict,
     MailboxReachable,
     MailboxUnreachable,
+    MailboxViolation,
     MessageReceived,
     PathChanged,
     PeerClosed,
     PeerRestarted,
     Reason,
     Relay,
-    SelfConnection,
     Undelivered,
     Unreachable,
     place_of,
 )
 from sansproto.errors import NotOpen
+from sansproto.events import CloseCause
 from sansproto_threads import Runner, run
 
 from . import addresses
@@ -47,6 +49,33 @@ MESSAGE = 1198  # bytes of one message, at most
 _READ = 65536
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
 _AGAIN = 0.05  # seconds until a message is offered again that was not taken
+_SILENCE = 10.0  # seconds for which the other end may be silent before that is told
+_LOOK = 1.0  # seconds between two looks at what is wrong
+
+WORTH_TELLING = (
+    (
+        "an H1 for somebody else",
+        "other_key",
+        "Somebody calls another public key than ours here: does the other end have the right one?",
+    ),
+    (
+        "a peer that is not let in",
+        "other_caller",
+        "Somebody calls who has another public key than the one that was given: is it right?",
+    ),
+    (
+        "a mailbox server did not take a packet",
+        "not_taken",
+        "The mailbox server did not take a packet: has the other end, with this key, ever used it?",
+    ),
+)
+"""What the node drops or cannot send, and what a person may have done wrong: each is told once."""
+
+_MAILBOX_LOST = {
+    MailboxViolation.SUPERSEDED: "Another process polls our mailbox: stop one of the two that have our key.",
+    MailboxViolation.LIMIT: "The mailbox server has no room for us: trying again.",
+    MailboxViolation.BAD_HANDSHAKE: "The mailbox server has another key than --mailbox says, or is none: trying again.",
+}
 
 
 class Output(Protocol):
@@ -156,8 +185,9 @@ class Piping:
         self._target, self._reporter, self._output = target, reporter, output
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
-        self._was_there = False
-        self._next_beat = 0.0
+        self._was_there = self._was_polled = False
+        self._next_beat = self._next_look = 0.0
+        self._told: set[str] = set()
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
@@ -184,9 +214,10 @@ class Piping:
             for event in each_event(self._runner, check):
                 if event is not None and self._tell(event, is_over=lines.is_over):
                     return
+                self._look()
                 if not lines.is_over:
                     self._beat()
-                elif self._is_all_sent():
+                elif self._is_all_sent() and self._silence() is None:
                     self._runner.call(lambda now: self._node.disconnect(self._peer, now))
                     self._reporter.tell("finished", "")
                     return
@@ -205,6 +236,7 @@ class Piping:
         if relay is not None and self._is_by_mailbox:
             self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, relay.key, now))
         elif path is not None:
+            self._check_place(path)
             self._runner.call(lambda now: self._node.connect(self._peer, path, now))
         elif self._target.to is not None:
             raise CommandFailed(Exit.NOBODY, f"Cannot find {self._target.to[0]}: check the name.")
@@ -215,6 +247,41 @@ class Piping:
         if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
             self._next_beat = time.monotonic() + _HEARTBEAT
             self._runner.call(lambda now: self._node.send(self._peer, b"", now))
+
+    def _check_place(self, path: Path) -> None:
+        """Nobody else can be where we are."""
+        bound = self._runner.addresses[SOCKET]
+        is_any = ipaddress.ip_address(bound.host).is_unspecified
+        ours = {bound.host, addresses.LOOPBACK, addresses.own_address()} if is_any else {bound.host}
+        if path.port == bound.port and path.host in ours:
+            raise CommandFailed(Exit.USAGE, "We would call ourselves: give the address of the other end with --to.")
+
+    def _look(self) -> None:
+        """What the node keeps to itself, and a person has to know."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK
+        stats = self._node.stats
+        counted = self._runner.call(lambda _: {*stats.dropped, *stats.refused})
+        for what, reason, text in WORTH_TELLING:
+            if what in counted and reason not in self._told:
+                self._told.add(reason)
+                self._reporter.tell("warning", text, reason=reason)
+        silence = self._silence()
+        if silence is not None and silence >= _SILENCE and "silent" not in self._told:
+            self._told.add("silent")
+            self._reporter.tell("silent", "The other end does not answer any more: calling it again.")
+        elif silence is None:
+            self._told.discard("silent")
+
+    def _silence(self) -> float | None:
+        """Seconds for which the other end has not answered; None: it has."""
+
+        def look(now: float) -> float | None:
+            since = self._node.silent_since(self._peer)
+            return None if since is None else now - since
+
+        return self._runner.call(look)
 
     def _is_all_sent(self) -> bool:
         return self._runner.call(lambda _: self._was_there and not self._node.waiting(self._peer))
@@ -239,18 +306,21 @@ class Piping:
             case Unreachable():
                 self._tell_unreachable(is_over=is_over)
             case Undelivered(packets=packets):
-                text = f"{len(packets)} messages were not sent." if packets else ""
-                self._reporter.tell("not_sent", text, count=len(packets))
+                self._reporter.tell("not_sent", f"{unsent(len(packets))}.", count=len(packets))
             case PathChanged(new=route):
                 place = place_of(route)
                 where = addresses.format_address(place.host, place.port) if isinstance(place, Path) else "its mailbox"
                 self._reporter.tell("moved", f"The other end is at {where} now.", address=where)
             case MailboxReachable():
+                self._was_polled = True
                 self._reporter.tell("mailbox_reached", "The mailbox server answers.")
             case MailboxUnreachable():
-                self._reporter.tell("mailbox_lost", "The mailbox server does not answer: trying again.")
-            case SelfConnection() | IdentityConflict() | PeerRestarted():
-                self._tell_rest(event)
+                self._tell_mailbox_lost(event)
+            case IdentityConflict():
+                text = "Two processes have the key of the other end: stop one of them."
+                self._reporter.tell("warning", text, reason="two_processes")
+            case PeerRestarted():
+                self._reporter.tell("restarted", "")
             case _:
                 pass
         return False
@@ -258,20 +328,24 @@ class Piping:
     def _tell_unreachable(self, *, is_over: bool) -> None:
         if is_over:
             left = self._runner.call(lambda _: self._node.waiting(self._peer))
-            text = f"The other end does not answer, and {left} messages were not sent: is it running?"
-            raise CommandFailed(Exit.NOBODY, text)
+            lost = unsent(left) if left else "what was sent last may be lost"
+            raise CommandFailed(Exit.NOBODY, f"The other end does not answer, and {lost}: is it running?")
         self._reporter.tell("unreachable", "The other end does not answer: trying again.")
         self._call()
 
-    def _tell_rest(self, event: SelfConnection | IdentityConflict | PeerRestarted) -> None:
-        match event:
-            case IdentityConflict():
-                text = "Two processes have the key of the other end: stop one of them."
-                self._reporter.tell("warning", text, reason="two_processes")
-            case SelfConnection():
-                self._reporter.tell("warning", "We have called ourselves: check --to.", reason="self")
-            case PeerRestarted():
-                self._reporter.tell("restarted", "")
+    def _tell_mailbox_lost(self, lost: MailboxUnreachable) -> None:
+        violation, cause = lost.violation, lost.cause
+        if violation is None and cause is CloseCause.LOST and not self._was_polled:
+            violation = MailboxViolation.BAD_HANDSHAKE  # it closes without a word
+        text = "The mailbox server does not answer: trying again."
+        if violation is not None:
+            text = _MAILBOX_LOST.get(violation, "The mailbox server and we do not understand each other: trying again.")
+        why = cause if violation is None else violation
+        self._reporter.tell("mailbox_lost", text, reason=why.name.lower())
+
+
+def unsent(count: int) -> str:
+    return "1 message was not sent" if count == 1 else f"{count} messages were not sent"
 
 
 def _relay(text: str) -> Relay:
