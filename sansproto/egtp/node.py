@@ -204,7 +204,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         if len(data) > self.limits.message:
             raise LocalProtocolError("send", self.phase.name, f"more than {self.limits.message} bytes")
         self.advance(now)
-        if len(self._outbox) >= self.limits.outbox or self._has_too_many_events():
+        if len(self._outbox) >= self.limits.outbox or len(self._events) >= self.limits.events:
             self._is_wanting = True
             self.count_refusal(EVENTS_WAIT if self._has_too_many_events() else OUTPUT_WAITS)
             return False
@@ -451,12 +451,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return crypto.path_value(secret, peer, epoch, route.name)
 
     def transmit(self, data: bytes, route: Route) -> None:
-        if route.relayed:
-            place = place_of(route)
-            assert isinstance(place, Mailbox)
+        place = route.place or place_of(route)
+        if isinstance(place, Mailbox):
             self.relays.put(place.server, place.mailbox, data)
         else:
-            self.send_datagram(data, self.routes.path(route), _NAMES[data[0]])
+            self.send_datagram(data, place, _NAMES[data[0]])
 
     def home(self, route: Route, peer: bytes) -> Route | None:
         return relay_route(route.name[1:], peer)

@@ -391,8 +391,8 @@ class Door(Component[DoorState, RecoveryHost]):
 
     def _has_budget(self, weighed: Weighed) -> bool:
         """With proof a group's budget or that of all; without proof, both."""
-        in_group, in_all = self.inits.has_in(weighed.knock.route.group), self.inits.has()
-        return in_group or in_all if weighed.proven else in_group and in_all
+        in_all, group = self.inits.has(), weighed.knock.route.group
+        return (in_all or self.inits.has_in(group)) if weighed.proven else (in_all and self.inits.has_in(group))
 
     def _challenge(self, knock: Knock, route: Route, init: Init | None) -> None:
         token = quietly(self.core.tokens.issue, route)

@@ -163,7 +163,7 @@ class Peer(Component[PeerState, RecoveryHost]):
     @property
     def is_unknown(self) -> bool:
         """No session with it was ever confirmed, and nobody here asked for one."""
-        return self.state is PeerState.NEW and not self.is_called
+        return not self.is_called and self.state is PeerState.NEW
 
     @property
     def can_be_pinged(self) -> bool:
@@ -377,7 +377,11 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.suspicion.post(SuspicionInput.ALIVE())
         if self.conflict.state is not _UNCONTESTED:
             self.conflict.post(ConflictInput.ALIVE())
-        if newest:
+        if not newest:
+            return
+        if arrival.route is self.route:  # nearly always
+            self.paths.stay()
+        else:
             self.copied(arrival)
 
     def copied(self, arrival: Arrival) -> None:

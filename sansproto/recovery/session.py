@@ -296,10 +296,12 @@ class Session(Component[SessionState, RecoveryHost]):
         return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
 
     def is_copy_of_recent(self, arrival: Arrival) -> bool:
-        return self.state is _CURRENT and self.window.is_recent_copy(arrival.counter)
+        window = self.window
+        return arrival.counter <= window.highest and self.state is _CURRENT and window.is_recent_copy(arrival.counter)
 
     def is_new(self, arrival: Arrival) -> bool:
-        return self.window.is_new(arrival.counter)
+        window = self.window
+        return arrival.counter > window.highest or window.is_new(arrival.counter)
 
     def is_close(self, arrival: Arrival) -> bool:
         return arrival.opened.kind is _CLOSE
