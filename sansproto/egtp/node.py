@@ -342,7 +342,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
             case p.Data():
                 core.hear_data(Sealed(packet.sid, packet.counter, len(data), route, seen))
             case p.H1():
-                self.gate.take(KNOCK, Knocked(packet, data, route))
+                KNOCK.act(self.gate, Knocked(packet, data, route))
             case p.H2():
                 core.hear_reply(packet.sid, packet)
             case p.CH():

@@ -252,7 +252,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Send where it is, and where it may be."""
         if self.route is not None:
             self.host.transmit(data, self.route)
-            other = self.paths.also()
+            other = None if self.paths.other is None else self.paths.also()
             if other is not None:
                 self.host.transmit(data, other)
 

@@ -6,7 +6,7 @@ A session knows its own counters, clocks and pings. Which of a peer's sessions i
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from ..component import Component, Note, Refusal
 from ..contract import Instant
@@ -15,7 +15,8 @@ from ..snapshot import CACHED
 from .calls import attempt
 from .host import RecoveryHost
 from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
-from .limits import RecoveryConfig, RecoveryDelays
+from .limits import RecoveryDelays
+from .session_host import SessionOwner, SessionPeer
 from .silence import Debt, DebtInput, Silence, SilenceInput
 from .window import Window
 
@@ -27,58 +28,8 @@ HIDDEN: Final = Refusal("the network changed since", ref="poke")
 USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
 
 _VALUE: Final = 8
-_APP, _KEEPALIVE, _CLOSE = Kind.APP, Kind.KEEPALIVE, Kind.CLOSE
+_APP, _CLOSE = Kind.APP, Kind.CLOSE
 """Looked up once: each packet asks for them."""
-
-
-class SessionPeer(Protocol):
-    """What a session asks of the peer that it is with."""
-
-    key: bytes
-    route: Route | None
-    cur: bytes | None
-    sids: list[bytes]
-    generation: int
-    restarted: int
-    in_use_since: float
-
-    @property
-    def dead_after(self) -> float: ...
-    @property
-    def probe_after(self) -> float: ...
-    @property
-    def called_at(self) -> Route | None: ...
-    def transmit(self, data: bytes) -> None: ...
-    def is_behind_sibling(self, session: Session) -> bool: ...
-    def promote(self, session: Session, arrival: Arrival) -> None: ...
-    def stand_behind(self, session: Session) -> None: ...
-    def heard(self, session: Session, arrival: Arrival, *, newest: bool) -> None: ...
-    def copied(self, arrival: Arrival) -> None: ...
-    def answered(self, session: Session, value: bytes, seconds: float) -> None: ...
-    def judge_response(self, arrival: Arrival) -> None: ...
-    def goodbye(self, session: Session, reason: CloseReason) -> None: ...
-    def lapse(self, session: Session) -> None: ...
-    def be_hinted(self, session: Session) -> None: ...
-    def be_reset(self, session: Session) -> None: ...
-    def forget_session(self, session: Session) -> None: ...
-    def start_call(self) -> None: ...
-    def flush(self) -> None: ...
-
-
-class SessionOwner(Protocol):
-    """What a session asks of the core."""
-
-    config: RecoveryConfig
-    address: int
-
-    def times_of(self, route: Route | None) -> RecoveryDelays: ...
-    def note_confirmed(self, session: Session) -> None: ...
-    def remove_session(self, session: Session) -> None: ...
-    def drain(self, session: Session) -> None: ...
-    def turn_away(self, session: Session, route: Route) -> None: ...
-    def is_contested(self, session: Session, route: Route) -> bool: ...
-    def contest(self, session: Session, route: Route) -> None: ...
-    def ask_save(self, session: Session) -> None: ...
 
 
 class SessionState(Enum):
@@ -200,13 +151,13 @@ class Session(Component[SessionState, RecoveryHost]):
         is lost, as by the network."""
         if self.is_hidden or self.counter >= self.bound:
             return False
-        self._send(_APP, data)
+        self._send(self._seal(_APP, data))
         return True
 
     def ping(self) -> bytes:
         """Send a ping; its value."""
         value = self._new_value()
-        self._send(Kind.PING, value)
+        self._send(self.seal(Kind.PING, value))
         return value
 
     def challenge(self, value: bytes, route: Route) -> None:
@@ -217,20 +168,10 @@ class Session(Component[SessionState, RecoveryHost]):
 
     def seal(self, kind: Kind, body: bytes) -> bytes | None:
         """A packet under the next counter. None if none is left, or the host could not: then it is as lost."""
-        counter = self.counter
-        if self.is_hidden or counter >= self.bound:
+        if self.is_hidden or self.counter >= self.bound:
             self.host.count_refusal(HIDDEN if self.is_hidden else USED_UP, self)
             return None
-        self.counter = counter + 1
-        try:
-            packet = self.host.seal(self.sid, counter, kind, body)
-        except Exception:  # docs/protocols/recovery.rst, what the host does.
-            self.host.count_refusal(NOT_SEALED, self)
-            return None
-        if counter >= self.alarm:
-            self._run_out()
-        self.debt.pay()
-        return packet
+        return self._seal(kind, body)
 
     def reserve(self) -> int:
         """Use only so many counters from now on; the first one that is not used then."""
@@ -262,7 +203,9 @@ class Session(Component[SessionState, RecoveryHost]):
         return self.entry.dead_after
 
     def send_keepalive(self) -> None:
-        self._send(Kind.KEEPALIVE, bytes(_VALUE))
+        packet = self.seal(Kind.KEEPALIVE, bytes(_VALUE))
+        if packet is not None:
+            self.entry.transmit(packet)
 
     def call_anew(self) -> None:
         self.entry.start_call()
@@ -476,11 +419,23 @@ class Session(Component[SessionState, RecoveryHost]):
         self.confirmed = self.host.clock
         self.core.note_confirmed(self)
 
-    def _send(self, kind: Kind, body: bytes) -> None:
-        packet = self.seal(kind, body)
+    def _seal(self, kind: Kind, body: bytes) -> bytes | None:
+        counter = self.counter
+        self.counter = counter + 1
+        try:
+            packet = self.host.seal(self.sid, counter, kind, body)
+        except Exception:  # docs/protocols/recovery.rst, what the host does.
+            self.host.count_refusal(NOT_SEALED, self)
+            return None
+        if counter >= self.alarm:
+            self._run_out()
+        self.debt.pay()
+        return packet
+
+    def _send(self, packet: bytes | None) -> None:
+        """What should be answered."""
         if packet is not None:
-            if kind is not _KEEPALIVE:
-                self.silence.await_answer()
+            self.silence.await_answer()
             self.entry.transmit(packet)
 
     def _send_confirm(self) -> None:
