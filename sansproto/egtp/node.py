@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Final, Never, assert_never
 
-from ..component import Note, Part, Refusal
+from ..component import Asked, Note, Part, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
@@ -106,6 +106,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     relays: Relays
     _is_wanting: bool
     """``send`` refused something because too much output waited."""
+    _sending: Annotated[Asked, CACHED]
+    """What ``send`` asks: made once, as each message asks it."""
     delays: Annotated[NodeDelays, CACHED]
     limits: Annotated[NodeLimits, CACHED]
     own_private: Annotated[bytes, CACHED]
@@ -141,6 +143,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         self.own_private, self.only, self._is_wanting = private_key, only, False
         self.keyring = Keyring(self, own, has_reset_tokens=reset_tokens)
         self.routes, self.gate = Routes(self, self.limits.paths), Gate(self)
+        self._sending = self.gate.asked(GateInput.SEND())
         config = recovery or RecoveryConfig(relay=RecoveryDelays.relay(self.delays.poll))
         self.recovery = Recovery(self, own.public, config)
         self.relays = Relays(self, {relay.key: relay.address for relay in relays})
@@ -200,7 +203,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         or too many events wait; after the last two ``Writable`` says when to go on. Raises LocalProtocolError for a
         message of more than ``NodeLimits.message`` bytes; NotOpen after ``close``.
         """
-        self.ask("send", self.gate.asked(GateInput.SEND()))
+        self.ask("send", self._sending)
         if len(data) > self.limits.message:
             raise LocalProtocolError("send", self.phase.name, f"more than {self.limits.message} bytes")
         self.advance(now)

@@ -458,7 +458,7 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     def _send_now(self, data: bytes) -> bool:
         """Send under the session in use, or before there is one under one of ours that was not confirmed yet."""
-        session = self.current
+        session = self.core.session_of(self.cur)
         if session is not None:
             return session.state is not _LOADED and session.send_app(data)
         early = [one for one in self.sessions(SessionState.CALLED) if self.instance in (NO_INSTANCE, one.instance)]
