@@ -8,10 +8,14 @@ from ..contract import Address, Path
 from .packets import PATH, PathRelay, PathV4, PathV6
 
 _LABEL_MOST = 255
+_OCTETS = {str(number): number for number in range(256)}
 
 
 def _packed(host: str) -> bytes:
     """4 or 16 bytes; IPv4 within IPv6 is IPv4. What no adapter reports, a host that is no address, is one for all."""
+    octets = [_OCTETS.get(part, -1) for part in host.split(".")]
+    if len(octets) == 4 and min(octets) >= 0:
+        return bytes(octets)  # most are; a flood has a new one in each packet
     try:
         address = ip_address(host)
     except ValueError:

@@ -165,7 +165,7 @@ class Peer(Component[PeerState, RecoveryHost]):
     @property
     def is_unknown(self) -> bool:
         """No session with it was ever confirmed, and nobody here asked for one."""
-        return self.state is PeerState.NEW and not self.is_called
+        return not self.is_called and self.state is PeerState.NEW
 
     @property
     def is_answer_hidden(self) -> bool:
@@ -265,7 +265,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Send where it is, and where it may be."""
         if self.route is not None:
             self.host.transmit(data, self.route)
-            other = self.paths.also()
+            other = None if self.paths.other is None else self.paths.also()
             if other is not None:
                 self.host.transmit(data, other)
 
@@ -390,7 +390,11 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.suspicion.post(SuspicionInput.ALIVE())
         if self.conflict.state is not _UNCONTESTED:
             self.conflict.post(ConflictInput.ALIVE())
-        if newest:
+        if not newest:
+            return
+        if arrival.route is self.route:  # nearly always
+            self.paths.stay()
+        else:
             self.copied(arrival)
 
     def copied(self, arrival: Arrival) -> None:
@@ -467,7 +471,7 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     def _send_now(self, data: bytes) -> bool:
         """Send under the session in use, or before there is one under one of ours that was not confirmed yet."""
-        session = self.current
+        session = self.core.session_of(self.cur)
         if session is not None:
             return session.state is not _LOADED and session.send_app(data)
         early = [one for one in self.sessions(SessionState.CALLED) if self.instance in (NO_INSTANCE, one.instance)]
