@@ -158,6 +158,17 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         entry = self.recovery.peers.get(peer)
         return 0 if entry is None else len(entry.queue)
 
+    def is_heard(self, peer: bytes) -> bool:
+        """Is there a session with this peer, and did something come in it since what was sent first and unanswered?
+
+        A message may be lost all the same. Of a peer behind a mailbox nothing can be known so soon: the session is enough.
+        """
+        entry = self.recovery.peers.get(peer)
+        session = None if entry is None else entry.current
+        if entry is None or session is None:
+            return False
+        return session.silence.since is None or (entry.route is not None and entry.route.relayed)
+
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
         asked = [mailbox.asked(OwnMailboxInput.START()) for mailbox in self.relays.own.values()]
