@@ -161,7 +161,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def is_heard(self, peer: bytes) -> bool:
         """Is there a session with this peer, and did something come in it since what was sent first and unanswered?
 
-        A message may be lost all the same. Of a peer behind a mailbox nothing can be known so soon: the session is enough.
+        A message may be lost all the same. Of a peer behind a mailbox nothing is known so soon: the session is enough.
         """
         entry = self.recovery.peers.get(peer)
         session = None if entry is None else entry.current
