@@ -527,6 +527,21 @@ def measured_silence(core: type[Recovery]) -> None:
     assert changed
 
 
+@story("S76 early")
+def silence_right_behind_the_handshake(core: type[Recovery]) -> None:
+    """The timer of silence was set before the round trip was measured, and silence may last shorter now."""
+    for after in (0.1, 1.0, 3.0):
+        world = World(rtt=0.02, core=core)
+        world.net.taps.append(lambda sender, data, path: isinstance(decode(data), HintPacket))
+        a, b = world.end("A"), world.end("B")
+        a.connect(b)
+        world.until(lambda: a.is_synced(b), 1.0)  # noqa: B023
+        b.talk(a)
+        world.run(after)
+        a.restart()
+        world.until(is_used(world, a, b), 3.3)
+
+
 @story("S77")
 def many_errors_of_the_system(core: type[Recovery]) -> None:
     world = World(core=core)
