@@ -158,16 +158,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         entry = self.recovery.peers.get(peer)
         return 0 if entry is None else len(entry.queue)
 
-    def is_heard(self, peer: bytes) -> bool:
-        """Is there a session with this peer, and did something come in it since what was sent first and unanswered?
+    def silent_since(self, peer: bytes) -> float | None:
+        """Since when nothing has come from a peer although we sent what is to be answered.
 
-        A message may be lost all the same. Of a peer behind a mailbox nothing is known so soon: the session is enough.
+        None if something came, there is no session, or it is by mailboxes, where answers take their time.
         """
         entry = self.recovery.peers.get(peer)
         session = None if entry is None else entry.current
-        if entry is None or session is None:
-            return False
-        return session.silence.since is None or (entry.route is not None and entry.route.relayed)
+        return session.silence.since if session is not None and session.times.has_pings else None
 
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
@@ -274,7 +272,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     # -- the contract
 
     def decode(self, data: bytes, path: Path) -> Seen:
-        return Seen(data, p.DATAGRAM.decode(data))
+        return data, p.DATAGRAM.decode(data)
 
     def received(self, packet: Seen, path: Path) -> None:
         self.arrived(packet, self.routes.of(path))
@@ -287,8 +285,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        has_room = len(self._outbox) <= self.limits.outbox // 2 and self.waiting_events <= self.limits.events // 2
-        if self._is_wanting and has_room:
+        if self._is_wanting and self._has_room():
             self._is_wanting = False
             self.emit(Writable())
         return transmit
@@ -383,7 +380,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         self.emit(MailboxReachable(server))
 
     def mailbox_is_down(self, server: bytes, ended: Ended) -> None:
-        self.emit(MailboxUnreachable(server, ended.cause))
+        self.emit(MailboxUnreachable(server, ended.cause, violation=ended.violation))
 
     def read_blob(self, server: bytes, blob: bytes) -> None:
         self.gate.take(STORED, Stored(blob, polled_route(server)))
@@ -435,8 +432,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes:
         return self.keyring.seal(sid, counter, kind, body)
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         return self.keyring.open(packet)
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        return self.keyring.read(packet, clear)
 
     def make_hint(self, sid: bytes) -> bytes:
         return self.keyring.make_hint(sid)
@@ -489,8 +489,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     # -- inside
 
+    def _has_room(self) -> bool:
+        return len(self._outbox) <= self.limits.outbox // 2 and len(self._events) <= self.limits.events // 2
+
     def _has_too_many_events(self) -> bool:
-        return self.waiting_events >= self.limits.events
+        return len(self._events) >= self.limits.events
 
     def _ask_connect(self, verb: str, peer: bytes) -> None:
         self.ask(verb, self.gate.asked(GateInput.CONNECT()))

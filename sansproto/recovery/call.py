@@ -208,11 +208,13 @@ class Call(Component[CallState, RecoveryHost]):
         challenge = attempt(self.host.open_challenge, challenged.sid, challenged.packet)
         return None if challenge is None else Demand(challenged.sid, challenge)
 
+    def is_first(self, demand: Demand) -> bool:
+        """With proof it is answered once for each attempt."""
+        return not (demand.challenge.proven and self._attempt(demand.sid).is_challenged)
+
     def may_answer(self, demand: Demand) -> bool:
-        """With proof once for each attempt; without it, after longer and longer pauses."""
-        if demand.challenge.proven:
-            return not self._attempt(demand.sid).is_challenged
-        return self.host.clock >= max(self.next_challenge, self.proven_until)
+        """Without proof after longer and longer pauses."""
+        return demand.challenge.proven or self.host.clock >= max(self.next_challenge, self.proven_until)
 
     def open_reply(self, replied: Replied) -> Won | None:
         reply = attempt(self.host.open_reply, replied.sid, replied.packet)
@@ -393,6 +395,7 @@ CHALLENGE: Final = (
     .need(_C.is_attempt, "unknown handshake", ref="R5 freshness")
     .need(_C.is_from_called_route, "a challenge from elsewhere", ref="R5 freshness")
     .make(_C.open_challenge, "a challenge that does not open", ref="R5 freshness")
+    .need(_C.is_first, "a challenge that was answered", ref="R5 freshness")
     .need(_C.may_answer, "a challenge too soon", ref="R5 freshness")
     .give(_I.CHALLENGED)
 )

@@ -18,10 +18,11 @@ from rich.console import Console
 
 from sansproto.egtp import KeyPair
 from sansproto.recovery import Recovery
+from sansproto.testing._internal import reasons
 from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
-from sansproto_cli.egtp_piping import MESSAGE, pieces
+from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, pieces, unsent
 from sansproto_cli.exits import CommandFailed, Exit
 from sansproto_sockets import run
 
@@ -182,6 +183,42 @@ class TestDirect:
         called = ends.pipe("a", "b", "--bind", at)
         called.wait_for('"early\\n"')
 
+    def test_an_input_that_ends_while_the_other_end_is_dead_waits_for_it(self, ends: Ends) -> None:
+        """What was said to it is lost, but nobody says that all is well."""
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        at = place(called)
+        caller = ends.pipe("b", "a", "--to", at)
+        talk(caller, called, "before")
+        called.stop()
+        caller.type("to nobody")
+        caller.wait_for('"silent"')
+        assert caller.process.stdin is not None
+        caller.process.stdin.close()
+        time.sleep(1.0)
+        assert caller.process.poll() is None
+        called = ends.pipe("a", "b", "--bind", at)
+        assert caller.wait().code == called.wait().code == 0
+        assert called.wait().event("finished")["reason"] == "normal"
+
+    def test_an_end_that_is_called_by_a_wrong_key_says_so(self, ends: Ends) -> None:
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        ends.pipe("b", "c", "--to", place(called))
+        assert '"other_key"' in called.wait_for('"warning"')
+
+    def test_an_end_that_is_called_by_somebody_else_says_so(self, ends: Ends) -> None:
+        called = ends.pipe("a", "c", "--bind", "127.0.0.1:0")
+        ends.pipe("b", "a", "--to", place(called))
+        assert '"other_caller"' in called.wait_for('"warning"')
+
+    @pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+    def test_nobody_calls_itself(self, ends: Ends, bound: str) -> None:
+        ends.key("a")
+        at = free_place().rpartition(":")[2]
+        arguments = "--key", ends.folder / "a", "--bind", f"{bound}:{at}", "--to", f"127.0.0.1:{at}"
+        result = ends.start("pipe", ends.key("b"), *arguments).wait()
+        assert result.code == 2
+        assert "call ourselves" in result.err
+
 
 class TestByMailbox:
     def test_two_ends_that_never_meet(self, ends: Ends) -> None:
@@ -206,6 +243,28 @@ class TestByMailbox:
         command, _, _ = ends.mailbox(port)
         assert json.loads(command.wait_for("\n").splitlines()[0])["mailboxes"] == 2
         talk(other, one, "after the server")
+
+    def test_what_is_wrong_with_a_server_is_told_from_the_beginning(self, ends: Ends) -> None:
+        _, port, server = ends.mailbox()
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))  # and nobody listens
+            nobody = f"{server.partition('@')[0]}@127.0.0.1:{held.getsockname()[1]}"
+            away = ends.pipe("a", "b", "--mailbox", nobody, *FAST)
+            assert '"reason": "unreachable"' in away.wait_for('"mailbox_lost"')
+        other = ends.pipe("a", "b", "--mailbox", f"{ends.key('c')}@127.0.0.1:{port}", *FAST)
+        assert '"reason": "bad_handshake"' in other.wait_for('"mailbox_lost"')
+
+    def test_two_processes_with_one_key_are_told(self, ends: Ends) -> None:
+        _, _, server = ends.mailbox()
+        first = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        first.wait_for('"mailbox_reached"')
+        ends.pipe("a", "b", "--mailbox", server, *FAST)
+        assert '"reason": "superseded"' in first.wait_for('"mailbox_lost"')
+
+    def test_who_calls_an_end_that_has_no_mailbox_is_told(self, ends: Ends) -> None:
+        _, _, server = ends.mailbox()
+        caller = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        assert '"not_taken"' in caller.wait_for('"warning"')
 
     def test_a_store_is_open_once(self, ends: Ends) -> None:
         ends.mailbox()
@@ -246,6 +305,12 @@ class TestUsage:
 
     def test_our_own_key(self, ends: Ends) -> None:
         failed(ends.start("pipe", ends.key("a"), "--key", ends.folder / "a", "--bind", ":0").wait(), 2, "our own key")
+
+    @pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31, "ff" * 32])
+    def test_a_key_that_no_node_has(self, ends: Ends, key: str) -> None:
+        ends.key("a")
+        for arguments in ((key, "--bind", ":0"), (ends.key("b"), "--mailbox", f"{key}@127.0.0.1:7000")):
+            failed(ends.start("pipe", *arguments, "--key", ends.folder / "a").wait(), 2, "64 digits")
 
     def test_no_key(self, ends: Ends) -> None:
         result = ends.start("pipe", ends.key("b"), "--key", ends.folder / "none", "--bind", ":0").wait()
@@ -298,6 +363,16 @@ class TestDemo:
         monkeypatch.setattr(demo_recovery.sansproto_sockets, "run", lambda node, **_: run(node, sockets={"udp": FREE}))
         with pytest.raises(CommandFailed, match="No socket"):
             show_recovery(Console(file=StringIO()))
+
+
+def test_what_a_person_is_told_of_is_what_a_node_counts() -> None:
+    counted = reasons.dropped("egtp").keys() | reasons.refused("egtp").keys()
+    assert {what for what, _, _ in WORTH_TELLING} <= counted
+
+
+def test_one_message_is_one() -> None:
+    assert unsent(1) == "1 message was not sent"
+    assert unsent(2) == "2 messages were not sent"
 
 
 def test_pieces_are_lines_none_longer_than_a_message() -> None:

@@ -20,11 +20,13 @@ from sansproto.egtp import (
     CloseReason,
     EgtpNode,
     Established,
+    Expired,
     IdentityConflict,
     KeyPair,
     MailboxReachable,
     MailboxServer,
     MailboxUnreachable,
+    MailboxViolation,
     MessageReceived,
     NodeDelays,
     PathChanged,
@@ -36,9 +38,7 @@ from sansproto.egtp import (
     RecoveryConfig,
     RecoveryDelays,
     Relay,
-    SelfConnection,
     StoreWanted,
-    Suspected,
     Undelivered,
     Unreachable,
 )
@@ -179,8 +179,9 @@ def message(data: bytes) -> MessageReceived:
     return MessageReceived(B.public, data, generation=7, handle=b"session.")
 
 
+FIRST = established(Reason.FIRST)
 TOLD: list[tuple[Any, dict[str, Any] | None, str]] = [
-    (established(Reason.FIRST), {"event": "connected", "generation": 7, "reason": "first"}, "Connected."),
+    (FIRST, {"event": "connected", "generation": 7, "reason": "first"}, "Connected."),
     (established(Reason.REKEY), {"event": "connected", "generation": 7, "reason": "rekey"}, ""),
     (
         established(Reason.RESTART),
@@ -208,23 +209,33 @@ TOLD: list[tuple[Any, dict[str, Any] | None, str]] = [
         {"event": "moved", "address": "its mailbox"},
         "The other end is at its mailbox now.",
     ),
+    (
+        MailboxUnreachable(SERVER.public, CloseCause.LOST),
+        {"event": "mailbox_lost", "reason": "bad_handshake"},
+        "The mailbox server has another key than --mailbox says, or is none: trying again.",
+    ),
     (MailboxReachable(SERVER.public), {"event": "mailbox_reached"}, "The mailbox server answers."),
     (
         MailboxUnreachable(SERVER.public, CloseCause.LOST),
-        {"event": "mailbox_lost"},
+        {"event": "mailbox_lost", "reason": "lost"},
         "The mailbox server does not answer: trying again.",
     ),
     (
-        SelfConnection(DIRECT),
-        {"event": "warning", "reason": "self"},
-        "We have called ourselves: check --to.",
+        MailboxUnreachable(SERVER.public, CloseCause.REFUSED, violation=MailboxViolation.SUPERSEDED),
+        {"event": "mailbox_lost", "reason": "superseded"},
+        "Another process polls our mailbox: stop one of the two that have our key.",
+    ),
+    (
+        MailboxUnreachable(SERVER.public, CloseCause.VIOLATION, violation=MailboxViolation.BAD_SEAL),
+        {"event": "mailbox_lost", "reason": "bad_seal"},
+        "The mailbox server and we do not understand each other: trying again.",
     ),
     (
         IdentityConflict(*PEER),
         {"event": "warning", "reason": "two_processes"},
         "Two processes have the key of the other end: stop one of them.",
     ),
-    (Suspected(*PEER), None, ""),
+    (Expired(*PEER, handle=b"session."), None, ""),
 ]
 """Events, and what is told of each: an object, and a line."""
 
@@ -235,7 +246,7 @@ def happening(pipe: Pipe, *events: Any) -> Script:
 
 
 def test_what_happens_is_told_as_objects_and_as_lines() -> None:
-    pipe, plain = Pipe(NOWHERE), Pipe(NOWHERE, plain=True)
+    pipe, plain = Pipe(), Pipe(plain=True)
     for one in (pipe, plain):
         one.run(happening(one, *(event for event, _, _ in TOLD)))
     started, *told, finished = pipe.lines
@@ -251,10 +262,13 @@ def test_what_happens_is_told_as_objects_and_as_lines() -> None:
 # -- how it ends -------------------------------------------------------------------------------------------------------
 
 
-def test_an_end_that_is_not_wanted() -> None:
+@pytest.mark.parametrize(
+    ("before", "words"), [((), "does not want us"), ((FIRST,), "has left, or does not want us any more")]
+)
+def test_an_end_that_is_not_wanted(before: tuple[Any, ...], words: str) -> None:
     pipe = Pipe(NOWHERE)
-    failure = pipe.fail(happening(pipe, PeerClosed(*PEER, reason=CloseReason.REFUSED)))
-    assert (failure.code, failure.message) == (Exit.REFUSED, "The other end does not want us: ask who runs it.")
+    failure = pipe.fail(happening(pipe, *before, PeerClosed(*PEER, reason=CloseReason.REFUSED)))
+    assert (failure.code, failure.message) == (Exit.REFUSED, f"The other end {words}: ask who runs it.")
 
 
 def test_a_goodbye_before_all_was_sent_is_no_success() -> None:
@@ -284,8 +298,9 @@ def test_the_input_ends_and_nobody_was_ever_there(data: bytes, count: int) -> No
     pipe.type(data)
     pipe.end_input()
     failure = pipe.fail(iter(()))
-    words = f", and {count} messages were not sent" if count else ""
-    assert (failure.code, failure.message) == (Exit.NOBODY, f"The other end does not answer{words}: is it running?")
+    lost = f"{count} messages were not sent" if count else "nothing was sent"
+    text = f"The other end does not answer, and {lost}: is it running?"
+    assert (failure.code, failure.message) == (Exit.NOBODY, text)
     assert pipe.told("ending") == [{"event": "ending", "count": count}]
     assert [line["count"] for line in pipe.told("not_sent")] == ([count] if count else [])
     assert not pipe.told("finished")

@@ -501,31 +501,6 @@ def test_a_goodbye_goes_through_a_mailbox_too() -> None:
     assert mail.takes(lambda: told(b, PeerClosed)) <= 67.0
 
 
-def test_a_node_knows_whether_its_peer_was_heard_behind_what_it_said() -> None:
-    world = World()
-    a, b = world.end(A, "10.0.0.1"), world.end(B, "10.0.0.2")
-    assert not a.endpoint.is_heard(B.public)
-    world.connect(a, b, B)
-    assert not a.endpoint.is_heard(B.public)
-    world.net.run(1.0)
-    assert a.endpoint.is_heard(B.public)
-    say(a, B, b"are you there?")
-    assert not a.endpoint.is_heard(B.public)
-    world.net.run(6.0)
-    assert a.endpoint.is_heard(B.public)
-    b.stop(silent=True)
-    say(a, B, b"and now?")
-    world.net.run(6.0)
-    assert not a.endpoint.is_heard(B.public)
-
-
-def test_a_session_through_a_mailbox_is_enough_to_count_as_heard() -> None:
-    mail = Mail()
-    a, _ = mail.pair()
-    say(a, B, b"are you there?")
-    assert a.endpoint.is_heard(B.public)
-
-
 # -- the end of a node
 
 

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from sansproto.egtp import KeyPair
+from sansproto.egtp.crypto import is_key
 
 from .exits import CommandFailed, Exit
 
@@ -53,7 +54,7 @@ def parse_public_key(text: str, what: str) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
-    if len(key) != _SIZE or len(text) != 2 * _SIZE:
+    if len(text) != 2 * _SIZE or not is_key(key):
         raise CommandFailed(
             Exit.USAGE, f"That is no public key of a {what}: give the 64 digits that sansproto egtp key prints."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import socket
@@ -20,9 +21,11 @@ from sansproto.egtp import (
     EgtpEvent,
     EgtpNode,
     Established,
+    Expired,
     IdentityConflict,
     MailboxReachable,
     MailboxUnreachable,
+    MailboxViolation,
     MessageReceived,
     PathChanged,
     PeerClosed,
@@ -31,7 +34,6 @@ from sansproto.egtp import (
     PeerRestarted,
     Reason,
     Relay,
-    SelfConnection,
     Undelivered,
     Unreachable,
     place_of,
@@ -53,6 +55,33 @@ _READ = 65536
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
 _AGAIN = 0.05  # seconds until a message is offered again that was not taken
 _PATIENCE = 2.0  # seconds until it is told that the end of the input has to wait
+_SILENCE = 10.0  # seconds for which the other end may be silent before that is told
+_LOOK = 1.0  # seconds between two looks at what is wrong
+
+WORTH_TELLING = (
+    (
+        "an H1 for somebody else",
+        "other_key",
+        "Somebody calls another public key than ours here: does the other end have the right one?",
+    ),
+    (
+        "a peer that is not let in",
+        "other_caller",
+        "Somebody calls who has another public key than the one that was given: is it right?",
+    ),
+    (
+        "a mailbox server did not take a packet",
+        "not_taken",
+        "The mailbox server did not take a packet: has the other end, with this key, ever used it?",
+    ),
+)
+"""What the node drops or cannot send, and what a person may have done wrong: each is told once."""
+
+_MAILBOX_LOST = {
+    MailboxViolation.SUPERSEDED: "Another process polls our mailbox: stop one of the two that have our key.",
+    MailboxViolation.LIMIT: "The mailbox server has no room for us: trying again.",
+    MailboxViolation.BAD_HANDSHAKE: "The mailbox server has another key than --mailbox says, or is none: trying again.",
+}
 
 
 class Output(Protocol):
@@ -171,11 +200,11 @@ class Piping:
         self._target, self._reporter, self._output, self._descriptor = target, reporter, output, descriptor
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
-        self._was_there = self._is_leaving = False
+        self._was_there = self._is_connected = self._was_polled = self._is_leaving = False
         self._again: deque[bytes] = deque()
         """Messages that waited for a session, and came back."""
-        self._vain = 0  # calls since somebody answered
-        self._next_beat, self._complains_at = 0.0, 0.0
+        self._next_beat = self._next_look = self._complains_at = 0.0
+        self._told: set[str] = set()
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
@@ -208,11 +237,12 @@ class Piping:
             self._lines.stop()
 
     def _go_on(self) -> None:
+        self._look()
         while self._again and self._send(self._again[0]):
             self._again.popleft()
         if not self._lines.is_over:
             self._beat()
-        elif self._is_all_sent():
+        elif self._is_all_sent() and self._silence() is None:
             self._is_leaving = True
             self._runner.call(self._leave)
         else:
@@ -247,21 +277,55 @@ class Piping:
         if relay is not None and self._is_by_mailbox:
             self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, relay.key, now))
         elif path is not None:
+            self._check_place(path)
             self._runner.call(lambda now: self._node.connect(self._peer, path, now))
         elif self._target.to is not None:
             raise CommandFailed(Exit.NOBODY, f"Cannot find {self._target.to[0]}: check the name.")
 
     def _beat(self) -> None:
         """A message of no bytes shows whether the other end has restarted; it adds nothing to its output."""
-        is_due = time.monotonic() >= self._next_beat
-        if is_due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
+        due = time.monotonic() >= self._next_beat
+        if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
             self._next_beat = time.monotonic() + _HEARTBEAT
             self._send(b"")
 
+    def _check_place(self, path: Path) -> None:
+        """Nobody else can be where we are."""
+        bound = self._runner.addresses[SOCKET]
+        is_any = ipaddress.ip_address(bound.host).is_unspecified
+        ours = {bound.host, addresses.LOOPBACK, addresses.own_address()} if is_any else {bound.host}
+        if path.port == bound.port and path.host in ours:
+            raise CommandFailed(Exit.USAGE, "We would call ourselves: give the address of the other end with --to.")
+
+    def _look(self) -> None:
+        """What the node keeps to itself, and a person has to know."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK
+        stats = self._node.stats
+        counted = self._runner.call(lambda _: {*stats.dropped, *stats.refused})
+        for what, reason, text in WORTH_TELLING:
+            if what in counted and reason not in self._told:
+                self._told.add(reason)
+                self._reporter.tell("warning", text, reason=reason)
+        silence = self._silence()
+        if silence is not None and silence >= _SILENCE and "silent" not in self._told:
+            self._told.add("silent")
+            self._reporter.tell("silent", "The other end does not answer any more: calling it again.")
+        elif silence is None:
+            self._told.discard("silent")
+
+    def _silence(self) -> float | None:
+        """Seconds for which the other end has not answered; None: it has."""
+
+        def look(now: float) -> float | None:
+            since = self._node.silent_since(self._peer)
+            return None if since is None else now - since
+
+        return self._runner.call(look)
+
     def _is_all_sent(self) -> bool:
-        """And is the other end there? Whoever was killed a moment ago has not answered what came since."""
-        is_heard = self._runner.call(lambda _: self._node.is_heard(self._peer))
-        return self._was_there and is_heard and not self._left()
+        return self._is_connected and not self._left()
 
     def _left(self) -> int:
         """Messages that were read and not sent."""
@@ -275,7 +339,7 @@ class Piping:
                 if data:
                     self._output.message(data)
             case Established(generation=generation, reason=reason):
-                self._was_there, self._vain = True, 0
+                self._was_there = self._is_connected = True
                 texts = {Reason.FIRST: "Connected.", Reason.RESTART: "The other end has restarted: connected again."}
                 self._reporter.tell(
                     "connected", texts.get(reason, ""), generation=generation, reason=reason.name.lower()
@@ -289,9 +353,11 @@ class Piping:
                     raise CommandFailed(Exit.NOBODY, text)
                 self._reporter.tell("finished", "")
                 return True
+            case Expired():
+                self._is_connected = False
             case Unreachable() | PeerForgotten() | PeerLost() if not self._is_leaving:
+                self._is_connected &= isinstance(event, Unreachable)
                 self._tell_unreachable()
-                self._was_there &= isinstance(event, Unreachable)
             case Undelivered(packets=packets):
                 self._again.extend(filter(None, packets))
             case PathChanged(new=route):
@@ -299,48 +365,54 @@ class Piping:
                 where = addresses.format_address(place.host, place.port) if isinstance(place, Path) else "its mailbox"
                 self._reporter.tell("moved", f"The other end is at {where} now.", address=where)
             case MailboxReachable():
+                self._was_polled = True
                 self._reporter.tell("mailbox_reached", "The mailbox server answers.")
             case MailboxUnreachable():
-                self._reporter.tell("mailbox_lost", "The mailbox server does not answer: trying again.")
-            case SelfConnection() | IdentityConflict() | PeerRestarted():
-                self._tell_rest(event)
+                self._tell_mailbox_lost(event)
+            case IdentityConflict():
+                text = "Two processes have the key of the other end: stop one of them."
+                self._reporter.tell("warning", text, reason="two_processes")
+            case PeerRestarted():
+                self._reporter.tell("restarted", "")
             case _:
                 pass
         return False
 
     def _tell_goodbye(self, reason: CloseReason) -> None:
         if reason is CloseReason.REFUSED:
-            raise CommandFailed(Exit.REFUSED, "The other end does not want us: ask who runs it.")
+            text = "has left, or does not want us any more" if self._was_there else "does not want us"
+            raise CommandFailed(Exit.REFUSED, f"The other end {text}: ask who runs it.")
         if self._left():
             raise self._nobody("said goodbye")
         self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
 
     def _tell_unreachable(self) -> None:
-        self._vain += 1
-        ways = sum(way is not None for way in (self._target.to, self._target.relay))
-        if self._lines.is_over and self._vain >= ways:
+        is_last_way = self._is_by_mailbox or self._target.to is None or self._target.relay is None
+        if self._lines.is_over and is_last_way:
             raise self._nobody("does not answer")
         self._reporter.tell("unreachable", "The other end does not answer: trying again.")
         self._call()
 
     def _nobody(self, what: str) -> CommandFailed:
-        left, text = self._left(), f"The other end {what}"
+        left = self._left()
         if left:
-            self._reporter.tell("not_sent", count=left)
-            text += f", and {left} messages were not sent"
-        elif self._was_there:
-            text += ", and what was sent last may be lost"
-        return CommandFailed(Exit.NOBODY, f"{text}: is it running?")
+            self._reporter.tell("not_sent", "", count=left)
+        lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
+        return CommandFailed(Exit.NOBODY, f"The other end {what}, and {lost}: is it running?")
 
-    def _tell_rest(self, event: SelfConnection | IdentityConflict | PeerRestarted) -> None:
-        match event:
-            case IdentityConflict():
-                text = "Two processes have the key of the other end: stop one of them."
-                self._reporter.tell("warning", text, reason="two_processes")
-            case SelfConnection():
-                self._reporter.tell("warning", "We have called ourselves: check --to.", reason="self")
-            case PeerRestarted():
-                self._reporter.tell("restarted", "")
+    def _tell_mailbox_lost(self, lost: MailboxUnreachable) -> None:
+        violation, cause = lost.violation, lost.cause
+        if violation is None and cause is CloseCause.LOST and not self._was_polled:
+            violation = MailboxViolation.BAD_HANDSHAKE  # it closes without a word
+        text = "The mailbox server does not answer: trying again."
+        if violation is not None:
+            text = _MAILBOX_LOST.get(violation, "The mailbox server and we do not understand each other: trying again.")
+        why = cause if violation is None else violation
+        self._reporter.tell("mailbox_lost", text, reason=why.name.lower())
+
+
+def unsent(count: int) -> str:
+    return "1 message was not sent" if count == 1 else f"{count} messages were not sent"
 
 
 def _relay(text: str) -> Relay:
