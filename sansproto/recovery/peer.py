@@ -301,7 +301,9 @@ class Peer(Component[PeerState, RecoveryHost]):
         session.was_reset = True
         if is_half_made:
             self.call.post(CallInput.HALF_MADE())
-        self.call.post(CallInput.START())
+            self.call.post(CallInput.START())
+        else:
+            self.call.be_reset()
 
     def call_failed(self, route: Route | None) -> None:
         self.host.tell(Unreachable(self.key, self.generation, route=route))

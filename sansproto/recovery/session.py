@@ -378,6 +378,7 @@ class Session(Component[SessionState, RecoveryHost]):
         sent = self.pings.pop(arrival.opened.body, None)
         if sent is not None:
             self.entry.answered(self, arrival.opened.body, self.host.clock - sent)
+            self.silence.look_sooner()
 
     def answer_challenge(self, arrival: Arrival) -> None:
         """Where it came from, and nowhere else."""

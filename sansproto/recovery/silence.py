@@ -43,6 +43,7 @@ _RESTING: Final = SilenceState.RESTING  # looked up once: each packet asks for i
 
 class SilenceInput:
     AWAITS = Input[SilenceState, None]()
+    MEASURED = Input[SilenceState, None]()
     STOP = Input[SilenceState, None]()
     DUE = Input[SilenceState, None]()
 
@@ -68,6 +69,11 @@ class Silence(Component[SilenceState, RecoveryHost]):
     def end(self) -> None:
         """Something came in the session."""
         self.since, self.pings = None, 0
+
+    def look_sooner(self) -> None:
+        """The round trip was measured, and with it how long silence may last."""
+        if self.state is SilenceState.WATCHING:
+            self.post(SilenceInput.MEASURED())
 
     # -- conditions and times
 
@@ -121,6 +127,7 @@ SILENCE: Final = Table[Silence, SilenceState](
     rows=(
         Row(_S.RESTING, _I.AWAITS, _S.WATCHING, arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.AWAITS, None, ref=_REF),
+        Row(_S.WATCHING, _I.MEASURED, None, cancel=(_T.NEXT,), arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.DUE, _S.RESTING, when=_C.is_over, ref=_REF),
         Row(_S.WATCHING, _I.DUE, None, when=_C.is_early, arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.DUE, None, _C.ask, when=_C.may_ping, arm=(_T.NEXT,), ref=_REF),

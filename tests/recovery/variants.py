@@ -504,6 +504,18 @@ class Pump(Peer):
 variant("reset tokens start a handshake at once", "S89")(peers(Pump))
 
 
+class Patient(Peer):
+    def be_reset(self, session: Session) -> None:
+        if session.sid == self.cur and not session.was_reset:
+            session.was_reset = True
+            self.call.post(CallInput.START())
+        else:
+            super().be_reset(session)
+
+
+variant("reset tokens do not touch a handshake that is under way, nor a route that rests", "S03 late")(peers(Patient))
+
+
 # -- sleep and moves
 
 
