@@ -31,7 +31,7 @@ from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
 from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, Piping, RawOutput, Target, pieces, unsent
 from sansproto_cli.exits import CommandFailed, Exit
-from sansproto_cli.line import entropy
+from sansproto_cli.line import Signals, entropy
 from sansproto_cli.report import PlainReporter
 from sansproto_sockets import run
 
@@ -469,7 +469,7 @@ def piping(target: Target) -> Any:
     """A pipe that has called, and was not answered."""
     relays = () if target.relay is None else (target.relay,)
     node = EgtpNode(private_key=A.private, entropy=entropy, wall_epoch=0.0, relays=relays)
-    made: Any = Piping(node, B.public, target, PlainReporter(StringIO(), StringIO()), RawOutput())
+    made: Any = Piping(node, B.public, target, PlainReporter(StringIO(), StringIO()), RawOutput(Signals()))
     made._runner = AtOnce()
     made._call()
     return made
