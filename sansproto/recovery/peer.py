@@ -380,7 +380,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         if not newest:
             return
         if arrival.route is self.route:  # nearly always
-            self.paths.stay()
+            self.paths.seen = self.host.clock
         else:
             self.copied(arrival)
 
