@@ -274,7 +274,10 @@ class Session(Protocol[E_co]):
         """When :meth:`handle_timeout` should be called next. A pure query."""
 
     def handle_timeout(self, now: float) -> None:
-        """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises."""
+        """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises.
+
+        Of very many that are due some act, and :meth:`next_timeout` asks to be called again at once.
+        """
 
     def close(self, now: float) -> None:
         """End gracefully; idempotent. The last event, ``Closed``, follows when all that was queued is out."""

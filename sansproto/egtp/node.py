@@ -6,6 +6,7 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Final, Never, assert_never
 
 from ..component import Asked, Note, Part, Refusal
@@ -227,11 +228,18 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def save(self, peer: bytes, now: float) -> PeerRecord | None:
         """A record of the session with a peer, from which another process can go on; None if there is none.
 
-        It holds the session's keys. ``SaveWanted`` says when it has to be saved again. Raises NotOpen after the end.
+        It holds the session's keys. ``SaveWanted`` says when it has to be saved again: then say ``saved``, once the new
+        record is stored in place of the old one. Raises NotOpen after the end.
         """
         self.ask("save")
         self.advance(now)
         return self.recovery.save(peer)
+
+    def saved(self, record: PeerRecord, now: float) -> None:
+        """A record lasts now: the session may use the counters that it skips. Raises NotOpen after the end."""
+        self.ask("saved")
+        self.advance(now)
+        self.recovery.saved(record)
 
     def load(self, record: PeerRecord, now: float) -> bool:
         """Go on with a session that was saved; False if it is too old, or there is one with this peer already.
@@ -359,9 +367,18 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def knock(self, knock: Knock) -> None:
         self.recovery.hear_init(knock)
 
+    @property
+    def init_pause(self) -> float:
+        """After so many seconds another one may be opened."""
+        return 1 / self.recovery.config.limits.group_rate
+
+    def may_open(self, route: Route) -> bool:
+        return self.recovery.may_open(route)
+
     def say_goodbye(self) -> None:
+        """To some of the peers."""
         self.phase = Phase.CLOSING
-        for peer in list(self.recovery.peers):
+        for peer in list(islice(self.recovery.peers, self.limits.goodbyes)):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
     def leave(self, closed: Closed[Never]) -> None:

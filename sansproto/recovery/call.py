@@ -35,6 +35,8 @@ class Attempt:
     data: bytes = attrs.field(repr=False)
     token: bytes
     made: Instant
+    address: int
+    """At which of our addresses it was made."""
     is_challenged: bool = False
     """A challenge with proof was answered by another attempt."""
 
@@ -86,6 +88,8 @@ class CallPeer(Protocol):
     def called_at(self) -> Route | None: ...
     @property
     def is_wanted(self) -> bool: ...
+    @property
+    def is_answer_hidden(self) -> bool: ...
     def is_heard(self, instance: bytes) -> bool: ...
     def adopt(self, call: Call, attempt: Attempt, reply: Reply) -> None: ...
     def call_failed(self, route: Route | None) -> None: ...
@@ -96,7 +100,9 @@ class CallOwner(Protocol):
     """What a call asks of the core."""
 
     config: RecoveryConfig
+    address: int
 
+    def is_elsewhere(self, address: int) -> bool: ...
     def new_sid(self) -> bytes: ...
     def new_stamp(self) -> int: ...
     def add_attempt(self, attempt: Attempt, call: Call) -> None: ...
@@ -195,6 +201,10 @@ class Call(Component[CallState, RecoveryHost]):
         challenge = attempt(self.host.open_challenge, challenged.sid, challenged.packet)
         return None if challenge is None else Demand(challenged.sid, challenge)
 
+    def is_from_here(self, challenged: Challenged) -> bool:
+        """The token of another address is good for nothing here."""
+        return not self.core.is_elsewhere(self._attempt(challenged.sid).address)
+
     def is_first(self, demand: Demand) -> bool:
         """With proof it is answered once for each attempt."""
         return not (demand.challenge.proven and self._attempt(demand.sid).is_challenged)
@@ -230,6 +240,10 @@ class Call(Component[CallState, RecoveryHost]):
 
     def is_wanted(self) -> bool:
         return self.peer.is_wanted
+
+    def is_answer_hidden(self) -> bool:
+        """Can its session not be confirmed any more, since we are at another address?"""
+        return self.peer.is_answer_hidden
 
     # -- times
 
@@ -275,7 +289,7 @@ class Call(Component[CallState, RecoveryHost]):
         self._attempt_anew(b"")
 
     def resend(self) -> None:
-        """The same Init again, or a new attempt if its token is too old."""
+        """The same Init again, or a new attempt if its token is too old, or it was made at another address."""
         self.pause = min(2 * self.pause, self.peer.times.rto_max)
         self._send()
 
@@ -343,7 +357,7 @@ class Call(Component[CallState, RecoveryHost]):
         except Exception:  # docs/protocols/recovery.rst, what the host does.
             self.host.count_refusal(NOT_MADE, self)
             return
-        new = Attempt(sid, made.hs_id, made.data, token, self.host.clock)
+        new = Attempt(sid, made.hs_id, made.data, token, self.host.clock, self.core.address)
         self.attempts.append(new)
         self.core.add_attempt(new, self)
         if len(self.attempts) > self.core.config.limits.attempts:
@@ -352,7 +366,8 @@ class Call(Component[CallState, RecoveryHost]):
 
     def _send(self) -> None:
         last = self.attempts[-1] if self.attempts else None
-        if last is None or (last.token and self.host.clock - last.made > self.peer.times.token):
+        is_old = last is not None and bool(last.token) and self.host.clock - last.made > self.peer.times.token
+        if last is None or is_old or self.core.is_elsewhere(last.address):
             self._attempt_anew(b"")
         else:
             self._transmit(last)
@@ -373,6 +388,7 @@ CHALLENGE: Final = (
     Guards.of(Call, CallState, Challenged, "challenge")
     .need(_C.is_attempt, "unknown handshake", ref="R5 freshness")
     .need(_C.is_from_called_route, "a challenge from elsewhere", ref="R5 freshness")
+    .need(_C.is_from_here, "a challenge to another address", ref="R18 network change")
     .make(_C.open_challenge, "a challenge that does not open", ref="R5 freshness")
     .need(_C.is_first, "a challenge that was answered", ref="R5 freshness")
     .need(_C.may_answer, "a challenge too soon", ref="R5 freshness")
@@ -429,6 +445,12 @@ CALL: Final = Table[Call, CallState](
         Row((_S.CALLING, _S.ANSWERED), _I.START, None, ref="R6 own handshake"),
         Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_RESENDS, arm=_BEGINS, ref="poke"),
         Row(_S.CALLING, _I.REDIAL, None, _C.begin, cancel=_RESENDS, arm=_BEGINS, ref="pace"),
+        Row(
+            *(_S.ANSWERED, _I.REDIAL, _S.CALLING, _C.begin),
+            when=_C.is_answer_hidden,
+            arm=_BEGINS,
+            ref="R18 network change",
+        ),
         Row(_S.ANSWERED, _I.URGE | _I.REDIAL, None, ref="R6 own handshake"),
         Row(_S.CALLING, _I.RESEND_DUE, None, _C.resend, arm=(_T.RESEND,), ref="R6 own handshake"),
         Row(

@@ -96,6 +96,8 @@ class Peer(Component[PeerState, RecoveryHost]):
     """Where it is called, if not at its route."""
     is_called: bool
     """The application wants a session with it."""
+    group: bytes
+    """Of the route that it came from, if it came by itself; else empty."""
     cur: bytes | None
     """The session in use."""
     in_use_since: Instant
@@ -131,7 +133,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.core, self.key = core, key
         self.route, self.dial, self.cur, self.floor, self.sids = None, None, None, None, []
         self.is_called = False
-        self.instance = self.mine = NO_INSTANCE
+        self.instance, self.mine, self.group = NO_INSTANCE, NO_INSTANCE, b""
         self.generation = self.restarted = 0
         self.rtt, self.queue = RoundTrip(), deque()
         self.processes, self.flaps = OrderedDict(), deque()
@@ -139,8 +141,8 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.call, self.suspicion, self.poke = core.make_call(self), core.make_suspicion(self), core.make_poke(self)
         self.paths, self.conflict = core.make_paths(self), core.make_conflict(self)
 
-    def begin(self, mine: bytes, generation: int) -> None:
-        self.mine, self.generation = mine, generation
+    def begin(self, mine: bytes, generation: int, group: bytes) -> None:
+        self.mine, self.generation, self.group = mine, generation, group
 
     # -- what it is
 
@@ -164,6 +166,17 @@ class Peer(Component[PeerState, RecoveryHost]):
     def is_unknown(self) -> bool:
         """No session with it was ever confirmed, and nobody here asked for one."""
         return not self.is_called and self.state is PeerState.NEW
+
+    @property
+    def is_answer_hidden(self) -> bool:
+        """Is the last session of ours that was not confirmed one of another address?"""
+        called = self.sessions(SessionState.CALLED)
+        return bool(called) and called[-1].is_hidden
+
+    @property
+    def can_be_suspected(self) -> bool:
+        """Would a hint lead to anything?"""
+        return self.cur is not None and self.times.has_hints and self.suspicion.is_open
 
     @property
     def can_be_pinged(self) -> bool:

@@ -16,7 +16,7 @@ from ..snapshot import CACHED
 from .host import RecoveryHost
 from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
 from .limits import RecoveryDelays
-from .session_host import SessionOwner, SessionPeer
+from .owners import SessionOwner, SessionPeer
 from .silence import Debt, DebtInput, Silence, SilenceInput
 from .window import Window
 
@@ -115,11 +115,11 @@ class Session(Component[SessionState, RecoveryHost]):
     pause: float
     silence: Silence
     debt: Debt
-    core: Annotated[SessionOwner, CACHED]
+    core: Annotated[SessionOwner[Session], CACHED]
     sid: Annotated[bytes, CACHED]
-    peer: Annotated[SessionPeer | None, CACHED]
+    peer: Annotated[SessionPeer[Session] | None, CACHED]
 
-    def __init__(self, host: RecoveryHost, core: SessionOwner, sid: bytes) -> None:
+    def __init__(self, host: RecoveryHost, core: SessionOwner[Session], sid: bytes) -> None:
         super().__init__(host)
         self.core, self.sid, self.peer = core, sid, None
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
@@ -135,7 +135,7 @@ class Session(Component[SessionState, RecoveryHost]):
     # -- what others ask of it
 
     @property
-    def entry(self) -> SessionPeer:
+    def entry(self) -> SessionPeer[Session]:
         """The peer that it is with; a session that is refused has none."""
         assert self.peer is not None
         return self.peer
@@ -173,13 +173,6 @@ class Session(Component[SessionState, RecoveryHost]):
             return None
         return self._seal(kind, body)
 
-    def reserve(self) -> int:
-        """Use only so many counters from now on; the first one that is not used then."""
-        limits = self.core.config.limits
-        self.bound = min(self.counter + limits.reserve, limits.packets)
-        self.alarm = min(self.counter + limits.reserve // 2, limits.rekey_packets)
-        return self.bound
-
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
         self.silence.end()
@@ -187,7 +180,7 @@ class Session(Component[SessionState, RecoveryHost]):
     @property
     def is_hidden(self) -> bool:
         """Is nothing sent under it any more, as that would link the address before a change with the one behind it?"""
-        return self.address != self.core.address and self.core.config.unlinkable
+        return self.address != self.core.address and self.core.is_elsewhere(self.address)
 
     @property
     def is_in_use(self) -> bool:

@@ -275,8 +275,16 @@ def test_a_report_about_a_path_ends_nothing() -> None:
 def test_a_saved_session_goes_on_in_another_process() -> None:
     world = World()
     a, b = world.pair()
+    assert a.call(lambda now: a.endpoint.save(B.public, now)) is not None
+    say(a, B, b"one more")
     record = a.call(lambda now: a.endpoint.save(B.public, now))
+    session = a.endpoint.recovery.sessions[record.session.sid]
+    assert session.bound < record.session.counter
+    a.call(lambda now: a.endpoint.saved(record, now))
+    assert session.bound == record.session.counter
     assert a.call(lambda now: a.endpoint.save(C.public, now)) is None
+    world.net.run(1.0)
+    b.events.clear()
     a.restart(world.fresh(A), silent=True)
     a.events.clear()
     assert a.call(lambda now: a.endpoint.load(record, now)) is True

@@ -40,7 +40,7 @@ from sansproto_threads import Runner, run
 from . import addresses
 from .egtp_keys import parse_public_key
 from .exits import CommandFailed, Exit
-from .line import each_event, politely
+from .line import Signals, each_event, politely
 from .report import Reporter
 
 SOCKET = "udp"
@@ -85,13 +85,17 @@ class Output(Protocol):
 
 
 class RawOutput:
-    """Messages as they are, one after another."""
+    """Messages as they are, one after another. Whoever reads them may stop: a signal ends that."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
 
     def message(self, data: bytes) -> None:
         view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(1, view) :]
+            with self._signals.at_once():
+                while view:
+                    view = view[os.write(1, view) :]
         except OSError as error:
             raise CommandFailed(
                 Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere."
@@ -300,7 +304,8 @@ class Piping:
                 )
             case PeerClosed(reason=reason):
                 if reason is CloseReason.REFUSED:
-                    raise CommandFailed(Exit.REFUSED, "The other end does not want us: ask who runs it.")
+                    text = "has left, or does not want us any more" if self._was_there else "does not want us"
+                    raise CommandFailed(Exit.REFUSED, f"The other end {text}: ask who runs it.")
                 self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
                 return True
             case Unreachable():
@@ -326,9 +331,10 @@ class Piping:
         return False
 
     def _tell_unreachable(self, *, is_over: bool) -> None:
-        if is_over:
+        is_last_way = self._is_by_mailbox or self._target.to is None or self._target.relay is None
+        if is_over and is_last_way:
             left = self._runner.call(lambda _: self._node.waiting(self._peer))
-            lost = unsent(left) if left else "what was sent last may be lost"
+            lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
             raise CommandFailed(Exit.NOBODY, f"The other end does not answer, and {lost}: is it running?")
         self._reporter.tell("unreachable", "The other end does not answer: trying again.")
         self._call()
