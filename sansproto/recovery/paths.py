@@ -96,14 +96,10 @@ class Paths(Component[PathsState, RecoveryHost]):
         """The peer's route was set anew."""
         self.seen, self.other = self.host.clock, None
 
-    def stay(self) -> None:
-        """A packet came from the route in use that only the peer can have sent lately."""
-        self.seen = self.host.clock
-
     def note(self, route: Route, size: int) -> None:
-        """The same from any route."""
+        """A packet came that only the peer can have sent lately."""
         if route == self.peer.route:
-            self.stay()
+            self.seen = self.host.clock
         elif size >= LEAST_SIZE and route.reply:
             self.nominate(route)
 

@@ -294,13 +294,19 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.suspicion.post(SuspicionInput.HINTED())
 
     def be_reset(self, session: Session) -> None:
-        """Its reset token came, for a session of ours that was not confirmed, or the one in use: once."""
-        is_half_made = session.state is SessionState.CALLED
-        if session.was_reset or not (is_half_made or session.sid == self.cur):
+        """Its reset token came, for a session of ours that was not confirmed, or the one in use: once.
+
+        Who has forgotten the one in use has forgotten what the same instance has answered, too.
+        """
+        is_half_made, is_used = session.state is SessionState.CALLED, session.sid == self.cur
+        if session.was_reset or not (is_half_made or is_used):
             return
         session.was_reset = True
+        for one in self.sessions(SessionState.CALLED):
+            one.was_reset |= is_used and one.instance == session.instance
+            if one.was_reset:
+                self.call.post(CallInput.HALF_MADE())
         if is_half_made:
-            self.call.post(CallInput.HALF_MADE())
             self.call.post(CallInput.START())
         else:
             self.call.be_reset()
@@ -395,7 +401,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         if not newest:
             return
         if arrival.route is self.route:  # nearly always
-            self.paths.stay()
+            self.paths.seen = self.host.clock
         else:
             self.copied(arrival)
 

@@ -1,4 +1,4 @@
-"""The scenarios S59 to S95 of docs/protocols/recovery.rst: goodbyes, sleep, moves, and who is in the way of them."""
+"""The scenarios S59 to S97 of docs/protocols/recovery.rst: goodbyes, sleep, moves, and who is in the way of them."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def story(name: str) -> Any:
 def is_close(data: bytes) -> bool:
     packet = decode(data)
     return isinstance(packet, Data) and packet.kind == Kind.CLOSE.value
+
+
+def is_confirm(data: bytes) -> bool:
+    packet = decode(data)
+    return isinstance(packet, Data) and packet.kind == Kind.CONFIRM.value
 
 
 def losing_closes(world: World, end: End, most: int) -> None:
@@ -968,3 +973,32 @@ def early_data_to_a_successor(core: type[Recovery]) -> None:
     world.run(40.0)
     assert a.is_synced(b)
     assert a.reasons()[-1] is Reason.RESTART
+
+
+@story("S96")
+def silence_is_measured_while_it_is_watched(core: type[Recovery]) -> None:
+    """The time of silence becomes shorter with the first round trip: pings get their time all the same."""
+    for rtt in (0.02, 0.3):
+        world = World(rtt=rtt, core=core)
+        a, b = world.pair()
+        world.record()
+        b.talk(a, 0.1)
+        world.run(60.0)
+        assert calls_of(world, a) + calls_of(world, b) == 0
+        nothing_is_lost(world)
+
+
+@story("S97")
+def restart_with_a_half_made_session(core: type[Recovery]) -> None:
+    """B renews the session, its confirms are lost, and A restarts: the token for the session in use says that the other
+    one is dead, too."""
+    world = World(core=core)
+    a, b = talking(world, both=False)
+    b.talk(a, 0.1)
+    world.net.taps.append(lambda sender, data, path: is_confirm(data))
+    b.place.call(lambda now: (b.entry(a).start_call(), b.session.run()))
+    world.run(8.0)
+    assert len(b.core.sessions_of(b.entry(a))) == 2
+    a.restart()
+    world.net.taps.pop()
+    world.until(is_used(world, a, b), 2.0)
