@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
 from typing import Annotated, Any, NamedTuple, Never
 
 import attrs
@@ -323,8 +323,8 @@ def good(final: Scene) -> Iterator[str]:
     yield from over(final)
     ends = {name: final[name].told for name, _ in peers(final)}
     received = [name for name, told in ends.items() if ("DataReceived", DATA) in told]
-    sent = [name for name, told in ends.items() if told[-1] == Closed(CloseCause.REMOTE)]
-    closed = [name for name in received if ends[name][-1] == Closed(CloseCause.LOCAL)]
+    sent = [name for name, told in ends.items() if told[-1:] == (Closed(CloseCause.REMOTE),)]
+    closed = [name for name in received if ends[name][-1:] == (Closed(CloseCause.LOCAL),)]
     if not (len(received) == len(sent) == len(closed) == 1):
         yield f"it ended badly: {ends}"
 
@@ -479,14 +479,19 @@ class Exploration:
     reduced: bool = True
     begin: Callable[[Scene], bool] | None = None
 
-    def run(self, max_states: int = 2_000_000, **changes: Any) -> tuple[Report, set[tuple[Hashable, ...]]]:
-        """The report, and everything that the parties may be told in the end."""
+    def run(
+        self, max_states: int = 2_000_000, *, expected: Set[Hashable] | None = None, **changes: Any
+    ) -> tuple[Report, set[Hashable]]:
+        """The report, and everything that the parties may be told in the end; no more than this is ``expected``."""
         this = attrs.evolve(self, **changes)
-        ends: set[tuple[Hashable, ...]] = set()
+        ends: set[Hashable] = set()
 
-        def verify(final: Scene) -> Iterable[str]:
-            ends.add(tuple(final[name].told for name in final))
-            return this.verify(final)
+        def verify(final: Scene) -> Iterator[str]:
+            end = tuple(final[name].told for name in final)
+            ends.add(end)
+            yield from this.verify(final)
+            if expected is not None and end not in expected:
+                yield "another end"
 
         report = explore(
             this.parties,

@@ -12,7 +12,7 @@ datagrams are on the way.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any, NamedTuple, cast
@@ -496,19 +496,27 @@ class Exploration:
     names: Mapping[str, tuple[Address, ...]] = attrs.field(factory=lambda: NAMES)
     is_endless: bool = False  # there are more states than memory has room for
 
-    def run(self, max_states: int = 2_000_000, **changes: Any) -> tuple[Report, frozenset[Hashable]]:
-        """The report; and what was told in worlds in which nothing is in flight, and all that was ever said."""
+    def run(
+        self, max_states: int = 2_000_000, *, expected: Set[Hashable] | None = None, **changes: Any
+    ) -> tuple[Report, set[Hashable]]:
+        """The report; and what was told in worlds in which nothing is in flight, and all that was ever said.
+
+        No more than this is ``expected``.
+        """
         this = attrs.evolve(self, **changes)
         ends: set[Hashable] = set()
 
-        def invariant(scene: Scene) -> Iterable[str]:
+        def invariant(scene: Scene) -> Iterator[str]:
             if scene.world.datagrams:
-                ends.update(scene.world.datagrams)
+                found: set[Hashable] = {*scene.world.datagrams}
             else:
-                ends.add((*(scene[name].told for name in scene), *(one.nodes for _, one in clients(scene))))
+                found = {(*(scene[name].told for name in scene), *(one.nodes for _, one in clients(scene)))}
                 if "server" in scene:
-                    ends.add(scene["server"].ask(register).is_refused)
-            return this.invariant(scene)
+                    found.add(scene["server"].ask(register).is_refused)
+            ends.update(found)
+            yield from this.invariant(scene)
+            if expected is not None and not found <= expected:
+                yield "another end"
 
         report = explore(
             this.parties,
@@ -522,7 +530,7 @@ class Exploration:
             begin=this.begin,
             show=show,
         )
-        return report, frozenset(ends)
+        return report, ends
 
     def verify(self, final: Scene) -> Iterable[str]:
         return [] if self.settled(final) else ["it ends unsettled"]

@@ -6,7 +6,6 @@ The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path as File
 
 import pytest
@@ -23,12 +22,12 @@ from exploring_overte import (
     is_connected,
     long_explorations,
 )
-from exploring_tables import is_found, mutants, running, stepped_on
+from exploring_tables import explore_all, is_found, mutants, running
 from small_overte import CLASSES, TABLES, small
 from soaking import SOAKING
 
 from sansproto.contract import Path
-from sansproto.testing.explorer import Budget, Insert, Report
+from sansproto.testing.explorer import Budget, Insert
 
 pytestmark = pytest.mark.unmeasured
 
@@ -188,25 +187,14 @@ NEVER = {
 @pytest.mark.slow
 def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     """By the static checks, by a violation, or because something else is told, said, or possible."""
-    known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
-    assert not [(one.name, str(report)) for one, report, _, _ in known if report.violations or not report.exhausted]
-    known.sort(key=lambda entry: entry[1].states)
+    known = explore_all(small(), TABLES, CLASSES)
     unnoticed = set()
     for table in TABLES:
         for name, mutant in mutants(table):
             if (SOAKING or name not in HARMLESS) and not is_found(mutant, DOCS):
                 with running(mutant):
-                    if not any(differs(*entry[:3]) for entry in known if name in entry[3]):
+                    if not any(one.changes(name, by_states=True) for one in known):
                         unnoticed.add(name)
     assert unnoticed == (set(HARMLESS) if SOAKING else set())
     every = {name for table in TABLES for name, _ in mutants(table)}
-    assert every - set(chain.from_iterable(used for *_, used in known)) == set(NEVER)
-
-
-def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
-    return stepped_on(lambda parties: one.run(parties=parties), one.parties, TABLES, CLASSES)
-
-
-def differs(exploration: Exploration, report: Report, ends: object) -> bool:
-    now, now_ends = exploration.run(max_states=report.states + 1)  # one more is enough
-    return bool(now.violations) or not now.exhausted or (now.states, now_ends) != (report.states, ends)
+    assert every - {name for one in known for name in one.parties.uses} == set(NEVER)
