@@ -103,6 +103,11 @@ class Scene:
     def __iter__(self) -> Iterator[str]:
         return iter(self._parties.names)
 
+    def once(self, question: Callable[[Scene], V]) -> V:
+        """What a function finds out that looks only at what everybody was told. It is asked once for all that."""
+        told = tuple([seat.told for seat in self.world.seats])
+        return self._parties.once((told, question), lambda: question(self))
+
 
 Check = Callable[[Scene], Iterable[str]]
 

@@ -27,6 +27,7 @@ from small_overte import CLASSES, TABLES, small
 from soaking import SOAKING
 
 from sansproto.contract import Path
+from sansproto.testing._internal.parties import Parties
 from sansproto.testing.explorer import Budget, Insert
 
 pytestmark = pytest.mark.unmeasured
@@ -104,6 +105,9 @@ IN_THE_NAME_OF_THE_MIXER = {
 }
 
 
+BOTH, ALL_THREE = Parties(PAIR), Parties(THREE)
+
+
 def attacks(to: str, data: Mapping[str, bytes], path: Path) -> list[tuple[str, Insert]]:
     return [(name, Insert(to, one, path)) for name, one in data.items()]
 
@@ -122,9 +126,9 @@ def test_what_an_attacker_says_does_nothing_but_what_is_known(to: str, source: P
     """From the wrong address, nothing; from the right one, what the protocol cannot prevent. It always settles."""
     said = attacks(to, (to_client if to == "client" else to_server)(ids()), source)
     vain = tuple(insert for name, insert in said if name not in known)
-    assert effect(Exploration("in vain", PAIR, Budget(inserts=1), inserts=vain)) == NOTHING
+    assert effect(Exploration("in vain", BOTH, Budget(inserts=1), inserts=vain)) == NOTHING
     found = {
-        name: effect(Exploration(name, PAIR, Budget(inserts=1), inserts=(insert,)))
+        name: effect(Exploration(name, BOTH, Budget(inserts=1), inserts=(insert,)))
         for name, insert in said
         if name in known
     }
@@ -138,9 +142,9 @@ def test_a_node_is_not_changed_by_what_is_not_authenticated() -> None:
     known = dict(attacks("client", {name: packets[name] for name in IN_THE_NAME_OF_THE_MIXER}, path_of(MIXER)))
     said = [*attacks("client", packets, STRANGER), *attacks("client", packets, path_of(MIXER))]
     vain = tuple(insert for _, insert in said if insert not in known.values())
-    assert effect(Exploration("in vain", THREE, budget, inserts=vain, begin=is_connected)) == NOTHING
+    assert effect(Exploration("in vain", ALL_THREE, budget, inserts=vain, begin=is_connected)) == NOTHING
     for name, insert in known.items():
-        assert effect(Exploration(name, THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
+        assert effect(Exploration(name, ALL_THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
 
 
 def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
@@ -150,7 +154,7 @@ def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
         for name, insert in attacks("server", to_server(ids()), STRANGER)
         if name in TO_SERVER_FROM_ANYWHERE and "another" not in name
     )
-    flood = Exploration("a flood", PAIR, Budget(inserts=2, losses=1), inserts=requests)
+    flood = Exploration("a flood", BOTH, Budget(inserts=2, losses=1), inserts=requests)
     report, _ = flood.run()
     print(report)
     assert not report.violations, report

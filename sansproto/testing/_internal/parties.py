@@ -182,9 +182,12 @@ class Parties:
 
     def ask(self, party: int, state: int, wall: float, question: Callable[[Any], T]) -> T:
         """What a function finds out about the session of a state at a wall time, found out once."""
-        key = (party, state, wall, question)
+        return self.once((party, state, wall, question), lambda: question(self.restore(party, state, wall)))
+
+    def once(self, key: Hashable, answer: Callable[[], T]) -> T:
+        """The answer for a key, found out once."""
         if key not in self._answers:
-            self._answers[key] = question(self.restore(party, state, wall))
+            self._answers[key] = answer()
         found: T = self._answers[key]
         return found
 
