@@ -31,10 +31,9 @@ test: lint
 else
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop and not unmeasured"
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/pytest -n auto --dist worksteal -m unmeasured
 endif
 
 # The loop while writing: under a minute on 2 cores.

@@ -155,8 +155,7 @@ class TestDirect:
         caller = ends.pipe("b", "a", "--to", place(called))
         talk(caller, called, "there")
         talk(called, caller, "back")
-        assert caller.process.stdin is not None
-        caller.process.stdin.close()
+        caller.end_input()
         first, second = caller.wait(), called.wait()
         assert first.code == second.code == 0
         assert second.event("finished")["reason"]
@@ -256,8 +255,7 @@ class TestByMailbox:
         other = ends.pipe("b", "a", "--mailbox", server, *FAST)
         talk(one, other, "there")
         talk(other, one, "back")
-        assert one.process.stdin is not None
-        one.process.stdin.close()
+        one.end_input()
         assert one.wait().code == other.wait().code == 0
 
     def test_an_end_and_then_the_server_is_killed(self, ends: Ends) -> None:
