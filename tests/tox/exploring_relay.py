@@ -121,7 +121,7 @@ TWINS: Mapping[str, Party] = {**TWO, "a again": client(3, A, B)}
 class Known(NamedTuple):
     """A relay: the wishes of its clients, and what it may not hold once they are gone."""
 
-    wishes: dict[tuple[bytes, bytes], tuple[int, int, bool]]
+    wishes: dict[tuple[bytes, bytes], tuple[int, int]]
     left_over: tuple[str, ...]
 
 
@@ -137,9 +137,7 @@ def known(session: RelayServer) -> Known:
         "links": session.links,
     }
     clients = [session.visitors[link] for link in session.clients.values()]
-    wishes = {
-        (one.key, wish.key): (number, wish.peer, wish.is_told) for one in clients for number, wish in one.wishes.items()
-    }
+    wishes = {(one.key, wish.key): (number, wish.peer) for one in clients for number, wish in one.wishes.items()}
     return Known(wishes, tuple(name for name, what in held.items() if what))
 
 
@@ -163,8 +161,8 @@ def clients(scene: Scene) -> Iterator[str]:
 def true(scene: Scene) -> Iterator[str]:
     """Ids are never confused, and nobody hears what was not said."""
     wishes = scene["relay"].ask(known).wishes
-    for (one, other), (number, peer, _) in wishes.items():
-        if peer and wishes.get((other, one), ())[:2] != (peer, number):
+    for (one, other), (number, peer) in wishes.items():
+        if peer and wishes.get((other, one)) != (peer, number):
             yield f"{one.hex()[:4]} is linked with {other.hex()[:4]}, who is not"
     for name in clients(scene):
         for event in scene[name].told:
@@ -191,7 +189,7 @@ def agreed(scene: Scene) -> Iterator[str]:
         if name == "a again" or "a again" in scene:
             continue
         own = (A if name[0] == "a" else B).public
-        theirs = {other: number for (one, other), (number, peer, is_told) in wishes.items() if one == own and is_told}
+        theirs = {other: number for (one, other), (number, peer) in wishes.items() if one == own and peer}
         if scene[name].ask(linked) != theirs:
             yield f"{name} believes to be linked by {scene[name].ask(linked)}, the relay: {theirs}"
 
