@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
@@ -150,17 +149,18 @@ class Call(Component[CallState, RecoveryHost]):
     next_challenge: Instant
     proven_until: Instant
     """Up to then only challenges with proof are heard."""
-    backoffs: OrderedDict[Route, Instant]
+    backoffs: dict[Route, Instant]
     """Routes where the peer was not reached: not before then."""
     is_retry: bool
     """What waits is another try, which is made only if a session is still wanted."""
     core: Annotated[CallOwner, CACHED]
     peer: Annotated[CallPeer, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, core: CallOwner, peer: CallPeer) -> None:
         super().__init__(host)
         self.core, self.peer = core, peer
-        self.attempts, self.backoffs = [], OrderedDict()
+        self.attempts, self.backoffs = [], {}
         self.stamp = self.generation = self.starts = self.challenges = 0
         self.began = self.pause = self.last_start = self.next_start = self.next_challenge = self.proven_until = 0.0
         self.was_held = self.is_retry = False

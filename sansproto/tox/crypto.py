@@ -182,7 +182,8 @@ class Bulk:
             return seal_data(key, nonce, clear)
         size = len(clear)
         raw.lib.crypto_secretbox_easy(self._room, clear, size, nonce, key)
-        return _DATA + nonce[22:] + self._view[: size + p.MAC_SIZE]
+        sealed: bytes = self._view[: size + p.MAC_SIZE]
+        return _DATA + nonce[22:] + sealed
 
     def open(self, key: bytes, nonce: bytes, data: bytes) -> bytes | None:
         """The clear text of a packet of 28 to 1400 bytes; None if it does not open."""
@@ -195,7 +196,8 @@ class Bulk:
         size = len(sealed)
         if raw.lib.crypto_secretbox_open_easy(self._room, sealed, size, nonce, key):
             return None
-        return self._view[: size - p.MAC_SIZE]
+        clear: bytes = self._view[: size - p.MAC_SIZE]
+        return clear
 
 
 def seal_frame(key: bytes, nonce: bytes, frame: p.Control | p.Relayed) -> bytes:

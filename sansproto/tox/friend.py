@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from ..component import Component, Host, Note, Refusal
-from ..contract import Instant
+from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import Level
 from ..snapshot import CACHED
@@ -59,11 +59,17 @@ class FriendHost(Host[Any], Protocol):
     profile: Any
 
     def make_ways(self, friend: bytes) -> Ways: ...
-    def session_ended(self) -> None: ...
+    def session_changed(self) -> None: ...
     def ask_alive(self, friend: bytes) -> None: ...
     def lose(self, friend: bytes) -> None: ...
     def relays_to_share(self) -> bytes: ...
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
+
+
+class Said(NamedTuple):
+    """A packet of a friend."""
+
+    packet: p.Friend
 
 
 class FriendState(Enum):
@@ -78,17 +84,16 @@ class FriendState(Enum):
 class FriendInput:
     STARTED = Input[FriendState, None]()
     ENDED = Input[FriendState, OfflineReason]()
-    ALIVE = Input[FriendState, p.Friend]()
-    SHARED = Input[FriendState, p.Friend]()
-    ASKED = Input[FriendState, p.Friend]()
-    ONLINE = Input[FriendState, p.Friend]()
-    OFFLINE = Input[FriendState, p.Friend]()
-    SAID = Input[FriendState, p.Friend]()
+    ALIVE = Input[FriendState, Said]()
+    SHARED = Input[FriendState, Said]()
+    ASKED = Input[FriendState, Said]()
+    ONLINE = Input[FriendState, Said]()
+    OFFLINE = Input[FriendState, Said]()
+    SAID = Input[FriendState, Said]()
     CUSTOM = Input[FriendState, bytes]()
     PROFILE = Input[FriendState, None]()
     RELAYS = Input[FriendState, None]()
-    ALIVE_DUE = Input[FriendState, None]()
-    SILENCE_DUE = Input[FriendState, None]()
+    PULSE_DUE = Input[FriendState, None]()
 
 
 class Friend(Component[FriendState, FriendHost]):
@@ -100,9 +105,16 @@ class Friend(Component[FriendState, FriendHost]):
     """The session in use."""
     heard: Instant
     """When something new came in it."""
+    said: Instant
+    """When we said that we live."""
     messages: int
     """Messages that were sent so far."""
+    pings: dict[bytes, Path]
+    """DHT pings that may still be answered: their numbers, and where they went."""
+    address: int
+    """Which of our own addresses it was told."""
     cookies: Level
+    """What is left of cookies for it."""
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
     session: Annotated[Session | None, CACHED]
@@ -113,7 +125,8 @@ class Friend(Component[FriendState, FriendHost]):
     def __init__(self, host: FriendHost, key: bytes) -> None:
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
-        self.dht_keys, self.current, self.heard, self.messages = [], None, 0.0, 0
+        self.dht_keys, self.current, self.heard, self.said, self.messages = [], None, 0.0, 0.0, 0
+        self.pings, self.address = {}, 0
         self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
 
     # -- what its sessions ask
@@ -139,43 +152,49 @@ class Friend(Component[FriendState, FriendHost]):
     def is_known(self, payload: bytes) -> bool:
         return payload[0] in _IDS
 
-    def read(self, payload: bytes) -> p.Friend:
+    def read(self, payload: bytes) -> Said:
         """Raises WireError."""
         packet = p.FRIEND.decode(payload)
         if isinstance(packet, p.ShareRelays):
             decode_nodes(packet.nodes)
-        return packet
+        return Said(packet)
 
-    def is_alive(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Alive)
+    def is_alive(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Alive)
 
-    def is_shared(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.ShareRelays)
+    def is_shared(self, said: Said) -> bool:
+        return isinstance(said.packet, p.ShareRelays)
 
-    def is_asked(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.FriendRequest)
+    def is_asked(self, said: Said) -> bool:
+        return isinstance(said.packet, p.FriendRequest)
 
-    def is_online(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Online)
+    def is_online(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Online)
 
-    def is_offline(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Offline)
+    def is_offline(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Offline)
 
     # -- conditions and times
 
-    def is_heard(self) -> bool:
-        return self.until_silent() > 0.0
+    def is_lost(self) -> bool:
+        """Did nothing come for too long?"""
+        return self.heard + self.delays.silent <= self.host.clock
 
-    def until_silent(self) -> float:
-        return self.heard + self.delays.silent - self.host.clock
+    def is_early(self) -> bool:
+        """Did we say not long ago that we live?"""
+        return self.said + self.delays.alive > self.host.clock
+
+    def until_pulse(self) -> float:
+        """Until something has to be said, or it is lost."""
+        return min(self.said + self.delays.alive, self.heard + self.delays.silent) - self.host.clock
 
     # -- actions
 
     def greet(self) -> None:
         """What we send before it listens to anything else."""
-        self.heard = self.host.clock
+        self.heard = self.said = self.host.clock
         session = self._session()
-        session.send_at_once(p.FRIEND.encode(p.Online()))
+        session.outgoing.send_at_once(p.FRIEND.encode(p.Online()))
         self.host.ask_alive(self.key)
         self.share_relays()
         self.introduce()
@@ -184,20 +203,21 @@ class Friend(Component[FriendState, FriendHost]):
         """Who we are."""
         profile, session = self.host.profile, self._session()
         for packet in (p.Name(profile.name), p.StatusMessage(profile.status_message), p.Status(profile.presence)):
-            session.send_at_once(p.FRIEND.encode(packet))
+            session.outgoing.send_at_once(p.FRIEND.encode(packet))
 
     def share_relays(self) -> None:
         """Where it can meet us, if all other ways are lost."""
         relays = self.host.relays_to_share()
         if relays:
-            self._session().send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
+            self._session().outgoing.send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
 
     def send_alive(self) -> None:
-        self._session().send_alive()
+        self.said = self.host.clock
+        self._session().outgoing.send_alive()
 
     def end(self, reason: OfflineReason) -> None:
         self.current = self.session = None
-        self.host.session_ended()
+        self.host.session_changed()
 
     def tell_online(self) -> None:
         self.host.emit(FriendOnline(self.key))
@@ -208,17 +228,19 @@ class Friend(Component[FriendState, FriendHost]):
     def tell_said_offline(self) -> None:
         self.host.emit(FriendOffline(self.key, OfflineReason.SAID))
 
-    def tell_shared(self, packet: p.ShareRelays) -> None:
-        relays = decode_nodes(packet.nodes)
+    def tell_shared(self, said: Said) -> None:
+        assert isinstance(said.packet, p.ShareRelays)
+        relays = decode_nodes(said.packet.nodes)
         self.host.emit(RelaysShared(self.key, relays))
         self.host.meet_at(self.key, relays)
 
-    def tell_packet(self, packet: Any) -> None:
+    def tell_packet(self, said: Said) -> None:
+        packet: Any = said.packet
         self.host.emit(FriendPacketReceived(self.key, packet))
 
-    def tell(self, packet: p.Friend) -> None:
+    def tell(self, said: Said) -> None:
         """What only a friend says that listens."""
-        key, emit = self.key, self.host.emit
+        key, emit, packet = self.key, self.host.emit, said.packet
         match packet:
             case p.Message() | p.Action():
                 emit(MessageReceived(key, self._text(packet.text), isinstance(packet, p.Action)))
@@ -231,7 +253,7 @@ class Friend(Component[FriendState, FriendHost]):
             case p.Typing():
                 emit(TypingChanged(key, packet.typing != 0))
             case _:
-                self.tell_packet(packet)
+                self.tell_packet(said)
 
     def lose(self) -> None:
         """Nothing came for too long."""
@@ -270,14 +292,13 @@ PACKET: Final = (
 
 
 class FriendTimer:
-    ALIVE = Timer(_I.ALIVE_DUE, NodeDelays.alive)
-    SILENCE = Timer(_I.SILENCE_DUE, NodeDelays.silent)
-    SILENCE_REST = Timer(_I.SILENCE_DUE, _C.until_silent)
+    PULSE = Timer(_I.PULSE_DUE, NodeDelays.alive)
+    PULSE_REST = Timer(_I.PULSE_DUE, _C.until_pulse)
 
 
 _T = FriendTimer
 _UP: Final = (_S.CONNECTED, _S.ONLINE)
-_TIMERS: Final = (_T.ALIVE, _T.SILENCE, _T.SILENCE_REST)
+_TIMERS: Final = (_T.PULSE, _T.PULSE_REST)
 
 FRIEND: Final = Table[Friend, FriendState](
     Friend,
@@ -287,7 +308,7 @@ FRIEND: Final = Table[Friend, FriendState](
     initial=_S.OFFLINE,
     idle={_S.OFFLINE: "a session"},
     rows=(
-        Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.ALIVE, _T.SILENCE), ref=_FRIENDS),
+        Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.PULSE,), ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ENDED, _S.OFFLINE, _C.end, cancel=_TIMERS, ref=_FRIENDS),
         Row(_S.ONLINE, _I.ENDED, _S.OFFLINE, _C.end, _C.tell_offline, cancel=_TIMERS, ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ONLINE, _S.ONLINE, _C.tell_online, ref=_FRIENDS),
@@ -301,9 +322,9 @@ FRIEND: Final = Table[Friend, FriendState](
         Row(_UP, _I.PROFILE, None, _C.introduce, ref=_FRIENDS),
         Row(_UP, _I.RELAYS, None, _C.share_relays, ref=_FRIENDS),
         Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS, None, ref=_FRIENDS),
-        Row(_UP, _I.ALIVE_DUE, None, _C.send_alive, arm=(_T.ALIVE,), ref=_FRIENDS),
-        Row(_UP, _I.SILENCE_DUE, None, when=_C.is_heard, arm=(_T.SILENCE_REST,), ref=_FRIENDS),
-        Row(_UP, _I.SILENCE_DUE, None, _C.lose, ref=_FRIENDS),
+        Row(_UP, _I.PULSE_DUE, None, _C.lose, when=_C.is_lost, ref=_FRIENDS),
+        Row(_UP, _I.PULSE_DUE, None, when=_C.is_early, arm=(_T.PULSE_REST,), ref=_FRIENDS),
+        Row(_UP, _I.PULSE_DUE, None, _C.send_alive, arm=(_T.PULSE,), ref=_FRIENDS),
     ),
     defaults=(
         Default(Outcome.IGNORE, "before the friend is online", _I.SAID, _I.CUSTOM),

@@ -9,7 +9,6 @@ import attrs
 
 from ..component import Host, Part
 from ..contract import Instant
-from ..errors import Fault, WireError
 from ..recovery import Call, MadeInit, MadeReply, Reply
 from ..snapshot import CACHED, MEMO
 from . import crypto
@@ -196,24 +195,35 @@ class Keyring(Part[KeyringHost]):
         if draft is not None and own_key in (b"", draft.own.public):
             del self.drafts[friend]
 
+    def forget_agreed(self, dht_key: bytes, real_key: bytes) -> None:
+        """A session with a friend is in use: no handshake of it is expected for a while."""
+        self.shared.pop((self.dht.public, dht_key), None)
+        self.shared.pop((self.real.public, real_key), None)
+
     def erase(self, sid: bytes) -> None:
         self.attempts.pop(sid, None)
 
     # -- the DHT ping
 
-    def read_ping(self, packet: p.DhtPing | p.DhtPong) -> p.DhtPingBody:
-        """Raises WireError (``BAD_POINT``, ``BAD_MAC``; ``BAD_VALUE`` for the body of the other kind)."""
-        body = crypto.open_body(p.DhtPingBody, self.agreed(self.dht, packet.dht_key), packet)
-        if body.kind != type(packet).__wire__.id:
-            raise WireError(Fault.BAD_VALUE, field="kind")
-        return body
+    def read_ping(self, packet: p.DhtPing) -> p.DhtPingBody:
+        """Raises WireError (``BAD_POINT``, ``BAD_MAC``, ``BAD_VALUE`` for the body of an answer)."""
+        return crypto.open_body(p.DhtPingBody, self.agreed(self.dht, packet.dht_key), packet)
 
-    def make_ping(self, dht_key: bytes, number: bytes, *, is_answer: bool) -> bytes:
-        """A ping, or the answer to one."""
-        kind: Any = p.DhtPong if is_answer else p.DhtPing
+    def read_pong(self, packet: p.DhtPong) -> p.DhtPongBody:
+        """As :meth:`read_ping`."""
+        return crypto.open_body(p.DhtPongBody, self.agreed(self.dht, packet.dht_key), packet)
+
+    def make_ping(self, dht_key: bytes) -> tuple[bytes, bytes]:
+        """A ping, and its number."""
+        number, nonce = self.host.draw(_NUMBER, "tox.ping"), self._draw_nonce()
+        sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, p.DhtPingBody(number))
+        return p.DATAGRAM.encode(p.DhtPing(self.dht.public, nonce, sealed)), number
+
+    def make_pong(self, dht_key: bytes, number: bytes) -> bytes:
+        """The answer to a ping."""
         nonce = self._draw_nonce()
-        sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, p.DhtPingBody(int(is_answer), number))
-        return p.DATAGRAM.encode(kind(self.dht.public, nonce, sealed))
+        sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, p.DhtPongBody(number))
+        return p.DATAGRAM.encode(p.DhtPong(self.dht.public, nonce, sealed))
 
     # -- inside
 
