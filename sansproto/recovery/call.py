@@ -473,7 +473,9 @@ CALL: Final = Table[Call, CallState](
         Row(_S.ANSWERED, _I.WON, _S.IDLE, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.BEATEN, None, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.LOST, _S.IDLE, _C.reconsider, ref="R6 own handshake"),
-        Row((_S.CALLING, _S.WAITING), _I.TAKEN_BACK, _S.IDLE, _C.drop_attempts, cancel=(*_CALLS, *_WAITS), ref="silence"),
+        Row(
+            (_S.CALLING, _S.WAITING), _I.TAKEN_BACK, _S.IDLE, _C.drop_attempts, cancel=(*_CALLS, *_WAITS), ref="silence"
+        ),
         Row((_S.IDLE, _S.ANSWERED), _I.TAKEN_BACK, None, ref="silence"),
         Row(_S.ANSWERED, _I.HALF_MADE, _S.IDLE, ref="R3 hint"),
         Row((_S.CALLING, *_RESTS), _I.LOST | _I.HALF_MADE, None, ref="R6 own handshake"),

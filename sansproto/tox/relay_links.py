@@ -125,9 +125,7 @@ class RelayUser(StreamEndpoint[E, D]):
         return transmit
 
     def link_opened(self, link: StreamLink) -> None:
-        relay = self._of_links.get(link.key)
-        if relay is not None:
-            relay.post(RelayInput.OPENED())
+        self._of_links[link.key].post(RelayInput.OPENED())
 
     def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
         kind = p.RelayAnswer if self._of_links[link.key].state is RelayState.GREETING else p.RelayFrame
@@ -144,9 +142,7 @@ class RelayUser(StreamEndpoint[E, D]):
 
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         """Acted upon at once: a link that was lost is forgotten next."""
-        relay = self._of_links.get(link.key)
-        if relay is not None:
-            RelayInput.LOST(Ended(cause, None, detail)).act(relay)
+        RelayInput.LOST(Ended(cause, None, detail)).act(self._of_links[link.key])
 
     def link_gone(self, link: StreamLink) -> None:
         relay = self._of_links.pop(link.key, None)

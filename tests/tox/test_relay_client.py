@@ -184,7 +184,7 @@ HARMLESS = {
     "second link": (LINK, "unexpected answer"),
     "link of an unknown id": (p.ConnectNotification(17), "unknown id"),
     "end of an unknown id": (p.DisconnectNotification(17), "unknown id"),
-    "OOB from a key of small order": (p.OobReceived(ZERO, b"x"), "no key"),
+    "OOB from a key of small order": (p.OobReceived(ZERO, b"x"), "a key that is none"),
     "onion answer": (b"\x09" + bytes(60), "of the onion"),
     "forwarding": (b"\x0b" + bytes(60), "of the onion"),
 }
@@ -247,6 +247,17 @@ def test_a_relay_that_cannot_be_reached_is_dialled_again_and_again_and_told_once
     assert peer.take() == [UP]
 
 
+def test_a_relay_may_be_away_for_days() -> None:
+    peer = ClientPeer.live()
+    peer.connect(peer.now)
+    for _ in range(1100):  # 2 to this power is no float any more
+        peer.drain()
+        peer.stream_lost(peer.link, peer.now)
+        peer.tick()
+    assert peer.now < 1100 * 3.3
+    peer.come_up()
+
+
 def test_a_relay_that_takes_the_connection_and_says_nothing_is_left_after_10_seconds() -> None:
     peer = ClientPeer.live()
     peer.connect(peer.now)
@@ -306,8 +317,7 @@ def test_a_relay_is_dialled_at_once_when_our_address_changed(report: str) -> Non
     assert (peer.link, peer.how) == (first + 1, {first: AbortTransport})
     changed()  # while it is on its way
     assert peer.take() == []
-    assert peer.link == first + 2
-    peer.drain()
+    assert (peer.link, peer.how) == (first + 2, {first: AbortTransport, first + 1: AbortTransport})
     peer.stream_lost(peer.link, peer.now)
     changed()  # during a pause
     peer.drain()
@@ -527,6 +537,14 @@ def test_a_client_can_be_closed_at_any_time(state: str) -> None:
     with pytest.raises(NotOpen):
         peer.route(B.public, peer.now)
     peer.network_changed(peer.now)
+
+
+def test_a_client_that_is_aborted_keeps_no_link() -> None:
+    peer = linked()
+    peer.abort()
+    assert peer.take() == [Closed(CloseCause.ABORTED)]
+    assert (peer.how, peer.endpoint.relays[SERVER.public].link) == ({1: AbortTransport}, 0)
+    peer.abort()
 
 
 def test_a_restored_client_goes_on() -> None:
