@@ -11,7 +11,6 @@ import attrs
 
 from ..limits import seconds, some
 
-
 _ANSWER_PAUSE: Final = 5.0
 
 
