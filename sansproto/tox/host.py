@@ -299,9 +299,12 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
                 session.outgoing.send_alive(body)
         return None
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         """A session has opened it: the core only learns that something came."""
-        return Opened(Kind.KEEPALIVE, b"")
+        return b""
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        return Opened(Kind.KEEPALIVE, clear)
 
     def make_hint(self, sid: bytes) -> bytes | None:
         return None
