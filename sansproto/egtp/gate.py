@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, NamedTuple, Never, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Never, Protocol, TypeAlias
 
 from ..component import Component, Host
 from ..contract import Instant
@@ -26,11 +26,8 @@ class Stored(NamedTuple):
     route: Route
 
 
-class Seen(NamedTuple):
-    """A datagram, and the packet that it is."""
-
-    data: bytes
-    packet: p.Datagram
+Seen: TypeAlias = tuple[bytes, p.Datagram]
+"""A datagram, and the packet that it is."""
 
 
 class Arrived(NamedTuple):
@@ -112,7 +109,7 @@ class Gate(Component[GateState, GateHost]):
         return self.host.keyring.is_for_us(knocked.data)
 
     def read(self, stored: Stored) -> Arrived | None:
-        return Arrived(Seen(stored.data, p.DATAGRAM.decode(stored.data)), stored.route)
+        return Arrived((stored.data, p.DATAGRAM.decode(stored.data)), stored.route)
 
     # -- conditions and times
 

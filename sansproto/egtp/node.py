@@ -272,7 +272,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     # -- the contract
 
     def decode(self, data: bytes, path: Path) -> Seen:
-        return Seen(data, p.DATAGRAM.decode(data))
+        return data, p.DATAGRAM.decode(data)
 
     def received(self, packet: Seen, path: Path) -> None:
         self.arrived(packet, self.routes.of(path))
@@ -285,8 +285,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        has_room = len(self._outbox) <= self.limits.outbox // 2 and self.waiting_events <= self.limits.events // 2
-        if self._is_wanting and has_room:
+        if self._is_wanting and self._has_room():
             self._is_wanting = False
             self.emit(Writable())
         return transmit
@@ -490,8 +489,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     # -- inside
 
+    def _has_room(self) -> bool:
+        return len(self._outbox) <= self.limits.outbox // 2 and len(self._events) <= self.limits.events // 2
+
     def _has_too_many_events(self) -> bool:
-        return self.waiting_events >= self.limits.events
+        return len(self._events) >= self.limits.events
 
     def _ask_connect(self, verb: str, peer: bytes) -> None:
         self.ask(verb, self.gate.asked(GateInput.CONNECT()))

@@ -433,6 +433,8 @@ class Door(Component[DoorState, RecoveryHost]):
     def _victim(self, entered: Entered) -> Session | object | None:
         """The candidate that has to go for another one: None if there is room, nobody if there is none."""
         limits, offered = self.core.config.limits, list(self.core.offered.values())
+        if not offered:
+            return None
         own = [one for one in offered if one.peer_id == entered.init.peer]
         if len(own) >= limits.candidates_per_peer:
             return _oldest_unproven(own)

@@ -37,6 +37,10 @@ from .suspicion import Suspicion, SuspicionInput, SuspicionState
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the peer", ref="peers")
 
+_SUSPECT, _UNCONTESTED = SuspicionState.SUSPECT, ConflictState.NONE
+_LOADED, _PATH_CHALLENGE = SessionState.LOADED, Kind.PATH_CHALLENGE
+"""Looked up once: each packet asks for them."""
+
 PROCESS: Final = 4
 """Bytes of an instance that tell the process; the rest is of its entry about us."""
 
@@ -377,9 +381,9 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Something genuine and new came in one of its sessions."""
         if session.sid != self.cur:
             return
-        if self.suspicion.state is SuspicionState.SUSPECT:
+        if self.suspicion.state is _SUSPECT:
             self.suspicion.post(SuspicionInput.ALIVE())
-        if self.conflict.state is not ConflictState.NONE:
+        if self.conflict.state is not _UNCONTESTED:
             self.conflict.post(ConflictInput.ALIVE())
         if newest:
             self.copied(arrival)
@@ -387,7 +391,7 @@ class Peer(Component[PeerState, RecoveryHost]):
     def copied(self, arrival: Arrival) -> None:
         """A packet that only the peer can have sent lately came by a route. A challenge is answered there already:
         with one of ours it would be twice as much as came."""
-        is_answered = arrival.opened.kind is Kind.PATH_CHALLENGE
+        is_answered = arrival.opened.kind is _PATH_CHALLENGE
         self.paths.note(arrival.route, 0 if is_answered else arrival.size)
 
     def judge_response(self, arrival: Arrival) -> None:
@@ -460,7 +464,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Send under the session in use, or before there is one under one of ours that was not confirmed yet."""
         session = self.current
         if session is not None:
-            return session.state is not SessionState.LOADED and session.send_app(data)
+            return session.state is not _LOADED and session.send_app(data)
         early = [one for one in self.sessions(SessionState.CALLED) if self.instance in (NO_INSTANCE, one.instance)]
         if not early or not early[-1].send_app(data):
             return False

@@ -300,7 +300,8 @@ class Piping:
                 )
             case PeerClosed(reason=reason):
                 if reason is CloseReason.REFUSED:
-                    raise CommandFailed(Exit.REFUSED, "The other end does not want us: ask who runs it.")
+                    text = "has left, or does not want us any more" if self._was_there else "does not want us"
+                    raise CommandFailed(Exit.REFUSED, f"The other end {text}: ask who runs it.")
                 self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
                 return True
             case Unreachable():
@@ -326,9 +327,10 @@ class Piping:
         return False
 
     def _tell_unreachable(self, *, is_over: bool) -> None:
-        if is_over:
+        is_last_way = self._is_by_mailbox or self._target.to is None or self._target.relay is None
+        if is_over and is_last_way:
             left = self._runner.call(lambda _: self._node.waiting(self._peer))
-            lost = unsent(left) if left else "what was sent last may be lost"
+            lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
             raise CommandFailed(Exit.NOBODY, f"The other end does not answer, and {lost}: is it running?")
         self._reporter.tell("unreachable", "The other end does not answer: trying again.")
         self._call()
