@@ -11,14 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
+from toxcore import HERE
+
 from sansproto.contract import Address, Path
 from sansproto.errors import NotOpen
 from sansproto.tox import RELAY_PORT, Relay, RelayServer
 from sansproto.tox.node import ToxNode
 from sansproto_sockets import run
 
-HERE: Final = "127.0.0.1"
-HERE_V6: Final = "::1"
 COOKIE_REQUEST, COOKIE_RESPONSE, HANDSHAKE, DATA = 24, 25, 26, 27
 
 _REST: Final = 0.002
@@ -99,6 +99,12 @@ class _Running:
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
+    def take(self, kind: type[E]) -> list[E]:
+        """The same, which are then forgotten."""
+        found = self.of(kind)
+        self.events = [event for event in self.events if not isinstance(event, kind)]
+        return found
+
 
 class Ours(_Running):
     """A node of ours."""
@@ -138,58 +144,61 @@ class OurRelay(_Running):
         self.secret = secret or secrets.token_bytes(32)
         self.server = RelayServer(private_key=self.secret, entropy=entropy)
         super().__init__(run(self.server, listen={RELAY_PORT: (HERE, port)}))
-        self.port, self.dht_key = self.runner.addresses[RELAY_PORT].port, self.server.public_key
+        self.relay_port, self.dht_key = self.runner.addresses[RELAY_PORT].port, self.server.public_key
 
 
 class Line:
-    """Everything between a node of ours and the UDP port of a toxcore, which see each other at ``path`` and at a port
-    that is drawn: it loses some of it, or all, or holds it back."""
+    """Everything between a node of ours and the UDP port of a toxcore. They see each other at ``path``, and at another
+    port of the line. It loses some packets, or all, or holds some kinds back."""
 
     def __init__(self, port: int, *, host: str = HERE, loss: float = 0.0, seed: int = 1) -> None:
         self._near, self._far = self._open(host), self._open(host)
         self.path = Path("udp", *self._near.getsockname()[:2])
         self._theirs, self._ours = (host, port), ("", 0)
         self._random = random.Random(seed)
-        self.loss, self.is_cut, self.holds = loss, False, False
+        self.loss, self.is_cut = loss, False
+        self.holds: frozenset[int] = frozenset()
+        """Kinds of packets that are held back."""
         self.held: list[tuple[bool, bytes]] = []
-        """Whether it is ours, and what."""
+        """Whether it is from us, and what."""
         self.seen: Counter[tuple[bool, int]] = Counter()
-        """Packets by whether they are ours, and by kind."""
+        """How many came, from us or not, of each kind."""
 
     def turn(self) -> None:
-        for ours, sock in ((True, self._near), (False, self._far)):
+        for is_ours, sock in ((True, self._near), (False, self._far)):
             for _ in range(_READS):
                 try:
                     data, source = sock.recvfrom(2048)
                 except OSError:  # nothing is there; or nobody was, when something was sent
                     break
-                if ours:
+                if is_ours:
                     self._ours = source[:2]
-                self._pass_on(ours, data)
+                self._take(is_ours, data)
 
     def stop(self) -> None:
         self._near.close()
         self._far.close()
 
-    def are_held(self, kind: int) -> bool:
-        """Is such a packet held on its way in each direction?"""
-        return {ours for ours, data in self.held if data[0] == kind} == {False, True}
+    def holds_some(self, is_ours: bool, kind: int) -> bool:
+        return any(ours is is_ours and data[0] == kind for ours, data in self.held)
 
-    def release(self, kind: int) -> None:
-        """Let the first packet of this kind in each direction pass, and forget all that is held."""
-        held, self.held = self.held, []
-        for way in (True, False):
-            self._send(way, next(data for ours, data in held if ours is way and data[0] == kind))
+    def release(self, is_ours: bool, kind: int) -> None:
+        """Let the first one pass."""
+        found = next(one for one in self.held if one[0] is is_ours and one[1][0] == kind)
+        self.held.remove(found)
+        self._pass_on(*found)
 
-    def _pass_on(self, ours: bool, data: bytes) -> None:
-        self.seen[ours, data[0]] += 1
-        if self.holds:
-            self.held.append((ours, data))
-        elif not self.is_cut and self._random.random() >= self.loss:
-            self._send(ours, data)
+    def _take(self, is_ours: bool, data: bytes) -> None:
+        self.seen[is_ours, data[0]] += 1
+        if self.is_cut or self._random.random() < self.loss:
+            return
+        if data[0] in self.holds:
+            self.held.append((is_ours, data))
+        else:
+            self._pass_on(is_ours, data)
 
-    def _send(self, ours: bool, data: bytes) -> None:
-        sock, to = (self._far, self._theirs) if ours else (self._near, self._ours)
+    def _pass_on(self, is_ours: bool, data: bytes) -> None:
+        sock, to = (self._far, self._theirs) if is_ours else (self._near, self._ours)
         with suppress(OSError):
             sock.sendto(data, to)
 

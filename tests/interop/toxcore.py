@@ -11,6 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from sansproto.contract import Path
+
+HERE: Final = "127.0.0.1"
+HERE_V6: Final = "::1"
 DEBIAN: Final = "libtoxcore.so.2"
 GIVEN: Final = os.environ.get("TOXCORE", "")
 KEY: Final = 32
@@ -135,6 +139,8 @@ class Toxcore:
         self.real_key, self.dht_key = self._key("public_key"), self._key("dht_id")
         self.secret_key = self._key("secret_key")
         self.port: int = library.self_get_udp_port(self._tox, None) if is_udp else 0
+        self.path = Path("udp", HERE_V6 if is_ipv6 else HERE, self.port)
+        self.relay_port = relay_port
         self.friend = 0
         self.statuses: list[int] = []
         """0: offline, 1: through relays, 2: by UDP."""
