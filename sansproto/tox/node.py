@@ -92,7 +92,7 @@ class ToxNode(ToxHost):
         """Have a session with a friend, whose public keys these are; False if there are too many friends.
 
         It is looked for at the path, at these relays and at those of :meth:`add_relay`. Of one that is known, all this
-        is new. ``FriendOnline`` follows. Raises LocalProtocolError for
+        is new: with another DHT key it has restarted, and is called at once. ``FriendOnline`` follows. Raises LocalProtocolError for
         what is no key, or ourselves; NotOpen after ``close``.
         """
         self._ask("add_friend")
@@ -109,6 +109,8 @@ class ToxNode(ToxHost):
             self.friends.tie(friend, relay)
         self.friends.tie_to_own(friend)
         self.recovery.connect(real_key, friend_route(real_key))
+        if friend.session is not None and friend.session.dht_key != dht_key:
+            self.recovery.peers[real_key].start_call()
         self.run()
         return True
 
