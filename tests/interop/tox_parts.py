@@ -112,6 +112,7 @@ class Ours(_Running):
     def __init__(
         self, *, real: bytes = b"", dht: bytes = b"", host: str = HERE, port: int = 0, is_udp: bool = True
     ) -> None:
+        self.host = host
         self.real_secret, self.dht_secret = real or secrets.token_bytes(32), dht or secrets.token_bytes(32)
         self.node = ToxNode(real_key=self.real_secret, dht_key=self.dht_secret, entropy=entropy)
         super().__init__(run(self.node, sockets={"udp": (host, port)} if is_udp else {}))

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+import select
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -71,7 +74,7 @@ class Library:
     """A shared library. Raises OSError if it cannot be loaded."""
 
     def __init__(self, path: str) -> None:
-        self._library = c.CDLL(path)
+        self.path, self._library = path, c.CDLL(path)
         for name, (gives, *takes) in _FUNCTIONS.items():
             function = getattr(self._library, f"tox_{name}")
             function.restype, function.argtypes = gives, takes
@@ -203,3 +206,27 @@ class Toxcore:
         buffer = c.create_string_buffer(KEY)
         getattr(self._library, f"self_get_{name}")(self._tox, buffer)
         return buffer.raw
+
+
+class RelayProcess:
+    """A relay of toxcore in a process of its own: one that is only stopped keeps its connections open."""
+
+    def __init__(self, library: Library, port: int) -> None:
+        command = [sys.executable, __file__, library.path, str(port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.relay_port, self.dht_key = port, bytes.fromhex(self._process.stdout.readline())
+
+    def turn(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+if __name__ == "__main__":
+    relay = Toxcore(Library(sys.argv[1]), relay_port=int(sys.argv[2]))
+    print(relay.dht_key.hex(), flush=True)
+    while not select.select([sys.stdin], [], [], 0.002)[0]:  # until whoever started it has ended, however it did
+        relay.turn()
