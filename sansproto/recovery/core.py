@@ -17,7 +17,7 @@ from ..contract import Instant, SendError
 from ..errors import LocalProtocolError
 from ..rates import keep_newest
 from ..snapshot import CACHED
-from .call import Attempt, Call
+from .call import Attempt, Call, CallInput
 from .calls import quietly
 from .conflict import Conflict, ConflictInput
 from .door import (
@@ -247,6 +247,12 @@ class Recovery(Part[RecoveryHost]):
             self.farewells.tombstones[packet.sid].take(CLOSED_DATA, packet)
         else:
             self.door.take(UNKNOWN_DATA, packet)
+
+    def redial(self, peer: bytes) -> None:
+        """What the host makes an Init of has changed: a handshake with a peer that has no session begins anew."""
+        entry = self.peers.get(peer)
+        if entry is not None and entry.cur is None:
+            entry.call.post(CallInput.REDIAL())
 
     def end_session(self, sid: bytes) -> None:
         """The host knows that a session is over: that in use lapses, and the peer is called if one is wanted."""

@@ -196,8 +196,7 @@ class Friends(Part[FriendsHost]):
             del friend.ways.relays[key]
             for dht_key in friend.dht_keys:
                 self.host.relays[key].unroute(dht_key)
-            if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):
-                self.host.leave_relay(key)
+            self._leave_unused(key)
 
     def add_relay(self, relay: Relay) -> bool:
         """The application wants it; False if there are too many."""
@@ -215,8 +214,7 @@ class Friends(Part[FriendsHost]):
             del self.own_relays[key]
             for friend in self.all.values():
                 self.untie(friend, key)
-            if key in self.host.relays and not self.all:
-                self.host.leave_relay(key)
+            self._leave_unused(key)
 
     def relays_to_share(self) -> bytes:
         """The relays at which we are, for a friend."""
@@ -260,6 +258,10 @@ class Friends(Part[FriendsHost]):
     def _shared(self) -> list[RelayLink]:
         up = [self.host.relays[key] for key in self.own_relays if self.host.relays[key].is_up]
         return up[:MOST_NODES]
+
+    def _leave_unused(self, key: bytes) -> None:
+        if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):
+            self.host.leave_relay(key)
 
     def _add_dht_key(self, friend: Friend, key: bytes) -> None:
         friend.dht_keys.append(key)

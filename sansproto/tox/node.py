@@ -102,6 +102,7 @@ class ToxNode(ToxHost):
         friend = self.friends.add(real_key)
         if friend is None:
             return False
+        is_changed = bool(friend.dht_keys) and friend.ways.dht_key != dht_key
         self.friends.set_dht_key(friend, dht_key)
         if path is not None:
             friend.ways.learn_path(path)
@@ -109,8 +110,8 @@ class ToxNode(ToxHost):
             self.friends.tie(friend, relay)
         self.friends.tie_to_own(friend)
         self.recovery.connect(real_key, friend_route(real_key))
-        if friend.session is not None and friend.session.dht_key != dht_key:
-            self.recovery.peers[real_key].start_call()
+        if is_changed:
+            self.recovery.redial(real_key)
         self.run()
         return True
 
@@ -141,8 +142,8 @@ class ToxNode(ToxHost):
         return taken
 
     def remove_relay(self, key: bytes, now: float) -> None:
-        """Use a relay no longer, unless a friend is to be met there. Nothing happens if it is not known. Raises NotOpen
-        after ``close``."""
+        """Use a relay no longer, whoever is to be met there. Nothing happens if it is not known. Raises NotOpen after
+        ``close``."""
         self._ask("remove_relay")
         self.advance(now)
         self.friends.remove_relay(key)
