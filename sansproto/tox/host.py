@@ -180,6 +180,9 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
     def relays_to_share(self) -> bytes:
         return self.friends.relays_to_share()
 
+    def is_missed(self, friend: bytes) -> bool:
+        return self.friends.is_missed(self.friends.all[friend])
+
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
         self.friends.meet_at(friend, relays)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from toxcore import MISSING, PATH, Toxcore, wait_for
+from toxcore_thread import MISSING, PATH, Toxcore, wait_for
 
 from sansproto.contract import Address
 from sansproto.tox import (

@@ -1,164 +1,232 @@
-"""libtoxcore, unmodified, through its public API: on loopback, without bootstrap and without local discovery.
+"""The real toxcore through its public C API: what tests of interoperation need of it.
 
-It is Debian's libtoxcore2, or the library that the environment variable TOXCORE names.
+Every instance keeps to this machine by what it is told: it knows no other node, and looks for none on the network.
 """
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
+import ctypes as c
 import os
-import threading
-import time
+import select
+import subprocess
+import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, Self
+from contextlib import suppress
+from typing import Any, Final
 
-from nacl.bindings import crypto_scalarmult_base
+from sansproto.contract import Path
 
-PATH: Final = os.environ.get("TOXCORE") or ctypes.util.find_library("toxcore") or ""
-"""Empty: there is none."""
-MISSING: Final = "libtoxcore is not installed (Debian: libtoxcore2), and TOXCORE names none"
+HERE: Final = "127.0.0.1"
+HERE_V6: Final = "::1"
+DEBIAN: Final = "libtoxcore.so.2"
+GIVEN: Final = os.environ.get("TOXCORE", "")
+KEY: Final = 32
 
-_POLL = 0.005
-_FRIEND_NONE = 2**32 - 1
+_SECRET_KEY: Final = 2  # of the kinds of saved data
+_POINTER, _BYTES, _SIZE, _NUMBER, _BOOL, _ERROR = c.c_void_p, c.c_char_p, c.c_size_t, c.c_uint32, c.c_bool, c.c_void_p
+_PORT: Final = c.c_uint16
+_DATA: Final = c.POINTER(c.c_uint8)
 
-
-class Toxcore:
-    """One instance, which a thread of its own keeps going."""
-
-    def __init__(self, *, udp: bool = False, tcp_port: int = 0) -> None:
-        self._library = library()
-        call = self._library
-        options = call.tox_options_new(None)
-        call.tox_options_set_udp_enabled(options, udp)
-        call.tox_options_set_tcp_port(options, tcp_port)
-        for name in ("local_discovery", "ipv6", "hole_punching"):
-            getattr(call, f"tox_options_set_{name}_enabled")(options, False)
-        self._error = ctypes.c_int(0)
-        self._tox = call.tox_new(options, ctypes.byref(self._error))
-        call.tox_options_free(options)
-        if not self._tox:
-            raise OSError(f"tox_new: {self._error.value}")
-        self._lock = threading.Lock()
-        self._is_over = False
-        self.messages: list[bytes] = []
-        self._heard = _MESSAGE(lambda _, __, ___, text, size, ____: self.messages.append(ctypes.string_at(text, size)))
-        call.tox_callback_friend_message(self._tox, self._heard)
-        self.dht_key, self.real_key = self._key("tox_self_get_dht_id"), self._key("tox_self_get_public_key")
-        self.real_secret = self._key("tox_self_get_secret_key")
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over = True
-        self._thread.join()
-        self._library.tox_kill(self._tox)
-
-    def add_relay(self, port: int, key: bytes) -> None:
-        if not self._call("tox_add_tcp_relay", b"127.0.0.1", port, key):
-            raise OSError(f"tox_add_tcp_relay: {self._error.value}")
-
-    def add_friend(self, real_key: bytes) -> int:
-        """Its number."""
-        number: int = self._call("tox_friend_add_norequest", real_key)
-        if number == _FRIEND_NONE:
-            raise OSError(f"tox_friend_add_norequest: {self._error.value}")
-        return number
-
-    def status(self, friend: int) -> int:
-        """0: offline, 1: by TCP, 2: by UDP."""
-        status: int = self._call("tox_friend_get_connection_status", friend)
-        return status
-
-    def send(self, friend: int, text: bytes) -> None:
-        if not self._call("tox_friend_send_message", friend, 0, text, len(text)):
-            raise OSError(f"tox_friend_send_message: {self._error.value}")
-
-    def dht_secret(self) -> bytes:
-        """The secret of its DHT key, which no function tells: in our own memory it stands behind the public one."""
-        public = self.dht_key
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            where, rights, *rest = line.split()
-            if rights.startswith("rw") and not rest[-1].startswith(("/", "[v", "[stack")):
-                begin, end = (int(one, 16) for one in where.split("-"))
-                for secret in _behind(public, _memory(begin, end - begin)):
-                    if crypto_scalarmult_base(secret) == public:
-                        return secret
-        raise OSError("no secret DHT key was found")
-
-    def _key(self, function: str) -> bytes:
-        room = ctypes.create_string_buffer(32)
-        getattr(self._library, function)(self._tox, room)
-        return room.raw
-
-    def _call(self, function: str, *arguments: Any) -> Any:
-        with self._lock:
-            return getattr(self._library, function)(self._tox, *arguments, ctypes.byref(self._error))
-
-    def _run(self) -> None:
-        while not self._is_over:
-            with self._lock:
-                self._library.tox_iterate(self._tox, None)
-            time.sleep(_POLL)
-
-
-_POINTER, _TEXT, _BOOL, _U16, _U32 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_bool, ctypes.c_uint16, ctypes.c_uint32
-_ERROR = ctypes.POINTER(ctypes.c_int)
-_MESSAGE = ctypes.CFUNCTYPE(None, _POINTER, _U32, ctypes.c_int, _POINTER, ctypes.c_size_t, _POINTER)
-_SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
-    "tox_options_new": (_POINTER, _ERROR),
-    "tox_options_free": (None, _POINTER),
-    "tox_options_set_udp_enabled": (None, _POINTER, _BOOL),
-    "tox_options_set_local_discovery_enabled": (None, _POINTER, _BOOL),
-    "tox_options_set_ipv6_enabled": (None, _POINTER, _BOOL),
-    "tox_options_set_hole_punching_enabled": (None, _POINTER, _BOOL),
-    "tox_options_set_tcp_port": (None, _POINTER, _U16),
-    "tox_new": (_POINTER, _POINTER, _ERROR),
-    "tox_kill": (None, _POINTER),
-    "tox_iterate": (None, _POINTER, _POINTER),
-    "tox_callback_friend_message": (None, _POINTER, _MESSAGE),
-    "tox_self_get_dht_id": (None, _POINTER, _TEXT),
-    "tox_self_get_public_key": (None, _POINTER, _TEXT),
-    "tox_self_get_secret_key": (None, _POINTER, _TEXT),
-    "tox_add_tcp_relay": (_BOOL, _POINTER, _TEXT, _U16, _TEXT, _ERROR),
-    "tox_friend_add_norequest": (_U32, _POINTER, _TEXT, _ERROR),
-    "tox_friend_get_connection_status": (ctypes.c_int, _POINTER, _U32, _ERROR),
-    "tox_friend_send_message": (_U32, _POINTER, _U32, ctypes.c_int, _TEXT, ctypes.c_size_t, _ERROR),
+_FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
+    # name: what it gives, what it takes
+    "version_major": (_NUMBER,),
+    "version_minor": (_NUMBER,),
+    "version_patch": (_NUMBER,),
+    "options_new": (_POINTER, _ERROR),
+    "options_free": (None, _POINTER),
+    "options_set_udp_enabled": (None, _POINTER, _BOOL),
+    "options_set_ipv6_enabled": (None, _POINTER, _BOOL),
+    "options_set_local_discovery_enabled": (None, _POINTER, _BOOL),
+    "options_set_hole_punching_enabled": (None, _POINTER, _BOOL),
+    "options_set_start_port": (None, _POINTER, _PORT),
+    "options_set_end_port": (None, _POINTER, _PORT),
+    "options_set_tcp_port": (None, _POINTER, _PORT),
+    "options_set_savedata_type": (None, _POINTER, c.c_int),
+    "options_set_savedata_data": (None, _POINTER, _BYTES, _SIZE),
+    "new": (_POINTER, _POINTER, _ERROR),
+    "kill": (None, _POINTER),
+    "iterate": (None, _POINTER, _POINTER),
+    "self_get_public_key": (None, _POINTER, _BYTES),
+    "self_get_secret_key": (None, _POINTER, _BYTES),
+    "self_get_dht_id": (None, _POINTER, _BYTES),
+    "self_get_udp_port": (_PORT, _POINTER, _ERROR),
+    "self_set_name": (_BOOL, _POINTER, _BYTES, _SIZE, _ERROR),
+    "add_tcp_relay": (_BOOL, _POINTER, _BYTES, _PORT, _BYTES, _ERROR),
+    "bootstrap": (_BOOL, _POINTER, _BYTES, _PORT, _BYTES, _ERROR),
+    "friend_add_norequest": (_NUMBER, _POINTER, _BYTES, _ERROR),
+    "friend_delete": (_BOOL, _POINTER, _NUMBER, _ERROR),
+    "friend_send_message": (_NUMBER, _POINTER, _NUMBER, c.c_int, _BYTES, _SIZE, c.POINTER(c.c_int)),
+    "friend_send_lossless_packet": (_BOOL, _POINTER, _NUMBER, _BYTES, _SIZE, _ERROR),
+    "friend_send_lossy_packet": (_BOOL, _POINTER, _NUMBER, _BYTES, _SIZE, _ERROR),
+}
+_CALLBACKS: Final[dict[str, tuple[Any, ...]]] = {
+    # name: what it is told of a friend
+    "friend_connection_status": (c.c_int,),
+    "friend_name": (_DATA, _SIZE),
+    "friend_message": (c.c_int, _DATA, _SIZE),
+    "friend_read_receipt": (_NUMBER,),
+    "friend_lossless_packet": (_DATA, _SIZE),
+    "friend_lossy_packet": (_DATA, _SIZE),
 }
 
 
-def library() -> Any:
-    loaded = ctypes.CDLL(PATH)
-    for name, (result, *arguments) in _SIGNATURES.items():
-        function = getattr(loaded, name)
-        function.restype, function.argtypes = result, arguments
-    return loaded
+class Library:
+    """A shared library. Raises OSError if it cannot be loaded."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self._library = path, c.CDLL(path)
+        for name, (gives, *takes) in _FUNCTIONS.items():
+            function = getattr(self._library, f"tox_{name}")
+            function.restype, function.argtypes = gives, takes
+            setattr(self, name, function)
+        self.version = ".".join(str(getattr(self, f"version_{part}")()) for part in ("major", "minor", "patch"))
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(name)  # the functions are attributes: this is for who reads types
+
+    def call_back(self, tox: int, name: str, told: Callable[..., None]) -> object:
+        """Have ``told`` called with what toxcore tells; the result has to be kept as long as the instance."""
+
+        def adapted(_tox: int, _friend: int, *arguments: Any) -> None:
+            *values, _ = arguments
+            if len(values) > 1:  # bytes, as a pointer and a size
+                values[-2:] = [c.string_at(values[-2], values[-1]) if values[-1] else b""]
+            told(values[-1])
+
+        function = c.CFUNCTYPE(None, _POINTER, _NUMBER, *_CALLBACKS[name], _POINTER)(adapted)
+        register = getattr(self._library, f"tox_callback_{name}")
+        register.restype, register.argtypes = None, [_POINTER, _POINTER]
+        register(tox, c.cast(function, _POINTER))
+        return function
 
 
-def _memory(begin: int, size: int) -> bytes:
-    with open("/proc/self/mem", "rb", buffering=0) as memory:
-        memory.seek(begin)
-        try:
-            return memory.read(size) or b""
-        except OSError:
-            return b""
+def _load(path: str) -> Library | None:
+    with suppress(OSError):
+        return Library(path)
+    return None
 
 
-def _behind(needle: bytes, hay: bytes) -> list[bytes]:
-    found, at = [], hay.find(needle)
-    while at >= 0:
-        found.append(hay[at + 32 : at + 64])
-        at = hay.find(needle, at + 1)
-    return [one for one in found if len(one) == 32]
+# In this order: a library that is asked for by its name is the one with that name which is loaded already.
+debian: Final = _load(DEBIAN)
+given: Final = _load(GIVEN) if GIVEN else None
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.01)
+class Toxcore:
+    """An instance of toxcore with one friend at most, and what it told of it."""
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        is_udp: bool = True,
+        is_ipv6: bool = False,
+        port: int = 0,
+        relay_port: int = 0,
+        secret_key: bytes = b"",
+    ) -> None:
+        self._library = library
+        options = library.options_new(None)
+        library.options_set_udp_enabled(options, is_udp)
+        library.options_set_ipv6_enabled(options, is_ipv6)
+        library.options_set_local_discovery_enabled(options, False)
+        library.options_set_hole_punching_enabled(options, False)
+        library.options_set_start_port(options, port)
+        library.options_set_end_port(options, port)
+        library.options_set_tcp_port(options, relay_port)
+        if secret_key:
+            library.options_set_savedata_type(options, _SECRET_KEY)
+            library.options_set_savedata_data(options, secret_key, len(secret_key))
+        self._tox = library.new(options, None)
+        library.options_free(options)
+        assert self._tox, f"toxcore {library.version} does not start"
+        self.real_key, self.dht_key = self._key("public_key"), self._key("dht_id")
+        self.secret_key = self._key("secret_key")
+        self.port: int = library.self_get_udp_port(self._tox, None) if is_udp else 0
+        self.path = Path("udp", HERE_V6 if is_ipv6 else HERE, self.port)
+        self.relay_port = relay_port
+        self.friend = 0
+        self.statuses: list[int] = []
+        """0: offline, 1: through relays, 2: by UDP."""
+        self.names: list[bytes] = []
+        self.texts: list[bytes] = []
+        self.receipts: list[int] = []
+        self.lossless: list[bytes] = []
+        self.lossy: list[bytes] = []
+        told = (self.statuses, self.names, self.texts, self.receipts, self.lossless, self.lossy)
+        self._kept = [
+            library.call_back(self._tox, name, one.append) for name, one in zip(_CALLBACKS, told, strict=True)
+        ]
+
+    def turn(self) -> None:
+        if self._tox:
+            self._library.iterate(self._tox, None)
+
+    def stop(self) -> None:
+        if self._tox:
+            self._library.kill(self._tox)
+            self._tox = 0
+
+    @property
+    def status(self) -> int:
+        return self.statuses[-1] if self.statuses else 0
+
+    # -- what it is asked
+
+    def befriend(self, real_key: bytes) -> None:
+        self.friend = self._library.friend_add_norequest(self._tox, real_key, None)
+
+    def unfriend(self) -> None:
+        assert self._library.friend_delete(self._tox, self.friend, None)
+
+    def rename(self, name: bytes) -> None:
+        assert self._library.self_set_name(self._tox, name, len(name), None)
+
+    def use_relay(self, port: int, key: bytes) -> None:
+        assert self._library.add_tcp_relay(self._tox, b"127.0.0.1", port, key, None)
+
+    def meet(self, port: int, key: bytes) -> None:
+        """Know a node of this machine."""
+        assert self._library.bootstrap(self._tox, b"127.0.0.1", port, key, None)
+
+    def send_text(self, text: bytes) -> int:
+        """The message's number, 0 if it was not taken."""
+        error = c.c_int()
+        number = self._library.friend_send_message(self._tox, self.friend, 0, text, len(text), c.byref(error))
+        return int(number) if error.value == 0 else 0
+
+    def send_lossless(self, data: bytes) -> bool:
+        return bool(self._library.friend_send_lossless_packet(self._tox, self.friend, data, len(data), None))
+
+    def send_lossy(self, data: bytes) -> bool:
+        return bool(self._library.friend_send_lossy_packet(self._tox, self.friend, data, len(data), None))
+
+    # -- inside
+
+    def _key(self, name: str) -> bytes:
+        buffer = c.create_string_buffer(KEY)
+        getattr(self._library, f"self_get_{name}")(self._tox, buffer)
+        return buffer.raw
+
+
+class RelayProcess:
+    """A relay of toxcore in a process of its own: one that is only stopped keeps its connections open."""
+
+    def __init__(self, library: Library, port: int) -> None:
+        command = [sys.executable, __file__, library.path, str(port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.relay_port, self.dht_key = port, bytes.fromhex(self._process.stdout.readline())
+
+    def turn(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+if __name__ == "__main__":
+    relay = Toxcore(Library(sys.argv[1]), relay_port=int(sys.argv[2]))
+    print(relay.dht_key.hex(), flush=True)
+    while not select.select([sys.stdin], [], [], 0.002)[0]:  # until whoever started it has ended, however it did
+        relay.turn()
