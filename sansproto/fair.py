@@ -1,4 +1,4 @@
-"""Fair shares of what strangers use: groups of addresses, and who is next."""
+"""Fair shares of what strangers use: groups of addresses, and who of them is next."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import attrs
 
 from .contract import Address, Link, Path
 
+_OCTETS = {str(number): number for number in range(256)}
+
 
 def address_bytes(host: str) -> bytes:
     """4 or 16 bytes; IPv4 within IPv6 is IPv4. What no adapter reports, a host that is no address, is one for all."""
+    octets = [*map(_OCTETS.get, host.split("."))]
+    if len(octets) == 4 and None not in octets:  # most are: a flood brings a new one with each packet
+        return bytes(octets)  # type: ignore[arg-type]
     try:
         address = ip_address(host)
     except ValueError:
@@ -22,11 +27,11 @@ def address_bytes(host: str) -> bytes:
 
 def group_of(where: Path | Address) -> bytes:
     """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
-    return network_of(address_bytes(where.host))
+    return group_of_address(address_bytes(where.host))
 
 
-def network_of(address: bytes) -> bytes:
-    """The same, of the bytes of an address."""
+def group_of_address(address: bytes) -> bytes:
+    """The same, of an address as bytes."""
     return b"\x04" + address[:3] if len(address) == 4 else b"\x06" + address[:6]
 
 

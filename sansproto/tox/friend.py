@@ -63,6 +63,7 @@ class FriendHost(Host[Any], Protocol):
     def ask_alive(self, friend: bytes) -> None: ...
     def lose(self, friend: bytes) -> None: ...
     def relays_to_share(self) -> bytes: ...
+    def is_missed(self, friend: bytes) -> bool: ...
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
 
 
@@ -221,6 +222,8 @@ class Friend(Component[FriendState, FriendHost]):
     def send_alive(self) -> None:
         self.said = self.host.clock
         self._session().outgoing.send_alive()
+        if self.host.is_missed(self.key):
+            self.share_relays()
 
     def end(self, reason: OfflineReason) -> None:
         self.current = self.session = None

@@ -219,8 +219,13 @@ class Friends(Part[FriendsHost]):
 
     def relays_to_share(self) -> bytes:
         """The relays at which we are, for a friend."""
-        up = [self.host.relays[key] for key in self.own_relays if self.host.relays[key].is_up]
-        return encode_nodes(Relay(relay.key, relay.address) for relay in up[:MOST_NODES])
+        return encode_nodes(Relay(relay.key, relay.address) for relay in self._shared())
+
+    def is_missed(self, friend: Friend) -> bool:
+        """Does a friend come through relays, but not through each of those that it was told? It may have given one up
+        that was away for some seconds, and have been told too early that it is back."""
+        ways = friend.ways
+        return not ways.is_direct and not all(relay.is_linked(ways.dht_key) for relay in self._shared())
 
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
         """A friend says where it can be met."""
@@ -250,6 +255,10 @@ class Friends(Part[FriendsHost]):
                 friend.session.outgoing.pump()
 
     # -- inside
+
+    def _shared(self) -> list[RelayLink]:
+        up = [self.host.relays[key] for key in self.own_relays if self.host.relays[key].is_up]
+        return up[:MOST_NODES]
 
     def _leave_unused(self, key: bytes) -> None:
         if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):

@@ -183,6 +183,9 @@ class ToxHost(RelayUser[ToxEvent, Incoming]):
     def relays_to_share(self) -> bytes:
         return self.friends.relays_to_share()
 
+    def is_missed(self, friend: bytes) -> bool:
+        return self.friends.is_missed(self.friends.all[friend])
+
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
         self.friends.meet_at(friend, relays)
 
@@ -302,8 +305,12 @@ class ToxHost(RelayUser[ToxEvent, Incoming]):
         session.outgoing.send_alive(body)
         return None
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         """A session has opened it: the core only learns that something came."""
+        return b""
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        """As above."""
         return Opened(Kind.KEEPALIVE, b"")
 
     def make_hint(self, sid: bytes) -> bytes | None:

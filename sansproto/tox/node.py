@@ -92,8 +92,8 @@ class ToxNode(ToxHost):
         """Have a session with a friend, whose public keys these are; False if there are too many friends.
 
         It is looked for at the path, at these relays and at those of :meth:`add_relay`. Of one that is known, all this
-        is new. ``FriendOnline`` follows. Raises LocalProtocolError for
-        what is no key, or ourselves; NotOpen after ``close``.
+        is new: with another DHT key it has restarted, and is called at once. ``FriendOnline`` follows. Raises
+        LocalProtocolError for what is no key, or ourselves; NotOpen after ``close``.
         """
         self._ask("add_friend")
         if not crypto.is_key(real_key) or not crypto.is_key(dht_key) or real_key == self.real_key:

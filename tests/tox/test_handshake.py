@@ -476,6 +476,24 @@ def test_a_friend_may_have_another_dht_key_after_a_restart() -> None:
     assert list(peer.endpoint.friends.by_dht_key) == [friend.dht.public]
 
 
+def test_a_friend_whose_other_dht_key_is_told_has_restarted_and_is_called_at_once() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.wait(3.0)
+    friend.take()
+    peer.take()
+    then = peer.now
+    peer.add_friend(friend.real.public, friend.dht.public, peer.now)
+    assert friend.take() == []
+    friend.dht = KeyPair.of(bytes([77]) * 32)
+    friend.begin("restarted")
+    peer.add_friend(friend.real.public, friend.dht.public, peer.now)
+    friend.be_called()
+    assert peer.now == then
+    key = friend.real.public
+    assert peer.take() == [FriendOffline(key, OfflineReason.RESTARTED), FriendOnline(key)]
+
+
 def test_of_several_dht_keys_that_a_friend_may_have_the_newest_is_remembered() -> None:
     peer = NodePeer.live()
     friend = peer.met()
