@@ -258,8 +258,7 @@ class ToxHost(RelayUser[ToxEvent, Incoming]):
     def open_init(self, knock: Knock) -> Init:
         """The gate has opened it. It has no stamp: that its cookie is ours says enough."""
         shaken = knock.packet
-        name = self.keyring.sid_of(shaken)
-        return Init(shaken.friend, name, 0, name, shaken)
+        return Init(shaken.friend, b"", 0, self.keyring.instance_of(shaken), shaken)
 
     def make_reply(self, init: Init, sid: bytes, instance: bytes) -> MadeReply:
         return self.keyring.make_reply(init.secret, sid)

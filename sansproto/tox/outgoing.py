@@ -232,7 +232,6 @@ class Outgoing(Part[OutgoingHost]):
     def rest(self) -> None:
         """All has arrived, for long enough."""
         self.is_busy, self.congestion, self.queue, self.receipts = False, None, None, None
-        self.window.packets = {}  # one that was used needs more memory
 
     def pump_again(self) -> None:
         self.is_waiting = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -114,7 +113,7 @@ class Ways(Part[WaysHost]):
 
     dht_key: bytes
     """By which relays know it."""
-    paths: OrderedDict[Path, None]
+    paths: dict[Path, None]
     """Where it may be by UDP: the one that was heard of last is last."""
     relays: dict[bytes, None]
     """At which it may be, by their keys: those that are tried first are first."""
@@ -131,7 +130,7 @@ class Ways(Part[WaysHost]):
 
     def __init__(self, host: WaysHost, friend: bytes) -> None:
         super().__init__(host)
-        self.friend, self.dht_key, self.paths, self.relays = friend, b"", OrderedDict(), {}
+        self.friend, self.dht_key, self.paths, self.relays = friend, b"", {}, {}
         self.heard, self.tried, self.left_until, self.best = None, 0.0, 0.0, None
 
     def rebuild(self) -> None:
@@ -148,7 +147,8 @@ class Ways(Part[WaysHost]):
         self.paths[path] = None
         self.paths[best] = None  # what was heard stays last
         if len(self.paths) > self.host.limits.paths:
-            oldest, _ = self.paths.popitem(last=False)
+            oldest = next(iter(self.paths))
+            del self.paths[oldest]
             self.host.path_forgotten(oldest, self.friend)
         self.rebuild()
 
@@ -158,8 +158,8 @@ class Ways(Part[WaysHost]):
             if self.host.clock >= self.left_until:
                 self.heard = self.host.clock
             if way is not self.best and way != self.best:
-                self.paths.move_to_end(way.path)
-                self.best = way
+                del self.paths[way.path]
+                self.paths[way.path], self.best = None, way
         elif self.heard is not None and self.host.clock - self.heard > self.host.delays.doubt:
             self.doubt()  # the other end has left it
 
