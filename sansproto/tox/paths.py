@@ -94,6 +94,13 @@ def place_of(route: Route) -> Way | bytes:
     return Direct(Path(path.socket, path.host, path.port, path.scope))
 
 
+class PathIndex(Protocol):
+    """Who may be where."""
+
+    def path_known(self, path: Path, friend: bytes) -> None: ...
+    def path_forgotten(self, path: Path, friend: bytes) -> None: ...
+
+
 class WaysHost(Host[Any], Protocol):
     """What the ways to a friend ask of its node."""
 
@@ -104,8 +111,8 @@ class WaysHost(Host[Any], Protocol):
     def relays(self) -> Mapping[bytes, RelayLink]: ...
     @property
     def room_in_outbox(self) -> int: ...
-    def path_known(self, path: Path, friend: bytes) -> None: ...
-    def path_forgotten(self, path: Path, friend: bytes) -> None: ...
+    @property
+    def friends(self) -> PathIndex: ...
 
 
 class Ways(Part[WaysHost]):
@@ -140,7 +147,7 @@ class Ways(Part[WaysHost]):
 
     def learn_path(self, path: Path) -> None:
         """The friend may be there: the application says so, or something genuine came from there."""
-        self.host.path_known(path, self.friend)
+        self.host.friends.path_known(path, self.friend)
         if path in self.paths:
             return
         best = self.paths.popitem()[0] if self.heard is not None else path
@@ -149,7 +156,7 @@ class Ways(Part[WaysHost]):
         if len(self.paths) > self.host.limits.paths:
             oldest = next(iter(self.paths))
             del self.paths[oldest]
-            self.host.path_forgotten(oldest, self.friend)
+            self.host.friends.path_forgotten(oldest, self.friend)
         self.rebuild()
 
     def note_heard(self, way: Way) -> None:
