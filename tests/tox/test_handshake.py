@@ -128,7 +128,7 @@ def test_an_answer_that_opens_counts_once_and_only_if_it_was_asked_for() -> None
     assert peer.dropped == {"a cookie response that does not open": 1, "unknown handshake": 1}
     friend.say(response, response)
     assert kinds(friend) == [p.HandshakeBody]
-    assert peer.dropped["a challenge too soon"] == 1
+    assert peer.dropped["a challenge that was answered"] == 1
     Friend(peer, 7, ELSEWHERE).say(response)
     assert peer.dropped["a cookie response that does not open"] == 2
 
