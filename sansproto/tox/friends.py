@@ -99,19 +99,20 @@ class Friends(Part[FriendsHost]):
         return lane
 
     def path_known(self, path: Path, friend: bytes) -> None:
+        """If there are too many at this path, one goes that is not heard there."""
         self.lanes.clear()
         known = self.by_path.setdefault(path, [])
         if friend not in known:
-            known.insert(0, friend)
-            del known[self.host.limits.sharers :]
+            known.append(friend)
+        if len(known) > self.host.limits.sharers:
+            idle = (key for key in known if self.all[key].session is None or self.all[key].ways.best != Direct(path))
+            known.remove(next(idle, friend))
 
     def path_forgotten(self, path: Path, friend: bytes) -> None:
         self.lanes.clear()
-        known = self.by_path.get(path, [])
-        if friend in known:
-            known.remove(friend)
-        if not known:
-            self.by_path.pop(path, None)
+        known = [one for one in self.by_path.pop(path, ()) if one != friend]
+        if known:
+            self.by_path[path] = known
 
     def session_changed(self) -> None:
         self.lanes.clear()

@@ -19,7 +19,7 @@ from . import packets as p
 from .events import OfflineReason, Presence
 from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState
 from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, GateInput
-from .host import Profile, ToxHost
+from .host import Incoming, Profile, ToxHost
 from .limits import NodeDelays, NodeLimits
 from .nodes import Relay
 from .paths import Direct, Relayed, Way, friend_route
@@ -246,7 +246,7 @@ class ToxNode(ToxHost):
 
     # -- the contract
 
-    def decode(self, data: bytes, path: Path) -> p.Datagram | bytes | None:
+    def decode(self, data: bytes, path: Path) -> Incoming | None:
         """Data is opened as it is."""
         if data and data[0] == _DATA:
             if len(data) not in _DATA_SIZES:
@@ -257,7 +257,7 @@ class ToxNode(ToxHost):
     def name_of(self, packet: Any) -> str:
         return _NAMES[_DATA] if isinstance(packet, bytes) else super().name_of(packet)
 
-    def received(self, packet: p.Datagram | bytes, path: Path) -> None:
+    def received(self, packet: Incoming, path: Path) -> None:
         if isinstance(packet, bytes):
             lane = self.friends.lane(path)
             if lane.session is None:
@@ -277,7 +277,7 @@ class ToxNode(ToxHost):
 
     # -- what arrives, by whichever way
 
-    def arrived(self, packet: p.Datagram | bytes, way: Way) -> None:
+    def arrived(self, packet: Incoming, way: Way) -> None:
         match packet:
             case bytes():
                 session = self.friends.session_at(way)
@@ -295,8 +295,6 @@ class ToxNode(ToxHost):
                 self.gate.take(PING_CAME, Came(packet, way))
             case p.DhtPong():
                 self.gate.take(PONG, Came(packet, way))
-            case p.Data():
-                raise AssertionError("data is not decoded")
             case _:
                 assert_never(packet)
 

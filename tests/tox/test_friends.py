@@ -98,6 +98,18 @@ def test_a_friend_of_whom_nothing_is_heard_for_32_seconds_is_lost() -> None:
     assert p.CookieRequestBody in [type(one) for one in friend.take()]
 
 
+@pytest.mark.parametrize("heard", [1.0, 9.5, 31.0])
+def test_the_32_seconds_begin_with_what_was_heard_last(heard: float) -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.wait(heard)
+    friend.say(friend.data(REQUEST))
+    peer.wait(31.99)
+    assert peer.take() == []
+    peer.wait(0.02)
+    assert peer.take() == [FriendOffline(friend.real.public, OfflineReason.SILENT)]
+
+
 def test_any_new_packet_is_a_sign_of_life() -> None:
     peer = NodePeer.live()
     friend = peer.met()
