@@ -264,9 +264,9 @@ class Recovery(Part[RecoveryHost]):
             self.door.take(UNKNOWN_DATA, packet)
 
     def redial(self, peer: bytes) -> None:
-        """What the host makes an Init of has changed: a handshake with a peer that has no session begins anew."""
+        """What the host makes an Init of has changed: a handshake begins anew, beside a session if there is one."""
         entry = self.peers.get(peer)
-        if entry is not None and entry.cur is None:
+        if entry is not None:
             entry.call.post(CallInput.REDIAL())
 
     def end_session(self, sid: bytes) -> None:
