@@ -286,7 +286,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return data, p.DATAGRAM.decode(data)
 
     def received(self, packet: Seen, path: Path) -> None:
-        self.arrived(packet, self.routes.of(path))
+        """The paths of strangers are not remembered: a flood would push out those of peers."""
+        self.arrived(packet, self.routes.of(path, keep=not isinstance(packet[1], p.H1)))
 
     def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
         super().datagram_failed(path, now, error=error, detail=detail)
