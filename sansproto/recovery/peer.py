@@ -306,7 +306,10 @@ class Peer(Component[PeerState, RecoveryHost]):
             one.was_reset |= is_used and one.instance == session.instance
             if one.was_reset:
                 self.call.post(CallInput.HALF_MADE())
-        self.call.post(CallInput.START())
+        if is_used:
+            self.call.be_reset()
+        else:
+            self.call.post(CallInput.START())
 
     def call_failed(self, route: Route | None) -> None:
         self.host.tell(Unreachable(self.key, self.generation, route=route))

@@ -16,7 +16,7 @@ from ..snapshot import CACHED
 from .host import RecoveryHost
 from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
 from .limits import RecoveryDelays
-from .owners import SessionOwner, SessionPeer
+from .session_host import SessionOwner, SessionPeer
 from .silence import Debt, DebtInput, Silence, SilenceInput
 from .window import Window
 
@@ -115,11 +115,11 @@ class Session(Component[SessionState, RecoveryHost]):
     pause: float
     silence: Silence
     debt: Debt
-    core: Annotated[SessionOwner[Session], CACHED]
+    core: Annotated[SessionOwner, CACHED]
     sid: Annotated[bytes, CACHED]
-    peer: Annotated[SessionPeer[Session] | None, CACHED]
+    peer: Annotated[SessionPeer | None, CACHED]
 
-    def __init__(self, host: RecoveryHost, core: SessionOwner[Session], sid: bytes) -> None:
+    def __init__(self, host: RecoveryHost, core: SessionOwner, sid: bytes) -> None:
         super().__init__(host)
         self.core, self.sid, self.peer = core, sid, None
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
@@ -135,7 +135,7 @@ class Session(Component[SessionState, RecoveryHost]):
     # -- what others ask of it
 
     @property
-    def entry(self) -> SessionPeer[Session]:
+    def entry(self) -> SessionPeer:
         """The peer that it is with; a session that is refused has none."""
         assert self.peer is not None
         return self.peer
@@ -378,6 +378,7 @@ class Session(Component[SessionState, RecoveryHost]):
         sent = self.pings.pop(arrival.opened.body, None)
         if sent is not None:
             self.entry.answered(self, arrival.opened.body, self.host.clock - sent)
+            self.silence.look_sooner()
 
     def answer_challenge(self, arrival: Arrival) -> None:
         """Where it came from, and nowhere else."""

@@ -189,6 +189,13 @@ def test_a_goodbye_is_told_and_nobody_calls_again() -> None:
     assert (len(told(a, Established)), len(told(b, Established))) == (1, 1)
 
 
+def test_a_goodbye_to_who_is_not_known_does_not_keep_a_node_from_its_end() -> None:
+    one = node(A)
+    one.disconnect(B.public, 0.0)
+    one.close(0.0)
+    assert one.next_event() == Closed(CloseCause.LOCAL)
+
+
 def test_a_node_that_closes_says_goodbye_to_everybody_and_ends() -> None:
     world = World()
     a, b = world.pair()

@@ -351,6 +351,15 @@ def test_candidates_and_those_who_are_refused_are_part_of_a_snapshot() -> None:
     world.check()
 
 
+def test_who_is_forgiven_one_instance_is_not_forgiven_the_others() -> None:
+    farewells = Node(me=b"A", entropy=ScriptedEntropy()).recovery.farewells
+    farewells.say(b"B", [b"first", b"second"], b"mine")
+    farewells.forgive(b"B", b"first")
+    assert [farewells.has_said(b"B", one) for one in (b"first", b"second")] == [False, True]
+    farewells.forgive(b"B", b"second")
+    assert not farewells.said
+
+
 # -- conflicts, refusals
 
 

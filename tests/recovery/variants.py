@@ -504,6 +504,18 @@ class Pump(Peer):
 variant("reset tokens start a handshake at once", "S89")(peers(Pump))
 
 
+class Patient(Peer):
+    def be_reset(self, session: Session) -> None:
+        if session.sid == self.cur and not session.was_reset:
+            session.was_reset = True
+            self.call.post(CallInput.START())
+        else:
+            super().be_reset(session)
+
+
+variant("reset tokens do not touch a handshake that is under way, nor a route that rests", "S03 late")(peers(Patient))
+
+
 # -- sleep and moves
 
 
@@ -676,8 +688,8 @@ variant("two challenges at once, and no more", "S92")(routes(TwoSlots))
 
 
 class Rushing(Silence):
-    def until_next(self) -> float:
-        return self.until_due() + self.session.dead_after / 6
+    def look_sooner(self) -> None:
+        pass
 
 
 class Rushed(Session):
@@ -686,7 +698,7 @@ class Rushed(Session):
         self.silence = Rushing(self.host, self)
 
 
-variant("pings of silence do not wait for their answers", "S96")(sessions(Rushed))
+variant("silence is as long as it was before the round trip was measured", "S96")(sessions(Rushed))
 
 
 class Trusting(Peer):
