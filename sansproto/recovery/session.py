@@ -361,7 +361,7 @@ class Session(Component[SessionState, RecoveryHost]):
     def deliver(self, arrival: Arrival) -> None:
         peer = self.entry
         stale = self.generation < peer.restarted
-        self.host.deliver(Delivery(peer.key, self.generation, self.sid, arrival.opened.body, stale=stale))
+        self.host.deliver(Delivery(peer.key, self.generation, self.sid, arrival.opened.body, stale))
 
     def owe(self) -> None:
         self.debt.owe()
