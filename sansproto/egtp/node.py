@@ -84,6 +84,7 @@ _REMARKS: Final = (
 )
 """Events that change nothing: an application that takes no events misses them."""
 
+_H1: Final = p.H1.__wire__.id
 _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.items()}
 
 
@@ -213,7 +214,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
             self.count_refusal(EVENTS_WAIT if self._has_too_many_events() else OUTPUT_WAITS)
             return False
         taken = self.recovery.send(peer, data)
-        self.run()
+        if self._inputs:
+            self.run()
         return taken
 
     def disconnect(self, peer: bytes, now: float, *, reason: CloseReason = CloseReason.NORMAL) -> None:
@@ -286,7 +288,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return data, p.DATAGRAM.decode(data)
 
     def received(self, packet: Seen, path: Path) -> None:
-        self.arrived(packet, self.routes.of(path))
+        """The paths of strangers are not remembered: a flood would push out those of peers."""
+        self.arrived(packet, self.routes.of(path, keep=packet[0][0] != _H1))
 
     def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
         super().datagram_failed(path, now, error=error, detail=detail)
