@@ -85,6 +85,8 @@ class CallPeer(Protocol):
     @property
     def times(self) -> RecoveryDelays: ...
     @property
+    def poke_after(self) -> float: ...
+    @property
     def called_at(self) -> Route | None: ...
     @property
     def is_wanted(self) -> bool: ...
@@ -123,6 +125,8 @@ class CallInput:
     START = Input[CallState, None]()
     URGE = Input[CallState, None]()
     REDIAL = Input[CallState, None]()
+    RESET = Input[CallState, None]()
+    """The peer has lost a session, and is there."""
     HOLD = Input[CallState, None]()
     CUT = Input[CallState, None]()
     CHALLENGED = Input[CallState, Demand]()
@@ -145,6 +149,8 @@ class Call(Component[CallState, RecoveryHost]):
     generation: int
     """The peer's when the handshake began."""
     pause: float
+    sent: Instant
+    """When an Init was sent last."""
     was_held: bool
     starts: int
     """Handshakes that began since a session was confirmed."""
@@ -167,7 +173,9 @@ class Call(Component[CallState, RecoveryHost]):
         self.core, self.peer = core, peer
         self.attempts, self.backoffs = [], OrderedDict()
         self.stamp = self.generation = self.starts = self.challenges = 0
-        self.began = self.pause = self.last_start = self.next_start = self.next_challenge = self.proven_until = 0.0
+        self.began = self.pause = self.sent = self.last_start = self.next_start = self.next_challenge = (
+            self.proven_until
+        ) = 0.0
         self.was_held = self.is_retry = False
 
     # -- what others ask of it
@@ -189,6 +197,11 @@ class Call(Component[CallState, RecoveryHost]):
 
     def forget_backoffs(self) -> None:
         self.backoffs.clear()
+
+    def be_reset(self) -> None:
+        """The peer's reset token came: it is there, and waits for us."""
+        self.backoffs.clear()
+        self.post(CallInput.RESET())
 
     # -- guards
 
@@ -264,6 +277,10 @@ class Call(Component[CallState, RecoveryHost]):
     def held_pause(self) -> float:
         return 2 * self.peer.times.rto
 
+    def until_overdue(self) -> float:
+        """Until the answer to the last Init should have come."""
+        return max(self.sent + self.peer.poke_after - self.host.clock, 0.0)
+
     def until_given_up(self) -> float:
         return self.peer.times.give_up
 
@@ -297,8 +314,11 @@ class Call(Component[CallState, RecoveryHost]):
         self.was_held = True
 
     def send_at_once(self) -> None:
-        self.pause = self.peer.times.rto
+        self.begin_pauses_anew()
         self._send()
+
+    def begin_pauses_anew(self) -> None:
+        self.pause = self.peer.times.rto
 
     def answer_challenge(self, demand: Demand) -> None:
         """Another attempt, with the token."""
@@ -374,6 +394,7 @@ class Call(Component[CallState, RecoveryHost]):
 
     def _transmit(self, one: Attempt) -> None:
         route = self.peer.called_at
+        self.sent = self.host.clock
         if route is not None:
             self.host.transmit(one.data, route)
 
@@ -408,16 +429,18 @@ class CallTimer:
     RESEND_FIRST = Timer(_I.RESEND_DUE, _C.first_pause)
     RESEND = Timer(_I.RESEND_DUE, _C.next_pause)
     RESEND_HELD = Timer(_I.RESEND_DUE, _C.held_pause)
+    RESEND_OVERDUE = Timer(_I.RESEND_DUE, _C.until_overdue)
     GIVE_UP = Timer(_I.GIVE_UP_DUE, _C.until_given_up)
     START = Timer(_I.START_DUE, _C.until_start)
     RETRY = Timer(_I.START_DUE, _C.until_retry)
 
 
 _T = CallTimer
-_RESENDS: Final = (_T.RESEND_FIRST, _T.RESEND, _T.RESEND_HELD)
+_RESENDS: Final = (_T.RESEND_FIRST, _T.RESEND, _T.RESEND_HELD, _T.RESEND_OVERDUE)
 _CALLS: Final = (*_RESENDS, _T.GIVE_UP)
 _WAITS: Final = (_T.START, _T.RETRY)
 _RESTS: Final = (_S.IDLE, _S.WAITING)
+_ASKS: Final = _I.START | _I.RESET
 _BEGINS: Final = (_T.RESEND_FIRST, _T.GIVE_UP)
 
 CALL: Final = Table[Call, CallState](
@@ -428,8 +451,8 @@ CALL: Final = Table[Call, CallState](
     initial=_S.IDLE,
     idle={_S.IDLE: "whoever wants a session", _S.ANSWERED: "the first packet of the session, or its end"},
     rows=(
-        Row(_RESTS, _I.START, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
-        Row(_RESTS, _I.START, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_RESTS, _ASKS, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
+        Row(_RESTS, _ASKS, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
         Row(
             *(_RESTS, _I.URGE | _I.REDIAL, _S.CALLING, _C.begin),
             when=_C.is_route_free,
@@ -444,6 +467,12 @@ CALL: Final = Table[Call, CallState](
         Row((_S.IDLE, _S.CALLING, _S.ANSWERED), _I.CUT, None, ref="pace"),
         Row((_S.CALLING, _S.ANSWERED), _I.START, None, ref="R6 own handshake"),
         Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_RESENDS, arm=_BEGINS, ref="poke"),
+        Row(
+            *(_S.CALLING, _I.RESET, None, _C.begin_pauses_anew),
+            cancel=_RESENDS,
+            arm=(_T.RESEND_OVERDUE, _T.GIVE_UP),
+            ref="R3 hint",
+        ),
         Row(_S.CALLING, _I.REDIAL, None, _C.begin, cancel=_RESENDS, arm=_BEGINS, ref="pace"),
         Row(
             *(_S.ANSWERED, _I.REDIAL, _S.CALLING, _C.begin),
@@ -451,7 +480,7 @@ CALL: Final = Table[Call, CallState](
             arm=_BEGINS,
             ref="R18 network change",
         ),
-        Row(_S.ANSWERED, _I.URGE | _I.REDIAL, None, ref="R6 own handshake"),
+        Row(_S.ANSWERED, _I.URGE | _I.REDIAL | _I.RESET, None, ref="R6 own handshake"),
         Row(_S.CALLING, _I.RESEND_DUE, None, _C.resend, arm=(_T.RESEND,), ref="R6 own handshake"),
         Row(
             *(_S.CALLING, _I.HOLD, None, _C.note_held),

@@ -238,8 +238,8 @@ class Recovery(Part[RecoveryHost]):
     # -- what arrives
 
     def hear_init(self, knock: Knock) -> None:
-        """An Init, whose form and outer checks were good."""
-        self.door.take(KNOCK, knock)
+        """An Init, whose form and outer checks were good. Acted upon at once: there may be a flood of them."""
+        KNOCK.act(self.door, knock)
 
     def may_open(self, route: Route) -> bool:
         """Would an Init be opened that came by this polled route now? A host may keep it until then."""
@@ -254,10 +254,10 @@ class Recovery(Part[RecoveryHost]):
         self.door.take(HANDSHAKE_CHALLENGE, HandshakeChallenge(self.called.get(hs_id[:_NAME], b""), route, packet))
 
     def hear_data(self, packet: Sealed) -> None:
-        """A packet of a session."""
+        """A packet of a session. Acted upon at once: this is the bulk path, and nothing else is to be done before."""
         session = self.sessions.get(packet.sid)
         if session is not None:
-            session.take(DATA, packet)
+            DATA.act(session, packet)
         elif packet.sid in self.farewells.tombstones:
             self.farewells.tombstones[packet.sid].take(CLOSED_DATA, packet)
         else:

@@ -402,7 +402,7 @@ class Door(Component[DoorState, RecoveryHost]):
         route = weighed.knock.route
         if weighed.proven:
             return self.proven.has_in(route.group) or self.proven.has()
-        return self.inits.has_in(route.group) and (self.inits.has() or not route.reply)
+        return (self.inits.has() or not route.reply) and self.inits.has_in(route.group)
 
     def _challenge(self, knock: Knock, route: Route, init: Init | None) -> None:
         token = quietly(self.core.tokens.issue, route)

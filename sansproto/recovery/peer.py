@@ -165,7 +165,7 @@ class Peer(Component[PeerState, RecoveryHost]):
     @property
     def is_unknown(self) -> bool:
         """No session with it was ever confirmed, and nobody here asked for one."""
-        return self.state is PeerState.NEW and not self.is_called
+        return not self.is_called and self.state is PeerState.NEW
 
     @property
     def is_answer_hidden(self) -> bool:
@@ -265,7 +265,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Send where it is, and where it may be."""
         if self.route is not None:
             self.host.transmit(data, self.route)
-            other = self.paths.also()
+            other = None if self.paths.other is None else self.paths.also()
             if other is not None:
                 self.host.transmit(data, other)
 
@@ -294,14 +294,22 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.suspicion.post(SuspicionInput.HINTED())
 
     def be_reset(self, session: Session) -> None:
-        """Its reset token came, for a session of ours that was not confirmed, or the one in use: once."""
-        is_half_made = session.state is SessionState.CALLED
-        if session.was_reset or not (is_half_made or session.sid == self.cur):
+        """Its reset token came, for a session of ours that was not confirmed, or the one in use: once.
+
+        Who has forgotten the one in use has forgotten what the same instance has answered, too.
+        """
+        is_half_made, is_used = session.state is SessionState.CALLED, session.sid == self.cur
+        if session.was_reset or not (is_half_made or is_used):
             return
         session.was_reset = True
+        for one in self.sessions(SessionState.CALLED):
+            one.was_reset |= is_used and one.instance == session.instance
+            if one.was_reset:
+                self.call.post(CallInput.HALF_MADE())
         if is_half_made:
-            self.call.post(CallInput.HALF_MADE())
-        self.call.post(CallInput.START())
+            self.call.post(CallInput.START())
+        else:
+            self.call.be_reset()
 
     def call_failed(self, route: Route | None) -> None:
         self.host.tell(Unreachable(self.key, self.generation, route=route))
@@ -390,7 +398,11 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.suspicion.post(SuspicionInput.ALIVE())
         if self.conflict.state is not _UNCONTESTED:
             self.conflict.post(ConflictInput.ALIVE())
-        if newest:
+        if not newest:
+            return
+        if arrival.route is self.route:  # nearly always
+            self.paths.seen = self.host.clock
+        else:
             self.copied(arrival)
 
     def copied(self, arrival: Arrival) -> None:
@@ -467,7 +479,7 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     def _send_now(self, data: bytes) -> bool:
         """Send under the session in use, or before there is one under one of ours that was not confirmed yet."""
-        session = self.current
+        session = self.core.session_of(self.cur)
         if session is not None:
             return session.state is not _LOADED and session.send_app(data)
         early = [one for one in self.sessions(SessionState.CALLED) if self.instance in (NO_INSTANCE, one.instance)]

@@ -12,27 +12,23 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar
 
 import attrs
 import pytest
 from cli_commands import PATIENCE, Command, failed
 from rich.console import Console
 
-from sansproto.contract import Address
-from sansproto.egtp import CloseReason, EgtpNode, KeyPair, PeerClosed, Relay
+from sansproto.egtp import KeyPair
 from sansproto.recovery import Recovery
 from sansproto.testing._internal import reasons
 from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
-from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, Piping, RawOutput, Target, pieces, unsent
+from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, pieces, unsent
 from sansproto_cli.exits import CommandFailed, Exit
-from sansproto_cli.line import Signals, entropy
-from sansproto_cli.report import PlainReporter
 from sansproto_sockets import run
 
 FAST = "--poll", 1
@@ -159,8 +155,7 @@ class TestDirect:
         caller = ends.pipe("b", "a", "--to", place(called))
         talk(caller, called, "there")
         talk(called, caller, "back")
-        assert caller.process.stdin is not None
-        caller.process.stdin.close()
+        caller.end_input()
         first, second = caller.wait(), called.wait()
         assert first.code == second.code == 0
         assert second.event("finished")["reason"]
@@ -260,8 +255,7 @@ class TestByMailbox:
         other = ends.pipe("b", "a", "--mailbox", server, *FAST)
         talk(one, other, "there")
         talk(other, one, "back")
-        assert one.process.stdin is not None
-        one.process.stdin.close()
+        one.end_input()
         assert one.wait().code == other.wait().code == 0
 
     def test_an_end_and_then_the_server_is_killed(self, ends: Ends) -> None:
@@ -449,65 +443,6 @@ class TestDemo:
 def test_what_a_person_is_told_of_is_what_a_node_counts() -> None:
     counted = reasons.dropped("egtp").keys() | reasons.refused("egtp").keys()
     assert {what for what, _, _ in WORTH_TELLING} <= counted
-
-
-class AtOnce:
-    """A runner that runs nothing."""
-
-    addresses: ClassVar = {"udp": Address("127.0.0.1", 8)}
-
-    def call(self, verb: Callable[[float], Any]) -> Any:
-        return verb(0.0)
-
-
-A, B = KeyPair.of(b"a" * 32), KeyPair.of(b"b" * 32)
-SERVER = Relay(B.public, Address("127.0.0.1", 9))
-DIRECT, MAIL, BOTH = Target(("127.0.0.1", 9), None), Target(None, SERVER), Target(("127.0.0.1", 9), SERVER)
-
-
-def piping(target: Target) -> Any:
-    """A pipe that has called, and was not answered."""
-    relays = () if target.relay is None else (target.relay,)
-    node = EgtpNode(private_key=A.private, entropy=entropy, wall_epoch=0.0, relays=relays)
-    made: Any = Piping(node, B.public, target, PlainReporter(StringIO(), StringIO()), RawOutput(Signals()))
-    made._runner = AtOnce()
-    made._call()
-    return made
-
-
-def test_all_ways_are_tried_before_nobody_is_there() -> None:
-    for target in (DIRECT, MAIL, BOTH):
-        pipe = piping(target)
-        if target is BOTH:
-            pipe._tell_unreachable(is_over=True)
-            assert pipe._is_by_mailbox
-        with pytest.raises(CommandFailed) as failure:
-            pipe._tell_unreachable(is_over=True)
-        assert failure.value.code is Exit.NOBODY
-
-
-@pytest.mark.parametrize(
-    ("was_there", "waiting", "words"),
-    [(False, 0, "nothing was sent"), (False, 2, "2 messages were not"), (True, 0, "last may be lost")],
-)
-def test_what_it_means_for_the_messages_that_nobody_is_there(was_there: bool, waiting: int, words: str) -> None:
-    pipe = piping(DIRECT)
-    pipe._was_there = was_there
-    for _ in range(waiting):
-        assert pipe._node.send(B.public, b"x", 0.0)
-    with pytest.raises(CommandFailed) as failure:
-        pipe._tell_unreachable(is_over=True)
-    assert words in failure.value.message
-
-
-@pytest.mark.parametrize(("was_there", "words"), [(False, "does not want us:"), (True, "has left, or")])
-def test_a_refusal_by_who_was_there_may_be_a_goodbye_that_was_lost(was_there: bool, words: str) -> None:
-    pipe = piping(DIRECT)
-    pipe._was_there = was_there
-    with pytest.raises(CommandFailed) as failure:
-        pipe._tell(PeerClosed(B.public, 1, reason=CloseReason.REFUSED), is_over=False)
-    assert failure.value.code is Exit.REFUSED
-    assert words in failure.value.message
 
 
 def test_one_message_is_one() -> None:
