@@ -272,14 +272,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         """This host has, or may have, another address: peers are told, and mailbox servers are called anew."""
         if self.alive(now):
             self.recovery.network_changed()
-            self.relays.redial()
+            self.relays.network_changed()
             self.run()
 
     def resumed(self, now: float, *, asleep: float) -> None:
         """This host slept, for about so many seconds: peers may have given it up."""
         if self.alive(now):
             self.recovery.resumed(asleep)
-            self.relays.redial()
+            self.relays.network_changed()
             self.run()
 
     # -- the contract
@@ -407,6 +407,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     def read_blob(self, server: bytes, blob: bytes) -> None:
         self.gate.take(STORED, Stored(blob, polled_route(server)))
+
+    def redial_mailboxes(self) -> None:
+        self.relays.redial()
 
     def drop_depositor(self, depositor: Depositor) -> None:
         self.relays.depositors.remove(depositor.key)
