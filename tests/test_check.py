@@ -79,6 +79,7 @@ class TestClock(Laws):
 """
 
 
+@pytest.mark.unmeasured
 def test_the_command_fails_in_the_same_way(tmp_path: Path) -> None:
     (tmp_path / "test_failing.py").write_text(FAILING, "utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
