@@ -22,8 +22,8 @@ def check(law: Law, subject: Subject, profile: settings | None = None) -> None:
     """Put a subject to a law; LawBroken if it does not keep it. The profile is Hypothesis' current one if None.
 
     Runs begin at several times. What is raised has a note with the seed, the time at which the run began, and the
-    command that does it again. The seed is the one of ``--hypothesis-seed``, else drawn; or always the same for a law, a
-    class and a class of tests, under a profile that is derandomized: two subjects of one class see different things.
+    command that does it again. The seed is the one of ``--hypothesis-seed``, else drawn; or always the same for a law,
+    a class and a class of tests, under a profile that is derandomized: two subjects of a class see different things.
     """
     number = _seed(law, subject, profile or settings())
 
