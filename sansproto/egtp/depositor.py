@@ -186,7 +186,7 @@ DEPOSITOR: Final = Table[Depositor, DepositorState](
         Row(_S.OPEN, _I.ANSWERED, None, _C.send, when=_C.is_busy, ref=_REF),
         Row(_S.OPEN, _I.ANSWERED, _S.IDLE, _C.tell_written, arm=(_T.UNUSED,), ref=_REF),
         Row(_S.IDLE, _I.UNUSED, _S.GONE, _C.leave, ref=_REF),
-        Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
+        Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )
