@@ -89,7 +89,6 @@ class GateState(Enum):
 
 
 class GateInput:
-    VERB = Input[GateState, None]()
     RELAYED = Input[GateState, Came]()
     REQUESTED = Input[GateState, Came]()
     FRIEND_REQUESTED = Input[GateState, Came]()
@@ -407,7 +406,6 @@ GATE: Final = Table[Gate, GateState](
     terminal=(_S.CLOSED,),
     idle={_S.OPEN: "the application, which closes the node"},
     rows=(
-        Row(_S.OPEN, _I.VERB, None, ref=_NODE),
         Row((_S.OPEN, _S.CLOSING), _I.RELAYED, None, _C.look_inside, ref=_NODE),
         Row(_S.OPEN, _I.REQUESTED, None, _C.charge, _C.look_at_request, ref=_COOKIES),
         Row(_S.OPEN, _I.FRIEND_REQUESTED, None, _C.look_at_friends_request, ref=_COOKIES),
@@ -428,5 +426,5 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.CLOSING, _I.CLOSE, None, ref="closing a node"),
         Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref="closing a node"),
     ),
-    defaults=(Default(Outcome.NOT_OPEN, "", _I.VERB), Default(Outcome.IGNORE, "closing")),
+    defaults=(Default(Outcome.IGNORE, "closing"),),
 )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias, assert_never
 
 from ..component import Note
 from ..contract import Entropy, Path, Phase, Transmit
-from ..errors import Fault, LocalProtocolError, WireError
+from ..errors import Fault, LocalProtocolError, NotOpen, WireError
 from ..events import CloseCause, Closed
 from ..rates import Level
 from ..recovery import (
@@ -545,7 +545,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def _ask(self, verb: str) -> None:
         if self.phase is not Phase.OPEN:
-            self.ask(verb, self.gate.asked(GateInput.VERB()))
+            raise NotOpen(verb, self.phase.name)
 
     def _check_custom(self, verb: str, data: bytes, ids: Container[int] = CUSTOM) -> None:
         if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in ids:
@@ -553,8 +553,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def _listening(self, verb: str, friend: bytes, now: float) -> tuple[Friend, Session | None]:
         """A friend and its session; None: it is not online."""
-        if self.phase is not Phase.OPEN:
-            self._ask(verb)
+        self._ask(verb)
         entry = self.friends.all.get(friend)
         if entry is None:
             raise LocalProtocolError(verb, self.phase.name, "not a friend")
