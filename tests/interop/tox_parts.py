@@ -72,6 +72,10 @@ class Scene:
             time.sleep(_REST)
         return time.monotonic() - begun
 
+    def run(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= end, seconds + 1.0)
+
     def close(self) -> None:
         for part in self.parts:
             part.stop()
