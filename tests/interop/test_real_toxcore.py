@@ -547,7 +547,7 @@ class Waits:
         for pair in self.pairs.values():
             pair.exchange(1)
         self.took: dict[str, float] = {}
-        begun = {name: self._restart(part) for name, part in (*self.pairs.items(), ("away", self.away))}
+        begun = {name: self._restart(part) for name, part in (("away", self.away), *self.pairs.items())}
 
         def are_done() -> bool:
             for name, then in begun.items():
