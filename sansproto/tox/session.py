@@ -12,6 +12,7 @@ from typing import Annotated, Final, Protocol
 from ..component import Component, Note
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..recovery import Route, Sealed
 from ..recovery.window import Window
 from ..snapshot import CACHED
 from . import packets as p
@@ -53,6 +54,10 @@ class Arrived:
 
     def __init__(self, data: bytes, way: Way) -> None:
         self.data, self.way = data, way
+
+    def sealed(self, sid: bytes, route: Route) -> Sealed:
+        """As the recovery core knows it."""
+        return Sealed(sid, self.counter, len(self.data), route, self)
 
 
 class SessionHost(OutgoingHost, Protocol):

@@ -24,7 +24,9 @@ from sansproto.tox.events import (
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.node import ToxNode
 from sansproto.tox.nodes import Relay
+from sansproto.tox.paths import Relayed, friend_route
 from sansproto.tox.relay_link import Ended
+from sansproto.trace import PacketSeen
 
 NOT_A_KEY = bytes(32)
 
@@ -407,6 +409,212 @@ def test_what_comes_by_key_through_a_relay_is_of_its_sender() -> None:
         "malformed packet through a relay": 1,
         "data from an unknown address": 1,
     }
+
+
+def test_a_friend_whose_path_others_claim_is_still_found() -> None:
+    peer = NodePeer.live(limits=NodeLimits(sharers=2))
+    friend = peer.met()
+    for number in range(3, 7):
+        peer.befriend(number, AT_B, at=AT_B)
+    friends = peer.endpoint.friends
+    assert friends.by_path[AT_B][0] == friend.real.public
+    assert len(friends.by_path[AT_B]) == 2
+    friend.say(friend.lossless(b"\x40still found"))
+    assert peer.take() == [MessageReceived(friend.real.public, "still found")]
+    first = peer.befriend(8, AT_C, at=AT_C)
+    for number in (9, 10):
+        peer.befriend(number, AT_C, at=AT_C)
+    assert first.real.public not in friends.by_path[AT_C]
+    first.call()
+    assert first.real.public in friends.by_path[AT_C]
+
+
+def test_room_that_comes_for_a_friend_who_was_removed() -> None:
+    peer = NodePeer.live(limits=NodeLimits(outbox=8))
+    friend = peer.met()
+    node = peer.endpoint
+    assert node.send_many(friend.real.public, [b"\xa0"] * 20, peer.now) == 20
+    node.friends.blocked[b"somebody else"] = None
+    peer.drain()
+    assert node.friends.blocked == {}
+    assert len(friend.heard()) == 20
+
+
+def test_two_friends_with_one_dht_key() -> None:
+    peer = NodePeer.live()
+    one, other = peer.befriend(2, AT_B), peer.befriend(3, AT_C, dht=102)
+    assert peer.endpoint.friends.by_dht_key == {one.dht.public: other.real.public}
+    peer.remove_friend(one.real.public, peer.now)
+    assert peer.endpoint.friends.by_dht_key == {one.dht.public: other.real.public}
+
+
+def test_the_end_is_told_once_to_a_friend_that_is_removed() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    friend.take()
+    peer.remove_friend(friend.real.public, peer.now)
+    peer.wait(5.0)
+    assert friend.heard() == [KILL]
+
+
+def test_agreed_keys_are_remembered_up_to_a_limit() -> None:
+    peer = NodePeer.live(limits=NodeLimits(keys=2, friends=1))
+    for number in range(20, 30):
+        stranger = Friend(peer, number)
+        stranger.say(stranger.request())
+        assert len(stranger.take()) == 1
+    assert len(peer.endpoint.keyring.shared) == 4
+
+
+def test_the_trace_calls_data_by_its_name() -> None:
+    names: list[str] = []
+    peer = NodePeer.live(trace=lambda record: names.append(record.name) if isinstance(record, PacketSeen) else None)
+    friend = peer.met()
+    assert names[:2] == ["CookieRequest", "CookieResponse"]
+    friend.say(friend.lossless(b"\x40x"))
+    assert names[-1] == "Data"
+
+
+def test_what_the_recovery_core_does_not_need_of_this_host() -> None:
+    """Tokens, hints, challenges of routes and records: cookies and the choice of ways stand for them."""
+    node, route = NodePeer.live().endpoint, friend_route(b"friend")
+    asked = (
+        node.make_challenge(None, b"token", None),
+        node.token_mac(b"secret", b"time", route),
+        node.path_value(b"secret", b"peer", 1, route),
+        node.reset_token(b"sid"),
+        node.export(b"sid"),
+    )
+    assert asked == (b"", b"", b"", b"", b"")
+    node.relay_linked(None, b"a friend who was removed")
+    assert (node.make_hint(b"sid"), node.home(route, b"peer")) == (None, None)
+    node.restore_keys(b"sid", b"keys")
+    node.deliver(None)
+    node.put(Relayed(b"a relay that is gone", b"key", True), b"\x18")
+    assert node.next_transmit() is None
+
+
+def test_a_relay_that_comes_up_while_the_node_ends() -> None:
+    world = World()
+    relay, a, b = world.relay(), world.node(1), world.node(2)
+    a.befriend(b, path=True)
+    b.befriend(a)
+    meet(world, a, b)
+    a.use(relay)
+    a.node.call(a.tox.close)
+    world.net.run(1.0)
+    assert a.events[-1] == RelayConnected(relay.key)
+
+
+def test_a_friend_is_looked_for_at_its_relays_only() -> None:
+    world = World()
+    first, second = world.relay(), world.relay()
+    a = world.node(1, limits=NodeLimits(friend_relays=1))
+    b, c = world.node(2), world.node(3)
+    a.befriend(b, relays=(first,))
+    a.befriend(c, relays=(second,))
+    b.use(first)
+    b.befriend(a)
+    c.use(second)
+    c.befriend(a)
+    assert meet(world, a, b) < 2.0
+    assert meet(world, a, c) < 2.0
+
+
+def test_without_a_link_small_packets_go_by_key_through_all_relays() -> None:
+    """Until both ends have asked the relay for each other."""
+    world = World()
+    first, second, a, b = world.relay(), world.relay(), world.node(1), world.node(2)
+    for relay in (first, second):
+        a.use(relay)
+        b.use(relay)
+    a.befriend(b)
+    b.befriend(a)
+    meet(world, a, b)
+    for relay in (first, second):
+        for one, other in ((a, b), (b, a)):
+            one.tox.relays[relay.key].unroute(other.tox.dht_key)
+    world.net.run(1.0)
+    assert not any(link.is_linked(b.tox.dht_key) for link in a.tox.relays.values())
+    a.say(b, "by key")
+    a.say(b, "x" * 1200)  # more than goes by key
+    world.net.run(1.0)
+    assert b.texts() == ["by key"]
+    for one, other in ((a, b), (b, a)):
+        one.tox.relays[first.key].route(other.tox.dht_key)
+    world.net.run(5.0)
+    assert b.texts() == ["by key", "x" * 1200]
+
+
+def test_a_direct_path_that_was_left_is_not_used_again_for_5_seconds() -> None:
+    world = World()
+    relay, a, b = world.relay(), world.node(1), world.node(2)
+    a.use(relay)
+    b.use(relay)
+    a.befriend(b, path=True)
+    b.befriend(a)
+    meet(world, a, b)
+    world.net.run(5.0)
+    ways = a.ways(b)
+    ways.doubt()
+    left = world.net.now
+    assert not ways.is_direct
+    while not ways.is_direct:
+        a.say(b, "still by UDP from there")
+        world.net.run(0.25)
+    assert 5.0 <= world.net.now - left <= 10.0
+    assert offline(a, b) == []
+
+
+def test_a_friend_that_was_tied_when_there_was_no_room_for_its_relay() -> None:
+    world = World()
+    first, second = world.relay(), world.relay()
+    a, b = world.node(1, limits=NodeLimits(relays=1)), world.node(2)
+    a.use(first)
+    a.befriend(b, relays=(second,))
+    assert [*a.ways(b).relays] == [first.key]
+
+
+def test_a_relay_that_a_friend_needs_as_well_stays() -> None:
+    world = World()
+    first, second = world.relay(), world.relay()
+    a = world.node(1, limits=NodeLimits(friend_relays=1))
+    b, c = world.node(2), world.node(3)
+    a.befriend(b, relays=(first,))
+    a.befriend(c, relays=(first,))
+    a.node.call(lambda now: a.tox.remove_friend(b.key, now))
+    assert set(a.tox.relays) == {first.key}
+    a.node.call(lambda now: a.tox.remove_relay(second.key, now))
+    assert set(a.tox.relays) == {first.key}
+
+
+def test_a_path_of_two_friends_of_whom_one_is_removed() -> None:
+    peer = NodePeer.live()
+    one, other = peer.befriend(2, AT_B, at=AT_B), peer.befriend(3, AT_B, at=AT_B)
+    peer.remove_friend(one.real.public, peer.now)
+    assert peer.endpoint.friends.by_path == {AT_B: [other.real.public]}
+
+
+def test_a_friend_that_restarts_at_a_relay_is_answered_there() -> None:
+    """Its key at the relay may be another one since."""
+    world = World()
+    relay, a, b = world.relay(), world.node(1), world.node(2)
+    a.use(relay)
+    b.use(relay)
+    a.befriend(b)
+    b.befriend(a)
+    meet(world, a, b)
+    world.net.run(5.0)
+    b.dht = 77
+    b.restart("again")
+    b.use(relay)
+    b.befriend(a)
+    world.net.run_until(lambda: b.tox.is_online(a.key) and bool(offline(a)), within=5.0)
+    assert a.ways(b).dht_key == b.tox.dht_key
+    assert [*a.tox.relays[relay.key].routes] == [b.tox.dht_key]
+    chat(world, a, b, 3.0)
+    world.net.run(2.0)
+    assert all_arrived(a, b)
 
 
 # -- restore

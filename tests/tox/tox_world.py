@@ -31,13 +31,13 @@ class Tox:
     """A node, with its keys and its host."""
 
     def __init__(self, world: World, number: int, seed: str = "", *, keys: int = 0, **more: Any) -> None:
-        self.world, self.keys = world, keys or number
+        self.world, self.keys, self.dht = world, keys or number, (keys or number) + 100
         self.tox = self.make(seed, **more)
         self.path = Path("udp", f"10.0.0.{number}", 33445)
         self.node = world.net.host(self.path.host).run(self.tox, sockets={"udp": 33445})
 
     def make(self, seed: str, **more: Any) -> ToxNode:
-        secrets = {"real_key": bytes([self.keys]) * 32, "dht_key": bytes([self.keys + 100]) * 32}
+        secrets = {"real_key": bytes([self.keys]) * 32, "dht_key": bytes([self.dht]) * 32}
         return ToxNode(**secrets, entropy=ScriptedEntropy(seed=seed.encode() + bytes([self.keys])), **more)
 
     @property
