@@ -363,6 +363,12 @@ def test_an_exploration_begins_where_it_is_told_to() -> None:
         assert not never.exhausted
 
 
+def test_a_violation_before_an_exploration_begins_ends_it() -> None:
+    report = explore({"client": CLIENT, "server": SERVER}, invariant=lambda _: ["wrong"], begin=lambda _: False)
+    assert [str(violation) for violation in report.violations] == ["wrong"]
+    assert report.states == 1
+
+
 def test_what_does_not_matter_to_the_ends_is_left_out() -> None:
     finals = [pair(budget=Budget(cuts=1, losses=1), reduced=reduced).finals for reduced in (False, True)]
     assert finals[0] == finals[1]

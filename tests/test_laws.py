@@ -99,18 +99,22 @@ CROWD = attrs.evolve(
 )
 
 
+@pytest.mark.unmeasured
 class TestEcho(Laws):
     subject = ECHO
 
 
+@pytest.mark.unmeasured
 class TestLines(Laws):
     subject = LINES
 
 
+@pytest.mark.unmeasured
 class TestRaw(Laws):
     subject = attrs.evolve(LINES, cls=Raw)
 
 
+@pytest.mark.unmeasured
 class TestBeat(Laws):
     subject = BEAT
 

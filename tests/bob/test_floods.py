@@ -190,6 +190,7 @@ def test_excuses_are_for_those_who_were_there() -> None:
 # -- many of them ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 def test_many_that_flood_and_come_again_at_once_cost_the_relay_little() -> None:
     """They are cut one after another, and neither read nor kept in memory meanwhile; a newcomer is served at once."""
     at = at_relay()

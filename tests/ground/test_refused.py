@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unmeasured  # other programs, and processes of their own
+
 FOLDER = Path(__file__).parent / "refused"
 MARK = "# refused: "
 
