@@ -81,7 +81,7 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Path:
     """The way of a datagram: the label of the local socket, and the remote address (v4-in-v6 is unmapped)."""
 
@@ -94,10 +94,28 @@ class Path:
     scope: int = 0
     """The IPv6 zone index, or 0."""
 
+    def __eq__(self, other: object) -> bool:
+        """As attrs has it, in the order in which paths differ; nearly every datagram is compared with its sender's."""
+        if self is other:
+            return True
+        return (
+            type(other) is Path
+            and self.port == other.port
+            and self.host == other.host
+            and self.socket == other.socket
+            and self.scope == other.scope
+        )
 
-@attrs.frozen
+    def __hash__(self) -> int:
+        return hash((self.socket, self.host, self.port, self.scope))
+
+
+@attrs.define(weakref_slot=False)
 class SendDatagram:
-    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says."""
+    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says.
+
+    (Not frozen: this is the bulk path.)
+    """
 
     data: bytes
     """The whole datagram."""
@@ -256,7 +274,10 @@ class Session(Protocol[E_co]):
         """When :meth:`handle_timeout` should be called next. A pure query."""
 
     def handle_timeout(self, now: float) -> None:
-        """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises."""
+        """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises.
+
+        Of very many that are due some act, and :meth:`next_timeout` asks to be called again at once.
+        """
 
     def close(self, now: float) -> None:
         """End gracefully; idempotent. The last event, ``Closed``, follows when all that was queued is out."""

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
 from pkgutil import walk_packages
+from types import ModuleType
 from typing import Any
 
 import pytest
-from asking import AskState
+from asking import ASK, AskInput, AskState
 
 import sansproto
 from sansproto.component import Component, Host, Part
-from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from sansproto.machine import Default, Guards, Happened, Input, Outcome, Row, Table, Timer
 from sansproto.session import Session
 from sansproto.testing._internal.protocols import protocols
+from sansproto.testing.tables import refusals
 
 PACKAGE = Path(sansproto.__file__).parent
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.relative_to(PACKAGE).parts)
@@ -222,3 +224,124 @@ def help(part):
     part.host.stats.drop("late")
 """
     assert [*drops(ast.parse(code), "x.y")] == ["x.y.Part.receive", "x.y.Part.receive", "x.y.help"]
+
+
+# -- what a table may refuse is asked for before it is queued: nothing else could raise out of the queue
+
+
+REFUSED = {on for part in PARTS if "table" in vars(part) for _, on, _ in refusals(vars(part)["table"])}
+
+
+def holds(value: Any, refused: set[Any]) -> bool:
+    """Is it such an input, or does it hold one?"""
+    match value:
+        case Happened():
+            return value.on in refused
+        case Mapping():
+            return any(holds(one, refused) for pair in value.items() for one in pair)
+        case tuple() | list() | set() | frozenset():
+            return any(holds(one, refused) for one in value)
+        case type():  # the class in which inputs stand: who has it as a whole may post any of them
+            return any(isinstance(one, Input) and one in refused for one in vars(value).values())
+        case _:
+            return isinstance(value, Input) and value in refused
+
+
+def meant(node: ast.AST, names: Mapping[str, Any]) -> Any:
+    """What a global name, or an attribute of one, stands for."""
+    match node:
+        case ast.Name():
+            return names.get(node.id)
+        case ast.Attribute():
+            owner = meant(node.value, names)
+            return getattr(owner, node.attr, None) if isinstance(owner, type | ModuleType) else None
+
+
+def asked(node: ast.AST) -> list[ast.expr]:
+    """What is given to ``part.asked`` or ``table.ask``. Only ``verb`` and ``ask`` can use what the first makes."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="asked") | ast.Attribute(value=ast.Attribute(attr="table"), attr="ask")):
+            return node.args
+    return []
+
+
+def unasked(tree: ast.AST, names: Mapping[str, Any], refused: set[Any]) -> Iterator[str]:
+    """Where functions name such inputs, or what holds them, but to ask whether one is allowed.
+
+    What stands outside of functions (tables, guards, timers) queues nothing.
+    """
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda)]
+    nodes = dict.fromkeys(node for function in functions for node in ast.walk(function))
+    fine: set[ast.AST] = {given.func for node in nodes for given in asked(node) if isinstance(given, ast.Call)}
+    fine |= {node.value for node in nodes if isinstance(node, ast.Attribute)}  # the whole is looked at
+    for node in nodes:
+        if isinstance(node, ast.expr) and node not in fine and holds(meant(node, names), refused):
+            yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def kept_by_classes(module: ModuleType, refused: set[Any]) -> Iterator[str]:
+    """Attributes of classes that hold such inputs; where they are used cannot be read."""
+    for kind in vars(module).values():
+        if isinstance(kind, type) and kind.__module__ == module.__name__:
+            for name, value in vars(kind).items():
+                if not isinstance(value, Input) and holds(value, refused):
+                    yield f"{kind.__name__}.{name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_inputs_that_may_be_refused_are_asked_for(path: Path) -> None:
+    where = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    module = import_module(".".join(where).removesuffix(".__init__"))
+    assert [*unasked(tree_of(path), vars(module), REFUSED), *kept_by_classes(module, REFUSED)] == []
+
+
+def test_who_asks_is_known_by_the_name() -> None:
+    named = [path.name for path in SOURCES for node in ast.walk(tree_of(path)) if getattr(node, "name", "") == "asked"]
+    assert named == ["component.py"]
+    assert {on.name for on in REFUSED} >= {"CONNECT", "SEND", "START"}
+
+
+class Keeper:
+    """Of inputs, in places where they are not seen."""
+
+    always = Happened(AskInput.CONNECT, None)
+    meanings: Mapping[type, Any] = {bytes: AskInput.CONNECT}
+    harmless: Mapping[type, Any] = {bytes: AskInput.LOST}
+
+
+def test_inputs_that_are_posted_unasked_are_seen() -> None:
+    refused = {on for _, on, _ in refusals(ASK)}
+    assert refused == {AskInput.CONNECT}
+    code = """
+VERBS = (_I.CONNECT, _I.LOST)
+def fine(self, now):
+    connect = self.part.asked(_I.CONNECT())
+    self.verb("connect", now, connect, *[part.asked(here.AskInput.CONNECT()) for part in self])
+    self.table.ask(self, _I.CONNECT(), "connect")
+    self.post(_I.LOST())
+def posts(self):
+    self.part.post(_I.CONNECT())
+    here.AskInput.CONNECT().act(self.part)
+    self.request("connect", _I.CONNECT())
+def hides(self):
+    self.later = _I.CONNECT
+    self.part.post(VERBS[0]())
+    self.part.post(vars(_I)["CONNECT"]())
+    self.verb("connect", self.part.asked(first(VERBS)()))
+make = lambda part: part.post(_I.CONNECT())
+"""
+    here = ModuleType("here")
+    vars(here)["AskInput"] = AskInput
+    names = {"_I": AskInput, "here": here, "VERBS": (AskInput.CONNECT, AskInput.LOST)}
+    assert sorted(unasked(ast.parse(code), names, refused)) == [
+        "10: here.AskInput.CONNECT",
+        "11: _I.CONNECT",
+        "13: _I.CONNECT",
+        "14: VERBS",
+        "15: _I",
+        "16: VERBS",
+        "17: _I.CONNECT",
+        "9: _I.CONNECT",
+    ]
+    vars(here)["Keeper"] = type("Keeper", (), {**vars(Keeper), "__module__": "here"})
+    assert [*kept_by_classes(here, refused)] == ["Keeper.always", "Keeper.meanings"]

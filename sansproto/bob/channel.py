@@ -60,6 +60,8 @@ class ChannelTimer:
 
 
 _S, _I, _T = ChannelState, ChannelInput, ChannelTimer
+_OPEN: Final = _S.OPEN
+_CLOSED: Final = _S.CLOSED
 
 
 class ChannelHost(Host[Any], Protocol):
@@ -120,7 +122,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
 
     @property
     def is_over(self) -> bool:
-        return self.state is _S.CLOSED
+        return self.state is _CLOSED
 
     @property
     def capacity(self) -> int:
@@ -131,21 +133,19 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
 
     def send(self, data: bytes) -> int:
         """Queue records, and return how many bytes were taken."""
-        if self.state is not _S.OPEN:
+        if self.state is not _OPEN:
             self.table.ask(self, _I.SEND(), "send")
         way, sealer = self.outgoing, self.sealer
         if way is None or sealer is None:
             raise LocalProtocolError("send", self.state.name, "no usable cipher in this direction")
-        records = self.records
-        room, size, taken = self.limits.send_buffer - self.queued, len(data), 0
-        while taken < size and room > 0:
+        size, taken, room = len(data), 0, self.limits.send_buffer
+        while taken < size and self.queued < room:
             piece = data if size <= MAX_PLAINTEXT else memoryview(data)[taken : taken + MAX_PLAINTEXT]
             record = sealer.seal(way.sequence, piece)
-            records.append(record)
+            self.records.append(record)
             way.sequence += 1
             taken += len(piece)
-            room -= len(record)
-        self.queued = self.limits.send_buffer - room
+            self.queued += len(record)
         if taken < size:
             self.wanting = True
             self.host.count_refusal(SEND_BUFFER_FULL, self)
@@ -167,9 +167,8 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
 
     def receive(self, data: bytes) -> None:
         rest = len(self.inbox) - self.read
-        data, self.read = self._rejoin(data, rest) if rest else (data, 0)
-        self.inbox = data
-        if not self.is_over:  # as it may be since the beginning of this read
+        self.inbox, self.read = self._rejoin(data, rest) if rest else (data, 0)
+        if self.state is not _CLOSED:  # as it may be since the beginning of this read
             self._understand()
 
     def end_stream(self) -> None:
@@ -199,9 +198,9 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
         if not isinstance(event, DataReceived):
             self.told_writable = False
         else:
-            was_full = self.undelivered >= self.limits.receive_buffer
-            self.undelivered -= max(len(event.data), _LEAST)
-            if was_full and self.wants_data and not self.is_over:
+            before, size = self.undelivered, len(event.data)
+            self.undelivered = before - (size if size > _LEAST else _LEAST)
+            if before >= self.limits.receive_buffer and self.wants_data and not self.is_over:
                 self._understand()
         return event
 
@@ -294,7 +293,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
             way.sequence += 1
             if plaintext:
                 events.append(DataReceived(plaintext))
-                self.undelivered += max(size, _LEAST)
+                self.undelivered += size if size > _LEAST else _LEAST
         self.read = offset
         if self.has_ended and self.undelivered < limit:
             _I.CUT("the stream ended without a closing packet").act(self)
@@ -383,9 +382,11 @@ class Channel(StreamSession[ChannelEvent]):
         less than everything is taken, ``Writable`` follows as soon as there is room again. Raises LocalProtocolError
         without a cipher to send with, NotOpen after ``close`` or the end.
         """
-        taken = self.channel.send(data)
+        channel = self.channel
+        taken = channel.send(data)
         self.advance(now)
-        self._count()
+        if channel.outgoing is not None:
+            self.stats.packets_sent = channel.outgoing.sequence
         return taken
 
     def close(self, now: float) -> None:
@@ -431,7 +432,7 @@ class Channel(StreamSession[ChannelEvent]):
     def next_event(self) -> ChannelEvent | None:
         channel = self.channel
         if not channel.received:
-            return super().next_event()
+            return self._events.popleft() if self._events else None
         read = channel.read
         event = channel.next_received()
         if channel.read != read:  # there was no room for what is opened now
@@ -439,7 +440,8 @@ class Channel(StreamSession[ChannelEvent]):
         return event
 
     def next_transmit(self) -> SendBytes | None:
-        record = self.channel.next_record() if self.channel.records else None
+        channel = self.channel
+        record = channel.next_record() if channel.records else None
         if record is None:
             return None
         self.stats.bytes_sent += len(record)
@@ -452,6 +454,6 @@ class Channel(StreamSession[ChannelEvent]):
 
     def _count(self) -> None:
         """Records are the packets of a channel."""
-        outgoing, incoming = self.channel.outgoing, self.channel.incoming
-        self.stats.packets_sent = outgoing.sequence if outgoing else 0
-        self.stats.packets_received = incoming.sequence if incoming else 0
+        incoming = self.channel.incoming
+        if incoming is not None:
+            self.stats.packets_received = incoming.sequence

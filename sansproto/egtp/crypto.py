@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from hashlib import blake2s
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -27,6 +27,12 @@ _NAME: Final = b"Noise_IK_25519_ChaChaPoly_BLAKE2s"
 _DATAGRAM: Final = b"EGTP-R1/datagram"
 _MAILBOX: Final = b"EGTP-R1/mailbox1"
 _PRIME: Final = 2**255 - 19
+_SMALL_ORDER: Final = {
+    *(0, 1, _PRIME - 1),
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+}
+"""The canonical points whose agreement with any key is zero."""
 _FIRST: Final = bytes(12)  # the nonce of whatever a key seals first
 _NONCE: Final = Struct("<4xQ").pack
 
@@ -67,13 +73,7 @@ def is_canonical(public: bytes) -> bool:
 
 def is_key(public: bytes) -> bool:
     """Can it be a node's static key: canonical, and of no small order?"""
-    if len(public) != KEY_SIZE or not is_canonical(public):
-        return False
-    try:
-        agree(bytes(KEY_SIZE), public)
-    except WireError:
-        return False
-    return True
+    return len(public) == KEY_SIZE and is_canonical(public) and int.from_bytes(public, "little") not in _SMALL_ORDER
 
 
 def hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
@@ -86,21 +86,22 @@ def hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
 class Cipher:
     """ChaCha20-Poly1305 under one key: a cache, which costs as much to make as to seal with."""
 
-    __slots__ = ("_aead",)
+    __slots__ = ("_decrypt", "_encrypt")
 
     def __init__(self, key: bytes) -> None:
-        self._aead = ChaCha20Poly1305(key)
+        aead = ChaCha20Poly1305(key)
+        self._encrypt, self._decrypt = aead.encrypt, aead.decrypt
 
     def seal(self, counter: int, clear: bytes, header: bytes = b"") -> bytes:
         """The sealed text with its tag. Raises ValueError beyond the last counter: nothing is sealed with it."""
         if not 0 <= counter <= LAST_COUNTER:
             raise ValueError("the key is used up")
-        return self._aead.encrypt(_NONCE(counter), clear, header)
+        return self._encrypt(_NONCE(counter), clear, header)
 
     def open(self, counter: int, sealed: bytes, header: bytes = b"") -> bytes:
         """The clear text. Raises WireError (``BAD_MAC``)."""
         try:
-            return self._aead.decrypt(_NONCE(counter), sealed, header)
+            return self._decrypt(_NONCE(counter), sealed, header)
         except InvalidTag:
             raise WireError(Fault.BAD_MAC) from None
 
@@ -108,18 +109,22 @@ class Cipher:
 # -- Noise -------------------------------------------------------------------------------------------------------------
 
 
-class Keys(NamedTuple):
+@attrs.frozen
+class Keys:
     """What a handshake leads to."""
 
-    from_initiator: bytes
-    from_responder: bytes
+    from_initiator: bytes = attrs.field(repr=False)
+    from_responder: bytes = attrs.field(repr=False)
     hash: bytes
     """Of the handshake: for upper layers that bind themselves to this channel."""
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Transcript:
-    """The symmetric state of Noise between two messages. No key of it seals twice, so there is no counter."""
+    """The symmetric state of Noise between two messages. No key of it seals twice, so there is no counter.
+
+    (Not frozen, nor is what is keyed: a handshake makes thirty of them. Nothing changes one.)
+    """
 
     chaining_key: bytes = attrs.field(repr=False)
     hash: bytes = attrs.field(repr=False)
@@ -146,7 +151,7 @@ class Transcript:
         return Keys(*hkdf(self.chaining_key, b""), self.hash)
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Keyed:
     """A transcript with the key that an agreement gave, for one message."""
 

@@ -6,7 +6,7 @@ from collections import deque
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
-from ..component import Component, Host, OptionalPart, Refusal
+from ..component import Component, Host, OptionalPart, Part, Refusal
 from ..contract import Address, Link
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -17,6 +17,7 @@ from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
 NOT_TAKEN: Final = Refusal("a mailbox server did not take a packet", ref="over mailboxes")
 TOO_MANY_WAIT: Final = Refusal("too many packets wait for a mailbox server", ref="over mailboxes")
 NOT_REACHED: Final = Refusal("a mailbox server was not reached", ref="over mailboxes")
+NOT_ANSWERED: Final = Refusal("a mailbox server did not say that it took a packet", ref="over mailboxes")
 
 
 class DepositorState(Enum):
@@ -34,6 +35,8 @@ class DepositorInput:
     ANSWERED = Input[DepositorState, None]()
     UNUSED = Input[DepositorState, None]()
     LOST = Input[DepositorState, Ended]()
+    REDIAL = Input[DepositorState, None]()
+    """The connection that stands may be dead."""
 
 
 class DepositorTimer:
@@ -50,6 +53,8 @@ class DepositorHost(Host[Any], Protocol):
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None: ...
     def mailbox_left(self, link: Link) -> None: ...
     def drop_depositor(self, depositor: Depositor) -> None: ...
+    def note_written(self) -> None: ...
+    def lose_packet(self, why: Refusal, part: Part[Any]) -> None: ...
 
 
 class Depositor(Component[DepositorState, DepositorHost]):
@@ -98,7 +103,7 @@ class Depositor(Component[DepositorState, DepositorHost]):
         self.waiting.append(packet)
 
     def refuse(self) -> None:
-        self.host.count_refusal(TOO_MANY_WAIT, self)
+        self.host.lose_packet(TOO_MANY_WAIT, self)
 
     def send(self) -> None:
         """As many as the server takes before it answers."""
@@ -106,7 +111,7 @@ class Depositor(Component[DepositorState, DepositorHost]):
         while connection is not None and self.waiting and self.under_way < self.mailbox_limits.pipeline:
             packet = self.waiting.popleft()
             if len(packet) > connection.max_blob:
-                self.host.count_refusal(NOT_TAKEN, self)
+                self.host.lose_packet(NOT_TAKEN, self)
                 continue
             self.tag, self.under_way = (self.tag + 1) % 2**32, self.under_way + 1
             deposit = p.Deposit(self.tag.to_bytes(4, "little"), self.key[1], packet)
@@ -116,8 +121,21 @@ class Depositor(Component[DepositorState, DepositorHost]):
 
     def tell_lost(self) -> None:
         """What was under way is lost, as by a network."""
-        for _ in range(len(self.waiting)):
-            self.host.count_refusal(NOT_REACHED, self)
+        self._lose(NOT_REACHED, len(self.waiting))
+        self._lose(NOT_ANSWERED, self.under_way)
+
+    def tell_written(self) -> None:
+        self.host.note_written()
+
+    def redial(self) -> None:
+        """What was under way counts as lost; what waits is put there over the new connection."""
+        connection = self.connection.part
+        assert connection is not None  # it is open
+        connection.abort()
+        self.connection.end()
+        self._lose(NOT_ANSWERED, self.under_way)
+        self.under_way = 0
+        self.dial()
 
     def leave(self) -> None:
         connection = self.connection.part
@@ -141,13 +159,17 @@ class Depositor(Component[DepositorState, DepositorHost]):
         assert isinstance(said, p.Deposited)  # it asks for nothing else
         self.under_way -= 1
         if said.status:
-            self.host.count_refusal(NOT_TAKEN, self)
+            self.host.lose_packet(NOT_TAKEN, self)
         self.post(_I.ANSWERED())
 
     def mailbox_ended(self, connection: MailboxConnection, ended: Ended) -> None:
         self.post(_I.LOST(ended))
 
     # -- inside
+
+    def _lose(self, why: Refusal, packets: int) -> None:
+        for _ in range(packets):
+            self.host.lose_packet(why, self)
 
     def _make(self) -> MailboxConnection:
         return self.host.make_connection(self, self.key[0], f"egtp.deposit.{self.serial}")
@@ -177,9 +199,12 @@ DEPOSITOR: Final = Table[Depositor, DepositorState](
         Row(_S.IDLE, _I.PUT, _S.OPEN, _C.keep, _C.send, cancel=(_T.UNUSED,), ref=_REF),
         Row(_S.DIALLING, _I.READY, _S.OPEN, _C.send, ref=_REF),
         Row(_S.OPEN, _I.ANSWERED, None, _C.send, when=_C.is_busy, ref=_REF),
-        Row(_S.OPEN, _I.ANSWERED, _S.IDLE, arm=(_T.UNUSED,), ref=_REF),
+        Row(_S.OPEN, _I.ANSWERED, _S.IDLE, _C.tell_written, arm=(_T.UNUSED,), ref=_REF),
         Row(_S.IDLE, _I.UNUSED, _S.GONE, _C.leave, ref=_REF),
-        Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
+        Row(_S.OPEN, _I.REDIAL, _S.DIALLING, _C.redial, ref=_REF),
+        Row(_S.IDLE, _I.REDIAL, _S.GONE, _C.leave, ref=_REF),
+        Row(_S.DIALLING, _I.REDIAL, None, ref=_REF),
+        Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

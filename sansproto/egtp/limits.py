@@ -49,7 +49,7 @@ class MailboxServerLimits(LinkLimits):
     unsent: int = some(1 << 16)
     """Bytes of output of one connection: over it its requests wait, and it is not read."""
     mailboxes: int = some(65_536)
-    """Mailboxes."""
+    """Mailboxes; a group of addresses gets no more than 1 % of what is left."""
     new_mailboxes: int = some(16)
     """New mailboxes of one group of addresses, at once."""
     new_mailbox_rate: int = some(1)
@@ -99,11 +99,14 @@ class NodeDelays(MailboxClientDelays):
     poll: float = seconds(60.0)
     """Between two polls of a mailbox, a tenth more or less."""
     redial: float = seconds(5.0)
-    """From a lost connection to a mailbox server until the next try; doubled each time, up to ``poll``."""
+    """From a lost connection to a mailbox server until the next try; doubled each time, up to ``poll``. And between two
+    reports of another network for which all connections are made anew."""
     unused: float = seconds(30.0)
     """How long a connection to another node's mailbox is kept that nothing is put into."""
     farewell: float = seconds(2.0)
-    """From close until the end: who did not hear the goodbye is told again meanwhile."""
+    """From a goodbye until the end: who did not hear it is told again meanwhile."""
+    handover: float = seconds(10.0)
+    """From then on: how long mailbox servers have to take what is on its way to them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -122,5 +125,9 @@ class NodeLimits(MailboxClientLimits):
     """Mailboxes of others into which something is put at once."""
     deposits: int = some(32)
     """Packets that wait for one of them."""
+    held: int = some(256)
+    """H1s out of one mailbox that wait until they may be opened."""
+    goodbyes: int = some(64)
+    """Peers to whom one call says goodbye when the node is closed; the others follow at once."""
     paths: int = some(4096)
     """Paths whose serialised form is remembered."""

@@ -16,10 +16,10 @@ from ..contract import Link
 from ..errors import Fault, WireError
 from ..links import TAKING, StreamLink
 from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..rates import Level, Rate
 from ..snapshot import CACHED
 from . import crypto
 from . import packets as p
-from .buckets import Bucket
 from .channel import Channel, read_hello, write_welcome
 from .limits import MailboxServerDelays, MailboxServerLimits
 from .mailbox_events import MailboxServerEvent
@@ -27,6 +27,7 @@ from .mailboxes import Mailboxes
 from .paths import group_of
 
 _ENVELOPE: Final = 64  # bytes that a response takes besides its blob, at most
+_ONE_PULL: Final = 4096  # bytes, about, that are sealed in one call when the transport takes them
 
 RATE: Final = Refusal("too many deposits", ref="storage")
 
@@ -106,7 +107,7 @@ class Caller(Component[CallerState, CallerHost]):
     """In the order of the requests."""
     due: int
     """Bytes of the responses in ``answers``, about."""
-    deposits: Bucket
+    deposits: Level
     link: Annotated[StreamLink, CACHED]
     delays: Annotated[MailboxServerDelays, CACHED]
     group: Annotated[bytes, CACHED]
@@ -116,17 +117,21 @@ class Caller(Component[CallerState, CallerHost]):
         super().__init__(host)
         self.link, self.delays, self.group = link, host.delays, group_of(link.peer)
         self.channel, self.who, self.mailbox, self.cursor = None, b"", b"", 0
-        self.requests, self.answers, self.due, self.deposits = deque(), deque(), 0, Bucket()
+        self.requests, self.answers, self.due = deque(), deque(), 0
+        self.deposits = Level(host.limits.deposits, host.clock)
 
     # -- for the server
 
     def pull(self) -> bytes | None:
-        """The next frame for a link that has sent all that it had."""
-        response = self._next_response()
-        if response is None:
+        """The next frames for a link that has sent all that it had."""
+        frames, size = list[bytes](), 0
+        while size < _ONE_PULL and (response := self._next_response()) is not None:
+            frames.append(self._frame(response))
+            size += len(frames[-1])
+        if not frames:
             return None
         self._go_on()
-        return self._frame(response)
+        return b"".join(frames)
 
     def flush(self) -> None:
         """Write what is due, as far as there is room on the link."""
@@ -208,7 +213,7 @@ class Caller(Component[CallerState, CallerHost]):
         mailboxes, why = self.host.mailboxes, self._why_not(deposit)
         number = 0
         if why is None:
-            self.deposits.take(self.host.clock, self.host.limits.deposit_rate)
+            self.deposits.take(self._rate(), self.host.clock)
             number = mailboxes.add(deposit.mailbox, deposit.blob, self.group)
         else:
             self.host.count_refusal(why, self)
@@ -274,9 +279,11 @@ class Caller(Component[CallerState, CallerHost]):
     def _own_mailbox(self) -> bytes:
         return crypto.mailbox_id(self.host.keys.public, self.who)
 
+    def _rate(self) -> Rate:
+        return Rate(self.host.limits.deposit_rate, self.host.limits.deposits)
+
     def _why_not(self, deposit: p.Deposit) -> Refusal | None:
-        limits = self.host.limits
-        if self.deposits.is_empty(self.host.clock, limits.deposits, limits.deposit_rate):
+        if not self.deposits.has(self._rate(), self.host.clock):
             return RATE
         return self.host.mailboxes.why_not(deposit.mailbox, len(deposit.blob), self.group)
 
@@ -326,7 +333,6 @@ _S, _I, _T, _C = CallerState, CallerInput, CallerTimer, Caller
 _READY: Final = (_S.OPEN, _S.OWNER)
 _SERVER: Final = "the mailbox server"
 _FAULTS: Final = "faults of a mailbox client"
-_ALL: Final = (_T.HANDSHAKE, _T.IDLE, _T.ENDING)
 
 _INPUTS: Final[dict[type[Any], Input[CallerState, Any]]] = {
     p.Register: _I.REGISTER,
@@ -385,12 +391,12 @@ CALLER: Final = Table[Caller, CallerState](
         ),
         Row(_READY, _I.FAULTY, _S.ENDING, _C.fail, arm=(_T.ENDING,), cancel=(_T.IDLE,), ref=_FAULTS),
         Row(_READY, _I.FINISHED, _S.ENDING, _C.finish, arm=(_T.ENDING,), cancel=(_T.IDLE,), ref=_SERVER),
-        Row(_S.OWNER, _I.SUPERSEDED, _S.ENDED, _C.tell_superseded, _C.close, cancel=_ALL, ref=_SERVER),
-        Row((_S.HELLO, *_READY), _I.BROKEN, _S.ENDED, _C.close, cancel=_ALL, ref=_FAULTS),
-        Row(_S.HELLO, _I.FINISHED, _S.ENDED, _C.close, cancel=_ALL, ref=_SERVER),
-        Row((_S.HELLO, *_READY), _I.EXPIRED, _S.ENDED, _C.close, cancel=_ALL, ref=_SERVER),
-        Row(_S.ENDING, _I.EXPIRED, _S.ENDED, _C.abort, cancel=_ALL, ref=_FAULTS),
-        Row((_S.HELLO, *_READY, _S.ENDING), _I.LEFT, _S.ENDED, _C.leave, cancel=_ALL, ref=_SERVER),
+        Row(_S.OWNER, _I.SUPERSEDED, _S.ENDED, _C.tell_superseded, _C.close, ref=_SERVER),
+        Row((_S.HELLO, *_READY), _I.BROKEN, _S.ENDED, _C.close, ref=_FAULTS),
+        Row(_S.HELLO, _I.FINISHED, _S.ENDED, _C.close, ref=_SERVER),
+        Row((_S.HELLO, *_READY), _I.EXPIRED, _S.ENDED, _C.close, ref=_SERVER),
+        Row(_S.ENDING, _I.EXPIRED, _S.ENDED, _C.abort, ref=_FAULTS),
+        Row((_S.HELLO, *_READY, _S.ENDING), _I.LEFT, _S.ENDED, _C.leave, ref=_SERVER),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -6,16 +6,17 @@ from typing import Annotated, Any, Final, Never, assert_never
 
 from ..component import Refusal
 from ..contract import Address, Entropy, Link, Phase
-from ..errors import LocalProtocolError, WireError
+from ..errors import LocalProtocolError, NotOpen, WireError
 from ..events import CloseCause, Closed
 from ..links import StreamLink
+from ..machine import Happened
 from ..snapshot import CACHED
 from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import crypto
 from . import packets as p
 from .limits import MailboxClientDelays, MailboxClientLimits
-from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
+from .mailbox_connection import OPEN, ConnectionInput, ConnectionState, Ended, MailboxConnection, Said
 from .mailbox_events import (
     MailboxAcked,
     MailboxClientEvent,
@@ -77,7 +78,9 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
 
     def connect(self, now: float) -> None:
         """Connect to the server. Raises LocalProtocolError if it was asked for already, NotOpen after the end."""
-        self.ask("connect", self.connection.asked(ConnectionInput.DIAL(self._address)))
+        self.ask("connect")
+        if self.phase is not Phase.NEW:
+            raise LocalProtocolError("connect", self.connection.state.name, "asked for already")
         self.advance(now)
         self.phase = Phase.OPENING
         self.connection.begin(self._private_key, self._address)
@@ -88,7 +91,10 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
 
         Raises LocalProtocolError if it was asked for already, NotOpen before the connection stands or after the end.
         """
-        return self._request("register", now, ConnectionInput.REGISTER())
+        state = self._ask_open("register")
+        if state is not ConnectionState.READY:
+            raise LocalProtocolError("register", state.name, "registered already")
+        return self._request(ConnectionInput.REGISTER(), now)
 
     def poll(self, most: int, now: float) -> bool:
         """Ask for 1 to 64 messages; False if too many requests wait for answers.
@@ -98,7 +104,8 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         """
         if not 1 <= most <= p.POLL_MOST:
             raise ValueError(f"a poll asks for 1 to {p.POLL_MOST} messages")
-        return self._request("poll", now, ConnectionInput.POLL(p.Poll(most)))
+        self._ask_owner("poll")
+        return self._request(ConnectionInput.POLL(p.Poll(most)), now)
 
     def ack(self, seq: int, now: float) -> bool:
         """Let the server erase the messages up to this number; False if too many requests wait for answers.
@@ -106,11 +113,10 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         Raises LocalProtocolError for a number that did not come on this connection, or before the mailbox is
         registered; NotOpen after the end.
         """
-        request = ConnectionInput.ACK(p.Ack(max(0, seq)))
-        self.ask("ack", self.connection.asked(request))
+        self._ask_owner("ack")
         if not 0 < seq <= self.connection.last_seq:
             raise LocalProtocolError("ack", self.connection.state.name, "no such message came")
-        return self._request("ack", now, request)
+        return self._request(ConnectionInput.ACK(p.Ack(seq)), now)
 
     def deposit(self, mailbox: bytes, blob: bytes, now: float) -> int | None:
         """Put a message into the mailbox with this id of 32 bytes; the tag of the answer, or None if too many requests
@@ -121,12 +127,11 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         """
         if len(mailbox) != 32:
             raise ValueError("the id of a mailbox has 32 bytes")
-        tag = (self._tag + 1) % 2**32
-        request = ConnectionInput.DEPOSIT(p.Deposit(tag.to_bytes(4, "little"), mailbox, blob))
-        self.ask("deposit", self.connection.asked(request))
+        state = self._ask_open("deposit")
         if not 0 < len(blob) <= self.connection.max_blob:
-            raise LocalProtocolError("deposit", self.connection.state.name, "the server does not take so many bytes")
-        if not self._request("deposit", now, request):
+            raise LocalProtocolError("deposit", state.name, "the server does not take so many bytes")
+        tag = (self._tag + 1) % 2**32
+        if not self._request(ConnectionInput.DEPOSIT(p.Deposit(tag.to_bytes(4, "little"), mailbox, blob)), now):
             return None
         self._tag = tag
         return tag
@@ -193,11 +198,24 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
 
     # -- inside
 
-    def _request(self, name: str, now: float, request: Any) -> bool:
-        self.ask(name, self.connection.asked(request))
+    def _ask_open(self, verb: str) -> ConnectionState:
+        """The state of the connection, if it stands."""
+        self.ask(verb)
+        state = self.connection.state
+        if state not in OPEN:
+            raise NotOpen(verb, state.name)
+        return state
+
+    def _ask_owner(self, verb: str) -> None:
+        state = self._ask_open(verb)
+        if state is not ConnectionState.OWNER:
+            raise LocalProtocolError(verb, state.name, "not registered")
+
+    def _request(self, request: Happened[ConnectionState], now: float) -> bool:
+        self.advance(now)
         if not self.room:
-            self.advance(now)
             self.count_refusal(TOO_MANY_REQUESTS)
             return False
-        self.verb(name, now, self.connection.asked(request))
+        self.connection.post(request)
+        self.run()
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -255,14 +256,17 @@ class MailboxConnection(Component[ConnectionState, ConnectionHost]):
         self._end(ended)
 
     def close(self) -> None:
-        if self.link in self.host.links:
-            self.host.links[self.link].close()
+        self._end_link(StreamLink.close)
 
     def abort(self) -> None:
-        if self.link in self.host.links:
-            self.host.links[self.link].abort()
+        self._end_link(StreamLink.abort)
 
     # -- inside
+
+    def _end_link(self, how: Callable[[StreamLink], None]) -> None:
+        link = self.host.links.get(self.link)
+        if link is not None:
+            how(link)
 
     def _ask(self, request: p.Request, due: Due) -> None:
         assert self.channel is not None  # it is open
@@ -292,8 +296,9 @@ class MailboxConnection(Component[ConnectionState, ConnectionHost]):
 
 
 _S, _I, _T, _C = ConnectionState, ConnectionInput, ConnectionTimer, MailboxConnection
-_OPEN: Final = (_S.READY, _S.REGISTERING, _S.OWNER)
-_LIVE: Final = (_S.DIALLING, _S.HELLO, *_OPEN)
+OPEN: Final = (_S.READY, _S.REGISTERING, _S.OWNER)
+"""The states in which the channel stands."""
+_LIVE: Final = (_S.DIALLING, _S.HELLO, *OPEN)
 _CLIENT: Final = "the mailbox client"
 
 _INPUTS: Final[dict[type[Any], Input[ConnectionState, Any]]] = {
@@ -324,28 +329,22 @@ CONNECTION: Final = Table[MailboxConnection, ConnectionState](
         Row(_S.HELLO, _I.FRAME, None, _C.read_hello, ref="the channel"),
         Row(_S.HELLO, _I.WELCOMED, _S.READY, _C.tell_open, cancel=(_T.ANSWER,), ref="the channel"),
         Row(_S.READY, _I.REGISTER, _S.REGISTERING, _C.send_register, arm=(_T.ANSWER,), ref=_CLIENT),
-        Row(_OPEN, _I.DEPOSIT, None, _C.send_deposit, arm=(_T.ANSWER,), ref=_CLIENT),
+        Row(OPEN, _I.DEPOSIT, None, _C.send_deposit, arm=(_T.ANSWER,), ref=_CLIENT),
         Row(_S.OWNER, _I.POLL, None, _C.send_poll, arm=(_T.ANSWER,), ref="delivery"),
         Row(_S.OWNER, _I.ACK, None, _C.send_ack, arm=(_T.ANSWER,), ref="delivery"),
-        Row(_OPEN, _I.FRAME, None, _C.read_frame, ref="the channel"),
+        Row(OPEN, _I.FRAME, None, _C.read_frame, ref="the channel"),
         Row(_S.REGISTERING, _I.REGISTERED, _S.OWNER, _C.tell_answer, _C.wait_on, ref=_CLIENT),
-        Row(_OPEN, _I.DEPOSITED, None, _C.tell_answer, _C.wait_on, ref=_CLIENT),
+        Row(OPEN, _I.DEPOSITED, None, _C.tell_answer, _C.wait_on, ref=_CLIENT),
         Row(_S.OWNER, _I.MESSAGE, None, _C.tell_message, arm=(_T.ANSWER,), ref="delivery"),
         Row(_S.OWNER, _I.POLLED, None, _C.tell_answer, _C.wait_on, ref="delivery"),
         Row(_S.OWNER, _I.ACKED, None, _C.tell_answer, _C.wait_on, ref="delivery"),
-        Row(_OPEN, _I.ANSWERED, None, arm=(_T.ANSWER,), when=_C.is_waiting, ref=_CLIENT),
+        Row(OPEN, _I.ANSWERED, None, arm=(_T.ANSWER,), when=_C.is_waiting, ref=_CLIENT),
         Row((_S.READY, _S.OWNER), _I.ANSWERED, None, cancel=(_T.ANSWER,), ref=_CLIENT),
-        Row(_OPEN, _I.ERROR, _S.ENDED, _C.tell_error, _C.close, cancel=(_T.ANSWER,), ref=_CLIENT),
-        Row(_LIVE, _I.BAD, _S.ENDED, _C.tell_bad, _C.abort, cancel=(_T.ANSWER,), ref="faults of a mailbox server"),
-        Row((_S.HELLO, *_OPEN), _I.EXPIRED, _S.ENDED, _C.tell_expired, _C.abort, cancel=(_T.ANSWER,), ref=_CLIENT),
-        Row(_LIVE, _I.LOST, _S.ENDED, _C.tell_lost, _C.close, cancel=(_T.ANSWER,), ref=_CLIENT),
-        Row((_S.NEW, *_LIVE), _I.CLOSE, _S.ENDED, _C.close, cancel=(_T.ANSWER,), ref=_CLIENT),
+        Row(OPEN, _I.ERROR, _S.ENDED, _C.tell_error, _C.close, ref=_CLIENT),
+        Row(_LIVE, _I.BAD, _S.ENDED, _C.tell_bad, _C.abort, ref="faults of a mailbox server"),
+        Row((_S.HELLO, *OPEN), _I.EXPIRED, _S.ENDED, _C.tell_expired, _C.abort, ref=_CLIENT),
+        Row(_LIVE, _I.LOST, _S.ENDED, _C.tell_lost, _C.close, ref=_CLIENT),
+        Row((_S.NEW, *_LIVE), _I.CLOSE, _S.ENDED, _C.close, ref=_CLIENT),
     ),
-    defaults=(
-        Default(Outcome.REJECT, "not registered", _I.POLL, _I.ACK, states=(_S.READY, _S.REGISTERING)),
-        Default(Outcome.REJECT, "registered already", _I.REGISTER, states=(_S.REGISTERING, _S.OWNER)),
-        Default(Outcome.REJECT, "dialled already", _I.DIAL),
-        Default(Outcome.NOT_OPEN, "", _I.REGISTER, _I.DEPOSIT, _I.POLL, _I.ACK),
-        Default(Outcome.IGNORE, "late"),
-    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
 )

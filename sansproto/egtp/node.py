@@ -6,9 +6,10 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Final, assert_never
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Final, Never, assert_never
 
-from ..component import Note, Refusal
+from ..component import Asked, Note, Part, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
@@ -55,7 +56,7 @@ from ..wire import ABSENT
 from . import crypto
 from . import packets as p
 from .depositor import Depositor
-from .gate import KNOCK, STORED, Gate, GateInput, Knocked, Stored
+from .gate import KNOCK, STORED, Gate, GateInput, Knocked, Seen, Stored
 from .keyring import Keyring, Keys
 from .limits import NodeDelays, NodeLimits
 from .mailbox_connection import ConnectionInput, ConnectionState, Ended, MailboxConnection
@@ -83,10 +84,11 @@ _REMARKS: Final = (
 )
 """Events that change nothing: an application that takes no events misses them."""
 
+_H1: Final = p.H1.__wire__.id
 _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.items()}
 
 
-class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
+class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     """One end of any number of sessions, each with a peer whose static public key is its id.
 
     ``private_key`` is this node's static X25519 key, 32 bytes. ``relays`` are the mailbox servers at which it has a
@@ -106,6 +108,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     relays: Relays
     _is_wanting: bool
     """``send`` refused something because too much output waited."""
+    _sending: Annotated[Asked, CACHED]
+    """What ``send`` asks: made once, as each message asks it."""
     delays: Annotated[NodeDelays, CACHED]
     limits: Annotated[NodeLimits, CACHED]
     own_private: Annotated[bytes, CACHED]
@@ -141,6 +145,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         self.own_private, self.only, self._is_wanting = private_key, only, False
         self.keyring = Keyring(self, own, has_reset_tokens=reset_tokens)
         self.routes, self.gate = Routes(self, self.limits.paths), Gate(self)
+        self._sending = self.gate.asked(GateInput.SEND())
         config = recovery or RecoveryConfig(relay=RecoveryDelays.relay(self.delays.poll))
         self.recovery = Recovery(self, own.public, config)
         self.relays = Relays(self, {relay.key: relay.address for relay in relays})
@@ -157,6 +162,15 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         """Messages that wait for a session with this peer."""
         entry = self.recovery.peers.get(peer)
         return 0 if entry is None else len(entry.queue)
+
+    def silent_since(self, peer: bytes) -> float | None:
+        """Since when nothing has come from a peer although we sent what is to be answered.
+
+        None if something came, there is no session, or it is by mailboxes, where answers take their time.
+        """
+        entry = self.recovery.peers.get(peer)
+        session = None if entry is None else entry.current
+        return session.silence.since if session is not None and session.times.has_pings else None
 
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
@@ -191,33 +205,43 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         or too many events wait; after the last two ``Writable`` says when to go on. Raises LocalProtocolError for a
         message of more than ``NodeLimits.message`` bytes; NotOpen after ``close``.
         """
-        self.ask("send", self.gate.asked(GateInput.SEND()))
+        self.ask("send", self._sending)
         if len(data) > self.limits.message:
             raise LocalProtocolError("send", self.phase.name, f"more than {self.limits.message} bytes")
         self.advance(now)
-        if len(self._outbox) >= self.limits.outbox or self._has_too_many_events():
+        if len(self._outbox) >= self.limits.outbox or len(self._events) >= self.limits.events:
             self._is_wanting = True
             self.count_refusal(EVENTS_WAIT if self._has_too_many_events() else OUTPUT_WAITS)
             return False
         taken = self.recovery.send(peer, data)
-        self.run()
+        if self._inputs:
+            self.run()
         return taken
 
     def disconnect(self, peer: bytes, now: float, *, reason: CloseReason = CloseReason.NORMAL) -> None:
         """Say goodbye to a peer, and forget it. Nothing happens if it is not known. Raises NotOpen after ``close``."""
         self.ask("disconnect", self.gate.asked(GateInput.DISCONNECT()))
         self.advance(now)
+        if peer in self.recovery.peers:
+            self.gate.note_goodbye()
         self.recovery.disconnect(peer, reason)
         self.run()
 
     def save(self, peer: bytes, now: float) -> PeerRecord | None:
         """A record of the session with a peer, from which another process can go on; None if there is none.
 
-        It holds the session's keys. ``SaveWanted`` says when it has to be saved again. Raises NotOpen after the end.
+        It holds the session's keys. ``SaveWanted`` says when it has to be saved again: then say ``saved``, once the new
+        record is stored in place of the old one. Raises NotOpen after the end.
         """
         self.ask("save")
         self.advance(now)
         return self.recovery.save(peer)
+
+    def saved(self, record: PeerRecord, now: float) -> None:
+        """A record lasts now: the session may use the counters that it skips. Raises NotOpen after the end."""
+        self.ask("saved")
+        self.advance(now)
+        self.recovery.saved(record)
 
     def load(self, record: PeerRecord, now: float) -> bool:
         """Go on with a session that was saved; False if it is too old, or there is one with this peer already.
@@ -232,7 +256,12 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         return taken
 
     def close(self, now: float) -> None:
-        """Say goodbye to all peers, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
+        """Say goodbye to all peers; ``Closed`` follows, its ``cause`` LOCAL if everything has left.
+
+        ``NodeDelays.farewell`` seconds after the last goodbye, and when mailbox servers have taken what is on its way
+        to them. They have ``handover`` seconds more; the cause is TIMEOUT if that was too short, LOST if a packet is
+        lost.
+        """
         if self.alive(now):
             self.gate.post(GateInput.CLOSE())
             self.run()
@@ -243,20 +272,24 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         """This host has, or may have, another address: peers are told, and mailbox servers are called anew."""
         if self.alive(now):
             self.recovery.network_changed()
-            self.relays.redial()
+            self.relays.network_changed()
             self.run()
 
     def resumed(self, now: float, *, asleep: float) -> None:
         """This host slept, for about so many seconds: peers may have given it up."""
         if self.alive(now):
             self.recovery.resumed(asleep)
-            self.relays.redial()
+            self.relays.network_changed()
             self.run()
 
     # -- the contract
 
-    def received(self, packet: p.Datagram, path: Path) -> None:
-        self.arrived(packet, self.routes.of(path))
+    def decode(self, data: bytes, path: Path) -> Seen:
+        return data, p.DATAGRAM.decode(data)
+
+    def received(self, packet: Seen, path: Path) -> None:
+        """The paths of strangers are not remembered: a flood would push out those of peers."""
+        self.arrived(packet, self.routes.of(path, keep=packet[0][0] != _H1))
 
     def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
         super().datagram_failed(path, now, error=error, detail=detail)
@@ -265,9 +298,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
             self.run()
 
     def next_transmit(self) -> Transmit | None:
-        transmit = super().next_transmit()
-        has_room = len(self._outbox) <= self.limits.outbox // 2 and self.waiting_events <= self.limits.events // 2
-        if self._is_wanting and has_room:
+        transmit = self._outbox.popleft() if self._outbox else super().next_transmit()
+        if self._is_wanting and self._has_room():
             self._is_wanting = False
             self.emit(Writable())
         return transmit
@@ -309,15 +341,22 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def has_peers(self) -> bool:
         return bool(self.recovery.peers)
 
-    def arrived(self, packet: p.Datagram, route: Route) -> None:
+    @property
+    def under_way(self) -> int:
+        return self.relays.under_way
+
+    @property
+    def lost(self) -> int:
+        return self.relays.lost
+
+    def arrived(self, seen: Seen, route: Route) -> None:
         """A packet, by whichever route."""
-        core = self.recovery
+        core, (data, packet) = self.recovery, seen
         match packet:
             case p.Data():
-                size = p.HEADER_SIZE + len(packet.sealed)
-                core.hear_data(Sealed(packet.sid, packet.counter, size, route, packet))
+                core.hear_data(Sealed(packet.sid, packet.counter, len(data), route, seen))
             case p.H1():
-                self.gate.take(KNOCK, Knocked(packet, p.DATAGRAM.encode(packet), route))
+                KNOCK.act(self.gate, Knocked(packet, data, route))
             case p.H2():
                 core.hear_reply(packet.sid, packet)
             case p.CH():
@@ -331,14 +370,23 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def knock(self, knock: Knock) -> None:
         self.recovery.hear_init(knock)
 
+    @property
+    def init_pause(self) -> float:
+        """After so many seconds another one may be opened."""
+        return 1 / self.recovery.config.limits.group_rate
+
+    def may_open(self, route: Route) -> bool:
+        return self.recovery.may_open(route)
+
     def say_goodbye(self) -> None:
+        """To some of the peers."""
         self.phase = Phase.CLOSING
-        for peer in list(self.recovery.peers):
+        for peer in list(islice(self.recovery.peers, self.limits.goodbyes)):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
-    def leave(self) -> None:
+    def leave(self, closed: Closed[Never]) -> None:
         self.relays.stop()
-        self.close_gracefully(Closed(CloseCause.LOCAL))
+        self.close_gracefully(closed)
 
     # -- what mailboxes ask
 
@@ -355,13 +403,25 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         self.emit(MailboxReachable(server))
 
     def mailbox_is_down(self, server: bytes, ended: Ended) -> None:
-        self.emit(MailboxUnreachable(server, ended.cause))
+        self.emit(MailboxUnreachable(server, ended.cause, violation=ended.violation))
 
     def read_blob(self, server: bytes, blob: bytes) -> None:
         self.gate.take(STORED, Stored(blob, polled_route(server)))
 
+    def redial_mailboxes(self) -> None:
+        self.relays.redial()
+
     def drop_depositor(self, depositor: Depositor) -> None:
         self.relays.depositors.remove(depositor.key)
+        self.note_written()
+
+    def note_written(self) -> None:
+        if not self.relays.under_way:
+            self.gate.post(GateInput.WRITTEN())
+
+    def lose_packet(self, why: Refusal, part: Part[Any]) -> None:
+        self.relays.lost += 1
+        self.count_refusal(why, part)
 
     # -- what the recovery core asks (docs/protocols/recovery.rst, what the host does)
 
@@ -398,8 +458,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
     def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes:
         return self.keyring.seal(sid, counter, kind, body)
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         return self.keyring.open(packet)
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        return self.keyring.read(packet, clear)
 
     def make_hint(self, sid: bytes) -> bytes:
         return self.keyring.make_hint(sid)
@@ -414,12 +477,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
         return crypto.path_value(secret, peer, epoch, route.name)
 
     def transmit(self, data: bytes, route: Route) -> None:
-        if route.relayed:
-            place = place_of(route)
-            assert isinstance(place, Mailbox)
+        place = route.place or place_of(route)
+        if isinstance(place, Mailbox):
             self.relays.put(place.server, place.mailbox, data)
         else:
-            self.send_datagram(data, self.routes.path(route), _NAMES[data[0]])
+            self.send_datagram(data, place, _NAMES[data[0]])
 
     def home(self, route: Route, peer: bytes) -> Route | None:
         return relay_route(route.name[1:], peer)
@@ -452,8 +514,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, p.Datagram]):
 
     # -- inside
 
+    def _has_room(self) -> bool:
+        return len(self._outbox) <= self.limits.outbox // 2 and len(self._events) <= self.limits.events // 2
+
     def _has_too_many_events(self) -> bool:
-        return self.waiting_events >= self.limits.events
+        return len(self._events) >= self.limits.events
 
     def _ask_connect(self, verb: str, peer: bytes) -> None:
         self.ask(verb, self.gate.asked(GateInput.CONNECT()))

@@ -13,7 +13,7 @@ from ..recovery import Route
 from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import mailbox_id
-from .paths import group_of, path_bytes, relay_path_bytes
+from .paths import path_and_group, relay_path_bytes
 
 RELAY: Final = bytes([p.PathRelay.__wire__.id or 0])
 """What serialised paths to mailboxes begin with."""
@@ -53,29 +53,19 @@ class Routes(Part[Host[Any]]):
     """The routes of datagrams, which cost more to make than to remember."""
 
     by_path: Annotated[dict[Path, Route], MEMO]
-    by_name: Annotated[dict[bytes, Path], MEMO]
     most: Annotated[int, CACHED]
 
     def __init__(self, host: Host[Any], most: int) -> None:
         super().__init__(host)
-        self.most, self.by_path, self.by_name = most, {}, {}
+        self.most, self.by_path = most, {}
 
-    def of(self, path: Path) -> Route:
-        """The route of a datagram."""
+    def of(self, path: Path, *, keep: bool = True) -> Route:
+        """The route of a datagram; ``keep`` it for the next one."""
         found = self.by_path.get(path)
         if found is None:
-            if len(self.by_path) >= self.most:
-                self.by_path.clear()
-                self.by_name.clear()
-            found = self.by_path[path] = Route(path_bytes(path), group_of(path))
-            self.by_name[found.name] = path
-        return found
-
-    def path(self, route: Route) -> Path:
-        """Where a datagram goes."""
-        found = self.by_name.get(route.name)
-        if found is None:
-            place = place_of(route)
-            assert isinstance(place, Path)
-            found = place
+            found = Route(*path_and_group(path), place=path)
+            if keep:
+                if len(self.by_path) >= self.most:
+                    self.by_path.clear()
+                self.by_path[path] = found
         return found

@@ -17,7 +17,7 @@ from . import packets as p
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
 from .events import ClientEvent, NodeInfo, Undelivered
-from .header import MAX_DATAGRAM, Head, Header
+from .header import MAX_DATAGRAM, Head, Header, decode_datagram
 from .introduction import Introduction, Membership
 from .limits import ClientDelays, ClientLimits
 from .nodes import DomainSender, NodeTable
@@ -269,7 +269,10 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     # -- what arrives
 
     def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
-        return None if self.stun.take_first(data, path) else super().decode(data, path)
+        if path == self.stun.server:
+            self.stun.hear(data)
+            return None
+        return decode_datagram(data)
 
     def source_of(self, local_id: int, path: Path) -> Peer | None:
         return self.node_table.source_of(local_id, path)

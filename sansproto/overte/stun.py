@@ -164,12 +164,9 @@ class StunClient(ClientPart[StunState]):
         """The first address of our socket's family, if there is one; IPv4 while we have none."""
         return nearest(addresses, "" if self.host.local is None else self.host.local.host)
 
-    def take_first(self, data: bytes, path: Path) -> bool:
-        """A datagram: True if it came from the STUN server."""
-        if path != self.server:
-            return False
+    def hear(self, data: bytes) -> None:
+        """A datagram of the STUN server."""
         self.take(RESPONSE, data)
-        return True
 
     # -- guards and conditions
 

@@ -11,13 +11,13 @@ import attrs
 from ..component import Component, Refusal
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .calls import attempt, quietly
 from .host import RecoveryHost
 from .items import Call as Offer
 from .items import Challenge, Reply, Route
 from .limits import RecoveryConfig, RecoveryDelays, growing
-from .rates import keep_newest
 
 NOT_MADE: Final = Refusal("the host could not make an init", ref="what the host does")
 
@@ -35,6 +35,8 @@ class Attempt:
     data: bytes = attrs.field(repr=False)
     token: bytes
     made: Instant
+    address: int
+    """At which of our addresses it was made."""
     is_challenged: bool = False
     """A challenge with proof was answered by another attempt."""
 
@@ -83,9 +85,13 @@ class CallPeer(Protocol):
     @property
     def times(self) -> RecoveryDelays: ...
     @property
+    def poke_after(self) -> float: ...
+    @property
     def called_at(self) -> Route | None: ...
     @property
     def is_wanted(self) -> bool: ...
+    @property
+    def is_answer_hidden(self) -> bool: ...
     def is_heard(self, instance: bytes) -> bool: ...
     def adopt(self, call: Call, attempt: Attempt, reply: Reply) -> None: ...
     def call_failed(self, route: Route | None) -> None: ...
@@ -96,7 +102,9 @@ class CallOwner(Protocol):
     """What a call asks of the core."""
 
     config: RecoveryConfig
+    address: int
 
+    def is_elsewhere(self, address: int) -> bool: ...
     def new_sid(self) -> bytes: ...
     def new_stamp(self) -> int: ...
     def add_attempt(self, attempt: Attempt, call: Call) -> None: ...
@@ -117,6 +125,8 @@ class CallInput:
     START = Input[CallState, None]()
     URGE = Input[CallState, None]()
     REDIAL = Input[CallState, None]()
+    RESET = Input[CallState, None]()
+    """The peer has lost a session, and is there."""
     HOLD = Input[CallState, None]()
     CUT = Input[CallState, None]()
     CHALLENGED = Input[CallState, Demand]()
@@ -139,6 +149,8 @@ class Call(Component[CallState, RecoveryHost]):
     generation: int
     """The peer's when the handshake began."""
     pause: float
+    sent: Instant
+    """When an Init was sent last."""
     was_held: bool
     starts: int
     """Handshakes that began since a session was confirmed."""
@@ -161,7 +173,9 @@ class Call(Component[CallState, RecoveryHost]):
         self.core, self.peer = core, peer
         self.attempts, self.backoffs = [], OrderedDict()
         self.stamp = self.generation = self.starts = self.challenges = 0
-        self.began = self.pause = self.last_start = self.next_start = self.next_challenge = self.proven_until = 0.0
+        self.began = self.pause = self.sent = self.last_start = self.next_start = self.next_challenge = (
+            self.proven_until
+        ) = 0.0
         self.was_held = self.is_retry = False
 
     # -- what others ask of it
@@ -184,6 +198,11 @@ class Call(Component[CallState, RecoveryHost]):
     def forget_backoffs(self) -> None:
         self.backoffs.clear()
 
+    def be_reset(self) -> None:
+        """The peer's reset token came: it is there, and waits for us."""
+        self.backoffs.clear()
+        self.post(CallInput.RESET())
+
     # -- guards
 
     def is_from_called_route(self, challenged: Challenged) -> bool:
@@ -195,11 +214,17 @@ class Call(Component[CallState, RecoveryHost]):
         challenge = attempt(self.host.open_challenge, challenged.sid, challenged.packet)
         return None if challenge is None else Demand(challenged.sid, challenge)
 
+    def is_from_here(self, challenged: Challenged) -> bool:
+        """The token of another address is good for nothing here."""
+        return not self.core.is_elsewhere(self._attempt(challenged.sid).address)
+
+    def is_first(self, demand: Demand) -> bool:
+        """With proof it is answered once for each attempt."""
+        return not (demand.challenge.proven and self._attempt(demand.sid).is_challenged)
+
     def may_answer(self, demand: Demand) -> bool:
-        """With proof once for each attempt; without it, after longer and longer pauses."""
-        if demand.challenge.proven:
-            return not self._attempt(demand.sid).is_challenged
-        return self.host.clock >= max(self.next_challenge, self.proven_until)
+        """Without proof after longer and longer pauses."""
+        return demand.challenge.proven or self.host.clock >= max(self.next_challenge, self.proven_until)
 
     def open_reply(self, replied: Replied) -> Won | None:
         reply = attempt(self.host.open_reply, replied.sid, replied.packet)
@@ -229,6 +254,10 @@ class Call(Component[CallState, RecoveryHost]):
     def is_wanted(self) -> bool:
         return self.peer.is_wanted
 
+    def is_answer_hidden(self) -> bool:
+        """Can its session not be confirmed any more, since we are at another address?"""
+        return self.peer.is_answer_hidden
+
     # -- times
 
     def until_start(self) -> float:
@@ -247,6 +276,10 @@ class Call(Component[CallState, RecoveryHost]):
 
     def held_pause(self) -> float:
         return 2 * self.peer.times.rto
+
+    def until_overdue(self) -> float:
+        """Until the answer to the last Init should have come."""
+        return max(self.sent + self.peer.poke_after - self.host.clock, 0.0)
 
     def until_given_up(self) -> float:
         return self.peer.times.give_up
@@ -273,7 +306,7 @@ class Call(Component[CallState, RecoveryHost]):
         self._attempt_anew(b"")
 
     def resend(self) -> None:
-        """The same Init again, or a new attempt if its token is too old."""
+        """The same Init again, or a new attempt if its token is too old, or it was made at another address."""
         self.pause = min(2 * self.pause, self.peer.times.rto_max)
         self._send()
 
@@ -281,8 +314,11 @@ class Call(Component[CallState, RecoveryHost]):
         self.was_held = True
 
     def send_at_once(self) -> None:
-        self.pause = self.peer.times.rto
+        self.begin_pauses_anew()
         self._send()
+
+    def begin_pauses_anew(self) -> None:
+        self.pause = self.peer.times.rto
 
     def answer_challenge(self, demand: Demand) -> None:
         """Another attempt, with the token."""
@@ -341,7 +377,7 @@ class Call(Component[CallState, RecoveryHost]):
         except Exception:  # docs/protocols/recovery.rst, what the host does.
             self.host.count_refusal(NOT_MADE, self)
             return
-        new = Attempt(sid, made.hs_id, made.data, token, self.host.clock)
+        new = Attempt(sid, made.hs_id, made.data, token, self.host.clock, self.core.address)
         self.attempts.append(new)
         self.core.add_attempt(new, self)
         if len(self.attempts) > self.core.config.limits.attempts:
@@ -350,13 +386,15 @@ class Call(Component[CallState, RecoveryHost]):
 
     def _send(self) -> None:
         last = self.attempts[-1] if self.attempts else None
-        if last is None or (last.token and self.host.clock - last.made > self.peer.times.token):
+        is_old = last is not None and bool(last.token) and self.host.clock - last.made > self.peer.times.token
+        if last is None or is_old or self.core.is_elsewhere(last.address):
             self._attempt_anew(b"")
         else:
             self._transmit(last)
 
     def _transmit(self, one: Attempt) -> None:
         route = self.peer.called_at
+        self.sent = self.host.clock
         if route is not None:
             self.host.transmit(one.data, route)
 
@@ -371,7 +409,9 @@ CHALLENGE: Final = (
     Guards.of(Call, CallState, Challenged, "challenge")
     .need(_C.is_attempt, "unknown handshake", ref="R5 freshness")
     .need(_C.is_from_called_route, "a challenge from elsewhere", ref="R5 freshness")
+    .need(_C.is_from_here, "a challenge to another address", ref="R18 network change")
     .make(_C.open_challenge, "a challenge that does not open", ref="R5 freshness")
+    .need(_C.is_first, "a challenge that was answered", ref="R5 freshness")
     .need(_C.may_answer, "a challenge too soon", ref="R5 freshness")
     .give(_I.CHALLENGED)
 )
@@ -389,17 +429,25 @@ class CallTimer:
     RESEND_FIRST = Timer(_I.RESEND_DUE, _C.first_pause)
     RESEND = Timer(_I.RESEND_DUE, _C.next_pause)
     RESEND_HELD = Timer(_I.RESEND_DUE, _C.held_pause)
+    RESEND_OVERDUE = Timer(_I.RESEND_DUE, _C.until_overdue)
     GIVE_UP = Timer(_I.GIVE_UP_DUE, _C.until_given_up)
     START = Timer(_I.START_DUE, _C.until_start)
     RETRY = Timer(_I.START_DUE, _C.until_retry)
 
 
 _T = CallTimer
-_RESENDS: Final = (_T.RESEND_FIRST, _T.RESEND, _T.RESEND_HELD)
+_RESENDS: Final = (_T.RESEND_FIRST, _T.RESEND, _T.RESEND_HELD, _T.RESEND_OVERDUE)
 _CALLS: Final = (*_RESENDS, _T.GIVE_UP)
 _WAITS: Final = (_T.START, _T.RETRY)
 _RESTS: Final = (_S.IDLE, _S.WAITING)
+_ASKS: Final = _I.START | _I.RESET
 _BEGINS: Final = (_T.RESEND_FIRST, _T.GIVE_UP)
+
+
+def _but(timer: Timer[Call, CallState]) -> tuple[Timer[Call, CallState], ...]:
+    """The other timers until an Init is sent again."""
+    return tuple(one for one in _RESENDS if one is not timer)
+
 
 CALL: Final = Table[Call, CallState](
     Call,
@@ -409,8 +457,8 @@ CALL: Final = Table[Call, CallState](
     initial=_S.IDLE,
     idle={_S.IDLE: "whoever wants a session", _S.ANSWERED: "the first packet of the session, or its end"},
     rows=(
-        Row(_RESTS, _I.START, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
-        Row(_RESTS, _I.START, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_RESTS, _ASKS, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
+        Row(_RESTS, _ASKS, _S.WAITING, _C.remember, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row(
             *(_RESTS, _I.URGE | _I.REDIAL, _S.CALLING, _C.begin),
             when=_C.is_route_free,
@@ -418,27 +466,39 @@ CALL: Final = Table[Call, CallState](
             arm=_BEGINS,
             ref="pace",
         ),
-        Row(_RESTS, _I.URGE | _I.REDIAL, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_RESTS, _I.URGE | _I.REDIAL, _S.WAITING, _C.remember, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row(_S.WAITING, _I.START_DUE, _S.IDLE, when=_C.is_no_more_wanted, ref="pace"),
         Row(_S.WAITING, _I.START_DUE, _S.CALLING, _C.begin, arm=_BEGINS, ref="pace"),
-        Row(_S.WAITING, _I.CUT, None, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_S.WAITING, _I.CUT, None, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row((_S.IDLE, _S.CALLING, _S.ANSWERED), _I.CUT, None, ref="pace"),
         Row((_S.CALLING, _S.ANSWERED), _I.START, None, ref="R6 own handshake"),
-        Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_RESENDS, arm=_BEGINS, ref="poke"),
-        Row(_S.CALLING, _I.REDIAL, None, _C.begin, cancel=_RESENDS, arm=_BEGINS, ref="pace"),
-        Row(_S.ANSWERED, _I.URGE | _I.REDIAL, None, ref="R6 own handshake"),
+        Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_but(_T.RESEND_FIRST), arm=_BEGINS, ref="poke"),
+        Row(
+            *(_S.CALLING, _I.RESET, None, _C.begin_pauses_anew),
+            cancel=_but(_T.RESEND_OVERDUE),
+            arm=(_T.RESEND_OVERDUE, _T.GIVE_UP),
+            ref="R3 hint",
+        ),
+        Row(_S.CALLING, _I.REDIAL, None, _C.begin, cancel=_but(_T.RESEND_FIRST), arm=_BEGINS, ref="pace"),
+        Row(
+            *(_S.ANSWERED, _I.REDIAL, _S.CALLING, _C.begin),
+            when=_C.is_answer_hidden,
+            arm=_BEGINS,
+            ref="R18 network change",
+        ),
+        Row(_S.ANSWERED, _I.URGE | _I.REDIAL | _I.RESET, None, ref="R6 own handshake"),
         Row(_S.CALLING, _I.RESEND_DUE, None, _C.resend, arm=(_T.RESEND,), ref="R6 own handshake"),
         Row(
             *(_S.CALLING, _I.HOLD, None, _C.note_held),
             when=_C.is_first_hold,
-            cancel=_RESENDS,
+            cancel=_but(_T.RESEND_HELD),
             arm=(_T.RESEND_HELD,),
             ref="R7 accept",
         ),
         Row((_S.IDLE, _S.WAITING, _S.CALLING, _S.ANSWERED), _I.HOLD, None, ref="R7 accept"),
         Row(
             *(_S.CALLING, _I.CHALLENGED, None, _C.answer_challenge),
-            cancel=_RESENDS,
+            cancel=_but(_T.RESEND_FIRST),
             arm=(_T.RESEND_FIRST,),
             ref="R5 freshness",
         ),

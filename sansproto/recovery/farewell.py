@@ -9,11 +9,11 @@ from typing import Annotated, Protocol
 import attrs
 
 from ..component import Part, Parts
+from ..rates import keep_newest
 from ..snapshot import CACHED
 from .host import RecoveryHost
 from .items import CloseReason, Kind, Route
 from .limits import RecoveryConfig, RecoveryDelays
-from .rates import keep_newest
 from .session import Session
 from .tombstone import Tombstone, TombstoneInput
 
@@ -32,6 +32,7 @@ class FarewellOwner(Protocol):
     config: RecoveryConfig
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
+    def is_elsewhere(self, address: int) -> bool: ...
 
 
 class Farewells(Part[RecoveryHost]):
@@ -47,6 +48,9 @@ class Farewells(Part[RecoveryHost]):
 
     def times_of(self, route: Route | None) -> RecoveryDelays:
         return self.core.times_of(route)
+
+    def is_elsewhere(self, address: int) -> bool:
+        return self.core.is_elsewhere(address)
 
     # -- to whom
 
@@ -107,7 +111,7 @@ class Farewells(Part[RecoveryHost]):
             self.tombstones.remove(_least(others).sid)
         if len(self.tombstones) >= limits.tombstones:
             self.tombstones.remove(_least(self.tombstones.values()).sid)
-        return self.tombstones.add(session.sid, Tombstone.begin, session.peer_id, packet, home, life)
+        return self.tombstones.add(session.sid, Tombstone.begin, session, packet, home, life)
 
 
 def _least(tombstones: Iterable[Tombstone]) -> Tombstone:

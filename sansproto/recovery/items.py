@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
+
+from ..snapshot import MEMO
 
 NO_INSTANCE: Final = b""
 
@@ -22,6 +24,8 @@ class Route:
     """Whether the times of the relay profile hold."""
     reply: bool = True
     """False: nothing can be sent back to the origin of this packet; the host finds the peer's own route."""
+    place: Annotated[Any, MEMO] = attrs.field(default=None, eq=False, repr=False)
+    """The host's own view of it, if it is known."""
 
 
 class Kind(Enum):
@@ -70,7 +74,7 @@ class Admission(Enum):
 # -- handshakes
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Knock:
     """An Init of which nothing was opened yet."""
 
@@ -165,9 +169,9 @@ class Challenge:
 # -- sessions
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Sealed:
-    """A packet of a session that was not opened yet."""
+    """A packet of a session that was not opened yet. (Not frozen, nor are others of which each packet makes one.)"""
 
     sid: bytes
     """The id of the session, which we chose."""
@@ -181,7 +185,7 @@ class Sealed:
     """The host's own view of the packet, handed back to ``open``."""
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Opened:
     """What was in a packet of a session."""
 
@@ -227,7 +231,7 @@ class Visit:
     """Where its Init came from."""
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Delivery:
     """A packet of the layer above, for the first time."""
 
@@ -239,5 +243,5 @@ class Delivery:
     """The session."""
     data: bytes = attrs.field(repr=False)
     """What it is."""
-    stale: bool = attrs.field(default=False, kw_only=True)
+    stale: bool = False
     """It was sent by an instance that was replaced: it must not enter the new state."""

@@ -10,12 +10,12 @@ from typing import Annotated, Final, Protocol
 from ..component import Component
 from ..contract import Instant
 from ..machine import Default, Input, Outcome, Row, Table, Timer
+from ..rates import Level, Rate, keep_newest
 from ..snapshot import CACHED
 from .calls import quietly
 from .host import RecoveryHost
 from .items import Route
 from .limits import RecoveryConfig, RecoveryDelays
-from .rates import Level, Rate, keep_newest
 
 LEAST_SIZE: Final = 42
 """Bytes of a packet that may nominate a route: those of a challenge."""

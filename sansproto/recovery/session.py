@@ -6,16 +6,17 @@ A session knows its own counters, clocks and pings. Which of a peer's sessions i
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from ..component import Component, Note, Refusal
 from ..contract import Instant
+from ..errors import WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .calls import attempt
 from .host import RecoveryHost
 from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
-from .limits import RecoveryConfig, RecoveryDelays
+from .limits import RecoveryDelays
+from .owners import SessionOwner, SessionPeer
 from .silence import Debt, DebtInput, Silence, SilenceInput
 from .window import Window
 
@@ -27,56 +28,8 @@ HIDDEN: Final = Refusal("the network changed since", ref="poke")
 USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
 
 _VALUE: Final = 8
-
-
-class SessionPeer(Protocol):
-    """What a session asks of the peer that it is with."""
-
-    key: bytes
-    route: Route | None
-    cur: bytes | None
-    sids: list[bytes]
-    generation: int
-    restarted: int
-    in_use_since: float
-
-    @property
-    def dead_after(self) -> float: ...
-    @property
-    def probe_after(self) -> float: ...
-    @property
-    def called_at(self) -> Route | None: ...
-    def transmit(self, data: bytes) -> None: ...
-    def is_behind_sibling(self, session: Session) -> bool: ...
-    def promote(self, session: Session, arrival: Arrival) -> None: ...
-    def stand_behind(self, session: Session) -> None: ...
-    def heard(self, session: Session, arrival: Arrival, *, newest: bool) -> None: ...
-    def copied(self, arrival: Arrival) -> None: ...
-    def answered(self, session: Session, value: bytes, seconds: float) -> None: ...
-    def judge_response(self, arrival: Arrival) -> None: ...
-    def goodbye(self, session: Session, reason: CloseReason) -> None: ...
-    def lapse(self, session: Session) -> None: ...
-    def be_hinted(self, session: Session) -> None: ...
-    def be_reset(self, session: Session) -> None: ...
-    def forget_session(self, session: Session) -> None: ...
-    def start_call(self) -> None: ...
-    def flush(self) -> None: ...
-
-
-class SessionOwner(Protocol):
-    """What a session asks of the core."""
-
-    config: RecoveryConfig
-    address: int
-
-    def times_of(self, route: Route | None) -> RecoveryDelays: ...
-    def note_confirmed(self, session: Session) -> None: ...
-    def remove_session(self, session: Session) -> None: ...
-    def drain(self, session: Session) -> None: ...
-    def turn_away(self, session: Session, route: Route) -> None: ...
-    def is_contested(self, session: Session, route: Route) -> bool: ...
-    def contest(self, session: Session, route: Route) -> None: ...
-    def ask_save(self, session: Session) -> None: ...
+_APP, _CLOSE = Kind.APP, Kind.CLOSE
+"""Looked up once: each packet asks for them."""
 
 
 class SessionState(Enum):
@@ -94,6 +47,9 @@ class SessionState(Enum):
     PREVIOUS = 6
     """Replaced; open for receiving."""
     GONE = 7
+
+
+_CURRENT: Final = SessionState.CURRENT  # looked up once, as kinds are
 
 
 class SessionInput:
@@ -159,11 +115,11 @@ class Session(Component[SessionState, RecoveryHost]):
     pause: float
     silence: Silence
     debt: Debt
-    core: Annotated[SessionOwner, CACHED]
+    core: Annotated[SessionOwner[Session], CACHED]
     sid: Annotated[bytes, CACHED]
-    peer: Annotated[SessionPeer | None, CACHED]
+    peer: Annotated[SessionPeer[Session] | None, CACHED]
 
-    def __init__(self, host: RecoveryHost, core: SessionOwner, sid: bytes) -> None:
+    def __init__(self, host: RecoveryHost, core: SessionOwner[Session], sid: bytes) -> None:
         super().__init__(host)
         self.core, self.sid, self.peer = core, sid, None
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
@@ -179,7 +135,7 @@ class Session(Component[SessionState, RecoveryHost]):
     # -- what others ask of it
 
     @property
-    def entry(self) -> SessionPeer:
+    def entry(self) -> SessionPeer[Session]:
         """The peer that it is with; a session that is refused has none."""
         assert self.peer is not None
         return self.peer
@@ -193,15 +149,15 @@ class Session(Component[SessionState, RecoveryHost]):
     def send_app(self, data: bytes) -> bool:
         """Send a packet of the layer above; False if nothing may be sent under this session. What the host cannot seal
         is lost, as by the network."""
-        if self.is_hidden or self.counter >= self.bound:
+        if self.counter >= self.bound or self.is_hidden:
             return False
-        self._send(Kind.APP, data)
+        self._send(self._seal(_APP, data))
         return True
 
     def ping(self) -> bytes:
         """Send a ping; its value."""
         value = self._new_value()
-        self._send(Kind.PING, value)
+        self._send(self.seal(Kind.PING, value))
         return value
 
     def challenge(self, value: bytes, route: Route) -> None:
@@ -212,27 +168,10 @@ class Session(Component[SessionState, RecoveryHost]):
 
     def seal(self, kind: Kind, body: bytes) -> bytes | None:
         """A packet under the next counter. None if none is left, or the host could not: then it is as lost."""
-        counter = self.counter
-        if self.is_hidden or counter >= self.bound:
+        if self.is_hidden or self.counter >= self.bound:
             self.host.count_refusal(HIDDEN if self.is_hidden else USED_UP, self)
             return None
-        self.counter = counter + 1
-        try:
-            packet = self.host.seal(self.sid, counter, kind, body)
-        except Exception:  # docs/protocols/recovery.rst, what the host does.
-            self.host.count_refusal(NOT_SEALED, self)
-            return None
-        if counter >= self.alarm:
-            self._run_out()
-        self.debt.pay()
-        return packet
-
-    def reserve(self) -> int:
-        """Use only so many counters from now on; the first one that is not used then."""
-        limits = self.core.config.limits
-        self.bound = min(self.counter + limits.reserve, limits.packets)
-        self.alarm = min(self.counter + limits.reserve // 2, limits.rekey_packets)
-        return self.bound
+        return self._seal(kind, body)
 
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
@@ -241,11 +180,11 @@ class Session(Component[SessionState, RecoveryHost]):
     @property
     def is_hidden(self) -> bool:
         """Is nothing sent under it any more, as that would link the address before a change with the one behind it?"""
-        return self.core.config.unlinkable and self.address != self.core.address
+        return self.address != self.core.address and self.core.is_elsewhere(self.address)
 
     @property
     def is_in_use(self) -> bool:
-        return self.state is SessionState.CURRENT
+        return self.state is _CURRENT
 
     @property
     def times(self) -> RecoveryDelays:
@@ -257,7 +196,9 @@ class Session(Component[SessionState, RecoveryHost]):
         return self.entry.dead_after
 
     def send_keepalive(self) -> None:
-        self._send(Kind.KEEPALIVE, bytes(_VALUE))
+        packet = self.seal(Kind.KEEPALIVE, bytes(_VALUE))
+        if packet is not None:
+            self.entry.transmit(packet)
 
     def call_anew(self) -> None:
         self.entry.start_call()
@@ -281,28 +222,39 @@ class Session(Component[SessionState, RecoveryHost]):
     def is_legal(self, packet: Sealed) -> bool:
         return packet.counter < self.core.config.limits.packets
 
-    def open(self, packet: Sealed) -> Arrival | None:
-        opened = attempt(self.host.open, packet)
-        return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
+        try:  # as ``attempt`` does, with one call less for each packet
+            return packet, self.host.open(packet)
+        except WireError:
+            raise
+        except Exception:
+            return None
 
-    def is_from_its_end(self, arrival: Arrival) -> bool:
-        """Only the initiator confirms."""
-        return arrival.opened.kind is not Kind.CONFIRM or not self.is_ours
+    def read_clear(self, genuine: tuple[Sealed, bytes]) -> Arrival | None:
+        packet, clear = genuine
+        try:  # as above
+            return Arrival(packet.counter, packet.size, packet.route, self.host.read(packet, clear))
+        except WireError:
+            raise
+        except Exception:
+            return None
 
     def is_copy_of_recent(self, arrival: Arrival) -> bool:
-        return self.state is SessionState.CURRENT and self.window.is_recent_copy(arrival.counter)
+        window = self.window
+        return arrival.counter <= window.highest and self.state is _CURRENT and window.is_recent_copy(arrival.counter)
 
     def is_new(self, arrival: Arrival) -> bool:
-        return self.window.is_new(arrival.counter)
+        window = self.window
+        return arrival.counter > window.highest or window.is_new(arrival.counter)
 
     def is_close(self, arrival: Arrival) -> bool:
-        return arrival.opened.kind is Kind.CLOSE
+        return arrival.opened.kind is _CLOSE
 
     def is_unconfirmed(self) -> bool:
         return self.state in _UNCONFIRMED
 
     def is_app(self, arrival: Arrival) -> bool:
-        return arrival.opened.kind is Kind.APP
+        return arrival.opened.kind is _APP
 
     def is_ping(self, arrival: Arrival) -> bool:
         return arrival.opened.kind in (Kind.PING, Kind.CONFIRM)
@@ -399,8 +351,10 @@ class Session(Component[SessionState, RecoveryHost]):
     def hear(self, arrival: Arrival) -> None:
         """A packet that is genuine and new: the session is alive."""
         self.last_in = self.host.clock
-        self.window.grow_old(self.last_in, self.entry.probe_after)
-        newest = self.window.mark(arrival.counter)
+        window = self.window
+        if self.last_in >= window.until:
+            window.grow_old(self.last_in, self.entry.probe_after)
+        newest = window.mark(arrival.counter)
         self.silence.end()
         self.entry.heard(self, arrival, newest=newest)
 
@@ -424,6 +378,7 @@ class Session(Component[SessionState, RecoveryHost]):
         sent = self.pings.pop(arrival.opened.body, None)
         if sent is not None:
             self.entry.answered(self, arrival.opened.body, self.host.clock - sent)
+            self.silence.look_sooner()
 
     def answer_challenge(self, arrival: Arrival) -> None:
         """Where it came from, and nowhere else."""
@@ -466,11 +421,23 @@ class Session(Component[SessionState, RecoveryHost]):
         self.confirmed = self.host.clock
         self.core.note_confirmed(self)
 
-    def _send(self, kind: Kind, body: bytes) -> None:
-        packet = self.seal(kind, body)
+    def _seal(self, kind: Kind, body: bytes) -> bytes | None:
+        counter = self.counter
+        self.counter = counter + 1
+        try:
+            packet = self.host.seal(self.sid, counter, kind, body)
+        except Exception:  # docs/protocols/recovery.rst, what the host does.
+            self.host.count_refusal(NOT_SEALED, self)
+            return None
+        if counter >= self.alarm:
+            self._run_out()
+        self.debt.pay()
+        return packet
+
+    def _send(self, packet: bytes | None) -> None:
+        """What should be answered."""
         if packet is not None:
-            if kind is not Kind.KEEPALIVE:
-                self.silence.await_answer()
+            self.silence.await_answer()
             self.entry.transmit(packet)
 
     def _send_confirm(self) -> None:
@@ -520,7 +487,7 @@ DATA: Final = _by_kind(
     Guards.of(Session, SessionState, Sealed, "data")
     .need(_C.is_legal, "a counter out of range", ref="R14 keys")
     .make(_C.open, "data that does not open", ref="R1 opaque")
-    .need(_C.is_from_its_end, "a confirm of the responder", ref="R8 confirm")
+    .make(_C.read_clear, "data that cannot be read", ref="R1 opaque")
     .give_if(_C.is_copy_of_recent, _I.COPIED, ref="R10 paths")
     .need(_C.is_new, "replay", ref="R2 data")
     .give_if(_C.is_close, _I.CLOSED, ref="R16 goodbye")

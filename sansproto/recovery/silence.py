@@ -38,8 +38,12 @@ class SilenceState(Enum):
     """The timer runs: it is set once, and looks then what has happened since."""
 
 
+_RESTING: Final = SilenceState.RESTING  # looked up once: each packet asks for it
+
+
 class SilenceInput:
     AWAITS = Input[SilenceState, None]()
+    MEASURED = Input[SilenceState, None]()
     STOP = Input[SilenceState, None]()
     DUE = Input[SilenceState, None]()
 
@@ -59,12 +63,17 @@ class Silence(Component[SilenceState, RecoveryHost]):
         """A packet was sent that should be answered."""
         if self.since is None:
             self.since = self.host.clock
-        if self.state is SilenceState.RESTING and self.session.is_in_use:
+        if self.state is _RESTING and self.session.is_in_use:
             self.post(SilenceInput.AWAITS())
 
     def end(self) -> None:
         """Something came in the session."""
         self.since, self.pings = None, 0
+
+    def look_sooner(self) -> None:
+        """The round trip was measured, and with it how long silence may last."""
+        if self.state is SilenceState.WATCHING:
+            self.post(SilenceInput.MEASURED())
 
     # -- conditions and times
 
@@ -118,6 +127,7 @@ SILENCE: Final = Table[Silence, SilenceState](
     rows=(
         Row(_S.RESTING, _I.AWAITS, _S.WATCHING, arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.AWAITS, None, ref=_REF),
+        Row(_S.WATCHING, _I.MEASURED, None, cancel=(_T.NEXT,), arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.DUE, _S.RESTING, when=_C.is_over, ref=_REF),
         Row(_S.WATCHING, _I.DUE, None, when=_C.is_early, arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.DUE, None, _C.ask, when=_C.may_ping, arm=(_T.NEXT,), ref=_REF),
@@ -132,6 +142,9 @@ class DebtState(Enum):
     NONE = 0
     OWING = 1
     """The timer runs: it is set once, and looks then what has happened since."""
+
+
+_NONE: Final = DebtState.NONE  # looked up once: each packet asks for it
 
 
 class DebtInput:
@@ -154,7 +167,7 @@ class Debt(Component[DebtState, RecoveryHost]):
         """A packet came that should be answered by something."""
         if self.since is None:
             self.since = self.host.clock
-            if self.state is DebtState.NONE:
+            if self.state is _NONE:
                 self.post(DebtInput.OWES())
 
     def pay(self) -> None:

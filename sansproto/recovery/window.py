@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import attrs
 
 from ..contract import Instant
+
+
+@cache
+def _mask(size: int) -> int:
+    return (1 << size) - 1
 
 
 @attrs.define(weakref_slot=False)
@@ -19,6 +26,8 @@ class Window:
     newer: int = -1
     """What ``recent`` becomes next."""
     marked: Instant = 0.0
+    until: Instant = 0.0
+    """When it has to be looked at what is recent."""
 
     def is_new(self, counter: int) -> bool:
         """Was it not seen, and is it not too old to know?"""
@@ -26,8 +35,8 @@ class Window:
         return behind < 0 or (behind < self.size and not self.bits >> behind & 1)
 
     def is_recent_copy(self, counter: int) -> bool:
-        """Was it seen, not long ago?"""
-        return self.recent < counter <= self.highest and not self.is_new(counter)
+        """Was it seen, not long ago? Of what is too far behind nobody knows."""
+        return self.recent < counter <= self.highest < counter + self.size and not self.is_new(counter)
 
     def mark(self, counter: int) -> bool:
         """It was seen now; is it the newest one?"""
@@ -35,13 +44,11 @@ class Window:
         if ahead <= 0:
             self.bits |= 1 << -ahead
             return False
-        self.bits = (self.bits << ahead | 1) & ((1 << self.size) - 1) if ahead < self.size else 1
+        self.bits = (self.bits << ahead | 1) & _mask(self.size) if ahead < self.size else 1
         self.highest = counter
         return True
 
     def grow_old(self, now: float, after: float) -> None:
         """What came more than ``after`` ago, and at most twice that, is not recent any more."""
-        passed = now - self.marked
-        if passed >= after:
-            self.recent = self.highest if passed >= 2 * after else self.newer
-            self.newer, self.marked = self.highest, now
+        self.recent = self.highest if now - self.marked >= 2 * after else self.newer
+        self.newer, self.marked, self.until = self.highest, now, now + after

@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from ..machine import Outcome, Row, Table
+from ..machine import Input, Outcome, Row, Table
 
 AnyTable: TypeAlias = Table[Any, Enum]
 AnyRow: TypeAlias = Row[Any, Any]
@@ -44,6 +44,14 @@ def check(table: Table[Any, Any], docs: str | Path) -> list[str]:
         *_restless(analysis),
     )
     return [f"{table.name}: {finding}" for finding in findings]
+
+
+def refusals(table: Table[Any, Any]) -> Iterator[tuple[Enum, Input[Any, Any], Outcome]]:
+    """The pairs of state and input that raise, and how."""
+    for (state, on), (rows, default) in table.pairs.items():
+        is_certain = rows and rows[-1].when is None
+        if not is_certain and default.outcome in (Outcome.REJECT, Outcome.NOT_OPEN):
+            yield state, on, default.outcome
 
 
 def headings(page: str | Path) -> set[str]:
@@ -188,6 +196,9 @@ def _timers(table: AnyTable) -> Iterator[str]:
     for row in table.rows:
         if row.to in table.terminal and row.arm:
             yield f"{row} arms a timer of an object that has ended"
+        yield from (f"{row} cancels {timer.name}, which it arms" for timer in row.cancel if timer in row.arm)
+        if row.to in table.terminal and row.cancel:
+            yield f"{row} cancels a timer of an object that has ended"
 
 
 def _violations(analysis: _Analysis) -> Iterator[str]:
@@ -208,12 +219,9 @@ def _raising(table: AnyTable) -> Iterator[str]:
     makers: dict[Any, str] = {timer.on: f"by {timer.name}" for timer in table.timers}
     makers |= {table.violated: "by violations"} if table.violated else {}
     makers |= {step.on: f"by guards {guards.name!r}" for guards in table.guards for step in guards.steps if step.on}
-    for on, maker in makers.items():
-        for state in table.states:
-            rows, default = table.pairs[state, on]
-            certain = rows and rows[-1].when is None
-            if not certain and default.outcome in (Outcome.REJECT, Outcome.NOT_OPEN):
-                yield f"{state.name} x {on.name} raises ({default.outcome.name}), though it is made {maker}, by no verb"
+    for state, on, outcome in refusals(table):
+        if on in makers:
+            yield f"{state.name} x {on.name} raises ({outcome.name}), though it is made {makers[on]}, by no verb"
 
 
 def _unreachable(analysis: _Analysis) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -14,6 +14,8 @@ from .dissect import Node, Opener, parent
 from .source import Buffer, Reader, Writer
 
 T = TypeVar("T")
+
+_Decode: TypeAlias = Callable[[Buffer, int, int], tuple[T, int]]
 
 
 @attrs.frozen
@@ -109,24 +111,18 @@ class SourceCodec(Codec[T]):
     def emit_encode(self, writer: Writer, value: str) -> None: ...
 
     @cached_property
-    def _decoder(self) -> Callable[[Buffer, int, int], tuple[T, int]]:
+    def decode_from(self) -> _Decode[T]:  # pyright: ignore[reportIncompatibleMethodOverride]
         reader = Reader()
         value = self.emit_decode(reader)
         reader.line(f"return {value}, {reader.cursor()}")
         return reader.build("decode", "buf, o, end")
 
     @cached_property
-    def _encoder(self) -> Callable[[T], bytes]:
+    def encode(self) -> Callable[[T], bytes]:  # pyright: ignore[reportIncompatibleMethodOverride]
         writer = Writer()
         self.emit_encode(writer, "x")
         writer.line(f"return {writer.result()}")
         return writer.build("encode", "x")
-
-    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[T, int]:
-        return self._decoder(data, offset, end)
-
-    def encode(self, value: T) -> bytes:
-        return self._encoder(value)
 
 
 def total(sizes: Iterable[int | None]) -> int | None:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import resource
 import signal
 import socket
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import attrs
 import pytest
 from cli_commands import PATIENCE, Command, failed
+from rich.console import Console
 
 from sansproto.egtp import KeyPair
+from sansproto.recovery import Recovery
+from sansproto.testing._internal import reasons
+from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
-from sansproto_cli.egtp_piping import MESSAGE, pieces
+from sansproto_cli.demo_recovery import show_recovery
+from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, pieces, unsent
 from sansproto_cli.exits import CommandFailed, Exit
+from sansproto_sockets import run
 
 FAST = "--poll", 1
+PROGRAM = sys.executable, "-m", "sansproto_cli", "egtp"
+FREE = ("127.0.0.1", 0)
 
 
 @attrs.define
@@ -111,6 +125,29 @@ class TestKey:
     def test_a_folder_that_is_not_there(self, ends: Ends) -> None:
         failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "no folder")
 
+    def test_a_link_to_nowhere(self, ends: Ends) -> None:
+        (ends.folder / "link").symlink_to(ends.folder / "nowhere")
+        failed(ends.start("key", ends.folder / "link").wait(), 9, "link")
+        assert not (ends.folder / "nowhere").exists()
+
+    def test_a_disk_that_is_full_leaves_nothing_behind(self, ends: Ends) -> None:
+        """A part of a key would be no key, and for ever in the way of one."""
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+        program = [*PROGRAM, "key", str(ends.folder / "new")]
+        found = subprocess.run(program, capture_output=True, preexec_fn=limit, timeout=PATIENCE, check=False)
+        assert found.returncode == 9
+        assert b"Cannot use" in found.stderr
+        assert not list(ends.folder.iterdir())
+
+    def test_two_that_make_it_at_once_have_one(self, ends: Ends) -> None:
+        both = [ends.start("key", ends.folder / "new") for _ in range(2)]
+        first, second = (command.wait() for command in both)
+        assert first.out == second.out == f"{ends.key('new')}\n"
+        assert not [path for path in ends.folder.iterdir() if path.name.endswith(".part")]
+
 
 class TestDirect:
     def test_lines_pass_both_ways_and_the_end_of_one_input_ends_both(self, ends: Ends) -> None:
@@ -174,6 +211,42 @@ class TestDirect:
         called = ends.pipe("a", "b", "--bind", at)
         called.wait_for('"early\\n"')
 
+    def test_an_input_that_ends_while_the_other_end_is_dead_waits_for_it(self, ends: Ends) -> None:
+        """What was said to it is lost, but nobody says that all is well."""
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        at = place(called)
+        caller = ends.pipe("b", "a", "--to", at)
+        talk(caller, called, "before")
+        called.stop()
+        caller.type("to nobody")
+        caller.wait_for('"silent"')
+        assert caller.process.stdin is not None
+        caller.process.stdin.close()
+        time.sleep(1.0)
+        assert caller.process.poll() is None
+        called = ends.pipe("a", "b", "--bind", at)
+        assert caller.wait().code == called.wait().code == 0
+        assert called.wait().event("finished")["reason"] == "normal"
+
+    def test_an_end_that_is_called_by_a_wrong_key_says_so(self, ends: Ends) -> None:
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        ends.pipe("b", "c", "--to", place(called))
+        assert '"other_key"' in called.wait_for('"warning"')
+
+    def test_an_end_that_is_called_by_somebody_else_says_so(self, ends: Ends) -> None:
+        called = ends.pipe("a", "c", "--bind", "127.0.0.1:0")
+        ends.pipe("b", "a", "--to", place(called))
+        assert '"other_caller"' in called.wait_for('"warning"')
+
+    @pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+    def test_nobody_calls_itself(self, ends: Ends, bound: str) -> None:
+        ends.key("a")
+        at = free_place().rpartition(":")[2]
+        arguments = "--key", ends.folder / "a", "--bind", f"{bound}:{at}", "--to", f"127.0.0.1:{at}"
+        result = ends.start("pipe", ends.key("b"), *arguments).wait()
+        assert result.code == 2
+        assert "call ourselves" in result.err
+
 
 class TestByMailbox:
     def test_two_ends_that_never_meet(self, ends: Ends) -> None:
@@ -197,6 +270,28 @@ class TestByMailbox:
         command, _, _ = ends.mailbox(port)
         assert json.loads(command.wait_for("\n").splitlines()[0])["mailboxes"] == 2
         talk(other, one, "after the server")
+
+    def test_what_is_wrong_with_a_server_is_told_from_the_beginning(self, ends: Ends) -> None:
+        _, port, server = ends.mailbox()
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))  # and nobody listens
+            nobody = f"{server.partition('@')[0]}@127.0.0.1:{held.getsockname()[1]}"
+            away = ends.pipe("a", "b", "--mailbox", nobody, *FAST)
+            assert '"reason": "unreachable"' in away.wait_for('"mailbox_lost"')
+        other = ends.pipe("a", "b", "--mailbox", f"{ends.key('c')}@127.0.0.1:{port}", *FAST)
+        assert '"reason": "bad_handshake"' in other.wait_for('"mailbox_lost"')
+
+    def test_two_processes_with_one_key_are_told(self, ends: Ends) -> None:
+        _, _, server = ends.mailbox()
+        first = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        first.wait_for('"mailbox_reached"')
+        ends.pipe("a", "b", "--mailbox", server, *FAST)
+        assert '"reason": "superseded"' in first.wait_for('"mailbox_lost"')
+
+    def test_who_calls_an_end_that_has_no_mailbox_is_told(self, ends: Ends) -> None:
+        _, _, server = ends.mailbox()
+        caller = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        assert '"not_taken"' in caller.wait_for('"warning"')
 
     def test_a_store_is_open_once(self, ends: Ends) -> None:
         ends.mailbox()
@@ -227,6 +322,7 @@ class TestUsage:
             (("--mailbox", "127.0.0.1:7000"), "PUBLICKEY@HOST:PORT"),
             (("--mailbox", "00@127.0.0.1:7000"), "64 digits"),
             (("--poll", "0", "--bind", ":0"), ""),
+            (("--mailbox", f"{'00' * 32}@127.0.0.1:7000"), "64 digits"),
         ],
     )
     def test_wrong(self, ends: Ends, arguments: tuple[str, ...], words: str) -> None:
@@ -235,8 +331,19 @@ class TestUsage:
         assert result.code == 2
         assert words in result.err
 
+    @pytest.mark.parametrize("key", ["00" * 32, "ff" * 32, "01" + "00" * 31, "zz" * 32, "00"])
+    def test_what_is_no_key_of_a_node(self, ends: Ends, key: str) -> None:
+        ends.key("a")
+        failed(ends.start("pipe", key, "--key", ends.folder / "a", "--to", "127.0.0.1:9").wait(), 2, "no public key")
+
     def test_our_own_key(self, ends: Ends) -> None:
         failed(ends.start("pipe", ends.key("a"), "--key", ends.folder / "a", "--bind", ":0").wait(), 2, "our own key")
+
+    @pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31, "ff" * 32])
+    def test_a_key_that_no_node_has(self, ends: Ends, key: str) -> None:
+        ends.key("a")
+        for arguments in ((key, "--bind", ":0"), (ends.key("b"), "--mailbox", f"{key}@127.0.0.1:7000")):
+            failed(ends.start("pipe", *arguments, "--key", ends.folder / "a").wait(), 2, "64 digits")
 
     def test_no_key(self, ends: Ends) -> None:
         result = ends.start("pipe", ends.key("b"), "--key", ends.folder / "none", "--bind", ":0").wait()
@@ -247,11 +354,100 @@ class TestUsage:
         arguments = "--key", ends.folder / "a", "--bind", "192.0.2.1:0"
         failed(ends.start("pipe", ends.key("b"), *arguments).wait(), 6, "--bind")
 
+    @pytest.mark.parametrize(("closed", "code"), [(0, 0), (1, 9)])
+    def test_a_standard_stream_that_is_closed(self, ends: Ends, closed: int, code: int) -> None:
+        """None of its own files gets the number: messages would be read from there, or written into it."""
+        at, errors = free_place(), ends.folder / "errors"
+        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at]
+        ends.key("a")
+        with (
+            errors.open("wb") as err,
+            subprocess.Popen(
+                program,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=err,
+                preexec_fn=lambda: os.close(closed),
+            ) as called,
+        ):
+            try:
+                caller = ends.start("pipe", ends.key("a"), "--key", ends.folder / "b", "--to", at, stdin=None)
+                caller.type("into nothing")
+                assert called.wait(PATIENCE) == code
+            finally:
+                called.kill()
+        assert ("Cannot write the output" in errors.read_text()) is (closed == 1)
+
+    def test_a_reader_that_stops_does_not_keep_it_from_its_end(self, ends: Ends) -> None:
+        at = free_place()
+        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at]
+        ends.key("a")
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as called:
+            try:
+                ends.start("pipe", ends.key("a"), "--key", ends.folder / "b", "--to", at, stdin=b"x" * 10**6)
+                assert called.stdout is not None
+                deadline = time.monotonic() + PATIENCE
+                while int.from_bytes(fcntl.ioctl(called.stdout, termios.FIONREAD, bytes(4)), sys.byteorder) < 50_000:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+                time.sleep(0.5)
+                called.terminate()
+                assert called.wait(PATIENCE) == 143
+            finally:
+                called.kill()
+
     def test_ctrl_c(self, ends: Ends) -> None:
         waiting = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
         place(waiting)
         waiting.signal(signal.SIGINT)
         assert waiting.wait().code == 130
+
+
+class TestDemo:
+    def test_an_end_is_killed_and_found_again(self) -> None:
+        shown = StringIO()
+        show_recovery(Console(file=shown, width=200))
+        story = [
+            *("The survivor calls", " H1 ", " H2 ", '"line 1"', '"I have heard line 1"'),
+            *("is killed", " nobody ", '"line ', " nobody ", '"line '),
+            *("starts again", '"line ', "a token", " HINT ", " H1 ", " H2 "),
+            *("both ways", '"I have heard line', " close", "The survivor knew"),
+        ]
+        at = 0
+        for told in story:
+            assert told in shown.getvalue()[at:], shown.getvalue()
+            at = shown.getvalue().index(told, at) + len(told)
+
+    def test_it_fails_if_they_do_not_find_each_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The survivor is deaf to hints, and waits for less time than its silence would take."""
+        begin = demo_recovery._Timeline.begin
+
+        def lose_patience(timeline: demo_recovery._Timeline, chapter: str) -> None:
+            begin(timeline, chapter)
+            if chapter == demo_recovery._BACK:
+                monkeypatch.setattr(demo_recovery, "_PATIENCE", 0.5)
+
+        monkeypatch.setattr(Recovery, "hear_hint", lambda core, hint: None)
+        monkeypatch.setattr(demo_recovery._Timeline, "begin", lose_patience)
+        with pytest.raises(CommandFailed, match="to notice the restart") as failure:
+            show_recovery(Console(file=StringIO()))
+        assert failure.value.code is Exit.BUG
+
+    def test_it_tells_why_the_other_end_failed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(demo_recovery, "LOOPBACK", "192.0.2.1")
+        monkeypatch.setattr(demo_recovery.sansproto_sockets, "run", lambda node, **_: run(node, sockets={"udp": FREE}))
+        with pytest.raises(CommandFailed, match="No socket"):
+            show_recovery(Console(file=StringIO()))
+
+
+def test_what_a_person_is_told_of_is_what_a_node_counts() -> None:
+    counted = reasons.dropped("egtp").keys() | reasons.refused("egtp").keys()
+    assert {what for what, _, _ in WORTH_TELLING} <= counted
+
+
+def test_one_message_is_one() -> None:
+    assert unsent(1) == "1 message was not sent"
+    assert unsent(2) == "2 messages were not sent"
 
 
 def test_pieces_are_lines_none_longer_than_a_message() -> None:

@@ -193,6 +193,8 @@ def test_the_demo_shows_every_packet_and_ends_well(place: Place) -> None:
     digests = re.findall(r"SHA-256 ([0-9a-f]{64})", shown.out)
     assert len(digests) == 2
     assert digests[0] == digests[1]
+    assert "Both stayed in" in shown.out
+    assert "The survivor knew" in shown.out
 
 
 def test_what_is_no_terminal_gets_no_control_characters(place: Place) -> None:

@@ -160,7 +160,7 @@ def test_the_groups_whose_mailboxes_are_counted_are_bounded() -> None:
     peer = ServerPeer.live(limits=MailboxServerLimits(groups=2))
     for number in range(4):
         peer.owner(type(OWNER).of(bytes([100 + number]) * 32), f"192.0.{number}.1")
-    assert len(peer.endpoint.mailboxes.new) == 2
+    assert len(peer.endpoint.mailboxes.new.groups) == 2
 
 
 def test_a_client_with_too_many_requests_under_way_is_cut() -> None:

@@ -116,7 +116,11 @@ def frames(channel: Channel, noise: Any) -> None:
 # -- what Noise leaves open
 
 PRIME = 2**255 - 19
-LOW = (0, 1, PRIME - 1, PRIME, PRIME + 1, 325606250916557431795983626356110631294008115727848805560023387167927233504)
+LOW = (
+    *(0, 1, PRIME - 1, PRIME, PRIME + 1),
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
 """Points of small order, as numbers: what they agree on with anybody is zero."""
 ME = crypto.KeyPair.of(b"m" * 32)
 
@@ -144,6 +148,12 @@ def test_points_of_small_order_are_refused_everywhere(number: int, use: int) -> 
             uses_of(point.to_bytes(32, "little"))[use]()
         assert failed.value.fault is Fault.BAD_POINT
     uses_of(crypto.public_key(b"o" * 32))[use]()
+
+
+@pytest.mark.parametrize("number", LOW)
+def test_who_agrees_on_zero_with_anybody_has_no_key(number: int) -> None:
+    assert not crypto.is_key(number.to_bytes(32, "little"))
+    assert crypto.is_key((number ^ 8).to_bytes(32, "little"))
 
 
 @pytest.mark.parametrize(("number", "canonical"), [(9, True), (PRIME - 1, True), (PRIME, False), (PRIME + 9, False)])

@@ -97,7 +97,8 @@ def test_stun_asks_until_it_is_answered() -> None:
     assert client.sockets is None
     attribute = bytes.fromhex("002000080001a147") + bytes.fromhex("2112a442")
     answer = stun.BindingResponse(len(attribute), client.transaction, attribute)
-    assert client.take_first(answer.encode(), Path("udp", "192.0.2.33", 3478))
+    assert client.server == Path("udp", "192.0.2.33", 3478)
+    client.hear(answer.encode())
     host.run()
     assert host.told[-1] == ("sockets_changed",)
     assert client.sockets == (SockAddr("0.0.0.0", 0x8055), SockAddr(US.host, US.port))

@@ -110,7 +110,7 @@ def drop(session: Any) -> None:
 class Impatient(Session):
     bad: Annotated[int, CACHED] = 0
 
-    def open(self, packet: Sealed) -> Arrival | None:
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
         try:
             return super().open(packet)
         except WireError:
@@ -165,7 +165,7 @@ variant("keeps its own session when the peer makes another one", "S02", "S05", "
 
 
 class Optimist(Session):
-    def open(self, packet: Sealed) -> Arrival | None:
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
         try:
             return super().open(packet)
         except WireError:
@@ -504,6 +504,18 @@ class Pump(Peer):
 variant("reset tokens start a handshake at once", "S89")(peers(Pump))
 
 
+class Patient(Peer):
+    def be_reset(self, session: Session) -> None:
+        if session.sid == self.cur and not session.was_reset:
+            session.was_reset = True
+            self.call.post(CallInput.START())
+        else:
+            super().be_reset(session)
+
+
+variant("reset tokens do not touch a handshake that is under way, nor a route that rests", "S03 late")(peers(Patient))
+
+
 # -- sleep and moves
 
 
@@ -673,6 +685,32 @@ class TwoSlots(Paths):
 
 
 variant("two challenges at once, and no more", "S92")(routes(TwoSlots))
+
+
+class Rushing(Silence):
+    def look_sooner(self) -> None:
+        pass
+
+
+class Rushed(Session):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.silence = Rushing(self.host, self)
+
+
+variant("silence is as long as it was before the round trip was measured", "S96")(sessions(Rushed))
+
+
+class Trusting(Peer):
+    def be_reset(self, session: Session) -> None:
+        if session.state is SessionState.CALLED:
+            super().be_reset(session)
+        elif session.sid == self.cur and not session.was_reset:
+            session.was_reset = True
+            self.start_call()
+
+
+variant("a half made session outlives the one in use", "S97")(peers(Trusting))
 
 
 class Flagged(Door):

@@ -243,7 +243,10 @@ def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client
 
 @app.command
 def demo() -> None:
-    """Show it all on this computer: a file by way of a relay, a visit to a domain, and the packets between them."""
+    """Show it all on this computer: a file by way of a relay, a visit to a domain, and a peer that is killed.
+
+    The packets between them are shown, too.
+    """
     from .demo import show  # it imports every protocol, for which no other command should wait
 
     show(Console())

@@ -26,13 +26,14 @@ from sansproto.contract import Address
 from . import passwords
 from .addresses import LOOPBACK, format_address
 from .demo_domain import show_domain
+from .demo_recovery import show_recovery
 from .exits import CommandFailed, Exit, Interrupted
 from .line import Line, entropy, politely
 from .receiving import Receiving
 from .report import QuietReporter
 from .sending import Sending
 from .sources import open_source
-from .stage import on_asyncio, print_packet
+from .stage import on_asyncio, print_packet, say
 from .tap import Passed, TappedRelay, summary
 
 _LINES, _NOISE = 100_000, 1 << 21  # of the file: text, which deflates well, and bytes that do not
@@ -68,16 +69,15 @@ def show(console: Console) -> None:
         same = hashes[0] == hashes[1]
         console.print()
         for name, digest in zip(("sent", "received"), hashes, strict=True):
-            console.print(
-                f"  {name:<9} SHA-256 {digest}", style="green" if same else "red", highlight=False, soft_wrap=True
-            )
+            say(console, f"  {name:<9} SHA-256 {digest}", "green" if same else "red")
         if not same:
             raise CommandFailed(Exit.BUG, "The two files differ: this is a bug, please report it.")
     meeting, transfer = times
     text = f"The same file. {meeting * 1000:.0f} ms to meet and agree, {transfer * 1000:.0f} ms for the file, "
-    console.print(f"\n{text}{time.monotonic() - began:.1f} s in all.", style="bold", highlight=False)
-    console.print()
+    say(console, f"\n{text}{time.monotonic() - began:.1f} s in all.\n", "bold")
     show_domain(console)
+    console.print()
+    show_recovery(console)
 
 
 def _write_file(path: Path) -> None:
@@ -202,4 +202,4 @@ class _Printer:
         return self._roles.get(peer, peer)
 
     def _say(self, text: str, role: str = "") -> None:
-        self._console.print(text, style=_STYLES.get(role, ""), highlight=False, markup=False, soft_wrap=True)
+        say(self._console, text, _STYLES.get(role, ""))

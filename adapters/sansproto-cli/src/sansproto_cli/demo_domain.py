@@ -41,9 +41,8 @@ from sansproto.overte.packets import PACKETS
 from sansproto.wire import Node
 
 from .addresses import LOOPBACK, format_address
-from .exits import CommandFailed, Exit
 from .line import Runner, entropy
-from .stage import on_asyncio, print_packet
+from .stage import on_asyncio, print_packet, require, say
 
 _STAY = 2.5  # seconds
 _SHOWN = 1.3  # seconds of it: after that, all comes again
@@ -91,12 +90,12 @@ def show_domain(console: Console) -> None:
                 stage.wait_for("a word each way", lambda: client.heard == mixer.says and mixer.heard == client.says)
                 end = time.monotonic() + _STAY
                 stage.wait_for("the end of the visit", lambda: time.monotonic() >= end)
-                stage.require("client and mixer in the domain all the time", client.stands and mixer.stands)
+                require("client and mixer in the domain all the time", client.stands and mixer.stands)
             stage.leave(client)
             stage.wait_for("the client's departure", lambda: bool(left and mixer.removed))
         gone = client.session_id
-        stage.require("the domain to see who left", left[0] == NodeLeft(gone, Departure.LEFT))
-        stage.require("the mixer to hear of it", mixer.removed == [NodeRemoved(gone, Removal.REMOVED)])
+        require("the domain to see who left", left[0] == NodeLeft(gone, Departure.LEFT))
+        require("the mixer to hear of it", mixer.removed == [NodeRemoved(gone, Removal.REMOVED)])
     stage.conclude(client)
 
 
@@ -206,25 +205,19 @@ class _Stage:
                 with suppress(TimeoutError):
                     visitor.take(runner.next_event(timeout=_TICK), runner)
             self._print_sent()
-            self.require(what, time.monotonic() < deadline)
-
-    @staticmethod
-    def require(what: str, happened: bool) -> None:
-        if not happened:
-            raise CommandFailed(Exit.BUG, f"The demo waited in vain for {what}: this is a bug, please report it.")
+            require(what, time.monotonic() < deadline)
 
     def conclude(self, client: _Visitor) -> None:
         self._print_sent()
         counts, last = self._counts, client.measured[-1]
         ping = f"{last.ping_ms} ms" if last.ping_ms else "under 1 ms"
-        self._console.print(
+        say(
+            self._console,
             f"\nBoth stayed in: {counts['DomainListRequest']} check-ins, {counts['DomainList']} lists; "
             f"{counts['Ping']} pings, {counts['PingReply']} replies. "
             f"Ping {ping}, and the mixer's clock {abs(last.skew_us) / 1000:.1f} ms away. "
             f"{time.monotonic() - self._began:.1f} s in all.",
-            style="bold",
-            highlight=False,
-            soft_wrap=True,
+            "bold",
         )
 
     def note(self, sender: str, sent: SendDatagram) -> None:
@@ -244,7 +237,7 @@ class _Stage:
             print_packet(self._console, at - self._began, ends, name, fields, _STYLES)
 
     def _say(self, text: str, role: str = "") -> None:
-        self._console.print(text, style=_STYLES.get(role, ""), highlight=False, markup=False, soft_wrap=True)
+        say(self._console, text, _STYLES.get(role, ""))
 
 
 def _describe(datagram: bytes) -> tuple[str, str]:

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from sansproto.egtp import KeyPair
+from sansproto.egtp.crypto import is_key
 
 from .exits import CommandFailed, Exit
+from .files import write_new
 
 _SIZE = 32
 _MOST = 200  # bytes of a file that may be one
-_EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
 def read_key(path: Path, *, make: bool = False) -> tuple[KeyPair, bool]:
     """The key in a file; ``make`` makes one if there is no file. The second value says whether it did."""
     try:
-        if make:
-            try:
-                descriptor = os.open(path, _EXCLUSIVE, 0o600)
-            except FileExistsError:
-                pass
-            else:
-                private = secrets.token_bytes(_SIZE)
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(private.hex() + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
+        if make and not os.path.lexists(path):
+            private = secrets.token_bytes(_SIZE)
+            with suppress(FileExistsError):  # somebody else has made one just now
+                write_new(path, private.hex().encode() + b"\n")
                 return KeyPair.of(private), True
         with path.open("rb") as found:
             data = found.read(_MOST)
@@ -53,7 +48,7 @@ def parse_public_key(text: str, what: str) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
-    if len(key) != _SIZE or len(text) != 2 * _SIZE:
+    if len(text) != 2 * _SIZE or not is_key(key):
         raise CommandFailed(
             Exit.USAGE, f"That is no public key of a {what}: give the 64 digits that sansproto egtp key prints."
         )

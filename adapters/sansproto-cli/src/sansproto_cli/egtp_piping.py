@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import math
 import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Protocol
@@ -18,27 +21,31 @@ from sansproto.egtp import (
     EgtpEvent,
     EgtpNode,
     Established,
+    Expired,
     IdentityConflict,
     MailboxReachable,
     MailboxUnreachable,
+    MailboxViolation,
     MessageReceived,
     PathChanged,
     PeerClosed,
+    PeerForgotten,
+    PeerLost,
     PeerRestarted,
     Reason,
     Relay,
-    SelfConnection,
     Undelivered,
     Unreachable,
     place_of,
 )
 from sansproto.errors import NotOpen
+from sansproto.events import CloseCause, Closed
 from sansproto_threads import Runner, run
 
 from . import addresses
 from .egtp_keys import parse_public_key
 from .exits import CommandFailed, Exit
-from .line import each_event, politely
+from .line import Signals, each_event, politely
 from .report import Reporter
 
 SOCKET = "udp"
@@ -47,6 +54,34 @@ MESSAGE = 1198  # bytes of one message, at most
 _READ = 65536
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
 _AGAIN = 0.05  # seconds until a message is offered again that was not taken
+_PATIENCE = 2.0  # seconds until it is told that the end of the input has to wait
+_SILENCE = 10.0  # seconds for which the other end may be silent before that is told
+_LOOK = 1.0  # seconds between two looks at what is wrong
+
+WORTH_TELLING = (
+    (
+        "an H1 for somebody else",
+        "other_key",
+        "Somebody calls another public key than ours here: does the other end have the right one?",
+    ),
+    (
+        "a peer that is not let in",
+        "other_caller",
+        "Somebody calls who has another public key than the one that was given: is it right?",
+    ),
+    (
+        "a mailbox server did not take a packet",
+        "not_taken",
+        "The mailbox server did not take a packet: has the other end, with this key, ever used it?",
+    ),
+)
+"""What the node drops or cannot send, and what a person may have done wrong: each is told once."""
+
+_MAILBOX_LOST = {
+    MailboxViolation.SUPERSEDED: "Another process polls our mailbox: stop one of the two that have our key.",
+    MailboxViolation.LIMIT: "The mailbox server has no room for us: trying again.",
+    MailboxViolation.BAD_HANDSHAKE: "The mailbox server has another key than --mailbox says, or is none: trying again.",
+}
 
 
 class Output(Protocol):
@@ -56,13 +91,17 @@ class Output(Protocol):
 
 
 class RawOutput:
-    """Messages as they are, one after another."""
+    """Messages as they are, one after another. Whoever reads them may stop: a signal ends that."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
 
     def message(self, data: bytes) -> None:
         view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(1, view) :]
+            with self._signals.at_once():
+                while view:
+                    view = view[os.write(1, view) :]
         except OSError as error:
             raise CommandFailed(
                 Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere."
@@ -83,11 +122,13 @@ class JsonOutput:
 
 
 class Input:
-    """The standard input, in pieces, read in a thread: nothing can interrupt that."""
+    """An input, in pieces, read in a thread: nothing can interrupt that."""
 
-    def __init__(self, send: Callable[[bytes], bool]) -> None:
-        self._send = send
+    def __init__(self, descriptor: int, send: Callable[[bytes], bool]) -> None:
+        self._descriptor, self._send = descriptor, send
         self._stopped = threading.Event()
+        self.held = 0
+        """Messages that were read and not taken."""
         self.is_over = False
         """All of it was taken."""
         threading.Thread(target=self._read, name="input", daemon=True).start()
@@ -98,17 +139,22 @@ class Input:
     def _read(self) -> None:
         with suppress(OSError, NotOpen):  # closed; or the node is
             rest = b""
-            while data := os.read(0, _READ):  # a buffered one would hold a lock that the end of the process wants
+            while data := os.read(
+                self._descriptor, _READ
+            ):  # a buffered one would hold a lock that the end of the process wants
                 *whole, rest = pieces(rest + data)
                 if not self._take(whole):
                     return
             self.is_over = self._take([rest])
 
     def _take(self, messages: list[bytes]) -> bool:
-        for message in filter(None, messages):
+        whole = [message for message in messages if message]
+        for number, message in enumerate(whole):
+            self.held = len(whole) - number
             while not self._send(message):
                 if self._stopped.wait(_AGAIN):
                     return False
+        self.held = 0
         return True
 
 
@@ -149,15 +195,20 @@ class Target:
 
 
 class Piping:
-    """Between the standard streams and a peer, until either end says goodbye, or Ctrl-C."""
+    """Between an input, an output and a peer, until either end says goodbye, or Ctrl-C."""
 
-    def __init__(self, node: EgtpNode, peer: bytes, target: Target, reporter: Reporter, output: Output) -> None:
+    def __init__(
+        self, node: EgtpNode, peer: bytes, target: Target, reporter: Reporter, output: Output, descriptor: int = 0
+    ) -> None:
         self._node, self._peer = node, peer
-        self._target, self._reporter, self._output = target, reporter, output
+        self._target, self._reporter, self._output, self._descriptor = target, reporter, output, descriptor
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
-        self._was_there = False
-        self._next_beat = 0.0
+        self._was_there = self._is_connected = self._was_polled = self._is_leaving = False
+        self._again: deque[bytes] = deque()
+        """Messages that waited for a session, and came back."""
+        self._next_beat = self._next_look = self._complains_at = 0.0
+        self._told: set[str] = set()
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
@@ -179,19 +230,44 @@ class Piping:
         self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
 
     def _carry(self, check: Callable[[], None]) -> None:
-        lines = Input(lambda data: self._runner.call(lambda now: self._node.send(self._peer, data, now)))
+        self._lines = Input(self._descriptor, self._send)
         try:
             for event in each_event(self._runner, check):
-                if event is not None and self._tell(event, is_over=lines.is_over):
+                if event is not None and self._tell(event):
                     return
-                if not lines.is_over:
-                    self._beat()
-                elif self._is_all_sent():
-                    self._runner.call(lambda now: self._node.disconnect(self._peer, now))
-                    self._reporter.tell("finished", "")
-                    return
+                if not self._is_leaving:
+                    self._go_on()
         finally:
-            lines.stop()
+            self._lines.stop()
+
+    def _go_on(self) -> None:
+        self._look()
+        while self._again and self._send(self._again[0]):
+            self._again.popleft()
+        if not self._lines.is_over:
+            self._beat()
+        elif self._is_all_sent() and self._silence() is None:
+            self._is_leaving = True
+            self._runner.call(self._leave)
+        else:
+            self._complain()
+
+    def _send(self, data: bytes) -> bool:
+        return self._runner.call(lambda now: self._node.send(self._peer, data, now))
+
+    def _leave(self, now: float) -> None:
+        """Say goodbye. The node ends when that has left."""
+        self._node.disconnect(self._peer, now)
+        self._node.close(now)
+
+    def _complain(self) -> None:
+        """The input is over, and what was sent is not answered: after a while a person is told."""
+        now = time.monotonic()
+        self._complains_at = self._complains_at or now + _PATIENCE
+        if now >= self._complains_at:
+            self._complains_at = math.inf
+            text = "The input is over: waiting until the other end answers."
+            self._reporter.tell("ending", text, count=self._left())
 
     # -- the peer
 
@@ -205,6 +281,7 @@ class Piping:
         if relay is not None and self._is_by_mailbox:
             self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, relay.key, now))
         elif path is not None:
+            self._check_place(path)
             self._runner.call(lambda now: self._node.connect(self._peer, path, now))
         elif self._target.to is not None:
             raise CommandFailed(Exit.NOBODY, f"Cannot find {self._target.to[0]}: check the name.")
@@ -214,64 +291,132 @@ class Piping:
         due = time.monotonic() >= self._next_beat
         if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
             self._next_beat = time.monotonic() + _HEARTBEAT
-            self._runner.call(lambda now: self._node.send(self._peer, b"", now))
+            self._send(b"")
+
+    def _check_place(self, path: Path) -> None:
+        """Nobody else can be where we are."""
+        bound = self._runner.addresses[SOCKET]
+        is_any = ipaddress.ip_address(bound.host).is_unspecified
+        ours = {bound.host, addresses.LOOPBACK, addresses.own_address()} if is_any else {bound.host}
+        if path.port == bound.port and path.host in ours:
+            raise CommandFailed(Exit.USAGE, "We would call ourselves: give the address of the other end with --to.")
+
+    def _look(self) -> None:
+        """What the node keeps to itself, and a person has to know."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK
+        stats = self._node.stats
+        counted = self._runner.call(lambda _: {*stats.dropped, *stats.refused})
+        for what, reason, text in WORTH_TELLING:
+            if what in counted and reason not in self._told:
+                self._told.add(reason)
+                self._reporter.tell("warning", text, reason=reason)
+        silence = self._silence()
+        if silence is not None and silence >= _SILENCE and "silent" not in self._told:
+            self._told.add("silent")
+            self._reporter.tell("silent", "The other end does not answer any more: calling it again.")
+        elif silence is None:
+            self._told.discard("silent")
+
+    def _silence(self) -> float | None:
+        """Seconds for which the other end has not answered; None: it has."""
+
+        def look(now: float) -> float | None:
+            since = self._node.silent_since(self._peer)
+            return None if since is None else now - since
+
+        return self._runner.call(look)
 
     def _is_all_sent(self) -> bool:
-        return self._runner.call(lambda _: self._was_there and not self._node.waiting(self._peer))
+        return self._is_connected and not self._left()
 
-    def _tell(self, event: EgtpEvent, *, is_over: bool) -> bool:
+    def _left(self) -> int:
+        """Messages that were read and not sent."""
+        waiting = self._runner.call(lambda _: self._node.waiting(self._peer))
+        return waiting + len(self._again) + self._lines.held
+
+    def _tell(self, event: EgtpEvent) -> bool:
         """True: it is over."""
         match event:
             case MessageReceived(_, data):
                 if data:
                     self._output.message(data)
             case Established(generation=generation, reason=reason):
-                self._was_there = True
+                self._was_there = self._is_connected = True
                 texts = {Reason.FIRST: "Connected.", Reason.RESTART: "The other end has restarted: connected again."}
                 self._reporter.tell(
                     "connected", texts.get(reason, ""), generation=generation, reason=reason.name.lower()
                 )
             case PeerClosed(reason=reason):
-                if reason is CloseReason.REFUSED:
-                    raise CommandFailed(Exit.REFUSED, "The other end does not want us: ask who runs it.")
-                self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
+                self._tell_goodbye(reason)
                 return True
-            case Unreachable():
-                self._tell_unreachable(is_over=is_over)
+            case Closed(cause=cause, detail=detail):
+                if cause is not CloseCause.LOCAL:
+                    text = f"The goodbye, or what was sent before it, is lost ({detail}): is the server running?"
+                    raise CommandFailed(Exit.NOBODY, text)
+                self._reporter.tell("finished", "")
+                return True
+            case Expired():
+                self._is_connected = False
+            case Unreachable() | PeerForgotten() | PeerLost() if not self._is_leaving:
+                self._is_connected &= isinstance(event, Unreachable)
+                self._tell_unreachable()
             case Undelivered(packets=packets):
-                text = f"{len(packets)} messages were not sent." if packets else ""
-                self._reporter.tell("not_sent", text, count=len(packets))
+                self._again.extend(filter(None, packets))
             case PathChanged(new=route):
                 place = place_of(route)
                 where = addresses.format_address(place.host, place.port) if isinstance(place, Path) else "its mailbox"
                 self._reporter.tell("moved", f"The other end is at {where} now.", address=where)
             case MailboxReachable():
+                self._was_polled = True
                 self._reporter.tell("mailbox_reached", "The mailbox server answers.")
             case MailboxUnreachable():
-                self._reporter.tell("mailbox_lost", "The mailbox server does not answer: trying again.")
-            case SelfConnection() | IdentityConflict() | PeerRestarted():
-                self._tell_rest(event)
+                self._tell_mailbox_lost(event)
+            case IdentityConflict():
+                text = "Two processes have the key of the other end: stop one of them."
+                self._reporter.tell("warning", text, reason="two_processes")
+            case PeerRestarted():
+                self._reporter.tell("restarted", "")
             case _:
                 pass
         return False
 
-    def _tell_unreachable(self, *, is_over: bool) -> None:
-        if is_over:
-            left = self._runner.call(lambda _: self._node.waiting(self._peer))
-            text = f"The other end does not answer, and {left} messages were not sent: is it running?"
-            raise CommandFailed(Exit.NOBODY, text)
+    def _tell_goodbye(self, reason: CloseReason) -> None:
+        if reason is CloseReason.REFUSED:
+            text = "has left, or does not want us any more" if self._was_there else "does not want us"
+            raise CommandFailed(Exit.REFUSED, f"The other end {text}: ask who runs it.")
+        if self._left():
+            raise self._nobody("said goodbye")
+        self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
+
+    def _tell_unreachable(self) -> None:
+        is_last_way = self._is_by_mailbox or self._target.to is None or self._target.relay is None
+        if self._lines.is_over and is_last_way:
+            raise self._nobody("does not answer")
         self._reporter.tell("unreachable", "The other end does not answer: trying again.")
         self._call()
 
-    def _tell_rest(self, event: SelfConnection | IdentityConflict | PeerRestarted) -> None:
-        match event:
-            case IdentityConflict():
-                text = "Two processes have the key of the other end: stop one of them."
-                self._reporter.tell("warning", text, reason="two_processes")
-            case SelfConnection():
-                self._reporter.tell("warning", "We have called ourselves: check --to.", reason="self")
-            case PeerRestarted():
-                self._reporter.tell("restarted", "")
+    def _nobody(self, what: str) -> CommandFailed:
+        left = self._left()
+        if left:
+            self._reporter.tell("not_sent", "", count=left)
+        lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
+        return CommandFailed(Exit.NOBODY, f"The other end {what}, and {lost}: is it running?")
+
+    def _tell_mailbox_lost(self, lost: MailboxUnreachable) -> None:
+        violation, cause = lost.violation, lost.cause
+        if violation is None and cause is CloseCause.LOST and not self._was_polled:
+            violation = MailboxViolation.BAD_HANDSHAKE  # it closes without a word
+        text = "The mailbox server does not answer: trying again."
+        if violation is not None:
+            text = _MAILBOX_LOST.get(violation, "The mailbox server and we do not understand each other: trying again.")
+        why = cause if violation is None else violation
+        self._reporter.tell("mailbox_lost", text, reason=why.name.lower())
+
+
+def unsent(count: int) -> str:
+    return "1 message was not sent" if count == 1 else f"{count} messages were not sent"
 
 
 def _relay(text: str) -> Relay:

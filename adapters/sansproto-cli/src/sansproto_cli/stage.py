@@ -65,3 +65,14 @@ def print_packet(
     line.append(f"{name:<21}  ", "bold")
     line.append(fields, "dim")
     console.print(line, soft_wrap=True, highlight=False)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """A line of the story."""
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def require(what: str, happened: bool) -> None:
+    """CommandFailed unless it has."""
+    if not happened:
+        raise CommandFailed(Exit.BUG, f"The demo waited in vain for {what}: this is a bug, please report it.")

@@ -1,17 +1,16 @@
-"""Budgets per second, for all and for each group of routes. docs/protocols/recovery.rst, R13 limits."""
+"""Budgets: how often something may be done at once, and in each second; for all, and for each group of who asks."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import attrs
 
-from ..component import Part
-from ..contract import Instant
-from ..snapshot import CACHED
-from .host import RecoveryHost
+from .component import Host, Part
+from .contract import Instant
+from .snapshot import CACHED
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -54,35 +53,43 @@ class Level:
         self.at = now
 
 
-class Budget(Part[RecoveryHost]):
-    """A budget for all, and one for each group; the group that was asked for least lately is forgotten."""
+class Shares(Part[Host[Any]]):
+    """A budget for each group; the group that was asked for least lately is forgotten."""
 
-    total: Level
     groups: OrderedDict[bytes, Level]
-    all: Annotated[Rate, CACHED]
     each: Annotated[Rate, CACHED]
     most: Annotated[int, CACHED]
 
-    def __init__(self, host: RecoveryHost, all: Rate, each: Rate, most: int) -> None:
+    def __init__(self, host: Host[Any], each: Rate, most: int) -> None:
         super().__init__(host)
-        self.all, self.each, self.most = all, each, most
-        self.total, self.groups = Level(all.burst, 0.0), OrderedDict()
-
-    def has(self) -> bool:
-        """Is there one left for anybody?"""
-        return self.total.has(self.all, self.host.clock)
+        self.each, self.most, self.groups = each, most, OrderedDict()
 
     def has_in(self, group: bytes) -> bool:
         """Is there one left for a group?"""
         level = self.groups.get(group)
         return level is None or level.has(self.each, self.host.clock)
 
-    def take(self) -> None:
-        """Use one of all."""
-        self.total.take(self.all, self.host.clock)
-
     def take_in(self, group: bytes) -> None:
         """Use one of a group."""
         level = self.groups.get(group) or Level(self.each.burst, self.host.clock)
         level.take(self.each, self.host.clock)
         keep_newest(self.groups, group, level, self.most)
+
+
+class Budget(Shares):
+    """A budget for all, beside one for each group."""
+
+    total: Level
+    all: Annotated[Rate, CACHED]
+
+    def __init__(self, host: Host[Any], all: Rate, each: Rate, most: int) -> None:
+        super().__init__(host, each, most)
+        self.all, self.total = all, Level(all.burst, 0.0)
+
+    def has(self) -> bool:
+        """Is there one left for anybody?"""
+        return self.total.has(self.all, self.host.clock)
+
+    def take(self) -> None:
+        """Use one of all."""
+        self.total.take(self.all, self.host.clock)
