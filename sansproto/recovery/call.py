@@ -125,6 +125,7 @@ class CallInput:
     BEATEN = Input[CallState, None]()
     LOST = Input[CallState, None]()
     HALF_MADE = Input[CallState, None]()
+    TAKEN_BACK = Input[CallState, None]()
     RESEND_DUE = Input[CallState, None]()
     GIVE_UP_DUE = Input[CallState, None]()
     START_DUE = Input[CallState, None]()
@@ -243,7 +244,7 @@ class Call(Component[CallState, RecoveryHost]):
         return self._jittered(self.peer.times.rto)
 
     def next_pause(self) -> float:
-        return self._jittered(min(2 * self.pause, self.peer.times.rto_max))
+        return self._jittered(self._longer())
 
     def held_pause(self) -> float:
         return 2 * self.peer.times.rto
@@ -274,7 +275,7 @@ class Call(Component[CallState, RecoveryHost]):
 
     def resend(self) -> None:
         """The same Init again, or a new attempt if its token is too old."""
-        self.pause = min(2 * self.pause, self.peer.times.rto_max)
+        self.pause = self._longer()
         self._send()
 
     def note_held(self) -> None:
@@ -359,6 +360,12 @@ class Call(Component[CallState, RecoveryHost]):
         route = self.peer.called_at
         if route is not None:
             self.host.transmit(one.data, route)
+
+    def _longer(self) -> float:
+        """The pause behind the next one: of a peer that has answered it is short."""
+        times, has_answered = self.peer.times, any(one.token for one in self.attempts)
+        most = times.rto_max if has_answered or not times.search_max else times.search_max
+        return min(2 * self.pause, most)
 
     def _jittered(self, seconds: float) -> float:
         drawn = int.from_bytes(self.host.draw(2, "recovery.jitter"), "little")
@@ -463,6 +470,8 @@ CALL: Final = Table[Call, CallState](
         Row(_S.ANSWERED, _I.WON, _S.IDLE, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.BEATEN, None, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.LOST, _S.IDLE, _C.reconsider, ref="R6 own handshake"),
+        Row((_S.CALLING, _S.WAITING), _I.TAKEN_BACK, _S.IDLE, _C.drop_attempts, cancel=(*_CALLS, *_WAITS), ref="silence"),
+        Row((_S.IDLE, _S.ANSWERED), _I.TAKEN_BACK, None, ref="silence"),
         Row(_S.ANSWERED, _I.HALF_MADE, _S.IDLE, ref="R3 hint"),
         Row((_S.CALLING, *_RESTS), _I.LOST | _I.HALF_MADE, None, ref="R6 own handshake"),
     ),

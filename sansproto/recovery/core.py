@@ -262,11 +262,11 @@ class Recovery(Part[RecoveryHost]):
         if session is not None:
             session.note_heard()
 
-    def note_answered(self, sid: bytes, value: bytes) -> None:
-        """What the host sent for a ping with this value was answered."""
+    def note_answered(self, sid: bytes, value: bytes, seconds: float) -> None:
+        """What the host sent for a ping with this value was answered; an answer takes so long."""
         session = self.sessions.get(sid)
         if session is not None:
-            session.note_answered(value)
+            session.note_answered(value, seconds)
 
     def end_session(self, sid: bytes) -> None:
         """The host knows that a session is over: that in use lapses, and the peer is called if one is wanted."""

@@ -27,6 +27,8 @@ class RecoveryDelays:
     """Until an Init or a confirm is sent again; doubled each time."""
     rto_max: float = seconds(5.0)
     """The most between two of them."""
+    search_max: float = attrs.field(default=0.0, validator=attrs.validators.ge(0.0))
+    """The same for Inits to a peer that has not answered at all; 0: as ``rto_max``."""
     give_up: float = seconds(90.0)
     """A handshake was not answered for so long: the peer is unreachable."""
     retry: float = seconds(30.0)
@@ -83,6 +85,9 @@ class RecoveryDelays:
     """Whether hints are sent and heard."""
     has_pings: bool = True
     """Whether the time of silence is measured, with pings of its own."""
+    keeps_sessions: bool = False
+    """Whether a call for silence is taken back when the session in use turns out to be alive, and nothing has answered
+    the call: a session that is replaced costs more than one that was silent for a while."""
     has_moves: bool = True
     """Whether a peer can be followed to another route by its packets."""
 

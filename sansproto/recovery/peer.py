@@ -236,6 +236,11 @@ class Peer(Component[PeerState, RecoveryHost]):
     def start_call(self) -> None:
         self.call.post(CallInput.START())
 
+    def take_back_call(self) -> None:
+        """The session in use is alive: who keeps it wants no other one."""
+        if self.times.keeps_sessions:
+            self.call.post(CallInput.TAKEN_BACK())
+
     def urge_call(self) -> None:
         if self.is_wanted or self.cur is not None:
             self.call.post(CallInput.REDIAL() if self.core.config.unlinkable else CallInput.URGE())

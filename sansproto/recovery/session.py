@@ -60,6 +60,7 @@ class SessionPeer(Protocol):
     def be_reset(self, session: Session) -> None: ...
     def forget_session(self, session: Session) -> None: ...
     def start_call(self) -> None: ...
+    def take_back_call(self) -> None: ...
     def flush(self) -> None: ...
 
 
@@ -237,11 +238,11 @@ class Session(Component[SessionState, RecoveryHost]):
         self.last_in = self.host.clock
         self.silence.end()
 
-    def note_answered(self, value: bytes) -> None:
-        """A ping was answered."""
+    def note_answered(self, value: bytes, seconds: float | None = None) -> None:
+        """A ping was answered: if nobody says how long that takes, it took until now."""
         sent = self.pings.pop(value, None)
         if sent is not None:
-            self.entry.answered(self, value, self.host.clock - sent)
+            self.entry.answered(self, value, self.host.clock - sent if seconds is None else seconds)
 
     def reserve(self) -> int:
         """Use only so many counters from now on; the first one that is not used then."""
@@ -277,6 +278,10 @@ class Session(Component[SessionState, RecoveryHost]):
 
     def call_anew(self) -> None:
         self.entry.start_call()
+
+    def take_back_call(self) -> None:
+        """Its silence had an end after all."""
+        self.entry.take_back_call()
 
     @property
     def is_unconfirmed_offer(self) -> bool:

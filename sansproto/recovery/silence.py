@@ -30,6 +30,7 @@ class WatchedSession(Protocol):
     def ping(self) -> bytes: ...
     def send_keepalive(self) -> None: ...
     def call_anew(self) -> None: ...
+    def take_back_call(self) -> None: ...
 
 
 class SilenceState(Enum):
@@ -49,11 +50,13 @@ class Silence(Component[SilenceState, RecoveryHost]):
 
     since: Instant | None
     pings: int
+    has_called: bool
+    """It had no end, so the peer is called."""
     session: Annotated[WatchedSession, CACHED]
 
     def __init__(self, host: RecoveryHost, session: WatchedSession) -> None:
         super().__init__(host)
-        self.session, self.since, self.pings = session, None, 0
+        self.session, self.since, self.pings, self.has_called = session, None, 0, False
 
     def await_answer(self) -> None:
         """A packet was sent that should be answered."""
@@ -65,6 +68,9 @@ class Silence(Component[SilenceState, RecoveryHost]):
     def end(self) -> None:
         """Something came in the session."""
         self.since, self.pings = None, 0
+        if self.has_called:
+            self.has_called = False
+            self.session.take_back_call()
 
     # -- conditions and times
 
@@ -94,6 +100,7 @@ class Silence(Component[SilenceState, RecoveryHost]):
         self.session.ping()
 
     def give_up(self) -> None:
+        self.has_called = True
         self.session.call_anew()
 
 

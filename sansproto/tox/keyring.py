@@ -23,7 +23,8 @@ _UNUSED: Final = bytes(32)
 
 @attrs.frozen
 class Draft:
-    """Our side of a session that is not confirmed: the same for all that are begun while none is in use."""
+    """Our side of all sessions with a friend that are begun until one of them is in use: whichever of its handshakes
+    and of ours come through, both ends then agree on the same key."""
 
     own: crypto.KeyPair
     base_nonce: bytes
@@ -83,7 +84,6 @@ class KeyringHost(Host[Any], Protocol):
     delays: NodeDelays
     limits: NodeLimits
 
-    def has_session(self, friend: bytes) -> bool: ...
     def dht_key_of(self, friend: bytes) -> bytes: ...
 
 
@@ -165,10 +165,9 @@ class Keyring(Part[KeyringHost]):
         return MadeInit(crypto.sha512(data)[:_NUMBER], data)
 
     def make_reply(self, shaken: Shaken, sid: bytes) -> MadeReply:
-        """Our Handshake that answers one of a friend. Beside a session in use each has another key."""
+        """Our Handshake that answers one of a friend."""
         friend, other = shaken.friend, shaken.body.other_cookie
-        draft = None if self.host.has_session(friend) else self.drafts.get(friend)
-        draft = draft or self._new_draft(sid)
+        draft = self.drafts.get(friend) or self._new_draft(sid)
         data = self._make_handshake(friend, shaken.cookie.dht_key, other, draft)
         return MadeReply(data, self._agree(shaken, draft, b"", was_sent=True))
 

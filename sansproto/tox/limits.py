@@ -164,7 +164,8 @@ class NodeLimits(RelayClientLimits):
 
 RECOVERY_TIMES: Final = RecoveryDelays(
     rto=1.0,
-    rto_max=2.0,
+    rto_max=1.0,
+    search_max=2.0,
     give_up=60.0,
     retry=2.0,
     candidate=16.0,
@@ -174,6 +175,7 @@ RECOVERY_TIMES: Final = RecoveryDelays(
     session=2 * _YEARS,
     has_hints=False,
     has_moves=False,
+    keeps_sessions=True,
 )
 """The times of sessions with friends. docs/protocols/tox.rst, restart."""
 

@@ -206,6 +206,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         friend = self.friends.get(real_key)
         if friend is not None:
             self.recovery.disconnect(real_key)
+            self.run()  # the goodbye goes out by ways that are still known
             FriendInput.ENDED(OfflineReason.REMOVED).act(friend)
             for key in tuple(friend.ways.relays):
                 self._untie(friend, key)
@@ -482,6 +483,12 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         for relay in relays:
             self._tie(self.friends[friend], relay)
 
+    def ask_alive(self, friend: bytes) -> None:
+        """The first sign of life tells how long an answer takes. If the friend began, the core asks."""
+        peer = self.recovery.peers[friend]
+        if peer.current is not None and peer.current.is_ours:
+            peer.ping()
+
     def lose(self, friend: bytes) -> None:
         """Nothing came from a friend for too long."""
         session = self.friends[friend].session
@@ -539,10 +546,12 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         friend.ways.note_heard(way)
         self.recovery.note_heard(session.sid)
 
-    def note_pong(self, sid: bytes, value: bytes) -> None:
-        self.recovery.note_answered(sid, value)
+    def note_pong(self, sid: bytes, value: bytes, seconds: float) -> None:
+        """The shortest time counts: an acknowledgement may have waited for others."""
+        self.recovery.note_answered(sid, value, seconds)
 
     def confirm(self, session: Session, arrived: Arrived) -> None:
+        self.friends[session.friend].ways.note_heard(arrived.way)
         route = friend_route(session.friend)
         self.recovery.hear_data(Sealed(session.sid, arrived.counter, len(arrived.data), route, arrived))
 
@@ -587,8 +596,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def install(self, sid: bytes, secret: Agreed) -> None:
         self.keyring.erase(sid)
-        if not self.has_session(secret.friend):
-            self.keyring.keep_draft(secret.friend, secret.draft)
+        self.keyring.keep_draft(secret.friend, secret.draft)
         self.sessions.add(sid, Session.begin, secret)
 
     def erase(self, sid: bytes) -> None:
@@ -669,10 +677,6 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         return ()
 
     # -- what the keyring asks
-
-    def has_session(self, friend: bytes) -> bool:
-        peer = self.recovery.peers.get(friend)
-        return peer is not None and peer.cur is not None
 
     def dht_key_of(self, friend: bytes) -> bytes:
         return self.friends[friend].ways.dht_key

@@ -12,7 +12,7 @@ from ..component import Host, Part
 from ..contract import Instant, Path
 from ..recovery import Route
 from ..snapshot import CACHED
-from ..wire import BOOL, U8, U16BE, U32BE, Fixed, Packet, Text, packet
+from ..wire import BOOL, U8, U16BE, U32BE, Fixed, Packet, Text, field, packet
 from . import packets as p
 from .limits import NodeDelays, NodeLimits
 from .relay_link import RelayLink
@@ -57,19 +57,19 @@ Way: TypeAlias = Direct | Relayed
 class PathName(Packet):
     """A path as bytes."""
 
-    socket: str = Text(U8, max=255)
-    host: str = Text(U8, max=64)
-    port: int = U16BE
-    scope: int = U32BE
+    socket: str = field(Text(U8, max=255))
+    host: str = field(Text(U8, max=64))
+    port: int = field(U16BE)
+    scope: int = field(U32BE)
 
 
 @packet
 class RelayedName(Packet):
     """A way through a relay as bytes."""
 
-    relay: bytes = Fixed(p.KEY_SIZE)
-    key: bytes = Fixed(p.KEY_SIZE)
-    is_linked: bool = BOOL
+    relay: bytes = field(Fixed(p.KEY_SIZE))
+    key: bytes = field(Fixed(p.KEY_SIZE))
+    is_linked: bool = field(BOOL)
 
 
 def friend_route(friend: bytes) -> Route:

@@ -75,7 +75,7 @@ class SessionHost(Host[Any], Protocol):
     def is_direct(self, friend: bytes) -> bool: ...
     def expect_answer(self, sid: bytes) -> None: ...
     def note_life(self, session: Session, way: Any) -> None: ...
-    def note_pong(self, sid: bytes, value: bytes) -> None: ...
+    def note_pong(self, sid: bytes, value: bytes, seconds: float) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
     def try_others(self, arrived: Arrived) -> None: ...
@@ -203,9 +203,8 @@ class Session(Component[SessionState, SessionHost]):
     def send_at_once(self, payload: bytes) -> None:
         """Send a lossless packet of the node itself: it waits for nothing. Where no way leads to the friend, it is sent
         when it is asked for."""
-        number = self.sending.add(payload, self.host.clock)
-        self._put(payload, number)
-        self.host.expect_answer(self.sid)
+        self._send_alone(payload)
+        self._be_busy()
 
     def send_lossy(self, payload: bytes) -> bool:
         """Send a packet that may be lost; False if it is lost already."""
@@ -213,7 +212,7 @@ class Session(Component[SessionState, SessionHost]):
 
     def send_alive(self, value: bytes = b"") -> None:
         """A sign of life. With a value the recovery core is told when it is acknowledged."""
-        self.send_at_once(_ALIVE)
+        self._send_alone(_ALIVE)
         if value:
             pings = self.pings = deque() if self.pings is None else self.pings
             pings.append((self.sending.end, value))
@@ -360,7 +359,7 @@ class Session(Component[SessionState, SessionHost]):
         receiving.put(arrived.number, arrived.payload)
         self.counted += 1
         if not self.is_owing:
-            self._owe()
+            self._owe(1)
         while (payload := receiving.next()) is not None:
             self.host.hand_on(self, payload)
 
@@ -373,7 +372,7 @@ class Session(Component[SessionState, SessionHost]):
     def note_end(self, arrived: Arrived) -> None:
         self.receiving.note_end(arrived.number)
         if self.receiving.is_missing and not self.is_owing:
-            self._owe()
+            self._owe(0)
 
     def take_lossy(self, arrived: Arrived) -> None:
         self.host.hand_on(self, arrived.payload)
@@ -401,13 +400,13 @@ class Session(Component[SessionState, SessionHost]):
         self.pump()
 
     def rest(self) -> None:
-        self.is_busy = False
+        self.is_busy, self.congestion = False, None
 
     def acknowledge(self) -> None:
         self.is_owing = False
         self.send_request()
         if self.receiving.is_missing:
-            self._owe()
+            self._owe(0)
 
     def pump_again(self) -> None:
         self.is_pumping = False
@@ -450,6 +449,16 @@ class Session(Component[SessionState, SessionHost]):
         self.last_sent = self.host.clock
         self.host.put(way, self._seal(payload, number))
         self.host.expect_answer(self.sid)
+        if not self.is_busy:
+            self._be_busy()
+
+    def _send_alone(self, payload: bytes) -> None:
+        number = self.sending.add(payload, self.host.clock)
+        self._put(payload, number)
+        self.host.expect_answer(self.sid)
+
+    def _be_busy(self) -> None:
+        """Look again and again whether all has arrived."""
         if not self.is_busy:
             self.is_busy = True
             self.post(SessionInput.BUSY())
@@ -499,8 +508,9 @@ class Session(Component[SessionState, SessionHost]):
         self.sent += 1
         return _DATA + nonce[22:] + seal(self.key, nonce, payloads.write(self.receiving.start & _WIRE, number, payload))
 
-    def _owe(self) -> None:
-        self.is_owing, self.counted_since, self.counted = True, self.host.clock, 1
+    def _owe(self, counted: int) -> None:
+        """A list of missing packets is due soon; so many lossless ones were counted since the last one."""
+        self.is_owing, self.counted_since, self.counted = True, self.host.clock, counted
         self.post(SessionInput.OWES())
 
     def _note_acknowledged(self, seconds: float) -> None:
@@ -509,7 +519,7 @@ class Session(Component[SessionState, SessionHost]):
         while self.receipts and self.receipts[0][0] <= start:
             self.host.tell_delivered(self, self.receipts.popleft()[1])
         while self.pings and self.pings[0][0] <= start:
-            self.host.note_pong(self.sid, self.pings.popleft()[1])
+            self.host.note_pong(self.sid, self.pings.popleft()[1], self.round_trip)
         if self.queue or self.sending.asked:
             self.pump()
 
