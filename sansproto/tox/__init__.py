@@ -1,15 +1,36 @@
-"""Tox between two friends: sessions over UDP and relays, on the wire of toxcore. docs/protocols/tox.rst.
+"""Tox between friends: sessions over UDP and relays, on the wire of toxcore. docs/protocols/tox.rst.
 
-:class:`RelayServer` is a relay that any client of Tox can use, :class:`RelayClient` uses one.
+:class:`ToxNode` has sessions with friends whose keys it is told, :class:`RelayServer` is a relay that any client of Tox
+can use, :class:`RelayClient` uses one.
 """
 
 from .crypto import KeyPair
-from .limits import RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
+from .events import (
+    CustomReceived,
+    FriendOffline,
+    FriendOnline,
+    FriendPacketReceived,
+    FriendWritable,
+    MessageDelivered,
+    MessageReceived,
+    NameChanged,
+    OfflineReason,
+    Presence,
+    PresenceChanged,
+    RelaysShared,
+    StatusMessageChanged,
+    ToxEvent,
+    TypingChanged,
+    Undelivered,
+)
+from .limits import NodeDelays, NodeLimits, RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
+from .node import ToxNode
+from .nodes import Relay
+from .packets import FileControl, FileData, FileRequest, FriendRequest
 from .relay_client import RelayClient
 from .relay_events import (
     Linked,
     OobReceived,
-    Relay,
     RelayClientEvent,
     RelayClientJoined,
     RelayClientLeft,
@@ -26,9 +47,26 @@ from .relay_server import RELAY_PORT, RelayServer
 
 __all__ = [
     "RELAY_PORT",
+    "CustomReceived",
+    "FileControl",
+    "FileData",
+    "FileRequest",
+    "FriendOffline",
+    "FriendOnline",
+    "FriendPacketReceived",
+    "FriendRequest",
+    "FriendWritable",
     "KeyPair",
     "Linked",
+    "MessageDelivered",
+    "MessageReceived",
+    "NameChanged",
+    "NodeDelays",
+    "NodeLimits",
+    "OfflineReason",
     "OobReceived",
+    "Presence",
+    "PresenceChanged",
     "Relay",
     "RelayClient",
     "RelayClientDelays",
@@ -44,7 +82,13 @@ __all__ = [
     "RelayServerLimits",
     "RelayViolation",
     "RelayedReceived",
+    "RelaysShared",
     "RouteRefused",
     "Routed",
+    "StatusMessageChanged",
+    "ToxEvent",
+    "ToxNode",
+    "TypingChanged",
+    "Undelivered",
     "Unlinked",
 ]

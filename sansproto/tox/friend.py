@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Protocol
 from ..component import Component, Host, Note, Refusal
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from ..recovery.rates import Level
+from ..rates import Level
 from ..snapshot import CACHED
 from . import packets as p
 from .events import (

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple, Protocol
 from ..component import Component, Host
 from ..errors import WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from ..recovery.rates import Level, Rate
+from ..rates import Level, Rate
 from ..snapshot import CACHED
 from . import packets as p
 from .crypto import is_key

@@ -35,7 +35,7 @@ from ..recovery import (
     Sealed,
     Visit,
 )
-from ..recovery.rates import Level
+from ..rates import Level
 from ..session import Answers
 from ..snapshot import CACHED
 from ..trace import Trace
