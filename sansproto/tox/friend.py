@@ -97,6 +97,8 @@ class Friend(Component[FriendState, FriendHost]):
     """When something new came in it."""
     messages: int
     """Messages that were sent so far."""
+    times_online: int
+    """How often it has come online."""
     cookies: Level
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
@@ -106,7 +108,7 @@ class Friend(Component[FriendState, FriendHost]):
     def __init__(self, host: FriendHost, key: bytes) -> None:
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
-        self.dht_keys, self.current, self.heard, self.messages = [], None, 0.0, 0
+        self.dht_keys, self.current, self.heard, self.messages, self.times_online = [], None, 0.0, 0, 0
         self.cookies = Level(host.limits.friend_cookies, 0.0)
 
     @property
@@ -182,7 +184,8 @@ class Friend(Component[FriendState, FriendHost]):
         self.current = None
 
     def tell_online(self) -> None:
-        self.host.emit(FriendOnline(self.key))
+        self.times_online += 1
+        self.host.emit(FriendOnline(self.key, self.times_online))
 
     def tell_offline(self, reason: OfflineReason) -> None:
         self.host.emit(FriendOffline(self.key, reason))

@@ -107,6 +107,8 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
     """Whose DHT key it is, or may be."""
     blocked: Annotated[dict[bytes, None], CACHED]
     """Friends to whom something waits for room in the outbox."""
+    stalled: dict[bytes, None]
+    """Sessions that keep what came until the application has taken events."""
     delays: Annotated[NodeDelays, CACHED]
     limits: Annotated[NodeLimits, CACHED]
 
@@ -139,7 +141,7 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         self.friends, self.sessions = Parts(self._make_friend), Parts(self._make_session)
         self.gate = Gate(self)
         self.recovery = Recovery(self, real.public, recovery or RECOVERY)
-        self.by_path, self.by_dht_key, self.blocked = {}, {}, {}
+        self.by_path, self.by_dht_key, self.blocked, self.stalled = {}, {}, {}, {}
         self.phase = Phase.OPEN
 
     def rebuild(self) -> None:
@@ -250,6 +252,22 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
         entry = self.friends.get(friend)
         return entry is not None and entry.state is FriendState.ONLINE
 
+    def session_number(self, friend: bytes) -> int | None:
+        """By which number ``FriendOnline`` told of a friend; None if it does not listen now.
+
+        What is asked in one turn with a ``send`` binds that to a session: the next one may be in use before the events
+        about the end of this one are popped.
+        """
+        entry = self.friends.get(friend)
+        return entry.times_online if entry is not None and entry.state is FriendState.ONLINE else None
+
+    def waiting(self, friend: bytes) -> int:
+        """How many lossless packets a friend has not acknowledged: at 0 all that ``send`` took has arrived. A few of
+        them may be the node's own."""
+        entry = self.friends.get(friend)
+        session = None if entry is None else entry.session
+        return 0 if session is None else session.waiting
+
     def send_message(self, friend: bytes, text: str, now: float, *, action: bool = False) -> int | None:
         """Send a message; its number, with which ``MessageDelivered`` or ``Undelivered`` follows. None if it was not
         taken: the friend is not online, or too much waits; after the latter ``FriendWritable`` follows.
@@ -335,6 +353,16 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def received(self, packet: p.Datagram | bytes, path: Path) -> None:
         self.arrived(packet, Direct(path))
+
+    def next_event(self) -> ToxEvent | None:
+        event = super().next_event()
+        if self.stalled and len(self._events) <= self.limits.events // 4:
+            stalled, self.stalled = self.stalled, {}
+            for session in map(self.session_of, stalled):
+                if session is not None:
+                    session.post(SessionInput.RESUMED())
+            self.run()
+        return event
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
@@ -560,6 +588,12 @@ class ToxNode(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def try_others(self, arrived: Arrived) -> None:
         self.gate.take(OTHERS, arrived)
+
+    def takes_packets(self, session: Session) -> bool:
+        if len(self._events) < self.limits.events // 2:
+            return True
+        self.stalled[session.sid] = None
+        return False
 
     def hand_on(self, session: Session, payload: bytes) -> None:
         self.friends[session.friend].take(PACKET, payload)

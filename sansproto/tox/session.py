@@ -79,6 +79,7 @@ class SessionHost(Host[Any], Protocol):
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
     def try_others(self, arrived: Arrived) -> None: ...
+    def takes_packets(self, session: Session) -> bool: ...
     def hand_on(self, session: Session, payload: bytes) -> None: ...
     def tell_delivered(self, session: Session, message: int) -> None: ...
     def tell_writable(self, session: Session) -> None: ...
@@ -110,6 +111,7 @@ class SessionInput:
     REQUEST_DUE = Input[SessionState, None]()
     QUIET_DUE = Input[SessionState, None]()
     PUMP_DUE = Input[SessionState, None]()
+    RESUMED = Input[SessionState, None]()
 
 
 class Session(Component[SessionState, SessionHost]):
@@ -190,6 +192,11 @@ class Session(Component[SessionState, SessionHost]):
         self.answered = self.host.clock
 
     # -- what others ask of it
+
+    @property
+    def waiting(self) -> int:
+        """Lossless packets that the friend has not acknowledged."""
+        return self.sending.waiting + len(self.queue or ())
 
     def send(self, payload: bytes, message: int = 0) -> bool:
         """Send a lossless packet of the application, now or as soon as it may be; False if too many wait."""
@@ -360,8 +367,19 @@ class Session(Component[SessionState, SessionHost]):
         self.counted += 1
         if not self.is_owing:
             self._owe(1)
-        while (payload := receiving.next()) is not None:
-            self.host.hand_on(self, payload)
+        self.hand_on()
+
+    def hand_on(self) -> None:
+        """What is next in order. While the application takes no events it stays here and is not acknowledged, so that
+        the friend stops."""
+        host, receiving = self.host, self.receiving
+        while host.takes_packets(self) and (payload := receiving.next()) is not None:
+            host.hand_on(self, payload)
+
+    def go_on(self) -> None:
+        """The application takes events again."""
+        self.hand_on()
+        self.send_request()
 
     def mark(self, arrived: Arrived) -> None:
         """A packet without a number of its own is not taken twice. It tells which numbers there are."""
@@ -581,6 +599,7 @@ SESSION: Final = Table[Session, SessionState](
         Row(_S.CANDIDATE, _I.PROMOTED, _S.LIVE, _C.begin_quiet, arm=(_T.QUIET,), ref="restart"),
         Row((_S.CANDIDATE, _S.LIVE), _I.REPLACED, _S.REPLACED, _C.give_up, cancel=_ALL, ref="restart"),
         Row(_S.LIVE, _I.LOSSLESS, None, _C.hear, _C.take_lossless, ref=_RECEIVING),
+        Row(_S.LIVE, _I.RESUMED, None, _C.go_on, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSY, None, _C.hear, _C.mark, _C.note_end, _C.take_lossy, ref=_RECEIVING),
         Row(_S.LIVE, _I.REQUEST, None, _C.hear, _C.mark, _C.note_end, _C.read_request, ref="request lists"),
         Row(_S.LIVE, _I.OTHER, None, _C.hear, _C.mark, _C.note_unused, ref=_RECEIVING),
