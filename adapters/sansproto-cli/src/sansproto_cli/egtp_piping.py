@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Protocol
 
 import attrs
 
-from sansproto.contract import Address, Path
+from sansproto.contract import Path
 from sansproto.egtp import (
     CloseReason,
     EgtpEvent,
@@ -32,84 +30,20 @@ from sansproto.egtp import (
     Unreachable,
     place_of,
 )
-from sansproto.errors import NotOpen
 from sansproto_threads import Runner, run
 
 from . import addresses
-from .egtp_keys import parse_public_key
+from .egtp_keys import COMMAND
 from .exits import CommandFailed, Exit
+from .key_files import parse_server
 from .line import each_event, politely
 from .report import Reporter
+from .standard_streams import Input, Output
 
 SOCKET = "udp"
 FAREWELL = 1.5  # seconds for who did not hear the goodbye
 MESSAGE = 1198  # bytes of one message, at most
-_READ = 65536
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
-_AGAIN = 0.05  # seconds until a message is offered again that was not taken
-
-
-class Output(Protocol):
-    """Where messages go."""
-
-    def message(self, data: bytes) -> None: ...
-
-
-class RawOutput:
-    """Messages as they are, one after another."""
-
-    def message(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(1, view) :]
-        except OSError as error:
-            raise CommandFailed(
-                Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere."
-            ) from error
-
-
-class JsonOutput:
-    """A JSON object for each."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-
-    def message(self, data: bytes) -> None:
-        facts: dict[str, object] = {"hex": data.hex()}
-        with suppress(UnicodeDecodeError):
-            facts["line"] = data.decode()
-        self._reporter.tell("message", "", **facts)
-
-
-class Input:
-    """The standard input, in pieces, read in a thread: nothing can interrupt that."""
-
-    def __init__(self, send: Callable[[bytes], bool]) -> None:
-        self._send = send
-        self._stopped = threading.Event()
-        self.is_over = False
-        """All of it was taken."""
-        threading.Thread(target=self._read, name="input", daemon=True).start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _read(self) -> None:
-        with suppress(OSError, NotOpen):  # closed; or the node is
-            rest = b""
-            while data := os.read(0, _READ):  # a buffered one would hold a lock that the end of the process wants
-                *whole, rest = pieces(rest + data)
-                if not self._take(whole):
-                    return
-            self.is_over = self._take([rest])
-
-    def _take(self, messages: list[bytes]) -> bool:
-        for message in filter(None, messages):
-            while not self._send(message):
-                if self._stopped.wait(_AGAIN):
-                    return False
-        return True
 
 
 def pieces(data: bytes) -> list[bytes]:
@@ -135,16 +69,16 @@ class Target:
     def parse(cls, to: str | None, mailbox: str | None) -> Target:
         """``HOST:PORT``, and ``PUBLICKEY@HOST:PORT``."""
         place = None if to is None else addresses.parse_bound(to, "peer", "192.168.1.10:7000")
-        return cls(place, None if mailbox is None else _relay(mailbox))
+        if mailbox is None:
+            return cls(place, None)
+        return cls(place, Relay(*parse_server(mailbox, "mailbox server", "192.0.2.1:7100", COMMAND)))
 
     def resolve(self) -> Path | None:
         """The address of today; None: there is none, or the name cannot be found now."""
         if self.to is None:
             return None
         with suppress(OSError):
-            *_, found = socket.getaddrinfo(*self.to, type=socket.SOCK_DGRAM)[0]
-            scope = found[3] if len(found) == 4 else 0
-            return Path(SOCKET, str(found[0]).partition("%")[0], int(found[1]), int(scope))
+            return Path(SOCKET, *addresses.look_up(*self.to, socket.SOCK_DGRAM))
         return None
 
 
@@ -179,7 +113,7 @@ class Piping:
         self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
 
     def _carry(self, check: Callable[[], None]) -> None:
-        lines = Input(lambda data: self._runner.call(lambda now: self._node.send(self._peer, data, now)))
+        lines = Input(pieces, self._send)
         try:
             for event in each_event(self._runner, check):
                 if event is not None and self._tell(event, is_over=lines.is_over):
@@ -192,6 +126,13 @@ class Piping:
                     return
         finally:
             lines.stop()
+
+    def _send(self, messages: deque[bytes]) -> None:
+        def send(now: float) -> None:
+            while messages and self._node.send(self._peer, messages[0], now):
+                messages.popleft()
+
+        self._runner.call(send)
 
     # -- the peer
 
@@ -272,18 +213,3 @@ class Piping:
                 self._reporter.tell("warning", "We have called ourselves: check --to.", reason="self")
             case PeerRestarted():
                 self._reporter.tell("restarted", "")
-
-
-def _relay(text: str) -> Relay:
-    """Raises CommandFailed for what is none, or if its name is not known."""
-    key, at, where = text.partition("@")
-    if not at:
-        raise CommandFailed(Exit.USAGE, "That is no mailbox server: give PUBLICKEY@HOST:PORT, as it printed it.")
-    server = parse_public_key(key, "mailbox server")
-    host, port = addresses.parse_bound(where, "mailbox server", "192.0.2.1:7100")
-    try:
-        *_, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
-    scope = found[3] if len(found) == 4 else 0
-    return Relay(server, Address(str(found[0]).partition("%")[0], int(found[1]), int(scope)))
