@@ -52,6 +52,7 @@ app = App(
 # Imported only by who uses it.
 app.command("sansproto_cli.domain_app:domain_app", name="domain", help="Visit a domain of Overte, or serve one.")
 app.command("sansproto_cli.egtp_app:egtp_app", name="egtp", help="A pipe that survives restarts, and mailboxes for it.")
+app.command("sansproto_cli.tox_app:tox_app", name="tox", help="A pipe over a session of Tox, an echo, and relays.")
 
 RelayOption: TypeAlias = Annotated[
     str | None, Parameter(name=["--relay", "-r"], metavar="HOST[:PORT]", env_var="SANSPROTO_RELAY", show_env_var=False)

@@ -22,7 +22,7 @@ from .line import Signals, entropy
 from .mailbox_store import SqliteStore
 from .options import Switch
 from .report import JsonReporter, PlainReporter, make_reporter
-from .standard_streams import JsonOutput, RawOutput, beside_output
+from .standard_streams import JsonOutput, RawOutput
 
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the other end refuses us, 6 no socket, \
@@ -51,7 +51,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
         One JSON object a line.
     """
     keys, is_new = read_key(file, make=True)
-    warn_if_open(file, beside_output(as_json=json))
+    warn_if_open(file, make_reporter(as_json=json, beside=True))
     printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
     printing.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
 
@@ -90,7 +90,7 @@ def pipe(
     json
         One JSON object a line, for each message too.
     """
-    reporter = beside_output(as_json=json)
+    reporter = make_reporter(as_json=json, beside=True)
     peer_key, (keys, _) = parse_public_key(peer, "peer", COMMAND), read_key(key)
     if peer_key == keys.public:
         raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the other end.")

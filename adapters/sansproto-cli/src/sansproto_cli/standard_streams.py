@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,15 +12,10 @@ from typing import Protocol
 from sansproto.errors import NotOpen
 
 from .exits import CommandFailed, Exit
-from .report import JsonReporter, Reporter, StreamReporter
+from .report import Reporter
 
 _READ = 65536
 _AGAIN = 0.05  # seconds until messages are offered again that were not taken, if nobody says that they fit
-
-
-def beside_output(*, as_json: bool) -> Reporter:
-    """What tells beside messages on the standard output."""
-    return JsonReporter(sys.stdout) if as_json else StreamReporter()
 
 
 class Output(Protocol):

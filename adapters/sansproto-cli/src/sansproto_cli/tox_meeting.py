@@ -1,0 +1,82 @@
+"""A node that runs, and the relays at which it meets friends: what pipes and echoes have in common."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from sansproto.contract import Path
+from sansproto.tox import NodeDelays, Relay, RelayConnected, RelayLost, ToxEvent, ToxNode
+from sansproto_threads import Runner, run
+
+from . import addresses
+from .exits import CommandFailed, Exit
+from .key_files import parse_server
+from .line import entropy, politely
+from .report import Reporter
+from .tox_keys import RELAY_COMMAND, Friend, Keys
+
+SOCKET = "udp"
+_LINGER = 2 * NodeDelays().farewell
+
+
+class Meeting:
+    """Where friends find us: a node with its keys, a socket, and relays."""
+
+    def __init__(self, keys: Keys, bind: str, relays: Sequence[str], reporter: Reporter) -> None:
+        self.reporter, self._keys = reporter, keys
+        self.node = ToxNode(
+            real_key=keys.real.secret,
+            dht_key=keys.dht.secret,
+            entropy=entropy,
+            wall_epoch=time.time() - time.monotonic(),
+        )
+        self._place = addresses.parse_bind(bind, 0)
+        self._relays = [Relay(*parse_server(one, "relay", "192.0.2.1:33445", RELAY_COMMAND)) for one in relays]
+        self._names = {one.key: text.partition("@")[2] for one, text in zip(self._relays, relays, strict=True)}
+        self._lost: set[bytes] = set()
+
+    @contextmanager
+    def begin(self) -> Iterator[Runner[ToxEvent]]:
+        """Run it, and say so."""
+        runner: Runner[ToxEvent] = run(self.node, sockets={SOCKET: self._place}, linger=_LINGER)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(politely(runner))
+            except OSError as error:
+                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+            bound = runner.addresses[SOCKET]
+            where = addresses.format_address(addresses.shown(bound.host), bound.port)
+            facts = {"real_key": self._keys.real.public.hex(), "dht_key": self._keys.dht.public.hex()}
+            self.reporter.tell("started", f"We are at {where}, as {self._keys.name}.", address=where, **facts)
+            for relay in self._relays:
+                if not runner.call(partial(self.node.add_relay, relay)):
+                    raise CommandFailed(Exit.USAGE, "Those are too many relays: give fewer.")
+            yield runner
+
+    def add_friend(self, runner: Runner[ToxEvent], friend: Friend, to: tuple[str, int] | None = None) -> None:
+        """Meet it there, and at the relays. Raises CommandFailed if the name of the place is not known."""
+        path = None
+        if to is not None:
+            try:
+                path = Path(SOCKET, *addresses.look_up(*to, socket.SOCK_DGRAM))
+            except OSError as error:
+                raise CommandFailed(Exit.NOBODY, f"Cannot find {to[0]} ({error.strerror}): check the name.") from error
+        if not runner.call(lambda now: self.node.add_friend(friend.real, friend.dht, now, path=path)):
+            raise CommandFailed(Exit.USAGE, "Those are too many friends: give fewer.")
+
+    def tell_relay(self, event: RelayConnected | RelayLost) -> None:
+        """Once for each time that it is lost, however often it is dialled in vain."""
+        name, facts = self._names[event.relay], {"relay": event.relay.hex(), "address": self._names[event.relay]}
+        match event:
+            case RelayConnected():
+                self._lost.discard(event.relay)
+                self.reporter.tell("relay_connected", f"The relay at {name} answers.", **facts)
+            case RelayLost(cause=cause, detail=detail) if event.relay not in self._lost:
+                self._lost.add(event.relay)
+                why = f" ({detail})" if detail else ""
+                text = f"The relay at {name} does not answer{why}: trying again."
+                self.reporter.tell("relay_lost", text, reason=cause.name.lower(), **facts)
