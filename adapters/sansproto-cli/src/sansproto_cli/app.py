@@ -244,7 +244,7 @@ def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client
 
 @app.command
 def demo() -> None:
-    """Show it all on this computer: a file by way of a relay, a visit to a domain, a peer that is killed, a way that is cut.
+    """Show it all on this computer: a file by a relay, a visit to a domain, a peer that is killed, a way that is cut.
 
     The packets between them are shown, too.
     """

@@ -102,8 +102,8 @@ def _act(sender: _Sender, receiver: _Receiver, relay: Relay, cable: _Cable, time
     if receiver.data != data:
         raise CommandFailed(Exit.BUG, "The two streams differ: this is a bug, please report it.")
     timeline.conclude(
-        f"{(noticed - was_cut) * 1000:.0f} ms after UDP was cut the relay was used. All {decimal(_SIZE)} arrived, once and in "
-        f"order: {decimal(had)} before, the rest by the relay."
+        f"{(noticed - was_cut) * 1000:.0f} ms after UDP was cut the relay was used. All {decimal(_SIZE)} arrived, once "
+        f"and in order: {decimal(had)} before, the rest by the relay."
     )
 
 
