@@ -110,9 +110,9 @@ class Path:
         return hash((self.socket, self.host, self.port, self.scope))
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class SendDatagram:
-    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says."""
+    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says. (Not frozen, as SendBytes.)"""
 
     data: bytes
     """The whole datagram."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Annotated, Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -125,7 +126,9 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
         return self._outbox.popleft() if self._outbox else None
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        if not self.alive(now, path):
+        if self.trace is None and self.clock < now < inf and self.phase is not Phase.CLOSED:
+            self.clock = now  # as ``advance`` does, once less called
+        elif not self.alive(now, path):
             return
         self.where = path
         self.stats.bytes_received += len(data)

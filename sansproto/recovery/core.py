@@ -248,26 +248,6 @@ class Recovery(Part[RecoveryHost]):
         else:
             self.door.take(UNKNOWN_DATA, packet)
 
-    # -- for hosts that number their packets, or some of them, themselves
-
-    def note_sent(self, sid: bytes) -> None:
-        """The host has sent a packet under a session that should be answered."""
-        session = self.sessions.get(sid)
-        if session is not None:
-            session.note_sent()
-
-    def note_heard(self, sid: bytes) -> None:
-        """The host has opened a packet of a confirmed session that is newer than all before."""
-        session = self.sessions.get(sid)
-        if session is not None:
-            session.note_heard()
-
-    def note_answered(self, sid: bytes, value: bytes, seconds: float) -> None:
-        """What the host sent for a ping with this value was answered; an answer takes so long."""
-        session = self.sessions.get(sid)
-        if session is not None:
-            session.note_answered(value, seconds)
-
     def end_session(self, sid: bytes) -> None:
         """The host knows that a session is over: that in use lapses, and the peer is called if one is wanted."""
         session = self.sessions.get(sid)

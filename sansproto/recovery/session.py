@@ -228,14 +228,16 @@ class Session(Component[SessionState, RecoveryHost]):
         self.debt.pay()
         return packet
 
+    # -- for hosts that number their packets, or some of them, themselves
+
     def note_sent(self) -> None:
         """The host has sent a packet that should be answered."""
-        self.silence.await_answer()
-        self.debt.pay()
+        if self.silence.since is None:
+            self.silence.await_answer()
 
     def note_heard(self) -> None:
-        """The host has opened a packet that is newer than all before."""
-        self.last_in = self.host.clock
+        """The host has opened a packet that is newer than all before, of the session in use. It need not say so while
+        no answer is due."""
         self.silence.end()
 
     def note_answered(self, value: bytes, seconds: float | None = None) -> None:

@@ -59,11 +59,11 @@ class Congestion:
         """Seconds until it makes sense to ask again."""
         return max(1.0 / self.rate, TICK / 10)
 
-    def may_send(self, now: Instant) -> bool:
-        """May a packet be sent for the first time?"""
+    def may_send(self, now: Instant) -> int:
+        """How many packets may be sent for the first time."""
         if self.left < 1.0:
             self._refill(now)
-        return self.left >= 1.0
+        return int(self.left)
 
     def may_send_again(self, now: Instant) -> bool:
         """May a packet be sent that was asked for?"""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from ..component import Component, Host, Note, Refusal
-from ..contract import Instant
+from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import Level
 from ..snapshot import CACHED
@@ -17,6 +17,8 @@ from .events import (
     FriendOffline,
     FriendOnline,
     FriendPacketReceived,
+    FriendWritable,
+    MessageDelivered,
     MessageReceived,
     NameChanged,
     OfflineReason,
@@ -35,6 +37,9 @@ NOT_ONLINE: Final = Refusal("the friend is not online", ref="friends")
 NOT_UTF8: Final = Note("a text that is not UTF-8", ref="friends")
 
 _PRESENCES: Final = {one.value: one for one in Presence}
+CUSTOM: Final = frozenset((*p.CUSTOM_LOSSLESS, *p.CUSTOM_LOSSY))
+"""Ids of packets that are the application's."""
+
 _IDS: Final = frozenset(p.FRIEND.packets)
 
 
@@ -53,12 +58,18 @@ class FriendHost(Host[Any], Protocol):
     limits: NodeLimits
     profile: Any
 
-    def session_of(self, sid: bytes | None) -> Session | None: ...
     def make_ways(self, friend: bytes) -> Ways: ...
+    def session_changed(self) -> None: ...
     def ask_alive(self, friend: bytes) -> None: ...
     def lose(self, friend: bytes) -> None: ...
     def relays_to_share(self) -> bytes: ...
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
+
+
+class Said(NamedTuple):
+    """A packet of a friend."""
+
+    packet: p.Friend
 
 
 class FriendState(Enum):
@@ -73,12 +84,12 @@ class FriendState(Enum):
 class FriendInput:
     STARTED = Input[FriendState, None]()
     ENDED = Input[FriendState, OfflineReason]()
-    ALIVE = Input[FriendState, p.Friend]()
-    SHARED = Input[FriendState, p.Friend]()
-    ASKED = Input[FriendState, p.Friend]()
-    ONLINE = Input[FriendState, p.Friend]()
-    OFFLINE = Input[FriendState, p.Friend]()
-    SAID = Input[FriendState, p.Friend]()
+    ALIVE = Input[FriendState, Said]()
+    SHARED = Input[FriendState, Said]()
+    ASKED = Input[FriendState, Said]()
+    ONLINE = Input[FriendState, Said]()
+    OFFLINE = Input[FriendState, Said]()
+    SAID = Input[FriendState, Said]()
     CUSTOM = Input[FriendState, bytes]()
     PROFILE = Input[FriendState, None]()
     RELAYS = Input[FriendState, None]()
@@ -99,9 +110,16 @@ class Friend(Component[FriendState, FriendHost]):
     """Messages that were sent so far."""
     times_online: int
     """How often it has come online."""
+    pings: dict[bytes, Path]
+    """DHT pings that may still be answered: their numbers, and where they went."""
+    address: int
+    """Which of our own addresses it was told."""
     cookies: Level
+    """What is left of cookies for it."""
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
+    session: Annotated[Session | None, CACHED]
+    """The session in use."""
     key: Annotated[bytes, CACHED]
     __slots__ = tuple(__annotations__)
 
@@ -109,42 +127,53 @@ class Friend(Component[FriendState, FriendHost]):
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
         self.dht_keys, self.current, self.heard, self.messages, self.times_online = [], None, 0.0, 0, 0
-        self.cookies = Level(host.limits.friend_cookies, 0.0)
+        self.pings, self.address = {}, 0
+        self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
 
-    @property
-    def session(self) -> Session | None:
-        """The session in use."""
-        return self.host.session_of(self.current)
+    # -- what its sessions ask
+
+    def take_payload(self, payload: bytes) -> None:
+        """What came in the session in use. (Custom packets of a friend who listens need no table: they are the bulk.)"""
+        if payload[0] in CUSTOM and self.state is FriendState.ONLINE:
+            self.host.emit(CustomReceived(self.key, payload))
+        else:
+            PACKET.act(self, payload)
+
+    def tell_delivered(self, message: int) -> None:
+        self.host.emit(MessageDelivered(self.key, message))
+
+    def tell_writable(self) -> None:
+        self.host.emit(FriendWritable(self.key))
 
     # -- guards
 
     def is_custom(self, payload: bytes) -> bool:
-        return payload[0] in p.CUSTOM_LOSSLESS or payload[0] in p.CUSTOM_LOSSY
+        return payload[0] in CUSTOM
 
     def is_known(self, payload: bytes) -> bool:
         return payload[0] in _IDS
 
-    def read(self, payload: bytes) -> p.Friend:
+    def read(self, payload: bytes) -> Said:
         """Raises WireError."""
         packet = p.FRIEND.decode(payload)
         if isinstance(packet, p.ShareRelays):
             decode_nodes(packet.nodes)
-        return packet
+        return Said(packet)
 
-    def is_alive(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Alive)
+    def is_alive(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Alive)
 
-    def is_shared(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.ShareRelays)
+    def is_shared(self, said: Said) -> bool:
+        return isinstance(said.packet, p.ShareRelays)
 
-    def is_asked(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.FriendRequest)
+    def is_asked(self, said: Said) -> bool:
+        return isinstance(said.packet, p.FriendRequest)
 
-    def is_online(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Online)
+    def is_online(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Online)
 
-    def is_offline(self, packet: p.Friend) -> bool:
-        return isinstance(packet, p.Offline)
+    def is_offline(self, said: Said) -> bool:
+        return isinstance(said.packet, p.Offline)
 
     # -- conditions and times
 
@@ -160,7 +189,7 @@ class Friend(Component[FriendState, FriendHost]):
         """What we send before it listens to anything else."""
         self.heard = self.host.clock
         session = self._session()
-        session.send_at_once(p.FRIEND.encode(p.Online()))
+        session.outgoing.send_at_once(p.FRIEND.encode(p.Online()))
         self.host.ask_alive(self.key)
         self.share_relays()
         self.introduce()
@@ -169,19 +198,20 @@ class Friend(Component[FriendState, FriendHost]):
         """Who we are."""
         profile, session = self.host.profile, self._session()
         for packet in (p.Name(profile.name), p.StatusMessage(profile.status_message), p.Status(profile.presence)):
-            session.send_at_once(p.FRIEND.encode(packet))
+            session.outgoing.send_at_once(p.FRIEND.encode(packet))
 
     def share_relays(self) -> None:
         """Where it can meet us, if all other ways are lost."""
         relays = self.host.relays_to_share()
         if relays:
-            self._session().send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
+            self._session().outgoing.send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
 
     def send_alive(self) -> None:
-        self._session().send_alive()
+        self._session().outgoing.send_alive()
 
     def end(self, reason: OfflineReason) -> None:
-        self.current = None
+        self.current = self.session = None
+        self.host.session_changed()
 
     def tell_online(self) -> None:
         self.times_online += 1
@@ -193,20 +223,19 @@ class Friend(Component[FriendState, FriendHost]):
     def tell_said_offline(self) -> None:
         self.host.emit(FriendOffline(self.key, OfflineReason.SAID))
 
-    def tell_shared(self, packet: p.ShareRelays) -> None:
-        relays = decode_nodes(packet.nodes)
+    def tell_shared(self, said: Said) -> None:
+        assert isinstance(said.packet, p.ShareRelays)
+        relays = decode_nodes(said.packet.nodes)
         self.host.emit(RelaysShared(self.key, relays))
         self.host.meet_at(self.key, relays)
 
-    def tell_packet(self, packet: Any) -> None:
+    def tell_packet(self, said: Said) -> None:
+        packet: Any = said.packet
         self.host.emit(FriendPacketReceived(self.key, packet))
 
-    def tell_custom(self, payload: bytes) -> None:
-        self.host.emit(CustomReceived(self.key, payload))
-
-    def tell(self, packet: p.Friend) -> None:
+    def tell(self, said: Said) -> None:
         """What only a friend says that listens."""
-        key, emit = self.key, self.host.emit
+        key, emit, packet = self.key, self.host.emit, said.packet
         match packet:
             case p.Message() | p.Action():
                 emit(MessageReceived(key, self._text(packet.text), isinstance(packet, p.Action)))
@@ -219,7 +248,7 @@ class Friend(Component[FriendState, FriendHost]):
             case p.Typing():
                 emit(TypingChanged(key, packet.typing != 0))
             case _:
-                self.tell_packet(packet)
+                self.tell_packet(said)
 
     def lose(self) -> None:
         """Nothing came for too long."""
@@ -286,7 +315,6 @@ FRIEND: Final = Table[Friend, FriendState](
         Row(_UP, _I.SHARED, None, _C.tell_shared, ref=_FRIENDS),
         Row(_UP, _I.ASKED, None, _C.tell_packet, ref=_FRIENDS),
         Row(_S.ONLINE, _I.SAID, None, _C.tell, ref=_FRIENDS),
-        Row(_S.ONLINE, _I.CUSTOM, None, _C.tell_custom, ref=_FRIENDS),
         Row(_UP, _I.PROFILE, None, _C.introduce, ref=_FRIENDS),
         Row(_UP, _I.RELAYS, None, _C.share_relays, ref=_FRIENDS),
         Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS, None, ref=_FRIENDS),

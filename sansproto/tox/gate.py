@@ -1,5 +1,4 @@
-"""What a node looks at before a session does: handshakes, pings, and data of nobody. docs/protocols/tox.rst, the node.
-"""
+"""What a node looks at before a session does: handshakes, pings, data of nobody. docs/protocols/tox.rst, the node."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from ..snapshot import CACHED
 from . import packets as p
 from .crypto import is_key
 from .friend import Friend
+from .friends import Friends
 from .keyring import Keyring, Shaken
 from .limits import NodeDelays, NodeLimits
 from .paths import Direct, Way
@@ -49,6 +49,13 @@ class Pinged(NamedTuple):
     packet: p.DhtPing
     body: p.DhtPingBody
     way: Way
+
+
+class Ponged(NamedTuple):
+    """An answer to a ping of ours."""
+
+    friend: Friend
+    number: bytes
 
 
 class Checked(NamedTuple):
@@ -91,7 +98,7 @@ class GateInput:
     SHOOK = Input[GateState, Shook]()
     PING_CAME = Input[GateState, Came]()
     PINGED = Input[GateState, Pinged]()
-    PONG = Input[GateState, Came]()
+    PONGED = Input[GateState, Ponged]()
     FOUND = Input[GateState, Found]()
     CLOSE = Input[GateState, None]()
     EXPIRED = Input[GateState, None]()
@@ -104,12 +111,8 @@ class GateHost(Host[Any], Protocol):
     limits: NodeLimits
     keyring: Keyring
     cookies: Level
+    friends: Friends
 
-    @property
-    def has_friends(self) -> bool: ...
-    def friend(self, key: bytes) -> Friend | None: ...
-    def friends_at(self, way: Way) -> Iterable[Friend]: ...
-    def friend_with(self, dht_key: bytes) -> Friend | None: ...
     def sessions_of(self, friend: bytes) -> Iterable[Session]: ...
     def has_attempt(self, friend: bytes) -> bool: ...
     def is_offer(self, session: Session) -> bool: ...
@@ -158,9 +161,17 @@ class Gate(Component[GateState, GateHost]):
 
     # -- guards: answers to ours
 
+    def open_pong(self, came: Came) -> Ponged | None:
+        """From where the ping went."""
+        friend = self.host.friends.with_dht_key(came.packet.dht_key)
+        if friend is None or not friend.pings or not isinstance(came.way, Direct):
+            return None
+        number = self.host.keyring.read_pong(came.packet).number
+        return Ponged(friend, number) if friend.pings.get(number) == came.way.path else None
+
     def open_response(self, came: Came) -> Answered | None:
         """It does not say whose it is."""
-        for friend in self.host.friends_at(came.way):
+        for friend in self.host.friends.at(came.way):
             if self.host.has_attempt(friend.key):
                 try:
                     return Answered(friend.key, self.host.keyring.read_response(friend.ways.dht_key, came.packet))
@@ -177,7 +188,7 @@ class Gate(Component[GateState, GateHost]):
         return self.host.keyring.is_fresh(checked.cookie)
 
     def is_of_friend(self, checked: Checked) -> bool:
-        return self.host.friend(checked.cookie.real_key) is not None
+        return checked.cookie.real_key in self.host.friends.all
 
     def open_handshake(self, checked: Checked) -> Shook:
         return Shook(self.host.keyring.open_handshake(checked.packet, checked.cookie), checked.way)
@@ -197,13 +208,13 @@ class Gate(Component[GateState, GateHost]):
     # -- guards: data
 
     def is_place_known(self, arrived: Arrived) -> bool:
-        return any(True for _ in self.host.friends_at(arrived.way))
+        return bool(self.host.friends.at(arrived.way))
 
     def find_session(self, arrived: Arrived) -> Found | None:
         """Not the one in use of who is there usually: it was tried."""
-        for friend in self.host.friends_at(arrived.way):
+        for friend in self.host.friends.at(arrived.way):
             for session in self.host.sessions_of(friend.key):
-                if session.open(arrived):
+                if not session.is_foreign(arrived):
                     return Found(session, arrived)
         return None
 
@@ -226,8 +237,15 @@ class Gate(Component[GateState, GateHost]):
         self.host.answer(self.host.keyring.answer(asked.packet.dht_key, asked.body), asked.way)
 
     def pong(self, pinged: Pinged) -> None:
-        ping = self.host.keyring.make_ping(pinged.packet.dht_key, pinged.body.number, is_answer=True)
-        self.host.answer(ping, pinged.way)
+        """A friend may be where it comes from: that counts once it answers our own ping there."""
+        key, way = pinged.packet.dht_key, pinged.way
+        self.host.answer(self.host.keyring.make_pong(key, pinged.body.number), way)
+        friend = self.host.friends.with_dht_key(key)
+        if friend is not None and isinstance(way, Direct) and way.path not in friend.ways.paths:
+            self.host.friends.ping(friend, way.path)
+
+    def learn(self, ponged: Ponged) -> None:
+        self.host.friends.learn_pinged(ponged.friend, ponged.number)
 
     def hear_cookie(self, answered: Answered) -> None:
         self.host.hear_cookie(answered)
@@ -257,13 +275,13 @@ class Gate(Component[GateState, GateHost]):
         self.host.leave()
 
     def has_nobody(self) -> bool:
-        return not self.host.has_friends
+        return not self.host.friends.all
 
     # -- inside
 
     def _budget(self, came: Came) -> tuple[Level, Rate]:
         """Friends have budgets of their own: nobody else can use them up."""
-        limits, friend = self.host.limits, self.host.friend_with(came.packet.dht_key)
+        limits, friend = self.host.limits, self.host.friends.with_dht_key(came.packet.dht_key)
         if friend is not None:
             return friend.cookies, Rate(limits.friend_cookies, limits.friend_cookies)
         return self.host.cookies, Rate(limits.cookies, limits.cookies)
@@ -304,6 +322,11 @@ PING: Final = (
     Guards.of(Gate, GateState, Came, "ping within the budget")
     .make(_C.open_ping, "a ping that does not open", ref=_PING)
     .give(_I.PINGED)
+)
+PONG: Final = (
+    Guards.of(Gate, GateState, Came, "pong")
+    .make(_C.open_pong, "an answer to no ping of ours", ref=_PING)
+    .give(_I.PONGED)
 )
 RESPONSE: Final = (
     Guards.of(Gate, GateState, Came, "cookie response")
@@ -355,6 +378,7 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.OPEN, _I.SHOOK, None, _C.note_seen, _C.hear_handshake, ref=_HANDSHAKE),
         Row(_S.OPEN, _I.PING_CAME, None, _C.charge, _C.look_at_ping, ref=_PING),
         Row(_S.OPEN, _I.PINGED, None, _C.pong, ref=_PING),
+        Row(_S.OPEN, _I.PONGED, None, _C.learn, ref=_PING),
         Row(_S.OPEN, _I.FOUND, None, _C.take_data, ref=_RECEIVING),
         Row(_S.OPEN, _I.CLOSE, _S.CLOSED, _C.leave, when=_C.has_nobody, ref="closing a node"),
         Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.say_goodbye, arm=(_T.FAREWELL,), ref="closing a node"),

@@ -9,7 +9,6 @@ import attrs
 
 from ..component import Host, Part
 from ..contract import Instant
-from ..errors import Fault, WireError
 from ..recovery import Call, MadeInit, MadeReply, Reply
 from ..snapshot import CACHED, MEMO
 from . import crypto
@@ -177,9 +176,7 @@ class Keyring(Part[KeyringHost]):
         attempt = self.attempts[sid]
         data = attempt.data
         if attempt.number:
-            data = self._make_handshake(
-                attempt.peer, shaken.cookie.dht_key, shaken.body.other_cookie, attempt.draft
-            )
+            data = self._make_handshake(attempt.peer, shaken.cookie.dht_key, shaken.body.other_cookie, attempt.draft)
         agreed = self._agree(shaken, attempt.draft, data, was_sent=not attempt.number)
         return Reply(self.sid_of(shaken), self.sid_of(shaken), b"", agreed)
 
@@ -203,19 +200,25 @@ class Keyring(Part[KeyringHost]):
 
     # -- the DHT ping
 
-    def read_ping(self, packet: p.DhtPing | p.DhtPong) -> p.DhtPingBody:
-        """Raises WireError (``BAD_POINT``, ``BAD_MAC``; ``BAD_VALUE`` for the body of the other kind)."""
-        body = crypto.open_body(p.DhtPingBody, self.agreed(self.dht, packet.dht_key), packet)
-        if body.kind != type(packet).__wire__.id:
-            raise WireError(Fault.BAD_VALUE, field="kind")
-        return body
+    def read_ping(self, packet: p.DhtPing) -> p.DhtPingBody:
+        """Raises WireError (``BAD_POINT``, ``BAD_MAC``, ``BAD_VALUE`` for the body of an answer)."""
+        return crypto.open_body(p.DhtPingBody, self.agreed(self.dht, packet.dht_key), packet)
 
-    def make_ping(self, dht_key: bytes, number: bytes, *, is_answer: bool) -> bytes:
-        """A ping, or the answer to one."""
-        kind: Any = p.DhtPong if is_answer else p.DhtPing
+    def read_pong(self, packet: p.DhtPong) -> p.DhtPongBody:
+        """As :meth:`read_ping`."""
+        return crypto.open_body(p.DhtPongBody, self.agreed(self.dht, packet.dht_key), packet)
+
+    def make_ping(self, dht_key: bytes) -> tuple[bytes, bytes]:
+        """A ping, and its number."""
+        number, nonce = self.host.draw(_NUMBER, "tox.ping"), self._draw_nonce()
+        sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, p.DhtPingBody(number))
+        return p.DATAGRAM.encode(p.DhtPing(self.dht.public, nonce, sealed)), number
+
+    def make_pong(self, dht_key: bytes, number: bytes) -> bytes:
+        """The answer to a ping."""
         nonce = self._draw_nonce()
-        sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, p.DhtPingBody(int(is_answer), number))
-        return p.DATAGRAM.encode(kind(self.dht.public, nonce, sealed))
+        sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, p.DhtPongBody(number))
+        return p.DATAGRAM.encode(p.DhtPong(self.dht.public, nonce, sealed))
 
     # -- inside
 

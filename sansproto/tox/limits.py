@@ -99,6 +99,7 @@ class RelayServerLimits(LinkLimits):
     frame_rate: int = some(4000)
     """More of these in each second, of all clients together: each has the same share."""
 
+
 # -- nodes -------------------------------------------------------------------------------------------------------------
 
 
@@ -122,6 +123,10 @@ class NodeDelays(RelayClientDelays):
     """How long nothing may come from a friend before its session ends."""
     direct: float = seconds(8.0)
     """How long nothing may come by the direct path before relays are used."""
+    doubt: float = seconds(1.0)
+    """How much longer than a round trip an answer may be due before relays are used instead of the direct path."""
+    left: float = seconds(5.0)
+    """How long a direct path is not used again that was left so."""
     probe: float = seconds(4.0)
     """Between two tries of a direct path by which nothing comes."""
     farewell: float = seconds(1.5)

@@ -6,8 +6,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
-import attrs
-
 from ..component import Host, Part
 from ..contract import Instant, Path
 from ..recovery import Route
@@ -91,8 +89,10 @@ def place_of(route: Route) -> Way | bytes:
     if kind == _FRIEND:
         return name
     if kind == _RELAYED:
-        return Relayed(*attrs.astuple(RelayedName.decode(name)))
-    return Direct(Path(*attrs.astuple(PathName.decode(name))))
+        relayed = RelayedName.decode(name)
+        return Relayed(relayed.relay, relayed.key, relayed.is_linked)
+    path = PathName.decode(name)
+    return Direct(Path(path.socket, path.host, path.port, path.scope))
 
 
 class WaysHost(Host[Any], Protocol):
@@ -103,7 +103,8 @@ class WaysHost(Host[Any], Protocol):
 
     @property
     def relays(self) -> Mapping[bytes, RelayLink]: ...
-    def has_outbox(self) -> bool: ...
+    @property
+    def room_in_outbox(self) -> int: ...
     def path_known(self, path: Path, friend: bytes) -> None: ...
     def path_forgotten(self, path: Path, friend: bytes) -> None: ...
 
@@ -121,13 +122,20 @@ class Ways(Part[WaysHost]):
     """When something genuine came by UDP, from the last of the paths."""
     tried: Instant
     """When a packet was risked there."""
+    left_until: Instant
+    """Up to then it is not used, whatever comes by it."""
+    best: Annotated[Direct | None, CACHED]
+    """The last of the paths."""
     friend: Annotated[bytes, CACHED]
     __slots__ = tuple(__annotations__)
 
     def __init__(self, host: WaysHost, friend: bytes) -> None:
         super().__init__(host)
         self.friend, self.dht_key, self.paths, self.relays = friend, b"", OrderedDict(), {}
-        self.heard, self.tried = None, 0.0
+        self.heard, self.tried, self.left_until, self.best = None, 0.0, 0.0, None
+
+    def rebuild(self) -> None:
+        self.best = Direct(next(reversed(self.paths))) if self.paths else None
 
     # -- what is known
 
@@ -142,17 +150,23 @@ class Ways(Part[WaysHost]):
         if len(self.paths) > self.host.limits.paths:
             oldest, _ = self.paths.popitem(last=False)
             self.host.path_forgotten(oldest, self.friend)
+        self.rebuild()
 
     def note_heard(self, way: Way) -> None:
         """A new packet of a session came this way."""
         if isinstance(way, Direct):
-            self.heard = self.host.clock
-            if next(reversed(self.paths)) != way.path:
+            if self.host.clock >= self.left_until:
+                self.heard = self.host.clock
+            if way is not self.best and way != self.best:
                 self.paths.move_to_end(way.path)
+                self.best = way
+        elif self.heard is not None and self.host.clock - self.heard > self.host.delays.doubt:
+            self.doubt()  # the other end has left it
 
-    def forget_all(self) -> None:
-        for path in self.paths:
-            self.host.path_forgotten(path, self.friend)
+    def doubt(self) -> None:
+        """No answer came by the way in use: if that is the direct path, relays take its place, if there are any."""
+        if self.is_direct and any(self._is_linked(key) for key in self.relays):
+            self.heard, self.left_until = None, self.host.clock + self.host.delays.left
 
     # -- where to
 
@@ -168,31 +182,30 @@ class Ways(Part[WaysHost]):
         relayed = self._relayed(size)
         if relayed is None and not any(self._is_linked(key) for key in self.relays):
             return self._direct()
-        is_due = self.host.clock - self.tried >= self.host.delays.probe
-        if relayed is None or size >= SMALL or not is_due or not self.paths:
-            return relayed
-        direct, self.tried = self._direct(), self.host.clock
-        ways = relayed.ways if isinstance(relayed, Several) else (relayed,)
-        return Several((direct, *ways)) if direct is not None else relayed
+        return relayed
 
-    def all(self) -> list[Direct | Relayed]:
+    def probe(self) -> Direct | None:
+        """The direct path, if nothing comes by it and it is to be tried again."""
+        if self.is_direct or self.host.clock - self.tried < self.host.delays.probe:
+            return None
+        self.tried = self.host.clock
+        return self._direct()
+
+    def all(self) -> list[Way]:
         """How a packet of a handshake goes: to each place by UDP where the friend may be, and through relays."""
-        direct: list[Direct | Relayed] = [Direct(path) for path in self.paths]
-        linked: list[Direct | Relayed] = [
-            Relayed(key, self.dht_key, True) for key in self.relays if self._is_linked(key)
-        ]
-        return [*direct, *(linked[:1] or self._by_key())]
+        linked = [Relayed(key, self.dht_key, True) for key in self.relays if self._is_linked(key)]
+        return [*map(Direct, self.paths), *(linked[:1] or self._by_key())]
 
     # -- inside
 
     def _direct(self) -> Direct | None:
-        return Direct(next(reversed(self.paths))) if self.paths and self.host.has_outbox() else None
+        return self.best if self.host.room_in_outbox > 0 else None
 
     def _is_linked(self, key: bytes) -> bool:
         relay = self.host.relays.get(key)
         return relay is not None and relay.is_linked(self.dht_key)
 
-    def _by_key(self) -> list[Direct | Relayed]:
+    def _by_key(self) -> list[Relayed]:
         """At each relay, linked or not."""
         found = [self.host.relays.get(key) for key in self.relays]
         return [Relayed(one.key, self.dht_key, False) for one in found if one is not None and one.is_up]

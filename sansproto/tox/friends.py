@@ -1,0 +1,269 @@
+"""All friends of a node, where each may be, and who is where. docs/protocols/tox.rst, ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, NamedTuple, Protocol
+
+from ..component import Host, Part, Parts
+from ..contract import Path
+from ..snapshot import CACHED
+from .friend import Friend
+from .keyring import Keyring
+from .limits import NodeDelays, NodeLimits
+from .nodes import MOST_NODES, Relay, encode_nodes
+from .outgoing import Target
+from .paths import Direct, Way
+from .relay_link import RelayLink
+from .session import Session
+
+
+class Lane(NamedTuple):
+    """Where data goes that comes by a path."""
+
+    way: Direct
+    session: Session | None
+
+
+class FriendsHost(Host[Any], Protocol):
+    """What is asked of the node."""
+
+    delays: NodeDelays
+    limits: NodeLimits
+    keyring: Keyring
+
+    def put(self, way: Target, data: bytes) -> None: ...
+    @property
+    def relays(self) -> Mapping[bytes, RelayLink]: ...
+    def use_relay(self, relay: Relay) -> RelayLink: ...
+    def leave_relay(self, key: bytes) -> None: ...
+    def urge_call(self, friend: bytes) -> None: ...
+
+
+class Friends(Part[FriendsHost]):
+    """Friends by their real keys, by their DHT keys, and by paths."""
+
+    all: Parts[bytes, Friend]
+    own_relays: dict[bytes, None]
+    """Relays that the application wants, by their keys."""
+    by_path: Annotated[dict[Path, list[bytes]], CACHED]
+    by_dht_key: Annotated[dict[bytes, bytes], CACHED]
+    """Whose DHT key it is, or may be."""
+    lanes: Annotated[dict[Path, Lane], CACHED]
+    """Forgotten when any friend's session or path changes."""
+    blocked: Annotated[dict[bytes, None], CACHED]
+    """Friends to whom something waits for room, wherever."""
+
+    def __init__(self, host: FriendsHost, make: Callable[[bytes], Friend]) -> None:
+        super().__init__(host)
+        self.all, self.own_relays = Parts(make), {}
+        self.by_path, self.by_dht_key, self.lanes, self.blocked = {}, {}, {}, {}
+
+    def rebuild(self) -> None:
+        self.by_path, self.by_dht_key, self.lanes, self.blocked = {}, {}, {}, {}
+        for friend in self.all.values():
+            for key in friend.dht_keys:
+                self.by_dht_key[key] = friend.key
+            for path in friend.ways.paths:
+                self.path_known(path, friend.key)
+            self.blocked[friend.key] = None
+
+    # -- who is where
+
+    def with_dht_key(self, key: bytes) -> Friend | None:
+        friend = self.by_dht_key.get(key)
+        return None if friend is None else self.all[friend]
+
+    def at(self, way: Way) -> list[Friend]:
+        """Who may be at the other end: through a relay, only at those where they are looked for."""
+        if isinstance(way, Direct):
+            return [self.all[key] for key in self.by_path.get(way.path, ())]
+        friend = self.with_dht_key(way.key)
+        return [] if friend is None or way.relay not in friend.ways.relays else [friend]
+
+    def session_at(self, way: Way) -> Session | None:
+        """The session in use of the first of them that has one."""
+        return next((one.session for one in self.at(way) if one.session is not None), None)
+
+    def lane(self, path: Path) -> Lane:
+        """Where data goes that comes by a path: remembered, if somebody may be there."""
+        lane = self.lanes.get(path)
+        if lane is not None:
+            return lane
+        way = Direct(path)
+        session = self.session_at(way)
+        best = None if session is None else session.friend.ways.best
+        lane = Lane(best if best == way else way, session)  # one and the same object is compared faster
+        if path in self.by_path:
+            self.lanes[path] = lane
+        return lane
+
+    def path_known(self, path: Path, friend: bytes) -> None:
+        self.lanes.clear()
+        known = self.by_path.setdefault(path, [])
+        if friend not in known:
+            known.insert(0, friend)
+            del known[self.host.limits.sharers :]
+
+    def path_forgotten(self, path: Path, friend: bytes) -> None:
+        self.lanes.clear()
+        known = self.by_path.get(path, [])
+        if friend in known:
+            known.remove(friend)
+        if not known:
+            self.by_path.pop(path, None)
+
+    def session_changed(self) -> None:
+        self.lanes.clear()
+
+    # -- they come and go
+
+    def add(self, key: bytes) -> Friend | None:
+        """The friend with this real key, a new one if need be; None if there are too many."""
+        friend = self.all.get(key)
+        if friend is not None:
+            return friend
+        return self.all.add(key) if len(self.all) < self.host.limits.friends else None
+
+    def remove(self, friend: Friend) -> None:
+        for relay in tuple(friend.ways.relays):
+            self.untie(friend, relay)
+        for path in friend.ways.paths:
+            self.path_forgotten(path, friend.key)
+        for key in friend.dht_keys:
+            self._forget_index(key, friend)
+        self.all.remove(friend.key)
+
+    # -- where they are looked for
+
+    def learn(self, friend: Friend, way: Way, dht_key: bytes) -> None:
+        """A handshake is genuine: who sent it may be where it came from, with the DHT key that it has now."""
+        if dht_key not in friend.dht_keys:
+            for other in friend.dht_keys[1:]:
+                self._forget_dht_key(friend, other)
+            self._add_dht_key(friend, dht_key)
+        if isinstance(way, Direct):
+            friend.ways.learn_path(way.path)
+        else:
+            self.tie(friend, Relay(way.relay, self.host.relays[way.relay].address))
+
+    def set_dht_key(self, friend: Friend, key: bytes) -> None:
+        """This is the DHT key that a friend has."""
+        for other in [one for one in friend.dht_keys if one != key]:
+            self._forget_dht_key(friend, other)
+        if not friend.dht_keys:
+            self._add_dht_key(friend, key)
+        friend.ways.dht_key = key
+
+    def ping(self, friend: Friend, path: Path) -> None:
+        """Ask whether a friend is there: it then learns, too, that we are here."""
+        data, number = self.host.keyring.make_ping(friend.ways.dht_key)
+        friend.pings[number] = path
+        if len(friend.pings) > self.host.limits.paths:
+            del friend.pings[next(iter(friend.pings))]
+        self.host.put(Direct(path), data)
+
+    def ping_from(self, friend: Friend, address: int) -> None:
+        """We may have another address: that friend is told."""
+        if friend.address != address:
+            friend.address = address
+            for path in friend.ways.paths:
+                self.ping(friend, path)
+
+    def learn_pinged(self, friend: Friend, number: bytes) -> None:
+        """A ping was answered."""
+        friend.ways.learn_path(friend.pings.pop(number))
+
+    def tie(self, friend: Friend, relay: Relay) -> None:
+        """Look for a friend at a relay, if there is room for it."""
+        limits, ways = self.host.limits, friend.ways
+        if relay.key not in ways.relays and len(ways.relays) >= limits.friend_relays:
+            return
+        if relay.key not in self.host.relays and len(self.host.relays) >= limits.relays:
+            return
+        ways.relays[relay.key] = None
+        link = self.host.use_relay(relay)
+        for key in friend.dht_keys:
+            link.route(key)
+
+    def tie_to_own(self, friend: Friend) -> None:
+        for key in self.own_relays:
+            self.tie(friend, Relay(key, self.host.relays[key].address))
+
+    def untie(self, friend: Friend, key: bytes) -> None:
+        """Look for a friend at a relay no longer. Nobody uses it whom nobody looks for there."""
+        if key in friend.ways.relays:
+            del friend.ways.relays[key]
+            for dht_key in friend.dht_keys:
+                self.host.relays[key].unroute(dht_key)
+            if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):
+                self.host.leave_relay(key)
+
+    def add_relay(self, relay: Relay) -> bool:
+        """The application wants it; False if there are too many."""
+        if relay.key not in self.host.relays and len(self.host.relays) >= self.host.limits.relays:
+            return False
+        self.own_relays[relay.key] = None
+        self.host.use_relay(relay)
+        for friend in self.all.values():
+            self.tie(friend, relay)
+        return True
+
+    def remove_relay(self, key: bytes) -> None:
+        """The application does not want it any more."""
+        if key in self.own_relays:
+            del self.own_relays[key]
+            for friend in self.all.values():
+                self.untie(friend, key)
+            if key in self.host.relays and not self.all:
+                self.host.leave_relay(key)
+
+    def relays_to_share(self) -> bytes:
+        """The relays at which we are, for a friend."""
+        up = [self.host.relays[key] for key in self.own_relays if self.host.relays[key].is_up]
+        return encode_nodes(Relay(relay.key, relay.address) for relay in up[:MOST_NODES])
+
+    def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
+        """A friend says where it can be met."""
+        for relay in relays:
+            self.tie(self.all[friend], relay)
+
+    # -- there is a way again
+
+    def look_for(self, friend: Friend) -> None:
+        """There is another way to a friend."""
+        if friend.session is not None:
+            friend.session.outgoing.pump()
+        else:
+            self.host.urge_call(friend.key)
+
+    def relay_up(self, relay: bytes) -> None:
+        for friend in self.all.values():
+            if relay in friend.ways.relays:
+                self.look_for(friend)
+
+    def unblock(self) -> None:
+        """There is room again, somewhere."""
+        blocked, self.blocked = self.blocked, {}
+        for key in blocked:
+            friend = self.all.get(key)
+            if friend is not None and friend.session is not None:
+                friend.session.outgoing.pump()
+
+    # -- inside
+
+    def _add_dht_key(self, friend: Friend, key: bytes) -> None:
+        friend.dht_keys.append(key)
+        self.by_dht_key[key] = friend.key
+        for relay in friend.ways.relays:
+            self.host.relays[relay].route(key)
+
+    def _forget_dht_key(self, friend: Friend, key: bytes) -> None:
+        friend.dht_keys.remove(key)
+        self._forget_index(key, friend)
+        for relay in friend.ways.relays:
+            self.host.relays[relay].unroute(key)
+
+    def _forget_index(self, key: bytes, friend: Friend) -> None:
+        if self.by_dht_key.get(key) == friend.key:
+            del self.by_dht_key[key]

@@ -1,0 +1,363 @@
+"""What a session sends: numbers, nonces, and when. docs/protocols/tox.rst, sending."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Protocol, TypeAlias
+
+from ..component import Host, Part, Refusal
+from ..contract import Instant, Path
+from ..recovery.silence import Silence
+from ..snapshot import CACHED
+from . import packets as p
+from . import payloads
+from .congestion import TICK, Congestion
+from .crypto import Bulk
+from .limits import NodeDelays, NodeLimits
+from .paths import Direct, Relayed, Several, Ways
+from .windows import ReceiveWindow, SendWindow
+
+QUEUE_FULL: Final = Refusal("too many packets wait for the friend", ref="sending")
+
+Target: TypeAlias = Direct | Relayed | Several
+"""How a packet goes."""
+
+_ALIVE: Final = bytes([p.Alive.__wire__.id or 0])
+_NONCES: Final = (1 << 8 * p.NONCE_SIZE) - 1
+_WIRE: Final = 0xFFFF_FFFF
+_ROUND_TRIP: Final = 1.0
+"""Before anything was acknowledged."""
+_RELAYED: Final = 0.5
+"""The round trip that is taken for relays."""
+_MOST_SECONDS: Final = 5.0
+"""So much of the present rate may wait for acknowledgement, and a few more."""
+_FEW: Final = 64
+_OVERHEAD: Final = 34
+"""Bytes by which a packet is longer than its payload, at most."""
+
+
+class OutgoingHost(Host[Any], Protocol):
+    """What is asked of the node."""
+
+    delays: NodeDelays
+    limits: NodeLimits
+    bulk: Bulk
+
+    @property
+    def room_in_outbox(self) -> int: ...
+    def put(self, way: Target, data: bytes) -> None: ...
+    def ping(self, friend: bytes, path: Path) -> None: ...
+    def wait_for_room(self, friend: bytes) -> None: ...
+
+
+class SessionFriend(Protocol):
+    """What is asked of the friend that a session is with."""
+
+    heard: Instant
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def ways(self) -> Ways: ...
+    def take_payload(self, payload: bytes) -> None: ...
+    def tell_delivered(self, message: int) -> None: ...
+    def tell_writable(self) -> None: ...
+
+
+class CoreSession(Protocol):
+    """What is asked of the session that stands for this one in the recovery core."""
+
+    @property
+    def silence(self) -> Silence: ...
+    def note_sent(self) -> None: ...
+    def note_heard(self) -> None: ...
+    def note_answered(self, value: bytes, seconds: float | None = None) -> None: ...
+
+
+class SendingSession(Protocol):
+    """What is asked of the session itself."""
+
+    key: bytes
+    receiving: ReceiveWindow
+    friend: Annotated[SessionFriend, CACHED]
+    core: Annotated[CoreSession, CACHED]
+
+    def be_busy(self) -> None: ...
+    def look_again(self) -> None: ...
+
+
+class Outgoing(Part[OutgoingHost]):
+    """The sending half of a session."""
+
+    nonce: int
+    """Of the next packet."""
+    sealed: int
+    """Packets so far."""
+    window: SendWindow
+    congestion: Congestion | None
+    queue: deque[tuple[bytes, int]] | None
+    """Packets that may not be sent yet, and which message each is: 0 is none."""
+    receipts: deque[tuple[int, int]] | None
+    """The number behind each message that is on its way, and the message."""
+    pings: deque[tuple[int, bytes]] | None
+    """What the recovery core asked, and the number behind the packet that was sent for it."""
+    round_trip: float
+    last: Instant
+    """When something was sent."""
+    last_request: Instant
+    is_busy: bool
+    """Its rate is looked at again and again."""
+    is_waiting: bool
+    """What waits is looked at again soon."""
+    is_wanting: bool
+    """A packet was refused."""
+    session: Annotated[SendingSession, CACHED]
+    __slots__ = tuple(__annotations__)
+
+    def __init__(self, host: OutgoingHost, session: SendingSession) -> None:
+        super().__init__(host)
+        self.session, self.window, self.congestion = session, SendWindow(), None
+        self.nonce = self.sealed = 0
+        self.queue = self.receipts = self.pings = None
+        self.round_trip, self.last, self.last_request = _ROUND_TRIP, 0.0, 0.0
+        self.is_busy = self.is_waiting = self.is_wanting = False
+
+    @property
+    def unacknowledged(self) -> int:
+        """Lossless packets that the friend has not acknowledged, sent or not."""
+        return self.window.waiting + len(self.queue or ())
+
+    # -- packets of the application
+
+    def send(self, payload: bytes, message: int = 0) -> bool:
+        """Send a lossless packet, now or as soon as it may be; False if too many wait."""
+        if not self.queue and self._room() > 0:
+            way = self._way(len(payload))
+            if way is not None:
+                self._send_first(payload, message, way)
+                return True
+        return self._enqueue(payload, message)
+
+    def send_many(self, payloads: Sequence[bytes]) -> int:
+        """Send as many as are taken, from the first one on; how many those are."""
+        count = 0
+        while not self.queue and (left := len(payloads) - count) > 0 and (room := self._room()) > 0:
+            way = self._way(len(payloads[count]))
+            if way is None:
+                break
+            for _ in range(min(left, self._turn(room, way))):
+                self._send_first(payloads[count], 0, way)
+                count += 1
+        while count < len(payloads) and self._enqueue(payloads[count], 0):
+            count += 1
+        return count
+
+    def send_lossy(self, payload: bytes) -> bool:
+        """Send a packet that may be lost; False if it is lost already."""
+        return self._put(payload, self.window.number)
+
+    # -- packets of the node itself
+
+    def send_at_once(self, payload: bytes) -> None:
+        """Send a lossless packet that waits for nothing. Where no way leads to the friend, it is sent when it is asked
+        for."""
+        self._send_alone(payload)
+        self._be_busy()
+
+    def send_alive(self, value: bytes = b"") -> None:
+        """A sign of life. With a value the recovery core is told when it is acknowledged."""
+        self._send_alone(_ALIVE)
+        if value:
+            pings = self.pings = deque() if self.pings is None else self.pings
+            pings.append((self.window.end, value))
+
+    def send_request(self) -> None:
+        """Say what is missing; all that is not is acknowledged by that."""
+        payload, number, friend = self.session.receiving.request(), self.window.number, self.session.friend
+        self.last_request = self.host.clock
+        self._put(payload, number)
+        probe = friend.ways.probe()
+        if probe is not None:
+            self.host.put(probe, self.seal(payload, number))
+            self.host.ping(friend.key, probe.path)
+
+    def seal(self, payload: bytes, number: int) -> bytes:
+        """A Data packet."""
+        nonce = (self.nonce & _NONCES).to_bytes(p.NONCE_SIZE, "big")
+        self.nonce += 1
+        self.sealed += 1
+        clear = payloads.write(self.session.receiving.start & _WIRE, number, payload)
+        return self.host.bulk.seal(self.session.key, nonce, clear)
+
+    # -- what arrived at the other end
+
+    def acknowledge(self, buffer_start: int) -> None:
+        """The friend has all packets before this one."""
+        seconds = self.window.acknowledge(buffer_start, self.host.clock)
+        if seconds is not None:
+            self.round_trip = min(self.round_trip, seconds)
+        start = self.window.start
+        while self.receipts and self.receipts[0][0] <= start:
+            self.session.friend.tell_delivered(self.receipts.popleft()[1])
+        while self.pings and self.pings[0][0] <= start:
+            self.session.core.note_answered(self.pings.popleft()[1], self.round_trip)
+        if self.queue:
+            self.pump()
+
+    def read_request(self, buffer_start: int, listed: bytes) -> None:
+        """What the friend misses."""
+        gate = self.round_trip if self.session.friend.ways.is_direct else _RELAYED
+        seconds = self.window.read_request(buffer_start, listed, self.host.clock, gate)
+        if seconds is not None:
+            self.round_trip = min(self.round_trip, seconds)
+        self.pump()
+
+    # -- time
+
+    @property
+    def is_active(self) -> bool:
+        """Was something sent lately, or does it wait?"""
+        congestion = self.congestion
+        return bool(self.queue or self.window.packets) or (congestion is not None and congestion.is_active)
+
+    @property
+    def pause(self) -> float:
+        """Until there may be tokens, if it is these that lack."""
+        congestion = self.congestion
+        return TICK if congestion is None or congestion.left >= 1.0 else congestion.wait
+
+    def tick(self) -> None:
+        now, waiting = self.host.clock, self.window.waiting
+        self._congestion().tick(now, waiting, self.round_trip)
+        if waiting and now - self.last_request >= self.host.delays.request:
+            self.send_request()
+        self.pump()
+
+    def rest(self) -> None:
+        """All has arrived, for long enough."""
+        self.is_busy, self.congestion = False, None
+
+    def pump_again(self) -> None:
+        self.is_waiting = False
+        self.pump()
+
+    def pump(self) -> None:
+        """Send what waits, as far as it may be sent."""
+        if self.window.asked:
+            self._send_asked()
+        queue = self.queue
+        if queue:
+            self._send_queue(queue)
+            if self.is_wanting and len(queue) <= self.host.limits.queue // 2:
+                self.is_wanting = False
+                self.session.friend.tell_writable()
+        if queue or self.window.asked:
+            self._look_again()
+
+    def take_undelivered(self) -> tuple[list[int], list[bytes]]:
+        """Messages and custom packets that are not known to have arrived: they are given up."""
+        queue = self.queue or ()
+        messages = [message for _, message in (*(self.receipts or ()), *queue) if message]
+        left = [*self.window.take_all(), *(payload for payload, _ in queue)]
+        self.queue = self.receipts = self.pings = None
+        return messages, [payload for payload in left if payload[0] in p.CUSTOM_LOSSLESS]
+
+    def give_up(self) -> None:
+        """Nothing is sent any more."""
+        self.take_undelivered()
+        self.congestion = None
+        self.is_busy = self.is_waiting = self.is_wanting = False
+
+    # -- inside
+
+    def _congestion(self) -> Congestion:
+        if self.congestion is None:
+            self.congestion = Congestion(filled=self.host.clock)
+        return self.congestion
+
+    def _room(self) -> int:
+        """How many packets may be sent now for the first time."""
+        congestion, window = self.congestion or self._congestion(), self.window
+        most = min(self.host.limits.window, int(_MOST_SECONDS * congestion.rate) + _FEW)
+        return min(congestion.may_send(self.host.clock), most - window.end + window.start)
+
+    def _way(self, size: int) -> Target | None:
+        """How a packet may go now; None: it has to wait."""
+        session = self.session
+        ways, since = session.friend.ways, session.core.silence.since
+        if since is not None and self.host.clock - since > self.host.delays.doubt + self.round_trip:
+            ways.doubt()
+        way = ways.pick(size + _OVERHEAD)
+        if way is None:
+            self.host.wait_for_room(session.friend.key)
+        return way
+
+    def _turn(self, room: int, way: Target) -> int:
+        """How many packets may go by a way before it is looked at again."""
+        return min(room, self.host.room_in_outbox) if isinstance(way, Direct) else 1
+
+    def _send_queue(self, queue: deque[tuple[bytes, int]]) -> None:
+        while queue and (room := self._room()) > 0 and (way := self._way(len(queue[0][0]))) is not None:
+            for _ in range(min(len(queue), self._turn(room, way))):
+                payload, message = queue.popleft()
+                self._send_first(payload, message, way)
+
+    def _send_first(self, payload: bytes, message: int, way: Target) -> None:
+        window, congestion, now, core = self.window, self.congestion, self.host.clock, self.session.core
+        assert congestion is not None  # it was asked
+        number = window.add(payload, now)
+        congestion.note_sent()
+        if message:
+            receipts = self.receipts = deque() if self.receipts is None else self.receipts
+            receipts.append((window.end, message))
+        self.last = now
+        self.host.put(way, self.seal(payload, number))
+        if core.silence.since is None:
+            core.note_sent()
+        if not self.is_busy:
+            self._be_busy()
+
+    def _send_alone(self, payload: bytes) -> None:
+        self._put(payload, self.window.add(payload, self.host.clock))
+        self.session.core.note_sent()
+
+    def _send_asked(self) -> None:
+        congestion, now = self._congestion(), self.host.clock
+        while congestion.may_send_again(now) and (way := self._way(p.MAX_PAYLOAD)) is not None:
+            found = self.window.next_asked(now)
+            if found is None:
+                return
+            congestion.note_sent_again(now)
+            self.last = now
+            self.host.put(way, self.seal(found[1], found[0]))
+            self.session.core.note_sent()
+
+    def _put(self, payload: bytes, number: int) -> bool:
+        """Send a packet, if there is a way; else no nonce is used."""
+        way = self._way(len(payload))
+        if way is None:
+            return False
+        self.last = self.host.clock
+        self.host.put(way, self.seal(payload, number))
+        return True
+
+    def _enqueue(self, payload: bytes, message: int) -> bool:
+        queue = self.queue = deque() if self.queue is None else self.queue
+        if len(queue) >= self.host.limits.queue:
+            self.is_wanting = True
+            self.host.count_refusal(QUEUE_FULL, self)
+            return False
+        queue.append((payload, message))
+        self._look_again()
+        return True
+
+    def _be_busy(self) -> None:
+        if not self.is_busy:
+            self.is_busy = True
+            self.session.be_busy()
+
+    def _look_again(self) -> None:
+        if not self.is_waiting:
+            self.is_waiting = True
+            self.session.look_again()
