@@ -68,7 +68,7 @@ class Outgoing:
         """Send as many from the left as fit."""
         if not self.is_open:
             return
-        while packets and self._node.send(self._friend, packets[0], now):
+        for _ in range(self._node.send_many(self._friend, packets, now)):
             packet = packets.popleft()
             self.has_ended = self.has_ended or packet == END
             self._sizes.append(len(packet) - 1)
