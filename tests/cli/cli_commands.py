@@ -76,7 +76,7 @@ class Command:
 
     def wait(self) -> Result:
         code = self.process.wait(PATIENCE)
-        return Result(code, self._out.read_text(), self._err.read_text())
+        return Result(code, self._out.read_text(errors="replace"), self._err.read_text())
 
     def wait_for(self, text: str) -> str:
         """Wait until this was written; what was written so far."""
@@ -86,6 +86,21 @@ class Command:
             assert time.monotonic() < deadline, f"no {text!r} in {written!r}"
             time.sleep(0.02)
         return written
+
+    @property
+    def output(self) -> bytes:
+        """What was written so far."""
+        return self._out.read_bytes()
+
+    @property
+    def errors(self) -> str:
+        """What was written there so far."""
+        return self._err.read_text()
+
+    def close_input(self) -> None:
+        """The end of the input of a command that was started with ``stdin=None``."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def type(self, line: str) -> None:
         """Write a line to a command that was started with ``stdin=None``."""

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sansproto.contract import Path
-from sansproto.tox import CustomReceived, FriendOffline, FriendOnline, NodeLimits, OfflineReason, ToxNode, Undelivered
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, Node, VirtualNetwork
+from sansproto.tox import CustomReceived, FriendOffline, FriendOnline, NodeLimits, OfflineReason, ToxNode, Undelivered
 
 AT_A, AT_B = "10.0.0.1", "10.0.0.2"
 DATA = b"\xa0"

@@ -48,12 +48,11 @@ def parse_friend(text: str) -> Friend:
     real, colon, dht = text.partition(":")
     if not colon:
         raise CommandFailed(Exit.USAGE, f"That is no friend: give REAL:DHT, as {COMMAND} prints it there.")
-    return Friend(*(parse_key(key, "friend", COMMAND) for key in (real, dht)))
+    return Friend(*(checked(key_files.parse_public_key(key, "friend", COMMAND), "friend") for key in (real, dht)))
 
 
-def parse_key(text: str, what: str, command: str) -> bytes:
+def checked(key: bytes, what: str) -> bytes:
     """A public key that somebody can have."""
-    key = key_files.parse_public_key(text, what, command)
     if not is_key(key):
         raise CommandFailed(Exit.USAGE, f"That is no public key of a {what}: no program has it.")
     return key

@@ -120,13 +120,13 @@ class Listening:
                 self._echoes.pop(key, None)
                 name = reason.name.lower()
                 self._reporter.tell("offline", f"{_short(key)} is gone ({name}).", friend=key.hex(), reason=name)
-            case MessageReceived(key, text, is_action):
+            case MessageReceived(key, text, is_action) if key in self._echoes:
                 shown = f"* {_short(key)} {text}" if is_action else f"{_short(key)}: {text}"
                 self._reporter.tell("message", shown, friend=key.hex(), line=text, is_action=is_action)
                 self._echoes[key].messages.append(event)
-            case CustomReceived(key, data):
+            case CustomReceived(key, data) if key in self._echoes:
                 self._take(key, data)
-            case _:
+            case _:  # also what came before a friend had to come again
                 pass
 
     def _take(self, key: bytes, data: bytes) -> None:

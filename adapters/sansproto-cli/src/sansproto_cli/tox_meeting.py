@@ -17,32 +17,34 @@ from .exits import CommandFailed, Exit
 from .key_files import parse_server
 from .line import entropy, politely
 from .report import Reporter
-from .tox_keys import RELAY_COMMAND, Friend, Keys
+from .tox_keys import RELAY_COMMAND, Friend, Keys, checked
 
 SOCKET = "udp"
-_LINGER = 2 * NodeDelays().farewell
 
 
 class Meeting:
     """Where friends find us: a node with its keys, a socket, and relays."""
 
-    def __init__(self, keys: Keys, bind: str, relays: Sequence[str], reporter: Reporter) -> None:
+    def __init__(
+        self, keys: Keys, bind: str, relays: Sequence[str], reporter: Reporter, delays: NodeDelays | None = None
+    ) -> None:
         self.reporter, self._keys = reporter, keys
         self.node = ToxNode(
             real_key=keys.real.secret,
             dht_key=keys.dht.secret,
             entropy=entropy,
             wall_epoch=time.time() - time.monotonic(),
+            delays=delays,
         )
         self._place = addresses.parse_bind(bind, 0)
-        self._relays = [Relay(*parse_server(one, "relay", "192.0.2.1:33445", RELAY_COMMAND)) for one in relays]
+        self._relays = [_parse_relay(one) for one in relays]
         self._names = {one.key: text.partition("@")[2] for one, text in zip(self._relays, relays, strict=True)}
         self._lost: set[bytes] = set()
 
     @contextmanager
     def begin(self) -> Iterator[Runner[ToxEvent]]:
         """Run it, and say so."""
-        runner: Runner[ToxEvent] = run(self.node, sockets={SOCKET: self._place}, linger=_LINGER)
+        runner: Runner[ToxEvent] = run(self.node, sockets={SOCKET: self._place}, linger=2 * self.node.delays.farewell)
         with ExitStack() as stack:
             try:
                 stack.enter_context(politely(runner))
@@ -80,3 +82,9 @@ class Meeting:
                 why = f" ({detail})" if detail else ""
                 text = f"The relay at {name} does not answer{why}: trying again."
                 self.reporter.tell("relay_lost", text, reason=cause.name.lower(), **facts)
+
+
+def _parse_relay(text: str) -> Relay:
+    """``PUBLICKEY@HOST:PORT``."""
+    key, address = parse_server(text, "relay", "192.0.2.1:33445", RELAY_COMMAND)
+    return Relay(checked(key, "relay"), address)

@@ -120,8 +120,9 @@ class Piping:
                     source.go_on()
                 elif event is not None:
                     self._tell(event)
-                self._send(self._answer)
-                self._show_progress()
+                if line.is_empty:
+                    self._send(self._answer)
+                    self._show_progress()
         finally:
             source.stop()
             self._reporter.rest()
@@ -153,7 +154,6 @@ class Piping:
             case FriendOnline(number=number) if self._outgoing.session is None:
                 self._outgoing.session = number
                 self._reporter.tell("connected", "Connected.")
-                self._reporter.progress(0, self._size)
             case Undelivered(packets=packets):
                 self._outgoing.lose(packets)
             case FriendOffline(reason=reason):
@@ -192,9 +192,11 @@ class Piping:
 
     def _show_progress(self) -> None:
         """Of our input if it is a file, else of all that passes."""
-        arrived = self._outgoing.arrived
-        done = arrived if self._size is not None else arrived + self._received
-        if done != self._shown and self._outgoing.session is not None and not self._is_talk:
+        if self._outgoing.session is None or self._is_talk:
+            return
+        self._runner.call(lambda _: self._outgoing.count())
+        done = self._outgoing.arrived + (self._received if self._size is None else 0)
+        if done != self._shown:
             self._shown = done
             self._reporter.progress(done, self._size)
 
