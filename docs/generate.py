@@ -44,6 +44,7 @@ from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
+from sansproto.tox import RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
 from sansproto.tox import packets as tox
 from sansproto.wire import Packet, layout_rst
 
@@ -253,6 +254,10 @@ PARTS: dict[str, Callable[[], str]] = {
     ),
     "tox.relay_frames": lambda: packets(tox.CONTROL.packets, "d"),
     "tox.relayed": lambda: layout_rst(tox.Relayed),
+    "tox.relay_client_delays": lambda: settings(RelayClientDelays),
+    "tox.relay_client_limits": lambda: settings(RelayClientLimits),
+    "tox.relay_server_delays": lambda: settings(RelayServerDelays),
+    "tox.relay_server_limits": lambda: settings(RelayServerLimits),
 }
 
 

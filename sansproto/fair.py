@@ -1,4 +1,4 @@
-"""Fair shares of what strangers use: groups of addresses, and who is next."""
+"""Fair shares of what strangers use: groups of addresses, and who of them is next."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def address_bytes(host: str) -> bytes:
 
 def group_of(where: Path | Address) -> bytes:
     """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
-    return network_of(address_bytes(where.host))
+    return group_of_address(address_bytes(where.host))
 
 
-def network_of(address: bytes) -> bytes:
-    """The same, of the bytes of an address."""
+def group_of_address(address: bytes) -> bytes:
+    """The same, of an address as bytes."""
     return b"\x04" + address[:3] if len(address) == 4 else b"\x06" + address[:6]
 
 

@@ -16,12 +16,12 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-def keep_newest(table: OrderedDict[K, V], key: K, value: V, limit: int) -> None:
-    """Put a value last; what is over the limit is forgotten, the oldest first."""
+def keep_newest(table: dict[K, V], key: K, value: V, limit: int) -> None:
+    """Put a value last; what is over the limit is forgotten, the oldest first. (A large table is an OrderedDict.)"""
+    table.pop(key, None)
     table[key] = value
-    table.move_to_end(key)
     while len(table) > limit:
-        table.popitem(last=False)
+        del table[next(iter(table))]
 
 
 @attrs.frozen

@@ -21,6 +21,7 @@ from sansproto.overte import Departure as OverteDeparture
 from sansproto.session import Answers, Session
 from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.tables import check, headings
+from sansproto.tox import RelayViolation
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "protocols"
@@ -102,6 +103,7 @@ WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "egtp": [*MailboxViolation, *ErrorCode],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],
+    "tox": [*RelayViolation],
 }
 
 

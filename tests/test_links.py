@@ -8,7 +8,7 @@ import pickle
 import weakref
 from collections import OrderedDict, deque
 from enum import Enum, IntFlag
-from math import inf, nan
+from math import inf, nan, nextafter
 from typing import Annotated, Any, Never, NewType
 
 import attrs
@@ -418,6 +418,59 @@ def test_a_link_held_by_the_protocol_stays_paused_when_events_were_popped() -> N
     core.links[link].resume()
     core.run()
     assert transmits(core) == [ResumeReading(link)]
+
+
+def test_a_halted_link_is_not_looked_at_before_it_goes_on() -> None:
+    core = echo()
+    link, other = guest(core), guest(core)
+    core.links[link].halt()
+    core.run()
+    core.receive_data(link, b"\x01a\x01b", 0.0)
+    core.receive_data(other, b"\x01c", 0.0)
+    core.receive_eof(link, 0.0)
+    assert [event.text for event in events(core)] == ["c"]
+    assert PauseReading(link) in transmits(core)
+    core.handle_timeout(1.0)
+    assert events(core) == []
+    core.links[link].go_on()
+    core.run()
+    assert events(core) == []
+    assert core.next_timeout() == nextafter(core.clock, inf)
+    core.handle_timeout(2.0)
+    assert [event.text for event in events(core)] == ["a", "b"]
+    assert core.links[link].state is LinkState.DRAINING  # the end comes behind that
+
+
+def test_what_a_halted_link_has_sent_is_not_looked_at_when_it_is_lost() -> None:
+    core = echo()
+    link = guest(core)
+    core.links[link].halt()
+    core.receive_data(link, b"\x01a", 0.0)
+    core.stream_lost(link, 0.0)
+    assert events(core) == [GuestLeft(link)]
+    assert not core.links
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_a_link_may_be_halted_by_a_packet_of_its_own(is_short: bool) -> None:
+    class Hesitant(Echo):
+        def link_packet(self, link: StreamLink, packet: object) -> None:
+            super().link_packet(link, packet)
+            link.halt()
+            if is_short:
+                link.go_on()
+
+    core = Hesitant(entropy=ScriptedEntropy(), limits=ToyLimits())
+    link = core.stream_accepted("echo", PEER, 0.0)
+    core.receive_data(link, b"\x02hi\x01a\x01b", 0.0)
+    assert len(events(core)) == (2 if is_short else 0)
+    assert PauseReading(link) in transmits(core) or is_short
+    for _ in range(2):
+        core.links[link].go_on()
+        core.run()
+        core.handle_timeout(core.clock + 1.0)
+    assert len(events(core)) == (0 if is_short else 2)
+    assert core.links[link].inbox == b""
 
 
 def test_nothing_is_read_behind_bytes_that_are_no_packet() -> None:

@@ -11,13 +11,24 @@ from sansproto.egtp import EgtpNode, MessageReceived
 AT_A, AT_B = Path("udp", "192.0.2.1", 4000), Path("udp", "198.51.100.1", 4000)
 
 
-def entropy(n: int, *, purpose: str) -> bytes:
-    return urandom(n)
+class Entropy:
+    """Random bytes that were drawn before: what they cost is not ours."""
+
+    def __init__(self) -> None:
+        self.pool, self.at = urandom(1 << 16), 0
+
+    def __call__(self, n: int, *, purpose: str) -> bytes:
+        at = self.at
+        self.at = end = at + n
+        if end > 1 << 16:
+            self.__init__()  # type: ignore[misc]
+            return self(n, purpose=purpose)
+        return self.pool[at:end]
 
 
 def node(**arguments: Any) -> EgtpNode:
     """A node with a new key."""
-    return EgtpNode(private_key=urandom(32), entropy=entropy, wall_epoch=1.7e9, **arguments)
+    return EgtpNode(private_key=urandom(32), entropy=Entropy(), wall_epoch=1.7e9, **arguments)
 
 
 class Pair:
@@ -27,9 +38,16 @@ class Pair:
         self.a, self.b = node(**arguments), node(**arguments)
         self.now = 0.0
 
+    def meet(self) -> None:
+        """A handshake, up to the packet with which both use the session."""
+        a, b, now = self.a, self.b, self.now
+        a.connect(b.public_key, AT_B, now)
+        for source, target, path in ((a, b, AT_A), (b, a, AT_B), (a, b, AT_A), (b, a, AT_B)):
+            target.receive_datagram(source.next_transmit().data, path, now)  # type: ignore[union-attr]
+
     def connect(self) -> None:
-        """Until nothing is to be said any more: both use the session, and have measured a round trip."""
-        self.a.connect(self.b.public_key, AT_B, self.now)
+        """Until nothing is to be said any more: both have measured a round trip, too."""
+        self.meet()
         while self.carry():
             pass
 
@@ -43,6 +61,18 @@ class Pair:
             a.receive_datagram(transmit.data, AT_B, now)  # type: ignore[union-attr]
             was_any = True
         return was_any
+
+    @property
+    def is_connected(self) -> bool:
+        """Is there a session that both use?"""
+        mine, its = self.a.recovery.peers.get(self.b.public_key), self.b.recovery.peers.get(self.a.public_key)
+        return None not in (mine and mine.cur, its and its.cur)
+
+    def drain(self) -> None:
+        """Take all events."""
+        for one in (self.a, self.b):
+            while one.next_event() is not None:
+                pass
 
     def received(self) -> int:
         """How many messages b has received since it was asked last."""
@@ -63,9 +93,6 @@ def connected(**arguments: Any) -> Pair:
     """A pair with a session, and no events of it."""
     pair = Pair(**arguments)
     pair.connect()
-    assert pair.a.recovery.peers[pair.b.public_key].cur is not None
-    assert pair.b.recovery.peers[pair.a.public_key].cur is not None
-    for one in (pair.a, pair.b):
-        while one.next_event() is not None:
-            pass
+    assert pair.is_connected
+    pair.drain()
     return pair

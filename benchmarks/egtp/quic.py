@@ -100,8 +100,9 @@ def self_signed() -> tuple[Any, Any]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     today = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), today)
-    return builder.not_valid_after(today + timedelta(days=1)).sign(key, hashes.SHA256()), key
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(today).not_valid_after(today + timedelta(days=1))
+    return builder.sign(key, hashes.SHA256()), key
 
 
 def aioquic(suite: str) -> Callable[[], float]:

@@ -86,21 +86,22 @@ def hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
 class Cipher:
     """ChaCha20-Poly1305 under one key: a cache, which costs as much to make as to seal with."""
 
-    __slots__ = ("_aead",)
+    __slots__ = ("_decrypt", "_encrypt")
 
     def __init__(self, key: bytes) -> None:
-        self._aead = ChaCha20Poly1305(key)
+        aead = ChaCha20Poly1305(key)
+        self._encrypt, self._decrypt = aead.encrypt, aead.decrypt
 
     def seal(self, counter: int, clear: bytes, header: bytes = b"") -> bytes:
         """The sealed text with its tag. Raises ValueError beyond the last counter: nothing is sealed with it."""
         if not 0 <= counter <= LAST_COUNTER:
             raise ValueError("the key is used up")
-        return self._aead.encrypt(_NONCE(counter), clear, header)
+        return self._encrypt(_NONCE(counter), clear, header)
 
     def open(self, counter: int, sealed: bytes, header: bytes = b"") -> bytes:
         """The clear text. Raises WireError (``BAD_MAC``)."""
         try:
-            return self._aead.decrypt(_NONCE(counter), sealed, header)
+            return self._decrypt(_NONCE(counter), sealed, header)
         except InvalidTag:
             raise WireError(Fault.BAD_MAC) from None
 
@@ -117,9 +118,12 @@ class Keys(NamedTuple):
     """Of the handshake: for upper layers that bind themselves to this channel."""
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Transcript:
-    """The symmetric state of Noise between two messages. No key of it seals twice, so there is no counter."""
+    """The symmetric state of Noise between two messages. No key of it seals twice, so there is no counter.
+
+    (Not frozen, nor is what is keyed: a handshake makes thirty of them. Nothing changes one.)
+    """
 
     chaining_key: bytes = attrs.field(repr=False)
     hash: bytes = attrs.field(repr=False)
@@ -146,7 +150,7 @@ class Transcript:
         return Keys(*hkdf(self.chaining_key, b""), self.hash)
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Keyed:
     """A transcript with the key that an agreement gave, for one message."""
 

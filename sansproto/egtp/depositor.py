@@ -6,7 +6,7 @@ from collections import deque
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
-from ..component import Component, Host, OptionalPart, Refusal
+from ..component import Component, Host, OptionalPart, Part, Refusal
 from ..contract import Address, Link
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -17,6 +17,7 @@ from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
 NOT_TAKEN: Final = Refusal("a mailbox server did not take a packet", ref="over mailboxes")
 TOO_MANY_WAIT: Final = Refusal("too many packets wait for a mailbox server", ref="over mailboxes")
 NOT_REACHED: Final = Refusal("a mailbox server was not reached", ref="over mailboxes")
+NOT_ANSWERED: Final = Refusal("a mailbox server did not say that it took a packet", ref="over mailboxes")
 
 
 class DepositorState(Enum):
@@ -50,6 +51,8 @@ class DepositorHost(Host[Any], Protocol):
     def mailbox_dialled(self, connection: MailboxConnection, link: Link) -> None: ...
     def mailbox_left(self, link: Link) -> None: ...
     def drop_depositor(self, depositor: Depositor) -> None: ...
+    def note_written(self) -> None: ...
+    def lose_packet(self, why: Refusal, part: Part[Any]) -> None: ...
 
 
 class Depositor(Component[DepositorState, DepositorHost]):
@@ -98,7 +101,7 @@ class Depositor(Component[DepositorState, DepositorHost]):
         self.waiting.append(packet)
 
     def refuse(self) -> None:
-        self.host.count_refusal(TOO_MANY_WAIT, self)
+        self.host.lose_packet(TOO_MANY_WAIT, self)
 
     def send(self) -> None:
         """As many as the server takes before it answers."""
@@ -106,7 +109,7 @@ class Depositor(Component[DepositorState, DepositorHost]):
         while connection is not None and self.waiting and self.under_way < self.mailbox_limits.pipeline:
             packet = self.waiting.popleft()
             if len(packet) > connection.max_blob:
-                self.host.count_refusal(NOT_TAKEN, self)
+                self.host.lose_packet(NOT_TAKEN, self)
                 continue
             self.tag, self.under_way = (self.tag + 1) % 2**32, self.under_way + 1
             deposit = p.Deposit(self.tag.to_bytes(4, "little"), self.key[1], packet)
@@ -116,8 +119,12 @@ class Depositor(Component[DepositorState, DepositorHost]):
 
     def tell_lost(self) -> None:
         """What was under way is lost, as by a network."""
-        for _ in range(len(self.waiting)):
-            self.host.count_refusal(NOT_REACHED, self)
+        for why, packets in ((NOT_REACHED, len(self.waiting)), (NOT_ANSWERED, self.under_way)):
+            for _ in range(packets):
+                self.host.lose_packet(why, self)
+
+    def tell_written(self) -> None:
+        self.host.note_written()
 
     def leave(self) -> None:
         connection = self.connection.part
@@ -141,7 +148,7 @@ class Depositor(Component[DepositorState, DepositorHost]):
         assert isinstance(said, p.Deposited)  # it asks for nothing else
         self.under_way -= 1
         if said.status:
-            self.host.count_refusal(NOT_TAKEN, self)
+            self.host.lose_packet(NOT_TAKEN, self)
         self.post(_I.ANSWERED())
 
     def mailbox_ended(self, connection: MailboxConnection, ended: Ended) -> None:
@@ -177,7 +184,7 @@ DEPOSITOR: Final = Table[Depositor, DepositorState](
         Row(_S.IDLE, _I.PUT, _S.OPEN, _C.keep, _C.send, cancel=(_T.UNUSED,), ref=_REF),
         Row(_S.DIALLING, _I.READY, _S.OPEN, _C.send, ref=_REF),
         Row(_S.OPEN, _I.ANSWERED, None, _C.send, when=_C.is_busy, ref=_REF),
-        Row(_S.OPEN, _I.ANSWERED, _S.IDLE, arm=(_T.UNUSED,), ref=_REF),
+        Row(_S.OPEN, _I.ANSWERED, _S.IDLE, _C.tell_written, arm=(_T.UNUSED,), ref=_REF),
         Row(_S.IDLE, _I.UNUSED, _S.GONE, _C.leave, ref=_REF),
         Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
     ),

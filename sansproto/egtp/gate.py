@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Never, Protocol, TypeAlias
 
 from ..component import Component, Host
+from ..contract import Instant
+from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..recovery import Knock, Route
 from ..snapshot import CACHED
@@ -24,11 +26,8 @@ class Stored(NamedTuple):
     route: Route
 
 
-class Seen(NamedTuple):
-    """A datagram, and the packet that it is."""
-
-    data: bytes
-    packet: p.Datagram
+Seen: TypeAlias = tuple[bytes, p.Datagram]
+"""A datagram, and the packet that it is."""
 
 
 class Arrived(NamedTuple):
@@ -50,7 +49,9 @@ class GateState(Enum):
     OPEN = 0
     CLOSING = 1
     """Peers that did not hear the goodbye are told again."""
-    CLOSED = 2
+    WRITING = 2
+    """Mailbox servers have yet to take some packets."""
+    CLOSED = 3
 
 
 class GateInput:
@@ -61,11 +62,9 @@ class GateInput:
     KNOCKED = Input[GateState, Knocked]()
     ARRIVED = Input[GateState, Arrived]()
     CLOSE = Input[GateState, None]()
+    WRITTEN = Input[GateState, None]()
+    """Mailbox servers have taken all packets, or lost them."""
     EXPIRED = Input[GateState, None]()
-
-
-class GateTimer:
-    FAREWELL = Timer(GateInput.EXPIRED, NodeDelays.farewell)
 
 
 class GateHost(Host[Any], Protocol):
@@ -76,20 +75,33 @@ class GateHost(Host[Any], Protocol):
 
     @property
     def has_peers(self) -> bool: ...
+    @property
+    def under_way(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
     def arrived(self, seen: Seen, route: Route) -> None: ...
     def knock(self, knock: Knock) -> None: ...
     def say_goodbye(self) -> None: ...
-    def leave(self) -> None: ...
+    def leave(self, closed: Closed[Never]) -> None: ...
 
 
 class Gate(Component[GateState, GateHost]):
     """Strangers stop here, and so does everybody once the node is closed."""
 
+    told_until: Instant
+    """Up to then whoever did not hear the last goodbye is told again."""
+    lost_before: int
+    """Packets that no mailbox server had taken when the first of these goodbyes was said."""
     delays: Annotated[NodeDelays, CACHED]
 
     def __init__(self, host: GateHost) -> None:
         super().__init__(host)
-        self.delays = host.delays
+        self.delays, self.told_until, self.lost_before = host.delays, 0.0, 0
+
+    def note_goodbye(self) -> None:
+        """One is said to a peer."""
+        self._count_anew()
+        self.told_until = self.host.clock + self.delays.farewell
 
     # -- guards
 
@@ -97,12 +109,22 @@ class Gate(Component[GateState, GateHost]):
         return self.host.keyring.is_for_us(knocked.data)
 
     def read(self, stored: Stored) -> Arrived | None:
-        return Arrived(Seen(stored.data, p.DATAGRAM.decode(stored.data)), stored.route)
+        return Arrived((stored.data, p.DATAGRAM.decode(stored.data)), stored.route)
 
-    # -- conditions and actions
+    # -- conditions and times
 
-    def has_nobody(self) -> bool:
-        return not self.host.has_peers
+    def is_done(self) -> bool:
+        return not (self.host.has_peers or self.host.under_way or self.until_told())
+
+    def is_writing(self) -> bool:
+        return self.host.under_way > 0
+
+    def until_told(self) -> float:
+        if self.host.has_peers:  # they are told now
+            return self.delays.farewell
+        return max(self.told_until - self.host.clock, 0.0)
+
+    # -- actions
 
     def knock(self, knocked: Knocked) -> None:
         token = b"" if knocked.packet.token == p.NO_TOKEN else knocked.packet.token[:_TOKEN]
@@ -112,14 +134,41 @@ class Gate(Component[GateState, GateHost]):
         self.host.arrived(arrived.seen, arrived.route)
 
     def say_goodbye(self) -> None:
+        if self.host.has_peers:
+            self.note_goodbye()
+        else:
+            self._count_anew()
         self.host.say_goodbye()
 
+    def leave_at_once(self) -> None:
+        self.host.leave(Closed(CloseCause.LOCAL))
+
     def leave(self) -> None:
-        self.host.leave()
+        """Did everything leave that was on its way to mailboxes since the goodbye?"""
+        late, lost = self.host.under_way, self.host.lost - self.lost_before
+        cause = CloseCause.TIMEOUT if late else CloseCause.LOST if lost else CloseCause.LOCAL
+        detail = f"packets that no mailbox server took: {late + lost}" if late + lost else ""
+        self.host.leave(Closed(cause, detail=detail))
+
+    # -- inside
+
+    def _count_anew(self) -> None:
+        if self.host.clock >= self.told_until:
+            self.lost_before = self.host.lost
 
 
-_S, _I, _T, _C = GateState, GateInput, GateTimer, Gate
+_S, _I, _C = GateState, GateInput, Gate
+
+
+class GateTimer:
+    FAREWELL = Timer(GateInput.EXPIRED, Gate.until_told)
+    HANDOVER = Timer(GateInput.EXPIRED, NodeDelays.handover)
+
+
+_T = GateTimer
+_LEAVING: Final = (_S.CLOSING, _S.WRITING)
 _NODE: Final = "the node"
+_CLOSING: Final = "closing a node"
 
 KNOCK: Final = (
     Guards.of(Gate, GateState, Knocked, "h1")
@@ -143,11 +192,15 @@ GATE: Final = Table[Gate, GateState](
     rows=(
         Row(_S.OPEN, _I.START | _I.CONNECT | _I.SEND | _I.DISCONNECT, ref=_NODE),
         Row(_S.OPEN, _I.KNOCKED, None, _C.knock, ref="the handshake"),
-        Row((_S.OPEN, _S.CLOSING), _I.ARRIVED, None, _C.hand_on, ref="over mailboxes"),
-        Row(_S.OPEN, _I.CLOSE, _S.CLOSED, _C.leave, when=_C.has_nobody, ref="closing a node"),
-        Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.say_goodbye, arm=(_T.FAREWELL,), ref="closing a node"),
-        Row(_S.CLOSING, _I.CLOSE, ref="closing a node"),
-        Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref="closing a node"),
+        Row((_S.OPEN, *_LEAVING), _I.ARRIVED, None, _C.hand_on, ref="over mailboxes"),
+        Row(_S.OPEN, _I.CLOSE, _S.CLOSED, _C.leave_at_once, when=_C.is_done, ref=_CLOSING),
+        Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.say_goodbye, arm=(_T.FAREWELL,), ref=_CLOSING),
+        Row(_LEAVING, _I.CLOSE, ref=_CLOSING),
+        Row(_S.CLOSING, _I.EXPIRED, _S.WRITING, when=_C.is_writing, arm=(_T.HANDOVER,), ref=_CLOSING),
+        Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref=_CLOSING),
+        Row((_S.OPEN, _S.CLOSING), _I.WRITTEN, None, ref=_CLOSING),
+        Row(_S.WRITING, _I.WRITTEN, _S.CLOSED, _C.leave, cancel=(_T.HANDOVER,), ref=_CLOSING),
+        Row(_S.WRITING, _I.EXPIRED, _S.CLOSED, _C.leave, ref=_CLOSING),
     ),
     defaults=(
         Default(Outcome.NOT_OPEN, "", _I.START, _I.CONNECT, _I.SEND, _I.DISCONNECT),

@@ -15,10 +15,12 @@ from . import crypto
 from . import packets as p
 
 _ZERO: Final = bytes(8)
-_DATA: Final = p.Data.__wire__.id or 0
+_APP: Final = Kind.APP  # looked up once: most packets are of this kind
+_FIRST: Final = bytes((_APP.value,))
+_CH, _DATA = p.CH.__wire__.id or 0, p.Data.__wire__.id or 0
 _KINDS: Final = tuple(Kind)
+_HEADER: Final = p.HEADER_SIZE
 _MAC_AT: Final = p.H1_SIZE - 16
-_PROOF_AT: Final = 33
 
 
 @attrs.frozen
@@ -110,7 +112,7 @@ class Keyring(Part[Host[Any]]):
         return Reply(payload.sid, payload.instance, payload.reset_token, keys)
 
     def make_challenge(self, knock: Knock, token: bytes, init: Init | None) -> bytes:
-        data = p.DATAGRAM.encode(p.CH(knock.hs_id[:8], token, _ZERO))[:_PROOF_AT]
+        data = p.challenge_header(_CH, knock.hs_id[:8], token)
         if init is None:
             return data + _ZERO
         kept: Read = init.secret
@@ -121,7 +123,7 @@ class Keyring(Part[Host[Any]]):
         token, proof = packet.token + packet.proof, packet.proof
         if proof == _ZERO:
             return Challenge(token, proven=False)
-        data = p.DATAGRAM.encode(packet)[:_PROOF_AT]
+        data = p.challenge_header(_CH, packet.hs_id, packet.token)
         expected = crypto.challenge_proof(self.handshakes[sid].initiation.transcript.chaining_key, data)
         if not crypto.are_equal(proof, expected):
             raise WireError(Fault.BAD_MAC)
@@ -151,22 +153,24 @@ class Keyring(Part[Host[Any]]):
         if keys.sealer is None:
             keys.sealer = crypto.Cipher(keys.send)
         header = p.data_header(_DATA, keys.remote_sid, counter)
-        if kind is Kind.KEEPALIVE:
-            body = _ZERO
-        return header + keys.sealer.seal(counter, bytes((kind.value,)) + body, header)
+        first = _FIRST if kind is _APP else bytes((kind.value,))
+        return header + keys.sealer.seal(counter, first + body, header)
 
-    def open(self, packet: Sealed) -> Opened:
-        """Raises WireError: ``BAD_MAC``; ``BAD_TYPE`` for a kind that may not come; another one for the body's size."""
+    def open(self, packet: Sealed) -> bytes:
+        """Raises WireError: ``BAD_MAC``."""
         keys, (data, read) = self.keys[packet.sid], packet.packet
         if keys.opener is None:
             keys.opener = crypto.Cipher(keys.receive)
-        clear = keys.opener.open(packet.counter, read.sealed, data[: p.HEADER_SIZE])
+        return keys.opener.open(packet.counter, read.sealed, data[:_HEADER])
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        """Raises WireError: ``BAD_TYPE`` for a kind that may not come, another one for the body's size."""
         if clear[0]:
-            if clear[0] == Kind.CONFIRM.value and keys.is_ours:
+            if clear[0] == Kind.CONFIRM.value and self.keys[packet.sid].is_ours:  # only the initiator confirms
                 raise WireError(Fault.BAD_TYPE)
             p.CLEAR.decode(clear)
             return Opened(_KINDS[clear[0]], clear[1:])
-        return Opened(Kind.APP, clear[1:])
+        return Opened(_APP, clear[1:])
 
     # -- without memory
 

@@ -103,7 +103,9 @@ class NodeDelays(MailboxClientDelays):
     unused: float = seconds(30.0)
     """How long a connection to another node's mailbox is kept that nothing is put into."""
     farewell: float = seconds(2.0)
-    """From close until the end: who did not hear the goodbye is told again meanwhile."""
+    """From a goodbye until the end: who did not hear it is told again meanwhile."""
+    handover: float = seconds(10.0)
+    """From then on: how long mailbox servers have to take what is on its way to them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -6,9 +6,9 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Final, assert_never
+from typing import Annotated, Any, ClassVar, Final, Never, assert_never
 
-from ..component import Note, Refusal
+from ..component import Note, Part, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
@@ -158,6 +158,15 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         entry = self.recovery.peers.get(peer)
         return 0 if entry is None else len(entry.queue)
 
+    def silent_since(self, peer: bytes) -> float | None:
+        """Since when nothing has come from a peer although we sent what is to be answered.
+
+        None if something came, there is no session, or it is by mailboxes, where answers take their time.
+        """
+        entry = self.recovery.peers.get(peer)
+        session = None if entry is None else entry.current
+        return session.silence.since if session is not None and session.times.has_pings else None
+
     def start(self, now: float) -> None:
         """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
         asked = [mailbox.asked(OwnMailboxInput.START()) for mailbox in self.relays.own.values()]
@@ -207,6 +216,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         """Say goodbye to a peer, and forget it. Nothing happens if it is not known. Raises NotOpen after ``close``."""
         self.ask("disconnect", self.gate.asked(GateInput.DISCONNECT()))
         self.advance(now)
+        if peer in self.recovery.peers:
+            self.gate.note_goodbye()
         self.recovery.disconnect(peer, reason)
         self.run()
 
@@ -232,7 +243,12 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return taken
 
     def close(self, now: float) -> None:
-        """Say goodbye to all peers, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
+        """Say goodbye to all peers; ``Closed`` follows, its ``cause`` LOCAL if everything has left.
+
+        ``NodeDelays.farewell`` seconds after the last goodbye, and when mailbox servers have taken what is on its way
+        to them. They have ``handover`` seconds more; the cause is TIMEOUT if that was too short, LOST if a packet is
+        lost.
+        """
         if self.alive(now):
             self.gate.post(GateInput.CLOSE())
             self.run()
@@ -256,7 +272,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     # -- the contract
 
     def decode(self, data: bytes, path: Path) -> Seen:
-        return Seen(data, p.DATAGRAM.decode(data))
+        return data, p.DATAGRAM.decode(data)
 
     def received(self, packet: Seen, path: Path) -> None:
         self.arrived(packet, self.routes.of(path))
@@ -269,8 +285,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        has_room = len(self._outbox) <= self.limits.outbox // 2 and self.waiting_events <= self.limits.events // 2
-        if self._is_wanting and has_room:
+        if self._is_wanting and self._has_room():
             self._is_wanting = False
             self.emit(Writable())
         return transmit
@@ -312,6 +327,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def has_peers(self) -> bool:
         return bool(self.recovery.peers)
 
+    @property
+    def under_way(self) -> int:
+        return self.relays.under_way
+
+    @property
+    def lost(self) -> int:
+        return self.relays.lost
+
     def arrived(self, seen: Seen, route: Route) -> None:
         """A packet, by whichever route."""
         core, (data, packet) = self.recovery, seen
@@ -338,9 +361,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         for peer in list(self.recovery.peers):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
-    def leave(self) -> None:
+    def leave(self, closed: Closed[Never]) -> None:
         self.relays.stop()
-        self.close_gracefully(Closed(CloseCause.LOCAL))
+        self.close_gracefully(closed)
 
     # -- what mailboxes ask
 
@@ -357,13 +380,22 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         self.emit(MailboxReachable(server))
 
     def mailbox_is_down(self, server: bytes, ended: Ended) -> None:
-        self.emit(MailboxUnreachable(server, ended.cause))
+        self.emit(MailboxUnreachable(server, ended.cause, violation=ended.violation))
 
     def read_blob(self, server: bytes, blob: bytes) -> None:
         self.gate.take(STORED, Stored(blob, polled_route(server)))
 
     def drop_depositor(self, depositor: Depositor) -> None:
         self.relays.depositors.remove(depositor.key)
+        self.note_written()
+
+    def note_written(self) -> None:
+        if not self.relays.under_way:
+            self.gate.post(GateInput.WRITTEN())
+
+    def lose_packet(self, why: Refusal, part: Part[Any]) -> None:
+        self.relays.lost += 1
+        self.count_refusal(why, part)
 
     # -- what the recovery core asks (docs/protocols/recovery.rst, what the host does)
 
@@ -400,8 +432,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes:
         return self.keyring.seal(sid, counter, kind, body)
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         return self.keyring.open(packet)
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        return self.keyring.read(packet, clear)
 
     def make_hint(self, sid: bytes) -> bytes:
         return self.keyring.make_hint(sid)
@@ -454,8 +489,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     # -- inside
 
+    def _has_room(self) -> bool:
+        return len(self._outbox) <= self.limits.outbox // 2 and len(self._events) <= self.limits.events // 2
+
     def _has_too_many_events(self) -> bool:
-        return self.waiting_events >= self.limits.events
+        return len(self._events) >= self.limits.events
 
     def _ask_connect(self, verb: str, peer: bytes) -> None:
         self.ask(verb, self.gate.asked(GateInput.CONNECT()))

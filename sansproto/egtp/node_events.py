@@ -9,6 +9,7 @@ import attrs
 from ..contract import Address
 from ..events import CloseCause, Closed, Writable
 from ..recovery import RecoveryEvent
+from .mailbox_events import MailboxViolation
 
 
 @attrs.frozen
@@ -47,12 +48,16 @@ class MailboxReachable:
 
 @attrs.frozen
 class MailboxUnreachable:
-    """The connection to a mailbox server was lost; it is tried again."""
+    """The connection to a mailbox server was lost, or could not be made; it is tried again, and that is told no more
+    until it is reached. A server that closes before it is ever reached may have another key.
+    """
 
     server: bytes
     """The server's key."""
     cause: CloseCause
     """How it ended."""
+    violation: MailboxViolation | None = attrs.field(default=None, kw_only=True)
+    """How the server broke the protocol, or what it said; None if ``cause`` says it all."""
 
 
 EgtpEvent: TypeAlias = (

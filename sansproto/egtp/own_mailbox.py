@@ -83,6 +83,9 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
 
     # -- conditions and times
 
+    def is_first_failure(self) -> bool:
+        return not self.failures
+
     def has_more(self, polled: p.Polled) -> bool:
         return polled.left > 0
 
@@ -196,6 +199,12 @@ OWN_MAILBOX: Final = Table[OwnMailbox, OwnMailboxState](
         Row(_S.POLLING, _I.POLLED, None, _C.acknowledge, _C.poll, when=_C.has_more, ref=_REF),
         Row(_S.POLLING, _I.POLLED, _S.IDLE, _C.acknowledge, arm=(_T.POLL,), ref=_REF),
         Row(_S.IDLE, _I.DUE, _S.POLLING, _C.poll, ref=_REF),
+        Row(
+            *(_S.DIALLING, _I.LOST, _S.AWAY, _C.leave, _C.tell_down),
+            when=_C.is_first_failure,
+            arm=(_T.REDIAL,),
+            ref=_REF,
+        ),
         Row(_S.DIALLING, _I.LOST, _S.AWAY, _C.leave, arm=(_T.REDIAL,), ref=_REF),
         Row(
             (_S.POLLING, _S.IDLE),

@@ -145,6 +145,9 @@ class Data(Packet):
 data_header: Final[Callable[[int, bytes, int], bytes]] = Struct("<B8sQ").pack
 """The first 17 bytes of a Data packet, out of its type, sid and counter: the tag covers them, too."""
 
+challenge_header: Final[Callable[[int, bytes, bytes], bytes]] = Struct("<B8s24s").pack
+"""The first 33 bytes of a CH, out of its type, hs_id and token: the proof is of them."""
+
 
 @packet(id=0x0C)
 class Hint(Packet):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..contract import Path
-from ..fair import address_bytes, network_of
+from ..fair import address_bytes, group_of_address
 from .packets import PATH, PathRelay, PathV4, PathV6
 
 _LABEL_MOST = 255
@@ -17,7 +17,7 @@ def path_bytes(path: Path) -> bytes:
 def path_and_group(path: Path) -> tuple[bytes, bytes]:
     """A path of datagrams, serialised, and its group."""
     address = address_bytes(path.host)
-    return _serialised(path, address), network_of(address)
+    return _serialised(path, address), group_of_address(address)
 
 
 def _serialised(path: Path, address: bytes) -> bytes:

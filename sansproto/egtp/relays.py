@@ -34,6 +34,8 @@ class Relays(Part[RelaysHost]):
     """By the server's key and the id of the mailbox, the one that was used last at the end."""
     made: int
     """Depositors so far."""
+    lost: int
+    """Packets that no mailbox server took."""
     is_stopped: bool
     """The node has left: only what was written already goes out."""
     by_link: Annotated[dict[Link, MailboxConnection], CACHED]
@@ -42,7 +44,7 @@ class Relays(Part[RelaysHost]):
     def __init__(self, host: RelaysHost, addresses: Mapping[bytes, Address]) -> None:
         super().__init__(host)
         delays, limits = host.delays, host.limits
-        self.addresses, self.made, self.is_stopped, self.by_link = addresses, 0, False, {}
+        self.addresses, self.made, self.lost, self.is_stopped, self.by_link = addresses, 0, 0, False, {}
         self.own = Parts(lambda server: OwnMailbox(host, server, addresses[server], delays, limits))
         self.depositors = Parts(lambda key: Depositor(host, key, addresses[key[0]], limits))
         for server in addresses:
@@ -58,17 +60,22 @@ class Relays(Part[RelaysHost]):
 
     # -- for the node
 
+    @property
+    def under_way(self) -> int:
+        """Packets that a mailbox server has yet to take."""
+        return sum(len(one.waiting) + one.under_way for one in self.depositors.values())
+
     def put(self, server: bytes, mailbox: bytes, packet: bytes) -> None:
         """A packet for somebody else's mailbox."""
         if self.is_stopped:
-            self.host.count_refusal(HAS_LEFT, self)
+            self.host.lose_packet(HAS_LEFT, self)
             return
         if server not in self.addresses:
-            self.host.count_refusal(NO_RELAY, self)
+            self.host.lose_packet(NO_RELAY, self)
             return
         found = self.depositors.get((server, mailbox))
         if found is None and not self._has_room():
-            self.host.count_refusal(TOO_MANY_MAILBOXES, self)
+            self.host.lose_packet(TOO_MANY_MAILBOXES, self)
             return
         if found is None:
             self.made += 1

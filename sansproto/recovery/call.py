@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
@@ -150,17 +149,18 @@ class Call(Component[CallState, RecoveryHost]):
     next_challenge: Instant
     proven_until: Instant
     """Up to then only challenges with proof are heard."""
-    backoffs: OrderedDict[Route, Instant]
+    backoffs: dict[Route, Instant]
     """Routes where the peer was not reached: not before then."""
     is_retry: bool
     """What waits is another try, which is made only if a session is still wanted."""
     core: Annotated[CallOwner, CACHED]
     peer: Annotated[CallPeer, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, core: CallOwner, peer: CallPeer) -> None:
         super().__init__(host)
         self.core, self.peer = core, peer
-        self.attempts, self.backoffs = [], OrderedDict()
+        self.attempts, self.backoffs = [], {}
         self.stamp = self.generation = self.starts = self.challenges = 0
         self.began = self.pause = self.last_start = self.next_start = self.next_challenge = self.proven_until = 0.0
         self.was_held = self.is_retry = False
@@ -196,11 +196,13 @@ class Call(Component[CallState, RecoveryHost]):
         challenge = attempt(self.host.open_challenge, challenged.sid, challenged.packet)
         return None if challenge is None else Demand(challenged.sid, challenge)
 
+    def is_first(self, demand: Demand) -> bool:
+        """With proof it is answered once for each attempt."""
+        return not (demand.challenge.proven and self._attempt(demand.sid).is_challenged)
+
     def may_answer(self, demand: Demand) -> bool:
-        """With proof once for each attempt; without it, after longer and longer pauses."""
-        if demand.challenge.proven:
-            return not self._attempt(demand.sid).is_challenged
-        return self.host.clock >= max(self.next_challenge, self.proven_until)
+        """Without proof after longer and longer pauses."""
+        return demand.challenge.proven or self.host.clock >= max(self.next_challenge, self.proven_until)
 
     def open_reply(self, replied: Replied) -> Won | None:
         reply = attempt(self.host.open_reply, replied.sid, replied.packet)
@@ -379,6 +381,7 @@ CHALLENGE: Final = (
     .need(_C.is_attempt, "unknown handshake", ref="R5 freshness")
     .need(_C.is_from_called_route, "a challenge from elsewhere", ref="R5 freshness")
     .make(_C.open_challenge, "a challenge that does not open", ref="R5 freshness")
+    .need(_C.is_first, "a challenge that was answered", ref="R5 freshness")
     .need(_C.may_answer, "a challenge too soon", ref="R5 freshness")
     .give(_I.CHALLENGED)
 )
@@ -470,7 +473,9 @@ CALL: Final = Table[Call, CallState](
         Row(_S.ANSWERED, _I.WON, _S.IDLE, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.BEATEN, None, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.LOST, _S.IDLE, _C.reconsider, ref="R6 own handshake"),
-        Row((_S.CALLING, _S.WAITING), _I.TAKEN_BACK, _S.IDLE, _C.drop_attempts, cancel=(*_CALLS, *_WAITS), ref="silence"),
+        Row(
+            (_S.CALLING, _S.WAITING), _I.TAKEN_BACK, _S.IDLE, _C.drop_attempts, cancel=(*_CALLS, *_WAITS), ref="silence"
+        ),
         Row((_S.IDLE, _S.ANSWERED), _I.TAKEN_BACK, None, ref="silence"),
         Row(_S.ANSWERED, _I.HALF_MADE, _S.IDLE, ref="R3 hint"),
         Row((_S.CALLING, *_RESTS), _I.LOST | _I.HALF_MADE, None, ref="R6 own handshake"),

@@ -53,6 +53,7 @@ class Conflict(Component[ConflictState, RecoveryHost]):
     tries: int
     core: Annotated[ConflictOwner, CACHED]
     peer: Annotated[ContestedPeer, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, core: ConflictOwner, peer: ContestedPeer) -> None:
         super().__init__(host)

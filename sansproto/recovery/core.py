@@ -347,7 +347,9 @@ class Recovery(Part[RecoveryHost]):
 
     def note_limit(self, limit: Limit) -> None:
         """Something was over its limit."""
-        now, counted = self.host.clock, self.limited.setdefault(limit.value, Counted(0, None))
+        now, counted = self.host.clock, self.limited.get(limit.value)
+        if counted is None:
+            counted = self.limited[limit.value] = Counted(0, None)
         counted.count += 1
         if counted.told is None or now - counted.told >= self.config.direct.notice:
             self.host.tell(Limited(limit, counted.count))

@@ -129,6 +129,7 @@ class DoorInput:
     UNKNOWN = Input[DoorState, Sealed]()
     RESET = Input[DoorState, Meant]()
     HINTED = Input[DoorState, Meant]()
+    DROPPED_MYSELF = Input[DoorState, None]()
     DROPPED_INIT = Input[DoorState, None]()
     DROPPED_CANDIDATE = Input[DoorState, None]()
     DROPPED_REPLY = Input[DoorState, None]()
@@ -325,6 +326,7 @@ class Door(Component[DoorState, RecoveryHost]):
                 self.host.tell(SelfConnection(route))
         elif self.core.may_tell("duplicate", route.name):
             self.host.tell(DuplicateIdentity(route))
+        self.post(DoorInput.DROPPED_MYSELF())
 
     def cut_backoffs(self, entered: Entered) -> None:
         """The peer is there."""
@@ -431,6 +433,8 @@ class Door(Component[DoorState, RecoveryHost]):
     def _victim(self, entered: Entered) -> Session | object | None:
         """The candidate that has to go for another one: None if there is room, nobody if there is none."""
         limits, offered = self.core.config.limits, list(self.core.offered.values())
+        if not offered:
+            return None
         own = [one for one in offered if one.peer_id == entered.init.peer]
         if len(own) >= limits.candidates_per_peer:
             return _oldest_unproven(own)
@@ -533,6 +537,7 @@ DOOR: Final = Table[Door, DoorState](
         Row(_S.OPEN, _I.HINTED, None, _D.suspect, ref="R3 hint"),
     ),
     defaults=(
+        Default(Outcome.IGNORE, "an init under our own key", _I.DROPPED_MYSELF),
         Default(Outcome.IGNORE, "too many inits", _I.DROPPED_INIT),
         Default(Outcome.IGNORE, "no room for a candidate", _I.DROPPED_CANDIDATE),
         Default(Outcome.IGNORE, "too many replies", _I.DROPPED_REPLY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Annotated, Protocol
 
 import attrs
@@ -96,8 +97,10 @@ class Farewells(Part[RecoveryHost]):
     # -- inside
 
     def _life(self, session: Session) -> float:
-        """As long as the peer can hold the session."""
+        """As long as the peer can hold the session, if there is an end to that."""
         times = self.core.times_of(session.route)
+        if times.session == inf:
+            return times.previous
         return max(times.previous, session.confirmed + times.session + times.candidate - self.host.clock)
 
     def _bury(self, session: Session, packet: bytes, home: Route | None, life: float) -> Tombstone:

@@ -79,8 +79,12 @@ class RecoveryHost(Host[Any], Protocol):
         """A packet of a session; None if the protocol has none of this kind. No counter is given twice."""
         ...
 
-    def open(self, packet: Sealed) -> Opened:
-        """Open a packet of a session, and check that kind and size of its body are legal."""
+    def open(self, packet: Sealed) -> bytes:
+        """Open a packet of a session: what was sealed in it, handed back to ``read``."""
+        ...
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        """What a packet is that opened: its kind may come from that end, and its body has the size of the kind."""
         ...
 
     def make_hint(self, sid: bytes) -> bytes | None:

@@ -70,7 +70,7 @@ class Admission(Enum):
 # -- handshakes
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Knock:
     """An Init of which nothing was opened yet."""
 
@@ -167,9 +167,9 @@ class Challenge:
 # -- sessions
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Sealed:
-    """A packet of a session that was not opened yet."""
+    """A packet of a session that was not opened yet. (Not frozen, nor are others of which each packet makes one.)"""
 
     sid: bytes
     """The id of the session, which we chose."""
@@ -183,7 +183,7 @@ class Sealed:
     """The host's own view of the packet, handed back to ``open``."""
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Opened:
     """What was in a packet of a session."""
 
@@ -229,7 +229,7 @@ class Visit:
     """Where its Init came from."""
 
 
-@attrs.frozen
+@attrs.define(weakref_slot=False)
 class Delivery:
     """A packet of the layer above, for the first time."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import inf
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
 from ..limits import seconds, some
-
 
 _ANSWER_PAUSE: Final = 5.0
 
@@ -57,10 +57,10 @@ class RecoveryDelays:
     """The life of the token in a challenge."""
     future: float = seconds(300.0)
     """How far ahead of our wall clock a stamp may be without proof."""
-    rekey: float = seconds(120.0)
+    rekey: float = attrs.field(default=120.0, validator=attrs.validators.gt(0))
     """The age at which the initiator of a session calls anew; the other end waits a quarter longer."""
-    session: float = seconds(180.0)
-    """The age at which a session ends."""
+    session: float = attrs.field(default=180.0, validator=attrs.validators.gt(0))
+    """The age at which a session ends; with both infinite it has no age."""
     contest: float = seconds(10.0)
     """How long nothing may come from a route that answers, before another one that was validated takes its place."""
     challenge: float = seconds(0.3)
@@ -250,8 +250,8 @@ DELAY_RULES: Final[Rules[RecoveryDelays]] = {
     ),
     "``previous`` > ``dead_max`` + 3 ``rto_max``": lambda d: d.previous > d.dead_max + 3 * d.rto_max,
     "``token`` >= 2 ``round_trip``": lambda d: d.token >= 2 * d.round_trip,
-    "``session`` > 1.25 ``rekey``": lambda d: d.session > 1.25 * d.rekey,
-    "``session`` - ``rekey`` >= 12 ``rto_max``": lambda d: d.session - d.rekey >= 12 * d.rto_max,
+    "``session`` > 1.25 ``rekey``, or both are infinite": lambda d: d.session > 1.25 * d.rekey or d.rekey == inf,
+    "``session`` >= ``rekey`` + 12 ``rto_max``": lambda d: d.session >= d.rekey + 12 * d.rto_max,
     "``contest`` > ``keepalive``, if peers move": lambda d: not d.has_moves or d.contest > d.keepalive,
     "``flap_delay`` <= ``flap_delay_max``": lambda d: d.flap_delay <= d.flap_delay_max,
     "a closed session answers at most 14 times a minute on one route": lambda d: d.answers_a_minute <= 14,

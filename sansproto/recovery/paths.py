@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from enum import Enum
 from hmac import compare_digest
 from typing import Annotated, Final, Protocol
@@ -62,7 +61,7 @@ class PathsInput:
 class Paths(Component[PathsState, RecoveryHost]):
     """Routes that a peer's packets nominated. While another one is validated, what is sent goes there, too."""
 
-    challenged: OrderedDict[Route, Instant]
+    challenged: dict[Route, Instant]
     budget: Level
     """Of challenges to routes that packets nominated."""
     other: Route | None
@@ -76,11 +75,12 @@ class Paths(Component[PathsState, RecoveryHost]):
     """When something recent came from the route in use."""
     core: Annotated[PathsOwner, CACHED]
     peer: Annotated[MovingPeer, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, core: PathsOwner, peer: MovingPeer) -> None:
         super().__init__(host)
         self.core, self.peer = core, peer
-        self.challenged, self.other = OrderedDict(), None
+        self.challenged, self.other = {}, None
         self.seconds, self.validated, self.checked, self.seen = 0.0, 0.0, None, 0.0
         self.budget = Level(core.config.limits.challenge_burst, host.clock)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from enum import Enum
 from typing import Annotated, Final, Protocol
 
@@ -37,6 +36,10 @@ from .session import Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput, SuspicionState
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the peer", ref="peers")
+
+_SUSPECT, _UNCONTESTED = SuspicionState.SUSPECT, ConflictState.NONE
+_LOADED, _PATH_CHALLENGE = SessionState.LOADED, Kind.PATH_CHALLENGE
+"""Looked up once: each packet asks for them."""
 
 PROCESS: Final = 4
 """Bytes of an instance that tell the process; the rest is of its entry about us."""
@@ -108,9 +111,10 @@ class Peer(Component[PeerState, RecoveryHost]):
     restarted: int
     """The first generation of its present instance."""
     rtt: RoundTrip
-    queue: deque[bytes]
-    processes: OrderedDict[bytes, None]
-    flaps: deque[Instant]
+    queue: list[bytes]
+    """What waits for a session. (A list: an empty deque needs ten times as much memory.)"""
+    processes: dict[bytes, None]
+    flaps: list[Instant]
     flap_delay: float
     held_until: Instant
     """Up to then another process of it is not heard."""
@@ -121,6 +125,7 @@ class Peer(Component[PeerState, RecoveryHost]):
     conflict: Conflict
     core: Annotated[PeerOwner, CACHED]
     key: Annotated[bytes, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, core: PeerOwner, key: bytes) -> None:
         super().__init__(host)
@@ -129,8 +134,8 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.is_called = False
         self.instance = self.mine = NO_INSTANCE
         self.generation = self.restarted = 0
-        self.rtt, self.queue = RoundTrip(), deque()
-        self.processes, self.flaps = OrderedDict(), deque()
+        self.rtt, self.queue = RoundTrip(), []
+        self.processes, self.flaps = {}, []
         self.flap_delay = self.held_until = self.in_use_since = 0.0
         self.call, self.suspicion, self.poke = core.make_call(self), core.make_suspicion(self), core.make_poke(self)
         self.paths, self.conflict = core.make_paths(self), core.make_conflict(self)
@@ -273,8 +278,10 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     def flush(self) -> None:
         """Send what waits, as far as that goes."""
-        while self.queue and self._send_now(self.queue[0]):
-            self.queue.popleft()
+        sent = 0
+        while sent < len(self.queue) and self._send_now(self.queue[sent]):
+            sent += 1
+        del self.queue[:sent]
 
     def be_hinted(self, session: Session) -> None:
         """Somebody at its route does not know a session: only that in use matters."""
@@ -374,9 +381,9 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Something genuine and new came in one of its sessions."""
         if session.sid != self.cur:
             return
-        if self.suspicion.state is SuspicionState.SUSPECT:
+        if self.suspicion.state is _SUSPECT:
             self.suspicion.post(SuspicionInput.ALIVE())
-        if self.conflict.state is not ConflictState.NONE:
+        if self.conflict.state is not _UNCONTESTED:
             self.conflict.post(ConflictInput.ALIVE())
         if newest:
             self.copied(arrival)
@@ -384,7 +391,7 @@ class Peer(Component[PeerState, RecoveryHost]):
     def copied(self, arrival: Arrival) -> None:
         """A packet that only the peer can have sent lately came by a route. A challenge is answered there already:
         with one of ours it would be twice as much as came."""
-        is_answered = arrival.opened.kind is Kind.PATH_CHALLENGE
+        is_answered = arrival.opened.kind is _PATH_CHALLENGE
         self.paths.note(arrival.route, 0 if is_answered else arrival.size)
 
     def judge_response(self, arrival: Arrival) -> None:
@@ -457,7 +464,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Send under the session in use, or before there is one under one of ours that was not confirmed yet."""
         session = self.current
         if session is not None:
-            return session.state is not SessionState.LOADED and session.send_app(data)
+            return session.state is not _LOADED and session.send_app(data)
         early = [one for one in self.sessions(SessionState.CALLED) if self.instance in (NO_INSTANCE, one.instance)]
         if not early or not early[-1].send_app(data):
             return False
@@ -509,14 +516,14 @@ class Peer(Component[PeerState, RecoveryHost]):
         for process in (before, after):
             keep_newest(self.processes, process, None, limits.processes)
         while self.flaps and now - self.flaps[0] > times.flap_window:
-            self.flaps.popleft()
+            del self.flaps[0]
         if not is_back:
             return
         if not self.flaps:
             self.flap_delay = 0.0
         self.flaps.append(now)
         if len(self.flaps) > limits.flaps:
-            self.flaps.popleft()
+            del self.flaps[0]
             self.flap_delay = min(max(2 * self.flap_delay, times.flap_delay), times.flap_delay_max)
             self.held_until = now + self.flap_delay
             self.host.tell(IdentityConflict(self.key, self.generation))

@@ -52,6 +52,7 @@ class Poke(Component[PokeState, RecoveryHost]):
     values: list[bytes]
     next_poke: Instant
     peer: Annotated[PokedPeer, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, peer: PokedPeer) -> None:
         super().__init__(host)

@@ -6,7 +6,7 @@ A session knows its own counters, clocks and pings. Which of a peer's sessions i
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, Protocol, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from ..component import Component, Note, Refusal
 from ..contract import Instant
@@ -15,7 +15,8 @@ from ..snapshot import CACHED
 from .calls import attempt
 from .host import RecoveryHost
 from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
-from .limits import RecoveryConfig, RecoveryDelays
+from .limits import RecoveryDelays
+from .owners import SessionOwner, SessionPeer
 from .silence import Debt, DebtInput, Silence, SilenceInput
 from .window import Window
 
@@ -27,57 +28,8 @@ HIDDEN: Final = Refusal("the network changed since", ref="poke")
 USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
 
 _VALUE: Final = 8
-
-
-class SessionPeer(Protocol):
-    """What a session asks of the peer that it is with."""
-
-    key: bytes
-    route: Route | None
-    cur: bytes | None
-    sids: list[bytes]
-    generation: int
-    restarted: int
-    in_use_since: float
-
-    @property
-    def dead_after(self) -> float: ...
-    @property
-    def probe_after(self) -> float: ...
-    @property
-    def called_at(self) -> Route | None: ...
-    def transmit(self, data: bytes) -> None: ...
-    def is_behind_sibling(self, session: Session) -> bool: ...
-    def promote(self, session: Session, arrival: Arrival) -> None: ...
-    def stand_behind(self, session: Session) -> None: ...
-    def heard(self, session: Session, arrival: Arrival, *, newest: bool) -> None: ...
-    def copied(self, arrival: Arrival) -> None: ...
-    def answered(self, session: Session, value: bytes, seconds: float) -> None: ...
-    def judge_response(self, arrival: Arrival) -> None: ...
-    def goodbye(self, session: Session, reason: CloseReason) -> None: ...
-    def lapse(self, session: Session) -> None: ...
-    def be_hinted(self, session: Session) -> None: ...
-    def be_reset(self, session: Session) -> None: ...
-    def forget_session(self, session: Session) -> None: ...
-    def start_call(self) -> None: ...
-    def take_back_call(self) -> None: ...
-    def flush(self) -> None: ...
-
-
-class SessionOwner(Protocol):
-    """What a session asks of the core."""
-
-    config: RecoveryConfig
-    address: int
-
-    def times_of(self, route: Route | None) -> RecoveryDelays: ...
-    def note_confirmed(self, session: Session) -> None: ...
-    def remove_session(self, session: Session) -> None: ...
-    def drain(self, session: Session) -> None: ...
-    def turn_away(self, session: Session, route: Route) -> None: ...
-    def is_contested(self, session: Session, route: Route) -> bool: ...
-    def contest(self, session: Session, route: Route) -> None: ...
-    def ask_save(self, session: Session) -> None: ...
+_APP, _KEEPALIVE, _CLOSE = Kind.APP, Kind.KEEPALIVE, Kind.CLOSE
+"""Looked up once: each packet asks for them."""
 
 
 class SessionState(Enum):
@@ -95,6 +47,9 @@ class SessionState(Enum):
     PREVIOUS = 6
     """Replaced; open for receiving."""
     GONE = 7
+
+
+_CURRENT: Final = SessionState.CURRENT  # looked up once, as kinds are
 
 
 class SessionInput:
@@ -138,7 +93,7 @@ class Session(Component[SessionState, RecoveryHost]):
     again: Route | None
     """Where our Reply was sent again last."""
     reply: bytes
-    """Our Reply, which is sent again as it is."""
+    """Our Reply, which is sent again as it is until the session is confirmed."""
     began: int
     """The peer's generation when the handshake began."""
     confirmed: Instant
@@ -160,11 +115,12 @@ class Session(Component[SessionState, RecoveryHost]):
     pause: float
     silence: Silence
     debt: Debt
-    core: Annotated[SessionOwner, CACHED]
+    core: Annotated[SessionOwner[Session], CACHED]
     sid: Annotated[bytes, CACHED]
-    peer: Annotated[SessionPeer | None, CACHED]
+    peer: Annotated[SessionPeer[Session] | None, CACHED]
+    __slots__ = tuple(__annotations__)
 
-    def __init__(self, host: RecoveryHost, core: SessionOwner, sid: bytes) -> None:
+    def __init__(self, host: RecoveryHost, core: SessionOwner[Session], sid: bytes) -> None:
         super().__init__(host)
         self.core, self.sid, self.peer = core, sid, None
         self.peer_id = self.remote_sid = self.instance = self.mine = self.hs_id = self.reply = self.reset = b""
@@ -180,7 +136,7 @@ class Session(Component[SessionState, RecoveryHost]):
     # -- what others ask of it
 
     @property
-    def entry(self) -> SessionPeer:
+    def entry(self) -> SessionPeer[Session]:
         """The peer that it is with; a session that is refused has none."""
         assert self.peer is not None
         return self.peer
@@ -196,7 +152,7 @@ class Session(Component[SessionState, RecoveryHost]):
         is lost, as by the network."""
         if self.is_hidden or self.counter >= self.bound:
             return False
-        self._send(Kind.APP, data)
+        self._send(_APP, data)
         return True
 
     def ping(self) -> bytes:
@@ -243,6 +199,7 @@ class Session(Component[SessionState, RecoveryHost]):
     def note_answered(self, value: bytes, seconds: float | None = None) -> None:
         """A ping was answered: if nobody says how long that takes, it took until now."""
         sent = self.pings.pop(value, None)
+        self.pings = self.pings or {}  # one that was used needs more memory
         if sent is not None:
             self.entry.answered(self, value, self.host.clock - sent if seconds is None else seconds)
 
@@ -264,7 +221,7 @@ class Session(Component[SessionState, RecoveryHost]):
 
     @property
     def is_in_use(self) -> bool:
-        return self.state is SessionState.CURRENT
+        return self.state is _CURRENT
 
     @property
     def times(self) -> RecoveryDelays:
@@ -304,28 +261,29 @@ class Session(Component[SessionState, RecoveryHost]):
     def is_legal(self, packet: Sealed) -> bool:
         return packet.counter < self.core.config.limits.packets
 
-    def open(self, packet: Sealed) -> Arrival | None:
-        opened = attempt(self.host.open, packet)
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
+        clear = attempt(self.host.open, packet)
+        return None if clear is None else (packet, clear)
+
+    def read_clear(self, genuine: tuple[Sealed, bytes]) -> Arrival | None:
+        packet, clear = genuine
+        opened = attempt(self.host.read, packet, clear)
         return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
 
-    def is_from_its_end(self, arrival: Arrival) -> bool:
-        """Only the initiator confirms."""
-        return arrival.opened.kind is not Kind.CONFIRM or not self.is_ours
-
     def is_copy_of_recent(self, arrival: Arrival) -> bool:
-        return self.state is SessionState.CURRENT and self.window.is_recent_copy(arrival.counter)
+        return self.state is _CURRENT and self.window.is_recent_copy(arrival.counter)
 
     def is_new(self, arrival: Arrival) -> bool:
         return self.window.is_new(arrival.counter)
 
     def is_close(self, arrival: Arrival) -> bool:
-        return arrival.opened.kind is Kind.CLOSE
+        return arrival.opened.kind is _CLOSE
 
     def is_unconfirmed(self) -> bool:
         return self.state in _UNCONFIRMED
 
     def is_app(self, arrival: Arrival) -> bool:
-        return arrival.opened.kind is Kind.APP
+        return arrival.opened.kind is _APP
 
     def is_ping(self, arrival: Arrival) -> bool:
         return arrival.opened.kind in (Kind.PING, Kind.CONFIRM)
@@ -422,8 +380,10 @@ class Session(Component[SessionState, RecoveryHost]):
     def hear(self, arrival: Arrival) -> None:
         """A packet that is genuine and new: the session is alive."""
         self.last_in = self.host.clock
-        self.window.grow_old(self.last_in, self.entry.probe_after)
-        newest = self.window.mark(arrival.counter)
+        window = self.window
+        if self.last_in >= window.until:
+            window.grow_old(self.last_in, self.entry.probe_after)
+        newest = window.mark(arrival.counter)
         self.silence.end()
         self.entry.heard(self, arrival, newest=newest)
 
@@ -484,13 +444,13 @@ class Session(Component[SessionState, RecoveryHost]):
     # -- inside
 
     def _note_confirmed(self) -> None:
-        self.confirmed = self.host.clock
+        self.confirmed, self.reply = self.host.clock, b""
         self.core.note_confirmed(self)
 
     def _send(self, kind: Kind, body: bytes) -> None:
         packet = self.seal(kind, body)
         if packet is not None:
-            if kind is not Kind.KEEPALIVE:
+            if kind is not _KEEPALIVE:
                 self.silence.await_answer()
             self.entry.transmit(packet)
 
@@ -541,7 +501,7 @@ DATA: Final = _by_kind(
     Guards.of(Session, SessionState, Sealed, "data")
     .need(_C.is_legal, "a counter out of range", ref="R14 keys")
     .make(_C.open, "data that does not open", ref="R1 opaque")
-    .need(_C.is_from_its_end, "a confirm of the responder", ref="R8 confirm")
+    .make(_C.read_clear, "data that cannot be read", ref="R1 opaque")
     .give_if(_C.is_copy_of_recent, _I.COPIED, ref="R10 paths")
     .need(_C.is_new, "replay", ref="R2 data")
     .give_if(_C.is_close, _I.CLOSED, ref="R16 goodbye")

@@ -39,6 +39,9 @@ class SilenceState(Enum):
     """The timer runs: it is set once, and looks then what has happened since."""
 
 
+_RESTING: Final = SilenceState.RESTING  # looked up once: each packet asks for it
+
+
 class SilenceInput:
     AWAITS = Input[SilenceState, None]()
     STOP = Input[SilenceState, None]()
@@ -53,6 +56,7 @@ class Silence(Component[SilenceState, RecoveryHost]):
     has_called: bool
     """It had no end, so the peer is called."""
     session: Annotated[WatchedSession, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, session: WatchedSession) -> None:
         super().__init__(host)
@@ -62,7 +66,7 @@ class Silence(Component[SilenceState, RecoveryHost]):
         """A packet was sent that should be answered."""
         if self.since is None:
             self.since = self.host.clock
-        if self.state is SilenceState.RESTING and self.session.is_in_use:
+        if self.state is _RESTING and self.session.is_in_use:
             self.post(SilenceInput.AWAITS())
 
     def end(self) -> None:
@@ -141,6 +145,9 @@ class DebtState(Enum):
     """The timer runs: it is set once, and looks then what has happened since."""
 
 
+_NONE: Final = DebtState.NONE  # looked up once: each packet asks for it
+
+
 class DebtInput:
     OWES = Input[DebtState, None]()
     STOP = Input[DebtState, None]()
@@ -152,6 +159,7 @@ class Debt(Component[DebtState, RecoveryHost]):
 
     since: Instant | None
     session: Annotated[WatchedSession, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, session: WatchedSession) -> None:
         super().__init__(host)
@@ -161,7 +169,7 @@ class Debt(Component[DebtState, RecoveryHost]):
         """A packet came that should be answered by something."""
         if self.since is None:
             self.since = self.host.clock
-            if self.state is DebtState.NONE:
+            if self.state is _NONE:
                 self.post(DebtInput.OWES())
 
     def pay(self) -> None:

@@ -48,6 +48,7 @@ class Suspicion(Component[SuspicionState, RecoveryHost]):
     """0.0: as in the beginning."""
     next_hint: Instant
     peer: Annotated[SuspectedPeer, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, peer: SuspectedPeer) -> None:
         super().__init__(host)

@@ -19,6 +19,8 @@ class Window:
     newer: int = -1
     """What ``recent`` becomes next."""
     marked: Instant = 0.0
+    until: Instant = 0.0
+    """When it has to be looked at what is recent."""
 
     def is_new(self, counter: int) -> bool:
         """Was it not seen, and is it not too old to know?"""
@@ -26,8 +28,8 @@ class Window:
         return behind < 0 or (behind < self.size and not self.bits >> behind & 1)
 
     def is_recent_copy(self, counter: int) -> bool:
-        """Was it seen, not long ago?"""
-        return self.recent < counter <= self.highest and not self.is_new(counter)
+        """Was it seen, not long ago? Of what is too far behind nobody knows."""
+        return self.recent < counter <= self.highest < counter + self.size and not self.is_new(counter)
 
     def mark(self, counter: int) -> bool:
         """It was seen now; is it the newest one?"""
@@ -41,7 +43,5 @@ class Window:
 
     def grow_old(self, now: float, after: float) -> None:
         """What came more than ``after`` ago, and at most twice that, is not recent any more."""
-        passed = now - self.marked
-        if passed >= after:
-            self.recent = self.highest if passed >= 2 * after else self.newer
-            self.newer, self.marked = self.highest, now
+        self.recent = self.highest if now - self.marked >= 2 * after else self.newer
+        self.newer, self.marked, self.until = self.highest, now, now + after

@@ -93,8 +93,7 @@ class FriendInput:
     CUSTOM = Input[FriendState, bytes]()
     PROFILE = Input[FriendState, None]()
     RELAYS = Input[FriendState, None]()
-    ALIVE_DUE = Input[FriendState, None]()
-    SILENCE_DUE = Input[FriendState, None]()
+    PULSE_DUE = Input[FriendState, None]()
 
 
 class Friend(Component[FriendState, FriendHost]):
@@ -106,6 +105,8 @@ class Friend(Component[FriendState, FriendHost]):
     """The session in use."""
     heard: Instant
     """When something new came in it."""
+    said: Instant
+    """When we said that we live."""
     messages: int
     """Messages that were sent so far."""
     times_online: int
@@ -126,7 +127,8 @@ class Friend(Component[FriendState, FriendHost]):
     def __init__(self, host: FriendHost, key: bytes) -> None:
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
-        self.dht_keys, self.current, self.heard, self.messages, self.times_online = [], None, 0.0, 0, 0
+        self.dht_keys, self.current, self.heard, self.said = [], None, 0.0, 0.0
+        self.messages = self.times_online = 0
         self.pings, self.address = {}, 0
         self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
 
@@ -177,17 +179,23 @@ class Friend(Component[FriendState, FriendHost]):
 
     # -- conditions and times
 
-    def is_heard(self) -> bool:
-        return self.until_silent() > 0.0
+    def is_lost(self) -> bool:
+        """Did nothing come for too long?"""
+        return self.heard + self.delays.silent <= self.host.clock
 
-    def until_silent(self) -> float:
-        return self.heard + self.delays.silent - self.host.clock
+    def is_early(self) -> bool:
+        """Did we say not long ago that we live?"""
+        return self.said + self.delays.alive > self.host.clock
+
+    def until_pulse(self) -> float:
+        """Until something has to be said, or it is lost."""
+        return min(self.said + self.delays.alive, self.heard + self.delays.silent) - self.host.clock
 
     # -- actions
 
     def greet(self) -> None:
         """What we send before it listens to anything else."""
-        self.heard = self.host.clock
+        self.heard = self.said = self.host.clock
         session = self._session()
         session.outgoing.send_at_once(p.FRIEND.encode(p.Online()))
         self.host.ask_alive(self.key)
@@ -207,6 +215,7 @@ class Friend(Component[FriendState, FriendHost]):
             self._session().outgoing.send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
 
     def send_alive(self) -> None:
+        self.said = self.host.clock
         self._session().outgoing.send_alive()
 
     def end(self, reason: OfflineReason) -> None:
@@ -287,14 +296,13 @@ PACKET: Final = (
 
 
 class FriendTimer:
-    ALIVE = Timer(_I.ALIVE_DUE, NodeDelays.alive)
-    SILENCE = Timer(_I.SILENCE_DUE, NodeDelays.silent)
-    SILENCE_REST = Timer(_I.SILENCE_DUE, _C.until_silent)
+    PULSE = Timer(_I.PULSE_DUE, NodeDelays.alive)
+    PULSE_REST = Timer(_I.PULSE_DUE, _C.until_pulse)
 
 
 _T = FriendTimer
 _UP: Final = (_S.CONNECTED, _S.ONLINE)
-_TIMERS: Final = (_T.ALIVE, _T.SILENCE, _T.SILENCE_REST)
+_TIMERS: Final = (_T.PULSE, _T.PULSE_REST)
 
 FRIEND: Final = Table[Friend, FriendState](
     Friend,
@@ -304,7 +312,7 @@ FRIEND: Final = Table[Friend, FriendState](
     initial=_S.OFFLINE,
     idle={_S.OFFLINE: "a session"},
     rows=(
-        Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.ALIVE, _T.SILENCE), ref=_FRIENDS),
+        Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.PULSE,), ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ENDED, _S.OFFLINE, _C.end, cancel=_TIMERS, ref=_FRIENDS),
         Row(_S.ONLINE, _I.ENDED, _S.OFFLINE, _C.end, _C.tell_offline, cancel=_TIMERS, ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ONLINE, _S.ONLINE, _C.tell_online, ref=_FRIENDS),
@@ -318,9 +326,9 @@ FRIEND: Final = Table[Friend, FriendState](
         Row(_UP, _I.PROFILE, None, _C.introduce, ref=_FRIENDS),
         Row(_UP, _I.RELAYS, None, _C.share_relays, ref=_FRIENDS),
         Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS, None, ref=_FRIENDS),
-        Row(_UP, _I.ALIVE_DUE, None, _C.send_alive, arm=(_T.ALIVE,), ref=_FRIENDS),
-        Row(_UP, _I.SILENCE_DUE, None, when=_C.is_heard, arm=(_T.SILENCE_REST,), ref=_FRIENDS),
-        Row(_UP, _I.SILENCE_DUE, None, _C.lose, ref=_FRIENDS),
+        Row(_UP, _I.PULSE_DUE, None, _C.lose, when=_C.is_lost, ref=_FRIENDS),
+        Row(_UP, _I.PULSE_DUE, None, when=_C.is_early, arm=(_T.PULSE_REST,), ref=_FRIENDS),
+        Row(_UP, _I.PULSE_DUE, None, _C.send_alive, arm=(_T.PULSE,), ref=_FRIENDS),
     ),
     defaults=(
         Default(Outcome.IGNORE, "before the friend is online", _I.SAID, _I.CUSTOM),

@@ -302,8 +302,12 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
                 session.outgoing.send_alive(body)
         return None
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         """A session has opened it: the core only learns that something came."""
+        return b""
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        """As above."""
         return Opened(Kind.KEEPALIVE, b"")
 
     def make_hint(self, sid: bytes) -> bytes | None:
@@ -378,6 +382,7 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
             FriendInput.ENDED(OfflineReason.RESTARTED).act(friend)
             SessionInput.REPLACED().act(old)
         self.keyring.forget_draft(friend.key)
+        self.keyring.forget_agreed(session.dht_key, friend.key)
         self.friends.set_dht_key(friend, session.dht_key)
         SessionInput.PROMOTED().act(session)
         friend.current, friend.session = session.sid, session

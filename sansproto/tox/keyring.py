@@ -195,6 +195,11 @@ class Keyring(Part[KeyringHost]):
         if draft is not None and own_key in (b"", draft.own.public):
             del self.drafts[friend]
 
+    def forget_agreed(self, dht_key: bytes, real_key: bytes) -> None:
+        """A session with a friend is in use: no handshake of it is expected for a while."""
+        self.shared.pop((self.dht.public, dht_key), None)
+        self.shared.pop((self.real.public, real_key), None)
+
     def erase(self, sid: bytes) -> None:
         self.attempts.pop(sid, None)
 

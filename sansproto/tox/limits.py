@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import attrs
@@ -11,9 +12,6 @@ from ..links import LinkDelays, LinkLimits
 from ..recovery import RecoveryConfig, RecoveryDelays, RecoveryLimits
 from .packets import MAX_IDS
 from .windows import SIZE
-
-_YEARS: Final = 1e9
-"""Sessions of Tox have no age."""
 
 
 def _up_to(default: int, most: int) -> int:
@@ -176,8 +174,8 @@ RECOVERY_TIMES: Final = RecoveryDelays(
     candidate=16.0,
     dead=10.0,
     token=12.0,
-    rekey=_YEARS,
-    session=2 * _YEARS,
+    rekey=inf,
+    session=inf,
     has_hints=False,
     has_moves=False,
     keeps_sessions=True,

@@ -100,7 +100,7 @@ class Outgoing(Part[OutgoingHost]):
     """Packets that may not be sent yet, and which message each is: 0 is none."""
     receipts: deque[tuple[int, int]] | None
     """The number behind each message that is on its way, and the message."""
-    pings: deque[tuple[int, bytes]] | None
+    pings: list[tuple[int, bytes]] | None
     """What the recovery core asked, and the number behind the packet that was sent for it."""
     round_trip: float
     last: Instant
@@ -169,7 +169,7 @@ class Outgoing(Part[OutgoingHost]):
         """A sign of life. With a value the recovery core is told when it is acknowledged."""
         self._send_alone(_ALIVE)
         if value:
-            pings = self.pings = deque() if self.pings is None else self.pings
+            pings = self.pings = [] if self.pings is None else self.pings
             pings.append((self.window.end, value))
 
     def send_request(self) -> None:
@@ -201,7 +201,7 @@ class Outgoing(Part[OutgoingHost]):
         while self.receipts and self.receipts[0][0] <= start:
             self.session.friend.tell_delivered(self.receipts.popleft()[1])
         while self.pings and self.pings[0][0] <= start:
-            self.session.core.note_answered(self.pings.popleft()[1], self.round_trip)
+            self.session.core.note_answered(self.pings.pop(0)[1], self.round_trip)
         if self.queue:
             self.pump()
 
@@ -236,7 +236,8 @@ class Outgoing(Part[OutgoingHost]):
 
     def rest(self) -> None:
         """All has arrived, for long enough."""
-        self.is_busy, self.congestion = False, None
+        self.is_busy, self.congestion, self.queue, self.receipts = False, None, None, None
+        self.window.packets = {}  # one that was used needs more memory
 
     def pump_again(self) -> None:
         self.is_waiting = False

@@ -168,9 +168,9 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
         return relay
 
     def _send_to(self, verb: str, key: bytes, data: bytes, most: int, now: float) -> bool:
+        relay = self._relay(verb, key, now)
         if not 0 < len(data) <= most:
             raise LocalProtocolError(verb, self.phase.name, f"not 1 to {most} bytes")
-        relay = self._relay(verb, key, now)
         taken = relay.send(key, data) if verb == "send" else relay.send_oob(key, data)
         self.run()
         return taken

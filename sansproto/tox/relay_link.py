@@ -229,11 +229,10 @@ class RelayLink(Component[RelayState, RelayHost]):
 
         After the latter ``relay_writable`` follows.
         """
-        route = self.routes.get(key)
-        if route is None or route.state is not RouteState.ONLINE:
+        if not self.is_linked(key):
             self.host.count_refusal(NOT_LINKED, self)
             return False
-        return self._send(p.Relayed(route.id, data), len(data))
+        return self._send(p.Relayed(self.routes[key].id, data), len(data))
 
     def send_oob(self, key: bytes, data: bytes) -> bool:
         """A packet of 1 to 1024 bytes for whoever has this key, which is no point of small order. As :meth:`send`."""
@@ -247,6 +246,10 @@ class RelayLink(Component[RelayState, RelayHost]):
         if self.is_wanting and self.has_room():
             self.is_wanting = False
             self.host.relay_writable(self)
+
+    def note_gone(self) -> None:
+        """Its link is over, and so is the session."""
+        self.link = Link(0)
 
     # -- what comes from the relay
 
@@ -480,12 +483,10 @@ class RelayLink(Component[RelayState, RelayHost]):
         """The stream is over, or will be: nothing of it is kept."""
         for route in tuple(self.routes.values()):
             RouteInput.DOWN().act(route)
-        link, self.link = self.host.links.get(self.link), Link(0)
+        link, self.link = self.host.links[self.link], Link(0)
         self.own = self.channel = None
-        self.pending = b""
-        if link is not None:
-            self.host.relay_hung_up(self, link.key)
-            (link.close if is_graceful else link.abort)()
+        self.host.relay_hung_up(self, link.key)
+        (link.close if is_graceful else link.abort)()
 
 
 _S, _I, _R = RelayState, RelayInput, RelayLink
@@ -500,7 +501,7 @@ class RelayTimer:
 
 _T = RelayTimer
 _REF: Final = "relay client"
-_KEYS: Final = "keys that are no keys"
+_KEYS: Final = "keys that are none"
 _STREAM: Final = (_T.OPENING, _T.PING, _T.PONG)
 
 ANSWER: Final = (
@@ -531,8 +532,8 @@ RELAYED: Final = (
 )
 OOB: Final = (
     Guards.of(RelayLink, _S, p.OobReceived, "oob")
-    .need(_R.is_from_a_key, "no key", ref=_KEYS)
-    .make(_R.read_oob, "no key", ref=_KEYS)
+    .need(_R.is_from_a_key, "a key that is none", ref=_KEYS)
+    .make(_R.read_oob, "a key that is none", ref=_KEYS)
     .give(_I.OOB)
 )
 PING: Final = (
@@ -555,7 +556,11 @@ RELAY_LINK: Final = Table[RelayLink, RelayState](
     RelayTimer,
     name="tox.relay_link",
     initial=_S.RESTING,
-    idle={_S.RESTING: "the session, which wants it", _S.UP: "the end of the stream: it is a keep-alive"},
+    idle={
+        _S.RESTING: "the session, which wants it",
+        _S.UP: "the end of the stream: it is a keep-alive",
+        _S.AWAY: "the session, which wants it no longer: until then it is dialled again and again",
+    },
     rows=(
         Row(_S.RESTING, _I.START, _S.DIALLING, _R.dial, arm=(_T.OPENING,), ref=_REF),
         Row(_S.DIALLING, _I.OPENED, _S.GREETING, _R.send_hello, ref="relay streams"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeVar
 
 from ..component import Parts
-from ..contract import Entropy, Link
+from ..contract import Entropy, Link, Transmit
 from ..endpoint import D, DatagramLimits
 from ..errors import WireError
 from ..events import CloseCause
@@ -115,17 +115,17 @@ class RelayUser(StreamEndpoint[E, D]):
 
     # -- links
 
-    def next_of(self, link: StreamLink) -> Any:
+    def stream_unblocked(self, link: Link, now: float) -> None:
+        super().stream_unblocked(link, now)
+        self._note_room(link)
+
+    def next_of(self, link: StreamLink) -> Transmit | None:
         transmit = super().next_of(link)
-        relay = self._of_links.get(link.key)
-        if relay is not None:
-            relay.note_room()
+        self._note_room(link.key)
         return transmit
 
     def link_opened(self, link: StreamLink) -> None:
-        relay = self._of_links.get(link.key)
-        if relay is not None:
-            relay.post(RelayInput.OPENED())
+        self._of_links[link.key].post(RelayInput.OPENED())
 
     def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
         kind = p.RelayAnswer if self._of_links[link.key].state is RelayState.GREETING else p.RelayFrame
@@ -142,6 +142,16 @@ class RelayUser(StreamEndpoint[E, D]):
 
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
         """Acted upon at once: a link that was lost is forgotten next."""
-        relay = self._of_links.get(link.key)
+        RelayInput.LOST(Ended(cause, None, detail)).act(self._of_links[link.key])
+
+    def link_gone(self, link: StreamLink) -> None:
+        relay = self._of_links.pop(link.key, None)
+        if relay is not None:  # all links were aborted, at the end of the session
+            relay.note_gone()
+
+    # -- inside
+
+    def _note_room(self, link: Link) -> None:
+        relay = self._of_links.get(link)
         if relay is not None:
-            RelayInput.LOST(Ended(cause, None, detail)).act(relay)
+            relay.note_room()

@@ -74,7 +74,6 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
         self.phase = Phase.OPEN
 
     def rebuild(self) -> None:
-        self._of_groups = {}
         for visitor in self.visitors.values():
             self._count(visitor.group, 1)
 

@@ -121,7 +121,6 @@ class VisitorHost(Host[RelayServerEvent], Protocol):
     """By all clients."""
 
     def note_sent(self, link: int, name: str, size: int) -> None: ...
-    def offer(self, link: StreamLink) -> None: ...
 
     def client_of(self, key: bytes) -> RelayVisitor | None: ...
     def note_half_open(self, visitor: RelayVisitor) -> None: ...
@@ -201,9 +200,9 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         while self.news:
             number = next(iter(self.news))
             del self.news[number]
-            frame = self._next_notification(number)
-            if frame is not None:
-                return self._seal(frame)
+            wish = self.wishes[number]
+            if wish.is_told != bool(wish.peer):
+                return self._seal(self._notification(number, wish))
         return None
 
     # -- for other connections
@@ -224,12 +223,9 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
     def tell(self, number: int) -> None:
         """Whether it is linked by this id, now or when its link takes output: toggling fills nobody's queue."""
         if self.has_room(0) and not self.news:
-            notification = self._next_notification(number)
-            if notification is not None:
-                self.say(notification)
+            self.say(self._notification(number, self.wishes[number]))
         else:
             self.news[number] = None
-            self.host.offer(self.link)
 
     # -- guards
 
@@ -305,7 +301,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         draw, name = self.host.draw, f"link.{self.link.key}"
         own = OwnKeys(draw(p.KEY_SIZE, f"{name}.secret"), draw(p.NONCE_SIZE, f"{name}.base_nonce"))
         data = write_answer(greeted.shared, own, draw(p.NONCE_SIZE, f"{name}.nonce"))
-        self.channel = own.channel(greeted.keys)
+        self.channel, self.used_at = own.channel(greeted.keys), self.host.clock
         self.host.note_sent(self.link.key, "RelayAnswer", len(data))
         self.link.write(data)
         self.host.note_unconfirmed(self)
@@ -439,11 +435,8 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
             other.wishes[wish.peer].peer = 0
             other.tell(wish.peer)
 
-    def _next_notification(self, number: int) -> p.ConnectNotification | p.DisconnectNotification | None:
+    def _notification(self, number: int, wish: Wish) -> p.ConnectNotification | p.DisconnectNotification:
         """What it was not told yet."""
-        wish = self.wishes[number]
-        if wish.is_told == bool(wish.peer):
-            return None
         wish.is_told = bool(wish.peer)
         return p.ConnectNotification(number) if wish.is_told else p.DisconnectNotification(number)
 
@@ -457,11 +450,15 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
 _S, _I, _T, _V = VisitorState, VisitorInput, VisitorTimer, RelayVisitor
 _REF: Final = "relay server"
 _STREAMS: Final = "relay streams"
-_KEYS: Final = "keys that are no keys"
+_KEYS: Final = "keys that are none"
 _PINGS: Final = "pings of a relay"
 _ALL: Final = (_T.HELLO, _T.CONFIRM, _T.PING, _T.PONG)
 
-HELLO: Final = Guards.of(RelayVisitor, _S, p.RelayHello, "hello").need(_V.has_a_key, "no key", ref=_KEYS).give(_I.HELLO)
+HELLO: Final = (
+    Guards.of(RelayVisitor, _S, p.RelayHello, "hello")
+    .need(_V.has_a_key, "a key that is none", ref=_KEYS)
+    .give(_I.HELLO)
+)
 GREETING: Final = (
     Guards.of(RelayVisitor, _S, p.RelayHello, "greeting")
     .make(_V.open_hello, "bad hello", ref=_STREAMS)
@@ -469,8 +466,8 @@ GREETING: Final = (
 )
 ROUTE: Final = (
     Guards.of(RelayVisitor, _S, p.RoutingRequest, "route")
-    .need(_V.has_a_key, "no key", ref=_KEYS)
-    .make(_V.read_wish, "no key", ref=_KEYS)
+    .need(_V.has_a_key, "a key that is none", ref=_KEYS)
+    .make(_V.read_wish, "a key that is none", ref=_KEYS)
     .give_if(_V.gets_no_id, _I.REFUSED, ref="ids at a relay")
     .give(_I.ROUTE)
 )
@@ -496,7 +493,7 @@ RELAYED: Final = (
 )
 OOB: Final = (
     Guards.of(RelayVisitor, _S, p.OobSend, "oob")
-    .need(_V.has_a_key, "no key", ref=_KEYS)
+    .need(_V.has_a_key, "a key that is none", ref=_KEYS)
     .make(_V.find_receiver, "nobody has this key", ref=_REF)
     .need(_V.reaches_its_receiver, "no room", ref="full links")
     .give(_I.PARCEL)
@@ -511,7 +508,7 @@ VISITOR: Final = Table[RelayVisitor, VisitorState](
     name="tox.relay_visitor",
     initial=_S.NEW,
     terminal=(_S.ENDED,),
-    idle={_S.NEW: "the connection that makes it"},
+    idle={_S.NEW: "the connection that makes it", _S.CLIENT: "the end of the connection: it is a keep-alive"},
     rows=(
         Row(_S.NEW, _I.CAME, _S.HELLO, _V.enter, arm=(_T.HELLO,), ref=_STREAMS),
         Row(_S.HELLO, _I.HELLO, _S.WAITING, _V.wait_for_turn, ref="turns"),

@@ -259,6 +259,10 @@ class Session(Component[SessionState, SessionHost]):
         self.host.confirm(self, arrived)
         self.post(SessionInput.FIRST(arrived))
 
+    def begin_life(self) -> None:
+        """Its handshake is over."""
+        self.handshake = self.own_key = b""
+
     def look_at_first(self, arrived: Arrived) -> None:
         self.take(OPENED, arrived)
 
@@ -427,7 +431,7 @@ SESSION: Final = Table[Session, SessionState](
         Row(_OPEN, _I.KILL, None, _C.be_killed, ref="restart"),
         Row(_OPEN, _I.FOREIGN, None, _C.try_others, ref=_RECEIVING),
         Row(_S.LIVE, _I.FIRST, None, _C.look_at_first, ref="restart"),
-        Row(_S.CANDIDATE, _I.PROMOTED, _S.LIVE, arm=(_T.QUIET,), ref="restart"),
+        Row(_S.CANDIDATE, _I.PROMOTED, _S.LIVE, _C.begin_life, arm=(_T.QUIET,), ref="restart"),
         Row(_OPEN, _I.REPLACED, _S.REPLACED, _C.give_up, cancel=_ALL, ref="restart"),
         Row(_S.LIVE, _I.NEXT, None, _C.hear, _C.take_next, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSLESS, None, _C.hear, _C.take_lossless, ref=_RECEIVING),

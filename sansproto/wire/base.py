@@ -109,24 +109,18 @@ class SourceCodec(Codec[T]):
     def emit_encode(self, writer: Writer, value: str) -> None: ...
 
     @cached_property
-    def _decoder(self) -> Callable[[Buffer, int, int], tuple[T, int]]:
+    def decode_from(self) -> Callable[[Buffer, int, int], tuple[T, int]]:
         reader = Reader()
         value = self.emit_decode(reader)
         reader.line(f"return {value}, {reader.cursor()}")
         return reader.build("decode", "buf, o, end")
 
     @cached_property
-    def _encoder(self) -> Callable[[T], bytes]:
+    def encode(self) -> Callable[[T], bytes]:
         writer = Writer()
         self.emit_encode(writer, "x")
         writer.line(f"return {writer.result()}")
         return writer.build("encode", "x")
-
-    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[T, int]:
-        return self._decoder(data, offset, end)
-
-    def encode(self, value: T) -> bytes:
-        return self._encoder(value)
 
 
 def total(sizes: Iterable[int | None]) -> int | None:

@@ -7,22 +7,27 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Any, ClassVar
 
 import attrs
 import pytest
 from cli_commands import PATIENCE, Command, failed
 from rich.console import Console
 
-from sansproto.egtp import KeyPair
+from sansproto.contract import Address
+from sansproto.egtp import CloseReason, EgtpNode, KeyPair, PeerClosed, Relay
 from sansproto.recovery import Recovery
+from sansproto.testing._internal import reasons
 from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
-from sansproto_cli.egtp_piping import MESSAGE, pieces
+from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, Piping, RawOutput, Target, pieces, unsent
 from sansproto_cli.exits import CommandFailed, Exit
+from sansproto_cli.line import entropy
+from sansproto_cli.report import PlainReporter
 from sansproto_sockets import run
 
 FAST = "--poll", 1
@@ -182,6 +187,42 @@ class TestDirect:
         called = ends.pipe("a", "b", "--bind", at)
         called.wait_for('"early\\n"')
 
+    def test_an_input_that_ends_while_the_other_end_is_dead_waits_for_it(self, ends: Ends) -> None:
+        """What was said to it is lost, but nobody says that all is well."""
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        at = place(called)
+        caller = ends.pipe("b", "a", "--to", at)
+        talk(caller, called, "before")
+        called.stop()
+        caller.type("to nobody")
+        caller.wait_for('"silent"')
+        assert caller.process.stdin is not None
+        caller.process.stdin.close()
+        time.sleep(1.0)
+        assert caller.process.poll() is None
+        called = ends.pipe("a", "b", "--bind", at)
+        assert caller.wait().code == called.wait().code == 0
+        assert called.wait().event("finished")["reason"] == "normal"
+
+    def test_an_end_that_is_called_by_a_wrong_key_says_so(self, ends: Ends) -> None:
+        called = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
+        ends.pipe("b", "c", "--to", place(called))
+        assert '"other_key"' in called.wait_for('"warning"')
+
+    def test_an_end_that_is_called_by_somebody_else_says_so(self, ends: Ends) -> None:
+        called = ends.pipe("a", "c", "--bind", "127.0.0.1:0")
+        ends.pipe("b", "a", "--to", place(called))
+        assert '"other_caller"' in called.wait_for('"warning"')
+
+    @pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+    def test_nobody_calls_itself(self, ends: Ends, bound: str) -> None:
+        ends.key("a")
+        at = free_place().rpartition(":")[2]
+        arguments = "--key", ends.folder / "a", "--bind", f"{bound}:{at}", "--to", f"127.0.0.1:{at}"
+        result = ends.start("pipe", ends.key("b"), *arguments).wait()
+        assert result.code == 2
+        assert "call ourselves" in result.err
+
 
 class TestByMailbox:
     def test_two_ends_that_never_meet(self, ends: Ends) -> None:
@@ -206,6 +247,28 @@ class TestByMailbox:
         command, _, _ = ends.mailbox(port)
         assert json.loads(command.wait_for("\n").splitlines()[0])["mailboxes"] == 2
         talk(other, one, "after the server")
+
+    def test_what_is_wrong_with_a_server_is_told_from_the_beginning(self, ends: Ends) -> None:
+        _, port, server = ends.mailbox()
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))  # and nobody listens
+            nobody = f"{server.partition('@')[0]}@127.0.0.1:{held.getsockname()[1]}"
+            away = ends.pipe("a", "b", "--mailbox", nobody, *FAST)
+            assert '"reason": "unreachable"' in away.wait_for('"mailbox_lost"')
+        other = ends.pipe("a", "b", "--mailbox", f"{ends.key('c')}@127.0.0.1:{port}", *FAST)
+        assert '"reason": "bad_handshake"' in other.wait_for('"mailbox_lost"')
+
+    def test_two_processes_with_one_key_are_told(self, ends: Ends) -> None:
+        _, _, server = ends.mailbox()
+        first = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        first.wait_for('"mailbox_reached"')
+        ends.pipe("a", "b", "--mailbox", server, *FAST)
+        assert '"reason": "superseded"' in first.wait_for('"mailbox_lost"')
+
+    def test_who_calls_an_end_that_has_no_mailbox_is_told(self, ends: Ends) -> None:
+        _, _, server = ends.mailbox()
+        caller = ends.pipe("a", "b", "--mailbox", server, *FAST)
+        assert '"not_taken"' in caller.wait_for('"warning"')
 
     def test_a_store_is_open_once(self, ends: Ends) -> None:
         ends.mailbox()
@@ -246,6 +309,12 @@ class TestUsage:
 
     def test_our_own_key(self, ends: Ends) -> None:
         failed(ends.start("pipe", ends.key("a"), "--key", ends.folder / "a", "--bind", ":0").wait(), 2, "our own key")
+
+    @pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31, "ff" * 32])
+    def test_a_key_that_no_node_has(self, ends: Ends, key: str) -> None:
+        ends.key("a")
+        for arguments in ((key, "--bind", ":0"), (ends.key("b"), "--mailbox", f"{key}@127.0.0.1:7000")):
+            failed(ends.start("pipe", *arguments, "--key", ends.folder / "a").wait(), 2, "64 digits")
 
     def test_no_key(self, ends: Ends) -> None:
         result = ends.start("pipe", ends.key("b"), "--key", ends.folder / "none", "--bind", ":0").wait()
@@ -298,6 +367,75 @@ class TestDemo:
         monkeypatch.setattr(demo_recovery.sansproto_sockets, "run", lambda node, **_: run(node, sockets={"udp": FREE}))
         with pytest.raises(CommandFailed, match="No socket"):
             show_recovery(Console(file=StringIO()))
+
+
+def test_what_a_person_is_told_of_is_what_a_node_counts() -> None:
+    counted = reasons.dropped("egtp").keys() | reasons.refused("egtp").keys()
+    assert {what for what, _, _ in WORTH_TELLING} <= counted
+
+
+class AtOnce:
+    """A runner that runs nothing."""
+
+    addresses: ClassVar = {"udp": Address("127.0.0.1", 8)}
+
+    def call(self, verb: Callable[[float], Any]) -> Any:
+        return verb(0.0)
+
+
+A, B = KeyPair.of(b"a" * 32), KeyPair.of(b"b" * 32)
+SERVER = Relay(B.public, Address("127.0.0.1", 9))
+DIRECT, MAIL, BOTH = Target(("127.0.0.1", 9), None), Target(None, SERVER), Target(("127.0.0.1", 9), SERVER)
+
+
+def piping(target: Target) -> Any:
+    """A pipe that has called, and was not answered."""
+    relays = () if target.relay is None else (target.relay,)
+    node = EgtpNode(private_key=A.private, entropy=entropy, wall_epoch=0.0, relays=relays)
+    made: Any = Piping(node, B.public, target, PlainReporter(StringIO(), StringIO()), RawOutput())
+    made._runner = AtOnce()
+    made._call()
+    return made
+
+
+def test_all_ways_are_tried_before_nobody_is_there() -> None:
+    for target in (DIRECT, MAIL, BOTH):
+        pipe = piping(target)
+        if target is BOTH:
+            pipe._tell_unreachable(is_over=True)
+            assert pipe._is_by_mailbox
+        with pytest.raises(CommandFailed) as failure:
+            pipe._tell_unreachable(is_over=True)
+        assert failure.value.code is Exit.NOBODY
+
+
+@pytest.mark.parametrize(
+    ("was_there", "waiting", "words"),
+    [(False, 0, "nothing was sent"), (False, 2, "2 messages were not"), (True, 0, "last may be lost")],
+)
+def test_what_it_means_for_the_messages_that_nobody_is_there(was_there: bool, waiting: int, words: str) -> None:
+    pipe = piping(DIRECT)
+    pipe._was_there = was_there
+    for _ in range(waiting):
+        assert pipe._node.send(B.public, b"x", 0.0)
+    with pytest.raises(CommandFailed) as failure:
+        pipe._tell_unreachable(is_over=True)
+    assert words in failure.value.message
+
+
+@pytest.mark.parametrize(("was_there", "words"), [(False, "does not want us:"), (True, "has left, or")])
+def test_a_refusal_by_who_was_there_may_be_a_goodbye_that_was_lost(was_there: bool, words: str) -> None:
+    pipe = piping(DIRECT)
+    pipe._was_there = was_there
+    with pytest.raises(CommandFailed) as failure:
+        pipe._tell(PeerClosed(B.public, 1, reason=CloseReason.REFUSED), is_over=False)
+    assert failure.value.code is Exit.REFUSED
+    assert words in failure.value.message
+
+
+def test_one_message_is_one() -> None:
+    assert unsent(1) == "1 message was not sent"
+    assert unsent(2) == "2 messages were not sent"
 
 
 def test_pieces_are_lines_none_longer_than_a_message() -> None:

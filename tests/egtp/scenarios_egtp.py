@@ -331,6 +331,7 @@ def two_nodes_talk_and_one_leaves() -> Stream:
     assert not peer.send(B.public, b"too late", peer.now)
     peer.close(peer.now)
     peer.fails(lambda: peer.send(B.public, b"closed", peer.now))
+    peer.go(3.0)
     return peer
 
 
@@ -467,6 +468,41 @@ def more_waits_for_a_mailbox_than_may() -> Stream:
     peer = NodePeer.with_mailbox(limits={"deposits": 1})
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     peer.network_changed(peer.now)
+    peer.tick()
+    peer.settle()
+    return peer
+
+
+def leaving() -> NodePeer:
+    """A node that closes with a packet for a mailbox, and the connection for it does not stand yet."""
+    peer = NodePeer.with_mailbox(delays={"farewell": 1.0, "handover": 3.0})
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.close(peer.now)
+    peer.drain()
+    return peer
+
+
+@scenario
+def a_mailbox_server_takes_the_last_packet_before_the_farewell_is_over() -> Stream:
+    peer = leaving()
+    peer.settle()
+    peer.go(2.0)
+    return peer
+
+
+@scenario
+def a_node_waits_until_a_mailbox_server_has_taken_the_last_packet() -> Stream:
+    peer = leaving()
+    peer.tick()
+    peer.settle()
+    return peer
+
+
+@scenario
+def a_node_waits_no_longer_for_a_mailbox_server() -> Stream:
+    peer = leaving()
+    peer.tick()
+    peer.close(peer.now)
     peer.tick()
     peer.settle()
     return peer

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path as File
 from typing import Any
 
 import pytest
 
-from sansproto.egtp import KeyPair, crypto
+from sansproto.contract import Path
+from sansproto.egtp import KeyPair, crypto, place_of
 from sansproto.egtp import packets as p
 from sansproto.testing._internal.egtp_states import HOME, Judgement, StatedNode, route_of
 from sansproto.testing.conformance_egtp import first_message, seal_data
@@ -15,7 +16,7 @@ from sansproto.testing.vectors import load
 
 (EXAMPLE, *_) = (
     test
-    for test in load(Path(__file__).parents[2] / "vectors" / "egtp" / "egtp.json")
+    for test in load(File(__file__).parents[2] / "vectors" / "egtp" / "egtp.json")
     if test.type == "egtp.classification"
 )
 STATE = EXAMPLE["inputs"]["state"]
@@ -298,3 +299,44 @@ def test_the_route_of_a_path_by_mailbox_belongs_to_the_group_of_its_server() -> 
     server, mailbox = bytes(range(32)), bytes(range(32, 64))
     route = route_of(b"\x52" + server + mailbox)
     assert (route.group, route.relayed) == (b"\x52" + server, True)
+
+
+# -- the reasons that a user reads
+
+
+def counted(*datagrams: bytes) -> tuple[dict[str, int], dict[str, int]]:
+    """What one node drops of these, and what it remarks."""
+    node, path = StatedNode(STATE, {"now_ms": NOW}).node, place_of(HOME)
+    assert isinstance(path, Path)
+    for one in datagrams:
+        node.receive_datagram(one, path, NOW / 1000)
+    return node.stats.dropped, node.stats.noted
+
+
+@pytest.mark.parametrize("clear", [b"\x08" + bytes(8), b"\2short", b"\4" + bytes(25), b"\7"])
+def test_what_opens_and_cannot_be_read_is_told_from_what_does_not_open(clear: bytes) -> None:
+    genuine = data(clear)
+    assert counted(genuine)[0] == {"data that cannot be read": 1}
+    assert counted(genuine[:-1] + bytes([genuine[-1] ^ 1]))[0] == {"data that does not open": 1}
+    assert counted(data(b"\4" + bytes(24), 0, CALLED))[0] == {"data that cannot be read": 1}
+
+
+def test_what_comes_too_late_to_be_known_is_no_second_copy() -> None:
+    assert counted(data(b"\0", 9000)) == ({}, {"a second copy": 1})
+    assert counted(data(b"\0", 9000 - 8191)) == ({}, {})
+    assert counted(data(b"\0", 9000 - 8192)) == ({"replay": 1}, {})
+
+
+def test_an_h1_under_our_own_key_is_counted_each_time_and_told_once() -> None:
+    node = StatedNode(STATE, {"now_ms": NOW})
+    for sid in (b"1" * 8, b"2" * 8):
+        assert node.judge(h1(static=B, sid=sid), HOME.name, NOW / 1000).verdict == "Self"
+    assert node.node.stats.dropped == {"an init under our own key": 2}
+    assert node.node.waiting_events == 1
+
+
+def test_a_challenge_that_was_answered_is_told_from_one_that_comes_too_soon() -> None:
+    right = ch(proof=crypto.challenge_proof(chaining_key(), ch()[:33]))
+    assert counted(right, right)[0] == {"a challenge that was answered": 1}
+    assert counted(ch(), ch())[0] == {"a challenge too soon": 1}
+    assert counted(right, ch())[0] == {"a challenge too soon": 1}

@@ -33,6 +33,7 @@ from sansproto.egtp import (
     MailboxReachable,
     MailboxServerLimits,
     MailboxUnreachable,
+    MailboxViolation,
     MessageReceived,
     NodeDelays,
     NodeLimits,
@@ -209,6 +210,38 @@ def test_a_node_tells_its_id_and_what_waits() -> None:
     assert peer.waiting(B.public) == 2
 
 
+def test_a_node_tells_since_when_a_peer_is_silent() -> None:
+    peer = NodePeer.live()
+    assert peer.endpoint.silent_since(B.public) is None
+    peer.others[AT_B] = other = node(B)
+    peer.connect(B.public, AT_B, peer.now)
+    assert peer.endpoint.silent_since(B.public) is None
+    peer.go(1.0)
+    assert peer.endpoint.silent_since(B.public) is None
+    del peer.others[AT_B]
+    since = peer.now
+    for _ in range(2):
+        assert peer.send(B.public, b"are you there?", peer.now)
+        peer.go(0.5)
+    assert peer.endpoint.silent_since(B.public) == since
+    peer.others[AT_B] = other
+    peer.go(6.0)  # until it is asked
+    assert peer.endpoint.silent_since(B.public) is None
+
+
+def test_by_mailboxes_nobody_counts_as_silent() -> None:
+    peer = polling(delays=NodeDelays(poll=10.0))
+    friend = Friend(peer, B)
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    for _ in range(8):
+        peer.go(5.0)
+        friend.settle()
+    assert any(isinstance(event, Established) for event in peer.take())
+    assert peer.send(B.public, b"are you there?", peer.now)
+    assert peer.endpoint.recovery.peers[B.public].current.silence.since == peer.now
+    assert peer.endpoint.silent_since(B.public) is None
+
+
 def test_a_node_takes_no_connections() -> None:
     peer = NodePeer.live()
     link = peer.stream_accepted(MAILBOX_PORT, Address("203.0.113.9", 4000), peer.now)
@@ -228,22 +261,48 @@ def polling(**more: Any) -> NodePeer:
 
 
 @pytest.mark.parametrize(
-    ("go", "cause"),
+    ("go", "cause", "violation"),
     [
-        (lambda peer, link: peer.receive_data(link, b"\0\0", peer.now), CloseCause.VIOLATION),
-        (lambda peer, link: peer.receive_eof(link, peer.now), CloseCause.LOST),
+        (
+            lambda peer, link: peer.receive_data(link, b"\0\0", peer.now),
+            CloseCause.VIOLATION,
+            MailboxViolation.BAD_FRAME,
+        ),
+        (lambda peer, link: peer.receive_eof(link, peer.now), CloseCause.LOST, None),
     ],
 )
 def test_a_mailbox_server_that_goes_is_told_and_called_again(
-    go: Callable[[NodePeer, Any], None], cause: CloseCause
+    go: Callable[[NodePeer, Any], None], cause: CloseCause, violation: MailboxViolation | None
 ) -> None:
     peer = polling(delays=NodeDelays(redial=5.0))
     (link,) = peer.links
     go(peer, link)
-    assert peer.take() == [MailboxUnreachable(SERVER.public, cause)]
+    assert peer.take() == [MailboxUnreachable(SERVER.public, cause, violation=violation)]
     peer.go(4.0)
     assert peer.take() == []
     peer.go(7.0)
+    assert peer.take() == [MailboxReachable(SERVER.public)]
+
+
+def test_two_processes_with_one_key_are_told_of_each_other_by_their_mailbox_server() -> None:
+    peer = polling(delays=NodeDelays(redial=5.0, poll=30.0))
+    Friend(peer, A)
+    peer.settle()
+    assert peer.take() == [MailboxUnreachable(SERVER.public, CloseCause.REFUSED, violation=MailboxViolation.SUPERSEDED)]
+
+
+def test_a_mailbox_server_that_was_never_reached_is_told_once_whatever_it_does() -> None:
+    peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(redial=1.0, poll=10.0))
+    peer.serve(private_key=OTHER.private)  # so it closes without a word
+    peer.start(peer.now)
+    peer.go(5.0)
+    assert peer.take() == [MailboxUnreachable(SERVER.public, CloseCause.LOST)]
+    peer.is_up = False
+    peer.go(30.0)
+    assert peer.take() == []
+    peer.is_up = True
+    peer.serve()
+    peer.go(30.0)
     assert peer.take() == [MailboxReachable(SERVER.public)]
 
 
@@ -268,7 +327,10 @@ def test_a_node_closes_while_one_of_its_servers_is_away() -> None:
     peer.drain()
     peer.stream_lost(peer.opening.pop(0), peer.now)
     peer.settle()
-    assert peer.take() == [MailboxReachable(SERVER.public)]
+    assert peer.take() == [
+        MailboxUnreachable(OTHER.public, CloseCause.UNREACHABLE),
+        MailboxReachable(SERVER.public),
+    ]
     peer.close(peer.now)
     peer.settle()
     assert peer.take() == [Closed(CloseCause.LOCAL)]
@@ -277,7 +339,7 @@ def test_a_node_closes_while_one_of_its_servers_is_away() -> None:
 
 def test_the_links_of_a_node_that_has_left_are_of_nobody() -> None:
     """A node closes while two servers do not answer: nothing is due any more, and the links linger."""
-    peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(answer=5.0, farewell=1.0, linger=30.0))
+    peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(farewell=1.0, handover=5.0, linger=30.0))
     peer.pause = 0.125  # links stay until they are lost below
     for other in (B, C):
         peer.connect_by_mailbox(other.public, SERVER.public, peer.now)
@@ -295,7 +357,7 @@ def test_the_links_of_a_node_that_has_left_are_of_nobody() -> None:
     peer.endpoint.link_eof(of_nobody)
     assert peer.take() == []
     peer.stream_lost(second, peer.now)
-    assert peer.take() == [Closed(CloseCause.LOCAL)]
+    assert peer.take() == [Closed(CloseCause.TIMEOUT, detail="packets that no mailbox server took: 2")]
 
 
 def test_packets_for_a_server_whose_link_has_just_overflowed_are_lost() -> None:

@@ -501,6 +501,109 @@ def test_a_goodbye_goes_through_a_mailbox_too() -> None:
     assert mail.takes(lambda: told(b, PeerClosed)) <= 67.0
 
 
+# -- the end of a node
+
+
+def leave(end: Node[Any], peer: KeyPair) -> None:
+    """Say goodbye to one peer, and close at once."""
+
+    def go(now: float) -> None:
+        end.endpoint.disconnect(peer.public, now)
+        end.endpoint.close(now)
+
+    end.call(go)
+
+
+def test_a_goodbye_is_said_again_although_nobody_is_left_when_the_node_closes() -> None:
+    world = World()
+    a, b = world.pair()
+    world.net.partition("10.0.0.1", "10.0.0.2")
+    leave(a, B)
+    world.net.run(0.5)
+    world.net.heal("10.0.0.1", "10.0.0.2")
+    world.net.run(1.0)
+    assert [event.reason for event in told(b, PeerClosed)] == [CloseReason.NORMAL]
+    assert told(a, Closed) == []
+    world.net.run(0.6)
+    assert told(a, Closed) == [Closed(CloseCause.LOCAL)]
+
+
+def test_a_node_that_has_left_everybody_long_ago_ends_at_once() -> None:
+    world = World()
+    a, _ = world.pair()
+    a.call(lambda now: a.endpoint.disconnect(B.public, now))
+    world.net.run(2.5)
+    a.call(a.endpoint.close)
+    assert told(a, Closed) == [Closed(CloseCause.LOCAL)]
+
+
+@pytest.mark.parametrize("idle", [5.0, 100.0])
+def test_a_goodbye_leaves_although_the_server_has_to_be_called_for_it(idle: float) -> None:
+    """The connection to the other one's mailbox is closed when nothing was written for 30 s."""
+    mail = Mail()
+    a, b = mail.pair()
+    mail.net.run(idle)
+    say(a, B, b"and one thing more")
+    leave(a, B)
+    mail.net.run(3.0)
+    assert a.events[-1] == Closed(CloseCause.LOCAL)
+    assert mail.takes(lambda: told(b, PeerClosed)) <= 67.0
+    assert texts(b) == [b"and one thing more"]
+
+
+def test_a_node_waits_for_mailbox_servers_that_are_far_away() -> None:
+    """Longer than for those who did not hear the goodbye."""
+    mail = Mail()
+    a, b = mail.pair()
+    mail.net.run(100.0)
+    mail.net.default = Conditions(latency=1.0)
+    leave(a, B)
+    mail.net.run(3.0)
+    assert told(a, Closed) == []
+    mail.net.run(4.0)
+    assert a.events[-1] == Closed(CloseCause.LOCAL)
+    assert mail.takes(lambda: told(b, PeerClosed)) <= 70.0
+
+
+def test_a_node_does_not_wait_for_ever_and_says_that_something_has_not_left() -> None:
+    mail = Mail()
+    a, _ = mail.pair()
+    mail.net.run(100.0)
+    mail.net.default = Conditions(latency=100.0)
+    leave(a, B)
+    mail.net.run(11.9)
+    assert told(a, Closed) == []
+    mail.net.run(0.2)
+    mail.net.default = Conditions(latency=0.02)
+    mail.net.run(300.0)
+    assert a.events[-1] == Closed(CloseCause.TIMEOUT, detail="packets that no mailbox server took: 1")
+
+
+def test_a_node_says_that_what_was_on_its_way_is_lost() -> None:
+    mail = Mail()
+    a, _ = mail.pair()
+    mail.net.run(100.0)
+    mail.node.stop(silent=False)
+    mail.net.run(5.0)
+    a.call(lambda now: a.endpoint.disconnect(B.public, now))
+    mail.net.run(0.5)
+    a.call(a.endpoint.close)
+    mail.net.run(3.0)
+    assert a.events[-1] == Closed(CloseCause.LOST, detail="packets that no mailbox server took: 1")
+
+
+def test_what_was_lost_before_the_goodbye_is_nothing_of_the_end() -> None:
+    mail = Mail()
+    a, _ = mail.pair()
+    mail.connect(a, C)  # who has no mailbox there
+    mail.net.run(100.0)
+    a.call(lambda now: a.endpoint.disconnect(C.public, now))
+    assert a.endpoint.stats.refused == {"a mailbox server did not take a packet": 1}
+    leave(a, B)
+    mail.net.run(3.0)
+    assert a.events[-1] == Closed(CloseCause.LOCAL)
+
+
 def test_packets_that_fit_no_mailbox_are_counted() -> None:
     mail = Mail()
     _, b = mail.pair()

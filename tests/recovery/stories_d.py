@@ -758,7 +758,7 @@ def garbled_content(core: type[Recovery]) -> None:
         world.run(0.1)
     b.session.garbles = False
     assert (session.last_in, session.window.highest) == before
-    assert b.session.stats.dropped["data that does not open"] == 9
+    assert b.session.stats.dropped["data that cannot be read"] == 9
 
 
 @story("S41")

@@ -349,12 +349,16 @@ class Node(DatagramEndpoint[Event, Any]):
         size = SIZES.get(kind, 34 + len(body))
         return encode(Data(keys.remote, counter, keys.ours, kind.value, body, size))
 
-    def open(self, packet: Sealed) -> Opened:
+    def open(self, packet: Sealed) -> bytes:
         self._try("open")
         data = packet.packet
         if not isinstance(data, Data) or data.key != self.keys[packet.sid].theirs:
             raise WireError(Fault.BAD_MAC)
-        return Opened(Kind(data.kind), data.body)
+        return data.body
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        self._try("read")
+        return Opened(Kind(packet.packet.kind), clear)
 
     def make_hint(self, sid: bytes) -> bytes | None:
         self._try("make_hint")

@@ -110,7 +110,7 @@ def drop(session: Any) -> None:
 class Impatient(Session):
     bad: Annotated[int, CACHED] = 0
 
-    def open(self, packet: Sealed) -> Arrival | None:
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
         try:
             return super().open(packet)
         except WireError:
@@ -165,7 +165,7 @@ variant("keeps its own session when the peer makes another one", "S02", "S05", "
 
 
 class Optimist(Session):
-    def open(self, packet: Sealed) -> Arrival | None:
+    def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
         try:
             return super().open(packet)
         except WireError:

@@ -213,10 +213,10 @@ class WatchedNode(Node):
         self.opened += 1
         return super().open_init(knock)
 
-    def open(self, packet: Sealed) -> Opened:
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
         if self.garbles:
             raise WireError(Fault.BAD_LENGTH)
-        return super().open(packet)
+        return super().read(packet, clear)
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
         packet = decode(data)

@@ -233,14 +233,14 @@ class ClientPeer(Stream):
         self.stream_opened(self.link, self.now)
         self.drain()
 
-    def answer(self, server: KeyPair = SERVER) -> bytes:
+    def answer(self, *, temporary: bytes = TEMPORARY.public) -> bytes:
         """The answer to its hello."""
         hello = p.RelayHello.decode(self.speaker.inbox)
         self.speaker.inbox = b""
-        key = sodium.crypto_box_beforenm(hello.key, server.secret)
+        key = sodium.crypto_box_beforenm(hello.key, SERVER.secret)
         theirs = p.RelayKeys.decode(sodium.crypto_secretbox_open(hello.sealed, hello.nonce, key))
         self.speaker.agree(TEMPORARY.secret, theirs.key, BASE, theirs.base_nonce)
-        return p.RelayAnswer(NONCE, sealed_keys(key, TEMPORARY.public)).encode()
+        return p.RelayAnswer(NONCE, sealed_keys(key, temporary)).encode()
 
     def come_up(self) -> None:
         """Accept the connection, and answer the hello and the first ping."""
@@ -248,7 +248,7 @@ class ClientPeer(Stream):
         self.give(self.link, self.answer())
         first, *_ = self.speaker.take()
         assert isinstance(first, p.RelayPing)
-        self.say(p.RelayPong(first.number))
+        self.give(self.link, self.speaker.seal(p.RelayPong(first.number)))
 
     def up(self) -> None:
         """Connect, too."""

@@ -105,7 +105,7 @@ def test_a_hello_with_a_key_of_small_order_ends_the_connection(place: str) -> No
     one = p.RelayHello(ZERO, NONCE, bytes(72)), p.RelayHello(A.public, NONCE, sealed_keys(guest.shared, ZERO))
     guest.give(one[place == "temporary"].encode())
     assert guest.is_cut
-    assert peer.stats.dropped == {"no key" if place == "long-term" else "bad hello": 1}
+    assert peer.stats.dropped == {"a key that is none" if place == "long-term" else "bad hello": 1}
 
 
 def test_who_is_slow_with_the_hello_or_the_first_frame_is_cut() -> None:
@@ -134,6 +134,17 @@ def test_what_follows_a_hello_is_looked_at_behind_the_answer() -> None:
     assert guest.say(PING) == [PONG]
 
 
+def test_what_follows_a_hello_that_waits_for_its_turn_waits_too() -> None:
+    peer = live(hellos=1)
+    first, second = Guest(peer, A), Guest(peer, B)
+    first.give(first.hello)
+    second.give(second.hello + bytes(2))
+    second.give(b"\xff\xff")
+    assert (second.state, peer.stats.dropped) == ("WAITING", {})
+    peer.wait(0.004)
+    assert (second.is_cut, peer.stats.dropped) == (True, {"empty frame": 1})
+
+
 # -- two connections with one key
 
 
@@ -144,8 +155,8 @@ def test_a_copied_hello_harms_nobody() -> None:
     copy.give(a.hello)
     copy.give(bytes(2) + b"\0\x20" + bytes(32))  # which does not open
     assert copy.is_cut
-    assert a.say(p.Relayed(16, b"still here")) == []
-    assert b.take() == [p.Relayed(16, b"still here")]
+    b.say(p.Relayed(16, b"still here"), p.OobSend(A.public, b"still known"))
+    assert a.take() == [p.Relayed(16, b"still here"), p.OobReceived(B.public, b"still known")]
 
 
 def test_the_first_good_frame_of_another_connection_ends_the_older_one() -> None:
@@ -205,8 +216,8 @@ HARMLESS = {
     "empty packet": (b"\x10", "empty packet"),
     "empty packet for an unknown id": (b"\xff", "empty packet"),
     "OOB for nobody": (p.OobSend(C.public, b"x"), "nobody has this key"),
-    "OOB for a key of small order": (p.OobSend(ZERO, b"x"), "no key"),
-    "routing request for a key of small order": (p.RoutingRequest(ZERO), "no key"),
+    "OOB for a key of small order": (p.OobSend(ZERO, b"x"), "a key that is none"),
+    "routing request for a key of small order": (p.RoutingRequest(ZERO), "a key that is none"),
 }
 
 
@@ -467,6 +478,14 @@ def test_a_group_of_addresses_has_so_many_connections() -> None:
     assert Guest(peer, A, HERE).is_cut
 
 
+def test_a_relay_has_so_many_connections() -> None:
+    peer = live(links=1)
+    guests = [Guest(peer, A, HERE), Guest(peer, A, THERE)]
+    assert [guest.is_cut for guest in guests] == [False, True]
+    guests[0].give(guests[0].hello)
+    assert guests[0].state == "ANSWERED"
+
+
 def test_of_all_hellos_some_are_opened_in_each_turn_and_networks_take_turns() -> None:
     peer = live(hellos=2)
     hosts = (HERE, HERE, HERE, HERE, THERE, THERE_TOO)
@@ -546,6 +565,20 @@ def test_who_comes_and_goes_fills_nobodys_queue() -> None:
     assert a.take() == [p.Relayed(16, b"now it is")]
 
 
+def test_nobody_is_sent_packets_of_a_link_of_which_they_were_not_told() -> None:
+    peer = live(relayed=500, relayed_blocked=1)
+    a, b = peer.client(A), peer.client(B, THERE)
+    a.say(wanted(B))
+    peer.stream_blocked(a.link, peer.now)
+    a.give(a.seal(PING))
+    b.say(wanted(A))
+    peer.endpoint.stream_unblocked(a.link, peer.now)
+    peer.endpoint.receive_data(b.link, b.seal(p.Relayed(16, b"too early")), peer.now)
+    assert peer.stats.dropped == {"not linked": 1}
+    b.say(p.Relayed(16, b"now they were"))
+    assert a.take()[-3:] == [PONG, LINKED, p.Relayed(16, b"now they were")]
+
+
 def test_news_of_an_id_that_was_given_back_are_no_news() -> None:
     peer = live(relayed=1, relayed_blocked=1)
     a, b = peer.client(A), peer.client(B, THERE)
@@ -563,8 +596,10 @@ def test_news_of_an_id_that_was_given_back_are_no_news() -> None:
 # -- frames that go to nobody
 
 
-def test_who_sends_many_frames_to_nobody_is_read_in_turns() -> None:
+@pytest.mark.parametrize("age", [0.0, 1000.0], ids=["at the beginning", "later"])
+def test_who_sends_many_frames_to_nobody_is_read_in_turns(age: float) -> None:
     peer = live(frames=10, frame_rate=1)
+    peer.wait(age)
     a = peer.client()
     a.give(a.seal(*[PING] * 60))
     heard = len(a.take())
@@ -597,10 +632,13 @@ def test_frames_that_are_passed_on_cost_nothing_and_the_others_come_back_with_ti
         a.say(p.Relayed(16, b"data"))
     assert len(b.take()) == 100
     assert not peer.links[a.link].paused
-    for _ in range(20):
-        peer.wait(0.5)
-        a.say(PING, PING)  # of 10 in a second, the half of a client
-        assert not peer.links[a.link].paused
+    for pings in (2, 4):  # each half second; the share of each of the two is 5 in a second
+        had_a_turn = False
+        for _ in range(20):
+            peer.wait(0.5)
+            a.say(*[PING] * pings)
+            had_a_turn |= peer.endpoint.frames.state.name == "BUSY"
+        assert had_a_turn is (pings == 4)
 
 
 def test_who_is_lost_while_it_waits_for_its_turn_leaves_nothing() -> None:

@@ -48,8 +48,8 @@ _NEVER: Final = Level(-1e9, 0.0)
 FAULTS: Final[Mapping[str, Mapping[Fault | None, str]]] = {
     "an init that does not open": {Fault.BAD_POINT: "point", Fault.BAD_MAC: "seal", Fault.BAD_VALUE: "field"},
     "a reply that does not open": {Fault.BAD_POINT: "point", Fault.BAD_MAC: "seal", Fault.BAD_VALUE: "field"},
-    "data that does not open": {
-        Fault.BAD_MAC: "seal",
+    "data that does not open": {Fault.BAD_MAC: "seal"},
+    "data that cannot be read": {
         Fault.BAD_TYPE: "kind",
         Fault.TRUNCATED: "body",
         Fault.TRAILING: "body",
@@ -64,7 +64,6 @@ FAULTS: Final[Mapping[str, Mapping[Fault | None, str]]] = {
     "data of a closed session": {None: "unknown_session"},
     "data of a closed session, too soon": {None: "unknown_session"},
     "a counter out of range": {None: "counter"},
-    "a confirm of the responder": {None: "kind"},
     "replay": {None: "replay"},
     "a hint about no session": {None: "unknown_session"},
     "a wrong reset token": {None: "token"},

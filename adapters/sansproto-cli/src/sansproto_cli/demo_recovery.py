@@ -121,8 +121,8 @@ class _TappedNode(EgtpNode):
         self._sealed[packet] = _words(kind, body)
         return packet
 
-    def open(self, packet: Sealed) -> Opened:
-        opened = super().open(packet)
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        opened = super().read(packet, clear)
         self._opened = _words(opened.kind, opened.body)
         return opened
 

@@ -13,11 +13,11 @@ from cyclopts import App, Parameter, validators
 from sansproto.egtp import EgtpNode, MailboxServer, NodeDelays
 
 from . import addresses
-from .egtp_keys import COMMAND, read_key
+from .egtp_keys import PUBLIC_KEYS, read_key
 from .egtp_piping import FAREWELL, Piping, Target
 from .egtp_serving import MailServing
 from .exits import CommandFailed, Exit
-from .key_files import parse_public_key, warn_if_open
+from .key_files import warn_if_open
 from .line import Signals, entropy
 from .mailbox_store import SqliteStore
 from .options import Switch
@@ -91,7 +91,7 @@ def pipe(
         One JSON object a line, for each message too.
     """
     reporter = make_reporter(as_json=json, beside=True)
-    peer_key, (keys, _) = parse_public_key(peer, "peer", COMMAND), read_key(key)
+    peer_key, (keys, _) = PUBLIC_KEYS.parse(peer, "peer"), read_key(key)
     if peer_key == keys.public:
         raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the other end.")
     warn_if_open(key, reporter)

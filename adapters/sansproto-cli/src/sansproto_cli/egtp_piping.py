@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import time
 from collections import deque
@@ -19,23 +20,23 @@ from sansproto.egtp import (
     IdentityConflict,
     MailboxReachable,
     MailboxUnreachable,
+    MailboxViolation,
     MessageReceived,
     PathChanged,
     PeerClosed,
     PeerRestarted,
     Reason,
     Relay,
-    SelfConnection,
     Undelivered,
     Unreachable,
     place_of,
 )
+from sansproto.events import CloseCause
 from sansproto_threads import Runner, run
 
 from . import addresses
-from .egtp_keys import COMMAND
+from .egtp_keys import PUBLIC_KEYS
 from .exits import CommandFailed, Exit
-from .key_files import parse_server
 from .line import each_event, politely
 from .report import Reporter
 from .standard_streams import Input, Output
@@ -44,6 +45,33 @@ SOCKET = "udp"
 FAREWELL = 1.5  # seconds for who did not hear the goodbye
 MESSAGE = 1198  # bytes of one message, at most
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
+_SILENCE = 10.0  # seconds for which the other end may be silent before that is told
+_LOOK = 1.0  # seconds between two looks at what is wrong
+
+WORTH_TELLING = (
+    (
+        "an H1 for somebody else",
+        "other_key",
+        "Somebody calls another public key than ours here: does the other end have the right one?",
+    ),
+    (
+        "a peer that is not let in",
+        "other_caller",
+        "Somebody calls who has another public key than the one that was given: is it right?",
+    ),
+    (
+        "a mailbox server did not take a packet",
+        "not_taken",
+        "The mailbox server did not take a packet: has the other end, with this key, ever used it?",
+    ),
+)
+"""What the node drops or cannot send, and what a person may have done wrong: each is told once."""
+
+_MAILBOX_LOST = {
+    MailboxViolation.SUPERSEDED: "Another process polls our mailbox: stop one of the two that have our key.",
+    MailboxViolation.LIMIT: "The mailbox server has no room for us: trying again.",
+    MailboxViolation.BAD_HANDSHAKE: "The mailbox server has another key than --mailbox says, or is none: trying again.",
+}
 
 
 def pieces(data: bytes) -> list[bytes]:
@@ -71,7 +99,7 @@ class Target:
         place = None if to is None else addresses.parse_bound(to, "peer", "192.168.1.10:7000")
         if mailbox is None:
             return cls(place, None)
-        return cls(place, Relay(*parse_server(mailbox, "mailbox server", "192.0.2.1:7100", COMMAND)))
+        return cls(place, Relay(*PUBLIC_KEYS.parse_server(mailbox, "mailbox server", "192.0.2.1:7100")))
 
     def resolve(self) -> Path | None:
         """The address of today; None: there is none, or the name cannot be found now."""
@@ -90,8 +118,9 @@ class Piping:
         self._target, self._reporter, self._output = target, reporter, output
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
-        self._was_there = False
-        self._next_beat = 0.0
+        self._was_there = self._was_polled = False
+        self._next_beat = self._next_look = 0.0
+        self._told: set[str] = set()
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
@@ -118,9 +147,10 @@ class Piping:
             for event in each_event(self._runner, check):
                 if event is not None and self._tell(event, is_over=lines.is_over):
                     return
+                self._look()
                 if not lines.is_over:
                     self._beat()
-                elif self._is_all_sent():
+                elif self._is_all_sent() and self._silence() is None:
                     self._runner.call(lambda now: self._node.disconnect(self._peer, now))
                     self._reporter.tell("finished", "")
                     return
@@ -146,6 +176,7 @@ class Piping:
         if relay is not None and self._is_by_mailbox:
             self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, relay.key, now))
         elif path is not None:
+            self._check_place(path)
             self._runner.call(lambda now: self._node.connect(self._peer, path, now))
         elif self._target.to is not None:
             raise CommandFailed(Exit.NOBODY, f"Cannot find {self._target.to[0]}: check the name.")
@@ -156,6 +187,41 @@ class Piping:
         if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
             self._next_beat = time.monotonic() + _HEARTBEAT
             self._runner.call(lambda now: self._node.send(self._peer, b"", now))
+
+    def _check_place(self, path: Path) -> None:
+        """Nobody else can be where we are."""
+        bound = self._runner.addresses[SOCKET]
+        is_any = ipaddress.ip_address(bound.host).is_unspecified
+        ours = {bound.host, addresses.LOOPBACK, addresses.own_address()} if is_any else {bound.host}
+        if path.port == bound.port and path.host in ours:
+            raise CommandFailed(Exit.USAGE, "We would call ourselves: give the address of the other end with --to.")
+
+    def _look(self) -> None:
+        """What the node keeps to itself, and a person has to know."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK
+        stats = self._node.stats
+        counted = self._runner.call(lambda _: {*stats.dropped, *stats.refused})
+        for what, reason, text in WORTH_TELLING:
+            if what in counted and reason not in self._told:
+                self._told.add(reason)
+                self._reporter.tell("warning", text, reason=reason)
+        silence = self._silence()
+        if silence is not None and silence >= _SILENCE and "silent" not in self._told:
+            self._told.add("silent")
+            self._reporter.tell("silent", "The other end does not answer any more: calling it again.")
+        elif silence is None:
+            self._told.discard("silent")
+
+    def _silence(self) -> float | None:
+        """Seconds for which the other end has not answered; None: it has."""
+
+        def look(now: float) -> float | None:
+            since = self._node.silent_since(self._peer)
+            return None if since is None else now - since
+
+        return self._runner.call(look)
 
     def _is_all_sent(self) -> bool:
         return self._runner.call(lambda _: self._was_there and not self._node.waiting(self._peer))
@@ -174,42 +240,51 @@ class Piping:
                 )
             case PeerClosed(reason=reason):
                 if reason is CloseReason.REFUSED:
-                    raise CommandFailed(Exit.REFUSED, "The other end does not want us: ask who runs it.")
+                    text = "has left, or does not want us any more" if self._was_there else "does not want us"
+                    raise CommandFailed(Exit.REFUSED, f"The other end {text}: ask who runs it.")
                 self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
                 return True
             case Unreachable():
                 self._tell_unreachable(is_over=is_over)
             case Undelivered(packets=packets):
-                text = f"{len(packets)} messages were not sent." if packets else ""
-                self._reporter.tell("not_sent", text, count=len(packets))
+                self._reporter.tell("not_sent", f"{unsent(len(packets))}.", count=len(packets))
             case PathChanged(new=route):
                 place = place_of(route)
                 where = addresses.format_address(place.host, place.port) if isinstance(place, Path) else "its mailbox"
                 self._reporter.tell("moved", f"The other end is at {where} now.", address=where)
             case MailboxReachable():
+                self._was_polled = True
                 self._reporter.tell("mailbox_reached", "The mailbox server answers.")
             case MailboxUnreachable():
-                self._reporter.tell("mailbox_lost", "The mailbox server does not answer: trying again.")
-            case SelfConnection() | IdentityConflict() | PeerRestarted():
-                self._tell_rest(event)
+                self._tell_mailbox_lost(event)
+            case IdentityConflict():
+                text = "Two processes have the key of the other end: stop one of them."
+                self._reporter.tell("warning", text, reason="two_processes")
+            case PeerRestarted():
+                self._reporter.tell("restarted", "")
             case _:
                 pass
         return False
 
     def _tell_unreachable(self, *, is_over: bool) -> None:
-        if is_over:
+        is_last_way = self._is_by_mailbox or self._target.to is None or self._target.relay is None
+        if is_over and is_last_way:
             left = self._runner.call(lambda _: self._node.waiting(self._peer))
-            text = f"The other end does not answer, and {left} messages were not sent: is it running?"
-            raise CommandFailed(Exit.NOBODY, text)
+            lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
+            raise CommandFailed(Exit.NOBODY, f"The other end does not answer, and {lost}: is it running?")
         self._reporter.tell("unreachable", "The other end does not answer: trying again.")
         self._call()
 
-    def _tell_rest(self, event: SelfConnection | IdentityConflict | PeerRestarted) -> None:
-        match event:
-            case IdentityConflict():
-                text = "Two processes have the key of the other end: stop one of them."
-                self._reporter.tell("warning", text, reason="two_processes")
-            case SelfConnection():
-                self._reporter.tell("warning", "We have called ourselves: check --to.", reason="self")
-            case PeerRestarted():
-                self._reporter.tell("restarted", "")
+    def _tell_mailbox_lost(self, lost: MailboxUnreachable) -> None:
+        violation, cause = lost.violation, lost.cause
+        if violation is None and cause is CloseCause.LOST and not self._was_polled:
+            violation = MailboxViolation.BAD_HANDSHAKE  # it closes without a word
+        text = "The mailbox server does not answer: trying again."
+        if violation is not None:
+            text = _MAILBOX_LOST.get(violation, "The mailbox server and we do not understand each other: trying again.")
+        why = cause if violation is None else violation
+        self._reporter.tell("mailbox_lost", text, reason=why.name.lower())
+
+
+def unsent(count: int) -> str:
+    return "1 message was not sent" if count == 1 else f"{count} messages were not sent"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+import attrs
 
 from sansproto.contract import Address
 
@@ -61,26 +64,34 @@ def warn_if_open(path: Path, reporter: Reporter) -> None:
         reporter.tell("warning", text, reason="key_open", path=str(path))
 
 
-def parse_public_key(text: str, what: str, command: str) -> bytes:
-    """64 hexadecimal digits, as this command prints them."""
-    key = _parse(text)
-    if key is None:
-        usage = f"That is no public key of a {what}: give the 64 digits that {command} prints."
-        raise CommandFailed(Exit.USAGE, usage)
-    return key
+@attrs.frozen
+class PublicKeys:
+    """Public keys of one protocol."""
 
+    command: str
+    """What a person types to see one."""
+    is_key: Callable[[bytes], bool]
+    """Can anybody have it?"""
 
-def parse_server(text: str, what: str, example: str, command: str) -> tuple[bytes, Address]:
-    """``PUBLICKEY@HOST:PORT``. Raises CommandFailed for what is none, or if its name is not known."""
-    key, at, where = text.partition("@")
-    if not at:
-        raise CommandFailed(Exit.USAGE, f"That is no {what}: give PUBLICKEY@HOST:PORT, as it printed it.")
-    public = parse_public_key(key, what, command)
-    host, port = addresses.parse_bound(where, what, example)
-    try:
-        return public, Address(*addresses.look_up(host, port, socket.SOCK_STREAM))
-    except OSError as error:
-        raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
+    def parse(self, text: str, what: str) -> bytes:
+        """64 hexadecimal digits. Raises CommandFailed."""
+        key = _parse(text)
+        if key is None or not self.is_key(key):
+            usage = f"That is no public key of a {what}: give the 64 digits that {self.command} prints."
+            raise CommandFailed(Exit.USAGE, usage)
+        return key
+
+    def parse_server(self, text: str, what: str, example: str) -> tuple[bytes, Address]:
+        """``PUBLICKEY@HOST:PORT``. Raises CommandFailed for what is none, or if its name is not known."""
+        key, at, where = text.partition("@")
+        if not at:
+            raise CommandFailed(Exit.USAGE, f"That is no {what}: give PUBLICKEY@HOST:PORT, as it printed it.")
+        public = self.parse(key, what)
+        host, port = addresses.parse_bound(where, what, example)
+        try:
+            return public, Address(*addresses.look_up(host, port, socket.SOCK_STREAM))
+        except OSError as error:
+            raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
 
 
 def _parse(digits: str) -> bytes | None:

@@ -9,11 +9,12 @@ import attrs
 from sansproto.tox import KeyPair
 from sansproto.tox.crypto import is_key
 
-from . import key_files
 from .exits import CommandFailed, Exit
+from .key_files import PublicKeys, read_secrets
 
 COMMAND = "sansproto tox key"
-RELAY_COMMAND = "sansproto tox relay"
+PUBLIC_KEYS = PublicKeys(COMMAND, is_key)
+RELAY_KEYS = PublicKeys("sansproto tox relay", is_key)
 
 
 @attrs.frozen
@@ -39,7 +40,7 @@ class Friend:
 
 def read_keys(path: Path, *, make: bool = False) -> tuple[Keys, bool]:
     """The keys in a file; ``make`` makes them if there is no file. The second value says whether it did."""
-    (real, dht), is_new = key_files.read_secrets(path, 2, "Tox", COMMAND, make=make)
+    (real, dht), is_new = read_secrets(path, 2, "Tox", COMMAND, make=make)
     return Keys(KeyPair.of(real), KeyPair.of(dht)), is_new
 
 
@@ -48,14 +49,7 @@ def parse_friend(text: str) -> Friend:
     real, colon, dht = text.partition(":")
     if not colon:
         raise CommandFailed(Exit.USAGE, f"That is no friend: give REAL:DHT, as {COMMAND} prints it there.")
-    return Friend(*(checked(key_files.parse_public_key(key, "friend", COMMAND), "friend") for key in (real, dht)))
-
-
-def checked(key: bytes, what: str) -> bytes:
-    """A public key that somebody can have."""
-    if not is_key(key):
-        raise CommandFailed(Exit.USAGE, f"That is no public key of a {what}: no program has it.")
-    return key
+    return Friend(PUBLIC_KEYS.parse(real, "friend"), PUBLIC_KEYS.parse(dht, "friend"))
 
 
 def name_of(real: bytes, dht: bytes) -> str:

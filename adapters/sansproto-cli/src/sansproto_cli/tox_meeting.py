@@ -14,10 +14,9 @@ from sansproto_threads import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .key_files import parse_server
 from .line import entropy, politely
 from .report import Reporter
-from .tox_keys import RELAY_COMMAND, Friend, Keys, checked
+from .tox_keys import RELAY_KEYS, Friend, Keys
 
 SOCKET = "udp"
 
@@ -37,7 +36,7 @@ class Meeting:
             delays=delays,
         )
         self._place = addresses.parse_bind(bind, 0)
-        self._relays = [_parse_relay(one) for one in relays]
+        self._relays = [Relay(*RELAY_KEYS.parse_server(one, "relay", "192.0.2.1:33445")) for one in relays]
         self._names = {one.key: text.partition("@")[2] for one, text in zip(self._relays, relays, strict=True)}
         self._lost: set[bytes] = set()
 
@@ -82,9 +81,3 @@ class Meeting:
                 why = f" ({detail})" if detail else ""
                 text = f"The relay at {name} does not answer{why}: trying again."
                 self.reporter.tell("relay_lost", text, reason=cause.name.lower(), **facts)
-
-
-def _parse_relay(text: str) -> Relay:
-    """``PUBLICKEY@HOST:PORT``."""
-    key, address = parse_server(text, "relay", "192.0.2.1:33445", RELAY_COMMAND)
-    return Relay(checked(key, "relay"), address)
