@@ -112,7 +112,7 @@ class Path:
 
 @attrs.define(weakref_slot=False)
 class SendDatagram:
-    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says. (Not frozen, as SendBytes.)"""
+    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says. (Not frozen: bulk.)"""
 
     data: bytes
     """The whole datagram."""

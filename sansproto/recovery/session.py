@@ -196,6 +196,10 @@ class Session(Component[SessionState, RecoveryHost]):
         no answer is due."""
         self.silence.end()
 
+    def forget_pings(self) -> None:
+        """What was asked up to now is not answered by the host's packets."""
+        self.pings = {}
+
     def note_answered(self, value: bytes, seconds: float | None = None) -> None:
         """A ping was answered: if nobody says how long that takes, it took until now."""
         sent = self.pings.pop(value, None)

@@ -1,9 +1,10 @@
-"""Tox between friends: sessions over UDP and relays, on the wire of toxcore. docs/protocols/tox.rst.
+"""Tox between two friends: sessions over UDP and relays, on the wire of toxcore. docs/protocols/tox.rst.
 
-:class:`ToxNode` has sessions with friends whose keys it is told, :class:`RelayServer` is a relay that any client of Tox
-can use, :class:`RelayClient` uses one.
+:class:`ToxNode` keeps sessions with friends. :class:`RelayServer` is a relay that any client of Tox can use,
+:class:`RelayClient` uses one.
 """
 
+from ..recovery import RecoveryConfig, RecoveryDelays, RecoveryLimits
 from .crypto import KeyPair
 from .events import (
     CustomReceived,
@@ -23,7 +24,14 @@ from .events import (
     TypingChanged,
     Undelivered,
 )
-from .limits import NodeDelays, NodeLimits, RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
+from .limits import (
+    NodeDelays,
+    NodeLimits,
+    RelayClientDelays,
+    RelayClientLimits,
+    RelayServerDelays,
+    RelayServerLimits,
+)
 from .node import ToxNode
 from .nodes import Relay
 from .packets import FileControl, FileData, FileRequest, FriendRequest
@@ -67,6 +75,9 @@ __all__ = [
     "OobReceived",
     "Presence",
     "PresenceChanged",
+    "RecoveryConfig",
+    "RecoveryDelays",
+    "RecoveryLimits",
     "Relay",
     "RelayClient",
     "RelayClientDelays",

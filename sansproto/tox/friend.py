@@ -135,7 +135,7 @@ class Friend(Component[FriendState, FriendHost]):
     # -- what its sessions ask
 
     def take_payload(self, payload: bytes) -> None:
-        """What came in the session in use. (Custom packets of a friend who listens need no table: they are the bulk.)"""
+        """What came in the session in use. (Custom packets of a friend who listens need no table: that is bulk.)"""
         if payload[0] in CUSTOM and self.state is FriendState.ONLINE:
             self.host.emit(CustomReceived(self.key, payload))
         else:

@@ -91,12 +91,16 @@ class GateInput:
     VERB = Input[GateState, None]()
     RELAYED = Input[GateState, Came]()
     REQUESTED = Input[GateState, Came]()
+    FRIEND_REQUESTED = Input[GateState, Came]()
+    FRIEND_ASKED = Input[GateState, Asked]()
     ASKED = Input[GateState, Asked]()
     ANSWERED = Input[GateState, Answered]()
     SHOOK_AGAIN = Input[GateState, Shook]()
     REPLIED = Input[GateState, Shook]()
     SHOOK = Input[GateState, Shook]()
     PING_CAME = Input[GateState, Came]()
+    FRIEND_PING_CAME = Input[GateState, Came]()
+    FRIEND_PINGED = Input[GateState, Pinged]()
     PINGED = Input[GateState, Pinged]()
     PONGED = Input[GateState, Ponged]()
     FOUND = Input[GateState, Found]()
@@ -146,9 +150,16 @@ class Gate(Component[GateState, GateHost]):
         """Through a relay: does it come from who has the key in it?"""
         return isinstance(came.way, Direct) or came.way.key == came.packet.dht_key
 
-    def has_budget(self, came: Came) -> bool:
-        level, rate = self._budget(came)
-        return level.has(rate, self.host.clock)
+    def has_budget(self) -> bool:
+        return self.host.cookies.has(self._rate(self.host.limits.cookies), self.host.clock)
+
+    def has_budget_of_friend(self, opened: Asked | Pinged) -> bool:
+        friend = self.host.friends.with_dht_key(opened.packet.dht_key)
+        return friend is not None and friend.cookies.has(self._rate(self.host.limits.friend_cookies), self.host.clock)
+
+    def is_of_friend_by_key(self, came: Came) -> bool:
+        """Does it have a friend's DHT key? What we agree on is known, so it costs little to look inside."""
+        return self.host.friends.with_dht_key(came.packet.dht_key) is not None
 
     def is_key(self, came: Came) -> bool:
         return is_key(came.packet.dht_key)
@@ -223,9 +234,19 @@ class Gate(Component[GateState, GateHost]):
     def look_inside(self, came: Came) -> None:
         self.host.arrived(came.packet, came.way)
 
-    def charge(self, came: Came) -> None:
-        level, rate = self._budget(came)
-        level.take(rate, self.host.clock)
+    def charge(self) -> None:
+        self.host.cookies.take(self._rate(self.host.limits.cookies), self.host.clock)
+
+    def charge_friend(self, opened: Asked | Pinged) -> None:
+        friend = self.host.friends.with_dht_key(opened.packet.dht_key)
+        assert friend is not None  # a guard has found it
+        friend.cookies.take(self._rate(self.host.limits.friend_cookies), self.host.clock)
+
+    def look_at_friends_request(self, came: Came) -> None:
+        self.take(FRIEND_REQUEST, came)
+
+    def look_at_friends_ping(self, came: Came) -> None:
+        self.take(FRIEND_PING, came)
 
     def look_at_request(self, came: Came) -> None:
         self.take(REQUEST, came)
@@ -237,10 +258,12 @@ class Gate(Component[GateState, GateHost]):
         self.host.answer(self.host.keyring.answer(asked.packet.dht_key, asked.body), asked.way)
 
     def pong(self, pinged: Pinged) -> None:
+        pong = self.host.keyring.make_pong(pinged.packet.dht_key, pinged.body.number)
+        self.host.answer(pong, pinged.way)
+
+    def ping_back(self, pinged: Pinged) -> None:
         """A friend may be where it comes from: that counts once it answers our own ping there."""
-        key, way = pinged.packet.dht_key, pinged.way
-        self.host.answer(self.host.keyring.make_pong(key, pinged.body.number), way)
-        friend = self.host.friends.with_dht_key(key)
+        friend, way = self.host.friends.with_dht_key(pinged.packet.dht_key), pinged.way
         if friend is not None and isinstance(way, Direct) and way.path not in friend.ways.paths:
             self.host.friends.ping(friend, way.path)
 
@@ -279,12 +302,8 @@ class Gate(Component[GateState, GateHost]):
 
     # -- inside
 
-    def _budget(self, came: Came) -> tuple[Level, Rate]:
-        """Friends have budgets of their own: nobody else can use them up."""
-        limits, friend = self.host.limits, self.host.friends.with_dht_key(came.packet.dht_key)
-        if friend is not None:
-            return friend.cookies, Rate(limits.friend_cookies, limits.friend_cookies)
-        return self.host.cookies, Rate(limits.cookies, limits.cookies)
+    def _rate(self, limit: int) -> Rate:
+        return Rate(limit, limit)
 
     def _same(self, shook: Shook) -> Session | None:
         """The session that a handshake is of, if it is a copy."""
@@ -304,8 +323,15 @@ REQUEST_CAME: Final = (
     Guards.of(Gate, GateState, Came, "cookie request")
     .need(_C.is_key, "a key that is none", ref="keys that are none")
     .need(_C.is_its_own_key, "a cookie request in the name of another one", ref=_COOKIES)
+    .give_if(_C.is_of_friend_by_key, _I.FRIEND_REQUESTED, ref=_COOKIES)
     .need(_C.has_budget, "too many cookie requests", ref=_COOKIES)
     .give(_I.REQUESTED)
+)
+FRIEND_REQUEST: Final = (
+    Guards.of(Gate, GateState, Came, "cookie request of a friend")
+    .make(_C.open_request, "a cookie request that does not open", ref=_COOKIES)
+    .need(_C.has_budget_of_friend, "too many cookie requests", ref=_COOKIES)
+    .give(_I.FRIEND_ASKED)
 )
 REQUEST: Final = (
     Guards.of(Gate, GateState, Came, "cookie request within the budget")
@@ -315,8 +341,15 @@ REQUEST: Final = (
 PING_CAME: Final = (
     Guards.of(Gate, GateState, Came, "ping")
     .need(_C.is_key, "a key that is none", ref="keys that are none")
+    .give_if(_C.is_of_friend_by_key, _I.FRIEND_PING_CAME, ref=_PING)
     .need(_C.has_budget, "too many pings", ref=_PING)
     .give(_I.PING_CAME)
+)
+FRIEND_PING: Final = (
+    Guards.of(Gate, GateState, Came, "ping of a friend")
+    .make(_C.open_ping, "a ping that does not open", ref=_PING)
+    .need(_C.has_budget_of_friend, "too many pings", ref=_PING)
+    .give(_I.FRIEND_PINGED)
 )
 PING: Final = (
     Guards.of(Gate, GateState, Came, "ping within the budget")
@@ -371,12 +404,16 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.OPEN, _I.VERB, None, ref=_NODE),
         Row((_S.OPEN, _S.CLOSING), _I.RELAYED, None, _C.look_inside, ref=_NODE),
         Row(_S.OPEN, _I.REQUESTED, None, _C.charge, _C.look_at_request, ref=_COOKIES),
+        Row(_S.OPEN, _I.FRIEND_REQUESTED, None, _C.look_at_friends_request, ref=_COOKIES),
+        Row(_S.OPEN, _I.FRIEND_ASKED, None, _C.charge_friend, _C.give_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.ASKED, None, _C.give_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.ANSWERED, None, _C.hear_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.SHOOK_AGAIN, None, _C.answer_again, ref=_HANDSHAKE),
         Row(_S.OPEN, _I.REPLIED, None, _C.note_seen, _C.hear_reply, ref=_HANDSHAKE),
         Row(_S.OPEN, _I.SHOOK, None, _C.note_seen, _C.hear_handshake, ref=_HANDSHAKE),
         Row(_S.OPEN, _I.PING_CAME, None, _C.charge, _C.look_at_ping, ref=_PING),
+        Row(_S.OPEN, _I.FRIEND_PING_CAME, None, _C.look_at_friends_ping, ref=_PING),
+        Row(_S.OPEN, _I.FRIEND_PINGED, None, _C.charge_friend, _C.pong, _C.ping_back, ref=_PING),
         Row(_S.OPEN, _I.PINGED, None, _C.pong, ref=_PING),
         Row(_S.OPEN, _I.PONGED, None, _C.learn, ref=_PING),
         Row(_S.OPEN, _I.FOUND, None, _C.take_data, ref=_RECEIVING),

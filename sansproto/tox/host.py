@@ -79,6 +79,8 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
     profile: Profile
     stalled: dict[bytes, None]
     """Sessions that keep what came until the application has taken events."""
+    is_full: bool
+    """Something waits for room in the outbox."""
     bulk: Annotated[crypto.Bulk, CACHED]
     delays: Annotated[NodeDelays, CACHED]
     limits: Annotated[NodeLimits, CACHED]
@@ -106,7 +108,7 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
             trace=trace,
         )
         real = crypto.KeyPair.of(real_key)
-        self.profile, self.cookies = Profile(), Level(self.limits.cookies, 0.0)
+        self.profile, self.cookies, self.is_full = Profile(), Level(self.limits.cookies, 0.0), False
         self.keyring = Keyring(self, real, self.own_dht)
         self.friends, self.sessions = Friends(self, self._make_friend), Parts(self._make_session)
         self.gate, self.bulk, self.stalled = Gate(self), crypto.Bulk(), {}
@@ -222,6 +224,7 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def wait_for_room(self, friend: bytes) -> None:
         self.friends.blocked[friend] = None
+        self.is_full = self.is_full or self.room_in_outbox <= 0
 
     def put(self, way: Target, data: bytes) -> None:
         if isinstance(way, Direct):
@@ -384,6 +387,7 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
         self.keyring.forget_draft(friend.key)
         self.keyring.forget_agreed(session.dht_key, friend.key)
         self.friends.set_dht_key(friend, session.dht_key)
+        self.recovery.sessions[session.sid].forget_pings()  # nothing answers the packets of the handshake but data
         SessionInput.PROMOTED().act(session)
         friend.current, friend.session = session.sid, session
         self.friends.session_changed()

@@ -5,9 +5,10 @@ An Endpoint with any number of datagram sockets.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container
 from typing import Any, ClassVar, Final, assert_never
 
+from ..component import Note
 from ..contract import Entropy, Path, Phase, Transmit
 from ..errors import Fault, LocalProtocolError, WireError
 from ..recovery import RecoveryConfig
@@ -25,6 +26,8 @@ from .paths import Direct, Relayed, Way, friend_route
 from .relay_events import RelayConnected, RelayLost
 from .relay_link import Ended, RelayLink
 from .session import DATA, Arrived, Session, SessionInput
+
+NOT_TOLD: Final = Note("an event was left out, too many wait", ref="the node")
 
 _DATA: Final = p.Data.__wire__.id or 0
 _DATA_SIZES: Final = range(28, p.MAX_PACKET + 1)
@@ -84,7 +87,7 @@ class ToxNode(ToxHost):
         now: float,
         *,
         path: Path | None = None,
-        relays: Iterable[Relay] = (),
+        relays: tuple[Relay, ...] = (),
     ) -> bool:
         """Have a session with a friend, whose public keys these are; False if there are too many friends.
 
@@ -197,7 +200,7 @@ class ToxNode(ToxHost):
         self.run()
         return taken
 
-    def send_many(self, friend: bytes, packets: Sequence[bytes], now: float) -> int:
+    def send_many(self, friend: bytes, packets: list[bytes], now: float) -> int:
         """Send custom lossless packets as :meth:`send` does: it takes what fits, from the first one on; how many those
         are."""
         for data in packets:
@@ -223,6 +226,16 @@ class ToxNode(ToxHost):
         for friend in self.friends.all.values():
             friend.post(FriendInput.PROFILE())
         self.run()
+
+    def set_typing(self, friend: bytes, typing: bool, now: float) -> bool:
+        """Tell a friend that somebody types, or has stopped to; False if it is not online. Raises NotOpen after
+        ``close``."""
+        _, session = self._listening("set_typing", friend, now)
+        if session is None:
+            return False
+        session.outgoing.send_at_once(p.FRIEND.encode(p.Typing(int(typing))))
+        self.run()
+        return True
 
     def close(self, now: float) -> None:
         """End all sessions, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
@@ -279,7 +292,8 @@ class ToxNode(ToxHost):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        if self.friends.blocked and len(self._outbox) <= self.limits.outbox // 2:
+        if self.is_full and len(self._outbox) <= self.limits.outbox // 2:
+            self.is_full = False
             self.friends.unblock()
             self.run()
         return transmit
@@ -313,14 +327,14 @@ class ToxNode(ToxHost):
 
     def relay_up(self, relay: RelayLink) -> None:
         if relay.key in self.friends.own_relays:
-            self.emit(RelayConnected(relay.key))
+            self._remark(RelayConnected(relay.key))
             for friend in self.friends.all.values():
                 friend.post(FriendInput.RELAYS())
         self.friends.relay_up(relay.key)
 
     def relay_down(self, relay: RelayLink, ended: Ended) -> None:
         if relay.key in self.friends.own_relays:
-            self.emit(RelayLost(relay.key, ended.cause, violation=ended.violation, detail=ended.detail))
+            self._remark(RelayLost(relay.key, ended.cause, violation=ended.violation, detail=ended.detail))
 
     def relay_linked(self, relay: RelayLink, key: bytes) -> None:
         friend = self.friends.with_dht_key(key)
@@ -337,6 +351,13 @@ class ToxNode(ToxHost):
         self.friends.unblock()
 
     # -- inside
+
+    def _remark(self, event: RelayConnected | RelayLost) -> None:
+        """What an application misses that takes no events."""
+        if self.waiting_events < self.limits.events:
+            self.emit(event)
+        else:
+            self.count_note(NOT_TOLD)
 
     def _ask(self, verb: str) -> None:
         if self.phase is not Phase.OPEN:

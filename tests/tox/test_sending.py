@@ -1,0 +1,425 @@
+"""What a node sends: numbers, receipts, rates, what waits, and what is handed up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scripted_tox import ALIVE, AT_B, AT_C, KILL, ONLINE, REAL, REQUEST, Friend, Heard, NodePeer
+
+from sansproto.contract import SendDatagram
+from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.tox.congestion import Congestion
+from sansproto.tox.events import FriendOffline, FriendWritable, MessageDelivered, OfflineReason, Undelivered
+from sansproto.tox.limits import NodeLimits
+
+
+def outgoing_of(friend: Friend) -> Any:
+    return friend.peer.endpoint.friends.all[friend.real.public].session.outgoing
+
+
+def custom(number: int, size: int = 4) -> bytes:
+    return b"\xa0" + number.to_bytes(size, "big")
+
+
+def packets(friend: Friend) -> list[Heard]:
+    """What came, without lists and signs of life."""
+    return [one for one in friend.take() if isinstance(one, Heard) and one.payload not in (REQUEST, ALIVE)]
+
+
+# -- numbers and receipts
+
+
+def test_a_message_is_delivered_when_the_acknowledgement_passes_it() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    key = friend.real.public
+    assert [peer.send_message(key, text, peer.now) for text in ("one", "two")] == [1, 2]
+    assert peer.send_message(key, "waves", peer.now, action=True) == 3
+    first, second, third = packets(friend)
+    assert [one.payload for one in (first, second, third)] == [b"\x40one", b"\x40two", b"\x41waves"]
+    assert (second.number, third.number) == (first.number + 1, first.number + 2)
+    friend.say(friend.data(b"\x01\x01", start=first.number))  # it has the third
+    assert peer.take() == []
+    friend.say(friend.data(REQUEST, start=first.number + 2))
+    assert peer.take() == [MessageDelivered(key, 1), MessageDelivered(key, 2)]
+    friend.say(friend.data(REQUEST, start=first.number + 2), friend.data(REQUEST, start=first.number + 3))
+    assert peer.take() == [MessageDelivered(key, 3)]
+
+
+def test_signs_of_life_do_not_wait_behind_what_the_application_sends() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    key = friend.real.public
+    while peer.send(key, custom(0), peer.now):
+        pass
+    before = packets(friend)[-1].number
+    peer.wait(8.1)
+    alive = [one for one in friend.take() if isinstance(one, Heard) and one.payload == ALIVE]
+    assert min(one.number for one in alive) > before  # they got their numbers now
+    assert peer.endpoint.stats.refused == {"too many packets wait for the friend": 1}
+
+
+def test_what_is_asked_for_is_sent_again_with_another_nonce_and_the_present_acknowledgement() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.send(friend.real.public, custom(7), peer.now)
+    peer.drain()
+    (sent,) = [data for data in friend.inbox if friend.read_data_of(data) == custom(7)]
+    (first,) = packets(friend)
+    friend.say(friend.lossless(b"\x40x"))
+    peer.now += 0.5
+    friend.say(friend.data(b"\x01\x01", start=first.number))
+    again = [data for data in friend.inbox if friend.read_data_of(data) == custom(7)]
+    assert len(again) == 1
+    assert again[0] != sent
+    (second,) = packets(friend)
+    assert second == Heard(first.start + 1, first.number, custom(7))
+
+
+def test_a_packet_is_not_sent_again_more_often_than_an_answer_takes() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    outgoing_of(friend).round_trip = 0.2
+    peer.send(friend.real.public, custom(7), peer.now)
+    (first,) = packets(friend)
+    for _ in range(10):
+        peer.now += 0.05
+        friend.say(friend.data(b"\x01\x01", start=first.number))
+    assert len(packets(friend)) == 2
+
+
+def test_the_round_trip_is_the_shortest_that_was_seen() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.wait(3.0)
+    friend.say(friend.data(REQUEST))
+    outgoing = outgoing_of(friend)
+    outgoing.round_trip = 1.0
+    for seconds, expected in ((0.3, 0.3), (0.1, 0.1), (0.7, 0.1)):
+        peer.send(friend.real.public, custom(7), peer.now)
+        peer.now += seconds
+        friend.start = outgoing.window.number
+        friend.say(friend.data(REQUEST))
+        assert outgoing.round_trip == pytest.approx(expected)
+
+
+def test_lists_are_sent_each_second_while_something_is_not_acknowledged() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.wait(1.0)
+    friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
+    friend.take()
+    peer.send(friend.real.public, custom(1), peer.now)
+    times: list[float] = []
+    begun = peer.now
+    while peer.now < begun + 7.5:
+        peer.tick()
+        times += [peer.now for one in friend.take() if isinstance(one, Heard) and one.payload == REQUEST]
+    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    assert 0.95 <= min(pauses) <= max(pauses) <= 1.1
+
+
+# -- what waits
+
+
+def test_the_application_is_told_when_it_may_go_on() -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    friend = peer.met()
+    key = friend.real.public
+    count = 0
+    while peer.send(key, custom(count), peer.now):
+        count += 1
+    assert count == 64 + 8
+    assert peer.take() == []
+    heard: list[int] = []
+    while len(heard) < count:
+        heard += [one.number for one in packets(friend)]
+        friend.start = outgoing_of(friend).window.number
+        friend.say(friend.data(REQUEST))
+        peer.tick()
+    assert peer.take() == [FriendWritable(key)]
+    assert heard == list(range(heard[0], heard[0] + count))
+
+
+def test_several_packets_are_taken_as_far_as_they_fit() -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    friend = peer.met()
+    key = friend.real.public
+    assert peer.send_many(key, [custom(number) for number in range(10)], peer.now) == 10
+    assert peer.send_many(key, [custom(number) for number in range(10, 100)], peer.now) == 62
+    assert peer.send_many(key, [custom(0)], peer.now) == 0
+    assert [one.payload for one in packets(friend)] == [custom(number) for number in range(64)]
+    assert peer.send_many(key, [], peer.now) == 0
+    peer.wait(30.0)
+    assert peer.take() == [FriendWritable(key)]
+
+
+def test_more_than_the_outbox_takes_waits_for_room() -> None:
+    peer = NodePeer.live(limits=NodeLimits(outbox=16, queue=100))
+    friend = peer.met()
+    key, node = friend.real.public, peer.endpoint
+    assert node.send_many(key, [custom(number) for number in range(40)], peer.now) == 40
+    assert len([one for one in iter(node.next_transmit, None) if isinstance(one, SendDatagram)]) == 40
+    assert node.stats.refused == {}
+    for number in range(20):
+        assert node.send(key, custom(number), peer.now)
+    assert not node.send(key, b"\xc8lossy", peer.now)
+    peer.drain()
+    assert outgoing_of(friend).queue is None or len(outgoing_of(friend).queue) == 0
+
+
+def test_unacknowledged_packets_stay_below_five_seconds_of_the_rate() -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=1000))
+    friend = peer.met()
+    for number in range(1000):
+        peer.send(friend.real.public, custom(number), peer.now)
+    peer.wait(25.0)  # nothing is acknowledged
+    outgoing = outgoing_of(friend)
+    assert outgoing.congestion.rate == 4.0
+    assert outgoing.window.waiting <= 64 + 20 + 10
+
+
+def test_a_window_may_be_smaller() -> None:
+    peer = NodePeer.live(limits=NodeLimits(window=20))
+    friend = peer.met()
+    for number in range(50):
+        peer.send(friend.real.public, custom(number), peer.now)
+    assert outgoing_of(friend).window.waiting == 20
+
+
+def test_lossy_packets_are_sent_at_once_and_have_no_number_of_their_own() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    key = friend.real.public
+    assert peer.send(key, b"\xc8one", peer.now)
+    assert peer.send(key, b"\xfetwo", peer.now)
+    first, second = packets(friend)
+    assert (first.payload, second.payload) == (b"\xc8one", b"\xfetwo")
+    assert first.number == second.number == outgoing_of(friend).window.number
+
+
+# -- what is handed up
+
+
+def test_what_did_not_arrive_is_handed_up_once() -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    friend = peer.met()
+    key = friend.real.public
+    count = 0
+    while peer.send(key, custom(count), peer.now):
+        count += 1
+    first = packets(friend)[0].number
+    friend.say(friend.data(b"\x01\x02", start=first + 1))  # it has the first, and the third
+    friend.say(friend.data(KILL, start=first + 1))
+    assert peer.take()[-2:] == [
+        Undelivered(key, (), tuple(custom(number) for number in range(1, count))),
+        FriendOffline(key, OfflineReason.SAID),
+    ]
+    friend.begin("second")
+    peer.wait(2.0)
+    friend.call()
+    assert [type(event).__name__ for event in peer.take()] == ["FriendOnline"]
+
+
+def test_messages_are_handed_up_by_their_numbers() -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    friend = peer.met()
+    key = friend.real.public
+    for number in range(64):
+        peer.send(key, custom(number), peer.now)
+    numbers = [peer.send_message(key, "waits", peer.now) for _ in range(3)]
+    peer.remove_friend(key, peer.now)
+    undelivered, offline = peer.take()
+    assert (undelivered.messages, len(undelivered.packets)) == (tuple(numbers), 64)
+    assert offline == FriendOffline(key, OfflineReason.REMOVED)
+
+
+def test_numbers_of_messages_go_on_in_the_next_session() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    key = friend.real.public
+    assert peer.send_message(key, "one", peer.now) == 1
+    friend.begin("second")
+    friend.call()
+    assert peer.send_message(key, "two", peer.now) == 2
+
+
+# -- what may not be sent
+
+
+def test_nothing_is_taken_for_a_friend_who_is_not_online() -> None:
+    peer = NodePeer.live()
+    friend = peer.befriend()
+    key = friend.real.public
+
+    def tries() -> list[Any]:
+        return [
+            peer.send_message(key, "x", peer.now),
+            peer.send(key, custom(1), peer.now),
+            peer.send(key, b"\xc8", peer.now),
+            peer.send_many(key, [custom(1)], peer.now),
+            peer.set_typing(key, True, peer.now),
+        ]
+
+    assert tries() == [None, False, False, 0, False]
+    friend.shake()
+    friend.say(friend.data(REQUEST))
+    assert tries() == [None, False, False, 0, False]
+    friend.say(friend.lossless(ONLINE))
+    assert tries() == [1, True, True, 1, True]
+    assert peer.stats.refused == {"the friend is not online": 10}
+
+
+@pytest.mark.parametrize("data", [b"", b"\x9f", b"\xc0", b"\xc7", b"\xff", b"\xa0" + bytes(1373)])
+def test_what_is_no_custom_packet(data: bytes) -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    with pytest.raises(LocalProtocolError):
+        peer.send(friend.real.public, data, peer.now)
+
+
+def test_several_packets_are_lossless_ones() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    with pytest.raises(LocalProtocolError):
+        peer.send_many(friend.real.public, [custom(1), b"\xc8lossy"], peer.now)
+    assert packets(friend) == []
+
+
+@pytest.mark.parametrize("text", ["", "x" * 1373])
+def test_what_is_no_message(text: str) -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    with pytest.raises(LocalProtocolError):
+        peer.send_message(friend.real.public, text, peer.now)
+    assert peer.send_message(friend.real.public, "x" * 1372, peer.now) == 1
+
+
+def test_a_message_that_is_not_taken_has_no_number() -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=1))
+    friend = peer.met()
+    key = friend.real.public
+    while peer.send(key, custom(0), peer.now):
+        pass
+    assert peer.send_message(key, "x", peer.now) is None
+    friend.start = outgoing_of(friend).window.number
+    friend.say(friend.data(REQUEST))
+    peer.wait(1.0)
+    assert peer.send_message(key, "x", peer.now) == 1
+
+
+def test_who_is_no_friend() -> None:
+    peer = NodePeer.live()
+    for call in (
+        lambda: peer.send(REAL.public, custom(1), 0.0),
+        lambda: peer.send_message(REAL.public, "x", 0.0),
+        lambda: peer.set_typing(REAL.public, True, 0.0),
+    ):
+        with pytest.raises(LocalProtocolError):
+            call()
+
+
+def test_a_node_that_is_closed_sends_nothing() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.close(peer.now)
+    with pytest.raises(NotOpen):
+        peer.send(friend.real.public, custom(1), peer.now)
+
+
+# -- rates (docs/protocols/tox.rst, congestion)
+
+
+def test_64_packets_are_sent_at_once_and_then_at_the_rate() -> None:
+    congestion = Congestion()
+    assert congestion.may_send(0.0) == 64
+    for _ in range(64):
+        congestion.note_sent()
+    assert congestion.may_send(0.0) == 0
+    assert congestion.may_send(0.5) == 2
+    assert congestion.may_send(1000.0) <= 4 * 4 * 1000 + 64
+    assert congestion.wait == 0.25
+
+
+def run(congestion: Congestion, seconds: float, *, capacity: float) -> list[float]:
+    """Send as much as may be; of that so many packets a second are acknowledged, two ticks later. The rates."""
+    sent, arrived, rates = [0, 0], 0.0, list[float]()
+    for tick in range(1, int(seconds * 20)):
+        now = tick * 0.05
+        sent.append(sent[-1] + congestion.may_send(now))
+        for _ in range(sent[-1] - sent[-2]):
+            congestion.note_sent()
+        arrived = min(arrived + capacity * 0.05, sent[-3])
+        congestion.tick(now, int(sent[-1] - arrived), 0.1)
+        rates.append(congestion.rate)
+    return rates
+
+
+def test_the_rate_grows_by_a_fifth_of_what_arrives_while_nothing_is_lost() -> None:
+    rates = run(Congestion(), 20.0, capacity=1e9)
+    assert rates[-1] > 50 * rates[40]
+
+
+def test_the_rate_stays_near_what_arrives() -> None:
+    rates = run(Congestion(), 60.0, capacity=500.0)
+    assert 400.0 < sum(rates[-400:]) / 400 < 600.0
+
+
+def test_what_has_to_be_sent_again_counts_against_the_rate() -> None:
+    congestion = Congestion(left=2.0, asked_left=10.0)
+    congestion.note_sent_again(1.0)
+    assert (congestion.left, congestion.congested) == (1.0, None)
+    congestion.note_sent_again(1.0)
+    assert (congestion.left, congestion.congested) == (0.0, 1.0)
+    for _ in range(8):
+        assert congestion.may_send_again(1.0)
+        congestion.note_sent_again(1.0)
+    congestion.filled = 1.0
+    assert not congestion.may_send_again(1.0)
+    assert congestion.may_send_again(1.5)
+
+
+def test_a_congestion_of_the_last_second_lets_the_rate_fall() -> None:
+    rates = []
+    for congested in (None, 0.5, 4.5):
+        congestion = Congestion(congested=congested)
+        congestion.tick(0.0, 0, 0.1)
+        congestion.sent = [10] * 24
+        congestion.tick(5.0, 0, 0.1)
+        rates.append(congestion.rate)
+    assert rates == [pytest.approx(240.0), pytest.approx(240.0), pytest.approx(180.0)]
+
+
+def test_a_long_queue_lets_the_rate_fall_to_half_of_what_arrives_in_its_time() -> None:
+    congestion = Congestion()
+    congestion.tick(0.0, 600, 0.1)
+    congestion.queues, congestion.sent = [600] * 12, [10] * 24
+    congestion.tick(5.0, 600, 0.1)
+    assert congestion.rate == pytest.approx(200.0 * 2 / 3)
+    congestion.queues = [64] * 12
+    congestion.tick(5.1, 64, 0.1)
+    assert congestion.rate == pytest.approx(1.2 * 200.0, rel=0.1)
+
+
+def test_packets_that_were_sent_so_long_ago_that_they_may_have_arrived_are_counted() -> None:
+    congestion = Congestion()
+    congestion.tick(0.0, 0, 0.1)
+    congestion.sent = [*range(24)]
+    congestion.sent_now = 100
+    congestion.tick(1.0, 0, 0.2)
+    assert congestion.rate == pytest.approx(1.2 * sum(range(8, 20)) / 0.6)
+    congestion.sent, congestion.sent_now = [*range(24)], 100
+    congestion.tick(1.0, 0, 5.0)
+    assert congestion.rate == pytest.approx(1.2 * (sum(range(1, 12)) + 100) / 0.6)
+
+
+def test_a_rate_that_did_not_count_anything_for_long_is_forgotten() -> None:
+    peer = NodePeer.live()
+    friend = peer.met(2, AT_B)
+    peer.send(friend.real.public, custom(1), peer.now)
+    friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
+    assert outgoing_of(friend).congestion is not None
+    peer.wait(3.0)
+    assert outgoing_of(friend).congestion is None
+    assert peer.met(3, AT_C)
