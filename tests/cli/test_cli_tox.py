@@ -488,6 +488,34 @@ class TestPipeEnds:
         assert pipe.fail().code is Exit.FILES == 9
 
 
+class TestMistakes:
+    """Wrong keys are what people get wrong: who is called says so, once."""
+
+    @pytest.mark.parametrize(
+        ("caller", "called", "reason"),
+        [
+            (("b", "b"), ("a", "c"), "other_dht_key"),
+            (("b", "b"), ("c", "a"), "other_real_key"),
+            (("c", "c"), ("a", "a"), "other_caller"),
+        ],
+    )
+    def test_wrong_keys(
+        self,
+        ends: Ends,
+        monkeypatch: pytest.MonkeyPatch,
+        caller: tuple[str, str],
+        called: tuple[str, str],
+        reason: str,
+    ) -> None:
+        pipe = Piped(ends, monkeypatch)
+        peer = Peer(Keys(ends.keys(caller[0]).real, ends.keys(caller[1]).dht))
+        ends.stack.callback(peer.leave)
+        peer.meet(Keys(ends.keys(called[0]).real, ends.keys(called[1]).dht), pipe.address)
+        assert pipe.told.event("warning")["reason"] == reason
+        time.sleep(2.5)  # it calls again
+        assert pipe.told.names == ["started", "warning"]
+
+
 class TestProgress:
     def test_of_an_input_that_is_a_file(self, ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
         with (ends.folder / "input").open("w+b") as file:

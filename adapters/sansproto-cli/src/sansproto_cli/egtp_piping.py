@@ -38,6 +38,7 @@ from . import addresses
 from .egtp_keys import PUBLIC_KEYS
 from .exits import CommandFailed, Exit
 from .line import each_event, politely
+from .mistakes import Mistakes
 from .report import Reporter
 from .standard_streams import Input, Output
 
@@ -46,7 +47,7 @@ FAREWELL = 1.5  # seconds for who did not hear the goodbye
 MESSAGE = 1198  # bytes of one message, at most
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
 _SILENCE = 10.0  # seconds for which the other end may be silent before that is told
-_LOOK = 1.0  # seconds between two looks at what is wrong
+_LOOK = 1.0  # seconds between two looks at that
 
 WORTH_TELLING = (
     (
@@ -118,9 +119,9 @@ class Piping:
         self._target, self._reporter, self._output = target, reporter, output
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
-        self._was_there = self._was_polled = False
+        self._was_there = self._was_polled = self._was_silent = False
         self._next_beat = self._next_look = 0.0
-        self._told: set[str] = set()
+        self._mistakes = Mistakes(node.stats, WORTH_TELLING, reporter)
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
@@ -147,6 +148,7 @@ class Piping:
             for event in each_event(self._runner, check):
                 if event is not None and self._tell(event, is_over=lines.is_over):
                     return
+                self._mistakes.look(self._runner)
                 self._look()
                 if not lines.is_over:
                     self._beat()
@@ -197,22 +199,16 @@ class Piping:
             raise CommandFailed(Exit.USAGE, "We would call ourselves: give the address of the other end with --to.")
 
     def _look(self) -> None:
-        """What the node keeps to itself, and a person has to know."""
+        """Is the other end silent?"""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK
-        stats = self._node.stats
-        counted = self._runner.call(lambda _: {*stats.dropped, *stats.refused})
-        for what, reason, text in WORTH_TELLING:
-            if what in counted and reason not in self._told:
-                self._told.add(reason)
-                self._reporter.tell("warning", text, reason=reason)
         silence = self._silence()
-        if silence is not None and silence >= _SILENCE and "silent" not in self._told:
-            self._told.add("silent")
+        if silence is not None and silence >= _SILENCE and not self._was_silent:
+            self._was_silent = True
             self._reporter.tell("silent", "The other end does not answer any more: calling it again.")
         elif silence is None:
-            self._told.discard("silent")
+            self._was_silent = False
 
     def _silence(self) -> float | None:
         """Seconds for which the other end has not answered; None: it has."""

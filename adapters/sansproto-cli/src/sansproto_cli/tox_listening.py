@@ -93,6 +93,7 @@ class Listening:
                     self._tell(event)
                 if line.is_empty:
                     self._send()
+                    self._meeting.look(self._runner)
         self._reporter.tell("stopped", "The echo stops.")
 
     def _send(self) -> None:

@@ -15,10 +15,31 @@ from sansproto_threads import Runner, run
 from . import addresses
 from .exits import CommandFailed, Exit
 from .line import entropy, politely
+from .mistakes import Mistakes
 from .report import Reporter
 from .tox_keys import RELAY_KEYS, Friend, Keys
 
 SOCKET = "udp"
+
+
+WORTH_TELLING = (
+    (
+        "a cookie request that does not open",
+        "other_dht_key",
+        "Somebody calls another DHT key than ours here: does the other end have the right keys?",
+    ),
+    (
+        "a handshake that does not open",
+        "other_real_key",
+        "Somebody calls another real key than ours here: does the other end have the right keys?",
+    ),
+    (
+        "a handshake of a stranger",
+        "other_caller",
+        "Somebody calls who has another real key than what was given: is it right?",
+    ),
+)
+"""What the node drops, and what a person may have done wrong: each is told once."""
 
 
 class Meeting:
@@ -39,6 +60,7 @@ class Meeting:
         self._relays = [Relay(*RELAY_KEYS.parse_server(one, "relay", "192.0.2.1:33445")) for one in relays]
         self._names = {one.key: text.partition("@")[2] for one, text in zip(self._relays, relays, strict=True)}
         self._lost: set[bytes] = set()
+        self._mistakes = Mistakes(self.node.stats, WORTH_TELLING, reporter)
 
     @contextmanager
     def begin(self) -> Iterator[Runner[ToxEvent]]:
@@ -68,6 +90,10 @@ class Meeting:
                 raise CommandFailed(Exit.NOBODY, f"Cannot find {to[0]} ({error.strerror}): check the name.") from error
         if not runner.call(lambda now: self.node.add_friend(friend.real, friend.dht, now, path=path)):
             raise CommandFailed(Exit.USAGE, "Those are too many friends: give fewer.")
+
+    def look(self, runner: Runner[ToxEvent]) -> None:
+        """For what goes wrong without an event. Call it often."""
+        self._mistakes.look(runner)
 
     def tell_relay(self, event: RelayConnected | RelayLost) -> None:
         """Once for each time that it is lost, however often it is dialled in vain."""

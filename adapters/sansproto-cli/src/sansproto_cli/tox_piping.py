@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 
 from sansproto.tox import (
     CustomReceived,
@@ -35,6 +36,7 @@ END = DATA
 WRITTEN = b"\xa1"
 """The answer: all before the end was written."""
 PIECE = 1372  # bytes behind the id
+_TOGETHER = 64  # packets
 _PATIENCE = 5.0  # seconds for the last acknowledgement, when all is known to be there
 
 _WHY = {
@@ -68,11 +70,16 @@ class Outgoing:
         """Send as many from the left as fit."""
         if not self.is_open:
             return
-        for _ in range(self._node.send_many(self._friend, packets, now)):
-            packet = packets.popleft()
-            self.has_ended = self.has_ended or packet == END
-            self._sizes.append(len(packet) - 1)
-            self.sent += len(packet) - 1
+        while packets:
+            offered = list(islice(packets, _TOGETHER))
+            taken = self._node.send_many(self._friend, offered, now)
+            for packet in offered[:taken]:
+                packets.popleft()
+                self.has_ended = self.has_ended or packet == END
+                self._sizes.append(len(packet) - 1)
+                self.sent += len(packet) - 1
+            if taken < len(offered):
+                break
         self.count()
 
     @property
@@ -123,6 +130,7 @@ class Piping:
                 if line.is_empty:
                     self._send(self._answer)
                     self._show_progress()
+                    self._meeting.look(self._runner)
         finally:
             source.stop()
             self._reporter.rest()
