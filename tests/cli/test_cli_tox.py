@@ -347,6 +347,24 @@ class TestPipe:
         assert pipe.output == data[::-1]
         assert {len(packet) for packet in peer.packets} <= {PIECE + 1, 60_000 % PIECE + 1}
 
+    def test_it_goes_on_as_soon_as_there_is_room(self, piped: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody has to look again and again."""
+        pipe, peer = piped
+        monkeypatch.setattr(standard_streams, "_AGAIN", 3600.0)
+        for _ in range(30):
+            pipe.type(bytes(60_000))
+        wait_for("stream", lambda: len(peer.stream) == 1_800_000)
+
+    def test_what_waits_for_a_friend_goes_as_soon_as_it_comes(
+        self, ends: Ends, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(standard_streams, "_AGAIN", 3600.0)
+        pipe, peer = Piped(ends, monkeypatch), ends.peer("b")
+        pipe.type(b"early")
+        time.sleep(0.2)
+        peer.meet(ends.keys("a"), pipe.address)
+        wait_for("stream", lambda: peer.stream == b"early")
+
     def test_the_end_is_answered_only_when_all_is_written(self, piped: Both) -> None:
         pipe, peer = piped
         pipe.may_write.clear()
@@ -415,6 +433,23 @@ class TestPipeEnds:
         pipe.type(bytes(300))
         time.sleep(0.2)
         return pipe, peer
+
+    def test_nothing_goes_into_another_session(self, ends: Ends, piped: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also while nobody has seen yet that ours is over."""
+        pipe, peer = piped
+        pipe.may_write.clear()
+        peer.send(DATA + b"nobody reads")
+        wait_for("acknowledgement", lambda: not peer.runner.call(lambda _: peer.node.waiting(peer.friend)))
+        time.sleep(0.2)
+        peer.vanish()
+        again = ends.peer("b")
+        again.meet(ends.keys("a"), pipe.address)
+        wait_for("session", lambda: again.is_online)
+        pipe.type(b"for the other process")
+        time.sleep(0.3)
+        assert not again.packets
+        pipe.may_write.set()
+        assert pipe.fail().code is Exit.CUT
 
     def check(self, pipe: Piped, reason: str, *words: str) -> None:
         failure = pipe.fail()
@@ -665,22 +700,39 @@ class TestRelay:
             assert run_command(["tox", "relay", "--bind", place, "--key", str(ends.folder / "key")]) == 6
         assert "--bind" in capfd.readouterr().err
 
-    def test_a_relay_that_is_lost_is_told_once_and_found_again(self, ends: Ends) -> None:
-        """However often it is dialled in vain."""
+    def echo(self, ends: Ends, name: str) -> Told:
+        """What an echo tells that uses this relay."""
+        running = Running(ends, "a", (name,))
+        friends = [Friend(ends.keys("b").real.public, ends.keys("b").dht.public)]
+        running.begin(lambda meeting, runner, check: Listening(meeting, runner, friends).run(check))
+        return running.told
+
+    def test_a_relay_that_is_lost_and_found_again(self, ends: Ends) -> None:
         keys = ends.keys("relay")
+        public = keys.dht.public.hex()
         with run_relay(keys, 0) as port:
-            echo = Running(ends, "a", (f"{keys.dht.public.hex()}@{HERE}:{port}",))
-            friends = [Friend(ends.keys("b").real.public, ends.keys("b").dht.public)]
-            echo.begin(lambda meeting, runner, check: Listening(meeting, runner, friends).run(check))
-            told = echo.told.event("relay_connected")
-            assert (told["relay"], told["address"]) == (keys.dht.public.hex(), f"{HERE}:{port}")
-        echo.told.event("relay_lost")
-        time.sleep(2.0)
+            told = self.echo(ends, f"{public}@{HERE}:{port}")
+            event = told.event("relay_connected")
+            assert (event["relay"], event["address"]) == (public, f"{HERE}:{port}")
+        event = told.event("relay_lost")
+        assert (event["relay"], event["address"], event["reason"]) == (public, f"{HERE}:{port}", "lost")
+        assert "does not answer" in event["text"]
         with run_relay(keys, port):
-            wait_for("relay", lambda: echo.told.names.count("relay_connected") == 2)
-        assert [name for name in echo.told.names if name.startswith("relay")][:3] == [
-            *("relay_connected", "relay_lost", "relay_connected")
-        ]
+            wait_for("relay", lambda: told.names.count("relay_connected") == 2)
+
+    def test_a_relay_with_another_key(self, ends: Ends) -> None:
+        with run_relay(ends.keys("relay"), 0) as port:
+            event = self.echo(ends, f"{ends.keys('other').dht.public.hex()}@{HERE}:{port}").event("relay_lost")
+        assert "another key" in event["text"]
+        assert event["reason"] == "bad_hello"
+
+    def test_no_relay(self, ends: Ends) -> None:
+        with socket.socket() as held:
+            held.bind((HERE, 0))
+            name = f"{ends.keys('other').dht.public.hex()}@{HERE}:{held.getsockname()[1]}"
+            event = self.echo(ends, name).event("relay_lost")
+        assert "does not answer" in event["text"]
+        assert event["reason"] == "unreachable"
 
 
 @contextmanager

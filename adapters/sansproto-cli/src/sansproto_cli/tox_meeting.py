@@ -6,10 +6,12 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from enum import Enum
 from functools import partial
 
 from sansproto.contract import Path
-from sansproto.tox import NodeDelays, Relay, RelayConnected, RelayLost, ToxEvent, ToxNode
+from sansproto.events import CloseCause
+from sansproto.tox import NodeDelays, Relay, RelayConnected, RelayLost, RelayViolation, ToxEvent, ToxNode
 from sansproto_threads import Runner, run
 
 from . import addresses
@@ -59,7 +61,7 @@ class Meeting:
         self._place = addresses.parse_bind(bind, 0)
         self._relays = [Relay(*RELAY_KEYS.parse_server(one, "relay", "192.0.2.1:33445")) for one in relays]
         self._names = {one.key: text.partition("@")[2] for one, text in zip(self._relays, relays, strict=True)}
-        self._lost: set[bytes] = set()
+        self._were_up: set[bytes] = set()
         self._mistakes = Mistakes(self.node.stats, WORTH_TELLING, reporter)
 
     @contextmanager
@@ -96,14 +98,15 @@ class Meeting:
         self._mistakes.look(runner)
 
     def tell_relay(self, event: RelayConnected | RelayLost) -> None:
-        """Once for each time that it is lost, however often it is dialled in vain."""
-        name, facts = self._names[event.relay], {"relay": event.relay.hex(), "address": self._names[event.relay]}
-        match event:
-            case RelayConnected():
-                self._lost.discard(event.relay)
-                self.reporter.tell("relay_connected", f"The relay at {name} answers.", **facts)
-            case RelayLost(cause=cause, detail=detail) if event.relay not in self._lost:
-                self._lost.add(event.relay)
-                why = f" ({detail})" if detail else ""
-                text = f"The relay at {name} does not answer{why}: trying again."
-                self.reporter.tell("relay_lost", text, reason=cause.name.lower(), **facts)
+        key, name = event.relay.hex(), self._names[event.relay]
+        if isinstance(event, RelayConnected):
+            self._were_up.add(event.relay)
+            self.reporter.tell("relay_connected", f"The relay at {name} answers.", relay=key, address=name)
+            return
+        why: Enum = event.cause if event.violation is None else event.violation
+        if why is CloseCause.LOST and event.relay not in self._were_up:
+            why = RelayViolation.BAD_HELLO  # it closes without a word
+        detail = f" ({event.detail})" if event.detail else ""
+        what = "has another key than --relay says, or is none" if why is RelayViolation.BAD_HELLO else "does not answer"
+        text = f"The relay at {name} {what}{detail}: trying again."
+        self.reporter.tell("relay_lost", text, relay=key, address=name, reason=why.name.lower())

@@ -123,10 +123,10 @@ class Piping:
         try:
             while not self._is_done():
                 event = line.next_event()
-                if isinstance(event, FriendWritable):
-                    source.go_on()
-                elif event is not None:
+                if event is not None:
                     self._tell(event)
+                if isinstance(event, FriendOnline | FriendWritable):
+                    source.go_on()
                 if line.is_empty:
                     self._send(self._answer)
                     self._show_progress()
