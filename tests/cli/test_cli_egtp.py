@@ -24,10 +24,11 @@ from sansproto.testing._internal import reasons
 from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
-from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, Piping, RawOutput, Target, pieces, unsent
+from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, Piping, Target, pieces, unsent
 from sansproto_cli.exits import CommandFailed, Exit
 from sansproto_cli.line import entropy
 from sansproto_cli.report import PlainReporter
+from sansproto_cli.standard_streams import RawOutput
 from sansproto_sockets import run
 
 FAST = "--poll", 1
