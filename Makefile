@@ -31,10 +31,9 @@ test: lint
 else
 test: lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop and not unmeasured"
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/pytest -n auto --dist worksteal -m unmeasured
 endif
 
 # The loop while writing: under a minute on 2 cores.
@@ -58,6 +57,7 @@ interop: $(VENV)/.installed
 	$(BIN)/python tests/run_interop.py
 
 bench: $(VENV)/.installed
+	-$(MAKE) --no-print-directory $(VENV)/.benchmarking
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed
@@ -90,6 +90,11 @@ $(VENV)/.installed: pyproject.toml $(wildcard adapters/*/pyproject.toml)
 # Not everywhere can this be installed: the tests that want it then say that they could not run.
 $(VENV)/.interop: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[interop]'
+	touch $@
+
+# Nor this: what was measured beside it is then said not to have run.
+$(VENV)/.benchmarking: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	touch $@
 
 $(VENV)/.documenting: $(VENV)/.installed

@@ -184,7 +184,7 @@ class Component(Part[H], Generic[S, H]):
         return Asked(self, happened)
 
 
-@attrs.frozen
+@attrs.define(eq=False, weakref_slot=False)
 class Asked:
     """What a verb wants of a part: refused before anything changes, or done."""
 

@@ -112,7 +112,10 @@ class Path:
 
 @attrs.define(weakref_slot=False)
 class SendDatagram:
-    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says. (Not frozen: bulk.)"""
+    """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says.
+
+    (Not frozen: this is the bulk path.)
+    """
 
     data: bytes
     """The whole datagram."""
@@ -271,7 +274,10 @@ class Session(Protocol[E_co]):
         """When :meth:`handle_timeout` should be called next. A pure query."""
 
     def handle_timeout(self, now: float) -> None:
-        """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises."""
+        """Let due timers act. Early and spurious calls do nothing, late ones catch up once. Never raises.
+
+        Of very many that are due some act, and :meth:`next_timeout` asks to be called again at once.
+        """
 
     def close(self, now: float) -> None:
         """End gracefully; idempotent. The last event, ``Closed``, follows when all that was queued is out."""

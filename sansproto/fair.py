@@ -9,9 +9,14 @@ import attrs
 
 from .contract import Address, Link, Path
 
+_OCTETS = {str(number): number for number in range(256)}
+
 
 def address_bytes(host: str) -> bytes:
     """4 or 16 bytes; IPv4 within IPv6 is IPv4. What no adapter reports, a host that is no address, is one for all."""
+    octets = [*map(_OCTETS.get, host.split("."))]
+    if len(octets) == 4 and None not in octets:  # most are: a flood brings a new one with each packet
+        return bytes(octets)  # type: ignore[arg-type]
     try:
         address = ip_address(host)
     except ValueError:

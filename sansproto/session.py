@@ -25,6 +25,8 @@ from .trace import Dropped, Noted, PacketSeen, Refused, Trace, Where, place_name
 
 E = TypeVar("E")
 
+_TIMERS: Final = 32  # that one call lets act, of those that are due
+
 _CLOSED: Final = Phase.CLOSED  # looked up once: with every input it is asked for
 
 ABORTED: Final = Closed(CloseCause.ABORTED)
@@ -57,6 +59,8 @@ class Session(Declared, Generic[E]):
     """Why the session is over; None while it is not."""
     clock: Instant
     """The time of the last call, as parts see it."""
+    _goes_on: Instant | None
+    """When the timers go on, of which more were due than one call lets act: behind whatever else there is to do."""
     _events: deque[E]
     _timers: Annotated[TimerTable[tuple[Component[Any, Any], Timer[Any, Any]]], CACHED]
     """A part of the snapshot all the same, by the places of the parts."""
@@ -70,6 +74,7 @@ class Session(Declared, Generic[E]):
     def __init__(self, *, entropy: Entropy | None, wall_epoch: float = 0.0, trace: Trace | None = None) -> None:
         self.place = None
         self.phase, self.stats, self.ending, self.clock = Phase.NEW, Stats(), None, 0.0
+        self._goes_on = None
         self._events, self._inputs, self._timers = deque(), deque(), TimerTable()
         self._entropy, self._wall_epoch, self.trace, self.where = entropy, wall_epoch, trace, None
 
@@ -84,14 +89,21 @@ class Session(Declared, Generic[E]):
         return len(self._events)
 
     def next_timeout(self) -> float | None:
-        return self._timers.next()
+        return self._timers.next() if self._goes_on is None else self._goes_on
 
     def handle_timeout(self, now: float) -> None:
         self.advance(now)
-        while (due := self._timers.pop_due(self.clock)) is not None:
+        self._goes_on = None
+        for _ in range(_TIMERS):
+            due = self._timers.pop_due(self.clock)
+            if due is None:
+                return
             part, timer = due
             self.enqueue(part, timer.on())
             self.run()
+        at = self._timers.next()
+        if at is not None and at <= self.clock:
+            self._goes_on = nextafter(self.clock, inf)
 
     def timers(self) -> Mapping[str, float]:
         self.name_parts(())
@@ -243,7 +255,7 @@ class Session(Declared, Generic[E]):
             self.emit(closed)  # type: ignore[arg-type]  # Closed is in the union of every protocol
             self.phase = _CLOSED
             self.ending = closed
-            self._timers = TimerTable()
+            self._timers, self._goes_on = TimerTable(), None
             self._inputs.clear()
 
     def name_of(self, packet: Any) -> str:

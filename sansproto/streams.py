@@ -174,7 +174,7 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
         if not self._events:
             return None
         event = self._events.popleft()
-        if self._can_go_on():
+        if self._waiting and self._can_go_on():
             self._go_on()
         return event
 

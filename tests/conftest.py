@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,8 +25,26 @@ settings.register_profile("default", _COMMON, max_examples=60, derandomize=True)
 settings.register_profile("soak", _COMMON, max_examples=_soak if _soak > 1 else 500, print_blob=True)
 settings.load_profile("soak" if _soak else "default")
 
+_measuring = [one for one in [Coverage.current()] if one is not None]
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: commands that we start inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: some tests wait most of the time, for other processes and for timers."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Nothing is measured in a test that is ``unmeasured``, nor in the processes that it starts."""
+    measures = item.get_closest_marker("unmeasured") is None
+    for coverage in _measuring:
+        if measures and "COVERAGE_PROCESS_CONFIG" not in os.environ:
+            coverage.start()
+        elif not measures and os.environ.pop("COVERAGE_PROCESS_CONFIG", None):
+            coverage.stop()
 
 
 @given(st.none())

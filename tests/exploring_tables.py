@@ -1,25 +1,26 @@
-"""Tables with a row or a guard's step missing, and which of these an exploration steps on."""
+"""Tables with a row or a guard's step missing, and whether explorations notice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from copy import copy
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeAlias
 
 import attrs
 
 from sansproto.machine import Guards, Input, Row, Step, Table
-from sansproto.testing.explorer import Party
+from sansproto.testing._internal.parties import Outcome, Parties
+from sansproto.testing.explorer import Party, Report
 from sansproto.testing.tables import check
 from sansproto.trace import Classified, Stepped, TraceRecord
 
-T = TypeVar("T")
 AnyTable: TypeAlias = Table[Any, Any]
 Rows: TypeAlias = tuple[Row[Any, Any], ...]
 AnyGuards: TypeAlias = Guards[Any, Any, Any, Any]
+Use: TypeAlias = tuple[int, tuple[Any, ...]]  # a party; the input to one of its states, or the life that it begins
 
 
 @attrs.frozen
@@ -97,28 +98,107 @@ def _run(mutant: Mutant) -> None:
     mutant.table.make()
 
 
-def stepped_on(
-    run: Callable[[Mapping[str, Party]], T],
-    parties: Mapping[str, Party],
-    tables: Iterable[AnyTable],
-    classes: Iterable[type[Any]],
-) -> tuple[T, set[str]]:
-    """What ``run`` gives, and the rows and steps that sessions of these classes used, as ``mutants`` names them."""
-    names = dict(item for table in tables for item in _names(table))
-    seen = set()
+class Traced(Parties):
+    """Parties, of which sessions of some classes remember the rows and steps that each of their outcomes comes from."""
 
-    def note(record: TraceRecord) -> None:
+    def __init__(self, parties: Mapping[str, Party], tables: Iterable[AnyTable], classes: Iterable[type[Any]]) -> None:
+        self._names = dict(item for table in tables for item in _names(table))
+        self._seen: set[str] = set()
+        self.uses: dict[str, dict[Use, Outcome | int]] = {}  # outcomes, by the names that mutants give rows and steps
+        kinds = tuple(classes)
+        super().__init__(
+            {
+                name: attrs.evolve(party, arguments={**party.arguments, "trace": self._note})
+                if party.kind in kinds
+                else party
+                for name, party in parties.items()
+            }
+        )
+
+    def begin(self, party: int, life: int = 0, wall: float = 0.0) -> int:
+        number = super().begin(party, life, wall)
+        self._note_use((party, (life, wall)), number)
+        return number
+
+    def compute(self, party: int, *key: Any) -> Outcome:
+        outcome = super().compute(party, *key)
+        self._note_use((party, key), outcome)
+        return outcome
+
+    def copy(self) -> Self:
+        other = super().copy()
+        other.uses = {}
+        return other
+
+    def without(self, name: str) -> Parties | None:
+        """The same with a row or step left out: all that it has to do with is computed again.
+
+        None if that comes out as before. Then whoever explores them meets nothing but what was met with it.
+        """
+        other, is_other = self.copy(), False
+        for (party, key), before in self.uses.get(name, {}).items():
+            if isinstance(before, Outcome):
+                del other.outcomes[party][key]
+            after = other.step(party, *key) if isinstance(before, Outcome) else other.begin(party, *key)
+            is_other = is_other or after != before
+        return other if is_other else None
+
+    def _note(self, record: TraceRecord) -> None:
         if isinstance(record, Stepped):
-            seen.add(names.get((record.machine, record.row)))
+            self._seen.add(self._names.get((record.machine, record.row), ""))
         elif isinstance(record, Classified):
-            seen.add(names.get((record.machine, record.guards, record.step)))
+            self._seen.add(self._names.get((record.machine, record.guards, record.step), ""))
 
-    kinds = tuple(classes)
-    traced = {
-        name: attrs.evolve(party, arguments={**party.arguments, "trace": note}) if party.kind in kinds else party
-        for name, party in parties.items()
-    }
-    return run(traced), {name for name in seen if name is not None}
+    def _note_use(self, use: Use, outcome: Outcome | int) -> None:
+        for name in self._seen:
+            self.uses.setdefault(name, {})[use] = outcome
+        self._seen = set()
+
+
+class Exploration(Protocol):
+    """``ends`` of a run are what is compared; it stops at the first one that is not ``expected``."""
+
+    @property
+    def parties(self) -> Mapping[str, Party]: ...
+
+    def run(
+        self, max_states: int = ..., *, parties: Parties, expected: Set[Hashable] | None = None
+    ) -> tuple[Report, Set[Hashable]]: ...
+
+
+@attrs.frozen
+class Explored:
+    """An exploration, and what came of it."""
+
+    exploration: Exploration
+    parties: Traced
+    report: Report
+    ends: Set[Hashable]
+
+    def changes(self, name: str, *, by_states: bool = False) -> bool:
+        """Does something else come of it now that a mutant of this name runs? More or fewer states, if they count."""
+        parties = self.parties.without(name)
+        if parties is None:
+            return False
+        states = self.report.states
+        now, ends = self.exploration.run(
+            states + 1 if by_states else 4 * states + 1000, parties=parties, expected=self.ends
+        )
+        is_other = ends != self.ends or (by_states and now.states != states)
+        return is_other or bool(now.violations) or not now.exhausted
+
+
+def explore_all(
+    explorations: Iterable[Exploration], tables: Collection[AnyTable], classes: Collection[type[Any]]
+) -> list[Explored]:
+    """With whole tables, the small ones first. None may have a violation, or more states than it looks at."""
+    found = []
+    for one in explorations:
+        parties = Traced(one.parties, tables, classes)
+        report, ends = one.run(parties=parties)
+        assert report.exhausted and not report.violations, report  # noqa: PT018
+        found.append(Explored(one, parties, report, ends))
+    return sorted(found, key=lambda one: one.report.states)
 
 
 def _names(table: AnyTable) -> Iterator[tuple[tuple[Hashable, ...], str]]:

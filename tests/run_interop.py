@@ -13,10 +13,11 @@ import pytest
 
 
 class Banner:
-    """Collects what was skipped, by reason."""
+    """Collects what was skipped, by reason, and what was measured."""
 
     def __init__(self) -> None:
         self.ran = 0
+        self.measured: list[str] = []
         self.skipped: dict[str, list[str]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -24,6 +25,7 @@ class Banner:
             self._note(report)
         elif report.when == "call":
             self.ran += 1
+            self.measured += [f"{report.nodeid}: {name}: {value}" for name, value in report.user_properties]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.skipped:
@@ -34,7 +36,7 @@ class Banner:
         self.skipped.setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid)
 
     def text(self) -> str:
-        lines = [f"INTEROP: {self.ran} tests ran against real peers"]
+        lines = [f"INTEROP: {self.ran} tests ran against real peers", *self.measured]
         for reason, tests in self.skipped.items():
             lines += [f"NOT RUN: {reason}", *(f"    {test}" for test in tests)]
         if not self.ran and not self.skipped:

@@ -28,6 +28,7 @@ from sansproto.contract import Address, Link, Path
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.links import LINK, StreamLink
 from sansproto.testing._internal import parties as parties_module
+from sansproto.testing._internal.parties import Parties
 from sansproto.testing._internal.world import ANY_TIME
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.explorer import Budget, Decision, Insert, Party, Report, Restarted, Scene, Verb, explore
@@ -93,6 +94,15 @@ def test_a_state_is_asked_a_question_once_in_however_many_worlds_it_is_met() -> 
 def test_the_same_exploration_gives_the_same_report() -> None:
     budget = Budget(cuts=1, early=1)
     assert pair(budget=budget) == pair(budget=budget)
+
+
+def test_what_parties_did_in_one_exploration_is_known_in_the_next() -> None:
+    known = Parties({"client": CLIENT, "server": SERVER})
+    first = explore(known, budget=Budget(cuts=1))
+    assert explore(known, budget=Budget(cuts=1)) == attrs.evolve(first, steps=0)
+    more = explore(known.copy(), budget=Budget(losses=1))
+    assert 0 < more.steps < pair(budget=Budget(losses=1)).steps
+    assert explore(known, budget=Budget(losses=1)) == more  # a copy keeps what it learns to itself
 
 
 def test_without_faults_there_is_one_end() -> None:

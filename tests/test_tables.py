@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Set
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import attrs
 import pytest
 from asking import (
     ASK,
@@ -21,14 +23,15 @@ from asking import (
     Question,
     Server,
 )
-from exploring_tables import AnyTable, Mutant, changed, is_found, mutants, running, without
+from exploring_tables import AnyTable, Mutant, changed, explore_all, is_found, mutants, running, without
 
 from sansproto.component import Component, Host
 from sansproto.links import LINK, LinkState
 from sansproto.machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from sansproto.snapshot import CACHED
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table, to_json
-from sansproto.testing.explorer import Budget, Decision, Insert, Party, Scene, Verb, explore
+from sansproto.testing._internal.parties import Parties
+from sansproto.testing.explorer import Budget, Decision, Insert, Party, Report, Scene, Verb, explore
 from sansproto.testing.tables import check, headings
 from sansproto.testing.vectors import validate, write_json
 
@@ -312,6 +315,11 @@ def variants(of: AnyTable) -> Iterator[tuple[str, Mutant]]:
             yield f"{of.name}: {row!r}: {what}", Mutant(of, rows)
 
 
+def whose(variant: str) -> str:
+    """The name of the row or step that it is a variant of."""
+    return ": ".join(variant.split(": ")[:2])
+
+
 def changes_of(of: AnyTable, row: Row[Any, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for timer in row.arm:
         yield f"does not arm {timer.name}", {"arm": tuple(other for other in row.arm if other is not timer)}
@@ -352,32 +360,53 @@ HARMLESS = {
 }
 
 
-def outcomes(budget: Budget) -> set[Any]:
-    """How it may end for a client and a server, or what goes wrong."""
-    ends: set[Any] = set()
+@attrs.frozen
+class Meeting:
+    """A client and a server. What is compared is how it may end for them, or what goes wrong."""
 
-    def note(final: Scene) -> tuple[()]:
-        ends.add(tuple((final[name].told, final[name].phase, len(final[name].session.links)) for name in final))
-        return ()
+    budget: Budget
 
-    def policy(event: Any) -> Decision:
-        answer = Verb("answer", (1,))
-        return ((Verb("hold", (1,)), answer), (answer,)) if isinstance(event, Asked) else ()
+    @property
+    def parties(self) -> Mapping[str, Party]:
+        def policy(event: Any) -> Decision:
+            answer = Verb("answer", (1,))
+            return ((Verb("hold", (1,)), answer), (answer,)) if isinstance(event, Asked) else ()
 
-    arguments = {"delays": Delays(connect=0.5), "limits": Limits(link_queue=1)}
-    close: Decision = ((Verb("close"),), ())
-    parties = {
-        "client": Party(Client, arguments, start=(Verb("connect"),), may=() if budget.blocks else (close,)),
-        "server": Party(Server, {"decides": True, **arguments}, policy=policy, may=(close,), listens={HERE: "main"}),
-    }
-    report = explore(parties, budget=budget, verify=note, inserts=[Insert("client", b"?")])
-    assert report.exhausted or report.violations
-    return ends | {violation.complaint for violation in report.violations}
+        arguments = {"delays": Delays(connect=0.5), "limits": Limits(link_queue=1)}
+        close: Decision = ((Verb("close"),), ())
+        may = () if self.budget.blocks else (close,)
+        deciding = {"decides": True, **arguments}
+        return {
+            "client": Party(Client, arguments, start=(Verb("connect"),), may=may),
+            "server": Party(Server, deciding, policy=policy, may=(close,), listens={HERE: "main"}),
+        }
+
+    def run(
+        self, max_states: int = 200_000, *, parties: Parties | None = None, expected: Set[Hashable] | None = None
+    ) -> tuple[Report, set[Hashable]]:
+        ends: set[Hashable] = set()
+
+        def note(final: Scene) -> Iterator[str]:
+            end = tuple((final[name].told, final[name].phase, len(final[name].session.links)) for name in final)
+            ends.add(end)
+            if expected is not None and end not in expected:
+                yield "another end"
+
+        report = explore(
+            parties or self.parties,
+            budget=self.budget,
+            verify=note,
+            inserts=[Insert("client", b"?")],
+            max_states=max_states,
+        )
+        return report, ends | {violation.complaint for violation in report.violations}
 
 
 @pytest.mark.parametrize("budget", [*BUDGETS, Budget(losses=1, blocks=1), Budget(inserts=1)], ids=str)
 def test_whole_tables_lead_to_an_end(budget: Budget) -> None:
-    assert not any(isinstance(end, str) for end in outcomes(budget))
+    report, ends = Meeting(budget).run()
+    assert report.exhausted
+    assert not any(isinstance(end, str) for end in ends)
 
 
 @pytest.mark.unmeasured
@@ -389,14 +418,26 @@ def test_whole_tables_lead_to_an_end(budget: Budget) -> None:
 def test_what_is_taken_out_of_a_table_is_missed(of: AnyTable, budgets: tuple[Budget, ...], docs: Path) -> None:
     """By the static checks, or else by an exploration: it ends otherwise."""
     (docs / "links.rst").write_text((DOCS / "links.rst").read_text())
-    sound = {budget: outcomes(budget) for budget in budgets}
+    known = explore_all(map(Meeting, budgets), [of], (Client, Server))
     unseen = set()
     for name, mutant in variants(of):
         if not is_found(mutant, docs):
             with running(mutant):
-                if all(outcomes(budget) == sound[budget] for budget in budgets):
+                if not any(one.changes(whose(name)) for one in known):
                     unseen.add(name.removeprefix(f"{of.name}: "))
     assert unseen == set(HARMLESS[of.name])
+
+
+def test_what_a_mutant_has_nothing_to_do_with_is_remembered() -> None:
+    """To compute all of it again gives the same."""
+    (known,) = explore_all([Meeting(Budget())], [LINK], (Client, Server))
+    noticed = []
+    for name, mutant in mutants(LINK):
+        with suppress(ValueError), running(mutant):  # what is no longer total does not run
+            report, ends = known.exploration.run(parties=Parties(known.exploration.parties))
+            noticed.append(ends != known.ends or not report.exhausted)
+            assert known.changes(name) is noticed[-1], name
+    assert {*noticed} == {True, False}
 
 
 # -- charts

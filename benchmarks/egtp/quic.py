@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from os import urandom
 from time import process_time
 from typing import Any
@@ -121,12 +122,11 @@ def aioquic(suite: str) -> Callable[[], float]:
 
 
 def run() -> Iterator[Line]:
-    try:
-        import aioquic as _  # noqa: F401
-    except ImportError:
+    if find_spec("aioquic") is None:
+        print("NOT RUN: EGTP beside aioquic, which is not here (pip install 'sansproto[bench]')")
         return
     suites = ("AES_128_GCM_SHA256", "CHACHA20_POLY1305_SHA256")
-    times = {suite: aioquic(suite)() for suite in suites}
+    times = {suite: min(aioquic(suite)() for _ in range(2)) for suite in suites}
     fastest = min(times, key=times.__getitem__)
     value, other, time = ratio(aioquic(fastest), ours, rounds=5)
     note = f"aioquic {SIZE / other / 1e6:.1f} MB/s with {fastest}, ours {SIZE / time / 1e6:.1f} MB/s"

@@ -30,20 +30,24 @@ TALK = 10.0
 
 @attrs.frozen
 class Case:
-    """What the restarted end does, and what is known about the times: the promise, and median and longest time of the
-    model, each at a loss of 0, 10 and 30 %. Nothing is promised at 30 %: then it is the model's longest time."""
+    """What the restarted end does, and what is known about the times, at a loss of 0, 10 and 30 %.
+
+    ``most`` is what is promised, where something is; else the longest time of the model. Without loss it holds for all
+    seeds, else for 19 of 20: a series of losses has no longest one.
+    """
 
     name: str
     speaks: bool
     has_hints: bool
-    promised: tuple[float, float, float]
+    most: tuple[float, float, float]
     model: tuple[str, str, str]
+    """Median and longest time."""
 
 
 CASES = (
     Case("it speaks", True, True, (0.7, 4.1, 12.9), ("0.4/0.6", "0.5/4.1", "1.5/12.9")),
     Case("it is silent", False, True, (2.0, 9.0, 24.3), ("0.9/1.6", "1.3/8.9", "3.6/24.3")),
-    Case("it is silent, without hints", False, False, (4.5, 17.0, 61.5), ("3.0/4.4", "-/17", "16.0/61.5")),
+    Case("it is silent, without hints", False, False, (4.5, 6.0, 61.5), ("3.0/4.4", "-/17", "16.0/61.5")),
 )
 LOSSES = (0.0, 0.1, 0.3)
 
@@ -101,8 +105,9 @@ class World:
 
 def run() -> Iterator[Line]:
     for case in CASES:
-        for loss, promised, model in zip(LOSSES, case.promised, case.model, strict=True):
-            times = [World(case, loss, seed).restart() for seed in range(SEEDS)]
-            name = f"egtp: one end restarts, {case.name}, {loss:.0%} loss: the slowest of {SEEDS}"
-            note = f"median/longest {median(times):.1f}/{max(times):.1f} s, of the model {model} s"
-            yield Line(name, max(times), promised, False, " s", note=note)
+        for loss, most, model in zip(LOSSES, case.most, case.model, strict=True):
+            times = sorted(World(case, loss, seed).restart() for seed in range(SEEDS))
+            share = 0.95 if loss else 1.0
+            name = f"egtp: one end restarts, {case.name}, {loss:.0%} loss: {share:.0%} of {SEEDS} within"
+            note = f"median/longest {median(times):.1f}/{times[-1]:.1f} s, of the model {model} s"
+            yield Line(name, times[round(share * SEEDS) - 1], most, False, " s", note=note)

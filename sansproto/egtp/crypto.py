@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 from hashlib import blake2s
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -109,11 +109,12 @@ class Cipher:
 # -- Noise -------------------------------------------------------------------------------------------------------------
 
 
-class Keys(NamedTuple):
+@attrs.frozen
+class Keys:
     """What a handshake leads to."""
 
-    from_initiator: bytes
-    from_responder: bytes
+    from_initiator: bytes = attrs.field(repr=False)
+    from_responder: bytes = attrs.field(repr=False)
     hash: bytes
     """Of the handshake: for upper layers that bind themselves to this channel."""
 

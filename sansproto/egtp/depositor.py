@@ -35,6 +35,8 @@ class DepositorInput:
     ANSWERED = Input[DepositorState, None]()
     UNUSED = Input[DepositorState, None]()
     LOST = Input[DepositorState, Ended]()
+    REDIAL = Input[DepositorState, None]()
+    """The connection that stands may be dead."""
 
 
 class DepositorTimer:
@@ -119,12 +121,21 @@ class Depositor(Component[DepositorState, DepositorHost]):
 
     def tell_lost(self) -> None:
         """What was under way is lost, as by a network."""
-        for why, packets in ((NOT_REACHED, len(self.waiting)), (NOT_ANSWERED, self.under_way)):
-            for _ in range(packets):
-                self.host.lose_packet(why, self)
+        self._lose(NOT_REACHED, len(self.waiting))
+        self._lose(NOT_ANSWERED, self.under_way)
 
     def tell_written(self) -> None:
         self.host.note_written()
+
+    def redial(self) -> None:
+        """What was under way counts as lost; what waits is put there over the new connection."""
+        connection = self.connection.part
+        assert connection is not None  # it is open
+        connection.abort()
+        self.connection.end()
+        self._lose(NOT_ANSWERED, self.under_way)
+        self.under_way = 0
+        self.dial()
 
     def leave(self) -> None:
         connection = self.connection.part
@@ -156,6 +167,10 @@ class Depositor(Component[DepositorState, DepositorHost]):
 
     # -- inside
 
+    def _lose(self, why: Refusal, packets: int) -> None:
+        for _ in range(packets):
+            self.host.lose_packet(why, self)
+
     def _make(self) -> MailboxConnection:
         return self.host.make_connection(self, self.key[0], f"egtp.deposit.{self.serial}")
 
@@ -186,6 +201,9 @@ DEPOSITOR: Final = Table[Depositor, DepositorState](
         Row(_S.OPEN, _I.ANSWERED, None, _C.send, when=_C.is_busy, ref=_REF),
         Row(_S.OPEN, _I.ANSWERED, _S.IDLE, _C.tell_written, arm=(_T.UNUSED,), ref=_REF),
         Row(_S.IDLE, _I.UNUSED, _S.GONE, _C.leave, ref=_REF),
+        Row(_S.OPEN, _I.REDIAL, _S.DIALLING, _C.redial, ref=_REF),
+        Row(_S.IDLE, _I.REDIAL, _S.GONE, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
+        Row(_S.DIALLING, _I.REDIAL, None, ref=_REF),
         Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),

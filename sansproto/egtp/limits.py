@@ -49,7 +49,7 @@ class MailboxServerLimits(LinkLimits):
     unsent: int = some(1 << 16)
     """Bytes of output of one connection: over it its requests wait, and it is not read."""
     mailboxes: int = some(65_536)
-    """Mailboxes."""
+    """Mailboxes; a group of addresses gets no more than 1 % of what is left."""
     new_mailboxes: int = some(16)
     """New mailboxes of one group of addresses, at once."""
     new_mailbox_rate: int = some(1)
@@ -124,5 +124,9 @@ class NodeLimits(MailboxClientLimits):
     """Mailboxes of others into which something is put at once."""
     deposits: int = some(32)
     """Packets that wait for one of them."""
+    held: int = some(256)
+    """H1s out of one mailbox that wait until they may be opened."""
+    goodbyes: int = some(64)
+    """Peers to whom one call says goodbye when the node is closed; the others follow at once."""
     paths: int = some(4096)
     """Paths whose serialised form is remembered."""

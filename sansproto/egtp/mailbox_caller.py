@@ -27,6 +27,7 @@ from .mailbox_events import MailboxServerEvent
 from .mailboxes import Mailboxes
 
 _ENVELOPE: Final = 64  # bytes that a response takes besides its blob, at most
+_ONE_PULL: Final = 4096  # bytes, about, that are sealed in one call when the transport takes them
 
 RATE: Final = Refusal("too many deposits", ref="storage")
 
@@ -122,12 +123,15 @@ class Caller(Component[CallerState, CallerHost]):
     # -- for the server
 
     def pull(self) -> bytes | None:
-        """The next frame for a link that has sent all that it had."""
-        response = self._next_response()
-        if response is None:
+        """The next frames for a link that has sent all that it had."""
+        frames, size = list[bytes](), 0
+        while size < _ONE_PULL and (response := self._next_response()) is not None:
+            frames.append(self._frame(response))
+            size += len(frames[-1])
+        if not frames:
             return None
         self._go_on()
-        return self._frame(response)
+        return b"".join(frames)
 
     def flush(self) -> None:
         """Write what is due, as far as there is room on the link."""

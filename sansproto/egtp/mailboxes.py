@@ -28,7 +28,7 @@ from .mailbox_events import (
     StoreWanted,
 )
 
-_AT_ONCE: Final = 256  # messages and mailboxes that expire in one call
+_AT_ONCE: Final = 256  # messages and mailboxes that expire in one call, and those in the last mailbox
 _STORAGE: Final = "storage"
 
 ABSENT: Final = Refusal("no such mailbox", ref=_STORAGE)
@@ -111,6 +111,7 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
     """Connections that wait for a write."""
     total: Annotated[Usage, CACHED]
     of_groups: Annotated[dict[bytes, Usage], CACHED]
+    boxes_of_groups: Annotated[dict[bytes, int], CACHED]
 
     def __init__(self, host: MailboxesHost) -> None:
         super().__init__(host)
@@ -121,8 +122,9 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
         self.rebuild()
 
     def rebuild(self) -> None:
-        self.total, self.of_groups = Usage(), {}
+        self.total, self.of_groups, self.boxes_of_groups = Usage(), {}, {}
         for box in self.boxes.values():
+            self._count_box(box)
             for kept in box.kept.values():
                 self._count(kept.message)
 
@@ -135,6 +137,7 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
             box = Mailbox(stored.epoch, stored.group, min(stored.polled_at, now), stored.polled_at)
             box.floor, box.last_seq = stored.floor, stored.last_seq
             self.boxes[stored.mailbox] = box
+            self._count_box(box)
             for message in stored.messages:
                 self._keep(stored.mailbox, box, Kept(attrs.evolve(message, at=min(message.at, now)), 0))
         self.boxes = OrderedDict(sorted(self.boxes.items(), key=lambda item: item[1].polled_at))
@@ -154,13 +157,15 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
 
     def may_make(self, group: bytes) -> bool:
         """Is there room for another mailbox of this group?"""
-        return self.new.has_in(group) and len(self.boxes) < self.host.limits.mailboxes
+        left = self.host.limits.mailboxes - len(self.boxes)
+        return self.new.has_in(group) and self.boxes_of_groups.get(group, 0) < _share_of(left)
 
     def make(self, mailbox: bytes, group: bytes, epoch: bytes) -> int:
         """A new mailbox; the number of the write."""
         now = self.wall()
         self.new.take_in(group)
-        self.boxes[mailbox] = Mailbox(epoch, group, now, now)
+        self.boxes[mailbox] = box = Mailbox(epoch, group, now, now)
+        self._count_box(box)
         self.post(_I.ADDED())
         return self._write(MailboxMade(StoredMailbox(mailbox=mailbox, epoch=epoch, group=group, polled_at=now)))
 
@@ -176,7 +181,7 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
             return SHARE
         usage = self.of_groups.get(group, Usage())
         room = limits.stored_messages - self.total.messages, limits.stored_bytes - self.total.size
-        if room[0] < 1 or room[1] < size or usage.messages >= -(-room[0] // 100) or usage.size >= -(-room[1] // 100):
+        if room[1] < size or usage.messages >= _share_of(room[0]) or usage.size >= _share_of(room[1]):
             return SHARE
         return None
 
@@ -227,10 +232,9 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
 
     def expire(self) -> None:
         """What is too old goes; the rest is looked at next time."""
-        for _ in range(_AT_ONCE):
-            if not self.boxes or min(self._deadlines()) > self.wall():
-                break
-            messages, boxes = self._deadlines()
+        left = _AT_ONCE
+        while left > 0 and self.boxes and min(self._deadlines()) <= self.wall():
+            (messages, boxes), before = self._deadlines(), len(self.order)
             if messages <= boxes:
                 mailbox, seq = next(iter(self.order))
                 box = self.boxes[mailbox]
@@ -238,6 +242,7 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
                 self._write(MessagesErased(mailbox, seq, box.floor))
             else:
                 self._expire_first_box()
+            left -= max(1, before - len(self.order))
         if self.boxes:
             self.post(_I.ADDED())
 
@@ -260,6 +265,7 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
             return
         self._drop(mailbox, box, box.last_seq)
         del self.boxes[mailbox]
+        self._count_box(box, -1)
         self._write(MailboxRemoved(mailbox))
 
     def _touch(self, mailbox: bytes, box: Mailbox) -> None:
@@ -288,12 +294,23 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
             del self.order[mailbox, seq]
             self._count(message, -1)
 
+    def _count_box(self, box: Mailbox, sign: int = 1) -> None:
+        count = self.boxes_of_groups.get(box.group, 0) + sign
+        self.boxes_of_groups[box.group] = count
+        if not count:
+            del self.boxes_of_groups[box.group]
+
     def _count(self, message: StoredMessage, sign: int = 1) -> None:
         usage = self.of_groups.setdefault(message.group, Usage())
         for one in (self.total, usage):
             one.add(sign, sign * len(message.blob))
         if not usage.messages:
             del self.of_groups[message.group]
+
+
+def _share_of(left: int) -> int:
+    """How much one group may have of what all share, when so much of it is left."""
+    return -(-left // 100)
 
 
 _S, _I, _M = MailboxesState, MailboxesInput, Mailboxes

@@ -6,9 +6,10 @@ An Endpoint with any number of datagram sockets, and connections to mailbox serv
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Final, Never, assert_never
 
-from ..component import Note, Part, Refusal
+from ..component import Asked, Note, Part, Refusal
 from ..contract import Entropy, Link, Path, Phase, SendError, Transmit
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause, Closed, Writable
@@ -106,6 +107,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     relays: Relays
     _is_wanting: bool
     """``send`` refused something because too much output waited."""
+    _sending: Annotated[Asked, CACHED]
+    """What ``send`` asks: made once, as each message asks it."""
     delays: Annotated[NodeDelays, CACHED]
     limits: Annotated[NodeLimits, CACHED]
     own_private: Annotated[bytes, CACHED]
@@ -141,6 +144,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         self.own_private, self.only, self._is_wanting = private_key, only, False
         self.keyring = Keyring(self, own, has_reset_tokens=reset_tokens)
         self.routes, self.gate = Routes(self, self.limits.paths), Gate(self)
+        self._sending = self.gate.asked(GateInput.SEND())
         config = recovery or RecoveryConfig(relay=RecoveryDelays.relay(self.delays.poll))
         self.recovery = Recovery(self, own.public, config)
         self.relays = Relays(self, {relay.key: relay.address for relay in relays})
@@ -200,11 +204,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         or too many events wait; after the last two ``Writable`` says when to go on. Raises LocalProtocolError for a
         message of more than ``NodeLimits.message`` bytes; NotOpen after ``close``.
         """
-        self.ask("send", self.gate.asked(GateInput.SEND()))
+        self.ask("send", self._sending)
         if len(data) > self.limits.message:
             raise LocalProtocolError("send", self.phase.name, f"more than {self.limits.message} bytes")
         self.advance(now)
-        if len(self._outbox) >= self.limits.outbox or self._has_too_many_events():
+        if len(self._outbox) >= self.limits.outbox or len(self._events) >= self.limits.events:
             self._is_wanting = True
             self.count_refusal(EVENTS_WAIT if self._has_too_many_events() else OUTPUT_WAITS)
             return False
@@ -224,11 +228,18 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def save(self, peer: bytes, now: float) -> PeerRecord | None:
         """A record of the session with a peer, from which another process can go on; None if there is none.
 
-        It holds the session's keys. ``SaveWanted`` says when it has to be saved again. Raises NotOpen after the end.
+        It holds the session's keys. ``SaveWanted`` says when it has to be saved again: then say ``saved``, once the new
+        record is stored in place of the old one. Raises NotOpen after the end.
         """
         self.ask("save")
         self.advance(now)
         return self.recovery.save(peer)
+
+    def saved(self, record: PeerRecord, now: float) -> None:
+        """A record lasts now: the session may use the counters that it skips. Raises NotOpen after the end."""
+        self.ask("saved")
+        self.advance(now)
+        self.recovery.saved(record)
 
     def load(self, record: PeerRecord, now: float) -> bool:
         """Go on with a session that was saved; False if it is too old, or there is one with this peer already.
@@ -284,7 +295,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
             self.run()
 
     def next_transmit(self) -> Transmit | None:
-        transmit = super().next_transmit()
+        transmit = self._outbox.popleft() if self._outbox else super().next_transmit()
         if self._is_wanting and self._has_room():
             self._is_wanting = False
             self.emit(Writable())
@@ -342,7 +353,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
             case p.Data():
                 core.hear_data(Sealed(packet.sid, packet.counter, len(data), route, seen))
             case p.H1():
-                self.gate.take(KNOCK, Knocked(packet, data, route))
+                KNOCK.act(self.gate, Knocked(packet, data, route))
             case p.H2():
                 core.hear_reply(packet.sid, packet)
             case p.CH():
@@ -356,9 +367,18 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     def knock(self, knock: Knock) -> None:
         self.recovery.hear_init(knock)
 
+    @property
+    def init_pause(self) -> float:
+        """After so many seconds another one may be opened."""
+        return 1 / self.recovery.config.limits.group_rate
+
+    def may_open(self, route: Route) -> bool:
+        return self.recovery.may_open(route)
+
     def say_goodbye(self) -> None:
+        """To some of the peers."""
         self.phase = Phase.CLOSING
-        for peer in list(self.recovery.peers):
+        for peer in list(islice(self.recovery.peers, self.limits.goodbyes)):
             self.recovery.disconnect(peer, CloseReason.GOING_AWAY)
 
     def leave(self, closed: Closed[Never]) -> None:
@@ -451,12 +471,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return crypto.path_value(secret, peer, epoch, route.name)
 
     def transmit(self, data: bytes, route: Route) -> None:
-        if route.relayed:
-            place = place_of(route)
-            assert isinstance(place, Mailbox)
+        place = route.place or place_of(route)
+        if isinstance(place, Mailbox):
             self.relays.put(place.server, place.mailbox, data)
         else:
-            self.send_datagram(data, self.routes.path(route), _NAMES[data[0]])
+            self.send_datagram(data, place, _NAMES[data[0]])
 
     def home(self, route: Route, peer: bytes) -> Route | None:
         return relay_route(route.name[1:], peer)

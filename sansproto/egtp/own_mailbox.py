@@ -87,7 +87,7 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
         return not self.failures
 
     def has_more(self, polled: p.Polled) -> bool:
-        return polled.left > 0
+        return polled.sent > 0 and polled.left > 0
 
     def until_poll(self) -> float:
         """A tenth more or less, so that two nodes do not keep step."""

@@ -86,6 +86,8 @@ class Relays(Part[RelaysHost]):
         """The network is another one: connections over the old one may be dead."""
         for mailbox in self.own.values():
             mailbox.post(OwnMailboxInput.REDIAL())
+        for depositor in self.depositors.values():
+            depositor.post(DepositorInput.REDIAL())
 
     def stop(self) -> None:
         """Poll no more, and write no more: the node is about to close all links."""

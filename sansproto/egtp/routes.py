@@ -53,12 +53,11 @@ class Routes(Part[Host[Any]]):
     """The routes of datagrams, which cost more to make than to remember."""
 
     by_path: Annotated[dict[Path, Route], MEMO]
-    by_name: Annotated[dict[bytes, Path], MEMO]
     most: Annotated[int, CACHED]
 
     def __init__(self, host: Host[Any], most: int) -> None:
         super().__init__(host)
-        self.most, self.by_path, self.by_name = most, {}, {}
+        self.most, self.by_path = most, {}
 
     def of(self, path: Path) -> Route:
         """The route of a datagram."""
@@ -66,16 +65,5 @@ class Routes(Part[Host[Any]]):
         if found is None:
             if len(self.by_path) >= self.most:
                 self.by_path.clear()
-                self.by_name.clear()
-            found = self.by_path[path] = Route(*path_and_group(path))
-            self.by_name[found.name] = path
-        return found
-
-    def path(self, route: Route) -> Path:
-        """Where a datagram goes."""
-        found = self.by_name.get(route.name)
-        if found is None:
-            place = place_of(route)
-            assert isinstance(place, Path)
-            found = place
+            found = self.by_path[path] = Route(*path_and_group(path), place=path)
         return found

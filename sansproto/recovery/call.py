@@ -34,6 +34,8 @@ class Attempt:
     data: bytes = attrs.field(repr=False)
     token: bytes
     made: Instant
+    address: int
+    """At which of our addresses it was made."""
     is_challenged: bool = False
     """A challenge with proof was answered by another attempt."""
 
@@ -82,9 +84,13 @@ class CallPeer(Protocol):
     @property
     def times(self) -> RecoveryDelays: ...
     @property
+    def poke_after(self) -> float: ...
+    @property
     def called_at(self) -> Route | None: ...
     @property
     def is_wanted(self) -> bool: ...
+    @property
+    def is_answer_hidden(self) -> bool: ...
     def is_heard(self, instance: bytes) -> bool: ...
     def adopt(self, call: Call, attempt: Attempt, reply: Reply) -> None: ...
     def call_failed(self, route: Route | None) -> None: ...
@@ -95,7 +101,9 @@ class CallOwner(Protocol):
     """What a call asks of the core."""
 
     config: RecoveryConfig
+    address: int
 
+    def is_elsewhere(self, address: int) -> bool: ...
     def new_sid(self) -> bytes: ...
     def new_stamp(self) -> int: ...
     def add_attempt(self, attempt: Attempt, call: Call) -> None: ...
@@ -116,6 +124,8 @@ class CallInput:
     START = Input[CallState, None]()
     URGE = Input[CallState, None]()
     REDIAL = Input[CallState, None]()
+    RESET = Input[CallState, None]()
+    """The peer has lost a session, and is there."""
     HOLD = Input[CallState, None]()
     CUT = Input[CallState, None]()
     CHALLENGED = Input[CallState, Demand]()
@@ -139,6 +149,8 @@ class Call(Component[CallState, RecoveryHost]):
     generation: int
     """The peer's when the handshake began."""
     pause: float
+    sent: Instant
+    """When an Init was sent last."""
     was_held: bool
     starts: int
     """Handshakes that began since a session was confirmed."""
@@ -162,7 +174,9 @@ class Call(Component[CallState, RecoveryHost]):
         self.core, self.peer = core, peer
         self.attempts, self.backoffs = [], {}
         self.stamp = self.generation = self.starts = self.challenges = 0
-        self.began = self.pause = self.last_start = self.next_start = self.next_challenge = self.proven_until = 0.0
+        self.began = self.pause = self.sent = self.last_start = self.next_start = self.next_challenge = (
+            self.proven_until
+        ) = 0.0
         self.was_held = self.is_retry = False
 
     # -- what others ask of it
@@ -185,6 +199,11 @@ class Call(Component[CallState, RecoveryHost]):
     def forget_backoffs(self) -> None:
         self.backoffs.clear()
 
+    def be_reset(self) -> None:
+        """The peer's reset token came: it is there, and waits for us."""
+        self.backoffs.clear()
+        self.post(CallInput.RESET())
+
     # -- guards
 
     def is_from_called_route(self, challenged: Challenged) -> bool:
@@ -195,6 +214,10 @@ class Call(Component[CallState, RecoveryHost]):
     def open_challenge(self, challenged: Challenged) -> Demand | None:
         challenge = attempt(self.host.open_challenge, challenged.sid, challenged.packet)
         return None if challenge is None else Demand(challenged.sid, challenge)
+
+    def is_from_here(self, challenged: Challenged) -> bool:
+        """The token of another address is good for nothing here."""
+        return not self.core.is_elsewhere(self._attempt(challenged.sid).address)
 
     def is_first(self, demand: Demand) -> bool:
         """With proof it is answered once for each attempt."""
@@ -232,6 +255,10 @@ class Call(Component[CallState, RecoveryHost]):
     def is_wanted(self) -> bool:
         return self.peer.is_wanted
 
+    def is_answer_hidden(self) -> bool:
+        """Can its session not be confirmed any more, since we are at another address?"""
+        return self.peer.is_answer_hidden
+
     # -- times
 
     def until_start(self) -> float:
@@ -250,6 +277,10 @@ class Call(Component[CallState, RecoveryHost]):
 
     def held_pause(self) -> float:
         return 2 * self.peer.times.rto
+
+    def until_overdue(self) -> float:
+        """Until the answer to the last Init should have come."""
+        return max(self.sent + self.peer.poke_after - self.host.clock, 0.0)
 
     def until_given_up(self) -> float:
         return self.peer.times.give_up
@@ -276,7 +307,7 @@ class Call(Component[CallState, RecoveryHost]):
         self._attempt_anew(b"")
 
     def resend(self) -> None:
-        """The same Init again, or a new attempt if its token is too old."""
+        """The same Init again, or a new attempt if its token is too old, or it was made at another address."""
         self.pause = self._longer()
         self._send()
 
@@ -284,8 +315,11 @@ class Call(Component[CallState, RecoveryHost]):
         self.was_held = True
 
     def send_at_once(self) -> None:
-        self.pause = self.peer.times.rto
+        self.begin_pauses_anew()
         self._send()
+
+    def begin_pauses_anew(self) -> None:
+        self.pause = self.peer.times.rto
 
     def answer_challenge(self, demand: Demand) -> None:
         """Another attempt, with the token."""
@@ -344,7 +378,7 @@ class Call(Component[CallState, RecoveryHost]):
         except Exception:  # docs/protocols/recovery.rst, what the host does.
             self.host.count_refusal(NOT_MADE, self)
             return
-        new = Attempt(sid, made.hs_id, made.data, token, self.host.clock)
+        new = Attempt(sid, made.hs_id, made.data, token, self.host.clock, self.core.address)
         self.attempts.append(new)
         self.core.add_attempt(new, self)
         if len(self.attempts) > self.core.config.limits.attempts:
@@ -353,13 +387,15 @@ class Call(Component[CallState, RecoveryHost]):
 
     def _send(self) -> None:
         last = self.attempts[-1] if self.attempts else None
-        if last is None or (last.token and self.host.clock - last.made > self.peer.times.token):
+        is_old = last is not None and bool(last.token) and self.host.clock - last.made > self.peer.times.token
+        if last is None or is_old or self.core.is_elsewhere(last.address):
             self._attempt_anew(b"")
         else:
             self._transmit(last)
 
     def _transmit(self, one: Attempt) -> None:
         route = self.peer.called_at
+        self.sent = self.host.clock
         if route is not None:
             self.host.transmit(one.data, route)
 
@@ -380,6 +416,7 @@ CHALLENGE: Final = (
     Guards.of(Call, CallState, Challenged, "challenge")
     .need(_C.is_attempt, "unknown handshake", ref="R5 freshness")
     .need(_C.is_from_called_route, "a challenge from elsewhere", ref="R5 freshness")
+    .need(_C.is_from_here, "a challenge to another address", ref="R18 network change")
     .make(_C.open_challenge, "a challenge that does not open", ref="R5 freshness")
     .need(_C.is_first, "a challenge that was answered", ref="R5 freshness")
     .need(_C.may_answer, "a challenge too soon", ref="R5 freshness")
@@ -399,16 +436,18 @@ class CallTimer:
     RESEND_FIRST = Timer(_I.RESEND_DUE, _C.first_pause)
     RESEND = Timer(_I.RESEND_DUE, _C.next_pause)
     RESEND_HELD = Timer(_I.RESEND_DUE, _C.held_pause)
+    RESEND_OVERDUE = Timer(_I.RESEND_DUE, _C.until_overdue)
     GIVE_UP = Timer(_I.GIVE_UP_DUE, _C.until_given_up)
     START = Timer(_I.START_DUE, _C.until_start)
     RETRY = Timer(_I.START_DUE, _C.until_retry)
 
 
 _T = CallTimer
-_RESENDS: Final = (_T.RESEND_FIRST, _T.RESEND, _T.RESEND_HELD)
+_RESENDS: Final = (_T.RESEND_FIRST, _T.RESEND, _T.RESEND_HELD, _T.RESEND_OVERDUE)
 _CALLS: Final = (*_RESENDS, _T.GIVE_UP)
 _WAITS: Final = (_T.START, _T.RETRY)
 _RESTS: Final = (_S.IDLE, _S.WAITING)
+_ASKS: Final = _I.START | _I.RESET
 _BEGINS: Final = (_T.RESEND_FIRST, _T.GIVE_UP)
 
 CALL: Final = Table[Call, CallState](
@@ -419,8 +458,8 @@ CALL: Final = Table[Call, CallState](
     initial=_S.IDLE,
     idle={_S.IDLE: "whoever wants a session", _S.ANSWERED: "the first packet of the session, or its end"},
     rows=(
-        Row(_RESTS, _I.START, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
-        Row(_RESTS, _I.START, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_RESTS, _ASKS, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
+        Row(_RESTS, _ASKS, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
         Row(
             *(_RESTS, _I.URGE | _I.REDIAL, _S.CALLING, _C.begin),
             when=_C.is_route_free,
@@ -435,8 +474,20 @@ CALL: Final = Table[Call, CallState](
         Row((_S.IDLE, _S.CALLING, _S.ANSWERED), _I.CUT, None, ref="pace"),
         Row((_S.CALLING, _S.ANSWERED), _I.START, None, ref="R6 own handshake"),
         Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_RESENDS, arm=_BEGINS, ref="poke"),
+        Row(
+            *(_S.CALLING, _I.RESET, None, _C.begin_pauses_anew),
+            cancel=_RESENDS,
+            arm=(_T.RESEND_OVERDUE, _T.GIVE_UP),
+            ref="R3 hint",
+        ),
         Row(_S.CALLING, _I.REDIAL, None, _C.begin, cancel=_RESENDS, arm=_BEGINS, ref="pace"),
-        Row(_S.ANSWERED, _I.URGE | _I.REDIAL, None, ref="R6 own handshake"),
+        Row(
+            *(_S.ANSWERED, _I.REDIAL, _S.CALLING, _C.begin),
+            when=_C.is_answer_hidden,
+            arm=_BEGINS,
+            ref="R18 network change",
+        ),
+        Row(_S.ANSWERED, _I.URGE | _I.REDIAL | _I.RESET, None, ref="R6 own handshake"),
         Row(_S.CALLING, _I.RESEND_DUE, None, _C.resend, arm=(_T.RESEND,), ref="R6 own handshake"),
         Row(
             *(_S.CALLING, _I.HOLD, None, _C.note_held),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import attrs
@@ -17,9 +18,9 @@ from ..contract import Instant, SendError
 from ..errors import LocalProtocolError
 from ..rates import keep_newest
 from ..snapshot import CACHED
-from .call import Attempt, Call
+from .call import Attempt, Call, CallInput
 from .calls import quietly
-from .conflict import Conflict, ConflictInput
+from .conflict import Conflict, ConflictInput, ConflictState
 from .door import (
     HANDSHAKE_CHALLENGE,
     HANDSHAKE_REPLY,
@@ -39,7 +40,7 @@ from .limits import OnConflict, RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .peer import PROCESS, Peer, PeerInput
 from .poke import Poke, PokeInput, Pokes, PokesInput
-from .records import PeerRecord, SessionRecord, load_record, record_of
+from .records import PeerRecord, SessionRecord, allow, load_record, record_of
 from .session import DATA, Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput
 from .tokens import Tokens
@@ -94,8 +95,11 @@ class Recovery(Part[RecoveryHost]):
     """These session ids, by how the names of the handshakes begin."""
     by_handshake: Annotated[dict[bytes, Session], CACHED]
     """Sessions that peers began, by what names their handshake."""
-    by_remote: Annotated[dict[bytes, list[Session]], CACHED]
+    by_remote: Annotated[dict[bytes, dict[bytes, Session]], CACHED]
+    """Sessions by the peers' ids of them, and then by ours: a malicious peer takes the id that another one has."""
     by_route: Annotated[dict[Route, dict[bytes, Peer]], CACHED]
+    let_in: Annotated[dict[bytes, dict[bytes, Peer]], CACHED]
+    """Peers that came by themselves, by the group of routes that they came from."""
 
     def __init__(self, host: RecoveryHost, me: bytes, config: RecoveryConfig) -> None:
         super().__init__(host)
@@ -112,8 +116,9 @@ class Recovery(Part[RecoveryHost]):
 
     def rebuild(self) -> None:
         self.offered, self.by_handshake, self.by_remote, self.by_route = {}, {}, {}, {}
-        self.attempts, self.called = {}, {}
+        self.attempts, self.called, self.let_in = {}, {}, {}
         for peer in self.peers.values():
+            self._note_group(peer)
             for one in peer.call.attempts:
                 self.add_attempt(one, peer.call)
             if peer.route is not None:
@@ -132,14 +137,13 @@ class Recovery(Part[RecoveryHost]):
         """
         if peer == self.me:
             raise LocalProtocolError("connect", "any", "a peer cannot be ourselves")
-        if peer not in self.peers and len(self.peers) >= self.config.limits.peers:
-            stranger = next((one for one in self.peers.values() if one.is_unknown), None)
-            if stranger is None:
+        if peer not in self.peers:
+            leaving = self._room_for(peer)
+            if leaving is None:
                 self.host.count_refusal(NO_PLACE, self)
                 return False
-            self.remove_peer(stranger)
-        if peer not in self.peers:
-            self.peers.add(peer, Peer.begin, self.instance_for(peer, refused=False), self.generation)
+            self._let_go(leaving)
+            self._add_peer(peer, self.instance_for(peer, refused=False))
         self.peers[peer].connect(route)
         return True
 
@@ -174,7 +178,7 @@ class Recovery(Part[RecoveryHost]):
     def save(self, peer: bytes) -> PeerRecord | None:
         """A record of the session in use with a peer; None if there is none that could be saved.
 
-        The session then uses no more counters than the record skips, until it is saved again.
+        The session then uses no more counters than the record skips: more only when a later record was ``saved``.
         """
         entry = self.peers.get(peer)
         session = None if entry is None else entry.current
@@ -183,18 +187,25 @@ class Recovery(Part[RecoveryHost]):
             return None
         return record_of(entry, session, keys)
 
+    def saved(self, record: PeerRecord) -> None:
+        """The host has stored a record so that it lasts, in place of the one before."""
+        session = self.sessions.get(record.session.sid)
+        if session is not None and record.session.counter > session.bound:
+            allow(session, record.session.counter)
+
     def load(self, record: PeerRecord) -> bool:
         """Go on with a session that was saved; False if it is too old, or the peer is known already.
 
         Nothing is sent under it before the peer has answered a ping.
         """
-        kept, limits = record.session, self.config.limits
+        kept, leaving = record.session, self._room_for(record.peer)
         age = kept.age + max(self.host.wall() - kept.saved, 0.0)
-        is_known = record.peer in self.peers or kept.sid in self.sessions or record.peer == self.me
-        if is_known or len(self.peers) >= limits.peers or age >= self.times_of(record.route).session:
+        is_known = kept.sid in self.sessions or record.peer == self.me
+        if leaving is None or is_known or age >= self.times_of(record.route).session:
             return False
         if quietly(self._restore_keys, kept) is None:
             return False
+        self._let_go(leaving)
         peer, session = self.peers.add(record.peer), self.sessions.add(kept.sid)
         load_record(record, peer, session, age)
         session.peer = peer
@@ -218,17 +229,21 @@ class Recovery(Part[RecoveryHost]):
     def route_failed(self, route: Route, error: SendError) -> None:
         """The operating system reports something about a route: nobody is closed for that."""
         if error is SendError.UNREACHABLE:
-            for peer in self.by_route.get(route, {}).values():
-                if peer.times.has_hints and peer.cur is not None:
-                    peer.suspicion.post(SuspicionInput.HINTED())
+            there = (one for one in self.by_route.get(route, {}).values() if one.can_be_suspected)
+            for peer in islice(there, self.config.limits.same_route):
+                peer.suspicion.post(SuspicionInput.HINTED())
         elif error is SendError.TOO_BIG and self.may_tell("too big", route.name):
             self.host.tell(TooBig(route))
 
     # -- what arrives
 
     def hear_init(self, knock: Knock) -> None:
-        """An Init, whose form and outer checks were good."""
-        self.door.take(KNOCK, knock)
+        """An Init, whose form and outer checks were good. Acted upon at once: there may be a flood of them."""
+        KNOCK.act(self.door, knock)
+
+    def may_open(self, route: Route) -> bool:
+        """Would an Init be opened that came by this polled route now? A host may keep it until then."""
+        return self.door.inits.has_in(route.group)
 
     def hear_reply(self, sid: bytes, packet: Any) -> None:
         """A Reply that names this session id of ours."""
@@ -239,14 +254,20 @@ class Recovery(Part[RecoveryHost]):
         self.door.take(HANDSHAKE_CHALLENGE, HandshakeChallenge(self.called.get(hs_id[:_NAME], b""), route, packet))
 
     def hear_data(self, packet: Sealed) -> None:
-        """A packet of a session."""
+        """A packet of a session. Acted upon at once: this is the bulk path, and nothing else is to be done before."""
         session = self.sessions.get(packet.sid)
         if session is not None:
-            session.take(DATA, packet)
+            DATA.act(session, packet)
         elif packet.sid in self.farewells.tombstones:
             self.farewells.tombstones[packet.sid].take(CLOSED_DATA, packet)
         else:
             self.door.take(UNKNOWN_DATA, packet)
+
+    def redial(self, peer: bytes) -> None:
+        """What the host makes an Init of has changed: a handshake begins anew, beside a session if there is one."""
+        entry = self.peers.get(peer)
+        if entry is not None:
+            entry.call.post(CallInput.REDIAL())
 
     def end_session(self, sid: bytes) -> None:
         """The host knows that a session is over: that in use lapses, and the peer is called if one is wanted."""
@@ -298,6 +319,10 @@ class Recovery(Part[RecoveryHost]):
     def times_of(self, route: Route | None) -> RecoveryDelays:
         """The profile for what goes by a route."""
         return self.config.relay if route is not None and route.relayed else self.config.direct
+
+    def is_elsewhere(self, address: int) -> bool:
+        """Is nothing sent that was used at this address of ours, as it would link it with the one where we are now?"""
+        return self.config.unlinkable and address != self.address
 
     def new_sid(self) -> bytes:
         """A session id that is not used, and that no session had that is not forgotten yet."""
@@ -370,7 +395,7 @@ class Recovery(Part[RecoveryHost]):
         assert made is not None
         peer = None
         if not entered.refused:
-            peer = self.peers.get(init.peer) or self.peers.add(init.peer, Peer.begin, entered.mine, self.generation)
+            peer = self.peers.get(init.peer) or self._add_peer(init.peer, entered.mine, entered.route.group)
         self.drawn += 1
         session = self.sessions.add(entered.sid)
         session.peer_id, session.remote_sid, session.instance, session.mine = (
@@ -403,11 +428,10 @@ class Recovery(Part[RecoveryHost]):
         self.offered.pop(session.sid, None)
         if self.by_handshake.get(session.hs_id) is session:
             del self.by_handshake[session.hs_id]
-        same = self.by_remote.get(session.remote_sid, [])
-        if session in same:
-            same.remove(session)
+        same = self.by_remote[session.remote_sid]
+        del same[session.sid]
         if not same:
-            self.by_remote.pop(session.remote_sid, None)
+            del self.by_remote[session.remote_sid]
         if session.peer is not None:
             session.entry.forget_session(session)
 
@@ -442,7 +466,26 @@ class Recovery(Part[RecoveryHost]):
             self.remove_session(session)
         peer.call.drop_attempts()
         self._forget_route(peer, peer.route)
+        if peer.group:
+            there = self.let_in[peer.group]
+            del there[peer.key]
+            if not there:
+                del self.let_in[peer.group]
         self.peers.remove(peer.key)
+
+    def has_place(self, group: bytes) -> bool:
+        """May another peer of this group come by itself? A group gets a quarter of what is left, so that nobody takes
+        all."""
+        left = self.config.limits.peers - len(self.peers)
+        return sum(not one.is_called for one in self.let_in.get(group, {}).values()) < -(-left // 4)
+
+    def evict(self, session: Session, newcomer: bytes) -> None:
+        """A candidate makes room for one of a newcomer, together with the entry that it was all of."""
+        peer = self.peers.get(session.peer_id)
+        if peer is not None and peer.is_unknown and peer.sids == [session.sid] and peer.key != newcomer:
+            self.remove_peer(peer)
+        else:
+            self.remove_session(session)
 
     def renew_peer(self, peer: Peer, kept: list[Session]) -> None:
         """Forget a peer but for some sessions, which live on in a new entry."""
@@ -451,7 +494,9 @@ class Recovery(Part[RecoveryHost]):
         self.remove_peer(peer)
         if kept:
             mine = self.instance_for(peer.key, refused=False)
-            new = self.peers.add(peer.key, Peer.begin, mine, self.generation)
+            came_from = kept[0].route
+            assert came_from is not None  # the peer began it
+            new = self._add_peer(peer.key, mine, came_from.group)
             for session in kept:
                 session.peer, session.began = new, new.generation
                 new.sids.append(session.sid)
@@ -464,11 +509,8 @@ class Recovery(Part[RecoveryHost]):
     def note_route(self, peer: Peer) -> None:
         """A session with a peer was confirmed: is another one on its route?"""
         route = peer.route
-        if route is None or route.relayed:
-            return
-        for other in list(self.by_route.get(route, {}).values()):
-            if other is not peer and other.cur is not None:
-                self._contest(other, peer.key)
+        if route is not None and not route.relayed:
+            self._contest(route, peer.key)
 
     def is_contested(self, session: Session, route: Route) -> bool:
         """Is a peer turned away because another one is on its route?"""
@@ -479,9 +521,7 @@ class Recovery(Part[RecoveryHost]):
 
     def contest(self, session: Session, route: Route) -> None:
         """Ask who is on a route because of which a peer was turned away."""
-        for other in list(self.by_route.get(route, {}).values()):
-            if other.key != session.peer_id and other.cur is not None:
-                self._contest(other, session.peer_id)
+        self._contest(route, session.peer_id)
 
     def poke_peer(self, key: bytes, asleep: float) -> None:
         peer = self.peers.get(key)
@@ -518,9 +558,7 @@ class Recovery(Part[RecoveryHost]):
             self.by_handshake[session.hs_id] = session
             if session.is_unconfirmed_offer:
                 self.offered[session.sid] = session
-        same = self.by_remote.setdefault(session.remote_sid, [])
-        if len(same) < self.config.limits.same_sid:
-            same.append(session)
+        self.by_remote.setdefault(session.remote_sid, {})[session.sid] = session
 
     def _restore_keys(self, record: SessionRecord) -> bool:
         self.host.restore_keys(record.sid, record.keys)
@@ -539,6 +577,35 @@ class Recovery(Part[RecoveryHost]):
             if not there:
                 del self.by_route[route]
 
-    def _contest(self, peer: Peer, other: bytes) -> None:
-        self.host.tell(PathConflict(peer.key, peer.generation, other=other))
-        peer.conflict.post(ConflictInput.CONTESTED(other))
+    def _contest(self, route: Route, newcomer: bytes) -> None:
+        """Ask who else is on a route. Not all at once: one packet would cause as many pings as there are peers."""
+        there = [one for one in self.by_route.get(route, {}).values() if one.cur is not None and one.key != newcomer]
+        idle = [one for one in there if one.conflict.state is ConflictState.NONE]
+        asked = len(there) - len(idle)
+        for peer in idle[: max(0, self.config.limits.same_route - asked)]:
+            self.host.tell(PathConflict(peer.key, peer.generation, other=newcomer))
+            peer.conflict.post(ConflictInput.CONTESTED(newcomer))
+
+    def _add_peer(self, key: bytes, mine: bytes, group: bytes = b"") -> Peer:
+        """A new entry; of who came by itself with the group of routes that it came from."""
+        peer = self.peers.add(key, Peer.begin, mine, self.generation, group)
+        self._note_group(peer)
+        return peer
+
+    def _note_group(self, peer: Peer) -> None:
+        if peer.group:
+            self.let_in.setdefault(peer.group, {})[peer.key] = peer
+
+    def _room_for(self, key: bytes) -> list[Peer] | None:
+        """Who has to go for a peer that is wanted: strangers, in its place or in that of another one. None: there is no
+        place, or it is there already."""
+        entry = self.peers.get(key)
+        if entry is None and len(self.peers) < self.config.limits.peers:
+            return []
+        there = self.peers.values() if entry is None else (entry,)
+        stranger = next((one for one in there if one.is_unknown), None)
+        return None if stranger is None else [stranger]
+
+    def _let_go(self, strangers: list[Peer]) -> None:
+        for one in strangers:
+            self.remove_peer(one)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from hmac import compare_digest
+from itertools import islice
 from typing import Annotated, Any, Final, Protocol
 
 import attrs
@@ -96,14 +97,15 @@ class DoorOwner(Protocol):
     offered: dict[bytes, Session]
     attempts: dict[bytes, Call]
     by_handshake: dict[bytes, Session]
-    by_remote: dict[bytes, list[Session]]
+    by_remote: dict[bytes, dict[bytes, Session]]
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
     def free_sid(self) -> bytes: ...
     def instance_for(self, peer: bytes, *, refused: bool) -> bytes: ...
     def has_said(self, peer: bytes, instance: bytes) -> bool: ...
     def add_offered(self, entered: Entered) -> None: ...
-    def remove_session(self, session: Session) -> None: ...
+    def has_place(self, group: bytes) -> bool: ...
+    def evict(self, session: Session, newcomer: bytes) -> None: ...
     def remove_peer(self, peer: Peer) -> None: ...
     def may_tell(self, what: str, about: bytes) -> bool: ...
     def note_limit(self, limit: Limit) -> None: ...
@@ -139,7 +141,11 @@ class Door(Component[DoorState, RecoveryHost]):
     """Strangers come here. What it spends on them has a budget, and nothing that is there is changed for them."""
 
     inits: Budget
+    """Of Inits without proof: whoever names any address uses it up."""
+    proven: Budget
+    """Of Inits with proof, which is of nobody else's address."""
     replies: Budget
+    """Groups of it are peers: none of those that we call takes what the others need."""
     hints: Budget
     core: Annotated[DoorOwner, CACHED]
 
@@ -147,15 +153,11 @@ class Door(Component[DoorState, RecoveryHost]):
         super().__init__(host)
         self.core = core
         limits = core.config.limits
-        self.inits = Budget(
-            *(host, Rate(limits.init_rate, limits.init_burst), Rate(limits.group_rate, limits.group_burst)),
-            limits.groups,
-        )
-        self.replies = Budget(host, Rate(limits.reply_rate, limits.reply_burst), Rate(1.0, 1.0), limits.groups)
-        self.hints = Budget(
-            *(host, Rate(limits.hint_rate, limits.hint_burst), Rate(limits.group_hint_rate, limits.group_hint_burst)),
-            limits.groups,
-        )
+        inits = Rate(limits.init_rate, limits.init_burst), Rate(limits.group_rate, limits.group_burst)
+        replies = Rate(limits.reply_rate, limits.reply_burst), Rate(limits.peer_reply_rate, limits.peer_reply_burst)
+        hints = Rate(limits.hint_rate, limits.hint_burst), Rate(limits.group_hint_rate, limits.group_hint_burst)
+        self.inits, self.proven = Budget(host, *inits, limits.groups), Budget(host, *inits, limits.groups)
+        self.replies, self.hints = Budget(host, *replies, limits.groups), Budget(host, *hints, limits.groups)
 
     # -- guards: an Init that was not opened
 
@@ -215,7 +217,7 @@ class Door(Component[DoorState, RecoveryHost]):
         return peer is None or peer.is_heard(entered.init.instance)
 
     def needs_proof(self, entered: Entered) -> bool:
-        """Without proof: is it stale, from the future, one of several, or one of many?"""
+        """Without proof: is it stale, from the future, one of several, or one of many, of its group or of all?"""
         if entered.proven:
             return False
         init, core = entered.init, self.core
@@ -225,7 +227,10 @@ class Door(Component[DoorState, RecoveryHost]):
         ahead = init.stamp - self.host.wall() * _MICROSECONDS
         if ahead > core.times_of(entered.route).future * _MICROSECONDS:
             return True
-        return self._is_one_of_several(entered) or len(core.offered) >= core.config.limits.candidates // 2
+        limits, is_stranger = core.config.limits, not entered.refused and self._is_unknown(init.peer)
+        if is_stranger and len(self._strangers_of(entered.route.group)) >= -(-limits.candidates_per_group // 2):
+            return True
+        return self._is_one_of_several(entered) or len(core.offered) >= limits.candidates // 2
 
     def has_no_room(self, entered: Entered) -> bool:
         return not self._can_have_entry(entered) or self._victim(entered) is _NOBODY
@@ -257,8 +262,8 @@ class Door(Component[DoorState, RecoveryHost]):
     def is_attempt(self, about: HandshakeReply | HandshakeChallenge) -> bool:
         return about.sid in self.core.attempts
 
-    def has_too_many_replies(self) -> bool:
-        return not self.replies.has()
+    def has_too_many_replies(self, reply: HandshakeReply) -> bool:
+        return not (self.replies.has_in(self.core.attempts[reply.sid].peer.key) and self.replies.has())
 
     # -- guards: data that nobody knows, hints
 
@@ -274,7 +279,7 @@ class Door(Component[DoorState, RecoveryHost]):
 
     def find(self, hint: Hint) -> Meant | None:
         """A malicious peer may have chosen the id that another one has: there may be several."""
-        found = self.core.by_remote.get(hint.sid, [])
+        found = [*islice(self.core.by_remote.get(hint.sid, {}).values(), self.core.config.limits.same_sid)]
         if not hint.token:
             found = [one for one in found if one.peer is not None and one.entry.route == hint.route]
         return Meant(hint, found) if found else None
@@ -307,14 +312,15 @@ class Door(Component[DoorState, RecoveryHost]):
         self.post(DoorInput.DROPPED_INIT())
 
     def charge(self, weighed: Weighed) -> None:
-        group = weighed.knock.route.group
+        route = weighed.knock.route
         if not weighed.proven:
-            self.inits.take()
-            self.inits.take_in(group)
-        elif self.inits.has_in(group):
-            self.inits.take_in(group)
+            self.inits.take_in(route.group)
+            if route.reply:
+                self.inits.take()
+        elif self.proven.has_in(route.group):
+            self.proven.take_in(route.group)
         else:
-            self.inits.take()
+            self.proven.take()
 
     def look_inside(self, weighed: Weighed) -> None:
         self.take(INIT, weighed)
@@ -345,13 +351,13 @@ class Door(Component[DoorState, RecoveryHost]):
         self.host.count_note(OUTRANKED, self)
 
     def make_room(self, entered: Entered) -> None:
-        victim = self._victim(entered)
+        """One candidate goes at most, and one entry."""
+        victim, before = self._victim(entered), len(self.core.peers)
         if isinstance(victim, Session):
-            self.core.remove_session(victim)
-        if not self._has_entry(entered) and len(self.core.peers) >= self.core.config.limits.peers:
-            for peer in self._evictable(entered):
+            self.core.evict(victim, entered.init.peer)
+        if len(self.core.peers) == before and not self._has_place(entered):
+            for peer in [*self._evictable(entered)][:1]:
                 self.core.remove_peer(peer)
-                break
 
     def accept(self, entered: Entered) -> None:
         self.core.add_offered(entered)
@@ -362,8 +368,10 @@ class Door(Component[DoorState, RecoveryHost]):
             peer.call.post(CallInput.HOLD())
 
     def hand_reply(self, reply: HandshakeReply) -> None:
+        call = self.core.attempts[reply.sid]
         self.replies.take()
-        self.core.attempts[reply.sid].take(REPLY, Replied(reply.sid, reply.packet))
+        self.replies.take_in(call.peer.key)
+        call.take(REPLY, Replied(reply.sid, reply.packet))
 
     def hand_challenge(self, challenge: HandshakeChallenge) -> None:
         call = self.core.attempts[challenge.sid]
@@ -392,9 +400,11 @@ class Door(Component[DoorState, RecoveryHost]):
     # -- inside
 
     def _has_budget(self, weighed: Weighed) -> bool:
-        """With proof a group's budget or that of all; without proof, both."""
-        in_group, in_all = self.inits.has_in(weighed.knock.route.group), self.inits.has()
-        return in_group or in_all if weighed.proven else in_group and in_all
+        """With proof a group's budget or that of all; without proof both. Relays are few, and ours to choose."""
+        route = weighed.knock.route
+        if weighed.proven:
+            return self.proven.has_in(route.group) or self.proven.has()
+        return (self.inits.has() or not route.reply) and self.inits.has_in(route.group)
 
     def _challenge(self, knock: Knock, route: Route, init: Init | None) -> None:
         token = quietly(self.core.tokens.issue, route)
@@ -406,24 +416,26 @@ class Door(Component[DoorState, RecoveryHost]):
     def _is_one_of_several(self, entered: Entered) -> bool:
         return any(one.peer_id == entered.init.peer for one in self.core.offered.values())
 
-    def _has_entry(self, entered: Entered) -> bool:
-        return entered.refused or entered.init.peer in self.core.peers
+    def _has_place(self, entered: Entered) -> bool:
+        """Is there an entry of the peer, or room for one, or no need of one?"""
+        has_entry = entered.refused or entered.init.peer in self.core.peers
+        return has_entry or self.core.has_place(entered.route.group)
 
     def _can_have_entry(self, entered: Entered) -> bool:
-        if self._has_entry(entered) or len(self.core.peers) < self.core.config.limits.peers:
-            return True
-        return any(True for _ in self._evictable(entered))
+        return self._has_place(entered) or bool(self._evictable(entered))
 
     def _evictable(self, entered: Entered) -> Mapping[Peer, None]:
         """Peers of the same group that never had a confirmed session, and of which nothing is proven."""
         found: dict[Peer, None] = {}
-        for session in self.core.offered.values():
-            if session.peer is not None and not session.proven and self._is_unknown_of(session, entered.route.group):
+        for session in self._strangers_of(entered.route.group):
+            if session.peer is not None and not session.proven:
                 found[self.core.peers[session.peer_id]] = None
         return found
 
-    def _is_unknown_of(self, session: Session, group: bytes) -> bool:
-        return self._is_unknown(session.peer_id) and session.route is not None and session.route.group == group
+    def _strangers_of(self, group: bytes) -> list[Session]:
+        """The candidates of strangers that came from this group of routes, the oldest first."""
+        there = (one for one in self.core.offered.values() if one.route is not None and one.route.group == group)
+        return [one for one in there if self._is_unknown(one.peer_id)]
 
     def _is_unknown(self, peer_id: bytes) -> bool:
         """Never confirmed, and not called by us."""
@@ -438,14 +450,13 @@ class Door(Component[DoorState, RecoveryHost]):
         own = [one for one in offered if one.peer_id == entered.init.peer]
         if len(own) >= limits.candidates_per_peer:
             return _oldest_unproven(own)
-        strangers = [one for one in offered if self._is_unknown(one.peer_id)]
-        group = entered.route.group
-        near = [one for one in strangers if one.route is not None and one.route.group == group]
         if not self._is_unknown(entered.init.peer):
             if len(offered) < limits.candidates:
                 return None
+            strangers = [one for one in offered if self._is_unknown(one.peer_id)]
             victim = _oldest_unproven(strangers)
             return victim if victim is not _NOBODY else next(iter(strangers), _NOBODY)
+        near = self._strangers_of(entered.route.group)
         if len(offered) >= limits.candidates or len(near) >= limits.candidates_per_group:
             return _oldest_unproven(near)
         return None

@@ -229,7 +229,7 @@ class TooBig:
 
 @attrs.frozen
 class SaveWanted:
-    """Half of the counters that the record of a session reserves are used: it should be saved again."""
+    """Half of the counters that a record of a session leaves it are used: save it again, and say ``saved``."""
 
     peer: bytes
     """Whose record."""

@@ -33,6 +33,7 @@ class FarewellOwner(Protocol):
     config: RecoveryConfig
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
+    def is_elsewhere(self, address: int) -> bool: ...
 
 
 class Farewells(Part[RecoveryHost]):
@@ -48,6 +49,9 @@ class Farewells(Part[RecoveryHost]):
 
     def times_of(self, route: Route | None) -> RecoveryDelays:
         return self.core.times_of(route)
+
+    def is_elsewhere(self, address: int) -> bool:
+        return self.core.is_elsewhere(address)
 
     # -- to whom
 
@@ -110,7 +114,7 @@ class Farewells(Part[RecoveryHost]):
             self.tombstones.remove(_least(others).sid)
         if len(self.tombstones) >= limits.tombstones:
             self.tombstones.remove(_least(self.tombstones.values()).sid)
-        return self.tombstones.add(session.sid, Tombstone.begin, session.peer_id, packet, home, life)
+        return self.tombstones.add(session.sid, Tombstone.begin, session, packet, home, life)
 
 
 def _least(tombstones: Iterable[Tombstone]) -> Tombstone:

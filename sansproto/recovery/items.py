@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import attrs
+
+from ..snapshot import MEMO
 
 NO_INSTANCE: Final = b""
 
@@ -22,6 +24,8 @@ class Route:
     """Whether the times of the relay profile hold."""
     reply: bool = True
     """False: nothing can be sent back to the origin of this packet; the host finds the peer's own route."""
+    place: Annotated[Any, MEMO] = attrs.field(default=None, eq=False, repr=False)
+    """The host's own view of it, if it is known."""
 
 
 class Kind(Enum):

@@ -155,7 +155,7 @@ class RecoveryLimits:
     """How much. Rates are per second. Raises ValueError for limits that do not fit each other."""
 
     peers: int = some(1024)
-    """Peers at once."""
+    """Peers at once. Of those that come by themselves a group of routes gets a quarter of what is left."""
     queue: int = some(256)
     """Packets that wait for one peer while it has no session."""
     previous: int = some(2)
@@ -171,7 +171,7 @@ class RecoveryLimits:
     attempts: int = some(3, least=2)
     """Inits of one handshake that may still be answered."""
     init_rate: float = seconds(20.0)
-    """Inits that are opened, of all."""
+    """Inits that are opened, of all; those with proof, and those without, each."""
     init_burst: int = some(20)
     """At once."""
     group_rate: float = seconds(2.0)
@@ -181,6 +181,10 @@ class RecoveryLimits:
     reply_rate: float = seconds(200.0)
     """Replies that are opened, of all."""
     reply_burst: int = some(200)
+    """At once."""
+    peer_reply_rate: float = seconds(20.0)
+    """Replies of one peer that are opened."""
+    peer_reply_burst: int = some(40)
     """At once."""
     hint_rate: float = seconds(10.0)
     """Hints that are sent, to all."""
@@ -208,6 +212,8 @@ class RecoveryLimits:
     """At once."""
     same_sid: int = some(8)
     """Sessions with the same remote id that a hint is compared with."""
+    same_route: int = some(8)
+    """Peers on the same route that are asked at once whether they are still there."""
     pings: int = some(8)
     """Pings of one session that wait for their answer."""
     flaps: int = some(4)

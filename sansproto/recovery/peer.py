@@ -95,6 +95,8 @@ class Peer(Component[PeerState, RecoveryHost]):
     """Where it is called, if not at its route."""
     is_called: bool
     """The application wants a session with it."""
+    group: bytes
+    """Of the route that it came from, if it came by itself; else empty."""
     cur: bytes | None
     """The session in use."""
     in_use_since: Instant
@@ -132,7 +134,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.core, self.key = core, key
         self.route, self.dial, self.cur, self.floor, self.sids = None, None, None, None, []
         self.is_called = False
-        self.instance = self.mine = NO_INSTANCE
+        self.instance, self.mine, self.group = NO_INSTANCE, NO_INSTANCE, b""
         self.generation = self.restarted = 0
         self.rtt, self.queue = RoundTrip(), []
         self.processes, self.flaps = {}, []
@@ -140,8 +142,8 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.call, self.suspicion, self.poke = core.make_call(self), core.make_suspicion(self), core.make_poke(self)
         self.paths, self.conflict = core.make_paths(self), core.make_conflict(self)
 
-    def begin(self, mine: bytes, generation: int) -> None:
-        self.mine, self.generation = mine, generation
+    def begin(self, mine: bytes, generation: int, group: bytes) -> None:
+        self.mine, self.generation, self.group = mine, generation, group
 
     # -- what it is
 
@@ -164,7 +166,18 @@ class Peer(Component[PeerState, RecoveryHost]):
     @property
     def is_unknown(self) -> bool:
         """No session with it was ever confirmed, and nobody here asked for one."""
-        return self.state is PeerState.NEW and not self.is_called
+        return not self.is_called and self.state is PeerState.NEW
+
+    @property
+    def is_answer_hidden(self) -> bool:
+        """Is the last session of ours that was not confirmed one of another address?"""
+        called = self.sessions(SessionState.CALLED)
+        return bool(called) and called[-1].is_hidden
+
+    @property
+    def can_be_suspected(self) -> bool:
+        """Would a hint lead to anything?"""
+        return self.cur is not None and self.times.has_hints and self.suspicion.is_open
 
     @property
     def can_be_pinged(self) -> bool:
@@ -258,7 +271,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         """Send where it is, and where it may be."""
         if self.route is not None:
             self.host.transmit(data, self.route)
-            other = self.paths.also()
+            other = None if self.paths.other is None else self.paths.also()
             if other is not None:
                 self.host.transmit(data, other)
 
@@ -289,14 +302,22 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.suspicion.post(SuspicionInput.HINTED())
 
     def be_reset(self, session: Session) -> None:
-        """Its reset token came, for a session of ours that was not confirmed, or the one in use: once."""
-        is_half_made = session.state is SessionState.CALLED
-        if session.was_reset or not (is_half_made or session.sid == self.cur):
+        """Its reset token came, for a session of ours that was not confirmed, or the one in use: once.
+
+        Who has forgotten the one in use has forgotten what the same instance has answered, too.
+        """
+        is_half_made, is_used = session.state is SessionState.CALLED, session.sid == self.cur
+        if session.was_reset or not (is_half_made or is_used):
             return
         session.was_reset = True
+        for one in self.sessions(SessionState.CALLED):
+            one.was_reset |= is_used and one.instance == session.instance
+            if one.was_reset:
+                self.call.post(CallInput.HALF_MADE())
         if is_half_made:
-            self.call.post(CallInput.HALF_MADE())
-        self.call.post(CallInput.START())
+            self.call.post(CallInput.START())
+        else:
+            self.call.be_reset()
 
     def call_failed(self, route: Route | None) -> None:
         self.host.tell(Unreachable(self.key, self.generation, route=route))
@@ -385,7 +406,11 @@ class Peer(Component[PeerState, RecoveryHost]):
             self.suspicion.post(SuspicionInput.ALIVE())
         if self.conflict.state is not _UNCONTESTED:
             self.conflict.post(ConflictInput.ALIVE())
-        if newest:
+        if not newest:
+            return
+        if arrival.route is self.route:  # nearly always
+            self.paths.seen = self.host.clock
+        else:
             self.copied(arrival)
 
     def copied(self, arrival: Arrival) -> None:
@@ -462,7 +487,7 @@ class Peer(Component[PeerState, RecoveryHost]):
 
     def _send_now(self, data: bytes) -> bool:
         """Send under the session in use, or before there is one under one of ours that was not confirmed yet."""
-        session = self.current
+        session = self.core.session_of(self.cur)
         if session is not None:
             return session.state is not _LOADED and session.send_app(data)
         early = [one for one in self.sessions(SessionState.CALLED) if self.instance in (NO_INSTANCE, one.instance)]

@@ -8,6 +8,9 @@ from .items import Route
 from .peer import Peer
 from .session import Session
 
+ELSEWHERE = -1
+"""For where a session was saved: nobody knows whether it was at the same address."""
+
 
 @attrs.frozen(kw_only=True)
 class SessionRecord:
@@ -67,14 +70,18 @@ class PeerRecord:
 
 
 def record_of(peer: Peer, session: Session, keys: bytes) -> PeerRecord:
-    """The record of a peer; its session uses no more counters than the record skips, until there is another one."""
+    """The record of a peer. Its session uses no more counters than the first record skips, until a later one lasts."""
+    limits = session.core.config.limits
+    skipped = min(session.counter + limits.reserve, limits.packets)
+    if session.bound == limits.packets:
+        allow(session, skipped)
     kept = SessionRecord(
         sid=session.sid,
         remote_sid=session.remote_sid,
         is_ours=session.is_ours,
         stamp=session.stamp,
         hs_id=session.hs_id,
-        counter=session.reserve(),
+        counter=skipped,
         highest=session.window.highest,
         bits=session.window.bits,
         reset=session.reset,
@@ -95,6 +102,12 @@ def record_of(peer: Peer, session: Session, keys: bytes) -> PeerRecord:
     )
 
 
+def allow(session: Session, bound: int) -> None:
+    """Let a session use the counters up to this one, which a record that lasts skips."""
+    half = session.counter + (bound - session.counter) // 2
+    session.bound, session.alarm = bound, min(half, session.core.config.limits.rekey_packets)
+
+
 def load_record(record: PeerRecord, peer: Peer, session: Session, age: float) -> None:
     """A new entry and a new session become what was saved, so many seconds old."""
     kept = record.session
@@ -105,5 +118,6 @@ def load_record(record: PeerRecord, peer: Peer, session: Session, age: float) ->
     session.stamp, session.hs_id, session.reset, session.route = kept.stamp, kept.hs_id, kept.reset, record.route
     session.instance, session.mine, session.generation = record.instance, record.mine, record.generation
     session.counter, session.confirmed, session.proven = kept.counter, session.host.clock - age, True
+    session.address = ELSEWHERE
     window = session.window
     window.highest, window.bits, window.recent, window.newer = kept.highest, kept.bits, kept.highest, kept.highest

@@ -10,9 +10,9 @@ from typing import Annotated, Final, TypeVar
 
 from ..component import Component, Note, Refusal
 from ..contract import Instant
+from ..errors import WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
-from .calls import attempt
 from .host import RecoveryHost
 from .items import Arrival, CloseReason, Delivery, Kind, Route, Sealed
 from .limits import RecoveryDelays
@@ -28,7 +28,7 @@ HIDDEN: Final = Refusal("the network changed since", ref="poke")
 USED_UP: Final = Refusal("no counter is left", ref="R14 keys")
 
 _VALUE: Final = 8
-_APP, _KEEPALIVE, _CLOSE = Kind.APP, Kind.KEEPALIVE, Kind.CLOSE
+_APP, _CLOSE = Kind.APP, Kind.CLOSE
 """Looked up once: each packet asks for them."""
 
 
@@ -150,15 +150,15 @@ class Session(Component[SessionState, RecoveryHost]):
     def send_app(self, data: bytes) -> bool:
         """Send a packet of the layer above; False if nothing may be sent under this session. What the host cannot seal
         is lost, as by the network."""
-        if self.is_hidden or self.counter >= self.bound:
+        if self.counter >= self.bound or self.is_hidden:
             return False
-        self._send(_APP, data)
+        self._send(self._seal(_APP, data))
         return True
 
     def ping(self) -> bytes:
         """Send a ping; its value."""
         value = self._new_value()
-        self._send(Kind.PING, value)
+        self._send(self.seal(Kind.PING, value))
         return value
 
     def challenge(self, value: bytes, route: Route) -> None:
@@ -169,20 +169,10 @@ class Session(Component[SessionState, RecoveryHost]):
 
     def seal(self, kind: Kind, body: bytes) -> bytes | None:
         """A packet under the next counter. None if none is left, or the host could not: then it is as lost."""
-        counter = self.counter
-        if self.is_hidden or counter >= self.bound:
+        if self.is_hidden or self.counter >= self.bound:
             self.host.count_refusal(HIDDEN if self.is_hidden else USED_UP, self)
             return None
-        self.counter = counter + 1
-        try:
-            packet = self.host.seal(self.sid, counter, kind, body)
-        except Exception:  # docs/protocols/recovery.rst, what the host does.
-            self.host.count_refusal(NOT_SEALED, self)
-            return None
-        if counter >= self.alarm:
-            self._run_out()
-        self.debt.pay()
-        return packet
+        return self._seal(kind, body)
 
     # -- for hosts that number their packets, or some of them, themselves
 
@@ -206,13 +196,7 @@ class Session(Component[SessionState, RecoveryHost]):
         self.pings = self.pings or {}  # one that was used needs more memory
         if sent is not None:
             self.entry.answered(self, value, self.host.clock - sent if seconds is None else seconds)
-
-    def reserve(self) -> int:
-        """Use only so many counters from now on; the first one that is not used then."""
-        limits = self.core.config.limits
-        self.bound = min(self.counter + limits.reserve, limits.packets)
-        self.alarm = min(self.counter + limits.reserve // 2, limits.rekey_packets)
-        return self.bound
+            self.silence.look_sooner()
 
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
@@ -221,7 +205,7 @@ class Session(Component[SessionState, RecoveryHost]):
     @property
     def is_hidden(self) -> bool:
         """Is nothing sent under it any more, as that would link the address before a change with the one behind it?"""
-        return self.core.config.unlinkable and self.address != self.core.address
+        return self.address != self.core.address and self.core.is_elsewhere(self.address)
 
     @property
     def is_in_use(self) -> bool:
@@ -237,7 +221,9 @@ class Session(Component[SessionState, RecoveryHost]):
         return self.entry.dead_after
 
     def send_keepalive(self) -> None:
-        self._send(Kind.KEEPALIVE, bytes(_VALUE))
+        packet = self.seal(Kind.KEEPALIVE, bytes(_VALUE))
+        if packet is not None:
+            self.entry.transmit(packet)
 
     def call_anew(self) -> None:
         self.entry.start_call()
@@ -266,19 +252,29 @@ class Session(Component[SessionState, RecoveryHost]):
         return packet.counter < self.core.config.limits.packets
 
     def open(self, packet: Sealed) -> tuple[Sealed, bytes] | None:
-        clear = attempt(self.host.open, packet)
-        return None if clear is None else (packet, clear)
+        try:  # as ``attempt`` does, with one call less for each packet
+            return packet, self.host.open(packet)
+        except WireError:
+            raise
+        except Exception:
+            return None
 
     def read_clear(self, genuine: tuple[Sealed, bytes]) -> Arrival | None:
         packet, clear = genuine
-        opened = attempt(self.host.read, packet, clear)
-        return None if opened is None else Arrival(packet.counter, packet.size, packet.route, opened)
+        try:  # as above
+            return Arrival(packet.counter, packet.size, packet.route, self.host.read(packet, clear))
+        except WireError:
+            raise
+        except Exception:
+            return None
 
     def is_copy_of_recent(self, arrival: Arrival) -> bool:
-        return self.state is _CURRENT and self.window.is_recent_copy(arrival.counter)
+        window = self.window
+        return arrival.counter <= window.highest and self.state is _CURRENT and window.is_recent_copy(arrival.counter)
 
     def is_new(self, arrival: Arrival) -> bool:
-        return self.window.is_new(arrival.counter)
+        window = self.window
+        return arrival.counter > window.highest or window.is_new(arrival.counter)
 
     def is_close(self, arrival: Arrival) -> bool:
         return arrival.opened.kind is _CLOSE
@@ -451,11 +447,23 @@ class Session(Component[SessionState, RecoveryHost]):
         self.confirmed, self.reply = self.host.clock, b""
         self.core.note_confirmed(self)
 
-    def _send(self, kind: Kind, body: bytes) -> None:
-        packet = self.seal(kind, body)
+    def _seal(self, kind: Kind, body: bytes) -> bytes | None:
+        counter = self.counter
+        self.counter = counter + 1
+        try:
+            packet = self.host.seal(self.sid, counter, kind, body)
+        except Exception:  # docs/protocols/recovery.rst, what the host does.
+            self.host.count_refusal(NOT_SEALED, self)
+            return None
+        if counter >= self.alarm:
+            self._run_out()
+        self.debt.pay()
+        return packet
+
+    def _send(self, packet: bytes | None) -> None:
+        """What should be answered."""
         if packet is not None:
-            if kind is not _KEEPALIVE:
-                self.silence.await_answer()
+            self.silence.await_answer()
             self.entry.transmit(packet)
 
     def _send_confirm(self) -> None:

@@ -44,6 +44,7 @@ _RESTING: Final = SilenceState.RESTING  # looked up once: each packet asks for i
 
 class SilenceInput:
     AWAITS = Input[SilenceState, None]()
+    MEASURED = Input[SilenceState, None]()
     STOP = Input[SilenceState, None]()
     DUE = Input[SilenceState, None]()
 
@@ -76,6 +77,11 @@ class Silence(Component[SilenceState, RecoveryHost]):
             self.has_called = False
             self.session.take_back_call()
 
+    def look_sooner(self) -> None:
+        """The round trip was measured, and with it how long silence may last."""
+        if self.state is SilenceState.WATCHING:
+            self.post(SilenceInput.MEASURED())
+
     # -- conditions and times
 
     def is_over(self) -> bool:
@@ -94,8 +100,8 @@ class Silence(Component[SilenceState, RecoveryHost]):
         return since + self.session.dead_after * parts / _PARTS - self.host.clock
 
     def until_next(self) -> float:
-        """The same behind one ping more."""
-        return self.until_due() + self.session.dead_after / _PARTS
+        """The same behind one ping more, whose answer gets its time even if the time of silence has become shorter."""
+        return max(self.until_due(), 0.0) + self.session.dead_after / _PARTS
 
     # -- actions
 
@@ -129,6 +135,7 @@ SILENCE: Final = Table[Silence, SilenceState](
     rows=(
         Row(_S.RESTING, _I.AWAITS, _S.WATCHING, arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.AWAITS, None, ref=_REF),
+        Row(_S.WATCHING, _I.MEASURED, None, cancel=(_T.NEXT,), arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.DUE, _S.RESTING, when=_C.is_over, ref=_REF),
         Row(_S.WATCHING, _I.DUE, None, when=_C.is_early, arm=(_T.FIRST,), ref=_REF),
         Row(_S.WATCHING, _I.DUE, None, _C.ask, when=_C.may_ping, arm=(_T.NEXT,), ref=_REF),

@@ -55,6 +55,11 @@ class Suspicion(Component[SuspicionState, RecoveryHost]):
         self.peer = peer
         self.gap, self.next_hint = 0.0, 0.0
 
+    @property
+    def is_open(self) -> bool:
+        """Would a hint be heard?"""
+        return self.state is SuspicionState.CALM and not self.is_too_soon()
+
     def forget_hints(self) -> None:
         """The next hint is heard at once."""
         self.gap, self.next_hint = 0.0, self.host.clock

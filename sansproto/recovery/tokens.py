@@ -29,17 +29,19 @@ class Tokens(Part[RecoveryHost]):
     offset: int
     """What is added to our clock, so that it does not tell how long we run."""
     config: Annotated[RecoveryConfig, CACHED]
+    lasts: Annotated[float, CACHED]
+    """How long a secret is used."""
 
     def __init__(self, host: RecoveryHost, config: RecoveryConfig) -> None:
         super().__init__(host)
-        self.config = config
+        self.config, self.lasts = config, 4 * max(config.direct.token, config.relay.token)
         self.secret, self.previous, self.made = host.draw(32, "recovery.token_secret"), b"", host.clock
         self.drawn = 0
         self.offset = int.from_bytes(host.draw(6, "recovery.token_offset"), "little")
 
     def issue(self, route: Route) -> bytes:
         """A token for who gets packets at this route now."""
-        if self.host.clock - self.made > 4 * max(self.config.direct.token, self.config.relay.token):
+        if self.host.clock - self.made > self.lasts:
             self._draw(self.secret)
         time = (self._now() % _SPAN).to_bytes(_TIME, "little")
         return time + self.host.token_mac(self.secret, time, route)

@@ -29,10 +29,18 @@ class Slot:
     sent: int = 0
 
 
+class ClosedSession(Protocol):
+    """What a tombstone keeps of the session that was closed."""
+
+    peer_id: bytes
+    address: int
+
+
 class TombstoneOwner(Protocol):
     """What a closed session asks of the core."""
 
     def times_of(self, route: Route | None) -> RecoveryDelays: ...
+    def is_elsewhere(self, address: int) -> bool: ...
     def remove_tombstone(self, tombstone: Tombstone) -> None: ...
 
 
@@ -63,6 +71,8 @@ class Tombstone(Component[TombstoneState, RecoveryHost]):
     peer_id: bytes
     close: bytes
     """The packet that said goodbye; it is sent again as it is. Empty: there is none."""
+    address: int
+    """At which of our addresses the session was made."""
     home: Route | None
     lives: float
     at_home: Slot
@@ -73,12 +83,13 @@ class Tombstone(Component[TombstoneState, RecoveryHost]):
     def __init__(self, host: RecoveryHost, core: TombstoneOwner, sid: bytes) -> None:
         super().__init__(host)
         self.core, self.sid = core, sid
-        self.peer_id, self.close, self.home, self.lives = b"", b"", None, 0.0
+        self.peer_id, self.close, self.address, self.home, self.lives = b"", b"", 0, None, 0.0
         self.at_home, self.elsewhere = Slot(0.0), Slot(0.0)
 
-    def begin(self, peer_id: bytes, close: bytes, home: Route | None, lives: float) -> None:
+    def begin(self, session: ClosedSession, close: bytes, home: Route | None, lives: float) -> None:
         now = self.host.clock
-        self.peer_id, self.close, self.home, self.lives = peer_id, close, home, lives
+        self.peer_id, self.address = session.peer_id, session.address
+        self.close, self.home, self.lives = close, home, lives
         self.at_home, self.elsewhere = Slot(now), Slot(now)
 
     @property
@@ -86,11 +97,15 @@ class Tombstone(Component[TombstoneState, RecoveryHost]):
         """The lowest one goes first, if there are too many."""
         return _RANKS[self.state]
 
+    def has_close(self) -> bool:
+        """Is there something to send, at this address of ours?"""
+        return bool(self.close) and not self.core.is_elsewhere(self.address)
+
     # -- guards
 
     def is_larger(self, packet: Sealed) -> bool:
         """An answer is smaller than what it answers, or two closed ends would answer each other for ever."""
-        return bool(self.close) and packet.size > len(self.close)
+        return self.has_close() and packet.size > len(self.close)
 
     def is_free(self, packet: Sealed) -> bool:
         return self.host.clock >= self._slot(packet.route).free
@@ -112,14 +127,14 @@ class Tombstone(Component[TombstoneState, RecoveryHost]):
 
     def say_again(self) -> None:
         """Unasked."""
-        if self.home is not None and self.close:
+        if self.home is not None and self.has_close():
             self.host.transmit(self.close, self.home)
 
     def wait_half(self) -> None:
         self.at_home.free = self.host.clock + self.pause() / 2
 
     def refuse(self) -> None:
-        if self.home is not None and self.close:
+        if self.home is not None and self.has_close():
             self._send(self.at_home, self.home)
 
     def answer(self, packet: Sealed) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import attrs
 
 from ..contract import Instant
+
+
+@cache
+def _mask(size: int) -> int:
+    return (1 << size) - 1
 
 
 @attrs.define(weakref_slot=False)
@@ -37,7 +44,7 @@ class Window:
         if ahead <= 0:
             self.bits |= 1 << -ahead
             return False
-        self.bits = (self.bits << ahead | 1) & ((1 << self.size) - 1) if ahead < self.size else 1
+        self.bits = (self.bits << ahead | 1) & _mask(self.size) if ahead < self.size else 1
         self.highest = counter
         return True
 

@@ -8,13 +8,17 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
-from ..contract import Address
+from ..contract import Address, Entropy
 from ..errors import WireError
 from ..tox import crypto, nodes, payloads, requests
 from ..tox import packets as p
+from ..tox.limits import RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
+from ..tox.relay_client import RelayClient
+from ..tox.relay_server import RelayServer
+from ..trace import Trace
 from ..wire import Codec, Const, Int, OneOf, Packet
 from ._internal.protocols import tables_of
-from .conformance import Answer, Make
+from .conformance import Answer, Config, Make, settings
 from .record import plain
 from .vectors import VectorTest
 
@@ -304,4 +308,34 @@ ANSWERS: Final[Mapping[str, Callable[[VectorTest], Answer]]] = {
     "tox.relay_hello": _opened(_relay_hello),
     "tox.relay_answer": _opened(_relay_answer),
 }
-MACHINES: Final[Mapping[str, Make]] = {}
+
+
+# -- sessions
+
+
+def _relay_server(config: Config, entropy: Entropy, trace: Trace | None = None) -> RelayServer:
+    return RelayServer(
+        private_key=bytes.fromhex(config["private_key"]),
+        entropy=entropy,
+        strict=config.get("strict", False),
+        delays=settings(RelayServerDelays, config["delays"]),
+        limits=settings(RelayServerLimits, config["limits"]),
+        trace=trace,
+    )
+
+
+def _relay_client(config: Config, entropy: Entropy, trace: Trace | None = None) -> RelayClient:
+    return RelayClient(
+        relay=nodes.Relay(bytes.fromhex(config["relay"]), Address(config["host"], config["port"])),
+        private_key=bytes.fromhex(config["private_key"]),
+        entropy=entropy,
+        delays=settings(RelayClientDelays, config["delays"]),
+        limits=settings(RelayClientLimits, config["limits"]),
+        trace=trace,
+    )
+
+
+MACHINES: Final[Mapping[str, Make]] = {
+    "tox.relay_server": _relay_server,
+    "tox.relay_client": _relay_client,
+}

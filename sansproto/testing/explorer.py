@@ -103,6 +103,11 @@ class Scene:
     def __iter__(self) -> Iterator[str]:
         return iter(self._parties.names)
 
+    def once(self, question: Callable[[Scene], V]) -> V:
+        """What a function finds out that looks only at what everybody was told. It is asked once for all that."""
+        told = tuple([seat.told for seat in self.world.seats])
+        return self._parties.once((told, question), lambda: question(self))
+
 
 Check = Callable[[Scene], Iterable[str]]
 
@@ -159,7 +164,7 @@ def at_rest(scene: Scene) -> Iterator[str]:
 
 
 def explore(
-    parties: Mapping[str, Party],
+    parties: Mapping[str, Party] | Parties,
     *,
     budget: Budget | None = None,
     verify: Check = at_rest,
@@ -183,9 +188,10 @@ def explore(
     Until ``begin`` holds, only one way is gone, without faults; that it does not hold within 10,000 states is a
     violation. ``reduced`` leaves out worlds that differ from others only in which of several parties acted first: every
     final world is still met, and so is every one in which nothing will happen before a timer or a decision. (A reset by
-    the other end then never overtakes what was sent before it.)
+    the other end then never overtakes what was sent before it.) What ``Parties`` did in other explorations is not
+    computed again.
     """
-    known = Parties(parties)
+    known = parties if isinstance(parties, Parties) else Parties(parties)
     network = Network(known, inserts, names or {})
     search = _Search(known, network, verify, invariant, settled, max_violations, reduced, show)
     return search.run(budget or Budget(), max_states, begin)
@@ -218,6 +224,7 @@ class _Search:
         self._arcs: tuple[array[int], array[int]] = (array("l"), array("l"))
         self._good: list[int] = []  # final or settled
         self._violations: list[Violation] = []
+        self._steps = parties.steps  # of explorations before this one
 
     def run(self, budget: Budget, max_states: int, begin: Callable[[Scene], bool] | None) -> Report:
         first, fault = self._network.first(budget)
@@ -246,7 +253,7 @@ class _Search:
             transitions=transitions,
             finals=finals,
             deepest=self._depth[-1],
-            steps=self._parties.steps,
+            steps=self._parties.steps - self._steps,
             exhausted=exhausted,
             timeless=tuple(
                 name

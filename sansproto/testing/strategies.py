@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -22,6 +23,12 @@ _registered: dict[type[Codec[Any]], Callable[[Any], st.SearchStrategy[Any]]] = {
 
 def packets(cls: type[P]) -> st.SearchStrategy[P]:
     """Packets of a class, all of which encode."""
+    kind: Any = cls
+    return _packets(kind)
+
+
+@cache
+def _packets(cls: Any) -> st.SearchStrategy[Any]:
     fields = [field for field in cls.__wire__.fields if not isinstance(field.codec, Const)]
     required = {field.name: values(field.codec) for field in fields if not isinstance(field.codec, Trailing)}
     trailing = {field.name: values(field.codec.inner) for field in fields if isinstance(field.codec, Trailing)}
@@ -29,7 +36,7 @@ def packets(cls: type[P]) -> st.SearchStrategy[P]:
     names = [list(trailing)[:count] for count in range(len(trailing) + 1)]
     present = st.one_of([st.fixed_dictionaries({name: trailing[name] for name in some}) for some in names])
 
-    def build(given: dict[str, Any], rest: dict[str, Any]) -> P:
+    def build(given: dict[str, Any], rest: dict[str, Any]) -> Any:
         return cls(**given, **{**dict.fromkeys(trailing, ABSENT), **rest})
 
     whole = st.builds(build, st.fixed_dictionaries(required), present)

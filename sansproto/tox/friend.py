@@ -63,6 +63,7 @@ class FriendHost(Host[Any], Protocol):
     def ask_alive(self, friend: bytes) -> None: ...
     def lose(self, friend: bytes) -> None: ...
     def relays_to_share(self) -> bytes: ...
+    def is_missed(self, friend: bytes) -> bool: ...
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
 
 
@@ -181,15 +182,22 @@ class Friend(Component[FriendState, FriendHost]):
 
     def is_lost(self) -> bool:
         """Did nothing come for too long?"""
-        return self.heard + self.delays.silent <= self.host.clock
+        return self.until_lost() <= 0.0
 
     def is_early(self) -> bool:
         """Did we say not long ago that we live?"""
         return self.said + self.delays.alive > self.host.clock
 
+    def until_lost(self) -> float:
+        return self.heard + self.delays.silent - self.host.clock
+
     def until_pulse(self) -> float:
         """Until something has to be said, or it is lost."""
-        return min(self.said + self.delays.alive, self.heard + self.delays.silent) - self.host.clock
+        return min(self.said + self.delays.alive - self.host.clock, self.until_lost())
+
+    def until_next_pulse(self) -> float:
+        """The same, if something is said now."""
+        return min(self.delays.alive, self.until_lost())
 
     # -- actions
 
@@ -217,6 +225,8 @@ class Friend(Component[FriendState, FriendHost]):
     def send_alive(self) -> None:
         self.said = self.host.clock
         self._session().outgoing.send_alive()
+        if self.host.is_missed(self.key):
+            self.share_relays()
 
     def end(self, reason: OfflineReason) -> None:
         self.current = self.session = None
@@ -296,13 +306,14 @@ PACKET: Final = (
 
 
 class FriendTimer:
-    PULSE = Timer(_I.PULSE_DUE, NodeDelays.alive)
+    FIRST = Timer(_I.PULSE_DUE, NodeDelays.alive)
+    PULSE = Timer(_I.PULSE_DUE, _C.until_next_pulse)
     PULSE_REST = Timer(_I.PULSE_DUE, _C.until_pulse)
 
 
 _T = FriendTimer
 _UP: Final = (_S.CONNECTED, _S.ONLINE)
-_TIMERS: Final = (_T.PULSE, _T.PULSE_REST)
+_TIMERS: Final = (_T.FIRST, _T.PULSE, _T.PULSE_REST)
 
 FRIEND: Final = Table[Friend, FriendState](
     Friend,
@@ -312,7 +323,7 @@ FRIEND: Final = Table[Friend, FriendState](
     initial=_S.OFFLINE,
     idle={_S.OFFLINE: "a session"},
     rows=(
-        Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.PULSE,), ref=_FRIENDS),
+        Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.FIRST,), ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ENDED, _S.OFFLINE, _C.end, cancel=_TIMERS, ref=_FRIENDS),
         Row(_S.ONLINE, _I.ENDED, _S.OFFLINE, _C.end, _C.tell_offline, cancel=_TIMERS, ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ONLINE, _S.ONLINE, _C.tell_online, ref=_FRIENDS),

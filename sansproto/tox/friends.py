@@ -99,19 +99,20 @@ class Friends(Part[FriendsHost]):
         return lane
 
     def path_known(self, path: Path, friend: bytes) -> None:
+        """If there are too many at this path, one goes that is not heard there."""
         self.lanes.clear()
         known = self.by_path.setdefault(path, [])
         if friend not in known:
-            known.insert(0, friend)
-            del known[self.host.limits.sharers :]
+            known.append(friend)
+        if len(known) > self.host.limits.sharers:
+            idle = (key for key in known if self.all[key].session is None or self.all[key].ways.best != Direct(path))
+            known.remove(next(idle, friend))
 
     def path_forgotten(self, path: Path, friend: bytes) -> None:
         self.lanes.clear()
-        known = self.by_path.get(path, [])
-        if friend in known:
-            known.remove(friend)
-        if not known:
-            self.by_path.pop(path, None)
+        known = [one for one in self.by_path.pop(path, ()) if one != friend]
+        if known:
+            self.by_path[path] = known
 
     def session_changed(self) -> None:
         self.lanes.clear()
@@ -196,8 +197,7 @@ class Friends(Part[FriendsHost]):
             del friend.ways.relays[key]
             for dht_key in friend.dht_keys:
                 self.host.relays[key].unroute(dht_key)
-            if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):
-                self.host.leave_relay(key)
+            self._leave_unused(key)
 
     def add_relay(self, relay: Relay) -> bool:
         """The application wants it; False if there are too many."""
@@ -215,13 +215,17 @@ class Friends(Part[FriendsHost]):
             del self.own_relays[key]
             for friend in self.all.values():
                 self.untie(friend, key)
-            if key in self.host.relays and not self.all:
-                self.host.leave_relay(key)
+            self._leave_unused(key)
 
     def relays_to_share(self) -> bytes:
         """The relays at which we are, for a friend."""
-        up = [self.host.relays[key] for key in self.own_relays if self.host.relays[key].is_up]
-        return encode_nodes(Relay(relay.key, relay.address) for relay in up[:MOST_NODES])
+        return encode_nodes(Relay(relay.key, relay.address) for relay in self._shared())
+
+    def is_missed(self, friend: Friend) -> bool:
+        """Does a friend come through relays, but not through each of those that it was told? It may have given one up
+        that was away for some seconds, and have been told too early that it is back."""
+        ways = friend.ways
+        return not ways.is_direct and not all(relay.is_linked(ways.dht_key) for relay in self._shared())
 
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
         """A friend says where it can be met."""
@@ -251,6 +255,14 @@ class Friends(Part[FriendsHost]):
                 friend.session.outgoing.pump()
 
     # -- inside
+
+    def _shared(self) -> list[RelayLink]:
+        up = [self.host.relays[key] for key in self.own_relays if self.host.relays[key].is_up]
+        return up[:MOST_NODES]
+
+    def _leave_unused(self, key: bytes) -> None:
+        if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):
+            self.host.leave_relay(key)
 
     def _add_dht_key(self, friend: Friend, key: bytes) -> None:
         friend.dht_keys.append(key)

@@ -6,7 +6,7 @@ docs/protocols/tox.rst, the node; docs/protocols/recovery.rst, what the host doe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import attrs
 
@@ -51,6 +51,9 @@ from .paths import Direct, Several, Way, Ways, friend_route, place_of, way_route
 from .relay_links import RelayUser
 from .session import OPENED, Arrived, Session, SessionInput
 
+Incoming: TypeAlias = p.DhtPing | p.DhtPong | p.CookieRequest | p.CookieResponse | p.Handshake | bytes
+"""What a packet is: bytes are Data, which sessions open as they are."""
+
 _HANDSHAKE: Final = p.Handshake.__wire__.id or 0
 _HANDSHAKE_SIZE: Final = 385
 _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.items()}
@@ -65,7 +68,7 @@ class Profile:
     presence: int = 0
 
 
-class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
+class ToxHost(RelayUser[ToxEvent, Incoming]):
     """Everything of a node but what the application and the transport see of it."""
 
     cookies: Level
@@ -123,7 +126,7 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     # -- what the gate asks
 
-    def arrived(self, packet: p.Datagram | bytes, way: Way) -> None:
+    def arrived(self, packet: Incoming, way: Way) -> None:
         """A packet, by whichever way."""
         raise NotImplementedError
 
@@ -181,6 +184,9 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
 
     def relays_to_share(self) -> bytes:
         return self.friends.relays_to_share()
+
+    def is_missed(self, friend: bytes) -> bool:
+        return self.friends.is_missed(self.friends.all[friend])
 
     def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
         self.friends.meet_at(friend, relays)
@@ -294,15 +300,15 @@ class ToxHost(RelayUser[ToxEvent, p.Datagram | bytes]):
         pass
 
     def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes | None:
+        """A ping is sent by the session itself: it has a number, and is answered by what acknowledges it. There are no
+        other kinds."""
         session = self.sessions[sid]
-        match kind:
-            case Kind.CONFIRM:
-                return session.seal_confirm()
-            case Kind.CLOSE:
-                return session.seal_kill()
-            case Kind.PING:
-                self.friends.ping_from(self.friends.all[session.friend.key], self.recovery.address)
-                session.outgoing.send_alive(body)
+        if kind is Kind.CONFIRM:
+            return session.seal_confirm()
+        if kind is Kind.CLOSE:
+            return session.seal_kill()
+        self.friends.ping_from(self.friends.all[session.friend.key], self.recovery.address)
+        session.outgoing.send_alive(body)
         return None
 
     def open(self, packet: Sealed) -> bytes:

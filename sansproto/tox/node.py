@@ -19,7 +19,7 @@ from . import packets as p
 from .events import OfflineReason, Presence, ToxEvent
 from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState
 from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, GateInput
-from .host import Profile, ToxHost
+from .host import Incoming, Profile, ToxHost
 from .limits import NodeDelays, NodeLimits
 from .nodes import Relay
 from .paths import Direct, Relayed, Way, friend_route
@@ -92,8 +92,8 @@ class ToxNode(ToxHost):
         """Have a session with a friend, whose public keys these are; False if there are too many friends.
 
         It is looked for at the path, at these relays and at those of :meth:`add_relay`. Of one that is known, all this
-        is new. ``FriendOnline`` follows. Raises LocalProtocolError for
-        what is no key, or ourselves; NotOpen after ``close``.
+        is new: with another DHT key it has restarted, and is called at once. ``FriendOnline`` follows. Raises
+        LocalProtocolError for what is no key, or ourselves; NotOpen after ``close``.
         """
         self._ask("add_friend")
         if not crypto.is_key(real_key) or not crypto.is_key(dht_key) or real_key == self.real_key:
@@ -102,6 +102,7 @@ class ToxNode(ToxHost):
         friend = self.friends.add(real_key)
         if friend is None:
             return False
+        is_changed = bool(friend.dht_keys) and friend.ways.dht_key != dht_key
         self.friends.set_dht_key(friend, dht_key)
         if path is not None:
             friend.ways.learn_path(path)
@@ -109,6 +110,8 @@ class ToxNode(ToxHost):
             self.friends.tie(friend, relay)
         self.friends.tie_to_own(friend)
         self.recovery.connect(real_key, friend_route(real_key))
+        if is_changed:
+            self.recovery.redial(real_key)
         self.run()
         return True
 
@@ -139,8 +142,8 @@ class ToxNode(ToxHost):
         return taken
 
     def remove_relay(self, key: bytes, now: float) -> None:
-        """Use a relay no longer, unless a friend is to be met there. Nothing happens if it is not known. Raises NotOpen
-        after ``close``."""
+        """Use a relay no longer, whoever is to be met there. Nothing happens if it is not known. Raises NotOpen after
+        ``close``."""
         self._ask("remove_relay")
         self.advance(now)
         self.friends.remove_relay(key)
@@ -259,7 +262,7 @@ class ToxNode(ToxHost):
 
     # -- the contract
 
-    def decode(self, data: bytes, path: Path) -> p.Datagram | bytes | None:
+    def decode(self, data: bytes, path: Path) -> Incoming | None:
         """Data is opened as it is."""
         if data and data[0] == _DATA:
             if len(data) not in _DATA_SIZES:
@@ -270,7 +273,7 @@ class ToxNode(ToxHost):
     def name_of(self, packet: Any) -> str:
         return _NAMES[_DATA] if isinstance(packet, bytes) else super().name_of(packet)
 
-    def received(self, packet: p.Datagram | bytes, path: Path) -> None:
+    def received(self, packet: Incoming, path: Path) -> None:
         if isinstance(packet, bytes):
             lane = self.friends.lane(path)
             if lane.session is None:
@@ -300,7 +303,7 @@ class ToxNode(ToxHost):
 
     # -- what arrives, by whichever way
 
-    def arrived(self, packet: p.Datagram | bytes, way: Way) -> None:
+    def arrived(self, packet: Incoming, way: Way) -> None:
         match packet:
             case bytes():
                 session = self.friends.session_at(way)
@@ -318,8 +321,6 @@ class ToxNode(ToxHost):
                 self.gate.take(PING_CAME, Came(packet, way))
             case p.DhtPong():
                 self.gate.take(PONG, Came(packet, way))
-            case p.Data():
-                raise AssertionError("data is not decoded")
             case _:
                 assert_never(packet)
 

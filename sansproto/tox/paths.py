@@ -141,12 +141,12 @@ class Ways(Part[WaysHost]):
 
     def learn_path(self, path: Path) -> None:
         """The friend may be there: the application says so, or something genuine came from there."""
+        self.host.path_known(path, self.friend)
         if path in self.paths:
             return
         best = self.paths.popitem()[0] if self.heard is not None else path
         self.paths[path] = None
         self.paths[best] = None  # what was heard stays last
-        self.host.path_known(path, self.friend)
         if len(self.paths) > self.host.limits.paths:
             oldest, _ = self.paths.popitem(last=False)
             self.host.path_forgotten(oldest, self.friend)

@@ -291,11 +291,8 @@ class RelayLink(Component[RelayState, RelayHost]):
             return None
         return FromFriend(route.key, relayed.data)
 
-    def is_from_a_key(self, received: p.OobReceived) -> bool:
-        return crypto.is_key(received.key)
-
-    def read_oob(self, received: p.OobReceived) -> FromFriend:
-        return FromFriend(received.key, received.data)
+    def read_oob(self, received: p.OobReceived) -> FromFriend | None:
+        return FromFriend(received.key, received.data) if crypto.is_key(received.key) else None
 
     def wants_an_answer(self, ping: p.RelayPing) -> bool:
         """An answer with this number would end the stream."""
@@ -531,10 +528,7 @@ RELAYED: Final = (
     .give(_I.RELAYED)
 )
 OOB: Final = (
-    Guards.of(RelayLink, _S, p.OobReceived, "oob")
-    .need(_R.is_from_a_key, "a key that is none", ref=_KEYS)
-    .make(_R.read_oob, "a key that is none", ref=_KEYS)
-    .give(_I.OOB)
+    Guards.of(RelayLink, _S, p.OobReceived, "oob").make(_R.read_oob, "a key that is none", ref=_KEYS).give(_I.OOB)
 )
 PING: Final = (
     Guards.of(RelayLink, _S, p.RelayPing, "ping")

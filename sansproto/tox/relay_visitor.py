@@ -229,15 +229,15 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
 
     # -- guards
 
-    def has_a_key(self, packet: p.RelayHello | p.RoutingRequest | p.OobSend) -> bool:
+    def has_a_key(self, packet: p.RelayHello | p.OobSend) -> bool:
         return crypto.is_key(packet.key)
 
     def open_hello(self, hello: p.RelayHello) -> Greeted:
         shared = crypto.agree(self.host.keys.secret, hello.key)
         return Greeted(shared, read_keys(shared, hello))
 
-    def read_wish(self, request: p.RoutingRequest) -> bytes:
-        return request.key
+    def read_wish(self, request: p.RoutingRequest) -> bytes | None:
+        return request.key if crypto.is_key(request.key) else None
 
     def gets_no_id(self, key: bytes) -> bool:
         """For itself; or it holds too many, or all together do."""
@@ -466,7 +466,6 @@ GREETING: Final = (
 )
 ROUTE: Final = (
     Guards.of(RelayVisitor, _S, p.RoutingRequest, "route")
-    .need(_V.has_a_key, "a key that is none", ref=_KEYS)
     .make(_V.read_wish, "a key that is none", ref=_KEYS)
     .give_if(_V.gets_no_id, _I.REFUSED, ref="ids at a relay")
     .give(_I.ROUTE)

@@ -6,6 +6,7 @@ Which of a friend's sessions is in use is the business of the recovery core: a s
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 from typing import Annotated, Final, Protocol
 
 from ..component import Component, Note
@@ -128,6 +129,8 @@ class Session(Component[SessionState, SessionHost]):
     counted_since: Instant
     is_owing: bool
     """A list of missing packets is due soon."""
+    deadline: Instant
+    """When, at the latest."""
     friend: Annotated[SessionFriend, CACHED]
     core: Annotated[CoreSession, CACHED]
     sid: Annotated[bytes, CACHED]
@@ -142,7 +145,7 @@ class Session(Component[SessionState, SessionHost]):
         self.nonce = self.passed = self.counted = 0
         self.highest, self.replay = -1, None
         self.receiving, self.outgoing = ReceiveWindow(), Outgoing(host, self)
-        self.answered = self.counted_since = 0.0
+        self.answered = self.counted_since = self.deadline = 0.0
 
     def begin(self, agreed: Agreed) -> None:
         """Its keys were agreed on."""
@@ -229,19 +232,24 @@ class Session(Component[SessionState, SessionHost]):
         return self.outgoing.is_active
 
     def is_early(self) -> bool:
-        return self.until_request() > 0.0
+        return self.request_at() > self.host.clock
 
     def is_not_quiet(self) -> bool:
         return self.until_quiet() > 0.0
 
-    def until_request(self) -> float:
-        """How long a list of missing packets has time. docs/protocols/tox.rst, acknowledging."""
+    def request_at(self) -> Instant:
+        """When a list of missing packets is due, by what came since this was asked last. docs/protocols/tox.rst,
+        acknowledging."""
         passed = max(self.host.clock - self.counted_since, self.delays.acknowledge)
         rate, most = self.counted / passed, self.delays.request
         if rate > _SLOW:
             gap = _GAP_WEIGHT * (rate + 1.0) / (self.receiving.span + 1.0)
             most = min(gap, _SLOW / rate + self.delays.acknowledge, most)
-        return self.outgoing.last_request + max(most, self.delays.acknowledge) - self.host.clock
+        return min(self.deadline, self.outgoing.last_request + max(most, self.delays.acknowledge))
+
+    def until_request(self) -> float:
+        """Until that is asked again: more may come meanwhile."""
+        return min(self.request_at() - self.host.clock, self.delays.acknowledge)
 
     def until_quiet(self) -> float:
         return self.outgoing.last + self.delays.quiet - self.host.clock
@@ -362,6 +370,9 @@ class Session(Component[SessionState, SessionHost]):
         if self.receiving.is_missing:
             self._owe(0)
 
+    def count_anew(self) -> None:
+        self.deadline, self.counted, self.counted_since = self.request_at(), 0, self.host.clock
+
     def give_up(self) -> None:
         """Nothing is sent any more, nor handed on."""
         self.is_owing, self.receiving, self.replay = False, ReceiveWindow(), None
@@ -371,7 +382,7 @@ class Session(Component[SessionState, SessionHost]):
 
     def _owe(self, counted: int) -> None:
         """A list of missing packets is due soon; so many lossless ones were counted since the last one."""
-        self.is_owing, self.counted_since, self.counted = True, self.host.clock, counted
+        self.is_owing, self.counted_since, self.counted, self.deadline = True, self.host.clock, counted, inf
         self.post(SessionInput.OWES())
 
 
@@ -445,7 +456,12 @@ SESSION: Final = Table[Session, SessionState](
         Row(_S.LIVE, _I.WAITS, None, arm=(_T.PUMP,), ref="congestion"),
         Row(_S.LIVE, _I.PUMP_DUE, None, _C.pump_again, ref="congestion"),
         Row(_S.LIVE, _I.OWES, None, arm=(_T.REQUEST,), ref=_ACKNOWLEDGING),
-        Row(_S.LIVE, _I.REQUEST_DUE, None, when=_C.is_early, arm=(_T.REQUEST_LATER,), ref=_ACKNOWLEDGING),
+        Row(
+            *(_S.LIVE, _I.REQUEST_DUE, None, _C.count_anew),
+            when=_C.is_early,
+            arm=(_T.REQUEST_LATER,),
+            ref=_ACKNOWLEDGING,
+        ),
         Row(_S.LIVE, _I.REQUEST_DUE, None, _C.acknowledge, ref=_ACKNOWLEDGING),
         Row(_S.LIVE, _I.QUIET_DUE, None, when=_C.is_not_quiet, arm=(_T.QUIET_REST,), ref=_ACKNOWLEDGING),
         Row(_S.LIVE, _I.QUIET_DUE, None, _C.send_request, arm=(_T.QUIET,), ref=_ACKNOWLEDGING),

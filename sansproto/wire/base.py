@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -14,6 +14,8 @@ from .dissect import Node, Opener, parent
 from .source import Buffer, Reader, Writer
 
 T = TypeVar("T")
+
+_Decode: TypeAlias = Callable[[Buffer, int, int], tuple[T, int]]
 
 
 @attrs.frozen
@@ -109,14 +111,14 @@ class SourceCodec(Codec[T]):
     def emit_encode(self, writer: Writer, value: str) -> None: ...
 
     @cached_property
-    def decode_from(self) -> Callable[[Buffer, int, int], tuple[T, int]]:
+    def decode_from(self) -> _Decode[T]:  # pyright: ignore[reportIncompatibleMethodOverride]
         reader = Reader()
         value = self.emit_decode(reader)
         reader.line(f"return {value}, {reader.cursor()}")
         return reader.build("decode", "buf, o, end")
 
     @cached_property
-    def encode(self) -> Callable[[T], bytes]:
+    def encode(self) -> Callable[[T], bytes]:  # pyright: ignore[reportIncompatibleMethodOverride]
         writer = Writer()
         self.emit_encode(writer, "x")
         writer.line(f"return {writer.result()}")

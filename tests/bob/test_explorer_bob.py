@@ -5,7 +5,6 @@ The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 a
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,10 @@ from exploring import (
     long_explorations,
     small,
 )
-from exploring_tables import is_found, mutants, running, stepped_on
+from exploring_tables import explore_all, is_found, mutants, running
 from soaking import SOAKING
 
-from sansproto.testing.explorer import Budget, Report
+from sansproto.testing.explorer import Budget
 from sansproto.testing.tables import check
 
 pytestmark = pytest.mark.unmeasured
@@ -99,26 +98,15 @@ def test_a_reduced_exploration_meets_every_end(budget: Budget) -> None:
 @pytest.mark.slow
 def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     """By the static checks, by a violation, or because something else is told in the end."""
-    known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
-    assert not [str(report) for _, report, _, _ in known if report.violations or not report.exhausted]
-    known.sort(key=lambda entry: entry[1].states)
+    known = explore_all(small(), TABLES, CLASSES)
     unnoticed = set()
     for table in TABLES:
         assert check(table, DOCS) == []
         for name, mutant in mutants(table):
             if name not in FLOODS and not is_found(mutant, DOCS):
                 with running(mutant):
-                    if not any(differs(*entry[:3]) for entry in known if name in entry[3] or entry[0].name == "1 x 1"):
+                    if not any(one.changes(name) for one in known):
                         unnoticed.add(name)
     assert unnoticed == set(HARMLESS)
     every = {name for table in TABLES for name, _ in mutants(table)}
-    assert every - set(chain.from_iterable(used for *_, used in known)) - FLOODS == NEVER
-
-
-def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
-    return stepped_on(lambda parties: one.run(parties=parties), one.parties, TABLES, CLASSES)
-
-
-def differs(exploration: Exploration, report: Report, ends: object) -> bool:
-    now, now_ends = exploration.run(max_states=4 * report.states + 1000)
-    return bool(now.violations) or not now.exhausted or now_ends != ends
+    assert every - {name for one in known for name in one.parties.uses} - FLOODS == NEVER

@@ -1,14 +1,20 @@
-"""The ``sansproto`` command as users meet it: processes with pipes, over real sockets on the loopback."""
+"""The ``sansproto`` command as users meet it: processes with pipes, over real sockets on the loopback.
+
+Most are copies of a process that has imported the command already: to start an interpreter for each would take longer
+than all that they do. Where it matters how the command is started, a test starts an interpreter of its own.
+"""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import resource
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +23,6 @@ import attrs
 PASSWORD = "marble-acoustic-tunnel"
 PATIENCE = 20.0
 _NOT_THEIRS = ("SANSPROTO_", "COVERAGE_")  # what we ask of tests; the core is measured without commands
-PATIENT = (
-    "-c",
-    "from sansproto_cli import sending; sending.GREETING = 20.0; from sansproto_cli.__main__ import main; main()",
-)  # a program: the command, but its sender waits as long as a busy machine takes for the receiver's first word
 _ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_THEIRS)}
 
 
@@ -47,45 +49,92 @@ class Result:
         return next(event for event in self.events if event["event"] == name)
 
 
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(
+    ["sansproto_cli.app", "sansproto_cli.domain_app", "sansproto_cli.egtp_app", "sansproto_cli.tox_app"]
+)
+
+
+def wait_long_for_a_greeting() -> None:
+    """A sender that waits as long as a busy machine takes for the receiver's first word."""
+    from sansproto_cli import sending
+
+    sending.GREETING = PATIENCE
+
+
+def write_no_large_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+
+def _run(
+    stdin: Connection,
+    outputs: tuple[Path, Path],
+    environment: Mapping[str, str],
+    words: list[str],
+    before: Callable[[], None] | None,
+) -> None:
+    """What a process does that is to be the command."""
+    for number, path in enumerate(outputs, 1):
+        os.dup2(os.open(path, os.O_WRONLY), number)
+    os.dup2(stdin.fileno(), 0)
+    stdin.close()
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", errors="backslashreplace")
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["sansproto", *words]
+    if before is not None:
+        before()
+    from sansproto_cli.__main__ import main
+
+    main()
+
+
 class Command:
-    """A running command; its output goes to files, so that no pipe ever fills."""
+    """A running command; its output goes to files, so that no pipe ever fills. ``before`` is called in its process."""
 
     def __init__(
         self,
         folder: Path,
         *arguments: object,
         stdin: bytes | None = b"",
-        limit: Callable[[], None] | None = None,
-        program: Sequence[str] = ("-m", "sansproto_cli"),
+        before: Callable[[], None] | None = None,
     ) -> None:
         self._out = folder / f"out-{time.monotonic_ns()}"
         self._err = self._out.with_suffix(".err")
-        with open(self._out, "wb") as out, open(self._err, "wb") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, *program, *map(str, arguments)],
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=err,
-                env=_ENVIRONMENT,
-                preexec_fn=limit,
-            )
-        assert self.process.stdin is not None
+        outputs = self._out, self._err
+        for path in outputs:
+            path.touch()
+        theirs, self._stdin = _PROCESSES.Pipe(duplex=False)
         if stdin is not None:
-            self.process.stdin.write(stdin)
-            self.process.stdin.close()
+            os.write(self._stdin.fileno(), stdin)
+            self.end_input()
+        words = [str(argument) for argument in arguments]
+        self._process = _PROCESSES.Process(
+            target=_run, args=(theirs, outputs, _ENVIRONMENT, words, before), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.exitcode is None
 
     def wait(self) -> Result:
-        code = self.process.wait(PATIENCE)
+        self._process.join(PATIENCE)
+        code = self._process.exitcode
+        assert code is not None, f"it still runs: {self._out.read_text()}{self._err.read_text()}"
         return Result(code, self._out.read_text(errors="replace"), self._err.read_text())
 
     def wait_for(self, text: str) -> str:
         """Wait until this was written; what was written so far."""
         deadline = time.monotonic() + PATIENCE
-        while text not in (written := self._out.read_text()):
-            assert self.process.poll() is None, f"ended: {written}{self._err.read_text()}"
+        while True:
+            is_running = self.is_running
+            if text in (written := self._out.read_text()):
+                return written
+            assert is_running, f"ended: {written}{self._err.read_text()}"
             assert time.monotonic() < deadline, f"no {text!r} in {written!r}"
             time.sleep(0.02)
-        return written
 
     @property
     def output(self) -> bytes:
@@ -97,26 +146,22 @@ class Command:
         """What was written there so far."""
         return self._err.read_text()
 
-    def close_input(self) -> None:
-        """The end of the input of a command that was started with ``stdin=None``."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-
     def type(self, line: str) -> None:
         """Write a line to a command that was started with ``stdin=None``."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
+        os.write(self._stdin.fileno(), line.encode() + b"\n")
+
+    def end_input(self) -> None:
+        self._stdin.close()
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
     def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        if self.is_running:
+            self._process.kill()
+        self._process.join()
+        self._stdin.close()
 
 
 class RelayCommand(Command):

@@ -13,7 +13,7 @@ from secrets import token_bytes
 
 import attrs
 import pytest
-from cli_commands import PASSWORD, PATIENCE, PATIENT, Command, Place, failed
+from cli_commands import PASSWORD, PATIENCE, Command, Place, failed, wait_long_for_a_greeting
 
 from sansproto.bob import Client, FileVerified, PackError, PackReader, PackWriter, PeerAgreed, PeerEvent
 from sansproto.errors import NotOpen
@@ -26,7 +26,7 @@ _SIZES = pytest.mark.parametrize("size", [10, 200_000], ids=["small", "larger"])
 
 
 def _send(place: Place, *arguments: object) -> Command:
-    return place.send(*arguments, "--no-compress", program=PATIENT)
+    return place.send(*arguments, "--no-compress", before=wait_long_for_a_greeting)
 
 
 def _big(place: Place, name: str = "big") -> Path:
@@ -299,7 +299,7 @@ def _receipt(contents: bytes, **fields: object) -> bytes:
 def test_a_receipt_for_anything_else_is_none(place: Place, receipt: bytes, code: int, word: str) -> None:
     path = place.folder / "a"
     path.write_bytes(b"contents")
-    sender = place.send(path, "--json", program=PATIENT)
+    sender = place.send(path, "--json", before=wait_long_for_a_greeting)
     _take(place, first=[b"receiving"], last=[receipt])
     result = sender.wait()
     assert (result.code, result.events[-1]["event"]) == (code, "failed"), result.out + result.err
@@ -310,7 +310,7 @@ def test_a_receipt_for_anything_else_is_none(place: Place, receipt: bytes, code:
 def test_what_a_receipt_says_besides_is_ignored(place: Place) -> None:
     path = place.folder / "a"
     path.write_bytes(b"contents")
-    sender = place.send(path, "--json", program=PATIENT)
+    sender = place.send(path, "--json", before=wait_long_for_a_greeting)
     _take(place, first=[b"receiving"], last=[b"hm", _receipt(b"contents", name="b", more=[1, {"a": None}]), b"bye"])
     assert sender.wait().event("finished")["confirmed"] is True
 
@@ -320,7 +320,7 @@ def test_what_a_receipt_says_besides_is_ignored(place: Place) -> None:
 )
 def test_a_receipt_for_what_was_not_yet_sent_is_none(place: Place, receipt: bytes) -> None:
     path = _big(place)
-    sender = place.send(path, "--no-compress", "--json", program=PATIENT)
+    sender = place.send(path, "--no-compress", "--json", before=wait_long_for_a_greeting)
     _take(place, first=[b"receiving"], enough=0, last=[receipt])
     result = sender.wait()
     assert result.code in (7, 8), result.out + result.err
@@ -331,7 +331,7 @@ def test_a_receipt_at_once_is_for_nothing(place: Place) -> None:
     """Today's words, before anything was read."""
     path = place.folder / "a"
     path.write_bytes(b"contents")
-    sender = place.send(path, "--json", program=PATIENT)
+    sender = place.send(path, "--json", before=wait_long_for_a_greeting)
     _take(place, first=[b"receiving", b"verified"], enough=0, last=[])
     result = sender.wait()
     assert (result.code, result.events[-1]["event"]) == (7, "failed"), result.out + result.err

@@ -256,7 +256,7 @@ def test_a_domain_that_does_not_find_out_the_key_of_a_name_answers_all_the_same(
         port = domain.addresses[SOCKET].port
         client = domains.connect(port, "--username", "ada", "--key", key, "--timeout", 1)
         assert domain.next_event(timeout=PATIENCE) == KeyWanted("ada")
-        while client.process.poll() is None:
+        while client.is_running:
             with suppress(TimeoutError):
                 domain.next_event(timeout=0.1)
     _failed(client.wait(), 5, "answers, but did not let us in for 1 s", "the key of ada")

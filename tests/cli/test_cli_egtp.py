@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import resource
 import signal
 import socket
+import subprocess
+import sys
+import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar
 
 import attrs
 import pytest
 from cli_commands import PATIENCE, Command, failed
 from rich.console import Console
 
-from sansproto.contract import Address
-from sansproto.egtp import CloseReason, EgtpNode, KeyPair, PeerClosed, Relay
+from sansproto.egtp import KeyPair
 from sansproto.recovery import Recovery
 from sansproto.testing._internal import reasons
 from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
-from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, Piping, Target, pieces, unsent
+from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, pieces, unsent
 from sansproto_cli.exits import CommandFailed, Exit
-from sansproto_cli.line import entropy
-from sansproto_cli.report import PlainReporter
-from sansproto_cli.standard_streams import RawOutput
 from sansproto_sockets import run
 
 FAST = "--poll", 1
+PROGRAM = sys.executable, "-m", "sansproto_cli", "egtp"
 FREE = ("127.0.0.1", 0)
 
 
@@ -124,6 +125,29 @@ class TestKey:
     def test_a_folder_that_is_not_there(self, ends: Ends) -> None:
         failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "no folder")
 
+    def test_a_link_to_nowhere(self, ends: Ends) -> None:
+        (ends.folder / "link").symlink_to(ends.folder / "nowhere")
+        failed(ends.start("key", ends.folder / "link").wait(), 9, "link")
+        assert not (ends.folder / "nowhere").exists()
+
+    def test_a_disk_that_is_full_leaves_nothing_behind(self, ends: Ends) -> None:
+        """A part of a key would be no key, and for ever in the way of one."""
+
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+        program = [*PROGRAM, "key", str(ends.folder / "new")]
+        found = subprocess.run(program, capture_output=True, preexec_fn=limit, timeout=PATIENCE, check=False)
+        assert found.returncode == 9
+        assert b"Cannot use" in found.stderr
+        assert not list(ends.folder.iterdir())
+
+    def test_two_that_make_it_at_once_have_one(self, ends: Ends) -> None:
+        both = [ends.start("key", ends.folder / "new") for _ in range(2)]
+        first, second = (command.wait() for command in both)
+        assert first.out == second.out == f"{ends.key('new')}\n"
+        assert not [path for path in ends.folder.iterdir() if path.name.endswith(".part")]
+
 
 class TestDirect:
     def test_lines_pass_both_ways_and_the_end_of_one_input_ends_both(self, ends: Ends) -> None:
@@ -131,8 +155,7 @@ class TestDirect:
         caller = ends.pipe("b", "a", "--to", place(called))
         talk(caller, called, "there")
         talk(called, caller, "back")
-        assert caller.process.stdin is not None
-        caller.process.stdin.close()
+        caller.end_input()
         first, second = caller.wait(), called.wait()
         assert first.code == second.code == 0
         assert second.event("finished")["reason"]
@@ -232,8 +255,7 @@ class TestByMailbox:
         other = ends.pipe("b", "a", "--mailbox", server, *FAST)
         talk(one, other, "there")
         talk(other, one, "back")
-        assert one.process.stdin is not None
-        one.process.stdin.close()
+        one.end_input()
         assert one.wait().code == other.wait().code == 0
 
     def test_an_end_and_then_the_server_is_killed(self, ends: Ends) -> None:
@@ -300,6 +322,7 @@ class TestUsage:
             (("--mailbox", "127.0.0.1:7000"), "PUBLICKEY@HOST:PORT"),
             (("--mailbox", "00@127.0.0.1:7000"), "64 digits"),
             (("--poll", "0", "--bind", ":0"), ""),
+            (("--mailbox", f"{'00' * 32}@127.0.0.1:7000"), "64 digits"),
         ],
     )
     def test_wrong(self, ends: Ends, arguments: tuple[str, ...], words: str) -> None:
@@ -307,6 +330,11 @@ class TestUsage:
         result = ends.start("pipe", ends.key("b"), "--key", ends.folder / "a", *arguments).wait()
         assert result.code == 2
         assert words in result.err
+
+    @pytest.mark.parametrize("key", ["00" * 32, "ff" * 32, "01" + "00" * 31, "zz" * 32, "00"])
+    def test_what_is_no_key_of_a_node(self, ends: Ends, key: str) -> None:
+        ends.key("a")
+        failed(ends.start("pipe", key, "--key", ends.folder / "a", "--to", "127.0.0.1:9").wait(), 2, "no public key")
 
     def test_our_own_key(self, ends: Ends) -> None:
         failed(ends.start("pipe", ends.key("a"), "--key", ends.folder / "a", "--bind", ":0").wait(), 2, "our own key")
@@ -325,6 +353,48 @@ class TestUsage:
         ends.key("a")
         arguments = "--key", ends.folder / "a", "--bind", "192.0.2.1:0"
         failed(ends.start("pipe", ends.key("b"), *arguments).wait(), 6, "--bind")
+
+    @pytest.mark.parametrize(("closed", "code"), [(0, 0), (1, 9)])
+    def test_a_standard_stream_that_is_closed(self, ends: Ends, closed: int, code: int) -> None:
+        """None of its own files gets the number: messages would be read from there, or written into it."""
+        at, errors = free_place(), ends.folder / "errors"
+        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at]
+        ends.key("a")
+        with (
+            errors.open("wb") as err,
+            subprocess.Popen(
+                program,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=err,
+                preexec_fn=lambda: os.close(closed),
+            ) as called,
+        ):
+            try:
+                caller = ends.start("pipe", ends.key("a"), "--key", ends.folder / "b", "--to", at, stdin=None)
+                caller.type("into nothing")
+                assert called.wait(PATIENCE) == code
+            finally:
+                called.kill()
+        assert ("Cannot write the output" in errors.read_text()) is (closed == 1)
+
+    def test_a_reader_that_stops_does_not_keep_it_from_its_end(self, ends: Ends) -> None:
+        at = free_place()
+        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at]
+        ends.key("a")
+        with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as called:
+            try:
+                ends.start("pipe", ends.key("a"), "--key", ends.folder / "b", "--to", at, stdin=b"x" * 10**6)
+                assert called.stdout is not None
+                deadline = time.monotonic() + PATIENCE
+                while int.from_bytes(fcntl.ioctl(called.stdout, termios.FIONREAD, bytes(4)), sys.byteorder) < 50_000:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+                time.sleep(0.5)
+                called.terminate()
+                assert called.wait(PATIENCE) == 143
+            finally:
+                called.kill()
 
     def test_ctrl_c(self, ends: Ends) -> None:
         waiting = ends.pipe("a", "b", "--bind", "127.0.0.1:0")
@@ -373,65 +443,6 @@ class TestDemo:
 def test_what_a_person_is_told_of_is_what_a_node_counts() -> None:
     counted = reasons.dropped("egtp").keys() | reasons.refused("egtp").keys()
     assert {what for what, _, _ in WORTH_TELLING} <= counted
-
-
-class AtOnce:
-    """A runner that runs nothing."""
-
-    addresses: ClassVar = {"udp": Address("127.0.0.1", 8)}
-
-    def call(self, verb: Callable[[float], Any]) -> Any:
-        return verb(0.0)
-
-
-A, B = KeyPair.of(b"a" * 32), KeyPair.of(b"b" * 32)
-SERVER = Relay(B.public, Address("127.0.0.1", 9))
-DIRECT, MAIL, BOTH = Target(("127.0.0.1", 9), None), Target(None, SERVER), Target(("127.0.0.1", 9), SERVER)
-
-
-def piping(target: Target) -> Any:
-    """A pipe that has called, and was not answered."""
-    relays = () if target.relay is None else (target.relay,)
-    node = EgtpNode(private_key=A.private, entropy=entropy, wall_epoch=0.0, relays=relays)
-    made: Any = Piping(node, B.public, target, PlainReporter(StringIO(), StringIO()), RawOutput())
-    made._runner = AtOnce()
-    made._call()
-    return made
-
-
-def test_all_ways_are_tried_before_nobody_is_there() -> None:
-    for target in (DIRECT, MAIL, BOTH):
-        pipe = piping(target)
-        if target is BOTH:
-            pipe._tell_unreachable(is_over=True)
-            assert pipe._is_by_mailbox
-        with pytest.raises(CommandFailed) as failure:
-            pipe._tell_unreachable(is_over=True)
-        assert failure.value.code is Exit.NOBODY
-
-
-@pytest.mark.parametrize(
-    ("was_there", "waiting", "words"),
-    [(False, 0, "nothing was sent"), (False, 2, "2 messages were not"), (True, 0, "last may be lost")],
-)
-def test_what_it_means_for_the_messages_that_nobody_is_there(was_there: bool, waiting: int, words: str) -> None:
-    pipe = piping(DIRECT)
-    pipe._was_there = was_there
-    for _ in range(waiting):
-        assert pipe._node.send(B.public, b"x", 0.0)
-    with pytest.raises(CommandFailed) as failure:
-        pipe._tell_unreachable(is_over=True)
-    assert words in failure.value.message
-
-
-@pytest.mark.parametrize(("was_there", "words"), [(False, "does not want us:"), (True, "has left, or")])
-def test_a_refusal_by_who_was_there_may_be_a_goodbye_that_was_lost(was_there: bool, words: str) -> None:
-    pipe = piping(DIRECT)
-    pipe._was_there = was_there
-    with pytest.raises(CommandFailed) as failure:
-        pipe._tell(PeerClosed(B.public, 1, reason=CloseReason.REFUSED), is_over=False)
-    assert failure.value.code is Exit.REFUSED
-    assert words in failure.value.message
 
 
 def test_one_message_is_one() -> None:

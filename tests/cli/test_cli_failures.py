@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import struct
@@ -19,7 +18,15 @@ from secrets import token_bytes
 from unittest.mock import ANY
 
 import pytest
-from cli_commands import PASSWORD, PATIENCE, PATIENT, Command, Place, Result
+from cli_commands import (
+    PASSWORD,
+    PATIENCE,
+    Command,
+    Place,
+    Result,
+    wait_long_for_a_greeting,
+    write_no_large_files,
+)
 from cli_commands import failed as _failed
 
 from sansproto.bob import (
@@ -228,9 +235,10 @@ def _client(place: Place) -> Client:
     )
 
 
-def test_the_standard_input_is_closed(place: Place) -> None:
-    sender = place.start("send", "-", limit=lambda: os.close(0))
-    _failed(sender.wait(), 9, "standard input is closed")
+def test_the_standard_input_is_closed() -> None:
+    arguments = [sys.executable, "-m", "sansproto_cli", "send", "-"]
+    found = subprocess.run(arguments, preexec_fn=lambda: os.close(0), capture_output=True, text=True, timeout=PATIENCE)
+    _failed(Result(found.returncode, found.stdout, found.stderr), 9, "standard input is closed")
 
 
 @pytest.mark.parametrize("command", [("relay", "--bind", "127.0.0.1"), ("domain", "serve", "--bind", "127.0.0.1")])
@@ -377,13 +385,8 @@ def test_a_full_disk_is_told_and_nothing_is_left(place: Place) -> None:
     """A limit of the system on the size of files stands for the disk."""
     path = place.folder / "big"
     path.write_bytes(token_bytes(4_000_000))
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-
     sender = place.send(path)
-    _failed(place.receive("--yes", limit=limit).wait(), 9, "full", "--output")
+    _failed(place.receive("--yes", before=write_no_large_files).wait(), 9, "full", "--output")
     _failed(sender.wait(), 7, "could not keep the file")
     assert place.received == []
 
@@ -568,7 +571,7 @@ def test_a_folder_of_the_reference_is_not_read(place: Place) -> None:
 def test_a_sender_whose_file_shrinks_says_so(place: Place) -> None:
     path = place.folder / "log"
     path.write_bytes(_SIZE * b"1")
-    sender = place.send(path, "--no-compress", program=PATIENT)
+    sender = place.send(path, "--no-compress", before=wait_long_for_a_greeting)
     receiver = place.receive(stdin=None)
     receiver.wait_for("[Y/n]")
     path.write_bytes(b"")

@@ -187,6 +187,39 @@ def test_a_disk_that_takes_no_more(file: File) -> None:
     assert len(file.read()[0].messages) == 2
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_store_that_was_moved_confirms_nothing(file: File, is_replaced: bool) -> None:
+    """What is written into a file without a name is gone when the process ends."""
+    file.write(*FILLED)
+    with closing(SqliteStore(file.path)) as store:
+        store.write([MailboxPolled(ONE.mailbox, 1_800_000_000_000)])
+        file.path.rename(file.path.with_name("elsewhere"))
+        if is_replaced:
+            file.path.touch()
+        with pytest.raises(CommandFailed, match="moved or deleted") as failure:
+            store.write([MessageAdded(ONE.mailbox, message(3))])
+        assert failure.value.code is Exit.FILES
+
+
+def test_what_the_disk_says_is_told_although_nothing_is_left_to_be_taken_back(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite takes back a whole transaction by itself when the disk is full."""
+    file.write(*FILLED)
+    with closing(SqliteStore(file.path)) as store:
+
+        def fail(change: StoreChange) -> None:
+            store._db.execute("ROLLBACK")
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(store, "_write", fail)
+        with pytest.raises(CommandFailed, match="disk is full"):
+            store.write([MessageAdded(ONE.mailbox, message(3))])
+        monkeypatch.undo()
+        store.write([MessageAdded(ONE.mailbox, message(3))])
+    assert len(file.read()[0].messages) == 3
+
+
 # -- against a model
 
 _BOXES = [box(number) for number in range(3)]

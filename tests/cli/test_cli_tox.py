@@ -34,16 +34,17 @@ from sansproto.tox import (
     FriendOffline,
     MessageReceived,
     NodeDelays,
+    NodeLimits,
     OfflineReason,
     RelayServer,
     ToxEvent,
     ToxNode,
 )
-from sansproto_cli import demo_tox, standard_streams, tox_listening, tox_piping
+from sansproto_cli import demo_tox, standard_streams, tox_listening, tox_meeting, tox_piping
 from sansproto_cli.app import run_command
 from sansproto_cli.demo_tox import show_tox
 from sansproto_cli.exits import CommandFailed, Exit, Interrupted
-from sansproto_cli.line import entropy
+from sansproto_cli.line import Signals, entropy
 from sansproto_cli.report import QuietReporter
 from sansproto_cli.standard_streams import RawOutput
 from sansproto_cli.tox_keys import Friend, Keys, read_keys
@@ -226,6 +227,10 @@ class Running:
         self._future: Future[None] = self._pool.submit(run_it)
 
     @property
+    def node(self) -> ToxNode:
+        return self._meeting.node
+
+    @property
     def address(self) -> str:
         return str(self.told.event("started")["address"])
 
@@ -261,7 +266,7 @@ class Piped(Running):
         friend = Friend(ends.keys("b").real.public, ends.keys("b").dht.public)
 
         def act(meeting: Meeting, runner: Runner[ToxEvent], check: Callable[[], None]) -> None:
-            Piping(meeting, runner, friend, RawOutput(), timeout).run(None, check)
+            Piping(meeting, runner, friend, RawOutput(Signals()), timeout).run(None, check)
 
         self.begin(act)
 
@@ -403,21 +408,22 @@ class TestPipe:
                 time.sleep(1.0)
         assert 0 < read < 40
 
-    def test_a_slow_output_stops_the_friend_and_loses_nothing(self, piped: Both) -> None:
-        pipe, peer = piped
+    def test_a_slow_output_stops_the_friend_and_loses_nothing(
+        self, ends: Ends, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tox_meeting, "ToxNode", partial(ToxNode, limits=NodeLimits(events=64)))
+        pipe, peer = Piped(ends, monkeypatch), ends.peer("b")
+        peer.meet(ends.keys("a"), pipe.address)
+        wait_for("session", lambda: peer.is_online)
         pipe.may_write.clear()
-        packets = cut(os.urandom(PIECE * 8000))[:-1]
-        taken, last = 0, -1
-        while taken != last:  # nothing more is taken for a second
-            last = taken
-            for _ in range(50):
-                taken += peer.offer(packets[taken : taken + 100])
-                time.sleep(0.02)
-        assert taken < len(packets)
+        data = os.urandom(PIECE * 300)
+        peer.send(*cut(data)[:-1])
+        time.sleep(1.5)
+        assert pipe.node.waiting_events <= 32
+        assert peer.runner.call(lambda _: peer.node.waiting(peer.friend)) > 100
         pipe.may_write.set()
-        whole = b"".join(packet[1:] for packet in packets[:taken])
-        wait_for("stream", lambda: len(pipe.output) == len(whole))
-        assert pipe.output == whole
+        wait_for("stream", lambda: len(pipe.output) == len(data))
+        assert pipe.output == data
 
 
 class TestPipeEnds:
@@ -675,7 +681,7 @@ class TestRelay:
     def test_two_pipes_meet_there(self, ends: Ends, relay: tuple[Command, str]) -> None:
         """As users have it: files go both ways through three processes."""
         server, name = relay
-        data = {name: os.urandom(100_000) for name in "ab"}
+        data = {name: os.urandom(50_000) for name in "ab"}
         commands = {}
         names = {name: ends.keys(name).name for name in "ab"}
         for one, other in ("ab", "ba"):
@@ -685,7 +691,7 @@ class TestRelay:
         assert [result.code for result in results.values()] == [0, 0], results["a"].err + results["b"].err
         assert commands["a"].output == data["b"]
         assert commands["b"].output == data["a"]
-        assert "Our input is over, and written by the other end: 100,000 bytes." in results["a"].err
+        assert "Our input is over, and written by the other end: 50,000 bytes." in results["a"].err
         server.signal(signal.SIGINT)
         result = server.wait()
         assert result.code == 0
@@ -760,7 +766,7 @@ class TestProcess:
         command.type("typed")
         peer.send(DATA + b"text", DATA + b"\xff\xfe", END)
         wait_for("stream", lambda: peer.stream == b"typed\n")
-        command.close_input()
+        command.end_input()
         wait_for("end", lambda: END in peer.packets)
         peer.send(WRITTEN)
         result = command.wait()

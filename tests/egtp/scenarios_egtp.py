@@ -26,6 +26,7 @@ from scripted_egtp import (
     ClientPeer,
     Friend,
     Guest,
+    KeyPair,
     NodePeer,
     ServerPeer,
     Stream,
@@ -38,6 +39,7 @@ from sansproto import __version__
 from sansproto.contract import SendDatagram
 from sansproto.egtp import StoredMailbox, StoredMessage
 from sansproto.egtp import packets as p
+from sansproto.egtp.depositor import DepositorState
 from sansproto.testing import session_recorder
 from sansproto.testing.session_recorder import Config
 from sansproto.testing.vectors import write_json
@@ -505,6 +507,62 @@ def a_node_waits_no_longer_for_a_mailbox_server() -> Stream:
     peer.close(peer.now)
     peer.tick()
     peer.settle()
+    return peer
+
+
+@scenario
+def a_node_closes_that_says_goodbye_to_one_peer_at_a_time() -> Stream:
+    peer = NodePeer.recorded(limits={"goodbyes": 1})
+    peer.others[AT_B], peer.others[AT_C] = node(B), node(C)
+    for keys, path in ((B, AT_B), (C, AT_C)):
+        peer.connect(keys.public, path, peer.now)
+    peer.settle()
+    peer.close(peer.now)
+    peer.go(3.0)
+    assert not any(other.recovery.peers for other in peer.others.values())
+    return peer
+
+
+def calls(count: int) -> list[bytes]:
+    """H1s for A, each of somebody else."""
+    found = []
+    for number in range(count):
+        caller = node(KeyPair.of(bytes([100 + number]) * 32))
+        caller.connect(A.public, AT_A, 0.0)
+        transmit = caller.next_transmit()
+        assert isinstance(transmit, SendDatagram)
+        found.append(transmit.data)
+    return found
+
+
+@scenario
+def more_call_by_the_mailbox_than_may_be_heard_at_once() -> Stream:
+    peer = NodePeer.with_mailbox(delays={"poll": 60.0}, limits={"held": 2})
+    peer.server.load((mailbox_with(*calls(11)),), peer.now)
+    peer.start(peer.now)
+    peer.settle()
+    assert (len(peer.recovery.peers), peer.stats.noted["a challenge was sent"]) == (4, 4)
+    assert peer.stats.dropped == {"too many inits": 1}
+    peer.go(1.5)
+    assert peer.stats.noted["a challenge was sent"] == 6
+    return peer
+
+
+@scenario
+def connections_to_mailboxes_are_made_anew_on_another_network() -> Stream:
+    peer = NodePeer.with_mailbox()
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.settle()
+    server, peer.server = peer.server, None  # what is put there now is not answered
+    peer.disconnect(B.public, peer.now)
+    peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
+    peer.settle()
+    peer.network_changed(peer.now)
+    peer.server = server
+    peer.settle()
+    assert [one.state for one in peer.relays.depositors.values()] == [DepositorState.IDLE]
+    peer.network_changed(peer.now)
+    assert not peer.relays.depositors
     return peer
 
 

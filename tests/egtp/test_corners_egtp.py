@@ -75,6 +75,7 @@ VERBS: dict[str, dict[str, Callable[[Any], object]]] = {
         "send": lambda peer: peer.send(B.public, b"x", peer.now),
         "disconnect": lambda peer: peer.disconnect(B.public, peer.now),
         "save": lambda peer: peer.save(B.public, peer.now),
+        "saved": lambda peer: peer.saved(None, peer.now),
         "load": lambda peer: peer.load(None, peer.now),
     },
     "mailbox client": {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum
+from math import inf, nextafter
 from typing import Annotated, Protocol
 
 import attrs
+import pytest
 
 from sansproto.component import Component, Host, Parts
 from sansproto.machine import Default, Input, Outcome, Row, Table, Timer
-from sansproto.session import Session
+from sansproto.session import ABORTED, Session
 from sansproto.snapshot import CACHED
 from sansproto.testing._internal.declared import tables_below
 
@@ -196,3 +198,34 @@ def test_a_verb_asks_for_what_is_ignored_in_vain() -> None:
     node = server.table.nodes.add("a")
     node.state = S.GONE
     server.ask("hear", node.asked(I.HEARD(b"1")))
+
+
+@pytest.mark.parametrize(("count", "calls"), [(0, [0]), (31, [31]), (32, [32]), (33, [32, 1]), (70, [32, 32, 6])])
+def test_of_many_timers_that_are_due_some_act_in_one_call(count: int, calls: list[int]) -> None:
+    server, now, found = Server(), 1.0, list[int]()
+    for number in range(count):
+        server.hear(f"{number}", b"1", 0.0)
+    while True:
+        server.handle_timeout(now)
+        found.append(server.waiting_events - sum(found))
+        due = server.next_timeout()
+        if due is None:
+            break
+        assert now < due < 1.1  # it is asked for at once, and the loop can look at its sockets
+        now = due
+    assert found == calls
+
+
+def test_what_was_left_to_do_goes_on_behind_a_snapshot_and_not_behind_the_end() -> None:
+    server, again = Server(), Server()
+    for number in range(40):
+        server.hear(f"{number}", b"1", 0.0)
+    server.handle_timeout(1.0)
+    again.thaw(server.freeze(0.0), 0.0)
+    due = server.next_timeout()
+    assert due is not None
+    assert again.next_timeout() == due == nextafter(1.0, inf)
+    again.handle_timeout(due)
+    assert not again.table.nodes
+    server.end(ABORTED)
+    assert server.next_timeout() is None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import attrs
@@ -12,14 +12,13 @@ from exploring_overte import (
     DOMAIN_ID,
     EPOCH,
     NAMES,
-    NO_FAULTS,
     PAIR,
-    SOUND,
     STRANGER,
     THREE,
     Exploration,
     clients,
     is_connected,
+    sound,
     undeceived,
 )
 from scripted_overte import connect_request, control, datagram, domain_list, record
@@ -30,6 +29,7 @@ from sansproto.overte.header import ControlType
 from sansproto.overte.qt import SockAddr
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.versions import DEFAULT, PacketType
+from sansproto.testing._internal.parties import Parties
 from sansproto.testing.explorer import Scene, explore
 
 NOWHERE = SockAddr(STRANGER.host, STRANGER.port)
@@ -161,6 +161,15 @@ class Effect(NamedTuple):
     changes: bool  # anything, for anybody
 
 
+@cache
+def undisturbed(parties: Parties, begin: Callable[[Scene], bool] | None) -> tuple[int, int, Set[Hashable]]:
+    """How many worlds there are without an attacker before he may act, and after that; and how it may end."""
+    one = Exploration("undisturbed", parties, begin=begin)
+    report, ends = one.run()
+    way = one.run(max_states=0)[0].states - 1
+    return way, report.states - way, ends
+
+
 def effect(one: Exploration) -> Effect:
     """What the inserts of an exploration do. It must be sound, and settle, all the same.
 
@@ -170,11 +179,11 @@ def effect(one: Exploration) -> Effect:
 
     def invariant(scene: Scene) -> Iterable[str]:
         seen.update(undeceived(scene))
-        return SOUND(scene)
+        return sound(scene)
 
+    assert isinstance(one.parties, Parties)
+    way, states, ends_before = undisturbed(one.parties, one.begin)
     report, ends = one.run(invariant=invariant)
-    before, ends_before = one.run(budget=NO_FAULTS)
     assert not report.violations, report
     assert report.exhausted
-    way = one.run(budget=NO_FAULTS, max_states=0)[0].states - 1  # that was gone before the attacker may act
-    return Effect(bool(seen), (report.states - way, ends) != (2 * (before.states - way), ends_before))
+    return Effect(bool(seen), (report.states - way, ends) != (2 * states, ends_before))

@@ -29,7 +29,6 @@ from exploring_overte import (
     NAMES,
     NOTHING,
     SERVER_DELAYS,
-    SOUND,
     STRANGER,
     THREE,
     Bystander,
@@ -47,6 +46,7 @@ from exploring_overte import (
     mixer,
     register,
     server,
+    sound,
     told,
 )
 from scripted_overte import control, datagram
@@ -289,7 +289,7 @@ def _small_nodes() -> Iterator[Exploration]:
         ("a part that is not reliable", datagram(p.DomainSettings(b"{}"), part=Part(Position.ONLY, 1, 0))),
     ):
         inserts = (Insert("client", data, path_of(DOMAIN)),)
-        yield Exploration(name, brief, Budget(inserts=1), SOUND, inserts=inserts, begin=is_connected)
+        yield Exploration(name, brief, Budget(inserts=1), sound, inserts=inserts, begin=is_connected)
 
     yield from _small_strangers(three)
 
@@ -333,12 +333,12 @@ def _small_stun() -> Iterator[Exploration]:
     yield Exploration("by STUN, bound again", rebound, names=found)
     nobodys = BindingResponse(12, b"x" * 12, AttributeHead(0x20, 8).encode() + bytes.fromhex("00010000") + bytes(4))
     inserts = (Insert("client", nobodys.encode(), path_of(REFLECTOR)),)
-    yield Exploration("by STUN, another answer", reflected, Budget(inserts=1), SOUND, inserts=inserts, names=found)
+    yield Exploration("by STUN, another answer", reflected, Budget(inserts=1), sound, inserts=inserts, names=found)
     yield Exploration("no STUN server", pair(NOTHING, stun), names=found)
     impatient = {"delays": attrs.evolve(BRIEF, undelivered=1.0)}
     alone = {"client": pair(NOTHING, {**stun, **impatient})["client"]}
     early = (Insert("client", a_list(), path_of(DOMAIN)),)
-    yield Exploration("a list too early", alone, Budget(inserts=1), SOUND, nobody, inserts=early, names=found)
+    yield Exploration("a list too early", alone, Budget(inserts=1), sound, nobody, inserts=early, names=found)
     yield Exploration("no address of a STUN server", pair(NOTHING, stun))
 
 

@@ -6,7 +6,6 @@ The figures of each exploration are printed (``pytest -rP``). SANSPROTO_SOAK=1 a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path as File
 
 import pytest
@@ -23,12 +22,13 @@ from exploring_overte import (
     is_connected,
     long_explorations,
 )
-from exploring_tables import is_found, mutants, running, stepped_on
+from exploring_tables import explore_all, is_found, mutants, running
 from small_overte import CLASSES, TABLES, small
 from soaking import SOAKING
 
 from sansproto.contract import Path
-from sansproto.testing.explorer import Budget, Insert, Report
+from sansproto.testing._internal.parties import Parties
+from sansproto.testing.explorer import Budget, Insert
 
 pytestmark = pytest.mark.unmeasured
 
@@ -105,6 +105,9 @@ IN_THE_NAME_OF_THE_MIXER = {
 }
 
 
+BOTH, ALL_THREE = Parties(PAIR), Parties(THREE)
+
+
 def attacks(to: str, data: Mapping[str, bytes], path: Path) -> list[tuple[str, Insert]]:
     return [(name, Insert(to, one, path)) for name, one in data.items()]
 
@@ -123,9 +126,9 @@ def test_what_an_attacker_says_does_nothing_but_what_is_known(to: str, source: P
     """From the wrong address, nothing; from the right one, what the protocol cannot prevent. It always settles."""
     said = attacks(to, (to_client if to == "client" else to_server)(ids()), source)
     vain = tuple(insert for name, insert in said if name not in known)
-    assert effect(Exploration("in vain", PAIR, Budget(inserts=1), inserts=vain)) == NOTHING
+    assert effect(Exploration("in vain", BOTH, Budget(inserts=1), inserts=vain)) == NOTHING
     found = {
-        name: effect(Exploration(name, PAIR, Budget(inserts=1), inserts=(insert,)))
+        name: effect(Exploration(name, BOTH, Budget(inserts=1), inserts=(insert,)))
         for name, insert in said
         if name in known
     }
@@ -139,9 +142,9 @@ def test_a_node_is_not_changed_by_what_is_not_authenticated() -> None:
     known = dict(attacks("client", {name: packets[name] for name in IN_THE_NAME_OF_THE_MIXER}, path_of(MIXER)))
     said = [*attacks("client", packets, STRANGER), *attacks("client", packets, path_of(MIXER))]
     vain = tuple(insert for _, insert in said if insert not in known.values())
-    assert effect(Exploration("in vain", THREE, budget, inserts=vain, begin=is_connected)) == NOTHING
+    assert effect(Exploration("in vain", ALL_THREE, budget, inserts=vain, begin=is_connected)) == NOTHING
     for name, insert in known.items():
-        assert effect(Exploration(name, THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
+        assert effect(Exploration(name, ALL_THREE, budget, inserts=(insert,), begin=is_connected)) == DISTURBS
 
 
 def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
@@ -151,7 +154,7 @@ def test_a_flood_of_requests_from_elsewhere_keeps_nobody_out() -> None:
         for name, insert in attacks("server", to_server(ids()), STRANGER)
         if name in TO_SERVER_FROM_ANYWHERE and "another" not in name
     )
-    flood = Exploration("a flood", PAIR, Budget(inserts=2, losses=1), inserts=requests)
+    flood = Exploration("a flood", BOTH, Budget(inserts=2, losses=1), inserts=requests)
     report, _ = flood.run()
     print(report)
     assert not report.violations, report
@@ -188,25 +191,14 @@ NEVER = {
 @pytest.mark.slow
 def test_a_row_or_step_that_is_missing_is_noticed() -> None:
     """By the static checks, by a violation, or because something else is told, said, or possible."""
-    known = [(one, *result, used) for one, (result, used) in ((one, stepping(one)) for one in small())]
-    assert not [(one.name, str(report)) for one, report, _, _ in known if report.violations or not report.exhausted]
-    known.sort(key=lambda entry: entry[1].states)
+    known = explore_all(small(), TABLES, CLASSES)
     unnoticed = set()
     for table in TABLES:
         for name, mutant in mutants(table):
             if (SOAKING or name not in HARMLESS) and not is_found(mutant, DOCS):
                 with running(mutant):
-                    if not any(differs(*entry[:3]) for entry in known if name in entry[3]):
+                    if not any(one.changes(name, by_states=True) for one in known):
                         unnoticed.add(name)
     assert unnoticed == (set(HARMLESS) if SOAKING else set())
     every = {name for table in TABLES for name, _ in mutants(table)}
-    assert every - set(chain.from_iterable(used for *_, used in known)) == set(NEVER)
-
-
-def stepping(one: Exploration) -> tuple[tuple[Report, object], set[str]]:
-    return stepped_on(lambda parties: one.run(parties=parties), one.parties, TABLES, CLASSES)
-
-
-def differs(exploration: Exploration, report: Report, ends: object) -> bool:
-    now, now_ends = exploration.run(max_states=report.states + 1)  # one more is enough
-    return bool(now.violations) or not now.exhausted or (now.states, now_ends) != (report.states, ends)
+    assert every - {name for one in known for name in one.parties.uses} == set(NEVER)

@@ -118,6 +118,20 @@ def restart_in_silence(core: type[Recovery]) -> None:
             world.until(is_used(world, a, b), most)
 
 
+@story("S03 late")
+def restart_after_a_while(core: type[Recovery]) -> None:
+    """B calls A already, or has given it up, when A is there again; and has still to say something to it."""
+    for after in (8.0, 10.0, 30.0, 60.0, 95.0, 110.0):
+        for rtt in (0.02, 0.3):
+            world = World(rtt=rtt, core=core)
+            a, b = talking(world, both=False)
+            b.talk(a, 0.1)
+            world.run(10.0)
+            a.restart(after=after)
+            world.run(after)
+            world.until(is_used(world, a, b), 2.0)
+
+
 @story("S04")
 def restart_behind_a_relay_in_silence(core: type[Recovery]) -> None:
     world = World(core=core)

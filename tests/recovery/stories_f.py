@@ -1,4 +1,4 @@
-"""The scenarios S59 to S95 of docs/protocols/recovery.rst: goodbyes, sleep, moves, and who is in the way of them."""
+"""The scenarios S59 to S97 of docs/protocols/recovery.rst: goodbyes, sleep, moves, and who is in the way of them."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def story(name: str) -> Any:
 def is_close(data: bytes) -> bool:
     packet = decode(data)
     return isinstance(packet, Data) and packet.kind == Kind.CLOSE.value
+
+
+def is_confirm(data: bytes) -> bool:
+    packet = decode(data)
+    return isinstance(packet, Data) and packet.kind == Kind.CONFIRM.value
 
 
 def losing_closes(world: World, end: End, most: int) -> None:
@@ -392,6 +397,23 @@ def listener_moves(core: type[Recovery]) -> None:
         world.net.taps.append(tap)
         a.network_changed()
         world.until(lambda: hears_again(world, b), 3.0)  # noqa: B023
+    # its first ping is lost, and for a moment more it hears at its old address, too: that proves nothing
+    world = World(core=core)
+    a, b = world.pair(config=MUTE)
+    b.talk(a)
+    world.run(3.0)
+    moved, old = world.now, a.path
+
+    def overlap(sender: Any, data: bytes, path: Path) -> bool:
+        if sender is b.place and path == old and world.now < moved + 0.4:
+            world.spoof(a, data, b.path, 0.05)
+        return sender is a.place and world.now < moved + 0.4
+
+    a.move()
+    world.net.taps.append(overlap)
+    a.network_changed()
+    world.run(0.5)
+    world.until(lambda: hears_again(world, b), 2.0)
 
 
 @story("S73")
@@ -525,6 +547,21 @@ def measured_silence(core: type[Recovery]) -> None:
     assert calls_of(world, a) + calls_of(world, b) <= 4
     assert world.lost(a, b, until=world.now - 5.0) == world.lost(b, a, until=world.now - 5.0) == []
     assert changed
+
+
+@story("S76 early")
+def silence_right_behind_the_handshake(core: type[Recovery]) -> None:
+    """The timer of silence was set before the round trip was measured, and silence may last shorter now."""
+    for after in (0.1, 1.0, 3.0):
+        world = World(rtt=0.02, core=core)
+        world.net.taps.append(lambda sender, data, path: isinstance(decode(data), HintPacket))
+        a, b = world.end("A"), world.end("B")
+        a.connect(b)
+        world.until(lambda: a.is_synced(b), 1.0)  # noqa: B023
+        b.talk(a)
+        world.run(after)
+        a.restart()
+        world.until(is_used(world, a, b), 3.3)
 
 
 @story("S77")
@@ -936,3 +973,32 @@ def early_data_to_a_successor(core: type[Recovery]) -> None:
     world.run(40.0)
     assert a.is_synced(b)
     assert a.reasons()[-1] is Reason.RESTART
+
+
+@story("S96")
+def silence_is_measured_while_it_is_watched(core: type[Recovery]) -> None:
+    """The time of silence becomes shorter with the first round trip: pings get their time all the same."""
+    for rtt in (0.02, 0.3):
+        world = World(rtt=rtt, core=core)
+        a, b = world.pair()
+        world.record()
+        b.talk(a, 0.1)
+        world.run(60.0)
+        assert calls_of(world, a) + calls_of(world, b) == 0
+        nothing_is_lost(world)
+
+
+@story("S97")
+def restart_with_a_half_made_session(core: type[Recovery]) -> None:
+    """B renews the session, its confirms are lost, and A restarts: the token for the session in use says that the other
+    one is dead, too."""
+    world = World(core=core)
+    a, b = talking(world, both=False)
+    b.talk(a, 0.1)
+    world.net.taps.append(lambda sender, data, path: is_confirm(data))
+    b.place.call(lambda now: (b.entry(a).start_call(), b.session.run()))
+    world.run(8.0)
+    assert len(b.core.sessions_of(b.entry(a))) == 2
+    a.restart()
+    world.net.taps.pop()
+    world.until(is_used(world, a, b), 2.0)

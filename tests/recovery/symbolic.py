@@ -146,7 +146,8 @@ def forget_packets() -> None:
 class Received:
     """An event of these tests: a packet of the layer above."""
 
-    delivery: Delivery
+    delivery: Delivery = attrs.field(eq=attrs.astuple)
+    """Which has no hash of its own."""
 
 
 @attrs.frozen

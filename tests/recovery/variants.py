@@ -504,6 +504,18 @@ class Pump(Peer):
 variant("reset tokens start a handshake at once", "S89")(peers(Pump))
 
 
+class Patient(Peer):
+    def be_reset(self, session: Session) -> None:
+        if session.sid == self.cur and not session.was_reset:
+            session.was_reset = True
+            self.call.post(CallInput.START())
+        else:
+            super().be_reset(session)
+
+
+variant("reset tokens do not touch a handshake that is under way, nor a route that rests", "S03 late")(peers(Patient))
+
+
 # -- sleep and moves
 
 
@@ -673,6 +685,32 @@ class TwoSlots(Paths):
 
 
 variant("two challenges at once, and no more", "S92")(routes(TwoSlots))
+
+
+class Rushing(Silence):
+    def until_next(self) -> float:
+        return self.until_due() + self.session.dead_after / 6
+
+
+class Rushed(Session):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.silence = Rushing(self.host, self)
+
+
+variant("pings of silence do not wait for their answers", "S96")(sessions(Rushed))
+
+
+class Trusting(Peer):
+    def be_reset(self, session: Session) -> None:
+        if session.state is SessionState.CALLED:
+            super().be_reset(session)
+        elif session.sid == self.cur and not session.was_reset:
+            session.was_reset = True
+            self.start_call()
+
+
+variant("a half made session outlives the one in use", "S97")(peers(Trusting))
 
 
 class Flagged(Door):

@@ -1,4 +1,4 @@
-"""The scripted friends of a node of Tox: they have keys of their own, say what a script says, and open what they hear."""
+"""Scripted friends of a node of Tox: they have keys of their own, say what a script says, and open what they hear."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ class Friend:
     def request(self, number: bytes = b"number 1") -> bytes:
         nonce = self.nonce()
         body = p.CookieRequestBody(self.real.public, bytes(32), number)
-        return p.DATAGRAM.encode(p.CookieRequest(self.dht.public, nonce, crypto.seal_body(self.between_dht, nonce, body)))
+        sealed = crypto.seal_body(self.between_dht, nonce, body)
+        return p.DATAGRAM.encode(p.CookieRequest(self.dht.public, nonce, sealed))
 
     def cookie(self, time: int = 0) -> bytes:
         return crypto.make_cookie(self.cookie_key, self.nonce(), time, REAL.public, DHT.public)
@@ -89,6 +90,22 @@ class Friend:
         nonce = self.nonce()
         sealed = crypto.seal_body(self.between_dht, nonce, p.CookieResponseBody(self.cookie(), number))
         return p.DATAGRAM.encode(p.CookieResponse(nonce, sealed))
+
+    def ping(self, number: bytes) -> bytes:
+        nonce = self.nonce()
+        sealed = crypto.seal_body(self.between_dht, nonce, p.DhtPingBody(number))
+        return p.DATAGRAM.encode(p.DhtPing(self.dht.public, nonce, sealed))
+
+    def pong(self, number: bytes, kind: Any = p.DhtPong) -> bytes:
+        nonce = self.nonce()
+        sealed = crypto.seal_body(self.between_dht, nonce, p.DhtPongBody(number))
+        return bytes(p.DATAGRAM.encode(kind(self.dht.public, nonce, sealed)))
+
+    def request_to(self, node: ToxNode) -> bytes:
+        """A cookie request for another node than the peer's."""
+        nonce, key = self.nonce(), crypto.agree(self.dht.secret, node.dht_key)
+        body = p.CookieRequestBody(self.real.public, bytes(32), bytes(8))
+        return p.DATAGRAM.encode(p.CookieRequest(self.dht.public, nonce, crypto.seal_body(key, nonce, body)))
 
     def handshake(self, cookie: bytes) -> bytes:
         packet = crypto.make_handshake(

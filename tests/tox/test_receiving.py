@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 from typing import Any
 
@@ -72,7 +73,9 @@ def test_however_packets_come_they_are_handed_on_in_order(seed: int, fates: list
             random.shuffle(waiting)
     friend.say(*waiting)
     got = session_of(friend).receiving
-    friend.say(*[friend.data(payloads[one], number=one) for one in payloads if one >= got.start and one not in got.held])
+    friend.say(
+        *[friend.data(payloads[one], number=one) for one in payloads if one >= got.start and one not in got.held]
+    )
     assert texts(peer) == [str(number) for number in range(len(fates))]
 
 
@@ -121,7 +124,7 @@ def test_many_packets_are_acknowledged_each_54_milliseconds() -> None:
         peer.wait(0.001)
         friend.say(friend.lossless(b"\xa0"))
         times += [peer.now for _ in acknowledged(friend)]
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
     assert 0.050 <= min(pauses) <= max(pauses) <= 0.056
 
 
@@ -151,7 +154,7 @@ def test_what_was_lost_at_the_end_is_noticed_by_the_number_of_a_list() -> None:
     assert [one.payload for one in acknowledged(friend)] == [b"\x01\x01\x01"]
 
 
-@pytest.mark.parametrize("ahead, is_missing", [(WINDOW, True), (WINDOW + 1, False), (0, False)])
+@pytest.mark.parametrize(("ahead", "is_missing"), [(WINDOW, True), (WINDOW + 1, False), (0, False)])
 @pytest.mark.parametrize("payload", [REQUEST, b"\xc8lossy", b"\xc0av"])
 def test_how_far_ahead_a_lossy_packet_may_say_that_something_was_sent(
     payload: bytes, ahead: int, is_missing: bool
@@ -189,8 +192,8 @@ def test_an_idle_session_says_something_each_4_seconds() -> None:
                 friend.start += 1
         friend.say(friend.data(REQUEST))
     alive = [at for at, payload in said if payload == ALIVE]
-    assert {round(after - before, 3) for before, after in zip(alive, alive[1:], strict=False)} == {8.0}
-    gaps = [after - before for (before, _), (after, _) in zip(said, said[1:], strict=False)]
+    assert {round(after - before, 3) for before, after in itertools.pairwise(alive)} == {8.0}
+    gaps = [after - before for (before, _), (after, _) in itertools.pairwise(said)]
     assert max(gaps) <= 4.0
     assert len(said) <= 17
 
@@ -207,7 +210,7 @@ def test_up_to_21844_nonces_may_be_left_out_each_time() -> None:
     assert peer.dropped == {}
 
 
-@pytest.mark.parametrize("skip, is_found", [(65_533, True), (65_534, False)])
+@pytest.mark.parametrize(("skip", "is_found"), [(65_533, True), (65_534, False)])
 def test_65535_nonces_ahead_of_the_lowest_is_the_most(skip: int, is_found: bool) -> None:
     peer = NodePeer.live()
     friend = peer.met()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -116,7 +117,7 @@ def test_lists_are_sent_each_second_while_something_is_not_acknowledged() -> Non
     while peer.now < begun + 7.5:
         peer.tick()
         times += [peer.now for one in friend.take() if isinstance(one, Heard) and one.payload == REQUEST]
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
     assert 0.95 <= min(pauses) <= max(pauses) <= 1.1
 
 

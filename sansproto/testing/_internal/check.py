@@ -8,7 +8,6 @@ from shlex import quote
 from typing import Any, TypeAlias
 from zlib import crc32
 
-import attrs
 from hypothesis import core, given, seed, settings
 from hypothesis import strategies as st
 
@@ -35,7 +34,7 @@ def check(law: Law, subject: Subject, profile: settings | None = None) -> None:
         start = data.draw(st.sampled_from(STARTS))
         try:
             with patience():
-                law(attrs.evolve(subject, start=start), data.draw)
+                law(subject.beginning(start), data.draw)
         except Exception as error:
             error.add_note(f"The run began at {start!r}, and the seed was {number}.{_command(number)}")
             raise

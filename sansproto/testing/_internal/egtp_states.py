@@ -71,6 +71,7 @@ FAULTS: Final[Mapping[str, Mapping[Fault | None, str]]] = {
 """What the specification calls a drop, by its reason and the fault of the bytes."""
 
 VERDICTS: Final[Mapping[tuple[str, str], str]] = {
+    ("egtp.gate", "HELD"): "Limited",
     ("recovery.door", "DUPLICATE"): "Duplicate",
     ("recovery.door", "UNWEIGHED"): "Challenged",
     ("recovery.door", "TOO_MANY"): "Limited",
@@ -191,11 +192,12 @@ class StatedNode:
         core.rebuild()
         if given.get("over_limit"):
             core.door.inits.total = attrs.evolve(_NEVER, at=now)
+            core.door.inits.groups[polled_route(bytes(32)).group] = attrs.evolve(_NEVER, at=now)
 
     def _add_session(self, peer_id: bytes, one: State, instance: bytes) -> None:
         """Each belongs to a peer of its own: nothing about them depends on who it is."""
         node, core, route, sid = self.node, self.node.recovery, HOME, bytes.fromhex(one["local_sid"])
-        peer, session = core.peers.add(peer_id, Peer.begin, instance, 0), core.sessions.add(sid)
+        peer, session = core.peers.add(peer_id, Peer.begin, instance, 0, b""), core.sessions.add(sid)
         session.peer_id, session.remote_sid = peer_id, bytes.fromhex(one["remote_sid"])
         session.hs_id, session.reset = bytes.fromhex(one["hs_id"]), bytes.fromhex(one.get("peer_reset_token", ""))
         session.is_ours, session.route, session.reply = (
@@ -224,16 +226,17 @@ class StatedNode:
         token = bytes.fromhex(own["token"])
         made = self.node.make_init(Call(peer_id, sid, int(own["stamp"]), instance, token if any(token) else b""))
         assert made.hs_id.hex() == own["hs_id"]
-        peer = core.peers.add(peer_id, Peer.begin, instance, 0)
+        peer = core.peers.add(peer_id, Peer.begin, instance, 0, b"")
         peer.route, peer.is_called = HOME, True
         peer.call.state, peer.call.stamp, peer.call.began = CallState.CALLING, int(own["stamp"]), self.node.clock
-        peer.call.attempts.append(Attempt(sid, made.hs_id, made.data, b"", self.node.clock))
+        peer.call.attempts.append(Attempt(sid, made.hs_id, made.data, b"", self.node.clock, 0))
 
     def _add_tombstone(self, one: State, free: list[int]) -> None:
         tombstones, close = self.node.recovery.farewells.tombstones, bytes.fromhex(one["close"] or "")
         home = route_of(bytes.fromhex(one["home_path"]))
         sid = bytes.fromhex(one["local_sid"])
-        tombstone = tombstones.add(sid, Tombstone.begin, b"peer", close, home, 200.0)
+        closed = Session(self.node, self.node.recovery, sid)
+        tombstone = tombstones.add(sid, Tombstone.begin, closed, close, home, 200.0)
         tombstone.state = TombstoneState.SAID if close else TombstoneState.DRAINED
         tombstone.at_home.free, tombstone.elsewhere.free = (one / 1000 for one in free)
 

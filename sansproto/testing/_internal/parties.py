@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from copy import copy
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import attrs
 
@@ -119,6 +120,11 @@ class Interned(Generic[V]):
     def __getitem__(self, number: int) -> V:
         return self._values[number]
 
+    def copy(self) -> Interned[V]:
+        other = Interned[V]()
+        other._numbers, other._values = {**self._numbers}, [*self._values]
+        return other
+
 
 @attrs.frozen
 class Outcome:
@@ -133,7 +139,7 @@ class Outcome:
 
 
 class Parties:
-    """The parties: each input to each of their states is computed once."""
+    """The parties: each input to each of their states is computed once, also by several explorations of them."""
 
     def __init__(self, parties: Mapping[str, Party]) -> None:
         self.names = tuple(parties)
@@ -142,13 +148,23 @@ class Parties:
         self.open: Interned[tuple[Decision, ...]] = Interned()
         self._states: list[Interned[tuple[int, Snapshot]]] = [Interned() for _ in self.specs]
         self._facts: list[list[tuple[Phase, float | None]]] = [[] for _ in self.specs]
-        self._outcomes: list[dict[Hashable, Outcome]] = [{} for _ in self.specs]
+        self.outcomes: list[dict[Hashable, Outcome]] = [{} for _ in self.specs]  # of each, by the input
         self._answers: dict[Hashable, Any] = {}
 
     @property
     def steps(self) -> int:
         """How many different inputs to different states of parties were computed."""
-        return sum(map(len, self._outcomes))
+        return sum(map(len, self.outcomes))
+
+    def copy(self) -> Self:
+        """What is computed from now on is known to one of them alone."""
+        other = copy(self)
+        other.told, other.open = self.told.copy(), self.open.copy()
+        other._states = [states.copy() for states in self._states]
+        other._facts = [[*facts] for facts in self._facts]
+        other.outcomes = [{**outcomes} for outcomes in self.outcomes]
+        other._answers = {**self._answers}
+        return other
 
     def begin(self, party: int, life: int = 0, wall: float = 0.0) -> int:
         """The number of the state in which a party is constructed, after so many restarts and so much wall time."""
@@ -166,9 +182,12 @@ class Parties:
 
     def ask(self, party: int, state: int, wall: float, question: Callable[[Any], T]) -> T:
         """What a function finds out about the session of a state at a wall time, found out once."""
-        key = (party, state, wall, question)
+        return self.once((party, state, wall, question), lambda: question(self.restore(party, state, wall)))
+
+    def once(self, key: Hashable, answer: Callable[[], T]) -> T:
+        """The answer for a key, found out once."""
         if key not in self._answers:
-            self._answers[key] = question(self.restore(party, state, wall))
+            self._answers[key] = answer()
         found: T = self._answers[key]
         return found
 
@@ -183,9 +202,9 @@ class Parties:
     ) -> Outcome:
         """``wall`` is the time elapsed on the wall clock of the party, ``late`` included."""
         key = (state, wall, call, args, late)
-        outcome = self._outcomes[party].get(key)
+        outcome = self.outcomes[party].get(key)
         if outcome is None:
-            outcome = self._outcomes[party][key] = self._compute(party, state, wall, call, args, late)
+            outcome = self.outcomes[party][key] = self.compute(party, *key)
         return outcome
 
     def _arguments(self, party: int, life: int, wall: float) -> Mapping[str, Any]:
@@ -193,7 +212,7 @@ class Parties:
         arguments = {**spec.arguments, **spec.anew(life)} if life else spec.arguments
         return {**arguments, "wall_epoch": arguments["wall_epoch"] + wall} if wall else arguments
 
-    def _compute(self, party: int, state: int, wall: float, call: str, args: tuple[Any, ...], late: float) -> Outcome:
+    def compute(self, party: int, state: int, wall: float, call: str, args: tuple[Any, ...], late: float) -> Outcome:
         session = self.restore(party, state, wall, late)
         told: list[Hashable] = []
         decisions: list[Decision] = []

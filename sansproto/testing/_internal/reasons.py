@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from inspect import getsource, isfunction
 from textwrap import dedent
 from types import FunctionType
@@ -100,7 +101,7 @@ def drops_of_base(cls: type[Any]) -> Iterator[tuple[str | Refusal, Given]]:
         owner = _owner_of(cls, name, behind)
         function = None if owner is None else vars(owner)[name]
         if owner is not None and isfunction(function) and not name.startswith("__"):
-            reader = _Reader(function, speaks)
+            reader = _read(function, speaks)
             see = _PAGES.get(owner.__module__.rpartition(".")[2], "")
             yield from ((what, Given("the session", see=see)) for what in reader.found)
             calls = [(called, owner if is_super else None) for called, is_super in reader.calls]
@@ -144,6 +145,11 @@ def _owner_of(cls: type[Any], name: str, behind: type[Any] | None) -> type[Any] 
     mro = cls.__mro__
     rest = mro if behind is None else mro[mro.index(behind) + 1 :]
     return next((one for one in rest if name in vars(one)), None)
+
+
+@cache  # most are those of the base classes
+def _read(function: FunctionType, speaks: bool) -> _Reader:
+    return _Reader(function, speaks)
 
 
 class _Reader(ast.NodeVisitor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -92,6 +93,14 @@ class Subject(Kind):
         """A stream session without listeners is connected before anything else happens."""
         return self.wraps and not self.listeners
 
+    def beginning(self, start: float) -> Subject:
+        """The same, with runs that begin at one of ``STARTS``."""
+        return self._beginning[start]
+
+    @cached_property
+    def _beginning(self) -> Mapping[float, Subject]:
+        return {start: attrs.evolve(self, start=start) for start in STARTS}
+
     def run(self, *, drain: Drain = Drain.EACH, watch: int = 0) -> Run:
         return Run(self, drain=drain, watch=watch, dial=self.dials)
 
@@ -101,9 +110,18 @@ class Subject(Kind):
 
     def floods(self) -> st.SearchStrategy[list[Op]]:
         """Events behind an opening by which nothing ends, on links that may be blocked."""
+        return self._floods
+
+    def operation(self) -> st.SearchStrategy[Op]:
+        return self._operation
+
+    # Strategies are made once: Hypothesis looks at each of them before it draws from it for the first time.
+
+    @cached_property
+    def _floods(self) -> st.SearchStrategy[list[Op]]:
         nth = st.integers(0, 3)
         calls = [st.builds(Call, st.just(name), args) for name, args in self.verbs.items()]
-        inputs = [st.builds(Data, nth, st.tuples(self.data)), st.builds(Datagram, self._all_datagrams(), self.paths)]
+        inputs = [st.builds(Data, nth, st.tuples(self.data)), st.builds(Datagram, self._all_datagrams, self.paths)]
         blocked = st.lists(st.builds(Blocked, nth), max_size=2)
         calm = st.lists(st.one_of(*inputs, *calls), min_size=2, max_size=6)
         return st.tuples(blocked, calm).map(lambda parts: [*parts[0], *parts[1]])
@@ -111,6 +129,7 @@ class Subject(Kind):
     def _course(self, rest: st.SearchStrategy[list[Any]]) -> st.SearchStrategy[list[Op]]:
         return st.tuples(st.sampled_from(self.ways_in()), rest).map(lambda parts: [*parts[0], *parts[1]])
 
+    @cached_property
     def _all_datagrams(self) -> st.SearchStrategy[bytes]:
         return self.datagrams | self.strangers
 
@@ -119,7 +138,8 @@ class Subject(Kind):
         accepted = [(Accept(label, Address("192.0.2.7", 1234)),) for label in self.listeners]
         return self.openings or [first, *accepted]
 
-    def operation(self) -> st.SearchStrategy[Op]:
+    @cached_property
+    def _operation(self) -> st.SearchStrategy[Op]:
         nth, time = st.integers(0, 3), st.sampled_from([0.0, 0.01, 1.0, 30.0, 1000.0])
         verbs = [st.builds(Call, st.just(name), args) for name, args in self.verbs.items()]
         always: list[st.SearchStrategy[Any]] = [st.builds(Wait, time), st.just(Tick()), *verbs]
@@ -130,8 +150,8 @@ class Subject(Kind):
             always += [data, data, data, st.one_of(reports)]
         if self.listeners:
             always.append(st.builds(Accept, st.sampled_from(self.listeners), self.peers))
-        if not self._all_datagrams().is_empty:
-            always += [st.builds(Datagram, self._all_datagrams(), self.paths)] * 2
+        if not self._all_datagrams.is_empty:
+            always += [st.builds(Datagram, self._all_datagrams, self.paths)] * 2
             failed = st.builds(Failed, self.paths, st.sampled_from(SendError))
             moved = st.builds(Moved, st.sampled_from([None, 0.0, 1e5]))
             always.append(failed | moved | st.builds(Bound, st.just("udp"), addresses))

@@ -321,7 +321,8 @@ def _ends(stream: Stream) -> tuple[End, End]:
 
 def _order(item: bytes | Datagram) -> tuple[Any, ...]:
     if isinstance(item, Datagram):
-        return 1, item.party, item.data, *attrs.astuple(item.path)
+        path = item.path
+        return 1, item.party, item.data, path.socket, path.host, path.port, path.scope
     return 0, item
 
 
@@ -518,8 +519,8 @@ class _Draft:
         self.streams = [stream for stream in self.streams if stream.a.link > 0 or stream.b.link > 0]
 
     def _put(self, place: int, side: int, end: End) -> None:
-        stream = self.streams[place]
-        self.streams[place] = stream._replace(b=end) if side else stream._replace(a=end)
+        a, b, listener, silent = self.streams[place]
+        self.streams[place] = Stream(a, end, listener, silent) if side else Stream(end, b, listener, silent)
 
     def _transmit(self, party: int, transmit: Any) -> None:
         match transmit:

@@ -106,8 +106,8 @@ def pipe(
         only=(peer_key,),
         delays=NodeDelays(poll=poll, farewell=FAREWELL),
     )
-    output = JsonOutput(reporter) if json else RawOutput()
     with Signals() as signals:
+        output = JsonOutput(reporter) if json else RawOutput(signals)
         Piping(node, peer_key, target, reporter, output).run(place, signals.check)
 
 

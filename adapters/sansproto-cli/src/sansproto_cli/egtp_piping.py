@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from sansproto.egtp import (
     EgtpEvent,
     EgtpNode,
     Established,
+    Expired,
     IdentityConflict,
     MailboxReachable,
     MailboxUnreachable,
@@ -24,6 +26,8 @@ from sansproto.egtp import (
     MessageReceived,
     PathChanged,
     PeerClosed,
+    PeerForgotten,
+    PeerLost,
     PeerRestarted,
     Reason,
     Relay,
@@ -31,7 +35,7 @@ from sansproto.egtp import (
     Unreachable,
     place_of,
 )
-from sansproto.events import CloseCause
+from sansproto.events import CloseCause, Closed
 from sansproto_threads import Runner, run
 
 from . import addresses
@@ -46,6 +50,7 @@ SOCKET = "udp"
 FAREWELL = 1.5  # seconds for who did not hear the goodbye
 MESSAGE = 1198  # bytes of one message, at most
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
+_PATIENCE = 2.0  # seconds until it is told that the end of the input has to wait
 _SILENCE = 10.0  # seconds for which the other end may be silent before that is told
 _LOOK = 1.0  # seconds between two looks at that
 
@@ -112,15 +117,19 @@ class Target:
 
 
 class Piping:
-    """Between the standard streams and a peer, until either end says goodbye, or Ctrl-C."""
+    """Between an input, an output and a peer, until either end says goodbye, or Ctrl-C."""
 
-    def __init__(self, node: EgtpNode, peer: bytes, target: Target, reporter: Reporter, output: Output) -> None:
+    def __init__(
+        self, node: EgtpNode, peer: bytes, target: Target, reporter: Reporter, output: Output, descriptor: int = 0
+    ) -> None:
         self._node, self._peer = node, peer
-        self._target, self._reporter, self._output = target, reporter, output
+        self._target, self._reporter, self._output, self._descriptor = target, reporter, output, descriptor
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
-        self._was_there = self._was_polled = self._was_silent = False
-        self._next_beat = self._next_look = 0.0
+        self._was_there = self._is_connected = self._was_polled = self._is_leaving = self._was_silent = False
+        self._again: deque[bytes] = deque()
+        """Messages that waited for a session, and came back."""
+        self._next_beat = self._next_look = self._complains_at = 0.0
         self._mistakes = Mistakes(node.stats, WORTH_TELLING, reporter)
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
@@ -143,28 +152,51 @@ class Piping:
         self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
 
     def _carry(self, check: Callable[[], None]) -> None:
-        lines = Input(pieces, self._send)
+        self._lines = Input(self._descriptor, pieces, self._send)
         try:
             for event in each_event(self._runner, check):
-                if event is not None and self._tell(event, is_over=lines.is_over):
+                if event is not None and self._tell(event):
                     return
-                self._mistakes.look(self._runner)
-                self._look()
-                if not lines.is_over:
-                    self._beat()
-                elif self._is_all_sent() and self._silence() is None:
-                    self._runner.call(lambda now: self._node.disconnect(self._peer, now))
-                    self._reporter.tell("finished", "")
-                    return
+                if not self._is_leaving:
+                    self._go_on()
         finally:
-            lines.stop()
+            self._lines.stop()
+
+    def _go_on(self) -> None:
+        self._mistakes.look(self._runner)
+        self._look()
+        self._send(self._again)
+        if not self._lines.is_over:
+            self._beat()
+        elif self._is_all_sent() and self._silence() is None:
+            self._is_leaving = True
+            self._runner.call(self._leave)
+        else:
+            self._complain()
 
     def _send(self, messages: deque[bytes]) -> None:
+        """As many as fit, from the left."""
+
         def send(now: float) -> None:
             while messages and self._node.send(self._peer, messages[0], now):
                 messages.popleft()
 
-        self._runner.call(send)
+        if messages:
+            self._runner.call(send)
+
+    def _leave(self, now: float) -> None:
+        """Say goodbye. The node ends when that has left."""
+        self._node.disconnect(self._peer, now)
+        self._node.close(now)
+
+    def _complain(self) -> None:
+        """The input is over, and what was sent is not answered: after a while a person is told."""
+        now = time.monotonic()
+        self._complains_at = self._complains_at or now + _PATIENCE
+        if now >= self._complains_at:
+            self._complains_at = math.inf
+            text = "The input is over: waiting until the other end answers."
+            self._reporter.tell("ending", text, count=self._left())
 
     # -- the peer
 
@@ -188,7 +220,7 @@ class Piping:
         due = time.monotonic() >= self._next_beat
         if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
             self._next_beat = time.monotonic() + _HEARTBEAT
-            self._runner.call(lambda now: self._node.send(self._peer, b"", now))
+            self._send(deque([b""]))
 
     def _check_place(self, path: Path) -> None:
         """Nobody else can be where we are."""
@@ -220,30 +252,41 @@ class Piping:
         return self._runner.call(look)
 
     def _is_all_sent(self) -> bool:
-        return self._runner.call(lambda _: self._was_there and not self._node.waiting(self._peer))
+        return self._is_connected and not self._left()
 
-    def _tell(self, event: EgtpEvent, *, is_over: bool) -> bool:
+    def _left(self) -> int:
+        """Messages that were read and not sent."""
+        waiting = self._runner.call(lambda _: self._node.waiting(self._peer))
+        return waiting + len(self._again) + self._lines.held
+
+    def _tell(self, event: EgtpEvent) -> bool:
         """True: it is over."""
         match event:
             case MessageReceived(_, data):
                 if data:
                     self._output.message(data)
             case Established(generation=generation, reason=reason):
-                self._was_there = True
+                self._was_there = self._is_connected = True
                 texts = {Reason.FIRST: "Connected.", Reason.RESTART: "The other end has restarted: connected again."}
                 self._reporter.tell(
                     "connected", texts.get(reason, ""), generation=generation, reason=reason.name.lower()
                 )
             case PeerClosed(reason=reason):
-                if reason is CloseReason.REFUSED:
-                    text = "has left, or does not want us any more" if self._was_there else "does not want us"
-                    raise CommandFailed(Exit.REFUSED, f"The other end {text}: ask who runs it.")
-                self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
+                self._tell_goodbye(reason)
                 return True
-            case Unreachable():
-                self._tell_unreachable(is_over=is_over)
+            case Closed(cause=cause, detail=detail):
+                if cause is not CloseCause.LOCAL:
+                    text = f"The goodbye, or what was sent before it, is lost ({detail}): is the server running?"
+                    raise CommandFailed(Exit.NOBODY, text)
+                self._reporter.tell("finished", "")
+                return True
+            case Expired():
+                self._is_connected = False
+            case Unreachable() | PeerForgotten() | PeerLost() if not self._is_leaving:
+                self._is_connected &= isinstance(event, Unreachable)
+                self._tell_unreachable()
             case Undelivered(packets=packets):
-                self._reporter.tell("not_sent", f"{unsent(len(packets))}.", count=len(packets))
+                self._again.extend(filter(None, packets))
             case PathChanged(new=route):
                 place = place_of(route)
                 where = addresses.format_address(place.host, place.port) if isinstance(place, Path) else "its mailbox"
@@ -262,14 +305,27 @@ class Piping:
                 pass
         return False
 
-    def _tell_unreachable(self, *, is_over: bool) -> None:
+    def _tell_goodbye(self, reason: CloseReason) -> None:
+        if reason is CloseReason.REFUSED:
+            text = "has left, or does not want us any more" if self._was_there else "does not want us"
+            raise CommandFailed(Exit.REFUSED, f"The other end {text}: ask who runs it.")
+        if self._left():
+            raise self._nobody("said goodbye")
+        self._reporter.tell("finished", "The other end said goodbye.", reason=reason.name.lower())
+
+    def _tell_unreachable(self) -> None:
         is_last_way = self._is_by_mailbox or self._target.to is None or self._target.relay is None
-        if is_over and is_last_way:
-            left = self._runner.call(lambda _: self._node.waiting(self._peer))
-            lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
-            raise CommandFailed(Exit.NOBODY, f"The other end does not answer, and {lost}: is it running?")
+        if self._lines.is_over and is_last_way:
+            raise self._nobody("does not answer")
         self._reporter.tell("unreachable", "The other end does not answer: trying again.")
         self._call()
+
+    def _nobody(self, what: str) -> CommandFailed:
+        left = self._left()
+        if left:
+            self._reporter.tell("not_sent", "", count=left)
+        lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
+        return CommandFailed(Exit.NOBODY, f"The other end {what}, and {lost}: is it running?")
 
     def _tell_mailbox_lost(self, lost: MailboxUnreachable) -> None:
         violation, cause = lost.violation, lost.cause

@@ -50,20 +50,10 @@ class IncomingFile:
             self._fd = -1
             for candidate in _candidates(name):
                 with suppress(FileExistsError):
-                    return self._claim(self._folder / candidate)
+                    return _claim(self._path, self._folder / candidate)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
         raise AssertionError("there is always another candidate")
-
-    def _claim(self, path: Path) -> Path:
-        try:
-            os.link(self._path, path)
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links: nobody else has the empty file that is made and then replaced
-            os.close(os.open(path, _EXCLUSIVE, 0o600))
-            os.replace(self._path, path)
-        return path
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +66,24 @@ class IncomingFile:
                 os.close(self._fd)
         with suppress(OSError):
             os.unlink(self._path)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """A file that only its owner may read, and that is there whole or not at all.
+
+    Raises FileExistsError if there is one already, or another OSError.
+    """
+    written = path.parent / f".sansproto-{secrets.token_hex(8)}.part"
+    descriptor = os.open(written, _EXCLUSIVE, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _claim(written, path)
+    finally:
+        with suppress(OSError):  # it has its own name already
+            os.unlink(written)
 
 
 def check_folder(folder: Path) -> None:
@@ -107,6 +115,18 @@ def check_room(folder: Path, size: int) -> None:
 def visible_name(name: str) -> str:
     """A name that no listing hides and no program looks for by itself: ``_profile`` for ``.profile``."""
     return "_" + name[1:] if name.startswith(".") else name
+
+
+def _claim(written: Path, path: Path) -> Path:
+    """Give a file its name. Raises FileExistsError if there is one already, or another OSError."""
+    try:
+        os.link(written, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: nobody else has the empty file that is made and then replaced
+        os.close(os.open(path, _EXCLUSIVE, 0o600))
+        os.replace(written, path)
+    return path
 
 
 def _candidates(name: str) -> Iterator[str]:

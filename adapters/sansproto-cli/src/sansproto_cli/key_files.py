@@ -15,11 +15,11 @@ from sansproto.contract import Address
 
 from . import addresses
 from .exits import CommandFailed, Exit
+from .files import write_new
 from .report import Reporter
 
 _SIZE = 32
 _MOST = 400  # bytes of a file that may be one
-_EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
 def read_secrets(path: Path, count: int, protocol: str, command: str, *, make: bool) -> tuple[list[bytes], bool]:
@@ -28,17 +28,10 @@ def read_secrets(path: Path, count: int, protocol: str, command: str, *, make: b
     ``command`` is what a person types to have them made.
     """
     try:
-        if make:
-            try:
-                descriptor = os.open(path, _EXCLUSIVE, 0o600)
-            except FileExistsError:
-                pass
-            else:
-                made = [secrets.token_bytes(_SIZE) for _ in range(count)]
-                with os.fdopen(descriptor, "w") as file:
-                    file.writelines(key.hex() + "\n" for key in made)
-                    file.flush()
-                    os.fsync(file.fileno())
+        if make and not os.path.lexists(path):
+            made = [secrets.token_bytes(_SIZE) for _ in range(count)]
+            with suppress(FileExistsError):  # somebody else has made it just now
+                write_new(path, "".join(f"{key.hex()}\n" for key in made).encode())
                 return made, True
         with path.open("rb") as found:
             data = found.read(_MOST)

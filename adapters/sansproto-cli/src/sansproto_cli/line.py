@@ -111,11 +111,22 @@ class Signals:
 
     def __init__(self) -> None:
         self._seen: Exit | None = None
+        self._is_at_once = False
         self._before: dict[int, Any] = {}
 
     def check(self) -> None:
         if self._seen is not None:
             raise Interrupted(self._seen)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within it the first signal does not wait: it may be stopped by somebody who reads nothing."""
+        self.check()
+        self._is_at_once = True
+        try:
+            yield
+        finally:
+            self._is_at_once = False
 
     def __enter__(self) -> Self:
         numbers = [signal.SIGINT, signal.SIGTERM]
@@ -133,7 +144,7 @@ class Signals:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         code = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
-        if self._seen is not None:
+        if self._seen is not None or self._is_at_once:
             raise Interrupted(code)
         self._seen = code
 

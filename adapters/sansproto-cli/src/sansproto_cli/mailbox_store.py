@@ -58,6 +58,7 @@ class SqliteStore:
         self._path = path
         with self._failing():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._opened = self._identity()
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)
             try:
                 self._open()
@@ -86,15 +87,27 @@ class SqliteStore:
             try:
                 for change in changes:
                     self._write(change)
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # on a full disk it is over already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            if self._identity() != self._opened:
+                text = f"{self._path} was moved or deleted, and what is stored would be lost: leave it where it is."
+                raise CommandFailed(Exit.FILES, text)
 
     def close(self) -> None:
         self._db.close()
 
     # -- inside
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Of the file that has the name now; None: there is none."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _open(self) -> None:
         for pragma in (

@@ -12,6 +12,7 @@ from typing import Protocol
 from sansproto.errors import NotOpen
 
 from .exits import CommandFailed, Exit
+from .line import Signals
 from .report import Reporter
 
 _READ = 65536
@@ -25,13 +26,17 @@ class Output(Protocol):
 
 
 class RawOutput:
-    """Messages as they are, one after another."""
+    """Messages as they are, one after another. Whoever reads them may stop: a signal ends that."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
 
     def message(self, data: bytes) -> None:
         view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(1, view) :]
+            with self._signals.at_once():
+                while view:
+                    view = view[os.write(1, view) :]
         except OSError as error:
             raise CommandFailed(
                 Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere."
@@ -52,20 +57,30 @@ class JsonOutput:
 
 
 class Input:
-    """The standard input, in messages, read in a thread: nothing can interrupt that.
+    """An input, in messages, read in a thread: nothing can interrupt that.
 
     ``cut`` makes messages of what was read; the last one is not complete yet, and may be empty. ``send`` takes as many
     of them as fit from the left. ``end`` is sent after all of them.
     """
 
     def __init__(
-        self, cut: Callable[[bytes], list[bytes]], send: Callable[[deque[bytes]], object], end: bytes = b""
+        self,
+        descriptor: int,
+        cut: Callable[[bytes], list[bytes]],
+        send: Callable[[deque[bytes]], object],
+        end: bytes = b"",
     ) -> None:
-        self._cut, self._send, self._end = cut, send, end
+        self._descriptor, self._cut, self._send, self._end = descriptor, cut, send, end
         self._has_room, self._is_stopped = threading.Event(), False
+        self._waiting: deque[bytes] = deque()
         self.is_over = False
         """All of it was taken."""
         threading.Thread(target=self._read, name="input", daemon=True).start()
+
+    @property
+    def held(self) -> int:
+        """Messages that were read and not taken."""
+        return len(self._waiting)
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -78,18 +93,20 @@ class Input:
     def _read(self) -> None:
         with suppress(OSError, NotOpen):  # closed; or the node is
             rest = b""
-            while data := os.read(0, _READ):  # a buffered one would hold a lock that the end of the process wants
+            while data := os.read(
+                self._descriptor, _READ
+            ):  # a buffer would have a lock that the end of the process wants
                 *whole, rest = self._cut(rest + data)
                 if not self._take(whole):
                     return
             self.is_over = self._take([rest, self._end])
 
     def _take(self, messages: list[bytes]) -> bool:
-        waiting = deque(filter(None, messages))
-        while waiting:
+        self._waiting.extend(message for message in messages if message)
+        while self._waiting:
             self._has_room.clear()
-            self._send(waiting)
-            if waiting:
+            self._send(self._waiting)
+            if self._waiting:
                 self._has_room.wait(_AGAIN)
             if self._is_stopped:
                 return False

@@ -100,10 +100,9 @@ def pipe(
         raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --relay, or --bind to be called.")
     place = None if to is None else addresses.parse_bound(to, "friend", "192.168.1.10:33445")
     meeting = Meeting(keys, bind, relay, reporter)
-    output = JsonOutput(reporter) if json else RawOutput()
     with Signals() as signals, meeting.begin() as runner:
-        piping = Piping(meeting, runner, other, output, timeout=timeout)
-        piping.run(place, signals.check)
+        output = JsonOutput(reporter) if json else RawOutput(signals)
+        Piping(meeting, runner, other, output, timeout).run(place, signals.check)
 
 
 @tox_app.command

@@ -118,7 +118,7 @@ class Piping:
     def run(self, to: tuple[str, int] | None, check: Callable[[], None]) -> None:
         """Raises CommandFailed unless all arrives, in both directions."""
         self._meeting.add_friend(self._runner, self._friend, to)
-        source = Input(cut, self._send, END)
+        source = Input(0, cut, self._send, END)
         line = Line(self._meeting.node, self._runner, check)
         try:
             while not self._is_done():

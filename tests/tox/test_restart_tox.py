@@ -1,0 +1,241 @@
+"""Restarts, outages and bad networks: two nodes on a network in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tox_world import Tox, World, all_arrived, chat, meet, offline
+
+from sansproto.contract import Path
+from sansproto.tox import CustomReceived, FriendOffline, FriendOnline, MessageReceived, OfflineReason, Undelivered
+
+ROUND_TRIP = 0.04
+
+
+def pair(world: World) -> tuple[Tox, Tox]:
+    """Two friends of which the first calls."""
+    a, b = world.node(1), world.node(2)
+    a.befriend(b, path=True)
+    b.befriend(a)
+    meet(world, a, b)
+    return a, b
+
+
+def back(world: World, a: Tox, b: Tox, within: float = 60.0) -> float:
+    """Until both have another session with each other."""
+    begun, a_before = world.net.now, len(a.events)
+
+    def is_back() -> bool:
+        news = a.events[a_before:]
+        return any(isinstance(one, FriendOnline) for one in news) and b.tox.is_online(a.key)
+
+    world.net.run_until(is_back, within=within)
+    return world.net.now - begun
+
+
+def kinds(events: list[Any]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+# -- restarts (docs/protocols/tox.rst, restart)
+
+
+@pytest.mark.parametrize("round_trip", [0.02, 0.3, 2.0])
+def test_a_friend_that_restarts_and_calls_is_back_in_three_and_a_half_round_trips(round_trip: float) -> None:
+    """24, 25, 26, 26, 27: after the last one the survivor sends, and the other end answers."""
+    world = World(latency=round_trip / 2)
+    a, b = pair(world)
+    world.net.run(20.0)
+    b.restart("again")
+    b.befriend(a, path=True)
+    assert back(world, a, b) == pytest.approx(3.5 * round_trip)
+    assert [event.reason for event in offline(a)] == [OfflineReason.RESTARTED]
+
+
+def test_a_friend_that_restarts_at_another_port_is_back_as_fast() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    b.node.stop(silent=True)
+    c = Tox(world, 3, "again", keys=2)
+    c.befriend(a, path=True)
+    assert back(world, a, c) == pytest.approx(3.5 * ROUND_TRIP)
+
+
+def test_a_friend_that_restarts_and_keeps_silent_is_found_out_by_its_silence() -> None:
+    """Three seconds after a packet that it should have acknowledged: here a message."""
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    b.restart("again")
+    b.befriend(a)  # it does not know where
+    a.say(b, "are you there?")
+    assert back(world, a, b) == pytest.approx(3.0 + 3.0 * ROUND_TRIP, abs=0.05)
+
+
+def test_without_anything_to_say_that_takes_up_to_eight_seconds_more() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    b.restart("again")
+    b.befriend(a)
+    assert back(world, a, b) < 8.0 + 3.0 + 0.2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_under_loss_a_restart_takes_some_repetitions_of_a_second(seed: int) -> None:
+    world = World(seed, loss=0.3)
+    a, b = pair(world)
+    world.net.run(10.0)
+    b.restart("again")
+    b.befriend(a, path=True)
+    assert back(world, a, b) < 25.0
+    assert kinds(offline(a)) == ["FriendOffline"]
+
+
+def test_after_a_clean_end_the_friend_is_back_at_once() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    b.node.call(b.tox.close)
+    world.net.run(0.1)
+    assert [event.reason for event in offline(a)] == [OfflineReason.SAID]
+    world.net.run(3.0)
+    b.restart("again")
+    b.befriend(a, path=True)
+    assert back(world, a, b) < 0.3
+
+
+def test_what_did_not_arrive_is_handed_up_once_and_what_did_is_not_told_again() -> None:
+    world = World()
+    a, b = pair(world)
+    arrived = [a.say(b, f"{number}") for number in range(5)]
+    world.net.run(5.0)
+    b.restart("again")
+    lost = [a.say(b, f"{number}") for number in range(5, 10)]
+    b.befriend(a, path=True)
+    back(world, a, b)
+    told = [event for event in a.events if isinstance(event, Undelivered)]
+    assert [event.messages for event in told] == [tuple(lost)]
+    assert [event.number for event in a.events if hasattr(event, "number")] == arrived
+    assert b.texts() == [str(number) for number in range(5)]  # of the process before
+    world.net.run(60.0)
+    assert len([event for event in a.events if isinstance(event, Undelivered)]) == 1
+    assert kinds(offline(a, b)) == ["FriendOffline"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_ends_restart_again_and_again_and_no_message_is_told_twice(seed: int) -> None:
+    world = World(seed, loss=0.2, reorder=0.2, duplicate=0.2)
+    a, b = pair(world)
+    given: dict[str, int] = {}
+    for turn in range(6):
+        for number in range(10):
+            text = f"{turn} {number}"
+            if a.say(b, text) is not None:
+                given[text] = turn
+            world.net.run(0.2)
+        one, other = (b, a) if turn % 2 else (a, b)
+        one.restart(f"{turn}")
+        one.befriend(other, path=True)
+        world.net.run_until(lambda: a.tox.is_online(b.key) and b.tox.is_online(a.key), within=90.0)
+    world.net.run(20.0)
+    assert len(set(b.texts())) == len(b.texts())
+    assert set(b.texts()) <= set(given)
+
+
+# -- outages
+
+
+def test_an_outage_of_some_seconds_does_not_replace_the_session() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    world.net.partition("10.0.0.1", "10.0.0.2")
+    for number in range(50):
+        a.say(b, f"{number}")
+        world.net.run(0.1)
+    world.net.heal("10.0.0.1", "10.0.0.2")
+    world.net.run(10.0)
+    assert b.texts() == [str(number) for number in range(50)]
+    assert offline(a, b) == []
+
+
+def test_two_outages_of_five_minutes() -> None:
+    world = World()
+    a, b = pair(world)
+    for _ in range(2):
+        world.net.run(20.0)
+        world.net.partition("10.0.0.1", "10.0.0.2")
+        world.net.run(300.0)
+        assert not a.tox.is_online(b.key)
+        assert not b.tox.is_online(a.key)
+        world.net.heal("10.0.0.1", "10.0.0.2")
+        assert meet(world, a, b) < 8.0
+
+
+def test_both_ends_call_at_the_same_time() -> None:
+    for seed in range(10):
+        world = World(seed, loss=0.3 if seed else 0.0)
+        a, b = world.node(1), world.node(2)
+        a.befriend(b, path=True)
+        b.befriend(a, path=True)
+        assert meet(world, a, b) < 25.0
+        world.net.run(40.0)
+        assert offline(a, b) == []  # and the sessions are the same
+
+
+def test_a_sleep_in_which_the_address_changed() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    b.node.call(lambda now: b.tox.resumed(now, asleep=60.0))
+    chat(world, a, b, 3.0)
+    world.net.run(2.0)
+    assert all_arrived(a, b)
+
+
+# -- bad networks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_lossless_byte_arrives_once_and_in_order(seed: int) -> None:
+    world = World(seed, loss=0.3, reorder=0.3, duplicate=0.2, corrupt=0.05)
+    a, b = pair(world)
+    packets = [b"\xa0" + number.to_bytes(4, "big") + bytes(number % 700) for number in range(120)]
+    left = packets
+    while left or len([one for one in b.events if isinstance(one, CustomReceived)]) < len(packets):
+        left = left[a.give(b, left[:20]) :]
+        world.net.run(0.5)
+        assert world.net.now < 500.0
+    assert [one.data for one in b.events if isinstance(one, CustomReceived)] == packets
+    assert offline(a, b) == []
+
+
+def test_an_idle_session_of_two_nodes_sends_little() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    before = a.tox.stats.packets_sent + b.tox.stats.packets_sent
+    world.net.run(80.0)
+    sent = a.tox.stats.packets_sent + b.tox.stats.packets_sent - before
+    assert sent <= 2 * 80 / 4 + 24  # one each 4 seconds, and those that acknowledge
+    assert offline(a, b) == []
+
+
+def test_messages_of_a_friend_that_was_offline_are_those_of_its_new_session() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(5.0)
+    b.restart("again")
+    b.befriend(a, path=True)
+    back(world, a, b)
+    a.say(b, "hello again")
+    world.net.run(1.0)
+    events = [event for event in b.events if isinstance(event, (FriendOffline, MessageReceived))]
+    assert events == [MessageReceived(a.key, "hello again")]
+
+
+def test_paths_have_labels() -> None:
+    assert pair(World())[0].path == Path("udp", "10.0.0.1", 33445)
