@@ -271,9 +271,8 @@ class Recovery(Part[RecoveryHost]):
 
     def end_session(self, sid: bytes) -> None:
         """The host knows that a session is over: that in use lapses, and the peer is called if one is wanted."""
-        session = self.sessions.get(sid)
-        if session is not None:
-            session.post(SessionInput.EXPIRED())
+        if sid in self.sessions:
+            self.sessions[sid].post(SessionInput.EXPIRED())
 
     def hear_hint(self, hint: Hint) -> None:
         """Somebody does not know a session."""

@@ -12,7 +12,15 @@ from ..contract import Address, Entropy
 from ..errors import WireError
 from ..tox import crypto, nodes, payloads, requests
 from ..tox import packets as p
-from ..tox.limits import RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
+from ..tox.limits import (
+    NodeDelays,
+    NodeLimits,
+    RelayClientDelays,
+    RelayClientLimits,
+    RelayServerDelays,
+    RelayServerLimits,
+)
+from ..tox.node import ToxNode
 from ..tox.relay_client import RelayClient
 from ..tox.relay_server import RelayServer
 from ..trace import Trace
@@ -335,7 +343,19 @@ def _relay_client(config: Config, entropy: Entropy, trace: Trace | None = None) 
     )
 
 
+def _tox_node(config: Config, entropy: Entropy, trace: Trace | None = None) -> ToxNode:
+    return ToxNode(
+        real_key=bytes.fromhex(config["real_key"]),
+        dht_key=bytes.fromhex(config["dht_key"]),
+        entropy=entropy,
+        delays=settings(NodeDelays, config["delays"]),
+        limits=settings(NodeLimits, config["limits"]),
+        trace=trace,
+    )
+
+
 MACHINES: Final[Mapping[str, Make]] = {
+    "tox.tox_node": _tox_node,
     "tox.relay_server": _relay_server,
     "tox.relay_client": _relay_client,
 }

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
-from ..component import Component, Host, Note, Refusal
+import attrs
+
+from ..component import Component, Note, Refusal
 from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import Level
@@ -28,9 +30,9 @@ from .events import (
     StatusMessageChanged,
     TypingChanged,
 )
-from .limits import NodeDelays, NodeLimits
+from .limits import NodeDelays
 from .nodes import Relay, decode_nodes
-from .paths import Ways
+from .paths import Ways, WaysHost
 from .session import Session
 
 NOT_ONLINE: Final = Refusal("the friend is not online", ref="friends")
@@ -43,28 +45,42 @@ CUSTOM: Final = frozenset((*p.CUSTOM_LOSSLESS, *p.CUSTOM_LOSSY))
 _IDS: Final = frozenset(p.FRIEND.packets)
 
 
-class Profile(Protocol):
-    """What a node says of itself to friends."""
+@attrs.define(eq=False, weakref_slot=False)
+class Profile:
+    """What a node says of itself."""
 
-    name: bytes
-    status_message: bytes
-    presence: int
+    name: bytes = b""
+    status_message: bytes = b""
+    presence: int = 0
 
 
-class FriendHost(Host[Any], Protocol):
+class AllFriends(Protocol):
+    """What a friend asks of all friends."""
+
+    def session_changed(self) -> None: ...
+    def relays_to_share(self) -> bytes: ...
+    def is_missed(self, friend: Friend) -> bool: ...
+    def meet_at(self, friend: Friend, relays: Iterable[Relay]) -> None: ...
+    def path_known(self, path: Path, friend: bytes) -> None: ...
+    def path_forgotten(self, path: Path, friend: bytes) -> None: ...
+
+
+class AllSessions(Protocol):
+    """What a friend asks of all sessions."""
+
+    def ask_alive(self, friend: Friend) -> None: ...
+    def lose(self, friend: Friend) -> None: ...
+
+
+class FriendHost(WaysHost, Protocol):
     """What a friend asks of its node."""
 
-    delays: NodeDelays
-    limits: NodeLimits
-    profile: Any
-
-    def make_ways(self, friend: bytes) -> Ways: ...
-    def session_changed(self) -> None: ...
-    def ask_alive(self, friend: bytes) -> None: ...
-    def lose(self, friend: bytes) -> None: ...
-    def relays_to_share(self) -> bytes: ...
-    def is_missed(self, friend: bytes) -> bool: ...
-    def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None: ...
+    @property
+    def profile(self) -> Profile: ...
+    @property
+    def friends(self) -> AllFriends: ...
+    @property
+    def sessions(self) -> AllSessions: ...
 
 
 class Said(NamedTuple):
@@ -127,7 +143,7 @@ class Friend(Component[FriendState, FriendHost]):
 
     def __init__(self, host: FriendHost, key: bytes) -> None:
         super().__init__(host)
-        self.key, self.delays, self.ways = key, host.delays, host.make_ways(key)
+        self.key, self.delays, self.ways = key, host.delays, Ways(host, key)
         self.dht_keys, self.current, self.heard, self.said = [], None, 0.0, 0.0
         self.messages = self.times_online = 0
         self.pings, self.address = {}, 0
@@ -206,7 +222,7 @@ class Friend(Component[FriendState, FriendHost]):
         self.heard = self.said = self.host.clock
         session = self._session()
         session.outgoing.send_at_once(p.FRIEND.encode(p.Online()))
-        self.host.ask_alive(self.key)
+        self.host.sessions.ask_alive(self)
         self.share_relays()
         self.introduce()
 
@@ -218,19 +234,19 @@ class Friend(Component[FriendState, FriendHost]):
 
     def share_relays(self) -> None:
         """Where it can meet us, if all other ways are lost."""
-        relays = self.host.relays_to_share()
+        relays = self.host.friends.relays_to_share()
         if relays:
             self._session().outgoing.send_at_once(p.FRIEND.encode(p.ShareRelays(relays)))
 
     def send_alive(self) -> None:
         self.said = self.host.clock
         self._session().outgoing.send_alive()
-        if self.host.is_missed(self.key):
+        if self.host.friends.is_missed(self):
             self.share_relays()
 
     def end(self, reason: OfflineReason) -> None:
         self.current = self.session = None
-        self.host.session_changed()
+        self.host.friends.session_changed()
 
     def tell_online(self) -> None:
         self.times_online += 1
@@ -246,7 +262,7 @@ class Friend(Component[FriendState, FriendHost]):
         assert isinstance(said.packet, p.ShareRelays)
         relays = decode_nodes(said.packet.nodes)
         self.host.emit(RelaysShared(self.key, relays))
-        self.host.meet_at(self.key, relays)
+        self.host.friends.meet_at(self, relays)
 
     def tell_packet(self, said: Said) -> None:
         packet: Any = said.packet
@@ -271,7 +287,7 @@ class Friend(Component[FriendState, FriendHost]):
 
     def lose(self) -> None:
         """Nothing came for too long."""
-        self.host.lose(self.key)
+        self.host.sessions.lose(self)
 
     # -- inside
 

@@ -25,6 +25,12 @@ class Lane(NamedTuple):
     session: Session | None
 
 
+class AllCalls(Protocol):
+    """What is asked of all sessions."""
+
+    def urge_call(self, friend: Friend) -> None: ...
+
+
 class FriendsHost(Host[Any], Protocol):
     """What is asked of the node."""
 
@@ -37,7 +43,8 @@ class FriendsHost(Host[Any], Protocol):
     def relays(self) -> Mapping[bytes, RelayLink]: ...
     def use_relay(self, relay: Relay) -> RelayLink: ...
     def leave_relay(self, key: bytes) -> None: ...
-    def urge_call(self, friend: bytes) -> None: ...
+    @property
+    def sessions(self) -> AllCalls: ...
 
 
 class Friends(Part[FriendsHost]):
@@ -227,10 +234,10 @@ class Friends(Part[FriendsHost]):
         ways = friend.ways
         return not ways.is_direct and not all(relay.is_linked(ways.dht_key) for relay in self._shared())
 
-    def meet_at(self, friend: bytes, relays: Iterable[Relay]) -> None:
+    def meet_at(self, friend: Friend, relays: Iterable[Relay]) -> None:
         """A friend says where it can be met."""
         for relay in relays:
-            self.tie(self.all[friend], relay)
+            self.tie(friend, relay)
 
     # -- there is a way again
 
@@ -239,7 +246,7 @@ class Friends(Part[FriendsHost]):
         if friend.session is not None:
             friend.session.outgoing.pump()
         else:
-            self.host.urge_call(friend.key)
+            self.host.sessions.urge_call(friend)
 
     def relay_up(self, relay: bytes) -> None:
         for friend in self.all.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
@@ -10,6 +9,7 @@ from ..component import Component, Host
 from ..errors import WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import Level, Rate
+from ..recovery import Knock, Recovery
 from ..snapshot import CACHED
 from . import packets as p
 from .crypto import is_key
@@ -17,8 +17,9 @@ from .friend import Friend
 from .friends import Friends
 from .keyring import Keyring, Shaken
 from .limits import NodeDelays, NodeLimits
-from .paths import Direct, Way
-from .session import Arrived, Session
+from .paths import Direct, Way, friend_route, way_route
+from .session import OPENED, Arrived, Session
+from .sessions import Sessions
 
 
 class Came(NamedTuple):
@@ -88,7 +89,6 @@ class GateState(Enum):
 
 
 class GateInput:
-    VERB = Input[GateState, None]()
     RELAYED = Input[GateState, Came]()
     REQUESTED = Input[GateState, Came]()
     FRIEND_REQUESTED = Input[GateState, Came]()
@@ -116,17 +116,12 @@ class GateHost(Host[Any], Protocol):
     keyring: Keyring
     cookies: Level
     friends: Friends
+    sessions: Sessions
+    recovery: Recovery
 
-    def sessions_of(self, friend: bytes) -> Iterable[Session]: ...
-    def has_attempt(self, friend: bytes) -> bool: ...
-    def is_offer(self, session: Session) -> bool: ...
-    def answer(self, data: bytes, way: Way) -> None: ...
     def decode(self, data: bytes, way: Any) -> Any: ...
     def arrived(self, packet: Any, way: Way) -> None: ...
-    def hear_cookie(self, answered: Answered) -> None: ...
-    def hear_handshake(self, shook: Shook) -> None: ...
-    def hear_reply(self, shook: Shook) -> None: ...
-    def take_data(self, session: Session, arrived: Arrived) -> None: ...
+    def put(self, way: Way, data: bytes) -> None: ...
     def say_goodbye(self) -> None: ...
     def leave(self) -> None: ...
 
@@ -183,7 +178,7 @@ class Gate(Component[GateState, GateHost]):
     def open_response(self, came: Came) -> Answered | None:
         """It does not say whose it is."""
         for friend in self.host.friends.at(came.way):
-            if self.host.has_attempt(friend.key):
+            if self.host.sessions.has_attempt(friend.key):
                 try:
                     return Answered(friend.key, self.host.keyring.read_response(friend.ways.dht_key, came.packet))
                 except WireError:
@@ -208,13 +203,13 @@ class Gate(Component[GateState, GateHost]):
         """Is it one of which a session was made that waits for data, and was it not answered just now?"""
         session = self._same(shook)
         is_due = session is not None and self.host.clock - session.answered >= self.delays.repeat
-        return session is not None and is_due and self.host.is_offer(session)
+        return session is not None and is_due and self.host.sessions.is_offer(session)
 
     def is_new(self, shook: Shook) -> bool:
         return self._same(shook) is None and not self.host.keyring.is_seen(shook.shaken)
 
     def is_expected(self, shook: Shook) -> bool:
-        return self.host.has_attempt(shook.shaken.friend)
+        return self.host.sessions.has_attempt(shook.shaken.friend)
 
     # -- guards: data
 
@@ -224,7 +219,7 @@ class Gate(Component[GateState, GateHost]):
     def find_session(self, arrived: Arrived) -> Found | None:
         """Not the one in use of who is there usually: it was tried."""
         for friend in self.host.friends.at(arrived.way):
-            for session in self.host.sessions_of(friend.key):
+            for session in self.host.sessions.of(friend.key):
                 if not session.is_foreign(arrived):
                     return Found(session, arrived)
         return None
@@ -255,11 +250,11 @@ class Gate(Component[GateState, GateHost]):
         self.take(PING, came)
 
     def give_cookie(self, asked: Asked) -> None:
-        self.host.answer(self.host.keyring.answer(asked.packet.dht_key, asked.body), asked.way)
+        self.host.put(asked.way, self.host.keyring.answer(asked.packet.dht_key, asked.body))
 
     def pong(self, pinged: Pinged) -> None:
         pong = self.host.keyring.make_pong(pinged.packet.dht_key, pinged.body.number)
-        self.host.answer(pong, pinged.way)
+        self.host.put(pinged.way, pong)
 
     def ping_back(self, pinged: Pinged) -> None:
         """A friend may be where it comes from: that counts once it answers our own ping there."""
@@ -271,25 +266,35 @@ class Gate(Component[GateState, GateHost]):
         self.host.friends.learn_pinged(ponged.friend, ponged.number)
 
     def hear_cookie(self, answered: Answered) -> None:
-        self.host.hear_cookie(answered)
+        route = friend_route(answered.friend)
+        self.host.recovery.hear_challenge(answered.body.number, route, answered.body)
 
     def answer_again(self, shook: Shook) -> None:
         session = self._same(shook)
         assert session is not None  # a guard has found it
         session.answered = self.host.clock
-        self.host.hear_handshake(shook)
+        self.hear_handshake(shook)
 
     def note_seen(self, shook: Shook) -> None:
         self.host.keyring.note_seen(shook.shaken)
 
+    def learn_from(self, shook: Shook) -> None:
+        """Its sender is genuine: where it may be, and its DHT key."""
+        shaken = shook.shaken
+        self.host.friends.learn(self.host.friends.all[shaken.friend], shook.way, shaken.cookie.dht_key)
+
     def hear_reply(self, shook: Shook) -> None:
-        self.host.hear_reply(shook)
+        """A handshake stands for the answer to the latest of our attempts."""
+        peer = self.host.recovery.peers[shook.shaken.friend]
+        self.host.recovery.hear_reply(peer.call.attempts[-1].sid, shook.shaken)
 
     def hear_handshake(self, shook: Shook) -> None:
-        self.host.hear_handshake(shook)
+        shaken = shook.shaken
+        route = way_route(shook.way, shaken.friend)
+        self.host.recovery.hear_init(Knock(shaken.name, b"", route, shaken, proven=True))
 
     def take_data(self, found: Found) -> None:
-        self.host.take_data(found.session, found.arrived)
+        found.session.take(OPENED, found.arrived)
 
     def say_goodbye(self) -> None:
         self.host.say_goodbye()
@@ -308,7 +313,7 @@ class Gate(Component[GateState, GateHost]):
     def _same(self, shook: Shook) -> Session | None:
         """The session that a handshake is of, if it is a copy."""
         key = shook.shaken.body.session_key
-        return next((one for one in self.host.sessions_of(shook.shaken.friend) if one.peer_key == key), None)
+        return next((one for one in self.host.sessions.of(shook.shaken.friend) if one.peer_key == key), None)
 
 
 _S, _I, _C = GateState, GateInput, Gate
@@ -401,7 +406,6 @@ GATE: Final = Table[Gate, GateState](
     terminal=(_S.CLOSED,),
     idle={_S.OPEN: "the application, which closes the node"},
     rows=(
-        Row(_S.OPEN, _I.VERB, None, ref=_NODE),
         Row((_S.OPEN, _S.CLOSING), _I.RELAYED, None, _C.look_inside, ref=_NODE),
         Row(_S.OPEN, _I.REQUESTED, None, _C.charge, _C.look_at_request, ref=_COOKIES),
         Row(_S.OPEN, _I.FRIEND_REQUESTED, None, _C.look_at_friends_request, ref=_COOKIES),
@@ -409,8 +413,8 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.OPEN, _I.ASKED, None, _C.give_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.ANSWERED, None, _C.hear_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.SHOOK_AGAIN, None, _C.answer_again, ref=_HANDSHAKE),
-        Row(_S.OPEN, _I.REPLIED, None, _C.note_seen, _C.hear_reply, ref=_HANDSHAKE),
-        Row(_S.OPEN, _I.SHOOK, None, _C.note_seen, _C.hear_handshake, ref=_HANDSHAKE),
+        Row(_S.OPEN, _I.REPLIED, None, _C.note_seen, _C.learn_from, _C.hear_reply, ref=_HANDSHAKE),
+        Row(_S.OPEN, _I.SHOOK, None, _C.note_seen, _C.learn_from, _C.hear_handshake, ref=_HANDSHAKE),
         Row(_S.OPEN, _I.PING_CAME, None, _C.charge, _C.look_at_ping, ref=_PING),
         Row(_S.OPEN, _I.FRIEND_PING_CAME, None, _C.look_at_friends_ping, ref=_PING),
         Row(_S.OPEN, _I.FRIEND_PINGED, None, _C.charge_friend, _C.pong, _C.ping_back, ref=_PING),
@@ -422,5 +426,5 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.CLOSING, _I.CLOSE, None, ref="closing a node"),
         Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref="closing a node"),
     ),
-    defaults=(Default(Outcome.NOT_OPEN, "", _I.VERB), Default(Outcome.IGNORE, "closing")),
+    defaults=(Default(Outcome.IGNORE, "closing"),),
 )

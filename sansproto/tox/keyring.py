@@ -16,7 +16,7 @@ from . import packets as p
 from .limits import NodeDelays, NodeLimits
 
 _NUMBER: Final = 8
-_SID: Final = 8
+_INSTANCE: Final = 8
 _UNUSED: Final = bytes(32)
 
 
@@ -178,12 +178,12 @@ class Keyring(Part[KeyringHost]):
         if attempt.number:
             data = self._make_handshake(attempt.peer, shaken.cookie.dht_key, shaken.body.other_cookie, attempt.draft)
         agreed = self._agree(shaken, attempt.draft, data, was_sent=not attempt.number)
-        return Reply(self.sid_of(shaken), self.sid_of(shaken), b"", agreed)
+        return Reply(b"", self.instance_of(shaken), b"", agreed)
 
     @staticmethod
-    def sid_of(shaken: Shaken) -> bytes:
-        """What stands for the friend's session, and for its process: each of its session keys is another one."""
-        return shaken.body.session_key[:_SID]
+    def instance_of(shaken: Shaken) -> bytes:
+        """What stands for the friend's process: each of its session keys is another one."""
+        return shaken.body.session_key[:_INSTANCE]
 
     def keep_draft(self, friend: bytes, draft: Draft) -> None:
         """What is begun from now on has this key, too."""

@@ -6,35 +6,67 @@ An Endpoint with any number of datagram sockets.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, ClassVar, Final, assert_never
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, assert_never
 
 from ..component import Note
 from ..contract import Entropy, Path, Phase, Transmit
-from ..errors import Fault, LocalProtocolError, WireError
-from ..recovery import RecoveryConfig
+from ..errors import Fault, LocalProtocolError, NotOpen, WireError
+from ..events import CloseCause, Closed
+from ..rates import Level
+from ..recovery import (
+    Admission,
+    Call,
+    Challenge,
+    CloseReason,
+    Delivery,
+    Established,
+    Init,
+    Kind,
+    Knock,
+    MadeInit,
+    MadeReply,
+    Opened,
+    Recovery,
+    RecoveryConfig,
+    RecoveryEvent,
+    Reply,
+    Route,
+    Sealed,
+    Visit,
+)
 from ..session import Answers
+from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
 from .events import OfflineReason, Presence, ToxEvent
-from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState
-from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, GateInput
-from .host import Incoming, Profile, ToxHost
-from .limits import NodeDelays, NodeLimits
+from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState, Profile
+from .friends import Friends
+from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, Gate, GateInput
+from .keyring import Agreed, Keyring
+from .limits import RECOVERY, NodeDelays, NodeLimits
 from .nodes import Relay
-from .paths import Direct, Relayed, Way, friend_route
+from .outgoing import Target
+from .paths import Direct, Relayed, Several, Way, friend_route, place_of
 from .relay_events import RelayConnected, RelayLost
 from .relay_link import Ended, RelayLink
-from .session import DATA, Arrived, Session, SessionInput
+from .relay_links import RelayUser
+from .session import DATA, Arrived, Session
+from .sessions import Sessions
+
+Incoming: TypeAlias = p.DhtPing | p.DhtPong | p.CookieRequest | p.CookieResponse | p.Handshake | bytes
+"""What a packet is: bytes are Data, which sessions open as they are."""
 
 NOT_TOLD: Final = Note("an event was left out, too many wait", ref="the node")
 
 _DATA: Final = p.Data.__wire__.id or 0
+_HANDSHAKE: Final = p.Handshake.__wire__.id or 0
+_HANDSHAKE_SIZE: Final = 385
 _DATA_SIZES: Final = range(28, p.MAX_PACKET + 1)
 _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.items()}
 
 
-class ToxNode(ToxHost):
+class ToxNode(RelayUser[ToxEvent, Incoming]):
     """One end of sessions with friends, each known by its real key.
 
     ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts.
@@ -42,6 +74,20 @@ class ToxNode(ToxHost):
 
     datagram = p.DATAGRAM
     strangers: ClassVar = Answers(161, grows=16, budget="cookies")
+
+    cookies: Level
+    """What is left of cookies for strangers."""
+    keyring: Keyring
+    friends: Friends
+    sessions: Sessions
+    gate: Gate
+    recovery: Recovery
+    profile: Profile
+    is_full: bool
+    """Something waits for room in the outbox."""
+    bulk: Annotated[crypto.Bulk, CACHED]
+    delays: Annotated[NodeDelays, CACHED]
+    limits: Annotated[NodeLimits, CACHED]
 
     def __init__(
         self,
@@ -56,17 +102,27 @@ class ToxNode(ToxHost):
         trace: Trace | None = None,
     ) -> None:
         """Raises ValueError unless both keys have 32 bytes."""
+        self.limits, self.delays = limits or NodeLimits(), delays or NodeDelays()
         super().__init__(
-            real_key=real_key,
-            dht_key=dht_key,
+            own_dht=crypto.KeyPair.of(dht_key),
             entropy=entropy,
+            delays=self.delays,
+            limits=self.limits,
+            datagrams=self.limits,
             wall_epoch=wall_epoch,
-            recovery=recovery,
-            limits=limits,
-            delays=delays,
             trace=trace,
         )
+        real = crypto.KeyPair.of(real_key)
+        self.profile, self.cookies, self.is_full = Profile(), Level(self.limits.cookies, 0.0), False
+        self.keyring = Keyring(self, real, self.own_dht)
+        self.friends, self.sessions = Friends(self, self._make_friend), Sessions(self, self._make_session)
+        self.gate, self.bulk = Gate(self), crypto.Bulk()
+        self.recovery = Recovery(self, real.public, recovery or RECOVERY)
         self.phase = Phase.OPEN
+
+    def rebuild(self) -> None:
+        super().rebuild()
+        self.sessions.join()
 
     # -- verbs
 
@@ -285,11 +341,8 @@ class ToxNode(ToxHost):
 
     def next_event(self) -> ToxEvent | None:
         event = super().next_event()
-        if self.stalled and len(self._events) <= self.limits.events // 4:
-            stalled, self.stalled = self.stalled, {}
-            for sid in stalled:
-                if sid in self.sessions:
-                    self.sessions[sid].post(SessionInput.RESUMED())
+        if self.sessions.stalled and len(self._events) <= self.limits.events // 4:
+            self.sessions.go_on()
             self.run()
         return event
 
@@ -351,7 +404,167 @@ class ToxNode(ToxHost):
     def relay_writable(self, relay: RelayLink) -> None:
         self.friends.unblock()
 
+    # -- what parts ask
+
+    def say_goodbye(self) -> None:
+        self.phase = Phase.CLOSING
+        for key, friend in self.friends.all.items():
+            self.recovery.disconnect(key, CloseReason.GOING_AWAY)
+            FriendInput.ENDED(OfflineReason.REMOVED).act(friend)
+
+    def leave(self) -> None:
+        for key in tuple(self.relays):
+            self.leave_relay(key)
+        self.close_gracefully(Closed(CloseCause.LOCAL))
+
+    def dht_key_of(self, friend: bytes) -> bytes:
+        return self.friends.all[friend].ways.dht_key
+
+    @property
+    def room_in_outbox(self) -> int:
+        return self.limits.outbox - len(self._outbox)
+
+    def takes_packets(self) -> bool:
+        """Does the application take events, or is there much room for them?"""
+        return len(self._events) < self.limits.events // 2
+
+    def note_stalled(self, session: Session) -> None:
+        self.sessions.note_stalled(session)
+
+    def wait_for_room(self, friend: bytes) -> None:
+        self.friends.blocked[friend] = None
+        self.is_full = self.is_full or self.room_in_outbox <= 0
+
+    def put(self, way: Target, data: bytes) -> None:
+        if isinstance(way, Direct):
+            self.send_datagram(data, way.path, _NAMES[data[0]])
+        elif isinstance(way, Several):
+            for one in way.ways:
+                self.put(one, data)
+        elif way.relay in self.relays:
+            relay = self.relays[way.relay]
+            (relay.send if way.is_linked else relay.send_oob)(way.key, data)
+
+    def probe(self, friend: bytes, path: Path) -> None:
+        self.friends.ping(self.friends.all[friend], path)
+
+    def confirm(self, session: Session, arrived: Arrived) -> None:
+        self.sessions.confirm(session, arrived)
+
+    def be_killed(self, session: Session) -> None:
+        self.sessions.end(session, OfflineReason.SAID)
+
+    def try_others(self, arrived: Arrived) -> None:
+        self.gate.take(OTHERS, arrived)
+
+    # -- what the recovery core asks (docs/protocols/recovery.rst, what the host does)
+
+    def make_init(self, call: Call) -> MadeInit:
+        return self.keyring.make_init(call)
+
+    def open_init(self, knock: Knock) -> Init:
+        """The gate has opened it. It has no stamp: that its cookie is ours says enough."""
+        shaken = knock.packet
+        return Init(shaken.friend, b"", 0, self.keyring.instance_of(shaken), shaken)
+
+    def make_reply(self, init: Init, sid: bytes, instance: bytes) -> MadeReply:
+        return self.keyring.make_reply(init.secret, sid)
+
+    def open_reply(self, sid: bytes, packet: Any) -> Reply:
+        return self.keyring.open_reply(sid, packet)
+
+    def make_challenge(self, knock: Knock, token: bytes, init: Init | None) -> bytes:
+        return b""
+
+    def open_challenge(self, sid: bytes, packet: p.CookieResponseBody) -> Challenge:
+        """The gate has opened it."""
+        return Challenge(packet.cookie, proven=True)
+
+    def install(self, sid: bytes, secret: Agreed) -> None:
+        self.sessions.install(sid, secret)
+
+    def erase(self, sid: bytes) -> None:
+        self.sessions.erase(sid)
+
+    def export(self, sid: bytes) -> bytes:
+        return b""
+
+    def restore_keys(self, sid: bytes, keys: bytes) -> None:
+        pass
+
+    def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes | None:
+        """A ping is sent by the session itself: it has a number, and is answered by what acknowledges it. There are no
+        other kinds."""
+        session = self.sessions.all[sid]
+        if kind is Kind.CONFIRM:
+            return session.seal_confirm()
+        if kind is Kind.CLOSE:
+            return session.seal_kill()
+        self.friends.ping_from(self.friends.all[session.friend.key], self.recovery.address)
+        session.outgoing.send_alive(body)
+        return None
+
+    def open(self, packet: Sealed) -> bytes:
+        """A session has opened it: the core only learns that something came."""
+        return b""
+
+    def read(self, packet: Sealed, clear: bytes) -> Opened:
+        """As above."""
+        return Opened(Kind.KEEPALIVE, b"")
+
+    def make_hint(self, sid: bytes) -> bytes | None:
+        return None
+
+    def reset_token(self, sid: bytes) -> bytes:
+        return b""
+
+    def token_mac(self, secret: bytes, time: bytes, route: Route) -> bytes:
+        return b""
+
+    def path_value(self, secret: bytes, peer: bytes, epoch: int, route: Route) -> bytes:
+        return b""
+
+    def transmit(self, data: bytes, route: Route) -> None:
+        place = place_of(route)
+        if isinstance(place, bytes):
+            friend = self.friends.all.get(place)
+            ways = [] if friend is None else friend.ways.all()
+        else:
+            ways = [place]
+        parts = [data]
+        if data[0] == _HANDSHAKE and len(data) > _HANDSHAKE_SIZE:
+            parts = [data[:_HANDSHAKE_SIZE], data[_HANDSHAKE_SIZE:]]
+        for way in ways:
+            for part in parts:
+                self.put(way, part)
+
+    def home(self, route: Route, peer: bytes) -> Route | None:
+        return None
+
+    def admit(self, visit: Visit) -> Admission:
+        """The gate lets only friends in."""
+        return Admission.ACCEPT
+
+    def tell(self, event: RecoveryEvent) -> None:
+        if isinstance(event, Established):
+            self.sessions.start(event)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Sessions hand on what comes: the core never sees it."""
+
+    def unacknowledged(self, peer: bytes) -> tuple[bytes, ...]:
+        """They are told here: the core does not know what a message is."""
+        if peer in self.friends.all:
+            self.sessions.hand_up(self.friends.all[peer])
+        return ()
+
     # -- inside
+
+    def _make_friend(self, key: bytes) -> Friend:
+        return Friend(self, key)
+
+    def _make_session(self, sid: bytes) -> Session:
+        return Session(self, sid)
 
     def _remark(self, event: RelayConnected | RelayLost) -> None:
         """What an application misses that takes no events."""
@@ -362,7 +575,7 @@ class ToxNode(ToxHost):
 
     def _ask(self, verb: str) -> None:
         if self.phase is not Phase.OPEN:
-            self.ask(verb, self.gate.asked(GateInput.VERB()))
+            raise NotOpen(verb, self.phase.name)
 
     def _check_custom(self, verb: str, data: bytes, ids: Container[int] = CUSTOM) -> None:
         if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in ids:
@@ -370,8 +583,7 @@ class ToxNode(ToxHost):
 
     def _listening(self, verb: str, friend: bytes, now: float) -> tuple[Friend, Session | None]:
         """A friend and its session; None: it is not online."""
-        if self.phase is not Phase.OPEN:
-            self._ask(verb)
+        self._ask(verb)
         entry = self.friends.all.get(friend)
         if entry is None:
             raise LocalProtocolError(verb, self.phase.name, "not a friend")

@@ -47,7 +47,7 @@ class OutgoingHost(Host[Any], Protocol):
     @property
     def room_in_outbox(self) -> int: ...
     def put(self, way: Target, data: bytes) -> None: ...
-    def ping(self, friend: bytes, path: Path) -> None: ...
+    def probe(self, friend: bytes, path: Path) -> None: ...
     def wait_for_room(self, friend: bytes) -> None: ...
 
 
@@ -70,6 +70,7 @@ class CoreSession(Protocol):
 
     @property
     def silence(self) -> Silence: ...
+    def forget_pings(self) -> None: ...
     def note_sent(self) -> None: ...
     def note_heard(self) -> None: ...
     def note_answered(self, value: bytes, seconds: float | None = None) -> None: ...
@@ -180,7 +181,7 @@ class Outgoing(Part[OutgoingHost]):
         probe = friend.ways.probe()
         if probe is not None:
             self.host.put(probe, self.seal(payload, number))
-            self.host.ping(friend.key, probe.path)
+            self.host.probe(friend.key, probe.path)
 
     def seal(self, payload: bytes, number: int) -> bytes:
         """A Data packet."""
@@ -237,7 +238,6 @@ class Outgoing(Part[OutgoingHost]):
     def rest(self) -> None:
         """All has arrived, for long enough."""
         self.is_busy, self.congestion, self.queue, self.receipts = False, None, None, None
-        self.window.packets = {}  # one that was used needs more memory
 
     def pump_again(self) -> None:
         self.is_waiting = False

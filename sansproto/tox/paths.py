@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
@@ -95,6 +94,13 @@ def place_of(route: Route) -> Way | bytes:
     return Direct(Path(path.socket, path.host, path.port, path.scope))
 
 
+class PathIndex(Protocol):
+    """Who may be where."""
+
+    def path_known(self, path: Path, friend: bytes) -> None: ...
+    def path_forgotten(self, path: Path, friend: bytes) -> None: ...
+
+
 class WaysHost(Host[Any], Protocol):
     """What the ways to a friend ask of its node."""
 
@@ -105,8 +111,8 @@ class WaysHost(Host[Any], Protocol):
     def relays(self) -> Mapping[bytes, RelayLink]: ...
     @property
     def room_in_outbox(self) -> int: ...
-    def path_known(self, path: Path, friend: bytes) -> None: ...
-    def path_forgotten(self, path: Path, friend: bytes) -> None: ...
+    @property
+    def friends(self) -> PathIndex: ...
 
 
 class Ways(Part[WaysHost]):
@@ -114,7 +120,7 @@ class Ways(Part[WaysHost]):
 
     dht_key: bytes
     """By which relays know it."""
-    paths: OrderedDict[Path, None]
+    paths: dict[Path, None]
     """Where it may be by UDP: the one that was heard of last is last."""
     relays: dict[bytes, None]
     """At which it may be, by their keys: those that are tried first are first."""
@@ -131,7 +137,7 @@ class Ways(Part[WaysHost]):
 
     def __init__(self, host: WaysHost, friend: bytes) -> None:
         super().__init__(host)
-        self.friend, self.dht_key, self.paths, self.relays = friend, b"", OrderedDict(), {}
+        self.friend, self.dht_key, self.paths, self.relays = friend, b"", {}, {}
         self.heard, self.tried, self.left_until, self.best = None, 0.0, 0.0, None
 
     def rebuild(self) -> None:
@@ -141,15 +147,16 @@ class Ways(Part[WaysHost]):
 
     def learn_path(self, path: Path) -> None:
         """The friend may be there: the application says so, or something genuine came from there."""
-        self.host.path_known(path, self.friend)
+        self.host.friends.path_known(path, self.friend)
         if path in self.paths:
             return
         best = self.paths.popitem()[0] if self.heard is not None else path
         self.paths[path] = None
         self.paths[best] = None  # what was heard stays last
         if len(self.paths) > self.host.limits.paths:
-            oldest, _ = self.paths.popitem(last=False)
-            self.host.path_forgotten(oldest, self.friend)
+            oldest = next(iter(self.paths))
+            del self.paths[oldest]
+            self.host.friends.path_forgotten(oldest, self.friend)
         self.rebuild()
 
     def note_heard(self, way: Way) -> None:
@@ -158,8 +165,8 @@ class Ways(Part[WaysHost]):
             if self.host.clock >= self.left_until:
                 self.heard = self.host.clock
             if way is not self.best and way != self.best:
-                self.paths.move_to_end(way.path)
-                self.best = way
+                del self.paths[way.path]
+                self.paths[way.path], self.best = None, way
         elif self.heard is not None and self.host.clock - self.heard > self.host.delays.doubt:
             self.doubt()  # the other end has left it
 

@@ -587,7 +587,6 @@ RELAY_LINK: Final = Table[RelayLink, RelayState](
         Row(_S.AWAY, _I.STOP, _S.RESTING, cancel=(_T.REDIAL,), ref=_REF),
     ),
     defaults=(
-        Default(Outcome.REJECT, "asked for already", _I.START),
         Default(Outcome.IGNORE, "empty frame", _I.EMPTY, states=(_S.UP,)),
         Default(Outcome.IGNORE, "of the onion", _I.ONION, states=(_S.UP,)),
         Default(Outcome.IGNORE, "late"),

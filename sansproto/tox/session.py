@@ -12,6 +12,7 @@ from typing import Annotated, Final, Protocol
 from ..component import Component, Note
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..recovery import Route, Sealed
 from ..recovery.window import Window
 from ..snapshot import CACHED
 from . import packets as p
@@ -54,13 +55,16 @@ class Arrived:
     def __init__(self, data: bytes, way: Way) -> None:
         self.data, self.way = data, way
 
+    def sealed(self, sid: bytes, route: Route) -> Sealed:
+        """As the recovery core knows it."""
+        return Sealed(sid, self.counter, len(self.data), route, self)
+
 
 class SessionHost(OutgoingHost, Protocol):
     """What a session asks of its node."""
 
-    stalled: dict[bytes, None]
-
     def takes_packets(self) -> bool: ...
+    def note_stalled(self, session: Session) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
     def try_others(self, arrived: Arrived) -> None: ...
@@ -319,7 +323,7 @@ class Session(Component[SessionState, SessionHost]):
             if payload is None:
                 return
             self.friend.take_payload(payload)
-        self.host.stalled[self.sid] = None
+        self.host.note_stalled(self)
 
     def go_on(self) -> None:
         """The application takes events again."""

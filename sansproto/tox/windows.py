@@ -74,6 +74,8 @@ class SendWindow:
         for number in range(start, start + ahead):
             del packets[number]
         self.start = start + ahead
+        if not packets:
+            self.packets = {}  # one that was used needs more memory
         return None if sent == _ARRIVED else now - sent
 
     def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> float | None:

@@ -453,7 +453,7 @@ def test_two_of_ours_at_a_relay_of_toxcore(scene: Scene, library: Library) -> No
 
 
 def test_a_relay_is_lost_and_comes_back(scene: Scene, library: Library, record_property: Record) -> None:
-    """Toxcore forgets a relay that it cannot reach for 10 seconds, and looks at nothing else that it is told of it before:
+    """Toxcore forgets a relay that it cannot reach for 10 seconds, and minds nothing else it is told of it before:
     it comes back because it is told again, by the other relay."""
     one, other = scene.add(OurRelay()), scene.add(OurRelay())
     pair = Meeting(scene, library, one, other)

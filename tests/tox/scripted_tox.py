@@ -239,7 +239,7 @@ class NodePeer(ScriptedPeer):
 
     role = ToxNode
     arguments: ClassVar[Any] = {"real_key": REAL.secret, "dht_key": DHT.secret}
-    kind = "tox.node"
+    kind = "tox.tox_node"
     usual: ClassVar[Any] = {"real_key": REAL.secret.hex(), "dht_key": DHT.secret.hex()}
     bounds: Any = (NodeLimits(), NodeDelays())
 

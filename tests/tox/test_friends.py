@@ -93,7 +93,7 @@ def test_a_friend_of_whom_nothing_is_heard_for_32_seconds_is_lost() -> None:
     assert peer.take() == [FriendOffline(key, OfflineReason.SILENT)]
     assert peer.now == pytest.approx(begun + 32.1)
     assert KILL in friend.heard()
-    assert len(peer.endpoint.sessions) == 0
+    assert len(peer.endpoint.sessions.all) == 0
     peer.wait(10.0)
     assert p.CookieRequestBody in [type(one) for one in friend.take()]
 
@@ -244,7 +244,7 @@ def test_a_friend_that_is_removed_is_told_and_forgotten() -> None:
     assert not node.friends.all
     assert not node.friends.by_path
     assert not node.friends.by_dht_key
-    assert not node.sessions
+    assert not node.sessions.all
     assert not node.recovery.peers
     assert not node.keyring.attempts
     friend.say(friend.lossless(b"\x40still here?"))

@@ -202,7 +202,7 @@ def test_a_call_that_crosses_ours_is_the_answer_to_it() -> None:
     friend.shake()  # our request was not answered
     friend.come_online()
     assert peer.take() == [FriendOnline(friend.real.public)]
-    assert len(peer.endpoint.sessions) == 1
+    assert len(peer.endpoint.sessions.all) == 1
 
 
 def test_handshakes_that_cross_make_one_session() -> None:
@@ -217,7 +217,7 @@ def test_handshakes_that_cross_make_one_session() -> None:
     assert kinds(friend) == [REQUEST]
     friend.come_online()
     assert peer.take() == [FriendOnline(friend.real.public)]
-    assert len(peer.endpoint.sessions) == 1
+    assert len(peer.endpoint.sessions.all) == 1
 
 
 def test_whatever_is_begun_has_one_key_until_a_session_is_in_use() -> None:
@@ -292,7 +292,7 @@ def test_a_handshake_alone_changes_nothing() -> None:
     friend.say(friend.lossless(b"\x40still here"))
     assert peer.take() == [MessageReceived(friend.real.public, "still here")]
     peer.wait(17.0)
-    assert list(peer.endpoint.sessions.values()) == [session]
+    assert list(peer.endpoint.sessions.all.values()) == [session]
     friend.say(friend.lossless(b"\x40still here"))
     assert peer.take() == [MessageReceived(friend.real.public, "still here")]
 
@@ -304,7 +304,7 @@ def test_the_end_of_a_candidate_is_not_that_of_the_session() -> None:
     friend.begin("restarted")
     friend.shake()
     friend.say(friend.data(KILL))
-    assert len(peer.endpoint.sessions) == 1
+    assert len(peer.endpoint.sessions.all) == 1
     friend.keys, friend.shared, friend.sent, friend.number = old
     friend.say(friend.lossless(b"\x40still here"))
     assert peer.take() == [MessageReceived(friend.real.public, "still here")]
@@ -386,7 +386,7 @@ def test_a_cookie_is_good_for_its_owner_only() -> None:
     assert peer.dropped == {"a handshake that does not open": 2, "a handshake of a stranger": 1}
     friend.say(friend.handshake(friend.cookie()))
     assert peer.dropped["a handshake with a cookie that is not ours"] == 1
-    assert len(peer.endpoint.sessions) == 0
+    assert len(peer.endpoint.sessions.all) == 0
 
 
 def test_a_handshake_is_bound_to_the_cookie_outside() -> None:
@@ -412,9 +412,9 @@ def test_a_handshake_counts_once_also_when_its_session_is_over() -> None:
     friend.begin("restarted")
     made = friend.shake()
     friend.say(friend.data(KILL))
-    assert len(peer.endpoint.sessions) == 1
+    assert len(peer.endpoint.sessions.all) == 1
     friend.say(made)
-    assert len(peer.endpoint.sessions) == 1
+    assert len(peer.endpoint.sessions.all) == 1
     assert peer.dropped == {"a copy of a handshake": 1}
     peer.now += 17.0
     friend.say(friend.handshake(friend.ask_cookie()))
@@ -448,7 +448,7 @@ def test_a_low_order_answer_is_no_answer() -> None:
     assert peer.dropped == {"a handshake that does not open": 1}
     friend.keys = keys("first")
     friend.say(friend.handshake(body.other_cookie))
-    assert len(peer.endpoint.sessions) == 1
+    assert len(peer.endpoint.sessions.all) == 1
 
 
 # -- who they are

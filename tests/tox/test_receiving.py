@@ -353,7 +353,7 @@ def test_the_end_of_a_session() -> None:
     friend.say(friend.data(KILL), friend.data(KILL))
     assert peer.take() == [FriendOffline(friend.real.public, OfflineReason.SAID)]
     assert peer.dropped == {"data that does not open": 1}
-    assert len(peer.endpoint.sessions) == 0
+    assert len(peer.endpoint.sessions.all) == 0
     assert [type(one) for one in friend.take() if one is not None] == [p.CookieRequestBody]  # it is called at once
 
 
@@ -377,5 +377,5 @@ def test_data_is_opened_by_few_keys() -> None:
     for number in range(10):
         friend.begin(str(number))
         friend.say(friend.handshake(cookie))
-    assert len(peer.endpoint.sessions) == 5
+    assert len(peer.endpoint.sessions.all) == 5
     assert peer.dropped == {"no room for a candidate": 6}
