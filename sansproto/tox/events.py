@@ -43,6 +43,8 @@ class FriendOnline:
 
     friend: bytes
     """Its real key."""
+    number: int
+    """How often it has come online by now, with ``session_number`` as long as it is."""
 
 
 @attrs.frozen
