@@ -52,6 +52,15 @@ def knock(to: End, peer: str, *, sid: bytes = b"", host: str = NEAR) -> None:
     to.world.run(0.1)
 
 
+def test_what_a_host_says_of_who_is_not_there_changes_nothing() -> None:
+    end = World().end("A")
+    before = end.session.snapshot()
+    end.core.redial(b"nobody")
+    end.core.end_session(b"nobody's")
+    end.session.run()
+    assert end.session.snapshot() == before
+
+
 def deaf(world: World, *ends: End) -> None:
     """No packet of a session leaves these ends: what they begin is not confirmed."""
     world.net.taps.append(
