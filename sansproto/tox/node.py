@@ -232,6 +232,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
         Raises LocalProtocolError for an empty text, or one of more than 1372 bytes; NotOpen after ``close``.
         """
+        self._ask("send_message")
         data = text.encode()
         if not 0 < len(data) < p.MAX_PAYLOAD:
             raise LocalProtocolError("send_message", self.phase.name, f"not 1 to {p.MAX_PAYLOAD - 1} bytes")
@@ -578,6 +579,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             raise NotOpen(verb, self.phase.name)
 
     def _check_custom(self, verb: str, data: bytes, ids: Container[int] = CUSTOM) -> None:
+        self._ask(verb)
         if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in ids:
             raise LocalProtocolError(verb, self.phase.name, "not a custom packet")
 
