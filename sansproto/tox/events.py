@@ -43,8 +43,8 @@ class FriendOnline:
 
     friend: bytes
     """Its real key."""
-    number: int
-    """How often it has come online by now, with ``session_number`` as long as it is."""
+    session: int = 1
+    """The number of the session, which ``session_number`` gives while it is this one: so often it has come online."""
 
 
 @attrs.frozen

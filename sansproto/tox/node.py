@@ -211,7 +211,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return entry is not None and entry.state is FriendState.ONLINE
 
     def session_number(self, friend: bytes) -> int | None:
-        """By which number ``FriendOnline`` told of a friend; None if it does not listen now.
+        """The number of the session with a friend, which ``FriendOnline`` told; None if it does not listen now.
 
         Asked in the same turn, it binds a ``send`` to a session: the next one may be in use before the event is popped
         that tells of the end of this one.

@@ -59,7 +59,7 @@ def test_a_friend_may_stop_to_listen_for_a_while() -> None:
     assert peer.take() == [FriendOffline(key, OfflineReason.SAID)]
     assert peer.dropped == {"before the friend is online": 1}
     friend.say(friend.lossless(ONLINE), friend.lossless(b"\x40heard"))
-    assert peer.take() == [FriendOnline(key), MessageReceived(key, "heard")]
+    assert peer.take() == [FriendOnline(key, 2), MessageReceived(key, "heard")]
 
 
 @pytest.mark.parametrize("payload", [b"\x40text", b"\xa0custom", b"\xc8lossy", b"\x30name", b"\x50" + bytes(45)])

@@ -155,8 +155,8 @@ class _End:
 
     def take(self, event: ToxEvent) -> None:
         match event:
-            case FriendOnline(number=number):
-                self.session = number
+            case FriendOnline(session=session):
+                self.session = session
             case RelayConnected():
                 self.is_at_relay = True
 

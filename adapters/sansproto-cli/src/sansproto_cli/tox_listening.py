@@ -35,10 +35,10 @@ _PAUSE = 0.01  # seconds until it is looked at again
 class Echo:
     """What goes back to one friend."""
 
-    def __init__(self, node: ToxNode, friend: bytes, number: int) -> None:
+    def __init__(self, node: ToxNode, friend: bytes, session: int) -> None:
         self._node, self._friend = node, friend
         self._outgoing = Outgoing(node, friend)
-        self._outgoing.session = number
+        self._outgoing.session = session
         self.messages: deque[MessageReceived] = deque()
         self.packets: deque[bytes] = deque()
         self.size = 0
@@ -114,8 +114,8 @@ class Listening:
         match event:
             case RelayConnected() | RelayLost():
                 self._meeting.tell_relay(event)
-            case FriendOnline(key, number):
-                self._echoes[key] = Echo(self._node, key, number)
+            case FriendOnline(key, session):
+                self._echoes[key] = Echo(self._node, key, session)
                 self._reporter.tell("online", f"{_short(key)} is here.", friend=key.hex())
             case FriendOffline(key, reason):
                 self._echoes.pop(key, None)

@@ -58,7 +58,7 @@ class Outgoing:
     def __init__(self, node: ToxNode, friend: bytes) -> None:
         self._node, self._friend = node, friend
         self.session: int | None = None
-        """The one of this pipe, by the number of ``FriendOnline``."""
+        """The one of this pipe, as ``FriendOnline`` numbers it."""
         self.sent = self.arrived = 0
         """Bytes of the stream."""
         self.has_ended = False
@@ -159,8 +159,8 @@ class Piping:
         match event:
             case CustomReceived(_, data):
                 self._take(data)
-            case FriendOnline(number=number) if self._outgoing.session is None:
-                self._outgoing.session = number
+            case FriendOnline(session=session) if self._outgoing.session is None:
+                self._outgoing.session = session
                 self._reporter.tell("connected", "Connected.")
             case Undelivered(packets=packets):
                 self._outgoing.lose(packets)
