@@ -130,8 +130,8 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
             self.clock = now  # as ``advance`` does, once less called
         elif not self.alive(now, path):
             return
-        self.where = path
-        self.stats.bytes_received += len(data)
+        stats, self.where = self.stats, path
+        stats.bytes_received += len(data)
         limits = self._datagram_limits
         if limits is None:
             self.drop("unexpected datagram")
@@ -144,11 +144,12 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
                 self.drop("malformed datagram", error=error)
             else:
                 if packet is not None:
-                    self.stats.packets_received += 1
+                    stats.packets_received += 1
                     if self.trace is not None:
                         self.trace(PacketSeen(self.clock, False, 0, self.name_of(packet), len(data)))
                     self.received(packet, path)
-                self.run()
+                if self._inputs:
+                    self.run()
         self.where = None
 
     def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:

@@ -45,6 +45,17 @@ def test_a_failing_law_names_its_seed_its_start_and_the_command(monkeypatch: pyt
     assert "    SANSPROTO_SOAK=500 python -m pytest" in note_of(laws.law_12, LEAK)
 
 
+def test_two_classes_of_tests_see_different_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though their subjects are of one class."""
+
+    def seed_of(test: str) -> str:
+        monkeypatch.setenv("PYTEST_CURRENT_TEST", f"tests/test_x.py::{test} (call)")
+        return note_of(laws.law_12, LEAK).partition("--hypothesis-seed=")[2]
+
+    assert seed_of("TestX::test_law_12") == seed_of("TestX::test_another")
+    assert seed_of("TestX::test_law_12") != seed_of("TestY::test_law_12")
+
+
 def test_whatever_is_raised_has_the_note_and_outside_of_pytest_there_is_no_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -79,6 +90,7 @@ class TestClock(Laws):
 """
 
 
+@pytest.mark.unmeasured
 def test_the_command_fails_in_the_same_way(tmp_path: Path) -> None:
     (tmp_path / "test_failing.py").write_text(FAILING, "utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")

@@ -91,6 +91,17 @@ def test_a_state_is_asked_a_question_once_in_however_many_worlds_it_is_met() -> 
     assert len(set(asked)) == len(asked) < report.states
 
 
+def test_what_is_about_all_that_was_told_is_asked_once() -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def told_to_both(scene: Scene) -> tuple[str, ...]:
+        asked.append((scene["client"].told, scene["server"].told))
+        return ()
+
+    report = pair(budget=Budget(cuts=1, early=1), invariant=lambda scene: scene.once(told_to_both))
+    assert len(set(asked)) == len(asked) < report.states
+
+
 def test_the_same_exploration_gives_the_same_report() -> None:
     budget = Budget(cuts=1, early=1)
     assert pair(budget=budget) == pair(budget=budget)
@@ -361,6 +372,12 @@ def test_an_exploration_begins_where_it_is_told_to() -> None:
         never = explore(parties, begin=lambda _: False, max_states=100)
         assert [violation.complaint[:28] for violation in never.violations] == ["the exploration never begins"]
         assert not never.exhausted
+
+
+def test_a_violation_before_an_exploration_begins_ends_it() -> None:
+    report = explore({"client": CLIENT, "server": SERVER}, invariant=lambda _: ["wrong"], begin=lambda _: False)
+    assert [str(violation) for violation in report.violations] == ["wrong"]
+    assert report.states == 1
 
 
 def test_what_does_not_matter_to_the_ends_is_left_out() -> None:

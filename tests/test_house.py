@@ -246,6 +246,7 @@ def test_overte_needs_no_pynacl() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("there", "code", "said"),
     [

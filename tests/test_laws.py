@@ -107,10 +107,12 @@ class TestLines(Laws):
     subject = LINES
 
 
+@pytest.mark.unmeasured
 class TestRaw(Laws):
     subject = attrs.evolve(LINES, cls=Raw)
 
 
+@pytest.mark.unmeasured
 class TestBeat(Laws):
     subject = BEAT
 

@@ -350,6 +350,7 @@ def test_a_link_that_the_application_starves_loses_nothing_when_it_ends() -> Non
     assert events(core) == [*[GuestSaid(link, "a")] * 10, GuestSaid(link, "b"), GuestLeft(link)]
 
 
+@pytest.mark.unmeasured
 def test_of_many_links_that_wait_for_the_application_no_call_takes_more_than_some() -> None:
     """What they had sent may give no event: then the endpoint asks to be woken until nothing is left of it."""
 

@@ -85,6 +85,7 @@ def test_there_is_a_program_for_each_adapter() -> None:
     assert adapters == {"asyncio", "threads", "sockets"}
 
 
+@pytest.mark.unmeasured
 def test_they_move_a_file(start: Start, tmp_path: Path) -> None:
     photo = Random(1).randbytes(2_000_000)
     (tmp_path / "photo.jpg").write_bytes(photo)
@@ -113,6 +114,7 @@ def ends_without_a_traceback(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
+@pytest.mark.unmeasured
 def test_one_of_several_senders_with_the_password_is_chosen(start: Start, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"photo")
     started_relay(start)
@@ -123,6 +125,7 @@ def test_one_of_several_senders_with_the_password_is_chosen(start: Start, tmp_pa
     assert (tmp_path / "inbox" / "photo.jpg").read_bytes() == b"photo"
 
 
+@pytest.mark.unmeasured
 def test_a_sender_to_whom_the_relay_says_goodbye_has_failed(
     start: Start, ports: dict[str, str], tmp_path: Path
 ) -> None:
@@ -134,6 +137,7 @@ def test_a_sender_to_whom_the_relay_says_goodbye_has_failed(
     assert ends_without_a_traceback(sender) == 1
 
 
+@pytest.mark.unmeasured
 def test_a_sender_whose_receiver_is_killed_midway_has_failed(start: Start, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(Random(2).randbytes(40_000_000))  # more than any kernel buffers
     started_relay(start)
@@ -143,6 +147,7 @@ def test_a_sender_whose_receiver_is_killed_midway_has_failed(start: Start, tmp_p
     assert ends_without_a_traceback(sender) == 1
 
 
+@pytest.mark.unmeasured
 def test_with_another_password_nothing_is_moved(start: Start, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"secret")
     started_relay(start)
@@ -184,6 +189,7 @@ def test_what_the_protocol_page_shows_is_in_the_file(path: str, options: str) ->
             text = text[text.index(value) :]
 
 
+@pytest.mark.unmeasured
 def test_the_program_of_the_protocol_page(ports: dict[str, str]) -> None:
     """A guest on a stream, and a probe, over real sockets."""
     port = ports["9000"]

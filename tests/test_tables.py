@@ -130,6 +130,8 @@ def test_a_table_that_does_not_say_what_happens_cannot_be_made(
         (table(defaults=(Default(Outcome.VIOLATION),)), "default 1 (VIOLATION) has no reason"),
         (table(rows=tuple(changed(row, arm=()) for row in ASK.rows)), "no row arms REPEAT"),
         (with_row(2, arm=(_T.REPEAT,)), "row ASKING x ANSWERED arms a timer of an object that has ended"),
+        (with_row(2, cancel=(_T.REPEAT,)), "row ASKING x ANSWERED cancels a timer of an object that has ended"),
+        (with_row(1, cancel=(_T.REPEAT,)), "row CONNECTING x OPENED cancels REPEAT, which it arms"),
         (table(defaults=(VIOLATES,)), "NEW x OPENED is a violation, but no input is named that follows"),
         (
             table(defaults=(VIOLATES,), violated=_I.RUBBISH),

@@ -82,11 +82,13 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
     return Elsewhere(tmp_path_factory.mktemp("elsewhere"))
 
 
+@pytest.mark.unmeasured
 def test_nothing_else_is_installed_there(elsewhere: Elsewhere) -> None:
     tops = {"attr", "attrs", "cryptography", "nacl", "cffi", "_cffi_backend", "pycparser"}
     assert set(elsewhere.run("-c", LIST_EVERYTHING).split()) == tops | {"acme"}
 
 
+@pytest.mark.unmeasured
 def test_every_module_can_be_imported_there_but_for_tests(elsewhere: Elsewhere) -> None:
     wanting = set(elsewhere.run("-c", IMPORT_EVERYTHING).splitlines())
     assert wanting == {
@@ -98,6 +100,7 @@ def test_every_module_can_be_imported_there_but_for_tests(elsewhere: Elsewhere) 
     }
 
 
+@pytest.mark.unmeasured
 def test_all_vectors_pass_there(elsewhere: Elsewhere) -> None:
     output = elsewhere.run("-m", f"{NAME}.testing.conformance", "vectors").splitlines()
     there = sum(len(load(path)) for path in VECTORS.rglob("*.json") if path.parent.name != "schema")
@@ -105,6 +108,7 @@ def test_all_vectors_pass_there(elsewhere: Elsewhere) -> None:
     assert output[-1] == f"{there - skipped} passed, {skipped} left out, 0 failed"
 
 
+@pytest.mark.unmeasured
 def test_all_transcripts_are_replayed_there(elsewhere: Elsewhere) -> None:
     """By the replay that the tests have, which then knows the library by its other name."""
     folder = elsewhere.folder / "tests" / "bob"

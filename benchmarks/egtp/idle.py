@@ -81,7 +81,7 @@ def visitors(count: int) -> list[Visitor]:
 def roomy() -> RecoveryConfig:
     """So many peers are let in as fast as they come."""
     limits = RecoveryLimits(
-        peers=PEERS, init_rate=1e4, init_burst=PEERS, group_rate=1e4, group_burst=PEERS, candidates_per_group=64
+        peers=4 * PEERS, init_rate=1e4, init_burst=PEERS, group_rate=1e4, group_burst=PEERS, candidates_per_group=64
     )
     return RecoveryConfig(limits=limits)
 

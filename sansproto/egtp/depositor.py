@@ -202,9 +202,9 @@ DEPOSITOR: Final = Table[Depositor, DepositorState](
         Row(_S.OPEN, _I.ANSWERED, _S.IDLE, _C.tell_written, arm=(_T.UNUSED,), ref=_REF),
         Row(_S.IDLE, _I.UNUSED, _S.GONE, _C.leave, ref=_REF),
         Row(_S.OPEN, _I.REDIAL, _S.DIALLING, _C.redial, ref=_REF),
-        Row(_S.IDLE, _I.REDIAL, _S.GONE, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
+        Row(_S.IDLE, _I.REDIAL, _S.GONE, _C.leave, ref=_REF),
         Row(_S.DIALLING, _I.REDIAL, None, ref=_REF),
-        Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, cancel=(_T.UNUSED,), ref=_REF),
+        Row(_LIVE, _I.LOST, _S.GONE, _C.tell_lost, _C.leave, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

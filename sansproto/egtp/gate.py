@@ -267,7 +267,7 @@ GATE: Final = Table[Gate, GateState](
         ),
         Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref=_CLOSING),
         Row((_S.OPEN, _S.CLOSING), _I.WRITTEN, None, ref=_CLOSING),
-        Row(_S.WRITING, _I.WRITTEN, _S.CLOSED, _C.leave, cancel=(_T.HANDOVER,), ref=_CLOSING),
+        Row(_S.WRITING, _I.WRITTEN, _S.CLOSED, _C.leave, ref=_CLOSING),
         Row(_S.WRITING, _I.EXPIRED, _S.CLOSED, _C.leave, ref=_CLOSING),
     ),
     defaults=(

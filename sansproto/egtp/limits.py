@@ -99,7 +99,8 @@ class NodeDelays(MailboxClientDelays):
     poll: float = seconds(60.0)
     """Between two polls of a mailbox, a tenth more or less."""
     redial: float = seconds(5.0)
-    """From a lost connection to a mailbox server until the next try; doubled each time, up to ``poll``."""
+    """From a lost connection to a mailbox server until the next try; doubled each time, up to ``poll``. And between two
+    reports of another network for which all connections are made anew."""
     unused: float = seconds(30.0)
     """How long a connection to another node's mailbox is kept that nothing is put into."""
     farewell: float = seconds(2.0)

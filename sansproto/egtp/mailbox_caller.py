@@ -333,7 +333,6 @@ _S, _I, _T, _C = CallerState, CallerInput, CallerTimer, Caller
 _READY: Final = (_S.OPEN, _S.OWNER)
 _SERVER: Final = "the mailbox server"
 _FAULTS: Final = "faults of a mailbox client"
-_ALL: Final = (_T.HANDSHAKE, _T.IDLE, _T.ENDING)
 
 _INPUTS: Final[dict[type[Any], Input[CallerState, Any]]] = {
     p.Register: _I.REGISTER,
@@ -392,12 +391,12 @@ CALLER: Final = Table[Caller, CallerState](
         ),
         Row(_READY, _I.FAULTY, _S.ENDING, _C.fail, arm=(_T.ENDING,), cancel=(_T.IDLE,), ref=_FAULTS),
         Row(_READY, _I.FINISHED, _S.ENDING, _C.finish, arm=(_T.ENDING,), cancel=(_T.IDLE,), ref=_SERVER),
-        Row(_S.OWNER, _I.SUPERSEDED, _S.ENDED, _C.tell_superseded, _C.close, cancel=_ALL, ref=_SERVER),
-        Row((_S.HELLO, *_READY), _I.BROKEN, _S.ENDED, _C.close, cancel=_ALL, ref=_FAULTS),
-        Row(_S.HELLO, _I.FINISHED, _S.ENDED, _C.close, cancel=_ALL, ref=_SERVER),
-        Row((_S.HELLO, *_READY), _I.EXPIRED, _S.ENDED, _C.close, cancel=_ALL, ref=_SERVER),
-        Row(_S.ENDING, _I.EXPIRED, _S.ENDED, _C.abort, cancel=_ALL, ref=_FAULTS),
-        Row((_S.HELLO, *_READY, _S.ENDING), _I.LEFT, _S.ENDED, _C.leave, cancel=_ALL, ref=_SERVER),
+        Row(_S.OWNER, _I.SUPERSEDED, _S.ENDED, _C.tell_superseded, _C.close, ref=_SERVER),
+        Row((_S.HELLO, *_READY), _I.BROKEN, _S.ENDED, _C.close, ref=_FAULTS),
+        Row(_S.HELLO, _I.FINISHED, _S.ENDED, _C.close, ref=_SERVER),
+        Row((_S.HELLO, *_READY), _I.EXPIRED, _S.ENDED, _C.close, ref=_SERVER),
+        Row(_S.ENDING, _I.EXPIRED, _S.ENDED, _C.abort, ref=_FAULTS),
+        Row((_S.HELLO, *_READY, _S.ENDING), _I.LEFT, _S.ENDED, _C.leave, ref=_SERVER),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -84,6 +84,7 @@ _REMARKS: Final = (
 )
 """Events that change nothing: an application that takes no events misses them."""
 
+_H1: Final = p.H1.__wire__.id
 _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.items()}
 
 
@@ -213,7 +214,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
             self.count_refusal(EVENTS_WAIT if self._has_too_many_events() else OUTPUT_WAITS)
             return False
         taken = self.recovery.send(peer, data)
-        self.run()
+        if self._inputs:
+            self.run()
         return taken
 
     def disconnect(self, peer: bytes, now: float, *, reason: CloseReason = CloseReason.NORMAL) -> None:
@@ -270,14 +272,14 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         """This host has, or may have, another address: peers are told, and mailbox servers are called anew."""
         if self.alive(now):
             self.recovery.network_changed()
-            self.relays.redial()
+            self.relays.network_changed()
             self.run()
 
     def resumed(self, now: float, *, asleep: float) -> None:
         """This host slept, for about so many seconds: peers may have given it up."""
         if self.alive(now):
             self.recovery.resumed(asleep)
-            self.relays.redial()
+            self.relays.network_changed()
             self.run()
 
     # -- the contract
@@ -286,7 +288,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return data, p.DATAGRAM.decode(data)
 
     def received(self, packet: Seen, path: Path) -> None:
-        self.arrived(packet, self.routes.of(path))
+        """The paths of strangers are not remembered: a flood would push out those of peers."""
+        self.arrived(packet, self.routes.of(path, keep=packet[0][0] != _H1))
 
     def datagram_failed(self, path: Path, now: float, *, error: SendError = SendError.OTHER, detail: str = "") -> None:
         super().datagram_failed(path, now, error=error, detail=detail)
@@ -404,6 +407,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
 
     def read_blob(self, server: bytes, blob: bytes) -> None:
         self.gate.take(STORED, Stored(blob, polled_route(server)))
+
+    def redial_mailboxes(self) -> None:
+        self.relays.redial()
 
     def drop_depositor(self, depositor: Depositor) -> None:
         self.relays.depositors.remove(depositor.key)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Protocol
+from enum import Enum
+from typing import Annotated, Any, Final, Protocol
 
-from ..component import Part, Parts, Refusal
-from ..contract import Address, Link
+from ..component import Component, Host, Part, Parts, Refusal
+from ..contract import Address, Instant, Link
+from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .depositor import Depositor, DepositorHost, DepositorInput, DepositorState
 from .limits import NodeDelays, NodeLimits
@@ -24,10 +26,78 @@ class RelaysHost(OwnMailboxHost, DepositorHost, Protocol):
     delays: NodeDelays
     limits: NodeLimits
 
+    def redial_mailboxes(self) -> None: ...
+
+
+class RedialsState(Enum):
+    READY = 0
+    WAITING = 1
+    """Another report came soon after the one before: it is carried out in its time."""
+
+
+class RedialsInput:
+    REPORTED = Input[RedialsState, None]()
+    DUE = Input[RedialsState, None]()
+
+
+class RedialsHost(Host[Any], Protocol):
+    """What they ask of their node."""
+
+    delays: NodeDelays
+
+    def redial_mailboxes(self) -> None: ...
+
+
+class Redials(Component[RedialsState, RedialsHost]):
+    """Reports of another network: a storm of them must not end each connection before it stands."""
+
+    next_time: Instant
+
+    def __init__(self, host: RedialsHost) -> None:
+        super().__init__(host)
+        self.next_time = 0.0
+
+    def is_early(self) -> bool:
+        return self.host.clock < self.next_time
+
+    def until_due(self) -> float:
+        return self.next_time - self.host.clock
+
+    def redial(self) -> None:
+        self.next_time = self.host.clock + self.host.delays.redial
+        self.host.redial_mailboxes()
+
+
+class RedialsTimer:
+    LATER = Timer(RedialsInput.DUE, Redials.until_due)
+
+
+REDIALS: Final = Table[Redials, RedialsState](
+    Redials,
+    RedialsInput,
+    RedialsTimer,
+    name="egtp.redials",
+    initial=RedialsState.READY,
+    idle={RedialsState.READY: "a report of the host"},
+    rows=(
+        Row(
+            *(RedialsState.READY, RedialsInput.REPORTED, RedialsState.WAITING),
+            when=Redials.is_early,
+            arm=(RedialsTimer.LATER,),
+            ref="over mailboxes",
+        ),
+        Row(RedialsState.READY, RedialsInput.REPORTED, None, Redials.redial, ref="over mailboxes"),
+        Row(RedialsState.WAITING, RedialsInput.REPORTED, None, ref="over mailboxes"),
+        Row(RedialsState.WAITING, RedialsInput.DUE, RedialsState.READY, Redials.redial, ref="over mailboxes"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
+)
+
 
 class Relays(Part[RelaysHost]):
     """All connections to mailbox servers."""
 
+    redials: Redials
     own: Parts[bytes, OwnMailbox]
     """By the server's key."""
     depositors: Parts[tuple[bytes, bytes], Depositor]
@@ -45,6 +115,7 @@ class Relays(Part[RelaysHost]):
         super().__init__(host)
         delays, limits = host.delays, host.limits
         self.addresses, self.made, self.lost, self.is_stopped, self.by_link = addresses, 0, 0, False, {}
+        self.redials = Redials(host)
         self.own = Parts(lambda server: OwnMailbox(host, server, addresses[server], delays, limits))
         self.depositors = Parts(lambda key: Depositor(host, key, addresses[key[0]], limits))
         for server in addresses:
@@ -82,8 +153,12 @@ class Relays(Part[RelaysHost]):
             found = self.depositors.add((server, mailbox), Depositor.begin, self.made)
         found.post(DepositorInput.PUT(packet))
 
+    def network_changed(self) -> None:
+        """Connections over the network before may be dead."""
+        self.redials.post(RedialsInput.REPORTED())
+
     def redial(self) -> None:
-        """The network is another one: connections over the old one may be dead."""
+        """Make all connections anew."""
         for mailbox in self.own.values():
             mailbox.post(OwnMailboxInput.REDIAL())
         for depositor in self.depositors.values():

@@ -59,11 +59,13 @@ class Routes(Part[Host[Any]]):
         super().__init__(host)
         self.most, self.by_path = most, {}
 
-    def of(self, path: Path) -> Route:
-        """The route of a datagram."""
+    def of(self, path: Path, *, keep: bool = True) -> Route:
+        """The route of a datagram; ``keep`` it for the next one."""
         found = self.by_path.get(path)
         if found is None:
-            if len(self.by_path) >= self.most:
-                self.by_path.clear()
-            found = self.by_path[path] = Route(*path_and_group(path), place=path)
+            found = Route(*path_and_group(path), place=path)
+            if keep:
+                if len(self.by_path) >= self.most:
+                    self.by_path.clear()
+                self.by_path[path] = found
         return found

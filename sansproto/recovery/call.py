@@ -450,6 +450,12 @@ _RESTS: Final = (_S.IDLE, _S.WAITING)
 _ASKS: Final = _I.START | _I.RESET
 _BEGINS: Final = (_T.RESEND_FIRST, _T.GIVE_UP)
 
+
+def _but(timer: Timer[Call, CallState]) -> tuple[Timer[Call, CallState], ...]:
+    """The other timers until an Init is sent again."""
+    return tuple(one for one in _RESENDS if one is not timer)
+
+
 CALL: Final = Table[Call, CallState](
     Call,
     CallInput,
@@ -459,7 +465,7 @@ CALL: Final = Table[Call, CallState](
     idle={_S.IDLE: "whoever wants a session", _S.ANSWERED: "the first packet of the session, or its end"},
     rows=(
         Row(_RESTS, _ASKS, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
-        Row(_RESTS, _ASKS, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_RESTS, _ASKS, _S.WAITING, _C.remember, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row(
             *(_RESTS, _I.URGE | _I.REDIAL, _S.CALLING, _C.begin),
             when=_C.is_route_free,
@@ -467,20 +473,20 @@ CALL: Final = Table[Call, CallState](
             arm=_BEGINS,
             ref="pace",
         ),
-        Row(_RESTS, _I.URGE | _I.REDIAL, _S.WAITING, _C.remember, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_RESTS, _I.URGE | _I.REDIAL, _S.WAITING, _C.remember, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row(_S.WAITING, _I.START_DUE, _S.IDLE, when=_C.is_no_more_wanted, ref="pace"),
         Row(_S.WAITING, _I.START_DUE, _S.CALLING, _C.begin, arm=_BEGINS, ref="pace"),
-        Row(_S.WAITING, _I.CUT, None, cancel=_WAITS, arm=(_T.START,), ref="pace"),
+        Row(_S.WAITING, _I.CUT, None, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row((_S.IDLE, _S.CALLING, _S.ANSWERED), _I.CUT, None, ref="pace"),
         Row((_S.CALLING, _S.ANSWERED), _I.START, None, ref="R6 own handshake"),
-        Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_RESENDS, arm=_BEGINS, ref="poke"),
+        Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_but(_T.RESEND_FIRST), arm=_BEGINS, ref="poke"),
         Row(
             *(_S.CALLING, _I.RESET, None, _C.begin_pauses_anew),
-            cancel=_RESENDS,
+            cancel=_but(_T.RESEND_OVERDUE),
             arm=(_T.RESEND_OVERDUE, _T.GIVE_UP),
             ref="R3 hint",
         ),
-        Row(_S.CALLING, _I.REDIAL, None, _C.begin, cancel=_RESENDS, arm=_BEGINS, ref="pace"),
+        Row(_S.CALLING, _I.REDIAL, None, _C.begin, cancel=_but(_T.RESEND_FIRST), arm=_BEGINS, ref="pace"),
         Row(
             *(_S.ANSWERED, _I.REDIAL, _S.CALLING, _C.begin),
             when=_C.is_answer_hidden,
@@ -492,14 +498,14 @@ CALL: Final = Table[Call, CallState](
         Row(
             *(_S.CALLING, _I.HOLD, None, _C.note_held),
             when=_C.is_first_hold,
-            cancel=_RESENDS,
+            cancel=_but(_T.RESEND_HELD),
             arm=(_T.RESEND_HELD,),
             ref="R7 accept",
         ),
         Row((_S.IDLE, _S.WAITING, _S.CALLING, _S.ANSWERED), _I.HOLD, None, ref="R7 accept"),
         Row(
             *(_S.CALLING, _I.CHALLENGED, None, _C.answer_challenge),
-            cancel=_RESENDS,
+            cancel=_but(_T.RESEND_FIRST),
             arm=(_T.RESEND_FIRST,),
             ref="R5 freshness",
         ),

@@ -151,7 +151,7 @@ class Recovery(Part[RecoveryHost]):
         """Send a packet of the layer above. False if there is no session with this peer and none is wanted, or too
         many packets wait for it."""
         entry = self.peers.get(peer)
-        if entry is None or entry.is_unknown:
+        if entry is None or (entry.cur is None and entry.is_unknown):
             self.host.count_refusal(NOT_CONNECTED, self)
             return False
         return entry.send(data)

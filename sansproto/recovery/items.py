@@ -245,5 +245,5 @@ class Delivery:
     """The session."""
     data: bytes = attrs.field(repr=False)
     """What it is."""
-    stale: bool = attrs.field(default=False, kw_only=True)
+    stale: bool = False
     """It was sent by an instance that was replaced: it must not enter the new state."""

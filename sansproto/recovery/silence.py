@@ -100,8 +100,8 @@ class Silence(Component[SilenceState, RecoveryHost]):
         return since + self.session.dead_after * parts / _PARTS - self.host.clock
 
     def until_next(self) -> float:
-        """The same behind one ping more, whose answer gets its time even if the time of silence has become shorter."""
-        return max(self.until_due(), 0.0) + self.session.dead_after / _PARTS
+        """The same behind one ping more."""
+        return self.until_due() + self.session.dead_after / _PARTS
 
     # -- actions
 

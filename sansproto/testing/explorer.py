@@ -266,7 +266,7 @@ class _Search:
     def _go_to(self, begin: Callable[[Scene], bool]) -> int:
         """The number of the first world in which that holds, on one way; the last of the way if it never does."""
         here = 0
-        while not begin(Scene(self._parties, self._worlds[here])):
+        while not self._is_enough() and not begin(Scene(self._parties, self._worlds[here])):
             free = self._network.moves(self._worlds[here])[0]
             after = self._go(here, free[0]) if free else here
             if after <= here or after > LONGEST_WAY:  # it ends here, goes in a circle, or goes on without end

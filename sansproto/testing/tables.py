@@ -196,6 +196,9 @@ def _timers(table: AnyTable) -> Iterator[str]:
     for row in table.rows:
         if row.to in table.terminal and row.arm:
             yield f"{row} arms a timer of an object that has ended"
+        yield from (f"{row} cancels {timer.name}, which it arms" for timer in row.cancel if timer in row.arm)
+        if row.to in table.terminal and row.cancel:
+            yield f"{row} cancels a timer of an object that has ended"
 
 
 def _violations(analysis: _Analysis) -> Iterator[str]:

@@ -337,7 +337,7 @@ FRIEND: Final = Table[Friend, FriendState](
     FriendTimer,
     name="tox.friend",
     initial=_S.OFFLINE,
-    idle={_S.OFFLINE: "a session"},
+    idle={_S.OFFLINE: "a session", _S.CONNECTED: "the end of its session", _S.ONLINE: "the end of its session"},
     rows=(
         Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.FIRST,), ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ENDED, _S.OFFLINE, _C.end, cancel=_TIMERS, ref=_FRIENDS),

@@ -99,7 +99,7 @@ class Friends(Part[FriendsHost]):
             return lane
         way = Direct(path)
         session = self.session_at(way)
-        best = None if session is None else session.friend.ways.best
+        best = way if session is None else session.friend.ways.best or way
         lane = Lane(best if best == way else way, session)  # one and the same object is compared faster
         if path in self.by_path:
             self.lanes[path] = lane

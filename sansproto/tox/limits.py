@@ -92,8 +92,10 @@ class RelayServerLimits(LinkLimits):
     """Output that waits for one link: over it what others send to it is dropped."""
     relayed_blocked: int = some(1 << 15)
     """The same, while its transport takes nothing."""
-    frames: int = some(64)
-    """Frames of one client that are not passed on to a linked one, at once; and so many more in one turn."""
+    frames: int = some(8)
+    """Frames of one client that are not passed on to a linked one, at once."""
+    turn_frames: int = some(64)
+    """So many more in one turn."""
     frame_rate: int = some(4000)
     """More of these in each second, of all clients together: each has the same share."""
 

@@ -191,8 +191,8 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         self.post(_I.OPENED())
 
     def go_on(self) -> None:
-        """It may send some frames more that go to nobody."""
-        self.used = max(0.0, self.used - self.host.limits.frames)
+        """It is its turn: it may send some frames more that go to nobody."""
+        self.used -= self.host.limits.turn_frames
         self.link.go_on()
 
     def pull_news(self) -> bytes | None:

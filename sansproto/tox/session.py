@@ -440,7 +440,11 @@ SESSION: Final = Table[Session, SessionState](
     SessionTimer,
     name="tox.session",
     initial=_S.CANDIDATE,
-    idle={_S.CANDIDATE: "the recovery core", _S.REPLACED: "the recovery core"},
+    idle={
+        _S.CANDIDATE: "the recovery core",
+        _S.LIVE: "the friend, which ends it after silence",
+        _S.REPLACED: "the recovery core",
+    },
     rows=(
         Row(_S.CANDIDATE, _FIRST, None, _C.confirm, ref="restart"),
         Row(_OPEN, _I.KILL, None, _C.be_killed, ref="restart"),

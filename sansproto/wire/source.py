@@ -195,7 +195,10 @@ class Reader(_Source):
         checks = self._lines[self._start :]
         del self._lines[self._start :]
         self.line(f"if end - o < {self._delta}:\n    raise cut({start}, end, {self.bind(parts)}, {self._run_after})")
-        self.line(f"{variables}= {self.bind(layout.unpack_from)}(buf, {start})")
+        if layout.format == ">B":  # a tag, nearly always
+            self.line(f"{variables.rstrip(', ')} = buf[{start}]")
+        else:
+            self.line(f"{variables}= {self.bind(layout.unpack_from)}(buf, {start})")
         self._lines += checks
 
 

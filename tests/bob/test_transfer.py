@@ -167,6 +167,7 @@ def test_data_behind_the_checksum_is_a_fault_before_the_end_is_said() -> None:
     assert caught.value.fault is PackFault.TRAILING
 
 
+@pytest.mark.unmeasured
 @given(st.lists(st.one_of([packets(kind) for kind in p.SENT_RECORDS.values()]).map(p.encode_sent) | st.binary()))
 def test_nothing_else_is_raised(records: list[bytes]) -> None:
     reader = TransferReader(max_size=LIMIT)
@@ -180,12 +181,14 @@ def test_nothing_else_is_raised(records: list[bytes]) -> None:
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 @given(st.one_of([packets(kind) for kind in p.SENT_RECORDS.values()]))
 def test_a_sent_record_comes_back(record: p.SentRecord) -> None:
     wire = p.encode_sent(record)
     assert p.SENT_FRAME.decode(wire) == (p.SentHeader(wire[0]), record)
 
 
+@pytest.mark.unmeasured
 @given(packets(ReceiptRecord))
 def test_a_receipt_comes_back(receipt: ReceiptRecord) -> None:
     assert ReceiptRecord.decode(receipt.encode()) == receipt
@@ -223,6 +226,7 @@ def test_a_receipt_without_a_hash_has_none() -> None:
 # -- a record is an event ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 @given(sizes=st.lists(st.integers(1, 40_000), min_size=1, max_size=6), cut=st.integers(1, 50_000))
 def test_each_record_is_one_event_however_it_arrives(sizes: list[int], cut: int) -> None:
     key = RecordKey(bytes(32), bytes(12))

@@ -28,6 +28,7 @@ from sansproto.contract import Path, SendBytes, SendDatagram
 from sansproto.egtp import (
     EgtpNode,
     Established,
+    MailboxReachable,
     MailboxServerDelays,
     MailboxServerLimits,
     NodeDelays,
@@ -315,6 +316,22 @@ def test_packets_for_a_mailbox_do_not_wait_for_a_connection_over_the_network_bef
         "a mailbox server did not take a packet": 2,
         "a mailbox server did not say that it took a packet": 1,
     }
+
+
+def test_a_storm_of_reports_does_not_keep_a_node_from_its_mailbox() -> None:
+    """A busy machine reports that it slept, again and again."""
+    mail = Mail()
+    a = mail.end(A, "10.0.0.1")
+
+    def report() -> None:
+        a.call(lambda now: a.endpoint.resumed(now, asleep=6.0))
+        if mail.net.now < 60.0:
+            mail.net.after(0.05, report)
+
+    report()
+    assert mail.takes(lambda: told(a, MailboxReachable), within=20.0) < 1.0
+    mail.net.run(59.0)
+    assert 10 <= len(told(a, MailboxReachable)) <= 14
 
 
 # -- secrets

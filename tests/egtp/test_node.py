@@ -454,6 +454,7 @@ def test_two_nodes_talk_through_a_mailbox_server() -> None:
     assert not mail.node.endpoint.stats.refused
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("phase", [0.0, 13.0, 29.0, 41.0, 57.0])
 def test_a_node_behind_a_mailbox_restarts_and_speaks(phase: float) -> None:
     """S05: two polls."""
@@ -483,6 +484,7 @@ def test_the_same_with_a_clock_that_went_back(phase: float) -> None:
     assert b.endpoint.stats.noted["a challenge was sent"] >= 1
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("phase", [0.0, 13.0, 29.0, 41.0, 57.0])
 def test_a_node_behind_a_mailbox_restarts_and_is_silent(phase: float) -> None:
     """S04: nothing but the silence itself can tell."""

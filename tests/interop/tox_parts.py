@@ -15,7 +15,7 @@ from toxcore import HERE
 
 from sansproto.contract import Address, Path
 from sansproto.errors import NotOpen
-from sansproto.tox import RELAY_PORT, Relay, RelayServer
+from sansproto.tox import RELAY_PORT, KeyPair, Relay, RelayClient, RelayClientDelays, RelayServer
 from sansproto.tox.node import ToxNode
 from sansproto_sockets import run
 
@@ -71,6 +71,10 @@ class Scene:
                 part.turn()
             time.sleep(_REST)
         return time.monotonic() - begun
+
+    def run(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= end, seconds + 1.0)
 
     def close(self) -> None:
         for part in self.parts:
@@ -136,6 +140,25 @@ class Ours(_Running):
 
     def use_relay(self, port: int, key: bytes) -> None:
         assert self.call(self.node.add_relay, Relay(key, Address(HERE, port)))
+
+
+class Client(_Running):
+    """A client of ours at one relay."""
+
+    def __init__(self, relay: Any, *, keys: KeyPair | None = None, **delays: float) -> None:
+        self.keys, self.relay_key = keys or KeyPair.of(secrets.token_bytes(32)), relay.dht_key
+        self.key = self.keys.public
+        self.core = RelayClient(
+            relay=Relay(relay.dht_key, Address(HERE, relay.relay_port)),
+            private_key=self.keys.secret,
+            entropy=entropy,
+            delays=RelayClientDelays(**delays),
+        )
+        super().__init__(run(self.core))
+        self.call("connect")
+
+    def call(self, verb: str, *arguments: Any) -> Any:
+        return self.runner.call(lambda now: getattr(self.core, verb)(*arguments, now))
 
 
 class OurRelay(_Running):

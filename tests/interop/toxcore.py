@@ -215,7 +215,8 @@ class RelayProcess:
         command = [sys.executable, __file__, library.path, str(port)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self.relay_port, self.dht_key = port, bytes.fromhex(self._process.stdout.readline())
+        key, udp_port = self._process.stdout.readline().split()
+        self.relay_port, self.dht_key, self.port = port, bytes.fromhex(key), int(udp_port)
 
     def turn(self) -> None:
         pass
@@ -227,6 +228,6 @@ class RelayProcess:
 
 if __name__ == "__main__":
     relay = Toxcore(Library(sys.argv[1]), relay_port=int(sys.argv[2]))
-    print(relay.dht_key.hex(), flush=True)
+    print(relay.dht_key.hex(), relay.port, flush=True)
     while not select.select([sys.stdin], [], [], 0.002)[0]:  # until whoever started it has ended, however it did
         relay.turn()

@@ -29,6 +29,7 @@ def attempt(decode: Callable[[bytes], T], data: bytes) -> T | WireError:
         return error
 
 
+@pytest.mark.unmeasured
 @by_packet
 @given(st.data())
 def test_round_trip(kind: type[Packet], data: st.DataObject) -> None:
@@ -42,6 +43,7 @@ def test_round_trip(kind: type[Packet], data: st.DataObject) -> None:
         assert kind.decode_prefix(wire + b"more") == (value, len(wire))
 
 
+@pytest.mark.unmeasured
 @by_packet
 @given(st.data())
 def test_any_bytes_are_a_packet_or_a_wire_error(kind: type[Packet], data: st.DataObject) -> None:
@@ -59,6 +61,7 @@ def test_any_bytes_are_a_packet_or_a_wire_error(kind: type[Packet], data: st.Dat
         assert value.encode() == raw
 
 
+@pytest.mark.unmeasured
 @given(packets(p.DomainList))
 def test_a_list_ends_with_a_whole_node(value: p.DomainList) -> None:
     wire = value.encode()

@@ -31,6 +31,7 @@ def attempt(decode: Callable[[bytes], T], data: bytes) -> T | WireError:
         return error
 
 
+@pytest.mark.unmeasured
 @by_codec
 @given(st.data())
 def test_round_trip(codec: Codec[object], data: st.DataObject) -> None:
@@ -48,6 +49,7 @@ def test_round_trip(codec: Codec[object], data: st.DataObject) -> None:
         assert codec.dissect(wire[:size]).fault is Fault.TRUNCATED
 
 
+@pytest.mark.unmeasured
 @by_codec
 @given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda data: b"\1\1" + data))
 def test_any_bytes_are_a_value_or_a_wire_error(codec: Codec[object], data: bytes) -> None:

@@ -124,6 +124,7 @@ def payloads(node: Any) -> list[bytes]:
     return [event.payload for event in node.events if isinstance(event, PacketReceived)]
 
 
+@pytest.mark.unmeasured
 @given(st.integers(0, 1000), bad, numbers, items, items)
 def test_all_arrives_once_whatever_the_network_does(
     seed: int, conditions: Conditions, start: int, ours: Any, theirs: Any
@@ -149,6 +150,7 @@ def test_without_losses_the_order_is_kept_and_nothing_is_repeated() -> None:
     assert pair.a.endpoint.stats.packets_sent == parts + 1  # and one handshake
 
 
+@pytest.mark.unmeasured
 @given(st.integers(0, 1000), bad, items, items, st.floats(0, 2), st.booleans())
 def test_after_a_restart_all_that_was_not_acknowledged_comes_again(
     seed: int, conditions: Conditions, before: Any, after: Any, when: float, sender_too: bool
@@ -181,6 +183,7 @@ def test_a_sender_that_restarts_is_understood() -> None:
     assert pair.b.endpoint.stats.noted["unfinished message"] == 1
 
 
+@pytest.mark.unmeasured
 @given(st.integers(0, 1000), bad, items, st.integers(1, 15))
 def test_a_restored_talker_goes_on_as_if_nothing_had_happened(
     seed: int, conditions: Conditions, given_items: Any, every: int
@@ -375,6 +378,7 @@ def test_answers_that_never_fit_make_a_handshake_and_one_that_fits_does_not() ->
     assert [(head.sequence, payload) for head, payload in sent(talker)] == [(start, b"x")]
 
 
+@pytest.mark.unmeasured
 @given(st.integers(0, 1000), bad, items, items)
 def test_an_old_handshake_that_comes_late_does_not_stop_a_channel(
     seed: int, conditions: Conditions, before: Any, after: Any
@@ -772,7 +776,8 @@ def test_who_asks_in_the_name_of_a_few_addresses_leaves_the_others_their_message
     assert not talker.tell(to(hosts[-1]), bytes(1), 0.0)
     assert talker.say(to(hosts[-1]), b"short", 0.0)
     assert talker.channels.unacknowledged == sum(sender.size for sender in talker.channels.senders.values())
-    talker.handle_timeout(20.0)
+    while talker.next_timeout() is not None:
+        talker.handle_timeout(20.0)
     assert talker.channels.unacknowledged == 0
     assert not any(sender.size for sender in talker.channels.senders.values())
 

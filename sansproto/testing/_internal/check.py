@@ -22,8 +22,8 @@ def check(law: Law, subject: Subject, profile: settings | None = None) -> None:
     """Put a subject to a law; LawBroken if it does not keep it. The profile is Hypothesis' current one if None.
 
     Runs begin at several times. What is raised has a note with the seed, the time at which the run began, and the
-    command that does it again. The seed is the one of ``--hypothesis-seed``, else drawn; or always the same for a law
-    and a class, under a profile that is derandomized.
+    command that does it again. The seed is the one of ``--hypothesis-seed``, else drawn; or always the same for a law,
+    a class and a class of tests, under a profile that is derandomized: two subjects of a class see different things.
     """
     number = _seed(law, subject, profile or settings())
 
@@ -47,13 +47,19 @@ def _seed(law: Law, subject: Subject, profile: settings) -> int:
     if given is not None:
         return int(given)
     if profile.derandomize:
-        return crc32(f"{subject.cls.__qualname__} {getattr(law, '__name__', '')}".encode())
+        parts = [subject.cls.__qualname__, getattr(law, "__name__", ""), *_test().split("::")[1:-1]]
+        return crc32(" ".join(parts).encode())
     return int.from_bytes(os.urandom(4), "big")
+
+
+def _test() -> str:
+    """The id of the test that pytest runs."""
+    return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
 
 
 def _command(number: int) -> str:
     """How pytest runs the test again that is running, as many examples included."""
-    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    test = _test()
     soak = os.environ.get("SANSPROTO_SOAK")
     examples = f"SANSPROTO_SOAK={soak} " if soak else ""
     return f" Again:\n    {examples}python -m pytest {quote(test)} --hypothesis-seed={number}" if test else ""
