@@ -220,10 +220,9 @@ class TestDirect:
         called.stop()
         caller.type("to nobody")
         caller.wait_for('"silent"')
-        assert caller.process.stdin is not None
-        caller.process.stdin.close()
+        caller.end_input()
         time.sleep(1.0)
-        assert caller.process.poll() is None
+        assert caller.is_running
         called = ends.pipe("a", "b", "--bind", at)
         assert caller.wait().code == called.wait().code == 0
         assert called.wait().event("finished")["reason"] == "normal"

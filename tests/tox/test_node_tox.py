@@ -660,3 +660,9 @@ def test_a_restored_node_knows_who_may_be_where() -> None:
 def test_the_public_keys_belong_to_the_secret_ones() -> None:
     assert KeyPair.of(REAL.secret).public == NodePeer.live().endpoint.real_key
     assert ONLINE == b"\x18"
+
+
+def test_the_core_learns_no_way_and_no_packets_of_who_is_no_friend() -> None:
+    peer = NodePeer.live()
+    assert peer.endpoint.home(friend_route(REAL.public), b"nobody") is None
+    assert peer.endpoint.unacknowledged(b"nobody") == ()
