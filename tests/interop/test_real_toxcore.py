@@ -83,7 +83,7 @@ def test_starts_cross(scene: Scene, library: Library, answered: tuple[bool, ...]
     release(COOKIE_RESPONSE, tuple(not is_ours for is_ours in answered))
     release(HANDSHAKE, answered)
     line.holds = frozenset()
-    pair.await_online()
+    pair.await_online(within=3.0)
     pair.exchange()
 
 

@@ -148,7 +148,7 @@ def test_a_relay_was_away(waits: Waits, record_property: Record) -> None:
     """It is as good as before: the other one may go."""
     record_property("seconds", round(waits.took["away"], 2))
     waits.scene.stop(waits.away.other)
-    waits.scene.run(1.0)
+    waits.away.talk.go_on(20)
     waits.away.talk.finish()
 
 
