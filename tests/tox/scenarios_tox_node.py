@@ -30,7 +30,7 @@ from sansproto.contract import Address
 from sansproto.testing import session_recorder
 from sansproto.testing.session_recorder import Config
 from sansproto.testing.vectors import write_json
-from sansproto.tox import Presence, Relay, crypto
+from sansproto.tox import Presence, Relay
 from sansproto.tox import packets as p
 from sansproto.tox.nodes import encode_nodes
 
