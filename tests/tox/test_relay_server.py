@@ -690,6 +690,17 @@ def test_who_is_lost_while_it_waits_for_its_turn_leaves_nothing() -> None:
     assert not peer.endpoint.visitors
 
 
+def test_who_is_lost_while_packets_of_it_wait_for_their_turn_leaves_nothing() -> None:
+    peer = live(passed=2, turn_frames=2)
+    a, b = peer.pair()
+    a.give(a.seal(*[p.Relayed(16, b"data")] * 30))
+    assert peer.endpoint.passing.queue.size == 1
+    peer.stream_lost(a.link, peer.now)
+    assert peer.endpoint.passing.queue.size == 0
+    peer.wait(1.0)
+    assert b.take() == [p.Relayed(16, b"data")] * 4 + [PARTED]
+
+
 # -- the end, and the beginning
 
 
