@@ -215,7 +215,8 @@ def hellos_wait_for_their_turn() -> Stream:
 @scenario
 def frames_to_nobody_wait_for_their_turn() -> Stream:
     peer = ServerPeer.recorded(
-        limits={"frames": 3, "frame_rate": 1}, delays={"ping": 2.0, "pong": 0.5, "turn": 3.0, "unread": 20.0}
+        limits={"frames": 3, "turn_frames": 3, "frame_rate": 1},
+        delays={"ping": 2.0, "pong": 0.5, "turn": 3.0, "unread": 20.0},
     )
     a = peer.client()
     a.give(a.seal(*[PING] * 20))
