@@ -37,6 +37,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that nobody has to wait for it alone in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_runtest_protocol(item: pytest.Item) -> None:
     """Nothing is measured in a test that is ``unmeasured``, nor in the processes that it starts."""
     measures = item.get_closest_marker("unmeasured") is None

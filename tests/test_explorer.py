@@ -91,6 +91,17 @@ def test_a_state_is_asked_a_question_once_in_however_many_worlds_it_is_met() -> 
     assert len(set(asked)) == len(asked) < report.states
 
 
+def test_what_is_about_all_that_was_told_is_asked_once() -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def told_to_both(scene: Scene) -> tuple[str, ...]:
+        asked.append((scene["client"].told, scene["server"].told))
+        return ()
+
+    report = pair(budget=Budget(cuts=1, early=1), invariant=lambda scene: scene.once(told_to_both))
+    assert len(set(asked)) == len(asked) < report.states
+
+
 def test_the_same_exploration_gives_the_same_report() -> None:
     budget = Budget(cuts=1, early=1)
     assert pair(budget=budget) == pair(budget=budget)

@@ -99,12 +99,10 @@ CROWD = attrs.evolve(
 )
 
 
-@pytest.mark.unmeasured
 class TestEcho(Laws):
     subject = ECHO
 
 
-@pytest.mark.unmeasured
 class TestLines(Laws):
     subject = LINES
 

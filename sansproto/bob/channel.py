@@ -385,8 +385,7 @@ class Channel(StreamSession[ChannelEvent]):
         channel = self.channel
         taken = channel.send(data)
         self.advance(now)
-        if channel.outgoing is not None:
-            self.stats.packets_sent = channel.outgoing.sequence
+        self.stats.packets_sent = channel.outgoing.sequence if channel.outgoing else 0
         return taken
 
     def close(self, now: float) -> None:

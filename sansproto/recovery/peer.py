@@ -310,10 +310,10 @@ class Peer(Component[PeerState, RecoveryHost]):
         if session.was_reset or not (is_half_made or is_used):
             return
         session.was_reset = True
-        for one in self.sessions(SessionState.CALLED):
-            one.was_reset |= is_used and one.instance == session.instance
-            if one.was_reset:
-                self.call.post(CallInput.HALF_MADE())
+        also = [one for one in self.sessions(SessionState.CALLED) if is_used and one.instance == session.instance]
+        for one in [session] if is_half_made else also:
+            one.was_reset = True
+            self.call.post(CallInput.HALF_MADE())
         if is_half_made:
             self.call.post(CallInput.START())
         else:

@@ -221,9 +221,7 @@ class Session(Component[SessionState, RecoveryHost]):
         return self.entry.dead_after
 
     def send_keepalive(self) -> None:
-        packet = self.seal(Kind.KEEPALIVE, bytes(_VALUE))
-        if packet is not None:
-            self.entry.transmit(packet)
+        self._give(self.seal(Kind.KEEPALIVE, bytes(_VALUE)))
 
     def call_anew(self) -> None:
         self.entry.start_call()
@@ -399,9 +397,7 @@ class Session(Component[SessionState, RecoveryHost]):
         body = arrival.opened.body
         if arrival.opened.kind is Kind.CONFIRM:
             self.reset = body[_VALUE:]
-        packet = self.seal(Kind.PONG, body[:_VALUE])
-        if packet is not None:
-            self.entry.transmit(packet)
+        self._give(self.seal(Kind.PONG, body[:_VALUE]))
 
     def note_pong(self, arrival: Arrival) -> None:
         self.note_answered(arrival.opened.body)
@@ -459,6 +455,11 @@ class Session(Component[SessionState, RecoveryHost]):
             self._run_out()
         self.debt.pay()
         return packet
+
+    def _give(self, packet: bytes | None) -> None:
+        """What is not answered."""
+        if packet is not None:
+            self.entry.transmit(packet)
 
     def _send(self, packet: bytes | None) -> None:
         """What should be answered."""

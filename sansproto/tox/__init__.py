@@ -1,4 +1,4 @@
-"""Tox between friends: encrypted sessions over UDP and over TCP relays. docs/protocols/tox.rst.
+"""Tox between two friends: sessions over UDP and relays, on the wire of toxcore. docs/protocols/tox.rst.
 
 :class:`ToxNode` keeps sessions with friends. :class:`RelayServer` is a relay that any client of Tox can use,
 :class:`RelayClient` uses one.

@@ -16,7 +16,7 @@ from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 
 try:
-    from nacl import _sodium as raw  # what nacl.bindings are made of
+    from nacl import _sodium as raw  # pyright: ignore[reportAttributeAccessIssue]  # what nacl.bindings are made of
 except ImportError:
     raw = None
 

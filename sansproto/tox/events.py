@@ -43,6 +43,8 @@ class FriendOnline:
 
     friend: bytes
     """Its real key."""
+    session: int = 1
+    """The session's number, which ``session_number`` gives as long as it is this one: so often it has come online."""
 
 
 @attrs.frozen
@@ -61,7 +63,7 @@ class MessageReceived:
 
     friend: bytes
     """Its real key."""
-    text: str
+    text: str = attrs.field(repr=lambda text: f"<{len(text)} characters>")
     """What it says."""
     is_action: bool = False
     """It tells what the friend does: "/me waves"."""

@@ -126,6 +126,8 @@ class Friend(Component[FriendState, FriendHost]):
     """When we said that we live."""
     messages: int
     """Messages that were sent so far."""
+    times_online: int
+    """How often it has come online."""
     pings: dict[bytes, Path]
     """DHT pings that may still be answered: their numbers, and where they went."""
     address: int
@@ -142,7 +144,8 @@ class Friend(Component[FriendState, FriendHost]):
     def __init__(self, host: FriendHost, key: bytes) -> None:
         super().__init__(host)
         self.key, self.delays, self.ways = key, host.delays, Ways(host, key)
-        self.dht_keys, self.current, self.heard, self.said, self.messages = [], None, 0.0, 0.0, 0
+        self.dht_keys, self.current, self.heard, self.said = [], None, 0.0, 0.0
+        self.messages = self.times_online = 0
         self.pings, self.address = {}, 0
         self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
 
@@ -246,7 +249,8 @@ class Friend(Component[FriendState, FriendHost]):
         self.host.friends.session_changed()
 
     def tell_online(self) -> None:
-        self.host.emit(FriendOnline(self.key))
+        self.times_online += 1
+        self.host.emit(FriendOnline(self.key, self.times_online))
 
     def tell_offline(self, reason: OfflineReason) -> None:
         self.host.emit(FriendOffline(self.key, reason))
@@ -333,7 +337,7 @@ FRIEND: Final = Table[Friend, FriendState](
     FriendTimer,
     name="tox.friend",
     initial=_S.OFFLINE,
-    idle={_S.OFFLINE: "a session"},
+    idle={_S.OFFLINE: "a session", _S.CONNECTED: "the end of its session", _S.ONLINE: "the end of its session"},
     rows=(
         Row(_S.OFFLINE, _I.STARTED, _S.CONNECTED, _C.greet, arm=(_T.FIRST,), ref=_FRIENDS),
         Row(_S.CONNECTED, _I.ENDED, _S.OFFLINE, _C.end, cancel=_TIMERS, ref=_FRIENDS),

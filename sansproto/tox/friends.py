@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, Protocol
 
 from ..component import Host, Part, Parts
 from ..contract import Path
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from .friend import Friend
 from .keyring import Keyring
 from .limits import NodeDelays, NodeLimits
@@ -56,9 +56,9 @@ class Friends(Part[FriendsHost]):
     by_path: Annotated[dict[Path, list[bytes]], CACHED]
     by_dht_key: Annotated[dict[bytes, bytes], CACHED]
     """Whose DHT key it is, or may be."""
-    lanes: Annotated[dict[Path, Lane], CACHED]
+    lanes: Annotated[dict[Path, Lane], MEMO]
     """Forgotten when any friend's session or path changes."""
-    blocked: Annotated[dict[bytes, None], CACHED]
+    blocked: dict[bytes, None]
     """Friends to whom something waits for room, wherever."""
 
     def __init__(self, host: FriendsHost, make: Callable[[bytes], Friend]) -> None:
@@ -67,13 +67,12 @@ class Friends(Part[FriendsHost]):
         self.by_path, self.by_dht_key, self.lanes, self.blocked = {}, {}, {}, {}
 
     def rebuild(self) -> None:
-        self.by_path, self.by_dht_key, self.lanes, self.blocked = {}, {}, {}, {}
+        self.by_path, self.by_dht_key, self.lanes = {}, {}, {}
         for friend in self.all.values():
             for key in friend.dht_keys:
                 self.by_dht_key[key] = friend.key
             for path in friend.ways.paths:
                 self.path_known(path, friend.key)
-            self.blocked[friend.key] = None
 
     # -- who is where
 
@@ -99,7 +98,7 @@ class Friends(Part[FriendsHost]):
             return lane
         way = Direct(path)
         session = self.session_at(way)
-        best = None if session is None else session.friend.ways.best
+        best = way if session is None else session.friend.ways.best or way
         lane = Lane(best if best == way else way, session)  # one and the same object is compared faster
         if path in self.by_path:
             self.lanes[path] = lane

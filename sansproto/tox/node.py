@@ -210,12 +210,29 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         entry = self.friends.all.get(friend)
         return entry is not None and entry.state is FriendState.ONLINE
 
+    def session_number(self, friend: bytes) -> int | None:
+        """The number of the session with a friend, which ``FriendOnline`` told; None if it does not listen now.
+
+        Asked in the same turn, it binds a ``send`` to a session: the next one may be in use before the event is popped
+        that tells of the end of this one.
+        """
+        entry = self.friends.all.get(friend)
+        return entry.times_online if entry is not None and entry.state is FriendState.ONLINE else None
+
+    def waiting(self, friend: bytes) -> int:
+        """How many lossless packets a friend has not acknowledged: at 0 all that ``send`` took has arrived. A few of
+        them may be the node's own."""
+        entry = self.friends.all.get(friend)
+        session = None if entry is None else entry.session
+        return 0 if session is None else session.outgoing.unacknowledged
+
     def send_message(self, friend: bytes, text: str, now: float, *, action: bool = False) -> int | None:
         """Send a message; its number, with which ``MessageDelivered`` or ``Undelivered`` follows. None if it was not
         taken: the friend is not online, or too much waits; after the latter ``FriendWritable`` follows.
 
         Raises LocalProtocolError for an empty text, or one of more than 1372 bytes; NotOpen after ``close``.
         """
+        self._ask("send_message")
         data = text.encode()
         if not 0 < len(data) < p.MAX_PAYLOAD:
             raise LocalProtocolError("send_message", self.phase.name, f"not 1 to {p.MAX_PAYLOAD - 1} bytes")
@@ -323,6 +340,13 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         else:
             self.arrived(packet, Direct(path))
 
+    def next_event(self) -> ToxEvent | None:
+        event = super().next_event()
+        if self.sessions.stalled and len(self._events) <= self.limits.events // 4:
+            self.sessions.go_on()
+            self.run()
+        return event
+
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
         if self.is_full and len(self._outbox) <= self.limits.outbox // 2:
@@ -400,6 +424,13 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     @property
     def room_in_outbox(self) -> int:
         return self.limits.outbox - len(self._outbox)
+
+    def takes_packets(self) -> bool:
+        """Does the application take events, or is there much room for them?"""
+        return len(self._events) < self.limits.events // 2
+
+    def note_stalled(self, session: Session) -> None:
+        self.sessions.note_stalled(session)
 
     def wait_for_room(self, friend: bytes) -> None:
         self.friends.blocked[friend] = None
@@ -548,6 +579,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             raise NotOpen(verb, self.phase.name)
 
     def _check_custom(self, verb: str, data: bytes, ids: Container[int] = CUSTOM) -> None:
+        self._ask(verb)
         if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in ids:
             raise LocalProtocolError(verb, self.phase.name, "not a custom packet")
 

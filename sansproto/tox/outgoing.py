@@ -124,6 +124,11 @@ class Outgoing(Part[OutgoingHost]):
         self.round_trip, self.last, self.last_request = _ROUND_TRIP, 0.0, 0.0
         self.is_busy = self.is_waiting = self.is_wanting = False
 
+    @property
+    def unacknowledged(self) -> int:
+        """Lossless packets that the friend has not acknowledged, sent or not."""
+        return self.window.waiting + len(self.queue or ())
+
     # -- packets of the application
 
     def send(self, payload: bytes, message: int = 0) -> bool:

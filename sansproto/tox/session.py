@@ -63,6 +63,8 @@ class Arrived:
 class SessionHost(OutgoingHost, Protocol):
     """What a session asks of its node."""
 
+    def takes_packets(self) -> bool: ...
+    def note_stalled(self, session: Session) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
     def try_others(self, arrived: Arrived) -> None: ...
@@ -97,6 +99,7 @@ class SessionInput:
     REQUEST_DUE = Input[SessionState, None]()
     QUIET_DUE = Input[SessionState, None]()
     PUMP_DUE = Input[SessionState, None]()
+    RESUMED = Input[SessionState, None]()
 
 
 class Session(Component[SessionState, SessionHost]):
@@ -197,6 +200,7 @@ class Session(Component[SessionState, SessionHost]):
             and not receiving.held
             and payload != b""
             and _LOSSLESS_FROM <= payload[0] <= _LOSSLESS_TO
+            and self.host.takes_packets()
         )
 
     def has_payload(self, arrived: Arrived) -> bool:
@@ -309,8 +313,22 @@ class Session(Component[SessionState, SessionHost]):
             self._owe(1)
         receiving = self.receiving
         receiving.put(arrived.number, arrived.payload)
-        while (next := receiving.next()) is not None:
-            self.friend.take_payload(next)
+        self.hand_on()
+
+    def hand_on(self) -> None:
+        """What is next in order. While the application takes no events it stays here and is not acknowledged, so that
+        the friend stops."""
+        while self.host.takes_packets():
+            payload = self.receiving.next()
+            if payload is None:
+                return
+            self.friend.take_payload(payload)
+        self.host.note_stalled(self)
+
+    def go_on(self) -> None:
+        """The application takes events again."""
+        self.hand_on()
+        self.outgoing.send_request()
 
     def mark(self, arrived: Arrived) -> None:
         """A packet without a number of its own is not taken twice."""
@@ -422,7 +440,11 @@ SESSION: Final = Table[Session, SessionState](
     SessionTimer,
     name="tox.session",
     initial=_S.CANDIDATE,
-    idle={_S.CANDIDATE: "the recovery core", _S.REPLACED: "the recovery core"},
+    idle={
+        _S.CANDIDATE: "the recovery core",
+        _S.LIVE: "the friend, which ends it after silence",
+        _S.REPLACED: "the recovery core",
+    },
     rows=(
         Row(_S.CANDIDATE, _FIRST, None, _C.confirm, ref="restart"),
         Row(_OPEN, _I.KILL, None, _C.be_killed, ref="restart"),
@@ -432,6 +454,7 @@ SESSION: Final = Table[Session, SessionState](
         Row(_OPEN, _I.REPLACED, _S.REPLACED, _C.give_up, cancel=_ALL, ref="restart"),
         Row(_S.LIVE, _I.NEXT, None, _C.hear, _C.take_next, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSLESS, None, _C.hear, _C.take_lossless, ref=_RECEIVING),
+        Row(_S.LIVE, _I.RESUMED, None, _C.go_on, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSY, None, _C.hear, _C.mark, _C.note_end, _C.take_lossy, ref=_RECEIVING),
         Row(_S.LIVE, _I.REQUEST, None, _C.hear, _C.mark, _C.note_end, _C.read_request, ref="request lists"),
         Row(_S.LIVE, _I.OTHER, None, _C.hear, _C.mark, _C.note_unused, ref=_RECEIVING),

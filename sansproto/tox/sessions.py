@@ -29,10 +29,12 @@ class Sessions(Part[SessionsHost]):
     """Sessions by the ids that the recovery core gives."""
 
     all: Parts[bytes, Session]
+    stalled: dict[bytes, None]
+    """Those that keep what came until the application has taken events."""
 
     def __init__(self, host: SessionsHost, make: Callable[[bytes], Session]) -> None:
         super().__init__(host)
-        self.all = Parts(make)
+        self.all, self.stalled = Parts(make), {}
 
     def join(self) -> None:
         """Behind a restore: tell all of them whose they are."""
@@ -56,6 +58,17 @@ class Sessions(Part[SessionsHost]):
     def is_offer(self, session: Session) -> bool:
         """Did the friend begin it, and is its first data still to come?"""
         return session.sid in self.host.recovery.offered
+
+    # -- the application takes no events, and then it does
+
+    def note_stalled(self, session: Session) -> None:
+        self.stalled[session.sid] = None
+
+    def go_on(self) -> None:
+        stalled, self.stalled = self.stalled, {}
+        for session in map(self.all.get, stalled):
+            if session is not None:
+                session.post(SessionInput.RESUMED())
 
     # -- they come and go
 

@@ -36,7 +36,7 @@ class SendWindow:
     """All before it are acknowledged."""
     end: int = 0
     """The number of the next one."""
-    packets: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict)
+    packets: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict, repr=False)
     """All from ``start`` on, and when each was sent last."""
     asked: list[int] = attrs.field(factory=list)
     """What the other end asked for again, the lowest number last. Some of it may have been acknowledged since."""
@@ -123,7 +123,7 @@ class ReceiveWindow:
     """The number of the packet that is handed on next."""
     end: int = 0
     """All that were sent, as far as is known, are below it."""
-    held: dict[int, bytes] = attrs.field(factory=dict)
+    held: dict[int, bytes] = attrs.field(factory=dict, repr=False)
 
     @property
     def number(self) -> int:

@@ -31,6 +31,7 @@ from sansproto.contract import AbortTransport, Address, Link, SendBytes
 from sansproto.errors import Fault, WireError
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 from sansproto.testing._internal.meter import measured
+from sansproto.testing.operations import Data, Opened
 
 ARGUMENTS: dict[str, Any] = {
     "relay": ("192.0.2.1", 9000),
@@ -268,3 +269,16 @@ def test_a_port_that_is_used_again_gets_a_room_of_its_own() -> None:
         answers.append([one.data for one in drain(relay) if isinstance(one, SendBytes)])
     joined, unknown = p.RoomAnswer(p.RoomCode.JOINED).encode(), p.RoomAnswer(p.RoomCode.UNKNOWN).encode()
     assert answers == [[], [joined, joined], [unknown]]
+
+
+def test_runs_of_the_laws_count_adjacent_data_as_one() -> None:
+    """However a stream is cut, the laws see the same."""
+    from test_laws_bob import HERE, THERE, channel
+
+    sender = Channel(send_key=THERE, receive_key=HERE)
+    sender.send(b"one", 0.0)
+    sender.send(b"two", 0.0)
+    records = b"".join(transmit.data for transmit in iter(sender.next_transmit, None))
+    run = channel(send_key=HERE, receive_key=THERE).run().play([Opened(0), Data(0, (records,))])
+    assert [event.data for event in run.events] == [b"one", b"two"]
+    assert [said.data for said in run.outputs["events", None]] == [b"onetwo"]

@@ -219,7 +219,8 @@ def test_many_that_flood_and_come_again_at_once_cost_the_relay_little() -> None:
     newcomer = at.join(CLIENT)
     assert [type(packet) for _, packet in at.said(newcomer)] == [p.ClientIdentity]
     at.now += DELAYS.mute
-    at.endpoint.handle_timeout(at.now)
+    while (due := at.endpoint.next_timeout()) is not None and due < at.now + 0.001:  # they are many for one call
+        at.endpoint.handle_timeout(max(due, at.now))
     at.drain()
     assert not [link for link in foes if link not in at.ended]
     assert set(at.endpoint.registry.members) == {honest, newcomer}

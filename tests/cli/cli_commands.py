@@ -50,7 +50,9 @@ class Result:
 
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["sansproto_cli.app", "sansproto_cli.domain_app", "sansproto_cli.egtp_app"])
+_PROCESSES.set_forkserver_preload(
+    ["sansproto_cli.app", "sansproto_cli.domain_app", "sansproto_cli.egtp_app", "sansproto_cli.tox_app"]
+)
 
 
 def wait_long_for_a_greeting() -> None:
@@ -121,7 +123,7 @@ class Command:
         self._process.join(PATIENCE)
         code = self._process.exitcode
         assert code is not None, f"it still runs: {self._out.read_text()}{self._err.read_text()}"
-        return Result(code, self._out.read_text(), self._err.read_text())
+        return Result(code, self._out.read_text(errors="replace"), self._err.read_text())
 
     def wait_for(self, text: str) -> str:
         """Wait until this was written; what was written so far."""
@@ -133,6 +135,16 @@ class Command:
             assert is_running, f"ended: {written}{self._err.read_text()}"
             assert time.monotonic() < deadline, f"no {text!r} in {written!r}"
             time.sleep(0.02)
+
+    @property
+    def output(self) -> bytes:
+        """What was written so far."""
+        return self._out.read_bytes()
+
+    @property
+    def errors(self) -> str:
+        """What was written there so far."""
+        return self._err.read_text()
 
     def type(self, line: str) -> None:
         """Write a line to a command that was started with ``stdin=None``."""

@@ -45,10 +45,11 @@ from sansproto.egtp import (
 from sansproto.egtp.routes import Routes, relay_route
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause
-from sansproto_cli.egtp_piping import JsonOutput, Piping, Target
+from sansproto_cli.egtp_piping import Piping, Target
 from sansproto_cli.exits import CommandFailed, Exit
 from sansproto_cli.line import entropy
 from sansproto_cli.report import JsonReporter, PlainReporter
+from sansproto_cli.standard_streams import JsonOutput
 from sansproto_threads import Runner, run
 
 A, B, SERVER = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.unmeasured  # other programs, and processes of their own
-
 FOLDER = Path(__file__).parent / "refused"
 MARK = "# refused: "
 
@@ -46,6 +44,7 @@ def refused_by_pyright() -> set[str]:
     return {Path(one["file"]).name for one in json.loads(done.stdout)["generalDiagnostics"]}
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("mypy_*.py")), ids=lambda path: path.stem)
 def test_type_checkers_refuse(path: Path) -> None:
     said = [line for line in found().splitlines() if line.startswith(f"{path.name}:") and " error: " in line]
@@ -54,6 +53,7 @@ def test_type_checkers_refuse(path: Path) -> None:
     assert path.name in refused_by_pyright()
 
 
+@pytest.mark.unmeasured
 def test_type_checkers_accept_what_is_right() -> None:
     assert not re.findall(r"^(?:fine_|base).* error: .*$", found(), re.M)
     assert not {name for name in refused_by_pyright() if name.startswith(("fine_", "base"))}

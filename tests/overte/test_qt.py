@@ -127,7 +127,6 @@ def test_inflating_raises_nothing_else(data: bytes) -> None:
 # -- the lenient reader
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("kind", p.PACKETS.values(), ids=lambda kind: str(kind.__name__))
 @given(st.data())
 def test_the_lenient_reader_agrees_where_nothing_is_wrong(kind: type[Packet], data: st.DataObject) -> None:

@@ -33,6 +33,7 @@ from sansproto.recovery.conflict import ConflictState
 from sansproto.recovery.events import Limit
 from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
 from sansproto.recovery.session import SessionState
+from sansproto.recovery.suspicion import SuspicionState
 from sansproto.testing.entropy import ScriptedEntropy
 
 NEAR = "192.0.2.7"
@@ -49,6 +50,15 @@ def knock(to: End, peer: str, *, sid: bytes = b"", host: str = NEAR) -> None:
     packet = H1(to.id, peer.encode(), peer.encode(), sid or peer.encode() * 8, stamp, peer.encode() * 8, b"", b"")
     to.world.spoof(to, encode(packet), at(host))
     to.world.run(0.1)
+
+
+def test_what_a_host_says_of_who_is_not_there_changes_nothing() -> None:
+    end = World().end("A")
+    before = end.session.snapshot()
+    end.core.redial(b"nobody")
+    end.core.end_session(b"nobody's")
+    end.session.run()
+    assert end.session.snapshot() == before
 
 
 def deaf(world: World, *ends: End) -> None:
@@ -101,6 +111,17 @@ def test_limits_that_do_not_fit_each_other_are_refused(wrong: dict[str, int]) ->
     with pytest.raises(ValueError, match="not so: ") as caught:
         RecoveryLimits(**wrong)
     assert str(caught.value).removeprefix("not so: ") in LIMIT_RULES
+
+
+def test_a_hint_is_about_the_session_in_use_or_about_nothing() -> None:
+    world = World()
+    a, b = world.pair()
+    peer = a.core.peers[b.id]
+    other = attrs.make_class("Other", {"sid": attrs.field(default=b"another")})()
+    for session, state in ((other, SuspicionState.CALM), (peer.current, SuspicionState.SUSPECT)):
+        peer.be_hinted(session)
+        a.session.run()
+        assert peer.suspicion.state is state
 
 
 def test_a_stranger_goes_for_who_is_called_and_nobody_else() -> None:

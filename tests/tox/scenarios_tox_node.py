@@ -248,6 +248,17 @@ def packets_in_any_order_are_handed_on_in_theirs() -> NodePeer:
 
 
 @scenario
+def more_comes_at_once_than_the_application_has_taken() -> NodePeer:
+    """Half of the events may wait: the rest is handed on when they are taken."""
+    peer = NodePeer.recorded(limits={"events": 8})
+    friend = peer.met()
+    packets = [friend.lossless(b"\xa0%d" % number) for number in range(7)]
+    friend.say(*packets[1:], packets[0])
+    peer.wait(0.2)
+    return peer
+
+
+@scenario
 def lossy_packets_come_once_and_tell_which_numbers_there_are() -> NodePeer:
     peer = NodePeer.recorded()
     friend = peer.met()

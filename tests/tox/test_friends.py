@@ -59,7 +59,7 @@ def test_a_friend_may_stop_to_listen_for_a_while() -> None:
     assert peer.take() == [FriendOffline(key, OfflineReason.SAID)]
     assert peer.dropped == {"before the friend is online": 1}
     friend.say(friend.lossless(ONLINE), friend.lossless(b"\x40heard"))
-    assert peer.take() == [FriendOnline(key), MessageReceived(key, "heard")]
+    assert peer.take() == [FriendOnline(key, 2), MessageReceived(key, "heard")]
 
 
 @pytest.mark.parametrize("payload", [b"\x40text", b"\xa0custom", b"\xc8lossy", b"\x30name", b"\x50" + bytes(45)])
@@ -264,7 +264,7 @@ def test_a_friend_that_is_removed_and_added_again_is_called() -> None:
     friend.begin("second")
     peer.add_friend(key, friend.dht.public, peer.now, path=AT_B)
     friend.be_called()
-    assert peer.take()[-1] == FriendOnline(key)
+    assert peer.take()[-1] == FriendOnline(key, 1)
 
 
 def test_there_are_only_so_many_friends() -> None:

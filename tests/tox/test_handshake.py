@@ -268,7 +268,7 @@ def test_the_first_data_replaces_the_session() -> None:
     assert peer.take() == [
         Undelivered(friend.real.public, (number,), ()),
         FriendOffline(friend.real.public, OfflineReason.RESTARTED),
-        FriendOnline(friend.real.public),
+        FriendOnline(friend.real.public, 2),
     ]
     new = friend.keys, friend.shared, friend.sent
     friend.keys, friend.shared, friend.sent = old, old_shared, 2
@@ -491,7 +491,7 @@ def test_a_friend_whose_other_dht_key_is_told_has_restarted_and_is_called_at_onc
     friend.be_called()
     assert peer.now == then
     key = friend.real.public
-    assert peer.take() == [FriendOffline(key, OfflineReason.RESTARTED), FriendOnline(key)]
+    assert peer.take() == [FriendOffline(key, OfflineReason.RESTARTED), FriendOnline(key, 2)]
 
 
 def test_of_several_dht_keys_that_a_friend_may_have_the_newest_is_remembered() -> None:

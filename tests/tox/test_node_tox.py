@@ -205,11 +205,16 @@ def test_what_is_of_other_parts_of_tox_is_passed_over() -> None:
 
 
 def test_while_too_many_events_wait_nothing_is_taken() -> None:
+    """What is lossless waits in its window before that."""
     peer = NodePeer.live(limits=NodeLimits(events=2))
     friend = peer.met()
     node = peer.endpoint
     for number in range(4):
         node.receive_datagram(friend.lossless(b"\x40%d" % number), AT_B, peer.now)
+    assert node.stats.dropped == {}
+    assert node.waiting_events == 1
+    for number in range(3):
+        node.receive_datagram(friend.data(b"\xc8%d" % number), AT_B, peer.now)
     assert node.stats.dropped == {"busy": 2}
 
 

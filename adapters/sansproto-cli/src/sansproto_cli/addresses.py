@@ -51,6 +51,13 @@ def parse_bound(text: str, what: str, example: str) -> tuple[str, int]:
     return host, port
 
 
+def look_up(host: str, port: int, kind: socket.SocketKind) -> tuple[str, int, int]:
+    """Numeric host, port and IPv6 zone of a name. Raises OSError."""
+    *_, found = socket.getaddrinfo(host, port, type=kind)[0]
+    scope = found[3] if len(found) == 4 else 0
+    return str(found[0]).partition("%")[0], int(found[1]), int(scope)
+
+
 def _is_ip(host: str) -> bool:
     with suppress(ValueError):
         ipaddress.ip_address(host)

@@ -52,6 +52,7 @@ app = App(
 # Imported only by who uses it.
 app.command("sansproto_cli.domain_app:domain_app", name="domain", help="Visit a domain of Overte, or serve one.")
 app.command("sansproto_cli.egtp_app:egtp_app", name="egtp", help="A pipe that survives restarts, and mailboxes for it.")
+app.command("sansproto_cli.tox_app:tox_app", name="tox", help="A pipe over a session of Tox, an echo, and relays.")
 
 RelayOption: TypeAlias = Annotated[
     str | None, Parameter(name=["--relay", "-r"], metavar="HOST[:PORT]", env_var="SANSPROTO_RELAY", show_env_var=False)
@@ -243,7 +244,7 @@ def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client
 
 @app.command
 def demo() -> None:
-    """Show it all on this computer: a file by way of a relay, a visit to a domain, and a peer that is killed.
+    """Show it all on this computer: a file by a relay, a visit to a domain, a peer that is killed, a way that is cut.
 
     The packets between them are shown, too.
     """

@@ -27,6 +27,7 @@ from . import passwords
 from .addresses import LOOPBACK, format_address
 from .demo_domain import show_domain
 from .demo_recovery import show_recovery
+from .demo_tox import show_tox
 from .exits import CommandFailed, Exit, Interrupted
 from .line import Line, entropy, politely
 from .receiving import Receiving
@@ -78,6 +79,8 @@ def show(console: Console) -> None:
     show_domain(console)
     console.print()
     show_recovery(console)
+    console.print()
+    show_tox(console)
 
 
 def _write_file(path: Path) -> None:

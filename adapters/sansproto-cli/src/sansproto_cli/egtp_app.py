@@ -13,14 +13,16 @@ from cyclopts import App, Parameter, validators
 from sansproto.egtp import EgtpNode, MailboxServer, NodeDelays
 
 from . import addresses
-from .egtp_keys import is_open_to_others, parse_public_key, read_key
-from .egtp_piping import FAREWELL, JsonOutput, Piping, RawOutput, Target
+from .egtp_keys import PUBLIC_KEYS, read_key
+from .egtp_piping import FAREWELL, Piping, Target
 from .egtp_serving import MailServing
 from .exits import CommandFailed, Exit
+from .key_files import warn_if_open
 from .line import Signals, entropy
 from .mailbox_store import SqliteStore
 from .options import Switch
-from .report import JsonReporter, PlainReporter, Reporter, StreamReporter, make_reporter
+from .report import JsonReporter, PlainReporter, make_reporter
+from .standard_streams import JsonOutput, RawOutput
 
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the other end refuses us, 6 no socket, \
@@ -49,7 +51,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
         One JSON object a line.
     """
     keys, is_new = read_key(file, make=True)
-    _warn_if_open(file, _beside_output(as_json=json))
+    warn_if_open(file, make_reporter(as_json=json, beside=True))
     printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
     printing.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
 
@@ -88,11 +90,11 @@ def pipe(
     json
         One JSON object a line, for each message too.
     """
-    reporter = _beside_output(as_json=json)
-    peer_key, (keys, _) = parse_public_key(peer, "peer"), read_key(key)
+    reporter = make_reporter(as_json=json, beside=True)
+    peer_key, (keys, _) = PUBLIC_KEYS.parse(peer, "peer"), read_key(key)
     if peer_key == keys.public:
         raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the other end.")
-    _warn_if_open(key, reporter)
+    warn_if_open(key, reporter)
     if not bind and to is None and mailbox is None:
         raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --mailbox, or --bind to be called.")
     target, place = Target.parse(to, mailbox), addresses.parse_bind(bind, 0)
@@ -136,17 +138,7 @@ def mailbox(
     reporter = make_reporter(as_json=json, quiet=quiet)
     host, port = addresses.parse_bind(bind, 0)
     keys, _ = read_key(key, make=True)
-    _warn_if_open(key, reporter)
+    warn_if_open(key, reporter)
     with Signals() as signals, closing(SqliteStore(store)) as opened:
         server = MailboxServer(private_key=keys.private, entropy=entropy, wall_epoch=time.time() - time.monotonic())
         MailServing(server, opened, reporter).run(host, port, signals.check)
-
-
-def _beside_output(*, as_json: bool) -> Reporter:
-    return JsonReporter(sys.stdout) if as_json else StreamReporter()
-
-
-def _warn_if_open(path: Path, reporter: Reporter) -> None:
-    if is_open_to_others(path):
-        text = f"Others on this computer can read {path}: chmod 600 it, or make another key."
-        reporter.tell("warning", text, reason="key_open", path=str(path))

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import os
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Protocol
 
 import attrs
 
-from sansproto.contract import Address, Path
+from sansproto.contract import Path
 from sansproto.egtp import (
     CloseReason,
     EgtpEvent,
@@ -38,25 +35,24 @@ from sansproto.egtp import (
     Unreachable,
     place_of,
 )
-from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto_threads import Runner, run
 
 from . import addresses
-from .egtp_keys import parse_public_key
+from .egtp_keys import PUBLIC_KEYS
 from .exits import CommandFailed, Exit
-from .line import Signals, each_event, politely
+from .line import each_event, politely
+from .mistakes import Mistakes
 from .report import Reporter
+from .standard_streams import Input, Output
 
 SOCKET = "udp"
 FAREWELL = 1.5  # seconds for who did not hear the goodbye
 MESSAGE = 1198  # bytes of one message, at most
-_READ = 65536
 _HEARTBEAT = 5.0  # seconds; of who calls: who is called cannot find us after its restart
-_AGAIN = 0.05  # seconds until a message is offered again that was not taken
 _PATIENCE = 2.0  # seconds until it is told that the end of the input has to wait
 _SILENCE = 10.0  # seconds for which the other end may be silent before that is told
-_LOOK = 1.0  # seconds between two looks at what is wrong
+_LOOK = 1.0  # seconds between two looks at that
 
 WORTH_TELLING = (
     (
@@ -84,80 +80,6 @@ _MAILBOX_LOST = {
 }
 
 
-class Output(Protocol):
-    """Where messages go."""
-
-    def message(self, data: bytes) -> None: ...
-
-
-class RawOutput:
-    """Messages as they are, one after another. Whoever reads them may stop: a signal ends that."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._signals = signals
-
-    def message(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            with self._signals.at_once():
-                while view:
-                    view = view[os.write(1, view) :]
-        except OSError as error:
-            raise CommandFailed(
-                Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere."
-            ) from error
-
-
-class JsonOutput:
-    """A JSON object for each."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-
-    def message(self, data: bytes) -> None:
-        facts: dict[str, object] = {"hex": data.hex()}
-        with suppress(UnicodeDecodeError):
-            facts["line"] = data.decode()
-        self._reporter.tell("message", "", **facts)
-
-
-class Input:
-    """An input, in pieces, read in a thread: nothing can interrupt that."""
-
-    def __init__(self, descriptor: int, send: Callable[[bytes], bool]) -> None:
-        self._descriptor, self._send = descriptor, send
-        self._stopped = threading.Event()
-        self.held = 0
-        """Messages that were read and not taken."""
-        self.is_over = False
-        """All of it was taken."""
-        threading.Thread(target=self._read, name="input", daemon=True).start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _read(self) -> None:
-        with suppress(OSError, NotOpen):  # closed; or the node is
-            rest = b""
-            while data := os.read(
-                self._descriptor, _READ
-            ):  # a buffered one would hold a lock that the end of the process wants
-                *whole, rest = pieces(rest + data)
-                if not self._take(whole):
-                    return
-            self.is_over = self._take([rest])
-
-    def _take(self, messages: list[bytes]) -> bool:
-        whole = [message for message in messages if message]
-        for number, message in enumerate(whole):
-            self.held = len(whole) - number
-            while not self._send(message):
-                if self._stopped.wait(_AGAIN):
-                    return False
-        self.held = 0
-        return True
-
-
 def pieces(data: bytes) -> list[bytes]:
     """Lines with their ends, none longer than a message; the last one has no end yet, and may be empty."""
     *lines, rest = data.split(b"\n")
@@ -181,16 +103,16 @@ class Target:
     def parse(cls, to: str | None, mailbox: str | None) -> Target:
         """``HOST:PORT``, and ``PUBLICKEY@HOST:PORT``."""
         place = None if to is None else addresses.parse_bound(to, "peer", "192.168.1.10:7000")
-        return cls(place, None if mailbox is None else _relay(mailbox))
+        if mailbox is None:
+            return cls(place, None)
+        return cls(place, Relay(*PUBLIC_KEYS.parse_server(mailbox, "mailbox server", "192.0.2.1:7100")))
 
     def resolve(self) -> Path | None:
         """The address of today; None: there is none, or the name cannot be found now."""
         if self.to is None:
             return None
         with suppress(OSError):
-            *_, found = socket.getaddrinfo(*self.to, type=socket.SOCK_DGRAM)[0]
-            scope = found[3] if len(found) == 4 else 0
-            return Path(SOCKET, str(found[0]).partition("%")[0], int(found[1]), int(scope))
+            return Path(SOCKET, *addresses.look_up(*self.to, socket.SOCK_DGRAM))
         return None
 
 
@@ -204,11 +126,11 @@ class Piping:
         self._target, self._reporter, self._output, self._descriptor = target, reporter, output, descriptor
         self._path: Path | None = None
         self._is_by_mailbox = self._was_tried = False
-        self._was_there = self._is_connected = self._was_polled = self._is_leaving = False
+        self._was_there = self._is_connected = self._was_polled = self._is_leaving = self._was_silent = False
         self._again: deque[bytes] = deque()
         """Messages that waited for a session, and came back."""
         self._next_beat = self._next_look = self._complains_at = 0.0
-        self._told: set[str] = set()
+        self._mistakes = Mistakes(node.stats, WORTH_TELLING, reporter)
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
@@ -230,7 +152,7 @@ class Piping:
         self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
 
     def _carry(self, check: Callable[[], None]) -> None:
-        self._lines = Input(self._descriptor, self._send)
+        self._lines = Input(self._descriptor, pieces, self._send)
         try:
             for event in each_event(self._runner, check):
                 if event is not None and self._tell(event):
@@ -241,9 +163,9 @@ class Piping:
             self._lines.stop()
 
     def _go_on(self) -> None:
+        self._mistakes.look(self._runner)
         self._look()
-        while self._again and self._send(self._again[0]):
-            self._again.popleft()
+        self._send(self._again)
         if not self._lines.is_over:
             self._beat()
         elif self._is_all_sent() and self._silence() is None:
@@ -252,8 +174,15 @@ class Piping:
         else:
             self._complain()
 
-    def _send(self, data: bytes) -> bool:
-        return self._runner.call(lambda now: self._node.send(self._peer, data, now))
+    def _send(self, messages: deque[bytes]) -> None:
+        """As many as fit, from the left."""
+
+        def send(now: float) -> None:
+            while messages and self._node.send(self._peer, messages[0], now):
+                messages.popleft()
+
+        if messages:
+            self._runner.call(send)
 
     def _leave(self, now: float) -> None:
         """Say goodbye. The node ends when that has left."""
@@ -291,7 +220,7 @@ class Piping:
         due = time.monotonic() >= self._next_beat
         if due and self._target.to is not None and not self._is_by_mailbox and self._is_all_sent():
             self._next_beat = time.monotonic() + _HEARTBEAT
-            self._send(b"")
+            self._send(deque([b""]))
 
     def _check_place(self, path: Path) -> None:
         """Nobody else can be where we are."""
@@ -302,22 +231,16 @@ class Piping:
             raise CommandFailed(Exit.USAGE, "We would call ourselves: give the address of the other end with --to.")
 
     def _look(self) -> None:
-        """What the node keeps to itself, and a person has to know."""
+        """Is the other end silent?"""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + _LOOK
-        stats = self._node.stats
-        counted = self._runner.call(lambda _: {*stats.dropped, *stats.refused})
-        for what, reason, text in WORTH_TELLING:
-            if what in counted and reason not in self._told:
-                self._told.add(reason)
-                self._reporter.tell("warning", text, reason=reason)
         silence = self._silence()
-        if silence is not None and silence >= _SILENCE and "silent" not in self._told:
-            self._told.add("silent")
+        if silence is not None and silence >= _SILENCE and not self._was_silent:
+            self._was_silent = True
             self._reporter.tell("silent", "The other end does not answer any more: calling it again.")
         elif silence is None:
-            self._told.discard("silent")
+            self._was_silent = False
 
     def _silence(self) -> float | None:
         """Seconds for which the other end has not answered; None: it has."""
@@ -417,18 +340,3 @@ class Piping:
 
 def unsent(count: int) -> str:
     return "1 message was not sent" if count == 1 else f"{count} messages were not sent"
-
-
-def _relay(text: str) -> Relay:
-    """Raises CommandFailed for what is none, or if its name is not known."""
-    key, at, where = text.partition("@")
-    if not at:
-        raise CommandFailed(Exit.USAGE, "That is no mailbox server: give PUBLICKEY@HOST:PORT, as it printed it.")
-    server = parse_public_key(key, "mailbox server")
-    host, port = addresses.parse_bound(where, "mailbox server", "192.0.2.1:7100")
-    try:
-        *_, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
-    scope = found[3] if len(found) == 4 else 0
-    return Relay(server, Address(str(found[0]).partition("%")[0], int(found[1]), int(scope)))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
-from sansproto.bob import Client, Failure, PeerEvent, Server, Violation
+from sansproto.bob import Failure, Violation
+from sansproto.contract import Endpoint
 from sansproto.events import CloseCause, Closed
 
 from .exits import CommandFailed, Exit, Interrupted
@@ -61,17 +62,22 @@ def entropy(n: int, *, purpose: str) -> bytes:
     return secrets.token_bytes(n)
 
 
-class Line:
+class Line(Generic[E]):
     """Takes events in batches: a turn of the runner for each record would cost more than the record."""
 
-    def __init__(self, peer: Client | Server, runner: Runner[PeerEvent], check: Callable[[], None]) -> None:
+    def __init__(self, peer: Endpoint[E], runner: Runner[E], check: Callable[[], None]) -> None:
         self.call = runner.call
         self._peer = peer
         self._runner = runner
         self._check = check
-        self._events: deque[PeerEvent] = deque()
+        self._events: deque[E] = deque()
 
-    def next_event(self) -> PeerEvent | None:
+    @property
+    def is_empty(self) -> bool:
+        """Does the next one have to be asked for?"""
+        return not self._events
+
+    def next_event(self) -> E | None:
         """The next event; None if there is none for TICK seconds. May raise Interrupted."""
         if not self._events:
             self._check()

@@ -63,7 +63,7 @@ class Receiving:
         self,
         folder: Path,
         peer: Client,
-        line: Line,
+        line: Line[PeerEvent],
         reporter: Reporter,
         *,
         relay: str,

@@ -51,8 +51,8 @@ class Reporter(Protocol):
     def ask(self, question: str) -> None:
         """Put a question that a line of the standard input will answer."""
 
-    def progress(self, done: int, total: int) -> None:
-        """Called as often as there is any; the first call is the begin of the transfer."""
+    def progress(self, done: int, total: int | None) -> None:
+        """Called as often as there is any; the first call is the begin of the transfer. None: nobody knows."""
 
     def rest(self) -> None:
         """However it went, there will be no more progress: a terminal gets its cursor back."""
@@ -64,20 +64,20 @@ class Reporter(Protocol):
     def fail(self, failure: CommandFailed) -> None: ...
 
 
-def make_reporter(*, as_json: bool = False, quiet: bool = False) -> Reporter:
-    """What fits to where the output goes."""
+def make_reporter(*, as_json: bool = False, quiet: bool = False, beside: bool = False) -> Reporter:
+    """What fits to where the output goes. ``beside``: the output is somebody else's, so all goes to the errors."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:  # a name that the terminal cannot show must not end a transfer
             reconfigure(errors="backslashreplace")
     if as_json:
         return JsonReporter(sys.stdout)
-    console = _console()
+    console, errors = _console(stderr=beside), _console(stderr=True)
     if quiet:
         return QuietReporter(sys.stderr)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return TerminalReporter(console, _console(stderr=True))
-    return PlainReporter(sys.stdout, sys.stderr)
+    if console.is_terminal and not console.is_dumb_terminal and not (beside and sys.stdout.isatty()):
+        return TerminalReporter(console, errors)
+    return PlainReporter(sys.stderr if beside else sys.stdout, sys.stderr)
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -106,7 +106,7 @@ class Pace:
         self._every = every
         self._began = self._next = 0.0
 
-    def is_due(self, done: int, total: int) -> bool:
+    def is_due(self, done: int) -> bool:
         now = time.monotonic()
         if not self._began:
             self._began, self._next = now, now + self._every
@@ -141,11 +141,10 @@ class JsonReporter:
     def ask(self, question: str) -> None:
         """The offer was told; a script answers it."""
 
-    def progress(self, done: int, total: int) -> None:
-        if self._pace.is_due(done, total):
-            rate, left = self._pace.rate(done), self._pace.left(done, total)
-            facts = {"rate": round(rate), "seconds_left": round(left, 1) if done else None}
-            self.tell("progress", "", done=done, size=total, **facts)
+    def progress(self, done: int, total: int | None) -> None:
+        if self._pace.is_due(done):
+            left = None if total is None or not done else round(self._pace.left(done, total), 1)
+            self.tell("progress", "", done=done, size=total, rate=round(self._pace.rate(done)), seconds_left=left)
 
     def rest(self) -> None:
         pass
@@ -173,7 +172,7 @@ class QuietReporter:
     def ask(self, question: str) -> None:
         pass
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int | None) -> None:
         pass
 
     def rest(self) -> None:
@@ -206,17 +205,14 @@ class PlainReporter(QuietReporter):
     def ask(self, question: str) -> None:
         self.tell("", question)
 
-    def progress(self, done: int, total: int) -> None:
-        if self._pace.is_due(done, total) and done:
-            share, rate, left = done * 100 // total, decimal(int(self._pace.rate(done))), self._pace.left(done, total)
-            self.tell("", f"{share} % of {decimal(total)}, {rate}/s, {left:.0f} s left")
-
-
-class StreamReporter(PlainReporter):
-    """Lines beside an output that belongs to somebody else: all of them go to the errors."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stderr, sys.stderr)
+    def progress(self, done: int, total: int | None) -> None:
+        if self._pace.is_due(done) and done:
+            rate = decimal(int(self._pace.rate(done)))
+            if total is None:
+                self.tell("", f"{decimal(done)}, {rate}/s")
+            else:
+                left = self._pace.left(done, total)
+                self.tell("", f"{done * 100 // total} % of {decimal(total)}, {rate}/s, {left:.0f} s left")
 
 
 class TerminalReporter:
@@ -244,7 +240,7 @@ class TerminalReporter:
     def ask(self, question: str) -> None:
         self._console.print(printable(question), style="bold", markup=False, end=" ")
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, done: int, total: int | None) -> None:
         now = time.monotonic()
         if self._progress is None:
             self._progress = Progress(

@@ -47,7 +47,7 @@ class Sending:
         self,
         source: Source,
         peer: Server,
-        line: Line,
+        line: Line[PeerEvent],
         reporter: Reporter,
         *,
         relay: str,

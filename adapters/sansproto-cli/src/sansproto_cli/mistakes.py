@@ -1,0 +1,37 @@
+"""What a node keeps to itself, and a person may have done wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sansproto.contract import Stats
+
+from .line import Runner
+from .report import Reporter
+
+_LOOK = 1.0  # seconds between two looks
+
+
+class Mistakes:
+    """Tells of each once, as a warning.
+
+    ``known`` are triples: what the node counts as dropped or refused, the reason of the warning, and its text.
+    """
+
+    def __init__(self, stats: Stats, known: Sequence[tuple[str, str, str]], reporter: Reporter) -> None:
+        self._stats, self._known, self._reporter = stats, known, reporter
+        self._told: set[str] = set()
+        self._next = 0.0
+
+    def look(self, runner: Runner[Any]) -> None:
+        """Call it often."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _LOOK
+        counted = runner.call(lambda _: {*self._stats.dropped, *self._stats.refused})
+        for what, reason, text in self._known:
+            if what in counted and reason not in self._told:
+                self._told.add(reason)
+                self._reporter.tell("warning", text, reason=reason)

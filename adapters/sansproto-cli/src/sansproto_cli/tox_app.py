@@ -1,0 +1,167 @@
+"""The commands for Tox, and their options."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from cyclopts import App, Parameter
+
+from . import addresses
+from .exits import CommandFailed, Exit
+from .key_files import warn_if_open
+from .line import Signals
+from .options import Seconds, Switch
+from .report import JsonReporter, PlainReporter, make_reporter
+from .standard_streams import JsonOutput, RawOutput
+from .tox_keys import parse_friend, read_keys
+from .tox_listening import Listening
+from .tox_meeting import Meeting
+from .tox_piping import Piping
+from .tox_relaying import serve
+
+_EPILOGUE = """\
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 6 no socket, 7 the session ended before all had \
+arrived, 8 the other end breaks the rules, 9 a file, 130 Ctrl-C, 143 terminated. Nobody is looked up in Tox's network: \
+ends are told keys, and an address or a relay."""
+
+tox_app = App(
+    name="tox",
+    help="Sessions with friends, as Tox has them: a pipe, an echo, and relays.",
+    help_epilogue=_EPILOGUE,
+    help_format="plaintext",
+)
+
+KeyFile: TypeAlias = Annotated[Path, Parameter(metavar="FILE")]
+Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST:PORT")]
+Relays: TypeAlias = Annotated[tuple[str, ...], Parameter(name="--relay", metavar="PUBLICKEY@HOST:PORT", negative=())]
+
+
+@tox_app.command
+def key(file: KeyFile, /, *, json: Switch = False) -> None:
+    """Print the public keys that belong to the secret ones in a file, which are made if it is not there.
+
+    The first one, real, says who a node is, the second one, DHT, how it is found. A relay is known by the second one.
+
+    Parameters
+    ----------
+    file
+        Only its owner may read it.
+    json
+        One JSON object a line.
+    """
+    keys, is_new = read_keys(file, make=True)
+    warn_if_open(file, make_reporter(as_json=json, beside=True))
+    printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
+    printing.tell("key", keys.name, real_key=keys.real.public.hex(), dht_key=keys.dht.public.hex(), made=is_new)
+
+
+@tox_app.command
+def pipe(
+    friend: Annotated[str, Parameter(metavar="REAL:DHT")],
+    /,
+    *,
+    key: KeyFile,
+    bind: Bind = "",
+    to: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
+    relay: Relays = (),
+    timeout: Seconds = None,
+    json: Switch = False,
+) -> None:
+    """Connect the standard input and output to those of a friend. What one end reads the other one writes: all of it,
+    in order, and once.
+
+    It is done when both inputs are over and all of them was written. If the session ends before, what arrived is told.
+
+    Parameters
+    ----------
+    friend
+        The other end's public keys, as its sansproto tox key prints them. Nobody else is heard.
+    key
+        The file with our secret keys.
+    bind
+        Where we are. [default: any free port]
+    to
+        Where the other end is. Without it, and without --relay, it has to call us.
+    relay
+        A relay at which both ends meet. May be given several times.
+    timeout
+        How long to wait for the other end. [default: for ever]
+    json
+        One JSON object a line, for each piece of what arrives too.
+    """
+    reporter = make_reporter(as_json=json, beside=True)
+    other, (keys, _) = parse_friend(friend), read_keys(key)
+    if other.real == keys.real.public:
+        raise CommandFailed(Exit.USAGE, "Those are our own keys: give the ones of the other end.")
+    warn_if_open(key, reporter)
+    if not bind and to is None and not relay:
+        raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --relay, or --bind to be called.")
+    place = None if to is None else addresses.parse_bound(to, "friend", "192.168.1.10:33445")
+    meeting = Meeting(keys, bind, relay, reporter)
+    with Signals() as signals, meeting.begin() as runner:
+        output = JsonOutput(reporter) if json else RawOutput(signals)
+        Piping(meeting, runner, other, output, timeout).run(place, signals.check)
+
+
+@tox_app.command
+def listen(
+    *,
+    key: KeyFile,
+    friend: Annotated[tuple[str, ...], Parameter(metavar="REAL:DHT", negative=())],
+    bind: Bind = "",
+    relay: Relays = (),
+    quiet: Switch = False,
+    json: Switch = False,
+) -> None:
+    """Send back what friends send: messages, custom packets, and pipes. Until Ctrl-C.
+
+    Parameters
+    ----------
+    key
+        The file with our secret keys.
+    friend
+        A friend's public keys, as its sansproto tox key prints them. May be given several times.
+    bind
+        Where we are.
+    relay
+        A relay at which friends meet us. May be given several times.
+    quiet
+        Tell only of failures.
+    json
+        One JSON object a line.
+    """
+    reporter = make_reporter(as_json=json, quiet=quiet)
+    friends, (keys, _) = [parse_friend(one) for one in friend], read_keys(key)
+    if any(one.real == keys.real.public for one in friends):
+        raise CommandFailed(Exit.USAGE, "One of these is our own key: give those of friends.")
+    warn_if_open(key, reporter)
+    if not bind and not relay:
+        raise CommandFailed(Exit.USAGE, "Where do we meet? Give --bind or --relay.")
+    meeting = Meeting(keys, bind, relay, reporter)
+    with Signals() as signals, meeting.begin() as runner:
+        Listening(meeting, runner, friends).run(signals.check)
+
+
+@tox_app.command
+def relay(*, bind: Bind, key: KeyFile, quiet: Switch = False, json: Switch = False) -> None:
+    """Run a relay, at which friends meet who cannot call each other. It can read nothing of what they say.
+
+    Parameters
+    ----------
+    bind
+        Where it listens.
+    key
+        The file with its secret keys, which are made if it is not there.
+    quiet
+        Tell only of failures.
+    json
+        One JSON object a line.
+    """
+    reporter = make_reporter(as_json=json, quiet=quiet)
+    place = addresses.parse_bind(bind, 0)
+    keys, _ = read_keys(key, make=True)
+    warn_if_open(key, reporter)
+    with Signals() as signals:
+        serve(keys, place, reporter, signals.check)

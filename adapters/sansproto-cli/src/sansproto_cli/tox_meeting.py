@@ -1,0 +1,112 @@
+"""A node that runs, and the relays at which it meets friends: what pipes and echoes have in common."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from functools import partial
+
+from sansproto.contract import Path
+from sansproto.events import CloseCause
+from sansproto.tox import NodeDelays, Relay, RelayConnected, RelayLost, RelayViolation, ToxEvent, ToxNode
+from sansproto_threads import Runner, run
+
+from . import addresses
+from .exits import CommandFailed, Exit
+from .line import entropy, politely
+from .mistakes import Mistakes
+from .report import Reporter
+from .tox_keys import RELAY_KEYS, Friend, Keys
+
+SOCKET = "udp"
+
+
+WORTH_TELLING = (
+    (
+        "a cookie request that does not open",
+        "other_dht_key",
+        "Somebody calls another DHT key than ours here: does the other end have the right keys?",
+    ),
+    (
+        "a handshake that does not open",
+        "other_real_key",
+        "Somebody calls another real key than ours here: does the other end have the right keys?",
+    ),
+    (
+        "a handshake of a stranger",
+        "other_caller",
+        "Somebody calls who has another real key than what was given: is it right?",
+    ),
+)
+"""What the node drops, and what a person may have done wrong: each is told once."""
+
+
+class Meeting:
+    """Where friends find us: a node with its keys, a socket, and relays."""
+
+    def __init__(
+        self, keys: Keys, bind: str, relays: Sequence[str], reporter: Reporter, delays: NodeDelays | None = None
+    ) -> None:
+        self.reporter, self._keys = reporter, keys
+        self.node = ToxNode(
+            real_key=keys.real.secret,
+            dht_key=keys.dht.secret,
+            entropy=entropy,
+            wall_epoch=time.time() - time.monotonic(),
+            delays=delays,
+        )
+        self._place = addresses.parse_bind(bind, 0)
+        self._relays = [Relay(*RELAY_KEYS.parse_server(one, "relay", "192.0.2.1:33445")) for one in relays]
+        self._names = {one.key: text.partition("@")[2] for one, text in zip(self._relays, relays, strict=True)}
+        self._were_up: set[bytes] = set()
+        self._mistakes = Mistakes(self.node.stats, WORTH_TELLING, reporter)
+
+    @contextmanager
+    def begin(self) -> Iterator[Runner[ToxEvent]]:
+        """Run it, and say so."""
+        runner: Runner[ToxEvent] = run(self.node, sockets={SOCKET: self._place}, linger=2 * self.node.delays.farewell)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(politely(runner))
+            except OSError as error:
+                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+            bound = runner.addresses[SOCKET]
+            where = addresses.format_address(addresses.shown(bound.host), bound.port)
+            facts = {"real_key": self._keys.real.public.hex(), "dht_key": self._keys.dht.public.hex()}
+            self.reporter.tell("started", f"We are at {where}, as {self._keys.name}.", address=where, **facts)
+            for relay in self._relays:
+                if not runner.call(partial(self.node.add_relay, relay)):
+                    raise CommandFailed(Exit.USAGE, "Those are too many relays: give fewer.")
+            yield runner
+
+    def add_friend(self, runner: Runner[ToxEvent], friend: Friend, to: tuple[str, int] | None = None) -> None:
+        """Meet it there, and at the relays. Raises CommandFailed if the name of the place is not known."""
+        path = None
+        if to is not None:
+            try:
+                path = Path(SOCKET, *addresses.look_up(*to, socket.SOCK_DGRAM))
+            except OSError as error:
+                raise CommandFailed(Exit.NOBODY, f"Cannot find {to[0]} ({error.strerror}): check the name.") from error
+        if not runner.call(lambda now: self.node.add_friend(friend.real, friend.dht, now, path=path)):
+            raise CommandFailed(Exit.USAGE, "Those are too many friends: give fewer.")
+
+    def look(self, runner: Runner[ToxEvent]) -> None:
+        """For what goes wrong without an event. Call it often."""
+        self._mistakes.look(runner)
+
+    def tell_relay(self, event: RelayConnected | RelayLost) -> None:
+        key, name = event.relay.hex(), self._names[event.relay]
+        if isinstance(event, RelayConnected):
+            self._were_up.add(event.relay)
+            self.reporter.tell("relay_connected", f"The relay at {name} answers.", relay=key, address=name)
+            return
+        why: Enum = event.cause if event.violation is None else event.violation
+        if why is CloseCause.LOST and event.relay not in self._were_up:
+            why = RelayViolation.BAD_HELLO  # it closes without a word
+        detail = f" ({event.detail})" if event.detail else ""
+        what = "has another key than --relay says, or is none" if why is RelayViolation.BAD_HELLO else "does not answer"
+        text = f"The relay at {name} {what}{detail}: trying again."
+        self.reporter.tell("relay_lost", text, relay=key, address=name, reason=why.name.lower())

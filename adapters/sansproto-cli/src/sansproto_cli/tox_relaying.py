@@ -1,0 +1,52 @@
+"""A relay of Tox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from sansproto.tox import RELAY_PORT, RelayClientJoined, RelayClientLeft, RelayServer, RelayServerEvent
+from sansproto_sockets import Runner, run
+
+from . import addresses
+from .exits import CommandFailed, Exit
+from .line import attend, entropy, politely
+from .relaying import raise_descriptor_limit
+from .report import Reporter
+from .tox_keys import Keys
+
+
+def serve(keys: Keys, place: tuple[str, int], reporter: Reporter, check: Callable[[], None]) -> None:
+    """Run a relay until it is interrupted."""
+    raise_descriptor_limit()
+    server = RelayServer(private_key=keys.dht.secret, entropy=entropy)
+    running: Runner[RelayServerEvent] = run(server, listen={RELAY_PORT: place})
+    with ExitStack() as stack:
+        try:
+            runner = stack.enter_context(politely(running))
+        except OSError as error:
+            raise CommandFailed(Exit.RELAY, f"Cannot listen ({error.strerror}): choose another --bind.") from error
+        bound, key = runner.addresses[RELAY_PORT], server.public_key.hex()
+        shown = addresses.shown(bound.host)
+        where = addresses.format_address(shown, bound.port)
+        reporter.command(
+            "relay_started",
+            f"Relay at {where}. Ctrl-C stops it. Friends who meet here take:",
+            f"--relay {key}@{where}",
+            host=shown,
+            port=bound.port,
+            public_key=key,
+        )
+        attend(runner, check, lambda event: _tell(event, reporter))
+        reporter.tell("stopped", "The relay stops.")
+
+
+def _tell(event: RelayServerEvent, reporter: Reporter) -> None:
+    match event:
+        case RelayClientJoined(key, address=address):
+            where = addresses.format_address(address.host, address.port)
+            reporter.tell("joined", f"{key.hex()[:8]} is here, from {where}.", dht_key=key.hex(), address=where)
+        case RelayClientLeft(key):
+            reporter.tell("left", f"{key.hex()[:8]} left.", dht_key=key.hex())
+        case _:
+            pass
