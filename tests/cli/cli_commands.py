@@ -6,6 +6,7 @@ than all that they do. Where it matters how the command is started, a test start
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -89,6 +90,9 @@ def _run(
     main()
 
 
+_PIPE: Final = 65_536  # bytes that a pipe of Linux holds
+
+
 class Command:
     """A running command; its output goes to files, so that no pipe ever fills. ``before`` is called in its process."""
 
@@ -106,6 +110,8 @@ class Command:
             path.touch()
         theirs, self._stdin = _PROCESSES.Pipe(duplex=False)
         if stdin is not None:
+            if len(stdin) > _PIPE:
+                fcntl.fcntl(self._stdin, fcntl.F_SETPIPE_SZ, len(stdin))  # all of it is written before anybody reads
             os.write(self._stdin.fileno(), stdin)
             self.end_input()
         words = [str(argument) for argument in arguments]
