@@ -28,11 +28,11 @@ RESTARTS: Final = {
     # what is new, whether a goodbye is sent, and the seconds that toxcore takes at most: it looks at no handshake of a
     # friend that it believes to be there, unless the address and the DHT key are new
     "new key, new port": (True, True, False, 2.0),
-    "new key": (True, False, False, 36.0),
-    "nothing new": (False, False, False, 36.0),
-    "new port": (False, True, False, 36.0),
-    "a goodbye, new key": (True, False, True, 3.0),
-    "a goodbye": (False, False, True, 3.0),
+    "new key": (True, False, False, 45.0),
+    "nothing new": (False, False, False, 45.0),
+    "new port": (False, True, False, 45.0),
+    "a goodbye, new key": (True, False, True, 8.0),
+    "a goodbye": (False, False, True, 8.0),
 }
 
 
@@ -121,7 +121,7 @@ class Waits:
             return len(self.took) == len(begun)
 
         with suppress(AssertionError):  # the tests say what is missing
-            scene.until(are_done, 50.0)
+            scene.until(are_done, 60.0)
 
     @staticmethod
     def _restart(part: Restarted | Away) -> float:
