@@ -94,10 +94,12 @@ class RelayServerLimits(LinkLimits):
     """The same, while its transport takes nothing."""
     frames: int = some(8)
     """Frames of one client that are not passed on to a linked one, at once."""
-    turn_frames: int = some(64)
-    """So many more in one turn."""
     frame_rate: int = some(4000)
     """More of these in each second, of all clients together: each has the same share."""
+    passed: int = some(8)
+    """Packets of one client that are passed on before others have their turn."""
+    turn_frames: int = some(64)
+    """So many more when it is the client's turn, of either."""
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------

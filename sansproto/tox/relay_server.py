@@ -44,7 +44,9 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
     greetings: RelayTurns
     """Hellos that wait to be opened."""
     frames: RelayTurns
-    """Clients that have used up their share of frames."""
+    """Clients that have used up their share of frames to nobody."""
+    passing: RelayTurns
+    """Clients that have sent much to others."""
     _of_groups: Annotated[dict[bytes, int], CACHED]
     """Connections of each group of addresses."""
     keys: Annotated[crypto.KeyPair, CACHED]
@@ -71,6 +73,7 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
         self.half_open, self.unconfirmed = FairQueue(), FairQueue()
         self.greetings = RelayTurns(self, self._greet, self.limits.hellos, self.delays.hellos)
         self.frames = RelayTurns(self, self._go_on_with, 1, self.delays.turn)
+        self.passing = RelayTurns(self, self._pass_on_for, 1, 0.0)
         self.phase = Phase.OPEN
 
     def rebuild(self) -> None:
@@ -100,7 +103,8 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
         self.clients[visitor.key] = visitor.link.key
 
     def note_gone(self, visitor: RelayVisitor) -> None:
-        for queue in (self.half_open, self.unconfirmed, self.greetings.queue, self.frames.queue):
+        waiting = (self.greetings.queue, self.frames.queue, self.passing.queue)
+        for queue in (self.half_open, self.unconfirmed, *waiting):
             queue.discard(visitor.group, visitor.link.key)
         if self.clients.get(visitor.key) == visitor.link.key:
             del self.clients[visitor.key]
@@ -110,6 +114,9 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
 
     def wait_for_frames(self, visitor: RelayVisitor) -> None:
         self.frames.wait(visitor.group, visitor.link.key)
+
+    def wait_to_pass(self, visitor: RelayVisitor) -> None:
+        self.passing.wait(visitor.group, visitor.link.key)
 
     def frame_rate(self) -> float:
         """Frames in a second that a client may send to nobody: the share of one."""
@@ -167,6 +174,9 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
 
     def _go_on_with(self, link: Link) -> None:
         self.visitors[link].go_on()
+
+    def _pass_on_for(self, link: Link) -> None:
+        self.visitors[link].go_on_passing()
 
     def _count(self, group: bytes, change: int) -> None:
         self._of_groups[group] = self._of_groups.get(group, 0) + change

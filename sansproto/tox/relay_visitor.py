@@ -129,6 +129,7 @@ class VisitorHost(Host[RelayServerEvent], Protocol):
     def note_gone(self, visitor: RelayVisitor) -> None: ...
     def wait_for_greeting(self, visitor: RelayVisitor) -> None: ...
     def wait_for_frames(self, visitor: RelayVisitor) -> None: ...
+    def wait_to_pass(self, visitor: RelayVisitor) -> None: ...
     def frame_rate(self) -> float: ...
 
 
@@ -150,6 +151,8 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
     used: float
     """Frames that went to nobody, less what time has given back until ``used_at``."""
     used_at: Instant
+    passed: int
+    """Packets that were passed on since it had its turn."""
     ids: Annotated[dict[bytes, int], CACHED]
     """By key."""
     link: Annotated[StreamLink, CACHED]
@@ -163,7 +166,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         self.link, self.group, self.delays = link, group_of(link.peer), host.delays
         self.hello, self.key, self.channel = None, b"", None
         self.wishes, self.ids, self.news = {}, {}, {}
-        self.pings, self.pending, self.used, self.used_at = 0, b"", 0.0, 0.0
+        self.pings, self.pending, self.used, self.used_at, self.passed = 0, b"", 0.0, 0.0, 0
 
     def rebuild(self) -> None:
         self.ids = {wish.key: number for number, wish in self.wishes.items()}
@@ -193,6 +196,11 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
     def go_on(self) -> None:
         """It is its turn: it may send some frames more that go to nobody."""
         self.used -= self.host.limits.turn_frames
+        self.link.go_on()
+
+    def go_on_passing(self) -> None:
+        """It is its turn: others had theirs, if they wanted it."""
+        self.passed -= self.host.limits.turn_frames
         self.link.go_on()
 
     def pull_news(self) -> bytes | None:
@@ -356,6 +364,10 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         parcel.receiver.say(parcel.packet)
         if isinstance(parcel.packet, p.Relayed):
             self.used -= 1
+            self.passed += 1
+            if self.passed >= self.host.limits.passed and not self.link.halted:
+                self.link.halt()
+                self.host.wait_to_pass(self)
 
     def leave(self) -> None:
         """Who was linked with it is told at once."""

@@ -35,7 +35,7 @@ Record: TypeAlias = Callable[[str, object], None]
 def test_ours_calls(scene: Scene, library: Library) -> None:
     pair = Direct(scene, library)
     pair.theirs.rename(b"toxcore")
-    pair.connect(within=3.0)
+    pair.connect(within=5.0)
     assert pair.theirs.status == DIRECT
     scene.until(lambda: pair.ours.of(NameChanged)[-1:] == [NameChanged(pair.theirs.real_key, "toxcore")])
     pair.exchange()
@@ -83,7 +83,7 @@ def test_starts_cross(scene: Scene, library: Library, answered: tuple[bool, ...]
     release(COOKIE_RESPONSE, tuple(not is_ours for is_ours in answered))
     release(HANDSHAKE, answered)
     line.holds = frozenset()
-    pair.await_online()
+    pair.await_online(within=3.0)
     pair.exchange()
 
 

@@ -109,16 +109,18 @@ def test_through_a_relay(scene: Scene, library: Library, relay: Any) -> None:
     pair.connect()
     pair.exchange()
     pair.forget()
-    bulk(pair, 1000, 1000, within=30.0)
+    bulk(pair, 300, 1000, within=60.0)  # a relay of toxcore drops what a busy end does not read in time
 
 
 def test_through_a_relay_again(scene: Scene, library: Library, relay: Any) -> None:
-    """Toxcore has forgotten the relay for this friend, but was told of it."""
+    """Toxcore has forgotten by which relay we came, but was told where we are: it calls, and is a stranger."""
     pair = Meeting(scene, library, relay)
     pair.connect()
     pair.exchange()
-    pair.ours.call(pair.ours.node.remove_friend, pair.theirs.real_key)
+    node = pair.ours.node
+    pair.ours.call(node.remove_friend, pair.theirs.real_key)
     scene.until(lambda: pair.theirs.status == OFFLINE)
+    scene.until(lambda: node.stats.dropped.get("a handshake of a stranger"), 20.0)
     pair.connect()
     pair.exchange()
 
@@ -141,9 +143,9 @@ def test_a_relay_is_lost(scene: Scene, library: Library, relay: Any, record_prop
     pair = Meeting(scene, library, relay, scene.add(OurRelay()))
     pair.connect()
     talk = Talk(pair)
-    scene.run(1.0)
+    talk.go_on()
     scene.stop(relay)
-    scene.run(3.0)
+    talk.go_on(20)
     talk.finish()
     record_property("longest gaps", [round(gap, 2) for gap in talk.gaps])
 
@@ -157,13 +159,13 @@ def test_udp_is_cut_and_comes_back(scene: Scene, library: Library, record_proper
     pair.connect()
     scene.until(lambda: pair.is_direct)
     talk = Talk(pair)
-    scene.run(1.0)
+    talk.go_on()
     pair.line.is_cut = True
     record_property("through the relay after", scene.until(lambda: pair.theirs.status == RELAYED, 12.0))
-    scene.run(2.0)
+    talk.go_on(20)
     pair.line.is_cut = False
     record_property("by UDP after", scene.until(lambda: pair.is_direct, 10.0))
-    scene.run(1.0)
+    talk.go_on()
     talk.finish()
     record_property("longest gaps", [round(gap, 2) for gap in talk.gaps])
     assert max(talk.gaps) < 12.0
@@ -176,9 +178,9 @@ def test_a_session_through_a_relay_goes_over_to_udp(scene: Scene, library: Libra
     pair.ours.befriend(pair.theirs)
     scene.until(lambda: pair.is_online and pair.theirs.status == RELAYED)
     talk = Talk(pair)
-    scene.run(1.0)
+    talk.go_on()
     pair.call()
     record_property("seconds", scene.until(lambda: pair.is_direct, 8.0))
-    scene.run(1.0)
+    talk.go_on()
     talk.finish()
     assert pair.theirs.statuses == [RELAYED, DIRECT]

@@ -106,6 +106,13 @@ class Talk:
     def stop(self) -> None:
         pass
 
+    def go_on(self, count: int = 10, within: float = 10.0) -> None:
+        """Until so many more have arrived at both."""
+        enough = [already + count for already in self._arrived]
+        self._pair.scene.until(
+            lambda: all(now >= most for now, most in zip(self._arrived, enough, strict=True)), within
+        )
+
     def finish(self, within: float = 15.0) -> None:
         """All of it arrives, once and in its order, and each end learns it; neither was offline to the other."""
         pair, ours, theirs = self._pair, self._pair.ours, self._pair.theirs

@@ -61,7 +61,7 @@ class Scene:
         self.parts.remove(part)
         part.stop()
 
-    def until(self, condition: Callable[[], object], within: float = 10.0) -> float:
+    def until(self, condition: Callable[[], object], within: float = 20.0) -> float:
         """Let all act until something holds; how long that took."""
         begun = time.monotonic()
         while not condition():

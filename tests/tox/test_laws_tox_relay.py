@@ -86,6 +86,7 @@ SERVER_LIMITS = RelayServerLimits(
     relayed_blocked=600,
     frames=12,
     turn_frames=12,
+    passed=2,
     frame_rate=30,
 )
 SERVER_DELAYS = RelayServerDelays(stalled=90.0, unread=90.0, turn=0.25, hellos=0.125)

@@ -630,8 +630,9 @@ def test_frames_that_are_passed_on_cost_nothing_and_the_others_come_back_with_ti
     a, b = peer.pair()
     for _ in range(100):
         a.say(p.Relayed(16, b"data"))
+        peer.wait(0.001)
     assert len(b.take()) == 100
-    assert not peer.links[a.link].paused
+    assert peer.endpoint.frames.state.name == "IDLE"
     for pings in (2, 4):  # each half second; the share of each of the two is 5 in a second
         had_a_turn = False
         for _ in range(20):
@@ -639,6 +640,44 @@ def test_frames_that_are_passed_on_cost_nothing_and_the_others_come_back_with_ti
             a.say(*[PING] * pings)
             had_a_turn |= peer.endpoint.frames.state.name == "BUSY"
         assert had_a_turn is (pings == 4)
+
+
+def test_networks_take_turns_with_packets_that_are_passed_on() -> None:
+    peer = live(passed=3, turn_frames=10)
+    a, b = peer.pair()
+    crowd = [peer.client(KeyPair.of(bytes([60 + number]) * 32), THERE_TOO) for number in range(4)]
+    for guest in crowd:
+        guest.say(wanted(B))
+        b.say(p.RoutingRequest(guest.keys.public))
+    peer.wait(1.0)
+    b.take()
+    for guest in crowd:
+        guest.give(guest.seal(*[p.Relayed(16, b"of the crowd")] * 63))
+    a.give(a.seal(*[p.Relayed(16, b"a")] * 63))
+    counts = [_counted(b.take(), b"a")]
+    for _ in range(8):
+        peer.tick()
+        counts.append(_counted(b.take(), b"a"))
+    assert counts[0] == (3, 4 * 3 + 10)  # all that may be passed on at once, and one turn
+    assert counts[1:] == [(0, 10), (10, 0), (0, 10), (10, 0), (0, 10), (10, 0), (0, 10), (10, 0)]
+
+
+def _counted(packets: list[Any], name: bytes) -> tuple[int, int]:
+    """Those of one sender, and all others."""
+    names = [packet.data for packet in packets if isinstance(packet, p.Relayed)]
+    return names.count(name), len(names) - names.count(name)
+
+
+def test_who_is_alone_passes_on_as_much_as_comes() -> None:
+    peer = live(passed=3, turn_frames=10)
+    a, b = peer.pair()
+    a.give(a.seal(*[p.Relayed(16, b"data")] * 60))
+    turns = 0
+    while peer.links[a.link].paused:
+        peer.tick()
+        turns += 1
+    assert len(b.take()) == 60
+    assert (turns, peer.now) == (5, pytest.approx(0.0))
 
 
 def test_who_is_lost_while_it_waits_for_its_turn_leaves_nothing() -> None:
@@ -649,6 +688,17 @@ def test_who_is_lost_while_it_waits_for_its_turn_leaves_nothing() -> None:
     peer.stream_lost(a.link, peer.now)
     assert peer.endpoint.frames.queue.size == 0
     assert not peer.endpoint.visitors
+
+
+def test_who_is_lost_while_packets_of_it_wait_for_their_turn_leaves_nothing() -> None:
+    peer = live(passed=2, turn_frames=2)
+    a, b = peer.pair()
+    a.give(a.seal(*[p.Relayed(16, b"data")] * 30))
+    assert peer.endpoint.passing.queue.size == 1
+    peer.stream_lost(a.link, peer.now)
+    assert peer.endpoint.passing.queue.size == 0
+    peer.wait(1.0)
+    assert b.take() == [p.Relayed(16, b"data")] * 4 + [PARTED]
 
 
 # -- the end, and the beginning
