@@ -29,6 +29,7 @@ from .mailbox_events import (
 )
 
 _AT_ONCE: Final = 256  # messages and mailboxes that expire in one call, and those in the last mailbox
+_PAUSE: Final = 1.0  # seconds
 _STORAGE: Final = "storage"
 
 ABSENT: Final = Refusal("no such mailbox", ref=_STORAGE)
@@ -92,6 +93,9 @@ class MailboxesHost(Host[MailboxServerEvent], Protocol):
 
     delays: MailboxServerDelays
     limits: MailboxServerLimits
+
+    @property
+    def waiting_events(self) -> int: ...
 
 
 class Mailboxes(Component[MailboxesState, MailboxesHost]):
@@ -227,12 +231,13 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
     # -- time
 
     def until_next(self) -> float:
-        """Seconds until something expires."""
-        return max(0, min(self._deadlines()) - self.wall()) / 1000
+        """Seconds until something expires, or until it is looked at again whether the application takes events."""
+        pause = 0.0 if self._room() > 0 else _PAUSE
+        return max(pause, (min(self._deadlines()) - self.wall()) / 1000)
 
     def expire(self) -> None:
         """What is too old goes; the rest is looked at next time."""
-        left = _AT_ONCE
+        left = min(_AT_ONCE, self._room())
         while left > 0 and self.boxes and min(self._deadlines()) <= self.wall():
             (messages, boxes), before = self._deadlines(), len(self.order)
             if messages <= boxes:
@@ -247,6 +252,10 @@ class Mailboxes(Component[MailboxesState, MailboxesHost]):
             self.post(_I.ADDED())
 
     # -- inside
+
+    def _room(self) -> int:
+        """Writes that may be asked for without anybody's asking: each is an event."""
+        return self.host.limits.events - self.host.waiting_events
 
     def _deadlines(self) -> tuple[int, int]:
         """When the oldest message expires, and the mailbox that was not polled for longest: milliseconds since 1970."""

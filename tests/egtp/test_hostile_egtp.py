@@ -29,6 +29,7 @@ from sansproto.egtp import (
     EgtpNode,
     Established,
     MailboxReachable,
+    MailboxServer,
     MailboxServerDelays,
     MailboxServerLimits,
     NodeDelays,
@@ -37,6 +38,7 @@ from sansproto.egtp import (
     PeerRestarted,
     RecoveryConfig,
     RecoveryLimits,
+    StoredMailbox,
     crypto,
 )
 from sansproto.egtp import packets as p
@@ -344,3 +346,21 @@ def test_the_keys_of_a_handshake_are_not_shown() -> None:
     for secret in (made.from_initiator, made.from_responder):
         assert repr(secret)[2:-1] not in shown
         assert secret.hex() not in shown
+
+
+def test_what_expires_waits_for_an_application_that_takes_no_events() -> None:
+    limits = MailboxServerLimits(events=8)
+    server = MailboxServer(private_key=bytes([9]) * 32, entropy=ScriptedEntropy(), wall_epoch=0.0, limits=limits)
+    boxes = [
+        StoredMailbox(mailbox=bytes([number]) * 32, epoch=bytes(8), group=b"g", polled_at=0) for number in range(20)
+    ]
+    server.load(tuple(boxes), 0.0)
+    server.handle_timeout(1e8)
+    assert (server.waiting_events, len(server.mailboxes.boxes)) == (8, 12)
+    server.handle_timeout(1e8 + 2)
+    assert (server.waiting_events, len(server.mailboxes.boxes)) == (8, 12)
+    for later in (4, 6):
+        while server.next_event() is not None:
+            pass
+        server.handle_timeout(1e8 + later)
+    assert not server.mailboxes.boxes

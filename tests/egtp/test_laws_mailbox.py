@@ -148,7 +148,7 @@ class TestMailboxServer(Laws):
             (*STEPS, Close()),
         ),
         secrets=(SERVER.private, TEXT, drawn("link.1.ephemeral"), drawn("link.2.ephemeral")),
-        max_state=120_000,
+        max_state=80_000,
     )
 
 
