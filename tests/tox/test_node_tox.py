@@ -9,6 +9,7 @@ from tox_world import World, all_arrived, chat, meet, offline
 from sansproto.contract import Address, Path, Phase
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed
+from sansproto.recovery import Admission, Visit
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.tox import packets as p
 from sansproto.tox.crypto import KeyPair
@@ -666,3 +667,5 @@ def test_the_core_learns_no_way_and_no_packets_of_who_is_no_friend() -> None:
     peer = NodePeer.live()
     assert peer.endpoint.home(friend_route(REAL.public), b"nobody") is None
     assert peer.endpoint.unacknowledged(b"nobody") == ()
+    visit = Visit(REAL.public, b"instance", False, friend_route(REAL.public))
+    assert peer.endpoint.admit(visit) is Admission.ACCEPT  # the gate was asked before
