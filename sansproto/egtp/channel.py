@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, NamedTuple
 
 import attrs
 
 from ..errors import Fault, WireError
 from ..snapshot import MEMO
 from . import crypto
-from .packets import MAX_FRAME, TAG_SIZE, FirstMessage, FrameOfStream, SecondMessage, Terms
-
-MAX_CLEAR: Final = MAX_FRAME - TAG_SIZE
-"""Bytes of clear text that fit into one frame."""
+from .packets import TAG_SIZE, FirstMessage, FrameOfStream, SecondMessage, Terms
 
 
 @attrs.define(eq=False)

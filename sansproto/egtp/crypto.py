@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 
+from ..curve25519 import PRIME, has_small_order
 from ..errors import Fault, WireError
 from .packets import LAST_COUNTER, NO_TOKEN, Token
 
@@ -26,13 +27,6 @@ KEY_SIZE: Final = 32
 _NAME: Final = b"Noise_IK_25519_ChaChaPoly_BLAKE2s"
 _DATAGRAM: Final = b"EGTP-R1/datagram"
 _MAILBOX: Final = b"EGTP-R1/mailbox1"
-_PRIME: Final = 2**255 - 19
-_SMALL_ORDER: Final = {
-    *(0, 1, _PRIME - 1),
-    325606250916557431795983626356110631294008115727848805560023387167927233504,
-    39382357235489614581723060781553021112529911719440698176882885853963445705823,
-}
-"""The canonical points whose agreement with any key is zero."""
 _FIRST: Final = bytes(12)  # the nonce of whatever a key seals first
 _NONCE: Final = Struct("<4xQ").pack
 
@@ -68,12 +62,12 @@ def agree(private: bytes, public: bytes) -> bytes:
 
 def is_canonical(public: bytes) -> bool:
     """Is this the one encoding of its point? Another one would be a second name of the same peer."""
-    return int.from_bytes(public, "little") < _PRIME
+    return int.from_bytes(public, "little") < PRIME
 
 
 def is_key(public: bytes) -> bool:
     """Can it be a node's static key: canonical, and of no small order?"""
-    return len(public) == KEY_SIZE and is_canonical(public) and int.from_bytes(public, "little") not in _SMALL_ORDER
+    return len(public) == KEY_SIZE and is_canonical(public) and not has_small_order(public)
 
 
 def hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:

@@ -163,8 +163,6 @@ DATAGRAM: Final = OneOf[Datagram](U8, by_id(*Datagram.__args__))
 """All datagrams, by their first byte: 4 to 15 is what RFC 7983 leaves to others on a shared port."""
 
 H1_SIZE: Final = 176
-HINT_CAUSE: Final = OVERHEAD
-"""Bytes that a Data packet has at least."""
 
 
 class Goodbye(Enum):

@@ -20,6 +20,7 @@ try:
 except ImportError:
     raw = None
 
+from ..curve25519 import has_small_order
 from ..errors import Fault, WireError
 from ..wire import Packet
 from . import packets as p
@@ -29,16 +30,6 @@ B = TypeVar("B", bound=Packet)
 
 _LAST_NONCE: Final = (1 << 8 * NONCE_SIZE) - 1
 _DATA: Final = bytes([0x1B])
-_SIGN: Final = 0x7F
-_PRIME: Final = 2**255 - 19
-_ORDER_8: Final = (
-    0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
-    0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
-)
-_SMALL: Final = frozenset(
-    number.to_bytes(KEY_SIZE, "little") for number in (0, 1, *_ORDER_8, _PRIME - 1, _PRIME, _PRIME + 1)
-)
-"""The points of small order, in every encoding but for the bit that is not looked at."""
 
 
 @attrs.frozen
@@ -63,7 +54,7 @@ class KeyPair:
 
 def is_key(public: bytes) -> bool:
     """Can it be a public key: 32 bytes, and of no small order? With such a point everybody agrees on the same key."""
-    return len(public) == KEY_SIZE and public[:-1] + bytes([public[-1] & _SIGN]) not in _SMALL
+    return len(public) == KEY_SIZE and not has_small_order(public)
 
 
 def agree(secret: bytes, public: bytes) -> bytes:
@@ -92,11 +83,6 @@ def nonce_after(nonce: bytes, steps: int) -> bytes:
 
 def sha512(data: bytes) -> bytes:
     return hashlib.sha512(data).digest()
-
-
-def are_equal(one: bytes, other: bytes) -> bool:
-    """Takes the same time either way."""
-    return hmac.compare_digest(one, other)
 
 
 # -- what is sealed in packets -----------------------------------------------------------------------------------------
@@ -155,7 +141,7 @@ def make_handshake(
 def open_handshake(key: bytes, packet: p.Handshake) -> p.HandshakeBody:
     """Raises WireError (``BAD_MAC``, ``BAD_CHECKSUM`` if another cookie stands outside, ``BAD_POINT``)."""
     body = open_body(p.HandshakeBody, key, packet)
-    if not are_equal(body.cookie_hash, sha512(packet.cookie)):
+    if not hmac.compare_digest(body.cookie_hash, sha512(packet.cookie)):
         raise WireError(Fault.BAD_CHECKSUM, field="cookie_hash")
     return body
 
@@ -203,8 +189,3 @@ class Bulk:
 def seal_frame(key: bytes, nonce: bytes, frame: p.Control | p.Relayed) -> bytes:
     """A frame of a stream to a relay, with its length."""
     return p.RelayFrame(seal(key, nonce, p.encode_frame(frame))).encode()
-
-
-def open_frame(key: bytes, nonce: bytes, sealed: bytes) -> p.Control | p.Relayed:
-    """What is in a frame. Raises WireError."""
-    return p.decode_frame(open_sealed(key, nonce, sealed))

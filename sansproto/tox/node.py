@@ -252,6 +252,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
         Raises LocalProtocolError for another id, or more than 1373 bytes; NotOpen after ``close``.
         """
+        self._ask("send")
         self._check_custom("send", data)
         _, session = self._listening("send", friend, now)
         if session is None:
@@ -263,6 +264,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     def send_many(self, friend: bytes, packets: list[bytes], now: float) -> int:
         """Send custom lossless packets as :meth:`send` does: it takes what fits, from the first one on; how many those
         are."""
+        self._ask("send_many")
         for data in packets:
             self._check_custom("send_many", data, p.CUSTOM_LOSSLESS)
         _, session = self._listening("send_many", friend, now)
@@ -290,6 +292,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     def set_typing(self, friend: bytes, typing: bool, now: float) -> bool:
         """Tell a friend that somebody types, or has stopped to; False if it is not online. Raises NotOpen after
         ``close``."""
+        self._ask("set_typing")
         _, session = self._listening("set_typing", friend, now)
         if session is None:
             return False
@@ -579,13 +582,11 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             raise NotOpen(verb, self.phase.name)
 
     def _check_custom(self, verb: str, data: bytes, ids: Container[int] = CUSTOM) -> None:
-        self._ask(verb)
         if not 0 < len(data) <= p.MAX_PAYLOAD or data[0] not in ids:
             raise LocalProtocolError(verb, self.phase.name, "not a custom packet")
 
     def _listening(self, verb: str, friend: bytes, now: float) -> tuple[Friend, Session | None]:
         """A friend and its session; None: it is not online."""
-        self._ask(verb)
         entry = self.friends.all.get(friend)
         if entry is None:
             raise LocalProtocolError(verb, self.phase.name, "not a friend")

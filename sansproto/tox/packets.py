@@ -169,11 +169,6 @@ Datagram: TypeAlias = DhtPing | DhtPong | CookieRequest | CookieResponse | Hands
 DATAGRAM: Final = OneOf[Datagram](U8, by_id(*Datagram.__args__))
 """All packets that are looked at, by their first byte; others belong to parts of Tox that are not spoken here."""
 
-Exchange: TypeAlias = CookieRequest | CookieResponse | Handshake | Data
-
-EXCHANGE: Final = OneOf[Exchange](U8, by_id(*Exchange.__args__))
-"""What goes through relays, too."""
-
 
 # -- payloads of Data --------------------------------------------------------------------------------------------------
 

@@ -9,12 +9,7 @@ from .packets import MAX_PAYLOAD
 
 _HEAD: Final = Struct(">II")
 _PADDING: Final = tuple(bytes((MAX_PAYLOAD - size) % 8) for size in range(8))
-"""By the last three bits of the size of a payload."""
-
-
-def pad(payload: bytes) -> bytes:
-    """A payload behind zeros: what is sealed then tells its size to 8 bytes only."""
-    return _PADDING[len(payload) & 7] + payload
+"""By the last three bits of the size of a payload: what is sealed tells its size to 8 bytes only."""
 
 
 def write(buffer_start: int, number: int, payload: bytes) -> bytes:

@@ -10,6 +10,7 @@ import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
+from law_data import changed, drawn
 from soaking import SOAKING
 
 from sansproto.bob import (
@@ -57,22 +58,12 @@ PEER_LIMITS = PeerLimits(
 PEER_DELAYS = PeerDelays(waiting=400.0, silence=200.0, stalled=90.0, unread=90.0)
 
 
-def drawn(purpose: str, size: int = 32) -> bytes:
-    """What a run of the laws draws first for this purpose."""
-    return ScriptedEntropy(seed=b"laws")(size, purpose=purpose)
-
-
 def prefixes(steps: Sequence[Op], *ends: int) -> tuple[tuple[Op, ...], ...]:
     return tuple(tuple(steps[:end]) for end in ends)
 
 
 def got(data: bytes, link: int = 0) -> Data:
     return Data(link, (data,))
-
-
-def changed(data: bytes, place: int, change: int) -> bytes:
-    place %= len(data)
-    return data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
 
 
 def near(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:

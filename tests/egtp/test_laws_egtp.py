@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from law_data import changed, drawn, prefixes
 from scripted_egtp import (
     AT_A,
     AT_B,
@@ -20,7 +21,6 @@ from scripted_egtp import (
     C,
     node,
 )
-from test_laws_mailbox import changed, prefixes
 
 from sansproto.contract import Path, SendDatagram
 from sansproto.egtp import EgtpNode, NodeDelays, NodeLimits, RecoveryConfig, RecoveryDelays, RecoveryLimits, crypto
@@ -54,12 +54,6 @@ RECOVERY = RecoveryConfig(
 )
 """Hints are off: who asks for one changes the budget for them, which is no plain value of the node. No stamp is of the
 future, and our own do not depend on when a run begins: its clock is far behind."""
-
-
-def drawn(purpose: str, size: int = 32, nth: int = 0) -> bytes:
-    """What a run of the laws draws for this purpose."""
-    entropy = ScriptedEntropy(seed=b"laws")
-    return [entropy(size, purpose=purpose) for _ in range(nth + 1)][-1]
 
 
 def arguments(entropy: Any, trace: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from law_data import drawn, near, prefixes
 from scripted_egtp import EPHEMERAL, EPOCH, OTHER, OWNER, SERVER, TERMS, deposit, mailbox_of
 
 from sansproto.contract import Address
@@ -24,7 +25,6 @@ from sansproto.egtp import (
 )
 from sansproto.egtp import packets as p
 from sansproto.egtp.channel import read_hello, read_welcome, write_hello, write_welcome
-from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject
 from sansproto.testing.operations import Accept, Call, Close, Data, Eof, Lost, Op, Opened, Wait
 
@@ -32,30 +32,6 @@ pytestmark = pytest.mark.unmeasured
 
 TEXT = b"what only the owner of a mailbox may read"
 HERE, THERE = Address("192.0.2.7", 1234), Address("198.51.100.8", 1234)
-
-
-def drawn(purpose: str, size: int = 32) -> bytes:
-    """What a run of the laws draws first for this purpose."""
-    return ScriptedEntropy(seed=b"laws")(size, purpose=purpose)
-
-
-def prefixes(steps: Sequence[Op], begin: int = 0) -> tuple[tuple[Op, ...], ...]:
-    return tuple(tuple(steps[:end]) for end in range(begin, len(steps) + 1))
-
-
-def changed(data: bytes, place: int, change: int) -> bytes:
-    place %= len(data)
-    return data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
-
-
-def near(frames: Sequence[bytes]) -> st.SearchStrategy[bytes]:
-    """Frames of one stream in their order, from any place on; damaged, cut off, and anything else."""
-    slices = st.builds(
-        lambda begin, size: b"".join(frames[begin : begin + size]), st.integers(0, len(frames) - 1), st.integers(1, 4)
-    )
-    damaged = st.builds(changed, slices, st.integers(0, 60), st.integers(1, 255))
-    cut = st.builds(lambda data, end: data[: end % len(data)], slices, st.integers(0, 90))
-    return st.one_of(slices, slices, slices, damaged, cut, st.binary(max_size=40))
 
 
 # -- the server --------------------------------------------------------------------------------------------------------

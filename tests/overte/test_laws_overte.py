@@ -13,6 +13,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from law_data import changed, drawn, prefixes
 from scripted_overte import (
     DOMAIN,
     DOMAIN_ID,
@@ -56,7 +57,6 @@ from sansproto.overte.stun import COOKIE, BindingResponse
 from sansproto.overte.versions import PacketType
 from sansproto.testing import laws
 from sansproto.testing._internal.meter import measured
-from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, check
 from sansproto.testing.operations import Bound, Call, Close, Datagram, Drain, LookedUp, Op, Run, Wait, same
 from sansproto.testing.strategies import packets
@@ -80,12 +80,6 @@ TYPES = tuple(PacketType)
 )
 PRIVATE, PUBLIC = SIGNED.octets("inputs", "private_key"), SIGNED.octets("inputs", "public_key")
 ACCOUNT, ACCOUNT_TOKENS = "someone", "access-of-someone:refresh-of-someone"
-
-
-def drawn(purpose: str, size: int, nth: int = 0) -> bytes:
-    """What a run of the laws draws for this purpose."""
-    entropy = ScriptedEntropy(seed=b"laws")
-    return [entropy(size, purpose=purpose) for _ in range(nth + 1)][-1]
 
 
 def first(path: Path) -> int:
@@ -112,15 +106,6 @@ def in_parts(kind: PacketType, payload: bytes, number: int, *, source: int = 0, 
 def at(path: Path, *data: bytes) -> list[Op]:
     """These datagrams come from there."""
     return [Datagram(one, path) for one in data]
-
-
-def prefixes(steps: Sequence[Op], begin: int = 0) -> tuple[tuple[Op, ...], ...]:
-    return tuple(tuple(steps[:end]) for end in range(begin, len(steps) + 1))
-
-
-def changed(data: bytes, place: int, change: int) -> bytes:
-    place %= len(data)
-    return data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
 
 
 def near(valid: Iterable[bytes]) -> st.SearchStrategy[bytes]:

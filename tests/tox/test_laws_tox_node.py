@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import pytest
 from hypothesis import strategies as st
+from law_data import changed, prefixes
 from scripted_relay import SERVER, ClientPeer
 from scripted_tox import (
     AT_B,
@@ -21,7 +22,6 @@ from scripted_tox import (
     Friend,
     NodePeer,
 )
-from test_laws_tox_relay import changed, prefixes
 
 from sansproto.contract import Address, Link, Path
 from sansproto.recovery import RecoveryLimits

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from law_data import drawn, near, prefixes
 from scripted_relay import BASE, NONCE, PING, SERVER, TEMPORARY, ZERO, A, B, C, Half, packed, sealed_keys
 
 from sansproto.contract import Address
-from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject
 from sansproto.testing.operations import (
     Accept,
@@ -44,30 +43,6 @@ pytestmark = pytest.mark.unmeasured
 
 TEXT = b"what only a linked client may read"
 HERE, THERE = Address("192.0.2.7", 1234), Address("198.51.100.8", 1234)
-
-
-def drawn(purpose: str, size: int = 32) -> bytes:
-    """What a run of the laws draws first for this purpose."""
-    return ScriptedEntropy(seed=b"laws")(size, purpose=purpose)
-
-
-def prefixes(steps: Sequence[Op], begin: int = 0) -> tuple[tuple[Op, ...], ...]:
-    return tuple(tuple(steps[:end]) for end in range(begin, len(steps) + 1))
-
-
-def changed(data: bytes, place: int, change: int) -> bytes:
-    place %= len(data)
-    return data[:place] + bytes([data[place] ^ change]) + data[place + 1 :]
-
-
-def near(frames: Sequence[bytes]) -> st.SearchStrategy[bytes]:
-    """What one stream holds in its order, from any place on; damaged, cut off, and anything else."""
-    slices = st.builds(
-        lambda begin, size: b"".join(frames[begin : begin + size]), st.integers(0, len(frames) - 1), st.integers(1, 4)
-    )
-    damaged = st.builds(changed, slices, st.integers(0, 60), st.integers(1, 255))
-    cut = st.builds(lambda data, end: data[: end % len(data)], slices, st.integers(0, 90))
-    return st.one_of(slices, slices, slices, damaged, cut, st.binary(max_size=40))
 
 
 # -- the server --------------------------------------------------------------------------------------------------------
