@@ -80,8 +80,7 @@ class OvertePeer(ScriptedPeer):
     """
 
     kind, role = "overte.ice_server", overte.IceServer
-    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "keys": None}
-    bounds: Any = (overte.IceLimits(), overte.IceDelays())
+    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "keys": None}
     acknowledges = False
 
     def carry(self, transmit: Any) -> None:
@@ -115,9 +114,8 @@ class ClientPeer(OvertePeer):
     """The domain of a client and the other nodes."""
 
     kind, role = "overte.client", overte.DomainClient
-    arguments: ClassVar[Any] = {"host": "domain.example", "wall_epoch": EPOCH}
-    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "host": "domain.example", "port": 40102}
-    bounds = (overte.ClientLimits(), overte.ClientDelays(handshake=0.125))
+    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "host": "domain.example", "port": 40102}
+    paces: ClassVar[Any] = {"handshake": 0.125}
 
     @classmethod
     def live(cls, *, connected: bool = True, bound: bool = True, **arguments: Any) -> ClientPeer:
@@ -162,8 +160,7 @@ class ServerPeer(OvertePeer):
 
     kind, role, acknowledges = "overte.server", overte.DomainServer, True
     arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": ROOMY}
-    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
-    bounds = (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
+    paces: ClassVar[Any] = ClientPeer.paces
 
     def mixer(self, number: int = 1, kind: Any = p.NodeType.AUDIO_MIXER, host: str = MIXER.host, **says: Any) -> Party:
         """A node with an assignment, let in."""
