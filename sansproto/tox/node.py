@@ -263,13 +263,14 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def send_many(self, friend: bytes, packets: list[bytes], now: float) -> int:
         """Send custom lossless packets as :meth:`send` does: it takes what fits, from the first one on; how many those
-        are."""
+        are. No more are looked at than could fit."""
         self._ask("send_many")
-        for data in packets:
-            self._check_custom("send_many", data, p.CUSTOM_LOSSLESS)
         _, session = self._listening("send_many", friend, now)
         if session is None:
             return 0
+        packets = packets[: session.outgoing.most + 1]  # the last one is refused
+        for data in packets:
+            self._check_custom("send_many", data, p.CUSTOM_LOSSLESS)
         taken = session.outgoing.send_many(packets)
         self.run()
         return taken

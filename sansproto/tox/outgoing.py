@@ -133,6 +133,13 @@ class Outgoing(Part[OutgoingHost]):
         """Lossless packets that the friend has not acknowledged, sent or not."""
         return self.window.waiting + len(self.queue or ())
 
+    @property
+    def most(self) -> int:
+        """No more packets are taken now than these: what the rate and the room of any way let go, and what may wait."""
+        limits, waiting, congestion = self.host.limits, len(self.queue or ()), self.congestion or Congestion()
+        room = max(self.host.room_in_outbox, limits.unsent // _OVERHEAD)
+        return limits.queue - waiting + (0 if waiting else min(congestion.may_send(self.host.clock), room))
+
     # -- packets of the application
 
     def send(self, payload: bytes, message: int = 0) -> bool:

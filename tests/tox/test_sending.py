@@ -13,6 +13,7 @@ from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.tox.congestion import Congestion
 from sansproto.tox.events import FriendOffline, FriendWritable, MessageDelivered, OfflineReason, Undelivered
 from sansproto.tox.limits import NodeLimits
+from sansproto.tox.node import ToxNode
 
 
 def outgoing_of(friend: Friend) -> Any:
@@ -154,6 +155,24 @@ def test_several_packets_are_taken_as_far_as_they_fit() -> None:
     assert peer.send_many(key, [], peer.now) == 0
     peer.wait(30.0)
     assert peer.take() == [FriendWritable(key)]
+
+
+def test_of_many_packets_those_are_looked_at_that_could_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    key, looked_at = peer.met().real.public, 0
+    check = ToxNode._check_custom
+
+    def counted(*arguments: Any) -> None:
+        nonlocal looked_at
+        looked_at += 1
+        check(*arguments)
+
+    monkeypatch.setattr(ToxNode, "_check_custom", counted)
+    many = [*[custom(0)] * 10_000, b"\xc8lossy"]
+    taken = [peer.send_many(key, many, peer.now) for _ in range(100)]
+    assert taken == [64 + 8, *[0] * 99]
+    assert looked_at == sum(taken) + len(taken)
+    assert peer.endpoint.stats.refused == {"too many packets wait for the friend": 100}
 
 
 def test_more_than_the_outbox_takes_waits_for_room() -> None:
