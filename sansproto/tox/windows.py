@@ -17,6 +17,8 @@ from . import requests
 
 SIZE: Final = 32_768
 """Packets that may be on their way at once, in either direction."""
+OWN: Final = 64
+"""So many of them are left to what a node says of itself."""
 
 _WIRE: Final = 0xFFFF_FFFF
 _BEHIND: Final = 1 << 31

@@ -14,8 +14,10 @@ from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.tox import packets as p
 from sansproto.tox.crypto import KeyPair
 from sansproto.tox.events import (
+    CustomReceived,
     FriendOffline,
     FriendOnline,
+    FriendWritable,
     MessageReceived,
     OfflineReason,
     RelayConnected,
@@ -281,6 +283,25 @@ def test_a_session_goes_on_through_relays_when_udp_is_cut_and_comes_back() -> No
     assert a.ways(b).is_direct
     assert b.ways(a).is_direct
     assert offline(a, b) == []
+
+
+@pytest.mark.parametrize("limits", [NodeLimits(queue=8), NodeLimits(outbox=1)], ids=["little waits", "no room for UDP"])
+def test_who_offers_more_than_a_relay_takes_is_told_when_more_fits(limits: NodeLimits) -> None:
+    world = World()
+    relay, a, b = world.relay(), world.node(1, limits=limits), world.node(2)
+    a.use(relay)
+    b.use(relay)
+    a.befriend(b)
+    b.befriend(a)
+    meet(world, a, b)
+    offered = [b"\xa0%d" % number for number in range(8000)]
+    taken = a.give(b, offered)
+    while taken < len(offered):
+        world.net.run_until(lambda: FriendWritable(b.key) in a.events)
+        a.events.clear()
+        taken += a.give(b, offered[taken:])
+    world.net.run(10.0)
+    assert [event.data for event in b.events if isinstance(event, CustomReceived)] == offered
 
 
 def test_a_friend_with_another_address_keeps_its_session() -> None:
