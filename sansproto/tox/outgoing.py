@@ -224,10 +224,11 @@ class Outgoing(Part[OutgoingHost]):
 
     def read_request(self, buffer_start: int, listed: bytes) -> None:
         """What the friend misses."""
-        gate = self.round_trip if self.session.friend.ways.is_direct else _RELAYED
-        seconds = self.window.read_request(buffer_start, listed, self.host.clock, gate)
-        if seconds is not None:
-            self.round_trip = min(self.round_trip, seconds)
+        if self.window.packets:
+            gate = self.round_trip if self.session.friend.ways.is_direct else _RELAYED
+            seconds = self.window.read_request(buffer_start, listed, self.host.clock, gate)
+            if seconds is not None:
+                self.round_trip = min(self.round_trip, seconds)
         self.pump()
 
     # -- time
