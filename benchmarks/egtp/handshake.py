@@ -17,8 +17,9 @@ from time import process_time
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl import bindings as sodium
 
-from benchmarks.egtp.nodes import AT_A, AT_B, Pair
+from benchmarks.egtp.nodes import Pair
 from benchmarks.measure import Line, ratio
+from benchmarks.nodes import AT_A, AT_B
 from sansproto.egtp import EgtpNode, crypto
 from sansproto.egtp import packets as p
 from sansproto.recovery import Call, Kind, Knock, Opened, Sealed

@@ -15,6 +15,7 @@ from time import process_time
 import attrs
 
 from benchmarks.egtp.nodes import node
+from benchmarks.idle import let_act, paths
 from benchmarks.measure import Line
 from sansproto.contract import Path
 from sansproto.egtp import EgtpNode, KeyPair, RecoveryConfig, RecoveryLimits, crypto
@@ -74,8 +75,7 @@ class Visitor:
 
 
 def visitors(count: int) -> list[Visitor]:
-    paths = [Path("udp", f"11.{place >> 16}.{place >> 8 & 255}.{place & 255}", 4000) for place in range(count)]
-    return [Visitor(KeyPair.of(urandom(32)), path) for path in paths]
+    return [Visitor(KeyPair.of(urandom(32)), path) for path in paths(count)]
 
 
 def roomy() -> RecoveryConfig:
@@ -97,12 +97,7 @@ def run() -> Iterator[Line]:
         at, place = due[0]
         heapreplace(due, (at + REKEY, place))
         while True:
-            start = process_time()
-            next_timeout = host.next_timeout()
-            is_due = next_timeout is not None and next_timeout <= at
-            if is_due:
-                host.handle_timeout(next_timeout)
-            spent = process_time() - start
+            spent, is_due = let_act(host, min(at, host.next_timeout() or at))  # each timer at its time
             if at >= BEGIN:
                 timers += spent
                 fired += is_due

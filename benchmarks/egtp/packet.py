@@ -13,8 +13,9 @@ from time import process_time
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from benchmarks.egtp.nodes import AT_A, Pair, connected
+from benchmarks.egtp.nodes import Pair, connected
 from benchmarks.measure import Line, ratio
+from benchmarks.nodes import AT_A
 from sansproto.egtp import packets as p
 from sansproto.recovery import Kind, Sealed
 

@@ -106,7 +106,7 @@ class Crowd:
                     self.readable.pop(self.peers.pop(link), None)
                     relay.stream_lost(link, self.now())
                 case PauseReading(link):
-                    del self.readable[self.peers[link]]
+                    self.readable.pop(self.peers[link], None)  # all links of the newcomer are one peer
                 case ResumeReading(link):
                     self.readable[self.peers[link]] = None
                 case _:

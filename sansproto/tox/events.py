@@ -34,7 +34,7 @@ class OfflineReason(Enum):
     SILENT = 2
     """Nothing came from it for too long."""
     REMOVED = 3
-    """This end removed it."""
+    """This end removed it, or was closed."""
 
 
 @attrs.frozen

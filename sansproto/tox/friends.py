@@ -139,6 +139,7 @@ class Friends(Part[FriendsHost]):
             self.path_forgotten(path, friend.key)
         for key in friend.dht_keys:
             self._forget_index(key, friend)
+        self.blocked.pop(friend.key, None)
         self.all.remove(friend.key)
 
     # -- where they are looked for

@@ -11,7 +11,7 @@ from ..limits import seconds, some
 from ..links import LinkDelays, LinkLimits
 from ..recovery import RecoveryConfig, RecoveryDelays, RecoveryLimits
 from .packets import MAX_IDS
-from .windows import SIZE
+from .windows import OWN, SIZE
 
 
 def _up_to(default: int, most: int) -> int:
@@ -153,8 +153,11 @@ class NodeLimits(RelayClientLimits):
     """Relays at which one friend is looked for."""
     queue: int = some(256)
     """Packets of one friend that wait until they may be sent."""
-    window: int = _up_to(SIZE, SIZE)
+    window: int = _up_to(SIZE - OWN, SIZE - OWN)
     """Packets to one friend that may wait for acknowledgement."""
+    own: int = _up_to(OWN, OWN)
+    """Packets to one friend that may wait for acknowledgement beyond that, and say something of the node itself: over
+    it the newest of each kind waits."""
     paths: int = some(4)
     """Direct paths of one friend that are remembered."""
     sharers: int = some(4)

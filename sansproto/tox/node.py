@@ -263,13 +263,14 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def send_many(self, friend: bytes, packets: list[bytes], now: float) -> int:
         """Send custom lossless packets as :meth:`send` does: it takes what fits, from the first one on; how many those
-        are."""
+        are. No more are looked at than could fit."""
         self._ask("send_many")
-        for data in packets:
-            self._check_custom("send_many", data, p.CUSTOM_LOSSLESS)
         _, session = self._listening("send_many", friend, now)
         if session is None:
             return 0
+        packets = packets[: session.outgoing.most + 1]  # the last one is refused
+        for data in packets:
+            self._check_custom("send_many", data, p.CUSTOM_LOSSLESS)
         taken = session.outgoing.send_many(packets)
         self.run()
         return taken
@@ -277,7 +278,8 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     def set_profile(
         self, now: float, *, name: str = "", status_message: str = "", presence: Presence = Presence.NONE
     ) -> None:
-        """Tell all friends who we are. Raises LocalProtocolError for a name of more than 128 bytes or a status message
+        """Tell all friends who we are; an empty name, too. If a friend has too much to acknowledge, it is told the last
+        of it as soon as there is room. Raises LocalProtocolError for a name of more than 128 bytes or a status message
         of more than 1007; NotOpen after ``close``."""
         self._ask("set_profile")
         profile = Profile(name.encode(), status_message.encode(), presence.value)
@@ -290,8 +292,8 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         self.run()
 
     def set_typing(self, friend: bytes, typing: bool, now: float) -> bool:
-        """Tell a friend that somebody types, or has stopped to; False if it is not online. Raises NotOpen after
-        ``close``."""
+        """Tell a friend that somebody types, or has stopped to; False if it is not online. If too much is not
+        acknowledged, the last call counts as soon as there is room. Raises NotOpen after ``close``."""
         self._ask("set_typing")
         _, session = self._listening("set_typing", friend, now)
         if session is None:

@@ -101,6 +101,10 @@ class Outgoing(Part[OutgoingHost]):
     """Packets that may not be sent yet, and which message each is: 0 is none."""
     receipts: deque[tuple[int, int]] | None
     """The number behind each message that is on its way, and the message."""
+    own: deque[int] | None
+    """The number behind each packet of the node itself that is on its way."""
+    withheld: dict[int, bytes] | None
+    """The newest packet of each kind, by its id, that is of the node itself and has no room yet."""
     pings: list[tuple[int, bytes]] | None
     """What the recovery core asked, and the number behind the packet that was sent for it."""
     round_trip: float
@@ -120,7 +124,7 @@ class Outgoing(Part[OutgoingHost]):
         super().__init__(host)
         self.session, self.window, self.congestion = session, SendWindow(), None
         self.nonce = self.sealed = 0
-        self.queue = self.receipts = self.pings = None
+        self.queue = self.receipts = self.own = self.withheld = self.pings = None
         self.round_trip, self.last, self.last_request = _ROUND_TRIP, 0.0, 0.0
         self.is_busy = self.is_waiting = self.is_wanting = False
 
@@ -128,6 +132,13 @@ class Outgoing(Part[OutgoingHost]):
     def unacknowledged(self) -> int:
         """Lossless packets that the friend has not acknowledged, sent or not."""
         return self.window.waiting + len(self.queue or ())
+
+    @property
+    def most(self) -> int:
+        """No more packets are taken now than these: what the rate and the room of any way let go, and what may wait."""
+        limits, waiting, congestion = self.host.limits, len(self.queue or ()), self.congestion or Congestion()
+        room = max(self.host.room_in_outbox, limits.unsent // _OVERHEAD)
+        return limits.queue - waiting + (0 if waiting else min(congestion.may_send(self.host.clock), room))
 
     # -- packets of the application
 
@@ -161,17 +172,18 @@ class Outgoing(Part[OutgoingHost]):
     # -- packets of the node itself
 
     def send_at_once(self, payload: bytes) -> None:
-        """Send a lossless packet that waits for nothing. Where no way leads to the friend, it is sent when it is asked
-        for."""
-        self._send_alone(payload)
+        """Send a lossless packet that does not wait behind those of the application, and of whose kind only the newest
+        counts. Where no way leads to the friend, it is sent when it is asked for."""
+        self._send_own(payload)
         self._be_busy()
 
     def send_alive(self, value: bytes = b"") -> None:
-        """A sign of life. With a value the recovery core is told when it is acknowledged."""
-        self._send_alone(_ALIVE)
+        """A sign of life. With a value the recovery core is told when something is acknowledged that was sent since."""
         if value:
             pings = self.pings = [] if self.pings is None else self.pings
-            pings.append((self.window.end, value))
+            pings.append((self.window.end + 1, value))
+            del pings[: -self.host.limits.own]
+        self._send_own(_ALIVE)
 
     def send_request(self) -> None:
         """Say what is missing; all that is not is acknowledged by that."""
@@ -203,15 +215,20 @@ class Outgoing(Part[OutgoingHost]):
             self.session.friend.tell_delivered(self.receipts.popleft()[1])
         while self.pings and self.pings[0][0] <= start:
             self.session.core.note_answered(self.pings.pop(0)[1], self.round_trip)
+        while self.own and self.own[0] <= start:
+            self.own.popleft()
+        if self.withheld:
+            self._send_withheld(self.withheld)
         if self.queue:
             self.pump()
 
     def read_request(self, buffer_start: int, listed: bytes) -> None:
         """What the friend misses."""
-        gate = self.round_trip if self.session.friend.ways.is_direct else _RELAYED
-        seconds = self.window.read_request(buffer_start, listed, self.host.clock, gate)
-        if seconds is not None:
-            self.round_trip = min(self.round_trip, seconds)
+        if self.window.packets:
+            gate = self.round_trip if self.session.friend.ways.is_direct else _RELAYED
+            seconds = self.window.read_request(buffer_start, listed, self.host.clock, gate)
+            if seconds is not None:
+                self.round_trip = min(self.round_trip, seconds)
         self.pump()
 
     # -- time
@@ -237,7 +254,8 @@ class Outgoing(Part[OutgoingHost]):
 
     def rest(self) -> None:
         """All has arrived, for long enough."""
-        self.is_busy, self.congestion, self.queue, self.receipts = False, None, None, None
+        self.is_busy, self.congestion = False, None
+        self.queue = self.receipts = self.own = self.withheld = None
 
     def pump_again(self) -> None:
         self.is_waiting = False
@@ -261,7 +279,7 @@ class Outgoing(Part[OutgoingHost]):
         queue = self.queue or ()
         messages = [message for _, message in (*(self.receipts or ()), *queue) if message]
         left = [*self.window.take_all(), *(payload for payload, _ in queue)]
-        self.queue = self.receipts = self.pings = None
+        self.queue = self.receipts = self.own = self.withheld = self.pings = None
         return messages, [payload for payload in left if payload[0] in p.CUSTOM_LOSSLESS]
 
     def give_up(self) -> None:
@@ -319,9 +337,21 @@ class Outgoing(Part[OutgoingHost]):
         if not self.is_busy:
             self._be_busy()
 
-    def _send_alone(self, payload: bytes) -> None:
+    def _send_own(self, payload: bytes) -> None:
+        """A friend that acknowledges nothing makes us keep no more than that."""
+        own = self.own = deque() if self.own is None else self.own
+        if len(own) >= self.host.limits.own:
+            withheld = self.withheld = {} if self.withheld is None else self.withheld
+            withheld[payload[0]] = payload
+            return
         self._put(payload, self.window.add(payload, self.host.clock))
+        own.append(self.window.end)
         self.session.core.note_sent()
+
+    def _send_withheld(self, withheld: dict[int, bytes]) -> None:
+        self.withheld = None
+        for payload in withheld.values():
+            self._send_own(payload)
 
     def _send_asked(self) -> None:
         congestion, now = self._congestion(), self.host.clock

@@ -66,9 +66,8 @@ class Sessions(Part[SessionsHost]):
 
     def go_on(self) -> None:
         stalled, self.stalled = self.stalled, {}
-        for session in map(self.all.get, stalled):
-            if session is not None:
-                session.post(SessionInput.RESUMED())
+        for sid in stalled:
+            self.all[sid].post(SessionInput.RESUMED())
 
     # -- they come and go
 
@@ -79,6 +78,7 @@ class Sessions(Part[SessionsHost]):
 
     def erase(self, sid: bytes) -> None:
         self.host.keyring.erase(sid)
+        self.stalled.pop(sid, None)
         session = self.all.get(sid)
         if session is not None:
             if session.outgoing.sealed:

@@ -17,6 +17,8 @@ from . import requests
 
 SIZE: Final = 32_768
 """Packets that may be on their way at once, in either direction."""
+OWN: Final = 64
+"""So many of them are left to what a node says of itself."""
 
 _WIRE: Final = 0xFFFF_FFFF
 _BEHIND: Final = 1 << 31
@@ -167,6 +169,8 @@ class ReceiveWindow:
 
     def request(self) -> bytes:
         """The payload that says which packets are missing."""
+        if self.end == self.start:
+            return requests.NOTHING
         return requests.encode(self._missing(), self.end - self.start)
 
     def _missing(self) -> Iterator[int]:

@@ -30,7 +30,7 @@ from scripted_bob import (
 )
 
 from sansproto import __version__
-from sansproto.bob import SECURE_PORT, crypto
+from sansproto.bob import SECURE_PORT, Channel, crypto
 from sansproto.bob import packets as p
 from sansproto.contract import Address, Link
 from sansproto.testing import session_recorder
@@ -778,7 +778,7 @@ sealed = crypto.RecordCipher(THERE).seal
 
 
 class ChannelPeer(BobPeer):
-    kind = "bob.channel"
+    kind, role = "bob.channel", Channel
     usual: ClassVar[Any] = {"send_key": plain(HERE), "receive_key": plain(THERE)}
 
 

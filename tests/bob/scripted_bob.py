@@ -24,7 +24,7 @@ CLIENT, SERVER, ACCEPTED = p.HelloAsClient(), p.HelloAsServer(BOTH_WAYS.encode()
 class BobPeer(ScriptedPeer):
     """Whoever speaks to a session of Bob. ``heard`` are the packets that came out, by their kind, with their uids."""
 
-    bounds: Any = (bob.PeerLimits(), bob.PeerDelays(work=0.125))
+    paces: ClassVar[Any] = {"work": 0.125}
 
     def put(self, link: Link, uid: int, packet: p.BobPacket) -> None:
         self.receive_data(link, p.encode(uid, packet), self.now)
@@ -56,16 +56,11 @@ class MemberPeer(BobPeer):
     def get(self, uid: int, packet: p.BobPacket) -> None:
         self.put(self.link, uid, packet)
 
-    def open(self) -> None:
-        """The connection that was asked for last is there."""
+    def register(self) -> None:
+        self.connect(self.now)
         self.drain()
         while not self.link:  # a server derives its own secret first
             self.tick()
-        self.now += self.pause
-        self.stream_opened(self.link, self.now)
-
-    def register(self) -> None:
-        self.connect(self.now)
         self.open()
         self.get(p.RELAY, self.identity(ME))
         self.said()
@@ -138,7 +133,7 @@ class ServerPeer(MemberPeer):
 class RelayPeer(BobPeer):
     """All peers of a relay. Each has the address that follows from the number of its connection."""
 
-    kind, bounds = "bob.relay", (bob.RelayLimits(), bob.RelayDelays())
+    kind, role, paces = "bob.relay", bob.Relay, {}
 
     def come(self, listener: str = bob.RELAY_PORT, line: str = "") -> Link:
         number, self.now = self.link + 1, self.now + self.pause

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
 
+from scripted import ScriptedPeer
 from scripted_egtp import (
     AT_A,
     AT_B,
@@ -24,12 +25,10 @@ from scripted_egtp import (
     B,
     C,
     ClientPeer,
-    Friend,
     Guest,
     KeyPair,
     NodePeer,
     ServerPeer,
-    Stream,
     deposit,
     mailbox_of,
     node,
@@ -45,11 +44,11 @@ from sansproto.testing.session_recorder import Config
 from sansproto.testing.vectors import write_json
 
 PATH = File(__file__).parents[2] / "vectors" / "egtp" / "sessions.json"
-SCENARIOS: list[Callable[[], Stream]] = []
+SCENARIOS: list[Callable[[], ScriptedPeer]] = []
 
 
-def scenario(function: Callable[[], Stream]) -> Callable[[], Stream]:
-    def run() -> Stream:
+def scenario(function: Callable[[], ScriptedPeer]) -> Callable[[], ScriptedPeer]:
+    def run() -> ScriptedPeer:
         peer = function()
         peer.end()
         return peer
@@ -63,7 +62,7 @@ def scenario(function: Callable[[], Stream]) -> Callable[[], Stream]:
 
 
 @scenario
-def a_message_is_deposited_polled_and_acknowledged() -> Stream:
+def a_message_is_deposited_polled_and_acknowledged() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     owner, depositor = peer.owner(), peer.guest(host=THERE)
     assert depositor.ask(deposit(b"one"), deposit(b"two", tag=2)) == [
@@ -82,14 +81,14 @@ def a_message_is_deposited_polled_and_acknowledged() -> Stream:
 
 
 @scenario
-def nobody_has_this_mailbox() -> Stream:
+def nobody_has_this_mailbox() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     assert peer.guest().ask(deposit()) == [p.Deposited(b"\1\0\0\0", 1)]
     return peer
 
 
 @scenario
-def what_is_not_acknowledged_comes_again_on_the_next_connection() -> Stream:
+def what_is_not_acknowledged_comes_again_on_the_next_connection() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     first = peer.owner()
     peer.guest().ask(deposit())
@@ -101,7 +100,7 @@ def what_is_not_acknowledged_comes_again_on_the_next_connection() -> Stream:
 
 
 @scenario
-def requests_out_of_order() -> Stream:
+def requests_out_of_order() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     for requests, code in (
         ([p.Register(), p.Register()], p.ErrorCode.ORDER),
@@ -116,7 +115,7 @@ def requests_out_of_order() -> Stream:
 
 
 @scenario
-def requests_that_are_none() -> Stream:
+def requests_that_are_none() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     for clear, code in ((b"\5", 1), (b"\1\0", 2), (b"\3\0", 3), (b"\3\x41", 3), (b"\2" + bytes(36 + 16385), 2)):
         guest = peer.guest()
@@ -126,7 +125,7 @@ def requests_that_are_none() -> Stream:
 
 
 @scenario
-def frames_that_are_none() -> Stream:
+def frames_that_are_none() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     for spoken, data in (
         (False, b"\1\0x"),
@@ -142,7 +141,7 @@ def frames_that_are_none() -> Stream:
 
 
 @scenario
-def clients_that_say_nothing() -> Stream:
+def clients_that_say_nothing() -> ScriptedPeer:
     peer = ServerPeer.recorded(delays={"handshake": 1.0, "idle": 5.0})
     Guest(peer)
     peer.guest()
@@ -153,15 +152,15 @@ def clients_that_say_nothing() -> Stream:
 
 
 @scenario
-def clients_that_leave() -> Stream:
+def clients_that_leave() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     fresh, lost = Guest(peer), peer.owner()
-    peer.receive_eof(fresh.link, peer.now)
-    peer.stream_lost(lost.link, peer.now, detail="gone")
+    peer.receive_eof(fresh.at, peer.now)
+    peer.stream_lost(lost.at, peer.now, detail="gone")
     done = peer.guest()
     peer.is_storing = False
     done.ask(deposit())
-    peer.receive_eof(done.link, peer.now)
+    peer.receive_eof(done.at, peer.now)
     peer.is_storing = True
     peer.settle()
     assert (done.take(), done.is_closed) == ([p.Deposited(b"\1\0\0\0", 0)], True)
@@ -169,7 +168,7 @@ def clients_that_leave() -> Stream:
 
 
 @scenario
-def a_store_that_does_not_answer() -> Stream:
+def a_store_that_does_not_answer() -> ScriptedPeer:
     peer = ServerPeer.recorded(delays={"ending": 2.0})
     owner = peer.owner()
     peer.is_storing = False
@@ -183,7 +182,7 @@ def a_store_that_does_not_answer() -> Stream:
 
 
 @scenario
-def there_is_no_room_for_a_mailbox() -> Stream:
+def there_is_no_room_for_a_mailbox() -> ScriptedPeer:
     peer = ServerPeer.recorded(limits={"mailboxes": 2, "new_mailboxes": 1})
     peer.owner()
     assert peer.guest(OTHER).ask(p.Register()) == [p.Error(p.ErrorCode.LIMIT)]
@@ -193,7 +192,7 @@ def there_is_no_room_for_a_mailbox() -> Stream:
 
 
 @scenario
-def a_server_goes_on_with_what_its_store_held() -> Stream:
+def a_server_goes_on_with_what_its_store_held() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     stored = StoredMailbox(
         mailbox=mailbox_of(OWNER),
@@ -214,7 +213,7 @@ def a_server_goes_on_with_what_its_store_held() -> Stream:
 
 
 @scenario
-def what_nobody_fetches_goes() -> Stream:
+def what_nobody_fetches_goes() -> ScriptedPeer:
     peer = ServerPeer.recorded(delays={"retention": 5.0, "unpolled": 20.0, "idle": 7.0, "seen": 2.0})
     owner = peer.owner()
     peer.guest().ask(deposit())
@@ -230,74 +229,74 @@ def what_nobody_fetches_goes() -> Stream:
 
 
 @scenario
-def an_owner_fetches_what_there_is() -> Stream:
+def an_owner_fetches_what_there_is() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.fails(lambda: peer.register(peer.now))
     peer.welcome()
     peer.fails(lambda: peer.poll(3, peer.now))
     peer.register(peer.now)
     peer.fails(lambda: peer.register(peer.now))
-    peer.answer(p.Registered(b"epoch..1", 2))
+    peer.server.tell(p.Registered(b"epoch..1", 2))
     peer.poll(64, peer.now)
     peer.fails(lambda: peer.ack(1, peer.now))
-    peer.answer(p.Message(1, b"one"), p.Message(2, b"two"), p.Polled(2, 0))
+    peer.server.tell(p.Message(1, b"one"), p.Message(2, b"two"), p.Polled(2, 0))
     peer.ack(2, peer.now)
-    peer.answer(p.Acked(2, 0))
-    assert peer.asked() == [p.Register(), p.Poll(64), p.Ack(2)]
+    peer.server.tell(p.Acked(2, 0))
+    assert peer.server.take() == [p.Register(), p.Poll(64), p.Ack(2)]
     peer.close(peer.now)
     return peer
 
 
 @scenario
-def a_depositor() -> Stream:
+def a_depositor() -> ScriptedPeer:
     peer = ClientPeer.recorded(private_key="", limits={"pipeline": 2})
     peer.welcome()
     for blob in (b"one", b"two", b"three"):
         peer.deposit(mailbox_of(OWNER), blob, peer.now)
-    peer.answer(p.Deposited(b"\1\0\0\0", 0))
-    peer.answer(p.Deposited(b"\2\0\0\0", 1))
+    peer.server.tell(p.Deposited(b"\1\0\0\0", 0))
+    peer.server.tell(p.Deposited(b"\2\0\0\0", 1))
     peer.fails(lambda: peer.deposit(mailbox_of(OWNER), bytes(16385), peer.now))
-    assert peer.asked() == [deposit(b"one", tag=1), deposit(b"two", tag=2)]
+    assert peer.server.take() == [deposit(b"one", tag=1), deposit(b"two", tag=2)]
     peer.close(peer.now)
     return peer
 
 
 @scenario
-def the_server_says_no() -> Stream:
+def the_server_says_no() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.own()
-    peer.answer(p.Error(p.ErrorCode.SUPERSEDED))
+    peer.server.tell(p.Error(p.ErrorCode.SUPERSEDED))
     return peer
 
 
 @scenario
-def the_server_answers_what_was_not_asked() -> Stream:
+def the_server_answers_what_was_not_asked() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.welcome()
-    peer.answer(p.Polled(0, 0))
+    peer.server.tell(p.Polled(0, 0))
     return peer
 
 
 @scenario
-def the_server_is_another_one() -> Stream:
+def the_server_is_another_one() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.open()
-    peer.say(b"\x38\0" + bytes(56))
+    peer.server.say(b"\x38\0" + bytes(56))
     return peer
 
 
 @scenario
-def the_server_does_not_answer() -> Stream:
+def the_server_does_not_answer() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.own()
     peer.poll(1, peer.now)
-    peer.answer(p.Message(1, b"one"))
+    peer.server.tell(p.Message(1, b"one"))
     peer.tick()
     return peer
 
 
 @scenario
-def the_server_is_not_there() -> Stream:
+def the_server_is_not_there() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.connect(peer.now)
     peer.fails(lambda: peer.connect(peer.now))
@@ -306,7 +305,7 @@ def the_server_is_not_there() -> Stream:
 
 
 @scenario
-def a_client_changes_its_mind() -> Stream:
+def a_client_changes_its_mind() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.open()
     peer.close(peer.now)
@@ -318,9 +317,9 @@ def a_client_changes_its_mind() -> Stream:
 
 
 @scenario
-def two_nodes_talk_and_one_leaves() -> Stream:
+def two_nodes_talk_and_one_leaves() -> ScriptedPeer:
     peer = NodePeer.recorded()
-    b = peer.others[AT_B] = node(B)
+    b = peer.meet(B, AT_B)
     assert peer.connect(B.public, AT_B, peer.now)
     assert peer.send(B.public, b"early", peer.now)
     peer.settle()
@@ -338,12 +337,12 @@ def two_nodes_talk_and_one_leaves() -> Stream:
 
 
 @scenario
-def the_other_node_restarts() -> Stream:
+def the_other_node_restarts() -> ScriptedPeer:
     peer = NodePeer.recorded()
-    peer.others[AT_B] = node(B)
+    peer.meet(B, AT_B)
     peer.connect(B.public, AT_B, peer.now)
     peer.settle()
-    b = peer.others[AT_B] = node(B, "again")
+    b = peer.meet(B, AT_B, "again")
     b.connect(A.public, AT_A, peer.now)
     peer.settle()
     assert b.send(A.public, b"I am back", peer.now)
@@ -352,23 +351,23 @@ def the_other_node_restarts() -> Stream:
 
 
 @scenario
-def a_node_is_called_closes_and_tells_who_did_not_hear_it() -> Stream:
+def a_node_is_called_closes_and_tells_who_did_not_hear_it() -> ScriptedPeer:
     peer = NodePeer.recorded()
-    b = peer.others[AT_B] = node(B)
+    b = peer.meet(B, AT_B)
     b.connect(A.public, AT_A, peer.now)
     peer.settle()
-    peer.is_losing = True
+    del peer.others[AT_B]
     peer.close(peer.now)
     peer.close(peer.now)
     peer.drain()
-    peer.is_losing = False
+    peer.others[AT_B] = b
     b.send(A.public, b"are you there?", peer.now)
     peer.go(3.0)
     return peer
 
 
 @scenario
-def strangers_and_what_is_for_somebody_else() -> Stream:
+def strangers_and_what_is_for_somebody_else() -> ScriptedPeer:
     peer = NodePeer.recorded(only=[B.public.hex()])
     b, c = node(B), node(C)
     for other, whom in ((b, C.public), (c, A.public)):
@@ -400,7 +399,7 @@ def mailbox_with(*blobs: bytes) -> StoredMailbox:
 
 
 @scenario
-def a_node_polls_its_mailbox() -> Stream:
+def a_node_polls_its_mailbox() -> ScriptedPeer:
     peer = NodePeer.with_mailbox(delays={"poll": 10.0})
     peer.server.load((mailbox_with(*[b"\x0c" + bytes(8), b"junk"] * 33),), peer.now)
     peer.start(peer.now)
@@ -411,7 +410,7 @@ def a_node_polls_its_mailbox() -> Stream:
 
 
 @scenario
-def a_mailbox_server_comes_and_goes() -> Stream:
+def a_mailbox_server_comes_and_goes() -> ScriptedPeer:
     peer = NodePeer.with_mailbox(delays={"poll": 20.0, "redial": 3.0})
     peer.is_up = False
     peer.start(peer.now)
@@ -429,29 +428,29 @@ def a_mailbox_server_comes_and_goes() -> Stream:
 
 
 @scenario
-def two_nodes_talk_through_a_mailbox() -> Stream:
+def two_nodes_talk_through_a_mailbox() -> ScriptedPeer:
     peer = NodePeer.with_mailbox(delays={"poll": 10.0, "unused": 60.0}, limits={"deposits": 2})
     peer.start(peer.now)
     peer.settle()
-    friend = Friend(peer, B)
+    friend = peer.befriend(B)
     assert peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     for text in (b"one", b"two"):
         assert peer.send(B.public, text, peer.now)
     for _ in range(8):
         peer.go(5.0)
-        friend.settle()
+        peer.visit()
     for text in (b"three", b"four", b"five"):
         assert peer.send(B.public, text, peer.now)
     peer.go(10.0)
-    friend.settle()
-    friend.node.send(A.public, b"thanks", peer.now)
-    friend.settle()
+    peer.visit()
+    friend.send(A.public, b"thanks", peer.now)
+    peer.visit()
     peer.go(80.0)
     return peer
 
 
 @scenario
-def a_mailbox_server_is_lost_with_what_was_on_its_way() -> Stream:
+def a_mailbox_server_is_lost_with_what_was_on_its_way() -> ScriptedPeer:
     peer = NodePeer.with_mailbox()
     peer.start(peer.now)
     peer.settle()
@@ -466,7 +465,7 @@ def a_mailbox_server_is_lost_with_what_was_on_its_way() -> Stream:
 
 
 @scenario
-def more_waits_for_a_mailbox_than_may() -> Stream:
+def more_waits_for_a_mailbox_than_may() -> ScriptedPeer:
     peer = NodePeer.with_mailbox(limits={"deposits": 1})
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     peer.network_changed(peer.now)
@@ -485,7 +484,7 @@ def leaving() -> NodePeer:
 
 
 @scenario
-def a_mailbox_server_takes_the_last_packet_before_the_farewell_is_over() -> Stream:
+def a_mailbox_server_takes_the_last_packet_before_the_farewell_is_over() -> ScriptedPeer:
     peer = leaving()
     peer.settle()
     peer.go(2.0)
@@ -493,7 +492,7 @@ def a_mailbox_server_takes_the_last_packet_before_the_farewell_is_over() -> Stre
 
 
 @scenario
-def a_node_waits_until_a_mailbox_server_has_taken_the_last_packet() -> Stream:
+def a_node_waits_until_a_mailbox_server_has_taken_the_last_packet() -> ScriptedPeer:
     peer = leaving()
     peer.tick()
     peer.settle()
@@ -501,7 +500,7 @@ def a_node_waits_until_a_mailbox_server_has_taken_the_last_packet() -> Stream:
 
 
 @scenario
-def a_node_waits_no_longer_for_a_mailbox_server() -> Stream:
+def a_node_waits_no_longer_for_a_mailbox_server() -> ScriptedPeer:
     peer = leaving()
     peer.tick()
     peer.close(peer.now)
@@ -511,10 +510,10 @@ def a_node_waits_no_longer_for_a_mailbox_server() -> Stream:
 
 
 @scenario
-def a_node_closes_that_says_goodbye_to_one_peer_at_a_time() -> Stream:
+def a_node_closes_that_says_goodbye_to_one_peer_at_a_time() -> ScriptedPeer:
     peer = NodePeer.recorded(limits={"goodbyes": 1})
-    peer.others[AT_B], peer.others[AT_C] = node(B), node(C)
     for keys, path in ((B, AT_B), (C, AT_C)):
+        peer.meet(keys, path)
         peer.connect(keys.public, path, peer.now)
     peer.settle()
     peer.close(peer.now)
@@ -536,7 +535,7 @@ def calls(count: int) -> list[bytes]:
 
 
 @scenario
-def more_call_by_the_mailbox_than_may_be_heard_at_once() -> Stream:
+def more_call_by_the_mailbox_than_may_be_heard_at_once() -> ScriptedPeer:
     peer = NodePeer.with_mailbox(delays={"poll": 60.0}, limits={"held": 2})
     peer.server.load((mailbox_with(*calls(11)),), peer.now)
     peer.start(peer.now)
@@ -549,16 +548,15 @@ def more_call_by_the_mailbox_than_may_be_heard_at_once() -> Stream:
 
 
 @scenario
-def connections_to_mailboxes_are_made_anew_on_another_network() -> Stream:
+def connections_to_mailboxes_are_made_anew_on_another_network() -> ScriptedPeer:
     peer = NodePeer.with_mailbox()
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     peer.settle()
-    server, peer.server = peer.server, None  # what is put there now is not answered
+    peer.unplug()  # what is put there now is not answered
     peer.disconnect(B.public, peer.now)
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     peer.settle()
     peer.network_changed(peer.now)
-    peer.server = server
     peer.settle()
     assert [one.state for one in peer.relays.depositors.values()] == [DepositorState.IDLE]
     for _ in range(2):

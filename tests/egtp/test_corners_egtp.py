@@ -17,7 +17,6 @@ from scripted_egtp import (
     B,
     C,
     ClientPeer,
-    Friend,
     NodePeer,
     ServerPeer,
     deposit,
@@ -192,7 +191,7 @@ def test_who_left_before_its_message_was_stored_is_not_answered() -> None:
     peer.is_storing = False
     for guest in (leaving, staying):
         guest.ask(deposit())
-    peer.stream_lost(leaving.link, peer.now)
+    peer.stream_lost(leaving.at, peer.now)
     peer.is_storing = True
     peer.settle()
     assert (leaving.take(), staying.take()) == ([], [p.Deposited(b"\1\0\0\0", 0)])
@@ -214,7 +213,7 @@ def test_a_node_tells_its_id_and_what_waits() -> None:
 def test_a_node_tells_since_when_a_peer_is_silent() -> None:
     peer = NodePeer.live()
     assert peer.endpoint.silent_since(B.public) is None
-    peer.others[AT_B] = other = node(B)
+    other = peer.meet(B, AT_B)
     peer.connect(B.public, AT_B, peer.now)
     assert peer.endpoint.silent_since(B.public) is None
     peer.go(1.0)
@@ -232,11 +231,11 @@ def test_a_node_tells_since_when_a_peer_is_silent() -> None:
 
 def test_by_mailboxes_nobody_counts_as_silent() -> None:
     peer = polling(delays=NodeDelays(poll=10.0))
-    friend = Friend(peer, B)
+    peer.befriend(B)
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     for _ in range(8):
         peer.go(5.0)
-        friend.settle()
+        peer.visit()
     assert any(isinstance(event, Established) for event in peer.take())
     assert peer.send(B.public, b"are you there?", peer.now)
     assert peer.endpoint.recovery.peers[B.public].current.silence.since == peer.now
@@ -287,7 +286,7 @@ def test_a_mailbox_server_that_goes_is_told_and_called_again(
 
 def test_two_processes_with_one_key_are_told_of_each_other_by_their_mailbox_server() -> None:
     peer = polling(delays=NodeDelays(redial=5.0, poll=30.0))
-    Friend(peer, A)
+    peer.befriend(A)
     peer.settle()
     assert peer.take() == [MailboxUnreachable(SERVER.public, CloseCause.REFUSED, violation=MailboxViolation.SUPERSEDED)]
 
@@ -366,12 +365,12 @@ def test_packets_for_a_server_whose_link_has_just_overflowed_are_lost() -> None:
     a connection that has ended, and of which the depositor was not told yet."""
     delays = NodeDelays(poll=10.0, unused=1000.0)
     peer = polling(delays=delays)
-    friend = Friend(peer, B, seed="friend")
+    peer.befriend(B, "friend")
 
     def go_on() -> None:
         for _ in range(12):
             peer.go(5.0)
-            friend.settle()
+            peer.visit()
 
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     go_on()
@@ -380,7 +379,7 @@ def test_packets_for_a_server_whose_link_has_just_overflowed_are_lost() -> None:
     config = RecoveryConfig(relay=RecoveryDelays.relay(delays.poll), limits=limits)
     more = {"relays": (RELAY,), "delays": delays, "limits": NodeLimits(link_queue=300), "recovery": config}
     peer.endpoint = node(A, "another process", **more)
-    peer.lines.clear()
+    peer.unplug()
     peer.start(peer.now)
     assert peer.load(record, peer.now)
     for _ in range(2):
@@ -398,11 +397,11 @@ def test_a_node_that_has_left_writes_to_no_mailbox(unused: float) -> None:
     """The goodbye is said again when the link to one mailbox is gone, and that to another one lingers: neither is the
     connection that has lost its link used, nor another one made."""
     peer = polling(delays=NodeDelays(poll=1.0, unused=unused))
-    friend = Friend(peer, B)
+    peer.befriend(B)
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     for _ in range(8):
         peer.go(5.0)
-        friend.settle()
+        peer.visit()
     assert isinstance(peer.take()[-1], Established)
     peer.connect_by_mailbox(C.public, SERVER.public, peer.now)
     peer.settle()
@@ -427,7 +426,7 @@ def test_a_node_out_of_a_snapshot_knows_whose_its_links_are() -> None:
     peer.drain()
     peer.stream_lost(peer.opening.pop(1), peer.now)
     peer.settle()
-    friend = Friend(peer, B)
+    friend = peer.befriend(B)
     peer.connect_by_mailbox(B.public, SERVER.public, peer.now)
     peer.settle()
     before = peer.endpoint.relays.by_link
@@ -440,9 +439,9 @@ def test_a_node_out_of_a_snapshot_knows_whose_its_links_are() -> None:
     peer.endpoint = again
     for _ in range(20):
         peer.go(10.0)
-        friend.settle()
-    assert friend.node.send(A.public, b"to whom it may concern", peer.now)
-    friend.settle()
+        peer.visit()
+    assert friend.send(A.public, b"to whom it may concern", peer.now)
+    peer.visit()
     peer.go(100.0)
     texts = [event.data for event in peer.take() if isinstance(event, MessageReceived)]
     assert texts == [b"to whom it may concern"]

@@ -139,7 +139,7 @@ def test_connections_of_one_group_are_counted() -> None:
     assert peer.how == {refused: AbortTransport}
     assert peer.endpoint.stats.refused == {"too many connections of a group of addresses": 1}
     peer.guest(host=THERE)
-    peer.stream_lost(first.link, peer.now)
+    peer.stream_lost(first.at, peer.now)
     peer.guest()
     assert second.ask(p.Poll(1)) == [p.Error(p.ErrorCode.NOT_REGISTERED)]
 
@@ -207,15 +207,15 @@ def test_a_client_that_does_not_read_costs_one_poll() -> None:
     """What waits for it is bounded, whatever it asks for, and all of it comes when it reads."""
     peer = ServerPeer.live(limits=MailboxServerLimits(unsent=3000, deposits=10_000))
     owner, guest = peer.owner(), peer.guest()
-    peer.stream_blocked(owner.link, peer.now)
+    peer.stream_blocked(owner.at, peer.now)
     for _ in range(20):
         guest.ask(*[deposit(bytes(1000))] * 3)
         owner.say(owner.seal(p.REQUEST.encode(p.Poll(64))))
-    caller = peer.endpoint.callers[owner.link]
+    caller = peer.endpoint.callers[owner.at]
     assert caller.due + caller.link.queued <= 3000 + 3 * 1100
     assert len(caller.requests) > 15
     assert caller.link.paused
-    peer.stream_unblocked(owner.link, peer.now)
+    peer.stream_unblocked(owner.at, peer.now)
     peer.drain()
     found = owner.take()
     assert [one.seq for one in found if isinstance(one, p.Message)] == list(range(1, 61))
@@ -272,7 +272,7 @@ def test_messages_and_mailboxes_go_with_time() -> None:
     assert changes(peer) == [MessagesErased(mailbox_of(OWNER), 2, 0)]
     owner.ask(p.Poll(1))
     assert changes(peer) == [MailboxPolled(mailbox_of(OWNER), EPOCH * 1000 + 16_100)]
-    peer.stream_lost(owner.link, peer.now)
+    peer.stream_lost(owner.at, peer.now)
     peer.wait(39.0)
     assert changes(peer) == []
     peer.wait(2.0)
@@ -285,7 +285,7 @@ def test_a_mailbox_stays_while_its_owner_is_connected() -> None:
     owner = peer.owner()
     peer.wait(100.0)
     assert owner.ask(p.Poll(1)) == [p.Polled(0, 0)]
-    peer.stream_lost(owner.link, peer.now)
+    peer.stream_lost(owner.at, peer.now)
     peer.wait(6.0)
     assert changes(peer)[-1] == MailboxRemoved(mailbox_of(OWNER))
 
@@ -335,11 +335,11 @@ def test_what_a_client_is_told() -> None:
     peer = ClientPeer.live()
     peer.own()
     peer.poll(3, peer.now)
-    peer.answer(p.Message(5, b"five"), p.Polled(1, 2))
+    peer.server.tell(p.Message(5, b"five"), p.Polled(1, 2))
     peer.ack(5, peer.now)
-    peer.answer(p.Acked(5, 2))
+    peer.server.tell(p.Acked(5, 2))
     tag = peer.deposit(mailbox_of(OTHER), b"blob", peer.now)
-    peer.answer(p.Deposited(b"\1\0\0\0", 1))
+    peer.server.tell(p.Deposited(b"\1\0\0\0", 1))
     assert peer.take() == [
         MailboxOpen(16384, 256, retention=604800),
         MailboxRegistered(b"epoch..1", 2),
@@ -351,20 +351,23 @@ def test_what_a_client_is_told() -> None:
 
 
 UNEXPECTED: dict[str, Callable[[ClientPeer], object]] = {
-    "an answer to nothing": lambda peer: peer.answer(p.Acked(0, 0)),
-    "another answer": lambda peer: (peer.poll(2, peer.now), peer.answer(p.Acked(0, 0))),
+    "an answer to nothing": lambda peer: peer.server.tell(p.Acked(0, 0)),
+    "another answer": lambda peer: (peer.poll(2, peer.now), peer.server.tell(p.Acked(0, 0))),
     "the answer to another deposit": lambda peer: (
         peer.deposit(mailbox_of(OTHER), b"x", peer.now),
-        peer.answer(p.Deposited(b"\2\0\0\0", 0)),
+        peer.server.tell(p.Deposited(b"\2\0\0\0", 0)),
     ),
-    "too many messages": lambda peer: (peer.poll(1, peer.now), peer.answer(p.Message(1, b"x"), p.Message(2, b"x"))),
+    "too many messages": lambda peer: (
+        peer.poll(1, peer.now),
+        peer.server.tell(p.Message(1, b"x"), p.Message(2, b"x")),
+    ),
     "the same message again": lambda peer: (
         peer.poll(2, peer.now),
-        peer.answer(p.Message(1, b"x"), p.Message(1, b"x")),
+        peer.server.tell(p.Message(1, b"x"), p.Message(1, b"x")),
     ),
-    "a wrong count": lambda peer: (peer.poll(2, peer.now), peer.answer(p.Message(1, b"x"), p.Polled(2, 0))),
-    "registered again": lambda peer: (peer.poll(2, peer.now), peer.answer(p.Registered(b"epoch..1", 0))),
-    "no message": lambda peer: peer.say(peer.channel.outgoing.seal(b"\x99")),
+    "a wrong count": lambda peer: (peer.poll(2, peer.now), peer.server.tell(p.Message(1, b"x"), p.Polled(2, 0))),
+    "registered again": lambda peer: (peer.poll(2, peer.now), peer.server.tell(p.Registered(b"epoch..1", 0))),
+    "no message": lambda peer: peer.server.say(peer.server.seal(b"\x99")),
 }
 
 
@@ -390,14 +393,14 @@ def test_a_server_that_does_not_keep_to_the_order_is_left(act: Callable[[ClientP
 def test_frames_that_are_none(data: bytes, violation: MailboxViolation) -> None:
     peer = ClientPeer.live()
     peer.own()
-    peer.say(data)
+    peer.server.say(data)
     assert peer.take()[-1] == Closed(CloseCause.VIOLATION, violation)
 
 
 def test_a_short_answer_to_the_hello() -> None:
     peer = ClientPeer.live()
     peer.open()
-    peer.say(b"\x37\0" + bytes(55))
+    peer.server.say(b"\x37\0" + bytes(55))
     assert peer.take() == [Closed(CloseCause.VIOLATION, MailboxViolation.BAD_FRAME)]
 
 
@@ -411,7 +414,7 @@ def test_a_server_key_that_no_server_has() -> None:
 def test_every_error_of_a_server_is_told(code: p.ErrorCode) -> None:
     peer = ClientPeer.live()
     peer.own()
-    peer.answer(p.Error(code))
+    peer.server.tell(p.Error(code))
     assert peer.take()[-1] == Closed(CloseCause.REFUSED, MailboxViolation[code.name])
     assert peer.how == {peer.link: CloseTransport}
 
@@ -450,7 +453,7 @@ def test_requests_wait_for_answers() -> None:
     assert peer.poll(1, peer.now) is False
     assert peer.deposit(mailbox_of(OTHER), b"x", peer.now) is None
     assert peer.stats.refused == {"too many requests wait for answers": 2}
-    peer.answer(p.Polled(0, 0))
+    peer.server.tell(p.Polled(0, 0))
     assert peer.room == 1
 
 

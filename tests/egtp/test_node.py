@@ -334,7 +334,7 @@ def test_the_largest_messages_pass() -> None:
 
 def test_send_takes_nothing_while_output_waits_and_says_when_to_go_on() -> None:
     peer = NodePeer.live(limits=NodeLimits(outbox=4))
-    peer.others[AT_B] = node(B)
+    peer.meet(B, AT_B)
     peer.connect(B.public, AT_B, 0.0)
     peer.settle()
     peer.events.clear()
@@ -362,7 +362,7 @@ def test_an_application_that_takes_no_events_misses_remarks_and_may_not_send() -
 
 def test_routes_are_remembered_up_to_a_limit_and_found_again() -> None:
     peer = NodePeer.live(limits=NodeLimits(paths=2))
-    peer.others[AT_B] = node(B)
+    peer.meet(B, AT_B)
     peer.connect(B.public, AT_B, 0.0)
     peer.settle()
     for port in range(1, 6):
@@ -681,7 +681,7 @@ def test_a_mailbox_made_anew_counts_from_one_again() -> None:
 
 def test_names_of_draws_tell_what_they_are_for() -> None:
     peer = NodePeer.recorded()
-    peer.others[AT_B] = node(B)
+    peer.meet(B, AT_B)
     peer.connect(B.public, AT_B, 0.0)
     peer.settle()
     assert {draw.purpose.partition(".")[0] for draw in peer.entropy.draws} == {"recovery", "egtp"}
@@ -689,7 +689,7 @@ def test_names_of_draws_tell_what_they_are_for() -> None:
 
 def test_secrets_stay_out_of_reprs() -> None:
     peer = NodePeer.live()
-    peer.others[AT_C] = node(C)
+    peer.meet(C, AT_C)
     peer.connect(C.public, AT_C, 0.0)
     handshakes = repr(peer.endpoint.keyring.handshakes)
     peer.settle()

@@ -6,19 +6,18 @@ gets a copy of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 import pytest
 from scripted_egtp import AT_B, AT_C, EPOCH, A, B, C, KeyPair, node
+from sweeping import Sweep
 
-from sansproto.contract import SendDatagram
-from sansproto.egtp import EgtpNode, NodeLimits, crypto
+from sansproto.contract import Path, SendDatagram
+from sansproto.egtp import NodeLimits, crypto
 from sansproto.egtp import packets as p
 from sansproto.testing.conformance_egtp import first_message, read_first, seal_data
-from sansproto.testing.entropy import ScriptedEntropy
 
 NOBODY: Final = b"nobody.."
 """A session id that the node does not know."""
@@ -43,26 +42,26 @@ class Stage:
     def __init__(self, **more: Any) -> None:
         self.now, self.number = 0.0, 0
         self.arguments: dict[str, Any] = {"private_key": A.private, "wall_epoch": float(EPOCH), **more}
-        self.node = node(A, **more)
+        self.endpoint = node(A, **more)
         self.h1 = self.call = b""
         self.talks: list[Talk] = []
 
     def hear(self) -> list[bytes]:
         """What the node sends."""
-        while self.node.next_event() is not None:
+        while self.endpoint.next_event() is not None:
             pass
-        sent = iter(self.node.next_transmit, None)
+        sent = iter(self.endpoint.next_transmit, None)
         return [transmit.data for transmit in sent if isinstance(transmit, SendDatagram)]
 
     def say(self, data: bytes) -> list[bytes]:
-        self.node.receive_datagram(data, AT_B, self.now)
+        self.endpoint.receive_datagram(data, AT_B, self.now)
         return self.hear()
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds
-        while (due := self.node.next_timeout()) is not None and due <= end:
+        while (due := self.endpoint.next_timeout()) is not None and due <= end:
             self.now = max(self.now, due)
-            self.node.handle_timeout(self.now)
+            self.endpoint.handle_timeout(self.now)
             self.hear()
         self.now = end
 
@@ -106,56 +105,51 @@ class Stage:
 
 # -- phases
 
-PHASES: Final[dict[str, Callable[[], Stage]]] = {}
+SWEEP: Final = Sweep["Stage"](lambda stage: packets_for(stage))
 
 
-def phase(make: Callable[[], Stage]) -> Callable[[], Stage]:
-    PHASES[make.__name__] = make
-    return make
-
-
-@phase
+@SWEEP.phase
 def new() -> Stage:
     return Stage()
 
 
-@phase
+@SWEEP.phase
 def calling() -> Stage:
     stage = Stage()
-    stage.node.connect(B.public, AT_B, 0.0)
+    stage.endpoint.connect(B.public, AT_B, 0.0)
     (stage.call,) = stage.hear()
     return stage
 
 
-@phase
+@SWEEP.phase
 def answered() -> Stage:
     stage = calling()
     stage.say(stage.answer())
     return stage
 
 
-@phase
+@SWEEP.phase
 def called() -> Stage:
     stage = answered()
     stage.say(stage.seal(b"\1" + bytes(8)))
     return stage
 
 
-@phase
+@SWEEP.phase
 def offered() -> Stage:
     stage = Stage()
     stage.begin()
     return stage
 
 
-@phase
+@SWEEP.phase
 def in_use() -> Stage:
     stage = offered()
     stage.confirm()
     return stage
 
 
-@phase
+@SWEEP.phase
 def replaced() -> Stage:
     stage = in_use()
     stage.begin()
@@ -164,62 +158,62 @@ def replaced() -> Stage:
     return stage
 
 
-@phase
+@SWEEP.phase
 def left() -> Stage:
     stage = in_use()
     stage.say(stage.seal(b"\7\0"))
     return stage
 
 
-@phase
+@SWEEP.phase
 def said() -> Stage:
     stage = in_use()
-    stage.node.disconnect(B.public, 0.0)
+    stage.endpoint.disconnect(B.public, 0.0)
     stage.hear()
     stage.wait(1.5)
     return stage
 
 
-@phase
+@SWEEP.phase
 def refused() -> Stage:
     stage = said()
     stage.begin()
     return stage
 
 
-@phase
+@SWEEP.phase
 def lapsed() -> Stage:
     stage = in_use()
     stage.wait(200.0)
     return stage
 
 
-@phase
+@SWEEP.phase
 def unreachable() -> Stage:
     stage = calling()
     stage.wait(100.0)
     return stage
 
 
-@phase
+@SWEEP.phase
 def closing() -> Stage:
     stage = in_use()
-    stage.node.close(0.0)
+    stage.endpoint.close(0.0)
     stage.hear()
     return stage
 
 
-@phase
+@SWEEP.phase
 def closed() -> Stage:
     stage = closing()
     stage.wait(5.0)
     return stage
 
 
-@phase
+@SWEEP.phase
 def busy() -> Stage:
     stage = Stage(limits=NodeLimits(outbox=1))
-    stage.node.connect(B.public, AT_B, 0.0)
+    stage.endpoint.connect(B.public, AT_B, 0.0)
     return stage
 
 
@@ -231,7 +225,7 @@ def sizes(data: bytes, *others: int) -> dict[str, bytes]:
     return {f"{size} bytes": (data + bytes(size))[:size] for size in (len(data) - 1, len(data) + 1, *others)}
 
 
-def packets_for(stage: Stage) -> Mapping[str, bytes]:
+def packets_for(stage: Stage) -> Mapping[str, tuple[bytes, Path]]:
     """All that is tried, by name. What there is nothing of in a phase is made up."""
     stage.talks = stage.talks or [Talk(NOBODY, bytes(32), b"unheard.")]
     talk, h1 = stage.talks[-1], stage.init(C)[0]
@@ -285,7 +279,7 @@ def packets_for(stage: Stage) -> Mapping[str, bytes]:
         "App beyond the last counter": stage.seal(b"\0", p.LAST_COUNTER + 1),
         "App with the wrong key": seal_data(b"wrong..." * 4, talk.sid, 50, p.App(b"")),
     }
-    return found
+    return {name: (data, AT_C if name == "H1 of C" else AT_B) for name, data in found.items()}
 
 
 def zero_sid() -> bytes:
@@ -305,32 +299,11 @@ def again(h1: bytes) -> bytes:
 # -- what comes of it
 
 
-@cache
-def stage_of(name: str) -> tuple[Any, Mapping[str, Any], float, Mapping[str, bytes]]:
-    stage = PHASES[name]()
-    snapshot, packets = stage.node.snapshot(), packets_for(stage)
-    return snapshot, stage.arguments, stage.now, packets
-
-
 def outcome(name: str, packet: str) -> str:
     """Why it was dropped; if it was not, what answers it."""
-    snapshot, arguments, now, packets = stage_of(name)
-    one = EgtpNode.restore(snapshot, entropy=ScriptedEntropy(seed=b"again"), **arguments)
-    waiting = len(one._outbox)
-    before = dict(one.stats.dropped)
-    one.receive_datagram(packets[packet], AT_C if packet == "H1 of C" else AT_B, now)
-    dropped = [reason for reason, count in one.stats.dropped.items() if count != before.get(reason, 0)]
-    sent = iter(one.next_transmit, None)
-    answers = [p.DATAGRAM.decode(transmit.data) for transmit in sent if isinstance(transmit, SendDatagram)][waiting:]
-    while one.next_event() is not None:
-        pass
-    for _ in range(20):  # nor does what it leads to raise
-        due = one.next_timeout()
-        if due is None:
-            break
-        one.handle_timeout(due)
-    (reason,) = dropped or [""]
-    return reason or ", ".join(type(answer).__name__ for answer in answers) or "-"
+    found = SWEEP[name].outcome(packet)
+    (reason,) = found.dropped or [""]
+    return reason or ", ".join(type(p.DATAGRAM.decode(answer)).__name__ for answer in found.sent) or "-"
 
 
 # -- what is expected
@@ -407,16 +380,21 @@ def expected(name: str, packet: str, size: int) -> str:
     return {"said": "Data", "closing": _SOON}.get(name, "Hint")
 
 
-@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("name", SWEEP.stages)
 def test_every_packet_in_every_phase_comes_to_what_is_expected(name: str) -> None:
-    packets = stage_of(name)[3]
+    packets = SWEEP[name].datagrams
     found = {packet: outcome(name, packet) for packet in packets}
-    assert found == {packet: expected(name, packet, len(data)) for packet, data in packets.items()}
+    assert found == {packet: expected(name, packet, len(data)) for packet, (data, _) in packets.items()}
+
+
+@pytest.mark.parametrize("name", SWEEP.stages)
+def test_nobody_grows_by_what_comes_again_and_again(name: str) -> None:
+    assert not SWEEP[name].grows()
 
 
 def test_the_sweep_has_every_kind_of_packet_in_every_phase() -> None:
-    for name in PHASES:
-        packets = stage_of(name)[3].values()
+    for name in SWEEP.stages:
+        packets = [data for data, _ in SWEEP[name].datagrams.values()]
         first = {data[0] for data in packets if data}
         assert first == {*p.DATAGRAM.packets, 0x0D}
         assert len({len(data) for data in packets}) >= 28

@@ -80,8 +80,7 @@ class OvertePeer(ScriptedPeer):
     """
 
     kind, role = "overte.ice_server", overte.IceServer
-    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "keys": None}
-    bounds: Any = (overte.IceLimits(), overte.IceDelays())
+    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "keys": None}
     acknowledges = False
 
     def carry(self, transmit: Any) -> None:
@@ -95,10 +94,6 @@ class OvertePeer(ScriptedPeer):
                 answer = HANDSHAKE_ACK if head.type is HANDSHAKE else None
             if answer and self.acknowledges and not self.pause:
                 self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
-
-    def datagrams(self) -> list[SendDatagram]:
-        """Those that were sent since the last time."""
-        return [one for one in self.take(self.transmits) if isinstance(one, SendDatagram)]
 
     def sent(self, kind: type[Any] | None = None) -> list[tuple[Header, Any, Path]]:
         """The packets of a kind, or all, that were sent since the last time."""
@@ -115,9 +110,8 @@ class ClientPeer(OvertePeer):
     """The domain of a client and the other nodes."""
 
     kind, role = "overte.client", overte.DomainClient
-    arguments: ClassVar[Any] = {"host": "domain.example", "wall_epoch": EPOCH}
-    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "host": "domain.example", "port": 40102}
-    bounds = (overte.ClientLimits(), overte.ClientDelays(handshake=0.125))
+    arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "host": "domain.example", "port": 40102}
+    paces: ClassVar[Any] = {"handshake": 0.125}
 
     @classmethod
     def live(cls, *, connected: bool = True, bound: bool = True, **arguments: Any) -> ClientPeer:
@@ -162,8 +156,7 @@ class ServerPeer(OvertePeer):
 
     kind, role, acknowledges = "overte.server", overte.DomainServer, True
     arguments: ClassVar[Any] = {"wall_epoch": EPOCH, "domain_id": DOMAIN_ID, "limits": ROOMY}
-    usual: ClassVar[Any] = {"wall_epoch": CLOCK // 1000, "domain_id": DOMAIN_ID.hex()}
-    bounds = (overte.ServerLimits(), overte.ServerDelays(handshake=0.125))
+    paces: ClassVar[Any] = ClientPeer.paces
 
     def mixer(self, number: int = 1, kind: Any = p.NodeType.AUDIO_MIXER, host: str = MIXER.host, **says: Any) -> Party:
         """A node with an assignment, let in."""
@@ -191,18 +184,17 @@ class Party:
     def say(self, kind: Any, payload: bytes = b"", *, path: Path | None = None, **head: Any) -> Any:
         """Say something; the last answer to it. A list tells who we are."""
         before = len(self.heard)
+        if head.get("reliable"):
+            if not self.reliable:
+                self.domain.say(control(HANDSHAKE, 1), self.path)
+            self.reliable += 1
+            head["sequence"] = self.reliable
         self.domain.say((kind, payload), path or self.path, **{"source": self.local_id, **head})
         answers = [packet for _, packet in self.heard[before:]]
         for answer in answers:
             if isinstance(answer, p.DomainList):
                 self.local_id, self.node_id = answer.local_id, answer.session_id
         return answers[-1] if answers else None
-
-    def say_reliably(self, kind: Any, payload: bytes) -> None:
-        if not self.reliable:
-            self.domain.say(control(HANDSHAKE, 1), self.path)
-        self.reliable += 1
-        self.say(kind, payload, reliable=True, sequence=self.reliable)
 
     def connect(self, **changes: Any) -> Any:
         self.domain.now += self.domain.pause

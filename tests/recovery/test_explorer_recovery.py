@@ -6,10 +6,9 @@ than the depth which is printed (``pytest -rP``). SANSPROTO_SOAK=1 looks at 110,
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from exploring_recovery import Exploration, explorations
+from soaking import SOAKING
 from variants import VARIANTS, Forgetful
 
 from sansproto.recovery import CloseReason, Recovery
@@ -19,7 +18,7 @@ from sansproto.recovery.session import Session
 
 pytestmark = pytest.mark.unmeasured
 
-STATES = 110_000 if int(os.environ.get("SANSPROTO_SOAK") or 0) else 5_000
+STATES = 110_000 if SOAKING else 5_000
 EXPLORATIONS = explorations()
 
 

@@ -15,6 +15,7 @@ from courses import ACTIONS, Course, act, course_of, run
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from soaking import SOAKING
 
 from sansproto.recovery import Recovery
 from sansproto.recovery.session import Session
@@ -31,7 +32,7 @@ def chosen() -> list[int]:
     if given:
         text = given if given.replace(",", "").isdigit() else Path(given).read_text("utf-8")
         return [int(number) for number in text.replace(",", " ").split()]
-    return [*range(MANY if int(os.environ.get("SANSPROTO_SOAK") or 0) else FEW)]
+    return [*range(MANY if SOAKING else FEW)]
 
 
 SEEDS = chosen()

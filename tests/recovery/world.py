@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from os import environ
 from typing import Annotated, Any, ClassVar
 
+from soaking import SOAKING
 from symbolic import H2, Data, Node, Received, at, decode, forget_packets, mailbox
 
 from sansproto.component import Component, components_of
@@ -54,7 +54,7 @@ RELAYED = "relayed"
 
 def seeds(few: int, many: int) -> Iterator[int]:
     """The seeds to try: more of them, and others, when there is much time (``SANSPROTO_SOAK``)."""
-    yield from range(many if int(environ.get("SANSPROTO_SOAK") or 0) else few)
+    yield from range(many if SOAKING else few)
 
 
 class Net(VirtualNetwork):

@@ -219,7 +219,7 @@ def pings_are_answered_within_a_budget() -> NodePeer:
 def a_friend_with_another_address_is_found_by_a_ping() -> NodePeer:
     peer = NodePeer.recorded()
     friend = peer.met()
-    friend.path = ELSEWHERE
+    friend.move(ELSEWHERE)
     friend.say(friend.ping(b"a number"))
     number = next(one.number for one in friend.take() if isinstance(one, p.DhtPingBody))
     friend.say(friend.pong(b"whatever"), changed(friend.pong(number), 70), friend.pong(number))
@@ -433,7 +433,7 @@ def a_friend_is_met_at_a_relay() -> NodePeer:
 
 def hear(peer: RelayedPeer, friend: Friend) -> None:
     """A friend gets what is for it through the relay."""
-    friend.inbox += [one.data for one in peer.asked() if isinstance(one, p.Relayed)]
+    friend.inbox += [one.data for one in peer.speaker.take() if isinstance(one, p.Relayed)]
 
 
 @scenario

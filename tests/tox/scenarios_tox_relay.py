@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
 
+from scripted import ScriptedPeer
 from scripted_relay import (
     PING,
     PONG,
@@ -22,7 +23,6 @@ from scripted_relay import (
     ClientPeer,
     Guest,
     ServerPeer,
-    Stream,
 )
 
 from sansproto import __version__
@@ -33,12 +33,12 @@ from sansproto.tox import KeyPair
 from sansproto.tox import packets as p
 
 PATH = File(__file__).parents[2] / "vectors" / "tox" / "relays.json"
-SCENARIOS: list[Callable[[], Stream]] = []
+SCENARIOS: list[Callable[[], ScriptedPeer]] = []
 LINK, PART = p.ConnectNotification(16), p.DisconnectNotification(16)
 
 
-def scenario(function: Callable[[], Stream]) -> Callable[[], Stream]:
-    def run() -> Stream:
+def scenario(function: Callable[[], ScriptedPeer]) -> Callable[[], ScriptedPeer]:
+    def run() -> ScriptedPeer:
         peer = function()
         peer.end()
         return peer
@@ -56,21 +56,21 @@ def wanted(key: KeyPair) -> p.RoutingRequest:
 
 
 @scenario
-def two_clients_are_linked_and_talk() -> Stream:
+def two_clients_are_linked_and_talk() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     a, b = peer.pair()
     a.say(p.Relayed(16, b"to b"))
     b.say(p.Relayed(16, b"to a"), p.Relayed(16, bytes(2031)))
     a.say(wanted(B))
     a.say(PART, wanted(B))
-    peer.receive_eof(b.link, peer.now)
+    peer.receive_eof(b.at, peer.now)
     a.say(p.Relayed(16, b"gone"))
     peer.close(peer.now)
     return peer
 
 
 @scenario
-def ids_are_given_the_lowest_first_and_refused() -> Stream:
+def ids_are_given_the_lowest_first_and_refused() -> ScriptedPeer:
     peer = ServerPeer.recorded(limits={"routes": 300})
     a = peer.client()
     a.say(wanted(A), wanted(B), wanted(C), p.RoutingRequest(ZERO))
@@ -80,14 +80,14 @@ def ids_are_given_the_lowest_first_and_refused() -> Stream:
 
 
 @scenario
-def a_strict_relay_cuts_who_gives_back_an_id_that_is_not_its_own() -> Stream:
+def a_strict_relay_cuts_who_gives_back_an_id_that_is_not_its_own() -> ScriptedPeer:
     peer = ServerPeer.recorded(strict=True)
     peer.client().say(p.DisconnectNotification(16))
     return peer
 
 
 @scenario
-def packets_for_anybody_name_their_sender() -> Stream:
+def packets_for_anybody_name_their_sender() -> ScriptedPeer:
     peer = ServerPeer.recorded(limits={"relayed_blocked": 700})
     a, b = peer.client(A), peer.client(B, THERE)
     a.say(
@@ -98,7 +98,7 @@ def packets_for_anybody_name_their_sender() -> Stream:
 
 
 @scenario
-def useless_frames_are_passed_over() -> Stream:
+def useless_frames_are_passed_over() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     a, b = peer.pair()
     a.give(bytes(2))
@@ -108,20 +108,20 @@ def useless_frames_are_passed_over() -> Stream:
 
 
 @scenario
-def packets_for_a_full_link_are_dropped() -> Stream:
+def packets_for_a_full_link_are_dropped() -> ScriptedPeer:
     peer = ServerPeer.recorded(limits={"relayed": 1500, "relayed_blocked": 1000})
     a, b = peer.pair()
     peer.now += peer.pause
-    peer.stream_blocked(b.link, peer.now)
+    peer.stream_blocked(b.at, peer.now)
     a.say(*[p.Relayed(16, bytes(600))] * 3)
     a.say(PART, wanted(B), PART)
     peer.now += peer.pause
-    peer.stream_unblocked(b.link, peer.now)
+    peer.stream_unblocked(b.at, peer.now)
     return peer
 
 
-def cut(frame: p.Control | p.Relayed | bytes) -> Callable[[], Stream]:
-    def run() -> Stream:
+def cut(frame: p.Control | p.Relayed | bytes) -> Callable[[], ScriptedPeer]:
+    def run() -> ScriptedPeer:
         peer = ServerPeer.recorded()
         a, _ = peer.pair()
         a.say(frame)
@@ -145,7 +145,7 @@ for _name, _frame in CUTTING.items():
 
 
 @scenario
-def bytes_that_are_no_frame_cut() -> Stream:
+def bytes_that_are_no_frame_cut() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     a, b = peer.pair()
     a.give(b"\x08\x01")
@@ -154,7 +154,7 @@ def bytes_that_are_no_frame_cut() -> Stream:
 
 
 @scenario
-def clients_are_asked_and_cut_if_they_are_silent() -> Stream:
+def clients_are_asked_and_cut_if_they_are_silent() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     a, b = peer.pair()
     peer.wait(30.0)
@@ -163,12 +163,12 @@ def clients_are_asked_and_cut_if_they_are_silent() -> Stream:
     b.say(p.RelayPong(b"\2" + bytes(7)))
     peer.wait(10.0)
     peer.now += peer.pause
-    peer.stream_lost(a.link, peer.now)
+    peer.stream_lost(a.at, peer.now)
     return peer
 
 
 @scenario
-def a_hello_can_be_copied_and_does_no_harm() -> Stream:
+def a_hello_can_be_copied_and_does_no_harm() -> ScriptedPeer:
     peer = ServerPeer.recorded()
     a, b = peer.pair()
     copy = Guest(peer, A, THERE)
@@ -181,25 +181,25 @@ def a_hello_can_be_copied_and_does_no_harm() -> Stream:
 
 
 @scenario
-def hellos_that_are_none_end_the_connection() -> Stream:
+def hellos_that_are_none_end_the_connection() -> ScriptedPeer:
     peer = ServerPeer.recorded(delays={"hello": 3.0, "confirm": 2.0})
     guests = [Guest(peer, A, f"192.0.2.{number}") for number in range(7)]
     guests[0].give(guests[0].hello[:-1] + b"\0")
     guests[1].give(ZERO + guests[1].hello[32:])
     guests[2].give(guests[2].hello)
     peer.now += peer.pause
-    peer.receive_eof(guests[3].link, peer.now)
+    peer.receive_eof(guests[3].at, peer.now)
     peer.now += peer.pause
-    peer.stream_lost(guests[4].link, peer.now)
+    peer.stream_lost(guests[4].at, peer.now)
     guests[5].give(guests[5].hello)
     peer.now += peer.pause
-    peer.receive_eof(guests[5].link, peer.now)
+    peer.receive_eof(guests[5].at, peer.now)
     peer.wait(5.0)
     return peer
 
 
 @scenario
-def hellos_wait_for_their_turn() -> Stream:
+def hellos_wait_for_their_turn() -> ScriptedPeer:
     peer = ServerPeer.recorded(limits={"hellos": 1, "half_open": 4}, delays={"hellos": 0.5})
     guests = [Guest(peer, A, f"192.0.2.{number}") for number in range(4)]
     for guest in guests:
@@ -207,13 +207,13 @@ def hellos_wait_for_their_turn() -> Stream:
     Guest(peer, B, THERE)
     Guest(peer, B, THERE)
     peer.now += peer.pause
-    peer.receive_eof(guests[2].link, peer.now)
+    peer.receive_eof(guests[2].at, peer.now)
     peer.wait(3.0)
     return peer
 
 
 @scenario
-def frames_to_nobody_wait_for_their_turn() -> Stream:
+def frames_to_nobody_wait_for_their_turn() -> ScriptedPeer:
     peer = ServerPeer.recorded(
         limits={"frames": 3, "turn_frames": 3, "frame_rate": 1},
         delays={"ping": 2.0, "pong": 0.5, "turn": 3.0, "unread": 20.0},
@@ -236,7 +236,7 @@ def linked(**config: Any) -> ClientPeer:
 
 
 @scenario
-def a_client_is_linked_and_talks() -> Stream:
+def a_client_is_linked_and_talks() -> ScriptedPeer:
     peer = linked()
     peer.send(B.public, b"to b", peer.now)
     peer.send_oob(C.public, b"to c", peer.now)
@@ -253,9 +253,9 @@ def a_client_is_linked_and_talks() -> Stream:
 
 
 @scenario
-def what_makes_no_sense_is_passed_over() -> Stream:
+def what_makes_no_sense_is_passed_over() -> ScriptedPeer:
     peer = linked()
-    peer.give(peer.link, bytes(2))
+    peer.speaker.give(bytes(2))
     peer.say(
         p.Relayed(17, b"x"), b"\x10", p.RelayPong(b"whatever"), p.RelayPing(bytes(8)), p.RoutingResponse(17, C.public)
     )
@@ -265,7 +265,7 @@ def what_makes_no_sense_is_passed_over() -> Stream:
 
 
 @scenario
-def a_key_is_refused_and_asked_for_again() -> Stream:
+def a_key_is_refused_and_asked_for_again() -> ScriptedPeer:
     peer = ClientPeer.recorded(limits={"routes": 1}, delays={"refused": 5.0})
     peer.connect(peer.now)
     peer.route(B.public, peer.now)
@@ -279,7 +279,7 @@ def a_key_is_refused_and_asked_for_again() -> Stream:
 
 
 @scenario
-def a_key_is_given_up_before_the_relay_has_answered() -> Stream:
+def a_key_is_given_up_before_the_relay_has_answered() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.connect(peer.now)
     peer.route(C.public, peer.now)
@@ -300,7 +300,7 @@ def a_key_is_given_up_before_the_relay_has_answered() -> Stream:
 
 
 @scenario
-def a_relay_is_lost_and_dialled_again() -> Stream:
+def a_relay_is_lost_and_dialled_again() -> ScriptedPeer:
     peer = linked()
     for key in (C, SERVER):
         peer.route(key.public, peer.now)
@@ -322,10 +322,10 @@ def a_relay_is_lost_and_dialled_again() -> Stream:
 
 
 @scenario
-def a_relay_that_does_not_answer_is_left() -> Stream:
+def a_relay_that_does_not_answer_is_left() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.connect(peer.now)
-    peer.opened()
+    peer.open()
     peer.wait(10.0)
     peer.tick()
     peer.come_up()
@@ -334,7 +334,7 @@ def a_relay_that_does_not_answer_is_left() -> Stream:
 
 
 @scenario
-def the_network_changes() -> Stream:
+def the_network_changes() -> ScriptedPeer:
     peer = linked()
     peer.network_changed(peer.now)
     peer.drain()
@@ -346,16 +346,16 @@ def the_network_changes() -> Stream:
 
 
 @scenario
-def a_relay_with_another_key_is_not_believed() -> Stream:
+def a_relay_with_another_key_is_not_believed() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.connect(peer.now)
-    peer.opened()
-    peer.give(peer.link, bytes(96))
+    peer.open()
+    peer.speaker.give(bytes(96))
     return peer
 
 
 @scenario
-def a_client_leaves_a_relay_that_breaks_the_protocol() -> Stream:
+def a_client_leaves_a_relay_that_breaks_the_protocol() -> ScriptedPeer:
     peer = ClientPeer.recorded()
     peer.connect(peer.now)
     for frame in (p.RelayPong(bytes(8)), p.OobSend(B.public, b"x"), b"\x0c", b""):
@@ -363,12 +363,12 @@ def a_client_leaves_a_relay_that_breaks_the_protocol() -> Stream:
         peer.say(frame)
         peer.tick()
     peer.come_up()
-    peer.give(peer.link, b"\xff\xff")
+    peer.speaker.give(b"\xff\xff")
     return peer
 
 
 @scenario
-def what_does_not_fit_is_refused_until_there_is_room() -> Stream:
+def what_does_not_fit_is_refused_until_there_is_room() -> ScriptedPeer:
     peer = linked(limits={"unsent": 100})
     peer.send(B.public, bytes(200), peer.now)
     peer.now += peer.pause

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final, NamedTuple
 
-from scripted import ScriptedPeer
+from scripted import Party, ScriptedPeer
 
-from sansproto.contract import AbortTransport, CloseTransport, Link, OpenStream, Path, SendBytes, SendDatagram
+from sansproto.contract import Path
 from sansproto.errors import WireError
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.tox import crypto, payloads
 from sansproto.tox import packets as p
 from sansproto.tox.crypto import KeyPair
-from sansproto.tox.limits import NodeDelays, NodeLimits
 from sansproto.tox.node import ToxNode
 
 REAL, DHT = (KeyPair.of(bytes([number]) * 32) for number in (1, 101))
@@ -43,16 +42,23 @@ def keys(name: str) -> Keys:
     return Keys(KeyPair.of(entropy(32, purpose="secret")), entropy(24, purpose="nonce"))
 
 
-class Friend:
+BODIES: Any = {
+    p.CookieRequest: p.CookieRequestBody,
+    p.CookieResponse: p.CookieResponseBody,
+    p.DhtPing: p.DhtPingBody,
+    p.DhtPong: p.DhtPongBody,
+}
+"""What is sealed in a packet outside of sessions."""
+
+
+class Friend(Party):
     """A friend of the node, at a path."""
 
     def __init__(self, peer: NodePeer, number: int = 2, path: Path = AT_B, dht: int = 0) -> None:
-        self.peer, self.path = peer, path
+        super().__init__(peer, path)
         self.real, self.dht = KeyPair.of(bytes([number]) * 32), KeyPair.of(bytes([dht or number + 100]) * 32)
         self.cookie_key = bytes([number]) * 32
         self.entropy = ScriptedEntropy(seed=b"friend %d" % number)
-        self.inbox: list[bytes] = []
-        peer.friends.append(self)
         self.begin("first")
 
     def begin(self, name: str) -> None:
@@ -77,35 +83,26 @@ class Friend:
     def between_real(self) -> bytes:
         return crypto.agree(self.real.secret, REAL.public)
 
-    def request(self, number: bytes = b"number 1") -> bytes:
-        nonce = self.nonce()
-        body = p.CookieRequestBody(self.real.public, bytes(32), number)
-        sealed = crypto.seal_body(self.between_dht, nonce, body)
-        return p.DATAGRAM.encode(p.CookieRequest(self.dht.public, nonce, sealed))
+    def sealed(self, kind: Any, nonce: bytes, body: Any, to: bytes = DHT.public) -> bytes:
+        """A packet outside of sessions."""
+        box = crypto.seal_body(crypto.agree(self.dht.secret, to), nonce, body)
+        sender = () if kind is p.CookieResponse else (self.dht.public,)
+        return bytes(p.DATAGRAM.encode(kind(*sender, nonce, box)))
+
+    def request(self, number: bytes = b"number 1", to: bytes = DHT.public) -> bytes:
+        return self.sealed(p.CookieRequest, self.nonce(), p.CookieRequestBody(self.real.public, bytes(32), number), to)
 
     def cookie(self, time: int = 0) -> bytes:
         return crypto.make_cookie(self.cookie_key, self.nonce(), time, REAL.public, DHT.public)
 
     def response(self, number: bytes) -> bytes:
-        nonce = self.nonce()
-        sealed = crypto.seal_body(self.between_dht, nonce, p.CookieResponseBody(self.cookie(), number))
-        return p.DATAGRAM.encode(p.CookieResponse(nonce, sealed))
+        return self.sealed(p.CookieResponse, self.nonce(), p.CookieResponseBody(self.cookie(), number))
 
     def ping(self, number: bytes) -> bytes:
-        nonce = self.nonce()
-        sealed = crypto.seal_body(self.between_dht, nonce, p.DhtPingBody(number))
-        return p.DATAGRAM.encode(p.DhtPing(self.dht.public, nonce, sealed))
+        return self.sealed(p.DhtPing, self.nonce(), p.DhtPingBody(number))
 
     def pong(self, number: bytes, kind: Any = p.DhtPong) -> bytes:
-        nonce = self.nonce()
-        sealed = crypto.seal_body(self.between_dht, nonce, p.DhtPongBody(number))
-        return bytes(p.DATAGRAM.encode(kind(self.dht.public, nonce, sealed)))
-
-    def request_to(self, node: ToxNode) -> bytes:
-        """A cookie request for another node than the peer's."""
-        nonce, key = self.nonce(), crypto.agree(self.dht.secret, node.dht_key)
-        body = p.CookieRequestBody(self.real.public, bytes(32), bytes(8))
-        return p.DATAGRAM.encode(p.CookieRequest(self.dht.public, nonce, crypto.seal_body(key, nonce, body)))
+        return self.sealed(kind, self.nonce(), p.DhtPongBody(number))
 
     def handshake(self, cookie: bytes) -> bytes:
         packet = crypto.make_handshake(
@@ -133,30 +130,20 @@ class Friend:
 
     def take(self) -> list[Any]:
         """What came since the last time, opened; None for what does not open."""
-        self.peer.drain()
-        inbox, self.inbox = self.inbox, []
-        return [self.read(one) if self.opens(one) else None for one in inbox]
+        return [self.opened(one) for one in super().take()]
 
-    def opens(self, data: bytes) -> bool:
+    def opened(self, data: bytes) -> Any:
         try:
-            self.read(data)
+            return self.read(data)
         except WireError:
-            return False
-        return True
+            return None
 
     def read(self, data: bytes) -> Any:
         packet = p.DATAGRAM.decode(data)
-        match packet:
-            case p.CookieRequest():
-                return crypto.open_body(p.CookieRequestBody, self.between_dht, packet)
-            case p.CookieResponse():
-                return crypto.open_body(p.CookieResponseBody, self.between_dht, packet)
-            case p.Handshake():
-                return crypto.open_handshake(self.between_real, packet)
-            case p.DhtPing():
-                return crypto.open_body(p.DhtPingBody, self.between_dht, packet)
-            case p.DhtPong():
-                return crypto.open_body(p.DhtPongBody, self.between_dht, packet)
+        if type(packet) in BODIES:
+            return crypto.open_body(BODIES[type(packet)], self.between_dht, packet)
+        if isinstance(packet, p.Handshake):
+            return crypto.open_handshake(self.between_real, packet)
         return self.read_data(packet)
 
     def read_data(self, packet: p.Data) -> Heard | None:
@@ -168,11 +155,6 @@ class Friend:
         except WireError:
             return None
 
-    def read_data_of(self, data: bytes) -> bytes:
-        """The payload of a packet, if it is Data that opens."""
-        heard = self.read(data) if data[0] == 0x1B else None
-        return heard.payload if isinstance(heard, Heard) else b""
-
     def heard(self) -> list[bytes]:
         """The payloads of what came since the last time."""
         return [one.payload for one in self.take() if isinstance(one, Heard)]
@@ -181,10 +163,7 @@ class Friend:
 
     def say(self, *packets: bytes, path: Path | None = None) -> None:
         for data in packets:
-            self.peer.drain()
-            self.peer.now += self.peer.pause
-            self.peer.receive_datagram(data, path or self.path, self.peer.now)
-            self.peer.drain()
+            self.peer.give(path or self.at, data)
 
     def adopt(self, body: p.HandshakeBody) -> None:
         """Agree on the keys of a session."""
@@ -237,37 +216,9 @@ class Friend:
 class NodePeer(ScriptedPeer):
     """A node, and its friends."""
 
-    role = ToxNode
+    kind, role = "tox.tox_node", ToxNode
     arguments: ClassVar[Any] = {"real_key": REAL.secret, "dht_key": DHT.secret}
-    kind = "tox.tox_node"
-    usual: ClassVar[Any] = {"real_key": REAL.secret.hex(), "dht_key": DHT.secret.hex()}
-    bounds: Any = (NodeLimits(), NodeDelays())
-
-    def __init__(self, endpoint: Any) -> None:
-        self.friends: list[Friend] = []
-        self.opening: list[Link] = []
-        self.others: list[SendDatagram] = []  # for nobody
-        super().__init__(endpoint)
-
-    def carry(self, transmit: Any) -> None:
-        match transmit:
-            case SendDatagram(data, path):
-                found = [one for one in self.friends if one.path == path]
-                for one in found:
-                    one.inbox.append(data)
-                if not found:
-                    self.others.append(transmit)
-                return
-            case OpenStream(link):
-                self.opening.append(link)
-            case SendBytes() | CloseTransport() | AbortTransport():
-                pass
-        super().carry(transmit)
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        dropped: dict[str, int] = self.endpoint.stats.dropped
-        return dropped
+    usual: ClassVar[Any] = {}  # also where it is the client of a relay, too
 
     def befriend(self, number: int = 2, path: Path = AT_B, *, at: Path | None = None, dht: int = 0) -> Friend:
         """A friend that the node knows. ``at``: where it looks for it, if at all."""

@@ -57,7 +57,7 @@ def test_a_friend_may_stop_to_listen_for_a_while() -> None:
     key = friend.real.public
     friend.say(friend.lossless(OFFLINE), friend.lossless(OFFLINE), friend.lossless(b"\x40lost"))
     assert peer.take() == [FriendOffline(key, OfflineReason.SAID)]
-    assert peer.dropped == {"before the friend is online": 1}
+    assert peer.stats.dropped == {"before the friend is online": 1}
     friend.say(friend.lossless(ONLINE), friend.lossless(b"\x40heard"))
     assert peer.take() == [FriendOnline(key, 2), MessageReceived(key, "heard")]
 
@@ -69,7 +69,7 @@ def test_what_a_friend_says_before_it_is_online_is_dropped(payload: bytes) -> No
     friend.shake()
     friend.say(friend.data(REQUEST), friend.lossless(payload))
     assert peer.take() == []
-    assert peer.dropped == {"before the friend is online": 1}
+    assert peer.stats.dropped == {"before the friend is online": 1}
 
 
 def test_what_a_friend_says_before_it_is_online_and_is_heard_all_the_same() -> None:
@@ -79,7 +79,7 @@ def test_what_a_friend_says_before_it_is_online_and_is_heard_all_the_same() -> N
     asked = p.FRIEND.encode(p.FriendRequest(7, b"let me in"))
     friend.say(friend.lossless(ALIVE), friend.lossless(asked), friend.lossless(b"\x11" + encode_nodes([RELAY])))
     assert [type(event) for event in peer.take()] == [FriendPacketReceived, RelaysShared]
-    assert peer.dropped == {}
+    assert peer.stats.dropped == {}
 
 
 def test_a_friend_of_whom_nothing_is_heard_for_32_seconds_is_lost() -> None:
@@ -163,7 +163,7 @@ def test_what_a_friend_says_is_told(packet: Any, event: Any) -> None:
     friend.say(friend.lossless(p.FRIEND.encode(packet)))
     key = friend.real.public
     assert peer.take() == [FriendPacketReceived(key, packet) if event is None else event(key)]
-    assert peer.dropped == {}
+    assert peer.stats.dropped == {}
 
 
 def test_a_text_that_is_not_utf_8_is_told_as_far_as_it_is() -> None:
@@ -192,7 +192,7 @@ def test_what_is_not_spoken_here(payload: bytes, reason: str) -> None:
     friend = peer.met()
     friend.say(friend.data(payload) if payload[0] in p.LOSSY else friend.lossless(payload))
     assert peer.take() == []
-    assert peer.dropped == {reason: 1}
+    assert peer.stats.dropped == {reason: 1}
     friend.say(friend.lossless(b"\x40next"))
     assert peer.take() == [MessageReceived(friend.real.public, "next")]
 
@@ -248,11 +248,11 @@ def test_a_friend_that_is_removed_is_told_and_forgotten() -> None:
     assert not node.recovery.peers
     assert not node.keyring.attempts
     friend.say(friend.lossless(b"\x40still here?"))
-    assert peer.dropped == {"data from an unknown address": 1}
+    assert peer.stats.dropped == {"data from an unknown address": 1}
     peer.remove_friend(key, peer.now)
     friend.say(friend.request())
     friend.say(friend.handshake(next(one.cookie for one in friend.take() if one is not None)))
-    assert peer.dropped["a handshake of a stranger"] == 1
+    assert peer.stats.dropped["a handshake of a stranger"] == 1
 
 
 def test_a_friend_that_is_removed_and_added_again_is_called() -> None:
@@ -296,7 +296,7 @@ def test_a_friend_may_be_at_several_paths_of_which_the_newest_are_remembered() -
     entry = peer.endpoint.friends.all[key]
     assert list(entry.ways.paths) == [ELSEWHERE, AT_C]
     assert [*peer.endpoint.friends.by_path] == [ELSEWHERE, AT_C]
-    friend.path = ELSEWHERE
+    friend.move(ELSEWHERE)
     friend.be_called()
     assert list(entry.ways.paths) == [AT_C, ELSEWHERE]  # where it is heard
     peer.add_friend(key, friend.dht.public, peer.now, path=AT_B)

@@ -39,9 +39,9 @@ def test_everybody_gets_a_cookie_for_a_request_by_the_way_it_came() -> None:
     cookie = crypto.open_cookie(peer.endpoint.keyring.cookie_key, body.cookie)
     assert (cookie.time, cookie.real_key, cookie.dht_key) == (0, stranger.real.public, stranger.dht.public)
     stranger.say(stranger.request(), path=ELSEWHERE)
-    assert [one.path for one in peer.others] == [ELSEWHERE]
-    assert len(peer.others[0].data) == 161
-    assert peer.dropped == {}
+    assert [one.path for one in peer.transmits] == [ELSEWHERE]
+    assert len(peer.transmits[0].data) == 161
+    assert peer.stats.dropped == {}
 
 
 def test_strangers_get_ten_cookies_at_once_and_ten_a_second() -> None:
@@ -50,7 +50,7 @@ def test_strangers_get_ten_cookies_at_once_and_ten_a_second() -> None:
     for one in strangers:
         one.say(*[one.request() for _ in range(8)])
     assert [len(one.take()) for one in strangers] == [8, 2]
-    assert peer.dropped == {"too many cookie requests": 6}
+    assert peer.stats.dropped == {"too many cookie requests": 6}
     peer.now = 0.55
     strangers[0].say(*[strangers[0].request() for _ in range(8)])
     assert len(strangers[0].take()) == 5
@@ -63,11 +63,11 @@ def test_a_friend_gets_cookies_when_strangers_have_used_up_theirs() -> None:
     peer = NodePeer.live()
     stranger, friend = Friend(peer, 7, AT_C), peer.befriend()
     stranger.say(*[changed(stranger.request(), 100) for _ in range(12)])
-    assert peer.dropped == {"a cookie request that does not open": 10, "too many cookie requests": 2}
+    assert peer.stats.dropped == {"a cookie request that does not open": 10, "too many cookie requests": 2}
     friend.say(*[friend.request() for _ in range(12)])
     assert len(friend.take()) == 10
     friend.say(changed(friend.request(), 100))
-    assert peer.dropped == {"a cookie request that does not open": 11, "too many cookie requests": 4}
+    assert peer.stats.dropped == {"a cookie request that does not open": 11, "too many cookie requests": 4}
 
 
 def test_a_request_with_a_key_that_is_none_costs_nothing() -> None:
@@ -75,7 +75,7 @@ def test_a_request_with_a_key_that_is_none_costs_nothing() -> None:
     stranger = Friend(peer, 7)
     before = peer.endpoint.cookies
     stranger.say(p.DATAGRAM.encode(p.CookieRequest(LOW, bytes(24), bytes(88))))
-    assert peer.dropped == {"a key that is none": 1}
+    assert peer.stats.dropped == {"a key that is none": 1}
     assert (peer.endpoint.cookies, stranger.take()) == (before, [])
 
 
@@ -84,7 +84,7 @@ def test_a_real_key_that_is_none_gets_no_cookie() -> None:
     stranger = Friend(peer, 7)
     sealed = crypto.seal_body(stranger.between_dht, bytes(24), p.CookieRequestBody(LOW, bytes(32), bytes(8)))
     stranger.say(p.DATAGRAM.encode(p.CookieRequest(stranger.dht.public, bytes(24), sealed)))
-    assert peer.dropped == {"a cookie request that does not open": 1}
+    assert peer.stats.dropped == {"a cookie request that does not open": 1}
 
 
 # -- the node calls
@@ -103,7 +103,7 @@ def test_a_node_calls_a_friend_at_its_path() -> None:
     friend.say(friend.lossless(ONLINE))
     assert [one[:1] for one in friend.heard()] == [ONLINE, ALIVE, b"\x30", b"\x31", b"\x32"]
     assert peer.take() == [FriendOnline(friend.real.public)]
-    assert peer.dropped == {}
+    assert peer.stats.dropped == {}
 
 
 def test_a_friend_that_does_not_answer_is_called_again_and_again() -> None:
@@ -125,12 +125,12 @@ def test_an_answer_that_opens_counts_once_and_only_if_it_was_asked_for() -> None
     response = friend.response(asked.number)
     friend.say(changed(response, 100), friend.response(b"whatever"))
     assert friend.take() == []
-    assert peer.dropped == {"a cookie response that does not open": 1, "unknown handshake": 1}
+    assert peer.stats.dropped == {"a cookie response that does not open": 1, "unknown handshake": 1}
     friend.say(response, response)
     assert kinds(friend) == [p.HandshakeBody]
-    assert peer.dropped["a challenge that was answered"] == 1
+    assert peer.stats.dropped["a challenge that was answered"] == 1
     Friend(peer, 7, ELSEWHERE).say(response)
-    assert peer.dropped["a cookie response that does not open"] == 2
+    assert peer.stats.dropped["a cookie response that does not open"] == 2
 
 
 def test_one_path_may_be_that_of_several_friends() -> None:
@@ -251,7 +251,7 @@ def test_a_friend_that_calls_beside_a_session_gets_a_handshake_and_nothing_else(
     peer.wait(0.2)
     friend.say(made, made)
     assert kinds(friend).count(p.HandshakeBody) == 1
-    assert peer.dropped == {"a copy of a handshake": 2}
+    assert peer.stats.dropped == {"a copy of a handshake": 2}
     assert peer.take() == []
     assert before != friend.keys
 
@@ -274,7 +274,7 @@ def test_the_first_data_replaces_the_session() -> None:
     friend.keys, friend.shared, friend.sent = old, old_shared, 2
     friend.say(friend.lossless(b"\x40late"), friend.data(KILL))
     assert peer.take() == []
-    assert peer.dropped == {"late data of a replaced session": 2}
+    assert peer.stats.dropped == {"late data of a replaced session": 2}
     friend.keys, friend.shared, friend.sent = new
     friend.number = 1
     friend.say(friend.lossless(b"\x40new"))
@@ -319,7 +319,7 @@ def test_nothing_but_zeros_confirms_no_session(payload: bytes, reason: str) -> N
     friend = peer.befriend()
     friend.shake()
     friend.say(crypto.seal_data(friend.shared, friend.keys.base_nonce, bytes(8) + payload + bytes(5)))
-    assert peer.dropped == {reason: 1}
+    assert peer.stats.dropped == {reason: 1}
     assert peer.endpoint.friends.all[friend.real.public].session is None
     friend.sent = 1
     friend.say(friend.data(b"\xff"))  # an id that nobody uses does
@@ -331,7 +331,7 @@ def test_an_acknowledgement_of_what_was_not_sent_confirms_no_session() -> None:
     friend = peer.befriend()
     friend.shake()
     friend.say(friend.data(REQUEST, start=1))
-    assert peer.dropped == {"an acknowledgement of what was not sent": 1}
+    assert peer.stats.dropped == {"an acknowledgement of what was not sent": 1}
     assert peer.endpoint.friends.all[friend.real.public].session is None
 
 
@@ -348,9 +348,9 @@ def test_data_that_overtakes_its_handshake_is_dropped() -> None:
     friend = peer.befriend()
     cookie = friend.ask_cookie()
     friend.say(b"\x1b" + bytes(31))
-    assert peer.dropped == {"data from an unknown address": 1}
+    assert peer.stats.dropped == {"data from an unknown address": 1}
     friend.say(friend.handshake(cookie), b"\x1b" + bytes(31))
-    assert peer.dropped == {"data from an unknown address": 1, "data that does not open": 1}
+    assert peer.stats.dropped == {"data from an unknown address": 1, "data that does not open": 1}
 
 
 # -- handshakes that are none
@@ -364,7 +364,7 @@ def test_a_cookie_lives_for_fifteen_whole_seconds() -> None:
         peer.now = wait
         friend.say(friend.handshake(cookie))
         assert (p.HandshakeBody in kinds(friend)) is is_good
-        assert peer.dropped == ({} if is_good else {"a handshake with an old cookie": 1})
+        assert peer.stats.dropped == ({} if is_good else {"a handshake with an old cookie": 1})
 
 
 def test_a_cookie_of_the_future_is_none() -> None:
@@ -372,7 +372,7 @@ def test_a_cookie_of_the_future_is_none() -> None:
     friend = peer.befriend()
     key = peer.endpoint.keyring.cookie_key
     friend.say(friend.handshake(crypto.make_cookie(key, bytes(24), 1, friend.real.public, friend.dht.public)))
-    assert peer.dropped == {"a handshake with an old cookie": 1}
+    assert peer.stats.dropped == {"a handshake with an old cookie": 1}
 
 
 def test_a_cookie_is_good_for_its_owner_only() -> None:
@@ -381,11 +381,11 @@ def test_a_cookie_is_good_for_its_owner_only() -> None:
     cookie = friend.ask_cookie()
     for thief in (other, stranger):
         thief.say(thief.handshake(cookie))
-    assert peer.dropped == {"a handshake that does not open": 2}
+    assert peer.stats.dropped == {"a handshake that does not open": 2}
     stranger.say(stranger.handshake(stranger.ask_cookie()))
-    assert peer.dropped == {"a handshake that does not open": 2, "a handshake of a stranger": 1}
+    assert peer.stats.dropped == {"a handshake that does not open": 2, "a handshake of a stranger": 1}
     friend.say(friend.handshake(friend.cookie()))
-    assert peer.dropped["a handshake with a cookie that is not ours"] == 1
+    assert peer.stats.dropped["a handshake with a cookie that is not ours"] == 1
     assert len(peer.endpoint.sessions.all) == 0
 
 
@@ -395,7 +395,7 @@ def test_a_handshake_is_bound_to_the_cookie_outside() -> None:
     first, second = friend.ask_cookie(), friend.ask_cookie()
     made = friend.handshake(first)
     friend.say(made[:1] + second + made[113:])
-    assert peer.dropped == {"a handshake that does not open": 1}
+    assert peer.stats.dropped == {"a handshake that does not open": 1}
 
 
 def test_a_session_key_that_is_none() -> None:
@@ -403,7 +403,7 @@ def test_a_session_key_that_is_none() -> None:
     friend = peer.befriend()
     friend.keys = friend.keys._replace(pair=KeyPair(bytes(32), LOW))
     friend.say(friend.handshake(friend.ask_cookie()))
-    assert peer.dropped == {"a handshake that does not open": 1}
+    assert peer.stats.dropped == {"a handshake that does not open": 1}
 
 
 def test_a_handshake_counts_once_also_when_its_session_is_over() -> None:
@@ -415,7 +415,7 @@ def test_a_handshake_counts_once_also_when_its_session_is_over() -> None:
     assert len(peer.endpoint.sessions.all) == 1
     friend.say(made)
     assert len(peer.endpoint.sessions.all) == 1
-    assert peer.dropped == {"a copy of a handshake": 1}
+    assert peer.stats.dropped == {"a copy of a handshake": 1}
     peer.now += 17.0
     friend.say(friend.handshake(friend.ask_cookie()))
     assert len(peer.endpoint.keyring.seen) == 1  # the others' cookies are dead
@@ -435,7 +435,7 @@ def test_a_handshake_with_the_same_key_is_a_copy() -> None:
     friend = peer.met()
     friend.say(friend.handshake(friend.ask_cookie()))
     assert kinds(friend) == []
-    assert peer.dropped == {"a copy of a handshake": 1}
+    assert peer.stats.dropped == {"a copy of a handshake": 1}
 
 
 def test_a_low_order_answer_is_no_answer() -> None:
@@ -445,7 +445,7 @@ def test_a_low_order_answer_is_no_answer() -> None:
     (body,) = friend.take()
     friend.keys = friend.keys._replace(pair=KeyPair(bytes(32), LOW))
     friend.say(friend.handshake(body.other_cookie))
-    assert peer.dropped == {"a handshake that does not open": 1}
+    assert peer.stats.dropped == {"a handshake that does not open": 1}
     friend.keys = keys("first")
     friend.say(friend.handshake(body.other_cookie))
     assert len(peer.endpoint.sessions.all) == 1

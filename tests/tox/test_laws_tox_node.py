@@ -174,7 +174,7 @@ def restarts(peer: Noted) -> None:
 def moves(peer: Noted) -> None:
     friend = peer.befriend()
     friend.call()
-    friend.path = ELSEWHERE
+    friend.move(ELSEWHERE)
     friend.say(friend.ping(b"a number"))
     number = next(one.number for one in friend.take() if isinstance(one, p.DhtPingBody))
     friend.say(friend.pong(number), friend.lossless(b"\x40from elsewhere"))
@@ -206,7 +206,7 @@ def is_relayed(peer: Noted) -> None:
 
 def heard_through(peer: Noted, friend: Friend) -> Any:
     """What a friend got through the relay at last."""
-    friend.inbox += [one.data for one in peer.asked() if isinstance(one, p.Relayed)]
+    friend.inbox += [one.data for one in peer.speaker.take() if isinstance(one, p.Relayed)]
     return friend.take()[-1]
 
 

@@ -14,8 +14,10 @@ from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.tox import packets as p
 from sansproto.tox.crypto import KeyPair
 from sansproto.tox.events import (
+    CustomReceived,
     FriendOffline,
     FriendOnline,
+    FriendWritable,
     MessageReceived,
     OfflineReason,
     RelayConnected,
@@ -102,9 +104,9 @@ def test_everybody_gets_an_answer_to_a_ping_within_the_budget() -> None:
     assert stranger.take() == [p.DhtPongBody(b"number 7")]
     stranger.say(*[stranger.ping(bytes(8)) for _ in range(12)])
     assert len(stranger.take()) == 9
-    assert peer.dropped == {"too many pings": 3}
+    assert peer.stats.dropped == {"too many pings": 3}
     stranger.say(p.DATAGRAM.encode(p.DhtPing(NOT_A_KEY, bytes(24), bytes(25))))
-    assert peer.dropped == {"too many pings": 3, "a key that is none": 1}
+    assert peer.stats.dropped == {"too many pings": 3, "a key that is none": 1}
 
 
 def test_pings_that_do_not_open() -> None:
@@ -114,7 +116,7 @@ def test_pings_that_do_not_open() -> None:
         ping = one.ping(bytes(8))
         one.say(ping[:-1] + bytes([ping[-1] ^ 1]))
         one.say(one.pong(bytes(8), kind=p.DhtPing))
-    assert peer.dropped == {"a ping that does not open": 4}
+    assert peer.stats.dropped == {"a ping that does not open": 4}
     assert peer.endpoint.friends.all[friend.real.public].cookies.left == 10
 
 
@@ -124,15 +126,15 @@ def test_a_friend_has_a_budget_of_its_own_for_pings() -> None:
     stranger.say(*[stranger.ping(bytes(8)) for _ in range(12)])
     friend.say(*[friend.ping(bytes(8)) for _ in range(12)])
     assert [type(one) for one in friend.take()].count(p.DhtPongBody) == 10
-    assert peer.dropped == {"too many pings": 4}
+    assert peer.stats.dropped == {"too many pings": 4}
 
 
 def test_a_friend_with_another_address_is_found_by_pings_and_its_next_packet() -> None:
     peer = NodePeer.live()
     friend = peer.met()
-    friend.path = ELSEWHERE
+    friend.move(ELSEWHERE)
     friend.say(friend.lossless(b"\x40nobody knows me here"))
-    assert peer.dropped == {"data from an unknown address": 1}
+    assert peer.stats.dropped == {"data from an unknown address": 1}
     friend.say(friend.ping(b"number 1"))
     pong, ping = friend.take()
     assert pong == p.DhtPongBody(b"number 1")
@@ -157,13 +159,13 @@ def test_an_answer_to_no_ping_of_ours() -> None:
     friend.say(friend.pong(b"number 1"))
     stranger.say(stranger.pong(b"number 1"))
     friend.say(friend.ping(bytes(8)), path=ELSEWHERE)
-    (sent,) = [one.data for one in peer.others if one.data[0] == 0]
+    (sent,) = [one.data for one in peer.transmits if one.data[0] == 0]
     number = friend.read(sent).number
     friend.say(friend.pong(number))  # not from where the ping went
     friend.say(friend.pong(b"another."), path=ELSEWHERE)
-    assert peer.dropped == {"an answer to no ping of ours": 4}
+    assert peer.stats.dropped == {"an answer to no ping of ours": 4}
     friend.say(friend.pong(number), friend.pong(number), path=ELSEWHERE)
-    assert peer.dropped == {"an answer to no ping of ours": 5}
+    assert peer.stats.dropped == {"an answer to no ping of ours": 5}
 
 
 def test_only_so_many_pings_are_awaited() -> None:
@@ -202,7 +204,7 @@ def test_what_is_of_other_parts_of_tox_is_passed_over() -> None:
     peer = NodePeer.live()
     for kind in (0x02, 0x04, 0x20, 0x80, 0x9C, 0xFF):
         peer.receive_datagram(bytes([kind]) + bytes(100), AT_B, 0.0)
-    assert peer.dropped == {"malformed datagram": 6}
+    assert peer.stats.dropped == {"malformed datagram": 6}
 
 
 def test_while_too_many_events_wait_nothing_is_taken() -> None:
@@ -281,6 +283,25 @@ def test_a_session_goes_on_through_relays_when_udp_is_cut_and_comes_back() -> No
     assert a.ways(b).is_direct
     assert b.ways(a).is_direct
     assert offline(a, b) == []
+
+
+@pytest.mark.parametrize("limits", [NodeLimits(queue=8), NodeLimits(outbox=1)], ids=["little waits", "no room for UDP"])
+def test_who_offers_more_than_a_relay_takes_is_told_when_more_fits(limits: NodeLimits) -> None:
+    world = World()
+    relay, a, b = world.relay(), world.node(1, limits=limits), world.node(2)
+    a.use(relay)
+    b.use(relay)
+    a.befriend(b)
+    b.befriend(a)
+    meet(world, a, b)
+    offered = [b"\xa0%d" % number for number in range(8000)]
+    taken = a.give(b, offered)
+    while taken < len(offered):
+        world.net.run_until(lambda: FriendWritable(b.key) in a.events)
+        a.events.clear()
+        taken += a.give(b, offered[taken:])
+    world.net.run(10.0)
+    assert [event.data for event in b.events if isinstance(event, CustomReceived)] == offered
 
 
 def test_a_friend_with_another_address_keeps_its_session() -> None:
@@ -404,7 +425,13 @@ def test_what_comes_by_key_through_a_relay_is_of_its_sender() -> None:
     b.tox.relay_heard_oob = lambda relay, key, data: heard.append(data)  # type: ignore[method-assign]
     peer = NodePeer.live()
     stranger, other = Friend(peer, 2), Friend(peer, 7)
-    for data in (stranger.request_to(a.tox), other.request_to(a.tox), b"\x77", b"\x1b" + bytes(40), b""):
+    for data in (
+        stranger.request(to=a.tox.dht_key),
+        other.request(to=a.tox.dht_key),
+        b"\x77",
+        b"\x1b" + bytes(40),
+        b"",
+    ):
         if data:
             link.send_oob(a.tox.dht_key, data)
     b.node.call(lambda now: None)

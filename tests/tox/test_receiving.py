@@ -46,7 +46,7 @@ def test_packets_are_handed_on_in_order_and_once() -> None:
     assert texts(peer) == ["0"]
     friend.say(third, second, second)
     assert texts(peer) == ["1", "2"]
-    assert peer.dropped == {"a lossless packet again": 3}
+    assert peer.stats.dropped == {"a lossless packet again": 3}
 
 
 def test_a_number_may_be_up_to_a_window_ahead() -> None:
@@ -54,9 +54,9 @@ def test_a_number_may_be_up_to_a_window_ahead() -> None:
     friend = peer.met()
     start = friend.number
     friend.say(friend.data(said("far"), number=start + WINDOW))
-    assert peer.dropped == {"a lossless packet again": 1}
+    assert peer.stats.dropped == {"a lossless packet again": 1}
     friend.say(friend.data(said("near"), number=start + WINDOW - 1))
-    assert peer.dropped == {"a lossless packet again": 1}
+    assert peer.stats.dropped == {"a lossless packet again": 1}
     assert session_of(friend).receiving.span == WINDOW
 
 
@@ -175,7 +175,7 @@ def test_ids_that_nobody_uses_are_passed_over(payload: bytes) -> None:
     assert not session_of(friend).receiving.is_missing
     assert [event.number for event in peer.take()] == [number]  # what it acknowledges counts
     assert peer.stats.noted == {"a packet whose id nobody uses": 1}
-    assert peer.dropped == {}
+    assert peer.stats.dropped == {}
 
 
 def test_an_idle_session_says_something_each_4_seconds() -> None:
@@ -207,7 +207,7 @@ def test_up_to_21844_nonces_may_be_left_out_each_time() -> None:
     for text in range(12):
         friend.say(friend.lossless(said(text), skip=21_844))
     assert texts(peer) == [str(text) for text in range(12)]
-    assert peer.dropped == {}
+    assert peer.stats.dropped == {}
 
 
 @pytest.mark.parametrize(("skip", "is_found"), [(65_533, True), (65_534, False)])
@@ -226,10 +226,10 @@ def test_a_late_packet_opens_as_long_as_its_nonce_is_within_reach() -> None:
     late, later = friend.data(b"\xc8late"), friend.data(b"\xc8later")
     friend.say(friend.data(REQUEST, skip=43_000))
     friend.say(late)
-    assert peer.dropped == {"a replayed packet": 1}  # it opens, but nobody knows whether it came before
+    assert peer.stats.dropped == {"a replayed packet": 1}  # it opens, but nobody knows whether it came before
     friend.say(friend.data(REQUEST, skip=1_000))
     friend.say(later)
-    assert peer.dropped == {"a replayed packet": 1, "data that does not open": 1}
+    assert peer.stats.dropped == {"a replayed packet": 1, "data that does not open": 1}
 
 
 def test_nonces_wrap() -> None:
@@ -250,7 +250,7 @@ def test_a_lossy_packet_is_handed_on_once() -> None:
     made = [friend.data(b"\xc8%d" % number) for number in range(3)]
     friend.say(made[2], made[0], made[2], made[0], made[1])
     assert [event.data for event in peer.take() if isinstance(event, CustomReceived)] == [b"\xc82", b"\xc80", b"\xc81"]
-    assert peer.dropped == {"a replayed packet": 2}
+    assert peer.stats.dropped == {"a replayed packet": 2}
 
 
 def test_the_memory_of_lossy_packets_is_made_with_the_first_and_is_small() -> None:
@@ -284,9 +284,9 @@ def test_where_data_comes_from() -> None:
     peer = NodePeer.live()
     friend, other = peer.met(), peer.met(3, AT_C)
     friend.say(friend.lossless(said("from elsewhere")), path=ELSEWHERE)
-    assert peer.dropped == {"data from an unknown address": 1}
+    assert peer.stats.dropped == {"data from an unknown address": 1}
     friend.say(other.lossless(said("of another one")))
-    assert peer.dropped == {"data from an unknown address": 1, "data that does not open": 1}
+    assert peer.stats.dropped == {"data from an unknown address": 1, "data that does not open": 1}
     assert texts(peer) == []
 
 
@@ -299,7 +299,7 @@ def test_friends_at_one_path_are_told_apart_by_their_keys() -> None:
     for friend in friends:
         friend.say(friend.lossless(said(friend.real.public.hex())))
     assert texts(peer) == [friend.real.public.hex() for friend in friends]
-    assert peer.dropped == {}
+    assert peer.stats.dropped == {}
 
 
 @pytest.mark.parametrize("size", [0, 27, 1401])
@@ -307,7 +307,7 @@ def test_sizes_that_no_data_has(size: int) -> None:
     peer = NodePeer.live()
     friend = peer.met()
     friend.say((b"\x1b" + bytes(1400))[:size] if size else b"")
-    assert peer.dropped == {"malformed datagram": 1}
+    assert peer.stats.dropped == {"malformed datagram": 1}
 
 
 def test_any_number_of_zeros_is_padding() -> None:
@@ -326,14 +326,14 @@ def test_data_without_a_payload_is_dropped_whole() -> None:
     friend = peer.met()
     nonce = (int.from_bytes(friend.keys.base_nonce, "big") + friend.sent).to_bytes(24, "big")
     friend.say(crypto.seal_data(friend.shared, nonce, bytes(8 + 5)))
-    assert peer.dropped == {"data without a payload": 1}
+    assert peer.stats.dropped == {"data without a payload": 1}
 
 
 def test_an_acknowledgement_of_what_was_not_sent_drops_the_packet() -> None:
     peer = NodePeer.live()
     friend = peer.met()
     friend.say(friend.lossless(said("x"), start=friend.start + 1))
-    assert peer.dropped == {"an acknowledgement of what was not sent": 1}
+    assert peer.stats.dropped == {"an acknowledgement of what was not sent": 1}
     assert texts(peer) == []
 
 
@@ -342,7 +342,7 @@ def test_an_older_acknowledgement_is_no_reason_to_drop_a_packet() -> None:
     friend = peer.met()
     friend.say(friend.lossless(said("x"), start=0), friend.data(b"\xc8y", start=friend.start - 1))
     assert [type(event) for event in peer.take()] == [MessageReceived, CustomReceived]
-    assert peer.dropped == {}
+    assert peer.stats.dropped == {}
 
 
 def test_the_end_of_a_session() -> None:
@@ -352,7 +352,7 @@ def test_the_end_of_a_session() -> None:
     friend.take()
     friend.say(friend.data(KILL), friend.data(KILL))
     assert peer.take() == [FriendOffline(friend.real.public, OfflineReason.SAID)]
-    assert peer.dropped == {"data that does not open": 1}
+    assert peer.stats.dropped == {"data that does not open": 1}
     assert len(peer.endpoint.sessions.all) == 0
     assert [type(one) for one in friend.take() if one is not None] == [p.CookieRequestBody]  # it is called at once
 
@@ -378,4 +378,4 @@ def test_data_is_opened_by_few_keys() -> None:
         friend.begin(str(number))
         friend.say(friend.handshake(cookie))
     assert len(peer.endpoint.sessions.all) == 5
-    assert peer.dropped == {"no room for a candidate": 6}
+    assert peer.stats.dropped == {"no room for a candidate": 6}

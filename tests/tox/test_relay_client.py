@@ -52,7 +52,7 @@ def linked(**arguments: Any) -> ClientPeer:
     """With B, for which the relay gave the id 16."""
     peer = up(**arguments)
     peer.route(B.public, peer.now)
-    assert peer.asked() == [p.RoutingRequest(B.public)]
+    assert peer.speaker.take() == [p.RoutingRequest(B.public)]
     assert peer.say(p.RoutingResponse(16, B.public), LINK) == [Routed(B.public), Linked(B.public)]
     return peer
 
@@ -74,22 +74,22 @@ def test_a_client_greets_and_asks_at_once_whether_the_relay_is_there() -> None:
     peer = ClientPeer.live()
     peer.connect(peer.now)
     assert peer.phase is Phase.OPENING
-    peer.opened()
-    assert len(peer.speaker.inbox) == 128
+    peer.open()
+    assert len(peer.speaker.buffer) == 128
     for byte in peer.answer():
         assert peer.take() == []
-        peer.give(peer.link, bytes([byte]))
+        peer.speaker.give(bytes([byte]))
     assert peer.take() == [UP]
     assert peer.phase is Phase.OPEN
-    assert peer.asked() == [p.RelayPing(b"\1" + bytes(7))]
+    assert peer.speaker.take() == [p.RelayPing(b"\1" + bytes(7))]
 
 
 def test_a_relay_that_has_another_key_is_not_believed() -> None:
     peer = ClientPeer.live()
     peer.connect(peer.now)
-    peer.opened()
+    peer.open()
     answer = peer.answer()
-    peer.give(peer.link, answer[:50] + bytes([answer[50] ^ 1]) + answer[51:])
+    peer.speaker.give(answer[:50] + bytes([answer[50] ^ 1]) + answer[51:])
     assert lost(peer) is RelayViolation.BAD_HELLO
     assert peer.stats.dropped == {"bad answer to the hello": 1}
 
@@ -97,8 +97,8 @@ def test_a_relay_that_has_another_key_is_not_believed() -> None:
 def test_an_answer_with_a_key_of_small_order_is_dropped() -> None:
     peer = ClientPeer.live()
     peer.connect(peer.now)
-    peer.opened()
-    peer.give(peer.link, peer.answer(temporary=ZERO))
+    peer.open()
+    peer.speaker.give(peer.answer(temporary=ZERO))
     assert lost(peer) is RelayViolation.BAD_HELLO
     assert peer.stats.dropped == {"bad answer to the hello": 1}
 
@@ -115,8 +115,8 @@ def test_what_is_drawn_is_what_the_hello_holds() -> None:
     arguments = {"relay": Relay(relay, Address("192.0.2.1", 443)), "private_key": given["client_sk"]}
     peer = ClientPeer.live(**arguments, entropy=ScriptedEntropy(drawn))
     peer.connect(peer.now)
-    peer.opened()
-    assert peer.speaker.inbox == hello
+    peer.open()
+    assert peer.speaker.buffer == hello
 
 
 def test_frames_are_those_of_the_reference() -> None:
@@ -159,14 +159,14 @@ CUTTING = {
 @pytest.mark.parametrize(("frame", "violation"), CUTTING.values(), ids=CUTTING)
 def test_a_frame_that_no_relay_may_send_ends_the_stream(frame: Any, violation: RelayViolation) -> None:
     peer = up()
-    peer.give(peer.link, peer.speaker.seal(frame))
+    peer.speaker.give(peer.speaker.seal(frame))
     assert lost(peer) is violation
 
 
 @pytest.mark.parametrize("change", [b"\x08\x01", b"\0\x20" + bytes(32)], ids=["2049 bytes", "not sealed"])
 def test_bytes_that_are_no_frame_end_the_stream(change: bytes) -> None:
     peer = up()
-    peer.give(peer.link, change)
+    peer.speaker.give(change)
     assert lost(peer) is RelayViolation.BAD_FRAME
 
 
@@ -195,12 +195,12 @@ def test_a_useless_frame_is_counted_and_changes_nothing(frame: Any, reason: str)
     peer = linked()
     assert peer.say(frame, p.Relayed(16, b"data")) == [RelayedReceived(B.public, b"data")]
     assert peer.stats.dropped == {reason: 1}
-    assert peer.asked() == []
+    assert peer.speaker.take() == []
 
 
 def test_a_frame_without_content_moves_no_nonce() -> None:
     peer = linked()
-    peer.give(peer.link, bytes(4))
+    peer.speaker.give(bytes(4))
     assert peer.say(p.Relayed(16, b"data")) == [RelayedReceived(B.public, b"data")]
     assert peer.stats.dropped == {"empty frame": 2}
 
@@ -211,13 +211,13 @@ def test_a_frame_without_content_moves_no_nonce() -> None:
 def test_pings_are_answered() -> None:
     peer = up()
     assert peer.say(p.RelayPing(b"a number")) == []
-    assert peer.asked() == [p.RelayPong(b"a number")]
+    assert peer.speaker.take() == [p.RelayPong(b"a number")]
 
 
 def test_a_relay_that_does_not_answer_pings_is_left() -> None:
     peer = up()
     peer.wait(30.0)
-    (ping,) = peer.asked()
+    (ping,) = peer.speaker.take()
     assert ping == p.RelayPing(b"\2" + bytes(7))
     peer.wait(9.9)
     assert peer.say(p.RelayPong(ping.number), p.RelayPong(ping.number)) == []
@@ -262,7 +262,7 @@ def test_a_relay_that_takes_the_connection_and_says_nothing_is_left_after_10_sec
     peer = ClientPeer.live()
     peer.connect(peer.now)
     peer.wait(6.0)
-    peer.opened()
+    peer.open()
     peer.wait(3.9)
     assert peer.take() == []
     peer.wait(0.1)
@@ -295,9 +295,9 @@ def test_a_relay_that_comes_back_is_asked_again(how: str) -> None:
     assert peer.phase is Phase.OPENING
     peer.tick()
     assert peer.link != first
-    peer.opened()
-    peer.give(peer.link, peer.answer())
-    assert peer.asked() == [p.RelayPing(b"\2" + bytes(7)), p.RoutingRequest(B.public)]
+    peer.open()
+    peer.speaker.give(peer.answer())
+    assert peer.speaker.take() == [p.RelayPing(b"\2" + bytes(7)), p.RoutingRequest(B.public)]
     assert peer.say(p.RoutingResponse(16, B.public), LINK) == [UP, Routed(B.public), Linked(B.public)]
 
 
@@ -335,7 +335,7 @@ def test_the_answers_about_a_key_lead_from_one_state_to_the_next() -> None:
     assert peer.say(p.DisconnectNotification(16)) == []
     assert peer.say(LINK) == [Linked(B.public)]
     assert peer.route(B.public, peer.now)
-    assert peer.asked() == []
+    assert peer.speaker.take() == []
     assert peer.stats.dropped == {"unexpected answer": 1}
 
 
@@ -343,11 +343,11 @@ def test_a_key_that_is_refused_is_asked_for_again() -> None:
     peer = up()
     peer.route(B.public, peer.now)
     assert peer.say(p.RoutingResponse(0, B.public)) == [RouteRefused(B.public)]
-    assert peer.asked() == [p.RoutingRequest(B.public)]
+    assert peer.speaker.take() == [p.RoutingRequest(B.public)]
     peer.wait(29.9)
-    assert peer.asked() == []
+    assert peer.speaker.take() == []
     peer.wait(0.1)
-    assert peer.asked()[-1:] == [p.RoutingRequest(B.public)]
+    assert peer.speaker.take()[-1:] == [p.RoutingRequest(B.public)]
     assert peer.say(p.RoutingResponse(15, B.public)) == [RouteRefused(B.public)]
 
 
@@ -356,7 +356,7 @@ def test_an_id_is_given_back_once_and_only_while_it_is_ours() -> None:
     peer.unroute(B.public, peer.now)
     peer.unroute(B.public, peer.now)
     assert peer.take() == [Unlinked(B.public)]
-    assert peer.asked() == [p.DisconnectNotification(16)]
+    assert peer.speaker.take() == [p.DisconnectNotification(16)]
     assert peer.say(LINK, p.Relayed(16, b"late")) == []
     assert not peer.send(B.public, b"x", peer.now)
 
@@ -366,9 +366,9 @@ def test_a_key_that_is_not_wanted_any_more_is_given_back_when_the_answer_comes()
         peer = up()
         peer.route(B.public, peer.now)
         peer.unroute(B.public, peer.now)
-        assert peer.asked() == [p.RoutingRequest(B.public)]
+        assert peer.speaker.take() == [p.RoutingRequest(B.public)]
         assert peer.say(p.RoutingResponse(answer, B.public)) == []
-        assert peer.asked() == said
+        assert peer.speaker.take() == said
         assert not peer.endpoint.relays[SERVER.public].routes
 
 
@@ -378,14 +378,14 @@ def test_a_key_that_is_wanted_again_before_the_answer_is_kept() -> None:
     peer.unroute(B.public, peer.now)
     peer.route(B.public, peer.now)
     assert peer.say(p.RoutingResponse(16, B.public)) == [Routed(B.public)]
-    assert peer.asked() == [p.RoutingRequest(B.public)]
+    assert peer.speaker.take() == [p.RoutingRequest(B.public)]
 
 
 def test_a_key_that_was_given_back_and_is_wanted_again_is_asked_for_anew() -> None:
     peer = linked()
     peer.unroute(B.public, peer.now)
     peer.route(B.public, peer.now)
-    assert peer.asked() == [p.DisconnectNotification(16), p.RoutingRequest(B.public)]
+    assert peer.speaker.take() == [p.DisconnectNotification(16), p.RoutingRequest(B.public)]
     assert peer.say(p.RoutingResponse(16, B.public)) == [Unlinked(B.public), Routed(B.public)]
 
 
@@ -395,13 +395,13 @@ def test_routes_wait_for_the_relay_and_may_be_given_up_meanwhile() -> None:
     for key in (B, C):
         assert peer.route(key.public, peer.now)
     peer.unroute(C.public, peer.now)
-    peer.opened()
-    peer.give(peer.link, peer.answer())
-    assert peer.asked()[1:] == [p.RoutingRequest(B.public)]
+    peer.open()
+    peer.speaker.give(peer.answer())
+    assert peer.speaker.take()[1:] == [p.RoutingRequest(B.public)]
     peer.say(p.RoutingResponse(0, B.public))
     peer.unroute(B.public, peer.now)
     peer.wait(40.0)
-    assert p.RoutingRequest(B.public) not in peer.asked()
+    assert p.RoutingRequest(B.public) not in peer.speaker.take()
 
 
 @pytest.mark.parametrize("state", ["REQUESTED", "LEAVING", "REGISTERED", "REFUSED"])
@@ -416,9 +416,9 @@ def test_every_route_survives_the_end_of_the_stream(state: str) -> None:
     assert relay.routes[B.public].state.name == state
     peer.stream_lost(peer.link, peer.now)
     peer.tick()
-    peer.opened()
-    peer.give(peer.link, peer.answer())
-    assert peer.asked()[1:] == ([] if state == "LEAVING" else [p.RoutingRequest(B.public)])
+    peer.open()
+    peer.speaker.give(peer.answer())
+    assert peer.speaker.take()[1:] == ([] if state == "LEAVING" else [p.RoutingRequest(B.public)])
     assert not relay.by_id
     peer.wait(9.0)  # no timer of before
 
@@ -436,7 +436,7 @@ def test_packets_go_to_who_is_linked() -> None:
     peer = linked()
     assert peer.send(B.public, bytes(2031), peer.now)
     assert peer.send_oob(C.public, bytes(1024), peer.now)
-    assert peer.asked() == [p.Relayed(16, bytes(2031)), p.OobSend(C.public, bytes(1024))]
+    assert peer.speaker.take() == [p.Relayed(16, bytes(2031)), p.OobSend(C.public, bytes(1024))]
     assert not peer.send(C.public, b"x", peer.now)
     assert peer.stats.refused == {"not linked at this relay": 1}
     assert peer.say(p.OobReceived(C.public, b"y"), p.Relayed(16, b"z")) == [
@@ -463,7 +463,7 @@ def test_what_does_not_fit_is_refused_until_there_is_room() -> None:
     taken = [peer.endpoint.send(B.public, bytes(1000), peer.now) for _ in range(4)]
     assert taken == [True, True, False, False]
     assert peer.take() == [Writable()]
-    assert len(peer.asked()) == 2
+    assert len(peer.speaker.take()) == 2
     assert peer.stats.refused == {"too much waits for this relay": 4}
 
 
@@ -493,7 +493,7 @@ def test_what_is_no_key_or_of_no_size_is_the_callers_bug() -> None:
     ):
         with pytest.raises(LocalProtocolError):
             call()
-    assert peer.asked() == []
+    assert peer.speaker.take() == []
     with pytest.raises(ValueError, match="none"):
         ClientPeer.live(relay=Relay(ZERO, Address("192.0.2.1", 1)))
     with pytest.raises(ValueError, match="32 bytes"):
@@ -524,7 +524,6 @@ def test_a_client_can_be_closed_at_any_time(state: str) -> None:
     if state == "AWAY":
         peer.stream_lost(peer.link, peer.now)
     peer.take()
-    peer.asked()
     peer.close(peer.now)
     if state == "UP":
         with pytest.raises(NotOpen):
@@ -560,4 +559,4 @@ def test_a_restored_client_goes_on() -> None:
 def test_delays_are_its_own() -> None:
     peer = up(delays=RelayClientDelays(ping=3.0, pong=1.0))
     peer.wait(3.5)
-    assert peer.asked() == [p.RelayPing(b"\2" + bytes(7))]
+    assert peer.speaker.take() == [p.RelayPing(b"\2" + bytes(7))]

@@ -61,7 +61,7 @@ def test_a_hello_is_answered_whatever_the_pieces_in_which_it_comes() -> None:
     for byte in guest.seal(PING):
         guest.give(bytes([byte]))
     assert guest.take() == [PONG]
-    assert peer.take() == [RelayClientJoined(A.public, guest.link, address=Address(HERE, 40000))]
+    assert peer.take() == [RelayClientJoined(A.public, guest.at, address=Address(HERE, 40000))]
 
 
 def test_what_is_drawn_for_a_hello_is_what_the_answer_holds() -> None:
@@ -298,7 +298,7 @@ def test_a_client_gets_a_hundredth_of_the_ids_that_are_left() -> None:
     assert [one.connection for one in b.say(wanted(A), wanted(C), wanted(D))][:1] == [16]
     a.say(p.DisconnectNotification(17))
     assert peer.endpoint.held_ids == 1 + 2
-    peer.stream_lost(a.link, peer.now)
+    peer.stream_lost(a.at, peer.now)
     assert peer.endpoint.held_ids == 2
 
 
@@ -383,15 +383,15 @@ def test_who_is_linked_is_told_at_once_that_the_other_left(how: str) -> None:
     c.take()
     peer.take()
     if how == "reset":
-        peer.stream_lost(a.link, peer.now)
+        peer.stream_lost(a.at, peer.now)
     elif how == "end":
-        peer.receive_eof(a.link, peer.now)
+        peer.receive_eof(a.at, peer.now)
     else:
         a.give(b"\xff\xff")
     peer.drain()
     assert (b.take(), c.take()) == ([PARTED], [PARTED])
-    assert peer.how.get(a.link) is {"reset": None, "end": CloseTransport, "violation": AbortTransport}[how]
-    assert peer.take() == [RelayClientLeft(A.public, a.link)]
+    assert peer.how.get(a.at) is {"reset": None, "end": CloseTransport, "violation": AbortTransport}[how]
+    assert peer.take() == [RelayClientLeft(A.public, a.at)]
     assert peer.endpoint.held_ids == 2
     again = peer.client(A)
     assert again.say(wanted(C)) == [p.RoutingResponse(16, C.public), LINKED]
@@ -434,12 +434,12 @@ def test_who_is_not_read_is_not_silent() -> None:
     peer = live(frames=4, turn_frames=4, frame_rate=1)
     a = peer.client()
     a.give(a.seal(*[PING] * 30))
-    peer.endpoint.frames.queue.discard(b"\4\xc0\0\2", a.link)  # as if thousands were before it
+    peer.endpoint.frames.queue.discard(b"\4\xc0\0\2", a.at)  # as if thousands were before it
     peer.now += 30.0
     peer.endpoint.handle_timeout(peer.now)
     peer.wait(15.0)
     assert a.state == "CLIENT"
-    peer.endpoint.wait_for_frames(peer.endpoint.visitors[a.link])
+    peer.endpoint.wait_for_frames(peer.endpoint.visitors[a.at])
     peer.endpoint.run()
     peer.wait(10.0)
     assert a.is_cut
@@ -473,7 +473,7 @@ def test_a_group_of_addresses_has_so_many_connections() -> None:
     peer = live(links_of_group=2)
     guests = [Guest(peer, A, HERE), Guest(peer, A, "192.0.2.77"), Guest(peer, A, HERE), Guest(peer, A, THERE)]
     assert [guest.is_cut for guest in guests] == [False, False, True, False]
-    peer.stream_lost(guests[0].link, peer.now)
+    peer.stream_lost(guests[0].at, peer.now)
     assert not Guest(peer, A, HERE).is_cut
     assert Guest(peer, A, HERE).is_cut
 
@@ -497,7 +497,7 @@ def test_of_all_hellos_some_are_opened_in_each_turn_and_networks_take_turns() ->
         return [number for number, guest in enumerate(guests) if guest.state == "ANSWERED"]
 
     assert answered() == [0, 1]
-    peer.stream_lost(guests[2].link, peer.now)
+    peer.stream_lost(guests[2].at, peer.now)
     peer.wait(0.003)
     assert answered() == [0, 1]
     peer.wait(0.001)
@@ -516,11 +516,11 @@ def test_a_client_whose_link_is_full_misses_packets_and_the_sender_is_not_held_u
     a, b = peer.pair()
     for blocked, taken in ((False, 4), (True, 2)):
         if blocked:
-            peer.stream_blocked(b.link, peer.now)
-        peer.endpoint.receive_data(a.link, a.seal(*[p.Relayed(16, bytes(1100))] * 6), peer.now)
-        assert not peer.links[a.link].paused
+            peer.stream_blocked(b.at, peer.now)
+        peer.endpoint.receive_data(a.at, a.seal(*[p.Relayed(16, bytes(1100))] * 6), peer.now)
+        assert not peer.links[a.at].paused
         if blocked:
-            peer.stream_unblocked(b.link, peer.now)
+            peer.stream_unblocked(b.at, peer.now)
         peer.drain()
         assert len(b.take()) == taken
     assert peer.stats.dropped == {"no room": 2 + 4}
@@ -530,7 +530,7 @@ def test_strangers_leave_room_for_those_who_are_linked() -> None:
     peer = live(relayed=5000, relayed_blocked=3000)
     a, b = peer.pair()
     packets = [p.OobSend(B.public, bytes(1000)), p.Relayed(16, bytes(1200))]
-    peer.endpoint.receive_data(a.link, a.seal(*packets * 4), peer.now)
+    peer.endpoint.receive_data(a.at, a.seal(*packets * 4), peer.now)
     peer.drain()
     assert [type(one) for one in b.take()] == [p.OobReceived, p.Relayed, p.Relayed, p.Relayed]
     assert peer.stats.dropped == {"no room": 3 + 1}
@@ -539,7 +539,7 @@ def test_strangers_leave_room_for_those_who_are_linked() -> None:
 def test_who_asks_and_does_not_read_is_cut() -> None:
     peer = live(link_queue=1000, frames=1000)
     a, b = peer.pair()
-    peer.stream_blocked(a.link, peer.now)
+    peer.stream_blocked(a.at, peer.now)
     for _ in range(37):
         a.give(a.seal(PING))
     assert not a.is_cut
@@ -550,13 +550,13 @@ def test_who_asks_and_does_not_read_is_cut() -> None:
 def test_who_comes_and_goes_fills_nobodys_queue() -> None:
     peer = live(link_queue=300, relayed=100, relayed_blocked=100, frames=1000)
     a, b = peer.pair()
-    peer.stream_blocked(a.link, peer.now)
+    peer.stream_blocked(a.at, peer.now)
     for _ in range(50):
         b.say(p.DisconnectNotification(16), wanted(A))
     assert not a.is_cut
     b.take()
     b.say(p.Relayed(16, b"it is not told yet"))
-    peer.stream_unblocked(a.link, peer.now)
+    peer.stream_unblocked(a.at, peer.now)
     assert a.take()[-1] in (LINKED, PARTED)
     b.say(p.DisconnectNotification(16))
     b.say(wanted(A))
@@ -569,11 +569,11 @@ def test_nobody_is_sent_packets_of_a_link_of_which_they_were_not_told() -> None:
     peer = live(relayed=500, relayed_blocked=1)
     a, b = peer.client(A), peer.client(B, THERE)
     a.say(wanted(B))
-    peer.stream_blocked(a.link, peer.now)
+    peer.stream_blocked(a.at, peer.now)
     a.give(a.seal(PING))
     b.say(wanted(A))
-    peer.endpoint.stream_unblocked(a.link, peer.now)
-    peer.endpoint.receive_data(b.link, b.seal(p.Relayed(16, b"too early")), peer.now)
+    peer.endpoint.stream_unblocked(a.at, peer.now)
+    peer.endpoint.receive_data(b.at, b.seal(p.Relayed(16, b"too early")), peer.now)
     assert peer.stats.dropped == {"not linked": 1}
     b.say(p.Relayed(16, b"now they were"))
     assert a.take()[-3:] == [PONG, LINKED, p.Relayed(16, b"now they were")]
@@ -583,13 +583,13 @@ def test_news_of_an_id_that_was_given_back_are_no_news() -> None:
     peer = live(relayed=1, relayed_blocked=1)
     a, b = peer.client(A), peer.client(B, THERE)
     a.say(wanted(B), wanted(C))
-    peer.stream_blocked(a.link, peer.now)
+    peer.stream_blocked(a.at, peer.now)
     a.give(a.seal(PING))
     b.say(wanted(A))
-    assert peer.endpoint.visitors[a.link].news == {16: None}
+    assert peer.endpoint.visitors[a.at].news == {16: None}
     a.give(a.seal(p.DisconnectNotification(16)))
-    assert peer.endpoint.visitors[a.link].news == {}
-    peer.stream_unblocked(a.link, peer.now)
+    assert peer.endpoint.visitors[a.at].news == {}
+    peer.stream_unblocked(a.at, peer.now)
     assert a.take()[-1:] == [PONG]
 
 
@@ -604,13 +604,13 @@ def test_who_sends_many_frames_to_nobody_is_read_in_turns(age: float) -> None:
     a.give(a.seal(*[PING] * 60))
     heard = len(a.take())
     assert heard == 10 + 10  # its share, and the turn that was free
-    assert peer.links[a.link].pause_given
+    assert peer.links[a.at].pause_given
     counts = []
     for _ in range(5):
         peer.wait(0.016)
         counts.append(len(a.take()))
     assert counts == [10, 10, 10, 10, 0]
-    assert not peer.links[a.link].paused
+    assert not peer.links[a.at].paused
 
 
 def test_networks_take_turns_with_frames_too() -> None:
@@ -673,7 +673,7 @@ def test_who_is_alone_passes_on_as_much_as_comes() -> None:
     a, b = peer.pair()
     a.give(a.seal(*[p.Relayed(16, b"data")] * 60))
     turns = 0
-    while peer.links[a.link].paused:
+    while peer.links[a.at].paused:
         peer.tick()
         turns += 1
     assert len(b.take()) == 60
@@ -685,7 +685,7 @@ def test_who_is_lost_while_it_waits_for_its_turn_leaves_nothing() -> None:
     a = peer.client()
     a.give(a.seal(*[PING] * 30))
     assert peer.endpoint.frames.queue.size == 1
-    peer.stream_lost(a.link, peer.now)
+    peer.stream_lost(a.at, peer.now)
     assert peer.endpoint.frames.queue.size == 0
     assert not peer.endpoint.visitors
 
@@ -695,7 +695,7 @@ def test_who_is_lost_while_packets_of_it_wait_for_their_turn_leaves_nothing() ->
     a, b = peer.pair()
     a.give(a.seal(*[p.Relayed(16, b"data")] * 30))
     assert peer.endpoint.passing.queue.size == 1
-    peer.stream_lost(a.link, peer.now)
+    peer.stream_lost(a.at, peer.now)
     assert peer.endpoint.passing.queue.size == 0
     peer.wait(1.0)
     assert b.take() == [p.Relayed(16, b"data")] * 4 + [PARTED]
@@ -713,8 +713,8 @@ def test_a_relay_that_closes_ends_each_connection() -> None:
     peer.drain()
     assert set(peer.how.values()) == {CloseTransport}
     assert peer.take() == [
-        RelayClientLeft(A.public, a.link),
-        RelayClientLeft(B.public, b.link),
+        RelayClientLeft(A.public, a.at),
+        RelayClientLeft(B.public, b.at),
         Closed(CloseCause.LOCAL),
     ]
     assert not peer.endpoint.clients

@@ -13,6 +13,7 @@ from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.tox.congestion import Congestion
 from sansproto.tox.events import FriendOffline, FriendWritable, MessageDelivered, OfflineReason, Undelivered
 from sansproto.tox.limits import NodeLimits
+from sansproto.tox.node import ToxNode
 
 
 def outgoing_of(friend: Friend) -> Any:
@@ -66,12 +67,12 @@ def test_what_is_asked_for_is_sent_again_with_another_nonce_and_the_present_ackn
     friend = peer.met()
     peer.send(friend.real.public, custom(7), peer.now)
     peer.drain()
-    (sent,) = [data for data in friend.inbox if friend.read_data_of(data) == custom(7)]
+    (sent,) = [data for data in friend.inbox if getattr(friend.opened(data), "payload", b"") == custom(7)]
     (first,) = packets(friend)
     friend.say(friend.lossless(b"\x40x"))
     peer.now += 0.5
     friend.say(friend.data(b"\x01\x01", start=first.number))
-    again = [data for data in friend.inbox if friend.read_data_of(data) == custom(7)]
+    again = [data for data in friend.inbox if getattr(friend.opened(data), "payload", b"") == custom(7)]
     assert len(again) == 1
     assert again[0] != sent
     (second,) = packets(friend)
@@ -156,6 +157,24 @@ def test_several_packets_are_taken_as_far_as_they_fit() -> None:
     assert peer.take() == [FriendWritable(key)]
 
 
+def test_of_many_packets_those_are_looked_at_that_could_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    key, looked_at = peer.met().real.public, 0
+    check = ToxNode._check_custom
+
+    def counted(*arguments: Any) -> None:
+        nonlocal looked_at
+        looked_at += 1
+        check(*arguments)
+
+    monkeypatch.setattr(ToxNode, "_check_custom", counted)
+    many = [*[custom(0)] * 10_000, b"\xc8lossy"]
+    taken = [peer.send_many(key, many, peer.now) for _ in range(100)]
+    assert taken == [64 + 8, *[0] * 99]
+    assert looked_at == sum(taken) + len(taken)
+    assert peer.endpoint.stats.refused == {"too many packets wait for the friend": 100}
+
+
 def test_more_than_the_outbox_takes_waits_for_room() -> None:
     peer = NodePeer.live(limits=NodeLimits(outbox=16, queue=100))
     friend = peer.met()
@@ -168,6 +187,16 @@ def test_more_than_the_outbox_takes_waits_for_room() -> None:
     assert not node.send(key, b"\xc8lossy", peer.now)
     peer.drain()
     assert outgoing_of(friend).queue is None or len(outgoing_of(friend).queue) == 0
+
+
+def test_a_friend_that_is_removed_waits_for_no_room() -> None:
+    peer = NodePeer.live(limits=NodeLimits(outbox=16))
+    friend = peer.met()
+    node = peer.endpoint
+    node.send_many(friend.real.public, [custom(number) for number in range(40)], peer.now)
+    assert node.friends.blocked
+    node.remove_friend(friend.real.public, peer.now)
+    assert not node.friends.blocked
 
 
 def test_unacknowledged_packets_stay_below_five_seconds_of_the_rate() -> None:
@@ -187,6 +216,84 @@ def test_a_window_may_be_smaller() -> None:
     for number in range(50):
         peer.send(friend.real.public, custom(number), peer.now)
     assert outgoing_of(friend).window.waiting == 20
+
+
+def kept(friend: Friend) -> int:
+    """What is kept of packets that the friend did not acknowledge."""
+    outgoing = outgoing_of(friend)
+    return sum(map(len, (outgoing.window.packets, outgoing.own or (), outgoing.withheld or (), outgoing.pings or ())))
+
+
+def test_who_acknowledges_nothing_is_told_the_newest_of_each_kind_when_it_does() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    key = friend.real.public
+    for number in range(500):
+        assert peer.set_typing(key, number % 2 == 0, peer.now)
+        peer.set_profile(peer.now, name=f"name {number}")
+    outgoing = outgoing_of(friend)
+    assert outgoing.window.waiting == NodeLimits().own
+    assert kept(friend) == 2 * NodeLimits().own + 4
+    friend.take()
+    friend.say(friend.data(REQUEST, start=outgoing.window.number))
+    assert [one.payload for one in packets(friend)] == [b"\x33\0", b"\x30name 499", b"\x31", b"\x32\0"]
+    assert outgoing.withheld is None
+
+
+def test_what_a_node_says_of_itself_has_room_beside_what_the_application_sends() -> None:
+    peer = NodePeer.live(limits=NodeLimits(window=20, own=10))
+    friend = peer.met()
+    key = friend.real.public
+    for number in range(50):
+        peer.send(key, custom(number), peer.now)
+    for _ in range(50):
+        peer.set_typing(key, True, peer.now)
+    window = outgoing_of(friend).window
+    assert window.waiting == 30
+    friend.say(friend.data(REQUEST, start=window.number - 5))
+    assert window.waiting == 20  # five of ten were not acknowledged: one has room, and fourteen of the application
+
+
+def test_a_friend_that_speaks_for_hours_and_acknowledges_nothing_costs_no_more_than_that() -> None:
+    peer = NodePeer.live(limits=NodeLimits(own=8))
+    friend = peer.met()
+    largest = 0
+    for _ in range(1000):
+        friend.say(friend.data(b"\xc8 I am here", start=0))
+        peer.wait(4.0)
+        largest = max(largest, kept(friend))
+    assert peer.is_online(friend.real.public)
+    assert largest <= 3 * 8 + 1
+
+
+def test_a_sign_of_life_that_has_no_room_is_answered_by_what_is_acknowledged_since() -> None:
+    peer = NodePeer.live(limits=NodeLimits(own=8))
+    friend = peer.met()
+    key = friend.real.public
+    for _ in range(10):
+        peer.set_typing(key, True, peer.now)
+    outgoing = outgoing_of(friend)
+    sent = outgoing.window.number
+    for _ in range(20):
+        outgoing.send_alive(b"any")
+    assert len(outgoing.pings) == 8
+    friend.take()
+    friend.say(friend.data(REQUEST, start=sent))
+    assert [one.payload for one in packets(friend)] == [b"\x33\1"]
+    assert len(outgoing.pings) == 8  # what was acknowledged was sent before
+    friend.say(friend.data(REQUEST, start=sent + 1))
+    assert not outgoing.pings
+
+
+def test_a_session_of_which_something_waits_for_the_application_leaves_nothing_when_it_is_over() -> None:
+    peer = NodePeer.live(limits=NodeLimits(events=8))
+    friend = peer.met()
+    node = friend.peer.endpoint
+    for _ in range(8):
+        node.receive_datagram(friend.lossless(b"\x40text"), AT_B, peer.now)
+    assert len(node.sessions.stalled) == 1
+    node.receive_datagram(friend.data(KILL), AT_B, peer.now)
+    assert not node.sessions.stalled
 
 
 def test_lossy_packets_are_sent_at_once_and_have_no_number_of_their_own() -> None:
