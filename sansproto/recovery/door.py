@@ -275,7 +275,7 @@ class Door(Component[DoorState, RecoveryHost]):
         route = packet.route
         if packet.size < LEAST_DATA or not route.reply or not self.core.times_of(route).has_hints:
             return False
-        return self.hints.has_in(route.group) and self.hints.has()
+        return self.hints.has() and (self.hints.has_in(route.group) or self.hints.is_idle())
 
     def find(self, hint: Hint) -> Meant | None:
         """A malicious peer may have chosen the id that another one has: there may be several."""

@@ -607,6 +607,29 @@ def test_no_hint_is_sent_about_a_handshake_of_ours() -> None:
     assert [decode(data).sid for who, path, data in world.recorded if path.host == FAR.host] == [b"nobody's"]
 
 
+def test_a_group_gets_hints_that_nobody_else_needs_and_no_more() -> None:
+    world = World()
+    b = world.end("B")
+    world.record()
+
+    def hinted() -> int:
+        return len([*packets(world.recorded, HintPacket, "B")])
+
+    for number in range(100):
+        world.spoof(b, encode(Junk(number.to_bytes(8, "big"), 60)), FAR)
+    world.net.run(0.01)
+    assert 4 <= hinted() <= 6  # half of what there is for all
+    for number in range(4):
+        world.spoof(b, encode(Junk(number.to_bytes(8, "big"), 60)), at("203.0.113.7"))
+    world.net.run(0.01)
+    assert len([path for _, path, _ in world.recorded if path.host == "203.0.113.7"]) == 4
+    before = hinted()
+    for _ in range(100):
+        world.spoof(b, encode(Junk(b"nobody's", 60)), FAR)
+        world.net.run(0.1)
+    assert 80 <= hinted() - before <= 105  # as many as there are for all, for nobody else asks
+
+
 def proven(b: End, peer: bytes, number: int, source: Path) -> bytes:
     """An Init that somebody made who gets packets at this address."""
     issued = b.core.tokens.issue(route_of(source))
