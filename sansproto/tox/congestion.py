@@ -65,6 +65,10 @@ class Congestion:
             self._refill(now)
         return int(self.left)
 
+    def most(self, now: Instant) -> int:
+        """No more packets may be sent for the first time, until more time has passed."""
+        return int(self.left + self.rate * max(now - self.filled, 0.0))
+
     def may_send_again(self, now: Instant) -> bool:
         """May a packet be sent that was asked for?"""
         if self.asked_left < 1.0:

@@ -136,9 +136,12 @@ class Outgoing(Part[OutgoingHost]):
     @property
     def most(self) -> int:
         """No more packets are taken now than these: what the rate and the room of any way let go, and what may wait."""
-        limits, waiting, congestion = self.host.limits, len(self.queue or ()), self.congestion or Congestion()
-        room = max(self.host.room_in_outbox, limits.unsent // _OVERHEAD)
-        return limits.queue - waiting + (0 if waiting else min(congestion.may_send(self.host.clock), room))
+        limits, now, waiting = self.host.limits, self.host.clock, len(self.queue or ())
+        congestion, room = (
+            self.congestion or Congestion(filled=now),
+            max(self.host.room_in_outbox, limits.unsent // _OVERHEAD),
+        )
+        return limits.queue - waiting + (0 if waiting else min(congestion.most(now), room))
 
     # -- packets of the application
 
