@@ -14,11 +14,10 @@ def paths(count: int) -> list[Path]:
 
 
 def let_act(node: Any, now: float) -> tuple[float, bool]:
-    """What a driver does, once: whether timers were due, and the seconds that the node took for the call, or for the
-    answer."""
+    """What a driver does, once: the seconds that the node took for it, and whether timers were due."""
     start = process_time()
     due = node.next_timeout()
     is_due = due is not None and due <= now
     if is_due:
-        node.handle_timeout(due)
+        node.handle_timeout(now)
     return process_time() - start, is_due

@@ -97,7 +97,7 @@ _SLICE: Final = 0.2
 _AHEAD: Final = 1.5
 """The window may be so many times as large as what arrives in a round trip."""
 _UNHEARD: Final = 2.0
-"""So many windows may be in flight: it is the rate that bounds what is sent, unless nothing is acknowledged. Behind gaps
+"""So many windows may be in flight: the rate bounds what is sent, unless nothing is acknowledged. Behind gaps
 acknowledgements say less than has arrived."""
 _LATELY, _FULL = 1.0, 0.02
 """A queue of so many seconds which did not get shorter for so long is kept full by somebody else."""
@@ -202,7 +202,8 @@ class DelayWindow:
             self.window += count
             if queued > _STARTED + (_SOME_BY_GAPS if gaps else _SOME) / self.rate:
                 self.is_starting = False
-                self._shrink(now, self._best() * self.round_trip)
+                self._shrink(now, self._best() * self.empty)
+                self.held += self.round_trip  # of what was too much some is found to be missing only then
         else:
             queued -= _UNSEEN + (_GAP / self.rate if gaps else 0.0)
             self._compete(now, count)

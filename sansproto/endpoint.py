@@ -126,7 +126,7 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
         return self._outbox.popleft() if self._outbox else None
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        if self.trace is None and self.clock < now < inf and self.phase is not Phase.CLOSED:
+        if self.trace is None and self.clock <= now < inf and self.phase is not Phase.CLOSED:
             self.clock = now  # as ``advance`` does, once less called
         elif not self.alive(now, path):
             return

@@ -99,8 +99,10 @@ class Session(Declared, Generic[E]):
             if due is None:
                 return
             part, timer = due
-            self.enqueue(part, timer.on())
-            self.run()
+            on = timer.on
+            part.cells[part.state._value_][on.index](part, on, None)  # at once: nothing is queued before it
+            if self._inputs:
+                self.run()
         at = self._timers.next()
         if at is not None and at <= self.clock:
             self._goes_on = nextafter(self.clock, inf)

@@ -179,12 +179,12 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
         return event
 
     def next_timeout(self) -> float | None:
-        return nextafter(self.clock, inf) if self._can_go_on() else super().next_timeout()
+        return nextafter(self.clock, inf) if self._waiting and self._can_go_on() else super().next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         before = self.clock
         super().handle_timeout(now)
-        if self.clock > before and self._can_go_on():  # more waited than one call can take
+        if self._waiting and self.clock > before and self._can_go_on():  # more waited than one call can take
             self._go_on()
 
     def next_transmit(self) -> Transmit | None:
@@ -340,8 +340,8 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
         return count
 
     def _can_go_on(self) -> bool:
-        """Do links wait, and not for the application to pop events?"""
-        return bool(self._waiting) and len(self._events) <= self.link_limits.events // 2
+        """Do links that wait not wait for the application to pop events?"""
+        return len(self._events) <= self.link_limits.events // 2
 
     def _go_on(self) -> None:
         """Links that waited go on, in the order in which they stopped: all of them together with one call's work."""

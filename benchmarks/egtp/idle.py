@@ -97,7 +97,7 @@ def run() -> Iterator[Line]:
         at, place = due[0]
         heapreplace(due, (at + REKEY, place))
         while True:
-            spent, is_due = let_act(host, at)
+            spent, is_due = let_act(host, min(at, host.next_timeout() or at))  # each timer at its time
             if at >= BEGIN:
                 timers += spent
                 fired += is_due

@@ -50,6 +50,12 @@ class Pair(nodes.Pair):
                 return count
         return len(packets)
 
+    def sleep(self) -> None:
+        """Until a timer is due, and it has acted; for a millisecond at least."""
+        self.now += STEP
+        self.now = max(self.now, min(one.next_timeout() or self.now for one in (self.a, self.b)))
+        self.wake()
+
     def step(self, packets: list[bytes], *, together: bool) -> int:
         """A millisecond: timers, what the application sends, what arrives. How many packets were taken."""
         self.now += STEP

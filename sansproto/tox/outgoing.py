@@ -247,8 +247,9 @@ class Outgoing(Part[OutgoingHost]):
 
     def read_request(self, buffer_start: int, listed: bytes) -> None:
         """What the friend misses."""
-        gate = self.recent if self.session.friend.ways.is_direct else _RELAYED
-        self._learn(self.window.read_request(buffer_start, listed, self.host.clock, gate))
+        if self.window.packets:
+            gate = self.recent if self.session.friend.ways.is_direct else _RELAYED
+            self._learn(self.window.read_request(buffer_start, listed, self.host.clock, gate))
         self.pump()
 
     # -- time

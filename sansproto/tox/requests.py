@@ -14,6 +14,9 @@ from .packets import MAX_PAYLOAD, REQUEST
 _FURTHER: Final = 255
 """How far a byte reaches at most. A zero is a step as long that asks for nothing."""
 
+NOTHING: Final = bytes([REQUEST])
+"""The payload that asks for nothing."""
+
 
 class Walked(NamedTuple):
     """What a list says."""

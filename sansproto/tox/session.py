@@ -17,7 +17,7 @@ from ..recovery import Route, Sealed
 from ..recovery.window import Window
 from ..snapshot import CACHED
 from . import packets as p
-from . import payloads
+from . import payloads, requests
 from .keyring import Agreed
 from .limits import NodeDelays
 from .outgoing import CoreSession, Outgoing, OutgoingHost, SessionFriend
@@ -26,7 +26,6 @@ from .windows import ReceiveWindow
 
 UNUSED_ID: Final = Note("a packet whose id nobody uses", ref="receiving")
 
-_REQUEST: Final = bytes([p.REQUEST])
 _KILL: Final = bytes([p.KILL])
 _LOSSLESS_FROM, _LOSSLESS_TO = p.LOSSLESS.start, p.LOSSLESS.stop - 1
 _REPLAY_SIZE: Final = 8192
@@ -169,7 +168,7 @@ class Session(Component[SessionState, SessionHost]):
     def seal_confirm(self) -> bytes:
         """What is sent until data comes: our handshake, unless it was sent just now, and a list of missing packets."""
         handshake, self.was_sent = b"" if self.was_sent else self.handshake, False
-        return handshake + self.outgoing.seal(_REQUEST, 0)
+        return handshake + self.outgoing.seal(requests.NOTHING, 0)
 
     def be_busy(self) -> None:
         self.post(SessionInput.BUSY())

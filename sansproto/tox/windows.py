@@ -206,6 +206,8 @@ class ReceiveWindow:
 
     def request(self) -> bytes:
         """The payload that says which packets are missing."""
+        if self.end == self.start:
+            return requests.NOTHING
         return requests.encode(self._missing(), self.end - self.start)
 
     def _missing(self) -> Iterator[int]:

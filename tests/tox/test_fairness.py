@@ -115,7 +115,7 @@ def test_losses_by_chance_leave_more_than_half_of_the_rate() -> None:
 def test_the_rate_is_there_within_moments(round_trip: float) -> None:
     world = Shared(round_trip=round_trip, queue=round_trip)
     world.flow(DELAY)
-    world.run(0.5 + 5 * round_trip)
+    world.run(1.0 + 5 * round_trip)
     (soon,) = world.run(1.0)
     world.run(5.0)
     (steady,) = world.run(5.0)

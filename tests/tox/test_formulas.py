@@ -15,6 +15,8 @@ def test_64_packets_are_sent_at_once_and_then_at_the_rate() -> None:
     assert congestion.may_send(0.0, 0) == 0
     assert congestion.may_send(0.5, 0) == 2
     assert congestion.may_send(1000.0, 0) <= 4 * 4 * 1000 + 64
+    assert congestion.wait() == 0.05  # it is not for the rate that something waits
+    congestion.left = 0.5
     assert congestion.wait() == 0.25
 
 
