@@ -34,7 +34,7 @@ class ScriptedPeer(Driver[Any]):
         self.now, self.pause = 0.0, 0.0
         self.events, self.transmits = list[Any](), list[Any]()
         self.link = Link(0)  # the connection that was asked for last
-        self.parties: dict[Any, list[Party]] = defaultdict(list)  # who are, or were, at a link or path
+        self.parties: dict[Any, list[Party]] = defaultdict(list)  # by their links and paths
         self.written: dict[Link, bytearray] = defaultdict(bytearray)  # to nobody of them
         self.heard: dict[Any, list[Any]] = defaultdict(list)
         self.ended: dict[Link, float] = {}
@@ -64,10 +64,9 @@ class ScriptedPeer(Driver[Any]):
 
     def carry(self, transmit: Any) -> None:
         match transmit:
-            case SendBytes(at, data) | SendDatagram(data, at) if at in self.parties:
+            case SendBytes(at, data) | SendDatagram(data, at) if self.parties.get(at):
                 for party in self.parties[at]:
-                    if party.at == at:
-                        party.hear(data)
+                    party.hear(data)
             case SendBytes(link, data):
                 self.written[link] += data
             case OpenStream(link):
@@ -130,11 +129,12 @@ class Party:
     """Somebody at a link or a path of a peer, who says what a script says and keeps what it hears."""
 
     def __init__(self, peer: Any, at: Any) -> None:
-        self.peer, self.inbox = peer, list[Any]()
-        self.move(at)
+        self.peer, self.at, self.inbox = peer, at, list[Any]()
+        peer.parties[at].append(self)
 
     def move(self, at: Any) -> None:
         """Be somewhere else."""
+        self.peer.parties[self.at].remove(self)
         self.at = at
         self.peer.parties[at].append(self)
 

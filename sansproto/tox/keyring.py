@@ -130,7 +130,7 @@ class Keyring(Part[KeyringHost]):
 
     def is_fresh(self, cookie: p.CookieBody) -> bool:
         """Is a cookie of ours still good?"""
-        now = int(self.host.clock)
+        now = int(self.host.wall())
         return cookie.time <= now <= cookie.time + int(self.host.delays.cookie)
 
     # -- handshakes
@@ -152,7 +152,8 @@ class Keyring(Part[KeyringHost]):
     def make_init(self, call: Call) -> MadeInit:
         """A CookieRequest, or with a cookie a Handshake."""
         if not call.token:
-            number, nonce, dht_key = self.host.draw(_NUMBER, "tox.number"), self._draw_nonce(), self._dht_key_of(call)
+            number = self.host.draw(_NUMBER, f"tox.number.{call.sid.hex()}")
+            nonce, dht_key = self._draw_nonce(), self._dht_key_of(call)
             body = p.CookieRequestBody(self.real.public, _UNUSED, number)
             sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, body)
             data = p.DATAGRAM.encode(p.CookieRequest(self.dht.public, nonce, sealed))
@@ -258,7 +259,7 @@ class Keyring(Part[KeyringHost]):
         return self.host.draw(p.NONCE_SIZE, "tox.nonce")
 
     def _make_cookie(self, real_key: bytes, dht_key: bytes) -> bytes:
-        return crypto.make_cookie(self.cookie_key, self._draw_nonce(), int(self.host.clock), real_key, dht_key)
+        return crypto.make_cookie(self.cookie_key, self._draw_nonce(), int(self.host.wall()), real_key, dht_key)
 
     def _make_handshake(self, friend: bytes, dht_key: bytes, cookie: bytes, draft: Draft) -> bytes:
         key, other = self.agreed(self.real, friend), self._make_cookie(friend, dht_key)

@@ -95,10 +95,6 @@ class OvertePeer(ScriptedPeer):
             if answer and self.acknowledges and not self.pause:
                 self.endpoint.receive_datagram(control(answer, head.sequence), path, self.now)
 
-    def datagrams(self) -> list[SendDatagram]:
-        """Those that were sent since the last time."""
-        return [one for one in self.take(self.transmits) if isinstance(one, SendDatagram)]
-
     def sent(self, kind: type[Any] | None = None) -> list[tuple[Header, Any, Path]]:
         """The packets of a kind, or all, that were sent since the last time."""
         found = decoded(*self.take(self.transmits))
@@ -188,18 +184,17 @@ class Party:
     def say(self, kind: Any, payload: bytes = b"", *, path: Path | None = None, **head: Any) -> Any:
         """Say something; the last answer to it. A list tells who we are."""
         before = len(self.heard)
+        if head.get("reliable"):
+            if not self.reliable:
+                self.domain.say(control(HANDSHAKE, 1), self.path)
+            self.reliable += 1
+            head["sequence"] = self.reliable
         self.domain.say((kind, payload), path or self.path, **{"source": self.local_id, **head})
         answers = [packet for _, packet in self.heard[before:]]
         for answer in answers:
             if isinstance(answer, p.DomainList):
                 self.local_id, self.node_id = answer.local_id, answer.session_id
         return answers[-1] if answers else None
-
-    def say_reliably(self, kind: Any, payload: bytes) -> None:
-        if not self.reliable:
-            self.domain.say(control(HANDSHAKE, 1), self.path)
-        self.reliable += 1
-        self.say(kind, payload, reliable=True, sequence=self.reliable)
 
     def connect(self, **changes: Any) -> Any:
         self.domain.now += self.domain.pause

@@ -107,7 +107,7 @@ def test_nothing_is_sent_before_the_socket_is_bound() -> None:
     peer = ClientPeer.live(connected=False, bound=False)
     peer.go()
     peer.at(3.5)
-    assert not peer.datagrams()
+    assert not peer.sent()
     peer.socket_bound(SOCKET, US, peer.now)
     assert kinds(peer) == ["DomainConnectRequest"]
     peer.socket_bound("other", US, peer.now)
@@ -121,8 +121,8 @@ def test_the_golden_connect_request_comes_out_of_its_arguments() -> None:
         wall_epoch=1762670990.666276,
     )
     peer.go()
-    (datagram,) = peer.datagrams()
-    assert datagram.data.hex() == GOLDEN
+    lookup, datagram = peer.take(peer.transmits)
+    assert (type(lookup), datagram.data.hex()) == (Lookup, GOLDEN)
 
 
 @pytest.mark.parametrize("found", [(), None])
@@ -331,7 +331,7 @@ def test_leaving_says_so() -> None:
     peer = ClientPeer.live()
     peer.close(1.0)
     assert peer.take() == [Closed(CloseCause.LOCAL)]
-    (datagram,) = peer.datagrams()
+    (datagram,) = peer.take(peer.transmits)
     assert datagram.data[4:].hex() == "3716d4c6"
     assert peer.next_timeout() is None
     peer.close(2.0)
@@ -516,7 +516,7 @@ def test_what_the_domain_never_acknowledges_is_told() -> None:
     for second in range(1, 20):
         peer.at(float(second))
         peer.list()
-        peer.datagrams()
+        peer.take(peer.transmits)
     assert [event for event in peer.take() if isinstance(event, Undelivered)] == [Undelivered(b"", 2)]
 
 
@@ -537,7 +537,7 @@ def stunned(**arguments: Any) -> ClientPeer:
     peer.connect(0.0)
     assert {type(transmit) for transmit in peer.take(peer.transmits)} == {Lookup}
     peer.looked_up(1, (Address(DOMAIN.host, DOMAIN.port),), 0.0)
-    assert not peer.datagrams()  # our public address is not known
+    assert not peer.take(peer.transmits)  # our public address is not known
     return peer
 
 
@@ -548,7 +548,7 @@ def stunned(**arguments: Any) -> ClientPeer:
 def test_stun_tells_our_public_address(host: bytes, text: str) -> None:
     peer = stunned()
     peer.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
-    (request,) = peer.datagrams()
+    (request,) = peer.take(peer.transmits)
     transaction = BindingRequest.decode(request.data).transaction
     assert request.path == STUN_SERVER
     for answer, path in (
@@ -561,7 +561,7 @@ def test_stun_tells_our_public_address(host: bytes, text: str) -> None:
         (b"\x01\x01\x00\x0c" + COOKIE + transaction + b"\x00\x20\x00\x08\x00\x02" + bytes(6), STUN_SERVER),
     ):
         peer.receive_datagram(answer, path, peer.now)
-        assert not peer.datagrams()
+        assert not peer.take(peer.transmits)
     peer.receive_datagram(stun_answer(transaction, host), STUN_SERVER, 0.1)
     ((_, connect, _),) = peer.sent()
     assert connect.check_in.public_socket == SockAddr(text, 48001)
@@ -573,12 +573,12 @@ def test_without_an_answer_of_stun_the_public_address_is_null() -> None:
     peer = stunned()
     peer.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
     peer.at(2.4)
-    assert len(peer.datagrams()) == 10
+    assert len(peer.take(peer.transmits)) == 10
     peer.at(2.5)
     ((_, connect, _),) = peer.sent()
     assert connect.check_in.public_socket == SockAddr("", US.port)
     peer.at(15.5)
-    assert [datagram.path for datagram in peer.datagrams()].count(STUN_SERVER) == 10
+    assert [datagram.path for datagram in peer.take(peer.transmits)].count(STUN_SERVER) == 10
 
 
 def test_a_stun_server_without_an_address_is_looked_up_again() -> None:
@@ -595,7 +595,7 @@ def test_a_stun_server_without_an_address_is_looked_up_again() -> None:
 def test_a_public_address_that_changes_is_a_new_connection() -> None:
     peer = stunned()
     peer.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
-    transaction = BindingRequest.decode(peer.datagrams()[0].data).transaction
+    transaction = BindingRequest.decode(peer.take(peer.transmits)[0].data).transaction
     peer.receive_datagram(stun_answer(transaction), STUN_SERVER, 0.0)
     peer.list(record())
     peer.take()
@@ -603,7 +603,7 @@ def test_a_public_address_that_changes_is_a_new_connection() -> None:
         peer.sent() if second < 10 else None
         peer.at(float(second))
         peer.list()
-    again = [datagram for datagram in peer.datagrams() if datagram.path == STUN_SERVER]
+    again = [datagram for datagram in peer.take(peer.transmits) if datagram.path == STUN_SERVER]
     transaction = BindingRequest.decode(again[0].data).transaction
     peer.receive_datagram(stun_answer(transaction), STUN_SERVER, peer.now)
     assert peer.phase is Phase.OPEN  # nothing has changed
@@ -611,7 +611,7 @@ def test_a_public_address_that_changes_is_a_new_connection() -> None:
         peer.at(float(second))
         peer.list()
     assert peer.phase is Phase.OPEN
-    again = [datagram for datagram in peer.datagrams() if datagram.path == STUN_SERVER]
+    again = [datagram for datagram in peer.take(peer.transmits) if datagram.path == STUN_SERVER]
     transaction = BindingRequest.decode(again[-1].data).transaction
     peer.receive_datagram(stun_answer(transaction, port=5), STUN_SERVER, peer.now)
     assert [event for event in peer.take() if isinstance(event, Disconnected)] == [Disconnected(Loss.MOVED)]
@@ -639,15 +639,15 @@ def test_a_socket_that_is_bound_anew_is_a_new_connection() -> None:
 def test_with_stun_a_socket_that_is_bound_anew_asks_again() -> None:
     peer = stunned()
     peer.looked_up(2, (Address(STUN_SERVER.host, STUN_SERVER.port),), 0.0)
-    transaction = BindingRequest.decode(peer.datagrams()[0].data).transaction
+    transaction = BindingRequest.decode(peer.take(peer.transmits)[0].data).transaction
     peer.receive_datagram(stun_answer(transaction), STUN_SERVER, 0.0)
     peer.list()
     peer.sent()
     peer.socket_bound(SOCKET, Address(US.host, 5), 0.5)
-    assert {datagram.path for datagram in peer.datagrams()} == {STUN_SERVER}
+    assert {datagram.path for datagram in peer.take(peer.transmits)} == {STUN_SERVER}
     peer.refresh(0.5)  # and is not done: what would it say?
     peer.socket_bound(SOCKET, Address(US.host, 6), 0.5)
-    assert not peer.datagrams()
+    assert not peer.take(peer.transmits)
 
 
 @pytest.mark.parametrize(
@@ -758,7 +758,7 @@ def test_a_client_goes_on_from_its_snapshot() -> None:
     for one in (peer, other):
         one.at(3.0)
         one.say(p.Ping(p.PingType.PUBLIC, 77, 0), STRANGER, source=4661, secret=b"k" * 16)
-    assert peer.datagrams() == other.datagrams()
+    assert peer.take(peer.transmits) == other.take(other.transmits)
     assert peer.snapshot() == twin.snapshot()
 
 

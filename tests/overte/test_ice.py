@@ -73,7 +73,7 @@ class Desk(OvertePeer):
     def hear(self, data: bytes, path: Path, now: float = 0.0) -> list[tuple[Path, PacketType, bytes]]:
         self.now = now
         self.say(data, path)
-        sent = [(one.path, *decode_datagram(one.data)) for one in self.datagrams()]
+        sent = [(one.path, *decode_datagram(one.data)) for one in self.take(self.transmits)]
         return [(path, head.type, payload) for path, head, payload in sent if isinstance(head, Header)]
 
 

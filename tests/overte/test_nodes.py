@@ -203,10 +203,10 @@ def test_what_waits_for_a_node_goes_with_it() -> None:
     peer = activated()
     peer.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
     peer.say(p.RemovedNode(M))
-    peer.datagrams()
+    peer.take(peer.transmits)
     for second in range(1, 20):
         peer.at(float(second))
-        assert MIXER not in {datagram.path for datagram in peer.datagrams()}
+        assert MIXER not in {datagram.path for datagram in peer.take(peer.transmits)}
         peer.list()
     assert not [event for event in peer.take() if isinstance(event, Undelivered) and event.node_id]
 
@@ -225,7 +225,7 @@ def test_only_the_domain_and_known_nodes_have_a_channel() -> None:
     peer.sent()
     for path in (DOMAIN, MIXER, STRANGER):
         peer.receive_datagram(encode_datagram(Control(ControlType.HANDSHAKE, 7)), path, 0.0)
-        assert bool(peer.datagrams()) is (path != STRANGER)
+        assert bool(peer.take(peer.transmits)) is (path != STRANGER)
 
 
 def test_a_local_address_that_changes_leaves_the_public_one_active() -> None:
@@ -482,7 +482,7 @@ def test_any_packet_goes_to_a_node_that_is_reached() -> None:
     with pytest.raises(LocalProtocolError):
         peer.send_to_node(M, PacketType.AVATAR_DATA, bytes(1369), 0.0)
     assert peer.send_to_node(M, PacketType.AVATAR_DATA, bytes(1368), 0.0)
-    assert len(peer.datagrams()[0].data) == MAX_DATAGRAM
+    assert len(peer.take(peer.transmits)[0].data) == MAX_DATAGRAM
 
 
 def test_a_packet_that_the_outbox_does_not_take_was_not_sent() -> None:
@@ -490,7 +490,11 @@ def test_a_packet_that_the_outbox_does_not_take_was_not_sent() -> None:
     peer.sent()
     room = peer.limits.outbox
     sent = [peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0) for _ in range(room + 1)]
-    assert (sent, peer.stats.refused["outbox full"], len(peer.datagrams())) == ([True] * room + [False], 1, room)
+    assert (sent, peer.stats.refused["outbox full"], len(peer.take(peer.transmits))) == (
+        [True] * room + [False],
+        1,
+        room,
+    )
 
 
 def test_reliable_packets_and_messages_go_to_a_node() -> None:
@@ -511,7 +515,7 @@ def test_what_a_node_never_acknowledges_is_told() -> None:
     for second in range(1, 20):
         peer.at(float(second))
         peer.list()
-        peer.datagrams()
+        peer.take(peer.transmits)
         peer.say(p.Ping(p.PingType.AGNOSTIC, second, 0), MIXER, source=M_LOCAL_ID, secret=SECRET)
     assert Undelivered(M, 1) in peer.take()
 

@@ -275,7 +275,7 @@ def test_only_accepted_sourced_packets_count_as_a_sign_of_life(domain: ServerPee
         domain.wait(1.0)
         agent.say(PacketType.PING, p.Ping(0, CLOCK, 0).encode())
         agent.say(PacketType.DOMAIN_LIST_REQUEST, b"", version=1)
-        agent.say_reliably(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
+        agent.say(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7", reliable=True)
         agent.say(PacketType.DOMAIN_SERVER_PATH_QUERY, p.PathQuery("/").encode())
     assert domain.take()[-1] == NodeLeft(agent.node_id, Departure.SILENT)
     assert domain.stats.dropped["no secret"] == 9
@@ -406,7 +406,7 @@ def test_a_null_public_address_is_that_of_the_packet(domain: ServerPeer) -> None
 def test_a_node_takes_its_channel_along(domain: ServerPeer) -> None:
     agent = Party(domain)
     agent.connect()
-    agent.say_reliably(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
+    agent.say(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7", reliable=True)
     assert domain.channels.senders
     assert domain.channels.receivers
     domain.kick(agent.node_id, domain.now)
@@ -421,9 +421,9 @@ def test_what_nodes_may_ask(domain: ServerPeer) -> None:
     admin.connect()
     domain.take()
     kick = p.NodeKickRequest(agent.node_id, 3).encode()
-    admin.say_reliably(PacketType.NODE_KICK_REQUEST, kick)
-    agent.say_reliably(PacketType.NODE_KICK_REQUEST, kick)
-    agent.say_reliably(PacketType.USERNAME_FROM_ID_REQUEST, admin.node_id)
+    admin.say(PacketType.NODE_KICK_REQUEST, kick, reliable=True)
+    agent.say(PacketType.NODE_KICK_REQUEST, kick, reliable=True)
+    agent.say(PacketType.USERNAME_FROM_ID_REQUEST, admin.node_id, reliable=True)
     agent.say(PacketType.NODE_JSON_STATS, b'{"fps": 60}')
     assert domain.take() == [
         KickAsked(admin.node_id, agent.node_id, flags=3),
@@ -476,7 +476,7 @@ def test_settings_come_in_one_message_of_many_packets() -> None:
     domain = ServerPeer.live(policy=Policy(settings=text))
     agent = Party(domain)
     agent.connect()
-    agent.say_reliably(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
+    agent.say(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7", reliable=True)
     parts = [(header, packet) for header, packet in agent.heard if isinstance(packet, p.DomainSettings)]
     assert b"".join(packet.json for _, packet in parts) == text.encode()
     assert len(parts) == 4
@@ -488,7 +488,7 @@ def test_paths() -> None:
     agent = Party(domain)
     agent.connect()
     for path in ("/", "/home", "/far"):
-        agent.say_reliably(PacketType.DOMAIN_SERVER_PATH_QUERY, p.PathQuery(path).encode())
+        agent.say(PacketType.DOMAIN_SERVER_PATH_QUERY, p.PathQuery(path).encode(), reliable=True)
     assert agent.packets(p.PathResponse) == [p.PathResponse("/", "/0,0,0/0,0,0,1")]
     assert domain.stats.dropped["path without answer"] == 2
 
@@ -513,7 +513,7 @@ def test_one_question_in_the_name_of_somebody_else_does_not_flood_them(domain: S
 def test_strangers_have_no_channel(domain: ServerPeer) -> None:
     stranger = Party(domain)
     before = domain.snapshot()
-    stranger.say_reliably(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7")
+    stranger.say(PacketType.DOMAIN_SETTINGS_REQUEST, b"\7", reliable=True)
     assert not domain.transmits
     assert len([value for value in domain.snapshot() if value not in before]) == 1  # the counters
 
