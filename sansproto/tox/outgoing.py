@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol, TypeAlias
 
@@ -48,7 +48,7 @@ class Pace(Enum):
     """As toxcore does."""
 
 
-_PACES: Final = {Pace.DELAY: DelayWindow, Pace.FORMULAS: Formulas}
+_PACES: Final[Mapping[Pace, type[DelayWindow | Formulas]]] = {Pace.DELAY: DelayWindow, Pace.FORMULAS: Formulas}
 
 
 class OutgoingHost(Host[Any], Protocol):
@@ -314,9 +314,10 @@ class Outgoing(Part[OutgoingHost]):
     # -- inside
 
     def _congestion(self) -> Congestion:
-        if self.congestion is None:
-            self.congestion = _PACES[self.host.pace](self.host.clock)
-        return self.congestion
+        congestion = self.congestion
+        if congestion is None:
+            congestion = self.congestion = _PACES[self.host.pace](self.host.clock)
+        return congestion
 
     def _learn(self, heard: Heard) -> None:
         now, congestion = self.host.clock, self._congestion()
