@@ -10,6 +10,7 @@ version = $(if $(1),$(shell "$(1)" -c 'import sys; print("%d.%d" % sys.version_i
 STALE := $(if $(PYTHON),$(filter-out $(call version,$(BIN)/python),$(call version,$(PYTHON))))
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard adapters/*/pyproject.toml))
 LAWS := $(sort $(wildcard $(foreach kind,laws explor a_day,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
+MUTANTS := $(sort $(wildcard tests/*/test_mutants*.py))
 SCENARIOS := $(sort $(wildcard tests/*/scenarios*.py))
 VECTORS := $(sort $(wildcard $(foreach kind,ve transcripts sessions,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 
@@ -65,7 +66,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed
-	SANSPROTO_SOAK=$${SANSPROTO_SOAK:-1} $(BIN)/pytest -n auto --dist worksteal $(LAWS) tests/bob/test_cuts.py tests/bob/test_limits.py \
+	SANSPROTO_SOAK=$${SANSPROTO_SOAK:-1} $(BIN)/pytest -n auto --dist worksteal $(LAWS) $(MUTANTS) tests/bob/test_cuts.py tests/bob/test_limits.py \
 	  tests/recovery/test_scenarios.py
 
 # What is derived from our own code: the tables as JSON, and what our own machines said. CI refuses a difference.

@@ -75,3 +75,43 @@ class FairQueue:
         link = next(iter(links))
         self.discard(group, link)
         return link
+
+
+@attrs.define(eq=False)
+class Places:
+    """Links that hold a place until they have shown who they are. Who makes room for another one has most of them: of
+    the groups first, and then of the addresses in it (/64 of IPv6)."""
+
+    groups: OrderedDict[bytes, FairQueue] = attrs.field(factory=OrderedDict)
+    size: int = 0
+
+    def add(self, address: bytes, link: Link) -> None:
+        """A link holds one place at most."""
+        queue = self.groups.setdefault(group_of_address(address), FairQueue())
+        before = queue.size
+        queue.add(address[:8], link)
+        self.size += queue.size - before
+
+    def discard(self, address: bytes, link: Link) -> None:
+        """It holds none any more, if it did."""
+        group = group_of_address(address)
+        queue = self.groups.get(group)
+        if queue is not None:
+            before = queue.size
+            queue.discard(address[:8], link)
+            self._shrink(group, before)
+
+    def pop_crowded(self) -> Link:
+        """The link that makes room: of those of its address it has waited longest. Looks at each group, and at each
+        address of one."""
+        group, queue = max(self.groups.items(), key=lambda item: item[1].size)
+        before = queue.size
+        link = queue.pop_crowded()
+        self._shrink(group, before)
+        return link
+
+    def _shrink(self, group: bytes, before: int) -> None:
+        left = self.groups[group].size
+        self.size -= before - left
+        if not left:
+            del self.groups[group]

@@ -102,7 +102,7 @@ class Traced(Parties):
     """Parties, of which sessions of some classes remember the rows and steps that each of their outcomes comes from."""
 
     def __init__(self, parties: Mapping[str, Party], tables: Iterable[AnyTable], classes: Iterable[type[Any]]) -> None:
-        self._names = dict(item for table in tables for item in _names(table))
+        self._names = dict(item for table in tables for item in names_of(table))
         self._seen: set[str] = set()
         self.uses: dict[str, dict[Use, Outcome | int]] = {}  # outcomes, by the names that mutants give rows and steps
         kinds = tuple(classes)
@@ -201,7 +201,7 @@ def explore_all(
     return sorted(found, key=lambda one: one.report.states)
 
 
-def _names(table: AnyTable) -> Iterator[tuple[tuple[Hashable, ...], str]]:
+def names_of(table: AnyTable) -> Iterator[tuple[tuple[Hashable, ...], str]]:
     """How ``mutants`` names what a record is of."""
     for number, row in enumerate(table.rows):
         yield (table.name, number), f"{table.name}: {row!r}"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansproto.contract import Address, Link, Path
-from sansproto.fair import FairQueue, group_of
+from sansproto.fair import FairQueue, Places, address_bytes, group_of
 from sansproto.snapshot import codec
 
 A, B, C = b"a", b"b", b"c"
@@ -65,6 +65,47 @@ def test_the_size_is_that_of_the_groups_and_a_copy_goes_on_in_the_same_way(
     freeze, thaw = codec(FairQueue)
     again = thaw(freeze(queue, 1.0), 2.0)
     assert popped(again) == popped(queue)
+
+
+HOSTS = ("192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+
+
+def places_of(*holders: tuple[str, int]) -> Places:
+    places = Places()
+    for host, link in holders:
+        places.add(address_bytes(host), Link(link))
+    return places
+
+
+def test_who_has_most_places_makes_room_in_the_group_that_has_most() -> None:
+    here, neighbour, _, elsewhere, *_ = HOSTS
+    places = places_of((elsewhere, 1), (elsewhere, 2), (neighbour, 3), (here, 4), (here, 5), (here, 5), (elsewhere, 6))
+    assert places.size == 6
+    places.add(address_bytes(here), Link(7))
+    assert [places.pop_crowded() for _ in range(7)] == [4, 1, 5, 2, 3, 6, 7]
+    assert (places.size, places.groups) == (0, {})
+
+
+def test_addresses_of_ipv6_that_belong_to_one_host_are_one() -> None:
+    *_, one, same, other = HOSTS
+    places = places_of((one, 1), (other, 2), (same, 3))
+    assert [places.pop_crowded() for _ in range(3)] == [1, 3, 2]
+
+
+@given(st.lists(st.tuples(st.sampled_from(HOSTS), st.integers(1, 9)), max_size=20), st.integers(0, 9))
+def test_the_number_of_places_is_that_of_their_holders(holders: list[tuple[str, int]], gone: int) -> None:
+    places = places_of(*holders)
+    for host, link in holders[:gone]:
+        places.discard(address_bytes(host), Link(link))
+        places.discard(address_bytes(host), Link(link))
+    left = {(address_bytes(host)[:8], link) for host, link in holders}
+    left -= {(address_bytes(host)[:8], link) for host, link in holders[:gone]}
+    assert places.size == len(left)
+    freeze, thaw = codec(Places)
+    again = thaw(freeze(places, 1.0), 2.0)
+    order = [places.pop_crowded() for _ in range(places.size)]
+    assert [again.pop_crowded() for _ in range(again.size)] == order
+    assert sorted(order) == sorted(link for _, link in left)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Never
 
-from ..component import Parts
+from ..component import Parts, Refusal
 from ..contract import Entropy, Link, Phase
 from ..errors import LocalProtocolError, WireError
 from ..events import CloseCause
@@ -25,6 +25,8 @@ from .mailboxes import Mailboxes
 
 MAILBOX_PORT: Final = "mailbox"
 """The label of the listener."""
+
+TOO_MANY_LINKS: Final = Refusal("too many connections of a group of addresses", ref="the mailbox server")
 
 
 class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
@@ -102,6 +104,7 @@ class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
 
     def link_accepted(self, link: StreamLink) -> None:
         if self._of_groups.get(group_of(link.peer), 0) >= self.limits.links_of_group:
+            self.count_refusal(TOO_MANY_LINKS)
             link.abort()
             return
         caller = self.callers.add(link.key)

@@ -252,9 +252,6 @@ class Call(Component[CallState, RecoveryHost]):
     def is_no_more_wanted(self) -> bool:
         return self.is_retry and not self.peer.is_wanted
 
-    def is_wanted(self) -> bool:
-        return self.peer.is_wanted
-
     def is_answer_hidden(self) -> bool:
         """Can its session not be confirmed any more, since we are at another address?"""
         return self.peer.is_answer_hidden
@@ -448,6 +445,7 @@ _CALLS: Final = (*_RESENDS, _T.GIVE_UP)
 _WAITS: Final = (_T.START, _T.RETRY)
 _RESTS: Final = (_S.IDLE, _S.WAITING)
 _ASKS: Final = _I.START | _I.RESET
+_R6: Final = "R6 own handshake"
 _BEGINS: Final = (_T.RESEND_FIRST, _T.GIVE_UP)
 
 
@@ -464,7 +462,7 @@ CALL: Final = Table[Call, CallState](
     initial=_S.IDLE,
     idle={_S.IDLE: "whoever wants a session", _S.ANSWERED: "the first packet of the session, or its end"},
     rows=(
-        Row(_RESTS, _ASKS, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref="R6 own handshake"),
+        Row(_RESTS, _ASKS, _S.CALLING, _C.begin, when=_C.is_due, cancel=_WAITS, arm=_BEGINS, ref=_R6),
         Row(_RESTS, _ASKS, _S.WAITING, _C.remember, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row(
             *(_RESTS, _I.URGE | _I.REDIAL, _S.CALLING, _C.begin),
@@ -478,7 +476,7 @@ CALL: Final = Table[Call, CallState](
         Row(_S.WAITING, _I.START_DUE, _S.CALLING, _C.begin, arm=_BEGINS, ref="pace"),
         Row(_S.WAITING, _I.CUT, None, cancel=(_T.RETRY,), arm=(_T.START,), ref="pace"),
         Row((_S.IDLE, _S.CALLING, _S.ANSWERED), _I.CUT, None, ref="pace"),
-        Row((_S.CALLING, _S.ANSWERED), _I.START, None, ref="R6 own handshake"),
+        Row((_S.CALLING, _S.ANSWERED), _I.START, None, ref=_R6),
         Row(_S.CALLING, _I.URGE, None, _C.send_at_once, cancel=_but(_T.RESEND_FIRST), arm=_BEGINS, ref="poke"),
         Row(
             *(_S.CALLING, _I.RESET, None, _C.begin_pauses_anew),
@@ -493,8 +491,8 @@ CALL: Final = Table[Call, CallState](
             arm=_BEGINS,
             ref="R18 network change",
         ),
-        Row(_S.ANSWERED, _I.URGE | _I.REDIAL | _I.RESET, None, ref="R6 own handshake"),
-        Row(_S.CALLING, _I.RESEND_DUE, None, _C.resend, arm=(_T.RESEND,), ref="R6 own handshake"),
+        Row(_S.ANSWERED, _I.URGE | _I.REDIAL | _I.RESET, None, ref=_R6),
+        Row(_S.CALLING, _I.RESEND_DUE, None, _C.resend, arm=(_T.RESEND,), ref=_R6),
         Row(
             *(_S.CALLING, _I.HOLD, None, _C.note_held),
             when=_C.is_first_hold,
@@ -510,14 +508,7 @@ CALL: Final = Table[Call, CallState](
             ref="R5 freshness",
         ),
         Row(_S.CALLING, _I.REPLIED, _S.ANSWERED, _C.adopt, cancel=_CALLS, ref="R8 confirm"),
-        Row(
-            *(_S.CALLING, _I.GIVE_UP_DUE, _S.WAITING, _C.give_up),
-            when=_C.is_wanted,
-            cancel=_RESENDS,
-            arm=(_T.RETRY,),
-            ref="R6 own handshake",
-        ),
-        Row(_S.CALLING, _I.GIVE_UP_DUE, _S.IDLE, _C.give_up, cancel=_RESENDS, ref="R6 own handshake"),
+        Row(_S.CALLING, _I.GIVE_UP_DUE, _S.WAITING, _C.give_up, cancel=_RESENDS, arm=(_T.RETRY,), ref=_R6),
         Row(
             (_S.CALLING, *_RESTS),
             _I.BEATEN | _I.WON,
@@ -529,13 +520,13 @@ CALL: Final = Table[Call, CallState](
         ),
         Row(_S.ANSWERED, _I.WON, _S.IDLE, _C.note_confirmed, ref="R8 confirm"),
         Row(_S.ANSWERED, _I.BEATEN, None, _C.note_confirmed, ref="R8 confirm"),
-        Row(_S.ANSWERED, _I.LOST, _S.IDLE, _C.reconsider, ref="R6 own handshake"),
+        Row(_S.ANSWERED, _I.LOST, _S.IDLE, _C.reconsider, ref=_R6),
         Row(
             (_S.CALLING, _S.WAITING), _I.TAKEN_BACK, _S.IDLE, _C.drop_attempts, cancel=(*_CALLS, *_WAITS), ref="silence"
         ),
         Row((_S.IDLE, _S.ANSWERED), _I.TAKEN_BACK, None, ref="silence"),
         Row(_S.ANSWERED, _I.HALF_MADE, _S.IDLE, ref="R3 hint"),
-        Row((_S.CALLING, *_RESTS), _I.LOST | _I.HALF_MADE, None, ref="R6 own handshake"),
+        Row((_S.CALLING, *_RESTS), _I.LOST | _I.HALF_MADE, None, ref=_R6),
     ),
     defaults=(
         Default(Outcome.IGNORE, "unknown handshake", _I.CHALLENGED, _I.REPLIED),

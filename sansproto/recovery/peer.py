@@ -575,7 +575,6 @@ PEER: Final = Table[Peer, PeerState](
     rows=(
         Row((_S.NEW, _S.LIVE, _S.LAPSED), _I.CONFIRMED, _S.LIVE, cancel=(_T.FORGET,), ref=_REF),
         Row(_S.LIVE, _I.LAPSED, _S.LAPSED, arm=(_T.FORGET,), ref=_REF),
-        Row((_S.NEW, _S.LAPSED), _I.LAPSED, None, ref=_REF),
         Row(_S.NEW, _I.EMPTIED, _S.GONE, _C.leave, when=_C.is_unused, ref=_REF),
         Row((_S.NEW, _S.LIVE, _S.LAPSED), _I.EMPTIED, None, ref=_REF),
         Row(_S.LAPSED, _I.FORGET_DUE, None, when=_C.is_wanted_still, arm=(_T.FORGET,), ref=_REF),

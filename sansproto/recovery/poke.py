@@ -89,9 +89,6 @@ class Poke(Component[PokeState, RecoveryHost]):
         value = self.peer.ping()
         self.values.append(b"" if value is None else value)
 
-    def finish(self) -> None:
-        self.values = []
-
     def urge_call(self) -> None:
         self.peer.urge_call()
 
@@ -121,8 +118,8 @@ POKE: Final = Table[Poke, PokeState](
         Row(_ANY, _POKED, _S.PINGING, _C.begin, _C.ping, when=_C.can_ping, arm=(_T.PING,), ref=_REF),
         Row(_ANY, _POKED, _S.IDLE, _C.begin, _C.urge_call, cancel=(_T.PING,), ref=_REF),
         Row(_S.PINGING, _I.PING_DUE, None, _C.ping, when=_C.has_pings, arm=(_T.PING,), ref=_REF),
-        Row(_S.PINGING, _I.PING_DUE, _S.IDLE, _C.finish, _C.urge_call, ref=_REF),
-        Row(_S.PINGING, _I.ANSWERED | _I.CONFIRMED, _S.IDLE, _C.finish, cancel=(_T.PING,), ref=_REF),
+        Row(_S.PINGING, _I.PING_DUE, _S.IDLE, _C.urge_call, ref=_REF),
+        Row(_S.PINGING, _I.ANSWERED | _I.CONFIRMED, _S.IDLE, cancel=(_T.PING,), ref=_REF),
         Row(_S.IDLE, _I.ANSWERED | _I.CONFIRMED, None, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),

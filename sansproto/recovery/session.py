@@ -200,7 +200,7 @@ class Session(Component[SessionState, RecoveryHost]):
 
     def look_again(self) -> None:
         """Its silence had no end: begin anew with the next packet that should be answered."""
-        self.silence.end()
+        self.silence.begin_anew()
 
     @property
     def is_hidden(self) -> bool:
@@ -591,7 +591,6 @@ SESSION: Final = Table[Session, SessionState](
         Row((_S.CALLED, *_LIVE), _I.CLOSED, None, _C.close, ref="R16 goodbye"),
         Row(_S.LOADED, _I.PROVED, _S.CURRENT, _C.resume, arm=(_T.REKEY_REST,), ref="persistence"),
         Row((_S.CURRENT, _S.PREVIOUS), _I.PROVED, None, ref="poke"),
-        Row(_S.PREVIOUS, _I.REPLACED, None, ref="R8 confirm"),
         Row(_LIVE, _I.REPLACED, _S.PREVIOUS, _C.rest, arm=(_T.FORGET,), cancel=_IN_USE, ref="R8 confirm"),
         Row(_S.CURRENT, _I.REKEY_DUE, None, _C.call_anew, ref="R6 own handshake"),
         Row(_UNCONFIRMED, _I.EXPIRED, _S.GONE, _C.leave, ref=_R9),

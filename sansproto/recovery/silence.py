@@ -77,6 +77,10 @@ class Silence(Component[SilenceState, RecoveryHost]):
             self.has_called = False
             self.session.take_back_call()
 
+    def begin_anew(self) -> None:
+        """The call for it came to nothing: the next packet that should be answered counts."""
+        self.since, self.pings = None, 0
+
     def look_sooner(self) -> None:
         """The round trip was measured, and with it how long silence may last."""
         if self.state is SilenceState.WATCHING:

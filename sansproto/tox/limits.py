@@ -82,7 +82,7 @@ class RelayServerLimits(LinkLimits):
     """Streams at once of one group of addresses."""
     half_open: int = some(256)
     """Connections whose hello is not answered yet."""
-    unconfirmed: int = some(256)
+    unconfirmed: int = some(2048)
     """Connections whose hello was answered, and that have not shown yet that they have the key."""
     hellos: int = some(4)
     """Hellos that are worked off in one turn."""

@@ -11,7 +11,7 @@ from ..component import Parts
 from ..contract import Entropy, Link, Phase
 from ..errors import WireError
 from ..events import CloseCause
-from ..fair import FairQueue
+from ..fair import Places
 from ..links import Mark, StreamLink
 from ..snapshot import CACHED
 from ..streams import StreamEndpoint
@@ -39,8 +39,8 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
     clients: dict[bytes, Link]
     """Those who have shown that they have their key, by it."""
     held_ids: int
-    half_open: FairQueue
-    unconfirmed: FairQueue
+    half_open: Places
+    unconfirmed: Places
     greetings: RelayTurns
     """Hellos that wait to be opened."""
     frames: RelayTurns
@@ -70,7 +70,7 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
         self.keys, self.is_strict = crypto.KeyPair.of(private_key), strict
         self.visitors = Parts(lambda key: RelayVisitor(self, self.links[key]))
         self.clients, self.held_ids, self._of_groups = {}, 0, {}
-        self.half_open, self.unconfirmed = FairQueue(), FairQueue()
+        self.half_open, self.unconfirmed = Places(), Places()
         self.greetings = RelayTurns(self, self._greet, self.limits.hellos, self.delays.hellos)
         self.frames = RelayTurns(self, self._go_on_with, 1, self.delays.turn)
         self.passing = RelayTurns(self, self._pass_on_for, 1, 0.0)
@@ -95,16 +95,17 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
         self._keep_in(self.half_open, visitor, self.limits.half_open)
 
     def note_unconfirmed(self, visitor: RelayVisitor) -> None:
-        self.half_open.discard(visitor.group, visitor.link.key)
+        self.half_open.discard(visitor.address, visitor.link.key)
         self._keep_in(self.unconfirmed, visitor, self.limits.unconfirmed)
 
     def note_client(self, visitor: RelayVisitor) -> None:
-        self.unconfirmed.discard(visitor.group, visitor.link.key)
+        self.unconfirmed.discard(visitor.address, visitor.link.key)
         self.clients[visitor.key] = visitor.link.key
 
     def note_gone(self, visitor: RelayVisitor) -> None:
-        waiting = (self.greetings.queue, self.frames.queue, self.passing.queue)
-        for queue in (self.half_open, self.unconfirmed, *waiting):
+        for places in (self.half_open, self.unconfirmed):
+            places.discard(visitor.address, visitor.link.key)
+        for queue in (self.greetings.queue, self.frames.queue, self.passing.queue):
             queue.discard(visitor.group, visitor.link.key)
         if self.clients.get(visitor.key) == visitor.link.key:
             del self.clients[visitor.key]
@@ -163,11 +164,11 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
 
     # -- inside
 
-    def _keep_in(self, queue: FairQueue, visitor: RelayVisitor, most: int) -> None:
-        """Whoever is new gets a place: the oldest connection of the group that has most of them makes room."""
-        queue.add(visitor.group, visitor.link.key)
-        if queue.size > most:
-            self.visitors[queue.pop_crowded()].post(VisitorInput.PUSHED_OUT())
+    def _keep_in(self, places: Places, visitor: RelayVisitor, most: int) -> None:
+        """Whoever is new gets a place: who has most of them makes room."""
+        places.add(visitor.address, visitor.link.key)
+        if places.size > most:
+            self.visitors[places.pop_crowded()].post(VisitorInput.PUSHED_OUT())
 
     def _greet(self, link: Link) -> None:
         self.visitors[link].greet()

@@ -13,7 +13,7 @@ import attrs
 from ..component import Component, Host
 from ..contract import Instant
 from ..errors import WireError
-from ..fair import group_of
+from ..fair import address_bytes, group_of_address
 from ..links import LinkState, StreamLink
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -156,6 +156,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
     ids: Annotated[dict[bytes, int], CACHED]
     """By key."""
     link: Annotated[StreamLink, CACHED]
+    address: Annotated[bytes, CACHED]
     group: Annotated[bytes, CACHED]
     """Of its address."""
     delays: Annotated[RelayServerDelays, CACHED]
@@ -163,7 +164,8 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
 
     def __init__(self, host: VisitorHost, link: StreamLink) -> None:
         super().__init__(host)
-        self.link, self.group, self.delays = link, group_of(link.peer), host.delays
+        self.link, self.delays, self.address = link, host.delays, address_bytes(link.peer.host)
+        self.group = group_of_address(self.address)
         self.hello, self.key, self.channel = None, b"", None
         self.wishes, self.ids, self.news = {}, {}, {}
         self.pings, self.pending, self.used, self.used_at, self.passed = 0, b"", 0.0, 0.0, 0

@@ -309,6 +309,20 @@ class TestByMailbox:
         assert result.code == 0
         assert result.events[-1]["event"] == "stopped"
 
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_it_ends_at_once_whoever_is_connected(self, ends: Ends, number: int) -> None:
+        command, port, server = ends.mailbox()
+        with socket.create_connection(("127.0.0.1", port)) as silent, socket.create_connection(("127.0.0.1", port)):
+            ends.pipe("a", "b", "--mailbox", server, *FAST).wait_for('"mailbox_reached"')
+            begun = time.monotonic()
+            command.signal(number)
+            result = command.wait()
+            assert time.monotonic() - begun < 2.0
+            silent.settimeout(PATIENCE)
+            assert silent.recv(1) == b""
+        assert result.code == 0
+        assert result.events[-1]["event"] == "stopped"
+
 
 class TestUsage:
     @pytest.mark.parametrize(
@@ -377,9 +391,10 @@ class TestUsage:
                 called.kill()
         assert ("Cannot write the output" in errors.read_text()) is (closed == 1)
 
-    def test_a_reader_that_stops_does_not_keep_it_from_its_end(self, ends: Ends) -> None:
+    @pytest.mark.parametrize("options", [(), ("--json",)])
+    def test_a_reader_that_stops_does_not_keep_it_from_its_end(self, ends: Ends, options: tuple[str, ...]) -> None:
         at = free_place()
-        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at]
+        program = [*PROGRAM, "pipe", ends.key("b"), "--key", str(ends.folder / "a"), "--bind", at, *options]
         ends.key("a")
         with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as called:
             try:

@@ -44,7 +44,7 @@ from sansproto_cli import demo_tox, standard_streams, tox_listening, tox_meeting
 from sansproto_cli.app import run_command
 from sansproto_cli.demo_tox import show_tox
 from sansproto_cli.exits import CommandFailed, Exit, Interrupted
-from sansproto_cli.line import Signals, entropy
+from sansproto_cli.line import entropy
 from sansproto_cli.report import QuietReporter
 from sansproto_cli.standard_streams import RawOutput
 from sansproto_cli.tox_keys import Friend, Keys, read_keys
@@ -266,7 +266,7 @@ class Piped(Running):
         friend = Friend(ends.keys("b").real.public, ends.keys("b").dht.public)
 
         def act(meeting: Meeting, runner: Runner[ToxEvent], check: Callable[[], None]) -> None:
-            Piping(meeting, runner, friend, RawOutput(Signals()), timeout).run(None, check)
+            Piping(meeting, runner, friend, RawOutput(), timeout).run(None, check)
 
         self.begin(act)
 

@@ -137,6 +137,7 @@ def test_connections_of_one_group_are_counted() -> None:
     refused = peer.stream_accepted(MAILBOX_PORT, Address("192.0.2.99", 1), peer.now)
     peer.drain()
     assert peer.how == {refused: AbortTransport}
+    assert peer.endpoint.stats.refused == {"too many connections of a group of addresses": 1}
     peer.guest(host=THERE)
     peer.stream_lost(first.at, peer.now)
     peer.guest()

@@ -44,8 +44,9 @@ class Course:
         self.world.net.taps.append(self._count)
 
     def _count(self, sender: Any, data: bytes, path: Path) -> None:
-        routes = [peer.route for peer in sender.endpoint.recovery.peers.values()]
-        if path.host == FAR.host and route_of(FAR) not in routes:  # unless it was faster with a first Init
+        peers = sender.endpoint.recovery.peers.values()
+        routes = [route for peer in peers for route in (peer.route, peer.paths.other)]
+        if path.host == FAR.host and route_of(FAR) not in routes:  # unless it was faster, or a challenge was answered
             self.got[sender.endpoint.me.decode()] += decode(data).size
 
     # -- what can happen: ``one`` is an end, ``other`` another one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from soaking import SOAKING
 from symbolic import H2, Data, Node, Received, at, decode, forget_packets, mailbox
@@ -34,12 +34,14 @@ from sansproto.recovery import (
     Sealed,
     Undelivered,
 )
+from sansproto.recovery.call import CallState
 from sansproto.recovery.session import SessionState
 from sansproto.snapshot import CACHED
 from sansproto.testing._internal.driver import Driver
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, VirtualNetwork
 from sansproto.testing.network import Node as Place
+from sansproto.trace import Trace
 
 EPOCH = 1_700_000_000.0
 """The wall clock when a world begins."""
@@ -80,6 +82,9 @@ class Net(VirtualNetwork):
 
 class World:
     """All ends, the network between them, and what was seen."""
+
+    traces: ClassVar[tuple[Trace, ...]] = ()
+    """Where all that happens in all worlds is told, if somebody wants that."""
 
     def __init__(
         self,
@@ -288,6 +293,7 @@ class End:
             wall_epoch=self.wall,
             config=self.config,
             core=kind,
+            trace=next(iter(World.traces), None),
             **self.more,
         )
         session.world, session.end = self.world, self
@@ -525,8 +531,13 @@ def complaints_about(core: Recovery) -> Iterator[str]:
         idle, terminal = part.table.idle, part.table.terminal
         if part.state not in idle and part.state not in terminal and part not in armed:
             yield f"{part.table.name} waits in {part.state.name} for ever"
+    yield from _complaints_about_timers(core)
+    if core.host.stats.dropped.get("late"):  # type: ignore[attr-defined]
+        yield "an input that no row expects"
     attempts = {one.sid for peer in core.peers.values() for one in peer.call.attempts}
-    if attempts != set(core.attempts):
+    if attempts != set(core.attempts) or any(
+        peer.call.attempts and peer.call.state is not CallState.CALLING for peer in core.peers.values()
+    ):
         yield "an attempt of no call"
     unconfirmed = {sid for sid, one in core.sessions.items() if one.is_unconfirmed_offer}
     if unconfirmed != set(core.offered):
@@ -537,6 +548,17 @@ def complaints_about(core: Recovery) -> Iterator[str]:
 
 def _timers_of(core: Recovery) -> Iterator[tuple[tuple[Component[Any, Any], Timer[Any, Any]], float]]:
     yield from core.host._timers  # type: ignore[attr-defined]
+
+
+def _complaints_about_timers(core: Recovery) -> Iterator[str]:
+    """A timer that was left behind."""
+    waiting = set()
+    for (part, timer), _ in _timers_of(core):
+        if not part.table.pairs[part.state, timer.on][0]:
+            yield f"{part.table.name}: {timer.name} runs in {part.state.name}"
+        if (part, timer.on) in waiting:
+            yield f"{part.table.name}: two timers wait for {timer.on.name}"
+        waiting.add((part, timer.on))
 
 
 def _complaints_about_peer(core: Recovery, peer: Any) -> Iterator[str]:

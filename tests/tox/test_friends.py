@@ -51,6 +51,21 @@ def test_online_comes_first_and_a_friend_is_online_when_it_says_so() -> None:
     assert not peer.is_online(b"nobody")
 
 
+def test_a_friend_that_leaves_before_it_listens_is_greeted_when_it_comes_back() -> None:
+    peer = NodePeer.live()
+    friend = peer.befriend()
+    friend.shake()
+    friend.say(friend.data(REQUEST), friend.data(KILL))
+    assert peer.take() == []  # nobody was told that it was there
+    friend.begin("second")
+    friend.shake()
+    friend.take()
+    friend.say(friend.data(REQUEST))
+    assert greeted(friend)[0] == ONLINE
+    friend.say(friend.lossless(ONLINE))
+    assert peer.take() == [FriendOnline(friend.real.public)]
+
+
 def test_a_friend_may_stop_to_listen_for_a_while() -> None:
     peer = NodePeer.live()
     friend = peer.met()

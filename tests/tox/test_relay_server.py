@@ -469,6 +469,21 @@ def test_who_is_over_the_bound_of_unconfirmed_connections_takes_the_place_of_its
     assert peer.endpoint.unconfirmed.size == 0
 
 
+def test_who_floods_from_one_address_does_not_push_out_its_neighbours() -> None:
+    peer = live(half_open=3, unconfirmed=3)
+    neighbour, slow = peer.guest(B, HERE), Guest(peer, B, HERE)
+    for _ in range(8):
+        peer.guest(A, "192.0.2.77")
+        Guest(peer, A, "192.0.2.77")
+    assert not slow.is_cut
+    assert neighbour.say(PING) == [PONG]
+
+
+def test_hellos_are_not_opened_so_fast_that_nobody_has_two_seconds_to_confirm_one() -> None:
+    limits, delays = RelayServerLimits(), RelayServerDelays()
+    assert limits.unconfirmed * delays.hellos / limits.hellos >= 2.0
+
+
 def test_a_group_of_addresses_has_so_many_connections() -> None:
     peer = live(links_of_group=2)
     guests = [Guest(peer, A, HERE), Guest(peer, A, "192.0.2.77"), Guest(peer, A, HERE), Guest(peer, A, THERE)]

@@ -23,12 +23,13 @@ from sansproto_threads import Runner, run
 from . import addresses, passwords
 from .exits import CommandFailed, Exit, Interrupted
 from .files import check_folder
-from .line import LINGER, TICK, InputLine, Line, Signals, entropy, politely, read_line
+from .line import LINGER, TICK, InputLine, Line, entropy, politely, read_line
 from .options import OptionalPort, Port, Seconds, Switch
 from .receiving import Receiving
 from .relaying import own_relay, serve
 from .report import OutputFailed, Reporter, make_reporter
 from .sending import Sending
+from .signals import Signals
 from .sources import Source, open_source
 from .usage import bug_report, usage_failure
 

@@ -40,9 +40,10 @@ from .domain_serving import Serving, open_sockets, serve_ice
 from .domain_words import is_any, is_ip
 from .exits import CommandFailed, Exit
 from .keys import read_file, read_private_key, read_public_key
-from .line import LINGER, Signals, entropy, politely
+from .line import LINGER, entropy, politely
 from .options import Port, Seconds, Switch, not_negative
 from .report import make_reporter
+from .signals import Signals
 
 _EPILOGUE = """\
 Exit codes: 0 done, or left by Ctrl-C; 1 unexpected error, 2 wrong usage, 3 no domain there, 5 the domain refuses us, \

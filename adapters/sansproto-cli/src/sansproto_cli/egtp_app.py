@@ -18,10 +18,11 @@ from .egtp_piping import FAREWELL, Piping, Target
 from .egtp_serving import MailServing
 from .exits import CommandFailed, Exit
 from .key_files import warn_if_open
-from .line import Signals, entropy
+from .line import entropy
 from .mailbox_store import SqliteStore
 from .options import Switch
 from .report import JsonReporter, PlainReporter, make_reporter
+from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 
 _EPILOGUE = """\
@@ -107,7 +108,7 @@ def pipe(
         delays=NodeDelays(poll=poll, farewell=FAREWELL),
     )
     with Signals() as signals:
-        output = JsonOutput(reporter) if json else RawOutput(signals)
+        output = JsonOutput(reporter) if json else RawOutput()
         Piping(node, peer_key, target, reporter, output).run(place, signals.check)
 
 

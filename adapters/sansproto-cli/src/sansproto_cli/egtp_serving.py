@@ -18,7 +18,7 @@ from sansproto_sockets import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit, Interrupted
-from .line import each_event, politely
+from .line import SERVER_LINGER, each_event, politely
 from .mailbox_store import Store
 from .relaying import raise_descriptor_limit
 from .report import Reporter
@@ -34,7 +34,9 @@ class MailServing:
 
     def run(self, host: str, port: int, check: Callable[[], None]) -> None:
         raise_descriptor_limit()
-        running: Runner[MailboxServerEvent] = run(self._server, listen={MAILBOX_PORT: (host, port)})
+        running: Runner[MailboxServerEvent] = run(
+            self._server, listen={MAILBOX_PORT: (host, port)}, linger=SERVER_LINGER
+        )
         with ExitStack() as stack:
             stored = tuple(self._store.mailboxes())
             try:

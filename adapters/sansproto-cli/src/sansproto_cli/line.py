@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
-from types import FrameType, TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from sansproto.bob import Failure, Violation
 from sansproto.contract import Endpoint
@@ -26,6 +24,7 @@ R = TypeVar("R")
 
 TICK = 0.1  # seconds: how long a wait lasts before it looks at signals and deadlines
 LINGER = 2.0  # seconds for a goodbye
+SERVER_LINGER = 1.0  # seconds that a server which stops waits for those who are connected
 _BATCH = 64
 
 
@@ -104,49 +103,6 @@ def politely(runner: AbstractContextManager[R]) -> Iterator[R]:
             failure = error
     if failure is not None:
         raise failure
-
-
-class Signals:
-    """While it is entered, Ctrl-C, SIGTERM and the loss of the terminal wait for :meth:`check`; the second does not."""
-
-    def __init__(self) -> None:
-        self._seen: Exit | None = None
-        self._is_at_once = False
-        self._before: dict[int, Any] = {}
-
-    def check(self) -> None:
-        if self._seen is not None:
-            raise Interrupted(self._seen)
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Within it the first signal does not wait: it may be stopped by somebody who reads nothing."""
-        self.check()
-        self._is_at_once = True
-        try:
-            yield
-        finally:
-            self._is_at_once = False
-
-    def __enter__(self) -> Self:
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
-            numbers.append(signal.SIGHUP)
-        for number in numbers:
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        code = Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
-        if self._seen is not None or self._is_at_once:
-            raise Interrupted(code)
-        self._seen = code
 
 
 class InputLine:

@@ -27,7 +27,7 @@ from sansproto_sockets import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import attend, politely
+from .line import SERVER_LINGER, attend, politely
 from .report import Reporter, printable
 
 _A_WEEK = 7 * 86400.0  # a relay of one's own does not tire before its sender
@@ -47,7 +47,7 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
     raise_descriptor_limit()
     relay = Relay()
     listen = {RELAY_PORT: (host, port), SECURE_PORT: (host, secure_port)}
-    running: Runner[RelayEvent] = run(relay, listen=listen)
+    running: Runner[RelayEvent] = run(relay, listen=listen, linger=SERVER_LINGER)
     with ExitStack() as stack:
         try:
             runner = stack.enter_context(politely(running))
@@ -81,7 +81,9 @@ def _or(port: int | None, other: int) -> int:
 
 def _running(port: int, secure_port: int) -> sansproto_threads.Runner[RelayEvent]:
     relay = Relay(delays=RelayDelays(idle=_A_WEEK))
-    return sansproto_threads.run(relay, listen={RELAY_PORT: ("", port), SECURE_PORT: ("", secure_port)}, linger=1.0)
+    return sansproto_threads.run(
+        relay, listen={RELAY_PORT: ("", port), SECURE_PORT: ("", secure_port)}, linger=SERVER_LINGER
+    )
 
 
 def raise_descriptor_limit() -> None:

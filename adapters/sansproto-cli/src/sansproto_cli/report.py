@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from .exits import CommandFailed, Exit
+from .exits import CommandFailed, Exit, Interrupted
+from .signals import at_once, is_ending
 
 _TERMINAL_EVERY = 0.1  # seconds between two signs of progress
 _JSON_EVERY = 0.5
@@ -86,12 +88,30 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 def _print(text: str, out: TextIO) -> None:
+    if is_ending() and not _has_room(out):
+        _silence(out)
     try:
-        print(text, file=out, flush=True)
+        with at_once():
+            print(text, file=out, flush=True)
+    except Interrupted:
+        _silence(out)
+        raise
     except OSError as error:
-        with suppress(OSError):  # or the interpreter complains when it flushes what is left
-            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        _silence(out)
         raise OutputFailed(Exit.FILES, f"Cannot write the output ({error.strerror}): send it elsewhere.") from error
+
+
+def _has_room(out: TextIO) -> bool:
+    """Would a line be written at once, as far as the system can tell?"""
+    with suppress(OSError, ValueError):
+        return bool(select.select((), (out,), (), 0.0)[1])
+    return True
+
+
+def _silence(out: TextIO) -> None:
+    """What is left in its buffer, and what comes, goes nowhere: the interpreter would fail, or wait, to write it."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def printable(text: str) -> str:

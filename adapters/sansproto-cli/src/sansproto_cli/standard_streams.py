@@ -12,8 +12,8 @@ from typing import Protocol
 from sansproto.errors import NotOpen
 
 from .exits import CommandFailed, Exit
-from .line import Signals
 from .report import Reporter
+from .signals import at_once
 
 _READ = 65536
 _AGAIN = 0.05  # seconds until messages are offered again that were not taken, if nobody says that they fit
@@ -26,15 +26,12 @@ class Output(Protocol):
 
 
 class RawOutput:
-    """Messages as they are, one after another. Whoever reads them may stop: a signal ends that."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._signals = signals
+    """Messages as they are, one after another."""
 
     def message(self, data: bytes) -> None:
         view = memoryview(data)
         try:
-            with self._signals.at_once():
+            with at_once():
                 while view:
                     view = view[os.write(1, view) :]
         except OSError as error:

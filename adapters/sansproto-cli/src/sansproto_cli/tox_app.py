@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 from . import addresses
 from .exits import CommandFailed, Exit
 from .key_files import warn_if_open
-from .line import Signals
 from .options import Seconds, Switch
 from .report import JsonReporter, PlainReporter, make_reporter
+from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 from .tox_keys import parse_friend, read_keys
 from .tox_listening import Listening
@@ -101,7 +101,7 @@ def pipe(
     place = None if to is None else addresses.parse_bound(to, "friend", "192.168.1.10:33445")
     meeting = Meeting(keys, bind, relay, reporter)
     with Signals() as signals, meeting.begin() as runner:
-        output = JsonOutput(reporter) if json else RawOutput(signals)
+        output = JsonOutput(reporter) if json else RawOutput()
         Piping(meeting, runner, other, output, timeout).run(place, signals.check)
 
 

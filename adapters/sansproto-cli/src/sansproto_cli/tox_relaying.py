@@ -10,7 +10,7 @@ from sansproto_sockets import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import attend, entropy, politely
+from .line import SERVER_LINGER, attend, entropy, politely
 from .relaying import raise_descriptor_limit
 from .report import Reporter
 from .tox_keys import Keys
@@ -20,7 +20,7 @@ def serve(keys: Keys, place: tuple[str, int], reporter: Reporter, check: Callabl
     """Run a relay until it is interrupted."""
     raise_descriptor_limit()
     server = RelayServer(private_key=keys.dht.secret, entropy=entropy)
-    running: Runner[RelayServerEvent] = run(server, listen={RELAY_PORT: place})
+    running: Runner[RelayServerEvent] = run(server, listen={RELAY_PORT: place}, linger=SERVER_LINGER)
     with ExitStack() as stack:
         try:
             runner = stack.enter_context(politely(running))

@@ -1,0 +1,61 @@
+"""Signals to a command whose output nobody reads: the first one is enough."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TextIO
+
+import pytest
+
+from sansproto_cli.exits import Exit, Interrupted
+from sansproto_cli.report import JsonReporter
+from sansproto_cli.signals import Signals
+from sansproto_cli.standard_streams import RawOutput
+
+
+@pytest.fixture
+def full() -> Iterator[TextIO]:
+    """A pipe that takes nothing more."""
+    source, sink = os.pipe()
+    os.set_blocking(sink, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(sink, bytes(4096))
+    os.set_blocking(sink, True)
+    with open(source, "rb"), open(sink, "w", encoding="utf-8") as out:
+        yield out
+
+
+def goes_nowhere(out: TextIO) -> bool:
+    return stat.S_ISCHR(os.fstat(out.fileno()).st_mode)
+
+
+def test_a_line_that_nobody_reads_is_given_up(full: TextIO) -> None:
+    with Signals():
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(Interrupted) as caught:
+            JsonReporter(full).tell("message", line="x")
+        assert caught.value.code is Exit.TERMINATED
+        assert goes_nowhere(full)
+        JsonReporter(full).tell("stopped")
+
+
+def test_the_last_words_wait_for_nobody(full: TextIO) -> None:
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted):
+            signals.check()
+        JsonReporter(full).tell("stopped")
+        assert goes_nowhere(full)
+
+
+def test_a_signal_just_before_an_output_is_not_overlooked() -> None:
+    with Signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted):
+            RawOutput().message(b"x")

@@ -1,0 +1,87 @@
+"""One thing less, or another one, in a table of recovery: the static checks or a scenario notice each of them.
+
+``make test`` tries every 24th mutant, ``make soak`` all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+import test_calls
+import test_corners_recovery
+import test_floods_recovery
+import test_rules
+from exploring_tables import Mutant
+from mutating import Known, all_mutants, checks_in, learn, who_notices
+from soaking import SOAKING
+from test_scenarios import STORIES
+from world import World
+
+from sansproto.recovery import Recovery
+from sansproto.recovery.call import CALL
+from sansproto.recovery.conflict import CONFLICT
+from sansproto.recovery.door import DOOR
+from sansproto.recovery.paths import PATHS
+from sansproto.recovery.peer import PEER
+from sansproto.recovery.poke import POKE, POKES
+from sansproto.recovery.session import SESSION
+from sansproto.recovery.silence import DEBT, SILENCE
+from sansproto.recovery.suspicion import SUSPICION
+from sansproto.recovery.tombstone import TOMBSTONE
+from sansproto.testing._internal.protocols import tables_of
+from sansproto.trace import Trace
+
+pytestmark = pytest.mark.unmeasured
+
+DOCS = Path(__file__).parents[2] / "docs" / "protocols"
+TABLES = (CALL, CONFLICT, DEBT, DOOR, PATHS, PEER, POKE, POKES, SESSION, SILENCE, SUSPICION, TOMBSTONE)
+EVERY = 1 if SOAKING else 24
+
+HARMLESS = {
+    "recovery.session: row CURRENT x COPIED when is_response: always": "what is no response has the value of none",
+    "recovery.session: guard confirmed data/is_response: is missing": "nothing was asked under a session before",
+}
+"""Without these everything goes on as before."""
+
+QUICK = (test_calls, test_rules, test_corners_recovery)
+"""These come to most of it."""
+
+
+def trace_to(trace: Trace | None) -> None:
+    World.traces = () if trace is None else (trace,)
+
+
+@cache
+def quick() -> list[Known]:
+    return learn({name: test for module in QUICK for name, test in checks_in(module)}, TABLES, trace_to)
+
+
+@cache
+def slow() -> list[Known]:
+    scenarios = {name: partial(story, Recovery) for name, story in STORIES.items()}
+    return learn({**scenarios, **dict(checks_in(test_floods_recovery))}, TABLES, trace_to)
+
+
+def known() -> Iterator[Known]:
+    """The slow ones are made only when somebody asks for them."""
+    yield from quick()
+    yield from slow()
+
+
+def chosen() -> Iterator[tuple[str, frozenset[str], Mutant]]:
+    every = [(f"{name}: {how}", uses, one) for table in TABLES for name, how, uses, one in all_mutants(table)]
+    assert HARMLESS.keys() <= {name for name, _, _ in every}
+    yield from every if SOAKING else [one for one in every if one[0] not in HARMLESS][::EVERY]
+
+
+def test_all_tables_are_tried() -> None:
+    assert {table.name for table in TABLES} == {table.name for table in tables_of("recovery")}
+
+
+def test_what_is_wrong_in_a_table_is_noticed() -> None:
+    mutants = [*chosen()]
+    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), DOCS, trace_to) is None}
+    assert unnoticed == (HARMLESS.keys() if SOAKING else set())
