@@ -352,7 +352,7 @@ FRIEND: Final = Table[Friend, FriendState](
         Row(_S.ONLINE, _I.SAID, None, _C.tell, ref=_FRIENDS),
         Row(_UP, _I.PROFILE, None, _C.introduce, ref=_FRIENDS),
         Row(_UP, _I.RELAYS, None, _C.share_relays, ref=_FRIENDS),
-        Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS, None, ref=_FRIENDS),
+        Row(_S.OFFLINE, _I.PROFILE | _I.RELAYS | _I.ENDED, None, ref=_FRIENDS),
         Row(_UP, _I.PULSE_DUE, None, _C.lose, when=_C.is_lost, ref=_FRIENDS),
         Row(_UP, _I.PULSE_DUE, None, when=_C.is_early, arm=(_T.PULSE_REST,), ref=_FRIENDS),
         Row(_UP, _I.PULSE_DUE, None, _C.send_alive, arm=(_T.PULSE,), ref=_FRIENDS),

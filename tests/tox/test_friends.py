@@ -49,6 +49,7 @@ def test_online_comes_first_and_a_friend_is_online_when_it_says_so() -> None:
     assert peer.take() == [FriendOnline(friend.real.public)]
     assert peer.is_online(friend.real.public)
     assert not peer.is_online(b"nobody")
+    assert peer.stats.dropped == {}
 
 
 def test_a_friend_that_leaves_before_it_listens_is_greeted_when_it_comes_back() -> None:
@@ -123,6 +124,18 @@ def test_the_32_seconds_begin_with_what_was_heard_last(heard: float) -> None:
     assert peer.take() == []
     peer.wait(0.02)
     assert peer.take() == [FriendOffline(friend.real.public, OfflineReason.SILENT)]
+
+
+def test_signs_of_life_keep_their_time_whenever_the_friend_was_heard() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    begun, said = peer.now, set()
+    for second in range(60):
+        if second in (3, 33):
+            friend.say(friend.data(REQUEST))
+        peer.wait(1.0)
+        said.add(round(peer.endpoint.friends.all[friend.real.public].said - begun))
+    assert said == {0, 8, 16, 24, 32, 40, 48, 56}
 
 
 def test_any_new_packet_is_a_sign_of_life() -> None:
@@ -222,6 +235,7 @@ def test_all_friends_are_told_who_we_are_at_once_and_when_they_come() -> None:
     peer.set_profile(peer.now, name="Ada", status_message="thinking", presence=Presence.AWAY)
     told = [b"\x30Ada", b"\x31thinking", b"\x32\x01"]
     assert greeted(friend) == told
+    assert peer.stats.dropped == {}
     away.shake()
     away.say(away.data(REQUEST))
     assert greeted(away) == [ONLINE, ALIVE, *told]

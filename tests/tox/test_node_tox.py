@@ -65,6 +65,7 @@ def test_friends_are_told_twice_that_a_node_ends() -> None:
     peer.wait(1.1)
     assert friend.heard() == [KILL]
     peer.close(peer.now)
+    assert peer.stats.dropped == {}
     friend.say(friend.request(), friend.lossless(b"\x40late"))
     assert friend.take() == []
     peer.wait(1.0)

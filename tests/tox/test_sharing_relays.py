@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tox_world import World, meet
 
 from sansproto.contract import Address, Path
 from sansproto.testing.entropy import ScriptedEntropy
@@ -47,3 +48,15 @@ def test_a_friend_that_is_not_at_a_relay_of_ours_is_told_again_each_8_seconds(
     network.run_until(lambda: any(isinstance(event, FriendOnline) for event in them.events), within=10.0)
     network.run(60.0)
     assert len([event for event in them.events if isinstance(event, RelaysShared)]) == told
+
+
+def test_a_friend_is_told_when_another_relay_of_ours_is_up() -> None:
+    world = World()
+    a, b = world.node(1), world.node(2)
+    a.befriend(b, path=True)
+    b.befriend(a, path=True)
+    meet(world, a, b)
+    for _ in range(2):
+        a.use(world.relay())
+        world.net.run(1.0)
+    assert [len(event.relays) for event in b.events if isinstance(event, RelaysShared)] == [1, 2]
