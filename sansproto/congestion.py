@@ -107,7 +107,7 @@ _FEW, _PART, _CUT = 3, 0.3, 0.7
 """So many packets, and so large a part, have to be missing to shrink the window to that: losses by chance do not."""
 _BURST, _LEAST_BURST = 0.01, 4.0
 """Seconds whose packets may be sent at once; packets."""
-_LEAST_WAIT, _LEAST_TRIP = 0.002, 0.001
+_LEAST_WAIT, _LEAST_TRIP = 0.002, 0.005
 _VALUES: Final = 64
 """So many are remembered at most, whoever acknowledges how often."""
 
