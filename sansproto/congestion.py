@@ -38,6 +38,10 @@ class Congestion(Protocol):
         """How many packets may be sent now for the first time."""
         ...
 
+    def most(self, now: Instant, in_flight: int) -> int:
+        """No more packets than these may be sent now, however often that is asked."""
+        ...
+
     def may_send_again(self, now: Instant) -> bool:
         """May a packet be sent now that is missing?"""
         ...
@@ -181,6 +185,9 @@ class DelayWindow:
             self.tokens = min(self.tokens + (now - self.filled) * rate, max(rate * _BURST, _LEAST_BURST))
             self.filled = now
         return max(int(min(self.tokens, _UNHEARD * (self.window + rate * _LATE) - in_flight)), 0)
+
+    def most(self, now: Instant, in_flight: int) -> int:
+        return self.may_send(now, in_flight)
 
     def may_send_again(self, now: Instant) -> bool:
         return self.may_send(now, 0) > 0

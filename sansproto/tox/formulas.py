@@ -58,6 +58,9 @@ class Formulas:
             self._refill(now)
         return int(self.left)
 
+    def most(self, now: Instant, in_flight: int) -> int:
+        return int(self.left + self.rate * max(now - self.filled, 0.0))
+
     def may_send_again(self, now: Instant) -> bool:
         if self.asked_left < 1.0:
             self._refill(now)

@@ -155,13 +155,11 @@ class Outgoing(Part[OutgoingHost]):
     @property
     def most(self) -> int:
         """No more packets are taken now than these: what the rate and the room of any way let go, and what may wait."""
-        limits, waiting, congestion = self.host.limits, len(self.queue or ()), self._congestion()
+        limits, waiting = self.host.limits, len(self.queue or ())
+        if waiting:
+            return limits.queue - waiting
         room = max(self.host.room_in_outbox, limits.unsent // _OVERHEAD)
-        return (
-            limits.queue
-            - waiting
-            + (0 if waiting else min(congestion.may_send(self.host.clock, self.window.in_flight), room))
-        )
+        return limits.queue + min(self._congestion().most(self.host.clock, self.window.in_flight), room)
 
     # -- packets of the application
 

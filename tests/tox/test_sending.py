@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise, takewhile
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted_tox import ALIVE, AT_B, AT_C, KILL, ONLINE, REAL, REQUEST, Friend, Heard, NodePeer
 
 from sansproto.contract import SendDatagram
@@ -118,7 +120,7 @@ def test_lists_are_sent_each_second_while_something_is_not_acknowledged() -> Non
     while peer.now < begun + 7.5:
         peer.tick()
         times += [peer.now for one in friend.take() if isinstance(one, Heard) and one.payload == REQUEST]
-    pauses = [after - before for before, after in itertools.pairwise(times)]
+    pauses = [after - before for before, after in pairwise(times)]
     assert 0.95 <= min(pauses) <= max(pauses) <= 1.1
 
 
@@ -173,6 +175,24 @@ def test_of_many_packets_those_are_looked_at_that_could_fit(monkeypatch: pytest.
     assert taken == [64 + 8, *[0] * 99]
     assert looked_at == sum(taken) + len(taken)
     assert peer.endpoint.stats.refused == {"too many packets wait for the friend": 100}
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0]), st.integers(0, 120), st.booleans()), max_size=8))
+def test_as_many_are_taken_together_as_one_by_one(steps: list[tuple[float, int, bool]]) -> None:
+    """What was not taken is counted, so that the application is told when it may go on."""
+    together, alone = (NodePeer.live(limits=NodeLimits(queue=8, outbox=40)) for _ in range(2))
+    friends = {peer: peer.met() for peer in (together, alone)}
+    for pause, count, is_acknowledged in steps:
+        for peer, friend in friends.items():
+            peer.now += pause
+            if is_acknowledged:
+                peer.drain()
+                friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
+        offered, key = [custom(number) for number in range(count)], friend.real.public
+        one_by_one = takewhile(bool, (alone.endpoint.send(key, one, alone.now) for one in offered))
+        assert together.endpoint.send_many(key, offered, together.now) == len([*one_by_one])
+        assert together.endpoint.stats == alone.endpoint.stats
 
 
 def test_more_than_the_outbox_takes_waits_for_room() -> None:
