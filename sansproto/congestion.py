@@ -67,6 +67,11 @@ class Congestion(Protocol):
         """Another :data:`TICK` has passed, and so many packets are not acknowledged."""
         ...
 
+    def move(self) -> None:
+        """Packets go by another way from now on: round trips of the old one say nothing. The sender tells no more of
+        these."""
+        ...
+
 
 # -- the delay window --------------------------------------------------------------------------------------------------
 
@@ -227,6 +232,10 @@ class DelayWindow:
 
     def tick(self, now: Instant, waiting: int, round_trip: float) -> None:
         """It goes by what is acknowledged."""
+
+    def move(self) -> None:
+        self.base, self.standing, self.lately = Lowest(), Lowest(), Lowest()
+        self.boost = 1.0
 
     # -- inside
 

@@ -111,6 +111,9 @@ class Formulas:
         self.rate = max(rate, _FLOOR)
         self.asked_rate = max(_UP * (sent + again) / (_SPAN * TICK), self.rate)
 
+    def move(self) -> None:
+        """They know of no ways."""
+
     # -- inside
 
     def _refill(self, now: Instant) -> None:

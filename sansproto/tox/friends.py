@@ -201,7 +201,7 @@ class Friends(Part[FriendsHost]):
     def untie(self, friend: Friend, key: bytes) -> None:
         """Look for a friend at a relay no longer. Nobody uses it whom nobody looks for there."""
         if key in friend.ways.relays:
-            del friend.ways.relays[key]
+            friend.ways.forget_relay(key)
             for dht_key in friend.dht_keys:
                 self.host.relays[key].unroute(dht_key)
             self._leave_unused(key)

@@ -117,6 +117,8 @@ class NodeDelays(RelayClientDelays):
     """Between two lists of missing packets while something was sent that is not acknowledged."""
     acknowledge: float = seconds(0.05)
     """From a lossless packet to the earliest list of missing packets, which acknowledges it."""
+    missing: float = seconds(0.25)
+    """Between two of these lists while packets are missing, and none come."""
     quiet: float = seconds(4.0)
     """The longest time in which nothing is sent in a session."""
     alive: float = seconds(8.0)
@@ -125,10 +127,6 @@ class NodeDelays(RelayClientDelays):
     """How long nothing may come from a friend before its session ends."""
     direct: float = seconds(8.0)
     """How long nothing may come by the direct path before relays are used."""
-    doubt: float = seconds(1.0)
-    """How much longer than a round trip an answer may be due before relays are used instead of the direct path."""
-    left: float = seconds(5.0)
-    """How long a direct path is not used again that was left so."""
     probe: float = seconds(4.0)
     """Between two tries of a direct path by which nothing comes."""
     farewell: float = seconds(1.5)

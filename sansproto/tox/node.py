@@ -403,6 +403,11 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         if friend is not None:
             self.friends.look_for(friend)
 
+    def relay_unlinked(self, relay: RelayLink, key: bytes) -> None:
+        friend = self.friends.with_dht_key(key)
+        if friend is not None and friend.session is not None:
+            friend.session.outgoing.look_for_ways()
+
     def relay_heard(self, relay: RelayLink, key: bytes, data: bytes) -> None:
         self.gate.take(RELAYED, Came(data, Relayed(relay.key, key, True)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol, TypeAlias
 
@@ -17,7 +17,8 @@ from . import payloads
 from .crypto import Bulk
 from .formulas import Formulas
 from .limits import NodeDelays, NodeLimits
-from .paths import Direct, Relayed, Several, Ways
+from .paths import SMALL, Direct, Relayed, Several, Ways, name_of
+from .watch import Watch
 from .windows import Heard, ReceiveWindow, SendWindow
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the friend", ref="sending")
@@ -31,7 +32,7 @@ _WIRE: Final = 0xFFFF_FFFF
 _ROUND_TRIP: Final = 1.0
 """Before anything was acknowledged."""
 _RELAYED: Final = 0.5
-"""The round trip that is taken for relays."""
+"""The shortest round trip that is taken for relays."""
 _MOST_SECONDS: Final = 5.0
 """So much of the present rate may wait for acknowledgement, and a few more."""
 _FEW: Final = 64
@@ -100,6 +101,7 @@ class SendingSession(Protocol):
     core: Annotated[CoreSession, CACHED]
 
     def be_busy(self) -> None: ...
+    def be_watched(self) -> None: ...
     def look_again(self) -> None: ...
 
 
@@ -135,12 +137,13 @@ class Outgoing(Part[OutgoingHost]):
     """What waits is looked at again soon."""
     is_wanting: bool
     """A packet was refused."""
+    watch: Watch
     session: Annotated[SendingSession, CACHED]
     __slots__ = tuple(__annotations__)
 
     def __init__(self, host: OutgoingHost, session: SendingSession) -> None:
         super().__init__(host)
-        self.session, self.window, self.congestion = session, SendWindow(), None
+        self.session, self.window, self.congestion, self.watch = session, SendWindow(), None, Watch(host, self)
         self.nonce = self.sealed = 0
         self.queue = self.receipts = self.own = self.withheld = self.pings = None
         self.round_trip = self.recent = _ROUND_TRIP
@@ -206,15 +209,52 @@ class Outgoing(Part[OutgoingHost]):
             del pings[: -self.host.limits.own]
         self._send_own(_ALIVE)
 
-    def send_request(self) -> None:
-        """Say what is missing; all that is not is acknowledged by that."""
+    def send_request(self, also: Iterable[bytes] = ()) -> None:
+        """Say what is missing; all that is not is acknowledged by that. By the way in use, and by these."""
         payload, number, friend = self.session.receiving.request(), self.window.number, self.session.friend
         self.last_request = self.host.clock
         self._put(payload, number)
+        for name in also:
+            if name != friend.ways.used:
+                self.send_list_by(name)
         probe = friend.ways.probe()
         if probe is not None:
             self.host.put(probe, self.seal(payload, number))
             self.host.probe(friend.key, probe.path)
+
+    # -- what its watch asks
+
+    @property
+    def ways(self) -> Ways:
+        return self.session.friend.ways
+
+    def send_list_by(self, name: bytes) -> None:
+        """Say what is missing by one of the ways."""
+        payload = self.session.receiving.request()
+        way = self.ways.way(name, len(payload) + _OVERHEAD)
+        if way is not None:
+            self.host.put(way, self.seal(payload, self.window.number))
+
+    def send_alive_by(self, name: bytes) -> None:
+        """A sign of life by one of the ways, which shows whether anything arrives by it."""
+        way = self.ways.way(name, SMALL - 1)
+        if way is not None and len(self._own()) < self.host.limits.own:
+            self._send_numbered(_ALIVE, way)
+
+    def send_copies(self, name: bytes, numbers: list[int]) -> None:
+        """Send packets that are on their way by one of the ways, too."""
+        congestion, now = self._congestion(), self.host.clock
+        for number in numbers:
+            way = self.ways.way(name, p.MAX_PACKET)
+            if way is None:
+                return
+            congestion.note_sent_again(now)
+            self.host.put(way, self.seal(self.window.copy(number), number & _WIRE))
+
+    def begin_way(self) -> None:
+        """Another way is in use: round trips of the old one say nothing about it."""
+        if self.congestion is not None:
+            self.congestion.move()
 
     def seal(self, payload: bytes, number: int) -> bytes:
         """A Data packet."""
@@ -226,11 +266,11 @@ class Outgoing(Part[OutgoingHost]):
 
     # -- what arrived at the other end
 
-    def acknowledge(self, buffer_start: int) -> None:
-        """The friend has all packets before this one."""
+    def acknowledge(self, buffer_start: int, way: bytes) -> None:
+        """The friend has all packets before this one. That came by this way."""
         heard = self.window.acknowledge(buffer_start, self.host.clock)
         if heard is not None:
-            self._learn(heard)
+            self._learn(heard, way)
         start = self.window.start
         while self.receipts and self.receipts[0][0] <= start:
             self.session.friend.tell_delivered(self.receipts.popleft()[1])
@@ -243,11 +283,11 @@ class Outgoing(Part[OutgoingHost]):
         if self.queue:
             self.pump()
 
-    def read_request(self, buffer_start: int, listed: bytes) -> None:
+    def read_request(self, buffer_start: int, listed: bytes, way: bytes) -> None:
         """What the friend misses."""
         if self.window.packets:
-            gate = self.recent if self.session.friend.ways.is_direct else _RELAYED
-            self._learn(self.window.read_request(buffer_start, listed, self.host.clock, gate))
+            gate = self.recent if self.ways.is_direct else max(self.recent, _RELAYED)
+            self._learn(self.window.read_request(buffer_start, listed, self.host.clock, gate), way)
         self.pump()
 
     # -- time
@@ -271,6 +311,17 @@ class Outgoing(Part[OutgoingHost]):
         self._congestion().tick(now, waiting, self.round_trip)
         if waiting and now - self.last_request >= self.host.delays.request:
             self.send_request()
+        self.watch.tick()
+        self.pump()
+
+    def look_closer(self) -> None:
+        """Something that was sent while all was quiet should have arrived by now."""
+        if self.window.packets:
+            self._be_busy()
+
+    def look_for_ways(self) -> None:
+        """The way in use may be closed."""
+        self._way(0)
         self.pump()
 
     def rest(self) -> None:
@@ -306,6 +357,7 @@ class Outgoing(Part[OutgoingHost]):
     def give_up(self) -> None:
         """Nothing is sent any more."""
         self.take_undelivered()
+        self.watch.alarm = None
         self.congestion = None
         self.is_busy = self.is_waiting = self.is_wanting = False
 
@@ -317,15 +369,16 @@ class Outgoing(Part[OutgoingHost]):
             congestion = self.congestion = _PACES[self.host.pace](self.host.clock)
         return congestion
 
-    def _learn(self, heard: Heard) -> None:
+    def _learn(self, heard: Heard, way: bytes) -> None:
         now, congestion = self.host.clock, self._congestion()
-        if heard.round_trip is not None:
-            self.recent = heard.round_trip
-            self.round_trip = min(self.round_trip, heard.round_trip)
+        trip = self.watch.note_heard(heard, way) if heard.numbers else None
+        if trip is not None:
+            self.recent = trip
+            self.round_trip = min(self.round_trip, trip)
         if heard.missing:
             congestion.note_missing(now, heard.missing, heard.arrived)
         if heard.arrived:
-            congestion.note_acknowledged(now, heard.arrived, heard.round_trip, gaps=self.window.behind > 0)
+            congestion.note_acknowledged(now, heard.arrived, trip, gaps=self.window.behind > 0)
 
     def _room(self) -> int:
         """How many packets may be sent now for the first time."""
@@ -336,10 +389,10 @@ class Outgoing(Part[OutgoingHost]):
     def _way(self, size: int) -> Target | None:
         """How a packet may go now; None: it has to wait."""
         session = self.session
-        ways, since = session.friend.ways, session.core.silence.since
-        if since is not None and self.host.clock - since > self.host.delays.doubt + self.round_trip:
-            ways.doubt()
+        ways = session.friend.ways
         way = ways.pick(size + _OVERHEAD)
+        if ways.moves != self.watch.moves:
+            self.watch.note_moved()
         if way is None:
             self.host.wait_for_room(session.friend.key)
         return way
@@ -369,16 +422,31 @@ class Outgoing(Part[OutgoingHost]):
         if not self.is_busy:
             self._be_busy()
 
+    def _own(self) -> deque[int]:
+        own = self.own = deque() if self.own is None else self.own
+        return own
+
     def _send_own(self, payload: bytes) -> None:
         """A friend that acknowledges nothing makes us keep no more than that."""
-        own = self.own = deque() if self.own is None else self.own
-        if len(own) >= self.host.limits.own:
+        if len(self._own()) >= self.host.limits.own:
             withheld = self.withheld = {} if self.withheld is None else self.withheld
             withheld[payload[0]] = payload
-            return
-        self._put(payload, self.window.add(payload, self.host.clock))
-        own.append(self.window.end)
+        else:
+            self._send_numbered(payload, self._way(len(payload)))
+
+    def _send_numbered(self, payload: bytes, way: Target | None) -> None:
+        """Without a way, it is sent when it is asked for."""
+        number, used = self.window.add(payload, self.host.clock), self.ways.used
+        if way is not None:
+            name = None if isinstance(way, Several) else name_of(way)
+            if used is not None and name is not None and name != used:
+                self.watch.carried.put(self.window.end - 1, name)
+            self.last = self.host.clock
+            self.host.put(way, self.seal(payload, number))
+        self._own().append(self.window.end)
         self.session.core.note_sent()
+        if not self.is_busy:
+            self.session.be_watched()
 
     def _send_withheld(self, withheld: dict[int, bytes]) -> None:
         self.withheld = None
@@ -387,13 +455,14 @@ class Outgoing(Part[OutgoingHost]):
 
     def _send_asked(self) -> None:
         congestion, now = self._congestion(), self.host.clock
-        while congestion.may_send_again(now) and (way := self._way(p.MAX_PAYLOAD)) is not None:
+        while congestion.may_send_again(now) and (way := self._way(self.window.asked_size)) is not None:
             found = self.window.next_asked(now)
             if found is None:
                 return
             congestion.note_sent_again(now)
+            self.watch.note_again(found[0])
             self.last = now
-            self.host.put(way, self.seal(found[1], found[0]))
+            self.host.put(way, self.seal(found[1], found[0] & _WIRE))
             self.session.core.note_sent()
 
     def _put(self, payload: bytes, number: int) -> bool:

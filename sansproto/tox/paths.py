@@ -13,10 +13,15 @@ from ..wire import BOOL, U8, U16BE, U32BE, Fixed, Packet, Text, field, packet
 from . import packets as p
 from .limits import NodeDelays, NodeLimits
 from .relay_link import RelayLink
+from .tracks import UDP, Track
 
 SMALL: Final = 96
-"""Bytes of the largest packet that is risked on a direct path by which nothing comes."""
+"""Bytes of the largest packet that goes by another way if the one in use has no room."""
 
+_PAUSES: Final = (1.0, 8.0)
+"""Between two times that a way is left: the first time, and at most."""
+_FORGIVEN: Final = 60.0
+"""After so long the pause is again the first one."""
 _RESERVE: Final = 4096
 """Bytes of room at a relay that are left for small packets."""
 _FRIEND: Final = b"F"
@@ -69,6 +74,11 @@ class RelayedName(Packet):
     is_linked: bool = field(BOOL)
 
 
+def name_of(way: Way) -> bytes:
+    """What it is called among the ways to one friend."""
+    return UDP if isinstance(way, Direct) else way.relay
+
+
 def friend_route(friend: bytes) -> Route:
     """Any way to a friend, as the recovery core knows it."""
     return Route(_FRIEND + friend, friend, relayed=True)
@@ -116,7 +126,7 @@ class WaysHost(Host[Any], Protocol):
 
 
 class Ways(Part[WaysHost]):
-    """All ways to one friend."""
+    """All ways to one friend, and the one in use."""
 
     dht_key: bytes
     """By which relays know it."""
@@ -124,12 +134,24 @@ class Ways(Part[WaysHost]):
     """Where it may be by UDP: the one that was heard of last is last."""
     relays: dict[bytes, None]
     """At which it may be, by their keys: those that are tried first are first."""
+    used: bytes | None
+    """The way in use; None: there is none that is known to be open."""
+    moves: int
+    """How often that was another one."""
+    has_fallen: bool
+    """The one before had failed: what it carried is sent again."""
+    tracks: dict[bytes, Track]
+    """What is known of those that were in use, or measured."""
     heard: Instant | None
     """When something genuine came by UDP, from the last of the paths."""
     tried: Instant
     """When a packet was risked there."""
-    left_until: Instant
-    """Up to then it is not used, whatever comes by it."""
+    held_until: Instant
+    """Up to then it is not used again, whatever comes by it."""
+    judged: Instant | None
+    """When a way was left last because nothing arrived by it."""
+    pause: float
+    """From then on until the next one may be."""
     best: Annotated[Direct | None, CACHED]
     """The last of the paths."""
     friend: Annotated[bytes, CACHED]
@@ -138,7 +160,9 @@ class Ways(Part[WaysHost]):
     def __init__(self, host: WaysHost, friend: bytes) -> None:
         super().__init__(host)
         self.friend, self.dht_key, self.paths, self.relays = friend, b"", {}, {}
-        self.heard, self.tried, self.left_until, self.best = None, 0.0, 0.0, None
+        self.used, self.moves, self.has_fallen, self.tracks = None, 0, False, {}
+        self.heard, self.tried, self.held_until, self.best = None, 0.0, 0.0, None
+        self.judged, self.pause = None, 0.0
 
     def rebuild(self) -> None:
         self.best = Direct(next(reversed(self.paths))) if self.paths else None
@@ -162,37 +186,55 @@ class Ways(Part[WaysHost]):
     def note_heard(self, way: Way) -> None:
         """A new packet of a session came this way."""
         if isinstance(way, Direct):
-            if self.host.clock >= self.left_until:
-                self.heard = self.host.clock
+            self.heard = self.host.clock
             if way is not self.best and way != self.best:
                 del self.paths[way.path]
                 self.paths[way.path], self.best = None, way
-        elif self.heard is not None and self.host.clock - self.heard > self.host.delays.doubt:
-            self.doubt()  # the other end has left it
+            if self.used != UDP and self.host.clock >= self.held_until:
+                self._use(UDP)
 
-    def doubt(self) -> None:
-        """No answer came by the way in use: if that is the direct path, relays take its place, if there are any."""
-        if self.is_direct and any(self._is_linked(key) for key in self.relays):
-            self.heard, self.left_until = None, self.host.clock + self.host.delays.left
+    def forget_relay(self, key: bytes) -> None:
+        """The friend is not looked for there any more."""
+        del self.relays[key]
+        self.tracks.pop(key, None)
 
     # -- where to
 
     @property
     def is_direct(self) -> bool:
-        """Does what comes come by UDP?"""
-        return self.heard is not None and self.host.clock - self.heard < self.host.delays.direct
+        """Is the direct path in use, and does something come by it?"""
+        return self.used == UDP and self._is_heard
+
+    def is_open(self, name: bytes | None) -> bool:
+        return self._is_heard if name == UDP else name is not None and self._is_linked(name)
 
     def pick(self, size: int) -> Direct | Relayed | Several | None:
         """How a packet of a session goes now; None: it has to wait. docs/protocols/tox.rst, ways."""
-        if self.is_direct:
+        if self.used == UDP and self._is_heard:
             return self._direct()
-        relayed = self._relayed(size)
-        if relayed is None and not any(self._is_linked(key) for key in self.relays):
+        if not self.is_open(self.used):
+            self._use(self._next(None), has_fallen=True)
+        if self.used == UDP:
             return self._direct()
-        return relayed
+        if self.used is None:
+            return self._by_hope(size) or self._direct()
+        way = self._through(self.used, size)
+        if way is None and size < SMALL:
+            return next((found for one in self.others() if (found := self.way(one, size)) is not None), None)
+        return way
+
+    def way(self, name: bytes, size: int) -> Way | None:
+        """One of the ways, if it takes a packet now."""
+        if not self.is_open(name):
+            return None
+        return self._direct() if name == UDP else self._through(name, size)
+
+    def others(self) -> list[bytes]:
+        """Those that are open beside the one in use."""
+        return [name for name in (*self.relays, UDP) if name != self.used and self.is_open(name)]
 
     def probe(self) -> Direct | None:
-        """The direct path, if nothing comes by it and it is to be tried again."""
+        """The direct path, if it is not in use and is to be tried again."""
         if self.is_direct or self.host.clock - self.tried < self.host.delays.probe:
             return None
         self.tried = self.host.clock
@@ -200,34 +242,98 @@ class Ways(Part[WaysHost]):
 
     def all(self) -> list[Way]:
         """How a packet of a handshake goes: to each place by UDP where the friend may be, and through relays."""
-        linked = [Relayed(key, self.dht_key, True) for key in self.relays if self._is_linked(key)]
-        return [*map(Direct, self.paths), *(linked[:1] or self._by_key())]
+        linked = sorted(filter(self._is_linked, self.relays), key=lambda key: key != self.used)
+        relayed = [Relayed(key, self.dht_key, True) for key in linked[:1]]
+        return [*map(Direct, self.paths), *(relayed or self._by_key())]
+
+    # -- another one
+
+    def track(self, name: bytes) -> Track:
+        """What is known of a way."""
+        found = self.tracks.get(name)
+        if found is None:
+            found = self.tracks[name] = Track()
+        return found
+
+    def leave(self, to: bytes | None) -> bool:
+        """Nothing arrives by the way in use: go on by this one, or by the next. False: not now, or there is none."""
+        used, now, judged = self.used, self.host.clock, self.judged
+        if used is None or (judged is not None and now < judged + self.pause):
+            return False
+        if to is None or to == used or not self.is_open(to):
+            to = self._next(used)
+        if to is None:
+            return False
+        first, most = _PAUSES
+        self.pause = min(2 * self.pause, most) if judged is not None and now < judged + _FORGIVEN else first
+        self.judged = now
+        track = self.track(used)
+        track.leave(now)
+        if used == UDP:
+            self.held_until = now + track.hold
+        self._use(to, has_fallen=True)
+        return True
+
+    def leave_for_better(self) -> None:
+        """The relay in use is slow, or loses much: go on by one that may be better, if there is one."""
+        now, used = self.host.clock, self.used
+        if used is not None:
+            better = [key for key in self.others() if key != UDP and self.track(key).is_better(self.track(used), now)]
+            if better:
+                self._use(better[0], has_fallen=True)
 
     # -- inside
+
+    @property
+    def _is_heard(self) -> bool:
+        return self.heard is not None and self.host.clock - self.heard < self.host.delays.direct
+
+    def _use(self, name: bytes | None, *, has_fallen: bool = False) -> None:
+        if name != self.used:
+            self.used, self.has_fallen = name, has_fallen
+            self.moves += 1
+            if name is not None:
+                self.track(name).begin(self.host.clock)
+
+    def _next(self, but: bytes | None) -> bytes | None:
+        """The way that is used next: the direct path, unless it is held off; relays in their order, unless they are
+        suspect; and else what there is."""
+        now = self.host.clock
+        names = [name for name in (UDP, *self.relays) if name != but and self.is_open(name)]
+        ready = {name: self._ready(name) for name in names}
+        return min(names, key=lambda name: max(ready[name], now), default=None)
+
+    def _ready(self, name: bytes) -> Instant:
+        """From when on it may be used, if there is a choice."""
+        if name == UDP:
+            return self.held_until
+        track = self.tracks.get(name)
+        return 0.0 if track is None else track.suspect_until
 
     def _direct(self) -> Direct | None:
         return self.best if self.host.room_in_outbox > 0 else None
 
     def _is_linked(self, key: bytes) -> bool:
         relay = self.host.relays.get(key)
-        return relay is not None and relay.is_linked(self.dht_key)
+        return relay is not None and key in self.relays and relay.is_linked(self.dht_key)
+
+    def _through(self, key: bytes, size: int) -> Relayed | None:
+        """Through a relay, if it takes it: there is always room left for what is small."""
+        relay = self.host.relays[key]
+        if relay.has_room(size if size < SMALL else size + _RESERVE):
+            return Relayed(key, self.dht_key, True)
+        relay.is_wanting = True
+        return None
 
     def _by_key(self) -> list[Relayed]:
         """At each relay, linked or not."""
         found = [self.host.relays.get(key) for key in self.relays]
         return [Relayed(one.key, self.dht_key, False) for one in found if one is not None and one.is_up]
 
-    def _relayed(self, size: int) -> Relayed | Several | None:
-        """Through the first relay that takes it, or by key through all of them while it is linked at none."""
-        wanted = size if size < SMALL else size + _RESERVE
-        is_linked = False
-        for key in self.relays:
-            relay = self.host.relays.get(key)
-            if relay is not None and relay.is_linked(self.dht_key):
-                if relay.has_room(wanted):
-                    return Relayed(key, self.dht_key, True)
-                is_linked = relay.is_wanting = True
-        if is_linked or size > p.MAX_OOB:
+    def _by_hope(self, size: int) -> Several | None:
+        """By key through all relays at which the friend may be, while it is linked at none."""
+        if size > p.MAX_OOB:
             return None
+        wanted = size if size < SMALL else size + _RESERVE
         ways = [one for one in self._by_key() if self.host.relays[one.relay].has_room(wanted)]
         return Several(tuple(ways)) if ways else None

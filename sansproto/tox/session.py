@@ -6,7 +6,6 @@ Which of a friend's sessions is in use is the business of the recovery core: a s
 from __future__ import annotations
 
 from enum import Enum
-from math import inf
 from typing import Annotated, Final, Protocol
 
 from ..component import Component, Note
@@ -15,13 +14,13 @@ from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..recovery import Route, Sealed
 from ..recovery.window import Window
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from . import packets as p
 from . import payloads, requests
 from .keyring import Agreed
 from .limits import NodeDelays
 from .outgoing import CoreSession, Outgoing, OutgoingHost, SessionFriend
-from .paths import Way
+from .paths import Way, name_of
 from .windows import ReceiveWindow
 
 UNUSED_ID: Final = Note("a packet whose id nobody uses", ref="receiving")
@@ -34,9 +33,6 @@ _STEP: Final = 21_845
 """The lowest nonce that is looked for moves by a third of what two bytes tell apart."""
 _NONCES: Final = (1 << 8 * p.NONCE_SIZE) - 1
 _WIRE: Final = 0xFFFF_FFFF
-_SLOW: Final = 4.0
-"""Lossless packets per second, up to which acknowledgements take their time."""
-_GAP_WEIGHT: Final = 0.0125
 
 
 class Arrived:
@@ -93,11 +89,14 @@ class SessionInput:
     """The packet that confirmed it."""
     BUSY = Input[SessionState, None]()
     OWES = Input[SessionState, None]()
+    SENT = Input[SessionState, None]()
+    """Something, while all is quiet."""
     WAITS = Input[SessionState, None]()
     TICK_DUE = Input[SessionState, None]()
     REQUEST_DUE = Input[SessionState, None]()
     QUIET_DUE = Input[SessionState, None]()
     PUMP_DUE = Input[SessionState, None]()
+    LOOK_DUE = Input[SessionState, None]()
     RESUMED = Input[SessionState, None]()
 
 
@@ -127,13 +126,12 @@ class Session(Component[SessionState, SessionHost]):
     """Which packets came that have no number of their own."""
     receiving: ReceiveWindow
     outgoing: Outgoing
-    counted: int
-    """Lossless packets that came since they were counted last."""
-    counted_since: Instant
+    delivered: dict[bytes, None]
+    """Ways by which lossless packets came since one was sent last."""
     is_owing: bool
     """A list of missing packets is due soon."""
-    deadline: Instant
-    """When, at the latest."""
+    newest: Annotated[Way | None, MEMO]
+    """The last of these ways."""
     friend: Annotated[SessionFriend, CACHED]
     core: Annotated[CoreSession, CACHED]
     sid: Annotated[bytes, CACHED]
@@ -145,10 +143,10 @@ class Session(Component[SessionState, SessionHost]):
         self.sid, self.delays = sid, host.delays
         self.key = self.own_key = self.peer_key = self.dht_key = self.handshake = b""
         self.was_sent = self.is_owing = False
-        self.nonce = self.passed = self.counted = 0
+        self.nonce = self.passed = 0
         self.highest, self.replay = -1, None
         self.receiving, self.outgoing = ReceiveWindow(), Outgoing(host, self)
-        self.answered = self.counted_since = self.deadline = 0.0
+        self.answered, self.delivered, self.newest = 0.0, {}, None
 
     def begin(self, agreed: Agreed) -> None:
         """Its keys were agreed on."""
@@ -172,6 +170,9 @@ class Session(Component[SessionState, SessionHost]):
 
     def be_busy(self) -> None:
         self.post(SessionInput.BUSY())
+
+    def be_watched(self) -> None:
+        self.post(SessionInput.SENT())
 
     def look_again(self) -> None:
         self.post(SessionInput.WAITS())
@@ -234,31 +235,20 @@ class Session(Component[SessionState, SessionHost]):
     def is_active(self) -> bool:
         return self.outgoing.is_active
 
-    def is_early(self) -> bool:
-        return self.request_at() > self.host.clock
+    def is_missing(self) -> bool:
+        return self.receiving.is_missing
 
     def is_not_quiet(self) -> bool:
         return self.until_quiet() > 0.0
-
-    def request_at(self) -> Instant:
-        """When a list of missing packets is due, by what came since this was asked last. docs/protocols/tox.rst,
-        acknowledging."""
-        passed = max(self.host.clock - self.counted_since, self.delays.acknowledge)
-        rate, most = self.counted / passed, self.delays.request
-        if rate > _SLOW:
-            gap = _GAP_WEIGHT * (rate + 1.0) / (self.receiving.span + 1.0)
-            most = min(gap, _SLOW / rate + self.delays.acknowledge, most)
-        return min(self.deadline, self.outgoing.last_request + max(most, self.delays.acknowledge))
-
-    def until_request(self) -> float:
-        """Until that is asked again: more may come meanwhile."""
-        return min(self.request_at() - self.host.clock, self.delays.acknowledge)
 
     def until_quiet(self) -> float:
         return self.outgoing.last + self.delays.quiet - self.host.clock
 
     def pause(self) -> float:
         return self.outgoing.pause
+
+    def patience(self) -> float:
+        return self.outgoing.watch.patience
 
     def tick_after(self) -> float:
         return TICK
@@ -293,13 +283,12 @@ class Session(Component[SessionState, SessionHost]):
                 self.nonce += _STEP
                 self.passed += _STEP
         if arrived.buffer_start != self.outgoing.window.start & _WIRE:
-            self.outgoing.acknowledge(arrived.buffer_start)
+            self.outgoing.acknowledge(arrived.buffer_start, name_of(arrived.way))
 
     def take_next(self, arrived: Arrived) -> None:
         """As what follows, where nothing waits."""
-        self.counted += 1
-        if not self.is_owing:
-            self._owe(1)
+        if arrived.way is not self.newest or not self.is_owing:
+            self._owe(arrived.way)
         receiving = self.receiving
         receiving.start = start = receiving.start + 1
         if receiving.end < start:
@@ -307,9 +296,8 @@ class Session(Component[SessionState, SessionHost]):
         self.friend.take_payload(arrived.payload)
 
     def take_lossless(self, arrived: Arrived) -> None:
-        self.counted += 1
-        if not self.is_owing:
-            self._owe(1)
+        if arrived.way is not self.newest or not self.is_owing:
+            self._owe(arrived.way)
         receiving = self.receiving
         receiving.put(arrived.number, arrived.payload)
         self.hand_on()
@@ -339,13 +327,13 @@ class Session(Component[SessionState, SessionHost]):
         """It tells which numbers there are."""
         self.receiving.note_end(arrived.number)
         if self.receiving.is_missing and not self.is_owing:
-            self._owe(0)
+            self._owe(arrived.way)
 
     def take_lossy(self, arrived: Arrived) -> None:
         self.friend.take_payload(arrived.payload)
 
     def read_request(self, arrived: Arrived) -> None:
-        self.outgoing.read_request(arrived.buffer_start, arrived.payload[1:])
+        self.outgoing.read_request(arrived.buffer_start, arrived.payload[1:], name_of(arrived.way))
 
     def be_killed(self) -> None:
         self.host.be_killed(self)
@@ -367,14 +355,13 @@ class Session(Component[SessionState, SessionHost]):
     def send_request(self) -> None:
         self.outgoing.send_request()
 
-    def acknowledge(self) -> None:
-        self.is_owing = False
-        self.outgoing.send_request()
-        if self.receiving.is_missing:
-            self._owe(0)
+    def look_closer(self) -> None:
+        self.outgoing.look_closer()
 
-    def count_anew(self) -> None:
-        self.deadline, self.counted, self.counted_since = self.request_at(), 0, self.host.clock
+    def acknowledge(self) -> None:
+        """By the ways by which packets came, too: who sends by one sees then that it works."""
+        delivered, self.delivered, self.is_owing, self.newest = self.delivered, {}, False, None
+        self.outgoing.send_request(delivered)
 
     def give_up(self) -> None:
         """Nothing is sent any more, nor handed on."""
@@ -383,10 +370,13 @@ class Session(Component[SessionState, SessionHost]):
 
     # -- inside
 
-    def _owe(self, counted: int) -> None:
-        """A list of missing packets is due soon; so many lossless ones were counted since the last one."""
-        self.is_owing, self.counted_since, self.counted, self.deadline = True, self.host.clock, counted, inf
-        self.post(SessionInput.OWES())
+    def _owe(self, way: Way) -> None:
+        """A list of missing packets is due soon, by this way, too."""
+        self.newest = way
+        self.delivered[name_of(way)] = None
+        if not self.is_owing:
+            self.is_owing = True
+            self.post(SessionInput.OWES())
 
 
 _S, _I, _C = SessionState, SessionInput, Session
@@ -421,14 +411,15 @@ OPENED: Final = _by_id(Guards.of(Session, SessionState, Arrived, "opened data"))
 class SessionTimer:
     TICK = Timer(_I.TICK_DUE, _C.tick_after)
     REQUEST = Timer(_I.REQUEST_DUE, NodeDelays.acknowledge)
-    REQUEST_LATER = Timer(_I.REQUEST_DUE, _C.until_request)
+    REQUEST_AGAIN = Timer(_I.REQUEST_DUE, NodeDelays.missing)
+    LOOK = Timer(_I.LOOK_DUE, _C.patience)
     QUIET = Timer(_I.QUIET_DUE, NodeDelays.quiet)
     QUIET_REST = Timer(_I.QUIET_DUE, _C.until_quiet)
     PUMP = Timer(_I.PUMP_DUE, _C.pause)
 
 
 _T = SessionTimer
-_ALL: Final = (_T.TICK, _T.REQUEST, _T.REQUEST_LATER, _T.QUIET, _T.QUIET_REST, _T.PUMP)
+_ALL: Final = (_T.TICK, _T.REQUEST, _T.REQUEST_AGAIN, _T.LOOK, _T.QUIET, _T.QUIET_REST, _T.PUMP)
 _FIRST: Final = _I.NEXT | _I.LOSSLESS | _I.LOSSY | _I.REQUEST | _I.OTHER
 _OPEN: Final = (_S.CANDIDATE, _S.LIVE)
 _ACKNOWLEDGING: Final = "acknowledging"
@@ -462,14 +453,16 @@ SESSION: Final = Table[Session, SessionState](
         Row(_S.LIVE, _I.TICK_DUE, None, _C.rest, ref="congestion"),
         Row(_S.LIVE, _I.WAITS, None, arm=(_T.PUMP,), ref="congestion"),
         Row(_S.LIVE, _I.PUMP_DUE, None, _C.pump_again, ref="congestion"),
-        Row(_S.LIVE, _I.OWES, None, arm=(_T.REQUEST,), ref=_ACKNOWLEDGING),
+        Row(_S.LIVE, _I.OWES, None, arm=(_T.REQUEST,), cancel=(_T.REQUEST_AGAIN,), ref=_ACKNOWLEDGING),
         Row(
-            *(_S.LIVE, _I.REQUEST_DUE, None, _C.count_anew),
-            when=_C.is_early,
-            arm=(_T.REQUEST_LATER,),
+            *(_S.LIVE, _I.REQUEST_DUE, None, _C.acknowledge),
+            when=_C.is_missing,
+            arm=(_T.REQUEST_AGAIN,),
             ref=_ACKNOWLEDGING,
         ),
         Row(_S.LIVE, _I.REQUEST_DUE, None, _C.acknowledge, ref=_ACKNOWLEDGING),
+        Row(_S.LIVE, _I.SENT, None, arm=(_T.LOOK,), ref="ways"),
+        Row(_S.LIVE, _I.LOOK_DUE, None, _C.look_closer, ref="ways"),
         Row(_S.LIVE, _I.QUIET_DUE, None, when=_C.is_not_quiet, arm=(_T.QUIET_REST,), ref=_ACKNOWLEDGING),
         Row(_S.LIVE, _I.QUIET_DUE, None, _C.send_request, arm=(_T.QUIET,), ref=_ACKNOWLEDGING),
     ),

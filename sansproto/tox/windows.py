@@ -6,7 +6,7 @@ time however many there are, and nothing is kept of what was acknowledged or han
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
@@ -39,6 +39,8 @@ class Heard(NamedTuple):
     """The time since the newest of them was sent; None if it was sent twice, or arrived before."""
     missing: int = 0
     """So many more are to be sent again."""
+    numbers: Sequence[int] = ()
+    """All that this is about; some were known to have arrived before."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -53,8 +55,8 @@ class SendWindow:
     """All from ``start`` on, and when each was sent last."""
     asked: list[int] = attrs.field(factory=list)
     """What is to be sent again, the lowest number last."""
-    again: set[int] = attrs.field(factory=set)
-    """What was sent again."""
+    again: dict[int, Instant] = attrs.field(factory=dict)
+    """What was sent again, and when it was sent first."""
     behind: int = 0
     """How many the other end has behind a gap."""
 
@@ -105,8 +107,8 @@ class SendWindow:
         while self.asked and self.asked[-1] < self.start:
             self.asked.pop()
         if self.again:
-            self.again = {number for number in self.again if number >= self.start}
-        return Heard(ahead - known, None if sent is None else now - sent)
+            self.again = {number: first for number, first in self.again.items() if number >= self.start}
+        return Heard(ahead - known, None if sent is None else now - sent, numbers=range(first, self.start))
 
     def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> Heard:
         """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent
@@ -118,31 +120,56 @@ class SendWindow:
         missing = due.difference(self.again, self.asked)
         if due:
             self.asked = sorted(due.union(self.asked), reverse=True)
-        arrived, newest = 0, None
+        arrived: list[int] = []
+        newest = None
         for number in range(max(first, self.start), first + walked.passed):
             payload, sent = self.packets[number]
             if number not in wanted and sent != _ARRIVED:
-                arrived, newest = arrived + 1, self._sent_once(number)
+                newest = self._sent_once(number)
+                arrived.append(number)
                 self.packets[number] = payload, _ARRIVED
-        self.behind += arrived
+        self.behind += len(arrived)
         if arrived and self.asked:
             self.asked = [number for number in self.asked if self.packets[number][1] != _ARRIVED]
-        return Heard(arrived, None if newest is None else now - newest, len(missing))
+        return Heard(len(arrived), None if newest is None else now - newest, len(missing), arrived)
+
+    @property
+    def asked_size(self) -> int:
+        """Bytes of the next packet that is sent again."""
+        return len(self.packets[self.asked[-1]][0]) if self.asked else 0
 
     def next_asked(self, now: Instant) -> tuple[int, bytes] | None:
-        """The next packet that is sent again, by its number on the wire; None: there is none."""
+        """The next packet that is sent again, and its number; None: there is none."""
         if not self.asked:
             return None
         number = self.asked.pop()
-        payload = self.packets[number][0]
+        payload, sent = self.packets[number]
         self.packets[number] = payload, now
-        self.again.add(number)
-        return number & _WIRE, payload
+        self.again.setdefault(number, sent)
+        return number, payload
+
+    def ask(self, numbers: Iterable[int]) -> None:
+        """These are to be sent again, too."""
+        self.asked = sorted({*numbers, *self.asked}, reverse=True)
+
+    def has_arrived(self, number: int) -> bool:
+        """Does the other end have it, although it waits for one before it?"""
+        return self.packets[number][1] == _ARRIVED
+
+    def sent_first(self, number: int) -> Instant:
+        """When a packet was sent for the first time that is not known to have arrived."""
+        return self.again.get(number, self.packets[number][1])
+
+    def copy(self, number: int) -> bytes:
+        """A packet is sent by another way, too: how long it takes is not known any more."""
+        payload, sent = self.packets[number]
+        self.again.setdefault(number, sent)
+        return payload
 
     def take_all(self) -> list[bytes]:
         """What was not acknowledged, in its order: it is given up."""
         left = [payload for payload, _ in self.packets.values()]
-        self.packets, self.asked, self.again, self.behind = {}, [], set(), 0
+        self.packets, self.asked, self.again, self.behind = {}, [], {}, 0
         return left
 
     def _sent_once(self, number: int) -> Instant | None:

@@ -403,6 +403,15 @@ def a_session_that_nobody_uses_says_that_it_lives_and_is_lost() -> NodePeer:
 
 
 @scenario
+def a_session_rests_when_all_has_arrived() -> NodePeer:
+    peer = NodePeer.recorded(delays={"alive": 20.0})
+    friend = peer.met()
+    friend.say(friend.data(REQUEST))
+    peer.wait(11.0)
+    return peer
+
+
+@scenario
 def a_session_without_a_friend_that_listens_ends() -> NodePeer:
     peer = NodePeer.recorded()
     friend = peer.befriend()

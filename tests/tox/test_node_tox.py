@@ -580,26 +580,6 @@ def test_without_a_link_small_packets_go_by_key_through_all_relays() -> None:
     assert b.texts() == ["by key", "x" * 1200]
 
 
-def test_a_direct_path_that_was_left_is_not_used_again_for_5_seconds() -> None:
-    world = World()
-    relay, a, b = world.relay(), world.node(1), world.node(2)
-    a.use(relay)
-    b.use(relay)
-    a.befriend(b, path=True)
-    b.befriend(a)
-    meet(world, a, b)
-    world.net.run(5.0)
-    ways = a.ways(b)
-    ways.doubt()
-    left = world.net.now
-    assert not ways.is_direct
-    while not ways.is_direct:
-        a.say(b, "still by UDP from there")
-        world.net.run(0.25)
-    assert 5.0 <= world.net.now - left <= 10.0
-    assert offline(a, b) == []
-
-
 def test_a_friend_that_was_tied_when_there_was_no_room_for_its_relay() -> None:
     world = World()
     first, second = world.relay(), world.relay()

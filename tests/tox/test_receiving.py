@@ -99,19 +99,17 @@ def peer_number(friend: Friend) -> int:
     return number
 
 
-def test_a_few_packets_are_acknowledged_after_a_quarter_of_a_second() -> None:
-    """50 milliseconds after the first one there were 20 a second: 4 / 20 + 0.05."""
+def test_a_packet_is_acknowledged_within_50_milliseconds_however_soon_it_follows() -> None:
     peer = NodePeer.live()
     friend = peer.met()
     peer.wait(2.0)
-    friend.say(friend.lossless(said("x")))
-    peer.wait(0.06)
     friend.take()
-    friend.say(friend.lossless(said("y")))
-    peer.wait(0.17)
-    assert acknowledged(friend) == []
-    peer.wait(0.1)
-    assert len(acknowledged(friend)) == 1
+    for _ in range(2):
+        friend.say(friend.lossless(said("x")))
+        peer.wait(0.049)
+        assert acknowledged(friend) == []
+        peer.wait(0.002)
+        assert len(acknowledged(friend)) == 1
 
 
 def test_many_packets_are_acknowledged_each_54_milliseconds() -> None:
@@ -138,7 +136,7 @@ def test_gaps_are_asked_for_until_they_are_closed() -> None:
     peer.wait(0.06)
     assert [one.payload for one in acknowledged(friend)] == [b"\x01\x01\x01"]
     peer.wait(3.0)
-    assert [one.payload for one in acknowledged(friend)] == [b"\x01\x01\x01"] * 3
+    assert [one.payload for one in acknowledged(friend)] == [b"\x01\x01\x01"] * 12
     friend.say(*lost)
     peer.wait(2.0)
     assert [one.payload for one in acknowledged(friend)] == [REQUEST]

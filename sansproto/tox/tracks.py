@@ -1,0 +1,228 @@
+"""What is known of each way to a friend, and which packets went by which. docs/protocols/tox.rst, ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import inf
+from typing import Final
+
+import attrs
+
+from ..contract import Instant
+from .windows import SendWindow
+
+UDP: Final = b""
+"""The name of the direct path; that of a relay is its key."""
+
+MOST_TRIP: Final = 3.0
+"""The longest round trip that is taken for a way that is not measured yet."""
+
+_TRIPS: Final = 8
+_FIRST_TRIP: Final = 3.0
+"""Where nothing was measured at all."""
+_SUSPECT, _SUSPECT_MOST = 30.0, 300.0
+_HOLDS: Final = (5.0, 20.0, 60.0)
+"""How long the direct path is not used again that was left: the first time, the second, and then."""
+_SERVED: Final = 60.0
+"""A way that served for so long is as good as one that never failed."""
+_SECONDS: Final = 5
+_LEAST_SENT: Final = 20
+"""So many packets in that time, or in the last second, say how many are lost."""
+_NEWEST: Final = 3
+_AGAIN: Final = 10.0
+"""Seconds that the loss of all packets counts."""
+_KNOWN: Final = 300.0
+"""A score is not known any more after so long."""
+_BAD: Final = 2.5
+"""A relay with a higher score is left, if there may be a better one."""
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Track:
+    """One way to a friend."""
+
+    trips: list[float] = attrs.field(factory=list)
+    """The newest round trips of packets that were sent once, by this way alone."""
+    since: Instant = 0.0
+    """When it was taken into use."""
+    suspect_until: Instant = 0.0
+    suspicion: float = 0.0
+    """How long it was suspect the last time."""
+    falls: int = 0
+    """How often it was left, one time after the other."""
+    seconds: list[tuple[int, int]] = attrs.field(factory=list)
+    """Packets that were sent in each of the last seconds, and sent again."""
+    score: float = 0.0
+    scored: Instant = -_KNOWN
+
+    def add(self, trip: float) -> None:
+        self.trips.append(trip)
+        if len(self.trips) > _TRIPS:
+            del self.trips[0]
+
+    def begin(self, now: Instant) -> None:
+        """It is in use from now on."""
+        self.since, self.seconds = now, []
+
+    def leave(self, now: Instant) -> None:
+        """Nothing arrived by it."""
+        if now - self.since >= _SERVED:
+            self.suspicion, self.falls = 0.0, 0
+        self.suspicion = min(2 * self.suspicion, _SUSPECT_MOST) or _SUSPECT
+        self.suspect_until = now + self.suspicion
+        self.falls += 1
+
+    @property
+    def hold(self) -> float:
+        """How long it is held off, if it is the direct path that was left."""
+        return _HOLDS[min(self.falls, len(_HOLDS)) - 1]
+
+    def is_suspect(self, now: Instant) -> bool:
+        return now < self.suspect_until
+
+    def is_better(self, than: Track, now: Instant) -> bool:
+        """Is it worth to be tried instead of one with a bad score? One of which nothing is known is."""
+        return not self.is_suspect(now) and (now - self.scored >= _KNOWN or self.score < than.score / 2)
+
+    def count(self, now: Instant, sent: int, again: int) -> bool:
+        """A second is over in which it was used. True: it is bad."""
+        self.seconds.append((sent, again))
+        if len(self.seconds) > _SECONDS:
+            del self.seconds[0]
+        if not self.trips:
+            return False
+        share = max(_share(self.seconds[-1:]), _share(self.seconds))
+        self.score, self.scored = min(self.trips[-_NEWEST:]) + _AGAIN * share, now
+        return self.score > _BAD
+
+
+def _share(seconds: list[tuple[int, int]]) -> float:
+    """How many of the packets that were sent in this time had to be sent again."""
+    sent, again = (sum(values) for values in zip(*seconds, strict=True))
+    return again / (sent + again) if sent >= _LEAST_SENT else 0.0
+
+
+def shortest(track: Track | None, others: Iterable[Track]) -> float:
+    return min(track.trips) if track is not None and track.trips else unmeasured(others)
+
+
+def longest(track: Track | None, others: Iterable[Track]) -> float:
+    return max(track.trips) if track is not None and track.trips else unmeasured(others)
+
+
+def unmeasured(others: Iterable[Track]) -> float:
+    """The round trip that is taken for a way without any."""
+    return min(max((one.trips[-1] for one in others if one.trips), default=_FIRST_TRIP), MOST_TRIP)
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Carried:
+    """By which way lossless packets went. Most go by the same as the one before."""
+
+    runs: list[tuple[int, bytes | None]] = attrs.field(factory=lambda: [(0, None)])
+    """From this number on, by this way. None: by several, or by one that is only hoped for."""
+    copied: set[int] = attrs.field(factory=set)
+    """Those that went by other ways, too."""
+    moved: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict)
+    """Those that went by another way at last, because the first one had failed: by which, and when."""
+    proved: dict[bytes, int] = attrs.field(factory=dict)
+    """The newest by each way that has arrived, and went by no other."""
+    proved_at: dict[bytes, Instant] = attrs.field(factory=dict)
+    """When the newest of those by each way was sent that have moved, and arrived."""
+
+    def begin(self, number: int, way: bytes | None) -> None:
+        """From this number on."""
+        if self.runs[-1][0] == number:
+            del self.runs[-1]
+        self.runs.append((number, way))
+
+    def put(self, number: int, way: bytes) -> None:
+        """Only this one, the newest."""
+        used = self.runs[-1][1]
+        self.begin(number, way)
+        self.runs.append((number + 1, used))
+
+    def way_of(self, number: int) -> bytes | None:
+        return next((way for first, way in reversed(self.runs) if first <= number), None)
+
+    def move(self, number: int, way: bytes, now: Instant) -> None:
+        """A packet that the other end misses is sent again, by this way."""
+        if self.way_of(number) != way:
+            self.moved[number] = way, now
+
+    def note_arrived(self, numbers: Iterable[int], newest: int) -> set[bytes]:
+        """Which ways are shown to work."""
+        shown: set[bytes] = set()
+        for number in (newest,) if self.is_simple else numbers:
+            moved = self.moved.get(number)
+            if moved is not None:
+                way, sent = moved
+                self.proved_at[way] = max(sent, self.proved_at.get(way, sent))
+                shown.add(way)
+            elif number not in self.copied and (name := self.way_of(number)) is not None:
+                self.proved[name] = max(number, self.proved.get(name, -1))
+                shown.add(name)
+        return shown
+
+    @property
+    def is_simple(self) -> bool:
+        """All went by one way."""
+        return len(self.runs) == 1 and not self.copied and not self.moved
+
+    def forget(self, before: int) -> None:
+        """All before it are acknowledged."""
+        if self.is_simple:
+            return
+        while len(self.runs) > 1 and self.runs[1][0] <= before:
+            del self.runs[0]
+        self.copied = {number for number in self.copied if number >= before}
+        self.moved = {number: how for number, how in self.moved.items() if number >= before}
+
+    def is_proved(self, way: bytes, number: int, sent: Instant) -> bool:
+        """Has something arrived by this way that was sent no sooner than that packet?"""
+        return self.proved.get(way, -1) >= number or self.proved_at.get(way, -inf) > sent
+
+    def unproved(self, window: SendWindow, way: bytes) -> int | None:
+        """The first packet that this way was the first to carry, behind all that are known to have arrived by it."""
+        proved, sent = self.proved.get(way, -1), self.proved_at.get(way, -inf)
+        for number in self._of(window, way, proved + 1):
+            if window.sent_first(number) > sent:
+                return number
+        return None
+
+    def alone(self, window: SendWindow, way: bytes) -> Iterator[int]:
+        """Packets on their way that none but this way has carried."""
+        yield from (number for number in self._of(window, way, 0) if number not in self.copied)
+        for number, (name, _) in self.moved.items():
+            if name == way and not window.has_arrived(number):
+                yield number
+
+    def _of(self, window: SendWindow, way: bytes, at_least: int) -> Iterator[int]:
+        """Packets on their way that this way was the first to carry, from a number on."""
+        ends = [*(first for first, _ in self.runs[1:]), window.end]
+        for (first, name), end in zip(self.runs, ends, strict=True):
+            if name == way:
+                for number in range(max(first, at_least, window.start), end):
+                    if number not in self.moved and not window.has_arrived(number):
+                        yield number
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Alarm:
+    """Something that should have arrived is not known to have."""
+
+    since: Instant
+    """When it was sent."""
+    number: int
+    """The first packet that shows that it was a false one, if it arrives by the way in use alone."""
+    end: int
+    """The next one to be sent, when it was raised."""
+    due: Instant
+    """When packets are copied again."""
+    rounds: int = 0
+    copied: int = 0
+    """All below this number went by all ways."""
+    answer: bytes | None = None
+    """The way by which something arrived meanwhile."""
+    has_progress: bool = False
+    """Something did, by whichever way."""

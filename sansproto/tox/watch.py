@@ -1,0 +1,224 @@
+"""Whether packets arrive by the way in use, and what is done if they do not. docs/protocols/tox.rst, ways."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Protocol
+
+from ..component import Host, Part
+from ..contract import Instant
+from ..snapshot import CACHED
+from .paths import Ways
+from .tracks import UDP, Alarm, Carried, longest, shortest
+from .windows import Heard, SendWindow
+
+_PATIENCE: Final = 0.5
+"""So much longer than a round trip a packet may be unproved before others are copied, and before its way is left."""
+_UNPROVED_UDP: Final = 0.7
+"""The same before UDP is left, beside two round trips: a packet of its own that is sent then may prove it before."""
+_STALE: Final = 1.0
+"""Beside twice that: when nothing is acknowledged at all."""
+_ROUND: Final = 1.0
+"""Between two times that packets are copied, at least."""
+_MOST_COPIES: Final = 32
+"""So many are copied at once, at most: the first time one, then two, four .."""
+_OLDEST: Final = 8
+"""So many are copied each time when all were."""
+_FEW_ROUNDS, _ROUNDS = 2, 3
+_STRIKES: Final = 2
+"""So often the acknowledgements may come by another way only."""
+_SECOND: Final = 1.0
+
+
+class Sender(Protocol):
+    """What is asked of the sending half of a session."""
+
+    window: SendWindow
+
+    @property
+    def ways(self) -> Ways: ...
+    def send_alive_by(self, name: bytes) -> None: ...
+    def send_copies(self, name: bytes, numbers: list[int]) -> None: ...
+    def send_list_by(self, name: bytes) -> None: ...
+    def begin_way(self) -> None: ...
+
+
+class Watch(Part[Host[Any]]):
+    """The packets of one session on their ways."""
+
+    carried: Carried
+    moves: int
+    """Of the ways: after as many, the way in use is the one of the newest packet."""
+    progress: Instant
+    """When something was acknowledged that was not before."""
+    begun: Instant
+    """What was sent before is not waited for."""
+    alarm: Alarm | None
+    strikes: int
+    """How often, one time after the other, what this way carried was acknowledged by another one only."""
+    second: Instant
+    """When packets were counted last."""
+    counted: int
+    """Those that had been sent by then."""
+    again: int
+    """Those that were sent again since."""
+    outgoing: Annotated[Sender, CACHED]
+    __slots__ = tuple(__annotations__)
+
+    def __init__(self, host: Host[Any], outgoing: Sender) -> None:
+        super().__init__(host)
+        self.outgoing, self.carried, self.alarm = outgoing, Carried(), None
+        self.moves = self.strikes = self.counted = self.again = 0
+        self.progress = self.begun = self.second = 0.0
+
+    @property
+    def patience(self) -> float:
+        """How long a packet may be unproved."""
+        ways = self.outgoing.ways
+        return _PATIENCE + shortest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
+
+    # -- what happens
+
+    def note_moved(self) -> None:
+        """Another way is in use. What went by one that failed is sent again."""
+        ways, window = self.outgoing.ways, self.outgoing.window
+        self.moves, self.alarm, self.strikes = ways.moves, None, 0
+        self.carried.begin(window.end, ways.used)
+        self.progress = self.second = self.host.clock
+        self.counted, self.again = window.end, 0
+        self.outgoing.begin_way()
+        if ways.has_fallen and window.packets:
+            carried = [name for _, name in self.carried.runs] + [name for name, _ in self.carried.moved.values()]
+            names = {name for name in carried if name is not None and name != ways.used}
+            window.ask(number for name in names for number in self.carried.alone(window, name))
+            if ways.used is not None:
+                self.outgoing.send_alive_by(ways.used)  # what shows whether this one is any better
+
+    def note_heard(self, heard: Heard, name: bytes) -> float | None:
+        """Something has arrived, as was said by this way. The round trip of the way in use, if it is known by that."""
+        ways, now, carried = self.outgoing.ways, self.host.clock, self.carried
+        self.progress, newest, trip = now, heard.numbers[-1], None
+        shown = carried.note_arrived(heard.numbers, newest)
+        if self.alarm is not None:
+            self._weigh(self.alarm, name)
+        elif heard.round_trip is not None:
+            way = carried.way_of(newest)
+            if way is not None:
+                ways.track(way).add(heard.round_trip)
+            trip = heard.round_trip if way == ways.used else None
+        if name == ways.used and name in shown:
+            self.strikes = 0
+        carried.forget(self.outgoing.window.start)
+        return trip
+
+    def note_again(self, number: int) -> None:
+        """A packet is sent again, by the way in use."""
+        used = self.outgoing.ways.used
+        if self.carried.way_of(number) == used:
+            self.again += 1
+        elif used is not None:
+            self.carried.move(number, used, self.host.clock)
+
+    def tick(self) -> None:
+        """Some time has passed in which something was sent."""
+        now, ways = self.host.clock, self.outgoing.ways
+        if self.alarm is None:
+            self._look(now)
+        if self.alarm is not None:
+            self._judge(self.alarm)
+        alarm = self.alarm
+        if alarm is not None and now >= alarm.due:
+            self._copy(alarm)
+        if now >= self.second + _SECOND:
+            self._count(now)
+        if ways.moves != self.moves:
+            self.note_moved()
+
+    # -- an alarm
+
+    def _look(self, now: Instant) -> None:
+        """Is something overdue?"""
+        window, ways = self.outgoing.window, self.outgoing.ways
+        if ways.used is None or not window.packets:
+            return
+        patience, number = self.patience, self.carried.unproved(window, ways.used)
+        if number is not None:
+            since = max(window.sent_first(number), self.begun)
+            if now - since > patience:
+                self.alarm = Alarm(since, number, window.end, due=now)
+                return
+        oldest = 0.0 if window.has_arrived(window.start) else window.sent_first(window.start)
+        since = max(self.progress, oldest, self.begun)
+        if now - since > 2 * patience + _STALE:
+            self.alarm = Alarm(since, window.end if number is None else number, window.end, due=now)
+
+    def _weigh(self, alarm: Alarm, name: bytes) -> None:
+        """Something has arrived at last: by which way, and does that show that the one in use works?"""
+        ways, now, carried = self.outgoing.ways, self.host.clock, self.carried
+        alarm.has_progress, is_own = True, name == ways.used
+        if not is_own and ways.is_open(name):
+            alarm.answer = name
+        elif alarm.answer is None:
+            alarm.answer = next((one for one in ways.others() if carried.proved.get(one, -1) >= alarm.end), None)
+        if not self._is_proved(alarm):
+            if is_own and alarm.answer is None and alarm.rounds >= _ROUNDS:
+                self.alarm, self.begun = None, now
+        elif is_own or now - alarm.since < self._limit:
+            self.strikes = 0 if is_own else self.strikes + 1
+            if self.strikes < _STRIKES:
+                self.alarm = None
+
+    def _is_proved(self, alarm: Alarm) -> bool:
+        """Has what was overdue arrived by this way, and is nothing else?"""
+        used, window = self.outgoing.ways.used or UDP, self.outgoing.window
+        if not self.carried.is_proved(used, alarm.number, alarm.since):
+            return False
+        number = self.carried.unproved(window, used)
+        return number is None or self.host.clock - window.sent_first(number) <= self.patience
+
+    def _judge(self, alarm: Alarm) -> None:
+        """Leave a way by which nothing arrives, while something does by another one."""
+        if alarm.answer is not None:
+            if self.host.clock - alarm.since >= self._limit or self.strikes >= _STRIKES:
+                self.outgoing.ways.leave(alarm.answer)
+        elif alarm.has_progress and alarm.rounds >= _FEW_ROUNDS:
+            self.outgoing.ways.leave(None)
+        if self.outgoing.ways.moves != self.moves:
+            self.note_moved()
+
+    def _copy(self, alarm: Alarm) -> None:
+        """Send by the other ways, too, what is overdue: more each time."""
+        ways, window, outgoing = self.outgoing.ways, self.outgoing.window, self.outgoing
+        used, names = ways.used or UDP, ways.others()
+        rounds, alarm.rounds = alarm.rounds, alarm.rounds + 1
+        alarm.due = self.host.clock + max(_ROUND, longest(ways.tracks.get(used), ways.tracks.values()))
+        if not names:
+            return  # lists of missing packets do as well
+        first, most = max(alarm.copied, window.start), min(1 << rounds, _MOST_COPIES)
+        if first >= window.end:
+            first, most = window.start, _OLDEST
+        alarm.copied = first + most
+        numbers = [one for one in range(first, min(first + most, window.end)) if not window.has_arrived(one)]
+        for name in names:
+            outgoing.send_copies(name, numbers)
+        self.carried.copied.update(numbers)
+        for name in (*names, used):
+            if next(self.carried.alone(window, name), None) is None:
+                outgoing.send_alive_by(name)
+            outgoing.send_list_by(name)
+
+    # -- inside
+
+    @property
+    def _limit(self) -> float:
+        """How long a packet may be unproved before its way is left."""
+        ways = self.outgoing.ways
+        trip = longest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
+        return _PATIENCE + trip if ways.used != UDP else max(_PATIENCE + trip, _UNPROVED_UDP + 2 * trip)
+
+    def _count(self, now: Instant) -> None:
+        """How good is the relay in use?"""
+        ways, end = self.outgoing.ways, self.outgoing.window.end
+        sent, again = end - self.counted, self.again
+        self.second, self.counted, self.again = now, end, 0
+        if ways.used and ways.track(ways.used).count(now, sent, again):
+            ways.leave_for_better()
