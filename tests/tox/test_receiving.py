@@ -379,3 +379,12 @@ def test_data_is_opened_by_few_keys() -> None:
         friend.say(friend.handshake(cookie))
     assert len(peer.endpoint.sessions.all) == 5
     assert peer.stats.dropped == {"no room for a candidate": 6}
+
+
+def test_a_copy_is_dropped_whichever_session_at_a_path_it_is_of() -> None:
+    peer = NodePeer.live()
+    for friend in (peer.met(2, AT_B), peer.met(3, AT_B)):
+        lossy, lossless = friend.data(b"\xc8once"), friend.lossless(b"\xa0once")
+        friend.say(lossy, lossy, lossless, lossless)
+        key = friend.real.public
+        assert peer.take() == [CustomReceived(key, b"\xc8once"), CustomReceived(key, b"\xa0once")]

@@ -533,6 +533,7 @@ def test_a_client_can_be_closed_at_any_time(state: str) -> None:
     assert events[:-1] == ([Unlinked(B.public)] if state == "UP" else [])
     assert peer.how == {"DIALLING": {1: AbortTransport}, "UP": {1: CloseTransport}}.get(state, {})
     assert not peer.timers()
+    assert state != "AWAY" or peer.stats.dropped == {}
     with pytest.raises(NotOpen):
         peer.route(B.public, peer.now)
     peer.network_changed(peer.now)

@@ -175,6 +175,22 @@ def test_of_many_packets_those_are_looked_at_that_could_fit(monkeypatch: pytest.
     assert peer.endpoint.stats.refused == {"too many packets wait for the friend": 100}
 
 
+def test_what_waits_is_sent_as_the_rate_allows_and_not_in_bursts() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.wait(3.0)
+    friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
+    peer.wait(3.0)  # its rate is looked at no more
+    outgoing_of(friend).congestion = Congestion(rate=400.0, filled=peer.now)
+    peer.send_many(friend.real.public, [custom(number) for number in range(200)], peer.now)
+    counts = []
+    for _ in range(9):
+        counts.append(len(packets(friend)))
+        peer.wait(0.005)
+    assert counts[0] == 64
+    assert {*counts[1:]} <= {1, 2, 3}
+
+
 def test_more_than_the_outbox_takes_waits_for_room() -> None:
     peer = NodePeer.live(limits=NodeLimits(outbox=16, queue=100))
     friend = peer.met()
