@@ -90,6 +90,10 @@ class Budget(Shares):
         """Is there one left for anybody?"""
         return self.total.has(self.all, self.host.clock)
 
+    def is_idle(self) -> bool:
+        """Is most of it left, so that nobody else goes short if a group gets more than its own?"""
+        return self.total.share(self.all, self.host.clock) > 0.5
+
     def take(self) -> None:
         """Use one of all."""
         self.total.take(self.all, self.host.clock)

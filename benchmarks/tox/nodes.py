@@ -78,7 +78,7 @@ def fast(packets: list[bytes], **arguments: Any) -> Pair:
     """A pair whose congestion control has let the rate grow until it takes all of these packets each millisecond."""
     pair = connected(**arguments)
     rate = 1.1 * len(packets) / STEP
-    while (congestion := outgoing(pair).congestion) is None or congestion.rate < rate:
+    while (congestion := outgoing(pair).congestion) is None or congestion.rate < rate or outgoing(pair).queue:
         pair.step(packets, together=True)
         pair.drain()
     return pair

@@ -2,8 +2,7 @@
 
 The application offers all that is left whenever the friend is writable; what nobody waits for is slept through, but at
 least 1 ms passes between two turns. Of both, all behind the handshake is measured, so how fast may be sent has to be
-found out yet: aioquic does that within milliseconds, Tox by its own rules in seconds. In the note: a session that has
-found out, and is given 64 packets each millisecond.
+found out yet. In the note: a session that has found out, and is given 64 packets each millisecond.
 """
 
 from __future__ import annotations

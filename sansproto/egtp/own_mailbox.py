@@ -6,12 +6,13 @@ from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
 from ..component import Component, Host, OptionalPart
-from ..contract import Address, Link
+from ..contract import Address, Instant, Link
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .limits import MailboxClientLimits, NodeDelays
 from .mailbox_connection import ConnectionInput, Ended, MailboxConnection, Said
+from .mailbox_events import MailboxViolation
 
 _MOST_FAILURES: Final = 16  # from there on the pauses do not grow, however short they began
 
@@ -65,6 +66,10 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
     """The number up to which the server was told so."""
     failures: int
     """Connections that failed since one stood."""
+    displaced: int
+    """Connections that another process took over, one soon after the other."""
+    since: Instant
+    """When the mailbox was registered last."""
     polls: int
     server: Annotated[bytes, CACHED]
     address: Annotated[Address, CACHED]
@@ -80,6 +85,7 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
         self.mailbox_delays, self.mailbox_limits = delays, limits
         self.connection = OptionalPart(self._make)
         self.epoch, self.taken, self.acked, self.failures, self.polls = b"", 0, 0, 0, 0
+        self.displaced, self.since = 0, 0.0
 
     # -- conditions and times
 
@@ -95,7 +101,7 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
         return self.delays.poll * (0.9 + 0.2 * drawn / 255)
 
     def until_redial(self) -> float:
-        return min(self.delays.redial * 2.0**self.failures, self.delays.poll)
+        return min(self.delays.redial * 2.0 ** max(self.failures, self._displaced_lately()), self.delays.poll)
 
     # -- actions
 
@@ -121,9 +127,11 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
     def tell_down(self, ended: Ended) -> None:
         self.host.mailbox_is_down(self.server, ended)
 
-    def leave(self) -> None:
+    def leave(self, ended: Ended) -> None:
         """Its connection is over."""
         self.failures = min(self.failures + 1, _MOST_FAILURES)
+        if ended.violation is MailboxViolation.SUPERSEDED:
+            self.displaced = min(self._displaced_lately() + 1, _MOST_FAILURES)
         self.connection.end()
 
     def hang_up(self) -> None:
@@ -147,7 +155,7 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
             case p.Registered():
                 if said.epoch != self.epoch:  # it was made anew, and counts from 1 again
                     self.epoch, self.taken = said.epoch, 0
-                self.acked = 0
+                self.acked, self.since = 0, self.host.clock
                 self.post(_I.REGISTERED())
             case p.Message() if said.seq > self.taken:  # others were taken, and not acknowledged
                 self.taken = said.seq
@@ -159,6 +167,11 @@ class OwnMailbox(Component[OwnMailboxState, OwnMailboxHost]):
         self.post(_I.LOST(ended))
 
     # -- inside
+
+    def _displaced_lately(self) -> int:
+        """The longest pause is one poll: whoever has had the mailbox for twice as long has it for itself."""
+        stood = self.connection.part is not None and self.host.clock - self.since >= 2 * self.delays.poll
+        return 0 if stood else self.displaced
 
     def _make(self) -> MailboxConnection:
         return self.host.make_connection(self, self.server, f"egtp.mailbox.{self.server.hex()[:8]}")

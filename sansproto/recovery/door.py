@@ -275,7 +275,7 @@ class Door(Component[DoorState, RecoveryHost]):
         route = packet.route
         if packet.size < LEAST_DATA or not route.reply or not self.core.times_of(route).has_hints:
             return False
-        return self.hints.has_in(route.group) and self.hints.has()
+        return self.hints.has() and (self.hints.has_in(route.group) or self.hints.is_idle())
 
     def find(self, hint: Hint) -> Meant | None:
         """A malicious peer may have chosen the id that another one has: there may be several."""
@@ -457,7 +457,9 @@ class Door(Component[DoorState, RecoveryHost]):
             victim = _oldest_unproven(strangers)
             return victim if victim is not _NOBODY else next(iter(strangers), _NOBODY)
         near = self._strangers_of(entered.route.group)
-        if len(offered) >= limits.candidates or len(near) >= limits.candidates_per_group:
+        groups = -(-limits.candidates // limits.candidates_per_group)  # that would hold all of it, without shares
+        share = -(-(limits.candidates - len(offered) + len(near)) // groups)
+        if len(offered) >= limits.candidates or len(near) >= min(share, limits.candidates_per_group):
             return _oldest_unproven(near)
         return None
 

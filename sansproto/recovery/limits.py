@@ -191,7 +191,7 @@ class RecoveryLimits:
     hint_burst: int = some(10)
     """At once."""
     group_hint_rate: float = seconds(1.0)
-    """Hints that are sent to one group of routes."""
+    """Hints that are sent to one group of routes, and more while half of those for all are left."""
     group_hint_burst: int = some(4)
     """At once."""
     groups: int = some(1024)

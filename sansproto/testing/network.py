@@ -167,7 +167,7 @@ class VirtualNetwork:
             self.packets += 1
             return
         for _ in range(2 if chance.random() < way.duplicate else 1):
-            if way.rate < inf and self._queued(sender.host.edge, path.host) + len(data) > way.buffer:
+            if way.rate < inf and self.queued(sender.host.edge, path.host) + len(data) > way.buffer:
                 self.packets += 1  # the queue of the router is full
                 continue
             delay = self.travel(sender.host.edge, path.host, len(data))
@@ -209,7 +209,7 @@ class VirtualNetwork:
         jitter = self._random.random() * way.jitter if way.jitter else 0.0
         return leaves - self.now + way.latency + jitter
 
-    def _queued(self, source: str, target: str) -> float:
+    def queued(self, source: str, target: str) -> float:
         """How many bytes wait until this way is free for them."""
         until = self._busy.get((source, target), 0.0)
         return (until - self.now) * self.conditions(source, target).rate if until > self.now else 0.0

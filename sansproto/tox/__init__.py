@@ -34,6 +34,7 @@ from .limits import (
 )
 from .node import ToxNode
 from .nodes import Relay
+from .outgoing import Pace
 from .packets import FileControl, FileData, FileRequest, FriendRequest
 from .relay_client import RelayClient
 from .relay_events import (
@@ -73,6 +74,7 @@ __all__ = [
     "NodeLimits",
     "OfflineReason",
     "OobReceived",
+    "Pace",
     "Presence",
     "PresenceChanged",
     "RecoveryConfig",

@@ -46,7 +46,7 @@ from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RES
 from .keyring import Agreed, Keyring
 from .limits import RECOVERY, NodeDelays, NodeLimits
 from .nodes import Relay
-from .outgoing import Target
+from .outgoing import Pace, Target
 from .paths import Direct, Relayed, Several, Way, friend_route, place_of
 from .relay_events import RelayConnected, RelayLost
 from .relay_link import Ended, RelayLink
@@ -85,6 +85,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     profile: Profile
     is_full: bool
     """Something waits for room in the outbox."""
+    pace: Pace
     bulk: Annotated[crypto.Bulk, CACHED]
     delays: Annotated[NodeDelays, CACHED]
     limits: Annotated[NodeLimits, CACHED]
@@ -99,6 +100,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         recovery: RecoveryConfig | None = None,
         limits: NodeLimits | None = None,
         delays: NodeDelays | None = None,
+        pace: Pace = Pace.DELAY,
         trace: Trace | None = None,
     ) -> None:
         """Raises ValueError unless both keys have 32 bytes."""
@@ -113,7 +115,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             trace=trace,
         )
         real = crypto.KeyPair.of(real_key)
-        self.profile, self.cookies, self.is_full = Profile(), Level(self.limits.cookies, 0.0), False
+        self.profile, self.cookies, self.is_full, self.pace = Profile(), Level(self.limits.cookies, 0.0), False, pace
         self.keyring = Keyring(self, real, self.own_dht)
         self.friends, self.sessions = Friends(self, self._make_friend), Sessions(self, self._make_session)
         self.gate, self.bulk = Gate(self), crypto.Bulk()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Annotated, Any, Final, Protocol, TypeAlias
 
 from ..component import Host, Part, Refusal
+from ..congestion import TICK, Congestion, DelayWindow
 from ..contract import Instant, Path
 from ..recovery.silence import Silence
 from ..snapshot import CACHED
 from . import packets as p
 from . import payloads
-from .congestion import TICK, Congestion
 from .crypto import Bulk
+from .formulas import Formulas
 from .limits import NodeDelays, NodeLimits
 from .paths import Direct, Relayed, Several, Ways
-from .windows import ReceiveWindow, SendWindow
+from .windows import Heard, ReceiveWindow, SendWindow
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the friend", ref="sending")
 
@@ -37,11 +39,24 @@ _OVERHEAD: Final = 34
 """Bytes by which a packet is longer than its payload, at most."""
 
 
+class Pace(Enum):
+    """How it is found out how fast packets may be sent. docs/protocols/tox.rst, congestion."""
+
+    DELAY = 0
+    """By how long they wait in queues: others who use the same way get their share, and their packets do not wait."""
+    FORMULAS = 1
+    """As toxcore does."""
+
+
+_PACES: Final[Mapping[Pace, type[DelayWindow | Formulas]]] = {Pace.DELAY: DelayWindow, Pace.FORMULAS: Formulas}
+
+
 class OutgoingHost(Host[Any], Protocol):
     """What is asked of the node."""
 
     delays: NodeDelays
     limits: NodeLimits
+    pace: Pace
     bulk: Bulk
 
     @property
@@ -96,7 +111,7 @@ class Outgoing(Part[OutgoingHost]):
     sealed: int
     """Packets so far."""
     window: SendWindow
-    congestion: Congestion | None
+    congestion: DelayWindow | Formulas | None
     queue: deque[tuple[bytes, int]] | None
     """Packets that may not be sent yet, and which message each is: 0 is none."""
     receipts: deque[tuple[int, int]] | None
@@ -108,6 +123,9 @@ class Outgoing(Part[OutgoingHost]):
     pings: list[tuple[int, bytes]] | None
     """What the recovery core asked, and the number behind the packet that was sent for it."""
     round_trip: float
+    """The shortest so far."""
+    recent: float
+    """The newest one."""
     last: Instant
     """When something was sent."""
     last_request: Instant
@@ -125,7 +143,8 @@ class Outgoing(Part[OutgoingHost]):
         self.session, self.window, self.congestion = session, SendWindow(), None
         self.nonce = self.sealed = 0
         self.queue = self.receipts = self.own = self.withheld = self.pings = None
-        self.round_trip, self.last, self.last_request = _ROUND_TRIP, 0.0, 0.0
+        self.round_trip = self.recent = _ROUND_TRIP
+        self.last = self.last_request = 0.0
         self.is_busy = self.is_waiting = self.is_wanting = False
 
     @property
@@ -136,9 +155,11 @@ class Outgoing(Part[OutgoingHost]):
     @property
     def most(self) -> int:
         """No more packets are taken now than these: what the rate and the room of any way let go, and what may wait."""
-        limits, waiting, congestion = self.host.limits, len(self.queue or ()), self.congestion or Congestion()
+        limits, waiting = self.host.limits, len(self.queue or ())
+        if waiting:
+            return limits.queue - waiting
         room = max(self.host.room_in_outbox, limits.unsent // _OVERHEAD)
-        return limits.queue - waiting + (0 if waiting else min(congestion.may_send(self.host.clock), room))
+        return limits.queue + min(self._congestion().most(self.host.clock, self.window.in_flight), room)
 
     # -- packets of the application
 
@@ -207,9 +228,9 @@ class Outgoing(Part[OutgoingHost]):
 
     def acknowledge(self, buffer_start: int) -> None:
         """The friend has all packets before this one."""
-        seconds = self.window.acknowledge(buffer_start, self.host.clock)
-        if seconds is not None:
-            self.round_trip = min(self.round_trip, seconds)
+        heard = self.window.acknowledge(buffer_start, self.host.clock)
+        if heard is not None:
+            self._learn(heard)
         start = self.window.start
         while self.receipts and self.receipts[0][0] <= start:
             self.session.friend.tell_delivered(self.receipts.popleft()[1])
@@ -225,10 +246,8 @@ class Outgoing(Part[OutgoingHost]):
     def read_request(self, buffer_start: int, listed: bytes) -> None:
         """What the friend misses."""
         if self.window.packets:
-            gate = self.round_trip if self.session.friend.ways.is_direct else _RELAYED
-            seconds = self.window.read_request(buffer_start, listed, self.host.clock, gate)
-            if seconds is not None:
-                self.round_trip = min(self.round_trip, seconds)
+            gate = self.recent if self.session.friend.ways.is_direct else _RELAYED
+            self._learn(self.window.read_request(buffer_start, listed, self.host.clock, gate))
         self.pump()
 
     # -- time
@@ -237,13 +256,15 @@ class Outgoing(Part[OutgoingHost]):
     def is_active(self) -> bool:
         """Was something sent lately, or does it wait?"""
         congestion = self.congestion
-        return bool(self.queue or self.window.packets) or (congestion is not None and congestion.is_active)
+        return bool(self.queue or self.window.packets) or (
+            congestion is not None and congestion.is_active(self.host.clock)
+        )
 
     @property
     def pause(self) -> float:
         """Until there may be tokens, if it is these that lack."""
         congestion = self.congestion
-        return TICK if congestion is None or congestion.left >= 1.0 else congestion.wait
+        return TICK if congestion is None else congestion.wait()
 
     def tick(self) -> None:
         now, waiting = self.host.clock, self.window.waiting
@@ -291,15 +312,26 @@ class Outgoing(Part[OutgoingHost]):
     # -- inside
 
     def _congestion(self) -> Congestion:
-        if self.congestion is None:
-            self.congestion = Congestion(filled=self.host.clock)
-        return self.congestion
+        congestion = self.congestion
+        if congestion is None:
+            congestion = self.congestion = _PACES[self.host.pace](self.host.clock)
+        return congestion
+
+    def _learn(self, heard: Heard) -> None:
+        now, congestion = self.host.clock, self._congestion()
+        if heard.round_trip is not None:
+            self.recent = heard.round_trip
+            self.round_trip = min(self.round_trip, heard.round_trip)
+        if heard.missing:
+            congestion.note_missing(now, heard.missing, heard.arrived)
+        if heard.arrived:
+            congestion.note_acknowledged(now, heard.arrived, heard.round_trip, gaps=self.window.behind > 0)
 
     def _room(self) -> int:
         """How many packets may be sent now for the first time."""
         congestion, window = self.congestion or self._congestion(), self.window
         most = min(self.host.limits.window, int(_MOST_SECONDS * congestion.rate) + _FEW)
-        return min(congestion.may_send(self.host.clock), most - window.end + window.start)
+        return min(congestion.may_send(self.host.clock, window.in_flight), most - window.end + window.start)
 
     def _way(self, size: int) -> Target | None:
         """How a packet may go now; None: it has to wait."""

@@ -10,6 +10,7 @@ from math import inf
 from typing import Annotated, Final, Protocol
 
 from ..component import Component, Note
+from ..congestion import TICK
 from ..contract import Instant
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..recovery import Route, Sealed
@@ -17,7 +18,6 @@ from ..recovery.window import Window
 from ..snapshot import CACHED
 from . import packets as p
 from . import payloads, requests
-from .congestion import TICK
 from .keyring import Agreed
 from .limits import NodeDelays
 from .outgoing import CoreSession, Outgoing, OutgoingHost, SessionFriend

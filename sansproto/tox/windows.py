@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 
@@ -30,6 +30,17 @@ _ARRIVED: Final = inf
 _NOTHING: Final = b"", _ARRIVED
 
 
+class Heard(NamedTuple):
+    """What the other end's word shows."""
+
+    arrived: int
+    """So many more packets have arrived."""
+    round_trip: float | None
+    """The time since the newest of them was sent; None if it was sent twice, or arrived before."""
+    missing: int = 0
+    """So many more are to be sent again."""
+
+
 @attrs.define(eq=False, weakref_slot=False)
 class SendWindow:
     """Lossless packets that were sent and not acknowledged. A packet gets its number when it is sent first."""
@@ -41,7 +52,11 @@ class SendWindow:
     packets: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict, repr=False)
     """All from ``start`` on, and when each was sent last."""
     asked: list[int] = attrs.field(factory=list)
-    """What the other end asked for again, the lowest number last. Some of it may have been acknowledged since."""
+    """What is to be sent again, the lowest number last."""
+    again: set[int] = attrs.field(factory=set)
+    """What was sent again."""
+    behind: int = 0
+    """How many the other end has behind a gap."""
 
     @property
     def number(self) -> int:
@@ -52,6 +67,11 @@ class SendWindow:
     def waiting(self) -> int:
         """How many are not acknowledged. The other end may have some of them, behind a gap."""
         return self.end - self.start
+
+    @property
+    def in_flight(self) -> int:
+        """How many neither arrived nor are known to be missing."""
+        return self.end - self.start - self.behind - len(self.asked)
 
     def add(self, payload: bytes, now: Instant) -> int:
         """A packet is sent; its number on the wire. Only while fewer than :data:`SIZE` are on their way."""
@@ -65,53 +85,70 @@ class SendWindow:
         ahead = (buffer_start - self.start) & _WIRE
         return ahead <= self.end - self.start or ahead >= _BEHIND
 
-    def acknowledge(self, buffer_start: int, now: Instant) -> float | None:
-        """The other end has all before this one. The round trip that this shows: the time since the first of those
-        that arrived now was sent last. None for an old acknowledgement, or one of what is known."""
+    def acknowledge(self, buffer_start: int, now: Instant) -> Heard | None:
+        """The other end has all before this one. None for an old acknowledgement, or one of what is known."""
         ahead = (buffer_start - self.start) & _WIRE
         if not 0 < ahead <= self.end - self.start:
             return None
-        start, packets = self.start, self.packets
-        sent = packets[start][1]
-        for number in range(start, start + ahead):
+        packets, first = self.packets, self.start
+        self.start = first + ahead
+        sent = self._sent_once(self.start - 1)
+        if self.behind:
+            known = sum(packets[number][1] == _ARRIVED for number in range(first, self.start))
+            self.behind -= known
+        else:
+            known = 0
+        for number in range(first, self.start):
             del packets[number]
-        self.start = start + ahead
         if not packets:
             self.packets = {}  # one that was used needs more memory
-        return None if sent == _ARRIVED else now - sent
+        while self.asked and self.asked[-1] < self.start:
+            self.asked.pop()
+        if self.again:
+            self.again = {number for number in self.again if number >= self.start}
+        return Heard(ahead - known, None if sent is None else now - sent)
 
-    def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> float | None:
+    def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> Heard:
         """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent
-        within a round trip. The round trip that this shows, by the newest packet that it passes over."""
+        within a round trip."""
         first = self.start + ((buffer_start - self.start + _BEHIND) & _WIRE) - _BEHIND
         walked = requests.walk(listed, max(self.end - first, 0))
         wanted = {first + number for number in walked.asked}
         due = {number for number in wanted if self._was_sent_before(number, now - round_trip)}
+        missing = due.difference(self.again, self.asked)
         if due:
             self.asked = sorted(due.union(self.asked), reverse=True)
-        newest: Instant | None = None
+        arrived, newest = 0, None
         for number in range(max(first, self.start), first + walked.passed):
             payload, sent = self.packets[number]
             if number not in wanted and sent != _ARRIVED:
-                newest = sent
+                arrived, newest = arrived + 1, self._sent_once(number)
                 self.packets[number] = payload, _ARRIVED
-        return None if newest is None else now - newest
+        self.behind += arrived
+        if arrived and self.asked:
+            self.asked = [number for number in self.asked if self.packets[number][1] != _ARRIVED]
+        return Heard(arrived, None if newest is None else now - newest, len(missing))
 
     def next_asked(self, now: Instant) -> tuple[int, bytes] | None:
         """The next packet that is sent again, by its number on the wire; None: there is none."""
-        while self.asked:
-            number = self.asked.pop()
-            payload, sent = self.packets.get(number, _NOTHING)
-            if sent != _ARRIVED:
-                self.packets[number] = payload, now
-                return number & _WIRE, payload
-        return None
+        if not self.asked:
+            return None
+        number = self.asked.pop()
+        payload = self.packets[number][0]
+        self.packets[number] = payload, now
+        self.again.add(number)
+        return number & _WIRE, payload
 
     def take_all(self) -> list[bytes]:
         """What was not acknowledged, in its order: it is given up."""
         left = [payload for payload, _ in self.packets.values()]
-        self.packets, self.asked = {}, []
+        self.packets, self.asked, self.again, self.behind = {}, [], set(), 0
         return left
+
+    def _sent_once(self, number: int) -> Instant | None:
+        """When a packet was sent that has just arrived; None if which time is not known."""
+        sent = self.packets[number][1]
+        return None if sent == _ARRIVED or number in self.again else sent
 
     def _was_sent_before(self, number: int, then: Instant) -> bool:
         return self.packets.get(number, _NOTHING)[1] < then

@@ -291,6 +291,31 @@ def test_two_processes_with_one_key_are_told_of_each_other_by_their_mailbox_serv
     assert peer.take() == [MailboxUnreachable(SERVER.public, CloseCause.REFUSED, violation=MailboxViolation.SUPERSEDED)]
 
 
+def test_two_processes_with_one_key_take_their_mailbox_from_each_other_ever_more_slowly() -> None:
+    peer = polling(delays=NodeDelays(redial=5.0, poll=60.0))
+
+    def displaced() -> int:
+        """Another process takes over; seconds until ours is back."""
+        peer.befriend(A, f"twin {peer.now}")
+        peer.settle()
+        (event,) = peer.take()
+        assert event.violation is MailboxViolation.SUPERSEDED
+        begun = peer.now
+        while MailboxReachable(SERVER.public) not in peer.take():
+            peer.go(1.0)
+        return round(peer.now - begun)
+
+    assert [displaced() for _ in range(6)] == [5, 10, 20, 40, 60, 60]
+    peer.go(100.0)
+    assert displaced() == 60
+    peer.go(130.0)  # it had the mailbox for itself
+    assert [displaced(), displaced()] == [5, 10]
+    peer.endpoint.network_changed(peer.now)
+    peer.settle()
+    assert peer.take() == [MailboxReachable(SERVER.public)]
+    assert displaced() == 20
+
+
 def test_a_mailbox_server_that_was_never_reached_is_told_once_whatever_it_does() -> None:
     peer = NodePeer.live(relays=(RELAY,), delays=NodeDelays(redial=1.0, poll=10.0))
     peer.serve(private_key=OTHER.private)  # so it closes without a word

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -607,6 +608,29 @@ def test_no_hint_is_sent_about_a_handshake_of_ours() -> None:
     assert [decode(data).sid for who, path, data in world.recorded if path.host == FAR.host] == [b"nobody's"]
 
 
+def test_a_group_gets_hints_that_nobody_else_needs_and_no_more() -> None:
+    world = World()
+    b = world.end("B")
+    world.record()
+
+    def hinted() -> int:
+        return len([*packets(world.recorded, HintPacket, "B")])
+
+    for number in range(100):
+        world.spoof(b, encode(Junk(number.to_bytes(8, "big"), 60)), FAR)
+    world.net.run(0.01)
+    assert 4 <= hinted() <= 6  # half of what there is for all
+    for number in range(4):
+        world.spoof(b, encode(Junk(number.to_bytes(8, "big"), 60)), at("203.0.113.7"))
+    world.net.run(0.01)
+    assert len([path for _, path, _ in world.recorded if path.host == "203.0.113.7"]) == 4
+    before = hinted()
+    for _ in range(100):
+        world.spoof(b, encode(Junk(b"nobody's", 60)), FAR)
+        world.net.run(0.1)
+    assert 80 <= hinted() - before <= 105  # as many as there are for all, for nobody else asks
+
+
 def proven(b: End, peer: bytes, number: int, source: Path) -> bytes:
     """An Init that somebody made who gets packets at this address."""
     issued = b.core.tokens.issue(route_of(source))
@@ -625,6 +649,34 @@ def test_over_the_limit_calls_with_proof_are_dropped_and_told() -> None:
     assert b.session.opened == 28  # the burst of the group, and that of all
     assert b.session.stats.dropped["too many inits"] == 12
     assert [event.limit for event in b.events(Limited)].count(Limit.INIT) == 1
+
+
+def test_groups_with_proof_leave_room_for_others() -> None:
+    """Or a handful of networks, in which somebody has addresses, would hold all that there is."""
+    world = World()
+    config = RecoveryConfig(limits=RecoveryLimits(init_rate=1000.0, init_burst=1000))
+    b, honest = world.end("B", config=config), world.end("H", "198.51.100.1")
+    sources = [at(f"10.7.0.{group}", 6) for group in range(12)]
+    for number in range(8):
+        for group, source in enumerate(sources):
+            world.spoof(b, proven(b, f"X{group}.{number}".encode(), 100 * group + number, source), source)
+    world.net.run(0.01)
+    held = Counter(one.route.group for one in b.core.offered.values() if one.route is not None)
+    assert len(held) == 12
+    assert max(held.values()) <= 8
+    assert len(b.core.offered) < 64
+    honest.connect(b)
+    world.until(lambda: honest.is_synced(b), 1.5)
+
+
+def test_the_first_group_gets_all_that_a_group_may_have() -> None:
+    world = World()
+    b = world.end("B")
+    for number in range(12):
+        world.spoof(b, proven(b, f"X{number}".encode(), number, FAR), FAR)
+    world.net.run(0.01)
+    assert len(b.core.offered) == 8
+    assert b.session.stats.dropped == {"no room for a candidate": 4}
 
 
 def gave_up(world: World) -> tuple[End, End]:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from tox_world import Tox, World, all_arrived, chat, meet, offline
 
-from sansproto.contract import Path
 from sansproto.tox import CustomReceived, FriendOffline, FriendOnline, MessageReceived, OfflineReason, Undelivered
 
 ROUND_TRIP = 0.04
@@ -235,7 +234,3 @@ def test_messages_of_a_friend_that_was_offline_are_those_of_its_new_session() ->
     world.net.run(1.0)
     events = [event for event in b.events if isinstance(event, (FriendOffline, MessageReceived))]
     assert events == [MessageReceived(a.key, "hello again")]
-
-
-def test_paths_have_labels() -> None:
-    assert pair(World())[0].path == Path("udp", "10.0.0.1", 33445)

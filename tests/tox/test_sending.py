@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise, takewhile
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripted_tox import ALIVE, AT_B, AT_C, KILL, ONLINE, REAL, REQUEST, Friend, Heard, NodePeer
 
 from sansproto.contract import SendDatagram
 from sansproto.errors import LocalProtocolError, NotOpen
-from sansproto.tox.congestion import Congestion
 from sansproto.tox.events import FriendOffline, FriendWritable, MessageDelivered, OfflineReason, Undelivered
+from sansproto.tox.formulas import Formulas
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.node import ToxNode
+from sansproto.tox.outgoing import Pace
 
 
 def outgoing_of(friend: Friend) -> Any:
@@ -82,7 +85,7 @@ def test_what_is_asked_for_is_sent_again_with_another_nonce_and_the_present_ackn
 def test_a_packet_is_not_sent_again_more_often_than_an_answer_takes() -> None:
     peer = NodePeer.live()
     friend = peer.met()
-    outgoing_of(friend).round_trip = 0.2
+    outgoing_of(friend).recent = 0.2
     peer.send(friend.real.public, custom(7), peer.now)
     (first,) = packets(friend)
     for _ in range(10):
@@ -118,7 +121,7 @@ def test_lists_are_sent_each_second_while_something_is_not_acknowledged() -> Non
     while peer.now < begun + 7.5:
         peer.tick()
         times += [peer.now for one in friend.take() if isinstance(one, Heard) and one.payload == REQUEST]
-    pauses = [after - before for before, after in itertools.pairwise(times)]
+    pauses = [after - before for before, after in pairwise(times)]
     assert 0.95 <= min(pauses) <= max(pauses) <= 1.1
 
 
@@ -126,7 +129,7 @@ def test_lists_are_sent_each_second_while_something_is_not_acknowledged() -> Non
 
 
 def test_the_application_is_told_when_it_may_go_on() -> None:
-    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(queue=8))
     friend = peer.met()
     key = friend.real.public
     count = 0
@@ -145,7 +148,7 @@ def test_the_application_is_told_when_it_may_go_on() -> None:
 
 
 def test_several_packets_are_taken_as_far_as_they_fit() -> None:
-    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(queue=8))
     friend = peer.met()
     key = friend.real.public
     assert peer.send_many(key, [custom(number) for number in range(10)], peer.now) == 10
@@ -158,7 +161,7 @@ def test_several_packets_are_taken_as_far_as_they_fit() -> None:
 
 
 def test_of_many_packets_those_are_looked_at_that_could_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(queue=8))
     key, looked_at = peer.met().real.public, 0
     check = ToxNode._check_custom
 
@@ -181,7 +184,7 @@ def test_what_waits_is_sent_as_the_rate_allows_and_not_in_bursts() -> None:
     peer.wait(3.0)
     friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
     peer.wait(3.0)  # its rate is looked at no more
-    outgoing_of(friend).congestion = Congestion(rate=400.0, filled=peer.now)
+    outgoing_of(friend).congestion = Formulas(rate=400.0, filled=peer.now)
     peer.send_many(friend.real.public, [custom(number) for number in range(200)], peer.now)
     counts = []
     for _ in range(9):
@@ -191,8 +194,26 @@ def test_what_waits_is_sent_as_the_rate_allows_and_not_in_bursts() -> None:
     assert {*counts[1:]} <= {1, 2, 3}
 
 
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0]), st.integers(0, 120), st.booleans()), max_size=8))
+def test_as_many_are_taken_together_as_one_by_one(steps: list[tuple[float, int, bool]]) -> None:
+    """What was not taken is counted, so that the application is told when it may go on."""
+    together, alone = (NodePeer.live(limits=NodeLimits(queue=8, outbox=40)) for _ in range(2))
+    friends = {peer: peer.met() for peer in (together, alone)}
+    for pause, count, is_acknowledged in steps:
+        for peer, friend in friends.items():
+            peer.now += pause
+            if is_acknowledged:
+                peer.drain()
+                friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
+        offered, key = [custom(number) for number in range(count)], friend.real.public
+        one_by_one = takewhile(bool, (alone.endpoint.send(key, one, alone.now) for one in offered))
+        assert together.endpoint.send_many(key, offered, together.now) == len([*one_by_one])
+        assert together.endpoint.stats == alone.endpoint.stats
+
+
 def test_more_than_the_outbox_takes_waits_for_room() -> None:
-    peer = NodePeer.live(limits=NodeLimits(outbox=16, queue=100))
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(outbox=16, queue=100))
     friend = peer.met()
     key, node = friend.real.public, peer.endpoint
     assert node.send_many(key, [custom(number) for number in range(40)], peer.now) == 40
@@ -216,7 +237,7 @@ def test_a_friend_that_is_removed_waits_for_no_room() -> None:
 
 
 def test_unacknowledged_packets_stay_below_five_seconds_of_the_rate() -> None:
-    peer = NodePeer.live(limits=NodeLimits(queue=1000))
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(queue=1000))
     friend = peer.met()
     for number in range(1000):
         peer.send(friend.real.public, custom(number), peer.now)
@@ -257,7 +278,7 @@ def test_who_acknowledges_nothing_is_told_the_newest_of_each_kind_when_it_does()
 
 
 def test_what_a_node_says_of_itself_has_room_beside_what_the_application_sends() -> None:
-    peer = NodePeer.live(limits=NodeLimits(window=20, own=10))
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(window=20, own=10))
     friend = peer.met()
     key = friend.real.public
     for number in range(50):
@@ -347,7 +368,7 @@ def test_what_did_not_arrive_is_handed_up_once() -> None:
 
 
 def test_messages_are_handed_up_by_their_numbers() -> None:
-    peer = NodePeer.live(limits=NodeLimits(queue=8))
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(queue=8))
     friend = peer.met()
     key = friend.real.public
     for number in range(64):
@@ -452,98 +473,15 @@ def test_a_node_that_is_closed_sends_nothing() -> None:
         peer.send(friend.real.public, custom(1), peer.now)
 
 
-# -- rates (docs/protocols/tox.rst, congestion)
-
-
-def test_64_packets_are_sent_at_once_and_then_at_the_rate() -> None:
-    congestion = Congestion()
-    assert congestion.may_send(0.0) == 64
-    for _ in range(64):
-        congestion.note_sent()
-    assert congestion.may_send(0.0) == 0
-    assert congestion.may_send(0.5) == 2
-    assert congestion.may_send(1000.0) <= 4 * 4 * 1000 + 64
-    assert congestion.wait == 0.25
-
-
-def run(congestion: Congestion, seconds: float, *, capacity: float) -> list[float]:
-    """Send as much as may be; of that so many packets a second are acknowledged, two ticks later. The rates."""
-    sent, arrived, rates = [0, 0], 0.0, list[float]()
-    for tick in range(1, int(seconds * 20)):
-        now = tick * 0.05
-        sent.append(sent[-1] + congestion.may_send(now))
-        for _ in range(sent[-1] - sent[-2]):
-            congestion.note_sent()
-        arrived = min(arrived + capacity * 0.05, sent[-3])
-        congestion.tick(now, int(sent[-1] - arrived), 0.1)
-        rates.append(congestion.rate)
-    return rates
-
-
-def test_the_rate_grows_by_a_fifth_of_what_arrives_while_nothing_is_lost() -> None:
-    rates = run(Congestion(), 20.0, capacity=1e9)
-    assert rates[-1] > 50 * rates[40]
-
-
-def test_the_rate_stays_near_what_arrives() -> None:
-    rates = run(Congestion(), 60.0, capacity=500.0)
-    assert 400.0 < sum(rates[-400:]) / 400 < 600.0
-
-
-def test_what_has_to_be_sent_again_counts_against_the_rate() -> None:
-    congestion = Congestion(left=2.0, asked_left=10.0)
-    congestion.note_sent_again(1.0)
-    assert (congestion.left, congestion.congested) == (1.0, None)
-    congestion.note_sent_again(1.0)
-    assert (congestion.left, congestion.congested) == (0.0, 1.0)
-    for _ in range(8):
-        assert congestion.may_send_again(1.0)
-        congestion.note_sent_again(1.0)
-    congestion.filled = 1.0
-    assert not congestion.may_send_again(1.0)
-    assert congestion.may_send_again(1.5)
-
-
-def test_a_congestion_of_the_last_second_lets_the_rate_fall() -> None:
-    rates = []
-    for congested in (None, 0.5, 4.5):
-        congestion = Congestion(congested=congested)
-        congestion.tick(0.0, 0, 0.1)
-        congestion.sent = [10] * 24
-        congestion.tick(5.0, 0, 0.1)
-        rates.append(congestion.rate)
-    assert rates == [pytest.approx(240.0), pytest.approx(240.0), pytest.approx(180.0)]
-
-
-def test_a_long_queue_lets_the_rate_fall_to_half_of_what_arrives_in_its_time() -> None:
-    congestion = Congestion()
-    congestion.tick(0.0, 600, 0.1)
-    congestion.queues, congestion.sent = [600] * 12, [10] * 24
-    congestion.tick(5.0, 600, 0.1)
-    assert congestion.rate == pytest.approx(200.0 * 2 / 3)
-    congestion.queues = [64] * 12
-    congestion.tick(5.1, 64, 0.1)
-    assert congestion.rate == pytest.approx(1.2 * 200.0, rel=0.1)
-
-
-def test_packets_that_were_sent_so_long_ago_that_they_may_have_arrived_are_counted() -> None:
-    congestion = Congestion()
-    congestion.tick(0.0, 0, 0.1)
-    congestion.sent = [*range(24)]
-    congestion.sent_now = 100
-    congestion.tick(1.0, 0, 0.2)
-    assert congestion.rate == pytest.approx(1.2 * sum(range(8, 20)) / 0.6)
-    congestion.sent, congestion.sent_now = [*range(24)], 100
-    congestion.tick(1.0, 0, 5.0)
-    assert congestion.rate == pytest.approx(1.2 * (sum(range(1, 12)) + 100) / 0.6)
-
-
-def test_a_rate_that_did_not_count_anything_for_long_is_forgotten() -> None:
+def test_what_was_learnt_about_the_rate_is_forgotten_ten_seconds_later() -> None:
     peer = NodePeer.live()
     friend = peer.met(2, AT_B)
     peer.send(friend.real.public, custom(1), peer.now)
     friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
     assert outgoing_of(friend).congestion is not None
-    peer.wait(3.0)
+    peer.wait(9.0)
+    assert outgoing_of(friend).congestion is not None
+    friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))  # a sign of life went out
+    peer.wait(1.5)
     assert outgoing_of(friend).congestion is None
     assert peer.met(3, AT_C)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sansproto.tox.windows import SIZE, ReceiveWindow, SendWindow
+from sansproto.tox.windows import SIZE, Heard, ReceiveWindow, SendWindow
 
 WRAP = 1 << 32
 
@@ -130,10 +130,10 @@ def test_a_whole_window_of_which_all_but_the_last_was_lost() -> None:
 # -- the sender
 
 
-def test_an_acknowledgement_tells_the_round_trip_of_the_first_packet_that_it_names() -> None:
+def test_an_acknowledgement_tells_the_round_trip_of_the_newest_packet_that_it_names() -> None:
     window = send_window(sent=2)
     window.add(b"later", 5.0)
-    assert window.acknowledge(3, 7.0) == 7.0
+    assert window.acknowledge(3, 7.0) == Heard(3, 2.0)
     assert (window.start, window.packets) == (3, {})
     assert window.acknowledge(3, 9.0) is None
     assert window.acknowledge(1, 9.0) is None
@@ -171,7 +171,8 @@ def test_the_lowest_packet_that_was_asked_for_is_sent_first() -> None:
 
 def test_what_arrived_behind_a_gap_is_kept_until_the_gap_is_closed_and_not_sent_again() -> None:
     window = send_window(sent=4)
-    assert window.read_request(0, b"\1\3", 2.0, 0.5) == 2.0  # 0 and 3 are missing
+    assert window.read_request(0, b"\1\3", 2.0, 0.5) == Heard(2, 2.0, 2)  # 0 and 3 are missing
+    assert window.in_flight == 0
     assert [window.next_asked(2.0) for _ in range(3)] == [(0, b"0"), (3, b"3"), None]
     window.read_request(0, b"\1\1\1\1", 9.0, 0.5)  # an older list, which came late
     assert [window.next_asked(9.0) for _ in range(3)] == [(0, b"0"), (3, b"3"), None]
@@ -183,16 +184,40 @@ def test_the_round_trip_of_a_list_is_that_of_the_newest_packet_that_it_passes() 
     window = send_window(sent=2)
     window.add(b"2", 3.0)
     window.add(b"3", 3.5)
-    assert window.read_request(0, b"\1\3", 4.0, 9.0) == 1.0
-    assert window.read_request(0, b"\1\3", 5.0, 9.0) is None
-    assert window.acknowledge(3, 5.0) == 5.0  # by the first, which was missing
+    assert window.read_request(0, b"\1\3", 4.0, 9.0) == Heard(2, 1.0)
+    assert window.read_request(0, b"\1\3", 5.0, 9.0) == Heard(0, None)
+    assert window.in_flight == 2
+    assert window.acknowledge(3, 5.0) == Heard(1, None)  # the first, which was missing, and others that were known
+    assert window.in_flight == 1
 
 
 def test_no_round_trip_is_told_by_a_packet_that_was_known_to_have_arrived() -> None:
+    window = send_window(sent=3)
+    window.read_request(0, b"\1\2", 4.0, 9.0)
+    assert window.acknowledge(2, 5.0) == Heard(1, None)
+
+
+def test_a_packet_that_was_sent_twice_tells_no_round_trip() -> None:
     window = send_window(sent=2)
-    window.read_request(0, b"\2", 4.0, 9.0)
-    window.read_request(0, b"\1\1", 4.0, 9.0)
-    assert window.acknowledge(2, 5.0) is None
+    assert window.read_request(0, b"\1", 4.0, 1.0).missing == 1
+    assert window.in_flight == 1
+    window.next_asked(4.0)
+    assert window.in_flight == 2
+    assert window.read_request(0, b"\1", 9.0, 1.0).missing == 0  # that is known
+    window.next_asked(9.0)
+    assert window.acknowledge(1, 9.5) == Heard(1, None)
+    assert window.again == set()
+    window.read_request(1, b"\1", 20.0, 1.0)
+    assert window.acknowledge(2, 21.0) == Heard(1, 21.0)  # what was asked for and has arrived is not sent
+    assert window.next_asked(21.0) is None
+
+
+def test_what_is_to_be_sent_again_and_has_arrived_is_not_sent() -> None:
+    window = send_window(sent=4)
+    window.read_request(0, b"\1\1", 4.0, 1.0)
+    window.read_request(0, b"\1\3", 4.0, 9.0)
+    assert window.in_flight == 1
+    assert [window.next_asked(4.0) for _ in range(2)] == [(0, b"0"), None]
 
 
 def test_a_stale_list_counts_from_its_own_start() -> None:

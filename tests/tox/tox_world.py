@@ -6,7 +6,7 @@ from typing import Any
 
 from sansproto.contract import Address, Path
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.network import Conditions, Node, VirtualNetwork
+from sansproto.testing.network import Conditions, Host, Node, VirtualNetwork
 from sansproto.tox import FriendOffline, MessageReceived, Relay, RelayServer, ToxNode
 
 
@@ -30,11 +30,14 @@ class World:
 class Tox:
     """A node, with its keys and its host."""
 
-    def __init__(self, world: World, number: int, seed: str = "", *, keys: int = 0, **more: Any) -> None:
+    def __init__(
+        self, world: World, number: int, seed: str = "", *, keys: int = 0, host: Host | None = None, **more: Any
+    ) -> None:
         self.world, self.keys, self.dht = world, keys or number, (keys or number) + 100
         self.tox = self.make(seed, **more)
-        self.path = Path("udp", f"10.0.0.{number}", 33445)
-        self.node = world.net.host(self.path.host).run(self.tox, sockets={"udp": 33445})
+        at = host or world.net.host(f"10.0.0.{number}")
+        self.path = Path("udp", at.address, 33445 + number)
+        self.node = at.run(self.tox, sockets={"udp": self.path.port})
 
     def make(self, seed: str, **more: Any) -> ToxNode:
         secrets = {"real_key": bytes([self.keys]) * 32, "dht_key": bytes([self.dht]) * 32}

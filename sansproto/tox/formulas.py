@@ -1,6 +1,6 @@
-"""How fast lossless packets are sent: docs/protocols/tox.rst, congestion.
+"""How fast lossless packets are sent by toxcore's rules: docs/protocols/tox.rst, congestion.
 
-A session tells what it sends and what waits for acknowledgement, and asks how much it may send now.
+They stand behind the interface of :mod:`sansproto.congestion`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from typing import Final
 
 import attrs
 
+from ..congestion import TICK
 from ..contract import Instant
-
-TICK: Final = 0.05
-"""Seconds between two looks at what was sent."""
 
 _SPAN: Final = 12
 """Ticks whose packets count."""
@@ -27,9 +25,10 @@ _UP, _DOWN, _RATIO = 1.2, 0.9, 2.0
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class Congestion:
-    """The rate of one session. It works by ticks, which the session makes while :attr:`is_active`."""
+class Formulas:
+    """The rate of one session. It works by ticks."""
 
+    filled: Instant
     rate: float = _FLOOR
     """First sendings per second."""
     asked_rate: float = _FLOOR
@@ -38,7 +37,6 @@ class Congestion:
     """What may be sent at once."""
     asked_left: float = float(_QUEUE)
     """The same of packets that are sent again."""
-    filled: Instant = 0.0
     congested: Instant | None = None
     queues: list[int] = attrs.field(factory=list)
     """Packets that waited for acknowledgement, the newest tick last; empty before the first tick."""
@@ -49,24 +47,21 @@ class Congestion:
 
     # -- what a session asks
 
-    @property
-    def is_active(self) -> bool:
-        """Does what was sent lately still count?"""
+    def is_active(self, now: Instant) -> bool:
         return bool(self.sent_now or self.asked_now or any(self.sent) or any(self.asked))
 
-    @property
     def wait(self) -> float:
-        """Seconds until it makes sense to ask again."""
-        return max(1.0 / self.rate, TICK / 10)
+        return TICK if self.left >= 1.0 else max(1.0 / self.rate, TICK / 10)
 
-    def may_send(self, now: Instant) -> int:
-        """How many packets may be sent for the first time."""
+    def may_send(self, now: Instant, in_flight: int) -> int:
         if self.left < 1.0:
             self._refill(now)
         return int(self.left)
 
+    def most(self, now: Instant, in_flight: int) -> int:
+        return int(self.left + self.rate * max(now - self.filled, 0.0))
+
     def may_send_again(self, now: Instant) -> bool:
-        """May a packet be sent that was asked for?"""
         if self.asked_left < 1.0:
             self._refill(now)
         return self.asked_left >= 1.0
@@ -86,8 +81,13 @@ class Congestion:
         else:
             self.left -= 1.0
 
+    def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
+        """It goes by what waits at each tick."""
+
+    def note_missing(self, now: Instant, missing: int, arrived: int) -> None:
+        """It goes by what is sent again."""
+
     def tick(self, now: Instant, waiting: int, round_trip: float) -> None:
-        """Another :data:`TICK` has passed, and so many packets wait for acknowledgement."""
         if not self.queues:
             self.queues, self.sent, self.asked = [0] * _SPAN, [0] * _RING, [0] * _RING
         for ring, newest in ((self.queues, waiting), (self.sent, self.sent_now), (self.asked, self.asked_now)):

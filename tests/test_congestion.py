@@ -1,0 +1,119 @@
+"""The window that goes by delays, driven by itself. How fair it is: tests/tox/test_fairness.py."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansproto.congestion import TICK, DelayWindow
+
+ROUND_TRIP = 0.1
+LATER = round(ROUND_TRIP / TICK)
+
+
+def run(window: DelayWindow, seconds: float, *, most: float = 1e9) -> list[int]:
+    """Send as much as may be sent; each 50 ms what was sent a round trip before is acknowledged, of so many in a second
+    at most. How many are sent in each 50 ms."""
+    sent, began = [0] * LATER, window.filled
+    waiting, in_flight = 0.0, 0
+    for tick in range(round(seconds / TICK)):
+        sent.append(0)
+        for step in range(10):
+            count = window.may_send(began + tick * TICK + step * TICK / 10, in_flight)
+            sent[-1] += count
+            in_flight += count
+            for _ in range(count):
+                window.note_sent()
+        waiting += sent[-1 - LATER]
+        through = int(min(waiting, most * TICK))
+        waiting -= through
+        in_flight -= through
+        if through:
+            window.note_acknowledged(began + (tick + 1) * TICK, through, ROUND_TRIP + waiting / most)
+    return sent
+
+
+def test_the_rate_doubles_with_each_round_trip_until_something_stands_in_a_queue() -> None:
+    window = DelayWindow(0.0)
+    run(window, 1.0)
+    assert window.is_starting
+    assert window.rate > 20 / ROUND_TRIP * 2**4
+    run(window, 3.0, most=1000.0)
+    assert not window.is_starting
+
+
+def test_the_rate_comes_to_that_of_the_way() -> None:
+    sent = run(DelayWindow(0.0), 20.0, most=1000.0)
+    assert 0.9 * 1000 < sum(sent[-200:]) / 10 < 1.02 * 1000
+
+
+def test_without_acknowledgements_two_windows_are_sent() -> None:
+    window = DelayWindow(0.0)
+    in_flight = 0
+    for tick in range(1000):
+        count = window.may_send(tick * TICK, in_flight)
+        in_flight += count
+        for _ in range(count):
+            window.note_sent()
+    assert in_flight == 2 * (20 + 1)  # in the beginning a round trip is taken for a second
+
+
+def test_no_more_is_sent_at_once_after_a_pause_than_in_ten_milliseconds() -> None:
+    window = DelayWindow(0.0, window=1000.0, tokens=0.0)
+    assert window.may_send(60.0, 0) == 10
+
+
+def test_losses_by_chance_leave_the_window_as_it_is() -> None:
+    window = DelayWindow(0.0, window=100.0)
+    for missing, arrived in ((2, 0), (3, 7), (30, 70)):
+        window.note_missing(0.0, missing, arrived)
+    assert window.window == 100.0
+
+
+def test_many_losses_shrink_it_once_in_a_round_trip() -> None:
+    window = DelayWindow(0.0, window=100.0)
+    for _ in range(5):
+        window.note_missing(0.0, 40, 60)
+    assert window.window == 70.0
+    window.note_missing(window.round_trip + TICK, 40, 60)
+    assert window.window == 49.0
+
+
+def test_beside_one_who_keeps_the_queue_full_more_packets_may_stand_there() -> None:
+    window = DelayWindow(0.0, window=40.0, is_starting=False)
+    window.note_acknowledged(0.0, 20, 0.05)
+    lowest = 40.0
+    for tick in range(1, 180):
+        window.note_acknowledged(tick * TICK, int(window.window), 0.15)
+        lowest = min(lowest, window.window)
+    assert window.boost == 8.0
+    assert window.window > lowest
+    window.note_missing(9.5, 1, 99)
+    assert window.boost == 4.0
+    window.note_acknowledged(9.6, 1, 0.05)
+    assert window.boost == 1.0
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 0.01), st.integers(1, 50), st.floats(0.0, 60.0), st.booleans()), max_size=60))
+def test_whatever_is_acknowledged_the_window_keeps_its_bounds(course: list[tuple[float, int, float, bool]]) -> None:
+    window, now = DelayWindow(0.0), 0.0
+    for passed, count, round_trip, gaps in course:
+        now += passed
+        window.note_acknowledged(now, count, round_trip, gaps=gaps)
+        if count % 3 == 0:
+            window.note_missing(now, count, count)
+        assert 16.0 <= window.window <= 16.0 + 1.5 * sum(one[1] for one in course) / 0.2 * (window.empty + 0.1)
+        assert 0.002 <= window.wait() <= max(TICK, 1 / window.rate)
+
+
+def test_who_acknowledges_each_packet_fills_no_memory() -> None:
+    window = DelayWindow(0.0)
+    for number in range(20_000):
+        window.note_acknowledged(number / 1000, 1, 0.1 + number / 1e6)
+    assert max(map(len, (window.base.values, window.standing.values, window.lately.values, window.slices))) <= 66
+
+
+def test_what_was_learnt_counts_for_ten_seconds() -> None:
+    window = DelayWindow(1.0)
+    assert window.is_active(10.9)
+    assert not window.is_active(11.0)
