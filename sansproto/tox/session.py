@@ -396,8 +396,7 @@ _RECEIVING: Final = "receiving"
 def _by_id(guards: Guards[Session, SessionState, Arrived, Arrived]) -> Guards[Session, SessionState, Arrived, None]:
     """What a packet is that was opened."""
     return (
-        guards.give_if(_C.is_next, _I.NEXT, ref=_RECEIVING)
-        .need(_C.has_payload, "data without a payload", ref=_RECEIVING)
+        guards.need(_C.has_payload, "data without a payload", ref=_RECEIVING)
         .need(_C.is_acknowledgement_possible, "an acknowledgement of what was not sent", ref=_RECEIVING)
         .give_if(_C.is_new_lossless, _I.LOSSLESS, ref=_RECEIVING)
         .need(_C.is_not_lossless, "a lossless packet again", ref=_RECEIVING)
@@ -410,7 +409,9 @@ def _by_id(guards: Guards[Session, SessionState, Arrived, Arrived]) -> Guards[Se
 
 
 DATA: Final = _by_id(
-    Guards.of(Session, SessionState, Arrived, "data").give_if(_C.is_foreign, _I.FOREIGN, ref=_RECEIVING)
+    Guards.of(Session, SessionState, Arrived, "data")
+    .give_if(_C.is_foreign, _I.FOREIGN, ref=_RECEIVING)
+    .give_if(_C.is_next, _I.NEXT, ref=_RECEIVING)
 )
 """What a packet is that may be of a session."""
 

@@ -379,3 +379,25 @@ def test_data_is_opened_by_few_keys() -> None:
         friend.say(friend.handshake(cookie))
     assert len(peer.endpoint.sessions.all) == 5
     assert peer.stats.dropped == {"no room for a candidate": 6}
+
+
+def test_all_packets_are_looked_at_whichever_session_at_a_path_they_are_of() -> None:
+    peer = NodePeer.live()
+    friends = [peer.met(2, AT_B), peer.met(3, AT_B)]
+    for friend in friends:
+        lossy, one, two = friend.data(b"\xc8once"), friend.lossless(b"\xa0one"), friend.lossless(b"\xa0two")
+        friend.say(lossy, lossy, two, two, one, one, friend.data(REQUEST))
+        said = [event.data for event in peer.take() if event.friend == friend.real.public]
+        assert said == [b"\xc8once", b"\xa0one", b"\xa0two"]
+        friend.say(friend.data(b""), friend.data(b"\xc8never", start=friend.start + 100))
+    assert peer.take() == []
+    assert peer.stats.dropped == {
+        "a replayed packet": 2,
+        "a lossless packet again": 4,
+        "data without a payload": 2,
+        "an acknowledgement of what was not sent": 2,
+    }
+    assert peer.stats.noted == {}
+    for friend in reversed(friends):
+        friend.say(friend.data(KILL))
+        assert peer.take() == [FriendOffline(friend.real.public, OfflineReason.SAID)]
