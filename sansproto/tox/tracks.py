@@ -26,14 +26,14 @@ _HOLDS: Final = (5.0, 20.0, 60.0)
 _SERVED: Final = 60.0
 """A way that served for so long is as good as one that never failed."""
 _SECONDS: Final = 5
-_LEAST_SENT: Final = 20
+LEAST_SENT: Final = 20
 """So many packets in that time, or in the last second, say how many are lost."""
 _NEWEST: Final = 3
 _AGAIN: Final = 10.0
 """Seconds that the loss of all packets counts."""
 _KNOWN: Final = 300.0
 """A score is not known any more after so long."""
-_BAD: Final = 2.5
+_BAD: Final = 3.0
 """A relay with a higher score is left, if there may be a better one."""
 
 
@@ -99,7 +99,7 @@ class Track:
 def _share(seconds: list[tuple[int, int]]) -> float:
     """How many of the packets that were sent in this time had to be sent again."""
     sent, again = (sum(values) for values in zip(*seconds, strict=True))
-    return again / (sent + again) if sent >= _LEAST_SENT else 0.0
+    return again / (sent + again) if sent >= LEAST_SENT else 0.0
 
 
 def shortest(track: Track | None, others: Iterable[Track]) -> float:

@@ -8,7 +8,7 @@ from ..component import Host, Part
 from ..contract import Instant
 from ..snapshot import CACHED
 from .paths import Ways
-from .tracks import UDP, Alarm, Carried, longest, shortest
+from .tracks import LEAST_SENT, UDP, Alarm, Carried, longest, shortest
 from .windows import Heard, SendWindow
 
 _PATIENCE: Final = 0.5
@@ -26,7 +26,8 @@ _OLDEST: Final = 8
 _FEW_ROUNDS, _ROUNDS = 2, 3
 _STRIKES: Final = 2
 """So often the acknowledgements may come by another way only."""
-_SECOND: Final = 1.0
+_SECOND, _SOON = 1.0, 0.25
+"""Between two times that packets are counted; if many are sent again."""
 
 
 class Sender(Protocol):
@@ -128,7 +129,7 @@ class Watch(Part[Host[Any]]):
         alarm = self.alarm
         if alarm is not None and now >= alarm.due:
             self._copy(alarm)
-        if now >= self.second + _SECOND:
+        if now >= self.second + (_SECOND if self.again < LEAST_SENT else _SOON):
             self._count(now)
         if ways.moves != self.moves:
             self.note_moved()

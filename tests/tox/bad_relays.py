@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -12,11 +14,13 @@ from sansproto.component import Parts
 from sansproto.contract import Address
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, Node
-from sansproto.tox import CustomReceived, FriendOffline, MessageReceived, Relay, RelayServer
+from sansproto.tox import FriendOffline, MessageReceived, Relay, RelayServer
 from sansproto.tox import packets as p
-from sansproto.tox.outgoing import Outgoing
 from sansproto.tox.relay_visitor import Parcel, RelayVisitor
+from sansproto.tox.tracks import UDP
 
+AT_A, AT_B = "10.0.0.1", "10.0.0.2"
+BULK = [b"\xa0" + bytes(1000)] * 20
 Treatment = Callable[[bytes, bytes, bytes], Iterable[tuple[float, bytes]]]
 """Of a packet from somebody to somebody: what becomes of it, and after how many seconds."""
 
@@ -30,6 +34,11 @@ class BadRelay(RelayServer):
         self.treat: Treatment | None = None
         self.node: Node[Any] | None = None
 
+    def later(self, delay: float, act: Callable[[], None]) -> None:
+        node = self.node
+        assert node is not None
+        node.net.after(delay, lambda: node.report(act))
+
 
 class BadVisitor(RelayVisitor):
     def pass_on(self, parcel: Parcel) -> None:
@@ -41,9 +50,7 @@ class BadVisitor(RelayVisitor):
         for delay, data in relay.treat(self.key, receiver.key, packet.data):
             made = p.Relayed(packet.connection, data)
             if delay:
-                node = relay.node
-                assert node is not None
-                node.net.after(delay, lambda made=made: node.report(lambda: self._late(receiver, made)))  # type: ignore[misc]
+                relay.later(delay, partial(self._late, receiver, made))
             else:
                 receiver.say(made)
 
@@ -80,25 +87,22 @@ def freezing_data(sender: bytes, receiver: bytes, data: bytes) -> list[tuple[flo
     return [] if len(data) >= 200 else [(0.0, data)]
 
 
-class Ways(World):
+class Faults(World):
     """Two nodes who talk all the time, by relays that may be bad and by UDP."""
 
     def __init__(
         self, relays: int, trip: float = 0.02, *, udp: bool = False, loss: float = 0.0, bulk: str = "", seed: int = 1
     ) -> None:
         super().__init__(seed=seed, latency=trip / 4)
-        self.copies = self.sent = 0
-        self.bad = [self.bad_relay() for _ in range(relays)]
-        self.a, self.b = self.node(1), self.node(2)
-        self.net.way("10.0.0.1", "10.0.0.2", Conditions(latency=trip / 2, loss=loss))
-        for relay in self.bad:
-            self.a.use(relay)
-            self.b.use(relay)
+        self.known = [self.bad_relay() for _ in range(relays)]
+        self.a, self.b, self.bulk = Talker(self, 1), Talker(self, 2), bulk
+        self.both = (self.a, self.b)
+        self.net.way(AT_A, AT_B, Conditions(latency=trip / 2, loss=loss))
+        for relay in self.known:
+            for node in self.both:
+                node.use(relay)
         self.a.befriend(self.b, path=udp)
         self.b.befriend(self.a)
-        self.bulk = bulk
-        self.arrived: dict[str, list[float]] = {"a": [], "b": []}
-        self.said = {"a": 0, "b": 0}
         meet(self, self.a, self.b, within=60.0)
 
     def bad_relay(self) -> Relay:
@@ -108,61 +112,83 @@ class Ways(World):
         self.relays.append(server.node)
         return Relay(server.public_key, Address(f"10.0.1.{number}", 443))
 
-    def treat(self, number: int, treatment: Treatment | None) -> None:
-        self.relays[number].endpoint.treat = treatment  # type: ignore[attr-defined]
+    # -- misfortunes
 
-    def used(self, node: Tox) -> int | None:
-        """The number of the relay in use; -1 is UDP."""
-        used = node.ways(self.other(node)).used
-        if used is None:
-            return None
-        return -1 if used == b"" else next(n for n, relay in enumerate(self.bad) if relay.key == used)
+    def treat(self, number: int, treatment: Treatment | None) -> None:
+        self.relays[number].endpoint.treat = treatment
+
+    def stop(self, number: int, *, is_stopped: bool = True) -> None:
+        """A relay's machine stands still: what is sent to it waits."""
+        for host in (AT_A, AT_B):
+            (self.net.partition if is_stopped else self.net.heal)(host, f"10.0.1.{number}")
+
+    def block_udp(self, *, is_blocked: bool = True) -> None:
+        (self.net.partition if is_blocked else self.net.heal)(AT_A, AT_B)
+
+    # -- what is noticed
 
     def other(self, node: Tox) -> Tox:
         return self.b if node is self.a else self.a
 
-    def moves(self) -> int:
-        return self.a.ways(self.b).moves + self.b.ways(self.a).moves
-
-    def run(self, seconds: float) -> None:
-        """Both say something each tenth of a second, and send as much as goes where ``bulk`` says so."""
-        for _ in range(round(seconds * 10)):
-            for name, node in (("a", self.a), ("b", self.b)):
-                other = self.other(node)
-                if node.say(other, f"{self.said[name]}") is not None:
-                    self.said[name] += 1
-                if name in self.bulk:
-                    node.give(other, [b"\xa0" + bytes(1000)] * 20)
-            for _ in range(5):
-                self.net.run(0.02)
-                self.look()
-
-    def look(self) -> None:
-        for name, node in (("a", self.a), ("b", self.b)):
-            texts = [event for event in node.events if isinstance(event, MessageReceived)]
-            self.arrived[name] += [self.net.now] * len(texts)
-            for event in texts:
-                assert event.text == f"{self.heard(name)}", (name, event.text, self.heard(name))
-                self.count(name)
-            self.gone = [event for event in node.events if isinstance(event, FriendOffline)]
-            assert not self.gone, self.gone
-            node.events[:] = [e for e in node.events if not isinstance(e, MessageReceived | CustomReceived)]
-
-    def heard(self, name: str) -> int:
-        return self._heard.get(name, 0)
-
-    def count(self, name: str) -> None:
-        self._heard[name] = self.heard(name) + 1
+    def used(self, node: Tox) -> int | None:
+        """The number of the relay in use; -1 is UDP."""
+        names = [UDP, *(relay.key for relay in self.known)]
+        used = node.ways(self.other(node)).used
+        return None if used is None else names.index(used) - 1
 
     @property
-    def _heard(self) -> dict[str, int]:
-        self.__dict__.setdefault("heard_", {})
-        return self.__dict__["heard_"]
+    def moves(self) -> int:
+        """How often one of them has taken another way."""
+        return sum(node.ways(self.other(node)).moves for node in self.both)
+
+    @property
+    def copies(self) -> int:
+        return sum(node.copies for node in self.both)
+
+    def run(self, seconds: float) -> None:
+        """Both say something each tenth of a second, and send as much as goes where ``bulk`` names them."""
+        for _ in range(round(seconds * 10)):
+            for name, node in zip("ab", self.both, strict=True):
+                node.talk(self.other(node))
+                if name in self.bulk:
+                    node.give(self.other(node), BULK)
+            for _ in range(5):
+                self.net.run(0.02)
+                for node in self.both:
+                    node.listen()
 
     def gap(self, since: float) -> float:
         """The longest time in which one of them got nothing."""
         worst = 0.0
-        for times in self.arrived.values():
-            after = [since, *(time for time in times if time > since), self.net.now]
-            worst = max(worst, *(b - a for a, b in zip(after, after[1:], strict=False)))
+        for node in self.both:
+            times = [since, *(time for time in node.arrived if time > since), self.net.now]
+            worst = max(worst, *(after - before for before, after in pairwise(times)))
         return worst
+
+    def all_arrived(self) -> bool:
+        return all(len(self.other(node).arrived) == node.said for node in self.both)  # type: ignore[attr-defined]
+
+
+class Talker(Tox):
+    """A node that talks all the time. What it hears has to come once, and in order."""
+
+    said = copies = 0
+
+    def __init__(self, world: World, number: int) -> None:
+        super().__init__(world, number)
+        self.arrived: list[float] = []
+
+    def talk(self, other: Tox) -> None:
+        if self.say(other, str(self.said)) is not None:
+            self.said += 1
+        session = self.tox.friends.all[other.key].session
+        if session is not None and session.outgoing.watch.alarm is not None:
+            self.copies = max(self.copies, len(session.outgoing.watch.carried.copied))
+
+    def listen(self) -> None:
+        for event in self.events:
+            assert not isinstance(event, FriendOffline)
+            if isinstance(event, MessageReceived):
+                assert event.text == str(len(self.arrived))
+                self.arrived.append(self.world.net.now)
+        self.events.clear()

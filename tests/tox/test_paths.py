@@ -1,0 +1,207 @@
+"""Which way two nodes use when relays and UDP fail them: how long nothing arrives, and what that costs.
+
+docs/protocols/tox.rst, ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from bad_relays import Faults, corrupting, freezing_data, frozen, lossy, slow
+from soaking import SOAKING
+
+Fault = Callable[[Faults], None]
+TRIPS = [0.02, 0.1, 0.3, 0.6, 2.0] if SOAKING else [0.02, 0.6, 2.0]
+WARM, SECONDS = 8.0, 12.0
+
+
+def freeze(*who: str) -> Fault:
+    """The relay in use swallows what these send."""
+    return lambda world: world.treat(world.used(world.a) or 0, frozen(*(getattr(world, x).tox.dht_key for x in who)))
+
+
+def stop(world: Faults) -> None:
+    world.stop(world.used(world.a) or 0)
+
+
+def die(world: Faults) -> None:
+    world.relays[world.used(world.a) or 0].stop()
+
+
+def delay(world: Faults) -> None:
+    world.treat(world.used(world.a) or 0, slow(3.0))
+
+
+def drop(world: Faults) -> None:
+    world.treat(world.used(world.a) or 0, lossy(0.5))
+
+
+def corrupt(part: float) -> Fault:
+    return lambda world: world.treat(world.used(world.a) or 0, corrupting(part))
+
+
+def corrupt_two(world: Faults) -> None:
+    for number in range(2):
+        world.treat(number, corrupting(0.5, seed=number))
+
+
+def freeze_three(world: Faults) -> None:
+    for number in range(3):
+        world.treat(number, frozen(world.a.tox.dht_key, world.b.tox.dht_key))
+
+
+def freeze_data(world: Faults) -> None:
+    world.treat(world.used(world.a) or 0, freezing_data)
+
+
+def block(world: Faults) -> None:
+    world.block_udp()
+
+
+#: what fails, how many relays there are, UDP, who sends much, the longest gap up to a round trip of 600 ms and at 2 s
+CASES: dict[str, tuple[Fault, int, bool, str, float, float]] = {
+    "frozen one way": (freeze("a"), 2, False, "", 1.4, 3.6),
+    "frozen the other way": (freeze("b"), 2, False, "", 1.4, 3.6),
+    "frozen both ways": (freeze("a", "b"), 2, False, "", 1.4, 4.2),
+    "frozen one way, much is sent": (freeze("a"), 2, False, "ab", 1.4, 5.0),
+    "stands still": (stop, 2, False, "", 1.8, 4.2),
+    "dies": (die, 2, False, "", 0.5, 1.5),
+    "delays by 3 s": (delay, 2, False, "", 1.8, 3.6),
+    "drops half": (drop, 2, False, "", 2.3, 7.1),
+    "drops half, much is sent": (drop, 2, False, "a", 2.3, 7.1),
+    "corrupts 30 %": (corrupt(0.3), 2, False, "", 1.6, 3.6),
+    "corrupts everything": (corrupt(1.0), 2, False, "", 1.3, 3.6),
+    "two corrupt half": (corrupt_two, 3, False, "", 2.0, 4.8),
+    "three of four frozen": (freeze_three, 4, False, "", 1.9, 4.5),
+    "good for small packets, freezes others": (freeze_data, 2, False, "ab", 1.4, 3.0),
+    "UDP blocked": (block, 2, True, "", 1.8, 5.4),
+    "UDP blocked, much is sent": (block, 2, True, "b", 1.8, 5.4),
+}
+
+
+@pytest.mark.parametrize("trip", TRIPS)
+@pytest.mark.parametrize("name", CASES)
+def test_what_fails_is_left(name: str, trip: float) -> None:
+    fault, relays, udp, bulk, most, most_at_2_s = CASES[name]
+    world = Faults(relays, trip, udp=udp, bulk=bulk)
+    world.run(WARM)
+    at, before, used = world.net.now, world.moves, [world.used(node) for node in world.both]
+    assert used == ([-1, -1] if udp else [0, 0])
+    fault(world)
+    world.run(SECONDS)
+    gap = world.gap(at)
+    print(f"{name}, {trip}: {gap:.2f} s without anything, {world.moves - before} moves")
+    assert gap <= (most if trip < 1.0 else most_at_2_s)
+    assert used != [world.used(node) for node in world.both]  # in a direction that works it may stay
+    assert world.moves - before <= 4
+
+
+@pytest.mark.parametrize("trip", TRIPS)
+@pytest.mark.parametrize("bulk", ["", "a", "ab"])
+@pytest.mark.parametrize("udp", [False, True])
+def test_without_a_fault_there_is_no_switch_and_no_copy(trip: float, bulk: str, udp: bool) -> None:
+    world = Faults(2, trip, udp=udp, bulk=bulk)
+    world.run(WARM)
+    before = world.moves
+    world.run(SECONDS)
+    assert world.moves == before
+    assert world.copies == 0
+    assert world.used(world.a) == world.used(world.b) == (-1 if udp else 0)
+
+
+@pytest.mark.parametrize("trip", [0.02, 0.6] if SOAKING else [0.6])
+def test_relays_that_are_up_for_3_seconds_in_10_one_after_the_other_lose_nothing(trip: float) -> None:
+    """Somebody who is offline, or a word that comes twice or not in order, is found by who listens."""
+    world = Faults(2, trip)
+    for turn in range(60 if SOAKING else 12):
+        for number in range(2):
+            world.stop(number, is_stopped=number != turn % 2)
+        world.run(3.0)
+        world.stop(turn % 2)
+        world.run(7.0)
+    for number in range(2):
+        world.stop(number, is_stopped=False)
+    world.run(5.0)
+    world.net.run(5.0)
+    for node in world.both:
+        node.listen()
+    assert world.all_arrived()
+
+
+def test_udp_is_used_again_as_soon_as_it_is_open_but_not_for_5_20_and_60_seconds_after_it_failed() -> None:
+    world = Faults(2, udp=True)
+    world.run(WARM)
+    holds = []
+    for _ in range(4):
+        world.block_udp()
+        while world.used(world.a) == -1:
+            world.run(0.1)
+        left = world.net.now
+        world.run(2.0)
+        world.block_udp(is_blocked=False)
+        while world.used(world.a) != -1:
+            world.run(0.1)
+        holds.append(world.net.now - left)
+        while world.used(world.b) != -1:
+            world.run(0.1)
+    for hold, least in zip(holds, (5.0, 20.0, 60.0, 60.0), strict=True):
+        assert least <= hold <= least + 4.2
+    world.run(61.0)  # it is as good as new
+    world.block_udp()
+    world.run(3.0)
+    world.block_udp(is_blocked=False)
+    world.run(8.0)
+    assert world.used(world.a) == -1
+
+
+def test_udp_is_found_within_10_seconds_after_it_opens() -> None:
+    world = Faults(1, udp=True)
+    world.block_udp()
+    world.run(30.0)
+    assert world.used(world.a) == world.used(world.b) == 0
+    world.block_udp(is_blocked=False)
+    world.run(10.0)
+    assert world.used(world.a) == world.used(world.b) == -1
+
+
+def test_a_way_that_nobody_talks_on_is_left_too() -> None:
+    """A sign of life that does not arrive is enough."""
+    world = Faults(2)
+    world.run(1.0)
+    world.net.run(20.0)
+    stop(world)
+    world.net.run(8.0 + 1.5)
+    assert world.used(world.a) == 1
+    assert world.used(world.b) == 1
+
+
+def test_what_is_small_goes_by_another_relay_while_one_takes_nothing() -> None:
+    world = Faults(2)
+    world.run(1.0)
+    ways = world.a.ways(world.b)
+    link = world.a.tox.links[world.a.tox.relays[world.known[0].key].link]
+    link.write(bytes(1 << 17))
+    assert ways.used == world.known[0].key
+    assert ways.pick(1000) is None
+    assert ways.pick(40).relay == world.known[1].key  # type: ignore[union-attr]
+
+
+def test_relays_that_were_left_are_tried_last() -> None:
+    world = Faults(3)
+    world.run(1.0)
+    ways, first, second, third = world.a.ways(world.b), *(relay.key for relay in world.known)
+    assert (ways.used, ways.leave(None), ways.used) == (first, True, second)
+    assert not ways.leave(None)  # not so soon
+    waits = []
+    for expected in (third, first, second, third):
+        began = world.net.now
+        while not ways.leave(None):
+            world.net.run(0.25)
+        waits.append(world.net.now - began)
+        assert ways.used == expected  # the one that was left longest ago
+    assert waits == pytest.approx([1.0, 2.0, 4.0, 8.0], abs=0.3)
+    world.net.run(61.0)
+    assert ways.leave(None)
+    world.net.run(1.1)
+    assert ways.leave(None)
