@@ -378,7 +378,7 @@ class ProxyCall(Component[ProxyState, Host[Any]]):
         self._fail(failure, f"the proxy answers with code {reply.code}, {name}")
 
     def tell_denied(self, reply: HttpReply) -> None:
-        failure = ProxyFailure.NEEDS_PASSWORD if reply.status == b"407" else ProxyFailure.REFUSED
+        failure = ProxyFailure.NEEDS_PASSWORD if reply.status in (b"401", b"407") else ProxyFailure.REFUSED
         self._fail(failure, f"the proxy answers with status {reply.status.decode()}")
 
     def tell_nonsense(self) -> None:

@@ -193,6 +193,7 @@ def test_a_socks5_proxy_that_wants_a_password_is_asked_for_nothing(method: int) 
     ("status", "cause", "failure"),
     [
         (b"407", CloseCause.REFUSED, ProxyFailure.NEEDS_PASSWORD),
+        (b"401 who?", CloseCause.REFUSED, ProxyFailure.NEEDS_PASSWORD),
         (b"403 no", CloseCause.REFUSED, ProxyFailure.REFUSED),
         (b"502 200 OK", CloseCause.REFUSED, ProxyFailure.REFUSED),
         (b"100 Continue", CloseCause.REFUSED, ProxyFailure.REFUSED),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_relay import HTTP_YES, SERVER, SOCKS_GRANTED, SOCKS_YES, B, C, ClientPeer
-from scripted_tox import DHT, REAL
+from scripted_tox import DHT, REAL, Friend, NodePeer
 from tox_world import World, meet
 
 from sansproto.contract import Address, OpenStream, Path, Phase, SendBytes
@@ -220,6 +220,10 @@ def test_the_network_changes_while_the_proxy_is_asked(proxy: Proxy) -> None:
     peer.open()
     assert peer.heard_by_proxy() == DIALOGUES[proxy][0][0]
     assert peer.take() == []
+    peer.network_changed(peer.now)
+    peer.drain()
+    peer.stream_lost(peer.link, peer.now, detail="refused")
+    assert lost(peer) == (CloseCause.UNREACHABLE, ProxyFailure.UNREACHABLE, "refused")
 
 
 @both
@@ -268,11 +272,15 @@ class Watched:
 PATHS = st.sampled_from([Path("udp", "192.0.2.9", 33445), Path("udp", "2001:db8::9", 33445)])
 KEYS = st.sampled_from([B.public, C.public, SERVER.public])
 RELAYS = st.builds(Relay, KEYS, st.sampled_from([Address("192.0.2.1", 443), NAMED.address, Address("no name", 1)]))
-HEADS = st.sampled_from([b"", b"\0" + B.public, b"\1", b"\x18" + B.public, b"\x19", b"\x1a", b"\x1b", b"\x21"])
+GENUINE = Friend(NodePeer.live(), 7)
+"""Whom a node without a proxy answers."""
+DATAGRAMS = st.sampled_from(
+    [GENUINE.request(), GENUINE.ping(b"a number"), GENUINE.pong(b"a number"), b"\x1b" + bytes(40)]
+)
 STEPS = st.one_of(
     st.tuples(st.just("add_friend"), KEYS, KEYS, PATHS, st.lists(RELAYS, max_size=2)),
     st.tuples(st.just("add_relay"), RELAYS),
-    st.tuples(st.just("datagram"), st.builds(lambda head, size: head + bytes(size), HEADS, st.integers(0, 400)), PATHS),
+    st.tuples(st.just("datagram"), DATAGRAMS | st.binary(max_size=40), PATHS),
     st.tuples(st.just("opened"), st.integers(1, 6)),
     st.tuples(st.just("data"), st.integers(1, 6), st.binary(max_size=20)),
     st.tuples(st.just("yes"), st.integers(1, 6)),
@@ -333,9 +341,12 @@ def test_without_a_proxy_the_same_would_leave_by_other_ways() -> None:
     watched.node = ToxNode(real_key=REAL.secret, dht_key=DHT.secret, entropy=ScriptedEntropy(seed=b"proxy"))
     watched.driver = Driver(watched.node, watched.transmits.append, lambda _: None)
     do(watched, ("add_relay", NAMED))
-    do(watched, ("add_friend", B.public, C.public, Path("udp", "192.0.2.9", 33445), []))
-    assert {type(one).__name__ for one in watched.transmits} == {"OpenStream", "SendDatagram"}
     assert watched.streams == [NAMED.address]
+    path = Path("udp", "192.0.2.9", 33445)
+    for step in (("add_friend", B.public, C.public, path, []), ("datagram", GENUINE.request(), path)):
+        watched.transmits.clear()
+        do(watched, step)
+        assert {type(one).__name__ for one in watched.transmits} == {"SendDatagram"}
 
 
 @both
@@ -343,7 +354,7 @@ def test_datagrams_that_arrive_are_dropped_and_a_path_is_not_used(proxy: Proxy) 
     watched = Watched(proxy)
     path = Path("udp", "192.0.2.9", 33445)
     do(watched, ("add_friend", B.public, C.public, path, []))
-    do(watched, ("datagram", b"\x18" + C.public + bytes(112), path))
+    do(watched, ("datagram", GENUINE.request(), path))
     do(watched, ("wait", 30.0))
     assert watched.transmits == []
     assert watched.node.stats.dropped == {"unexpected datagram": 1}
