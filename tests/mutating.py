@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from inspect import isfunction, signature
 from itertools import product
@@ -10,19 +11,18 @@ from pathlib import Path
 from time import process_time
 from types import ModuleType
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import attrs
 from _pytest.mark.structures import ParameterSet
 from exploring_tables import AnyTable, Mutant, changed, is_found, mutants, names_of, running
 
 from sansproto.machine import Row
-from sansproto.trace import Classified, Dropped, Stepped, Trace, TraceRecord
+from sansproto.session import Session
+from sansproto.trace import Classified, Dropped, Stepped, TraceRecord
 
 Scenario: TypeAlias = Callable[[], Any]
 """It raises an exception if something is wrong."""
-
-TraceTo: TypeAlias = Callable[[Trace | None], None]
-"""Has everything traced from now on, or nothing."""
 
 UNEXPECTED = "late"
 """The reason for inputs without a row."""
@@ -103,11 +103,11 @@ class TooLong(Exception):
 
 @attrs.define
 class Observer:
-    """Counts the steps of whatever is traced to it, and knows which rows and steps of guards they are of."""
+    """Counts the steps of all sessions, and knows which rows and steps of guards they are of, and what is odd."""
 
     names: dict[tuple[Any, ...], str]
     seen: set[str] = attrs.field(factory=set)
-    drops: set[str] = attrs.field(factory=set)
+    odd: set[str] = attrs.field(factory=set)
     count: int = 0
     most: float = float("inf")
 
@@ -119,8 +119,34 @@ class Observer:
             self.seen.add(self.names.get((record.machine, record.row), ""))
         elif isinstance(record, Classified):
             self.seen.add(self.names.get((record.machine, record.guards, record.step), ""))
-        elif isinstance(record, Dropped):
-            self.drops.add(record.reason)
+        elif isinstance(record, Dropped) and record.reason == UNEXPECTED:
+            self.odd.add("an input that no row expects")
+
+    def look_at_timers(self, session: Session[Any]) -> None:
+        """No timer is left behind."""
+        waiting = set()
+        for (part, timer), _ in session._timers:
+            if not part.table.pairs[part.state, timer.on][0]:
+                self.odd.add(f"{part.table.name}: {timer.name} runs in {part.state.name}")
+            if (part, timer.on) in waiting:
+                self.odd.add(f"{part.table.name}: two timers wait for {timer.on.name}")
+            waiting.add((part, timer.on))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Whatever sessions are made meanwhile are watched, unless somebody else has their trace."""
+        begin, run = Session.__init__, Session.run
+
+        def begin_traced(session: Session[Any], **arguments: Any) -> None:
+            begin(session, **{**arguments, "trace": arguments.get("trace") or self})
+
+        def run_and_look(session: Session[Any]) -> None:
+            run(session)
+            if session.trace is self:
+                self.look_at_timers(session)
+
+        with patch.object(Session, "__init__", begin_traced), patch.object(Session, "run", run_and_look):
+            yield
 
 
 @attrs.frozen
@@ -130,45 +156,36 @@ class Known:
     name: str
     scenario: Scenario
     uses: frozenset[str]
+    odd: frozenset[str]
     steps: int
     seconds: float
 
-    def notices(self, mutant: Mutant, trace_to: TraceTo) -> bool:
-        """Does it fail now, or come to an input that no row expects?"""
+    def notices(self, mutant: Mutant) -> bool:
+        """Does it fail now, or come to something odd?"""
         observer = Observer({}, most=_PATIENCE * self.steps + 10_000)
-        trace_to(observer)
         try:
-            with running(mutant):
+            with running(mutant), observer.watching():
                 self.scenario()
         except Exception:
             return True
-        finally:
-            trace_to(None)
-        return UNEXPECTED in observer.drops
+        return not observer.odd <= self.odd
 
 
-def learn(scenarios: Mapping[str, Scenario], tables: Iterable[AnyTable], trace_to: TraceTo) -> list[Known]:
+def learn(scenarios: Mapping[str, Scenario], tables: Iterable[AnyTable]) -> list[Known]:
     """What each scenario comes to; those that take little time first."""
     names = dict(item for table in tables for item in names_of(table))
     found = []
     for name, scenario in scenarios.items():
         observer, begun = Observer(names), process_time()
-        trace_to(observer)
-        try:
+        with observer.watching():
             scenario()
-        finally:
-            trace_to(None)
-        found.append(Known(name, scenario, frozenset(observer.seen), observer.count, process_time() - begun))
+        seen, odd = frozenset(observer.seen), frozenset(observer.odd)
+        found.append(Known(name, scenario, seen, odd, observer.count, process_time() - begun))
     return sorted(found, key=lambda one: one.seconds)
 
 
-def who_notices(
-    uses: frozenset[str], mutant: Mutant, known: Iterable[Known], docs: Path, trace_to: TraceTo
-) -> str | None:
+def who_notices(uses: frozenset[str], mutant: Mutant, known: Iterable[Known], docs: Path) -> str | None:
     """The static checks, or the first scenario; None if nobody does."""
     if is_found(mutant, docs):
         return "the static checks"
-    for one in known:
-        if uses & one.uses and one.notices(mutant, trace_to):
-            return one.name
-    return None
+    return next((one.name for one in known if uses & one.uses and one.notices(mutant)), None)

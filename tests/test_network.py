@@ -350,6 +350,27 @@ def test_datagrams_on_their_way_are_lost_in_a_partition() -> None:
     assert server.endpoint.times("receive_datagram") == 0
 
 
+def test_a_machine_that_sleeps() -> None:
+    """Its clock stands still, datagrams are lost, streams wait, no timer rings; then it is told how long it was."""
+    net, client, server = pair()
+    client.endpoint.wakes = [client.now + 5.0]
+    tell(client)
+    net.partition("10.0.0.1", "10.0.0.9")
+    tell(server, SendDatagram(b"lost", Path("udp", "10.0.0.2", client.sockets["udp"])))
+    tell(server, SendBytes(Link(101), b"waits"))
+    before = client.now
+    client.sleep(60.0)
+    assert client.now == before
+    assert client.endpoint.times("woken") == 0
+    assert client.endpoint.times("resumed") == 1
+    net.run(1.0)
+    assert client.endpoint.data == b"waits"
+    assert client.endpoint.times("receive_datagram") == 0
+    net.run(5.0)
+    assert client.endpoint.times("woken") == 1
+    assert net.is_parted("10.0.0.1", "10.0.0.9")
+
+
 def test_listeners_pause() -> None:
     net, client, server = pair()
     tell(server, PauseAccepting("tape"))

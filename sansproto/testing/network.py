@@ -345,6 +345,8 @@ class Node(Generic[E]):
         self._paused: dict[str, deque[StreamEnd]] = {}  # listeners that accept none for now: who waits there
         self._auto_drain = auto_drain
         self._life = 0
+        self._is_asleep = False
+        self._alarm: float | None = None
         host.nodes.append(self)
         self._start(endpoint)
 
@@ -384,6 +386,22 @@ class Node(Generic[E]):
         self.host.nodes.append(self)
         self._start(endpoint)
 
+    def sleep(self, seconds: float) -> None:
+        """Have the machine sleep: nothing reaches it, no timer rings, its clock stands still. Others go on meanwhile.
+        Streams are still there, if their other ends are. Then the endpoint is told how long it was."""
+        here, net = self.host.address, self.net
+        others = [host for host in net.hosts if host != here and not net.is_parted(here, host)]
+        self._is_asleep = True
+        for address in others:
+            net.partition(here, address)
+        net.run(seconds)
+        self._is_asleep = False
+        self.host.clock -= seconds
+        self._life, self._alarm = self._life + 1, None  # what was to ring would be early
+        for address in others:
+            net.heal(here, address)
+        self.report(lambda: self.endpoint.resumed(self.now, asleep=seconds))
+
     def receive_datagram(self, data: bytes, path: Path) -> None:
         self.report(lambda: self.endpoint.receive_datagram(data, path, self.now))
 
@@ -401,7 +419,7 @@ class Node(Generic[E]):
 
     def _start(self, endpoint: Endpoint[E]) -> None:
         self.endpoint = endpoint
-        self._alarm: float | None = None
+        self._alarm = None
         self._driver = Driver(endpoint, self._carry, self.events.append if self._auto_drain else None)
         for label, port in self.sockets.items():
             self._say_bound(label, port)
@@ -425,7 +443,7 @@ class Node(Generic[E]):
             self.net.after(max(at - self.now, 0.0), lambda: self._ring(at, life))
 
     def _ring(self, at: float, life: int) -> None:
-        if self._alarm == at and life == self._life:
+        if self._alarm == at and life == self._life and not self._is_asleep:
             self._alarm = None
             self._driver.wake(max(self.now, at))  # the sum of two floats may be a little early
             self._set_alarm()

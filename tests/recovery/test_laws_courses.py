@@ -36,6 +36,8 @@ def chosen() -> list[int]:
 
 
 SEEDS = chosen()
+FOUND = [5460]
+"""Seeds that have found something."""
 
 
 def run_each(seeds: list[int], core: type[Recovery] = Recovery) -> None:
@@ -50,6 +52,10 @@ def run_each(seeds: list[int], core: type[Recovery] = Recovery) -> None:
 @pytest.mark.parametrize("first", range(0, len(SEEDS), CHUNK), ids=lambda first: f"{first}-{first + CHUNK}")
 def test_courses_of_seeds(first: int) -> None:
     run_each(SEEDS[first : first + CHUNK])
+
+
+def test_courses_that_found_something() -> None:
+    run_each(FOUND)
 
 
 def test_the_same_seed_is_the_same_course() -> None:

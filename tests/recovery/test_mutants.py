@@ -18,7 +18,6 @@ from exploring_tables import Mutant
 from mutating import Known, all_mutants, checks_in, learn, who_notices
 from soaking import SOAKING
 from test_scenarios import STORIES
-from world import World
 
 from sansproto.recovery import Recovery
 from sansproto.recovery.call import CALL
@@ -32,7 +31,6 @@ from sansproto.recovery.silence import DEBT, SILENCE
 from sansproto.recovery.suspicion import SUSPICION
 from sansproto.recovery.tombstone import TOMBSTONE
 from sansproto.testing._internal.protocols import tables_of
-from sansproto.trace import Trace
 
 pytestmark = pytest.mark.unmeasured
 
@@ -50,19 +48,15 @@ QUICK = (test_calls, test_rules, test_corners_recovery)
 """These come to most of it."""
 
 
-def trace_to(trace: Trace | None) -> None:
-    World.traces = () if trace is None else (trace,)
-
-
 @cache
 def quick() -> list[Known]:
-    return learn({name: test for module in QUICK for name, test in checks_in(module)}, TABLES, trace_to)
+    return learn({name: test for module in QUICK for name, test in checks_in(module)}, TABLES)
 
 
 @cache
 def slow() -> list[Known]:
     scenarios = {name: partial(story, Recovery) for name, story in STORIES.items()}
-    return learn({**scenarios, **dict(checks_in(test_floods_recovery))}, TABLES, trace_to)
+    return learn({**scenarios, **dict(checks_in(test_floods_recovery))}, TABLES)
 
 
 def known() -> Iterator[Known]:
@@ -83,5 +77,5 @@ def test_all_tables_are_tried() -> None:
 
 def test_what_is_wrong_in_a_table_is_noticed() -> None:
     mutants = [*chosen()]
-    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), DOCS, trace_to) is None}
+    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), DOCS) is None}
     assert unnoticed == (HARMLESS.keys() if SOAKING else set())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from soaking import SOAKING
 from symbolic import H2, Data, Node, Received, at, decode, forget_packets, mailbox
@@ -41,7 +41,6 @@ from sansproto.testing._internal.driver import Driver
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, VirtualNetwork
 from sansproto.testing.network import Node as Place
-from sansproto.trace import Trace
 
 EPOCH = 1_700_000_000.0
 """The wall clock when a world begins."""
@@ -82,9 +81,6 @@ class Net(VirtualNetwork):
 
 class World:
     """All ends, the network between them, and what was seen."""
-
-    traces: ClassVar[tuple[Trace, ...]] = ()
-    """Where all that happens in all worlds is told, if somebody wants that."""
 
     def __init__(
         self,
@@ -293,7 +289,6 @@ class End:
             wall_epoch=self.wall,
             config=self.config,
             core=kind,
-            trace=next(iter(World.traces), None),
             **self.more,
         )
         session.world, session.end = self.world, self

@@ -137,12 +137,13 @@ def a_restarted_friend_replaces_its_session_with_its_first_data() -> NodePeer:
     friend.say(made)
     peer.wait(1.5)
     friend.say(made)
-    friend.say(friend.lossless(ONLINE))
+    friend.say(friend.data(b""), friend.lossless(ONLINE))
     new = friend.keys, friend.shared, friend.sent
     friend.keys, friend.shared, friend.sent = *old, 2
     friend.say(
         friend.lossless(b"\x40late"),
         friend.lossless(b"\x40later"),
+        friend.data(b""),
         friend.data(b"\xc8late"),
         friend.data(REQUEST),
         friend.data(b"\x0f"),
@@ -241,6 +242,7 @@ def packets_in_any_order_are_handed_on_in_theirs() -> NodePeer:
     friend.say(third, first, first)
     peer.wait(0.2)
     friend.say(second)
+    friend.say(friend.data(b"\x401", number=friend.number - 2), friend.data(b"\x40far", number=friend.number + 32_768))
     for number in range(8):
         peer.wait(0.03)
         friend.say(friend.lossless(b"\xa0%d" % number))
@@ -293,6 +295,7 @@ def data_of_nobody() -> NodePeer:
     fourth.say(fourth.lossless(b"\x40fourth"))
     lossy = third.data(b"\xc8lossy")
     third.say(lossy, lossy)
+    third.say(third.data(b"\x40third", number=third.number - 1), third.data(b"\x40far", number=third.number + 32_768))
     other.say(friend.data(REQUEST))
     return peer
 

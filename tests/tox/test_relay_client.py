@@ -361,6 +361,16 @@ def test_an_id_is_given_back_once_and_only_while_it_is_ours() -> None:
     assert not peer.send(B.public, b"x", peer.now)
 
 
+def test_an_id_by_which_nobody_is_linked_is_given_back_too() -> None:
+    peer = up()
+    peer.route(B.public, peer.now)
+    assert peer.say(p.RoutingResponse(16, B.public)) == [Routed(B.public)]
+    peer.unroute(B.public, peer.now)
+    assert peer.take() == []
+    assert peer.speaker.take() == [p.RoutingRequest(B.public), p.DisconnectNotification(16)]
+    assert not peer.endpoint.relays[SERVER.public].routes
+
+
 def test_a_key_that_is_not_wanted_any_more_is_given_back_when_the_answer_comes() -> None:
     for answer, said in ((16, [p.DisconnectNotification(16)]), (0, [])):
         peer = up()
@@ -533,6 +543,7 @@ def test_a_client_can_be_closed_at_any_time(state: str) -> None:
     assert events[:-1] == ([Unlinked(B.public)] if state == "UP" else [])
     assert peer.how == {"DIALLING": {1: AbortTransport}, "UP": {1: CloseTransport}}.get(state, {})
     assert not peer.timers()
+    assert state != "AWAY" or peer.stats.dropped == {}
     with pytest.raises(NotOpen):
         peer.route(B.public, peer.now)
     peer.network_changed(peer.now)

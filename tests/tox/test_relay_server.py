@@ -373,6 +373,17 @@ def test_who_gives_back_an_id_parts_from_the_other_who_keeps_its_own() -> None:
     assert a.take() == [p.Relayed(17, b"to the new id")]
 
 
+@pytest.mark.parametrize("hello", [False, True])
+def test_who_ends_its_stream_before_it_is_a_client_leaves_nothing(hello: bool) -> None:
+    peer = ServerPeer.live()
+    guest = peer.guest(A) if hello else Guest(peer, A)
+    peer.receive_eof(guest.at, peer.now)
+    peer.drain()
+    assert peer.how == {guest.at: CloseTransport}
+    assert (peer.endpoint.half_open.size, peer.endpoint.unconfirmed.size) == (0, 0)
+    assert peer.take() == []
+
+
 @pytest.mark.parametrize("how", ["reset", "end", "violation"])
 def test_who_is_linked_is_told_at_once_that_the_other_left(how: str) -> None:
     peer = ServerPeer.live()

@@ -13,6 +13,7 @@ from scripted_tox import ALIVE, AT_B, AT_C, KILL, ONLINE, REAL, REQUEST, Friend,
 from sansproto.contract import SendDatagram
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.tox.events import FriendOffline, FriendWritable, MessageDelivered, OfflineReason, Undelivered
+from sansproto.tox.formulas import Formulas
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.node import ToxNode
 from sansproto.tox.outgoing import Pace
@@ -175,6 +176,22 @@ def test_of_many_packets_those_are_looked_at_that_could_fit(monkeypatch: pytest.
     assert taken == [64 + 8, *[0] * 99]
     assert looked_at == sum(taken) + len(taken)
     assert peer.endpoint.stats.refused == {"too many packets wait for the friend": 100}
+
+
+def test_what_waits_is_sent_as_the_rate_allows_and_not_in_bursts() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.wait(3.0)
+    friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
+    peer.wait(3.0)  # its rate is looked at no more
+    outgoing_of(friend).congestion = Formulas(rate=400.0, filled=peer.now)
+    peer.send_many(friend.real.public, [custom(number) for number in range(200)], peer.now)
+    counts = []
+    for _ in range(9):
+        counts.append(len(packets(friend)))
+        peer.wait(0.005)
+    assert counts[0] == 64
+    assert {*counts[1:]} <= {1, 2, 3}
 
 
 @settings(max_examples=50)
