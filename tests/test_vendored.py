@@ -164,6 +164,16 @@ def test_a_difference_fails(change: Callable[[Any], None], tmp_path: Path, capsy
     assert (output.count("  FAILED: "), output.count("  left out: ")) == (1, LEFT_OUT["bob.transcript"])
 
 
+def test_one_file_is_checked_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads((VECTORS / "bob" / "pack.json").read_text("utf-8"))
+    other_bytes(document)
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(document), "utf-8")
+    assert main([str(VECTORS / "bob" / "pack.json")]) == 0
+    assert main([str(changed)]) == 1
+    assert "changed.json, bob." in capsys.readouterr().out
+
+
 def test_no_folder_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 1
     assert main([str(tmp_path / "missing")]) == main([]) == 2

@@ -2,8 +2,9 @@
 
     python -m acme._vendor.sansproto.testing.conformance path/to/vectors
 
-It needs what the library itself needs and nothing else. It prints a line for each type of test in each file, everything
-that differs and everything that it left out, and exits with 1 if anything differs or could not be checked.
+The path is a folder or one file. It needs what the library itself needs and nothing else. It prints a line for each
+type of test in each file, everything that differs and everything that it left out, and exits with 1 if anything differs
+or could not be checked.
 """
 
 from __future__ import annotations
@@ -65,11 +66,14 @@ class Report:
     failed: list[str] = attrs.field(factory=list)  # it differs, or there is no check
 
 
-def run(folder: str | Path) -> Iterator[Report]:
-    """Check every vector file under a folder, all but the schemas."""
-    for path in sorted(Path(folder).rglob("*.json")):
+def run(place: str | Path) -> Iterator[Report]:
+    """Check a vector file, or all that are under a folder but the schemas."""
+    place = Path(place)
+    if place.is_file():
+        yield from _run_file(place, place.name)
+    for path in sorted(place.rglob("*.json")):
         if path.parent.name != "schema":
-            yield from _run_file(path, str(path.relative_to(folder)))
+            yield from _run_file(path, str(path.relative_to(place)))
 
 
 def _run_file(path: Path, name: str) -> Iterator[Report]:
@@ -153,8 +157,8 @@ def _replayed(make: Make, test: VectorTest) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Check the folder that the one argument names, and print how that went; the exit status."""
-    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+    """Check the folder or file that the one argument names, and print how that went; the exit status."""
+    if len(arguments) != 1 or not Path(arguments[0]).exists():
         print(__doc__, file=sys.stderr)
         return 2
     reports = list(run(arguments[0]))

@@ -37,7 +37,6 @@ class Attempt:
     number: bytes
     """Of the CookieRequest; empty: it is a Handshake."""
     draft: Draft
-    data: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -157,11 +156,11 @@ class Keyring(Part[KeyringHost]):
             body = p.CookieRequestBody(self.real.public, _UNUSED, number)
             sealed = crypto.seal_body(self.agreed(self.dht, dht_key), nonce, body)
             data = p.DATAGRAM.encode(p.CookieRequest(self.dht.public, nonce, sealed))
-            self.attempts[call.sid] = Attempt(call.peer, number, self._keep_draft(call), data)
+            self.attempts[call.sid] = Attempt(call.peer, number, self._keep_draft(call))
             return MadeInit(number, data)
         draft = self._keep_draft(call)
         data = self._make_handshake(call.peer, self._dht_key_of(call), call.token, draft)
-        self.attempts[call.sid] = Attempt(call.peer, b"", draft, data)
+        self.attempts[call.sid] = Attempt(call.peer, b"", draft)
         return MadeInit(crypto.sha512(data)[:_NUMBER], data)
 
     def make_reply(self, shaken: Shaken, sid: bytes) -> MadeReply:
@@ -172,12 +171,10 @@ class Keyring(Part[KeyringHost]):
         return MadeReply(data, self._agree(shaken, draft, b"", was_sent=True))
 
     def open_reply(self, sid: bytes, shaken: Shaken) -> Reply:
-        """A Handshake of a friend stands for the answer to our attempt, whoever began: its cookie is for our own one,
-        if we have sent none yet."""
+        """A Handshake of a friend stands for the answer to our attempt, whoever began. Its cookie is for our own one,
+        also if we have sent one before: the friend may have restarted since it gave the cookie for that."""
         attempt = self.attempts[sid]
-        data = attempt.data
-        if attempt.number:
-            data = self._make_handshake(attempt.peer, shaken.cookie.dht_key, shaken.body.other_cookie, attempt.draft)
+        data = self._make_handshake(attempt.peer, shaken.cookie.dht_key, shaken.body.other_cookie, attempt.draft)
         agreed = self._agree(shaken, attempt.draft, data, was_sent=not attempt.number)
         return Reply(b"", self.instance_of(shaken), b"", agreed)
 

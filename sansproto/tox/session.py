@@ -25,6 +25,8 @@ from .paths import Way
 from .windows import ReceiveWindow
 
 UNUSED_ID: Final = Note("a packet whose id nobody uses", ref="receiving")
+NO_PAYLOAD: Final = Note("data without a payload", ref="receiving")
+SENT_AGAIN: Final = Note("a lossless packet that was sent again", ref="acknowledging")
 
 _KILL: Final = bytes([p.KILL])
 _LOSSLESS_FROM, _LOSSLESS_TO = p.LOSSLESS.start, p.LOSSLESS.stop - 1
@@ -88,6 +90,10 @@ class SessionInput:
     """It does not open."""
     NEXT = Input[SessionState, Arrived]()
     LOSSLESS = Input[SessionState, Arrived]()
+    AGAIN = Input[SessionState, Arrived]()
+    """A lossless packet that was sent again, though it is here: our acknowledgement was lost."""
+    EMPTY = Input[SessionState, Arrived]()
+    """Nothing but what it acknowledges."""
     LOSSY = Input[SessionState, Arrived]()
     REQUEST = Input[SessionState, Arrived]()
     KILL = Input[SessionState, Arrived]()
@@ -205,8 +211,8 @@ class Session(Component[SessionState, SessionHost]):
             and self.host.takes_packets()
         )
 
-    def has_payload(self, arrived: Arrived) -> bool:
-        return arrived.payload != b""
+    def is_empty(self, arrived: Arrived) -> bool:
+        return arrived.payload == b""
 
     def is_acknowledgement_possible(self, arrived: Arrived) -> bool:
         return self.outgoing.window.is_possible(arrived.buffer_start)
@@ -216,6 +222,13 @@ class Session(Component[SessionState, SessionHost]):
 
     def is_new_lossless(self, arrived: Arrived) -> bool:
         return self.is_lossless(arrived) and self.receiving.is_new(arrived.number)
+
+    def is_sent_again(self, arrived: Arrived) -> bool:
+        """Did it come before, and was sent again since? A copy that the network made is not newer than all before."""
+        return arrived.counter > self.highest and not self.is_no_copy(arrived)
+
+    def is_no_copy(self, arrived: Arrived) -> bool:
+        return not self.is_lossless(arrived) or not self.receiving.is_known(arrived.number)
 
     def is_not_lossless(self, arrived: Arrived) -> bool:
         return not self.is_lossless(arrived)
@@ -317,6 +330,15 @@ class Session(Component[SessionState, SessionHost]):
         receiving.put(arrived.number, arrived.payload)
         self.hand_on()
 
+    def take_again(self, arrived: Arrived) -> None:
+        """It is acknowledged again."""
+        self.host.count_note(SENT_AGAIN, self)
+        if not self.is_owing:
+            self._owe(0)
+
+    def note_empty(self, arrived: Arrived) -> None:
+        self.host.count_note(NO_PAYLOAD, self)
+
     def hand_on(self) -> None:
         """What is next in order. While the application takes no events it stays here and is not acknowledged, so that
         the friend stops."""
@@ -400,10 +422,12 @@ _RECEIVING: Final = "receiving"
 def _by_id(guards: Guards[Session, SessionState, Arrived, Arrived]) -> Guards[Session, SessionState, Arrived, None]:
     """What a packet is that was opened."""
     return (
-        guards.need(_C.has_payload, "data without a payload", ref=_RECEIVING)
-        .need(_C.is_acknowledgement_possible, "an acknowledgement of what was not sent", ref=_RECEIVING)
+        guards.need(_C.is_acknowledgement_possible, "an acknowledgement of what was not sent", ref=_RECEIVING)
+        .give_if(_C.is_empty, _I.EMPTY, ref=_RECEIVING)
         .give_if(_C.is_new_lossless, _I.LOSSLESS, ref=_RECEIVING)
-        .need(_C.is_not_lossless, "a lossless packet again", ref=_RECEIVING)
+        .give_if(_C.is_sent_again, _I.AGAIN, ref="acknowledging")
+        .need(_C.is_no_copy, "a lossless packet again", ref=_RECEIVING)
+        .need(_C.is_not_lossless, "a number out of reach", ref=_RECEIVING)
         .need(_C.is_no_replay, "a replayed packet", ref=_RECEIVING)
         .give_if(_C.is_lossy, _I.LOSSY, ref=_RECEIVING)
         .give_if(_C.is_request, _I.REQUEST, ref="request lists")
@@ -458,6 +482,8 @@ SESSION: Final = Table[Session, SessionState](
         Row(_OPEN, _I.REPLACED, _S.REPLACED, _C.give_up, cancel=_ALL, ref="restart"),
         Row(_S.LIVE, _I.NEXT, None, _C.hear, _C.take_next, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSLESS, None, _C.hear, _C.take_lossless, ref=_RECEIVING),
+        Row(_S.LIVE, _I.AGAIN, None, _C.hear, _C.take_again, ref=_ACKNOWLEDGING),
+        Row(_S.LIVE, _I.EMPTY, None, _C.hear, _C.note_empty, ref=_RECEIVING),
         Row(_S.LIVE, _I.RESUMED, None, _C.go_on, ref=_RECEIVING),
         Row(_S.LIVE, _I.LOSSY, None, _C.hear, _C.mark, _C.note_end, _C.take_lossy, ref=_RECEIVING),
         Row(_S.LIVE, _I.REQUEST, None, _C.hear, _C.mark, _C.note_end, _C.read_request, ref="request lists"),
@@ -481,9 +507,10 @@ SESSION: Final = Table[Session, SessionState](
     defaults=(
         Default(
             *(Outcome.IGNORE, "late data of a replaced session"),
-            *(_I.NEXT, _I.LOSSLESS, _I.LOSSY, _I.REQUEST, _I.KILL, _I.OTHER),
+            *(_I.NEXT, _I.LOSSLESS, _I.AGAIN, _I.EMPTY, _I.LOSSY, _I.REQUEST, _I.KILL, _I.OTHER),
             states=(_S.REPLACED,),
         ),
+        Default(Outcome.IGNORE, "data without a payload", _I.EMPTY, states=(_S.CANDIDATE,)),
         Default(Outcome.IGNORE, "late"),
     ),
 )

@@ -173,6 +173,11 @@ class ReceiveWindow:
         ahead = (number - self.start) & _WIRE
         return ahead < SIZE and self.start + ahead not in self.held
 
+    def is_known(self, number: int) -> bool:
+        """Has a packet with this number on the wire come before? Not asked of those from long ago."""
+        behind = (self.start - number) & _WIRE
+        return 0 < behind <= min(self.start, SIZE) or self.start + ((number - self.start) & _WIRE) in self.held
+
     def put(self, number: int, payload: bytes) -> None:
         """A new packet arrived."""
         place = self.start + ((number - self.start) & _WIRE)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path as File
 from typing import Any
 
 import pytest
 from tox_parts import Scene
 from toxcore import DEBIAN, GIVEN, Library, debian, given
+
+sys.path.append(str(File(__file__).parents[1] / "tox"))  # scripted_tox
 
 
 def _library(library: Library | None, name: str, reason: str) -> Any:

@@ -59,6 +59,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "friend_send_lossless_packet": (_BOOL, _POINTER, _NUMBER, _BYTES, _SIZE, _ERROR),
     "friend_send_lossy_packet": (_BOOL, _POINTER, _NUMBER, _BYTES, _SIZE, _ERROR),
 }
+_OPTIONAL: Final[dict[str, tuple[Any, ...]]] = {"options_set_operating_system": (None, _POINTER, _POINTER)}
 _CALLBACKS: Final[dict[str, tuple[Any, ...]]] = {
     # name: what it is told of a friend
     "friend_connection_status": (c.c_int,),
@@ -75,7 +76,8 @@ class Library:
 
     def __init__(self, path: str) -> None:
         self.path, self._library = path, c.CDLL(path)
-        for name, (gives, *takes) in _FUNCTIONS.items():
+        there = {name: types for name, types in _OPTIONAL.items() if hasattr(self._library, f"tox_{name}")}
+        for name, (gives, *takes) in (_FUNCTIONS | there).items():
             function = getattr(self._library, f"tox_{name}")
             function.restype, function.argtypes = gives, takes
             setattr(self, name, function)
@@ -123,6 +125,7 @@ class Toxcore:
         port: int = 0,
         relay_port: int = 0,
         secret_key: bytes = b"",
+        system: int = 0,
     ) -> None:
         self._library = library
         options = library.options_new(None)
@@ -136,6 +139,8 @@ class Toxcore:
         if secret_key:
             library.options_set_savedata_type(options, _SECRET_KEY)
             library.options_set_savedata_data(options, secret_key, len(secret_key))
+        if system:
+            library.options_set_operating_system(options, system)
         self._tox = library.new(options, None)
         library.options_free(options)
         assert self._tox, f"toxcore {library.version} does not start"

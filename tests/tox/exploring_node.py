@@ -69,10 +69,10 @@ class Node(ToxNode):
         """Without knowing where it is."""
         self.add_friend(REAL[other].public, DHT[other].public, now)
 
-    def greet(self, friend: bytes, session: int, now: float) -> None:
-        """Messages that name the session: none is the same as in another one, or in another life."""
+    def greet(self, friend: bytes, now: float) -> None:
+        """Messages that name the session: none is the same as in another one."""
         (name,) = (name for name in HOSTS if REAL[name].public == self.real_key)
-        label = f"{self.recovery.process.hex()}.{session}"
+        label = (self.friends.all[friend].current or b"").hex()
         for text in MESSAGES[name]:
             self.send_message(friend, f"{label} {text}", now)
         if name == "B":
@@ -302,7 +302,7 @@ def greets(event: Any) -> Decision:
     """A friend that comes online is told two things."""
     if not isinstance(event, FriendOnline):
         return ()
-    return ((Verb("greet", (event.friend, event.session)),),)
+    return ((Verb("greet", (event.friend,)),),)
 
 
 def told(event: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
 
-from scripted_relay import SERVER, ClientPeer
+from scripted_relay import SERVER, SOCKS_GRANTED, SOCKS_YES, ClientPeer
 from scripted_tox import (
     ALIVE,
     AT_B,
@@ -137,12 +137,13 @@ def a_restarted_friend_replaces_its_session_with_its_first_data() -> NodePeer:
     friend.say(made)
     peer.wait(1.5)
     friend.say(made)
-    friend.say(friend.lossless(ONLINE))
+    friend.say(friend.data(b""), friend.lossless(ONLINE))
     new = friend.keys, friend.shared, friend.sent
     friend.keys, friend.shared, friend.sent = *old, 2
     friend.say(
         friend.lossless(b"\x40late"),
         friend.lossless(b"\x40later"),
+        friend.data(b""),
         friend.data(b"\xc8late"),
         friend.data(REQUEST),
         friend.data(b"\x0f"),
@@ -241,6 +242,7 @@ def packets_in_any_order_are_handed_on_in_theirs() -> NodePeer:
     friend.say(third, first, first)
     peer.wait(0.2)
     friend.say(second)
+    friend.say(friend.data(b"\x401", number=friend.number - 2), friend.data(b"\x40far", number=friend.number + 32_768))
     for number in range(8):
         peer.wait(0.03)
         friend.say(friend.lossless(b"\xa0%d" % number))
@@ -293,6 +295,7 @@ def data_of_nobody() -> NodePeer:
     fourth.say(fourth.lossless(b"\x40fourth"))
     lossy = third.data(b"\xc8lossy")
     third.say(lossy, lossy)
+    third.say(third.data(b"\x40third", number=third.number - 1), third.data(b"\x40far", number=third.number + 32_768))
     other.say(friend.data(REQUEST))
     return peer
 
@@ -491,6 +494,24 @@ def the_network_changes_and_the_machine_sleeps() -> NodePeer:
     peer.resumed(peer.now, asleep=60)
     friend.take()
     peer.wait(4.0)
+    return peer
+
+
+# -- a proxy -----------------------------------------------------------------------------------------------------------
+
+
+@scenario
+def a_node_behind_a_proxy_speaks_to_nobody_else() -> NodePeer:
+    peer = RelayedPeer.recorded(proxy={"kind": "SOCKS5", "host": "proxy.example", "port": 1080})
+    friend = peer.befriend(at=AT_B)
+    friend.say(friend.request())
+    peer.add_relay(Relay(SERVER.public, Address("relay.example", 443)), peer.now)
+    peer.come_up(SOCKS_YES, SOCKS_GRANTED)
+    peer.say(p.OobReceived(friend.dht.public, friend.request()))
+    peer.network_changed(peer.now)
+    peer.open()
+    peer.speaker.give(b"\5\0\5\4")
+    peer.wait(5.0)
     return peer
 
 

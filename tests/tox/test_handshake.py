@@ -167,11 +167,13 @@ def test_the_answer_confirms_with_a_list_each_second_and_the_handshake_until_dat
     peer = NodePeer.live()
     friend = peer.befriend(at=AT_B)
     friend.answer_request()
-    handshake = friend.inbox[-1]
+    first = friend.inbox[-1]
     friend.answer_handshake()
     assert kinds(friend) == [REQUEST]
     peer.wait(2.0)
-    assert friend.inbox[0::2] == [handshake, handshake]
+    handshake, again = friend.inbox[0::2]
+    assert again == handshake
+    assert friend.opened(handshake).session_key == friend.opened(first).session_key == friend.us
     assert kinds(friend)[1::2] == [REQUEST, REQUEST]
     friend.say(friend.data(REQUEST))
     peer.wait(5.0)
@@ -218,6 +220,22 @@ def test_handshakes_that_cross_make_one_session() -> None:
     friend.come_online()
     assert peer.take() == [FriendOnline(friend.real.public)]
     assert len(peer.endpoint.sessions.all) == 1
+
+
+def test_a_friend_that_restarts_before_it_answers_gets_a_handshake_with_a_cookie_of_its_new_process() -> None:
+    peer = NodePeer.live()
+    friend = peer.befriend(at=AT_B)
+    friend.answer_request()
+    friend.begin("restarted")
+    friend.cookie_key = b"another process".ljust(32)
+    friend.say(friend.handshake(friend.ask_cookie()))
+    friend.take()
+    peer.wait(1.1)
+    (again,) = [data for data in friend.inbox if data[0] == 0x1A]
+    assert crypto.open_cookie(friend.cookie_key, p.DATAGRAM.decode(again).cookie).real_key == REAL.public
+    friend.adopt(friend.opened(again))
+    friend.come_online()
+    assert peer.take() == [FriendOnline(friend.real.public)]
 
 
 def test_whatever_is_begun_has_one_key_until_a_session_is_in_use() -> None:

@@ -13,7 +13,7 @@ from scripted_tox import ALIVE, AT_B, AT_C, ELSEWHERE, KILL, ONLINE, REQUEST, Fr
 
 from sansproto.tox import crypto
 from sansproto.tox import packets as p
-from sansproto.tox.events import CustomReceived, FriendOffline, MessageReceived, OfflineReason
+from sansproto.tox.events import CustomReceived, FriendOffline, MessageDelivered, MessageReceived, OfflineReason
 
 WINDOW = 32_768
 
@@ -54,9 +54,9 @@ def test_a_number_may_be_up_to_a_window_ahead() -> None:
     friend = peer.met()
     start = friend.number
     friend.say(friend.data(said("far"), number=start + WINDOW))
-    assert peer.stats.dropped == {"a lossless packet again": 1}
+    assert peer.stats.dropped == {"a number out of reach": 1}
     friend.say(friend.data(said("near"), number=start + WINDOW - 1))
-    assert peer.stats.dropped == {"a lossless packet again": 1}
+    assert peer.stats.dropped == {"a number out of reach": 1}
     assert session_of(friend).receiving.span == WINDOW
 
 
@@ -321,12 +321,65 @@ def test_any_number_of_zeros_is_padding() -> None:
     assert texts(peer) == ["0", "1", "100"]
 
 
-def test_data_without_a_payload_is_dropped_whole() -> None:
+def empty(friend: Friend, start: int) -> bytes:
+    """A Data packet with zeros alone."""
+    nonce = (int.from_bytes(friend.keys.base_nonce, "big") + friend.sent).to_bytes(24, "big")
+    friend.sent += 1
+    return crypto.seal_data(friend.shared, nonce, start.to_bytes(4, "big") + bytes(4 + 5))
+
+
+def test_data_without_a_payload_acknowledges() -> None:
     peer = NodePeer.live()
     friend = peer.met()
-    nonce = (int.from_bytes(friend.keys.base_nonce, "big") + friend.sent).to_bytes(24, "big")
-    friend.say(crypto.seal_data(friend.shared, nonce, bytes(8 + 5)))
-    assert peer.stats.dropped == {"data without a payload": 1}
+    peer.endpoint.send_message(friend.real.public, "well?", peer.now)
+    entry = peer.endpoint.friends.all[friend.real.public]
+    before = entry.heard
+    peer.now += 1.0
+    friend.say(empty(friend, friend.start + 1))
+    assert peer.take() == [MessageDelivered(friend.real.public, 1)]
+    assert entry.heard == before + 1.0
+    assert peer.stats.noted == {"data without a payload": 1}
+    friend.say(empty(friend, friend.start + 2))
+    assert peer.stats.dropped == {"an acknowledgement of what was not sent": 1}
+
+
+def test_a_lossless_packet_that_is_sent_again_is_acknowledged_again() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    sent = friend.lossless(said("x"))
+    friend.say(sent)
+    peer.wait(1.1)
+    assert [one.start for one in friend.take()][-1] == friend.number  # and this was lost
+    friend.say(sent)  # a copy that the network made
+    peer.wait(1.1)
+    assert friend.take() == []
+    peer.endpoint.send_message(friend.real.public, "well?", peer.now)
+    peer.drain()
+    friend.take()
+    friend.say(friend.data(said("x"), number=friend.number - 1, start=friend.start + 1))
+    peer.wait(1.1)
+    assert [(one.start, one.payload) for one in friend.take()] == [(friend.number, REQUEST)]
+    assert [type(event) for event in peer.take()] == [MessageReceived, MessageDelivered]
+    assert peer.stats.dropped == {"a lossless packet again": 1}
+    assert peer.stats.noted == {"a lossless packet that was sent again": 1}
+
+
+def test_what_is_held_behind_a_gap_is_known_when_it_is_sent_again() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    number = friend.number + 1
+    friend.say(friend.data(said("x"), number=number), friend.data(said("x"), number=number))
+    assert peer.stats.noted == {"a lossless packet that was sent again": 1}
+    assert peer.stats.dropped == {}
+
+
+@pytest.mark.parametrize("ahead", [32_768, 1 << 31, (1 << 32) - 40_000, (1 << 32) - 100])
+def test_a_number_out_of_reach_is_no_packet_that_came_before(ahead: int) -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    friend.say(friend.data(said("x"), number=friend.number + ahead))
+    assert peer.stats.dropped == {"a number out of reach": 1}
+    assert texts(peer) == []
 
 
 def test_an_acknowledgement_of_what_was_not_sent_drops_the_packet() -> None:
@@ -394,10 +447,9 @@ def test_all_packets_are_looked_at_whichever_session_at_a_path_they_are_of() -> 
     assert peer.stats.dropped == {
         "a replayed packet": 2,
         "a lossless packet again": 4,
-        "data without a payload": 2,
         "an acknowledgement of what was not sent": 2,
     }
-    assert peer.stats.noted == {}
+    assert peer.stats.noted == {"data without a payload": 2}
     for friend in reversed(friends):
         friend.say(friend.data(KILL))
         assert peer.take() == [FriendOffline(friend.real.public, OfflineReason.SAID)]
