@@ -11,7 +11,7 @@ from ..snapshot import CACHED, MEMO
 from .friend import Friend
 from .keyring import Keyring
 from .limits import NodeDelays, NodeLimits
-from .nodes import MOST_NODES, Relay, encode_nodes
+from .nodes import MOST_NODES, Relay, encode_nodes, is_numeric
 from .outgoing import Target
 from .paths import Direct, Way
 from .relay_link import RelayLink
@@ -264,8 +264,9 @@ class Friends(Part[FriendsHost]):
     # -- inside
 
     def _shared(self) -> list[RelayLink]:
-        up = [self.host.relays[key] for key in self.own_relays if self.host.relays[key].is_up]
-        return up[:MOST_NODES]
+        """Not those that are known by a name: a list of relays holds addresses."""
+        own = [self.host.relays[key] for key in self.own_relays]
+        return [relay for relay in own if relay.is_up and is_numeric(relay.address)][:MOST_NODES]
 
     def _leave_unused(self, key: bytes) -> None:
         if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):
