@@ -367,7 +367,10 @@ class Session(Component[SessionState, SessionHost]):
         self.friend.take_payload(arrived.payload)
 
     def read_request(self, arrived: Arrived) -> None:
+        """If nothing of ours went for long, what it should know may have been lost."""
         self.outgoing.read_request(arrived.buffer_start, arrived.payload[1:])
+        if not self.is_owing and self.host.clock - self.outgoing.last >= self.delays.request:
+            self._owe(0)
 
     def be_killed(self) -> None:
         self.host.be_killed(self)
