@@ -142,7 +142,7 @@ class SocksV4(Packet):
 
 @packet(id=3)
 class SocksName(Packet):
-    name: str = field(Text(U8, min=1, max=_MAX_NAME, encoding="latin-1"), "the proxy looks it up")
+    name: str = field(Text(U8, max=_MAX_NAME, encoding="latin-1"), "the proxy looks it up")
 
 
 @packet(id=4)

@@ -80,7 +80,7 @@ class SendWindow:
     def is_possible(self, buffer_start: int) -> bool:
         """Can the other end wait for this packet next, now or some time ago? It cannot if it was never sent."""
         ahead = (buffer_start - self.start) & _WIRE
-        return ahead <= self.end - self.start or ahead >= _BEHIND
+        return ahead <= self.end - self.start or _WIRE + 1 - ahead <= min(self.start, _BEHIND)
 
     def acknowledge(self, buffer_start: int, now: Instant) -> Heard | None:
         """The other end has all before this one. None for an old acknowledgement, or one of what is known."""
