@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sansproto import proxies
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from sansproto.bob import packets as bob
 from sansproto.egtp import (
@@ -203,6 +204,15 @@ TOX_BODIES: tuple[type[Packet], ...] = (
     tox.DhtPingBody,
     tox.DhtPongBody,
 )
+PROXY_PACKETS: tuple[type[Packet], ...] = (
+    proxies.SocksGreeting,
+    proxies.SocksChoice,
+    proxies.SocksRequest,
+    proxies.SocksReply,
+    proxies.SocksBound,
+    proxies.HttpConnect,
+    proxies.HttpReply,
+)
 PARTS: dict[str, Callable[[], str]] = {
     "bob.packets": lambda: layout_rst(bob.Header) + "\n" + packets(bob.PACKETS, "02x"),
     "bob.public": lambda: layout_rst(bob.PublicParameters),
@@ -228,6 +238,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "egtp.mailbox_server_limits": lambda: settings(MailboxServerLimits),
     "egtp.mailbox_client_delays": lambda: settings(MailboxClientDelays),
     "egtp.mailbox_client_limits": lambda: settings(MailboxClientLimits),
+    "links.proxy_packets": lambda: "\n".join(map(layout_rst, PROXY_PACKETS)),
     "overte.types": types,
     "overte.signatures": signatures,
     "overte.headers": headers,

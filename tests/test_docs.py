@@ -18,6 +18,7 @@ from sansproto.egtp.packets import ErrorCode
 from sansproto.machine import Table
 from sansproto.overte import DenialReason, Loss, Removal
 from sansproto.overte import Departure as OverteDeparture
+from sansproto.proxies import ProxyFailure
 from sansproto.session import Answers, Session
 from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.tables import check, headings
@@ -103,6 +104,7 @@ WAYS: dict[str, list[Enum]] = {
     "bob": [*Violation, *Failure, *Departure, *TransferFault],
     "egtp": [*MailboxViolation, *ErrorCode],
     "overte": [*DenialReason, *Loss, *Removal, *OverteDeparture],
+    "links": [*ProxyFailure],
     "tox": [*RelayViolation],
 }
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..contract import Address, Entropy
 from ..errors import WireError
+from ..proxies import Proxy, ProxyKind
 from ..tox import crypto, nodes, payloads, requests
 from ..tox import packets as p
 from ..tox.limits import (
@@ -321,6 +322,11 @@ ANSWERS: Final[Mapping[str, Callable[[VectorTest], Answer]]] = {
 # -- sessions
 
 
+def _proxy(config: Config) -> Proxy | None:
+    said = config.get("proxy")
+    return said and Proxy(ProxyKind[said["kind"]], Address(said["host"], said["port"]))
+
+
 def _relay_server(config: Config, entropy: Entropy, trace: Trace | None = None) -> RelayServer:
     return RelayServer(
         private_key=bytes.fromhex(config["private_key"]),
@@ -337,6 +343,7 @@ def _relay_client(config: Config, entropy: Entropy, trace: Trace | None = None) 
         relay=nodes.Relay(bytes.fromhex(config["relay"]), Address(config["host"], config["port"])),
         private_key=bytes.fromhex(config["private_key"]),
         entropy=entropy,
+        proxy=_proxy(config),
         delays=settings(RelayClientDelays, config["delays"]),
         limits=settings(RelayClientLimits, config["limits"]),
         trace=trace,
@@ -348,6 +355,7 @@ def _tox_node(config: Config, entropy: Entropy, trace: Trace | None = None) -> T
         real_key=bytes.fromhex(config["real_key"]),
         dht_key=bytes.fromhex(config["dht_key"]),
         entropy=entropy,
+        proxy=_proxy(config),
         delays=settings(NodeDelays, config["delays"]),
         limits=settings(NodeLimits, config["limits"]),
         trace=trace,

@@ -4,6 +4,7 @@
 :class:`RelayClient` uses one.
 """
 
+from ..proxies import Proxy, ProxyFailure, ProxyKind
 from ..recovery import RecoveryConfig, RecoveryDelays, RecoveryLimits
 from .crypto import KeyPair
 from .events import (
@@ -77,6 +78,9 @@ __all__ = [
     "Pace",
     "Presence",
     "PresenceChanged",
+    "Proxy",
+    "ProxyFailure",
+    "ProxyKind",
     "RecoveryConfig",
     "RecoveryDelays",
     "RecoveryLimits",

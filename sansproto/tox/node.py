@@ -12,6 +12,7 @@ from ..component import Note
 from ..contract import Entropy, Path, Phase, Transmit
 from ..errors import Fault, LocalProtocolError, NotOpen, WireError
 from ..events import CloseCause, Closed
+from ..proxies import Proxy
 from ..rates import Level
 from ..recovery import (
     Admission,
@@ -49,7 +50,8 @@ from .nodes import Relay
 from .outgoing import Pace, Target
 from .paths import Direct, Relayed, Several, Way, friend_route, place_of
 from .relay_events import RelayConnected, RelayLost
-from .relay_link import Ended, RelayLink
+from .relay_inputs import Ended
+from .relay_link import RelayLink
 from .relay_links import RelayUser
 from .session import DATA, Arrived, Session
 from .sessions import Sessions
@@ -69,7 +71,8 @@ _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.it
 class ToxNode(RelayUser[ToxEvent, Incoming]):
     """One end of sessions with friends, each known by its real key.
 
-    ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts.
+    ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts. With a
+    ``proxy`` it speaks to nobody else: it uses relays through it, and no datagrams.
     """
 
     datagram = p.DATAGRAM
@@ -98,6 +101,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         entropy: Entropy,
         wall_epoch: float = 0.0,
         recovery: RecoveryConfig | None = None,
+        proxy: Proxy | None = None,
         limits: NodeLimits | None = None,
         delays: NodeDelays | None = None,
         pace: Pace = Pace.DELAY,
@@ -110,7 +114,8 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             entropy=entropy,
             delays=self.delays,
             limits=self.limits,
-            datagrams=self.limits,
+            proxy=proxy,
+            datagrams=self.limits if proxy is None else None,
             wall_epoch=wall_epoch,
             trace=trace,
         )
@@ -149,9 +154,9 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     ) -> bool:
         """Have a session with a friend, whose public keys these are; False if there are too many friends.
 
-        It is looked for at the path, at these relays and at those of :meth:`add_relay`. Of one that is known, all this
-        is new: with another DHT key it has restarted, and is called at once. ``FriendOnline`` follows. Raises
-        LocalProtocolError for what is no key, or ourselves; NotOpen after ``close``.
+        It is looked for at the path (never, if there is a proxy), at these relays and at those of :meth:`add_relay`. Of
+        one that is known, all this is new: with another DHT key it has restarted, and is called at once.
+        ``FriendOnline`` follows. Raises LocalProtocolError for what is no key, or ourselves; NotOpen after ``close``.
         """
         self._ask("add_friend")
         if not crypto.is_key(real_key) or not crypto.is_key(dht_key) or real_key == self.real_key:
@@ -162,7 +167,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             return False
         is_changed = bool(friend.dht_keys) and friend.ways.dht_key != dht_key
         self.friends.set_dht_key(friend, dht_key)
-        if path is not None:
+        if path is not None and self.proxy is None:
             friend.ways.learn_path(path)
         for relay in relays:
             self.friends.tie(friend, relay)
@@ -396,7 +401,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def relay_down(self, relay: RelayLink, ended: Ended) -> None:
         if relay.key in self.friends.own_relays:
-            self._remark(RelayLost(relay.key, ended.cause, violation=ended.violation, detail=ended.detail))
+            self._remark(ended.event(relay.key))
 
     def relay_linked(self, relay: RelayLink, key: bytes) -> None:
         friend = self.friends.with_dht_key(key)
@@ -404,9 +409,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             self.friends.look_for(friend)
 
     def relay_unlinked(self, relay: RelayLink, key: bytes) -> None:
-        friend = self.friends.with_dht_key(key)
-        if friend is not None and friend.session is not None:
-            friend.session.outgoing.look_for_ways()
+        self.friends.relay_unlinked(key)
 
     def relay_heard(self, relay: RelayLink, key: bytes, data: bytes) -> None:
         self.gate.take(RELAYED, Came(data, Relayed(relay.key, key, True)))

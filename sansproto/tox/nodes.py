@@ -49,6 +49,15 @@ def decode_nodes(data: bytes) -> tuple[Relay, ...]:
     return tuple(relays)
 
 
+def is_numeric(address: Address) -> bool:
+    """Can it stand in such a list?"""
+    try:
+        ip_address(address.host)
+    except ValueError:
+        return False
+    return True
+
+
 def encode_nodes(relays: Iterable[Relay]) -> bytes:
     """The first three of them as one list."""
     return b"".join(NODE.encode(_packed(relay)) for relay, _ in zip(relays, range(MOST_NODES), strict=False))

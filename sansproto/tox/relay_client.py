@@ -7,6 +7,7 @@ from typing import Annotated, Never
 from ..contract import Entropy, Phase
 from ..errors import LocalProtocolError, NotOpen
 from ..events import Writable
+from ..proxies import Proxy
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
@@ -19,12 +20,12 @@ from .relay_events import (
     RelayClientEvent,
     RelayConnected,
     RelayedReceived,
-    RelayLost,
     Routed,
     RouteRefused,
     Unlinked,
 )
-from .relay_link import Ended, RelayLink
+from .relay_inputs import Ended
+from .relay_link import RelayLink
 from .relay_links import RelayUser
 
 
@@ -32,7 +33,8 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
     """Uses one relay: dials it until ``close``, and is linked there with those who want it, too.
 
     ``private_key`` is the DHT key, 32 bytes, by whose public part others know it. ``entropy`` is drawn on for 80 bytes
-    each time that the relay is dialled, and 1 for the pause before that.
+    each time that the relay is dialled, and 1 for the pause before that. With a ``proxy`` nobody else is dialled,
+    and it is the proxy that looks up the relay's name.
     """
 
     relay: Annotated[Relay, CACHED]
@@ -43,6 +45,7 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
         relay: Relay,
         private_key: bytes,
         entropy: Entropy,
+        proxy: Proxy | None = None,
         limits: RelayClientLimits | None = None,
         delays: RelayClientDelays | None = None,
         trace: Trace | None = None,
@@ -53,6 +56,7 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
             entropy=entropy,
             delays=delays or RelayClientDelays(),
             limits=limits or RelayClientLimits(),
+            proxy=proxy,
             trace=trace,
         )
         if not crypto.is_key(relay.key):
@@ -130,7 +134,7 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
 
     def relay_down(self, relay: RelayLink, ended: Ended) -> None:
         self.phase = Phase.OPENING
-        self.emit(RelayLost(relay.key, ended.cause, violation=ended.violation, detail=ended.detail))
+        self.emit(ended.event(relay.key))
 
     def relay_routed(self, relay: RelayLink, key: bytes) -> None:
         self.emit(Routed(key))

@@ -9,6 +9,7 @@ import attrs
 
 from ..contract import Address, Link
 from ..events import CloseCause, Closed, Writable
+from ..proxies import ProxyFailure
 
 
 class RelayViolation(Enum):
@@ -42,6 +43,8 @@ class RelayLost:
     """Why."""
     violation: RelayViolation | None = attrs.field(default=None, kw_only=True)
     """How the relay broke the protocol, if it did."""
+    proxy: ProxyFailure | None = attrs.field(default=None, kw_only=True)
+    """What is wrong with the proxy, or what it answered, if that is why."""
     detail: str = attrs.field(default="", kw_only=True)
     """Text for people only."""
 

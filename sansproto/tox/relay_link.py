@@ -5,22 +5,24 @@ docs/protocols/tox.rst, relay client.
 
 from __future__ import annotations
 
-from enum import Enum
 from functools import cached_property
-from typing import Annotated, Any, Final, NamedTuple, Protocol, assert_never
+from typing import Annotated, Any, Final, Protocol, assert_never
 
-from ..component import Component, Host, Parts, Refusal
+from ..component import Component, Host, OptionalPart, Parts, Refusal
 from ..contract import Address, Link
 from ..errors import WireError
 from ..events import CloseCause
 from ..links import LinkState, StreamLink
-from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..machine import Default, Guards, Outcome, Row, Table, Timer
+from ..proxies import Proxy, ProxyCall, ProxyFailure
 from ..snapshot import CACHED
+from ..wire import Packet
 from . import crypto
 from . import packets as p
 from .limits import RelayClientDelays, RelayClientLimits
 from .relay_channel import OwnKeys, RelayChannel, read_keys, write_hello
 from .relay_events import RelayViolation
+from .relay_inputs import Answered, Ended, FromFriend, RelayInput, RelayState
 from .relay_route import RelayRoute, RouteInput, RouteState
 
 _MOST_FAILURES: Final = 16  # from there on the pauses do not grow, however short they began
@@ -33,67 +35,6 @@ NO_ROOM: Final = Refusal("too much waits for this relay", ref="relay client")
 TOO_MANY_ROUTES: Final = Refusal("too many keys at this relay", ref="relay client")
 
 
-class RelayState(Enum):
-    RESTING = 0
-    """Not wanted."""
-    DIALLING = 1
-    GREETING = 2
-    """Our hello is on its way."""
-    UP = 3
-    AWAY = 4
-    """The stream is over; until the next try."""
-
-
-class Ended(NamedTuple):
-    """Why a stream to a relay ended, or none came about."""
-
-    cause: CloseCause
-    violation: RelayViolation | None = None
-    detail: str = ""
-
-
-class Answered(NamedTuple):
-    """A relay's answer about a key that it was asked for."""
-
-    route: RelayRoute
-    id: int
-
-
-class FromFriend(NamedTuple):
-    """A packet, and the DHT key of its sender."""
-
-    key: bytes
-    data: bytes
-
-
-class RelayInput:
-    START = Input[RelayState, None]()
-    OPENED = Input[RelayState, None]()
-    GREETED = Input[RelayState, p.RelayKeys]()
-    """The relay's answer to our hello."""
-    LOOKED_AT = Input[RelayState, None]()
-    """What came as the answer was looked at: if it was dropped, there is none."""
-    EMPTY = Input[RelayState, None]()
-    """A frame without content."""
-    ONION = Input[RelayState, None]()
-    """One of a part of Tox that is not spoken here."""
-    ANSWERED = Input[RelayState, Answered]()
-    LINKED = Input[RelayState, RelayRoute]()
-    UNLINKED = Input[RelayState, RelayRoute]()
-    RELAYED = Input[RelayState, FromFriend]()
-    OOB = Input[RelayState, FromFriend]()
-    PINGED = Input[RelayState, p.RelayPing]()
-    PONG = Input[RelayState, p.RelayPong]()
-    ZERO_PONG = Input[RelayState, p.RelayPong]()
-    PING_DUE = Input[RelayState, None]()
-    EXPIRED = Input[RelayState, None]()
-    LOST = Input[RelayState, Ended]()
-    DUE = Input[RelayState, None]()
-    REDIAL = Input[RelayState, None]()
-    """Dial at once: our own address may be another one."""
-    STOP = Input[RelayState, None]()
-
-
 class RelayHost(Host[Any], Protocol):
     """What a relay asks of the session that uses it, and what it tells it."""
 
@@ -101,6 +42,8 @@ class RelayHost(Host[Any], Protocol):
     """The session's DHT keys, by which the relay knows it."""
     relay_delays: RelayClientDelays
     relay_limits: RelayClientLimits
+    proxy: Proxy | None
+    """Through which relays are dialled."""
     links: Parts[Link, StreamLink]
 
     def open_link(self, address: Address) -> StreamLink: ...
@@ -151,6 +94,8 @@ class RelayLink(Component[RelayState, RelayHost]):
     """0: there is none."""
     own: OwnKeys | None
     """While the relay's answer is awaited."""
+    call: OptionalPart[ProxyCall]
+    """While the proxy's answer is awaited."""
     channel: RelayChannel | None
     routes: Parts[bytes, RelayRoute]
     """By the friends' DHT keys."""
@@ -171,6 +116,7 @@ class RelayLink(Component[RelayState, RelayHost]):
         self.key, self.delays = key, host.relay_delays
         self.address, self.link, self.own, self.channel = Address("", 0), Link(0), None, None
         self.routes = Parts(lambda friend: RelayRoute(host, self, friend, self.delays))
+        self.call = OptionalPart(self._make_call)
         self.by_id = {}
         self.pings, self.pending, self.failures, self.is_wanting = 0, b"", 0, False
 
@@ -253,8 +199,18 @@ class RelayLink(Component[RelayState, RelayHost]):
 
     # -- what comes from the relay
 
-    def hear(self, packet: p.RelayAnswer | p.RelayFrame) -> None:
-        if isinstance(packet, p.RelayAnswer):
+    def decode(self, data: bytes, offset: int) -> tuple[object, int]:
+        """The next packet on its link."""
+        if self.call.part is not None:
+            return self.call.part.decode(data, offset)
+        kind = p.RelayAnswer if self.state is RelayState.GREETING else p.RelayFrame
+        return kind.decode_prefix(data, offset)
+
+    def hear(self, packet: Any) -> None:
+        """What :meth:`decode` gave."""
+        if self.call.part is not None:
+            self.call.part.hear(packet)
+        elif isinstance(packet, p.RelayAnswer):
             self.take(ANSWER, packet)
             self.post(_I.LOOKED_AT())
         elif packet.sealed:
@@ -263,8 +219,37 @@ class RelayLink(Component[RelayState, RelayHost]):
             self.post(_I.EMPTY())
 
     def hear_broken(self) -> None:
-        """Bytes that are no frame."""
+        """Bytes that are no frame, or no answer of a proxy."""
+        if self.call.part is not None:
+            self.proxy_failed(CloseCause.VIOLATION, ProxyFailure.BAD_REPLY, "what comes is no answer of such a proxy")
+            return
         self.post(_I.LOST(Ended(CloseCause.VIOLATION, RelayViolation.BAD_FRAME)))
+
+    def hear_end(self) -> None:
+        """The other end has closed the stream."""
+        who = "relay" if self.call.part is None else "proxy"
+        self.end_with(CloseCause.LOST, f"the {who} has closed the connection")
+
+    def end_with(self, cause: CloseCause, detail: str) -> None:
+        """The stream is over, or none came about; acted upon at once, for a link that was lost is forgotten next.
+
+        Until the proxy has let us through, it is the proxy that is lost.
+        """
+        failure = None
+        if self._waits_for_proxy:
+            failure = ProxyFailure.UNREACHABLE if self.call.part is None else ProxyFailure.CLOSED
+        _I.LOST(Ended(cause, None, detail, failure)).act(self)
+
+    # -- what its call to the proxy asks
+
+    def write_to_proxy(self, packet: Packet) -> None:
+        self._write(packet.encode(), type(packet).__name__)
+
+    def proxy_granted(self) -> None:
+        self.post(_I.PASSED())
+
+    def proxy_failed(self, cause: CloseCause, failure: ProxyFailure, detail: str) -> None:
+        self.post(_I.LOST(Ended(cause, None, detail, failure)))
 
     # -- guards
 
@@ -304,6 +289,9 @@ class RelayLink(Component[RelayState, RelayHost]):
     def is_expected(self, pong: p.RelayPong) -> bool:
         return pong.number == self.pending
 
+    def has_proxy(self) -> bool:
+        return self.host.proxy is not None
+
     # -- times
 
     def until_redial(self) -> float:
@@ -315,8 +303,16 @@ class RelayLink(Component[RelayState, RelayHost]):
     # -- actions
 
     def dial(self) -> None:
-        self.link = self.host.open_link(self.address).key
+        """Through a proxy, nobody else is dialled, nor is any name looked up."""
+        proxy = self.host.proxy
+        self.link = self.host.open_link(self.address if proxy is None else proxy.address).key
         self.host.relay_dialled(self)
+
+    def ask_proxy(self) -> None:
+        self.call.start(ProxyCall.begin, self.address)
+
+    def leave_proxy(self) -> None:
+        self.call.end()
 
     def send_hello(self) -> None:
         draw, name = self.host.draw, self._name
@@ -369,7 +365,8 @@ class RelayLink(Component[RelayState, RelayHost]):
         self.fail(Ended(CloseCause.VIOLATION, RelayViolation.ZERO_PONG))
 
     def fail_silent(self) -> None:
-        self.fail(Ended(CloseCause.TIMEOUT, None, "the relay does not answer"))
+        who, failure = ("proxy", ProxyFailure.SILENT) if self._waits_for_proxy else ("relay", None)
+        self.fail(Ended(CloseCause.TIMEOUT, None, f"the {who} does not answer", failure))
 
     def fail(self, ended: Ended) -> None:
         """Told once: that it fails again and again is no news."""
@@ -417,6 +414,15 @@ class RelayLink(Component[RelayState, RelayHost]):
         self.host.relay_unlinked(self, route.key)
 
     # -- inside
+
+    def _make_call(self) -> ProxyCall:
+        assert self.host.proxy is not None  # it is asked only if there is one
+        return ProxyCall(self.host, self, self.host.proxy)
+
+    @property
+    def _waits_for_proxy(self) -> bool:
+        """Is the stream, which is on its way or here, none to the relay yet?"""
+        return self.host.proxy is not None and self.own is None and self.channel is None
 
     @property
     def _name(self) -> str:
@@ -482,6 +488,7 @@ class RelayLink(Component[RelayState, RelayHost]):
             RouteInput.DOWN().act(route)
         link, self.link = self.host.links[self.link], Link(0)
         self.own = self.channel = None
+        self.call.end()
         self.host.relay_hung_up(self, link.key)
         (link.close if is_graceful else link.abort)()
 
@@ -542,7 +549,8 @@ PONG: Final = (
     .give(_I.PONG)
 )
 
-_WANTED: Final = (_S.DIALLING, _S.GREETING, _S.UP)
+_PROXIES: Final = "proxies"
+_WANTED: Final = (_S.DIALLING, _S.ASKING, _S.GREETING, _S.UP)
 
 RELAY_LINK: Final = Table[RelayLink, RelayState](
     RelayLink,
@@ -557,7 +565,9 @@ RELAY_LINK: Final = Table[RelayLink, RelayState](
     },
     rows=(
         Row(_S.RESTING, _I.START, _S.DIALLING, _R.dial, arm=(_T.OPENING,), ref=_REF),
+        Row(_S.DIALLING, _I.OPENED, _S.ASKING, _R.ask_proxy, when=_R.has_proxy, ref=_PROXIES),
         Row(_S.DIALLING, _I.OPENED, _S.GREETING, _R.send_hello, ref="relay streams"),
+        Row(_S.ASKING, _I.PASSED, _S.GREETING, _R.leave_proxy, _R.send_hello, ref=_PROXIES),
         Row(
             _S.GREETING,
             _I.GREETED,

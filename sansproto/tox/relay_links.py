@@ -13,14 +13,15 @@ from ..endpoint import D, DatagramLimits
 from ..errors import WireError
 from ..events import CloseCause
 from ..links import StreamLink
+from ..proxies import Proxy
 from ..snapshot import CACHED
 from ..streams import StreamEndpoint
 from ..trace import Trace
 from . import crypto
-from . import packets as p
 from .limits import RelayClientDelays, RelayClientLimits
 from .nodes import Relay
-from .relay_link import Ended, RelayInput, RelayLink, RelayState
+from .relay_inputs import Ended, RelayInput
+from .relay_link import RelayLink
 
 E = TypeVar("E")
 
@@ -34,6 +35,7 @@ class RelayUser(StreamEndpoint[E, D]):
     own_dht: Annotated[crypto.KeyPair, CACHED]
     relay_delays: Annotated[RelayClientDelays, CACHED]
     relay_limits: Annotated[RelayClientLimits, CACHED]
+    proxy: Annotated[Proxy | None, CACHED]
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class RelayUser(StreamEndpoint[E, D]):
         entropy: Entropy,
         delays: RelayClientDelays,
         limits: RelayClientLimits,
+        proxy: Proxy | None,
         datagrams: DatagramLimits | None = None,
         wall_epoch: float = 0.0,
         trace: Trace | None,
@@ -49,7 +52,7 @@ class RelayUser(StreamEndpoint[E, D]):
         super().__init__(
             entropy=entropy, delays=delays, limits=limits, datagrams=datagrams, wall_epoch=wall_epoch, trace=trace
         )
-        self.own_dht, self.relay_delays, self.relay_limits = own_dht, delays, limits
+        self.own_dht, self.relay_delays, self.relay_limits, self.proxy = own_dht, delays, limits, proxy
         self.relays = Parts(lambda key: RelayLink(self, key))
         self._of_links = {}
 
@@ -128,8 +131,7 @@ class RelayUser(StreamEndpoint[E, D]):
         self._of_links[link.key].post(RelayInput.OPENED())
 
     def link_decode(self, link: StreamLink, data: bytes, offset: int) -> tuple[object, int]:
-        kind = p.RelayAnswer if self._of_links[link.key].state is RelayState.GREETING else p.RelayFrame
-        return kind.decode_prefix(data, offset)
+        return self._of_links[link.key].decode(data, offset)
 
     def link_packet(self, link: StreamLink, packet: Any) -> None:
         self._of_links[link.key].hear(packet)
@@ -138,11 +140,10 @@ class RelayUser(StreamEndpoint[E, D]):
         self._of_links[link.key].hear_broken()
 
     def link_eof(self, link: StreamLink) -> None:
-        self.link_over(link, CloseCause.LOST, "the relay has closed the connection")
+        self._of_links[link.key].hear_end()
 
     def link_over(self, link: StreamLink, cause: CloseCause, detail: str) -> None:
-        """Acted upon at once: a link that was lost is forgotten next."""
-        RelayInput.LOST(Ended(cause, None, detail)).act(self._of_links[link.key])
+        self._of_links[link.key].end_with(cause, detail)
 
     def link_gone(self, link: StreamLink) -> None:
         relay = self._of_links.pop(link.key, None)

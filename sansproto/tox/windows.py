@@ -1,13 +1,14 @@
 """What is on its way in one direction of a session: docs/protocols/tox.rst, sending and receiving.
 
 Numbers here count from 0 and do not wrap: on the wire are their lowest 32 bits. An action on one packet takes the same
-time however many there are, and nothing is kept of what was acknowledged or handed on.
+time however many there are, one on a list as long as the list, and nothing is kept of what was acknowledged or handed
+on. docs/protocols/tox.rst, what others can use up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from math import inf
+from collections.abc import Iterable, Sequence
+from itertools import filterfalse, takewhile
 from typing import Final, NamedTuple
 
 import attrs
@@ -23,11 +24,8 @@ OWN: Final = 64
 _WIRE: Final = 0xFFFF_FFFF
 _BEHIND: Final = 1 << 31
 """What is ahead by more is behind."""
-_ARRIVED: Final = inf
-"""Instead of when it was sent: the other end has it, but waits for one before it."""
-
-
-_NOTHING: Final = b"", _ARRIVED
+_REACH: Final = 8192
+"""So many packets are looked at for a list of what is missing: more are rarely on their way, and it is made often."""
 
 
 class Heard(NamedTuple):
@@ -52,13 +50,13 @@ class SendWindow:
     end: int = 0
     """The number of the next one."""
     packets: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict, repr=False)
-    """All from ``start`` on, and when each was sent last."""
+    """Those from ``start`` on that are not known to have arrived, in their order, and when each was sent last."""
+    arrived: dict[int, bytes] = attrs.field(factory=dict, repr=False)
+    """The others, which the other end has behind a gap: it cannot hand them on yet."""
     asked: list[int] = attrs.field(factory=list)
     """What is to be sent again, the lowest number last."""
     again: dict[int, Instant] = attrs.field(factory=dict)
     """What was sent again, and when it was sent first."""
-    behind: int = 0
-    """How many the other end has behind a gap."""
 
     @property
     def number(self) -> int:
@@ -73,7 +71,7 @@ class SendWindow:
     @property
     def in_flight(self) -> int:
         """How many neither arrived nor are known to be missing."""
-        return self.end - self.start - self.behind - len(self.asked)
+        return len(self.packets) - len(self.asked)
 
     def add(self, payload: bytes, now: Instant) -> int:
         """A packet is sent; its number on the wire. Only while fewer than :data:`SIZE` are on their way."""
@@ -85,30 +83,27 @@ class SendWindow:
     def is_possible(self, buffer_start: int) -> bool:
         """Can the other end wait for this packet next, now or some time ago? It cannot if it was never sent."""
         ahead = (buffer_start - self.start) & _WIRE
-        return ahead <= self.end - self.start or ahead >= _BEHIND
+        return ahead <= self.end - self.start or _WIRE + 1 - ahead <= min(self.start, _BEHIND)
 
     def acknowledge(self, buffer_start: int, now: Instant) -> Heard | None:
         """The other end has all before this one. None for an old acknowledgement, or one of what is known."""
         ahead = (buffer_start - self.start) & _WIRE
         if not 0 < ahead <= self.end - self.start:
             return None
-        packets, first = self.packets, self.start
-        self.start = first + ahead
+        acknowledged, known = range(self.start, self.start + ahead), len(self.arrived)
+        self.start += ahead
         sent = self._sent_once(self.start - 1)
-        if self.behind:
-            known = sum(packets[number][1] == _ARRIVED for number in range(first, self.start))
-            self.behind -= known
-        else:
-            known = 0
-        for number in range(first, self.start):
-            del packets[number]
-        if not packets:
+        for number in acknowledged:
+            if self.packets.pop(number, None) is None:
+                del self.arrived[number]
+        if not self.packets:
             self.packets = {}  # one that was used needs more memory
         while self.asked and self.asked[-1] < self.start:
             self.asked.pop()
         if self.again:
             self.again = {number: first for number, first in self.again.items() if number >= self.start}
-        return Heard(ahead - known, None if sent is None else now - sent, numbers=range(first, self.start))
+        trip = None if sent is None else now - sent
+        return Heard(ahead - known + len(self.arrived), trip, numbers=acknowledged)
 
     def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> Heard:
         """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent
@@ -118,19 +113,13 @@ class SendWindow:
         wanted = {first + number for number in walked.asked}
         due = {number for number in wanted if self._was_sent_before(number, now - round_trip)}
         missing = due.difference(self.again, self.asked)
-        if due:
-            self.asked = sorted(due.union(self.asked), reverse=True)
-        arrived: list[int] = []
-        newest = None
-        for number in range(max(first, self.start), first + walked.passed):
-            payload, sent = self.packets[number]
-            if number not in wanted and sent != _ARRIVED:
-                newest = self._sent_once(number)
-                arrived.append(number)
-                self.packets[number] = payload, _ARRIVED
-        self.behind += len(arrived)
-        if arrived and self.asked:
-            self.asked = [number for number in self.asked if self.packets[number][1] != _ARRIVED]
+        passed = takewhile((first + walked.passed).__gt__, self.packets)
+        arrived = [number for number in passed if number not in wanted]
+        newest = self._sent_once(arrived[-1]) if arrived else None
+        for number in arrived:
+            self.arrived[number] = self.packets.pop(number)[0]
+        if due or arrived:
+            self.asked = sorted((number for number in due.union(self.asked) if number in self.packets), reverse=True)
         return Heard(len(arrived), None if newest is None else now - newest, len(missing), arrived)
 
     @property
@@ -154,7 +143,7 @@ class SendWindow:
 
     def has_arrived(self, number: int) -> bool:
         """Does the other end have it, although it waits for one before it?"""
-        return self.packets[number][1] == _ARRIVED
+        return number not in self.packets
 
     def sent_first(self, number: int) -> Instant:
         """When a packet was sent for the first time that is not known to have arrived."""
@@ -168,17 +157,18 @@ class SendWindow:
 
     def take_all(self) -> list[bytes]:
         """What was not acknowledged, in its order: it is given up."""
-        left = [payload for payload, _ in self.packets.values()]
-        self.packets, self.asked, self.again, self.behind = {}, [], {}, 0
-        return left
+        left = self.arrived | {number: payload for number, (payload, _) in self.packets.items()}
+        self.packets, self.arrived, self.asked, self.again = {}, {}, [], {}
+        return [payload for _, payload in sorted(left.items())]
 
     def _sent_once(self, number: int) -> Instant | None:
         """When a packet was sent that has just arrived; None if which time is not known."""
-        sent = self.packets[number][1]
-        return None if sent == _ARRIVED or number in self.again else sent
+        packet = self.packets.get(number)
+        return None if packet is None or number in self.again else packet[1]
 
     def _was_sent_before(self, number: int, then: Instant) -> bool:
-        return self.packets.get(number, _NOTHING)[1] < then
+        packet = self.packets.get(number)
+        return packet is not None and packet[1] < then
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -223,6 +213,11 @@ class ReceiveWindow:
         if place >= self.end:
             self.end = place + 1
 
+    @property
+    def has_next(self) -> bool:
+        """Is the next packet in order here?"""
+        return self.start in self.held
+
     def next(self) -> bytes | None:
         """The next packet in order; None: it did not arrive yet."""
         payload = self.held.pop(self.start, None)
@@ -240,9 +235,6 @@ class ReceiveWindow:
         """The payload that says which packets are missing."""
         if self.end == self.start:
             return requests.NOTHING
-        return requests.encode(self._missing(), self.end - self.start)
-
-    def _missing(self) -> Iterator[int]:
-        for number in range(self.start, self.end):
-            if number not in self.held:
-                yield number - self.start
+        span = min(self.span, _REACH)
+        missing = filterfalse(self.held.__contains__, range(self.start, self.start + span))
+        return requests.encode((number - self.start for number in missing), span)

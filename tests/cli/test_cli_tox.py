@@ -36,6 +36,7 @@ from sansproto.tox import (
     NodeDelays,
     NodeLimits,
     OfflineReason,
+    Proxy,
     RelayServer,
     ToxEvent,
     ToxNode,
@@ -212,10 +213,10 @@ def ends(tmp_path: File) -> Iterator[Ends]:
 class Running:
     """What a command does, in a thread of the test, until it ends or is interrupted."""
 
-    def __init__(self, ends: Ends, name: str, relays: tuple[str, ...] = (), **delays: Any) -> None:
+    def __init__(self, ends: Ends, name: str, relays: tuple[str, ...] = (), proxy: Proxy | None = None) -> None:
         self.told = Told()
         self._is_interrupted = False
-        self._meeting = Meeting(ends.keys(name), f"{HERE}:0", relays, self.told, BRIEF)
+        self._meeting = Meeting(ends.keys(name), f"{HERE}:0", relays, self.told, BRIEF, proxy=proxy)
         self._pool = ThreadPoolExecutor(1)
         ends.stack.callback(self.stop)
 

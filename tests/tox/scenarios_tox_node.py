@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path as File
 from typing import Any
 
-from scripted_relay import SERVER, ClientPeer
+from scripted_relay import SERVER, SOCKS_GRANTED, SOCKS_YES, ClientPeer
 from scripted_tox import (
     ALIVE,
     AT_B,
@@ -503,6 +503,24 @@ def the_network_changes_and_the_machine_sleeps() -> NodePeer:
     peer.resumed(peer.now, asleep=60)
     friend.take()
     peer.wait(4.0)
+    return peer
+
+
+# -- a proxy -----------------------------------------------------------------------------------------------------------
+
+
+@scenario
+def a_node_behind_a_proxy_speaks_to_nobody_else() -> NodePeer:
+    peer = RelayedPeer.recorded(proxy={"kind": "SOCKS5", "host": "proxy.example", "port": 1080})
+    friend = peer.befriend(at=AT_B)
+    friend.say(friend.request())
+    peer.add_relay(Relay(SERVER.public, Address("relay.example", 443)), peer.now)
+    peer.come_up(SOCKS_YES, SOCKS_GRANTED)
+    peer.say(p.OobReceived(friend.dht.public, friend.request()))
+    peer.network_changed(peer.now)
+    peer.open()
+    peer.speaker.give(b"\5\0\5\4")
+    peer.wait(5.0)
     return peer
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 from scripted import ScriptedPeer
 from scripted_relay import (
+    HTTP_YES,
     PING,
     PONG,
     SERVER,
+    SOCKS_GRANTED,
+    SOCKS_YES,
     THERE,
     ZERO,
     A,
@@ -377,6 +380,117 @@ def what_does_not_fit_is_refused_until_there_is_room() -> ScriptedPeer:
     peer.send_oob(B.public, b"x", peer.now)
     peer.now += peer.pause
     peer.stream_unblocked(peer.link, peer.now)
+    return peer
+
+
+# -- a client behind a proxy -------------------------------------------------------------------------------------------
+
+
+SOCKS5 = {"kind": "SOCKS5", "host": "proxy.example", "port": 1080}
+HTTP = {"kind": "HTTP", "host": "192.0.2.80", "port": 8080}
+
+
+def behind(proxy: Config, **config: Any) -> ClientPeer:
+    """Of a relay that only the proxy can find."""
+    peer = ClientPeer.recorded(host="relay.example", proxy=proxy, **config)
+    peer.connect(peer.now)
+    return peer
+
+
+@scenario
+def a_relay_is_used_through_socks5() -> ScriptedPeer:
+    peer = behind(SOCKS5)
+    peer.come_up(SOCKS_YES, SOCKS_GRANTED)
+    peer.route(B.public, peer.now)
+    peer.say(p.RoutingResponse(16, B.public), LINK, p.Relayed(16, b"from b"))
+    return peer
+
+
+@scenario
+def a_relay_is_used_through_http() -> ScriptedPeer:
+    peer = behind(HTTP)
+    peer.come_up(HTTP_YES)
+    peer.now += peer.pause
+    peer.receive_eof(peer.link, peer.now)
+    peer.tick()
+    peer.come_up(HTTP_YES[:5], HTTP_YES[5:])
+    return peer
+
+
+@scenario
+def an_address_is_told_as_an_address() -> ScriptedPeer:
+    peer = ClientPeer.recorded(host="2001:db8::1", proxy=SOCKS5)
+    peer.connect(peer.now)
+    peer.come_up(*(bytes([byte]) for byte in SOCKS_YES + SOCKS_GRANTED))
+    return peer
+
+
+@scenario
+def each_no_of_socks5_has_its_name() -> ScriptedPeer:
+    peer = behind(SOCKS5, delays={"ping": 1.0})
+    for code in (*range(1, 9), 99):
+        peer.come_up(SOCKS_YES, SOCKS_GRANTED)
+        peer.wait(1.0)  # it has lasted: the next failure is news
+        peer.network_changed(peer.now)
+        peer.open()
+        peer.speaker.give(SOCKS_YES + b"\5" + bytes([code]))
+        peer.tick()
+    return peer
+
+
+def refused(proxy: Config, reply: bytes) -> Callable[[], ScriptedPeer]:
+    def run() -> ScriptedPeer:
+        peer = behind(proxy)
+        peer.open()
+        peer.speaker.give(reply)
+        return peer
+
+    return run
+
+
+REFUSALS: dict[str, tuple[Config, bytes]] = {
+    "a_socks5_proxy_says_no": (SOCKS5, b"\5\0\5\5"),
+    "a_socks5_proxy_wants_a_password": (SOCKS5, b"\5\xff"),
+    "a_socks5_proxy_speaks_another_version": (SOCKS5, b"\4\x5b"),
+    "an_http_proxy_says_no": (HTTP, b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno"),
+    "an_http_proxy_wants_a_password": (HTTP, b"HTTP/1.0 407 Proxy Authentication Required\r\n\r\n"),
+    "an_http_proxy_has_no_status": (HTTP, b"HTTP/1.1 yes OK\r\n\r\n"),
+    "an_http_proxy_is_something_else": (HTTP, b"220 mail.example ESMTP\r\n"),
+    "an_http_proxy_says_too_much": (HTTP, HTTP_YES[:-2] + b"x" * 8192),
+}
+for _name, (_proxy, _reply) in REFUSALS.items():
+    _run = refused(_proxy, _reply)
+    _run.__name__ = _name
+    scenario(_run)
+
+
+@scenario
+def a_proxy_is_not_there_or_ends_or_is_silent() -> ScriptedPeer:
+    peer = behind(SOCKS5, delays={"ping": 1.0})
+    peer.drain()
+    peer.now += peer.pause
+    peer.stream_lost(peer.link, peer.now, detail="refused")
+    for ends in (True, False):
+        peer.tick()
+        peer.come_up(SOCKS_YES, SOCKS_GRANTED)
+        peer.wait(1.0)
+        peer.network_changed(peer.now)
+        peer.open()
+        peer.speaker.give(SOCKS_YES)
+        if ends:
+            peer.now += peer.pause
+            peer.receive_eof(peer.link, peer.now)
+        else:
+            peer.wait(10.0)
+    return peer
+
+
+@scenario
+def a_name_that_no_proxy_can_be_told_is_told_to_none() -> ScriptedPeer:
+    peer = ClientPeer.recorded(host="no name", proxy=HTTP)
+    peer.connect(peer.now)
+    peer.open()
+    peer.close(peer.now)
     return peer
 
 

@@ -21,6 +21,11 @@ PING = p.RelayPing(b"one ping")
 PONG = p.RelayPong(b"one ping")
 
 
+SOCKS_YES, SOCKS_GRANTED = b"\5\0", b"\5\0\0\1\x7f\0\0\1\x04\x38"
+HTTP_YES = b"HTTP/1.1 200 Connection established\r\n\r\n"
+"""What proxies say."""
+
+
 class Half:
     """One direction of a stream, as its specification has it."""
 
@@ -142,6 +147,12 @@ class ClientPeer(ScriptedPeer):
     usual: ClassVar[Any] = {"relay": SERVER.public.hex(), "host": "192.0.2.1", "port": 443}
     speaker: Speaker
 
+    def heard_by_proxy(self) -> bytes:
+        """What it has said since the last time, on a connection that leads nowhere yet."""
+        self.drain()
+        said, self.speaker.buffer = self.speaker.buffer, b""
+        return said
+
     def open(self) -> None:
         self.drain()
         self.speaker = Speaker(self, self.link)
@@ -155,9 +166,12 @@ class ClientPeer(ScriptedPeer):
         self.speaker.agree(TEMPORARY.secret, p.RelayKeys.decode(opened))
         return p.RelayAnswer(NONCE, sealed_keys(key, temporary)).encode()
 
-    def come_up(self) -> None:
-        """Accept the connection, and answer the hello and the first ping."""
+    def come_up(self, *replies: bytes) -> None:
+        """Accept the connection, perhaps as a proxy, and answer the hello and the first ping."""
         self.open()
+        for reply in replies:
+            self.heard_by_proxy()
+            self.speaker.give(reply)
         self.speaker.give(self.answer())
         first, *_ = self.speaker.take()
         assert isinstance(first, p.RelayPing)

@@ -344,11 +344,12 @@ def test_nothing_but_zeros_confirms_no_session(payload: bytes, reason: str) -> N
     assert peer.endpoint.friends.all[friend.real.public].session is not None
 
 
-def test_an_acknowledgement_of_what_was_not_sent_confirms_no_session() -> None:
+@pytest.mark.parametrize("start", [1, -1])
+def test_an_acknowledgement_of_what_was_not_sent_confirms_no_session(start: int) -> None:
     peer = NodePeer.live()
     friend = peer.befriend()
     friend.shake()
-    friend.say(friend.data(REQUEST, start=1))
+    friend.say(friend.data(REQUEST, start=start))
     assert peer.stats.dropped == {"an acknowledgement of what was not sent": 1}
     assert peer.endpoint.friends.all[friend.real.public].session is None
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 from hypothesis import strategies as st
 from law_data import changed, prefixes
-from scripted_relay import SERVER, ClientPeer
+from scripted_relay import SERVER, SOCKS_GRANTED, SOCKS_YES, ClientPeer
 from scripted_tox import (
     AT_B,
     AT_C,
@@ -29,7 +29,7 @@ from sansproto.testing._internal.subject import STARTS
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject
 from sansproto.testing.operations import Call, Close, Data, Datagram, Failed, Moved, Op, Opened, Tick, Wait
-from sansproto.tox import NodeDelays, NodeLimits, Relay, ToxNode
+from sansproto.tox import NodeDelays, NodeLimits, Proxy, ProxyKind, Relay, ToxNode
 from sansproto.tox import packets as p
 from sansproto.tox.limits import RECOVERY
 
@@ -92,9 +92,9 @@ class Noted(NodePeer, ClientPeer):
     A run of the laws draws the same as this one as long as it does the same, so that what friends say opens there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **more: Any) -> None:
         self.ops: list[Op] = []
-        super().__init__(Node(**arguments(ScriptedEntropy(seed=b"laws"), None)))
+        super().__init__(Node(**arguments(ScriptedEntropy(seed=b"laws"), None), **more))
 
     def do(self, verb: str, *args: Any) -> None:
         self.ops.append(Call(verb, args))
@@ -123,8 +123,8 @@ class Noted(NodePeer, ClientPeer):
         super().wait(seconds)
 
 
-def noted(script: Callable[[Noted], object]) -> tuple[Op, ...]:
-    peer = Noted()
+def noted(script: Callable[[Noted], object], **more: Any) -> tuple[Op, ...]:
+    peer = Noted(**more)
     script(peer)
     return tuple(peer.ops)
 
@@ -187,11 +187,11 @@ def is_lost(peer: Noted) -> None:
     peer.wait(33.0)
 
 
-def is_relayed(peer: Noted) -> None:
+def is_relayed(peer: Noted, *proxied: bytes) -> None:
     """The node and a friend meet at a relay."""
     peer.do("add_relay", RELAY)
     friend = peer.befriend(path=ELSEWHERE)
-    peer.come_up()
+    peer.come_up(*proxied)
     peer.say(p.OobReceived(friend.dht.public, friend.request()))
     peer.say(p.RoutingResponse(16, friend.dht.public), p.ConnectNotification(16))
     asked = heard_through(peer, friend)
@@ -216,6 +216,8 @@ IS_CALLED, CALLS, CROSSES, RESTARTS, MOVES, IS_LOST, IS_RELAYED = map(
 ALL = (IS_CALLED, CALLS, CROSSES, RESTARTS, MOVES, IS_LOST, IS_RELAYED)
 SAID = [op.data for opening in ALL for op in opening if isinstance(op, Datagram)]
 FRAMES = [op.pieces[0] for op in IS_RELAYED if isinstance(op, Data)]
+PROXY = Proxy(ProxyKind.SOCKS5, Address("proxy.example", 1080))
+BEHIND = noted(lambda peer: is_relayed(peer, SOCKS_YES, SOCKS_GRANTED), proxy=PROXY)
 
 
 def strangers() -> Sequence[bytes]:
@@ -301,12 +303,29 @@ class TestNode(Laws):
     )
 
 
+class TestNodeBehindAProxy(Laws):
+    """All that is said to it by UDP is dropped."""
+
+    subject = attrs.evolve(
+        TestNode.subject,
+        arguments=lambda entropy, trace: {**arguments(entropy, trace), "proxy": PROXY},
+        data=near([op.pieces[0] for op in BEHIND if isinstance(op, Data)]) | st.binary(max_size=30),
+        openings=((), *prefixes(BEHIND, 1), (*BEHIND, Close()), (*BEHIND, Moved()), (*BEHIND[:3], Wait(11.0))),
+    )
+
+
 def test_the_openings_lead_where_they_should() -> None:
     """If a packet did not open any more, all would be as silent as without it; and it does whenever a run begins."""
     for start in STARTS:
         told = {}
-        for name, opening in (("called", IS_CALLED), ("calls", CALLS), ("relayed", IS_RELAYED)):
-            run = TestNode.subject.beginning(start).run().play(opening)
+        direct, behind = TestNode.subject, TestNodeBehindAProxy.subject
+        for name, subject, opening in (
+            ("called", direct, IS_CALLED),
+            ("calls", direct, CALLS),
+            ("relayed", direct, IS_RELAYED),
+            ("behind", behind, BEHIND),
+        ):
+            run = subject.beginning(start).run().play(opening)
             told[name] = [type(event).__name__ for event in run.events]
             assert run.endpoint.stats.dropped == {}
         assert told == {
@@ -316,4 +335,5 @@ def test_the_openings_lead_where_they_should() -> None:
             ],
             "calls": ["FriendOnline", "Undelivered", "FriendOffline", "FriendOnline", "FriendOffline"],
             "relayed": ["RelayConnected", "FriendOnline", "MessageReceived"],
+            "behind": ["RelayConnected", "FriendOnline", "MessageReceived"],
         }

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import strategies as st
 from law_data import drawn, near, prefixes
-from scripted_relay import BASE, NONCE, PING, SERVER, TEMPORARY, ZERO, A, B, C, Half, packed, sealed_keys
+from scripted_relay import (
+    BASE,
+    NONCE,
+    PING,
+    SERVER,
+    SOCKS_GRANTED,
+    SOCKS_YES,
+    TEMPORARY,
+    ZERO,
+    A,
+    B,
+    C,
+    Half,
+    packed,
+    sealed_keys,
+)
 
 from sansproto.contract import Address
 from sansproto.testing.laws import Laws, Subject
@@ -28,6 +44,8 @@ from sansproto.testing.operations import (
 from sansproto.tox import (
     RELAY_PORT,
     KeyPair,
+    Proxy,
+    ProxyKind,
     Relay,
     RelayClient,
     RelayClientDelays,
@@ -213,6 +231,45 @@ class TestRelayClient(Laws):
     )
 
 
+# -- the client, behind a proxy ----------------------------------------------------------------------------------------
+
+SAID = [SOCKS_YES, SOCKS_GRANTED, b"\5\0\5\5", *HEARD[:4]]
+ASKING: list[Op] = [
+    Call("connect"),
+    Opened(0),
+    Data(0, (SOCKS_YES,)),
+    Data(0, (SOCKS_GRANTED,)),
+    Data(0, (HEARD[0],)),
+    Call("route", (B.public,)),
+    Data(0, (HEARD[1],)),
+    Data(0, (HEARD[2],)),
+    Data(0, (HEARD[3],)),
+]
+
+
+class TestRelayClientBehindAProxy(Laws):
+    subject = attrs.evolve(
+        TestRelayClient.subject,
+        arguments=lambda entropy, trace: {
+            **TestRelayClient.subject.arguments(entropy, trace),
+            "proxy": Proxy(ProxyKind.SOCKS5, Address("proxy.example", 1080)),
+        },
+        data=near(SAID),
+        openings=(
+            *prefixes(ASKING),
+            (*ASKING[:2], Data(0, (SOCKS_YES + SOCKS_GRANTED + HEARD[0],))),
+            (*ASKING[:3], Data(0, (b"\5\5",))),
+            (*ASKING[:2], Data(0, (b"\4\x5b",))),
+            (*ASKING[:3], Eof(0)),
+            (*ASKING[:3], Lost(0), Wait(5.0), Opened(1)),
+            (*ASKING[:3], Moved(None)),
+            (*ASKING[:3], Wait(11.0)),
+            (*ASKING[:1], Wait(11.0)),
+            (*ASKING[:3], Close()),
+        ),
+    )
+
+
 def test_the_openings_lead_where_they_should() -> None:
     """If a frame no longer opened, all would be as silent as without it."""
     server: Any = TestRelayServer.subject.run().play(STEPS).endpoint
@@ -222,3 +279,5 @@ def test_the_openings_lead_where_they_should() -> None:
     assert {key: route.state.name for key, route in client.relays[SERVER.public].routes.items()} == {
         C.public: "REFUSED"
     }
+    behind: Any = TestRelayClientBehindAProxy.subject.run().play(ASKING).endpoint
+    assert behind.relays[SERVER.public].is_linked(B.public)

@@ -28,7 +28,7 @@ from sansproto.tox.limits import NodeLimits
 from sansproto.tox.node import ToxNode
 from sansproto.tox.nodes import Relay
 from sansproto.tox.paths import Relayed, friend_route
-from sansproto.tox.relay_link import Ended
+from sansproto.tox.relay_inputs import Ended
 from sansproto.trace import PacketSeen
 
 NOT_A_KEY = bytes(32)

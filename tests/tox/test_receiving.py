@@ -188,7 +188,7 @@ def test_an_idle_session_says_something_each_4_seconds() -> None:
             said.append((peer.now, one.payload))
             if one.payload == ALIVE:
                 friend.start += 1
-        friend.say(friend.data(REQUEST))
+        friend.say(friend.data(b"\xc8acknowledges"))
     alive = [at for at, payload in said if payload == ALIVE]
     assert {round(after - before, 3) for before, after in itertools.pairwise(alive)} == {8.0}
     gaps = [after - before for (before, _), (after, _) in itertools.pairwise(said)]
@@ -360,6 +360,19 @@ def test_a_lossless_packet_that_is_sent_again_is_acknowledged_again() -> None:
     assert [type(event) for event in peer.take()] == [MessageReceived, MessageDelivered]
     assert peer.stats.dropped == {"a lossless packet again": 1}
     assert peer.stats.noted == {"a lossless packet that was sent again": 1}
+
+
+def test_a_list_is_answered_when_nothing_of_ours_went_for_a_second() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.wait(1.5)
+    friend.take()
+    friend.say(friend.data(REQUEST))
+    peer.wait(0.1)
+    assert friend.heard() == [REQUEST]
+    friend.say(friend.data(REQUEST))
+    peer.wait(0.5)
+    assert friend.heard() == []
 
 
 def test_what_is_held_behind_a_gap_is_known_when_it_is_sent_again() -> None:

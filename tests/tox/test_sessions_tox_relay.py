@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from scenarios_tox_relay import PATH, document
 
+from sansproto.proxies import PROXY
 from sansproto.testing import conformance_tox
 from sansproto.testing.conformance import differences
 from sansproto.testing.record import Coverage
@@ -19,7 +20,7 @@ from sansproto.tox.relay_turns import TURNS
 from sansproto.tox.relay_visitor import VISITOR
 
 SESSIONS = load(PATH)
-TABLES: list[Any] = [RELAY_LINK, ROUTE, TURNS, VISITOR]
+TABLES: list[Any] = [PROXY, RELAY_LINK, ROUTE, TURNS, VISITOR]
 
 
 @pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)

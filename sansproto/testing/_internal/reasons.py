@@ -22,7 +22,6 @@ from ...component import DatagramHost, Note, Refusal
 from ...contract import Endpoint, Session, StreamSession
 from ...endpoint import D
 from ...machine import Outcome
-from ...streams import StreamEndpoint
 from .charts import list_table
 from .declared import tables_below
 from .protocols import modules_of, protocols, sessions_of, tables_of
@@ -110,7 +109,8 @@ def drops_of_base(cls: type[Any]) -> Iterator[tuple[str | Refusal, Given]]:
 
 def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
     sessions = sessions_of(protocol)
-    streams = tables_of("links") if any(issubclass(one, StreamEndpoint) for one in sessions) else ()
+    below = {table for one in sessions for table in tables_below(one)}
+    streams = [table for table in tables_of("links") if table in below]
     shared = [table for page in shared_parts(protocol) for table in tables_of(page)]
     for table in (*tables_of(protocol), *streams, *shared):
         page = "" if table.page == protocol else f":doc:`{table.page}`"

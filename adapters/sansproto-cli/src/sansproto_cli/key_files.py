@@ -74,13 +74,18 @@ class PublicKeys:
             raise CommandFailed(Exit.USAGE, usage)
         return key
 
-    def parse_server(self, text: str, what: str, example: str) -> tuple[bytes, Address]:
-        """``PUBLICKEY@HOST:PORT``. Raises CommandFailed for what is none, or if its name is not known."""
+    def parse_server(self, text: str, what: str, example: str, *, find: bool = True) -> tuple[bytes, Address]:
+        """``PUBLICKEY@HOST:PORT``. Raises CommandFailed for what is none, or if its name is not known.
+
+        Without ``find`` the name stays one, and is not looked up.
+        """
         key, at, where = text.partition("@")
         if not at:
             raise CommandFailed(Exit.USAGE, f"That is no {what}: give PUBLICKEY@HOST:PORT, as it printed it.")
         public = self.parse(key, what)
         host, port = addresses.parse_bound(where, what, example)
+        if not find:
+            return public, Address(host, port)
         try:
             return public, Address(*addresses.look_up(host, port, socket.SOCK_STREAM))
         except OSError as error:

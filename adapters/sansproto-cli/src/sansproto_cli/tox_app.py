@@ -8,6 +8,8 @@ from typing import Annotated, TypeAlias
 
 from cyclopts import App, Parameter
 
+from sansproto.tox import Proxy
+
 from . import addresses
 from .exits import CommandFailed, Exit
 from .key_files import warn_if_open
@@ -17,7 +19,7 @@ from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 from .tox_keys import parse_friend, read_keys
 from .tox_listening import Listening
-from .tox_meeting import Meeting
+from .tox_meeting import Meeting, parse_proxy
 from .tox_piping import Piping
 from .tox_relaying import serve
 
@@ -35,6 +37,7 @@ tox_app = App(
 
 KeyFile: TypeAlias = Annotated[Path, Parameter(metavar="FILE")]
 Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST:PORT")]
+Through: TypeAlias = Annotated[str | None, Parameter(name="--proxy", metavar="http|socks5://HOST:PORT")]
 Relays: TypeAlias = Annotated[tuple[str, ...], Parameter(name="--relay", metavar="PUBLICKEY@HOST:PORT", negative=())]
 
 
@@ -66,6 +69,7 @@ def pipe(
     bind: Bind = "",
     to: Annotated[str | None, Parameter(metavar="HOST:PORT")] = None,
     relay: Relays = (),
+    proxy: Through = None,
     timeout: Seconds = None,
     json: Switch = False,
 ) -> None:
@@ -86,6 +90,9 @@ def pipe(
         Where the other end is. Without it, and without --relay, it has to call us.
     relay
         A relay at which both ends meet. May be given several times.
+    proxy
+        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing goes past it: there is no
+        UDP.
     timeout
         How long to wait for the other end. [default: for ever]
     json
@@ -96,10 +103,11 @@ def pipe(
     if other.real == keys.real.public:
         raise CommandFailed(Exit.USAGE, "Those are our own keys: give the ones of the other end.")
     warn_if_open(key, reporter)
+    through = _read_proxy(proxy, bool(bind or to), relay)
     if not bind and to is None and not relay:
         raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --relay, or --bind to be called.")
     place = None if to is None else addresses.parse_bound(to, "friend", "192.168.1.10:33445")
-    meeting = Meeting(keys, bind, relay, reporter)
+    meeting = Meeting(keys, bind, relay, reporter, proxy=through)
     with Signals() as signals, meeting.begin() as runner:
         output = JsonOutput(reporter) if json else RawOutput()
         Piping(meeting, runner, other, output, timeout).run(place, signals.check)
@@ -112,6 +120,7 @@ def listen(
     friend: Annotated[tuple[str, ...], Parameter(metavar="REAL:DHT", negative=())],
     bind: Bind = "",
     relay: Relays = (),
+    proxy: Through = None,
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
@@ -127,6 +136,9 @@ def listen(
         Where we are.
     relay
         A relay at which friends meet us. May be given several times.
+    proxy
+        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing goes past it: there is no
+        UDP.
     quiet
         Tell only of failures.
     json
@@ -137,9 +149,10 @@ def listen(
     if any(one.real == keys.real.public for one in friends):
         raise CommandFailed(Exit.USAGE, "One of these is our own key: give those of friends.")
     warn_if_open(key, reporter)
+    through = _read_proxy(proxy, bool(bind), relay)
     if not bind and not relay:
         raise CommandFailed(Exit.USAGE, "Where do we meet? Give --bind or --relay.")
-    meeting = Meeting(keys, bind, relay, reporter)
+    meeting = Meeting(keys, bind, relay, reporter, proxy=through)
     with Signals() as signals, meeting.begin() as runner:
         Listening(meeting, runner, friends).run(signals.check)
 
@@ -165,3 +178,11 @@ def relay(*, bind: Bind, key: KeyFile, quiet: Switch = False, json: Switch = Fal
     warn_if_open(key, reporter)
     with Signals() as signals:
         serve(keys, place, reporter, signals.check)
+
+
+def _read_proxy(text: str | None, is_direct: bool, relays: tuple[str, ...]) -> Proxy | None:
+    """Behind a proxy nobody is met but at relays."""
+    proxy = None if text is None else parse_proxy(text)
+    if proxy is not None and (is_direct or not relays):
+        raise CommandFailed(Exit.USAGE, "With --proxy there is no UDP: give --relay, and neither --bind nor --to.")
+    return proxy

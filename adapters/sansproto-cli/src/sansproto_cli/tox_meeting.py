@@ -9,9 +9,19 @@ from contextlib import ExitStack, contextmanager
 from enum import Enum
 from functools import partial
 
-from sansproto.contract import Path
+from sansproto.contract import Address, Path
 from sansproto.events import CloseCause
-from sansproto.tox import NodeDelays, Relay, RelayConnected, RelayLost, RelayViolation, ToxEvent, ToxNode
+from sansproto.tox import (
+    NodeDelays,
+    Proxy,
+    ProxyKind,
+    Relay,
+    RelayConnected,
+    RelayLost,
+    RelayViolation,
+    ToxEvent,
+    ToxNode,
+)
 from sansproto_threads import Runner, run
 
 from . import addresses
@@ -22,6 +32,7 @@ from .report import Reporter
 from .tox_keys import RELAY_KEYS, Friend, Keys
 
 SOCKET = "udp"
+_PROXIES = {kind.value: kind for kind in ProxyKind}
 
 
 WORTH_TELLING = (
@@ -44,22 +55,41 @@ WORTH_TELLING = (
 """What the node drops, and what a person may have done wrong: each is told once."""
 
 
+def parse_proxy(text: str) -> Proxy:
+    """``http://HOST:PORT`` or ``socks5://HOST:PORT``. What was given is not repeated: it may hold a password."""
+    scheme, _, where = text.partition("://")
+    if scheme not in _PROXIES:
+        raise CommandFailed(Exit.USAGE, "That is no proxy: give http://HOST:PORT or socks5://HOST:PORT.")
+    if "@" in where:
+        raise CommandFailed(Exit.USAGE, "Proxies with passwords cannot be used: give one without, or none.")
+    return Proxy(_PROXIES[scheme], Address(*addresses.parse_bound(where, "proxy", "127.0.0.1:9050")))
+
+
 class Meeting:
-    """Where friends find us: a node with its keys, a socket, and relays."""
+    """Where friends find us: a node with its keys, a socket, and relays; or a proxy instead of the socket."""
 
     def __init__(
-        self, keys: Keys, bind: str, relays: Sequence[str], reporter: Reporter, delays: NodeDelays | None = None
+        self,
+        keys: Keys,
+        bind: str,
+        relays: Sequence[str],
+        reporter: Reporter,
+        delays: NodeDelays | None = None,
+        *,
+        proxy: Proxy | None = None,
     ) -> None:
-        self.reporter, self._keys = reporter, keys
+        self.reporter, self._keys, self._proxy = reporter, keys, proxy
         self.node = ToxNode(
             real_key=keys.real.secret,
             dht_key=keys.dht.secret,
             entropy=entropy,
             wall_epoch=time.time() - time.monotonic(),
+            proxy=proxy,
             delays=delays,
         )
         self._place = addresses.parse_bind(bind, 0)
-        self._relays = [Relay(*RELAY_KEYS.parse_server(one, "relay", "192.0.2.1:33445")) for one in relays]
+        find = proxy is None  # else it is the proxy that looks up names
+        self._relays = [Relay(*RELAY_KEYS.parse_server(one, "relay", "192.0.2.1:33445", find=find)) for one in relays]
         self._names = {one.key: text.partition("@")[2] for one, text in zip(self._relays, relays, strict=True)}
         self._were_up: set[bytes] = set()
         self._mistakes = Mistakes(self.node.stats, WORTH_TELLING, reporter)
@@ -67,16 +97,14 @@ class Meeting:
     @contextmanager
     def begin(self) -> Iterator[Runner[ToxEvent]]:
         """Run it, and say so."""
-        runner: Runner[ToxEvent] = run(self.node, sockets={SOCKET: self._place}, linger=2 * self.node.delays.farewell)
+        sockets = {SOCKET: self._place} if self._proxy is None else {}
+        runner: Runner[ToxEvent] = run(self.node, sockets=sockets, linger=2 * self.node.delays.farewell)
         with ExitStack() as stack:
             try:
                 stack.enter_context(politely(runner))
             except OSError as error:
                 raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
-            bound = runner.addresses[SOCKET]
-            where = addresses.format_address(addresses.shown(bound.host), bound.port)
-            facts = {"real_key": self._keys.real.public.hex(), "dht_key": self._keys.dht.public.hex()}
-            self.reporter.tell("started", f"We are at {where}, as {self._keys.name}.", address=where, **facts)
+            self._tell_place(runner)
             for relay in self._relays:
                 if not runner.call(partial(self.node.add_relay, relay)):
                     raise CommandFailed(Exit.USAGE, "Those are too many relays: give fewer.")
@@ -97,16 +125,36 @@ class Meeting:
         """For what goes wrong without an event. Call it often."""
         self._mistakes.look(runner)
 
+    def _tell_place(self, runner: Runner[ToxEvent]) -> None:
+        facts: dict[str, str | None] = {
+            "real_key": self._keys.real.public.hex(),
+            "dht_key": self._keys.dht.public.hex(),
+        }
+        if self._proxy is None:
+            bound = runner.addresses[SOCKET]
+            facts["address"] = where = addresses.format_address(addresses.shown(bound.host), bound.port)
+            place = f"are at {where}"
+        else:
+            proxy = addresses.format_address(self._proxy.address.host, self._proxy.address.port)
+            facts |= {"address": None, "proxy": f"{self._proxy.kind.value}://{proxy}"}
+            place = f"use the proxy at {proxy}"
+        self.reporter.tell("started", f"We {place}, as {self._keys.name}.", **facts)
+
     def tell_relay(self, event: RelayConnected | RelayLost) -> None:
         key, name = event.relay.hex(), self._names[event.relay]
         if isinstance(event, RelayConnected):
             self._were_up.add(event.relay)
             self.reporter.tell("relay_connected", f"The relay at {name} answers.", relay=key, address=name)
             return
+        detail = f" ({event.detail})" if event.detail else ""
+        if event.proxy is not None:
+            text = f"The proxy does not lead to the relay at {name}{detail}: trying again."
+            reason = f"proxy_{event.proxy.name.lower()}"
+            self.reporter.tell("relay_lost", text, relay=key, address=name, reason=reason)
+            return
         why: Enum = event.cause if event.violation is None else event.violation
         if why is CloseCause.LOST and event.relay not in self._were_up:
             why = RelayViolation.BAD_HELLO  # it closes without a word
-        detail = f" ({event.detail})" if event.detail else ""
         what = "has another key than --relay says, or is none" if why is RelayViolation.BAD_HELLO else "does not answer"
         text = f"The relay at {name} {what}{detail}: trying again."
         self.reporter.tell("relay_lost", text, relay=key, address=name, reason=why.name.lower())
