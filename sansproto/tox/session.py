@@ -25,6 +25,7 @@ from .paths import Way
 from .windows import ReceiveWindow
 
 UNUSED_ID: Final = Note("a packet whose id nobody uses", ref="receiving")
+NOT_TOLD: Final = Note("an event was left out, too many wait", ref="the node")
 NO_PAYLOAD: Final = Note("data without a payload", ref="receiving")
 SENT_AGAIN: Final = Note("a lossless packet that was sent again", ref="acknowledging")
 
@@ -68,6 +69,7 @@ class SessionHost(OutgoingHost, Protocol):
     """What a session asks of its node."""
 
     def takes_packets(self) -> bool: ...
+    def takes_lossy(self) -> bool: ...
     def note_stalled(self, session: Session) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
@@ -368,7 +370,10 @@ class Session(Component[SessionState, SessionHost]):
             self._owe(0)
 
     def take_lossy(self, arrived: Arrived) -> None:
-        self.friend.take_payload(arrived.payload)
+        if self.host.takes_lossy():
+            self.friend.take_payload(arrived.payload)
+        else:
+            self.host.count_note(NOT_TOLD, self)
 
     def read_request(self, arrived: Arrived) -> None:
         """If nothing of ours went for long, what it should know may have been lost."""
