@@ -259,7 +259,7 @@ class DelayWindow:
             slices[-1] = slices[-1][0], slices[-1][1] + count
         else:
             slices.append((now, count))
-        while slices[0][0] < now - max(1.0, 2 * self.round_trip):
+        while slices[0][0] < now - max(1.0, 2 * self.round_trip) or len(slices) > _VALUES:
             slices.popleft()
 
     def _best(self) -> float:

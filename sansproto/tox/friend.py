@@ -11,7 +11,7 @@ import attrs
 from ..component import Component, Note, Refusal
 from ..contract import Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from ..rates import Level
+from ..rates import Level, Rate
 from ..snapshot import CACHED
 from . import packets as p
 from .events import (
@@ -41,6 +41,9 @@ NOT_UTF8: Final = Note("a text that is not UTF-8", ref="friends")
 _PRESENCES: Final = {one.value: one for one in Presence}
 CUSTOM: Final = frozenset((*p.CUSTOM_LOSSLESS, *p.CUSTOM_LOSSY))
 """Ids of packets that are the application's."""
+
+URGES: Final = Rate(1.0, 8.0)
+"""How often a friend is called because there is another way to it."""
 
 _IDS: Final = frozenset(p.FRIEND.packets)
 
@@ -134,6 +137,8 @@ class Friend(Component[FriendState, FriendHost]):
     """Which of our own addresses it was told."""
     cookies: Level
     """What is left of cookies for it."""
+    urges: Level
+    """The same of calls because there is another way to it."""
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
     session: Annotated[Session | None, CACHED]
@@ -147,7 +152,7 @@ class Friend(Component[FriendState, FriendHost]):
         self.dht_keys, self.current, self.heard, self.said = [], None, 0.0, 0.0
         self.messages = self.times_online = 0
         self.pings, self.address = {}, 0
-        self.cookies, self.session = Level(host.limits.friend_cookies, 0.0), None
+        self.cookies, self.urges, self.session = Level(host.limits.friend_cookies, 0.0), Level(URGES.burst, 0.0), None
 
     # -- what its sessions ask
 

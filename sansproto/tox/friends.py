@@ -140,6 +140,7 @@ class Friends(Part[FriendsHost]):
         for key in friend.dht_keys:
             self._forget_index(key, friend)
         self.blocked.pop(friend.key, None)
+        self.host.keyring.forget_draft(friend.key)
         self.all.remove(friend.key)
 
     # -- where they are looked for
@@ -187,7 +188,7 @@ class Friends(Part[FriendsHost]):
         limits, ways = self.host.limits, friend.ways
         if relay.key not in ways.relays and len(ways.relays) >= limits.friend_relays:
             return
-        if relay.key not in self.host.relays and len(self.host.relays) >= limits.relays:
+        if relay.key not in self.host.relays and not self._make_room(friend):
             return
         ways.relays[relay.key] = None
         link = self.host.use_relay(relay)
@@ -200,15 +201,12 @@ class Friends(Part[FriendsHost]):
 
     def untie(self, friend: Friend, key: bytes) -> None:
         """Look for a friend at a relay no longer. Nobody uses it whom nobody looks for there."""
-        if key in friend.ways.relays:
-            del friend.ways.relays[key]
-            for dht_key in friend.dht_keys:
-                self.host.relays[key].unroute(dht_key)
-            self._leave_unused(key)
+        self._untie(friend, key)
+        self._leave_unused(key)
 
     def add_relay(self, relay: Relay) -> bool:
         """The application wants it; False if there are too many."""
-        if relay.key not in self.host.relays and len(self.host.relays) >= self.host.limits.relays:
+        if relay.key not in self.host.relays and not self._make_room(None):
             return False
         self.own_relays[relay.key] = None
         self.host.use_relay(relay)
@@ -221,7 +219,7 @@ class Friends(Part[FriendsHost]):
         if key in self.own_relays:
             del self.own_relays[key]
             for friend in self.all.values():
-                self.untie(friend, key)
+                self._untie(friend, key)
             self._leave_unused(key)
 
     def relays_to_share(self) -> bytes:
@@ -267,6 +265,31 @@ class Friends(Part[FriendsHost]):
         """Not those that are known by a name: a list of relays holds addresses."""
         own = [self.host.relays[key] for key in self.own_relays]
         return [relay for relay in own if relay.is_up and is_numeric(relay.address)][:MOST_NODES]
+
+    def _untie(self, friend: Friend, key: bytes) -> None:
+        if key in friend.ways.relays:
+            del friend.ways.relays[key]
+            for dht_key in friend.dht_keys:
+                self.host.relays[key].unroute(dht_key)
+
+    def _make_room(self, friend: Friend | None) -> bool:
+        """For one relay more, of a friend or of the application. Friends tell of any relays: of these goes one of the
+        friend that has most, unless that would leave it fewer than the newcomer gets."""
+        if len(self.host.relays) < self.host.limits.relays:
+            return True
+        brought: dict[bytes | None, list[RelayLink]] = {}
+        for relay in self.host.relays.values():
+            if relay.key not in self.own_relays:
+                first = next((self.by_dht_key[key] for key in relay.routes if key in self.by_dht_key), None)
+                brought.setdefault(first, []).append(relay)
+        most = max(brought.values(), key=len, default=[])
+        if not most or (friend is not None and len(most) <= len(brought.get(friend.key, ())) + 1):
+            return False
+        gone = next((relay for relay in most if not relay.is_up), most[-1])
+        for other in self.all.values():
+            self._untie(other, gone.key)
+        self.host.leave_relay(gone.key)
+        return True
 
     def _leave_unused(self, key: bytes) -> None:
         if key not in self.own_relays and not any(key in one.ways.relays for one in self.all.values()):

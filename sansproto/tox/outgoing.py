@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol, TypeAlias
 
-from ..component import Host, Part, Refusal
+from ..component import Host, Note, Part, Refusal
 from ..congestion import TICK, Congestion, DelayWindow
 from ..contract import Instant, Path
+from ..rates import Level, Rate
 from ..recovery.silence import Silence
 from ..snapshot import CACHED
 from . import packets as p
@@ -21,6 +22,7 @@ from .paths import Direct, Relayed, Several, Ways
 from .windows import Heard, ReceiveWindow, SendWindow
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the friend", ref="sending")
+TOO_MANY_LISTS: Final = Note("a list of missing packets too soon behind others", ref="what others can use up")
 
 Target: TypeAlias = Direct | Relayed | Several
 """How a packet goes."""
@@ -35,6 +37,9 @@ _RELAYED: Final = 0.5
 _MOST_SECONDS: Final = 5.0
 """So much of the present rate may wait for acknowledgement, and a few more."""
 _FEW: Final = 64
+_LISTS: Final = Rate(200.0, 100.0)
+"""Lists of missing packets that are read: no friend sends more than 20 in a second by each way, and a long one costs as
+much as 50 packets."""
 _OVERHEAD: Final = 34
 """Bytes by which a packet is longer than its payload, at most."""
 
@@ -122,6 +127,8 @@ class Outgoing(Part[OutgoingHost]):
     """The newest packet of each kind, by its id, that is of the node itself and has no room yet."""
     pings: list[tuple[int, bytes]] | None
     """What the recovery core asked, and the number behind the packet that was sent for it."""
+    lists: Level
+    """What is left of lists that are read."""
     round_trip: float
     """The shortest so far."""
     recent: float
@@ -143,6 +150,7 @@ class Outgoing(Part[OutgoingHost]):
         self.session, self.window, self.congestion = session, SendWindow(), None
         self.nonce = self.sealed = 0
         self.queue = self.receipts = self.own = self.withheld = self.pings = None
+        self.lists = Level(_LISTS.burst, 0.0)
         self.round_trip = self.recent = _ROUND_TRIP
         self.last = self.last_request = 0.0
         self.is_busy = self.is_waiting = self.is_wanting = False
@@ -245,9 +253,14 @@ class Outgoing(Part[OutgoingHost]):
 
     def read_request(self, buffer_start: int, listed: bytes) -> None:
         """What the friend misses."""
-        if self.window.packets:
+        now = self.host.clock
+        if listed and self.window.packets:
+            if not self.lists.has(_LISTS, now):
+                self.host.count_note(TOO_MANY_LISTS, self)
+                return
+            self.lists.take(_LISTS, now)
             gate = self.recent if self.session.friend.ways.is_direct else _RELAYED
-            self._learn(self.window.read_request(buffer_start, listed, self.host.clock, gate))
+            self._learn(self.window.read_request(buffer_start, listed, now, gate))
         self.pump()
 
     # -- time
@@ -325,7 +338,7 @@ class Outgoing(Part[OutgoingHost]):
         if heard.missing:
             congestion.note_missing(now, heard.missing, heard.arrived)
         if heard.arrived:
-            congestion.note_acknowledged(now, heard.arrived, heard.round_trip, gaps=self.window.behind > 0)
+            congestion.note_acknowledged(now, heard.arrived, heard.round_trip, gaps=bool(self.window.arrived))
 
     def _room(self) -> int:
         """How many packets may be sent now for the first time."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ..component import Host, Part, Parts
 from ..recovery import Established, Recovery
 from .events import OfflineReason, Undelivered
-from .friend import Friend, FriendInput
+from .friend import URGES, Friend, FriendInput
 from .friends import Friends
 from .keyring import Agreed, Keyring
 from .paths import friend_route
@@ -138,9 +138,10 @@ class Sessions(Part[SessionsHost]):
             peer.ping()
 
     def urge_call(self, friend: Friend) -> None:
-        """There is a new way to a friend without a session."""
+        """There is a new way to a friend without a session. A relay can say so as often as it likes."""
         peer = self.host.recovery.peers.get(friend.key)
-        if peer is not None:
+        if peer is not None and friend.urges.has(URGES, self.host.clock):
+            friend.urges.take(URGES, self.host.clock)
             peer.urge_call()
 
     # -- inside

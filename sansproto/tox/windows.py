@@ -1,13 +1,13 @@
 """What is on its way in one direction of a session: docs/protocols/tox.rst, sending and receiving.
 
 Numbers here count from 0 and do not wrap: on the wire are their lowest 32 bits. An action on one packet takes the same
-time however many there are, and nothing is kept of what was acknowledged or handed on.
+time however many there are, one on a list as long as the list, and nothing is kept of what was acknowledged or handed
+on. docs/protocols/tox.rst, what others can use up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import inf
+from itertools import filterfalse, takewhile
 from typing import Final, NamedTuple
 
 import attrs
@@ -23,11 +23,8 @@ OWN: Final = 64
 _WIRE: Final = 0xFFFF_FFFF
 _BEHIND: Final = 1 << 31
 """What is ahead by more is behind."""
-_ARRIVED: Final = inf
-"""Instead of when it was sent: the other end has it, but waits for one before it."""
-
-
-_NOTHING: Final = b"", _ARRIVED
+_REACH: Final = 8192
+"""So many packets are looked at for a list of what is missing: more are rarely on their way, and it is made often."""
 
 
 class Heard(NamedTuple):
@@ -50,13 +47,13 @@ class SendWindow:
     end: int = 0
     """The number of the next one."""
     packets: dict[int, tuple[bytes, Instant]] = attrs.field(factory=dict, repr=False)
-    """All from ``start`` on, and when each was sent last."""
+    """Those from ``start`` on that are not known to have arrived, in their order, and when each was sent last."""
+    arrived: dict[int, bytes] = attrs.field(factory=dict, repr=False)
+    """The others, which the other end has behind a gap: it cannot hand them on yet."""
     asked: list[int] = attrs.field(factory=list)
     """What is to be sent again, the lowest number last."""
     again: set[int] = attrs.field(factory=set)
     """What was sent again."""
-    behind: int = 0
-    """How many the other end has behind a gap."""
 
     @property
     def number(self) -> int:
@@ -71,7 +68,7 @@ class SendWindow:
     @property
     def in_flight(self) -> int:
         """How many neither arrived nor are known to be missing."""
-        return self.end - self.start - self.behind - len(self.asked)
+        return len(self.packets) - len(self.asked)
 
     def add(self, payload: bytes, now: Instant) -> int:
         """A packet is sent; its number on the wire. Only while fewer than :data:`SIZE` are on their way."""
@@ -90,23 +87,18 @@ class SendWindow:
         ahead = (buffer_start - self.start) & _WIRE
         if not 0 < ahead <= self.end - self.start:
             return None
-        packets, first = self.packets, self.start
-        self.start = first + ahead
+        acknowledged, known = range(self.start, self.start + ahead), len(self.arrived)
+        self.start += ahead
         sent = self._sent_once(self.start - 1)
-        if self.behind:
-            known = sum(packets[number][1] == _ARRIVED for number in range(first, self.start))
-            self.behind -= known
-        else:
-            known = 0
-        for number in range(first, self.start):
-            del packets[number]
-        if not packets:
+        for number in acknowledged:
+            if self.packets.pop(number, None) is None:
+                del self.arrived[number]
+        if not self.packets:
             self.packets = {}  # one that was used needs more memory
         while self.asked and self.asked[-1] < self.start:
             self.asked.pop()
-        if self.again:
-            self.again = {number for number in self.again if number >= self.start}
-        return Heard(ahead - known, None if sent is None else now - sent)
+        self.again.difference_update(acknowledged)
+        return Heard(ahead - known + len(self.arrived), None if sent is None else now - sent)
 
     def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> Heard:
         """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent
@@ -116,18 +108,14 @@ class SendWindow:
         wanted = {first + number for number in walked.asked}
         due = {number for number in wanted if self._was_sent_before(number, now - round_trip)}
         missing = due.difference(self.again, self.asked)
-        if due:
-            self.asked = sorted(due.union(self.asked), reverse=True)
-        arrived, newest = 0, None
-        for number in range(max(first, self.start), first + walked.passed):
-            payload, sent = self.packets[number]
-            if number not in wanted and sent != _ARRIVED:
-                arrived, newest = arrived + 1, self._sent_once(number)
-                self.packets[number] = payload, _ARRIVED
-        self.behind += arrived
-        if arrived and self.asked:
-            self.asked = [number for number in self.asked if self.packets[number][1] != _ARRIVED]
-        return Heard(arrived, None if newest is None else now - newest, len(missing))
+        passed = takewhile((first + walked.passed).__gt__, self.packets)
+        arrived = [number for number in passed if number not in wanted]
+        newest = self._sent_once(arrived[-1]) if arrived else None
+        for number in arrived:
+            self.arrived[number] = self.packets.pop(number)[0]
+        if due or arrived:
+            self.asked = sorted((number for number in due.union(self.asked) if number in self.packets), reverse=True)
+        return Heard(len(arrived), None if newest is None else now - newest, len(missing))
 
     def next_asked(self, now: Instant) -> tuple[int, bytes] | None:
         """The next packet that is sent again, by its number on the wire; None: there is none."""
@@ -141,17 +129,18 @@ class SendWindow:
 
     def take_all(self) -> list[bytes]:
         """What was not acknowledged, in its order: it is given up."""
-        left = [payload for payload, _ in self.packets.values()]
-        self.packets, self.asked, self.again, self.behind = {}, [], set(), 0
-        return left
+        left = self.arrived | {number: payload for number, (payload, _) in self.packets.items()}
+        self.packets, self.arrived, self.asked, self.again = {}, {}, [], set()
+        return [payload for _, payload in sorted(left.items())]
 
     def _sent_once(self, number: int) -> Instant | None:
         """When a packet was sent that has just arrived; None if which time is not known."""
-        sent = self.packets[number][1]
-        return None if sent == _ARRIVED or number in self.again else sent
+        packet = self.packets.get(number)
+        return None if packet is None or number in self.again else packet[1]
 
     def _was_sent_before(self, number: int, then: Instant) -> bool:
-        return self.packets.get(number, _NOTHING)[1] < then
+        packet = self.packets.get(number)
+        return packet is not None and packet[1] < then
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -196,6 +185,11 @@ class ReceiveWindow:
         if place >= self.end:
             self.end = place + 1
 
+    @property
+    def has_next(self) -> bool:
+        """Is the next packet in order here?"""
+        return self.start in self.held
+
     def next(self) -> bytes | None:
         """The next packet in order; None: it did not arrive yet."""
         payload = self.held.pop(self.start, None)
@@ -213,9 +207,6 @@ class ReceiveWindow:
         """The payload that says which packets are missing."""
         if self.end == self.start:
             return requests.NOTHING
-        return requests.encode(self._missing(), self.end - self.start)
-
-    def _missing(self) -> Iterator[int]:
-        for number in range(self.start, self.end):
-            if number not in self.held:
-                yield number - self.start
+        span = min(self.span, _REACH)
+        missing = filterfalse(self.held.__contains__, range(self.start, self.start + span))
+        return requests.encode((number - self.start for number in missing), span)

@@ -74,8 +74,11 @@ class Ends:
     def check(self) -> None:
         """What arrived is the beginning of what was given, and what the sender has forgotten has arrived."""
         assert self.taken == self.given[: len(self.taken)]
-        kept = self.sender.packets
-        assert [payload for payload, _ in kept.values()] == self.given[len(self.given) - len(kept) :]
+        window = self.sender
+        kept = {**window.arrived, **{number: payload for number, (payload, _) in window.packets.items()}}
+        assert [payload for _, payload in sorted(kept.items())] == self.given[len(self.given) - len(kept) :]
+        assert [*window.packets] == sorted(window.packets)
+        assert {*window.asked} <= {*window.packets}
         assert len(self.given) - len(kept) <= len(self.taken)
         assert len(self.receiver.held) <= self.receiver.span <= SIZE
 

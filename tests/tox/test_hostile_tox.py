@@ -1,0 +1,315 @@
+"""Hostile friends, relays and strangers: what they cannot use up. docs/protocols/tox.rst, what others can use up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from scripted_relay import SERVER, ClientPeer
+from scripted_tox import (
+    ALIVE,
+    AT_B,
+    AT_C,
+    ELSEWHERE,
+    KILL,
+    REQUEST,
+    Friend,
+    NodePeer,
+)
+from test_sending import outgoing_of
+
+from sansproto.congestion import DelayWindow
+from sansproto.contract import Address, Path, SendDatagram
+from sansproto.testing._internal.meter import measured
+from sansproto.testing.laws import weight
+from sansproto.tox import KeyPair, Relay, crypto, requests
+from sansproto.tox import packets as p
+from sansproto.tox.limits import NodeLimits
+from sansproto.tox.nodes import encode_nodes
+from sansproto.tox.windows import SIZE, ReceiveWindow, SendWindow
+
+RELAY = Relay(SERVER.public, Address("192.0.2.1", 443))
+
+
+class NodeAtRelay(NodePeer, ClientPeer):
+    """A node, its friends, and a relay that says what it likes."""
+
+
+def at(number: int) -> Path:
+    return Path("udp", f"203.0.113.{number}", 33445)
+
+
+def relays_of(number: int) -> list[Relay]:
+    """Six that a friend tells of."""
+    keys = [KeyPair.of(bytes([9, number, one]) + bytes(29)).public for one in range(6)]
+    return [Relay(key, Address(f"203.0.113.{number}", 1000 + one)) for one, key in enumerate(keys)]
+
+
+def tell_relays(friend: Friend, number: int) -> None:
+    for first in (0, 3):
+        friend.say(friend.lossless(b"\x11" + encode_nodes(relays_of(number)[first : first + 3])))
+
+
+def sent_by_udp(peer: NodePeer) -> Counter[int]:
+    """How many packets of each kind went out since the last time, where nobody is."""
+    return Counter(one.data[0] for one in peer.take(peer.transmits) if isinstance(one, SendDatagram))
+
+
+# -- a friend: lists of missing packets
+
+
+def test_a_list_costs_as_much_as_it_is_long_not_as_what_it_passes() -> None:
+    """With 129 bytes a friend passes a whole window, again and again."""
+    window = SendWindow()
+    for _ in range(SIZE):
+        window.add(b"payload", 0.0)
+    whole = b"\x01" + bytes(128)
+    assert window.read_request(0, whole, 1.0, 0.5).arrived == 128 * 255
+    for _ in range(3):
+        window.next_asked(1.0)
+        heard, lines = measured(lambda: window.read_request(0, whole, 1.0, 0.5))
+        assert heard.arrived == 0
+        assert lines < 1000
+
+
+def test_only_what_a_list_asks_for_waits_to_be_sent_again() -> None:
+    window, most = SendWindow(), p.MAX_PAYLOAD
+    for _ in range(SIZE):
+        window.add(b"payload", 0.0)
+    lists = [b"\x01" * (most - 1), *(bytes([1 + first]) + b"\x17" * (most - 2) for first in range(23))]
+    for listed in lists:
+        window.read_request(0, listed, 1.0, 0.5)
+        assert len(window.asked) < most
+
+
+def test_lists_of_a_friend_are_read_up_to_a_rate() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.send(friend.real.public, b"\xa0one", peer.now)
+    begun = friend.start
+    for _ in range(1000):
+        friend.say(friend.data(b"\x01\x01", start=begun))
+    noted = dict(peer.stats.noted)
+    assert 890 < noted["a list of missing packets too soon behind others"] < 910
+    friend.take()
+    peer.wait(2.0)
+    assert b"\xa0one" not in friend.heard()
+    friend.say(friend.data(b"\x01\x01", start=begun))
+    assert b"\xa0one" in friend.heard()
+    assert peer.stats.noted == noted
+
+
+def test_what_a_list_acknowledges_counts_also_when_the_list_does_not() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    begun = friend.start
+    peer.send(friend.real.public, b"\xa0one", peer.now)
+    for _ in range(101):
+        friend.say(friend.data(b"\x01\x01", start=begun))
+    friend.say(friend.data(b"\x01\x01", start=begun + 1))
+    assert outgoing_of(friend).window.waiting == 0
+
+
+# -- a friend: numbers far ahead
+
+
+def test_a_list_of_what_is_missing_is_made_of_a_part_of_the_window() -> None:
+    """A hole in front and all behind it: the list is made each 50 milliseconds."""
+    window = ReceiveWindow()
+    for number in range(1, SIZE):
+        window.put(number, b"payload")
+    walked = requests.walk(window.request()[1:], SIZE)
+    assert walked.asked == [0]
+    assert 8000 < walked.passed <= 8192
+    window.put(0, b"payload")
+    for number in range(SIZE):
+        assert window.next() == b"payload", number
+    assert window.request() == REQUEST
+
+
+def test_what_waited_behind_a_gap_is_handed_on_in_turns() -> None:
+    """Thousands of packets of which the application learns nothing are there at once."""
+    peer, many = NodePeer.live(), 4000
+    friend = peer.met()
+    first = friend.number
+    node: Any = peer.endpoint
+    for number in range(first + 1, first + many):
+        node.receive_datagram(friend.data(ALIVE, number=number), AT_B, peer.now)
+    node.receive_datagram(friend.data(b"\x40last", number=first + many), AT_B, peer.now)
+    missing = friend.data(ALIVE, number=first)
+    _, lines = measured(lambda: node.receive_datagram(missing, AT_B, peer.now))
+    assert lines < 20_000
+    heard: list[Any] = []
+    for _ in range(30):
+        _, lines = measured(lambda: heard.append(node.next_event()))
+        assert lines < 20_000
+    assert [event.text for event in heard if event is not None] == ["last"]
+    assert node.sessions.stalled == {}
+
+
+def test_a_session_that_waits_for_its_turn_goes_on_with_the_next_timer() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    first = friend.number
+    for number in range(first + 1, first + 1000):
+        peer.endpoint.receive_datagram(friend.data(ALIVE, number=number), AT_B, peer.now)
+    friend.say(friend.data(ALIVE, number=first))
+    friend.take()
+    peer.wait(3.0)
+    friend.take()
+    peer.wait(2.0)
+    friend.say(friend.data(REQUEST, number=first + 1000))
+    peer.wait(5.0)
+    assert friend.take()[-1].start == first + 1000
+
+
+# -- a friend: relays
+
+
+def test_relays_that_friends_tell_of_leave_room_for_those_of_the_application() -> None:
+    peer = NodePeer.live(limits=NodeLimits(relays=4))
+    tell_relays(peer.met(), 2)
+    assert len(peer.relays) == 4
+    assert peer.add_relay(RELAY, peer.now)
+    assert len(peer.relays) == 4
+    own = [Relay(KeyPair.of(bytes([7, one]) + bytes(30)).public, RELAY.address) for one in range(4)]
+    assert [peer.add_relay(one, peer.now) for one in own] == [True, True, True, False]
+    assert {*peer.relays} == {RELAY.key, *(one.key for one in own[:3])}
+
+
+def test_friends_that_tell_of_many_relays_leave_room_for_those_of_others() -> None:
+    peer = NodePeer.live(limits=NodeLimits(relays=12))
+    greedy = [peer.met(number, at(number)) for number in (2, 3)]
+    for number, friend in enumerate(greedy, 2):
+        tell_relays(friend, number)
+    late = peer.met(4, at(4))
+    for _ in range(10):
+        for number, friend in enumerate([*greedy, late], 2):
+            tell_relays(friend, number)
+    node: Any = peer.endpoint
+    shares = [len(node.friends.all[friend.real.public].ways.relays) for friend in (*greedy, late)]
+    assert len(node.relays) == 12
+    assert sum(shares) == 12
+    assert max(shares) - min(shares) <= 2
+    dialled = {*node.relays}
+    tell_relays(greedy[0], 5)
+    assert {*node.relays} == dialled  # it has its share
+
+
+def test_the_relay_that_goes_is_one_that_is_not_reached() -> None:
+    peer = NodeAtRelay.live(limits=NodeLimits(relays=2))
+    friend = peer.met()
+    friend.say(friend.lossless(b"\x11" + encode_nodes([RELAY])))
+    peer.come_up()
+    other, own = relays_of(2)[:2]
+    friend.say(friend.lossless(b"\x11" + encode_nodes([other])))
+    assert {*peer.relays} == {RELAY.key, other.key}
+    peer.add_relay(own, peer.now)
+    assert {*peer.relays} == {RELAY.key, own.key}
+
+
+# -- a friend: sessions
+
+
+def test_a_friend_that_begins_sessions_and_ends_them_makes_nothing_grow() -> None:
+    peer = NodePeer.live()
+    friend = peer.befriend()
+    sizes = []
+    for number in range(200):
+        friend.begin(f"{number}")
+        friend.call()
+        if number % 2:
+            friend.say(friend.data(KILL))
+        peer.wait(0.15)
+        peer.take()
+        sizes.append(weight(peer.snapshot()))
+    assert max(sizes[150:]) <= max(sizes[50:150])
+
+
+def test_handshakes_of_a_friend_are_answered_up_to_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one cookie it makes as many as it likes."""
+    peer = NodePeer.live()
+    friend = peer.befriend()
+    cookie = friend.ask_cookie()
+    made = []
+    for number in range(300):
+        friend.begin(f"{number}")
+        made.append(friend.handshake(cookie))
+    agreed, agree = [], crypto.agree
+    monkeypatch.setattr(crypto, "agree", lambda *keys: agreed.append(keys) or agree(*keys))
+    for data in made:
+        peer.endpoint.receive_datagram(data, AT_B, peer.now)
+    assert len(agreed) < 40
+
+
+def test_no_key_is_kept_of_a_friend_that_was_removed() -> None:
+    peer = NodePeer.live()
+    for number in range(1, 20):
+        friend = peer.befriend(number + 1, at(number), at=at(number))
+        peer.remove_friend(friend.real.public, peer.now)
+    keyring = peer.keyring
+    assert (keyring.drafts, keyring.attempts, {*peer.friends.by_path}) == ({}, {}, set())
+
+
+def test_an_acknowledgement_of_long_ago_makes_no_long_memory() -> None:
+    """A friend that acknowledges one packet each 0.2 seconds, an hour late."""
+    window = DelayWindow(0.0)
+    for number in range(2000):
+        now = 3600.0 + 0.21 * number
+        window.note_acknowledged(now, 1, now)
+    assert len(window.slices) <= 64
+    assert len(window.base.values) <= 65
+
+
+# -- a relay
+
+
+def test_a_relay_that_links_and_unlinks_a_friend_makes_us_call_it_seldom() -> None:
+    peer = NodeAtRelay.live()
+    friend = KeyPair.of(b"friend 7" * 4)
+    peer.add_relay(RELAY, peer.now)
+    peer.add_friend(friend.public, friend.public, peer.now, path=ELSEWHERE, relays=(RELAY,))
+    peer.come_up()
+    peer.say(p.RoutingResponse(16, friend.public))
+    sent_by_udp(peer)
+    for _ in range(300):
+        peer.say(p.ConnectNotification(16), p.DisconnectNotification(16))
+    assert 0 < sent_by_udp(peer)[24] <= 8
+    peer.say(p.ConnectNotification(16))
+    peer.wait(5.0)
+    assert sent_by_udp(peer)[24] >= 2  # it goes on in time
+
+
+# -- strangers
+
+
+def test_floods_of_strangers_make_nothing_grow() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    stranger = Friend(peer, 9, ELSEWHERE)
+    changed = bytearray(friend.data(ALIVE))
+    changed[-1] ^= 1
+    kinds = [
+        stranger.request(),
+        stranger.ping(b"number 1"),
+        stranger.pong(b"number 1"),
+        stranger.response(b"number 1"),
+        stranger.handshake(stranger.cookie()),
+        bytes(changed),
+        b"\x1b" + bytes(60),
+        b"junk" * 20,
+    ]
+    sizes = []
+    for number in range(3000):
+        for data in kinds:
+            peer.endpoint.receive_datagram(data, AT_B if data is kinds[5] else at(number % 250), peer.now)
+        peer.now += 0.0005
+        if number % 300 == 0:
+            peer.drain()
+            sizes.append(weight(peer.snapshot()))
+    assert max(sizes[1:]) <= sizes[0] + 300
+    friend.say(friend.data(REQUEST))
+    other = peer.befriend(3, AT_C)
+    other.call()
+    assert peer.is_online(other.real.public)
