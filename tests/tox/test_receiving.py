@@ -370,7 +370,7 @@ def test_the_second_list_within_2_seconds_is_answered_if_nothing_of_ours_went_fo
     peer.wait(2.5)
     friend.take()
     said = []
-    for pause in (0.6, 2.1, 1.0, 0.5, 1.9):
+    for pause in (0.6, 2.1, 1.0, 0.5, 1.2):
         friend.say(friend.data(REQUEST))
         peer.wait(pause)
         said.append(friend.heard())
