@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Annotated, Any, ClassVar, Final, TypeAlias, assert_never
 
-from ..component import Note
 from ..contract import Entropy, Path, Phase, Transmit
 from ..errors import Fault, LocalProtocolError, NotOpen, WireError
 from ..events import CloseCause, Closed
@@ -53,13 +52,11 @@ from .relay_events import RelayConnected, RelayLost
 from .relay_inputs import Ended
 from .relay_link import RelayLink
 from .relay_links import RelayUser
-from .session import DATA, Arrived, Session
+from .session import DATA, NOT_TOLD, Arrived, Session
 from .sessions import Sessions
 
 Incoming: TypeAlias = p.DhtPing | p.DhtPong | p.CookieRequest | p.CookieResponse | p.Handshake | bytes
 """What a packet is: bytes are Data, which sessions open as they are."""
-
-NOT_TOLD: Final = Note("an event was left out, too many wait", ref="the node")
 
 _DATA: Final = p.Data.__wire__.id or 0
 _HANDSHAKE: Final = p.Handshake.__wire__.id or 0
@@ -443,6 +440,10 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     def takes_packets(self) -> bool:
         """Does the application take events, or is there much room for them?"""
         return len(self._events) < self.limits.events // 2
+
+    def takes_lossy(self) -> bool:
+        """Those are lost before there are so many events that nobody is heard any more."""
+        return len(self._events) < self.limits.events - self.limits.events // 4
 
     def note_stalled(self, session: Session) -> None:
         self.sessions.note_stalled(session)

@@ -249,18 +249,20 @@ class Outgoing(Part[OutgoingHost]):
         if way is not None and len(self._own()) < self.host.limits.own:
             self._send_numbered(_ALIVE, way)
 
-    def send_copies(self, name: bytes, numbers: list[int]) -> None:
-        """Send packets that are on their way by one of the ways, too."""
+    def send_copies(self, name: bytes, numbers: list[int]) -> int:
+        """Send packets that are on their way by one of the ways, too; how many of them went."""
         congestion, now = self._congestion(), self.host.clock
-        for number in numbers:
+        for count, number in enumerate(numbers):
             way = self.ways.way(name, p.MAX_PACKET)
             if way is None:
-                return
+                return count
             congestion.note_sent_again(now)
             self.host.put(way, self.seal(self.window.copy(number), number & _WIRE))
+        return len(numbers)
 
-    def begin_way(self) -> None:
-        """Another way is in use: round trips of the old one say nothing about it."""
+    def begin_way(self, trip: float | None) -> None:
+        """Another way is in use, with this round trip: those of the old one say nothing about it."""
+        self.round_trip = self.recent = _ROUND_TRIP if trip is None else trip
         if self.congestion is not None:
             self.congestion.move()
 
@@ -299,8 +301,7 @@ class Outgoing(Part[OutgoingHost]):
                 self.host.count_note(TOO_MANY_LISTS, self)
                 return
             self.lists.take(_LISTS, now)
-            gate = self.recent if self.ways.is_direct else max(self.recent, _RELAYED)
-            self._learn(self.window.read_request(buffer_start, listed, now, gate), way)
+            self._learn(self.window.read_request(buffer_start, listed, now, self._until_again()), way)
         self.pump()
 
     # -- time
@@ -392,6 +393,11 @@ class Outgoing(Part[OutgoingHost]):
             congestion.note_missing(now, heard.missing, heard.arrived)
         if heard.arrived:
             congestion.note_acknowledged(now, heard.arrived, trip, gaps=bool(self.window.arrived))
+
+    def _until_again(self) -> float:
+        """How long a packet that was sent is not sent again: a round trip or two, however late the last answer was."""
+        gate = min(self.recent, 2 * self.round_trip + _RELAYED)
+        return gate if self.ways.is_direct else max(gate, _RELAYED)
 
     def _room(self) -> int:
         """How many packets may be sent now for the first time."""

@@ -274,13 +274,11 @@ class Ways(Part[WaysHost]):
         self._use(to, has_fallen=True)
         return True
 
-    def leave_for_better(self) -> None:
+    def leave_for_better(self, used: bytes) -> None:
         """The relay in use is slow, or loses much: go on by one that may be better, if there is one."""
-        now, used = self.host.clock, self.used
-        if used is not None:
-            better = [key for key in self.others() if key != UDP and self.track(key).is_better(self.track(used), now)]
-            if better:
-                self._use(better[0], has_fallen=True)
+        now, track = self.host.clock, self.track(used)
+        better = (key for key in self.others() if key != UDP and self.track(key).is_better(track, now))
+        self._use(next(better, used), has_fallen=True)
 
     # -- inside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Final
@@ -96,6 +97,10 @@ class Track:
         return self.score > _BAD
 
 
+def _first(run: tuple[int, bytes | None]) -> int:
+    return run[0]
+
+
 def _share(seconds: list[tuple[int, int]]) -> float:
     """How many of the packets that were sent in this time had to be sent again."""
     sent, again = (sum(values) for values in zip(*seconds, strict=True))
@@ -143,7 +148,7 @@ class Carried:
         self.runs.append((number + 1, used))
 
     def way_of(self, number: int) -> bytes | None:
-        return next((way for first, way in reversed(self.runs) if first <= number), None)
+        return self.runs[bisect_right(self.runs, number, key=_first) - 1][1]
 
     def move(self, number: int, way: bytes, now: Instant) -> None:
         """A packet that the other end misses is sent again, by this way."""
@@ -225,4 +230,4 @@ class Alarm:
     answer: bytes | None = None
     """The way by which something arrived meanwhile."""
     has_progress: bool = False
-    """Something did, by whichever way."""
+    """Something did that was copied."""

@@ -15,8 +15,6 @@ _PATIENCE: Final = 0.5
 """So much longer than a round trip a packet may be unproved before others are copied, and before its way is left."""
 _UNPROVED_UDP: Final = 0.7
 """The same before UDP is left, beside two round trips: a packet of its own that is sent then may prove it before."""
-_STALE: Final = 1.0
-"""Beside twice that: when nothing is acknowledged at all."""
 _ROUND: Final = 1.0
 """Between two times that packets are copied, at least."""
 _MOST_COPIES: Final = 32
@@ -38,9 +36,9 @@ class Sender(Protocol):
     @property
     def ways(self) -> Ways: ...
     def send_alive_by(self, name: bytes) -> None: ...
-    def send_copies(self, name: bytes, numbers: list[int]) -> None: ...
+    def send_copies(self, name: bytes, numbers: list[int]) -> int: ...
     def send_list_by(self, name: bytes) -> None: ...
-    def begin_way(self) -> None: ...
+    def begin_way(self, trip: float | None) -> None: ...
 
 
 class Watch(Part[Host[Any]]):
@@ -49,8 +47,6 @@ class Watch(Part[Host[Any]]):
     carried: Carried
     moves: int
     """Of the ways: after as many, the way in use is the one of the newest packet."""
-    progress: Instant
-    """When something was acknowledged that was not before."""
     begun: Instant
     """What was sent before is not waited for."""
     alarm: Alarm | None
@@ -69,7 +65,7 @@ class Watch(Part[Host[Any]]):
         super().__init__(host)
         self.outgoing, self.carried, self.alarm = outgoing, Carried(), None
         self.moves = self.strikes = self.counted = self.again = 0
-        self.progress = self.begun = self.second = 0.0
+        self.begun = self.second = 0.0
 
     @property
     def patience(self) -> float:
@@ -84,9 +80,10 @@ class Watch(Part[Host[Any]]):
         ways, window = self.outgoing.ways, self.outgoing.window
         self.moves, self.alarm, self.strikes = ways.moves, None, 0
         self.carried.begin(window.end, ways.used)
-        self.progress = self.second = self.host.clock
+        self.second = self.host.clock
         self.counted, self.again = window.end, 0
-        self.outgoing.begin_way()
+        track = ways.tracks.get(ways.used or UDP)
+        self.outgoing.begin_way(min(track.trips) if track is not None and track.trips else None)
         if ways.has_fallen and window.packets:
             carried = [name for _, name in self.carried.runs] + [name for name, _ in self.carried.moved.values()]
             names = {name for name in carried if name is not None and name != ways.used}
@@ -96,10 +93,10 @@ class Watch(Part[Host[Any]]):
 
     def note_heard(self, heard: Heard, name: bytes) -> float | None:
         """Something has arrived, as was said by this way. The round trip of the way in use, if it is known by that."""
-        ways, now, carried = self.outgoing.ways, self.host.clock, self.carried
-        self.progress, newest, trip = now, heard.numbers[-1], None
+        ways, carried, newest, trip = self.outgoing.ways, self.carried, heard.numbers[-1], None
         shown = carried.note_arrived(heard.numbers, newest)
         if self.alarm is not None:
+            self.alarm.has_progress |= any(number in carried.copied for number in heard.numbers)
             self._weigh(self.alarm, name)
         elif heard.round_trip is not None:
             way = carried.way_of(newest)
@@ -146,16 +143,11 @@ class Watch(Part[Host[Any]]):
             since = max(window.sent_first(number), self.begun)
             if now - since > patience:
                 self.alarm = Alarm(since, number, window.end, due=now)
-                return
-        oldest = 0.0 if window.has_arrived(window.start) else window.sent_first(window.start)
-        since = max(self.progress, oldest, self.begun)
-        if now - since > 2 * patience + _STALE:
-            self.alarm = Alarm(since, window.end if number is None else number, window.end, due=now)
 
     def _weigh(self, alarm: Alarm, name: bytes) -> None:
         """Something has arrived at last: by which way, and does that show that the one in use works?"""
         ways, now, carried = self.outgoing.ways, self.host.clock, self.carried
-        alarm.has_progress, is_own = True, name == ways.used
+        is_own = name == ways.used
         if not is_own and ways.is_open(name):
             alarm.answer = name
         elif alarm.answer is None:
@@ -194,14 +186,14 @@ class Watch(Part[Host[Any]]):
         alarm.due = self.host.clock + max(_ROUND, longest(ways.tracks.get(used), ways.tracks.values()))
         if not names:
             return  # lists of missing packets do as well
-        first, most = max(alarm.copied, window.start), min(1 << rounds, _MOST_COPIES)
-        if first >= window.end:
-            first, most = window.start, _OLDEST
-        alarm.copied = first + most
-        numbers = [one for one in range(first, min(first + most, window.end)) if not window.has_arrived(one)]
+        first, end = max(alarm.copied, window.start), window.end
+        if first < end:
+            end = alarm.copied = min(first + min(1 << rounds, _MOST_COPIES), end)
+        else:
+            first, end = window.start, min(window.start + _OLDEST, end)
+        numbers = [number for number in range(first, end) if not window.has_arrived(number)]
         for name in names:
-            outgoing.send_copies(name, numbers)
-        self.carried.copied.update(numbers)
+            self.carried.copied.update(numbers[: outgoing.send_copies(name, numbers)])
         for name in (*names, used):
             if next(self.carried.alone(window, name), None) is None:
                 outgoing.send_alive_by(name)
@@ -222,4 +214,4 @@ class Watch(Part[Host[Any]]):
         sent, again = end - self.counted, self.again
         self.second, self.counted, self.again = now, end, 0
         if ways.used and ways.track(ways.used).count(now, sent, again):
-            ways.leave_for_better()
+            ways.leave_for_better(ways.used)

@@ -164,6 +164,22 @@ def test_a_session_that_waits_for_its_turn_goes_on_with_the_next_timer() -> None
     assert friend.take()[-1].start == first + 1000
 
 
+# -- a friend: packets that may be lost
+
+
+def test_a_friend_that_sends_more_than_the_application_takes_does_not_make_the_node_deaf() -> None:
+    peer = NodePeer.live(limits=NodeLimits(events=64))
+    bad, good = peer.met(), peer.met(3, AT_C)
+    node: Any = peer.endpoint
+    for _ in range(100):
+        node.receive_datagram(bad.data(b"\xc8lossy"), AT_B, peer.now)
+        node.receive_datagram(bad.lossless(b"\xa0lossless"), AT_B, peer.now)
+    assert node.stats.dropped == {}
+    assert node.stats.noted == {"an event was left out, too many wait": 100 - 48 + 16}
+    node.receive_datagram(good.lossless(b"\x40still here"), AT_C, peer.now)
+    assert "still here" in [getattr(event, "text", "") for event in peer.take()]
+
+
 # -- a friend: relays
 
 
@@ -241,6 +257,21 @@ def test_handshakes_of_a_friend_are_answered_up_to_a_rate(monkeypatch: pytest.Mo
     for data in made:
         peer.endpoint.receive_datagram(data, AT_B, peer.now)
     assert len(agreed) < 40
+
+
+def test_handshakes_of_a_friend_do_not_make_copies_of_others_count_again() -> None:
+    peer = NodePeer.live(limits=NodeLimits(seen=8))
+    good, bad = peer.befriend(2), peer.befriend(3, AT_C)
+    made = good.shake()
+    good.come_online()
+    good.say(good.data(KILL))
+    cookie = bad.ask_cookie()
+    for number in range(20):
+        bad.begin(f"{number}")
+        bad.say(bad.handshake(cookie))
+    assert len(peer.keyring.seen) == 8
+    good.say(made)
+    assert peer.stats.dropped["a copy of a handshake"] == 1
 
 
 def test_no_key_is_kept_of_a_friend_that_was_removed() -> None:

@@ -6,6 +6,7 @@ docs/protocols/tox.rst, ways.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from bad_relays import Faults, corrupting, freezing_data, frozen, lossy, slow
@@ -187,21 +188,80 @@ def test_what_is_small_goes_by_another_relay_while_one_takes_nothing() -> None:
     assert ways.pick(40).relay == world.known[1].key  # type: ignore[union-attr]
 
 
+def test_while_nothing_gets_through_the_oldest_are_copied_again_and_nobody_is_blamed() -> None:
+    world = Faults(2)
+    world.run(3.0)
+    for number in range(2):
+        world.stop(number)
+    for _ in range(3):
+        world.a.talk(world.b)
+    before = world.moves
+    world.net.run(12.0)
+    alarm = outgoing(world).watch.alarm
+    assert alarm.rounds > 5
+    for number in range(2):
+        world.stop(number, is_stopped=False)
+    world.net.run(4.0)
+    world.b.listen()
+    assert world.all_arrived()
+    assert world.moves <= before + 1
+    assert outgoing(world).watch.alarm is None
+
+
+def test_a_relay_without_room_gets_no_copies() -> None:
+    world = Faults(2)
+    world.run(3.0)
+    world.stop(1)
+    link = world.a.tox.links[world.a.tox.relays[world.known[1].key].link]
+    link.write(bytes(1 << 17))  # nonsense, which would end the stream
+    world.treat(0, frozen(world.a.tox.dht_key))
+    world.run(3.0)
+    watch = outgoing(world).watch
+    assert watch.alarm.rounds > 1
+    assert watch.carried.copied == set()
+    assert world.used(world.a) == 0  # what might be no better is not taken instead
+
+
+def test_udp_that_is_held_off_is_used_when_there_is_nothing_else() -> None:
+    world = Faults(2, udp=True)
+    world.run(WARM)
+    world.block_udp()
+    while world.used(world.a) == -1:
+        world.run(0.1)
+    world.block_udp(is_blocked=False)
+    world.run(4.2)
+    assert world.used(world.a) != -1
+    for relay in world.relays:
+        relay.stop()
+    world.run(0.3)
+    assert world.used(world.a) == -1
+
+
+def outgoing(world: Faults) -> Any:
+    session = world.a.tox.friends.all[world.b.key].session
+    assert session is not None
+    return session.outgoing
+
+
 def test_relays_that_were_left_are_tried_last() -> None:
     world = Faults(3)
     world.run(1.0)
-    ways, first, second, third = world.a.ways(world.b), *(relay.key for relay in world.known)
-    assert (ways.used, ways.leave(None), ways.used) == (first, True, second)
-    assert not ways.leave(None)  # not so soon
+    ways, (first, second, third) = world.a.ways(world.b), (relay.key for relay in world.known)
+    assert (ways.used, leave(world), ways.used) == (first, True, second)
+    assert not leave(world)  # not so soon
     waits = []
     for expected in (third, first, second, third):
         began = world.net.now
-        while not ways.leave(None):
+        while not leave(world):
             world.net.run(0.25)
         waits.append(world.net.now - began)
         assert ways.used == expected  # the one that was left longest ago
     assert waits == pytest.approx([1.0, 2.0, 4.0, 8.0], abs=0.3)
     world.net.run(61.0)
-    assert ways.leave(None)
+    assert leave(world)
     world.net.run(1.1)
-    assert ways.leave(None)
+    assert leave(world)
+
+
+def leave(world: Faults) -> bool:
+    return world.a.node.call(lambda now: world.a.tox.advance(now) or world.a.ways(world.b).leave(None))
