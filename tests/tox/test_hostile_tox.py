@@ -315,6 +315,32 @@ def test_a_relay_that_links_and_unlinks_a_friend_makes_us_call_it_seldom() -> No
 # -- strangers
 
 
+def test_a_friend_with_a_new_dht_key_gets_a_cookie_while_strangers_ask_for_thousands() -> None:
+    """It is not known yet as a friend: that it comes from where a friend may be has to do."""
+    peer = NodePeer.live()
+    friend = peer.met()
+    stranger = Friend(peer, 9, ELSEWHERE)
+    again = Friend(peer, 2, AT_B, dht=55)
+    again.begin("again")
+    for number in range(100):
+        stranger.say(stranger.request())
+        if number == 50:
+            again.call()
+    assert peer.is_online(friend.real.public)
+    assert len(stranger.take()) == 10
+    assert peer.stats.dropped == {"too many cookie requests": 90}
+
+
+def test_who_comes_through_a_relay_gets_a_cookie_while_strangers_ask_for_thousands() -> None:
+    peer = NodeAtRelay.live()
+    peer.add_relay(RELAY, peer.now)
+    peer.come_up()
+    stranger, other = Friend(peer, 9, ELSEWHERE), Friend(peer, 2, AT_C)
+    for _ in range(100):
+        stranger.say(stranger.request())
+    assert [*map(type, peer.speaker.say(p.OobReceived(other.dht.public, other.request())))] == [p.OobSend]
+
+
 def test_floods_of_strangers_make_nothing_grow() -> None:
     peer = NodePeer.live()
     friend = peer.met()
