@@ -111,6 +111,29 @@ def test_what_a_list_acknowledges_counts_also_when_the_list_does_not() -> None:
     assert outgoing_of(friend).window.waiting == 0
 
 
+def test_no_packet_of_a_friend_costs_more_because_much_is_on_its_way() -> None:
+    peer, many = NodePeer.live(), 8000
+    friend = peer.met()
+    node: Any = peer.endpoint
+    window, begun = outgoing_of(friend).window, friend.start
+    for _ in range(many):
+        window.add(b"\xa0payload", peer.now)
+
+    def costs(data: bytes) -> int:
+        return measured(lambda: node.receive_datagram(data, AT_B, peer.now))[1]
+
+    peer.now += 2.0
+    costs(friend.data(b"\x01\x01" + bytes(many // 255), start=begun))  # it has all but the first
+    peer.now += 2.0
+    lists = [friend.data(b"\x01\x01" + bytes(many // 255), start=begun) for _ in range(3)]
+    assert max(map(costs, [*lists, friend.data(ALIVE), friend.lossless(ALIVE)])) < 2000
+    peer.at(peer.now + 2.0)
+    assert measured(lambda: node.handle_timeout(node.next_timeout()))[1] < 4000
+    costs(friend.data(REQUEST, start=begun + many // 2))
+    ones = [friend.data(REQUEST, start=begun + many // 2 + number) for number in range(1, 5)]
+    assert max(map(costs, ones)) < 2000
+
+
 # -- a friend: numbers far ahead
 
 
