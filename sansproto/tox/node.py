@@ -12,7 +12,6 @@ from ..contract import Entropy, Path, Phase, Transmit
 from ..errors import Fault, LocalProtocolError, NotOpen, WireError
 from ..events import CloseCause, Closed
 from ..proxies import Proxy
-from ..rates import Level
 from ..recovery import (
     Admission,
     Call,
@@ -42,7 +41,7 @@ from . import packets as p
 from .events import OfflineReason, Presence, ToxEvent
 from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState, Profile
 from .friends import Friends
-from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, Gate, GateInput
+from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, Cookies, Gate, GateInput
 from .keyring import Agreed, Keyring
 from .limits import RECOVERY, NodeDelays, NodeLimits
 from .nodes import Relay
@@ -75,8 +74,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     datagram = p.DATAGRAM
     strangers: ClassVar = Answers(161, grows=16, budget="cookies")
 
-    cookies: Level
-    """What is left of cookies for strangers."""
+    cookies: Cookies
     keyring: Keyring
     friends: Friends
     sessions: Sessions
@@ -117,7 +115,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             trace=trace,
         )
         real = crypto.KeyPair.of(real_key)
-        self.profile, self.cookies, self.is_full, self.pace = Profile(), Level(self.limits.cookies, 0.0), False, pace
+        self.profile, self.cookies, self.is_full, self.pace = Profile(), Cookies.all(self.limits.cookies), False, pace
         self.keyring = Keyring(self, real, self.own_dht)
         self.friends, self.sessions = Friends(self, self._make_friend), Sessions(self, self._make_session)
         self.gate, self.bulk = Gate(self), crypto.Bulk()
