@@ -152,8 +152,7 @@ class Carried:
 
     def move(self, number: int, way: bytes, now: Instant) -> None:
         """A packet that the other end misses is sent again, by this way."""
-        if self.way_of(number) != way:
-            self.moved[number] = way, now
+        self.moved[number] = way, now
 
     def note_arrived(self, numbers: Iterable[int], newest: int) -> set[bytes]:
         """Which ways are shown to work."""

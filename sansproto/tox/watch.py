@@ -195,7 +195,7 @@ class Watch(Part[Host[Any]]):
         for name in names:
             self.carried.copied.update(numbers[: outgoing.send_copies(name, numbers)])
         for name in (*names, used):
-            if next(self.carried.alone(window, name), None) is None:
+            if rounds & (rounds - 1) == 0 and next(self.carried.alone(window, name), None) is None:
                 outgoing.send_alive_by(name)
             outgoing.send_list_by(name)
 

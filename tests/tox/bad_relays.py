@@ -55,7 +55,7 @@ class BadVisitor(RelayVisitor):
                 receiver.say(made)
 
     def _late(self, receiver: RelayVisitor, packet: p.Relayed) -> None:
-        if not receiver.forgotten and receiver.link.key in self.host.links:
+        if not receiver.forgotten:
             receiver.say(packet)
 
 
@@ -94,6 +94,7 @@ class Faults(World):
         self, relays: int, trip: float = 0.02, *, udp: bool = False, loss: float = 0.0, bulk: str = "", seed: int = 1
     ) -> None:
         super().__init__(seed=seed, latency=trip / 4)
+        self.servers: list[BadRelay] = []
         self.known = [self.bad_relay() for _ in range(relays)]
         self.a, self.b, self.bulk = Talker(self, 1), Talker(self, 2), bulk
         self.both = (self.a, self.b)
@@ -110,12 +111,13 @@ class Faults(World):
         server = BadRelay(private_key=bytes([50 + number]) * 32, entropy=ScriptedEntropy(seed=b"%d" % number))
         server.node = self.net.host(f"10.0.1.{number}").run(server, listen={"relay": 443})
         self.relays.append(server.node)
+        self.servers.append(server)
         return Relay(server.public_key, Address(f"10.0.1.{number}", 443))
 
     # -- misfortunes
 
     def treat(self, number: int, treatment: Treatment | None) -> None:
-        self.relays[number].endpoint.treat = treatment
+        self.servers[number].treat = treatment
 
     def stop(self, number: int, *, is_stopped: bool = True) -> None:
         """A relay's machine stands still: what is sent to it waits."""

@@ -213,7 +213,7 @@ def test_a_relay_without_room_gets_no_copies() -> None:
     world.run(3.0)
     world.stop(1)
     link = world.a.tox.links[world.a.tox.relays[world.known[1].key].link]
-    link.write(bytes(1 << 17))  # nonsense, which would end the stream
+    link.write(bytes((1 << 17) + (1 << 14)))  # nonsense, which would end the stream
     world.treat(0, frozen(world.a.tox.dht_key))
     world.run(3.0)
     watch = outgoing(world).watch
@@ -261,6 +261,13 @@ def test_relays_that_were_left_are_tried_last() -> None:
     assert leave(world)
     world.net.run(1.1)
     assert leave(world)
+
+
+def test_the_only_way_is_not_left() -> None:
+    world = Faults(1)
+    world.run(1.0)
+    assert not leave(world)
+    assert world.used(world.a) == 0
 
 
 def leave(world: Faults) -> bool:
