@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
+import attrs
+
 from ..component import Component, Host
 from ..errors import WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
@@ -17,7 +19,7 @@ from .friend import Friend
 from .friends import Friends
 from .keyring import Keyring, Shaken
 from .limits import NodeDelays, NodeLimits
-from .paths import Direct, Way, friend_route, way_route
+from .paths import Direct, Relayed, Way, friend_route, way_route
 from .session import OPENED, Arrived, Session
 from .sessions import Sessions
 
@@ -81,6 +83,19 @@ class Found(NamedTuple):
     arrived: Arrived
 
 
+@attrs.define(weakref_slot=False)
+class Cookies:
+    """What is left of cookies for strangers. A friend is one, too, until its present DHT key is known."""
+
+    anybody: Level
+    expected: Level
+    """For those who come through a relay, or from where a friend may be."""
+
+    @classmethod
+    def all(cls, most: int) -> Cookies:
+        return cls(Level(most, 0.0), Level(most, 0.0))
+
+
 class GateState(Enum):
     OPEN = 0
     CLOSING = 1
@@ -114,7 +129,7 @@ class GateHost(Host[Any], Protocol):
     delays: NodeDelays
     limits: NodeLimits
     keyring: Keyring
-    cookies: Level
+    cookies: Cookies
     friends: Friends
     sessions: Sessions
     recovery: Recovery
@@ -145,8 +160,8 @@ class Gate(Component[GateState, GateHost]):
         """Through a relay: does it come from who has the key in it?"""
         return isinstance(came.way, Direct) or came.way.key == came.packet.dht_key
 
-    def has_budget(self) -> bool:
-        return self.host.cookies.has(self._rate(self.host.limits.cookies), self.host.clock)
+    def has_budget(self, came: Came) -> bool:
+        return self._budget(came.way).has(self._rate(self.host.limits.cookies), self.host.clock)
 
     def has_budget_of_friend(self, opened: Asked | Pinged) -> bool:
         friend = self.host.friends.with_dht_key(opened.packet.dht_key)
@@ -229,8 +244,8 @@ class Gate(Component[GateState, GateHost]):
     def look_inside(self, came: Came) -> None:
         self.host.arrived(came.packet, came.way)
 
-    def charge(self) -> None:
-        self.host.cookies.take(self._rate(self.host.limits.cookies), self.host.clock)
+    def charge(self, came: Came) -> None:
+        self._budget(came.way).take(self._rate(self.host.limits.cookies), self.host.clock)
 
     def charge_friend(self, opened: Asked | Pinged) -> None:
         friend = self.host.friends.with_dht_key(opened.packet.dht_key)
@@ -306,6 +321,10 @@ class Gate(Component[GateState, GateHost]):
         return not self.host.friends.all
 
     # -- inside
+
+    def _budget(self, way: Way) -> Level:
+        is_expected = isinstance(way, Relayed) or bool(self.host.friends.at(way))
+        return self.host.cookies.expected if is_expected else self.host.cookies.anybody
 
     def _rate(self, limit: int) -> Rate:
         return Rate(limit, limit)

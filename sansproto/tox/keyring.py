@@ -94,7 +94,7 @@ class Keyring(Part[KeyringHost]):
     attempts: dict[bytes, Attempt]
     """By the session id that the recovery core gave."""
     seen: OrderedDict[bytes, Instant]
-    """Hashes of handshakes that were acted upon, while their cookies may live."""
+    """Handshakes that were acted upon, by the friend's real key and a hash, while their cookies may live."""
     shared: Annotated[OrderedDict[tuple[bytes, bytes], bytes], MEMO]
     """Keys that were agreed on, by our public key and the other one."""
     real: Annotated[crypto.KeyPair, CACHED]
@@ -143,9 +143,13 @@ class Keyring(Part[KeyringHost]):
         return self._hash(shaken) in self.seen
 
     def note_seen(self, shaken: Shaken) -> None:
+        """Who makes too many has its own forgotten: copies of others' would count again."""
         now, seen = self.host.clock, self.seen
-        while seen and (len(seen) >= self.host.limits.seen or next(iter(seen.values())) < now):
+        while seen and next(iter(seen.values())) < now:
             seen.popitem(last=False)
+        if len(seen) >= self.host.limits.seen:
+            own = (name for name in seen if name.startswith(shaken.friend))
+            del seen[next(own, next(iter(seen)))]
         seen[self._hash(shaken)] = now + self.host.delays.cookie + 1.0
 
     def make_init(self, call: Call) -> MadeInit:
@@ -237,7 +241,7 @@ class Keyring(Part[KeyringHost]):
         return found
 
     def _hash(self, shaken: Shaken) -> bytes:
-        return shaken.packet.sealed[: p.MAC_SIZE] + shaken.packet.nonce
+        return shaken.friend + shaken.packet.sealed[: p.MAC_SIZE] + shaken.packet.nonce
 
     def _dht_key_of(self, call: Call) -> bytes:
         return self.host.dht_key_of(call.peer)

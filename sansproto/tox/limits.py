@@ -163,7 +163,8 @@ class NodeLimits(RelayClientLimits):
     sharers: int = some(4)
     """Friends that are remembered at one path."""
     cookies: int = some(10)
-    """Cookies for strangers at once, and as many in each second after that."""
+    """Cookies for strangers at once, and as many in each second after that; and the same for those who come through a
+    relay, or from where a friend may be."""
     friend_cookies: int = some(10)
     """The same for each friend."""
     seen: int = some(1024)

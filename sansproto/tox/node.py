@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Annotated, Any, ClassVar, Final, TypeAlias, assert_never
 
-from ..component import Note
 from ..contract import Entropy, Path, Phase, Transmit
 from ..errors import Fault, LocalProtocolError, NotOpen, WireError
 from ..events import CloseCause, Closed
 from ..proxies import Proxy
-from ..rates import Level
 from ..recovery import (
     Admission,
     Call,
@@ -43,7 +41,7 @@ from . import packets as p
 from .events import OfflineReason, Presence, ToxEvent
 from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState, Profile
 from .friends import Friends
-from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, Gate, GateInput
+from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, Cookies, Gate, GateInput
 from .keyring import Agreed, Keyring
 from .limits import RECOVERY, NodeDelays, NodeLimits
 from .nodes import Relay
@@ -53,13 +51,11 @@ from .relay_events import RelayConnected, RelayLost
 from .relay_inputs import Ended
 from .relay_link import RelayLink
 from .relay_links import RelayUser
-from .session import DATA, Arrived, Session
+from .session import DATA, NOT_TOLD, Arrived, Session
 from .sessions import Sessions
 
 Incoming: TypeAlias = p.DhtPing | p.DhtPong | p.CookieRequest | p.CookieResponse | p.Handshake | bytes
 """What a packet is: bytes are Data, which sessions open as they are."""
-
-NOT_TOLD: Final = Note("an event was left out, too many wait", ref="the node")
 
 _DATA: Final = p.Data.__wire__.id or 0
 _HANDSHAKE: Final = p.Handshake.__wire__.id or 0
@@ -78,8 +74,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     datagram = p.DATAGRAM
     strangers: ClassVar = Answers(161, grows=16, budget="cookies")
 
-    cookies: Level
-    """What is left of cookies for strangers."""
+    cookies: Cookies
     keyring: Keyring
     friends: Friends
     sessions: Sessions
@@ -120,7 +115,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             trace=trace,
         )
         real = crypto.KeyPair.of(real_key)
-        self.profile, self.cookies, self.is_full, self.pace = Profile(), Level(self.limits.cookies, 0.0), False, pace
+        self.profile, self.cookies, self.is_full, self.pace = Profile(), Cookies.all(self.limits.cookies), False, pace
         self.keyring = Keyring(self, real, self.own_dht)
         self.friends, self.sessions = Friends(self, self._make_friend), Sessions(self, self._make_session)
         self.gate, self.bulk = Gate(self), crypto.Bulk()
@@ -440,6 +435,10 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     def takes_packets(self) -> bool:
         """Does the application take events, or is there much room for them?"""
         return len(self._events) < self.limits.events // 2
+
+    def takes_lossy(self) -> bool:
+        """Those are lost before there are so many events that nobody is heard any more."""
+        return len(self._events) < self.limits.events - self.limits.events // 4
 
     def note_stalled(self, session: Session) -> None:
         self.sessions.note_stalled(session)

@@ -25,6 +25,7 @@ from .paths import Way
 from .windows import ReceiveWindow
 
 UNUSED_ID: Final = Note("a packet whose id nobody uses", ref="receiving")
+NOT_TOLD: Final = Note("an event was left out, too many wait", ref="the node")
 NO_PAYLOAD: Final = Note("data without a payload", ref="receiving")
 SENT_AGAIN: Final = Note("a lossless packet that was sent again", ref="acknowledging")
 
@@ -68,6 +69,7 @@ class SessionHost(OutgoingHost, Protocol):
     """What a session asks of its node."""
 
     def takes_packets(self) -> bool: ...
+    def takes_lossy(self) -> bool: ...
     def note_stalled(self, session: Session) -> None: ...
     def confirm(self, session: Session, arrived: Arrived) -> None: ...
     def be_killed(self, session: Session) -> None: ...
@@ -139,6 +141,8 @@ class Session(Component[SessionState, SessionHost]):
     counted: int
     """Lossless packets that came since they were counted last."""
     counted_since: Instant
+    listed: Instant
+    """When a list came last."""
     is_owing: bool
     """A list of missing packets is due soon."""
     deadline: Instant
@@ -157,7 +161,7 @@ class Session(Component[SessionState, SessionHost]):
         self.nonce = self.passed = self.counted = 0
         self.highest, self.replay = -1, None
         self.receiving, self.outgoing = ReceiveWindow(), Outgoing(host, self)
-        self.answered = self.counted_since = self.deadline = 0.0
+        self.answered = self.counted_since = self.deadline = self.listed = 0.0
 
     def begin(self, agreed: Agreed) -> None:
         """Its keys were agreed on."""
@@ -368,12 +372,16 @@ class Session(Component[SessionState, SessionHost]):
             self._owe(0)
 
     def take_lossy(self, arrived: Arrived) -> None:
-        self.friend.take_payload(arrived.payload)
+        if self.host.takes_lossy():
+            self.friend.take_payload(arrived.payload)
+        else:
+            self.host.count_note(NOT_TOLD, self)
 
     def read_request(self, arrived: Arrived) -> None:
-        """If nothing of ours went for long, what it should know may have been lost."""
+        """Whoever sends lists again and again may wait for an acknowledgement, and that of ours may be lost."""
         self.outgoing.read_request(arrived.buffer_start, arrived.payload[1:])
-        if not self.is_owing and self.host.clock - self.outgoing.last >= self.delays.request:
+        now, pause, self.listed = self.host.clock, self.host.clock - self.listed, self.host.clock
+        if not self.is_owing and pause < 2 * self.delays.request and now - self.outgoing.last >= self.delays.request:
             self._owe(0)
 
     def be_killed(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from symbolic import H1, H2, Data, Node, at, decode, encode, route_of
+from symbolic import H1, H2, Ch, Data, Node, at, decode, encode, route_of
 from world import EPOCH, End, World, packets
 
 from sansproto.contract import Path
@@ -588,3 +588,17 @@ def test_a_refusal_that_cannot_be_sealed_is_not_sent() -> None:
     world.run(3.0)
     assert sent
     assert all(isinstance(decode(data), H2) for data in sent)
+
+
+def test_a_challenge_that_cannot_be_made_is_not_sent() -> None:
+    world = World()
+    a, b = world.pair()
+    b.session.fails = lambda step: step == "make_challenge"
+    world.record()
+    a.restart(wall=-1000.0)  # its stamps are older than what was seen
+    a.connect(b)
+    world.run(3.0)
+    assert not list(packets(world.recorded, Ch, "B"))
+    b.session.fails = lambda step: False
+    world.until(lambda: a.is_synced(b), 20.0)
+    assert list(packets(world.recorded, Ch, "B"))

@@ -111,6 +111,29 @@ def test_what_a_list_acknowledges_counts_also_when_the_list_does_not() -> None:
     assert outgoing_of(friend).window.waiting == 0
 
 
+def test_no_packet_of_a_friend_costs_more_because_much_is_on_its_way() -> None:
+    peer, many = NodePeer.live(), 8000
+    friend = peer.met()
+    node: Any = peer.endpoint
+    window, begun = outgoing_of(friend).window, friend.start
+    for _ in range(many):
+        window.add(b"\xa0payload", peer.now)
+
+    def costs(data: bytes) -> int:
+        return measured(lambda: node.receive_datagram(data, AT_B, peer.now))[1]
+
+    peer.now += 2.0
+    costs(friend.data(b"\x01\x01" + bytes(many // 255), start=begun))  # it has all but the first
+    peer.now += 2.0
+    lists = [friend.data(b"\x01\x01" + bytes(many // 255), start=begun) for _ in range(3)]
+    assert max(map(costs, [*lists, friend.data(ALIVE), friend.lossless(ALIVE)])) < 2000
+    peer.at(peer.now + 2.0)
+    assert measured(lambda: node.handle_timeout(node.next_timeout()))[1] < 4000
+    costs(friend.data(REQUEST, start=begun + many // 2))
+    ones = [friend.data(REQUEST, start=begun + many // 2 + number) for number in range(1, 5)]
+    assert max(map(costs, ones)) < 2000
+
+
 # -- a friend: numbers far ahead
 
 
@@ -162,6 +185,22 @@ def test_a_session_that_waits_for_its_turn_goes_on_with_the_next_timer() -> None
     friend.say(friend.data(REQUEST, number=first + 1000))
     peer.wait(5.0)
     assert friend.take()[-1].start == first + 1000
+
+
+# -- a friend: packets that may be lost
+
+
+def test_a_friend_that_sends_more_than_the_application_takes_does_not_make_the_node_deaf() -> None:
+    peer = NodePeer.live(limits=NodeLimits(events=64))
+    bad, good = peer.met(), peer.met(3, AT_C)
+    node: Any = peer.endpoint
+    for _ in range(100):
+        node.receive_datagram(bad.data(b"\xc8lossy"), AT_B, peer.now)
+        node.receive_datagram(bad.lossless(b"\xa0lossless"), AT_B, peer.now)
+    assert node.stats.dropped == {}
+    assert node.stats.noted == {"an event was left out, too many wait": 100 - 48 + 16}
+    node.receive_datagram(good.lossless(b"\x40still here"), AT_C, peer.now)
+    assert "still here" in [getattr(event, "text", "") for event in peer.take()]
 
 
 # -- a friend: relays
@@ -243,6 +282,21 @@ def test_handshakes_of_a_friend_are_answered_up_to_a_rate(monkeypatch: pytest.Mo
     assert len(agreed) < 40
 
 
+def test_handshakes_of_a_friend_do_not_make_copies_of_others_count_again() -> None:
+    peer = NodePeer.live(limits=NodeLimits(seen=8))
+    good, bad = peer.befriend(2), peer.befriend(3, AT_C)
+    made = good.shake()
+    good.come_online()
+    good.say(good.data(KILL))
+    cookie = bad.ask_cookie()
+    for number in range(20):
+        bad.begin(f"{number}")
+        bad.say(bad.handshake(cookie))
+    assert len(peer.keyring.seen) == 8
+    good.say(made)
+    assert peer.stats.dropped["a copy of a handshake"] == 1
+
+
 def test_no_key_is_kept_of_a_friend_that_was_removed() -> None:
     peer = NodePeer.live()
     for number in range(1, 20):
@@ -282,6 +336,32 @@ def test_a_relay_that_links_and_unlinks_a_friend_makes_us_call_it_seldom() -> No
 
 
 # -- strangers
+
+
+def test_a_friend_with_a_new_dht_key_gets_a_cookie_while_strangers_ask_for_thousands() -> None:
+    """It is not known yet as a friend: that it comes from where a friend may be has to do."""
+    peer = NodePeer.live()
+    friend = peer.met()
+    stranger = Friend(peer, 9, ELSEWHERE)
+    again = Friend(peer, 2, AT_B, dht=55)
+    again.begin("again")
+    for number in range(100):
+        stranger.say(stranger.request())
+        if number == 50:
+            again.call()
+    assert peer.is_online(friend.real.public)
+    assert len(stranger.take()) == 10
+    assert peer.stats.dropped == {"too many cookie requests": 90}
+
+
+def test_who_comes_through_a_relay_gets_a_cookie_while_strangers_ask_for_thousands() -> None:
+    peer = NodeAtRelay.live()
+    peer.add_relay(RELAY, peer.now)
+    peer.come_up()
+    stranger, other = Friend(peer, 9, ELSEWHERE), Friend(peer, 2, AT_C)
+    for _ in range(100):
+        stranger.say(stranger.request())
+    assert [*map(type, peer.speaker.say(p.OobReceived(other.dht.public, other.request())))] == [p.OobSend]
 
 
 def test_floods_of_strangers_make_nothing_grow() -> None:
