@@ -155,6 +155,8 @@ class DelayWindow:
     """The round trip of the empty way."""
     round_trip: float = 1.0
     """The round trip with what stands in the queue."""
+    measured: Instant = 0.0
+    """When that was learnt. Where all packets are sent twice nothing is, and one that was late would count for ever."""
     base: Lowest = attrs.field(factory=Lowest)
     standing: Lowest = attrs.field(factory=Lowest)
     lately: Lowest = attrs.field(factory=Lowest)
@@ -208,6 +210,9 @@ class DelayWindow:
             round_trip = max(round_trip, _LEAST_TRIP)
             self.empty = self.base.add(now, round_trip, _BASE)
             self.round_trip = self.standing.add(now, round_trip, _STANDING_BY_GAPS if gaps else _STANDING)
+            self.measured = now
+        elif now - self.measured > _STANDING_BY_GAPS:
+            self.round_trip = self.empty
         self._count(now, count)
         queued = self.round_trip - self.empty
         if self.is_starting:

@@ -79,6 +79,18 @@ def test_many_losses_shrink_it_once_in_a_round_trip() -> None:
     assert window.window == 49.0
 
 
+def test_a_round_trip_that_was_long_counts_for_half_a_second_while_all_packets_are_sent_twice() -> None:
+    window = DelayWindow(0.0)
+    run(window, 1.0, most=1000.0)
+    window.note_acknowledged(2.0, 1, 1.0, gaps=True)  # one that waited behind a gap
+    assert window.round_trip == 1.0
+    window.note_acknowledged(2.4, 1, None, gaps=True)
+    assert window.round_trip == 1.0
+    window.note_acknowledged(2.6, 1, None, gaps=True)
+    assert window.round_trip == window.empty == ROUND_TRIP
+    assert window.rate >= 16 / ROUND_TRIP
+
+
 def test_beside_one_who_keeps_the_queue_full_more_packets_may_stand_there() -> None:
     window = DelayWindow(0.0, window=40.0, is_starting=False)
     window.note_acknowledged(0.0, 20, 0.05)

@@ -11,8 +11,11 @@ from typing import Final, NamedTuple
 
 from .packets import MAX_PAYLOAD, REQUEST
 
-_FURTHER: Final = 255
+FURTHER: Final = 255
 """How far a byte reaches at most. A zero is a step as long that asks for nothing."""
+
+MOST: Final = MAX_PAYLOAD - 1
+"""So many steps has a list that is full: it may be cut short."""
 
 NOTHING: Final = bytes([REQUEST])
 """The payload that asks for nothing."""
@@ -37,13 +40,13 @@ def encode(missing: Iterable[int], span: int, most: int = MAX_PAYLOAD) -> bytes:
     last = -1
     for number in islice(missing, most):
         step = number - last
-        if step > _FURTHER:
-            passed = (step - 1) // _FURTHER
+        if step > FURTHER:
+            passed = (step - 1) // FURTHER
             listed += bytes(passed)
-            step -= passed * _FURTHER
+            step -= passed * FURTHER
         listed.append(step)
         last = number
-    listed += bytes((span - last - 1) // _FURTHER)
+    listed += bytes((span - last - 1) // FURTHER)
     return bytes(listed[:most])
 
 
@@ -52,7 +55,7 @@ def walk(listed: bytes, span: int) -> Walked:
     asked: list[int] = []
     last = -1
     for step in listed:
-        last += step or _FURTHER
+        last += step or FURTHER
         if last >= span:
             return Walked(asked, span)
         if step:

@@ -34,7 +34,7 @@ class Heard(NamedTuple):
     arrived: int
     """So many more packets have arrived."""
     round_trip: float | None
-    """The time since the newest of them was sent; None if it was sent twice, or arrived before."""
+    """The time since the newest of them was sent; None if it was sent twice, or may have arrived before."""
     missing: int = 0
     """So many more are to be sent again."""
     numbers: Sequence[int] = ()
@@ -92,7 +92,7 @@ class SendWindow:
             return None
         acknowledged, known = range(self.start, self.start + ahead), len(self.arrived)
         self.start += ahead
-        sent = self._sent_once(self.start - 1)
+        sent = self._sent(acknowledged)
         for number in acknowledged:
             if self.packets.pop(number, None) is None:
                 del self.arrived[number]
@@ -115,7 +115,8 @@ class SendWindow:
         missing = due.difference(self.again, self.asked)
         passed = takewhile((first + walked.passed).__gt__, self.packets)
         arrived = [number for number in passed if number not in wanted]
-        newest = self._sent_once(arrived[-1]) if arrived else None
+        is_whole = len(listed) < requests.MOST and walked.passed < _REACH - requests.FURTHER
+        newest = self._sent(arrived) if arrived and is_whole else None
         for number in arrived:
             self.arrived[number] = self.packets.pop(number)[0]
         if due or arrived:
@@ -161,10 +162,15 @@ class SendWindow:
         self.packets, self.arrived, self.asked, self.again = {}, {}, [], {}
         return [payload for _, payload in sorted(left.items())]
 
-    def _sent_once(self, number: int) -> Instant | None:
-        """When a packet was sent that has just arrived; None if which time is not known."""
-        packet = self.packets.get(number)
-        return None if packet is None or number in self.again else packet[1]
+    def _sent(self, arrived: Sequence[int]) -> Instant | None:
+        """When the newest of these was sent, which are heard of now; None if which time is not known, or if it may have
+        arrived long before: it stood behind a packet that was sent again later."""
+        newest, packets = arrived[-1], self.packets
+        if newest not in packets or newest in self.again:
+            return None
+        sent = packets[newest][1]
+        again = (number for number in arrived if number in self.again and number in packets) if self.again else ()
+        return None if any(packets[number][1] > sent for number in again) else sent
 
     def _was_sent_before(self, number: int, then: Instant) -> bool:
         packet = self.packets.get(number)

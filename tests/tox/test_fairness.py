@@ -125,3 +125,21 @@ def test_the_rate_is_there_within_moments(round_trip: float) -> None:
     (steady,) = world.run(5.0)
     print(f"{soon:.2f} of {steady:.2f}")
     assert soon > 0.9 * steady
+
+
+def test_a_way_that_is_fast_and_drops_long_bursts_is_used_all_the_same() -> None:
+    """So does a receiver on the same computer that gets no time to read."""
+    world = Shared(round_trip=0.002, queue=0.0)
+    back, rate = Conditions(latency=0.001), 200e6
+    world.net.way("10.0.2.1", "10.0.2.2", Conditions(latency=0.001, rate=rate, buffer=90 * SIZE), back=back)
+    flow = world.flow(DELAY)
+    for _ in range(8):
+        world.run(0.15)
+        world.net.way("10.0.2.1", "10.0.2.2", Conditions(latency=0.001, loss=1.0), back=back)
+        world.run(0.1)
+        world.net.way("10.0.2.1", "10.0.2.2", Conditions(latency=0.001, rate=rate, buffer=90 * SIZE), back=back)
+    world.run(8.0)
+    arrived = flow.arrived
+    world.run(2.0)
+    print(f"{(flow.arrived - arrived) / 2:.0f} packets a second, {flow.arrived} in all")
+    assert flow.arrived - arrived > 2 * 1000

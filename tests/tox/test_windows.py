@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sansproto.tox import requests
 from sansproto.tox.windows import SIZE, Heard, ReceiveWindow, SendWindow
 
 WRAP = 1 << 32
@@ -200,6 +201,32 @@ def test_no_round_trip_is_told_by_a_packet_that_was_known_to_have_arrived() -> N
     window = send_window(sent=3)
     window.read_request(0, b"\1\2", 4.0, 9.0)
     assert window.acknowledge(2, 5.0) == Heard(1, None, 0, range(2))
+
+
+def test_no_round_trip_is_told_by_a_packet_that_stood_behind_one_which_was_sent_again_later() -> None:
+    window = send_window(sent=2)
+    window.add(b"2", 1.0)
+    assert window.read_request(0, b"\1", 4.0, 1.0).missing == 1
+    window.next_asked(4.0)
+    window.add(b"3", 5.0)
+    assert window.acknowledge(3, 6.0) == Heard(3, None, 0, range(3))  # 1 and 2 may have been there for long
+    assert window.acknowledge(4, 7.0) == Heard(1, 2.0, 0, range(3, 4))
+
+
+def test_a_packet_that_was_sent_after_one_which_was_sent_again_tells_the_round_trip() -> None:
+    window = send_window(sent=1)
+    window.read_request(0, b"\1", 4.0, 1.0)
+    window.next_asked(4.0)
+    window.add(b"1", 5.0)
+    assert window.acknowledge(2, 6.0) == Heard(2, 1.0, 0, range(2))
+
+
+def test_a_list_that_is_full_tells_no_round_trip() -> None:
+    for steps, round_trip in ((requests.MOST, None), (requests.MOST - 1, 9.0)):
+        window = send_window(sent=3000)
+        assert window.read_request(0, b"\2" * steps, 9.0, 99.0).round_trip == round_trip
+    window = send_window(sent=9000)
+    assert window.read_request(0, b"\1" + b"\0" * 32, 9.0, 99.0).round_trip is None  # it has looked no further
 
 
 def test_a_packet_that_was_sent_twice_tells_no_round_trip() -> None:
