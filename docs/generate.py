@@ -45,6 +45,8 @@ from sansproto.testing._internal import reasons
 from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
+from sansproto.tox import NodeDelays as ToxNodeDelays
+from sansproto.tox import NodeLimits as ToxNodeLimits
 from sansproto.tox import RelayClientDelays, RelayClientLimits, RelayServerDelays, RelayServerLimits
 from sansproto.tox import packets as tox
 from sansproto.wire import Packet, layout_rst
@@ -265,6 +267,8 @@ PARTS: dict[str, Callable[[], str]] = {
     ),
     "tox.relay_frames": lambda: packets(tox.CONTROL.packets, "d"),
     "tox.relayed": lambda: layout_rst(tox.Relayed),
+    "tox.node_delays": lambda: settings(ToxNodeDelays),
+    "tox.node_limits": lambda: settings(ToxNodeLimits),
     "tox.relay_client_delays": lambda: settings(RelayClientDelays),
     "tox.relay_client_limits": lambda: settings(RelayClientLimits),
     "tox.relay_server_delays": lambda: settings(RelayServerDelays),

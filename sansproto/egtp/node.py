@@ -94,7 +94,8 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     ``private_key`` is this node's static X25519 key, 32 bytes. ``relays`` are the mailbox servers at which it has a
     mailbox: it polls them once it is started, and reaches peers who have a mailbox there too. ``only`` names the peers
     that are let in; without it everybody is. With ``reset_tokens=False`` hints carry none: two processes that have the
-    same key must not vouch for each other.
+    same key must not vouch for each other. Without ``recovery`` the times of paths by mailbox go by ``delays.poll``;
+    one of yours needs ``relay=RecoveryDelays.relay(poll)``.
 
     ``wall_epoch`` is the wall clock at time 0, in seconds since 1970; nothing depends on its being right.
     """

@@ -69,6 +69,9 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts. With a
     ``proxy`` it speaks to nobody else: it uses relays through it, and no datagrams.
+
+    ``wall_epoch`` is the wall clock at time 0, in seconds since 1970; nothing depends on its being right. To change
+    some of ``recovery`` begin with ``sansproto.tox.limits.RECOVERY``. Its socket has the label of the friends' paths.
     """
 
     datagram = p.DATAGRAM

@@ -35,7 +35,11 @@ class RelayConnected:
 
 @attrs.frozen
 class RelayLost:
-    """The stream to the relay is over, or none came about; it is dialled again."""
+    """The stream to the relay is over, or none came about; it is dialled again.
+
+    A relay that ends the stream before it ever was there may have another key: it cannot say so. Told once, until
+    ``RelayConnected``.
+    """
 
     relay: bytes
     """Its key."""

@@ -32,6 +32,7 @@ from sansproto.tox import (
     RELAY_PORT,
     CustomReceived,
     FriendOffline,
+    KeyPair,
     MessageReceived,
     NodeDelays,
     NodeLimits,
@@ -822,6 +823,8 @@ class TestKey:
         real, dht = ends.keys("new").name.split(":")
         told = json.loads(capfd.readouterr().out)
         assert told == {"event": "key", "real_key": real, "dht_key": dht, "made": False}
+        secrets = [bytes.fromhex(line) for line in file.read_text().split()]  # so docs/howto/tox.rst says
+        assert [KeyPair.of(secret).public.hex() for secret in secrets] == [real, dht]
         assert file.stat().st_mode & 0o777 == 0o600
 
     def test_one_that_others_can_read_is_used_with_a_warning(

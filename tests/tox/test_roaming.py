@@ -75,3 +75,25 @@ def test_a_network_that_changes_costs_no_session() -> None:
     a.node.call(lambda now: a.tox.network_changed(now))
     chat(world, a, b, 10.0)
     assert offline(a, b) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("our real key", "a handshake that does not open"),
+        ("our DHT key", "a cookie request that does not open"),
+        ("its real key", "a handshake of a stranger"),
+        ("its DHT key", None),
+    ],
+)
+def test_what_is_counted_where_a_friend_was_told_with_a_wrong_key(wrong: str, reason: str | None) -> None:
+    """docs/protocols/tox.rst, why a packet was dropped, tells people what to do about it."""
+    world = World()
+    us, it, other = Tox(world, 1), Tox(world, 2), Tox(world, 3)
+    told = (other if wrong == "our real key" else us).key, (other if wrong == "our DHT key" else us).tox.dht_key
+    known = (other if wrong == "its real key" else it).key, (other if wrong == "its DHT key" else it).tox.dht_key
+    it.node.call(lambda now: it.tox.add_friend(*told, now, path=us.path))
+    us.node.call(lambda now: us.tox.add_friend(*known, now))
+    world.net.run(3.0)
+    assert list(us.tox.stats.dropped) == ([reason] if reason else [])
+    assert us.tox.is_online(it.key) is (reason is None)
