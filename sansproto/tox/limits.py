@@ -115,7 +115,7 @@ class NodeDelays(RelayClientDelays):
     """The least between two answers to a handshake that comes again."""
     request: float = seconds(1.0)
     """Between two lists of missing packets while something was sent that is not acknowledged."""
-    acknowledge: float = seconds(0.05)
+    acknowledge: float = seconds(0.055)
     """From a lossless packet to the earliest list of missing packets, which acknowledges it."""
     missing: float = seconds(0.25)
     """Between two of these lists while packets are missing, and none come."""
