@@ -28,7 +28,7 @@ class StoredMessage:
 class StoredMailbox:
     """A mailbox, as a store keeps it."""
 
-    mailbox: bytes
+    mailbox: bytes = attrs.field(repr=bytes.hex)
     """Its id, 32 bytes."""
     epoch: bytes
     """8 random bytes, drawn when it was made."""
@@ -56,7 +56,7 @@ class MailboxMade:
 class MessageAdded:
     """Store a message; its number is the last one of the mailbox now."""
 
-    mailbox: bytes
+    mailbox: bytes = attrs.field(repr=bytes.hex)
     """The id."""
     message: StoredMessage
     """What is put into it."""
@@ -66,7 +66,7 @@ class MessageAdded:
 class MessagesErased:
     """Erase messages for good."""
 
-    mailbox: bytes
+    mailbox: bytes = attrs.field(repr=bytes.hex)
     """The id."""
     up_to: int
     """The highest number that is erased; all below it are erased too."""
@@ -78,7 +78,7 @@ class MessagesErased:
 class MailboxPolled:
     """Store when a mailbox was polled."""
 
-    mailbox: bytes
+    mailbox: bytes = attrs.field(repr=bytes.hex)
     """The id."""
     at: int
     """Milliseconds since 1970."""
@@ -88,7 +88,7 @@ class MailboxPolled:
 class MailboxRemoved:
     """Erase a mailbox for good, with all that is in it."""
 
-    mailbox: bytes
+    mailbox: bytes = attrs.field(repr=bytes.hex)
     """The id."""
 
 

@@ -16,7 +16,7 @@ from .mailbox_events import MailboxViolation
 class Relay:
     """A mailbox server at which a node has a mailbox."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """The server's static public key, 32 bytes."""
     address: Address
     """Where it listens."""
@@ -26,7 +26,7 @@ class Relay:
 class MessageReceived:
     """A message of a peer, for the first and only time. (Not frozen: this is the bulk path.)"""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who sent it."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """What it is."""
@@ -42,7 +42,7 @@ class MessageReceived:
 class MailboxReachable:
     """The mailbox at a server is polled from now on."""
 
-    server: bytes
+    server: bytes = attrs.field(repr=bytes.hex)
     """The server's key."""
 
 
@@ -52,7 +52,7 @@ class MailboxUnreachable:
     until it is reached. A server that closes before it is ever reached may have another key.
     """
 
-    server: bytes
+    server: bytes = attrs.field(repr=bytes.hex)
     """The server's key."""
     cause: CloseCause
     """How it ended."""

@@ -38,7 +38,7 @@ class Limit(Enum):
 class Established:
     """A session with a peer is in use from now on."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who."""
     generation: int
     """Larger than in all such events before, of any peer."""
@@ -54,7 +54,7 @@ class Established:
 class PeerRestarted:
     """Follows an ``Established`` for the reason RESTART."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who."""
     generation: int
     """Of the new session."""
@@ -71,7 +71,7 @@ class Undelivered:
     Comes before ``PeerClosed``, ``PeerLost``, ``PeerForgotten``, and ``Established`` for a restart.
     """
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """For whom they were."""
     generation: int
     """Of the last session with it."""
@@ -83,7 +83,7 @@ class Undelivered:
 class PeerClosed:
     """The peer said goodbye. It is not called again without ``connect``."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who."""
     generation: int
     """Of the last session with it."""
@@ -95,11 +95,11 @@ class PeerClosed:
 class PeerLost:
     """A peer whose route another one has now did not answer any more: it is forgotten."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who."""
     generation: int
     """Of the last session with it."""
-    other: bytes = attrs.field(kw_only=True)
+    other: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """Who has its route."""
 
 
@@ -107,7 +107,7 @@ class PeerLost:
 class PeerForgotten:
     """A peer had no session for long, and nobody wanted one: it is forgotten."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who."""
     generation: int
     """Of the last session with it."""
@@ -117,7 +117,7 @@ class PeerForgotten:
 class Expired:
     """The session in use reached its greatest age and was not replaced."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """With whom."""
     generation: int
     """Of this session."""
@@ -129,7 +129,7 @@ class Expired:
 class Suspected:
     """Somebody says that the peer does not know the session in use: it is asked."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who may have restarted."""
     generation: int
     """Of this session."""
@@ -139,7 +139,7 @@ class Suspected:
 class Unreachable:
     """A handshake was not answered. It is tried again later, as long as a session is wanted."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who did not answer."""
     generation: int
     """Of the last session with it."""
@@ -151,7 +151,7 @@ class Unreachable:
 class PathChanged:
     """The peer is at another route now; the session is the same."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who."""
     generation: int
     """Of the session in use."""
@@ -165,11 +165,11 @@ class PathChanged:
 class PathConflict:
     """A peer was confirmed on exactly the route of another one, which is asked whether it is still there."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who had the route."""
     generation: int
     """Of its session."""
-    other: bytes = attrs.field(kw_only=True)
+    other: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """Who has it now, too."""
 
 
@@ -177,7 +177,7 @@ class PathConflict:
 class IdentityConflict:
     """Two processes take turns with the key of one peer."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Whose key."""
     generation: int
     """Of the session in use."""
@@ -203,7 +203,7 @@ class DuplicateIdentity:
 class Refused:
     """A peer called and was refused. At most one for each peer and minute."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Who."""
     route: Route
     """Where it called from."""
@@ -231,7 +231,7 @@ class TooBig:
 class SaveWanted:
     """Half of the counters that a record of a session leaves it are used: save it again, and say ``saved``."""
 
-    peer: bytes
+    peer: bytes = attrs.field(repr=bytes.hex)
     """Whose record."""
     generation: int
     """Of the session."""

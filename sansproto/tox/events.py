@@ -41,7 +41,7 @@ class OfflineReason(Enum):
 class FriendOnline:
     """A friend listens: messages and packets may be sent."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     session: int = 1
     """The session's number, which ``session_number`` gives as long as it is this one: so often it has come online."""
@@ -51,7 +51,7 @@ class FriendOnline:
 class FriendOffline:
     """A friend does not listen any more. What had not arrived was told as :class:`Undelivered` before."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     reason: OfflineReason
     """Why."""
@@ -61,7 +61,7 @@ class FriendOffline:
 class MessageReceived:
     """A message of a friend."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     text: str = attrs.field(repr=lambda text: f"<{len(text)} characters>")
     """What it says."""
@@ -73,7 +73,7 @@ class MessageReceived:
 class MessageDelivered:
     """A message of ours has arrived."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """The real key of the friend."""
     number: int
     """The message, as ``send_message`` numbered it."""
@@ -83,7 +83,7 @@ class MessageDelivered:
 class Undelivered:
     """What is not known to have arrived, and is not sent any more: each message and packet is told once."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """The real key of the friend."""
     messages: tuple[int, ...]
     """Messages, as ``send_message`` numbered them."""
@@ -95,7 +95,7 @@ class Undelivered:
 class CustomReceived:
     """A custom packet of a friend. Its first byte, the id, says whether it is lossless or lossy."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """The packet with its id."""
@@ -105,7 +105,7 @@ class CustomReceived:
 class FriendWritable:
     """``send`` takes packets for this friend again, after it had refused some."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
 
 
@@ -113,7 +113,7 @@ class FriendWritable:
 class NameChanged:
     """A friend says its name."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     name: str
     """The name."""
@@ -123,7 +123,7 @@ class NameChanged:
 class StatusMessageChanged:
     """A friend says what it does."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     message: str
     """What it says."""
@@ -133,7 +133,7 @@ class StatusMessageChanged:
 class PresenceChanged:
     """A friend says whether it is there."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     presence: Presence
     """What it says."""
@@ -143,7 +143,7 @@ class PresenceChanged:
 class TypingChanged:
     """A friend types, or has stopped to."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     is_typing: bool
     """Which."""
@@ -153,7 +153,7 @@ class TypingChanged:
 class RelaysShared:
     """A friend says at which relays it can be met."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     relays: tuple[Relay, ...]
     """At most three."""
@@ -163,7 +163,7 @@ class RelaysShared:
 class FriendPacketReceived:
     """A packet of a friend that is left to the program: it asks for friendship, or is about a file."""
 
-    friend: bytes
+    friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     packet: FriendRequest | FileRequest | FileControl | FileData
     """What it sent."""

@@ -21,7 +21,7 @@ MOST_NODES: Final = 3
 class Relay:
     """A TCP relay."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """Its public key, 32 bytes."""
     address: Address
     """Where it listens."""

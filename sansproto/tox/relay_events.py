@@ -29,7 +29,7 @@ class RelayViolation(Enum):
 class RelayConnected:
     """The relay has answered: what it was asked for is asked for now."""
 
-    relay: bytes
+    relay: bytes = attrs.field(repr=bytes.hex)
     """Its key."""
 
 
@@ -41,7 +41,7 @@ class RelayLost:
     ``RelayConnected``.
     """
 
-    relay: bytes
+    relay: bytes = attrs.field(repr=bytes.hex)
     """Its key."""
     cause: CloseCause
     """Why."""
@@ -57,7 +57,7 @@ class RelayLost:
 class Routed:
     """The relay knows that we want to be linked with this key."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
 
 
@@ -65,7 +65,7 @@ class Routed:
 class RouteRefused:
     """The relay has no room for this key; it is asked again later."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
 
 
@@ -73,7 +73,7 @@ class RouteRefused:
 class Linked:
     """The other one is there and wants the same: packets go both ways."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
 
 
@@ -81,7 +81,7 @@ class Linked:
 class Unlinked:
     """The other one has left the relay, or does not want to be linked any more, or the stream to the relay is over."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
 
 
@@ -89,7 +89,7 @@ class Unlinked:
 class RelayedReceived:
     """A packet of a linked client. Never empty."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """Its DHT key, as the relay says."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """The packet, at most 2031 bytes."""
@@ -99,7 +99,7 @@ class RelayedReceived:
 class OobReceived:
     """A packet of anybody at the relay."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """The sender's DHT key, as the relay says."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """The packet, 1 to 1024 bytes."""
@@ -124,7 +124,7 @@ RelayClientEvent: TypeAlias = (
 class RelayClientJoined:
     """Somebody uses the relay, and has the key."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """Its DHT key."""
     link: Link
     """Its connection."""
@@ -136,7 +136,7 @@ class RelayClientJoined:
 class RelayClientLeft:
     """It uses the relay no longer, on this connection."""
 
-    key: bytes
+    key: bytes = attrs.field(repr=bytes.hex)
     """Its DHT key."""
     link: Link
     """Its connection."""

@@ -330,3 +330,7 @@ def test_a_friend_may_be_at_several_paths_of_which_the_newest_are_remembered() -
     assert list(entry.ways.paths) == [AT_C, ELSEWHERE]  # where it is heard
     peer.add_friend(key, friend.dht.public, peer.now, path=AT_B)
     assert list(entry.ways.paths) == [AT_B, ELSEWHERE]
+
+
+def test_an_event_shows_keys_as_people_write_them() -> None:
+    assert repr(FriendOnline(bytes([0x4F] * 32))) == f"FriendOnline(friend={'4f' * 32}, session=1)"
