@@ -246,6 +246,12 @@ class Friends(Part[FriendsHost]):
         else:
             self.host.sessions.urge_call(friend)
 
+    def relay_linked(self, dht_key: bytes) -> None:
+        """There is a way to who has this key."""
+        friend = self.with_dht_key(dht_key)
+        if friend is not None:
+            self.look_for(friend)
+
     def relay_unlinked(self, dht_key: bytes) -> None:
         """A way to who has this key is closed."""
         friend = self.with_dht_key(dht_key)

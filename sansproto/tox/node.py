@@ -402,9 +402,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             self._remark(ended.event(relay.key))
 
     def relay_linked(self, relay: RelayLink, key: bytes) -> None:
-        friend = self.friends.with_dht_key(key)
-        if friend is not None:
-            self.friends.look_for(friend)
+        self.friends.relay_linked(key)
 
     def relay_unlinked(self, relay: RelayLink, key: bytes) -> None:
         self.friends.relay_unlinked(key)
