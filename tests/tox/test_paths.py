@@ -199,6 +199,7 @@ def test_while_nothing_gets_through_the_oldest_are_copied_again_and_nobody_is_bl
     world.net.run(12.0)
     alarm = outgoing(world).watch.alarm
     assert alarm.rounds > 5
+    assert world.known[1].key in {name for _, name in outgoing(world).watch.carried.runs}  # it has something of its own
     for number in range(2):
         world.stop(number, is_stopped=False)
     world.net.run(4.0)
@@ -220,6 +221,21 @@ def test_a_relay_without_room_gets_no_copies() -> None:
     assert watch.alarm.rounds > 1
     assert watch.carried.copied == set()
     assert world.used(world.a) == 0  # what might be no better is not taken instead
+
+
+def test_what_came_by_a_way_is_acknowledged_by_it_too() -> None:
+    world = Faults(2)
+    world.run(1.0)
+    senders: list[bytes] = []
+
+    def note(sender: bytes, receiver: bytes, data: bytes) -> list[tuple[float, bytes]]:
+        senders.append(sender)
+        return [(0.0, data)]
+
+    world.treat(1, note)
+    world.a.node.call(lambda now: outgoing(world).send_alive_by(world.known[1].key))
+    world.net.run(0.2)
+    assert senders == [world.a.tox.dht_key, world.b.tox.dht_key]
 
 
 def test_udp_that_is_held_off_is_used_when_there_is_nothing_else() -> None:
