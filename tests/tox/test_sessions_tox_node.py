@@ -18,10 +18,12 @@ from sansproto.tox.gate import GATE
 from sansproto.tox.session import SESSION
 
 SESSIONS = load(PATH)
+WITH_TOXCORE = load(PATH.with_name("toxcore.json"))
+"""Recorded by tests/interop/record_toxcore.py."""
 TABLES: list[Any] = [FRIEND, GATE, SESSION]
 
 
-@pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)
+@pytest.mark.parametrize("test", [*SESSIONS.tests, *WITH_TOXCORE.tests], ids=lambda test: test.comment)
 def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
     assert differences(test, conformance_tox) == []
 
