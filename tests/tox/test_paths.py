@@ -223,6 +223,20 @@ def test_a_relay_without_room_gets_no_copies() -> None:
     assert world.used(world.a) == 0  # what might be no better is not taken instead
 
 
+def test_a_way_is_left_too_if_copies_arrive_and_no_answer_shows_by_which_way() -> None:
+    """One relay takes nothing from us, the other one nothing from the friend."""
+    world = Faults(2)
+    world.run(3.0)
+    world.treat(0, frozen(world.a.tox.dht_key))
+    world.treat(1, frozen(world.b.tox.dht_key))
+    had, ways = outgoing(world).window.start, set[int]()
+    for _ in range(40):
+        world.run(0.25)
+        ways.add(world.used(world.a))
+    assert ways == {0, 1}
+    assert outgoing(world).window.start > had + 30  # it goes on
+
+
 def test_what_came_by_a_way_is_acknowledged_by_it_too() -> None:
     world = Faults(2)
     world.run(1.0)
