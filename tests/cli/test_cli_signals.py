@@ -59,3 +59,32 @@ def test_a_signal_just_before_an_output_is_not_overlooked() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(Interrupted):
             RawOutput().message(b"x")
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[TextIO, TextIO]]:
+    """What is written, and what can be read then."""
+    source, sink = os.pipe()
+    with open(source, encoding="utf-8") as read, open(sink, "w", encoding="utf-8") as out:
+        yield out, read
+
+
+def test_a_line_is_written_although_a_signal_waits(pipe: tuple[TextIO, TextIO]) -> None:
+    out, read = pipe
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        JsonReporter(out).tell("told")
+        with pytest.raises(Interrupted):
+            signals.check()
+    assert "told" in read.readline()
+
+
+def test_a_long_line_does_not_hide_a_signal_nor_silence_what_follows(pipe: tuple[TextIO, TextIO]) -> None:
+    out, read = pipe
+    with Signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted):
+            JsonReporter(out).tell("long", line="x" * 5000)
+        assert not goes_nowhere(out)
+        JsonReporter(out).tell("long", line="y" * 5000)
+    assert "y" * 5000 in read.readline()

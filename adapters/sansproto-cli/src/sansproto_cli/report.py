@@ -29,6 +29,7 @@ from rich.text import Text
 from .exits import CommandFailed, Exit, Interrupted
 from .signals import at_once, is_ending
 
+_AT_ONCE = 1024  # characters that a pipe takes at once if it takes anything
 _TERMINAL_EVERY = 0.1  # seconds between two signs of progress
 _JSON_EVERY = 0.5
 _PLAIN_EVERY = 5.0
@@ -88,13 +89,17 @@ def _console(*, stderr: bool = False) -> Console:
 
 
 def _print(text: str, out: TextIO) -> None:
-    if is_ending() and not _has_room(out):
-        _silence(out)
     try:
+        if len(text) < _AT_ONCE and _has_room(out):
+            print(text, file=out, flush=True)
+            return
+        if is_ending() and not _has_room(out):
+            _silence(out)
         with at_once():
             print(text, file=out, flush=True)
     except Interrupted:
-        _silence(out)
+        if not _has_room(out):
+            _silence(out)
         raise
     except OSError as error:
         _silence(out)
