@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import urandom
+from time import process_time
 from typing import Any, ClassVar
 
 from sansproto.contract import Path
@@ -33,6 +34,39 @@ class Pair:
 
     def __init__(self, a: Any, b: Any) -> None:
         self.a, self.b, self.now = a, b, 0.0
+
+    def meet(self) -> None:
+        """A handshake."""
+        raise NotImplementedError
+
+    def part(self) -> None:
+        """Neither wants the other one any more."""
+        raise NotImplementedError
+
+    @property
+    def is_connected(self) -> bool:
+        """Is there a session that both use?"""
+        raise NotImplementedError
+
+    @property
+    def is_empty(self) -> bool:
+        """Is nothing left of it?"""
+        raise NotImplementedError
+
+    def meet_and_part(self) -> float:
+        """Seconds for the handshake of two who have forgotten each other, and will again."""
+        start = process_time()
+        self.meet()
+        elapsed = process_time() - start
+        assert self.is_connected
+        self.part()
+        for _ in range(3):  # the goodbyes, the same again, and then nothing is left
+            self.carry()
+            self.drain()
+            self.now += 300.0
+            self.wake()
+        assert self.is_empty
+        return elapsed
 
     def carry(self) -> bool:
         """Once to and fro; whether there was anything."""

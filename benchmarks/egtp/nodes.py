@@ -36,9 +36,15 @@ class Pair(nodes.Pair):
         while self.carry():
             pass
 
+    def part(self) -> None:
+        self.a.disconnect(self.b.public_key, self.now)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.a.recovery.peers and not self.b.recovery.peers
+
     @property
     def is_connected(self) -> bool:
-        """Is there a session that both use?"""
         mine, its = self.a.recovery.peers.get(self.b.public_key), self.b.recovery.peers.get(self.a.public_key)
         return None not in (mine and mine.cur, its and its.cur)
 

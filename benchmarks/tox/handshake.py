@@ -127,36 +127,10 @@ class Ours:
         return elapsed
 
 
-class Nodes:
-    """A pair that meets again and again, and forgets each other in between."""
-
-    def __init__(self) -> None:
-        self.pair = Pair()
-
-    def handshakes(self) -> float:
-        return sum(self.once() for _ in range(TIMES))
-
-    def once(self) -> float:
-        pair = self.pair
-        start = process_time()
-        pair.meet()
-        elapsed = process_time() - start
-        assert pair.is_connected
-        for one, other in ((pair.a, pair.b), (pair.b, pair.a)):
-            one.remove_friend(other.real_key, pair.now)
-        for _ in range(3):  # the goodbyes, and then nothing is left
-            pair.carry()
-            pair.drain()
-            pair.now += 300.0
-            pair.wake()
-        assert not pair.a.sessions.all
-        assert not pair.b.recovery.peers
-        return elapsed
-
-
 def run() -> Iterator[Line]:
     value, floor, time = ratio(raw, Ours().handshakes, rounds=15)
-    whole = ratio(raw, Nodes().handshakes, rounds=9)[0]
+    pair = Pair()
+    whole = ratio(raw, lambda: sum(pair.meet_and_part() for _ in range(TIMES)), rounds=9)[0]
     times = f"raw {floor / TIMES * 1e6:.0f} us, ours {time / TIMES * 1e6:.0f} us"
     note = f"{times}; {whole:.3f} by two nodes, with their greetings"
     yield Line("tox: handshake of keyrings and sessions, raw X25519 and box calls / ours", value, 0.6, True, note=note)

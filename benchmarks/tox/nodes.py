@@ -35,6 +35,14 @@ class Pair(nodes.Pair):
         while self.carry():
             pass
 
+    def part(self) -> None:
+        for one, other in ((self.a, self.b), (self.b, self.a)):
+            one.remove_friend(other.real_key, self.now)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.a.sessions.all and not self.b.recovery.peers
+
     @property
     def is_connected(self) -> bool:
         """Does each know that the other one listens?"""

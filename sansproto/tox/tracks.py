@@ -124,6 +124,8 @@ def unmeasured(others: Iterable[Track]) -> float:
 class Carried:
     """By which way lossless packets went. Most go by the same as the one before."""
 
+    start: int = 0
+    """All before it are acknowledged, and forgotten."""
     runs: list[tuple[int, bytes | None]] = attrs.field(factory=lambda: [(0, None)])
     """From this number on, by this way. None: by several, or by one that is only hoped for."""
     copied: set[int] = attrs.field(factory=set)
@@ -175,12 +177,14 @@ class Carried:
 
     def forget(self, before: int) -> None:
         """All before it are acknowledged."""
+        start, self.start = self.start, before
         if self.is_simple:
             return
         while len(self.runs) > 1 and self.runs[1][0] <= before:
             del self.runs[0]
-        self.copied = {number for number in self.copied if number >= before}
-        self.moved = {number: how for number, how in self.moved.items() if number >= before}
+        for number in range(start, before):
+            self.copied.discard(number)
+            self.moved.pop(number, None)
 
     def is_proved(self, way: bytes, number: int, sent: Instant) -> bool:
         """Has something arrived by this way that was sent no sooner than that packet?"""

@@ -96,12 +96,12 @@ class SendWindow:
         for number in acknowledged:
             if self.packets.pop(number, None) is None:
                 del self.arrived[number]
+            if self.again:
+                self.again.pop(number, None)
         if not self.packets:
             self.packets = {}  # one that was used needs more memory
         while self.asked and self.asked[-1] < self.start:
             self.asked.pop()
-        if self.again:
-            self.again = {number: first for number, first in self.again.items() if number >= self.start}
         trip = None if sent is None else now - sent
         return Heard(ahead - known + len(self.arrived), trip, numbers=acknowledged)
 

@@ -1,4 +1,4 @@
-"""A real toxcore without a system below it: its clock, its random numbers and its network are ours.
+"""A real toxcore without a system below it: its clock, its network and its random numbers are ours, but not its keys.
 
 Only the library of Debian has what that takes: ``tox_options_set_operating_system``, which 0.2.20 has no more.
 """

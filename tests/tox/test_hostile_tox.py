@@ -27,6 +27,7 @@ from sansproto.tox import KeyPair, Relay, crypto, requests
 from sansproto.tox import packets as p
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.nodes import encode_nodes
+from sansproto.tox.tracks import Carried
 from sansproto.tox.windows import SIZE, ReceiveWindow, SendWindow
 
 RELAY = Relay(SERVER.public, Address("192.0.2.1", 443))
@@ -132,6 +133,27 @@ def test_no_packet_of_a_friend_costs_more_because_much_is_on_its_way() -> None:
     costs(friend.data(REQUEST, start=begun + many // 2))
     ones = [friend.data(REQUEST, start=begun + many // 2 + number) for number in range(1, 5)]
     assert max(map(costs, ones)) < 2000
+
+
+def test_an_acknowledgement_costs_no_more_because_all_was_sent_again_by_another_way() -> None:
+    window, carried, many = SendWindow(), Carried(), 2000
+    for _ in range(many):
+        window.add(b"payload", 0.0)
+    carried.begin(many, b"relay")
+    carried.copied.update(range(many))
+    window.ask(range(many))
+    while (found := window.next_asked(1.0)) is not None:
+        carried.move(found[0], b"relay", 1.0)
+
+    def acknowledge(number: int) -> None:
+        heard = window.acknowledge(number, 2.0)
+        assert heard is not None
+        carried.note_arrived(heard.numbers, number - 1)
+        carried.forget(number)
+
+    assert max(measured(lambda number=number: acknowledge(number))[1] for number in range(1, 5)) < 100
+    acknowledge(many)
+    assert (window.again, carried.copied, carried.moved) == ({}, set(), {})
 
 
 # -- a friend: numbers far ahead
