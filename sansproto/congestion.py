@@ -242,6 +242,12 @@ class DelayWindow:
         self.base, self.standing, self.lately = Lowest(), Lowest(), Lowest()
         self.boost = 1.0
 
+    @classmethod
+    def begin(cls, now: Instant, round_trip: float) -> DelayWindow:
+        """That of a sender who knows the round trip, and nothing else."""
+        trip = max(round_trip, _LEAST_TRIP)
+        return cls(now, empty=trip, round_trip=trip)
+
     # -- inside
 
     def _compete(self, now: Instant, count: int) -> None:

@@ -45,6 +45,11 @@ class Formulas:
     sent_now: int = 0
     asked_now: int = 0
 
+    @classmethod
+    def begin(cls, now: Instant, round_trip: float) -> Formulas:
+        """They are told the round trip at each tick."""
+        return cls(now)
+
     # -- what a session asks
 
     def is_active(self, now: Instant) -> bool:

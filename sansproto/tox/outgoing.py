@@ -170,7 +170,8 @@ class Outgoing(Part[OutgoingHost]):
         if waiting:
             return limits.queue - waiting
         room = max(self.host.room_in_outbox, limits.unsent // _OVERHEAD)
-        return limits.queue + min(self._congestion().most(self.host.clock, self.window.in_flight), room)
+        congestion = self.congestion or self._new_congestion()
+        return limits.queue + min(congestion.most(self.host.clock, self.window.in_flight), room)
 
     # -- packets of the application
 
@@ -288,6 +289,7 @@ class Outgoing(Part[OutgoingHost]):
             self.session.core.note_answered(self.pings.pop(0)[1], self.round_trip)
         while self.own and self.own[0] <= start:
             self.own.popleft()
+        self.own = self.own or None  # an idle session is to be small
         if self.withheld:
             self._send_withheld(self.withheld)
         if self.queue:
@@ -380,15 +382,20 @@ class Outgoing(Part[OutgoingHost]):
     def _congestion(self) -> Congestion:
         congestion = self.congestion
         if congestion is None:
-            congestion = self.congestion = _PACES[self.host.pace](self.host.clock)
+            congestion = self.congestion = self._new_congestion()
         return congestion
 
+    def _new_congestion(self) -> DelayWindow | Formulas:
+        return _PACES[self.host.pace].begin(self.host.clock, self.round_trip)
+
     def _learn(self, heard: Heard, way: bytes) -> None:
-        now, congestion = self.host.clock, self._congestion()
+        now, congestion = self.host.clock, self.congestion
         trip = self.watch.note_heard(heard, way) if heard.numbers else None
         if trip is not None:
             self.recent = trip
             self.round_trip = min(self.round_trip, trip)
+        if congestion is None:
+            return
         if heard.missing:
             congestion.note_missing(now, heard.missing, heard.arrived)
         if heard.arrived:
