@@ -104,7 +104,7 @@ class Call(Component[CallState, CallHost]):
         self.owner, self.delays, self.peer, self.is_gateway = owner, host.delays, b"", False
         self.attempts, self.rounds, self.drawn, self.sent = [], 0, 0, 0.0
 
-    def begin(self, peer: bytes, is_gateway: bool) -> None:  # noqa: FBT001  # what it is made with
+    def begin(self, peer: bytes, is_gateway: bool) -> None:  # what it is made with
         self.peer, self.is_gateway = peer, is_gateway
 
     @property

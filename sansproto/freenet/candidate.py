@@ -35,6 +35,9 @@ class CandidateOwner(Protocol):
     def has_live(self) -> bool: ...
     @property
     def may_ack(self) -> bool: ...
+    @property
+    def has_place(self) -> bool: ...
+    def confirm(self, candidate: Candidate) -> None: ...
     def send_ack(self, datagram: bytes, name: str) -> None: ...
     def forget_candidate(self, intro: bytes) -> None: ...
 
@@ -43,12 +46,16 @@ class CandidateState(Enum):
     NEW = 0
     WAITING = 1
     """An intro was answered. Nothing came that shows that somebody heard it."""
-    GONE = 2
+    HEARD = 2
+    """Something opened under its key. It may be the second handshake with a peer that we call ourselves."""
+    GONE = 3
 
 
 class CandidateInput:
     OFFERED = Input[CandidateState, None]()
     REPEATED = Input[CandidateState, None]()
+    HEARD = Input[CandidateState, None]()
+    NOT_LINKED = Input[CandidateState, None]()
     EXPIRED = Input[CandidateState, None]()
 
 
@@ -87,9 +94,7 @@ class Candidate(Component[CandidateState, CandidateHost]):
     def made(self) -> Made:
         """What its session begins with: the round trip is at most that since its first answer."""
         round_trip = self.host.clock - self.born
-        return Made(
-            Keys(self.send_key, self.receive_key), self.owner.path, round_trip, self.version, intro=self.intro
-        )
+        return Made(Keys(self.send_key, self.receive_key), self.owner.path, round_trip, self.version, intro=self.intro)
 
     # -- conditions, times and actions
 
@@ -103,6 +108,12 @@ class Candidate(Component[CandidateState, CandidateHost]):
     def life(self) -> float:
         return min(self.delays.candidate, self.born + self.delays.candidate_max - self.host.clock)
 
+    def until_not_linked(self) -> float:
+        return self.delays.link
+
+    def has_no_place(self) -> bool:
+        return not self.owner.has_place
+
     def answer(self) -> None:
         self.acked, self.acks = self.host.clock, self.acks + 1
         path, ours = self.owner.path, self.host.version
@@ -114,6 +125,10 @@ class Candidate(Component[CandidateState, CandidateHost]):
         datagram = Cipher(self.send_key).seal(nonce, p.Clear(0, (), body).encode())
         self.owner.send_ack(datagram, type(body).__name__)
 
+    def confirm(self) -> None:
+        """Nobody showed that it belongs to the session of our own call."""
+        self.owner.confirm(self)
+
     def leave(self) -> None:
         self.owner.forget_candidate(self.intro)
 
@@ -123,10 +138,13 @@ _S, _I, _C = CandidateState, CandidateInput, Candidate
 
 class CandidateTimer:
     LIFE = Timer(_I.EXPIRED, _C.life)
+    LINK = Timer(_I.NOT_LINKED, _C.until_not_linked)
 
 
 _T = CandidateTimer
 _REF: Final = "intros"
+_TWO: Final = "two calls"
+_OPEN: Final = (_S.WAITING, _S.HEARD)
 
 CANDIDATE: Final = Table[Candidate, CandidateState](
     Candidate,
@@ -139,9 +157,13 @@ CANDIDATE: Final = Table[Candidate, CandidateState](
     rows=(
         Row(_S.NEW, _I.OFFERED, _S.WAITING, _C.answer, when=_C.may_answer, arm=(_T.LIFE,), ref=_REF),
         Row(_S.NEW, _I.OFFERED, _S.WAITING, arm=(_T.LIFE,), ref=_REF),
-        Row(_S.WAITING, _I.REPEATED, None, _C.answer, when=_C.may_answer, arm=(_T.LIFE,), ref=_REF),
-        Row(_S.WAITING, _I.REPEATED, None, arm=(_T.LIFE,), ref=_REF),
-        Row(_S.WAITING, _I.EXPIRED, _S.GONE, _C.leave, ref=_REF),
+        Row(_OPEN, _I.REPEATED, None, _C.answer, when=_C.may_answer, arm=(_T.LIFE,), ref=_REF),
+        Row(_OPEN, _I.REPEATED, None, arm=(_T.LIFE,), ref=_REF),
+        Row(_S.WAITING, _I.HEARD, _S.HEARD, arm=(_T.LINK,), ref=_TWO),
+        Row(_S.HEARD, _I.HEARD, None, ref=_TWO),
+        Row(_S.HEARD, _I.NOT_LINKED, _S.WAITING, when=_C.has_no_place, ref=_TWO),
+        Row(_S.HEARD, _I.NOT_LINKED, _S.GONE, _C.confirm, ref=_TWO),
+        Row(_OPEN, _I.EXPIRED, _S.GONE, _C.leave, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

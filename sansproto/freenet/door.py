@@ -10,7 +10,7 @@ from ..component import Component
 from ..contract import Path
 from ..errors import WireError
 from ..fair import address_bytes
-from ..machine import Default, Guards, Input, Outcome, Row, Table
+from ..machine import Guards, Input, Row, Table
 from ..rates import Budget, Level, Rate
 from ..snapshot import CACHED
 from . import packets as p
@@ -80,7 +80,8 @@ class DoorHost(PlaceHost, Protocol):
     def is_welcome(self, path: Path) -> bool: ...
     def add_candidate(self, place: Place, intro: ReadIntro) -> None: ...
     def has_place_for(self, place: Place) -> bool: ...
-    def confirm(self, place: Place, candidate: Candidate, clear: bytes) -> None: ...
+    def forget_candidate(self, place: Place, intro: bytes, keep: Place | None = None) -> None: ...
+    def confirm(self, place: Place, candidate: Candidate) -> Generation: ...
 
 
 class DoorState(Enum):
@@ -95,6 +96,8 @@ class DoorInput:
     OPENED = Input[DoorState, Sought]()
     SOUGHT = Input[DoorState, Sought]()
     ANSWERED = Input[DoorState, Tried]()
+    LINKED = Input[DoorState, Tried]()
+    HEARD = Input[DoorState, Tried]()
     CONFIRMED = Input[DoorState, Tried]()
 
 
@@ -156,9 +159,10 @@ class Door(Component[DoorState, DoorHost]):
         if place is None:
             return None
         for one in reversed(place.generations.values()):
-            clear = _attempt(one.opener, came.data)
-            if clear is not None:
-                return Sought(came.data, place, one, clear)
+            for opener in one.openers:
+                clear = _attempt(opener, came.data)
+                if clear is not None:
+                    return Sought(came.data, place, one, clear)
         return Sought(came.data, place, None, b"")
 
     def is_opened(self, sought: Sought) -> bool:
@@ -186,6 +190,15 @@ class Door(Component[DoorState, DoorHost]):
 
     def is_answer(self, tried: Tried) -> bool:
         return isinstance(tried.holder, Call)
+
+    def is_link(self, tried: Tried) -> bool:
+        """Does it answer a ping that left in the session of our own call, and nowhere else?"""
+        called, body = tried.place.called, tried.read.body
+        return called is not None and isinstance(body, p.Pong) and body.sequence in called.pings
+
+    def may_be_link(self, tried: Tried) -> bool:
+        """Two peers that call each other have two handshakes. It is found out whether this is the other one."""
+        return tried.place.may_be_called
 
     def has_room(self, tried: Tried) -> bool:
         return self.host.has_place_for(tried.place)
@@ -235,9 +248,25 @@ class Door(Component[DoorState, DoorHost]):
         assert isinstance(tried.holder, Call)  # a guard says so
         tried.holder.take(ANSWER, Answer(tried.attempt, tried.read))
 
+    def link(self, tried: Tried) -> None:
+        called = tried.place.called
+        assert isinstance(tried.holder, Candidate)  # a guard says so
+        assert called is not None  # another one does
+        called.link(tried.holder.receive_key)
+        self.host.forget_candidate(tried.place, tried.holder.intro)
+        OPENED.act(called, tried.clear)
+
+    def ask_called(self, tried: Tried) -> None:
+        """What it holds comes again: it has no receipt."""
+        called, body = tried.place.called, tried.read.body
+        assert isinstance(tried.holder, Candidate)  # a guard says so
+        tried.holder.post(CandidateInput.HEARD())
+        if called is not None and isinstance(body, p.Ping):
+            called.answer_elsewhere(body.sequence)
+
     def confirm(self, tried: Tried) -> None:
         assert isinstance(tried.holder, Candidate)  # a guard says so
-        self.host.confirm(tried.place, tried.holder, tried.clear)
+        self.host.confirm(tried.place, tried.holder).take(OPENED, tried.clear)
 
 
 def _attempt(cipher: Cipher, data: bytes) -> bytes | None:
@@ -287,6 +316,8 @@ OTHERS: Final = (
     Guards.of(Door, DoorState, Sought, "others")
     .make(_C.seek_others, "opens under no key", ref="addresses")
     .give_if(_C.is_answer, _I.ANSWERED, ref="calling")
+    .give_if(_C.is_link, _I.LINKED, ref="two calls")
+    .give_if(_C.may_be_link, _I.HEARD, ref="two calls")
     .need(_C.has_room, "no place for another session", ref="addresses")
     .give(_I.CONFIRMED)
 )
@@ -308,6 +339,8 @@ DOOR: Final = Table[Door, DoorState](
         Row(_S.OPEN, _I.OPENED, None, _C.hand_on, ref=_REF),
         Row(_S.OPEN, _I.SOUGHT, None, _C.try_others, ref=_REF),
         Row(_S.OPEN, _I.ANSWERED, None, _C.hand_to_call, ref="calling"),
+        Row(_S.OPEN, _I.LINKED, None, _C.link, ref="two calls"),
+        Row(_S.OPEN, _I.HEARD, None, _C.ask_called, ref="two calls"),
         Row(_S.OPEN, _I.CONFIRMED, None, _C.confirm, ref=_REF),
     ),
     defaults=(),

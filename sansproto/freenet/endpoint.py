@@ -19,7 +19,7 @@ from .candidate import Candidate, CandidateInput
 from .crypto import KeyPair
 from .door import INTRO, PACKET, CameIntro, CamePacket, Door, ReadIntro
 from .events import FreenetEvent
-from .generation import OPENED, Generation, GenerationInput, Made
+from .generation import Generation, GenerationInput, Made
 from .limits import FreenetDelays, FreenetLimits
 from .place import Place, Where, where_of
 from .sending import TOO_MUCH
@@ -203,7 +203,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
         of_host = self.by_host.get(_host_of(place.path), 0)
         return not is_full and len(self.by_number) < limits.sessions and of_host < limits.sessions_of_host
 
-    def confirm(self, place: Place, candidate: Candidate, clear: bytes) -> None:
+    def confirm(self, place: Place, candidate: Candidate) -> Generation:
         """A packet opened that only who has heard our answer can have made: a session of its own."""
         there = place.generations
         if len(there) >= self.limits.generations:
@@ -213,8 +213,8 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
         self.forget_candidate(place, candidate.intro, keep=place)
         session = self._add(place, made)
         session.post(GenerationInput.ANSWERED())
-        session.take(OPENED, clear)
         place.note_confirmed(session.number)
+        return session
 
     def add_generation(self, place: Place, made: Made) -> None:
         """A peer that we call has answered."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from functools import cached_property
 from typing import Annotated, Final, NamedTuple, Protocol
@@ -37,7 +36,7 @@ _PINGS: Final = 32
 _LONGEST_FIRST: Final = 1.5
 _ASKED_LATELY: Final = 600.0
 _HELD: Final = 5.0
-_UNMEASURED: Final = 0.5
+_ELSEWHERE: Final = 0.25
 
 
 class Keys(NamedTuple):
@@ -110,6 +109,7 @@ class GenerationInput:
     FRAGMENT = Input[GenerationState, p.Clear]()
     MISFIT = Input[GenerationState, p.Clear]()
     OWES = Input[GenerationState, None]()
+    OWES_AGAIN = Input[GenerationState, None]()
     RECEIPT_DUE = Input[GenerationState, None]()
     QUIET_DUE = Input[GenerationState, None]()
     STREAM_DUE = Input[GenerationState, None]()
@@ -125,6 +125,8 @@ class Generation(Component[GenerationState, GenerationHost]):
     intro: bytes
     send_key: bytes
     receive_key: bytes
+    second_key: bytes
+    """Another one under which it receives: the peer answered our intro, and we its own. Empty: there is none."""
     prefix: bytes
     """What all nonces of it begin with."""
     nonces: int
@@ -139,12 +141,16 @@ class Generation(Component[GenerationState, GenerationHost]):
     arrived: Arrived
     owed: list[int]
     """Receipts that were not sent."""
+    is_owing: bool
+    """A timer runs for them."""
+    is_owing_again: bool
+    """A slower one does: they are for copies."""
     repeated: list[int]
     """Those that were sent last: they go out once more, with the next ones."""
-    copied: Instant
-    """When a copy was acknowledged last."""
     answered_ack: Instant
     """When the answer in the handshake was answered last."""
+    asked_elsewhere: Instant
+    """When it was asked last whether another key is its own."""
     life: Instant
     """When the last sign of life came."""
     is_silent: bool
@@ -164,12 +170,12 @@ class Generation(Component[GenerationState, GenerationHost]):
         super().__init__(host)
         self.owner, self.number, self.delays = owner, number, host.delays
         self.path = Path("", "", 0)
-        self.intro = self.send_key = self.receive_key = self.prefix = b""
+        self.intro = self.send_key = self.receive_key = self.second_key = self.prefix = b""
         self.nonces, self.proven, self.version, self.seen_at = 0, None, None, None
-        self.is_confirmed, self.is_silent = True, False
+        self.is_confirmed, self.is_silent, self.is_owing, self.is_owing_again = True, False, False, False
         self.rtt, self.guessed, self.arrived = RoundTrip(), 0.0, Arrived()
         self.owed, self.repeated, self.convinced, self.pings = [], [], [], {}
-        self.copied = self.answered_ack = self.life = 0.0
+        self.answered_ack = self.life = self.asked_elsewhere = 0.0
         self.inbox, self.question, self.sending = Inbox(), Question(host, self), Sending(host, self)
 
     def begin(self, made: Made) -> None:
@@ -188,8 +194,8 @@ class Generation(Component[GenerationState, GenerationHost]):
         return not self.intro
 
     @cached_property
-    def opener(self) -> Cipher:
-        return Cipher(self.receive_key)
+    def openers(self) -> tuple[Cipher, ...]:
+        return tuple(Cipher(key) for key in (self.receive_key, self.second_key) if key)
 
     @cached_property
     def sealer(self) -> Cipher:
@@ -221,6 +227,19 @@ class Generation(Component[GenerationState, GenerationHost]):
         times = 1 + len(self._convinced()) if why is Why.REPLACED else 1
         pings = CALLER_PINGS if why is Why.SILENCE else PINGS * times
         self.question.post(QuestionInput.ASKED(Ask(why, pings, other)))
+
+    def link(self, key: bytes) -> None:
+        """Whoever has the session receives our packets, and sends under this key, too."""
+        self.second_key = key
+        del self.openers
+
+    def answer_elsewhere(self, sequence: int) -> None:
+        """A ping came under a key of which it is not known whether it belongs to this session: who has this session
+        gets the answer. It asks the same."""
+        self._send(0, p.Pong(sequence))
+        if self.host.clock - self.asked_elsewhere >= _ELSEWHERE:
+            self.asked_elsewhere = self.host.clock
+            self._send_ping()
 
     def send(self, data: bytes) -> None:
         self.sending.send(data)
@@ -284,7 +303,11 @@ class Generation(Component[GenerationState, GenerationHost]):
     def is_misfit(self, packet: p.Clear) -> bool:
         """A fragment that cannot be one of its stream, or a stream that is too large."""
         body = packet.body
-        return type(body) is p.StreamFragment and self.inbox.is_wanted(body) and not self.inbox.fits(body, self.host.limits)
+        return (
+            type(body) is p.StreamFragment
+            and self.inbox.is_wanted(body)
+            and not self.inbox.fits(body, self.host.limits)
+        )
 
     def is_fragment(self, packet: p.Clear) -> bool:
         return type(packet.body) is p.StreamFragment
@@ -300,6 +323,9 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def is_owing_much(self) -> bool:
         return len(self.owed) >= _RECEIPTS
+
+    def is_due_already(self) -> bool:
+        return self.is_owing or self.is_owing_again
 
     def is_dead(self) -> bool:
         return self.host.clock - self.life >= self.delays.dead
@@ -327,6 +353,9 @@ class Generation(Component[GenerationState, GenerationHost]):
     def until_receipt(self) -> float:
         return self.delays.receipt
 
+    def until_again(self) -> float:
+        return self.delays.again
+
     def until_stream(self) -> float:
         return self.delays.stream
 
@@ -349,10 +378,10 @@ class Generation(Component[GenerationState, GenerationHost]):
     def hear_copy(self, packet: p.Clear) -> None:
         """It is acknowledged again, for its receipt may be lost: but of id 0, which stands for what needs none."""
         self._hear_receipts(packet.acked)
-        now = self.host.clock
-        if packet.packet_id and now - self.copied >= self.delays.again:
-            self.copied = now
-            self._owe(packet.packet_id)
+        number = packet.packet_id
+        if number and len(self.owed) < _RECEIPTS and number not in self.owed:
+            self.owed.append(number)
+            self.post(GenerationInput.OWES_AGAIN())
 
     def note_copy(self) -> None:
         self.host.count_note(COPY, self)
@@ -430,7 +459,14 @@ class Generation(Component[GenerationState, GenerationHost]):
         self._send_ack()
         self._send_ping()
 
+    def note_owing(self) -> None:
+        self.is_owing = True
+
+    def note_owing_again(self) -> None:
+        self.is_owing_again = True
+
     def send_receipts(self) -> None:
+        self.is_owing = self.is_owing_again = False
         while self.owed:
             self._send(0, p.NoOp())
 
@@ -460,7 +496,7 @@ class Generation(Component[GenerationState, GenerationHost]):
     def lose(self) -> None:
         self.be_lost(False)
 
-    def be_lost(self, replaced: bool) -> None:  # noqa: FBT001  # the payload of an input
+    def be_lost(self, replaced: bool) -> None:  # the payload of an input
         self.host.emit(PeerLost(self.path, self.number, replaced=replaced, undelivered=self.undelivered()))
         self.owner.forget_generation(self.number)
 
@@ -495,7 +531,7 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def _owe(self, packet_id: int) -> None:
         self.owed.append(packet_id)
-        if len(self.owed) in (1, _RECEIPTS):
+        if len(self.owed) >= _RECEIPTS or not self.is_owing:
             self.post(GenerationInput.OWES())
 
     def _room_for(self, body: p.Body) -> int:
@@ -528,7 +564,7 @@ class Generation(Component[GenerationState, GenerationHost]):
         self._seal_and_send(p.Clear(0, (), p.AckConnection(granted)))
 
     def _send_ping(self) -> None:
-        value = int.from_bytes(self.host.draw(8, f"session.{self.number}.ping"), "little")
+        value = int.from_bytes(self.host.draw(8, f"session.{self.number}.ping.{self.sending.sent.end}"), "little")
         keep_newest(self.pings, value, self.host.clock, _PINGS)
         self._send(self.sending.sent.next_id(), p.Ping(value))
 
@@ -566,6 +602,7 @@ OPENED: Final = (
 
 class GenerationTimer:
     RECEIPT = Timer(_I.RECEIPT_DUE, _C.until_receipt)
+    AGAIN = Timer(_I.RECEIPT_DUE, _C.until_again)
     QUIET = Timer(_I.QUIET_DUE, _C.until_quiet)
     STREAM = Timer(_I.STREAM_DUE, _C.until_stream)
     PROVE = Timer(_I.PROVE_DUE, _C.until_prove)
@@ -607,8 +644,15 @@ GENERATION: Final = Table[Generation, GenerationState](
         Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, when=_C.has_streams, cancel=_PROVING, ref="streams"),
         Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, cancel=_PROVING, arm=(_T.STREAM,), ref="streams"),
         Row(_LIVE, _I.MISFIT, None, _C.end_stream, ref="streams"),
-        Row(_LIVE, _I.OWES, None, _C.send_receipts, when=_C.is_owing_much, cancel=(_T.RECEIPT,), ref="receipts"),
-        Row(_LIVE, _I.OWES, None, arm=(_T.RECEIPT,), ref="receipts"),
+        Row(
+            *(_LIVE, _I.OWES, None, _C.send_receipts),
+            when=_C.is_owing_much,
+            cancel=(_T.RECEIPT, _T.AGAIN),
+            ref="receipts",
+        ),
+        Row(_LIVE, _I.OWES, None, _C.note_owing, arm=(_T.RECEIPT,), ref="receipts"),
+        Row(_LIVE, _I.OWES_AGAIN, None, when=_C.is_due_already, ref="receipts"),
+        Row(_LIVE, _I.OWES_AGAIN, None, _C.note_owing_again, arm=(_T.AGAIN,), ref="receipts"),
         Row(_LIVE, _I.RECEIPT_DUE, None, _C.send_receipts, ref="receipts"),
         Row(_LIVE, _I.STREAM_DUE, None, _C.end_stale_streams, when=_C.has_streams, arm=(_T.STREAM,), ref="streams"),
         Row(_LIVE, _I.STREAM_DUE, None, ref="streams"),

@@ -29,6 +29,8 @@ class PlaceHost(GenerationHost, CallHost, CandidateHost, Protocol):
     def forget_place(self, place: Place) -> None: ...
     def forget_generation(self, place: Place, number: int) -> None: ...
     def forget_candidate(self, place: Place, intro: bytes) -> None: ...
+    def has_place_for(self, place: Place) -> bool: ...
+    def confirm(self, place: Place, candidate: Candidate) -> Generation: ...
 
 
 class Place(Part[PlaceHost]):
@@ -83,13 +85,25 @@ class Place(Part[PlaceHost]):
         """The oldest session that is not known to be silent."""
         return next((one for one in self.generations.values() if not one.is_silent), None)
 
+    @property
+    def called(self) -> Generation | None:
+        """The session that came of our own call, if it has one key only."""
+        return next((one for one in self.generations.values() if one.is_caller and not one.second_key), None)
+
+    @property
+    def may_be_called(self) -> bool:
+        """Do we call who is here, or have a session of that with one key?"""
+        call = self.call.part
+        return self.called is not None or (call is not None and call.is_outstanding)
+
     def is_known_intro(self, intro: bytes) -> bool:
         """Was this the beginning of a session that is here?"""
         return any(one.intro == intro for one in self.generations.values())
 
     def has_key(self, key: bytes) -> bool:
         """Does somebody here receive under this key?"""
-        return any(one.send_key == key for one in (*self.generations.values(), *self.candidates.values()))
+        sessions, candidates = self.generations.values(), self.candidates.values()
+        return any(one.send_key == key for one in sessions) or any(one.send_key == key for one in candidates)
 
     @property
     def may_ack(self) -> bool:
@@ -97,6 +111,15 @@ class Place(Part[PlaceHost]):
 
     def forget_candidate(self, intro: bytes) -> None:
         self.host.forget_candidate(self, intro)
+
+    @property
+    def has_place(self) -> bool:
+        """May there be another session?"""
+        return self.host.has_place_for(self)
+
+    def confirm(self, candidate: Candidate) -> None:
+        """It turned out to be a session of its own."""
+        self.host.confirm(self, candidate)
 
     def send_ack(self, datagram: bytes, name: str) -> None:
         """Answer an intro."""
@@ -111,7 +134,7 @@ class Place(Part[PlaceHost]):
 
     def is_senior(self, number: int) -> bool:
         senior = self.senior
-        return senior is None or senior.number == number or len(self.generations) == 1
+        return len(self.generations) == 1 or (senior is not None and senior.number == number)
 
     @property
     def may_ask(self) -> bool:
@@ -164,6 +187,9 @@ class Place(Part[PlaceHost]):
         """A session was confirmed here: are the older ones still there?"""
         if not self.candidates:
             self.last_intro = -inf
+        call = self.call.part
+        if call is not None and not call.is_gateway:
+            call.post(CallInput.JOINED())
         for one in self.generations.values():
             if one.number != number:
                 one.ask(Why.REPLACED, number)
