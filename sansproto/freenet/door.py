@@ -14,7 +14,7 @@ from ..machine import Guards, Input, Row, Table
 from ..rates import Budget, Level, Rate
 from ..snapshot import CACHED
 from . import packets as p
-from .call import ANSWER, Answer, Call
+from .call import ANSWER, Answer, Call, CallInput
 from .candidate import Candidate, CandidateInput
 from .crypto import Cipher, open_intro
 from .generation import OPENED, Generation
@@ -257,10 +257,13 @@ class Door(Component[DoorState, DoorHost]):
         OPENED.act(called, tried.clear)
 
     def ask_called(self, tried: Tried) -> None:
-        """What it holds comes again: it has no receipt."""
-        called, body = tried.place.called, tried.read.body
+        """What it holds comes again: it has no receipt. Our own intros stop: a real peer whose session this is would
+        begin anew with the next one."""
+        called, body, call = tried.place.called, tried.read.body, tried.place.call.part
         assert isinstance(tried.holder, Candidate)  # a guard says so
         tried.holder.post(CandidateInput.HEARD())
+        if call is not None:
+            call.post(CallInput.HEARD())
         if called is not None and isinstance(body, p.Ping):
             called.answer_elsewhere(body.sequence)
 

@@ -318,8 +318,9 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     # -- conditions
 
-    def is_caller_still(self) -> bool:
-        return self.is_caller
+    def is_repeated(self, packet: p.Clear) -> bool:
+        """Is it the answer to our intro once more? A peer that has called us, too, sends another one."""
+        return self.is_caller and (type(packet.body) is p.AckConnectionV2) is (self.version is not None)
 
     def is_owing_much(self) -> bool:
         return len(self.owed) >= _RECEIPTS
@@ -634,7 +635,7 @@ GENERATION: Final = Table[Generation, GenerationState](
         ),
         Row(_S.PROVING, _I.PROVE_DUE, None, _C.prove, arm=(_T.PROVE,), ref="handshake"),
         Row(_S.PROVING, _I.PROVE_OVER, _S.LIVE, cancel=(_T.PROVE,), ref="handshake"),
-        Row(_LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_caller_still, ref="handshake"),
+        Row(_LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_repeated, ref="handshake"),
         Row(_LIVE, _I.ACK, None, ref="handshake"),
         Row(_LIVE, _I.PING, _S.LIVE, _C.answer_ping, cancel=_PROVING, ref="keep-alive"),
         Row(_LIVE, _I.PONG, _S.LIVE, _C.hear_pong, cancel=_PROVING, ref="keep-alive"),
