@@ -69,6 +69,8 @@ def values(codec: Codec[Any]) -> st.SearchStrategy[Any]:
             return st.text(codec.allowed.decode(), min_size=codec.min, max_size=codec.max)
         case wire.ListOf():
             return st.lists(values(codec.item), max_size=codec.max).map(tuple)
+        case wire.Optional():
+            return st.none() | values(codec.inner)
         case wire.Nested():
             return packets(codec.packet)
         case wire.OneOf():

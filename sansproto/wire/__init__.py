@@ -53,6 +53,7 @@ from .codecs import HexInt as HexInt
 from .codecs import InRange as InRange
 from .codecs import Int as Int
 from .codecs import ListOf as ListOf
+from .codecs import Optional as Optional
 from .codecs import Rest as Rest
 from .codecs import Terminated as Terminated
 from .codecs import Text as Text

@@ -395,6 +395,39 @@ class ListOf(SourceCodec[tuple[T, ...]]):
 
 
 @attrs.frozen(slots=False, eq=False)
+class Optional(SourceCodec[T | None]):
+    """One byte, 0 for None or 1, then the value; anything else is ``BAD_VALUE``."""
+
+    inner: Codec[T]
+
+    def shape(self) -> Shape:
+        inner = self.inner.shape()
+        return Shape(
+            f"0, or 1 and {inner.type_name}",
+            1,
+            total([1, inner.max_size]),
+            greedy=inner.greedy,
+            accepts=inner.accepts,
+        )
+
+    def emit_decode(self, reader: Reader) -> str:
+        there = reader.take("B")
+        reader.refuse(f"{there} > 1", Fault.BAD_VALUE, reader.at)
+        result = reader.let("None")
+        with reader.block(f"if {there}:"):
+            value = self.inner.emit_decode(reader)
+            reader.line(f"{result} = {value}")
+        return result
+
+    def emit_encode(self, writer: Writer, value: str) -> None:
+        there, pieces = writer.let(f"{value} is not None"), writer.let("[]")
+        writer.pack("B", there)
+        with writer.part(f"if {there}:", pieces):
+            self.inner.emit_encode(writer, value)
+        writer.put(f'b"".join({pieces})')
+
+
+@attrs.frozen(slots=False, eq=False)
 class Trailing(SourceCodec[T | Absent]):
     """A field that the end of the packet may leave out; then it is :data:`ABSENT`. Only other such may follow."""
 

@@ -1,0 +1,1 @@
+"""Freenet's transport: sessions over datagrams with peers that are known by their address."""
