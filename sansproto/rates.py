@@ -47,9 +47,9 @@ class Level:
         """How much is left of all that there can be: 1.0 is all."""
         return min(self.left + (now - self.at) * rate.rate, rate.burst) / rate.burst
 
-    def take(self, rate: Rate, now: float) -> None:
-        """Use one."""
-        self.left = self.share(rate, now) * rate.burst - 1.0
+    def take(self, rate: Rate, now: float, count: float = 1.0) -> None:
+        """Use one, or so many."""
+        self.left = self.share(rate, now) * rate.burst - count
         self.at = now
 
 
@@ -69,10 +69,10 @@ class Shares(Part[Host[Any]]):
         level = self.groups.get(group)
         return level is None or level.has(self.each, self.host.clock)
 
-    def take_in(self, group: bytes) -> None:
-        """Use one of a group."""
+    def take_in(self, group: bytes, count: float = 1.0) -> None:
+        """Use one of a group, or so many."""
         level = self.groups.get(group) or Level(self.each.burst, self.host.clock)
-        level.take(self.each, self.host.clock)
+        level.take(self.each, self.host.clock, count)
         keep_newest(self.groups, group, level, self.most)
 
 
@@ -94,6 +94,6 @@ class Budget(Shares):
         """Is most of it left, so that nobody else goes short if a group gets more than its own?"""
         return self.total.share(self.all, self.host.clock) > 0.5
 
-    def take(self) -> None:
-        """Use one of all."""
-        self.total.take(self.all, self.host.clock)
+    def take(self, count: float = 1.0) -> None:
+        """Use one of all, or so many."""
+        self.total.take(self.all, self.host.clock, count)

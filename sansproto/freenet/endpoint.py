@@ -1,0 +1,268 @@
+"""What both roles are: sessions by address. docs/protocols/freenet.rst."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from ipaddress import ip_address
+from typing import Annotated, ClassVar, Final
+
+from ..component import Parts, Refusal
+from ..contract import Entropy, Path, Phase, Transmit
+from ..endpoint import DatagramEndpoint
+from ..errors import LocalProtocolError
+from ..events import Writable
+from ..session import Answers
+from ..snapshot import CACHED
+from ..trace import Trace
+from . import packets as p
+from .candidate import Candidate, CandidateInput
+from .crypto import KeyPair
+from .door import INTRO, PACKET, CameIntro, CamePacket, Door, ReadIntro
+from .events import FreenetEvent
+from .generation import Generation, GenerationInput, Made
+from .limits import FreenetDelays, FreenetLimits
+from .place import Place, Where, where_of
+from .sending import TOO_MUCH
+from .versions import OURS, Version
+
+NOT_CONNECTED: Final = Refusal("no such session", ref="sessions")
+OUTPUT_WAITS: Final = Refusal("too much output waits", ref="sending")
+
+Seen = tuple[bytes, p.Datagram]
+"""A datagram, and what it is."""
+
+
+class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
+    """Sessions with others, by the addresses at which they are."""
+
+    datagram = p.DATAGRAM
+    strangers: ClassVar = Answers(91, grows=18)
+    door: Door
+    places: Parts[Where, Place]
+    expected: OrderedDict[Where, None]
+    """From where others may call a peer that it does not call."""
+    count: int
+    """Sessions so far: the number of the last one."""
+    _is_wanting: bool
+    """``send`` refused something."""
+    by_number: Annotated[dict[int, Place], CACHED]
+    by_host: Annotated[dict[bytes, int], CACHED]
+    """Sessions of each host."""
+    offered: Annotated[OrderedDict[tuple[Where, bytes], None], CACHED]
+    """Sessions that were not confirmed, oldest first."""
+    own_secret: Annotated[bytes, CACHED]
+    version: Annotated[Version, CACHED]
+    delays: Annotated[FreenetDelays, CACHED]
+    limits: Annotated[FreenetLimits, CACHED]
+
+    def __init__(
+        self,
+        *,
+        private_key: bytes,
+        entropy: Entropy,
+        version: Version = OURS,
+        limits: FreenetLimits | None = None,
+        delays: FreenetDelays | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        """Raises ValueError unless the key has 32 bytes."""
+        self.limits, self.delays = limits or FreenetLimits(), delays or FreenetDelays()
+        super().__init__(entropy=entropy, limits=self.limits, trace=trace)
+        self.public_key_bytes = KeyPair.of(private_key).public
+        self.own_secret, self.version = private_key, version
+        self.door, self.places = Door(self), Parts(self.make_place_part)
+        self.count, self._is_wanting, self.expected = 0, False, OrderedDict()
+        self.rebuild()
+        self.phase = Phase.OPEN
+
+    public_key_bytes: Annotated[bytes, CACHED]
+
+    def rebuild(self) -> None:
+        self.by_number, self.by_host, self.offered = {}, {}, OrderedDict()
+        waiting = []
+        for place in self.places.values():
+            for number in place.generations:
+                self._index(place, number)
+            waiting += [(one.born, place.where, intro) for intro, one in place.candidates.items()]
+        for _, where, intro in sorted(waiting):
+            self.offered[where, intro] = None
+
+    def make_place_part(self, where: Where) -> Place:
+        return Place(self, where)
+
+    # -- verbs
+
+    @property
+    def public_key(self) -> bytes:
+        """What others must know to call this end: 32 bytes."""
+        return self.public_key_bytes
+
+    @property
+    def sessions(self) -> dict[int, Path]:
+        """Where each session is."""
+        return {number: place.path for number, place in self.by_number.items()}
+
+    def send(self, generation: int, data: bytes, now: float) -> bool:
+        """Send a message in a session. It arrives at most once, and may be overtaken; it is lost only with the session.
+
+        False if it was not taken: there is no such session any more, or too much waits; in the second case ``Writable``
+        says when to go on. Raises LocalProtocolError for more than ``FreenetLimits.message`` bytes; NotOpen after
+        ``close``.
+        """
+        self.ask("send")
+        if len(data) > self.limits.message:
+            raise LocalProtocolError("send", self.phase.name, f"more than {self.limits.message} bytes")
+        self.advance(now)
+        session = self._session(generation)
+        if session is None:
+            self.count_refusal(NOT_CONNECTED)
+            return False
+        if not session.sending.has_room(len(data)) or not self.room:
+            self._is_wanting = True
+            self.count_refusal(TOO_MUCH if self.room else OUTPUT_WAITS)
+            return False
+        session.send(data)
+        self.run()
+        return True
+
+    def end_session(self, generation: int, now: float) -> tuple[bytes, ...]:
+        """End a session. Nothing is sent, for there is no goodbye: the other end finds out by silence.
+
+        What is not known to have arrived; empty if there is no such session. Raises NotOpen after ``close``.
+        """
+        self.ask("end_session")
+        self.advance(now)
+        session = self._session(generation)
+        if session is None:
+            return ()
+        left = session.undelivered()
+        session.owner.forget_generation(generation)
+        self.run()
+        return left
+
+    # -- the contract
+
+    def decode(self, data: bytes, path: Path) -> Seen:
+        return data, p.DATAGRAM.decode(data)
+
+    def received(self, packet: Seen, path: Path) -> None:
+        data, datagram = packet
+        if type(datagram) is p.Symmetric:
+            PACKET.act(self.door, CamePacket(data, path))
+        else:
+            assert isinstance(datagram, p.Intro)  # there is no other one
+            INTRO.act(self.door, CameIntro(datagram, data, path))
+
+    def next_transmit(self) -> Transmit | None:
+        transmit = super().next_transmit()
+        if self._is_wanting and len(self._outbox) <= self.limits.outbox // 2:
+            self.tell_room()
+        return transmit
+
+    # -- what the parts ask
+
+    @property
+    def room(self) -> int:
+        """How many datagrams are taken now."""
+        return self.limits.outbox - len(self._outbox)
+
+    @property
+    def has_event_room(self) -> bool:
+        return len(self._events) < self.limits.events
+
+    def tell_room(self) -> None:
+        if self._is_wanting:
+            self._is_wanting = False
+            self.emit(Writable())
+
+    def place_at(self, path: Path) -> Place | None:
+        return self.places.get((path.socket, path.host, path.port, path.scope))
+
+    def make_place(self, path: Path) -> Place:
+        where = where_of(path)
+        return self.places.get(where) or self.places.add(where)
+
+    def is_welcome(self, path: Path) -> bool:
+        """Is an intro from there opened?"""
+        raise NotImplementedError
+
+    def add_candidate(self, place: Place, intro: ReadIntro) -> None:
+        limits = self.limits
+        if len(place.candidates) >= limits.candidates_of_address:
+            self.forget_candidate(place, next(iter(place.candidates)), keep=place)
+        elif len(self.offered) >= limits.candidates:
+            where, oldest = next(iter(self.offered))
+            self.forget_candidate(self.places[where], oldest, keep=place)
+        self.offered[place.where, intro.data] = None
+        candidate = place.candidates.add(intro.data, Candidate.begin, intro.key, intro.version)
+        candidate.post(CandidateInput.OFFERED())
+
+    def has_place_for(self, place: Place) -> bool:
+        limits, there = self.limits, place.generations
+        is_full = len(there) >= limits.generations and not any(one.is_silent for one in there.values())
+        of_host = self.by_host.get(_host_of(place.path), 0)
+        return not is_full and len(self.by_number) < limits.sessions and of_host < limits.sessions_of_host
+
+    def confirm(self, place: Place, candidate: Candidate) -> Generation:
+        """A packet opened that only who has heard our answer can have made: a session of its own."""
+        there = place.generations
+        if len(there) >= self.limits.generations:
+            silent = next(one for one in there.values() if one.is_silent)
+            silent.post(GenerationInput.LOST(True))
+        made = candidate.made()
+        self.forget_candidate(place, candidate.intro, keep=place)
+        session = self._add(place, made)
+        session.post(GenerationInput.ANSWERED())
+        place.note_confirmed(session.number)
+        return session
+
+    def add_generation(self, place: Place, made: Made) -> None:
+        """A peer that we call has answered."""
+        session = self._add(place, made)
+        session.post(GenerationInput.CALLED())
+
+    def forget_generation(self, place: Place, number: int) -> None:
+        place.generations.remove(number)
+        del self.by_number[number]
+        host = _host_of(place.path)
+        self.by_host[host] -= 1
+        if not self.by_host[host]:
+            del self.by_host[host]
+        self.forget_place(place)
+
+    def forget_candidate(self, place: Place, intro: bytes, keep: Place | None = None) -> None:
+        place.candidates.remove(intro)
+        del self.offered[place.where, intro]
+        if place is not keep:
+            self.forget_place(place)
+
+    def end_call(self, place: Place) -> None:
+        place.call.end()
+        self.forget_place(place)
+
+    def forget_place(self, place: Place) -> None:
+        """Nobody is there any more."""
+        if place.is_empty:
+            self.places.remove(place.where)
+
+    # -- inside
+
+    def _session(self, generation: int) -> Generation | None:
+        place = self.by_number.get(generation)
+        return None if place is None else place.generations[generation]
+
+    def _add(self, place: Place, made: Made) -> Generation:
+        self.count += 1
+        session = place.generations.add(self.count, Generation.begin, made)
+        self._index(place, self.count)
+        return session
+
+    def _index(self, place: Place, number: int) -> None:
+        self.by_number[number] = place
+        host = _host_of(place.path)
+        self.by_host[host] = self.by_host.get(host, 0) + 1
+
+
+def _host_of(path: Path) -> bytes:
+    """A host: an address of IPv4, a /64 of IPv6."""
+    return ip_address(path.host).packed[:8]

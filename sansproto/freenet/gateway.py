@@ -1,0 +1,16 @@
+"""A gateway: whoever knows its key may come. docs/protocols/freenet.rst, the roles."""
+
+from __future__ import annotations
+
+from ..contract import Path
+from .endpoint import FreenetEndpoint
+
+
+class FreenetGateway(FreenetEndpoint):
+    """An endpoint at a known address: whoever knows its public key gets a session. It calls nobody.
+
+    ``private_key`` is its static X25519 key, 32 bytes. ``version`` is what it tells of itself.
+    """
+
+    def is_welcome(self, path: Path) -> bool:
+        return True

@@ -1,0 +1,665 @@
+"""A session with whoever is at an address, from its first packet to its end: docs/protocols/freenet.rst, sessions."""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import cached_property
+from typing import Annotated, Final, NamedTuple, Protocol
+
+from ..component import Component, Note, Refusal
+from ..contract import Address, Instant, Path
+from ..errors import Fault, WireError
+from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
+from ..rates import keep_newest
+from ..recovery.rtt import RoundTrip
+from ..snapshot import CACHED
+from . import packets as p
+from .crypto import Cipher
+from .events import Confirmed, Connected, MessageReceived, PathConflict, PeerLost, StreamReceived
+from .limits import FreenetDelays
+from .question import CALLER_PINGS, PINGS, Ask, Question, QuestionInput, QuestionState, Why
+from .sending import Sending, SendingHost
+from .streams import Inbox
+from .versions import Version
+from .windows import Arrived
+
+COPY: Final = Note("a second copy", ref="receipts")
+STREAM_ENDED: Final = Note("a stream ended before it was complete", ref="streams")
+USED_UP: Final = Refusal("no nonce is left", ref="keys")
+
+_NONCES: Final = 1 << 32
+_PREFIX: Final = 8
+_RECEIPTS: Final = 16
+"""So many packets are acknowledged at once."""
+_PINGS: Final = 32
+"""So many pings wait for their answers: of more the oldest are forgotten."""
+_LONGEST_FIRST: Final = 1.5
+_ASKED_LATELY: Final = 600.0
+_HELD: Final = 5.0
+_ELSEWHERE: Final = 0.25
+
+
+class Keys(NamedTuple):
+    """What a handshake gives."""
+
+    send: bytes
+    receive: bytes
+
+
+class Made(NamedTuple):
+    """What a session begins with."""
+
+    keys: Keys
+    path: Path
+    round_trip: float
+    version: Version | None
+    intro: bytes = b""
+    """The intro that it answers; empty: we called."""
+    proven: bytes | None = None
+    seen_at: Address | None = None
+
+
+class Opened(NamedTuple):
+    """A packet that opened, and was read."""
+
+    packet: p.Clear
+
+
+class GenerationHost(SendingHost, Protocol):
+    """What a session asks of the endpoint."""
+
+    delays: FreenetDelays
+
+    @property
+    def waiting_events(self) -> int: ...
+    def tell_room(self) -> None: ...
+
+
+class GenerationOwner(Protocol):
+    """What a session asks of the address that it is at."""
+
+    last_intro: Instant
+
+    def is_senior(self, number: int) -> bool: ...
+    @property
+    def may_ask(self) -> bool: ...
+    def note_asked(self) -> None: ...
+    def forget_generation(self, number: int) -> None: ...
+    def call_anew(self, number: int) -> None: ...
+    def keep_call(self) -> None: ...
+
+
+class GenerationState(Enum):
+    NEW = 0
+    PROVING = 1
+    """Our answer is repeated until something opens that was sent after it."""
+    LIVE = 2
+    GONE = 3
+
+
+class GenerationInput:
+    ANSWERED = Input[GenerationState, None]()
+    CALLED = Input[GenerationState, None]()
+    ACK = Input[GenerationState, p.Clear]()
+    PING = Input[GenerationState, p.Clear]()
+    PONG = Input[GenerationState, p.Clear]()
+    COPIED = Input[GenerationState, p.Clear]()
+    SIGN = Input[GenerationState, p.Clear]()
+    MESSAGE = Input[GenerationState, tuple[p.Clear, bytes]]()
+    FRAGMENT = Input[GenerationState, p.Clear]()
+    MISFIT = Input[GenerationState, p.Clear]()
+    OWES = Input[GenerationState, None]()
+    OWES_AGAIN = Input[GenerationState, None]()
+    RECEIPT_DUE = Input[GenerationState, None]()
+    QUIET_DUE = Input[GenerationState, None]()
+    STREAM_DUE = Input[GenerationState, None]()
+    PROVE_DUE = Input[GenerationState, None]()
+    PROVE_OVER = Input[GenerationState, None]()
+    LOST = Input[GenerationState, bool]()
+
+
+class Generation(Component[GenerationState, GenerationHost]):
+    """A session, by its number."""
+
+    path: Path
+    intro: bytes
+    send_key: bytes
+    receive_key: bytes
+    second_key: bytes
+    """Another one under which it receives: the peer answered our intro, and we its own. Empty: there is none."""
+    prefix: bytes
+    """What all nonces of it begin with."""
+    nonces: int
+    """So many were used."""
+    proven: bytes | None
+    version: Version | None
+    seen_at: Address | None
+    is_confirmed: bool
+    rtt: RoundTrip
+    guessed: float
+    """The round trip while none was measured."""
+    arrived: Arrived
+    owed: list[int]
+    """Receipts that were not sent."""
+    is_owing: bool
+    """A timer runs for them."""
+    is_owing_again: bool
+    """A slower one does: they are for copies."""
+    repeated: list[int]
+    """Those that were sent last: they go out once more, with the next ones."""
+    answered_ack: Instant
+    """When the answer in the handshake was answered last."""
+    asked_elsewhere: Instant
+    """When it was asked last whether another key is its own."""
+    life: Instant
+    """When the last sign of life came."""
+    is_silent: bool
+    """It did not answer a question."""
+    convinced: list[Instant]
+    """When it answered the last questions that another session caused."""
+    pings: dict[int, Instant]
+    """When those were sent that have no answer."""
+    inbox: Inbox
+    question: Question
+    sending: Sending
+    owner: Annotated[GenerationOwner, CACHED]
+    number: Annotated[int, CACHED]
+    delays: Annotated[FreenetDelays, CACHED]
+
+    def __init__(self, host: GenerationHost, owner: GenerationOwner, number: int) -> None:
+        super().__init__(host)
+        self.owner, self.number, self.delays = owner, number, host.delays
+        self.path = Path("", "", 0)
+        self.intro = self.send_key = self.receive_key = self.second_key = self.prefix = b""
+        self.nonces, self.proven, self.version, self.seen_at = 0, None, None, None
+        self.is_confirmed, self.is_silent, self.is_owing, self.is_owing_again = True, False, False, False
+        self.rtt, self.guessed, self.arrived = RoundTrip(), 0.0, Arrived()
+        self.owed, self.repeated, self.convinced, self.pings = [], [], [], {}
+        self.answered_ack = self.life = self.asked_elsewhere = 0.0
+        self.inbox, self.question, self.sending = Inbox(), Question(host, self), Sending(host, self)
+
+    def begin(self, made: Made) -> None:
+        self.path, self.intro = made.path, made.intro
+        self.send_key, self.receive_key = made.keys
+        self.guessed = min(made.round_trip, _LONGEST_FIRST)
+        self.proven, self.version, self.seen_at = made.proven, made.version, made.seen_at
+        self.is_confirmed, self.life = bool(made.intro), self.host.clock
+        self.prefix = self.host.draw(_PREFIX, f"session.{self.number}.nonce")
+
+    # -- what others ask of it
+
+    @property
+    def is_caller(self) -> bool:
+        """Did we call?"""
+        return not self.intro
+
+    @cached_property
+    def openers(self) -> tuple[Cipher, ...]:
+        return tuple(Cipher(key) for key in (self.receive_key, self.second_key) if key)
+
+    @cached_property
+    def sealer(self) -> Cipher:
+        return Cipher(self.send_key)
+
+    @property
+    def round_trip(self) -> float:
+        return self.rtt.smooth or self.guessed
+
+    @property
+    def is_held(self) -> bool:
+        """Do messages wait? They may go to somebody who cannot open them, and counts that."""
+        if self.question.why is Why.REPLACED and not self._convinced():
+            return True
+        now = self.host.clock
+        return now - self.owner.last_intro < _HELD and now - self.life > max(0.25, self.round_trip / 2)
+
+    @property
+    def may_be_asked(self) -> bool:
+        """May a ping be sent, or a packet again? All sessions of an address but one share few of them."""
+        return self.owner.is_senior(self.number) or self.owner.may_ask
+
+    def note_asked(self) -> None:
+        if not self.owner.is_senior(self.number):
+            self.owner.note_asked()
+
+    def ask(self, why: Why, other: int = 0) -> None:
+        """Find out whether it is still there."""
+        times = 1 + len(self._convinced()) if why is Why.REPLACED else 1
+        pings = CALLER_PINGS if why is Why.SILENCE else PINGS * times
+        self.question.post(QuestionInput.ASKED(Ask(why, pings, other)))
+
+    def link(self, key: bytes) -> None:
+        """Whoever has the session receives our packets, and sends under this key, too."""
+        self.second_key = key
+        del self.openers
+
+    def answer_elsewhere(self, sequence: int) -> None:
+        """A ping came under a key of which it is not known whether it belongs to this session: who has this session
+        gets the answer. It asks the same."""
+        self._send(0, p.Pong(sequence))
+        if self.host.clock - self.asked_elsewhere >= _ELSEWHERE:
+            self.asked_elsewhere = self.host.clock
+            self._send_ping()
+
+    def send(self, data: bytes) -> None:
+        self.sending.send(data)
+
+    def undelivered(self) -> tuple[bytes, ...]:
+        return self.sending.messages.messages()
+
+    # -- what its question asks
+
+    def ping(self) -> None:
+        self.note_asked()
+        self._send_ping()
+
+    def be_answered(self, ask: Ask) -> None:
+        self.is_silent = False
+        if ask.why is Why.REPLACED:
+            self.convinced = [*self._convinced()[-1:], self.host.clock]
+            self.host.emit(PathConflict(self.path, self.number, other=ask.other))
+            self.sending.work()
+
+    def be_unanswered(self, ask: Ask) -> None:
+        self.is_silent = True
+        if ask.why is Why.REPLACED:
+            self.post(GenerationInput.LOST(True))
+        elif ask.why is Why.SILENCE:
+            self.owner.call_anew(self.number)
+
+    # -- what sending asks
+
+    def seal(self, number: int, body: p.Body) -> bytes:
+        """A whole datagram, with as many receipts as there is room for."""
+        room = 0 if type(body) is p.StreamFragment and len(body.payload) == p.FRAGMENT_SIZE else self._room_for(body)
+        return self._seal(p.Clear(number, self._take_receipts(room), body))
+
+    def transmit(self, datagram: bytes, name: str) -> None:
+        self.host.send_datagram(datagram, self.path, name)
+
+    def note_room(self) -> None:
+        self.host.tell_room()
+
+    # -- guards
+
+    def read_packet(self, clear: bytes) -> p.Clear:
+        return p.read_clear(clear)
+
+    def is_ack(self, packet: p.Clear) -> bool:
+        return type(packet.body) in (p.AckConnection, p.AckConnectionV2)
+
+    def is_ping(self, packet: p.Clear) -> bool:
+        return type(packet.body) is p.Ping
+
+    def is_pong(self, packet: p.Clear) -> bool:
+        return type(packet.body) is p.Pong
+
+    def is_copy(self, packet: p.Clear) -> bool:
+        return not self.arrived.is_new(packet.packet_id)
+
+    def is_receipt(self, packet: p.Clear) -> bool:
+        return type(packet.body) is p.NoOp
+
+    def is_misfit(self, packet: p.Clear) -> bool:
+        """A fragment that cannot be one of its stream, or a stream that is too large."""
+        body = packet.body
+        return (
+            type(body) is p.StreamFragment
+            and self.inbox.is_wanted(body)
+            and not self.inbox.fits(body, self.host.limits)
+        )
+
+    def is_fragment(self, packet: p.Clear) -> bool:
+        return type(packet.body) is p.StreamFragment
+
+    def read_message(self, packet: p.Clear) -> tuple[p.Clear, bytes]:
+        assert isinstance(packet.body, p.ShortMessage)  # nothing else is left
+        return packet, read_message(packet.body.payload)
+
+    # -- conditions
+
+    def is_caller_still(self) -> bool:
+        return self.is_caller
+
+    def is_owing_much(self) -> bool:
+        return len(self.owed) >= _RECEIPTS
+
+    def is_due_already(self) -> bool:
+        return self.is_owing or self.is_owing_again
+
+    def is_dead(self) -> bool:
+        return self.host.clock - self.life >= self.delays.dead
+
+    def is_quiet(self) -> bool:
+        """(Nothing is asked of one that is just asked.)"""
+        quiet = self.delays.quiet if self.is_caller else 0.9 * self.delays.quiet_answered
+        return self.host.clock - self.life >= quiet and self.question.state is QuestionState.CALM
+
+    def has_streams(self) -> bool:
+        return bool(self.inbox.open)
+
+    # -- times
+
+    def until_quiet(self) -> float:
+        """A tenth more or less for the end that was called, by its nonces: two do not ask at the same time."""
+        if self.is_caller:
+            quiet = self.delays.quiet
+        else:
+            spread = int.from_bytes(self.prefix[:2], "big") / 0xFFFF
+            quiet = self.delays.quiet_answered * (0.9 + 0.2 * spread)
+        since = self.host.clock - self.life
+        return quiet - since if since < quiet else quiet
+
+    def until_receipt(self) -> float:
+        return self.delays.receipt
+
+    def until_again(self) -> float:
+        return self.delays.again
+
+    def until_stream(self) -> float:
+        return self.delays.stream
+
+    def until_proven(self) -> float:
+        return self.delays.prove
+
+    def until_prove(self) -> float:
+        return max(self.delays.prove_repeat, 1.5 * self.round_trip)
+
+    # -- actions: what arrives
+
+    def hear(self, packet: p.Clear) -> None:
+        """A packet that is new. Its receipt is due, whatever it is."""
+        now = self.host.clock
+        self.arrived.mark(packet.packet_id, now, self.delays.gap)
+        self._owe(packet.packet_id)
+        self._live()
+        self._hear_receipts(packet.acked)
+
+    def hear_copy(self, packet: p.Clear) -> None:
+        """It is acknowledged again, for its receipt may be lost: but of id 0, which stands for what needs none."""
+        self._hear_receipts(packet.acked)
+        number = packet.packet_id
+        if number and len(self.owed) < _RECEIPTS and number not in self.owed:
+            self.owed.append(number)
+            self.post(GenerationInput.OWES_AGAIN())
+
+    def note_copy(self) -> None:
+        self.host.count_note(COPY, self)
+
+    def deliver(self, heard: tuple[p.Clear, bytes]) -> None:
+        self.host.emit(MessageReceived(self.path, heard[1], generation=self.number))
+
+    def hear_message(self, heard: tuple[p.Clear, bytes]) -> None:
+        self.hear(heard[0])
+
+    def answer_ping(self, packet: p.Clear) -> None:
+        if self.is_copy(packet):
+            self.hear_copy(packet)
+        else:
+            self.hear(packet)
+        assert isinstance(packet.body, p.Ping)  # guards say so
+        self._send(0, p.Pong(packet.body.sequence))
+
+    def hear_pong(self, packet: p.Clear) -> None:
+        """It is a sign of life if it answers a ping of ours that has no answer yet."""
+        assert isinstance(packet.body, p.Pong)  # guards say so
+        now, sent = self.host.clock, self.pings.pop(packet.body.sequence, None)
+        if sent is not None:
+            self.pings = self.pings or {}  # one that was used needs more memory
+            self.rtt.measure(now - sent)
+            self._live()
+            self._answer(sent)
+        if self.is_copy(packet):
+            self.hear_copy(packet)
+        else:
+            self.hear(packet)
+
+    def hear_ack(self, packet: p.Clear) -> None:
+        """The answer to our intro once more: ours was lost, or has no receipt. Not each copy is answered."""
+        now = self.host.clock
+        if now - self.answered_ack >= self.delays.again:
+            self.answered_ack = now
+            self._send_ack()
+            self._seal_and_send(p.Clear(0, (0,), p.NoOp()))
+
+    def put_fragment(self, packet: p.Clear) -> None:
+        body = packet.body
+        assert isinstance(body, p.StreamFragment)  # guards say so
+        self.hear(packet)
+        if not self.inbox.is_wanted(body):
+            return
+        whole = self.inbox.put(body, self.host.clock)
+        if whole is None:
+            return
+        if whole.stream & p.STREAM_OF_UPPER_LAYER:
+            data, metadata = whole.data, whole.metadata
+            event = StreamReceived(self.path, data, generation=self.number, stream=whole.stream, metadata=metadata)
+            self.host.emit(event)
+            return
+        try:
+            message = read_message(whole.data)
+        except WireError as error:
+            self.host.drop("not a message", self, error=error)
+        else:
+            self.host.emit(MessageReceived(self.path, message, generation=self.number))
+
+    def end_stream(self, packet: p.Clear) -> None:
+        assert isinstance(packet.body, p.StreamFragment)  # guards say so
+        self.hear(packet)
+        self._end_stream(packet.body.stream)
+
+    def end_stale_streams(self) -> None:
+        for number in self.inbox.stale(self.host.clock, self.delays.stream):
+            self._end_stream(number)
+
+    # -- actions: time
+
+    def prove(self) -> None:
+        """Our answer, and behind it what has an answer itself."""
+        self._send_ack()
+        self._send_ping()
+
+    def note_owing(self) -> None:
+        self.is_owing = True
+
+    def note_owing_again(self) -> None:
+        self.is_owing_again = True
+
+    def send_receipts(self) -> None:
+        self.is_owing = self.is_owing_again = False
+        while self.owed:
+            self._send(0, p.NoOp())
+
+    def be_quiet(self) -> None:
+        """Nothing new came for a while."""
+        self.sending.rest()
+        if self.is_caller and not self.is_silent:
+            self.ask(Why.SILENCE)
+        elif self.may_be_asked:
+            self.ping()
+
+    def rest(self) -> None:
+        self.sending.rest()
+
+    def tell_connected(self) -> None:
+        self.host.emit(
+            Connected(
+                self.path,
+                self.number,
+                proven=self.proven,
+                confirmed=self.is_confirmed,
+                version=self.version,
+                seen_at=self.seen_at,
+            )
+        )
+
+    def lose(self) -> None:
+        self.be_lost(False)
+
+    def be_lost(self, replaced: bool) -> None:  # the payload of an input
+        self.host.emit(PeerLost(self.path, self.number, replaced=replaced, undelivered=self.undelivered()))
+        self.owner.forget_generation(self.number)
+
+    # -- inside
+
+    def _convinced(self) -> list[Instant]:
+        return [at for at in self.convinced if self.host.clock - at < _ASKED_LATELY]
+
+    def _live(self) -> None:
+        """A sign of life."""
+        was_silent, self.is_silent, self.life = self.is_silent, False, self.host.clock
+        if not self.is_confirmed:
+            self.is_confirmed = True
+            self.host.emit(Confirmed(self.path, self.number))
+        if self.question.why is not None and self.question.why is not Why.REPLACED:
+            self.question.post(QuestionInput.ANSWERED())
+        if was_silent:
+            self.owner.keep_call()
+
+    def _answer(self, sent: Instant) -> None:
+        """Something came back that was sent then."""
+        if self.question.why is Why.REPLACED and sent >= self.question.since:
+            self.question.post(QuestionInput.ANSWERED())
+
+    def _hear_receipts(self, acked: tuple[int, ...]) -> None:
+        if not acked:
+            return
+        sent = self.sending.hear(acked)
+        if sent is not None:
+            self._live()
+            self._answer(sent)
+
+    def _owe(self, packet_id: int) -> None:
+        self.owed.append(packet_id)
+        if len(self.owed) >= _RECEIPTS or not self.is_owing:
+            self.post(GenerationInput.OWES())
+
+    def _room_for(self, body: p.Body) -> int:
+        return (p.MAX_CLEAR - 12 - len(p.BODY.encode(body))) // 4
+
+    def _take_receipts(self, room: int) -> tuple[int, ...]:
+        """Those that are due, and those that were sent last: if one packet is lost, all are known all the same."""
+        owed = self.owed[:room]
+        if not owed:
+            return ()
+        again = self.repeated[: room - len(owed)]
+        self.owed, self.repeated = self.owed[room:], owed
+        return (*owed, *again)
+
+    def _seal(self, clear: p.Clear) -> bytes:
+        nonce = self.prefix + self.nonces.to_bytes(4, "little")
+        self.nonces += 1
+        if self.nonces >= _NONCES - 1:
+            self.post(GenerationInput.LOST(False))
+        return self.sealer.seal(nonce, clear.encode())
+
+    def _seal_and_send(self, clear: p.Clear) -> None:
+        self.transmit(self._seal(clear), type(clear.body).__name__)
+
+    def _send(self, number: int, body: p.Body) -> None:
+        self.transmit(self.seal(number, body), type(body).__name__)
+
+    def _send_ack(self) -> None:
+        granted = p.Granted(self.receive_key, p.seen_at(Address(self.path.host, self.path.port)))
+        self._seal_and_send(p.Clear(0, (), p.AckConnection(granted)))
+
+    def _send_ping(self) -> None:
+        value = int.from_bytes(self.host.draw(8, f"session.{self.number}.ping.{self.sending.sent.end}"), "little")
+        keep_newest(self.pings, value, self.host.clock, _PINGS)
+        self._send(self.sending.sent.next_id(), p.Ping(value))
+
+    def _end_stream(self, number: int) -> None:
+        self.inbox.end(number)
+        self.host.count_note(STREAM_ENDED, self)
+
+
+def read_message(payload: bytes) -> bytes:
+    """The message in a payload, whatever follows it. Raises WireError."""
+    size = int.from_bytes(payload[: p.LENGTH_SIZE], "little")
+    if len(payload) < p.LENGTH_SIZE + size:
+        raise WireError(Fault.TRUNCATED, 0, "content")
+    return payload[p.LENGTH_SIZE : p.LENGTH_SIZE + size]
+
+
+_S, _I, _C = GenerationState, GenerationInput, Generation
+
+
+OPENED: Final = (
+    Guards.of(Generation, GenerationState, bytes, "opened")
+    .make(_C.read_packet, "not a packet", ref="packets")
+    .give_if(_C.is_ack, _I.ACK, ref="handshake")
+    .give_if(_C.is_ping, _I.PING, ref="keep-alive")
+    .give_if(_C.is_pong, _I.PONG, ref="keep-alive")
+    .give_if(_C.is_copy, _I.COPIED, ref="receipts")
+    .give_if(_C.is_receipt, _I.SIGN, ref="receipts")
+    .give_if(_C.is_misfit, _I.MISFIT, ref="streams")
+    .give_if(_C.is_fragment, _I.FRAGMENT, ref="streams")
+    .make(_C.read_message, "not a message", ref="messages")
+    .give(_I.MESSAGE)
+)
+"""What a packet is that opened under the key of a session."""
+
+
+class GenerationTimer:
+    RECEIPT = Timer(_I.RECEIPT_DUE, _C.until_receipt)
+    AGAIN = Timer(_I.RECEIPT_DUE, _C.until_again)
+    QUIET = Timer(_I.QUIET_DUE, _C.until_quiet)
+    STREAM = Timer(_I.STREAM_DUE, _C.until_stream)
+    PROVE = Timer(_I.PROVE_DUE, _C.until_prove)
+    PROVE_END = Timer(_I.PROVE_OVER, _C.until_proven)
+
+
+_T = GenerationTimer
+_LIVE: Final = (_S.PROVING, _S.LIVE)
+_PROVING: Final = (_T.PROVE, _T.PROVE_END)
+
+GENERATION: Final = Table[Generation, GenerationState](
+    Generation,
+    GenerationInput,
+    GenerationTimer,
+    name="freenet.generation",
+    initial=_S.NEW,
+    terminal=(_S.GONE,),
+    idle={
+        _S.NEW: "what it is made for",
+        _S.PROVING: "``prove`` seconds, or ``dead`` seconds without a sign of life: it asks for one",
+        _S.LIVE: "``dead`` seconds without a sign of life: it asks for one",
+    },
+    rows=(
+        Row(_S.NEW, _I.ANSWERED, _S.LIVE, _C.tell_connected, arm=(_T.QUIET,), ref="sessions"),
+        Row(
+            *(_S.NEW, _I.CALLED, _S.PROVING, _C.tell_connected, _C.prove),
+            arm=(_T.QUIET, *_PROVING),
+            ref="handshake",
+        ),
+        Row(_S.PROVING, _I.PROVE_DUE, None, _C.prove, arm=(_T.PROVE,), ref="handshake"),
+        Row(_S.PROVING, _I.PROVE_OVER, _S.LIVE, cancel=(_T.PROVE,), ref="handshake"),
+        Row(_LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_caller_still, ref="handshake"),
+        Row(_LIVE, _I.ACK, None, ref="handshake"),
+        Row(_LIVE, _I.PING, _S.LIVE, _C.answer_ping, cancel=_PROVING, ref="keep-alive"),
+        Row(_LIVE, _I.PONG, _S.LIVE, _C.hear_pong, cancel=_PROVING, ref="keep-alive"),
+        Row(_LIVE, _I.COPIED, None, _C.note_copy, _C.hear_copy, ref="receipts"),
+        Row(_LIVE, _I.SIGN, _S.LIVE, _C.hear, cancel=_PROVING, ref="receipts"),
+        Row(_LIVE, _I.MESSAGE, _S.LIVE, _C.hear_message, _C.deliver, cancel=_PROVING, ref="messages"),
+        Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, when=_C.has_streams, cancel=_PROVING, ref="streams"),
+        Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, cancel=_PROVING, arm=(_T.STREAM,), ref="streams"),
+        Row(_LIVE, _I.MISFIT, None, _C.end_stream, ref="streams"),
+        Row(
+            *(_LIVE, _I.OWES, None, _C.send_receipts),
+            when=_C.is_owing_much,
+            cancel=(_T.RECEIPT, _T.AGAIN),
+            ref="receipts",
+        ),
+        Row(_LIVE, _I.OWES, None, _C.note_owing, arm=(_T.RECEIPT,), ref="receipts"),
+        Row(_LIVE, _I.OWES_AGAIN, None, when=_C.is_due_already, ref="receipts"),
+        Row(_LIVE, _I.OWES_AGAIN, None, _C.note_owing_again, arm=(_T.AGAIN,), ref="receipts"),
+        Row(_LIVE, _I.RECEIPT_DUE, None, _C.send_receipts, ref="receipts"),
+        Row(_LIVE, _I.STREAM_DUE, None, _C.end_stale_streams, when=_C.has_streams, arm=(_T.STREAM,), ref="streams"),
+        Row(_LIVE, _I.STREAM_DUE, None, ref="streams"),
+        Row(_LIVE, _I.QUIET_DUE, _S.GONE, _C.lose, when=_C.is_dead, ref="keep-alive"),
+        Row(_LIVE, _I.QUIET_DUE, None, _C.be_quiet, when=_C.is_quiet, arm=(_T.QUIET,), ref="keep-alive"),
+        Row(_LIVE, _I.QUIET_DUE, None, _C.rest, arm=(_T.QUIET,), ref="keep-alive"),
+        Row(_LIVE, _I.LOST, _S.GONE, _C.be_lost, ref="sessions"),
+    ),
+    defaults=(Default(Outcome.IGNORE, "late"),),
+)

@@ -1,0 +1,74 @@
+"""A peer: it calls gateways and other peers. docs/protocols/freenet.rst, the roles."""
+
+from __future__ import annotations
+
+from ..component import Refusal
+from ..contract import Path
+from ..errors import LocalProtocolError
+from ..rates import keep_newest
+from .call import Call, CallInput
+from .crypto import is_key
+from .endpoint import FreenetEndpoint
+from .place import where_of
+
+NO_PLACE = Refusal("too many addresses", ref="calling")
+
+
+class FreenetPeer(FreenetEndpoint):
+    """An endpoint that calls others whose static key it knows, and is called by those that it expects.
+
+    ``private_key`` is its static X25519 key, 32 bytes. ``version`` is what it tells of itself.
+    """
+
+    def connect(self, peer: bytes, path: Path, now: float, *, gateway: bool = False) -> bool:
+        """Have a session with the peer that has this static public key, at this address; again whenever it is over.
+
+        ``Connected`` follows for each session, ``Unreachable`` for each round without an answer. Of a gateway no call
+        is expected; another peer may call us at the same time, so that both get through their NATs. False if there are
+        too many addresses already. Raises LocalProtocolError for what is no key, our own key, or an address that is
+        called already; NotOpen after ``close``.
+        """
+        self.ask("connect")
+        place = self.place_at(path)
+        if not is_key(peer) or peer == self.public_key:
+            raise LocalProtocolError("connect", self.phase.name, "not the key of a peer")
+        if place is not None and place.call.part is not None:
+            raise LocalProtocolError("connect", self.phase.name, "the address is called already")
+        self.advance(now)
+        if place is None and len(self.places) >= self.limits.sessions:
+            self.count_refusal(NO_PLACE)
+            return False
+        call = self.make_place(path).call.start(Call.begin, peer, gateway)
+        call.post(CallInput.START())
+        self.run()
+        return True
+
+    def disconnect(self, path: Path, now: float) -> None:
+        """Call this address no longer, and end the sessions with who was called there. Nothing is sent.
+
+        Nothing happens if it is not called. Raises NotOpen after ``close``.
+        """
+        self.ask("disconnect")
+        self.advance(now)
+        place = self.place_at(path)
+        if place is None or place.call.part is None:
+            return
+        for number in [number for number, one in place.generations.items() if one.is_caller]:
+            self.forget_generation(place, number)
+        self.end_call(place)
+        self.run()
+
+    def expect(self, path: Path, now: float) -> None:
+        """Answer who calls from this address. Of more than ``FreenetLimits.expected`` the oldest is forgotten.
+
+        Raises NotOpen after ``close``.
+        """
+        self.ask("expect")
+        self.advance(now)
+        keep_newest(self.expected, where_of(path), None, self.limits.expected)
+
+    def is_welcome(self, path: Path) -> bool:
+        """Only from where somebody is called, or expected."""
+        place = self.place_at(path)
+        call = None if place is None else place.call.part
+        return where_of(path) in self.expected or (call is not None and not call.is_gateway)

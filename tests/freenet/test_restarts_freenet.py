@@ -1,0 +1,169 @@
+"""Restarts: another identity at the same address is let in, and the one before ends; a liar changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+from freenet_world import JOIN, OTHER, World, at, intro, lost, newest, say, texts, told
+
+from sansproto.freenet import Confirmed, Connected, PathConflict, PeerLost, Unreachable
+
+
+@pytest.mark.parametrize(("latency", "lost_within"), [(0.01, 1.6), (0.15, 2.0), (0.75, 6.0)])
+def test_a_joiner_that_restarts_is_let_in_and_the_one_before_is_lost(latency: float, lost_within: float) -> None:
+    world = World(latency=latency)
+    gate, joiner = world.pair()
+    world.net.run(5)
+    assert say(gate, b"to the old one")  # on its way when it dies
+    joiner.restart(world.new_peer(OTHER), silent=True)
+    world.join(joiner, gate)
+    assert world.until(lambda: len(told(gate, Connected)) == 2) <= 0.1 + 4 * latency
+    assert world.until(lambda: bool(told(gate, PeerLost))) <= lost_within
+    (gone,) = told(gate, PeerLost)
+    assert (gone.generation, gone.replaced, gone.undelivered) == (1, True, (b"to the old one",))
+    assert [*gate.endpoint.sessions] == [2]
+    assert say(joiner, b"hello")
+    assert say(gate, b"welcome")
+    world.until(lambda: b"hello" in texts(gate) and b"welcome" in texts(joiner))
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.15, 0.3])
+@pytest.mark.parametrize("latency", [0.01, 0.55])
+def test_three_restarts_in_one_second_end_with_one_session(latency: float, loss: float) -> None:
+    for seed in range(4):
+        world = World(seed, latency=latency, loss=loss)
+        gate, joiner = world.pair()
+        for keys in (OTHER, JOIN, OTHER):
+            world.net.run(0.33)
+            world.restart(joiner, gate, keys)
+            joiner.events.clear()
+        took = world.until(lambda: bool(told(joiner, Confirmed)))
+        assert took <= (0.8 if latency < 0.1 and not loss else 9.0)
+        assert told(joiner, Connected)[-1].proven
+        world.until(lambda: len(gate.endpoint.sessions) == 1, within=60)
+        assert say(joiner, b"here")
+        assert say(gate, b"and there")
+        world.until(lambda: b"here" in texts(gate) and b"and there" in texts(joiner))
+
+
+@pytest.mark.parametrize(("latency", "loss", "within"), [(0.025, 0.0, 13.0), (0.75, 0.0, 24.0), (0.025, 0.15, 36.0)])
+def test_a_joiner_notices_that_its_gateway_restarted(latency: float, loss: float, within: float) -> None:
+    for seed in range(3):
+        world = World(seed, latency=latency, loss=loss)
+        gate, joiner = world.pair()
+        world.net.run(7)
+        gate.restart(world.new_gateway(), silent=True)
+        gate.events.clear()
+        assert say(joiner, b"to the old one")
+        assert world.until(lambda: len(told(joiner, Connected)) == 2) <= within
+        (gone,) = told(joiner, PeerLost)
+        assert (gone.undelivered, gone.replaced) == ((b"to the old one",), True)
+        assert say(joiner, b"again")
+        world.until(lambda: texts(gate) == [b"again"])
+
+
+def test_both_restart_at_once() -> None:
+    world = World()
+    gate, joiner = world.pair()
+    world.net.run(3)
+    gate.restart(world.new_gateway(), silent=True)
+    world.restart(joiner, gate)
+    gate.events.clear()
+    assert world.until(lambda: bool(told(gate, Connected))) <= 0.1
+    assert lost(gate) == []
+
+
+def test_a_crowd_is_in_again_soon_after_its_gateway_restarted() -> None:
+    world = World()
+    gate = world.gateway()
+    crowd = [world.peer(f"10.1.{n // 250}.{n % 250 + 1}") for n in range(500)]
+    for one in crowd:
+        world.join(one, gate)
+    world.until(lambda: len(gate.endpoint.sessions) == 500)
+    gate.restart(world.new_gateway(), silent=True)
+    first: dict[str, float] = {}
+    arrived = gate.receive_datagram
+
+    def seen(data: bytes, path: object) -> None:
+        if data[0] == 1:
+            first.setdefault(path.host, world.net.now)  # type: ignore[attr-defined]
+        arrived(data, path)  # type: ignore[arg-type]
+        for number, where in gate.endpoint.sessions.items():
+            done.setdefault(where.host, (number, world.net.now))
+
+    done: dict[str, tuple[int, float]] = {}
+    gate.receive_datagram = seen  # type: ignore[method-assign, assignment]
+    world.until(lambda: len(gate.endpoint.sessions) == 500, within=30)
+    assert max(at_time - first[host] for host, (_, at_time) in done.items()) <= 5.0
+
+
+def test_a_late_packet_of_the_old_session_ends_nothing() -> None:
+    world = World()
+    gate, joiner = world.pair()
+    held: list[bytes] = []
+    send = world.net.send_datagram
+    world.net.send_datagram = lambda node, data, path: held.append(data)  # type: ignore[method-assign]
+    assert say(joiner, b"late")
+    world.net.send_datagram = send  # type: ignore[method-assign]
+    old = at(joiner)
+    joiner.restart(world.new_peer(OTHER), silent=True)
+    world.join(joiner, gate)
+    world.until(lambda: bool(lost(gate)))
+    for data in held:
+        gate.receive_datagram(data, old)
+    world.net.run(200)
+    assert [*gate.endpoint.sessions] == [2]
+    assert texts(gate) == []
+    assert lost(gate) == [1]
+
+
+def test_two_who_answer_at_one_address_coexist() -> None:
+    """As behind a NAT that gave a neighbour the same port: who is right is not known here."""
+    world = World()
+    gate, joiner = world.pair()
+    neighbour = world.peer("10.0.0.3", OTHER)
+    spoofed = at(joiner)
+    arrive, mine = world.net._arrive, {neighbour.host.address, joiner.host.address}
+
+    def shared(sender: object, data: bytes, path: object, source: str, port: int) -> None:
+        if sender is gate:  # both hear what is sent there
+            for one in (joiner, neighbour):
+                one.receive_datagram(data, at(gate))
+        else:
+            assert source in mine
+            gate.receive_datagram(data, spoofed)
+
+    world.net._arrive = shared  # type: ignore[method-assign, assignment]
+    world.join(neighbour, gate)
+    world.until(lambda: bool(told(gate, PathConflict)))
+    (conflict,) = told(gate, PathConflict)
+    assert (conflict.path, conflict.generation, conflict.other) == (spoofed, 1, 2)
+    world.net.run(30)
+    assert say(gate, b"one", 1)
+    assert say(gate, b"two", 2)
+    world.until(lambda: texts(joiner) == [b"one"] and texts(neighbour) == [b"two"])
+    assert lost(gate) == []
+    assert arrive is not shared
+
+
+def test_a_peer_that_nobody_answers_is_called_again_and_again() -> None:
+    world = World()
+    gate, joiner = world.gateway(), world.peer()
+    world.net.partition("10.0.0.1", "10.0.0.2")
+    world.join(joiner, gate)
+    world.net.run(60)
+    assert len(told(joiner, Unreachable)) == 4
+    world.net.heal("10.0.0.1", "10.0.0.2")
+    assert world.until(lambda: bool(told(joiner, Connected))) <= 6.0
+
+
+def test_an_intro_in_a_joiners_name_changes_nothing() -> None:
+    world = World()
+    gate, joiner = world.pair()
+    for number in range(100):
+        world.spoof(gate, joiner, intro(number))
+        world.net.run(0.1)
+    assert say(gate, b"still")
+    assert say(joiner, b"here")
+    world.until(lambda: texts(joiner) == [b"still"] and texts(gate) == [b"here"])
+    assert [*gate.endpoint.sessions] == [1] == [newest(joiner)]
+    assert not lost(gate)
