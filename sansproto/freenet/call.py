@@ -19,8 +19,6 @@ from .limits import FreenetDelays
 from .versions import Version
 
 _PAUSES: Final = (1.0, 2.0, 4.0, 5.0)
-_SOON: Final = 0.05
-"""An intro that left so lately is read before what follows it."""
 
 
 class CallHost(DatagramHost[FreenetEvent], Protocol):
@@ -75,6 +73,7 @@ class CallInput:
     START = Input[CallState, None]()
     ANSWERED = Input[CallState, Answer]()
     REFUSED = Input[CallState, Answer]()
+    HEARD = Input[CallState, None]()
     JOINED = Input[CallState, None]()
     LOST = Input[CallState, None]()
     ALIVE = Input[CallState, None]()
@@ -94,15 +93,13 @@ class Call(Component[CallState, CallHost]):
     rounds: int
     """Since there was a session."""
     drawn: int
-    sent: Instant
-    """When an intro was sent last."""
     owner: Annotated[CallOwner, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
 
     def __init__(self, host: CallHost, owner: CallOwner) -> None:
         super().__init__(host)
         self.owner, self.delays, self.peer, self.is_gateway = owner, host.delays, b"", False
-        self.attempts, self.rounds, self.drawn, self.sent = [], 0, 0, 0.0
+        self.attempts, self.rounds, self.drawn = [], 0, 0
 
     def begin(self, peer: bytes, is_gateway: bool) -> None:  # what it is made with
         self.peer, self.is_gateway = peer, is_gateway
@@ -112,8 +109,11 @@ class Call(Component[CallState, CallHost]):
         return self.state is CallState.CALLING
 
     def introduce(self) -> None:
-        """Our answer to an intro follows: so that a real peer has read ours, and sends under its key."""
-        if self.is_outstanding and self.host.clock - self.sent >= _SOON:
+        """Our answer to an intro follows: so that a real peer has read ours, and sends under its key.
+
+        (Also if one left just now: a real peer takes none before it calls us itself.)
+        """
+        if self.is_outstanding:
             self.send_intro()
 
     # -- guards
@@ -152,7 +152,6 @@ class Call(Component[CallState, CallHost]):
         self.send_intro()
 
     def send_intro(self) -> None:
-        self.sent = self.host.clock
         self.host.send_datagram(self.attempts[-1].datagram, self.owner.path, "Intro")
 
     def tell_unreachable(self) -> None:
@@ -228,6 +227,7 @@ CALL: Final = Table[Call, CallState](
         Row(_S.NEW, _I.START, _S.CALLING, _C.begin_round, arm=_ROUND, ref=_REF),
         Row(_S.CALLING, _I.REPEAT_DUE, None, _C.send_intro, arm=(_T.REPEAT,), ref=_REF),
         Row(_S.CALLING, _I.ROUND_OVER, _S.PAUSED, _C.tell_unreachable, cancel=(_T.REPEAT,), arm=(_T.PAUSE,), ref=_REF),
+        Row(_S.CALLING, _I.HEARD, None, cancel=(_T.REPEAT,), ref="two calls"),
         Row(_S.PAUSED, _I.PAUSE_OVER, _S.CALLING, _C.begin_round, arm=_ROUND, ref=_REF),
         Row(_SEEKING, _I.ANSWERED, _S.UP, _C.adopt, cancel=_ALL, ref=_REF),
         Row(_SEEKING, _I.REFUSED, _S.REFUSED, _C.tell_refused, _C.leave, ref="versions"),

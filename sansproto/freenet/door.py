@@ -14,7 +14,7 @@ from ..machine import Guards, Input, Row, Table
 from ..rates import Budget, Level, Rate
 from ..snapshot import CACHED
 from . import packets as p
-from .call import ANSWER, Answer, Call
+from .call import ANSWER, Answer, Call, CallInput
 from .candidate import Candidate, CandidateInput
 from .crypto import Cipher, open_intro
 from .generation import OPENED, Generation
@@ -258,9 +258,11 @@ class Door(Component[DoorState, DoorHost]):
 
     def ask_called(self, tried: Tried) -> None:
         """What it holds comes again: it has no receipt."""
-        called, body = tried.place.called, tried.read.body
+        called, body, call = tried.place.called, tried.read.body, tried.place.call.part
         assert isinstance(tried.holder, Candidate)  # a guard says so
         tried.holder.post(CandidateInput.HEARD())
+        if call is not None and call.is_outstanding:
+            call.post(CallInput.HEARD())  # a real peer that has heard us takes a further intro for a restart
         if called is not None and isinstance(body, p.Ping):
             called.answer_elsewhere(body.sequence)
 

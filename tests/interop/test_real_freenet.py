@@ -59,7 +59,7 @@ def test_our_joiner_is_let_in(scene: Scene, tmp_path: File) -> None:
     assert (found.proven, found.seen_at) == (real.key, Address(HERE, ours.port))
     assert str(found.version) == "0.2.129"
     scene.until(lambda: found.confirmed or ours.of(Confirmed))
-    assert real.said("INBOUND")
+    scene.until(lambda: real.said("INBOUND"))
 
 
 @pytest.mark.parametrize("size", SIZES)
