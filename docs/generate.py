@@ -25,6 +25,7 @@ from sansproto.egtp import (
     NodeLimits,
 )
 from sansproto.egtp import packets as egtp
+from sansproto.freenet import packets as freenet
 from sansproto.overte import (
     VERSIONS,
     ClientDelays,
@@ -240,6 +241,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "egtp.mailbox_server_limits": lambda: settings(MailboxServerLimits),
     "egtp.mailbox_client_delays": lambda: settings(MailboxClientDelays),
     "egtp.mailbox_client_limits": lambda: settings(MailboxClientLimits),
+    "freenet.datagrams": lambda: one_of(freenet.DATAGRAM),
+    "freenet.intro": lambda: "\n".join(
+        map(layout_rst, (freenet.IntroBody, freenet.VersionField, freenet.OldVersionField))
+    ),
+    "freenet.clear": lambda: layout_rst(freenet.Clear),
+    "freenet.bodies": lambda: packets(freenet.BODY.packets, "d"),
+    "freenet.results": lambda: packets(freenet.RESULT.packets, "d"),
+    "freenet.addresses": lambda: packets(freenet.SEEN.packets, "d"),
+    "freenet.message": lambda: layout_rst(freenet.Message),
     "links.proxy_packets": lambda: "\n".join(map(layout_rst, PROXY_PACKETS)),
     "overte.types": types,
     "overte.signatures": signatures,

@@ -1,10 +1,12 @@
-"""Turn vectors of other projects into ours: ``python tests/convert_vectors.py egtp FILE OUT``, or ``tox`` for ``egtp``.
+"""Turn vectors of other projects into ours: ``python tests/convert_vectors.py egtp FILE OUT``.
+
+``tox`` and ``freenet`` may stand for ``egtp``.
 
 ``OUT`` is a file, or a folder in which the file keeps its name. Every test of the file becomes a test. What is not
 known here, a group, an operation, a member of a test, is kept, so that it fails where it is checked: nothing is left
 out.
 
-With ``egtp-packets`` or ``tox-packets`` the packets of the file become tests of kind ``codec``.
+With ``egtp-packets``, ``tox-packets`` or ``freenet-packets`` the packets of the file become tests of kind ``codec``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from convert_egtp import egtp, egtp_packets
+from convert_freenet import freenet, freenet_packets
 from convert_tox import tox, tox_packets
 
 from sansproto.testing.vectors import write_json
@@ -22,6 +25,8 @@ from sansproto.testing.vectors import write_json
 KNOWN: Final[Mapping[str, Callable[[Path], dict[str, Any]]]] = {
     "egtp": egtp,
     "egtp-packets": egtp_packets,
+    "freenet": freenet,
+    "freenet-packets": freenet_packets,
     "tox": tox,
     "tox-packets": tox_packets,
 }

@@ -56,6 +56,7 @@ TESTING_MAY = {
     },  # the same inputs in another process, with another PYTHONHASHSEED
     "meter": {"signal"},  # the alarm of what does not return
     "network": {"random"},  # its generator is seeded by the caller
+    "faulty_relay": {"random"},  # so are these
     "conformance": {"importlib"},  # of the module that has the checks of a protocol
     "protocols": {"importlib"},  # of all modules of a protocol
     "vectors": {"importlib"},  # of jsonschema, which need not be installed

@@ -44,6 +44,7 @@ from sansproto.wire import (
     Nested,
     Node,
     OneOf,
+    Optional,
     Packet,
     Rest,
     Sealed,
@@ -160,6 +161,7 @@ class Lists(Packet):
     nothing: tuple[Empty, ...] = field(ListOf(Nested(Empty), U8, max=3))
     one: Numbers | Texts = field(OneOf[Numbers | Texts](U8, by_id(Numbers, Texts)))
     deep: Digits = field(Nested(Digits))
+    there: bytes | None = field(Optional(Bytes(U8, max=3)), default=None)
 
 
 @packet

@@ -106,12 +106,14 @@ class Call(Component[CallState, CallHost]):
 
     @property
     def is_outstanding(self) -> bool:
-        return self.state in (CallState.CALLING, CallState.PAUSED)
+        return self.state is CallState.CALLING
 
     def introduce(self) -> None:
-        """Our answer to an intro follows: so that a real peer reads ours before, and sends under its key. It does not
-        read those that came before its own left."""
-        if self.state is CallState.CALLING:
+        """Our answer to an intro follows: so that a real peer has read ours, and sends under its key.
+
+        (Also if one left just now: a real peer takes none before it calls us itself.)
+        """
+        if self.is_outstanding:
             self.send_intro()
 
     # -- guards
@@ -130,9 +132,6 @@ class Call(Component[CallState, CallHost]):
         """A fifth more or less: many joiners do not call at the same moments."""
         spread = int.from_bytes(self.host.draw(1, "call.repeat"), "big") / 255
         return self.delays.repeat * (0.8 + 0.4 * spread)
-
-    def until_joined(self) -> float:
-        return self.delays.link
 
     def until_over(self) -> float:
         return self.delays.round
@@ -202,12 +201,11 @@ class CallTimer:
     REPEAT = Timer(_I.REPEAT_DUE, _C.until_repeat)
     ROUND = Timer(_I.ROUND_OVER, _C.until_over)
     PAUSE = Timer(_I.PAUSE_OVER, _C.until_next)
-    HOLD = Timer(_I.PAUSE_OVER, _C.until_joined)
 
 
 _T = CallTimer
 _SEEKING: Final = (_S.CALLING, _S.PAUSED)
-_ALL: Final = (_T.REPEAT, _T.ROUND, _T.PAUSE, _T.HOLD)
+_ALL: Final = (_T.REPEAT, _T.ROUND, _T.PAUSE)
 _ROUND: Final = (_T.REPEAT, _T.ROUND)
 _REF: Final = "calling"
 _BEFORE_END: Final = "``disconnect``, or an answer: it is called as long as it is wanted"
@@ -229,8 +227,7 @@ CALL: Final = Table[Call, CallState](
         Row(_S.NEW, _I.START, _S.CALLING, _C.begin_round, arm=_ROUND, ref=_REF),
         Row(_S.CALLING, _I.REPEAT_DUE, None, _C.send_intro, arm=(_T.REPEAT,), ref=_REF),
         Row(_S.CALLING, _I.ROUND_OVER, _S.PAUSED, _C.tell_unreachable, cancel=(_T.REPEAT,), arm=(_T.PAUSE,), ref=_REF),
-        Row(_S.CALLING, _I.HEARD, _S.PAUSED, cancel=_ROUND, arm=(_T.HOLD,), ref="two calls"),
-        Row((_S.PAUSED, _S.UP), _I.HEARD, None, ref="two calls"),
+        Row(_S.CALLING, _I.HEARD, None, cancel=(_T.REPEAT,), ref="two calls"),
         Row(_S.PAUSED, _I.PAUSE_OVER, _S.CALLING, _C.begin_round, arm=_ROUND, ref=_REF),
         Row(_SEEKING, _I.ANSWERED, _S.UP, _C.adopt, cancel=_ALL, ref=_REF),
         Row(_SEEKING, _I.REFUSED, _S.REFUSED, _C.tell_refused, _C.leave, ref="versions"),

@@ -257,13 +257,12 @@ class Door(Component[DoorState, DoorHost]):
         OPENED.act(called, tried.clear)
 
     def ask_called(self, tried: Tried) -> None:
-        """What it holds comes again: it has no receipt. Our own intros stop: a real peer whose session this is would
-        begin anew with the next one."""
+        """What it holds comes again: it has no receipt."""
         called, body, call = tried.place.called, tried.read.body, tried.place.call.part
         assert isinstance(tried.holder, Candidate)  # a guard says so
         tried.holder.post(CandidateInput.HEARD())
-        if call is not None:
-            call.post(CallInput.HEARD())
+        if call is not None and call.is_outstanding:
+            call.post(CallInput.HEARD())  # a real peer that has heard us takes a further intro for a restart
         if called is not None and isinstance(body, p.Ping):
             called.answer_elsewhere(body.sequence)
 

@@ -122,7 +122,7 @@ class IntroBody(Packet):
 class VersionField(Packet):
     """The version of a program, and the oldest one that it speaks to."""
 
-    mark = const(b"\xff")
+    mark: bytes = const(b"\xff")
     major: int = field(U8)
     minor: int = field(U8)
     patch: int = field(U16BE)
@@ -157,7 +157,7 @@ class AddressV6(Packet):
 
 Seen: TypeAlias = AddressV4 | AddressV6
 
-_SEEN: Final = OneOf[Seen](U32LE, by_id(AddressV4, AddressV6))
+SEEN: Final = OneOf[Seen](U32LE, by_id(AddressV4, AddressV6))
 
 
 def seen_at(address: Address) -> Seen:
@@ -178,7 +178,7 @@ def told_by(seen: Seen) -> Address:
 @packet(id=0)
 class Granted(Packet):
     key: bytes = field(_KEY, "under which the sender wants to receive", secret=True)
-    address: Seen = field(_SEEN, "of the receiver, as the sender sees it")
+    address: Seen = field(SEEN, "of the receiver, as the sender sees it")
 
 
 @packet(id=1)
@@ -186,11 +186,14 @@ class Refusal(Packet):
     reason: str = field(Text(U64LE, max=_MOST_BODY - 12), "for people; it names the version of the sender")
 
 
+RESULT: Final = OneOf[Granted | Refusal](U32LE, by_id(Granted, Refusal))
+
+
 @packet(id=0)
 class AckConnection(Packet):
     """The answer to an intro, or to such an answer."""
 
-    result: Granted | Refusal = field(OneOf[Granted | Refusal](U32LE, by_id(Granted, Refusal)))
+    result: Granted | Refusal = field(RESULT)
 
 
 @packet(id=1)
@@ -231,7 +234,7 @@ class AckConnectionV2(Packet):
     """The answer to an intro whose sender has version 0.2.120 or later."""
 
     key: bytes = field(_KEY, "under which the sender wants to receive", secret=True)
-    address: Seen = field(_SEEN, "of the receiver, as the sender sees it")
+    address: Seen = field(SEEN, "of the receiver, as the sender sees it")
     version: bytes = field(_VERSION, "VersionField or OldVersionField, of the sender")
 
 

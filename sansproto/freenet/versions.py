@@ -39,9 +39,10 @@ class Version:
 
     def speaks_to(self, other: Version) -> bool:
         """Is each one's version at least what the other one asks for?"""
-        return other._suits(self) and self._suits(other)
+        return self.suits(other) and other.suits(self)
 
-    def _suits(self, other: Version) -> bool:
+    def suits(self, other: Version) -> bool:
+        """Is it what the other one asks for?"""
         return other.minimum is None or self.number >= other.minimum
 
     @property

@@ -81,7 +81,7 @@ class Scene:
             part.stop()
 
 
-class _Running:
+class Running:
     """An endpoint on real sockets, and what it told."""
 
     def __init__(self, runner: Any) -> None:
@@ -110,7 +110,7 @@ class _Running:
         return found
 
 
-class Ours(_Running):
+class Ours(Running):
     """A node of ours."""
 
     def __init__(
@@ -142,7 +142,7 @@ class Ours(_Running):
         assert self.call(self.node.add_relay, Relay(key, Address(HERE, port)))
 
 
-class Client(_Running):
+class Client(Running):
     """A client of ours at one relay."""
 
     def __init__(self, relay: Any, *, keys: KeyPair | None = None, **delays: float) -> None:
@@ -161,7 +161,7 @@ class Client(_Running):
         return self.runner.call(lambda now: getattr(self.core, verb)(*arguments, now))
 
 
-class OurRelay(_Running):
+class OurRelay(Running):
     """A relay of ours."""
 
     def __init__(self, *, secret: bytes = b"", port: int = 0) -> None:

@@ -2,89 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
 from itertools import pairwise
-from random import Random
-from typing import Any
 
 from tox_world import Tox, World, meet
 
-from sansproto.component import Parts
 from sansproto.contract import Address
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.network import Conditions, Node
-from sansproto.tox import FriendOffline, MessageReceived, Relay, RelayServer
-from sansproto.tox import packets as p
-from sansproto.tox.relay_visitor import Parcel, RelayVisitor
+from sansproto.testing.faulty_relay import Fault, FaultyRelay
+from sansproto.testing.network import Conditions
+from sansproto.tox import FriendOffline, MessageReceived, Relay
 from sansproto.tox.tracks import UDP
 
 AT_A, AT_B = "10.0.0.1", "10.0.0.2"
 BULK = [b"\xa0" + bytes(1000)] * 20
-Treatment = Callable[[bytes, bytes, bytes], Iterable[tuple[float, bytes]]]
-"""Of a packet from somebody to somebody: what becomes of it, and after how many seconds."""
-
-
-class BadRelay(RelayServer):
-    """It passes on what its treatment makes of each packet."""
-
-    def __init__(self, *, private_key: bytes, entropy: ScriptedEntropy) -> None:
-        super().__init__(private_key=private_key, entropy=entropy)
-        self.visitors = Parts(lambda key: BadVisitor(self, self.links[key]))
-        self.treat: Treatment | None = None
-        self.node: Node[Any] | None = None
-
-    def later(self, delay: float, act: Callable[[], None]) -> None:
-        node = self.node
-        assert node is not None
-        node.net.after(delay, lambda: node.report(act))
-
-
-class BadVisitor(RelayVisitor):
-    def pass_on(self, parcel: Parcel) -> None:
-        relay, packet, receiver = self.host, parcel.packet, parcel.receiver
-        assert isinstance(relay, BadRelay)
-        if relay.treat is None or not isinstance(packet, p.Relayed):
-            super().pass_on(parcel)
-            return
-        for delay, data in relay.treat(self.key, receiver.key, packet.data):
-            made = p.Relayed(packet.connection, data)
-            if delay:
-                relay.later(delay, partial(self._late, receiver, made))
-            else:
-                receiver.say(made)
-
-    def _late(self, receiver: RelayVisitor, packet: p.Relayed) -> None:
-        if not receiver.forgotten:
-            receiver.say(packet)
-
-
-def slow(seconds: float) -> Treatment:
-    return lambda sender, receiver, data: [(seconds, data)]
-
-
-def frozen(*senders: bytes) -> Treatment:
-    """What these send is taken, and goes nowhere."""
-    return lambda sender, receiver, data: [] if sender in senders else [(0.0, data)]
-
-
-def lossy(part: float, seed: int = 1) -> Treatment:
-    random = Random(seed)
-    return lambda sender, receiver, data: [] if random.random() < part else [(0.0, data)]
-
-
-def corrupting(part: float, seed: int = 1) -> Treatment:
-    random = Random(seed)
-
-    def treat(sender: bytes, receiver: bytes, data: bytes) -> list[tuple[float, bytes]]:
-        return [(0.0, data[:-1] + bytes([data[-1] ^ 1]) if random.random() < part else data)]
-
-    return treat
-
-
-def freezing_data(sender: bytes, receiver: bytes, data: bytes) -> list[tuple[float, bytes]]:
-    """Small packets pass."""
-    return [] if len(data) >= 200 else [(0.0, data)]
 
 
 class Faults(World):
@@ -94,8 +24,8 @@ class Faults(World):
         self, relays: int, trip: float = 0.02, *, udp: bool = False, loss: float = 0.0, bulk: str = "", seed: int = 1
     ) -> None:
         super().__init__(seed=seed, latency=trip / 4)
-        self.servers: list[BadRelay] = []
-        self.known = [self.bad_relay() for _ in range(relays)]
+        self.servers: list[FaultyRelay] = []
+        self.known = [self.faulty_relay() for _ in range(relays)]
         self.a, self.b, self.bulk = Talker(self, 1), Talker(self, 2), bulk
         self.both = (self.a, self.b)
         self.net.way(AT_A, AT_B, Conditions(latency=trip / 2, loss=loss))
@@ -106,18 +36,17 @@ class Faults(World):
         self.b.befriend(self.a)
         meet(self, self.a, self.b, within=60.0)
 
-    def bad_relay(self) -> Relay:
+    def faulty_relay(self) -> Relay:
         number = len(self.relays)
-        server = BadRelay(private_key=bytes([50 + number]) * 32, entropy=ScriptedEntropy(seed=b"%d" % number))
-        server.node = self.net.host(f"10.0.1.{number}").run(server, listen={"relay": 443})
-        self.relays.append(server.node)
+        server = FaultyRelay(private_key=bytes([50 + number]) * 32, entropy=ScriptedEntropy(seed=b"%d" % number))
+        self.relays.append(self.net.host(f"10.0.1.{number}").run(server, listen={"relay": 443}))
         self.servers.append(server)
         return Relay(server.public_key, Address(f"10.0.1.{number}", 443))
 
     # -- misfortunes
 
-    def treat(self, number: int, treatment: Treatment | None) -> None:
-        self.servers[number].treat = treatment
+    def treat(self, number: int, fault: Fault | None) -> None:
+        self.servers[number].fault = fault
 
     def stop(self, number: int, *, is_stopped: bool = True) -> None:
         """A relay's machine stands still: what is sent to it waits."""

@@ -9,17 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bad_relays import Faults, corrupting, freezing_data, frozen, lossy, slow
+from bad_relays import Faults
 from soaking import SOAKING
 
-Fault = Callable[[Faults], None]
+from sansproto.testing.faulty_relay import black_hole, corrupting, delayed, lossy, mtu_black_hole
+
+Misfortune = Callable[[Faults], None]
 TRIPS = [0.02, 0.1, 0.3, 0.6, 2.0] if SOAKING else [0.02, 0.6, 2.0]
 WARM, SECONDS = 8.0, 12.0
 
 
-def freeze(*who: str) -> Fault:
+def freeze(*who: str) -> Misfortune:
     """The relay in use swallows what these send."""
-    return lambda world: world.treat(world.used(world.a) or 0, frozen(*(getattr(world, x).tox.dht_key for x in who)))
+    return lambda world: world.treat(
+        world.used(world.a) or 0, black_hole(*(getattr(world, x).tox.dht_key for x in who))
+    )
 
 
 def stop(world: Faults) -> None:
@@ -31,14 +35,14 @@ def die(world: Faults) -> None:
 
 
 def delay(world: Faults) -> None:
-    world.treat(world.used(world.a) or 0, slow(3.0))
+    world.treat(world.used(world.a) or 0, delayed(3.0))
 
 
 def drop(world: Faults) -> None:
     world.treat(world.used(world.a) or 0, lossy(0.5))
 
 
-def corrupt(part: float) -> Fault:
+def corrupt(part: float) -> Misfortune:
     return lambda world: world.treat(world.used(world.a) or 0, corrupting(part))
 
 
@@ -49,11 +53,11 @@ def corrupt_two(world: Faults) -> None:
 
 def freeze_three(world: Faults) -> None:
     for number in range(3):
-        world.treat(number, frozen(world.a.tox.dht_key, world.b.tox.dht_key))
+        world.treat(number, black_hole(world.a.tox.dht_key, world.b.tox.dht_key))
 
 
 def freeze_data(world: Faults) -> None:
-    world.treat(world.used(world.a) or 0, freezing_data)
+    world.treat(world.used(world.a) or 0, mtu_black_hole(200))
 
 
 def block(world: Faults) -> None:
@@ -61,7 +65,7 @@ def block(world: Faults) -> None:
 
 
 #: what fails, how many relays there are, UDP, who sends much, the longest gap up to a round trip of 600 ms and at 2 s
-CASES: dict[str, tuple[Fault, int, bool, str, float, float]] = {
+CASES: dict[str, tuple[Misfortune, int, bool, str, float, float]] = {
     "frozen one way": (freeze("a"), 2, False, "", 1.4, 3.6),
     "frozen the other way": (freeze("b"), 2, False, "", 1.4, 3.6),
     "frozen both ways": (freeze("a", "b"), 2, False, "", 1.4, 4.2),
@@ -215,7 +219,7 @@ def test_a_relay_without_room_gets_no_copies() -> None:
     world.stop(1)
     link = world.a.tox.links[world.a.tox.relays[world.known[1].key].link]
     link.write(bytes((1 << 17) + (1 << 14)))  # nonsense, which would end the stream
-    world.treat(0, frozen(world.a.tox.dht_key))
+    world.treat(0, black_hole(world.a.tox.dht_key))
     world.run(3.0)
     watch = outgoing(world).watch
     assert watch.alarm.rounds > 1
@@ -227,8 +231,8 @@ def test_a_way_is_left_too_if_copies_arrive_and_no_answer_shows_by_which_way() -
     """One relay takes nothing from us, the other one nothing from the friend."""
     world = Faults(2)
     world.run(3.0)
-    world.treat(0, frozen(world.a.tox.dht_key))
-    world.treat(1, frozen(world.b.tox.dht_key))
+    world.treat(0, black_hole(world.a.tox.dht_key))
+    world.treat(1, black_hole(world.b.tox.dht_key))
     had, ways = outgoing(world).window.start, set[int]()
     for _ in range(40):
         world.run(0.25)

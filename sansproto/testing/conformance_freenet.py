@@ -1,0 +1,166 @@
+"""What this library makes of the vectors of Freenet: see :mod:`sansproto.testing.conformance` and vectors/README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ..freenet import crypto
+from ..freenet import packets as p
+from ..freenet.versions import Version
+from ..wire import Codec, Const, Int, Packet
+from ._internal.protocols import tables_of
+from .conformance import Answer, Make
+from .record import plain
+from .vectors import VectorTest
+
+TABLES = tables_of("freenet")
+CANNOT: frozenset[str] = frozenset()
+
+
+# -- packets
+
+
+def _fields(value: Packet) -> dict[str, Any]:
+    """The fields of a packet as a vector has them."""
+    fields = [one for one in value.__wire__.fields if not isinstance(one.codec, Const)]
+    return {one.name: _plain(one.codec, getattr(value, one.name)) for one in fields}
+
+
+def _plain(codec: Codec[Any], value: Any) -> Any:
+    """Numbers of 64 bits as text; a packet with its name."""
+    if isinstance(value, Packet):
+        return {"packet": type(value).__name__, "fields": _fields(value)}
+    return str(value) if isinstance(codec, Int) and codec.size == 8 else plain(value)
+
+
+def _packet(value: Packet, canonical: bytes) -> Answer:
+    return {"packet": type(value).__name__, "fields": _fields(value), "rest": "", "canonical": canonical.hex()}
+
+
+def _datagram(test: VectorTest) -> Answer:
+    value = p.DATAGRAM.decode(test.octets("wire"))
+    return _packet(value, p.DATAGRAM.encode(value))
+
+
+_PARTS: Final = {kind.__name__: kind for kind in (p.IntroBody, p.VersionField, p.OldVersionField, p.Message)}
+"""What does not begin with a number that says what it is."""
+
+
+def _part(test: VectorTest) -> Answer:
+    value = _PARTS[test["packet"]].decode(test.octets("wire"))
+    return _packet(value, value.encode())
+
+
+def _clear(test: VectorTest) -> Answer:
+    clear = p.Clear.decode(test.octets("wire"))
+    header = {"packet_id": clear.packet_id, "acked": [*clear.acked]}
+    return {**_packet(clear.body, clear.encode()), "header": header}
+
+
+# -- functions
+
+
+def _given(test: VectorTest, name: str) -> bytes:
+    return test.octets("inputs", name)
+
+
+def _open_intro(test: VectorTest) -> Answer:
+    intro = p.DATAGRAM.decode(_given(test, "datagram"))
+    assert isinstance(intro, p.Intro)
+    body = crypto.open_intro(_given(test, "static_secret"), intro)
+    return {"version": body.version.hex(), "receive_key": body.key.hex()}
+
+
+def _seal_intro(test: VectorTest) -> Answer:
+    """As its receiver opens it, too."""
+    body = p.IntroBody(_given(test, "version"), _given(test, "receive_key"))
+    datagram = crypto.seal_intro(_given(test, "peer_public"), _given(test, "ephemeral_secret"), body)
+    intro = p.DATAGRAM.decode(datagram)
+    assert isinstance(intro, p.Intro)
+    assert crypto.open_intro(_given(test, "static_secret"), intro) == body
+    return {"datagram": datagram.hex()}
+
+
+def _version(test: VectorTest) -> Answer:
+    version = Version.read(_given(test, "field"))
+    return {
+        "version": plain(version.number),
+        "minimum": plain(version.minimum),
+        "compatible": version.speaks_to(Version.read(_given(test, "ours"))),
+        "ack_v2": version.takes_version,
+    }
+
+
+def _symmetric(test: VectorTest) -> Answer:
+    """As it is sealed again, too."""
+    data = _given(test, "datagram")
+    packet, cipher = p.DATAGRAM.decode(data), crypto.Cipher(_given(test, "key"))
+    assert isinstance(packet, p.Symmetric)
+    clear = cipher.open(data)
+    assert p.Clear.decode(clear).encode() == clear
+    assert cipher.seal(packet.nonce, clear) == data
+    return {"nonce": packet.nonce.hex(), "clear": clear.hex(), "message": _message(p.read_clear(clear))}
+
+
+def _open_symmetric(test: VectorTest) -> Answer:
+    p.DATAGRAM.decode(_given(test, "datagram"))
+    clear = crypto.Cipher(_given(test, "key")).open(_given(test, "datagram"))
+    return {"message": _message(p.read_clear(clear))}
+
+
+def _decode(test: VectorTest) -> Answer:
+    return {"message": _message(p.read_clear(_given(test, "clear")))}
+
+
+_KINDS: Final[Mapping[type[Packet], str]] = {
+    p.AckConnection: "ack",
+    p.ShortMessage: "short",
+    p.StreamFragment: "stream",
+    p.NoOp: "noop",
+    p.Ping: "ping",
+    p.Pong: "pong",
+    p.AckConnectionV2: "ack_v2",
+}
+
+
+def _message(clear: p.Clear) -> Mapping[str, Any]:
+    head = {"kind": _KINDS[type(clear.body)], "packet_id": clear.packet_id, "acked": [*clear.acked]}
+    match clear.body:
+        case p.AckConnection(p.Refusal(reason)):
+            return {**head, "error": reason}
+        case p.AckConnection(p.Granted() as granted):
+            return {**head, **_granted(granted)}
+        case p.AckConnectionV2() as ack:
+            return {**head, **_granted(ack), "version": ack.version.hex()}
+        case body:
+            return {**head, **_fields(body)}
+
+
+def _granted(ack: p.Granted | p.AckConnectionV2) -> Mapping[str, str]:
+    seen = p.told_by(ack.address)
+    assert p.seen_at(seen) == ack.address
+    return {"key": ack.key.hex(), "address": f"[{seen.host}]:{seen.port}" if ":" in seen.host else str(seen)}
+
+
+def _split(test: VectorTest) -> Answer:
+    size = test["inputs"]["size"]
+    if size <= p.MAX_SHORT:
+        return {"short": True, "fragments": []}
+    count = p.fragment_count(size)
+    return {"short": False, "fragments": [p.FRAGMENT_SIZE] * (count - 1) + [size - (count - 1) * p.FRAGMENT_SIZE]}
+
+
+ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
+    "freenet.datagram": _datagram,
+    "freenet.part": _part,
+    "freenet.clear": _clear,
+    "freenet.open_intro": _open_intro,
+    "freenet.seal_intro": _seal_intro,
+    "freenet.version": _version,
+    "freenet.symmetric": _symmetric,
+    "freenet.open_symmetric": _open_symmetric,
+    "freenet.decode": _decode,
+    "freenet.split": _split,
+}
+MACHINES: Mapping[str, Make] = {}
