@@ -30,8 +30,8 @@ class FreenetDelays:
     """How long our ack is repeated until something opens that was sent after it."""
     prove_repeat: float = seconds(0.5)
     """The least between two of these."""
-    candidate: float = seconds(10.0)
-    """The life of a session that was not confirmed, from the last copy of its intro on."""
+    candidate: float = seconds(16.0)
+    """The life of a session that was not confirmed, from the last copy of its intro on: three pings of a real peer."""
     candidate_max: float = seconds(20.0)
     """The same from its first copy on."""
     ack_pause: float = seconds(0.45)
