@@ -25,6 +25,7 @@ from sansproto.egtp import (
     NodeLimits,
 )
 from sansproto.egtp import packets as egtp
+from sansproto.freenet import FreenetDelays, FreenetLimits
 from sansproto.freenet import packets as freenet
 from sansproto.overte import (
     VERSIONS,
@@ -250,6 +251,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "freenet.results": lambda: packets(freenet.RESULT.packets, "d"),
     "freenet.addresses": lambda: packets(freenet.SEEN.packets, "d"),
     "freenet.message": lambda: layout_rst(freenet.Message),
+    "freenet.delays": lambda: settings(FreenetDelays),
+    "freenet.limits": lambda: settings(FreenetLimits),
     "links.proxy_packets": lambda: "\n".join(map(layout_rst, PROXY_PACKETS)),
     "overte.types": types,
     "overte.signatures": signatures,

@@ -208,7 +208,6 @@ _SEEKING: Final = (_S.CALLING, _S.PAUSED)
 _ALL: Final = (_T.REPEAT, _T.ROUND, _T.PAUSE)
 _ROUND: Final = (_T.REPEAT, _T.ROUND)
 _REF: Final = "calling"
-_BEFORE_END: Final = "``disconnect``, or an answer: it is called as long as it is wanted"
 
 CALL: Final = Table[Call, CallState](
     Call,
@@ -220,8 +219,7 @@ CALL: Final = Table[Call, CallState](
     idle={
         _S.NEW: "what it is made for",
         _S.UP: "the end of the session",
-        _S.CALLING: _BEFORE_END,
-        _S.PAUSED: _BEFORE_END,
+        _S.PAUSED: "``disconnect``, or an answer: it is called as long as it is wanted",
     },
     rows=(
         Row(_S.NEW, _I.START, _S.CALLING, _C.begin_round, arm=_ROUND, ref=_REF),

@@ -8,29 +8,25 @@ from typing import Annotated, Final, NamedTuple, Protocol
 
 from ..component import Component, Note, Refusal
 from ..contract import Address, Instant, Path
-from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import keep_newest
 from ..recovery.rtt import RoundTrip
 from ..snapshot import CACHED
 from . import packets as p
 from .crypto import Cipher
-from .events import Confirmed, Connected, MessageReceived, PathConflict, PeerLost, StreamReceived
+from .events import Confirmed, Connected, MessageReceived, PathConflict, PeerLost
+from .inbound import FRAGMENT, Inbound, read_message
 from .limits import FreenetDelays
 from .question import CALLER_PINGS, PINGS, Ask, Question, QuestionInput, QuestionState, Why
+from .receipts import Receipts
 from .sending import Sending, SendingHost
-from .streams import Inbox
 from .versions import Version
-from .windows import Arrived
 
 COPY: Final = Note("a second copy", ref="receipts")
-STREAM_ENDED: Final = Note("a stream ended before it was complete", ref="streams")
-USED_UP: Final = Refusal("no nonce is left", ref="keys")
+USED_UP: Final = Refusal("no nonce is left", ref="keys and seals")
 
 _NONCES: Final = 1 << 32
 _PREFIX: Final = 8
-_RECEIPTS: Final = 16
-"""So many packets are acknowledged at once."""
 _PINGS: Final = 32
 """So many pings wait for their answers: of more the oldest are forgotten."""
 _LONGEST_FIRST: Final = 1.5
@@ -107,12 +103,7 @@ class GenerationInput:
     SIGN = Input[GenerationState, p.Clear]()
     MESSAGE = Input[GenerationState, tuple[p.Clear, bytes]]()
     FRAGMENT = Input[GenerationState, p.Clear]()
-    MISFIT = Input[GenerationState, p.Clear]()
-    OWES = Input[GenerationState, None]()
-    OWES_AGAIN = Input[GenerationState, None]()
-    RECEIPT_DUE = Input[GenerationState, None]()
     QUIET_DUE = Input[GenerationState, None]()
-    STREAM_DUE = Input[GenerationState, None]()
     PROVE_DUE = Input[GenerationState, None]()
     PROVE_OVER = Input[GenerationState, None]()
     LOST = Input[GenerationState, bool]()
@@ -138,15 +129,6 @@ class Generation(Component[GenerationState, GenerationHost]):
     rtt: RoundTrip
     guessed: float
     """The round trip while none was measured."""
-    arrived: Arrived
-    owed: list[int]
-    """Receipts that were not sent."""
-    is_owing: bool
-    """A timer runs for them."""
-    is_owing_again: bool
-    """A slower one does: they are for copies."""
-    repeated: list[int]
-    """Those that were sent last: they go out once more, with the next ones."""
     answered_ack: Instant
     """When the answer in the handshake was answered last."""
     asked_elsewhere: Instant
@@ -159,7 +141,8 @@ class Generation(Component[GenerationState, GenerationHost]):
     """When it answered the last questions that another session caused."""
     pings: dict[int, Instant]
     """When those were sent that have no answer."""
-    inbox: Inbox
+    receipts: Receipts
+    inbound: Inbound
     question: Question
     sending: Sending
     owner: Annotated[GenerationOwner, CACHED]
@@ -172,11 +155,12 @@ class Generation(Component[GenerationState, GenerationHost]):
         self.path = Path("", "", 0)
         self.intro = self.send_key = self.receive_key = self.second_key = self.prefix = b""
         self.nonces, self.proven, self.version, self.seen_at = 0, None, None, None
-        self.is_confirmed, self.is_silent, self.is_owing, self.is_owing_again = True, False, False, False
-        self.rtt, self.guessed, self.arrived = RoundTrip(), 0.0, Arrived()
-        self.owed, self.repeated, self.convinced, self.pings = [], [], [], {}
+        self.is_confirmed, self.is_silent = True, False
+        self.rtt, self.guessed = RoundTrip(), 0.0
+        self.convinced, self.pings = [], {}
         self.answered_ack = self.life = self.asked_elsewhere = 0.0
-        self.inbox, self.question, self.sending = Inbox(), Question(host, self), Sending(host, self)
+        self.receipts, self.inbound = Receipts(host, self), Inbound(host, self)
+        self.question, self.sending = Question(host, self), Sending(host, self)
 
     def begin(self, made: Made) -> None:
         self.path, self.intro = made.path, made.intro
@@ -272,13 +256,18 @@ class Generation(Component[GenerationState, GenerationHost]):
     def seal(self, number: int, body: p.Body) -> bytes:
         """A whole datagram, with as many receipts as there is room for."""
         room = 0 if type(body) is p.StreamFragment and len(body.payload) == p.FRAGMENT_SIZE else self._room_for(body)
-        return self._seal(p.Clear(number, self._take_receipts(room), body))
+        return self._seal(p.Clear(number, self.receipts.take_some(room), body))
 
     def transmit(self, datagram: bytes, name: str) -> None:
         self.host.send_datagram(datagram, self.path, name)
 
     def note_room(self) -> None:
         self.host.tell_room()
+
+    # -- what receipts ask
+
+    def send_receipts(self) -> None:
+        self._send(0, p.NoOp())
 
     # -- guards
 
@@ -295,19 +284,10 @@ class Generation(Component[GenerationState, GenerationHost]):
         return type(packet.body) is p.Pong
 
     def is_copy(self, packet: p.Clear) -> bool:
-        return not self.arrived.is_new(packet.packet_id)
+        return self.receipts.is_copy(packet.packet_id)
 
     def is_receipt(self, packet: p.Clear) -> bool:
         return type(packet.body) is p.NoOp
-
-    def is_misfit(self, packet: p.Clear) -> bool:
-        """A fragment that cannot be one of its stream, or a stream that is too large."""
-        body = packet.body
-        return (
-            type(body) is p.StreamFragment
-            and self.inbox.is_wanted(body)
-            and not self.inbox.fits(body, self.host.limits)
-        )
 
     def is_fragment(self, packet: p.Clear) -> bool:
         return type(packet.body) is p.StreamFragment
@@ -318,14 +298,9 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     # -- conditions
 
-    def is_caller_still(self) -> bool:
-        return self.is_caller
-
-    def is_owing_much(self) -> bool:
-        return len(self.owed) >= _RECEIPTS
-
-    def is_due_already(self) -> bool:
-        return self.is_owing or self.is_owing_again
+    def is_repeated(self, packet: p.Clear) -> bool:
+        """Is it the answer to our intro once more? A peer that has called us, too, sends another one."""
+        return self.is_caller and (type(packet.body) is p.AckConnectionV2) is (self.version is not None)
 
     def is_dead(self) -> bool:
         return self.host.clock - self.life >= self.delays.dead
@@ -334,9 +309,6 @@ class Generation(Component[GenerationState, GenerationHost]):
         """(Nothing is asked of one that is just asked.)"""
         quiet = self.delays.quiet if self.is_caller else 0.9 * self.delays.quiet_answered
         return self.host.clock - self.life >= quiet and self.question.state is QuestionState.CALM
-
-    def has_streams(self) -> bool:
-        return bool(self.inbox.open)
 
     # -- times
 
@@ -350,15 +322,6 @@ class Generation(Component[GenerationState, GenerationHost]):
         since = self.host.clock - self.life
         return quiet - since if since < quiet else quiet
 
-    def until_receipt(self) -> float:
-        return self.delays.receipt
-
-    def until_again(self) -> float:
-        return self.delays.again
-
-    def until_stream(self) -> float:
-        return self.delays.stream
-
     def until_proven(self) -> float:
         return self.delays.prove
 
@@ -368,20 +331,14 @@ class Generation(Component[GenerationState, GenerationHost]):
     # -- actions: what arrives
 
     def hear(self, packet: p.Clear) -> None:
-        """A packet that is new. Its receipt is due, whatever it is."""
-        now = self.host.clock
-        self.arrived.mark(packet.packet_id, now, self.delays.gap)
-        self._owe(packet.packet_id)
+        """A packet that is new."""
+        self.receipts.note_new(packet.packet_id)
         self._live()
         self._hear_receipts(packet.acked)
 
     def hear_copy(self, packet: p.Clear) -> None:
-        """It is acknowledged again, for its receipt may be lost: but of id 0, which stands for what needs none."""
         self._hear_receipts(packet.acked)
-        number = packet.packet_id
-        if number and len(self.owed) < _RECEIPTS and number not in self.owed:
-            self.owed.append(number)
-            self.post(GenerationInput.OWES_AGAIN())
+        self.receipts.note_copy(packet.packet_id)
 
     def note_copy(self) -> None:
         self.host.count_note(COPY, self)
@@ -423,34 +380,9 @@ class Generation(Component[GenerationState, GenerationHost]):
             self._seal_and_send(p.Clear(0, (0,), p.NoOp()))
 
     def put_fragment(self, packet: p.Clear) -> None:
-        body = packet.body
-        assert isinstance(body, p.StreamFragment)  # guards say so
-        self.hear(packet)
-        if not self.inbox.is_wanted(body):
-            return
-        whole = self.inbox.put(body, self.host.clock)
-        if whole is None:
-            return
-        if whole.stream & p.STREAM_OF_UPPER_LAYER:
-            data, metadata = whole.data, whole.metadata
-            event = StreamReceived(self.path, data, generation=self.number, stream=whole.stream, metadata=metadata)
-            self.host.emit(event)
-            return
-        try:
-            message = read_message(whole.data)
-        except WireError as error:
-            self.host.drop("not a message", self, error=error)
-        else:
-            self.host.emit(MessageReceived(self.path, message, generation=self.number))
-
-    def end_stream(self, packet: p.Clear) -> None:
         assert isinstance(packet.body, p.StreamFragment)  # guards say so
         self.hear(packet)
-        self._end_stream(packet.body.stream)
-
-    def end_stale_streams(self) -> None:
-        for number in self.inbox.stale(self.host.clock, self.delays.stream):
-            self._end_stream(number)
+        self.inbound.take(FRAGMENT, packet.body)
 
     # -- actions: time
 
@@ -458,17 +390,6 @@ class Generation(Component[GenerationState, GenerationHost]):
         """Our answer, and behind it what has an answer itself."""
         self._send_ack()
         self._send_ping()
-
-    def note_owing(self) -> None:
-        self.is_owing = True
-
-    def note_owing_again(self) -> None:
-        self.is_owing_again = True
-
-    def send_receipts(self) -> None:
-        self.is_owing = self.is_owing_again = False
-        while self.owed:
-            self._send(0, p.NoOp())
 
     def be_quiet(self) -> None:
         """Nothing new came for a while."""
@@ -529,22 +450,8 @@ class Generation(Component[GenerationState, GenerationHost]):
             self._live()
             self._answer(sent)
 
-    def _owe(self, packet_id: int) -> None:
-        self.owed.append(packet_id)
-        if len(self.owed) >= _RECEIPTS or not self.is_owing:
-            self.post(GenerationInput.OWES())
-
     def _room_for(self, body: p.Body) -> int:
         return (p.MAX_CLEAR - 12 - len(p.BODY.encode(body))) // 4
-
-    def _take_receipts(self, room: int) -> tuple[int, ...]:
-        """Those that are due, and those that were sent last: if one packet is lost, all are known all the same."""
-        owed = self.owed[:room]
-        if not owed:
-            return ()
-        again = self.repeated[: room - len(owed)]
-        self.owed, self.repeated = self.owed[room:], owed
-        return (*owed, *again)
 
     def _seal(self, clear: p.Clear) -> bytes:
         nonce = self.prefix + self.nonces.to_bytes(4, "little")
@@ -568,18 +475,6 @@ class Generation(Component[GenerationState, GenerationHost]):
         keep_newest(self.pings, value, self.host.clock, _PINGS)
         self._send(self.sending.sent.next_id(), p.Ping(value))
 
-    def _end_stream(self, number: int) -> None:
-        self.inbox.end(number)
-        self.host.count_note(STREAM_ENDED, self)
-
-
-def read_message(payload: bytes) -> bytes:
-    """The message in a payload, whatever follows it. Raises WireError."""
-    size = int.from_bytes(payload[: p.LENGTH_SIZE], "little")
-    if len(payload) < p.LENGTH_SIZE + size:
-        raise WireError(Fault.TRUNCATED, 0, "content")
-    return payload[p.LENGTH_SIZE : p.LENGTH_SIZE + size]
-
 
 _S, _I, _C = GenerationState, GenerationInput, Generation
 
@@ -592,7 +487,6 @@ OPENED: Final = (
     .give_if(_C.is_pong, _I.PONG, ref="keep-alive")
     .give_if(_C.is_copy, _I.COPIED, ref="receipts")
     .give_if(_C.is_receipt, _I.SIGN, ref="receipts")
-    .give_if(_C.is_misfit, _I.MISFIT, ref="streams")
     .give_if(_C.is_fragment, _I.FRAGMENT, ref="streams")
     .make(_C.read_message, "not a message", ref="messages")
     .give(_I.MESSAGE)
@@ -601,10 +495,7 @@ OPENED: Final = (
 
 
 class GenerationTimer:
-    RECEIPT = Timer(_I.RECEIPT_DUE, _C.until_receipt)
-    AGAIN = Timer(_I.RECEIPT_DUE, _C.until_again)
     QUIET = Timer(_I.QUIET_DUE, _C.until_quiet)
-    STREAM = Timer(_I.STREAM_DUE, _C.until_stream)
     PROVE = Timer(_I.PROVE_DUE, _C.until_prove)
     PROVE_END = Timer(_I.PROVE_OVER, _C.until_proven)
 
@@ -620,11 +511,7 @@ GENERATION: Final = Table[Generation, GenerationState](
     name="freenet.generation",
     initial=_S.NEW,
     terminal=(_S.GONE,),
-    idle={
-        _S.NEW: "what it is made for",
-        _S.PROVING: "``prove`` seconds, or ``dead`` seconds without a sign of life: it asks for one",
-        _S.LIVE: "``dead`` seconds without a sign of life: it asks for one",
-    },
+    idle={_S.NEW: "what it is made for"},
     rows=(
         Row(_S.NEW, _I.ANSWERED, _S.LIVE, _C.tell_connected, arm=(_T.QUIET,), ref="sessions"),
         Row(
@@ -634,28 +521,14 @@ GENERATION: Final = Table[Generation, GenerationState](
         ),
         Row(_S.PROVING, _I.PROVE_DUE, None, _C.prove, arm=(_T.PROVE,), ref="handshake"),
         Row(_S.PROVING, _I.PROVE_OVER, _S.LIVE, cancel=(_T.PROVE,), ref="handshake"),
-        Row(_LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_caller_still, ref="handshake"),
+        Row(_LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_repeated, ref="handshake"),
         Row(_LIVE, _I.ACK, None, ref="handshake"),
         Row(_LIVE, _I.PING, _S.LIVE, _C.answer_ping, cancel=_PROVING, ref="keep-alive"),
         Row(_LIVE, _I.PONG, _S.LIVE, _C.hear_pong, cancel=_PROVING, ref="keep-alive"),
         Row(_LIVE, _I.COPIED, None, _C.note_copy, _C.hear_copy, ref="receipts"),
         Row(_LIVE, _I.SIGN, _S.LIVE, _C.hear, cancel=_PROVING, ref="receipts"),
         Row(_LIVE, _I.MESSAGE, _S.LIVE, _C.hear_message, _C.deliver, cancel=_PROVING, ref="messages"),
-        Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, when=_C.has_streams, cancel=_PROVING, ref="streams"),
-        Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, cancel=_PROVING, arm=(_T.STREAM,), ref="streams"),
-        Row(_LIVE, _I.MISFIT, None, _C.end_stream, ref="streams"),
-        Row(
-            *(_LIVE, _I.OWES, None, _C.send_receipts),
-            when=_C.is_owing_much,
-            cancel=(_T.RECEIPT, _T.AGAIN),
-            ref="receipts",
-        ),
-        Row(_LIVE, _I.OWES, None, _C.note_owing, arm=(_T.RECEIPT,), ref="receipts"),
-        Row(_LIVE, _I.OWES_AGAIN, None, when=_C.is_due_already, ref="receipts"),
-        Row(_LIVE, _I.OWES_AGAIN, None, _C.note_owing_again, arm=(_T.AGAIN,), ref="receipts"),
-        Row(_LIVE, _I.RECEIPT_DUE, None, _C.send_receipts, ref="receipts"),
-        Row(_LIVE, _I.STREAM_DUE, None, _C.end_stale_streams, when=_C.has_streams, arm=(_T.STREAM,), ref="streams"),
-        Row(_LIVE, _I.STREAM_DUE, None, ref="streams"),
+        Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, cancel=_PROVING, ref="streams"),
         Row(_LIVE, _I.QUIET_DUE, _S.GONE, _C.lose, when=_C.is_dead, ref="keep-alive"),
         Row(_LIVE, _I.QUIET_DUE, None, _C.be_quiet, when=_C.is_quiet, arm=(_T.QUIET,), ref="keep-alive"),
         Row(_LIVE, _I.QUIET_DUE, None, _C.rest, arm=(_T.QUIET,), ref="keep-alive"),
