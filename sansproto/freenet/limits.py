@@ -38,7 +38,7 @@ class FreenetDelays:
     """Between two answers to copies of an intro, beside a session that is not known to be silent."""
     link: float = seconds(2.0)
     """How long it is looked whether a session that a peer began is that of our own call of it."""
-    quiet: float = seconds(5.0)
+    quiet: float = seconds(5.5)
     """Nothing new came for so long: the end that called asks whether the other one is there."""
     quiet_answered: float = seconds(7.5)
     """The same of the end that was called, a tenth more or less."""
