@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ..freenet import crypto
+from ..contract import Entropy
+from ..freenet import FreenetDelays, FreenetGateway, FreenetLimits, FreenetPeer, crypto
 from ..freenet import packets as p
 from ..freenet.versions import Version
+from ..trace import Trace
 from ..wire import Codec, Const, Int, Packet
 from ._internal.protocols import tables_of
-from .conformance import Answer, Make
+from .conformance import Answer, Config, Make, settings
 from .record import plain
 from .vectors import VectorTest
 
@@ -163,4 +165,27 @@ ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
     "freenet.decode": _decode,
     "freenet.split": _split,
 }
-MACHINES: Mapping[str, Make] = {}
+
+
+# -- sessions
+
+
+def _gateway(config: Config, entropy: Entropy, trace: Trace | None = None) -> FreenetGateway:
+    return FreenetGateway(**_arguments(config, entropy, trace))
+
+
+def _peer(config: Config, entropy: Entropy, trace: Trace | None = None) -> FreenetPeer:
+    return FreenetPeer(**_arguments(config, entropy, trace))
+
+
+def _arguments(config: Config, entropy: Entropy, trace: Trace | None) -> dict[str, Any]:
+    return {
+        "private_key": bytes.fromhex(config["private_key"]),
+        "entropy": entropy,
+        "delays": settings(FreenetDelays, config["delays"]),
+        "limits": settings(FreenetLimits, config["limits"]),
+        "trace": trace,
+    }
+
+
+MACHINES: Mapping[str, Make] = {"freenet.gateway": _gateway, "freenet.peer": _peer}
