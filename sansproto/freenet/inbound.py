@@ -59,6 +59,9 @@ class Inbound(Component[InboundState, InboundHost]):
 
     # -- guards
 
+    def is_wanted(self, fragment: p.StreamFragment) -> bool:
+        return self.inbox.is_wanted(fragment)
+
     def fits(self, fragment: p.StreamFragment) -> bool:
         """Is it one that its stream can have, and the stream one that we take?"""
         return self.inbox.fits(fragment, self.host.limits)
@@ -118,10 +121,11 @@ _S, _I, _C = InboundState, InboundInput, Inbound
 
 FRAGMENT: Final = (
     Guards.of(Inbound, InboundState, p.StreamFragment, "fragment")
+    .need(_C.is_wanted, "of a stream that is over", ref="streams")
     .give_if(_C.fits, _I.FRAGMENT, ref="streams")
     .give(_I.MISFIT)
 )
-"""What a fragment is of a stream that is not over."""
+"""What a fragment is, and its stream."""
 
 WHOLE: Final = (
     Guards.of(Inbound, InboundState, Whole, "whole")

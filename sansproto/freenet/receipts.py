@@ -118,7 +118,6 @@ RECEIPTS: Final = Table[Receipts, ReceiptsState](
     rows=(
         Row(_ANY, _I.NEW, _S.NONE, _C.send, when=_C.is_much, cancel=(_T.SOON, _T.AGAIN), ref=_REF),
         Row((_S.NONE, _S.COPIES), _I.NEW, _S.OWING, cancel=(_T.AGAIN,), arm=(_T.SOON,), ref=_REF),
-        Row(_S.OWING, _I.NEW, None, ref=_REF),
         Row(_S.NONE, _I.COPY, _S.COPIES, arm=(_T.AGAIN,), ref=_REF),
         Row((_S.COPIES, _S.OWING), _I.COPY, None, ref=_REF),
         Row((_S.COPIES, _S.OWING), _I.DUE, _S.NONE, _C.send, ref=_REF),

@@ -1,0 +1,41 @@
+"""``sessions.json`` is what its scenarios say and what our machines do, and no row or step is without a vector."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+from scenarios_freenet import PATH, document
+
+from sansproto.testing import conformance_freenet
+from sansproto.testing._internal.protocols import tables_of
+from sansproto.testing.conformance import differences
+from sansproto.testing.record import Coverage
+from sansproto.testing.session_recorder import cover
+from sansproto.testing.vectors import VectorTest, dumps, load
+
+SESSIONS = load(PATH)
+TABLES: list[Any] = [*tables_of("freenet")]
+
+
+@pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)
+def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
+    assert differences(test, conformance_freenet) == []
+
+
+def test_the_file_is_what_the_scenarios_write() -> None:
+    """If this fails on purpose, run make vectors and read the difference."""
+    assert dumps(document()) == PATH.read_text("ascii")
+
+
+@cache
+def coverage() -> Coverage:
+    found = Coverage()
+    cover(found, SESSIONS, conformance_freenet.MACHINES)
+    return found
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_row_and_step_is_hit_by_a_vector(table: Any) -> None:
+    assert coverage().missing([table]) == []
