@@ -579,7 +579,7 @@ def a_second_session_without_proof_is_a_conflict() -> ScriptedPeer:
 
 @scenario
 def a_gateway_is_called_while_the_old_session_ends() -> ScriptedPeer:
-    peer = JoinerPeer.recorded(delays={"dead": 20.0})
+    peer = JoinerPeer.recorded(delays={"dead": 16.0})
     gate = peer.joined()
     gate.pong()
     peer.wait(40.0)
