@@ -30,15 +30,15 @@ class FreenetDelays:
     """How long our ack is repeated until something opens that was sent after it."""
     prove_repeat: float = seconds(0.5)
     """The least between two of these."""
-    candidate: float = seconds(10.0)
-    """The life of a session that was not confirmed, from the last copy of its intro on."""
+    candidate: float = seconds(16.0)
+    """The life of a session that was not confirmed, from the last copy of its intro on: three pings of a real peer."""
     candidate_max: float = seconds(20.0)
     """The same from its first copy on."""
     ack_pause: float = seconds(0.45)
     """Between two answers to copies of an intro, beside a session that is not known to be silent."""
     link: float = seconds(2.0)
     """How long it is looked whether a session that a peer began is that of our own call of it."""
-    quiet: float = seconds(5.0)
+    quiet: float = seconds(5.5)
     """Nothing new came for so long: the end that called asks whether the other one is there."""
     quiet_answered: float = seconds(7.5)
     """The same of the end that was called, a tenth more or less."""

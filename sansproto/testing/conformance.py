@@ -19,10 +19,10 @@ import attrs
 
 from ..contract import Entropy
 from ..errors import WireError
-from ..trace import Trace
+from ..trace import PacketSeen, Trace, TraceRecord
 from ._internal.charts import to_json
 from .entropy import ScriptedEntropy
-from .record import replay
+from .record import feed, replay
 from .vectors import UnknownSchema, VectorTest, load
 
 T = TypeVar("T")
@@ -119,7 +119,8 @@ def differences(test: VectorTest, checks: Checks) -> list[str]:
         tables = {table.name: to_json(table) for table in checks.TABLES}
         return [] if test.body == tables.get(test["machine"]) else ["the table differs"]
     if test.type in checks.MACHINES:
-        return _replayed(checks.MACHINES[test.type], test)
+        make = checks.MACHINES[test.type]
+        return _fed(make, test) if "outcome" in test.body else _replayed(make, test)
     if test.type not in checks.ANSWERS:
         return [f"no check for {test.type}"]
     return _answered(checks.ANSWERS[test.type], test)
@@ -150,10 +151,36 @@ def _expected(test: VectorTest, got: Answer) -> Answer:
     return expected
 
 
+def _script(test: VectorTest) -> ScriptedEntropy:
+    return ScriptedEntropy({name: [*map(bytes.fromhex, draws)] for name, draws in test["entropy"].items()})
+
+
 def _replayed(make: Make, test: VectorTest) -> list[str]:
-    entropy = ScriptedEntropy({name: [*map(bytes.fromhex, draws)] for name, draws in test["entropy"].items()})
+    entropy = _script(test)
     found = replay(test["steps"], make(test["config"], entropy))
     return found + [f"not drawn: {name}" for name in entropy.undrawn]
+
+
+def _fed(make: Make, test: VectorTest) -> list[str]:
+    entropy = _script(test)
+    got = outcome(make, test.body, entropy)
+    found = [f"{name}: expected {one}, got {got[name]}" for name, one in test["outcome"].items() if got[name] != one]
+    return found + [f"not drawn: {name}" for name in entropy.undrawn]
+
+
+def outcome(make: Make, body: Mapping[str, Any], entropy: Entropy) -> dict[str, Any]:
+    """What a test of kind ``capture`` leads to: events, how much was dropped for which reason, names of what was sent.
+
+    The same name several times in a row counts as one: how often something is repeated follows from times.
+    """
+    sent: list[str] = []
+
+    def note(record: TraceRecord) -> None:
+        if isinstance(record, PacketSeen) and record.sent and sent[-1:] != [record.name]:
+            sent.append(record.name)
+
+    session = make(body["config"], entropy, note)
+    return {"events": feed(body["steps"], session), "dropped": dict(session.stats.dropped), "sent": sent}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -160,6 +160,18 @@ def replay(steps: Sequence[Step], endpoint: Endpoint[Any]) -> list[str]:
     return differences
 
 
+def feed(steps: Iterable[Step], endpoint: Endpoint[Any]) -> list[Step]:
+    """Give an endpoint the inputs of all steps, whose timers fire between them in their time; its events."""
+    events: list[Step] = []
+    for step in steps:
+        while (at := endpoint.next_timeout()) is not None and at * _TICKS <= step["t"]:
+            endpoint.handle_timeout(at)
+            events += _drained(endpoint)[1]
+        _play(step, endpoint)
+        events += _drained(endpoint)[1]
+    return events
+
+
 class Coverage:
     """A trace that notes which rows of tables and which steps of guards were hit. Give it to sessions as ``trace``."""
 

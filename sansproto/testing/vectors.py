@@ -22,7 +22,7 @@ import attrs
 
 from ..errors import Fault
 
-SCHEMAS = frozenset({"codec", "crypto", "session", "duet", "machine", "transcript"})
+SCHEMAS = frozenset({"codec", "crypto", "session", "duet", "machine", "transcript", "capture"})
 """The kinds of vector file."""
 
 VERSION = 1

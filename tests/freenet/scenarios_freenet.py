@@ -463,7 +463,7 @@ def a_gateway_that_restarted_is_noticed() -> ScriptedPeer:
     assert peer.send(1, b"to the old one", peer.now)
     peer.take()
     before = len(gate.intros)
-    peer.wait(11.0)
+    peer.wait(10.8)
     pings = [body for body in gate.bodies() if isinstance(body, p.Ping)]
     assert len(pings) == 16
     assert len(gate.intros) > before
@@ -579,7 +579,7 @@ def a_second_session_without_proof_is_a_conflict() -> ScriptedPeer:
 
 @scenario
 def a_gateway_is_called_while_the_old_session_ends() -> ScriptedPeer:
-    peer = JoinerPeer.recorded(delays={"dead": 20.0})
+    peer = JoinerPeer.recorded(delays={"dead": 16.0})
     gate = peer.joined()
     gate.pong()
     peer.wait(40.0)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import convert_vectors
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -115,3 +118,45 @@ def test_another_kind_of_file_is_refused(document: Any, tmp_path: Path) -> None:
     source.write_text(json.dumps(document), "utf-8")
     with pytest.raises(SystemExit, match="not a file of Freenet vectors"):
         convert_vectors.main(["freenet", str(source), str(tmp_path / "out")])
+
+
+# -- captures
+
+CAPTURES = load(FOLDER / "captures.json").tests
+
+
+@pytest.mark.parametrize("test", CAPTURES, ids=name_of)
+def test_what_a_real_one_received_is_the_same_to_ours(test: VectorTest) -> None:
+    assert differences(test, conformance_freenet) == []
+
+
+def test_both_ends_of_all_captures_are_there() -> None:
+    kinds = {(test.comment.partition(",")[0], test.type.partition(".")[2]) for test in CAPTURES}
+    assert len(kinds) == 2 * 7 + 1 + 2  # the joiners of one were not real ones, two are between peers
+    assert {event["kind"] for test in CAPTURES for event in test["outcome"]["events"]} == {
+        "Connected",
+        "Confirmed",
+        "MessageReceived",
+    }
+
+
+def changed(test: VectorTest, change: Callable[[Any], object]) -> list[str]:
+    """What differs in a test that was changed; the beginning of each difference."""
+    body = copy.deepcopy(dict(test.body))
+    change(body)
+    return [line.partition(":")[0] for line in differences(attrs.evolve(test, body=body), conformance_freenet)]
+
+
+def test_a_capture_with_another_outcome_fails() -> None:
+    test = next(test for test in CAPTURES if "streams" in test.comment and test.type == "freenet.gateway")
+    assert changed(test, lambda body: body["outcome"]["events"].pop()) == ["events"]
+    assert changed(test, lambda body: body["outcome"]["dropped"].update(junk=1)) == ["dropped"]
+    assert changed(test, lambda body: body["outcome"]["sent"].reverse()) == ["sent"]
+    assert changed(test, lambda body: body["entropy"].update(luck=["00"])) == ["not drawn"]
+    assert changed(test, lambda body: body["steps"].pop(20)) == ["events"]
+    assert changed(test, lambda body: body["steps"][5]["datagram"].update(hex="02" * 60)) == ["dropped"]
+
+
+def test_one_file_of_captures_is_taken_and_another_one_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="not a capture of Freenet"):
+        convert_vectors.main(["freenet-captures", str(FOLDER / "freenet.json"), str(tmp_path / "out")])

@@ -1,4 +1,4 @@
-"""A real Freenet peer beside ours: a program on freenet-core's transport, which the environment variable FREENET_PEER names.
+"""A real Freenet peer beside ours: a program on freenet-core's transport, by the environment variable FREENET_PEER.
 
 docs/protocols/freenet.rst, a real peer, says which commands it must understand.
 """
