@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -28,7 +29,9 @@ def make_intro(receiver: KeyPair, key: bytes, ephemeral: str, version: Version =
     return seal_intro(receiver.public, of(ephemeral, 32), p.IntroBody(version.wire, key))
 
 
-def fragment(number: int, data: bytes, total: int, *, stream: int = 5, metadata: bytes | None = None) -> p.StreamFragment:
+def fragment(
+    number: int, data: bytes, total: int, *, stream: int = 5, metadata: bytes | None = None
+) -> p.StreamFragment:
     return p.StreamFragment(stream, total, number, data, metadata)
 
 
@@ -50,10 +53,8 @@ class Guest(Party):
         if data[0] == 1:
             self.intros.append(data)
         else:
-            try:
+            with suppress(WireError):
                 self.inbox.append(p.read_clear(Cipher(self.key).open(data)))
-            except WireError:
-                pass
 
     def bodies(self) -> list[Any]:
         """What it heard since the last time."""

@@ -12,9 +12,19 @@ from scripted_freenet import HERE, GatewayPeer, Guest, JoinerPeer, fragment, mak
 
 from sansproto.contract import Path
 from sansproto.errors import WireError
-from sansproto.freenet import Confirmed, Connected, FreenetLimits, MessageReceived, PathConflict, PeerLost
+from sansproto.freenet import (
+    Confirmed,
+    Connected,
+    FreenetLimits,
+    MessageReceived,
+    PathConflict,
+    PeerLost,
+    candidate,
+    endpoint,
+    place,
+    windows,
+)
 from sansproto.freenet import packets as p
-from sansproto.freenet import candidate, endpoint, place, windows
 from sansproto.freenet.candidate import Candidate
 from sansproto.freenet.crypto import Cipher, has_small_order
 from sansproto.freenet.door import Door
@@ -73,7 +83,7 @@ def goes_on(world: World, gate: Node[Any], joiner: Node[Any]) -> bool:
 
 
 @both
-def test_an_intro_in_anothers_name_ends_no_session(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_an_intro_in_anothers_name_ends_no_session(defended: bool, undo: Any) -> None:
     if not defended:
 
         def replace(self: FreenetEndpoint, place: Place, read: Any) -> None:
@@ -92,7 +102,7 @@ def test_an_intro_in_anothers_name_ends_no_session(defended: bool, undo: Any) ->
 
 
 @both
-def test_nothing_is_encrypted_to_who_sent_an_intro(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_nothing_is_encrypted_to_who_sent_an_intro(defended: bool, undo: Any) -> None:
     """A stranger's intro is answered, and that is all: messages go to who was there before."""
     if not defended:
         undo(Candidate, "answer", lambda self: self.owner.confirm(self))
@@ -114,13 +124,13 @@ def test_nothing_is_encrypted_to_who_sent_an_intro(defended: bool, undo: Any) ->
 
 
 def of_stranger(number: int) -> bytes:
-    from hashlib import sha256  # noqa: PLC0415
+    from hashlib import sha256
 
     return sha256(b"key %d" % number).digest()[: p.KEY_SIZE]
 
 
 @both
-def test_junk_ends_no_session(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_junk_ends_no_session(defended: bool, undo: Any) -> None:
     if not defended:
         seek = Door.seek
 
@@ -143,7 +153,7 @@ def test_junk_ends_no_session(defended: bool, undo: Any) -> None:  # noqa: FBT00
 
 @both
 @pytest.mark.parametrize("size", [1, 11, 28, 29, 44, 45, 1500, 1501, 2000])
-def test_datagrams_of_any_size_do_no_harm(size: int, defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_datagrams_of_any_size_do_no_harm(size: int, defended: bool, undo: Any) -> None:
     if not defended:
         undo(Cipher, "open", lambda self, data: self._decrypt(data[1:13], data[13:], None))
     world = World()
@@ -159,7 +169,7 @@ def test_datagrams_of_any_size_do_no_harm(size: int, defended: bool, undo: Any) 
 
 
 @both
-def test_no_handshake_is_in_the_way_of_another_one(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_no_handshake_is_in_the_way_of_another_one(defended: bool, undo: Any) -> None:
     """A stranger's intro in the name of somebody who was never there, and junk: the true one comes in at once."""
     if not defended:
         undo(Door, "is_other_key", lambda self, read: self.host.place_at(read.path) is None)
@@ -177,7 +187,7 @@ def test_no_handshake_is_in_the_way_of_another_one(defended: bool, undo: Any) ->
 
 
 @both
-def test_a_joiner_is_confirmed_only_by_what_opened_after_its_answer(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_a_joiner_is_confirmed_only_by_what_opened_after_its_answer(defended: bool, undo: Any) -> None:
     if not defended:
         hear = Generation.hear_ack
 
@@ -196,7 +206,7 @@ def test_a_joiner_is_confirmed_only_by_what_opened_after_its_answer(defended: bo
 
 
 @both
-def test_junk_is_no_life(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_junk_is_no_life(defended: bool, undo: Any) -> None:
     if not defended:
         seek = Door.seek
 
@@ -217,7 +227,7 @@ def test_junk_is_no_life(defended: bool, undo: Any) -> None:  # noqa: FBT001
 
 
 @both
-def test_what_was_recorded_in_a_session_is_handed_up_once(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_what_was_recorded_in_a_session_is_handed_up_once(defended: bool, undo: Any) -> None:
     if not defended:
         undo(windows.Arrived, "is_new", lambda self, number: True)
         undo(windows.Arrived, "mark", lambda self, number, now, patience: None)
@@ -234,7 +244,7 @@ def test_what_was_recorded_in_a_session_is_handed_up_once(defended: bool, undo: 
 
 
 @both
-def test_what_was_recorded_in_the_session_before_opens_in_no_other_one(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_what_was_recorded_in_the_session_before_opens_in_no_other_one(defended: bool, undo: Any) -> None:
     if not defended:
         draw = FreenetEndpoint.draw
 
@@ -259,17 +269,17 @@ def test_what_was_recorded_in_the_session_before_opens_in_no_other_one(defended:
 
 
 @both
-def test_points_of_small_order_are_refused(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_points_of_small_order_are_refused(defended: bool, undo: Any) -> None:
     """With such a point the shared secret is zero, for everybody."""
     if not defended:
-        from sansproto.freenet import crypto  # noqa: PLC0415
+        from sansproto.freenet import crypto
 
         def agreed(secret: bytes, public: bytes) -> Any:
             return crypto.ChaCha20Poly1305(bytes(32))
 
         undo(crypto, "_agreed", agreed)
     body = p.IntroBody(bytes.fromhex("ff00020081004001"), bytes(16)).encode()
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
     forged = b"\1" + bytes(32) + ChaCha20Poly1305(bytes(32)).encrypt(bytes(12), body, None)
     assert has_small_order(bytes(32))
@@ -280,7 +290,7 @@ def test_points_of_small_order_are_refused(defended: bool, undo: Any) -> None:  
 
 @both
 @pytest.mark.parametrize("total", [1 << 33, 1 << 50, 1 << 63, (1 << 64) - 1])
-def test_totals_that_are_told_reserve_nothing(total: int, defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_totals_that_are_told_reserve_nothing(total: int, defended: bool, undo: Any) -> None:
     if not defended:
         undo(Inbox, "fits", lambda self, fragment, bounds: True)
     peer = GatewayPeer.live()
@@ -292,10 +302,14 @@ def test_totals_that_are_told_reserve_nothing(total: int, defended: bool, undo: 
 
 
 @both
-@pytest.mark.parametrize("clear", [b"", b"\0" * 15, b"\0" * 12 + b"\7\0\0\0", b"\0" * 4 + b"\xff" * 12, bytes(4) + b"\1"])
-def test_what_opens_and_is_no_packet_is_dropped(clear: bytes, defended: bool, undo: Any) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    "clear", [b"", b"\0" * 15, b"\0" * 12 + b"\7\0\0\0", b"\0" * 4 + b"\xff" * 12, bytes(4) + b"\1"]
+)
+def test_what_opens_and_is_no_packet_is_dropped(clear: bytes, defended: bool, undo: Any) -> None:
     if not defended:
-        undo(Generation, "read_packet", lambda self, clear: p.Clear(*clear) if len(clear) != 46 else p.read_clear(clear))
+        undo(
+            Generation, "read_packet", lambda self, clear: p.Clear(*clear) if len(clear) != 46 else p.read_clear(clear)
+        )
     peer = GatewayPeer.live()
     guest = peer.joined()
     data = Cipher(guest.send_key).seal(of("nonce", 12), clear)
@@ -309,7 +323,7 @@ def test_what_opens_and_is_no_packet_is_dropped(clear: bytes, defended: bool, un
 
 
 @both
-def test_an_intro_that_comes_again_is_no_other_one(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_an_intro_that_comes_again_is_no_other_one(defended: bool, undo: Any) -> None:
     """Replayed intros of a session that is there, and of who was there before."""
     if not defended:
         undo(Door, "is_news", lambda self, came: True)
@@ -330,7 +344,7 @@ def test_an_intro_that_comes_again_is_no_other_one(defended: bool, undo: Any) ->
 
 
 @both
-def test_the_holder_of_a_session_gets_little_that_it_cannot_open(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_the_holder_of_a_session_gets_little_that_it_cannot_open(defended: bool, undo: Any) -> None:
     """A real peer closes at the 41st within 30 s."""
     if not defended:
         undo(Candidate, "may_answer", lambda self: True)
@@ -346,7 +360,7 @@ def test_the_holder_of_a_session_gets_little_that_it_cannot_open(defended: bool,
 
 
 @both
-def test_an_observer_who_is_first_keeps_nobody_out(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_an_observer_who_is_first_keeps_nobody_out(defended: bool, undo: Any) -> None:
     """After a restart of the gateway somebody else confirms a session at the joiner's address before it comes back."""
     if not defended:
         undo(Door, "has_room", lambda self, tried: not tried.place.generations)
@@ -380,7 +394,7 @@ class Listener:
 
 
 @both
-def test_recorded_answers_of_a_dead_process_convince_nobody(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_recorded_answers_of_a_dead_process_convince_nobody(defended: bool, undo: Any) -> None:
     """Somebody sends again what the old process sent: it is lost all the same, for it answers no new question."""
     if not defended:
 
@@ -407,7 +421,7 @@ def test_recorded_answers_of_a_dead_process_convince_nobody(defended: bool, undo
 
 
 @both
-def test_a_flood_of_intros_leaves_room_for_a_joiner(defended: bool, undo: Any) -> None:  # noqa: FBT001
+def test_a_flood_of_intros_leaves_room_for_a_joiner(defended: bool, undo: Any) -> None:
     if not defended:
         undo(Door, "has_budget", lambda self, came: False)
     world = World()
