@@ -28,7 +28,9 @@ def make_intro(receiver: KeyPair, key: bytes, ephemeral: str, version: Version =
     return seal_intro(receiver.public, of(ephemeral, 32), p.IntroBody(version.wire, key))
 
 
-def fragment(number: int, data: bytes, total: int, *, stream: int = 5, metadata: bytes | None = None) -> p.StreamFragment:
+def fragment(
+    number: int, data: bytes, total: int, *, stream: int = 5, metadata: bytes | None = None
+) -> p.StreamFragment:
     return p.StreamFragment(stream, total, number, data, metadata)
 
 
