@@ -276,8 +276,8 @@ def read_clear(data: bytes) -> Clear:
     found = read_fragment(data)
     if found is None:
         return Clear.decode_prefix(data)[0]
-    packet_id, *fragment, payload = found
-    return Clear(packet_id, (), StreamFragment(*fragment, payload))
+    packet_id, stream, total, fragment, payload = found
+    return Clear(packet_id, (), StreamFragment(stream, total, fragment, payload))
 
 
 @packet
