@@ -15,7 +15,6 @@ from scripted_freenet import (
     GATE,
     HERE,
     OLD,
-    OTHER,
     THERE,
     GatewayPeer,
     Guest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -52,10 +53,8 @@ class Guest(Party):
         if data[0] == 1:
             self.intros.append(data)
         else:
-            try:
+            with suppress(WireError):
                 self.inbox.append(p.read_clear(Cipher(self.key).open(data)))
-            except WireError:
-                pass
 
     def bodies(self) -> list[Any]:
         """What it heard since the last time."""

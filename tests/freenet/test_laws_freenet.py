@@ -137,7 +137,7 @@ ANSWERS = [
     seal(OWN_KEY, 0, p.AckConnectionV2(GATE_KEY, SEEN, OURS.wire)),
     seal(OWN_KEY, 0, p.AckConnection(p.Refusal("expected version 9.9.9"))),
 ]
-HEARD = [one for one in talk(OWN_KEY, GATE_KEY)[1:]]
+HEARD = talk(OWN_KEY, GATE_KEY)[1:]
 TO_PEER = make_intro(JOIN, KEY, "guest")
 AS_GUEST = talk(drawn(f"candidate.{TO_PEER[1:9].hex()}.key")[:16], KEY)
 CALLING: list[Op] = [Call("connect", (GATE.public, HERE)), *at(HERE, [ANSWERS[0], *HEARD])]

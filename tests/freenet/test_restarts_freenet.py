@@ -26,39 +26,39 @@ def test_a_joiner_that_restarts_is_let_in_and_the_one_before_is_lost(latency: fl
     world.until(lambda: b"hello" in texts(gate) and b"welcome" in texts(joiner))
 
 
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("loss", [0.0, 0.15, 0.3])
 @pytest.mark.parametrize("latency", [0.01, 0.55])
-def test_three_restarts_in_one_second_end_with_one_session(latency: float, loss: float) -> None:
-    for seed in range(4):
-        world = World(seed, latency=latency, loss=loss)
-        gate, joiner = world.pair()
-        for keys in (OTHER, JOIN, OTHER):
-            world.net.run(0.33)
-            world.restart(joiner, gate, keys)
-            joiner.events.clear()
-        took = world.until(lambda: bool(told(joiner, Confirmed)))
-        assert took <= (0.8 if latency < 0.1 and not loss else 9.0)
-        assert told(joiner, Connected)[-1].proven
-        world.until(lambda: len(gate.endpoint.sessions) == 1, within=60)
-        assert say(joiner, b"here")
-        assert say(gate, b"and there")
-        world.until(lambda: b"here" in texts(gate) and b"and there" in texts(joiner))
+def test_three_restarts_in_one_second_end_with_one_session(latency: float, loss: float, seed: int) -> None:
+    world = World(seed, latency=latency, loss=loss)
+    gate, joiner = world.pair()
+    for keys in (OTHER, JOIN, OTHER):
+        world.net.run(0.33)
+        world.restart(joiner, gate, keys)
+        joiner.events.clear()
+    took = world.until(lambda: bool(told(joiner, Confirmed)))
+    assert took <= (0.8 if latency < 0.1 and not loss else 9.0)
+    assert told(joiner, Connected)[-1].proven
+    world.until(lambda: len(gate.endpoint.sessions) == 1, within=60)
+    assert say(joiner, b"here")
+    assert say(gate, b"and there")
+    world.until(lambda: b"here" in texts(gate) and b"and there" in texts(joiner))
 
 
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("latency", "loss", "within"), [(0.025, 0.0, 13.0), (0.75, 0.0, 24.0), (0.025, 0.15, 36.0)])
-def test_a_joiner_notices_that_its_gateway_restarted(latency: float, loss: float, within: float) -> None:
-    for seed in range(3):
-        world = World(seed, latency=latency, loss=loss)
-        gate, joiner = world.pair()
-        world.net.run(7)
-        gate.restart(world.new_gateway(), silent=True)
-        gate.events.clear()
-        assert say(joiner, b"to the old one")
-        assert world.until(lambda: len(told(joiner, Connected)) == 2) <= within
-        (gone,) = told(joiner, PeerLost)
-        assert (gone.undelivered, gone.replaced) == ((b"to the old one",), True)
-        assert say(joiner, b"again")
-        world.until(lambda: texts(gate) == [b"again"])
+def test_a_joiner_notices_that_its_gateway_restarted(latency: float, loss: float, within: float, seed: int) -> None:
+    world = World(seed, latency=latency, loss=loss)
+    gate, joiner = world.pair()
+    world.net.run(7)
+    gate.restart(world.new_gateway(), silent=True)
+    gate.events.clear()
+    assert say(joiner, b"to the old one")
+    assert world.until(lambda: len(told(joiner, Connected)) == 2) <= within
+    (gone,) = told(joiner, PeerLost)
+    assert (gone.undelivered, gone.replaced) == ((b"to the old one",), True)
+    assert say(joiner, b"again")
+    world.until(lambda: texts(gate) == [b"again"])
 
 
 def test_both_restart_at_once() -> None:

@@ -1,0 +1,292 @@
+"""What the scripts of Freenet's sessions do not reach: verbs that are refused, bounds, restored ends, ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from freenet_world import GATE, JOIN, World, newest, say, texts
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_freenet import HERE, THERE, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
+
+from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.freenet import FreenetDelays, FreenetGateway, FreenetLimits, MessageReceived, PeerLost, Unreachable
+from sansproto.freenet import packets as p
+from sansproto.freenet.streams import Inbox, Outbox
+from sansproto.freenet.windows import Arrived, Sent
+from sansproto.recovery.rtt import RoundTrip
+from sansproto.testing.entropy import ScriptedEntropy
+
+
+def test_what_a_peer_does_not_call() -> None:
+    peer = JoinerPeer.live()
+    for key in (bytes(32), b"short", peer.public_key):
+        with pytest.raises(LocalProtocolError, match="not the key of a peer"):
+            peer.connect(key, HERE, 0.0)
+    assert peer.connect(GATE.public, HERE, 0.0)
+    with pytest.raises(LocalProtocolError, match="called already"):
+        peer.connect(GATE.public, HERE, 0.0)
+    with pytest.raises(LocalProtocolError, match="more than 16777216 bytes"):
+        peer.send(1, bytes((16 << 20) + 1), 0.0)
+    peer.close(0.0)
+    for call in (
+        lambda: peer.connect(GATE.public, HERE, 0.0),
+        lambda: peer.disconnect(HERE, 0.0),
+        lambda: peer.expect(HERE, 0.0),
+        lambda: peer.send(1, b"", 0.0),
+        lambda: peer.end_session(1, 0.0),
+    ):
+        with pytest.raises(NotOpen):
+            call()
+
+
+def test_there_are_not_more_addresses_than_sessions_can_be() -> None:
+    peer = JoinerPeer.live(limits=FreenetLimits(sessions=1))
+    assert peer.connect(GATE.public, HERE, 0.0)
+    assert not peer.connect(GATE.public, THERE, 0.0)
+    assert peer.stats.refused == {"too many addresses": 1}
+
+
+def test_a_key_has_32_bytes() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        FreenetGateway(private_key=b"short", entropy=ScriptedEntropy())
+
+
+def test_who_takes_no_events_is_not_told_of_each_round() -> None:
+    peer = JoinerPeer.live(limits=FreenetLimits(events=1))
+    peer.called()
+    found = []
+    for _ in range(40):
+        peer.endpoint.handle_timeout(peer.now)
+        peer.now += 1.0
+    found = [*iter(peer.endpoint.next_event, None)]
+    assert found == [Unreachable(HERE)]
+
+
+def test_limits_of_sessions_of_a_host_and_of_all() -> None:
+    for limits in (FreenetLimits(sessions=2), FreenetLimits(sessions_of_host=2)):
+        peer = GatewayPeer.live(limits=limits)
+        for number in range(3):
+            path = type(HERE)("udp", HERE.host, 4000 + number)
+            Guest(peer, path, f"guest {number}").join()
+        assert len(peer.sessions) == 2
+        assert peer.stats.dropped == {"no place for another session": 1}
+        peer.end_session(1, 0.0)
+        guest = Guest(peer, path, "guest 2")
+        guest.join()
+        assert len(peer.sessions) == 2
+
+
+def test_an_end_that_is_restored_goes_on() -> None:
+    """With sessions, candidates in their order, and calls."""
+    peer = GatewayPeer.live()
+    guest = peer.joined()
+    others = [Guest(peer, type(HERE)("udp", "192.0.2.9", 9 - n), f"other {n}") for n in range(3)]
+    for other in others:
+        assert other.ask()
+        peer.wait(0.1)
+    arguments = {"private_key": GATE.secret, "entropy": ScriptedEntropy(seed=b"again")}
+    other_one = FreenetGateway.restore(peer.endpoint.snapshot(), **arguments)
+    assert other_one.offered == peer.offered
+    assert [*other_one.offered] == [
+        (place.where, one) for place in other_one.places.values() for one in place.candidates
+    ]
+    assert other_one.by_host == peer.by_host
+    again = GatewayPeer(other_one)
+    again.now = peer.now
+    guest.peer = again
+    again.parties[HERE].append(guest)
+    guest.text(b"hello")
+    assert [type(event) for event in again.take()][-1] is MessageReceived
+
+
+def test_a_session_ends_with_its_nonces() -> None:
+    peer = GatewayPeer.live()
+    guest = peer.joined()
+    peer.by_number[1].generations[1].nonces = (1 << 32) - 3
+    guest.say(p.Ping(1))
+    assert not [event for event in peer.take() if isinstance(event, PeerLost)]
+    guest.say(p.Ping(2))
+    assert [event for event in peer.take() if isinstance(event, PeerLost)] == [PeerLost(HERE, 1)]
+
+
+def test_pings_for_silence_wait_for_what_an_address_shares() -> None:
+    peer = GatewayPeer.live()
+    first, second = peer.joined(), peer.guest(name="second")
+    second.join()
+    for _ in range(3):
+        peer.wait(0.3)
+        first.pong()
+    place = peer.by_number[1]
+    place.asked = [peer.now] * 20
+    second.take()
+    peer.wait(5.5)
+    first.pong()
+    peer.wait(2.6)
+    assert second.bodies() == []
+    assert place.generations[2].may_be_asked is False
+
+
+def test_a_peer_that_is_called_no_longer_may_be_silent() -> None:
+    """Its session goes on without a call: nobody is called anew for it."""
+    peer = JoinerPeer.live()
+    gate = peer.joined()
+    gate.pong()
+    place = peer.by_number[1]
+    place.call.end()
+    peer.wait(12.0)
+    assert place.generations[1].is_silent
+    gate.text(b"there")
+    assert not place.generations[1].is_silent
+
+
+def test_a_copy_of_a_fragment_and_numbers_with_gaps() -> None:
+    inbox, bounds = Inbox(), FreenetLimits()
+    for piece in (fragment(1, b"abc", 6), fragment(1, b"abc", 6)):
+        assert inbox.fits(piece, bounds)
+        assert inbox.put(piece, 0.0) is None
+    assert not inbox.fits(fragment(1, b"abd", 6), bounds)
+    assert not inbox.fits(fragment(2, b"", 6), bounds)
+    assert not inbox.fits(fragment(2, b"defg", 6), bounds)
+    assert not inbox.fits(fragment(0, b"def", 6), bounds)
+    assert not inbox.fits(fragment(3, b"def", 6), bounds)
+    wide = [fragment(1, b"a" * 1130, 2260, stream=6), fragment(3, b"b" * 1130, 2260, stream=6)]
+    assert all(inbox.fits(piece, bounds) for piece in wide)
+    assert [inbox.put(piece, 0.0) for piece in wide] == [None, None]
+    (whole,) = [inbox.put(fragment(2, b"def", 6), 0.0)]
+    assert whole is not None
+    assert (whole.data, inbox.told, [*inbox.open]) == (b"abcdef", 2260, [6])
+    for number in range(300):
+        inbox.end(number)
+    assert len(inbox.ended) == 256
+
+
+@given(st.lists(st.integers(0, 40), max_size=60), st.integers(0, (1 << 33)))
+def test_each_id_is_new_once(numbers: list[int], begin: int) -> None:
+    """Whatever their order, also around where they wrap."""
+    arrived, seen = Arrived(end=begin), set[int]()
+    for number in numbers:
+        wire = (begin + number) & 0xFFFF_FFFF
+        assert arrived.is_new(wire) is (number not in seen)
+        if arrived.is_new(wire):
+            arrived.mark(wire, 0.0, 180.0)
+        seen.add(number)
+    assert arrived.is_new((begin - 1) & 0xFFFF_FFFF) is False
+    assert len(arrived.gaps) <= 21
+
+
+def test_gaps_are_given_up_in_the_end() -> None:
+    arrived = Arrived()
+    arrived.mark(5, 0.0, 180.0)
+    arrived.mark(7, 100.0, 180.0)
+    assert (arrived.is_new(4), arrived.is_new(6)) == (True, True)
+    arrived.mark(8, 190.0, 180.0)
+    assert (arrived.is_new(4), arrived.is_new(6)) == (False, True)
+    for number in range(1100):
+        arrived.mark(10 + 2 * number, 200.0, 180.0)
+    assert len(arrived.gaps) == 1024
+    assert not arrived.is_new(6)
+
+
+def test_what_is_missing_and_what_is_only_late() -> None:
+    sent, rtt = Sent(), RoundTrip()
+    rtt.begin(0.1)
+    for number in range(5):
+        sent.add(sent.next_id(), b"%d" % number, 1, number * 0.1)
+    assert sent.acknowledge([99], 0.5, rtt) is None
+    heard = sent.acknowledge([4, 4, 99], 0.5, rtt)
+    assert heard is not None
+    assert (heard.arrived, heard.missing, round(heard.round_trip or 0, 3)) == (1, 3, 0.2)
+    assert (sent.waiting, [*sent.flights], [*sent.again]) == (4, [5], [1, 2, 3])
+    assert sent.next_again(0.6) == b"0"
+    assert [*sent.flights] == [5, 1]
+    heard = sent.acknowledge([5, 2], 0.7, rtt)
+    assert heard is not None
+    assert (heard.missing, [*sent.again]) == (0, [3])
+    heard = sent.acknowledge([1], 0.75, rtt)
+    assert heard is not None
+    assert heard.round_trip is None  # it was sent twice
+    assert sent.next_again(0.8) == b"2"
+    before = sent.due(rtt)
+    assert sent.look() == 1
+    assert sent.next_again(1.0) == b"2"
+    assert sent.due(rtt) - 1.0 > before - 0.8
+
+
+def test_messages_are_known_until_all_of_them_arrived() -> None:
+    outbox = Outbox()
+    for size in (1098, 1099, 0):
+        outbox.add(bytes(size))
+    numbers = [outbox.next() for _ in range(3)]
+    assert [(number, type(body)) for number, body in numbers] == [
+        (1, p.ShortMessage),
+        (2, p.StreamFragment),
+        (3, p.ShortMessage),
+    ]
+    assert outbox.messages() == (bytes(1098), bytes(1099), b"")
+    outbox.note_arrived([2, 1])
+    assert (outbox.messages(), outbox.size, outbox.queue) == ((b"",), 0, [])
+
+
+def test_a_message_of_any_size_comes_through_both_ways() -> None:
+    world = World(loss=0.15)
+    gate, joiner = world.pair()
+    for size in (0, 1, 1097, 1098, 1099, 1122, 1123, 2252, 100_000):
+        data = bytes(number * 7 + number // 256 & 255 for number in range(size))
+        assert say(joiner, data)
+        assert say(gate, data, newest(gate))
+        world.until(lambda data=data: texts(gate)[-1:] == [data] and texts(joiner)[-1:] == [data])  # type: ignore[misc]
+    assert len(texts(gate)) == len(texts(joiner)) == 9
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.15])
+def test_idle_links_are_quiet(loss: float) -> None:
+    world = World(loss=loss)
+    gate, joiner = world.pair()
+    world.net.run(20)
+    before = sum(end.endpoint.stats.packets_sent for end in (gate, joiner))
+    world.net.run(600)
+    sent = sum(end.endpoint.stats.packets_sent for end in (gate, joiner)) - before
+    assert sent / 600 <= (0.45 if not loss else 0.65)
+    assert [*gate.endpoint.sessions] == [1] == [*joiner.endpoint.sessions]
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_peers_that_call_each_other_have_one_session(loss: float) -> None:
+    proven = 0
+    for seed in range(8):
+        world = World(seed, latency=0.02, jitter=0.01, loss=loss)
+        a, b = world.peer("10.0.0.1", GATE), world.peer("10.0.0.2", JOIN)
+        world.join(a, b, JOIN, gateway=False)
+        world.net.run(0.05 * (seed % 2))
+        world.join(b, a, GATE, gateway=False)
+        world.net.run(20)
+        assert say(a, b"from a")
+        assert say(b, b"from b")
+        world.net.run(5)
+        assert (texts(a), texts(b)) == ([b"from b"], [b"from a"])
+        assert [len(end.endpoint.sessions) for end in (a, b)] == [1, 1]
+        proven += sum(one.proven is not None for end in (a, b) for one in first_sessions(end))
+    assert proven == 16 or loss
+
+
+def first_sessions(end: Any) -> list[Any]:
+    return [event for event in end.events if hasattr(event, "proven")]
+
+
+def test_memory_of_an_idle_session_is_small() -> None:
+    world = World()
+    gate, joiner = world.pair()
+    assert say(joiner, bytes(200_000))
+    world.net.run(60)
+    (place,) = joiner.endpoint.places.values()
+    sending = place.generations[1].sending
+    assert (sending.congestion, sending.sent.flights, sending.messages.all) == (None, {}, {})
+    assert texts(gate) == [bytes(200_000)]
+
+
+def test_delays_and_intros_of_others() -> None:
+    with pytest.raises(ValueError, match="repeat"):
+        FreenetDelays(repeat=0.0)
+    assert make_intro(GATE, of("a", 16), "a") != make_intro(GATE, of("a", 16), "b")
