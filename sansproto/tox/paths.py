@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
-from ..component import Host, Part
+from ..component import Host, Note, Part
 from ..contract import Instant, Path
 from ..recovery import Route
 from ..snapshot import CACHED
@@ -14,6 +14,13 @@ from . import packets as p
 from .limits import NodeDelays, NodeLimits
 from .relay_link import RelayLink
 from .tracks import UDP, Track
+
+FOUND: Final = Note("a way is used: the first one", ref="ways")
+WORKS: Final = Note("the direct path is used: something came by it", ref="ways")
+SILENT: Final = Note("the direct path was left: nothing came by it for long", ref="ways")
+CLOSED: Final = Note("a relay was left: the friend is not linked there any more", ref="ways")
+UNPROVED: Final = Note("a way was left: nothing is shown to arrive by it", ref="ways")
+BAD: Final = Note("a relay was left: it is slow, or loses much", ref="ways")
 
 SMALL: Final = 96
 """Bytes of the largest packet that goes by another way if the one in use has no room."""
@@ -191,7 +198,7 @@ class Ways(Part[WaysHost]):
                 del self.paths[way.path]
                 self.paths[way.path], self.best = None, way
             if self.used != UDP and self.host.clock >= self.held_until:
-                self._use(UDP)
+                self._use(UDP, WORKS)
 
     def forget_relay(self, key: bytes) -> None:
         """The friend is not looked for there any more."""
@@ -213,7 +220,7 @@ class Ways(Part[WaysHost]):
         if self.used == UDP and self._is_heard:
             return self._direct()
         if not self.is_open(self.used):
-            self._use(self._next(None), has_fallen=True)
+            self._use(self._next(None), SILENT if self.used == UDP else CLOSED, has_fallen=True)
         if self.used == UDP:
             return self._direct()
         if self.used is None:
@@ -270,15 +277,15 @@ class Ways(Part[WaysHost]):
         track = self.track(used)
         track.leave(now)
         if used == UDP:
-            self.held_until = now + track.hold
-        self._use(to, has_fallen=True)
+            self.held_until, self.heard = now + track.hold, None  # nor is it open until something comes by it
+        self._use(to, UNPROVED, has_fallen=True)
         return True
 
     def leave_for_better(self, used: bytes) -> None:
         """The relay in use is slow, or loses much: go on by one that may be better, if there is one."""
         now, track = self.host.clock, self.track(used)
         better = (key for key in self.others() if key != UDP and self.track(key).is_better(track, now))
-        self._use(next(better, used), has_fallen=True)
+        self._use(next(better, used), BAD, has_fallen=True)
 
     # -- inside
 
@@ -286,9 +293,11 @@ class Ways(Part[WaysHost]):
     def _is_heard(self) -> bool:
         return self.heard is not None and self.host.clock - self.heard < self.host.delays.direct
 
-    def _use(self, name: bytes | None, *, has_fallen: bool = False) -> None:
+    def _use(self, name: bytes | None, why: Note, *, has_fallen: bool = False) -> None:
         if name != self.used:
+            why = FOUND if self.used is None else why
             self.used, self.has_fallen = name, has_fallen
+            self.host.count_note(why, self)
             self.moves += 1
             if name is not None:
                 self.track(name).begin(self.host.clock)
