@@ -15,7 +15,7 @@ from .limits import NodeDelays, NodeLimits
 from .relay_link import RelayLink
 from .tracks import UDP, Track
 
-FOUND: Final = Note("a way is used: the first one", ref="ways")
+FOUND: Final = Note("a way is used: none was open before", ref="ways")
 WORKS: Final = Note("the direct path is used: something came by it", ref="ways")
 SILENT: Final = Note("the direct path was left: nothing came by it for long", ref="ways")
 CLOSED: Final = Note("a relay was left: the friend is not linked there any more", ref="ways")
@@ -297,7 +297,8 @@ class Ways(Part[WaysHost]):
         if name != self.used:
             why = FOUND if self.used is None else why
             self.used, self.has_fallen = name, has_fallen
-            self.host.count_note(why, self)
+            if self.moves:  # the first one says nothing
+                self.host.count_note(why, self)
             self.moves += 1
             if name is not None:
                 self.track(name).begin(self.host.clock)

@@ -957,7 +957,7 @@ class TestDemo:
             "a relay was left: the friend is not linked",
         )
         story = [
-            *("The sender calls", "CookieRequest", "CookieResponse", "Handshake", f"nowhere {to} UDP: a way is used"),
+            *("The sender calls", "CookieRequest", "CookieResponse", "Handshake"),
             *("A stream begins", "by UDP", "UDP is cut", "nobody"),
             *(f"sender: UDP {to} {first}: {unproved}", f"by {first}"),
             *(f"{first.capitalize()} freezes", f"by {first}"),

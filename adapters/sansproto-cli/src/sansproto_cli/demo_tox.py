@@ -189,7 +189,7 @@ class _TappedNode(ToxNode):
             trace=self._note,
         )
         self._name, self._timeline = name, timeline
-        self._used: bytes | None = None
+        self._used: bytes | None = UDP  # the first one is taken without a remark
 
     @property
     def used(self) -> bytes | None:
