@@ -268,7 +268,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
     def _understand(self, *, all_of_it: bool = False) -> None:
         """Open the records that are there, as far as the application has room for them, and notice the end."""
         data, offset = self.inbox, self.read
-        end = len(data)
+        end, view = len(data), memoryview(data)
         events, opener, way = self.received, self.opener, self.incoming
         limit = inf if all_of_it else self.limits.receive_buffer
         while end - offset >= _HEADER and self.undelivered < limit:
@@ -283,7 +283,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
             try:
                 if opener is None or way is None:
                     raise WireError(Fault.UNSUPPORTED)
-                plaintext = opener.open(way.sequence, data, offset, stop)
+                plaintext = opener.open(way.sequence, size, view[offset + _HEADER : stop])
             except WireError as error:
                 self.read = offset
                 corrupted = Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=error.fault.value)
