@@ -390,7 +390,7 @@ class Channel(StreamSession[ChannelEvent]):
 
     def close(self, now: float) -> None:
         """Say that nothing more follows; ``Closed`` comes with the other end's answer, or after the farewell time."""
-        if self.alive(now):
+        if self.closes(now):
             self.phase = Phase.CLOSING
             self.channel.close()
 

@@ -309,7 +309,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def close(self, now: float) -> None:
         """End all sessions, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
-        if self.alive(now):
+        if self.closes(now):
             self.gate.post(GateInput.CLOSE())
             self.run()
 
