@@ -240,12 +240,16 @@ class Ways(Part[WaysHost]):
         """Those that are open beside the one in use."""
         return [name for name in (*self.relays, UDP) if name != self.used and self.is_open(name)]
 
-    def probe(self) -> Direct | None:
-        """The direct path, if it is not in use and is to be tried again."""
+    def probes(self) -> list[Direct]:
+        """The direct paths, if none is in use and they are to be tried again."""
         if self.is_direct or self.host.clock - self.tried < self.host.delays.probe:
-            return None
+            return []
         self.tried = self.host.clock
-        return self._direct()
+        return self.direct()
+
+    def direct(self) -> list[Direct]:
+        """All direct paths, the last one first."""
+        return [Direct(path) for path in reversed(self.paths)] if self.host.room_in_outbox >= len(self.paths) else []
 
     def all(self) -> list[Way]:
         """How a packet of a handshake goes: to each place by UDP where the friend may be, and through relays."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Protocol
 from ..component import Host, Part
 from ..contract import Instant
 from ..snapshot import CACHED
-from .paths import Ways
+from .paths import Direct, Ways
 from .tracks import LEAST_SENT, UDP, Alarm, Carried, longest, shortest
 from .windows import Heard, SendWindow
 
@@ -38,6 +38,7 @@ class Sender(Protocol):
     def send_alive_by(self, name: bytes) -> None: ...
     def send_copies(self, name: bytes, numbers: list[int]) -> int: ...
     def send_list_by(self, name: bytes) -> None: ...
+    def send_probes(self, ways: list[Direct]) -> None: ...
     def begin_way(self, trip: float | None) -> None: ...
 
 
@@ -184,6 +185,8 @@ class Watch(Part[Host[Any]]):
         used, names = ways.used or UDP, ways.others()
         rounds, alarm.rounds = alarm.rounds, alarm.rounds + 1
         alarm.due = self.host.clock + max(_ROUND, longest(ways.tracks.get(used), ways.tracks.values()))
+        if used == UDP:
+            outgoing.send_probes(ways.direct())  # at another path, or where we are now, it may work
         if not names:
             return  # lists of missing packets do as well
         first, end = max(alarm.copied, window.start), window.end
