@@ -8,14 +8,20 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path as File
 from typing import Any
 
 import attrs
 import pytest
 from cli_commands import PATIENCE, Command, failed
+from rich.console import Console
 
 from sansproto.freenet import FreenetGateway, KeyPair, Version
+from sansproto.freenet.generation import Generation
+from sansproto_cli import demo_freenet
+from sansproto_cli.demo_freenet import show_freenet
+from sansproto_cli.exits import CommandFailed
 from sansproto_cli.line import entropy
 from sansproto_threads import run
 
@@ -162,6 +168,30 @@ def test_what_is_wrong_is_said(ends: Ends) -> None:
         found = ends.start(*words).wait()
         assert found.code == 6
         assert "choose another --bind" in found.err
+
+
+STORY = (
+    *("The joiner knows", " Intro ", " AckConnectionV2 ", " AckConnection ", " Ping ", " ShortMessage "),
+    *("A liar asks", "liar → gateway", " AckConnectionV2 ", "gateway → joiner    Ping", "joiner → gateway   Pong"),
+    *("is killed", "newcomer → gateway   Intro", "gateway → newcomer  AckConnectionV2", " ShortMessage ", " Ping "),
+    *("The newcomer was in after", "the gateway has session 2"),
+)
+
+
+def test_the_demo_tells_of_a_joiner_that_restarts_as_somebody_else() -> None:
+    shown, at = StringIO(), 0
+    show_freenet(Console(file=shown, width=200))
+    for said in STORY:
+        assert said in shown.getvalue()[at:], shown.getvalue()
+        at = shown.getvalue().index(said, at) + len(said)
+
+
+def test_the_demo_fails_if_the_old_session_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked whether it is still there."""
+    monkeypatch.setattr(demo_freenet, "_PATIENCE", 2.5)
+    monkeypatch.setattr(Generation, "ask", lambda *_: None)
+    with pytest.raises(CommandFailed, match="waited in vain"):
+        show_freenet(Console(file=StringIO()))
 
 
 def test_ctrl_c_ends_both(ends: Ends) -> None:
