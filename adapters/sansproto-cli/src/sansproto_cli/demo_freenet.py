@@ -64,7 +64,7 @@ def show_freenet(console: Console) -> None:
         require("one session to be left", [*sessions] == [gateway.of(Connected)[-1].generation])
         left = ", ".join(map(str, sessions))
         timeline.conclude(
-            f"The newcomer was in after {(let_in - begun) * 1000:.0f} ms. The old session was over {lost - let_in:.1f} s "
+            f"The newcomer was in after {(let_in - begun) * 1000:.0f} ms. The old session ended {lost - let_in:.1f} s "
             f"later: the gateway has session {left} at {LOOPBACK}:{joiner.port}, and no other."
         )
 
