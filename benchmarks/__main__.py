@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-NAMES = ("channel", "egtp", "hostile", "overte", "pake", "relay", "tox", "tox_paths", "transfer")
+NAMES = ("channel", "egtp", "freenet", "hostile", "overte", "pake", "relay", "tox", "tox_paths", "transfer")
 
 
 def main(names: list[str]) -> int:

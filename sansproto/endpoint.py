@@ -174,7 +174,7 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
         self.alive(now)
 
     def close(self, now: float) -> None:
-        if self.alive(now):
+        if self.closes(now):
             self.close_gracefully(Closed(CloseCause.LOCAL))
             self.run()
 

@@ -222,6 +222,11 @@ class Session(Declared, Generic[E]):
             return False
         return True
 
+    def closes(self, now: float) -> bool:
+        """Take the time of a ``close``; False when the session is over: it may come again, and nothing is to count."""
+        self.advance(now)
+        return self.phase is not _CLOSED
+
     def verb(self, name: str, now: float, *asked: Asked) -> None:
         """What the application asks for: refused by any of the parts before more than the time changes, or done by all.
 

@@ -801,5 +801,5 @@ def test_an_endpoint_of_datagrams_refuses_streams() -> None:
         core.close(0.0)
     late = core.stream_accepted("?", PEER, 0.0)
     assert transmits(core) == [AbortTransport(late)]
-    assert core.stats.dropped == {"unexpected report": 2, "unknown link": 12, "datagram failed": 1, "closed": 5}
+    assert core.stats.dropped == {"unexpected report": 2, "unknown link": 12, "datagram failed": 1, "closed": 4}
     assert events(core) == [Closed(CloseCause.LOCAL)]

@@ -509,6 +509,68 @@ def test_a_router_hides_its_hosts_from_others_but_not_from_each_other() -> None:
     assert neighbour.endpoint.heard[1:] == [("receive_datagram", b"hi", Path("udp", "192.168.0.2", 7000))]
 
 
+def test_packets_leave_by_the_address_of_their_targets_version() -> None:
+    net, client, server = pair()
+    client.host.add_address("fd00::2")
+    server.host.add_address("fd00::1")
+    tell(
+        client,
+        *(SendDatagram(b"hi", Path("udp", host, 4000)) for host in ("10.0.0.1", "fd00::1")),
+        OpenStream(Link(2), Address("fd00::1", PORT)),
+    )
+    net.run(1.0)
+    assert sorted(path.host for name, *_, path in server.endpoint.heard if name == "receive_datagram") == [
+        "10.0.0.2",
+        "fd00::2",
+    ]
+    assert server.endpoint.heard[-1] == ("accepted", "tape", "fd00::2")
+    net.partition("fd00::1", "fd00::2")
+    for path in (Path("udp", "10.0.0.1", 4000), Path("udp", "fd00::1", 4000)):
+        tell(client, SendDatagram(b"again", path))
+    net.run(1.0)
+    assert server.endpoint.times("receive_datagram") == 3
+    only = net.host("10.0.0.3").run(tape(SendDatagram(b"hi", Path("udp", "fd00::1", 4000))), sockets={"udp": 1})
+    net.run(1.0)
+    assert server.endpoint.heard[-1] == ("receive_datagram", b"hi", Path("udp", "10.0.0.3", only.sockets["udp"]))
+    with pytest.raises(ValueError, match="fd00::1 is there already"):
+        client.host.add_address("fd00::1")
+
+
+def test_a_machine_that_moves_leaves_its_streams_behind_and_nobody_is_told() -> None:
+    net, client, server = pair()
+    send(client, b"on its way")
+    tell(server, SendDatagram(b"to the old address", Path("udp", "10.0.0.2", client.sockets["udp"])))
+    client.host.move("10.0.0.9")
+    send(client, b"into the void")
+    send(server, b"as well", 101)
+    net.run(100.0)
+    assert (client.host.address, client.host.addresses) == ("10.0.0.9", ["10.0.0.9"])
+    assert not server.endpoint.data
+    assert not client.endpoint.data
+    assert client.endpoint.times("stream_lost") == server.endpoint.times("stream_lost") == 0
+    assert client.endpoint.times("receive_datagram") == 0
+    tell(client, OpenStream(Link(2), SERVER))
+    tell(server, SendDatagram(b"to the new one", Path("udp", "10.0.0.9", client.sockets["udp"])))
+    net.run(1.0)
+    assert server.endpoint.times("accepted") == 2
+    assert client.endpoint.times("receive_datagram") == 1
+    client.host.add_address("fd00::2")
+    client.host.move("10.0.0.2")
+    assert client.host.addresses == ["10.0.0.2", "fd00::2"]
+
+
+def test_a_machine_that_sleeps_is_reached_at_none_of_its_addresses() -> None:
+    net, client, server = pair()
+    server.host.add_address("fd00::1")
+    net.after(1.0, lambda: tell(client, SendDatagram(b"hi", Path("udp", "fd00::1", 4000))))
+    server.sleep(10.0)
+    net.run(1.0)
+    assert server.endpoint.times("receive_datagram") == 0
+    tell(client, SendDatagram(b"hi", Path("udp", "fd00::1", 4000)))
+    net.run(1.0)
+    assert server.endpoint.times("receive_datagram") == 1
+
+
 def test_who_was_stopped_hears_of_no_failure() -> None:
     net, client, _ = pair()
     tell(client, SendDatagram(b"?", Path("udp", "10.0.0.1", 5)))

@@ -110,7 +110,10 @@ def strays(session: Any) -> None:
             session.send_datagram(b"", path)
         session.socket_bound("udp", Address("192.0.2.1", 1), 1.0)
     session.abort()
+    before = dict(session.stats.dropped)
     session.close(1.0)
+    assert session.stats.dropped == before  # it may come again
+    session.transport_lost(1.0)
 
 
 @of_each_protocol

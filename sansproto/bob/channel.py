@@ -268,7 +268,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
     def _understand(self, *, all_of_it: bool = False) -> None:
         """Open the records that are there, as far as the application has room for them, and notice the end."""
         data, offset = self.inbox, self.read
-        end = len(data)
+        end, view = len(data), memoryview(data)
         events, opener, way = self.received, self.opener, self.incoming
         limit = inf if all_of_it else self.limits.receive_buffer
         while end - offset >= _HEADER and self.undelivered < limit:
@@ -283,7 +283,7 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
             try:
                 if opener is None or way is None:
                     raise WireError(Fault.UNSUPPORTED)
-                plaintext = opener.open(way.sequence, data, offset, stop)
+                plaintext = opener.open(way.sequence, size, view[offset + _HEADER : stop])
             except WireError as error:
                 self.read = offset
                 corrupted = Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=error.fault.value)
@@ -390,7 +390,7 @@ class Channel(StreamSession[ChannelEvent]):
 
     def close(self, now: float) -> None:
         """Say that nothing more follows; ``Closed`` comes with the other end's answer, or after the farewell time."""
-        if self.alive(now):
+        if self.closes(now):
             self.phase = Phase.CLOSING
             self.channel.close()
 

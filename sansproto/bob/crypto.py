@@ -34,6 +34,8 @@ _SUBKEY_LABEL = b"SPOKE".ljust(16, b"\0")
 _LENGTH = Struct(">H").pack
 _SEQUENCE = Struct(">Q").pack
 _RECORD_VERSION = b"\x00\x01"
+_FULL_HEADER = _LENGTH(MAX_PLAINTEXT)
+_FULL_AAD = _RECORD_VERSION + _FULL_HEADER
 
 
 # -- the password ------------------------------------------------------------------------------------------------------
@@ -303,16 +305,22 @@ class RecordCipher:
     def seal(self, sequence: int, plaintext: bytes | memoryview) -> bytes:
         """A whole record: length, ciphertext, tag: 18 bytes more than the plaintext, which has 0..32,767 bytes."""
         size = len(plaintext)
-        if size > MAX_PLAINTEXT:
+        if size == MAX_PLAINTEXT:  # as nearly all records of a file are
+            header, associated = _FULL_HEADER, _FULL_AAD
+        elif size < MAX_PLAINTEXT:
+            header = _LENGTH(size)
+            associated = _RECORD_VERSION + header
+        else:
             raise ValueError(f"a record takes {MAX_PLAINTEXT} bytes")
-        header = _LENGTH(size)
-        return header + self._encrypt(self._base_nonce + _SEQUENCE(sequence), plaintext, _RECORD_VERSION + header)
+        return header + self._encrypt(self._base_nonce + _SEQUENCE(sequence), plaintext, associated)
 
-    def open(self, sequence: int, record: bytes | memoryview, start: int = 0, stop: int | None = None) -> bytes:
-        """The plaintext of the whole record at ``record[start:stop]``. Raises :class:`WireError` with ``BAD_MAC``."""
-        nonce = self._base_nonce + _SEQUENCE(sequence)
-        body = memoryview(record)[start + 2 : stop]
+    def open(self, sequence: int, size: int, body: bytes | memoryview) -> bytes:
+        """The plaintext of a record: of ``size`` bytes, as its header says, from ciphertext and tag behind that.
+
+        Raises :class:`WireError` with ``BAD_MAC``.
+        """
+        associated = _FULL_AAD if size == MAX_PLAINTEXT else _RECORD_VERSION + _LENGTH(size)
         try:
-            return self._decrypt(nonce, body, _RECORD_VERSION + record[start : start + 2])
+            return self._decrypt(self._base_nonce + _SEQUENCE(sequence), body, associated)
         except InvalidTag:
             raise WireError(Fault.BAD_MAC, field="record") from None

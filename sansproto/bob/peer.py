@@ -126,7 +126,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         return taken
 
     def close(self, now: float) -> None:
-        if self.alive(now) and self._closing is None:
+        if self.closes(now) and self._closing is None:
             self.way.post(PeerInput.CLOSE())
             self.run()
 

@@ -137,7 +137,7 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         return tag
 
     def close(self, now: float) -> None:
-        if self.alive(now):
+        if self.closes(now):
             self.connection.post(ConnectionInput.CLOSE())
             self.run()
             self.close_gracefully(Closed(CloseCause.LOCAL))

@@ -263,7 +263,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         to them. They have ``handover`` seconds more; the cause is TIMEOUT if that was too short, LOST if a packet is
         lost.
         """
-        if self.alive(now):
+        if self.closes(now):
             self.gate.post(GateInput.CLOSE())
             self.run()
 

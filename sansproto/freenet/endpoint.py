@@ -106,6 +106,11 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
         """Where each session is."""
         return {number: place.path for number, place in self.by_number.items()}
 
+    def undelivered(self, generation: int) -> int:
+        """How many messages of a session are not known to have arrived; 0 if there is no such session."""
+        session = self._session(generation)
+        return 0 if session is None else len(session.undelivered())
+
     def send(self, generation: int, data: bytes, now: float) -> bool:
         """Send a message in a session. It arrives at most once, and may be overtaken; it is lost only with the session.
 

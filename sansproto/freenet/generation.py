@@ -253,9 +253,10 @@ class Generation(Component[GenerationState, GenerationHost]):
     # -- what sending asks
 
     def seal(self, number: int, body: p.Body) -> bytes:
-        """A whole datagram, with as many receipts as there is room for."""
-        room = 0 if type(body) is p.StreamFragment and len(body.payload) == p.FRAGMENT_SIZE else self._room_for(body)
-        return self._seal(p.Clear(number, self.receipts.take_some(room), body))
+        """A whole datagram, with as many receipts as there is room for: beside a full fragment, none."""
+        if type(body) is p.StreamFragment and len(body.payload) == p.FRAGMENT_SIZE:
+            return self._seal(p.write_fragment(number, body.stream, body.total, body.fragment, body.payload))
+        return self._seal(p.Clear(number, self.receipts.take_some(self._room_for(body)), body).encode())
 
     def transmit(self, datagram: bytes, name: str) -> None:
         self.host.send_datagram(datagram, self.path, name)
@@ -449,15 +450,15 @@ class Generation(Component[GenerationState, GenerationHost]):
     def _room_for(self, body: p.Body) -> int:
         return (p.MAX_CLEAR - 12 - len(p.BODY.encode(body))) // 4
 
-    def _seal(self, clear: p.Clear) -> bytes:
+    def _seal(self, clear: bytes) -> bytes:
         nonce = self.prefix + self.nonces.to_bytes(4, "little")
         self.nonces += 1
         if self.nonces >= _NONCES - 1:
             self.post(GenerationInput.LOST(False))
-        return self.sealer.seal(nonce, clear.encode())
+        return self.sealer.seal(nonce, clear)
 
     def _seal_and_send(self, clear: p.Clear) -> None:
-        self.transmit(self._seal(clear), type(clear.body).__name__)
+        self.transmit(self._seal(clear.encode()), type(clear.body).__name__)
 
     def _send(self, number: int, body: p.Body) -> None:
         self.transmit(self.seal(number, body), type(body).__name__)

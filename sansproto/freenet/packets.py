@@ -253,11 +253,6 @@ class Clear(Packet):
     body: Body = field(BODY)
 
 
-def read_clear(data: bytes) -> Clear:
-    """What was sealed, with or without bytes behind it. Raises WireError."""
-    return Clear.decode_prefix(data)[0]
-
-
 _FRAGMENT: Final = Struct("<IQIIQIQ")
 _HEAD: Final = _FRAGMENT.size
 
@@ -274,6 +269,15 @@ def read_fragment(clear: bytes) -> tuple[int, int, int, int, bytes] | None:
         if variant == 2 and not acked and size + _HEAD + 1 == len(clear) and not clear[-1]:
             return packet_id, stream, total, fragment, clear[_HEAD:-1]
     return None
+
+
+def read_clear(data: bytes) -> Clear:
+    """What was sealed, with or without bytes behind it. Raises WireError."""
+    found = read_fragment(data)
+    if found is None:
+        return Clear.decode_prefix(data)[0]
+    packet_id, stream, total, fragment, payload = found
+    return Clear(packet_id, (), StreamFragment(stream, total, fragment, payload))
 
 
 @packet

@@ -168,7 +168,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         self.verb("refresh", now, self.connection.asked(ConnectionInput.REFRESH()))
 
     def close(self, now: float) -> None:
-        if self.alive(now):
+        if self.closes(now):
             self.connection.post(ConnectionInput.CLOSE())
             self.run()
 

@@ -286,7 +286,10 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.host.tell(PathChanged(self.key, self.generation, old=old, new=route))
 
     def adopt(self, call: Call, attempt: Attempt, reply: Reply) -> None:
-        """An Init of ours was answered."""
+        """An Init of ours was answered: who answers came after whoever had begun another session when it was made."""
+        for one in self.sessions(SessionState.OFFERED):
+            if one.instance != reply.instance and one.confirmed < attempt.made:
+                self.core.remove_session(one)
         self.core.add_own_session(self, call, attempt, reply)
 
     def flush(self) -> None:

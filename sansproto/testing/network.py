@@ -161,23 +161,24 @@ class VirtualNetwork:
     # -- datagrams
 
     def send_datagram(self, sender: Node[Any], data: bytes, path: Path) -> None:
+        edge = sender.host.edge(path.host)
         source, port = sender.host.public(sender.sockets[path.socket], path.host, path.port)
-        chance, way = self._random, self.conditions(sender.host.edge, path.host)
-        if self.is_parted(sender.host.edge, path.host) or chance.random() < way.loss:
+        chance, way = self._random, self.conditions(edge, path.host)
+        if self.is_parted(edge, path.host) or chance.random() < way.loss:
             self.packets += 1
             return
         for _ in range(2 if chance.random() < way.duplicate else 1):
-            if way.rate < inf and self.queued(sender.host.edge, path.host) + len(data) > way.buffer:
+            if way.rate < inf and self.queued(edge, path.host) + len(data) > way.buffer:
                 self.packets += 1  # the queue of the router is full
                 continue
-            delay = self.travel(sender.host.edge, path.host, len(data))
+            delay = self.travel(edge, path.host, len(data))
             if chance.random() < way.reorder:
                 delay += chance.random() * 4 * way.latency
             sent = self._corrupt(data) if chance.random() < way.corrupt else data
-            self.after(delay, lambda sent=sent: self._arrive(sender, sent, path, source, port))  # type: ignore[misc]
+            self.after(delay, lambda sent=sent: self._arrive(sender, sent, path, edge, source, port))  # type: ignore[misc]
 
-    def _arrive(self, sender: Node[Any], data: bytes, path: Path, source: str, port: int) -> None:
-        if self.is_parted(sender.host.edge, path.host):
+    def _arrive(self, sender: Node[Any], data: bytes, path: Path, edge: str, source: str, port: int) -> None:
+        if self.is_parted(edge, path.host):
             return
         target = self.hosts.get(path.host)
         if target is not None and target.router is not None:
@@ -196,7 +197,7 @@ class VirtualNetwork:
                 if bound == inner:
                     node.receive_datagram(data, Path(label, source, port))
                     return
-        sender.fail_datagram(path, self.travel(path.host, sender.host.edge, 0))
+        sender.fail_datagram(path, self.travel(path.host, edge, 0))
 
     def travel(self, source: str, target: str, size: int) -> float:
         """How long a packet of this size is on its way from now on; the way is busy while it leaves."""
@@ -226,11 +227,9 @@ class Host:
     """A machine on the network. ``black_hole`` lets everything that is sent to it vanish."""
 
     def __init__(self, net: VirtualNetwork, address: str, clock: float, nat: Nat | None) -> None:
-        if address in net.hosts:
-            raise ValueError(f"{address} is there already")
-        net.hosts[address] = self
         self.net = net
-        self.address = address
+        self.addresses: list[str] = []
+        self.add_address(address)
         self.clock = clock
         self.nat = nat
         self.router: Nat | None = None
@@ -240,9 +239,32 @@ class Host:
         self._ports = count(40000)
 
     @property
-    def edge(self) -> str:
-        """The address under which the world sees this host."""
-        return self.address if self.nat is None else self.nat.address
+    def address(self) -> str:
+        """The first one."""
+        return self.addresses[0]
+
+    def add_address(self, address: str) -> None:
+        """One more, as of the other IP version. Packets leave by the first address of their target's version."""
+        if address in self.net.hosts:
+            raise ValueError(f"{address} is there already")
+        self.net.hosts[address] = self
+        self.addresses.append(address)
+
+    def move(self, address: str) -> None:
+        """The machine has another address in place of its first one. What was on its way to the old one is lost, and
+        streams stand still: neither end is told. Tell endpoints by ``network_changed``, if they are to know."""
+        for end in self.ends:
+            end.strand()
+        self.add_address(address)
+        del self.net.hosts[self.addresses[0]]
+        self.addresses = [self.addresses.pop(), *self.addresses[1:]]
+
+    def edge(self, target: str) -> str:
+        """The address under which somebody at this address sees this host."""
+        if self.nat is not None:
+            return self.nat.address
+        alike = (one for one in self.addresses if (":" in one) is (":" in target))
+        return next(alike, self.address)
 
     def run(
         self,
@@ -265,7 +287,7 @@ class Host:
         """The address and port that a packet to ``host`` and ``remote`` carries as its source."""
         nat, other = self.nat, self.net.hosts.get(host)
         if nat is None or (other is not None and other.nat is nat):
-            return self.address, port
+            return (self.edge(host) if nat is None else self.address), port
         return nat.address, nat.outward(self, port, host, remote)
 
     def is_hidden_from(self, other: Host) -> bool:
@@ -389,17 +411,17 @@ class Node(Generic[E]):
     def sleep(self, seconds: float) -> None:
         """Have the machine sleep: nothing reaches it, no timer rings, its clock stands still. Others go on meanwhile.
         Streams are still there, if their other ends are. Then the endpoint is told how long it was."""
-        here, net = self.host.address, self.net
-        others = [host for host in net.hosts if host != here and not net.is_parted(here, host)]
+        net = self.net
+        ways = [(here, there) for here in self.host.addresses for there in net.hosts if not net.is_parted(here, there)]
         self._is_asleep = True
-        for address in others:
-            net.partition(here, address)
+        for here, there in ways:
+            net.partition(here, there)
         net.run(seconds)
         self._is_asleep = False
         self.host.clock -= seconds
         self._life, self._alarm = self._life + 1, None  # what was to ring would be early
-        for address in others:
-            net.heal(here, address)
+        for here, there in ways:
+            net.heal(here, there)
         self.report(lambda: self.endpoint.resumed(self.now, asleep=seconds))
 
     def receive_datagram(self, data: bytes, path: Path) -> None:

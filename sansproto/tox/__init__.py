@@ -9,6 +9,7 @@ from ..recovery import RecoveryConfig, RecoveryDelays, RecoveryLimits
 from .crypto import KeyPair
 from .events import (
     CustomReceived,
+    DemotionReason,
     FriendOffline,
     FriendOnline,
     FriendPacketReceived,
@@ -19,6 +20,7 @@ from .events import (
     OfflineReason,
     Presence,
     PresenceChanged,
+    RelayDemoted,
     RelaysShared,
     StatusMessageChanged,
     ToxEvent,
@@ -58,6 +60,7 @@ from .relay_server import RELAY_PORT, RelayServer
 __all__ = [
     "RELAY_PORT",
     "CustomReceived",
+    "DemotionReason",
     "FileControl",
     "FileData",
     "FileRequest",
@@ -92,6 +95,7 @@ __all__ = [
     "RelayClientLeft",
     "RelayClientLimits",
     "RelayConnected",
+    "RelayDemoted",
     "RelayLost",
     "RelayServer",
     "RelayServerDelays",

@@ -159,6 +159,30 @@ class RelaysShared:
     """At most three."""
 
 
+class DemotionReason(Enum):
+    """What speaks against a relay."""
+
+    GARBLED = 0
+    """Packets through it do not open: it has changed them, or the friend sends such."""
+    SILENT = 1
+    """It answers, but nothing comes through it that should have come."""
+
+
+@attrs.frozen
+class RelayDemoted:
+    """A relay is not used for this friend for 30 seconds, and then asked for it again; sooner if no other way is left.
+
+    Each time that this happens it is four times as long, up to 600 seconds. For other friends nothing changes.
+    """
+
+    relay: bytes = attrs.field(repr=bytes.hex)
+    """The relay's key."""
+    friend: bytes = attrs.field(repr=bytes.hex)
+    """The friend's real key."""
+    reason: DemotionReason
+    """Why."""
+
+
 @attrs.frozen
 class FriendPacketReceived:
     """A packet of a friend that is left to the program: it asks for friendship, or is about a file."""
@@ -184,6 +208,7 @@ ToxEvent: TypeAlias = (
     | PresenceChanged
     | TypingChanged
     | RelaysShared
+    | RelayDemoted
     | FriendPacketReceived
     | Closed[Never]
 )

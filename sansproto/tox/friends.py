@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 from ..component import Host, Part, Parts
 from ..contract import Path
@@ -16,6 +16,9 @@ from .outgoing import Target
 from .paths import Direct, Way
 from .relay_link import RelayLink
 from .session import Session
+
+_DEAD: Final = 60.0
+"""A relay to which there was no stream for so long may be replaced by another one that a friend tells of."""
 
 
 class Lane(NamedTuple):
@@ -187,7 +190,10 @@ class Friends(Part[FriendsHost]):
         """Look for a friend at a relay, if there is room for it."""
         limits, ways = self.host.limits, friend.ways
         if relay.key not in ways.relays and len(ways.relays) >= limits.friend_relays:
-            return
+            useless = next((key for key in ways.relays if self._is_useless(key, friend)), None)
+            if useless is None:
+                return
+            self.untie(friend, useless)
         if relay.key not in self.host.relays and not self._make_room(friend):
             return
         ways.relays[relay.key] = None
@@ -258,6 +264,11 @@ class Friends(Part[FriendsHost]):
         if friend is not None and friend.session is not None:
             friend.session.outgoing.look_for_ways()
 
+    def relay_demoted(self, relay: RelayLink) -> None:
+        """It is not used for a friend. Is it used for nobody then, it is left, unless the application wants it."""
+        if relay.key not in self.own_relays and relay.is_unused:
+            relay.rest()
+
     def relay_up(self, relay: bytes) -> None:
         for friend in self.all.values():
             if relay in friend.ways.relays:
@@ -277,6 +288,13 @@ class Friends(Part[FriendsHost]):
         """Not those that are known by a name: a list of relays holds addresses."""
         own = [self.host.relays[key] for key in self.own_relays]
         return [relay for relay in own if relay.is_up and is_numeric(relay.address)][:MOST_NODES]
+
+    def _is_useless(self, key: bytes, friend: Friend) -> bool:
+        """May another relay take its place? A friend can tell of addresses as often as it likes: each stays for some
+        time."""
+        relay = self.host.relays[key]
+        is_dead = not relay.is_up and self.host.clock - relay.lost >= _DEAD
+        return key not in self.own_relays and (is_dead or relay.is_demoted(friend.ways.dht_key))
 
     def _untie(self, friend: Friend, key: bytes) -> None:
         if key in friend.ways.relays:
@@ -311,6 +329,7 @@ class Friends(Part[FriendsHost]):
         friend.dht_keys.append(key)
         self.by_dht_key[key] = friend.key
         for relay in friend.ways.relays:
+            self.host.relays[relay].wake()
             self.host.relays[relay].route(key)
 
     def _forget_dht_key(self, friend: Friend, key: bytes) -> None:

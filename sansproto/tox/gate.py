@@ -23,6 +23,11 @@ from .paths import Direct, Relayed, Way, friend_route, way_route
 from .session import OPENED, Arrived, Session
 from .sessions import Sessions
 
+_LOST: Final = 2.0
+"""Nothing opened for so long: a packet may be further ahead than is looked for usually."""
+_SEARCH: Final = 1.0
+"""Between two times that it is looked for there."""
+
 
 class Came(NamedTuple):
     """A packet, and how it came."""
@@ -76,13 +81,6 @@ class Shook(NamedTuple):
     way: Way
 
 
-class Found(NamedTuple):
-    """A Data packet that a session opened which was not thought of first."""
-
-    session: Session
-    arrived: Arrived
-
-
 @attrs.define(weakref_slot=False)
 class Cookies:
     """What is left of cookies for strangers. A friend is one, too, until its present DHT key is known."""
@@ -118,7 +116,13 @@ class GateInput:
     FRIEND_PINGED = Input[GateState, Pinged]()
     PINGED = Input[GateState, Pinged]()
     PONGED = Input[GateState, Ponged]()
-    FOUND = Input[GateState, Found]()
+    FOUND = Input[GateState, Arrived]()
+    AHEAD = Input[GateState, Arrived]()
+    """It may be far ahead of all that came."""
+    FOUND_AHEAD = Input[GateState, Arrived]()
+    GARBLED = Input[GateState, Arrived]()
+    """It came through a relay for a session, and does not open."""
+    FOREIGN = Input[GateState, Arrived]()
     CLOSE = Input[GateState, None]()
     EXPIRED = Input[GateState, None]()
 
@@ -231,13 +235,31 @@ class Gate(Component[GateState, GateHost]):
     def is_place_known(self, arrived: Arrived) -> bool:
         return bool(self.host.friends.at(arrived.way))
 
-    def find_session(self, arrived: Arrived) -> Found | None:
-        """Not the one in use of who is there usually: it was tried."""
+    def is_of_another_session(self, arrived: Arrived) -> bool:
+        """Not of the one in use of who is there usually: it was tried. The session is kept with the packet."""
         for friend in self.host.friends.at(arrived.way):
             for session in self.host.sessions.of(friend.key):
                 if not session.is_foreign(arrived):
-                    return Found(session, arrived)
-        return None
+                    arrived.session = session
+                    return True
+        return False
+
+    def may_be_ahead(self, arrived: Arrived) -> bool:
+        """Did nothing come from who is there for some time, and was it not looked for just now?"""
+        return any(self._is_lost(friend) for friend in self.host.friends.at(arrived.way))
+
+    def is_ahead(self, arrived: Arrived) -> bool:
+        for friend in self.host.friends.at(arrived.way):
+            if friend.session is not None and friend.session.is_ahead(arrived):
+                arrived.session = friend.session
+                return True
+        return False
+
+    def is_evidence(self, arrived: Arrived) -> bool:
+        return any(
+            friend.session is not None and friend.ways.is_evidence(arrived.way)
+            for friend in self.host.friends.at(arrived.way)
+        )
 
     # -- actions
 
@@ -308,8 +330,24 @@ class Gate(Component[GateState, GateHost]):
         route = way_route(shook.way, shaken.friend)
         self.host.recovery.hear_init(Knock(shaken.name, b"", route, shaken, proven=True))
 
-    def take_data(self, found: Found) -> None:
-        found.session.take(OPENED, found.arrived)
+    def take_data(self, arrived: Arrived) -> None:
+        arrived.session.take(OPENED, arrived)
+
+    def look_ahead(self, arrived: Arrived) -> None:
+        for friend in self.host.friends.at(arrived.way):
+            friend.ways.searched = self.host.clock
+        self.take(AHEAD, arrived)
+
+    def jump(self, arrived: Arrived) -> None:
+        arrived.session.jump(arrived)
+
+    def note_garbled(self, arrived: Arrived) -> None:
+        assert isinstance(arrived.way, Relayed)  # a guard has seen to it
+        for friend in self.host.friends.at(arrived.way):
+            friend.ways.note_garbled(arrived.way.relay)
+
+    def pass_over(self, arrived: Arrived) -> None:
+        self.post(GateInput.FOREIGN(arrived))
 
     def say_goodbye(self) -> None:
         self.host.say_goodbye()
@@ -321,6 +359,10 @@ class Gate(Component[GateState, GateHost]):
         return not self.host.friends.all
 
     # -- inside
+
+    def _is_lost(self, friend: Friend) -> bool:
+        now = self.host.clock
+        return friend.session is not None and now - friend.heard >= _LOST and now - friend.ways.searched >= _SEARCH
 
     def _budget(self, way: Way) -> Level:
         is_expected = isinstance(way, Relayed) or bool(self.host.friends.at(way))
@@ -337,6 +379,7 @@ class Gate(Component[GateState, GateHost]):
 
 _S, _I, _C = GateState, GateInput, Gate
 _COOKIES, _HANDSHAKE, _RECEIVING, _PING = "cookies", "the handshake", "receiving", "the DHT ping"
+_EVIDENCE: Final = "evidence"
 
 RELAYED: Final = (
     Guards.of(Gate, GateState, Came, "relayed packet")
@@ -404,8 +447,16 @@ HANDSHAKE: Final = (
 OTHERS: Final = (
     Guards.of(Gate, GateState, Arrived, "data of no session in use")
     .need(_C.is_place_known, "data from an unknown address", ref=_RECEIVING)
-    .make(_C.find_session, "data that does not open", ref=_RECEIVING)
-    .give(_I.FOUND)
+    .give_if(_C.is_of_another_session, _I.FOUND, ref=_RECEIVING)
+    .give_if(_C.may_be_ahead, _I.AHEAD, ref="nonces")
+    .give_if(_C.is_evidence, _I.GARBLED, ref=_EVIDENCE)
+    .give(_I.FOREIGN)
+)
+AHEAD: Final = (
+    Guards.of(Gate, GateState, Arrived, "data that may be far ahead")
+    .give_if(_C.is_ahead, _I.FOUND_AHEAD, ref="nonces")
+    .give_if(_C.is_evidence, _I.GARBLED, ref=_EVIDENCE)
+    .give(_I.FOREIGN)
 )
 
 
@@ -440,10 +491,16 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.OPEN, _I.PINGED, None, _C.pong, ref=_PING),
         Row(_S.OPEN, _I.PONGED, None, _C.learn, ref=_PING),
         Row(_S.OPEN, _I.FOUND, None, _C.take_data, ref=_RECEIVING),
+        Row(_S.OPEN, _I.AHEAD, None, _C.look_ahead, ref="nonces"),
+        Row(_S.OPEN, _I.FOUND_AHEAD, None, _C.jump, _C.take_data, ref="nonces"),
+        Row(_S.OPEN, _I.GARBLED, None, _C.note_garbled, _C.pass_over, ref=_EVIDENCE),
         Row(_S.OPEN, _I.CLOSE, _S.CLOSED, _C.leave, when=_C.has_nobody, ref="closing a node"),
         Row(_S.OPEN, _I.CLOSE, _S.CLOSING, _C.say_goodbye, arm=(_T.FAREWELL,), ref="closing a node"),
         Row(_S.CLOSING, _I.CLOSE, None, ref="closing a node"),
         Row(_S.CLOSING, _I.EXPIRED, _S.CLOSED, _C.leave, ref="closing a node"),
     ),
-    defaults=(Default(Outcome.IGNORE, "closing"),),
+    defaults=(
+        Default(Outcome.IGNORE, "data that does not open", _I.FOREIGN, _I.AHEAD, _I.GARBLED),
+        Default(Outcome.IGNORE, "closing"),
+    ),
 )

@@ -38,6 +38,10 @@ class RelayClientDelays(LinkDelays):
     """The most that this is."""
     refused: float = seconds(30.0)
     """From a relay's no to a friend's key until it is asked again."""
+    demoted: float = seconds(30.0)
+    """How long a relay against which something speaks is not used for a friend; four times as long each time."""
+    demoted_most: float = seconds(600.0)
+    """The most that this is; a relay that was used for so long begins anew."""
 
 
 @attrs.frozen(kw_only=True)
@@ -123,7 +127,7 @@ class NodeDelays(RelayClientDelays):
     """The longest time in which nothing is sent in a session."""
     alive: float = seconds(8.0)
     """Between two signs of life for the friend's program."""
-    silent: float = seconds(32.0)
+    silent: float = seconds(60.0)
     """How long nothing may come from a friend before its session ends."""
     direct: float = seconds(8.0)
     """How long nothing may come by the direct path before relays are used."""

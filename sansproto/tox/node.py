@@ -1,7 +1,4 @@
-"""The node: sessions with friends, and what friends say to each other. docs/protocols/tox.rst, the node.
-
-An Endpoint with any number of datagram sockets.
-"""
+"""The node: sessions with friends, and what friends say to each other. docs/protocols/tox.rst, the node."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ from ..snapshot import CACHED
 from ..trace import Trace
 from . import crypto
 from . import packets as p
-from .events import OfflineReason, Presence, ToxEvent
+from .events import OfflineReason, Presence, RelayDemoted, ToxEvent
 from .friend import CUSTOM, NOT_ONLINE, Friend, FriendInput, FriendState, Profile
 from .friends import Friends
 from .gate import HANDSHAKE, OTHERS, PING_CAME, PONG, RELAYED, REQUEST_CAME, RESPONSE, Came, Cookies, Gate, GateInput
@@ -65,7 +62,7 @@ _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.it
 
 
 class ToxNode(RelayUser[ToxEvent, Incoming]):
-    """One end of sessions with friends, each known by its real key.
+    """One end of sessions with friends, each known by its real key, over any number of datagram sockets.
 
     ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts. With a
     ``proxy`` it speaks to nobody else: it uses relays through it, and no datagrams.
@@ -309,7 +306,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def close(self, now: float) -> None:
         """End all sessions, for ``NodeDelays.farewell`` seconds; then ``Closed`` follows."""
-        if self.alive(now):
+        if self.closes(now):
             self.gate.post(GateInput.CLOSE())
             self.run()
 
@@ -392,20 +389,23 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def relay_up(self, relay: RelayLink) -> None:
         if relay.key in self.friends.own_relays:
-            self._remark(RelayConnected(relay.key))
+            self.remark(RelayConnected(relay.key))
             for friend in self.friends.all.values():
                 friend.post(FriendInput.RELAYS())
         self.friends.relay_up(relay.key)
 
     def relay_down(self, relay: RelayLink, ended: Ended) -> None:
         if relay.key in self.friends.own_relays:
-            self._remark(ended.event(relay.key))
+            self.remark(ended.event(relay.key))
 
     def relay_linked(self, relay: RelayLink, key: bytes) -> None:
         self.friends.relay_linked(key)
 
     def relay_unlinked(self, relay: RelayLink, key: bytes) -> None:
         self.friends.relay_unlinked(key)
+
+    def relay_demoted(self, relay: RelayLink, key: bytes) -> None:
+        self.friends.relay_demoted(relay)
 
     def relay_heard(self, relay: RelayLink, key: bytes, data: bytes) -> None:
         self.gate.take(RELAYED, Came(data, Relayed(relay.key, key, True)))
@@ -417,6 +417,13 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         self.friends.unblock()
 
     # -- what parts ask
+
+    def remark(self, event: RelayConnected | RelayLost | RelayDemoted) -> None:
+        """What an application misses that takes no events."""
+        if self.waiting_events < self.limits.events:
+            self.emit(event)
+        else:
+            self.count_note(NOT_TOLD)
 
     def say_goodbye(self) -> None:
         self.phase = Phase.CLOSING
@@ -581,13 +588,6 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def _make_session(self, sid: bytes) -> Session:
         return Session(self, sid)
-
-    def _remark(self, event: RelayConnected | RelayLost) -> None:
-        """What an application misses that takes no events."""
-        if self.waiting_events < self.limits.events:
-            self.emit(event)
-        else:
-            self.count_note(NOT_TOLD)
 
     def _ask(self, verb: str) -> None:
         if self.phase is not Phase.OPEN:

@@ -220,16 +220,12 @@ class Outgoing(Part[OutgoingHost]):
 
     def send_request(self, also: Iterable[bytes] = ()) -> None:
         """Say what is missing; all that is not is acknowledged by that. By the way in use, and by these."""
-        payload, number, friend = self.session.receiving.request(), self.window.number, self.session.friend
         self.last_request = self.host.clock
-        self._put(payload, number)
+        self._put(self.session.receiving.request(), self.window.number)
         for name in also:
-            if name != friend.ways.used:
+            if name != self.ways.used:
                 self.send_list_by(name)
-        probe = friend.ways.probe()
-        if probe is not None:
-            self.host.put(probe, self.seal(payload, number))
-            self.host.probe(friend.key, probe.path)
+        self.send_probes(self.ways.probes())
 
     # -- what its watch asks
 
@@ -243,6 +239,13 @@ class Outgoing(Part[OutgoingHost]):
         way = self.ways.way(name, len(payload) + _OVERHEAD)
         if way is not None:
             self.host.put(way, self.seal(payload, self.window.number))
+
+    def send_probes(self, ways: list[Direct]) -> None:
+        """See whether the friend is at one of these: it learns, too, that we are where these packets come from."""
+        for way in ways:
+            if not self.ways.is_direct or way != self.ways.best:  # there lists go all the time
+                self.host.put(way, self.seal(self.session.receiving.request(), self.window.number))
+            self.host.probe(self.session.friend.key, way.path)
 
     def send_alive_by(self, name: bytes) -> None:
         """A sign of life by one of the ways, which shows whether anything arrives by it."""

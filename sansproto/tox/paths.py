@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
-from ..component import Host, Part
+from ..component import Host, Note, Part
 from ..contract import Instant, Path
 from ..recovery import Route
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from ..wire import BOOL, U8, U16BE, U32BE, Fixed, Packet, Text, field, packet
 from . import packets as p
+from .events import DemotionReason, RelayDemoted
+from .evidence import SETTLED, Evidence, patience
 from .limits import NodeDelays, NodeLimits
 from .relay_link import RelayLink
-from .tracks import UDP, Track
+from .tracks import UDP, Track, longest
+
+FOUND: Final = Note("a way is used: none was open before", ref="ways")
+WORKS: Final = Note("the direct path is used: something came by it", ref="ways")
+SILENT: Final = Note("the direct path was left: nothing came by it for long", ref="ways")
+CLOSED: Final = Note("a relay was left: the friend is not linked there any more", ref="ways")
+UNPROVED: Final = Note("a way was left: nothing is shown to arrive by it", ref="ways")
+BAD: Final = Note("a relay was left: it is slow, or loses much", ref="ways")
+GARBLED: Final = Note("a relay is not used for a friend: packets by it do not open", ref="evidence")
+PASSES_NOTHING: Final = Note("a relay is not used for a friend: it answers, and passes nothing on", ref="evidence")
+_REMARKS: Final = {DemotionReason.GARBLED: GARBLED, DemotionReason.SILENT: PASSES_NOTHING}
 
 SMALL: Final = 96
 """Bytes of the largest packet that goes by another way if the one in use has no room."""
@@ -123,6 +136,7 @@ class WaysHost(Host[Any], Protocol):
     def room_in_outbox(self) -> int: ...
     @property
     def friends(self) -> PathIndex: ...
+    def remark(self, event: RelayDemoted) -> None: ...
 
 
 class Ways(Part[WaysHost]):
@@ -152,6 +166,12 @@ class Ways(Part[WaysHost]):
     """When a way was left last because nothing arrived by it."""
     pause: float
     """From then on until the next one may be."""
+    begun: Instant
+    """When the session in use began."""
+    searched: Annotated[Instant, MEMO]
+    """When a packet was looked for last that is far ahead of all others: anybody can send one that is not."""
+    evidence: Evidence | None
+    """What speaks against relays; None: nothing came by any."""
     best: Annotated[Direct | None, CACHED]
     """The last of the paths."""
     friend: Annotated[bytes, CACHED]
@@ -163,9 +183,15 @@ class Ways(Part[WaysHost]):
         self.used, self.moves, self.has_fallen, self.tracks = None, 0, False, {}
         self.heard, self.tried, self.held_until, self.best = None, 0.0, 0.0, None
         self.judged, self.pause = None, 0.0
+        self.begun = self.searched = 0.0
+        self.evidence = None
 
     def rebuild(self) -> None:
         self.best = Direct(next(reversed(self.paths))) if self.paths else None
+
+    def begin_session(self) -> None:
+        """Another one is in use."""
+        self.begun, self.evidence = self.host.clock, None
 
     # -- what is known
 
@@ -191,12 +217,61 @@ class Ways(Part[WaysHost]):
                 del self.paths[way.path]
                 self.paths[way.path], self.best = None, way
             if self.used != UDP and self.host.clock >= self.held_until:
-                self._use(UDP)
+                self._use(UDP, WORKS)
+        else:
+            self.note_relayed(way)
+
+    def note_relayed(self, way: Relayed) -> None:
+        """A packet of a session came through a relay, be it new or late."""
+        if way.is_linked:
+            self._evidence().heard[way.relay] = self.host.clock
 
     def forget_relay(self, key: bytes) -> None:
         """The friend is not looked for there any more."""
         del self.relays[key]
         self.tracks.pop(key, None)
+        if self.evidence is not None:
+            self.evidence.forget(key)
+            self.evidence.heard.pop(key, None)
+
+    # -- what speaks against relays
+
+    def is_evidence(self, way: Way) -> bool:
+        """Does it say something about a relay that a packet which came this way does not open?"""
+        return isinstance(way, Relayed) and way.is_linked and self.host.clock - self.begun >= SETTLED
+
+    def note_garbled(self, relay: bytes) -> None:
+        """A packet came through a relay that does not open."""
+        if self._evidence().note_garbled(relay, self.host.clock):
+            self._demote(relay, DemotionReason.GARBLED)
+
+    def note_due(self, relay: bytes, number: int, sent: Instant) -> None:
+        """A relay was left because this packet is not known to have arrived."""
+        self._evidence().due[relay] = number, sent
+
+    def note_arrived(self, is_proved: Callable[[bytes, int, Instant], bool]) -> None:
+        """Something has arrived."""
+        if self.evidence is not None and self.evidence.due:
+            self.evidence.note_arrived(is_proved)
+
+    def judge_silence(self, alarm: Instant | None) -> None:
+        """Some time has passed. Since when something of ours is not known to have arrived, if it is not."""
+        if self.evidence is None or (found := self.evidence.suspect(self.heard or -inf, alarm)) is None:
+            return
+        relay, since = found
+        if not self._may_demote(relay):
+            return
+        link = self.host.relays[relay]
+        if link.answered < since:
+            link.ask()  # if it is silent itself, it may be our network that is away
+        elif self.host.clock - since >= patience(longest(self.tracks.get(relay), self.tracks.values())):
+            self.evidence.blamed = max(self.evidence.heard.values())
+            self._demote(relay, DemotionReason.SILENT)
+
+    def recall(self) -> None:
+        """No other way is open: those that were demoted are better than none."""
+        for key in self.relays:
+            self.host.relays[key].recall(self.dht_key)
 
     # -- where to
 
@@ -213,10 +288,11 @@ class Ways(Part[WaysHost]):
         if self.used == UDP and self._is_heard:
             return self._direct()
         if not self.is_open(self.used):
-            self._use(self._next(None), has_fallen=True)
+            self._use(self._next(None), SILENT if self.used == UDP else CLOSED, has_fallen=True)
         if self.used == UDP:
             return self._direct()
         if self.used is None:
+            self.recall()
             return self._by_hope(size) or self._direct()
         way = self._through(self.used, size)
         if way is None and size < SMALL:
@@ -233,12 +309,16 @@ class Ways(Part[WaysHost]):
         """Those that are open beside the one in use."""
         return [name for name in (*self.relays, UDP) if name != self.used and self.is_open(name)]
 
-    def probe(self) -> Direct | None:
-        """The direct path, if it is not in use and is to be tried again."""
+    def probes(self) -> list[Direct]:
+        """The direct paths, if none is in use and they are to be tried again."""
         if self.is_direct or self.host.clock - self.tried < self.host.delays.probe:
-            return None
+            return []
         self.tried = self.host.clock
-        return self._direct()
+        return self.direct()
+
+    def direct(self) -> list[Direct]:
+        """All direct paths, the last one first."""
+        return [Direct(path) for path in reversed(self.paths)] if self.host.room_in_outbox >= len(self.paths) else []
 
     def all(self) -> list[Way]:
         """How a packet of a handshake goes: to each place by UDP where the friend may be, and through relays."""
@@ -270,25 +350,46 @@ class Ways(Part[WaysHost]):
         track = self.track(used)
         track.leave(now)
         if used == UDP:
-            self.held_until = now + track.hold
-        self._use(to, has_fallen=True)
+            self.held_until, self.heard = now + track.hold, None  # nor is it open until something comes by it
+        self._use(to, UNPROVED, has_fallen=True)
         return True
 
     def leave_for_better(self, used: bytes) -> None:
         """The relay in use is slow, or loses much: go on by one that may be better, if there is one."""
         now, track = self.host.clock, self.track(used)
         better = (key for key in self.others() if key != UDP and self.track(key).is_better(track, now))
-        self._use(next(better, used), has_fallen=True)
+        self._use(next(better, used), BAD, has_fallen=True)
 
     # -- inside
+
+    def _evidence(self) -> Evidence:
+        found = self.evidence = self.evidence or Evidence()
+        return found
+
+    def _may_demote(self, relay: bytes) -> bool:
+        """The last way is not given up, nor those that are left if something speaks against all of them."""
+        now = self.host.clock
+        return self._is_linked(relay) and any(
+            self._ready(name) <= now for name in (UDP, *self.relays) if name != relay and self.is_open(name)
+        )
+
+    def _demote(self, relay: bytes, reason: DemotionReason) -> None:
+        if self._may_demote(relay):
+            self._evidence().forget(relay)
+            self.host.relays[relay].demote(self.dht_key)
+            self.host.count_note(_REMARKS[reason], self)
+            self.host.remark(RelayDemoted(relay, self.friend, reason))
 
     @property
     def _is_heard(self) -> bool:
         return self.heard is not None and self.host.clock - self.heard < self.host.delays.direct
 
-    def _use(self, name: bytes | None, *, has_fallen: bool = False) -> None:
+    def _use(self, name: bytes | None, why: Note, *, has_fallen: bool = False) -> None:
         if name != self.used:
+            why = FOUND if self.used is None else why
             self.used, self.has_fallen = name, has_fallen
+            if self.moves:  # the first one says nothing
+                self.host.count_note(why, self)
             self.moves += 1
             if name is not None:
                 self.track(name).begin(self.host.clock)

@@ -101,6 +101,16 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
         self._relay("unroute", key, now).unroute(key)
         self.run()
 
+    def demote(self, key: bytes, now: float) -> bool:
+        """The relay does not pass on what it should: do not be linked with this key for some time; False if it is not.
+
+        For ``RelayClientDelays.demoted`` seconds, and four times as many each time, up to ``demoted_most``.
+        ``Unlinked`` follows, and later ``Routed``. Raises as :meth:`unroute`.
+        """
+        taken = self._relay("demote", key, now).demote(key)
+        self.run()
+        return taken
+
     def send(self, key: bytes, data: bytes, now: float) -> bool:
         """Send 1 to 2031 bytes to a linked client. They may be lost.
 

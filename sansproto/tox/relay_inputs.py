@@ -75,6 +75,8 @@ class RelayInput:
     PONG = Input[RelayState, p.RelayPong]()
     ZERO_PONG = Input[RelayState, p.RelayPong]()
     PING_DUE = Input[RelayState, None]()
+    ASK = Input[RelayState, None]()
+    """Does it still answer?"""
     EXPIRED = Input[RelayState, None]()
     LOST = Input[RelayState, Ended]()
     DUE = Input[RelayState, None]()

@@ -6,22 +6,24 @@ docs/protocols/tox.rst, relay client.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Final, Protocol, assert_never
+from math import inf
+from typing import Annotated, Any, Final, assert_never
 
-from ..component import Component, Host, OptionalPart, Parts, Refusal
-from ..contract import Address, Link
+from ..component import Component, OptionalPart, Parts, Refusal
+from ..contract import Address, Instant, Link
 from ..errors import WireError
 from ..events import CloseCause
-from ..links import LinkState, StreamLink
+from ..links import LinkState
 from ..machine import Default, Guards, Outcome, Row, Table, Timer
-from ..proxies import Proxy, ProxyCall, ProxyFailure
+from ..proxies import ProxyCall, ProxyFailure
 from ..snapshot import CACHED
 from ..wire import Packet
 from . import crypto
 from . import packets as p
-from .limits import RelayClientDelays, RelayClientLimits
+from .limits import RelayClientDelays
 from .relay_channel import OwnKeys, RelayChannel, read_keys, write_hello
 from .relay_events import RelayViolation
+from .relay_host import RelayHost
 from .relay_inputs import Answered, Ended, FromFriend, RelayInput, RelayState
 from .relay_route import RelayRoute, RouteInput, RouteState
 
@@ -33,57 +35,6 @@ NOT_LINKED: Final = Refusal("not linked at this relay", ref="relay client")
 NO_RELAY: Final = Refusal("no stream to this relay", ref="relay client")
 NO_ROOM: Final = Refusal("too much waits for this relay", ref="relay client")
 TOO_MANY_ROUTES: Final = Refusal("too many keys at this relay", ref="relay client")
-
-
-class RelayHost(Host[Any], Protocol):
-    """What a relay asks of the session that uses it, and what it tells it."""
-
-    own_dht: crypto.KeyPair
-    """The session's DHT keys, by which the relay knows it."""
-    relay_delays: RelayClientDelays
-    relay_limits: RelayClientLimits
-    proxy: Proxy | None
-    """Through which relays are dialled."""
-    links: Parts[Link, StreamLink]
-
-    def open_link(self, address: Address) -> StreamLink: ...
-    def note_sent(self, link: int, name: str, size: int) -> None: ...
-
-    def relay_dialled(self, relay: RelayLink) -> None:
-        """``relay.link`` is a new link: what is reported about it is the relay's."""
-
-    def relay_hung_up(self, relay: RelayLink, link: Link) -> None:
-        """What is still reported about this link is nobody's."""
-
-    def relay_up(self, relay: RelayLink) -> None:
-        """It has answered. What was asked for is asked for now: ``relay_routed`` follows for each key."""
-
-    def relay_down(self, relay: RelayLink, ended: Ended) -> None:
-        """Its stream is over, or it cannot be reached (told once): it is dialled again and again.
-
-        ``relay_unlinked`` came before for each friend who was linked.
-        """
-
-    def relay_routed(self, relay: RelayLink, key: bytes) -> None:
-        """It knows that we want this friend."""
-
-    def relay_refused(self, relay: RelayLink, key: bytes) -> None:
-        """It has no room for this friend's key. It is asked again."""
-
-    def relay_linked(self, relay: RelayLink, key: bytes) -> None:
-        """This friend is there, and wants us: ``send`` takes packets for them."""
-
-    def relay_unlinked(self, relay: RelayLink, key: bytes) -> None:
-        """Not any more."""
-
-    def relay_heard(self, relay: RelayLink, key: bytes, data: bytes) -> None:
-        """A packet of a linked friend; never empty."""
-
-    def relay_heard_oob(self, relay: RelayLink, key: bytes, data: bytes) -> None:
-        """A packet of anybody at this relay; 1 to 1024 bytes, and the key is one."""
-
-    def relay_writable(self, relay: RelayLink) -> None:
-        """It takes packets again after it had refused one because too much waited."""
 
 
 class RelayLink(Component[RelayState, RelayHost]):
@@ -102,6 +53,12 @@ class RelayLink(Component[RelayState, RelayHost]):
     pings: int
     pending: bytes
     """The number of the ping that was not answered; empty: none."""
+    pinged: Instant
+    """When that went out, or the last one before."""
+    answered: Instant
+    """When the last one went out that was answered."""
+    lost: Instant
+    """Since when there is no stream, if there is none."""
     failures: int
     """Streams that failed since one lasted."""
     is_wanting: bool
@@ -119,6 +76,7 @@ class RelayLink(Component[RelayState, RelayHost]):
         self.call = OptionalPart(self._make_call)
         self.by_id = {}
         self.pings, self.pending, self.failures, self.is_wanting = 0, b"", 0, False
+        self.pinged, self.answered, self.lost = -inf, -inf, 0.0
 
     @cached_property
     def shared(self) -> bytes:
@@ -129,7 +87,7 @@ class RelayLink(Component[RelayState, RelayHost]):
         self.by_id = {route.id: route for route in self.routes.values() if route.id}
 
     def begin(self, address: Address) -> None:
-        self.address = address
+        self.address, self.lost = address, self.host.clock
         self.post(_I.START())
 
     # -- for its session
@@ -169,6 +127,41 @@ class RelayLink(Component[RelayState, RelayHost]):
         """Not any more. Nothing happens if it was not asked for."""
         if key in self.routes:
             RouteInput.UNWANTED().act(self.routes[key])
+
+    def demote(self, key: bytes) -> bool:
+        """Do not use it for a friend for some time; False if they are not linked."""
+        is_linked = self.is_linked(key)
+        if is_linked:
+            self.routes[key].post(RouteInput.DEMOTED())
+        return is_linked
+
+    def recall(self, key: bytes) -> None:
+        """Use it for a friend again, if it was demoted: there is no better one."""
+        if self.is_demoted(key):
+            self.routes[key].post(RouteInput.RECALLED())
+
+    def is_demoted(self, key: bytes) -> bool:
+        """Is it not used for a friend at present?"""
+        route = self.routes.get(key)
+        return route is not None and route.state is RouteState.DEMOTED
+
+    @property
+    def is_unused(self) -> bool:
+        """Is it used for nobody at present?"""
+        return all(route.state is RouteState.DEMOTED for route in self.routes.values())
+
+    def rest(self) -> None:
+        """Hang up, until somebody is to be met there again."""
+        self.post(_I.STOP())
+
+    def wake(self) -> None:
+        """Dial it, if it was at rest."""
+        if self.state is RelayState.RESTING:
+            self.post(_I.START())
+
+    def ask(self) -> None:
+        """Find out whether it still answers: then ``answered`` is a later time. Nothing happens if it does not."""
+        self.post(_I.ASK())
 
     def send(self, key: bytes, data: bytes) -> bool:
         """A packet of 1 to 2031 bytes for a friend; False, and counted, if they are not linked, or too much waits.
@@ -289,6 +282,10 @@ class RelayLink(Component[RelayState, RelayHost]):
     def is_expected(self, pong: p.RelayPong) -> bool:
         return pong.number == self.pending
 
+    def is_waiting(self) -> bool:
+        """Is a ping on its way?"""
+        return bool(self.pending)
+
     def has_proxy(self) -> bool:
         return self.host.proxy is not None
 
@@ -329,14 +326,14 @@ class RelayLink(Component[RelayState, RelayHost]):
 
     def ping(self) -> None:
         self.pings += 1
-        self.pending = self.pings.to_bytes(8, "little")
+        self.pending, self.pinged = self.pings.to_bytes(8, "little"), self.host.clock
         self.say(p.RelayPing(self.pending))
 
     def note_lasting(self) -> None:
         self.failures = 0
 
     def note_pong(self) -> None:
-        self.pending = b""
+        self.pending, self.answered = b"", self.pinged
 
     def answer_ping(self, ping: p.RelayPing) -> None:
         self.say(p.RelayPong(ping.number))
@@ -413,6 +410,9 @@ class RelayLink(Component[RelayState, RelayHost]):
     def route_unlinked(self, route: RelayRoute) -> None:
         self.host.relay_unlinked(self, route.key)
 
+    def route_demoted(self, route: RelayRoute) -> None:
+        self.host.relay_demoted(self, route.key)
+
     # -- inside
 
     def _make_call(self) -> ProxyCall:
@@ -487,6 +487,8 @@ class RelayLink(Component[RelayState, RelayHost]):
         for route in tuple(self.routes.values()):
             RouteInput.DOWN().act(route)
         link, self.link = self.host.links[self.link], Link(0)
+        if self.channel is not None:
+            self.lost = self.host.clock
         self.own = self.channel = None
         self.call.end()
         self.host.relay_hung_up(self, link.key)
@@ -580,6 +582,8 @@ RELAY_LINK: Final = Table[RelayLink, RelayState](
         ),
         Row(_S.UP, _I.LOOKED_AT, None, ref="relay streams"),
         Row(_S.UP, _I.PING_DUE, None, _R.note_lasting, _R.ping, arm=(_T.PING, _T.PONG), ref="pings of a relay"),
+        Row(_S.UP, _I.ASK, None, when=_R.is_waiting, ref="evidence"),
+        Row(_S.UP, _I.ASK, None, _R.ping, ref="evidence"),
         Row(_S.UP, _I.PONG, None, _R.note_pong, cancel=(_T.PONG,), ref="pings of a relay"),
         Row(_S.UP, _I.PINGED, None, _R.answer_ping, ref="pings of a relay"),
         Row(_S.UP, _I.ANSWERED, None, _R.tell_route, ref="routes"),

@@ -27,7 +27,7 @@ E = TypeVar("E")
 
 
 class RelayUser(StreamEndpoint[E, D]):
-    """A session that uses relays: the ``relay_`` methods of :class:`~.relay_link.RelayHost` are its own to override."""
+    """A session that uses relays: the ``relay_`` methods of :class:`~.relay_host.RelayHost` are its own to override."""
 
     relays: Parts[bytes, RelayLink]
     """By their DHT keys."""
@@ -67,7 +67,10 @@ class RelayUser(StreamEndpoint[E, D]):
         Its key is no point of small order.
         """
         found = self.relays.get(relay.key)
-        return found or self.relays.add(relay.key, RelayLink.begin, relay.address)
+        if found is None:
+            return self.relays.add(relay.key, RelayLink.begin, relay.address)
+        found.wake()
+        return found
 
     def leave_relay(self, key: bytes) -> None:
         """Use a relay no longer. Nothing happens if it is not used."""
@@ -106,6 +109,9 @@ class RelayUser(StreamEndpoint[E, D]):
 
     def relay_unlinked(self, relay: RelayLink, key: bytes) -> None:
         """Not any more."""
+
+    def relay_demoted(self, relay: RelayLink, key: bytes) -> None:
+        """It is not used for this friend for some time."""
 
     def relay_heard(self, relay: RelayLink, key: bytes, data: bytes) -> None:
         """A packet of a linked friend."""

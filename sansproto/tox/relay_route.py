@@ -9,10 +9,13 @@ from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
 from ..component import Component, Host
+from ..contract import Instant
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .limits import RelayClientDelays
+
+_MOST_DEMOTIONS: Final = 8  # from there on the pauses do not grow
 
 
 class RouteState(Enum):
@@ -28,6 +31,8 @@ class RouteState(Enum):
     LEAVING = 5
     """We want no longer, and cannot say so before the relay has answered."""
     ENDED = 6
+    DEMOTED = 7
+    """Something speaks against this relay, for this key: it is not used, and asked again later."""
 
 
 class RouteInput:
@@ -42,15 +47,18 @@ class RouteInput:
     LINKED = Input[RouteState, None]()
     UNLINKED = Input[RouteState, None]()
     DUE = Input[RouteState, None]()
-
-
-class RouteTimer:
-    REFUSED = Timer(RouteInput.DUE, RelayClientDelays.refused)
+    DEMOTED = Input[RouteState, None]()
+    """Something speaks against the relay."""
+    RECALLED = Input[RouteState, None]()
+    """There is no better one any more."""
 
 
 class RouteOwner(Protocol):
     """What a route asks of the link to its relay."""
 
+    @property
+    def is_up(self) -> bool: ...
+    def wake(self) -> None: ...
     def say(self, packet: p.Control) -> None: ...
     def take_id(self, route: RelayRoute) -> None: ...
     def free_id(self, route: RelayRoute) -> None: ...
@@ -59,6 +67,7 @@ class RouteOwner(Protocol):
     def route_refused(self, route: RelayRoute) -> None: ...
     def route_linked(self, route: RelayRoute) -> None: ...
     def route_unlinked(self, route: RelayRoute) -> None: ...
+    def route_demoted(self, route: RelayRoute) -> None: ...
 
 
 class RelayRoute(Component[RouteState, Host[Any]]):
@@ -66,6 +75,10 @@ class RelayRoute(Component[RouteState, Host[Any]]):
 
     id: int
     """What the relay calls it, 16 to 255; 0: nothing yet."""
+    linked: Instant
+    """When packets began to go both ways, the last time."""
+    demotions: int
+    """How often something spoke against it, one time after the other."""
     owner: Annotated[RouteOwner, CACHED]
     key: Annotated[bytes, CACHED]
     """The friend's DHT key."""
@@ -75,6 +88,16 @@ class RelayRoute(Component[RouteState, Host[Any]]):
     def __init__(self, host: Host[Any], owner: RouteOwner, key: bytes, delays: RelayClientDelays) -> None:
         super().__init__(host)
         self.owner, self.key, self.delays, self.id = owner, key, delays, 0
+        self.linked, self.demotions = 0.0, 0
+
+    # -- conditions and times
+
+    def is_up(self) -> bool:
+        return self.owner.is_up
+
+    def until_asked(self) -> float:
+        """Longer each time; a relay that was used for as long as this can be is as good as new."""
+        return min(self.delays.demoted * 4.0**self._demotions, self.delays.demoted_most)
 
     # -- actions
 
@@ -103,17 +126,41 @@ class RelayRoute(Component[RouteState, Host[Any]]):
         self.owner.route_refused(self)
 
     def tell_linked(self) -> None:
+        self.linked = self.host.clock
         self.owner.route_linked(self)
 
     def tell_unlinked(self) -> None:
         self.owner.route_unlinked(self)
 
+    def tell_demoted(self) -> None:
+        self.demotions = min(self._demotions + 1, _MOST_DEMOTIONS)
+        self.owner.route_demoted(self)
+
+    def wake(self) -> None:
+        self.owner.wake()
+
     def remove(self) -> None:
         self.owner.remove_route(self)
 
+    # -- inside
 
-_S, _I, _T, _R = RouteState, RouteInput, RouteTimer, RelayRoute
+    @property
+    def _demotions(self) -> int:
+        """Those that still count."""
+        return 0 if self.host.clock - self.linked >= self.delays.demoted_most else self.demotions
+
+
+_S, _I, _R = RouteState, RouteInput, RelayRoute
+
+
+class RouteTimer:
+    REFUSED = Timer(RouteInput.DUE, RelayClientDelays.refused)
+    DEMOTED = Timer(RouteInput.DUE, RelayRoute.until_asked)
+
+
+_T = RouteTimer
 _REF: Final = "routes"
+_EVIDENCE: Final = "evidence"
 _HELD: Final = (_S.REGISTERED, _S.ONLINE)
 
 ROUTE: Final = Table[RelayRoute, RouteState](
@@ -144,10 +191,23 @@ ROUTE: Final = Table[RelayRoute, RouteState](
         Row(_S.LEAVING, _I.WANTED, _S.REQUESTED, ref=_REF),
         Row(_S.LEAVING, _I.ACCEPTED, _S.ENDED, _R.take_id, _R.give_back, _R.remove, ref=_REF),
         Row(_S.LEAVING, _I.REFUSED | _I.DOWN, _S.ENDED, _R.remove, ref=_REF),
-        Row((_S.WAITING, _S.REFUSED), _I.UNWANTED, _S.ENDED, _R.remove, ref=_REF),
+        Row((_S.WAITING, _S.REFUSED, _S.DEMOTED), _I.UNWANTED, _S.ENDED, _R.remove, ref=_REF),
         Row(_S.REGISTERED, _I.UNWANTED, _S.ENDED, _R.give_back, _R.remove, ref=_REF),
         Row(_S.ONLINE, _I.UNWANTED, _S.ENDED, _R.give_back, _R.tell_unlinked, _R.remove, ref=_REF),
-        Row((_S.WAITING, _S.REQUESTED, *_HELD, _S.REFUSED), _I.WANTED, None, ref=_REF),
+        Row((_S.WAITING, _S.REQUESTED, *_HELD, _S.REFUSED, _S.DEMOTED), _I.WANTED, None, ref=_REF),
+        Row(
+            *(_S.ONLINE, _I.DEMOTED, _S.DEMOTED, _R.give_back, _R.tell_demoted, _R.tell_unlinked),
+            arm=(_T.DEMOTED,),
+            ref=_EVIDENCE,
+        ),
+        Row(_S.DEMOTED, _I.UP | _I.DOWN, None, ref=_EVIDENCE),
+        Row(
+            *(_S.DEMOTED, _I.DUE | _I.RECALLED, _S.REQUESTED, _R.ask),
+            when=_R.is_up,
+            cancel=(_T.DEMOTED,),
+            ref=_EVIDENCE,
+        ),
+        Row(_S.DEMOTED, _I.DUE | _I.RECALLED, _S.WAITING, _R.wake, cancel=(_T.DEMOTED,), ref=_EVIDENCE),
     ),
     defaults=(
         Default(Outcome.IGNORE, "unexpected answer", _I.ACCEPTED, _I.REFUSED, _I.LINKED, _I.UNLINKED),

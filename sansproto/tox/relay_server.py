@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Never
 
-from ..component import Parts
+from ..component import Parts, Refusal
 from ..contract import Entropy, Link, Phase
 from ..errors import WireError
 from ..events import CloseCause
@@ -25,6 +25,8 @@ from .relay_visitor import RelayVisitor, VisitorInput, VisitorState
 
 RELAY_PORT: Final = "relay"
 """The label of the listener."""
+
+TOO_MANY_LINKS: Final = Refusal("too many connections of a group of addresses", ref="relay server")
 
 
 class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
@@ -129,6 +131,7 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
         visitor = self.visitors.add(link.key)
         self._count(visitor.group, 1)
         if self._of_groups[visitor.group] > self.limits.links_of_group:
+            self.count_refusal(TOO_MANY_LINKS)
             link.abort()
         else:
             visitor.post(VisitorInput.CAME())

@@ -20,7 +20,7 @@ from . import payloads, requests
 from .keyring import Agreed
 from .limits import NodeDelays
 from .outgoing import CoreSession, Outgoing, OutgoingHost, SessionFriend
-from .paths import Way, name_of
+from .paths import Relayed, Way, name_of
 from .windows import ReceiveWindow
 
 UNUSED_ID: Final = Note("a packet whose id nobody uses", ref="receiving")
@@ -37,6 +37,10 @@ _STEP: Final = 21_845
 _AT_ONCE: Final = 256
 """Packets that waited behind a gap and are handed on in one call: of most the application learns nothing that it could
 leave waiting, if a friend likes that."""
+_ROUND: Final = 1 << 16
+"""Nonces that two bytes tell apart."""
+_ROUNDS: Final = 8
+"""So many more of these are looked at for a packet that is far ahead."""
 _NONCES: Final = (1 << 8 * p.NONCE_SIZE) - 1
 _WIRE: Final = 0xFFFF_FFFF
 
@@ -51,6 +55,8 @@ class Arrived:
     buffer_start: int
     number: int
     payload: bytes
+    session: Session
+    """Of which it is, if that was looked for."""
     __slots__ = tuple(__annotations__)
 
     def __init__(self, data: bytes, way: Way) -> None:
@@ -192,10 +198,10 @@ class Session(Component[SessionState, SessionHost]):
 
     # -- guards
 
-    def is_foreign(self, arrived: Arrived) -> bool:
+    def is_foreign(self, arrived: Arrived, ahead: int = 0) -> bool:
         """Does a packet not open under these keys? If it does, what is in it is kept with it."""
         data, lowest = arrived.data, self.nonce
-        distance = ((data[1] << 8 | data[2]) - lowest) & 0xFFFF
+        distance = (((data[1] << 8 | data[2]) - lowest) & 0xFFFF) + ahead
         nonce = ((lowest + distance) & _NONCES).to_bytes(p.NONCE_SIZE, "big")
         clear = self.host.bulk.open(self.key, nonce, data)
         if clear is None:
@@ -203,6 +209,10 @@ class Session(Component[SessionState, SessionHost]):
         arrived.counter = self.passed + distance
         arrived.buffer_start, arrived.number, arrived.payload = payloads.read(clear)
         return False
+
+    def is_ahead(self, arrived: Arrived) -> bool:
+        """Does it open with a nonce that is further ahead than is looked for usually?"""
+        return any(not self.is_foreign(arrived, number * _ROUND) for number in range(1, _ROUNDS + 1))
 
     def is_next(self, arrived: Arrived) -> bool:
         """Most packets are: the next lossless one, which says nothing new about ours."""
@@ -302,8 +312,16 @@ class Session(Component[SessionState, SessionHost]):
             if counter - self.passed > 2 * _STEP:
                 self.nonce += _STEP
                 self.passed += _STEP
+        elif isinstance(arrived.way, Relayed):
+            self.friend.ways.note_relayed(arrived.way)
         if arrived.buffer_start != self.outgoing.window.start & _WIRE:
             self.outgoing.acknowledge(arrived.buffer_start, name_of(arrived.way))
+
+    def jump(self, arrived: Arrived) -> None:
+        """A packet was far ahead: those before it are not looked for any more."""
+        ahead = (arrived.counter - self.passed) // _ROUND * _ROUND
+        self.nonce += ahead
+        self.passed += ahead
 
     def take_next(self, arrived: Arrived) -> None:
         """As what follows, where nothing waits."""

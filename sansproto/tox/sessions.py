@@ -98,6 +98,7 @@ class Sessions(Part[SessionsHost]):
         session.core.forget_pings()  # nothing answers the packets of the handshake but data
         SessionInput.PROMOTED().act(session)
         friend.current, friend.session = session.sid, session
+        friend.ways.begin_session()
         self.host.friends.session_changed()
         FriendInput.STARTED().act(friend)
 

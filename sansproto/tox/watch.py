@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Protocol
 from ..component import Host, Part
 from ..contract import Instant
 from ..snapshot import CACHED
-from .paths import Ways
+from .paths import Direct, Ways
 from .tracks import LEAST_SENT, UDP, Alarm, Carried, longest, shortest
 from .windows import Heard, SendWindow
 
@@ -38,6 +38,7 @@ class Sender(Protocol):
     def send_alive_by(self, name: bytes) -> None: ...
     def send_copies(self, name: bytes, numbers: list[int]) -> int: ...
     def send_list_by(self, name: bytes) -> None: ...
+    def send_probes(self, ways: list[Direct]) -> None: ...
     def begin_way(self, trip: float | None) -> None: ...
 
 
@@ -95,6 +96,7 @@ class Watch(Part[Host[Any]]):
         """Something has arrived, as was said by this way. The round trip of the way in use, if it is known by that."""
         ways, carried, newest, trip = self.outgoing.ways, self.carried, heard.numbers[-1], None
         shown = carried.note_arrived(heard.numbers, newest)
+        ways.note_arrived(carried.is_proved)
         if self.alarm is not None:
             self.alarm.has_progress |= any(number in carried.copied for number in heard.numbers)
             self._weigh(self.alarm, name)
@@ -170,12 +172,17 @@ class Watch(Part[Host[Any]]):
 
     def _judge(self, alarm: Alarm) -> None:
         """Leave a way by which nothing arrives, while something does by another one."""
+        ways, window = self.outgoing.ways, self.outgoing.window
+        used = ways.used
         if alarm.answer is not None:
             if self.host.clock - alarm.since >= self._limit or self.strikes >= _STRIKES:
-                self.outgoing.ways.leave(alarm.answer)
+                ways.leave(alarm.answer)
         elif alarm.has_progress and alarm.rounds >= _FEW_ROUNDS:
-            self.outgoing.ways.leave(None)
-        if self.outgoing.ways.moves != self.moves:
+            ways.leave(None)
+        if ways.moves != self.moves:
+            number = self.carried.unproved(window, used or UDP)
+            if used and number is not None:
+                ways.note_due(used, number, window.sent_first(number))
             self.note_moved()
 
     def _copy(self, alarm: Alarm) -> None:
@@ -184,7 +191,10 @@ class Watch(Part[Host[Any]]):
         used, names = ways.used or UDP, ways.others()
         rounds, alarm.rounds = alarm.rounds, alarm.rounds + 1
         alarm.due = self.host.clock + max(_ROUND, longest(ways.tracks.get(used), ways.tracks.values()))
+        if used == UDP:
+            outgoing.send_probes(ways.direct())  # at another path, or where we are now, it may work
         if not names:
+            ways.recall()
             return  # lists of missing packets do as well
         first, end = max(alarm.copied, window.start), window.end
         if first < end:
@@ -211,6 +221,7 @@ class Watch(Part[Host[Any]]):
     def _count(self, now: Instant) -> None:
         """How good is the relay in use?"""
         ways, end = self.outgoing.ways, self.outgoing.window.end
+        ways.judge_silence(None if self.alarm is None else self.alarm.since)
         sent, again = end - self.counted, self.again
         self.second, self.counted, self.again = now, end, 0
         if ways.used and ways.track(ways.used).count(now, sent, again):

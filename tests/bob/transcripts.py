@@ -279,7 +279,7 @@ class PeerReplay(Replay):
         offset = 0
         while offset < len(records):
             record, end = p.Record.decode_prefix(records, offset)
-            plaintext = cipher.open(self.sequence, record.encode())
+            plaintext = cipher.open(self.sequence, len(record.sealed) - p.TAG_SIZE, record.sealed)
             assert self.session.send(plaintext, self.now) == len(plaintext)
             self.sequence, offset = self.sequence + 1, end
         self.pump()

@@ -52,7 +52,7 @@ class Result:
 
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
-    ["sansproto_cli.app", "sansproto_cli.domain_app", "sansproto_cli.egtp_app", "sansproto_cli.tox_app"]
+    [f"sansproto_cli.{name}" for name in ("app", "domain_app", "egtp_app", "freenet_app", "tox_app")]
 )
 
 

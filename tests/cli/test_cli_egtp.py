@@ -27,8 +27,9 @@ from sansproto.testing._internal import reasons
 from sansproto_cli import demo_recovery
 from sansproto_cli.addresses import parse_bind
 from sansproto_cli.demo_recovery import show_recovery
-from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, pieces, unsent
+from sansproto_cli.egtp_piping import MESSAGE, WORTH_TELLING, unsent
 from sansproto_cli.exits import CommandFailed, Exit
+from sansproto_cli.standard_streams import pieces
 from sansproto_sockets import run
 
 FAST = "--poll", 1
@@ -466,7 +467,7 @@ def test_one_message_is_one() -> None:
 
 def test_pieces_are_lines_none_longer_than_a_message() -> None:
     line = bytes(2 * MESSAGE + 5)
-    assert pieces(b"a\rb\n\n" + line + b"\nrest") == [
+    assert pieces(b"a\rb\n\n" + line + b"\nrest", MESSAGE) == [
         b"a\rb\n",
         b"\n",
         line[:MESSAGE],
@@ -474,8 +475,8 @@ def test_pieces_are_lines_none_longer_than_a_message() -> None:
         bytes(5) + b"\n",
         b"rest",
     ]
-    assert pieces(bytes(MESSAGE)) == [bytes(MESSAGE), b""]
-    assert pieces(b"") == [b""]
+    assert pieces(bytes(MESSAGE), MESSAGE) == [bytes(MESSAGE), b""]
+    assert pieces(b"", MESSAGE) == [b""]
 
 
 class TestBind:

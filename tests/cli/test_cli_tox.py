@@ -947,12 +947,23 @@ class TestDocuments:
 
 
 class TestDemo:
-    def test_a_way_is_cut_and_the_stream_arrives(self) -> None:
+    def test_one_way_after_the_other_fails_and_the_stream_arrives(self) -> None:
         shown = StringIO()
         show_tox(Console(file=shown, width=200))
+        to = "\N{RIGHTWARDS ARROW}"
+        first, second = ("relay 1", "relay 2") if f"UDP {to} relay 1" in shown.getvalue() else ("relay 2", "relay 1")
+        unproved, closed = (
+            "a way was left: nothing is shown to arrive by it",
+            "a relay was left: the friend is not linked",
+        )
         story = [
-            *("The sender calls", "CookieRequest", "CookieResponse", "Handshake", "A stream begins", "by UDP"),
-            *("UDP is cut", "nobody", "goes on by the relay", "by the relay", "once and in order"),
+            *("The sender calls", "CookieRequest", "CookieResponse", "Handshake"),
+            *("A stream begins", "by UDP", "UDP is cut", "nobody"),
+            *(f"sender: UDP {to} {first}: {unproved}", f"by {first}"),
+            *(f"{first.capitalize()} freezes", f"by {first}"),
+            *(f"sender: {first} {to} {second}: {unproved}", f"by {second}"),
+            *(f"{second} is killed", f"sender: {second} {to} {first}: {closed}"),
+            *(f"by {first}", "It is started again", f"by {first}", "once and in order"),
         ]
         at = 0
         for told in story:
@@ -968,7 +979,7 @@ class TestDemo:
             monkeypatch.setattr(demo_tox._TappedNode, "relay_heard", lambda *_: None)
 
         monkeypatch.setattr(demo_tox._Timeline, "cut", lose_patience)
-        with pytest.raises(CommandFailed, match="the whole stream") as failure:
+        with pytest.raises(CommandFailed, match="another way") as failure:
             show_tox(Console(file=StringIO()))
         assert failure.value.code is Exit.BUG
 

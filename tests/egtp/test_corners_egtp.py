@@ -168,7 +168,7 @@ def test_each_report_is_counted_after_the_end(kind: str, report: str, end: Calla
     peer = PEERS[kind]()
     end(peer)
     OF_ALL[report](peer)
-    assert peer.stats.dropped == {"closed": 1}
+    assert peer.stats.dropped == ({} if report == "close" else {"closed": 1})  # that is no report, and may come again
     assert [type(event) for event in peer.take()] == [Closed]
     assert peer.transmits == []
 

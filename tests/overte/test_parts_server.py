@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_overte import OvertePartHost
 
 from sansproto.contract import Address, Lookup, Path
@@ -24,6 +26,7 @@ from sansproto.overte.registration import ACK, DENIAL, Registration, Registratio
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted
 from sansproto.overte.versions import DEFAULT, PacketType
+from sansproto.testing.entropy import ScriptedEntropy
 
 DOMAIN, CLIENT = b"d" * 16, b"c" * 16
 ICE, STRANGER = (Path(SOCKET, f"198.51.100.{n}", 7337) for n in (1, 66))
@@ -177,6 +180,33 @@ def test_members_and_what_is_said_of_them() -> None:
     host.run()
     assert host.sent[3:] == [ICE, (AT, p.RemovedNode(DOMAIN))]
     assert (len(members.by_id), members.by_path.get(ICE), members.fresh_id((7,)) == members.own_id) == (1, None, False)
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40)))
+def test_local_ids_are_free_ones_in_the_order_of_their_steps(
+    start: int, step: int, used: set[int], leaving: set[int]
+) -> None:
+    host = OvertePartHost(DELAYS, LIMITS)
+    drawn = {"local_id.start": [start.to_bytes(2, "big")], "local_id.step": [step.to_bytes(2, "big")]}
+    host._entropy = ScriptedEntropy(drawn)
+    members = Members(host)
+    order = [(start + number * (step | 1)) & 0xFFFF for number in range(1, 50)]
+    nobodys = {0, members.own_id}
+    for number in used:
+        if order[number] not in nobodys:
+            address = entry(Path(SOCKET, "203.0.113.9", 1 + number))
+            members.admit(bytes([number]) * 16, order[number], address, SAID, 1)
+    host.run()
+    gone = {order[number] for number in leaving} - nobodys
+    free = [one for one in order if one not in nobodys and (one in gone or one not in members.by_local_id)]
+    members.last_id = start
+    assert members.fresh_id(gone) == free[0]
+    members.rebuild()
+    for member in [*members.by_id.values()]:
+        member.post(MemberInput.LEAVE(Departure.LEFT))
+    host.run()
+    members.last_id = start
+    assert members.fresh_id() == next(one for one in order if one not in nobodys)
 
 
 def test_admission() -> None:

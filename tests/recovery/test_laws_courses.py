@@ -36,7 +36,7 @@ def chosen() -> list[int]:
 
 
 SEEDS = chosen()
-FOUND = [5460]
+FOUND = [5460, 12892]
 """Seeds that have found something."""
 
 

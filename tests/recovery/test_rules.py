@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from symbolic import H1, Data, HintPacket, Junk, at, decode, encode, route_of
+from symbolic import H1, H2, Data, HintPacket, Junk, at, decode, encode, route_of
 from world import End, World, packets
 
 from sansproto.contract import Path
@@ -436,6 +436,29 @@ def test_a_close_under_a_candidate_that_is_older_than_the_session_in_use_ends_on
     assert mine.sid in a.core.farewells.tombstones
     assert a.current(b) is not None
     assert not a.events(PeerClosed)
+
+
+@pytest.mark.parametrize("comes_later", [False, True])
+def test_who_answers_an_init_came_after_whoever_had_called_when_it_was_made(comes_later: bool) -> None:
+    """A candidate of another process that is older than our Init is of one that is gone; a younger one may not be."""
+    world = World()
+    a, b = world.end("A", config=OLD), world.end("B", config=OLD)
+    world.record()
+    losing(world, b, H2)
+    losing(world, b, Data)
+    first, second = ((a, b), (b, a)) if comes_later else ((b, a), (a, b))
+    first[0].connect(first[1])
+    world.run(0.3)
+    b.restart()
+    second[0].connect(second[1])
+    world.run(0.3)
+    (theirs,) = [one for one in a.core.sessions.values() if one.state is SessionState.OFFERED]
+    reply = next(packets(world.recorded, H2, "B"))
+    world.spoof(a, reply, b.path)
+    world.net.run(0.001)
+    (ours,) = [one for one in a.core.sessions.values() if one.state is SessionState.CALLED]
+    assert ours.instance != theirs.instance
+    assert (theirs.sid in a.core.sessions) is comes_later
 
 
 def test_what_confirms_a_session_is_acted_upon() -> None:

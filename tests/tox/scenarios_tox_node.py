@@ -281,6 +281,18 @@ def nonces_move_on() -> NodePeer:
 
 
 @scenario
+def a_packet_is_far_ahead() -> NodePeer:
+    peer = NodePeer.recorded()
+    friend = peer.met()
+    friend.say(friend.data(b"\xc8too far", skip=100_000))
+    peer.wait(2.0)
+    friend.say(friend.data(b"\xc8far"), friend.data(b"\xc8next"))
+    peer.wait(2.0)
+    friend.say(b"\x1b" + bytes(40), b"\x1b" + bytes(40))
+    return peer
+
+
+@scenario
 def data_of_nobody() -> NodePeer:
     peer = NodePeer.recorded()
     friend, other = peer.met(), peer.met(3, AT_C)
@@ -467,6 +479,39 @@ def packets_through_a_relay_that_are_none() -> NodePeer:
         p.OobReceived(friend.dht.public, b"\x1b" + bytes(40)),
     )
     peer.remove_relay(RELAY.key, peer.now)
+    return peer
+
+
+def met_twice(**config: Any) -> tuple[RelayedPeer, Friend]:
+    """A friend that is met by UDP, and linked at a relay of its own."""
+    peer = RelayedPeer.recorded(**config)
+    friend = peer.met()
+    peer.add_friend(friend.real.public, friend.dht.public, peer.now, relays=(RELAY,))
+    peer.come_up()
+    peer.say(p.RoutingResponse(16, friend.dht.public), p.ConnectNotification(16))
+    peer.wait(5.0)
+    friend.start += len([one for one in friend.heard() if one == ALIVE])
+    friend.say(friend.data(REQUEST))
+    return peer, friend
+
+
+@scenario
+def a_relay_garbles_packets_and_is_left_until_it_is_asked_for_again() -> NodePeer:
+    peer, _ = met_twice(delays={"demoted": 1.0})
+    peer.wait(2.0)
+    peer.say(*[p.Relayed(16, b"\x1b" + bytes(40))] * 3)
+    peer.wait(1.0)
+    return peer
+
+
+@scenario
+def a_relay_passes_nothing_on_though_it_answers() -> NodePeer:
+    peer, friend = met_twice()
+    peer.say(p.Relayed(16, friend.data(REQUEST)))
+    peer.send_message(friend.real.public, "hello", peer.now)
+    peer.wait(2.5)
+    peer.say(*[p.RelayPong(one.number) for one in peer.take() if isinstance(one, p.RelayPing)])
+    peer.wait(2.0)
     return peer
 
 

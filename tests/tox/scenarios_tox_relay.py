@@ -303,6 +303,34 @@ def a_key_is_given_up_before_the_relay_has_answered() -> ScriptedPeer:
 
 
 @scenario
+def a_relay_is_not_used_for_a_key_for_some_time() -> ScriptedPeer:
+    peer = linked(delays={"demoted": 2.0})
+    peer.demote(C.public, peer.now)
+    answers = p.RoutingResponse(16, B.public), LINK
+    peer.demote(B.public, peer.now)
+    peer.say(*answers)
+    peer.route(B.public, peer.now)
+    peer.wait(2.0)
+    peer.say(*answers)
+    peer.demote(B.public, peer.now)
+    peer.now += peer.pause
+    peer.receive_eof(peer.link, peer.now)
+    peer.tick()
+    peer.come_up()
+    peer.wait(7.0)
+    peer.say(*answers)
+    peer.demote(B.public, peer.now)
+    peer.now += peer.pause
+    peer.receive_eof(peer.link, peer.now)
+    peer.wait(32.0)
+    peer.come_up()
+    peer.say(*answers)
+    peer.demote(B.public, peer.now)
+    peer.unroute(B.public, peer.now)
+    return peer
+
+
+@scenario
 def a_relay_is_lost_and_dialled_again() -> ScriptedPeer:
     peer = linked()
     for key in (C, SERVER):

@@ -10,6 +10,7 @@ from scripted_tox import ALIVE, AT_B, AT_C, ELSEWHERE, KILL, OFFLINE, ONLINE, RE
 from sansproto.contract import Address
 from sansproto.errors import LocalProtocolError
 from sansproto.tox import packets as p
+from sansproto.tox.crypto import KeyPair
 from sansproto.tox.events import (
     FriendOffline,
     FriendOnline,
@@ -98,29 +99,29 @@ def test_what_a_friend_says_before_it_is_online_and_is_heard_all_the_same() -> N
     assert peer.stats.dropped == {}
 
 
-def test_a_friend_of_whom_nothing_is_heard_for_32_seconds_is_lost() -> None:
+def test_a_friend_of_whom_nothing_is_heard_for_60_seconds_is_lost() -> None:
     peer = NodePeer.live()
     friend = peer.met()
     key, begun = friend.real.public, peer.now
-    peer.wait(31.9)
+    peer.wait(59.9)
     assert peer.take() == []
     friend.take()
     peer.wait(0.2)
     assert peer.take() == [FriendOffline(key, OfflineReason.SILENT)]
-    assert peer.now == pytest.approx(begun + 32.1)
+    assert peer.now == pytest.approx(begun + 60.1)
     assert KILL in friend.heard()
     assert len(peer.endpoint.sessions.all) == 0
     peer.wait(10.0)
     assert p.CookieRequestBody in [type(one) for one in friend.take()]
 
 
-@pytest.mark.parametrize("heard", [1.0, 9.5, 31.0])
-def test_the_32_seconds_begin_with_what_was_heard_last(heard: float) -> None:
+@pytest.mark.parametrize("heard", [1.0, 9.5, 59.0])
+def test_the_60_seconds_begin_with_what_was_heard_last(heard: float) -> None:
     peer = NodePeer.live()
     friend = peer.met()
     peer.wait(heard)
     friend.say(friend.data(REQUEST))
-    peer.wait(31.99)
+    peer.wait(59.99)
     assert peer.take() == []
     peer.wait(0.02)
     assert peer.take() == [FriendOffline(friend.real.public, OfflineReason.SILENT)]
@@ -294,6 +295,29 @@ def test_a_friend_that_is_removed_and_added_again_is_called() -> None:
     peer.add_friend(key, friend.dht.public, peer.now, path=AT_B)
     friend.be_called()
     assert peer.take()[-1] == FriendOnline(key, 1)
+
+
+def test_relays_of_a_friend_that_were_dead_for_a_minute_are_replaced_by_those_that_it_tells_of_later() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    relays = [Relay(KeyPair.of(bytes([number]) * 32).public, Address("192.0.2.1", number)) for number in range(1, 10)]
+
+    def tell(*told: Relay) -> list[int]:
+        """At which it is looked for then."""
+        friend.say(friend.lossless(b"\x11" + encode_nodes(told)))
+        known = peer.endpoint.friends.all[friend.real.public].ways.relays
+        return sorted(relays.index(relay) for relay in relays if relay.key in known)
+
+    peer.add_relay(relays[0], peer.now)
+    tell(*relays[1:4])
+    peer.wait(1.0)
+    assert tell(*relays[4:7]) == [0, 1, 2, 3, 4, 5]
+    peer.wait(58.5)
+    assert tell(relays[6]) == [0, 1, 2, 3, 4, 5]
+    peer.wait(0.8)
+    assert tell(*relays[6:9]) == [0, 4, 5, 6, 7, 8]  # 0 is the application's
+    assert set(peer.endpoint.relays) == {relays[number].key for number in (0, 4, 5, 6, 7, 8)}
+    assert tell(*relays[1:4]) == [0, 4, 5, 6, 7, 8]
 
 
 def test_there_are_only_so_many_friends() -> None:

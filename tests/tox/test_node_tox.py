@@ -314,8 +314,7 @@ def test_a_friend_with_another_address_keeps_its_session() -> None:
     b.befriend(a)
     meet(world, a, b)
     chat(world, a, b, 3.0)
-    world.net.hosts["10.0.0.3"] = world.net.hosts["10.0.0.1"]
-    world.net.hosts["10.0.0.1"].address = "10.0.0.3"
+    a.node.host.move("10.0.0.3")
     a.node.call(lambda now: a.tox.network_changed(now))
     chat(world, a, b, 15.0)
     world.net.run(3.0)

@@ -160,6 +160,23 @@ def test_udp_is_used_again_as_soon_as_it_is_open_but_not_for_5_20_and_60_seconds
     assert world.used(world.a) == -1
 
 
+def test_udp_by_which_nothing_came_since_it_was_left_is_not_used_instead_of_a_relay_that_failed_before() -> None:
+    world = Faults(2, udp=True)
+    world.run(WARM)
+    world.block_udp()
+    world.run(2.0)
+    frozen = world.used(world.a)
+    world.treat(frozen, black_hole())
+    world.run(2.0)
+    assert world.used(world.a) == 1 - frozen
+    world.treat(frozen, None)
+    world.relays[1 - frozen].stop()
+    at = world.net.now
+    world.run(3.0)
+    assert world.used(world.a) == world.used(world.b) == frozen
+    assert world.gap(at) < 0.5
+
+
 def test_udp_is_found_within_10_seconds_after_it_opens() -> None:
     world = Faults(1, udp=True)
     world.block_udp()

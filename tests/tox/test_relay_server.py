@@ -499,6 +499,7 @@ def test_a_group_of_addresses_has_so_many_connections() -> None:
     peer = live(links_of_group=2)
     guests = [Guest(peer, A, HERE), Guest(peer, A, "192.0.2.77"), Guest(peer, A, HERE), Guest(peer, A, THERE)]
     assert [guest.is_cut for guest in guests] == [False, False, True, False]
+    assert peer.stats.refused == {"too many connections of a group of addresses": 1}
     peer.stream_lost(guests[0].at, peer.now)
     assert not Guest(peer, A, HERE).is_cut
     assert Guest(peer, A, HERE).is_cut

@@ -69,8 +69,19 @@ def test_a_friend_that_restarts_and_keeps_silent_is_found_out_by_its_silence() -
     world.net.run(20.0)
     b.restart("again")
     b.befriend(a)  # it does not know where
+    a.tox.probe = lambda friend, path: None  # type: ignore[method-assign]
     a.say(b, "are you there?")
     assert back(world, a, b) == pytest.approx(3.0 + 3.0 * ROUND_TRIP, abs=0.05)
+
+
+def test_a_friend_that_restarts_and_keeps_silent_learns_where_we_are_by_the_ping_of_an_alarm() -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(20.0)
+    b.restart("again")
+    b.befriend(a)
+    a.say(b, "are you there?")
+    assert back(world, a, b) < 2.0
 
 
 def test_without_anything_to_say_that_takes_up_to_eight_seconds_more() -> None:

@@ -5,24 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tox_world import Tox, World, chat, meet, offline
+from tox_world import Tox, World, all_arrived, chat, meet, offline
 
-from sansproto.tox import MessageDelivered, Undelivered
+from sansproto.contract import Path
+from sansproto.tox import CustomReceived, MessageDelivered, Undelivered
 
 SOON = 8.0
 """Seconds until friends talk again."""
 
 
-def friends(world: World, *, by_relay: bool) -> tuple[Tox, Tox]:
+UDP, RELAY, BOTH = "UDP", "relay", "both"
+by_each_way = pytest.mark.parametrize("by", [UDP, RELAY, BOTH])
+
+
+def friends(world: World, by: str) -> tuple[Tox, Tox]:
     a, b = world.node(1), world.node(2)
-    if by_relay:
+    if by != UDP:
         relay = world.relay()
         a.use(relay)
         b.use(relay)
-    a.befriend(b, path=not by_relay)
+    a.befriend(b, path=by != RELAY)
     b.befriend(a)
     meet(world, a, b)
     return a, b
+
+
+def talk(world: World, a: Tox, b: Tox, seconds: float) -> float:
+    """A message both ways each tenth of a second; the longest time in which one of them got none."""
+    worst, since = 0.0, [world.net.now] * 2
+    had = [len(node.texts()) for node in (a, b)]
+    for _ in range(round(seconds * 10)):
+        chat(world, a, b, 0.1)
+        for number, node in enumerate((a, b)):
+            if len(node.texts()) > had[number]:
+                had[number], since[number] = len(node.texts()), world.net.now
+            worst = max(worst, world.net.now - since[number])
+    return worst
+
+
+def change(node: Tox) -> None:
+    """Its machine says that it is in another network."""
+    node.node.call(lambda now: node.tox.network_changed(now))
 
 
 def until_it_arrives(world: World, a: Tox, b: Tox) -> float:
@@ -39,11 +62,11 @@ def until_it_arrives(world: World, a: Tox, b: Tox) -> float:
     return world.net.now - begun
 
 
-@pytest.mark.parametrize("by_relay", [False, True])
+@by_each_way
 @pytest.mark.parametrize("asleep", [5.0, 60.0, 3600.0])
-def test_friends_talk_again_soon_behind_a_sleep(asleep: float, by_relay: bool) -> None:
+def test_friends_talk_again_soon_behind_a_sleep(asleep: float, by: str) -> None:
     world = World()
-    a, b = friends(world, by_relay=by_relay)
+    a, b = friends(world, by)
     chat(world, a, b, 3.0)
     said = a.say(b, "before")
     a.node.sleep(asleep)
@@ -55,10 +78,10 @@ def test_friends_talk_again_soon_behind_a_sleep(asleep: float, by_relay: bool) -
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("by_relay", [False, True])
-def test_no_timers_are_made_up_for_behind_a_sleep(by_relay: bool) -> None:
+@by_each_way
+def test_no_timers_are_made_up_for_behind_a_sleep(by: str) -> None:
     world = World()
-    a, b = friends(world, by_relay=by_relay)
+    a, b = friends(world, by)
     chat(world, a, b, 3.0)
     a.node.sleep(3600.0)
     before = a.tox.stats.packets_sent
@@ -66,15 +89,110 @@ def test_no_timers_are_made_up_for_behind_a_sleep(by_relay: bool) -> None:
     assert a.tox.stats.packets_sent - before < 30
 
 
-def test_a_network_that_changes_costs_no_session() -> None:
-    """Another address, through a relay and directly: what waits is kept."""
+@by_each_way
+def test_what_was_to_be_sent_before_a_sleep_is_sent_behind_it_or_told(by: str) -> None:
     world = World()
-    a, b = friends(world, by_relay=True)
-    chat(world, a, b, 3.0)
-    world.net.cut("10.0.0.1", "10.0.1.0")
-    a.node.call(lambda now: a.tox.network_changed(now))
-    chat(world, a, b, 10.0)
+    a, b = friends(world, by)
+    world.net.run(1.0)
+    offered = [b"\xa0" + number.to_bytes(2, "big") + bytes(1000) for number in range(300)]
+    taken = a.give(b, offered)
+    a.node.sleep(60.0)
+    until_it_arrives(world, a, b)
+    world.net.run(2.0)
+    told = [data for event in a.events if isinstance(event, Undelivered) for data in event.packets]
+    arrived = [event.data for event in b.events if isinstance(event, CustomReceived)]
+    assert arrived == offered[: len(arrived)]  # in order, each once
+    assert {*arrived, *told} == {*offered[:taken]}
+
+
+# -- other networks
+
+
+@by_each_way
+def test_a_network_that_changes_costs_no_session(by: str) -> None:
+    """A VPN is switched on, and off: another address, and streams that stand still."""
+    world = World()
+    a, b = friends(world, by)
+    talk(world, a, b, 3.0)
+    for address in ("10.8.0.1", "10.0.0.1"):
+        a.node.host.move(address)
+        change(a)
+        assert talk(world, a, b, 10.0) < 1.5
+    world.net.run(1.0)
     assert offline(a, b) == []
+    assert all_arrived(a, b)
+    if by != RELAY:
+        assert a.ways(b).is_direct
+        assert b.ways(a).is_direct
+        assert next(reversed(b.ways(a).paths)).host == "10.0.0.1"
+
+
+def test_a_relay_is_dialled_at_once_in_another_network() -> None:
+    world = World()
+    a, b = friends(world, RELAY)
+    a.node.host.move("10.8.0.1")
+    world.net.run(5.0)
+    change(a)
+    assert talk(world, a, b, 5.0) < 1.5
+    assert offline(a, b) == []
+
+
+@by_each_way
+def test_a_router_that_gives_another_port_costs_no_session(by: str) -> None:
+    """Nobody is told: neither our machine, nor the friend."""
+    world = World()
+    router = world.net.nat("192.0.2.1")
+    a = Tox(world, 1, host=world.net.host("10.0.0.1", nat=router))
+    b = world.node(2)
+    if by != UDP:
+        relay = world.relay()
+        a.use(relay)
+        b.use(relay)
+    a.befriend(b, path=by != RELAY)
+    b.befriend(a)
+    meet(world, a, b)
+    talk(world, a, b, 3.0)
+    router.rebind()
+    assert talk(world, a, b, 20.0) < 3.0
+    world.net.run(1.0)
+    assert offline(a, b) == []
+    assert all_arrived(a, b)
+    assert (a.ways(b).is_direct, b.ways(a).is_direct) == (by != RELAY, by != RELAY)
+
+
+def dual(world: World, number: int) -> Tox:
+    """A node that is reached by IPv4 and IPv6."""
+    node = world.node(number)
+    node.node.host.add_address(f"fd00::{number}")
+    return node
+
+
+@pytest.mark.parametrize("relay", [False, True])
+@pytest.mark.parametrize("told", ["both", "one"])
+def test_ipv6_is_used_when_ipv4_is_dead_and_the_other_way_round(told: str, relay: bool) -> None:
+    """Both know both addresses of each other, or only one end does."""
+    world = World()
+    a, b = dual(world, 1), dual(world, 2)
+    if relay:
+        at = world.relay()
+        a.use(at)
+        b.use(at)
+    for one, other, number in ((a, b, 2), (b, a, 1)):
+        is_told = one is a or told == "both"
+        one.befriend(other, path=is_told)
+        if is_told:
+            one.befriend(other, at=Path("udp", f"fd00::{number}", other.path.port))
+    meet(world, a, b)
+    talk(world, a, b, 3.0)
+    pairs = [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")]
+    for dead, alive in (pairs, pairs[::-1]):
+        world.net.partition(*dead)
+        world.net.heal(*alive)
+        assert talk(world, a, b, 12.0) < 2.0
+        world.net.run(1.0)
+        assert offline(a, b) == []
+        assert all_arrived(a, b)
+        assert a.ways(b).best.path.host == alive[1]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def test_the_file_is_what_the_scenarios_write() -> None:
 def coverage() -> Coverage:
     found = Coverage()
     cover(found, SESSIONS, conformance_tox.MACHINES)
+    cover(found, load(PATH.with_name("nodes.json")), conformance_tox.MACHINES)  # nodes ask relays, clients do not
     return found
 
 

@@ -55,8 +55,10 @@ class Tox:
         self.tox = self.make(seed, **more)
         self.node.restart(self.tox, silent=True)
 
-    def befriend(self, other: Tox, *, path: bool = False, relays: tuple[Relay, ...] = ()) -> None:
-        at = other.path if path else None
+    def befriend(
+        self, other: Tox, *, path: bool = False, at: Path | None = None, relays: tuple[Relay, ...] = ()
+    ) -> None:
+        at = other.path if path else at
         self.node.call(lambda now: self.tox.add_friend(other.key, other.tox.dht_key, now, path=at, relays=relays))
 
     def use(self, relay: Relay) -> bool:

@@ -73,6 +73,7 @@ class StreamEnd:
         self._was_reset = ""
         self._reading = False
         self._late_read = False
+        self._is_stranded = False
         if node is not None and link is not None:
             self.own(node, link)
 
@@ -82,11 +83,16 @@ class StreamEnd:
         node.links[link] = self
         self.host.ends[self] = None
 
+    @property
+    def _source(self) -> str:
+        """Its address, as the other end sees it."""
+        return self.host.edge(self.remote.host)
+
     # -- opening
 
     def connect(self, address: Address) -> None:
-        source, port = self.host.edge, self.host.free_port()
         self.remote = address
+        source, port = self._source, self.host.free_port()
         delay = self.net.travel(source, address.host, 0)
         self._go(delay, address.host, lambda: self._knock(address, Address(source, port)))
 
@@ -95,7 +101,7 @@ class StreamEnd:
         if self.dead or target.is_hidden_from(self.host):
             return
         found = target.listener(address.port)
-        back = self.net.travel(address.host, self.host.edge, 0)
+        back = self.net.travel(address.host, origin.host, 0)
         if found is None:
             self.net.after(back, lambda: self.lose("connection refused"))
             return
@@ -157,10 +163,10 @@ class StreamEnd:
     # -- sending
 
     def _way_out(self) -> Conditions:
-        return self.net.conditions(self.host.edge, self.remote.host)
+        return self.net.conditions(self._source, self.remote.host)
 
     def _way_in(self) -> Conditions:
-        return self.net.conditions(self.remote.host, self.host.edge)
+        return self.net.conditions(self.remote.host, self._source)
 
     def _pump(self) -> None:
         """Put on its way what there is room for; then FIN."""
@@ -192,7 +198,7 @@ class StreamEnd:
             self._pump()
 
     def _ship(self, size: int, act: Callable[[], None]) -> None:
-        delay = self.net.travel(self.host.edge, self.remote.host, size)
+        delay = self.net.travel(self._source, self.remote.host, size)
         self._last_arrival = arrival = max(self._last_arrival, self.net.now + delay)  # streams keep their order
         self._go(arrival - self.net.now, self.remote.host, act)
 
@@ -203,11 +209,11 @@ class StreamEnd:
         node.report(lambda: node.endpoint.stream_unblocked(self._link, node.now))
 
     def _go(self, delay: float, target: str, act: Callable[[], None], *, lost_in_partition: bool = False) -> None:
-        source = self.host.edge
+        source = self._source
 
         def arrive() -> None:
             host = self.net.hosts.get(target)
-            if host is None or host.black_hole:
+            if host is None or host.black_hole or self._is_stranded:
                 return
             if not self.net.is_parted(source, target):
                 act()
@@ -276,6 +282,12 @@ class StreamEnd:
         self.dead = True
         self._send_reset()
 
+    def strand(self) -> None:
+        """One of the two ends has another address: nothing passes any more."""
+        for end in (self, self.peer):
+            if end is not None:
+                end._is_stranded = True
+
     def vanish(self, silent: bool) -> None:
         """The process that had this end is gone."""
         self.host.ends.pop(self, None)
@@ -297,5 +309,5 @@ class StreamEnd:
     def _send_reset(self) -> None:
         peer = self.peer
         if peer is not None and not peer.dead:
-            delay = self.net.travel(self.host.edge, peer.host.edge, 0)
-            self._go(delay, peer.host.edge, lambda: peer.reset("connection reset"), lost_in_partition=True)
+            delay = self.net.travel(self._source, self.remote.host, 0)
+            self._go(delay, self.remote.host, lambda: peer.reset("connection reset"), lost_in_partition=True)

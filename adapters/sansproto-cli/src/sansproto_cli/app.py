@@ -53,6 +53,7 @@ app = App(
 # Imported only by who uses it.
 app.command("sansproto_cli.domain_app:domain_app", name="domain", help="Visit a domain of Overte, or serve one.")
 app.command("sansproto_cli.egtp_app:egtp_app", name="egtp", help="A pipe that survives restarts, and mailboxes for it.")
+app.command("sansproto_cli.freenet_app:freenet_app", name="freenet", help="Messages over Freenet's transport.")
 app.command("sansproto_cli.tox_app:tox_app", name="tox", help="A pipe over a session of Tox, an echo, and relays.")
 
 RelayOption: TypeAlias = Annotated[

@@ -26,6 +26,7 @@ from sansproto.contract import Address
 from . import passwords
 from .addresses import LOOPBACK, format_address
 from .demo_domain import show_domain
+from .demo_freenet import show_freenet
 from .demo_recovery import show_recovery
 from .demo_tox import show_tox
 from .exits import CommandFailed, Exit, Interrupted
@@ -81,6 +82,8 @@ def show(console: Console) -> None:
     show_recovery(console)
     console.print()
     show_tox(console)
+    console.print()
+    show_freenet(console)
 
 
 def _write_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Tox part of the demo: two friends and a relay. UDP is cut between them, and a stream goes on by the relay."""
+"""The Tox part of the demo: two friends, two relays, and a stream that goes on while one way after the other fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Final, NamedTuple, Self
 
 from rich.console import Console
@@ -18,6 +18,7 @@ import sansproto_asyncio
 import sansproto_sockets
 import sansproto_threads
 from sansproto.contract import Path
+from sansproto.testing.faulty_relay import FaultyRelay, black_hole
 from sansproto.tox import (
     RELAY_PORT,
     CustomReceived,
@@ -25,119 +26,198 @@ from sansproto.tox import (
     NodeDelays,
     Relay,
     RelayConnected,
-    RelayServer,
     ToxEvent,
     ToxNode,
 )
 from sansproto.tox.packets import DATAGRAM
 from sansproto.tox.paths import Direct, Relayed, Several
+from sansproto.tox.tracks import UDP
+from sansproto.trace import Noted, TraceRecord
 
 from .addresses import LOOPBACK
 from .exits import CommandFailed, Exit
 from .line import Runner, entropy
 from .stage import on_asyncio, print_packet, require, say
 from .tox_meeting import SOCKET
-from .tox_piping import PIECE, Outgoing, cut
+from .tox_piping import DATA, PIECE, Outgoing
 
-_SIZE = 150 * PIECE  # bytes of the stream
-_PAUSE = 0.02  # seconds between two pieces of it
+_PAUSE = 0.02  # seconds between two pieces of the stream
+_FEW = 20 * PIECE  # bytes that arrive before the next thing happens
 _PLACE: Final = {SOCKET: (LOOPBACK, 0)}
 _TICK = 0.01
 _PATIENCE = 20.0  # seconds, for a busy machine
 _EVERY = 0.5  # seconds of data on one line
-_IMPATIENT: Final = NodeDelays(direct=0.5, farewell=0.1)
-"""By default relays are used after 8 s of silence by UDP: a stream that is not so steady makes pauses."""
+_DELAYS: Final = NodeDelays(farewell=0.1)
 _NAMES: Final = {number: kind.__name__ for number, kind in DATAGRAM.packets.items()}
-_STYLES: Final = {"sender": "green", "receiver": "magenta", "nobody": "red", "relay": "cyan"}
+_STYLES: Final = {"sender": "green", "receiver": "magenta", "nobody": "red"}
 _MEET: Final = "The sender calls, by UDP. After a cookie and two handshakes each knows the other by its key."
-_STREAM: Final = "Both are at the relay, too. A stream begins, and goes by UDP."
+_STREAM: Final = "Both are at both relays, too. A stream begins, and goes by UDP."
 _CUT: Final = "UDP is cut, without a sign: what is sent there is lost."
-_RELAYED: Final = "It is noticed that nothing comes. The session goes on by the relay, and what was lost is sent again."
+_FREEZE: Final = "Relay {} freezes: it takes what it is sent, answers pings, and passes nothing on."
+_KILL: Final = "Relay {} passes packets on again, and relay {} is killed."
+_BACK: Final = "It is started again, and both ends dial it by themselves."
 
 
 def show_tox(console: Console) -> None:
     """Raises CommandFailed unless the stream arrives as it was sent."""
     timeline = _Timeline(console)
-    server = RelayServer(private_key=entropy(32, purpose="key"), entropy=entropy)
-    with on_asyncio(sansproto_asyncio.run(server, listen={RELAY_PORT: (LOOPBACK, 0)})) as bound:
-        relay = Relay(server.public_key, bound[RELAY_PORT])
-        timeline.introduce("relay", f"on asyncio, at {relay.address}")
-        sender, receiver = _node("sender", timeline), _node("receiver", timeline)
-        with (
-            sansproto_threads.run(sender, sockets=_PLACE) as first,
-            sansproto_sockets.run(receiver, sockets=_PLACE) as second,
-            _Cable(first.addresses[SOCKET].port, second.addresses[SOCKET].port) as cable,
-        ):
-            timeline.introduce("sender", f"on threads, at {first.addresses[SOCKET]}")
-            timeline.introduce("receiver", f"on plain sockets, at {second.addresses[SOCKET]}")
-            _act(_Sender(sender, first), _Receiver(receiver, second), relay, cable, timeline)
+    with ExitStack() as stack:
+        relays = [stack.enter_context(_Relay(number)) for number in (1, 2)]
+        for relay in relays:
+            timeline.introduce(relay.name, f"on asyncio, at {relay.relay.address}")
+        timeline.names |= {relay.relay.key: relay.name for relay in relays}
+        sender, receiver = _TappedNode("sender", timeline), _TappedNode("receiver", timeline)
+        first = stack.enter_context(sansproto_threads.run(sender, sockets=_PLACE))
+        second = stack.enter_context(sansproto_sockets.run(receiver, sockets=_PLACE))
+        cable = stack.enter_context(_Cable(first.addresses[SOCKET].port, second.addresses[SOCKET].port))
+        timeline.introduce("sender", f"on threads, at {first.addresses[SOCKET]}")
+        timeline.introduce("receiver", f"on plain sockets, at {second.addresses[SOCKET]}")
+        _Act(_Sender(sender, first), _Receiver(receiver, second), relays, cable, timeline).play()
 
 
-def _act(sender: _Sender, receiver: _Receiver, relay: Relay, cable: _Cable, timeline: _Timeline) -> None:
-    def wait_for(what: str, happened: Callable[[], bool]) -> None:
+class _Act:
+    """What happens, one thing after the other."""
+
+    def __init__(
+        self, sender: _Sender, receiver: _Receiver, relays: list[_Relay], cable: _Cable, timeline: _Timeline
+    ) -> None:
+        self._sender, self._receiver, self._ends = sender, receiver, (sender, receiver)
+        self._relays, self._cable, self._timeline = relays, cable, timeline
+
+    def play(self) -> None:
+        sender, receiver, timeline = self._sender, self._receiver, self._timeline
+        timeline.begin(_MEET)
+        receiver.meet(sender.node)
+        sender.meet(receiver.node, self._cable.path)
+        self._wait_for("a session", lambda: all(end.session for end in self._ends))
+        for end in self._ends:
+            for relay in self._relays:
+                end.use(relay.relay)
+        self._wait_for("the relays", lambda: all(len(end.node.links) == len(end.at_relays) == 2 for end in self._ends))
+        timeline.begin(_STREAM)
+        sender.begin(receiver.node.real_key)
+        self._stream()
+
+        self._cable.cut()
+        timeline.cut()
+        took = [f"{self._await_switch(UDP) * 1000:.0f} ms after UDP was cut"]
+        frozen = next(one for one in self._relays if one.relay.key == sender.used)
+        other = next(one for one in self._relays if one is not frozen)
+        timeline.begin(_FREEZE.format(frozen.number))
+        frozen.server.fault = black_hole()
+        took.append(f"{self._await_switch(frozen.relay.key) * 1000:.0f} ms after {frozen.name} froze")
+        timeline.begin(_KILL.format(frozen.number, other.number))
+        frozen.server.fault = None
+        for end in self._ends:
+            end.at_relays.discard(other.relay.key)
+        other.kill()
+        took.append(f"{self._await_switch(other.relay.key) * 1000:.0f} ms after {other.name} was killed")
+        timeline.begin(_BACK)
+        other.restart()
+        self._wait_for("the relay to be dialled", lambda: all(len(end.at_relays) == 2 for end in self._ends))
+
+        sender.end()
+        self._wait_for("the whole stream", lambda: len(receiver.data) >= len(sender.said))
+        if receiver.data != sender.said:
+            raise CommandFailed(Exit.BUG, "The two streams differ: this is a bug, please report it.")
+        timeline.conclude(
+            f"Another way was in use {', '.join(took)}. All {decimal(len(sender.said))} arrived, once and in order."
+        )
+
+    def _wait_for(self, what: str, happened: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _PATIENCE
         while not happened():
             require(what, time.monotonic() < deadline)
-            sender.work()
-            receiver.work()
-            timeline.print_passed()
+            for end in self._ends:
+                end.work()
+            self._timeline.print_passed()
 
-    timeline.begin(_MEET)
-    receiver.meet(sender.node)
-    sender.meet(receiver.node, cable.path)
-    wait_for("a session", lambda: bool(sender.session and receiver.session))
-    for end in (sender, receiver):
-        end.use(relay)
-    wait_for("the relay", lambda: sender.is_at_relay and receiver.is_at_relay)
-    timeline.begin(_STREAM)
-    data = secrets.token_bytes(_SIZE)
-    sender.begin(data, receiver.node.real_key)
-    wait_for("a part of the stream", lambda: len(receiver.data) > _SIZE // 3)
-    cable.cut()
-    timeline.cut()
-    was_cut, had = time.monotonic(), len(receiver.data)
-    wait_for("the relay to be used", lambda: timeline.is_relayed)
-    noticed = time.monotonic()
-    wait_for("the whole stream", lambda: len(receiver.data) >= _SIZE)
-    if receiver.data != data:
-        raise CommandFailed(Exit.BUG, "The two streams differ: this is a bug, please report it.")
-    timeline.conclude(
-        f"{(noticed - was_cut) * 1000:.0f} ms after UDP was cut the relay was used. All {decimal(_SIZE)} arrived, once "
-        f"and in order: {decimal(had)} before, the rest by the relay."
-    )
+    def _stream(self) -> None:
+        had = len(self._receiver.data)
+        self._wait_for("a part of the stream", lambda: len(self._receiver.data) > had + _FEW)
+
+    def _await_switch(self, old: bytes) -> float:
+        """The sender leaves a way, and a part of the stream arrives by another one; how long the first took."""
+        began = time.monotonic()
+        self._wait_for("another way", lambda: self._sender.used not in (old, None))
+        took = time.monotonic() - began
+        self._stream()
+        return took
 
 
-def _node(name: str, timeline: _Timeline) -> _TappedNode:
-    node = _TappedNode(
-        real_key=entropy(32, purpose="key"),
-        dht_key=entropy(32, purpose="key"),
-        entropy=entropy,
-        wall_epoch=time.time() - time.monotonic(),
-        delays=_IMPATIENT,
-    )
-    node.watch(lambda data, is_direct: timeline.note(name, data, is_direct))
-    return node
+class _Relay:
+    """A relay, which can be killed and started again, with its key and its address."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.name = number, f"relay {number}"
+        self._key, self._port, self._running = entropy(32, purpose="key"), 0, ExitStack()
+        self._ending = threading.Thread()
+
+    def start(self) -> None:
+        self.server = FaultyRelay(private_key=self._key, entropy=entropy)
+        running = on_asyncio(sansproto_asyncio.run(self.server, listen={RELAY_PORT: (LOOPBACK, self._port)}))
+        bound = self._running.enter_context(running)[RELAY_PORT]
+        self.relay, self._port = Relay(self.server.public_key, bound), bound.port
+
+    def kill(self) -> None:
+        """It waits for its clients to hang up, one of which is driven by this thread."""
+        self._ending = threading.Thread(target=self._running.close, name="end of relay")
+        self._ending.start()
+
+    def restart(self) -> None:
+        self._ending.join()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
 
 
 class _TappedNode(ToxNode):
-    """Tells of every packet that it sends, and whether by UDP."""
+    """Tells of every packet that it sends, by which way, and of every way that it leaves."""
 
-    def watch(self, tell: Callable[[bytes, bool], None]) -> None:
-        self._tell = tell
+    def __init__(self, name: str, timeline: _Timeline) -> None:
+        super().__init__(
+            real_key=entropy(32, purpose="key"),
+            dht_key=entropy(32, purpose="key"),
+            entropy=entropy,
+            wall_epoch=time.time() - time.monotonic(),
+            delays=_DELAYS,
+            trace=self._note,
+        )
+        self._name, self._timeline = name, timeline
+        self._used: bytes | None = UDP  # the first one is taken without a remark
+
+    @property
+    def used(self) -> bytes | None:
+        """The way in use to its one friend."""
+        return next((friend.ways.used for friend in self.friends.all.values()), None)
 
     def put(self, way: Direct | Relayed | Several, data: bytes) -> None:
         super().put(way, data)
         if not isinstance(way, Several):  # its parts come here, too
-            self._tell(data, isinstance(way, Direct))
+            self._timeline.note(self._name, data, UDP if isinstance(way, Direct) else way.relay)
+
+    def _note(self, record: TraceRecord) -> None:
+        if isinstance(record, Noted) and record.place.endswith(".ways"):
+            old, self._used = self._used, self.used
+            self._timeline.note_switch(self._name, old, self._used, record.remark)
 
 
 class _End:
     """One of the two friends, and what happened to it."""
 
-    def __init__(self, node: ToxNode, runner: Runner[ToxEvent]) -> None:
+    def __init__(self, node: _TappedNode, runner: Runner[ToxEvent]) -> None:
         self.node, self.runner = node, runner
         self.session: int | None = None
-        self.is_at_relay = False
+        self.at_relays: set[bytes] = set()
+
+    @property
+    def used(self) -> bytes | None:
+        return self.node.used
 
     def meet(self, other: ToxNode, path: Path | None = None) -> None:
         self.runner.call(lambda now: self.node.add_friend(other.real_key, other.dht_key, now, path=path))
@@ -157,38 +237,44 @@ class _End:
         match event:
             case FriendOnline(session=session):
                 self.session = session
-            case RelayConnected():
-                self.is_at_relay = True
+            case RelayConnected(relay):
+                self.at_relays.add(relay)
 
 
 class _Sender(_End):
     """In a thread of its own."""
 
-    def __init__(self, node: ToxNode, runner: Runner[ToxEvent]) -> None:
+    def __init__(self, node: _TappedNode, runner: Runner[ToxEvent]) -> None:
         super().__init__(node, runner)
-        self._pieces: deque[bytes] = deque()
+        self.said = bytearray()
         self._waiting: deque[bytes] = deque()
-        self._next = 0.0
+        self._next: float | None = None
+        self._outgoing: Outgoing | None = None
 
-    def begin(self, data: bytes, friend: bytes) -> None:
+    def begin(self, friend: bytes) -> None:
         self._outgoing = Outgoing(self.node, friend)
         self._outgoing.session = self.session
-        self._pieces.extend(cut(data)[:-1])
         self._next = time.monotonic()
+
+    def end(self) -> None:
+        self._next = None
 
     def work(self) -> None:
         super().work()
-        while self._pieces and time.monotonic() >= self._next:
-            self._waiting.append(self._pieces.popleft())
+        while self._next is not None and time.monotonic() >= self._next:
+            piece = secrets.token_bytes(PIECE)
+            self.said += piece
+            self._waiting.append(DATA + piece)
             self._next += _PAUSE
-        if self._waiting:
-            self.runner.call(lambda now: self._outgoing.take(self._waiting, now))
+        outgoing = self._outgoing
+        if outgoing is not None and self._waiting:
+            self.runner.call(lambda now: outgoing.take(self._waiting, now))
 
 
 class _Receiver(_End):
     """In the thread of the demo."""
 
-    def __init__(self, node: ToxNode, runner: Runner[ToxEvent]) -> None:
+    def __init__(self, node: _TappedNode, runner: Runner[ToxEvent]) -> None:
         super().__init__(node, runner)
         self.data = bytearray()
 
@@ -232,31 +318,37 @@ class _Cable:
 
 
 class _Passed(NamedTuple):
-    """A packet that was sent."""
+    """A packet that was sent, or why another way is used."""
 
     time: float
     end: str
     name: str
     size: int
-    is_direct: bool
+    way: bytes | None
+    remark: str = ""
+    old: bytes | None = None
 
 
 class _Timeline:
-    """Prints what passes: handshakes one by one, data in sums."""
+    """Prints what passes: handshakes one by one, data in sums; and each switch with its reason."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._began = console, time.monotonic()
         self._passed: deque[_Passed] = deque()
-        self._sums: dict[tuple[str, bool], tuple[int, int]] = {}
+        self._sums: dict[tuple[str, bytes | None], tuple[int, int]] = {}
         self._since = self._began
-        self.is_cut = self.is_relayed = False
+        self.names: dict[bytes | None, str] = {UDP: "UDP", None: "nowhere"}
+        self._is_cut = False
 
-    def note(self, end: str, data: bytes, is_direct: bool) -> None:
+    def note(self, end: str, data: bytes, way: bytes) -> None:
         """Called from the thread of either end."""
-        self._passed.append(_Passed(time.monotonic(), end, _NAMES[data[0]], len(data), is_direct))
+        self._passed.append(_Passed(time.monotonic(), end, _NAMES[data[0]], len(data), way))
+
+    def note_switch(self, end: str, old: bytes | None, new: bytes | None, remark: str) -> None:
+        self._passed.append(_Passed(time.monotonic(), end, "", 0, new, remark, old))
 
     def introduce(self, end: str, text: str) -> None:
-        say(self._console, f"{end:<8}  {text}", _STYLES[end])
+        say(self._console, f"{end:<8}  {text}", _STYLES.get(end, "cyan"))
 
     def begin(self, chapter: str) -> None:
         self.print_passed()
@@ -265,21 +357,22 @@ class _Timeline:
 
     def cut(self) -> None:
         self.begin(_CUT)
-        self.is_cut = True
+        self._is_cut = True
 
     def print_passed(self) -> None:
         while self._passed:
             passed = self._passed.popleft()
-            if passed.time - self._since > _EVERY:
+            if passed.remark or passed.time - self._since > _EVERY:
                 self._print_sums()
-            if passed.name != "Data":
-                self._print(passed.time, passed.end, passed.is_direct, passed.name, f"{passed.size} bytes")
-                continue
-            if self.is_cut and not passed.is_direct and not self.is_relayed:
-                self.is_relayed = True
-                self.begin(_RELAYED)
-            count, size = self._sums.get((passed.end, passed.is_direct), (0, 0))
-            self._sums[passed.end, passed.is_direct] = count + 1, size + passed.size
+            if passed.remark:
+                ways = f"{self.names[passed.old]} \N{RIGHTWARDS ARROW} {self.names[passed.way]}"
+                text = f"{(passed.time - self._began) * 1000:7.1f} ms  {passed.end:>8}: {ways}: {passed.remark}"
+                say(self._console, text, "bold yellow")
+            elif passed.name == "Data":
+                count, size = self._sums.get((passed.end, passed.way), (0, 0))
+                self._sums[passed.end, passed.way] = count + 1, size + passed.size
+            else:
+                self._print(passed.time, passed.end, passed.way, passed.name, f"{passed.size} bytes")
 
     def conclude(self, text: str) -> None:
         self.print_passed()
@@ -288,12 +381,11 @@ class _Timeline:
 
     def _print_sums(self) -> None:
         now = time.monotonic()
-        for (end, is_direct), (count, size) in self._sums.items():
-            self._print(now, end, is_direct, "Data", f"{count} packet{'s' if count > 1 else ''}, {decimal(size)}")
+        for (end, way), (count, size) in self._sums.items():
+            self._print(now, end, way, "Data", f"{count} packet{'s' if count > 1 else ''}, {decimal(size)}")
         self._sums, self._since = {}, now
 
-    def _print(self, at: float, end: str, is_direct: bool, name: str, text: str) -> None:
+    def _print(self, at: float, end: str, way: bytes | None, name: str, text: str) -> None:
         other = "receiver" if end == "sender" else "sender"
-        to = "nobody" if self.is_cut and is_direct else other
-        fields = f"{text}, by {'UDP' if is_direct else 'the relay'}"
-        print_packet(self._console, at - self._began, (end, to), name, fields, _STYLES)
+        to = "nobody" if self._is_cut and way == UDP else other
+        print_packet(self._console, at - self._began, (end, to), name, f"{text}, by {self.names[way]}", _STYLES)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import attrs
 
@@ -44,7 +45,7 @@ from .exits import CommandFailed, Exit
 from .line import each_event, politely
 from .mistakes import Mistakes
 from .report import Reporter
-from .standard_streams import Input, Output
+from .standard_streams import Input, Output, pieces
 
 SOCKET = "udp"
 FAREWELL = 1.5  # seconds for who did not hear the goodbye
@@ -78,18 +79,6 @@ _MAILBOX_LOST = {
     MailboxViolation.LIMIT: "The mailbox server has no room for us: trying again.",
     MailboxViolation.BAD_HANDSHAKE: "The mailbox server has another key than --mailbox says, or is none: trying again.",
 }
-
-
-def pieces(data: bytes) -> list[bytes]:
-    """Lines with their ends, none longer than a message; the last one has no end yet, and may be empty."""
-    *lines, rest = data.split(b"\n")
-    *full, rest = _cut(rest)
-    return [piece for line in lines for piece in _cut(line + b"\n") if piece] + full + [rest]
-
-
-def _cut(line: bytes) -> list[bytes]:
-    """The last piece is shorter than a message."""
-    return [line[at : at + MESSAGE] for at in range(0, len(line) + 1, MESSAGE)]
 
 
 @attrs.frozen
@@ -152,7 +141,7 @@ class Piping:
         self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
 
     def _carry(self, check: Callable[[], None]) -> None:
-        self._lines = Input(self._descriptor, pieces, self._send)
+        self._lines = Input(self._descriptor, partial(pieces, most=MESSAGE), self._send)
         try:
             for event in each_event(self._runner, check):
                 if event is not None and self._tell(event):

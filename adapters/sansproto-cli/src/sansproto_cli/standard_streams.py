@@ -19,6 +19,18 @@ _READ = 65536
 _AGAIN = 0.05  # seconds until messages are offered again that were not taken, if nobody says that they fit
 
 
+def pieces(data: bytes, most: int) -> list[bytes]:
+    """Lines with their ends, none longer than this; the last one has no end yet, and may be empty."""
+    *lines, rest = data.split(b"\n")
+    *full, rest = _cut(rest, most)
+    return [piece for line in lines for piece in _cut(line + b"\n", most) if piece] + full + [rest]
+
+
+def _cut(line: bytes, most: int) -> list[bytes]:
+    """The last piece is shorter than that."""
+    return [line[at : at + most] for at in range(0, len(line) + 1, most)]
+
+
 class Output(Protocol):
     """Where messages go."""
 

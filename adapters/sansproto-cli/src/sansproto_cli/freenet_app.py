@@ -1,0 +1,118 @@
+"""The commands for Freenet's transport, and their options."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from cyclopts import App, Parameter
+
+from sansproto.freenet import FreenetGateway, FreenetPeer
+
+from . import addresses
+from .exits import CommandFailed, Exit
+from .freenet_joining import Joining, Target
+from .freenet_keys import PUBLIC_KEYS, read_key
+from .freenet_serving import Serving
+from .key_files import warn_if_open
+from .line import entropy
+from .options import Switch
+from .report import JsonReporter, PlainReporter, make_reporter
+from .signals import Signals
+from .standard_streams import JsonOutput, RawOutput
+
+_EPILOGUE = """\
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the gateway refuses our version, 6 no socket, \
+7 the session ended before all was known to have arrived, 9 a file, 130 Ctrl-C, 143 terminated."""
+
+freenet_app = App(
+    name="freenet",
+    help="Messages over Freenet's transport: a gateway, and who joins it.",
+    help_epilogue=_EPILOGUE,
+    help_format="plaintext",
+)
+
+KeyFile: TypeAlias = Annotated[Path, Parameter(metavar="FILE")]
+Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST:PORT")]
+
+
+@freenet_app.command
+def key(file: KeyFile, /, *, json: Switch = False) -> None:
+    """Print the public key that belongs to the secret one in a file, which is made if it is not there.
+
+    Parameters
+    ----------
+    file
+        Only its owner may read it.
+    json
+        One JSON object a line.
+    """
+    keys, is_new = read_key(file, make=True)
+    warn_if_open(file, make_reporter(as_json=json, beside=True))
+    printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
+    printing.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
+
+
+@freenet_app.command
+def gateway(*, key: KeyFile, bind: Bind, echo: Switch = False, json: Switch = False) -> None:
+    """Be a gateway: let everybody in who knows our public key, with a line for everyone who comes and goes.
+
+    Parameters
+    ----------
+    key
+        The file with its secret key, which is made if it is not there.
+    bind
+        Where it listens.
+    echo
+        Send back each message.
+    json
+        One JSON object a line.
+    """
+    reporter = make_reporter(as_json=json)
+    place = addresses.parse_bind(bind, 0)
+    keys, _ = read_key(key, make=True)
+    warn_if_open(key, reporter)
+    with Signals() as signals:
+        core = FreenetGateway(private_key=keys.secret, entropy=entropy)
+        Serving(core, reporter, echo=echo).run(place, signals.check)
+
+
+@freenet_app.command
+def join(
+    gateway: Annotated[str, Parameter(metavar="PUBLICKEY")],
+    at: Annotated[str, Parameter(metavar="HOST:PORT")],
+    /,
+    *,
+    key: KeyFile,
+    bind: Bind = "",
+    json: Switch = False,
+) -> None:
+    """Join a gateway: send it each line of the input as a message, and print what arrives. Through its restarts, too.
+
+    A line of more than 65536 bytes is several messages. It ends when the input is over, all is known to have arrived,
+    and nothing comes for a second.
+
+    Parameters
+    ----------
+    gateway
+        The gateway's public key.
+    at
+        Where it is.
+    key
+        The file with our secret key, which is made if it is not there.
+    bind
+        Where we are. [default: any free port]
+    json
+        One JSON object a line, for each message too.
+    """
+    reporter = make_reporter(as_json=json, beside=True)
+    peer, target = PUBLIC_KEYS.parse(gateway, "gateway"), Target.parse(at)
+    place, (keys, _) = addresses.parse_bind(bind, 0), read_key(key, make=True)
+    if peer == keys.public:
+        raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the gateway.")
+    warn_if_open(key, reporter)
+    with Signals() as signals:
+        core = FreenetPeer(private_key=keys.secret, entropy=entropy)
+        output = JsonOutput(reporter) if json else RawOutput()
+        Joining(core, peer, target, reporter, output).run(place, signals.check)

@@ -1,0 +1,94 @@
+"""A gateway, and what comes to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from sansproto.contract import Path
+from sansproto.freenet import Connected, FreenetEvent, FreenetGateway, MessageReceived, PathConflict, PeerLost
+from sansproto_threads import Runner, run
+
+from . import addresses
+from .exits import CommandFailed, Exit, Interrupted
+from .line import SERVER_LINGER, each_event, politely
+from .report import Reporter
+
+SOCKET = "udp"
+_MOST = 4096  # messages that wait to be sent back: over it the oldest is forgotten
+
+
+class Serving:
+    """Runs a gateway until it is interrupted."""
+
+    def __init__(self, gateway: FreenetGateway, reporter: Reporter, *, echo: bool) -> None:
+        self._gateway, self._reporter, self._is_echo = gateway, reporter, echo
+        self._waiting: deque[tuple[int, bytes]] = deque(maxlen=_MOST)
+
+    def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
+        """With a socket at this place."""
+        self._runner: Runner[FreenetEvent] = run(self._gateway, sockets={SOCKET: place}, linger=SERVER_LINGER)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(politely(self._runner))
+            except OSError as error:
+                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+            self._tell_started()
+            with suppress(Interrupted):
+                for event in each_event(self._runner, check):
+                    if event is not None:
+                        self._tell(event)
+                    if self._waiting:
+                        self._runner.call(self._send_back)
+            self._reporter.tell("stopped", "The gateway stops.")
+
+    def _tell_started(self) -> None:
+        bound, key = self._runner.addresses[SOCKET], self._gateway.public_key.hex()
+        shown = addresses.shown(bound.host)
+        where = addresses.format_address(shown, bound.port)
+        command = f"sansproto freenet join {key} {where} --key FILE"
+        self._reporter.command(
+            "gateway_started",
+            f"A gateway at {where}. Ctrl-C stops it. Others join it with:",
+            command,
+            host=shown,
+            port=bound.port,
+            public_key=key,
+        )
+
+    def _tell(self, event: FreenetEvent) -> None:
+        match event:
+            case Connected(path, session, version=version):
+                told = "" if version is None else str(version)
+                text = f"{_shown(path)} is here, with version {told} (session {session})."
+                self._reporter.tell("connected", text, address=_shown(path), session=session, version=told)
+            case MessageReceived(path, data, generation=session):
+                facts: dict[str, object] = {"hex": data.hex()}
+                with suppress(UnicodeDecodeError):
+                    facts["line"] = data.decode()
+                text = f"{_shown(path)} says {len(data)} bytes."
+                self._reporter.tell("message", text, address=_shown(path), session=session, **facts)
+                if self._is_echo:
+                    self._waiting.append((session, data))
+            case PeerLost(path, session, replaced=replaced, undelivered=undelivered):
+                why = "somebody else is at its address" if replaced else "it does not answer any more"
+                text = f"{_shown(path)}: session {session} is over, {why}."
+                facts = {"replaced": replaced, "undelivered": len(undelivered)}
+                self._reporter.tell("lost", text, address=_shown(path), session=session, **facts)
+            case PathConflict(path, session, other=other):
+                text = f"{_shown(path)}: sessions {session} and {other} both answer. Both stay."
+                self._reporter.tell("conflict", text, address=_shown(path), session=session, other=other)
+            case _:
+                pass
+
+    def _send_back(self, now: float) -> None:
+        """As much as fits; what nobody is there for any more is forgotten."""
+        for _ in range(len(self._waiting)):
+            session, data = self._waiting.popleft()
+            if session in self._gateway.sessions and not self._gateway.send(session, data, now):
+                self._waiting.append((session, data))
+
+
+def _shown(path: Path) -> str:
+    return addresses.format_address(path.host, path.port)
