@@ -42,7 +42,7 @@ from sansproto.links import LinkDelays, LinkLimits, LinkState, Mark, Pull, PullA
 from sansproto.snapshot import CACHED, codec
 from sansproto.streams import StreamEndpoint
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.timers import TimerTable
+from sansproto.timers import Armed, TimerTable
 from sansproto.trace import JsonSeqWriter, TraceRecord
 
 PEER = Address("192.0.2.7", 1234)
@@ -89,70 +89,81 @@ _STEPS = st.one_of(
 )
 
 
+class Holding:
+    """A part, by what it needs to have timers."""
+
+    armed: Armed | None = None
+
+
 @given(st.integers(0, 80), st.lists(_STEPS, max_size=80))
 def test_timers_do_what_a_sorted_list_does(moves: int, steps: list[tuple[str, int, int]]) -> None:
-    table: TimerTable[int] = TimerTable()
+    table, parts = TimerTable[Holding, int](), [Holding(), Holding()]
     for number in range(moves):
-        table.set(99, float(number % 10 - number))  # leaves entries behind, so that the heap soon becomes the old one
-    table.cancel(99)
+        table.set(parts[0], 99, float(number % 10 - number))  # leaves entries behind
+    table.cancel(parts[0], 99)
     model: dict[int, tuple[float, int]] = {}
     for number, (what, key, at) in enumerate(steps):
+        part, name = parts[key % 2], key // 2
         if what == "set":
-            table.set(key, float(at))
-            model[key] = (float(at), number)
+            table.set(part, name, at / 16)
+            model[key] = (at / 16, number)
         elif what == "cancel":
-            table.cancel(key)
+            table.cancel(part, name)
             model.pop(key, None)
         else:
             first = min(model, key=lambda key: model[key]) if model else None
-            expected = first if first is not None and model[first][0] <= at else None
-            assert table.pop_due(float(at)) == expected
+            expected = first if first is not None and model[first][0] <= at / 16 else None
+            due = table.pop_due(at / 16)
+            assert due == (None if expected is None else (parts[expected % 2], expected // 2))
             if expected is not None:
                 del model[expected]
         assert table.next() == min((at for at, _ in model.values()), default=None)
-        assert dict(table) == {key: at for key, (at, _) in model.items()}
-        assert [key for key, _ in table] == sorted(model, key=lambda key: model[key][1])
-        assert len([*table]) == len(model)
+        left = [(2 * name + parts.index(part), at) for (part, name), at in table]
+        assert left == [(key, model[key][0]) for key in sorted(model, key=lambda key: model[key][1])]
+        assert len(table) == len(model)
+    table.clear()
+    assert (table.next(), [*table], len(table), [part.armed for part in parts]) == (None, [], 0, [None, None])
 
 
 def test_a_timer_that_came_early_leaves_nothing_behind() -> None:
-    table: TimerTable[str] = TimerTable()
+    table, part = TimerTable[Holding, str](), Holding()
     for at in (10.0, 5.0):
-        table.set("key", at)
-    assert table.pop_due(7.0) == "key"
+        table.set(part, "key", at)
+    assert table.pop_due(7.0) == (part, "key")
     assert table.next() is None
     for at in (20.0, 15.0, 18.0):
-        table.set("key", at)
+        table.set(part, "key", at)
     assert table.next() == 18.0
 
 
 def test_a_disarmed_timer_keeps_nothing_alive() -> None:
-    class Part:
-        pass
-
-    table, part = TimerTable[Part](), Part()
+    table, part = TimerTable[Holding, str](), Holding()
     gone = weakref.ref(part)
     for at in (10.0, 5.0):
-        table.set(part, at)
-    table.cancel(part)
+        table.set(part, "key", at)
+    table.cancel(part, "key")
     del part
     assert gone() is None
     assert table.next() is None
 
 
 def test_the_heap_stays_small_however_timers_move() -> None:
-    table: TimerTable[str] = TimerTable()
+    table, part = TimerTable[Holding, str](), Holding()
+
+    def is_small() -> bool:
+        return len(table._heap) + len(table._old) <= 3 * len(table) + 96
+
     for round_ in range(1000):
-        table.set("late", 1e9 - round_)  # ever earlier: each leaves an entry behind
+        table.set(part, "late", 1e9 - round_)  # ever earlier: each leaves an entry behind
         assert table.next() == 1e9 - round_
-        assert len(table._heap) + len(table._old) <= 3 * len([*table]) + 96
+        assert is_small()
     for round_ in range(1000):
-        table.set("cancelled", float(round_))
-        table.cancel("cancelled")
-        table.set("fired", 0.0)
-        assert table.pop_due(0.0) == "fired"
-        assert len(table._heap) + len(table._old) <= 3 * len([*table]) + 96
-    assert dict(table) == {"late": 1e9 - 999}
+        table.set(part, "cancelled", float(round_))
+        table.cancel(part, "cancelled")
+        table.set(part, "fired", 0.0)
+        assert table.pop_due(0.0) == (part, "fired")
+        assert is_small()
+    assert [*table] == [((part, "late"), 1e9 - 999)]
 
 
 # -- snapshots
