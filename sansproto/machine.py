@@ -239,7 +239,8 @@ class Guards(Generic[C, S, A, V]):
                 add(f" try: {found} = {source.call(step.call, value)}")
                 source.lines += [" except WireError as error:", traced, f"{acts}, error)"]
             if on is not None:
-                acts = f"  return part.compiled[part.state._value_][{on.index}](part, {source.name(on, on.name)}, {value}"
+                cell = f"part.compiled[part.state._value_][{on.index}]"
+                acts = f"  return {cell}(part, {source.name(on, on.name)}, {value}"
             source.lines += [step.kind.value.format(found), traced, f"{acts})"]
             if step.kind is _Kind.MAKE:
                 value = found

@@ -76,6 +76,7 @@ class AllSessions(Protocol):
     """What a friend asks of all sessions."""
 
     def ask_alive(self, friend: Friend) -> None: ...
+    def tidy(self) -> None: ...
     def lose(self, friend: Friend) -> None: ...
 
 
@@ -227,6 +228,11 @@ class Friend(Component[FriendState, FriendHost]):
     def is_offline(self, said: Said) -> bool:
         return isinstance(said.packet, p.Offline)
 
+    def is_status_known(self, said: Said) -> bool:
+        """As toxcore does: another one changes nothing."""
+        packet = said.packet
+        return not isinstance(packet, p.Status) or packet.status in _PRESENCES
+
     # -- conditions and times
 
     def is_lost(self) -> bool:
@@ -274,6 +280,7 @@ class Friend(Component[FriendState, FriendHost]):
     def send_alive(self) -> None:
         self.said = self.host.clock
         self._session().outgoing.send_alive()
+        self.host.sessions.tidy()
         if self.host.friends.is_missed(self):
             self.share_relays()
 
@@ -312,7 +319,7 @@ class Friend(Component[FriendState, FriendHost]):
             case p.StatusMessage():
                 emit(StatusMessageChanged(key, self._text(packet.message)))
             case p.Status():
-                emit(PresenceChanged(key, _PRESENCES.get(packet.status, Presence.NONE)))
+                emit(PresenceChanged(key, _PRESENCES[packet.status]))
             case p.Typing():
                 emit(TypingChanged(key, packet.typing != 0))
             case _:
@@ -350,6 +357,7 @@ PACKET: Final = (
     .give_if(_C.is_asked, _I.ASKED, ref=_FRIENDS)
     .give_if(_C.is_online, _I.ONLINE, ref=_FRIENDS)
     .give_if(_C.is_offline, _I.OFFLINE, ref=_FRIENDS)
+    .need(_C.is_status_known, "a status that nobody knows", ref=_FRIENDS)
     .give(_I.SAID)
 )
 

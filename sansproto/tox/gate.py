@@ -240,6 +240,10 @@ class Gate(Component[GateState, GateHost]):
 
     # -- guards: data
 
+    def is_open(self) -> bool:
+        """The answers of friends to our goodbye are of no session any more."""
+        return self.state is GateState.OPEN
+
     def is_place_known(self, arrived: Arrived) -> bool:
         return bool(self.host.friends.at(arrived.way))
 
@@ -458,6 +462,7 @@ HANDSHAKE: Final = (
 )
 OTHERS: Final = (
     Guards.of(Gate, GateState, Arrived, "data of no session in use")
+    .need(_C.is_open, "closing", ref="closing a node")
     .need(_C.is_place_known, "data from an unknown address", ref=_RECEIVING)
     .give_if(_C.is_of_another_session, _I.FOUND, ref=_RECEIVING)
     .give_if(_C.may_be_ahead, _I.AHEAD, ref="nonces")

@@ -297,7 +297,7 @@ class Outgoing(Part[OutgoingHost]):
             self.session.core.note_answered(self.pings.pop(0)[1], self.round_trip)
         while self.own and self.own[0] <= start:
             self.own.popleft()
-        self.own = self.own or None  # an idle session is to be small
+        self.own, self.pings = self.own or None, self.pings or None  # an idle session is to be small
         if self.withheld:
             self._send_withheld(self.withheld)
         if self.queue:
@@ -474,7 +474,7 @@ class Outgoing(Part[OutgoingHost]):
         if way is not None:
             name = None if isinstance(way, Several) else name_of(way)
             if used is not None and name is not None and name != used:
-                self.watch.carried.put(self.window.end - 1, name)
+                self.watch.carry().put(self.window.end - 1, name)
             self.last = self.host.clock
             self.host.put(way, self.seal(payload, number))
         self._own().append(self.window.end)

@@ -594,6 +594,18 @@ def a_friend_that_is_silent_is_asked_in_the_session_before_its_cookie_is_used() 
     return peer
 
 
+@scenario
+def a_status_that_nobody_knows_changes_nothing_and_who_is_told_of_the_end_may_say_so() -> NodePeer:
+    peer = NodePeer.recorded()
+    friend = peer.met()
+    for status in (2, 3, 255):
+        friend.say(friend.lossless(bytes([50, status])))
+    peer.close(peer.now)
+    friend.say(friend.data(KILL))
+    peer.wait(2.0)
+    return peer
+
+
 def document() -> Config:
     return session_recorder.document("tox", __version__, SCENARIOS)
 
