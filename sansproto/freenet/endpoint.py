@@ -185,8 +185,10 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
         return len(self._events) < self.limits.events
 
     def tell_room(self) -> None:
-        """``Writable`` follows, as soon as not too many events wait."""
-        self._is_wanting = True
+        """A message is taken again: it is told as soon as not too many events wait."""
+        self._is_wanting = not self.has_event_room
+        if not self._is_wanting:
+            self.emit(Writable())
 
     def place_at(self, path: Path) -> Place | None:
         return self.places.get((path.socket, path.host, path.port, path.scope))
