@@ -275,3 +275,17 @@ def test_a_call_for_silence_ends_when_the_old_session_shows_that_it_lives() -> N
     assert peer.take() == []
     friend.say(friend.data(REQUEST, start=friend.start + 1))
     assert peer.take() == [MessageDelivered(friend.real.public, 1)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seconds", [4.0, 12.0, 20.0])
+def test_a_session_outlives_an_outage_in_which_both_have_called_anew(seed: int, seconds: float) -> None:
+    world = World(seed, latency=0.05)
+    a, b = pair(world)
+    chat(world, a, b, 5.0)
+    world.net.partition("10.0.0.1", "10.0.0.2")
+    chat(world, a, b, seconds + seed * 0.1)
+    world.net.heal("10.0.0.1", "10.0.0.2")
+    world.net.run(8.0)
+    assert not offline(a, b)
+    assert all_arrived(a, b)
