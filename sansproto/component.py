@@ -24,6 +24,7 @@ from .contract import Path, Snapshot
 from .errors import WireError
 from .machine import Cell, Guards, Happened, S, Table, Timer
 from .snapshot import CACHED, check_declared, codecs, is_cached
+from .timers import Armed
 from .trace import Place, Trace
 
 E_contra = TypeVar("E_contra", contravariant=True)
@@ -146,17 +147,18 @@ class Component(Part[H], Generic[S, H]):
     A subclass has the same table; where it overrides a method that the table or a guard names, the override runs.
     """
 
-    __slots__ = ("cells", "state")
+    __slots__ = ("armed", "state")
     table: ClassVar[Table[Any, Any]]
     guards_made: ClassVar[tuple[Guards[Any, Any, Any, Any], ...]]
     compiled: ClassVar[dict[Any, list[Cell]]]
     """The table: by value of the state, by index of the input or guards."""
-    cells: Annotated[dict[Any, list[Cell]], CACHED]  # ``compiled``, faster to reach
+    armed: Annotated[Armed | None, CACHED]
+    """Its timers that run."""
     state: S
 
     def __init__(self, host: H) -> None:
         self.place, self.host, self.forgotten = None, host, False  # as Part does: there are thousands
-        self.state, self.cells = self.table.initial, self.compiled
+        self.state, self.armed = self.table.initial, None
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

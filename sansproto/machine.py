@@ -57,7 +57,7 @@ class Happened(Generic[S]):
     def act(self, part: Component[S, Any]) -> None:
         """Let it act on an object now."""
         on = self.on
-        part.cells[part.state._value_][on.index](part, on, self.payload)
+        part.compiled[part.state._value_][on.index](part, on, self.payload)
 
 
 class Inputs(Generic[S, P_co]):
@@ -219,7 +219,7 @@ class Guards(Generic[C, S, A, V]):
 
     def act(self, part: Component[S, Any], given: A) -> None:
         """Decide now which input this is and let it act, or drop it."""
-        part.cells[part.state._value_][self.index](part, self, given)
+        part.compiled[part.state._value_][self.index](part, self, given)
 
     def _then(self, step: Step) -> Guards[C, S, A, Any]:
         if self.is_finished:
@@ -239,7 +239,8 @@ class Guards(Generic[C, S, A, V]):
                 add(f" try: {found} = {source.call(step.call, value)}")
                 source.lines += [" except WireError as error:", traced, f"{acts}, error)"]
             if on is not None:
-                acts = f"  return part.cells[part.state._value_][{on.index}](part, {source.name(on, on.name)}, {value}"
+                cell = f"part.compiled[part.state._value_][{on.index}]"
+                acts = f"  return {cell}(part, {source.name(on, on.name)}, {value}"
             source.lines += [step.kind.value.format(found), traced, f"{acts})"]
             if step.kind is _Kind.MAKE:
                 value = found

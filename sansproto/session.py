@@ -62,7 +62,7 @@ class Session(Declared, Generic[E]):
     _goes_on: Instant | None
     """When the timers go on, of which more were due than one call lets act: behind whatever else there is to do."""
     _events: deque[E]
-    _timers: Annotated[TimerTable[tuple[Component[Any, Any], Timer[Any, Any]]], CACHED]
+    _timers: Annotated[TimerTable[Component[Any, Any], Timer[Any, Any]], CACHED]
     """A part of the snapshot all the same, by the places of the parts."""
     trace: Annotated[Trace | None, CACHED]
     where: Annotated[Where, CACHED]
@@ -100,7 +100,7 @@ class Session(Declared, Generic[E]):
                 return
             part, timer = due
             on = timer.on
-            part.cells[part.state._value_][on.index](part, on, None)  # at once: nothing is queued before it
+            part.compiled[part.state._value_][on.index](part, on, None)  # at once: nothing is queued before it
             if self._inputs:
                 self.run()
         at = self._timers.next()
@@ -140,7 +140,7 @@ class Session(Declared, Generic[E]):
         self.name_parts(())
         parts = {part.place: part for part in components_of(self)}
         for place, index, at in timers:
-            self._timers.set((parts[place], parts[place].table.timers[index]), at + base)
+            self._timers.set(parts[place], parts[place].table.timers[index], at + base)
 
     # -- the host of its parts
 
@@ -161,13 +161,13 @@ class Session(Declared, Generic[E]):
         if not part.forgotten and self.phase is not _CLOSED:
             at = self.clock + delay
             if at == inf:  # never: it needs no memory
-                self._timers.cancel((part, timer))
+                self._timers.cancel(part, timer)
                 return
-            self._timers.set((part, timer), at if at > self.clock else nextafter(self.clock, inf))
+            self._timers.set(part, timer, at if at > self.clock else nextafter(self.clock, inf))
 
     def cancel(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None:
         """Disarm a timer of a part."""
-        self._timers.cancel((part, timer))
+        self._timers.cancel(part, timer)
 
     def enqueue(self, part: Component[S, Any], happened: Happened[S]) -> None:
         """Queue an input for a part; nothing if the session is over."""
@@ -254,7 +254,7 @@ class Session(Declared, Generic[E]):
                 self.drop("removed", part)
             else:  # as Happened.act does, once less called
                 on = happened.on
-                part.cells[part.state._value_][on.index](part, on, happened.payload)
+                part.compiled[part.state._value_][on.index](part, on, happened.payload)
 
     def end(self, closed: Closed) -> None:
         """The session is over: the one place that emits ``Closed``."""
@@ -262,7 +262,8 @@ class Session(Declared, Generic[E]):
             self.emit(closed)  # type: ignore[arg-type]  # Closed is in the union of every protocol
             self.phase = _CLOSED
             self.ending = closed
-            self._timers, self._goes_on = TimerTable(), None
+            self._timers.clear()
+            self._goes_on = None
             self._inputs.clear()
 
     def name_of(self, packet: Any) -> str:

@@ -1,106 +1,192 @@
-"""A table of named deadlines over one lazy heap: re-arming costs the same at 10 timers and at 10,000."""
+"""The deadlines of parts, in slices of time: re-arming costs the same at 10 timers and at 10,000."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from bisect import bisect_left, insort
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from math import inf
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from operator import attrgetter
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-K = TypeVar("K", bound=Hashable)
+P = TypeVar("P", bound="Holder")
+T = TypeVar("T")
 
-_SWEEP: Final = 4  # old heap entries that one call looks at
-
-
-class _Timer:
-    """An armed timer. ``queued`` is the number of its earliest heap entry, the only one that counts."""
-
-    __slots__ = ("at", "key", "order", "queued", "queued_at")
-    at: float
-    key: Any
-    order: int
-    queued: int
-    queued_at: float
+_SLICES: Final = 32.0
+"""In a second."""
+_FAR: Final = 1e15
+"""All deadlines behind it are in one slice."""
+_EMPTY: Final = 64
+"""Slices may be empty while they are no more than these, and than one for each timer."""
 
 
-_Entry: TypeAlias = tuple[float, int, _Timer]
+class Holder(Protocol):
+    """What has timers."""
+
+    armed: Armed | None
+    """The last one that was armed for the first time; each knows the one before."""
 
 
-class TimerTable(Generic[K]):
-    """Deadlines by key. Equal deadlines fire in the order in which they were armed.
+class Armed:
+    """An armed timer. Its numbers are negative, so that of several that are sorted the next one is the last."""
 
-    A deadline that moves away leaves its heap entry behind, which is looked at again when it comes up. A heap with more
-    entries than twice the live timers plus 64 becomes the old one: each call then moves what is live of a few entries
-    to a new heap. So no call has to rebuild it as a whole.
+    __slots__ = ("before", "held", "index", "minus_at", "minus_order", "part", "timer")
+    before: Armed | None
+    held: _Slice
+    """Where it stands: where its deadline is, or before."""
+    index: int
+    """At which place, while that is not sorted."""
+    minus_at: float
+    minus_order: int
+    part: Any
+    timer: Any
+
+
+class _Slice(list[Armed]):
+    """Timers whose deadlines are in this slice of time, or behind it: until it is the first one. Then it is sorted, and
+    none is behind it."""
+
+    __slots__ = ("is_sorted", "minus_end")
+    is_sorted: bool
+    minus_end: float
+
+
+_deadline: Final = attrgetter("minus_at", "minus_order")
+
+
+class TimerTable(Generic[P, T]):
+    """Deadlines by part and timer. Equal deadlines fire in the order in which they were armed.
+
+    A deadline that moves away stays in its slice, and goes to the right one when that is the first. So only timers that
+    are due soon are compared with each other, and what was disarmed is gone.
     """
 
     def __init__(self) -> None:
-        self._armed: dict[K, _Timer] = {}
-        self._heap: list[_Entry] = []
-        self._old: list[_Entry] = []  # a heap too; it only shrinks
-        self._order = 0
+        self._slices: dict[int, _Slice] = {}
+        self._numbers: list[int] = []  # of the slices: a heap
+        self._live = self._order = 0
 
-    def set(self, key: K, at: float) -> None:
+    def __len__(self) -> int:
+        """How many timers are armed."""
+        return self._live
+
+    def __iter__(self) -> Iterator[tuple[tuple[P, T], float]]:
+        """Timers and deadlines in the order in which they were armed."""
+        for one in sorted(self._all(), key=lambda one: -one.minus_order):
+            yield (one.part, one.timer), -one.minus_at
+
+    def set(self, part: P, timer: T, at: float) -> None:
         """Arm a timer, or move it."""
-        timer = self._armed.get(key)
-        if timer is None:
-            timer = self._armed[key] = _Timer()
-            timer.key, timer.queued_at = key, inf
-        self._order = order = self._order + 1
-        timer.at, timer.order = at, order
-        if at < timer.queued_at:
-            timer.queued, timer.queued_at = order, at
-            heappush(self._heap, (at, order, timer))
-            self._trim()
+        self._order = order = self._order - 1
+        one = _find(part, timer)
+        if one is None:
+            one = Armed()
+            one.part, one.timer, one.before = part, timer, part.armed
+            part.armed = one
+            self._live += 1
+        else:
+            held = one.held
+            if -at <= held.minus_end and not held.is_sorted:
+                one.minus_at, one.minus_order = -at, order
+                return
+            _take(one)
+        one.minus_at, one.minus_order = -at, order
+        self._put(one)
 
-    def cancel(self, key: K) -> None:
+    def cancel(self, part: P, timer: T) -> None:
         """Disarm a timer; nothing happens if it is not armed."""
-        timer = self._armed.pop(key, None)
-        if timer is not None:
-            timer.key, timer.order, timer.queued = None, 0, 0  # the heap holds nothing else alive
-            self._trim()
+        one = _find(part, timer)
+        if one is not None:
+            _take(one)
+            self._disarm(one)
+
+    def clear(self) -> None:
+        """Disarm all of them."""
+        for one in self._all():
+            one.part.armed = None
+        self._slices, self._numbers, self._live = {}, [], 0
 
     def next(self) -> float | None:
         """The earliest deadline."""
-        heap = self._front()
-        return heap[0][0] if heap else None
+        front = self._front()
+        return -front[-1].minus_at if front else None
 
-    def pop_due(self, now: float) -> K | None:
+    def pop_due(self, now: float) -> tuple[P, T] | None:
         """Disarm and return the first timer that is due at ``now``."""
-        heap = self._front()
-        if not heap or heap[0][0] > now:
+        front = self._front()
+        if not front or -front[-1].minus_at > now:
             return None
-        key: K = heappop(heap)[2].key
-        del self._armed[key]
-        return key
+        one = front.pop()
+        due = one.part, one.timer
+        self._disarm(one)
+        return due
 
-    def __iter__(self) -> Iterator[tuple[K, float]]:
-        """Keys and deadlines in the order in which they were armed."""
-        for timer in sorted(self._armed.values(), key=lambda timer: timer.order):
-            yield timer.key, timer.at
+    def _all(self) -> list[Armed]:
+        return [one for held in self._slices.values() for one in held]
 
-    def _front(self) -> list[_Entry]:
-        """The heap with the earliest deadline on its top; empty if there is none."""
-        while True:
-            heap, old = self._heap, self._old
-            if old and not (heap and heap[0] < old[0]):
-                heap = old
-            if not heap or heap[0][1] == heap[0][2].order:
-                return heap
-            self._replace(heappop(heap))
+    def _disarm(self, one: Armed) -> None:
+        holder = one.part
+        if holder.armed is one:
+            holder.armed = one.before
+        else:
+            behind = holder.armed
+            while behind.before is not one:
+                behind = behind.before
+            behind.before = one.before
+        self._live -= 1
 
-    def _replace(self, entry: _Entry) -> None:
-        """An entry was taken from its heap: queue what it stands for now, if that is not queued otherwise."""
-        _, number, timer = entry
-        if timer.queued == number:
-            timer.queued, timer.queued_at = timer.order, timer.at
-            heappush(self._heap, (timer.at, timer.order, timer))
+    def _front(self) -> _Slice | None:
+        """The slice with the earliest deadline, sorted; None if there is none."""
+        while self._numbers:
+            held = self._slices[self._numbers[0]]
+            if not held.is_sorted:
+                self._sort(held)
+            if held:
+                return held
+            del self._slices[heappop(self._numbers)]
+        return None
 
-    def _trim(self) -> None:
-        old = self._old
-        if not old:
-            if len(self._heap) <= 2 * len(self._armed) + 64:
-                return
-            old, self._old, self._heap = self._heap, self._heap, []
-        for _ in range(min(_SWEEP, len(old))):
-            self._replace(old.pop())  # without its last entry a heap is still one
+    def _sort(self, held: _Slice) -> None:
+        late = [one for one in held if one.minus_at <= held.minus_end]
+        if late:
+            held[:] = [one for one in held if one.minus_at > held.minus_end]
+            for one in late:
+                self._put(one)
+        held.sort(key=_deadline)
+        held.is_sorted = True
+
+    def _put(self, one: Armed) -> None:
+        number = int(min(-one.minus_at, _FAR) * _SLICES)
+        held = self._slices.get(number)
+        if held is None:
+            if len(self._numbers) > self._live + _EMPTY:
+                self._slices = {number: held for number, held in self._slices.items() if held}
+                self._numbers = sorted(self._slices)
+            held = self._slices[number] = _Slice()
+            held.is_sorted, held.minus_end = False, -(number + 1) / _SLICES if number < _FAR * _SLICES else -inf
+            heappush(self._numbers, number)
+        one.held = held
+        if held.is_sorted:
+            insort(held, one, key=_deadline)
+        else:
+            one.index = len(held)
+            held.append(one)
+
+
+def _find(part: Holder, timer: Any) -> Armed | None:
+    one = part.armed
+    while one is not None and one.timer is not timer:
+        one = one.before
+    return one
+
+
+def _take(one: Armed) -> None:
+    """Out of its slice."""
+    held = one.held
+    if held.is_sorted:
+        del held[bisect_left(held, _deadline(one), key=_deadline)]
+    else:
+        last = held.pop()
+        if last is not one:
+            held[one.index] = last
+            last.index = one.index

@@ -8,7 +8,9 @@ import pickle
 import weakref
 from collections import OrderedDict, deque
 from enum import Enum, IntFlag
+from itertools import permutations
 from math import inf, nan, nextafter
+from sys import float_info
 from typing import Annotated, Any, Never, NewType
 
 import attrs
@@ -42,7 +44,7 @@ from sansproto.links import LinkDelays, LinkLimits, LinkState, Mark, Pull, PullA
 from sansproto.snapshot import CACHED, codec
 from sansproto.streams import StreamEndpoint
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.timers import TimerTable
+from sansproto.timers import Armed, TimerTable
 from sansproto.trace import JsonSeqWriter, TraceRecord
 
 PEER = Address("192.0.2.7", 1234)
@@ -89,70 +91,104 @@ _STEPS = st.one_of(
 )
 
 
+class Holding:
+    """A part, by what it needs to have timers."""
+
+    armed: Armed | None = None
+
+
 @given(st.integers(0, 80), st.lists(_STEPS, max_size=80))
 def test_timers_do_what_a_sorted_list_does(moves: int, steps: list[tuple[str, int, int]]) -> None:
-    table: TimerTable[int] = TimerTable()
+    table, parts = TimerTable[Holding, int](), [Holding(), Holding()]
     for number in range(moves):
-        table.set(99, float(number % 10 - number))  # leaves entries behind, so that the heap soon becomes the old one
-    table.cancel(99)
+        table.set(parts[0], 99, float(number % 10 - number))  # leaves entries behind
+    table.cancel(parts[0], 99)
     model: dict[int, tuple[float, int]] = {}
     for number, (what, key, at) in enumerate(steps):
+        part, name = parts[key % 2], key // 2
         if what == "set":
-            table.set(key, float(at))
-            model[key] = (float(at), number)
+            table.set(part, name, at / 16)
+            model[key] = (at / 16, number)
         elif what == "cancel":
-            table.cancel(key)
+            table.cancel(part, name)
             model.pop(key, None)
         else:
             first = min(model, key=lambda key: model[key]) if model else None
-            expected = first if first is not None and model[first][0] <= at else None
-            assert table.pop_due(float(at)) == expected
+            expected = first if first is not None and model[first][0] <= at / 16 else None
+            due = table.pop_due(at / 16)
+            assert due == (None if expected is None else (parts[expected % 2], expected // 2))
             if expected is not None:
                 del model[expected]
         assert table.next() == min((at for at, _ in model.values()), default=None)
-        assert dict(table) == {key: at for key, (at, _) in model.items()}
-        assert [key for key, _ in table] == sorted(model, key=lambda key: model[key][1])
-        assert len([*table]) == len(model)
+        left = [(2 * name + parts.index(part), at) for (part, name), at in table]
+        assert left == [(key, model[key][0]) for key in sorted(model, key=lambda key: model[key][1])]
+        assert len(table) == len(model)
+    table.clear()
+    assert (table.next(), [*table], len(table), [part.armed for part in parts]) == (None, [], 0, [None, None])
+
+
+@pytest.mark.parametrize("order", [*permutations("abc")])
+def test_the_timers_of_a_part_are_disarmed_in_any_order(order: tuple[str, ...]) -> None:
+    table, part = TimerTable[Holding, str](), Holding()
+    for at, name in enumerate("abc"):
+        table.set(part, name, at / 100)
+    for count, name in enumerate(order, 1):
+        table.cancel(part, name)
+        assert {name for (_, name), _ in table} == {*order[count:]}
+    assert part.armed is None
 
 
 def test_a_timer_that_came_early_leaves_nothing_behind() -> None:
-    table: TimerTable[str] = TimerTable()
+    table, part = TimerTable[Holding, str](), Holding()
     for at in (10.0, 5.0):
-        table.set("key", at)
-    assert table.pop_due(7.0) == "key"
+        table.set(part, "key", at)
+    assert table.pop_due(7.0) == (part, "key")
     assert table.next() is None
     for at in (20.0, 15.0, 18.0):
-        table.set("key", at)
+        table.set(part, "key", at)
     assert table.next() == 18.0
 
 
 def test_a_disarmed_timer_keeps_nothing_alive() -> None:
-    class Part:
-        pass
-
-    table, part = TimerTable[Part](), Part()
+    table, part = TimerTable[Holding, str](), Holding()
     gone = weakref.ref(part)
     for at in (10.0, 5.0):
-        table.set(part, at)
-    table.cancel(part)
+        table.set(part, "key", at)
+    table.cancel(part, "key")
     del part
     assert gone() is None
     assert table.next() is None
 
 
-def test_the_heap_stays_small_however_timers_move() -> None:
-    table: TimerTable[str] = TimerTable()
+def test_nothing_is_left_of_timers_that_move_or_are_disarmed() -> None:
+    table, part = TimerTable[Holding, str](), Holding()
     for round_ in range(1000):
-        table.set("late", 1e9 - round_)  # ever earlier: each leaves an entry behind
+        table.set(part, "late", 1e9 - round_)  # ever earlier
         assert table.next() == 1e9 - round_
-        assert len(table._heap) + len(table._old) <= 3 * len([*table]) + 96
     for round_ in range(1000):
-        table.set("cancelled", float(round_))
-        table.cancel("cancelled")
-        table.set("fired", 0.0)
-        assert table.pop_due(0.0) == "fired"
-        assert len(table._heap) + len(table._old) <= 3 * len([*table]) + 96
-    assert dict(table) == {"late": 1e9 - 999}
+        table.set(part, "cancelled", 1e6 + round_)
+        table.cancel(part, "cancelled")
+        table.set(part, "fired", 0.0)
+        assert table.pop_due(0.0) == (part, "fired")
+        assert sum(map(len, table._slices.values())) == 1
+        assert len(table._numbers) == len(table._slices) <= 67
+    assert [*table] == [((part, "late"), 1e9 - 999)]
+
+
+def test_the_latest_deadlines_are_told_apart() -> None:
+    table, part = TimerTable[Holding, str](), Holding()
+    for name, at in (("last", float_info.max), ("first", 1e300), ("soon", 1.0)):
+        table.set(part, name, at)
+    assert [table.pop_due(inf) for _ in range(4)] == [(part, "soon"), (part, "first"), (part, "last"), None]
+
+
+def test_of_many_timers_few_are_compared() -> None:
+    table, parts = TimerTable[Holding, str](), [Holding() for _ in range(10_000)]
+    for number, part in enumerate(parts):
+        table.set(part, "key", number * 7919 % 10_000 / 1250)  # in 8 s
+    assert max(map(len, table._slices.values())) <= 40
+    assert [table.pop_due(8.0) for _ in parts] == [(parts[at * 7679 % 10_000], "key") for at in range(10_000)]
+    assert table.pop_due(8.0) is None
 
 
 # -- snapshots

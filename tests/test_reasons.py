@@ -81,7 +81,7 @@ def name_of(value: Any) -> str:
 def test_a_table_gives_the_reason_where_it_has_no_row(table: Table[Any, Any], default: Default[Any]) -> None:
     pairs = [(state, on) for state in table.states for on in table.inputs if table.pairs[state, on] == ((), default)]
     host, part = PartHost(), object.__new__(table.part)
-    part.host, part.place, part.cells, part.state = host, None, part.compiled, pairs[0][0]
+    part.host, part.place, part.state = host, None, pairs[0][0]
     pairs[0][1](object()).act(part)
     assert host.stats.dropped == {default.reason: 1}
 

@@ -249,27 +249,24 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
     # -- inside: inputs act at once, for what follows in the same read depends on them
 
     def _rejoin(self, data: bytes, rest: int) -> tuple[bytes, int]:
-        """Complete the record that the last read began; the new read, and how much of it that took.
+        """Complete and open the record that the last read began; the new read, and how much of it that took.
 
         Only that one record is copied: the others are opened where they lie.
         """
         inbox, start = self.inbox, self.read
-        if rest >= _HEADER:
-            missing = (inbox[start] << 8 | inbox[start + 1]) + _HEADER + TAG_SIZE - rest
-            if 0 < missing <= len(data):
-                self.inbox = b"".join((memoryview(inbox)[start:], memoryview(data)[:missing]))
-                self.read = 0
-                self._understand()
-                if self.read == len(self.inbox):
+        if rest >= _HEADER and self.wants_data:
+            size = inbox[start] << 8 | inbox[start + 1]
+            missing = size + _HEADER + TAG_SIZE - rest
+            if size <= MAX_PLAINTEXT and missing <= len(data):
+                body = b"".join((memoryview(inbox)[start + _HEADER :], memoryview(data)[:missing]))
+                if self._open(size, body):
                     return data, missing
-                start, inbox, data = self.read, self.inbox, data[missing:]
         return inbox[start:] + data, 0
 
     def _understand(self, *, all_of_it: bool = False) -> None:
         """Open the records that are there, as far as the application has room for them, and notice the end."""
         data, offset = self.inbox, self.read
         end, view = len(data), memoryview(data)
-        events, opener, way = self.received, self.opener, self.incoming
         limit = inf if all_of_it else self.limits.receive_buffer
         while end - offset >= _HEADER and self.undelivered < limit:
             size = data[offset] << 8 | data[offset + 1]
@@ -280,23 +277,30 @@ class SecureChannel(Component[ChannelState, ChannelHost]):
                 return
             if stop > end:
                 break
-            try:
-                if opener is None or way is None:
-                    raise WireError(Fault.UNSUPPORTED)
-                plaintext = opener.open(way.sequence, size, view[offset + _HEADER : stop])
-            except WireError as error:
-                self.read = offset
-                corrupted = Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=error.fault.value)
-                _I.BAD_RECORD(corrupted).act(self)
+            self.read = offset
+            if not self._open(size, view[offset + _HEADER : stop]):
                 return
             offset = stop
-            way.sequence += 1
-            if plaintext:
-                events.append(DataReceived(plaintext))
-                self.undelivered += size if size > _LEAST else _LEAST
         self.read = offset
         if self.has_ended and self.undelivered < limit:
             _I.CUT("the stream ended without a closing packet").act(self)
+
+    def _open(self, size: int, body: bytes | memoryview) -> bool:
+        """Open a record: ciphertext and tag of so many bytes of plaintext. False if it is none: then all is over."""
+        way, opener = self.incoming, self.opener
+        try:
+            if way is None or opener is None:
+                raise WireError(Fault.UNSUPPORTED)
+            plaintext = opener.open(way.sequence, size, body)
+        except WireError as error:
+            corrupted = Closed(CloseCause.VIOLATION, Violation.RECORD_CORRUPTED, detail=error.fault.value)
+            _I.BAD_RECORD(corrupted).act(self)
+            return False
+        way.sequence += 1
+        if plaintext:
+            self.received.append(DataReceived(plaintext))
+            self.undelivered += size if size > _LEAST else _LEAST
+        return True
 
     def _notice_mark(self, size: int, there: int, *, last: bool) -> None:
         """What begins here is no record: a closing packet, of which two bytes are enough, or a violation."""

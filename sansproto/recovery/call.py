@@ -143,7 +143,7 @@ class CallInput:
 class Call(Component[CallState, RecoveryHost]):
     """The handshake of ours with one peer, and when the next one may begin."""
 
-    attempts: list[Attempt]
+    attempts: tuple[Attempt, ...]
     stamp: int
     began: Instant
     generation: int
@@ -172,7 +172,7 @@ class Call(Component[CallState, RecoveryHost]):
     def __init__(self, host: RecoveryHost, core: CallOwner, peer: CallPeer) -> None:
         super().__init__(host)
         self.core, self.peer = core, peer
-        self.attempts, self.backoffs = [], {}
+        self.attempts, self.backoffs = (), {}
         self.stamp = self.generation = self.starts = self.challenges = 0
         self.began = self.pause = self.sent = self.last_start = self.next_start = self.next_challenge = (
             self.proven_until
@@ -332,7 +332,7 @@ class Call(Component[CallState, RecoveryHost]):
 
     def adopt(self, won: Won) -> None:
         attempt = self._attempt(won.sid)
-        self.attempts.remove(attempt)
+        self.attempts = tuple(one for one in self.attempts if one is not attempt)
         self.core.remove_attempt(attempt, erase=False)
         self.drop_attempts()
         self.peer.adopt(self, attempt, won.reply)
@@ -340,7 +340,7 @@ class Call(Component[CallState, RecoveryHost]):
     def drop_attempts(self) -> None:
         for one in self.attempts:
             self.core.remove_attempt(one, erase=True)
-        self.attempts.clear()
+        self.attempts = ()
 
     def note_confirmed(self) -> None:
         """A session with the peer was confirmed: what comes next need not wait, but soon after a start a little."""
@@ -376,10 +376,12 @@ class Call(Component[CallState, RecoveryHost]):
             self.host.count_refusal(NOT_MADE, self)
             return
         new = Attempt(sid, made.hs_id, made.data, token, self.host.clock, self.core.address)
-        self.attempts.append(new)
+        self.attempts = (*self.attempts, new)
         self.core.add_attempt(new, self)
         if len(self.attempts) > self.core.config.limits.attempts:
-            self.core.remove_attempt(self.attempts.pop(1), erase=True)
+            first, second, *newer = self.attempts
+            self.attempts = (first, *newer)
+            self.core.remove_attempt(second, erase=True)
         self._transmit(new)
 
     def _send(self) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Final, Protocol
 from ..component import Component, Refusal
 from ..contract import Instant
 from ..machine import Default, Input, Outcome, Row, Table, Timer
-from ..rates import keep_newest
 from ..snapshot import CACHED
 from .call import Attempt, Call, CallInput
 from .calls import quietly
@@ -115,8 +114,8 @@ class Peer(Component[PeerState, RecoveryHost]):
     rtt: RoundTrip
     queue: list[bytes]
     """What waits for a session. (A list: an empty deque needs ten times as much memory.)"""
-    processes: dict[bytes, None]
-    flaps: list[Instant]
+    processes: tuple[bytes, ...]
+    flaps: tuple[Instant, ...]
     flap_delay: float
     held_until: Instant
     """Up to then another process of it is not heard."""
@@ -137,7 +136,7 @@ class Peer(Component[PeerState, RecoveryHost]):
         self.instance, self.mine, self.group = NO_INSTANCE, NO_INSTANCE, b""
         self.generation = self.restarted = 0
         self.rtt, self.queue = RoundTrip(), []
-        self.processes, self.flaps = {}, []
+        self.processes = self.flaps = ()
         self.flap_delay = self.held_until = self.in_use_since = 0.0
         self.call, self.suspicion, self.poke = core.make_call(self), core.make_suspicion(self), core.make_poke(self)
         self.paths, self.conflict = core.make_paths(self), core.make_conflict(self)
@@ -541,17 +540,16 @@ class Peer(Component[PeerState, RecoveryHost]):
         """A process that comes back means that two of them take turns."""
         times, now, limits = self.times, self.host.clock, self.core.config.limits
         is_back = after != before and after in self.processes
-        for process in (before, after):
-            keep_newest(self.processes, process, None, limits.processes)
-        while self.flaps and now - self.flaps[0] > times.flap_window:
-            del self.flaps[0]
+        others = (process for process in self.processes if process not in (before, after))
+        self.processes = (*others, *dict.fromkeys((before, after)))[-limits.processes :]
+        self.flaps = tuple(at for at in self.flaps if now - at <= times.flap_window)
         if not is_back:
             return
         if not self.flaps:
             self.flap_delay = 0.0
-        self.flaps.append(now)
+        self.flaps = (*self.flaps, now)
         if len(self.flaps) > limits.flaps:
-            del self.flaps[0]
+            self.flaps = self.flaps[1:]
             self.flap_delay = min(max(2 * self.flap_delay, times.flap_delay), times.flap_delay_max)
             self.held_until = now + self.flap_delay
             self.host.tell(IdentityConflict(self.key, self.generation))

@@ -49,14 +49,14 @@ class PokeInput:
 class Poke(Component[PokeState, RecoveryHost]):
     """Pings to one peer, of which one has to be answered: what else comes proves the other direction only."""
 
-    values: list[bytes]
+    values: tuple[bytes, ...]
     next_poke: Instant
     peer: Annotated[PokedPeer, CACHED]
     __slots__ = tuple(__annotations__)
 
     def __init__(self, host: RecoveryHost, peer: PokedPeer) -> None:
         super().__init__(host)
-        self.peer, self.values, self.next_poke = peer, [], 0.0
+        self.peer, self.values, self.next_poke = peer, (), 0.0
 
     def is_answered_by(self, value: bytes) -> bool:
         return value in self.values
@@ -82,12 +82,12 @@ class Poke(Component[PokeState, RecoveryHost]):
 
     def begin(self) -> None:
         self.next_poke = self.host.clock + self.peer.times.poke_pause
-        self.values = []
+        self.values = ()
         self.peer.forget_backoffs()
 
     def ping(self) -> None:
         value = self.peer.ping()
-        self.values.append(b"" if value is None else value)
+        self.values = (*self.values, b"" if value is None else value)
 
     def urge_call(self) -> None:
         self.peer.urge_call()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from math import inf, nextafter
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 import attrs
@@ -32,7 +33,7 @@ from .events import (
 )
 from .limits import NodeDelays
 from .nodes import Relay, decode_nodes
-from .paths import Ways, WaysHost
+from .paths import Way, Ways, WaysHost
 from .session import Session
 
 NOT_ONLINE: Final = Refusal("the friend is not online", ref="friends")
@@ -44,6 +45,9 @@ CUSTOM: Final = frozenset((*p.CUSTOM_LOSSLESS, *p.CUSTOM_LOSSY))
 
 URGES: Final = Rate(1.0, 8.0)
 """How often a friend is called because there is another way to it."""
+
+_QUESTIONS: Final = 3
+"""So often a friend that answers cookie requests is asked in the session in use, before there is to be another one."""
 
 _IDS: Final = frozenset(p.FRIEND.packets)
 
@@ -72,6 +76,7 @@ class AllSessions(Protocol):
     """What a friend asks of all sessions."""
 
     def ask_alive(self, friend: Friend) -> None: ...
+    def tidy(self) -> None: ...
     def lose(self, friend: Friend) -> None: ...
 
 
@@ -139,6 +144,10 @@ class Friend(Component[FriendState, FriendHost]):
     """What is left of cookies for it."""
     urges: Level
     """The same of calls because there is another way to it."""
+    questions: int
+    """Asked in the session in use since something came in it, when a way was known to be open."""
+    asked_at: Instant
+    """When the last one was."""
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
     session: Annotated[Session | None, CACHED]
@@ -151,7 +160,7 @@ class Friend(Component[FriendState, FriendHost]):
         self.key, self.delays, self.ways = key, host.delays, Ways(host, key)
         self.dht_keys, self.current, self.heard, self.said = [], None, 0.0, 0.0
         self.messages = self.times_online = 0
-        self.pings, self.address = {}, 0
+        self.pings, self.address, self.questions, self.asked_at = {}, 0, 0, 0.0
         self.cookies, self.urges, self.session = Level(host.limits.friend_cookies, 0.0), Level(URGES.burst, 0.0), None
 
     # -- what its sessions ask
@@ -168,6 +177,26 @@ class Friend(Component[FriendState, FriendHost]):
 
     def tell_writable(self) -> None:
         self.host.emit(FriendWritable(self.key))
+
+    # -- is it still there?
+
+    @property
+    def may_still_know_us(self) -> bool:
+        """Could it not answer yet in the session in use, since a way to it is open?"""
+        return self.session is not None and (self.heard >= self.asked_at or self.questions < _QUESTIONS)
+
+    def ask_in_session(self, way: Way) -> None:
+        """It is at the other end of this way: does it know the session in use?"""
+        outgoing, now = self._session().outgoing, self.host.clock
+        if self.heard >= self.asked_at:
+            self.questions = 0
+        if not self.questions or now - self.asked_at >= outgoing.watch.patience:
+            self.questions, self.asked_at = self.questions + 1, now
+            outgoing.ask_by(way)
+
+    def forget_session(self) -> None:
+        """It is known not to have the session in use."""
+        self.questions, self.asked_at = _QUESTIONS, nextafter(self.host.clock, inf)
 
     # -- guards
 
@@ -198,6 +227,11 @@ class Friend(Component[FriendState, FriendHost]):
 
     def is_offline(self, said: Said) -> bool:
         return isinstance(said.packet, p.Offline)
+
+    def is_status_known(self, said: Said) -> bool:
+        """As toxcore does: another one changes nothing."""
+        packet = said.packet
+        return not isinstance(packet, p.Status) or packet.status in _PRESENCES
 
     # -- conditions and times
 
@@ -246,6 +280,7 @@ class Friend(Component[FriendState, FriendHost]):
     def send_alive(self) -> None:
         self.said = self.host.clock
         self._session().outgoing.send_alive()
+        self.host.sessions.tidy()
         if self.host.friends.is_missed(self):
             self.share_relays()
 
@@ -284,7 +319,7 @@ class Friend(Component[FriendState, FriendHost]):
             case p.StatusMessage():
                 emit(StatusMessageChanged(key, self._text(packet.message)))
             case p.Status():
-                emit(PresenceChanged(key, _PRESENCES.get(packet.status, Presence.NONE)))
+                emit(PresenceChanged(key, _PRESENCES[packet.status]))
             case p.Typing():
                 emit(TypingChanged(key, packet.typing != 0))
             case _:
@@ -322,6 +357,7 @@ PACKET: Final = (
     .give_if(_C.is_asked, _I.ASKED, ref=_FRIENDS)
     .give_if(_C.is_online, _I.ONLINE, ref=_FRIENDS)
     .give_if(_C.is_offline, _I.OFFLINE, ref=_FRIENDS)
+    .need(_C.is_status_known, "a status that nobody knows", ref=_FRIENDS)
     .give(_I.SAID)
 )
 

@@ -165,6 +165,8 @@ class Friends(Part[FriendsHost]):
             self._forget_dht_key(friend, other)
         if not friend.dht_keys:
             self._add_dht_key(friend, key)
+        if friend.ways.dht_key != key:
+            friend.forget_session()
         friend.ways.dht_key = key
 
     def ping(self, friend: Friend, path: Path) -> None:

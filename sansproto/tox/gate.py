@@ -49,6 +49,7 @@ class Answered(NamedTuple):
 
     friend: bytes
     body: p.CookieResponseBody
+    way: Way
 
 
 class Pinged(NamedTuple):
@@ -108,6 +109,8 @@ class GateInput:
     FRIEND_ASKED = Input[GateState, Asked]()
     ASKED = Input[GateState, Asked]()
     ANSWERED = Input[GateState, Answered]()
+    ANSWERED_TOO_SOON = Input[GateState, Answered]()
+    """By a friend that may still have the session in use."""
     SHOOK_AGAIN = Input[GateState, Shook]()
     REPLIED = Input[GateState, Shook]()
     SHOOK = Input[GateState, Shook]()
@@ -199,10 +202,15 @@ class Gate(Component[GateState, GateHost]):
         for friend in self.host.friends.at(came.way):
             if self.host.sessions.has_attempt(friend.key):
                 try:
-                    return Answered(friend.key, self.host.keyring.read_response(friend.ways.dht_key, came.packet))
+                    body = self.host.keyring.read_response(friend.ways.dht_key, came.packet)
+                    return Answered(friend.key, body, came.way)
                 except WireError:
                     continue  # it may be that of another one
         return None
+
+    def may_still_know_us(self, answered: Answered) -> bool:
+        """Is there a session in use that may be alive, now that a way is open?"""
+        return self.host.friends.all[answered.friend].may_still_know_us
 
     # -- guards: handshakes
 
@@ -231,6 +239,10 @@ class Gate(Component[GateState, GateHost]):
         return self.host.sessions.has_attempt(shook.shaken.friend)
 
     # -- guards: data
+
+    def is_open(self) -> bool:
+        """The answers of friends to our goodbye are of no session any more."""
+        return self.state is GateState.OPEN
 
     def is_place_known(self, arrived: Arrived) -> bool:
         return bool(self.host.friends.at(arrived.way))
@@ -305,6 +317,9 @@ class Gate(Component[GateState, GateHost]):
     def hear_cookie(self, answered: Answered) -> None:
         route = friend_route(answered.friend)
         self.host.recovery.hear_challenge(answered.body.number, route, answered.body)
+
+    def ask_in_session(self, answered: Answered) -> None:
+        self.host.friends.all[answered.friend].ask_in_session(answered.way)
 
     def answer_again(self, shook: Shook) -> None:
         session = self._same(shook)
@@ -431,6 +446,7 @@ PONG: Final = (
 RESPONSE: Final = (
     Guards.of(Gate, GateState, Came, "cookie response")
     .make(_C.open_response, "a cookie response that does not open", ref=_COOKIES)
+    .give_if(_C.may_still_know_us, _I.ANSWERED_TOO_SOON, ref="restart")
     .give(_I.ANSWERED)
 )
 HANDSHAKE: Final = (
@@ -446,6 +462,7 @@ HANDSHAKE: Final = (
 )
 OTHERS: Final = (
     Guards.of(Gate, GateState, Arrived, "data of no session in use")
+    .need(_C.is_open, "closing", ref="closing a node")
     .need(_C.is_place_known, "data from an unknown address", ref=_RECEIVING)
     .give_if(_C.is_of_another_session, _I.FOUND, ref=_RECEIVING)
     .give_if(_C.may_be_ahead, _I.AHEAD, ref="nonces")
@@ -482,6 +499,7 @@ GATE: Final = Table[Gate, GateState](
         Row(_S.OPEN, _I.FRIEND_ASKED, None, _C.charge_friend, _C.give_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.ASKED, None, _C.give_cookie, ref=_COOKIES),
         Row(_S.OPEN, _I.ANSWERED, None, _C.hear_cookie, ref=_COOKIES),
+        Row(_S.OPEN, _I.ANSWERED_TOO_SOON, None, _C.ask_in_session, ref="restart"),
         Row(_S.OPEN, _I.SHOOK_AGAIN, None, _C.answer_again, ref=_HANDSHAKE),
         Row(_S.OPEN, _I.REPLIED, None, _C.note_seen, _C.learn_from, _C.hear_reply, ref=_HANDSHAKE),
         Row(_S.OPEN, _I.SHOOK, None, _C.note_seen, _C.learn_from, _C.hear_handshake, ref=_HANDSHAKE),

@@ -144,13 +144,18 @@ class Keyring(Part[KeyringHost]):
 
     def note_seen(self, shaken: Shaken) -> None:
         """Who makes too many has its own forgotten: copies of others' would count again."""
-        now, seen = self.host.clock, self.seen
-        while seen and next(iter(seen.values())) < now:
-            seen.popitem(last=False)
+        self.forget_old()
+        seen = self.seen
         if len(seen) >= self.host.limits.seen:
             own = (name for name in seen if name.startswith(shaken.friend))
             del seen[next(own, next(iter(seen)))]
-        seen[self._hash(shaken)] = now + self.host.delays.cookie + 1.0
+        seen[self._hash(shaken)] = self.host.clock + self.host.delays.cookie + 1.0
+
+    def forget_old(self) -> None:
+        """Handshakes whose cookies are dead need not be told from new ones."""
+        seen, now = self.seen, self.host.clock
+        while seen and next(iter(seen.values())) < now:
+            seen.popitem(last=False)
 
     def make_init(self, call: Call) -> MadeInit:
         """A CookieRequest, or with a cookie a Handshake."""

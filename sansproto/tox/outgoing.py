@@ -18,7 +18,7 @@ from . import payloads
 from .crypto import Bulk
 from .formulas import Formulas
 from .limits import NodeDelays, NodeLimits
-from .paths import SMALL, Direct, Relayed, Several, Ways, name_of
+from .paths import SMALL, Direct, Relayed, Several, Way, Ways, name_of
 from .watch import Watch
 from .windows import Heard, ReceiveWindow, SendWindow
 
@@ -250,7 +250,12 @@ class Outgoing(Part[OutgoingHost]):
     def send_alive_by(self, name: bytes) -> None:
         """A sign of life by one of the ways, which shows whether anything arrives by it."""
         way = self.ways.way(name, SMALL - 1)
-        if way is not None and len(self._own()) < self.host.limits.own:
+        if way is not None:
+            self.ask_by(way)
+
+    def ask_by(self, way: Way) -> None:
+        """A sign of life, which the friend has to acknowledge, by whatever way."""
+        if len(self._own()) < self.host.limits.own:
             self._send_numbered(_ALIVE, way)
 
     def send_copies(self, name: bytes, numbers: list[int]) -> int:
@@ -292,7 +297,7 @@ class Outgoing(Part[OutgoingHost]):
             self.session.core.note_answered(self.pings.pop(0)[1], self.round_trip)
         while self.own and self.own[0] <= start:
             self.own.popleft()
-        self.own = self.own or None  # an idle session is to be small
+        self.own, self.pings = self.own or None, self.pings or None  # an idle session is to be small
         if self.withheld:
             self._send_withheld(self.withheld)
         if self.queue:
@@ -469,7 +474,7 @@ class Outgoing(Part[OutgoingHost]):
         if way is not None:
             name = None if isinstance(way, Several) else name_of(way)
             if used is not None and name is not None and name != used:
-                self.watch.carried.put(self.window.end - 1, name)
+                self.watch.carry().put(self.window.end - 1, name)
             self.last = self.host.clock
             self.host.put(way, self.seal(payload, number))
         self._own().append(self.window.end)

@@ -143,7 +143,7 @@ class Session(Component[SessionState, SessionHost]):
     """Which packets came that have no number of their own."""
     receiving: ReceiveWindow
     outgoing: Outgoing
-    delivered: dict[bytes, None]
+    delivered: tuple[bytes, ...]
     """Ways by which lossless packets came since one was sent last."""
     listed: Instant
     """When a list came last."""
@@ -165,7 +165,7 @@ class Session(Component[SessionState, SessionHost]):
         self.nonce = self.passed = 0
         self.highest, self.replay = -1, None
         self.receiving, self.outgoing = ReceiveWindow(), Outgoing(host, self)
-        self.answered, self.listed, self.delivered, self.newest = 0.0, 0.0, {}, None
+        self.answered, self.listed, self.delivered, self.newest = 0.0, 0.0, (), None
 
     def begin(self, agreed: Agreed) -> None:
         """Its keys were agreed on."""
@@ -414,7 +414,7 @@ class Session(Component[SessionState, SessionHost]):
 
     def acknowledge(self) -> None:
         """By the ways by which packets came, too: who sends by one sees then that it works."""
-        delivered, self.delivered, self.is_owing, self.newest = self.delivered, {}, False, None
+        delivered, self.delivered, self.is_owing, self.newest = self.delivered, (), False, None
         self.outgoing.send_request(delivered)
 
     def give_up(self) -> None:
@@ -427,7 +427,9 @@ class Session(Component[SessionState, SessionHost]):
     def _owe(self, way: Way) -> None:
         """A list of missing packets is due soon, by this way, too."""
         self.newest = way
-        self.delivered[name_of(way)] = None
+        name = name_of(way)
+        if name not in self.delivered:
+            self.delivered = (*self.delivered, name)
         if not self.is_owing:
             self.is_owing = True
             self.post(SessionInput.OWES())

@@ -138,6 +138,10 @@ class Sessions(Part[SessionsHost]):
         if peer.current is not None and peer.current.is_ours:
             peer.ping()
 
+    def tidy(self) -> None:
+        """Now and then, while sessions are idle: what is left of their handshakes is forgotten."""
+        self.host.keyring.forget_old()
+
     def urge_call(self, friend: Friend) -> None:
         """There is a new way to a friend without a session. A relay can say so as often as it likes."""
         peer = self.host.recovery.peers.get(friend.key)

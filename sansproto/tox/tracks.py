@@ -42,7 +42,7 @@ _BAD: Final = 3.0
 class Track:
     """One way to a friend."""
 
-    trips: list[float] = attrs.field(factory=list)
+    trips: tuple[float, ...] = ()
     """The newest round trips of packets that were sent once, by this way alone."""
     since: Instant = 0.0
     """When it was taken into use."""
@@ -51,19 +51,17 @@ class Track:
     """How long it was suspect the last time."""
     falls: int = 0
     """How often it was left, one time after the other."""
-    seconds: list[tuple[int, int]] = attrs.field(factory=list)
+    seconds: tuple[tuple[int, int], ...] = ()
     """Packets that were sent in each of the last seconds, and sent again."""
     score: float = 0.0
     scored: Instant = -_KNOWN
 
     def add(self, trip: float) -> None:
-        self.trips.append(trip)
-        if len(self.trips) > _TRIPS:
-            del self.trips[0]
+        self.trips = (*self.trips[1 - _TRIPS :], trip)
 
     def begin(self, now: Instant) -> None:
         """It is in use from now on."""
-        self.since, self.seconds = now, []
+        self.since, self.seconds = now, ()
 
     def leave(self, now: Instant) -> None:
         """Nothing arrived by it."""
@@ -87,9 +85,7 @@ class Track:
 
     def count(self, now: Instant, sent: int, again: int) -> bool:
         """A second is over in which it was used. True: it is bad."""
-        self.seconds.append((sent, again))
-        if len(self.seconds) > _SECONDS:
-            del self.seconds[0]
+        self.seconds = (*self.seconds[1 - _SECONDS :], (sent, again))
         if not self.trips:
             return False
         share = max(_share(self.seconds[-1:]), _share(self.seconds))
@@ -101,7 +97,7 @@ def _first(run: tuple[int, bytes | None]) -> int:
     return run[0]
 
 
-def _share(seconds: list[tuple[int, int]]) -> float:
+def _share(seconds: tuple[tuple[int, int], ...]) -> float:
     """How many of the packets that were sent in this time had to be sent again."""
     sent, again = (sum(values) for values in zip(*seconds, strict=True))
     return again / (sent + again) if sent >= LEAST_SENT else 0.0
@@ -122,7 +118,7 @@ def unmeasured(others: Iterable[Track]) -> float:
 
 @attrs.define(eq=False, weakref_slot=False)
 class Carried:
-    """By which way lossless packets went. Most go by the same as the one before."""
+    """By which way lossless packets went that are on their way. Most go by the same as the one before."""
 
     start: int = 0
     """All before it are acknowledged, and forgotten."""
@@ -136,6 +132,9 @@ class Carried:
     """The newest by each way that has arrived, and went by no other."""
     proved_at: dict[bytes, Instant] = attrs.field(factory=dict)
     """When the newest of those by each way was sent that have moved, and arrived."""
+    sought: int = 0
+    """The first that may be unproved, of those that this way was the first to carry:"""
+    sought_by: bytes | None = None
 
     def begin(self, number: int, way: bytes | None) -> None:
         """From this number on."""
@@ -191,11 +190,16 @@ class Carried:
         return self.proved.get(way, -1) >= number or self.proved_at.get(way, -inf) > sent
 
     def unproved(self, window: SendWindow, way: bytes) -> int | None:
-        """The first packet that this way was the first to carry, behind all that are known to have arrived by it."""
+        """The first packet that this way was the first to carry, behind all that are known to have arrived by it. What
+        was looked at is not looked at again: a packet that was proved, or moved, stays so."""
+        if self.sought_by != way:
+            self.sought, self.sought_by = 0, way
         proved, sent = self.proved.get(way, -1), self.proved_at.get(way, -inf)
-        for number in self._of(window, way, proved + 1):
+        for number in self._of(window, way, max(self.sought, proved + 1)):
+            self.sought = number
             if window.sent_first(number) > sent:
                 return number
+        self.sought = window.end
         return None
 
     def alone(self, window: SendWindow, way: bytes) -> Iterator[int]:
@@ -207,12 +211,15 @@ class Carried:
 
     def _of(self, window: SendWindow, way: bytes, at_least: int) -> Iterator[int]:
         """Packets on their way that this way was the first to carry, from a number on."""
-        ends = [*(first for first, _ in self.runs[1:]), window.end]
-        for (first, name), end in zip(self.runs, ends, strict=True):
-            if name == way:
-                for number in range(max(first, at_least, window.start), end):
+        at_least = max(at_least, window.start)
+        while at_least < window.end:
+            place = bisect_right(self.runs, at_least, key=_first)
+            end = self.runs[place][0] if place < len(self.runs) else window.end
+            if self.runs[place - 1][1] == way:
+                for number in range(at_least, end):
                     if number not in self.moved and not window.has_arrived(number):
                         yield number
+            at_least = end
 
 
 @attrs.define(eq=False, weakref_slot=False)

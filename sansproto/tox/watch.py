@@ -45,7 +45,10 @@ class Sender(Protocol):
 class Watch(Part[Host[Any]]):
     """The packets of one session on their ways."""
 
-    carried: Carried
+    carried: Carried | None
+    """None: all that is on its way went by the way in use, and nothing is known of it."""
+    way: bytes | None
+    """The way in use when it was asked for last."""
     moves: int
     """Of the ways: after as many, the way in use is the one of the newest packet."""
     begun: Instant
@@ -64,7 +67,7 @@ class Watch(Part[Host[Any]]):
 
     def __init__(self, host: Host[Any], outgoing: Sender) -> None:
         super().__init__(host)
-        self.outgoing, self.carried, self.alarm = outgoing, Carried(), None
+        self.outgoing, self.carried, self.way, self.alarm = outgoing, None, None, None
         self.moves = self.strikes = self.counted = self.again = 0
         self.begun = self.second = 0.0
 
@@ -74,49 +77,65 @@ class Watch(Part[Host[Any]]):
         ways = self.outgoing.ways
         return _PATIENCE + shortest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
 
+    def carry(self) -> Carried:
+        """What is on its way, and how it went. An idle session has nothing of it."""
+        carried = self.carried
+        if carried is None:
+            start = self.outgoing.window.start
+            carried = self.carried = Carried(start, [(start, self.way)])
+        return carried
+
     # -- what happens
 
     def note_moved(self) -> None:
         """Another way is in use. What went by one that failed is sent again."""
         ways, window = self.outgoing.ways, self.outgoing.window
-        self.moves, self.alarm, self.strikes = ways.moves, None, 0
-        self.carried.begin(window.end, ways.used)
+        if window.waiting:
+            self.carry().begin(window.end, ways.used)
+        else:
+            self.carried = None
+        self.way, self.moves, self.alarm, self.strikes = ways.used, ways.moves, None, 0
         self.second = self.host.clock
         self.counted, self.again = window.end, 0
         track = ways.tracks.get(ways.used or UDP)
         self.outgoing.begin_way(min(track.trips) if track is not None and track.trips else None)
         if ways.has_fallen and window.packets:
-            carried = [name for _, name in self.carried.runs] + [name for name, _ in self.carried.moved.values()]
-            names = {name for name in carried if name is not None and name != ways.used}
-            window.ask(number for name in names for number in self.carried.alone(window, name))
+            carried = self.carry()
+            names = {*(name for _, name in carried.runs), *(name for name, _ in carried.moved.values())}
+            names -= {None, ways.used}
+            window.ask(number for name in names if name is not None for number in carried.alone(window, name))
             if ways.used is not None:
                 self.outgoing.send_alive_by(ways.used)  # what shows whether this one is any better
 
     def note_heard(self, heard: Heard, name: bytes) -> float | None:
         """Something has arrived, as was said by this way. The round trip of the way in use, if it is known by that."""
-        ways, carried, newest, trip = self.outgoing.ways, self.carried, heard.numbers[-1], None
-        shown = carried.note_arrived(heard.numbers, newest)
+        ways, window, trip = self.outgoing.ways, self.outgoing.window, None
+        carried, newest = self.carry(), heard.numbers[-1]
+        shown, way = carried.note_arrived(heard.numbers, newest), carried.way_of(newest)
         ways.note_arrived(carried.is_proved)
         if self.alarm is not None:
             self.alarm.has_progress |= any(number in carried.copied for number in heard.numbers)
             self._weigh(self.alarm, name)
         elif heard.round_trip is not None:
-            way = carried.way_of(newest)
             if way is not None:
                 ways.track(way).add(heard.round_trip)
             trip = heard.round_trip if way == ways.used else None
         if name == ways.used and name in shown:
             self.strikes = 0
-        carried.forget(self.outgoing.window.start)
+        if window.waiting or self.alarm is not None:
+            carried.forget(window.start)
+        else:
+            self.carried = None
         return trip
 
     def note_again(self, number: int) -> None:
         """A packet is sent again, by the way in use."""
         used = self.outgoing.ways.used
-        if self.carried.way_of(number) == used:
+        carried = self.carry()
+        if carried.way_of(number) == used:
             self.again += 1
         elif used is not None:
-            self.carried.move(number, used, self.host.clock)
+            carried.move(number, used, self.host.clock)
 
     def tick(self) -> None:
         """Some time has passed in which something was sent."""
@@ -140,7 +159,7 @@ class Watch(Part[Host[Any]]):
         window, ways = self.outgoing.window, self.outgoing.ways
         if ways.used is None or not window.packets:
             return
-        patience, number = self.patience, self.carried.unproved(window, ways.used)
+        patience, number = self.patience, self.carry().unproved(window, ways.used)
         if number is not None:
             since = max(window.sent_first(number), self.begun)
             if now - since > patience:
@@ -148,7 +167,7 @@ class Watch(Part[Host[Any]]):
 
     def _weigh(self, alarm: Alarm, name: bytes) -> None:
         """Something has arrived at last: by which way, and does that show that the one in use works?"""
-        ways, now, carried = self.outgoing.ways, self.host.clock, self.carried
+        ways, now, carried = self.outgoing.ways, self.host.clock, self.carry()
         is_own = name == ways.used
         if not is_own and ways.is_open(name):
             alarm.answer = name
@@ -164,10 +183,10 @@ class Watch(Part[Host[Any]]):
 
     def _is_proved(self, alarm: Alarm) -> bool:
         """Has what was overdue arrived by this way, and is nothing else?"""
-        used, window = self.outgoing.ways.used or UDP, self.outgoing.window
-        if not self.carried.is_proved(used, alarm.number, alarm.since):
+        used, window, carried = self.outgoing.ways.used or UDP, self.outgoing.window, self.carry()
+        if not carried.is_proved(used, alarm.number, alarm.since):
             return False
-        number = self.carried.unproved(window, used)
+        number = carried.unproved(window, used)
         return number is None or self.host.clock - window.sent_first(number) <= self.patience
 
     def _judge(self, alarm: Alarm) -> None:
@@ -180,7 +199,7 @@ class Watch(Part[Host[Any]]):
         elif alarm.has_progress and alarm.rounds >= _FEW_ROUNDS:
             ways.leave(None)
         if ways.moves != self.moves:
-            number = self.carried.unproved(window, used or UDP)
+            number = self.carry().unproved(window, used or UDP)
             if used and number is not None:
                 ways.note_due(used, number, window.sent_first(number))
             self.note_moved()
@@ -202,10 +221,11 @@ class Watch(Part[Host[Any]]):
         else:
             first, end = window.start, min(window.start + _OLDEST, end)
         numbers = [number for number in range(first, end) if not window.has_arrived(number)]
+        carried = self.carry()
         for name in names:
-            self.carried.copied.update(numbers[: outgoing.send_copies(name, numbers)])
+            carried.copied.update(numbers[: outgoing.send_copies(name, numbers)])
         for name in (*names, used):
-            if rounds & (rounds - 1) == 0 and next(self.carried.alone(window, name), None) is None:
+            if rounds & (rounds - 1) == 0 and next(carried.alone(window, name), None) is None:
                 outgoing.send_alive_by(name)
             outgoing.send_list_by(name)
 

@@ -115,12 +115,16 @@ def test_an_end_that_came_before_is_the_end() -> None:
     assert client.stats.dropped == {"closed": 1}
 
 
-def test_an_empty_record_is_no_event_and_a_channel_that_is_full_wants_no_data() -> None:
+@pytest.mark.parametrize("cut", range(57))
+def test_an_empty_record_is_no_event_and_a_channel_that_is_full_wants_no_data(cut: int) -> None:
+    """However much of what is there comes with one more read."""
     key = RecordKey(bytes(32), bytes(12))
     channel = Channel(send_key=None, receive_key=key, limits=PeerLimits(receive_buffer=1))
     cipher = RecordCipher(key)
     assert channel.wants_data
-    channel.receive_data(b"".join(cipher.seal(number, said) for number, said in enumerate((b"", b"a", b"b"))), 0.0)
+    records = b"".join(cipher.seal(number, said) for number, said in enumerate((b"", b"a", b"b")))
+    for read in (records[:cut], records[cut:]):
+        channel.receive_data(read, 0.0)
     assert not channel.wants_data
     assert channel.stats.packets_received == 2
     assert drain(channel) == [DataReceived(b"a"), DataReceived(b"b")]

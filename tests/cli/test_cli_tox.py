@@ -781,12 +781,16 @@ class TestProcess:
         assert result.event("finished") == {"event": "finished", "sent": 6, "received": 6}
         assert result.event("progress").keys() == {"event", "done", "size", "rate", "seconds_left"}
 
-    def test_ctrl_c_says_goodbye(self, ends: Ends) -> None:
+    def test_ctrl_c_says_goodbye_and_what_arrived(self, ends: Ends) -> None:
         command, peer = self.pipe(ends, "--json"), ends.peer("b")
         peer.meet(ends.keys("a"), json.loads(command.wait_for("\n"))["address"])
         command.wait_for('"connected"')
+        command.type("seven")
+        command.wait_for('"progress"')
         command.signal(signal.SIGINT)
-        assert command.wait().code == 130
+        result = command.wait()
+        assert result.code == 130
+        assert result.event("cut") == {"event": "cut", "reason": "interrupted", "sent": 6, "arrived": 6, "received": 0}
         wait_for("goodbye", lambda: FriendOffline(peer.friend, OfflineReason.SAID) in peer.take())
 
     def test_one_end_is_killed_and_comes_back(self, ends: Ends) -> None:

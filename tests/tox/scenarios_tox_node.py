@@ -569,6 +569,43 @@ def a_node_behind_a_proxy_speaks_to_nobody_else() -> NodePeer:
     return peer
 
 
+@scenario
+def a_friend_that_is_silent_is_asked_in_the_session_before_its_cookie_is_used() -> NodePeer:
+    peer = NodePeer.recorded()
+    friend = peer.met()
+    old = friend.shared
+    peer.send_message(friend.real.public, "are you there?", peer.now)
+    peer.wait(3.5)
+    friend.answer_request()  # it lives, and knows the session
+    asked = [one for one in friend.take() if isinstance(one, Heard)][-1]
+    friend.say(friend.data(REQUEST, start=asked.number + 1))
+    friend.start = asked.number + 1
+    peer.wait(10.0)
+    peer.send_message(friend.real.public, "and now?", peer.now)
+    peer.wait(3.5)
+    friend.begin("restarted")
+    for _ in range(3):
+        friend.answer_request()
+        peer.wait(2.1)
+    friend.answer_request()
+    friend.answer_handshake()
+    friend.come_online()
+    assert friend.shared != old
+    return peer
+
+
+@scenario
+def a_status_that_nobody_knows_changes_nothing_and_who_is_told_of_the_end_may_say_so() -> NodePeer:
+    peer = NodePeer.recorded()
+    friend = peer.met()
+    for status in (2, 3, 255):
+        friend.say(friend.lossless(bytes([50, status])))
+    peer.close(peer.now)
+    friend.say(friend.data(KILL))
+    peer.wait(2.0)
+    return peer
+
+
 def document() -> Config:
     return session_recorder.document("tox", __version__, SCENARIOS)
 

@@ -176,7 +176,7 @@ def test_we_say_each_8_seconds_that_we_live() -> None:
         (p.StatusMessage(b"at work"), lambda key: StatusMessageChanged(key, "at work")),
         (p.Status(2), lambda key: PresenceChanged(key, Presence.BUSY)),
         (p.Status(1), lambda key: PresenceChanged(key, Presence.AWAY)),
-        (p.Status(9), lambda key: PresenceChanged(key, Presence.NONE)),
+        (p.Status(0), lambda key: PresenceChanged(key, Presence.NONE)),
         (p.Typing(1), lambda key: TypingChanged(key, True)),
         (p.Typing(0), lambda key: TypingChanged(key, False)),
         (p.FileRequest(1, 0, 7, b"f" * 32, b"x"), None),
@@ -193,6 +193,15 @@ def test_what_a_friend_says_is_told(packet: Any, event: Any) -> None:
     key = friend.real.public
     assert peer.take() == [FriendPacketReceived(key, packet) if event is None else event(key)]
     assert peer.stats.dropped == {}
+
+
+@pytest.mark.parametrize("status", [3, 255])
+def test_a_status_that_nobody_knows_changes_nothing(status: int) -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    friend.say(friend.lossless(p.FRIEND.encode(p.Status(status))))
+    assert peer.take() == []
+    assert peer.stats.dropped == {"a status that nobody knows": 1}
 
 
 def test_a_text_that_is_not_utf_8_is_told_as_far_as_it_is() -> None:

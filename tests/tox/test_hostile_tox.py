@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_relay import SERVER, ClientPeer
 from scripted_tox import (
     ALIVE,
@@ -155,6 +158,58 @@ def test_an_acknowledgement_costs_no_more_because_all_was_sent_again_by_another_
     assert max(measured(lambda number=number: acknowledge(number))[1] for number in range(1, 5)) < 100
     acknowledge(many)
     assert (window.again, carried.copied, carried.moved) == ({}, set(), {})
+
+
+def unproved(window: SendWindow, carried: Carried, way: bytes) -> int | None:
+    """What it is, of all that are on their way."""
+    newest, sent = carried.proved.get(way, -1), carried.proved_at.get(way, -inf)
+    ours = (number for number in window.packets if number > newest and carried.way_of(number) == way)
+    return next((one for one in ours if one not in carried.moved and window.sent_first(one) > sent), None)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["send", "other", "turn", "move", "prove", "list", "ack"]), st.integers(0, 9)))
+)
+def test_what_is_unproved_is_found_where_it_was_looked_for_last(steps: list[tuple[str, int]]) -> None:
+    window, carried, ways = SendWindow(), Carried(), [b"", b"relay"]
+    carried.begin(0, ways[0])
+    for now, (what, number) in enumerate(steps):
+        number += window.start
+        if what in ("send", "other"):
+            window.add(b"payload", float(now))
+            if what == "other":
+                carried.put(window.end - 1, ways[1])
+        elif what == "turn":
+            ways.reverse()
+            carried.begin(window.end, ways[0])
+        elif what == "move" and number in window.packets:
+            window.ask([number])
+            window.next_asked(float(now))
+            carried.move(number, ways[0], float(now))
+        elif what == "prove" and number in window.packets:
+            window.arrived[number] = window.packets.pop(number)[0]
+            carried.note_arrived([number], number)
+        elif what == "acknowledge" and number < window.end:
+            heard = window.acknowledge(number + 1, float(now))
+            assert heard is not None
+            carried.note_arrived(heard.numbers, number)
+            carried.forget(window.start)
+        expected = unproved(window, carried, ways[0])
+        assert carried.unproved(window, ways[0]) == expected
+
+
+def test_what_is_unproved_costs_what_is_new_however_much_was_sent_again_by_another_way() -> None:
+    window, carried, many = SendWindow(), Carried(), 2000
+    carried.begin(0, b"")
+    for number in range(many):
+        window.add(b"payload", 0.0)
+        carried.move(number, b"relay", 1.0)
+    assert measured(lambda: carried.unproved(window, b""))[0] is None
+    window.add(b"payload", 2.0)
+    for _ in range(3):
+        found, lines = measured(lambda: carried.unproved(window, b""))
+        assert found == many
+        assert lines < 50
 
 
 # -- a friend: numbers far ahead

@@ -67,7 +67,9 @@ def test_friends_are_told_twice_that_a_node_ends() -> None:
     peer.close(peer.now)
     assert peer.stats.dropped == {}
     friend.say(friend.request(), friend.lossless(b"\x40late"))
+    friend.say(friend.data(KILL))
     assert friend.take() == []
+    assert peer.stats.dropped == {"closing": 3}
     peer.wait(1.0)
     assert peer.take() == [Closed(CloseCause.LOCAL)]
     for call in (

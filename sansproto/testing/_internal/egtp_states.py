@@ -229,7 +229,7 @@ class StatedNode:
         peer = core.peers.add(peer_id, Peer.begin, instance, 0, b"")
         peer.route, peer.is_called = HOME, True
         peer.call.state, peer.call.stamp, peer.call.began = CallState.CALLING, int(own["stamp"]), self.node.clock
-        peer.call.attempts.append(Attempt(sid, made.hs_id, made.data, b"", self.node.clock, 0))
+        peer.call.attempts += (Attempt(sid, made.hs_id, made.data, b"", self.node.clock, 0),)
 
     def _add_tombstone(self, one: State, free: list[int]) -> None:
         tombstones, close = self.node.recovery.farewells.tombstones, bytes.fromhex(one["close"] or "")

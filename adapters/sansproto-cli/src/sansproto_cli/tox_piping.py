@@ -24,7 +24,7 @@ from sansproto.tox import (
 )
 from sansproto_threads import Runner
 
-from .exits import CommandFailed, Exit
+from .exits import CommandFailed, Exit, Interrupted
 from .line import Line
 from .standard_streams import Input, Output
 from .tox_keys import Friend
@@ -131,6 +131,11 @@ class Piping:
                     self._send(self._answer)
                     self._show_progress()
                     self._meeting.look(self._runner)
+        except Interrupted:
+            if self._outgoing.session is not None:
+                self._runner.call(lambda _: self._outgoing.count())
+                self._tell_cut("interrupted", f"Interrupted: {self._what_arrived()}")
+            raise
         finally:
             source.stop()
             self._reporter.rest()
@@ -193,10 +198,16 @@ class Piping:
         if self._is_heard and self._is_answered:
             self._is_over = True
             return
+        self._tell_cut(reason.name.lower())
+        raise CommandFailed(Exit.CUT, f"{_WHY[reason]}: {self._what_arrived()} Start both ends again.")
+
+    def _tell_cut(self, reason: str, text: str = "") -> None:
         sent, arrived, received = self._outgoing.sent, self._outgoing.arrived, self._received
-        self._reporter.tell("cut", reason=reason.name.lower(), sent=sent, arrived=arrived, received=received)
-        there = f"{arrived:,} bytes are known to have arrived there"
-        raise CommandFailed(Exit.CUT, f"{_WHY[reason]}: {there}, {received:,} came here. Start both ends again.")
+        self._reporter.tell("cut", text, reason=reason, sent=sent, arrived=arrived, received=received)
+
+    def _what_arrived(self) -> str:
+        arrived, received = self._outgoing.arrived, self._received
+        return f"{arrived:,} bytes are known to have arrived there, {received:,} came here."
 
     def _show_progress(self) -> None:
         """Of our input if it is a file, else of all that passes."""
