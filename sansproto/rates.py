@@ -69,10 +69,10 @@ class Shares(Part[Host[Any]]):
         level = self.groups.get(group)
         return level is None or level.has(self.each, self.host.clock)
 
-    def take_in(self, group: bytes, count: float = 1.0) -> None:
-        """Use one of a group, or so many."""
+    def take_in(self, group: bytes) -> None:
+        """Use one of a group."""
         level = self.groups.get(group) or Level(self.each.burst, self.host.clock)
-        level.take(self.each, self.host.clock, count)
+        level.take(self.each, self.host.clock)
         keep_newest(self.groups, group, level, self.most)
 
 
@@ -94,6 +94,6 @@ class Budget(Shares):
         """Is most of it left, so that nobody else goes short if a group gets more than its own?"""
         return self.total.share(self.all, self.host.clock) > 0.5
 
-    def take(self, count: float = 1.0) -> None:
-        """Use one of all, or so many."""
-        self.total.take(self.all, self.host.clock, count)
+    def take(self) -> None:
+        """Use one of all."""
+        self.total.take(self.all, self.host.clock)

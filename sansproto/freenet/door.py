@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from enum import Enum
 from math import log
 from typing import Annotated, Any, Final, NamedTuple, Protocol
+
+import attrs
 
 from ..component import Component
 from ..contract import Path
 from ..errors import WireError
 from ..fair import address_bytes
 from ..machine import Guards, Input, Row, Table
-from ..rates import Budget, Level, Rate
+from ..rates import Level, Rate, keep_newest
 from ..snapshot import CACHED
 from . import packets as p
 from .call import ANSWER, Answer, Call, CallInput
@@ -23,7 +26,20 @@ from .versions import Version
 
 _KEPT: Final = 0.25
 """This part of the budget of intros is kept for addresses with a session."""
-_ERRORS: Final = 10
+ERRORS: Final = 10
+"""So many incompatible versions are told so at once."""
+
+
+@attrs.define(weakref_slot=False)
+class Spent:
+    """What is left of the budgets that anybody can use up."""
+
+    intros: Level
+    opens: Level
+    """Of packets that are tried under keys of sessions that were not confirmed."""
+    errors: Level
+    addresses: OrderedDict[bytes, Level] = attrs.field(factory=OrderedDict)
+    drawn: int = 0
 
 
 class CameIntro(NamedTuple):
@@ -74,6 +90,7 @@ class DoorHost(PlaceHost, Protocol):
     """What the door asks of the endpoint."""
 
     own_secret: bytes
+    spent: Spent
 
     def place_at(self, path: Path) -> Place | None: ...
     def make_place(self, path: Path) -> Place: ...
@@ -104,19 +121,17 @@ class DoorInput:
 class Door(Component[DoorState, DoorHost]):
     """Whose is it, and is it worth the work?"""
 
-    intros: Budget
-    opens: Level
-    errors: Level
-    drawn: int
-    rate: Annotated[Rate, CACHED]
+    total: Annotated[Rate, CACHED]
+    each: Annotated[Rate, CACHED]
+    opens: Annotated[Rate, CACHED]
+    errors: Annotated[Rate, CACHED]
 
     def __init__(self, host: DoorHost) -> None:
         super().__init__(host)
         limits = host.limits
-        total, each = Rate(limits.intro_rate, limits.intro_rate), Rate(limits.address_rate, limits.address_rate)
-        self.intros = Budget(host, total, each, limits.addresses)
-        self.rate = Rate(limits.open_rate, limits.open_rate)
-        self.opens, self.errors, self.drawn = Level(limits.open_rate, 0.0), Level(_ERRORS, 0.0), 0
+        self.total = Rate(limits.intro_rate, limits.intro_rate)
+        self.each = Rate(limits.address_rate, limits.address_rate)
+        self.opens, self.errors = Rate(limits.open_rate, limits.open_rate), Rate(limits.error_rate, ERRORS)
 
     # -- guards: intros
 
@@ -134,11 +149,13 @@ class Door(Component[DoorState, DoorHost]):
 
     def has_budget(self, came: CameIntro) -> bool:
         place = self.host.place_at(came.path)
-        share = self.intros.total.share(self.intros.all, self.host.clock)
-        return self.intros.has() and (share > _KEPT or (place is not None and bool(place.generations)))
+        level, now = self.host.spent.intros, self.host.clock
+        is_known = place is not None and bool(place.generations)
+        return level.has(self.total, now) and (is_known or level.share(self.total, now) > _KEPT)
 
     def has_share(self, came: CameIntro) -> bool:
-        return self.intros.has_in(_group(came.path))
+        level = self.host.spent.addresses.get(_address(came.path))
+        return level is None or level.has(self.each, self.host.clock)
 
     def open_intro(self, came: CameIntro) -> ReadIntro | None:
         body = open_intro(self.host.own_secret, came.packet)
@@ -172,7 +189,7 @@ class Door(Component[DoorState, DoorHost]):
         return bool(sought.place.candidates) or bool(sought.place.call)
 
     def may_open(self, sought: Sought) -> bool:
-        return self.opens.has(self.rate, self.host.clock)
+        return self.host.spent.opens.has(self.opens, self.host.clock)
 
     def seek_others(self, sought: Sought) -> Tried | None:
         """Answers to our own intros first, then who asked for a session, newest first."""
@@ -212,19 +229,22 @@ class Door(Component[DoorState, DoorHost]):
 
     def knock(self, came: CameIntro) -> None:
         """It is paid for before it is looked at. Each costs one on the average: nobody's timer keeps step with it."""
-        self.drawn += 1
-        drawn = int.from_bytes(self.host.draw(4, f"door.{self.drawn}"), "big")
+        spent, now, address = self.host.spent, self.host.clock, _address(came.path)
+        spent.drawn += 1
+        drawn = int.from_bytes(self.host.draw(4, f"door.{spent.drawn}"), "big")
         cost = -log((drawn + 1) / 2**32)
-        self.intros.take(cost)
-        self.intros.take_in(_group(came.path), cost)
+        spent.intros.take(self.total, now, cost)
+        level = spent.addresses.get(address) or Level(self.each.burst, now)
+        level.take(self.each, now, cost)
+        keep_newest(spent.addresses, address, level, self.host.limits.addresses)
         self.take(INTRO_OPENED, came)
 
     def refuse(self, read: ReadIntro) -> None:
         """The version does not fit: few are told so."""
-        rate = Rate(self.host.limits.error_rate, _ERRORS)
-        if not self.errors.has(rate, self.host.clock):
+        level, now = self.host.spent.errors, self.host.clock
+        if not level.has(self.errors, now):
             return
-        self.errors.take(rate, self.host.clock)
+        level.take(self.errors, now)
         reason = p.Refusal(f"expected version {self.host.version}")
         clear = p.Clear(0, (), p.AckConnection(reason)).encode()
         nonce = self.host.draw(p.NONCE_SIZE, "door.refusal")
@@ -241,7 +261,7 @@ class Door(Component[DoorState, DoorHost]):
         OPENED.act(sought.holder, sought.clear)
 
     def try_others(self, sought: Sought) -> None:
-        self.opens.take(self.rate, self.host.clock)
+        self.host.spent.opens.take(self.opens, self.host.clock)
         self.take(OTHERS, sought)
 
     def hand_to_call(self, tried: Tried) -> None:
@@ -278,7 +298,7 @@ def _attempt(cipher: Cipher, data: bytes) -> bytes | None:
         return None
 
 
-def _group(path: Path) -> bytes:
+def _address(path: Path) -> bytes:
     return address_bytes(path.host) + path.port.to_bytes(2, "big")
 
 

@@ -11,13 +11,14 @@ from ..contract import Entropy, Path, Phase, Transmit
 from ..endpoint import DatagramEndpoint
 from ..errors import LocalProtocolError
 from ..events import Writable
+from ..rates import Level
 from ..session import Answers
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p
 from .candidate import Candidate, CandidateInput
 from .crypto import KeyPair
-from .door import INTRO, PACKET, CameIntro, CamePacket, Door, ReadIntro
+from .door import ERRORS, INTRO, PACKET, CameIntro, CamePacket, Door, ReadIntro, Spent
 from .events import FreenetEvent
 from .generation import Generation, GenerationInput, Made
 from .limits import FreenetDelays, FreenetLimits
@@ -36,15 +37,17 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
     """Sessions with others, by the addresses at which they are."""
 
     datagram = p.DATAGRAM
-    strangers: ClassVar = Answers(91, grows=18)
+    strangers: ClassVar = Answers(91, grows=18, budget="spent")
     door: Door
+    spent: Spent
+    """What strangers have left."""
     places: Parts[Where, Place]
     expected: OrderedDict[Where, None]
     """From where others may call a peer that it does not call."""
     count: int
     """Sessions so far: the number of the last one."""
     _is_wanting: bool
-    """``send`` refused something."""
+    """``Writable`` is due: ``send`` refused something."""
     by_number: Annotated[dict[int, Place], CACHED]
     by_host: Annotated[dict[bytes, int], CACHED]
     """Sessions of each host."""
@@ -71,6 +74,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
         self.public_key_bytes = KeyPair.of(private_key).public
         self.own_secret, self.version = private_key, version
         self.door, self.places = Door(self), Parts(self.make_place_part)
+        self.spent = Spent(Level(self.limits.intro_rate, 0.0), Level(self.limits.open_rate, 0.0), Level(ERRORS, 0.0))
         self.count, self._is_wanting, self.expected = 0, False, OrderedDict()
         self.rebuild()
         self.phase = Phase.OPEN
@@ -122,9 +126,13 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
         if session is None:
             self.count_refusal(NOT_CONNECTED)
             return False
-        if not session.sending.has_room(len(data)) or not self.room:
+        if not self.room:
             self._is_wanting = True
-            self.count_refusal(TOO_MUCH if self.room else OUTPUT_WAITS)
+            self.count_refusal(OUTPUT_WAITS)
+            return False
+        if not session.sending.has_room(len(data)):
+            session.sending.is_wanting = True
+            self.count_refusal(TOO_MUCH)
             return False
         session.send(data)
         self.run()
@@ -160,8 +168,9 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        if self._is_wanting and len(self._outbox) <= self.limits.outbox // 2:
-            self.tell_room()
+        if self._is_wanting and len(self._outbox) <= self.limits.outbox // 2 and self.has_event_room:
+            self._is_wanting = False
+            self.emit(Writable())
         return transmit
 
     # -- what the parts ask
@@ -176,8 +185,9 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
         return len(self._events) < self.limits.events
 
     def tell_room(self) -> None:
-        if self._is_wanting:
-            self._is_wanting = False
+        """A message is taken again: it is told as soon as not too many events wait."""
+        self._is_wanting = not self.has_event_room
+        if not self._is_wanting:
             self.emit(Writable())
 
     def place_at(self, path: Path) -> Place | None:

@@ -68,7 +68,6 @@ class GenerationHost(SendingHost, Protocol):
 
     @property
     def waiting_events(self) -> int: ...
-    def tell_room(self) -> None: ...
 
 
 class GenerationOwner(Protocol):
@@ -261,9 +260,6 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def transmit(self, datagram: bytes, name: str) -> None:
         self.host.send_datagram(datagram, self.path, name)
-
-    def note_room(self) -> None:
-        self.host.tell_room()
 
     # -- what receipts ask
 

@@ -16,8 +16,11 @@ from ..snapshot import CACHED
 from . import packets as p
 from .events import FreenetEvent
 from .limits import FreenetLimits
-from .streams import Outbox
+from .streams import COST, Outbox
 from .windows import Sent
+
+_LATER: Final = 0.1
+"""Seconds until it is looked again whether something may be sent."""
 
 TOO_MUCH: Final = Refusal("too many messages wait", ref="sending")
 
@@ -29,6 +32,7 @@ class SendingHost(DatagramHost[FreenetEvent], Protocol):
 
     @property
     def room(self) -> int: ...
+    def tell_room(self) -> None: ...
 
 
 class Sender(Protocol):
@@ -45,7 +49,6 @@ class Sender(Protocol):
     def note_asked(self) -> None: ...
     def seal(self, number: int, body: p.Body) -> bytes: ...
     def transmit(self, datagram: bytes, name: str) -> None: ...
-    def note_room(self) -> None: ...
 
 
 class SendingState(Enum):
@@ -67,17 +70,19 @@ class Sending(Component[SendingState, SendingHost]):
     congestion: DelayWindow | None
     """None: nothing was sent lately, and nothing is kept of how fast it went."""
     ticked: Instant
+    is_wanting: bool
+    """A message was refused."""
     session: Annotated[Sender, CACHED]
     __slots__ = tuple(__annotations__)
 
     def __init__(self, host: SendingHost, session: Sender) -> None:
         super().__init__(host)
         self.session, self.messages, self.sent, self.congestion = session, Outbox(), Sent(), None
-        self.ticked = 0.0
+        self.ticked, self.is_wanting = 0.0, False
 
     def has_room(self, size: int) -> bool:
         """Is a message taken? One that is larger than all that may wait is, if nothing does."""
-        return not self.messages.all or self.messages.size + size <= self.host.limits.unsent
+        return not self.messages.all or self.messages.size + size + COST <= self.host.limits.unsent
 
     def send(self, data: bytes) -> None:
         self.messages.add(data)
@@ -96,7 +101,9 @@ class Sending(Component[SendingState, SendingHost]):
             congestion.note_missing(now, heard.missing, heard.arrived)
         congestion.note_acknowledged(now, heard.arrived, heard.round_trip, gaps=bool(self.sent.again))
         self.messages.note_arrived(heard.messages)
-        session.note_room()
+        if self.is_wanting and self.messages.size <= self.host.limits.unsent // 2:
+            self.is_wanting = False
+            self.host.tell_room()
         self.work()
         return heard.sent
 
@@ -112,8 +119,10 @@ class Sending(Component[SendingState, SendingHost]):
         if not self.messages.queue and not sent.again:
             return max(due, 0.0)
         session = self.session
-        if session.is_held or sent.waiting >= self.host.limits.window or (sent.again and not session.may_be_asked):
-            return max(min(due, TICK), 0.0)
+        if session.is_held or not self.host.room or (sent.again and not session.may_be_asked):
+            return max(min(due, _LATER), 0.0)
+        if not sent.again and sent.waiting >= self.host.limits.window:
+            return max(due, 0.0)
         return max(min(due, self._congestion().wait()), 0.0)
 
     # -- actions

@@ -10,6 +10,8 @@ from ..contract import Instant
 from ..rates import keep_newest
 from . import packets as p
 
+COST: Final = 64
+"""Bytes that a message counts beside its own: for memory, and so that there are not too many empty ones."""
 _ENDED: Final = 256
 """So many streams are remembered that are over."""
 
@@ -139,7 +141,7 @@ class Outbox:
     queue: list[int] = attrs.field(factory=list)
     """Of which something was not sent yet."""
     size: int = 0
-    """Bytes of them."""
+    """Bytes of them, and what they cost."""
     given: int = 0
     streams: int = 0
 
@@ -150,7 +152,7 @@ class Outbox:
         self.given += 1
         self.all[self.given] = Outgoing(data, stream)
         self.queue.append(self.given)
-        self.size += len(data)
+        self.size += len(data) + COST
 
     def next(self) -> tuple[int, p.ShortMessage | p.StreamFragment]:
         """The next packet to be sent first, and of which message. Something waits."""
@@ -167,7 +169,7 @@ class Outbox:
             message = self.all[number]
             message.waiting -= 1
             if not message.waiting and message.sent == message.packets:
-                self.size -= len(message.data)
+                self.size -= len(message.data) + COST
                 del self.all[number]
 
     def messages(self) -> tuple[bytes, ...]:

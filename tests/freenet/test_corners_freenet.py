@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scripted_freenet import HERE, THERE, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
 
 from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.events import Writable
 from sansproto.freenet import FreenetDelays, FreenetGateway, FreenetLimits, MessageReceived, PeerLost, Unreachable
 from sansproto.freenet import packets as p
 from sansproto.freenet.streams import Inbox, Outbox
@@ -99,6 +100,35 @@ def test_an_end_that_is_restored_goes_on() -> None:
     again.parties[HERE].append(guest)
     guest.text(b"hello")
     assert [type(event) for event in again.take()][-1] is MessageReceived
+
+
+def test_an_application_that_was_refused_is_told_when_to_go_on() -> None:
+    """Once, and not before it has taken events itself."""
+    peer = GatewayPeer.live(limits=FreenetLimits(outbox=2, unsent=2000, events=3))
+    guest = peer.joined()
+    end = peer.endpoint
+    assert peer.endpoint.undelivered(1) == 0 == peer.endpoint.undelivered(9)
+    peer.wait(0.1)
+    peer.take()
+    assert [end.send(1, b"one", peer.now), end.send(1, b"two", peer.now)] == [True, True]
+    assert not end.send(1, b"three", peer.now)
+    assert end.stats.refused == {"too much output waits": 1}
+    assert end.undelivered(1) == 2
+    assert peer.take() == [Writable()]
+    assert end.send(1, bytes(1500), peer.now)
+    assert not end.send(1, bytes(1500), peer.now)
+    peer.drain()
+    for number in range(3):
+        end.receive_datagram(
+            guest.seal(p.Clear(50 + number, (), p.ShortMessage(p.Message(b"m").encode()))), HERE, peer.now
+        )
+    end.limits = FreenetLimits(outbox=2, unsent=2000, events=100)
+    end.receive_datagram(guest.seal(p.Clear(60, (1, 2, 3, 4, 5), p.NoOp())), HERE, peer.now)
+    assert Writable() in peer.take()
+    end.limits = FreenetLimits(outbox=2, unsent=2000, events=1)
+    end._events.append(Writable())
+    end.tell_room()
+    assert peer.take() == [Writable(), Writable()]
 
 
 def test_a_session_ends_with_its_nonces() -> None:
@@ -226,7 +256,7 @@ def test_messages_are_known_until_all_of_them_arrived() -> None:
     ]
     assert outbox.messages() == (bytes(1098), bytes(1099), b"")
     outbox.note_arrived([2, 1])
-    assert (outbox.messages(), outbox.size, outbox.queue) == ((b"",), 0, [])
+    assert (outbox.messages(), outbox.size, outbox.queue) == ((b"",), 64, [])
 
 
 def test_a_message_of_any_size_comes_through_both_ways() -> None:

@@ -124,7 +124,7 @@ def test_two_who_answer_at_one_address_coexist() -> None:
     spoofed = at(joiner)
     arrive, mine = world.net._arrive, {neighbour.host.address, joiner.host.address}
 
-    def shared(sender: object, data: bytes, path: object, source: str, port: int) -> None:
+    def shared(sender: object, data: bytes, path: object, source: str, port: int, *more: object) -> None:
         if sender is gate:  # both hear what is sent there
             for one in (joiner, neighbour):
                 one.receive_datagram(data, at(gate))
