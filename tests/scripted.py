@@ -150,16 +150,18 @@ class Party:
 
 
 class PartHost(Session[Any]):
-    """Session, owner and neighbours of parts that are driven alone: what these ask for is kept in ``told``."""
+    """Session, owner and neighbours of parts that are driven alone: what these ask for is kept in ``told``, or
+    answered by what is given."""
 
-    def __init__(self, delays: Any = None, limits: Any = None) -> None:
+    def __init__(self, delays: Any = None, limits: Any = None, **given: Any) -> None:
         super().__init__(entropy=ScriptedEntropy(), wall_epoch=1.7e9)
         self.delays, self.limits, self.told = delays, limits, list[Any]()
+        vars(self).update(given)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return lambda *arguments, **_: self.told.append((name, *arguments)) or True
+        return lambda *arguments, **named: self.told.append((name, *arguments, *named.values())) or True
 
     @property
     def sent(self) -> list[Any]:

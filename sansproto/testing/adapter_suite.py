@@ -148,7 +148,7 @@ class AdapterSuite:
         running = world.start(endpoint)
         peer, link = world.linked(running, receive_buffer=32768)
         size = 128 << 20  # more than any kernel buffers
-        running.call(lambda _: endpoint.pour(link, size))
+        running.call(lambda _: endpoint.send_much(link, size))
         until(running, "blocked", link)
         assert endpoint.given[link] < size // 2, "the adapter takes more than it can send"
         for _ in range(size // len(CHUNK)):
@@ -160,7 +160,7 @@ class AdapterSuite:
         running = world.start(endpoint)
         deaf, link = world.linked(running, receive_buffer=32768)
         other, other_link = world.linked(running)
-        running.call(lambda _: endpoint.pour(link, 1 << 30))
+        running.call(lambda _: endpoint.send_much(link, 1 << 30))
         until(running, "blocked", link)
         other.sendall(b"still there?")
         until(running, "data", other_link)
@@ -279,7 +279,7 @@ class AdapterSuite:
         running = world.start(endpoint)
         peer, link = world.linked(running, receive_buffer=32768)
         running.call(lambda _: endpoint.do(PauseReading(link)))
-        running.call(lambda _: endpoint.pour(link, 1 << 30))
+        running.call(lambda _: endpoint.send_much(link, 1 << 30))
         until(running, "blocked", link)
         reset(peer)
         until(running, "lost", link)
@@ -289,12 +289,12 @@ class AdapterSuite:
         running = world.start(endpoint)
         peer, link = world.linked(running)
 
-        def reset_and_pour(_: float) -> None:
+        def reset_and_send(_: float) -> None:
             """Both before the adapter looks at its sockets again."""
             reset(peer)
-            endpoint.pour(link, 1 << 30)
+            endpoint.send_much(link, 1 << 30)
 
-        running.call(reset_and_pour)
+        running.call(reset_and_send)
         until(running, "lost", link)
         assert endpoint.given[link] <= len(CHUNK), "what cannot be sent was taken all the same"
 
@@ -491,7 +491,7 @@ class AdapterSuite:
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint, linger=0.1)
         deaf, link = world.linked(running, receive_buffer=32768)
-        running.call(lambda _: endpoint.pour(link, 1 << 30))
+        running.call(lambda _: endpoint.send_much(link, 1 << 30))
         until(running, "blocked")
         world.leave(running)
         assert endpoint.lost[link] == 1

@@ -419,7 +419,7 @@ _CHANNEL_ERRORS: Mapping[object, Fault] = {
 # -- sessions
 
 
-def _bounds(config: Config) -> dict[str, Any]:
+def _limits_and_delays(config: Config) -> dict[str, Any]:
     return {
         "limits": settings(PeerLimits, config["limits"]),
         "delays": settings(PeerDelays, config["delays"]),
@@ -432,7 +432,7 @@ def _peer(config: Config, entropy: Entropy) -> dict[str, Any]:
         "secure_port": config["secure_port"],
         "password": bytes.fromhex(config["password"]),
         "entropy": entropy,
-        **_bounds(config),
+        **_limits_and_delays(config),
     }
 
 
@@ -447,7 +447,7 @@ def _server(config: Config, entropy: Entropy, trace: Trace | None = None) -> Ser
 
 def _channel(config: Config, _: Entropy, trace: Trace | None = None) -> Channel:
     keys = {name: lively(config[name], crypto.RecordKey | None) for name in ("send_key", "receive_key")}
-    return Channel(**keys, trace=trace, **_bounds(config))
+    return Channel(**keys, trace=trace, **_limits_and_delays(config))
 
 
 def _relay(config: Config, _: Entropy, trace: Trace | None = None) -> Relay:

@@ -60,7 +60,7 @@ class VirtualNetwork:
         self.names: dict[str, tuple[str, ...]] = {}
         self.packets = 0  # datagrams and pieces of streams that were put on their way
         self._random = Random(seed)
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._scheduled: list[tuple[float, int, Callable[[], None]]] = []
         self._number = count()
         self._at_once = 0  # how many things have happened without any time passing
         self._ways: dict[tuple[str, str], Conditions] = {}
@@ -123,7 +123,7 @@ class VirtualNetwork:
 
     def after(self, delay: float, act: Callable[[], None]) -> None:
         """Let something happen; equal times happen in the order in which they were asked for."""
-        heappush(self._agenda, (self.now + delay, next(self._number), act))
+        heappush(self._scheduled, (self.now + delay, next(self._number), act))
 
     def run(self, seconds: float) -> None:
         """Let this much time pass."""
@@ -136,18 +136,18 @@ class VirtualNetwork:
             return
         end = self.now + within
         while not goal():
-            if not self._agenda or self._agenda[0][0] > end:
+            if not self._scheduled or self._scheduled[0][0] > end:
                 self.now = end
                 raise TimeoutError(f"not reached within {within} s; pending: {self._pending()}")
             self._next()
 
     def _run_to(self, end: float) -> None:
-        while self._agenda and self._agenda[0][0] <= end:
+        while self._scheduled and self._scheduled[0][0] <= end:
             self._next()
         self.now = max(self.now, end)
 
     def _next(self) -> None:
-        at, _, act = heappop(self._agenda)
+        at, _, act = heappop(self._scheduled)
         self._at_once = self._at_once + 1 if at == self.now else 0
         if self._at_once > ENDLESS:
             raise BrokenContract(f"time stands still at {at}; pending: {self._pending()}")

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
-from scripted_bob import BASE_POINT, OTHER, ClientPeer, ServerPeer
+from scripted_bob import BASE_POINT, HOST, OTHER, ClientPeer, MemberPeer, ServerPeer
 
-from sansproto.bob import PeerLimits, Violation
+from sansproto.bob import (
+    RELAY_PORT,
+    SECURE_PORT,
+    Client,
+    Connected,
+    Failure,
+    PeerAgreed,
+    PeerLimits,
+    Relay,
+    Server,
+    Violation,
+)
 from sansproto.bob import packets as p
+from sansproto.bob.way import PeerState
 from sansproto.contract import Entropy, PauseReading, ResumeReading
 from sansproto.events import CloseCause, Closed
+from sansproto.testing.entropy import ScriptedEntropy
+from sansproto.testing.network import Conditions, VirtualNetwork
 
 PUBLIC = p.PublicParameters(1, 1, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16))
 
@@ -114,3 +129,24 @@ def test_what_nobody_reads_pauses_the_connection() -> None:
     assert PauseReading(peer.link) in iter(client.next_transmit, None)
     assert sum(len(event.data) for event in iter(client.next_event, None)) == 40 * 32_767
     assert ResumeReading(peer.link) in iter(client.next_transmit, None)
+
+
+def test_who_loses_the_race_for_a_server_is_told_at_once_and_waits_for_another_one() -> None:
+    net = VirtualNetwork(seed=1, default=Conditions(latency=0.02))
+    net.host(HOST).run(Relay(), listen={RELAY_PORT: 9000, SECURE_PORT: 9001})
+    ends = []
+    for number, role in enumerate((Server, Client, Client)):
+        end = net.host(f"192.0.2.{10 + number}").run(
+            role(entropy=ScriptedEntropy(seed=b"%d" % number), **MemberPeer.arguments)
+        )
+        end.call(end.endpoint.connect)
+        ends.append(end)
+    _, first, second = ends
+    net.run(3.0)
+    for client in (first, second):
+        (uid,) = [event.uid for event in client.events if isinstance(event, PeerAgreed)]
+        client.call(partial(client.endpoint.accept, uid))
+    net.run(0.5)
+    assert [isinstance(end.events[-1], Connected) for end in ends] == [True, True, False]
+    failed = second.events[-1]
+    assert (failed.failure, second.endpoint.way.state) == (Failure.GONE, PeerState.WAITING)

@@ -231,12 +231,11 @@ class Talker(OverteEndpoint[overte.PacketReceived | overte.Undelivered | Closed,
     """The smallest role that a transport can have: it tells everything that arrives to the application."""
 
     friends: dict[int, Friend]
-    with_macs: bool
 
     def __init__(self, *, friends: tuple[Friend, ...] = (), **options: Any) -> None:
         usual = {"entropy": ScriptedEntropy(), "delays": TransportDelays(), "limits": TransportLimits(), "trace": None}
         super().__init__(**{"wall_epoch": 1.7e9, "versions": DEFAULT, **usual, **options})
-        self.friends, self.with_macs = {friend.local_id: attrs.evolve(friend) for friend in friends}, True
+        self.friends = {friend.local_id: attrs.evolve(friend) for friend in friends}
 
     def do(self, now: float, what: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """A verb of it."""
@@ -257,9 +256,6 @@ class Talker(OverteEndpoint[overte.PacketReceived | overte.Undelivered | Closed,
 
     def source_of(self, local_id: int, path: Path) -> Friend | None:
         return self.friends.get(local_id)
-
-    def authenticates(self) -> bool:
-        return self.with_macs
 
     def arrived(self, arrival: Arrival) -> None:
         sender = bytes([arrival.header.source or 0])

@@ -33,31 +33,22 @@ class OverteHost(PartHost):
     """An endpoint that accepts one address, and what all channels have in common."""
 
     def __init__(self, **limits: int) -> None:
-        super().__init__(TransportDelays(), TransportLimits(**limits))
-        self.unacknowledged = self.unfinished = 0
-        self.friend = Friend(7, PATH.host, b"secret")
+        friend = Friend(7, PATH.host, b"secret")
+        super().__init__(
+            TransportDelays(),
+            TransportLimits(**limits),
+            unacknowledged=0,
+            unfinished=0,
+            friend=friend,
+            accepts_channel=lambda path: path == PATH,
+            accepts_version=lambda header: header.type is PacketType.DOMAIN_CONNECT_REQUEST,
+            accepts_unverified=lambda header, *_: header.type is PacketType.ASSET_GET,
+            authenticates=lambda: True,
+            source_of=lambda number, _: {7: friend}.get(number),
+            arrived=lambda arrival: self.emit((arrival.payload, arrival.peer)),
+            undelivered=lambda *what: self.emit(("undelivered", *what)),
+        )
         self.channels = Channels(self)
-
-    def accepts_channel(self, path: Path) -> bool:
-        return path == PATH
-
-    def arrived(self, arrival: Arrival) -> None:
-        self.emit((arrival.payload, arrival.peer))
-
-    def undelivered(self, path: Path, count: int) -> None:
-        self.emit(("undelivered", path, count))
-
-    def accepts_version(self, header: Header) -> bool:
-        return header.type is PacketType.DOMAIN_CONNECT_REQUEST
-
-    def source_of(self, local_id: int, path: Path) -> Friend | None:
-        return self.friend if local_id == 7 else None
-
-    def authenticates(self) -> bool:
-        return True
-
-    def accepts_unverified(self, header: Header, path: Path, peer: Any) -> bool:
-        return header.type is PacketType.ASSET_GET
 
     def said(self) -> list[Any]:
         """The numbers of the control packets, or the payloads, that were sent since the last time."""

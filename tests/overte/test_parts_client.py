@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+from scripted import PartHost
 from scripted_overte import (
     DOMAIN,
     DOMAIN_ID,
@@ -48,17 +48,8 @@ ANYBODY = Introduction(
 TARGET = ice.IceTarget(host="domain.example", port=40102, domain_id=DOMAIN_ID, client_id=NULL_UUID)
 
 
-@attrs.define
-class Known:
-    """Our own sockets, which are known."""
-
-    sockets: tuple[SockAddr, SockAddr] = (SockAddr("", US.port), SockAddr(US.host, US.port))
-
-    def learn(self) -> None:
-        pass
-
-    def pick(self, addresses: tuple[Address, ...]) -> Path:
-        return DOMAIN
+KNOWN = PartHost(sockets=(SockAddr("", US.port), SockAddr(US.host, US.port)), pick=lambda _: DOMAIN)
+"""Our own sockets, which are known."""
 
 
 def arrival(packet: Any, path: Path = DOMAIN) -> Arrival:
@@ -106,10 +97,10 @@ def test_stun_asks_until_it_is_answered() -> None:
 
 def test_the_ice_client_leads_to_the_domain() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
-    client = ice.IceClient(host, TARGET, Known())
+    client = ice.IceClient(host, TARGET, KNOWN)
     client.begin(DOMAIN)
     host.run()
-    assert host.sent == [(DOMAIN, TARGET.query(Known().sockets))]
+    assert host.sent == [(DOMAIN, TARGET.query(KNOWN.sockets))]
     mixer = SockAddr(MIXER.host, MIXER.port)
     client.take(ice.PEER, arrival(p.ICEServerPeerInformation(DOMAIN_ID, mixer, SockAddr("", 0))))
     host.run()
@@ -126,7 +117,7 @@ def test_nodes_are_pinged_and_forgotten() -> None:
     listed = domain_list(record(), record(number=2, id=SESSION)).encode()
     table.adopt(table.lists.read(table, listed))
     host.run()
-    assert [path for path, _ in host.sent] == [MIXER_LOCAL, MIXER]
+    assert [path for path, *_ in host.sent] == [MIXER_LOCAL, MIXER]
     assert (set(table.nodes), host.stats.noted) == ({record().id}, {"a record of ourselves": 1})
     while table.nodes:
         host.handle_timeout(host.next_timeout() or 0.0)
@@ -138,24 +129,24 @@ def test_nodes_are_pinged_and_forgotten() -> None:
 def test_a_connection_begins_and_ends() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
     nodes, queries = NodeTable(host), Queries(host)
-    client = connection.Connection(host, TARGET, ANYBODY, Known(), nodes, queries, by_ice=False)
+    client = connection.Connection(host, TARGET, ANYBODY, KNOWN, nodes, queries, by_ice=False)
     client.post(connection.ConnectionInput.CONNECT())
     client.looked_up((Address(DOMAIN.host, DOMAIN.port),))
     host.run()
-    lookup, (path, request) = host.sent
+    lookup, (path, request, *_) = host.sent
     assert (lookup.host, path, type(request)) == ("domain.example", DOMAIN, p.DomainConnectRequest)
     client.take(connection.LIST, arrival(domain_list()))
     host.run()
     assert host.events() == [Connected(SESSION, LOCAL_ID, domain_id=DOMAIN_ID, permissions=2049)]
     client.post(connection.ConnectionInput.CLOSE())
     host.run()
-    assert host.sent[-1] == (DOMAIN, p.DisconnectRequest())
+    assert host.sent[-1][:2] == (DOMAIN, p.DisconnectRequest())
     assert (host.events(), host.phase) == ([Closed(CloseCause.LOCAL)], Phase.CLOSED)
 
 
 def test_who_knows_of_nobody_sends_nothing() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
-    client = connection.Connection(host, TARGET, ANYBODY, Known(), NodeTable(host), Queries(host), by_ice=False)
+    client = connection.Connection(host, TARGET, ANYBODY, KNOWN, NodeTable(host), Queries(host), by_ice=False)
     client.send_disconnect()
     client.reset()
     stun.StunClient(host, ("stun.example", 3478), None).send()

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted import PartHost
 from scripted_overte import OvertePartHost
 
 from sansproto.contract import Address, Lookup, Path
@@ -39,18 +40,6 @@ def arrival(packet: Any, path: Path) -> Arrival:
     return Arrival(Header(kind, 1, DEFAULT[kind]), packet.encode(), path)
 
 
-class Owner:
-    """Who has the parts of parts."""
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    def remove(self, key: bytes) -> None:
-        self.told.append(key)
-
-    forget_peer = remove
-
-
 def test_a_registration() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
     registration = Registration(host, (("one", 7337), ("two", 1)))
@@ -74,21 +63,21 @@ def test_a_registration_without_a_server_does_not_beat() -> None:
 
 
 def test_a_punch() -> None:
-    host, owner = OvertePartHost(DELAYS, LIMITS), Owner()
+    host, owner = OvertePartHost(DELAYS, LIMITS), PartHost()
     punch = Punch(host, owner, CLIENT)
     punch.post(PunchInput.TOLD(p.ICEServerPeerInformation(CLIENT, SockAddr("203.0.113.9", 5000), NULL_SOCK_ADDR)))
     host.run()
     for now in (0.25, 2.0):
         host.handle_timeout(now)
     assert set(host.sent) == {(Path(SOCKET, "203.0.113.9", 5000), p.ICEPing(DOMAIN, p.PingType.PUBLIC))}
-    assert (owner.told, punch.state) == ([CLIENT], PunchState.GONE)
+    assert (owner.sent, punch.state) == ([CLIENT], PunchState.GONE)
 
 
 SEEN = Seen(ICE, SockAddr("198.51.100.1", 7337), NULL_SOCK_ADDR, is_domain=False)
 
 
 def test_an_ice_peer() -> None:
-    host, owner = OvertePartHost(DELAYS, LIMITS), Owner()
+    host, owner = OvertePartHost(DELAYS, LIMITS), PartHost()
     peer = IcePeer(host, owner, IceDelays(), CLIENT)
     peer.note(SEEN)
     for seen in (SEEN, SEEN, attrs.evolve(SEEN, path=STRANGER, is_domain=True)):
@@ -97,7 +86,7 @@ def test_an_ice_peer() -> None:
     host.handle_timeout(5.0)
     added = [IcePeerAdded(CLIENT, Address(at.host, at.port), is_domain=at is STRANGER) for at in (ICE, STRANGER)]
     assert host.events() == [added[0], IcePeerRemoved(CLIENT), added[1], IcePeerRemoved(CLIENT)]
-    assert (owner.told, peer.state) == ([CLIENT], IcePeerState.GONE)
+    assert (owner.sent, peer.state) == ([CLIENT], IcePeerState.GONE)
 
 
 def test_a_directory() -> None:
@@ -124,33 +113,9 @@ def entry(path: Path = AT, node_type: p.NodeType = p.NodeType.AGENT) -> Entry:
     return Entry(node_type, path, bytes(16), None, "", "")
 
 
-class Keeper:
-    """Who keeps one node: it notes what it is asked for."""
-
-    delays = DELAYS
-
-    def __init__(self) -> None:
-        self.asked: list[object] = []
-        self.fan_out = self
-
-    def enrol(self, member: Member) -> None:
-        self.asked.append("enrol")
-
-    def send_list(self, member: Member, *, is_new: bool) -> None:
-        self.asked.append(("list", is_new))
-
-    def announce(self, member: Member, *, is_gone: bool) -> None:
-        self.asked.append(("news", is_gone))
-
-    def change_interest(self, member: Member, interest: bytes) -> None:
-        self.asked.append(interest)
-
-    def forget_member(self, member: Member) -> None:
-        self.asked.append("forget")
-
-
 def test_a_member() -> None:
-    host, keeper = OvertePartHost(DELAYS, LIMITS), Keeper()
+    host, keeper, fan_out = OvertePartHost(DELAYS, LIMITS), PartHost(), PartHost()
+    keeper.fan_out = fan_out
     member = Member(host, keeper, CLIENT)
     member.begin(7, entry(), SAID, p.Permissions.CONNECT)
     member.post(MemberInput.ADMITTED())
@@ -160,7 +125,9 @@ def test_a_member() -> None:
     member.take(PATH_QUERY, arrival(p.PathQuery("/"), AT))
     host.run()
     host.handle_timeout(10.0)
-    assert keeper.asked == ["enrol", ("list", True), ("news", False), ("list", False), "forget"]
+    assert keeper.told == [("enrol", member), ("forget_member", member)]
+    said = [("send_list", member, True), ("announce", member, False), ("send_list", member, False)]
+    assert fan_out.told == said
     assert [type(event).__name__ for event in host.events()] == ["NodeJoined", "NodeLeft"]
     assert host.sent == [(AT, p.PathResponse("/", "/0,0,0/0,0,0,1"))]
     assert (host.stats.dropped, member.state) == ({"kick without permission": 1}, MemberState.GONE)

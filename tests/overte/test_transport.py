@@ -77,7 +77,7 @@ def test_what_is_sent_has_the_header_of_its_type(
 ) -> None:
     """The fast way to a datagram makes the same bytes as the codec, and the reliable way the same fields."""
     talker = a_talker()
-    talker.with_macs = authenticates
+    talker.authenticates = lambda: authenticates  # type: ignore[method-assign]
     mac = crypto.mac(secret, payload) if secret and authenticates else NO_MAC
     expected = {
         Form.UNSOURCED: header(kind),
@@ -201,7 +201,7 @@ def test_who_is_heard(head: Header, reason: str | None) -> None:
 
 def test_without_authentication_any_mac_will_do() -> None:
     talker = a_talker()
-    talker.with_macs = False
+    talker.authenticates = lambda: False  # type: ignore[method-assign]
     deliver(talker, header(PING, 8, NO_MAC), b"x")
     assert got(talker) == [b"x"]
 

@@ -323,3 +323,33 @@ def test_the_only_way_is_not_left() -> None:
 
 def leave(world: Faults) -> bool:
     return world.a.node.call(lambda now: world.a.tox.advance(now) or world.a.ways(world.b).leave(None))
+
+
+def test_the_round_trip_of_another_way_says_nothing_about_the_one_in_use() -> None:
+    """Neither to congestion control, nor to what is sent again."""
+    world = Faults(2)
+    world.run(3.0)
+    world.net.run(2.0)
+    world.treat(1, delayed(0.2))
+    before = outgoing(world).recent
+    world.a.node.call(lambda now: outgoing(world).send_alive_by(world.known[1].key))
+    world.net.run(1.0)
+    assert min(world.a.ways(world.b).tracks[world.known[1].key].trips) > 0.2
+    assert outgoing(world).recent == before < 0.1
+
+
+def test_a_late_answer_by_the_way_in_use_does_not_hide_one_by_another_way() -> None:
+    world = Faults(2)
+    world.run(2.0)
+    world.treat(0, delayed(0.15))
+    world.run(0.3)
+    world.net.run(2.0)
+    world.treat(0, delayed(0.35))
+    world.a.talk(world.b)
+    seen = set[tuple[bool, int]]()
+    for _ in range(40):
+        world.net.run(0.02)
+        alarm = outgoing(world).watch.alarm
+        if alarm is not None:
+            seen.add((alarm.answer is None, world.used(world.a) or 0))
+    assert (False, 0) in seen

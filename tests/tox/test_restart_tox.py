@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from scripted_tox import REQUEST, NodePeer
 from tox_world import Tox, World, all_arrived, chat, meet, offline
 
-from sansproto.tox import CustomReceived, FriendOffline, FriendOnline, MessageReceived, OfflineReason, Undelivered
+from sansproto.tox import (
+    CustomReceived,
+    FriendOffline,
+    FriendOnline,
+    MessageDelivered,
+    MessageReceived,
+    OfflineReason,
+    Undelivered,
+)
+from sansproto.tox import packets as p
 
 ROUND_TRIP = 0.04
 
@@ -247,3 +257,35 @@ def test_messages_of_a_friend_that_was_offline_are_those_of_its_new_session() ->
     world.net.run(1.0)
     events = [event for event in b.events if isinstance(event, (FriendOffline, MessageReceived))]
     assert events == [MessageReceived(a.key, "hello again")]
+
+
+def test_a_call_for_silence_ends_when_the_old_session_shows_that_it_lives() -> None:
+    """What was on its way for it is late then: the session is kept, and what waits in it."""
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.send_message(friend.real.public, "are you there?", peer.now)
+    peer.wait(10.5)
+    (asked, *_) = [one for one in friend.take() if isinstance(one, p.CookieRequestBody)]
+    friend.say(friend.data(REQUEST))
+    peer.take()
+    friend.say(friend.response(asked.number))
+    peer.wait(2.5)
+    assert not any(isinstance(one, p.HandshakeBody | p.CookieRequestBody) for one in friend.take())
+    assert len(peer.endpoint.sessions.all) == 1
+    assert peer.take() == []
+    friend.say(friend.data(REQUEST, start=friend.start + 1))
+    assert peer.take() == [MessageDelivered(friend.real.public, 1)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seconds", [4.0, 12.0, 20.0])
+def test_a_session_outlives_an_outage_in_which_both_have_called_anew(seed: int, seconds: float) -> None:
+    world = World(seed, latency=0.05)
+    a, b = pair(world)
+    chat(world, a, b, 5.0)
+    world.net.partition("10.0.0.1", "10.0.0.2")
+    chat(world, a, b, seconds + seed * 0.1)
+    world.net.heal("10.0.0.1", "10.0.0.2")
+    world.net.run(8.0)
+    assert not offline(a, b)
+    assert all_arrived(a, b)

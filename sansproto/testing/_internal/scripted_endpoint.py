@@ -66,7 +66,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         self._queues: dict[Link, deque[Transmit]] = {}
         self._turns: deque[Link] = deque()
         self._closed_for_output: set[Link] = set()  # blocked, or not yet opened
-        self._pours: dict[Link, int] = {}
+        self._left_to_send: dict[Link, int] = {}
         self._waiting: Counter[Link] = Counter()  # bytes of the echo
         self._pausing: set[Link] = set()
         self._reads_when_paused: dict[Link, int] = {}
@@ -90,9 +90,9 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         self.do(OpenStream(link, address))
         return link
 
-    def pour(self, link: Link, size: int) -> None:
+    def send_much(self, link: Link, size: int) -> None:
         """Give out so many bytes, as fast as the link takes them."""
-        self._pours[link] = size
+        self._left_to_send[link] = size
         self._turns.append(link)
 
     def arm(self, at: float) -> None:
@@ -139,7 +139,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         self._expect("lost", link, True)
         self.lost[link] += 1
         self.live.discard(link)
-        self._pours.pop(link, None)
+        self._left_to_send.pop(link, None)
         self._report("lost", link, detail)
         self._end_if_closing()
 
@@ -257,9 +257,9 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
                     self._pausing.discard(link)
                     self.do(ResumeReading(link))
             return transmit
-        left = self._pours.get(link, 0)
+        left = self._left_to_send.get(link, 0)
         if left:
-            self._pours[link] = max(0, left - len(CHUNK))
+            self._left_to_send[link] = max(0, left - len(CHUNK))
             self.given[link] += min(left, len(CHUNK))
             return SendBytes(link, CHUNK[:left])
         return None
