@@ -217,6 +217,29 @@ class _UpToEmptyLine(Codec[bytes]):
         return data
 
 
+@attrs.frozen
+class _Digits(Codec[bytes]):
+    """So many digits. Anything else is no packet as soon as it is there: nobody waits for what belongs behind it."""
+
+    size: int
+
+    def shape(self) -> Shape:
+        return Shape(f"{self.size} digits", self.size, self.size)
+
+    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[bytes, int]:
+        found = bytes(data[offset : min(end, offset + self.size)])
+        if found and not found.isdigit():
+            raise WireError(Fault.BAD_VALUE, offset)
+        if len(found) < self.size:
+            raise WireError(Fault.TRUNCATED, offset, need=self.size - len(found))
+        return found, offset + self.size
+
+    def encode(self, value: bytes) -> bytes:
+        if len(value) != self.size or not value.isdigit():
+            raise WireError(Fault.BAD_VALUE)
+        return value
+
+
 @packet
 class HttpReply(Packet):
     """The answer, of HTTP/1.0 or HTTP/1.1."""
@@ -224,7 +247,7 @@ class HttpReply(Packet):
     version: bytes = const(b"HTTP/1.")
     minor: bytes = field(Fixed(1))
     space: bytes = const(b" ")
-    status: bytes = field(Fixed(3), "200: this is the target from behind the empty line on")
+    status: bytes = field(_Digits(3), "200: this is the target from behind the empty line on")
     rest: bytes = field(_UpToEmptyLine(MAX_REPLY - _STATUS_SIZE), "not looked at")
 
 
@@ -273,8 +296,6 @@ class ProxyInput:
     BOUND = Input[ProxyState, SocksBound]()
     CONNECTED = Input[ProxyState, HttpReply]()
     DENIED = Input[ProxyState, HttpReply]()
-    NONSENSE = Input[ProxyState, HttpReply]()
-    """An answer with another status than a number."""
 
 
 class ProxyOwner(Protocol):
@@ -347,9 +368,6 @@ class ProxyCall(Component[ProxyState, Host[Any]]):
         """Exactly that: what follows is no fourth digit."""
         return reply.status == b"200" and reply.rest[:1] in (b"", b" ", b"\r")
 
-    def is_status(self, reply: HttpReply) -> bool:
-        return reply.status.isdigit()
-
     # -- actions
 
     def connect(self) -> None:
@@ -381,9 +399,6 @@ class ProxyCall(Component[ProxyState, Host[Any]]):
         failure = ProxyFailure.NEEDS_PASSWORD if reply.status in (b"401", b"407") else ProxyFailure.REFUSED
         self._fail(failure, f"the proxy answers with status {reply.status.decode()}")
 
-    def tell_nonsense(self) -> None:
-        self._fail(ProxyFailure.BAD_REPLY, "the proxy answers without a status", CloseCause.VIOLATION)
-
     # -- inside
 
     def _fail(self, failure: ProxyFailure, detail: str, cause: CloseCause = CloseCause.REFUSED) -> None:
@@ -406,10 +421,7 @@ CHOICE: Final = (
 )
 REPLY: Final = Guards.of(ProxyCall, _S, SocksReply, "reply").give_if(_C.is_yes, _I.GRANTED, ref=_REF).give(_I.REFUSED)
 HTTP_REPLY: Final = (
-    Guards.of(ProxyCall, _S, HttpReply, "HTTP reply")
-    .give_if(_C.is_200, _I.CONNECTED, ref=_REF)
-    .give_if(_C.is_status, _I.DENIED, ref=_REF)
-    .give(_I.NONSENSE)
+    Guards.of(ProxyCall, _S, HttpReply, "HTTP reply").give_if(_C.is_200, _I.CONNECTED, ref=_REF).give(_I.DENIED)
 )
 
 _OWNER: Final = "its owner, whose timer runs until the link leads to the target"
@@ -432,7 +444,6 @@ PROXY: Final = Table[ProxyCall, ProxyState](
         Row(_S.BINDING, _I.BOUND, _S.DONE, _C.tell_granted, ref=_REF),
         Row(_S.CONNECTING, _I.CONNECTED, _S.DONE, _C.tell_granted, ref=_REF),
         Row(_S.CONNECTING, _I.DENIED, _S.DONE, _C.tell_denied, ref=_REF),
-        Row(_S.CONNECTING, _I.NONSENSE, _S.DONE, _C.tell_nonsense, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

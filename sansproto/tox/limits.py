@@ -101,7 +101,7 @@ class RelayServerLimits(LinkLimits):
     frame_rate: int = some(4000)
     """More of these in each second, of all clients together: each has the same share."""
     passed: int = some(8)
-    """Packets of one client that are passed on before others have their turn."""
+    """Packets of one client that are passed on before others have their turn; within a group each counts twice."""
     turn_frames: int = some(64)
     """So many more when it is the client's turn, of either."""
 

@@ -152,7 +152,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
     """Frames that went to nobody, less what time has given back until ``used_at``."""
     used_at: Instant
     passed: int
-    """Packets that were passed on since it had its turn."""
+    """Packets that were passed on since it had its turn; those within a group of addresses twice."""
     ids: Annotated[dict[bytes, int], CACHED]
     """By key."""
     link: Annotated[StreamLink, CACHED]
@@ -366,7 +366,7 @@ class RelayVisitor(Component[VisitorState, VisitorHost]):
         parcel.receiver.say(parcel.packet)
         if isinstance(parcel.packet, p.Relayed):
             self.used -= 1
-            self.passed += 1
+            self.passed += 1 if parcel.receiver.group != self.group else 2  # both ends' networks pay for it
             if self.passed >= self.host.limits.passed and not self.link.halted:
                 self.link.halt()
                 self.host.wait_to_pass(self)

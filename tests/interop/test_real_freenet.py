@@ -125,7 +125,7 @@ def test_a_stream_passes_a_line_that_loses_some(scene: Scene, tmp_path: File, re
 
 
 def test_a_session_without_messages_is_quiet_and_stays(scene: Scene, tmp_path: File, record_property: Record) -> None:
-    """Also with its own pings: two ends of freenet-core say 18 to 34 packets a second."""
+    """Also with its own pings."""
     real = start(scene, "gateway", tmp_path)
     ours = joined(scene, real)
     ours.send(b"first")
@@ -306,7 +306,7 @@ def test_a_real_joiner_without_messages_is_quiet_and_stays(
 
 
 def test_a_liar_does_not_cost_a_real_joiner_its_session(scene: Scene, tmp_path: File, record_property: Record) -> None:
-    """40 spoofed intros a second: what it cannot open it counts, and it would close. A restart meanwhile is let in."""
+    """40 spoofed intros a second, of which it gets few answers that it cannot open. A restart meanwhile is let in."""
     ours = scene.add(our_gateway())
     scene.add(Echo(ours))
     real = opened(scene, ours, tmp_path)

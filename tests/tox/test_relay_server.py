@@ -689,6 +689,23 @@ def test_networks_take_turns_with_packets_that_are_passed_on() -> None:
     assert counts[1:] == [(0, 10), (10, 0), (0, 10), (10, 0), (0, 10), (10, 0), (0, 10), (10, 0)]
 
 
+def test_a_packet_that_stays_in_a_network_counts_twice() -> None:
+    peer = live(passed=4, turn_frames=10)
+    a, b = peer.pair()
+    one, other = (peer.client(KeyPair.of(bytes([number]) * 32), THERE_TOO) for number in (60, 61))
+    one.say(p.RoutingRequest(other.keys.public))
+    other.say(p.RoutingRequest(one.keys.public))
+    peer.wait(1.0)
+    for sender, receiver in ((a, b), (one, other)):
+        receiver.take()
+        sender.give(sender.seal(*[p.Relayed(16, b"data")] * 60))
+    counts = [(len(b.take()), len(other.take()))]
+    for _ in range(9):
+        peer.tick()
+        counts.append((len(b.take()), len(other.take())))
+    assert counts == [(4 + 10, 2), *[(10, 0), (0, 5)] * 4, (6, 0)]
+
+
 def _counted(packets: list[Any], name: bytes) -> tuple[int, int]:
     """Those of one sender, and all others."""
     names = [packet.data for packet in packets if isinstance(packet, p.Relayed)]

@@ -184,6 +184,7 @@ NO = [
     (HTTP, b"HTTP/1.1 YES OK\r\n\r\n", CloseCause.VIOLATION, ProxyFailure.BAD_REPLY),
     (HTTP, b"\5\0\0\0\0\0\0\0\0\0\0\0", CloseCause.VIOLATION, ProxyFailure.BAD_REPLY),
     (HTTP, b"HTTP/1.1 200 OK\r\n" + b"x" * MAX_REPLY, CloseCause.VIOLATION, ProxyFailure.BAD_REPLY),
+    (HTTP, b"HTTP/1.1 20\r\n\r\n", CloseCause.VIOLATION, ProxyFailure.BAD_REPLY),
 ]
 
 
