@@ -156,7 +156,7 @@ class Echo:
 
 
 class Liar:
-    """Asks an end of ours for sessions in the name of whoever is at a port: on the loopback nobody can lie about that."""
+    """Asks an end of ours for sessions, in the name of whoever is at a port. (The loopback permits no lies.)"""
 
     def __init__(self, ours: Ours, port: int, rate: float) -> None:
         self._ours, self._path, self._pause, self._next = ours, Path("udp", HERE, port), 1 / rate, time.monotonic()
