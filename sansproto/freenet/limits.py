@@ -13,7 +13,7 @@ ACKS: Final = 12
 ASKED: Final = 20
 """Pings and packets sent again that the other sessions of an address share within :data:`SPAN`."""
 SPAN: Final = 30.0
-"""A real peer counts what it cannot open for so long, and closes at the 41st."""
+"""What others cannot open they may hold against the session, for about so long."""
 
 
 @attrs.frozen(kw_only=True)

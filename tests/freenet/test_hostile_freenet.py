@@ -345,7 +345,7 @@ def test_an_intro_that_comes_again_is_no_other_one(defended: bool, undo: Any) ->
 
 @both
 def test_the_holder_of_a_session_gets_little_that_it_cannot_open(defended: bool, undo: Any) -> None:
-    """A real peer closes at the 41st within 30 s."""
+    """What it cannot open it may hold against its session."""
     if not defended:
         undo(Candidate, "may_answer", lambda self: True)
     world = World()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path as File
@@ -17,7 +18,9 @@ import pytest
 from tox_parts import Line, Running, Scene, entropy, free_port
 
 from sansproto.contract import Path
-from sansproto.freenet import Connected, FreenetGateway, FreenetPeer, KeyPair, MessageReceived
+from sansproto.freenet import OURS, Connected, FreenetGateway, FreenetPeer, KeyPair, MessageReceived
+from sansproto.freenet.crypto import seal_intro
+from sansproto.freenet.packets import IntroBody
 from sansproto_sockets import run
 
 PROGRAM: Final = os.environ.get("FREENET_PEER", "")
@@ -150,6 +153,25 @@ class Echo:
 
     def stop(self) -> None:
         self._waiting.clear()
+
+
+class Liar:
+    """Asks an end of ours for sessions, in the name of whoever is at a port. (The loopback permits no lies.)"""
+
+    def __init__(self, ours: Ours, port: int, rate: float) -> None:
+        self._ours, self._path, self._pause, self._next = ours, Path("udp", HERE, port), 1 / rate, time.monotonic()
+        self.sent = 0
+
+    def turn(self) -> None:
+        while time.monotonic() >= self._next:
+            self._next += self._pause
+            self.sent += 1
+            body = IntroBody(OURS.wire, secrets.token_bytes(16))
+            intro = seal_intro(self._ours.key, secrets.token_bytes(32), body)
+            self._ours.call(self._ours.core.receive_datagram, intro, self._path)
+
+    def stop(self) -> None:
+        pass
 
 
 def line_to(scene: Scene, port: int, **more: Any) -> Line:

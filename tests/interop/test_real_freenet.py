@@ -11,7 +11,21 @@ from collections.abc import Callable
 from pathlib import Path as File
 
 import pytest
-from freenet_parts import HERE, NEEDS, Echo, Ours, Real, hashed, kill, line_to, our_gateway, our_peer, pattern, start
+from freenet_parts import (
+    HERE,
+    NEEDS,
+    Echo,
+    Liar,
+    Ours,
+    Real,
+    hashed,
+    kill,
+    line_to,
+    our_gateway,
+    our_peer,
+    pattern,
+    start,
+)
 from tox_parts import Scene
 
 from sansproto.contract import Address, Path
@@ -111,7 +125,7 @@ def test_a_stream_passes_a_line_that_loses_some(scene: Scene, tmp_path: File, re
 
 
 def test_a_session_without_messages_is_quiet_and_stays(scene: Scene, tmp_path: File, record_property: Record) -> None:
-    """Also with its own pings: two ends of freenet-core say 18 to 34 packets a second."""
+    """Also with its own pings."""
     real = start(scene, "gateway", tmp_path)
     ours = joined(scene, real)
     ours.send(b"first")
@@ -289,6 +303,31 @@ def test_a_real_joiner_without_messages_is_quiet_and_stays(
     real.say("send", 7)
     scene.until(real.received)
     assert not real.said("CLOSED")
+
+
+def test_a_liar_does_not_cost_a_real_joiner_its_session(scene: Scene, tmp_path: File, record_property: Record) -> None:
+    """40 spoofed intros a second, of which it gets few answers that it cannot open. A restart meanwhile is let in."""
+    ours = scene.add(our_gateway())
+    scene.add(Echo(ours))
+    real = opened(scene, ours, tmp_path)
+    real.say("send", 10)
+    scene.until(real.received)
+    liar = scene.add(Liar(ours, real.port, 40.0))
+    for count in range(2, 32):
+        scene.run(0.5)
+        real.say("send", 10)
+        scene.until(lambda wanted=count: len(real.received()) == wanted, 5.0)  # type: ignore[misc]
+    assert liar.sent > 500
+    assert not real.said("CLOSED")
+    assert not ours.of(PeerLost)
+    kill(scene, real)
+    again = start(scene, "peer", tmp_path, port=real.port)
+    begun = time.monotonic()
+    connect(scene, again, ours)
+    again.say("send", 20)
+    scene.until(again.received)
+    record_property("a real joiner that restarts meanwhile, s", round(time.monotonic() - begun, 1))
+    scene.until(lambda: ours.of(PeerLost), 10.0)
 
 
 # -- peer to peer ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 from tox_parts import Client, Line, OurRelay, Ours, Scene
 from toxcore import Library, Toxcore
 
+from sansproto.tox import Proxy
 from sansproto.tox.events import CustomReceived, FriendOffline, MessageDelivered, MessageReceived
 from sansproto.tox.relay_events import Linked, RelayConnected, Routed
 
@@ -79,10 +80,10 @@ class Direct(Pair):
 
 
 class Talk:
-    """Texts that go both ways all the time, as a part of the scene."""
+    """Texts that go both ways all the time, as a part of the scene; toxcore sends only each ``share``-th time."""
 
-    def __init__(self, pair: Pair, pause: float = 0.1) -> None:
-        self._pair, self._pause, self._next = pair, pause, 0.0
+    def __init__(self, pair: Pair, pause: float = 0.1, share: int = 1) -> None:
+        self._pair, self._pause, self._share, self._next, self._turns = pair, pause, share, 0.0, 0
         self.sent = self.sent_by_them = 0
         self._arrived, self._since = (0, 0), [monotonic(), monotonic()]
         self.gaps = [0.0, 0.0]
@@ -95,7 +96,9 @@ class Talk:
         if now >= self._next:
             self._next = now + self._pause
             self.sent += ours.text(theirs, f"text {self.sent}") != 0
-            self.sent_by_them += theirs.send_text(b"text %d" % self.sent_by_them) != 0
+            self._turns += 1
+            if self._turns % self._share == 0:
+                self.sent_by_them += theirs.send_text(b"text %d" % self.sent_by_them) != 0
         arrived = len(theirs.texts), len(ours.of(MessageReceived))
         for end in (0, 1):
             self.gaps[end] = max(self.gaps[end], now - self._since[end])
@@ -133,8 +136,16 @@ class Talk:
 class Meeting(Pair):
     """Through relays alone."""
 
-    def __init__(self, scene: Scene, library: Library, *relays: Any) -> None:
-        super().__init__(scene, scene.add(Ours(is_udp=False)), scene.add(Toxcore(library, is_udp=False)))
+    def __init__(
+        self,
+        scene: Scene,
+        library: Library,
+        *relays: Any,
+        proxy: Proxy | None = None,
+        their_proxy: tuple[str, int] | None = None,
+    ) -> None:
+        ours, theirs = Ours(is_udp=False, proxy=proxy), Toxcore(library, is_udp=False, proxy=their_proxy)
+        super().__init__(scene, scene.add(ours), scene.add(theirs))
         for relay in relays:
             self.theirs.use_relay(relay.relay_port, relay.dht_key)
             self.ours.use_relay(relay.relay_port, relay.dht_key)

@@ -15,7 +15,8 @@ from toxcore import HERE
 
 from sansproto.contract import Address, Path
 from sansproto.errors import NotOpen
-from sansproto.tox import RELAY_PORT, KeyPair, Relay, RelayClient, RelayClientDelays, RelayServer
+from sansproto.testing.faulty_relay import FaultyRelay
+from sansproto.tox import RELAY_PORT, KeyPair, Proxy, Relay, RelayClient, RelayClientDelays
 from sansproto.tox.node import ToxNode
 from sansproto_sockets import run
 
@@ -114,11 +115,18 @@ class Ours(Running):
     """A node of ours."""
 
     def __init__(
-        self, *, real: bytes = b"", dht: bytes = b"", host: str = HERE, port: int = 0, is_udp: bool = True
+        self,
+        *,
+        real: bytes = b"",
+        dht: bytes = b"",
+        host: str = HERE,
+        port: int = 0,
+        is_udp: bool = True,
+        proxy: Proxy | None = None,
     ) -> None:
         self.host = host
         self.real_secret, self.dht_secret = real or secrets.token_bytes(32), dht or secrets.token_bytes(32)
-        self.node = ToxNode(real_key=self.real_secret, dht_key=self.dht_secret, entropy=entropy)
+        self.node = ToxNode(real_key=self.real_secret, dht_key=self.dht_secret, entropy=entropy, proxy=proxy)
         super().__init__(run(self.node, sockets={"udp": (host, port)} if is_udp else {}))
         self.port = self.runner.addresses["udp"].port if is_udp else 0
         self.real_key, self.dht_key = self.node.real_key, self.node.dht_key
@@ -162,11 +170,11 @@ class Client(Running):
 
 
 class OurRelay(Running):
-    """A relay of ours."""
+    """A relay of ours, which may misbehave."""
 
     def __init__(self, *, secret: bytes = b"", port: int = 0) -> None:
         self.secret = secret or secrets.token_bytes(32)
-        self.server = RelayServer(private_key=self.secret, entropy=entropy)
+        self.server = FaultyRelay(private_key=self.secret, entropy=entropy)
         super().__init__(run(self.server, listen={RELAY_PORT: (HERE, port)}))
         self.relay_port, self.dht_key = self.runner.addresses[RELAY_PORT].port, self.server.public_key
 

@@ -23,6 +23,7 @@ GIVEN: Final = os.environ.get("TOXCORE", "")
 KEY: Final = 32
 
 _SECRET_KEY: Final = 2  # of the kinds of saved data
+_PROXIES: Final = {"http": 1, "socks5": 2}
 _POINTER, _BYTES, _SIZE, _NUMBER, _BOOL, _ERROR = c.c_void_p, c.c_char_p, c.c_size_t, c.c_uint32, c.c_bool, c.c_void_p
 _PORT: Final = c.c_uint16
 _DATA: Final = c.POINTER(c.c_uint8)
@@ -41,6 +42,9 @@ _FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "options_set_start_port": (None, _POINTER, _PORT),
     "options_set_end_port": (None, _POINTER, _PORT),
     "options_set_tcp_port": (None, _POINTER, _PORT),
+    "options_set_proxy_type": (None, _POINTER, c.c_int),
+    "options_set_proxy_host": (None, _POINTER, _BYTES),
+    "options_set_proxy_port": (None, _POINTER, _PORT),
     "options_set_savedata_type": (None, _POINTER, c.c_int),
     "options_set_savedata_data": (None, _POINTER, _BYTES, _SIZE),
     "new": (_POINTER, _POINTER, _ERROR),
@@ -125,6 +129,7 @@ class Toxcore:
         port: int = 0,
         relay_port: int = 0,
         secret_key: bytes = b"",
+        proxy: tuple[str, int] | None = None,
         system: int = 0,
     ) -> None:
         self._library = library
@@ -136,6 +141,11 @@ class Toxcore:
         library.options_set_start_port(options, port)
         library.options_set_end_port(options, port)
         library.options_set_tcp_port(options, relay_port)
+        if proxy is not None:
+            kind, at = proxy
+            library.options_set_proxy_type(options, _PROXIES[kind])
+            library.options_set_proxy_host(options, HERE.encode())
+            library.options_set_proxy_port(options, at)
         if secret_key:
             library.options_set_savedata_type(options, _SECRET_KEY)
             library.options_set_savedata_data(options, secret_key, len(secret_key))
