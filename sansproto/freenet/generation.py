@@ -32,6 +32,8 @@ _LONGEST_FIRST: Final = 1.5
 _ASKED_LATELY: Final = 600.0
 _HELD: Final = 5.0
 _ELSEWHERE: Final = 0.25
+_NOW: Final = 0.001
+"""What is due within so many seconds is due."""
 
 
 class Keys(NamedTuple):
@@ -310,20 +312,13 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def is_quiet(self) -> bool:
         """(Nothing is asked of one that is just asked.)"""
-        quiet = self.delays.quiet if self.is_caller else 0.9 * self.delays.quiet_answered
-        return self.host.clock - self.life >= quiet and self.question.state is QuestionState.CALM
+        return self._until_quiet() < _NOW and self.question.state is QuestionState.CALM
 
     # -- times
 
     def until_quiet(self) -> float:
-        """A tenth more or less for the end that was called, by its nonces: two do not ask at the same time."""
-        if self.is_caller:
-            quiet = self.delays.quiet
-        else:
-            spread = int.from_bytes(self.prefix[:2], "big") / 0xFFFF
-            quiet = self.delays.quiet_answered * (0.9 + 0.2 * spread)
-        since = self.host.clock - self.life
-        return quiet - since if since < quiet else quiet
+        left = self._until_quiet()
+        return left if left >= _NOW else left + self._quiet()
 
     def until_proven(self) -> float:
         return self.delays.prove
@@ -425,6 +420,19 @@ class Generation(Component[GenerationState, GenerationHost]):
         self.owner.forget_generation(self.number)
 
     # -- inside
+
+    def _quiet(self) -> float:
+        """A tenth more or less for the end that was called, by its nonces: two do not ask at the same time."""
+        if self.is_caller:
+            return self.delays.quiet
+        spread = int.from_bytes(self.prefix[:2], "big") / 0xFFFF
+        return self.delays.quiet_answered * (0.9 + 0.2 * spread)
+
+    def _until_quiet(self) -> float:
+        """Until it has been quiet for long; again and again, while it is."""
+        quiet = self._quiet()
+        since = self.host.clock - self.life
+        return quiet - since if since < quiet else 0.0
 
     def _convinced(self) -> list[Instant]:
         return [at for at in self.convinced if self.host.clock - at < _ASKED_LATELY]
