@@ -6,6 +6,7 @@ from collections import OrderedDict
 from enum import Enum
 from math import log
 from typing import Annotated, Any, Final, NamedTuple, Protocol
+from zlib import crc32
 
 import attrs
 
@@ -126,12 +127,14 @@ class Door(Component[DoorState, DoorHost]):
     each: Annotated[Rate, CACHED]
     opens: Annotated[Rate, CACHED]
     errors: Annotated[Rate, CACHED]
+    salt: int
 
     def __init__(self, host: DoorHost) -> None:
         super().__init__(host)
         limits = host.limits
         self.total = Rate(limits.intro_rate, limits.intro_rate)
         self.each = Rate(limits.address_rate, limits.address_rate)
+        self.salt = int.from_bytes(host.draw(4, "door.salt"), "big")
         self.opens, self.errors = Rate(limits.open_rate, limits.open_rate), Rate(limits.error_rate, ERRORS)
 
     # -- guards: intros
@@ -149,7 +152,10 @@ class Door(Component[DoorState, DoorHost]):
     def has_budget(self, came: CameIntro) -> bool:
         level, now = self.host.spent.intros, self.host.clock
         is_known = came.place is not None and bool(came.place.generations)
-        return level.has(self.total, now) and (is_known or level.share(self.total, now) > _KEPT)
+        if not level.has(self.total, now):
+            return False
+        chance = (level.share(self.total, now) - _KEPT) / _KEPT
+        return is_known or chance >= 1.0 or self._toss(came.data) < chance
 
     def has_share(self, came: CameIntro) -> bool:
         level = self.host.spent.addresses.get(_address(came.path))
@@ -217,6 +223,11 @@ class Door(Component[DoorState, DoorHost]):
 
     def has_room(self, tried: Tried) -> bool:
         return self.host.has_place_for(tried.place)
+
+    def _toss(self, intro: bytes) -> float:
+        """A number from 0 to 1 that nobody else knows, another one at another time: of a flood each intro has the same
+        chance, also one that always comes right behind others."""
+        return crc32(intro[1:33] + str(self.host.clock).encode(), self.salt) / 2**32
 
     # -- actions
 
