@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from functools import cached_property
 from math import inf
 from typing import Annotated, Final, Protocol
 
 from ..component import Component, DatagramHost
 from ..contract import Address, Instant, Path
 from ..machine import Default, Input, Outcome, Row, Table, Timer
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import Cipher
 from .events import FreenetEvent
@@ -71,13 +70,15 @@ class Candidate(Component[CandidateState, CandidateHost]):
     """When its intro was answered last."""
     acks: int
     """How often."""
+    opening: Annotated[Cipher | None, MEMO]
     owner: Annotated[CandidateOwner, CACHED]
     intro: Annotated[bytes, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: CandidateHost, owner: CandidateOwner, intro: bytes) -> None:
         super().__init__(host)
-        self.owner, self.intro, self.delays = owner, intro, host.delays
+        self.owner, self.intro, self.delays, self.opening = owner, intro, host.delays, None
         self.send_key = self.receive_key = self.nonces = b""
         self.version, self.born, self.acked, self.acks = Version((0, 0, 0)), 0.0, -inf, 0
 
@@ -87,9 +88,10 @@ class Candidate(Component[CandidateState, CandidateHost]):
         self.receive_key = self.host.draw(p.KEY_SIZE, f"{name}.key")
         self.nonces = self.host.draw(p.NONCE_SIZE - 4, f"{name}.nonce")
 
-    @cached_property
+    @property
     def opener(self) -> Cipher:
-        return Cipher(self.receive_key)
+        opener = self.opening = self.opening or Cipher(self.receive_key)
+        return opener
 
     def made(self) -> Made:
         """What its session begins with: the round trip is at most that since its first answer."""

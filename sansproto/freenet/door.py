@@ -45,9 +45,10 @@ class Spent:
 class CameIntro(NamedTuple):
     """An intro, and where it came from."""
 
-    packet: p.Intro
     data: bytes
     path: Path
+    place: Place | None
+    """The address, if somebody is there."""
 
 
 class ReadIntro(NamedTuple):
@@ -63,7 +64,7 @@ class CamePacket(NamedTuple):
     """What is not an intro, and where it came from."""
 
     data: bytes
-    path: Path
+    place: Place | None
 
 
 class Sought(NamedTuple):
@@ -140,17 +141,14 @@ class Door(Component[DoorState, DoorHost]):
 
     def is_repeated(self, came: CameIntro) -> bool:
         """The same bytes have the same answer, and cost nothing."""
-        place = self.host.place_at(came.path)
-        return place is not None and came.data in place.candidates
+        return came.place is not None and came.data in came.place.candidates
 
     def is_news(self, came: CameIntro) -> bool:
-        place = self.host.place_at(came.path)
-        return place is None or not place.is_known_intro(came.data)
+        return came.place is None or not came.place.is_known_intro(came.data)
 
     def has_budget(self, came: CameIntro) -> bool:
-        place = self.host.place_at(came.path)
         level, now = self.host.spent.intros, self.host.clock
-        is_known = place is not None and bool(place.generations)
+        is_known = came.place is not None and bool(came.place.generations)
         return level.has(self.total, now) and (is_known or level.share(self.total, now) > _KEPT)
 
     def has_share(self, came: CameIntro) -> bool:
@@ -158,7 +156,7 @@ class Door(Component[DoorState, DoorHost]):
         return level is None or level.has(self.each, self.host.clock)
 
     def open_intro(self, came: CameIntro) -> ReadIntro | None:
-        body = open_intro(self.host.own_secret, came.packet)
+        body = open_intro(self.host.own_secret, p.Intro.decode(came.data[1:]))
         return ReadIntro(came.data, came.path, body.key, Version.read(body.version))
 
     def is_other_key(self, read: ReadIntro) -> bool:
@@ -172,7 +170,7 @@ class Door(Component[DoorState, DoorHost]):
 
     def seek(self, came: CamePacket) -> Sought | None:
         """Sessions are tried newest first."""
-        place = self.host.place_at(came.path)
+        place = came.place
         if place is None:
             return None
         for one in reversed(place.generations.values()):
@@ -223,9 +221,8 @@ class Door(Component[DoorState, DoorHost]):
     # -- actions
 
     def repeat(self, came: CameIntro) -> None:
-        place = self.host.place_at(came.path)
-        assert place is not None  # a guard found it
-        place.candidates[came.data].post(CandidateInput.REPEATED())
+        assert came.place is not None  # a guard found it
+        came.place.candidates[came.data].post(CandidateInput.REPEATED())
 
     def knock(self, came: CameIntro) -> None:
         """It is paid for before it is looked at. Each costs one on the average: nobody's timer keeps step with it."""

@@ -29,11 +29,10 @@ from .versions import OURS, Version
 NOT_CONNECTED: Final = Refusal("no such session", ref="sessions")
 OUTPUT_WAITS: Final = Refusal("too much output waits", ref="sending")
 
-Seen = tuple[bytes, p.Datagram]
-"""A datagram, and what it is."""
+_INTRO = p.Intro.__wire__.id
 
 
-class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
+class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     """Sessions with others, by the addresses at which they are."""
 
     datagram = p.DATAGRAM
@@ -155,16 +154,23 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, Seen]):
 
     # -- the contract
 
-    def decode(self, data: bytes, path: Path) -> Seen:
-        return data, p.DATAGRAM.decode(data)
+    def decode(self, data: bytes, path: Path) -> bytes:
+        """Only its form is looked at: there may be a flood of them."""
+        size, first = len(data), data[:1]
+        is_intro = first == b"\1" and size == p.INTRO_SIZE
+        if not is_intro and (first != b"\2" or not p.MIN_SYMMETRIC <= size <= p.MAX_RECEIVED):
+            p.DATAGRAM.decode(data)  # which says what is wrong
+        return data
 
-    def received(self, packet: Seen, path: Path) -> None:
-        data, datagram = packet
-        if type(datagram) is p.Symmetric:
-            PACKET.act(self.door, CamePacket(data, path))
+    def received(self, packet: bytes, path: Path) -> None:
+        place = self.place_at(path)
+        if packet[0] == _INTRO:
+            INTRO.act(self.door, CameIntro(packet, path, place))
         else:
-            assert isinstance(datagram, p.Intro)  # there is no other one
-            INTRO.act(self.door, CameIntro(datagram, data, path))
+            PACKET.act(self.door, CamePacket(packet, place))
+
+    def name_of(self, packet: bytes) -> str:
+        return p.DATAGRAM.packets[packet[0]].__name__
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()

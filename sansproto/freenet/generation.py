@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from functools import cached_property
 from typing import Annotated, Final, NamedTuple, Protocol
 
 from ..component import Component, Note, Refusal
@@ -11,7 +10,7 @@ from ..contract import Address, Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import keep_newest
 from ..recovery.rtt import RoundTrip
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import Cipher
 from .events import Confirmed, Connected, MessageReceived, PathConflict, PeerLost
@@ -19,7 +18,7 @@ from .inbound import FRAGMENT, Inbound, read_message
 from .limits import FreenetDelays
 from .question import CALLER_PINGS, PINGS, Ask, Question, QuestionInput, QuestionState, Why
 from .receipts import Receipts
-from .sending import Sending, SendingHost
+from .sending import Sending, SendingHost, SendingState
 from .versions import Version
 
 COPY: Final = Note("a second copy", ref="receipts")
@@ -144,13 +143,17 @@ class Generation(Component[GenerationState, GenerationHost]):
     inbound: Inbound
     question: Question
     sending: Sending
+    opening: Annotated[tuple[Cipher, ...], MEMO]
+    sealing: Annotated[Cipher | None, MEMO]
     owner: Annotated[GenerationOwner, CACHED]
     number: Annotated[int, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: GenerationHost, owner: GenerationOwner, number: int) -> None:
         super().__init__(host)
         self.owner, self.number, self.delays = owner, number, host.delays
+        self.opening, self.sealing = (), None
         self.path = Path("", "", 0)
         self.intro = self.send_key = self.receive_key = self.second_key = self.prefix = b""
         self.nonces, self.proven, self.version, self.seen_at = 0, None, None, None
@@ -176,13 +179,11 @@ class Generation(Component[GenerationState, GenerationHost]):
         """Did we call?"""
         return not self.intro
 
-    @cached_property
+    @property
     def openers(self) -> tuple[Cipher, ...]:
-        return tuple(Cipher(key) for key in (self.receive_key, self.second_key) if key)
-
-    @cached_property
-    def sealer(self) -> Cipher:
-        return Cipher(self.send_key)
+        if not self.opening:
+            self.opening = tuple(Cipher(key) for key in (self.receive_key, self.second_key) if key)
+        return self.opening
 
     @property
     def round_trip(self) -> float:
@@ -214,7 +215,7 @@ class Generation(Component[GenerationState, GenerationHost]):
     def link(self, key: bytes) -> None:
         """Whoever has the session receives our packets, and sends under this key, too."""
         self.second_key = key
-        del self.openers
+        self.opening = ()
 
     def answer_elsewhere(self, sequence: int) -> None:
         """A ping came under a key of which it is not known whether it belongs to this session: who has this session
@@ -265,6 +266,11 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def send_receipts(self) -> None:
         self._send(0, p.NoOp())
+
+    def be_calm(self) -> None:
+        """Nothing came for a moment: ciphers are large, and quickly made."""
+        if self.sending.state is SendingState.RESTING:
+            self.opening, self.sealing = (), None
 
     # -- guards
 
@@ -455,7 +461,8 @@ class Generation(Component[GenerationState, GenerationHost]):
         self.nonces += 1
         if self.nonces >= _NONCES - 1:
             self.post(GenerationInput.LOST(False))
-        return self.sealer.seal(nonce, clear)
+        sealer = self.sealing = self.sealing or Cipher(self.send_key)
+        return sealer.seal(nonce, clear)
 
     def _seal_and_send(self, clear: p.Clear) -> None:
         self.transmit(self._seal(clear.encode()), type(clear.body).__name__)

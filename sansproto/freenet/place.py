@@ -49,6 +49,7 @@ class Place(Part[PlaceHost]):
     asked: list[Instant]
     """When pings and packets were sent in sessions that share that."""
     where: Annotated[Where, CACHED]
+    __slots__ = tuple(__annotations__)
 
     def __init__(self, host: PlaceHost, where: Where) -> None:
         super().__init__(host)

@@ -21,6 +21,7 @@ class Acknowledger(Protocol):
     delays: FreenetDelays
 
     def send_receipts(self) -> None: ...
+    def be_calm(self) -> None: ...
 
 
 class ReceiptsState(Enum):
@@ -82,6 +83,10 @@ class Receipts(Component[ReceiptsState, Host[Any]]):
 
     # -- conditions, times and actions
 
+    def is_paid(self) -> bool:
+        """Has something been sent meanwhile that had room for all? A pong is."""
+        return not self.owed
+
     def is_much(self) -> bool:
         return len(self.owed) >= _MOST
 
@@ -94,6 +99,9 @@ class Receipts(Component[ReceiptsState, Host[Any]]):
     def send(self) -> None:
         if self.owed:
             self.session.send_receipts()
+
+    def rest(self) -> None:
+        self.session.be_calm()
 
 
 _S, _I, _C = ReceiptsState, ReceiptsInput, Receipts
@@ -116,11 +124,12 @@ RECEIPTS: Final = Table[Receipts, ReceiptsState](
     initial=_S.NONE,
     idle={_S.NONE: "a packet"},
     rows=(
+        Row(_ANY, _I.NEW, None, _C.rest, when=_C.is_paid, ref=_REF),
         Row(_ANY, _I.NEW, _S.NONE, _C.send, when=_C.is_much, cancel=(_T.SOON, _T.AGAIN), ref=_REF),
         Row((_S.NONE, _S.COPIES), _I.NEW, _S.OWING, cancel=(_T.AGAIN,), arm=(_T.SOON,), ref=_REF),
         Row(_S.NONE, _I.COPY, _S.COPIES, arm=(_T.AGAIN,), ref=_REF),
         Row((_S.COPIES, _S.OWING), _I.COPY, None, ref=_REF),
-        Row((_S.COPIES, _S.OWING), _I.DUE, _S.NONE, _C.send, ref=_REF),
+        Row((_S.COPIES, _S.OWING), _I.DUE, _S.NONE, _C.send, _C.rest, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -21,6 +22,7 @@ class Version:
     """The oldest version that it speaks to; None: it does not say."""
 
     @classmethod
+    @lru_cache(64)
     def read(cls, data: bytes) -> Version:
         """Out of the 8 bytes of an intro or an ack, which always say something."""
         if data[0] == _NEW_FORM and data[-1]:

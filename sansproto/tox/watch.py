@@ -110,6 +110,8 @@ class Watch(Part[Host[Any]]):
     def note_heard(self, heard: Heard, name: bytes) -> float | None:
         """Something has arrived, as was said by this way. The round trip of the way in use, if it is known by that."""
         ways, window, trip = self.outgoing.ways, self.outgoing.window, None
+        if self.carried is None and not window.waiting and ways.evidence is None:
+            return self._note_all_heard(heard, name)
         carried, newest = self.carry(), heard.numbers[-1]
         shown, way = carried.note_arrived(heard.numbers, newest), carried.way_of(newest)
         ways.note_arrived(carried.is_proved)
@@ -127,6 +129,15 @@ class Watch(Part[Host[Any]]):
         else:
             self.carried = None
         return trip
+
+    def _note_all_heard(self, heard: Heard, name: bytes) -> float | None:
+        """The same, of all that went by the way in use: most of what an idle session hears."""
+        ways, way, trip = self.outgoing.ways, self.way, heard.round_trip
+        if way is not None and trip is not None:
+            ways.track(way).add(trip)
+        if name == way == ways.used:
+            self.strikes = 0
+        return trip if way == ways.used else None
 
     def note_again(self, number: int) -> None:
         """A packet is sent again, by the way in use."""
@@ -213,7 +224,8 @@ class Watch(Part[Host[Any]]):
         if used == UDP:
             outgoing.send_probes(ways.direct())  # at another path, or where we are now, it may work
         if not names:
-            ways.recall()
+            if used == UDP or rounds >= _ROUNDS:
+                ways.recall()
             return  # lists of missing packets do as well
         first, end = max(alarm.copied, window.start), window.end
         if first < end:

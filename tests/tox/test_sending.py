@@ -12,6 +12,7 @@ from scripted_tox import ALIVE, AT_B, AT_C, KILL, ONLINE, REAL, REQUEST, Friend,
 
 from sansproto.contract import SendDatagram
 from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.tox import windows
 from sansproto.tox.events import FriendOffline, FriendWritable, MessageDelivered, OfflineReason, Undelivered
 from sansproto.tox.formulas import Formulas
 from sansproto.tox.limits import NodeLimits
@@ -485,3 +486,17 @@ def test_what_was_learnt_about_the_rate_is_forgotten_ten_seconds_later() -> None
     peer.wait(1.5)
     assert outgoing_of(friend).congestion is None
     assert peer.met(3, AT_C)
+
+
+def test_what_an_idle_session_hears_by_another_way_or_of_what_was_sent_twice_says_less() -> None:
+    friend = NodePeer.live().met()
+    outgoing = outgoing_of(friend)
+    friend.say(friend.data(REQUEST, start=outgoing.window.number))  # all has arrived
+    watch = outgoing.watch
+    watch.strikes = 1
+    track = watch.outgoing.ways.track(b"")
+    before = track.trips
+    assert watch.note_heard(windows.Heard(1, None, numbers=[7]), b"relay") is None
+    assert (watch.carried, watch.strikes, track.trips) == (None, 1, before)
+    assert watch.note_heard(windows.Heard(1, 0.25, numbers=[7]), b"") == 0.25
+    assert (watch.carried, watch.strikes, track.trips) == (None, 0, (*before, 0.25))
