@@ -151,7 +151,7 @@ def test_udp_is_used_again_as_soon_as_it_is_open_but_not_for_5_20_and_60_seconds
         while world.used(world.b) != -1:
             world.run(0.1)
     for hold, least in zip(holds, (5.0, 20.0, 60.0, 60.0), strict=True):
-        assert least <= hold <= least + 4.2
+        assert least - 0.01 <= hold <= least + 4.2
     world.run(61.0)  # it is as good as new
     world.block_udp()
     world.run(3.0)
