@@ -219,16 +219,13 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         candidate.post(CandidateInput.OFFERED())
 
     def has_place_for(self, place: Place) -> bool:
-        limits, there = self.limits, place.generations
-        is_full = len(there) >= limits.generations and not any(one.is_silent for one in there.values())
-        of_host = self.by_host.get(_host_of(place.path), 0)
-        return not is_full and len(self.by_number) < limits.sessions and of_host < limits.sessions_of_host
+        """(A silent session there makes place: whoever comes back may be the one who had it.)"""
+        return not self._is_full(place) or any(one.is_silent for one in place.generations.values())
 
     def confirm(self, place: Place, candidate: Candidate) -> Generation:
         """A packet opened that only who has heard our answer can have made: a session of its own."""
-        there = place.generations
-        if len(there) >= self.limits.generations:
-            silent = next(one for one in there.values() if one.is_silent)
+        if self._is_full(place):
+            silent = next(one for one in place.generations.values() if one.is_silent)
             silent.post(GenerationInput.LOST(True))
         made = candidate.made()
         self.forget_candidate(place, candidate.intro, keep=place)
@@ -271,6 +268,11 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     def _session(self, generation: int) -> Generation | None:
         place = self.by_number.get(generation)
         return None if place is None else place.generations[generation]
+
+    def _is_full(self, place: Place) -> bool:
+        limits, of_host = self.limits, self.by_host.get(_host_of(place.path), 0)
+        of_address, of_all = len(place.generations), len(self.by_number)
+        return of_address >= limits.generations or of_all >= limits.sessions or of_host >= limits.sessions_of_host
 
     def _add(self, place: Place, made: Made) -> Generation:
         self.count += 1
