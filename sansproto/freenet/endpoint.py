@@ -43,6 +43,8 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     places: Parts[Where, Place]
     expected: OrderedDict[Where, None]
     """From where others may call a peer that it does not call."""
+    offered: OrderedDict[tuple[Where, bytes], None]
+    """Sessions that were not confirmed, oldest first."""
     count: int
     """Sessions so far: the number of the last one."""
     _is_wanting: bool
@@ -50,8 +52,6 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     by_number: Annotated[dict[int, Place], CACHED]
     by_host: Annotated[dict[bytes, int], CACHED]
     """Sessions of each host."""
-    offered: Annotated[OrderedDict[tuple[Where, bytes], None], CACHED]
-    """Sessions that were not confirmed, oldest first."""
     own_secret: Annotated[bytes, CACHED]
     version: Annotated[Version, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
@@ -74,21 +74,18 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         self.own_secret, self.version = private_key, version
         self.door, self.places = Door(self), Parts(self.make_place_part)
         self.spent = Spent(Level(self.limits.intro_rate, 0.0), Level(self.limits.open_rate, 0.0), Level(ERRORS, 0.0))
-        self.count, self._is_wanting, self.expected = 0, False, OrderedDict()
+        self.count, self._is_wanting = 0, False
+        self.expected, self.offered = OrderedDict(), OrderedDict()
         self.rebuild()
         self.phase = Phase.OPEN
 
     public_key_bytes: Annotated[bytes, CACHED]
 
     def rebuild(self) -> None:
-        self.by_number, self.by_host, self.offered = {}, {}, OrderedDict()
-        waiting = []
+        self.by_number, self.by_host = {}, {}
         for place in self.places.values():
             for number in place.generations:
                 self._index(place, number)
-            waiting += [(one.born, place.where, intro) for intro, one in place.candidates.items()]
-        for _, where, intro in sorted(waiting):
-            self.offered[where, intro] = None
 
     def make_place_part(self, where: Where) -> Place:
         return Place(self, where)

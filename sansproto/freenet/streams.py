@@ -77,10 +77,8 @@ class Inbox:
             return False
         if number in pieces:
             return pieces[number] == fragment.payload
-        left = total - known.size - size  # the last one leaves no gap
-        return left > 0 or (
-            left == 0 and max(number, max(pieces, default=0)) == len(pieces) + 1
-        )  # the last one leaves no gap
+        left, numbers = total - known.size - size, len(pieces) + 1
+        return left > 0 or (left == 0 and max(number, max(pieces, default=0)) == numbers)  # the last one leaves no gap
 
     def put(self, fragment: p.StreamFragment, now: Instant) -> Whole | None:
         """A fragment that fits; its stream if that is complete now."""

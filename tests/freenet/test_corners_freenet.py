@@ -86,7 +86,6 @@ def test_an_end_that_is_restored_goes_on() -> None:
     others = [Guest(peer, type(HERE)("udp", "192.0.2.9", 9 - n), f"other {n}") for n in range(3)]
     for other in others:
         assert other.ask()
-        peer.wait(0.1)
     arguments = {"private_key": GATE.secret, "entropy": ScriptedEntropy(seed=b"again")}
     other_one = FreenetGateway.restore(peer.endpoint.snapshot(), **arguments)
     assert other_one.offered == peer.offered
