@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 from typing import Annotated, Any, Final, NamedTuple, Protocol
 
 import attrs
@@ -19,6 +20,7 @@ from .limits import FreenetDelays
 from .versions import Version
 
 _PAUSES: Final = (1.0, 2.0, 4.0, 5.0)
+_APART: Final = 0.05
 
 
 class CallHost(DatagramHost[FreenetEvent], Protocol):
@@ -93,13 +95,15 @@ class Call(Component[CallState, CallHost]):
     rounds: int
     """Since there was a session."""
     drawn: int
+    introduced: Instant
+    """When our intro left last because of one of the peer's."""
     owner: Annotated[CallOwner, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
 
     def __init__(self, host: CallHost, owner: CallOwner) -> None:
         super().__init__(host)
         self.owner, self.delays, self.peer, self.is_gateway = owner, host.delays, b"", False
-        self.attempts, self.rounds, self.drawn = [], 0, 0
+        self.attempts, self.rounds, self.drawn, self.introduced = [], 0, 0, -inf
 
     def begin(self, peer: bytes, is_gateway: bool) -> None:  # what it is made with
         self.peer, self.is_gateway = peer, is_gateway
@@ -111,9 +115,11 @@ class Call(Component[CallState, CallHost]):
     def introduce(self) -> None:
         """Our answer to an intro follows: so that a real peer has read ours, and sends under its key.
 
-        (Also if one left just now: a real peer takes none before it calls us itself.)
+        (Also if a repeated one left just now: a real peer takes none before it calls us itself. But whoever repeats an
+        intro in its name ever so often does not make us flood it.)
         """
-        if self.is_outstanding:
+        if self.is_outstanding and self.host.clock - self.introduced >= _APART:
+            self.introduced = self.host.clock
             self.send_intro()
 
     # -- guards

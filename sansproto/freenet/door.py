@@ -52,12 +52,13 @@ class CameIntro(NamedTuple):
     """The address, if somebody is there."""
 
 
-class ReadIntro(NamedTuple):
+@attrs.frozen
+class ReadIntro:
     """An intro that opened."""
 
     data: bytes
     path: Path
-    key: bytes
+    key: bytes = attrs.field(repr=False)
     version: Version
 
 
@@ -77,6 +78,9 @@ class Sought(NamedTuple):
     """Under whose key it opened."""
     clear: bytes
 
+    def __repr__(self) -> str:
+        return "Sought(...)"  # clear text is nobody's business
+
 
 class Tried(NamedTuple):
     """A packet that opened under a key of a session that is not confirmed, or of an intro of ours."""
@@ -86,6 +90,9 @@ class Tried(NamedTuple):
     clear: bytes
     read: p.Clear
     attempt: Any
+
+    def __repr__(self) -> str:
+        return f"Tried({self.read!r})"
 
 
 class DoorHost(PlaceHost, Protocol):

@@ -43,6 +43,8 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     places: Parts[Where, Place]
     expected: OrderedDict[Where, None]
     """From where others may call a peer that it does not call."""
+    offered: OrderedDict[tuple[Where, bytes], None]
+    """Sessions that were not confirmed, oldest first."""
     count: int
     """Sessions so far: the number of the last one."""
     _is_wanting: bool
@@ -50,8 +52,6 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     by_number: Annotated[dict[int, Place], CACHED]
     by_host: Annotated[dict[bytes, int], CACHED]
     """Sessions of each host."""
-    offered: Annotated[OrderedDict[tuple[Where, bytes], None], CACHED]
-    """Sessions that were not confirmed, oldest first."""
     own_secret: Annotated[bytes, CACHED]
     version: Annotated[Version, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
@@ -74,21 +74,18 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         self.own_secret, self.version = private_key, version
         self.door, self.places = Door(self), Parts(self.make_place_part)
         self.spent = Spent(Level(self.limits.intro_rate, 0.0), Level(self.limits.open_rate, 0.0), Level(ERRORS, 0.0))
-        self.count, self._is_wanting, self.expected = 0, False, OrderedDict()
+        self.count, self._is_wanting = 0, False
+        self.expected, self.offered = OrderedDict(), OrderedDict()
         self.rebuild()
         self.phase = Phase.OPEN
 
     public_key_bytes: Annotated[bytes, CACHED]
 
     def rebuild(self) -> None:
-        self.by_number, self.by_host, self.offered = {}, {}, OrderedDict()
-        waiting = []
+        self.by_number, self.by_host = {}, {}
         for place in self.places.values():
             for number in place.generations:
                 self._index(place, number)
-            waiting += [(one.born, place.where, intro) for intro, one in place.candidates.items()]
-        for _, where, intro in sorted(waiting):
-            self.offered[where, intro] = None
 
     def make_place_part(self, where: Where) -> Place:
         return Place(self, where)
@@ -219,16 +216,13 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         candidate.post(CandidateInput.OFFERED())
 
     def has_place_for(self, place: Place) -> bool:
-        limits, there = self.limits, place.generations
-        is_full = len(there) >= limits.generations and not any(one.is_silent for one in there.values())
-        of_host = self.by_host.get(_host_of(place.path), 0)
-        return not is_full and len(self.by_number) < limits.sessions and of_host < limits.sessions_of_host
+        """(A silent session there makes place: whoever comes back may be the one who had it.)"""
+        return not self._is_full(place) or any(one.is_silent for one in place.generations.values())
 
     def confirm(self, place: Place, candidate: Candidate) -> Generation:
         """A packet opened that only who has heard our answer can have made: a session of its own."""
-        there = place.generations
-        if len(there) >= self.limits.generations:
-            silent = next(one for one in there.values() if one.is_silent)
+        if self._is_full(place):
+            silent = next(one for one in place.generations.values() if one.is_silent)
             silent.post(GenerationInput.LOST(True))
         made = candidate.made()
         self.forget_candidate(place, candidate.intro, keep=place)
@@ -271,6 +265,11 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     def _session(self, generation: int) -> Generation | None:
         place = self.by_number.get(generation)
         return None if place is None else place.generations[generation]
+
+    def _is_full(self, place: Place) -> bool:
+        limits, of_host = self.limits, self.by_host.get(_host_of(place.path), 0)
+        of_address, of_all = len(place.generations), len(self.by_number)
+        return of_address >= limits.generations or of_all >= limits.sessions or of_host >= limits.sessions_of_host
 
     def _add(self, place: Place, made: Made) -> Generation:
         self.count += 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, NamedTuple, Protocol
 
-from ..component import Component, Note, Refusal
+import attrs
+
+from ..component import Component, Note
 from ..contract import Address, Instant, Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..rates import keep_newest
@@ -22,9 +24,8 @@ from .sending import Sending, SendingHost, SendingState
 from .versions import Version
 
 COPY: Final = Note("a second copy", ref="receipts")
-USED_UP: Final = Refusal("no nonce is left", ref="keys and seals")
 
-_NONCES: Final = 1 << 32
+_NONCES: Final = 1 << 31  # so that neither they nor ids come round: what one call sends beyond it is far from 2^32
 _PREFIX: Final = 8
 _PINGS: Final = 32
 """So many pings wait for their answers: of more the oldest are forgotten."""
@@ -36,11 +37,12 @@ _NOW: Final = 0.001
 """What is due within so many seconds is due."""
 
 
-class Keys(NamedTuple):
+@attrs.frozen
+class Keys:
     """What a handshake gives."""
 
-    send: bytes
-    receive: bytes
+    send: bytes = attrs.field(repr=False)
+    receive: bytes = attrs.field(repr=False)
 
 
 class Made(NamedTuple):
@@ -168,7 +170,7 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def begin(self, made: Made) -> None:
         self.path, self.intro = made.path, made.intro
-        self.send_key, self.receive_key = made.keys
+        self.send_key, self.receive_key = made.keys.send, made.keys.receive
         self.guessed = min(made.round_trip, _LONGEST_FIRST)
         self.proven, self.version, self.seen_at = made.proven, made.version, made.seen_at
         self.is_confirmed, self.life = bool(made.intro), self.host.clock
@@ -296,6 +298,14 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def is_fragment(self, packet: p.Clear) -> bool:
         return type(packet.body) is p.StreamFragment
+
+    def is_wanted(self, packet: p.Clear) -> bool:
+        """(What is refused has no receipt: nobody believes that it arrived.)"""
+        return type(packet.body) is not p.StreamFragment or self.inbound.is_wanted(packet.body)
+
+    def has_room(self, packet: p.Clear) -> bool:
+        """(Without a receipt it comes again, when there may be room.)"""
+        return type(packet.body) is not p.StreamFragment or self.inbound.has_room(packet.body)
 
     def read_message(self, packet: p.Clear) -> tuple[p.Clear, bytes]:
         assert isinstance(packet.body, p.ShortMessage)  # nothing else is left
@@ -467,7 +477,7 @@ class Generation(Component[GenerationState, GenerationHost]):
     def _seal(self, clear: bytes) -> bytes:
         nonce = self.prefix + self.nonces.to_bytes(4, "little")
         self.nonces += 1
-        if self.nonces >= _NONCES - 1:
+        if self.nonces == _NONCES:
             self.post(GenerationInput.LOST(False))
         sealer = self.sealing = self.sealing or Cipher(self.send_key)
         return sealer.seal(nonce, clear)
@@ -499,6 +509,8 @@ OPENED: Final = (
     .give_if(_C.is_pong, _I.PONG, ref="keep-alive")
     .give_if(_C.is_copy, _I.COPIED, ref="receipts")
     .give_if(_C.is_receipt, _I.SIGN, ref="receipts")
+    .need(_C.is_wanted, "of a stream that is over", ref="streams")
+    .need(_C.has_room, "no room for another stream", ref="streams")
     .give_if(_C.is_fragment, _I.FRAGMENT, ref="streams")
     .make(_C.read_message, "not a message", ref="messages")
     .give(_I.MESSAGE)

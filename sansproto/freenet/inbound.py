@@ -57,10 +57,15 @@ class Inbound(Component[InboundState, InboundHost]):
         super().__init__(host)
         self.session, self.inbox = session, Inbox()
 
-    # -- guards
+    # -- what its session asks
 
     def is_wanted(self, fragment: p.StreamFragment) -> bool:
         return self.inbox.is_wanted(fragment)
+
+    def has_room(self, fragment: p.StreamFragment) -> bool:
+        return self.inbox.has_room(fragment, self.host.limits)
+
+    # -- guards
 
     def fits(self, fragment: p.StreamFragment) -> bool:
         """Is it one that its stream can have, and the stream one that we take?"""
@@ -121,7 +126,6 @@ _S, _I, _C = InboundState, InboundInput, Inbound
 
 FRAGMENT: Final = (
     Guards.of(Inbound, InboundState, p.StreamFragment, "fragment")
-    .need(_C.is_wanted, "of a stream that is over", ref="streams")
     .give_if(_C.fits, _I.FRAGMENT, ref="streams")
     .give(_I.MISFIT)
 )

@@ -32,6 +32,9 @@ class Whole(NamedTuple):
     data: bytes
     metadata: bytes | None
 
+    def __repr__(self) -> str:
+        return f"Whole({self.stream}, <{len(self.data)} bytes>)"
+
 
 @attrs.define(eq=False, weakref_slot=False)
 class Incoming:
@@ -59,18 +62,23 @@ class Inbox:
         """Is it of no stream that is over?"""
         return fragment.stream not in self.ended
 
+    def has_room(self, fragment: p.StreamFragment, bounds: StreamBounds) -> bool:
+        """Is its stream open, may it be opened now, or will it never be?"""
+        if fragment.stream in self.open or fragment.total > bounds.stream_bytes:
+            return True
+        return len(self.open) < bounds.streams and self.told + fragment.total <= bounds.stream_bytes
+
     def fits(self, fragment: p.StreamFragment, bounds: StreamBounds) -> bool:
         """Can it belong to its stream, and its stream to those that we take?"""
-        known, size = self.open.get(fragment.stream), len(fragment.payload)
-        if known is None:
-            if len(self.open) >= bounds.streams or self.told + fragment.total > bounds.stream_bytes:
-                return False
-            known = Incoming(fragment.total, 0.0)
-        elif known.total != fragment.total or known.pieces.get(fragment.fragment, fragment.payload) != fragment.payload:
+        number, total, size = fragment.fragment, fragment.total, len(fragment.payload)
+        known = self.open.get(fragment.stream) or Incoming(total, 0.0)
+        pieces, most = known.pieces, p.fragment_count(total) + 1  # metadata may fill one
+        if known.total != total or total > bounds.stream_bytes or not 1 <= number <= most or not size:
             return False
-        most = p.fragment_count(fragment.total) + 1  # metadata may fill one
-        is_copy = fragment.fragment in known.pieces
-        return 1 <= fragment.fragment <= most and size > 0 and (is_copy or known.size + size <= known.total)
+        if number in pieces:
+            return pieces[number] == fragment.payload
+        left, numbers = total - known.size - size, len(pieces) + 1
+        return left > 0 or (left == 0 and max(number, max(pieces, default=0)) == numbers)  # the last one leaves no gap
 
     def put(self, fragment: p.StreamFragment, now: Instant) -> Whole | None:
         """A fragment that fits; its stream if that is complete now."""
@@ -86,10 +94,8 @@ class Inbox:
             known.metadata = fragment.metadata
         if known.size < known.total:
             return None
-        pieces = known.pieces
-        if max(pieces) != len(pieces):
-            return None  # numbers that leave gaps: it ends when nothing comes any more
         self.end(number)
+        pieces = known.pieces
         return Whole(number, b"".join([pieces[n] for n in range(1, len(pieces) + 1)]), known.metadata)
 
     def end(self, number: int) -> None:

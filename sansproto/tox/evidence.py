@@ -62,7 +62,16 @@ class Evidence:
             return None
         return newest, max(alarm, last)
 
+    def is_silent(self, relay: bytes, now: Instant) -> bool:
+        """Did nothing genuine come by it for some time?"""
+        return now - self.heard.get(relay, -inf) >= _SILENCE
+
+    def blame(self, relay: bytes) -> None:
+        """It is not used for some time."""
+        self.blamed = max(self.heard.values(), default=-inf)
+        self.forget(relay)
+
     def forget(self, relay: bytes) -> None:
-        """It was blamed, or the friend is not looked for there any more."""
+        """What was said of it counts no more."""
         for known in (self.garbled, self.due):
             known.pop(relay, None)

@@ -306,10 +306,14 @@ class Gate(Component[GateState, GateHost]):
         self.host.put(pinged.way, pong)
 
     def ping_back(self, pinged: Pinged) -> None:
-        """A friend may be where it comes from: that counts once it answers our own ping there."""
+        """A friend may be where it comes from: that counts once it answers our own ping there. If that is known, it may
+        not know yet that packets pass."""
         friend, way = self.host.friends.with_dht_key(pinged.packet.dht_key), pinged.way
-        if friend is not None and isinstance(way, Direct) and way.path not in friend.ways.paths:
+        assert friend is not None  # a guard has found it
+        if isinstance(way, Direct) and way.path not in friend.ways.paths:
             self.host.friends.ping(friend, way.path)
+        elif isinstance(way, Direct) and friend.session is not None and not friend.ways.is_direct:
+            friend.session.outgoing.send_list_to(way)
 
     def learn(self, ponged: Ponged) -> None:
         self.host.friends.learn_pinged(ponged.friend, ponged.number)

@@ -419,8 +419,8 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     # -- what parts ask
 
     def remark(self, event: RelayConnected | RelayLost | RelayDemoted) -> None:
-        """What an application misses that takes no events."""
-        if self.waiting_events < self.limits.events:
+        """What an application misses that takes no events: relays and friends can cause it as often as they like."""
+        if self.takes_lossy():
             self.emit(event)
         else:
             self.count_note(NOT_TOLD)

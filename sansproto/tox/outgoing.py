@@ -240,11 +240,15 @@ class Outgoing(Part[OutgoingHost]):
         if way is not None:
             self.host.put(way, self.seal(payload, self.window.number))
 
+    def send_list_to(self, way: Direct) -> None:
+        """Say what is missing by a direct path that is not in use."""
+        self.host.put(way, self.seal(self.session.receiving.request(), self.window.number))
+
     def send_probes(self, ways: list[Direct]) -> None:
         """See whether the friend is at one of these: it learns, too, that we are where these packets come from."""
         for way in ways:
             if not self.ways.is_direct or way != self.ways.best:  # there lists go all the time
-                self.host.put(way, self.seal(self.session.receiving.request(), self.window.number))
+                self.send_list_to(way)
             self.host.probe(self.session.friend.key, way.path)
 
     def send_alive_by(self, name: bytes) -> None:

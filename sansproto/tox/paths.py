@@ -259,13 +259,10 @@ class Ways(Part[WaysHost]):
         if self.evidence is None or (found := self.evidence.suspect(self.heard or -inf, alarm)) is None:
             return
         relay, since = found
-        if not self._may_demote(relay):
-            return
         link = self.host.relays[relay]
         if link.answered < since:
             link.ask()  # if it is silent itself, it may be our network that is away
         elif self.host.clock - since >= patience(longest(self.tracks.get(relay), self.tracks.values())):
-            self.evidence.blamed = max(self.evidence.heard.values())
             self._demote(relay, DemotionReason.SILENT)
 
     def recall(self) -> None:
@@ -367,15 +364,18 @@ class Ways(Part[WaysHost]):
         return found
 
     def _may_demote(self, relay: bytes) -> bool:
-        """The last way is not given up, nor those that are left if something speaks against all of them."""
-        now = self.host.clock
+        """The last way is not given up; nor is one by which something comes, if all others are suspect."""
+        now, evidence = self.host.clock, self._evidence()
+        is_useless = evidence.is_silent(relay, now)
         return self._is_linked(relay) and any(
-            self._ready(name) <= now for name in (UDP, *self.relays) if name != relay and self.is_open(name)
+            is_useless or self._ready(name) <= now
+            for name in (UDP, *self.relays)
+            if name != relay and self.is_open(name)
         )
 
     def _demote(self, relay: bytes, reason: DemotionReason) -> None:
         if self._may_demote(relay):
-            self._evidence().forget(relay)
+            self._evidence().blame(relay)
             self.host.relays[relay].demote(self.dht_key)
             self.host.count_note(_REMARKS[reason], self)
             self.host.remark(RelayDemoted(relay, self.friend, reason))

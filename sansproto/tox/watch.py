@@ -224,7 +224,8 @@ class Watch(Part[Host[Any]]):
         if used == UDP:
             outgoing.send_probes(ways.direct())  # at another path, or where we are now, it may work
         if not names:
-            ways.recall()
+            if used == UDP or rounds >= _ROUNDS:
+                ways.recall()
             return  # lists of missing packets do as well
         first, end = max(alarm.copied, window.start), window.end
         if first < end:

@@ -355,6 +355,13 @@ def streams_come_and_end() -> ScriptedPeer:
         guest.text(b"alive")
         if number == 1:
             guest.say(fragment(1, b"x" * 10, 20, stream=12))
+            guest.take()
+            late = guest.say(fragment(1, b"late", 4, stream=13 | p.STREAM_OF_UPPER_LAYER))  # two are open
+            assert peer.stats.dropped["no room for another stream"] == 1
+            peer.wait(1.0)
+            assert late not in guest.receipts()
+    guest.say(fragment(1, b"late", 4, stream=13 | p.STREAM_OF_UPPER_LAYER), number=late)
+    assert StreamReceived in {type(event) for event in peer.take()}
     assert peer.stats.noted == {"a stream ended before it was complete": 5}
     return peer
 

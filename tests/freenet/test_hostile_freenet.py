@@ -7,32 +7,35 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from freenet_world import GATE, OTHER, World, at, intro, lost, say, texts, told
+from freenet_world import GATE, JOIN, OTHER, World, at, intro, lost, say, texts, told
 from scripted_freenet import HERE, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
 
 from sansproto.contract import Path
 from sansproto.errors import WireError
 from sansproto.freenet import (
+    OURS,
     Confirmed,
     Connected,
     FreenetLimits,
     MessageReceived,
     PathConflict,
     PeerLost,
+    call,
     candidate,
     endpoint,
     place,
     windows,
 )
 from sansproto.freenet import packets as p
+from sansproto.freenet.call import Attempt
 from sansproto.freenet.candidate import Candidate
 from sansproto.freenet.crypto import Cipher, has_small_order
-from sansproto.freenet.door import Door
+from sansproto.freenet.door import Door, ReadIntro, Sought, Tried
 from sansproto.freenet.endpoint import FreenetEndpoint
-from sansproto.freenet.generation import Generation
+from sansproto.freenet.generation import Generation, Keys, Made
 from sansproto.freenet.place import Place
 from sansproto.freenet.question import Question
-from sansproto.freenet.streams import Inbox
+from sansproto.freenet.streams import Inbox, Whole
 from sansproto.testing.network import Node
 
 Patch = pytest.MonkeyPatch
@@ -454,3 +457,29 @@ def test_a_stranger_never_ends_a_session_and_never_makes_a_real_peer_close() -> 
     assert not told(joiner, PeerLost)
     assert sorted(texts(gate)) == sorted(b"m%d" % number for number in range(0, 2000, 100))
     assert isinstance(next(iter(gate.endpoint.places.values())).generations[1].question, Question)
+
+
+@both
+def test_nobody_makes_us_flood_whom_we_call(defended: bool, undo: Any) -> None:
+    """The intro of a peer that we call, repeated in its name: ours leaves before an answer, but not before each one."""
+    if not defended:
+        undo(call, "_APART", 0.0)
+    peer = JoinerPeer.live()
+    gate = peer.called(gateway=False)
+    for _ in range(200):
+        gate.give(make_intro(JOIN, of("key", 16), "ephemeral"))
+        peer.wait(0.001)
+    assert (len(gate.intros) <= 7) is defended
+
+
+def test_no_value_shows_a_secret() -> None:
+    key = bytes(range(16))
+    shown = [
+        Made(Keys(key, key), HERE, 0.0, None),
+        ReadIntro(b"", HERE, key, OURS),
+        Sought(b"", None, None, key),  # type: ignore[arg-type]
+        Tried(None, None, key, p.Clear(1, (), p.ShortMessage(key)), None),  # type: ignore[arg-type]
+        Whole(1, key, key),
+        Attempt(key, b"", 0.0),
+    ]
+    assert not [one for one in shown if repr(key)[2:-1] in repr(one)]

@@ -61,6 +61,14 @@ def test_the_fast_way_writes_fragments_as_the_declaration_does(one: p.StreamFrag
     assert p.read_fragment(written[:-1]) is None
 
 
+def test_a_receipt_for_what_would_be_a_variant_makes_no_fragment() -> None:
+    """All else in these bytes is as in a fragment."""
+    payload = bytes(4) + (3).to_bytes(8, "little") + b"abc\0"
+    clear = p.Clear(5, (2,), p.ShortMessage(payload))
+    assert p.read_fragment(clear.encode()) is None
+    assert p.read_clear(clear.encode()) == clear
+
+
 def test_sizes_of_what_is_sent() -> None:
     address = p.AddressV4(bytes(4), 0)
     assert len(p.DATAGRAM.encode(p.Intro(bytes(32), bytes(40)))) == p.INTRO_SIZE

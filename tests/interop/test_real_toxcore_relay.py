@@ -11,7 +11,8 @@ from tox_pairs import DIRECT, OFFLINE, RELAYED, Both, Meeting, Talk, bulk, link_
 from tox_parts import Client, OurRelay, Ours, Scene, free_port
 from toxcore import Library, RelayProcess, Toxcore
 
-from sansproto.tox.events import FriendOnline, MessageDelivered, MessageReceived
+from sansproto.testing.faulty_relay import Fault, black_hole, corrupting
+from sansproto.tox.events import FriendOnline, MessageDelivered, MessageReceived, RelayDemoted
 from sansproto.tox.relay_events import (
     Linked,
     OobReceived,
@@ -148,6 +149,43 @@ def test_a_relay_is_lost(scene: Scene, library: Library, relay: Any, record_prop
     talk.go_on(20)
     talk.finish()
     record_property("longest gaps", [round(gap, 2) for gap in talk.gaps])
+
+
+Faulty: TypeAlias = Callable[[Meeting], Fault]
+
+
+def swallows_what_both_send(pair: Meeting) -> Fault:
+    return black_hole()
+
+
+def swallows_what_toxcore_sends(pair: Meeting) -> Fault:
+    return black_hole(pair.theirs.dht_key)
+
+
+def corrupts_a_third(pair: Meeting) -> Fault:
+    return corrupting(0.3)
+
+
+@pytest.mark.parametrize("faulty", [swallows_what_both_send, swallows_what_toxcore_sends, corrupts_a_third])
+def test_toxcore_leaves_a_relay_that_we_leave(
+    scene: Scene, library: Library, faulty: Faulty, record_property: Record
+) -> None:
+    """By itself it would stay there, for 34 seconds or for ever. It answers its pings."""
+    relays = [scene.add(OurRelay()) for _ in range(2)]
+    pair = Meeting(scene, library, *relays)
+    pair.connect()
+    talk = Talk(pair)
+    scene.run(6.0)  # a session has to last for some time before anything is blamed
+    talk.go_on()
+    ways = pair.ours.node.friends.all[pair.theirs.real_key].ways
+    assert ways.evidence is not None
+    used = max(ways.evidence.heard, key=ways.evidence.heard.__getitem__)
+    next(relay for relay in relays if relay.dht_key == used).server.fault = faulty(pair)
+    scene.run(8.0)
+    talk.finish()
+    record_property("longest gaps", [round(gap, 2) for gap in talk.gaps])
+    assert max(talk.gaps) < 6.0
+    assert [event.relay for event in pair.ours.of(RelayDemoted)] == [used]
 
 
 # -- UDP and relays ----------------------------------------------------------------------------------------------------

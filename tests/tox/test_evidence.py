@@ -28,6 +28,7 @@ from sansproto.tox.paths import GARBLED, PASSES_NOTHING, Ways
 from sansproto.tox.relay_inputs import RelayState
 from sansproto.tox.relay_link import RelayLink
 from sansproto.tox.relay_route import RelayRoute, RouteInput, RouteState
+from sansproto.tox.session import NOT_TOLD
 
 GARBAGE = b"\x1b" + bytes(40)
 
@@ -569,3 +570,39 @@ def test_a_friend_of_whom_nothing_opens_is_lost_after_60_seconds() -> None:
     assert not any(isinstance(event, FriendOffline) for event in peer.take())
     peer.wait(1.5)
     assert any(isinstance(event, FriendOffline) for event in peer.take())
+
+
+def test_a_friend_that_has_relays_demoted_leaves_room_for_the_events_of_others() -> None:
+    world = Faults(2)
+    world.run(6.0)
+    events: Any = world.a.tox._events
+    limits = world.a.tox.limits
+    events.extend([events] * (limits.events - limits.events // 4))
+    world.a.node.call(lambda now: world.a.ways(world.b)._demote(world.known[1].key, DemotionReason.GARBLED))
+    assert not any(isinstance(event, RelayDemoted) for event in events)
+    assert world.a.tox.stats.noted[NOT_TOLD.remark] == 1
+
+
+def test_a_relay_by_which_nothing_comes_is_given_up_even_for_suspect_ones() -> None:
+    world = Faults(2)
+    world.run(6.0)
+    for node in world.both:
+        node.ways(world.other(node)).track(world.known[1].key).suspect_until = world.net.now + 60.0
+    world.treat(0, black_hole())
+    world.run(6.0)
+    assert is_demoted(world, 0)
+    assert world.used(world.a) == world.used(world.b) == 1
+
+
+def test_if_the_last_relay_passes_nothing_on_the_others_are_asked_again() -> None:
+    world = Faults(2)
+    world.run(6.0)
+    world.treat(0, corrupting(1.0))
+    world.run(2.0)
+    assert is_demoted(world, 0)
+    world.treat(0, None)
+    world.treat(1, black_hole())
+    at = world.net.now
+    world.run(10.0)
+    assert 3.0 < world.gap(at) < 6.0
+    assert world.used(world.a) == world.used(world.b) == 0
