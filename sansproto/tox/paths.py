@@ -23,7 +23,7 @@ WORKS: Final = Note("the direct path is used: something came by it", ref="ways")
 SILENT: Final = Note("the direct path was left: nothing came by it for long", ref="ways")
 CLOSED: Final = Note("a relay was left: the friend is not linked there any more", ref="ways")
 UNPROVED: Final = Note("a way was left: nothing is shown to arrive by it", ref="ways")
-BAD: Final = Note("a relay was left: it is slow, or loses much", ref="ways")
+BAD: Final = Note("a way was left: it is slow, or loses much", ref="ways")
 GARBLED: Final = Note("a relay is not used for a friend: packets by it do not open", ref="evidence")
 PASSES_NOTHING: Final = Note("a relay is not used for a friend: it answers, and passes nothing on", ref="evidence")
 _REMARKS: Final = {DemotionReason.GARBLED: GARBLED, DemotionReason.SILENT: PASSES_NOTHING}
@@ -280,11 +280,17 @@ class Ways(Part[WaysHost]):
     def is_open(self, name: bytes | None) -> bool:
         return self._is_heard if name == UDP else name is not None and self._is_linked(name)
 
+    def is_held(self, name: bytes) -> bool:
+        """Is it the direct path, which has failed just now? Something may come by it all the same."""
+        return name == UDP and self.host.clock < self.held_until
+
     def pick(self, size: int) -> Direct | Relayed | Several | None:
         """How a packet of a session goes now; None: it has to wait. docs/protocols/tox.rst, ways."""
         if self.used == UDP and self._is_heard:
             return self._direct()
         if not self.is_open(self.used):
+            if self.used:  # a relay; UDP is open as soon as something comes by it
+                self.track(self.used).close(self.host.clock)
             self._use(self._next(None), SILENT if self.used == UDP else CLOSED, has_fallen=True)
         if self.used == UDP:
             return self._direct()
@@ -326,10 +332,12 @@ class Ways(Part[WaysHost]):
     # -- another one
 
     def track(self, name: bytes) -> Track:
-        """What is known of a way."""
+        """What is known of a way. Of a relay that was forgotten nothing is kept."""
         found = self.tracks.get(name)
         if found is None:
-            found = self.tracks[name] = Track()
+            found = Track()
+            if name == UDP or name in self.relays:
+                self.tracks[name] = found
         return found
 
     def leave(self, to: bytes | None) -> bool:
@@ -337,31 +345,39 @@ class Ways(Part[WaysHost]):
         used, now, judged = self.used, self.host.clock, self.judged
         if used is None or (judged is not None and now < judged + self.pause):
             return False
-        if to is None or to == used or not self.is_open(to):
-            to = self._next(used)
-        if to is None:
+        following = self._next(used)
+        if following is None:
             return False
+        if to is None or to == used or not self.is_open(to) or self._ready(following) <= now < self._ready(to):
+            to = following  # not again one that has failed just now, whatever came by it
         first, most = _PAUSES
         self.pause = min(2 * self.pause, most) if judged is not None and now < judged + _FORGIVEN else first
         self.judged = now
-        track = self.track(used)
-        track.leave(now)
-        if used == UDP:
-            self.held_until, self.heard = now + track.hold, None  # nor is it open until something comes by it
+        self._suspect(used)
         self._use(to, UNPROVED, has_fallen=True)
         return True
 
     def leave_for_better(self, used: bytes) -> None:
-        """The relay in use is slow, or loses much: go on by one that may be better, if there is one."""
+        """The way in use is slow, or loses much: go on by a relay that may be better, if there is one."""
         now, track = self.host.clock, self.track(used)
         better = (key for key in self.others() if key != UDP and self.track(key).is_better(track, now))
-        self._use(next(better, used), BAD, has_fallen=True)
+        to = next(better, used)
+        if used == UDP != to:
+            self._suspect(used)  # or else the next packet would bring it back
+        self._use(to, BAD, has_fallen=True)
 
     # -- inside
 
     def _evidence(self) -> Evidence:
         found = self.evidence = self.evidence or Evidence()
         return found
+
+    def _suspect(self, used: bytes) -> None:
+        """The way in use is not to be used again soon."""
+        now, track = self.host.clock, self.track(used)
+        track.leave(now)
+        if used == UDP:
+            self.held_until, self.heard = now + track.hold, None  # nor is it open until something comes by it
 
     def _may_demote(self, relay: bytes) -> bool:
         """The last way is not given up; nor is one by which something comes, if all others are suspect."""

@@ -34,8 +34,8 @@ _AGAIN: Final = 10.0
 """Seconds that the loss of all packets counts."""
 _KNOWN: Final = 300.0
 """A score is not known any more after so long."""
-_BAD: Final = 3.0
-"""A relay with a higher score is left, if there may be a better one."""
+_BAD, _BAD_UDP = 3.0, 5.0
+"""A relay with a higher score is left, if there may be a better one; UDP, which loses packets where relays wait."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -71,6 +71,11 @@ class Track:
         self.suspect_until = now + self.suspicion
         self.falls += 1
 
+    def close(self, now: Instant) -> None:
+        """It is not open any more. One that was not for long may go on like that."""
+        if now - self.since < _SERVED:
+            self.suspect_until = max(self.suspect_until, now + _SUSPECT)
+
     @property
     def hold(self) -> float:
         """How long it is held off, if it is the direct path that was left."""
@@ -83,14 +88,14 @@ class Track:
         """Is it worth to be tried instead of one with a bad score? One of which nothing is known is."""
         return not self.is_suspect(now) and (now - self.scored >= _KNOWN or self.score < than.score / 2)
 
-    def count(self, now: Instant, sent: int, again: int) -> bool:
+    def count(self, now: Instant, sent: int, again: int, *, is_udp: bool) -> bool:
         """A second is over in which it was used. True: it is bad."""
         self.seconds = (*self.seconds[1 - _SECONDS :], (sent, again))
         if not self.trips:
             return False
         share = max(_share(self.seconds[-1:]), _share(self.seconds))
         self.score, self.scored = min(self.trips[-_NEWEST:]) + _AGAIN * share, now
-        return self.score > _BAD
+        return self.score > (_BAD_UDP if is_udp else _BAD)
 
 
 def _first(run: tuple[int, bytes | None]) -> int:
@@ -159,12 +164,14 @@ class Carried:
         """Which ways are shown to work."""
         shown: set[bytes] = set()
         for number in (newest,) if self.is_simple else numbers:
+            if number in self.copied:
+                continue  # by whichever way
             moved = self.moved.get(number)
             if moved is not None:
                 way, sent = moved
                 self.proved_at[way] = max(sent, self.proved_at.get(way, sent))
                 shown.add(way)
-            elif number not in self.copied and (name := self.way_of(number)) is not None:
+            elif (name := self.way_of(number)) is not None:
                 self.proved[name] = max(number, self.proved.get(name, -1))
                 shown.add(name)
         return shown
@@ -184,6 +191,12 @@ class Carried:
         for number in range(start, before):
             self.copied.discard(number)
             self.moved.pop(number, None)
+
+    def keep(self, ways: set[bytes]) -> None:
+        """There are these ways, and no others any more."""
+        for known in (self.proved, self.proved_at):
+            for way in known.keys() - ways:
+                del known[way]
 
     def is_proved(self, way: bytes, number: int, sent: Instant) -> bool:
         """Has something arrived by this way that was sent no sooner than that packet?"""
@@ -206,7 +219,7 @@ class Carried:
         """Packets on their way that none but this way has carried."""
         yield from (number for number in self._of(window, way, 0) if number not in self.copied)
         for number, (name, _) in self.moved.items():
-            if name == way and not window.has_arrived(number):
+            if name == way and number not in self.copied and not window.has_arrived(number):
                 yield number
 
     def _of(self, window: SendWindow, way: bytes, at_least: int) -> Iterator[int]:

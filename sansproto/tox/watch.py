@@ -179,11 +179,12 @@ class Watch(Part[Host[Any]]):
     def _weigh(self, alarm: Alarm, name: bytes) -> None:
         """Something has arrived at last: by which way, and does that show that the one in use works?"""
         ways, now, carried = self.outgoing.ways, self.host.clock, self.carry()
-        is_own = name == ways.used
-        if not is_own and ways.is_open(name):
+        others = [one for one in ways.others() if not ways.is_held(one)]
+        is_own = name == ways.used or ways.is_held(name)  # what is held off is not used, whatever comes by it
+        if name in others:
             alarm.answer = name
         elif alarm.answer is None:
-            alarm.answer = next((one for one in ways.others() if carried.proved.get(one, -1) >= alarm.end), None)
+            alarm.answer = next((one for one in others if carried.proved.get(one, -1) >= alarm.end), None)
         if not self._is_proved(alarm):
             if is_own and alarm.answer is None and alarm.rounds >= _ROUNDS:
                 self.alarm, self.begun = None, now
@@ -251,10 +252,13 @@ class Watch(Part[Host[Any]]):
         return _PATIENCE + trip if ways.used != UDP else max(_PATIENCE + trip, _UNPROVED_UDP + 2 * trip)
 
     def _count(self, now: Instant) -> None:
-        """How good is the relay in use?"""
+        """How good is the way in use?"""
         ways, end = self.outgoing.ways, self.outgoing.window.end
+        used = ways.used
+        if self.carried is not None:
+            self.carried.keep({UDP, *ways.relays})
         ways.judge_silence(None if self.alarm is None else self.alarm.since)
         sent, again = end - self.counted, self.again
         self.second, self.counted, self.again = now, end, 0
-        if ways.used and ways.track(ways.used).count(now, sent, again):
-            ways.leave_for_better(ways.used)
+        if used is not None and ways.track(used).count(now, sent, again, is_udp=used == UDP):
+            ways.leave_for_better(used)

@@ -56,6 +56,13 @@ class Faults(World):
     def block_udp(self, *, is_blocked: bool = True) -> None:
         (self.net.partition if is_blocked else self.net.heal)(AT_A, AT_B)
 
+    def drop_large_datagrams(self, most: int) -> None:
+        """UDP passes no packets of more bytes."""
+        send = self.net.send_datagram
+        self.net.send_datagram = lambda node, data, path: (  # type: ignore[method-assign]
+            send(node, data, path) if len(data) <= most else None
+        )
+
     # -- what is noticed
 
     def other(self, node: Tox) -> Tox:

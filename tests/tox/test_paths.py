@@ -16,6 +16,8 @@ from sansproto.testing._internal.alike import differences
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.faulty_relay import black_hole, corrupting, delayed, lossy, mtu_black_hole
 from sansproto.tox import ToxNode
+from sansproto.tox.tracks import UDP, Carried
+from sansproto.tox.windows import SendWindow
 
 Misfortune = Callable[[Faults], None]
 TRIPS = [0.02, 0.1, 0.3, 0.6, 2.0] if SOAKING else [0.02, 0.6, 2.0]
@@ -178,6 +180,99 @@ def test_udp_by_which_nothing_came_since_it_was_left_is_not_used_instead_of_a_re
     world.run(3.0)
     assert world.used(world.a) == world.used(world.b) == frozen
     assert world.gap(at) < 0.5
+
+
+@pytest.mark.parametrize("trip", [0.02, 0.3])
+def test_udp_that_passes_small_packets_alone_is_left_and_not_taken_again_while_it_is_held_off(trip: float) -> None:
+    """Signs of life, words and acknowledgements arrive by it all the time."""
+    world = Faults(2, trip, udp=True, bulk="a")
+    world.run(WARM)
+    ways, since = world.a.ways(world.b), world.net.now
+    world.drop_large_datagrams(300)
+    while ways.used == UDP:
+        world.run(0.1)
+    assert world.net.now - since < 3.0
+    world.treat(world.used(world.a) or 0, delayed(1.0))
+    while not (is_free := world.net.now >= ways.held_until) and ways.used != UDP:
+        world.run(0.1)
+    assert is_free
+    world.run(20.0)
+    assert world.gap(since) < 4.0
+    assert world.moves < 12
+
+
+def test_relays_that_link_and_unlink_in_turn_are_left_for_one_that_stays() -> None:
+    """One of the two is open at each moment. The third one is never used, if it is only the next one that counts."""
+    world = Faults(3, 0.3)
+    world.run(1.0)
+    began = world.net.now
+    for turn in range(60):
+        for number, linked in ((turn % 2, True), ((turn + 1) % 2, False)):
+            for node in world.both:
+                keys = node.tox.dht_key, world.other(node).tox.dht_key
+                server = world.servers[number]
+                world.relays[number].call(lambda now, server=server, keys=keys: server.claim(*keys, now, linked=linked))  # type: ignore[misc] # noqa: B023
+            world.net.run(0.01)
+        world.run(0.2)
+    assert [world.used(node) for node in world.both] == [2, 2]
+    assert world.moves <= 2 + 2 * 3
+    assert world.gap(began) < 1.0
+
+
+def test_a_packet_that_was_sent_again_by_a_way_and_copied_by_others_shows_of_none_that_it_works() -> None:
+    window, carried = SendWindow(), Carried()
+    for way in (b"one", b"two"):
+        carried.begin(window.end, way)
+        window.add(b"payload", 0.0)
+    carried.move(0, b"two", 1.0)
+    assert [*carried.alone(window, b"two")] == [1, 0]
+    carried.copied.add(0)
+    assert [*carried.alone(window, b"two")] == [1]
+    assert carried.note_arrived([0], 0) == set()
+    assert carried.unproved(window, b"two") == 1
+
+
+@pytest.mark.parametrize("trip", [0.02, 0.3])
+def test_relays_that_pass_packets_of_who_does_not_use_them_are_left(trip: float) -> None:
+    """What shows that another one is good is copied by this one, too, and sent again by it."""
+    world = Faults(3, trip, bulk="ab")
+    world.run(WARM)
+    began, key = world.net.now, world.a.tox.dht_key
+
+    def treat(number: int) -> None:
+        world.treat(
+            number,
+            lambda sender, receiver, data: [] if sender == key and world.used(world.a) == number else [(0.0, data)],
+        )
+
+    treat(0)
+    treat(1)
+    world.run(SECONDS)
+    assert world.used(world.a) == 2
+    assert world.gap(began) < 4.0
+
+
+def test_nothing_is_kept_of_relays_that_friends_told_of_and_that_are_gone() -> None:
+    """What went by one of them may arrive later."""
+    world = Faults(2)
+    world.run(1.0)
+    ways, gone, carried = world.a.ways(world.b), world.known[1].key, Carried()
+    arrived = False
+    world.treat(0, delayed(0.5))
+    world.treat(1, black_hole(world.b.tox.dht_key))
+    world.a.node.call(lambda now: outgoing(world).send_alive_by(gone))
+    world.net.run(0.2)
+    world.a.node.call(lambda now: world.a.tox.remove_relay(gone, now))
+    world.a.node.call(lambda now: world.a.talk(world.b))
+    for _ in range(20):
+        world.net.run(0.1)
+        carried = outgoing(world).watch.carry()
+        arrived |= gone in carried.proved
+        world.a.talk(world.b)
+    assert arrived
+    assert gone not in ways.tracks
+    assert gone not in carried.proved
+    assert gone not in carried.proved_at
 
 
 def test_udp_is_found_within_10_seconds_after_it_opens() -> None:
