@@ -25,6 +25,8 @@ from .generation import OPENED, Generation
 from .place import Place, PlaceHost
 from .versions import Version
 
+_SCARCE: Final = 0.5
+"""When less is left of a budget, a random part is dropped."""
 _KEPT: Final = 0.25
 """This part of the budget of intros is kept for addresses with a session."""
 ERRORS: Final = 10
@@ -161,12 +163,14 @@ class Door(Component[DoorState, DoorHost]):
         is_known = came.place is not None and bool(came.place.generations)
         if not level.has(self.total, now):
             return False
-        chance = (level.share(self.total, now) - _KEPT) / _KEPT
-        return is_known or chance >= 1.0 or self._toss(came.data) < chance
+        share = level.share(self.total, now)
+        return is_known or share > _KEPT + (_SCARCE - _KEPT) * self._toss(came.data)
 
     def has_share(self, came: CameIntro) -> bool:
-        level = self.host.spent.addresses.get(_address(came.path))
-        return level is None or level.has(self.each, self.host.clock)
+        level, now = self.host.spent.addresses.get(_address(came.path)), self.host.clock
+        if level is None:
+            return True
+        return level.has(self.each, now) and level.share(self.each, now) > _SCARCE * self._toss(came.data[32:])
 
     def open_intro(self, came: CameIntro) -> ReadIntro | None:
         body = open_intro(self.host.own_secret, p.Intro.decode(came.data[1:]))
