@@ -82,6 +82,7 @@ class CallInput:
     REPEAT_DUE = Input[CallState, None]()
     ROUND_OVER = Input[CallState, None]()
     PAUSE_OVER = Input[CallState, None]()
+    POKED = Input[CallState, None]()
 
 
 class Call(Component[CallState, CallHost]):
@@ -233,6 +234,8 @@ CALL: Final = Table[Call, CallState](
         Row(_S.CALLING, _I.ROUND_OVER, _S.PAUSED, _C.tell_unreachable, cancel=(_T.REPEAT,), arm=(_T.PAUSE,), ref=_REF),
         Row(_S.CALLING, _I.HEARD, None, cancel=(_T.REPEAT,), ref="two calls"),
         Row(_S.PAUSED, _I.PAUSE_OVER, _S.CALLING, _C.begin_round, arm=_ROUND, ref=_REF),
+        Row(_S.PAUSED, _I.POKED, _S.CALLING, _C.begin_round, cancel=(_T.PAUSE,), arm=_ROUND, ref=_REF),
+        Row((_S.CALLING, _S.UP), _I.POKED, None, ref=_REF),
         Row(_SEEKING, _I.ANSWERED, _S.UP, _C.adopt, cancel=_ALL, ref=_REF),
         Row(_SEEKING, _I.REFUSED, _S.REFUSED, _C.tell_refused, _C.leave, ref="versions"),
         Row(_SEEKING, _I.JOINED | _I.ALIVE, _S.UP, _C.settle, cancel=_ALL, ref=_REF),

@@ -161,6 +161,15 @@ class Place(Part[PlaceHost]):
         if call is not None:
             call.post(CallInput.ALIVE())
 
+    def poke(self) -> None:
+        """What was known of the way to who was called says nothing any more."""
+        call = self.call.part
+        if call is not None:
+            call.post(CallInput.POKED())
+        for one in self.generations.values():
+            if one.is_caller and not one.is_silent:
+                one.ask(Why.SILENCE)
+
     # -- what a call asks
 
     def adopt(self, made: Made) -> None:

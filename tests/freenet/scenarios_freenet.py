@@ -453,6 +453,26 @@ def nobody_answers_and_then_somebody_does() -> ScriptedPeer:
 
 
 @scenario
+def a_host_that_slept_or_moved_asks_and_calls_at_once() -> ScriptedPeer:
+    peer = JoinerPeer.recorded()
+    gate = peer.called()
+    peer.network_changed(peer.now)  # it calls already
+    peer.wait(10.5)
+    gate.take()
+    peer.resumed(peer.now, asleep=60)
+    peer.drain()
+    assert gate.answer()
+    assert gate.pong()
+    peer.wait(1.0)
+    gate.take()
+    peer.network_changed(peer.now)
+    peer.wait(0.1)
+    assert gate.pong()
+    assert [type(event) for event in peer.take()] == [Unreachable, Connected, Confirmed]
+    return peer
+
+
+@scenario
 def rounds_follow_each_other() -> ScriptedPeer:
     peer = JoinerPeer.recorded()
     gate = peer.called()

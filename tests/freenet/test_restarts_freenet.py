@@ -167,3 +167,18 @@ def test_an_intro_in_a_joiners_name_changes_nothing() -> None:
     world.until(lambda: texts(joiner) == [b"still"] and texts(gate) == [b"here"])
     assert [*gate.endpoint.sessions] == [1] == [newest(joiner)]
     assert not lost(gate)
+
+
+@pytest.mark.parametrize("report", ["network_changed", "resumed"])
+def test_a_joiner_that_slept_or_moved_finds_out_at_once_that_its_session_is_gone(report: str) -> None:
+    """Half the time that silence takes; whoever is still there loses nothing."""
+    world = World()
+    gate, joiner = world.pair()
+    world.net.run(7)
+    more = {"asleep": 60.0} if report == "resumed" else {}
+    joiner.call(lambda now: getattr(joiner.endpoint, report)(now, **more))
+    world.net.run(20)
+    assert [*joiner.endpoint.sessions] == [1] == [*gate.endpoint.sessions]
+    gate.restart(world.new_gateway(), silent=True)
+    joiner.call(lambda now: getattr(joiner.endpoint, report)(now, **more))
+    assert world.until(lambda: len(told(joiner, Connected)) == 2) <= 5.5
