@@ -233,6 +233,11 @@ class Outgoing(Part[OutgoingHost]):
     def ways(self) -> Ways:
         return self.session.friend.ways
 
+    @property
+    def is_held_up(self) -> bool:
+        """Does something wait for room at the relay in use?"""
+        return bool(self.queue or self.window.asked) and self.ways.is_full
+
     def send_list_by(self, name: bytes) -> None:
         """Say what is missing by one of the ways."""
         payload = self.session.receiving.request()

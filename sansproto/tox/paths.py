@@ -280,6 +280,12 @@ class Ways(Part[WaysHost]):
     def is_open(self, name: bytes | None) -> bool:
         return self._is_heard if name == UDP else name is not None and self._is_linked(name)
 
+    @property
+    def is_full(self) -> bool:
+        """Does the relay in use have no room for what it was to take?"""
+        relay = self.host.relays.get(self.used) if self.used else None
+        return relay is not None and relay.is_wanting
+
     def is_held(self, name: bytes) -> bool:
         """Is it the direct path, which has failed just now? Something may come by it all the same."""
         return name == UDP and self.host.clock < self.held_until

@@ -88,13 +88,13 @@ class Track:
         """Is it worth to be tried instead of one with a bad score? One of which nothing is known is."""
         return not self.is_suspect(now) and (now - self.scored >= _KNOWN or self.score < than.score / 2)
 
-    def count(self, now: Instant, sent: int, again: int, *, is_udp: bool) -> bool:
-        """A second is over in which it was used. True: it is bad."""
+    def count(self, now: Instant, sent: int, again: int, *, is_udp: bool, is_full: bool) -> bool:
+        """A second is over in which it was used; full if it took nothing of what waited. True: it is bad."""
         self.seconds = (*self.seconds[1 - _SECONDS :], (sent, again))
-        if not self.trips:
+        if not self.trips and not is_full:
             return False
-        share = max(_share(self.seconds[-1:]), _share(self.seconds))
-        self.score, self.scored = min(self.trips[-_NEWEST:]) + _AGAIN * share, now
+        share = 1.0 if is_full else max(_share(self.seconds[-1:]), _share(self.seconds))
+        self.score, self.scored = min(self.trips[-_NEWEST:], default=0.0) + _AGAIN * share, now
         return self.score > (_BAD_UDP if is_udp else _BAD)
 
 

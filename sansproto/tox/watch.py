@@ -24,6 +24,8 @@ _OLDEST: Final = 8
 _FEW_ROUNDS, _ROUNDS = 2, 3
 _STRIKES: Final = 2
 """So often the acknowledgements may come by another way only."""
+_FEW_SENT: Final = 2
+"""Fewer, in a second in which others wait for room: signs of life, which go by another relay."""
 _SECOND, _SOON = 1.0, 0.25
 """Between two times that packets are counted; if many are sent again."""
 
@@ -40,6 +42,8 @@ class Sender(Protocol):
     def send_list_by(self, name: bytes) -> None: ...
     def send_probes(self, ways: list[Direct]) -> None: ...
     def begin_way(self, trip: float | None) -> None: ...
+    @property
+    def is_held_up(self) -> bool: ...
 
 
 class Watch(Part[Host[Any]]):
@@ -260,5 +264,6 @@ class Watch(Part[Host[Any]]):
         ways.judge_silence(None if self.alarm is None else self.alarm.since)
         sent, again = end - self.counted, self.again
         self.second, self.counted, self.again = now, end, 0
-        if used is not None and ways.track(used).count(now, sent, again, is_udp=used == UDP):
+        is_full = sent < _FEW_SENT and self.outgoing.is_held_up
+        if used is not None and ways.track(used).count(now, sent, again, is_udp=used == UDP, is_full=is_full):
             ways.leave_for_better(used)

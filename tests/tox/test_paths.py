@@ -9,13 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bad_relays import Faults
+from bad_relays import AT_A, BULK, Faults
 from soaking import SOAKING
 
 from sansproto.testing._internal.alike import differences
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.faulty_relay import black_hole, corrupting, delayed, lossy, mtu_black_hole
-from sansproto.tox import ToxNode
+from sansproto.testing.network import Conditions
+from sansproto.tox import KeyPair, ToxNode
 from sansproto.tox.tracks import UDP, Carried
 from sansproto.tox.windows import SendWindow
 
@@ -250,6 +251,32 @@ def test_relays_that_pass_packets_of_who_does_not_use_them_are_left(trip: float)
     world.run(SECONDS)
     assert world.used(world.a) == 2
     assert world.gap(began) < 4.0
+
+
+def test_a_relay_that_others_keep_full_is_left() -> None:
+    """What is small goes by another one all the time, and nothing is on its way of what waits."""
+    world = Faults(2)
+    world.run(WARM)
+    relay, nobody = world.a.tox.relays[world.known[0].key], KeyPair.of(b"nobody's" * 4).public
+    world.net.way(AT_A, "10.0.1.0", Conditions(latency=0.005, rate=3000.0), back=Conditions(latency=0.005))
+
+    def fill(now: float) -> None:
+        while relay.has_room(1000):
+            relay.send_oob(nobody, bytes(1000))
+        world.a.tox.run()
+
+    for turn in range(160):
+        if turn % 5 == 0:
+            world.a.talk(world.b)
+        if turn >= 10:
+            world.a.give(world.b, BULK)
+        world.a.node.call(fill)
+        world.net.run(0.02)
+    world.b.listen()
+    world.net.run(2.0)
+    world.b.listen()
+    assert world.used(world.a) == 1
+    assert len(world.b.arrived) == world.a.said
 
 
 def test_nothing_is_kept_of_relays_that_friends_told_of_and_that_are_gone() -> None:
