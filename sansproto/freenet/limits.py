@@ -84,8 +84,8 @@ class FreenetLimits:
     """Packets in a second that are tried under keys of sessions that were not confirmed."""
     error_rate: float = seconds(10.0)
     """Answers to incompatible versions, in a second."""
-    message: int = some(16 << 20)
-    """Bytes of a message that is sent."""
+    message: int = some((16 << 20) - 8)
+    """Bytes of a message that is sent: with its length it is as large as ``stream_bytes`` of the other end."""
     unsent: int = some(1 << 20)
     """Bytes of messages of a session that wait, or are not known to have arrived: over it ``send`` takes none."""
     streams: int = some(64)

@@ -28,8 +28,8 @@ def test_what_a_peer_does_not_call() -> None:
     assert peer.connect(GATE.public, HERE, 0.0)
     with pytest.raises(LocalProtocolError, match="called already"):
         peer.connect(GATE.public, HERE, 0.0)
-    with pytest.raises(LocalProtocolError, match="more than 16777216 bytes"):
-        peer.send(1, bytes((16 << 20) + 1), 0.0)
+    with pytest.raises(LocalProtocolError, match="more than 16777208 bytes"):
+        peer.send(1, bytes((16 << 20) - 7), 0.0)
     peer.close(0.0)
     for call in (
         lambda: peer.connect(GATE.public, HERE, 0.0),
@@ -357,3 +357,16 @@ def test_a_message_has_a_receipt_only_if_it_can_be_handed_up() -> None:
     world.until(lambda: not joiner.endpoint.undelivered(1))
     assert sorted(texts(gate)) == texts_sent
     assert gate.endpoint.stats.dropped["no room for another stream"]
+
+
+def test_the_largest_message_is_taken_by_the_other_end() -> None:
+    outbox, inbox, limits = Outbox(), Inbox(), FreenetLimits()
+    outbox.add(bytes(limits.message))
+    _, first = outbox.next()
+    assert isinstance(first, p.StreamFragment)
+    assert inbox.has_room(first, limits)
+    assert inbox.fits(first, limits)
+    assert inbox.put(first, 0.0) is None
+    _, second = outbox.next()
+    assert isinstance(second, p.StreamFragment)
+    assert inbox.fits(second, limits)
