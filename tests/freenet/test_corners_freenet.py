@@ -370,3 +370,40 @@ def test_the_largest_message_is_taken_by_the_other_end() -> None:
     _, second = outbox.next()
     assert isinstance(second, p.StreamFragment)
     assert inbox.fits(second, limits)
+
+
+def test_reports_of_the_host_ask_only_who_was_called_and_nobody_after_the_end() -> None:
+    peer = JoinerPeer.live()
+    peer.expect(HERE, peer.now)
+    guest = peer.guest()
+    guest.join()
+    peer.wait(1.0)
+    guest.take()
+    peer.network_changed(peer.now)
+    peer.wait(1.0)
+    assert guest.bodies() == []
+    gate = Guest(peer, THERE, "gate", JOIN)
+    peer.connect(GATE.public, THERE, peer.now, gateway=True)
+    peer.drain()
+    gate.answer()
+    peer.wait(12.0)
+    assert peer.by_number[2].generations[2].is_silent
+    gate.take()
+    peer.network_changed(peer.now)  # it is called already, and asked no more
+    peer.tick()
+    assert gate.bodies() == []
+    peer.close(peer.now)
+    peer.network_changed(peer.now)
+    assert peer.stats.dropped["closed"] == 1
+
+
+def test_while_as_many_packets_wait_as_may_it_is_only_looked_for_receipts() -> None:
+    peer = GatewayPeer.live(limits=FreenetLimits(window=4))
+    guest = peer.joined()
+    for number in range(10):
+        assert peer.endpoint.send(1, b"%d" % number, peer.now)
+    sending = peer.by_number[1].generations[1].sending
+    assert (len(sending.sent.flights), len(sending.messages.queue)) == (4, 6)
+    assert sending.until_due() == pytest.approx(sending.sent.due(sending.session.rtt) - peer.now)
+    peer.drain()
+    assert len([body for body in guest.bodies() if isinstance(body, p.ShortMessage)]) == 4
