@@ -183,7 +183,7 @@ class SpinsWhenDrained(Beat):
         transmit = super().next_transmit()
         if transmit is not None:
             self.pulse.missed = 0
-            self._timers.set((self.pulse, PULSE.timers[0]), self.clock)
+            self._timers.set(self.pulse, PULSE.timers[0], self.clock)
         return transmit
 
 
