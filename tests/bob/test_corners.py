@@ -60,6 +60,12 @@ def test_a_record_is_at_most_32767_bytes_long() -> None:
     assert caught.value.fault is Fault.BAD_LENGTH
 
 
+def test_a_record_says_how_long_its_plaintext_is() -> None:
+    record = p.Record(bytes(3 + p.TAG_SIZE))
+    assert record.encode() == b"\0\3" + record.sealed
+    assert p.Record.decode(record.encode()) == record
+
+
 def test_there_is_no_room_for_data_before_the_channel_and_some_in_it() -> None:
     assert Client(**ARGUMENTS).capacity == 0
     channel = Channel(send_key=RecordKey(bytes(32), bytes(12)), receive_key=None)

@@ -17,7 +17,7 @@ from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.faulty_relay import black_hole, corrupting, delayed, lossy, mtu_black_hole
 from sansproto.testing.network import Conditions
 from sansproto.tox import KeyPair, ToxNode
-from sansproto.tox.tracks import UDP, Carried
+from sansproto.tox.tracks import UDP, Carried, Track
 from sansproto.tox.windows import SendWindow
 
 Misfortune = Callable[[Faults], None]
@@ -200,6 +200,14 @@ def test_udp_that_passes_small_packets_alone_is_left_and_not_taken_again_while_i
     world.run(20.0)
     assert world.gap(since) < 4.0
     assert world.moves < 12
+
+
+@pytest.mark.parametrize(("served", "is_suspect"), [(59.0, True), (60.0, False)])
+def test_a_relay_that_closes_after_less_than_a_minute_of_use_is_suspect(served: float, is_suspect: bool) -> None:
+    track = Track()
+    track.begin(1000.0)
+    track.close(1000.0 + served)
+    assert track.is_suspect(1000.0 + served) is is_suspect
 
 
 def test_relays_that_link_and_unlink_in_turn_are_left_for_one_that_stays() -> None:

@@ -18,6 +18,7 @@ from sansproto.tox.formulas import Formulas
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.node import ToxNode
 from sansproto.tox.outgoing import Pace
+from sansproto.tox.paths import Direct
 
 
 def outgoing_of(friend: Friend) -> Any:
@@ -290,6 +291,20 @@ def test_what_a_node_says_of_itself_has_room_beside_what_the_application_sends()
     assert window.waiting == 30
     friend.say(friend.data(REQUEST, start=window.number - 5))
     assert window.waiting == 20  # five of ten were not acknowledged: one has room, and fourteen of the application
+
+
+def test_a_way_is_not_asked_by_a_sign_of_life_while_too_much_of_the_node_itself_is_not_acknowledged() -> None:
+    peer = NodePeer.live(limits=NodeLimits(own=8))
+    friend = peer.met()
+    outgoing = outgoing_of(friend)
+    number = outgoing.window.end
+    outgoing.ask_by(Direct(AT_B))
+    assert outgoing.window.end == number + 1
+    for _ in range(8):
+        peer.set_typing(friend.real.public, True, peer.now)
+    number = outgoing.window.end
+    outgoing.ask_by(Direct(AT_B))
+    assert outgoing.window.end == number
 
 
 def test_a_friend_that_speaks_for_hours_and_acknowledges_nothing_costs_no_more_than_that() -> None:

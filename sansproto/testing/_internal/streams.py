@@ -284,9 +284,8 @@ class StreamEnd:
 
     def strand(self) -> None:
         """One of the two ends has another address: nothing passes any more."""
-        for end in (self, self.peer):
-            if end is not None:
-                end._is_stranded = True
+        for end in filter(None, (self, self.peer)):
+            end._is_stranded = True
 
     def vanish(self, silent: bool) -> None:
         """The process that had this end is gone."""
