@@ -138,12 +138,14 @@ class TimerTable(Generic[P, T]):
     def _front(self) -> _Slice | None:
         """The slice with the earliest deadline, sorted; None if there is none."""
         while self._numbers:
-            held = self._slices[self._numbers[0]]
+            number = self._numbers[0]
+            held = self._slices[number]
             if not held.is_sorted:
                 self._sort(held)
             if held:
                 return held
-            del self._slices[heappop(self._numbers)]
+            if self._slices.get(number) is held:  # with others that were empty it may be gone already
+                del self._slices[heappop(self._numbers)]
         return None
 
     def _sort(self, held: _Slice) -> None:

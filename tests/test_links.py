@@ -175,6 +175,17 @@ def test_nothing_is_left_of_timers_that_move_or_are_disarmed() -> None:
     assert [*table] == [((part, "late"), 1e9 - 999)]
 
 
+def test_a_timer_that_moved_away_takes_no_other_one_with_it_when_empty_slices_are_swept() -> None:
+    table, part = TimerTable[Holding, str](), Holding()
+    table.set(part, "moves", 0.0)
+    table.set(part, "stays", 5.0)
+    while len(table._numbers) <= len(table) + 64:
+        table.set(part, "cancelled", 10.0 + len(table._numbers))
+        table.cancel(part, "cancelled")
+    table.set(part, "moves", 1000.0)
+    assert [table.pop_due(inf) for _ in range(3)] == [(part, "stays"), (part, "moves"), None]
+
+
 def test_the_latest_deadlines_are_told_apart() -> None:
     table, part = TimerTable[Holding, str](), Holding()
     for name, at in (("last", float_info.max), ("first", 1e300), ("soon", 1.0)):
