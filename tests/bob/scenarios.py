@@ -6,13 +6,10 @@ same code gives the same file, byte by byte. All delays and limits stand in each
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
+from recording import Scenarios
 from scripted_bob import (
     BASE_POINT,
     BOTH_WAYS,
@@ -29,31 +26,14 @@ from scripted_bob import (
     ServerPeer,
 )
 
-from sansproto import __version__
 from sansproto.bob import SECURE_PORT, Channel, crypto
 from sansproto.bob import packets as p
 from sansproto.contract import Address, Link
-from sansproto.testing import session_recorder
 from sansproto.testing.record import plain
-from sansproto.testing.session_recorder import Config
-from sansproto.testing.vectors import write_json
 
-PATH = Path(__file__).parents[2] / "vectors" / "bob" / "sessions.json"
+scenario = Scenarios("bob/sessions.json")
 
 # -- the scenarios of a client -----------------------------------------------------------------------------------------
-
-SCENARIOS: list[Callable[[], BobPeer]] = []
-
-
-def scenario(function: Callable[[], BobPeer]) -> Callable[[], BobPeer]:
-    @wraps(function)
-    def ended() -> BobPeer:
-        peer = function()
-        peer.end()
-        return peer
-
-    SCENARIOS.append(ended)
-    return ended
 
 
 def expire(peer: BobPeer, name: str) -> None:
@@ -1041,14 +1021,5 @@ def the_relay_asks_a_server_as_if_it_were_a_client() -> BobPeer:
     return peer
 
 
-# -- the file ----------------------------------------------------------------------------------------------------------
-
-
-def document() -> Config:
-    """The vector file."""
-    return session_recorder.document("bob", __version__, SCENARIOS)
-
-
 if __name__ == "__main__":
-    write_json(PATH, document())
-    sys.stdout.write(f"{PATH.name}: {len(SCENARIOS)} scenarios\n")
+    scenario.write()

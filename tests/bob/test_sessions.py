@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from scenarios import PATH, document
+from scenarios import scenario
 from transcripts import PLAYED, PeerReplay, RelayReplay
 
 from sansproto.proxies import PROXY
@@ -17,7 +17,7 @@ from sansproto.testing.record import Coverage
 from sansproto.testing.session_recorder import cover
 from sansproto.testing.vectors import VectorTest, dumps, load
 
-SESSIONS = load(PATH)
+SESSIONS = load(scenario.path)
 TABLES: list[Any] = [*(table for table in tables_of("links") if table is not PROXY), *tables_of("bob")]
 """Proxies are used by Tox alone, whose vectors hit their table."""
 
@@ -29,7 +29,7 @@ def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
 
 def test_the_file_is_what_the_scenarios_write() -> None:
     """If this fails on purpose, run make vectors and read the difference."""
-    assert dumps(document()) == PATH.read_text("ascii")
+    assert dumps(scenario.document()) == scenario.path.read_text("ascii")
 
 
 @cache

@@ -6,10 +6,7 @@ All delays and limits stand in each ``config``: times in milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path as File
-from typing import Any
-
+from recording import Scenarios
 from scripted import ScriptedPeer
 from scripted_egtp import (
     AT_A,
@@ -34,29 +31,12 @@ from scripted_egtp import (
     node,
 )
 
-from sansproto import __version__
 from sansproto.contract import SendDatagram
 from sansproto.egtp import StoredMailbox, StoredMessage
 from sansproto.egtp import packets as p
 from sansproto.egtp.depositor import DepositorState
-from sansproto.testing import session_recorder
-from sansproto.testing.session_recorder import Config
-from sansproto.testing.vectors import write_json
 
-PATH = File(__file__).parents[2] / "vectors" / "egtp" / "sessions.json"
-SCENARIOS: list[Callable[[], ScriptedPeer]] = []
-
-
-def scenario(function: Callable[[], ScriptedPeer]) -> Callable[[], ScriptedPeer]:
-    def run() -> ScriptedPeer:
-        peer = function()
-        peer.end()
-        return peer
-
-    run.__name__ = function.__name__
-    SCENARIOS.append(run)
-    return run
-
+scenario = Scenarios("egtp/sessions.json")
 
 # -- a mailbox server --------------------------------------------------------------------------------------------------
 
@@ -568,13 +548,5 @@ def connections_to_mailboxes_are_made_anew_on_another_network() -> ScriptedPeer:
     return peer
 
 
-def document() -> Config:
-    return session_recorder.document("egtp", __version__, SCENARIOS)
-
-
-def main() -> Any:
-    write_json(PATH, document())
-
-
 if __name__ == "__main__":
-    main()
+    scenario.write()

@@ -6,10 +6,7 @@ All delays and limits stand in each ``config``: times in milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path as File
-from typing import Any
-
+from recording import Scenarios
 from scripted import ScriptedPeer
 from scripted_freenet import (
     GATE,
@@ -24,7 +21,6 @@ from scripted_freenet import (
     of,
 )
 
-from sansproto import __version__
 from sansproto.contract import Path
 from sansproto.events import Writable
 from sansproto.freenet import (
@@ -40,24 +36,8 @@ from sansproto.freenet import (
 )
 from sansproto.freenet import packets as p
 from sansproto.freenet.crypto import Cipher, open_intro
-from sansproto.testing import session_recorder
-from sansproto.testing.session_recorder import Config
-from sansproto.testing.vectors import write_json
 
-PATH = File(__file__).parents[2] / "vectors" / "freenet" / "sessions.json"
-SCENARIOS: list[Callable[[], ScriptedPeer]] = []
-
-
-def scenario(function: Callable[[], ScriptedPeer]) -> Callable[[], ScriptedPeer]:
-    def run() -> ScriptedPeer:
-        peer = function()
-        peer.end()
-        return peer
-
-    run.__name__ = function.__name__
-    SCENARIOS.append(run)
-    return run
-
+scenario = Scenarios("freenet/sessions.json")
 
 # -- a gateway ---------------------------------------------------------------------------------------------------------
 
@@ -674,13 +654,5 @@ def an_intro_while_a_session_is_asked_for_a_better_reason() -> ScriptedPeer:
     return peer
 
 
-def document() -> Config:
-    return session_recorder.document("freenet", __version__, SCENARIOS)
-
-
-def main() -> Any:
-    write_json(PATH, document())
-
-
 if __name__ == "__main__":
-    main()
+    scenario.write()

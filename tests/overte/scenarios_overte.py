@@ -6,11 +6,8 @@ same file, byte by byte. All delays and limits stand in each ``config``: times i
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path as File
-
 import attrs
+from recording import Scenarios
 from scripted_overte import (
     ACK,
     CLOCK,
@@ -34,7 +31,6 @@ from scripted_overte import (
     record,
 )
 
-from sansproto import __version__
 from sansproto.contract import Address, Path
 from sansproto.overte import AssignmentType, NodeType, Policy, crypto
 from sansproto.overte import packets as p
@@ -42,11 +38,9 @@ from sansproto.overte.header import Part, Position
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.stun import COOKIE, BindingResponse
 from sansproto.overte.versions import PacketType
-from sansproto.testing import session_recorder
-from sansproto.testing.session_recorder import Config
-from sansproto.testing.vectors import load, write_json
+from sansproto.testing.vectors import load
 
-PATH = File(__file__).parents[2] / "vectors" / "overte" / "sessions.json"
+scenario = Scenarios("overte/sessions.json")
 CONNECT = PacketType.DOMAIN_CONNECT_REQUEST
 ICE_SERVER = Path("udp", "198.51.100.2", 7337)
 STUN_SERVER = Path("udp", "198.51.100.3", 3478)
@@ -54,16 +48,9 @@ CLIENT_ID = b"c" * 16
 ASSIGNMENT = b"a" * 16
 PRIVATE_KEY, PUBLIC_KEY = next(
     (test.octets("inputs", "private_key"), test.octets("inputs", "public_key"))
-    for test in load(PATH.with_name("crypto.json"))
+    for test in load(scenario.path.with_name("crypto.json"))
     if test.type == "overte.username_signature"
 )
-SCENARIOS: list[Callable[[], OvertePeer]] = []
-
-
-def scenario(function: Callable[[], OvertePeer]) -> Callable[[], OvertePeer]:
-    SCENARIOS.append(function)
-    return function
-
 
 # -- a client and its domain -------------------------------------------------------------------------------------------
 
@@ -860,14 +847,5 @@ def an_ice_server_hears_rubbish() -> OvertePeer:
     return peer
 
 
-# -- the file ----------------------------------------------------------------------------------------------------------
-
-
-def document() -> Config:
-    """The vector file."""
-    return session_recorder.document("overte", __version__, SCENARIOS)
-
-
 if __name__ == "__main__":
-    write_json(PATH, document())
-    sys.stdout.write(f"{PATH.name}: {len(SCENARIOS)} scenarios\n")
+    scenario.write()

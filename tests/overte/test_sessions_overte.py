@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from scenarios_overte import PATH, document
+from scenarios_overte import scenario
 
 from sansproto.testing import conformance_overte
 from sansproto.testing.conformance import differences
@@ -14,7 +14,7 @@ from sansproto.testing.record import Coverage
 from sansproto.testing.session_recorder import cover
 from sansproto.testing.vectors import VectorTest, dumps, load
 
-SESSIONS = load(PATH)
+SESSIONS = load(scenario.path)
 
 
 @pytest.mark.parametrize("test", SESSIONS.tests, ids=lambda test: test.comment)
@@ -24,7 +24,7 @@ def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
 
 def test_the_file_is_what_the_scenarios_write() -> None:
     """If this fails on purpose, run make vectors and read the difference."""
-    assert dumps(document()) == PATH.read_text("ascii")
+    assert dumps(scenario.document()) == scenario.path.read_text("ascii")
 
 
 @cache

@@ -6,10 +6,9 @@ same file, byte by byte. All delays and limits stand in each ``config``: times i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path as File
 from typing import Any
 
+from recording import Scenarios
 from scripted_relay import SERVER, SOCKS_GRANTED, SOCKS_YES, ClientPeer
 from scripted_tox import (
     ALIVE,
@@ -26,32 +25,16 @@ from scripted_tox import (
     NodePeer,
 )
 
-from sansproto import __version__
 from sansproto.contract import Address
-from sansproto.testing import session_recorder
-from sansproto.testing.session_recorder import Config
-from sansproto.testing.vectors import write_json
 from sansproto.tox import Presence, Relay
 from sansproto.tox import packets as p
 from sansproto.tox.nodes import encode_nodes
 
-PATH = File(__file__).parents[2] / "vectors" / "tox" / "nodes.json"
-SCENARIOS: list[Callable[[], NodePeer]] = []
+scenario = Scenarios("tox/nodes.json")
 LOW = bytes(32)
 """A point of small order."""
 RELAY = Relay(SERVER.public, Address("192.0.2.1", 443))
 BULK: dict[str, Any] = {"queue": 100, "outbox": 100}
-
-
-def scenario(function: Callable[[], NodePeer]) -> Callable[[], NodePeer]:
-    def run() -> NodePeer:
-        peer = function()
-        peer.end()
-        return peer
-
-    run.__name__ = function.__name__
-    SCENARIOS.append(run)
-    return run
 
 
 def changed(data: bytes, at: int) -> bytes:
@@ -606,13 +589,5 @@ def a_status_that_nobody_knows_changes_nothing_and_who_is_told_of_the_end_may_sa
     return peer
 
 
-def document() -> Config:
-    return session_recorder.document("tox", __version__, SCENARIOS)
-
-
-def main() -> Any:
-    write_json(PATH, document())
-
-
 if __name__ == "__main__":
-    main()
+    scenario.write()

@@ -7,9 +7,9 @@ gives the same file, byte by byte. All delays and limits stand in each ``config`
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path as File
 from typing import Any
 
+from recording import Scenarios
 from scripted import ScriptedPeer
 from scripted_relay import (
     HTTP_YES,
@@ -28,27 +28,12 @@ from scripted_relay import (
     ServerPeer,
 )
 
-from sansproto import __version__
-from sansproto.testing import session_recorder
 from sansproto.testing.session_recorder import Config
-from sansproto.testing.vectors import write_json
 from sansproto.tox import KeyPair
 from sansproto.tox import packets as p
 
-PATH = File(__file__).parents[2] / "vectors" / "tox" / "relays.json"
-SCENARIOS: list[Callable[[], ScriptedPeer]] = []
+scenario = Scenarios("tox/relays.json")
 LINK, PART = p.ConnectNotification(16), p.DisconnectNotification(16)
-
-
-def scenario(function: Callable[[], ScriptedPeer]) -> Callable[[], ScriptedPeer]:
-    def run() -> ScriptedPeer:
-        peer = function()
-        peer.end()
-        return peer
-
-    run.__name__ = function.__name__
-    SCENARIOS.append(run)
-    return run
 
 
 def wanted(key: KeyPair) -> p.RoutingRequest:
@@ -522,13 +507,5 @@ def a_name_that_no_proxy_can_be_told_is_told_to_none() -> ScriptedPeer:
     return peer
 
 
-def document() -> Config:
-    return session_recorder.document("tox", __version__, SCENARIOS)
-
-
-def main() -> Any:
-    write_json(PATH, document())
-
-
 if __name__ == "__main__":
-    main()
+    scenario.write()

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from scenarios_tox_node import PATH, document
+from scenarios_tox_node import scenario
 
 from sansproto.testing import conformance_tox
 from sansproto.testing.conformance import differences
@@ -17,8 +17,8 @@ from sansproto.tox.friend import FRIEND
 from sansproto.tox.gate import GATE
 from sansproto.tox.session import SESSION
 
-SESSIONS = load(PATH)
-WITH_TOXCORE = load(PATH.with_name("toxcore.json"))
+SESSIONS = load(scenario.path)
+WITH_TOXCORE = load(scenario.path.with_name("toxcore.json"))
 """Recorded by tests/interop/record_toxcore.py."""
 TABLES: list[Any] = [FRIEND, GATE, SESSION]
 
@@ -30,7 +30,7 @@ def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
 
 def test_the_file_is_what_the_scenarios_write() -> None:
     """If this fails on purpose, run make vectors and read the difference."""
-    assert dumps(document()) == PATH.read_text("ascii")
+    assert dumps(scenario.document()) == scenario.path.read_text("ascii")
 
 
 @cache

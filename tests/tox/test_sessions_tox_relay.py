@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from scenarios_tox_relay import PATH, document
+from scenarios_tox_relay import scenario
 
 from sansproto.proxies import PROXY
 from sansproto.testing import conformance_tox
@@ -19,7 +19,7 @@ from sansproto.tox.relay_route import ROUTE
 from sansproto.tox.relay_turns import TURNS
 from sansproto.tox.relay_visitor import VISITOR
 
-SESSIONS = load(PATH)
+SESSIONS = load(scenario.path)
 TABLES: list[Any] = [PROXY, RELAY_LINK, ROUTE, TURNS, VISITOR]
 
 
@@ -30,14 +30,15 @@ def test_what_was_recorded_is_what_comes_out(test: VectorTest) -> None:
 
 def test_the_file_is_what_the_scenarios_write() -> None:
     """If this fails on purpose, run make vectors and read the difference."""
-    assert dumps(document()) == PATH.read_text("ascii")
+    assert dumps(scenario.document()) == scenario.path.read_text("ascii")
 
 
 @cache
 def coverage() -> Coverage:
     found = Coverage()
     cover(found, SESSIONS, conformance_tox.MACHINES)
-    cover(found, load(PATH.with_name("nodes.json")), conformance_tox.MACHINES)  # nodes ask relays, clients do not
+    nodes = load(scenario.path.with_name("nodes.json"))
+    cover(found, nodes, conformance_tox.MACHINES)  # nodes ask relays, clients do not
     return found
 
 
