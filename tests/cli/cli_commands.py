@@ -129,7 +129,7 @@ class Command:
         self._process.join(PATIENCE)
         code = self._process.exitcode
         assert code is not None, f"it still runs: {self._out.read_text()}{self._err.read_text()}"
-        return Result(code, self._out.read_text(errors="replace"), self._err.read_text())
+        return Result(code, self._out.read_text(errors="surrogateescape"), self._err.read_text())
 
     def wait_for(self, text: str) -> str:
         """Wait until this was written; what was written so far."""

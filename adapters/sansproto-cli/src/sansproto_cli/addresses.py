@@ -58,6 +58,14 @@ def look_up(host: str, port: int, kind: socket.SocketKind) -> tuple[str, int, in
     return str(found[0]).partition("%")[0], int(found[1]), int(scope)
 
 
+def find(host: str, port: int, kind: socket.SocketKind) -> tuple[str, int, int]:
+    """The same. Raises CommandFailed."""
+    try:
+        return look_up(host, port, kind)
+    except OSError as error:
+        raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
+
+
 def _is_ip(host: str) -> bool:
     with suppress(ValueError):
         ipaddress.ip_address(host)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,11 +16,11 @@ from .egtp_keys import PUBLIC_KEYS, read_key
 from .egtp_piping import FAREWELL, Piping, Target
 from .egtp_serving import MailServing
 from .exits import CommandFailed, Exit
-from .key_files import warn_if_open
+from .key_files import tell_keys, warn_if_open
 from .line import entropy
 from .mailbox_store import SqliteStore
-from .options import Switch
-from .report import JsonReporter, PlainReporter, make_reporter
+from .options import Bind, KeyFile, Switch
+from .report import make_reporter
 from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 
@@ -36,9 +35,6 @@ egtp_app = App(
     help_format="plaintext",
 )
 
-KeyFile = Annotated[Path, Parameter(metavar="FILE")]
-Bind = Annotated[str, Parameter(metavar="HOST:PORT")]
-
 
 @egtp_app.command
 def key(file: KeyFile, /, *, json: Switch = False) -> None:
@@ -52,9 +48,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
         One JSON object a line.
     """
     keys, is_new = read_key(file, make=True)
-    warn_if_open(file, make_reporter(as_json=json, beside=True))
-    printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
-    printing.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
+    tell_keys(file, keys.public.hex(), made=is_new, as_json=json, public_key=keys.public.hex())
 
 
 @egtp_app.command

@@ -8,7 +8,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 
 import attrs
@@ -42,7 +42,7 @@ from sansproto_threads import Runner, run
 from . import addresses
 from .egtp_keys import PUBLIC_KEYS
 from .exits import CommandFailed, Exit
-from .line import each_event, politely
+from .line import each_event, on_sockets
 from .mistakes import Mistakes
 from .report import Reporter
 from .standard_streams import Input, Output, pieces
@@ -124,11 +124,7 @@ class Piping:
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
         self._runner: Runner[EgtpEvent] = run(self._node, sockets={SOCKET: place}, linger=2 * FAREWELL)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(politely(self._runner))
-            except OSError as error:
-                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+        with on_sockets(self._runner):
             self._tell_started()
             if self._target.relay is not None:
                 self._runner.call(self._node.start)

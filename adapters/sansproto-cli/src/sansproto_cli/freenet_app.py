@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
@@ -15,10 +13,10 @@ from .exits import CommandFailed, Exit
 from .freenet_joining import Joining, Target
 from .freenet_keys import PUBLIC_KEYS, read_key
 from .freenet_serving import Serving
-from .key_files import warn_if_open
+from .key_files import tell_keys, warn_if_open
 from .line import entropy
-from .options import Switch
-from .report import JsonReporter, PlainReporter, make_reporter
+from .options import Bind, KeyFile, Switch
+from .report import make_reporter
 from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 
@@ -33,9 +31,6 @@ freenet_app = App(
     help_format="plaintext",
 )
 
-KeyFile: TypeAlias = Annotated[Path, Parameter(metavar="FILE")]
-Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST:PORT")]
-
 
 @freenet_app.command
 def key(file: KeyFile, /, *, json: Switch = False) -> None:
@@ -49,9 +44,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
         One JSON object a line.
     """
     keys, is_new = read_key(file, make=True)
-    warn_if_open(file, make_reporter(as_json=json, beside=True))
-    printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
-    printing.tell("key", keys.public.hex(), public_key=keys.public.hex(), made=is_new)
+    tell_keys(file, keys.public.hex(), made=is_new, as_json=json, public_key=keys.public.hex())
 
 
 @freenet_app.command

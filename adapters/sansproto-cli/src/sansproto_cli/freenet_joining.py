@@ -6,7 +6,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 
 import attrs
@@ -27,7 +26,7 @@ from sansproto_threads import Runner, run
 from . import addresses
 from .exits import CommandFailed, Exit
 from .freenet_serving import SOCKET
-from .line import LINGER, each_event, politely
+from .line import LINGER, each_event, on_sockets
 from .report import Reporter
 from .standard_streams import Input, Output, pieces
 
@@ -48,10 +47,7 @@ class Target:
         return cls(*addresses.parse_bound(at, "gateway", "192.0.2.1:31337"))
 
     def resolve(self) -> Path:
-        try:
-            return Path(SOCKET, *addresses.look_up(self.host, self.port, socket.SOCK_DGRAM))
-        except OSError as error:
-            raise CommandFailed(Exit.NOBODY, f"Cannot find {self.host} ({error.strerror}): check the name.") from error
+        return Path(SOCKET, *addresses.find(self.host, self.port, socket.SOCK_DGRAM))
 
 
 class Joining:
@@ -78,11 +74,7 @@ class Joining:
         """With a socket at this place."""
         path = self._target.resolve()
         self._runner: Runner[FreenetEvent] = run(self._core, sockets={SOCKET: place}, linger=LINGER)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(politely(self._runner))
-            except OSError as error:
-                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+        with on_sockets(self._runner):
             bound, key = self._runner.addresses[SOCKET], self._core.public_key.hex()
             where = addresses.format_address(addresses.shown(bound.host), bound.port)
             self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
@@ -129,12 +121,8 @@ class Joining:
                 self._heard = time.monotonic()
                 self._output.message(data)
             case Connected(_, session, version=version):
-                text = (
-                    "Connected."
-                    if not self._session and session == 1
-                    else "The gateway has restarted: connected again."
-                )
-                self._session, self._heard = session, time.monotonic()
+                text = "The gateway has restarted: connected again." if self._was_connected else "Connected."
+                self._session, self._heard, self._was_connected = session, time.monotonic(), True
                 told = "" if version is None else str(version)
                 self._reporter.tell("connected", text, session=session, version=told)
             case Confirmed(_, session):

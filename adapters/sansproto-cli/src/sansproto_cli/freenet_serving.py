@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 from sansproto.contract import Path
 from sansproto.freenet import Connected, FreenetEvent, FreenetGateway, MessageReceived, PathConflict, PeerLost
 from sansproto_threads import Runner, run
 
 from . import addresses
-from .exits import CommandFailed, Exit, Interrupted
-from .line import SERVER_LINGER, each_event, politely
+from .exits import Interrupted
+from .line import SERVER_LINGER, each_event, on_sockets
 from .report import Reporter
 
 SOCKET = "udp"
-_MOST = 4096  # messages that wait to be sent back: over it the oldest is forgotten
+_MOST = 64 * 1024 * 1024  # bytes of messages that wait to be sent back: over it the oldest are forgotten
+_EACH = 64  # bytes that one counts for beside its own
 
 
 class Serving:
@@ -24,16 +25,13 @@ class Serving:
 
     def __init__(self, gateway: FreenetGateway, reporter: Reporter, *, echo: bool) -> None:
         self._gateway, self._reporter, self._is_echo = gateway, reporter, echo
-        self._waiting: deque[tuple[int, bytes]] = deque(maxlen=_MOST)
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._held = 0  # bytes of those
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
         self._runner: Runner[FreenetEvent] = run(self._gateway, sockets={SOCKET: place}, linger=SERVER_LINGER)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(politely(self._runner))
-            except OSError as error:
-                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+        with on_sockets(self._runner):
             self._tell_started()
             with suppress(Interrupted):
                 for event in each_event(self._runner, check):
@@ -70,7 +68,7 @@ class Serving:
                 text = f"{_shown(path)} says {len(data)} bytes."
                 self._reporter.tell("message", text, address=_shown(path), session=session, **facts)
                 if self._is_echo:
-                    self._waiting.append((session, data))
+                    self._hold(session, data)
             case PeerLost(path, session, replaced=replaced, undelivered=undelivered):
                 why = "somebody else is at its address" if replaced else "it does not answer any more"
                 text = f"{_shown(path)}: session {session} is over, {why}."
@@ -82,12 +80,24 @@ class Serving:
             case _:
                 pass
 
+    def _hold(self, session: int, data: bytes) -> None:
+        self._waiting.append((session, data))
+        self._held += len(data) + _EACH
+        while self._held > _MOST:
+            self._take()
+
+    def _take(self) -> tuple[int, bytes]:
+        session, data = self._waiting.popleft()
+        self._held -= len(data) + _EACH
+        return session, data
+
     def _send_back(self, now: float) -> None:
         """As much as fits; what nobody is there for any more is forgotten."""
+        there = self._gateway.sessions
         for _ in range(len(self._waiting)):
-            session, data = self._waiting.popleft()
-            if session in self._gateway.sessions and not self._gateway.send(session, data, now):
-                self._waiting.append((session, data))
+            session, data = self._take()
+            if session in there and not self._gateway.send(session, data, now):
+                self._hold(session, data)
 
 
 def _shown(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from sansproto.contract import Address
 from . import addresses
 from .exits import CommandFailed, Exit
 from .files import write_new
-from .report import Reporter
+from .report import JsonReporter, PlainReporter, Reporter, make_reporter
 
 _SIZE = 32
 _MOST = 400  # bytes of a file that may be one
@@ -57,6 +58,13 @@ def warn_if_open(path: Path, reporter: Reporter) -> None:
         reporter.tell("warning", text, reason="key_open", path=str(path))
 
 
+def tell_keys(path: Path, text: str, *, made: bool, as_json: bool, **public: str) -> None:
+    """What a command that shows keys prints. Warnings go beside it."""
+    warn_if_open(path, make_reporter(as_json=as_json, beside=True))
+    printing = JsonReporter(sys.stdout) if as_json else PlainReporter(sys.stdout, sys.stderr)
+    printing.tell("key", text, **public, made=made)
+
+
 @attrs.frozen
 class PublicKeys:
     """Public keys of one protocol."""
@@ -86,10 +94,7 @@ class PublicKeys:
         host, port = addresses.parse_bound(where, what, example)
         if not find:
             return public, Address(host, port)
-        try:
-            return public, Address(*addresses.look_up(host, port, socket.SOCK_STREAM))
-        except OSError as error:
-            raise CommandFailed(Exit.NOBODY, f"Cannot find {host} ({error.strerror}): check the name.") from error
+        return public, Address(*addresses.find(host, port, socket.SOCK_STREAM))
 
 
 def _parse(digits: str) -> bytes | None:

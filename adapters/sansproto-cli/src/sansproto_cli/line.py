@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
@@ -103,6 +103,17 @@ def politely(runner: AbstractContextManager[R]) -> Iterator[R]:
             failure = error
     if failure is not None:
         raise failure
+
+
+@contextmanager
+def on_sockets(runner: AbstractContextManager[R]) -> Iterator[R]:
+    """As :func:`politely`. Raises CommandFailed if the place that was asked for cannot be used."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(politely(runner))
+        except OSError as error:
+            raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+        yield running
 
 
 class InputLine:

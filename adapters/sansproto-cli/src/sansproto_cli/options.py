@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter, validators
@@ -12,3 +13,5 @@ Seconds: TypeAlias = Annotated[float | None, Parameter(metavar="SECONDS", valida
 _port = Parameter(metavar="PORT", validator=validators.Number(gte=0, lte=65_535))
 Port: TypeAlias = Annotated[int, _port]  # 0 is any free one
 OptionalPort: TypeAlias = Annotated[int | None, _port]
+KeyFile: TypeAlias = Annotated[Path, Parameter(metavar="FILE")]
+Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST:PORT")]

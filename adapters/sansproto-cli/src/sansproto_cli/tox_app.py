@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from cyclopts import App, Parameter
@@ -12,9 +10,9 @@ from sansproto.tox import Proxy
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .key_files import warn_if_open
-from .options import Seconds, Switch
-from .report import JsonReporter, PlainReporter, make_reporter
+from .key_files import tell_keys, warn_if_open
+from .options import Bind, KeyFile, Seconds, Switch
+from .report import make_reporter
 from .signals import Signals
 from .standard_streams import JsonOutput, RawOutput
 from .tox_keys import parse_friend, read_keys
@@ -35,8 +33,6 @@ tox_app = App(
     help_format="plaintext",
 )
 
-KeyFile: TypeAlias = Annotated[Path, Parameter(metavar="FILE")]
-Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST:PORT")]
 Through: TypeAlias = Annotated[str | None, Parameter(name="--proxy", metavar="http|socks5://HOST:PORT")]
 Relays: TypeAlias = Annotated[tuple[str, ...], Parameter(name="--relay", metavar="PUBLICKEY@HOST:PORT", negative=())]
 
@@ -55,9 +51,8 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
         One JSON object a line.
     """
     keys, is_new = read_keys(file, make=True)
-    warn_if_open(file, make_reporter(as_json=json, beside=True))
-    printing = JsonReporter(sys.stdout) if json else PlainReporter(sys.stdout, sys.stderr)
-    printing.tell("key", keys.name, real_key=keys.real.public.hex(), dht_key=keys.dht.public.hex(), made=is_new)
+    real, dht = keys.real.public.hex(), keys.dht.public.hex()
+    tell_keys(file, keys.name, made=is_new, as_json=json, real_key=real, dht_key=dht)
 
 
 @tox_app.command

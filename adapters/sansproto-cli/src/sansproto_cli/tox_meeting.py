@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 
@@ -26,7 +26,7 @@ from sansproto_threads import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import entropy, politely
+from .line import entropy, on_sockets
 from .mistakes import Mistakes
 from .report import Reporter
 from .tox_keys import RELAY_KEYS, Friend, Keys
@@ -99,11 +99,7 @@ class Meeting:
         """Run it, and say so."""
         sockets = {SOCKET: self._place} if self._proxy is None else {}
         runner: Runner[ToxEvent] = run(self.node, sockets=sockets, linger=2 * self.node.delays.farewell)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(politely(runner))
-            except OSError as error:
-                raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
+        with on_sockets(runner):
             self._tell_place(runner)
             for relay in self._relays:
                 if not runner.call(partial(self.node.add_relay, relay)):
@@ -114,10 +110,7 @@ class Meeting:
         """Meet it there, and at the relays. Raises CommandFailed if the name of the place is not known."""
         path = None
         if to is not None:
-            try:
-                path = Path(SOCKET, *addresses.look_up(*to, socket.SOCK_DGRAM))
-            except OSError as error:
-                raise CommandFailed(Exit.NOBODY, f"Cannot find {to[0]} ({error.strerror}): check the name.") from error
+            path = Path(SOCKET, *addresses.find(*to, socket.SOCK_DGRAM))
         if not runner.call(lambda now: self.node.add_friend(friend.real, friend.dht, now, path=path)):
             raise CommandFailed(Exit.USAGE, "Those are too many friends: give fewer.")
 
