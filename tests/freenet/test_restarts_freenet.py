@@ -7,6 +7,8 @@ from freenet_world import JOIN, OTHER, World, at, intro, lost, newest, say, text
 
 from sansproto.freenet import Confirmed, Connected, PathConflict, PeerLost, Unreachable
 
+pytestmark = pytest.mark.unmeasured
+
 
 @pytest.mark.parametrize(("latency", "lost_within"), [(0.01, 1.6), (0.15, 2.0), (0.75, 6.0)])
 def test_a_joiner_that_restarts_is_let_in_and_the_one_before_is_lost(latency: float, lost_within: float) -> None:

@@ -8,6 +8,7 @@ from tox_world import Tox, World, meet
 from sansproto.testing.network import Conditions
 from sansproto.tox import CustomReceived, Pace
 
+pytestmark = pytest.mark.unmeasured
 DELAY, FORMULAS = Pace.DELAY, Pace.FORMULAS
 RATE = 1.25e6
 SIZE = 1400

@@ -14,6 +14,7 @@ from soaking import SOAKING
 from sansproto.testing.faulty_relay import Fault
 from sansproto.testing.network import Conditions
 
+pytestmark = pytest.mark.unmeasured
 SECONDS = 3600.0 if SOAKING else 90.0
 UP, ROUND = 3.0, 10.0
 

@@ -108,6 +108,7 @@ def test_what_fails_is_left(name: str, trip: float) -> None:
     assert world.moves - before <= 4
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("trip", TRIPS)
 @pytest.mark.parametrize("bulk", ["", "a", "ab"])
 @pytest.mark.parametrize("udp", [False, True])
