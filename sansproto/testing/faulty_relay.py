@@ -15,7 +15,7 @@ that stands still is a :meth:`~.network.VirtualNetwork.partition` between it and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -67,12 +67,14 @@ def corrupting(rate: float, *, seed: int = 1) -> Fault:
 class FaultyRelay(RelayServer):
     """A relay that does to packets between clients what ``fault`` says. With ``None``, as in the beginning, it is good.
 
-    Arguments are those of :class:`~sansproto.tox.RelayServer`. It has no snapshot while packets are delayed.
+    Arguments are those of :class:`~sansproto.tox.RelayServer`. Its snapshot has neither the fault
+    nor packets that are delayed.
     """
 
     fault: Annotated[Fault | None, CACHED]
     _held: Annotated[list[tuple[float, int, Link, p.Control | p.Relayed]], CACHED]
     """When each goes on, and to whom."""
+    _number: Annotated[Iterator[int], CACHED]
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)

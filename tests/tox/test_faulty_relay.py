@@ -29,6 +29,7 @@ from sansproto.tox import (
     RelayedReceived,
     Unlinked,
 )
+from sansproto.tox import packets as p
 
 TRIP = 0.02
 A, B = KeyPair.of(b"a" * 32), KeyPair.of(b"b" * 32)
@@ -115,6 +116,16 @@ def test_a_relay_that_is_over_waits_for_nothing(world: Linking) -> None:
     world.net.run(1.0)
     world.server.abort()
     assert world.server.next_timeout() is None
+
+
+def test_a_snapshot_has_neither_the_fault_nor_what_is_delayed(world: Linking) -> None:
+    before = world.server.snapshot()
+    world.server.fault = delayed(3.0)
+    world.server.pass_on(3.0, world.server.visitors[world.server.clients[B.public]], p.Relayed(16, b"one"))
+    assert world.server.snapshot() == before
+    again = FaultyRelay.restore(before, private_key=bytes(32), entropy=ScriptedEntropy())
+    assert again.fault is None
+    assert again.snapshot() == before
 
 
 @pytest.mark.parametrize("fault", [black_hole(), black_hole(A.public), lossy(1.0)])
