@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bad_relays import AT_A, BULK, Faults
+from bad_relays import AT_A, AT_B, BULK, Faults
 from soaking import SOAKING
 
 from sansproto.testing._internal.alike import differences
@@ -201,6 +201,22 @@ def test_udp_that_passes_small_packets_alone_is_left_and_not_taken_again_while_i
     world.run(20.0)
     assert world.gap(since) < 4.0
     assert world.moves < 12
+
+
+def test_a_transfer_that_begins_into_a_queue_which_it_fills_goes_by_a_relay_for_5_seconds() -> None:
+    world = Faults(2, 0.05, udp=True)
+    for host, latency in ((AT_B, 0.025), ("10.0.1.0", 0.0125), ("10.0.1.1", 0.0125)):
+        world.net.way(AT_A, host, Conditions(latency=latency, rate=1.25e6, buffer=1 << 16))
+    world.net.run(3.0)
+    begun, times, packets = world.net.now, list[float](), [b"\xa0" + bytes(1372)] * 256
+    while len(times) < 2:
+        is_udp = world.used(world.a) == -1
+        world.a.give(world.b, packets)
+        world.net.run(0.01)
+        if (world.used(world.a) == -1) is not is_udp:
+            times.append(world.net.now - begun)
+    assert 0.0 < times[0] < 1.0
+    assert 5.0 <= times[1] - times[0] < 6.0
 
 
 @pytest.mark.parametrize(("served", "is_suspect"), [(59.0, True), (60.0, False)])
