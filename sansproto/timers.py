@@ -24,7 +24,7 @@ class Holder(Protocol):
     """What has timers."""
 
     armed: Armed | None
-    """The last one that was armed for the first time; each knows the one before."""
+    """One of its timers that run, from which ``before`` leads to all others."""
 
 
 class Armed:

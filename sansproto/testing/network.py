@@ -257,7 +257,7 @@ class Host:
             end.strand()
         self.add_address(address)
         del self.net.hosts[self.addresses[0]]
-        self.addresses = [self.addresses.pop(), *self.addresses[1:]]
+        self.addresses[0] = self.addresses.pop()
 
     def edge(self, target: str) -> str:
         """The address under which somebody at this address sees this host."""

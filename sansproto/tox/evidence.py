@@ -35,7 +35,7 @@ class Evidence:
     due: dict[bytes, tuple[int, Instant]] = attrs.field(factory=dict)
     """Relays that were left because a packet is not known to have arrived: which, and when it was sent."""
     blamed: Instant = -inf
-    """When something came last, as a relay was blamed for the silence since."""
+    """When something had come last as a relay was blamed: it is the only one for this silence."""
 
     def note_garbled(self, relay: bytes, now: Instant) -> bool:
         """A packet did not open. Is that enough?"""

@@ -145,9 +145,9 @@ class Friend(Component[FriendState, FriendHost]):
     urges: Level
     """The same of calls because there is another way to it."""
     questions: int
-    """Asked in the session in use since something came in it, when a way was known to be open."""
+    """How often it was asked in the session in use since something came in it. docs/protocols/tox.rst, restart."""
     asked_at: Instant
-    """When the last one was."""
+    """When it was asked last."""
     ways: Ways
     delays: Annotated[NodeDelays, CACHED]
     session: Annotated[Session | None, CACHED]
@@ -182,7 +182,7 @@ class Friend(Component[FriendState, FriendHost]):
 
     @property
     def may_still_know_us(self) -> bool:
-        """Could it not answer yet in the session in use, since a way to it is open?"""
+        """Is there a session in use, in which it has answered our last question, or was not asked often enough?"""
         return self.session is not None and (self.heard >= self.asked_at or self.questions < _QUESTIONS)
 
     def ask_in_session(self, way: Way) -> None:

@@ -29,7 +29,7 @@ PASSES_NOTHING: Final = Note("a relay is not used for a friend: it answers, and 
 _REMARKS: Final = {DemotionReason.GARBLED: GARBLED, DemotionReason.SILENT: PASSES_NOTHING}
 
 SMALL: Final = 96
-"""Bytes of the largest packet that goes by another way if the one in use has no room."""
+"""A packet of fewer bytes goes by another way if the one in use has no room."""
 
 _PAUSES: Final = (1.0, 8.0)
 """Between two times that a way is left: the first time, and at most."""

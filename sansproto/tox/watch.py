@@ -105,9 +105,9 @@ class Watch(Part[Host[Any]]):
         self.outgoing.begin_way(min(track.trips) if track is not None and track.trips else None)
         if ways.has_fallen and window.packets:
             carried = self.carry()
-            names = {*(name for _, name in carried.runs), *(name for name, _ in carried.moved.values())}
-            names -= {None, ways.used}
-            window.ask(number for name in names if name is not None for number in carried.alone(window, name))
+            names = {name for _, name in carried.runs} | {name for name, _ in carried.moved.values()}
+            failed = (name for name in names if name is not None and name != ways.used)
+            window.ask(number for name in failed for number in carried.alone(window, name))
             if ways.used is not None:
                 self.outgoing.send_alive_by(ways.used)  # what shows whether this one is any better
 
