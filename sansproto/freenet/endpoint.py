@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from ipaddress import ip_address
 from typing import Annotated, ClassVar, Final
 
 from ..component import Parts, Refusal
@@ -11,6 +10,7 @@ from ..contract import Entropy, Path, Phase, Transmit
 from ..endpoint import DatagramEndpoint
 from ..errors import LocalProtocolError
 from ..events import Writable
+from ..fair import address_bytes
 from ..rates import Level
 from ..session import Answers
 from ..snapshot import CACHED
@@ -285,4 +285,4 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
 
 def _host_of(path: Path) -> bytes:
     """A host: an address of IPv4, a /64 of IPv6."""
-    return ip_address(path.host).packed[:8]
+    return address_bytes(path.host)[:8]

@@ -79,6 +79,13 @@ def test_limits_of_sessions_of_a_host_and_of_all() -> None:
         assert len(peer.sessions) == 2
 
 
+def test_hosts_of_ipv4_within_ipv6_are_not_one() -> None:
+    peer = GatewayPeer.live(limits=FreenetLimits(sessions_of_host=1))
+    for number in range(2):
+        Guest(peer, type(HERE)("udp", f"::ffff:192.0.2.{number}", 4000), f"guest {number}").join()
+    assert [*peer.sessions] == [1, 2]
+
+
 def test_an_end_that_is_restored_goes_on() -> None:
     """With sessions, candidates in their order, and calls."""
     peer = GatewayPeer.live()
