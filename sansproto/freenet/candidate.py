@@ -13,7 +13,7 @@ from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import Cipher
 from .events import FreenetEvent
-from .generation import Keys, Made
+from .generation import PREFIX, Keys, Made
 from .limits import FreenetDelays
 from .versions import Version
 
@@ -86,7 +86,7 @@ class Candidate(Component[CandidateState, CandidateHost]):
         name = f"candidate.{self.intro[1:9].hex()}"
         self.send_key, self.version, self.born = send_key, version, self.host.clock
         self.receive_key = self.host.draw(p.KEY_SIZE, f"{name}.key")
-        self.nonces = self.host.draw(p.NONCE_SIZE - 4, f"{name}.nonce")
+        self.nonces = self.host.draw(PREFIX, f"{name}.nonce")
 
     @property
     def opener(self) -> Cipher:

@@ -20,8 +20,9 @@ from ..snapshot import CACHED
 from . import packets as p
 from .call import ANSWER, Answer, Call, CallInput
 from .candidate import Candidate, CandidateInput
-from .crypto import Cipher, open_intro
+from .crypto import Cipher, KeyPair, open_intro
 from .generation import OPENED, Generation
+from .limits import FreenetLimits
 from .place import Place, PlaceHost
 from .versions import Version
 
@@ -29,7 +30,7 @@ _SCARCE: Final = 0.5
 """When less is left of a budget, a random part is dropped."""
 _KEPT: Final = 0.25
 """This part of the budget of intros is kept for addresses with a session."""
-ERRORS: Final = 10
+_ERRORS: Final = 10
 """So many incompatible versions are told so at once."""
 
 
@@ -43,6 +44,10 @@ class Spent:
     errors: Level
     addresses: OrderedDict[bytes, Level] = attrs.field(factory=OrderedDict)
     drawn: int = 0
+
+    @classmethod
+    def nothing(cls, limits: FreenetLimits) -> Spent:
+        return cls(Level(limits.intro_rate, 0.0), Level(limits.open_rate, 0.0), Level(_ERRORS, 0.0))
 
 
 class CameIntro(NamedTuple):
@@ -100,16 +105,13 @@ class Tried(NamedTuple):
 class DoorHost(PlaceHost, Protocol):
     """What the door asks of the endpoint."""
 
-    own_secret: bytes
+    keys: KeyPair
     spent: Spent
 
     def place_at(self, path: Path) -> Place | None: ...
     def make_place(self, path: Path) -> Place: ...
     def is_welcome(self, path: Path) -> bool: ...
     def add_candidate(self, place: Place, intro: ReadIntro) -> None: ...
-    def has_place_for(self, place: Place) -> bool: ...
-    def forget_candidate(self, place: Place, intro: bytes, keep: Place | None = None) -> None: ...
-    def confirm(self, place: Place, candidate: Candidate) -> Generation: ...
 
 
 class DoorState(Enum):
@@ -144,7 +146,7 @@ class Door(Component[DoorState, DoorHost]):
         self.total = Rate(limits.intro_rate, limits.intro_rate)
         self.each = Rate(limits.address_rate, limits.address_rate)
         self.salt = int.from_bytes(host.draw(4, "door.salt"), "big")
-        self.opens, self.errors = Rate(limits.open_rate, limits.open_rate), Rate(limits.error_rate, ERRORS)
+        self.opens, self.errors = Rate(limits.open_rate, limits.open_rate), Rate(limits.error_rate, _ERRORS)
 
     # -- guards: intros
 
@@ -173,7 +175,7 @@ class Door(Component[DoorState, DoorHost]):
         return level.has(self.each, now) and level.share(self.each, now) > _SCARCE * self._toss(came.data[32:])
 
     def open_intro(self, came: CameIntro) -> ReadIntro | None:
-        body = open_intro(self.host.own_secret, p.Intro.decode(came.data[1:]))
+        body = open_intro(self.host.keys.secret, p.Intro.decode(came.data[1:]))
         return ReadIntro(came.data, came.path, body.key, Version.read(body.version))
 
     def is_other_key(self, read: ReadIntro) -> bool:

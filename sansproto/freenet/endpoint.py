@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import OrderedDict
 from typing import Annotated, ClassVar, Final
 
@@ -11,14 +12,13 @@ from ..endpoint import DatagramEndpoint
 from ..errors import LocalProtocolError
 from ..events import Writable
 from ..fair import address_bytes
-from ..rates import Level
 from ..session import Answers
 from ..snapshot import CACHED
 from ..trace import Trace
 from . import packets as p
 from .candidate import Candidate, CandidateInput
 from .crypto import KeyPair
-from .door import ERRORS, INTRO, PACKET, CameIntro, CamePacket, Door, ReadIntro, Spent
+from .door import INTRO, PACKET, CameIntro, CamePacket, Door, ReadIntro, Spent
 from .events import FreenetEvent
 from .generation import Generation, GenerationInput, Made
 from .limits import FreenetDelays, FreenetLimits
@@ -52,7 +52,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     by_number: Annotated[dict[int, Place], CACHED]
     by_host: Annotated[dict[bytes, int], CACHED]
     """Sessions of each host."""
-    own_secret: Annotated[bytes, CACHED]
+    keys: Annotated[KeyPair, CACHED]
     version: Annotated[Version, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
     limits: Annotated[FreenetLimits, CACHED]
@@ -70,16 +70,13 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         """Raises ValueError unless the key has 32 bytes."""
         self.limits, self.delays = limits or FreenetLimits(), delays or FreenetDelays()
         super().__init__(entropy=entropy, limits=self.limits, trace=trace)
-        self.public_key_bytes = KeyPair.of(private_key).public
-        self.own_secret, self.version = private_key, version
+        self.keys, self.version = KeyPair.of(private_key), version
         self.door, self.places = Door(self), Parts(self.make_place_part)
-        self.spent = Spent(Level(self.limits.intro_rate, 0.0), Level(self.limits.open_rate, 0.0), Level(ERRORS, 0.0))
+        self.spent = Spent.nothing(self.limits)
         self.count, self._is_wanting = 0, False
         self.expected, self.offered = OrderedDict(), OrderedDict()
         self.rebuild()
         self.phase = Phase.OPEN
-
-    public_key_bytes: Annotated[bytes, CACHED]
 
     def rebuild(self) -> None:
         self.by_number, self.by_host = {}, {}
@@ -95,7 +92,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     @property
     def public_key(self) -> bytes:
         """What others must know to call this end: 32 bytes."""
-        return self.public_key_bytes
+        return self.keys.public
 
     @property
     def sessions(self) -> dict[int, Path]:
@@ -194,15 +191,15 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
             self.emit(Writable())
 
     def place_at(self, path: Path) -> Place | None:
-        return self.places.get((path.socket, path.host, path.port, path.scope))
+        return self.places.get(where_of(path))
 
     def make_place(self, path: Path) -> Place:
         where = where_of(path)
         return self.places.get(where) or self.places.add(where)
 
+    @abstractmethod
     def is_welcome(self, path: Path) -> bool:
         """Is an intro from there opened?"""
-        raise NotImplementedError
 
     def add_candidate(self, place: Place, intro: ReadIntro) -> None:
         limits = self.limits

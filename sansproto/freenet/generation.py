@@ -16,7 +16,7 @@ from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import Cipher
 from .events import Confirmed, Connected, MessageReceived, PathConflict, PeerLost
-from .inbound import FRAGMENT, Inbound, read_message
+from .inbound import FRAGMENT, Inbound
 from .limits import FreenetDelays
 from .question import CALLER_PINGS, PINGS, Ask, Question, QuestionInput, QuestionState, Why
 from .receipts import Receipts
@@ -26,7 +26,8 @@ from .versions import Version
 COPY: Final = Note("a second copy", ref="receipts")
 
 _NONCES: Final = 1 << 31  # so that neither they nor ids come round: what one call sends beyond it is far from 2^32
-_PREFIX: Final = 8
+PREFIX: Final = p.NONCE_SIZE - 4
+"""Bytes of a nonce that are drawn; the others count."""
 _PINGS: Final = 32
 """So many pings wait for their answers: of more the oldest are forgotten."""
 _LONGEST_FIRST: Final = 1.5
@@ -58,19 +59,10 @@ class Made(NamedTuple):
     seen_at: Address | None = None
 
 
-class Opened(NamedTuple):
-    """A packet that opened, and was read."""
-
-    packet: p.Clear
-
-
 class GenerationHost(SendingHost, Protocol):
     """What a session asks of the endpoint."""
 
     delays: FreenetDelays
-
-    @property
-    def waiting_events(self) -> int: ...
 
 
 class GenerationOwner(Protocol):
@@ -83,7 +75,7 @@ class GenerationOwner(Protocol):
     def may_ask(self) -> bool: ...
     def note_asked(self) -> None: ...
     def forget_generation(self, number: int) -> None: ...
-    def call_anew(self, number: int) -> None: ...
+    def call_anew(self) -> None: ...
     def keep_call(self) -> None: ...
 
 
@@ -174,7 +166,7 @@ class Generation(Component[GenerationState, GenerationHost]):
         self.guessed = min(made.round_trip, _LONGEST_FIRST)
         self.proven, self.version, self.seen_at = made.proven, made.version, made.seen_at
         self.is_confirmed, self.life = bool(made.intro), self.host.clock
-        self.prefix = self.host.draw(_PREFIX, f"session.{self.number}.nonce")
+        self.prefix = self.host.draw(PREFIX, f"session.{self.number}.nonce")
 
     # -- what others ask of it
 
@@ -253,7 +245,7 @@ class Generation(Component[GenerationState, GenerationHost]):
         if ask.why is Why.REPLACED:
             self.post(GenerationInput.LOST(True))
         elif ask.why is Why.SILENCE:
-            self.owner.call_anew(self.number)
+            self.owner.call_anew()
 
     # -- what sending asks
 
@@ -261,7 +253,9 @@ class Generation(Component[GenerationState, GenerationHost]):
         """A whole datagram, with as many receipts as there is room for: beside a full fragment, none."""
         if type(body) is p.StreamFragment and len(body.payload) == p.FRAGMENT_SIZE:
             return self._seal(p.write_fragment(number, body.stream, body.total, body.fragment, body.payload))
-        return self._seal(p.Clear(number, self.receipts.take_some(self._room_for(body)), body).encode())
+        clear = p.Clear(number, (), body).encode()
+        acked = self.receipts.take_some((p.MAX_CLEAR - len(clear)) // 4)
+        return self._seal(p.Clear(number, acked, body).encode() if acked else clear)
 
     def transmit(self, datagram: bytes, name: str) -> None:
         self.host.send_datagram(datagram, self.path, name)
@@ -309,7 +303,7 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def read_message(self, packet: p.Clear) -> tuple[p.Clear, bytes]:
         assert isinstance(packet.body, p.ShortMessage)  # nothing else is left
-        return packet, read_message(packet.body.payload)
+        return packet, p.read_message(packet.body.payload)
 
     # -- conditions
 
@@ -358,10 +352,7 @@ class Generation(Component[GenerationState, GenerationHost]):
         self.hear(heard[0])
 
     def answer_ping(self, packet: p.Clear) -> None:
-        if self.is_copy(packet):
-            self.hear_copy(packet)
-        else:
-            self.hear(packet)
+        self._hear_any(packet)
         assert isinstance(packet.body, p.Ping)  # guards say so
         self._send(0, p.Pong(packet.body.sequence))
 
@@ -374,10 +365,7 @@ class Generation(Component[GenerationState, GenerationHost]):
             self.rtt.measure(now - sent)
             self._live()
             self._answer(sent)
-        if self.is_copy(packet):
-            self.hear_copy(packet)
-        else:
-            self.hear(packet)
+        self._hear_any(packet)
 
     def hear_ack(self, packet: p.Clear) -> None:
         """The answer to our intro once more: ours was lost, or has no receipt. Not each copy is answered."""
@@ -463,6 +451,13 @@ class Generation(Component[GenerationState, GenerationHost]):
         if self.question.why is Why.REPLACED and sent >= self.question.since:
             self.question.post(QuestionInput.ANSWERED())
 
+    def _hear_any(self, packet: p.Clear) -> None:
+        """One that is heard although it may be a copy."""
+        if self.is_copy(packet):
+            self.hear_copy(packet)
+        else:
+            self.hear(packet)
+
     def _hear_receipts(self, acked: tuple[int, ...]) -> None:
         if not acked:
             return
@@ -470,9 +465,6 @@ class Generation(Component[GenerationState, GenerationHost]):
         if sent is not None:
             self._live()
             self._answer(sent)
-
-    def _room_for(self, body: p.Body) -> int:
-        return (p.MAX_CLEAR - 12 - len(p.BODY.encode(body))) // 4
 
     def _seal(self, clear: bytes) -> bytes:
         nonce = self.prefix + self.nonces.to_bytes(4, "little")

@@ -7,7 +7,6 @@ from typing import Annotated, Final, Protocol
 
 from ..component import Component, Host, Note
 from ..contract import Path
-from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
@@ -75,7 +74,7 @@ class Inbound(Component[InboundState, InboundHost]):
         return bool(whole.stream & p.STREAM_OF_UPPER_LAYER)
 
     def read_whole(self, whole: Whole) -> bytes:
-        return read_message(whole.data)
+        return p.read_message(whole.data)
 
     # -- conditions and times
 
@@ -112,14 +111,6 @@ class Inbound(Component[InboundState, InboundHost]):
     def _end(self, number: int) -> None:
         self.inbox.end(number)
         self.host.count_note(STREAM_ENDED, self)
-
-
-def read_message(payload: bytes) -> bytes:
-    """The message in a payload, whatever follows it. Raises WireError."""
-    size = int.from_bytes(payload[: p.LENGTH_SIZE], "little")
-    if len(payload) < p.LENGTH_SIZE + size:
-        raise WireError(Fault.TRUNCATED, 0, "content")
-    return payload[p.LENGTH_SIZE : p.LENGTH_SIZE + size]
 
 
 _S, _I, _C = InboundState, InboundInput, Inbound

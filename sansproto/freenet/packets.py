@@ -287,6 +287,11 @@ class Message(Packet):
     content: bytes = field(Bytes(U64LE, max=(1 << 32) - 1), "of the application", secret=True)
 
 
+def read_message(payload: bytes) -> bytes:
+    """The message in a payload, whatever follows it. Raises WireError."""
+    return Message.decode_prefix(payload)[0].content
+
+
 def fragment_count(total: int, metadata: bytes | None = None) -> int:
     """How many fragments a stream of so many bytes has; those of nothing are one."""
     shorter = 0 if metadata is None else LENGTH_SIZE + len(metadata)

@@ -7,8 +7,9 @@ from typing import Annotated, Protocol, TypeAlias
 
 from ..component import OptionalPart, Part, Parts
 from ..contract import Instant, Path
+from ..machine import Happened
 from ..snapshot import CACHED
-from .call import Call, CallHost, CallInput
+from .call import Call, CallHost, CallInput, CallState
 from .candidate import Candidate, CandidateHost
 from .generation import Generation, GenerationHost, GenerationInput, Made
 from .limits import ACKS, ASKED, SPAN
@@ -26,7 +27,7 @@ def where_of(path: Path) -> Where:
 class PlaceHost(GenerationHost, CallHost, CandidateHost, Protocol):
     """What an address asks of the endpoint."""
 
-    def forget_place(self, place: Place) -> None: ...
+    def add_generation(self, place: Place, made: Made) -> None: ...
     def forget_generation(self, place: Place, number: int) -> None: ...
     def forget_candidate(self, place: Place, intro: bytes) -> None: ...
     def has_place_for(self, place: Place) -> bool: ...
@@ -147,25 +148,19 @@ class Place(Part[PlaceHost]):
     def forget_generation(self, number: int) -> None:
         was_called = self.generations[number].is_caller
         self.host.forget_generation(self, number)
-        left, call = self.generations.values(), self.call.part
-        if call is not None and not any(one.is_caller for one in left) and (was_called or not left):
-            call.post(CallInput.LOST())
+        left = self.generations.values()
+        if not any(one.is_caller for one in left) and (was_called or not left):
+            self.call_anew()
 
-    def call_anew(self, number: int) -> None:
-        call = self.call.part
-        if call is not None:
-            call.post(CallInput.LOST())
+    def call_anew(self) -> None:
+        self._tell_call(CallInput.LOST())
 
     def keep_call(self) -> None:
-        call = self.call.part
-        if call is not None:
-            call.post(CallInput.ALIVE())
+        self._tell_call(CallInput.ALIVE())
 
     def poke(self) -> None:
         """What was known of the way to who was called says nothing any more."""
-        call = self.call.part
-        if call is not None:
-            call.post(CallInput.POKED())
+        self._tell_call(CallInput.POKED())
         for one in self.generations.values():
             if one.is_caller and not one.is_silent:
                 one.ask(Why.SILENCE)
@@ -205,6 +200,12 @@ class Place(Part[PlaceHost]):
                 one.ask(Why.REPLACED, number)
 
     # -- inside
+
+    def _tell_call(self, happened: Happened[CallState]) -> None:
+        """Our own call, if there is one."""
+        call = self.call.part
+        if call is not None:
+            call.post(happened)
 
     def _count(self, times: list[Instant]) -> int:
         return sum(self.host.clock - at < SPAN for at in times)

@@ -89,7 +89,7 @@ class Sending(Component[SendingState, SendingHost]):
         self.work()
 
     def hear(self, numbers: Iterable[int]) -> Instant | None:
-        """Receipts came: when what was sent first last of what has arrived was sent; None if they say nothing new."""
+        """Receipts came: the latest time at which any of what arrived was sent first; None if they say nothing new."""
         now, session = self.host.clock, self.session
         heard = self.sent.acknowledge(numbers, now, session.rtt)
         if heard is None:

@@ -98,7 +98,7 @@ class Heard(NamedTuple):
     missing: int
     """So many more are to be sent again."""
     sent: Instant
-    """When the one of them was sent first that was sent first last."""
+    """The latest of the times at which they were sent first."""
 
 
 _LEAST_ORDER, _MOST_ORDER = 0.01, 0.25
@@ -139,7 +139,7 @@ class Sent:
         self.flights[number] = Flight(datagram, now, now, message)
 
     def acknowledge(self, numbers: Iterable[int], now: Instant, rtt: RoundTrip) -> Heard | None:
-        """Receipts came; None if they are for nothing that is not known."""
+        """Receipts came; None if they say nothing new."""
         flights, again = self.flights, self.again
         found = [
             flights.pop(number) if number in flights else again.pop(number)
