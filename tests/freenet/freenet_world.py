@@ -1,12 +1,13 @@
-"""Ends of Freenet on a virtual network, and one that is played by hand, packet by packet."""
+"""Ends of Freenet on a virtual network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, TypeVar
 
-from sansproto.contract import Path, SendDatagram
+from scripted_freenet import GATE, JOIN, OTHER, make_intro, of
+
+from sansproto.contract import Path
 from sansproto.freenet import (
     Connected,
     FreenetGateway,
@@ -16,16 +17,11 @@ from sansproto.freenet import (
     PeerLost,
 )
 from sansproto.freenet import packets as p
-from sansproto.freenet.crypto import Cipher, open_intro, seal_intro
-from sansproto.freenet.versions import OURS, Version
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, Node, VirtualNetwork
 
 T = TypeVar("T")
 
-GATE = KeyPair.of(bytes([7]) * 32)
-JOIN = KeyPair.of(bytes([9]) * 32)
-OTHER = KeyPair.of(bytes([11]) * 32)
 PORT = 7000
 
 
@@ -105,88 +101,6 @@ def say(end: Node[Any], text: bytes, generation: int = 0) -> bool:
     return taken
 
 
-def intro(number: int, receiver: KeyPair = GATE, version: Version = OURS) -> bytes:
-    """An intro of nobody: anybody can make one."""
-    body = p.IntroBody(version.wire, sha256(b"key %d" % number).digest()[: p.KEY_SIZE])
-    return seal_intro(receiver.public, sha256(b"ephemeral %d" % number).digest(), body)
-
-
-class Hand:
-    """An end that is played by hand beside one of ours, which is driven without a network."""
-
-    def __init__(self, end: FreenetGateway | FreenetPeer, path: Path | None = None, number: int = 1) -> None:
-        self.end, self.path = end, path or Path("udp", "192.0.2.7", 4000)
-        self.number, self.now, self.nonces = number, 0.0, 0
-        self.key, self.send_key = sha256(b"hand %d" % number).digest()[: p.KEY_SIZE], b""
-        self.sent: list[p.Clear] = []
-
-    @property
-    def intro(self) -> bytes:
-        return self.intro_for(GATE)
-
-    def intro_for(self, receiver: KeyPair, version: Version = OURS) -> bytes:
-        ephemeral = sha256(b"hand's %d" % self.number).digest()
-        return seal_intro(receiver.public, ephemeral, p.IntroBody(version.wire, self.key))
-
-    def give(self, data: bytes, path: Path | None = None) -> list[bytes]:
-        """What it sends then."""
-        self.end.receive_datagram(data, path or self.path, self.now)
-        return self.taken()
-
-    def taken(self) -> list[bytes]:
-        found = []
-        while (transmit := self.end.next_transmit()) is not None:
-            assert isinstance(transmit, SendDatagram)
-            found.append(transmit.data)
-        return found
-
-    def wait(self, seconds: float) -> list[bytes]:
-        """Let time pass."""
-        found, until = self.taken(), self.now + seconds
-        while (due := self.end.next_timeout()) is not None and due <= until:
-            self.now = max(self.now, due)
-            self.end.handle_timeout(self.now)
-            found += self.taken()
-        self.now = until
-        return found
-
-    def open(self, data: bytes, key: bytes = b"") -> p.Clear:
-        return p.read_clear(Cipher(key or self.key).open(data))
-
-    def bodies(self, datagrams: list[bytes], key: bytes = b"") -> list[Any]:
-        return [self.open(data, key).body for data in datagrams]
-
-    def seal(self, packet: p.Clear, key: bytes = b"") -> bytes:
-        self.nonces += 1
-        nonce = b"hand" + self.nonces.to_bytes(8, "little")
-        return Cipher(key or self.send_key).seal(nonce, packet.encode())
-
-    def say(self, number: int, body: p.Body, *acked: int) -> list[bytes]:
-        """A packet; what it sends then."""
-        return self.give(self.seal(p.Clear(number, acked, body)))
-
-    def text(self, number: int, text: bytes, *acked: int) -> list[bytes]:
-        return self.say(number, p.ShortMessage(p.Message(text).encode()), *acked)
-
-    def join(self) -> None:
-        """A whole handshake with a gateway."""
-        (answer,) = self.give(self.intro)
-        ack = self.open(answer).body
-        assert isinstance(ack, p.AckConnectionV2)
-        self.send_key = ack.key
-        self.say(0, self.ack())
-
-    def ack(self, key: bytes = b"") -> p.AckConnection:
-        return p.AckConnection(p.Granted(key or self.key, p.AddressV4(bytes([10, 0, 0, 1]), PORT)))
-
-    def answer_call(self, datagrams: list[bytes], keys: KeyPair = GATE) -> list[bytes]:
-        """As a gateway, to the intro in these; what it sends then."""
-        body = open_intro(keys.secret, p.Intro.decode(datagrams[0][1:]))
-        self.send_key = body.key
-        return self.give(self.seal(p.Clear(0, (), p.AckConnectionV2(self.key, self.ack().result.address, OURS.wire))))
-
-    def events(self) -> list[Any]:
-        found = []
-        while (event := self.end.next_event()) is not None:
-            found.append(event)
-        return found
+def intro(number: int) -> bytes:
+    """An intro of nobody to the gateway: anybody can make one."""
+    return make_intro(GATE, of(f"key {number}", p.KEY_SIZE), f"ephemeral {number}")

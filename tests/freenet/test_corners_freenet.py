@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from freenet_world import GATE, JOIN, World, newest, say, texts, told
+from freenet_world import World, newest, say, texts, told
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted_freenet import HERE, THERE, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
+from scripted_freenet import GATE, HERE, JOIN, THERE, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
 
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import Writable
-from sansproto.freenet import FreenetDelays, FreenetGateway, FreenetLimits, MessageReceived, PeerLost, Unreachable
+from sansproto.freenet import (
+    Connected,
+    FreenetDelays,
+    FreenetGateway,
+    FreenetLimits,
+    MessageReceived,
+    PeerLost,
+    Unreachable,
+)
 from sansproto.freenet import packets as p
 from sansproto.freenet.streams import Inbox, Outbox
 from sansproto.freenet.windows import Arrived, Sent
@@ -57,7 +63,6 @@ def test_a_key_has_32_bytes() -> None:
 def test_who_takes_no_events_is_not_told_of_each_round() -> None:
     peer = JoinerPeer.live(limits=FreenetLimits(events=1))
     peer.called()
-    found = []
     for _ in range(40):
         peer.endpoint.handle_timeout(peer.now)
         peer.now += 1.0
@@ -304,12 +309,8 @@ def test_peers_that_call_each_other_have_one_session(loss: float) -> None:
         world.net.run(5)
         assert (texts(a), texts(b)) == ([b"from b"], [b"from a"])
         assert [len(end.endpoint.sessions) for end in (a, b)] == [1, 1]
-        proven += sum(one.proven is not None for end in (a, b) for one in first_sessions(end))
+        proven += sum(one.proven is not None for end in (a, b) for one in told(end, Connected))
     assert proven == 16 or loss
-
-
-def first_sessions(end: Any) -> list[Any]:
-    return [event for event in end.events if hasattr(event, "proven")]
 
 
 def test_memory_of_an_idle_session_is_small() -> None:

@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from freenet_world import GATE, JOIN, OTHER, World, at, intro, lost, say, texts, told
-from scripted_freenet import HERE, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from freenet_world import World, at, intro, lost, say, texts, told
+from scripted_freenet import GATE, HERE, JOIN, OTHER, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
 
 from sansproto.contract import Path
 from sansproto.errors import WireError
@@ -22,6 +23,7 @@ from sansproto.freenet import (
     PeerLost,
     call,
     candidate,
+    crypto,
     endpoint,
     place,
     windows,
@@ -62,7 +64,7 @@ def undo() -> Iterator[Any]:
     patch.undo()
 
 
-def listen(world: World, node: Node[Any]) -> list[bytes]:
+def listen(node: Node[Any]) -> list[bytes]:
     """What arrives at a node."""
     heard: list[bytes] = []
     arrive = node.receive_datagram
@@ -111,25 +113,19 @@ def test_nothing_is_encrypted_to_who_sent_an_intro(defended: bool, undo: Any) ->
         undo(Candidate, "answer", lambda self: self.owner.confirm(self))
     world = World()
     gate, joiner = world.pair()
-    heard = listen(world, joiner)
+    heard = listen(joiner)
     world.spoof(gate, joiner, intro(1))
     world.net.run(0.5)
     newest_session = max(gate.endpoint.sessions)
     assert say(gate, b"a secret", newest_session)
     world.net.run(1)
-    key = Cipher(of_stranger(1))
+    key = Cipher(of("key 1", p.KEY_SIZE))
     opened = []
     for data in heard:
         with suppress(WireError):
             opened.append(p.read_clear(key.open(data)).body)
     assert (p.ShortMessage not in {type(body) for body in opened}) is defended
     assert any(isinstance(body, p.AckConnectionV2) for body in opened) is defended
-
-
-def of_stranger(number: int) -> bytes:
-    from hashlib import sha256
-
-    return sha256(b"key %d" % number).digest()[: p.KEY_SIZE]
 
 
 @both
@@ -236,7 +232,7 @@ def test_what_was_recorded_in_a_session_is_handed_up_once(defended: bool, undo: 
         undo(windows.Arrived, "mark", lambda self, number, now, patience: None)
     world = World()
     gate, joiner = world.pair()
-    heard = listen(world, gate)
+    heard = listen(gate)
     assert say(joiner, b"once")
     world.net.run(1)
     for _ in range(5):
@@ -257,7 +253,7 @@ def test_what_was_recorded_in_the_session_before_opens_in_no_other_one(defended:
         undo(FreenetEndpoint, "draw", same)
     world = World()
     gate, joiner = world.pair()
-    heard = listen(world, gate)
+    heard = listen(gate)
     assert say(joiner, b"of the old one")
     world.net.run(1)
     recorded = [*heard]
@@ -275,15 +271,12 @@ def test_what_was_recorded_in_the_session_before_opens_in_no_other_one(defended:
 def test_points_of_small_order_are_refused(defended: bool, undo: Any) -> None:
     """With such a point the shared secret is zero, for everybody."""
     if not defended:
-        from sansproto.freenet import crypto
 
         def agreed(secret: bytes, public: bytes) -> Any:
-            return crypto.ChaCha20Poly1305(bytes(32))
+            return ChaCha20Poly1305(bytes(32))
 
         undo(crypto, "_agreed", agreed)
     body = p.IntroBody(bytes.fromhex("ff00020081004001"), bytes(16)).encode()
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-
     forged = b"\1" + bytes(32) + ChaCha20Poly1305(bytes(32)).encrypt(bytes(12), body, None)
     assert has_small_order(bytes(32))
     peer = GatewayPeer.live()
@@ -334,7 +327,7 @@ def test_an_intro_that_comes_again_is_no_other_one(defended: bool, undo: Any) ->
     world = World()
     gate = world.gateway()
     joiner = world.peer()
-    heard = listen(world, gate)
+    heard = listen(gate)
     world.join(joiner, gate)
     world.until(lambda: bool(told(gate, Connected)))
     intros = [data for data in heard if data[0] == 1]
@@ -371,8 +364,8 @@ def test_an_observer_who_is_first_keeps_nobody_out(defended: bool, undo: Any) ->
     gate, joiner = world.pair()
     gate.restart(world.new_gateway(), silent=True)
     gate.events.clear()
-    observer = Guest(Listener(gate, at(joiner)), at(joiner), "observer")
-    heard = listen(world, joiner)
+    observer = Guest(Listener(at(joiner)), at(joiner), "observer")
+    heard = listen(joiner)
     gate.receive_datagram(observer.intro, at(joiner))
     world.net.run(0.1)
     for data in heard:
@@ -388,7 +381,7 @@ def test_an_observer_who_is_first_keeps_nobody_out(defended: bool, undo: Any) ->
 class Listener:
     """What a scripted guest asks of its peer, beside a network."""
 
-    def __init__(self, gate: Node[Any], path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self.parties: dict[Any, list[Any]] = {path: []}
 
     def take(self, kept: list[Any]) -> list[Any]:
@@ -409,7 +402,7 @@ def test_recorded_answers_of_a_dead_process_convince_nobody(defended: bool, undo
         undo(Generation, "hear_copy", convince)
     world = World()
     gate, joiner = world.pair()
-    heard = listen(world, gate)
+    heard = listen(gate)
     world.net.run(30)
     say(joiner, b"old")
     world.net.run(1)
@@ -443,7 +436,7 @@ def test_a_stranger_never_ends_a_session_and_never_makes_a_real_peer_close() -> 
     """Two minutes of 100 intros a second in a joiner's name, and replays of all that it sent."""
     world = World(latency=0.05, loss=0.1)
     gate, joiner = world.pair()
-    heard = listen(world, gate)
+    heard = listen(gate)
     for number in range(2000):
         world.spoof(gate, joiner, intro(number % 300))
         if heard:
