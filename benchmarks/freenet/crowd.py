@@ -33,6 +33,14 @@ def intro(key: bytes) -> bytes:
     return seal_intro(PUBLIC, urandom(32), p.IntroBody(OURS.wire, key))
 
 
+def read_answer(key: bytes, answer: bytes) -> tuple[bytes, bytes]:
+    """The key in a gateway's answer to an intro with this key, and the joiner's own answer."""
+    body = p.read_clear(Cipher(key).open(answer)).body
+    assert isinstance(body, p.AckConnectionV2)
+    ack = p.Clear(0, (), p.AckConnection(p.Granted(key, SEEN)))
+    return body.key, Cipher(body.key).seal(bytes(12), ack.encode())
+
+
 class Crowd:
     """A gateway, and peers that were all let in and say nothing more than they have to."""
 
@@ -49,11 +57,9 @@ class Crowd:
         gateway.receive_datagram(intro(key), path, self.now)
         answer = gateway.next_transmit()
         assert isinstance(answer, SendDatagram)
-        body = p.read_clear(Cipher(key).open(answer.data)).body
-        assert isinstance(body, p.AckConnectionV2)
-        self.keys.append((path, body.key))
-        ack = p.Clear(0, (), p.AckConnection(p.Granted(key, SEEN)))
-        gateway.receive_datagram(Cipher(body.key).seal(bytes(12), ack.encode()), path, self.now)
+        their_key, ack = read_answer(key, answer.data)
+        self.keys.append((path, their_key))
+        gateway.receive_datagram(ack, path, self.now)
         self.ping(number=1, which=-1)
 
     def ping(self, number: int, which: int) -> None:
@@ -144,10 +150,7 @@ def joined(seed: int) -> float:
             gateway.receive_datagram(own, path, now)
         while (transmit := gateway.next_transmit()) is not None:
             if isinstance(transmit, SendDatagram) and transmit.path == path:
-                body = p.read_clear(Cipher(key).open(transmit.data)).body
-                assert isinstance(body, p.AckConnectionV2)
-                ack = p.Clear(0, (), p.AckConnection(p.Granted(key, SEEN)))
-                gateway.receive_datagram(Cipher(body.key).seal(bytes(12), ack.encode()), path, now)
+                gateway.receive_datagram(read_answer(key, transmit.data)[1], path, now)
         if isinstance(gateway.next_event(), Connected):
             return now - 1.0
     return 11.0

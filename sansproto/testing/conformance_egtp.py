@@ -26,8 +26,9 @@ from ..egtp.paths import path_bytes, relay_path_bytes
 from ..errors import Fault, WireError
 from ..recovery.window import Window
 from ..trace import Trace
-from ..wire import ABSENT, Codec, Const, Int, OneOf, Packet
+from ..wire import OneOf
 from ._internal.egtp_states import HOME, Judgement, StatedNode
+from ._internal.packet_answers import packet_answer
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
 from .record import plain
@@ -64,26 +65,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
 # -- packets
 
 
-def _fields(value: Packet) -> dict[str, Any]:
-    """The fields of a packet as a vector has them: 64-bit numbers as text, what is absent left out."""
-    fields = [one for one in value.__wire__.fields if not isinstance(one.codec, Const)]
-    values = {one.name: (one.codec, getattr(value, one.name)) for one in fields}
-    return {name: _plain(codec, given) for name, (codec, given) in values.items() if given is not ABSENT}
-
-
-def _plain(codec: Codec[Any], value: Any) -> Any:
-    return str(value) if isinstance(codec, Int) and codec.size == 8 else plain(value)
-
-
 def _one_of(codec: OneOf[Any]) -> Callable[[VectorTest], Answer]:
     def answer(test: VectorTest) -> Answer:
         value = codec.decode(test.octets("wire"))
-        return {
-            "packet": type(value).__name__,
-            "fields": _fields(value),
-            "rest": "",
-            "canonical": codec.encode(value).hex(),
-        }
+        return packet_answer(value, codec.encode(value))
 
     return answer
 
@@ -93,7 +78,7 @@ _PAYLOADS: Final = {kind.__name__: kind for kind in (p.InitPayload, p.ReplyPaylo
 
 def _payload(test: VectorTest) -> Answer:
     value = _PAYLOADS[test["packet"]].decode(test.octets("wire"))
-    return {"packet": test["packet"], "fields": _fields(value), "rest": "", "canonical": value.encode().hex()}
+    return packet_answer(value, value.encode())
 
 
 # -- functions

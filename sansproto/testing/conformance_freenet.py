@@ -10,7 +10,8 @@ from ..freenet import FreenetDelays, FreenetGateway, FreenetLimits, FreenetPeer,
 from ..freenet import packets as p
 from ..freenet.versions import Version
 from ..trace import Trace
-from ..wire import Codec, Const, Int, Packet
+from ..wire import Packet
+from ._internal.packet_answers import fields_of, packet_answer
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
 from .record import plain
@@ -23,26 +24,9 @@ CANNOT: frozenset[str] = frozenset()
 # -- packets
 
 
-def _fields(value: Packet) -> dict[str, Any]:
-    """The fields of a packet as a vector has them."""
-    fields = [one for one in value.__wire__.fields if not isinstance(one.codec, Const)]
-    return {one.name: _plain(one.codec, getattr(value, one.name)) for one in fields}
-
-
-def _plain(codec: Codec[Any], value: Any) -> Any:
-    """Numbers of 64 bits as text; a packet with its name."""
-    if isinstance(value, Packet):
-        return {"packet": type(value).__name__, "fields": _fields(value)}
-    return str(value) if isinstance(codec, Int) and codec.size == 8 else plain(value)
-
-
-def _packet(value: Packet, canonical: bytes) -> Answer:
-    return {"packet": type(value).__name__, "fields": _fields(value), "rest": "", "canonical": canonical.hex()}
-
-
 def _datagram(test: VectorTest) -> Answer:
     value = p.DATAGRAM.decode(test.octets("wire"))
-    return _packet(value, p.DATAGRAM.encode(value))
+    return packet_answer(value, p.DATAGRAM.encode(value))
 
 
 _PARTS: Final = {kind.__name__: kind for kind in (p.IntroBody, p.VersionField, p.OldVersionField, p.Message)}
@@ -51,13 +35,13 @@ _PARTS: Final = {kind.__name__: kind for kind in (p.IntroBody, p.VersionField, p
 
 def _part(test: VectorTest) -> Answer:
     value = _PARTS[test["packet"]].decode(test.octets("wire"))
-    return _packet(value, value.encode())
+    return packet_answer(value, value.encode())
 
 
 def _clear(test: VectorTest) -> Answer:
     clear = p.Clear.decode(test.octets("wire"))
     header = {"packet_id": clear.packet_id, "acked": [*clear.acked]}
-    return {**_packet(clear.body, clear.encode()), "header": header}
+    return {**packet_answer(clear.body, clear.encode()), "header": header}
 
 
 # -- functions
@@ -136,7 +120,7 @@ def _message(clear: p.Clear) -> Mapping[str, Any]:
         case p.AckConnectionV2() as ack:
             return {**head, **_granted(ack), "version": ack.version.hex()}
         case body:
-            return {**head, **_fields(body)}
+            return {**head, **fields_of(body)}
 
 
 def _granted(ack: p.Granted | p.AckConnectionV2) -> Mapping[str, str]:

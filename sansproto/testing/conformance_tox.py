@@ -25,7 +25,8 @@ from ..tox.node import ToxNode
 from ..tox.relay_client import RelayClient
 from ..tox.relay_server import RelayServer
 from ..trace import Trace
-from ..wire import Codec, Const, Int, OneOf, Packet
+from ..wire import OneOf, Packet
+from ._internal.packet_answers import packet_answer
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
 from .record import plain
@@ -40,23 +41,9 @@ _NUMBERS: Final = 1 << 32
 # -- packets
 
 
-def _fields(value: Packet) -> dict[str, Any]:
-    """The fields of a packet as a vector has them: 64-bit numbers as text."""
-    fields = [one for one in value.__wire__.fields if not isinstance(one.codec, Const)]
-    return {one.name: _plain(one.codec, getattr(value, one.name)) for one in fields}
-
-
-def _plain(codec: Codec[Any], value: Any) -> Any:
-    return str(value) if isinstance(codec, Int) and codec.size == 8 else plain(value)
-
-
-def _packet(value: Packet, canonical: bytes) -> Answer:
-    return {"packet": type(value).__name__, "fields": _fields(value), "rest": "", "canonical": canonical.hex()}
-
-
 def _one_of(codec: OneOf[Any], test: VectorTest) -> Answer:
     value = codec.decode(test.octets("wire"))
-    return _packet(value, codec.encode(value))
+    return packet_answer(value, codec.encode(value))
 
 
 PARTS: Final[Mapping[str, type[Packet]]] = {
@@ -81,12 +68,12 @@ PARTS: Final[Mapping[str, type[Packet]]] = {
 
 def _part(test: VectorTest) -> Answer:
     value = PARTS[test["packet"]].decode(test.octets("wire"))
-    return _packet(value, value.encode())
+    return packet_answer(value, value.encode())
 
 
 def _frame(test: VectorTest) -> Answer:
     value = p.decode_frame(test.octets("wire"))
-    return _packet(value, p.encode_frame(value))
+    return packet_answer(value, p.encode_frame(value))
 
 
 def _nodes(test: VectorTest) -> Answer:
