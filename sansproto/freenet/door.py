@@ -40,7 +40,7 @@ class Spent:
 
     intros: Level
     opens: Level
-    """Of packets that are tried under keys of sessions that were not confirmed."""
+    """Of keys that are no session's, under which packets are tried."""
     errors: Level
     addresses: OrderedDict[bytes, Level] = attrs.field(factory=OrderedDict)
     drawn: int = 0
@@ -203,7 +203,7 @@ class Door(Component[DoorState, DoorHost]):
         return sought.holder is not None
 
     def has_others(self, sought: Sought) -> bool:
-        return bool(sought.place.candidates) or bool(sought.place.call)
+        return sought.place.unproven_keys > 0
 
     def may_open(self, sought: Sought) -> bool:
         return self.host.spent.opens.has(self.opens, self.host.clock)
@@ -282,7 +282,8 @@ class Door(Component[DoorState, DoorHost]):
         OPENED.act(sought.holder, sought.clear)
 
     def try_others(self, sought: Sought) -> None:
-        self.host.spent.opens.take(self.opens, self.host.clock)
+        """What costs is each key that may be tried, not the packet."""
+        self.host.spent.opens.take(self.opens, self.host.clock, sought.place.unproven_keys)
         self.take(OTHERS, sought)
 
     def hand_to_call(self, tried: Tried) -> None:

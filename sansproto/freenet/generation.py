@@ -62,8 +62,6 @@ class Made(NamedTuple):
 class GenerationHost(SendingHost, Protocol):
     """What a session asks of the endpoint."""
 
-    delays: FreenetDelays
-
 
 class GenerationOwner(Protocol):
     """What a session asks of the address that it is at."""
@@ -259,6 +257,10 @@ class Generation(Component[GenerationState, GenerationHost]):
 
     def transmit(self, datagram: bytes, name: str) -> None:
         self.host.send_datagram(datagram, self.path, name)
+
+    def give_up(self) -> None:
+        """What is sent does not arrive, whatever else does."""
+        self.post(GenerationInput.LOST(False))
 
     # -- what receipts ask
 

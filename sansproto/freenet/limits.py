@@ -81,7 +81,7 @@ class FreenetLimits:
     addresses: int = some(8192)
     """Addresses whose intros are counted: over it the one that sent least lately is forgotten."""
     open_rate: float = seconds(20_000.0)
-    """Packets in a second that are tried under keys of sessions that were not confirmed."""
+    """Keys in a second, of sessions that were not confirmed and of intros of ours, under which packets are tried."""
     error_rate: float = seconds(10.0)
     """Answers to incompatible versions, in a second."""
     message: int = some((16 << 20) - 8)

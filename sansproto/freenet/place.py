@@ -83,6 +83,12 @@ class Place(Part[PlaceHost]):
         return any(not one.is_silent for one in self.generations.values())
 
     @property
+    def unproven_keys(self) -> int:
+        """Keys under which something may come that is of no session yet."""
+        call = self.call.part
+        return len(self.candidates) + (0 if call is None else len(call.attempts))
+
+    @property
     def senior(self) -> Generation | None:
         """The oldest session that is not known to be silent."""
         return next((one for one in self.generations.values() if not one.is_silent), None)
@@ -97,6 +103,12 @@ class Place(Part[PlaceHost]):
         """Do we call who is here, or have a session of that with one key?"""
         call = self.call.part
         return self.called is not None or (call is not None and call.is_outstanding)
+
+    @property
+    def calls_a_peer(self) -> bool:
+        """Do we call somebody who may call us, too?"""
+        call = self.call.part
+        return call is not None and not call.is_gateway
 
     def is_known_intro(self, intro: bytes) -> bool:
         """Was this the beginning of a session that is here?"""
@@ -146,10 +158,11 @@ class Place(Part[PlaceHost]):
         self.asked = self._later(self.asked, ASKED)
 
     def forget_generation(self, number: int) -> None:
+        """Who was called is called anew, unless it may be the one that is here: an intro would be a restart to it."""
         was_called = self.generations[number].is_caller
         self.host.forget_generation(self, number)
-        left = self.generations.values()
-        if not any(one.is_caller for one in left) and (was_called or not left):
+        is_left = any(one.is_caller for one in self.generations.values()) or (self.calls_a_peer and self.has_live)
+        if not self.generations or (was_called and not is_left):
             self.call_anew()
 
     def call_anew(self) -> None:
@@ -192,9 +205,8 @@ class Place(Part[PlaceHost]):
         """A session was confirmed here: are the older ones still there?"""
         if not self.candidates:
             self.last_intro = -inf
-        call = self.call.part
-        if call is not None and not call.is_gateway:
-            call.post(CallInput.JOINED())
+        if self.calls_a_peer:
+            self._tell_call(CallInput.JOINED())
         for one in self.generations.values():
             if one.number != number:
                 one.ask(Why.REPLACED, number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from math import inf
 from typing import Annotated, Final, Protocol
 
 from ..component import Component, DatagramHost, Refusal
@@ -15,12 +14,14 @@ from ..recovery.rtt import RoundTrip
 from ..snapshot import CACHED
 from . import packets as p
 from .events import FreenetEvent
-from .limits import FreenetLimits
+from .limits import FreenetDelays, FreenetLimits
 from .streams import COST, Outbox
 from .windows import Sent
 
 _LATER: Final = 0.1
 """Seconds until it is looked again whether something may be sent."""
+_OFTEN: Final = 8
+"""A session ends with a packet that was sent so often, for long, and has no receipt."""
 
 TOO_MUCH: Final = Refusal("too many messages wait", ref="sending")
 
@@ -29,6 +30,7 @@ class SendingHost(DatagramHost[FreenetEvent], Protocol):
     """What sending asks of the endpoint."""
 
     limits: FreenetLimits
+    delays: FreenetDelays
 
     @property
     def room(self) -> int: ...
@@ -49,6 +51,7 @@ class Sender(Protocol):
     def note_asked(self) -> None: ...
     def seal(self, number: int, body: p.Body) -> bytes: ...
     def transmit(self, datagram: bytes, name: str) -> None: ...
+    def give_up(self) -> None: ...
 
 
 class SendingState(Enum):
@@ -115,7 +118,7 @@ class Sending(Component[SendingState, SendingHost]):
     def until_due(self) -> float:
         """Until there may be something to do. Nothing is learnt by looking all the time."""
         sent, now = self.sent, self.host.clock
-        due = sent.due(self.session.rtt) - now if sent.flights else inf
+        due = sent.due(self.session.rtt) - now
         if not self.messages.queue and not sent.again:
             return max(due, 0.0)
         session = self.session
@@ -130,8 +133,8 @@ class Sending(Component[SendingState, SendingHost]):
     def look(self) -> None:
         """What has no receipt for too long is sent again."""
         now, sent = self.host.clock, self.sent
-        if sent.flights and sent.due(self.session.rtt) <= now:
-            sent.look()
+        if sent.due(self.session.rtt) <= now:
+            sent.look(self.session.rtt)
         congestion = self._congestion()
         while self.ticked + TICK <= now:
             self.ticked = max(self.ticked + TICK, now - TICK)
@@ -163,15 +166,19 @@ class Sending(Component[SendingState, SendingHost]):
         sent, congestion, now, done = self.sent, self._congestion(), self.host.clock, 0
         while sent.again and done < room and congestion.may_send_again(now) and self.session.may_be_asked:
             congestion.note_sent_again(now)
+            flight = sent.next_again(now)
+            if now - flight.first >= self.host.delays.dead and flight.times > _OFTEN:
+                self.session.give_up()
+                break
             self.session.note_asked()
-            self.session.transmit(sent.next_again(now), "again")
+            self.session.transmit(flight.datagram, "again")
             done += 1
         return done
 
     def _send_first(self, room: int) -> None:
         sent, congestion, now, limits = self.sent, self._congestion(), self.host.clock, self.host.limits
         room = min(room, limits.window - sent.waiting)
-        while self.messages.queue and room > 0 and congestion.may_send(now, len(sent.flights)) > 0:
+        while self.messages.queue and room > 0 and congestion.may_send(now, sent.on_their_way) > 0:
             message, body = self.messages.next()
             number = sent.next_id()
             datagram = self.session.seal(number, body)

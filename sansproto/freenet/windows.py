@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from itertools import islice, takewhile
+from itertools import islice
+from math import inf
 from typing import Final, NamedTuple
 
 import attrs
@@ -106,6 +107,7 @@ _LEAST_ORDER, _MOST_ORDER = 0.01, 0.25
 _UNMEASURED: Final = 0.5
 """Seconds that a receipt may take while no round trip was measured."""
 _MOST_PAUSE: Final = 10.0
+_DOUBLINGS: Final = 8
 _FEW: Final = 2
 """So many packets are sent again when no receipts come."""
 
@@ -117,7 +119,9 @@ class Sent:
     end: int = 1
     """The id of the next one. The answer in a handshake has id 0, and what needs no receipt."""
     flights: dict[int, Flight] = attrs.field(factory=dict)
-    """Those that are on their way, first what was sent longest ago."""
+    """Those that were sent once and are on their way, first what was sent longest ago."""
+    repeated: dict[int, dict[int, Flight]] = attrs.field(factory=dict)
+    """The same of those that were sent more often, by how often."""
     again: dict[int, Flight] = attrs.field(factory=dict)
     """Those that are to be sent again."""
     newest: Instant = 0.0
@@ -126,9 +130,13 @@ class Sent:
     """How often nothing came in time since the last receipt."""
 
     @property
+    def on_their_way(self) -> int:
+        return len(self.flights) + sum(map(len, self.repeated.values()))
+
+    @property
     def waiting(self) -> int:
         """How many are not acknowledged."""
-        return len(self.flights) + len(self.again)
+        return self.on_their_way + len(self.again)
 
     def next_id(self) -> int:
         self.end += 1
@@ -140,12 +148,7 @@ class Sent:
 
     def acknowledge(self, numbers: Iterable[int], now: Instant, rtt: RoundTrip) -> Heard | None:
         """Receipts came; None if they say nothing new."""
-        flights, again = self.flights, self.again
-        found = [
-            flights.pop(number) if number in flights else again.pop(number)
-            for number in dict.fromkeys(numbers)
-            if number in flights or number in again
-        ]
+        found = [one for number in dict.fromkeys(numbers) if (one := self._take(number)) is not None]
         if not found:
             return None
         self.tries = 0
@@ -153,47 +156,72 @@ class Sent:
         trip = now - newest.last if newest.times == 1 else None
         self.newest = max(self.newest, newest.last)
         missing = self._find_missing(now, rtt)
-        if not flights:
-            self.flights = {}  # one that was used needs more memory
+        if not self.flights:  # one that was used needs more memory
+            self.flights, self.repeated = {}, {times: group for times, group in self.repeated.items() if group}
         return Heard(len(found), [one.message for one in found], trip, missing, max(one.first for one in found))
 
-    def pause(self, rtt: RoundTrip) -> float:
-        """How long a receipt may take."""
-        return min((rtt.pto or _UNMEASURED) * 2.0 ** min(self.tries, 8), _MOST_PAUSE)
+    def pause(self, rtt: RoundTrip, times: int) -> float:
+        """How long the receipt of a packet may take that was sent so often: twice as long each time."""
+        doublings = min(max(self.tries, times - 1), _DOUBLINGS)
+        return min((rtt.pto or _UNMEASURED) * 2.0**doublings, _MOST_PAUSE)
 
     def due(self, rtt: RoundTrip) -> Instant:
-        """When it is to be looked at what is on its way, if no receipts come. Something is."""
-        return next(iter(self.flights.values())).last + self.pause(rtt)
+        """When it is to be looked at what is on its way, if no receipts come; infinite: nothing is."""
+        return self._first_due(rtt)[0]
 
-    def look(self) -> int:
-        """No receipts came: the oldest packets are to be sent again, so many."""
+    def look(self, rtt: RoundTrip) -> int:
+        """No receipts came: the oldest of those that have waited for too long are to be sent again, so many."""
+        _, due = self._first_due(rtt)
         self.tries += 1
-        oldest = list(islice(self.flights, _FEW))
+        oldest = [*islice(due, _FEW)]
         for number in oldest:
-            self.again[number] = self.flights.pop(number)
+            self.again[number] = due.pop(number)
         return len(oldest)
 
-    def next_again(self, now: Instant) -> bytes:
+    def next_again(self, now: Instant) -> Flight:
         """The next packet that is sent again."""
         number = next(iter(self.again))
-        flight = self.flights[number] = self.again.pop(number)
+        flight = self.again.pop(number)
         flight.last, flight.times = now, flight.times + 1
-        return flight.datagram
+        self.repeated.setdefault(min(flight.times, _DOUBLINGS + 1), {})[number] = flight
+        return flight
+
+    def _groups(self) -> list[tuple[int, dict[int, Flight]]]:
+        """What is on its way, by how often it was sent."""
+        groups = [(1, self.flights), *self.repeated.items()] if self.repeated else [(1, self.flights)]
+        return [(times, group) for times, group in groups if group]
+
+    def _first_due(self, rtt: RoundTrip) -> tuple[Instant, dict[int, Flight]]:
+        """What is due first: when, and those that were sent as often."""
+        due = [(_oldest(group).last + self.pause(rtt, times), group) for times, group in self._groups()]
+        return min(due, key=_due, default=(inf, {}))
+
+    def _take(self, number: int) -> Flight | None:
+        """A packet that has arrived."""
+        for group in (self.flights, self.again, *self.repeated.values()):
+            if number in group:
+                return group.pop(number)
+        return None
 
     def _find_missing(self, now: Instant, rtt: RoundTrip) -> int:
         """What was sent before something that arrived. What was sent often has to wait longer: it may be there, and its
         receipts were lost."""
-        until = self.newest - min(max(rtt.smooth / 4, _LEAST_ORDER), _MOST_ORDER)
-        older = takewhile(lambda item: item[1].last <= until, self.flights.items())
-        missing = [
-            (number, one)
-            for number, one in older
-            if one.times == 1 or now - one.last > self.pause(rtt) * 2.0 ** min(one.times - 2, 8)
-        ]
-        for number, one in missing:
-            del self.flights[number]
-            self.again[number] = one
-        return len(missing)
+        until, found = self.newest - min(max(rtt.smooth / 4, _LEAST_ORDER), _MOST_ORDER), 0
+        for times, group in self._groups():
+            last = until if times == 1 else min(until, now - self.pause(rtt, times - 1))
+            while group and _oldest(group).last <= last:
+                number = next(iter(group))
+                self.again[number] = group.pop(number)
+                found += 1
+        return found
+
+
+def _oldest(group: dict[int, Flight]) -> Flight:
+    return next(iter(group.values()))
+
+
+def _due(group: tuple[Instant, dict[int, Flight]]) -> Instant:
+    return group[0]
 
 
 def _last(flight: Flight) -> Instant:

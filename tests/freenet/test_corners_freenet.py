@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 from freenet_world import World, newest, say, texts, told
 from hypothesis import given
@@ -241,18 +244,18 @@ def test_what_is_missing_and_what_is_only_late() -> None:
     assert heard is not None
     assert (heard.arrived, heard.missing, round(heard.round_trip or 0, 3)) == (1, 3, 0.2)
     assert (sent.waiting, [*sent.flights], [*sent.again]) == (4, [5], [1, 2, 3])
-    assert sent.next_again(0.6) == b"0"
-    assert [*sent.flights] == [5, 1]
+    assert sent.next_again(0.6).datagram == b"0"
+    assert ([*sent.flights], sent.repeated.keys(), sent.on_their_way) == ([5], {2}, 2)
     heard = sent.acknowledge([5, 2], 0.7, rtt)
     assert heard is not None
     assert (heard.missing, [*sent.again]) == (0, [3])
     heard = sent.acknowledge([1], 0.75, rtt)
     assert heard is not None
     assert heard.round_trip is None  # it was sent twice
-    assert sent.next_again(0.8) == b"2"
+    assert sent.next_again(0.8).datagram == b"2"
     before = sent.due(rtt)
-    assert sent.look() == 1
-    assert sent.next_again(1.0) == b"2"
+    assert sent.look(rtt) == 1
+    assert sent.next_again(1.0).datagram == b"2"
     assert sent.due(rtt) - 1.0 > before - 0.8
 
 
@@ -415,3 +418,71 @@ def test_while_as_many_packets_wait_as_may_it_is_only_looked_for_receipts() -> N
     assert sending.until_due() == pytest.approx(sending.sent.due(sending.session.rtt) - peer.now)
     peer.drain()
     assert len([body for body in guest.bodies() if isinstance(body, p.ShortMessage)]) == 4
+
+
+def test_what_never_has_a_receipt_is_sent_ever_more_slowly_and_ends_the_session() -> None:
+    """Although everything else has its receipts, and the other end is alive."""
+    peer = GatewayPeer.live()
+    guest = peer.joined()
+    assert peer.endpoint.send(1, b"never", peer.now)
+    peer.drain()
+    sent, ended = [peer.now], 0.0
+    while not ended:
+        if round(peer.now * 10) % 10 == 0 and peer.sessions:
+            peer.endpoint.send(1, b"other", peer.now)
+        peer.wait(0.1)
+        for packet in guest.take():
+            if isinstance(packet.body, p.ShortMessage) and packet.packet_id == 1:
+                sent.append(peer.now)
+            elif packet.packet_id:
+                guest.say(p.NoOp(), packet.packet_id)
+        ended = peer.now if PeerLost(HERE, 1, undelivered=(b"never",)) in peer.take() else 0.0
+    pauses = [late - early for early, late in itertools.pairwise(sent)]
+    assert sum(at < 30 for at in sent) <= 10
+    assert max(pauses) <= 10.5
+    assert all(late >= 0.9 * early for early, late in itertools.pairwise(pauses[2:]))
+    assert 120 <= ended <= 131
+
+
+def test_a_packet_that_had_to_wait_for_long_ends_nothing() -> None:
+    """It was not sent often: others at the address had to be asked, say."""
+    peer = GatewayPeer.live()
+    guest = peer.joined()
+    assert peer.endpoint.send(1, b"waits", peer.now)
+    (flight,) = peer.by_number[1].generations[1].sending.sent.flights.values()
+    flight.first -= 200.0
+    peer.wait(5.0)
+    assert flight.times >= 3
+    assert [*peer.sessions] == [1]
+    guest.say(p.NoOp(), 1)
+    assert not peer.endpoint.undelivered(1)
+
+
+def test_each_pause_is_twice_as_long_whatever_else_arrives() -> None:
+    sent, rtt = Sent(), RoundTrip()
+    rtt.begin(0.1)
+    sent.add(sent.next_id(), b"0", 1, 0.0)
+    times = [sent.due(rtt)]
+    for _ in range(12):
+        assert sent.look(rtt) == 1
+        flight = sent.next_again(times[-1])
+        sent.tries = 0  # others have their receipts
+        times.append(sent.due(rtt))
+    assert flight.times == 13
+    assert [round(late - early, 1) for early, late in itertools.pairwise(times)][-3:] == [10.0] * 3
+    assert sent.acknowledge([1], 99.0, rtt) is not None
+    assert (sent.waiting, sent.due(rtt), sent.repeated) == (0, math.inf, {})
+
+
+def test_what_is_tried_costs_as_many_as_there_are_keys() -> None:
+    peer = GatewayPeer.live(limits=FreenetLimits(open_rate=100.0))
+    for number in range(9):
+        assert Guest(peer, HERE, f"guest {number}").ask()
+    peer.wait(1.0)
+    guest = peer.guest()
+    for _ in range(12):
+        guest.give(b"\2" * 60)
+    assert peer.stats.dropped == {"opens under no key": 12}
+    for _ in range(12):
+        guest.give(b"\2" * 60)
+    assert peer.stats.dropped == {"opens under no key": 12, "too many packets to try": 12}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from freenet_world import World, at, intro, lost, newest, say, texts, told
-from scripted_freenet import JOIN, OTHER
+from scripted_freenet import GATE, JOIN, OTHER
 
-from sansproto.freenet import Confirmed, Connected, PathConflict, PeerLost, Unreachable
+from sansproto.freenet import Confirmed, Connected, KeyPair, PathConflict, PeerLost, Unreachable
 
 pytestmark = pytest.mark.unmeasured
 
@@ -184,3 +184,28 @@ def test_a_joiner_that_slept_or_moved_finds_out_at_once_that_its_session_is_gone
     gate.restart(world.new_gateway(), silent=True)
     joiner.call(lambda now: getattr(joiner.endpoint, report)(now, **more))
     assert world.until(lambda: len(told(joiner, Connected)) == 2) <= 5.5
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("loss", [0.0, 0.15])
+@pytest.mark.parametrize("keys", [OTHER, JOIN], ids=["new identity", "same identity"])
+def test_peers_that_call_each_other_have_one_session_after_a_restart(keys: KeyPair, loss: float, seed: int) -> None:
+    """Nobody sends an intro to who may be there already: it would be a restart to a real peer."""
+    world = World(seed, loss=loss)
+    a, b = world.peer("10.0.0.1", GATE), world.peer("10.0.0.2", JOIN)
+    world.join(a, b, JOIN, gateway=False)
+    world.join(b, a, GATE, gateway=False)
+    world.net.run(20)
+    b.restart(world.new_peer(keys), silent=True)
+    b.events.clear()
+    world.join(b, a, GATE, gateway=False)
+    assert world.until(lambda: bool(told(b, Connected))) <= (0.1 if not loss else 2.0)
+    world.net.run(20)
+    assert [len(end.endpoint.sessions) for end in (a, b)] == [1, 1]
+    assert [one.proven for one in told(b, Connected)] == [GATE.public]
+    before = sum(end.endpoint.stats.packets_sent for end in (a, b))
+    world.net.run(400)
+    assert (sum(end.endpoint.stats.packets_sent for end in (a, b)) - before) / 400 <= (0.45 if not loss else 0.65)
+    assert say(a, b"from a")
+    assert say(b, b"from b")
+    world.until(lambda: texts(a) == [b"from b"] and texts(b) == [b"from a"])
