@@ -7,32 +7,16 @@ that stand here; what ours drops and sends is what it does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import converting
+from convert_captures import Datagram, Event, Script, Step, a_capture, captures_file, documents, path, place, received
 from convert_freenet import SOURCE, VERSION, clear, version
 from converting import Test
 
-from sansproto.testing.conformance import outcome
 from sansproto.testing.conformance_freenet import MACHINES
-from sansproto.testing.entropy import ScriptedEntropy
-
-SOCKET: Final = "udp"
-
-Datagram = Mapping[str, Any]
-
-
-def place(text: str) -> dict[str, Any]:
-    host, _, port = text.rpartition(":")
-    return {"host": host.strip("[]"), "port": int(port)}
-
-
-def path(text: str) -> dict[str, Any]:
-    return {"socket": SOCKET, **place(text)}
 
 
 def is_intro(one: Datagram) -> bool:
@@ -77,7 +61,7 @@ def first_intro(piece: list[Datagram], of: str) -> Datagram:
     return next(one for one in piece if one["from"] == of and is_intro(one))
 
 
-def connected(capture: Capture, piece: list[Datagram]) -> Iterator[dict[str, Any]]:
+def connected(capture: Capture, piece: list[Datagram]) -> Iterator[Event]:
     """What is told of a new session, with what the other end said of itself in its intro or in its answer."""
     base = {"kind": "Connected", "path": path(capture.theirs), "generation": 1}
     if capture.is_gateway:
@@ -101,7 +85,7 @@ def told_version(told: str) -> dict[str, Any]:
     }
 
 
-def messages(capture: Capture, opened: list[Datagram]) -> Iterator[dict[str, Any]]:
+def messages(capture: Capture, opened: list[Datagram]) -> Iterator[Event]:
     """Each packet once, by its id; a stream when all of it is there. The first packet that is not an ack is a sign of
     life, which confirms a session that we began."""
     seen: set[int] = set()
@@ -129,7 +113,7 @@ def messages(capture: Capture, opened: list[Datagram]) -> Iterator[dict[str, Any
             yield {"kind": "MessageReceived", "path": path(capture.theirs), **message}
 
 
-def entropy(capture: Capture, piece: list[Datagram]) -> dict[str, list[str]]:
+def entropy(capture: Capture, piece: list[Datagram]) -> Script:
     """The key under which the real one received."""
     there, keys = place(capture.theirs), keys_of(piece, capture.ours)
     if capture.is_gateway:
@@ -151,28 +135,15 @@ def converted(capture: Capture, piece: list[Datagram], number: int) -> Test | No
     ):
         return None
     begun, role = piece[0]["t"], capture.party["role"].partition(",")[0]
-    steps: list[dict[str, Any]] = []
+    steps: list[Step] = []
     if not capture.is_gateway:
         calls = {"peer": capture.other["static_public"], "path": path(capture.theirs)}
         steps.append({"t": 0, "call": "connect", "args": {**calls, "gateway": capture.other["role"] == "gateway"}})
-    for one in heard:
-        given = {"path": path(capture.theirs), "hex": one["hex"]}
-        steps.append({"t": round((one["t"] - begun) * 1000), "datagram": given})
-    test: Test = {
-        "tcId": 0,
-        "comment": f"{capture.name}, session {number}: what the {role} received from {capture.theirs}",
-        "flags": [],
-        "config": {"private_key": capture.party["static_secret"], "delays": {}, "limits": {}},
-        "entropy": script,
-        "steps": steps,
-        "outcome": {},
-        "result": "valid",
-    }
+    steps += [received(one, begun) for one in heard]
+    comment = f"{capture.name}, session {number}: what the {role} received from {capture.theirs}"
+    config = {"private_key": capture.party["static_secret"], "delays": {}, "limits": {}}
     events = [] if is_refused else [*connected(capture, piece), *messages(capture, opened)]
-    script_bytes = {name: [*map(bytes.fromhex, draws)] for name, draws in test["entropy"].items()}
-    found = outcome(MACHINES[machine_of(capture)], test, ScriptedEntropy(script_bytes))
-    test["outcome"] = {"events": events, "dropped": found["dropped"], "sent": found["sent"]}
-    return test
+    return a_capture(MACHINES[machine_of(capture)], comment, config, script, steps, {"events": events})
 
 
 def machine_of(capture: Capture) -> str:
@@ -181,15 +152,12 @@ def machine_of(capture: Capture) -> str:
 
 def captures(folder: Path) -> Iterator[Capture]:
     """Both ends of each file whose keys are known."""
-    for file in sorted(folder.glob("*.json")) if folder.is_dir() else [folder]:
-        document = json.loads(file.read_text("utf-8"))
-        if not isinstance(document, dict) or not {"header", "datagrams"} <= document.keys():
-            raise SystemExit(f"{file}: not a capture of Freenet")
+    for name, document in documents(folder, "parties", "Freenet"):
         parties = document["header"]["parties"]
         pairs = dict.fromkeys((one["to"], one["from"]) for one in document["datagrams"])
         for ours, theirs in pairs:
             if "static_secret" in parties.get(str(place(ours)["port"]), {}):
-                yield Capture(file.stem, document, ours, theirs)
+                yield Capture(name, document, ours, theirs)
 
 
 def freenet_captures(folder: Path) -> dict[str, Any]:
@@ -197,6 +165,4 @@ def freenet_captures(folder: Path) -> dict[str, Any]:
     for capture in captures(folder):
         found = [converted(capture, piece, number) for number, piece in enumerate(capture.pieces(), 1)]
         tests.setdefault(machine_of(capture), []).extend(test for test in found if test is not None)
-    source = SOURCE, VERSION, "reference-capture"
-    groups = [converting.group("freenet", kind.partition(".")[2], some, source) for kind, some in tests.items() if some]
-    return converting.file("freenet", "capture", groups)
+    return captures_file("freenet", tests, (SOURCE, VERSION))

@@ -7,7 +7,7 @@ known here, a group, an operation, a member of a test, is kept, so that it fails
 out.
 
 With ``egtp-packets``, ``tox-packets`` or ``freenet-packets`` the packets of the file become tests of kind ``codec``.
-``freenet-captures`` makes tests of kind ``capture`` of one file, or of all of a folder.
+``freenet-captures`` and ``overte-captures`` make tests of kind ``capture`` of one file, or of all of a folder.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Final
 from convert_egtp import egtp, egtp_packets
 from convert_freenet import freenet, freenet_packets
 from convert_freenet_captures import freenet_captures
+from convert_overte_captures import overte_captures
 from convert_tox import tox, tox_packets
 
 from sansproto.testing.vectors import write_json
@@ -30,6 +31,7 @@ KNOWN: Final[Mapping[str, Callable[[Path], dict[str, Any]]]] = {
     "freenet": freenet,
     "freenet-packets": freenet_packets,
     "freenet-captures": freenet_captures,
+    "overte-captures": overte_captures,
     "tox": tox,
     "tox-packets": tox_packets,
 }

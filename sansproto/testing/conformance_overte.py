@@ -198,7 +198,7 @@ def _endpoint(config: Config, entropy: Entropy, trace: Trace | None, delays: typ
     """What the constructors of all machines have in common."""
     return {
         "entropy": entropy,
-        "wall_epoch": config["wall_epoch"] / 1000,
+        "wall_epoch": config["wall_epoch_us"] / 1e6 if "wall_epoch_us" in config else config["wall_epoch"] / 1000,
         "delays": settings(delays, config["delays"]),
         "limits": settings(limits, config["limits"]),
         "trace": trace,
@@ -240,9 +240,12 @@ def _server(config: Config, entropy: Entropy, trace: Trace | None = None) -> Dom
     if ice is not None:
         servers = tuple((server["host"], server["port"]) for server in ice["servers"])
         ice = IceRegistration(servers=servers, private_key=bytes.fromhex(ice["private_key"]))
+    policy: Policy = lively(config.get("policy", {}), Policy)
+    paths = {one["path"]: one["viewpoint"] for one in config.get("paths", ())}
     return DomainServer(
         ice=ice,
-        **_optional(config, domain_id=bytes, policy=Policy, authenticate=bool, strict_senders=bool),
+        policy=attrs.evolve(policy, paths=paths),
+        **_optional(config, domain_id=bytes, authenticate=bool, strict_senders=bool),
         **_endpoint(config, entropy, trace, ServerDelays, ServerLimits),
     )
 

@@ -75,13 +75,13 @@ class Recorder:
     def next_event(self) -> Any:
         event = self._endpoint.next_event()
         if event is not None:
-            self._events.append(_kind(event))
+            self._events.append(told(event))
         return event
 
     def next_transmit(self) -> Any:
         transmit = self._endpoint.next_transmit()
         if transmit is not None:
-            self._transmits.append(_kind(transmit))
+            self._transmits.append(told(transmit))
         return transmit
 
     def __getattr__(self, name: str) -> Any:
@@ -266,7 +266,7 @@ def _default(field: attrs.Attribute[Any]) -> Any:
     return field.default if factory is None else factory()
 
 
-def _kind(value: Any) -> dict[str, Any]:
+def told(value: Any) -> dict[str, Any]:
     """An event or transmit. A field of its own that is called ``kind`` is ``of_kind`` here."""
     fields = {"of_kind" if name == "kind" else name: item for name, item in _fields(value).items()}
     return {"kind": type(value).__name__, **fields}
@@ -304,7 +304,7 @@ def _drained(endpoint: Any) -> tuple[list[Any], list[Any]]:
     while True:
         event, transmit = endpoint.next_event(), endpoint.next_transmit()
         if event is None and transmit is None:
-            return [_kind(one) for one in transmits], [_kind(one) for one in events]
+            return [told(one) for one in transmits], [told(one) for one in events]
         transmits += [] if transmit is None else [transmit]
         events += [] if event is None else [event]
 

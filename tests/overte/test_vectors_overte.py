@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
+import convert_vectors
 import pytest
+from altering import altered
 
 from sansproto.errors import WireError
 from sansproto.overte.packets import DATAGRAM, PACKETS, DomainConnectRequest
@@ -69,3 +72,52 @@ def test_the_reference_is_lenient_where_ours_is_not() -> None:
     with pytest.raises(WireError) as error:
         DomainConnectRequest.decode(test.octets("wire"))
     assert error.value.field == "check_in.public_socket.scope"
+
+
+# -- captures
+
+CAPTURES = load(OVERTE / "captures.json").tests
+PAGE = (OVERTE.parents[1] / "docs" / "protocols" / "overte.rst").read_text("utf-8")
+
+
+@pytest.mark.parametrize("test", CAPTURES, ids=name_of)
+def test_what_a_real_one_received_is_the_same_to_ours(test: VectorTest) -> None:
+    assert differences(test, conformance_overte) == []
+
+
+def test_every_real_party_of_the_captures_is_there() -> None:
+    assert Counter((test.comment.partition(":")[0], test.type) for test in CAPTURES) == {
+        ("real-agent-real-mixer-real-server", "overte.client"): 2,
+        ("real-agent-real-mixer-real-server", "overte.server"): 1,
+        ("real-agent-real-mixer-our-server", "overte.client"): 2,
+        ("our-agent-real-mixer-real-server", "overte.client"): 1,
+        ("our-agent-real-mixer-real-server", "overte.server"): 1,
+        ("ice-real-ice-server-our-domain-both-clients", "overte.client"): 1,
+        ("ice-real-ice-server-our-domain-both-clients", "overte.ice_server"): 1,
+    }
+
+
+def test_the_page_names_all_that_was_dropped_of_what_real_ones_received() -> None:
+    section = PAGE.split("\nCaptures\n--------\n", 1)[1].split("\n---", 1)[0]
+    dropped = {reason for test in CAPTURES for reason in test["outcome"]["dropped"]}
+    assert dropped
+    assert {reason for reason in dropped if f"``{reason}``" not in section} == set()
+
+
+def test_a_capture_with_another_outcome_fails() -> None:
+    test = next(test for test in CAPTURES if "RADIUS_IGNORE_REQUEST" in str(test["steps"]))
+    fails = partial(altered, test, conformance_overte)
+    assert fails(lambda body: body["outcome"]["events"].pop()) == ["events"]
+    assert fails(lambda body: body["outcome"]["dropped"].clear()) == ["dropped"]
+    assert fails(lambda body: body["outcome"]["sent"].reverse()) == ["sent"]
+    assert fails(lambda body: body["entropy"].update(luck=["00"])) == ["not drawn"]
+    # With another clock no reply fits; without the assignment nobody comes in.
+    assert fails(lambda body: body["config"].update(wall_epoch_us=0)) == ["events", "dropped", "sent", "not drawn"]
+    server = next(test for test in CAPTURES if test.type == "overte.server")
+    found = altered(server, conformance_overte, lambda body: body["steps"].pop(0))
+    assert found[:3] == ["events", "dropped", "sent"]
+
+
+def test_one_file_of_captures_is_taken_and_another_one_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="not a capture of Overte"):
+        convert_vectors.main(["overte-captures", str(OVERTE / "codec.json"), str(tmp_path / "out")])
