@@ -216,9 +216,7 @@ def test_laws_are_about_what_they_are_given_and_its_bases(tmp_path: Path) -> Non
     assert {*subjects(path)} == {"A", "B", "C"}
 
 
-@all_of(
-    [path for path in SHIPPED if path.parent.name in ("sansproto_asyncio", "sansproto_sockets", "sansproto_threads")]
-)
+@all_of([path for path in SHIPPED if re.fullmatch("sansproto_(asyncio|sockets|threads|trio)", path.parent.name)])
 def test_adapters_know_no_protocol(path: Path) -> None:
     named = [name.split(".") for level, name in imports(ast.parse(path.read_text("utf-8"))) if level == 0]
     assert not [name for name in named if name[0] == "sansproto" and PROTOCOLS & set(name)]

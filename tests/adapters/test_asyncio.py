@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from sansproto.events import CloseCause, Closed
 from sansproto.testing._internal.adapter_harness import LOCAL, PATIENCE
 from sansproto.testing._internal.scripted_endpoint import Report, ScriptedEndpoint
 from sansproto.testing.adapter_suite import AdapterSuite
-from sansproto_asyncio import Runner, run
+from sansproto_asyncio import Runner, run, wall_epoch
 
 T = TypeVar("T")
 
@@ -171,6 +172,8 @@ def test_the_clock_is_that_of_the_loop() -> None:
         async with run(ScriptedEndpoint()) as runner:
             before = loop.time()
             assert before <= runner.call(lambda now: now) <= loop.time()
+            assert runner.call(lambda more, now: now + more, 1e9) >= 1e9
+            assert wall_epoch() + loop.time() == pytest.approx(time.time(), abs=60)
 
     loop = asyncio.new_event_loop()
     start = loop.time()

@@ -12,22 +12,24 @@ import pytest
 from test_asyncio import Harness as Asyncio
 from test_sockets import Harness as Sockets
 from test_threads import Harness as Threads
+from test_trio import Harness as Trio
 
 from sansproto.contract import Path
 from sansproto.egtp import EgtpNode, Established, KeyPair, MessageReceived, PeerRestarted
 from sansproto.testing._internal.adapter_harness import LOCAL, PATIENCE, Running
 from sansproto.testing.entropy import ScriptedEntropy
+from sansproto_sockets import wall_epoch
 
 E = TypeVar("E")
 A, B = KeyPair.of(bytes([1]) * 32), KeyPair.of(bytes([2]) * 32)
-HARNESSES = {"asyncio": Asyncio(asyncio.new_event_loop), "sockets": Sockets(), "threads": Threads()}
+HARNESSES = {"asyncio": Asyncio(asyncio.new_event_loop), "sockets": Sockets(), "threads": Threads(), "trio": Trio()}
 
 
 @contextmanager
 def node(harness: Any, keys: KeyPair, life: bytes, port: int = 0) -> Iterator[tuple[EgtpNode, Running]]:
     """A process, which is killed in the end."""
     entropy = ScriptedEntropy(seed=life)
-    endpoint = EgtpNode(private_key=keys.private, entropy=entropy, wall_epoch=time.time() - time.monotonic())
+    endpoint = EgtpNode(private_key=keys.private, entropy=entropy, wall_epoch=wall_epoch())
     running = harness.start(endpoint, listen={}, sockets={"udp": (LOCAL[0], port)}, linger=0.0)
     try:
         yield endpoint, running

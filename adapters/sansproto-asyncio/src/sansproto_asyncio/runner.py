@@ -10,14 +10,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, TypeVarTuple
 
 from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
 from sansproto_sockets import Bind, Driver, Ready, RunnerBase
+from sansproto_sockets import wall_epoch as _wall_epoch
 
 E = TypeVar("E")
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Runner(RunnerBase[E]):
@@ -29,14 +31,14 @@ class Runner(RunnerBase[E]):
         self._event_waiter: asyncio.Future[None] | None = None
         self._end_waiter: asyncio.Future[None] | None = None
 
-    def call(self, verb: Callable[[float], T]) -> T:
-        """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result.
+    def call(self, verb: Callable[[*Arguments, float], T], *arguments: *Arguments) -> T:
+        """Call ``verb(*arguments, now)``, carry out what the endpoint then asks for, and give its result.
 
         ``now`` is the loop's time.
         """
         driver = self._driver
         try:
-            return driver.call(verb)
+            return driver.call(verb, *arguments)
         finally:
             self._turn()
 
@@ -155,6 +157,11 @@ def run(
     once.
     """
     return Runner(endpoint, listen or {}, sockets or {}, linger)
+
+
+def wall_epoch() -> float:
+    """The time of day, in seconds since 1970, when the loop's clock was 0: the ``wall_epoch`` of an endpoint."""
+    return _wall_epoch(asyncio.get_running_loop().time)
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

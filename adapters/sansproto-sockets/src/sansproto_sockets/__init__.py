@@ -4,5 +4,6 @@ from .addresses import Bind
 from .base import RunnerBase
 from .driver import Driver, Ready
 from .runner import Runner, run
+from .system import system_entropy, wall_epoch
 
-__all__ = ["Bind", "Driver", "Ready", "Runner", "RunnerBase", "run"]
+__all__ = ["Bind", "Driver", "Ready", "Runner", "RunnerBase", "run", "system_entropy", "wall_epoch"]

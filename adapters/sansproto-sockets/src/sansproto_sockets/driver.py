@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar, TypeVarTuple
 
 from sansproto.contract import (
     AbortTransport,
@@ -42,6 +42,7 @@ from .streams import Stream
 
 E = TypeVar("E")
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 Ready: TypeAlias = Sequence[tuple[selectors.SelectorKey, int]]
 OnReady: TypeAlias = Callable[[int], None]
@@ -132,11 +133,11 @@ class Driver(Generic[E]):
         if not self._aborted:
             self._guard(lambda: self._turn(ready))
 
-    def call(self, verb: Callable[[float], T]) -> T:
-        """Call ``verb(now)``. A turn should follow, also if it raises."""
+    def call(self, verb: Callable[[*Arguments, float], T], *arguments: *Arguments) -> T:
+        """Call ``verb(*arguments, now)``. A turn should follow, also if it raises."""
         self._raise_failure()
         self._guard(self._notice_sleep)
-        return verb(self.now())
+        return verb(*arguments, self.now())
 
     def has_event(self) -> bool:
         """Is there something to take, were it an exception? May pop one event of the endpoint, and keep it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, TypeVarTuple
 
 from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
@@ -16,6 +16,7 @@ from .driver import Driver
 
 E = TypeVar("E")
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Runner(RunnerBase[E]):
@@ -25,11 +26,11 @@ class Runner(RunnerBase[E]):
     and take the events that are there with ``next_event(timeout=0)``.
     """
 
-    def call(self, verb: Callable[[float], T]) -> T:
-        """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result."""
+    def call(self, verb: Callable[[*Arguments, float], T], *arguments: *Arguments) -> T:
+        """Call ``verb(*arguments, now)``, carry out what the endpoint then asks for, and give its result."""
         driver = self._driver
         try:
-            return driver.call(verb)
+            return driver.call(verb, *arguments)
         finally:
             driver.turn()
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, TypeVarTuple
 
 from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
@@ -20,6 +20,7 @@ from sansproto_sockets import Bind, Driver, RunnerBase
 
 E = TypeVar("E")
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 
 class Runner(RunnerBase[E]):
@@ -31,14 +32,14 @@ class Runner(RunnerBase[E]):
         self._wakes_at = -math.inf  # when the I/O thread looks at the endpoint again by itself
         self._stopping = False
 
-    def call(self, verb: Callable[[float], T]) -> T:
-        """Call ``verb(now)``, which may use the endpoint; what it asked for is then carried out. Gives its result.
+    def call(self, verb: Callable[[*Arguments, float], T], *arguments: *Arguments) -> T:
+        """Call ``verb(*arguments, now)``, carry out what the endpoint then asks for, and give its result.
 
         ``verb`` runs in the calling thread and holds the lock: it must not wait for anything.
         """
         with self._changed:
             try:
-                return self._driver.call(verb)
+                return self._driver.call(verb, *arguments)
             finally:
                 self._hurry()
 
