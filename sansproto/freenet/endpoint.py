@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Annotated, ClassVar, Final
 
 from ..component import Parts, Refusal
@@ -12,6 +13,8 @@ from ..endpoint import DatagramEndpoint
 from ..errors import LocalProtocolError
 from ..events import Writable
 from ..fair import address_bytes
+from ..recovery.limits import RecoveryConfig
+from ..recovery.poke import Pokes, PokesInput
 from ..session import Answers
 from ..snapshot import CACHED
 from ..trace import Trace
@@ -32,6 +35,10 @@ OUTPUT_WAITS: Final = Refusal("too much output waits", ref="sending")
 _INTRO = p.Intro.__wire__.id
 
 
+class Reports(Pokes[Where]):
+    """What the host reports of sleep and of its network, and the addresses that are called."""
+
+
 class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     """Sessions with others, by the addresses at which they are."""
 
@@ -45,6 +52,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     """From where others may call a peer that it does not call."""
     offered: OrderedDict[tuple[Where, bytes], None]
     """Sessions that were not confirmed, oldest first."""
+    pokes: Reports
     count: int
     """Sessions so far: the number of the last one."""
     _is_wanting: bool
@@ -72,7 +80,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         super().__init__(entropy=entropy, limits=self.limits, trace=trace)
         self.keys, self.version = KeyPair.of(private_key), version
         self.door, self.places = Door(self), Parts(self.make_place_part)
-        self.spent = Spent.nothing(self.limits)
+        self.pokes, self.spent = Reports(self, self, RecoveryConfig()), Spent.nothing(self.limits)
         self.count, self._is_wanting = 0, False
         self.expected, self.offered = OrderedDict(), OrderedDict()
         self.rebuild()
@@ -145,6 +153,32 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         session.owner.forget_generation(generation)
         self.run()
         return left
+
+    def network_changed(self, now: float) -> None:
+        """Who was called is asked whether it is there, or called: at once, or after a pause if that was so lately.
+
+        Nothing happens after ``close``.
+        """
+        self.resumed(now, asleep=0.0)
+
+    def resumed(self, now: float, *, asleep: float) -> None:
+        """As ``network_changed``."""
+        if self.alive(now):
+            self.pokes.post(PokesInput.REPORTED(asleep))
+            self.run()
+
+    # -- what reports of the host ask
+
+    def peer_ids(self) -> Iterable[Where]:
+        return (where for where, place in self.places.items() if place.call)
+
+    def poke_peer(self, key: Where, asleep: float) -> None:
+        place = self.places.get(key)
+        if place is not None:
+            place.poke()
+
+    def renew_tokens(self) -> None:
+        """There are none."""
 
     # -- the contract
 

@@ -67,17 +67,6 @@ class FreenetPeer(FreenetEndpoint):
         self.advance(now)
         keep_newest(self.expected, where_of(path), None, self.limits.expected)
 
-    def network_changed(self, now: float) -> None:
-        """Whoever was called is asked at once whether it is there, or called."""
-        if self.alive(now):
-            for place in self.places.values():
-                place.poke()
-            self.run()
-
-    def resumed(self, now: float, *, asleep: float) -> None:
-        """As ``network_changed``."""
-        self.network_changed(now)
-
     def is_welcome(self, path: Path) -> bool:
         """Only from where somebody is called, or expected."""
         place = self.place_at(path)

@@ -39,7 +39,7 @@ from .items import CloseReason, Hint, Knock, Reply, Route, Sealed
 from .limits import OnConflict, RecoveryConfig, RecoveryDelays
 from .paths import Paths
 from .peer import PROCESS, Peer, PeerInput
-from .poke import Poke, PokeInput, Pokes, PokesInput
+from .poke import PeerPokes, Poke, PokeInput, PokesInput
 from .records import PeerRecord, SessionRecord, allow, load_record, record_of
 from .session import DATA, Session, SessionInput, SessionState
 from .suspicion import Suspicion, SuspicionInput
@@ -70,7 +70,7 @@ class Recovery(Part[RecoveryHost]):
     sessions: Parts[bytes, Session]
     farewells: Farewells
     door: Door
-    pokes: Pokes
+    pokes: PeerPokes
     tokens: Tokens
     process: bytes
     """What all instances that we show begin with."""
@@ -292,8 +292,8 @@ class Recovery(Part[RecoveryHost]):
     def make_farewells(self) -> Farewells:
         return Farewells(self.host, self, self.make_tombstone)
 
-    def make_pokes(self) -> Pokes:
-        return Pokes(self.host, self)
+    def make_pokes(self) -> PeerPokes:
+        return PeerPokes(self.host, self, self.config)
 
     def make_door(self) -> Door:
         return Door(self.host, self)

@@ -1,21 +1,23 @@
 """Is a peer still there, now that we slept or moved? docs/protocols/recovery.rst, poke.
 
-:class:`Poke` asks one peer; :class:`Pokes` takes the reports of the host and goes through the peers.
+:class:`Poke` asks one peer; :class:`Pokes` takes the reports of the host and goes through the peers, whatever they are.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from enum import Enum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 
-from ..component import Component
+from ..component import Component, Host
 from ..contract import Instant
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from .host import RecoveryHost
 from .limits import RecoveryConfig, RecoveryDelays, growing
+
+K = TypeVar("K", bound=Hashable)
 
 
 class PokedPeer(Protocol):
@@ -126,13 +128,11 @@ POKE: Final = Table[Poke, PokeState](
 )
 
 
-class PokesOwner(Protocol):
-    """What the reports of the host ask of the core."""
+class PokesOwner(Protocol[K]):
+    """What the reports of the host ask of who has the peers."""
 
-    config: RecoveryConfig
-
-    def peer_ids(self) -> Iterable[bytes]: ...
-    def poke_peer(self, key: bytes, asleep: float) -> None: ...
+    def peer_ids(self) -> Iterable[K]: ...
+    def poke_peer(self, key: K, asleep: float) -> None: ...
     def renew_tokens(self) -> None: ...
 
 
@@ -150,8 +150,8 @@ class PokesInput:
     SLICE_DUE = Input[PokesState, None]()
 
 
-class Pokes(Component[PokesState, RecoveryHost]):
-    """The reports of the host, and the peers that were not looked after yet."""
+class Pokes(Component[PokesState, Host[Any]], Generic[K]):
+    """The reports of the host, and the peers, by their keys, that were not looked after yet."""
 
     asleep: float
     """The longest sleep that was reported and not looked after; 0.0: none."""
@@ -160,23 +160,23 @@ class Pokes(Component[PokesState, RecoveryHost]):
     done: int
     """Reports that were carried out, one soon after the other."""
     last: Instant
-    todo: deque[bytes]
-    core: Annotated[PokesOwner, CACHED]
+    todo: deque[K]
+    owner: Annotated[PokesOwner[K], CACHED]
+    config: Annotated[RecoveryConfig, CACHED]
 
-    def __init__(self, host: RecoveryHost, core: PokesOwner) -> None:
+    def __init__(self, host: Host[Any], owner: PokesOwner[K], config: RecoveryConfig) -> None:
         super().__init__(host)
-        self.core, self.todo = core, deque()
+        self.owner, self.config, self.todo = owner, config, deque()
         self.asleep = self.slept = self.last = 0.0
         self.done = 0
 
     # -- conditions and times
 
     def has_more(self) -> bool:
-        return len(self.todo) > self.core.config.limits.slice
+        return len(self.todo) > self.config.limits.slice
 
     def pause(self) -> float:
-        times = self.core.config.direct
-        return growing(self._done_lately(), times)
+        return growing(self._done_lately(), self.config.direct)
 
     def at_once(self) -> float:
         return 0.0
@@ -190,19 +190,23 @@ class Pokes(Component[PokesState, RecoveryHost]):
         self.done, self.last = self._done_lately() + 1, self.host.clock
         self.slept, self.asleep = self.asleep, 0.0
         if self.slept > 0.0:
-            self.core.renew_tokens()
+            self.owner.renew_tokens()
         waiting = set(self.todo)
-        self.todo.extend(key for key in self.core.peer_ids() if key not in waiting)
+        self.todo.extend(key for key in self.owner.peer_ids() if key not in waiting)
 
     def go_on(self) -> None:
-        for _ in range(min(len(self.todo), self.core.config.limits.slice)):
-            self.core.poke_peer(self.todo.popleft(), self.slept)
+        for _ in range(min(len(self.todo), self.config.limits.slice)):
+            self.owner.poke_peer(self.todo.popleft(), self.slept)
 
     def _done_lately(self) -> int:
-        return self.done if self.done and self.host.clock - self.last < self.core.config.direct.quiet else 0
+        return self.done if self.done and self.host.clock - self.last < self.config.direct.quiet else 0
 
 
-_PS, _PI, _PC = PokesState, PokesInput, Pokes
+class PeerPokes(Pokes[bytes]):
+    """The same of the core's peers."""
+
+
+_PS, _PI, _PC = PokesState, PokesInput, Pokes[Any]
 
 
 class PokesTimer:
@@ -213,7 +217,7 @@ class PokesTimer:
 _PT = PokesTimer
 _ANY_PAUSE: Final = (_PS.READY, _PS.PAUSED, _PS.PAUSED_AGAIN)
 
-POKES: Final = Table[Pokes, PokesState](
+POKES: Final = Table[Pokes[Any], PokesState](
     Pokes,
     PokesInput,
     PokesTimer,

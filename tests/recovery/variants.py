@@ -22,7 +22,7 @@ from sansproto.recovery.farewell import Farewells
 from sansproto.recovery.items import Arrival, Sealed
 from sansproto.recovery.paths import Paths
 from sansproto.recovery.peer import Peer, PeerInput
-from sansproto.recovery.poke import PokeInput, Pokes, PokesInput, PokesState
+from sansproto.recovery.poke import PeerPokes, PokeInput, Pokes, PokesInput, PokesState
 from sansproto.recovery.session import Session, SessionInput, SessionState
 from sansproto.recovery.silence import Silence
 from sansproto.recovery.tombstone import Slot, Tombstone, TombstoneState
@@ -557,12 +557,18 @@ class Rooted(Recovery):
 variant("nothing is done after a change of network", "S72", "S74")(Rooted)
 
 
-class Restless(Pokes):
+class Restless(PeerPokes):
+    @classmethod
+    def of(cls, core: Recovery) -> PeerPokes:
+        return cls(core.host, core, core.config)
+
     def pause(self) -> float:
         return 0.0
 
 
-variant("no pause between rounds of pings", "S71", "S74")(with_parts(make_pokes=lambda core: Restless(core.host, core)))
+variant("no pause between rounds of pings", "S71", "S74")(
+    with_parts(make_pokes=lambda core: Restless(core.host, core, core.config))
+)
 
 
 def _forgets_the_last() -> Mutant:
