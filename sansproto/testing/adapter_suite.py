@@ -5,9 +5,9 @@
     class TestMyAdapter(AdapterSuite):
         harness = MyHarness()
 
-A harness shows the suite how a runner of the adapter is started, called and left. The suite drives a
-:class:`ScriptedEndpoint`; real TCP and UDP sockets of this machine are at the other end. One test runs in a process of
-its own, which imports the module of your class.
+An :class:`AdapterHarness` shows the suite how a runner of the adapter is started; what it gives is a :class:`Running`,
+which can be called and left. The suite drives a :class:`ScriptedEndpoint`; real TCP and UDP sockets of this machine are
+at the other end. One test runs in a process of its own, which imports the module of your class.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from ._internal.adapter_harness import (
     LOCAL,
     PATIENCE,
     AdapterHarness,
+    Running,
     World,
     await_reset,
     count_descriptors,
@@ -55,7 +56,9 @@ from ._internal.adapter_harness import (
     reset,
     until,
 )
-from ._internal.scripted_endpoint import CHUNK, ScriptedEndpoint
+from ._internal.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
+
+__all__ = ["LOCAL", "PATIENCE", "AdapterHarness", "AdapterSuite", "Report", "Running", "ScriptedEndpoint"]
 
 
 @contextmanager
@@ -304,6 +307,8 @@ class AdapterSuite:
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint, listen={"in": LOCAL, "other": LOCAL})
         running.call(lambda _: endpoint.do(PauseAccepting("in")))
+        while running.call(lambda _: endpoint.has_output):  # an adapter may carry it out later
+            time.sleep(0.001)
         world.dial(running, "in")
         world.dial(running, "other")
         assert until(running, "accepted").value[0] == "other"
@@ -376,6 +381,22 @@ class AdapterSuite:
         assert (data, Address(*sender)) == (b"", running.addresses["udp"])
         peer.sendto(b"pong", sender)
         assert until(running, "datagram").value == (b"pong", path)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    def test_addresses_of_datagrams_are_those_of_their_family(self, world: World, host: str) -> None:
+        """A socket for both families has mapped addresses; the endpoint has none."""
+        if host == "::1" and not socket.has_dualstack_ipv6():
+            pytest.skip("this system has no IPv6")
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, sockets={"udp": ("", 0)})
+        family = socket.AF_INET6 if host == "::1" else socket.AF_INET
+        peer = world.own(socket.socket(family, socket.SOCK_DGRAM))
+        peer.bind((host, 0))
+        path = Path("udp", host, peer.getsockname()[1])
+        peer.sendto(b"ping", (host, running.addresses["udp"].port))
+        assert until(running, "datagram").value == (b"ping", path), "v4-in-v6 is unmapped"
+        running.call(lambda _: endpoint.do(SendDatagram(b"pong", path)))
+        assert peer.recvfrom(100)[0] == b"pong"
 
     def test_rebinds_to_another_port(self, world: World) -> None:
         endpoint = ScriptedEndpoint()

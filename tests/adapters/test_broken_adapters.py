@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from sansproto.contract import AbortTransport, Address, CloseTransport, Link, PauseReading, Transmit
+from sansproto.contract import AbortTransport, Address, CloseTransport, Link, Path, PauseReading, SendDatagram, Transmit
+from sansproto.errors import NotOpen
 from sansproto.testing import adapter_suite
+from sansproto.testing._internal import adapter_harness
 from sansproto.testing._internal.adapter_harness import World
 from sansproto.testing._internal.scripted_endpoint import ScriptedEndpoint
 from sansproto.testing.adapter_suite import AdapterSuite, clean_world
@@ -36,7 +39,8 @@ class Toy:
 
     def __init__(self, endpoint: ScriptedEndpoint, **how: Any) -> None:
         self.endpoint = endpoint
-        self.runner: Runner[Any] = run(self.seen(endpoint), **how).__enter__()
+        self.through = self.seen(endpoint)
+        self.runner: Runner[Any] = run(self.through, **how).__enter__()
 
     @property
     def addresses(self) -> Mapping[str, Address]:
@@ -266,6 +270,74 @@ def test_spinning_without_descriptors_is_noticed(capfd: pytest.CaptureFixture[st
     with pytest.raises(AssertionError, match="standard error"):
         Starving().test_without_descriptors_it_neither_spins_nor_breaks()
     assert "of a CPU while there is nothing to do" in capfd.readouterr().err
+
+
+class Deferring(Seen):
+    def __init__(self, endpoint: ScriptedEndpoint) -> None:
+        super().__init__(endpoint)
+        self.is_called = False
+
+    def next_transmit(self) -> Transmit | None:
+        return None if self.is_called else self._endpoint.next_transmit()
+
+
+class Late(Toy):
+    """Carries out later what a call has asked for."""
+
+    seen = Deferring
+
+    def call(self, verb: Callable[[float], T]) -> T:
+        def call_and_defer(now: float) -> T:
+            self.through.is_called = True
+            threading.Timer(0.05, self.carry_out).start()
+            return verb(now)
+
+        return super().call(call_and_defer)
+
+    def carry_out(self) -> None:
+        with suppress(NotOpen):
+            self.runner.call(lambda _: setattr(self.through, "is_called", False))
+
+
+def test_an_adapter_may_carry_out_later_what_a_call_has_asked_for() -> None:
+    for _ in range(5):
+        passes(Late, AdapterSuite.test_pauses_and_resumes_accepting)
+
+
+class MappedSeen(Seen):
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        host = path.host if ":" in path.host else f"::ffff:{path.host}"
+        self._endpoint.receive_datagram(data, Path(path.socket, host, path.port), now)
+
+
+class Mapping4In6(Toy):
+    """Passes on what the system calls the sender."""
+
+    seen = MappedSeen
+
+
+class Unsendable(Seen):
+    def next_transmit(self) -> Transmit | None:
+        transmit = self._endpoint.next_transmit()
+        if isinstance(transmit, SendDatagram) and ":" not in transmit.path.host:
+            return None  # what a socket of the other family does with such an address
+        return transmit
+
+
+class OneFamily(Toy):
+    """Sends from a socket for both families to addresses of one."""
+
+    seen = Unsendable
+
+
+def test_addresses_that_are_not_mapped_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter_harness, "PATIENCE", 0.5)
+
+    def test(suite: AdapterSuite, world: World) -> None:
+        suite.test_addresses_of_datagrams_are_those_of_their_family(world, "127.0.0.1")
+
+    fails(Mapping4In6, test, "unmapped")
+    fails(OneFamily, test)
 
 
 class LostTwice(Seen):

@@ -11,9 +11,8 @@ import pytest
 
 from sansproto.contract import Address, Path, SendDatagram
 from sansproto.events import CloseCause, Closed
-from sansproto.testing._internal.adapter_harness import LOCAL, PATIENCE, World
-from sansproto.testing._internal.scripted_endpoint import Report, ScriptedEndpoint
-from sansproto.testing.adapter_suite import AdapterSuite
+from sansproto.testing._internal.adapter_harness import World
+from sansproto.testing.adapter_suite import LOCAL, PATIENCE, AdapterSuite, Report, ScriptedEndpoint
 from sansproto_threads import Runner, run
 
 T = TypeVar("T")

@@ -14,9 +14,7 @@ import trio.testing
 from sansproto.contract import Address
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
-from sansproto.testing._internal.adapter_harness import LOCAL, PATIENCE
-from sansproto.testing._internal.scripted_endpoint import Report, ScriptedEndpoint
-from sansproto.testing.adapter_suite import AdapterSuite
+from sansproto.testing.adapter_suite import LOCAL, PATIENCE, AdapterSuite, Report, ScriptedEndpoint
 from sansproto_trio import Runner, run, wall_epoch
 
 T = TypeVar("T")

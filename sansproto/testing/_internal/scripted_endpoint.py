@@ -75,6 +75,11 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
 
     # -- for the test: to be used within ``call``
 
+    @property
+    def has_output(self) -> bool:
+        """Is there something that the adapter has not taken yet?"""
+        return bool(self._outbox)
+
     def do(self, *transmits: Transmit) -> None:
         for transmit in transmits:
             link = getattr(transmit, "link", None)
