@@ -36,15 +36,18 @@ from sansproto.overte import (
     PacketType,
     ServerDelays,
     ServerLimits,
+    audio,
+    avatars,
 )
 from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
+from sansproto.overte import payloads as overte_payloads
 from sansproto.overte import stun as overte_stun
 from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryLimits
 from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
 from sansproto.session import Answers, Session
 from sansproto.testing._internal import reasons
-from sansproto.testing._internal.charts import document, guards_rst, mermaid, rst_table
+from sansproto.testing._internal.charts import document, guards_rst, list_table, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
 from sansproto.tox import NodeDelays as ToxNodeDelays
@@ -84,6 +87,45 @@ def packets(kinds: Mapping[int, type[Packet]], digits: str) -> str:
         else:
             parts.append(f"{number:{digits}} {kind.__name__}: no payload\n")
     return "\n".join(parts).replace("|", "\\|")  # else it would begin a substitution
+
+
+def payloads(*kinds: type[Packet]) -> str:
+    """Packets one by one, those that have a type with its number."""
+    layouts = (
+        layout_rst(kind) if (number := kind.__wire__.id) is None else packets({number: kind}, "d") for kind in kinds
+    )
+    return "\n".join(layouts)
+
+
+def avatar_sections() -> str:
+    """The sections of an avatar, with what the docstrings below them say."""
+    source = inspect.getsource(avatars.AvatarState)
+    meanings = dict(re.findall(r'^    (\w+): .* = None\n    """([^"]*)"""$', source, re.M))
+    rows = []
+    for name, section in avatars.SECTIONS.items():
+        shape = section.codec.shape()
+        size = str(shape.min_size) if shape.min_size == shape.max_size else f"{shape.min_size}..{shape.max_size}"
+        rows.append((f"{section.flag:04x}", size, f"``{name}``", shape.type_name, " ".join(meanings[name].split())))
+    return list_table(("flag", "size", "section", "type", "meaning"), rows)
+
+
+def deliveries() -> str:
+    """How each payload is sent."""
+    rows = [
+        (str(number), kind.__name__, PacketType[overte_payloads.TYPES[kind].name].form.name, DELIVERED[delivery])
+        for number, kind in sorted(overte_payloads.PAYLOADS.items())
+        for delivery in [overte_payloads.delivery_of(object.__new__(kind)) if kind is not LISTED else None]
+    ]
+    return list_table(("number", "packet", "header", "how it is sent"), rows)
+
+
+LISTED = overte_payloads.NodeIgnoreRequest
+DELIVERED = {
+    overte_payloads.Delivery.ONCE: "once",
+    overte_payloads.Delivery.RELIABLE: "reliably",
+    overte_payloads.Delivery.MESSAGE: "as a message",
+    None: "one id: reliably; else as a message",
+}
 
 
 def one_of(codec: Any) -> str:
@@ -208,6 +250,38 @@ TOX_BODIES: tuple[type[Packet], ...] = (
     tox.DhtPingBody,
     tox.DhtPongBody,
 )
+SECTION_PACKETS: tuple[type[Packet], ...] = (
+    avatars.Vec3,
+    avatars.BoundingBox,
+    avatars.SensorToWorld,
+    avatars.Parent,
+    avatars.Hand,
+    avatars.Face,
+    avatars.GrabJoint,
+)
+AUDIO_PACKETS: tuple[type[Packet], ...] = (
+    audio.NegotiateAudioFormat,
+    audio.SelectedAudioFormat,
+    audio.MicrophoneAudioNoEcho,
+    audio.Placing,
+    audio.Quaternion,
+    audio.SilentAudioFrame,
+    audio.MixedAudio,
+    audio.AudioEnvironment,
+    audio.Reverb,
+    audio.AudioStreamStats,
+    audio.StreamStats,
+    audio.StreamCounts,
+    audio.MuteEnvironment,
+    audio.PerAvatarGainSet,
+    audio.InjectorGainSet,
+)
+WISHES: tuple[type[Packet], ...] = (
+    overte_payloads.NodeMuteRequest,
+    overte_payloads.NodeIgnoreRequest,
+    overte_payloads.RadiusIgnoreRequest,
+    overte_payloads.RequestsDomainListData,
+)
 PROXY_PACKETS: tuple[type[Packet], ...] = (
     proxies.SocksGreeting,
     proxies.SocksChoice,
@@ -260,6 +334,22 @@ PARTS: dict[str, Callable[[], str]] = {
     "overte.check_in": lambda: layout_rst(overte.CheckIn),
     "overte.record": lambda: layout_rst(overte.NodeRecord),
     "overte.packets": lambda: packets(overte.PACKETS, "d"),
+    "overte.messages": lambda: payloads(overte_payloads.MessagesData, overte_payloads.MessagesSubscribe),
+    "overte.identities": lambda: payloads(
+        overte_payloads.AvatarIdentity, overte_payloads.Identity, overte_payloads.IdentityBefore55
+    ),
+    "overte.avatars": lambda: payloads(
+        avatars.AvatarData, avatars.BulkAvatarData, avatars.AvatarRecord, avatars.KillAvatar
+    ),
+    "overte.sections": avatar_sections,
+    "overte.section_parts": lambda: payloads(*SECTION_PACKETS),
+    "overte.views": lambda: payloads(avatars.AvatarQuery, avatars.View, overte_payloads.EntityQuery),
+    "overte.traits": lambda: payloads(
+        avatars.SetAvatarTraits, avatars.BulkAvatarTraits, avatars.AvatarTraits, avatars.BulkAvatarTraitsAck
+    ),
+    "overte.audio": lambda: payloads(*AUDIO_PACKETS),
+    "overte.wishes": lambda: payloads(*WISHES),
+    "overte.delivery": deliveries,
     "overte.binding": lambda: layout_rst(overte_stun.BindingRequest) + "\n" + layout_rst(overte_stun.BindingResponse),
     "overte.client_delays": lambda: settings(ClientDelays),
     "overte.client_limits": lambda: settings(ClientLimits),

@@ -6,7 +6,8 @@
 known here, a group, an operation, a member of a test, is kept, so that it fails where it is checked: nothing is left
 out.
 
-With ``egtp-packets``, ``tox-packets`` or ``freenet-packets`` the packets of the file become tests of kind ``codec``.
+With ``egtp-packets``, ``tox-packets``, ``freenet-packets`` or ``overte-payloads`` the packets of the file become tests
+of kind ``codec``; with ``overte-packed`` what is packed in payloads becomes tests of kind ``crypto``.
 ``freenet-captures`` and ``overte-captures`` make tests of kind ``capture`` of one file, or of all of a folder.
 """
 
@@ -21,6 +22,7 @@ from convert_egtp import egtp, egtp_packets
 from convert_freenet import freenet, freenet_packets
 from convert_freenet_captures import freenet_captures
 from convert_overte_captures import overte_captures
+from convert_overte_payloads import overte_packed, overte_payloads
 from convert_tox import tox, tox_packets
 
 from sansproto.testing.vectors import write_json
@@ -32,6 +34,8 @@ KNOWN: Final[Mapping[str, Callable[[Path], dict[str, Any]]]] = {
     "freenet-packets": freenet_packets,
     "freenet-captures": freenet_captures,
     "overte-captures": overte_captures,
+    "overte-packed": overte_packed,
+    "overte-payloads": overte_payloads,
     "tox": tox,
     "tox-packets": tox_packets,
 }

@@ -27,6 +27,7 @@ from ..wire import (
     Rest,
     Shape,
     Terminated,
+    TextToEnd,
     Trailing,
     by_id,
     const,
@@ -309,37 +310,6 @@ MAX_ERROR: Final = 1024
 
 MAX_FIELDS: Final = 4096
 """Bytes of the JSON in metadata, or in a receipt."""
-
-
-class TextToEnd(Codec[str]):
-    """UTF-8 text up to the end of the record: ``min`` to ``max`` bytes behind ``lead``, which is no part of it."""
-
-    def __init__(self, max: int, *, min: int = 0, lead: bytes = b"") -> None:
-        self.max = max
-        self.min = min
-        self._raw = Rest(max + len(lead), min=min + len(lead))
-        self._lead = lead
-
-    def shape(self) -> Shape:
-        behind = f"{self._lead.hex()}, then " if self._lead else ""
-        name = f"{behind}the rest, {self.min} to {self.max} bytes of utf-8"
-        return attrs.evolve(self._raw.shape(), type_name=name)
-
-    def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
-        raw, stop = self._raw.decode_from(data, offset, end)
-        if not raw.startswith(self._lead):
-            raise WireError(Fault.BAD_VALUE, offset)
-        try:
-            return raw[len(self._lead) :].decode(), stop
-        except UnicodeDecodeError:
-            raise WireError(Fault.BAD_ENCODING, offset) from None
-
-    def encode(self, value: str) -> bytes:
-        try:
-            raw = value.encode()
-        except UnicodeEncodeError:
-            raise WireError(Fault.BAD_VALUE) from None
-        return self._raw.encode(self._lead + raw)
 
 
 def json_object(text: str) -> dict[str, Any]:

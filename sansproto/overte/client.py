@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..component import OptionalPart, Refusal
+from ..component import Note, OptionalPart, Refusal
 from ..contract import Address, Entropy, Path, Phase
 from ..errors import LocalProtocolError, NotOpen, WireError
 from ..trace import Trace
@@ -16,12 +16,13 @@ from . import connection, crypto, rendezvous, stun
 from . import packets as p
 from .connection import Connection, ConnectionInput
 from .endpoint import OverteEndpoint
-from .events import ClientEvent, NodeInfo, Undelivered
+from .events import ClientEvent, NodeInfo, PacketReceived, Undelivered
 from .header import MAX_DATAGRAM, Head, Header, decode_datagram
 from .introduction import Introduction, Membership
 from .limits import ClientDelays, ClientLimits
 from .nodes import DomainSender, NodeTable
-from .parts import Arrival, Peer
+from .parts import TRAILING, Arrival, Peer
+from .payloads import TYPES, Delivery, Payload, decode, delivery_of, encode
 from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
 from .rendezvous import IceClient, IceTarget
@@ -55,6 +56,7 @@ _OF_ICE: Final = {
 
 NOT_REACHED: Final = Refusal("node not reached", ref="hole punching")
 SQUELCHED: Final = Refusal("squelched", ref="silence")
+MALFORMED_PAYLOAD: Final = Note("malformed payload", ref="payloads")
 
 
 class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
@@ -247,6 +249,39 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         sent = self._send(self.domain, b"", type, payload, reliable, message)
         self.run()
         return sent
+
+    def send(self, node_id: bytes, payload: Payload, now: float) -> bool:
+        """Send a node one of the packets of :mod:`.payloads`, in the way in which the reference sends it.
+
+        It is laid out as in our table of versions. True and False as with :meth:`send_to_node`. Raises NotOpen while
+        there is no connection, WireError for a packet with values that cannot be sent, LocalProtocolError for one that
+        is too large. docs/protocols/overte.rst, payloads.
+        """
+        self._need_open("send")
+        how, type = delivery_of(payload), TYPES[payload.__class__]
+        return self.send_to_node(
+            node_id,
+            type,
+            encode(payload, self.versions),
+            now,
+            reliable=how is Delivery.RELIABLE,
+            message=how is Delivery.MESSAGE,
+        )
+
+    def read(self, event: PacketReceived) -> Payload | None:
+        """The packet that a node sent, as our table of versions lays it out.
+
+        None for types that have no packet in :mod:`.payloads`, and for what is none of its type: that is counted as
+        ``malformed payload``, bytes behind a packet as ``trailing bytes``. docs/protocols/overte.rst, payloads.
+        """
+        try:
+            packet, end = decode(event.type, event.payload, self.versions)
+        except WireError:
+            self.count_note(MALFORMED_PAYLOAD, self.node_table)
+            return None
+        if end < len(event.payload):
+            self.count_note(TRAILING, self.node_table)
+        return packet
 
     def _send(self, path: Path, secret: bytes, type: PacketType, payload: bytes, reliable: bool, message: bool) -> bool:
         source = self.local_id

@@ -14,6 +14,7 @@ from ..contract import Instant, Path
 from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
+from ..wire import Absent
 from . import packets as p
 from .fan_out import FanOut
 from .header import MAX_DATAGRAM
@@ -25,6 +26,9 @@ from .versions import PacketType
 
 AGENT: Final = p.NodeType.AGENT
 ADMISSIBLE: Final = p.STATIC | {AGENT}
+
+_USUAL_BAN: Final = int(p.Ban.NAME | p.Ban.MACHINE)
+"""What the older form of a kick request means, which says nothing of it."""
 
 _TYPES: Final = bytes(sorted(kind.value for kind in ADMISSIBLE))
 _CLOCK: Final = Struct(">Q").unpack_from  # at the front of a list request
@@ -220,7 +224,8 @@ class Member(Component[MemberState, ServerHost]):
         self.host.emit(UsernameAsked(self.node_id, asked.id))
 
     def tell_kick_asked(self, asked: p.NodeKickRequest) -> None:
-        self.host.emit(KickAsked(self.node_id, asked.id, flags=asked.ban_flags))
+        flags = _USUAL_BAN if isinstance(asked.ban_flags, Absent) else asked.ban_flags
+        self.host.emit(KickAsked(self.node_id, asked.id, flags=flags))
 
     def tell_joined(self) -> None:
         entry = self.entry

@@ -151,6 +151,17 @@ class Permissions(IntFlag):
     """See from where entities are loaded."""
 
 
+class Ban(IntFlag):
+    """By what somebody who is kicked stays outside."""
+
+    NAME = 1
+    """The verified username."""
+    MACHINE = 2
+    """The fingerprint of the machine."""
+    HOST = 4
+    """The address."""
+
+
 class DenialReason(IntEnum):
     """Why a domain server refuses a client."""
 
@@ -318,7 +329,15 @@ class UsernameFromIDRequest(Packet):
 @packet(id=PacketType.NODE_KICK_REQUEST.value)
 class NodeKickRequest(Packet):
     id: bytes = field(UUID)
-    ban_flags: int = field(U32LE)
+    ban_flags: int | Absent = field(Trailing(U32LE), "bits of Ban; absent in an older form", default=ABSENT)
+
+
+@packet(id=PacketType.USERNAME_FROM_ID_REPLY.value)
+class UsernameFromIDReply(Packet):
+    id: bytes = field(UUID)
+    username: str = field(Text(U32LE, max=MAX_DATAGRAM), "empty, as the next one, unless the asker may know it")
+    fingerprint: bytes = field(UUID, "of its machine")
+    may_kick: bool = field(BOOL, "the node that it is about")
 
 
 # -- nodes -------------------------------------------------------------------------------------------------------------
@@ -408,6 +427,7 @@ OvertePacket: TypeAlias = (
     | PathResponse
     | RequireDTLS
     | UsernameFromIDRequest
+    | UsernameFromIDReply
     | NodeKickRequest
     | Ping
     | PingReply

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from math import isclose
 from typing import Any
 
 import attrs
@@ -23,14 +25,18 @@ from ..overte import (
     Policy,
     ServerDelays,
     ServerLimits,
+    avatars,
     crypto,
+    packing,
+    payloads,
     qt,
 )
 from ..overte.header import Control, Position, decode_datagram, encode_datagram
 from ..overte.packets import PACKETS
+from ..overte.payloads import PAYLOADS
 from ..overte.qt import SocketType
 from ..trace import Trace
-from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Int, Nested, Packet, field, packet
+from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Const, Int, Nested, Packet, field, packet
 from ._internal.lenient_overte import read_leniently
 from ._internal.protocols import tables_of
 from ._internal.qt_compression import deflate, inflate
@@ -42,9 +48,10 @@ TABLES = tables_of("overte")
 CANNOT: frozenset[str] = frozenset()
 
 
-def _fields(value: Packet) -> dict[str, Any]:
-    """The fields of a packet as a vector has them; an optional one that is absent is left out."""
-    values = {one.name: (one.codec, getattr(value, one.name)) for one in value.__wire__.fields}
+def fields_of(value: Packet) -> dict[str, Any]:
+    """The fields of a packet as a vector has them; an optional one that is absent is left out, and so is a constant."""
+    fields = [one for one in value.__wire__.fields if not isinstance(one.codec, Const)]
+    values = {one.name: (one.codec, getattr(value, one.name)) for one in fields}
     return {name: _plain(codec, value) for name, (codec, value) in values.items() if value is not ABSENT}
 
 
@@ -53,9 +60,24 @@ def _plain(codec: Codec[Any], value: Any) -> Any:
         return str(value)
     if isinstance(codec, qt.SockAddrCodec):
         return {**plain(attrs.evolve(value, kind=SocketType.UDP)), **({"kind": _kind(value)} if codec.typed else {})}
+    if isinstance(value, avatars.AvatarState):
+        there = {name: (section.codec, getattr(value, name)) for name, section in avatars.SECTIONS.items()}
+        return {name: _plain(inner, content) for name, (inner, content) in there.items() if content is not None}
+    return _item(value)
+
+
+def _item(value: Any) -> Any:
+    """There are no floating-point numbers in vectors: they are the shortest text that gives them."""
+    if isinstance(value, float):
+        return repr(value)
     if isinstance(value, tuple):
-        return [_fields(item) for item in value]
-    return _fields(value) if isinstance(value, Packet) else plain(value)
+        return [_item(item) for item in value]
+    if isinstance(value, Packet):
+        return fields_of(value)
+    if isinstance(value, (avatars.Joints, avatars.DefaultPose, avatars.Trait)):
+        there = {one.name: getattr(value, one.name) for one in attrs.fields(type(value))}
+        return {name: _item(content) for name, content in there.items() if content is not None}
+    return plain(value)
 
 
 def _kind(value: qt.SockAddr) -> Any:
@@ -75,7 +97,7 @@ def _datagram(test: VectorTest) -> Answer:
             "rest": payload.hex(),
             "canonical": encode_datagram(head).hex(),
         }
-    kind, header = PACKETS.get(head.type.value), plain(head)
+    kind, header = _KNOWN.get(head.type.value), plain(head)
     if head.part is not None and head.part.position is not Position.ONLY:
         return _opaque("Part", header, payload, encode_datagram(head, payload))
     if kind is None:
@@ -84,10 +106,16 @@ def _datagram(test: VectorTest) -> Answer:
     return {
         "packet": kind.__name__,
         "header": header,
-        "fields": _fields(value),
+        "fields": fields_of(value),
         "rest": payload[end:].hex(),
         "canonical": encode_datagram(head, value.encode()).hex(),
     }
+
+
+def header_of(wire: str) -> dict[str, Any]:
+    """The header of a datagram with a payload, as a vector has it."""
+    header: dict[str, Any] = plain(decode_datagram(bytes.fromhex(wire))[0])
+    return header
 
 
 def _opaque(name: str, header: Any, payload: bytes, canonical: bytes) -> Answer:
@@ -99,12 +127,12 @@ def _payload(test: VectorTest) -> Answer:
     kind = _BY_NAME[test["packet"]]
     value, end = kind.decode_prefix(test.octets("wire"))
     rest = test.octets("wire")[end:].hex()
-    return {"packet": test["packet"], "fields": _fields(value), "rest": rest, "canonical": value.encode().hex()}
+    return {"packet": test["packet"], "fields": fields_of(value), "rest": rest, "canonical": value.encode().hex()}
 
 
 def _lenient(test: VectorTest) -> Answer:
     value = read_leniently(_BY_NAME[test["packet"]], test.octets("wire"))
-    return {"packet": test["packet"], "fields": _fields(value)}
+    return {"packet": test["packet"], "fields": fields_of(value)}
 
 
 @packet
@@ -116,7 +144,10 @@ class _Numbers(Packet):
 
 
 _KINDS = qt.OpenEnum(U8, SocketType)
-_BY_NAME: Mapping[str, type[Packet]] = {kind.__name__: kind for kind in PACKETS.values()}
+_KNOWN: Mapping[int, type[Packet]] = {**PACKETS, **PAYLOADS}
+_BY_NAME: Mapping[str, type[Packet]] = {
+    kind.__name__: kind for kind in (*_KNOWN.values(), payloads.AvatarIdentityBefore55)
+}
 _QT: Mapping[str, Codec[Any]] = {
     "QString": qt.QSTRING,
     "QByteArray": qt.QBYTEARRAY,
@@ -179,6 +210,41 @@ def _username(test: VectorTest) -> Answer:
     }
 
 
+# -- packed numbers
+
+
+def _packed(test: VectorTest) -> Answer:
+    """The value as it is packed. A float is text, as in packets."""
+    pack, _ = _PACKING[test["inputs"]["as"]]
+    return {"packed": plain(pack(_number(test["inputs"]["value"])))}
+
+
+def _unpacked(test: VectorTest) -> Answer:
+    """What is read as a value: the last digits, in which mathematics differ, do not count."""
+    given, expected = test["inputs"]["packed"], test["outputs"]["value"]
+    _, unpack = _PACKING[test["inputs"]["as"]]
+    value = unpack(bytes.fromhex(given) if isinstance(given, str) else given)
+    is_close = map(partial(isclose, rel_tol=1e-4), _flat(value), _flat(_number(expected)))
+    return {"value": expected if all(is_close) else _item(value)}
+
+
+def _number(given: Any) -> Any:
+    return tuple(map(float, given)) if isinstance(given, list) else float(given)
+
+
+def _flat(value: Any) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+_PACKING: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "rotation": (packing.pack_rotation, packing.unpack_rotation),
+    "ratio": (packing.pack_ratio, packing.unpack_ratio),
+    "gain": (packing.pack_gain, packing.unpack_gain),
+    "angle": (packing.pack_angle, packing.unpack_angle),
+    "clip": (packing.pack_clip, packing.unpack_clip),
+}
+
+
 ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
     "overte.datagram": _datagram,
     "overte.payload": _payload,
@@ -188,6 +254,8 @@ ANSWERS: Mapping[str, Callable[[VectorTest], Answer]] = {
     "overte.protocol_signature": _signature,
     "overte.mac": _mac,
     "overte.username_signature": _username,
+    "overte.packed": _packed,
+    "overte.unpacked": _unpacked,
 }
 
 

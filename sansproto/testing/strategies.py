@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from .. import wire
 from ..bob import packets as bob
 from ..errors import WireError
-from ..overte import qt
+from ..overte import audio, avatars, qt
 from ..wire import ABSENT, Codec, Const, Packet, Trailing
 
 P = TypeVar("P", bound=Packet)
@@ -121,6 +121,53 @@ def _sock_addrs(codec: qt.SockAddrCodec) -> st.SearchStrategy[qt.SockAddr]:
     )
 
 
+def _joints(_: avatars.JointsCodec) -> st.SearchStrategy[avatars.Joints]:
+    """With as many rotations and translations as bits say."""
+
+    def build(count: int, pool: bytes, reach: float) -> avatars.Joints:
+        size = (count + 7) // 8
+        turned, moved = pool[:size].ljust(size, b"\5"), pool[size : 2 * size].ljust(size, b"\xa0")
+        rotations, translations = (bytes(6 * avatars.marked(bits, count)) for bits in (turned, moved))
+        return avatars.Joints(
+            count=count, turned=turned, rotations=rotations, moved=moved, reach=reach, translations=translations
+        )
+
+    return st.builds(build, st.integers(0, 255), st.binary(max_size=64), st.floats(width=32, allow_nan=False))
+
+
+def _poses(_: avatars.DefaultPoseCodec) -> st.SearchStrategy[avatars.DefaultPose]:
+    counts = st.integers(0, 255)
+    return counts.flatmap(
+        lambda count: st.builds(
+            avatars.DefaultPose,
+            count=st.just(count),
+            turned=st.just(b"\1" * ((count + 7) // 8)),
+            moved=st.binary(min_size=(count + 7) // 8, max_size=(count + 7) // 8),
+        )
+    )
+
+
+def _avatar_states(_: avatars.AvatarStateCodec) -> st.SearchStrategy[avatars.AvatarState]:
+    some = {name: values(section.codec) for name, section in avatars.SECTIONS.items()}
+    states = st.fixed_dictionaries({}, optional=some).map(lambda given: avatars.AvatarState(**given))
+    return states.filter(lambda state: state.grab is None or state.joints is not None)
+
+
+def _traits(codec: avatars.TraitsCodec) -> st.SearchStrategy[tuple[avatars.Trait, ...]]:
+    def build(kind: int, version: int, instance: bytes, data: bytes | None) -> avatars.Trait:
+        return avatars.Trait(
+            type=kind,
+            version=version if codec.versioned else None,
+            instance=instance if kind >= avatars.TraitType.AVATAR_ENTITY else None,
+            data=data,
+        )
+
+    kinds = st.integers(-128, 127).filter(lambda kind: kind != -1)
+    data = st.none() | st.binary(max_size=40)
+    one = st.builds(build, kinds, values(wire.I32LE), values(qt.UUID), data)
+    return st.lists(one, max_size=8).map(tuple)
+
+
 def _json_objects(codec: bob.FieldsToEnd) -> st.SearchStrategy[str]:
     """Some have the field that a receipt must have."""
     plain = st.none() | st.booleans() | st.integers() | st.text(max_size=9)
@@ -130,11 +177,16 @@ def _json_objects(codec: bob.FieldsToEnd) -> st.SearchStrategy[str]:
     return objects.map(json.dumps).filter(lambda text: len(text) <= codec.max)
 
 
-register(bob.TextToEnd, lambda codec: st.text(st.characters(codec="utf-8"), max_size=codec.max // 4))
+register(wire.TextToEnd, lambda codec: st.text(st.characters(codec="utf-8"), max_size=codec.max // 4))
 register(bob.FieldsToEnd, _json_objects)
 register(bob.ReceiptWord, lambda _: st.sampled_from(bob.Receipt))
 register(qt.QString, _qstrings)
 register(qt.QByteArray, lambda codec: st.none() | st.binary(max_size=codec.max))
 register(qt.SockAddrCodec, _sock_addrs)
 register(qt.OpenEnum, lambda codec: st.sampled_from(codec.enum) | values(codec.inner))
+register(avatars.JointsCodec, _joints)
+register(avatars.DefaultPoseCodec, _poses)
+register(avatars.AvatarStateCodec, _avatar_states)
+register(avatars.TraitsCodec, _traits)
+register(audio.PlacingOrNone, lambda _: st.none() | packets(audio.Placing))
 register(qt.ToEnd, lambda codec: st.lists(values(codec.item), max_size=codec.max).map(tuple))

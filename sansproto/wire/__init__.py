@@ -57,6 +57,7 @@ from .codecs import Optional as Optional
 from .codecs import Rest as Rest
 from .codecs import Terminated as Terminated
 from .codecs import Text as Text
+from .codecs import TextToEnd as TextToEnd
 from .codecs import Trailing as Trailing
 from .declare import Field as Field
 from .declare import Frame as Frame

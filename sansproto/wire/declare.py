@@ -338,5 +338,5 @@ def _followed(first: Shape, packets: Mapping[Any, type[Packet]], name: str) -> S
         first.min_size + min(wire.min_size for wire in wires),
         total([first.max_size, most]),
         greedy=any(wire.greedy for wire in wires),
-        accepts=first.accepts,
+        accepts="; ".join(dict.fromkeys(shape.accepts for shape in (first, *wires) if shape.accepts)),
     )

@@ -11,13 +11,14 @@ import pytest
 from altering import altered
 
 from sansproto.errors import WireError
-from sansproto.overte.packets import DATAGRAM, PACKETS, DomainConnectRequest
+from sansproto.overte.packets import PACKETS, DomainConnectRequest
+from sansproto.overte.payloads import DATAGRAM, PAYLOADS
 from sansproto.testing import conformance_overte
 from sansproto.testing.conformance import differences
 from sansproto.testing.vectors import VectorTest, load
 
 OVERTE = Path(__file__).parents[2] / "vectors" / "overte"
-TESTS = [test for file in ("codec", "crypto") for test in load(OVERTE / f"{file}.json")]
+TESTS = [test for file in ("codec", "crypto", "payloads", "packed") for test in load(OVERTE / f"{file}.json")]
 DATAGRAMS = [test for test in TESTS if test.type == "overte.datagram"]
 
 
@@ -28,17 +29,20 @@ def name_of(test: VectorTest) -> str:
 def test_all_are_run() -> None:
     print(f"{len(TESTS)} vectors are run")
     assert Counter(test.type for test in TESTS) == {
-        "overte.datagram": 80,
-        "overte.payload": 2,
+        "overte.datagram": 80 + 36,
+        "overte.payload": 2 + 45,
         "overte.lenient": 1,
         "overte.qt": 25,
         "overte.protocol_signature": 2,
         "overte.mac": 9,
         "overte.username_signature": 6,
         "overte.qcompress": 9,
+        "overte.packed": 36,
+        "overte.unpacked": 36 + 256,
     }
-    golden = [test for test in TESTS if test.group.provenance == "reference-library"]
-    assert len(golden) == 63 + 2 + 5  # payloads alone, MACs
+    found = Counter(test.group.provenance for test in TESTS)
+    assert found["reference-library"] == 63 + 2 + 5 + 42 + 36 + 292  # payloads alone, MACs, payloads of nodes, numbers
+    assert found["reference-capture"] == 36 + 3
     assert not conformance_overte.CANNOT
 
 
@@ -48,8 +52,9 @@ def test_what_the_real_implementation_makes_of_it(test: VectorTest) -> None:
 
 
 def test_every_packet_has_a_vector_that_is_not_our_own() -> None:
-    found = {test["packet"] for test in DATAGRAMS if test.valid and test.group.provenance != "self"}
-    assert found >= {kind.__name__ for kind in PACKETS.values()}
+    golden = [test for test in TESTS if test.type in ("overte.datagram", "overte.payload")]
+    found = {test["packet"] for test in golden if test.valid and test.group.provenance != "self"}
+    assert found >= {kind.__name__ for kind in (*PACKETS.values(), *PAYLOADS.values())}
 
 
 @pytest.mark.parametrize("test", DATAGRAMS, ids=name_of)
@@ -118,6 +123,11 @@ def test_a_capture_with_another_outcome_fails() -> None:
     assert found[:3] == ["events", "dropped", "sent"]
 
 
-def test_one_file_of_captures_is_taken_and_another_one_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="not a capture of Overte"):
-        convert_vectors.main(["overte-captures", str(OVERTE / "codec.json"), str(tmp_path / "out")])
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    for kind, what in (
+        ("overte-captures", "a capture of Overte"),
+        ("overte-payloads", "a file of Overte's payloads"),
+        ("overte-packed", "a file of Overte's payloads"),
+    ):
+        with pytest.raises(SystemExit, match=f"not {what}"):
+            convert_vectors.main([kind, str(OVERTE / "codec.json"), str(tmp_path / "out")])
