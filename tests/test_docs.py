@@ -23,6 +23,7 @@ from sansproto.session import Answers, Session
 from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.tables import check, headings
 from sansproto.tox import RelayViolation
+from sansproto_cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "protocols"
@@ -140,6 +141,28 @@ def test_stops_and_files_of_the_core_are_read_and_files_are_listed_below_what_th
             if isinstance(node, ast.ImportFrom) and node.level
         }
         assert imported <= above
+
+
+def test_the_reference_has_every_public_module() -> None:
+    pages = (ROOT / "docs" / "reference").glob("*.rst")
+    described = [
+        name for page in pages for name in re.findall(r"^\.\. automodule:: (\S+)$", page.read_text("utf-8"), re.M)
+    ]
+    library = ROOT / "sansproto"
+    modules = [*library.glob("[a-z]*.py"), *library.glob("testing/[a-z]*.py"), *library.glob("*/__init__.py")]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in modules}
+    adapters = {path.parent.name for path in (ROOT / "adapters").glob("*/src/*/runner.py")}
+    names = {name for name in names if not name.startswith("sansproto.testing.conformance_")}
+    assert sorted(described) == sorted((names | adapters) - {"sansproto.testing"})
+
+
+def test_which_of_these_names_commands_that_there_are() -> None:
+    named = re.findall(r"``sansproto ([\w ]+)``", (ROOT / "docs" / "which.rst").read_text("utf-8"))
+    assert len(named) > 10
+    for command in named:
+        found = app
+        for word in command.split():
+            found = found[word]
 
 
 def test_the_page_on_testing_lists_the_public_modules() -> None:

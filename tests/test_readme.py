@@ -161,8 +161,8 @@ def test_with_another_password_nothing_is_moved(start: Start, tmp_path: Path) ->
     assert list((tmp_path / "inbox").iterdir()) == []
 
 
-@pytest.mark.parametrize("path", sorted(HOWTO.glob("*.rst")), ids=lambda path: path.stem)
-def test_examples_of_the_how_tos_give_what_they_show(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", [HOWTO.parent / "index.rst", *sorted(HOWTO.glob("*.rst"))], ids=lambda path: path.stem)
+def test_examples_of_the_pages_give_what_they_show(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(HOWTO)  # where the package echo is
     assert doctest.testfile(str(path), module_relative=False).failed == 0
 
