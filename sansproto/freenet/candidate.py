@@ -38,6 +38,7 @@ class CandidateOwner(Protocol):
     def has_place(self) -> bool: ...
     def confirm(self, candidate: Candidate) -> None: ...
     def send_ack(self, datagram: bytes, name: str) -> None: ...
+    def note_answered(self, intro: bytes) -> None: ...
     def forget_candidate(self, intro: bytes) -> None: ...
 
 
@@ -66,6 +67,8 @@ class Candidate(Component[CandidateState, CandidateHost]):
     nonces: bytes
     version: Version
     born: Instant
+    since: Instant
+    """When its intro was answered first, or came if it was not: who waited for an answer has to have time to use it."""
     acked: Instant
     """When its intro was answered last."""
     acks: int
@@ -80,11 +83,13 @@ class Candidate(Component[CandidateState, CandidateHost]):
         super().__init__(host)
         self.owner, self.intro, self.delays, self.opening = owner, intro, host.delays, None
         self.send_key = self.receive_key = self.nonces = b""
-        self.version, self.born, self.acked, self.acks = Version((0, 0, 0)), 0.0, -inf, 0
+        self.version, self.acked, self.acks = Version((0, 0, 0)), -inf, 0
+        self.born = self.since = 0.0
 
     def begin(self, send_key: bytes, version: Version) -> None:
         name = f"candidate.{self.intro[1:9].hex()}"
         self.send_key, self.version, self.born = send_key, version, self.host.clock
+        self.since = self.born
         self.receive_key = self.host.draw(p.KEY_SIZE, f"{name}.key")
         self.nonces = self.host.draw(PREFIX, f"{name}.nonce")
 
@@ -117,7 +122,11 @@ class Candidate(Component[CandidateState, CandidateHost]):
         return not self.owner.has_place
 
     def answer(self) -> None:
-        self.acked, self.acks = self.host.clock, self.acks + 1
+        now, self.acks = self.host.clock, self.acks + 1
+        if self.acks == 1:
+            self.since = now
+            self.owner.note_answered(self.intro)
+        self.acked = now
         path, ours = self.owner.path, self.host.version
         seen = p.seen_at(Address(path.host, path.port))
         body: p.Body = p.AckConnection(p.Granted(self.receive_key, seen))

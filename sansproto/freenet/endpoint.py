@@ -51,7 +51,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     expected: OrderedDict[Where, None]
     """From where others may call a peer that it does not call."""
     offered: OrderedDict[tuple[Where, bytes], None]
-    """Sessions that were not confirmed, oldest first."""
+    """Sessions that were not confirmed; what goes first is first."""
     pokes: Reports
     count: int
     """Sessions so far: the number of the last one."""
@@ -238,13 +238,16 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     def add_candidate(self, place: Place, intro: ReadIntro) -> None:
         limits = self.limits
         if len(place.candidates) >= limits.candidates_of_address:
-            self.forget_candidate(place, next(iter(place.candidates)), keep=place)
+            self.forget_candidate(place, place.oldest_candidate, keep=place)
         elif len(self.offered) >= limits.candidates:
             where, oldest = next(iter(self.offered))
             self.forget_candidate(self.places[where], oldest, keep=place)
         self.offered[place.where, intro.data] = None
         candidate = place.candidates.add(intro.data, Candidate.begin, intro.key, intro.version)
         candidate.post(CandidateInput.OFFERED())
+
+    def note_answered(self, place: Place, intro: bytes) -> None:
+        self.offered.move_to_end((place.where, intro))
 
     def has_place_for(self, place: Place) -> bool:
         """(A silent session there makes place: whoever comes back may be the one who had it.)"""

@@ -389,6 +389,11 @@ class Generation(Component[GenerationState, GenerationHost]):
         self._send_ack()
         self._send_ping()
 
+    def call_anew(self) -> None:
+        """Nobody was there, or is there any more."""
+        self.is_silent = True
+        self.owner.call_anew()
+
     def be_quiet(self) -> None:
         """Nothing new came for a while."""
         self.sending.rest()
@@ -538,7 +543,7 @@ GENERATION: Final = Table[Generation, GenerationState](
             ref="handshake",
         ),
         Row(_S.PROVING, _I.PROVE_DUE, None, _C.prove, arm=(_T.PROVE,), ref="handshake"),
-        Row(_S.PROVING, _I.PROVE_OVER, _S.LIVE, cancel=(_T.PROVE,), ref="handshake"),
+        Row(_S.PROVING, _I.PROVE_OVER, _S.LIVE, _C.call_anew, cancel=(_T.PROVE,), ref="handshake"),
         Row(_LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_repeated, ref="handshake"),
         Row(_LIVE, _I.ACK, None, ref="handshake"),
         Row(_LIVE, _I.PING, _S.LIVE, _C.answer_ping, cancel=_PROVING, ref="keep-alive"),

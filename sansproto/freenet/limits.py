@@ -72,11 +72,11 @@ class FreenetLimits:
     """Sessions at once of one address."""
     candidates: int = some(4096)
     """Sessions that were not confirmed, of all addresses."""
-    candidates_of_address: int = some(32)
+    candidates_of_address: int = some(64)
     """The same of one address."""
     intro_rate: float = seconds(2000.0)
     """Intros that are opened, in a second; a quarter is kept for addresses with a session."""
-    address_rate: float = seconds(16.0)
+    address_rate: float = seconds(32.0)
     """The same of one address; so many at once, too."""
     addresses: int = some(8192)
     """Addresses whose intros are counted: over it the one that sent least lately is forgotten."""

@@ -30,6 +30,7 @@ class PlaceHost(GenerationHost, CallHost, CandidateHost, Protocol):
     def add_generation(self, place: Place, made: Made) -> None: ...
     def forget_generation(self, place: Place, number: int) -> None: ...
     def forget_candidate(self, place: Place, intro: bytes) -> None: ...
+    def note_answered(self, place: Place, intro: bytes) -> None: ...
     def has_place_for(self, place: Place) -> bool: ...
     def confirm(self, place: Place, candidate: Candidate) -> Generation: ...
 
@@ -125,6 +126,14 @@ class Place(Part[PlaceHost]):
 
     def forget_candidate(self, intro: bytes) -> None:
         self.host.forget_candidate(self, intro)
+
+    def note_answered(self, intro: bytes) -> None:
+        self.host.note_answered(self, intro)
+
+    @property
+    def oldest_candidate(self) -> bytes:
+        """Which goes first."""
+        return min(self.candidates, key=lambda intro: self.candidates[intro].since)
 
     @property
     def has_place(self) -> bool:

@@ -486,3 +486,39 @@ def test_what_is_tried_costs_as_many_as_there_are_keys() -> None:
     for _ in range(12):
         guest.give(b"\2" * 60)
     assert peer.stats.dropped == {"opens under no key": 12, "too many packets to try": 12}
+
+
+def test_who_waited_for_its_answer_has_time_to_use_it() -> None:
+    """Of too many intros at an address, those go first that were not answered, or long ago."""
+    peer = GatewayPeer.live(limits=FreenetLimits(candidates_of_address=2))
+    first = peer.joined()
+    place = peer.by_number[1]
+    second, third, fourth = (peer.guest(name=name) for name in ("second", "third", "fourth"))
+    place.acks = [peer.now] * 12
+    for guest in (second, third):
+        assert guest.ask() is None
+        peer.wait(0.3)
+        first.pong()
+    place.acks = []
+    assert second.ask()
+    assert fourth.ask()
+    assert [*place.candidates] == [second.intro, fourth.intro]
+    assert [intro for _, intro in peer.offered] == [second.intro, fourth.intro]
+    peer.take()
+    second.ack()
+    assert [type(event) for event in peer.take()] == [Connected]
+
+
+def test_who_confirms_nothing_is_called_anew() -> None:
+    """Its gateway has forgotten it, or was never there."""
+    peer = JoinerPeer.live()
+    gate = peer.joined()
+    peer.wait(7.9)
+    assert len({*gate.intros}) == 1
+    peer.wait(0.2)
+    assert len({*gate.intros}) == 2
+    gate.text(b"here")
+    peer.take()
+    sent = len(gate.intros)
+    peer.wait(1.0)
+    assert len(gate.intros) == sent

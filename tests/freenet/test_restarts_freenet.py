@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import pytest
 from freenet_world import World, at, intro, lost, newest, say, texts, told
 from scripted_freenet import GATE, JOIN, OTHER
@@ -209,3 +212,25 @@ def test_peers_that_call_each_other_have_one_session_after_a_restart(keys: KeyPa
     assert say(a, b"from a")
     assert say(b, b"from b")
     world.until(lambda: texts(a) == [b"from b"] and texts(b) == [b"from a"])
+
+
+@pytest.mark.parametrize(("latency", "mostly"), [(0.02, 3.0), (0.55, 9.0)])
+def test_who_restarts_while_a_stranger_floods_in_its_name_is_in_soon(latency: float, mostly: float) -> None:
+    """200 intros in a second. First it is found out that the session before is silent."""
+    took = []
+    for seed in range(8):
+        world = World(seed, latency=latency)
+        gate, joiner = world.pair()
+        numbers = itertools.count(seed * 100_000)
+        flood(world, lambda gate=gate, joiner=joiner: gate.receive_datagram(intro(next(numbers)), at(joiner)))  # noqa: B023
+        world.net.run(3.0)
+        world.restart(joiner, gate)
+        joiner.events.clear()
+        took.append(world.until(lambda joiner=joiner: bool(told(joiner, Confirmed))))  # type: ignore[misc]
+    assert max(took) <= 10.5
+    assert sum(one <= mostly for one in took) >= 6
+
+
+def flood(world: World, act: Callable[[], None], every: float = 0.005) -> None:
+    act()
+    world.net.after(every, lambda: flood(world, act, every))

@@ -1,0 +1,45 @@
+"""One thing less, or another one, in a table of Freenet: the static checks, a test, a scenario or a vector notice it.
+
+``make test`` tries every 12th mutant, ``make soak`` all of them.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+import test_corners_freenet
+import test_restarts_freenet
+import test_sessions_freenet
+from mutating import Known, all_mutants, checks_in, learn, who_notices
+from soaking import SOAKING
+from test_scenarios_freenet import STORIES
+
+from sansproto.testing._internal.protocols import tables_of
+
+pytestmark = pytest.mark.unmeasured
+
+DOCS = Path(__file__).parents[2] / "docs" / "protocols"
+TABLES = tables_of("freenet")
+EVERY = 1 if SOAKING else 12
+MODULES = (test_corners_freenet, test_restarts_freenet)
+
+HARMLESS: dict[str, str] = {}
+"""Without these everything goes on as before."""
+
+
+@cache
+def known() -> list[Known]:
+    scenarios = {name: test for module in MODULES for name, test in checks_in(module)}
+    for vector in test_sessions_freenet.SESSIONS.tests:
+        scenarios[vector.comment] = partial(test_sessions_freenet.test_what_was_recorded_is_what_comes_out, vector)
+    return learn({**STORIES, **scenarios}, TABLES)
+
+
+def test_what_is_wrong_in_a_table_is_noticed() -> None:
+    every = [(f"{name}: {how}", uses, one) for table in TABLES for name, how, uses, one in all_mutants(table)]
+    assert HARMLESS.keys() <= {name for name, _, _ in every}
+    mutants = every if SOAKING else [one for one in every if one[0] not in HARMLESS][::EVERY]
+    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), DOCS) is None}
+    assert unnoticed == (HARMLESS.keys() if SOAKING else set())
