@@ -171,6 +171,8 @@ class DelayWindow:
     """When that was found last."""
     boost: float = 1.0
     """So many times as many packets are wanted in the queue."""
+    arrived: int = 0
+    """Packets since some were found to be missing; of many, a window's worth."""
     held: Instant = 0.0
     """Up to then it is not seen what the last cut of the window brought."""
     eased: Instant = 0.0
@@ -214,6 +216,7 @@ class DelayWindow:
         elif now - self.measured > _STANDING_BY_GAPS:
             self.round_trip = self.empty
         self._count(now, count)
+        self.arrived = min(self.arrived + count, int(self.window))
         queued = self.round_trip - self.empty
         if self.is_starting:
             self.window += count
@@ -231,6 +234,7 @@ class DelayWindow:
     def note_missing(self, now: Instant, missing: int, arrived: int) -> None:
         if now >= self.eased:
             self.boost, self.eased = max(self.boost / 2, 1.0), now + self.round_trip + _LATE
+        arrived, self.arrived = max(arrived, self.arrived), 0
         if missing >= _FEW and missing > _PART * (missing + arrived) and now >= self.held:
             self.is_starting = False
             self._shrink(now, _CUT * self.window)
@@ -265,21 +269,25 @@ class DelayWindow:
         elif now - self.turned > turn:
             self.speed, self.turned = min(2 * self.speed, _FASTEST), now
         step = self.speed * self.boost * count / (_SHARE * self.window)
+        if now < self.held:
+            return
         if is_up:
             self.window += min(step, count / 2)
-        elif now >= self.held:
+        else:
             self.window -= min(step, self.window * _SHRINK * min(1.0, _SHORT / self.round_trip))
 
     def _shrink(self, now: Instant, window: float) -> None:
         self.window, self.held = max(min(self.window, window), _FLOOR), now + self.round_trip + _LATE
 
     def _count(self, now: Instant, count: int) -> None:
-        slices = self.slices
+        slices, oldest = self.slices, now - max(1.0, 2 * self.round_trip)
+        if slices and slices[-1][0] < oldest:  # nothing arrived for so long: what did before counts for half
+            count += max(count for _, count in slices) // 2
         if slices and now - slices[-1][0] < _SLICE:
             slices[-1] = slices[-1][0], slices[-1][1] + count
         else:
             slices.append((now, count))
-        while slices[0][0] < now - max(1.0, 2 * self.round_trip) or len(slices) > _VALUES:
+        while slices[0][0] < oldest or len(slices) > _VALUES:
             slices.popleft()
 
     def _best(self) -> float:

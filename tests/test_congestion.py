@@ -79,6 +79,39 @@ def test_many_losses_shrink_it_once_in_a_round_trip() -> None:
     assert window.window == 49.0
 
 
+def test_after_a_pause_half_of_what_arrived_before_may_arrive_in_a_round_trip() -> None:
+    window = DelayWindow(0.0)
+    run(window, 2.0, most=1000.0)
+    before = window.window
+    window.note_acknowledged(4.0, 1, ROUND_TRIP)
+    assert before / 3 < window.window < 1.01 * before
+    for now in (9.0, 14.0, 19.0, 24.0):
+        window.note_acknowledged(now, 1, ROUND_TRIP)
+    assert window.window < before / 3
+
+
+def test_it_does_not_grow_before_it_is_seen_what_that_brought() -> None:
+    window = DelayWindow(0.0, window=100.0, is_starting=False)
+    run(window, 1.0, most=1000.0)
+    before = window.window
+    window.note_missing(1.0, 400, 600)
+    window.note_acknowledged(1.0, 50, ROUND_TRIP)
+    assert window.window == 0.7 * before
+    window.note_acknowledged(window.held, 50, ROUND_TRIP)
+    assert window.window > 0.7 * before
+
+
+def test_what_arrived_since_packets_were_missing_counts_against_them() -> None:
+    """A list of what is missing speaks of the packets behind the first gap alone."""
+    window = DelayWindow(0.0, window=100.0, is_starting=False)
+    window.note_acknowledged(1.0, 10, None)
+    before = window.window
+    window.note_missing(1.0, 4, 0)
+    assert window.window == before
+    window.note_missing(1.0, 4, 0)
+    assert window.window == 0.7 * before
+
+
 def test_a_round_trip_that_was_long_counts_for_half_a_second_while_all_packets_are_sent_twice() -> None:
     window = DelayWindow(0.0)
     run(window, 1.0, most=1000.0)

@@ -19,7 +19,7 @@ from sansproto.tox.paths import WORKS
 from sansproto.tox.tracks import UDP
 
 RATE, TRIP = 1.25e6, 0.05
-WARM, SECONDS, STEP = 8, 20, 0.01
+WARM, SECONDS, STEP = 5, 20, 0.01
 PACKETS = [b"\xa0" + bytes(1372)] * 256
 
 

@@ -25,8 +25,6 @@ from .sessions import Sessions
 
 _LOST: Final = 2.0
 """Nothing opened for so long: a packet may be further ahead than is looked for usually."""
-_SEARCH: Final = 1.0
-"""Between two times that it is looked for there."""
 
 
 class Came(NamedTuple):
@@ -258,7 +256,12 @@ class Gate(Component[GateState, GateHost]):
 
     def may_be_ahead(self, arrived: Arrived) -> bool:
         """Did nothing come from who is there for some time, and was it not looked for just now?"""
-        return any(self._is_lost(friend) for friend in self.host.friends.at(arrived.way))
+        return any(
+            friend.session is not None
+            and self.host.clock - friend.heard >= _LOST
+            and friend.ways.may_search(arrived.way)
+            for friend in self.host.friends.at(arrived.way)
+        )
 
     def is_ahead(self, arrived: Arrived) -> bool:
         for friend in self.host.friends.at(arrived.way):
@@ -354,7 +357,7 @@ class Gate(Component[GateState, GateHost]):
 
     def look_ahead(self, arrived: Arrived) -> None:
         for friend in self.host.friends.at(arrived.way):
-            friend.ways.searched = self.host.clock
+            friend.ways.note_searched(arrived.way)
         self.take(AHEAD, arrived)
 
     def jump(self, arrived: Arrived) -> None:
@@ -378,10 +381,6 @@ class Gate(Component[GateState, GateHost]):
         return not self.host.friends.all
 
     # -- inside
-
-    def _is_lost(self, friend: Friend) -> bool:
-        now = self.host.clock
-        return friend.session is not None and now - friend.heard >= _LOST and now - friend.ways.searched >= _SEARCH
 
     def _budget(self, way: Way) -> Level:
         is_expected = isinstance(way, Relayed) or bool(self.host.friends.at(way))

@@ -18,9 +18,9 @@ from . import payloads
 from .crypto import Bulk
 from .formulas import Formulas
 from .limits import NodeDelays, NodeLimits
-from .paths import SMALL, Direct, Relayed, Several, Way, Ways, name_of
+from .paths import Direct, Relayed, Several, Way, Ways, name_of
 from .watch import Watch
-from .windows import Heard, ReceiveWindow, SendWindow
+from .windows import SMALL, Heard, ReceiveWindow, SendWindow
 
 QUEUE_FULL: Final = Refusal("too many packets wait for the friend", ref="sending")
 TOO_MANY_LISTS: Final = Note("a list of missing packets too soon behind others", ref="what others can use up")
@@ -368,6 +368,8 @@ class Outgoing(Part[OutgoingHost]):
 
     def pump(self) -> None:
         """Send what waits, as far as it may be sent."""
+        if self.watch.is_asking:
+            self.watch.ask()
         if self.window.asked:
             self._send_asked()
         queue = self.queue
@@ -376,7 +378,7 @@ class Outgoing(Part[OutgoingHost]):
             if self.is_wanting and len(queue) <= self.host.limits.queue // 2:
                 self.is_wanting = False
                 self.session.friend.tell_writable()
-        if queue or self.window.asked:
+        if queue or self.window.asked or self.watch.is_asking:
             self._look_again()
 
     def take_undelivered(self) -> tuple[list[int], list[bytes]]:
@@ -413,8 +415,9 @@ class Outgoing(Part[OutgoingHost]):
             self.round_trip = min(self.round_trip, trip)
         if congestion is None:
             return
-        if heard.missing:
-            congestion.note_missing(now, heard.missing, heard.arrived)
+        missing = heard.missing + (heard.again if self.ways.is_direct else 0)  # relays are late rather than lossy
+        if missing and not self.watch.is_asking:  # else it is another way that has lost them
+            congestion.note_missing(now, missing, heard.arrived)
         if heard.arrived:
             congestion.note_acknowledged(now, heard.arrived, trip, gaps=bool(self.window.arrived))
 
@@ -459,6 +462,7 @@ class Outgoing(Part[OutgoingHost]):
             receipts = self.receipts = deque() if self.receipts is None else self.receipts
             receipts.append((window.end, message))
         self.last = now
+        self._credit(way)
         self.host.put(way, self.seal(payload, number))
         if core.silence.since is None:
             core.note_sent()
@@ -479,17 +483,21 @@ class Outgoing(Part[OutgoingHost]):
 
     def _send_numbered(self, payload: bytes, way: Target | None) -> None:
         """Without a way, it is sent when it is asked for."""
-        number, used = self.window.add(payload, self.host.clock), self.ways.used
+        number = self.window.add(payload, self.host.clock)
         if way is not None:
-            name = None if isinstance(way, Several) else name_of(way)
-            if used is not None and name is not None and name != used:
-                self.watch.carry().put(self.window.end - 1, name)
+            self._credit(way)
             self.last = self.host.clock
             self.host.put(way, self.seal(payload, number))
         self._own().append(self.window.end)
         self.session.core.note_sent()
         if not self.is_busy:
             self.session.be_watched()
+
+    def _credit(self, way: Target) -> None:
+        """The newest packet goes this way, be it the one in use or not."""
+        used = self.ways.used
+        if used is not None and not isinstance(way, Several) and (name := name_of(way)) != used:
+            self.watch.carry().put(self.window.end - 1, name)
 
     def _send_withheld(self, withheld: dict[int, bytes]) -> None:
         self.withheld = None

@@ -17,6 +17,7 @@ from .evidence import SETTLED, Evidence, patience
 from .limits import NodeDelays, NodeLimits
 from .relay_link import RelayLink
 from .tracks import UDP, Track, longest
+from .windows import SMALL
 
 FOUND: Final = Note("a way is used: none was open before", ref="ways")
 WORKS: Final = Note("the direct path is used: something came by it", ref="ways")
@@ -28,11 +29,10 @@ GARBLED: Final = Note("a relay is not used for a friend: packets by it do not op
 PASSES_NOTHING: Final = Note("a relay is not used for a friend: it answers, and passes nothing on", ref="evidence")
 _REMARKS: Final = {DemotionReason.GARBLED: GARBLED, DemotionReason.SILENT: PASSES_NOTHING}
 
-SMALL: Final = 96
-"""A packet of fewer bytes goes by another way if the one in use has no room."""
-
 _PAUSES: Final = (1.0, 8.0)
 """Between two times that a way is left: the first time, and at most."""
+_SEARCH: Final = 1.0
+"""Between two packets that are looked for far ahead."""
 _FORGIVEN: Final = 60.0
 """After so long the pause is again the first one."""
 _RESERVE: Final = 4096
@@ -168,8 +168,9 @@ class Ways(Part[WaysHost]):
     """From then on until the next one may be."""
     begun: Instant
     """When the session in use began."""
-    searched: Annotated[Instant, MEMO]
-    """When a packet was looked for last that is far ahead of all others: anybody can send one that is not."""
+    searched: Annotated[dict[Way, Instant] | None, MEMO]
+    """When a packet that came this way was looked for far ahead of all others, in the last second: who can send in the
+    name of one place, a relay among them, has none looked for that comes from another one."""
     evidence: Evidence | None
     """What speaks against relays; None: nothing came by any."""
     best: Annotated[Direct | None, CACHED]
@@ -183,8 +184,7 @@ class Ways(Part[WaysHost]):
         self.used, self.moves, self.has_fallen, self.tracks = None, 0, False, {}
         self.heard, self.tried, self.held_until, self.best = None, 0.0, 0.0, None
         self.judged, self.pause = None, 0.0
-        self.begun = self.searched = 0.0
-        self.evidence = None
+        self.begun, self.searched, self.evidence = 0.0, None, None
 
     def rebuild(self) -> None:
         self.best = Direct(next(reversed(self.paths))) if self.paths else None
@@ -233,6 +233,17 @@ class Ways(Part[WaysHost]):
         if self.evidence is not None:
             self.evidence.forget(key)
             self.evidence.heard.pop(key, None)
+
+    # -- packets that are far ahead
+
+    def may_search(self, way: Way) -> bool:
+        """May a packet that came this way be looked for far ahead? Once a second for each way."""
+        return self.searched is None or self.host.clock - self.searched.get(way, -inf) >= _SEARCH
+
+    def note_searched(self, way: Way) -> None:
+        now = self.host.clock
+        lately = ((one, then) for one, then in (self.searched or {}).items() if now - then < _SEARCH)
+        self.searched = {**dict(lately), way: now}
 
     # -- what speaks against relays
 

@@ -26,15 +26,19 @@ _HOLDS: Final = (5.0, 20.0, 60.0)
 """How long the direct path is not used again that was left: the first time, the second, and then."""
 _SERVED: Final = 60.0
 """A way that served for so long is as good as one that never failed."""
-_SECONDS: Final = 5
+_PART, _LONGEST_PART = 0.5, 5.0
+"""Seconds over which it is counted how many packets are lost. Two of these, one behind the other, show a loss that
+lasts: what a transfer loses that begins too fast, or meets another one, is over before, for congestion control slows
+down."""
 LEAST_SENT: Final = 20
-"""So many packets in that time, or in the last second, say how many are lost."""
-_NEWEST: Final = 3
+"""So many packets say how many are lost."""
+_NEWEST, _NEWEST_SENT = 3, 64
+"""Round trips; packets."""
 _AGAIN: Final = 10.0
 """Seconds that the loss of all packets counts."""
 _KNOWN: Final = 300.0
 """A score is not known any more after so long."""
-_BAD, _BAD_UDP = 3.0, 5.0
+_BAD, _BAD_UDP = 3.0, 4.0
 """A relay with a higher score is left, if there may be a better one; UDP, which loses packets where relays wait."""
 
 
@@ -51,8 +55,13 @@ class Track:
     """How long it was suspect the last time."""
     falls: int = 0
     """How often it was left, one time after the other."""
-    seconds: tuple[tuple[int, int], ...] = ()
-    """Packets that were sent in each of the last seconds, and sent again."""
+    shares: tuple[float, ...] = ()
+    """Of the packets that went in the last two parts of its time, those that were lost."""
+    went: int = 0
+    """Packets since then."""
+    lost: int = 0
+    parted: Instant = 0.0
+    """When that was."""
     score: float = 0.0
     scored: Instant = -_KNOWN
 
@@ -61,7 +70,8 @@ class Track:
 
     def begin(self, now: Instant) -> None:
         """It is in use from now on."""
-        self.since, self.seconds = now, ()
+        self.since, self.shares = now, ()
+        self._part(now)
 
     def leave(self, now: Instant) -> None:
         """Nothing arrived by it."""
@@ -88,24 +98,30 @@ class Track:
         """Is it worth to be tried instead of one with a bad score? One of which nothing is known is."""
         return not self.is_suspect(now) and (now - self.scored >= _KNOWN or self.score < than.score / 2)
 
-    def count(self, now: Instant, sent: int, again: int, *, is_udp: bool, is_full: bool) -> bool:
-        """A second is over in which it was used; full if it took nothing of what waited. True: it is bad."""
-        self.seconds = (*self.seconds[1 - _SECONDS :], (sent, again))
-        if not self.trips and not is_full:
+    def count(self, now: Instant, went: int, lost: int, *, is_udp: bool, loses_all: bool) -> bool:
+        """Some time is over in which it was used. True: it is bad."""
+        self.went += went
+        self.lost += lost
+        if loses_all:
+            self.shares = (1.0, 1.0)
+        elif self.went >= LEAST_SENT and now - self.parted >= max(_PART, is_udp * max(self.trips, default=0.0)):
+            self.shares = (*self.shares[-1:], self.lost / self.went)
+            self._part(now)
+        elif now - self.parted > _LONGEST_PART:
+            self.shares = ()
+            self._part(now)
+        if not self.trips and not loses_all:
             return False
-        share = 1.0 if is_full else max(_share(self.seconds[-1:]), _share(self.seconds))
+        share = min(self.shares) if len(self.shares) > 1 else 0.0
         self.score, self.scored = min(self.trips[-_NEWEST:], default=0.0) + _AGAIN * share, now
         return self.score > (_BAD_UDP if is_udp else _BAD)
+
+    def _part(self, now: Instant) -> None:
+        self.parted, self.went, self.lost = now, 0, 0
 
 
 def _first(run: tuple[int, bytes | None]) -> int:
     return run[0]
-
-
-def _share(seconds: tuple[tuple[int, int], ...]) -> float:
-    """How many of the packets that were sent in this time had to be sent again."""
-    sent, again = (sum(values) for values in zip(*seconds, strict=True))
-    return again / (sent + again) if sent >= LEAST_SENT else 0.0
 
 
 def shortest(track: Track | None, others: Iterable[Track]) -> float:
@@ -215,12 +231,17 @@ class Carried:
         self.sought = window.end
         return None
 
-    def alone(self, window: SendWindow, way: bytes) -> Iterator[int]:
-        """Packets on their way that none but this way has carried."""
-        yield from (number for number in self._of(window, way, 0) if number not in self.copied)
-        for number, (name, _) in self.moved.items():
-            if name == way and number not in self.copied and not window.has_arrived(number):
-                yield number
+    def carrier(self, number: int) -> bytes | None:
+        """By which way a packet went, if that is one alone."""
+        if number in self.copied:
+            return None
+        moved = self.moved.get(number)
+        return self.way_of(number) if moved is None else moved[0]
+
+    def has_own(self, window: SendWindow, way: bytes) -> bool:
+        """Is one of the newest packets on its way by this way alone?"""
+        newest = range(max(window.start, window.end - _NEWEST_SENT), window.end)
+        return any(self.carrier(number) == way and not window.has_arrived(number) for number in newest)
 
     def _of(self, window: SendWindow, way: bytes, at_least: int) -> Iterator[int]:
         """Packets on their way that this way was the first to carry, from a number on."""

@@ -21,13 +21,17 @@ _MOST_COPIES: Final = 32
 """So many are copied at once, at most: the first time one, then two, four .."""
 _OLDEST: Final = 8
 """So many are copied each time when all were."""
+_TURN: Final = 256
+"""So many packets that a way has carried are looked at in one call when it is left."""
 _FEW_ROUNDS, _ROUNDS = 2, 3
 _STRIKES: Final = 2
 """So often the acknowledgements may come by another way only."""
 _FEW_SENT: Final = 2
 """Fewer, in a second in which others wait for room: signs of life, which go by another relay."""
-_SECOND, _SOON = 1.0, 0.25
-"""Between two times that packets are counted; if many are sent again."""
+_SECOND, _HALF = 1.0, 0.5
+"""Between two times that packets are counted, while none and while some are sent again."""
+_SOON: Final = 0.2
+"""So long, and for UDP a round trip, no large packet arrives by a way that passes none."""
 
 
 class Sender(Protocol):
@@ -66,14 +70,23 @@ class Watch(Part[Host[Any]]):
     """Those that had been sent by then."""
     again: int
     """Those that were sent again since."""
+    vain: int
+    """Large ones that were sent again since one has arrived."""
+    vain_since: Instant
+    """When the first of these was."""
+    asking: int
+    """From this number on packets are to be sent again, because none but a way that has failed has carried them;"""
+    asking_end: int
+    """up to this one."""
     outgoing: Annotated[Sender, CACHED]
     __slots__ = tuple(__annotations__)
 
     def __init__(self, host: Host[Any], outgoing: Sender) -> None:
         super().__init__(host)
         self.outgoing, self.carried, self.way, self.alarm = outgoing, None, None, None
-        self.moves = self.strikes = self.counted = self.again = 0
-        self.begun = self.second = 0.0
+        self.moves = self.strikes = self.counted = self.again = self.vain = 0
+        self.asking = self.asking_end = 0
+        self.begun = self.second = self.vain_since = 0.0
 
     @property
     def patience(self) -> float:
@@ -100,16 +113,27 @@ class Watch(Part[Host[Any]]):
             self.carried = None
         self.way, self.moves, self.alarm, self.strikes = ways.used, ways.moves, None, 0
         self.second = self.host.clock
-        self.counted, self.again = window.end, 0
+        self.counted, self.again, self.vain = window.end, 0, 0
         track = ways.tracks.get(ways.used or UDP)
         self.outgoing.begin_way(min(track.trips) if track is not None and track.trips else None)
         if ways.has_fallen and window.packets:
-            carried = self.carry()
-            names = {name for _, name in carried.runs} | {name for name, _ in carried.moved.values()}
-            failed = (name for name in names if name is not None and name != ways.used)
-            window.ask(number for name in failed for number in carried.alone(window, name))
+            self.asking, self.asking_end = window.start, window.end
+            self.ask()
             if ways.used is not None:
                 self.outgoing.send_alive_by(ways.used)  # what shows whether this one is any better
+
+    @property
+    def is_asking(self) -> bool:
+        return self.asking < self.asking_end
+
+    def ask(self) -> None:
+        """Have more of what a way that failed has carried sent again, in turns: it may be much."""
+        window, carried, used = self.outgoing.window, self.carry(), self.outgoing.ways.used
+        if len(window.asked) < _TURN:
+            first = max(self.asking, window.start)
+            self.asking = min(first + _TURN, max(self.asking_end, first))
+            turn = (number for number in range(first, self.asking) if not window.has_arrived(number))
+            window.ask(number for number in turn if carried.carrier(number) not in (None, used))
 
     def note_heard(self, heard: Heard, name: bytes) -> float | None:
         """Something has arrived, as was said by this way. The round trip of the way in use, if it is known by that."""
@@ -119,6 +143,8 @@ class Watch(Part[Host[Any]]):
         carried, newest = self.carry(), heard.numbers[-1]
         shown, way = carried.note_arrived(heard.numbers, newest), carried.way_of(newest)
         ways.note_arrived(carried.is_proved)
+        if heard.has_large and newest not in carried.copied:
+            self.vain = 0
         if self.alarm is not None:
             self.alarm.has_progress |= any(number in carried.copied for number in heard.numbers)
             self._weigh(self.alarm, name)
@@ -149,6 +175,9 @@ class Watch(Part[Host[Any]]):
         carried = self.carry()
         if carried.way_of(number) == used:
             self.again += 1
+            if self.outgoing.window.is_large(number):
+                self.vain_since = self.vain_since if self.vain else self.host.clock
+                self.vain += 1
         elif used is not None:
             carried.move(number, used, self.host.clock)
 
@@ -162,7 +191,7 @@ class Watch(Part[Host[Any]]):
         alarm = self.alarm
         if alarm is not None and now >= alarm.due:
             self._copy(alarm)
-        if now >= self.second + (_SECOND if self.again < LEAST_SENT else _SOON):
+        if now >= self.second + (_HALF if self.again else _SECOND) or self._is_vain:
             self._count(now)
         if ways.moves != self.moves:
             self.note_moved()
@@ -242,7 +271,7 @@ class Watch(Part[Host[Any]]):
         for name in names:
             carried.copied.update(numbers[: outgoing.send_copies(name, numbers)])
         for name in (*names, used):
-            if rounds & (rounds - 1) == 0 and next(carried.alone(window, name), None) is None:
+            if rounds & (rounds - 1) == 0 and not carried.has_own(window, name):
                 outgoing.send_alive_by(name)
             outgoing.send_list_by(name)
 
@@ -255,6 +284,13 @@ class Watch(Part[Host[Any]]):
         trip = longest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
         return _PATIENCE + trip if ways.used != UDP else max(_PATIENCE + trip, _UNPROVED_UDP + 2 * trip)
 
+    @property
+    def _is_vain(self) -> bool:
+        """Is nothing that is large acknowledged any more, however often it is sent again?"""
+        ways, used = self.outgoing.ways, self.outgoing.ways.used
+        trip = longest(ways.tracks.get(UDP), ways.tracks.values()) if used == UDP else 0.0
+        return self.vain >= LEAST_SENT and self.host.clock - self.vain_since > trip + _SOON
+
     def _count(self, now: Instant) -> None:
         """How good is the way in use?"""
         ways, end = self.outgoing.ways, self.outgoing.window.end
@@ -262,8 +298,10 @@ class Watch(Part[Host[Any]]):
         if self.carried is not None:
             self.carried.keep({UDP, *ways.relays})
         ways.judge_silence(None if self.alarm is None else self.alarm.since)
-        sent, again = end - self.counted, self.again
-        self.second, self.counted, self.again = now, end, 0
-        is_full = sent < _FEW_SENT and self.outgoing.is_held_up
-        if used is not None and ways.track(used).count(now, sent, again, is_udp=used == UDP, is_full=is_full):
+        sent, again, took = end - self.counted, self.again, now - self.second
+        loses_all = self._is_vain or (took >= _SECOND and sent < _FEW_SENT and self.outgoing.is_held_up)
+        self.second, self.counted, self.again, self.vain = now, end, 0, 0
+        if used is not None and ways.track(used).count(
+            now, sent + again, again, is_udp=used == UDP, loses_all=loses_all
+        ):
             ways.leave_for_better(used)

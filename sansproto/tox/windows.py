@@ -21,6 +21,9 @@ SIZE: Final = 32_768
 OWN: Final = 64
 """So many of them are left to what a node says of itself."""
 
+SMALL: Final = 96
+"""A packet of fewer bytes goes by another way if the one in use has no room, and may pass where others do not."""
+
 _WIRE: Final = 0xFFFF_FFFF
 _BEHIND: Final = 1 << 31
 """What is ahead by more is behind."""
@@ -39,6 +42,10 @@ class Heard(NamedTuple):
     """So many more are to be sent again."""
     numbers: Sequence[int] = ()
     """All that this is about; some were known to have arrived before."""
+    has_large: bool = False
+    """Is one that arrived not small? Looked at only where packets were sent again."""
+    again: int = 0
+    """So many that were sent again are to be sent once more."""
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -92,7 +99,7 @@ class SendWindow:
             return None
         acknowledged, known = range(self.start, self.start + ahead), len(self.arrived)
         self.start += ahead
-        sent = self._sent(acknowledged)
+        sent, has_large = self._sent(acknowledged), bool(self.again) and self._has_large(acknowledged)
         for number in acknowledged:
             if self.packets.pop(number, None) is None:
                 del self.arrived[number]
@@ -103,7 +110,7 @@ class SendWindow:
         while self.asked and self.asked[-1] < self.start:
             self.asked.pop()
         trip = None if sent is None else now - sent
-        return Heard(ahead - known + len(self.arrived), trip, numbers=acknowledged)
+        return Heard(ahead - known + len(self.arrived), trip, numbers=acknowledged, has_large=has_large)
 
     def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> Heard:
         """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent
@@ -112,16 +119,25 @@ class SendWindow:
         walked = requests.walk(listed, max(self.end - first, 0))
         wanted = {first + number for number in walked.asked}
         due = {number for number in wanted if self._was_sent_before(number, now - round_trip)}
-        missing = due.difference(self.again, self.asked)
+        due_now = due.difference(self.asked)
+        missing = due_now.difference(self.again)
         passed = takewhile((first + walked.passed).__gt__, self.packets)
         arrived = [number for number in passed if number not in wanted]
         is_whole = len(listed) < requests.MOST and walked.passed < _REACH - requests.FURTHER
         newest = self._sent(arrived) if arrived and is_whole else None
+        has_large = bool(self.again) and self._has_large(arrived)
         for number in arrived:
             self.arrived[number] = self.packets.pop(number)[0]
         if due or arrived:
             self.asked = sorted((number for number in due.union(self.asked) if number in self.packets), reverse=True)
-        return Heard(len(arrived), None if newest is None else now - newest, len(missing), arrived)
+        return Heard(
+            len(arrived),
+            None if newest is None else now - newest,
+            len(missing),
+            arrived,
+            has_large,
+            len(due_now) - len(missing),
+        )
 
     @property
     def asked_size(self) -> int:
@@ -171,6 +187,13 @@ class SendWindow:
         sent = packets[newest][1]
         again = (number for number in arrived if number in self.again and number in packets) if self.again else ()
         return None if any(packets[number][1] > sent for number in again) else sent
+
+    def is_large(self, number: int) -> bool:
+        """Is it not one of those that pass where large packets do not? Not asked of those that have arrived."""
+        return len(self.packets[number][0]) >= SMALL
+
+    def _has_large(self, arrived: Iterable[int]) -> bool:
+        return any(number in self.packets and self.is_large(number) for number in arrived)
 
     def _was_sent_before(self, number: int, then: Instant) -> bool:
         packet = self.packets.get(number)

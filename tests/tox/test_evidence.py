@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from bad_relays import Faults, Talker
 from scripted import PartHost
-from scripted_tox import NodePeer
+from scripted_tox import AT_C, NodePeer
 from tox_world import Tox, World, meet
 
-from sansproto.contract import Address
+from sansproto.contract import Address, Path
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.faulty_relay import FaultyRelay, black_hole, corrupting, delayed, mtu_black_hole
 from sansproto.tox import FriendOffline, Relay
@@ -24,7 +24,7 @@ from sansproto.tox.evidence import Evidence
 from sansproto.tox.friends import Friends
 from sansproto.tox.limits import NodeLimits, RelayClientDelays
 from sansproto.tox.outgoing import Outgoing
-from sansproto.tox.paths import GARBLED, PASSES_NOTHING, Ways
+from sansproto.tox.paths import GARBLED, PASSES_NOTHING, Direct, Ways
 from sansproto.tox.relay_inputs import RelayState
 from sansproto.tox.relay_link import RelayLink
 from sansproto.tox.relay_route import RelayRoute, RouteInput, RouteState
@@ -558,6 +558,30 @@ def test_a_packet_is_looked_for_far_ahead_once_a_second_when_nothing_came_for_2_
     peer.wait(1.0)
     friend.say(friend.data(b"\xc8x"), friend.data(b"\xc8y"))
     assert [event.data for event in peer.take()] == [b"\xc8x", b"\xc8y"]
+
+
+def test_who_can_send_in_the_name_of_one_place_has_packets_from_others_looked_for_all_the_same() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    peer.add_friend(friend.real.public, friend.dht.public, peer.now, path=AT_C)
+    peer.wait(2.0)
+    peer.take()
+    friend.say(GARBAGE)
+    late = friend.data(b"\xc8x", skip=65_536)
+    friend.say(late)
+    assert peer.take() == []  # not within this second
+    peer.endpoint.receive_datagram(late, AT_C, peer.now)
+    assert [event.data for event in peer.take()] == [b"\xc8x"]
+
+
+def test_no_more_is_remembered_of_searches_than_the_ways_of_the_last_second() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    ways: Any = peer.endpoint.friends.all[friend.real.public].ways  # type: ignore[attr-defined]
+    for number in range(100):
+        peer.at(peer.now + 0.5)
+        ways.note_searched(Direct(Path("udp", f"203.0.113.{number}", 33445)))
+    assert len(ways.searched) <= 3
 
 
 def test_a_friend_of_whom_nothing_opens_is_lost_after_60_seconds() -> None:

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 import pytest
+from bad_relays import Faults
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted_relay import SERVER, ClientPeer
@@ -158,6 +159,22 @@ def test_an_acknowledgement_costs_no_more_because_all_was_sent_again_by_another_
     assert max(measured(lambda number=number: acknowledge(number))[1] for number in range(1, 5)) < 100
     acknowledge(many)
     assert (window.again, carried.copied, carried.moved) == ({}, set(), {})
+
+
+def test_a_way_that_is_left_costs_no_more_because_much_is_on_its_way_by_it() -> None:
+    """What it carried is sent again in turns."""
+    world, many = Faults(2), 10_000
+    world.run(1.0)
+    session: Any = world.a.tox.friends.all[world.b.key].session
+    outgoing, ways = session.outgoing, world.a.ways(world.b)
+    for _ in range(many):
+        outgoing.window.add(ALIVE, world.net.now)
+    lines = [measured(lambda: (ways.leave(None), outgoing.watch.tick()))[1]]
+    for _ in range(100):
+        world.net.run(0.05)
+        lines.append(measured(outgoing.pump)[1])
+    assert max(lines) < 10_000
+    assert outgoing.window.waiting == 0
 
 
 def unproved(window: SendWindow, carried: Carried, way: bytes) -> int | None:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sansproto.tox import requests
-from sansproto.tox.windows import SIZE, Heard, ReceiveWindow, SendWindow
+from sansproto.tox.windows import SIZE, SMALL, Heard, ReceiveWindow, SendWindow
 
 WRAP = 1 << 32
 
@@ -164,6 +164,35 @@ def test_a_packet_is_not_sent_again_within_a_round_trip() -> None:
     assert window.next_asked(0.7) is None
 
 
+def test_what_was_sent_again_and_is_lost_again_is_told_each_time() -> None:
+    """Else congestion control notices nothing of it."""
+    window = send_window(sent=3)
+    for now in (1.0, 2.0, 3.0):
+        heard = window.read_request(0, b"\1\1", now, 0.5)
+        assert (heard.missing, heard.again) == ((2, 0) if now == 1.0 else (0, 2))
+        heard = window.read_request(0, b"\1\1", now, 0.5)
+        assert (heard.missing, heard.again) == (0, 0)  # they wait already
+        assert [window.next_asked(now) for _ in range(2)] == [(0, b"0"), (1, b"1")]
+
+
+def test_it_is_seen_whether_a_large_packet_arrives_where_some_were_sent_again() -> None:
+    window = send_window(sent=3)  # these are small
+    for size in (SMALL, SMALL - 1, SMALL):
+        window.add(bytes(size), 0.0)
+    assert window.read_request(0, b"\1\3\1\1", 1.0, 0.5) == Heard(2, 1.0, 4, [1, 2])
+    window.read_request(0, b"\1\5", 1.0, 0.5)  # 3 and 4 are here, and nothing was sent again yet
+    window.next_asked(1.0)
+    window.add(b"small", 1.0)
+    assert window.read_request(0, b"\1\5\2", 2.0, 0.5).has_large is False
+    window.add(bytes(SMALL), 2.0)
+    assert window.read_request(0, b"\1\5\3", 3.0, 0.5).has_large is True
+    assert window.acknowledge(5, 3.0).has_large is False  # type: ignore[union-attr]
+    window.add(bytes(SMALL), 3.0)
+    window.read_request(5, b"\1", 4.0, 0.5)
+    window.next_asked(4.0)
+    assert window.acknowledge(6, 5.0).has_large is True  # type: ignore[union-attr]
+
+
 def test_the_lowest_packet_that_was_asked_for_is_sent_first() -> None:
     window = send_window(sent=3)
     window.add(b"3", 0.8)
@@ -235,7 +264,7 @@ def test_a_packet_that_was_sent_twice_tells_no_round_trip() -> None:
     assert window.in_flight == 1
     window.next_asked(4.0)
     assert window.in_flight == 2
-    assert window.read_request(0, b"\1", 9.0, 1.0).missing == 0  # that is known
+    assert window.read_request(0, b"\1", 9.0, 1.0) == Heard(0, None, again=1, numbers=[])  # it is lost again
     window.next_asked(9.0)
     assert window.acknowledge(1, 9.5) == Heard(1, None, 0, range(1))
     assert window.again == {}
