@@ -59,6 +59,7 @@ TESTING_MAY = {
     "faulty_relay": {"random"},  # so are these
     "conformance": {"importlib"},  # of the module that has the checks of a protocol
     "protocols": {"importlib"},  # of all modules of a protocol
+    "strategies": {"importlib"},  # of the module that has those for the codecs of a protocol
     "vectors": {"importlib"},  # of jsonschema, which need not be installed
 }
 MAY_IMPORT = {"egtp": {"recovery"}, "freenet": {"recovery"}, "tox": {"recovery"}}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.conformance import main, run
 from sansproto.testing.vectors import load
 
@@ -51,10 +53,12 @@ print(played, "views of", len(TRANSCRIPTS), "transcripts")
 class Elsewhere:
     """Another project, in a virtual environment of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, left_out: Iterable[str] = ()) -> None:
         self.folder = folder / "project"
         package = self.folder.joinpath(*NAME.split("."))
         shutil.copytree(ROOT / "sansproto", package, ignore=shutil.ignore_patterns("__pycache__"))
+        for protocol in left_out:
+            shutil.rmtree(package / protocol)
         for parent in package.relative_to(self.folder).parents:
             if parent.name:
                 (self.folder / parent / "__init__.py").touch()
@@ -93,6 +97,8 @@ def test_every_module_can_be_imported_there_but_for_tests(elsewhere: Elsewhere) 
     wanting = set(elsewhere.run("-c", IMPORT_EVERYTHING).splitlines())
     assert wanting == {
         "testing._internal.check wants hypothesis",
+        "testing._internal.strategies_bob wants hypothesis",
+        "testing._internal.strategies_overte wants hypothesis",
         "testing._internal.subject wants hypothesis",
         "testing.adapter_suite wants pytest",
         "testing.laws wants hypothesis",
@@ -119,6 +125,47 @@ def test_all_transcripts_are_replayed_there(elsewhere: Elsewhere) -> None:
     transcripts = load(VECTORS / "bob" / "transcripts.json")
     views = sum(len(test["views"]) for test in transcripts)
     assert output == f"{views - 4} views of {len(transcripts)} transcripts\n"  # 4 cannot be ours: their groups say why
+
+
+# -- one protocol alone
+
+ALONE = {
+    name.strip("`"): (set(re.findall(r"``(\w+)/``", folders)), int(size))
+    for name, folders, size in re.findall(
+        r"^(\w+) +((?:``\w+/``(?:, )?)+) +(\d+) kB$", (ROOT / "docs" / "howto" / "vendor.rst").read_text("utf-8"), re.M
+    )
+}
+
+
+def test_each_protocol_can_be_copied_alone() -> None:
+    assert ALONE.keys() == {*protocols()} - {"recovery"}
+    assert all(name in folders for name, (folders, _) in ALONE.items())
+
+
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("protocol", ALONE)
+def test_a_copy_with_one_protocol_passes_its_vectors_and_leaves_out_the_others(protocol: str, tmp_path: Path) -> None:
+    folders, _ = ALONE[protocol]
+    elsewhere = Elsewhere(tmp_path, left_out={*protocols()} - folders)
+    lines = elsewhere.run("-m", f"{NAME}.testing.conformance", "vectors").splitlines()
+    files = [*VECTORS.glob("machines/links.json")]
+    for name in folders:
+        files += [*VECTORS.glob(f"{name}/*.json"), *VECTORS.glob(f"machines/{name}.json")]
+    passed = sum(len(load(path)) for path in files) - (LEFT_OUT["bob.transcript"] if protocol == "bob" else 0)
+    assert re.match(rf"{passed} passed, \d+ left out, 0 failed", lines[-1])
+    assert any("which this copy leaves out" in line for line in lines)
+    elsewhere.run("-c", f"import {NAME}.{protocol}, {NAME}.testing.network, {NAME}.testing.record")
+
+
+@pytest.mark.parametrize("protocol", ALONE)
+def test_the_page_has_the_size_of_a_copy_with_one_protocol(protocol: str) -> None:
+    """In thousands of bytes, about."""
+    folders, size = ALONE[protocol]
+    library = ROOT / "sansproto"
+    files = [*library.glob("*.py"), *library.glob("wire/*.py")]
+    for name in folders:
+        files += library.glob(f"{name}/*.py")
+    assert sum(path.stat().st_size for path in files) / 1000 == pytest.approx(size, rel=0.15)
 
 
 # -- the same check, here

@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_type_hints
 
@@ -21,6 +22,7 @@ from ..contract import Entropy
 from ..errors import WireError
 from ..trace import PacketSeen, Trace, TraceRecord
 from ._internal.charts import to_json
+from ._internal.protocols import ROOT
 from .entropy import ScriptedEntropy
 from .record import feed, replay
 from .vectors import UnknownSchema, VectorTest, load
@@ -88,8 +90,14 @@ def _run_file(path: Path, name: str) -> Iterator[Report]:
 
 
 def _judge(test: VectorTest, report: Report) -> None:
-    label = f"{test.tc_id} ({test.comment})"
-    checks = load_checks(test.type.partition(".")[0])
+    label, protocol = f"{test.tc_id} ({test.comment})", test.type.partition(".")[0]
+    if not has_checks(protocol):
+        report.failed.append(f"{label}: no check for {test.type}")
+        return
+    if not is_here(protocol):
+        report.left_out.append(f"{label} needs {protocol}, which this copy leaves out")
+        return
+    checks = load_checks(protocol)
     if missing := checks.CANNOT & {test.type, *test.group.requires}:
         report.left_out.append(f"{label} needs {', '.join(sorted(missing))}")
     elif found := _found(test, checks):
@@ -104,6 +112,16 @@ def _found(test: VectorTest, checks: Checks) -> list[str]:
         return differences(test, checks)
     except Exception as error:
         return [f"raised {error!r}"]
+
+
+def has_checks(protocol: str) -> bool:
+    """Are there checks of a protocol, or of what several share?"""
+    return find_spec(f"{__package__}.conformance_{protocol}") is not None
+
+
+def is_here(protocol: str) -> bool:
+    """Is what is checked part of this copy, which may leave protocols out?"""
+    return find_spec(f"{ROOT}.{protocol}") is not None
 
 
 def load_checks(protocol: str) -> Checks:
