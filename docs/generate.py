@@ -1,4 +1,4 @@
-"""Write what the docs and vectors take from the code: byte tables, state tables, diagrams, times and limits.
+"""Write what the docs and vectors take from the code: byte tables, layouts, state tables, diagrams, times and limits.
 
 Run it after a change of packets, tables or limits (``make docs`` does); ``tests/test_docs.py`` compares. The parts are
 files of ``docs/protocols/generated``, which the protocol pages include.
@@ -46,7 +46,7 @@ from sansproto.overte import stun as overte_stun
 from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryLimits
 from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
 from sansproto.session import Answers, Session
-from sansproto.testing._internal import reasons
+from sansproto.testing._internal import layouts, reasons
 from sansproto.testing._internal.charts import document, guards_rst, list_table, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
@@ -59,6 +59,7 @@ from sansproto.wire import Packet, layout_rst
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ROOT / "docs" / "protocols" / "generated"
 MACHINES = ROOT / "vectors" / "machines"
+LAYOUTS = ROOT / "vectors" / "layouts"
 
 
 TABLES: dict[str, tuple[Any, ...]] = {page: tables_of(page) for page in (*protocols(), "links")}
@@ -383,6 +384,8 @@ def files() -> dict[Path, str]:
     """Everything that is generated, by where it belongs."""
     found = {GENERATED / f"{name}.inc": part() for name, part in PARTS.items()}
     for protocol in protocols():
+        if layout := layouts.layout_of(protocol):
+            found[LAYOUTS / f"{protocol}.json"] = dumps(layouts.document(protocol, layout))
         if text := strangers(sessions_of(protocol)):
             found[GENERATED / f"{protocol}.strangers.inc"] = text
         for name, why in (("dropped", reasons.dropped), ("refused", reasons.refused), ("noted", reasons.noted)):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import converting
 from converting import Test
 
-from sansproto.testing.conformance_egtp import FAULTS
+from sansproto.testing._internal.egtp_faults import error_of
 
 SOURCE: Final = "EGTP-R1 reference vectors"
 CHECKED: Final = {"handshake", "challenged_handshake", "data"}
@@ -59,7 +59,7 @@ def test_of(golden: Mapping[str, Any], inputs: Mapping[str, Any], outputs: Mappi
     comment = f"{golden['tcId']}: {golden['comment']}"
     head: Test = {"tcId": 0, "comment": comment, "flags": [], "result": golden["result"]}
     if golden["result"] == "invalid":
-        head["error"] = FAULTS[golden["error"]].value
+        head["error"] = error_of(golden["error"], inputs).value
     return {**head, "inputs": plain(inputs), "outputs": plain(outputs)}
 
 
@@ -143,8 +143,7 @@ def classified(state: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Test]:
     """One datagram at a node with a state, which stands in each test."""
 
     def convert(golden: Mapping[str, Any]) -> Test:
-        found = by_names({*golden} - OUTCOME)(golden)
-        found["inputs"]["state"] = plain(state)
+        found = by_names({*golden, "state"} - OUTCOME)({**golden, "state": state})
         found["outputs"]["fault"] = golden.get("error")
         return found
 

@@ -13,11 +13,11 @@ import jsonschema
 import pytest
 
 from sansproto.errors import Fault
-from sansproto.testing.vectors import SCHEMAS, UnknownSchema, dumps, load, validate
+from sansproto.testing.vectors import SCHEMAS, UnknownSchema, dumps, files, load, validate
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SCHEMA_FILES = sorted((VECTORS / "schema").glob("*.json"))
-FILES = sorted(set(VECTORS.rglob("*.json")) - set(SCHEMA_FILES))
+FILES = files(VECTORS)
 README = (VECTORS / "README.md").read_text("utf-8")
 EXAMPLES = {json.loads(text)["schema"]: text for text in re.findall(r"^```json\n(.*?)^```$", README, re.S | re.M)}
 
@@ -66,7 +66,22 @@ def test_schema_is_closed(path: Path) -> None:
 def test_schemas_know_exactly_the_faults_and_kinds_of_the_library() -> None:
     common = json.loads((VECTORS / "schema" / "common.json").read_text("utf-8"))
     assert common["$defs"]["error"]["enum"] == [fault.value for fault in Fault]
-    assert {path.stem for path in SCHEMA_FILES} == SCHEMAS | {"common"}
+    assert {path.stem for path in SCHEMA_FILES} == SCHEMAS | {"common", "layout"}
+
+
+def test_files_are_those_that_hold_tests(tmp_path: Path) -> None:
+    names = [
+        "bob/codec.json",
+        "layouts/bob.json",
+        "readers/javascript/package.json",
+        "readers/x/y.json",
+        "schema/x.json",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert files(tmp_path) == [tmp_path / "bob" / "codec.json"]
+    assert files(tmp_path / "layouts") == [tmp_path / "layouts" / "bob.json"]
 
 
 def test_every_fault_is_in_a_vector() -> None:

@@ -318,6 +318,8 @@ SECTIONS: Final[dict[str, Section]] = {
 
 _JOINTS: Final = SECTIONS["joints"].flag
 _GRAB: Final = SECTIONS["grab"].flag
+ONLY_WITH: Final = {_GRAB: _JOINTS}
+"""The flag of a section that is there only beside another one: that one's flag."""
 _UNUSED: Final = 0x8000
 
 

@@ -46,11 +46,19 @@ MAX_SEQUENCE: Final = 0x07FFFFFF
 NO_MAC: Final = bytes(16)
 """What stands for the MAC where there is no key, or packets are not authenticated."""
 
-_CONTROL, _RELIABLE, _MESSAGE = 1 << 31, 1 << 30, 1 << 29
-_LEVEL_SHIFT: Final = 27
-_UNUSUAL: Final = _CONTROL | _MESSAGE | 3 << _LEVEL_SHIFT
-_KEYS: Final = (0, 0x6362726973736574, 0x7362697261726461, 0x72687566666D616E)
-_MAX_MESSAGE: Final = (1 << 30) - 1
+CONTROL_BIT: Final = 1 << 31
+"""Of the word that a datagram begins with: a control packet, whose type is in the bits 16 to 30."""
+RELIABLE_BIT: Final = 1 << 30
+"""Of this word: the packet is to be acknowledged."""
+MESSAGE_BIT: Final = 1 << 29
+"""Of this word: message and part follow."""
+LEVEL_SHIFT: Final = 27
+"""The lower of the two bits of this word that are the level of obfuscation; those below are the sequence number."""
+_UNUSUAL: Final = CONTROL_BIT | MESSAGE_BIT | 3 << LEVEL_SHIFT
+OBFUSCATION_KEYS: Final = (b"tessirbc", b"adraribs", b"namffuhr")
+"""What is repeated and exclusive-ored with everything behind word, message and part, at the levels 1, 2 and 3."""
+MAX_MESSAGE_NUMBER: Final = (1 << 30) - 1
+"""The highest number of a message; in the two bits above it is the position."""
 
 
 class Position(Enum):
@@ -208,11 +216,11 @@ def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     (word,) = _WORD(data)
     part, level, start = None, 0, 4
     if word & _UNUSUAL:
-        if word & _CONTROL:
+        if word & CONTROL_BIT:
             return _decode_control(word, data)
-        if word & _MESSAGE:
+        if word & MESSAGE_BIT:
             part, start = _decode_part(data), 12
-        level = word >> _LEVEL_SHIFT & 3
+        level = word >> LEVEL_SHIFT & 3
         if level:
             data = _exclusive_or(data, start, level)
     if size < start + 2:
@@ -230,7 +238,7 @@ def decode_datagram(data: Buffer) -> tuple[Head, bytes]:
     header.version = data[start + 1]
     header.source = _SOURCE(data, start + 2)[0] if length > 2 else None
     header.mac = data[start + 4 : end] if length > 4 else None
-    header.reliable = word & _RELIABLE != 0
+    header.reliable = word & RELIABLE_BIT != 0
     header.part = part
     header.obfuscation = level
     header.__class__ = Header
@@ -242,11 +250,11 @@ def encode_datagram(head: Head, payload: bytes = b"") -> bytes:
     if isinstance(head, Control):
         return _encode_control(head) + payload
     level = _bounded(head.obfuscation, 3, "obfuscation")
-    word = _bounded(head.sequence, MAX_SEQUENCE, "sequence") | head.reliable * _RELIABLE | level << _LEVEL_SHIFT
+    word = _bounded(head.sequence, MAX_SEQUENCE, "sequence") | head.reliable * RELIABLE_BIT | level << LEVEL_SHIFT
     begin = b""
     if head.part is not None:
-        word |= _MESSAGE
-        message = _bounded(head.part.message, _MAX_MESSAGE, "message") | head.part.position._value_ << 30
+        word |= MESSAGE_BIT
+        message = _bounded(head.part.message, MAX_MESSAGE_NUMBER, "message") | head.part.position._value_ << 30
         begin = _PART_PACK(message, _bounded(head.part.number, 0xFFFFFFFF, "number"))
     version = _bounded(head.version, 0xFF, "version")
     begin = _WORD_PACK(word) + begin
@@ -308,7 +316,7 @@ def _decode_part(data: Buffer) -> Part:
     if len(data) < 12:
         raise _truncated(data, 12, "part")
     message, number = _PART(data, 4)
-    return Part(_POSITIONS[message >> 30], message & _MAX_MESSAGE, number)
+    return Part(_POSITIONS[message >> 30], message & MAX_MESSAGE_NUMBER, number)
 
 
 def _encode_source_and_mac(head: Header) -> bytes:
@@ -338,7 +346,7 @@ def _decode_control(word: int, data: Buffer) -> tuple[Control, bytes]:
 
 
 def _encode_control(control: Control) -> bytes:
-    word = _WORD_PACK(_CONTROL | control.type._value_ << 16)
+    word = _WORD_PACK(CONTROL_BIT | control.type._value_ << 16)
     if (control.sequence is None) is not (control.type is ControlType.HANDSHAKE_REQUEST):
         raise WireError(Fault.BAD_VALUE, 0, "sequence")
     if control.sequence is None:
@@ -349,7 +357,7 @@ def _encode_control(control: Control) -> bytes:
 def _exclusive_or(data: Buffer, start: int, level: int) -> bytes:
     """Everything from ``start`` on, exclusive-ored with the key of the level."""
     size = len(data) - start
-    key = _KEYS[level].to_bytes(8, "little") * (size // 8 + 1)
+    key = OBFUSCATION_KEYS[level - 1] * (size // 8 + 1)
     mixed = int.from_bytes(data[start:], "little") ^ int.from_bytes(key[:size], "little")
     return bytes(data[:start]) + mixed.to_bytes(size, "little")
 
@@ -384,7 +392,7 @@ class Datagram(Codec[tuple[Head, bytes]]):
         if not nodes[0].fault:
             word = cast(int, nodes[0].value)
             nodes[0] = attrs.evolve(nodes[0], value=_describe(word))
-            if word & _CONTROL:
+            if word & CONTROL_BIT:
                 nodes = self._control(data, end, word, nodes[0], leaf.fault)
             else:
                 nodes += self._data(data, end, word, nodes[0], opener)
@@ -398,13 +406,13 @@ class Datagram(Codec[tuple[Head, bytes]]):
         return nodes if nodes[-1].end == end else [*nodes, _rest("trailing", data, nodes[-1].end, end)]
 
     def _data(self, data: Buffer, end: int, word: int, first: Node, opener: Opener | None) -> list[Node]:
-        nodes = _in_a_row(data, first.end, end, PartOfMessage) if word & _MESSAGE else []
+        nodes = _in_a_row(data, first.end, end, PartOfMessage) if word & MESSAGE_BIT else []
         if _fault(nodes):
             return nodes
         start = nodes[-1].end if nodes else first.end
         # Of a packet that is in several parts, one has only a piece of the payload.
         whole = not nodes or not cast(int, nodes[0].value) >> 30
-        level = word >> _LEVEL_SHIFT & 3
+        level = word >> LEVEL_SHIFT & 3
         if not level:
             return nodes + self._tail(data, start, end, whole, opener)
         plain = _exclusive_or(data[start:end], 0, level)
@@ -451,12 +459,12 @@ def _rest(name: str, data: Buffer, start: int, end: int) -> Node:
 
 def _describe(word: int) -> str:
     """The first four bytes in words."""
-    if word & _CONTROL:
+    if word & CONTROL_BIT:
         return f"control packet {word >> 16 & 0x7FFF}"
-    level = word >> _LEVEL_SHIFT & 3
+    level = word >> LEVEL_SHIFT & 3
     flags = (
-        "reliable" if word & _RELIABLE else "",
-        "message" if word & _MESSAGE else "",
+        "reliable" if word & RELIABLE_BIT else "",
+        "message" if word & MESSAGE_BIT else "",
         f"obfuscation {level}" if level else "",
     )
     return ", ".join([f"sequence {word & MAX_SEQUENCE}", *filter(None, flags)])

@@ -211,7 +211,7 @@ class NullAddress(Packet):
 
 _Body: TypeAlias = _V4 | _V6 | _Any | NullAddress
 ADDRESS_FORMS: Final[Mapping[int, type[_Body]]] = {0x00: _V4, 0x01: _V6, 0x02: _Any, 0xFF: NullAddress}
-_ADDRESS: Final = OneOf[_Body](U8, ADDRESS_FORMS)
+ADDRESS: Final = OneOf[_Body](U8, ADDRESS_FORMS)
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
@@ -222,7 +222,7 @@ class SockAddrCodec(SourceCodec[SockAddr]):
     typed: bool
 
     def shape(self) -> Shape:
-        address = _ADDRESS.shape()
+        address = ADDRESS.shape()
         name = "u8 socket type, SockAddr" if self.typed else "SockAddr"
         return Shape(name, self.typed + address.min_size, total([self.typed, address.max_size]))
 
@@ -249,7 +249,7 @@ class SockAddrCodec(SourceCodec[SockAddr]):
         kind: int = SocketType.UDP
         if self.typed:
             kind, offset = U8.decode_from(data, offset, end)
-        body, offset = _ADDRESS.decode_from(data, offset, end)
+        body, offset = ADDRESS.decode_from(data, offset, end)
         return from_body(body, kind), offset
 
     def _write(self, value: SockAddr) -> bytes:
@@ -268,7 +268,7 @@ class SockAddrCodec(SourceCodec[SockAddr]):
         leaf = super().dissect_from(data, offset, end, name, opener)
         nodes = [U8.dissect_from(data, offset, end, "kind", opener)] if self.typed else []
         if not (nodes and nodes[0].fault):
-            nodes.append(_ADDRESS.dissect_from(data, offset + self.typed, end, "address", opener))
+            nodes.append(ADDRESS.dissect_from(data, offset + self.typed, end, "address", opener))
         return parent(name, data, offset, end, nodes, leaf.value, leaf.fault)
 
 

@@ -190,10 +190,11 @@ class VersionTable:
         return crypto.protocol_signature(self.versions)
 
 
-_NAMES: Final = ("2025.05.1", "2026-newest-known")
+RELEASES: Final = ("2025.05.1", "2026-newest-known")
+"""What the versions in each row of :class:`PacketType` are those of, in their order."""
 
 VERSIONS: Final[Mapping[str, VersionTable]] = MappingProxyType(
-    {name: VersionTable(name, bytes(kind.versions[row] for kind in PacketType)) for row, name in enumerate(_NAMES)}
+    {name: VersionTable(name, bytes(kind.versions[row] for kind in PacketType)) for row, name in enumerate(RELEASES)}
 )
 """``2025.05.1`` is what servers of that release compute. ``2026-newest-known`` is the newest table that was seen, in a
 third party's copy of the source: whether a release will ever have it is not confirmed."""

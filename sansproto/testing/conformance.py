@@ -25,7 +25,7 @@ from ._internal.charts import to_json
 from ._internal.protocols import ROOT
 from .entropy import ScriptedEntropy
 from .record import feed, replay
-from .vectors import UnknownSchema, VectorTest, load
+from .vectors import UnknownSchema, VectorTest, files, load
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ class Checks(Protocol):
     MACHINES: Mapping[str, Make]
     TABLES: Sequence[Any]
     CANNOT: frozenset[str]  # what a group may require or a type be, and is left out
+    # and perhaps LAYOUT, out of which layouts/<protocol>.json is made
 
 
 def settings(kind: type[T], given: Config) -> T:
@@ -69,13 +70,12 @@ class Report:
 
 
 def run(place: str | Path) -> Iterator[Report]:
-    """Check a vector file, or all that are under a folder but the schemas."""
+    """Check a vector file, or all that are under a folder."""
     place = Path(place)
     if place.is_file():
         yield from _run_file(place, place.name)
-    for path in sorted(place.rglob("*.json")):
-        if path.parent.name != "schema":
-            yield from _run_file(path, str(path.relative_to(place)))
+    for path in files(place):
+        yield from _run_file(path, str(path.relative_to(place)))
 
 
 def _run_file(path: Path, name: str) -> Iterator[Report]:

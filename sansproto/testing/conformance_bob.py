@@ -35,7 +35,8 @@ from ..contract import Entropy
 from ..errors import Fault, LocalProtocolError, WireError
 from ..events import CloseCause, Closed, DataReceived
 from ..trace import Trace
-from ..wire import Packet
+from ..wire import U16BE, Nested, Packet, TextToEnd
+from ._internal.layouts import Data, Layout, described
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
 from .record import lively, plain
@@ -43,6 +44,41 @@ from .vectors import VectorTest
 
 TABLES = tables_of("bob")
 CANNOT = frozenset({"other-ciphers", "transcript-identities", "bob.transcript"})
+
+
+# -- layouts
+
+
+@described.register
+def _(codec: p.CiphertextSize) -> Data:
+    return {**described(U16BE), "max": 0x7FFF, "plus": p.TAG_SIZE}
+
+
+@described.register
+def _(codec: p.FieldsToEnd) -> Data:
+    return {**described.dispatch(TextToEnd)(codec), "text": "json"}
+
+
+@described.register
+def _(codec: p.ReceiptWord) -> Data:
+    return {"kind": "word", "of": p.Receipt.__name__, "before": b" ".hex()}
+
+
+LAYOUT = Layout(
+    modules=(p,),
+    types={
+        "bob.frame": p.FRAME,
+        "bob.public_packet": Nested(p.PublicParameters),
+        "bob.secret_packet": Nested(p.SecretPacket),
+        "bob.sent_record": p.SENT_FRAME,
+        "bob.receipt": Nested(p.ReceiptRecord),
+    },
+    rules={
+        p.PublicParameters: [{"of": ["server_cipher"], "is": "AES_256_GCM", "error": "unsupported"}],
+        p.RelayFailure: [{"of": ["uid"], "is": 0, "when": {"missing": "AGREEMENT"}, "error": "bad_value"}],
+        p.ReceiptRecord: [{"of": ["fields"], "has": "sha256", "when": {"word": "VERIFIED"}, "error": "bad_value"}],
+    },
+)
 
 
 # -- packets

@@ -26,8 +26,10 @@ from ..egtp.paths import path_bytes, relay_path_bytes
 from ..errors import Fault, WireError
 from ..recovery.window import Window
 from ..trace import Trace
-from ..wire import OneOf
+from ..wire import Nested, OneOf
+from ._internal.egtp_faults import error_of, open_data
 from ._internal.egtp_states import HOME, Judgement, StatedNode
+from ._internal.layouts import Layout
 from ._internal.packet_answers import packet_answer
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
@@ -36,30 +38,6 @@ from .vectors import VectorTest
 
 TABLES = tables_of("egtp")
 CANNOT: frozenset[str] = frozenset()
-
-FAULTS: Final[Mapping[str, Fault]] = {
-    "empty": Fault.TRUNCATED,
-    "type": Fault.BAD_TYPE,
-    "length": Fault.BAD_LENGTH,
-    "reserved": Fault.BAD_VALUE,
-    "mac": Fault.BAD_MAC,
-    "point": Fault.BAD_POINT,
-    "seal": Fault.BAD_MAC,
-    "field": Fault.BAD_VALUE,
-    "unknown_handshake": Fault.BAD_VALUE,
-    "unknown_session": Fault.BAD_VALUE,
-    "counter": Fault.BAD_VALUE,
-    "replay": Fault.BAD_VALUE,
-    "kind": Fault.BAD_TYPE,
-    "body": Fault.BAD_LENGTH,
-    "token": Fault.BAD_MAC,
-    "frame": Fault.BAD_LENGTH,
-    "order": Fault.BAD_TYPE,
-    "not_registered": Fault.BAD_TYPE,
-    "superseded": Fault.BAD_TYPE,
-    "limit": Fault.BAD_VALUE,
-}
-"""The names that the specification gives to faults, as vectors of all protocols call them."""
 
 
 # -- packets
@@ -79,6 +57,24 @@ _PAYLOADS: Final = {kind.__name__: kind for kind in (p.InitPayload, p.ReplyPaylo
 def _payload(test: VectorTest) -> Answer:
     value = _PAYLOADS[test["packet"]].decode(test.octets("wire"))
     return packet_answer(value, value.encode())
+
+
+_NOT_ZERO: Final = [{"of": ["sid"], "not": "zero", "error": "bad_value"}]
+LAYOUT: Final = Layout(
+    modules=(p,),
+    types={
+        "egtp.datagram": p.DATAGRAM,
+        "egtp.clear": p.CLEAR,
+        "egtp.request": p.REQUEST,
+        "egtp.response": p.RESPONSE,
+        "egtp.payload": {name: Nested(kind) for name, kind in _PAYLOADS.items()},
+    },
+    rules={
+        p.InitPayload: _NOT_ZERO,
+        p.ReplyPayload: _NOT_ZERO,
+        p.CH: [{"of": ["token", "proof"], "not": "zero", "error": "bad_value"}],
+    },
+)
 
 
 # -- functions
@@ -131,13 +127,6 @@ def seal_data(key: bytes, sid: bytes, counter: int, clear: p.Clear) -> bytes:
     """A Data packet."""
     header = p.data_header(0x0B, sid, counter)
     return header + crypto.Cipher(key).seal(counter, p.CLEAR.encode(clear), header)
-
-
-def open_data(key: bytes, data: bytes) -> p.Clear:
-    """What is in a Data packet. Raises WireError."""
-    packet = p.DATAGRAM.decode(data)
-    assert isinstance(packet, p.Data)
-    return p.CLEAR.decode(crypto.Cipher(key).open(packet.counter, packet.sealed, data[: p.HEADER_SIZE]))
 
 
 _KINDS: Final[Mapping[str, type[p.Clear]]] = {
@@ -298,8 +287,8 @@ def _judged(inputs: Mapping[str, Any]) -> tuple[StatedNode, Judgement]:
     return node, node.judge(data, path, inputs["now_ms"] / 1000, reply=inputs["reply"])
 
 
-def _refused(fault: str | None) -> dict[str, Any]:
-    return {"fault": fault, "error": None if fault is None else FAULTS[fault].value}
+def _refused(fault: str | None, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"fault": fault, "error": None if fault is None else error_of(fault, inputs).value}
 
 
 _FOLLOWED: Final = ("Init", "Reply", "Challenge", "Data", "Hint", "ResetToken")
@@ -310,7 +299,7 @@ def _classified(test: VectorTest) -> Answer:
     _, found = _judged(test["inputs"])
     answers = [] if found.verdict in _FOLLOWED else found.answers
     proof = {"proof": any(test.octets("inputs", "input")[33:])} if found.verdict == "Challenge" else {}
-    return {"verdict": found.verdict, "answers": plain(answers), **proof, **_refused(found.fault)}
+    return {"verdict": found.verdict, "answers": plain(answers), **proof, **_refused(found.fault, test["inputs"])}
 
 
 def _farewell(test: VectorTest) -> Answer:
@@ -318,7 +307,7 @@ def _farewell(test: VectorTest) -> Answer:
     decision = {"decision": node.decision} if found.verdict == "Init" else {}
     said = {"answers": plain(found.answers), "answer_paths": plain(found.paths)}
     assert not [name for name, _ in node.draws.left if name not in ("process", "entry")]
-    return {"verdict": found.verdict, **said, **decision, **_refused(found.fault)}
+    return {"verdict": found.verdict, **said, **decision, **_refused(found.fault, test["inputs"])}
 
 
 def _refusal(test: VectorTest) -> Answer:
@@ -478,8 +467,7 @@ def _mailbox(test: VectorTest) -> Answer:
             fault = _fault(heard, data, None if stands else stored.server.keys)
         steps.append({"client": data.hex(), "server": written, "client_events": heard})
     assert not stored.draws.left
-    error = None if fault is None else FAULTS[fault].value
-    return {"steps": steps, "fault": fault, "error": error}
+    return {"steps": steps, **_refused(fault, inputs)}
 
 
 def _fault(heard: list[Any], data: bytes, keys: crypto.KeyPair | None) -> str:

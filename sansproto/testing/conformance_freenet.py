@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..contract import Entropy
-from ..freenet import FreenetDelays, FreenetGateway, FreenetLimits, FreenetPeer, crypto
+from ..freenet import FreenetDelays, FreenetGateway, FreenetLimits, FreenetPeer, crypto, versions
 from ..freenet import packets as p
 from ..freenet.versions import Version
 from ..trace import Trace
-from ..wire import Packet
+from ..wire import Nested, Packet
+from ._internal.layouts import Layout
 from ._internal.packet_answers import fields_of, packet_answer
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
@@ -42,6 +43,15 @@ def _clear(test: VectorTest) -> Answer:
     clear = p.Clear.decode(test.octets("wire"))
     header = {"packet_id": clear.packet_id, "acked": [*clear.acked]}
     return {**packet_answer(clear.body, clear.encode()), "header": header}
+
+
+LAYOUT: Final = Layout(
+    modules=(p, versions),
+    types={
+        "freenet.datagram": p.DATAGRAM,
+        "freenet.part": {name: Nested(kind) for name, kind in _PARTS.items()},
+    },
+)
 
 
 # -- functions

@@ -36,7 +36,9 @@ from ..overte.packets import PACKETS
 from ..overte.payloads import PAYLOADS
 from ..overte.qt import SocketType
 from ..trace import Trace
-from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Const, Int, Nested, Packet, field, packet
+from ..wire import ABSENT, BOOL, U8, U16BE, U32BE, U64BE, Codec, Const, Int, Nested, OneOf, Packet, field, packet
+from ._internal.layouts import Layout
+from ._internal.layouts_overte import MODULES as PACKETS_IN
 from ._internal.lenient_overte import read_leniently
 from ._internal.protocols import tables_of
 from ._internal.qt_compression import deflate, inflate
@@ -58,6 +60,8 @@ def fields_of(value: Packet) -> dict[str, Any]:
 def _plain(codec: Codec[Any], value: Any) -> Any:
     if isinstance(codec, Int) and codec.size == 8:
         return str(value)
+    if isinstance(codec, OneOf):
+        return {"packet": type(value).__name__, "fields": fields_of(value)}
     if isinstance(codec, qt.SockAddrCodec):
         return {**plain(attrs.evolve(value, kind=SocketType.UDP)), **({"kind": _kind(value)} if codec.typed else {})}
     if isinstance(value, avatars.AvatarState):
@@ -181,6 +185,15 @@ def _compressed(test: VectorTest) -> Answer:
     content = inflate(test.octets("inputs", "compressed"), test["inputs"]["limit"])
     assert inflate(deflate(content), len(content)) == content
     return {"content": content.hex()}
+
+
+# -- layouts
+
+
+LAYOUT = Layout(
+    modules=PACKETS_IN,
+    types={"overte.payload": {name: Nested(kind) for name, kind in _BY_NAME.items()}, "overte.qt": _QT},
+)
 
 
 # -- keys

@@ -25,7 +25,8 @@ from ..tox.node import ToxNode
 from ..tox.relay_client import RelayClient
 from ..tox.relay_server import RelayServer
 from ..trace import Trace
-from ..wire import OneOf, Packet
+from ..wire import Nested, OneOf, Packet
+from ._internal.layouts import Layout
 from ._internal.packet_answers import packet_answer
 from ._internal.protocols import tables_of
 from .conformance import Answer, Config, Make, settings
@@ -85,6 +86,17 @@ def _nodes(test: VectorTest) -> Answer:
         "rest": "",
         "canonical": nodes.encode_nodes(relays).hex(),
     }
+
+
+LAYOUT: Final = Layout(
+    modules=(p,),
+    types={
+        "tox.datagram": p.DATAGRAM,
+        "tox.part": {name: Nested(kind) for name, kind in PARTS.items()},
+        "tox.friend": p.FRIEND,
+        "tox.packed_node": p.NODE,
+    },
+)
 
 
 # -- functions

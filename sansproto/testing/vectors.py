@@ -25,6 +25,9 @@ from ..errors import Fault
 SCHEMAS = frozenset({"codec", "crypto", "session", "duet", "machine", "transcript", "capture"})
 """The kinds of vector file."""
 
+BESIDE = frozenset({"schema", "layouts", "readers"})
+"""The folders beside the vectors."""
+
 VERSION = 1
 """The ``schemaVersion`` that this module reads."""
 
@@ -94,6 +97,12 @@ class VectorFile:
         return len(self.tests)
 
 
+def files(folder: str | Path) -> list[Path]:
+    """The vector files under a folder: all that is JSON, but for schemas, layouts and readers."""
+    found = sorted(Path(folder).rglob("*.json"))
+    return [path for path in found if BESIDE.isdisjoint(path.relative_to(folder).parts)]
+
+
 def load(path: str | Path) -> VectorFile:
     """Read a vector file.
 
@@ -113,7 +122,13 @@ def load(path: str | Path) -> VectorFile:
 
 
 def validate(path: str | Path, schemas: str | Path | None = None) -> VectorFile:
-    """Check a vector file against its JSON Schema, then :func:`load` it.
+    """Check a vector file against its JSON Schema, then :func:`load` it. See :func:`check_schema`."""
+    check_schema(path, schemas)
+    return load(path)
+
+
+def check_schema(path: str | Path, schemas: str | Path | None = None) -> None:
+    """Check a vector file, or a layout, against its JSON Schema.
 
     ``schemas`` is the folder of the schemas; without it, the folder ``schema`` of the nearest folder above the file
     that has one. Needs the package ``jsonschema``, whose ``ValidationError`` it raises.
@@ -125,10 +140,9 @@ def validate(path: str | Path, schemas: str | Path | None = None) -> VectorFile:
         (schema["$id"], referencing.Resource.from_contents(schema)) for schema in loaded.values()
     )
     document = _read(Path(path))
-    if document.get("schema") not in SCHEMAS & loaded.keys():
+    if document.get("schema") not in loaded.keys() - {"common"}:
         raise UnknownSchema(f"{path}: {document.get('schema')!r}")
     jsonschema.Draft202012Validator(loaded[document["schema"]], registry=registry).validate(document)
-    return load(path)
 
 
 def write_json(path: str | Path, value: dict[str, Any]) -> None:

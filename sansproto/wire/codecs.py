@@ -353,19 +353,19 @@ class TextToEnd(Codec[str]):
         self.max = max
         self.min = min
         self._raw = Rest(max + len(lead), min=min + len(lead))
-        self._lead = lead
+        self.lead = lead
 
     def shape(self) -> Shape:
-        behind = f"{self._lead.hex()}, then " if self._lead else ""
+        behind = f"{self.lead.hex()}, then " if self.lead else ""
         name = f"{behind}the rest, {self.min} to {self.max} bytes of utf-8"
         return attrs.evolve(self._raw.shape(), type_name=name)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[str, int]:
         raw, stop = self._raw.decode_from(data, offset, end)
-        if not raw.startswith(self._lead):
+        if not raw.startswith(self.lead):
             raise WireError(Fault.BAD_VALUE, offset)
         try:
-            return raw[len(self._lead) :].decode(), stop
+            return raw[len(self.lead) :].decode(), stop
         except UnicodeDecodeError:
             raise WireError(Fault.BAD_ENCODING, offset) from None
 
@@ -374,7 +374,7 @@ class TextToEnd(Codec[str]):
             raw = value.encode()
         except UnicodeEncodeError:
             raise WireError(Fault.BAD_VALUE) from None
-        return self._raw.encode(self._lead + raw)
+        return self._raw.encode(self.lead + raw)
 
 
 @attrs.frozen(slots=False, eq=False)
