@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, Final
 
-from sansproto.wire import U8, EnumOf, Fixed, OneOf, Packet, by_id, field, packet
+from sansproto.wire import U8, Codec, EnumOf, Fixed, OneOf, Packet, by_id, field, packet
 
 MOST: Final = 1 << 60
 """Flowers, all of a :class:`Kind`. More do
@@ -42,6 +42,12 @@ class Colour(Enum):
 @packet(id=7)
 class Flower(Packet):
     colour: Colour = field(EnumOf(Colour, Fixed(1)), "of the petals")
+
+
+class Scent(Codec[bytes]):
+    """A codec of which nobody says how it is described."""
+
+    shape = decode_from = encode = None  # type: ignore[assignment]
 
 
 BED: Final = OneOf[Flower](U8, by_id(Flower))

@@ -116,8 +116,14 @@ def test_readme_explains_every_kind_of_type() -> None:
 def test_what_is_described_and_what_is_not() -> None:
     found = described(EnumOf(garden.Colour, Fixed(1), Fault.BAD_TYPE))
     assert found == {"kind": "enum", "of": "Colour", "as": {"kind": "bytes", "size": 1}, "error": "bad_type"}
-    with pytest.raises(TypeError, match="Float has no description"):
-        described(F64BE)
+    assert described(F64BE) == {"kind": "float", "size": 8, "order": "big"}
+    with pytest.raises(TypeError, match="Scent has no description"):
+        described(garden.Scent())
+
+
+def test_two_things_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="twice in MOST, SEASONS, DAYS, MOST"):
+        document("garden", Layout(modules=(garden, garden), types={}))
 
 
 def test_modules_give_packets_members_and_constants_with_their_meaning() -> None:

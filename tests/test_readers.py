@@ -59,6 +59,8 @@ def other(value: Any) -> Any:
         return {name: other(one), **dict(rest)}
     if isinstance(value, list):
         return [*value[:-1], other(value[-1])] if value else [0]
+    if isinstance(value, str) and "." in value:  # a number, of which the last digits may not count
+        return "9" + value.removeprefix("-")
     if isinstance(value, str):
         return value[:-1] + ("1" if value.endswith("0") else "0") if value else "00"
     return not value if isinstance(value, bool) else (value or 0) + 1

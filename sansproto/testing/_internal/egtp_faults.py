@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from ...egtp import crypto
@@ -55,10 +54,9 @@ def _decode(inputs: Mapping[str, Any]) -> None:
         return
     data = bytes.fromhex(inputs["input"])
     packet = p.DATAGRAM.decode(data)
+    assert isinstance(packet, p.Data)  # what else has a wrong size does not decode
     keys = {one["local_sid"]: bytes.fromhex(one["rx"]) for one in inputs["state"]["sessions"]}
-    with suppress(KeyError):
-        if isinstance(packet, p.Data):
-            open_data(keys[packet.sid.hex()], data)
+    open_data(keys[packet.sid.hex()], data)
 
 
 def open_data(key: bytes, data: bytes) -> p.Clear:

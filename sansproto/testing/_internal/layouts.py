@@ -170,7 +170,7 @@ def _constants(module: ModuleType) -> list[tuple[str, Data]]:
     return [
         (name, {"value": _constant(value)} | _meaning(meanings.get(name, "")))
         for name, value in values.items()
-        if isinstance(value, (int, bytes, range)) or _is_row(value)
+        if isinstance(value, (int, bytes, str, range)) or _is_row(value)
     ]
 
 

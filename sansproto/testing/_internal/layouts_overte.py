@@ -86,7 +86,7 @@ def _(codec: avatars.TraitsCodec) -> Data:
         "kind": "traits",
         "type": described(I8),
         **({"version": described(I32LE)} if codec.versioned else {}),
-        "instance": {"from": avatars.TraitType.AVATAR_ENTITY.value, **described(qt.UUID)},
+        "instance": {"from": avatars.TraitType.AVATAR_ENTITY.value, "type": described(qt.UUID)},
         "size": described(I16LE),
         "max_size": avatars.MAX_TRAIT,
         "max": avatars.MAX_TRAITS,

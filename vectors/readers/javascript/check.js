@@ -58,7 +58,7 @@ function compare(expected, got, same = isDeepStrictEqual) {
 }
 
 export function checkFunction(answer, test) {
-  const { got, error } = attempt(() => answer(test.inputs));
+  const { got, error } = attempt(() => answer(test.inputs, test.outputs));
   return compare({ ...test.outputs, error: test.error }, { ...got, error }, agrees);
 }
 

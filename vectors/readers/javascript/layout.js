@@ -52,6 +52,19 @@ function decodeText(bytes, text) {
 
 const encodeText = (value, text) => (text === undefined ? unhex(value) : encodings[text].encode(value));
 
+// The shortest text that gives a number: with a point, or below 0.0001 and from 10^16 on with an exponent of two digits.
+export function textOfFloat(number) {
+  if (!Number.isFinite(number)) return String(number).replace("Infinity", "inf").toLowerCase();
+  if (Object.is(number, -0)) return "-0.0";
+  const [, digits, sign, exponent] = number.toExponential().match(/^(.*)e([+-])(\d+)$/);
+  const power = Number(sign + exponent);
+  if (number !== 0 && (power < -4 || power >= 16)) return `${digits}e${sign}${exponent.padStart(2, "0")}`;
+  const text = String(number);
+  return text.includes(".") ? text : `${text}.0`;
+}
+
+export const floatOf = (text) => Number(text.replace("inf", "Infinity").replace("nan", "NaN"));
+
 // By kind of type: the fewest bytes that it takes, how it is read, how it is written.
 const kinds = {
   int: {
@@ -66,6 +79,21 @@ const kinds = {
     write({ size, order }, value) {
       const number = BigInt.asUintN(8 * size, BigInt(value));
       return order === "little" ? toLittle(number, size) : toBig(number, size);
+    },
+  },
+
+  float: {
+    least: ({ size }) => size,
+    read({ size, order }, reader, after) {
+      const raw = Buffer.from(reader.take(size, after));
+      if (order === "little") raw.reverse();
+      return textOfFloat(size === 4 ? raw.readFloatBE() : raw.readDoubleBE());
+    },
+    write({ size, order }, value) {
+      const raw = Buffer.alloc(size);
+      if (size === 4) raw.writeFloatBE(floatOf(value));
+      else raw.writeDoubleBE(floatOf(value));
+      return order === "little" ? raw.reverse() : raw;
     },
   },
 
@@ -228,10 +256,15 @@ const kinds = {
     write: ({ of }, value, layout) => (value === undefined ? Buffer.alloc(0) : layout.write(of, value)),
   },
 
+  // `null` are the bytes that stand at the end instead of the packet.
   packet: {
-    least: ({ name }, layout) => layout.packets[name].min,
-    read: ({ name }, reader, after, layout) => layout.readFields(name, reader, after),
-    write: ({ name }, value, layout) => layout.writeFields(name, value),
+    least: ({ name, null: none }, layout) => (none === undefined ? layout.packets[name].min : none.length / 2),
+    read({ name, null: none }, reader, after, layout) {
+      if (none === undefined || reader.left > none.length / 2) return layout.readFields(name, reader, after);
+      refuseIf(hex(reader.take(none.length / 2, after)) !== none, "bad_value");
+      return null;
+    },
+    write: ({ name, null: none }, value, layout) => (value === null ? unhex(none) : layout.writeFields(name, value)),
   },
 
   // A tag, then the packet that it names.
