@@ -60,6 +60,9 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     by_number: Annotated[dict[int, Place], CACHED]
     by_host: Annotated[dict[bytes, int], CACHED]
     """Sessions of each host."""
+    held: Annotated[dict[bytes, int], CACHED]
+    """Bytes that are here of streams that are not complete, of each host that has some."""
+    held_in_all: Annotated[int, CACHED]
     keys: Annotated[KeyPair, CACHED]
     version: Annotated[Version, CACHED]
     delays: Annotated[FreenetDelays, CACHED]
@@ -87,10 +90,11 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         self.phase = Phase.OPEN
 
     def rebuild(self) -> None:
-        self.by_number, self.by_host = {}, {}
+        self.by_number, self.by_host, self.held, self.held_in_all = {}, {}, {}, 0
         for place in self.places.values():
-            for number in place.generations:
+            for number, session in place.generations.items():
                 self._index(place, number)
+                self.note_held(self.host_of(place.path), session.inbound.inbox.held)
 
     def make_place_part(self, where: Where) -> Place:
         return Place(self, where)
@@ -209,6 +213,20 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
 
     # -- what the parts ask
 
+    def host_of(self, path: Path) -> bytes:
+        """A host: an address of IPv4, a /64 of IPv6."""
+        return address_bytes(path.host)[:8]
+
+    def may_hold(self, group: bytes, size: int) -> bool:
+        """May so much more of streams be held for a host? Each has a quarter of what is left."""
+        return 4 * (self.held.get(group, 0) + size) <= self.limits.held - self.held_in_all
+
+    def note_held(self, group: bytes, size: int) -> None:
+        self.held_in_all += size
+        held = self.held[group] = self.held.get(group, 0) + size
+        if not held:
+            del self.held[group]
+
     @property
     def room(self) -> int:
         """How many datagrams are taken now."""
@@ -271,9 +289,10 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         session.post(GenerationInput.CALLED())
 
     def forget_generation(self, place: Place, number: int) -> None:
+        place.generations[number].inbound.forget_all()
         place.generations.remove(number)
         del self.by_number[number]
-        host = _host_of(place.path)
+        host = self.host_of(place.path)
         self.by_host[host] -= 1
         if not self.by_host[host]:
             del self.by_host[host]
@@ -301,7 +320,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         return None if place is None else place.generations[generation]
 
     def _is_full(self, place: Place) -> bool:
-        limits, of_host = self.limits, self.by_host.get(_host_of(place.path), 0)
+        limits, of_host = self.limits, self.by_host.get(self.host_of(place.path), 0)
         of_address, of_all = len(place.generations), len(self.by_number)
         return of_address >= limits.generations or of_all >= limits.sessions or of_host >= limits.sessions_of_host
 
@@ -313,10 +332,5 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
 
     def _index(self, place: Place, number: int) -> None:
         self.by_number[number] = place
-        host = _host_of(place.path)
+        host = self.host_of(place.path)
         self.by_host[host] = self.by_host.get(host, 0) + 1
-
-
-def _host_of(path: Path) -> bytes:
-    """A host: an address of IPv4, a /64 of IPv6."""
-    return address_bytes(path.host)[:8]

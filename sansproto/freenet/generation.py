@@ -16,7 +16,7 @@ from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .crypto import Cipher
 from .events import Confirmed, Connected, MessageReceived, PathConflict, PeerLost
-from .inbound import FRAGMENT, Inbound
+from .inbound import FRAGMENT, Inbound, InboundHost
 from .limits import FreenetDelays
 from .question import CALLER_PINGS, PINGS, Ask, Question, QuestionInput, QuestionState, Why
 from .receipts import Receipts
@@ -59,7 +59,7 @@ class Made(NamedTuple):
     seen_at: Address | None = None
 
 
-class GenerationHost(SendingHost, Protocol):
+class GenerationHost(SendingHost, InboundHost, Protocol):
     """What a session asks of the endpoint."""
 
 

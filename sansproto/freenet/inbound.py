@@ -8,7 +8,7 @@ from typing import Annotated, Final, Protocol
 from ..component import Component, Host, Note
 from ..contract import Path
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
-from ..snapshot import CACHED
+from ..snapshot import CACHED, MEMO
 from . import packets as p
 from .events import FreenetEvent, MessageReceived, StreamReceived
 from .limits import FreenetDelays, FreenetLimits
@@ -22,6 +22,10 @@ class InboundHost(Host[FreenetEvent], Protocol):
 
     limits: FreenetLimits
     delays: FreenetDelays
+
+    def host_of(self, path: Path) -> bytes: ...
+    def may_hold(self, group: bytes, size: int) -> bool: ...
+    def note_held(self, group: bytes, size: int) -> None: ...
 
 
 class InboundOwner(Protocol):
@@ -49,12 +53,14 @@ class Inbound(Component[InboundState, InboundHost]):
     """The streams of one session."""
 
     inbox: Inbox
+    group: Annotated[bytes, MEMO]
+    """The host that shares with others what is held."""
     session: Annotated[InboundOwner, CACHED]
     __slots__ = tuple(__annotations__)
 
     def __init__(self, host: InboundHost, session: InboundOwner) -> None:
         super().__init__(host)
-        self.session, self.inbox = session, Inbox()
+        self.session, self.inbox, self.group = session, Inbox(), b""
 
     # -- what its session asks
 
@@ -62,7 +68,13 @@ class Inbound(Component[InboundState, InboundHost]):
         return self.inbox.is_wanted(fragment)
 
     def has_room(self, fragment: p.StreamFragment) -> bool:
-        return self.inbox.has_room(fragment, self.host.limits)
+        size = len(fragment.payload)
+        return self.inbox.has_room(fragment, self.host.limits) and self.host.may_hold(self._group(), size)
+
+    def forget_all(self) -> None:
+        """Its session is over."""
+        if self.inbox.held:
+            self.host.note_held(self._group(), -self.inbox.held)
 
     # -- guards
 
@@ -87,7 +99,9 @@ class Inbound(Component[InboundState, InboundHost]):
     # -- actions
 
     def put(self, fragment: p.StreamFragment) -> None:
+        before = self.inbox.held
         whole = self.inbox.put(fragment, self.host.clock)
+        self.host.note_held(self._group(), self.inbox.held - before)
         if whole is not None:
             self.take(WHOLE, whole)
 
@@ -108,8 +122,14 @@ class Inbound(Component[InboundState, InboundHost]):
 
     # -- inside
 
+    def _group(self) -> bytes:
+        group = self.group = self.group or self.host.host_of(self.session.path)
+        return group
+
     def _end(self, number: int) -> None:
+        before = self.inbox.held
         self.inbox.end(number)
+        self.host.note_held(self._group(), self.inbox.held - before)
         self.host.count_note(STREAM_ENDED, self)
 
 

@@ -55,6 +55,8 @@ class Inbox:
     open: dict[int, Incoming] = attrs.field(factory=dict)
     told: int = 0
     """Bytes that they say they have."""
+    held: int = 0
+    """Bytes of them that are here."""
     ended: dict[int, None] = attrs.field(factory=dict)
     """Of what is over nothing is taken any more."""
 
@@ -90,6 +92,7 @@ class Inbox:
         if fragment.fragment not in known.pieces:
             known.pieces[fragment.fragment] = fragment.payload
             known.size, known.progress = known.size + len(fragment.payload), now
+            self.held += len(fragment.payload)
         if fragment.metadata is not None:
             known.metadata = fragment.metadata
         if known.size < known.total:
@@ -102,7 +105,7 @@ class Inbox:
         """A stream is over, one way or another."""
         known = self.open.pop(number, None)
         if known is not None:
-            self.told -= known.total
+            self.told, self.held = self.told - known.total, self.held - known.size
         keep_newest(self.ended, number, None, _ENDED)
 
     def stale(self, now: Instant, patience: float) -> list[int]:

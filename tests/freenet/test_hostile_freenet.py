@@ -465,6 +465,57 @@ def test_nobody_makes_us_flood_whom_we_call(defended: bool, undo: Any) -> None:
     assert (len(gate.intros) <= 7) is defended
 
 
+@both
+def test_streams_that_never_end_leave_room_to_others(defended: bool, undo: Any) -> None:
+    """Somebody with many sessions sends as much of streams as is taken, and goes on so that none is given up."""
+    if not defended:
+        undo(FreenetEndpoint, "may_hold", lambda self, group, size: True)
+    limit = 100_000
+    peer = GatewayPeer.live(limits=FreenetLimits(held=limit))
+    for number in range(20):
+        guest = peer.joined(Path("udp", "198.51.100.7", 4000 + number), f"guest {number}")
+        for piece in range(9):
+            guest.say(fragment(piece + 1, b"x" * 1130, 1 << 20))
+            peer.drain()
+    assert (peer.held_in_all <= limit / 5) is defended
+    assert peer.held_in_all == sum(
+        one.inbound.inbox.held for place in peer.places.values() for one in place.generations.values()
+    )
+    peer.take()
+    other = peer.joined(HERE, "other")
+    text = b"t" * 15_000
+    payload = p.Message(text).encode()
+    for number in range(p.fragment_count(len(payload))):
+        piece = payload[number * p.FRAGMENT_SIZE : (number + 1) * p.FRAGMENT_SIZE]
+        other.say(fragment(number + 1, piece, len(payload)))
+    assert ([one.data for one in peer.take() if isinstance(one, MessageReceived)] == [text]) or not defended
+    for number in [*peer.sessions]:
+        peer.end_session(number, peer.now)
+    assert (peer.held, peer.held_in_all) == ({}, 0)
+
+
+@both
+def test_junk_in_a_handshake_is_not_in_its_way(defended: bool, undo: Any) -> None:
+    """Somebody sends it in the name of who has just been answered."""
+    if not defended:
+        seek = Door.seek_others
+
+        def give_up(self: Door, sought: Sought) -> Any:
+            found = seek(self, sought)
+            for intro in [*sought.place.candidates] if found is None else ():
+                self.host.forget_candidate(sought.place, intro)  # type: ignore[attr-defined]
+            return found
+
+        undo(Door, "seek_others", give_up)
+    peer = GatewayPeer.live()
+    guest = peer.guest()
+    assert guest.ask()
+    for size in (11, 29, 45, 60):
+        guest.give(b"\2" * size)
+    guest.ack()
+    assert ([type(event) for event in peer.take()] == [Connected]) is defended
+
+
 def test_no_value_shows_a_secret() -> None:
     key = bytes(range(16))
     shown = [
