@@ -52,6 +52,8 @@ class Failure(Enum):
     """Its user said no."""
     GONE = 5
     """It left the relay."""
+    ABSENT = 6
+    """It agreed, and there was no room with it at the secure port in time."""
 
 
 @attrs.frozen

@@ -18,23 +18,20 @@ import attrs
 from ..errors import SansprotoError
 from .crypto import MAX_PLAINTEXT
 
-MAX_NAME: Final = 255
-"""The longest file name, in bytes of UTF-8."""
+MAX_NAME: Final = 1024
+"""The longest file name, in bytes of UTF-8: more than any system stores, and little enough for the reference."""
 
 MAX_EVENT: Final = 65_536
 """The most contents in one :class:`FileData`, in bytes."""
 
 _MAGIC = b"PACK" + (2).to_bytes(4, "big") + (2).to_bytes(4, "big")  # version 2, two objects
+_COUNT = 8  # where the number of objects stands
 _TAG, _BLOB = 4, 3
 _MAX_SHIFT = 60  # a size is less than 2**67; zero padding is accepted up to there
 _TRAILER = 20
 
 _ZLIB_HEADER = b"\x78\x01"
 _STORED_HEADER = 5  # bytes before what a stored block holds
-_BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
-    device + digit for device in ("com", "lpt") for digit in "123456789\u00b9\u00b2\u00b3"
-}
 
 
 class PackFault(Enum):
@@ -45,7 +42,7 @@ class PackFault(Enum):
     BAD_MAGIC = "bad_magic"
     """Not a PACK of version 2 with two objects."""
     BAD_KIND = "bad_kind"
-    """Not a tag and then a blob: a directory, for one."""
+    """Not a tag and then a blob: a directory, for one, which is more than two objects."""
     TOO_LARGE = "too_large"
     """Over the limit of the one who receives."""
     SIZE_MISMATCH = "size_mismatch"
@@ -56,6 +53,8 @@ class PackFault(Enum):
     """The SHA-1 at the end differs."""
     BAD_NAME = "bad_name"
     """A name that :func:`safe_name` refuses."""
+    LONG_NAME = "long_name"
+    """A name of too many bytes."""
     TRAILING = "trailing"
     """Bytes behind the checksum."""
 
@@ -70,10 +69,10 @@ class PackError(SansprotoError, ValueError):
 
 @attrs.frozen
 class FileAnnounced:
-    """The safe name of a file and its size in bytes, as the sender claims it."""
+    """The name of a file and its size in bytes, as the sender claims them."""
 
     name: str
-    """What :func:`safe_name` made of the sender's path."""
+    """What :func:`safe_name` made of the sender's path: a stranger's text, and not safe on every system."""
     size: int
     """Bytes."""
 
@@ -98,32 +97,21 @@ PackEvent: TypeAlias = FileAnnounced | FileData | FileVerified
 
 
 def safe_name(raw: bytes) -> str:
-    """The last component of a path, if it can be the name of a new file on any system.
+    """What stands behind the last slash of a path: the name as its owner gave it, which not every system can store.
 
-    Raises :class:`PackError` with ``BAD_NAME`` for what is not UTF-8, is empty, ``.`` or ``..``, is longer than
-    :data:`MAX_NAME`, holds control characters or such as turn the direction of text, a colon (a drive, or a stream of
-    another file, to Windows), ends in a dot or space (Windows drops them), or is the name of a Windows device.
+    Raises :class:`PackError`: ``BAD_NAME`` for what is not UTF-8, is empty, ``.`` or ``..``, or holds control
+    characters, ``LONG_NAME`` for more than :data:`MAX_NAME` bytes. A backslash, a colon and the rest are characters:
+    whoever stores the file on a system on which they are more has to look for them.
     """
     try:
-        name = raw.decode().replace("\\", "/").rpartition("/")[2]
+        name = raw.rpartition(b"/")[2].decode()
     except UnicodeDecodeError:
         raise PackError(PackFault.BAD_NAME) from None
-    if (
-        not 1 <= len(name.encode()) <= MAX_NAME
-        or name.endswith((".", " "))
-        or name.partition(".")[0].rstrip(" ").lower() in _DEVICES
-        or any(map(_is_unsafe, name))
-    ):
+    if name in ("", ".", "..") or any(unicodedata.category(char) == "Cc" for char in name):
         raise PackError(PackFault.BAD_NAME)
+    if len(name.encode()) > MAX_NAME:
+        raise PackError(PackFault.LONG_NAME)
     return name
-
-
-def _is_unsafe(char: str) -> bool:
-    return (
-        char == ":"
-        or unicodedata.category(char) in ("Cc", "Zl", "Zp")
-        or unicodedata.bidirectional(char) in _BIDI_CONTROLS
-    )
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -262,7 +250,7 @@ class PackReader:
     more than :data:`MAX_EVENT` bytes are ever inflated ahead. The raw name may have ``max_name`` bytes.
     """
 
-    def __init__(self, *, max_size: int, max_name: int = 1024) -> None:
+    def __init__(self, *, max_size: int, max_name: int = MAX_NAME) -> None:
         self._max_size = max_size
         self._max_name = max_name
         self._input = b""
@@ -300,9 +288,11 @@ class PackReader:
             raise
 
     def _parse(self) -> Generator[PackEvent | None, None, None]:
-        if (yield from self._take(len(_MAGIC))) != _MAGIC:
-            raise PackError(PackFault.BAD_MAGIC)
-        size = yield from self._object_size(_TAG, self._max_name)
+        magic = yield from self._take(len(_MAGIC))
+        if magic != _MAGIC:
+            is_of_several = magic[:_COUNT] == _MAGIC[:_COUNT] and magic[_COUNT:] > _MAGIC[_COUNT:]
+            raise PackError(PackFault.BAD_KIND if is_of_several else PackFault.BAD_MAGIC)
+        size = yield from self._object_size(_TAG, self._max_name, PackFault.LONG_NAME)
         raw_name = b""
         for piece in self._inflate(size):
             if piece is None:
@@ -310,7 +300,7 @@ class PackReader:
             else:
                 raw_name += piece
         name = safe_name(raw_name)
-        size = yield from self._object_size(_BLOB, self._max_size)
+        size = yield from self._object_size(_BLOB, self._max_size, PackFault.TOO_LARGE)
         yield FileAnnounced(name, size)
         for piece in self._inflate(size):
             yield None if piece is None else FileData(piece)
@@ -331,7 +321,7 @@ class PackReader:
         self._sha1.update(taken)
         return taken
 
-    def _object_size(self, kind: int, limit: int) -> Generator[None, None, int]:
+    def _object_size(self, kind: int, limit: int, too_large: PackFault) -> Generator[None, None, int]:
         byte = (yield from self._take(1))[0]
         if byte >> 4 & 7 != kind:
             raise PackError(PackFault.BAD_KIND)
@@ -341,9 +331,9 @@ class PackReader:
             size |= (byte & 0x7F) << shift
             shift += 7
             if shift > _MAX_SHIFT + 7:
-                raise PackError(PackFault.TOO_LARGE)
+                raise PackError(too_large)
         if size > limit:
-            raise PackError(PackFault.TOO_LARGE)
+            raise PackError(too_large)
         return size
 
     def _inflate(self, size: int) -> Iterator[bytes | None]:

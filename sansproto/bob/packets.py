@@ -442,14 +442,23 @@ class ReceiptRecord(Packet):
     )
 
     def validate(self) -> None:
-        fields = {} if self.fields is ABSENT else json_object(self.fields)
-        digest = fields.get("sha256")
+        digest = self.members.get("sha256")
         if self.word is Receipt.VERIFIED and not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
             raise WireError(Fault.BAD_VALUE, len(self.word.value), "fields")
 
     @property
+    def members(self) -> dict[str, Any]:
+        """Of the object behind the word; none without one."""
+        return {} if self.fields is ABSENT else json_object(self.fields)
+
+    @property
     def sha256(self) -> bytes:
         """Of ``verified``: the hash of the contents that were received; empty of the other words."""
-        if self.word is not Receipt.VERIFIED or self.fields is ABSENT:
-            return b""
-        return bytes.fromhex(json_object(self.fields)["sha256"])
+        is_verified = self.word is Receipt.VERIFIED and self.fields is not ABSENT
+        return bytes.fromhex(self.members["sha256"]) if is_verified else b""
+
+    @property
+    def name(self) -> str:
+        """Under which the file is kept: text of a stranger; empty if that was not said."""
+        name = self.members.get("name")
+        return name if isinstance(name, str) else ""

@@ -43,6 +43,8 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
     channel: OptionalPart[SecureChannel]
     limits: Annotated[PeerLimits, CACHED]
     delays: Annotated[PeerDelays, CACHED]
+    comes_back: Annotated[bool, CACHED]
+    """Does it go to the relay again if its partner does not come to the secure room?"""
     _password: Annotated[bytes, CACHED]
 
     def __init__(
@@ -56,7 +58,7 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         delays: PeerDelays | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self.limits, self.delays = limits or PeerLimits(), delays or PeerDelays()
+        self.limits, self.delays, self.comes_back = limits or PeerLimits(), delays or PeerDelays(), False
         super().__init__(entropy=entropy, delays=self.delays, limits=self.limits, trace=trace)
         self._password = password
         self.way = Way(self, Address(*relay), secure_port)

@@ -25,7 +25,9 @@ class Server(Peer[Handshake]):
     ``relay`` is (host, port), the host a name or an IP address. ``count`` is the number of rounds of the password
     derivation, 1 to 10**6; every client computes them, too. ``entropy`` is drawn on for a salt of 16 bytes
     (``salt``) and a scalar of 32 bytes per client (``offer.<uid>.y``). With ``client_cipher`` AES_256_GCM the client
-    can send as well; the default is what the reference offers.
+    can send as well; the default is what the reference offers. With ``comes_back`` a client that agrees and does not
+    come to the secure room does not end the session: the server goes to the relay again (docs/protocols/bob.rst, a
+    server comes back).
     """
 
     role, meanings = Role.SERVER, TO_A_SERVER
@@ -43,6 +45,7 @@ class Server(Peer[Handshake]):
         entropy: Entropy,
         count: int = 16,
         client_cipher: p.Cipher = p.Cipher.CHACHA20_POLY1305,
+        comes_back: bool = False,
         limits: PeerLimits | None = None,
         delays: PeerDelays | None = None,
         trace: Trace | None = None,
@@ -59,7 +62,7 @@ class Server(Peer[Handshake]):
         if not 1 <= count <= crypto.MAX_ITERATIONS:
             raise ValueError(f"count is not in 1..{crypto.MAX_ITERATIONS}")
         self._salt, self._secret = b"", None
-        self._count, self._client_cipher = count, client_cipher
+        self._count, self._client_cipher, self.comes_back = count, client_cipher, comes_back
 
     def make_exchange(self, uid: int) -> Handshake:
         return Handshake(self, uid)

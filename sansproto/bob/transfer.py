@@ -8,6 +8,7 @@ docs/protocols/bob.rst, typed records.
 from __future__ import annotations
 
 import hmac
+import json
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
@@ -18,7 +19,7 @@ import attrs
 
 from ..errors import Fault, SansprotoError, WireError
 from .crypto import MAX_PLAINTEXT
-from .pack import FileData, FileVerified, PackEvent, PackReader, PackWriter
+from .pack import MAX_NAME, FileData, FileVerified, PackEvent, PackReader, PackWriter
 from .packets import (
     MAX_ERROR,
     SENT_FRAME,
@@ -127,7 +128,7 @@ class TransferReader:
     the sender has said that this is the end.
     """
 
-    def __init__(self, *, max_size: int, max_name: int = 1024) -> None:
+    def __init__(self, *, max_size: int, max_name: int = MAX_NAME) -> None:
         self._pack = PackReader(max_size=max_size, max_name=max_name)
         self._sha256 = sha256()
         self._typed: bool | None = None  # until the first record tells
@@ -151,12 +152,15 @@ class TransferReader:
             self._understand(record)
         return iter(self._next, None)
 
-    def receipt(self) -> bytes:
-        """The record that confirms the file to the sender. Raises :class:`TransferError` unless it is complete."""
+    def receipt(self, name: str = "") -> bytes:
+        """The record that confirms the file to the sender, with the name under which it is kept, if that is told.
+
+        Raises :class:`TransferError` unless the file is complete.
+        """
         if self._fault is not None or not self._complete:
             raise TransferError(self._fault or TransferFault.NO_END)
-        fields = f'{{"sha256": "{self._sha256.hexdigest()}"}}'
-        return ReceiptRecord(Receipt.VERIFIED, fields).encode()
+        fields = {"sha256": self._sha256.hexdigest(), **({"name": name} if name else {})}
+        return ReceiptRecord(Receipt.VERIFIED, json.dumps(fields)).encode()
 
     def close(self) -> None:
         """The channel is over. Raises unless the file is complete, and nothing came behind it."""

@@ -16,7 +16,7 @@ from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
 from .crypto import SharedKeys
-from .events import Connected, PeerEvent, Registered, Violation
+from .events import Connected, Failure, PeerEvent, PeerFailed, Registered, Violation
 from .host import Heard, concerns_a_peer, concerns_the_relay
 from .limits import PeerDelays
 
@@ -112,6 +112,8 @@ class WayHost(Host[PeerEvent], Protocol):
     delays: PeerDelays
     links: Parts[Link, StreamLink]
 
+    @property
+    def comes_back(self) -> bool: ...
     def send_hello(self) -> None: ...
     def say(self, uid: int, packet: p.BobPacket) -> None: ...
     def write(self, link: StreamLink, name: str, data: bytes) -> None: ...
@@ -138,6 +140,8 @@ class Way(Component[PeerState, WayHost]):
     """A client's choice, while the relay has not confirmed it."""
     partners: dict[Link, Agreed]
     """With whom it is in the room that a link leads to; there is one at most."""
+    last: tuple[Address, Agreed] | None
+    """Where the relay was, and who the partner is, since it left for the secure port."""
     delays: Annotated[PeerDelays, CACHED]
     target: Annotated[Address, CACHED]
     """The relay, by its address or its name."""
@@ -147,6 +151,7 @@ class Way(Component[PeerState, WayHost]):
         super().__init__(host)
         self.target, self.secure_port, self.delays = target, secure_port, host.delays
         self.identity, self.addresses, self.relay, self.accepted, self.partners = "", [], Link(0), None, {}
+        self.last = None
 
     def forget_link(self, key: Link) -> None:
         self.partners.pop(key, None)
@@ -177,6 +182,9 @@ class Way(Component[PeerState, WayHost]):
 
     def is_left_with_an_address(self) -> bool:
         return bool(self.addresses)
+
+    def comes_back(self) -> bool:
+        return self.host.comes_back
 
     # -- actions
 
@@ -221,7 +229,18 @@ class Way(Component[PeerState, WayHost]):
         self.host.abandon()
         relay, self.accepted = self.host.links[self.relay], None
         relay.close()
+        self.last = relay.peer, agreed
         self.partners[self.host.open_link(attrs.evolve(relay.peer, port=self.secure_port)).key] = agreed
+
+    def come_back(self) -> None:
+        """To the relay, as a newcomer: what failed with one partner may go well with the next."""
+        assert self.last is not None  # it was there before
+        address, agreed = self.last
+        for key in (*self.partners,):
+            self.host.links[key].close()
+        self.partners.clear()
+        self.host.emit(PeerFailed(agreed.uid, Failure.ABSENT, identity=agreed.identity))
+        self.dial_found((address,))
 
     def send_line(self, link: StreamLink) -> None:
         line = p.RoomLine(self.partners[link.key].identity)
@@ -289,7 +308,7 @@ _AT_RELAY: Final = (_S.GREETING, _S.WAITING, _S.PAIRED)
 _BEFORE_CHANNEL: Final = (_S.PREPARING, _S.RESOLVING, _S.CONNECTING, *_AT_RELAY, _S.APPROACHING, _S.LOBBY)
 _VERBS: Final = (_I.CHOOSE, _I.SEND)
 _REACHING, _AGREEMENT, _ROOM = "reaching the relay", "the agreement", "the secure room"
-_RELAY, _TIMES = "when the relay ends it", "times and limits"
+_RELAY, _TIMES, _BACK = "when the relay ends it", "times and limits", "a server comes back"
 _MISSING: Final[dict[type[p.BobPacket], p.Missing]] = {
     p.YAndServerValidator: p.Missing.SERVER,
     p.ClientValidator: p.Missing.CLIENT,
@@ -375,7 +394,17 @@ PEER: Final = Table[Way, PeerState](
         Row(_S.GREETING, _I.EXPIRED, _S.ENDED, _W.end_without_greeting, ref=_TIMES),
         Row(_S.WAITING, _I.EXPIRED, _S.ENDED, _W.end_without_agreement, ref=_TIMES),
         Row(_S.PAIRED, _I.EXPIRED, _S.ENDED, _W.end_without_done, ref=_TIMES),
+        Row(_S.LOBBY, _I.EXPIRED, _S.CONNECTING, _W.come_back, when=_W.comes_back, ref=_BACK),
         Row(_S.LOBBY, _I.EXPIRED, _S.ENDED, _W.end_without_partner, ref=_TIMES),
+        Row(
+            _S.LOBBY,
+            _I.ROOM_REFUSED | _I.LOST,
+            _S.CONNECTING,
+            _W.come_back,
+            when=_W.comes_back,
+            cancel=(_T.LOBBY,),
+            ref=_BACK,
+        ),
         Row((*_AT_RELAY, _S.LOBBY), _I.VIOLATED, _S.ENDED, _W.end_as_told, ref="bad packets"),
         Row(_AT_RELAY, _I.EXHAUSTED, _S.ENDED, _W.end_limit, ref="guesses"),
         Row(_S.APPROACHING, _I.OPENED, _S.LOBBY, _W.send_line, arm=(_T.LOBBY,), ref=_ROOM),

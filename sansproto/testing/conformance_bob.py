@@ -161,11 +161,12 @@ def _nearest(faults: set[Fault], test: VectorTest) -> Answer:
 _PACK_ERRORS: Mapping[PackFault, set[Fault]] = {
     PackFault.TRUNCATED: {Fault.TRUNCATED},
     PackFault.BAD_MAGIC: {Fault.BAD_VALUE, Fault.UNSUPPORTED},
-    PackFault.BAD_KIND: {Fault.BAD_TYPE},
+    PackFault.BAD_KIND: {Fault.BAD_TYPE, Fault.BAD_VALUE},
     PackFault.TOO_LARGE: {Fault.BAD_LENGTH, Fault.BAD_ENCODING},
     PackFault.BAD_ZLIB: {Fault.BAD_LENGTH, Fault.BAD_ENCODING, Fault.BAD_CHECKSUM},
     PackFault.BAD_CHECKSUM: {Fault.BAD_CHECKSUM},
     PackFault.BAD_NAME: {Fault.BAD_VALUE},
+    PackFault.LONG_NAME: {Fault.BAD_LENGTH, Fault.BAD_ENCODING},
     PackFault.TRAILING: {Fault.TRAILING},
 }
 """What differs may depend on where the stream was cut."""
@@ -478,7 +479,13 @@ def _client(config: Config, entropy: Entropy, trace: Trace | None = None) -> Cli
 
 def _server(config: Config, entropy: Entropy, trace: Trace | None = None) -> Server:
     cipher = p.Cipher[config["client_cipher"]]
-    return Server(count=config["count"], client_cipher=cipher, trace=trace, **_peer(config, entropy))
+    return Server(
+        count=config["count"],
+        client_cipher=cipher,
+        comes_back=config.get("comes_back", False),
+        trace=trace,
+        **_peer(config, entropy),
+    )
 
 
 def _channel(config: Config, _: Entropy, trace: Trace | None = None) -> Channel:

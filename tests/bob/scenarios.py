@@ -1021,5 +1021,48 @@ def the_relay_asks_a_server_as_if_it_were_a_client() -> BobPeer:
     return peer
 
 
+# -- a server comes back -----------------------------------------------------------------------------------------------
+
+
+def back_at_the_relay(peer: ServerPeer) -> None:
+    """It goes to the relay again, whoever it was that did not come."""
+    peer.open()
+    peer.get(p.RELAY, p.ServerIdentity(THIRD))
+    peer.said()
+
+
+@scenario
+def the_partner_of_a_server_does_not_come_and_the_next_one_does() -> BobPeer:
+    peer = ServerPeer.recorded(comes_back=True, limits={"guesses_of_one": 1, "guesses": 2})
+    peer.register()
+    peer.ask(9)
+    peer.get(9, p.SpokeFailure(p.SpokeFault.SERVER_VALIDATOR))
+    peer.meet()
+    peer.open()
+    expire(peer, "LOBBY")
+    back_at_the_relay(peer)
+    peer.ask(9)  # it was not forgotten how often it guessed
+    peer.ask(4)
+    return peer
+
+
+@scenario
+def the_room_of_a_server_is_taken() -> BobPeer:
+    peer = ServerPeer.recorded(comes_back=True)
+    peer.talk(answer=b"")
+    peer.receive_data(peer.link, b"02", peer.now)
+    back_at_the_relay(peer)
+    return peer
+
+
+@scenario
+def the_room_of_a_server_is_lost() -> BobPeer:
+    peer = ServerPeer.recorded(comes_back=True)
+    peer.talk(answer=b"")
+    peer.stream_lost(peer.link, peer.now)
+    peer.stream_lost(peer.link, peer.now, detail="refused")
+    return peer
+
+
 if __name__ == "__main__":
     scenario.write()

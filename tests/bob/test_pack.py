@@ -183,12 +183,14 @@ def test_garbage_is_never_a_file(garbage: bytes, keep: int) -> None:
     [
         (PackFault.BAD_MAGIC, stream(header=b"PICK\0\0\0\2\0\0\0\2")),
         (PackFault.BAD_MAGIC, stream(header=b"PACK\0\0\0\3\0\0\0\2")),
-        (PackFault.BAD_MAGIC, stream(header=b"PACK\0\0\0\2\0\0\0\3")),
+        (PackFault.BAD_MAGIC, stream(header=b"PACK\0\0\0\2\0\0\0\1")),
+        (PackFault.BAD_KIND, stream(header=b"PACK\0\0\0\2\0\0\0\3")),
+        (PackFault.BAD_MAGIC, stream(header=b"PACK\0\0\0\3\0\0\0\3")),
         (PackFault.BAD_KIND, stream(name_header=b"\x14")),
         (PackFault.BAD_KIND, stream(blob_header=b"\x24")),
         (PackFault.TOO_LARGE, stream(blob_header=b"\xb4" + b"\xff" * 9 + b"\x01")),
         (PackFault.TOO_LARGE, stream(blob_header=b"\xb4" + b"\x80" * 10 + b"\x00")),
-        (PackFault.TOO_LARGE, stream(name_header=b"\xcf\x40")),
+        (PackFault.LONG_NAME, stream(name_header=b"\xcf\x40")),
         (PackFault.BAD_ZLIB, stream(name_header=b"\x43")),
         (PackFault.BAD_ZLIB, stream(name_header=b"\x45")),
         (PackFault.BAD_ZLIB, stream(blob_header=b"\x33")),
@@ -234,7 +236,7 @@ def test_bytes_behind_the_checksum_are_told_whether_or_not_anybody_looked() -> N
 def test_limits_are_the_receivers() -> None:
     assert read([stream(b"data", name=b"name")], max_size=4, max_name=4)[1] == b"data"
     assert fault_of([stream(b"data!")], max_size=4) is PackFault.TOO_LARGE
-    assert fault_of([stream(name=b"names")], max_name=4) is PackFault.TOO_LARGE
+    assert fault_of([stream(name=b"names")], max_name=4) is PackFault.LONG_NAME
 
 
 # -- bombs
@@ -284,9 +286,18 @@ def test_events_that_are_not_taken_wait() -> None:
         (b"two-lines.txt", "two-lines.txt"),
         (b"../../etc/passwd", "passwd"),
         (b"/etc/passwd", "passwd"),
-        (b"..\\..\\boot.ini", "boot.ini"),
-        (b"C:\\Users\\me\\file", "file"),
-        (b"a/b\\c", "c"),
+        (b"..\\..\\boot.ini", "..\\..\\boot.ini"),
+        (b"C:\\Users\\me\\file", "C:\\Users\\me\\file"),
+        (b"a/b\\c", "b\\c"),
+        (b"a\\.", "a\\."),
+        (b"...", "..."),
+        (b".. ", ".. "),
+        (b"name.", "name."),
+        (b"nul", "nul"),
+        (b"aux .tar.gz", "aux .tar.gz"),
+        (b"Shot 19:20:29.png", "Shot 19:20:29.png"),
+        (b"a\xe2\x80\xa8b", "a\u2028b"),
+        (b"txt.\xe2\x80\xaeexe", "txt.\u202eexe"),
         (b".profile", ".profile"),
         (b"...a", "...a"),
         (b"console.log", "console.log"),
@@ -300,45 +311,18 @@ def test_a_name_is_the_last_component(raw: bytes, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "fault"),
     [
-        b"",
-        b"/",
-        b"a/",
-        b"a\\",
-        b".",
-        b"..",
-        b"a/..",
-        b"a\\.",
-        b"...",
-        b".. ",
-        b"name.",
-        b"name ",
-        b"nul",
-        b"Con.txt",
-        b"aux .tar.gz",
-        b"COM1",
-        b"lpt\xc2\xb9.txt",
-        b"CONIN$",
-        b"c:evil",
-        b"file:stream",
-        b"a\0b",
-        b"a\nb",
-        b"\x1b[2J",
-        b"a\x7f",
-        b"a\xc2\x85b",
-        b"a\xe2\x80\xa8b",
-        b"txt.\xe2\x80\xaeexe",
-        b"\xff\xfe",
-        b"\xed\xa0\x80",
-        b"n" * (MAX_NAME + 1),
-        b"\xc3\xa9" * 128,
+        *((raw, PackFault.BAD_NAME) for raw in (b"", b"/", b"a/", b".", b"..", b"a/..", b"a\0b", b"a\nb", b"\x1b[2J")),
+        *((raw, PackFault.BAD_NAME) for raw in (b"a\x7f", b"a\xc2\x85b", b"\xff\xfe", b"\xed\xa0\x80")),
+        (b"n" * (MAX_NAME + 1), PackFault.LONG_NAME),
+        (b"\xc3\xa9" * (MAX_NAME // 2 + 1), PackFault.LONG_NAME),
     ],
 )
-def test_a_name_that_is_not_safe_everywhere_is_refused(raw: bytes) -> None:
+def test_a_name_that_no_file_has_is_refused(raw: bytes, fault: PackFault) -> None:
     with pytest.raises(PackError) as caught:
         safe_name(raw)
-    assert caught.value.fault is PackFault.BAD_NAME
+    assert caught.value.fault is fault
     with pytest.raises(PackError):
         PackWriter(raw.decode(errors="surrogateescape"), 0)
 
@@ -349,7 +333,7 @@ def test_a_safe_name_is_one_component_and_stays_the_same(raw: bytes) -> None:
         name = safe_name(raw)
     except PackError:
         return
-    assert not set(name) & {"/", "\\", "\0", ":", "\n"}
+    assert not set(name) & {"/", "\0", "\n"}
     assert name not in {"", ".", ".."}
     assert safe_name(name.encode()) == name
     assert raw.decode().endswith(name)

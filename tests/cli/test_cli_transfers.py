@@ -86,13 +86,13 @@ def test_nothing_is_overwritten(place: Place) -> None:
     path = place.folder / "a.tar.gz"
     path.write_bytes(b"new")
     (place.inbox / path.name).write_bytes(b"old")
-    (place.inbox / "a.tar (1).gz").symlink_to("nowhere")
+    (place.inbox / "a (1).tar.gz").symlink_to("nowhere")
     place.transfer(path)
-    assert place.received == ["a.tar (1).gz", "a.tar (2).gz", "a.tar.gz"]
+    assert place.received == ["a (1).tar.gz", "a (2).tar.gz", "a.tar.gz"]
     assert (place.inbox / path.name).read_bytes() == b"old"
-    assert (place.inbox / "a.tar (2).gz").read_bytes() == b"new"
+    assert (place.inbox / "a (2).tar.gz").read_bytes() == b"new"
     assert not (place.inbox / "nowhere").exists()
-    assert (place.inbox / "a.tar (2).gz").stat().st_mode & 0o077 == 0
+    assert (place.inbox / "a (2).tar.gz").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("", 0), ("n", 5), (None, 5)])

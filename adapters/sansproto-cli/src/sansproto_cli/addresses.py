@@ -7,6 +7,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 
+import attrs
+
 from .exits import CommandFailed, Exit
 
 PORT, SECURE_PORT = 9000, 9001
@@ -17,9 +19,27 @@ _HERE = "place to listen at", "192.168.1.10:9000"
 _FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 
-def parse_relay(text: str) -> tuple[str, int]:
+@attrs.frozen
+class RelayAddress:
+    """Where a relay is, with both of its ports."""
+
+    host: str
+    port: int
+    secure_port: int
+
+    def __str__(self) -> str:
+        return format_address(self.host, self.port)
+
+    @property
+    def secure(self) -> str:
+        """The secure port, for people."""
+        return f"the secure port {self.secure_port} of {self.host}"
+
+
+def parse_relay(text: str, secure_port: int | None) -> RelayAddress:
     """Where a relay is."""
-    return parse_address(text, PORT, "relay", "192.168.1.10:9000")
+    host, port = parse_address(text, PORT, "relay", "192.168.1.10:9000")
+    return RelayAddress(host, port, secure_port or SECURE_PORT)
 
 
 def parse_address(text: str, usual_port: int, what: str, example: str, *, least: int = 1) -> tuple[str, int]:

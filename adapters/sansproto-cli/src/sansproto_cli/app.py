@@ -21,6 +21,7 @@ from sansproto.bob import RELAY_PORT, SECURE_PORT, Cipher, Client, PeerDelays, P
 from sansproto_threads import Runner, run
 
 from . import addresses, passwords
+from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
 from .files import check_folder
 from .line import LINGER, TICK, InputLine, Line, entropy, politely, read_line
@@ -38,6 +39,7 @@ Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong p
 (any more), 7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 10 the sender gave up, 130 Ctrl-C, \
 143 terminated. Instead of --relay and a password: SANSPROTO_RELAY and SANSPROTO_PASSWORD in the environment."""
 _WAITING = 7 * 86400.0  # seconds: no sender waits that long
+_LOBBY = 15.0  # seconds at the secure port for a receiver that agreed: then the sender is there for the next one
 _THINKING = 240.0  # seconds for the answer to a question: the relay cuts whoever reads nothing for 300
 _LIMITS = PeerLimits(send_buffer=1 << 20, receive_buffer=1 << 20)  # a tenth faster than the default on a loopback
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -130,18 +132,15 @@ def send(
         signals = stack.enter_context(Signals())
         if relay is None:
             bound = stack.enter_context(own_relay(port, secure_port))
-            host, at = addresses.own_address(), bound[RELAY_PORT].port
-            if host == addresses.LOOPBACK:
+            where = RelayAddress(addresses.own_address(), bound[RELAY_PORT].port, bound[SECURE_PORT].port)
+            if where.host == addresses.LOOPBACK:
                 reporter.tell("warning", "There is no network: only this computer can receive.", reason="no_network")
-            secure_port = bound[SECURE_PORT].port
         else:
-            host, at = addresses.parse_relay(relay)
-            secure_port = secure_port or addresses.SECURE_PORT
-        peer = _sender((host, at), secure_port, secret)
+            where = addresses.parse_relay(relay, secure_port)
+        peer = _sender(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
-        where = addresses.format_address(host, at)
-        command = _receive_command(shown, where, secure_port)
+        command = _receive_command(shown, where)
         make = partial(Sending, relay=where, command=command, password=shown)
         make(source, peer, line, reporter, compress=compress, timeout=timeout).run()
 
@@ -164,15 +163,16 @@ def _choose_password(given: str | None) -> tuple[str, str | None]:
     return secret, None if own else secret
 
 
-def _sender(relay: tuple[str, int], secure_port: int, password: str) -> Server:
+def _sender(relay: RelayAddress, password: str) -> Server:
     return Server(
-        relay=relay,
-        secure_port=secure_port,
+        relay=(relay.host, relay.port),
+        secure_port=relay.secure_port,
         password=password.encode(),
         entropy=entropy,
         client_cipher=Cipher.AES_256_GCM,  # so that the receiver can say how it went
+        comes_back=True,
         limits=_LIMITS,
-        delays=PeerDelays(waiting=_WAITING, linger=LINGER),
+        delays=PeerDelays(waiting=_WAITING, lobby=_LOBBY, linger=LINGER),
     )
 
 
@@ -213,12 +213,12 @@ def receive(
     reporter = make_reporter(as_json=json)
     if relay is None:
         raise CommandFailed(Exit.USAGE, "Where is the sender? Add --relay HOST[:PORT], as its command printed it.")
-    host, port = addresses.parse_relay(relay)
+    where = addresses.parse_relay(relay, secure_port)
     check_folder(output)
     limit = _parse_size(max_size)
     secret = password or os.environ.get("SANSPROTO_PASSWORD") or _ask_password(reporter)
     with Signals() as signals:
-        peer = _receiver((host, port), secure_port, secret)
+        peer = _receiver(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         with politely(runner):
             Receiving(
@@ -226,17 +226,17 @@ def receive(
                 peer,
                 Line(peer, runner, signals.check),
                 reporter,
-                relay=addresses.format_address(host, port),
+                relay=where,
                 max_size=limit,
                 answer=None if yes else lambda: _wait_for_answer(signals.check),
                 timeout=timeout,
             ).run()
 
 
-def _receiver(relay: tuple[str, int], secure_port: int, password: str) -> Client:
+def _receiver(relay: RelayAddress, password: str) -> Client:
     return Client(
-        relay=relay,
-        secure_port=secure_port,
+        relay=(relay.host, relay.port),
+        secure_port=relay.secure_port,
         password=password.encode(errors="surrogateescape"),  # what is no UTF-8 goes as it was typed
         entropy=entropy,
         limits=_LIMITS,
@@ -300,10 +300,10 @@ def _report_interrupted(code: Exit, arguments: list[str]) -> int:
     return code
 
 
-def _receive_command(password: str | None, relay: str, secure_port: int) -> str:
-    options = ["--relay", relay]
-    if secure_port != addresses.SECURE_PORT:
-        options += ["--secure-port", str(secure_port)]
+def _receive_command(password: str | None, relay: RelayAddress) -> str:
+    options = ["--relay", str(relay)]
+    if relay.secure_port != addresses.SECURE_PORT:
+        options += ["--secure-port", str(relay.secure_port)]
     return shlex.join(["sansproto", "receive", *([] if password is None else [password]), *options])
 
 

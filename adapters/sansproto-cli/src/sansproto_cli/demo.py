@@ -24,7 +24,7 @@ from sansproto.bob import RELAY_PORT, SECURE_PORT, Cipher, Client, PeerEvent, Se
 from sansproto.contract import Address
 
 from . import passwords
-from .addresses import LOOPBACK, format_address
+from .addresses import LOOPBACK, RelayAddress
 from .demo_domain import show_domain
 from .demo_freenet import show_freenet
 from .demo_recovery import show_recovery
@@ -100,7 +100,7 @@ def _transfer(
 ) -> tuple[Path, tuple[float, float]]:
     """Send and receive: the path of the file, and the seconds until the two were connected, and for the file."""
     relay, secure_port = (LOOPBACK, bound[RELAY_PORT].port), bound[SECURE_PORT].port
-    where = format_address(*relay)
+    where = RelayAddress(*relay, secure_port)
     server = Server(
         relay=relay,
         secure_port=secure_port,

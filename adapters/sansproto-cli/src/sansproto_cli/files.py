@@ -7,16 +7,15 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from .exits import CommandFailed, Exit
+from .names import candidates, numbered
 
 _EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_MAX_NAME = 255
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -48,7 +47,7 @@ class IncomingFile:
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = -1
-            for candidate in _candidates(name):
+            for candidate in numbered(name):
                 with suppress(FileExistsError):
                     return _claim(self._path, self._folder / candidate)
         except OSError as error:
@@ -100,21 +99,36 @@ def check_folder(folder: Path) -> None:
         pass
 
 
+def storable_name(folder: Path, name: str) -> str:
+    """What a file that somebody else calls so can be called in this folder.
+
+    Nothing but the file system knows what it stores: a file of that name is made and removed, unless there is one.
+    Raises :class:`CommandFailed` if it takes none.
+    """
+    refusals: list[OSError] = []
+    for candidate in candidates(name):
+        try:
+            with suppress(FileExistsError):
+                os.close(os.open(folder / candidate, _EXCLUSIVE, 0o600))
+                os.unlink(folder / candidate)
+        except OSError as error:
+            refusals.append(error)
+            if error.errno in _NO_ROOM:
+                break
+        else:
+            return candidate
+    raise _unwritable(folder, refusals[-1]) from refusals[-1]
+
+
 def check_room(folder: Path, size: int) -> None:
     """Raise :class:`CommandFailed` if the disk surely has no room for so many bytes."""
     try:
-        free = shutil.disk_usage(folder).free
+        usage = shutil.disk_usage(folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
-    if free < size:
-        raise CommandFailed(
-            Exit.FILES, f"{folder} has room for {free:,} bytes of {size:,}: make room, or choose another with --output."
-        )
-
-
-def visible_name(name: str) -> str:
-    """A name that no listing hides and no program looks for by itself: ``_profile`` for ``.profile``."""
-    return "_" + name[1:] if name.startswith(".") else name
+    if usage.total and usage.free < size:  # a file system without a size does not tell
+        text = f"{folder} has room for {usage.free:,} bytes of {size:,}: make room, or choose another with --output."
+        raise CommandFailed(Exit.FILES, text)
 
 
 def _claim(written: Path, path: Path) -> Path:
@@ -127,16 +141,6 @@ def _claim(written: Path, path: Path) -> Path:
         os.close(os.open(path, _EXCLUSIVE, 0o600))
         os.replace(written, path)
     return path
-
-
-def _candidates(name: str) -> Iterator[str]:
-    yield name
-    stem, extension = os.path.splitext(name)
-    number = 0
-    while True:
-        number += 1
-        ending = f" ({number}){extension}".encode()[-_MAX_NAME:]
-        yield (stem.encode()[: _MAX_NAME - len(ending)] + ending).decode(errors="ignore")
 
 
 def _unwritable(folder: Path, error: OSError) -> CommandFailed:

@@ -15,6 +15,7 @@ from sansproto.bob import Failure, Violation
 from sansproto.contract import Endpoint
 from sansproto.events import CloseCause, Closed
 
+from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
 
 E = TypeVar("E")
@@ -158,12 +159,12 @@ class Stage(Enum):
     TRANSFER = 3
 
 
-def explain(closed: Closed, stage: Stage, relay: str) -> CommandFailed:
+def explain(closed: Closed, stage: Stage, relay: RelayAddress) -> CommandFailed:
     """Why there will be no (whole) file, and what to do about it."""
     detail = in_brackets(closed)
     match closed.cause, closed.violation:
         case CloseCause.UNREACHABLE, _ if stage is not Stage.RELAY:  # whoever is told the room is there at once
-            return CommandFailed(Exit.RELAY, f"Cannot reach the secure port of {relay}{detail}: check --secure-port.")
+            return CommandFailed(Exit.RELAY, f"Cannot reach {relay.secure}{detail}: check --secure-port.")
         case CloseCause.UNREACHABLE, _:
             text = f"Cannot reach the relay {relay}{detail}: check the address, and that sansproto relay runs there."
             return CommandFailed(Exit.RELAY, text)
@@ -175,17 +176,28 @@ def explain(closed: Closed, stage: Stage, relay: str) -> CommandFailed:
             return CommandFailed(Exit.WRONG_PASSWORD, "Too many wrong passwords came: start again with a new one.")
         case CloseCause.LOST, Violation.RELAY_LOST if stage is not Stage.RELAY:
             return CommandFailed(Exit.RELAY, f"The relay {relay} is gone{detail}: start it, and then both sides again.")
+        case CloseCause.REMOTE, _ if stage is not Stage.TRANSFER:
+            return CommandFailed(Exit.RELAY, f"The relay {relay} has stopped: start it, and then both sides again.")
         case CloseCause.TIMEOUT, _ if stage is Stage.WAITING:
             return CommandFailed(Exit.NOBODY, "The relay's time for us is over, and nobody came: start again.")
     match stage:
         case Stage.RELAY:
             return CommandFailed(Exit.RELAY, f"{relay} does not answer as relays do{detail}: check address and ports.")
         case Stage.WAITING | Stage.ROOM:
-            text = f"The other side or the relay left before the transfer began{detail}: start both sides again."
+            text = (
+                f"The other side did not come to {relay.secure}{detail}: can it reach that port? Start this side again."
+            )
             return CommandFailed(Exit.CUT, text)
         case Stage.TRANSFER:
             text = f"The other side or the relay left before the file was complete{detail}: start both sides again."
             return CommandFailed(Exit.CUT, text)
+
+
+def no_answer(relay: RelayAddress) -> CommandFailed:
+    """--timeout was over before the relay said anything."""
+    return CommandFailed(
+        Exit.RELAY, f"The relay {relay} did not answer in time: check the address, and that sansproto relay runs there."
+    )
 
 
 def in_brackets(closed: Closed) -> str:
@@ -200,6 +212,7 @@ _WHY = {
     Failure.SILENT: "stopped answering",
     Failure.REFUSED: "said no",
     Failure.GONE: "left",
+    Failure.ABSENT: "did not come to the secure port",
 }
 
 

@@ -32,10 +32,12 @@ from sansproto.bob import (
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import Closed, DataReceived
 
+from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
-from .files import IncomingFile, check_room, visible_name
-from .line import Line, Stage, describe, explain
-from .report import Reporter, printable
+from .files import IncomingFile, check_room, storable_name
+from .line import Line, Stage, describe, explain, no_answer
+from .report import Reporter
+from .shown import printable, shown_name
 
 TOLD = 8
 """Of those who fail in the same way, so many are told of: anybody can come to a relay, as often as he likes."""
@@ -47,7 +49,8 @@ _FAULTS = {
     PackFault.TRUNCATED: (Exit.CUT, "The sender stopped before the file was complete: start both sides again."),
     PackFault.BAD_KIND: (Exit.DAMAGED, "This is a folder in a form that is not read here: let them send a tar of it."),
     PackFault.TOO_LARGE: (Exit.DAMAGED, "The file is larger than --max-size: allow more, if you trust the sender."),
-    PackFault.BAD_NAME: (Exit.DAMAGED, "The sender gave a name that no file here may have: let them rename it."),
+    PackFault.BAD_NAME: (Exit.DAMAGED, "The sender gave a name that no file may have: let them rename it."),
+    PackFault.LONG_NAME: (Exit.DAMAGED, "The sender gave a name that is too long for any file: let them rename it."),
 }
 _DAMAGED = (Exit.DAMAGED, "What arrived is not the file that was announced: nothing was kept, let them send it again.")
 
@@ -66,7 +69,7 @@ class Receiving:
         line: Line[PeerEvent],
         reporter: Reporter,
         *,
-        relay: str,
+        relay: RelayAddress,
         max_size: int,
         answer: Answer | None = None,
         timeout: float | None = None,
@@ -86,6 +89,7 @@ class Receiving:
         self._told: dict[Failure, set[str]] = {}  # the identities, no more than TOLD of each
         self._identity = ""
         self._announced = FileAnnounced("", 0)
+        self._name = ""  # under which it will be kept
         self._done = 0
 
     def run(self) -> Path:
@@ -96,14 +100,14 @@ class Receiving:
         try:
             with IncomingFile(self._folder) as file:
                 self._receive(file)
-                path = file.keep(visible_name(self._announced.name))
+                path = file.keep(self._name)
         except (CommandFailed, Interrupted) as error:
             refused = isinstance(error, CommandFailed) and error.code is Exit.REFUSED
             self._part(ReceiptRecord(Receipt.REFUSED if refused else Receipt.FAILED).encode())
             raise
         finally:
             self._reporter.rest()
-        self._part(self._transfer.receipt())
+        self._part(self._transfer.receipt(path.name))
         self._tell_finished(path, time.monotonic() - began)
         return path
 
@@ -113,8 +117,17 @@ class Receiving:
         deadline = time.monotonic() + (60.0 if self._timeout is None else self._timeout)
         while self._stage is not Stage.TRANSFER:
             self._meet(self._line.next_event())
-            if self._stage is Stage.WAITING and time.monotonic() > deadline:
-                raise self._nobody()
+            if time.monotonic() > deadline:
+                raise self._late()
+
+    def _late(self) -> CommandFailed:
+        match self._stage:
+            case Stage.RELAY:
+                return no_answer(self._relay)
+            case Stage.ROOM:
+                text = f"The sender did not come to {self._relay.secure}: is that port open for it? Then try again."
+                return CommandFailed(Exit.CUT, text)
+        return self._nobody()
 
     def _nobody(self) -> CommandFailed:
         """The time is over, ours or the relay's: who is there?"""
@@ -215,11 +228,15 @@ class Receiving:
 
     def _decide(self) -> None:
         name, size = self._announced.name, self._announced.size
-        offer = f"{printable(name)} ({decimal(size)}) from {self._identity}"
+        offer = f"{shown_name(name)} ({decimal(size)}) from {self._identity}"
         self._reporter.tell(
             "offered", "" if self._answer else f"Receiving {offer}.", name=name, size=size, identity=self._identity
         )
         check_room(self._folder, size)
+        self._name = storable_name(self._folder, name)
+        if self._name != name:
+            text = f"{shown_name(name)} cannot be stored under that name here: it will be {shown_name(self._name)}."
+            self._reporter.tell("warning", text, reason="name", name=name, stored=self._name)
         if self._answer is None:
             return
         self._reporter.ask(f"Receive {offer}? [Y/n]")
@@ -233,7 +250,7 @@ class Receiving:
         size, rate = self._announced.size, self._announced.size / max(seconds, 1e-6)
         self._reporter.tell(
             "finished",
-            f"Received {path} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s).",
+            f"Received {shown_name(str(path))} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s).",
             path=str(path),
             size=size,
             seconds=round(seconds, 3),

@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .exits import CommandFailed, Exit, Interrupted
+from .shown import printable as printable
 from .signals import at_once, is_ending
 
 _AT_ONCE = 1024  # characters that a pipe takes at once if it takes anything
@@ -117,11 +118,6 @@ def _silence(out: TextIO) -> None:
     """What is left in its buffer, and what comes, goes nowhere: the interpreter would fail, or wait, to write it."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-
-
-def printable(text: str) -> str:
-    """Text of somebody else, without anything that moves a cursor, changes a colour, or hides."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 class Pace:

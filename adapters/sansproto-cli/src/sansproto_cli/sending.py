@@ -11,7 +11,6 @@ from rich.filesize import decimal
 from sansproto.bob import (
     Connected,
     Failure,
-    PackError,
     PeerAgreed,
     PeerEvent,
     PeerFailed,
@@ -20,14 +19,16 @@ from sansproto.bob import (
     Registered,
     Server,
     TransferWriter,
-    safe_name,
 )
 from sansproto.errors import NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 
+from .addresses import RelayAddress
 from .exits import CommandFailed, Exit
-from .line import Line, Stage, describe, explain, in_brackets
+from .line import Line, Stage, describe, explain, in_brackets, no_answer
+from .names import check_sendable
 from .report import Reporter
+from .shown import shown_name
 from .sources import Contents, Source
 
 LEVEL = 4  # of zlib, as the reference
@@ -38,9 +39,9 @@ _PARTING = 30.0  # seconds until the receiver has heard why we give up
 class Sending:
     """Sends one source to the first who proves the password and says yes.
 
-    ``command`` is what to type on the other side, ``password`` the one in it, if there is one, ``relay`` the relay's
-    address for messages; without a ``timeout`` it waits as long as the relay lets it. ``peer`` offers
-    AES-256-GCM both ways.
+    ``command`` is what to type on the other side, ``password`` the one in it, if there is one, ``relay`` is for
+    messages; ``timeout`` covers all before the transfer, without it this waits as long as the relay lets it. ``peer``
+    offers AES-256-GCM both ways.
     """
 
     def __init__(
@@ -50,18 +51,13 @@ class Sending:
         line: Line[PeerEvent],
         reporter: Reporter,
         *,
-        relay: str,
+        relay: RelayAddress,
         command: str,
         password: str | None = None,
         compress: bool = True,
         timeout: float | None = None,
     ) -> None:
-        try:
-            safe_name(source.name.encode(errors="surrogatepass"))
-        except PackError as error:
-            raise CommandFailed(
-                Exit.DAMAGED, f"{source.name!r} is a name that not every system takes: rename it, then send it."
-            ) from error
+        check_sendable(source.name)
         self._source = source
         self._level = LEVEL if compress and not source.is_packed else 0
         self._peer = peer
@@ -72,6 +68,7 @@ class Sending:
         self._password = password
         self._timeout = timeout
         self._stage = Stage.RELAY
+        self._was_told = False
         self._agreed: set[int] = set()  # the uids of those who know the password: one of them goes to the room with us
         self._writer: TransferWriter | None = None  # until the transfer starts
         self._size = source.found.size
@@ -94,11 +91,14 @@ class Sending:
             self._reporter.rest()
         seconds = time.monotonic() - began
         size, rate = self._size, self._size / max(seconds, 1e-6)
-        text = f"Sent {self._source.name} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s)."
-        if confirmed:
+        text = f"Sent {shown_name(self._source.name)} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s)."
+        stored = self._receipt.name if confirmed and self._receipt is not None else ""
+        if not confirmed:
+            text += " The other side did not say whether it has it all."
+        elif stored in ("", self._source.name):
             text += " The other side has verified it."
         else:
-            text += " The other side did not say whether it has it all."
+            text += f" The other side has verified it, and keeps it as {shown_name(stored)}."
         self._reporter.tell(
             "finished",
             text,
@@ -107,35 +107,44 @@ class Sending:
             seconds=round(seconds, 3),
             rate=round(rate),
             confirmed=confirmed,
+            stored=stored or None,
         )
 
     def _find_peer(self) -> None:
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         while self._stage is not Stage.TRANSFER:
             self._meet(self._line.next_event())
-            if self._stage is not Stage.RELAY and deadline is not None and time.monotonic() > deadline:
-                what = "came" if self._stage is Stage.WAITING else "said yes"  # a relay keeps a no to itself
-                raise CommandFailed(
-                    Exit.NOBODY, f"Nobody {what} in {self._timeout:g} s: start again, and type the command there."
-                )
+            if deadline is not None and time.monotonic() > deadline:
+                raise self._late()
+
+    def _late(self) -> CommandFailed:
+        if self._stage is Stage.RELAY:
+            return no_answer(self._relay)
+        what = "came" if self._stage is Stage.WAITING else "said yes"  # a relay keeps a no to itself
+        text = f"Nobody {what} in {self._timeout:g} s: start again, and type the command there."
+        return CommandFailed(Exit.NOBODY, text)
 
     def _meet(self, event: PeerEvent | None) -> None:
         match event:
             case Registered(identity):
                 self._stage = Stage.WAITING
-                size = self._source.found.size
                 self._reporter.tell("registered", identity=identity)
-                text = f"Ready to send {self._source.name} ({decimal(size)}). On the other computer, type:"
-                if self._password is None:
-                    text = text.replace("type:", "type this, and the password when it asks:")
-                facts = {"name": self._source.name, "size": size, "password": self._password}
-                self._reporter.command("waiting", text, self._command, **facts)
+                if not self._was_told:
+                    self._was_told = True
+                    self._tell_waiting()
             case PeerAgreed(uid, identity):
                 self._agreed.add(uid)
                 self._stage = Stage.ROOM
                 self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
             case PeerFailed(_, Failure.REFUSED, identity=identity):
                 raise _refused(identity)
+            case PeerFailed(_, Failure.ABSENT, identity=identity):
+                self._agreed.clear()
+                self._stage = Stage.RELAY
+                text = (
+                    f"{identity} knows the password, but did not come to {self._relay.secure}: can it reach that port?"
+                )
+                self._reporter.tell("warning", f"{text} Waiting again.", reason="absent", identity=identity)
             case PeerFailed(uid, failure, identity=identity):
                 text = describe(failure, identity)
                 if failure is Failure.GONE and uid in self._agreed:
@@ -149,6 +158,14 @@ class Sending:
                 self._reporter.tell("connected", identity=identity)
             case _:
                 self._notice(event)
+
+    def _tell_waiting(self) -> None:
+        size = self._source.found.size
+        text = f"Ready to send {shown_name(self._source.name)} ({decimal(size)}). On the other computer, type:"
+        if self._password is None:
+            text = text.replace("type:", "type this, and the password when it asks:")
+        facts = {"name": self._source.name, "size": size, "password": self._password}
+        self._reporter.command("waiting", text, self._command, **facts)
 
     def _send_all(self) -> None:
         self._await_greeting()

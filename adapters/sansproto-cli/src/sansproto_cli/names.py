@@ -1,0 +1,73 @@
+"""What a file may be called here that somebody else has named. docs/protocols/bob.rst, names."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Iterator
+
+from sansproto.bob import PackError, PackFault, safe_name
+
+from .exits import CommandFailed, Exit
+from .shown import shown_name
+
+_MAX_NAME = 255  # bytes
+_ON_WINDOWS = sys.platform == "win32"
+_NOT_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]+$')
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\u00b9\u00b2\u00b3]) *(\..*)?", re.IGNORECASE)
+_EXTENSION = re.compile(r"(\.tar)?\.[A-Za-z0-9]{1,16}$")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._ ()+,=@~-]")
+
+
+def candidates(name: str) -> Iterator[str]:
+    """The name; without what Windows and its file systems refuse; in plain letters; and one that is made up."""
+    if not _ON_WINDOWS:
+        yield shortened(visible_name(name))
+    portable = visible_name(for_windows(name))
+    yield shortened(portable)
+    yield shortened(_NOT_PLAIN.sub("_", portable))
+    yield f"received-{secrets.token_hex(4)}"
+
+
+def numbered(name: str) -> Iterator[str]:
+    """The name, and ``name (1).txt`` and so on."""
+    yield name
+    number = 0
+    while True:
+        number += 1
+        yield shortened(name, f" ({number})")
+
+
+def visible_name(name: str) -> str:
+    """A name that no listing hides and no program looks for by itself: ``_profile`` for ``.profile``."""
+    return "_" + name[1:] if name.startswith(".") else name
+
+
+def for_windows(name: str) -> str:
+    """What Windows can store, and takes for nothing but the name of a file."""
+    name = _NOT_ON_WINDOWS.sub("_", name)
+    return f"_{name}" if _DEVICES.fullmatch(name) else name
+
+
+def shortened(name: str, ending: str = "") -> str:
+    """With this ending of its stem, cut to what file systems take. The extension stays."""
+    stem, extension = split_name(name)
+    end = f"{ending}{extension}".encode()
+    return stem.encode()[: _MAX_NAME - len(end)].decode(errors="ignore") + end.decode()
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The stem, and the extension: of ``doc.tar.gz`` that is ``.tar.gz``."""
+    found = _EXTENSION.search(name, 1)
+    return (name[: found.start()], found[0]) if found else (name, "")
+
+
+def check_sendable(name: str) -> None:
+    """Raise :class:`CommandFailed` for a name that no receiver of ours takes. Every other one is sent as it is."""
+    try:
+        safe_name(name.encode(errors="surrogatepass"))
+    except PackError as error:
+        what = "is too long" if error.fault is PackFault.LONG_NAME else "is no UTF-8, or has control characters"
+        text = f"The name {shown_name(name[:100])} {what}: rename it, or give another with --name."
+        raise CommandFailed(Exit.DAMAGED, text) from error
