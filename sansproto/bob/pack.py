@@ -73,8 +73,8 @@ class FileAnnounced:
 
     name: str
     """What :func:`safe_name` made of the sender's path: a stranger's text, and not safe on every system."""
-    size: int
-    """Bytes."""
+    size: int | None
+    """Bytes; None if nobody knows before the end."""
 
 
 @attrs.frozen
@@ -118,23 +118,23 @@ def safe_name(raw: bytes) -> str:
 
 
 class PackWriter:
-    """Turns a file of known size into the payloads of records, 1..32,767 bytes each, to be sealed one by one.
+    """Turns a file into the payloads of records, 1..32,767 bytes each, to be sealed one by one.
 
     The borders matter to the peer: it wants the name in short records of its own, and the checksum alone in the last.
     ``name`` is cut and refused as by :func:`safe_name`. ``level`` is zlib's; 0 stores. ``record`` is the most bytes
-    of a payload, 1024 to 32,767: fewer leave room for what goes with each.
+    of a payload, 1024 to 32,767: fewer leave room for what goes with each. A ``size`` of None is announced as 0: only
+    a reader that was told to ignore it takes that.
     """
 
-    def __init__(self, name: str | bytes, size: int, *, level: int = 4, record: int = MAX_PLAINTEXT) -> None:
-        if size < 0:
+    def __init__(self, name: str | bytes, size: int | None, *, level: int = 4, record: int = MAX_PLAINTEXT) -> None:
+        if size is not None and size < 0:
             raise ValueError("a size is not negative")
         if not 1024 <= record <= MAX_PLAINTEXT:
             raise ValueError(f"a payload has 1024 to {MAX_PLAINTEXT} bytes")
         raw = name.encode(errors="surrogatepass") if isinstance(name, str) else name
         self._name = safe_name(raw).encode()
         self._size = size
-        self._left = size
-        self._level = level
+        self._left = size or 0
         self._sha1 = sha1(usedforsecurity=False)
         self._encoder: _Encoder = _Deflated(level, record) if level else _Stored(record)
 
@@ -144,14 +144,15 @@ class PackWriter:
         The name is always stored: docs/protocols/bob.rst, the file.
         """
         name = zlib.compress(self._name, 0)
-        return self._hashed([_MAGIC, _object_header(_TAG, len(self._name)), name, _object_header(_BLOB, self._size)])
+        return self._hashed([_MAGIC, _object_header(_TAG, len(self._name)), name, _object_header(_BLOB, self._left)])
 
     def write(self, data: bytes | memoryview) -> list[bytes]:
         """The records that the next bytes of the file fill; what is left over waits inside.
 
         Raises :class:`PackError` with ``SIZE_MISMATCH`` if the file is longer than announced.
         """
-        self._left -= len(data)
+        if self._size is not None:
+            self._left -= len(data)
         if self._left < 0:
             raise PackError(PackFault.SIZE_MISMATCH)
         return self._hashed(self._encoder.encode(data))
@@ -247,7 +248,8 @@ class PackReader:
     """Turns the stream back into a file. It depends on no record border, and believes no size.
 
     A file is refused when more than ``max_size`` bytes are announced, or as soon as more come than were announced; no
-    more than :data:`MAX_EVENT` bytes are ever inflated ahead. The raw name may have ``max_name`` bytes.
+    more than :data:`MAX_EVENT` bytes are ever inflated ahead. Nor does deflated data that inflates to nothing go on for
+    ever: of each 65,536 bytes half as many have to come out. The raw name may have ``max_name`` bytes.
     """
 
     def __init__(self, *, max_size: int, max_name: int = MAX_NAME) -> None:
@@ -256,9 +258,14 @@ class PackReader:
         self._input = b""
         self._at = 0
         self._sha1 = sha1(usedforsecurity=False)
+        self._sized = True
         self._events = self._parse()
         self._verified = False
         self._fault: PackFault | None = None
+
+    def ignore_size(self) -> None:
+        """The sender did not know it, and says 0: the file ends where its deflated data ends. Call before the name."""
+        self._sized = False
 
     def feed(self, data: bytes) -> Iterator[PackEvent]:
         """The events that further bytes of the stream give, inflated as they are taken.
@@ -301,8 +308,8 @@ class PackReader:
                 raw_name += piece
         name = safe_name(raw_name)
         size = yield from self._object_size(_BLOB, self._max_size, PackFault.TOO_LARGE)
-        yield FileAnnounced(name, size)
-        for piece in self._inflate(size):
+        yield FileAnnounced(name, size if self._sized else None)
+        for piece in self._inflate(size) if self._sized else self._inflate(self._max_size, exact=False):
             yield None if piece is None else FileData(piece)
         checksum = self._sha1.digest()
         if (yield from self._take(_TRAILER)) != checksum:
@@ -336,27 +343,31 @@ class PackReader:
             raise PackError(too_large)
         return size
 
-    def _inflate(self, size: int) -> Iterator[bytes | None]:
+    def _inflate(self, size: int, *, exact: bool = True) -> Iterator[bytes | None]:
         inflate = zlib.decompressobj()
-        left = size
+        left, used, check = size, 0, MAX_EVENT
         while not inflate.eof:
-            # A window of bounded size, as zlib copies what it leaves of its input, each time.
-            window = memoryview(self._input)[self._at : self._at + MAX_EVENT]
+            # A window of bounded size, as zlib copies what it leaves of its input, each time. It ends where the output
+            # is compared with the input: the places must not depend on the borders.
+            window = memoryview(self._input)[self._at : self._at + check - used]
             try:
                 data = inflate.decompress(window, min(MAX_EVENT, left + 1))
             except zlib.error:
                 # One fault with a wrong size: which of the two shows first would depend on the borders.
                 raise PackError(PackFault.BAD_ZLIB) from None
             # At the end the rest is in one of the two or in both, depending on what the call before left.
-            used = len(window) - len(inflate.unused_data if inflate.eof else inflate.unconsumed_tail)
-            self._sha1.update(window[:used])
-            self._at += used
-            left -= len(data)
+            taken = len(window) - len(inflate.unused_data if inflate.eof else inflate.unconsumed_tail)
+            self._sha1.update(window[:taken])
+            self._at, used, left = self._at + taken, used + taken, left - len(data)
             if left < 0:
-                raise PackError(PackFault.BAD_ZLIB)
+                raise PackError(PackFault.BAD_ZLIB if exact else PackFault.TOO_LARGE)
             if data:
                 yield data
+            elif used == check:
+                if 2 * (size - left) < used - MAX_EVENT:
+                    raise PackError(PackFault.BAD_ZLIB)
+                check += MAX_EVENT
             elif not window:
                 yield None
-        if left:
+        if left and exact:
             raise PackError(PackFault.BAD_ZLIB)

@@ -402,6 +402,8 @@ class Receipt(Enum):
 
     RECEIVING = b"receiving"
     """First: one of the others will follow."""
+    ACCEPTED = b"accepted"
+    """The file is wanted: its contents may come."""
     VERIFIED = b"verified"
     """The file arrived as it was sent."""
     REFUSED = b"refused"

@@ -116,6 +116,11 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
         """Bytes that ``send`` would take now; 0 before ``Connected``, and without a cipher to send with."""
         return self.channel[None].capacity if self.state is PeerState.TALKING else 0
 
+    @property
+    def unsent(self) -> int:
+        """Bytes of records that ``send`` has taken and the transport has not, yet."""
+        return 0 if self.channel.part is None else self.channel.part.queued
+
     def send(self, data: bytes, now: float) -> int:
         """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hmac
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from hashlib import sha256
-from typing import TypeAlias, assert_never
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, assert_never
 
 import attrs
 
@@ -30,7 +31,11 @@ from .packets import (
     SentError,
     SentMetadata,
     encode_sent,
+    json_object,
 )
+
+MAX_METADATA: Final = 64
+"""Records of metadata in one transfer: more are a ``BAD_RECORD``."""
 
 _PLAIN = b"P"  # a PACK begins with it, and no typed record does
 
@@ -65,6 +70,11 @@ class MetadataReceived:
     fields: str
     """JSON text."""
 
+    @property
+    def members(self) -> dict[str, Any]:
+        """Of the object. docs/protocols/bob.rst, metadata, says which have a meaning; their values may be anything."""
+        return json_object(self.fields)
+
 
 @attrs.frozen
 class SenderFailed:
@@ -81,18 +91,31 @@ class TransferWriter:
     """A :class:`PackWriter` for either kind of receiver, against which a receipt can be held.
 
     ``typed`` if the receiver said ``receiving`` before the first record was sent; else the records are those of the
-    reference. ``name``, ``size`` and ``level`` are those of a :class:`PackWriter`.
+    reference. ``name``, ``size`` and ``level`` are those of a :class:`PackWriter`; only a typed transfer may be of
+    unknown size (ValueError). ``about`` is the metadata of a typed one (docs/protocols/bob.rst, metadata).
     """
 
-    def __init__(self, name: str | bytes, size: int, *, typed: bool, level: int = 4) -> None:
+    def __init__(
+        self,
+        name: str | bytes,
+        size: int | None,
+        *,
+        typed: bool,
+        level: int = 4,
+        about: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        if size is None and not typed:
+            raise ValueError("the reference has to know the size")
         self._pack = PackWriter(name, size, level=level, record=MAX_PLAINTEXT - typed)
         self._typed = typed
+        self._about = {**about, **({"stream": True} if size is None else {})}
         self._sha256 = sha256()
         self._finished = False
 
     def start(self) -> list[bytes]:
         """The records before the contents. Call once, first."""
-        return self._framed(self._pack.start())
+        about = [encode_sent(SentMetadata(json.dumps(self._about)))] if self._typed and self._about else []
+        return about + self._framed(self._pack.start())
 
     def write(self, data: bytes | memoryview) -> list[bytes]:
         """The records that the next bytes of the file fill. Raises as :meth:`PackWriter.write`."""
@@ -125,13 +148,14 @@ class TransferReader:
     """Turns the records of a sender into a file, whether they are typed or those of the reference.
 
     The limits are those of a :class:`PackReader`. What is typed is complete, and gives :class:`FileVerified`, only when
-    the sender has said that this is the end.
+    the sender has said that this is the end. ``is_typed`` is None before the first record.
     """
 
     def __init__(self, *, max_size: int, max_name: int = MAX_NAME) -> None:
         self._pack = PackReader(max_size=max_size, max_name=max_name)
         self._sha256 = sha256()
-        self._typed: bool | None = None  # until the first record tells
+        self.is_typed: bool | None = None
+        self._metadata = 0  # how often there was some
         self._parts: Iterator[PackEvent] = iter(())
         self._waiting = deque[TransferEvent]()
         self._over = self._ended = False  # nothing may follow; it is the good end
@@ -144,9 +168,9 @@ class TransferReader:
 
         Taking them may raise :class:`PackError` or :class:`TransferError`, from then on always the same.
         """
-        if self._typed is None:
-            self._typed = not record.startswith(_PLAIN)
-        if not self._typed:
+        if self.is_typed is None:
+            self.is_typed = not record.startswith(_PLAIN)
+        if not self.is_typed:
             self._parts = self._pack.feed(record)
         elif self._fault is None:
             self._understand(record)
@@ -184,6 +208,10 @@ class TransferReader:
             case SentData(data):
                 self._parts = self._pack.feed(data)
             case SentMetadata(fields):
+                self._metadata += 1
+                self._fault = TransferFault.BAD_RECORD if self._metadata > MAX_METADATA else None
+                if self._metadata == 1 and json_object(fields).get("stream") is True:
+                    self._pack.ignore_size()
                 self._waiting.append(MetadataReceived(fields))
             case SentError(text):
                 self._over = True
@@ -198,7 +226,7 @@ class TransferReader:
             match event:
                 case FileData(data):
                     self._sha256.update(data)
-                case FileVerified() if self._typed:
+                case FileVerified() if self.is_typed:
                     self._verified = event
                     continue
                 case FileVerified():

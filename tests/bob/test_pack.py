@@ -337,3 +337,57 @@ def test_a_safe_name_is_one_component_and_stays_the_same(raw: bytes) -> None:
     assert name not in {"", ".", ".."}
     assert safe_name(name.encode()) == name
     assert raw.decode().endswith(name)
+
+
+# -- input without output
+
+
+def _stuffed(empty_blocks: int, *, size: int = 4) -> bytes:
+    """Contents of four bytes behind so many blocks that hold nothing."""
+    blob = (
+        b"\x78\x01"
+        + b"\0\0\0\xff\xff" * empty_blocks
+        + b"\1\4\0\xfb\xffdata"
+        + zlib.adler32(b"data").to_bytes(4, "big")
+    )
+    return stream(blob_header=bytes([0x30 | size]), blob=blob)
+
+
+@pytest.mark.parametrize("step", [1, 4096, 65_536, 1 << 30])
+def test_deflated_data_that_inflates_to_nothing_ends(step: int) -> None:
+    assert read([_stuffed(1000)])[1] == b"data"
+    endless = _stuffed(60_000)
+    reader, fed = PackReader(max_size=LIMIT), []
+
+    def feed() -> None:
+        for start in range(0, len(endless), step):
+            fed.append(step)
+            list(reader.feed(endless[start : start + step]))
+
+    with pytest.raises(PackError, match="bad_zlib"):
+        feed()
+    assert step > len(endless) or sum(fed) < 4 * MAX_EVENT
+
+
+def test_so_does_a_stream_of_unknown_size() -> None:
+    reader = PackReader(max_size=LIMIT)
+    reader.ignore_size()
+    with pytest.raises(PackError, match="bad_zlib"):
+        list(reader.feed(_stuffed(60_000, size=0)))
+
+
+@pytest.mark.parametrize("level", [0, 4])
+def test_a_stream_whose_size_nobody_knew(level: int) -> None:
+    writer = PackWriter("a", None, level=level)
+    records = [*writer.start(), *writer.write(NOISE), *writer.write(b"more"), *writer.finish()]
+    reader = PackReader(max_size=len(NOISE) + 4)
+    reader.ignore_size()
+    events = [event for record in records for event in reader.feed(record)]
+    reader.close()
+    assert events[0] == FileAnnounced("a", None)
+    assert b"".join(event.data for event in events if isinstance(event, FileData)) == NOISE + b"more"
+    assert fault_of(records) is PackFault.BAD_ZLIB
+    reader = PackReader(max_size=len(NOISE) + 3)
+    reader.ignore_size()
+    with pytest.raises(PackError, match="too_large"):
+        _ = [event for record in records for event in reader.feed(record)]

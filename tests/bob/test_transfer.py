@@ -238,3 +238,33 @@ def test_each_record_is_one_event_however_it_arrives(sizes: list[int], cut: int)
         channel.receive_data(wire[start : start + cut], 0.0)
         events += iter(channel.next_event, None)
     assert events == [DataReceived(record) for record in records]
+
+
+# -- metadata ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_says_so_in_its_metadata() -> None:
+    writer, reader = TransferWriter("a", None, typed=True, about={"kind": "file"}), TransferReader(max_size=LIMIT)
+    events = read(reader, [*writer.start(), *writer.write(CONTENTS), *writer.finish()])
+    about, announced, *_, last = events
+    assert isinstance(about, MetadataReceived)
+    assert about.members == {"kind": "file", "stream": True}
+    assert announced == FileAnnounced("a", None)
+    assert isinstance(last, FileVerified)
+    assert writer.is_confirmed_by(ReceiptRecord.decode(reader.receipt("a (1)")))
+    assert ReceiptRecord.decode(reader.receipt("a (1)")).name == "a (1)"
+    with pytest.raises(ValueError, match="size"):
+        TransferWriter("a", None, typed=False)
+    assert TransferWriter("a", 1, typed=False, about={"kind": "file"}).start()[0].startswith(b"PACK")
+
+
+def test_metadata_has_an_end() -> None:
+    reader = TransferReader(max_size=LIMIT)
+    assert len(read(reader, [b"\1{}"] * 64)) == 64
+    with pytest.raises(TransferError, match="bad_record"):
+        read(reader, [b"\1{}"])
+
+
+@pytest.mark.parametrize("fields", ["{}", '{"name": 1}', '{"name": null}'])
+def test_a_receipt_without_a_name_has_none(fields: str) -> None:
+    assert ReceiptRecord(Receipt.FAILED, fields).name == ReceiptRecord(Receipt.RECEIVING).name == ""

@@ -63,7 +63,7 @@ def test_the_sender_shows_under_which_name_it_is_kept(place: Place) -> None:
 def _nowhere() -> None:
     from sansproto_cli import files
 
-    files.candidates = lambda name: iter(["nowhere/a", "nowhere/b"])
+    vars(files)["candidates"] = lambda name: iter(["nowhere/a", "nowhere/b"])
 
 
 def test_a_folder_that_takes_no_name_is_told_before_the_question(place: Place) -> None:
