@@ -30,6 +30,8 @@ _TAG, _BLOB = 4, 3
 _MAX_SHIFT = 60  # a size is less than 2**67; zero padding is accepted up to there
 _TRAILER = 20
 
+_LEAST_OUTPUT = 16  # bytes of deflated data for one of contents: who flushes behind each byte needs less
+
 _ZLIB_HEADER = b"\x78\x01"
 _STORED_HEADER = 5  # bytes before what a stored block holds
 
@@ -157,6 +159,10 @@ class PackWriter:
             raise PackError(PackFault.SIZE_MISMATCH)
         return self._hashed(self._encoder.encode(data))
 
+    def flush(self) -> list[bytes]:
+        """What waits inside, in records that need not be full: for a stream that has nothing more at the moment."""
+        return self._hashed(self._encoder.flush())
+
     def finish(self) -> list[bytes]:
         """The last records; the very last is the checksum. Call once.
 
@@ -187,6 +193,8 @@ class _Encoder(Protocol):
 
     def encode(self, data: bytes | memoryview) -> list[bytes]: ...
 
+    def flush(self) -> list[bytes]: ...
+
     def finish(self) -> list[bytes]: ...
 
 
@@ -195,11 +203,19 @@ class _Deflated:
         self._deflate = zlib.compressobj(level)
         self._record = record
         self._rest = b""
+        self._is_flushed = True
 
     def encode(self, data: bytes | memoryview) -> list[bytes]:
         records = _cut(self._rest + self._deflate.compress(data), self._record)
         self._rest = records.pop() if records else b""
+        self._is_flushed = False
         return records
+
+    def flush(self) -> list[bytes]:
+        if self._is_flushed:
+            return []
+        rest, self._rest, self._is_flushed = self._rest, b"", True
+        return _cut(rest + self._deflate.flush(zlib.Z_SYNC_FLUSH), self._record)
 
     def finish(self) -> list[bytes]:
         return _cut(self._rest + self._deflate.flush(), self._record)
@@ -228,6 +244,13 @@ class _Stored:
         self._rest += view[start:]
         return records
 
+    def flush(self) -> list[bytes]:
+        records, self._records = self._records, []
+        if self._rest:
+            records.append(_stored_header(len(self._rest), final=False) + self._rest)
+            self._rest = b""
+        return records
+
     def finish(self) -> list[bytes]:
         last = _stored_header(len(self._rest), final=True) + self._rest + self._adler.to_bytes(4, "big")
         return self._records + _cut(last, self._record)
@@ -249,7 +272,7 @@ class PackReader:
 
     A file is refused when more than ``max_size`` bytes are announced, or as soon as more come than were announced; no
     more than :data:`MAX_EVENT` bytes are ever inflated ahead. Nor does deflated data that inflates to nothing go on for
-    ever: of each 65,536 bytes half as many have to come out. The raw name may have ``max_name`` bytes.
+    ever: beyond the first 65,536 bytes, one of 16 has to come out. The raw name may have ``max_name`` bytes.
     """
 
     def __init__(self, *, max_size: int, max_name: int = MAX_NAME) -> None:
@@ -364,7 +387,7 @@ class PackReader:
             if data:
                 yield data
             elif used == check:
-                if 2 * (size - left) < used - MAX_EVENT:
+                if _LEAST_OUTPUT * (size - left) < used - MAX_EVENT:
                     raise PackError(PackFault.BAD_ZLIB)
                 check += MAX_EVENT
             elif not window:

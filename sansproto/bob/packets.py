@@ -96,6 +96,9 @@ class SecretPacket(Packet):
     h_k: bytes = field(Fixed(32), secret=True)
     l_point: bytes = field(_POINT, secret=True)
 
+    def validate(self) -> None:
+        PublicParameters.decode(self.public)
+
 
 @packet
 class Header(Packet):

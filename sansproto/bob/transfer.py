@@ -72,7 +72,7 @@ class MetadataReceived:
 
     @property
     def members(self) -> dict[str, Any]:
-        """Of the object. docs/protocols/bob.rst, metadata, says which have a meaning; their values may be anything."""
+        """Of the object; their values may be anything. docs/protocols/bob.rst, metadata."""
         return json_object(self.fields)
 
 
@@ -122,6 +122,10 @@ class TransferWriter:
         records = self._pack.write(data)
         self._sha256.update(data)
         return self._framed(records)
+
+    def flush(self) -> list[bytes]:
+        """The records of what waits to fill one, for who has nothing more to write at the moment."""
+        return self._framed(self._pack.flush())
 
     def finish(self) -> list[bytes]:
         """The last records. Call once, and not for a file that changed. Raises as :meth:`PackWriter.finish`."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from nacl import bindings as sodium
 
 from sansproto.bob import crypto
+from sansproto.bob import packets as p
 from sansproto.errors import Fault, WireError
 from sansproto.snapshot import codec
 
@@ -260,3 +261,12 @@ def test_no_secret_shows() -> None:
         assert secret.hex() not in shown
     for total in derivation.sums:
         assert str(total) not in shown
+
+
+def test_a_kept_secret_with_a_bad_public_part_is_refused() -> None:
+    public = p.PublicParameters(1, 16, p.Cipher.AES_256_GCM, p.Cipher.AES_256_GCM, bytes(16)).encode()
+    whole = p.SecretPacket(public, *[bytes(32)] * 4).encode()
+    assert p.SecretPacket.decode(whole).public == public
+    for at, value in ((3, 3), (5, 1), (13, 9), (17, 5)):  # another KDF, 2**48 rounds, another cipher, another hash
+        with pytest.raises(WireError):
+            p.SecretPacket.decode(whole[:at] + bytes([value]) + whole[at + 1 :])

@@ -217,10 +217,10 @@ class Place:
     def receive(self, *arguments: object, password: str = PASSWORD, **keywords: Any) -> Command:
         return self.start("receive", password, *self.at, "-o", self.inbox, *arguments, **keywords)
 
-    def transfer(self, *arguments: object, **keywords: Any) -> tuple[Result, Result]:
+    def transfer(self, *arguments: object, receiver: tuple[object, ...] = (), **keywords: Any) -> tuple[Result, Result]:
         sender = self.send(*arguments, **keywords)
-        receiver = self.receive("--yes")
-        return sender.wait(), receiver.wait()
+        receiving = self.receive("--yes", *receiver)
+        return sender.wait(), receiving.wait()
 
     def close(self) -> None:
         for command in self._commands:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+import time
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
@@ -93,7 +94,7 @@ def test_what_is_saved_again_in_a_folder_is_sent_as_it_is_then(place: Place, siz
     (folder / "a").write_bytes(b"2" * (3 * size))
     (folder / "gone").unlink()
     (folder / "new").write_bytes(b"3")
-    received, sent = place.receive("-y").wait(), sender.wait()
+    received, sent = place.receive("-y", "--keep-tar").wait(), sender.wait()
     assert (sent.code, received.code) == (0, 0), sent.err + received.err
     with tarfile.open(place.inbox / "folder.tar") as tar:
         assert tar.getnames() == ["folder", "folder/a", "folder/new"]
@@ -116,7 +117,7 @@ def test_a_file_that_is_gone_when_the_receiver_comes(place: Place) -> None:
 @pytest.mark.skipif(not os.path.exists("/proc/version"), reason="only Linux has such files")
 def test_files_whose_size_says_nothing_are_whole_in_a_folder_too(place: Place) -> None:
     paths = ["/proc/version", "/sys/devices/system/cpu/possible"]
-    sent, received = place.transfer(*paths)
+    sent, received = place.transfer(*paths, receiver=("--keep-tar",))
     assert (sent.code, received.code) == (0, 0), sent.err + received.err
     with tarfile.open(place.inbox / "files.tar") as tar:
         for path in paths:
@@ -211,7 +212,7 @@ def _take(place: Place, *, first: list[bytes], enough: int = 1 << 60, last: list
             elif isinstance(event, DataReceived):
                 records.append(event.data)
                 if callable(then) and sum(map(len, records)) > enough:
-                    then, _ = None, then()
+                    then, _ = None, then(records, client, runner) if enough < 0 else then()
             if (records and _is_complete(records)) or (enough == 0 and records):
                 enough = 1 << 60
                 try:
@@ -241,10 +242,12 @@ def test_a_receiver_of_ours_gets_typed_records(place: Place) -> None:
     path.write_bytes(_NOISE[:100_000])
     sender = _send(place, path)
     receipt = b'verified {"sha256": "%s"}' % sha256(_NOISE[:100_000]).hexdigest().encode()
-    got = _take(place, first=[b"receiving"], last=[receipt])
-    assert {record[:1] for record in got.records[:-1]} == {b"\0"}
-    assert got.records[-1] == b"\3"
-    assert _verifies([record[1:] for record in got.records[:-1]])
+    got = _take(place, first=[b"receiving", b"accepted"], last=[receipt])
+    about, *data, end = got.records
+    assert about.startswith(b'\1{"kind": "file"')
+    assert {record[:1] for record in data} == {b"\0"}
+    assert end == b"\3"
+    assert _verifies([record[1:] for record in data])
     assert all(len(record) <= 32_767 for record in got.records)
     result = sender.wait()
     assert result.code == 0, result.err
@@ -300,7 +303,7 @@ def test_a_receipt_for_anything_else_is_none(place: Place, receipt: bytes, code:
     path = place.folder / "a"
     path.write_bytes(b"contents")
     sender = place.send(path, "--json", before=wait_long_for_a_greeting)
-    _take(place, first=[b"receiving"], last=[receipt])
+    _take(place, first=[b"receiving", b"accepted"], last=[receipt])
     result = sender.wait()
     assert (result.code, result.events[-1]["event"]) == (code, "failed"), result.out + result.err
     assert word in result.events[-1]["message"]
@@ -311,7 +314,11 @@ def test_what_a_receipt_says_besides_is_ignored(place: Place) -> None:
     path = place.folder / "a"
     path.write_bytes(b"contents")
     sender = place.send(path, "--json", before=wait_long_for_a_greeting)
-    _take(place, first=[b"receiving"], last=[b"hm", _receipt(b"contents", name="b", more=[1, {"a": None}]), b"bye"])
+    _take(
+        place,
+        first=[b"receiving", b"accepted"],
+        last=[b"hm", _receipt(b"contents", name="b", more=[1, {"a": None}]), b"bye"],
+    )
     assert sender.wait().event("finished")["confirmed"] is True
 
 
@@ -321,7 +328,7 @@ def test_what_a_receipt_says_besides_is_ignored(place: Place) -> None:
 def test_a_receipt_for_what_was_not_yet_sent_is_none(place: Place, receipt: bytes) -> None:
     path = _big(place)
     sender = place.send(path, "--no-compress", "--json", before=wait_long_for_a_greeting)
-    _take(place, first=[b"receiving"], enough=0, last=[receipt])
+    _take(place, first=[b"receiving", b"accepted"], enough=0, last=[receipt])
     result = sender.wait()
     assert result.code in (7, 8), result.out + result.err
     assert result.events[-1]["event"] == "failed"
@@ -332,6 +339,39 @@ def test_a_receipt_at_once_is_for_nothing(place: Place) -> None:
     path = place.folder / "a"
     path.write_bytes(b"contents")
     sender = place.send(path, "--json", before=wait_long_for_a_greeting)
-    _take(place, first=[b"receiving", b"verified"], enough=0, last=[])
+    _take(place, first=[b"receiving", b"accepted", b"verified"], enough=0, last=[])
     result = sender.wait()
     assert (result.code, result.events[-1]["event"]) == (7, "failed"), result.out + result.err
+
+
+# -- the yes -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_contents_go_out_before_somebody_said_yes(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"contents")
+    sender = place.send(path, "--no-compress", before=wait_long_for_a_greeting)
+    before: list[bytes] = []
+
+    def say_yes(records: list[bytes], client: Client, runner: Runner[PeerEvent]) -> None:
+        time.sleep(0.5)
+        while (event := runner.call(lambda _: client.next_event())) is not None:
+            assert isinstance(event, DataReceived)
+            records.append(event.data)
+        before.extend(records)
+        runner.call(partial(client.send, b"accepted"))
+
+    receipt = _receipt(b"contents")
+    got = _take(place, first=[b"receiving"], last=[receipt], enough=-1, then=say_yes)
+    assert [record[:1] for record in before] == [b"\1", *[b"\0"] * 4]  # metadata, and all before the contents
+    assert b"contents" not in b"".join(before)
+    assert b"contents" in got.data
+    about = json.loads(before[0][1:])
+    found = path.stat()
+    assert about == {
+        "kind": "file",
+        "mode": found.st_mode & 0o777,
+        "mtime": int(found.st_mtime_ns // 10**9),
+        "mtime_ns": found.st_mtime_ns % 10**9,
+    }
+    assert sender.wait().code == 0

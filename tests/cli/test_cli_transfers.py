@@ -41,7 +41,7 @@ def test_a_folder_and_several_files_arrive_as_a_tar(place: Place) -> None:
     (folder / "link").symlink_to("b.txt")
     os.mkfifo(folder / "pipe")
     (place.folder / "c.txt").write_bytes(_NOISE)
-    sent, received = place.transfer(folder)
+    sent, received = place.transfer(folder, receiver=("--keep-tar",))
     assert (sent.code, received.code) == (0, 0), sent.err + received.err
     assert "pipe is no file or folder: left out" in sent.out
     with tarfile.open(place.inbox / "log.tar") as tar:
@@ -50,7 +50,7 @@ def test_a_folder_and_several_files_arrive_as_a_tar(place: Place) -> None:
         assert contents is not None
         assert contents.read() == _TEXT
         assert tar.getmember("log/link").linkname == "b.txt"
-    place.transfer(folder / "b.txt", place.folder / "c.txt")
+    place.transfer(folder / "b.txt", place.folder / "c.txt", receiver=("--keep-tar",))
     with tarfile.open(place.inbox / "files.tar") as tar:
         assert tar.getnames() == ["b.txt", "c.txt"]
 
@@ -61,7 +61,7 @@ def test_links_are_followed_where_the_user_named_them(place: Place) -> None:
     (folder / "a").write_bytes(b"data")
     (place.folder / "to folder").symlink_to("folder")
     (place.folder / "to file").symlink_to("folder/a")
-    place.transfer(place.folder / "to folder", place.folder / "to file")
+    place.transfer(place.folder / "to folder", place.folder / "to file", receiver=("--keep-tar",))
     with tarfile.open(place.inbox / "files.tar") as tar:
         assert tar.getnames() == ["to folder", "to folder/a", "to file"]
         assert all(tar.getmember(name).isreg() for name in ("to folder/a", "to file"))
@@ -85,6 +85,7 @@ def test_the_standard_input_can_be_sent(place: Place) -> None:
 def test_nothing_is_overwritten(place: Place) -> None:
     path = place.folder / "a.tar.gz"
     path.write_bytes(b"new")
+    path.chmod(0o600)
     (place.inbox / path.name).write_bytes(b"old")
     (place.inbox / "a (1).tar.gz").symlink_to("nowhere")
     place.transfer(path)
@@ -244,6 +245,7 @@ def test_a_terminal_gets_its_cursor_back_after_a_failure_and_no_password_of_ones
         shown = _read_until(ours, b"--secure-port")
         receiver = place.receive(password="my:smile:password", stdin=None)
         receiver.wait_for("[Y/n]")
+        receiver.type("y")
         shown += _read_until(ours, b"\x1b[?25l")
         sender.send_signal(signal.SIGINT)
         with suppress(OSError):  # of Linux, when nobody has the terminal any more

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TypeVar
 
 import attrs
 
 from .exits import CommandFailed, Exit
 
+P = TypeVar("P", int, int | None)
+
 PORT, SECURE_PORT = 9000, 9001
 LOOPBACK = "127.0.0.1"
-_HERE = "place to listen at", "192.168.1.10:9000"
+_HERE = "place to listen at (--bind)", "192.168.1.10:9000"
 
 # Of the blocks for documentation: connecting a datagram socket asks the routing table, and sends nothing.
 _FAR_AWAY = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -38,29 +42,58 @@ class RelayAddress:
 
 def parse_relay(text: str, secure_port: int | None) -> RelayAddress:
     """Where a relay is."""
-    host, port = parse_address(text, PORT, "relay", "192.168.1.10:9000")
-    return RelayAddress(host, port, secure_port or SECURE_PORT)
+    host, port = parse_address(text, PORT, "relay (--relay)", "192.168.1.10:9000")
+    return RelayAddress(host, port, secure_port or _secure_port_of_environment() or next_port(port))
+
+
+def next_port(port: int) -> int:
+    """The usual secure port of a relay at this one: 0 of 0, which is any."""
+    if port == 65_535:
+        raise CommandFailed(Exit.USAGE, "There is no port behind 65535: add --secure-port.")
+    return port + 1 if port else 0
+
+
+def _secure_port_of_environment() -> int | None:
+    text = os.environ.get("SANSPROTO_SECURE_PORT", "")
+    if not text:
+        return None
+    if not _is_port(text):
+        raise CommandFailed(Exit.USAGE, "SANSPROTO_SECURE_PORT is no port: let it be a number from 1 to 65535.")
+    return int(text)
+
+
+def _is_port(text: str, least: int = 1) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 6 and least <= int(text) < 65_536
 
 
 def parse_address(text: str, usual_port: int, what: str, example: str, *, least: int = 1) -> tuple[str, int]:
     """Take ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or a bare IPv6 address apart."""
-    host, port = text, str(usual_port)
+    host, port = _parse(text, what, example, least)
+    return host, usual_port if port is None else port
+
+
+def _parse(text: str, what: str, example: str, least: int) -> tuple[str, int | None]:
+    """The same; the port is None if there is none."""
+    host, port = text, None
     if text.startswith("["):
         host, end, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") if end + rest[:1] == "]:" else port if end + rest == "]" else ""
+        port = rest.removeprefix(":") if end + rest[:1] == "]:" else None if end + rest == "]" else ""
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    is_port = port.isascii() and port.isdigit() and len(port) < 6 and least <= int(port) < 65536
+    is_port = port is None or _is_port(port, least)
     if not host.strip() or not is_port or (":" in host and not _is_ip(host)):
         raise CommandFailed(Exit.USAGE, f"That is no address of a {what}: give HOST or HOST:PORT, as in {example}.")
-    return host, int(port)
+    return host, None if port is None else int(port)
 
 
-def parse_bind(text: str, port: int) -> tuple[str, int]:
+def parse_bind(text: str, port: P) -> tuple[str, int | P]:
     """Where to listen: ``HOST``, ``HOST:PORT``, ``:PORT`` or nothing; ``port`` is used if it names none."""
     if text.startswith(":") and not _is_ip(text):
-        return "", parse_address(f"x{text}", port, *_HERE, least=0)[1]
-    return parse_address(text, port, *_HERE, least=0) if text else ("", port)
+        return "", parse_address(f"x{text}", 0, *_HERE, least=0)[1]
+    if not text:
+        return "", port
+    host, at = _parse(text, *_HERE, 0)
+    return host, port if at is None else at
 
 
 def parse_bound(text: str, what: str, example: str) -> tuple[str, int]:

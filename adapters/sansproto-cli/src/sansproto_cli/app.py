@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 import sys
-import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import version
@@ -23,26 +19,27 @@ from sansproto_threads import Runner, run
 from . import addresses, passwords
 from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
-from .files import check_folder
-from .line import LINGER, TICK, InputLine, Line, entropy, politely, read_line
+from .line import LINGER, Line, entropy, politely, read_line
 from .options import OptionalPort, Port, Seconds, Switch
-from .receiving import Receiving
+from .output import Target
+from .receiving import Receiving, Wishes
 from .relaying import own_relay, serve
 from .report import OutputFailed, Reporter, make_reporter
 from .sending import Sending
 from .signals import Signals
-from .sources import Source, open_source
-from .usage import bug_report, usage_failure
+from .sizes import parse_size
+from .sources import Source, open_source, text_source
+from .usage import bug_report, too_many_words, usage_failure
 
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay \
 (any more), 7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 10 the sender gave up, 130 Ctrl-C, \
-143 terminated. Instead of --relay and a password: SANSPROTO_RELAY and SANSPROTO_PASSWORD in the environment."""
+143 terminated. Instead of options the environment may have SANSPROTO_RELAY, SANSPROTO_SECURE_PORT and \
+SANSPROTO_PASSWORD."""
 _WAITING = 7 * 86400.0  # seconds: no sender waits that long
 _LOBBY = 15.0  # seconds at the secure port for a receiver that agreed: then the sender is there for the next one
-_THINKING = 240.0  # seconds for the answer to a question: the relay cuts whoever reads nothing for 300
+_PATIENCE = 20.0  # seconds there for a sender, which gives up sooner
 _LIMITS = PeerLimits(send_buffer=1 << 20, receive_buffer=1 << 20)  # a tenth faster than the default on a loopback
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 app = App(
     name="sansproto",
@@ -56,8 +53,23 @@ app = App(
 app.command("sansproto_cli.domain_app:domain_app", name="domain", help="Visit a domain of Overte, or serve one.")
 app.command("sansproto_cli.egtp_app:egtp_app", name="egtp", help="A pipe that survives restarts, and mailboxes for it.")
 app.command("sansproto_cli.freenet_app:freenet_app", name="freenet", help="Messages over Freenet's transport.")
+app.register_install_completion_command()
 app.command("sansproto_cli.tox_app:tox_app", name="tox", help="A pipe over a session of Tox, an echo, and relays.")
 
+PasswordOption: TypeAlias = Annotated[str | None, Parameter(name=["--password", "-p"])]
+PasswordFile: TypeAlias = Annotated[
+    Path | None, Parameter(metavar="FILE", help="A file whose first line is the password.")
+]
+OutputOption: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name=["--output", "-o"],
+        metavar="DIR|FILE|-",
+        allow_leading_hyphen=True,
+        help="A folder, a file that is not there yet, or - for the standard output: what goes there is not verified "
+        "before this command has ended with 0. [default: this folder]",
+    ),
+]
 RelayOption: TypeAlias = Annotated[
     str | None, Parameter(name=["--relay", "-r"], metavar="HOST[:PORT]", env_var="SANSPROTO_RELAY", show_env_var=False)
 ]
@@ -68,7 +80,7 @@ def relay(
     *,
     bind: Annotated[str, Parameter(metavar="HOST[:PORT]")] = "",
     port: Port = addresses.PORT,
-    secure_port: Port = addresses.SECURE_PORT,
+    secure_port: OptionalPort = None,
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
@@ -81,7 +93,7 @@ def relay(
     port
         Where peers meet.
     secure_port
-        Where the files pass.
+        Where the files pass. [default: the next one]
     quiet
         Tell only of failures.
     json
@@ -89,17 +101,22 @@ def relay(
     """
     with Signals() as signals:
         host, at = addresses.parse_bind(bind, port)
-        serve(host, at, secure_port, make_reporter(as_json=json, quiet=quiet), signals.check)
+        behind = addresses.next_port(at) if secure_port is None else secure_port
+        serve(host, at, behind, make_reporter(as_json=json, quiet=quiet), signals.check)
 
 
 @app.command
 def send(
     *files: Annotated[str, Parameter(metavar="FILE...|DIR|-", allow_leading_hyphen=True)],
+    text: Annotated[str | None, Parameter(metavar="TEXT")] = None,
+    name: Annotated[str | None, Parameter(metavar="NAME")] = None,
     relay: RelayOption = None,
+    bind: Annotated[str, Parameter(metavar="HOST[:PORT]")] = "",
     port: OptionalPort = None,
     secure_port: OptionalPort = None,
-    password: Annotated[str | None, Parameter(name=["--password", "-p"])] = None,
-    compress: bool = True,
+    password: PasswordOption = None,
+    password_file: PasswordFile = None,
+    compress: bool | None = None,
     timeout: Seconds = None,
     json: Switch = False,
 ) -> None:
@@ -109,58 +126,65 @@ def send(
     ----------
     files
         What to send.
+    text
+        Send this instead of a file: it is shown at the other end.
+    name
+        What it is called at the other end. [default: its own name]
     relay
         The relay to meet at. Without it, this command starts one of its own and tells its address.
+    bind
+        Where a relay of its own listens. [default: every address of this computer]
     port
         The port of a relay of its own. [default: 9000, or a free one]
     secure_port
-        The relay's second port. [default: 9001, or a free one]
+        The relay's second port. [default: the next one]
     password
         What the receiver has to type. A good one is made up, and shown, if there is none; others may see in a list of
         processes what stands here.
     compress
-        Compress the contents (never those of audio, video and images).
+        Compress the contents, or do not. [default: if their beginning gets smaller by it]
     timeout
-        How long to wait for a receiver. [default: for ever]
+        How long to wait until somebody has said yes. [default: for ever]
     json
         One JSON object a line.
     """
     reporter = make_reporter(as_json=json)
-    secret, shown = _choose_password(password)
-    source = _open_source(files, reporter)
+    if relay is not None and (bind or port is not None):
+        raise CommandFailed(Exit.USAGE, "--bind and --port are for a relay of its own: leave them out, or --relay.")
+    secret, shown = passwords.choose(password, password_file)
+    source = _open_source(files, text, name, reporter)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         if relay is None:
-            bound = stack.enter_context(own_relay(port, secure_port))
-            where = RelayAddress(addresses.own_address(), bound[RELAY_PORT].port, bound[SECURE_PORT].port)
-            if where.host == addresses.LOOPBACK:
-                reporter.tell("warning", "There is no network: only this computer can receive.", reason="no_network")
+            where = _own_relay(bind, port, secure_port, reporter, stack)
         else:
             where = addresses.parse_relay(relay, secure_port)
         peer = _sender(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
-        command = _receive_command(shown, where)
-        make = partial(Sending, relay=where, command=command, password=shown)
+        make = partial(Sending, relay=where, command=_receive_command(shown, where), password=shown)
         make(source, peer, line, reporter, compress=compress, timeout=timeout).run()
 
 
-def _open_source(files: tuple[str, ...], reporter: Reporter) -> Source:
-    source = open_source(files)
+def _own_relay(
+    bind: str, port: int | None, secure_port: int | None, reporter: Reporter, stack: ExitStack
+) -> RelayAddress:
+    host, at = addresses.parse_bind(bind, port)
+    bound = stack.enter_context(own_relay(host, at, secure_port))
+    ports = bound[RELAY_PORT].port, bound[SECURE_PORT].port
+    where = RelayAddress(addresses.shown(bound[RELAY_PORT].host), *ports)
+    if where.host == addresses.LOOPBACK and not host:
+        reporter.tell("warning", "There is no network: only this computer can receive.", reason="no_network")
+    return where
+
+
+def _open_source(files: tuple[str, ...], text: str | None, name: str | None, reporter: Reporter) -> Source:
+    if text is not None and files:
+        raise CommandFailed(Exit.USAGE, "--text is sent instead of files: leave out one of them.")
+    source = open_source(files) if text is None else text_source(text)
     for path in source.found.skipped:
         reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
-    return source
-
-
-def _choose_password(given: str | None) -> tuple[str, str | None]:
-    """The password, and what may be shown of it: who chose one knows it, and others may see the screen."""
-    own = given or os.environ.get("SANSPROTO_PASSWORD")
-    secret = own or passwords.generate()
-    if not passwords.is_showable(secret):
-        raise CommandFailed(
-            Exit.USAGE, "The password has a character that cannot be shown and typed, such as a tab: choose another."
-        )
-    return secret, None if own else secret
+    return source if name is None else source.named(name)
 
 
 def _sender(relay: RelayAddress, password: str) -> Server:
@@ -178,59 +202,65 @@ def _sender(relay: RelayAddress, password: str) -> Server:
 
 @app.command(alias="recv")
 def receive(
-    password: str | None = None,
-    /,
-    *,
+    *words: Annotated[str, Parameter(metavar="PASSWORD", name="PASSWORD")],
+    password: PasswordOption = None,
+    password_file: PasswordFile = None,
     relay: RelayOption = None,
-    secure_port: Port = addresses.SECURE_PORT,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], metavar="DIR")] = Path("."),
+    secure_port: OptionalPort = None,
+    output: OutputOption = None,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=())] = False,
     max_size: Annotated[str, Parameter(metavar="SIZE")] = "1T",
+    keep_tar: Switch = False,
+    preserve: bool = True,
     timeout: Seconds = None,
     json: Switch = False,
 ) -> None:
-    """Receive a file into a folder, where it gets a new name if its own is taken.
+    """Receive a file into a folder, where it gets a new name if its own is taken. A folder that was sent is unpacked.
 
     Parameters
     ----------
+    words
+        The password, as the sender's command printed it. Asked for without: then no list of processes shows it.
     password
-        What the sender's command printed. Asked for if it is not given: then no list of processes shows it.
+        The same.
     relay
         The relay to meet at, as the sender's command printed it.
     secure_port
-        The relay's second port.
-    output
-        The folder.
+        The relay's second port. [default: SANSPROTO_SECURE_PORT, or the next one]
     yes
         Take the file without asking. Otherwise a line of the standard input answers.
     max_size
-        Refuse more bytes than that; K, M, G and T may follow.
+        Refuse more bytes than that; K, M, G and T may follow, as in 1.5G.
+    keep_tar
+        Do not unpack folders.
+    preserve
+        Keep permissions and times of files.
     timeout
-        How long to wait for the sender with this password, whoever else is there. [default: 60]
+        How long to wait until the sender with this password offers a file, whoever else is there. [default: 60]
     json
         One JSON object a line. The answer to "offered" is a line of the standard input.
     """
-    reporter = make_reporter(as_json=json)
+    is_beside = output == "-"
+    if is_beside and json:
+        raise CommandFailed(Exit.USAGE, "--json cannot go with -o -, where the file is written: leave out one of them.")
+    reporter = make_reporter(as_json=json, beside=is_beside)
     if relay is None:
         raise CommandFailed(Exit.USAGE, "Where is the sender? Add --relay HOST[:PORT], as its command printed it.")
     where = addresses.parse_relay(relay, secure_port)
-    check_folder(output)
-    limit = _parse_size(max_size)
-    secret = password or os.environ.get("SANSPROTO_PASSWORD") or _ask_password(reporter)
+    wishes = Wishes(
+        max_size=parse_size(max_size),
+        target=Target.parse(output),
+        ask=not yes,
+        timeout=60.0 if timeout is None else timeout,
+        keep_tar=keep_tar,
+        preserve=preserve,
+    )
+    secret = passwords.given(words, password, password_file) or _ask_password(reporter)
     with Signals() as signals:
         peer = _receiver(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         with politely(runner):
-            Receiving(
-                output,
-                peer,
-                Line(peer, runner, signals.check),
-                reporter,
-                relay=where,
-                max_size=limit,
-                answer=None if yes else lambda: _wait_for_answer(signals.check),
-                timeout=timeout,
-            ).run()
+            Receiving(peer, Line(peer, runner, signals.check), reporter, wishes, relay=where).run()
 
 
 def _receiver(relay: RelayAddress, password: str) -> Client:
@@ -240,7 +270,7 @@ def _receiver(relay: RelayAddress, password: str) -> Client:
         password=password.encode(errors="surrogateescape"),  # what is no UTF-8 goes as it was typed
         entropy=entropy,
         limits=_LIMITS,
-        delays=PeerDelays(linger=LINGER),
+        delays=PeerDelays(lobby=_PATIENCE, linger=LINGER),
     )
 
 
@@ -266,6 +296,8 @@ def run_command(arguments: list[str]) -> int:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CommandFailed as failure:
         return _report(failure, arguments)
+    except passwords.TooManyWords as error:
+        return _report(too_many_words(error.words, arguments), arguments)
     except CycloptsError as error:
         return _report(usage_failure(error, arguments), arguments)
     except Interrupted as interrupted:
@@ -312,21 +344,4 @@ def _ask_password(reporter: Reporter) -> str:
     password = read_line()
     if not password:
         raise CommandFailed(Exit.USAGE, "A password is needed: the sender's command printed it.")
-    return password
-
-
-def _wait_for_answer(check: Callable[[], None]) -> str | None:
-    """A line of the standard input. Nothing more is read from the sender meanwhile: the events stay where they are."""
-    line = InputLine()
-    deadline = time.monotonic() + _THINKING
-    while not line.is_there and time.monotonic() < deadline:
-        time.sleep(TICK)
-        check()
-    return line.text
-
-
-def _parse_size(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,20})([KMGT]?)B?", text.strip().upper())
-    if found is None:
-        raise CommandFailed(Exit.USAGE, "--max-size is no size: give bytes, or a number with K, M, G or T.")
-    return int(found[1]) * _UNITS[found[2]]
+    return passwords.as_typed(password)

@@ -31,7 +31,8 @@ from .demo_recovery import show_recovery
 from .demo_tox import show_tox
 from .exits import CommandFailed, Exit, Interrupted
 from .line import Line, entropy, politely
-from .receiving import Receiving
+from .output import Target
+from .receiving import Receiving, Wishes
 from .report import QuietReporter
 from .sending import Sending
 from .sources import open_source
@@ -127,7 +128,8 @@ def _transfer(
         runner: sansproto_sockets.Runner[PeerEvent] = sansproto_sockets.run(client)
         with politely(runner):
             line = Line(client, runner, printer.print_passed)
-            return Receiving(inbox, client, line, clock, relay=where, max_size=sent.stat().st_size).run()
+            wishes = Wishes(max_size=sent.stat().st_size, target=Target(inbox))
+            return Path(Receiving(client, line, clock, wishes, relay=where).run().path)
 
     with ThreadPoolExecutor(1, thread_name_prefix="sender") as pool:
         sending = pool.submit(send)

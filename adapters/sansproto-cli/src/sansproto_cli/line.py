@@ -69,7 +69,7 @@ class Line(Generic[E]):
         self.call = runner.call
         self._peer = peer
         self._runner = runner
-        self._check = check
+        self.check = check
         self._events: deque[E] = deque()
 
     @property
@@ -80,7 +80,7 @@ class Line(Generic[E]):
     def next_event(self) -> E | None:
         """The next event; None if there is none for TICK seconds. May raise Interrupted."""
         if not self._events:
-            self._check()
+            self.check()
             try:
                 self._events.append(self._runner.next_event(timeout=TICK))
             except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import sys
@@ -53,8 +54,9 @@ def for_windows(name: str) -> str:
 def shortened(name: str, ending: str = "") -> str:
     """With this ending of its stem, cut to what file systems take. The extension stays."""
     stem, extension = split_name(name)
-    end = f"{ending}{extension}".encode()
-    return stem.encode()[: _MAX_NAME - len(end)].decode(errors="ignore") + end.decode()
+    end = f"{ending}{extension}"
+    raw, most = os.fsencode(stem), _MAX_NAME - len(os.fsencode(end))
+    return (stem if len(raw) <= most else raw[:most].decode(errors="ignore")) + end
 
 
 def split_name(name: str) -> tuple[str, str]:

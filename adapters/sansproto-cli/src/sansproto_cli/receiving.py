@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 
-from rich.filesize import decimal
+import attrs
 
 from sansproto.bob import (
     Client,
@@ -17,6 +17,7 @@ from sansproto.bob import (
     FileAnnounced,
     FileData,
     FileVerified,
+    MetadataReceived,
     PackError,
     PackFault,
     PeerAgreed,
@@ -27,23 +28,28 @@ from sansproto.bob import (
     Registered,
     SenderFailed,
     TransferError,
+    TransferEvent,
     TransferReader,
 )
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import Closed, DataReceived
 
+from .about import About
 from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
-from .files import IncomingFile, check_room, storable_name
-from .line import Line, Stage, describe, explain, no_answer
+from .files import Preserved, check_room, storable_name
+from .line import TICK, Line, Stage, describe, explain, no_answer
+from .output import MAX_TEXT, FileSink, FolderSink, Kept, OutputSink, Sink, Target, TextSink
+from .question import answer
 from .report import Reporter
 from .shown import printable, shown_name
+from .sizes import size_text, speed_text
 
 TOLD = 8
 """Of those who fail in the same way, so many are told of: anybody can come to a relay, as often as he likes."""
 
-Answer = Callable[[], str | None]
-"""Waits for a line of the user, and gives None if there is nobody to give one."""
+_SENDER_FAILED = b"\2"  # the type of its record
+_HELD = 1 << 20  # bytes that are read ahead while somebody thinks
 
 _FAULTS = {
     PackFault.TRUNCATED: (Exit.CUT, "The sender stopped before the file was complete: start both sides again."),
@@ -55,33 +61,35 @@ _FAULTS = {
 _DAMAGED = (Exit.DAMAGED, "What arrived is not the file that was announced: nothing was kept, let them send it again.")
 
 
-class Receiving:
-    """Receives one file into ``folder`` from the first server that proves the password.
+@attrs.frozen(kw_only=True)
+class Wishes:
+    """What the user wants of the file. ``timeout`` is how long to wait until it is offered, in seconds; nobody else can
+    make it shorter."""
 
-    ``answer`` says whether to take it, None means yes. ``timeout`` is how long to wait for that server, in seconds:
-    None is a minute. Nobody else can make it shorter.
-    """
+    max_size: int
+    target: Target = attrs.field(factory=Target)
+    ask: bool = False
+    timeout: float = 60.0
+    keep_tar: bool = False
+    preserve: bool = True
+
+
+class Receiving:
+    """Receives one file from the first server that proves the password."""
 
     def __init__(
-        self,
-        folder: Path,
-        peer: Client,
-        line: Line[PeerEvent],
-        reporter: Reporter,
-        *,
-        relay: RelayAddress,
-        max_size: int,
-        answer: Answer | None = None,
-        timeout: float | None = None,
+        self, peer: Client, line: Line[PeerEvent], reporter: Reporter, wishes: Wishes, *, relay: RelayAddress
     ) -> None:
-        self._folder = folder
         self._peer = peer
         self._line = line
         self._reporter = reporter
+        self._wishes = wishes
         self._relay = relay
-        self._transfer = TransferReader(max_size=max_size)
-        self._answer = answer
-        self._timeout = timeout
+        self._deadline = time.monotonic() + wishes.timeout
+        self._transfer = TransferReader(max_size=wishes.max_size)
+        self._parts: Iterator[TransferEvent] = iter(())  # of the record before
+        self._held: deque[PeerEvent] = deque()
+        self._held_size = 0
         self._stage = Stage.RELAY
         self._agreed: list[int] = []  # the uids of those who know the password and have not left
         self._accepted = 0  # the uid of the sender
@@ -89,45 +97,46 @@ class Receiving:
         self._told: dict[Failure, set[str]] = {}  # the identities, no more than TOLD of each
         self._identity = ""
         self._announced = FileAnnounced("", 0)
-        self._name = ""  # under which it will be kept
+        self._about = About()
         self._done = 0
 
-    def run(self) -> Path:
-        """The path of the file. Raises CommandFailed; then nothing is left of it."""
+    def run(self) -> Kept:
+        """Where it is. Raises CommandFailed; then nothing is left of it, but what went to the standard output."""
         self._line.call(self._peer.connect)
-        self._find_peer()
-        began = time.monotonic()
+        while self._stage is not Stage.TRANSFER:
+            self._meet(self._line.next_event())
+            self._check_time()
         try:
-            with IncomingFile(self._folder) as file:
-                self._receive(file)
-                path = file.keep(self._name)
+            with ExitStack() as stack:
+                sink = stack.enter_context(self._decide())
+                began = time.monotonic()
+                self._receive(sink)
+                kept = sink.finish()
         except (CommandFailed, Interrupted) as error:
             refused = isinstance(error, CommandFailed) and error.code is Exit.REFUSED
             self._part(ReceiptRecord(Receipt.REFUSED if refused else Receipt.FAILED).encode())
             raise
         finally:
             self._reporter.rest()
-        self._part(self._transfer.receipt(path.name))
-        self._tell_finished(path, time.monotonic() - began)
-        return path
+        self._part(self._transfer.receipt(kept.name))
+        self._tell_finished(kept, time.monotonic() - began)
+        return kept
 
     # -- before the transfer
 
-    def _find_peer(self) -> None:
-        deadline = time.monotonic() + (60.0 if self._timeout is None else self._timeout)
-        while self._stage is not Stage.TRANSFER:
-            self._meet(self._line.next_event())
-            if time.monotonic() > deadline:
-                raise self._late()
-
-    def _late(self) -> CommandFailed:
+    def _check_time(self) -> None:
+        if time.monotonic() <= self._deadline:
+            return
         match self._stage:
             case Stage.RELAY:
-                return no_answer(self._relay)
+                raise no_answer(self._relay)
+            case Stage.WAITING:
+                raise self._nobody()
             case Stage.ROOM:
-                text = f"The sender did not come to {self._relay.secure}: is that port open for it? Then try again."
-                return CommandFailed(Exit.CUT, text)
-        return self._nobody()
+                text = f"The sender did not come to {self._relay.secure}: can it reach that port? Then try again."
+            case Stage.TRANSFER:
+                text = "The sender is here, but did not say in time what it sends: start both sides again."
+        raise CommandFailed(Exit.CUT, text)
 
     def _nobody(self) -> CommandFailed:
         """The time is over, ours or the relay's: who is there?"""
@@ -163,7 +172,7 @@ class Receiving:
             case Connected(identity):
                 self._stage = Stage.TRANSFER
                 self._identity = identity
-                self._line.call(lambda now: self._say(ReceiptRecord(Receipt.RECEIVING).encode(), now))
+                self._say(ReceiptRecord(Receipt.RECEIVING).encode())
                 self._reporter.tell("connected", identity=identity)
             case Closed():
                 why = explain(event, self._stage, self._relay)
@@ -190,80 +199,158 @@ class Receiving:
             text += " Further ones are not told."
         self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
 
+    # -- the offer
+
+    def _decide(self) -> Sink:
+        """Wait for the offer, and find out whether it is wanted, and where it will go."""
+        self._await_offer()
+        about, target, wishes = self._about, self._wishes.target, self._wishes
+        name, size = self._announced.name, self._announced.size
+        stored = ""
+        is_text = about.kind == "text" and not target.was_chosen and size is not None and size <= MAX_TEXT
+        unpacks = about.is_archive and not (wishes.keep_tar or target.is_stdout or target.file)
+        if unpacks:
+            name = name.removesuffix(".tar") or name
+        what = "a text" if is_text else f"the folder {shown_name(name)}" if unpacks else shown_name(name)
+        offer = f"{what} ({size_text(size)}) from {self._identity}"
+        facts = {"name": self._announced.name, "size": size, "kind": about.kind, "identity": self._identity}
+        self._reporter.tell("offered", "" if wishes.ask else f"Receiving {offer}.", **facts)
+        if not (is_text or target.is_stdout):
+            check_room(target.folder, (size or 0) * (2 if unpacks else 1))
+            stored = target.file or self._find_name(name)
+        if wishes.ask:
+            self._ask(offer)
+        self._say(ReceiptRecord(Receipt.ACCEPTED).encode())
+        if target.is_stdout:
+            return OutputSink()
+        if is_text:
+            return TextSink()
+        if unpacks:
+            return FolderSink(
+                target.folder,
+                stored,
+                single=about.kind == "folder",
+                preserve=wishes.preserve,
+                warn=lambda text: self._reporter.tell("warning", text, reason="unpacking"),
+                check=self._line.check,
+            )
+        return FileSink(target.folder, stored, about.preserved if wishes.preserve else Preserved())
+
+    def _find_name(self, name: str) -> str:
+        stored = storable_name(self._wishes.target.folder, name)
+        if stored != name:
+            text = f"{shown_name(name)} cannot be stored under that name here: it will be {shown_name(stored)}."
+            self._reporter.tell("warning", text, reason="name", name=name, stored=stored)
+        return stored
+
+    def _await_offer(self) -> None:
+        while True:
+            match self._next_part():
+                case None:
+                    self._check_time()
+                case MetadataReceived() as told:
+                    self._about = self._about or About.of(told.members)
+                case FileAnnounced() as announced:
+                    self._announced = announced
+                    return
+
+    def _ask(self, offer: str) -> None:
+        said = answer(f"Receive {offer}? [Y/n]", self._reporter, self._watch)
+        if said is None:
+            raise CommandFailed(Exit.REFUSED, f"Nobody said yes to {offer}: answer in time, or add --yes.")
+        if not said:
+            raise CommandFailed(Exit.REFUSED, f"You said no to {offer}: nothing was kept.")
+
+    def _watch(self) -> None:
+        """Somebody thinks: is the sender still there? What it sends is read ahead, as far as there is room for it."""
+        if self._held_size >= _HELD:
+            self._line.check()
+            time.sleep(TICK)
+            return
+        match self._line.next_event():
+            case DataReceived(record) as event:
+                if self._transfer.is_typed and record.startswith(_SENDER_FAILED):
+                    self._held.clear()
+                    self._parts = self._transfer.feed(record)
+                    self._next_part()
+                self._held.append(event)
+                self._held_size += len(record)
+            case Closed() as closed:
+                raise explain(closed, self._stage, self._relay)
+
     # -- the transfer
 
-    def _receive(self, file: IncomingFile) -> None:
+    def _receive(self, sink: Sink) -> None:
+        size = self._announced.size
+        self._reporter.progress(0, size)
         while True:
-            match self._line.next_event():
+            match self._next_part():
+                case FileData(piece):
+                    sink.write(piece)
+                    self._done += len(piece)
+                case FileVerified():
+                    break
+            self._reporter.progress(self._done, size)
+        self._reporter.rest()
+        self._look_behind()
+
+    def _look_behind(self) -> None:
+        """Nothing may follow what is complete. Only a sender of ours says where its end is: any other gets a moment."""
+        while self._take_part() is not None:
+            pass
+        while self._held or not self._line.is_empty or not self._transfer.is_typed:
+            event = self._next_event()
+            if not isinstance(event, DataReceived):
+                return
+            self._parts = self._transfer.feed(event.data)
+            self._take_part()
+
+    def _next_part(self) -> TransferEvent | None:
+        """What the sender's stream tells next; None if nothing comes for TICK seconds."""
+        while (part := self._take_part()) is None:
+            match self._next_event():
                 case DataReceived(record):
-                    if self._take(file, record):
-                        return
+                    self._parts = self._transfer.feed(record)
                 case Closed() as closed:
                     raise explain(closed, self._stage, self._relay)
+                case None:
+                    return None
+        return part
 
-    def _take(self, file: IncomingFile, record: bytes) -> bool:
-        """Is the file complete now?"""
+    def _next_event(self) -> PeerEvent | None:
+        return self._held.popleft() if self._held else self._line.next_event()
+
+    def _take_part(self) -> TransferEvent | None:
+        """What the record before tells next, if anything."""
         try:
-            for event in self._transfer.feed(record):
-                match event:
-                    case FileAnnounced():
-                        self._announced = event
-                        self._decide()
-                        self._reporter.progress(0, event.size)
-                    case FileData(piece):
-                        file.write(piece)
-                        self._done += len(piece)
-                    case FileVerified():
-                        return True
-                    case SenderFailed(text):
-                        text = f"The sender gave up ({printable(text)}): let them start again, then you."
-                        raise CommandFailed(Exit.SENDER_FAILED, text)
+            part = next(self._parts, None)
         except PackError as error:
             raise CommandFailed(*_FAULTS.get(error.fault, _DAMAGED)) from error
         except TransferError as error:
             raise CommandFailed(*_DAMAGED) from error
-        if self._done:
-            self._reporter.progress(self._done, self._announced.size)
-        return False
+        if isinstance(part, SenderFailed):
+            text = f"The sender gave up ({printable(part.text)}): let them start again, then you."
+            raise CommandFailed(Exit.SENDER_FAILED, text)
+        return part
 
-    def _decide(self) -> None:
-        name, size = self._announced.name, self._announced.size
-        offer = f"{shown_name(name)} ({decimal(size)}) from {self._identity}"
-        self._reporter.tell(
-            "offered", "" if self._answer else f"Receiving {offer}.", name=name, size=size, identity=self._identity
-        )
-        check_room(self._folder, size)
-        self._name = storable_name(self._folder, name)
-        if self._name != name:
-            text = f"{shown_name(name)} cannot be stored under that name here: it will be {shown_name(self._name)}."
-            self._reporter.tell("warning", text, reason="name", name=name, stored=self._name)
-        if self._answer is None:
-            return
-        self._reporter.ask(f"Receive {offer}? [Y/n]")
-        line = self._answer()
-        if line is None:
-            raise CommandFailed(Exit.REFUSED, f"Nobody said yes to {offer}: answer in time, or add --yes.")
-        if line.strip().lower() not in ("", "y", "yes"):
-            raise CommandFailed(Exit.REFUSED, f"You said no to {offer}: nothing was kept.")
-
-    def _tell_finished(self, path: Path, seconds: float) -> None:
-        size, rate = self._announced.size, self._announced.size / max(seconds, 1e-6)
-        self._reporter.tell(
-            "finished",
-            f"Received {shown_name(str(path))} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s).",
-            path=str(path),
-            size=size,
-            seconds=round(seconds, 3),
-            rate=round(rate),
-        )
+    def _tell_finished(self, kept: Kept, seconds: float) -> None:
+        size, rate = self._done, self._done / max(seconds, 1e-6)
+        rounded = round(seconds, 3), round(rate)
+        text, path = f"Received {shown_name(kept.path)} ({speed_text(size, seconds)}).", kept.path or None
+        if kept.path == "-":
+            text = f"Received to the standard output ({speed_text(size, seconds)})."
+        if kept.text is not None:
+            self._reporter.text(kept.text)
+            text = ""
+        self._reporter.tell("finished", text, path=path, size=size, seconds=rounded[0], rate=rounded[1])
 
     # -- what the sender is told
 
     def _part(self, receipt: bytes) -> None:
         """Tell the sender how it went, if it listens, and leave."""
-        self._line.call(lambda now: self._say(receipt, now))
+        self._say(receipt)
         self._line.call(self._peer.close)
 
-    def _say(self, record: bytes, now: float) -> None:
+    def _say(self, record: bytes) -> None:
         with suppress(NotOpen, LocalProtocolError):  # it is over already; the sender wants no answer
-            self._peer.send(record, now)
+            self._line.call(lambda now: self._peer.send(record, now))

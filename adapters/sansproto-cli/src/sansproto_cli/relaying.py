@@ -52,24 +52,24 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
         try:
             runner = stack.enter_context(politely(running))
         except OSError as error:
-            raise _cannot_listen(error, "--port and --secure-port, or --bind") from error
+            raise _cannot_listen(error) from error
         _tell_started(runner.addresses, reporter)
         attend(runner, check, lambda event: _tell(event, reporter))
         reporter.tell("stopped", "The relay stops.")
 
 
 @contextmanager
-def own_relay(port: int | None, secure_port: int | None) -> Iterator[Mapping[str, Address]]:
+def own_relay(host: str, port: int | None, secure_port: int | None) -> Iterator[Mapping[str, Address]]:
     """A relay for one sender, in a thread. Ports that are None are the usual ones, or free ones if those are taken."""
     with ExitStack() as stack:
         try:
-            usual = _or(port, addresses.PORT), _or(secure_port, addresses.SECURE_PORT)
-            runner = stack.enter_context(_running(*usual))
+            usual = _or(port, addresses.PORT)
+            runner = stack.enter_context(_running(host, usual, _or(secure_port, addresses.next_port(usual))))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise _cannot_listen(error) from error
             try:
-                runner = stack.enter_context(_running(_or(port, 0), _or(secure_port, 0)))
+                runner = stack.enter_context(_running(host, _or(port, 0), _or(secure_port, 0)))
             except OSError as again:
                 raise _cannot_listen(again) from again
         yield runner.addresses
@@ -79,10 +79,10 @@ def _or(port: int | None, other: int) -> int:
     return other if port is None else port
 
 
-def _running(port: int, secure_port: int) -> sansproto_threads.Runner[RelayEvent]:
+def _running(host: str, port: int, secure_port: int) -> sansproto_threads.Runner[RelayEvent]:
     relay = Relay(delays=RelayDelays(idle=_A_WEEK))
     return sansproto_threads.run(
-        relay, listen={RELAY_PORT: ("", port), SECURE_PORT: ("", secure_port)}, linger=SERVER_LINGER
+        relay, listen={RELAY_PORT: (host, port), SECURE_PORT: (host, secure_port)}, linger=SERVER_LINGER
     )
 
 
@@ -125,5 +125,5 @@ def _tell(event: RelayEvent, reporter: Reporter) -> None:
             reporter.tell("room_closed", text, sender=server, receiver=client, size=size)
 
 
-def _cannot_listen(error: OSError, options: str = "--port and --secure-port") -> CommandFailed:
+def _cannot_listen(error: OSError, options: str = "--port and --secure-port, or --bind") -> CommandFailed:
     return CommandFailed(Exit.RELAY, f"Cannot listen ({error.strerror}): choose another {options}.")

@@ -6,33 +6,22 @@ import json
 import os
 import select
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol, TextIO, TypeAlias
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from .exits import CommandFailed, Exit, Interrupted
+from .progress import Bar, Pace, in_words
 from .shown import printable as printable
 from .signals import at_once, is_ending
 
 _AT_ONCE = 1024  # characters that a pipe takes at once if it takes anything
-_TERMINAL_EVERY = 0.1  # seconds between two signs of progress
-_JSON_EVERY = 0.5
+_JSON_EVERY = 0.5  # seconds between two signs of progress
 _PLAIN_EVERY = 5.0
 
 
@@ -55,8 +44,14 @@ class Reporter(Protocol):
     def ask(self, question: str) -> None:
         """Put a question that a line of the standard input will answer."""
 
+    def text(self, text: str) -> None:
+        """Show a text that somebody sent, which may have many lines."""
+
+    def answered(self) -> None:
+        """The line is there: where it was typed, the question has its end."""
+
     def progress(self, done: int, total: int | None) -> None:
-        """Called as often as there is any; the first call is the begin of the transfer. None: nobody knows."""
+        """Called often; the first call is the begin of the transfer. None: nobody knows."""
 
     def rest(self) -> None:
         """However it went, there will be no more progress: a terminal gets its cursor back."""
@@ -120,32 +115,6 @@ def _silence(out: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
-class Pace:
-    """The rate of a transfer, and when to speak of it again."""
-
-    def __init__(self, every: float) -> None:
-        self._every = every
-        self._began = self._next = 0.0
-
-    def is_due(self, done: int) -> bool:
-        now = time.monotonic()
-        if not self._began:
-            self._began, self._next = now, now + self._every
-            return done == 0
-        if now < self._next:
-            return False
-        self._next = now + self._every
-        return True
-
-    def rate(self, done: int) -> float:
-        """Bytes per second."""
-        return done / max(time.monotonic() - self._began, 1e-6)
-
-    def left(self, done: int, total: int) -> float:
-        """Seconds."""
-        return (total - done) / max(self.rate(done), 1.0)
-
-
 class JsonReporter:
     """One object a line, with ``event`` in each."""
 
@@ -162,10 +131,18 @@ class JsonReporter:
     def ask(self, question: str) -> None:
         """The offer was told; a script answers it."""
 
+    def text(self, text: str) -> None:
+        _print(json.dumps({"event": "text", "text": text}), self._out)
+
+    def answered(self) -> None:
+        pass
+
     def progress(self, done: int, total: int | None) -> None:
-        if self._pace.is_due(done):
-            left = None if total is None or not done else round(self._pace.left(done, total), 1)
-            self.tell("progress", "", done=done, size=total, rate=round(self._pace.rate(done)), seconds_left=left)
+        look = self._pace.look(done, total)
+        if look is not None:
+            left = None if look.left is None else round(look.left, 1)
+            facts = {"rate": round(look.rate), "seconds_left": left, "stalled": look.stalled}
+            self.tell("progress", "", done=done, size=total, **facts)
 
     def rest(self) -> None:
         pass
@@ -191,6 +168,12 @@ class QuietReporter:
         pass
 
     def ask(self, question: str) -> None:
+        pass
+
+    def text(self, text: str) -> None:
+        pass
+
+    def answered(self) -> None:
         pass
 
     def progress(self, done: int, total: int | None) -> None:
@@ -226,14 +209,14 @@ class PlainReporter(QuietReporter):
     def ask(self, question: str) -> None:
         self.tell("", question)
 
+    def text(self, text: str) -> None:
+        for line in text.splitlines():
+            _print(printable(line.expandtabs()), self._out)
+
     def progress(self, done: int, total: int | None) -> None:
-        if self._pace.is_due(done) and done:
-            rate = decimal(int(self._pace.rate(done)))
-            if total is None:
-                self.tell("", f"{decimal(done)}, {rate}/s")
-            else:
-                left = self._pace.left(done, total)
-                self.tell("", f"{done * 100 // total} % of {decimal(total)}, {rate}/s, {left:.0f} s left")
+        look = self._pace.look(done, total)
+        if look is not None and (done or look.stalled):
+            self.tell("", in_words(look))
 
 
 class TerminalReporter:
@@ -242,9 +225,8 @@ class TerminalReporter:
     def __init__(self, console: Console, errors: Console) -> None:
         self._console = console
         self._errors = errors
-        self._progress: Progress | None = None
-        self._task = TaskID(0)
-        self._next = 0.0
+        self._bar = Bar(console)
+        self._is_asking = False
         self._live: Live | None = None
         self._rows: Rows = ()
 
@@ -259,26 +241,20 @@ class TerminalReporter:
         self._console.print(f"\n    {command}\n", style="bold cyan", markup=False)  # as it is: it will be copied
 
     def ask(self, question: str) -> None:
+        self._stop()
+        self._is_asking = True
         self._console.print(printable(question), style="bold", markup=False, end=" ")
 
+    def text(self, text: str) -> None:
+        self._stop()
+        for line in text.splitlines():
+            self._console.print(printable(line.expandtabs()), markup=False)
+
+    def answered(self) -> None:
+        self._is_asking = False
+
     def progress(self, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if self._progress is None:
-            self._progress = Progress(
-                TextColumn("   "),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                console=self._console,
-                auto_refresh=False,
-                transient=True,
-            )
-            self._task = self._progress.add_task("", total=total)
-            self._progress.start()
-        if now >= self._next:
-            self._next = now + _TERMINAL_EVERY
-            self._progress.update(self._task, completed=done, refresh=True)
+        self._bar.show(done, total)
 
     def rest(self) -> None:
         with suppress(OSError):  # the terminal was closed
@@ -306,9 +282,10 @@ class TerminalReporter:
         self._console.print(lines, style=style, markup=False)
 
     def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        self._bar.clear()
+        if self._is_asking:
+            self._is_asking = False
+            self._console.print()
 
 
 def _table(rows: Rows) -> Table:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-
-from rich.filesize import decimal
+from itertools import chain
 
 from sansproto.bob import (
     Connected,
@@ -29,19 +30,22 @@ from .line import Line, Stage, describe, explain, in_brackets, no_answer
 from .names import check_sendable
 from .report import Reporter
 from .shown import shown_name
+from .sizes import size_text, speed_text
 from .sources import Contents, Source
 
 LEVEL = 4  # of zlib, as the reference
 GREETING = 1.0  # seconds for the receiver's first word: docs/protocols/bob.rst, typed records
 _PARTING = 30.0  # seconds until the receiver has heard why we give up
+_SAMPLE = 1 << 17  # bytes at the beginning, by which it is judged whether compressing pays
+_PAYS = 0.95  # of their size
 
 
 class Sending:
     """Sends one source to the first who proves the password and says yes.
 
     ``command`` is what to type on the other side, ``password`` the one in it, if there is one, ``relay`` is for
-    messages; ``timeout`` covers all before the transfer, without it this waits as long as the relay lets it. ``peer``
-    offers AES-256-GCM both ways.
+    messages; ``timeout`` covers all before the transfer, without it this waits as long as the relay lets it.
+    ``compress`` of None finds out whether it pays. ``peer`` offers AES-256-GCM both ways.
     """
 
     def __init__(
@@ -54,12 +58,12 @@ class Sending:
         relay: RelayAddress,
         command: str,
         password: str | None = None,
-        compress: bool = True,
+        compress: bool | None = None,
         timeout: float | None = None,
     ) -> None:
         check_sendable(source.name)
         self._source = source
-        self._level = LEVEL if compress and not source.is_packed else 0
+        self._compress = compress
         self._peer = peer
         self._line = line
         self._reporter = reporter
@@ -67,20 +71,25 @@ class Sending:
         self._command = command
         self._password = password
         self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         self._stage = Stage.RELAY
         self._was_told = False
         self._agreed: set[int] = set()  # the uids of those who know the password: one of them goes to the room with us
+        self._identity = ""
         self._writer: TransferWriter | None = None  # until the transfer starts
         self._size = source.found.size
-        self._is_greeted = False
+        self._began = 0.0  # when somebody had said yes
+        self._read = self._written = 0  # bytes of the file, and of the records made of them
+        self._is_greeted = self._is_wanted = False
         self._receipt: ReceiptRecord | None = None
         self._is_writable = True
 
     def run(self) -> None:
         """Raises CommandFailed unless everything was sent and the other side has ended well."""
         self._line.call(self._peer.connect)
-        self._find_peer()
-        began = time.monotonic()
+        while self._stage is not Stage.TRANSFER:
+            self._meet(self._line.next_event())
+            self._check_time()
         all_sent = False
         try:
             with suppress(NotOpen):  # it is over: the reason stands in the events
@@ -89,40 +98,18 @@ class Sending:
             confirmed = self._find_out(all_sent)
         finally:
             self._reporter.rest()
-        seconds = time.monotonic() - began
-        size, rate = self._size, self._size / max(seconds, 1e-6)
-        text = f"Sent {shown_name(self._source.name)} ({decimal(size)} in {seconds:.1f} s, {decimal(int(rate))}/s)."
-        stored = self._receipt.name if confirmed and self._receipt is not None else ""
-        if not confirmed:
-            text += " The other side did not say whether it has it all."
-        elif stored in ("", self._source.name):
-            text += " The other side has verified it."
-        else:
-            text += f" The other side has verified it, and keeps it as {shown_name(stored)}."
-        self._reporter.tell(
-            "finished",
-            text,
-            name=self._source.name,
-            size=size,
-            seconds=round(seconds, 3),
-            rate=round(rate),
-            confirmed=confirmed,
-            stored=stored or None,
-        )
+        self._tell_finished(confirmed, time.monotonic() - self._began)
 
-    def _find_peer(self) -> None:
-        deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        while self._stage is not Stage.TRANSFER:
-            self._meet(self._line.next_event())
-            if deadline is not None and time.monotonic() > deadline:
-                raise self._late()
+    # -- before the transfer
 
-    def _late(self) -> CommandFailed:
+    def _check_time(self) -> None:
+        if self._deadline is None or time.monotonic() <= self._deadline:
+            return
         if self._stage is Stage.RELAY:
-            return no_answer(self._relay)
+            raise no_answer(self._relay)
         what = "came" if self._stage is Stage.WAITING else "said yes"  # a relay keeps a no to itself
         text = f"Nobody {what} in {self._timeout:g} s: start again, and type the command there."
-        return CommandFailed(Exit.NOBODY, text)
+        raise CommandFailed(Exit.NOBODY, text)
 
     def _meet(self, event: PeerEvent | None) -> None:
         match event:
@@ -141,9 +128,7 @@ class Sending:
             case PeerFailed(_, Failure.ABSENT, identity=identity):
                 self._agreed.clear()
                 self._stage = Stage.RELAY
-                text = (
-                    f"{identity} knows the password, but did not come to {self._relay.secure}: can it reach that port?"
-                )
+                text = f"{identity} agreed, but did not come to {self._relay.secure}: can it reach that port?"
                 self._reporter.tell("warning", f"{text} Waiting again.", reason="absent", identity=identity)
             case PeerFailed(uid, failure, identity=identity):
                 text = describe(failure, identity)
@@ -155,36 +140,40 @@ class Sending:
                 self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
             case Connected(identity):
                 self._stage = Stage.TRANSFER
+                self._identity = identity
                 self._reporter.tell("connected", identity=identity)
             case _:
                 self._notice(event)
 
     def _tell_waiting(self) -> None:
-        size = self._source.found.size
-        text = f"Ready to send {shown_name(self._source.name)} ({decimal(size)}). On the other computer, type:"
+        name, size, relay = self._source.name, self._source.found.size, self._relay
+        what = "a text" if self._source.found.about["kind"] == "text" else shown_name(name)
+        text = f"Ready to send {what} ({size_text(size)}). On the other computer, type:"
         if self._password is None:
             text = text.replace("type:", "type this, and the password when it asks:")
-        facts = {"name": self._source.name, "size": size, "password": self._password}
+        ports = {"relay": relay.host, "port": relay.port, "secure_port": relay.secure_port}
+        facts = {"name": name, "size": size, "password": self._password, **ports}
         self._reporter.command("waiting", text, self._command, **facts)
+
+    # -- the transfer
 
     def _send_all(self) -> None:
         self._await_greeting()
-        writer: TransferWriter | None = None
         try:
-            contents = self._source.look()
-            for path in contents.skipped:
-                if path not in self._source.found.skipped:
-                    self._reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
-            self._size = contents.size
-            self._writer = writer = self._make_writer(contents.size)
-            self._send_contents(contents, writer)
+            contents = self._look()
+            first = next(contents.chunks, b"")
+            self._writer = writer = self._make_writer(contents, self._level(first))
+            self._send(writer.start())
+            if self._is_greeted:
+                self._await_yes()
+            self._began = time.monotonic()
+            self._send_contents(chain([first], contents.chunks), writer)
+            contents.check()
+            self._send(writer.finish())
         except CommandFailed as failure:
-            if failure.code is Exit.FILES:
-                self._give_up(writer or self._make_writer(0), failure.message)
+            if failure.code in (Exit.FILES, Exit.NOBODY):
+                self._give_up(failure.message)
             raise
-
-    def _make_writer(self, size: int) -> TransferWriter:
-        return TransferWriter(self._source.name, size, typed=self._is_greeted, level=self._level)
 
     def _await_greeting(self) -> None:
         """Is the receiver one of ours? It says so at once, the original never."""
@@ -192,21 +181,50 @@ class Sending:
         while not self._is_greeted and time.monotonic() < deadline:
             self._notice(self._line.next_event())
 
-    def _send_contents(self, contents: Contents, writer: TransferWriter) -> None:
-        done = 0
-        self._reporter.progress(0, contents.size)
-        self._send(writer.start())
-        for chunk in contents.chunks:
-            self._send(writer.write(chunk))
-            done += len(chunk)
-            self._reporter.progress(done, contents.size)
-        contents.check()
-        self._send(writer.finish())
+    def _await_yes(self) -> None:
+        """Nothing of the contents goes out before."""
+        if not self._is_wanted:
+            self._reporter.tell("asked", f"{self._identity} is being asked.", identity=self._identity)
+        while not self._is_wanted:
+            self._notice(self._line.next_event())
+            self._check_time()
+        self._reporter.tell("accepted", identity=self._identity)
 
-    def _give_up(self, writer: TransferWriter, why: str) -> None:
+    def _look(self) -> Contents:
+        if not self._is_greeted and self._source.spool is not None:
+            contents = self._source.spool(self._wait)
+        else:
+            contents = self._source.look()
+        for path in contents.skipped:
+            if path not in self._source.found.skipped:
+                self._reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+        self._size = contents.size
+        return contents
+
+    def _level(self, beginning: bytes) -> int:
+        if self._compress is None:
+            sample = beginning[:_SAMPLE]
+            return LEVEL if not sample or len(zlib.compress(sample, 1)) < _PAYS * len(sample) else 0
+        return LEVEL if self._compress else 0
+
+    def _make_writer(self, contents: Contents, level: int) -> TransferWriter:
+        about = contents.about
+        return TransferWriter(self._source.name, contents.size, typed=self._is_greeted, level=level, about=about)
+
+    def _send_contents(self, chunks: Iterator[bytes], writer: TransferWriter) -> None:
+        self._reporter.progress(0, self._size)
+        for chunk in chunks:
+            self._send(writer.write(chunk) if chunk else writer.flush())
+            self._read += len(chunk)
+            if chunk:
+                self._show_progress()
+            else:  # a stream has nothing for the moment
+                self._wait()
+
+    def _give_up(self, why: str) -> None:
         """Tell a receiver of ours; any other one sees the end without a checksum."""
         with suppress(NotOpen, CommandFailed):  # it has left already
-            records = writer.fail(why)
+            records = (self._writer or TransferWriter(self._source.name, 0, typed=self._is_greeted)).fail(why)
             self._send(records)
             deadline = time.monotonic() + _PARTING
             while records and time.monotonic() < deadline:
@@ -218,20 +236,35 @@ class Sending:
         while True:
             at = self._line.call(partial(self._fill, records, at))
             if at == len(records):
-                return
+                break
             self._is_writable = False
             while not self._is_writable:
-                self._notice(self._line.next_event())
+                self._wait()
+        self._written += sum(map(len, records))
 
     def _fill(self, records: list[bytes], at: int, now: float) -> int:
         while at < len(records) and self._peer.send(records[at], now):
             at += 1
         return at
 
+    def _wait(self) -> None:
+        self._notice(self._line.next_event())
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        """Of the file, what the transport has taken."""
+        if self._began:
+            unsent = self._line.call(lambda _: self._peer.unsent)
+            done = self._read - self._read * unsent // max(self._written, unsent, 1)
+            self._reporter.progress(done, self._size)
+
+    # -- the end
+
     def _find_out(self, all_sent: bool) -> bool:
         """Wait for the end. Did the other side confirm that it is a good one?"""
         while not isinstance(event := self._line.next_event(), Closed):
             self._notice(event)
+            self._show_progress()
         if self._receipt is not None and self._receipt.word is Receipt.VERIFIED:
             if self._writer is not None and self._writer.is_confirmed_by(self._receipt):
                 return True
@@ -246,6 +279,26 @@ class Sending:
         if not all_sent or self._receipt is not None or event.cause is not CloseCause.REMOTE:
             self._notice(event)
         return False
+
+    def _tell_finished(self, confirmed: bool, seconds: float) -> None:
+        size, name = self._read, self._source.name
+        stored = self._receipt.name if confirmed and self._receipt is not None else ""
+        if not confirmed:
+            what = "The other side did not say whether it has it all."
+        elif stored in ("", name, name.removesuffix(".tar")):
+            what = "The other side has verified it."
+        else:
+            what = f"The other side has verified it, and keeps it as {shown_name(stored)}."
+        self._reporter.tell(
+            "finished",
+            f"Sent {shown_name(name)} ({speed_text(size, seconds)}). {what}",
+            name=name,
+            size=size,
+            seconds=round(seconds, 3),
+            rate=round(size / max(seconds, 1e-6)),
+            confirmed=confirmed,
+            stored=stored or None,
+        )
 
     def _notice(self, event: PeerEvent | None) -> None:
         match event:
@@ -272,6 +325,8 @@ class Sending:
             said = ReceiptRecord.decode(record)
             if said.word is Receipt.RECEIVING:
                 self._is_greeted = True
+            elif said.word is Receipt.ACCEPTED:
+                self._is_wanted = True
             else:
                 self._receipt = self._receipt or said
 

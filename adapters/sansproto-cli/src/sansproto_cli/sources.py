@@ -1,4 +1,4 @@
-"""What is to be sent, as a named stream of known size: one file as it is, a folder or several files as a tar.
+"""What is to be sent: one file as it is, a folder or several files as a tar, the standard input as it comes, a text.
 
 Files are looked at twice: when the command starts, so that whoever waits waits for something that can be read, and when
 the transfer does. What counts is the second look. A file that differs from it afterwards is an error.
@@ -7,26 +7,33 @@ the transfer does. What counts is the second look. A file that differs from it a
 from __future__ import annotations
 
 import io
-import mimetypes
 import mmap
 import os
+import queue
 import stat
 import sys
 import tarfile
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import attrs
 
+from .about import file_members
 from .exits import CommandFailed, Exit
+from .output import MAX_TEXT
 
 CHUNK = 1 << 20
 STDIN = "-"
 _UNTOLD = (0, mmap.PAGESIZE)  # sizes that say nothing in /proc and in /sys
-_PACKED = ("audio/", "video/", "image/")  # compressed already
+_PIECE = 1 << 16  # bytes of the standard input that are read at once
+_AHEAD = 16  # of these pieces
+_PATIENCE = 0.1  # seconds until it is told that there is nothing to read
 _BLOCK = tarfile.BLOCKSIZE
 _TAR_END = 2 * _BLOCK
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -34,40 +41,59 @@ _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 @attrs.frozen
 class Contents:
-    """``chunks`` yields exactly ``size`` bytes; it, and ``check`` behind it, raise :class:`CommandFailed` if a file has
-    changed since it was looked at. ``skipped`` stays behind."""
+    """``chunks`` yields exactly ``size`` bytes, and nothing if there is something to wait for; it, and ``check`` behind
+    it, raise :class:`CommandFailed` if a file has changed since it was looked at. A ``size`` of None is not known.
+    ``skipped`` stays behind; ``about`` is what a receiver of ours is told besides."""
 
-    size: int
+    size: int | None
     chunks: Iterator[bytes]
     check: Callable[[], None] = lambda: None
     skipped: tuple[str, ...] = ()
+    about: Mapping[str, object] = MappingProxyType({"kind": "file"})
 
 
 @attrs.frozen
 class Source:
-    """``found`` is of the first look. ``look`` looks again; it may raise :class:`CommandFailed`."""
+    """``found`` is of the first look. ``look`` looks again; it may raise :class:`CommandFailed`. ``spool`` gives what
+    has no known size one, as the original needs it, and calls its argument while it waits."""
 
     name: str
     found: Contents
     look: Callable[[], Contents]
+    spool: Callable[[Callable[[], None]], Contents] | None = None
 
-    @property
-    def is_packed(self) -> bool:
-        """Would compressing it again only cost time?"""
-        kind, encoding = mimetypes.guess_type(self.name)
-        return encoding is not None or (kind or "").startswith(_PACKED)
+    def named(self, name: str) -> Source:
+        """The same under another name, which an archive keeps its ending behind."""
+        is_archive = self.found.about.get("kind") in ("folder", "files")
+        return attrs.evolve(self, name=f"{name}.tar" if is_archive and not name.endswith(".tar") else name)
+
+
+def text_source(text: str) -> Source:
+    """A text that is shown at the other end. Raises :class:`CommandFailed`."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise CommandFailed(Exit.USAGE, "The text is no UTF-8: send it as a file.") from None
+    if len(data) > MAX_TEXT:
+        raise CommandFailed(Exit.USAGE, f"The text has more than {MAX_TEXT:,} bytes: send it as a file.")
+
+    def look() -> Contents:
+        return Contents(len(data), iter([data] if data else []), about={"kind": "text"})
+
+    return Source("text.txt", look(), look)
 
 
 def open_source(paths: Sequence[str]) -> Source:
     """The source for what was named on the command line. Raises :class:`CommandFailed`."""
     if not paths:
-        raise CommandFailed(Exit.USAGE, "Nothing to send: name a file, several, a folder, or - for the standard input.")
+        text = "Nothing to send: name a file, several, a folder, - for the standard input, or add --text."
+        raise CommandFailed(Exit.USAGE, text)
     if STDIN in paths:
         if len(paths) > 1:
             raise CommandFailed(Exit.USAGE, "- cannot be sent together with files: send it alone.")
         if sys.stdin is None:
             raise CommandFailed(Exit.FILES, "The standard input is closed: let there be one, or name a file.")
-        return _stream(sys.stdin.buffer, "stdin")
+        return _standard_input()
     for number, path in enumerate(paths, 1):
         if path.startswith("-") and not os.path.lexists(path):
             text = f"Name {number} behind send is neither an option nor a file: see sansproto send --help."
@@ -101,18 +127,74 @@ def _unreadable(path: str | Path, error: OSError) -> CommandFailed:
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
+def _standard_input() -> Source:
+    """It is read when somebody wants it: how much there is nobody knows."""
+    reader = _Reader()
+    unknown = Contents(None, reader.chunks())
+
+    def spool(watch: Callable[[], None]) -> Contents:
+        return _spooled(reader.read_on(watch), "stdin")
+
+    return Source("stdin", unknown, lambda: unknown, spool)
+
+
+class _Reader:
+    """Reads the standard input in a thread, since nothing can interrupt that, no further ahead than a few pieces."""
+
+    def __init__(self) -> None:
+        self._pieces = queue.Queue[bytes | OSError](_AHEAD)
+        self._thread = threading.Thread(target=self._read, name="input", daemon=True)
+
+    def chunks(self) -> Iterator[bytes]:
+        self._thread.start()
+        while True:
+            try:
+                piece = self._pieces.get(timeout=_PATIENCE)
+            except queue.Empty:
+                yield b""
+                continue
+            if isinstance(piece, OSError):
+                raise _unreadable("the standard input", piece) from piece
+            if not piece:
+                return
+            yield piece
+
+    def read_on(self, watch: Callable[[], None]) -> Callable[[], bytes]:
+        """For who wants pieces alone: ``watch`` is called where there is none."""
+        chunks = self.chunks()
+
+        def read() -> bytes:
+            for chunk in chunks:
+                if chunk:
+                    return chunk
+                watch()
+            return b""
+
+        return read
+
+    def _read(self) -> None:
+        piece = b"?"
+        while piece:
+            try:
+                piece = os.read(0, _PIECE)
+            except OSError as error:
+                self._pieces.put(error)
+                return
+            self._pieces.put(piece)
+
+
 def _stream(stream: IO[bytes], name: str) -> Source:
     """What can be read once is read when the command starts."""
-    contents = _spooled(stream, name)
+    contents = _spooled(partial(_next_chunk, stream, name), name)
     return Source(name, contents, lambda: contents)
 
 
-def _spooled(stream: IO[bytes], name: str) -> Contents:
+def _spooled(read: Callable[[], bytes], name: str) -> Contents:
     """The format tells the size first: what has none is copied, to a file without a name if it is large."""
     try:
         with ExitStack() as stack:
             spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=CHUNK))
-            while chunk := _next_chunk(stream, name):
+            while chunk := read():
                 spool.write(chunk)
             size = spool.tell()
             spool.seek(0)
@@ -146,10 +228,11 @@ class _Seen:
     modified: int  # nanoseconds
     device: int
     inode: int
+    mode: int = attrs.field(eq=False)
 
     @classmethod
     def of(cls, found: os.stat_result) -> _Seen:
-        return cls(found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
+        return cls(found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino, found.st_mode)
 
 
 @attrs.frozen
@@ -172,14 +255,14 @@ class _File:
                 raise CommandFailed(Exit.FILES, f"{path} is no file any more: start again.")
             seen = _Seen.of(found)
             if seen.size in _UNTOLD:
-                contents = _spooled(file, path)
+                contents = _spooled(partial(_next_chunk, file, path), path)
                 if contents.size != seen.size and seen == _Seen.of(os.fstat(file.fileno())):
                     return cls(path, seen, contents)
         return cls(path, seen)
 
     @property
     def size(self) -> int:
-        return self.seen.size if self.generated is None else self.generated.size
+        return self.seen.size if self.generated is None else self.generated.size or 0
 
     def chunks(self) -> Iterator[bytes]:
         if self.generated is not None:
@@ -229,7 +312,8 @@ def _open(path: str) -> IO[bytes]:
 def _one_file(path: str) -> Contents:
     with _reading(path):
         file = _File.look(path)
-    return Contents(file.size, file.chunks(), file.check)
+    about = file_members(file.seen.mode, file.seen.modified)
+    return Contents(file.size, file.chunks(), file.check, about=about)
 
 
 # -- tar ---------------------------------------------------------------------------------------------------------------
@@ -248,12 +332,14 @@ def _tar(paths: Sequence[str]) -> Source:
 
     def look() -> Contents:
         with _reading(paths[0]):
-            return _walked(dict(zip(roots, map(_followed, paths), strict=True)))
+            return _walked(dict(zip(roots, map(_followed, paths), strict=True)), kind)
+
+    kind = "folder" if len(roots) == 1 else "files"
 
     return Source(f"{roots[0]}.tar" if len(roots) == 1 else "files.tar", look(), look)
 
 
-def _walked(roots: Mapping[str, str]) -> Contents:
+def _walked(roots: Mapping[str, str], kind: str) -> Contents:
     """A tar whose size is known before any contents are read: no copy of it is ever made."""
     entries: list[_Entry] = []
     skipped: list[str] = []
@@ -269,7 +355,7 @@ def _walked(roots: Mapping[str, str]) -> Contents:
         for file in files:
             file.check()
 
-    return Contents(size + _TAR_END, _tar_chunks(entries), check, tuple(skipped))
+    return Contents(size + _TAR_END, _tar_chunks(entries), check, tuple(skipped), {"kind": kind})
 
 
 def _followed(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from cyclopts import (
@@ -31,6 +32,12 @@ def usage_failure(error: CycloptsError, arguments: Sequence[str]) -> CommandFail
     return CommandFailed(Exit.USAGE, f"{_text(error, arguments)} See sansproto --help.")
 
 
+def too_many_words(words: Sequence[str], arguments: Sequence[str]) -> CommandFailed:
+    """The failure that tells of the first of these."""
+    text = f"{_place(words, arguments)} is more than this command takes: leave it out. See sansproto --help."
+    return CommandFailed(Exit.USAGE, text)
+
+
 def bug_report(error: BaseException) -> str:
     """Where it happened, in lines; not what was said about it, in which there may be values."""
     lines: list[str] = []
@@ -53,8 +60,11 @@ def _text(error: CycloptsError, arguments: Sequence[str]) -> str:
             names = [] if app is None else [one for one in app if not one.startswith("-")]
             choice = f": choose among {', '.join(names)}" if names else ""
             return f"{_place(error.unused_tokens, arguments)} is no command{choice}."
-        case UnknownOptionError(token=token):
-            return f"{_place([token.keyword or token.value], arguments)} is no option of this command."
+        case UnknownOptionError(token=token, argument_collection=known):
+            word = token.keyword or token.value
+            near = get_close_matches(word.partition("=")[0], [name for one in known for name in one.names], 1, 0.75)
+            meant = f" Did you mean {near[0]}?" if near else ""  # a name of ours: what was typed is not repeated
+            return f"{_place([word], arguments)} is no option of this command.{meant}"
         case UnusedCliTokensError():
             return f"{_place(error.unused_tokens, arguments)} is more than this command takes: leave it out."
         case CombinedShortOptionError():
