@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
 
 import attrs
 
@@ -65,32 +64,35 @@ class Kept:
     text: str | None = None
 
 
-class Sink(Protocol):
+class Sink(ExitStack):
     """Takes the contents; what is not finished is gone when it is left. Raises :class:`CommandFailed`."""
 
-    def write(self, data: bytes) -> None: ...
-    def finish(self) -> Kept: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None: ...
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Take the next ones."""
+
+    @abstractmethod
+    def finish(self) -> Kept:
+        """All of it is there, and verified."""
 
 
-class FileSink(ExitStack):
+class FileSink(Sink):
     """A file that gets this name."""
 
     def __init__(self, folder: Path, name: str, preserved: Preserved) -> None:
         super().__init__()
         self._name, self._preserved = name, preserved
         self._file = self.enter_context(IncomingFile(folder))
-        self.write = self._file.write
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
 
     def finish(self) -> Kept:
         path = self._file.keep(self._name, self._preserved)
         return Kept(str(path), path.name)
 
 
-class FolderSink(ExitStack):
+class FolderSink(Sink):
     """An archive that is unpacked, once it is there as a whole, to a folder of this name."""
 
     def __init__(
@@ -109,7 +111,9 @@ class FolderSink(ExitStack):
         self._unpacked = self.enter_context(
             UnpackedFolder(folder, single=single, preserve=preserve, warn=warn, check=check)
         )
-        self.write = self._archive.write
+
+    def write(self, data: bytes) -> None:
+        self._archive.write(data)
 
     def finish(self) -> Kept:
         self._unpacked.unpack(self._archive.path)
@@ -117,7 +121,7 @@ class FolderSink(ExitStack):
         return Kept(str(path), path.name)
 
 
-class OutputSink(ExitStack):
+class OutputSink(Sink):
     """The standard output: what was written stays, whatever comes."""
 
     def write(self, data: bytes) -> None:
@@ -134,7 +138,7 @@ class OutputSink(ExitStack):
         return Kept("-")
 
 
-class TextSink(ExitStack):
+class TextSink(Sink):
     """A text to be shown."""
 
     def __init__(self) -> None:
