@@ -151,14 +151,12 @@ def send(
     reporter = make_reporter(as_json=json)
     if relay is not None and (bind or port is not None):
         raise CommandFailed(Exit.USAGE, "--bind and --port are for a relay of its own: leave them out, or --relay.")
+    here, there = addresses.parse_bind(bind, port), None if relay is None else addresses.parse_relay(relay, secure_port)
     secret, shown = passwords.choose(password, password_file)
     source = _open_source(files, text, name, reporter)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
-        if relay is None:
-            where = _own_relay(bind, port, secure_port, reporter, stack)
-        else:
-            where = addresses.parse_relay(relay, secure_port)
+        where = there or _own_relay(here, secure_port, reporter, stack)
         peer = _sender(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(politely(runner)), signals.check)
@@ -167,9 +165,9 @@ def send(
 
 
 def _own_relay(
-    bind: str, port: int | None, secure_port: int | None, reporter: Reporter, stack: ExitStack
+    here: tuple[str, int | None], secure_port: int | None, reporter: Reporter, stack: ExitStack
 ) -> RelayAddress:
-    host, at = addresses.parse_bind(bind, port)
+    host, at = here
     bound = stack.enter_context(own_relay(host, at, secure_port))
     ports = bound[RELAY_PORT].port, bound[SECURE_PORT].port
     where = RelayAddress(addresses.shown(bound[RELAY_PORT].host), *ports)
