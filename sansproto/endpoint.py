@@ -34,6 +34,8 @@ E = TypeVar("E")
 D = TypeVar("D")
 M_co = TypeVar("M_co", covariant=True)
 
+_CLOSED: Final = Phase.CLOSED  # looked up once: with every datagram it is asked for
+
 OUTBOX_FULL: Final = Refusal("outbox full", ref="bounds")
 
 
@@ -105,10 +107,11 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
     def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool:
         """Queue a datagram; False, and counted, if too many wait. ``name`` is the packet's, for the trace."""
         limits = self._datagram_limits
-        if limits is None or len(self._outbox) >= limits.outbox:
+        outbox = self._outbox
+        if limits is None or len(outbox) >= limits.outbox:
             self.count_refusal(OUTBOX_FULL)
             return False
-        self._outbox.append(SendDatagram(data, path))
+        outbox.append(SendDatagram(data, path))
         stats = self.stats
         stats.packets_sent += 1
         stats.bytes_sent += len(data)
@@ -126,7 +129,7 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
         return self._outbox.popleft() if self._outbox else None
 
     def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
-        if self.trace is None and self.clock <= now < inf and self.phase is not Phase.CLOSED:
+        if self.trace is None and self.clock <= now < inf and self.phase is not _CLOSED:
             self.clock = now  # as ``advance`` does, once less called
         elif not self.alive(now, path):
             return

@@ -333,7 +333,10 @@ class Table(Generic[C, S]):
             do = [f"if trace is not None: trace(Stepped({about}, {to}, row={self.rows.index(row)}))"]
             do += [] if row.to is None else [f"part.state = {source.name(row.to, row.to.name)}"]
             cancelled = self.timers if row.to in self.terminal else row.cancel
-            do += [f"host.cancel(part, {source.name(one, one.name)})" for one in cancelled]
+            for one in cancelled:
+                timer = source.name(one, one.name)
+                do += ["one = part.armed", f"while one is not None and one.timer is not {timer}: one = one.before"]
+                do.append(f"if one is not None: host.cancel(part, {timer})")  # most are not armed
             do += [f"host.arm(part, {source.name(one, one.name)}, {source.delay(one.after)})" for one in row.arm]
             do += [source.call(action, "payload") for action in row.do]
             if row.when is None:

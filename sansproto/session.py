@@ -159,11 +159,12 @@ class Session(Declared, Generic[E]):
     def arm(self, part: Component[Any, Any], timer: Timer[Any, Any], delay: float) -> None:
         """Set a timer of a part; nothing if the part was removed, or the session is over."""
         if not part.forgotten and self.phase is not _CLOSED:
-            at = self.clock + delay
+            clock = self.clock
+            at = clock + delay
             if at == inf:  # never: it needs no memory
                 self._timers.cancel(part, timer)
                 return
-            self._timers.set(part, timer, at if at > self.clock else nextafter(self.clock, inf))
+            self._timers.set(part, timer, at if at > clock else nextafter(clock, inf))
 
     def cancel(self, part: Component[Any, Any], timer: Timer[Any, Any]) -> None:
         """Disarm a timer of a part."""

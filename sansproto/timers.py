@@ -78,7 +78,9 @@ class TimerTable(Generic[P, T]):
     def set(self, part: P, timer: T, at: float) -> None:
         """Arm a timer, or move it."""
         self._order = order = self._order - 1
-        one = _find(part, timer)
+        one = part.armed
+        while one is not None and one.timer is not timer:  # as _find does, with one call less
+            one = one.before
         if one is None:
             one = Armed()
             one.part, one.timer, one.before = part, timer, part.armed
@@ -117,9 +119,12 @@ class TimerTable(Generic[P, T]):
         if not front or -front[-1].minus_at > now:
             return None
         one = front.pop()
-        due = one.part, one.timer
-        self._disarm(one)
-        return due
+        if one.part.armed is one:  # as _disarm does, with one call less
+            one.part.armed = one.before
+            self._live -= 1
+        else:
+            self._disarm(one)
+        return one.part, one.timer
 
     def _all(self) -> list[Armed]:
         return [one for held in self._slices.values() for one in held]
@@ -158,7 +163,8 @@ class TimerTable(Generic[P, T]):
         held.is_sorted = True
 
     def _put(self, one: Armed) -> None:
-        number = int(min(-one.minus_at, _FAR) * _SLICES)
+        at = -one.minus_at
+        number = int((at if at < _FAR else _FAR) * _SLICES)
         held = self._slices.get(number)
         if held is None:
             if len(self._numbers) > self._live + _EMPTY:

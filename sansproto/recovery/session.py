@@ -176,10 +176,17 @@ class Session(Component[SessionState, RecoveryHost]):
 
     # -- for hosts that number their packets, or some of them, themselves
 
-    def note_sent(self) -> None:
-        """The host has sent a packet that should be answered."""
+    def note_sent(self, *, is_watched: bool = False) -> None:
+        """The host has sent a packet that should be answered. If it watches itself for the answer, it calls
+        :meth:`await_answer` when none came for a while: most come, and need no timer here."""
         if self.silence.since is None:
-            self.silence.await_answer()
+            self.silence.since = self.host.clock
+            if not is_watched:
+                self.await_answer()
+
+    def await_answer(self) -> None:
+        """What the host has sent, and watched, was not answered up to now."""
+        self.silence.watch()
 
     def note_heard(self) -> None:
         """The host has opened a packet that is newer than all before, of the session in use. It need not say so while

@@ -67,7 +67,11 @@ class Silence(Component[SilenceState, RecoveryHost]):
         """A packet was sent that should be answered."""
         if self.since is None:
             self.since = self.host.clock
-        if self.state is _RESTING and self.session.is_in_use:
+        self.watch()
+
+    def watch(self) -> None:
+        """If something was sent that should be answered, wait for that."""
+        if self.state is _RESTING and self.since is not None and self.session.is_in_use:
             self.post(SilenceInput.AWAITS())
 
     def end(self) -> None:

@@ -44,7 +44,8 @@ class Window:
         if ahead <= 0:
             self.bits |= 1 << -ahead
             return False
-        self.bits = (self.bits << ahead | 1) & _mask(self.size) if ahead < self.size else 1
+        bits = self.bits << ahead | 1 if ahead < self.size else 1
+        self.bits = bits if bits.bit_length() <= self.size else bits & _mask(self.size)
         self.highest = counter
         return True
 

@@ -50,6 +50,7 @@ _QUESTIONS: Final = 3
 """So often a friend that answers cookie requests is asked in the session in use, before there is to be another one."""
 
 _IDS: Final = frozenset(p.FRIEND.packets)
+_ALIVE: Final = p.FRIEND.encode(p.Alive())
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -109,7 +110,7 @@ class FriendState(Enum):
 class FriendInput:
     STARTED = Input[FriendState, None]()
     ENDED = Input[FriendState, OfflineReason]()
-    ALIVE = Input[FriendState, Said]()
+    ALIVE = Input[FriendState, bytes]()
     SHARED = Input[FriendState, Said]()
     ASKED = Input[FriendState, Said]()
     ONLINE = Input[FriendState, Said]()
@@ -200,6 +201,10 @@ class Friend(Component[FriendState, FriendHost]):
 
     # -- guards
 
+    def is_alive(self, payload: bytes) -> bool:
+        """Asked first: an idle friend says nothing else."""
+        return payload == _ALIVE
+
     def is_custom(self, payload: bytes) -> bool:
         return payload[0] in CUSTOM
 
@@ -212,9 +217,6 @@ class Friend(Component[FriendState, FriendHost]):
         if isinstance(packet, p.ShareRelays):
             decode_nodes(packet.nodes)
         return Said(packet)
-
-    def is_alive(self, said: Said) -> bool:
-        return isinstance(said.packet, p.Alive)
 
     def is_shared(self, said: Said) -> bool:
         return isinstance(said.packet, p.ShareRelays)
@@ -237,7 +239,7 @@ class Friend(Component[FriendState, FriendHost]):
 
     def is_lost(self) -> bool:
         """Did nothing come for too long?"""
-        return self.until_lost() <= 0.0
+        return self.heard + self.delays.silent <= self.host.clock
 
     def is_early(self) -> bool:
         """Did we say not long ago that we live?"""
@@ -349,10 +351,10 @@ _FRIENDS: Final = "friends"
 
 PACKET: Final = (
     Guards.of(Friend, FriendState, bytes, "friend packet")
+    .give_if(_C.is_alive, _I.ALIVE, ref=_FRIENDS)
     .give_if(_C.is_custom, _I.CUSTOM, ref=_FRIENDS)
     .need(_C.is_known, "a packet of a friend that is not spoken here", ref=_FRIENDS)
     .make(_C.read, "a malformed packet of a friend", ref=_FRIENDS)
-    .give_if(_C.is_alive, _I.ALIVE, ref=_FRIENDS)
     .give_if(_C.is_shared, _I.SHARED, ref=_FRIENDS)
     .give_if(_C.is_asked, _I.ASKED, ref=_FRIENDS)
     .give_if(_C.is_online, _I.ONLINE, ref=_FRIENDS)

@@ -95,10 +95,7 @@ class Friends(Part[FriendsHost]):
         return next((one.session for one in self.at(way) if one.session is not None), None)
 
     def lane(self, path: Path) -> Lane:
-        """Where data goes that comes by a path: remembered, if somebody may be there."""
-        lane = self.lanes.get(path)
-        if lane is not None:
-            return lane
+        """Where data goes that comes by a path: remembered in ``lanes``, if somebody may be there."""
         way = Direct(path)
         session = self.session_at(way)
         best = way if session is None else session.friend.ways.best or way

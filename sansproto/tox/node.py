@@ -338,12 +338,12 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return _NAMES[_DATA] if isinstance(packet, bytes) else super().name_of(packet)
 
     def received(self, packet: Incoming, path: Path) -> None:
-        if isinstance(packet, bytes):
-            lane = self.friends.lane(path)
-            if lane.session is None:
-                self.gate.take(OTHERS, Arrived(packet, lane.way))
+        if packet.__class__ is bytes:
+            way, session = self.friends.lanes.get(path) or self.friends.lane(path)
+            if session is None:
+                self.gate.take(OTHERS, Arrived(packet, way))
             else:
-                DATA.act(lane.session, Arrived(packet, lane.way))
+                DATA.act(session, Arrived(packet, way))
         else:
             self.arrived(packet, Direct(path))
 

@@ -19,6 +19,7 @@ from .crypto import Bulk
 from .formulas import Formulas
 from .limits import NodeDelays, NodeLimits
 from .paths import Direct, Relayed, Several, Way, Ways, name_of
+from .tracks import UDP
 from .watch import Watch
 from .windows import SMALL, Heard, ReceiveWindow, SendWindow
 
@@ -92,7 +93,8 @@ class CoreSession(Protocol):
     @property
     def silence(self) -> Silence: ...
     def forget_pings(self) -> None: ...
-    def note_sent(self) -> None: ...
+    def note_sent(self, *, is_watched: bool = False) -> None: ...
+    def await_answer(self) -> None: ...
     def note_heard(self) -> None: ...
     def note_answered(self, value: bytes, seconds: float | None = None) -> None: ...
 
@@ -221,11 +223,13 @@ class Outgoing(Part[OutgoingHost]):
     def send_request(self, also: Iterable[bytes] = ()) -> None:
         """Say what is missing; all that is not is acknowledged by that. By the way in use, and by these."""
         self.last_request = self.host.clock
-        self._put(self.session.receiving.request(), self.window.number)
+        ways = self.session.friend.ways
+        self._put(self.session.receiving.request(), self.window.end & _WIRE)
         for name in also:
-            if name != self.ways.used:
+            if name != ways.used:
                 self.send_list_by(name)
-        self.send_probes(self.ways.probes())
+        if ways.used != UDP:
+            self.send_probes(ways.probes())
 
     # -- what its watch asks
 
@@ -350,6 +354,7 @@ class Outgoing(Part[OutgoingHost]):
     def look_closer(self) -> None:
         """Something that was sent while all was quiet should have arrived by now."""
         if self.window.packets:
+            self.session.core.await_answer()
             self._be_busy()
 
     def look_for_ways(self) -> None:
@@ -475,7 +480,7 @@ class Outgoing(Part[OutgoingHost]):
 
     def _send_own(self, payload: bytes) -> None:
         """A friend that acknowledges nothing makes us keep no more than that."""
-        if len(self._own()) >= self.host.limits.own:
+        if self.own is not None and len(self.own) >= self.host.limits.own:
             withheld = self.withheld = {} if self.withheld is None else self.withheld
             withheld[payload[0]] = payload
         else:
@@ -483,13 +488,14 @@ class Outgoing(Part[OutgoingHost]):
 
     def _send_numbered(self, payload: bytes, way: Target | None) -> None:
         """Without a way, it is sent when it is asked for."""
-        number = self.window.add(payload, self.host.clock)
+        host = self.host
+        number = self.window.add(payload, host.clock)
         if way is not None:
             self._credit(way)
-            self.last = self.host.clock
-            self.host.put(way, self.seal(payload, number))
+            self.last = host.clock
+            host.put(way, self.seal(payload, number))
         self._own().append(self.window.end)
-        self.session.core.note_sent()
+        self.session.core.note_sent(is_watched=not self.is_busy)
         if not self.is_busy:
             self.session.be_watched()
 
@@ -518,11 +524,11 @@ class Outgoing(Part[OutgoingHost]):
 
     def _put(self, payload: bytes, number: int) -> bool:
         """Send a packet, if there is a way; else no nonce is used."""
-        way = self._way(len(payload))
+        host, way = self.host, self._way(len(payload))
         if way is None:
             return False
-        self.last = self.host.clock
-        self.host.put(way, self.seal(payload, number))
+        self.last = host.clock
+        host.put(way, self.seal(payload, number))
         return True
 
     def _enqueue(self, payload: bytes, message: int) -> bool:

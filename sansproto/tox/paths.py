@@ -211,7 +211,9 @@ class Ways(Part[WaysHost]):
 
     def note_heard(self, way: Way) -> None:
         """A new packet of a session came this way."""
-        if isinstance(way, Direct):
+        if way is self.best and self.used == UDP:  # most do
+            self.heard = self.host.clock
+        elif isinstance(way, Direct):
             self.heard = self.host.clock
             if way is not self.best and way != self.best:
                 del self.paths[way.path]
@@ -286,7 +288,8 @@ class Ways(Part[WaysHost]):
     @property
     def is_direct(self) -> bool:
         """Is the direct path in use, and does something come by it?"""
-        return self.used == UDP and self._is_heard
+        heard = self.heard  # as _is_heard does, with one call less
+        return self.used == UDP and heard is not None and self.host.clock - heard < self.host.delays.direct
 
     def is_open(self, name: bytes | None) -> bool:
         return self._is_heard if name == UDP else name is not None and self._is_linked(name)
@@ -303,7 +306,7 @@ class Ways(Part[WaysHost]):
 
     def pick(self, size: int) -> Direct | Relayed | Several | None:
         """How a packet of a session goes now; None: it has to wait. docs/protocols/tox.rst, ways."""
-        if self.used == UDP and self._is_heard:
+        if self.is_direct:
             return self._direct()
         if not self.is_open(self.used):
             if self.used:  # a relay; UDP is open as soon as something comes by it
@@ -330,8 +333,8 @@ class Ways(Part[WaysHost]):
         return [name for name in (*self.relays, UDP) if name != self.used and self.is_open(name)]
 
     def probes(self) -> list[Direct]:
-        """The direct paths, if none is in use and they are to be tried again."""
-        if self.is_direct or self.host.clock - self.tried < self.host.delays.probe:
+        """The direct paths, while none is in use, if they are to be tried again."""
+        if self.host.clock - self.tried < self.host.delays.probe:
             return []
         self.tried = self.host.clock
         return self.direct()

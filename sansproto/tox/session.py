@@ -93,6 +93,8 @@ class SessionInput:
     FOREIGN = Input[SessionState, Arrived]()
     """It does not open."""
     NEXT = Input[SessionState, Arrived]()
+    SIGN = Input[SessionState, Arrived]()
+    """A list of nothing."""
     LOSSLESS = Input[SessionState, Arrived]()
     AGAIN = Input[SessionState, Arrived]()
     """A lossless packet that was sent again, though it is here: our acknowledgement was lost."""
@@ -191,7 +193,7 @@ class Session(Component[SessionState, SessionHost]):
         self.post(SessionInput.BUSY())
 
     def be_watched(self) -> None:
-        self.post(SessionInput.SENT())
+        SessionInput.SENT().act(self)
 
     def look_again(self) -> None:
         self.post(SessionInput.WAITS())
@@ -224,6 +226,15 @@ class Session(Component[SessionState, SessionHost]):
             and payload != b""
             and _LOSSLESS_FROM <= payload[0] <= _LOSSLESS_TO
             and self.host.takes_packets()
+        )
+
+    def is_sign(self, arrived: Arrived) -> bool:
+        """Most that an idle session hears: the newest packet, and nothing is missing at either end."""
+        return (
+            arrived.payload == requests.NOTHING
+            and arrived.counter > self.highest
+            and arrived.number == self.receiving.start & _WIRE
+            and arrived.buffer_start == self.outgoing.window.end & _WIRE
         )
 
     def is_empty(self, arrived: Arrived) -> bool:
@@ -269,7 +280,7 @@ class Session(Component[SessionState, SessionHost]):
         return self.receiving.is_missing
 
     def is_not_quiet(self) -> bool:
-        return self.until_quiet() > 0.0
+        return self.outgoing.last + self.delays.quiet > self.host.clock
 
     def until_quiet(self) -> float:
         return self.outgoing.last + self.delays.quiet - self.host.clock
@@ -304,9 +315,9 @@ class Session(Component[SessionState, SessionHost]):
         """A packet that is genuine: what is newer than all before shows that the friend lives."""
         counter = arrived.counter
         if counter > self.highest:
-            self.highest = counter
-            self.friend.heard = self.host.clock
-            self.friend.ways.note_heard(arrived.way)
+            self.highest, friend = counter, self.friend
+            friend.heard = self.host.clock
+            friend.ways.note_heard(arrived.way)
             if self.core.silence.since is not None:
                 self.core.note_heard()
             if counter - self.passed > 2 * _STEP:
@@ -383,8 +394,12 @@ class Session(Component[SessionState, SessionHost]):
             self.host.count_note(NOT_TOLD, self)
 
     def read_request(self, arrived: Arrived) -> None:
-        """Whoever sends lists again and again may wait for an acknowledgement, and that of ours may be lost."""
+        """Some packets of ours are missing, or none."""
         self.outgoing.read_request(arrived.buffer_start, arrived.payload[1:], name_of(arrived.way))
+        self.note_listed(arrived)
+
+    def note_listed(self, arrived: Arrived) -> None:
+        """Whoever sends lists again and again may wait for an acknowledgement, and that of ours may be lost."""
         now, pause, self.listed = self.host.clock, self.host.clock - self.listed, self.host.clock
         if not self.is_owing and pause < 2 * self.delays.request and now - self.outgoing.last >= self.delays.request:
             self._owe(arrived.way)
@@ -432,7 +447,7 @@ class Session(Component[SessionState, SessionHost]):
             self.delivered = (*self.delivered, name)
         if not self.is_owing:
             self.is_owing = True
-            self.post(SessionInput.OWES())
+            SessionInput.OWES().act(self)
 
 
 _S, _I, _C = SessionState, SessionInput, Session
@@ -460,6 +475,7 @@ DATA: Final = _by_id(
     Guards.of(Session, SessionState, Arrived, "data")
     .give_if(_C.is_foreign, _I.FOREIGN, ref=_RECEIVING)
     .give_if(_C.is_next, _I.NEXT, ref=_RECEIVING)
+    .give_if(_C.is_sign, _I.SIGN, ref="request lists")
 )
 """What a packet is that may be of a session."""
 
@@ -479,7 +495,7 @@ class SessionTimer:
 
 _T = SessionTimer
 _ALL: Final = (_T.TICK, _T.REQUEST, _T.REQUEST_AGAIN, _T.LOOK, _T.QUIET, _T.QUIET_REST, _T.PUMP)
-_FIRST: Final = _I.NEXT | _I.LOSSLESS | _I.LOSSY | _I.REQUEST | _I.OTHER
+_FIRST: Final = _I.NEXT | _I.SIGN | _I.LOSSLESS | _I.LOSSY | _I.REQUEST | _I.OTHER
 _OPEN: Final = (_S.CANDIDATE, _S.LIVE)
 _ACKNOWLEDGING: Final = "acknowledging"
 
@@ -502,6 +518,7 @@ SESSION: Final = Table[Session, SessionState](
         Row(_S.CANDIDATE, _I.PROMOTED, _S.LIVE, _C.begin_life, arm=(_T.QUIET,), ref="restart"),
         Row(_OPEN, _I.REPLACED, _S.REPLACED, _C.give_up, cancel=_ALL, ref="restart"),
         Row(_S.LIVE, _I.NEXT, None, _C.hear, _C.take_next, ref=_RECEIVING),
+        Row(_S.LIVE, _I.SIGN, None, _C.hear, _C.mark, _C.note_listed, ref="request lists"),
         Row(_S.LIVE, _I.LOSSLESS, None, _C.hear, _C.take_lossless, ref=_RECEIVING),
         Row(_S.LIVE, _I.AGAIN, None, _C.hear, _C.take_again, ref=_ACKNOWLEDGING),
         Row(_S.LIVE, _I.EMPTY, None, _C.hear, _C.note_empty, ref=_RECEIVING),
@@ -521,16 +538,16 @@ SESSION: Final = Table[Session, SessionState](
             arm=(_T.REQUEST_AGAIN,),
             ref=_ACKNOWLEDGING,
         ),
-        Row(_S.LIVE, _I.REQUEST_DUE, None, _C.acknowledge, ref=_ACKNOWLEDGING),
-        Row(_S.LIVE, _I.SENT, None, arm=(_T.LOOK,), ref="ways"),
+        Row(_S.LIVE, _I.REQUEST_DUE, None, _C.acknowledge, arm=(_T.QUIET,), ref=_ACKNOWLEDGING),
+        Row(_S.LIVE, _I.SENT, None, arm=(_T.LOOK, _T.QUIET), ref="ways"),
         Row(_S.LIVE, _I.LOOK_DUE, None, _C.look_closer, ref="ways"),
         Row(_S.LIVE, _I.QUIET_DUE, None, when=_C.is_not_quiet, arm=(_T.QUIET_REST,), ref=_ACKNOWLEDGING),
-        Row(_S.LIVE, _I.QUIET_DUE, None, _C.send_request, arm=(_T.QUIET,), ref=_ACKNOWLEDGING),
+        Row(_S.LIVE, _I.QUIET_DUE, None, _C.send_request, cancel=(_T.QUIET_REST,), arm=(_T.QUIET,), ref=_ACKNOWLEDGING),
     ),
     defaults=(
         Default(
             *(Outcome.IGNORE, "late data of a replaced session"),
-            *(_I.NEXT, _I.LOSSLESS, _I.AGAIN, _I.EMPTY, _I.LOSSY, _I.REQUEST, _I.KILL, _I.OTHER),
+            *(_I.NEXT, _I.SIGN, _I.LOSSLESS, _I.AGAIN, _I.EMPTY, _I.LOSSY, _I.REQUEST, _I.KILL, _I.OTHER),
             states=(_S.REPLACED,),
         ),
         Default(Outcome.IGNORE, "data without a payload", _I.EMPTY, states=(_S.CANDIDATE,)),

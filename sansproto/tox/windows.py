@@ -110,7 +110,7 @@ class SendWindow:
         while self.asked and self.asked[-1] < self.start:
             self.asked.pop()
         trip = None if sent is None else now - sent
-        return Heard(ahead - known + len(self.arrived), trip, numbers=acknowledged, has_large=has_large)
+        return Heard(ahead - known + len(self.arrived), trip, 0, acknowledged, has_large)
 
     def read_request(self, buffer_start: int, listed: bytes, now: Instant, round_trip: float) -> Heard:
         """The other end says what is missing from this packet on. What is asked for is sent again if it was not sent
@@ -181,12 +181,13 @@ class SendWindow:
     def _sent(self, arrived: Sequence[int]) -> Instant | None:
         """When the newest of these was sent, which are heard of now; None if which time is not known, or if it may have
         arrived long before: it stood behind a packet that was sent again later."""
-        newest, packets = arrived[-1], self.packets
-        if newest not in packets or newest in self.again:
+        newest, packets, again = arrived[-1], self.packets, self.again
+        if newest not in packets or newest in again:
             return None
         sent = packets[newest][1]
-        again = (number for number in arrived if number in self.again and number in packets) if self.again else ()
-        return None if any(packets[number][1] > sent for number in again) else sent
+        if again and any(packets[number][1] > sent for number in arrived if number in again and number in packets):
+            return None
+        return sent
 
     def is_large(self, number: int) -> bool:
         """Is it not one of those that pass where large packets do not? Not asked of those that have arrived."""

@@ -251,6 +251,20 @@ def test_a_lossy_packet_is_handed_on_once() -> None:
     assert peer.stats.dropped == {"a replayed packet": 2}
 
 
+def test_a_list_of_nothing_is_taken_once_and_says_what_was_sent() -> None:
+    peer = NodePeer.live()
+    friend = peer.met()
+    session, end = session_of(friend), session_of(friend).outgoing.window.end
+    made = friend.data(REQUEST, start=end)
+    friend.say(made, made)
+    assert peer.stats.dropped == {"a replayed packet": 1}
+    friend.say(friend.data(REQUEST, start=end + 1))
+    assert peer.stats.dropped == {"a replayed packet": 1, "an acknowledgement of what was not sent": 1}
+    assert not session.receiving.is_missing
+    friend.say(friend.data(REQUEST, start=end, number=friend.number + 1))
+    assert session.receiving.is_missing
+
+
 def test_the_memory_of_lossy_packets_is_made_with_the_first_and_is_small() -> None:
     peer = NodePeer.live()
     friend = peer.befriend()
