@@ -527,3 +527,28 @@ def test_no_value_shows_a_secret() -> None:
         Attempt(key, b"", 0.0),
     ]
     assert not [one for one in shown if repr(key)[2:-1] in repr(one)]
+
+
+ATTACKS = (
+    test_an_intro_in_anothers_name_ends_no_session,
+    test_nothing_is_encrypted_to_who_sent_an_intro,
+    test_an_intro_that_comes_again_is_no_other_one,
+    test_datagrams_of_any_size_do_no_harm,
+    test_no_handshake_is_in_the_way_of_another_one,
+    test_junk_in_a_handshake_is_not_in_its_way,
+    test_a_joiner_is_confirmed_only_by_what_opened_after_its_answer,
+    test_junk_ends_no_session,
+    test_junk_is_no_life,
+    test_what_was_recorded_in_a_session_is_handed_up_once,
+    test_what_was_recorded_in_the_session_before_opens_in_no_other_one,
+    test_points_of_small_order_are_refused,
+    test_totals_that_are_told_reserve_nothing,
+    test_what_opens_and_is_no_packet_is_dropped,
+)
+"""What docs/protocols/freenet.rst promises under "where ours is stricter"."""
+
+
+def test_each_promise_is_tried_with_and_without_its_defence() -> None:
+    for test in ATTACKS:
+        tried: list[Any] = [mark.args[0] for mark in test.pytestmark]  # type: ignore[attr-defined]
+        assert "defended" in tried, test.__name__
