@@ -144,6 +144,18 @@ class Lookup:
 
 
 @attrs.frozen
+class OwnAddress:
+    """Find out our own address on the way to another one (nothing is sent for it), and report it with
+    ``looked_up(query, addresses, now)``; no addresses mean that there is no way. Ports say nothing.
+    """
+
+    query: int
+    """The number that ``looked_up`` gives back."""
+    to: Address
+    """Where the way leads."""
+
+
+@attrs.frozen
 class OpenStream:
     """Connect. The adapter reports ``stream_opened``, or ``stream_lost``."""
 
@@ -223,6 +235,7 @@ Transmit: TypeAlias = (
     SendDatagram
     | Rebind
     | Lookup
+    | OwnAddress
     | OpenStream
     | SendBytes
     | CloseWrite

@@ -16,6 +16,7 @@ from .contract import (
     Entropy,
     Link,
     Lookup,
+    OwnAddress,
     Path,
     Phase,
     Rebind,
@@ -119,8 +120,8 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
             self.trace(PacketSeen(self.clock, True, 0, name, len(data)))
         return True
 
-    def ask_transport(self, what: Lookup | Rebind) -> None:
-        """Have a name looked up, or a socket bound anew."""
+    def ask_transport(self, what: Lookup | OwnAddress | Rebind) -> None:
+        """Have a name looked up, or an address of our own, or a socket bound anew."""
         self._outbox.append(what)
 
     # -- the contract

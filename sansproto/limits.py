@@ -15,3 +15,13 @@ def some(default: int, *, least: int = 1) -> int:
 def seconds(default: float) -> float:
     """A field of a class of delays: a positive number of seconds, and a finite one: no selector waits for longer."""
     return attrs.field(default=default, validator=[attrs.validators.gt(0), attrs.validators.lt(inf)])
+
+
+def seconds_or_never(default: float | None) -> float | None:
+    """The same, or None."""
+    return attrs.field(default=default, validator=_is_time_or_none)
+
+
+def _is_time_or_none(_: object, field: attrs.Attribute[float | None], value: float | None) -> None:
+    if value is not None and not 0 < value < inf:
+        raise ValueError(f"{field.name} is no time: {value}")

@@ -19,6 +19,7 @@ from sansproto.contract import (
     Link,
     Lookup,
     OpenStream,
+    OwnAddress,
     Path,
     PauseAccepting,
     PauseReading,
@@ -401,6 +402,17 @@ def test_lookups() -> None:
         ("looked_up", 1, (Address("10.0.0.1", 80), Address("10.0.0.3", 80))),
         ("looked_up", 2, ()),
         ("looked_up", 3, (Address("10.0.0.1", 80),)),
+    ]
+
+
+def test_own_addresses_are_of_the_family_that_is_asked_for() -> None:
+    _, client, _ = pair()
+    client.host.add_address("2001:db8::2")
+    tell(client, OwnAddress(1, Address("10.0.0.1", 80)), OwnAddress(2, Address("2001:db8::1", 80)))
+    client.net.run(1.0)
+    assert client.endpoint.heard[-2:] == [
+        ("looked_up", 1, (Address("10.0.0.2", 0),)),
+        ("looked_up", 2, (Address("2001:db8::2", 0),)),
     ]
 
 

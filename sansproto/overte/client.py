@@ -154,8 +154,13 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
     @property
     def nodes(self) -> Mapping[bytes, NodeInfo]:
-        """The nodes that are known now, by their ids."""
+        """The nodes that are known now, by their ids. One that an event named may be gone: :meth:`node` says so."""
         return {key: node.info for key, node in self.node_table.nodes.items()}
+
+    def node(self, node_id: bytes) -> NodeInfo | None:
+        """A node as it is known now; None if it is gone, as it may be before the event that named it is handled."""
+        node = self.node_table.nodes.get(node_id)
+        return None if node is None else node.info
 
     # -- verbs
 
@@ -306,9 +311,11 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         before = self.local
         super().socket_bound(socket, address, now)
         if self.local != before:
-            self.stun.public = None
+            self.stun.public = self.stun.own_host = None
             if self.phase is not Phase.NEW:
                 self.stun.learn()
+            if self.domain is not None:
+                self.stun.find_own(self.domain)
             self.sockets_changed()
             self.run()
 
@@ -319,6 +326,8 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             self.connection.looked_up(addresses)
         elif query == stun.QUERY:
             self.stun.looked_up(addresses)
+        elif query == stun.OWN:
+            self.stun.found_own(addresses)
         else:
             super().looked_up(query, addresses, now)
         self.run()
@@ -326,7 +335,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     # -- what arrives
 
     def decode(self, data: bytes, path: Path) -> tuple[Head, bytes] | None:
-        if path == self.stun.server:
+        if path in self.stun.servers:
             self.stun.hear(data)
             return None
         return decode_datagram(data)
@@ -341,7 +350,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         return isinstance(peer, DomainSender) and header.type in DOMAIN_SOURCED
 
     def accepts_channel(self, path: Path) -> bool:
-        return path == self.domain or path in self.node_table.index
+        return path == self.domain or path in self.node_table.places
 
     def arrived(self, arrival: Arrival) -> None:
         kind, peer = arrival.header.type._value_, arrival.peer
@@ -355,7 +364,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             self.give(self.connection, _OF_THE_DOMAIN.get(kind, connection.UNSOURCED), arrival)
 
     def undelivered(self, path: Path, count: int) -> None:
-        node = self.node_table.index.get(path)
+        node = self.node_table.active_at(path)
         self.emit(Undelivered(b"" if node is None else node.key, count))
 
     # -- the host of its parts
@@ -363,7 +372,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     @property
     def domain(self) -> Path | None:
         """Where the domain is, once it is found."""
-        return self.connection.domain
+        return self.connection.ways.domain
 
     @property
     def membership(self) -> Membership:
@@ -382,8 +391,8 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             for ice in self.ice.values():
                 ice.sockets_changed(sockets)
 
-    def seek(self, server: Path) -> None:
-        self.ice.start(IceClient.begin, server)
+    def seek(self, servers: tuple[Path, ...]) -> None:
+        self.ice.start(IceClient.begin, servers)
 
     def reached(self, path: Path) -> None:
         self.connection.post(ConnectionInput.REACHED(path))

@@ -6,9 +6,11 @@ docs/protocols/overte.rst, check-in, the domain list, silence.
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 from typing import Annotated, Final, TypeVar
 
-from ..contract import Address, Lookup, Path, Phase
+from ..contract import Address, Path, Phase
+from ..endpoint import Received
 from ..events import CloseCause, Closed
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
@@ -17,21 +19,20 @@ from . import events as e
 from . import packets as p
 from .introduction import NO_MEMBER, Introduction, Membership, Sockets
 from .limits import ClientDelays
-from .node import Node, NodeInput
+from .lists import Told
+from .node import Node
 from .nodes import NodeTable
-from .parts import Arrival, ClientHost, ClientPart, reads
+from .parts import Arrival, ClientHost, ClientPart, reads, receives
 from .queries import Answer, Queries, QueryInput
 from .rendezvous import IceTarget
 from .stun import StunClient
-from .versions import DOMAIN_SOURCED, REPLICATED
+from .versions import DOMAIN_SOURCED
+from .ways import Ways
 
 P = TypeVar("P", bound=p.OvertePacket)
 
 LOOKUP: Final = 1
 """The number of the lookup of the domain's name, or of the ice-server's."""
-
-
-_UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
 
 
 class ConnectionState(Enum):
@@ -43,6 +44,8 @@ class ConnectionState(Enum):
     CONNECTING = 3
     CONNECTED = 4
     CLOSED = 5
+    SETTLING = 6
+    """Connected, and given other ids: there may be more of them, so nobody is told yet."""
 
 
 _CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
@@ -50,7 +53,8 @@ _CONNECTED: Final = ConnectionState.CONNECTED  # looked up once: for every list
 
 class ConnectionInput:
     CONNECT = Input[ConnectionState, None]()
-    FOUND = Input[ConnectionState, Path]()
+    FOUND = Input[ConnectionState, tuple[Path, ...]]()
+    """The ways to the domain, or to the ice-server: one at least."""
     NOT_FOUND = Input[ConnectionState, None]()
     REACHED = Input[ConnectionState, Path]()
     """By ICE."""
@@ -61,12 +65,14 @@ class ConnectionInput:
     """It is due, and our own sockets are known."""
     EXTRA = Input[ConnectionState, Sockets]()
     """Likewise, beside those of the timer."""
-    LISTED = Input[ConnectionState, p.DomainList]()
-    LISTED_AGAIN = Input[ConnectionState, p.DomainList]()
-    RENUMBERED = Input[ConnectionState, p.DomainList]()
+    LISTED = Input[ConnectionState, Told]()
+    LISTED_AGAIN = Input[ConnectionState, Told]()
+    RENUMBERED = Input[ConnectionState, Told]()
     """We are somebody else now."""
-    DENIED = Input[ConnectionState, p.DomainConnectionDenied]()
-    TOKEN = Input[ConnectionState, p.ConnectionToken]()
+    SETTLED = Input[ConnectionState, None]()
+    """And stay it."""
+    DENIED = Input[ConnectionState, Received[p.DomainConnectionDenied]]()
+    TOKEN = Input[ConnectionState, Received[p.ConnectionToken]]()
     NODE_TOLD = Input[ConnectionState, p.AddedNode]()
     NODE_REMOVED = Input[ConnectionState, Node]()
     ANSWERED = Input[ConnectionState, Answer]()
@@ -78,17 +84,12 @@ class ConnectionInput:
     CLOSE = Input[ConnectionState, None]()
 
 
-class ConnectionTimer:
-    LOOKUP = Timer(ConnectionInput.NOT_FOUND, ClientDelays.lookup)
-    CHECK_IN = Timer(ConnectionInput.DUE, ClientDelays.check_in)
-    GIVE_UP = Timer(ConnectionInput.GAVE_UP, ClientDelays.give_up)
-
-
 class Connection(ClientPart[ConnectionState]):
     """Where the domain is, who we are there, and how long it has been silent."""
 
-    domain: Path | None
-    """Where it is, once it is found."""
+    ways: Ways
+    latest: int
+    """When that was asked which the last list answered, by our clock."""
     membership: Membership
     adopted: Annotated[p.DomainList | None, MEMO]
     """The list of which all is known."""
@@ -102,8 +103,6 @@ class Connection(ClientPart[ConnectionState]):
     token: bytes
     denials: dict[int, e.Denied]
     """The last one of each code."""
-    target: Annotated[IceTarget, CACHED]
-    by_ice: Annotated[bool, CACHED]
     introduction: Annotated[Introduction, CACHED]
     own: Annotated[StunClient, CACHED]
     nodes: Annotated[NodeTable, CACHED]
@@ -121,11 +120,11 @@ class Connection(ClientPart[ConnectionState]):
         by_ice: bool,
     ) -> None:
         super().__init__(host)
-        self.target, self.by_ice, self.introduction = target, by_ice, introduction
+        self.ways, self.introduction = Ways(host, target, by_ice=by_ice), introduction
         self.own, self.nodes, self.queries = own, nodes, queries
-        self.domain = self.told = self.adopted = None
+        self.told = self.adopted = None
         self.membership = NO_MEMBER
-        self.silent = self.uptime = 0
+        self.silent = self.uptime = self.latest = 0
         self.reason = p.ConnectReason.CONNECT.value
         self.token = b""
         self.denials = {}
@@ -133,7 +132,11 @@ class Connection(ClientPart[ConnectionState]):
     # -- for the client
 
     def looked_up(self, addresses: tuple[Address, ...]) -> None:
-        self.post(ConnectionInput.FOUND(self.own.pick(addresses)) if addresses else ConnectionInput.NOT_FOUND())
+        ways = self.ways.found(addresses)
+        if ways:
+            self.post(ConnectionInput.FOUND(ways))
+        elif self.state is ConnectionState.RESOLVING:  # else it stays where it was
+            self.post(ConnectionInput.NOT_FOUND())
 
     def sockets_changed(self, sockets: Sockets) -> None:
         if sockets != self.told:
@@ -142,26 +145,30 @@ class Connection(ClientPart[ConnectionState]):
     # -- guards and conditions
 
     def is_by_ice(self) -> bool:
-        return self.by_ice
+        return self.ways.by_ice
 
     def is_from_domain(self, arrival: Arrival) -> bool:
-        return arrival.path == self.domain
+        return self.ways.has(arrival.path)
 
-    def read_list(self, arrival: Arrival) -> p.DomainList:
-        return self.nodes.lists.read(self, arrival.payload)
+    def read_list(self, arrival: Arrival) -> Told:
+        return self.nodes.lists.read(self, arrival)
 
     def is_asked_for(self) -> bool:
         """We told of ourselves."""
         return self.told is not None
 
+    def is_timely(self, told: Told) -> bool:
+        """Does it answer nothing that was asked before what the last one answered?"""
+        return not 0 < told.clock < self.latest
+
     def is_unlisted(self) -> bool:
-        return self.state is not _CONNECTED
+        return self.state not in _IN
 
-    def is_same_domain(self, found: p.DomainList) -> bool:
-        return found.domain_id == self.membership.domain_id
+    def is_same_domain(self, told: Told) -> bool:
+        return told.list.domain_id == self.membership.domain_id
 
-    def is_renumbered(self, found: p.DomainList) -> bool:
-        us = self.membership
+    def is_renumbered(self, told: Told) -> bool:
+        found, us = told.list, self.membership
         return found.session_id != us.session_id or found.local_id != us.local_id
 
     def find_node(self, packet: p.RemovedNode) -> Node | None:
@@ -174,16 +181,7 @@ class Connection(ClientPart[ConnectionState]):
         return self.queries.settings_answer(arrival.payload)
 
     def read_replicated(self, arrival: Arrival) -> e.PacketReceived | None:
-        """Upstream mixers pass on packets that have no source, from public sockets."""
-        node = self.nodes.index.get(arrival.path)
-        if (
-            node is None
-            or node.listing.type not in _UPSTREAM
-            or node.sockets.get(p.PingType.PUBLIC) != arrival.path
-            or arrival.header.type not in REPLICATED
-        ):
-            return None
-        return e.PacketReceived(node.key, arrival.header.type, payload=arrival.payload)
+        return self.nodes.read_replicated(arrival)
 
     def read_sourced(self, arrival: Arrival) -> e.PacketReceived | None:
         if arrival.header.type not in DOMAIN_SOURCED:
@@ -193,25 +191,48 @@ class Connection(ClientPart[ConnectionState]):
     def is_too_silent(self) -> bool:
         return self.silent >= self.host.limits.silent_check_ins and self.own.sockets is not None
 
+    def is_to_be_sought(self) -> bool:
+        """Is it too silent where an ice-server said that it is?"""
+        return self.ways.by_ice and self.is_too_silent()
+
     def is_denied(self) -> bool:
         return bool(self.denials)
+
+    def is_patient(self) -> bool:
+        return self.delays.give_up is None
+
+    def patience(self) -> float:
+        return self.delays.give_up or inf
 
     # -- finding the domain
 
     def begin(self) -> None:
         self.host.phase = Phase.OPENING
-        self.host.ask_transport(Lookup(LOOKUP, self.target.host, self.target.port))
+        self.look_up()
         self.own.learn()
 
-    def seek(self, server: Path) -> None:
-        self.host.seek(server)
+    def look_up(self) -> None:
+        self.ways.look_up(LOOKUP)
+
+    def note_ways(self, ways: tuple[Path, ...]) -> None:
+        self.ways.take_in(ways)
+        self.own.find_own(ways[0])
+
+    def seek(self) -> None:
+        """Ask the ice-server, at each of its addresses in turn."""
+        self.ways.go(None)
+        self.host.seek(self.ways.known)
 
     def set_path(self, path: Path) -> None:
-        self.domain = path
+        self.ways.go(path)
+
+    def turn(self) -> None:
+        self.ways.turn()
 
     # -- check-ins
 
     def check_in(self) -> None:
+        self.own.do_without_own()
         self._check_in(ConnectionInput.CHECK_IN)
 
     def check_in_at_once(self) -> None:
@@ -251,23 +272,34 @@ class Connection(ClientPart[ConnectionState]):
         self._send(p.DisconnectRequest())
 
     def _send(self, packet: Packet) -> None:
-        if self.domain is not None:
-            self.host.send_packet(self.domain, packet, source=self.membership.local_id)
+        if self.ways.domain is not None:
+            self.host.send_packet(self.ways.domain, packet, source=self.membership.local_id)
 
     # -- what the domain says
 
-    def adopt(self, found: p.DomainList) -> None:
-        self.silent = 0
+    def note_answer(self, told: Told) -> None:
+        self.silent, self.latest = 0, told.clock or self.latest
+
+    def adopt(self, told: Told) -> None:
+        self.note_answer(told)
+        found = told.list
         if found is self.adopted:  # as nearly always
             return
-        before = self.membership
+        if self.host.phase is Phase.OPEN and found.permissions != self.membership.permissions:
+            self.host.emit(e.PermissionsChanged(found.permissions))
+        self.adopt_ids(told)
+        self.adopted = found
+        self.nodes.adopt(found, told.clock)
+
+    def adopt_ids(self, told: Told) -> None:
+        self.note_answer(told)
+        found, before = told.list, self.membership
+        self.ways.settle(told.path)
         is_new = self.host.phase is not Phase.OPEN
         if is_new:
             self.host.phase = Phase.OPEN
             self.reason = p.ConnectReason.CONNECT.value
             self.denials.clear()
-        elif found.permissions != before.permissions:
-            self.host.emit(e.PermissionsChanged(found.permissions))
         self.membership = Membership(
             session_id=found.session_id,
             local_id=found.local_id,
@@ -277,19 +309,23 @@ class Connection(ClientPart[ConnectionState]):
             authenticated=found.authenticated,
             since=self.host.clock if is_new else before.since,
         )
-        self.adopted = found
-        self.nodes.adopt(found)
 
     def ask_settings(self) -> None:
         self.queries.ask(p.DomainSettingsRequest(self.introduction.settings.value))
 
-    def note_token(self, packet: p.ConnectionToken) -> None:
+    def note_token(self, received: Received[p.ConnectionToken]) -> None:
         self.silent = 0
-        self.token = packet.token
+        self.ways.settle(received.path)
+        self.token = received.packet.token
 
-    def note_denial(self, packet: p.DomainConnectionDenied) -> None:
+    def note_denial(self, received: Received[p.DomainConnectionDenied]) -> None:
+        """A signature that is refused may be over a token that has expired: without one, there is a new one."""
         self.silent = 0
+        self.ways.settle(received.path)
+        packet = received.packet
         code = int(packet.reason)
+        if code == p.DenialReason.LOGIN_ERROR_DIRECTORY:
+            self.token = b""
         denied = e.Denied(packet.reason, packet.text, extra=packet.extra, hint=e.HINTS.get(code, ""))
         known = self.denials.pop(code, None)
         self.denials[code] = denied  # behind the others: the last one is what the end is told with
@@ -300,7 +336,7 @@ class Connection(ClientPart[ConnectionState]):
         self.nodes.hear_of(packet)
 
     def remove_node(self, node: Node) -> None:
-        node.post(NodeInput.LOST(e.Removal.REMOVED))
+        self.nodes.remove(node)
 
     def hand_answer(self, answer: Answer) -> None:
         answer.query.post(QueryInput.ANSWERED(answer.event))
@@ -311,8 +347,11 @@ class Connection(ClientPart[ConnectionState]):
     # -- losses
 
     def note_silence(self) -> None:
+        """It may be somewhere else by now."""
         self.silent = 0
+        self.ways.lose()
         self.reason = p.ConnectReason.SILENT_DOMAIN_DISCONNECT.value
+        self.look_up()
 
     def reset(self) -> None:
         """Forget nodes, ids, token and channels."""
@@ -320,21 +359,23 @@ class Connection(ClientPart[ConnectionState]):
         self.uptime = int((self.host.clock - self.membership.since) * 1e6)
         self.membership, self.adopted = NO_MEMBER, None
         self.token = b""
-        self.silent = 0
+        self.silent = self.latest = 0
         self.nodes.forget_all()
         self.queries.forget_all()
-        if self.domain is not None:
-            self.host.forget_channel(self.domain)
+        if self.ways.domain is not None:
+            self.host.forget_channel(self.ways.domain)
 
     # -- what the application is told
 
-    def tell_connected(self, found: p.DomainList) -> None:
+    def tell_connected(self, told: Told) -> None:
+        found = told.list
         self.host.emit(
             e.Connected(found.session_id, found.local_id, domain_id=found.domain_id, permissions=found.permissions)
         )
 
-    def tell_changed(self, found: p.DomainList) -> None:
-        self.host.emit(e.Renumbered(found.session_id, found.local_id, permissions=found.permissions))
+    def tell_changed(self) -> None:
+        us = self.membership
+        self.host.emit(e.Renumbered(us.session_id, us.local_id, permissions=us.permissions))
 
     def tell_silent(self) -> None:
         self.host.emit(e.Disconnected(e.Loss.SILENT))
@@ -346,7 +387,7 @@ class Connection(ClientPart[ConnectionState]):
         self.host.end(Closed(CloseCause.LOCAL))
 
     def end_not_found(self) -> None:
-        self.host.end(Closed(CloseCause.UNREACHABLE, detail=f"{self.target.host}: no address was found"))
+        self.host.end(Closed(CloseCause.UNREACHABLE, detail=f"{self.ways.target.host}: no address was found"))
 
     def end_timeout(self) -> None:
         if self.token and self.introduction.private_key is not None:
@@ -361,9 +402,17 @@ class Connection(ClientPart[ConnectionState]):
         self.host.end(Closed(CloseCause.REFUSED, code, detail=denied.reason or denied.hint))
 
 
+class ConnectionTimer:
+    LOOKUP = Timer(ConnectionInput.NOT_FOUND, ClientDelays.lookup)
+    CHECK_IN = Timer(ConnectionInput.DUE, ClientDelays.check_in)
+    SETTLE = Timer(ConnectionInput.SETTLED, ClientDelays.settle)
+    GIVE_UP = Timer(ConnectionInput.GAVE_UP, Connection.patience)
+
+
 _S, _I, _T, _C = ConnectionState, ConnectionInput, ConnectionTimer, Connection
 _TRYING = (_S.SEEKING, _S.CONNECTING)
-_FOUND = (_S.CONNECTING, _S.CONNECTED)
+_IN = (_CONNECTED, _S.SETTLING)
+_FOUND = (_S.CONNECTING, *_IN)
 _TRY = (_T.CHECK_IN, _T.GIVE_UP)
 
 
@@ -371,24 +420,31 @@ def _guards(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
     return Guards.of(Connection, ConnectionState, Arrival, name)
 
 
-def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, P]:
+def _from_domain(name: str) -> Guards[Connection, ConnectionState, Arrival, Arrival]:
     """What only the domain may say."""
-    from_domain = _guards(kind.__name__).need(Connection.is_from_domain, "not from the domain", ref="who is heard")
-    return from_domain.make(reads(kind), f"malformed {kind.__name__}", ref=ref)
+    return _guards(name).need(Connection.is_from_domain, "not from the domain", ref="who is heard")
+
+
+def _of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, P]:
+    return _from_domain(kind.__name__).make(reads(kind), f"malformed {kind.__name__}", ref=ref)
+
+
+def _answer_of_domain(kind: type[P], ref: str) -> Guards[Connection, ConnectionState, Arrival, Received[P]]:
+    return _from_domain(kind.__name__).make(receives(kind), f"malformed {kind.__name__}", ref=ref)
 
 
 LIST: Final = (
-    _guards("DomainList")
-    .need(_C.is_from_domain, "not from the domain", ref="who is heard")
+    _from_domain("DomainList")
     .make(_C.read_list, "malformed DomainList", ref="the domain list")
     .need(_C.is_asked_for, "a list that was not asked for", ref="the domain list")
+    .need(_C.is_timely, "late list", ref="the domain list")
     .give_if(_C.is_unlisted, _I.LISTED, ref="the domain list")
     .need(_C.is_same_domain, "a list of another domain", ref="the domain list")
     .give_if(_C.is_renumbered, _I.RENUMBERED, ref="changed ids")
     .give(_I.LISTED_AGAIN)
 )
-DENIAL: Final = _of_domain(p.DomainConnectionDenied, "denials").give(_I.DENIED)
-TOKEN: Final = _of_domain(p.ConnectionToken, "usernames").give(_I.TOKEN)
+DENIAL: Final = _answer_of_domain(p.DomainConnectionDenied, "denials").give(_I.DENIED)
+TOKEN: Final = _answer_of_domain(p.ConnectionToken, "usernames").give(_I.TOKEN)
 ADDED_NODE: Final = _of_domain(p.AddedNode, "nodes").give(_I.NODE_TOLD)
 REMOVED_NODE: Final = (
     _of_domain(p.RemovedNode, "nodes").make(_C.find_node, "unknown node", ref="nodes").give(_I.NODE_REMOVED)
@@ -399,8 +455,7 @@ PATH_RESPONSE: Final = (
     .give(_I.ANSWERED)
 )
 SETTINGS: Final = (
-    _guards("DomainSettings")
-    .need(_C.is_from_domain, "not from the domain", ref="who is heard")
+    _from_domain("DomainSettings")
     .make(_C.find_settings_query, "an answer to no question", ref="paths and settings")
     .give(_I.ANSWERED)
 )
@@ -427,39 +482,67 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _S.RESOLVING,
             _I.FOUND,
             _S.SEEKING,
+            _C.note_ways,
             _C.seek,
             when=_C.is_by_ice,
             arm=(_T.GIVE_UP,),
-            cancel=(_T.LOOKUP,),
+            cancel=(_T.LOOKUP, _T.CHECK_IN),
             ref="ICE",
         ),
         Row(
             _S.RESOLVING,
             _I.FOUND,
             _S.CONNECTING,
-            _C.set_path,
+            _C.note_ways,
             _C.check_in_at_once,
             arm=_TRY,
             cancel=(_T.LOOKUP,),
             ref="finding the domain",
         ),
+        Row(
+            _S.RESOLVING,
+            _I.NOT_FOUND,
+            None,
+            when=_C.is_patient,
+            arm=(_T.CHECK_IN,),
+            cancel=(_T.LOOKUP,),
+            ref="giving up",
+        ),
         Row(_S.RESOLVING, _I.NOT_FOUND, _S.CLOSED, _C.end_not_found, ref="finding the domain"),
+        Row(_S.RESOLVING, _I.DUE, None, _C.look_up, arm=(_T.LOOKUP,), ref="giving up"),
+        Row(_S.SEEKING, _I.FOUND, None, _C.note_ways, _C.seek, ref="ICE"),
         Row(_S.SEEKING, _I.REACHED, _S.CONNECTING, _C.set_path, _C.check_in_at_once, arm=_TRY, ref="ICE"),
+        Row(_FOUND, _I.FOUND, None, _C.note_ways, ref="finding the domain"),
         Row(_FOUND, _I.REFRESH, None, _C.check_in_at_once, ref="check-in"),
+        Row(_S.CONNECTING, _I.DUE, _S.SEEKING, _C.note_silence, _C.seek, when=_C.is_to_be_sought, ref="ICE"),
         Row(_S.CONNECTING, _I.DUE, None, _C.note_silence, when=_C.is_too_silent, arm=(_T.CHECK_IN,), ref="silence"),
         Row(
-            _S.CONNECTED,
+            _IN,
+            _I.DUE,
+            _S.SEEKING,
+            _C.reset,
+            _C.note_silence,
+            _C.seek,
+            _C.tell_silent,
+            when=_C.is_to_be_sought,
+            arm=(_T.GIVE_UP,),
+            cancel=(_T.SETTLE,),
+            ref="ICE",
+        ),
+        Row(
+            _IN,
             _I.DUE,
             _S.CONNECTING,
-            _C.note_silence,
             _C.reset,
+            _C.note_silence,
             _C.tell_silent,
             when=_C.is_too_silent,
             arm=_TRY,
+            cancel=(_T.SETTLE,),
             ref="silence",
         ),
         Row(_FOUND, _I.DUE, None, _C.check_in, arm=(_T.CHECK_IN,), ref="check-in"),
-        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.send_connect, ref="check-in"),
+        Row(_S.CONNECTING, _I.CHECK_IN, None, _C.count, _C.turn, _C.send_connect, ref="check-in"),
         Row(_S.CONNECTING, _I.EXTRA | _I.MOVED, None, _C.send_connect, ref="check-in"),
         Row(
             _S.CONNECTING,
@@ -475,16 +558,28 @@ CONNECTION: Final = Table[Connection, ConnectionState](
         Row(_S.CONNECTING, _I.TOKEN, None, _C.note_token, _C.check_in_at_once, ref="usernames"),
         Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_refused, when=_C.is_denied, ref="giving up"),
         Row(_TRYING, _I.GAVE_UP, _S.CLOSED, _C.end_timeout, ref="giving up"),
-        Row(_S.CONNECTED, _I.CHECK_IN, None, _C.count, _C.send_list_request, _C.send_copies, ref="check-in"),
-        Row(_S.CONNECTED, _I.EXTRA, None, _C.send_list_request, ref="check-in"),
+        Row(_IN, _I.CHECK_IN, None, _C.count, _C.send_list_request, _C.send_copies, ref="check-in"),
+        Row(_IN, _I.EXTRA, None, _C.send_list_request, ref="check-in"),
         Row(_S.CONNECTED, _I.LISTED_AGAIN, None, _C.adopt, ref="the domain list"),
-        Row(_S.CONNECTED, _I.RENUMBERED, None, _C.reset, _C.tell_changed, _C.adopt, _C.ask_settings, ref="changed ids"),
-        Row(_S.CONNECTED, _I.NODE_TOLD, None, _C.add_node, ref="nodes"),
-        Row(_S.CONNECTED, _I.NODE_REMOVED, None, _C.remove_node, ref="nodes"),
-        Row(_S.CONNECTED, _I.ANSWERED, None, _C.hand_answer, ref="paths and settings"),
-        Row(_S.CONNECTED, _I.PACKET, None, _C.tell_packet, ref="nodes"),
+        Row(_S.CONNECTED, _I.RENUMBERED, _S.SETTLING, _C.reset, _C.adopt_ids, arm=(_T.SETTLE,), ref="changed ids"),
+        Row(_S.SETTLING, _I.RENUMBERED, None, _C.adopt_ids, arm=(_T.SETTLE,), ref="changed ids"),
+        Row(_S.SETTLING, _I.LISTED_AGAIN, None, _C.note_answer, ref="changed ids"),
         Row(
+            _S.SETTLING,
+            _I.SETTLED,
             _S.CONNECTED,
+            _C.tell_changed,
+            _C.check_in_at_once,
+            _C.ask_settings,
+            ref="changed ids",
+        ),
+        Row(_S.CONNECTED, _I.NODE_TOLD, None, _C.add_node, ref="nodes"),
+        Row(_S.SETTLING, _I.NODE_TOLD, None, ref="changed ids"),
+        Row(_S.CONNECTED, _I.NODE_REMOVED, None, _C.remove_node, ref="nodes"),
+        Row(_IN, _I.ANSWERED, None, _C.hand_answer, ref="paths and settings"),
+        Row(_IN, _I.PACKET, None, _C.tell_packet, ref="nodes"),
+        Row(
+            _IN,
             _I.MOVED,
             _S.CONNECTING,
             _C.send_disconnect,
@@ -492,10 +587,11 @@ CONNECTION: Final = Table[Connection, ConnectionState](
             _C.tell_moved,
             _C.check_in_at_once,
             arm=_TRY,
+            cancel=(_T.SETTLE,),
             ref="own sockets",
         ),
         Row((_S.NEW, _S.RESOLVING, _S.SEEKING), _I.MOVED, None, ref="own sockets"),
-        Row(_S.CONNECTED, _I.CLOSE, _S.CLOSED, _C.send_disconnect, _C.end_local, ref="leaving"),
+        Row(_IN, _I.CLOSE, _S.CLOSED, _C.send_disconnect, _C.end_local, ref="leaving"),
         Row((_S.NEW, _S.RESOLVING, *_TRYING), _I.CLOSE, _S.CLOSED, _C.end_local, ref="leaving"),
     ),
     defaults=(

@@ -35,6 +35,8 @@ class NodeInfo:
     """From where it was heard, if that is neither of both."""
     active: Address | None
     """The one of these that is known to work; None: none yet."""
+    webrtc: bool = False
+    """It is only reached over WebRTC, which is not spoken here: it is told of, and nothing can be sent to it."""
     ping_ms: int | None = None
     """The round trip of the last ping that was answered."""
     skew_us: int | None = None

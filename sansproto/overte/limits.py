@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from attrs.validators import ge, le
 
-from ..limits import seconds, some
+from ..limits import seconds, seconds_or_never, some
 from ..links import LinkDelays
 
 
@@ -63,8 +63,10 @@ class ClientDelays(TransportDelays):
     """For a name to resolve."""
     check_in: float = seconds(1.0)
     """Between two check-ins with the domain."""
-    give_up: float = seconds(60.0)
-    """Not connected for so long: the end."""
+    give_up: float | None = seconds_or_never(60.0)
+    """Not connected for so long: the end. None: there is none before ``close``."""
+    settle: float = seconds(0.5)
+    """The domain gave us no other ids for so long: they are told."""
     ice_ping: float = seconds(0.25)
     """Between two pings to the addresses of the domain."""
     ice_round: float = seconds(2.0)

@@ -19,20 +19,24 @@ from ..snapshot import CACHED
 from . import packets as p
 from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
 from .limits import ClientDelays
-from .parts import Arrival, ClientHost, ClientPart, reads, receives
-from .qt import NULL_UUID
+from .parts import Arrival, ClientHost, ClientPart, read, receives
+from .qt import NULL_UUID, SocketType
 from .remote import address_of, ways_to
 from .versions import PacketType
 
 _PINGS: Final = 64
 """How many of our pings a node may still answer."""
 
+_QUIET: Final = 3
+"""Pings of ours without one from its symmetric socket: that may be another one by now."""
+
 _MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _SAMPLES: Final = 30
 _LOCAL, _PUBLIC, _SYMMETRIC = p.PingType.LOCAL, p.PingType.PUBLIC, p.PingType.SYMMETRIC
+_PUBLIC_SOCKET: Final = _PUBLIC.value
 
-Claim: TypeAlias = Path | int | str
-"""What only one node can have: a socket, a local id, an office (the letter of its type)."""
+Claim: TypeAlias = int | str
+"""What only one node can have: a local id, an office (the letter of its type)."""
 
 
 @attrs.frozen(weakref_slot=False)
@@ -42,6 +46,8 @@ class Listing:
     type: p.NodeType | int
     local_id: int
     sockets: dict[int, Path]
+    webrtc: bool
+    """It has sockets for WebRTC, and no others."""
     permissions: int
     replicated: bool
     secret: bytes = attrs.field(repr=False)
@@ -50,8 +56,9 @@ class Listing:
     def of(cls, record: p.NodeRecord, domain: str) -> Listing:
         """As a record says it; a null public address means the domain's."""
         sockets = ways_to(record.local_socket, record.public_socket, domain)
+        webrtc = not sockets and SocketType.WEBRTC in (record.public_socket.kind, record.local_socket.kind)
         secret = b"" if record.secret == NULL_UUID else record.secret
-        return cls(record.type, record.local_id, sockets, record.permissions, record.replicated, secret)
+        return cls(record.type, record.local_id, sockets, webrtc, record.permissions, record.replicated, secret)
 
 
 class NodeState(Enum):
@@ -60,6 +67,8 @@ class NodeState(Enum):
     """No socket of it is known to work."""
     ACTIVE = 2
     GONE = 3
+    FOREIGN = 4
+    """It is reached over WebRTC only."""
 
 
 class NodeInput:
@@ -69,6 +78,8 @@ class NodeInput:
     """Listed without the socket that worked."""
     PING_DUE = Input[NodeState, None]()
     PINGED = Input[NodeState, Received[p.Ping]]()
+    PINGED_ELSEWHERE = Input[NodeState, Received[p.Ping]]()
+    """From an address that is new: the way that is known may have ended."""
     PINGED_STALE = Input[NodeState, Received[p.Ping]]()
     """Not newer than a ping that was seen."""
     PINGED_ANEW = Input[NodeState, Received[p.Ping]]()
@@ -103,11 +114,13 @@ class Node(ClientPart[NodeState]):
 
     __slots__ = (
         *("active", "heard", "key", "listing", "newest", "owner", "ping_ms", "pings"),
-        *("samples", "skew_us", "symmetric"),
+        *("quiet", "samples", "skew_us", "symmetric"),
     )
     listing: Listing
     symmetric: Path | None
     """From where it was heard, if that is neither of its listed sockets."""
+    quiet: int
+    """How often we pinged it since it pinged from there, up to a few."""
     heard: Instant
     active: int
     """The PingType of the socket that works; 0: none is known to."""
@@ -126,7 +139,7 @@ class Node(ClientPart[NodeState]):
     def __init__(self, host: ClientHost, owner: NodeOwner, key: bytes) -> None:
         super().__init__(host)
         self.owner, self.key = owner, key
-        self.active = self.newest = 0
+        self.active = self.newest = self.quiet = 0
         self.symmetric = self.ping_ms = self.skew_us = None
         self.pings, self.samples = [], []
 
@@ -153,9 +166,13 @@ class Node(ClientPart[NodeState]):
     @property
     def claims(self) -> Iterator[Claim]:
         yield self.listing.local_id
-        yield from self.sockets.values()
         if self.listing.type in p.STATIC:
             yield chr(self.listing.type)
+
+    @property
+    def public(self) -> Path | None:
+        """Its socket for others, if it has one."""
+        return self.listing.sockets.get(_PUBLIC_SOCKET)
 
     @property
     def connection_id(self) -> int:
@@ -175,6 +192,7 @@ class Node(ClientPart[NodeState]):
             local=self._address(_LOCAL),
             symmetric=self._address(_SYMMETRIC),
             active=self._address(self.active),
+            webrtc=said.webrtc,
             ping_ms=self.ping_ms,
             skew_us=self.skew_us,
         )
@@ -184,6 +202,25 @@ class Node(ClientPart[NodeState]):
         return None if path is None else address_of(path)
 
     # -- guards and conditions
+
+    def read_reply(self, arrival: Arrival) -> p.PingReply:
+        """A reply with its clocks in either order of bytes: the one in which the echoed clock is ours."""
+        reply = read(self, p.PingReply, arrival.payload)
+        if self.is_solicited(reply):
+            return reply
+        turned = p.PingReply(reply.type, _turned(reply.pinged_clock), _turned(reply.clock))
+        return turned if self.is_solicited(turned) else reply
+
+    def is_elsewhere(self, pinged: Received[p.Ping]) -> bool:
+        """Does it ping from where it never was, as behind a router that gave it another port?"""
+        return (
+            pinged.path not in self.sockets.values()
+            and (self.symmetric is None or self.quiet >= _QUIET)
+            and self.owner.is_free(pinged.path)
+        )
+
+    def is_foreign(self) -> bool:
+        return self.listing.webrtc
 
     def is_moved(self, listing: Listing) -> bool:
         return self.active in (_LOCAL, _PUBLIC) and listing.sockets.get(self.active) != self.way
@@ -210,6 +247,9 @@ class Node(ClientPart[NodeState]):
     def is_heard_lately(self) -> bool:
         return self.host.clock - self.heard < self.delays.silence
 
+    def is_heard_now(self) -> bool:
+        return self.host.clock - self.heard <= 2 * self.delays.ping
+
     def is_lost(self, why: Removal) -> bool:
         """One list may name both ends of a change: by now each may have what is its own again."""
         return why is not Removal.REPLACED or not self.owner.has_all(self)
@@ -234,11 +274,17 @@ class Node(ClientPart[NodeState]):
         self.owner.claim(self)
 
     def send_ping(self) -> None:
+        self._count_quiet()
         self._ping(p.PingType.AGNOSTIC, self.sockets[self.active])
 
     def send_punches(self) -> None:
+        self._count_quiet()
         for kind, path in self.sockets.items():
             self._ping(kind, path)
+
+    def _count_quiet(self) -> None:
+        if self.symmetric is not None:
+            self.quiet = min(self.quiet + 1, _QUIET)
 
     def _ping(self, kind: int, path: Path) -> None:
         if self.host.is_squelched:
@@ -255,11 +301,19 @@ class Node(ClientPart[NodeState]):
             self.host.send_packet(pinged.path, reply, source=self.host.membership.local_id, secret=self.secret)
 
     def note_ping(self, pinged: Received[p.Ping]) -> None:
-        """A sender that is neither its public nor its local socket is its symmetric one."""
         self.newest = pinged.packet.clock
-        if self.symmetric is None and self.owner.is_free(pinged.path):
-            self.symmetric = pinged.path
-            self.owner.claim(self)
+        if pinged.path == self.symmetric:
+            self.quiet = 0
+
+    def note_symmetric(self, pinged: Received[p.Ping]) -> None:
+        """A sender that is neither its public nor its local socket is its symmetric one."""
+        self.owner.release(self)
+        before, self.symmetric, self.quiet = self.symmetric, pinged.path, 0
+        if self.active == _SYMMETRIC:
+            self.active = 0
+        self.owner.claim(self)
+        if before is not None:
+            self.owner.let_go((before,))
 
     def activate(self, reply: p.PingReply) -> None:
         if self.active != reply.type:
@@ -299,6 +353,11 @@ class Node(ClientPart[NodeState]):
         self.host.emit(NodeRemoved(self.key, Removal.RESTARTED))
 
 
+def _turned(clock: int) -> int:
+    """The number with its bytes in the other order."""
+    return int.from_bytes(clock.to_bytes(8, "big"), "little")
+
+
 _S, _I, _N = NodeState, NodeInput, Node
 _HERE = (_S.PUNCHING, _S.ACTIVE)
 
@@ -310,11 +369,12 @@ _PING: Final = (
     .make(receives(p.Ping), "malformed Ping", ref="node pings")
     .give_if(_N.is_began_again, _I.PINGED_ANEW, ref="connection ids")
     .give_if(_N.is_stale, _I.PINGED_STALE, ref="node pings")
+    .give_if(_N.is_elsewhere, _I.PINGED_ELSEWHERE, ref="hole punching")
     .give(_I.PINGED)
 )
 _REPLY: Final = (
     Guards.of(_N, NodeState, Arrival, "reply")
-    .make(reads(p.PingReply), "malformed PingReply", ref="node pings")
+    .make(_N.read_reply, "malformed PingReply", ref="node pings")
     .need(_N.is_solicited, "a reply to no ping of ours", ref="node pings")
     .give_if(_N.is_agnostic, _I.REPLIED_ANY, ref="node pings")
     .give_if(_N.is_local, _I.REPLIED_LOCAL, ref="hole punching")
@@ -343,8 +403,10 @@ NODE: Final = Table[Node, NodeState](
     name="overte.node",
     initial=_S.UNKNOWN,
     terminal=(_S.GONE,),
-    idle={_S.UNKNOWN: "the list that names it"},
+    idle={_S.UNKNOWN: "the list that names it", _S.FOREIGN: "the domain, which removes it"},
     rows=(
+        Row(_S.UNKNOWN, _I.LISTED, _S.FOREIGN, _N.tell_added, when=_N.is_foreign, ref="WebRTC"),
+        Row(_S.FOREIGN, _I.LISTED_AGAIN, None, _N.update, ref="WebRTC"),
         Row(
             _S.UNKNOWN, _I.LISTED, _S.PUNCHING, _N.tell_added, _N.send_punches, arm=(_TI.PING, _TI.SILENCE), ref="nodes"
         ),
@@ -353,6 +415,18 @@ NODE: Final = Table[Node, NodeState](
         Row(_S.PUNCHING, _I.PING_DUE, None, _N.send_punches, arm=(_TI.PING,), ref="hole punching"),
         Row(_S.ACTIVE, _I.PING_DUE, None, _N.send_ping, arm=(_TI.PING,), ref="node pings"),
         Row(_HERE, _I.PINGED, None, _N.note_ping, _N.answer, ref="node pings"),
+        Row(_S.PUNCHING, _I.PINGED_ELSEWHERE, None, _N.note_ping, _N.note_symmetric, _N.answer, ref="hole punching"),
+        Row(
+            _S.ACTIVE,
+            _I.PINGED_ELSEWHERE,
+            _S.PUNCHING,
+            _N.note_ping,
+            _N.note_symmetric,
+            _N.answer,
+            _N.send_punches,
+            arm=(_TI.PING,),
+            ref="hole punching",
+        ),
         Row(_HERE, _I.PINGED_STALE, None, _N.answer, ref="node pings"),
         Row(_HERE, _I.PINGED_ANEW, _S.GONE, _N.answer, _N.forget_in_turn, _N.tell_restarted, ref="connection ids"),
         Row(
@@ -370,7 +444,7 @@ NODE: Final = Table[Node, NodeState](
         Row(_HERE, _I.PACKET, None, _N.tell_packet, ref="nodes"),
         Row(_HERE, _I.SILENCE, None, when=_N.is_heard_lately, arm=(_TI.SILENCE,), ref="silent nodes"),
         Row(_HERE, _I.SILENCE, _S.GONE, _N.forget_itself, _N.tell_silent, ref="silent nodes"),
-        Row(_HERE, _I.LOST, _S.GONE, _N.forget_itself, _N.tell_lost, when=_N.is_lost, ref="nodes"),
+        Row((*_HERE, _S.FOREIGN), _I.LOST, _S.GONE, _N.forget_itself, _N.tell_lost, when=_N.is_lost, ref="nodes"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import attrs
 
@@ -15,19 +15,17 @@ from ..component import Note, Part, Parts
 from ..contract import Instant, Path
 from ..snapshot import CACHED, MEMO
 from . import packets as p
-from .events import Removal
+from .events import PacketReceived, Removal
+from .lists import ListCache
 from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeInput
-from .parts import Arrival, ClientHost, keep_newest, read
+from .parts import Arrival, ClientHost, keep_newest
 from .qt import NULL_UUID
+from .versions import REPLICATED
 
-_CLOCKS: Final = slice(41, 65)
-"""What two lists that say the same differ in."""
-
-_NO_CLOCKS: Final = bytes(24)
-_LISTS: Final = 64
-"""The most of them that are remembered."""
+_UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
 
 RECORD_OF_OURSELVES: Final = Note("a record of ourselves", ref="nodes")
+RECORD_OF_REMOVED: Final = Note("a record of a removed node", ref="nodes")
 TOO_MANY_NODES: Final = Note("too many nodes", ref="nodes")
 
 
@@ -51,62 +49,44 @@ class DomainSender:
     secret: bytes = attrs.field(default=b"", init=False, repr=False)
 
 
-class ListCache:
-    """Lists whose records would change nothing, as nearly all are, by their bytes without the clocks.
-
-    What is kept, and given instead of an equal list, has clocks of 0 and no records.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, p.DomainList] = {}
-        self._new: tuple[bytes, p.DomainList] | None = None
-
-    def read(self, part: Part[Any], payload: bytes) -> p.DomainList:
-        """A list. Raises WireError."""
-        key = payload[: _CLOCKS.start] + payload[_CLOCKS.stop :]
-        found = self._known.get(key)
-        if found is None:
-            found = read(part, p.DomainList, payload)
-            self._new = key, found
-        return found
-
-    def take_in(self, found: p.DomainList) -> tuple[p.NodeRecord, ...]:
-        """Know a list that was just read; its records. Whatever they change calls :meth:`clear`."""
-        if self._new is not None and found is self._new[1]:
-            key, self._new = self._new[0], None
-            if len(self._known) >= _LISTS:
-                self._known.clear()
-            front = key[: _CLOCKS.start], key[_CLOCKS.start : _CLOCKS.start + 1]
-            self._known[key] = p.DomainList.decode(_NO_CLOCKS.join(front))
-        return found.nodes
-
-    def clear(self) -> None:
-        self._known.clear()
-
-
 class NodeTable(Part[ClientHost]):
     """The nodes by their ids, and by what only one of them can have."""
 
     nodes: Parts[bytes, Node]
     connection_ids: OrderedDict[bytes, int]
     """How often we dropped a node, or what it said of that."""
+    removed: OrderedDict[bytes, int]
+    """Nodes that the domain took back, and our wall clock then: a list that was asked for before may still name one."""
     index: Annotated[dict[Claim, Node], CACHED]
+    places: Annotated[dict[Path, list[Node]], CACHED]
+    """Who has which socket. Two may have the same one in different networks, or as they themselves say."""
     lists: Annotated[ListCache, MEMO]
 
     def __init__(self, host: ClientHost) -> None:
         super().__init__(host)
         self.nodes, self.connection_ids = Parts(lambda key: Node(host, self, key)), OrderedDict()
+        self.removed = OrderedDict()
         self.rebuild()
 
     def rebuild(self) -> None:
         self.lists = ListCache()
         self.index = {claim: node for node in self.nodes.values() for claim in node.claims}
+        self.places = {}
+        for node in self.nodes.values():
+            for path in node.sockets.values():
+                self.places.setdefault(path, []).append(node)
 
     # -- for the client
 
-    def adopt(self, found: p.DomainList) -> None:
-        """Those that are known come first: where they were, there may be a new one now."""
-        for record in sorted(self.lists.take_in(found), key=lambda record: record.id not in self.nodes):
+    def adopt(self, found: p.DomainList, clock: int) -> None:
+        """A list that answers what we asked at this time by our clock; 0 if it does not say.
+
+        Those that are known come first: where they were, there may be a new one now.
+        """
+        records = self.lists.take_in(found)
+        for record in sorted(records, key=lambda record: record.id not in self.nodes):
+            if not clock or clock >= self.removed.get(record.id, 0):
+                self.removed.pop(record.id, None)
             self.hear_of(record)
 
     def hear_of(self, record: p.NodeRecord) -> None:
@@ -116,6 +96,8 @@ class NodeTable(Part[ClientHost]):
         node = self.nodes.get(key)
         if key in (self.host.membership.session_id, NULL_UUID):
             self._leave_out(RECORD_OF_OURSELVES)
+        elif key in self.removed:
+            self._leave_out(RECORD_OF_REMOVED)
         elif node is not None:
             node.take(LISTED, listing)
         elif len(self.nodes) >= self.host.limits.nodes:
@@ -141,7 +123,7 @@ class NodeTable(Part[ClientHost]):
     def source_of(self, local_id: int, path: Path) -> Node | ElsewhereSender | DomainSender | None:
         """Who may have sent a packet with this source from there."""
         node, us = self.index.get(local_id), self.host.membership
-        if node is not None and self.index.get(path) is node:
+        if node is not None and path in node.sockets.values():
             return node
         if node is not None:
             return ElsewhereSender(node) if us.authenticated else None
@@ -150,31 +132,62 @@ class NodeTable(Part[ClientHost]):
 
     def forget_all(self) -> None:
         """As if no node had ever been known."""
-        for node in self.nodes.values():
-            self.let_go(node.sockets.values())
+        paths = tuple(self.places)
         self.nodes.remove_all()
-        for table in (self.index, self.connection_ids, self.lists):
+        for table in (self.index, self.places, self.connection_ids, self.removed, self.lists):
             table.clear()
+        self.let_go(paths)
+
+    def remove(self, node: Node) -> None:
+        """The domain says that it is gone."""
+        keep_newest(self.removed, node.key, self.host.wall_us(), self.host.limits.connection_ids)
+        node.post(NodeInput.LOST(Removal.REMOVED))
+
+    def active_at(self, path: Path) -> Node | None:
+        """The node that is sent to there."""
+        return next((node for node in self.places.get(path, ()) if node.way == path), None)
+
+    def read_replicated(self, arrival: Arrival) -> PacketReceived | None:
+        """A packet without a source, as mixers of other domains pass them on from their public sockets."""
+        kind, path = arrival.header.type, arrival.path
+        for node in self.places.get(path, ()) if kind in REPLICATED else ():
+            if node.listing.type in _UPSTREAM and node.public == path:
+                return PacketReceived(node.key, kind, payload=arrival.payload)
+        return None
 
     # -- for the nodes
 
     def is_free(self, path: Path) -> bool:
-        return path not in self.index and path != self.host.domain
+        return path not in self.places and path != self.host.domain
 
     def has_all(self, node: Node) -> bool:
-        """Has it what is its own?"""
-        return all(self.index.get(claim) is node for claim in node.claims)
+        """Has it what is its own, and nobody its place?"""
+        is_alone = node.is_heard_now() or not self._neighbours(node)
+        return is_alone and all(self.index.get(claim) is node for claim in node.claims)
 
     def claim(self, node: Node) -> None:
-        """Let a node have what is its own; whoever had any of it before, and has not moved meanwhile, is gone."""
+        """Let a node have what is its own; whoever had any of it before, and has not moved meanwhile, is gone.
+
+        So is who has its public socket and is not heard: it began anew there. Whoever is heard stays: several behind a
+        router that do not know how others see them say the same. A node that comes back takes nobody's place.
+        """
         rivals = {}
         for claim in node.claims:
             other = self.index.get(claim)
             if other is not None and other is not node:
                 rivals[other.key] = other
             self.index[claim] = node
+        for path in node.sockets.values():
+            self.places.setdefault(path, []).append(node)
+        if node.key not in self.connection_ids:
+            rivals.update({other.key: other for other in self._neighbours(node) if not other.is_heard_now()})
         for other in rivals.values():
             other.post(NodeInput.LOST(Removal.REPLACED))
+
+    def _neighbours(self, node: Node) -> list[Node]:
+        """Others with its public socket."""
+        here = () if node.public is None else self.places.get(node.public, ())
+        return [other for other in here if other is not node and other.public == node.public]
 
     def release(self, node: Node) -> None:
         """It changes, or goes."""
@@ -182,11 +195,16 @@ class NodeTable(Part[ClientHost]):
         for claim in node.claims:
             if self.index.get(claim) is node:
                 del self.index[claim]
+        for path in node.sockets.values():
+            here = self.places[path]
+            here.remove(node)
+            if not here:
+                del self.places[path]
 
     def let_go(self, paths: Iterable[Path]) -> None:
-        """These sockets are no longer a node's: what waits for them never arrives."""
+        """These sockets are no longer a node's: what waits for them never arrives, unless they are another one's."""
         for path in paths:
-            if path != self.host.domain:
+            if path != self.host.domain and path not in self.places:
                 self.host.forget_channel(path)
 
     def forget_node(self, node: Node, connection_id: int) -> None:

@@ -313,6 +313,18 @@ def _host_bytes(host: str) -> tuple[bytes, bool]:
     return bytes([v6]) + address.packed, v6
 
 
+def sock_addr_end(data: Buffer, offset: int) -> int | None:
+    """Where a typed SockAddr ends, whatever its values are; None if its sizes make no sense."""
+    body = ADDRESS_FORMS.get(data[offset + 1]) if offset + 1 < len(data) else None
+    if body is None:
+        return None
+    end = offset + 2 + body.__wire__.min_size
+    if body is _V6:
+        size = int.from_bytes(data[offset + 18 : offset + 22], "big")
+        end += 0 if size == NULL_LENGTH else size
+    return end if end <= len(data) else None
+
+
 _WITHOUT_BODY: Final = {"*": b"\x02", "": b"\xff"}
 
 SOCK_ADDR: Final = SockAddrCodec(typed=False)

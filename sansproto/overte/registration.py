@@ -22,7 +22,7 @@ from .packets import ICEPingReply, ICEServerHeartbeat, ICEServerPeerInformation
 from .parts import Arrival, ServerHost, reads, receives
 from .punch import Punch, PunchInput
 from .qt import SOCK_ADDR, SockAddr
-from .remote import nearest, own_socket
+from .remote import in_turn, own_socket, turned
 from .versions import PacketType
 
 
@@ -105,8 +105,10 @@ class Registration(Component[RegistrationState, ServerHost]):
     """Of the ice-server that is tried."""
     query: int
     """The number of the last look-up."""
+    addresses: tuple[Path, ...]
+    """Where it is, once it is found: its addresses are tried in turn until one answers."""
     server: Path | None
-    """Where it is, once it is found, for as long as it answers."""
+    """The one that is tried, or answers."""
     unanswered: int
     """Heartbeats."""
     denials: int
@@ -119,7 +121,7 @@ class Registration(Component[RegistrationState, ServerHost]):
     def __init__(self, host: ServerHost, servers: tuple[tuple[str, int], ...]) -> None:
         super().__init__(host)
         self.servers, self.delays = servers, host.delays
-        self.server = None
+        self.server, self.addresses = None, ()
         self.number = self.query = self.unanswered = self.denials = 0
         self.punches = Parts(lambda client_id: Punch(host, self.punches, client_id))
 
@@ -135,7 +137,7 @@ class Registration(Component[RegistrationState, ServerHost]):
     # -- guards
 
     def is_of_server(self, arrival: Arrival) -> bool:
-        return arrival.path == self.server
+        return arrival.path in self.addresses
 
     def has_room(self, client: ICEServerPeerInformation) -> bool:
         return client.id in self.punches or len(self.punches) < self.host.limits.punches
@@ -157,22 +159,27 @@ class Registration(Component[RegistrationState, ServerHost]):
         self.host.ask_transport(Lookup(self.query, *self.servers[self.number]))
 
     def adopt(self, addresses: tuple[Address, ...]) -> None:
-        self.server = nearest(addresses, self.signed.local.host)
+        self.addresses = in_turn(addresses, self.signed.local)
+        self.server = self.addresses[0]
         self.unanswered = self.denials = 0
 
     def beat(self) -> None:
         if self.server is not None:
+            if self.unanswered:
+                self.server = turned(self.addresses, self.server)
             self.unanswered += 1
             self.host.send_raw(self.server, PacketType.ICE_SERVER_HEARTBEAT, self.signed.payload)
 
     def try_next(self) -> None:
         self.number = (self.number + 1) % len(self.servers)
-        self.server = None
+        self.server, self.addresses = None, ()
 
-    def note_ack(self) -> None:
+    def note_ack(self, arrival: Arrival) -> None:
+        self.server = arrival.path
         self.unanswered = self.denials = 0
 
-    def note_denial(self) -> None:
+    def note_denial(self, arrival: Arrival) -> None:
+        self.server = arrival.path
         self.unanswered, self.denials = 0, self.denials + 1  # it is there, after all
 
     def tell_key_refused(self) -> None:

@@ -11,7 +11,10 @@ import attrs
 from ..contract import Address, Path
 from ..errors import WireError
 from .packets import PingType
-from .qt import SOCK_ADDR, SockAddr
+from .qt import SOCK_ADDR, SockAddr, SocketType
+
+_TURNS: Final = 16
+"""The most addresses of one name that are tried."""
 
 SOCKET: Final = "udp"
 """The label of the one datagram socket."""
@@ -31,7 +34,9 @@ def path_of(remote: Remote) -> Path:
 
 
 def path_to(sock: SockAddr, instead: str = "") -> Path | None:
-    """Where a socket of the wire is, with the host ``instead`` of a null one; None if nothing can be sent there."""
+    """Where a socket of the wire is, with the host ``instead`` of a null one; None if no datagram can be sent there."""
+    if sock.kind == SocketType.WEBRTC:
+        return None
     host = sock.host or instead
     if host.startswith("::ffff:") and "." in host:
         host = host[7:]
@@ -41,10 +46,19 @@ def path_to(sock: SockAddr, instead: str = "") -> Path | None:
     return Path(SOCKET, host, sock.port, scope)
 
 
-def nearest(addresses: tuple[Address, ...], host: str) -> Path:
-    """The first address of this host's family, or the first of all: of that of IPv4 if there is no host."""
-    best = min(addresses, key=lambda address: (":" in address.host) is not (":" in host))
-    return Path(SOCKET, best.host, best.port, best.scope)
+def in_turn(addresses: tuple[Address, ...], bound: Address | None) -> tuple[Path, ...]:
+    """The ways to a name, in the order in which they are tried: IPv4 first, and what our socket cannot reach only if
+    there is nothing else.
+    """
+    families = [[address for address in addresses if (":" in address.host) is six] for six in (False, True)]
+    if bound is not None and bound.host != "::" and families[":" in bound.host]:
+        families = [families[":" in bound.host]]
+    return tuple([Path(SOCKET, each.host, each.port, each.scope) for family in families for each in family][:_TURNS])
+
+
+def turned(paths: tuple[Path, ...], path: Path) -> Path:
+    """The way that is next."""
+    return paths[(paths.index(path) + 1) % len(paths)] if path in paths else path
 
 
 def own_socket(host: str, port: int) -> SockAddr:

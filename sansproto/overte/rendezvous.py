@@ -15,7 +15,7 @@ from . import packets as p
 from .introduction import Sockets
 from .limits import ClientDelays
 from .parts import Arrival, ClientHost, ClientPart, reads, receives
-from .remote import ways_to
+from .remote import turned, ways_to
 from .stun import StunClient
 
 
@@ -69,7 +69,10 @@ class IceClientTimer:
 class IceClient(ClientPart[IceClientState]):
     """Asks an ice-server where the domain is, and opens the way to it."""
 
+    servers: tuple[Path, ...]
+    """The ice-server's addresses, which are asked in turn until one knows the domain."""
     server: Path
+    """The one that is asked."""
     domain_sockets: dict[int, Path]
     """Where the domain may be, by the PingType that goes there."""
     told: Sockets | None
@@ -82,8 +85,8 @@ class IceClient(ClientPart[IceClientState]):
         self.target, self.own = target, own
         self.told, self.domain_sockets = None, {}
 
-    def begin(self, server: Path) -> None:
-        self.server = server
+    def begin(self, servers: tuple[Path, ...]) -> None:
+        self.servers, self.server = servers, servers[0]
         self.post(IceClientInput.START())
 
     def sockets_changed(self, sockets: Sockets) -> None:
@@ -93,7 +96,7 @@ class IceClient(ClientPart[IceClientState]):
     # -- guards and conditions
 
     def is_of_server(self, arrival: Arrival) -> bool:
-        return arrival.path == self.server
+        return arrival.path in self.servers
 
     def is_wanted(self, peer: p.ICEServerPeerInformation) -> bool:
         return peer.id == self.target.domain_id
@@ -105,6 +108,9 @@ class IceClient(ClientPart[IceClientState]):
         return replied.packet.ice_id == self.target.domain_id and replied.path in self.domain_sockets.values()
 
     # -- the table's actions
+
+    def turn(self) -> None:
+        self.server = turned(self.servers, self.server)
 
     def query_at_once(self) -> None:
         sockets = self.own.sockets
@@ -164,7 +170,7 @@ ICE_CLIENT: Final = Table[IceClient, IceClientState](
     },
     rows=(
         Row(_S.NEW, _I.START, _S.QUERYING, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
-        Row(_S.QUERYING, _I.QUERY_DUE, None, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
+        Row(_S.QUERYING, _I.QUERY_DUE, None, _C.turn, _C.query_at_once, arm=(_T.QUERY,), ref="ICE"),
         Row(_S.QUERYING, _I.QUERY | _I.MOVED, None, _C.send_query, ref="ICE"),
         Row((_S.PUNCHING, _S.REACHED), _I.MOVED, None, ref="own sockets"),
         Row(

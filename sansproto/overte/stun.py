@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Final, NamedTuple
 
-from ..contract import Address, Lookup, Path
+from ..contract import Address, Lookup, OwnAddress, Path
 from ..errors import Fault, WireError
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -17,10 +17,15 @@ from .introduction import Sockets
 from .limits import ClientDelays
 from .parts import ClientHost, ClientPart
 from .qt import SOCK_ADDR, SockAddr
-from .remote import nearest, own_socket, path_to
+from .remote import address_of, in_turn, own_socket, path_to
 
 QUERY: Final = 2
 """The number of the lookup of the STUN server's name."""
+
+OWN: Final = 3
+"""The number of the question for our own address."""
+
+_LOOPBACK: Final = "127.0.0.1"
 
 COOKIE: Final = bytes.fromhex("2112a442")
 _XOR_MAPPED_ADDRESS: Final = 0x0020
@@ -122,12 +127,14 @@ class StunClient(ClientPart[StunState]):
 
     public: SockAddr | None
     """Our public socket; None: not yet known."""
-    server: Path | None
-    """Where the STUN server is, once it is found."""
+    servers: tuple[Path, ...]
+    """Where the STUN server is, once it is found: its addresses are asked in turn."""
     transaction: bytes
     """Of this round of requests."""
     tries: int
     """Requests in this round."""
+    own_host: str | None
+    """Our address on the way to the domain, where our socket is bound to any; None: not yet known."""
     lookup: Annotated[Lookup | None, CACHED]
     """Of the server's name, if there is one."""
     local_host: Annotated[str | None, CACHED]
@@ -135,8 +142,8 @@ class StunClient(ClientPart[StunState]):
     def __init__(self, host: ClientHost, name: tuple[str, int] | None, local_host: str | None) -> None:
         super().__init__(host)
         self.lookup, self.local_host = None if name is None else Lookup(QUERY, *name), local_host
-        self.public = self.server = None
-        self.transaction, self.tries = b"", 0
+        self.public, self.servers = None, ()
+        self.transaction, self.tries, self.own_host = b"", 0, None
 
     # -- for the client
 
@@ -153,16 +160,33 @@ class StunClient(ClientPart[StunState]):
 
     @property
     def sockets(self) -> Sockets | None:
-        """Ours, once they are known."""
+        """Ours, once they are known. A local one has an address always: nodes on this machine would send to none."""
+        local = self._local()
+        return None if local is None or self.public is None else (self.public, local)
+
+    def _local(self) -> SockAddr | None:
         bound = self.host.local
-        if bound is None or self.public is None:
+        if bound is None:
             return None
         local = own_socket(self.local_host or bound.host, bound.port)
-        return self.public, local if path_to(local) else SockAddr("", bound.port)
+        if path_to(local) is not None:
+            return local
+        return None if self.own_host is None else own_socket(self.own_host, bound.port)
 
-    def pick(self, addresses: tuple[Address, ...]) -> Path:
-        """The first address of our socket's family, if there is one; IPv4 while we have none."""
-        return nearest(addresses, "" if self.host.local is None else self.host.local.host)
+    def find_own(self, path: Path) -> None:
+        """Ask for our address on this way, if the socket does not say it."""
+        if self.host.local is not None and (self.own_host is not None or self._local() is None):
+            self.host.ask_transport(OwnAddress(OWN, address_of(path)))
+
+    def found_own(self, addresses: tuple[Address, ...]) -> None:
+        """Without a way there, ours for those on this machine."""
+        self.own_host = addresses[0].host if addresses else _LOOPBACK
+        self.host.sockets_changed()
+
+    def do_without_own(self) -> None:
+        """Nobody answered."""
+        if self.host.local is not None and self._local() is None:
+            self.own_host = _LOOPBACK
 
     def hear(self, data: bytes) -> None:
         """A datagram of the STUN server."""
@@ -183,7 +207,7 @@ class StunClient(ClientPart[StunState]):
         return self.tries >= self.host.limits.stun_tries
 
     def is_address_known(self) -> bool:
-        return self.server is not None
+        return bool(self.servers)
 
     # -- the table's actions
 
@@ -191,7 +215,7 @@ class StunClient(ClientPart[StunState]):
         self.host.ask_transport(lookup)
 
     def set_server(self, addresses: tuple[Address, ...]) -> None:
-        self.server = self.pick(addresses)
+        self.servers = in_turn(addresses, self.host.local)
         self.start_round()
 
     def start_round(self) -> None:
@@ -199,9 +223,10 @@ class StunClient(ClientPart[StunState]):
         self.send()
 
     def send(self) -> None:
-        if self.server is not None:
+        if self.servers:
+            server = self.servers[self.tries % len(self.servers)]
             self.tries += 1
-            self.host.send_datagram(BindingRequest(self.transaction).encode(), self.server, "BINDING_REQUEST")
+            self.host.send_datagram(BindingRequest(self.transaction).encode(), server, "BINDING_REQUEST")
 
     def adopt(self, answer: StunAnswer) -> None:
         self.public = answer.address

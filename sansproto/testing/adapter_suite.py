@@ -31,6 +31,7 @@ from ..contract import (
     CloseWrite,
     Link,
     Lookup,
+    OwnAddress,
     Path,
     PauseAccepting,
     PauseReading,
@@ -339,6 +340,21 @@ class AdapterSuite:
         query, addresses = until(running, "looked up").value
         assert query == 7
         assert set(addresses) & {Address("127.0.0.1", 80), Address("::1", 80)}
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    def test_finds_out_its_own_address_on_a_way(self, world: World, host: str) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        running.call(lambda _: endpoint.do(OwnAddress(7, Address(host, 80))))
+        query, addresses = until(running, "looked up").value
+        assert query == 7
+        assert [address.host for address in addresses] in ([host], [] if ":" in host else [host])
+
+    def test_has_no_own_address_where_no_way_leads(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        running.call(lambda _: endpoint.do(OwnAddress(8, Address("fe80::1", 80, 1 << 20))))
+        assert until(running, "looked up").value == (8, ())
 
     @pytest.mark.parametrize("name", ["x" * 64, "::1%no such zone", ""])
     def test_a_failed_lookup_has_no_addresses(self, world: World, name: str) -> None:

@@ -54,9 +54,10 @@ class Checks(Protocol):
 
 
 def settings(kind: type[T], given: Config) -> T:
-    """Delays or limits; times are milliseconds in a vector."""
+    """Delays or limits; times are milliseconds in a vector, null where there is none."""
     hints = get_type_hints(kind)
-    return kind(**{name: value / 1000 if hints[name] is float else value for name, value in given.items()})
+    times = {name for name in given if hints[name] in (float, float | None) and given[name] is not None}
+    return kind(**{name: value / 1000 if name in times else value for name, value in given.items()})
 
 
 @attrs.define

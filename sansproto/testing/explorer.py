@@ -364,7 +364,7 @@ class _Search:
             return f"{name[socket.party]}'s NAT moves it to {socket.outside}{lost}"
         if move.kind == "look_up":
             party, lookup = world.lookups[move.where]
-            return f"{name[party]} gets its answer for {lookup.host}"
+            return f"{name[party]} gets its answer for {getattr(lookup, 'host', '')}"
         if move.kind.endswith("datagram"):
             datagram: Datagram = move.item if move.item is not None else world.datagrams[move.where]
             path = datagram.path

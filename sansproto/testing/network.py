@@ -30,6 +30,7 @@ from ..contract import (
     Link,
     Lookup,
     OpenStream,
+    OwnAddress,
     Path,
     PauseAccepting,
     PauseReading,
@@ -263,6 +264,10 @@ class Host:
         """The address under which somebody at this address sees this host."""
         if self.nat is not None:
             return self.nat.address
+        return self.own_for(target)
+
+    def own_for(self, target: str) -> str:
+        """The address of this host from which it sends to that one."""
         alike = (one for one in self.addresses if (":" in one) is (":" in target))
         return next(alike, self.address)
 
@@ -492,6 +497,9 @@ class Node(Generic[E]):
                 self._say_bound(transmit.socket, port)
             case Lookup():
                 self._look_up(transmit)
+            case OwnAddress(query, to):
+                own = Address(self.host.own_for(to.host), 0)
+                self._later(lambda: self.endpoint.looked_up(query, (own,), self.now))
             case PauseAccepting():
                 self._paused.setdefault(transmit.listener, deque())
             case _:

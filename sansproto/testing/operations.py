@@ -24,6 +24,7 @@ from ..contract import (
     Link,
     Lookup,
     OpenStream,
+    OwnAddress,
     Path,
     PauseAccepting,
     PauseReading,
@@ -508,7 +509,7 @@ class Run:
                 self._say(transmit.path, transmit.data)
             case Rebind():
                 self._say("sockets", transmit)
-            case Lookup():
+            case Lookup() | OwnAddress():
                 self._queries.append(transmit.query)
                 self._say("lookups", transmit)
             case OpenStream():

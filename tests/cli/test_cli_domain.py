@@ -117,6 +117,14 @@ def test_nodes_come_are_measured_and_go(domains: Domains) -> None:
     assert (told.event("joined")["place"], told.event("joined")["type"]) == ("/somewhere", "agent")
 
 
+def test_a_name_with_several_addresses_leads_to_the_one_that_answers(domains: Domains) -> None:
+    """``localhost`` is ::1, too, where nobody serves anything."""
+    server, port = domains.serve()
+    client = domains.start("connect", f"localhost:{port}", "--for", 0.1)
+    assert client.wait().code == 0
+    assert _event(server, "joined")["address"].startswith("127.0.0.1:")
+
+
 def test_lines_tell_the_same_to_people(domains: Domains) -> None:
     server = domains.start("serve", "--bind", "127.0.0.1", "--port", 0, "--assign", f"audio-mixer={MIXER}")
     command = next(line for line in server.wait_for("connect").splitlines() if "sansproto domain" in line)

@@ -32,6 +32,7 @@ from sansproto.overte.header import Control, decode_datagram
 from sansproto.overte.ice import IceServer
 from sansproto.overte.ice_events import DomainKeyWanted, KeyRefused
 from sansproto.overte.limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits
+from sansproto.overte.lists import Told
 from sansproto.overte.node import Node
 from sansproto.overte.policy import Policy
 from sansproto.overte.registration import Registration
@@ -67,8 +68,8 @@ CLIENT_LIMITS = ClientLimits(copies=2)
 class ExploredConnection(Connection):
     """A connection that does not say how long the one before it lasted."""
 
-    def adopt(self, found: p.DomainList) -> None:
-        super().adopt(found)
+    def adopt(self, told: Told) -> None:
+        super().adopt(told)
         cast(Client, self.host).listed = self.host.clock
 
     def reset(self) -> None:
@@ -113,7 +114,7 @@ class Client(DomainClient):
 
         own = self.connection
         parts = own.own, own.nodes, own.queries
-        self.connection = ExploredConnection(self, own.target, own.introduction, *parts, by_ice=own.by_ice)
+        self.connection = ExploredConnection(self, own.ways.target, own.introduction, *parts, by_ice=own.ways.by_ice)
         self.node_table.nodes.make = lambda key: ExploredNode(self, self.node_table, key)
 
     def freeze(self, base: float, **rest: Any) -> Any:
@@ -419,9 +420,11 @@ def of_client(session: Client) -> tuple[str, ...]:
     if one.state is ConnectionState.CONNECTED and one.listed > most:
         found.append(f"it is connected, but got its last list {one.listed:g} s ago")
     truth = {ConnectionState.CONNECTED: ("connected", *one.ids), ConnectionState.CLOSED: ("closed", b"", 0)}
+    if one.state is ConnectionState.SETTLING:
+        truth[one.state] = one.belief if one.belief[0] == "connected" else ("connected", *one.ids)
     if one.belief != truth.get(one.state, ("away", b"", 0)):
         found.append(f"its application believes {one.belief}, but it is {one.state.name} with {one.ids}")
-    if (one.phase is Phase.OPEN) is not (one.state is ConnectionState.CONNECTED):
+    if (one.phase is Phase.OPEN) is not (one.state in (ConnectionState.CONNECTED, ConnectionState.SETTLING)):
         found.append(f"it is {one.state.name} in the phase {one.phase.name}")
     return *found, *(f"{what} is left over" for what in one.left_over)
 

@@ -7,9 +7,22 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from scripted_overte import DOMAIN, DOMAIN_ID, EPOCH, LOCAL_ID, MIXER, SECRET, SESSION, STRANGER, US, ClientPeer, record
+from scripted_overte import (
+    DOMAIN,
+    DOMAIN_ID,
+    EPOCH,
+    LOCAL_ID,
+    MIXER,
+    SECRET,
+    SESSION,
+    STRANGER,
+    US,
+    ClientPeer,
+    control,
+    record,
+)
 
-from sansproto.contract import Address, Lookup, Path, Phase
+from sansproto.contract import Address, Lookup, OwnAddress, Path, Phase, SendDatagram
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import crypto
@@ -29,6 +42,7 @@ from sansproto.overte.events import (
     SettingsReceived,
     Undelivered,
 )
+from sansproto.overte.header import ControlType
 from sansproto.overte.limits import ClientDelays, ClientLimits
 from sansproto.overte.node import NODE
 from sansproto.overte.qt import NULL_UUID, SockAddr
@@ -58,6 +72,10 @@ def key() -> bytes:
 
 def kinds(peer: ClientPeer) -> list[str]:
     return [type(packet).__name__ for _, packet, _ in peer.sent()]
+
+
+def datagrams(peer: ClientPeer) -> list[SendDatagram]:
+    return [transmit for transmit in peer.take(peer.transmits) if isinstance(transmit, SendDatagram)]
 
 
 def check_ins(peer: ClientPeer, until: int) -> dict[int, list[str]]:
@@ -306,17 +324,60 @@ def test_changed_ids_are_a_new_session() -> None:
     peer.take()
     peer.at(0.5)
     peer.list(record(), session_id=b"n" * 16, local_id=7, permissions=3)
-    (renumbered, *rest) = peer.take()
-    assert renumbered == Renumbered(b"n" * 16, 7, permissions=3)
-    assert rest[:-1] == [NotAnswered(kind=2), NotAnswered("/hill")]
-    assert isinstance(rest[-1], NodeAdded)
+    assert peer.take() == [NotAnswered("/hill"), NotAnswered(kind=2)]
+    assert (peer.session_id, peer.local_id, peer.nodes) == (b"n" * 16, 7, {})
+    peer.at(1.0)
+    assert peer.take() == [Renumbered(b"n" * 16, 7, permissions=3)]
+    assert {header.source for header, _, _ in peer.sent(p.DomainListRequest)} == {7}
+    peer.list(record(), session_id=b"n" * 16, local_id=7, permissions=3)
+    (added,) = peer.take()
+    assert isinstance(added, NodeAdded)
     assert "late" not in peer.stats.dropped
     peer.shake()
     assert [packet for header, packet, _ in peer.sent() if header.reliable] == [p.DomainSettingsRequest(2)]
-    peer.at(1.0)
-    ((header, _, _),) = peer.sent(p.DomainListRequest)
-    assert header.source == 7
     assert peer.phase is Phase.OPEN
+
+
+def test_a_burst_of_changed_ids_is_told_once_when_it_is_over() -> None:
+    """As after a pause of the server, which then answers each request that waited with another session."""
+    peer = ClientPeer.live()
+    peer.list(record())
+    peer.take()
+    for number in range(1, 21):
+        peer.at(number * 0.02)
+        peer.list(record(), session_id=bytes([number]) * 16, local_id=number, permissions=number)
+        peer.list(session_id=bytes([number]) * 16, local_id=number, permissions=99)
+        peer.say(p.AddedNode.decode(record("W", number=2).encode()))
+        assert peer.session_id == bytes([number]) * 16
+    assert peer.take() == [NotAnswered(kind=2)]
+    assert peer.phase is Phase.OPEN
+    peer.at(0.899)
+    assert peer.take() == []
+    peer.at(0.9)
+    assert peer.take() == [Renumbered(bytes([20]) * 16, 20, permissions=20)]
+    peer.list(record(), session_id=bytes([20]) * 16, local_id=20, permissions=20)
+    assert [type(event) for event in peer.take()] == [NodeAdded]
+
+
+@pytest.mark.parametrize("what", ["silence", "another socket", "close"])
+def test_a_session_may_end_before_its_ids_are_told(what: str) -> None:
+    peer = ClientPeer.live(delays=ClientDelays(settle=30.0))
+    peer.list(session_id=b"n" * 16, local_id=7)
+    peer.take()
+    if what == "silence":
+        peer.at(7.0)
+    elif what == "close":
+        peer.close(0.0)
+    else:
+        peer.bind(Address(US.host, 5))
+    events = peer.take()
+    assert not [event for event in events if isinstance(event, Renumbered)]
+    assert [type(event) for event in events if not isinstance(event, NotAnswered)] == [
+        Closed if what == "close" else Disconnected
+    ]
+    assert what == "close" or peer.phase is Phase.OPENING
+    peer.at(40.0)
+    assert not [event for event in peer.take() if isinstance(event, Renumbered)]
 
 
 def test_permissions_change_with_a_list() -> None:
@@ -470,6 +531,154 @@ def test_a_domain_account_goes_along() -> None:
     assert "ACCESS" not in repr(request)
 
 
+# -- addresses ---------------------------------------------------------------------------------------------------------
+
+SIX, FOUR, LAST = (Address(host, 40102) for host in ("2001:db8::1", DOMAIN.host, "198.51.100.3"))
+
+
+def asked(peer: ClientPeer) -> list[str]:
+    """Whom the client sent a connect request since the last time."""
+    return [path.host for _, _, path in peer.sent(p.DomainConnectRequest)]
+
+
+def test_every_address_of_a_name_gets_its_turn_and_the_one_that_answers_stays() -> None:
+    peer = ClientPeer.live(connected=False, bound=False)
+    peer.bind(Address("::", 48001))
+    peer.looked_up(3, (Address("10.0.0.6", 0),), 0.0)
+    peer.connect(0.0)
+    peer.looked_up(1, (SIX, FOUR, LAST), 0.0)
+    assert asked(peer) == [FOUR.host]
+    for second, host in ((1.0, LAST.host), (2.0, SIX.host), (3.0, FOUR.host), (4.0, LAST.host)):
+        peer.at(second)
+        assert asked(peer) == [host]
+    peer.list(path=STRANGER)
+    assert peer.take() == []
+    peer.list(path=Path(SOCKET, SIX.host, SIX.port))  # late: meanwhile another one was asked
+    assert [type(event) for event in peer.take()] == [Connected]
+    assert peer.domain == Path(SOCKET, SIX.host, SIX.port)
+    peer.list(session_id=b"n" * 16, path=DOMAIN)
+    assert peer.stats.dropped["not from the domain"] == 2
+    peer.at(5.0)
+    assert {path.host for _, _, path in peer.sent(p.DomainListRequest)} == {SIX.host}
+
+
+@pytest.mark.parametrize(
+    ("bound", "addresses", "told"),
+    [
+        ("192.168.1.23", (SIX, FOUR), [FOUR.host] * 3),
+        ("2001:db8::7", (FOUR, SIX), [SIX.host] * 3),
+        ("192.168.1.23", (SIX,), [SIX.host] * 3),  # which will fail, and be told as that
+        ("192.168.1.23", (LAST, FOUR), [LAST.host, FOUR.host, LAST.host]),
+    ],
+)
+def test_what_the_socket_cannot_reach_is_left_out(bound: str, addresses: tuple[Address, ...], told: list[str]) -> None:
+    peer = ClientPeer.live(connected=False, bound=False)
+    peer.bind(Address(bound, 48001))
+    peer.connect(0.0)
+    peer.looked_up(1, addresses, 0.0)
+    peer.at(2.0)
+    assert asked(peer) == told
+
+
+def test_who_spoke_stays_although_it_let_nobody_in() -> None:
+    for answer in (p.ConnectionToken(b"t" * 16), p.DomainConnectionDenied(4, "full", "")):
+        peer = ClientPeer.live(connected=False)
+        peer.connect(0.0)
+        peer.looked_up(1, (LAST, FOUR), 0.0)
+        peer.say(answer, Path(SOCKET, LAST.host, LAST.port))
+        peer.at(3.0)
+        assert set(asked(peer)) == {LAST.host}
+
+
+def test_a_name_is_looked_up_again_after_silence() -> None:
+    peer = ClientPeer.live()
+    for second in (1.0, 2.0):
+        peer.at(second)
+        peer.list()
+    peer.take(peer.transmits)
+    peer.at(8.0)
+    assert Lookup(1, "domain.example", 40102) in peer.take(peer.transmits)
+    peer.looked_up(1, (LAST,), 8.0)
+    peer.at(9.0)
+    assert asked(peer) == [LAST.host]
+    peer.at(14.9)  # nor is it there
+    assert peer.take(peer.transmits).count(Lookup(1, "domain.example", 40102)) == 1
+    peer.looked_up(1, (), 14.9)  # a name that fails for once is where it was
+    peer.looked_up(1, (SIX, FOUR), 14.9)
+    peer.at(16.0)
+    assert set(asked(peer)) == {FOUR.host}
+    peer.list(path=Path(SOCKET, FOUR.host, FOUR.port))
+    peer.looked_up(1, (LAST,), 16.0)  # an answer that is late
+    assert peer.domain == Path(SOCKET, FOUR.host, FOUR.port)
+
+
+def test_an_ice_server_is_asked_at_each_of_its_addresses_and_again_after_silence() -> None:
+    peer = iced(Address("192.0.2.76", 7337))
+    peer.at(2.0)
+    queries = [path.host for _, _, path in peer.sent(p.ICEServerQuery)]
+    assert queries == ["192.0.2.76", ICE_SERVER.host, "192.0.2.76"]
+    peer.say(peer_information(), ICE_SERVER)
+    peer.say(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
+    peer.list()
+    peer.at(9.0)
+    assert Disconnected(Loss.SILENT) in peer.take()
+    transmits = peer.take(peer.transmits)
+    assert Lookup(1, "ice.example", 7337) in transmits
+    assert peer.domain is None
+    peer.looked_up(1, (Address("192.0.2.78", 7337),), 9.0)
+    assert [path.host for _, _, path in peer.sent(p.ICEServerQuery)] == ["192.0.2.78"]
+    moved = Path(SOCKET, "198.51.100.9", 40102)
+    peer.say(peer_information(public_socket=SockAddr(moved.host, moved.port)), Path(SOCKET, "192.0.2.78", 7337))
+    peer.say(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), moved)
+    assert asked(peer) == [moved.host]
+    peer.at(16.0)  # nor does it let us in
+    assert peer.domain is None
+
+
+def test_a_stun_server_is_asked_at_each_of_its_addresses() -> None:
+    peer = stunned()
+    peer.looked_up(2, (Address("192.0.2.32", 3478), Address(STUN_SERVER.host, 3478)), 0.0)
+    peer.at(0.25)
+    first, second = datagrams(peer)
+    assert (first.path.host, second.path) == ("192.0.2.32", STUN_SERVER)
+    transaction = BindingRequest.decode(first.data).transaction
+    peer.receive_datagram(stun_answer(transaction), first.path, 0.25)
+    ((_, request, _),) = peer.sent()
+    assert request.check_in.public_socket == SockAddr("203.0.113.7", 48001)
+
+
+# -- patience ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_time_to_give_up_at_it_is_tried_for_ever() -> None:
+    patient = ClientDelays(give_up=None)
+    peer = ClientPeer.live(connected=False, delays=patient)
+    peer.connect(0.0)
+    peer.take(peer.transmits)
+    peer.looked_up(1, (), 0.0)
+    assert not peer.take(peer.transmits)
+    peer.at(1.0)
+    assert peer.take(peer.transmits) == [Lookup(1, "domain.example", 40102)]
+    peer.at(12.0)  # which is not even answered
+    assert Lookup(1, "domain.example", 40102) in peer.take(peer.transmits)
+    peer.find()
+    peer.at(600.0)
+    assert peer.phase is Phase.OPENING
+    assert peer.take() == []
+    peer.list()
+    peer.at(900.0)
+    assert [type(event) for event in peer.take()] == [Connected, NotAnswered, Disconnected]
+    assert peer.phase is Phase.OPENING
+    peer.close(peer.now)
+    assert peer.take() == [Closed(CloseCause.LOCAL)]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_time_to_give_up_at_is_one_or_none(value: float) -> None:
+    with pytest.raises(ValueError, match="give_up"):
+        ClientDelays(give_up=value)
+
+
 # -- paths and settings ------------------------------------------------------------------------------------------------
 
 
@@ -496,6 +705,76 @@ def test_the_domain_answers_questions() -> None:
         peer.at(float(second))
         peer.list()
     assert NotAnswered("/hill") in peer.take()
+
+
+def ask_settings(peer: ClientPeer) -> list[int]:
+    """The kinds of settings that the client asked for since the last time; all of it is acknowledged."""
+    found = peer.sent()
+    for header, _, path in found:
+        if header.reliable:
+            peer.say(control(ControlType.ACK, header.sequence), path)
+    return [packet.type for _, packet, _ in found if isinstance(packet, p.DomainSettingsRequest)]
+
+
+def test_settings_are_asked_for_one_after_the_other() -> None:
+    """Answers do not say what they answer, and the reference sends one with several parts after later short ones."""
+    peer = ClientPeer.live()
+    for kind in (p.AssignmentType.AUDIO_MIXER, p.AssignmentType.AVATAR_MIXER):
+        peer.request_settings(kind, 0.0)
+    peer.ask_path("/", 0.0)
+    peer.shake()
+    assert ask_settings(peer) == [2]
+    for kind in (0, 1, None):
+        peer.say(p.DomainSettings(b"{}"))
+        assert ask_settings(peer) == ([] if kind is None else [kind])
+    assert [event.kind for event in peer.take() if isinstance(event, SettingsReceived)] == [2, 0, 1]
+
+
+def test_an_answer_that_is_overdue_is_not_taken_for_that_to_the_next_question() -> None:
+    peer = ClientPeer.live()
+    peer.request_settings(p.AssignmentType.AUDIO_MIXER, 0.0)
+    peer.shake()
+    assert ask_settings(peer) == [2]
+    for second in range(1, 9):
+        peer.at(float(second))
+        peer.list()
+        assert ask_settings(peer) == []
+    assert peer.take() == [NotAnswered(kind=2)]
+    peer.say(p.DomainSettings(b'"of agents"'))
+    assert (peer.take(), peer.stats.noted["late answer"]) == ([], 1)
+    assert ask_settings(peer) == [0]
+    peer.say(p.DomainSettings(b'"of audio mixers"'))
+    assert peer.take() == [SettingsReceived(0, b'"of audio mixers"')]
+
+
+def test_the_next_settings_are_asked_for_if_an_answer_never_comes() -> None:
+    peer = ClientPeer.live()
+    for kind in (p.AssignmentType.AUDIO_MIXER, p.AssignmentType.AVATAR_MIXER):
+        peer.request_settings(kind, 0.0)
+    peer.shake()
+    asked = {}
+    for second in range(1, 25):
+        asked[second] = ask_settings(peer)
+        peer.at(float(second))
+        peer.list()
+    assert {second: kinds for second, kinds in asked.items() if kinds} == {1: [2], 11: [0], 21: [1]}
+    assert peer.take() == [NotAnswered(kind=2), NotAnswered(kind=0)]
+    peer.list(session_id=b"n" * 16)  # while one is open, and one of before is overdue
+    assert peer.take() == [NotAnswered(kind=1)]
+    assert "removed" not in peer.stats.dropped
+
+
+def test_all_questions_are_over_when_the_connection_is() -> None:
+    peer = ClientPeer.live()
+    for second in range(6):
+        peer.at(float(second))
+        peer.list()
+    for kind in (p.AssignmentType.AUDIO_MIXER, p.AssignmentType.AVATAR_MIXER):
+        peer.request_settings(kind, peer.now)
+    peer.list(session_id=b"n" * 16)
+    assert peer.take() == [NotAnswered(kind=2), NotAnswered(kind=1), NotAnswered(kind=0)]
+    assert "removed" not in peer.stats.dropped
+    assert not peer.queries.open
 
 
 def test_questions_have_bounds() -> None:
@@ -578,7 +857,7 @@ def test_without_an_answer_of_stun_the_public_address_is_null() -> None:
     ((_, connect, _),) = peer.sent()
     assert connect.check_in.public_socket == SockAddr("", US.port)
     peer.at(15.5)
-    assert [datagram.path for datagram in peer.take(peer.transmits)].count(STUN_SERVER) == 10
+    assert [datagram.path for datagram in datagrams(peer)].count(STUN_SERVER) == 10
 
 
 def test_a_stun_server_without_an_address_is_looked_up_again() -> None:
@@ -603,7 +882,7 @@ def test_a_public_address_that_changes_is_a_new_connection() -> None:
         peer.sent() if second < 10 else None
         peer.at(float(second))
         peer.list()
-    again = [datagram for datagram in peer.take(peer.transmits) if datagram.path == STUN_SERVER]
+    again = [datagram for datagram in datagrams(peer) if datagram.path == STUN_SERVER]
     transaction = BindingRequest.decode(again[0].data).transaction
     peer.receive_datagram(stun_answer(transaction), STUN_SERVER, peer.now)
     assert peer.phase is Phase.OPEN  # nothing has changed
@@ -611,7 +890,7 @@ def test_a_public_address_that_changes_is_a_new_connection() -> None:
         peer.at(float(second))
         peer.list()
     assert peer.phase is Phase.OPEN
-    again = [datagram for datagram in peer.take(peer.transmits) if datagram.path == STUN_SERVER]
+    again = [datagram for datagram in datagrams(peer) if datagram.path == STUN_SERVER]
     transaction = BindingRequest.decode(again[-1].data).transaction
     peer.receive_datagram(stun_answer(transaction, port=5), STUN_SERVER, peer.now)
     assert [event for event in peer.take() if isinstance(event, Disconnected)] == [Disconnected(Loss.MOVED)]
@@ -652,24 +931,61 @@ def test_with_stun_a_socket_that_is_bound_anew_asks_again() -> None:
 
 @pytest.mark.parametrize(
     ("bound", "given", "told"),
-    [("0.0.0.0", None, ""), ("0.0.0.0", "10.0.0.5", "10.0.0.5"), ("eth0", None, ""), ("::1", None, "::1")],
+    [
+        ("0.0.0.0", None, "10.0.0.6"),
+        ("0.0.0.0", "10.0.0.5", "10.0.0.5"),
+        ("eth0", None, "10.0.0.6"),
+        ("::1", None, "::1"),
+    ],
 )
 def test_any_address_is_not_told(bound: str, given: str | None, told: str) -> None:
+    """It is the one from which we send to the domain, or one that this machine has, but never none."""
     peer = ClientPeer.live(connected=False, bound=False, local_host=given)
     peer.socket_bound(SOCKET, Address(bound, 48001), 0.0)
     peer.go()
+    if told == "10.0.0.6":
+        assert peer.take(peer.transmits)[1:] == [OwnAddress(3, Address(DOMAIN.host, DOMAIN.port))]
+        peer.looked_up(3, (Address("10.0.0.6", 0),), 0.0)
     ((_, request, _),) = peer.sent()
     assert request.check_in.local_socket == SockAddr(told, 48001)
+
+
+@pytest.mark.parametrize("answer", [(), None], ids=["no way", "no answer"])
+def test_where_no_address_of_our_own_is_found_there_is_that_of_this_machine(answer: tuple[Address, ...] | None) -> None:
+    peer = ClientPeer.live(connected=False, bound=False)
+    peer.bind(Address("::", 48001))
+    peer.go()
+    if answer is None:
+        assert not peer.sent()
+        peer.at(1.0)
+    else:
+        peer.looked_up(3, answer, 0.0)
+    ((_, request, _),) = peer.sent()
+    assert request.check_in.local_socket == SockAddr("127.0.0.1", 48001)
+
+
+def test_our_own_address_is_asked_for_when_the_socket_is_bound_late_and_again_after_silence() -> None:
+    peer = ClientPeer.live(connected=False, bound=False)
+    peer.go()
+    peer.bind(Address("0.0.0.0", 48001))
+    peer.looked_up(3, (Address("10.0.0.6", 0),), 0.0)
+    peer.list()
+    peer.at(6.0)
+    peer.find()
+    asked = [transmit for transmit in peer.take(peer.transmits) if isinstance(transmit, OwnAddress)]
+    assert asked == [OwnAddress(3, Address(DOMAIN.host, DOMAIN.port))] * 2
+    peer.looked_up(3, (Address("10.0.0.7", 0),), 6.0)
+    assert peer.sent(p.DomainConnectRequest)[-1][1].check_in.local_socket == SockAddr("10.0.0.7", 48001)
 
 
 # -- ICE ---------------------------------------------------------------------------------------------------------------
 
 
-def iced() -> ClientPeer:
+def iced(*before: Address) -> ClientPeer:
     peer = ClientPeer.live(connected=False, ice=ICE)
     peer.connect(0.0)
     assert peer.take(peer.transmits) == [Lookup(1, "ice.example", 7337)]
-    peer.looked_up(1, (Address(ICE_SERVER.host, ICE_SERVER.port),), 0.0)
+    peer.looked_up(1, (*before, Address(ICE_SERVER.host, ICE_SERVER.port)), 0.0)
     return peer
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
+import attrs
 import pytest
+from hypothesis import given
 from scripted_overte import (
     DOMAIN,
     DOMAIN_ID,
@@ -17,6 +19,7 @@ from scripted_overte import (
     STRANGER,
     ClientPeer,
     OvertePartHost,
+    domain_list,
     record,
 )
 
@@ -33,6 +36,7 @@ from sansproto.overte.events import (
     NodeAdded,
     NodeMeasured,
     NodeRemoved,
+    NotAnswered,
     PacketReceived,
     PathAnswered,
     Removal,
@@ -40,13 +44,15 @@ from sansproto.overte.events import (
 )
 from sansproto.overte.header import MAX_DATAGRAM, Control, ControlType, encode_datagram
 from sansproto.overte.limits import ClientDelays, ClientLimits
+from sansproto.overte.lists import record_end
 from sansproto.overte.node import Node, NodeOwner
-from sansproto.overte.qt import NULL_UUID, SockAddr
+from sansproto.overte.qt import NULL_UUID, SockAddr, SocketType
 from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, VirtualNetwork
+from sansproto.testing.strategies import packets
 
 M = bytes([1]) * 16  # the mixer's id
 M_LOCAL_ID = 4661
@@ -75,6 +81,11 @@ def activated(**changes: Any) -> ClientPeer:
     answer(peer, punched(peer)[MIXER])
     peer.take()
     return peer
+
+
+def of_nodes(peer: ClientPeer) -> list[Any]:
+    """What it told of nodes."""
+    return [event for event in peer.take() if not isinstance(event, NotAnswered | Undelivered)]
 
 
 def wall(peer: ClientPeer) -> int:
@@ -136,23 +147,197 @@ def test_a_removed_node_is_gone() -> None:
     assert not peer.node_table.index
 
 
+SAME_PUBLIC: Final = record("W", number=2, public_socket=SockAddr(MIXER.host, MIXER.port))
+
+
 @pytest.mark.parametrize(
     "newer",
     [
         record("M", number=2),  # the same office
-        record("W", number=2, public_socket=SockAddr(MIXER.host, MIXER.port)),
-        record("W", number=2, local_socket=SockAddr(MIXER_LOCAL.host, MIXER_LOCAL.port)),
+        SAME_PUBLIC,
         record("W", number=2, local_id=M_LOCAL_ID),
     ],
 )
 def test_a_node_that_cannot_be_beside_another_takes_its_place(newer: p.NodeRecord) -> None:
     peer = met()
+    peer.at(2.1)
     peer.list(record(), newer)
     removed, added = peer.take()
     assert removed == NodeRemoved(M, Removal.REPLACED)
     assert isinstance(added, NodeAdded)
     assert set(peer.nodes) == {newer.id}
     assert set(peer.node_table.index.values()) == {peer.node_table.nodes[newer.id]}
+    assert set(map(tuple, peer.node_table.places.values())) == {(peer.node_table.nodes[newer.id],)}
+
+
+AT_HOME: Final = SockAddr("192.168.1.5", 48000)
+
+
+def agent(number: int, **changes: Any) -> p.NodeRecord:
+    """One of several agents that have the same private address behind different routers."""
+    return record("I", number=number, local_socket=AT_HOME, **changes)
+
+
+def test_equal_private_addresses_evict_nobody() -> None:
+    peer = ClientPeer.live(interest=b"I", node_type=p.NodeType.AVATAR_MIXER, assignment=b"a" * 16)
+    for second in range(30):
+        peer.at(float(second))
+        peer.list(agent(1), agent(2))
+        moved = SockAddr("203.0.113.1", 1000 + second)
+        peer.list(agent(3, public_socket=moved))  # whose router changes its port again and again
+        for number in (1, 2, 3):
+            ping = p.Ping(p.PingType.PUBLIC, wall(peer), 0)
+            path = Path(SOCKET, moved.host, moved.port) if number == 3 else Path(SOCKET, MIXER.host, 40109 + number)
+            peer.say(ping, path, source=4660 + number, secret=SECRET)
+    assert [type(event) for event in of_nodes(peer)] == [NodeAdded] * 3
+    peer.say(p.RemovedNode(bytes([1]) * 16))
+    assert peer.accepts_channel(Path(SOCKET, AT_HOME.host, AT_HOME.port))  # the others have it
+
+
+@pytest.mark.parametrize("by", ["list", "announcement"])
+def test_nodes_that_say_the_same_public_socket_stay_beside_each_other(by: str) -> None:
+    """As those behind one router do who do not know how others see them."""
+    peer = ClientPeer.live()
+    nodes = [record("I", number=number, public_socket=SockAddr("203.0.113.1", 48000)) for number in (1, 2, 3)]
+    for node in nodes:
+        peer.at(peer.now + 1.0)
+        peer.list() if by == "list" else peer.say(p.AddedNode.decode(node.encode()))
+        for _ in range(2):
+            peer.list(*nodes[: nodes.index(node) + 1])
+        for known in nodes[: nodes.index(node) + 1]:
+            ping = p.Ping(p.PingType.PUBLIC, wall(peer), 0)
+            peer.say(ping, Path(SOCKET, "203.0.113.1", known.local_id), source=known.local_id, secret=SECRET)
+    assert [type(event) for event in peer.take()] == [NodeAdded] * 3
+
+
+def test_a_node_that_comes_back_takes_nobodys_place() -> None:
+    peer = met()
+    for second in (3.0, 6.0, 9.0):
+        peer.at(second)
+        peer.list(record(), SAME_PUBLIC)
+        kinds = [type(event) for event in of_nodes(peer)]
+        assert kinds == {3.0: [NodeRemoved, NodeAdded], 6.0: [NodeAdded]}.get(second, [])
+
+
+def test_what_waits_for_a_socket_goes_on_while_somebody_has_it() -> None:
+    """The channel with an address is not forgotten with one of several nodes that have it."""
+    peer = activated()
+    shared = SockAddr(MIXER.host, MIXER.port)
+    peer.list(record(), record("W", number=2, local_socket=shared))
+    peer.send_to_node(M, PacketType.AVATAR_IDENTITY, b"me", 0.0, reliable=True)
+    peer.say(p.RemovedNode(bytes([2]) * 16))
+    peer.shake(MIXER)
+    assert [payload for header, payload, path in peer.sent() if header.reliable and path == MIXER] == [b"me"]
+    assert not peer.take()[2:]
+
+
+# -- lists that are late -----------------------------------------------------------------------------------------------
+
+
+def test_a_list_that_was_under_way_revives_nobody() -> None:
+    peer = met()
+    peer.at(1.0)
+    asked = wall(peer)
+    peer.at(1.5)
+    peer.say(p.RemovedNode(M))
+    peer.list(record(), client_clock=asked)
+    peer.say(p.AddedNode.decode(record().encode()))
+    assert [type(event) for event in peer.take()] == [NodeRemoved]
+    assert peer.stats.noted == {"a record of a removed node": 2}
+    peer.at(2.0)
+    peer.list(record(), client_clock=wall(peer))  # it was asked for since
+    assert [type(event) for event in peer.take()] == [NodeAdded]
+
+
+def test_a_list_that_is_older_than_the_last_one_is_dropped() -> None:
+    peer = ClientPeer.live()
+    peer.at(2.0)
+    peer.list(record(), client_clock=wall(peer))
+    peer.take()
+    for changes in ({}, {"session_id": b"o" * 16, "local_id": 3}, {"permissions": 0}):
+        peer.list(record("W", number=2), client_clock=wall(peer) - 1, **changes)
+    assert (peer.take(), peer.stats.dropped["late list"]) == ([], 3)
+    peer.list(record("W", number=2), client_clock=wall(peer) + 1)  # which is no clock of ours
+    peer.list(record("A", number=3), client_clock=wall(peer))  # another datagram of the same
+    assert [type(event) for event in peer.take()] == [NodeAdded] * 2
+
+
+# -- records that do not decode ----------------------------------------------------------------------------------------
+
+GOOD: Final = record().encode()
+NOWHERE: Final = b"\x01\x01" + bytes(16)
+"""The front of an IPv6 socket, up to the length of its scope."""
+
+BAD: Final = {
+    "replicated is no bool": GOOD[:37] + b"\x02" + GOOD[38:],
+    "a scope of odd length": GOOD[:17] + NOWHERE + b"\x00\x00\x00\x03abc" + b"\x00\x01" + GOOD[25:],
+    "a scope that is too long": GOOD[:17] + NOWHERE + b"\x00\x00\x02\x02" + bytes(514) + b"\x00\x01" + GOOD[25:],
+}
+UNENDING: Final = {
+    "no form of address": GOOD[:18] + b"\x07" + GOOD[19:],
+    "a scope beyond the end": GOOD[:17] + NOWHERE + b"\xff\xff\xff\xfe" + GOOD[25:],
+    "cut off": GOOD[:-1],
+    "cut off in its first bytes": GOOD[:17],
+}
+
+
+def listed_with(data: bytes, *behind: p.NodeRecord) -> ClientPeer:
+    peer = ClientPeer.live()
+    front = domain_list(record("W", number=2)).encode()
+    peer.say((PacketType.DOMAIN_LIST, front + data + b"".join(node.encode() for node in behind)))
+    return peer
+
+
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD)
+def test_a_record_with_a_bad_value_costs_nobody_else(data: bytes) -> None:
+    peer = listed_with(data, record("A", number=3))
+    assert set(peer.nodes) == {bytes([2]) * 16, bytes([3]) * 16}
+    assert peer.stats.noted == {"malformed record": 1}
+    assert not peer.stats.dropped
+
+
+@pytest.mark.parametrize("data", UNENDING.values(), ids=UNENDING)
+def test_where_a_record_does_not_end_the_list_does(data: bytes) -> None:
+    peer = listed_with(data)
+    assert set(peer.nodes) == {bytes([2]) * 16}
+    assert peer.stats.noted == {"list cut short": 1}
+    assert not peer.stats.dropped
+
+
+def test_a_list_of_more_nodes_than_any_datagram_has_ends_there() -> None:
+    peer = listed_with(b"".join(record("I", number=3, local_id=number).encode() for number in range(100)))
+    assert peer.stats.noted["list cut short"] == 1
+
+
+@given(packets(p.NodeRecord))
+def test_a_records_end_is_found_whatever_it_says(node: p.NodeRecord) -> None:
+    data = node.encode()
+    assert record_end(b"x" + data + b"y", 1) == 1 + len(data)
+    for end in range(len(data)):
+        assert record_end(data[:end], 0) is None
+
+
+# -- WebRTC ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_only_webrtc_reaches_is_told_and_left_alone() -> None:
+    peer = ClientPeer.live()
+    sockets = {name: SockAddr("203.0.113.5", 7, kind=SocketType.WEBRTC) for name in ("public_socket", "local_socket")}
+    browser = record("I", **sockets)
+    for second in range(60):
+        peer.at(float(second))
+        peer.list(browser)
+    (added,) = of_nodes(peer)
+    assert (added.node.webrtc, added.node.public, added.node.local) == (True, None, None)
+    assert not [path for _, _, path in peer.sent() if path != DOMAIN]
+    assert not peer.send_to_node(browser.id, PacketType.AVATAR_DATA, b"x", peer.now)
+    peer.list(attrs.evolve(browser, permissions=1))
+    assert peer.nodes[browser.id].permissions == 1
+    peer.say(p.RemovedNode(browser.id))
+    assert peer.take() == [NodeRemoved(browser.id, Removal.REMOVED)]
+
+
+# -- lists that say where ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["known", "new"])
@@ -329,6 +514,48 @@ def test_the_socket_of_another_node_is_nobodys_symmetric_one() -> None:
     assert len(peer.nodes) == 2
 
 
+def test_a_node_whose_router_gives_it_another_port_is_reached_there() -> None:
+    peer = activated()
+    ports = [Path(SOCKET, STRANGER.host, port) for port in (2001, 2002)]
+    for number, path in enumerate(ports):
+        peer.at(peer.now + 3.0)
+        peer.list(record())
+        peer.sent()
+        peer.say(p.Ping(p.PingType.AGNOSTIC, wall(peer), 0), path, source=M_LOCAL_ID, secret=SECRET)
+        pings = punched(peer)
+        assert pings[path].type is p.PingType.SYMMETRIC
+        assert ports[number - 1] not in pings or number == 0
+        peer.say(p.Ping(p.PingType.AGNOSTIC, wall(peer) + 1, 0), STRANGER, source=M_LOCAL_ID, secret=SECRET)
+        assert peer.nodes[M].symmetric == Address(path.host, path.port)  # two at once do not take turns
+        answer(peer, pings[path], path)
+        assert peer.nodes[M].active == Address(path.host, path.port)
+        assert peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", peer.now)
+        assert peer.sent()[-1][2] == path
+    assert [event for event in peer.take() if isinstance(event, NodeActivated)] == [
+        NodeActivated(M, Address(path.host, path.port)) for path in ports
+    ]
+
+
+@pytest.mark.parametrize("skew", [-(1 << 40), 0, 1 << 62])
+def test_whatever_the_clock_of_who_replies_says_it_is_reached(skew: int) -> None:
+    peer = met()
+    ping = punched(peer)[MIXER]
+    peer.say(p.PingReply(ping.type, ping.clock, ping.clock + skew), MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert peer.nodes[M].active is not None
+    assert peer.nodes[M].skew_us == skew
+
+
+def test_a_reply_may_have_its_clocks_in_the_other_order_of_bytes() -> None:
+    peer = met()
+    ping = punched(peer)[MIXER]
+    clocks = (int.from_bytes(clock.to_bytes(8, "big"), "little") for clock in (ping.clock, ping.clock + 70))
+    reply = p.PingReply(ping.type, *clocks)
+    peer.say(reply, MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert (peer.nodes[M].active, peer.nodes[M].skew_us) == (Address(MIXER.host, MIXER.port), 70)
+    peer.say(reply, MIXER, source=M_LOCAL_ID, secret=SECRET)
+    assert peer.stats.dropped["a reply to no ping of ours"] == 1
+
+
 def test_what_is_not_authenticated_changes_nothing() -> None:
     peer = met()
     ping = punched(peer)[MIXER]
@@ -464,6 +691,15 @@ def test_a_silent_node_is_gone_and_one_that_speaks_stays() -> None:
 
 
 # -- packets -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_may_be_gone_before_the_event_is_handled_that_names_it() -> None:
+    peer = activated()
+    assert peer.node(M) == peer.nodes[M]
+    peer.say(p.RemovedNode(M))
+    assert peer.node(M) is None
+    assert not peer.send_to_node(M, PacketType.AVATAR_DATA, b"x", 0.0)
+    assert not peer.send_to_node(M, PacketType.AVATAR_IDENTITY, b"x", 0.0, message=True)
 
 
 def test_any_packet_goes_to_a_node_that_is_reached() -> None:

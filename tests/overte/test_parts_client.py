@@ -88,7 +88,7 @@ def test_stun_asks_until_it_is_answered() -> None:
     assert client.sockets is None
     attribute = bytes.fromhex("002000080001a147") + bytes.fromhex("2112a442")
     answer = stun.BindingResponse(len(attribute), client.transaction, attribute)
-    assert client.server == Path("udp", "192.0.2.33", 3478)
+    assert client.servers == (Path("udp", "192.0.2.33", 3478),)
     client.hear(answer.encode())
     host.run()
     assert host.told[-1] == ("sockets_changed",)
@@ -98,7 +98,7 @@ def test_stun_asks_until_it_is_answered() -> None:
 def test_the_ice_client_leads_to_the_domain() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
     client = ice.IceClient(host, TARGET, KNOWN)
-    client.begin(DOMAIN)
+    client.begin((DOMAIN,))
     host.run()
     assert host.sent == [(DOMAIN, TARGET.query(KNOWN.sockets))]
     mixer = SockAddr(MIXER.host, MIXER.port)
@@ -114,8 +114,8 @@ def test_nodes_are_pinged_and_forgotten() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
     host.domain, host.membership = DOMAIN, Membership(session_id=SESSION)
     table = NodeTable(host)
-    listed = domain_list(record(), record(number=2, id=SESSION)).encode()
-    table.adopt(table.lists.read(table, listed))
+    told = table.lists.read(table, arrival(domain_list(record(), record(number=2, id=SESSION))))
+    table.adopt(told.list, told.clock)
     host.run()
     assert [path for path, *_ in host.sent] == [MIXER_LOCAL, MIXER]
     assert (set(table.nodes), host.stats.noted) == ({record().id}, {"a record of ourselves": 1})

@@ -17,6 +17,7 @@ from ...contract import (
     CloseWrite,
     Lookup,
     OpenStream,
+    OwnAddress,
     Path,
     PauseAccepting,
     PauseReading,
@@ -115,7 +116,7 @@ class World(NamedTuple):
     seats: tuple[Seat, ...]
     streams: tuple[Stream, ...]
     datagrams: tuple[Datagram, ...]
-    lookups: tuple[tuple[int, Lookup], ...]
+    lookups: tuple[tuple[int, Lookup | OwnAddress], ...]
     shut: tuple[tuple[int, str], ...]  # listeners that accept nothing for now
     bound: int  # the number of what the datagram sockets are bound to
     seen: tuple[bytes | Datagram, ...]  # what could be replayed
@@ -432,7 +433,8 @@ class _Draft:
     def look_up(self, move: Move) -> None:
         party, lookup = self.lookups[move.where]
         self.lookups = self.lookups[: move.where] + self.lookups[move.where + 1 :]
-        addresses = self.network.names.get(lookup.host, ())
+        name = lookup.host if isinstance(lookup, Lookup) else ""  # whoever asks for its own address has none
+        addresses = self.network.names.get(name, ())
         self.step(party, "looked_up", (lookup.query, addresses))
 
     def decide(self, move: Move) -> None:
@@ -528,7 +530,7 @@ class _Draft:
                 self._send_datagram(party, data, path)
             case Rebind(label):
                 self._rebind(self.network.places[party, label])
-            case Lookup():
+            case Lookup() | OwnAddress():
                 self.lookups = (*self.lookups, (party, transmit))
             case OpenStream(link, address):
                 self._open(party, link, address)

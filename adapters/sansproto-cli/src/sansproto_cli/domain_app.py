@@ -164,7 +164,7 @@ class Way:
             "port": port,
             "ice": None if self.ice is None else _target(self.ice, self.domain_id),
             "stun": None if self.stun is None else parse(self.stun, _STUN_PORT, "STUN server", _STUN_EXAMPLE),
-            "local_host": self.local_host or addresses.own_address(),
+            "local_host": self.local_host,
             "versions": _versions(self.protocol),
         }
 
@@ -215,7 +215,7 @@ def connect(
     host, port = arguments["host"], arguments["port"]
     where = addresses.format_address(host, port) if domain else f"{way.domain_id} by way of {way.ice}"
     asked = host if domain else arguments["ice"].host
-    bind = "" if ":" in asked else "0.0.0.0"  # a socket for IPv6 takes IPv4 along
+    bind = "0.0.0.0" if is_ip(asked) and ":" not in asked else ""  # a socket for IPv6 takes IPv4 along
     running: Runner[ClientEvent] = run(client, sockets={SOCKET: (bind, 0)}, linger=LINGER)
     with Signals() as signals, ExitStack() as stack:
         runner = open_sockets(stack, politely(running))

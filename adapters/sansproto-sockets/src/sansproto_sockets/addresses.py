@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
@@ -84,6 +85,15 @@ def resolve(host: str, port: int) -> tuple[Address, ...]:
         return tuple(dict.fromkeys(address_of(sockaddr) for *_, sockaddr in found))
     except (OSError, ValueError):  # ValueError: no name at all, such as a label of 64 characters
         return ()
+
+
+def own_addresses(to: Address) -> tuple[Address, ...]:
+    """Ours on the way there; none if no way leads there. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in to.host else socket.AF_INET
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.connect(sockaddr_of(family, to.host, to.port, to.scope))
+        return (address_of(sock.getsockname()),)
+    return ()
 
 
 def _checked(port: int) -> int:

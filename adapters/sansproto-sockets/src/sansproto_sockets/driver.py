@@ -21,6 +21,7 @@ from sansproto.contract import (
     Link,
     Lookup,
     OpenStream,
+    OwnAddress,
     PauseAccepting,
     PauseReading,
     Phase,
@@ -34,7 +35,7 @@ from sansproto.contract import (
 from sansproto.errors import NotOpen
 from sansproto.events import Closed
 
-from .addresses import Bind, each, resolve
+from .addresses import Bind, each, own_addresses, resolve
 from .datagrams import Datagrams
 from .listeners import Listener
 from .sleep import NOTABLE, SleepWatch
@@ -313,6 +314,9 @@ class Driver(Generic[E]):
                 self._rebind(label)
             case Lookup():
                 self._look_up(transmit)
+            case OwnAddress(query, to):
+                self._answers.append((query, own_addresses(to)))
+                self.wake()
             case OpenStream(link, address):
                 self._open(link, address)
             case PauseAccepting(label) | ResumeAccepting(label):
