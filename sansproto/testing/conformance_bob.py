@@ -75,6 +75,7 @@ LAYOUT = Layout(
     },
     rules={
         p.PublicParameters: [{"of": ["server_cipher"], "is": "AES_256_GCM", "error": "unsupported"}],
+        p.SecretPacket: [{"of": ["public"], "holds": "PublicParameters"}],
         p.RelayFailure: [{"of": ["uid"], "is": 0, "when": {"missing": "AGREEMENT"}, "error": "bad_value"}],
         p.ReceiptRecord: [{"of": ["fields"], "has": "sha256", "when": {"word": "VERIFIED"}, "error": "bad_value"}],
     },

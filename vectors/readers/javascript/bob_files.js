@@ -1,5 +1,6 @@
 // The file that Bob's peers send each other: a git PACK of a tag and a blob, and the typed records around it.
 
+import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { cut, hex, same } from "./bytes.js";
 import { inflate } from "./inflate.js";
@@ -7,7 +8,8 @@ import { Refusal, refuseIf } from "./refusal.js";
 
 const TAG = 4;
 const BLOB = 3;
-const MOST_RAW_NAME = 1024; // bytes of a name before it is cut to its last component
+const MOST_RAW_NAME = 1024; // bytes of a path
+const MOST_METADATA = 64; // records
 const MOST_CONTENTS = 2 ** 20; // as much as any vector has
 
 // -- the PACK
@@ -31,26 +33,16 @@ function objectHeader(data, kind, most) {
   return { size, rest };
 }
 
-const DEVICES = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9\u00b9\u00b2\u00b3])$/;
-const UNSAFE = /[:\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/u;
-
-// The last component of a path, if it can be the name of a file on any system.
+// What stands behind the last slash of a path.
 function safeName(raw) {
-  let text;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw);
-  } catch {
-    throw new Refusal("bad_value");
-  }
-  const name = text.replaceAll("\\", "/").split("/").at(-1);
-  const size = Buffer.byteLength(name);
-  const isDevice = DEVICES.test(name.split(".")[0].trimEnd().toLowerCase());
-  refuseIf(size < 1 || size > 255 || /[. ]$/.test(name) || isDevice || UNSAFE.test(name), "bad_value");
-  return name;
+  const name = raw.subarray(raw.lastIndexOf("/") + 1);
+  const isText = isUtf8(name);
+  refuseIf(!isText || ["", ".", ".."].includes(name.toString()) || /\p{Cc}/u.test(name.toString()), "bad_value");
+  return name.toString();
 }
 
 // The name and contents of a PACK, and what is left behind it.
-function readPack(data) {
+function readPack(data, isStream = false) {
   const [head, first] = take(data, 12);
   refuseIf(head.toString("latin1", 0, 4) !== "PACK", "bad_value");
   refuseIf(head.readUInt32BE(4) !== 2, "unsupported");
@@ -59,7 +51,7 @@ function readPack(data) {
   const { content: raw, rest: second } = inflate(tag.rest, tag.size);
   const name = safeName(raw);
   const blob = objectHeader(second, BLOB, MOST_CONTENTS);
-  const { content, rest } = inflate(blob.rest, blob.size);
+  const { content, rest } = inflate(blob.rest, isStream ? null : blob.size);
   const [checksum, behind] = take(rest, 20);
   const hashed = data.subarray(0, data.length - rest.length);
   refuseIf(!same(checksum, createHash("sha1").update(hashed).digest()), "bad_checksum");
@@ -69,27 +61,32 @@ function readPack(data) {
 
 // -- typed records
 
+const METADATA = 1;
 const isPlain = ([first]) => first?.[0] === 0x50;
 
 function readTransfer(layout, records) {
   if (isPlain(records)) return received(Buffer.concat(records));
   const data = [];
+  const metadata = [];
   let over = null;
   for (const one of records) {
     refuseIf(over, "trailing");
     const { packet, fields } = layout.decode(layout.codecs.SENT_FRAME, one);
+    if (packet === "SentMetadata") metadata.push(fields.fields);
+    refuseIf(metadata.length > MOST_METADATA, "bad_value");
     if (packet === "SentData") data.push(Buffer.from(fields.data, "hex"));
     if (packet === "SentError") over = { packet: "SenderFailed", fields: { text: fields.text } };
     if (packet === "SentEnd") over = {};
   }
   if (over?.packet) return over;
-  const found = received(Buffer.concat(data));
+  const isStream = records[0]?.[0] === METADATA && JSON.parse(metadata[0]).stream === true;
+  const found = received(Buffer.concat(data), isStream);
   refuseIf(!over, "truncated");
   return found;
 }
 
-function received(data) {
-  const { name, contents } = readPack(data);
+function received(data, isStream) {
+  const { name, contents } = readPack(data, isStream);
   const digest = createHash("sha256").update(contents, "hex").digest("hex");
   const receipt = hex(Buffer.from(`verified {"sha256": "${digest}"}`));
   return { packet: "Transfer", fields: { name, contents, receipt } };

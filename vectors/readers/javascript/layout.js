@@ -302,9 +302,10 @@ const holds = {
   has: (rule, fields) => rule.of.every((name) => /^[0-9a-f]{64}$/.test(parseStrictly(fields[name] ?? "{}")[rule.has])),
 };
 
-function keepRules(rules, fields) {
+function keepRules(rules, fields, layout) {
   for (const rule of rules) {
     if (Object.entries(rule.when ?? {}).some(([name, value]) => fields[name] !== value)) continue;
+    if (rule.holds) rule.of.forEach((name) => layout.decodePacket(rule.holds, unhex(fields[name])));
     for (const check of Object.keys(holds)) refuseIf(check in rule && !holds[check](rule, fields), rule.error);
   }
 }
@@ -336,7 +337,7 @@ export class Layout {
       const value = this.read(field.type, reader, behind);
       if (value !== undefined) values[field.name] = value;
     });
-    keepRules(rules, values);
+    keepRules(rules, values, this);
     return values;
   }
 
