@@ -74,7 +74,7 @@ soak: $(VENV)/.installed
 	SANSPROTO_SOAK=$${SANSPROTO_SOAK:-1} $(BIN)/pytest -n auto --dist worksteal $(LAWS) $(MUTANTS) tests/bob/test_cuts.py tests/bob/test_limits.py \
 	  tests/recovery/test_scenarios.py tests/tox/test_paths.py tests/tox/test_flaps.py
 
-# What is derived from our own code: the tables as JSON, and what our own machines said. CI refuses a difference.
+# What is derived from our own code: packets and tables as JSON, and what our own machines said. CI refuses a difference.
 vectors: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 	for file in $(SCENARIOS); do PYTHONPATH=tests $(BIN)/python $$file || exit 1; done
