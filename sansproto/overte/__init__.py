@@ -25,18 +25,20 @@ from .events import (
     Renumbered,
     SettingsReceived,
     Undelivered,
+    UsernameAnswered,
 )
 from .ice import ICE_PORT, IceServer
 from .ice_events import DomainKeyWanted, IcePeerAdded, IcePeerRemoved, IceServerEvent, KeyRefused
 from .limits import ClientDelays, ClientLimits, IceDelays, IceLimits, ServerDelays, ServerLimits
-from .packets import AssignmentType, DenialReason, NodeType, Permissions
-from .policy import Login, Policy, Visitor
+from .packets import AssignmentType, Ban, DenialReason, NodeType, Permissions
+from .policy import Banned, Login, Policy, Visitor
 from .qt import SockAddr, uuid_text
 from .registration import IceRegistration
 from .remote import SOCKET
 from .rendezvous import IceTarget
 from .server import DomainServer
 from .server_events import (
+    BanAdded,
     ConnectRefused,
     Departure,
     KeyWanted,
@@ -60,6 +62,9 @@ __all__ = [
     "SOCKET",
     "VERSIONS",
     "AssignmentType",
+    "Ban",
+    "BanAdded",
+    "Banned",
     "ClientDelays",
     "ClientEvent",
     "ClientLimits",
@@ -110,6 +115,7 @@ __all__ = [
     "SockAddr",
     "StatsReceived",
     "Undelivered",
+    "UsernameAnswered",
     "UsernameAsked",
     "VersionTable",
     "Visitor",

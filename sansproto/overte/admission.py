@@ -131,6 +131,18 @@ class Admission(Component[AdmissionState, ServerHost]):
         else:
             member.post(MemberInput.LEAVE(Departure.UNWELCOME))
 
+    def visitor(self, entry: Entry) -> Visitor:
+        """Who that is to the policy."""
+        host, local = entry.path.host, self.host.local
+        return Visitor(
+            host=host,
+            is_local=is_loopback(host) or (local is not None and host == local.host),
+            node_type=p.NodeType(entry.node_type),
+            fingerprint=entry.fingerprint,
+            username=entry.username,
+            account=entry.account,
+        )
+
     # -- guards
 
     def is_something(self, request: Arrival) -> bool:
@@ -303,16 +315,9 @@ class Admission(Component[AdmissionState, ServerHost]):
         """What somebody may do, the names taken as proven."""
         if entry.connect_id is not None:
             return int(ASSIGNED)
-        host, local = entry.path.host, self.host.local
-        visitor = Visitor(
-            host=host,
-            is_local=is_loopback(host) or (local is not None and host == local.host),
-            node_type=p.NodeType(entry.node_type),
-            fingerprint=entry.fingerprint,
-            username=entry.username,
-            account=entry.account,
-        )
-        return int(self.host.policy.permissions(visitor)) & 0xFFFFFFFF
+        visitor, policy = self.visitor(entry), self.host.policy
+        permissions = int(policy.permissions(visitor)) & 0xFFFFFFFF
+        return permissions & ~int(p.Permissions.CONNECT) if policy.is_banned(visitor) else permissions
 
     def _deny(self, request: Arrival, reason: p.DenialReason, text: str, extra: str = "") -> None:
         """Refuse, with as much of the text as makes the answer no longer than the request was."""

@@ -27,6 +27,7 @@ from .qt import NULL_SOCK_ADDR, NULL_UUID, SockAddr
 from .queries import Queries, Question
 from .rendezvous import IceClient, IceTarget
 from .stun import StunClient
+from .usernames import REPLY, Names
 from .versions import DEFAULT, DOMAIN_SOURCED, PacketType, VersionTable
 
 _LONGEST: Final = MAX_DATAGRAM - 24
@@ -78,6 +79,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     ice: OptionalPart[IceClient]
     """From the time on when the address of the ice-server is known."""
     queries: Queries
+    names: Names
     node_table: NodeTable
     connection: Connection
 
@@ -127,7 +129,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         _check_arguments(introduction, target, SockAddr(local_host or "", 0))
         self.stun = StunClient(self, stun, local_host)
         self.ice = OptionalPart(lambda: IceClient(self, target, self.stun))
-        self.queries, self.node_table = Queries(self), NodeTable(self)
+        self.queries, self.names, self.node_table = Queries(self), Names(self), NodeTable(self)
         self.connection = Connection(
             self, target, introduction, self.stun, self.node_table, self.queries, by_ice=ice is not None
         )
@@ -200,6 +202,36 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         Answers do not say to what: they are taken in the order of the questions. Raises as ``ask_path`` does.
         """
         self._ask("request_settings", p.DomainSettingsRequest(kind.value), now)
+
+    def ask_username(self, node_id: bytes, now: float) -> None:
+        """Ask who another node, or we, are: ``UsernameAnswered`` or ``NotAnswered`` follows.
+
+        The domain tells names only to those who may kick, and everybody the own one. It is asked again each second.
+        Raises NotOpen while there is no connection, LocalProtocolError for an id that is not 16 bytes and while
+        ``limits.queries`` such questions are open. docs/protocols/overte.rst, names and statistics.
+        """
+        self._need_id("ask_username", node_id)
+        if node_id not in self.names.open and len(self.names.open) >= self.limits.queries:
+            raise LocalProtocolError("ask_username", self.phase.name, "too many questions are open")
+        self.advance(now)
+        self.names.ask(node_id)
+        self.run()
+
+    def kick(self, node_id: bytes, now: float, *, ban: int = p.USUAL_BAN) -> bool:
+        """Ask the domain to throw a node out, and to keep it out by these bits of :class:`~.packets.Ban`.
+
+        It needs ``Permissions.KICK``: without it the domain does nothing. There is no answer but that the node is
+        removed. False, and counted, if too much waits for the domain. Raises NotOpen while there is no connection,
+        LocalProtocolError for an id that is not 16 bytes. docs/protocols/overte.rst, kicking.
+        """
+        self._need_id("kick", node_id)
+        request = p.NodeKickRequest(node_id, ban & 0xFFFFFFFF).encode()
+        return self.send_to_domain(PacketType.NODE_KICK_REQUEST, request, now, reliable=True)
+
+    def _need_id(self, verb: str, node_id: bytes) -> None:
+        self._need_open(verb)
+        if len(node_id) != 16:
+            raise LocalProtocolError(verb, self.phase.name, "an id of a node has 16 bytes")
 
     def _ask(self, verb: str, question: Question, now: float) -> None:
         self._need_open(verb)
@@ -358,6 +390,8 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             self.give(self.connection, connection.SOURCED, arrival)
         elif peer is not None:
             self.node_table.hear(arrival)
+        elif kind == PacketType.USERNAME_FROM_ID_REPLY._value_:
+            self.give(self.names, REPLY, arrival)
         elif kind in _OF_ICE:
             self.give(self.ice.part, _OF_ICE[kind], arrival)
         else:

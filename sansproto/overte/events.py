@@ -200,12 +200,28 @@ class SettingsReceived:
 
 @attrs.frozen
 class NotAnswered:
-    """No answer in time, or the connection was lost: to a question for this path, or for this kind of settings."""
+    """No answer in time, or the connection was lost: to a question for this path, kind of settings, or node."""
 
     path: str | None = None
-    """What was asked for; None if it was about settings."""
+    """What was asked for; None if it was not about a path."""
     kind: int | None = None
-    """The AssignmentType that was asked for; None if it was about a path."""
+    """The AssignmentType that was asked for; None if it was not about settings."""
+    node_id: bytes | None = None
+    """Whose name was asked for; None if it was not about a name."""
+
+
+@attrs.frozen
+class UsernameAnswered:
+    """Who a node is. Name and fingerprint are empty and null for those who may not know them: who may not kick."""
+
+    node_id: bytes
+    """Its session UUID, 16 bytes."""
+    username: str = attrs.field(default="", kw_only=True)
+    """Of the directory service; empty also if it gave none."""
+    fingerprint: bytes = attrs.field(default=bytes(16), kw_only=True)
+    """Of its machine, 16 bytes."""
+    may_kick: bool = attrs.field(default=False, kw_only=True)
+    """It may throw others out."""
 
 
 @attrs.define(weakref_slot=False)
@@ -243,6 +259,7 @@ ClientEvent: TypeAlias = (
     | PathAnswered
     | SettingsReceived
     | NotAnswered
+    | UsernameAnswered
     | PacketReceived
     | Undelivered
     | Closed[DenialReason]

@@ -27,9 +27,6 @@ from .versions import PacketType
 AGENT: Final = p.NodeType.AGENT
 ADMISSIBLE: Final = p.STATIC | {AGENT}
 
-_USUAL_BAN: Final = int(p.Ban.NAME | p.Ban.MACHINE)
-"""What the older form of a kick request means, which says nothing of it."""
-
 _TYPES: Final = bytes(sorted(kind.value for kind in ADMISSIBLE))
 _CLOCK: Final = Struct(">Q").unpack_from  # at the front of a list request
 _PATH_ROOM: Final = MAX_DATAGRAM - 6 - p.PathResponse.__wire__.min_size
@@ -224,7 +221,7 @@ class Member(Component[MemberState, ServerHost]):
         self.host.emit(UsernameAsked(self.node_id, asked.id))
 
     def tell_kick_asked(self, asked: p.NodeKickRequest) -> None:
-        flags = _USUAL_BAN if isinstance(asked.ban_flags, Absent) else asked.ban_flags
+        flags = p.USUAL_BAN if isinstance(asked.ban_flags, Absent) else asked.ban_flags
         self.host.emit(KickAsked(self.node_id, asked.id, flags=flags))
 
     def tell_joined(self) -> None:

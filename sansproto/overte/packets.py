@@ -162,6 +162,10 @@ class Ban(IntFlag):
     """The address."""
 
 
+USUAL_BAN: Final = int(Ban.NAME | Ban.MACHINE)
+"""By what is usually banned: what the older form of a kick request means, which does not say it."""
+
+
 class DenialReason(IntEnum):
     """Why a domain server refuses a client."""
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any, Final
+from uuid import UUID
 
 import attrs
 
-from .packets import NodeType, Permissions
+from .packets import Ban, NodeType, Permissions
+from .qt import NULL_UUID, uuid_text
 
 ASSIGNED: Final = (
     Permissions.CONNECT
@@ -60,6 +63,33 @@ def _has_utf8(_: object, field: attrs.Attribute[Any], value: str | Mapping[str, 
 
 
 @attrs.frozen
+class Banned:
+    """Somebody who stays outside: ``who`` is a verified name in lower case, a fingerprint, or a host."""
+
+    by: Ban
+    """One of its members."""
+    who: str
+    """A name in lower case, the usual form of a UUID, or canonical numeric text of an address."""
+
+    @property
+    def text(self) -> str:
+        """To store it: ``name:ada``, ``machine:00112233-...``, ``host:192.0.2.7``."""
+        return f"{(self.by.name or '').lower()}:{self.who}"
+
+    @classmethod
+    def read(cls, text: str) -> Banned:
+        """What :attr:`text` gives. Raises ValueError for anything else."""
+        kind, _, who = text.partition(":")
+        if kind == "machine":
+            return cls(Ban.MACHINE, str(UUID(who)))
+        if kind == "host":
+            return cls(Ban.HOST, str(ip_address(who)))
+        if kind == "name" and who:
+            return cls(Ban.NAME, who.lower())
+        raise ValueError("neither name:NAME nor machine:FINGERPRINT nor host:ADDRESS")
+
+
+@attrs.frozen
 class Login:
     """Where the domain's own accounts log in, and the name that clients have there."""
 
@@ -99,6 +129,8 @@ class Policy:
     """Viewpoints by path; ``/`` is by itself the origin."""
     settings: str = attrs.field(default="{}", validator=_has_utf8)
     """The text of a JSON object, for who asks."""
+    bans: frozenset[Banned] = frozenset()
+    """Who may not connect, whatever else is said; those on the server's machine only by name."""
 
     def permissions(self, visitor: Visitor) -> int:
         """What somebody may do. Without ``CONNECT`` they stay outside."""
@@ -107,6 +139,10 @@ class Policy:
         else:
             own = self.logged_in if visitor.username or visitor.account else self.anonymous
         return own | self.localhost if visitor.is_local else own
+
+    def is_banned(self, visitor: Visitor) -> bool:
+        """May somebody not connect, whatever :meth:`permissions` says?"""
+        return bool(self.bans) and not self.bans.isdisjoint(bans_of(visitor, ~0))
 
     def is_account(self, account: str, tokens: str) -> bool:
         """Does this account of the domain's own exist, and has it these tokens?"""
@@ -122,3 +158,15 @@ class Policy:
         6 entity, 7 all. At most ``limits.message_size`` bytes in UTF-8.
         """
         return self.settings
+
+
+def bans_of(visitor: Visitor, by: int) -> set[Banned]:
+    """What keeps somebody out, by these bits of Ban. Names have to be verified. Who has none, and no fingerprint, and
+    who is on the server's machine, cannot be told from others by that."""
+    found = {Banned(Ban.NAME, name) for name in (visitor.username, visitor.account) if name and by & Ban.NAME}
+    if not visitor.is_local:
+        if by & Ban.MACHINE and visitor.fingerprint != NULL_UUID:
+            found.add(Banned(Ban.MACHINE, uuid_text(visitor.fingerprint)))
+        if by & Ban.HOST:
+            found.add(Banned(Ban.HOST, visitor.host))
+    return found

@@ -8,7 +8,9 @@ from __future__ import annotations
 from math import inf, nextafter
 from typing import Annotated, Final
 
-from ..component import OptionalPart
+import attrs
+
+from ..component import Note, OptionalPart
 from ..contract import Address, Entropy, Path, Phase, Transmit
 from ..errors import NotOpen
 from ..events import Closed
@@ -23,10 +25,11 @@ from .limits import ServerDelays, ServerLimits
 from .member import CHECK_IN, KICK_REQUEST, PATH_QUERY, SETTINGS_REQUEST, STATS, USERNAME_REQUEST, Member, MemberInput
 from .members import Members
 from .parts import Arrival, Peer
-from .policy import Policy, require_utf8
+from .policy import Policy, bans_of, require_utf8
+from .qt import NULL_UUID
 from .registration import ACK, CLIENT, DENIAL, REPLY, IceRegistration, Registration, Signed
 from .remote import SOCKET, is_private
-from .server_events import Departure, ServerEvent
+from .server_events import BanAdded, Departure, ServerEvent
 from .versions import DEFAULT, DOMAIN_IGNORED_VERIFICATION, PacketType, VersionTable
 
 _OF_STRANGERS: Final = {
@@ -51,6 +54,12 @@ _OF_THEIR_ADDRESSES: Final = {
     PacketType.DOMAIN_SETTINGS_REQUEST.value: SETTINGS_REQUEST,
 }
 """Which guards see a packet, by the number of its type; the last ones those without a source."""
+
+
+_MAX_BANS: Final = 1 << 16
+_MAX_NAME: Final = 1024  # bytes of a name in an answer
+
+TOO_MANY_BANS: Final = Note("too many bans", ref="kicking")
 
 
 class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
@@ -129,12 +138,50 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         self.advance(now)
         self.admission.assign(connect_id, node_type)
 
-    def kick(self, node_id: bytes, now: float) -> None:
-        """Throw a node out. It is not told, but the others are. NotOpen if it is gone already."""
+    def kick(self, node_id: bytes, now: float, *, ban: int = 0) -> None:
+        """Throw a node out. It is not told, but the others are. NotOpen if it is gone already.
+
+        By the bits of :class:`~.packets.Ban` in ``ban`` it stays outside, and so does who is like it:
+        :class:`BanAdded` for each that is new. The policy holds at most 65,536 of them. docs/protocols/overte.rst,
+        kicking.
+        """
+        member = self._member("kick", node_id)
+        bans = bans_of(self.admission.visitor(member.entry), ban) - self.policy.bans
+        self.verb("kick", now, member.asked(MemberInput.LEAVE(Departure.KICKED)))
+        if bans and len(self.policy.bans) + len(bans) > _MAX_BANS:
+            self.count_note(TOO_MANY_BANS, self.admission)
+        elif bans:
+            for banned in sorted(bans, key=lambda banned: banned.text):
+                self.emit(BanAdded(banned))
+            self.change_policy(attrs.evolve(self.policy, bans=self.policy.bans | bans), now)
+
+    def answer_username(self, by: bytes, node_id: bytes, now: float) -> bool:
+        """Answer :class:`UsernameAsked`. Name and fingerprint are for those who may kick, or ask about themselves.
+
+        False if the node that it is about is gone: then there is no answer. NotOpen if who asks is gone. Queues a
+        datagram. docs/protocols/overte.rst, names and statistics.
+        """
+        asker, about = self._member("answer_username", by), self.members.by_id.get(node_id)
+        self.ask("answer_username")
+        self.advance(now)
+        if about is None:
+            return False
+        may_know, entry = asker is about or asker.permissions & p.Permissions.KICK, about.entry
+        name = entry.username.encode()[:_MAX_NAME].decode("utf-8", "ignore") if may_know else ""
+        reply = p.UsernameFromIDReply(
+            node_id,
+            name,
+            entry.fingerprint if may_know else NULL_UUID,
+            bool(about.permissions & p.Permissions.KICK),
+        )
+        self.send_packet(asker.entry.path, reply)
+        return True
+
+    def _member(self, verb: str, node_id: bytes) -> Member:
         member = self.members.by_id.get(node_id)
         if member is None:
-            raise NotOpen("kick", "GONE")
-        self.verb("kick", now, member.asked(MemberInput.LEAVE(Departure.KICKED)))
+            raise NotOpen(verb, "GONE")
+        return member
 
     def change_policy(self, policy: Policy, now: float) -> None:
         """Judge by another policy from now on, also those that are in: who may not connect any more is out, untold.

@@ -11,6 +11,7 @@ from ..contract import Path
 from ..events import Closed
 from .ice_events import KeyRefused
 from .packets import DenialReason, NodeType
+from .policy import Banned
 from .qt import SockAddr
 
 
@@ -104,20 +105,28 @@ class StatsReceived:
 
 
 @attrs.frozen
+class BanAdded:
+    """Somebody who was kicked stays outside. The policy holds it from now on: store it, for the next start."""
+
+    banned: Banned
+    """Who, and by what."""
+
+
+@attrs.frozen
 class KickAsked:
-    """A node that may kick asks for it: ``kick(node_id, now)`` does it. ``flags`` say what else to ban."""
+    """A node that may kick asks for it: ``kick(node_id, now, ban=flags)`` does it. ``flags`` say what to ban."""
 
     by: bytes
     """The session UUID of the one who asks."""
     node_id: bytes
     """The session UUID of the one to be kicked."""
     flags: int = attrs.field(default=0, kw_only=True)
-    """What else to ban, as the packet has it."""
+    """By what to ban it: bits of :class:`~sansproto.overte.packets.Ban`, as the packet has them."""
 
 
 @attrs.frozen
 class UsernameAsked:
-    """A node asks who another one is."""
+    """A node asks who another one is: ``answer_username(by, node_id, now)`` tells it what it may know."""
 
     by: bytes
     """The session UUID of the one who asks."""
@@ -133,6 +142,7 @@ ServerEvent: TypeAlias = (
     | ConnectRefused
     | StatsReceived
     | KickAsked
+    | BanAdded
     | UsernameAsked
     | KeyRefused
     | Closed[Never]

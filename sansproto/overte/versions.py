@@ -193,10 +193,20 @@ class VersionTable:
 RELEASES: Final = ("2025.05.1", "2026-newest-known")
 """What the versions in each row of :class:`PacketType` are those of, in their order."""
 
-VERSIONS: Final[Mapping[str, VersionTable]] = MappingProxyType(
-    {name: VersionTable(name, bytes(kind.versions[row] for kind in PacketType)) for row, name in enumerate(RELEASES)}
-)
-"""``2025.05.1`` is what servers of that release compute. ``2026-newest-known`` is the newest table that was seen, in a
-third party's copy of the source: whether a release will ever have it is not confirmed."""
+_ROWS: Final = {
+    name: VersionTable(name, bytes(kind.versions[row] for kind in PacketType)) for row, name in enumerate(RELEASES)
+}
 
-DEFAULT: Final = VERSIONS["2025.05.1"]
+DEFAULT: Final = _ROWS["2025.05.1"]
+
+_BEFORE: Final = {DEFAULT[PacketType.ENTITY_DATA]: 133, DEFAULT[PacketType.AVATAR_DATA]: 54}
+"""What Vircadia has for the versions of entities and avatars, which Overte raised."""
+
+_VIRCADIA: Final = DEFAULT.evolve(
+    {kind: _BEFORE[DEFAULT[kind]] for kind in PacketType if DEFAULT[kind] in _BEFORE}, name="vircadia"
+)
+
+VERSIONS: Final[Mapping[str, VersionTable]] = MappingProxyType({**_ROWS, _VIRCADIA.name: _VIRCADIA})
+"""``2025.05.1`` is what servers of that release compute. ``2026-newest-known`` is the newest table that was seen, in
+two copies of the source by third parties: whether a release will ever have it is not confirmed. ``vircadia`` is what
+the SDK of Vircadia announces."""

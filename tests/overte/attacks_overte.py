@@ -107,6 +107,7 @@ def to_client(known: Ids) -> Mapping[str, bytes]:
         "the end of a node": datagram(p.RemovedNode(node_id)),
         "a viewpoint": datagram(p.PathResponse("/", "/1,1,1/0,0,0,1")),
         "settings": datagram(p.DomainSettings(b"{1}")),
+        "a name": datagram(p.UsernameFromIDReply(own_id, "ada", bytes(16), True)),
         "a ping of the domain": datagram(p.Ping(0, 1, 5), source=known.domain),
         "a ping of the mixer": datagram(p.Ping(0, 1, 5), source=node_local),
         "a new ping of the mixer": datagram(p.Ping(1, int(EPOCH * 2e6), 0), source=node_local),

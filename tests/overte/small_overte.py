@@ -66,7 +66,7 @@ from sansproto.overte.policy import Login, Policy
 from sansproto.overte.qt import SockAddr
 from sansproto.overte.registration import IceRegistration
 from sansproto.overte.remote import SOCKET
-from sansproto.overte.server_events import KeyWanted
+from sansproto.overte.server_events import KeyWanted, UsernameAsked
 from sansproto.overte.stun import AttributeHead, BindingResponse
 from sansproto.overte.versions import PacketType
 from sansproto.testing import conformance_overte
@@ -134,8 +134,22 @@ def _small_ways() -> Iterator[Exploration]:
         yield Exploration(whim, evolved(one_each, server=may))
     asking: Mapping[str, Any] = {"policy": asks_the_way}
     yield Exploration("asked the way", evolved(one_each, client=asking))
+    who: Mapping[str, Any] = {"policy": asks_who_it_is}
+    yield Exploration("asked who it is", evolved(one_each, client=who, server={"policy": says_who_it_is}))
+    answer = datagram(p.UsernameFromIDReply(ids().own[0], "ada", bytes(16), True))
+    forged = (Insert("client", answer, STRANGER),)
+    yield Exploration("asked in vain", evolved(one_each, client=who), Budget(inserts=1), inserts=forged)
     unbound = evolved(one_each, client={"sockets": {}, "behind_nat": False})
     yield Exploration("no socket", unbound, settled=nobody)
+
+
+def asks_who_it_is(event: Any) -> Decision:
+    return ((Verb("ask_username", (event.session_id,)),),) if isinstance(event, Connected) else ()
+
+
+def says_who_it_is(event: Any) -> Decision:
+    is_asked = isinstance(event, UsernameAsked)
+    return ((Verb("answer_username", (event.by, event.node_id)),),) if is_asked else ()
 
 
 def asks_the_way(event: Any) -> Decision:

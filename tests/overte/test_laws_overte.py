@@ -306,6 +306,8 @@ def client(
             "ask_path": st.tuples(st.sampled_from(["/", "\ud800", "/there", "x" * 1025])),
             "request_settings": st.tuples(st.sampled_from(p.AssignmentType)),
             "send_to_domain": st.tuples(kinds, some),
+            "ask_username": st.tuples(nodes),
+            "kick": st.tuples(nodes),
             **dict.fromkeys(("send_to_node", "send_reliably", "send_in_parts"), st.tuples(nodes, kinds, some)),
         },
         openings=(*prefixes(steps), asking, (*steps, Wait(90.0)), (*steps, Close())),

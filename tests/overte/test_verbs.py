@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from scripted_overte import DOMAIN, ClientPeer
+from scripted_overte import DOMAIN, STRANGER, ClientPeer
 
 from sansproto.errors import LocalProtocolError, NotOpen
+from sansproto.overte import packets as p
+from sansproto.overte.events import NotAnswered, UsernameAnswered
 from sansproto.overte.header import MAX_DATAGRAM
+from sansproto.overte.limits import ClientLimits
 from sansproto.overte.versions import PacketType
 
 STATS = PacketType.NODE_JSON_STATS
@@ -47,3 +52,77 @@ def test_nothing_goes_to_a_domain_that_is_not_there() -> None:
     peer = ClientPeer.live(connected=False)
     with pytest.raises(NotOpen):
         peer.send_to_domain(STATS, b"{}", peer.now)
+
+
+# -- kicking, and asking who somebody is
+
+OTHER = bytes(range(16))
+
+
+def replied(**says: Any) -> p.UsernameFromIDReply:
+    return p.UsernameFromIDReply(**{"id": OTHER, "username": "", "fingerprint": bytes(16), "may_kick": False, **says})
+
+
+def asked(peer: ClientPeer) -> list[bytes]:
+    return [packet.id for _, packet, _ in peer.sent(p.UsernameFromIDRequest)]
+
+
+def test_a_kick_goes_to_the_domain_with_its_bans() -> None:
+    peer = ClientPeer.live()
+    assert peer.kick(OTHER, peer.now)
+    assert peer.kick(OTHER, peer.now, ban=0)
+    peer.shake()
+    found = [(header, packet) for header, packet, _ in peer.sent(p.NodeKickRequest)]
+    assert [packet for _, packet in found] == [p.NodeKickRequest(OTHER, 3), p.NodeKickRequest(OTHER, 0)]
+    assert all(header.reliable and header.source == peer.local_id for header, _ in found)
+
+
+def test_a_name_is_asked_for_again_until_the_answer_comes() -> None:
+    peer = ClientPeer.live()
+    peer.ask_username(OTHER, peer.now)
+    peer.ask_username(OTHER, peer.now)  # one question is enough
+    peer.shake()
+    assert asked(peer) == [OTHER]
+    peer.at(peer.now + 1.1)
+    assert asked(peer)[-1:] == [OTHER]
+    peer.say(replied(username="ada", fingerprint=b"m" * 16, may_kick=True))
+    assert peer.take() == [UsernameAnswered(OTHER, username="ada", fingerprint=b"m" * 16, may_kick=True)]
+    peer.say(replied())
+    assert peer.stats.dropped["an answer to no question"] == 1
+    assert not [name for name in peer.timers() if "names" in name]
+
+
+def test_only_the_domain_answers() -> None:
+    peer = ClientPeer.live()
+    peer.ask_username(OTHER, peer.now)
+    peer.say(replied(), STRANGER)
+    peer.say((PacketType.USERNAME_FROM_ID_REPLY, bytes(16) + b"\xff" * 4))
+    assert peer.take() == []
+    assert peer.stats.dropped == {"not from the domain": 1, "malformed UsernameFromIDReply": 1}
+
+
+def test_who_is_never_told_of_is_said_after_a_while() -> None:
+    peer = ClientPeer.live()
+    peer.ask_username(OTHER, peer.now)
+    for second in range(1, 7):
+        peer.at(float(second))
+        peer.list()
+    assert NotAnswered(node_id=OTHER) in peer.take()
+    peer.ask_username(OTHER, peer.now)
+    peer.at(peer.now + 20.0)  # the domain is silent: the client is out, and asks nobody
+    assert NotAnswered(node_id=OTHER) in peer.take()
+
+
+def test_what_cannot_be_asked() -> None:
+    peer = ClientPeer.live(limits=ClientLimits(queries=1))
+    for verb in (peer.kick, peer.ask_username):
+        with pytest.raises(LocalProtocolError, match="16 bytes"):
+            verb(b"short", peer.now)
+    peer.ask_username(OTHER, peer.now)
+    peer.ask_username(OTHER, peer.now)
+    with pytest.raises(LocalProtocolError, match="too many"):
+        peer.ask_username(bytes(16), peer.now)
+    outside = ClientPeer.live(connected=False)
+    for verb in (outside.kick, outside.ask_username):
+        with pytest.raises(NotOpen):
+            verb(OTHER, 0.0)

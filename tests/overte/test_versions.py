@@ -22,6 +22,7 @@ def test_signatures_are_computed_from_the_table() -> None:
     assert {name: table.signature.hex() for name, table in VERSIONS.items()} == {
         "2025.05.1": "eb1600e798dc5e03c755a968dc16b7fc",
         "2026-newest-known": "5622e88718593136a572e50ac20b3ade",
+        "vircadia": "ad15da90e07d2c7b408325383ad8b77d",
     }
     assert VERSIONS["2025.05.1"] is DEFAULT
 
