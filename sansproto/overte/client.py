@@ -65,8 +65,9 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
     ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is
     reported by ``socket_bound``. ``local_host`` is our address as others on the same network see it: needed where the
-    socket is bound to any address. Without ``stun`` the domain takes the public address from our packets. ``interest``
-    are the letters of the node types that we want to hear of.
+    socket is bound to any address. ``public`` is host and port of our public socket, where it is known, as behind a
+    router that passes a port on. Without it and without ``stun`` the domain takes the public address from our packets.
+    ``interest`` are the letters of the node types that we want to hear of.
 
     ``username`` is one of the directory service, proved with ``private_key`` (PKCS#1 DER, RSA); ``domain_account`` is a
     username and ``access:refresh`` tokens of the domain's own accounts. ``assignment`` is the UUID of 16 bytes under
@@ -98,6 +99,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         domain_account: tuple[str, str] | None = None,
         place_name: str | None = None,
         stun: tuple[str, int] | None = None,
+        public: tuple[str, int] | None = None,
         ice: IceTarget | None = None,
         assignment: bytes = NULL_UUID,
         local_host: str | None = None,
@@ -114,6 +116,9 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             raise ValueError("ice and assignment do not go together: both take the place of the connect id")
         if bool(username) is not (private_key is not None):
             raise ValueError("username and private_key go together")
+        if stun is not None and public is not None:
+            raise ValueError("stun and public do not go together: both say the public address")
+        known = None if public is None else SockAddr(*public)
         target = ice or IceTarget(host=host, port=port, domain_id=NULL_UUID, client_id=assignment)
         introduction = Introduction(
             connect_id=target.client_id,
@@ -126,8 +131,8 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             account=domain_account,
             place_name=place_name,
         )
-        _check_arguments(introduction, target, SockAddr(local_host or "", 0))
-        self.stun = StunClient(self, stun, local_host)
+        _check_arguments(introduction, target, SockAddr(local_host or "", 0), known or NULL_SOCK_ADDR)
+        self.stun = StunClient(self, stun, local_host, known)
         self.ice = OptionalPart(lambda: IceClient(self, target, self.stun))
         self.queries, self.names, self.node_table = Queries(self), Names(self), NodeTable(self)
         self.connection = Connection(
@@ -432,13 +437,13 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         self.connection.post(ConnectionInput.REACHED(path))
 
 
-def _check_arguments(introduction: Introduction, target: IceTarget, local: SockAddr) -> None:
+def _check_arguments(introduction: Introduction, target: IceTarget, local: SockAddr, public: SockAddr) -> None:
     """Raise ValueError for what cannot be sent."""
     signature = bytes(introduction.signature_size)
     try:
-        request = introduction.connect_request(0, (local, local), reason=0, uptime=0, signature=signature)
+        request = introduction.connect_request(0, (public, local), reason=0, uptime=0, signature=signature)
         if len(request.encode()) > MAX_DATAGRAM - 6:
             raise ValueError("more than fits into a connect request")
-        target.query((NULL_SOCK_ADDR, local)).encode()
+        target.query((public, local)).encode()
     except WireError as error:
         raise ValueError(f"an argument cannot be sent: {error}") from None

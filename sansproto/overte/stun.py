@@ -138,9 +138,14 @@ class StunClient(ClientPart[StunState]):
     lookup: Annotated[Lookup | None, CACHED]
     """Of the server's name, if there is one."""
     local_host: Annotated[str | None, CACHED]
+    known: Annotated[SockAddr | None, CACHED]
+    """Our public socket, where the application knows it."""
 
-    def __init__(self, host: ClientHost, name: tuple[str, int] | None, local_host: str | None) -> None:
+    def __init__(
+        self, host: ClientHost, name: tuple[str, int] | None, local_host: str | None, known: SockAddr | None
+    ) -> None:
         super().__init__(host)
+        self.known = known
         self.lookup, self.local_host = None if name is None else Lookup(QUERY, *name), local_host
         self.public, self.servers = None, ()
         self.transaction, self.tries, self.own_host = b"", 0, None
@@ -151,7 +156,7 @@ class StunClient(ClientPart[StunState]):
         """Find out our public address, if our socket is bound: somebody wants to know."""
         bound = self.host.local
         if bound is not None and self.lookup is None:
-            self.public = SockAddr("", bound.port)
+            self.public = self.known or SockAddr("", bound.port)
         elif bound is not None and self.lookup is not None:
             self.post(StunInput.WANTED(self.lookup))
 

@@ -30,7 +30,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from rich.console import Console
 
-from sansproto.overte import SOCKET, DomainServer, KeyWanted
+from sansproto.contract import Phase
+from sansproto.overte import (
+    SOCKET,
+    Connected,
+    DomainClient,
+    DomainServer,
+    KeyWanted,
+    Permissions,
+    UsernameAnswered,
+)
 from sansproto_cli.addresses import own_address
 from sansproto_cli.app import run_command
 from sansproto_cli.demo_domain import show_domain
@@ -230,6 +239,110 @@ def test_a_name_is_proved_or_refused(domains: Domains) -> None:
     assert _event(server, "unknown_user")["username"] == "eve"
 
 
+def _key_pair(folder: Path, name: str) -> tuple[Path, Path, bytes]:
+    """Files of a private and a public key, and the private one."""
+    key = rsa.generate_private_key(65537, 2048)
+    private = key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    ours, public = folder / f"{name}.der", folder / f"{name}.pub"
+    ours.write_bytes(private)
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return ours, public, private
+
+
+def test_an_admin_throws_somebody_out_for_good_and_asks_who_it_is(domains: Domains) -> None:
+    ben_key, ben_public, _ = _key_pair(domains.folder, "ben")
+    _, ada_public, ada_private = _key_pair(domains.folder, "ada")
+    server, port = domains.serve("--allow", f"ben={ben_public}", "--admin", f"Ada={ada_public}")
+    ben = domains.connect(port, "--username", "ben", "--key", ben_key, "--json")
+    session = uuid.UUID(_event(ben, "connected")["session"]).bytes
+    admin = DomainClient(
+        host="127.0.0.1",
+        port=port,
+        entropy=lambda n, *, purpose: os.urandom(n),
+        wall_epoch=0.0,
+        username="ada",
+        private_key=ada_private,
+    )
+    with run(admin, sockets={SOCKET: ("127.0.0.1", 0)}) as runner:
+        runner.call(admin.connect)
+        while not isinstance(event := runner.next_event(timeout=PATIENCE), Connected):
+            pass
+        assert event.permissions & Permissions.KICK
+        runner.call(lambda now: admin.ask_username(session, now))
+        while not isinstance(event := runner.next_event(timeout=PATIENCE), UsernameAnswered):
+            pass
+        assert (event.username, event.may_kick) == ("ben", False)
+        runner.call(lambda now: admin.kick(admin.session_id, now))  # nobody throws out oneself
+        runner.call(lambda now: admin.kick(session, now))
+        while _event(server, "banned")["ban"] != "name:ben":
+            pass
+        assert _event(server, "kick")["node"] == str(uuid.UUID(bytes=session))
+        assert admin.phase is Phase.OPEN
+    _failed(domains.connect(port, "--username", "ben", "--key", ben_key).wait(), 5, "permissions")
+    _failed(domains.start("serve", "--admin", "eve").wait(), 2, "--admin eve=FILE")
+
+
+def test_who_is_banned_stays_outside(domains: Domains) -> None:
+    key, public, _ = _key_pair(domains.folder, "ben")
+    _server, port = domains.serve("--admin", f"ben={public}", "--ban", "name:Ben", "--ban", "host:192.0.2.7")
+    assert domains.connect(port, "--for", 0.1).wait().code == 0  # a guest
+    _failed(domains.connect(port, "--username", "ben", "--key", key).wait(), 5, "permissions")
+
+
+def test_the_address_of_a_place_leads_to_a_path_in_a_domain(domains: Domains) -> None:
+    _server, port = domains.serve("--path", "/lobby=/1,2,3/0,0,0,1")
+    there = domains.start("connect", f"hifi://127.0.0.1:{port}/lobby", "--json")
+    assert _event(there, "path")["viewpoint"] == "/1,2,3/0,0,0,1"
+    lost = domains.start("connect", f"HIFI://127.0.0.1:{port}/nowhere")
+    lost.wait_for("The domain knows no way to /nowhere.")
+    found = domains.start("connect", f"hifi://127.0.0.1:{port}", "--for", 0.1).wait()
+    assert found.code == 0
+    assert "leads to" not in found.out
+
+
+def test_our_own_socket_and_public_address_are_told(domains: Domains) -> None:
+    server, port = domains.serve()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        own = free.getsockname()[1]
+    visit = domains.connect(port, "--bind", "127.0.0.1", "--port", own, "--public", "203.0.113.7:40105", "--for", 0.1)
+    assert visit.wait().code == 0
+    assert _event(server, "joined")["address"] == f"127.0.0.1:{own}"
+
+
+def test_another_table_of_versions_is_another_protocol(domains: Domains) -> None:
+    table = domains.folder / "ours.json"
+    table.write_text('{"57": 19}')
+    _server, port = domains.serve("--table", table)
+    assert domains.connect(port, "--table", table, "--for", 0.1).wait().code == 0
+    _failed(domains.connect(port).wait(), 5, "Domain version: ours", "--protocol")
+    _failed(domains.connect(port, "--protocol", "vircadia").wait(), 5, "Domain version: ours")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("[1]", "not an object of numbers"),
+        ('{"57": "18"}', "not an object of numbers"),
+        ('{"57": true}', "not an object of numbers"),
+        ('{"106": 1}', "106"),
+        ('{"57": 256}', "256"),
+        ('{"x": 1}', "x"),
+        ("{", "Expecting"),
+        (" " * 70_000, "too large"),
+    ],
+)
+def test_a_table_that_is_none_is_not_taken(
+    content: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "table.json"
+    table.write_text(content)
+    assert run_command(["domain", "serve", "--table", str(table)]) == 9
+    told = capsys.readouterr().err
+    assert why in told
+    assert '{"57": 18}' in told
+
+
 def test_nobody_is_there(domains: Domains) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
@@ -322,6 +435,17 @@ def test_an_ice_server_leads_to_a_domain(domains: Domains) -> None:
         (["connect", "h", "--username", "ada", "--key", "nowhere"], 9, "Cannot read nowhere"),
         (["connect", "h", "--account", "ada"], 2, "SANSPROTO_TOKENS"),
         (["connect", "h", "--place", "x" * 2000], 2, "place_name"),
+        (["connect", "hifi://welcome"], 2, "welcome is a place"),
+        (["connect", "hifi://welcome/0,0,0"], 2, "directory service"),
+        (["connect", "hifi://"], 2, "is a place"),
+        (["connect", f"hifi://h:1/{'x' * 1024}"], 2, "at most 1,024 bytes"),
+        (["connect", "h", "--public", "h"], 2, "HOST:PORT"),
+        (["connect", "h", "--public", "here:1"], 2, "cannot be sent"),
+        (["connect", "h", "--public", "192.0.2.7:1", "--stun", "h"], 2, "stun and public"),
+        (["connect", "h", "--port", "x"], 2, "--port"),
+        (["connect", "h", "--table", "nowhere"], 9, "Cannot read nowhere"),
+        (["serve", "--ban", "ada"], 2, "name:NAME"),
+        (["serve", "--ban", "host:example.org"], 2, "host:ADDRESS"),
         (["serve", "--ice", "h"], 2, "--ice-key"),
         (["serve", "--capacity", "-1"], 2, "--capacity"),
         (["serve", "--redirect", "\udcff"], 2, "redirect has no UTF-8"),

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from scripted_overte import DOMAIN, STRANGER, ClientPeer
 
+from sansproto.contract import Address
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.overte import packets as p
 from sansproto.overte.events import NotAnswered, UsernameAnswered
 from sansproto.overte.header import MAX_DATAGRAM
 from sansproto.overte.limits import ClientLimits
+from sansproto.overte.qt import SockAddr
 from sansproto.overte.versions import PacketType
 
 STATS = PacketType.NODE_JSON_STATS
@@ -126,3 +128,30 @@ def test_what_cannot_be_asked() -> None:
     for verb in (outside.kick, outside.ask_username):
         with pytest.raises(NotOpen):
             verb(OTHER, 0.0)
+
+
+# -- our own public address
+
+
+def test_a_public_address_that_is_known_is_told() -> None:
+    peer = ClientPeer.live(connected=False, public=("203.0.113.7", 40105))
+    peer.go()
+    (request,) = (packet for _, packet, _ in peer.sent(p.DomainConnectRequest))
+    assert request.check_in.public_socket == SockAddr("203.0.113.7", 40105)
+    peer.list()
+    peer.sent()
+    peer.bind(Address("192.168.1.24", 48002))  # another port here, the same one outside
+    (request,) = (packet for _, packet, _ in peer.sent(p.DomainConnectRequest))
+    assert request.check_in.public_socket == SockAddr("203.0.113.7", 40105)
+    assert request.check_in.local_socket.port == 48002
+
+
+@pytest.mark.parametrize("public", [("here", 1), ("203.0.113.7", 65536)])
+def test_a_public_address_that_cannot_be_told_is_refused(public: tuple[str, int]) -> None:
+    with pytest.raises(ValueError, match="cannot be sent"):
+        ClientPeer.live(public=public)
+
+
+def test_public_address_and_stun_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="stun and public"):
+        ClientPeer.live(public=("203.0.113.7", 1), stun=("stun.example", 3478))

@@ -20,7 +20,6 @@ from sansproto.overte import (
     DOMAIN_PORT,
     ICE_PORT,
     SOCKET,
-    VERSIONS,
     ClientDelays,
     ClientEvent,
     DomainClient,
@@ -29,13 +28,14 @@ from sansproto.overte import (
     IceServer,
     IceTarget,
     NodeType,
+    Permissions,
     Policy,
-    VersionTable,
 )
 from sansproto_sockets import Runner, run
 
 from . import addresses
 from .domain_connecting import Advice, Connecting
+from .domain_options import bans_of, parse_place, versions_of
 from .domain_serving import Serving, open_sockets, serve_ice
 from .domain_words import is_any, is_ip
 from .exits import CommandFailed, Exit
@@ -50,6 +50,7 @@ Exit codes: 0 done, or left by Ctrl-C; 1 unexpected error, 2 wrong usage, 3 no d
 6 no socket, 9 a file, 130 Ctrl-C and 143 terminated before we were in."""
 _FOR_EVER = 7 * 86400.0  # seconds: who was in once goes on trying
 _STUN_PORT, _STUN_EXAMPLE = 3478, "stun.example.org:3478"
+_PUBLIC_EXAMPLE = "203.0.113.7:40105"
 _MAX_SETTINGS = 1 << 20
 _TYPES = {
     kind.name.lower().replace("_", "-"): kind
@@ -74,6 +75,7 @@ domain_app = App(
 Where: TypeAlias = Annotated[str | None, Parameter(metavar="HOST[:PORT]")]
 Protocol: TypeAlias = Annotated[str, Parameter(metavar="NAME")]
 Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST[:PORT]")]
+Table: TypeAlias = Annotated[Path | None, Parameter(metavar="FILE")]
 UUIDText: TypeAlias = Annotated[str | None, Parameter(metavar="UUID")]
 
 
@@ -141,7 +143,15 @@ class Way:
     local_host
         Our address for others on the same network. [default: found out]
     protocol
-        The release of Overte: 2025.05.1 or 2026-newest-known.
+        The release of Overte: 2025.05.1, 2026-newest-known or vircadia.
+    table
+        Versions that differ from those: JSON, number of a type of packets to its version, as {"57": 18}.
+    public
+        Our public address, if a router passes that port on to us.
+    bind
+        Use this address of this computer only.
+    port
+        Use this UDP port. [default: a free one]
     """
 
     stun: Where = None
@@ -149,6 +159,10 @@ class Way:
     domain_id: UUIDText = None
     local_host: Annotated[str | None, Parameter(metavar="HOST")] = None
     protocol: Protocol = DEFAULT.name
+    table: Table = None
+    public: Where = None
+    bind: Bind = ""
+    port: Port = 0
 
     def arguments(self, domain: str | None) -> dict[str, Any]:
         """Those of a client."""
@@ -165,8 +179,13 @@ class Way:
             "ice": None if self.ice is None else _target(self.ice, self.domain_id),
             "stun": None if self.stun is None else parse(self.stun, _STUN_PORT, "STUN server", _STUN_EXAMPLE),
             "local_host": self.local_host,
-            "versions": _versions(self.protocol),
+            "public": None if self.public is None else addresses.parse_bound(self.public, "client", _PUBLIC_EXAMPLE),
+            "versions": versions_of(self.protocol, self.table),
         }
+
+    def socket(self) -> tuple[str, int]:
+        """Where ours is to be."""
+        return addresses.parse_bind(self.bind, self.port)
 
     def advice(self, who: Who) -> Advice:
         """What to check if nobody lets us in."""
@@ -185,7 +204,7 @@ class Way:
 
 @domain_app.command
 def connect(
-    domain: Annotated[str | None, Parameter(metavar="HOST[:PORT]")] = None,
+    domain: Annotated[str | None, Parameter(metavar="HOST[:PORT]|hifi://HOST[:PORT][/PATH]")] = None,
     /,
     *,
     who: Annotated[Who, Parameter(name="*")] = Who(),
@@ -199,7 +218,7 @@ def connect(
     Parameters
     ----------
     domain
-        Where it is. Its usual port is 40102.
+        Where it is. Its usual port is 40102. With a PATH we ask where that leads.
     timeout
         How long to try to get in. [default: 10, or until a denial that waiting does not change]
     stay
@@ -207,7 +226,9 @@ def connect(
     json
         One JSON object a line.
     """
-    reporter = make_reporter(as_json=json)
+    reporter, path = make_reporter(as_json=json), ""
+    if domain is not None:
+        domain, path = parse_place(domain)
     arguments = {**way.arguments(domain), **who.arguments()}
     delays = ClientDelays(give_up=_FOR_EVER)
     with _usage():
@@ -215,12 +236,15 @@ def connect(
     host, port = arguments["host"], arguments["port"]
     where = addresses.format_address(host, port) if domain else f"{way.domain_id} by way of {way.ice}"
     asked = host if domain else arguments["ice"].host
-    bind = "0.0.0.0" if is_ip(asked) and ":" not in asked else ""  # a socket for IPv6 takes IPv4 along
-    running: Runner[ClientEvent] = run(client, sockets={SOCKET: (bind, 0)}, linger=LINGER)
+    bind, own_port = way.socket()
+    bind = bind or ("0.0.0.0" if is_ip(asked) and ":" not in asked else "")  # a socket for IPv6 takes IPv4 along
+    running: Runner[ClientEvent] = run(client, sockets={SOCKET: (bind, own_port)}, linger=LINGER)
     with Signals() as signals, ExitStack() as stack:
         runner = open_sockets(stack, politely(running))
         advice = way.advice(who)
-        visit = Connecting(client, runner, signals.check, reporter, where, advice, timeout=timeout, stay=stay)
+        visit = Connecting(
+            client, runner, signals.check, reporter, where, advice, path=path, timeout=timeout, stay=stay
+        )
         visit.run()
 
 
@@ -237,6 +261,10 @@ class Rules:
     allow
         Let this user in, who has the private key to the RSA public key in FILE; and then nobody without a name. May be
         repeated.
+    admin
+        Let this user throw others out, who is named by --allow, or by the public key in FILE. May be repeated.
+    ban
+        Keep somebody out: name:NAME, machine:FINGERPRINT or host:ADDRESS. May be repeated.
     path
         Where a path leads, such as /=/0,0,0/0,0,0,1. May be repeated.
     settings
@@ -246,20 +274,29 @@ class Rules:
     capacity: Annotated[int | None, Parameter(metavar="N", validator=not_negative)] = None
     redirect: Annotated[str, Parameter(metavar="ADDRESS")] = ""
     allow: Annotated[list[str] | None, Parameter(metavar="NAME=FILE", negative=())] = None
+    admin: Annotated[list[str] | None, Parameter(metavar="NAME[=FILE]", negative=())] = None
+    ban: Annotated[list[str] | None, Parameter(metavar="KIND:WHO", negative=())] = None
     path: Annotated[list[str] | None, Parameter(metavar="PATH=VIEWPOINT", negative=())] = None
     settings: Annotated[Path | None, Parameter(metavar="FILE")] = None
 
     def keys(self) -> dict[str, bytes]:
         """Public keys by username."""
-        return {name.lower(): read_public_key(Path(file)) for name, file in _pairs(self.allow, "--allow NAME=FILE")}
+        admins = [text for text in self.admin or () if "=" in text]
+        pairs = _pairs(self.allow, "--allow NAME=FILE") + _pairs(admins, "--admin NAME=FILE")
+        return {name.lower(): read_public_key(Path(file)) for name, file in pairs}
 
     def policy(self, keys: dict[str, bytes]) -> Policy:
         guest = Policy().anonymous
+        admins = {text.partition("=")[0].lower() for text in self.admin or ()}
+        if unknown := sorted(admins - keys.keys()):
+            text = f"Nobody can prove to be {unknown[0]}: name the key, as in --admin {unknown[0]}=FILE."
+            raise CommandFailed(Exit.USAGE, text)
         return Policy(
             localhost=0,  # nobody is somebody special for being on this computer
-            anonymous=0 if keys else guest,
-            logged_in=0 if keys else guest,
-            users=dict.fromkeys(keys, guest),
+            anonymous=0 if self.allow else guest,
+            logged_in=0 if self.allow else guest,
+            users={name: guest | (Permissions.KICK if name in admins else 0) for name in keys},
+            bans=bans_of(self.ban),
             capacity=self.capacity,
             redirect=self.redirect,
             settings="{}" if self.settings is None else _settings(self.settings),
@@ -302,6 +339,7 @@ def serve(
     assign: Annotated[list[str] | None, Parameter(metavar="TYPE=UUID", negative=())] = None,
     found_by: Annotated[FoundBy, Parameter(name="*")] = FoundBy(),
     protocol: Protocol = DEFAULT.name,
+    table: Table = None,
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
@@ -318,14 +356,16 @@ def serve(
     assign
         Expect a mixer or server, such as audio-mixer=UUID, who comes with that --assignment. May be repeated.
     protocol
-        The release of Overte: 2025.05.1 or 2026-newest-known.
+        The release of Overte: 2025.05.1, 2026-newest-known or vircadia.
+    table
+        Versions that differ from those: JSON, number of a type of packets to its version, as {"57": 18}.
     quiet
         Tell only of failures.
     json
         One JSON object a line.
     """
     bind, port = addresses.parse_bind(bind, port)
-    keys, versions = rules.keys(), _versions(protocol)
+    keys, versions = rules.keys(), versions_of(protocol, table)
     domain_id = uuid.uuid4().bytes if id is None else _uuid(id)
     with _usage():
         server = DomainServer(
@@ -404,12 +444,6 @@ def _uuid(text: str) -> bytes:
         return uuid.UUID(text).bytes
     except ValueError:
         raise CommandFailed(Exit.USAGE, f"That is no id: give a UUID, as {uuid.UUID(int=1 << 127)} is.") from None
-
-
-def _versions(name: str) -> VersionTable:
-    if name not in VERSIONS:
-        raise CommandFailed(Exit.USAGE, f"This protocol is not known: give --protocol {_or(VERSIONS)}.")
-    return VERSIONS[name]
 
 
 def _node_type(name: str) -> NodeType:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import attrs
 
+from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed
 from sansproto.overte import (
     ClientEvent,
@@ -21,6 +23,8 @@ from sansproto.overte import (
     NodeInfo,
     NodeMeasured,
     NodeRemoved,
+    NotAnswered,
+    PathAnswered,
     PermissionsChanged,
     Removal,
     Renumbered,
@@ -65,7 +69,7 @@ class Advice:
 
 
 class Connecting:
-    """Goes to the domain at ``where``, and stays until Ctrl-C, or for ``stay`` seconds.
+    """Goes to the domain at ``where``, and stays until Ctrl-C, or for ``stay`` seconds. Asks where ``path`` leads.
 
     ``timeout`` is how long to try before the first time that we get in; None is PATIENCE, or until a denial that
     waiting does not change. Who was in once tries for ever.
@@ -80,6 +84,7 @@ class Connecting:
         where: str,
         advice: Advice,
         *,
+        path: str = "",
         timeout: float | None = None,
         stay: float | None = None,
     ) -> None:
@@ -89,6 +94,7 @@ class Connecting:
         self._reporter = reporter
         self._where = where
         self._advice = advice
+        self._path = path
         self._timeout = timeout
         self._stay = stay
         self._began = time.monotonic()
@@ -138,6 +144,10 @@ class Connecting:
                 self._reporter.tell("renumbered", text, session=uuid_text(session_id), local_id=local_id)
             case Denied():
                 self._tell_denied(event)
+            case PathAnswered(path, viewpoint):
+                self._tell_path(path, viewpoint)
+            case NotAnswered(str(path)):
+                self._tell_path(path, None)
             case PermissionsChanged(bits):
                 self._reporter.tell("permissions", f"We may now: {_listed(bits)}.", permissions=permissions_of(bits))
             case Closed():
@@ -159,6 +169,15 @@ class Connecting:
             local_id=local_id,
             permissions=permissions_of(bits),
         )
+        if self._path:
+            with suppress(NotOpen):  # it may be lost already
+                self._runner.call(lambda now: self._client.ask_path(self._path, now))
+
+    def _tell_path(self, path: str, viewpoint: str | None) -> None:
+        text = f"The domain knows no way to {printable(path)}."
+        if viewpoint is not None:
+            text = f"{printable(path)} leads to {printable(viewpoint)}."
+        self._reporter.tell("path", text, path=path, viewpoint=viewpoint)
 
     def _tell_denied(self, denied: Denied) -> None:
         self._denied = denied

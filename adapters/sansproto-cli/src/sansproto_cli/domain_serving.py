@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TypeVar
 
 from sansproto.contract import Path
+from sansproto.errors import NotOpen
 from sansproto.overte import (
     SOCKET,
+    BanAdded,
     ConnectRefused,
     Departure,
     DomainServer,
@@ -18,10 +20,12 @@ from sansproto.overte import (
     IceServerEvent,
     KeyRefused,
     KeyWanted,
+    KickAsked,
     NodeChanged,
     NodeJoined,
     NodeLeft,
     ServerEvent,
+    UsernameAsked,
     uuid_text,
 )
 from sansproto_sockets import Runner, run
@@ -88,8 +92,29 @@ class Serving:
                 where = addresses.format_address(host, port)
                 text = f"The ice-server {where} knows another key for this domain: check --ice-key and --id."
                 self._reporter.tell("warning", text, reason="key_refused", ice=where)
-            case _:  # what needs permissions that nobody has here, and statistics
+            case KickAsked(by, node_id):
+                self._kick(by, node_id, event.flags)
+            case BanAdded(banned):
+                ban = printable(banned.text)
+                text = f"{ban} stays outside until the domain stops: for good, start it with --ban {ban}."
+                self._reporter.tell("banned", text, ban=banned.text)
+            case UsernameAsked(by, node_id):
+                self._try(lambda now: self._server.answer_username(by, node_id, now))
+            case _:  # statistics
                 pass
+
+    def _kick(self, by: bytes, node_id: bytes, ban: int) -> None:
+        """Nobody throws out oneself."""
+        label = self._labels.get(node_id)
+        if label is not None and by != node_id:
+            asker = self._labels.get(by, "Somebody who has left")
+            self._reporter.tell("kick", f"{asker} throws {label} out.", by=uuid_text(by), node=uuid_text(node_id))
+            self._try(lambda now: self._server.kick(node_id, now, ban=ban))
+
+    def _try(self, act: Callable[[float], object]) -> None:
+        """Do something about a node, which may be gone."""
+        with suppress(NotOpen):
+            self._runner.call(act)
 
     def _tell_joined(self, event: NodeJoined) -> None:
         name = f" as {printable(event.username)}" if event.username else ""
