@@ -205,7 +205,6 @@ NEVER = {
     "overte.query: row NEW x HELD": "nobody asks for two kinds of settings: test_client does",
     "overte.member: row PRESENT x CHECKED_IN": "each step begins with a restored server, which reads every report",
     "overte.member: guard check_in/says_nothing_new": "likewise: test_shortcuts steps on both",
-    "overte.member: row PRESENT x USERNAME_ASKED": "our client does not ask: test_server does",
     "overte.member: row PRESENT x STATS": "our client sends none: test_server does",
     "overte.ice_client: row PUNCHING|REACHED x MOVED": "no client here comes by an ice-server and moves; a vector does",
 }
