@@ -6,7 +6,6 @@ import hmac
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Final
-from uuid import UUID
 
 import attrs
 
@@ -81,7 +80,10 @@ class Banned:
         """What :attr:`text` gives. Raises ValueError for anything else."""
         kind, _, who = text.partition(":")
         if kind == "machine":
-            return cls(Ban.MACHINE, str(UUID(who)))
+            fingerprint = bytes.fromhex(who.replace("-", ""))
+            if len(fingerprint) != 16:
+                raise ValueError("a fingerprint has 32 digits")
+            return cls(Ban.MACHINE, uuid_text(fingerprint))
         if kind == "host":
             return cls(Ban.HOST, str(ip_address(who)))
         if kind == "name" and who:
