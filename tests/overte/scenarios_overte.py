@@ -871,43 +871,6 @@ def a_guest_asks_for_what_not_everybody_gets() -> OvertePeer:
 
 
 @scenario
-def a_guest_is_kicked_for_good_and_names_are_told() -> OvertePeer:
-    peer = ServerPeer.recorded()
-    guest, other = Party(peer, machine_fingerprint=b"a guest's laptop"), Party(peer, OTHER)
-    guest.connect()
-    other.connect()
-    peer.say(p.UsernameFromIDRequest(guest.node_id), guest.path, source=guest.local_id)
-    peer.answer_username(guest.node_id, guest.node_id, peer.now)
-    peer.answer_username(other.node_id, guest.node_id, peer.now)
-    peer.kick(guest.node_id, peer.now, ban=p.USUAL_BAN)
-    peer.answer_username(other.node_id, guest.node_id, peer.now)
-    peer.now += 8.0
-    guest.connect()
-    return peer
-
-
-@scenario
-def a_client_asks_who_others_are_and_has_one_kicked() -> OvertePeer:
-    peer = ClientPeer.recorded()
-    peer.bind()
-    peer.come_in(record())
-    peer.shake()
-    peer.ask_username(record().id, peer.now)
-    live_until(peer, 1.5)
-    peer.say(p.UsernameFromIDReply(record().id, "", bytes(16), False), DOMAIN)
-    peer.say(p.UsernameFromIDReply(record().id, "", bytes(16), False), DOMAIN)
-    peer.say(p.UsernameFromIDReply(record().id, "", bytes(16), False), STRANGER)
-    peer.say((PacketType.USERNAME_FROM_ID_REPLY, b"\xff"), DOMAIN)
-    peer.ask_username(bytes(16), peer.now)
-    peer.kick(record().id, peer.now)
-    peer.send_to_domain(PacketType.NODE_JSON_STATS, b"{}", peer.now)
-    for second in range(2, 8):
-        live_until(peer, float(second))
-        peer.list(record(), new_connection=False)
-    return peer
-
-
-@scenario
 def strangers_speak_as_the_domain_and_the_domain_speaks_rubbish() -> OvertePeer:
     peer = ClientPeer.recorded()
     peer.bind()
@@ -1007,6 +970,43 @@ def an_ice_server_hears_rubbish() -> OvertePeer:
     peer = OvertePeer.recorded()
     for packet in (p.ICEServerHeartbeat, p.ICEServerQuery, p.ICEPing):
         peer.say((packet, b"\xff"), STRANGER)
+    return peer
+
+
+@scenario
+def a_guest_is_kicked_for_good_and_names_are_told() -> OvertePeer:
+    peer = ServerPeer.recorded()
+    guest, other = Party(peer, machine_fingerprint=b"a guest's laptop"), Party(peer, OTHER)
+    guest.connect()
+    other.connect()
+    peer.say(p.UsernameFromIDRequest(guest.node_id), guest.path, source=guest.local_id)
+    peer.answer_username(guest.node_id, guest.node_id, peer.now)
+    peer.answer_username(other.node_id, guest.node_id, peer.now)
+    peer.kick(guest.node_id, peer.now, ban=p.USUAL_BAN)
+    peer.answer_username(other.node_id, guest.node_id, peer.now)
+    peer.now += 8.0
+    guest.connect()
+    return peer
+
+
+@scenario
+def a_client_asks_who_others_are_and_has_one_kicked() -> OvertePeer:
+    peer = ClientPeer.recorded()
+    peer.bind()
+    peer.come_in(record())
+    peer.shake()
+    peer.ask_username(record().id, peer.now)
+    live_until(peer, 1.5)
+    peer.say(p.UsernameFromIDReply(record().id, "", bytes(16), False), DOMAIN)
+    peer.say(p.UsernameFromIDReply(record().id, "", bytes(16), False), DOMAIN)
+    peer.say(p.UsernameFromIDReply(record().id, "", bytes(16), False), STRANGER)
+    peer.say((PacketType.USERNAME_FROM_ID_REPLY, b"\xff"), DOMAIN)
+    peer.ask_username(bytes(16), peer.now)
+    peer.kick(record().id, peer.now)
+    peer.send_to_domain(PacketType.NODE_JSON_STATS, b"{}", peer.now)
+    for second in range(2, 8):
+        live_until(peer, float(second))
+        peer.list(record(), new_connection=False)
     return peer
 
 
