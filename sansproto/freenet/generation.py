@@ -79,10 +79,8 @@ class GenerationOwner(Protocol):
 
 class GenerationState(Enum):
     NEW = 0
-    PROVING = 1
-    """Our answer is repeated until something opens that was sent after it."""
-    LIVE = 2
-    GONE = 3
+    LIVE = 1
+    GONE = 2
 
 
 class GenerationInput:
@@ -524,8 +522,8 @@ class GenerationTimer:
 
 
 _T = GenerationTimer
-_LIVE: Final = (_S.PROVING, _S.LIVE)
 _PROVING: Final = (_T.PROVE, _T.PROVE_END)
+"""Our answer is repeated until something opens that was sent after it."""
 
 GENERATION: Final = Table[Generation, GenerationState](
     Generation,
@@ -538,24 +536,24 @@ GENERATION: Final = Table[Generation, GenerationState](
     rows=(
         Row(_S.NEW, _I.ANSWERED, _S.LIVE, _C.tell_connected, arm=(_T.QUIET,), ref="sessions"),
         Row(
-            *(_S.NEW, _I.CALLED, _S.PROVING, _C.tell_connected, _C.prove),
+            *(_S.NEW, _I.CALLED, _S.LIVE, _C.tell_connected, _C.prove),
             arm=(_T.QUIET, *_PROVING),
             ref="handshake",
         ),
-        Row(_S.PROVING, _I.PROVE_DUE, None, _C.prove, arm=(_T.PROVE,), ref="handshake"),
-        Row(_S.PROVING, _I.PROVE_OVER, _S.LIVE, _C.call_anew, cancel=(_T.PROVE,), ref="handshake"),
-        Row(_LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_repeated, ref="handshake"),
-        Row(_LIVE, _I.ACK, None, ref="handshake"),
-        Row(_LIVE, _I.PING, _S.LIVE, _C.answer_ping, cancel=_PROVING, ref="keep-alive"),
-        Row(_LIVE, _I.PONG, _S.LIVE, _C.hear_pong, cancel=_PROVING, ref="keep-alive"),
-        Row(_LIVE, _I.COPIED, None, _C.note_copy, _C.hear_copy, ref="receipts"),
-        Row(_LIVE, _I.SIGN, _S.LIVE, _C.hear, cancel=_PROVING, ref="receipts"),
-        Row(_LIVE, _I.MESSAGE, _S.LIVE, _C.hear_message, _C.deliver, cancel=_PROVING, ref="messages"),
-        Row(_LIVE, _I.FRAGMENT, _S.LIVE, _C.put_fragment, cancel=_PROVING, ref="streams"),
-        Row(_LIVE, _I.QUIET_DUE, _S.GONE, _C.lose, when=_C.is_dead, ref="keep-alive"),
-        Row(_LIVE, _I.QUIET_DUE, None, _C.be_quiet, when=_C.is_quiet, arm=(_T.QUIET,), ref="keep-alive"),
-        Row(_LIVE, _I.QUIET_DUE, None, _C.rest, arm=(_T.QUIET,), ref="keep-alive"),
-        Row(_LIVE, _I.LOST, _S.GONE, _C.be_lost, ref="sessions"),
+        Row(_S.LIVE, _I.PROVE_DUE, None, _C.prove, arm=(_T.PROVE,), ref="handshake"),
+        Row(_S.LIVE, _I.PROVE_OVER, None, _C.call_anew, cancel=(_T.PROVE,), ref="handshake"),
+        Row(_S.LIVE, _I.ACK, None, _C.hear_ack, when=_C.is_repeated, ref="handshake"),
+        Row(_S.LIVE, _I.ACK, None, ref="handshake"),
+        Row(_S.LIVE, _I.PING, None, _C.answer_ping, cancel=_PROVING, ref="keep-alive"),
+        Row(_S.LIVE, _I.PONG, None, _C.hear_pong, cancel=_PROVING, ref="keep-alive"),
+        Row(_S.LIVE, _I.COPIED, None, _C.note_copy, _C.hear_copy, ref="receipts"),
+        Row(_S.LIVE, _I.SIGN, None, _C.hear, cancel=_PROVING, ref="receipts"),
+        Row(_S.LIVE, _I.MESSAGE, None, _C.hear_message, _C.deliver, cancel=_PROVING, ref="messages"),
+        Row(_S.LIVE, _I.FRAGMENT, None, _C.put_fragment, cancel=_PROVING, ref="streams"),
+        Row(_S.LIVE, _I.QUIET_DUE, _S.GONE, _C.lose, when=_C.is_dead, ref="keep-alive"),
+        Row(_S.LIVE, _I.QUIET_DUE, None, _C.be_quiet, when=_C.is_quiet, arm=(_T.QUIET,), ref="keep-alive"),
+        Row(_S.LIVE, _I.QUIET_DUE, None, _C.rest, arm=(_T.QUIET,), ref="keep-alive"),
+        Row(_S.LIVE, _I.LOST, _S.GONE, _C.be_lost, ref="sessions"),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

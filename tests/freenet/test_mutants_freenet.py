@@ -25,13 +25,7 @@ EVERY = 1 if SOAKING else 12
 
 _REMOVED = "it is removed when its session is made"
 
-_NO_TIMER = "without timers of its own, proving is as good as being live"
-
-HARMLESS = {
-    **{f"freenet.candidate: row HEARD x NOT_LINKED: {how}": _REMOVED for how in ("to WAITING", "stays")},
-    "freenet.generation: row NEW x ANSWERED: to PROVING": _NO_TIMER,
-    "freenet.generation: row PROVING x PROVE_OVER: stays": _NO_TIMER,
-}
+HARMLESS = {f"freenet.candidate: row HEARD x NOT_LINKED: {how}": _REMOVED for how in ("to WAITING", "stays")}
 """Without these everything goes on as before."""
 
 
