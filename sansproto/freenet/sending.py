@@ -212,7 +212,7 @@ SENDING: Final = Table[Sending, SendingState](
     rows=(
         Row(_ANY, _I.PLAN, _S.RESTING, when=_C.is_done, cancel=(_T.WORK,), ref=_REF),
         Row(_ANY, _I.PLAN, _S.BUSY, arm=(_T.WORK,), ref=_REF),
-        Row(_S.BUSY, _I.DUE, None, _C.look, arm=(_T.WORK,), ref=_REF),
+        Row(_S.BUSY, _I.DUE, None, _C.look, ref=_REF),
     ),
     defaults=(Default(Outcome.IGNORE, "late"),),
 )

@@ -23,7 +23,6 @@ from sansproto.freenet import (
     Unreachable,
 )
 from sansproto.freenet import packets as p
-from sansproto.freenet.crypto import open_intro
 from sansproto.freenet.streams import Inbox, Outbox
 from sansproto.freenet.windows import Arrived, Sent
 from sansproto.recovery.rtt import RoundTrip
@@ -523,66 +522,3 @@ def test_who_confirms_nothing_is_called_anew() -> None:
     sent = len(gate.intros)
     peer.wait(1.0)
     assert len(gate.intros) == sent
-
-
-def test_who_does_not_speak_to_our_version_is_forgotten() -> None:
-    peer = JoinerPeer.live()
-    gate = peer.called()
-    gate.send_key = open_intro(GATE.secret, p.Intro.decode(gate.intros[0][1:])).key
-    gate.say(p.AckConnection(p.Refusal("expected version 0.9.0")), number=0)
-    assert not peer.places
-
-
-def test_a_call_that_is_not_needed_any_more_keeps_nothing() -> None:
-    peer = JoinerPeer.live()
-    gate = peer.joined()
-    gate.pong()
-    peer.wait(18.0)
-    call = peer.by_number[1].call.part
-    assert call.attempts
-    gate.text(b"sorry")
-    assert (call.attempts, call.rounds) == ([], 0)
-
-
-def test_an_intro_that_was_answered_late_may_be_that_of_whom_we_called() -> None:
-    peer = JoinerPeer.live()
-    gate, other = peer.joined(gateway=False), peer.guest(name="other")
-    gate.pong()
-    place = peer.by_number[1]
-    place.acks = [peer.now] * 12
-    assert other.ask() is None
-    peer.wait(0.5)
-    gate.pong()
-    place.acks = []
-    assert other.ask()
-    other.ack()
-    for _ in range(7):
-        peer.wait(0.3)
-        gate.pong()
-    assert sorted(peer.sessions) == [1, 2]
-
-
-def test_copies_of_an_intro_that_has_no_answer_keep_it() -> None:
-    peer = GatewayPeer.live()
-    first, second = peer.joined(), peer.guest(name="second")
-    place = peer.by_number[1]
-    for _ in range(18):
-        place.acks = [peer.now] * 12
-        assert second.ask() is None
-        peer.wait(1.0)
-        first.text(b"alive")
-    assert len(place.candidates) == 1
-    peer.wait(2.1)
-    assert not place.candidates
-
-
-def test_what_costs_nothing() -> None:
-    """The intro of a session that is there, and junk where nobody else is."""
-    peer = GatewayPeer.live(limits=FreenetLimits(open_rate=1.0))
-    guest = peer.joined()
-    drawn = peer.endpoint.spent.drawn
-    guest.give(guest.intro)
-    assert peer.endpoint.spent.drawn == drawn
-    for _ in range(9):
-        guest.give(b"\2" * 60)
-    assert peer.stats.dropped == {"the intro of a session that is there": 1, "opens under no key": 9}
