@@ -391,3 +391,32 @@ def test_a_stream_whose_size_nobody_knew(level: int) -> None:
     reader.ignore_size()
     with pytest.raises(PackError, match="too_large"):
         _ = [event for record in records for event in reader.feed(record)]
+
+
+@pytest.mark.parametrize("level", [0, 4])
+def test_what_waits_can_be_sent_before_the_record_is_full(level: int) -> None:
+    writer, reader, found = PackWriter("a", None, level=level), PackReader(max_size=100), b""
+    reader.ignore_size()
+    records = writer.start()
+    for piece in (b"one", b"two"):
+        records += [*writer.write(piece), *writer.flush()]
+        assert writer.flush() == []
+        found += b"".join(e.data for record in records for e in reader.feed(record) if isinstance(e, FileData))
+        assert found.endswith(piece)
+        records = []
+    for record in writer.finish():
+        list(reader.feed(record))
+    reader.close()
+    assert found == b"onetwo"
+
+
+def test_who_flushes_behind_each_byte_is_not_taken_for_one_who_sends_nothing() -> None:
+    writer, reader = PackWriter("a", None), PackReader(max_size=100_000)
+    reader.ignore_size()
+    records = writer.start()
+    for _ in range(30_000):
+        records += [*writer.write(b"x"), *writer.flush()]
+    for record in [*records, *writer.finish()]:
+        list(reader.feed(record))
+    reader.close()
+    assert sum(map(len, records)) > 3 * MAX_EVENT

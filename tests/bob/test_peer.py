@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from scripted_bob import BASE_POINT, HOST, OTHER, ClientPeer, MemberPeer, ServerPeer
+from scripted_bob import BASE_POINT, HOST, ME, OTHER, ClientPeer, MemberPeer, ServerPeer
 
 from sansproto.bob import (
     RELAY_PORT,
@@ -150,3 +150,32 @@ def test_who_loses_the_race_for_a_server_is_told_at_once_and_waits_for_another_o
     assert [isinstance(end.events[-1], Connected) for end in ends] == [True, True, False]
     failed = second.events[-1]
     assert (failed.failure, second.endpoint.way.state) == (Failure.GONE, PeerState.WAITING)
+
+
+def test_what_the_transport_has_not_taken_is_unsent() -> None:
+    peer = ServerPeer.live()
+    assert peer.endpoint.unsent == 0
+    peer.talk()
+    peer.stream_blocked(peer.link, peer.now)
+    assert peer.send(bytes(1000), peer.now) == 1000
+    assert peer.endpoint.unsent == 1018
+    peer.stream_unblocked(peer.link, peer.now)
+    peer.drain()
+    assert peer.endpoint.unsent == 0
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_client_that_does_not_come_to_the_room_ends_a_server_or_does_not(comes_back: bool) -> None:
+    peer = ServerPeer.live(comes_back=comes_back)
+    peer.talk(answer=b"")
+    peer.wait(peer.endpoint.delays.lobby + 1.0)
+    if not comes_back:
+        assert peer.endpoint.ending.cause is CloseCause.TIMEOUT
+        return
+    assert peer.endpoint.state is PeerState.CONNECTING
+    peer.open()
+    peer.get(p.RELAY, p.ServerIdentity(ME))
+    peer.meet()
+    peer.open()
+    peer.receive_data(peer.link, b"00", peer.now)
+    assert peer.endpoint.state is PeerState.TALKING

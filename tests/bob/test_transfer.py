@@ -268,3 +268,10 @@ def test_metadata_has_an_end() -> None:
 @pytest.mark.parametrize("fields", ["{}", '{"name": 1}', '{"name": null}'])
 def test_a_receipt_without_a_name_has_none(fields: str) -> None:
     assert ReceiptRecord(Receipt.FAILED, fields).name == ReceiptRecord(Receipt.RECEIVING).name == ""
+
+
+def test_a_typed_stream_is_flushed_in_typed_records() -> None:
+    writer, reader = TransferWriter("a", None, typed=True), TransferReader(max_size=LIMIT)
+    events = read(reader, [*writer.start(), *writer.write(b"data"), *writer.flush()])
+    assert events[-1] == FileData(b"data")
+    assert reader.is_typed

@@ -266,6 +266,14 @@ def test_who_says_nothing_gets_what_the_original_expects(place: Place) -> None:
     assert "did not say" in result.out
 
 
+def test_who_says_nothing_gets_a_stream_when_it_is_over(place: Place) -> None:
+    sender = place.send("-", "--no-compress", stdin=b"contents")
+    got = _take(place, first=[], last=[])
+    writer = PackWriter("stdin", 8, level=0)
+    assert got.records == [*writer.start(), *writer.write(b"contents"), *writer.finish()]
+    assert sender.wait().code == 0
+
+
 def test_the_original_gets_no_checksum_of_what_changed(place: Place) -> None:
     path = _big(place)
     sender = place.send(path, "--no-compress")
