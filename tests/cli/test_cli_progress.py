@@ -162,6 +162,9 @@ def test_a_bar_fits(look: Look, width: int) -> None:
     assert ("stalled" in line) == look.stalled or width < 20
     if look.total is not None and width >= 20:
         assert "%" in line
+    if look.total is not None and width >= 29:
+        assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in line or "\N{BOX DRAWINGS LIGHT HORIZONTAL}" in line
+        assert "/s" in line or look.stalled
 
 
 @pytest.mark.parametrize("columns", [30, 100])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shlex
 import signal
@@ -314,3 +315,13 @@ def test_the_readme_says_what_does_not_exist_and_how_the_other_computer_gets_the
     command = text[text.index("## The command") : text.index("## Protocols")]
     assert command.index("pipx install") < command.index("sansproto send")
     assert "resum" in command.lower()
+
+
+def test_what_somebody_sends_is_not_written_to_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "sansproto_cli", "receive", "x", "-r", "192.0.2.1", "-o", "-"]
+    found = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    os.close(ours)
+    os.close(theirs)
+    assert found.returncode == 2
+    assert "to this terminal" in found.stderr

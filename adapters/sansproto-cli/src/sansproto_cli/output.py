@@ -41,6 +41,9 @@ class Target:
         if text == "-":
             if sys.stdout is None:
                 raise CommandFailed(Exit.FILES, "The standard output is closed: let there be one, or name a file.")
+            if sys.stdout.isatty():
+                text = "-o - would write what somebody sends to this terminal: add > FILE or | less, or leave it out."
+                raise CommandFailed(Exit.USAGE, text)
             return cls(is_stdout=True, was_chosen=True)
         path = Path(text)
         is_folder = os.path.isdir(path) or text.endswith(("/", os.sep)) or path.name in ("", "..")

@@ -16,7 +16,8 @@ _GRAIN = 0.05  # seconds between two samples
 _STALLED = 1.5  # seconds without any movement
 _HIDE, _SHOW, _CLEAR = "\x1b[?25l", "\x1b[?25h", "\r\x1b[J"
 _FILLED, _EMPTY = "\N{BOX DRAWINGS HEAVY HORIZONTAL}", "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
-_LEAST_BAR, _MOST_BAR = 5, 40
+_LEAST_BAR, _MOST_BAR = 8, 40
+_LEAST_WIDTH = 25  # for a bar at all
 
 
 @attrs.frozen
@@ -74,25 +75,22 @@ def in_words(look: Look) -> str:
 
 
 def in_width(look: Look, width: int) -> str:
-    """For the last line of a terminal: as much as fits, the most important first, with a bar if there is room."""
+    """For the last line of a terminal: a bar, if it is known how much is to come, and of the rest as much as fits."""
     percent = "" if look.percent is None else f"{look.percent:3} %"
     rate = "stalled" if look.stalled else f"{decimal(int(look.rate))}/s"
     left = "" if look.left is None else f"{look.left:.0f} s left"
     done = decimal(look.done) + ("" if look.total is None else f" of {decimal(look.total)}")
+    kept = _LEAST_BAR + 2 if percent and width >= _LEAST_WIDTH else 0
     text = ""
     for part in (percent, rate, left, done):
         longer = f"{text}  {part}" if text and part else text + part
-        if len(longer) <= width:
+        if len(longer) <= width - kept:
             text = longer
     room = min(_MOST_BAR, width - len(text) - 2)
     if look.percent is None or room < _LEAST_BAR:
         return text
-    filled = room * min(look.done, look.total or 0) // (look.total or 1) if look.total else room
-    return (
-        "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * filled
-        + "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * (room - filled)
-        + f"  {text}"
-    )
+    filled = min(room, room * look.percent // 100)
+    return f"{_FILLED * filled}{_EMPTY * (room - filled)}  {text}"
 
 
 class Bar:
