@@ -206,6 +206,7 @@ def peer(
     }
     if kind is Server:
         arguments["count"] = rest.pop("count", 1)
+        arguments["comes_back"] = rest.pop("comes_back", False)
         arguments["client_cipher"] = rest.pop("client_cipher", p.Cipher.CHACHA20_POLY1305)
     return Party(kind, arguments, start=CONNECT, host=f"192.0.2.{host}", **rest)
 
@@ -341,8 +342,8 @@ def honest(scene: Scene) -> tuple[str, ...]:
 
 def _dishonest(scene: Scene) -> tuple[str, ...]:
     told = {name: scene[name].told for name in scene if name.startswith(("client", "server"))}
-    identities = {name: event.identity for name in told for event in told[name] if isinstance(event, Registered)}
-    names = {identity: name for name, identity in identities.items()}
+    registered = [(name, event.identity) for name in told for event in told[name] if isinstance(event, Registered)]
+    names = {identity: name for name, identity in registered}  # one that comes back to the relay has several
     found = []
     for name, events in told.items():
         for event in events:
@@ -352,7 +353,7 @@ def _dishonest(scene: Scene) -> tuple[str, ...]:
                     found.append(f"{name} is told {event}, but there is nobody of this name")
                 elif name.startswith("client") or isinstance(event, Connected):
                     agreed = [event.identity for event in told[other] if isinstance(event, PeerAgreed)]
-                    if identities.get(name) not in agreed:
+                    if not any((name, identity) in registered for identity in agreed):
                         found.append(f"{name} is told {event}, but {other} did not agree with it")
     return tuple(found)
 
@@ -689,6 +690,9 @@ def _small_ways() -> Iterator[Exploration]:
     yield Exploration("long derivations", {**ONE_EACH, "server": server(count=1200)})
     yield Exploration("1 x 1, silent", ONE_EACH, Budget(losses=1))
     yield Exploration("1 x 1, cut", ONE_EACH, Budget(cuts=1), invariant=all_of(honest, known, informed))
+    back = {**ONE_EACH, "server": server(comes_back=True)}
+    yield Exploration("a server comes back from a room that is lost", back, Budget(cuts=1))
+    yield Exploration("a server comes back from an empty room", back, Budget(early=1))
 
 
 def _small_limits() -> Iterator[Exploration]:

@@ -266,6 +266,27 @@ def test_who_says_nothing_gets_what_the_original_expects(place: Place) -> None:
     assert "did not say" in result.out
 
 
+@pytest.mark.parametrize(
+    ("name", "contents", "options", "level"),
+    [
+        ("a.mp4", bytes(50_000), (), 4),
+        ("a.txt", _NOISE[:50_000], (), 0),
+        ("a.mp4", _NOISE[:50_000], ("--compress",), 4),
+        ("a.txt", bytes(50_000), ("--no-compress",), 0),
+    ],
+)
+def test_what_does_not_get_smaller_is_not_compressed(
+    place: Place, name: str, contents: bytes, options: tuple[str, ...], level: int
+) -> None:
+    path = place.folder / name
+    path.write_bytes(contents)
+    sender = place.send(path, *options)
+    got = _take(place, first=[], last=[])
+    writer = PackWriter(name, len(contents), level=level)
+    assert got.records == [*writer.start(), *writer.write(contents), *writer.finish()]
+    assert sender.wait().code == 0
+
+
 def test_who_says_nothing_gets_a_stream_when_it_is_over(place: Place) -> None:
     sender = place.send("-", "--no-compress", stdin=b"contents")
     got = _take(place, first=[], last=[])

@@ -559,6 +559,23 @@ def test_a_zip_bomb_stops_at_the_announced_size(place: Place) -> None:
     assert place.received == []
 
 
+def test_contents_that_inflate_to_nothing_end_soon(place: Place) -> None:
+    """However long they go on: these would for a gigabyte."""
+    head = [*_pack(b"a", b"data")[:4], b"\x78\x01"]
+    with _hostile_sender(place, [*head, *[b"\0\0\0\xff\xff" * 6000] * 40_000]):
+        _failed(place.receive("--yes").wait(), 8, "nothing was kept")
+    assert place.received == []
+
+
+@pytest.mark.parametrize("glued", [True, False])
+def test_bytes_behind_the_checksum_are_an_error(place: Place, glued: bool) -> None:
+    records = _pack(b"a", b"data")
+    records = [*records[:-1], records[-1] + b"more"] if glued else [*records, b"more"]
+    with _hostile_sender(place, records):
+        _failed(place.receive("--yes").wait(), 8, "not the file that was announced")
+    assert place.received == []
+
+
 @pytest.mark.parametrize("damage", ["checksum", "contents"])
 def test_a_damaged_file_never_gets_its_name(place: Place, damage: str) -> None:
     records = _pack(b"a", b"data" * 1000)
