@@ -559,6 +559,14 @@ def test_a_zip_bomb_stops_at_the_announced_size(place: Place) -> None:
     assert place.received == []
 
 
+def test_a_name_that_is_too_long_is_cut_and_told(place: Place) -> None:
+    with _hostile_sender(place, _pack(b"n" * 300 + b".txt", b"data")):
+        result = place.receive("--yes").wait()
+    assert result.code == 0, result.err
+    assert "is too long a name here: it will be nnn" in result.out
+    assert place.received == ["n" * 251 + ".txt"]
+
+
 def test_contents_that_inflate_to_nothing_end_soon(place: Place) -> None:
     """However long they go on: these would for a gigabyte."""
     head = [*_pack(b"a", b"data")[:4], b"\x78\x01"]

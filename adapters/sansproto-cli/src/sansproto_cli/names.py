@@ -31,6 +31,11 @@ def candidates(name: str) -> Iterator[str]:
     yield f"received-{secrets.token_hex(4)}"
 
 
+def is_too_long(name: str) -> bool:
+    """For file systems."""
+    return len(os.fsencode(name)) > _MAX_NAME
+
+
 def numbered(name: str) -> Iterator[str]:
     """The name, and ``name (1).txt`` and so on."""
     yield name

@@ -39,6 +39,7 @@ from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
 from .files import Preserved, check_room, storable_name
 from .line import TICK, Line, Stage, describe, explain, no_answer
+from .names import is_too_long
 from .output import MAX_TEXT, FileSink, FolderSink, Kept, OutputSink, Sink, Target, TextSink
 from .question import answer
 from .report import Reporter
@@ -239,7 +240,8 @@ class Receiving:
     def _find_name(self, name: str) -> str:
         stored = storable_name(self._wishes.target.folder, name)
         if stored != name:
-            text = f"{shown_name(name)} cannot be stored under that name here: it will be {shown_name(stored)}."
+            what = "is too long a name" if is_too_long(name) else "cannot be stored under that name"
+            text = f"{shown_name(name)} {what} here: it will be {shown_name(stored)}."
             self._reporter.tell("warning", text, reason="name", name=name, stored=stored)
         return stored
 

@@ -141,8 +141,9 @@ class JsonReporter:
         look = self._pace.look(done, total)
         if look is not None:
             left = None if look.left is None else round(look.left, 1)
-            facts = {"rate": round(look.rate), "seconds_left": left, "stalled": look.stalled}
-            self.tell("progress", "", done=done, size=total, **facts)
+            stalled = {"stalled": True} if look.stalled else {}
+            rate = round(look.rate)
+            self.tell("progress", "", done=done, size=total, rate=rate, seconds_left=left, **stalled)
 
     def rest(self) -> None:
         pass
