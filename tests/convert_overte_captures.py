@@ -40,6 +40,7 @@ ALL: Final = 2047
 NOT_OURS: Final = {K.ICE_SERVER_HEARTBEAT_DENIED.name, K.CREATE_ASSIGNMENT.name}
 """What ours does not send there: it has no key to wait for, and gives no assignments."""
 
+NOT_YET_ASKED: Final = "a number that means nothing now"
 NO_PING_OF_OURS: Final = "a reply to no ping of ours"
 
 
@@ -166,6 +167,7 @@ def _clock(wanted: int, at: int) -> int:
 
 _WISHES: Final = {
     K.DOMAIN_SERVER_PATH_QUERY,
+    K.DOMAIN_SETTINGS_REQUEST,
     K.NODE_JSON_STATS,
     K.DOMAIN_DISCONNECT_REQUEST,
     K.RADIUS_IGNORE_REQUEST,
@@ -186,12 +188,16 @@ class Client:
         self.domain, self.says = asked.to, asked.packet()
         self.query = next((one for one in party.said(K.ICE_SERVER_QUERY)), None)
         self.complete = {id(one): payload for one, payload in party.messages(party.heard())}
-        (asked_for,) = party.said(K.DOMAIN_SETTINGS_REQUEST)
-        self.settings = int(asked_for.packet().type)
+        asked_for = [one for one, _ in party.messages(party.said(K.DOMAIN_SETTINGS_REQUEST))]
+        self.asked = [int(one.packet().type) for one in asked_for]
+        self.by_itself = asked_for[0]
         self.events: list[Event] = []
         self.nodes: dict[bytes, p.NodeRecord] = {}
         self.dropped: Counter[str] = Counter()
+        # Ours asks one question about settings at a time: what acknowledges the others comes before they are asked.
+        self.dropped[NOT_YET_ASKED] = len(self.asked) - 1
         self.is_reached = False
+        self.active: set[bytes] = set()
         self.first_ping = self._first_ping()
 
     def _first_ping(self) -> tuple[int, int, int] | None:
@@ -258,7 +264,7 @@ class Client:
                 began.setdefault(one.to, one)
         for one, payload in self.party.messages(said):
             first = began.pop(one.to, one.first_of(said)) if isinstance(one.head, Header) and one.head.reliable else one
-            if one.type in _WISHES:
+            if one.type in _WISHES and one is not self.by_itself:
                 wishes.setdefault(id(first), []).append((one, payload))
         return wishes
 
@@ -267,6 +273,8 @@ class Client:
         match one.type:
             case K.DOMAIN_SERVER_PATH_QUERY:
                 return "ask_path", {"path": one.packet().path}
+            case K.DOMAIN_SETTINGS_REQUEST:
+                return "request_settings", {"kind": p.AssignmentType(one.packet().type).name}
             case K.NODE_JSON_STATS:
                 return "send_to_domain", {"type": one.name, "payload": payload.hex(), "message": True}
             case K.DOMAIN_DISCONNECT_REQUEST:
@@ -301,7 +309,7 @@ class Client:
             case K.DOMAIN_SERVER_PATH_RESPONSE:
                 self._tell(e.PathAnswered(one.packet().path, one.packet().viewpoint))
             case K.DOMAIN_SETTINGS if id(one) in self.complete:
-                self._tell(e.SettingsReceived(self.settings, self.complete[id(one)]))
+                self._tell(e.SettingsReceived(self.asked.pop(0), self.complete[id(one)]))
             case K.ICE_PING_REPLY:
                 self.dropped["late"] += self.is_reached
                 self.is_reached = True
@@ -333,13 +341,15 @@ class Client:
 
     def _measure(self, reply: p.PingReply, source: Way, at: int) -> None:
         assert self.first_ping is not None
-        _, kind, clock = self.first_ping
-        if (reply.type, reply.pinged_clock) != (kind, clock):
+        _, _, clock = self.first_ping
+        if reply.pinged_clock != clock:  # ours pings both sockets at once: the real one some microseconds apart
             self.dropped[NO_PING_OF_OURS] += 1
             return
         node = self._node(source)
         trip = int((self.epoch / 1e6 + at / 1000) * 1e6) - clock
-        self._tell(e.NodeActivated(node, address_of(source)))
+        if node not in self.active:
+            self.active.add(node)
+            self._tell(e.NodeActivated(node, address_of(source)))
         self._tell(e.NodeMeasured(node, ping_ms=trip // 1000, skew_us=reply.clock - (clock + trip // 2)))
 
 
@@ -470,23 +480,22 @@ class Ice:
 
 
 def _played(party: Party) -> tuple[str, Client | Server | Ice] | None:
-    """The machine that plays a party, and how; None for what has none, or was played by ours when it was captured."""
-    requests = [one.packet() for one in party.said(K.DOMAIN_CONNECT_REQUEST)]
+    """The machine that plays a party, and how; None for who only asks for an assignment, and for a domain that an
+    ice-server knows: its key is not told."""
+    if party.said(K.ICE_SERVER_HEARTBEAT):
+        return None
     if party.said(K.ICE_SERVER_PEER_INFORMATION):
         return "overte.ice_server", Ice(party)
     if party.said(K.DOMAIN_LIST):
         return "overte.server", Server(party)
-    is_real = any(request.hardware_address is not None for request in requests)  # ours never tells it
-    return ("overte.client", Client(party)) if is_real else None
+    return ("overte.client", Client(party)) if party.said(K.DOMAIN_CONNECT_REQUEST) else None
 
 
 def parties(name: str, document: Mapping[str, Any]) -> Iterator[Party]:
-    """The real ones. A party is known by its port."""
+    """A party is known by its port. Some were ours, an older one: what it received is as real."""
     seen = [Seen.of(raw) for raw in document["datagrams"]]
-    names = document["header"]["ports"]
     for port in dict.fromkeys(way.port for one in seen for way in (one.source, one.to)):
-        if not names.get(str(port), "").startswith("sansproto"):
-            yield Party(name, port, [one for one in seen if port in (one.source.port, one.to.port)])
+        yield Party(name, port, [one for one in seen if port in (one.source.port, one.to.port)])
 
 
 def converted(party: Party, machine: str, played: Client | Server | Ice) -> Test:

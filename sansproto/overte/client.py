@@ -55,6 +55,8 @@ _OF_ICE: Final = {
 }
 """Which guards see a packet without a source, by the number of its type."""
 
+_NAME: Final = PacketType.USERNAME_FROM_ID_REPLY.value
+
 NOT_REACHED: Final = Refusal("node not reached", ref="hole punching")
 SQUELCHED: Final = Refusal("squelched", ref="silence")
 MALFORMED_PAYLOAD: Final = Note("malformed payload", ref="payloads")
@@ -395,7 +397,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             self.give(self.connection, connection.SOURCED, arrival)
         elif peer is not None:
             self.node_table.hear(arrival)
-        elif kind == PacketType.USERNAME_FROM_ID_REPLY._value_:
+        elif kind == _NAME:
             self.give(self.names, REPLY, arrival)
         elif kind in _OF_ICE:
             self.give(self.ice.part, _OF_ICE[kind], arrival)

@@ -575,6 +575,7 @@ SERVER = Subject(
     paths=st.sampled_from([one.path for one in (ALICE, ALICE, BOB, CAROL, NEIGHBOUR, *MIXERS)] + [STRANGER, ICE]),
     verbs={
         "kick": st.tuples(st.sampled_from([*NODE_IDS[:3], b"nobody"])),
+        "answer_username": st.tuples(st.sampled_from([*NODE_IDS[:2], b"nobody"]), st.sampled_from(NODE_IDS[:3])),
         "provide_key": st.tuples(
             st.sampled_from(["alice", "Mallory", "x"]), st.sampled_from([PUBLIC, None, b"no key", "bm8ga2V5"])
         ),
