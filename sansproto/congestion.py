@@ -210,6 +210,8 @@ class DelayWindow:
     def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
         if round_trip is not None:
             round_trip = max(round_trip, _LEAST_TRIP)
+            if self.base.values and now - self.measured > _BASE:  # it may say how long nothing came
+                self.base.add(now, self.empty, _BASE)
             self.empty = self.base.add(now, round_trip, _BASE)
             self.round_trip = self.standing.add(now, round_trip, _STANDING_BY_GAPS if gaps else _STANDING)
             self.measured = now

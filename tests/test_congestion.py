@@ -79,6 +79,15 @@ def test_many_losses_shrink_it_once_in_a_round_trip() -> None:
     assert window.window == 49.0
 
 
+def test_a_packet_that_was_on_its_way_while_nothing_came_does_not_say_how_long_the_empty_way_is() -> None:
+    window = DelayWindow(0.0)
+    run(window, 2.0, most=1000.0)
+    window.note_acknowledged(20.0, 1, 18.0)
+    assert window.empty == ROUND_TRIP
+    window.note_acknowledged(20.6, 1, None)
+    assert window.round_trip == ROUND_TRIP
+
+
 def test_after_a_pause_half_of_what_arrived_before_may_arrive_in_a_round_trip() -> None:
     window = DelayWindow(0.0)
     run(window, 2.0, most=1000.0)

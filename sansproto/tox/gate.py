@@ -326,7 +326,9 @@ class Gate(Component[GateState, GateHost]):
         self.host.recovery.hear_challenge(answered.body.number, route, answered.body)
 
     def ask_in_session(self, answered: Answered) -> None:
+        """The next cookie is asked for as soon as of a peer that answers."""
         self.host.friends.all[answered.friend].ask_in_session(answered.way)
+        self.host.recovery.peers[answered.friend].call.be_reset()
 
     def answer_again(self, shook: Shook) -> None:
         session = self._same(shook)

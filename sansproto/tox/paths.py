@@ -360,15 +360,17 @@ class Ways(Part[WaysHost]):
                 self.tracks[name] = found
         return found
 
-    def leave(self, to: bytes | None) -> bool:
+    def leave(self, to: bytes | None, *, is_proved: bool = False) -> bool:
         """Nothing arrives by the way in use: go on by this one, or by the next. False: not now, or there is none."""
         used, now, judged = self.used, self.host.clock, self.judged
-        if used is None or (judged is not None and now < judged + self.pause):
+        pause = min(self.pause, _PAUSES[0]) if is_proved else self.pause
+        if used is None or (judged is not None and now < judged + pause):
             return False
         following = self._next(used)
         if following is None:
             return False
-        if to is None or to == used or not self.is_open(to) or self._ready(following) <= now < self._ready(to):
+        is_again = not is_proved and to is not None and self._ready(following) <= now < self._ready(to)
+        if to is None or to == used or not self.is_open(to) or is_again:
             to = following  # not again one that has failed just now, whatever came by it
         first, most = _PAUSES
         self.pause = min(2 * self.pause, most) if judged is not None and now < judged + _FORGIVEN else first

@@ -583,7 +583,7 @@ RELAY_LINK: Final = Table[RelayLink, RelayState](
         Row(_S.UP, _I.LOOKED_AT, None, ref="relay streams"),
         Row(_S.UP, _I.PING_DUE, None, _R.note_lasting, _R.ping, arm=(_T.PING, _T.PONG), ref="pings of a relay"),
         Row(_S.UP, _I.ASK, None, when=_R.is_waiting, ref="evidence"),
-        Row(_S.UP, _I.ASK, None, _R.ping, ref="evidence"),
+        Row(_S.UP, _I.ASK, None, _R.ping, arm=(_T.PONG,), ref="evidence"),
         Row(_S.UP, _I.PONG, None, _R.note_pong, cancel=(_T.PONG,), ref="pings of a relay"),
         Row(_S.UP, _I.PINGED, None, _R.answer_ping, ref="pings of a relay"),
         Row(_S.UP, _I.ANSWERED, None, _R.tell_route, ref="routes"),

@@ -65,8 +65,13 @@ class Track:
     score: float = 0.0
     scored: Instant = -_KNOWN
 
-    def add(self, trip: float) -> None:
-        self.trips = (*self.trips[1 - _TRIPS :], trip)
+    def note_trip(self, trip: float, now: Instant) -> bool:
+        """A packet took so long, and its acknowledgement. False: it was sent before the way was taken into use this
+        time, and says how long that was closed."""
+        is_new = now - trip >= self.since
+        if is_new:
+            self.trips = (*self.trips[1 - _TRIPS :], trip)
+        return is_new
 
     def begin(self, now: Instant) -> None:
         """It is in use from now on."""
@@ -202,8 +207,7 @@ class Carried:
         start, self.start = self.start, before
         if self.is_simple:
             return
-        while len(self.runs) > 1 and self.runs[1][0] <= before:
-            del self.runs[0]
+        del self.runs[: max(bisect_right(self.runs, before, key=_first) - 1, 0)]
         for number in range(start, before):
             self.copied.discard(number)
             self.moved.pop(number, None)

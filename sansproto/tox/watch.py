@@ -148,10 +148,8 @@ class Watch(Part[Host[Any]]):
         if self.alarm is not None:
             self.alarm.has_progress |= any(number in carried.copied for number in heard.numbers)
             self._weigh(self.alarm, name)
-        elif heard.round_trip is not None:
-            if way is not None:
-                ways.track(way).add(heard.round_trip)
-            trip = heard.round_trip if way == ways.used else None
+        else:
+            trip = self._note_trip(way, heard.round_trip)
         if name == ways.used and name in shown:
             self.strikes = 0
         if window.waiting or self.alarm is not None:
@@ -162,12 +160,16 @@ class Watch(Part[Host[Any]]):
 
     def _note_all_heard(self, heard: Heard, name: bytes) -> float | None:
         """The same, of all that went by the way in use: most of what an idle session hears."""
-        ways, way, trip = self.outgoing.ways, self.way, heard.round_trip
-        if way is not None and trip is not None:
-            ways.track(way).add(trip)
+        ways, way = self.outgoing.ways, self.way
         if name == way == ways.used:
             self.strikes = 0
-        return trip if way == ways.used else None
+        return self._note_trip(way, heard.round_trip)
+
+    def _note_trip(self, way: bytes | None, trip: float | None) -> float | None:
+        """The same of one packet, which went this way."""
+        ways = self.outgoing.ways
+        is_known = way is not None and trip is not None and ways.track(way).note_trip(trip, self.host.clock)
+        return trip if is_known and way == ways.used else None
 
     def note_again(self, number: int) -> None:
         """A packet is sent again, by the way in use."""
@@ -240,7 +242,7 @@ class Watch(Part[Host[Any]]):
         used = ways.used
         if alarm.answer is not None:
             if self.host.clock - alarm.since >= self._limit or self.strikes >= _STRIKES:
-                ways.leave(alarm.answer)
+                ways.leave(alarm.answer, is_proved=self.carry().proved.get(alarm.answer, -1) >= alarm.end)
         elif alarm.has_progress and alarm.rounds >= _FEW_ROUNDS:
             ways.leave(None)
         if ways.moves != self.moves:
@@ -257,9 +259,9 @@ class Watch(Part[Host[Any]]):
         alarm.due = self.host.clock + max(_ROUND, longest(ways.tracks.get(used), ways.tracks.values()))
         if used == UDP:
             outgoing.send_probes(ways.direct())  # at another path, or where we are now, it may work
+        if (alarm.answer is None and rounds) or (used == UDP and not names):
+            ways.recall()
         if not names:
-            if used == UDP or rounds >= _ROUNDS:
-                ways.recall()
             return  # lists of missing packets do as well
         first, end = max(alarm.copied, window.start), window.end
         if first < end:

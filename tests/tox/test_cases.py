@@ -42,6 +42,10 @@ floods of cookie requests
     test_hostile_tox::test_floods_of_strangers_make_nothing_grow
 floods of connections to a relay
     test_relay_server::test_who_floods_from_one_address_does_not_push_out_its_neighbours
+the port is taken, so there is no UDP
+    test_cases::test_a_node_without_a_socket_meets_its_friends_at_a_relay
+only IPv6
+    test_cases::test_nodes_that_have_ipv6_alone_meet_by_udp_and_at_a_relay
 UDP is blocked, and later open
     test_paths::test_udp_is_found_within_10_seconds_after_it_opens
 a stolen long-term key
@@ -58,8 +62,9 @@ from typing import Any
 
 import pytest
 from scripted_tox import REAL, Friend, NodePeer
-from tox_world import Tox, World, meet, offline
+from tox_world import Tox, World, all_arrived, chat, meet, offline
 
+from sansproto.contract import Address
 from sansproto.events import Closed
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions
@@ -69,6 +74,7 @@ from sansproto.tox import (
     FriendOnline,
     KeyPair,
     MessageReceived,
+    Relay,
     RelayConnected,
     RelayLost,
     RelayServer,
@@ -84,7 +90,7 @@ HERE = File(__file__).parent
 def test_each_case_has_its_test() -> None:
     assert __doc__ is not None
     named = re.findall(r"^    (\w+)::(\w+\*?)$", __doc__, re.M)
-    assert len(named) == 23
+    assert len(named) == 25
     for file, name in named:
         text = (HERE / f"{file}.py").read_text("utf-8")
         assert name == "test_*" or f"\ndef {name}(" in text, (file, name)
@@ -116,6 +122,41 @@ def test_a_full_queue_holds_up_no_signs_of_life_and_no_pings_of_a_relay() -> Non
     assert max(after - before for before, after in pairwise([begun, *signs, world.net.now])) < 11.0
     assert offline(a, b) == []
     assert not [event for event in (*a.events, *b.events) if isinstance(event, RelayLost)]
+
+
+def test_a_node_without_a_socket_meets_its_friends_at_a_relay() -> None:
+    """A packet for a socket that is not there would break the contract with the adapter."""
+    world = World()
+    a, b, relay = world.node(1, has_socket=False), world.node(2), world.relay()
+    a.befriend(b)
+    b.befriend(a, path=True)
+    for node in (a, b):
+        node.use(relay)
+    meet(world, a, b)
+    a.node.call(lambda now: a.tox.network_changed(now))
+    chat(world, a, b, 20.0)
+    world.net.run(1.0)
+    assert all_arrived(a, b)
+    assert (a.ways(b).used, b.ways(a).used) == (relay.key, relay.key)
+    assert any(isinstance(event, RelayConnected) for event in a.events)
+
+
+@pytest.mark.parametrize("by", ["UDP", "relay"])
+def test_nodes_that_have_ipv6_alone_meet_by_udp_and_at_a_relay(by: str) -> None:
+    world = World()
+    a, b = (Tox(world, number, host=world.net.host(f"fd00::{number}")) for number in (1, 2))
+    if by == "relay":
+        server = RelayServer(private_key=b"r" * 32, entropy=ScriptedEntropy(seed=b"r"))
+        world.net.host("fd00::9").run(server, listen={"relay": 443})
+        for node in (a, b):
+            node.use(Relay(server.public_key, Address("fd00::9", 443)))
+    a.befriend(b, path=by == "UDP")
+    b.befriend(a)
+    meet(world, a, b)
+    chat(world, a, b, 5.0)
+    world.net.run(1.0)
+    assert all_arrived(a, b)
+    assert a.ways(b).is_direct is (by == "UDP")
 
 
 @pytest.mark.parametrize("away", [5.0, 60.0])

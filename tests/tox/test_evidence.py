@@ -433,11 +433,12 @@ def test_a_friend_that_is_away_costs_one_relay_once() -> None:
     world.run(6.0)
     for number in range(3):
         world.net.partition("10.0.0.2", f"10.0.1.{number}")
-    for _ in range(25):
+    demoted = list[RouteState]()
+    for _ in range(200):
         world.a.talk(world.b)
-        world.net.run(1.0)
-    assert routes(world, world.a, world.b) == [DEMOTED, ONLINE, ONLINE]
-    world.net.run(12.0)
+        world.net.run(0.1)
+        demoted += [one for one in routes(world, world.a, world.b) if one is DEMOTED]
+    assert 0 < len(demoted) <= 10  # it is asked for again while nothing comes by the others
     assert DEMOTED not in routes(world, world.a, world.b)
     assert world.a.tox.stats.noted[PASSES_NOTHING.remark] == 1
 
@@ -448,8 +449,8 @@ def sends_like_toxcore(monkeypatch: pytest.MonkeyPatch, node: Tox) -> None:
     def change(place: type[Any], name: str, answer: Any) -> None:
         usual = getattr(place, name)
 
-        def changed(part: Any, *arguments: Any) -> Any:
-            return answer if part.host is node.tox else usual(part, *arguments)
+        def changed(part: Any, *arguments: Any, **named: Any) -> Any:
+            return answer if part.host is node.tox else usual(part, *arguments, **named)
 
         monkeypatch.setattr(place, name, changed)
 
@@ -469,7 +470,7 @@ def test_a_friend_that_sends_by_a_relay_that_passes_nothing_on_is_made_to_take_a
     world.treat(0, black_hole(world.b.tox.dht_key))
     at = world.net.now
     world.run(12.0)
-    assert 3.0 < world.gap(at) < 6.0
+    assert 1.0 < world.gap(at) < 4.0
     assert world.used(world.b) == 1
     assert world.a.tox.stats.noted[PASSES_NOTHING.remark] == 1
 
@@ -628,5 +629,5 @@ def test_if_the_last_relay_passes_nothing_on_the_others_are_asked_again() -> Non
     world.treat(1, black_hole())
     at = world.net.now
     world.run(10.0)
-    assert 3.0 < world.gap(at) < 6.0
+    assert 1.0 < world.gap(at) < 4.0
     assert world.used(world.a) == world.used(world.b) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from math import inf
+from random import Random
 from typing import Any
 
 import pytest
@@ -341,6 +342,42 @@ def test_the_relay_that_goes_is_one_that_is_not_reached() -> None:
     assert {*peer.relays} == {RELAY.key, other.key}
     peer.add_relay(own, peer.now)
     assert {*peer.relays} == {RELAY.key, own.key}
+
+
+# -- a friend: everything
+
+
+def payloads(random: Random) -> list[bytes]:
+    """One of each kind: some are well formed, some are not."""
+    nodes = [Relay(KeyPair.of(random.randbytes(32)).public, Address("203.0.113.1", 1 + one)) for one in range(3)]
+    ids = (0x10, 0x11, 0x12, 0x18, 0x19, *range(0x30, 0x34), 0x40, 0x41, *range(0x50, 0x53), 0x60, 0xA0)
+    return [b"\x11" + encode_nodes(nodes), *(bytes([id]) + random.randbytes(random.randrange(1372)) for id in ids)]
+
+
+@pytest.mark.parametrize("is_offline", [False, True])
+def test_whatever_a_friend_sends_no_call_takes_long_and_nothing_grows(is_offline: bool) -> None:
+    random, peer = Random(1), NodeAtRelay.live()
+    friend, node, sizes = peer.met(), peer.endpoint, list[int]()
+    if is_offline:
+        friend.say(friend.lossless(b"\x19"))
+
+    def costs(data: bytes) -> int:
+        return measured(lambda: node.receive_datagram(data, AT_B, peer.now))[1]
+
+    for turn in range(160):
+        start = friend.start if turn % 2 else random.randrange(1 << 32)
+        sent = [friend.lossless(one) for one in payloads(random)]
+        sent += [friend.data(one, number=random.randrange(1 << 32)) for one in payloads(random)]
+        sent += [friend.data(b"\x01" + random.randbytes(random.randrange(1372)), start=start), friend.data(b"")]
+        sent += [b"\x1b" + random.randbytes(random.randrange(1399)), friend.data(b"\xc8" + bytes(turn))]
+        assert max(map(costs, sent)) < 3000
+        if turn < 40:
+            peer.send(friend.real.public, b"\xa0" + bytes(turn), peer.now)
+        peer.wait(random.choice([0.001, 0.3]))
+        peer.take()
+        sizes.append(weight(peer.snapshot()))
+    assert max(sizes[80:]) <= max(sizes[:80]) * 1.1
+    assert len(node.relays) <= 1 + node.limits.friend_relays  # type: ignore[attr-defined]
 
 
 # -- a friend: sessions

@@ -6,6 +6,7 @@ docs/protocols/tox.rst, ways.
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -143,6 +144,27 @@ def test_relays_that_are_up_for_3_seconds_in_10_one_after_the_other_lose_nothing
     assert world.all_arrived()
 
 
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("trip", [0.02, 0.3])
+@pytest.mark.parametrize("is_stopped", [False, True])
+@pytest.mark.parametrize("seed", range(4) if SOAKING else [1])
+def test_of_three_relays_the_good_one_is_found_whichever_it_is(seed: int, is_stopped: bool, trip: float) -> None:
+    """It changes each 3 to 12 seconds. The others swallow everything, or stand still."""
+    random, world, good = Random(seed), Faults(3, trip, seed=seed), 0
+    world.run(5.0)
+    began = world.net.now
+    for _ in range(8):
+        good = random.choice([number for number in range(3) if number != good])
+        for number in range(3):
+            if is_stopped:
+                world.stop(number, is_stopped=number != good)
+            else:
+                world.treat(number, None if number == good else black_hole())
+        world.run(random.uniform(3.0, 12.0))
+    print(f"{world.gap(began):.1f} s without anything")
+    assert world.gap(began) < 6.0
+
+
 def test_udp_is_used_again_as_soon_as_it_is_open_but_not_for_5_20_and_60_seconds_after_it_failed() -> None:
     world = Faults(2, udp=True)
     world.run(WARM)
@@ -255,6 +277,16 @@ def test_a_relay_that_closes_after_less_than_a_minute_of_use_is_suspect(served: 
     track.begin(1000.0)
     track.close(1000.0 + served)
     assert track.is_suspect(1000.0 + served) is is_suspect
+
+
+def test_a_packet_that_was_sent_before_a_way_was_taken_again_does_not_say_how_long_it_takes() -> None:
+    """The way may have been closed meanwhile, and the relay have kept the packet."""
+    track = Track()
+    assert track.note_trip(0.1, 10.0)
+    track.begin(10.0)
+    assert not track.note_trip(17.0, 20.0)
+    assert track.note_trip(9.0, 20.0)
+    assert track.trips == (0.1, 9.0)
 
 
 def test_relays_that_link_and_unlink_in_turn_are_left_for_one_that_stays() -> None:
@@ -402,7 +434,7 @@ def test_while_nothing_gets_through_the_oldest_are_copied_again_and_nobody_is_bl
     for _ in range(3):
         world.a.talk(world.b)
     before = world.moves
-    world.net.run(12.0)
+    world.net.run(9.0)
     alarm = outgoing(world).watch.alarm
     assert alarm.rounds > 5
     assert world.known[1].key in {name for _, name in outgoing(world).watch.carried.runs}  # it has something of its own
@@ -520,6 +552,22 @@ def test_relays_that_were_left_are_tried_last() -> None:
     assert leave(world)
     world.net.run(1.1)
     assert leave(world)
+
+
+def test_a_relay_that_was_left_is_taken_again_if_a_packet_by_it_alone_has_arrived() -> None:
+    world = Faults(3)
+    world.run(1.0)
+    ways, (first, second, third) = world.a.ways(world.b), (relay.key for relay in world.known)
+
+    def go_to(to: bytes, **more: Any) -> bool:
+        return world.a.node.call(lambda now: world.a.tox.advance(now) or ways.leave(to, **more))
+
+    assert (go_to(second), ways.used) == (True, second)
+    world.net.run(1.1)
+    assert (go_to(first), ways.used) == (True, third)
+    world.net.run(1.1)
+    assert not go_to(first)  # each time it takes longer
+    assert (go_to(first, is_proved=True), ways.used) == (True, first)
 
 
 def test_the_only_way_is_not_left() -> None:

@@ -160,6 +160,19 @@ def test_a_router_that_gives_another_port_costs_no_session(by: str) -> None:
     assert (a.ways(b).is_direct, b.ways(a).is_direct) == (by != RELAY, by != RELAY)
 
 
+@pytest.mark.parametrize(("by", "most"), [(RELAY, 13.0), (BOTH, 2.0)])
+def test_another_address_of_which_nobody_says_anything_costs_no_session(by: str, most: float) -> None:
+    """The relay is pinged because the friend is silent, and given up 10 seconds later."""
+    world = World()
+    a, b = friends(world, by)
+    talk(world, a, b, 3.0)
+    a.node.host.move("10.8.0.1")
+    assert talk(world, a, b, 20.0) < most
+    world.net.run(1.0)
+    assert offline(a, b) == []
+    assert all_arrived(a, b)
+
+
 def dual(world: World, number: int) -> Tox:
     """A node that is reached by IPv4 and IPv6."""
     node = world.node(number)

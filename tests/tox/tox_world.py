@@ -31,13 +31,21 @@ class Tox:
     """A node, with its keys and its host."""
 
     def __init__(
-        self, world: World, number: int, seed: str = "", *, keys: int = 0, host: Host | None = None, **more: Any
+        self,
+        world: World,
+        number: int,
+        seed: str = "",
+        *,
+        keys: int = 0,
+        host: Host | None = None,
+        has_socket: bool = True,
+        **more: Any,
     ) -> None:
         self.world, self.keys, self.dht = world, keys or number, (keys or number) + 100
         self.tox = self.make(seed, **more)
         at = host or world.net.host(f"10.0.0.{number}")
         self.path = Path("udp", at.address, 33445 + number)
-        self.node = at.run(self.tox, sockets={"udp": self.path.port})
+        self.node = at.run(self.tox, sockets={"udp": self.path.port} if has_socket else {})
 
     def make(self, seed: str, **more: Any) -> ToxNode:
         secrets = {"real_key": bytes([self.keys]) * 32, "dht_key": bytes([self.dht]) * 32}
