@@ -93,7 +93,8 @@ class FreenetLimits:
     stream_bytes: int = some(16 << 20)
     """Bytes that they may say they have."""
     held: int = some(512 << 20)
-    """Bytes that are here of streams that are not complete, of all sessions: a host has a quarter of what is left."""
+    """Bytes that are here of streams that are not complete, of all sessions; 128 more for each fragment. A host has a
+    quarter of what is left."""
     window: int = some(4096)
     """Packets of a session that are not acknowledged."""
     burst: int = some(64)

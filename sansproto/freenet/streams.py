@@ -12,6 +12,8 @@ from . import packets as p
 
 COST: Final = 64
 """Bytes that a message counts beside its own: for memory, and so that there are not too many empty ones."""
+_PIECE: Final = 128
+"""The same of a fragment."""
 _ENDED: Final = 256
 """So many streams are remembered that are over."""
 
@@ -56,7 +58,7 @@ class Inbox:
     told: int = 0
     """Bytes that they say they have."""
     held: int = 0
-    """Bytes of them that are here."""
+    """Bytes of them that are here, and what their fragments cost."""
     ended: dict[int, None] = attrs.field(factory=dict)
     """Of what is over nothing is taken any more."""
 
@@ -92,7 +94,7 @@ class Inbox:
         if fragment.fragment not in known.pieces:
             known.pieces[fragment.fragment] = fragment.payload
             known.size, known.progress = known.size + len(fragment.payload), now
-            self.held += len(fragment.payload)
+            self.held += len(fragment.payload) + _PIECE
         if fragment.metadata is not None:
             known.metadata = fragment.metadata
         if known.size < known.total:
@@ -105,7 +107,8 @@ class Inbox:
         """A stream is over, one way or another."""
         known = self.open.pop(number, None)
         if known is not None:
-            self.told, self.held = self.told - known.total, self.held - known.size
+            self.told -= known.total
+            self.held -= known.size + len(known.pieces) * _PIECE
         keep_newest(self.ended, number, None, _ENDED)
 
     def stale(self, now: Instant, patience: float) -> list[int]:

@@ -201,7 +201,9 @@ def test_a_copy_of_a_fragment_and_numbers_with_gaps() -> None:
     assert not inbox.fits(wide[1], bounds)  # nothing could come that fills the gap
     (whole,) = [inbox.put(fragment(2, b"def", 6), 0.0)]
     assert whole is not None
-    assert (whole.data, inbox.told, [*inbox.open]) == (b"abcdef", 2260, [6])
+    assert (whole.data, inbox.told, [*inbox.open], inbox.held) == (b"abcdef", 2260, [6], 1130 + 128)
+    inbox.end(6)
+    assert (inbox.told, inbox.held) == (0, 0)
     for number in range(300):
         inbox.end(number)
     assert len(inbox.ended) == 256

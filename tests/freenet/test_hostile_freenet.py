@@ -477,13 +477,13 @@ def test_streams_that_never_end_leave_room_to_others(defended: bool, undo: Any) 
         for piece in range(9):
             guest.say(fragment(piece + 1, b"x" * 1130, 1 << 20))
             peer.drain()
-    assert (peer.held_in_all <= limit / 5) is defended
+    assert (peer.held_in_all <= limit / 5 + 128) is defended
     assert peer.held_in_all == sum(
         one.inbound.inbox.held for place in peer.places.values() for one in place.generations.values()
     )
     peer.take()
     other = peer.joined(HERE, "other")
-    text = b"t" * 15_000
+    text = b"t" * 10_000
     payload = p.Message(text).encode()
     for number in range(p.fragment_count(len(payload))):
         piece = payload[number * p.FRAGMENT_SIZE : (number + 1) * p.FRAGMENT_SIZE]
