@@ -25,7 +25,7 @@ CHOSEN := $(if $(ONLY),$(sort $(wildcard tests/$(ONLY) tests/test_*$(ONLY)*.py t
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick lint types check readers interop bench soak vectors docs clean
+.PHONY: demo test quick lint types check readers interop bench soak vectors docs dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sansproto demo
@@ -84,8 +84,15 @@ docs: $(VENV)/.documenting
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
+# What could be published: wheels and source archives, tried with every Python that is here, and what they bring.
+dist: $(VENV)/.releasing
+	rm -rf dist
+	for project in . $(PROJECTS); do $(BIN)/python -m build --outdir dist $$project >dist.log 2>&1 || { cat dist.log; exit 1; }; done
+	rm -f dist.log
+	$(BIN)/python .ci/release.py dist $(shell .ci/pythons 2>/dev/null)
+
 clean:
-	rm -rf $(VENV) docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist docs/_build .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # An environment of another Python is made anew: PYTHON may have had another value then.
 ifneq ($(STALE),)
@@ -114,6 +121,10 @@ $(VENV)/.interop: $(VENV)/.installed
 # Nor this: what was measured beside it is then said not to have run.
 $(VENV)/.benchmarking: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	touch $@
+
+$(VENV)/.releasing: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
 	touch $@
 
 $(VENV)/.documenting: $(VENV)/.installed

@@ -114,9 +114,9 @@ def test_the_checks_run_with_every_python_once(machine: Machine) -> None:
     ran = machine.checks()
     assert ran.returncode == 0, ran.stderr
     made = machine.made()
-    assert made[:3] == [f"{target} PYTHON={first}" for target in ("test", "docs", "interop")]
-    assert made[3:6] == [f"check VENV=.venv-3.{minor} PYTHON={others[minor]}" for minor in others]
-    numbers = [line.split()[1] for line in made[3:]]  # this machine's own come after those
+    assert made[:4] == [f"{target} PYTHON={first}" for target in ("test", "docs", "dist", "interop")]
+    assert made[4:7] == [f"check VENV=.venv-3.{minor} PYTHON={others[minor]}" for minor in others]
+    numbers = [line.split()[1] for line in made[4:]]  # this machine's own come after those
     assert len({*numbers}) == len(numbers)
     assert not {f"VENV=.venv-3.{minor}" for minor in (10, 14, 16)} & {*numbers}
     assert "NOT RUN: Python 3.16 cannot make a virtual environment" in ran.stdout
@@ -155,7 +155,7 @@ def test_the_checks_run_where_paths_hold_spaces_and_nobody_is_at_home(machine: M
     python.symlink_to(os.path.realpath(sys.executable))
     ran = machine.checks()
     assert ran.returncode == 0, ran.stderr
-    assert machine.made()[:3] == [f"{target} PYTHON={python}" for target in ("test", "docs", "interop")]
+    assert machine.made()[:4] == [f"{target} PYTHON={python}" for target in ("test", "docs", "dist", "interop")]
 
 
 def classified(project: Path) -> list[str]:
