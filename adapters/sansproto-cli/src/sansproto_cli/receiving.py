@@ -31,6 +31,7 @@ from sansproto.bob import (
     TransferEvent,
     TransferReader,
 )
+from sansproto.bob.way import PeerState
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import Closed, DataReceived
 
@@ -132,6 +133,8 @@ class Receiving:
             case Stage.RELAY:
                 raise no_answer(self._relay)
             case Stage.WAITING:
+                raise self._nobody()
+            case Stage.ROOM if self._peer.state is PeerState.PAIRED:  # the relay has not confirmed it
                 raise self._nobody()
             case Stage.ROOM:
                 text = f"The sender did not come to {self._relay.secure}: can it reach that port? Then try again."
