@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from scripted_freenet import GATE, GatewayPeer, JoinerPeer, fragment
+from scripted_freenet import GATE, HERE, GatewayPeer, JoinerPeer, fragment
 
 from sansproto.freenet import FreenetLimits, Unreachable
 from sansproto.freenet import packets as p
@@ -131,3 +131,15 @@ def test_a_stream_that_cannot_be_is_over_and_no_timer_runs_for_it() -> None:
     assert peer.stats.noted == {"a stream ended before it was complete": 1}
     peer.wait(31.0)
     assert (inbound.state, bool(inbound.armed)) == (InboundState.EMPTY, False)
+
+
+def test_who_is_called_no_longer_is_not_asked_because_of_a_report() -> None:
+    """It was to be, bit by bit."""
+    peer = JoinerPeer.live()
+    gate = peer.joined()
+    gate.take()
+    peer.network_changed(peer.now)
+    peer.disconnect(HERE, peer.now)
+    peer.wait(1.0)
+    assert gate.bodies() == []
+    assert not peer.places
