@@ -32,6 +32,19 @@ Record: TypeAlias = Callable[[str, object], None]
 # -- UDP ---------------------------------------------------------------------------------------------------------------
 
 
+def test_a_presence_that_nobody_knows_costs_no_session(scene: Scene, library: Library) -> None:
+    pair = Direct(scene, library)
+    pair.connect()
+    scene.until(lambda: pair.theirs.presences[-1:] == [0])
+    session = pair.ours.node.friends.all[pair.theirs.real_key].session
+    assert session is not None
+    for value in (1, 3, 255, 2):
+        pair.ours.call(lambda one, now: session.outgoing.send_at_once(bytes([0x32, one])), value)
+    scene.until(lambda: pair.theirs.presences[-1:] == [2])
+    assert [one for one in dict.fromkeys(pair.theirs.presences) if one != 3] == [0, 1, 2]  # some tell of 3, none of 255
+    pair.exchange()
+
+
 def test_ours_calls(scene: Scene, library: Library) -> None:
     pair = Direct(scene, library)
     pair.theirs.rename(b"toxcore")

@@ -68,6 +68,7 @@ _CALLBACKS: Final[dict[str, tuple[Any, ...]]] = {
     # name: what it is told of a friend
     "friend_connection_status": (c.c_int,),
     "friend_name": (_DATA, _SIZE),
+    "friend_status": (c.c_int,),
     "friend_message": (c.c_int, _DATA, _SIZE),
     "friend_read_receipt": (_NUMBER,),
     "friend_lossless_packet": (_DATA, _SIZE),
@@ -163,11 +164,12 @@ class Toxcore:
         self.statuses: list[int] = []
         """0: offline, 1: through relays, 2: by UDP."""
         self.names: list[bytes] = []
+        self.presences: list[int] = []
         self.texts: list[bytes] = []
         self.receipts: list[int] = []
         self.lossless: list[bytes] = []
         self.lossy: list[bytes] = []
-        told = (self.statuses, self.names, self.texts, self.receipts, self.lossless, self.lossy)
+        told = (self.statuses, self.names, self.presences, self.texts, self.receipts, self.lossless, self.lossy)
         self._kept = [
             library.call_back(self._tox, name, one.append) for name, one in zip(_CALLBACKS, told, strict=True)
         ]
