@@ -25,6 +25,11 @@ def address_bytes(host: str) -> bytes:
     return (mapped or address).packed
 
 
+def host_of(address: str) -> bytes:
+    """What one owner has of the network, whose limits are its own: an address of IPv4, a /64 of IPv6."""
+    return address_bytes(address)[:8]
+
+
 def group_of(where: Path | Address) -> bytes:
     """The network that an address belongs to: /24 of IPv4, /48 of IPv6."""
     return group_of_address(address_bytes(where.host))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansproto.contract import Address, Link, Path
-from sansproto.fair import FairQueue, Places, address_bytes, group_of
+from sansproto.fair import FairQueue, Places, address_bytes, group_of, host_of
 from sansproto.snapshot import codec
 
 A, B, C = b"a", b"b", b"c"
@@ -120,3 +120,8 @@ def test_the_number_of_places_is_that_of_their_holders(holders: list[tuple[str, 
 def test_the_group_of_an_address_is_its_network(host: str, group: str) -> None:
     assert group_of(Address(host, 1)).hex() == group
     assert group_of(Path("udp", host, 1)).hex() == group
+
+
+def test_a_host_is_an_address_of_ipv4_or_a_network_of_ipv6() -> None:
+    assert host_of("203.0.113.7") == host_of("::ffff:203.0.113.7") == bytes((203, 0, 113, 7))
+    assert host_of("2001:db8::1") == host_of("2001:db8::2:3:4:5") != host_of("2001:db8:0:1::1")

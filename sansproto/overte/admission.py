@@ -13,14 +13,15 @@ from typing import Annotated, Final
 import attrs
 
 from ..component import Component, Refusal
-from ..contract import Instant
+from ..contract import Instant, Path
 from ..endpoint import Received
 from ..errors import LocalProtocolError
+from ..fair import host_of
 from ..machine import Guards, Input, Row, Table
 from ..snapshot import CACHED
 from ..wire import Absent
 from . import packets as p
-from .crypto import BadKey, lower, verify, verify_username
+from .crypto import BadKey, lower, signed_digest
 from .member import ADMISSIBLE, AGENT, Entry, Member, MemberInput
 from .members import Members
 from .parts import Arrival, ServerHost, keep_newest, read, receives
@@ -28,6 +29,7 @@ from .policy import ASSIGNED, Visitor
 from .qt import SockAddr
 from .remote import is_loopback, with_host
 from .server_events import ConnectRefused, Departure, KeyWanted
+from .tokens import Tokens
 from .versions import PacketType
 
 TOO_SHORT: Final = Refusal("request too short for an answer", ref="connect requests")
@@ -37,20 +39,24 @@ _DENIAL_HEAD: Final = 1 + 2 + 2  # reason, two lengths; its datagram has the sam
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class Token:
-    """What a user has to sign. It is the same until it was used."""
-
-    token: bytes = attrs.field(repr=False)
-    was_told: bool = False
-    """The application knows that the key is wanted."""
-
-
-@attrs.define(eq=False, weakref_slot=False)
-class Answers:
-    """How often a host's connect requests were answered since then."""
+class Count:
+    """How often, since then."""
 
     since: Instant
     count: int = 0
+
+
+class Proof(Enum):
+    """What a request has to show for its username."""
+
+    NONE = 0
+    """It has none, or needs none."""
+    MISSING = 1
+    """No signature, or over a token that is too old."""
+    UNKNOWN = 2
+    """The key is not known."""
+    BAD = 3
+    GOOD = 4
 
 
 @attrs.frozen
@@ -64,6 +70,7 @@ class PendingConnect:
     """Its public and its local one."""
     replaced: dict[int, Member]
     """Who goes when it comes, by local id: the node at its address, and the one that has its assignment."""
+    proof: Proof = Proof.NONE
 
 
 class AdmissionState(Enum):
@@ -86,12 +93,17 @@ class AdmissionInput:
 class Admission(Component[AdmissionState, ServerHost]):
     """Answers whoever is outside. It keeps what it needs for that: no connect request is pending between two calls."""
 
-    tokens: OrderedDict[str, Token]
+    tokens: Tokens
+    wanted: OrderedDict[str, Instant]
+    """Usernames whose keys the application was asked for, and when."""
+    keys: OrderedDict[str, bytes | str]
     """By username."""
-    keys: OrderedDict[str, bytes | str | None]
-    """Likewise; None: there is none."""
-    answers: OrderedDict[str, Answers]
-    """By host."""
+    keyless: OrderedDict[str, None]
+    """Usernames that have no key. They push out no key of another one."""
+    answers: OrderedDict[bytes, Count]
+    """To requests, by host."""
+    failures: OrderedDict[bytes, Count]
+    """Bad signatures, by host."""
     assignments: dict[bytes, p.NodeType]
     """By connect id."""
     members: Annotated[Members, CACHED]
@@ -100,15 +112,20 @@ class Admission(Component[AdmissionState, ServerHost]):
     def __init__(self, host: ServerHost, members: Members, version_name: str) -> None:
         super().__init__(host)
         self.members, self.version_name = members, version_name
-        self.tokens, self.keys, self.answers, self.assignments = OrderedDict(), OrderedDict(), OrderedDict(), {}
+        self.tokens, self.assignments = Tokens(host), {}
+        self.wanted, self.keys, self.keyless = OrderedDict(), OrderedDict(), OrderedDict()
+        self.answers, self.failures = OrderedDict(), OrderedDict()
 
     # -- for the verbs
 
     def provide_key(self, username: str, key: bytes | str | None) -> None:
         username = lower(username)
-        keep_newest(self.keys, username, key, self.host.limits.keys)
-        if username in self.tokens:
-            self.tokens[username].was_told = False
+        for table in (self.wanted, self.keys, self.keyless):
+            table.pop(username, None)
+        if key is None:
+            keep_newest(self.keyless, username, None, self.host.limits.keys)
+        else:
+            keep_newest(self.keys, username, key, self.host.limits.keys)
 
     def assign(self, connect_id: bytes, node_type: p.NodeType) -> None:
         known = self.assignments.get(connect_id, node_type)
@@ -136,7 +153,7 @@ class Admission(Component[AdmissionState, ServerHost]):
         host, local = entry.path.host, self.host.local
         return Visitor(
             host=host,
-            is_local=is_loopback(host) or (local is not None and host == local.host),
+            is_local=self.host.trust_loopback and (is_loopback(host) or (local is not None and host == local.host)),
             node_type=p.NodeType(entry.node_type),
             fingerprint=entry.fingerprint,
             username=entry.username,
@@ -148,9 +165,9 @@ class Admission(Component[AdmissionState, ServerHost]):
     def is_something(self, request: Arrival) -> bool:
         return bool(request.payload)
 
-    def is_seldom(self, request: Arrival) -> bool:
-        answers = self.answers.get(request.path.host)
-        return answers is None or self._is_over(answers) or answers.count < self.host.limits.connects
+    def is_ours_or_seldom(self, request: Arrival) -> bool:
+        """Of other protocols nobody can show a good signature."""
+        return not self.is_of_other_protocol(request) or self._is_seldom(request.path)
 
     def is_of_other_protocol(self, request: Arrival) -> bool:
         header, signature = request.header, b"\0\0\0\x10" + self.host.versions.signature
@@ -192,6 +209,30 @@ class Admission(Component[AdmissionState, ServerHost]):
         is_free = holder is None or (holder.public, holder.local) == pending.sockets
         return is_free and self.assignments[connect_id] == node_type
 
+    def prove(self, pending: PendingConnect) -> PendingConnect | None:
+        """Look at its signature; not if its host showed too many bad ones lately."""
+        username, signature, path = pending.entry.username, pending.says.username_signature, pending.request.path
+        if not username:
+            return pending
+        key = self.keys.get(username)
+        if not signature:
+            proof = Proof.MISSING
+        elif self._is_guest(pending.entry):
+            return attrs.evolve(pending, entry=attrs.evolve(pending.entry, username=""))
+        elif username in self.keyless:
+            proof = Proof.BAD
+        elif key is None:
+            proof = Proof.UNKNOWN if username in self.wanted else Proof.MISSING
+        elif not self._is_within(self.failures, path, self.host.limits.signatures):
+            return None
+        else:
+            proof = self._check(pending, key, signature)
+        return attrs.evolve(pending, proof=proof)
+
+    def is_proven_or_seldom(self, pending: PendingConnect) -> bool:
+        """The limit is for strangers: a good signature came from where its token went."""
+        return pending.proof is Proof.GOOD or self._is_seldom(pending.request.path)
+
     def is_repeated(self, pending: PendingConnect) -> bool:
         """Does the node at this address ask again for what it has? Its names need no other proof than they had."""
         return any(
@@ -208,32 +249,26 @@ class Admission(Component[AdmissionState, ServerHost]):
         return pending.entry.connect_id is not None
 
     def is_no_intruder(self, pending: PendingConnect) -> bool:
-        """A sender's address can be forged; a machine's fingerprint is only known to those on the way."""
+        """A sender's address can be forged; a machine's fingerprint is only known to those on the way.
+
+        Who is silent has most likely gone, and another one began there: clients check in each second.
+        """
         fingerprint, there = pending.entry.fingerprint, pending.replaced.values()
-        return not any(member.is_proven and member.entry.fingerprint != fingerprint for member in there)
+        return not any(
+            member.is_proven
+            and member.entry.fingerprint != fingerprint
+            and self.host.clock - member.heard < self.host.delays.takeover
+            for member in there
+        )
 
     def is_without_token(self, pending: PendingConnect) -> bool:
-        username = pending.entry.username
-        return bool(username) and not (pending.says.username_signature and username in self.tokens)
+        return pending.proof is Proof.MISSING
 
     def is_of_unknown_key(self, pending: PendingConnect) -> bool:
-        username = pending.entry.username
-        return bool(username) and username not in self.keys
+        return pending.proof is Proof.UNKNOWN
 
     def is_badly_signed(self, pending: PendingConnect) -> bool:
-        """The name counts in lower case, as newer texts of the reference have it, or as it came, as older ones do."""
-        username = pending.entry.username
-        if not username:
-            return False
-        key, token = self.keys[username], self.tokens[username].token
-        signature, name = pending.says.username_signature or b"", pending.says.username or ""
-        try:
-            return key is None or not (
-                verify_username(key, signature, name, token)
-                or verify(key, signature, name.encode("utf-8", "replace") + token)
-            )
-        except BadKey:
-            return True
+        return pending.proof is Proof.BAD
 
     def is_not_logged_in(self, pending: PendingConnect) -> bool:
         account, tokens = pending.entry.account, _text(pending.says.domain_tokens)
@@ -256,6 +291,11 @@ class Admission(Component[AdmissionState, ServerHost]):
         text = f"Protocol version mismatch - Domain version: {self.version_name}"
         self._deny(request, p.DenialReason.PROTOCOL_MISMATCH, text)
 
+    def count_failure(self, pending: PendingConnect) -> None:
+        """A signature was looked at in vain."""
+        if pending.entry.username in self.keys:
+            self._count(self.failures, pending.request.path)
+
     def deny_signature(self, pending: PendingConnect) -> None:
         self._deny(pending.request, p.DenialReason.LOGIN_ERROR_DIRECTORY, "Error decrypting username signature.")
 
@@ -276,30 +316,27 @@ class Admission(Component[AdmissionState, ServerHost]):
         self._deny(pending.request, p.DenialReason.TOO_MANY_USERS, "Too many connected users.", redirect)
 
     def send_token(self, pending: PendingConnect) -> None:
-        username = pending.entry.username
-        token = self.tokens.get(username)
-        if token is None:
-            token = Token(self.host.draw(16, f"token.{username}"))
-            keep_newest(self.tokens, username, token, self.host.limits.tokens)
-        self._count_answer(pending.request.path.host)
-        self.host.answer(pending.request.path, p.ConnectionToken(token.token))
+        path = pending.request.path
+        self._count(self.answers, path)
+        self.host.answer(path, p.ConnectionToken(self.tokens.token(pending.entry.username, path)))
 
     def tell_key_wanted(self, pending: PendingConnect) -> None:
         username = pending.entry.username
-        token = self.tokens[username]
-        if not token.was_told:
-            token.was_told = True
+        if username not in self.wanted:
+            keep_newest(self.wanted, username, self.host.clock, self.host.limits.wanted)
             self.host.emit(KeyWanted(username))
 
     def repeat(self, pending: PendingConnect) -> None:
-        self._count_answer(pending.request.path.host)
+        self._count(self.answers, pending.request.path)
         for member in pending.replaced.values():
             member.repeat(pending.says.check_in)
 
     def let_in(self, pending: PendingConnect) -> None:
         """Who is at its address, or has its assignment, is gone before it is in."""
-        self._count_answer(pending.request.path.host)
-        self.tokens.pop(pending.entry.username, None)
+        if pending.proof is Proof.GOOD:
+            self.keys.move_to_end(pending.entry.username)  # who comes in is forgotten last
+        else:
+            self._count(self.answers, pending.request.path)
         for member in pending.replaced.values():
             member.post(MemberInput.LEAVE(Departure.REPLACED))
         local_id = self.members.fresh_id(pending.replaced)
@@ -327,21 +364,47 @@ class Admission(Component[AdmissionState, ServerHost]):
             return
         extra = _cut(extra, room)
         text = _cut(text, room - len(extra.encode()))
-        self._count_answer(request.path.host)
+        self._count(self.answers, request.path)
         self.host.answer(request.path, p.DomainConnectionDenied(reason, text, extra))
         self.host.emit(ConnectRefused(request.path, reason))
 
-    def _count_answer(self, host: str) -> None:
-        if is_loopback(host):  # nobody else can send from there
-            return
-        answers = self.answers.get(host)
-        if answers is None or self._is_over(answers):
-            answers = Answers(self.host.clock)
-            keep_newest(self.answers, host, answers, self.host.limits.applicants)
-        answers.count += 1
+    def _is_guest(self, entry: Entry) -> bool:
+        """Without a list of users a name without a key is a guest's, unless it is banned; the application has some time
+        to find a key."""
+        username, policy = entry.username, self.host.policy
+        if username in self.keys or policy.asks_names() or policy.is_banned(self.visitor(entry)):
+            return False
+        asked = self.wanted.get(username)
+        return asked is None or self.host.clock - asked >= self.host.delays.key
 
-    def _is_over(self, answers: Answers) -> bool:
-        return self.host.clock - answers.since >= self.host.delays.repeated
+    def _check(self, pending: PendingConnect, key: bytes | str, signature: bytes) -> Proof:
+        username, said = pending.entry.username, pending.says.username or ""
+        try:
+            digest = signed_digest(key, signature)
+        except BadKey:
+            return Proof.BAD
+        is_fresh = None if digest is None else self.tokens.is_fresh(username, said, pending.request.path, digest)
+        return Proof.BAD if is_fresh is None else Proof.GOOD if is_fresh else Proof.MISSING
+
+    def _is_seldom(self, path: Path) -> bool:
+        return self._is_within(self.answers, path, self.host.limits.connects)
+
+    def _is_within(self, counts: OrderedDict[bytes, Count], path: Path, most: int) -> bool:
+        count = counts.get(host_of(path.host))
+        return count is None or self._is_over(count) or count.count < most
+
+    def _count(self, counts: OrderedDict[bytes, Count], path: Path) -> None:
+        if self.host.trust_loopback and is_loopback(path.host):  # nobody else can send from there
+            return
+        host = host_of(path.host)
+        count = counts.get(host)
+        if count is None or self._is_over(count):
+            count = Count(self.host.clock)
+            keep_newest(counts, host, count, self.host.limits.applicants)
+        count.count += 1
+
+    def _is_over(self, count: Count) -> bool:
+        return self.host.clock - count.since >= self.host.delays.repeated
 
 
 def _text(value: str | Absent | None) -> str:
@@ -358,19 +421,21 @@ _S, _I, _A = AdmissionState, AdmissionInput, Admission
 CONNECT: Final = (
     Guards.of(_A, _S, Arrival, "connect")
     .need(_A.is_something, "empty connect request", ref="connect requests")
-    .need(_A.is_seldom, "connect requests too often", ref="repeated requests")
+    .need(_A.is_ours_or_seldom, "connect requests too often", ref="repeated requests")
     .give_if(_A.is_of_other_protocol, _I.OTHER_PROTOCOL, ref="protocol signature")
     .make(_A.read, "malformed connect request", ref="connect requests")
     .need(_A.has_sockets, "connect request without sockets", ref="connect requests")
     .need(_A.has_node_type, "connect request of no node type", ref="connect requests")
     .need(_A.is_expected, "connect request without assignment", ref="assignments")
+    .make(_A.prove, "bad signatures too often", ref="usernames")
+    .give_if(_A.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
+    .need(_A.is_proven_or_seldom, "connect requests too often", ref="repeated requests")
     .give_if(_A.is_repeated, _I.REPEATED, ref="repeated requests")
     .give_if(_A.is_beyond_ids, _I.FULL, ref="capacity")
     .give_if(_A.is_assigned, _I.ADMITTED, ref="assignments")
     .need(_A.is_no_intruder, "connect request from another node's address", ref="repeated requests")
     .give_if(_A.is_without_token, _I.TOKEN_NEEDED, ref="usernames")
     .give_if(_A.is_of_unknown_key, _I.KEY_UNKNOWN, ref="usernames")
-    .give_if(_A.is_badly_signed, _I.BAD_SIGNATURE, ref="usernames")
     .give_if(_A.is_not_logged_in, _I.LOGIN_FAILED, ref="domain accounts")
     .give_if(_A.is_forbidden, _I.FORBIDDEN, ref="permissions")
     .give_if(_A.is_one_too_many, _I.FULL, ref="capacity")
@@ -391,7 +456,16 @@ ADMISSION: Final = Table[Admission, AdmissionState](
         Row(_S.READY, _I.REPEATED, None, _A.repeat, ref="repeated requests"),
         Row(_S.READY, _I.TOKEN_NEEDED, None, _A.send_token, _A.tell_key_wanted, ref="usernames"),
         Row(_S.READY, _I.KEY_UNKNOWN, None, _A.tell_key_wanted, ref="usernames"),
-        Row(_S.READY, _I.BAD_SIGNATURE, None, _A.deny_signature, ref="usernames"),
+        Row(
+            _S.READY,
+            _I.BAD_SIGNATURE,
+            None,
+            _A.count_failure,
+            _A.deny_signature,
+            when=_A.is_proven_or_seldom,
+            ref="usernames",
+        ),
+        Row(_S.READY, _I.BAD_SIGNATURE, None, _A.count_failure, ref="usernames"),
         Row(_S.READY, _I.LOGIN_FAILED, None, _A.deny_login, ref="domain accounts"),
         Row(_S.READY, _I.FORBIDDEN, None, _A.deny_permission, ref="permissions"),
         Row(_S.READY, _I.FULL, None, _A.deny_full, ref="capacity"),

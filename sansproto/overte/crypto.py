@@ -102,6 +102,19 @@ def verify(public_key: bytes | str, signature: bytes, message: bytes) -> bool:
     return True
 
 
+def signed_digest(public_key: bytes | str, signature: bytes) -> bytes | None:
+    """The SHA-256 that this signature is over, or None if it is not that key's. Raises :class:`BadKey`."""
+    try:
+        return load_public_key(public_key).recover_data_from_signature(signature, PKCS1v15(), SHA256())
+    except InvalidSignature:
+        return None
+
+
+def are_equal(one: bytes, other: bytes) -> bool:
+    """Takes the same time either way."""
+    return hmac.compare_digest(one, other)
+
+
 def lower(username: str) -> str:
     """A username as it is signed and looked up: letter by letter, which matters to a few alphabets."""
     return "".join(map(str.lower, username))

@@ -20,7 +20,7 @@ from .header import NO_MAC, ROOM, Control, Head, Header, Part, decode_datagram, 
 from .limits import TransportDelays, TransportLimits
 from .packets import PACKETS
 from .parts import Arrival, Peer
-from .remote import SOCKET, Remote
+from .remote import SOCKET, Remote, remote_of
 from .sending import Outgoing
 from .versions import Form, PacketType, VersionTable
 
@@ -181,6 +181,10 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
     def forget_channel(self, path: Path) -> None:
         """What waits for this address is dropped, as is what has come from it of unfinished messages."""
         self.channels.forget_channel(path)
+
+    def forget_address(self, path: Path) -> None:
+        """Nothing unreliable is sent there any more. If it is all the same, numbers begin anew, which harms nobody."""
+        self._sequences.pop(remote_of(path), None)
 
     def give(
         self, part: Component[S, Any] | None, guards: Guards[Any, S, Arrival, None] | None, arrival: Arrival

@@ -109,6 +109,10 @@ class ServerDelays(TransportDelays):
 
     silence: float = seconds(10.0)
     """Not heard of a node for so long: it is pruned."""
+    takeover: float = seconds(3.0)
+    """A node that was not heard for so long makes room for another machine at its address."""
+    key: float = seconds(2.0)
+    """For the application to find the key of a name: then, without a list of users, the name is a guest's."""
     repeated: float = seconds(5.0)
     """A request from the same sockets within it is the same request."""
     lookup: float = seconds(10.0)
@@ -131,14 +135,16 @@ class ServerLimits(TransportLimits):
     """Addresses whose sequence numbers are remembered: at least those of all nodes."""
     lists: int = some(64)
     """Lists sent to one node within a second."""
-    tokens: int = some(1024)
-    """Tokens of usernames that were not yet signed."""
+    wanted: int = some(1024)
+    """Usernames whose keys the application was asked for and did not provide: over it, it may be asked again."""
     keys: int = some(1024)
-    """Public keys that the application provided."""
+    """Public keys that the application provided; and likewise names that it said have none."""
     applicants: int = some(4096)
-    """Addresses whose connect requests are counted."""
-    connects: int = some(10)
-    """Answers of any kind to the requests of one host within ``repeated``."""
+    """Hosts whose connect requests are counted."""
+    connects: int = some(64)
+    """Answers to the requests of one host (of IPv6: one /64) within ``repeated``, besides those to good signatures."""
+    signatures: int = some(64)
+    """Bad signatures of one host that are looked at within ``repeated``."""
     announcements: int = some(4096)
     """Announcements and lists that are still to be sent."""
     punches: int = some(256, least=0)

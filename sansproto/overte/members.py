@@ -117,6 +117,7 @@ class Members(Part[ServerHost]):
         for kind in member.interest:
             _take_out(self.interested[kind], member.local_id)
         self.host.forget_channel(entry.path)
+        self.host.forget_address(entry.path)
         self.fan_out.announce(member, is_gone=True)
 
     # -- inside

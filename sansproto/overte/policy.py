@@ -134,6 +134,11 @@ class Policy:
     bans: frozenset[Banned] = frozenset()
     """Who may not connect, whatever else is said; those on the server's machine only by name."""
 
+    def asks_names(self) -> bool:
+        """Does anything depend on usernames? Else whoever has one without a known key is a guest like any other."""
+        judges = type(self).permissions is not Policy.permissions
+        return judges or bool(self.users) or self.logged_in != self.anonymous
+
     def permissions(self, visitor: Visitor) -> int:
         """What somebody may do. Without ``CONNECT`` they stay outside."""
         if visitor.username in self.users:

@@ -56,6 +56,8 @@ class Punch(Component[PunchState, ServerHost]):
             self.host.send_packet(path, ICEPing(self.host.domain_id, kind))
 
     def forget_it(self) -> None:
+        for path in self.targets.values():
+            self.host.forget_address(path)
         self.siblings.remove(self.client_id)
 
 

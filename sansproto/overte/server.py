@@ -68,8 +68,10 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
     ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
     itself the name of ``versions``.
     ``authenticate`` says whether packets between nodes have a MAC. Without ``strict_senders`` a node may send from
-    everywhere; else only from where it connected, except that both may be private addresses. With ``ice`` the domain is
-    found by ice-servers. A snapshot does not hold the policy: ``restore`` gets it again. Nodes are not told that it
+    everywhere; else only from where it connected, except that both may be private addresses. Without ``trust_loopback``
+    the server's own machine has limits as any host has, and not the permissions of ``localhost``: for servers behind a
+    proxy that runs there. With ``ice`` the domain is found by ice-servers. A snapshot does not hold the policy:
+    ``restore`` gets it again. Nodes are not told that it
     closes; they find out by their silent check-ins.
 
     Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null, and for text that has no UTF-8.
@@ -82,6 +84,7 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
     policy: Annotated[Policy, CACHED]
     domain_id: Annotated[bytes, CACHED]
     ice: Annotated[IceRegistration | None, CACHED]
+    trust_loopback: Annotated[bool, CACHED]
     _strict_senders: Annotated[bool, CACHED]
     _authenticate: Annotated[bool, CACHED]
 
@@ -95,6 +98,7 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         versions: VersionTable = DEFAULT,
         version_name: str | None = None,
         strict_senders: bool = True,
+        trust_loopback: bool = True,
         authenticate: bool = True,
         ice: IceRegistration | None = None,
         delays: ServerDelays | None = None,
@@ -110,6 +114,7 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         )
         self.policy, self.domain_id, self.ice = policy or Policy(), domain_id, ice
         self._strict_senders, self._authenticate = strict_senders, authenticate
+        self.trust_loopback = trust_loopback
         version_name, servers = versions.name if version_name is None else version_name, ice.servers if ice else ()
         self.members = Members(self)
         self.admission = Admission(self, self.members, version_name)

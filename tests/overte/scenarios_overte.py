@@ -97,55 +97,6 @@ def the_name_of_the_domain_is_never_answered() -> OvertePeer:
 
 
 @scenario
-def a_name_with_several_addresses_and_another_one_after_silence() -> OvertePeer:
-    peer = ClientPeer.recorded()
-    peer.bind(Address("::", 48001))
-    peer.connect(0.0)
-    addresses = Address("2001:db8::1", 40102), Address("198.51.100.3", 40102), Address(DOMAIN.host, DOMAIN.port)
-    peer.looked_up(1, addresses, 0.125)
-    peer.looked_up(3, (Address(US.host, 0),), 0.125)
-    peer.tick()
-    peer.list()
-    while peer.phase.name == "OPEN":
-        peer.tick()
-    moved = Path("udp", "198.51.100.9", 40102)
-    peer.find(moved)
-    peer.tick()
-    peer.list(path=moved)
-    peer.find(DOMAIN)
-    return peer
-
-
-@scenario
-def a_patient_client_looks_for_a_name_again_and_again() -> OvertePeer:
-    peer = ClientPeer.recorded(delays={"give_up": None})
-    peer.bind(Address("0.0.0.0", 48001))
-    peer.connect(0.0)
-    peer.looked_up(1, (), 0.125)
-    peer.tick()
-    peer.find()
-    peer.tick()
-    peer.list()
-    return peer
-
-
-@scenario
-def ids_that_change_in_a_burst_are_told_once() -> OvertePeer:
-    peer = ClientPeer.recorded()
-    peer.bind()
-    peer.come_in(record())
-    for number in range(3):
-        peer.now += 0.125
-        peer.list(record(), session_id=bytes([number]) * 16, local_id=number)
-        peer.list(record(), session_id=bytes([number]) * 16, local_id=number)
-    peer.say(p.AddedNode.decode(record().encode()))
-    while peer.tick() and peer.connection.state is ConnectionState.SETTLING:
-        pass
-    peer.list(record(), session_id=bytes([2]) * 16, local_id=2)
-    return peer
-
-
-@scenario
 def a_client_changes_its_mind() -> OvertePeer:
     peer = ClientPeer.recorded()
     peer.connect(0.0)
@@ -332,21 +283,6 @@ def an_ice_server_leads_to_the_domain() -> OvertePeer:
 
 
 @scenario
-def a_domain_that_an_ice_server_told_of_falls_silent() -> OvertePeer:
-    peer = by_ice()
-    peer.find(ICE_SERVER)
-    for step in range(2):
-        peer.say(WHERE, ICE_SERVER)
-        peer.say(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
-        if not step:
-            peer.list()
-        while peer.domain is not None:
-            peer.tick()
-        peer.find(ICE_SERVER)
-    return peer
-
-
-@scenario
 def the_ice_server_does_not_know_the_domain() -> OvertePeer:
     peer = by_ice()
     peer.find(ICE_SERVER)
@@ -375,48 +311,6 @@ def a_node_is_reached_and_measured() -> OvertePeer:
     peer.send_to_node(record().id, PacketType.AVATAR_QUERY, b"look", peer.now)
     peer.list(record(), new_connection=False)
     peer.list(record(permissions=1), new_connection=False)
-    return peer
-
-
-@scenario
-def a_router_gives_a_node_other_ports() -> OvertePeer:
-    peer = ClientPeer.recorded()
-    peer.bind()
-    peer.come_in(record())
-    for number in range(1, 3):
-        path = Path("udp", STRANGER.host, number)
-        peer.say(p.Ping(p.PingType.PUBLIC, number, 0), path, source=4661, secret=SECRET)
-        live_until(peer, peer.now + 0.3)
-        pong(peer, p.PingType.SYMMETRIC, path)
-        live_until(peer, 3.5)
-    return peer
-
-
-@scenario
-def a_list_that_was_under_way_revives_nobody() -> OvertePeer:
-    peer = ClientPeer.recorded()
-    peer.bind()
-    peer.come_in(record())
-    peer.list(record(), client_clock=CLOCK + 1)
-    peer.say(p.RemovedNode(record().id), DOMAIN)
-    peer.list(record(), client_clock=CLOCK + 1)
-    peer.say(p.AddedNode.decode(record().encode()), DOMAIN)
-    peer.list(record("W", number=2), client_clock=CLOCK)
-    return peer
-
-
-@scenario
-def a_record_that_does_not_decode_and_a_browser() -> OvertePeer:
-    peer = ClientPeer.recorded()
-    peer.bind()
-    peer.come_in()
-    bad = record(number=2).encode()
-    far = SockAddr(STRANGER.host, 7, kind=2)
-    browser = record("I", number=3, public_socket=far, local_socket=far)
-    records = bad[:37] + b"\x02" + bad[38:] + browser.encode() + bad[:-1]
-    peer.say((PacketType.DOMAIN_LIST, domain_list(record()).encode() + records), DOMAIN)
-    peer.list(attrs.evolve(browser, permissions=1))
-    peer.say(p.RemovedNode(browser.id), DOMAIN)
     return peer
 
 
@@ -512,24 +406,6 @@ def the_domain_counts_otherwise() -> OvertePeer:
 
 
 @scenario
-def settings_are_asked_for_one_after_the_other() -> OvertePeer:
-    peer = ClientPeer.recorded()
-    peer.bind()
-    peer.come_in()
-    peer.request_settings(AssignmentType.ALL, peer.now)
-    peer.request_settings(AssignmentType.AUDIO_MIXER, peer.now)
-    peer.shake()
-    live_until(peer, 5.5)
-    peer.say(p.DomainSettings(b'"late"'), DOMAIN)
-    peer.say(p.DomainSettings(b'"of all"'), DOMAIN)
-    live_until(peer, 16.5)
-    peer.request_settings(AssignmentType.ALL, peer.now)
-    live_until(peer, 22.0)
-    peer.list(session_id=b"t" * 16)
-    return peer
-
-
-@scenario
 def messages_come_in_parts_and_too_many_at_once() -> OvertePeer:
     peer = ClientPeer.recorded(limits={"ahead": 4, "messages": 1})
     peer.bind()
@@ -610,6 +486,7 @@ def one_host_asks_too_often() -> OvertePeer:
     peer = ServerPeer.recorded(limits={"connects": 2})
     for number in range(3):
         Party(peer, OTHER, 48000 + number).connect()
+    Party(peer, OTHER, 48000).connect(protocol_signature=bytes(16))
     return peer
 
 
@@ -1007,6 +884,166 @@ def a_client_asks_who_others_are_and_has_one_kicked() -> OvertePeer:
     for second in range(2, 8):
         live_until(peer, float(second))
         peer.list(record(), new_connection=False)
+    return peer
+
+
+# -- addresses, patience, nodes, settings and names ------------------------------------------------------------------
+
+
+@scenario
+def a_name_with_several_addresses_and_another_one_after_silence() -> OvertePeer:
+    peer = ClientPeer.recorded()
+    peer.bind(Address("::", 48001))
+    peer.connect(0.0)
+    addresses = Address("2001:db8::1", 40102), Address("198.51.100.3", 40102), Address(DOMAIN.host, DOMAIN.port)
+    peer.looked_up(1, addresses, 0.125)
+    peer.looked_up(3, (Address(US.host, 0),), 0.125)
+    peer.tick()
+    peer.list()
+    while peer.phase.name == "OPEN":
+        peer.tick()
+    moved = Path("udp", "198.51.100.9", 40102)
+    peer.find(moved)
+    peer.tick()
+    peer.list(path=moved)
+    peer.find(DOMAIN)
+    return peer
+
+
+@scenario
+def a_patient_client_looks_for_a_name_again_and_again() -> OvertePeer:
+    peer = ClientPeer.recorded(delays={"give_up": None})
+    peer.bind(Address("0.0.0.0", 48001))
+    peer.connect(0.0)
+    peer.looked_up(1, (), 0.125)
+    peer.tick()
+    peer.find()
+    peer.tick()
+    peer.list()
+    return peer
+
+
+@scenario
+def ids_that_change_in_a_burst_are_told_once() -> OvertePeer:
+    peer = ClientPeer.recorded()
+    peer.bind()
+    peer.come_in(record())
+    for number in range(3):
+        peer.now += 0.125
+        peer.list(record(), session_id=bytes([number]) * 16, local_id=number)
+        peer.list(record(), session_id=bytes([number]) * 16, local_id=number)
+    peer.say(p.AddedNode.decode(record().encode()))
+    while peer.tick() and peer.connection.state is ConnectionState.SETTLING:
+        pass
+    peer.list(record(), session_id=bytes([2]) * 16, local_id=2)
+    return peer
+
+
+@scenario
+def a_domain_that_an_ice_server_told_of_falls_silent() -> OvertePeer:
+    peer = by_ice()
+    peer.find(ICE_SERVER)
+    for step in range(2):
+        peer.say(WHERE, ICE_SERVER)
+        peer.say(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC), DOMAIN)
+        if not step:
+            peer.list()
+        while peer.domain is not None:
+            peer.tick()
+        peer.find(ICE_SERVER)
+    return peer
+
+
+@scenario
+def a_router_gives_a_node_other_ports() -> OvertePeer:
+    peer = ClientPeer.recorded()
+    peer.bind()
+    peer.come_in(record())
+    for number in range(1, 3):
+        path = Path("udp", STRANGER.host, number)
+        peer.say(p.Ping(p.PingType.PUBLIC, number, 0), path, source=4661, secret=SECRET)
+        live_until(peer, peer.now + 0.3)
+        pong(peer, p.PingType.SYMMETRIC, path)
+        live_until(peer, 3.5)
+    return peer
+
+
+@scenario
+def a_list_that_was_under_way_revives_nobody() -> OvertePeer:
+    peer = ClientPeer.recorded()
+    peer.bind()
+    peer.come_in(record())
+    peer.list(record(), client_clock=CLOCK + 1)
+    peer.say(p.RemovedNode(record().id), DOMAIN)
+    peer.list(record(), client_clock=CLOCK + 1)
+    peer.say(p.AddedNode.decode(record().encode()), DOMAIN)
+    peer.list(record("W", number=2), client_clock=CLOCK)
+    return peer
+
+
+@scenario
+def a_record_that_does_not_decode_and_a_browser() -> OvertePeer:
+    peer = ClientPeer.recorded()
+    peer.bind()
+    peer.come_in()
+    bad = record(number=2).encode()
+    far = SockAddr(STRANGER.host, 7, kind=2)
+    browser = record("I", number=3, public_socket=far, local_socket=far)
+    records = bad[:37] + b"\x02" + bad[38:] + browser.encode() + bad[:-1]
+    peer.say((PacketType.DOMAIN_LIST, domain_list(record()).encode() + records), DOMAIN)
+    peer.list(attrs.evolve(browser, permissions=1))
+    peer.say(p.RemovedNode(browser.id), DOMAIN)
+    return peer
+
+
+@scenario
+def settings_are_asked_for_one_after_the_other() -> OvertePeer:
+    peer = ClientPeer.recorded()
+    peer.bind()
+    peer.come_in()
+    peer.request_settings(AssignmentType.ALL, peer.now)
+    peer.request_settings(AssignmentType.AUDIO_MIXER, peer.now)
+    peer.shake()
+    live_until(peer, 5.5)
+    peer.say(p.DomainSettings(b'"late"'), DOMAIN)
+    peer.say(p.DomainSettings(b'"of all"'), DOMAIN)
+    live_until(peer, 16.5)
+    peer.request_settings(AssignmentType.ALL, peer.now)
+    live_until(peer, 22.0)
+    peer.list(session_id=b"t" * 16)
+    return peer
+
+
+@scenario
+def a_host_shows_too_many_bad_signatures() -> OvertePeer:
+    peer = ServerPeer.recorded(limits={"signatures": 3, "connects": 2})
+    peer.provide_key("alice", PUBLIC_KEY, peer.now)
+    for number in range(4):
+        Party(peer, OTHER, 48000 + number).connect(username="alice", username_signature=bytes(256))
+    return peer
+
+
+@scenario
+def without_a_list_of_users_a_name_is_a_guests() -> OvertePeer:
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    token = party.connect(username="Alice").token
+    signature = crypto.sign_username(PRIVATE_KEY, "alice", token)
+    party.connect(username="Alice", username_signature=signature)
+    peer.now += 2.0
+    party.connect(username="Alice", username_signature=signature)
+    return peer
+
+
+@scenario
+def a_machine_takes_the_place_of_one_that_is_silent() -> OvertePeer:
+    peer = ServerPeer.recorded()
+    party = Party(peer)
+    party.connect()
+    party.check_in()
+    for _ in range(2):
+        party.connect(machine_fingerprint=b"another machine.")
+        peer.now += 3.0
     return peer
 
 

@@ -210,7 +210,7 @@ class OvertePartHost(PartHost):
     local: Address | None = None
     domain: Path | None = None
     policy, versions, membership, domain_id = overte.Policy(), DEFAULT, NO_MEMBER, DOMAIN_ID
-    waiting, local_id, is_squelched = 0, 0, False
+    waiting, local_id, is_squelched, trust_loopback = 0, 0, False, True
     authenticates, wall_us = OverteEndpoint.authenticates, OverteEndpoint.wall_us
 
 

@@ -221,14 +221,21 @@ def providing(key: bytes | None) -> Callable[[Any], Decision]:
 
 def _small_names() -> Iterator[Exploration]:
     named = {"username": "alice", "private_key": KEY}
+    listed = {"policy": Policy(users={"somebody": 1})}
     for name, key, settled in (
         ("good", PUBLIC_KEY, is_settled),
         ("bad", b"no key", nobody),
         ("no", None, nobody),
     ):
-        parties = evolved(pair(NOTHING, named), server={"policy": providing(key)})
+        parties = evolved(pair(listed, named), server={"policy": providing(key)})
         yield Exploration(f"a username and {name} key", parties, settled=settled)
-    yield Exploration("a username, and nobody has its key", pair(NOTHING, named), settled=nobody)
+    yield Exploration("a username, and nobody has its key", pair(listed, named), settled=nobody)
+    for name, key in (("no", None), ("a bad", b"no key")):
+        parties = evolved(pair(NOTHING, named), server={"policy": providing(key)})
+        yield Exploration(f"a guest with {name} key", parties, settled=nobody if key else is_settled)
+    one = {**listed, "limits": ServerLimits(signatures=1)}
+    twice = evolved(pair(one, named), server={"policy": providing(b"no key")})
+    yield Exploration("bad signatures", twice, settled=nobody)
     lost = evolved(pair(NOTHING, named), server={"policy": providing(PUBLIC_KEY)})
     if SOAKING:  # these four step on what others step on, and notice no other mutants
         yield Exploration("a username, a loss", lost, Budget(losses=1))

@@ -19,11 +19,10 @@ from sansproto.overte import crypto
 from sansproto.overte import packets as p
 from sansproto.overte.admission import CONNECT
 from sansproto.overte.limits import ServerLimits
-from sansproto.overte.policy import ASSIGNED, Login, Policy, Visitor
+from sansproto.overte.policy import ASSIGNED, Banned, Login, Policy, Visitor
 from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
 from sansproto.overte.server_events import ConnectRefused, Departure, KeyWanted, NodeJoined, NodeLeft
 from sansproto.overte.versions import DEFAULT, VERSIONS, PacketType
-from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.vectors import VectorTest, load
 from sansproto.trace import Classified
 
@@ -56,7 +55,7 @@ def domain(classified: list[int]) -> ServerPeer:
         if isinstance(record, Classified) and record.guards == CONNECT.name:
             classified.append(record.step)
 
-    return ServerPeer.live(trace=note)
+    return ServerPeer.live(trace=note, policy=Policy(users={"somebody": GUEST}))
 
 
 def guard(classified: list[int]) -> str:
@@ -371,11 +370,154 @@ def test_a_name_needs_a_token_and_a_key(domain: ServerPeer, classified: list[int
     domain.provide_key("ALICE", b64encode(crypto.public_key_der(key)).decode(), domain.now)
     assert isinstance(party.connect(username="Alice", username_signature=signature), p.DomainList)
     assert [event.username for event in domain.take()] == ["alice"]
-    domain.wait(6.0)
-    fresh = party.connect(username="alice", username_signature=signature)  # the token was used
+    domain.now = 119.0
+    assert isinstance(party.connect(username="alice", username_signature=signature), p.DomainList)
+    domain.now = 130.0
+    fresh = party.connect(username="alice", username_signature=signature)  # the token is too old
     assert isinstance(fresh, p.ConnectionToken)
     assert fresh != token
     assert guard(classified) == "is_without_token"
+    domain.now = 1000.0
+    assert isinstance(party.connect(username="alice", username_signature=signature), p.DomainConnectionDenied)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"host": "203.0.113.8"}, {"port": 48002}, {"username": "bob"}],
+    ids=["host", "port", "name"],
+)
+def test_a_token_is_for_one_name_at_one_address(domain: ServerPeer, key: bytes, other: dict[str, Any]) -> None:
+    for name in ("alice", "bob"):
+        domain.provide_key(name, crypto.public_key_der(key), 0.0)
+    token = Party(domain).connect(username="alice")
+    name = other.pop("username", "alice")
+    party = Party(domain, **other)
+    assert party.connect(username=name) != token
+    signature = crypto.sign_username(key, name, token.token)
+    assert isinstance(party.connect(username=name, username_signature=signature), p.DomainConnectionDenied)
+
+
+def test_forged_names_keep_no_user_out(domain: ServerPeer, key: bytes) -> None:
+    """6,000 in each second, from anywhere, of whom the application says that they have no key, or does not say it."""
+    ada = Party(domain, "203.0.113.77")
+
+    def flood(number: int) -> None:
+        for one in range(number):
+            forged = Party(domain, f"198.18.{one >> 8 & 255}.{one & 255}", 1 + number)
+            name = f"user{one}"
+            forged.connect(username=name, username_signature=b"x" * (one % 2))
+            if one % 3:
+                domain.provide_key(name, None, domain.now)
+        for event in domain.take():
+            if event == KeyWanted("ada"):
+                domain.provide_key("ada", crypto.public_key_der(key), domain.now)
+
+    token = ada.connect(username="ada")
+    flood(1500)
+    signature = crypto.sign_username(key, "ada", token.token)
+    domain.now += 0.25
+    ada.connect(username="ada", username_signature=signature)
+    flood(1500)
+    assert isinstance(ada.connect(username="ada", username_signature=signature), p.DomainList)
+    assert [member.entry.username for member in domain.members.by_id.values()] == ["ada"]
+    admission, limits = domain.admission, domain.limits
+    assert (len(admission.wanted), len(admission.keyless)) == (500, 1000)
+    assert len(admission.answers) <= limits.applicants
+
+
+def test_bad_signatures_of_a_host_are_looked_at_so_often(monkeypatch: pytest.MonkeyPatch, key: bytes) -> None:
+    looked: list[bytes] = []
+
+    def signed_digest(key: bytes | str, signature: bytes) -> bytes | None:
+        looked.append(signature)
+        return crypto.signed_digest(key, signature)
+
+    monkeypatch.setattr("sansproto.overte.admission.signed_digest", signed_digest)
+    domain = ServerPeer.live(limits=ServerLimits(signatures=3, applicants=2))
+    domain.provide_key("ada", crypto.public_key_der(key), 0.0)
+    for number in range(10):
+        Party(domain, f"2001:db8::{1 + number:x}").connect(username="ada", username_signature=bytes(256))
+    assert len(looked) == 3
+    assert domain.stats.dropped["bad signatures too often"] == 7
+    ada = Party(domain, "2001:db8:0:1::1")
+    assert isinstance(signed(ada, key, "ada"), p.DomainList)
+    domain.wait(5.0)
+    Party(domain, "2001:db8::1").connect(username="ada", username_signature=bytes(256))
+    for number in range(4):
+        Party(domain, f"203.0.113.{number}").connect(username="ada", username_signature=bytes(256))
+    assert len(looked) == 3 + 1 + 1 + 4
+    assert len(domain.admission.failures) == 2
+
+
+def test_bad_signatures_are_counted_even_if_they_get_no_answer(key: bytes) -> None:
+    domain = ServerPeer.live(limits=ServerLimits(signatures=5, connects=2))
+    domain.provide_key("ada", crypto.public_key_der(key), 0.0)
+    answers = [
+        Party(domain, port=number).connect(username="ada", username_signature=bytes(256)) for number in range(1, 9)
+    ]
+    assert [answer is not None for answer in answers] == [True] * 2 + [False] * 6
+    assert domain.stats.dropped["bad signatures too often"] == 3
+
+
+def test_a_good_signature_is_held_up_by_no_limit_for_strangers(key: bytes) -> None:
+    """Thirty people behind one router come at once, beside strangers who have used up what their host gets."""
+    domain = ServerPeer.live(limits=ServerLimits(connects=30), policy=Policy(users={"user0": GUEST}))
+    people = [Party(domain, port=1000 + number) for number in range(30)]
+    tokens = []
+    for number, person in enumerate(people):
+        domain.provide_key(f"user{number}", crypto.public_key_der(key), 0.0)
+        tokens.append(person.connect(username=f"user{number}"))
+    assert Party(domain, port=1).connect() is None
+    for number, (person, token) in enumerate(zip(people, tokens, strict=True)):
+        signature = crypto.sign_username(key, f"user{number}", token.token)
+        assert isinstance(person.connect(username=f"user{number}", username_signature=signature), p.DomainList)
+    assert Party(domain, port=1).connect() is None
+
+
+def test_thirty_guests_behind_one_router_come_in_at_once() -> None:
+    domain = ServerPeer.live(limits=ServerLimits())
+    for number in range(30):
+        assert isinstance(Party(domain, port=1000 + number).connect(), p.DomainList)
+
+
+@pytest.mark.parametrize("answer", ["no key", "nothing", "nothing, and other names push it out"])
+def test_without_a_list_of_users_a_name_is_a_guests(key: bytes, answer: str) -> None:
+    domain = ServerPeer.live(limits=ServerLimits(wanted=1))
+    party = Party(domain)
+    token = party.connect(username="ada")
+    signature = crypto.sign_username(key, "ada", token.token)
+    if answer == "no key":
+        domain.provide_key("ada", None, domain.now)
+    else:
+        assert party.connect(username="ada", username_signature=signature) is None
+    if answer.endswith("out"):
+        Party(domain, port=2).connect(username="eve")
+    elif answer == "nothing":
+        domain.now += 2.0
+    assert isinstance(party.connect(username="ada", username_signature=signature), p.DomainList)
+    assert [event.username for event in domain.take() if isinstance(event, NodeJoined)] == [""]
+
+
+def test_a_name_that_is_banned_is_no_guests(key: bytes) -> None:
+    domain = ServerPeer.live(policy=Policy(bans=frozenset({Banned(p.Ban.NAME, "ada")})))
+    party = Party(domain)
+    token = party.connect(username="ada")
+    domain.provide_key("ada", None, domain.now)
+    signature = crypto.sign_username(key, "ada", token.token)
+    assert isinstance(party.connect(username="ada", username_signature=signature), p.DomainConnectionDenied)
+
+
+class Judge(Policy):
+    def permissions(self, visitor: Visitor) -> int:
+        return GUEST if visitor.username else 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "asks"),
+    [(Policy(), False), (Policy(users={"ada": 1}), True), (Policy(logged_in=5), True), (Judge(), True)],
+)
+def test_a_policy_asks_for_names_if_anything_depends_on_them(policy: Policy, asks: bool) -> None:
+    assert policy.asks_names() is asks
 
 
 def test_a_copy_of_a_signed_request_needs_no_second_token(
@@ -423,10 +565,11 @@ def test_a_key_is_asked_for_again_after_an_answer(domain: ServerPeer) -> None:
     assert domain.take() == [KeyWanted("alice")] * 2
 
 
-def test_the_golden_signature() -> None:
+def test_the_golden_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     vector = golden("crypto.json", "username_signature")
     token = vector.octets("inputs", "token")
-    domain = ServerPeer.live(entropy=ScriptedEntropy({"token.alice.example": [token]}))
+    domain = ServerPeer.live()
+    monkeypatch.setattr(domain.admission.tokens, "token", lambda *_: token)
     domain.provide_key(vector["inputs"]["username"], crypto.public_key_der(vector.octets("inputs", "private_key")), 0.0)
     party = Party(domain)
     assert party.connect(username="alice.example") == p.ConnectionToken(token)
@@ -556,14 +699,68 @@ def test_a_host_gets_so_many_answers(classified: list[int]) -> None:
     assert Party(domain, port=6).connect() is not None
 
 
+def test_a_network_of_ipv6_that_one_owner_has_is_one_host() -> None:
+    domain = ServerPeer.live(limits=ServerLimits(connects=3))
+    answers = [Party(domain, f"2001:db8::{number}").connect() for number in range(1, 6)]
+    assert [answer is not None for answer in answers] == [True] * 3 + [False] * 2
+    assert Party(domain, "2001:db8:0:1::1").connect() is not None
+
+
+def test_loopback_has_limits_and_no_privileges_if_it_is_not_trusted() -> None:
+    domain = ServerPeer.live(limits=ServerLimits(connects=3), trust_loopback=False)
+    answers = [Party(domain, "127.0.0.1", port).connect() for port in range(1, 6)]
+    assert [answer and answer.permissions for answer in answers] == [GUEST] * 3 + [None] * 2
+
+
+def test_a_machine_that_began_anew_is_in_within_seconds(domain: ServerPeer) -> None:
+    """On the port that it had, with another fingerprint; as long as the one before it is heard, nobody is."""
+    first, second = Party(domain), Party(domain, machine_fingerprint=b"another machine.")
+    first.connect()
+    for now in (1.0, 2.0):
+        domain.now = now
+        first.check_in()
+        assert second.connect() is None
+    domain.take()
+    domain.now = 4.9
+    assert second.connect() is None
+    domain.now = 5.0
+    assert isinstance(second.connect(), p.DomainList)
+    assert [type(event) for event in domain.take()] == [NodeLeft, NodeJoined]
+
+
+def test_nothing_is_kept_of_those_who_are_gone() -> None:
+    domain = ServerPeer.live(limits=ServerLimits(applicants=50))
+    for number in range(3):
+        for one in range(100):
+            Party(domain, f"198.18.{number}.{one}").connect()
+        assert len(domain._sequences) <= 100
+        domain.wait(11.0)
+        assert not domain.members.by_id
+        assert not domain._sequences
+    assert len(domain.admission.answers) == 50
+
+
 def test_tables_of_strangers_are_bounded() -> None:
-    domain = ServerPeer.live(limits=ServerLimits(applicants=4, tokens=4, keys=4))
-    for number in range(10):
-        Party(domain, f"203.0.113.{number}").connect(username=f"user{number}")
-        domain.provide_key(f"user{number}", b"key", 0.0)
+    domain = ServerPeer.live(limits=ServerLimits(applicants=4, wanted=3, keys=4))
+    names = [f"user{number}" for number in range(10)]
+    for number, name in enumerate(names):
+        Party(domain, f"203.0.113.{number}").connect(username=name)
     admission = domain.admission
-    assert [*admission.answers] == [f"203.0.113.{number}" for number in range(6, 10)]
-    assert [*admission.tokens] == [*admission.keys] == [f"user{number}" for number in range(6, 10)]
+    assert [*admission.answers] == [bytes((203, 0, 113, number)) for number in range(6, 10)]
+    assert [*admission.wanted] == names[7:]
+    for name in names:
+        domain.provide_key(name, b"key", 0.0)
+        domain.provide_key(name.replace("user", "guest"), None, 0.0)
+    assert not admission.wanted
+    assert [*admission.keys] == names[6:]
+    assert [*admission.keyless] == [f"guest{number}" for number in range(6, 10)]
+
+
+def test_sequence_numbers_are_remembered_for_so_many_addresses() -> None:
+    domain = ServerPeer.live(limits=ServerLimits(addresses=5, connects=1000))
+    for port in range(1, 20):
+        Party(domain, port=port).connect()
+    assert len(domain._sequences) == 5
 
 
 def test_after_the_end_nothing_can_be_provided(domain: ServerPeer) -> None:

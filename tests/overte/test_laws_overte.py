@@ -394,8 +394,9 @@ SERVER_LIMITS = ServerLimits(
     messages=2,
     message_size=4000,
     nodes=4,
-    tokens=2,
+    wanted=2,
     keys=2,
+    signatures=2,
     applicants=3,
     connects=6,
     announcements=3,
@@ -424,7 +425,6 @@ LOCAL_IDS = [
     _START + (_STEP | 1) * count & 0xFFFF for count in range(2, 8)
 ]  # of those who come in; the first is its own
 NODE_IDS = [drawn(f"node.{local_id}.id", 16) for local_id in LOCAL_IDS]
-TOKEN = drawn("token.alice", 16)
 HALL = ServerPeer.live()  # somewhere to be a party of, and never asked
 ALICE, BOB, CAROL = (
     Party(HALL, f"203.0.113.{number}", machine_fingerprint=bytes([number]) * 16) for number in (7, 8, 9)
@@ -443,6 +443,10 @@ def request(party: Party, **changes: Any) -> bytes:
 
 def knock(party: Party, **changes: Any) -> Op:
     return Datagram(request(party, **changes), party.path)
+
+
+TOKEN = HALL.admission.tokens.token("alice", ALICE.path)
+"""What a server with the same entropy gives her."""
 
 
 def signed(token: bytes = TOKEN) -> dict[str, Any]:

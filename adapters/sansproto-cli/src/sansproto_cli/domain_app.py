@@ -340,6 +340,7 @@ def serve(
     found_by: Annotated[FoundBy, Parameter(name="*")] = FoundBy(),
     protocol: Protocol = DEFAULT.name,
     table: Table = None,
+    behind_proxy: Switch = False,
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
@@ -359,6 +360,8 @@ def serve(
         The release of Overte: 2025.05.1, 2026-newest-known or vircadia.
     table
         Versions that differ from those: JSON, number of a type of packets to its version, as {"57": 18}.
+    behind_proxy
+        Hold those on this computer to the limits of all others: they come through a proxy.
     quiet
         Tell only of failures.
     json
@@ -373,6 +376,7 @@ def serve(
             policy=rules.policy(keys),
             versions=versions,
             version_name=versions.name,
+            trust_loopback=not behind_proxy,
             ice=found_by.registration(bind),
             entropy=entropy,
             wall_epoch=_wall_epoch(),
