@@ -20,9 +20,11 @@ from converting import Test
 from sansproto.overte import audio, avatars
 from sansproto.overte import packets as p
 from sansproto.overte import payloads as pl
+from sansproto.overte.header import decode_datagram
 from sansproto.overte.packing import unpack_angle, unpack_clip, unpack_gain, unpack_ratio, unpack_rotation
 from sansproto.overte.qt import NULL_UUID
-from sansproto.testing.conformance_overte import fields_of, header_of
+from sansproto.testing.conformance_overte import fields_of
+from sansproto.testing.record import plain
 from sansproto.wire import ABSENT, Absent
 
 KINDS: Final = {kind.__name__: kind for kind in (*pl.PAYLOADS.values(), *p.PACKETS.values())}
@@ -338,7 +340,8 @@ def _test(one: Mapping[str, Any]) -> tuple[str, Test]:
     head: Test = {"tcId": 0, "comment": one["name"], "flags": [], "result": "valid"}
     what = {"packet": one["packet"], "fields": fields_of(value)}
     if "datagram_hex" in one:
-        return "datagram", {**head, "wire": one["datagram_hex"], "header": header_of(one["datagram_hex"]), **what}
+        header = plain(decode_datagram(bytes.fromhex(one["datagram_hex"]))[0])
+        return "datagram", {**head, "wire": one["datagram_hex"], "header": header, **what}
     return "payload", {**head, "wire": one["payload_hex"], **what}
 
 

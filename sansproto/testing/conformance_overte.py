@@ -116,12 +116,6 @@ def _datagram(test: VectorTest) -> Answer:
     }
 
 
-def header_of(wire: str) -> dict[str, Any]:
-    """The header of a datagram with a payload, as a vector has it."""
-    header: dict[str, Any] = plain(decode_datagram(bytes.fromhex(wire))[0])
-    return header
-
-
 def _opaque(name: str, header: Any, payload: bytes, canonical: bytes) -> Answer:
     fields = {"payload": payload.hex()}
     return {"packet": name, "header": header, "fields": fields, "rest": "", "canonical": canonical.hex()}

@@ -46,7 +46,7 @@ def test_a_ban_is_read_in_any_spelling_of_the_same() -> None:
     assert Banned.read("host:2001:DB8:0::1") == Banned(Ban.HOST, "2001:db8::1")
 
 
-@pytest.mark.parametrize("text", ["", "ada", "name:", "machine:1", "host:example.org", "moon:1"])
+@pytest.mark.parametrize("text", ["", "ada", "name:", "machine:1", "machine:0011", "host:example.org", "moon:1"])
 def test_what_is_no_ban_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Banned.read(text)
