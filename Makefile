@@ -72,7 +72,7 @@ bench: $(VENV)/.installed
 
 soak: $(VENV)/.installed
 	SANSPROTO_SOAK=$${SANSPROTO_SOAK:-1} $(BIN)/pytest -n auto --dist worksteal $(LAWS) $(MUTANTS) tests/bob/test_cuts.py tests/bob/test_limits.py \
-	  tests/recovery/test_scenarios.py tests/tox/test_paths.py tests/tox/test_flaps.py
+	  tests/recovery/test_scenarios.py tests/tox/test_paths.py tests/tox/test_flaps.py tests/tox/test_fairness.py
 
 # What is derived from our own code: packets and tables as JSON, and what our own machines said. CI refuses a difference.
 vectors: $(VENV)/.installed

@@ -6,7 +6,7 @@ And in whatever test: what a session of a protocol counts has to stand in the ta
 import gc
 import os
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
 from functools import cache
 from typing import Any
 
@@ -55,6 +55,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
 @given(st.none())
 def _hypothesis_begins(nothing: None) -> None:
     pass
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Nothing is garbage up to its end: not to look for it saves a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -13,7 +13,7 @@ from variants_node import VARIANTS
 
 pytestmark = pytest.mark.unmeasured
 
-STATES = 110_000 if SOAKING else 1_200
+STATES = 110_000 if SOAKING else 800
 BY_NAME = {one.name: one for one in EXPLORATIONS}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from soaking import SOAKING
 from tox_world import Tox, World, meet
 
 from sansproto.testing.network import Conditions
@@ -72,8 +73,7 @@ def jain(shares: list[float]) -> float:
     return sum(shares) ** 2 / len(shares) / sum(share**2 for share in shares)
 
 
-@pytest.mark.parametrize("lead", [0.1, 5.0])
-@pytest.mark.parametrize("queue", [0.05, 0.1])
+@pytest.mark.parametrize(("queue", "lead"), [(0.05, 5.0), (0.1, 0.1), *([(0.05, 0.1), (0.1, 5.0)] * SOAKING)])
 def test_two_sessions_get_the_same_and_keep_the_queue_short(queue: float, lead: float) -> None:
     world = Shared(queue=queue)
     world.flow(DELAY)
@@ -87,7 +87,7 @@ def test_two_sessions_get_the_same_and_keep_the_queue_short(queue: float, lead: 
     assert world.queue <= 0.05
 
 
-@pytest.mark.parametrize("queue", [0.05, 0.1])
+@pytest.mark.parametrize("queue", [0.1, *([0.05] * SOAKING)])
 def test_a_session_beside_the_formulas_of_toxcore_that_were_there_first_gets_a_fifth(queue: float) -> None:
     """The formulas fall to 4 packets/s now and then, whoever is beside them: of three times the middle one counts."""
     shares = []
