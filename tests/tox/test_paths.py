@@ -555,9 +555,9 @@ def test_relays_that_were_left_are_tried_last() -> None:
 
 
 def test_a_relay_that_was_left_is_taken_again_if_a_packet_by_it_alone_has_arrived() -> None:
-    world = Faults(3)
+    world = Faults(4)
     world.run(1.0)
-    ways, (first, second, third) = world.a.ways(world.b), (relay.key for relay in world.known)
+    ways, (first, second, third, fourth) = world.a.ways(world.b), (relay.key for relay in world.known)
 
     def go_to(to: bytes, **more: Any) -> bool:
         return world.a.node.call(lambda now: world.a.tox.advance(now) or ways.leave(to, **more))
@@ -567,6 +567,7 @@ def test_a_relay_that_was_left_is_taken_again_if_a_packet_by_it_alone_has_arrive
     assert (go_to(first), ways.used) == (True, third)
     world.net.run(1.1)
     assert not go_to(first)  # each time it takes longer
+    assert ways._next(third) == fourth  # which has not failed yet
     assert (go_to(first, is_proved=True), ways.used) == (True, first)
 
 
