@@ -422,9 +422,11 @@ def test_a_relay_that_does_not_answer_itself_is_not_blamed() -> None:
     world = Faults(2)
     world.run(6.0)
     world.stop(0)
-    world.run(14.0)
-    assert all(relay.is_up for relay in world.a.tox.relays.values())  # that they were asked hurries nothing
+    world.run(9.0)
+    assert all(relay.is_up for relay in world.a.tox.relays.values())
     assert routes(world, world.a, world.b) == [ONLINE, ONLINE]
+    world.run(5.0)
+    assert not world.a.tox.relays[world.known[0].key].is_up  # it was asked, and has not answered for 10 seconds
     assert PASSES_NOTHING.remark not in world.a.tox.stats.noted
 
 

@@ -504,8 +504,10 @@ def test_what_was_learnt_about_the_rate_is_forgotten_ten_seconds_later() -> None
 
 
 def test_what_an_idle_session_hears_by_another_way_or_of_what_was_sent_twice_says_less() -> None:
-    friend = NodePeer.live().met()
+    peer = NodePeer.live()
+    friend = peer.met()
     outgoing = outgoing_of(friend)
+    peer.wait(0.25)
     friend.say(friend.data(REQUEST, start=outgoing.window.number))  # all has arrived
     watch = outgoing.watch
     watch.strikes = 1
