@@ -338,7 +338,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return _NAMES[_DATA] if isinstance(packet, bytes) else super().name_of(packet)
 
     def received(self, packet: Incoming, path: Path) -> None:
-        if packet.__class__ is bytes:
+        if isinstance(packet, bytes):
             way, session = self.friends.lanes.get(path) or self.friends.lane(path)
             if session is None:
                 self.gate.take(OTHERS, Arrived(packet, way))
