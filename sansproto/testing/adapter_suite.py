@@ -534,14 +534,34 @@ class AdapterSuite:
         assert endpoint.lost[link] == 1
         await_reset(deaf)
 
-    def test_an_exception_in_the_body_aborts_at_once(self, world: World) -> None:
+    def test_an_exception_in_the_body_says_goodbye_too(self, world: World) -> None:
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint)
         peer, link = world.linked(running)
+        said: list[bytes] = []
+
+        def read_and_close() -> None:
+            with suppress(AssertionError, ConnectionError):
+                said.append(read(peer, 8))
+            peer.close()
+
+        reader = threading.Thread(target=read_and_close)
+        reader.start()
         world.cancel(running)
+        reader.join()
+        assert said == [b"farewell"]
         assert endpoint.phase is Phase.CLOSED
         assert endpoint.lost[link] == 1
-        await_reset(peer)
+
+    def test_after_an_exception_it_does_not_wait_for_ever(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint, linger=0.1)
+        deaf, link = world.linked(running, receive_buffer=32768)
+        running.call(lambda _: endpoint.send_much(link, 1 << 30))
+        until(running, "blocked")
+        world.cancel(running)
+        assert endpoint.lost[link] == 1
+        await_reset(deaf)
 
     def test_a_bug_of_the_endpoint_surfaces(self, world: World) -> None:
         endpoint = ScriptedEndpoint()

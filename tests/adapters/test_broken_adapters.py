@@ -202,18 +202,16 @@ def test_losing_a_transport_that_no_adapter_has_is_noticed() -> None:
     fails_afterwards(Alarmist, AdapterSuite.test_reports_a_reset, "no whole transport")
 
 
-class Polite(Toy):
-    """Says farewell where it should abort."""
-
-    def __init__(self, endpoint: ScriptedEndpoint, **how: Any) -> None:
-        super().__init__(endpoint, **{**how, "linger": 0.1})
+class Rude(Toy):
+    """Aborts where it should say farewell."""
 
     def cancel(self) -> None:
+        self.runner.abort()
         self.leave()
 
 
-def test_a_farewell_in_place_of_an_abort_is_noticed() -> None:
-    fails(Polite, AdapterSuite.test_an_exception_in_the_body_aborts_at_once, "without a reset")
+def test_an_abort_in_place_of_a_farewell_is_noticed() -> None:
+    fails(Rude, AdapterSuite.test_an_exception_in_the_body_says_goodbye_too)
 
 
 class Forgetful(Toy):

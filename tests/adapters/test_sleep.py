@@ -34,6 +34,7 @@ def node(harness: Any, keys: KeyPair, life: bytes, port: int = 0) -> Iterator[tu
     try:
         yield endpoint, running
     finally:
+        running.call(lambda _: endpoint.abort())
         running.cancel()
 
 

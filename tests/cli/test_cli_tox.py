@@ -180,7 +180,8 @@ class Peer:
     def vanish(self) -> None:
         """As a process that is killed."""
         self._is_left = True
-        self._running.__exit__(KeyError, KeyError(), None)
+        self.runner.abort()
+        self._running.__exit__(None, None, None)
 
 
 @attrs.define

@@ -99,7 +99,8 @@ class Running:
     def stop(self) -> None:
         """As if the process died: the other end hears nothing of it."""
         with suppress(NotOpen):
-            self.runner.__exit__(KeyboardInterrupt, None, None)
+            self.runner.abort()
+            self.runner.__exit__(None, None, None)
 
     def of(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -33,7 +33,10 @@ class Running(Protocol):
         """Leave the runner's context manager, wait until that is done, and raise what it raises."""
 
     def cancel(self) -> None:
-        """Have an exception or cancellation arrive in the body, and wait until the context manager is left."""
+        """Have an exception or cancellation arrive in the body, and wait until the context manager is left.
+
+        It must come out again.
+        """
 
 
 class AdapterHarness(Protocol):

@@ -90,7 +90,7 @@ class Runner(RunnerBase[E]):
     ) -> None:
         driver = self._driver
         try:
-            if kind is None and driver.failure is None:
+            if driver.failure is None:
                 await self._close(driver)
         finally:
             self._running = None
@@ -152,9 +152,9 @@ def run(
 ) -> Runner[E]:
     """An asynchronous context manager that runs this endpoint, with listeners and datagram sockets by label.
 
-    Entering binds them (OSError). Leaving closes the endpoint politely, waits at most ``linger`` seconds for that,
-    discards the events that nobody took, and aborts what is left; an exception in the body, or cancellation, aborts at
-    once.
+    Entering binds them (OSError). Leaving, also by an exception or when cancelled, closes the endpoint politely, waits
+    at most ``linger`` seconds for that, discards the events that nobody took, and aborts what is left. Another
+    cancellation meanwhile aborts at once.
     """
     return Runner(endpoint, listen or {}, sockets or {}, linger)
 

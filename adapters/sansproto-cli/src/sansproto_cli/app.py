@@ -19,7 +19,7 @@ from sansproto_threads import Runner, run
 from . import addresses, passwords
 from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
-from .line import LINGER, Line, entropy, politely, read_line
+from .line import LINGER, Line, entropy, read_line
 from .options import OptionalPort, Port, Seconds, Switch
 from .output import Target
 from .receiving import Receiving, Wishes
@@ -159,7 +159,7 @@ def send(
         where = there or _own_relay(here, secure_port, reporter, stack)
         peer = _sender(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
-        line = Line(peer, stack.enter_context(politely(runner)), signals.check)
+        line = Line(peer, stack.enter_context(runner), signals.check)
         make = partial(Sending, relay=where, command=_receive_command(shown, where), password=shown)
         make(source, peer, line, reporter, compress=compress, timeout=timeout).run()
 
@@ -257,7 +257,7 @@ def receive(
     with Signals() as signals:
         peer = _receiver(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
-        with politely(runner):
+        with runner:
             Receiving(peer, Line(peer, runner, signals.check), reporter, wishes, relay=where).run()
 
 

@@ -30,7 +30,7 @@ from .demo_freenet import show_freenet
 from .demo_recovery import show_recovery
 from .demo_tox import show_tox
 from .exits import CommandFailed, Exit, Interrupted
-from .line import Line, entropy, politely
+from .line import Line, entropy
 from .output import Target
 from .receiving import Receiving, Wishes
 from .report import QuietReporter
@@ -119,14 +119,14 @@ def _transfer(
 
     def send() -> None:
         runner: sansproto_threads.Runner[PeerEvent] = sansproto_threads.run(server)
-        with politely(runner):
+        with runner:
             line = Line(server, runner, check)
             silence = QuietReporter(sys.stderr)
             Sending(open_source([str(sent)]), server, line, silence, relay=where, command="", timeout=_PATIENCE).run()
 
     def receive() -> Path:
         runner: sansproto_sockets.Runner[PeerEvent] = sansproto_sockets.run(client)
-        with politely(runner):
+        with runner:
             line = Line(client, runner, printer.print_passed)
             wishes = Wishes(max_size=sent.stat().st_size, target=Target(inbox))
             return Path(Receiving(client, line, clock, wishes, relay=where).run().path)

@@ -90,7 +90,8 @@ class _End:
                 self.events.append(self.runner.next_event(timeout=0))
 
     def kill(self) -> None:
-        self.runner.__exit__(KeyboardInterrupt, None, None)
+        self.runner.abort()
+        self.runner.__exit__(None, None, None)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]

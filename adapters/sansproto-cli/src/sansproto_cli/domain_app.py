@@ -40,7 +40,7 @@ from .domain_serving import Serving, open_sockets, serve_ice
 from .domain_words import is_any, is_ip
 from .exits import CommandFailed, Exit
 from .keys import read_file, read_private_key, read_public_key
-from .line import LINGER, entropy, politely
+from .line import LINGER, entropy
 from .options import Port, Seconds, Switch, not_negative
 from .report import make_reporter
 from .signals import Signals
@@ -240,7 +240,7 @@ def connect(
     bind = bind or ("0.0.0.0" if is_ip(asked) and ":" not in asked else "")  # a socket for IPv6 takes IPv4 along
     running: Runner[ClientEvent] = run(client, sockets={SOCKET: (bind, own_port)}, linger=LINGER)
     with Signals() as signals, ExitStack() as stack:
-        runner = open_sockets(stack, politely(running))
+        runner = open_sockets(stack, running)
         advice = way.advice(who)
         visit = Connecting(
             client, runner, signals.check, reporter, where, advice, path=path, timeout=timeout, stay=stay

@@ -33,7 +33,7 @@ from sansproto_sockets import Runner, run
 from . import addresses
 from .domain_words import is_any, label_of, name_of, permissions_of, where_is
 from .exits import CommandFailed, Exit
-from .line import attend, politely
+from .line import attend
 from .report import Reporter, printable
 
 R = TypeVar("R")
@@ -59,7 +59,7 @@ class Serving:
     def run(self, host: str, port: int, domain_id: bytes, check: Callable[[], None]) -> None:
         running: Runner[ServerEvent] = run(self._server, sockets={SOCKET: (host, port)})
         with ExitStack() as stack:
-            self._runner = open_sockets(stack, politely(running))
+            self._runner = open_sockets(stack, running)
             shown, port = _shown(host), self._runner.addresses[SOCKET].port
             where, domain = addresses.format_address(shown, port), uuid_text(domain_id)
             self._reporter.command(
@@ -144,7 +144,7 @@ def serve_ice(server: IceServer, host: str, port: int, reporter: Reporter, check
     """Run an ice-server until it is interrupted."""
     with ExitStack() as stack:
         running: Runner[IceServerEvent] = run(server, sockets={SOCKET: (host, port)})
-        runner = open_sockets(stack, politely(running))
+        runner = open_sockets(stack, running)
         shown, port = _shown(host), runner.addresses[SOCKET].port
         text = f"Ice-server at {addresses.format_address(shown, port)}. Ctrl-C stops it."
         reporter.tell("ice_started", text, host=shown, port=port)

@@ -18,7 +18,7 @@ from sansproto_sockets import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit, Interrupted
-from .line import SERVER_LINGER, each_event, politely
+from .line import SERVER_LINGER, each_event
 from .mailbox_store import Store
 from .relaying import raise_descriptor_limit
 from .report import Reporter
@@ -40,7 +40,7 @@ class MailServing:
         with ExitStack() as stack:
             stored = tuple(self._store.mailboxes())
             try:
-                self._runner = stack.enter_context(politely(running))
+                self._runner = stack.enter_context(running)
             except OSError as error:
                 text = f"Cannot listen ({error.strerror}): choose another --bind."
                 raise CommandFailed(Exit.RELAY, text) from error

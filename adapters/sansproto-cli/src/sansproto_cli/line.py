@@ -94,24 +94,11 @@ class Line(Generic[E]):
 
 
 @contextmanager
-def politely(runner: AbstractContextManager[R]) -> Iterator[R]:
-    """Run it, and say goodbye also after a failure that was foreseen: a reset kills the reference's relay."""
-    failure: BaseException | None = None
-    with runner as running:
-        try:
-            yield running
-        except (CommandFailed, Interrupted) as error:
-            failure = error
-    if failure is not None:
-        raise failure
-
-
-@contextmanager
 def on_sockets(runner: AbstractContextManager[R]) -> Iterator[R]:
-    """As :func:`politely`. Raises CommandFailed if the place that was asked for cannot be used."""
+    """Run it. Raises CommandFailed if the place that was asked for cannot be used."""
     with ExitStack() as stack:
         try:
-            running = stack.enter_context(politely(runner))
+            running = stack.enter_context(runner)
         except OSError as error:
             raise CommandFailed(Exit.RELAY, f"No socket ({error.strerror}): choose another --bind.") from error
         yield running

@@ -27,7 +27,7 @@ from sansproto_sockets import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import SERVER_LINGER, attend, politely
+from .line import SERVER_LINGER, attend
 from .report import Reporter, printable
 
 _A_WEEK = 7 * 86400.0  # a relay of one's own does not tire before its sender
@@ -50,7 +50,7 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
     running: Runner[RelayEvent] = run(relay, listen=listen, linger=SERVER_LINGER)
     with ExitStack() as stack:
         try:
-            runner = stack.enter_context(politely(running))
+            runner = stack.enter_context(running)
         except OSError as error:
             raise _cannot_listen(error) from error
         _tell_started(runner.addresses, reporter)

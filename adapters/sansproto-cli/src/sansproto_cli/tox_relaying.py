@@ -10,7 +10,7 @@ from sansproto_sockets import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import SERVER_LINGER, attend, entropy, politely
+from .line import SERVER_LINGER, attend, entropy
 from .relaying import raise_descriptor_limit
 from .report import Reporter
 from .tox_keys import Keys
@@ -23,7 +23,7 @@ def serve(keys: Keys, place: tuple[str, int], reporter: Reporter, check: Callabl
     running: Runner[RelayServerEvent] = run(server, listen={RELAY_PORT: place}, linger=SERVER_LINGER)
     with ExitStack() as stack:
         try:
-            runner = stack.enter_context(politely(running))
+            runner = stack.enter_context(running)
         except OSError as error:
             raise CommandFailed(Exit.RELAY, f"Cannot listen ({error.strerror}): choose another --bind.") from error
         bound, key = runner.addresses[RELAY_PORT], server.public_key.hex()

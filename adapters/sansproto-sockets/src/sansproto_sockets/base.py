@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar, TypeVarTuple
 
 from sansproto.contract import Address, Endpoint, Phase
 from sansproto.errors import NotOpen
@@ -12,6 +12,8 @@ from .addresses import Bind
 from .driver import Driver
 
 E = TypeVar("E")
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 
 class RunnerBase(Generic[E]):
@@ -33,6 +35,15 @@ class RunnerBase(Generic[E]):
 
     def _set_up(self) -> None:
         """What else a runner has."""
+
+    def call(self, verb: Callable[[*Arguments, float], T], *arguments: *Arguments) -> T:
+        """Call ``verb(*arguments, now)``, carry out what the endpoint then asks for, and give its result."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Reset every link and abort the endpoint, without a goodbye, as if the process were killed."""
+        driver = self._driver
+        self.call(lambda _: driver.abort())
 
     @property
     def addresses(self) -> Mapping[str, Address]:

@@ -90,7 +90,7 @@ class Runner(RunnerBase[E]):
     ) -> None:
         driver = self._driver
         try:
-            if kind is None and driver.failure is None:
+            if driver.failure is None:
                 deadline = time.monotonic() + self._linger
                 driver.begin_close()
                 while not driver.finished and (left := deadline - time.monotonic()) > 0:
@@ -111,7 +111,8 @@ def run(
 ) -> Runner[E]:
     """A context manager that runs this endpoint, with listeners and datagram sockets by label.
 
-    Entering binds them (OSError). Leaving closes the endpoint politely, waits at most ``linger`` seconds for that,
-    discards the events that nobody took, and aborts what is left; an exception in the body aborts at once.
+    Entering binds them (OSError). Leaving, also by an exception, closes the endpoint politely, waits at most ``linger``
+    seconds for that, discards the events that nobody took, and aborts what is left. Another exception meanwhile, such
+    as Ctrl-C, aborts at once.
     """
     return Runner(endpoint, listen or {}, sockets or {}, linger)

@@ -83,8 +83,7 @@ class Runner(RunnerBase[E]):
     ) -> None:
         driver = self._driver
         try:
-            if kind is None:
-                self._close(driver)
+            self._close(driver)
         finally:
             with self._changed:
                 self._stopping = True
@@ -154,7 +153,8 @@ def run(
 ) -> Runner[E]:
     """A context manager that runs this endpoint in a thread of its own, with listeners and datagram sockets by label.
 
-    Entering binds them (OSError). Leaving closes the endpoint politely, waits at most ``linger`` seconds for that,
-    discards the events that nobody took, and aborts what is left; an exception in the body aborts at once.
+    Entering binds them (OSError). Leaving, also by an exception, closes the endpoint politely, waits at most ``linger``
+    seconds for that, discards the events that nobody took, and aborts what is left. Another exception meanwhile, such
+    as Ctrl-C, aborts at once.
     """
     return Runner(endpoint, listen or {}, sockets or {}, linger)
