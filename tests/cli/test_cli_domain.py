@@ -294,7 +294,7 @@ def test_the_address_of_a_place_leads_to_a_path_in_a_domain(domains: Domains) ->
     there = domains.start("connect", f"hifi://127.0.0.1:{port}/lobby", "--json")
     assert _event(there, "path")["viewpoint"] == "/1,2,3/0,0,0,1"
     lost = domains.start("connect", f"HIFI://127.0.0.1:{port}/nowhere")
-    lost.wait_for("The domain knows no way to /nowhere.")
+    lost.wait_for("The domain does not know the path /nowhere.")
     found = domains.start("connect", f"hifi://127.0.0.1:{port}", "--for", 0.1).wait()
     assert found.code == 0
     assert "leads to" not in found.out
@@ -361,11 +361,11 @@ def test_nobody_is_there(domains: Domains) -> None:
 
 def test_who_is_not_expected_hears_nothing_and_is_told_what_to_check(domains: Domains) -> None:
     _server, port = domains.serve("--assign", f"avatar-mixer={MIXER}")
-    _failed(domains.mixer(port, "--timeout", 1).wait(), 3, "No domain answers", "this --assignment as audio-mixer")
+    _failed(domains.mixer(port, "--timeout", 1).wait(), 3, "No domain answered", "this --assignment as audio-mixer")
     ice = domains.start("ice", "--bind", "127.0.0.1", "--port", 0, "--json")
     where = f"127.0.0.1:{_event(ice, 'ice_started')['port']}"
     lost = domains.start("connect", "--ice", where, "--domain-id", DOMAIN, "--timeout", 1).wait()
-    _failed(lost, 3, "No domain answers", "--ice and --domain-id")
+    _failed(lost, 3, "No domain answered", "--ice and --domain-id")
 
 
 def test_a_domain_that_does_not_find_out_the_key_of_a_name_answers_all_the_same(domains: Domains) -> None:
@@ -429,15 +429,15 @@ def test_an_ice_server_leads_to_a_domain(domains: Domains) -> None:
         (["connect", "h", "--type", "cow"], 2, "audio-mixer"),
         (["connect", "h", "--interest", "MX"], 2, "M (audio-mixer)"),
         (["connect", "h", "--type", "audio-mixer"], 2, "give --assignment"),
-        (["connect", "h", "--local-host", "here"], 2, "--local-host is no address"),
+        (["connect", "h", "--local-host", "here"], 2, "--local-host is not an address"),
         (["connect", "h", "--username", "ada"], 2, "--key"),
         (["connect", "h", "--username", "", "--key", "nowhere"], 2, "--username and --key"),
         (["connect", "h", "--username", "ada", "--key", "nowhere"], 9, "Cannot read nowhere"),
         (["connect", "h", "--account", "ada"], 2, "SANSPROTO_TOKENS"),
         (["connect", "h", "--place", "x" * 2000], 2, "place_name"),
-        (["connect", "hifi://welcome"], 2, "welcome is a place"),
-        (["connect", "hifi://welcome/0,0,0"], 2, "directory service"),
-        (["connect", "hifi://"], 2, "is a place"),
+        (["connect", "hifi://welcome"], 2, "welcome is the name of a place"),
+        (["connect", "hifi://welcome/0,0,0"], 2, "give its address"),
+        (["connect", "hifi://"], 2, "is the name of a place"),
         (["connect", f"hifi://h:1/{'x' * 1024}"], 2, "at most 1,024 bytes"),
         (["connect", "h", "--public", "h"], 2, "HOST:PORT"),
         (["connect", "h", "--public", "here:1"], 2, "cannot be sent"),
@@ -453,8 +453,8 @@ def test_an_ice_server_leads_to_a_domain(domains: Domains) -> None:
         (["serve", "--allow", "ada"], 2, "NAME=FILE"),
         (["serve", "--assign", f"agent={MIXER}"], 2, "no type that is assigned"),
         (["serve", "--settings", "nowhere"], 9, "Cannot read nowhere"),
-        (["serve", "--settings", __file__], 9, "is no JSON"),
-        (["nonsense"], 2, "no command"),
+        (["serve", "--settings", __file__], 9, "is not JSON"),
+        (["nonsense"], 2, "not a command"),
     ],
 )
 def test_wrong_usage(
@@ -471,7 +471,7 @@ def test_settings_that_are_no_json_are_not_taken(
     path = tmp_path / "settings.json"
     path.write_bytes(data)
     code = run_command(["domain", "serve", "--settings", str(path)])
-    _failed(Result(code, *capsys.readouterr()), 9, "is no JSON")
+    _failed(Result(code, *capsys.readouterr()), 9, "is not JSON")
 
 
 def test_a_key_that_is_none_is_not_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

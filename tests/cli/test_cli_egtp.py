@@ -120,11 +120,11 @@ class TestKey:
     def test_a_file_that_holds_none_is_left_alone(self, ends: Ends, data: bytes) -> None:
         file = ends.folder / "other"
         file.write_bytes(data)
-        failed(ends.start("key", file).wait(), 9, "is no key")
+        failed(ends.start("key", file).wait(), 9, "does not hold a key")
         assert file.read_bytes() == data
 
     def test_a_folder_that_is_not_there(self, ends: Ends) -> None:
-        failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "no folder")
+        failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "not a folder")
 
     def test_a_link_to_nowhere(self, ends: Ends) -> None:
         (ends.folder / "link").symlink_to(ends.folder / "nowhere")
@@ -245,7 +245,7 @@ class TestDirect:
         arguments = "--key", ends.folder / "a", "--bind", f"{bound}:{at}", "--to", f"127.0.0.1:{at}"
         result = ends.start("pipe", ends.key("b"), *arguments).wait()
         assert result.code == 2
-        assert "call ourselves" in result.err
+        assert "our own address" in result.err
 
 
 class TestByMailbox:
@@ -329,7 +329,7 @@ class TestUsage:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            ((), "Where do we meet?"),
+            ((), "No meeting place is named"),
             (("--to", "127.0.0.1"), "HOST:PORT"),
             (("--to", "127.0.0.1:0"), "HOST:PORT"),
             (("--bind", "127.0.0.1:65536"), "HOST:PORT"),
@@ -348,7 +348,7 @@ class TestUsage:
     @pytest.mark.parametrize("key", ["00" * 32, "ff" * 32, "01" + "00" * 31, "zz" * 32, "00"])
     def test_what_is_no_key_of_a_node(self, ends: Ends, key: str) -> None:
         ends.key("a")
-        failed(ends.start("pipe", key, "--key", ends.folder / "a", "--to", "127.0.0.1:9").wait(), 2, "no public key")
+        failed(ends.start("pipe", key, "--key", ends.folder / "a", "--to", "127.0.0.1:9").wait(), 2, "not a public key")
 
     def test_our_own_key(self, ends: Ends) -> None:
         failed(ends.start("pipe", ends.key("a"), "--key", ends.folder / "a", "--bind", ":0").wait(), 2, "our own key")

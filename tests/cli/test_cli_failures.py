@@ -84,7 +84,7 @@ def test_there_is_no_relay(place: Place) -> None:
         sender = place.start("send", path, "--relay", f"127.0.0.1:{server.getsockname()[1]}")
         with server.accept()[0] as other:
             other.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            _failed(sender.wait(), 6, "is no relay", "check address and ports")
+            _failed(sender.wait(), 6, "is not a relay", "check address and ports")
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_there_is_no_relay(place: Place) -> None:
         (["receive", "x"], 2, "--relay"),
         (["receive", "--nonsense"], 2, "Word 2"),
         (["receive", "x", "-r", "h:x"], 2, "HOST:PORT"),
-        (["receive", "x", "-r", "h", "-o", "nowhere/"], 9, "no folder"),
-        (["receive", "x", "-r", "h", "-o", "nowhere/a"], 9, "no folder"),
+        (["receive", "x", "-r", "h", "-o", "nowhere/"], 9, "not a folder"),
+        (["receive", "x", "-r", "h", "-o", "nowhere/a"], 9, "not a folder"),
         (["receive", "x", "-r", "h", "--max-size", "1 apple"], 2, "no size"),
-        (["receive", "-r", "h"], 2, "password is needed"),
+        (["receive", "-r", "h"], 2, "There is no password"),
         (["relay", "--bind", "192.0.2.77", "--port", "0"], 6, "Cannot listen"),
         (["relay", "--bind", "a" * 64, "--port", "0"], 6, "no host name"),
         (["relay", "--port", "99999"], 2, "65535"),
@@ -114,7 +114,7 @@ def test_there_is_no_relay(place: Place) -> None:
         (["receive", "x", "-r", "h", "--timeout", "nan"], 2, ">= 0"),
         (["receive", "x", "-r", "h", "-o", "o" * 300], 9, "too long"),
         (["receive", "x", "-r", "h", "-o", "/proc"], 9, "Cannot write to /proc"),
-        (["nonsense"], 2, "no command"),
+        (["nonsense"], 2, "not a command"),
     ],
 )
 def test_wrong_usage(
@@ -181,7 +181,7 @@ def test_a_receiver_tells_of_a_sender_who_goes_with_another(place: Place) -> Non
     with run(server, linger=1.0) as runner:
         runner.call(server.connect)
         assert any(isinstance(event, PeerAgreed) for event in runner)
-    _failed(receiver.wait(), 3, "left, or went with another")
+    _failed(receiver.wait(), 3, "left, or chose another receiver")
 
 
 class Hesitant(Relay):
@@ -375,7 +375,7 @@ def test_success_is_not_claimed_for_others(own_place: Place) -> None:
     assert (finished.code, finished.event("finished")["confirmed"]) == (0, False)
     sender = own_place.send(path)
     _take_and_leave(own_place)
-    assert "did not say whether it has it all" in sender.wait().out
+    assert "did not say whether it has the whole file" in sender.wait().out
     sender, receiver = asked()
     own_place.relay.signal(signal.SIGKILL)
     _failed(sender.wait(), 7, "before the file was complete")
@@ -652,7 +652,7 @@ def test_a_folder_of_the_reference_is_not_read(place: Place) -> None:
     records = _pack(b"a", b"tree")
     records[1] = bytes([records[1][0] & 0x8F | 1 << 4]) + records[1][1:]
     with _hostile_sender(place, records):
-        _failed(place.receive("--yes").wait(), 8, "a folder in a form")
+        _failed(place.receive("--yes").wait(), 8, "a folder in this form")
 
 
 def test_a_sender_whose_file_shrinks_says_so(place: Place) -> None:

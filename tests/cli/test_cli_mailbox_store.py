@@ -151,7 +151,7 @@ def _other_version(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: path.write_bytes(b"no database " * 200), "no mailbox store"),
+        (lambda path: path.write_bytes(b"no database " * 200), "not a mailbox store"),
         (_other_version, "another version"),
         (lambda path: path.mkdir(), "--store"),
         (lambda path: path.symlink_to(path.parent / "none" / "store"), "--store"),

@@ -213,7 +213,7 @@ TOLD: list[tuple[Any, dict[str, Any] | None, str]] = [
     (
         MailboxUnreachable(SERVER.public, CloseCause.LOST),
         {"event": "mailbox_lost", "reason": "bad_handshake"},
-        "The mailbox server has another key than --mailbox says, or is none: trying again.",
+        "There is no mailbox server with the key that --mailbox names: trying again.",
     ),
     (MailboxReachable(SERVER.public), {"event": "mailbox_reached"}, "The mailbox server answers."),
     (
@@ -276,7 +276,7 @@ def test_a_goodbye_before_all_was_sent_is_no_success() -> None:
     pipe = Pipe(NOWHERE)
     failure = pipe.fail(happening(pipe, Undelivered(*PEER, packets=(b"one\n", b"", b"two\n"))))
     assert failure.code is Exit.NOBODY
-    assert failure.message == "The other end said goodbye, and 2 messages were not sent: is it running?"
+    assert failure.message == "The other end said goodbye, and 2 messages were not sent: check that it is running."
     assert pipe.told("not_sent") == [{"event": "not_sent", "count": 2}]
 
 
@@ -290,7 +290,7 @@ def test_what_was_read_and_not_taken_counts_too() -> None:
         pipe.emit(GOODBYE)
 
     failure = pipe.fail(story())
-    assert failure.message == "The other end said goodbye, and 2 messages were not sent: is it running?"
+    assert failure.message == "The other end said goodbye, and 2 messages were not sent: check that it is running."
 
 
 @pytest.mark.parametrize(("data", "count"), [(b"", 0), (b"one\ntwo\nthree", 3)])
@@ -300,7 +300,7 @@ def test_the_input_ends_and_nobody_was_ever_there(data: bytes, count: int) -> No
     pipe.end_input()
     failure = pipe.fail(iter(()))
     lost = f"{count} messages were not sent" if count else "nothing was sent"
-    text = f"The other end does not answer, and {lost}: is it running?"
+    text = f"The other end does not answer, and {lost}: check that it is running."
     assert (failure.code, failure.message) == (Exit.NOBODY, text)
     assert pipe.told("ending") == [{"event": "ending", "count": count}]
     assert [line["count"] for line in pipe.told("not_sent")] == ([count] if count else [])
@@ -323,7 +323,7 @@ def test_the_input_ends_and_the_other_end_was_killed_meanwhile() -> None:
 
         failure = pipe.fail(story())
     assert failure.code is Exit.NOBODY
-    assert failure.message == "The other end does not answer, and what was sent last may be lost: is it running?"
+    assert failure.message == "The other end does not answer, and the last messages may be lost: check that it is running."
     assert not pipe.told("finished")
 
 
@@ -433,5 +433,5 @@ def test_a_goodbye_that_no_mailbox_server_took_is_no_success() -> None:
 
             failure = pipe.fail(story())
     assert failure.code is Exit.NOBODY
-    assert failure.message.startswith("The goodbye, or what was sent before it, is lost (")
+    assert failure.message.startswith("The goodbye, or messages before it, may be lost (")
     assert not pipe.told("finished")

@@ -54,7 +54,7 @@ def test_a_file_that_is_there_is_told_before_anybody_connects(
         failed(Result(code, *capsys.readouterr()), 9, "nothing is overwritten")
     for name in ("no/a", "no/"):
         code = run_command(["receive", "x", "-r", "192.0.2.1", "-o", f"{tmp_path}/{name}"])
-        failed(Result(code, *capsys.readouterr()), 9, "is no folder")
+        failed(Result(code, *capsys.readouterr()), 9, "is not a folder")
 
 
 def test_a_file_that_comes_to_be_there_meanwhile_stays(place: Place) -> None:
@@ -94,7 +94,7 @@ def test_json_has_no_place_beside_a_file(capsys: pytest.CaptureFixture[str]) -> 
     code = run_command(["receive", "x", "-r", "192.0.2.1", "-o", "-", "--json"])
     out, err = capsys.readouterr()
     assert code == 2
-    assert "--json cannot go with -o -" in out + err
+    assert "both write to the standard output" in out + err
 
 
 # -- what it keeps -----------------------------------------------------------------------------------------------------

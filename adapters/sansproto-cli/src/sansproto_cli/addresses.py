@@ -49,7 +49,7 @@ def parse_relay(text: str, secure_port: int | None) -> RelayAddress:
 def next_port(port: int) -> int:
     """The usual secure port of a relay at this one: 0 of 0, which is any."""
     if port == 65_535:
-        raise CommandFailed(Exit.USAGE, "There is no port behind 65535: add --secure-port.")
+        raise CommandFailed(Exit.USAGE, "There is no port after 65535: add --secure-port.")
     return port + 1 if port else 0
 
 
@@ -58,7 +58,7 @@ def _secure_port_of_environment() -> int | None:
     if not text:
         return None
     if not _is_port(text):
-        raise CommandFailed(Exit.USAGE, "SANSPROTO_SECURE_PORT is no port: let it be a number from 1 to 65535.")
+        raise CommandFailed(Exit.USAGE, "SANSPROTO_SECURE_PORT is not a port: give a number from 1 to 65535.")
     return int(text)
 
 
@@ -82,7 +82,8 @@ def _parse(text: str, what: str, example: str, least: int) -> tuple[str, int | N
         host, _, port = text.partition(":")
     is_port = port is None or _is_port(port, least)
     if not host.strip() or not is_port or (":" in host and not _is_ip(host)):
-        raise CommandFailed(Exit.USAGE, f"That is no address of a {what}: give HOST or HOST:PORT, as in {example}.")
+        form = f"give HOST or HOST:PORT, as in {example}"
+        raise CommandFailed(Exit.USAGE, f"That is not a valid address of a {what}: {form}.")
     return host, None if port is None else int(port)
 
 
@@ -100,7 +101,7 @@ def parse_bound(text: str, what: str, example: str) -> tuple[str, int]:
     """An address that has to name its port."""
     host, port = parse_address(text, 0, what, example, least=0)
     if not port:
-        raise CommandFailed(Exit.USAGE, f"That is no address of a {what}: give HOST:PORT, as in {example}.")
+        raise CommandFailed(Exit.USAGE, f"That is not a valid address of a {what}: give HOST:PORT, as in {example}.")
     return host, port
 
 

@@ -66,8 +66,8 @@ OutputOption: TypeAlias = Annotated[
         name=["--output", "-o"],
         metavar="DIR|FILE|-",
         allow_leading_hyphen=True,
-        help="A folder, a file that is not there yet, or - for the standard output: what goes there is not verified "
-        "before this command has ended with 0. [default: this folder]",
+        help="A folder, a file that is not there yet, or - for the standard output. The standard output is verified "
+        "only when this command has ended with 0. [default: this folder]",
     ),
 ]
 RelayOption: TypeAlias = Annotated[
@@ -89,13 +89,13 @@ def relay(
     Parameters
     ----------
     bind
-        Listen at this address only: of a name, at its first. Without it, at every address of this computer.
+        Listen only at this address; if it is a name, at its first address. [default: every address of this computer]
     port
         Where peers meet.
     secure_port
-        Where the files pass. [default: the next one]
+        Through which the files pass. [default: the next one]
     quiet
-        Tell only of failures.
+        Report only failures.
     json
         One JSON object a line.
     """
@@ -120,18 +120,18 @@ def send(
     timeout: Seconds = None,
     json: Switch = False,
 ) -> None:
-    """Send a file. A folder or several files travel as one tar; - is the standard input.
+    """Send a file. A folder or several files are sent as one tar; - is the standard input.
 
     Parameters
     ----------
     files
         What to send.
     text
-        Send this instead of a file: it is shown at the other end.
+        Send this text instead of a file: it is shown at the other end.
     name
-        What it is called at the other end. [default: its own name]
+        The name of the file at the other end. [default: its own name]
     relay
-        The relay to meet at. Without it, this command starts one of its own and tells its address.
+        The relay to meet at. Without it, this command starts one of its own and shows its address.
     bind
         Where a relay of its own listens. [default: every address of this computer]
     port
@@ -139,18 +139,18 @@ def send(
     secure_port
         The relay's second port. [default: the next one]
     password
-        What the receiver has to type. A good one is made up, and shown, if there is none; others may see in a list of
-        processes what stands here.
+        The password that the receiver has to type. Others may see it in a list of processes. [default: a good one is
+        made up, and shown]
     compress
-        Compress the contents, or do not. [default: if their beginning gets smaller by it]
+        Compress the contents, or do not. [default: compress if that makes their beginning smaller]
     timeout
-        How long to wait until somebody has said yes. [default: for ever]
+        How long to wait until the receiver has said yes. [default: for ever]
     json
         One JSON object a line.
     """
     reporter = make_reporter(as_json=json)
     if relay is not None and (bind or port is not None):
-        raise CommandFailed(Exit.USAGE, "--bind and --port are for a relay of its own: leave them out, or --relay.")
+        raise CommandFailed(Exit.USAGE, "--bind and --port are for a relay of our own: leave them out, or --relay.")
     here, there = addresses.parse_bind(bind, port), None if relay is None else addresses.parse_relay(relay, secure_port)
     secret, shown = passwords.choose(password, password_file)
     source = _open_source(files, text, name, reporter)
@@ -178,10 +178,10 @@ def _own_relay(
 
 def _open_source(files: tuple[str, ...], text: str | None, name: str | None, reporter: Reporter) -> Source:
     if text is not None and files:
-        raise CommandFailed(Exit.USAGE, "--text is sent instead of files: leave out one of them.")
+        raise CommandFailed(Exit.USAGE, "--text is sent instead of files: leave out --text or the files.")
     source = open_source(files) if text is None else text_source(text)
     for path in source.found.skipped:
-        reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+        reporter.tell("warning", f"{path} is not a file or folder: left out.", path=path)
     return source if name is None else source.named(name)
 
 
@@ -213,12 +213,12 @@ def receive(
     timeout: Seconds = None,
     json: Switch = False,
 ) -> None:
-    """Receive a file into a folder, where it gets a new name if its own is taken. A folder that was sent is unpacked.
+    """Receive a file into a folder, where it gets a new name if its own is taken. A received folder is unpacked.
 
     Parameters
     ----------
     words
-        The password, as the sender's command printed it. Asked for without: then no list of processes shows it.
+        The password, as the sender's command printed it. Without it, you are asked; then no list of processes shows it.
     password
         The same.
     relay
@@ -234,16 +234,16 @@ def receive(
     preserve
         Keep permissions and times of files.
     timeout
-        How long to wait until the sender with this password offers a file, whoever else is there. [default: 60]
+        How long to wait until the sender with this password offers a file, whatever other senders do. [default: 60]
     json
         One JSON object a line. The answer to "offered" is a line of the standard input.
     """
     is_beside = output == "-"
     if is_beside and json:
-        raise CommandFailed(Exit.USAGE, "--json cannot go with -o -, where the file is written: leave out one of them.")
+        raise CommandFailed(Exit.USAGE, "--json and -o - both write to the standard output: leave out one of them.")
     reporter = make_reporter(as_json=json, beside=is_beside)
     if relay is None:
-        raise CommandFailed(Exit.USAGE, "Where is the sender? Add --relay HOST[:PORT], as its command printed it.")
+        raise CommandFailed(Exit.USAGE, "No relay is named: add --relay HOST[:PORT], as the sender printed it.")
     where = addresses.parse_relay(relay, secure_port)
     wishes = Wishes(
         max_size=parse_size(max_size),
@@ -274,9 +274,9 @@ def _receiver(relay: RelayAddress, password: str) -> Client:
 
 @app.command
 def demo() -> None:
-    """Show it all on this computer: a file by a relay, a visit to a domain, a peer that is killed, a way that is cut.
+    """Show everything on this computer: a file by a relay, a visit to a domain, a killed peer, a way that is cut.
 
-    The packets between them are shown, too.
+    It shows the packets, too.
     """
     from .demo import show  # it imports every protocol, for which no other command should wait
 
@@ -320,7 +320,7 @@ def _report_bug(error: Exception, arguments: list[str]) -> int:
     with suppress(OSError):
         print(bug_report(error), file=sys.stderr)
     name = type(error).__name__
-    return _report(CommandFailed(Exit.BUG, f"An error that nobody foresaw ({name}): please report it."), arguments)
+    return _report(CommandFailed(Exit.BUG, f"An unexpected error ({name}): please report it."), arguments)
 
 
 def _report_interrupted(code: Exit, arguments: list[str]) -> int:
@@ -341,5 +341,5 @@ def _ask_password(reporter: Reporter) -> str:
     reporter.ask("Password:")
     password = read_line()
     if not password:
-        raise CommandFailed(Exit.USAGE, "A password is needed: the sender's command printed it.")
+        raise CommandFailed(Exit.USAGE, "There is no password: type the one that the sender's command printed.")
     return passwords.as_typed(password)

@@ -81,21 +81,21 @@ UUIDText: TypeAlias = Annotated[str | None, Parameter(metavar="UUID")]
 
 @dataclass(frozen=True, kw_only=True)
 class Who:
-    """What we are to the domain.
+    """How the domain sees us.
 
     Parameters
     ----------
     username
-        The name that the directory service knows us by; --key proves it.
+        Our name at the directory service; --key proves it.
     key
         Our RSA private key, PEM or DER.
     account
         Our name among the domain's own accounts. SANSPROTO_TOKENS has its tokens, ACCESS:REFRESH.
     place
-        The place in the domain that we tell it.
+        The name of the place in the domain where we say that we are.
     type
-        What we are: agent, or with --assignment audio-mixer, avatar-mixer, entity-server, asset-server, messages-mixer
-        or entity-script-server.
+        The type of node that we are: agent, or with --assignment audio-mixer, avatar-mixer, entity-server,
+        asset-server, messages-mixer or entity-script-server.
     assignment
         The id under which the domain expects us.
     interest
@@ -135,9 +135,9 @@ class Way:
     Parameters
     ----------
     stun
-        Ask this server for our public address. Without it the domain sees for itself.
+        Ask this server for our public address. Without it, the domain uses the address that it sees.
     ice
-        Ask this server where the domain is; then no HOST is needed, but --domain-id.
+        Ask this ice-server where the domain is. It needs --domain-id, and replaces HOST.
     domain_id
         The id by which the ice-server knows the domain.
     local_host
@@ -171,7 +171,7 @@ class Way:
         host, port = ("", DOMAIN_PORT) if domain is None else _domain_address(domain)
         parse = addresses.parse_address
         if self.local_host is not None and not is_ip(self.local_host):
-            text = "--local-host is no address: give one of this computer, as 192.168.1.10 is."
+            text = "--local-host is not an address: give one of this computer, such as 192.168.1.10."
             raise CommandFailed(Exit.USAGE, text)
         return {
             "host": host,
@@ -198,7 +198,7 @@ class Way:
             )
         silent = "it may be busy: try again later"
         if who.username is not None:
-            silent = f"it may not find out the key of {who.username}: publish it, or come without --username"
+            silent = f"it may not find the key of {who.username}: publish the key, or connect without --username"
         return Advice(nobody, silent)
 
 
@@ -213,16 +213,16 @@ def connect(
     stay: Annotated[float | None, Parameter(name="--for", metavar="SECONDS", validator=not_negative)] = None,
     json: Switch = False,
 ) -> None:
-    """Go to a domain and stay: tells of its nodes, with ping and clock skew, and goes in again after silence.
+    """Visit a domain and stay: show its nodes, with ping and clock skew, and ask to be let in again after silence.
 
     Parameters
     ----------
     domain
-        Where it is. Its usual port is 40102. With a PATH we ask where that leads.
+        The address of the domain. The usual port is 40102. With a PATH, the command asks where this path leads.
     timeout
         How long to try to get in. [default: 10, or until a denial that waiting does not change]
     stay
-        Leave so long after we got in. [default: stay until Ctrl-C]
+        Leave this long after the domain let us in. [default: stay until Ctrl-C]
     json
         One JSON object a line.
     """
@@ -250,25 +250,25 @@ def connect(
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Whom the domain lets in, and what it tells.
+    """Which users the domain lets in, and what it tells them.
 
     Parameters
     ----------
     capacity
         How many clients there may be at once.
     redirect
-        Where those are sent for whom there is no room.
+        The domain that is named to clients for whom there is no room.
     allow
-        Let this user in, who has the private key to the RSA public key in FILE; and then nobody without a name. May be
-        repeated.
+        Let in the user NAME, who has the private key to the RSA public key in FILE; then nobody without a name is let
+        in. May be repeated.
     admin
-        Let this user throw others out, who is named by --allow, or by the public key in FILE. May be repeated.
+        Let the user NAME throw others out. --allow has to name this user, or FILE has the public key. May be repeated.
     ban
         Keep somebody out: name:NAME, machine:FINGERPRINT or host:ADDRESS. May be repeated.
     path
         Where a path leads, such as /=/0,0,0/0,0,0,1. May be repeated.
     settings
-        What those hear who ask for the domain's settings: JSON.
+        A file of JSON, for those who ask for the domain's settings.
     """
 
     capacity: Annotated[int | None, Parameter(metavar="N", validator=not_negative)] = None
@@ -289,7 +289,7 @@ class Rules:
         guest = Policy().anonymous
         admins = {text.partition("=")[0].lower() for text in self.admin or ()}
         if unknown := sorted(admins - keys.keys()):
-            text = f"Nobody can prove to be {unknown[0]}: name the key, as in --admin {unknown[0]}=FILE."
+            text = f"There is no key for {unknown[0]}: name it, as in --admin {unknown[0]}=FILE."
             raise CommandFailed(Exit.USAGE, text)
         return Policy(
             localhost=0,  # nobody is somebody special for being on this computer
@@ -306,7 +306,7 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundBy:
-    """Who knows where the domain is.
+    """Which ice-server knows where the domain is.
 
     Parameters
     ----------
@@ -322,7 +322,7 @@ class FoundBy:
     def registration(self, bind: str) -> IceRegistration | None:
         """That of a domain with this socket."""
         if (self.ice is None) is not (self.ice_key is None):
-            raise CommandFailed(Exit.USAGE, "An ice-server wants signatures: give both --ice and --ice-key.")
+            raise CommandFailed(Exit.USAGE, "An ice-server needs a signature: give both --ice and --ice-key.")
         if self.ice is None or self.ice_key is None:
             return None
         key, local_host = read_private_key(self.ice_key), addresses.own_address() if is_any(bind) else None
@@ -344,7 +344,7 @@ def serve(
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
-    """Serve a domain: a meeting place, where clients learn of mixers and servers, and these of them.
+    """Serve a domain: a meeting place where clients, mixers and servers learn of each other.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def serve(
     id
         The domain's id. [default: a new one]
     assign
-        Expect a mixer or server, such as audio-mixer=UUID, who comes with that --assignment. May be repeated.
+        Expect a mixer or server that comes with this --assignment, such as audio-mixer=UUID. May be repeated.
     protocol
         The release of Overte: 2025.05.1, 2026-newest-known or vircadia.
     table
@@ -395,7 +395,7 @@ def ice(
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
-    """Run an ice-server, which tells clients where domains are, and believes every domain.
+    """Run an ice-server, which tells clients where domains are. It does not check the signatures of domains.
 
     Parameters
     ----------
@@ -423,7 +423,8 @@ def _usage() -> Iterator[None]:
     try:
         yield
     except (ValueError, LocalProtocolError) as error:
-        raise CommandFailed(Exit.USAGE, f"This does not go: {error}. See sansproto domain --help.") from error
+        text = f"These options cannot be used: {error}. See sansproto domain --help."
+        raise CommandFailed(Exit.USAGE, text) from error
 
 
 def _wall_epoch() -> float:
@@ -447,12 +448,12 @@ def _uuid(text: str) -> bytes:
     try:
         return uuid.UUID(text).bytes
     except ValueError:
-        raise CommandFailed(Exit.USAGE, f"That is no id: give a UUID, as {uuid.UUID(int=1 << 127)} is.") from None
+        raise CommandFailed(Exit.USAGE, f"That is not an id: give a UUID, such as {uuid.UUID(int=1 << 127)}.") from None
 
 
 def _node_type(name: str) -> NodeType:
     if name not in _TYPES:
-        raise CommandFailed(Exit.USAGE, f"That is no type of node: give {_or(_TYPES)}.")
+        raise CommandFailed(Exit.USAGE, f"That is not a type of node: give {_or(_TYPES)}.")
     return _TYPES[name]
 
 
@@ -460,7 +461,7 @@ def _interest(letters: str) -> bytes:
     known = {chr(kind): name for name, kind in _TYPES.items()}
     if not set(letters) <= known.keys():
         listed = ", ".join(f"{letter} ({name})" for letter, name in known.items())
-        raise CommandFailed(Exit.USAGE, f"--interest has a letter of no type of node: choose among {listed}.")
+        raise CommandFailed(Exit.USAGE, f"--interest has a letter that is not a type of node: choose among {listed}.")
     return letters.encode()
 
 
@@ -476,7 +477,7 @@ def _pairs(texts: list[str] | None, form: str) -> list[tuple[str, str]]:
     for text in texts or ():
         name, _, value = text.partition("=")
         if not name or not value:
-            raise CommandFailed(Exit.USAGE, f"Half of it is missing: give {form}.")
+            raise CommandFailed(Exit.USAGE, f"One half of the value is missing: give {form}.")
         pairs.append((name, value))
     return pairs
 
@@ -489,7 +490,7 @@ def _settings(path: Path) -> str:
         text = data.decode("utf-8-sig")
         jsonlib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CommandFailed(Exit.FILES, f"{path} is no JSON ({error}): mend it, or name another file.") from error
+        raise CommandFailed(Exit.FILES, f"{path} is not JSON ({error}): correct it, or name another file.") from error
     return text
 
 

@@ -41,12 +41,12 @@ PATIENCE = 10.0  # seconds until somebody who may let us in has to have done so
 _TABLE_EVERY = 0.25  # seconds
 _PINGS_EVERY = 10.0  # seconds between two lines on the ping of a node
 _LOSSES = {
-    Loss.SILENT: "The domain is silent: trying to get in again.",
-    Loss.MOVED: "This computer has another address now: going in again.",
+    Loss.SILENT: "The domain is silent: asking to be let in again.",
+    Loss.MOVED: "This computer has another address now: asking to be let in again.",
 }
 _REMOVALS = {
     Removal.REMOVED: "left",
-    Removal.SILENT: "is silent for too long",
+    Removal.SILENT: "was silent for too long",
     Removal.REPLACED: "was replaced by another one",
     Removal.RESTARTED: "has forgotten us",
 }
@@ -174,7 +174,7 @@ class Connecting:
                 self._runner.call(lambda now: self._client.ask_path(self._path, now))
 
     def _tell_path(self, path: str, viewpoint: str | None) -> None:
-        text = f"The domain knows no way to {printable(path)}."
+        text = f"The domain does not know the path {printable(path)}."
         if viewpoint is not None:
             text = f"{printable(path)} leads to {printable(viewpoint)}."
         self._reporter.tell("path", text, path=path, viewpoint=viewpoint)
@@ -246,7 +246,7 @@ class Connecting:
                 f"The domain at {self._where} answers, but did not let us in for {waited:g} s: {self._advice.silent}."
             )
             return CommandFailed(Exit.REFUSED, text)
-        text = f"No domain answers at {self._where} for {waited:g} s: {self._advice.nobody}."
+        text = f"No domain answered at {self._where} for {waited:g} s: {self._advice.nobody}."
         return CommandFailed(Exit.NOBODY, text)
 
     def _is_answered(self) -> bool:

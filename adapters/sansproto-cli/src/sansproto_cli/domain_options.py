@@ -25,7 +25,7 @@ def parse_place(text: str) -> tuple[str, str]:
     where, slash, path = rest.partition("/")
     if not _is_host(where):
         name = where or "nothing"
-        text = f"{name} is a place, whose address only a directory service knows: give that, hifi://HOST[:PORT][/PATH]."
+        text = f"{name} is the name of a place, not an address: give its address, hifi://HOST[:PORT][/PATH]."
         raise CommandFailed(Exit.USAGE, text)
     if len(path.encode("utf-8", "replace")) >= _MAX_PATH:
         raise CommandFailed(Exit.USAGE, f"That path is too long: give one of at most {_MAX_PATH:,} bytes.")
@@ -54,7 +54,7 @@ def versions_of(name: str, table: Path | None) -> VersionTable:
         return VERSIONS[name].evolve({PacketType(int(kind)): told[kind] for kind in told}, name=table.stem)
     except (ValueError, RecursionError) as error:
         form = 'give JSON such as {"57": 18}, the number of a type of packets and its version'
-        raise CommandFailed(Exit.FILES, f"{table} is no table of versions ({error}): {form}.") from error
+        raise CommandFailed(Exit.FILES, f"{table} is not a table of versions ({error}): {form}.") from error
 
 
 def bans_of(texts: Iterable[str] | None) -> frozenset[Banned]:
@@ -62,5 +62,5 @@ def bans_of(texts: Iterable[str] | None) -> frozenset[Banned]:
     try:
         return frozenset(map(Banned.read, texts or ()))
     except ValueError as error:
-        text = f"That is no ban ({error}): give name:NAME, machine:FINGERPRINT or host:ADDRESS."
+        text = f"That is not a ban ({error}): give name:NAME, machine:FINGERPRINT or host:ADDRESS."
         raise CommandFailed(Exit.USAGE, text) from error

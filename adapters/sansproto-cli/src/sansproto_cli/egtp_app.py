@@ -38,12 +38,12 @@ egtp_app = App(
 
 @egtp_app.command
 def key(file: KeyFile, /, *, json: Switch = False) -> None:
-    """Print the public key that belongs to the private one in a file, which is made if it is not there.
+    """Print the public key that belongs to the private one in a file. The file is made if it does not exist.
 
     Parameters
     ----------
     file
-        Only its owner may read it.
+        The file with the private key. Only its owner may read it.
     json
         One JSON object a line.
     """
@@ -63,10 +63,10 @@ def pipe(
     poll: Annotated[float, Parameter(metavar="SECONDS", validator=validators.Number(gte=1, lte=3600))] = 60.0,
     json: Switch = False,
 ) -> None:
-    """Connect the standard input and output to those of another computer, through its restarts and ours.
+    """Connect the standard input and output to those of another computer. The pipe survives restarts of both ends.
 
     Each line, or at most 1198 bytes of it, is one message, which may be lost or overtaken. 256 messages wait while the
-    other end is away. The end of the input says goodbye.
+    other end is away. When the input ends, the command says goodbye.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ def pipe(
     key
         The file with our private key.
     bind
-        Where we are. [default: any free port]
+        The address at which we listen. [default: any free port]
     to
-        Where the other end is. Without it, and without --mailbox, it has to call us.
+        The address of the other end. Without it, and without --mailbox, the other end has to call us.
     mailbox
         A mailbox server at which both ends have a mailbox.
     poll
@@ -88,10 +88,10 @@ def pipe(
     reporter = make_reporter(as_json=json, beside=True)
     peer_key, (keys, _) = PUBLIC_KEYS.parse(peer, "peer"), read_key(key)
     if peer_key == keys.public:
-        raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the other end.")
+        raise CommandFailed(Exit.USAGE, "That is our own key: give the key of the other end.")
     warn_if_open(key, reporter)
     if not bind and to is None and mailbox is None:
-        raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --mailbox, or --bind to be called.")
+        raise CommandFailed(Exit.USAGE, "No meeting place is named: give --to, --mailbox, or --bind to be called.")
     target, place = Target.parse(to, mailbox), addresses.parse_bind(bind, 0)
     node = EgtpNode(
         private_key=keys.private,
@@ -115,18 +115,18 @@ def mailbox(
     quiet: Switch = False,
     json: Switch = False,
 ) -> None:
-    """Keep packets for nodes that cannot be reached, until they poll for them. It can read none of them.
+    """Run a mailbox server. It keeps packets for nodes that cannot be reached, until they poll. It cannot read them.
 
     Parameters
     ----------
     bind
-        Where it listens.
+        The address at which the server listens.
     key
-        The file with its private key, which is made if it is not there.
+        The file with the server's private key. It is made if it does not exist.
     store
-        The file in which packets outlive a restart.
+        The file that keeps packets through a restart of the server.
     quiet
-        Tell only of failures.
+        Report only failures.
     json
         One JSON object a line.
     """

@@ -59,17 +59,17 @@ WORTH_TELLING = (
     (
         "an H1 for somebody else",
         "other_key",
-        "Somebody calls another public key than ours here: does the other end have the right one?",
+        "A caller expects another public key here than ours: check the key that the other end was given.",
     ),
     (
         "a peer that is not let in",
         "other_caller",
-        "Somebody calls who has another public key than the one that was given: is it right?",
+        "A caller has another public key than the one that this command was given: check that key.",
     ),
     (
         "a mailbox server did not take a packet",
         "not_taken",
-        "The mailbox server did not take a packet: has the other end, with this key, ever used it?",
+        "The mailbox server did not take a packet: check the key of the other end, and that it uses this server.",
     ),
 )
 """What the node drops or cannot send, and what a person may have done wrong: each is told once."""
@@ -77,7 +77,7 @@ WORTH_TELLING = (
 _MAILBOX_LOST = {
     MailboxViolation.SUPERSEDED: "Another process polls our mailbox: stop one of the two that have our key.",
     MailboxViolation.LIMIT: "The mailbox server has no room for us: trying again.",
-    MailboxViolation.BAD_HANDSHAKE: "The mailbox server has another key than --mailbox says, or is none: trying again.",
+    MailboxViolation.BAD_HANDSHAKE: "There is no mailbox server with the key that --mailbox names: trying again.",
 }
 
 
@@ -213,7 +213,7 @@ class Piping:
         is_any = ipaddress.ip_address(bound.host).is_unspecified
         ours = {bound.host, addresses.LOOPBACK, addresses.own_address()} if is_any else {bound.host}
         if path.port == bound.port and path.host in ours:
-            raise CommandFailed(Exit.USAGE, "We would call ourselves: give the address of the other end with --to.")
+            raise CommandFailed(Exit.USAGE, "--to is our own address: give the address of the other end.")
 
     def _look(self) -> None:
         """Is the other end silent?"""
@@ -261,7 +261,7 @@ class Piping:
                 return True
             case Closed(cause=cause, detail=detail):
                 if cause is not CloseCause.LOCAL:
-                    text = f"The goodbye, or what was sent before it, is lost ({detail}): is the server running?"
+                    text = f"The goodbye, or messages before it, may be lost ({detail}): check the mailbox server."
                     raise CommandFailed(Exit.NOBODY, text)
                 self._reporter.tell("finished", "")
                 return True
@@ -309,8 +309,8 @@ class Piping:
         left = self._left()
         if left:
             self._reporter.tell("not_sent", "", count=left)
-        lost = unsent(left) if left else "what was sent last may be lost" if self._was_there else "nothing was sent"
-        return CommandFailed(Exit.NOBODY, f"The other end {what}, and {lost}: is it running?")
+        lost = unsent(left) if left else "the last messages may be lost" if self._was_there else "nothing was sent"
+        return CommandFailed(Exit.NOBODY, f"The other end {what}, and {lost}: check that it is running.")
 
     def _tell_mailbox_lost(self, lost: MailboxUnreachable) -> None:
         violation, cause = lost.violation, lost.cause

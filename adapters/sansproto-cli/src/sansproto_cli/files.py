@@ -122,7 +122,7 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise unwritable(folder, error) from error
     if not is_folder:
-        raise CommandFailed(Exit.FILES, f"{folder} is no folder: make it, or choose another with --output.")
+        raise CommandFailed(Exit.FILES, f"{folder} is not a folder: make it, or choose another with --output.")
     with IncomingFile(folder):  # no other question to the system has a sure answer
         pass
 

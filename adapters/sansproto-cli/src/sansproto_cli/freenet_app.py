@@ -26,7 +26,7 @@ Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 5 the gat
 
 freenet_app = App(
     name="freenet",
-    help="Messages over Freenet's transport: a gateway, and who joins it.",
+    help="Messages over Freenet's transport: a gateway, and a peer that joins it.",
     help_epilogue=_EPILOGUE,
     help_format="plaintext",
 )
@@ -34,12 +34,12 @@ freenet_app = App(
 
 @freenet_app.command
 def key(file: KeyFile, /, *, json: Switch = False) -> None:
-    """Print the public key that belongs to the secret one in a file, which is made if it is not there.
+    """Print the public key that belongs to the secret one in a file. The file is made if it does not exist.
 
     Parameters
     ----------
     file
-        Only its owner may read it.
+        The file with the secret key. Only its owner may read it.
     json
         One JSON object a line.
     """
@@ -49,14 +49,14 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
 
 @freenet_app.command
 def gateway(*, key: KeyFile, bind: Bind, echo: Switch = False, json: Switch = False) -> None:
-    """Be a gateway: let everybody in who knows our public key, with a line for everyone who comes and goes.
+    """Run a gateway. It lets in every peer that knows its public key, and prints a line for each that comes or goes.
 
     Parameters
     ----------
     key
-        The file with its secret key, which is made if it is not there.
+        The file with the gateway's secret key. It is made if it does not exist.
     bind
-        Where it listens.
+        The address at which the gateway listens.
     echo
         Send back each message.
     json
@@ -81,21 +81,21 @@ def join(
     bind: Bind = "",
     json: Switch = False,
 ) -> None:
-    """Join a gateway: send it each line of the input as a message, and print what arrives. Through its restarts, too.
+    """Join a gateway: send it each line of the input as a message, and print what arrives. It survives restarts.
 
-    A line of more than 65536 bytes is several messages. It ends when the input is over, all is known to have arrived,
-    and nothing comes for a second.
+    A line of more than 65536 bytes is several messages. The command ends when the input is over, all messages are known
+    to have arrived, and nothing comes for a second.
 
     Parameters
     ----------
     gateway
         The gateway's public key.
     at
-        Where it is.
+        The gateway's address.
     key
-        The file with our secret key, which is made if it is not there.
+        The file with our secret key. It is made if it does not exist.
     bind
-        Where we are. [default: any free port]
+        The address that we use. [default: any free port]
     json
         One JSON object a line, for each message too.
     """
@@ -103,7 +103,7 @@ def join(
     peer, target = PUBLIC_KEYS.parse(gateway, "gateway"), Target.parse(at)
     place, (keys, _) = addresses.parse_bind(bind, 0), read_key(key, make=True)
     if peer == keys.public:
-        raise CommandFailed(Exit.USAGE, "That is our own key: give the one of the gateway.")
+        raise CommandFailed(Exit.USAGE, "That is our own key: give the key of the gateway.")
     warn_if_open(key, reporter)
     with Signals() as signals:
         core = FreenetPeer(private_key=keys.secret, entropy=entropy)

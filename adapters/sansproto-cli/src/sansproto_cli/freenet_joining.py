@@ -143,7 +143,7 @@ class Joining:
     def _tell_unreachable(self) -> None:
         where = addresses.format_address(self._target.host, self._target.port)
         if self._lines.is_over or (self._lines.held and not self._was_connected):
-            text = f"The gateway at {where} does not answer: check its address and its key, and that it runs."
+            text = f"The gateway at {where} does not answer: check its address, its key, and that it is running."
             raise CommandFailed(Exit.NOBODY, text)
         self._reporter.tell("unreachable", f"The gateway at {where} does not answer: trying again.")
 

@@ -38,7 +38,7 @@ def read_secrets(path: Path, count: int, protocol: str, command: str, *, make: b
             data = found.read(_MOST)
     except FileNotFoundError as error:
         known = f"There is no {path}: make it with {command} {path}."
-        text = f"There is no folder {path.parent}: name a file in one that is there." if make else known
+        text = f"There is no folder {path.parent}: name a file in an existing one." if make else known
         raise CommandFailed(Exit.FILES, text) from error
     except OSError as error:
         text = f"Cannot use {path} ({error.strerror}): name another file."
@@ -46,7 +46,7 @@ def read_secrets(path: Path, count: int, protocol: str, command: str, *, make: b
     keys = [_parse(word) for word in data.decode("ascii", "replace").split()]
     known_keys = [key for key in keys if key is not None]
     if not len(keys) == len(known_keys) == count:
-        text = f"{path} is no key of {protocol}: name another file, or one that is not there yet."
+        text = f"{path} does not hold a key of {protocol}: name another file, or one that does not exist yet."
         raise CommandFailed(Exit.FILES, text)
     return known_keys, False
 
@@ -78,7 +78,7 @@ class PublicKeys:
         """64 hexadecimal digits. Raises CommandFailed."""
         key = _parse(text)
         if key is None or not self.is_key(key):
-            usage = f"That is no public key of a {what}: give the 64 digits that {self.command} prints."
+            usage = f"That is not a public key of a {what}: give the 64 digits that {self.command} prints."
             raise CommandFailed(Exit.USAGE, usage)
         return key
 
@@ -89,7 +89,7 @@ class PublicKeys:
         """
         key, at, where = text.partition("@")
         if not at:
-            raise CommandFailed(Exit.USAGE, f"That is no {what}: give PUBLICKEY@HOST:PORT, as it printed it.")
+            raise CommandFailed(Exit.USAGE, f"That does not name a {what}: give PUBLICKEY@HOST:PORT, as it printed it.")
         public = self.parse(key, what)
         host, port = addresses.parse_bound(where, what, example)
         if not find:

@@ -158,21 +158,22 @@ def explain(closed: Closed, stage: Stage, relay: RelayAddress) -> CommandFailed:
         case CloseCause.VIOLATION, Violation.RECORD_CORRUPTED | Violation.RECORD_TOO_LONG:
             return CommandFailed(Exit.DAMAGED, "Somebody changed the data on its way: try another relay.")
         case CloseCause.VIOLATION, _:
-            return CommandFailed(Exit.RELAY, f"What answers at {relay} is no relay{detail}: check address and ports.")
+            return CommandFailed(Exit.RELAY, f"The program at {relay} is not a relay{detail}: check address and ports.")
         case CloseCause.LIMIT, _:
-            return CommandFailed(Exit.WRONG_PASSWORD, "Too many wrong passwords came: start again with a new one.")
+            text = "There were too many wrong passwords, so somebody may be guessing: start again with a new password."
+            return CommandFailed(Exit.WRONG_PASSWORD, text)
         case CloseCause.LOST, Violation.RELAY_LOST if stage is not Stage.RELAY:
             return CommandFailed(Exit.RELAY, f"The relay {relay} is gone{detail}: start it, and then both sides again.")
         case CloseCause.REMOTE, _ if stage is not Stage.TRANSFER:
             return CommandFailed(Exit.RELAY, f"The relay {relay} has stopped: start it, and then both sides again.")
         case CloseCause.TIMEOUT, _ if stage is Stage.WAITING:
-            return CommandFailed(Exit.NOBODY, "The relay's time for us is over, and nobody came: start again.")
+            return CommandFailed(Exit.NOBODY, "Nobody came in the time that the relay allows: start again.")
     match stage:
         case Stage.RELAY:
             return CommandFailed(Exit.RELAY, f"{relay} does not answer as relays do{detail}: check address and ports.")
         case Stage.WAITING | Stage.ROOM:
             text = (
-                f"The other side did not come to {relay.secure}{detail}: can it reach that port? Start this side again."
+                f"The other side did not come to {relay.secure}{detail}: check that it can, then start this side again."
             )
             return CommandFailed(Exit.CUT, text)
         case Stage.TRANSFER:
@@ -195,7 +196,7 @@ def in_brackets(closed: Closed) -> str:
 _WHY = {
     Failure.WRONG_PASSWORD: "has another password",
     Failure.BAD_POINT: "sent a value that no honest program sends",
-    Failure.BAD_PUBLIC: "asks for what is not spoken here",
+    Failure.BAD_PUBLIC: "asks for parameters that are not supported",
     Failure.SILENT: "stopped answering",
     Failure.REFUSED: "said no",
     Failure.GONE: "left",

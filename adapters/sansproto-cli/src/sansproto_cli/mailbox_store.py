@@ -164,7 +164,7 @@ class SqliteStore:
             text = f"{self._path} is in use by another process" if busy else f"Cannot use {self._path} ({error})"
             raise CommandFailed(Exit.FILES, f"{text}: name another file with --store.") from error
         except sqlite3.DatabaseError as error:
-            raise CommandFailed(Exit.FILES, f"{self._path} is no mailbox store: name another with --store.") from error
+            raise CommandFailed(Exit.FILES, f"{self._path} is not a mailbox store: choose another --store.") from error
         except OSError as error:
             text = f"Cannot open {self._path} ({error.strerror}): name another file with --store."
             raise CommandFailed(Exit.FILES, text) from error

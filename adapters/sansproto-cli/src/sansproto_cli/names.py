@@ -75,6 +75,6 @@ def check_sendable(name: str) -> None:
     try:
         safe_name(name.encode(errors="surrogatepass"))
     except PackError as error:
-        what = "is too long" if error.fault is PackFault.LONG_NAME else "is no UTF-8, or has control characters"
+        what = "is too long" if error.fault is PackFault.LONG_NAME else "is not UTF-8, or has control characters"
         text = f"The name {shown_name(name[:100])} {what}: rename it, or give another with --name."
         raise CommandFailed(Exit.DAMAGED, text) from error

@@ -55,12 +55,12 @@ _HELD = 1 << 20  # bytes that are read ahead while somebody thinks
 
 _FAULTS = {
     PackFault.TRUNCATED: (Exit.CUT, "The sender stopped before the file was complete: start both sides again."),
-    PackFault.BAD_KIND: (Exit.DAMAGED, "This is a folder in a form that is not read here: let them send a tar of it."),
+    PackFault.BAD_KIND: (Exit.DAMAGED, "This command cannot read a folder in this form: let the sender send a tar."),
     PackFault.TOO_LARGE: (Exit.DAMAGED, "The file is larger than --max-size: allow more, if you trust the sender."),
-    PackFault.BAD_NAME: (Exit.DAMAGED, "The sender gave a name that no file may have: let them rename it."),
-    PackFault.LONG_NAME: (Exit.DAMAGED, "The sender gave a name that is too long for any file: let them rename it."),
+    PackFault.BAD_NAME: (Exit.DAMAGED, "The sender gave a name that no file may have: let the sender rename the file."),
+    PackFault.LONG_NAME: (Exit.DAMAGED, "The sender gave too long a name for a file: let the sender rename the file."),
 }
-_DAMAGED = (Exit.DAMAGED, "What arrived is not the file that was announced: nothing was kept, let them send it again.")
+_DAMAGED = (Exit.DAMAGED, "This is not the file that was announced: nothing was kept, let the sender send it again.")
 
 
 @attrs.frozen(kw_only=True)
@@ -137,9 +137,9 @@ class Receiving:
             case Stage.ROOM if self._peer.state is PeerState.PAIRED:  # the relay has not confirmed it
                 raise self._nobody()
             case Stage.ROOM:
-                text = f"The sender did not come to {self._relay.secure}: can it reach that port? Then try again."
+                text = f"The sender did not come to {self._relay.secure}: check that it can reach it, then try again."
             case Stage.TRANSFER:
-                text = "The sender is here, but did not say in time what it sends: start both sides again."
+                text = "The sender is here, but did not offer a file in time: start both sides again."
         raise CommandFailed(Exit.CUT, text)
 
     def _nobody(self) -> CommandFailed:
@@ -149,7 +149,7 @@ class Receiving:
             return CommandFailed(Exit.WRONG_PASSWORD, text)
         text = f"No sender came to {self._relay}: start sansproto send there, then try again."
         if self._was_agreed:
-            text = f"The sender left, or went with another; none came to {self._relay}: start both again."
+            text = f"The sender left, or chose another receiver; none is at {self._relay}: start both sides again."
         return CommandFailed(Exit.NOBODY, text)
 
     def _meet(self, event: PeerEvent | None) -> None:
@@ -200,7 +200,7 @@ class Receiving:
         if failure is Failure.WRONG_PASSWORD:
             text += " Still waiting: if this is the sender, compare the passwords."
         if len(told) == TOLD:
-            text += " Further ones are not told."
+            text += " Further ones are not shown."
         self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
 
     # -- the offer
@@ -334,7 +334,7 @@ class Receiving:
         except TransferError as error:
             raise CommandFailed(*_DAMAGED) from error
         if isinstance(part, SenderFailed):
-            text = f"The sender gave up ({printable(part.text)}): let them start again, then you."
+            text = f"The sender gave up ({printable(part.text)}): start the sender again, then this side."
             raise CommandFailed(Exit.SENDER_FAILED, text)
         return part
 

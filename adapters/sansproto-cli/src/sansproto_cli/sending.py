@@ -108,7 +108,7 @@ class Sending:
         if self._stage is Stage.RELAY:
             raise no_answer(self._relay)
         what = "came" if self._stage is Stage.WAITING else "said yes"  # a relay keeps a no to itself
-        text = f"Nobody {what} in {self._timeout:g} s: start again, and type the command there."
+        text = f"Nobody {what} in {self._timeout:g} s: start again, and type the command on the other computer."
         raise CommandFailed(Exit.NOBODY, text)
 
     def _meet(self, event: PeerEvent | None) -> None:
@@ -197,7 +197,7 @@ class Sending:
             contents = self._source.look()
         for path in contents.skipped:
             if path not in self._source.found.skipped:
-                self._reporter.tell("warning", f"{path} is no file or folder: left out.", path=path)
+                self._reporter.tell("warning", f"{path} is not a file or folder: left out.", path=path)
         self._size = contents.size
         return contents
 
@@ -274,7 +274,7 @@ class Sending:
             raise CommandFailed(
                 Exit.CUT,
                 "The other side or the relay left before the file was confirmed"
-                f"{in_brackets(event)}: ask whether it came, or start both sides again.",
+                f"{in_brackets(event)}: ask whether the file arrived, or start both sides again.",
             )
         if not all_sent or self._receipt is not None or event.cause is not CloseCause.REMOTE:
             self._notice(event)
@@ -284,7 +284,7 @@ class Sending:
         size, name = self._read, self._source.name
         stored = self._receipt.name if confirmed and self._receipt is not None else ""
         if not confirmed:
-            what = "The other side did not say whether it has it all."
+            what = "The other side did not say whether it has the whole file."
         elif stored in ("", name, name.removesuffix(".tar")):
             what = "The other side has verified it."
         else:
@@ -313,7 +313,7 @@ class Sending:
                     case ReceiptRecord(word=Receipt.FAILED):
                         raise CommandFailed(
                             Exit.CUT,
-                            "The other side could not keep the file, or was stopped: look there, then start again.",
+                            "The other side could not keep the file, or was stopped: look why, then start again.",
                         )
                     case ReceiptRecord():
                         raise _false_receipt(all_sent=False)
@@ -332,7 +332,7 @@ class Sending:
 
 
 def _refused(identity: str) -> CommandFailed:
-    return CommandFailed(Exit.REFUSED, f"{identity} said no: agree with them first, then send it again.")
+    return CommandFailed(Exit.REFUSED, f"{identity} said no: agree with the receiver first, then send it again.")
 
 
 def _false_receipt(all_sent: bool) -> CommandFailed:

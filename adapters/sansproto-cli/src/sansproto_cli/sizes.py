@@ -16,7 +16,7 @@ def parse_size(text: str) -> int:
     """Bytes: ``1.5G`` is a number with a unit. Raises :class:`CommandFailed`."""
     found = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)([KMGT]?)B?", text.strip().upper(), re.ASCII)
     if found is None:
-        raise CommandFailed(Exit.USAGE, "--max-size is no size: give bytes, or a number with K, M, G or T, as in 1.5G.")
+        raise CommandFailed(Exit.USAGE, "--max-size is not a size: give bytes, or a number with K, M, G or T (1.5G).")
     return int(Decimal(found[1]) * _UNITS[found[2]])
 
 

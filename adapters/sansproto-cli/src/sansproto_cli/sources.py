@@ -73,7 +73,7 @@ def text_source(text: str) -> Source:
     try:
         data = text.encode()
     except UnicodeEncodeError:
-        raise CommandFailed(Exit.USAGE, "The text is no UTF-8: send it as a file.") from None
+        raise CommandFailed(Exit.USAGE, "The text is not UTF-8: send it as a file.") from None
     if len(data) > MAX_TEXT:
         raise CommandFailed(Exit.USAGE, f"The text has more than {MAX_TEXT:,} bytes: send it as a file.")
 
@@ -252,7 +252,7 @@ class _File:
         with _open(path) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise CommandFailed(Exit.FILES, f"{path} is no file any more: start again.")
+                raise CommandFailed(Exit.FILES, f"{path} is not a file any more: start again.")
             seen = _Seen.of(found)
             if seen.size in _UNTOLD:
                 contents = _spooled(partial(_next_chunk, file, path), path)

@@ -24,7 +24,7 @@ from .tox_relaying import serve
 _EPILOGUE = """\
 Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 6 no socket, 7 the session ended before all had \
 arrived, 8 the other end breaks the rules, 9 a file, 130 Ctrl-C, 143 terminated. Nobody is looked up in Tox's network: \
-ends are told keys, and an address or a relay."""
+give each end the keys of the other, and an address or a relay."""
 
 tox_app = App(
     name="tox",
@@ -39,14 +39,14 @@ Relays: TypeAlias = Annotated[tuple[str, ...], Parameter(name="--relay", metavar
 
 @tox_app.command
 def key(file: KeyFile, /, *, json: Switch = False) -> None:
-    """Print the public keys that belong to the secret ones in a file, which are made if it is not there.
+    """Print the public keys that belong to the secret ones in a file. The file is made if it does not exist.
 
-    The first one, real, says who a node is, the second one, DHT, how it is found. A relay is known by the second one.
+    The first key, real, says who a node is. The second key, DHT, says how it is found. A relay is named by the second.
 
     Parameters
     ----------
     file
-        Only its owner may read it.
+        The file with the secret keys. Only its owner may read it.
     json
         One JSON object a line.
     """
@@ -68,10 +68,11 @@ def pipe(
     timeout: Seconds = None,
     json: Switch = False,
 ) -> None:
-    """Connect the standard input and output to those of a friend. What one end reads the other one writes: all of it,
+    """Connect the standard input and output to those of a friend. One end writes what the other one reads: all of it,
     in order, and once.
 
-    It is done when both inputs are over and all of them was written. If the session ends before, what arrived is told.
+    The pipe is done when both inputs are over and completely written. If the session ends before that, the command says
+    how much arrived.
 
     Parameters
     ----------
@@ -80,13 +81,13 @@ def pipe(
     key
         The file with our secret keys.
     bind
-        Where we are. [default: any free port]
+        The address at which we listen. [default: any free port]
     to
-        Where the other end is. Without it, and without --relay, it has to call us.
+        The address of the other end. Without it, and without --relay, the other end has to call us.
     relay
         A relay at which both ends meet. May be given several times.
     proxy
-        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing goes past it: there is no
+        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing bypasses it: there is no
         UDP.
     timeout
         How long to wait for the other end. [default: for ever]
@@ -96,11 +97,11 @@ def pipe(
     reporter = make_reporter(as_json=json, beside=True)
     other, (keys, _) = parse_friend(friend), read_keys(key)
     if other.real == keys.real.public:
-        raise CommandFailed(Exit.USAGE, "Those are our own keys: give the ones of the other end.")
+        raise CommandFailed(Exit.USAGE, "Those are our own keys: give the keys of the other end.")
     warn_if_open(key, reporter)
     through = _read_proxy(proxy, bool(bind or to), relay)
     if not bind and to is None and not relay:
-        raise CommandFailed(Exit.USAGE, "Where do we meet? Give --to, --relay, or --bind to be called.")
+        raise CommandFailed(Exit.USAGE, "No meeting place is named: give --to, --relay, or --bind to be called.")
     place = None if to is None else addresses.parse_bound(to, "friend", "192.168.1.10:33445")
     meeting = Meeting(keys, bind, relay, reporter, proxy=through)
     with Signals() as signals, meeting.begin() as runner:
@@ -128,25 +129,25 @@ def listen(
     friend
         A friend's public keys, as its sansproto tox key prints them. May be given several times.
     bind
-        Where we are.
+        The address at which we listen.
     relay
         A relay at which friends meet us. May be given several times.
     proxy
-        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing goes past it: there is no
+        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing bypasses it: there is no
         UDP.
     quiet
-        Tell only of failures.
+        Report only failures.
     json
         One JSON object a line.
     """
     reporter = make_reporter(as_json=json, quiet=quiet)
     friends, (keys, _) = [parse_friend(one) for one in friend], read_keys(key)
     if any(one.real == keys.real.public for one in friends):
-        raise CommandFailed(Exit.USAGE, "One of these is our own key: give those of friends.")
+        raise CommandFailed(Exit.USAGE, "One of these is our own key: give only the keys of friends.")
     warn_if_open(key, reporter)
     through = _read_proxy(proxy, bool(bind), relay)
     if not bind and not relay:
-        raise CommandFailed(Exit.USAGE, "Where do we meet? Give --bind or --relay.")
+        raise CommandFailed(Exit.USAGE, "No meeting place is named: give --bind or --relay.")
     meeting = Meeting(keys, bind, relay, reporter, proxy=through)
     with Signals() as signals, meeting.begin() as runner:
         Listening(meeting, runner, friends).run(signals.check)
@@ -154,16 +155,16 @@ def listen(
 
 @tox_app.command
 def relay(*, bind: Bind, key: KeyFile, quiet: Switch = False, json: Switch = False) -> None:
-    """Run a relay, at which friends meet who cannot call each other. It can read nothing of what they say.
+    """Run a relay, for friends who cannot call each other. It cannot read what they say.
 
     Parameters
     ----------
     bind
-        Where it listens.
+        The address at which the relay listens.
     key
-        The file with its secret keys, which are made if it is not there.
+        The file with the relay's secret keys. It is made if it does not exist.
     quiet
-        Tell only of failures.
+        Report only failures.
     json
         One JSON object a line.
     """

@@ -48,7 +48,7 @@ def parse_friend(text: str) -> Friend:
     """``REAL:DHT``."""
     real, colon, dht = text.partition(":")
     if not colon:
-        raise CommandFailed(Exit.USAGE, f"That is no friend: give REAL:DHT, as {COMMAND} prints it there.")
+        raise CommandFailed(Exit.USAGE, f"That does not name a friend: give REAL:DHT, as {COMMAND} prints it there.")
     return Friend(PUBLIC_KEYS.parse(real, "friend"), PUBLIC_KEYS.parse(dht, "friend"))
 
 

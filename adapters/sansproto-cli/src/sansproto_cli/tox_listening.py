@@ -104,7 +104,7 @@ class Listening:
     def _send_away_stuck(self) -> None:
         """A friend that takes nothing of what it sent itself keeps all others waiting."""
         for key in [key for key, echo in self._echoes.items() if echo.is_stuck]:
-            text = f"{_short(key)} does not take its echo: it has to come again."
+            text = f"{_short(key)} does not take its echo: it is disconnected, and has to connect again."
             self._reporter.tell("warning", text, reason="stuck", friend=key.hex())
             del self._echoes[key]
             self._runner.call(partial(self._node.remove_friend, key))

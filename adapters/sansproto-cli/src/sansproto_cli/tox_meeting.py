@@ -39,17 +39,17 @@ WORTH_TELLING = (
     (
         "a cookie request that does not open",
         "other_dht_key",
-        "Somebody calls another DHT key than ours here: does the other end have the right keys?",
+        "A caller expects another DHT key here than ours: check the keys that the other end was given.",
     ),
     (
         "a handshake that does not open",
         "other_real_key",
-        "Somebody calls another real key than ours here: does the other end have the right keys?",
+        "A caller expects another real key here than ours: check the keys that the other end was given.",
     ),
     (
         "a handshake of a stranger",
         "other_caller",
-        "Somebody calls who has another real key than what was given: is it right?",
+        "A caller has another real key than those that this command was given: check these keys.",
     ),
 )
 """What the node drops, and what a person may have done wrong: each is told once."""
@@ -59,7 +59,7 @@ def parse_proxy(text: str) -> Proxy:
     """``http://HOST:PORT`` or ``socks5://HOST:PORT``. What was given is not repeated: it may hold a password."""
     scheme, _, where = text.partition("://")
     if scheme not in _PROXIES:
-        raise CommandFailed(Exit.USAGE, "That is no proxy: give http://HOST:PORT or socks5://HOST:PORT.")
+        raise CommandFailed(Exit.USAGE, "That does not name a proxy: give http://HOST:PORT or socks5://HOST:PORT.")
     if "@" in where:
         raise CommandFailed(Exit.USAGE, "Proxies with passwords cannot be used: give one without, or none.")
     return Proxy(_PROXIES[scheme], Address(*addresses.parse_bound(where, "proxy", "127.0.0.1:9050")))
@@ -148,6 +148,7 @@ class Meeting:
         why: Enum = event.cause if event.violation is None else event.violation
         if why is CloseCause.LOST and event.relay not in self._were_up:
             why = RelayViolation.BAD_HELLO  # it closes without a word
-        what = "has another key than --relay says, or is none" if why is RelayViolation.BAD_HELLO else "does not answer"
+        is_other = why is RelayViolation.BAD_HELLO
+        what = "does not have the key that --relay names, or is not a relay" if is_other else "does not answer"
         text = f"The relay at {name} {what}{detail}: trying again."
         self.reporter.tell("relay_lost", text, relay=key, address=name, reason=why.name.lower())

@@ -150,7 +150,7 @@ class Piping:
     def _is_done(self) -> bool:
         now = time.monotonic()
         if self._outgoing.session is None and self._deadline is not None and now > self._deadline:
-            text = "Nobody came: is the other end running, with our keys? Are its keys right, and where it is?"
+            text = "Nobody came: check that the other end is running with our keys, and its own keys and address."
             raise CommandFailed(Exit.NOBODY, text)
         if self._is_over or not (self._is_heard and self._is_answered) or self._answer:
             return self._is_over
@@ -180,10 +180,11 @@ class Piping:
         if data == END:
             self._is_heard = True
             self._answer.append(WRITTEN)
-            text = f"The other end's input is over, and written: {self._received:,} bytes."
+            text = f"The other end's input is over, and written here: {self._received:,} bytes."
             self._reporter.tell("all_received", text, received=self._received)
         elif data[:1] == DATA and self._is_heard:
-            raise CommandFailed(Exit.DAMAGED, "The other end sent more behind the end of its input: is it sansproto?")
+            text = "The other end sent bytes after the end of its input: check that it is sansproto."
+            raise CommandFailed(Exit.DAMAGED, text)
         elif data[:1] == DATA:
             self._output.message(data[1:])
             self._received += len(data) - 1
@@ -207,7 +208,7 @@ class Piping:
 
     def _what_arrived(self) -> str:
         arrived, received = self._outgoing.arrived, self._received
-        return f"{arrived:,} bytes are known to have arrived there, {received:,} came here."
+        return f"{arrived:,} bytes are known to have arrived at the other end, {received:,} arrived here."
 
     def _show_progress(self) -> None:
         """Of our input if it is a file, else of all that passes."""

@@ -255,7 +255,7 @@ def _parts(name: str) -> list[str]:
     """Of a path that stays inside: raises CommandFailed for any other."""
     parts = [part for part in name.rstrip("/").split("/") if part != "."] if name else []
     if not parts or len(parts) > _DEEPEST:
-        raise _refused("a path that is none")
+        raise _refused("an invalid path")
     if not {"", ".."}.isdisjoint(parts):
         raise _refused("a path to outside of the folder")
     return parts
@@ -291,5 +291,5 @@ def _claim_folder(written: Path, path: Path) -> Path:
 
 
 def _refused(what: str) -> CommandFailed:
-    text = f"The archive holds {what}: nothing was kept. With --keep-tar it stays packed, if you trust the sender."
+    text = f"The archive holds {what}: nothing was kept. If you trust the sender, use --keep-tar to keep it packed."
     return CommandFailed(Exit.DAMAGED, text)

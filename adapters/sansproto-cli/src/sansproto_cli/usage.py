@@ -59,12 +59,12 @@ def _text(error: CycloptsError, arguments: Sequence[str]) -> str:
         case UnknownCommandError(app=app):
             names = [] if app is None else [one for one in app if not one.startswith("-")]
             choice = f": choose among {', '.join(names)}" if names else ""
-            return f"{_place(error.unused_tokens, arguments)} is no command{choice}."
+            return f"{_place(error.unused_tokens, arguments)} is not a command{choice}."
         case UnknownOptionError(token=token, argument_collection=known):
             word = token.keyword or token.value
             near = get_close_matches(word.partition("=")[0], [name for one in known for name in one.names], 1, 0.75)
             meant = f" Did you mean {near[0]}?" if near else ""  # a name of ours: what was typed is not repeated
-            return f"{_place([word], arguments)} is no option of this command.{meant}"
+            return f"{_place([word], arguments)} is not an option of this command.{meant}"
         case UnusedCliTokensError():
             return f"{_place(error.unused_tokens, arguments)} is more than this command takes: leave it out."
         case CombinedShortOptionError():
