@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sansproto.testing import conformance
 from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.conformance import main, run
 from sansproto.testing.vectors import files, load
@@ -192,6 +193,11 @@ def unknown_type(document: Any) -> None:
     document["testGroups"][0]["type"] = "bob.opera"
 
 
+def unknown_protocol(document: Any) -> None:
+    document["testGroups"][0]["type"] = "opera.pack"
+    del document["testGroups"][0]["tests"][1:]
+
+
 def unknown_kind(document: Any) -> None:
     document["schema"] = "opera"
 
@@ -200,7 +206,7 @@ def no_input(document: Any) -> None:
     del document["testGroups"][0]["tests"][0]["wire"]
 
 
-@pytest.mark.parametrize("change", [other_bytes, other_error, unknown_type, unknown_kind, no_input])
+@pytest.mark.parametrize("change", [other_bytes, other_error, unknown_type, unknown_protocol, unknown_kind, no_input])
 def test_a_difference_fails(change: Callable[[Any], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads((VECTORS / "bob" / "pack.json").read_text("utf-8"))
     shutil.copy(VECTORS / "bob" / "transcripts.json", tmp_path)
@@ -209,6 +215,13 @@ def test_a_difference_fails(change: Callable[[Any], None], tmp_path: Path, capsy
     assert main([str(tmp_path)]) == 1
     output = capsys.readouterr().out
     assert (output.count("  FAILED: "), output.count("  left out: ")) == (1, LEFT_OUT["bob.transcript"])
+
+
+def test_a_protocol_that_is_not_here_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conformance, "is_here", lambda protocol: protocol != "bob")
+    reports = list(run(VECTORS / "bob" / "pack.json"))
+    assert [len(report.failed) + report.passed for report in reports] == [0] * len(reports)
+    assert all("needs bob, which this copy leaves out" in line for report in reports for line in report.left_out)
 
 
 def test_one_file_is_checked_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

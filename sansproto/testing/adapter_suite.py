@@ -59,6 +59,8 @@ from ._internal.adapter_harness import (
 )
 from ._internal.scripted_endpoint import CHUNK, Report, ScriptedEndpoint
 
+HOSTS = ["127.0.0.1", *(["::1"] if socket.has_dualstack_ipv6() else [])]
+
 __all__ = ["LOCAL", "PATIENCE", "AdapterHarness", "AdapterSuite", "Report", "Running", "ScriptedEndpoint"]
 
 
@@ -398,11 +400,9 @@ class AdapterSuite:
         peer.sendto(b"pong", sender)
         assert until(running, "datagram").value == (b"pong", path)
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    @pytest.mark.parametrize("host", HOSTS)
     def test_addresses_of_datagrams_are_those_of_their_family(self, world: World, host: str) -> None:
         """A socket for both families has mapped addresses; the endpoint has none."""
-        if host == "::1" and not socket.has_dualstack_ipv6():
-            pytest.skip("this system has no IPv6")
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint, sockets={"udp": ("", 0)})
         family = socket.AF_INET6 if host == "::1" else socket.AF_INET

@@ -323,7 +323,9 @@ def test_the_input_ends_and_the_other_end_was_killed_meanwhile() -> None:
 
         failure = pipe.fail(story())
     assert failure.code is Exit.NOBODY
-    assert failure.message == "The other end does not answer, and the last messages may be lost: check that it is running."
+    assert (
+        failure.message == "The other end does not answer, and the last messages may be lost: check that it is running."
+    )
     assert not pipe.told("finished")
 
 

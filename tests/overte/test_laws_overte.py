@@ -48,7 +48,7 @@ from sansproto.overte.header import (
 from sansproto.overte.ice import ICE_PORT, IceServer
 from sansproto.overte.limits import ClientDelays, ClientLimits, IceLimits, ServerDelays, ServerLimits
 from sansproto.overte.policy import Login, Policy
-from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr
+from sansproto.overte.qt import NULL_SOCK_ADDR, SockAddr, SocketType
 from sansproto.overte.registration import IceRegistration
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import IceTarget
@@ -178,6 +178,7 @@ OTHER = Path(SOCKET, "198.51.100.10", 40111)
 UPSTREAM = Path(SOCKET, "198.51.100.10", 40112)
 RECORDS = (record(), record("I", number=2, secret=bytes(range(16, 32))), record("B", number=3, secret=bytes(16)))
 NODES_HERE = domain_list(*RECORDS)
+BY_WEBRTC = SockAddr(MIXER.host, MIXER.port, kind=SocketType.WEBRTC)
 PARTS = in_parts(K.DOMAIN_SETTINGS, b'{"audio": "' + bytes(range(32, 127)) * 30 + b'"}', 700)
 BEGAN = int((EPOCH + 1000.0) * 1e6)  # the client's clock when a run begins
 ICE_TARGET = IceTarget(host="ice.example", domain_id=DOMAIN_ID, client_id=b"c" * 16)
@@ -280,6 +281,10 @@ def client(
     """``before`` leads to where connect requests are sent; so many operations follow it."""
     steps = [*before, *connected()[:most]]
     asking = (*steps[: len(before) + 1], *(Call("ask_path", (path,)) for path in ("/a", "/b", "/c")))
+    begun = steps[: len(before) + 1]
+    waiting = (*begun, Call("request_settings", (p.AssignmentType.AUDIO_MIXER,)))
+    webrtc = record("W", number=9, public_socket=BY_WEBRTC, local_socket=BY_WEBRTC)
+    foreign = (*begun, *at(DOMAIN, datagram(domain_list(webrtc))))
     some = st.sampled_from([b"", b"word", bytes(1300), bytes(3900), bytes(4001)])
     nodes = st.sampled_from([MIXER_ID, RECORDS[1].id, b"nobody"])
     kinds = st.sampled_from([K.MICROPHONE_AUDIO_NO_ECHO, K.ENTITY_EDIT_NACK, K.REPLICATED_KILL_AVATAR])
@@ -310,7 +315,15 @@ def client(
             "kick": st.tuples(nodes),
             **dict.fromkeys(("send_to_node", "send_reliably", "send_in_parts"), st.tuples(nodes, kinds, some)),
         },
-        openings=(*prefixes(steps), asking, (*steps, Wait(90.0)), (*steps, Close())),
+        openings=(
+            *prefixes(steps),
+            asking,
+            waiting,
+            (*waiting, Wait(5.5)),
+            foreign,
+            (*steps, Wait(90.0)),
+            (*steps, Close()),
+        ),
         secrets=(SECRET, RECORDS[1].secret, PRIVATE, ACCOUNT_TOKENS.encode(), b"a token to sign."),
         max_state=60_000,
     )
@@ -950,5 +963,5 @@ def unreached(*subjects: Subject) -> dict[type[Enum], set[str]]:
 
 def test_openings_reach_every_state_of_every_object_that_lasts() -> None:
     missing = unreached(*SUBJECTS)
-    assert len(missing) == 14
+    assert len(missing) == 15
     assert set().union(*missing.values()) <= {"NEW", "UNKNOWN", "GONE", "ENDED"}, missing

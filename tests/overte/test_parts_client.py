@@ -77,7 +77,7 @@ def test_a_question_is_answered_or_not() -> None:
 def test_stun_asks_until_it_is_answered() -> None:
     host = OvertePartHost(DELAYS, LIMITS)
     host.local = US
-    client = stun.StunClient(host, ("stun.example", 3478), None)
+    client = stun.StunClient(host, ("stun.example", 3478), None, None)
     client.learn()
     host.run()
     assert host.sent == [Lookup(stun.QUERY, "stun.example", 3478)]
@@ -149,6 +149,6 @@ def test_who_knows_of_nobody_sends_nothing() -> None:
     client = connection.Connection(host, TARGET, ANYBODY, KNOWN, NodeTable(host), Queries(host), by_ice=False)
     client.send_disconnect()
     client.reset()
-    stun.StunClient(host, ("stun.example", 3478), None).send()
+    stun.StunClient(host, ("stun.example", 3478), None, None).send()
     host.run()
     assert host.sent == []
