@@ -467,7 +467,8 @@ class Outgoing(Part[OutgoingHost]):
             receipts = self.receipts = deque() if self.receipts is None else self.receipts
             receipts.append((window.end, message))
         self.last = now
-        self._credit(way)
+        if way.__class__ is not Direct or self.ways.used != UDP:  # which is the usual case, and quickly told
+            self._credit(way)
         self.host.put(way, self.seal(payload, number))
         if core.silence.since is None:
             core.note_sent()
