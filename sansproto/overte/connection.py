@@ -281,10 +281,11 @@ class Connection(ClientPart[ConnectionState]):
         self.silent, self.latest = 0, told.clock or self.latest
 
     def adopt(self, told: Told) -> None:
-        self.note_answer(told)
         found = told.list
         if found is self.adopted:  # as nearly always
+            self.silent, self.latest = 0, told.clock or self.latest
             return
+        self.note_answer(told)
         if self.host.phase is Phase.OPEN and found.permissions != self.membership.permissions:
             self.host.emit(e.PermissionsChanged(found.permissions))
         self.adopt_ids(told)
