@@ -46,7 +46,7 @@ FOR_CHECKERS = {"typing_extensions"}  # which each type checker brings
 FOR_TESTS = {"hypothesis", "pytest"}
 TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
-    "adapter_harness": {"os", "socket"},
+    "adapter_harness": {"os", "socket", "threading"},
     "check": {"os"},  # a seed; and which test is running
     "workers": {
         "os",

@@ -889,3 +889,8 @@ def test_a_class_without_a_subject_keeps_all_laws() -> None:
 def test_laws_that_say_nothing_about_a_session_are_left_out() -> None:
     assert vars(TestBeat)["test_law_02_any_chunking"] is None
     assert vars(TestLines)["test_law_11_strangers"] is None
+
+
+def test_neighbouring_data_of_a_link_is_one_read_for_the_law_of_chunks() -> None:
+    ops = [Data(1, (b"a", b"b")), Data(1, (b"c",)), Data(2, (b"d",)), Wait(1.0), Data(2, (b"e",))]
+    assert laws._coalesced(ops) == [Data(1, (b"abc",)), Data(2, (b"d",)), Wait(1.0), Data(2, (b"e",))]

@@ -54,6 +54,7 @@ from ._internal.adapter_harness import (
     await_reset,
     count_descriptors,
     read,
+    read_to_the_end,
     reset,
     until,
 )
@@ -506,19 +507,9 @@ class AdapterSuite:
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint)
         peer, _ = world.linked(running)
-        answer: list[bytes] = []
-
-        def read_and_close() -> None:
-            answer.append(read(peer, 8))
-            with suppress(ConnectionError):
-                answer.append(peer.recv(1))
-            peer.close()
-
-        reader = threading.Thread(target=read_and_close)
-        reader.start()
+        said = read_to_the_end(peer, 8)
         world.leave(running)
-        reader.join()
-        assert answer == [b"farewell", b""], "an orderly end"
+        assert said() == [b"farewell", b""], "an orderly end"
         assert endpoint.phase is Phase.CLOSED
         assert endpoint.next_event() is None, "what nobody took is discarded"
         with pytest.raises(NotOpen):
@@ -538,18 +529,9 @@ class AdapterSuite:
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint)
         peer, link = world.linked(running)
-        said: list[bytes] = []
-
-        def read_and_close() -> None:
-            with suppress(AssertionError, ConnectionError):
-                said.append(read(peer, 8))
-            peer.close()
-
-        reader = threading.Thread(target=read_and_close)
-        reader.start()
+        said = read_to_the_end(peer, 8)
         world.cancel(running)
-        reader.join()
-        assert said == [b"farewell"]
+        assert said() == [b"farewell", b""]
         assert endpoint.phase is Phase.CLOSED
         assert endpoint.lost[link] == 1
 

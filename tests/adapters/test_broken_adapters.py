@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from sansproto.contract import AbortTransport, Address, CloseTransport, Link, Pa
 from sansproto.errors import NotOpen
 from sansproto.testing import adapter_suite
 from sansproto.testing._internal import adapter_harness
-from sansproto.testing._internal.adapter_harness import World
+from sansproto.testing._internal.adapter_harness import World, await_reset
 from sansproto.testing._internal.scripted_endpoint import ScriptedEndpoint
 from sansproto.testing.adapter_suite import AdapterSuite, clean_world
 from sansproto_threads import Runner, run
@@ -208,6 +209,14 @@ class Rude(Toy):
     def cancel(self) -> None:
         self.runner.abort()
         self.leave()
+
+
+def test_an_orderly_end_is_no_reset() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        other.close()
+        with pytest.raises(AssertionError, match="without a reset"):
+            await_reset(one)
 
 
 def test_an_abort_in_place_of_a_farewell_is_noticed() -> None:

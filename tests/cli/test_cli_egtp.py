@@ -124,7 +124,7 @@ class TestKey:
         assert file.read_bytes() == data
 
     def test_a_folder_that_is_not_there(self, ends: Ends) -> None:
-        failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "not a folder")
+        failed(ends.start("key", ends.folder / "none" / "key").wait(), 9, "There is no folder")
 
     def test_a_link_to_nowhere(self, ends: Ends) -> None:
         (ends.folder / "link").symlink_to(ends.folder / "nowhere")

@@ -463,7 +463,9 @@ class TestPipeEnds:
     def check(self, pipe: Piped, reason: str, *words: str) -> None:
         failure = pipe.fail()
         assert failure.code is Exit.CUT == 7
-        assert all(word in failure.message for word in (*words, "5,000 bytes are known to have arrived", "10 came"))
+        assert all(
+            word in failure.message for word in (*words, "5,000 bytes are known to have arrived", "10 arrived here")
+        )
         cut = pipe.told.event("cut")
         assert (cut["reason"], cut["sent"], cut["arrived"], cut["received"]) == (reason, 5300, 5000, 10)
 

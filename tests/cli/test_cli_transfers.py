@@ -43,7 +43,7 @@ def test_a_folder_and_several_files_arrive_as_a_tar(place: Place) -> None:
     (place.folder / "c.txt").write_bytes(_NOISE)
     sent, received = place.transfer(folder, receiver=("--keep-tar",))
     assert (sent.code, received.code) == (0, 0), sent.err + received.err
-    assert "pipe is no file or folder: left out" in sent.out
+    assert "pipe is not a file or folder: left out" in sent.out
     with tarfile.open(place.inbox / "log.tar") as tar:
         assert tar.getnames() == ["log", "log/b.txt", "log/link", "log/sub", "log/sub/empty", "log/sub/" + "long " * 40]
         contents = tar.extractfile("log/b.txt")

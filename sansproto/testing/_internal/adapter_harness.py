@@ -6,7 +6,9 @@ import os
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from ...contract import Address, Link
@@ -127,6 +129,25 @@ def read(peer: socket.socket, size: int) -> bytes:
         assert data, f"the stream ended after {len(found)} of {size} bytes"
         found += data
     return bytes(found)
+
+
+def read_to_the_end(peer: socket.socket, size: int) -> Callable[[], list[bytes]]:
+    """Begin to read so many bytes and what follows them, in a thread, and then close; what is given waits for that."""
+    found: list[bytes] = []
+
+    def read_and_close() -> None:
+        with suppress(AssertionError, ConnectionError):
+            found.append(read(peer, size))
+            found.append(peer.recv(1))
+        peer.close()
+
+    def wait() -> list[bytes]:
+        reader.join()
+        return found
+
+    reader = threading.Thread(target=read_and_close)
+    reader.start()
+    return wait
 
 
 def reset(peer: socket.socket) -> None:

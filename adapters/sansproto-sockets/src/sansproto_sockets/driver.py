@@ -89,7 +89,7 @@ class Driver(Generic[E]):
         self._event: E | None = None
         self._answers: deque[tuple[int, tuple[Address, ...]]] = deque()
         self._rest_until: float | None = None
-        self._ended = self._closing = self._aborted = False
+        self._ended = self._closing = self._aborted = self._interrupted = False
         self._selector = selectors.DefaultSelector()
         self._waker, self._wakes = socket.socketpair()
         self._waker.setblocking(False)
@@ -163,8 +163,13 @@ class Driver(Generic[E]):
             self._waker.send(b"\0")
 
     def begin_close(self) -> None:
-        """End politely: from now on events are discarded. Turns must go on until ``finished``."""
+        """End politely: from now on events are discarded. Turns must go on until ``finished``.
+
+        After an interrupt in the middle of a turn, such as Ctrl-C, abort at once.
+        """
         self._closing = True
+        if self._interrupted:
+            self.abort()
         if not self._aborted and self.endpoint.phase is not Phase.CLOSED:
             self._guard(lambda: self.endpoint.close(self.now()))
         self.turn()
@@ -389,6 +394,9 @@ class Driver(Generic[E]):
         except Exception as error:
             self.failure, self._traceback = error, error.__traceback__
             self.abort()
+            raise
+        except BaseException:  # Ctrl-C, say, between any two lines: what was under way is in an unknown state
+            self._interrupted = True
             raise
 
     def _raise_failure(self) -> None:

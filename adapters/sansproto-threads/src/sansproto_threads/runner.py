@@ -84,6 +84,9 @@ class Runner(RunnerBase[E]):
         driver = self._driver
         try:
             self._close(driver)
+        except Exception:
+            if kind is None:
+                raise  # else what was raised in the body is told, and not what came of it
         finally:
             with self._changed:
                 self._stopping = True
@@ -154,7 +157,7 @@ def run(
     """A context manager that runs this endpoint in a thread of its own, with listeners and datagram sockets by label.
 
     Entering binds them (OSError). Leaving, also by an exception, closes the endpoint politely, waits at most ``linger``
-    seconds for that, discards the events that nobody took, and aborts what is left. Another exception meanwhile, such
-    as Ctrl-C, aborts at once.
+    seconds for that, discards the events that nobody took, and aborts what is left. An interrupt in the
+    middle of its work, such as Ctrl-C, aborts at once.
     """
     return Runner(endpoint, listen or {}, sockets or {}, linger)

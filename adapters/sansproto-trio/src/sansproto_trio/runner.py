@@ -92,6 +92,9 @@ class Runner(RunnerBase[E]):
         try:
             if driver.failure is None:
                 await self._close(driver)
+        except Exception:
+            if kind is None:
+                raise  # else what was raised in the body is told, and not what came of it
         finally:
             self._running = None
             trio.lowlevel.notify_closing(driver.fileno())
