@@ -16,6 +16,7 @@ from unittest.mock import patch
 import attrs
 from _pytest.mark.structures import ParameterSet
 from exploring_tables import AnyTable, Mutant, changed, is_found, mutants, names_of, running
+from soaking import SOAKING
 
 from sansproto.machine import Row
 from sansproto.session import Session
@@ -51,6 +52,18 @@ def all_mutants(table: AnyTable) -> Iterator[tuple[str, str, frozenset[str], Mut
             same = [one for one in table.rows if {*one.states} & {*row.states} and {*one.on} & {*row.on}]
             uses = frozenset(f"{table.name}: {one!r}" for one in (same if how == ALWAYS else [row]))
             yield f"{table.name}: {row!r}", how, uses, Mutant(table, rows)
+
+
+def assert_noticed(
+    tables: Sequence[AnyTable], known: Callable[[], Iterable[Known]], docs: Path, *, harmless: Iterable[str], step: int
+) -> None:
+    """Somebody notices each mutant, one of ``step`` of those that are not harmless; of all, all but the harmless."""
+    every = [(f"{name}: {how}", uses, one) for table in tables for name, how, uses, one in all_mutants(table)]
+    expected = {*harmless}
+    assert expected <= {name for name, _, _ in every}
+    mutants = every if SOAKING else [one for one in every if one[0] not in expected][::step]
+    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), docs) is None}
+    assert unnoticed == (expected if SOAKING else set())
 
 
 def changes_of(table: AnyTable, row: Row[Any, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import ClassVar
 
@@ -515,13 +515,14 @@ class AdapterSuite:
         with pytest.raises(NotOpen):
             running.call(lambda _: None)
 
-    def test_leaving_does_not_wait_for_ever(self, world: World) -> None:
+    @pytest.mark.parametrize("leave", [World.leave, World.cancel], ids=["as usual", "by an exception"])
+    def test_leaving_does_not_wait_for_ever(self, world: World, leave: Callable[[World, Running], None]) -> None:
         endpoint = ScriptedEndpoint()
         running = world.start(endpoint, linger=0.1)
         deaf, link = world.linked(running, receive_buffer=32768)
         running.call(lambda _: endpoint.send_much(link, 1 << 30))
         until(running, "blocked")
-        world.leave(running)
+        leave(world, running)
         assert endpoint.lost[link] == 1
         await_reset(deaf)
 
@@ -534,16 +535,6 @@ class AdapterSuite:
         assert said() == [b"farewell", b""]
         assert endpoint.phase is Phase.CLOSED
         assert endpoint.lost[link] == 1
-
-    def test_after_an_exception_it_does_not_wait_for_ever(self, world: World) -> None:
-        endpoint = ScriptedEndpoint()
-        running = world.start(endpoint, linger=0.1)
-        deaf, link = world.linked(running, receive_buffer=32768)
-        running.call(lambda _: endpoint.send_much(link, 1 << 30))
-        until(running, "blocked")
-        world.cancel(running)
-        assert endpoint.lost[link] == 1
-        await_reset(deaf)
 
     def test_a_bug_of_the_endpoint_surfaces(self, world: World) -> None:
         endpoint = ScriptedEndpoint()

@@ -19,6 +19,7 @@ from cli_commands import PASSWORD, PATIENCE, Command, Place, failed, wait_long_f
 from sansproto.bob import Client, FileVerified, PackError, PackReader, PackWriter, PeerAgreed, PeerEvent
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed, DataReceived
+from sansproto_sockets import system_entropy
 from sansproto_threads import Runner, run
 
 _BIG = 40_000_000
@@ -193,7 +194,7 @@ def _take(place: Place, *, first: list[bytes], enough: int = 1 << 60, last: list
         relay=("127.0.0.1", place.port),
         secure_port=place.secure_port,
         password=PASSWORD.encode(),
-        entropy=lambda n, *, purpose: token_bytes(n),
+        entropy=system_entropy,
     )
     runner: Runner[PeerEvent] = run(client, linger=1.0)
     records: list[bytes] = []

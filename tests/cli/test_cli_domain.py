@@ -44,7 +44,7 @@ from sansproto_cli.addresses import own_address
 from sansproto_cli.app import run_command
 from sansproto_cli.demo_domain import show_domain
 from sansproto_cli.domain_app import FoundBy
-from sansproto_sockets import run
+from sansproto_sockets import run, system_entropy
 
 MIXER = str(uuid.UUID(int=7))
 DOMAIN = str(uuid.UUID(int=9))
@@ -258,7 +258,7 @@ def test_an_admin_throws_somebody_out_for_good_and_asks_who_it_is(domains: Domai
     admin = DomainClient(
         host="127.0.0.1",
         port=port,
-        entropy=lambda n, *, purpose: os.urandom(n),
+        entropy=system_entropy,
         wall_epoch=0.0,
         username="ada",
         private_key=ada_private,
@@ -372,7 +372,7 @@ def test_a_domain_that_does_not_find_out_the_key_of_a_name_answers_all_the_same(
     key = domains.folder / "key.pem"
     private = rsa.generate_private_key(65537, 2048)
     key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    arguments = {"entropy": lambda n, *, purpose: os.urandom(n), "wall_epoch": 0.0, "domain_id": b"domain".ljust(16)}
+    arguments = {"entropy": system_entropy, "wall_epoch": 0.0, "domain_id": b"domain".ljust(16)}
     with run(DomainServer(**arguments), sockets={SOCKET: ("127.0.0.1", 0)}) as domain:
         port = domain.addresses[SOCKET].port
         client = domains.connect(port, "--username", "ada", "--key", key, "--timeout", 1)

@@ -46,6 +46,7 @@ from sansproto.contract import Link
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 from sansproto_cli.app import run_command
+from sansproto_sockets import system_entropy
 from sansproto_threads import Runner, run
 
 _SIZE = 40_000_000
@@ -175,7 +176,7 @@ def test_a_receiver_tells_of_a_sender_who_goes_with_another(place: Place) -> Non
         relay=("127.0.0.1", place.port),
         secure_port=place.secure_port,
         password=PASSWORD.encode(),
-        entropy=lambda n, *, purpose: token_bytes(n),
+        entropy=system_entropy,
     )
     receiver = place.receive("-y", "--timeout", 3)
     with run(server, linger=1.0) as runner:
@@ -297,7 +298,7 @@ def _client(place: Place, secure_port: int | None = None) -> Client:
         relay=("127.0.0.1", place.port),
         secure_port=secure_port or place.secure_port,
         password=PASSWORD.encode(),
-        entropy=lambda n, *, purpose: token_bytes(n),
+        entropy=system_entropy,
     )
 
 
@@ -494,7 +495,7 @@ def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = Fals
         relay=("127.0.0.1", place.port),
         secure_port=place.secure_port,
         password=PASSWORD.encode(),
-        entropy=lambda n, *, purpose: token_bytes(n),
+        entropy=system_entropy,
     )
     runner: Runner[PeerEvent] = run(server, linger=1.0)
     is_over = threading.Event()

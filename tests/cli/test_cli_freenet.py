@@ -36,9 +36,9 @@ from sansproto_cli.demo_freenet import show_freenet
 from sansproto_cli.exits import CommandFailed
 from sansproto_cli.freenet_joining import Joining, Target
 from sansproto_cli.freenet_serving import Serving
-from sansproto_cli.line import entropy
 from sansproto_cli.report import JsonReporter
 from sansproto_cli.standard_streams import Input, RawOutput
+from sansproto_sockets import system_entropy
 from sansproto_threads import run
 
 HERE = "127.0.0.1"
@@ -164,7 +164,7 @@ def test_nobody_is_there(ends: Ends) -> None:
 def told_in_order(*events: FreenetEvent) -> list[str]:
     """What a joiner tells of these events while a line waits."""
     out = StringIO()
-    core = FreenetPeer(private_key=bytes(31) + b"\1", entropy=entropy)
+    core = FreenetPeer(private_key=bytes(31) + b"\1", entropy=system_entropy)
     joining = Joining(core, NEW_KEY.public, Target(HERE, 9), JsonReporter(out), RawOutput())
     joining._lines = cast("Input", SimpleNamespace(is_over=False, held=1))
     for event in events:
@@ -180,7 +180,7 @@ def test_a_line_waits_for_a_gateway_that_was_there_before() -> None:
 
 
 def test_what_waits_to_be_sent_back_is_bounded_in_bytes() -> None:
-    gateway = FreenetGateway(private_key=NEW_KEY.secret, entropy=entropy)
+    gateway = FreenetGateway(private_key=NEW_KEY.secret, entropy=system_entropy)
     serving = Serving(gateway, JsonReporter(StringIO()), echo=True)
     for session in range(1, 6):
         serving._tell(MessageReceived(Place("udp", HERE, 9), bytes(15 << 20), generation=session))
@@ -190,7 +190,7 @@ def test_what_waits_to_be_sent_back_is_bounded_in_bytes() -> None:
 
 
 def test_a_gateway_of_another_version(ends: Ends) -> None:
-    core = FreenetGateway(private_key=NEW_KEY.secret, entropy=entropy, version=Version((0, 3, 0), (0, 3, 0)))
+    core = FreenetGateway(private_key=NEW_KEY.secret, entropy=system_entropy, version=Version((0, 3, 0), (0, 3, 0)))
     with run(core, sockets={"udp": (HERE, 0)}) as running:
         at = f"{HERE}:{running.addresses['udp'].port}"
         found = ends.start("join", NEW_KEY.public.hex(), at, "--key", ends.folder / "me").wait()

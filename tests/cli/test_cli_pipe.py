@@ -47,9 +47,9 @@ from sansproto.errors import NotOpen
 from sansproto.events import CloseCause
 from sansproto_cli.egtp_piping import Piping, Target
 from sansproto_cli.exits import CommandFailed, Exit
-from sansproto_cli.line import entropy
 from sansproto_cli.report import JsonReporter, PlainReporter
 from sansproto_cli.standard_streams import JsonOutput
+from sansproto_sockets import system_entropy, wall_epoch
 from sansproto_threads import Runner, run
 
 A, B, SERVER = (KeyPair.of(bytes([number]) * 32) for number in (1, 2, 3))
@@ -76,9 +76,9 @@ Script = Iterator[None]
 
 
 def node(keys: KeyPair, relays: tuple[Relay, ...] = ()) -> EgtpNode:
-    epoch = time.time() - time.monotonic()
+    epoch = wall_epoch()
     return EgtpNode(
-        private_key=keys.private, entropy=entropy, wall_epoch=epoch, relays=relays, delays=DELAYS, recovery=QUICK
+        private_key=keys.private, entropy=system_entropy, wall_epoch=epoch, relays=relays, delays=DELAYS, recovery=QUICK
     )
 
 
@@ -368,7 +368,7 @@ class Server:
     """A mailbox server that stores nothing for long."""
 
     def __init__(self) -> None:
-        self.node = MailboxServer(private_key=SERVER.private, entropy=entropy, wall_epoch=0.0)
+        self.node = MailboxServer(private_key=SERVER.private, entropy=system_entropy, wall_epoch=0.0)
         self.runner: Runner[Any] = run(self.node, listen={MAILBOX_PORT: (LOOPBACK, 0)})
 
     def __enter__(self) -> Relay:

@@ -14,6 +14,7 @@ from cli_commands import PASSWORD, PATIENCE, Command, Place
 from sansproto.bob import PeerEvent, PeerFailed, Registered, Server
 from sansproto.bob import packets as p
 from sansproto.errors import Fault, WireError
+from sansproto_sockets import system_entropy
 from sansproto_threads import Runner, run
 
 TOLD = 8
@@ -32,7 +33,7 @@ def _stranger(place: Place) -> Iterator[Runner[PeerEvent]]:
         relay=("127.0.0.1", place.port),
         secure_port=place.secure_port,
         password=b"another",
-        entropy=lambda n, *, purpose: token_bytes(n),
+        entropy=system_entropy,
     )
     with run(server, linger=1.0) as runner:
         runner.call(server.connect)

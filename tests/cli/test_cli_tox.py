@@ -46,13 +46,13 @@ from sansproto_cli import demo_tox, standard_streams, tox_listening, tox_meeting
 from sansproto_cli.app import run_command
 from sansproto_cli.demo_tox import show_tox
 from sansproto_cli.exits import CommandFailed, Exit, Interrupted
-from sansproto_cli.line import entropy
 from sansproto_cli.report import QuietReporter
 from sansproto_cli.standard_streams import RawOutput
 from sansproto_cli.tox_keys import Friend, Keys, read_keys
 from sansproto_cli.tox_listening import Listening
 from sansproto_cli.tox_meeting import Meeting
 from sansproto_cli.tox_piping import PIECE, Piping, cut
+from sansproto_sockets import system_entropy, wall_epoch
 from sansproto_threads import Runner, run
 
 HERE = "127.0.0.1"
@@ -122,8 +122,8 @@ class Peer:
         self.node = ToxNode(
             real_key=keys.real.secret,
             dht_key=keys.dht.secret,
-            entropy=entropy,
-            wall_epoch=time.time() - time.monotonic(),
+            entropy=system_entropy,
+            wall_epoch=wall_epoch(),
             delays=BRIEF,
         )
         self.events: list[ToxEvent] = []
@@ -748,7 +748,7 @@ class TestRelay:
 
 @contextmanager
 def run_relay(keys: Keys, port: int) -> Iterator[int]:
-    server = RelayServer(private_key=keys.dht.secret, entropy=entropy)
+    server = RelayServer(private_key=keys.dht.secret, entropy=system_entropy)
     with run(server, listen={RELAY_PORT: (HERE, port)}) as runner:
         yield runner.addresses[RELAY_PORT].port
 

@@ -16,8 +16,7 @@ import test_mailbox
 import test_node
 import test_parts_egtp
 import test_sessions_egtp
-from mutating import Known, all_mutants, checks_in, learn, who_notices
-from soaking import SOAKING
+from mutating import Known, assert_noticed, checks_in, learn
 
 from sansproto.testing._internal.protocols import tables_of
 
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.unmeasured
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"
 TABLES = tables_of("egtp")
-EVERY = 1 if SOAKING else 12
 MODULES = (test_classification, test_corners_egtp, test_hostile_egtp, test_mailbox, test_node, test_parts_egtp)
 
 _CLOSES = "nobody reads a link that closes, and the connection is forgotten with it"
@@ -49,8 +47,4 @@ def known() -> list[Known]:
 
 
 def test_what_is_wrong_in_a_table_is_noticed() -> None:
-    every = [(f"{name}: {how}", uses, one) for table in TABLES for name, how, uses, one in all_mutants(table)]
-    assert HARMLESS.keys() <= {name for name, _, _ in every}
-    mutants = every if SOAKING else [one for one in every if one[0] not in HARMLESS][::EVERY]
-    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), DOCS) is None}
-    assert unnoticed == (HARMLESS.keys() if SOAKING else set())
+    assert_noticed(TABLES, known, DOCS, harmless=HARMLESS, step=12)

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import test_corners_freenet
 import test_rows_freenet
-from mutating import Known, all_mutants, checks_in, learn, who_notices
-from soaking import SOAKING
+from mutating import Known, assert_noticed, checks_in, learn
 from test_scenarios_freenet import STORIES
 from test_sessions_freenet import SESSIONS, test_what_was_recorded_is_what_comes_out
 
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.unmeasured
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"
 TABLES = tables_of("freenet")
-EVERY = 1 if SOAKING else 12
 
 _REMOVED = "it is removed when its session is made"
 
@@ -49,8 +47,4 @@ def known() -> Iterator[Known]:
 
 
 def test_what_is_wrong_in_a_table_is_noticed() -> None:
-    every = [(f"{name}: {how}", uses, one) for table in TABLES for name, how, uses, one in all_mutants(table)]
-    assert HARMLESS.keys() <= {name for name, _, _ in every}
-    mutants = every if SOAKING else [one for one in every if one[0] not in HARMLESS][::EVERY]
-    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), DOCS) is None}
-    assert unnoticed == (HARMLESS.keys() if SOAKING else set())
+    assert_noticed(TABLES, known, DOCS, harmless=HARMLESS, step=12)

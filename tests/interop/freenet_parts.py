@@ -15,13 +15,13 @@ from pathlib import Path as File
 from typing import Any, Final, TypeVar
 
 import pytest
-from tox_parts import Line, Running, Scene, entropy, free_port
+from tox_parts import Line, Running, Scene, free_port
 
 from sansproto.contract import Path
 from sansproto.freenet import OURS, Connected, FreenetGateway, FreenetPeer, KeyPair, MessageReceived
 from sansproto.freenet.crypto import seal_intro
 from sansproto.freenet.packets import IntroBody
-from sansproto_sockets import run
+from sansproto_sockets import run, system_entropy
 
 PROGRAM: Final = os.environ.get("FREENET_PEER", "")
 NEEDS: Final = pytest.mark.skipif(not os.access(PROGRAM, os.X_OK), reason="FREENET_PEER does not name a Freenet peer")
@@ -130,11 +130,11 @@ class Ours(Running):
 
 
 def our_gateway(secret: bytes = b"", **more: Any) -> Ours:
-    return Ours(FreenetGateway(private_key=secret or secrets.token_bytes(32), entropy=entropy), **more)
+    return Ours(FreenetGateway(private_key=secret or secrets.token_bytes(32), entropy=system_entropy), **more)
 
 
 def our_peer(secret: bytes = b"", **more: Any) -> Ours:
-    return Ours(FreenetPeer(private_key=secret or secrets.token_bytes(32), entropy=entropy), **more)
+    return Ours(FreenetPeer(private_key=secret or secrets.token_bytes(32), entropy=system_entropy), **more)
 
 
 class Echo:

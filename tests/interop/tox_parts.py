@@ -18,7 +18,7 @@ from sansproto.errors import NotOpen
 from sansproto.testing.faulty_relay import FaultyRelay
 from sansproto.tox import RELAY_PORT, KeyPair, Proxy, Relay, RelayClient, RelayClientDelays
 from sansproto.tox.node import ToxNode
-from sansproto_sockets import run
+from sansproto_sockets import run, system_entropy
 
 COOKIE_REQUEST, COOKIE_RESPONSE, HANDSHAKE, DATA = 24, 25, 26, 27
 
@@ -28,10 +28,6 @@ _READS: Final = 256
 
 E = TypeVar("E")
 T = TypeVar("T")
-
-
-def entropy(n: int, *, purpose: str) -> bytes:
-    return secrets.token_bytes(n)
 
 
 def free_port() -> int:
@@ -127,7 +123,7 @@ class Ours(Running):
     ) -> None:
         self.host = host
         self.real_secret, self.dht_secret = real or secrets.token_bytes(32), dht or secrets.token_bytes(32)
-        self.node = ToxNode(real_key=self.real_secret, dht_key=self.dht_secret, entropy=entropy, proxy=proxy)
+        self.node = ToxNode(real_key=self.real_secret, dht_key=self.dht_secret, entropy=system_entropy, proxy=proxy)
         super().__init__(run(self.node, sockets={"udp": (host, port)} if is_udp else {}))
         self.port = self.runner.addresses["udp"].port if is_udp else 0
         self.real_key, self.dht_key = self.node.real_key, self.node.dht_key
@@ -160,7 +156,7 @@ class Client(Running):
         self.core = RelayClient(
             relay=Relay(relay.dht_key, Address(HERE, relay.relay_port)),
             private_key=self.keys.secret,
-            entropy=entropy,
+            entropy=system_entropy,
             delays=RelayClientDelays(**delays),
         )
         super().__init__(run(self.core))
@@ -175,7 +171,7 @@ class OurRelay(Running):
 
     def __init__(self, *, secret: bytes = b"", port: int = 0) -> None:
         self.secret = secret or secrets.token_bytes(32)
-        self.server = FaultyRelay(private_key=self.secret, entropy=entropy)
+        self.server = FaultyRelay(private_key=self.secret, entropy=system_entropy)
         super().__init__(run(self.server, listen={RELAY_PORT: (HERE, port)}))
         self.relay_port, self.dht_key = self.runner.addresses[RELAY_PORT].port, self.server.public_key
 

@@ -14,9 +14,7 @@ import test_calls
 import test_corners_recovery
 import test_floods_recovery
 import test_rules
-from exploring_tables import Mutant
-from mutating import Known, all_mutants, checks_in, learn, who_notices
-from soaking import SOAKING
+from mutating import Known, assert_noticed, checks_in, learn
 from test_scenarios import STORIES
 
 from sansproto.recovery import Recovery
@@ -36,7 +34,6 @@ pytestmark = pytest.mark.unmeasured
 
 DOCS = Path(__file__).parents[2] / "docs" / "protocols"
 TABLES = (CALL, CONFLICT, DEBT, DOOR, PATHS, PEER, POKE, POKES, SESSION, SILENCE, SUSPICION, TOMBSTONE)
-EVERY = 1 if SOAKING else 24
 
 HARMLESS = {
     "recovery.session: row CURRENT x COPIED when is_response: always": "what is no response has the value of none",
@@ -65,17 +62,9 @@ def known() -> Iterator[Known]:
     yield from slow()
 
 
-def chosen() -> Iterator[tuple[str, frozenset[str], Mutant]]:
-    every = [(f"{name}: {how}", uses, one) for table in TABLES for name, how, uses, one in all_mutants(table)]
-    assert HARMLESS.keys() <= {name for name, _, _ in every}
-    yield from every if SOAKING else [one for one in every if one[0] not in HARMLESS][::EVERY]
-
-
 def test_all_tables_are_tried() -> None:
     assert {table.name for table in TABLES} == {table.name for table in tables_of("recovery")}
 
 
 def test_what_is_wrong_in_a_table_is_noticed() -> None:
-    mutants = [*chosen()]
-    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), DOCS) is None}
-    assert unnoticed == (HARMLESS.keys() if SOAKING else set())
+    assert_noticed(TABLES, known, DOCS, harmless=HARMLESS, step=24)

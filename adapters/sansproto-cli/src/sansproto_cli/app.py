@@ -14,12 +14,13 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from sansproto.bob import RELAY_PORT, SECURE_PORT, Cipher, Client, PeerDelays, PeerEvent, PeerLimits, Server
+from sansproto_sockets import system_entropy
 from sansproto_threads import Runner, run
 
 from . import addresses, passwords
 from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
-from .line import LINGER, Line, entropy, read_line
+from .line import LINGER, Line, read_line
 from .options import OptionalPort, Port, Seconds, Switch
 from .output import Target
 from .receiving import Receiving, Wishes
@@ -190,7 +191,7 @@ def _sender(relay: RelayAddress, password: str) -> Server:
         relay=(relay.host, relay.port),
         secure_port=relay.secure_port,
         password=password.encode(),
-        entropy=entropy,
+        entropy=system_entropy,
         client_cipher=Cipher.AES_256_GCM,  # so that the receiver can say how it went
         comes_back=True,
         limits=_LIMITS,
@@ -266,7 +267,7 @@ def _receiver(relay: RelayAddress, password: str) -> Client:
         relay=(relay.host, relay.port),
         secure_port=relay.secure_port,
         password=password.encode(errors="surrogateescape"),  # what is no UTF-8 goes as it was typed
-        entropy=entropy,
+        entropy=system_entropy,
         limits=_LIMITS,
         delays=PeerDelays(lobby=_PATIENCE, linger=LINGER),
     )

@@ -22,6 +22,7 @@ import sansproto_sockets
 import sansproto_threads
 from sansproto.bob import RELAY_PORT, SECURE_PORT, Cipher, Client, PeerEvent, Server
 from sansproto.contract import Address
+from sansproto_sockets import system_entropy
 
 from . import passwords
 from .addresses import LOOPBACK, RelayAddress
@@ -30,7 +31,7 @@ from .demo_freenet import show_freenet
 from .demo_recovery import show_recovery
 from .demo_tox import show_tox
 from .exits import CommandFailed, Exit, Interrupted
-from .line import Line, entropy
+from .line import Line
 from .output import Target
 from .receiving import Receiving, Wishes
 from .report import QuietReporter
@@ -106,10 +107,10 @@ def _transfer(
         relay=relay,
         secure_port=secure_port,
         password=password.encode(),
-        entropy=entropy,
+        entropy=system_entropy,
         client_cipher=Cipher.AES_256_GCM,
     )
-    client = Client(relay=relay, secure_port=secure_port, password=password.encode(), entropy=entropy)
+    client = Client(relay=relay, secure_port=secure_port, password=password.encode(), entropy=system_entropy)
     clock = _Clock()
     is_over = threading.Event()
 

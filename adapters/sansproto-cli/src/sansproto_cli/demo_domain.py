@@ -39,9 +39,10 @@ from sansproto.overte import (
 from sansproto.overte.header import Control, decode_datagram
 from sansproto.overte.packets import PACKETS
 from sansproto.wire import Node
+from sansproto_sockets import system_entropy, wall_epoch
 
 from .addresses import LOOPBACK, format_address
-from .line import Runner, entropy
+from .line import Runner
 from .stage import on_asyncio, print_packet, require, say
 
 _STAY = 2.5  # seconds
@@ -69,7 +70,7 @@ def show_domain(console: Console) -> None:
     """Raises CommandFailed if anything of it did not happen."""
     stage = _Stage(console)
     domain_id, assignment = uuid.uuid4().bytes, uuid.uuid4().bytes
-    server = _TappedServer(domain_id=domain_id, entropy=entropy, wall_epoch=stage.wall_epoch)
+    server = _TappedServer(domain_id=domain_id, entropy=system_entropy, wall_epoch=stage.wall_epoch)
     server.watch(lambda sent: stage.note("domain", sent))
     server.assign(assignment, NodeType.AUDIO_MIXER, time.monotonic())
     left: list[NodeLeft] = []
@@ -166,7 +167,7 @@ class _Stage:
     """Runs the visitors in turn, and prints what was sent in the order in which it was."""
 
     def __init__(self, console: Console) -> None:
-        self.wall_epoch = time.time() - time.monotonic()
+        self.wall_epoch = wall_epoch()
         self._console = console
         self._began = time.monotonic()
         self._sent: deque[tuple[float, str, SendDatagram]] = deque()
@@ -185,7 +186,7 @@ class _Stage:
 
     def visitor(self, name: str, **arguments: Any) -> _Visitor:
         session = _TappedClient(
-            host=LOOPBACK, port=self._port, entropy=entropy, wall_epoch=self.wall_epoch, **arguments
+            host=LOOPBACK, port=self._port, entropy=system_entropy, wall_epoch=self.wall_epoch, **arguments
         )
         session.watch(lambda sent: self.note(name, sent))
         return _Visitor(name, session)

@@ -16,10 +16,10 @@ from sansproto.freenet import Connected, FreenetEvent, FreenetGateway, FreenetPe
 from sansproto.freenet.crypto import seal_intro
 from sansproto.freenet.packets import IntroBody
 from sansproto.trace import PacketSeen, TraceRecord
+from sansproto_sockets import system_entropy
 
 from .addresses import LOOPBACK
 from .freenet_serving import SOCKET
-from .line import entropy
 from .stage import print_packet, require, say
 
 _TICK = 0.002
@@ -40,7 +40,7 @@ def show_freenet(console: Console) -> None:
     """Raises CommandFailed unless the newcomer is let in and the old session ends."""
     timeline = _Timeline(console)
     with ExitStack() as stack:
-        core = FreenetGateway(private_key=_secret(), entropy=entropy, trace=timeline.tap("gateway"))
+        core = FreenetGateway(private_key=_secret(), entropy=system_entropy, trace=timeline.tap("gateway"))
         gateway = _End(core, 0, stack)
         timeline.introduce("gateway", f"on plain sockets, at {LOOPBACK}:{gateway.port}")
         with ExitStack() as first:
@@ -70,7 +70,7 @@ def show_freenet(console: Console) -> None:
 
 
 def _secret() -> bytes:
-    return entropy(32, purpose="key")
+    return system_entropy(32, purpose="key")
 
 
 class _End:
@@ -101,7 +101,7 @@ class _End:
 
 
 def _joiner(name: str, port: int, gateway: _End, timeline: _Timeline, stack: ExitStack) -> _End:
-    core = FreenetPeer(private_key=_secret(), entropy=entropy, trace=timeline.tap(name))
+    core = FreenetPeer(private_key=_secret(), entropy=system_entropy, trace=timeline.tap(name))
     end = _End(core, port, stack)
     timeline.introduce(name, f"at {LOOPBACK}:{end.port}, as {core.public_key.hex()[:8]}")
     path = Path(SOCKET, LOOPBACK, gateway.port)
@@ -111,7 +111,7 @@ def _joiner(name: str, port: int, gateway: _End, timeline: _Timeline, stack: Exi
 
 def _play_liar(core: FreenetGateway, joiner: _End, timeline: _Timeline) -> None:
     """What it sends is given to the gateway: the loopback lets nobody lie about an address."""
-    intro = seal_intro(core.public_key, _secret(), IntroBody(core.version.wire, entropy(16, purpose="key")))
+    intro = seal_intro(core.public_key, _secret(), IntroBody(core.version.wire, system_entropy(16, purpose="key")))
     timeline.tell("liar", "gateway", "Intro", len(intro))
     core.receive_datagram(intro, Path(SOCKET, LOOPBACK, joiner.port), time.monotonic())
 

@@ -29,12 +29,13 @@ from sansproto.egtp import (
     RecoveryDelays,
 )
 from sansproto.recovery import Kind, Opened, Sealed
+from sansproto_sockets import system_entropy, wall_epoch
 
 from .addresses import LOOPBACK, format_address, parse_bound
 from .egtp_keys import read_key
 from .egtp_piping import SOCKET
 from .exits import CommandFailed, Exit
-from .line import Runner, entropy
+from .line import Runner
 from .stage import print_packet, require, say
 
 _TICK = 0.01
@@ -53,15 +54,15 @@ _AGAIN: Final = "Lines pass again, both ways."
 
 def show_recovery(console: Console) -> None:
     """Raises CommandFailed if the two do not find each other again."""
-    keys = KeyPair.of(entropy(32, purpose="key"))
+    keys = KeyPair.of(system_entropy(32, purpose="key"))
     timeline = _Timeline(console)
     with tempfile.TemporaryDirectory(prefix="sansproto-demo-") as folder:
         key = Path(folder, "other.key")
         other, _ = read_key(key, make=True)
         node = _TappedNode(
             private_key=keys.private,
-            entropy=entropy,
-            wall_epoch=time.time() - time.monotonic(),
+            entropy=system_entropy,
+            wall_epoch=wall_epoch(),
             only=(other.public,),
             delays=NodeDelays(farewell=0.2),
             recovery=_PATIENT,

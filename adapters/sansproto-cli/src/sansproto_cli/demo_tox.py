@@ -33,10 +33,11 @@ from sansproto.tox.packets import DATAGRAM
 from sansproto.tox.paths import Direct, Relayed, Several
 from sansproto.tox.tracks import UDP
 from sansproto.trace import Noted, TraceRecord
+from sansproto_sockets import system_entropy, wall_epoch
 
 from .addresses import LOOPBACK
 from .exits import CommandFailed, Exit
-from .line import Runner, entropy
+from .line import Runner
 from .stage import on_asyncio, print_packet, require, say
 from .tox_meeting import SOCKET
 from .tox_piping import DATA, PIECE, Outgoing
@@ -150,11 +151,11 @@ class _Relay:
 
     def __init__(self, number: int) -> None:
         self.number, self.name = number, f"relay {number}"
-        self._key, self._port, self._running = entropy(32, purpose="key"), 0, ExitStack()
+        self._key, self._port, self._running = system_entropy(32, purpose="key"), 0, ExitStack()
         self._ending = threading.Thread()
 
     def start(self) -> None:
-        self.server = FaultyRelay(private_key=self._key, entropy=entropy)
+        self.server = FaultyRelay(private_key=self._key, entropy=system_entropy)
         running = on_asyncio(sansproto_asyncio.run(self.server, listen={RELAY_PORT: (LOOPBACK, self._port)}))
         bound = self._running.enter_context(running)[RELAY_PORT]
         self.relay, self._port = Relay(self.server.public_key, bound), bound.port
@@ -181,10 +182,10 @@ class _TappedNode(ToxNode):
 
     def __init__(self, name: str, timeline: _Timeline) -> None:
         super().__init__(
-            real_key=entropy(32, purpose="key"),
-            dht_key=entropy(32, purpose="key"),
-            entropy=entropy,
-            wall_epoch=time.time() - time.monotonic(),
+            real_key=system_entropy(32, purpose="key"),
+            dht_key=system_entropy(32, purpose="key"),
+            entropy=system_entropy,
+            wall_epoch=wall_epoch(),
             delays=_DELAYS,
             trace=self._note,
         )

@@ -31,7 +31,7 @@ from sansproto.overte import (
     Permissions,
     Policy,
 )
-from sansproto_sockets import Runner, run
+from sansproto_sockets import Runner, run, system_entropy, wall_epoch
 
 from . import addresses
 from .domain_connecting import Advice, Connecting
@@ -40,7 +40,7 @@ from .domain_serving import Serving, open_sockets, serve_ice
 from .domain_words import is_any, is_ip
 from .exits import CommandFailed, Exit
 from .keys import read_file, read_private_key, read_public_key
-from .line import LINGER, entropy
+from .line import LINGER
 from .options import Port, Seconds, Switch, not_negative
 from .report import make_reporter
 from .signals import Signals
@@ -232,7 +232,7 @@ def connect(
     arguments = {**way.arguments(domain), **who.arguments()}
     delays = ClientDelays(give_up=_FOR_EVER)
     with _usage():
-        client = DomainClient(**arguments, delays=delays, entropy=entropy, wall_epoch=_wall_epoch())
+        client = DomainClient(**arguments, delays=delays, entropy=system_entropy, wall_epoch=wall_epoch())
     host, port = arguments["host"], arguments["port"]
     where = addresses.format_address(host, port) if domain else f"{way.domain_id} by way of {way.ice}"
     asked = host if domain else arguments["ice"].host
@@ -378,8 +378,8 @@ def serve(
             version_name=versions.name,
             trust_loopback=not behind_proxy,
             ice=found_by.registration(bind),
-            entropy=entropy,
-            wall_epoch=_wall_epoch(),
+            entropy=system_entropy,
+            wall_epoch=wall_epoch(),
         )
         for kind, connect_id in _pairs(assign, "--assign TYPE=UUID"):
             server.assign(_uuid(connect_id), _node_type(kind), time.monotonic())
@@ -409,7 +409,7 @@ def ice(
         One JSON object a line.
     """
     bind, port = addresses.parse_bind(bind, port)
-    server = IceServer(entropy=entropy, wall_epoch=_wall_epoch())
+    server = IceServer(entropy=system_entropy, wall_epoch=wall_epoch())
     with Signals() as signals:
         serve_ice(server, bind, port, make_reporter(as_json=json, quiet=quiet), signals.check)
 
@@ -425,10 +425,6 @@ def _usage() -> Iterator[None]:
     except (ValueError, LocalProtocolError) as error:
         text = f"These options cannot be used: {error}. See sansproto domain --help."
         raise CommandFailed(Exit.USAGE, text) from error
-
-
-def _wall_epoch() -> float:
-    return time.time() - time.monotonic()
 
 
 def _domain_address(text: str) -> tuple[str, int]:

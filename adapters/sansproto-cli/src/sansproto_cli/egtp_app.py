@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter, validators
 
 from sansproto.egtp import EgtpNode, MailboxServer, NodeDelays
+from sansproto_sockets import system_entropy, wall_epoch
 
 from . import addresses
 from .egtp_keys import PUBLIC_KEYS, read_key
@@ -17,7 +17,6 @@ from .egtp_piping import FAREWELL, Piping, Target
 from .egtp_serving import MailServing
 from .exits import CommandFailed, Exit
 from .key_files import tell_keys, warn_if_open
-from .line import entropy
 from .mailbox_store import SqliteStore
 from .options import Bind, KeyFile, Switch
 from .report import make_reporter
@@ -95,8 +94,8 @@ def pipe(
     target, place = Target.parse(to, mailbox), addresses.parse_bind(bind, 0)
     node = EgtpNode(
         private_key=keys.private,
-        entropy=entropy,
-        wall_epoch=time.time() - time.monotonic(),
+        entropy=system_entropy,
+        wall_epoch=wall_epoch(),
         relays=() if target.relay is None else (target.relay,),
         only=(peer_key,),
         delays=NodeDelays(poll=poll, farewell=FAREWELL),
@@ -135,5 +134,5 @@ def mailbox(
     keys, _ = read_key(key, make=True)
     warn_if_open(key, reporter)
     with Signals() as signals, closing(SqliteStore(store)) as opened:
-        server = MailboxServer(private_key=keys.private, entropy=entropy, wall_epoch=time.time() - time.monotonic())
+        server = MailboxServer(private_key=keys.private, entropy=system_entropy, wall_epoch=wall_epoch())
         MailServing(server, opened, reporter).run(host, port, signals.check)

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from sansproto.freenet import FreenetGateway, FreenetPeer
+from sansproto_sockets import system_entropy
 
 from . import addresses
 from .exits import CommandFailed, Exit
@@ -14,7 +15,6 @@ from .freenet_joining import Joining, Target
 from .freenet_keys import PUBLIC_KEYS, read_key
 from .freenet_serving import Serving
 from .key_files import tell_keys, warn_if_open
-from .line import entropy
 from .options import Bind, KeyFile, Switch
 from .report import make_reporter
 from .signals import Signals
@@ -67,7 +67,7 @@ def gateway(*, key: KeyFile, bind: Bind, echo: Switch = False, json: Switch = Fa
     keys, _ = read_key(key, make=True)
     warn_if_open(key, reporter)
     with Signals() as signals:
-        core = FreenetGateway(private_key=keys.secret, entropy=entropy)
+        core = FreenetGateway(private_key=keys.secret, entropy=system_entropy)
         Serving(core, reporter, echo=echo).run(place, signals.check)
 
 
@@ -106,6 +106,6 @@ def join(
         raise CommandFailed(Exit.USAGE, "That is our own key: give the key of the gateway.")
     warn_if_open(key, reporter)
     with Signals() as signals:
-        core = FreenetPeer(private_key=keys.secret, entropy=entropy)
+        core = FreenetPeer(private_key=keys.secret, entropy=system_entropy)
         output = JsonOutput(reporter) if json else RawOutput()
         Joining(core, peer, target, reporter, output).run(place, signals.check)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -55,11 +54,6 @@ def attend(runner: Runner[E], check: Callable[[], None], tell: Callable[[E], Non
         for event in each_event(runner, check):
             if event is not None:
                 tell(event)
-
-
-def entropy(n: int, *, purpose: str) -> bytes:
-    """The system's."""
-    return secrets.token_bytes(n)
 
 
 class Line(Generic[E]):

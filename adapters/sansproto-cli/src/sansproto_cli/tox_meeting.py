@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -22,11 +21,12 @@ from sansproto.tox import (
     ToxEvent,
     ToxNode,
 )
+from sansproto_sockets import system_entropy, wall_epoch
 from sansproto_threads import Runner, run
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import entropy, on_sockets
+from .line import on_sockets
 from .mistakes import Mistakes
 from .report import Reporter
 from .tox_keys import RELAY_KEYS, Friend, Keys
@@ -82,8 +82,8 @@ class Meeting:
         self.node = ToxNode(
             real_key=keys.real.secret,
             dht_key=keys.dht.secret,
-            entropy=entropy,
-            wall_epoch=time.time() - time.monotonic(),
+            entropy=system_entropy,
+            wall_epoch=wall_epoch(),
             proxy=proxy,
             delays=delays,
         )

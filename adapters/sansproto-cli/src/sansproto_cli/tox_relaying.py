@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from sansproto.tox import RELAY_PORT, RelayClientJoined, RelayClientLeft, RelayServer, RelayServerEvent
-from sansproto_sockets import Runner, run
+from sansproto_sockets import Runner, run, system_entropy
 
 from . import addresses
 from .exits import CommandFailed, Exit
-from .line import SERVER_LINGER, attend, entropy
+from .line import SERVER_LINGER, attend
 from .relaying import raise_descriptor_limit
 from .report import Reporter
 from .tox_keys import Keys
@@ -19,7 +19,7 @@ from .tox_keys import Keys
 def serve(keys: Keys, place: tuple[str, int], reporter: Reporter, check: Callable[[], None]) -> None:
     """Run a relay until it is interrupted."""
     raise_descriptor_limit()
-    server = RelayServer(private_key=keys.dht.secret, entropy=entropy)
+    server = RelayServer(private_key=keys.dht.secret, entropy=system_entropy)
     running: Runner[RelayServerEvent] = run(server, listen={RELAY_PORT: place}, linger=SERVER_LINGER)
     with ExitStack() as stack:
         try:
