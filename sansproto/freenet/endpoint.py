@@ -12,7 +12,7 @@ from ..contract import Entropy, Path, Phase, Transmit
 from ..endpoint import DatagramEndpoint
 from ..errors import LocalProtocolError
 from ..events import Writable
-from ..fair import address_bytes
+from ..fair import host_of
 from ..recovery.limits import RecoveryConfig
 from ..recovery.poke import Pokes, PokesInput
 from ..session import Answers
@@ -94,7 +94,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         for place in self.places.values():
             for number, session in place.generations.items():
                 self._index(place, number)
-                self.note_held(self.host_of(place.path), session.inbound.inbox.held)
+                self.note_held(host_of(place.path.host), session.inbound.inbox.held)
 
     def make_place_part(self, where: Where) -> Place:
         return Place(self, where)
@@ -213,10 +213,6 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
 
     # -- what the parts ask
 
-    def host_of(self, path: Path) -> bytes:
-        """A host: an address of IPv4, a /64 of IPv6."""
-        return address_bytes(path.host)[:8]
-
     def may_hold(self, group: bytes, size: int) -> bool:
         """May so much more of streams be held for a host? Each has a quarter of what is left."""
         return 4 * (self.held.get(group, 0) + size) <= self.limits.held - self.held_in_all
@@ -292,7 +288,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         place.generations[number].inbound.forget_all()
         place.generations.remove(number)
         del self.by_number[number]
-        host = self.host_of(place.path)
+        host = host_of(place.path.host)
         self.by_host[host] -= 1
         if not self.by_host[host]:
             del self.by_host[host]
@@ -320,7 +316,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         return None if place is None else place.generations[generation]
 
     def _is_full(self, place: Place) -> bool:
-        limits, of_host = self.limits, self.by_host.get(self.host_of(place.path), 0)
+        limits, of_host = self.limits, self.by_host.get(host_of(place.path.host), 0)
         of_address, of_all = len(place.generations), len(self.by_number)
         return of_address >= limits.generations or of_all >= limits.sessions or of_host >= limits.sessions_of_host
 
@@ -332,5 +328,5 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
 
     def _index(self, place: Place, number: int) -> None:
         self.by_number[number] = place
-        host = self.host_of(place.path)
+        host = host_of(place.path.host)
         self.by_host[host] = self.by_host.get(host, 0) + 1

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Protocol
 
 from ..component import Component, Host, Note
 from ..contract import Path
+from ..fair import host_of
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED, MEMO
 from . import packets as p
@@ -23,7 +24,6 @@ class InboundHost(Host[FreenetEvent], Protocol):
     limits: FreenetLimits
     delays: FreenetDelays
 
-    def host_of(self, path: Path) -> bytes: ...
     def may_hold(self, group: bytes, size: int) -> bool: ...
     def note_held(self, group: bytes, size: int) -> None: ...
 
@@ -123,7 +123,7 @@ class Inbound(Component[InboundState, InboundHost]):
     # -- inside
 
     def _group(self) -> bytes:
-        group = self.group = self.group or self.host.host_of(self.session.path)
+        group = self.group = self.group or host_of(self.session.path.host)
         return group
 
     def _end(self, number: int) -> None:

@@ -44,5 +44,6 @@ def file_members(mode: int, modified: int) -> dict[str, object]:
 
 
 def _whole(value: object, least: int, most: int) -> int | None:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and isinstance(value, int) and least <= value <= most else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if least <= value <= most else None
