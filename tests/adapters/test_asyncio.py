@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 import uvloop
+from async_programs import events_until_closed
 
 from sansproto.contract import Address
 from sansproto.errors import NotOpen
@@ -120,17 +121,7 @@ class TestUvloop(AdapterSuite):
 
 
 def test_iteration_ends_with_closed() -> None:
-    async def main() -> list[object]:
-        endpoint = ScriptedEndpoint()
-        async with run(endpoint) as runner:
-            runner.call(lambda now: endpoint.arm(now))
-            found: list[object] = []
-            async for event in runner:
-                found.append(event)
-                runner.call(endpoint.close)
-            return found
-
-    timer, closed = asyncio.run(main())
+    timer, closed = asyncio.run(events_until_closed(run))
     assert isinstance(timer, Report)
     assert closed == Closed(CloseCause.LOCAL)
 

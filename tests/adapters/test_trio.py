@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 import trio
 import trio.testing
+from async_programs import events_until_closed
 
 from sansproto.contract import Address
 from sansproto.errors import NotOpen
@@ -121,17 +122,7 @@ class TestTrio(AdapterSuite):
 
 
 def test_iteration_ends_with_closed() -> None:
-    async def main() -> list[object]:
-        endpoint = ScriptedEndpoint()
-        async with run(endpoint) as runner:
-            runner.call(lambda now: endpoint.arm(now))
-            found: list[object] = []
-            async for event in runner:
-                found.append(event)
-                runner.call(endpoint.close)
-            return found
-
-    timer, closed = trio.run(main)
+    timer, closed = trio.run(events_until_closed, run)
     assert isinstance(timer, Report)
     assert closed == Closed(CloseCause.LOCAL)
 
