@@ -116,7 +116,11 @@ _FEW, _PART, _CUT = 3, 0.3, 0.7
 """So many packets, and so large a part, have to be missing to shrink the window to that: losses by chance do not."""
 _BURST, _LEAST_BURST = 0.01, 4.0
 """Seconds whose packets may be sent at once; packets."""
-_LEAST_WAIT, _LEAST_TRIP = 0.002, 0.005
+_LEAST_WAIT = 0.002
+_LEAST_TRIP, _MOST_TRIP = 0.005, 10.0
+"""A round trip is taken for no shorter and no longer than that: what is longer was a pause, of the way or of the other
+end."""
+_LONG_AGO: Final = 100.0
 _VALUES: Final = 64
 """So many are remembered at most, whoever acknowledges how often."""
 
@@ -173,10 +177,10 @@ class DelayWindow:
     """So many times as many packets are wanted in the queue."""
     arrived: int = 0
     """Packets since some were found to be missing; of many, a window's worth."""
-    held: Instant = 0.0
-    """Up to then it is not seen what the last cut of the window brought."""
-    eased: Instant = 0.0
-    """The same of the boost."""
+    cut: Instant = -_LONG_AGO
+    """When the window was cut last."""
+    eased: Instant = -_LONG_AGO
+    """When the boost was halved last."""
 
     @property
     def rate(self) -> float:
@@ -186,7 +190,8 @@ class DelayWindow:
         return now - self.filled < _BASE
 
     def wait(self) -> float:
-        return TICK if self.tokens >= 1.0 else max((1.0 - self.tokens) / self.rate, _LEAST_WAIT)
+        """No longer than a tick: the rate may be a higher one until then."""
+        return TICK if self.tokens >= 1.0 else min(max((1.0 - self.tokens) / self.rate, _LEAST_WAIT), TICK)
 
     def may_send(self, now: Instant, in_flight: int) -> int:
         rate = self.rate
@@ -205,11 +210,13 @@ class DelayWindow:
         self.tokens -= 1.0
 
     def note_sent_again(self, now: Instant) -> None:
-        self.tokens -= 1.0
+        """Also if it had to be sent at once, without a look at the rate: what is sent then is paid for in a round trip,
+        and no debt is larger than that."""
+        self.tokens = max(self.tokens - 1.0, -self.window)
 
     def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
         if round_trip is not None:
-            round_trip = max(round_trip, _LEAST_TRIP)
+            round_trip = min(max(round_trip, _LEAST_TRIP), _MOST_TRIP)
             if self.base.values and now - self.measured > _BASE:  # it may say how long nothing came
                 self.base.add(now, self.empty, _BASE)
             self.empty = self.base.add(now, round_trip, _BASE)
@@ -225,7 +232,6 @@ class DelayWindow:
             if queued > _STARTED + (_SOME_BY_GAPS if gaps else _SOME) / self.rate:
                 self.is_starting = False
                 self._shrink(now, self._best() * self.empty)
-                self.held += self.round_trip  # of what was too much some is found to be missing only then
         else:
             queued -= _UNSEEN + (_GAP / self.rate if gaps else 0.0)
             self._compete(now, count)
@@ -234,10 +240,10 @@ class DelayWindow:
         self.window = max(min(self.window, most), _FLOOR)
 
     def note_missing(self, now: Instant, missing: int, arrived: int) -> None:
-        if now >= self.eased:
-            self.boost, self.eased = max(self.boost / 2, 1.0), now + self.round_trip + _LATE
+        if self._is_seen(now, self.eased):
+            self.boost, self.eased = max(self.boost / 2, 1.0), now
         arrived, self.arrived = max(arrived, self.arrived), 0
-        if missing >= _FEW and missing > _PART * (missing + arrived) and now >= self.held:
+        if missing >= _FEW and missing > _PART * (missing + arrived) and self._is_seen(now, self.cut):
             self.is_starting = False
             self._shrink(now, _CUT * self.window)
 
@@ -251,7 +257,7 @@ class DelayWindow:
     @classmethod
     def begin(cls, now: Instant, round_trip: float) -> DelayWindow:
         """That of a sender who knows the round trip, and nothing else."""
-        trip = max(round_trip, _LEAST_TRIP)
+        trip = min(max(round_trip, _LEAST_TRIP), _MOST_TRIP)
         return cls(now, empty=trip, round_trip=trip)
 
     # -- inside
@@ -271,7 +277,7 @@ class DelayWindow:
         elif now - self.turned > turn:
             self.speed, self.turned = min(2 * self.speed, _FASTEST), now
         step = self.speed * self.boost * count / (_SHARE * self.window)
-        if now < self.held:
+        if not self._is_seen(now, self.cut):
             return
         if is_up:
             self.window += min(step, count / 2)
@@ -279,7 +285,12 @@ class DelayWindow:
             self.window -= min(step, self.window * _SHRINK * min(1.0, _SHORT / self.round_trip))
 
     def _shrink(self, now: Instant, window: float) -> None:
-        self.window, self.held = max(min(self.window, window), _FLOOR), now + self.round_trip + _LATE
+        self.window, self.cut = max(min(self.window, window), _FLOOR), now
+
+    def _is_seen(self, now: Instant, since: Instant) -> bool:
+        """Were packets acknowledged since that were sent after it? Counted in round trips as they are now: one that was
+        long, because the other end was late with its acknowledgement, does not keep the window small for as long."""
+        return now - since >= self.round_trip + _LATE
 
     def _count(self, now: Instant, count: int) -> None:
         slices, oldest = self.slices, now - max(1.0, 2 * self.round_trip)

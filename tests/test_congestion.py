@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,7 +107,9 @@ def test_it_does_not_grow_before_it_is_seen_what_that_brought() -> None:
     window.note_missing(1.0, 400, 600)
     window.note_acknowledged(1.0, 50, ROUND_TRIP)
     assert window.window == 0.7 * before
-    window.note_acknowledged(window.held, 50, ROUND_TRIP)
+    window.note_acknowledged(1.0 + ROUND_TRIP + TICK / 2, 50, ROUND_TRIP)
+    assert window.window == 0.7 * before
+    window.note_acknowledged(1.0 + ROUND_TRIP + 2 * TICK, 50, ROUND_TRIP)
     assert window.window > 0.7 * before
 
 
@@ -157,7 +160,7 @@ def test_whatever_is_acknowledged_the_window_keeps_its_bounds(course: list[tuple
         if count % 3 == 0:
             window.note_missing(now, count, count)
         assert 16.0 <= window.window <= 16.0 + 1.5 * sum(one[1] for one in course) / 0.2 * (window.empty + 0.1)
-        assert 0.002 <= window.wait() <= max(TICK, 1 / window.rate)
+        assert 0.002 <= window.wait() <= TICK
 
 
 def test_who_acknowledges_each_packet_fills_no_memory() -> None:
@@ -171,3 +174,86 @@ def test_what_was_learnt_counts_for_ten_seconds() -> None:
     window = DelayWindow(1.0)
     assert window.is_active(10.9)
     assert not window.is_active(11.0)
+
+
+# -- an other end that acknowledges what and when it likes
+
+
+def recovers_within(window: DelayWindow, now: float) -> float:
+    """Seconds until seven tenths of the rate of an honest way are sent."""
+    window.filled = now
+    sent = run(window, 20.0, most=1000.0)[LATER:]
+    second = round(1.0 / TICK)
+    return next(place * TICK for place in range(len(sent)) if sum(sent[place : place + second]) >= 700)
+
+
+@pytest.mark.parametrize("pause", [60.0, 3600.0, 1e9])
+@pytest.mark.parametrize("is_starting", [True, False])
+def test_acknowledgements_after_a_long_pause_do_not_slow_it_down_for_as_long(pause: float, is_starting: bool) -> None:
+    """The other end's program took nothing for so long, or it lies."""
+    window = DelayWindow(0.0)
+    run(window, 1.0 if is_starting else 5.0, most=1e9 if is_starting else 1000.0)
+    assert window.is_starting is is_starting
+    now = 5.0 + pause
+    window.note_acknowledged(now, 4, pause)
+    window.note_missing(now, 40, 0)
+    while window.may_send_again(now):
+        window.note_sent_again(now)
+    assert window.wait() <= TICK
+    assert recovers_within(window, now) < 3.0
+
+
+def test_what_had_to_be_sent_at_once_is_paid_for_within_a_round_trip() -> None:
+    window = DelayWindow.begin(0.0, ROUND_TRIP)
+    for _ in range(100_000):
+        window.note_sent_again(0.0)
+    assert window.may_send(0.0, 0) == 0
+    assert window.may_send(1.1 * ROUND_TRIP, 0) > 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.001, TICK, 1.0, 60.0, 3600.0]),
+            st.sampled_from(["send", "again", "all", "one", "missing", "move"]),
+            st.none() | st.sampled_from([0.0, 1e-9, 0.005, 0.1, 1.0, 60.0, 3600.0]),
+            st.booleans(),
+        ),
+        max_size=40,
+    )
+)
+def test_no_lie_lasts_longer_than_the_lowest_round_trip_is_remembered(
+    course: list[tuple[float, str, float | None, bool]],
+) -> None:
+    window, now, in_flight = DelayWindow(0.0), 0.0, 0
+    for passed, what, trip, gaps in course:
+        now += passed
+        if what == "send":
+            for _ in range(min(window.may_send(now, in_flight), 30_000 - in_flight)):
+                window.note_sent()
+                in_flight += 1
+        elif what == "again":
+            while window.may_send_again(now):
+                window.note_sent_again(now)
+        elif what in ("all", "one") and in_flight:
+            count = in_flight if what == "all" else 1
+            in_flight -= count
+            window.note_acknowledged(now, count, trip, gaps=gaps)
+        elif what == "missing":
+            window.note_missing(now, in_flight, 0)
+        elif what == "move":
+            window.move()
+        assert 16.0 <= window.window < 1e6
+        assert 1.0 < window.rate < 1e8
+        assert 0.002 <= window.wait() <= TICK
+    assert recovers_within(window, now) < 10.0 + 2.0
+
+
+def test_acknowledgements_cut_into_pieces_let_it_grow_no_faster() -> None:
+    whole, pieces = (DelayWindow(0.0, is_starting=False) for _ in range(2))
+    for tick in range(100):
+        now = tick * TICK
+        whole.note_acknowledged(now, 20, ROUND_TRIP)
+        for _ in range(20):
+            pieces.note_acknowledged(now, 1, ROUND_TRIP)
+    assert pieces.window < 1.01 * whole.window

@@ -367,7 +367,7 @@ def test_a_message_has_a_receipt_only_if_it_can_be_handed_up() -> None:
     texts_sent = [b"%03d" % number + bytes(1200) for number in range(200)]
     for text in texts_sent:
         assert say(joiner, text)
-    world.until(lambda: not joiner.endpoint.undelivered(1))
+    world.until(lambda: not joiner.endpoint.undelivered(1), within=600.0)
     assert sorted(texts(gate)) == texts_sent
     assert gate.endpoint.stats.dropped["no room for another stream"]
 
