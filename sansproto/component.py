@@ -211,11 +211,16 @@ class Parts(dict[K, C]):
     def add(self, key: K, begin: Callable[[C, *D], None] | None = None, /, *data: *D) -> C:
         """A new part; ``begin`` is its method that takes what it is made with. One that is there under this key is
         removed first."""
-        self.remove(key)
+        if key in self:
+            self.remove(key)
         part = self.make(key)
         if begin is not None:
             begin(part, *data)
-        self.keep(key, part)
+        self[key] = part  # as keep does
+        if self.forgotten:
+            part.forget()
+        elif self.place is not None:
+            part.name_parts((*self.place, key))
         return part
 
     def keep(self, key: K, part: C) -> None:

@@ -66,7 +66,7 @@ class Entropy(Protocol):
     def __call__(self, n: int, *, purpose: str) -> bytes: ...
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Address:
     """A numeric IP address with its port. ``host`` is canonical text; ``scope`` is the IPv6 zone index or 0."""
 
@@ -81,7 +81,7 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, weakref_slot=False)
 class Path:
     """The way of a datagram: the label of the local socket, and the remote address (v4-in-v6 is unmapped)."""
 
@@ -107,7 +107,7 @@ class Path:
         )
 
     def __hash__(self) -> int:
-        return hash((self.socket, self.host, self.port, self.scope))
+        return hash((self.host, self.port))  # of paths that are equal so far, hardly ever do two differ
 
 
 @attrs.define(weakref_slot=False)

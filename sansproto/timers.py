@@ -84,14 +84,21 @@ class TimerTable(Generic[P, T]):
         if one is None:
             one = Armed()
             one.part, one.timer, one.before = part, timer, part.armed
+            one.minus_at, one.minus_order = -at, order
             part.armed = one
             self._live += 1
-        else:
-            held = one.held
-            if -at <= held.minus_end and not held.is_sorted:
-                one.minus_at, one.minus_order = -at, order
-                return
-            _take(one)
+            held = self._slices.get(int(at * _SLICES)) if at < _FAR else None
+            if held is None or held.is_sorted:
+                self._put(one)
+            else:  # as _put does, once less called
+                one.held, one.index = held, len(held)
+                held.append(one)
+            return
+        held = one.held
+        if -at <= held.minus_end and not held.is_sorted:
+            one.minus_at, one.minus_order = -at, order
+            return
+        _take(one)
         one.minus_at, one.minus_order = -at, order
         self._put(one)
 

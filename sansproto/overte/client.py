@@ -383,13 +383,13 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         return self.node_table.source_of(local_id, path)
 
     def authenticates(self) -> bool:
-        return self.membership.authenticated
+        return self.connection.membership.authenticated
 
     def accepts_unverified(self, header: Header, path: Path, peer: Peer) -> bool:
         return isinstance(peer, DomainSender) and header.type in DOMAIN_SOURCED
 
     def accepts_channel(self, path: Path) -> bool:
-        return path == self.domain or path in self.node_table.places
+        return not self.node_table.is_free(path)
 
     def arrived(self, arrival: Arrival) -> None:
         kind, peer = arrival.header.type._value_, arrival.peer

@@ -16,7 +16,7 @@ from ..trace import Trace
 from ..wire import Packet
 from . import crypto
 from .channels import OTHER_VERSION, PACKET, Channels, ChannelsInput
-from .header import NO_MAC, ROOM, Control, Head, Header, Part, decode_datagram, encode_datagram, next_sequence
+from .header import MAX_SEQUENCE, NO_MAC, ROOM, Control, Head, Header, Part, decode_datagram, encode_datagram
 from .limits import TransportDelays, TransportLimits
 from .packets import PACKETS
 from .parts import Arrival, Peer
@@ -100,7 +100,7 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
             if len(sequences) >= self.limits.addresses:
                 sequences.popitem(last=False)
             last = 0
-        sequences[remote] = sequence = next_sequence(last)
+        sequences[remote] = sequence = last + 1 & MAX_SEQUENCE
         # The hot path: what encode_datagram does for such a header, which is not made.
         value, form = type._value_, type.form
         version = self.versions.versions[value]
@@ -109,7 +109,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         elif form is _HAS_SOURCE:
             head = _SOURCED(sequence, value, version, source)
         else:
-            head = _VERIFIED(sequence, value, version, source, self._mac(payload, secret))
+            mac = crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC  # as _mac does
+            head = _VERIFIED(sequence, value, version, source, mac)
         return self.send_datagram(head + payload, path, type._name_)
 
     def send_reliable(self, path: Path, content: Content, *, source: int = 0, secret: bytes = b"") -> bool:

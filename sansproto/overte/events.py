@@ -13,7 +13,7 @@ from .packets import DenialReason, NodeType
 from .versions import PacketType
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class NodeInfo:
     """Another node, as it is known now. ``node_id`` is its session UUID, 16 bytes."""
 

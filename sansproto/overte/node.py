@@ -6,13 +6,14 @@ docs/protocols/overte.rst, nodes, node pings, hole punching.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Final, Protocol, TypeAlias
 
 import attrs
 
-from ..contract import Address, Instant, Path
+from ..blank import blank_of
+from ..contract import Instant, Path
 from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
@@ -32,8 +33,10 @@ _QUIET: Final = 3
 
 _MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _SAMPLES: Final = 30
-_LOCAL, _PUBLIC, _SYMMETRIC = p.PingType.LOCAL, p.PingType.PUBLIC, p.PingType.SYMMETRIC
-_PUBLIC_SOCKET: Final = _PUBLIC.value
+_AGNOSTIC, _LOCAL, _PUBLIC, _SYMMETRIC = (one.value for one in p.PingType)
+_OFFICES: Final = {int(kind): (chr(kind),) for kind in p.STATIC}
+_BlankInfo: Final = blank_of(NodeInfo)
+_PING_PACKET: Final = PacketType.PING
 
 Claim: TypeAlias = int | str
 """What only one node can have: a local id, an office (the letter of its type)."""
@@ -55,10 +58,18 @@ class Listing:
     @classmethod
     def of(cls, record: p.NodeRecord, domain: str) -> Listing:
         """As a record says it; a null public address means the domain's."""
-        sockets = ways_to(record.local_socket, record.public_socket, domain)
-        webrtc = not sockets and SocketType.WEBRTC in (record.public_socket.kind, record.local_socket.kind)
-        secret = b"" if record.secret == NULL_UUID else record.secret
-        return cls(record.type, record.local_id, sockets, webrtc, record.permissions, record.replicated, secret)
+        local, public, secret = record.local_socket, record.public_socket, record.secret
+        listing = _BlankListing()
+        listing.type, listing.local_id, listing.permissions = record.type, record.local_id, record.permissions
+        listing.replicated, listing.secret = record.replicated, b"" if secret == NULL_UUID else secret
+        listing.sockets = sockets = ways_to(local, public, domain)
+        listing.webrtc = not sockets and SocketType.WEBRTC in (public.kind, local.kind)
+        listing.__class__ = cls
+        found: Listing = listing
+        return found
+
+
+_BlankListing: Final = blank_of(Listing)
 
 
 class NodeState(Enum):
@@ -156,7 +167,7 @@ class Node(ClientPart[NodeState]):
     def sockets(self) -> dict[int, Path]:
         """All that can be sent to, by the PingType that goes there."""
         listed = self.listing.sockets
-        return listed if self.symmetric is None else {**listed, _SYMMETRIC.value: self.symmetric}
+        return listed if self.symmetric is None else {**listed, _SYMMETRIC: self.symmetric}
 
     @property
     def way(self) -> Path | None:
@@ -164,15 +175,13 @@ class Node(ClientPart[NodeState]):
         return self.sockets.get(self.active)
 
     @property
-    def claims(self) -> Iterator[Claim]:
-        yield self.listing.local_id
-        if self.listing.type in p.STATIC:
-            yield chr(self.listing.type)
+    def claims(self) -> tuple[Claim, ...]:
+        return self.listing.local_id, *_OFFICES.get(self.listing.type, ())
 
     @property
     def public(self) -> Path | None:
         """Its socket for others, if it has one."""
-        return self.listing.sockets.get(_PUBLIC_SOCKET)
+        return self.listing.sockets.get(_PUBLIC)
 
     @property
     def connection_id(self) -> int:
@@ -181,25 +190,18 @@ class Node(ClientPart[NodeState]):
 
     @property
     def info(self) -> NodeInfo:
-        said = self.listing
-        return NodeInfo(
-            node_id=self.key,
-            local_id=said.local_id,
-            type=said.type,
-            permissions=said.permissions,
-            replicated=said.replicated,
-            public=self._address(_PUBLIC),
-            local=self._address(_LOCAL),
-            symmetric=self._address(_SYMMETRIC),
-            active=self._address(self.active),
-            webrtc=said.webrtc,
-            ping_ms=self.ping_ms,
-            skew_us=self.skew_us,
-        )
-
-    def _address(self, kind: int) -> Address | None:
-        path = self.sockets.get(kind)
-        return None if path is None else address_of(path)
+        info, said = _BlankInfo(), self.listing
+        info.node_id, info.local_id, info.type = self.key, said.local_id, said.type
+        info.permissions, info.replicated, info.webrtc = said.permissions, said.replicated, said.webrtc
+        info.ping_ms, info.skew_us = self.ping_ms, self.skew_us
+        sockets, symmetric = said.sockets, self.symmetric
+        info.public = public = None if (path := sockets.get(_PUBLIC)) is None else address_of(path)
+        info.local = local = None if (path := sockets.get(_LOCAL)) is None else address_of(path)
+        info.symmetric = seen = None if symmetric is None else address_of(symmetric)
+        info.active = (None, local, public, seen)[self.active]
+        info.__class__ = NodeInfo
+        found: NodeInfo = info
+        return found
 
     # -- guards and conditions
 
@@ -274,26 +276,25 @@ class Node(ClientPart[NodeState]):
         self.owner.claim(self)
 
     def send_ping(self) -> None:
-        self._count_quiet()
-        self._ping(p.PingType.AGNOSTIC, self.sockets[self.active])
+        self._ping({_AGNOSTIC: self.sockets[self.active]})
 
     def send_punches(self) -> None:
-        self._count_quiet()
-        for kind, path in self.sockets.items():
-            self._ping(kind, path)
+        self._ping(self.sockets)
 
-    def _count_quiet(self) -> None:
+    def _ping(self, ways: dict[int, Path]) -> None:
+        """Ping these sockets, each with its PingType."""
+        host = self.host
         if self.symmetric is not None:
             self.quiet = min(self.quiet + 1, _QUIET)
-
-    def _ping(self, kind: int, path: Path) -> None:
-        if self.host.is_squelched:
+        if host.is_squelched:
             return
-        clock = self.host.wall_us()
-        self.pings.append((clock, int(kind)))
-        del self.pings[:-_PINGS]
-        ping = p.Ping(kind, clock, self.connection_id)
-        self.host.send_packet(path, ping, source=self.host.membership.local_id, secret=self.secret)
+        clock, count, us, secret = host.wall_us(), self.connection_id, host.membership.local_id, self.listing.secret
+        pings, send = self.pings, host.send_raw
+        for kind, path in ways.items():
+            pings.append((clock, kind))
+            send(path, _PING_PACKET, p.pack_ping(kind, clock, count), source=us, secret=secret)
+        if len(pings) > _PINGS:
+            del pings[:-_PINGS]
 
     def answer(self, pinged: Received[p.Ping]) -> None:
         if not self.host.is_squelched:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Final
 
 import attrs
@@ -20,6 +21,7 @@ from .lists import ListCache
 from .node import LISTED, OF_TYPE, OTHERS, Claim, Listing, Node, NodeInput
 from .parts import Arrival, ClientHost, keep_newest
 from .qt import NULL_UUID
+from .remote import Remote, path_of, remote_of
 from .versions import REPLICATED
 
 _UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
@@ -58,13 +60,13 @@ class NodeTable(Part[ClientHost]):
     removed: OrderedDict[bytes, int]
     """Nodes that the domain took back, and our wall clock then: a list that was asked for before may still name one."""
     index: Annotated[dict[Claim, Node], CACHED]
-    places: Annotated[dict[Path, list[Node]], CACHED]
+    places: Annotated[dict[Remote, list[Node]], CACHED]
     """Who has which socket. Two may have the same one in different networks, or as they themselves say."""
     lists: Annotated[ListCache, MEMO]
 
     def __init__(self, host: ClientHost) -> None:
         super().__init__(host)
-        self.nodes, self.connection_ids = Parts(lambda key: Node(host, self, key)), OrderedDict()
+        self.nodes, self.connection_ids = Parts(partial(Node, host, self)), OrderedDict()
         self.removed = OrderedDict()
         self.rebuild()
 
@@ -74,7 +76,7 @@ class NodeTable(Part[ClientHost]):
         self.places = {}
         for node in self.nodes.values():
             for path in node.sockets.values():
-                self.places.setdefault(path, []).append(node)
+                self.places.setdefault(remote_of(path), []).append(node)
 
     # -- for the client
 
@@ -83,29 +85,37 @@ class NodeTable(Part[ClientHost]):
 
         Those that are known come first: where they were, there may be a new one now.
         """
-        records = self.lists.take_in(found)
-        for record in sorted(records, key=lambda record: record.id not in self.nodes):
-            if not clock or clock >= self.removed.get(record.id, 0):
-                self.removed.pop(record.id, None)
-            self.hear_of(record)
+        records, nodes, removed = self.lists.take_in(found), self.nodes, self.removed
+        if removed:
+            for record in records:
+                if not clock or clock >= removed.get(record.id, 0):
+                    removed.pop(record.id, None)
+        if nodes:
+            records = (*[one for one in records if one.id in nodes], *[one for one in records if one.id not in nodes])
+        self.hear_of(*records)
 
-    def hear_of(self, record: p.NodeRecord) -> None:
-        """The domain tells of a node."""
-        key, domain = record.id, self.host.domain
-        listing = Listing.of(record, "" if domain is None else domain.host)
-        node = self.nodes.get(key)
-        if key in (self.host.membership.session_id, NULL_UUID):
-            self._leave_out(RECORD_OF_OURSELVES)
-        elif key in self.removed:
-            self._leave_out(RECORD_OF_REMOVED)
-        elif node is not None:
-            node.take(LISTED, listing)
-        elif len(self.nodes) >= self.host.limits.nodes:
-            self._leave_out(TOO_MANY_NODES)
-        else:
-            node = self.nodes.add(key, Node.begin, listing)
-            self.claim(node)
-            node.post(NodeInput.LISTED())
+    def hear_of(self, *records: p.NodeRecord) -> None:
+        """The domain tells of nodes."""
+        nodes, removed, domain = self.nodes, self.removed, self.host.domain
+        host, ours, most = (
+            "" if domain is None else domain.host,
+            self.host.membership.session_id,
+            self.host.limits.nodes,
+        )
+        for record in records:
+            key = record.id
+            if key in (ours, NULL_UUID):
+                self._leave_out(RECORD_OF_OURSELVES)
+            elif key in removed:
+                self._leave_out(RECORD_OF_REMOVED)
+            elif (node := nodes.get(key)) is not None:
+                node.take(LISTED, Listing.of(record, host))
+            elif len(nodes) >= most:
+                self._leave_out(TOO_MANY_NODES)
+            else:
+                node = nodes.add(key, Node.begin, Listing.of(record, host))
+                self.claim(node)
+                node.post(NodeInput.LISTED())
 
     def _leave_out(self, note: Note) -> None:
         self.lists.clear()
@@ -132,7 +142,7 @@ class NodeTable(Part[ClientHost]):
 
     def forget_all(self) -> None:
         """As if no node had ever been known."""
-        paths = tuple(self.places)
+        paths = tuple(map(path_of, self.places))
         self.nodes.remove_all()
         for table in (self.index, self.places, self.connection_ids, self.removed, self.lists):
             table.clear()
@@ -145,12 +155,12 @@ class NodeTable(Part[ClientHost]):
 
     def active_at(self, path: Path) -> Node | None:
         """The node that is sent to there."""
-        return next((node for node in self.places.get(path, ()) if node.way == path), None)
+        return next((node for node in self.places.get(remote_of(path), ()) if node.way == path), None)
 
     def read_replicated(self, arrival: Arrival) -> PacketReceived | None:
         """A packet without a source, as mixers of other domains pass them on from their public sockets."""
         kind, path = arrival.header.type, arrival.path
-        for node in self.places.get(path, ()) if kind in REPLICATED else ():
+        for node in self.places.get(remote_of(path), ()) if kind in REPLICATED else ():
             if node.listing.type in _UPSTREAM and node.public == path:
                 return PacketReceived(node.key, kind, payload=arrival.payload)
         return None
@@ -158,7 +168,7 @@ class NodeTable(Part[ClientHost]):
     # -- for the nodes
 
     def is_free(self, path: Path) -> bool:
-        return path not in self.places and path != self.host.domain
+        return remote_of(path) not in self.places and path != self.host.domain
 
     def has_all(self, node: Node) -> bool:
         """Has it what is its own, and nobody its place?"""
@@ -171,22 +181,24 @@ class NodeTable(Part[ClientHost]):
         So is who has its public socket and is not heard: it began anew there. Whoever is heard stays: several behind a
         router that do not know how others see them say the same. A node that comes back takes nobody's place.
         """
-        rivals = {}
+        rivals, index, places, is_shared = {}, self.index, self.places, False
         for claim in node.claims:
-            other = self.index.get(claim)
-            if other is not None and other is not node:
+            other = index.setdefault(claim, node)
+            if other is not node:
                 rivals[other.key] = other
-            self.index[claim] = node
+                index[claim] = node
         for path in node.sockets.values():
-            self.places.setdefault(path, []).append(node)
-        if node.key not in self.connection_ids:
+            if here := places.setdefault((path.host, path.port, path.scope), []):
+                is_shared = True
+            here.append(node)
+        if is_shared and node.key not in self.connection_ids:
             rivals.update({other.key: other for other in self._neighbours(node) if not other.is_heard_now()})
         for other in rivals.values():
             other.post(NodeInput.LOST(Removal.REPLACED))
 
     def _neighbours(self, node: Node) -> list[Node]:
         """Others with its public socket."""
-        here = () if node.public is None else self.places.get(node.public, ())
+        here = () if node.public is None else self.places.get(remote_of(node.public), ())
         return [other for other in here if other is not node and other.public == node.public]
 
     def release(self, node: Node) -> None:
@@ -196,15 +208,16 @@ class NodeTable(Part[ClientHost]):
             if self.index.get(claim) is node:
                 del self.index[claim]
         for path in node.sockets.values():
-            here = self.places[path]
+            remote = remote_of(path)
+            here = self.places[remote]
             here.remove(node)
             if not here:
-                del self.places[path]
+                del self.places[remote]
 
     def let_go(self, paths: Iterable[Path]) -> None:
         """These sockets are no longer a node's: what waits for them never arrives, unless they are another one's."""
         for path in paths:
-            if path != self.host.domain and path not in self.places:
+            if path != self.host.domain and remote_of(path) not in self.places:
                 self.host.forget_channel(path)
 
     def forget_node(self, node: Node, connection_id: int) -> None:

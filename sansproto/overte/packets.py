@@ -354,6 +354,10 @@ class Ping(Packet):
     connection_id: int = field(I64LE, "how often the sender has dropped the receiver")
 
 
+pack_ping: Final = Struct("<BQq").pack
+"""The fields of a :class:`Ping` in order: for the client, which pings each of many nodes."""
+
+
 @packet(id=PacketType.PING_REPLY.value)
 class PingReply(Packet):
     type: int = field(_PING_TYPE, "as in the ping")

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
+from ..blank import blank_of
 from ..errors import Fault, WireError
 from ..wire import (
     U8,
@@ -181,6 +182,7 @@ class SockAddr:
 
 
 NULL_SOCK_ADDR: Final = SockAddr("", 0)
+_BlankSockAddr: Final = blank_of(SockAddr)
 
 
 @packet
@@ -275,8 +277,12 @@ class SockAddrCodec(SourceCodec[SockAddr]):
 @lru_cache(4096)
 def _v4(number: int) -> SockAddr:
     """The address whose typed form is this number, big-endian."""
-    a, b, c, d = (number >> 16 & 0xFFFFFFFF).to_bytes(4, "big")
-    return SockAddr(f"{a}.{b}.{c}.{d}", number & 0xFFFF, None, number >> 56)
+    blank = _BlankSockAddr()
+    blank.host = f"{number >> 40 & 255}.{number >> 32 & 255}.{number >> 24 & 255}.{number >> 16 & 255}"
+    blank.port, blank.scope, blank.kind = number & 0xFFFF, None, number >> 56
+    blank.__class__ = SockAddr
+    sock: SockAddr = blank
+    return sock
 
 
 _UDP_V4: Final = SocketType.UDP << 56

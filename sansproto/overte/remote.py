@@ -8,10 +8,17 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from ..blank import blank_of
 from ..contract import Address, Path
 from ..errors import WireError
 from .packets import PingType
 from .qt import SOCK_ADDR, SockAddr, SocketType
+
+_NOWHERE: Final = frozenset(("", "*", "0.0.0.0", "::"))
+_WEBRTC: Final = SocketType.WEBRTC.value
+_LOCAL, _PUBLIC = PingType.LOCAL.value, PingType.PUBLIC.value
+_BlankPath: Final = blank_of(Path)
+_BlankAddress: Final = blank_of(Address)
 
 _TURNS: Final = 16
 """The most addresses of one name that are tried."""
@@ -35,15 +42,17 @@ def path_of(remote: Remote) -> Path:
 
 def path_to(sock: SockAddr, instead: str = "") -> Path | None:
     """Where a socket of the wire is, with the host ``instead`` of a null one; None if no datagram can be sent there."""
-    if sock.kind == SocketType.WEBRTC:
+    host, scope = sock.host or instead, sock.scope
+    if ":" in host and "." in host:
+        host = host.removeprefix("::ffff:")
+    if host in _NOWHERE or not sock.port or sock.kind == _WEBRTC:
         return None
-    host = sock.host or instead
-    if host.startswith("::ffff:") and "." in host:
-        host = host[7:]
-    if host in ("", "*", "0.0.0.0", "::") or not sock.port:
-        return None
-    scope = int(sock.scope) if sock.scope and sock.scope.isascii() and sock.scope.isdecimal() else 0
-    return Path(SOCKET, host, sock.port, scope)
+    blank = _BlankPath()
+    blank.socket, blank.host, blank.port = SOCKET, host, sock.port
+    blank.scope = int(scope) if scope and scope.isascii() and scope.isdecimal() else 0
+    blank.__class__ = Path
+    path: Path = blank
+    return path
 
 
 def in_turn(addresses: tuple[Address, ...], bound: Address | None) -> tuple[Path, ...]:
@@ -72,13 +81,21 @@ def own_socket(host: str, port: int) -> SockAddr:
 
 
 def address_of(path: Path) -> Address:
-    return Address(path.host, path.port, path.scope)
+    blank = _BlankAddress()
+    blank.host, blank.port, blank.scope = path.host, path.port, path.scope
+    blank.__class__ = Address
+    address: Address = blank
+    return address
 
 
 def ways_to(local: SockAddr, public: SockAddr, instead: str = "") -> dict[int, Path]:
     """By the PingType that goes there, those of somebody's sockets that can be sent to, as :func:`path_to` says."""
-    found = {PingType.LOCAL.value: path_to(local), PingType.PUBLIC.value: path_to(public, instead)}
-    return {kind: path for kind, path in found.items() if path is not None}
+    found = {}
+    if (path := path_to(local)) is not None:
+        found[_LOCAL] = path
+    if (path := path_to(public, instead)) is not None:
+        found[_PUBLIC] = path
+    return found
 
 
 def with_host(address: SockAddr, path: Path) -> SockAddr:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, cast, dataclass_transf
 
 import attrs
 
+from ..blank import blank_of
 from ..errors import Fault, WireError
 from .base import Codec, Shape, SourceCodec, total
 from .codecs import Const, check_order
@@ -169,10 +170,7 @@ def _compile_decode(cls: type[Packet], fields: tuple[Field, ...]) -> Decoder:
         if not isinstance(one.codec, Const):
             values.append((one.name, value))
     end = reader.cursor()
-    # An object of a class with the same slots, but without the frozen __init__ and __setattr__, is filled and then
-    # becomes a packet: less than half the time of calling the constructor.
-    plain = {"__slots__": vars(cls)["__slots__"], "__init__": object.__init__, "__setattr__": object.__setattr__}
-    reader.line(f"x = {reader.bind(type(cls.__name__, cls.__bases__, plain))}()")
+    reader.line(f"x = {reader.bind(blank_of(cls))}()")
     for name, value in values:
         reader.line(f"x.{name} = {value}")
     reader.line(f"x.__class__ = {reader.bind(cls)}")

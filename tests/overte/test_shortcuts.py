@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+from ipaddress import IPv4Address
 from itertools import islice
 from typing import Any
 
@@ -9,12 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scripted_overte import CLOCK, LOCAL_ID, SECRET, SESSION, ClientPeer, Party, ServerPeer, record
 
-from sansproto.contract import Path
+from sansproto.contract import Address, Path
+from sansproto.overte import crypto
 from sansproto.overte import packets as p
+from sansproto.overte.events import NodeInfo
 from sansproto.overte.header import MAX_DATAGRAM
 from sansproto.overte.limits import ClientLimits
-from sansproto.overte.qt import NULL_UUID, SockAddr
-from sansproto.overte.remote import SOCKET
+from sansproto.overte.node import Listing
+from sansproto.overte.qt import NULL_UUID, TYPED_SOCK_ADDR, SockAddr
+from sansproto.overte.remote import SOCKET, address_of, path_to, ways_to
 from sansproto.overte.versions import PacketType
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
@@ -102,6 +107,59 @@ def test_only_so_many_lists_are_remembered() -> None:
 @given(st.tuples(IDS, U16, IDS, U16, U32, st.booleans(), U64, U64, U64, st.booleans()))
 def test_the_prefix_of_a_list_is_that_of_the_declared_packet(values: Any) -> None:
     assert p.pack_list_head(*values) == p.DomainList(*values, ()).encode()
+
+
+@given(st.integers(0, 255), U64, st.integers(-(1 << 63), (1 << 63) - 1))
+def test_a_ping_is_that_of_the_declared_packet(kind: int, clock: int, connection_id: int) -> None:
+    assert p.pack_ping(kind, clock, connection_id) == p.Ping(kind, clock, connection_id).encode()
+
+
+@given(IDS, st.binary(max_size=200))
+def test_a_mac_is_that_of_the_standard_library(secret: bytes, payload: bytes) -> None:
+    expected = hmac.digest(secret, payload, "md5")
+    assert crypto.mac(secret, payload) == expected
+    assert crypto.mac_matches(secret, payload, expected)
+
+
+@given(U32, U16, st.sampled_from([0, 1]))
+def test_an_address_that_is_filled_is_the_one_that_is_constructed(number: int, port: int, kind: int) -> None:
+    host = str(IPv4Address(number))
+    decoded = TYPED_SOCK_ADDR.decode(bytes((kind, 0)) + number.to_bytes(4, "big") + port.to_bytes(2, "big"))
+    assert decoded == SockAddr(host, port, None, kind)
+    path = path_to(decoded)
+    if path is None:
+        assert not (number and port)
+    else:
+        assert (path, hash(path)) == (Path(SOCKET, host, port), hash(Path(SOCKET, host, port)))
+        assert address_of(path) == Address(host, port)
+
+
+@given(RECORDS, st.booleans())
+def test_what_is_known_of_a_node_is_what_is_constructed(said: p.NodeRecord, is_active: bool) -> None:
+    peer = ClientPeer.live()
+    peer.list(said)
+    for node in peer.node_table.nodes.values():
+        node.ping_ms, node.skew_us, node.symmetric = 7, -5, Path(SOCKET, "192.0.2.77", 7)
+        node.active = p.PingType.SYMMETRIC.value if is_active else 0
+        symmetric, public, local = Address("192.0.2.77", 7), said.public_socket, said.local_socket
+        assert node.info == NodeInfo(
+            node_id=said.id,
+            local_id=said.local_id,
+            type=said.type,
+            permissions=said.permissions,
+            replicated=said.replicated,
+            public=Address(public.host, public.port),
+            local=Address(local.host, local.port),
+            symmetric=symmetric,
+            active=symmetric if is_active else None,
+            webrtc=False,
+            ping_ms=7,
+            skew_us=-5,
+        )
+        secret = b"" if said.secret == NULL_UUID else said.secret
+        ways = ways_to(said.local_socket, said.public_socket)
+        listing = Listing(said.type, said.local_id, ways, False, said.permissions, said.replicated, secret)
+        assert node.listing == listing
 
 
 PLACED = st.integers(0, 3)
