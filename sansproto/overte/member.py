@@ -161,6 +161,9 @@ class Member(Component[MemberState, ServerHost]):
     def may_kick(self) -> bool:
         return bool(self.permissions & p.Permissions.KICK)
 
+    def is_another(self, asked: p.NodeKickRequest) -> bool:
+        return asked.id != self.node_id
+
     def find_path(self, query: p.PathQuery) -> p.PathResponse | None:
         viewpoint = self.host.policy.viewpoint(query.path)
         if viewpoint is None or len((query.path + viewpoint).encode()) > _PATH_ROOM:
@@ -263,6 +266,7 @@ KICK_REQUEST: Final = (
     Guards.of(_M, _S, Arrival, "kick_request")
     .make(reads(p.NodeKickRequest), "malformed NodeKickRequest", ref="kicking")
     .need(_M.may_kick, "kick without permission", ref="kicking")
+    .need(_M.is_another, "a kick of oneself", ref="kicking")
     .give(_I.KICK_ASKED)
 )
 USERNAME_REQUEST: Final = (

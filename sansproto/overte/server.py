@@ -12,7 +12,6 @@ import attrs
 
 from ..component import Note, OptionalPart
 from ..contract import Address, Entropy, Path, Phase, Transmit
-from ..errors import NotOpen
 from ..events import Closed
 from ..snapshot import CACHED
 from ..trace import Trace
@@ -143,14 +142,18 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         self.advance(now)
         self.admission.assign(connect_id, node_type)
 
-    def kick(self, node_id: bytes, now: float, *, ban: int = 0) -> None:
-        """Throw a node out. It is not told, but the others are. NotOpen if it is gone already.
+    def kick(self, node_id: bytes, now: float, *, ban: int = 0) -> bool:
+        """Throw a node out. It is not told, but the others are. False if it is gone already: then nothing changes.
 
         By the bits of :class:`~.packets.Ban` in ``ban`` it stays outside, and so does who is like it:
         :class:`BanAdded` for each that is new. The policy holds at most 65,536 of them. docs/protocols/overte.rst,
-        kicking.
+        kicking. Raises NotOpen after the end.
         """
-        member = self._member("kick", node_id)
+        self.ask("kick")
+        self.advance(now)
+        member = self.members.by_id.get(node_id)
+        if member is None:
+            return False
         bans = bans_of(self.admission.visitor(member.entry), ban) - self.policy.bans
         self.verb("kick", now, member.asked(MemberInput.LEAVE(Departure.KICKED)))
         if bans and len(self.policy.bans) + len(bans) > _MAX_BANS:
@@ -159,17 +162,18 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
             for banned in sorted(bans, key=lambda banned: banned.text):
                 self.emit(BanAdded(banned))
             self.change_policy(attrs.evolve(self.policy, bans=self.policy.bans | bans), now)
+        return True
 
     def answer_username(self, by: bytes, node_id: bytes, now: float) -> bool:
         """Answer :class:`UsernameAsked`. Name and fingerprint are for those who may kick, or ask about themselves.
 
-        False if the node that it is about is gone: then there is no answer. NotOpen if who asks is gone. Queues a
-        datagram. docs/protocols/overte.rst, names and statistics.
+        Queues a datagram. False if one of the two is gone: then there is no answer. Raises NotOpen after the end.
+        docs/protocols/overte.rst, names and statistics.
         """
-        asker, about = self._member("answer_username", by), self.members.by_id.get(node_id)
         self.ask("answer_username")
         self.advance(now)
-        if about is None:
+        asker, about = self.members.by_id.get(by), self.members.by_id.get(node_id)
+        if asker is None or about is None:
             return False
         may_know, entry = asker is about or asker.permissions & p.Permissions.KICK, about.entry
         name = entry.username.encode()[:_MAX_NAME].decode("utf-8", "ignore") if may_know else ""
@@ -181,12 +185,6 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         )
         self.send_packet(asker.entry.path, reply)
         return True
-
-    def _member(self, verb: str, node_id: bytes) -> Member:
-        member = self.members.by_id.get(node_id)
-        if member is None:
-            raise NotOpen(verb, "GONE")
-        return member
 
     def change_policy(self, policy: Policy, now: float) -> None:
         """Judge by another policy from now on, also those that are in: who may not connect any more is out, untold.

@@ -503,7 +503,7 @@ def a_mixer_comes_with_its_assignment() -> OvertePeer:
     peer.now += 6.0
     party.check_in()
     Party(peer, OTHER, 48001).connect(**mixer)
-    peer.fails(lambda: peer.kick(first.session_id, peer.now))
+    peer.kick(first.session_id, peer.now)
     peer.kick(guest.session_id, peer.now)
     while peer.tick():
         pass
@@ -742,6 +742,7 @@ def a_guest_asks_for_what_not_everybody_gets() -> OvertePeer:
     peer.say(kick, PARTY, source=guest.local_id)
     peer.change_policy(Policy(anonymous=int(p.Permissions.CONNECT | p.Permissions.KICK)), peer.now)
     peer.say(kick, PARTY, source=guest.local_id)
+    peer.say(p.NodeKickRequest(record().id, 1), PARTY, source=guest.local_id)
     peer.say(p.PathQuery("/"), PARTY)
     peer.say(p.PathQuery("nowhere"), PARTY)
     return peer

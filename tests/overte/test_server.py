@@ -311,8 +311,6 @@ def test_kicked(domain: ServerPeer) -> None:
     domain.drain()
     assert domain.take()[-1] == NodeLeft(agent.node_id, Departure.KICKED)
     assert agent.check_in() is None
-    with pytest.raises(NotOpen):
-        domain.kick(agent.node_id, domain.now)
 
 
 def test_another_policy(domain: ServerPeer) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from typing import TypeVar
 
 from sansproto.contract import Path
-from sansproto.errors import NotOpen
 from sansproto.overte import (
     SOCKET,
     BanAdded,
@@ -99,22 +98,16 @@ class Serving:
                 text = f"{ban} stays outside until the domain stops: for good, start it with --ban {ban}."
                 self._reporter.tell("banned", text, ban=banned.text)
             case UsernameAsked(by, node_id):
-                self._try(lambda now: self._server.answer_username(by, node_id, now))
+                self._runner.call(lambda now: self._server.answer_username(by, node_id, now))
             case _:  # statistics
                 pass
 
     def _kick(self, by: bytes, node_id: bytes, ban: int) -> None:
-        """Nobody throws out oneself."""
         label = self._labels.get(node_id)
-        if label is not None and by != node_id:
+        if label is not None:
             asker = self._labels.get(by, "Somebody who has left")
             self._reporter.tell("kick", f"{asker} throws {label} out.", by=uuid_text(by), node=uuid_text(node_id))
-            self._try(lambda now: self._server.kick(node_id, now, ban=ban))
-
-    def _try(self, act: Callable[[float], object]) -> None:
-        """Do something about a node, which may be gone."""
-        with suppress(NotOpen):
-            self._runner.call(act)
+            self._runner.call(lambda now: self._server.kick(node_id, now, ban=ban))
 
     def _tell_joined(self, event: NodeJoined) -> None:
         name = f" as {printable(event.username)}" if event.username else ""
