@@ -179,3 +179,27 @@ def test_a_client_that_does_not_come_to_the_room_ends_a_server_or_does_not(comes
     peer.open()
     peer.receive_data(peer.link, b"00", peer.now)
     assert peer.endpoint.state is PeerState.TALKING
+
+
+def test_the_link_to_a_room_that_came_to_nothing_gets_none_of_what_is_sent_in_the_next_one() -> None:
+    """It may close slowly: the transport has not taken the line that was meant for it."""
+    peer = ServerPeer.live(comes_back=True)
+    peer.talk(answer=b"")
+    slow = peer.link
+    peer.stream_blocked(slow, peer.now)
+    peer.wait(peer.endpoint.delays.lobby + 1.0)
+    peer.open()
+    peer.get(p.RELAY, p.ServerIdentity(ME))
+    peer.meet()
+    peer.open()
+    peer.receive_data(peer.link, b"00", peer.now)
+    assert peer.endpoint.state is PeerState.TALKING
+    peer.drain()
+    peer.written.clear()
+    peer.stream_blocked(peer.link, peer.now)
+    peer.send(b"for the second one", peer.now)
+    peer.stream_unblocked(slow, peer.now)
+    peer.drain()
+    peer.stream_unblocked(peer.link, peer.now)
+    peer.drain()
+    assert {link: len(data) for link, data in peer.written.items()} == {peer.link: 2 + 18 + 16}
