@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from sansproto import proxies
 from sansproto.bob import PeerDelays, PeerLimits, RelayDelays, RelayLimits
@@ -25,6 +25,7 @@ from sansproto.egtp import (
     NodeLimits,
 )
 from sansproto.egtp import packets as egtp
+from sansproto.events import Closed
 from sansproto.freenet import FreenetDelays, FreenetLimits
 from sansproto.freenet import packets as freenet
 from sansproto.overte import (
@@ -43,7 +44,7 @@ from sansproto.overte import header as overte_header
 from sansproto.overte import packets as overte
 from sansproto.overte import payloads as overte_payloads
 from sansproto.overte import stun as overte_stun
-from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryLimits
+from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryEvent, RecoveryLimits
 from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
 from sansproto.session import Answers, Session
 from sansproto.testing._internal import layouts, reasons
@@ -224,6 +225,45 @@ def rules(of: Mapping[str, object]) -> str:
     return "".join(f"- {rule}\n" for rule in of)
 
 
+def first_paragraph(of: type) -> str:
+    """What a docstring begins with, with links for its roles of Sphinx."""
+    return " ".join((inspect.getdoc(of) or "").partition("\n\n")[0].split())
+
+
+def link(to: type) -> str:
+    """A class, with a link to its place in the reference."""
+    package = ".".join(to.__module__.split(".")[:2])
+    return f":class:`~{package}.{to.__name__}`"
+
+
+def roles(sessions: Iterable[type[Session[Any]]]) -> str:
+    """The machines of a protocol, with what their docstrings say."""
+    return list_table(("role", "what it does"), [(link(role), first_paragraph(role)) for role in sessions])
+
+
+def events_of(session: type[Session[Any]]) -> tuple[type, ...]:
+    """The events that a session declares, ``Closed`` among them."""
+    bases = (base for kind in session.__mro__ for base in vars(kind).get("__orig_bases__", ()))
+    for argument in (argument for base in bases for argument in get_args(base)):
+        found = tuple(get_origin(event) or event for event in get_args(argument))
+        if Closed in found:
+            return found
+    raise LookupError(f"{session.__name__} declares no events")
+
+
+def events(of: Iterable[type]) -> str:
+    """Events, with what their docstrings say."""
+    return list_table(("event", "meaning"), [(link(event), first_paragraph(event)) for event in of])
+
+
+def events_by_role(sessions: Iterable[type[Session[Any]]]) -> str:
+    """The events of each role; roles that have the same ones share a table."""
+    by_events: dict[tuple[type, ...], list[str]] = {}
+    for session in sessions:
+        by_events.setdefault(events_of(session), []).append(link(session))
+    return "\n".join(f"Of {' and '.join(names)}:\n\n{events(found)}" for found, names in by_events.items())
+
+
 def strangers(sessions: Iterable[type[Session[Any]]]) -> str:
     """How sessions answer who is not authenticated; nothing if none of them answers."""
     found = [(session.__name__, session.strangers) for session in sessions]
@@ -358,6 +398,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "overte.server_limits": lambda: settings(ServerLimits),
     "overte.ice_delays": lambda: settings(IceDelays),
     "overte.ice_limits": lambda: settings(IceLimits),
+    "recovery.events": lambda: events(get_args(RecoveryEvent)),
     "recovery.times": profiles,
     "recovery.time_rules": lambda: rules(DELAY_RULES),
     "recovery.limits": lambda: settings(RecoveryLimits),
@@ -386,7 +427,10 @@ def files() -> dict[Path, str]:
     for protocol in protocols():
         if layout := layouts.layout_of(protocol):
             found[LAYOUTS / f"{protocol}.json"] = dumps(layouts.document(protocol, layout))
-        if text := strangers(sessions_of(protocol)):
+        if sessions := sessions_of(protocol):
+            found[GENERATED / f"{protocol}.roles.inc"] = roles(sessions)
+            found[GENERATED / f"{protocol}.events.inc"] = events_by_role(sessions)
+        if text := strangers(sessions):
             found[GENERATED / f"{protocol}.strangers.inc"] = text
         for name, why in (("dropped", reasons.dropped), ("refused", reasons.refused), ("noted", reasons.noted)):
             if given := why(protocol):

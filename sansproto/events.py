@@ -31,7 +31,7 @@ class CloseCause(Enum):
     LOST = 4
     """The transport ended or failed under an open session."""
     TIMEOUT = 5
-    """The other end did not do in time what the protocol asks of it."""
+    """The other end did not do in time what the protocol asks for."""
     VIOLATION = 6
     """The other end broke the protocol: ``Closed.violation`` says how."""
     REFUSED = 7
@@ -42,14 +42,14 @@ class CloseCause(Enum):
 
 @attrs.frozen
 class Closed(Generic[V_co]):
-    """The session is over: always the last event, and there is exactly one.
+    """The session is over. This is always the last event, and there is exactly one.
 
     Each protocol's union of events has ``Closed`` of its own closed set of violations, so that a ``match`` over them
     can be exhaustive; a protocol without any has ``Closed[Never]``.
     """
 
     cause: CloseCause
-    """Why, in terms that all protocols share."""
+    """Why, in the terms that all protocols share."""
     violation: V_co | None = None
     """How the other end broke the protocol, or which limit or refusal it was; None if ``cause`` says it all."""
     detail: str = attrs.field(default="", kw_only=True)
@@ -58,12 +58,12 @@ class Closed(Generic[V_co]):
 
 @attrs.frozen
 class Writable:
-    """``send`` accepts bytes again after it had accepted fewer than it was given."""
+    """``send`` accepts more again, after it refused some of what it was given."""
 
 
 @attrs.define(slots=True, weakref_slot=False)
 class DataReceived:
-    """Bytes from the other end, in order. Never empty. (Not frozen: this is the bulk path.)"""
+    """Bytes from the other end, in order. Never empty. (Not frozen, for speed.)"""
 
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """The next bytes."""

@@ -344,7 +344,7 @@ CHANNEL: Final = Table[SecureChannel, ChannelState](
 
 
 class Channel(StreamSession[ChannelEvent]):
-    """One end of an encrypted channel, a StreamSession; each ``send`` begins a record of its own.
+    """One end of an encrypted channel, over a byte stream of your own. Each ``send`` begins a new record.
 
     Each record that arrives, unless it is empty, is one ``DataReceived``: none is joined with another, or split.
 

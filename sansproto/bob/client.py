@@ -13,7 +13,7 @@ from .way import TO_A_CLIENT, Agreed, PeerInput
 
 
 class Client(Peer[Offer]):
-    """Waits at a relay for servers that know the password, and receives from the one that is accepted.
+    """Waits at a relay for servers that know the password, and receives from the one that the application accepts.
 
     For each server that proves the password there is a ``PeerAgreed`` event; :meth:`accept` goes to the secure room
     with it, after which ``Connected`` and ``DataReceived`` follow. ``relay`` is (host, port), the host a name or an IP

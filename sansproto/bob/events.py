@@ -14,25 +14,25 @@ class Violation(Enum):
     """How the other end broke the protocol, or which answer or loss ended the session (``Closed.violation``)."""
 
     BAD_PACKET = 0
-    """Bytes on the relay port that are no packet."""
+    """Bytes on the relay port are not a packet."""
     BAD_ROOM_ANSWER = 1
     """The secure port did not answer with one of the three codes."""
     ROOM_UNKNOWN = 2
-    """The relay knows no room for us."""
+    """The relay has no room that waits for us."""
     ROOM_EXPIRED = 3
-    """The relay got tired of waiting for our line."""
+    """Our line came to the secure port too late."""
     RELAY_TIMEOUT = 4
-    """The relay's time for us is over."""
+    """The relay said that it heard nothing from us for too long."""
     TOO_MANY_GUESSES = 5
     """More exchanges failed than the limits allow."""
     RECORD_CORRUPTED = 6
     """An authentication tag differs: somebody changed the data."""
     RECORD_TOO_LONG = 7
-    """A record announces more bytes than one may have: this is no channel."""
+    """A record announces more bytes than a record may have: what arrives is not a channel."""
     STREAM_CUT = 8
     """The stream ended without the closing packet, or before everything was sent."""
     RELAY_LOST = 9
-    """The connection to the relay port ended without a word."""
+    """The connection to the relay port ended without a goodbye."""
     ROOM_LOST = 10
     """The connection to the secure port ended before the other peer was there."""
 
@@ -41,24 +41,24 @@ class Failure(Enum):
     """Why the exchange with one peer did not come to an agreement."""
 
     WRONG_PASSWORD = 0
-    """The two ends have different passwords (or somebody changed what they said)."""
+    """The two ends have different passwords (or somebody changed their packets on the way)."""
     BAD_POINT = 1
-    """What should have been a point of the curve is none."""
+    """The peer sent bytes that are not a valid point of the curve."""
     BAD_PUBLIC = 2
-    """Its parameters are malformed, or none that are spoken here."""
+    """The server's public packet is malformed, or asks for something that this library does not support."""
     SILENT = 3
-    """It did not answer in time."""
+    """The peer did not answer in time."""
     REFUSED = 4
-    """Its user said no."""
+    """The user of the peer said no."""
     GONE = 5
-    """It left the relay."""
+    """The peer left the relay."""
     ABSENT = 6
-    """It agreed, and there was no room with it at the secure port in time."""
+    """The peer agreed, but did not come to the secure port in time."""
 
 
 @attrs.frozen
 class Registered:
-    """The relay took this peer up; ``identity`` is how others see it: ``address:port``."""
+    """The relay registered this end. Other peers see it as ``identity``."""
 
     identity: str
     """``address:port``, as the relay sees us."""
@@ -76,14 +76,14 @@ class PeerAgreed:
 
 @attrs.frozen
 class PeerFailed:
-    """There will be no agreement with this peer; ``identity`` is empty if it never told one."""
+    """The exchange with this peer failed. This end stays at the relay, and may meet others."""
 
     uid: int
     """Its number at the relay."""
     failure: Failure
     """Why there is no agreement."""
     identity: str = attrs.field(default="", kw_only=True)
-    """``address:port``, as the relay sees it; empty if it never told one."""
+    """``address:port``, as the relay sees the peer; empty if this end never learnt it."""
 
 
 @attrs.frozen
@@ -101,7 +101,7 @@ ChannelEvent: TypeAlias = DataReceived | Writable | Closed[Violation]
 
 
 class Role(Enum):
-    """What a peer is there for."""
+    """Whether a peer sends or receives."""
 
     CLIENT = 0
     """It receives the file."""
@@ -117,9 +117,9 @@ class Departure(Enum):
     IDLE = 1
     """It sent nothing for too long."""
     MALFORMED = 2
-    """It sent what is no packet."""
+    """It sent bytes that are not a packet."""
     SLOW = 3
-    """It did not read what was sent to it, or was left unread for too long."""
+    """It did not read what the relay sent, or the relay did not read it for too long."""
     PAIRED = 4
     """It goes on in a secure room."""
     FLOODING = 5
@@ -135,12 +135,12 @@ class PeerJoined:
     identity: str
     """``address:port``, from where it is connected."""
     role: Role
-    """What it said that it is."""
+    """The role in its hello."""
 
 
 @attrs.frozen
 class PeerLeft:
-    """A peer is no longer registered."""
+    """A peer is no longer registered at this relay."""
 
     uid: int
     """Its number at this relay, which another peer may get."""
@@ -152,7 +152,7 @@ class PeerLeft:
 
 @attrs.frozen
 class RoomOpened:
-    """Two peers agreed; both are expected at the secure port."""
+    """Two peers agreed. The relay now expects both at its secure port."""
 
     client: str
     """The identity of the one that receives."""
@@ -162,7 +162,7 @@ class RoomOpened:
 
 @attrs.frozen
 class RoomClosed:
-    """A room is over; ``size`` bytes passed through it."""
+    """Two peers have left the secure port, or did not come. ``size`` bytes passed between them."""
 
     client: str
     """The identity of the one that receives."""

@@ -74,9 +74,10 @@ class FileAnnounced:
     """The name of a file and its size in bytes, as the sender claims them."""
 
     name: str
-    """What :func:`safe_name` made of the sender's path: a stranger's text, and not safe on every system."""
+    """The last part of the sender's path, as :func:`safe_name` gives it. It is a stranger's text, and not safe on every
+    system."""
     size: int | None
-    """Bytes; None if nobody knows before the end."""
+    """The size in bytes; None for a stream, whose size nobody knows before its end."""
 
 
 @attrs.frozen
@@ -99,11 +100,11 @@ PackEvent: TypeAlias = FileAnnounced | FileData | FileVerified
 
 
 def safe_name(raw: bytes) -> str:
-    """What stands behind the last slash of a path: the name as its owner gave it, which not every system can store.
+    """The part of a path after its last slash: the name as its owner gave it. Not every system can store it.
 
     Raises :class:`PackError`: ``BAD_NAME`` for what is not UTF-8, is empty, ``.`` or ``..``, or holds control
-    characters, ``LONG_NAME`` for more than :data:`MAX_NAME` bytes. A backslash, a colon and the rest are characters:
-    whoever stores the file on a system on which they are more has to look for them.
+    characters, ``LONG_NAME`` for more than :data:`MAX_NAME` bytes. A backslash, a colon and the like are ordinary
+    characters here. On a system where they are special, the program that stores the file has to look for them.
     """
     try:
         name = raw.rpartition(b"/")[2].decode()

@@ -33,7 +33,7 @@ SECURE_PORT: Final = "secure"
 
 
 class Relay(StreamEndpoint[RelayEvent, Never]):
-    """A relay for up to 65,534 peers. It sees every packet of the exchanges, and nothing of what its rooms pass on.
+    """Introduces up to 65,534 peers to each other, and joins those that agree. It cannot read what they send then.
 
     Bytes that are no packet end the connection; packets that the sender may not send now are dropped and counted.
     """

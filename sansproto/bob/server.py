@@ -20,7 +20,7 @@ _OWN = 0  # the queue's name for our own derivation
 
 
 class Server(Peer[Handshake]):
-    """Announces itself at a relay, answers clients, and sends to the one that accepts it.
+    """Registers at a relay, answers clients, and sends to the client that accepts it.
 
     ``relay`` is (host, port), the host a name or an IP address. ``count`` is the number of rounds of the password
     derivation, 1 to 10**6; every client computes them, too. ``entropy`` is drawn on for a salt of 16 bytes

@@ -48,11 +48,11 @@ class TransferFault(Enum):
     BAD_RECORD = "bad_record"
     """A record of a type that is, but malformed or too long."""
     EARLY_END = "early_end"
-    """The end is said before the file is complete."""
+    """The sender said that this is the end before the file was complete."""
     AFTER_END = "after_end"
     """A record behind the end or behind an error."""
     NO_END = "no_end"
-    """The file is complete, and nobody said that this is the end."""
+    """The file is complete, but the sender did not say that this is the end."""
 
 
 class TransferError(SansprotoError, ValueError):
@@ -65,20 +65,20 @@ class TransferError(SansprotoError, ValueError):
 
 @attrs.frozen
 class MetadataReceived:
-    """What the sender tells besides: the text of a JSON object, 2..4,096 bytes of UTF-8."""
+    """Metadata of the sender: the text of a JSON object, 2..4,096 bytes of UTF-8."""
 
     fields: str
     """JSON text."""
 
     @property
     def members(self) -> dict[str, Any]:
-        """Of the object; their values may be anything. docs/protocols/bob.rst, metadata."""
+        """The members of the object; their values may be anything. docs/protocols/bob.rst, metadata."""
         return json_object(self.fields)
 
 
 @attrs.frozen
 class SenderFailed:
-    """The sender gives up, and says why: text of a stranger, up to 1,024 bytes of UTF-8. Nothing more will come."""
+    """The sender gave up, and says why, in up to 1,024 bytes of UTF-8: the text of a stranger. Nothing more follows."""
 
     text: str
     """For people; not to be trusted."""

@@ -32,7 +32,7 @@ TOO_MANY_REQUESTS: Final = Refusal("too many requests wait for answers", ref="th
 
 
 class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
-    """One connection to a mailbox server: of the owner of a mailbox, or of somebody who deposits.
+    """One connection to a mailbox server. The owner of a mailbox polls it; anybody else deposits into it.
 
     ``server_key`` is the server's static public key. ``private_key`` is the owner's; without it one is drawn for this
     connection: the server does not learn who deposits. ``entropy`` is drawn on for 32 bytes (``mailbox.ephemeral``),

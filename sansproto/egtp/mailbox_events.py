@@ -1,4 +1,4 @@
-"""What mailbox servers and clients tell their applications; what a server wants to be stored is an event, too."""
+"""Events of mailbox servers and mailbox clients. What a server wants to have stored is an event, too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StoredMessage:
     blob: bytes = attrs.field(repr=lambda blob: f"<{len(blob)} bytes>")
     """The message."""
     group: bytes
-    """Of the address from which it was deposited."""
+    """The group of the address from which it was deposited."""
     at: int
     """When: milliseconds since 1970."""
 
@@ -33,33 +33,33 @@ class StoredMailbox:
     epoch: bytes
     """8 random bytes, drawn when it was made."""
     group: bytes
-    """Of the address from which it was made."""
+    """The group of the address from which it was made."""
     polled_at: int
     """When it was last polled, or nearly: milliseconds since 1970."""
     floor: int = 0
     """The highest number that its owner acknowledged."""
     last_seq: int = 0
-    """The number of the last message that was put into it; 0: none."""
+    """The number of the last message that was put into it; 0 if there was none."""
     messages: tuple[StoredMessage, ...] = ()
     """What is in it, by number."""
 
 
 @attrs.frozen
 class MailboxMade:
-    """Store a new mailbox. One that was there under this id is gone."""
+    """Store a new mailbox. If the store has one with this id, erase that one."""
 
     stored: StoredMailbox
-    """It is empty."""
+    """The new mailbox, which is empty."""
 
 
 @attrs.frozen
 class MessageAdded:
-    """Store a message; its number is the last one of the mailbox now."""
+    """Store a message. Its number is the mailbox's ``last_seq`` from now on."""
 
     mailbox: bytes = attrs.field(repr=bytes.hex)
     """The id."""
     message: StoredMessage
-    """What is put into it."""
+    """The message to store."""
 
 
 @attrs.frozen
@@ -101,13 +101,13 @@ class StoreWanted:
     """Store this change, after those with lower numbers, then call ``stored`` with the number."""
 
     number: int
-    """Counted up from 1."""
+    """The number of this change; the first one is 1."""
     change: StoreChange
-    """What has to last."""
+    """The change."""
 
 
 MailboxServerEvent: TypeAlias = StoreWanted | Closed[Never]
-"""All that a mailbox server tells."""
+"""All events of a mailbox server."""
 
 
 class MailboxViolation(Enum):
@@ -120,7 +120,7 @@ class MailboxViolation(Enum):
     BAD_SEAL = 2
     """A frame does not open: somebody changed the data."""
     BAD_MESSAGE = 3
-    """A sealed message that is none, or not the one that was due."""
+    """The content of a frame is not a valid message, or not the answer that was due."""
     TYPE = 4
     """The server does not know a request of ours."""
     LENGTH = 5
@@ -134,34 +134,34 @@ class MailboxViolation(Enum):
     SUPERSEDED = 9
     """The owner registered on another connection."""
     LIMIT = 10
-    """The server has no room for us, or we ask too much at once."""
+    """The server has no room for us, or we sent too many requests at once."""
 
 
 @attrs.frozen
 class MailboxOpen:
-    """The connection stands: what the server takes."""
+    """The connection is open. The fields are the limits of the server."""
 
     max_blob: int
-    """Bytes of the largest message."""
+    """The size of the largest message that it takes, in bytes."""
     max_stored: int
-    """Messages that a mailbox holds."""
+    """How many messages a mailbox holds."""
     retention: int = attrs.field(kw_only=True)
-    """Seconds for which a message is kept."""
+    """For how many seconds it keeps a message."""
 
 
 @attrs.frozen
 class MailboxRegistered:
-    """This connection is the owner's."""
+    """The server knows us as the owner of the mailbox; now ``poll`` and ``ack`` may be called."""
 
     epoch: bytes
-    """8 bytes; others than before mean that the mailbox was made anew, and counts its messages from 1 again."""
+    """8 bytes. If they have changed, the mailbox was made anew, and counts its messages from 1 again."""
     stored: int
-    """Messages in it."""
+    """How many messages are in it."""
 
 
 @attrs.frozen
 class MailboxMessage:
-    """A message out of the mailbox. Each number comes once per connection, and the lowest first."""
+    """A message of the mailbox. Each number comes once per connection, the lowest first."""
 
     seq: int
     """Its number in this epoch of the mailbox."""
@@ -171,32 +171,32 @@ class MailboxMessage:
 
 @attrs.frozen
 class MailboxPollDone:
-    """The poll is answered."""
+    """All messages that answer a poll have come."""
 
     sent: int
-    """Messages that came."""
+    """How many messages came."""
     left: int
-    """Messages that another poll would give."""
+    """How many messages are left for further polls."""
 
 
 @attrs.frozen
 class MailboxAcked:
-    """The server has erased what was acknowledged."""
+    """The server has erased the messages that were acknowledged."""
 
     floor: int
     """The highest number that was acknowledged."""
     stored: int
-    """Messages in the mailbox."""
+    """How many messages are left in the mailbox."""
 
 
 @attrs.frozen
 class MailboxDeposited:
-    """A deposit is answered."""
+    """The server answered a deposit."""
 
     tag: int
-    """As ``deposit`` returned it."""
+    """The number that ``deposit`` returned."""
     stored: bool
-    """False: the server did not take it, and does not say why."""
+    """False if the server did not take the message; it does not say why."""
 
 
 MailboxClientEvent: TypeAlias = (
@@ -208,4 +208,4 @@ MailboxClientEvent: TypeAlias = (
     | MailboxDeposited
     | Closed[MailboxViolation]
 )
-"""All that a mailbox client tells."""
+"""All events of a mailbox client."""

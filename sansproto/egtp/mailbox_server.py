@@ -30,7 +30,7 @@ TOO_MANY_LINKS: Final = Refusal("too many connections of a group of addresses", 
 
 
 class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
-    """Keeps packets for the owners of mailboxes, and gives each of them away once.
+    """Keeps packets in mailboxes until the owners of the mailboxes fetch them.
 
     ``private_key`` is its static X25519 key, 32 bytes, whose public part its clients know. ``wall_epoch`` is the wall
     clock at time 0, in seconds since 1970. ``entropy`` is drawn on for 32 bytes per connection, 8 per new mailbox.

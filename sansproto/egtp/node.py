@@ -89,7 +89,7 @@ _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.it
 
 
 class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
-    """One end of any number of sessions, each with a peer whose static public key is its id.
+    """Keeps encrypted sessions with any number of peers. The id of a peer is its static public key.
 
     ``private_key`` is this node's static X25519 key, 32 bytes. ``relays`` are the mailbox servers at which it has a
     mailbox: it polls them once it is started, and reaches peers who have a mailbox there too. ``only`` names the peers

@@ -1,4 +1,4 @@
-"""What a node tells its application, besides what the recovery core tells."""
+"""Events of a node, besides those of the recovery core."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ class Relay:
     key: bytes = attrs.field(repr=bytes.hex)
     """The server's static public key, 32 bytes."""
     address: Address
-    """Where it listens."""
+    """The address at which it listens."""
 
 
 @attrs.define(weakref_slot=False)
 class MessageReceived:
-    """A message of a peer, for the first and only time. (Not frozen: this is the bulk path.)"""
+    """A peer sent a message. Each message comes up once. (Not frozen, for speed.)"""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who sent it."""
+    """The public key of the peer that sent it."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
-    """What it is."""
+    """The message."""
     generation: int = attrs.field(kw_only=True)
-    """Of the session that it came in."""
+    """The generation of the session in which it came."""
     handle: bytes = attrs.field(kw_only=True)
-    """The session."""
+    """The id of that session."""
     stale: bool = attrs.field(default=False, kw_only=True)
-    """An instance of the peer sent it that was replaced since: it must not enter the new state."""
+    """The peer has restarted since it sent this: do not mix it into state that began after the restart."""
 
 
 @attrs.frozen
 class MailboxReachable:
-    """The mailbox at a server is polled from now on."""
+    """The node has reached a mailbox server, and polls its mailbox there from now on."""
 
     server: bytes = attrs.field(repr=bytes.hex)
     """The server's key."""
@@ -48,14 +48,16 @@ class MailboxReachable:
 
 @attrs.frozen
 class MailboxUnreachable:
-    """The connection to a mailbox server was lost, or could not be made; it is tried again, and that is told no more
-    until it is reached. A server that closes before it is ever reached may have another key.
+    """The connection to a mailbox server was lost, or could not be made. The node tries again.
+
+    The event does not come again for this server before ``MailboxReachable``. A server that closes the connection
+    before it was ever reached may have another key.
     """
 
     server: bytes = attrs.field(repr=bytes.hex)
     """The server's key."""
     cause: CloseCause
-    """How it ended."""
+    """Why the connection ended."""
     violation: MailboxViolation | None = attrs.field(default=None, kw_only=True)
     """How the server broke the protocol, or what it said; None if ``cause`` says it all."""
 
@@ -63,4 +65,4 @@ class MailboxUnreachable:
 EgtpEvent: TypeAlias = (
     RecoveryEvent | MessageReceived | MailboxReachable | MailboxUnreachable | Writable | Closed[Never]
 )
-"""All that a node tells."""
+"""All events of a node."""

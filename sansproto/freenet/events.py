@@ -1,6 +1,6 @@
-"""What an end of Freenet tells. docs/protocols/freenet.rst, events.
+"""Events of a gateway or peer. docs/protocols/freenet.rst, events.
 
-A session of ours with an address is a *generation* of it, counted up over all addresses: each event names one.
+Each session at an address is a *generation* of this address. Generations are numbered upwards over all addresses.
 """
 
 from __future__ import annotations
@@ -16,104 +16,105 @@ from .versions import Version
 
 @attrs.frozen
 class Connected:
-    """There is a session with whoever is at an address. It may be used at once."""
+    """A session with the end at an address is open. It may be used at once."""
 
     path: Path
-    """Where."""
+    """The address of the other end."""
     generation: int
     """The session."""
     proven: bytes | None = attrs.field(default=None, kw_only=True)
-    """The static key that we called: the other end has its secret. None: nothing is known of who it is."""
+    """The static public key that we called: the other end has proved that it has the private key. None if we did not
+    call: then nothing shows who the other end is."""
     confirmed: bool = attrs.field(default=True, kw_only=True)
-    """False: :class:`Confirmed` follows when the other end has shown that it knows the session."""
+    """False if ``Confirmed`` follows, when the other end has shown that it knows the session."""
     version: Version | None = attrs.field(default=None, kw_only=True)
-    """What it told; None: nothing."""
+    """The version of the other end; None if it did not say."""
     seen_at: Address | None = attrs.field(default=None, kw_only=True)
-    """Our address as it sees it; None: it did not say."""
+    """Our address as the other end sees it; None if it did not say."""
 
 
 @attrs.frozen
 class Confirmed:
-    """Something came that was sent after our answer: the other end knows the session."""
+    """A packet came that the other end sent after our answer: it knows the session."""
 
     path: Path
-    """Where."""
+    """The address of the other end."""
     generation: int
     """The session."""
 
 
 @attrs.frozen
 class MessageReceived:
-    """A message, for the first time. Messages of a session may overtake each other."""
+    """A message arrived. Each one comes up once. Messages of a session may overtake each other."""
 
     path: Path
-    """Where from."""
+    """The path by which it came."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """The message."""
     generation: int = attrs.field(kw_only=True)
-    """In which session it came."""
+    """The session in which it came."""
 
 
 @attrs.frozen
 class StreamReceived:
-    """A stream that is not a message, but of the layer above: complete."""
+    """A stream of the layer above, which is not a message, arrived completely."""
 
     path: Path
-    """Where from."""
+    """The path by which it came."""
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
-    """What it holds."""
+    """The contents of the stream."""
     generation: int = attrs.field(kw_only=True)
-    """In which session it came."""
+    """The session in which it came."""
     stream: int = attrs.field(kw_only=True)
-    """Its id."""
+    """The id of the stream."""
     metadata: bytes | None = attrs.field(default=None, kw_only=True, repr=False)
-    """What came with it."""
+    """The metadata of the stream; None if there was none."""
 
 
 @attrs.frozen
 class PathConflict:
-    """Somebody has a new session at an address, and the older one answers, too: both stay."""
+    """A new session was confirmed at an address, and the older one answers, too. Both stay."""
 
     path: Path
-    """Where."""
+    """The address of the other end."""
     generation: int
-    """The one that answered."""
+    """The older session, which answered."""
     other: int = attrs.field(kw_only=True)
-    """The new one."""
+    """The new session."""
 
 
 @attrs.frozen
 class PeerLost:
-    """A session is over: nothing came of it any more."""
+    """A session is over: the other end did not answer any more."""
 
     path: Path
-    """Where."""
+    """The address of the other end."""
     generation: int
     """The session."""
     replaced: bool = attrs.field(default=False, kw_only=True)
-    """Another one at its address was confirmed, and this one did not answer."""
+    """True if another session at its address was confirmed, and this one did not answer."""
     undelivered: tuple[bytes, ...] = attrs.field(
         default=(), kw_only=True, repr=lambda messages: f"<{len(messages)} messages>"
     )
-    """Messages that are not known to have arrived, in their order. They may have."""
+    """Messages that may not have arrived, in the order in which they were sent."""
 
 
 @attrs.frozen
 class Unreachable:
-    """A peer that we call did not answer. It is called again until ``disconnect``."""
+    """A peer that we call did not answer. The call goes on until ``disconnect``."""
 
     path: Path
-    """Where."""
+    """The address of the other end."""
 
 
 @attrs.frozen
 class Refused:
-    """A peer that we call does not speak to our version. It is not called again."""
+    """A peer that we call refused our version. The call is over."""
 
     path: Path
-    """Where."""
+    """The address of the other end."""
     reason: str = attrs.field(kw_only=True)
-    """Its words: for people only."""
+    """The peer's text, for people only."""
 
 
 FreenetEvent: TypeAlias = (
@@ -128,4 +129,4 @@ FreenetEvent: TypeAlias = (
     | Writable
     | Closed[Never]
 )
-"""All of them."""
+"""All events of a gateway or peer."""

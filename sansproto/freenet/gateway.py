@@ -1,4 +1,4 @@
-"""A gateway: whoever knows its key may come. docs/protocols/freenet.rst, the roles."""
+"""A gateway: whoever knows its key may come. docs/protocols/freenet.rst, roles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .endpoint import FreenetEndpoint
 
 
 class FreenetGateway(FreenetEndpoint):
-    """An endpoint at a known address: whoever knows its public key gets a session. It calls nobody.
+    """Waits at a known address. Every peer that knows its public key gets a session. It calls nobody.
 
     ``private_key`` is its static X25519 key, 32 bytes. ``version`` is what it tells of itself.
     """

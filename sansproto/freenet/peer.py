@@ -1,4 +1,4 @@
-"""A peer: it calls gateways and other peers. docs/protocols/freenet.rst, the roles."""
+"""A peer: it calls gateways and other peers. docs/protocols/freenet.rst, roles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_PLACE = Refusal("too many addresses", ref="calling")
 
 
 class FreenetPeer(FreenetEndpoint):
-    """An endpoint that calls others whose static key it knows, and is called by those that it expects.
+    """Calls gateways and peers whose public keys it knows. Only peers that it calls or expects can call it.
 
     ``private_key`` is its static X25519 key, 32 bytes. ``version`` is what it tells of itself.
     """

@@ -63,7 +63,7 @@ MALFORMED_PAYLOAD: Final = Note("malformed payload", ref="payloads")
 
 
 class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
-    """One client of one domain: its domain server, and the nodes that this names.
+    """Connects to one domain: to its domain server, and to the nodes that the domain server names.
 
     ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is
     reported by ``socket_bound``. ``local_host`` is our address as others on the same network see it: needed where the

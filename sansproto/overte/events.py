@@ -28,15 +28,15 @@ class NodeInfo:
     replicated: bool
     """Another domain's mixers get copies of its packets."""
     public: Address | None
-    """Its address for others; None: it has none that could be sent to."""
+    """Its address for others; None if it has no address to which a packet could be sent."""
     local: Address | None
-    """Its address in its own network; None: it has none that could be sent to."""
+    """Its address in its own network; None if it has no address to which a packet could be sent."""
     symmetric: Address | None
-    """From where it was heard, if that is neither of both."""
+    """The address from which it was heard, if that is neither the public nor the local one."""
     active: Address | None
-    """The one of these that is known to work; None: none yet."""
+    """The one of these three that is known to work; None as long as no one is."""
     webrtc: bool = False
-    """It is only reached over WebRTC, which is not spoken here: it is told of, and nothing can be sent to it."""
+    """It can be reached over WebRTC only. The library does not speak WebRTC, so nothing can be sent to this node."""
     ping_ms: int | None = None
     """The round trip of the last ping that was answered."""
     skew_us: int | None = None
@@ -44,12 +44,12 @@ class NodeInfo:
 
 
 class Loss(Enum):
-    """Why there is no connection to the domain any more; the client goes on trying."""
+    """Why the connection to the domain was lost; the client goes on trying."""
 
     SILENT = 0
     """It left too many check-ins unanswered."""
     MOVED = 1
-    """Our own address is another one now."""
+    """Our own address has changed."""
 
 
 class Removal(Enum):
@@ -60,17 +60,17 @@ class Removal(Enum):
     SILENT = 1
     """It was not heard for too long."""
     REPLACED = 2
-    """By another one with the same address, or with the same assignment."""
+    """Another node with the same address, or with the same assignment, took its place."""
     RESTARTED = 3
     """It dropped us; the domain's next list brings it back."""
 
 
 @attrs.frozen
 class Connected:
-    """The domain let us in. ``session_id`` is our session UUID, 16 bytes; it is another one after each connect."""
+    """The domain let us in. ``session_id`` is our session UUID, 16 bytes; each connect gives another one."""
 
     session_id: bytes
-    """Our session UUID, 16 bytes: another one after each connect."""
+    """Our session UUID, 16 bytes; each connect gives another one."""
     local_id: int
     """Our number in headers of packets."""
     domain_id: bytes = attrs.field(kw_only=True)
@@ -81,7 +81,7 @@ class Connected:
 
 @attrs.frozen
 class Disconnected:
-    """The connection is lost, and with it all nodes; ``Connected`` follows if the domain is reached again."""
+    """The connection is lost, and no node is known any more. ``Connected`` follows when the domain answers again."""
 
     why: Loss
     """What ended it."""
@@ -89,7 +89,7 @@ class Disconnected:
 
 @attrs.frozen
 class Renumbered:
-    """The domain knows us under other ids: a new session, in which all nodes are found anew."""
+    """The domain gave us other ids: this is a new session, and the client finds all nodes anew."""
 
     session_id: bytes
     """Our new session UUID, 16 bytes."""
@@ -101,7 +101,7 @@ class Renumbered:
 
 @attrs.frozen
 class Denied:
-    """The domain refuses us, for now: the client goes on asking until ``give_up``. Told once for each different denial.
+    """The domain refuses us. The client goes on asking until ``give_up``. The event comes once for each different one.
 
     ``code`` is a :class:`~sansproto.overte.packets.DenialReason`, if it is one that is known; ``reason`` and ``extra``
     are the domain's words, ``hint`` says in ours what may help.
@@ -112,7 +112,7 @@ class Denied:
     reason: str
     """The domain's words, for people."""
     extra: str = attrs.field(default="", kw_only=True)
-    """What it says besides, such as where else to go."""
+    """Additional information from the domain, such as where else to go."""
     hint: str = attrs.field(default="", kw_only=True)
     """In our words, what may help; empty for codes that are not known."""
 
@@ -140,25 +140,25 @@ class PermissionsChanged:
 
 @attrs.frozen
 class NodeAdded:
-    """The domain tells of a node; it cannot be sent to before ``NodeActivated``."""
+    """The domain named a node. Nothing can be sent to it before ``NodeActivated``."""
 
     node: NodeInfo
-    """What the domain says of it."""
+    """What the domain says about it."""
 
 
 @attrs.frozen
 class NodeActivated:
-    """A way to the node is known to work, perhaps a better one than before."""
+    """An address of the node is known to work now. It may be a better one than before."""
 
     node_id: bytes
     """Its session UUID, 16 bytes."""
     address: Address
-    """The one that works."""
+    """The address that works."""
 
 
 @attrs.frozen
 class NodeMeasured:
-    """A node answered a ping."""
+    """A node answered a ping of ours."""
 
     node_id: bytes
     """Its session UUID, 16 bytes."""
@@ -170,17 +170,17 @@ class NodeMeasured:
 
 @attrs.frozen
 class NodeRemoved:
-    """A node is gone."""
+    """A node is gone: nothing can be sent to it any more."""
 
     node_id: bytes
     """Its session UUID, 16 bytes."""
     why: Removal
-    """What became of it."""
+    """Why it is gone."""
 
 
 @attrs.frozen
 class PathAnswered:
-    """What ``ask_path`` asked for: position and orientation as text, such as ``/0,0,0/0,0,0,1``."""
+    """The answer to ``ask_path``: position and orientation as text, such as ``/0,0,0/0,0,0,1``."""
 
     path: str
     """What was asked for."""
@@ -200,50 +200,53 @@ class SettingsReceived:
 
 @attrs.frozen
 class NotAnswered:
-    """No answer in time, or the connection was lost: to a question for this path, kind of settings, or node."""
+    """The domain did not answer a question in time, or the connection was lost. One field says which question."""
 
     path: str | None = None
-    """What was asked for; None if it was not about a path."""
+    """The path that was asked for; None if the question was not about a path."""
     kind: int | None = None
-    """The AssignmentType that was asked for; None if it was not about settings."""
+    """The AssignmentType that was asked for; None if the question was not about settings."""
     node_id: bytes | None = None
-    """Whose name was asked for; None if it was not about a name."""
+    """The node whose name was asked for; None if the question was not about a name."""
 
 
 @attrs.frozen
 class UsernameAnswered:
-    """Who a node is. Name and fingerprint are empty and null for those who may not know them: who may not kick."""
+    """Who a node is. Without the permission to kick, name and fingerprint are empty, except for our own node."""
 
     node_id: bytes
     """Its session UUID, 16 bytes."""
     username: str = attrs.field(default="", kw_only=True)
-    """Of the directory service; empty also if it gave none."""
+    """Its name at the directory service; empty if it gave none, or if we may not know it."""
     fingerprint: bytes = attrs.field(default=bytes(16), kw_only=True)
-    """Of its machine, 16 bytes."""
+    """The fingerprint of its machine, 16 bytes; zeros if we may not know it."""
     may_kick: bool = attrs.field(default=False, kw_only=True)
-    """It may throw others out."""
+    """It may kick others."""
 
 
 @attrs.define(weakref_slot=False)
 class PacketReceived:
-    """A packet from a node, authenticated if the domain's packets are. (Not frozen: this is the bulk path.)"""
+    """A packet from a node, with a valid MAC if the domain authenticates packets.
+
+    (Not frozen, for speed.)
+    """
 
     node_id: bytes
     """The sender's session UUID, 16 bytes."""
     type: PacketType
     """What the payload is."""
     payload: bytes = attrs.field(kw_only=True, repr=lambda payload: f"<{len(payload)} bytes>")
-    """All that is behind the header."""
+    """Everything after the header."""
 
 
 @attrs.frozen
 class Undelivered:
-    """So many reliable packets were given up. ``node_id`` is empty where they were for the domain."""
+    """``count`` reliable packets were given up: nothing acknowledged them."""
 
     node_id: bytes
-    """To whom; empty for the domain."""
+    """The node to which they were sent; empty for the domain."""
     count: int
-    """Packets."""
+    """How many packets."""
 
 
 ClientEvent: TypeAlias = (

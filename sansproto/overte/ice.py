@@ -21,7 +21,7 @@ _OF_TYPE: Final = {PacketType.ICE_SERVER_HEARTBEAT.value: HEARTBEAT, PacketType.
 
 
 class IceServer(OverteEndpoint[IceServerEvent, IceDelays, IceLimits]):
-    """Knows where domains are, and tells clients who ask, and the domains about them.
+    """Knows the addresses of domains. It tells them to clients that ask, and tells the domains about these clients.
 
     An id belongs to the address that spoke first, until that is silent for 5 s; a domain takes its id from a client
     that has it. Of the ``limits.peers`` at most half are clients, whose queries nobody signs: however many ask, domains

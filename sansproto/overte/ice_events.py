@@ -12,19 +12,19 @@ from ..events import Closed
 
 @attrs.frozen
 class IcePeerAdded:
-    """An ice-server heard of a peer at this address: a domain by its heartbeat, or a client that asked."""
+    """A peer came to this ice-server: a domain sent a heartbeat, or a client a query."""
 
     peer_id: bytes
     """Its UUID, 16 bytes."""
     address: Address
-    """From where it was heard."""
+    """The address from which it sent."""
     is_domain: bool = attrs.field(default=False, kw_only=True)
-    """It is a domain; else a client."""
+    """True for a domain, False for a client."""
 
 
 @attrs.frozen
 class IcePeerRemoved:
-    """An ice-server forgot a peer: it fell silent, or was a client whose id a domain has now."""
+    """This ice-server forgot a peer: it was silent, or a domain took the id of a client."""
 
     peer_id: bytes
     """Its UUID, 16 bytes."""
@@ -32,9 +32,9 @@ class IcePeerRemoved:
 
 @attrs.frozen
 class DomainKeyWanted:
-    """A heartbeat could not be checked, or not with the key that is known: ``IceServer.provide_key`` brings another.
+    """A heartbeat needs a key: no key of this domain is known, or the known one does not fit. Call ``provide_key``.
 
-    Anybody can send heartbeats, so this may come often; who looks keys up does well to remember what was asked lately.
+    Anybody can send heartbeats, so the event may come often. Remember which keys you looked up lately.
     """
 
     domain_id: bytes
@@ -43,12 +43,12 @@ class DomainKeyWanted:
 
 @attrs.frozen
 class KeyRefused:
-    """An ice-server (as it was named to the domain) denied our heartbeats again and again: it has another key."""
+    """An ice-server denied several heartbeats of this domain in a row: it knows another public key of the domain."""
 
     host: str
-    """Of the ice-server, as it was named to the domain."""
+    """The ice-server's host, as the domain was told it."""
     port: int
-    """Of the ice-server."""
+    """The ice-server's port."""
 
 
 IceServerEvent: TypeAlias = IcePeerAdded | IcePeerRemoved | DomainKeyWanted | Closed[Never]

@@ -62,7 +62,7 @@ TOO_MANY_BANS: Final = Note("too many bans", ref="kicking")
 
 
 class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
-    """A domain for up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
+    """Serves a domain to up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
     ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
     itself the name of ``versions``.

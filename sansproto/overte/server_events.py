@@ -19,7 +19,7 @@ class Departure(Enum):
     """Why a node is no longer in the domain."""
 
     LEFT = 0
-    """It said so."""
+    """It sent a DisconnectRequest."""
     SILENT = 1
     """It was not heard for too long."""
     KICKED = 2
@@ -27,12 +27,12 @@ class Departure(Enum):
     REPLACED = 3
     """Another request came from its address, or for its assignment."""
     UNWELCOME = 4
-    """The policy changed."""
+    """The policy changed, or a ban holds for it, and it may not connect any more."""
 
 
 @attrs.frozen
 class NodeJoined:
-    """A node was let in. ``node_id`` is its session UUID, 16 bytes; its names are empty unless they were verified."""
+    """A node came in. Its names are empty unless they were verified."""
 
     node_id: bytes
     """Its session UUID, 16 bytes."""
@@ -41,20 +41,20 @@ class NodeJoined:
     local_id: int = attrs.field(kw_only=True)
     """Its number in headers of packets, for as long as it is there."""
     path: Path = attrs.field(kw_only=True)
-    """From where its connect request came."""
+    """The path by which its connect request came."""
     permissions: int = attrs.field(kw_only=True)
     """Bits of :class:`~sansproto.overte.packets.Permissions`."""
     username: str = attrs.field(default="", kw_only=True)
-    """Of the directory service, in lower case; empty unless it was verified."""
+    """Its name at the directory service, in lower case; empty unless it was verified."""
     account: str = attrs.field(default="", kw_only=True)
-    """Of the domain's own; empty unless it was verified."""
+    """Its name among the domain's own accounts; empty unless it was verified."""
     place: str = attrs.field(default="", kw_only=True)
-    """The name of the place from which it says that it comes."""
+    """The place from which it comes, as it says itself."""
 
 
 @attrs.frozen
 class NodeChanged:
-    """A node reported other sockets or another place than before."""
+    """A node reported sockets or a place that differ from what it reported before."""
 
     node_id: bytes
     """Its session UUID, 16 bytes."""
@@ -73,12 +73,15 @@ class NodeLeft:
     node_id: bytes
     """The session UUID that it had, 16 bytes."""
     why: Departure
-    """What ended it."""
+    """Why it is gone."""
 
 
 @attrs.frozen
 class KeyWanted:
-    """Somebody wants to come in under this name, in lower case: answer with ``provide_key``. Told once per answer."""
+    """A node wants to come in under this name: look up its public key, and call ``provide_key``.
+
+    The event does not come again for this name before that call.
+    """
 
     username: str
     """In lower case."""
@@ -86,52 +89,52 @@ class KeyWanted:
 
 @attrs.frozen
 class ConnectRefused:
-    """A connect request was answered by a denial."""
+    """The server answered a connect request with a denial."""
 
     path: Path
-    """From where the request came."""
+    """The path by which the request came."""
     reason: DenialReason
-    """Why."""
+    """The denial that was sent."""
 
 
 @attrs.frozen
 class StatsReceived:
-    """A node's statistics, as it sent them."""
+    """A node sent its statistics."""
 
     node_id: bytes
     """Its session UUID, 16 bytes."""
     data: bytes
-    """Not interpreted."""
+    """The payload, not interpreted."""
 
 
 @attrs.frozen
 class BanAdded:
-    """Somebody who was kicked stays outside. The policy holds it from now on: store it, for the next start."""
+    """``kick`` added a ban. The policy has it already; store it for the next start of the server."""
 
     banned: Banned
-    """Who, and by what."""
+    """Whom the ban is for, and by what it recognises that node."""
 
 
 @attrs.frozen
 class KickAsked:
-    """A node that may kick asks for it: ``kick(node_id, now, ban=flags)`` does it. ``flags`` say what to ban."""
+    """A node with the permission to kick asks for a kick. To do it, call ``kick(node_id, now, ban=flags)``."""
 
     by: bytes
-    """The session UUID of the one who asks."""
+    """The session UUID of the node that asks."""
     node_id: bytes
-    """The session UUID of the one to be kicked."""
+    """The session UUID of the node to kick."""
     flags: int = attrs.field(default=0, kw_only=True)
     """By what to ban it: bits of :class:`~sansproto.overte.packets.Ban`, as the packet has them."""
 
 
 @attrs.frozen
 class UsernameAsked:
-    """A node asks who another one is: ``answer_username(by, node_id, now)`` tells it what it may know."""
+    """A node asks who another node is. ``answer_username(by, node_id, now)`` tells it as much as it may know."""
 
     by: bytes
-    """The session UUID of the one who asks."""
+    """The session UUID of the node that asks."""
     node_id: bytes
-    """The session UUID of the one it is about."""
+    """The session UUID of the node about which it asks."""
 
 
 ServerEvent: TypeAlias = (

@@ -1,4 +1,4 @@
-"""What a core tells its host. docs/protocols/recovery.rst, events."""
+"""Events of the core. docs/protocols/recovery.rst, events."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from .items import CloseReason, Route
 
 
 class Reason(Enum):
-    """Why a session was established: it depends on the instance of the peer alone."""
+    """Why a session was established. Only the instance of the peer decides this."""
 
     FIRST = 0
-    """There was no session with this peer. State that was made with the entry goes on."""
+    """There was no session with this peer before. State that the layer above made with the entry stays valid."""
     REKEY = 1
-    """The same instance: nothing of the layer above starts anew."""
+    """The peer has the same instance: the layer above keeps its state."""
     RESTART = 2
-    """Another instance: all of the layer above starts anew, before a packet of the new session goes up or out."""
+    """The peer has another instance: the layer above starts anew, before it gets or sends a packet of this session."""
 
 
 class Limit(Enum):
-    """What was too much."""
+    """What exceeded its limit."""
 
     INIT = 0
-    """Inits."""
+    """Inits that arrived."""
     REPLY = 1
-    """Replies."""
+    """Replies that arrived."""
     CANDIDATE = 2
-    """Unconfirmed sessions."""
+    """Sessions that are not confirmed yet."""
     HINT = 3
     """Hints to be sent."""
 
@@ -39,202 +39,202 @@ class Established:
     """A session with a peer is in use from now on."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who."""
+    """The id of the peer."""
     generation: int
-    """Larger than in all such events before, of any peer."""
+    """The number of this session: larger than in all such events before, of any peer."""
     handle: bytes = attrs.field(kw_only=True)
-    """The session, by our id of it."""
+    """Our id of the session."""
     reason: Reason = attrs.field(kw_only=True)
-    """What it means to the layer above."""
+    """Why, and so what the layer above keeps."""
     old_handle: bytes | None = attrs.field(default=None, kw_only=True)
-    """The session that was in use up to now."""
+    """Our id of the session that was in use before; None if there was none."""
 
 
 @attrs.frozen
 class PeerRestarted:
-    """Follows an ``Established`` for the reason RESTART."""
+    """The peer has restarted. Follows an ``Established`` with the reason RESTART."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who."""
+    """The id of the peer."""
     generation: int
-    """Of the new session."""
+    """The generation of the new session."""
     old_instance: bytes = attrs.field(kw_only=True)
-    """What the peer showed before."""
+    """The instance of the peer before."""
     new_instance: bytes = attrs.field(kw_only=True)
-    """What it shows now."""
+    """The instance of the peer now."""
 
 
 @attrs.frozen
 class Undelivered:
-    """Packets that were not sent, or of which the host does not know that they arrived: each is handed up once.
+    """Packets that were not sent, or may not have arrived. Each one is listed once.
 
     Comes before ``PeerClosed``, ``PeerLost``, ``PeerForgotten``, and ``Established`` for a restart.
     """
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """For whom they were."""
+    """The peer for which they were."""
     generation: int
-    """Of the last session with it."""
+    """The generation of the last session with it."""
     packets: tuple[bytes, ...] = attrs.field(kw_only=True, repr=lambda packets: f"<{len(packets)} packets>")
     """In the order in which they were given."""
 
 
 @attrs.frozen
 class PeerClosed:
-    """The peer said goodbye. It is not called again without ``connect``."""
+    """The peer said goodbye. This end does not call it again before ``connect``."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who."""
+    """The id of the peer."""
     generation: int
-    """Of the last session with it."""
+    """The generation of the last session with it."""
     reason: CloseReason = attrs.field(kw_only=True)
-    """What it said."""
+    """The reason in the goodbye."""
 
 
 @attrs.frozen
 class PeerLost:
-    """A peer whose route another one has now did not answer any more: it is forgotten."""
+    """Another peer has the route of this peer now, and this peer does not answer any more. It is forgotten."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who."""
+    """The id of the peer."""
     generation: int
-    """Of the last session with it."""
+    """The generation of the last session with it."""
     other: bytes = attrs.field(kw_only=True, repr=bytes.hex)
-    """Who has its route."""
+    """The peer that has its route."""
 
 
 @attrs.frozen
 class PeerForgotten:
-    """A peer had no session for long, and nobody wanted one: it is forgotten."""
+    """A peer had no session for a long time, and the application wanted none. It is forgotten."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who."""
+    """The id of the peer."""
     generation: int
-    """Of the last session with it."""
+    """The generation of the last session with it."""
 
 
 @attrs.frozen
 class Expired:
-    """The session in use reached its greatest age and was not replaced."""
+    """The session in use reached its maximum age, and no new session had replaced it."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """With whom."""
+    """The peer of this session."""
     generation: int
-    """Of this session."""
+    """The generation of this session."""
     handle: bytes = attrs.field(kw_only=True)
     """The session."""
 
 
 @attrs.frozen
 class Suspected:
-    """Somebody says that the peer does not know the session in use: it is asked."""
+    """A hint says that the peer does not know the session in use. A hint may be forged, so the core asks the peer."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who may have restarted."""
+    """The peer that may have restarted."""
     generation: int
-    """Of this session."""
+    """The generation of this session."""
 
 
 @attrs.frozen
 class Unreachable:
-    """A handshake was not answered. It is tried again later, as long as a session is wanted."""
+    """The peer did not answer a handshake. The core tries again as long as a session is wanted."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who did not answer."""
+    """The peer that did not answer."""
     generation: int
-    """Of the last session with it."""
+    """The generation of the last session with it."""
     route: Route | None = attrs.field(kw_only=True)
-    """Where it was called."""
+    """The route by which it was called."""
 
 
 @attrs.frozen
 class PathChanged:
-    """The peer is at another route now; the session is the same."""
+    """The peer is at another route now. The session stays the same."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who."""
+    """The id of the peer."""
     generation: int
-    """Of the session in use."""
+    """The generation of the session in use."""
     old: Route = attrs.field(kw_only=True)
-    """Where it was."""
+    """The route before."""
     new: Route = attrs.field(kw_only=True)
-    """Where it is."""
+    """The route now."""
 
 
 @attrs.frozen
 class PathConflict:
-    """A peer was confirmed on exactly the route of another one, which is asked whether it is still there."""
+    """A peer was confirmed on the route of another peer. The core asks that other peer whether it is still there."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who had the route."""
+    """The peer that had the route before."""
     generation: int
-    """Of its session."""
+    """The generation of its session."""
     other: bytes = attrs.field(kw_only=True, repr=bytes.hex)
-    """Who has it now, too."""
+    """The peer that has the route now, too."""
 
 
 @attrs.frozen
 class IdentityConflict:
-    """Two processes take turns with the key of one peer."""
+    """Two processes use the key of one peer at the same time."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Whose key."""
+    """The peer with this key."""
     generation: int
-    """Of the session in use."""
+    """The generation of the session in use."""
 
 
 @attrs.frozen
 class SelfConnection:
-    """An Init of this very process came back. At most one for each route and minute."""
+    """An Init of this process came back to it. At most one event for each route in a minute."""
 
     route: Route
-    """From where."""
+    """The route by which it came."""
 
 
 @attrs.frozen
 class DuplicateIdentity:
-    """Another process has our own key. At most one for each route and minute."""
+    """Another process uses our own key. At most one event for each route in a minute."""
 
     route: Route
-    """Where it called from."""
+    """The route by which it called."""
 
 
 @attrs.frozen
 class Refused:
-    """A peer called and was refused. At most one for each peer and minute."""
+    """A peer called, and the policy refused it. At most one event for each peer in a minute."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Who."""
+    """The id of the peer."""
     route: Route
-    """Where it called from."""
+    """The route by which it called."""
 
 
 @attrs.frozen
 class Limited:
-    """Something was over its limit. At most one of a kind for each minute."""
+    """Something exceeded its limit. At most one event of a kind in a minute."""
 
     limit: Limit
-    """What."""
+    """What exceeded its limit."""
     count: int
-    """How often since the last such event, this time included."""
+    """How often since the last such event, including this time."""
 
 
 @attrs.frozen
 class TooBig:
-    """The operating system says that a datagram was larger than a route carries."""
+    """The operating system says that a datagram was too large for a route."""
 
     route: Route
-    """Which."""
+    """The route."""
 
 
 @attrs.frozen
 class SaveWanted:
-    """Half of the counters that a record of a session leaves it are used: save it again, and say ``saved``."""
+    """Half of the counters that the last record reserved are used. Save a new record, then call ``saved``."""
 
     peer: bytes = attrs.field(repr=bytes.hex)
-    """Whose record."""
+    """The peer of the record."""
     generation: int
-    """Of the session."""
+    """The generation of the session."""
 
 
 RecoveryEvent: TypeAlias = (
@@ -257,4 +257,4 @@ RecoveryEvent: TypeAlias = (
     | TooBig
     | SaveWanted
 )
-"""All of them."""
+"""All events of the core."""

@@ -1,4 +1,4 @@
-"""How long and how much: what the recovery core may use, as profiles. docs/protocols/recovery.rst, constants."""
+"""How long and how much: what the recovery core may use, as profiles. docs/protocols/recovery.rst, times and limits."""
 
 from __future__ import annotations
 

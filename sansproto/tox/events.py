@@ -1,4 +1,4 @@
-"""What a node tells its application."""
+"""Events of a node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .relay_events import RelayConnected, RelayLost
 
 
 class Presence(Enum):
-    """What a friend says of itself."""
+    """What a friend says about itself."""
 
     NONE = 0
     """It is there."""
@@ -28,28 +28,28 @@ class OfflineReason(Enum):
     """Why a friend is not online any more."""
 
     SAID = 0
-    """It said so: it ends, or does not want to listen."""
+    """The friend said goodbye."""
     RESTARTED = 1
-    """Another session took the place of the one that was in use: what the friend knew in it is gone."""
+    """A new session replaced the one in use: the friend has lost the state of the old session."""
     SILENT = 2
     """Nothing came from it for too long."""
     REMOVED = 3
-    """This end removed it, or was closed."""
+    """This end called ``remove_friend`` or ``close``."""
 
 
 @attrs.frozen
 class FriendOnline:
-    """A friend listens: messages and packets may be sent."""
+    """A friend is online: it takes messages and packets."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     session: int = 1
-    """The session's number, which ``session_number`` gives as long as it is this one: so often it has come online."""
+    """How often this friend has come online. ``session_number`` gives this number while this session lasts."""
 
 
 @attrs.frozen
 class FriendOffline:
-    """A friend does not listen any more. What had not arrived was told as :class:`Undelivered` before."""
+    """A friend is not online any more. If something had not arrived, ``Undelivered`` came before."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
@@ -59,19 +59,19 @@ class FriendOffline:
 
 @attrs.define(weakref_slot=False)
 class MessageReceived:
-    """A message of a friend."""
+    """A friend sent a message."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     text: str = attrs.field(repr=lambda text: f"<{len(text)} characters>")
-    """What it says."""
+    """The message."""
     is_action: bool = False
-    """It tells what the friend does: "/me waves"."""
+    """True if the text says what the friend does, like "/me waves"."""
 
 
 @attrs.define(weakref_slot=False)
 class MessageDelivered:
-    """A message of ours has arrived."""
+    """A message of ours has arrived at the friend's node."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """The real key of the friend."""
@@ -81,7 +81,7 @@ class MessageDelivered:
 
 @attrs.frozen
 class Undelivered:
-    """What is not known to have arrived, and is not sent any more: each message and packet is told once."""
+    """Messages and packets that may not have arrived, and are not sent any more. Each one is listed once."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """The real key of the friend."""
@@ -93,7 +93,7 @@ class Undelivered:
 
 @attrs.define(weakref_slot=False)
 class CustomReceived:
-    """A custom packet of a friend. Its first byte, the id, says whether it is lossless or lossy."""
+    """A friend sent a custom packet. Its first byte, the id, says whether it is lossless or lossy."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
@@ -103,7 +103,7 @@ class CustomReceived:
 
 @attrs.frozen
 class FriendWritable:
-    """``send`` takes packets for this friend again, after it had refused some."""
+    """``send`` takes packets for this friend again, after it refused one."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
@@ -111,7 +111,7 @@ class FriendWritable:
 
 @attrs.frozen
 class NameChanged:
-    """A friend says its name."""
+    """A friend sent its name."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
@@ -121,37 +121,37 @@ class NameChanged:
 
 @attrs.frozen
 class StatusMessageChanged:
-    """A friend says what it does."""
+    """A friend sent its status message."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     message: str
-    """What it says."""
+    """The status message."""
 
 
 @attrs.frozen
 class PresenceChanged:
-    """A friend says whether it is there."""
+    """A friend sent its presence."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     presence: Presence
-    """What it says."""
+    """The presence."""
 
 
 @attrs.frozen
 class TypingChanged:
-    """A friend types, or has stopped to."""
+    """A friend started to type, or stopped."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     is_typing: bool
-    """Which."""
+    """True if it started."""
 
 
 @attrs.frozen
 class RelaysShared:
-    """A friend says at which relays it can be met."""
+    """A friend sent a list of relays at which it can be met."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
@@ -160,19 +160,19 @@ class RelaysShared:
 
 
 class DemotionReason(Enum):
-    """What speaks against a relay."""
+    """The evidence against a relay."""
 
     GARBLED = 0
-    """Packets through it do not open: it has changed them, or the friend sends such."""
+    """Packets that came through it do not open: the relay changed them, or the friend sends such packets."""
     SILENT = 1
-    """It answers, but nothing comes through it that should have come."""
+    """The relay answers pings, but packets that should have come through it did not."""
 
 
 @attrs.frozen
 class RelayDemoted:
-    """A relay is not used for this friend for 30 seconds, and then asked for it again; sooner if no other way is left.
+    """A relay failed this friend. The node does not use it for this friend for 30 seconds, or while others are left.
 
-    Each time that this happens it is four times as long, up to 600 seconds. For other friends nothing changes.
+    Each further time it takes four times as long, up to 600 seconds. For other friends nothing changes.
     """
 
     relay: bytes = attrs.field(repr=bytes.hex)
@@ -180,12 +180,12 @@ class RelayDemoted:
     friend: bytes = attrs.field(repr=bytes.hex)
     """The friend's real key."""
     reason: DemotionReason
-    """Why."""
+    """The evidence."""
 
 
 @attrs.frozen
 class FriendPacketReceived:
-    """A packet of a friend that is left to the program: it asks for friendship, or is about a file."""
+    """A friend sent a friend request or a packet about a file. The node leaves these to the application."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
@@ -212,4 +212,4 @@ ToxEvent: TypeAlias = (
     | FriendPacketReceived
     | Closed[Never]
 )
-"""All of them."""
+"""All events of a node."""

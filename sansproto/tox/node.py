@@ -62,7 +62,7 @@ _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.it
 
 
 class ToxNode(RelayUser[ToxEvent, Incoming]):
-    """One end of sessions with friends, each known by its real key, over any number of datagram sockets.
+    """Keeps encrypted sessions with friends, over UDP and relays. The id of a friend is its real key.
 
     ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts. With a
     ``proxy`` it speaks to nobody else: it uses relays through it, and no datagrams.

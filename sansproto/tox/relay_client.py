@@ -30,7 +30,7 @@ from .relay_links import RelayUser
 
 
 class RelayClient(RelayUser[RelayClientEvent, Never]):
-    """Uses one relay: dials it until ``close``, and is linked there with those who want it, too.
+    """Uses one relay. It dials the relay until ``close``, and is linked there with clients that want the same.
 
     ``private_key`` is the DHT key, 32 bytes, by whose public part others know it. ``entropy`` is drawn on for 80 bytes
     each time that the relay is dialled, and 1 for the pause before that. With a ``proxy`` nobody else is dialled,

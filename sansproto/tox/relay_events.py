@@ -1,4 +1,4 @@
-"""What relays and their clients tell their applications."""
+"""Events of relays and of their clients."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class RelayViolation(Enum):
     BAD_FRAME = 1
     """A frame that is too long or too short, or does not open: somebody changed the data."""
     BAD_PACKET = 2
-    """A frame that holds no packet which this end expects."""
+    """A frame holds a packet that this end does not expect, or something that is not a packet."""
     ZERO_PONG = 3
-    """The answer to a ping has the number 0, which none has."""
+    """The answer to a ping has the number 0, which no ping has."""
 
 
 @attrs.frozen
 class RelayConnected:
-    """The relay has answered: what it was asked for is asked for now."""
+    """The stream to the relay is open. Keys for which the application asked are sent to the relay now."""
 
     relay: bytes = attrs.field(repr=bytes.hex)
     """Its key."""
@@ -35,27 +35,27 @@ class RelayConnected:
 
 @attrs.frozen
 class RelayLost:
-    """The stream to the relay is over, or none came about; it is dialled again.
+    """The stream to the relay ended, or could not be opened. The client dials again.
 
-    A relay that ends the stream before it ever was there may have another key: it cannot say so. Told once, until
-    ``RelayConnected``.
+    The event does not come again before ``RelayConnected``. A relay that ends the stream before ``RelayConnected`` may
+    have another key: it cannot say so.
     """
 
     relay: bytes = attrs.field(repr=bytes.hex)
     """Its key."""
     cause: CloseCause
-    """Why."""
+    """Why the stream ended."""
     violation: RelayViolation | None = attrs.field(default=None, kw_only=True)
     """How the relay broke the protocol, if it did."""
     proxy: ProxyFailure | None = attrs.field(default=None, kw_only=True)
-    """What is wrong with the proxy, or what it answered, if that is why."""
+    """The proxy's fault or answer, if that is the reason."""
     detail: str = attrs.field(default="", kw_only=True)
     """Text for people only."""
 
 
 @attrs.frozen
 class Routed:
-    """The relay knows that we want to be linked with this key."""
+    """The relay has noted that we want to be linked with this key."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
@@ -63,7 +63,7 @@ class Routed:
 
 @attrs.frozen
 class RouteRefused:
-    """The relay has no room for this key; it is asked again later."""
+    """The relay has no room for this key. The client asks again later."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
@@ -71,7 +71,7 @@ class RouteRefused:
 
 @attrs.frozen
 class Linked:
-    """The other one is there and wants the same: packets go both ways."""
+    """The client with this key is at the relay, too, and asked for us: packets pass in both directions."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
@@ -79,7 +79,7 @@ class Linked:
 
 @attrs.frozen
 class Unlinked:
-    """The other one has left the relay, or does not want to be linked any more, or the stream to the relay is over."""
+    """The link is over: the other client left, or gave up the link, or the stream to the relay ended."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """The other client's DHT key."""
@@ -87,7 +87,7 @@ class Unlinked:
 
 @attrs.frozen
 class RelayedReceived:
-    """A packet of a linked client. Never empty."""
+    """A linked client sent a packet. It is never empty."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """Its DHT key, as the relay says."""
@@ -97,7 +97,7 @@ class RelayedReceived:
 
 @attrs.frozen
 class OobReceived:
-    """A packet of anybody at the relay."""
+    """A client of the relay sent a packet by key. It need not be linked with us."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """The sender's DHT key, as the relay says."""
@@ -117,24 +117,24 @@ RelayClientEvent: TypeAlias = (
     | Writable
     | Closed[Never]
 )
-"""All that a client of a relay is told."""
+"""All events of a client of a relay."""
 
 
 @attrs.frozen
 class RelayClientJoined:
-    """Somebody uses the relay, and has the key."""
+    """A client completed the handshake, and has proved that it has the key."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """Its DHT key."""
     link: Link
     """Its connection."""
     address: Address = attrs.field(kw_only=True)
-    """From where it came."""
+    """The address from which it came."""
 
 
 @attrs.frozen
 class RelayClientLeft:
-    """It uses the relay no longer, on this connection."""
+    """The connection of a client is over."""
 
     key: bytes = attrs.field(repr=bytes.hex)
     """Its DHT key."""
@@ -143,4 +143,4 @@ class RelayClientLeft:
 
 
 RelayServerEvent: TypeAlias = RelayClientJoined | RelayClientLeft | Closed[Never]
-"""All that a relay tells."""
+"""All events of a relay."""

@@ -30,7 +30,7 @@ TOO_MANY_LINKS: Final = Refusal("too many connections of a group of addresses", 
 
 
 class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
-    """A relay for clients of Tox, of any implementation.
+    """A TCP relay for clients of Tox, of any implementation.
 
     ``private_key`` is its DHT key, 32 bytes, whose public part its clients know. ``entropy`` is drawn on for 80 bytes
     for each hello. With ``strict`` a client that gives back an id which it does not hold is cut, as the reference does;
