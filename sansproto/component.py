@@ -203,7 +203,6 @@ class Parts(dict[K, C]):
     __slots__ = ("forgotten", "make", "place")
 
     def __init__(self, make: Callable[[K], C]) -> None:
-        super().__init__()
         self.make = make
         self.place: Place | None = None
         self.forgotten = False

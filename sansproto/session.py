@@ -189,9 +189,13 @@ class Session(Declared, Generic[E]):
         where: Where = None,
     ) -> None:
         """Count something that is ignored; ``guard`` is what decided so, ``error`` what it raised."""
+        counts = self.stats.dropped
+        if self.trace is None:  # the rest is for who looks on: there may be a flood
+            counts[reason] = counts.get(reason, 0) + 1
+            return
         why = {} if error is None else {"fault": error.fault, "offset": error.offset, "field": error.field}
         where = self.where if where is None else where
-        self._count_in(self.stats.dropped, reason, part, Dropped, guard=guard, where=where, **why)
+        self._count_in(counts, reason, part, Dropped, guard=guard, where=where, **why)
 
     def count_refusal(self, refusal: Refusal, part: Part[Any] | None = None) -> None:
         """Count output that is not taken."""

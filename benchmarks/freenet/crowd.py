@@ -163,7 +163,7 @@ def somewhere(random: Random) -> Path:
 def run() -> Iterator[Line]:
     yield from idle()
     yield from flood()
-    times = [joined(seed) for seed in range(20)]
+    times = [joined(seed) for seed in range(100)]
     for within, target in ((3.0, 65.0), (10.0, 95.0)):
         share = 100 * sum(one <= within for one in times) / len(times)
         yield Line(f"joiners that are in within {within:g} s of a flood", share, target, at_least=True, unit=" %")

@@ -162,11 +162,11 @@ class Door(Component[DoorState, DoorHost]):
 
     def has_budget(self, came: CameIntro) -> bool:
         level, now = self.host.spent.intros, self.host.clock
-        is_known = came.place is not None and bool(came.place.generations)
         if not level.has(self.total, now):
             return False
-        share = level.share(self.total, now)
-        return is_known or share > _KEPT + (_SCARCE - _KEPT) * self._toss(came.data)
+        if came.place is not None and came.place.generations:
+            return True
+        return level.share(self.total, now) > _KEPT + (_SCARCE - _KEPT) * self._toss(came.data)
 
     def has_share(self, came: CameIntro) -> bool:
         level, now = self.host.spent.addresses.get(_address(came.path)), self.host.clock

@@ -188,14 +188,14 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
 
     def decode(self, data: bytes, path: Path) -> bytes:
         """Only its form is looked at: there may be a flood of them."""
-        size, first = len(data), data[:1]
-        is_intro = first == b"\1" and size == p.INTRO_SIZE
-        if not is_intro and (first != b"\2" or not p.MIN_SYMMETRIC <= size <= p.MAX_RECEIVED):
+        size = len(data)
+        is_intro = size == p.INTRO_SIZE and data[0] == _INTRO
+        if not is_intro and (data[:1] != b"\2" or not p.MIN_SYMMETRIC <= size <= p.MAX_RECEIVED):
             p.DATAGRAM.decode(data)  # which says what is wrong
         return data
 
     def received(self, packet: bytes, path: Path) -> None:
-        place = self.place_at(path)
+        place = self.places.get(where_of(path))
         if packet[0] == _INTRO:
             INTRO.act(self.door, CameIntro(packet, path, place))
         else:

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import Final, TypeAlias
 
 from ..contract import Address
+from ..fair import address_bytes
 from ..wire import (
     U8,
     U16BE,
@@ -162,7 +163,7 @@ SEEN: Final = OneOf[Seen](U32LE, by_id(AddressV4, AddressV6))
 
 def seen_at(address: Address) -> Seen:
     """How a numeric address is told to its owner."""
-    packed = ip_address(address.host).packed
+    packed = address_bytes(address.host)
     return (AddressV4 if len(packed) == 4 else AddressV6)(packed, address.port)
 
 
