@@ -48,6 +48,8 @@ URGES: Final = Rate(1.0, 8.0)
 
 _QUESTIONS: Final = 3
 """So often a friend that answers cookie requests is asked in the session in use, before there is to be another one."""
+_BETWEEN: Final = 0.5
+"""Seconds from one of these to the next, at least; the next cookie is asked for later than a round trip, too."""
 
 _IDS: Final = frozenset(p.FRIEND.packets)
 _ALIVE: Final = p.FRIEND.encode(p.Alive())
@@ -84,6 +86,8 @@ class AllSessions(Protocol):
 class FriendHost(WaysHost, Protocol):
     """What a friend asks of its node."""
 
+    @property
+    def real_key(self) -> bytes: ...
     @property
     def profile(self) -> Profile: ...
     @property
@@ -191,7 +195,7 @@ class Friend(Component[FriendState, FriendHost]):
         outgoing, now = self._session().outgoing, self.host.clock
         if self.heard >= self.asked_at:
             self.questions = 0
-        if not self.questions or now - self.asked_at >= outgoing.watch.patience:
+        if not self.questions or now - self.asked_at >= _BETWEEN:
             self.questions, self.asked_at = self.questions + 1, now
             outgoing.ask_by(way)
 
@@ -248,6 +252,10 @@ class Friend(Component[FriendState, FriendHost]):
     def until_lost(self) -> float:
         return self.heard + self.delays.silent - self.host.clock
 
+    def until_first_pulse(self) -> float:
+        """The ends take turns: what acknowledges the friend's sign of life is sent halfway between two of our own."""
+        return self.delays.alive / (2 if self.host.real_key < self.key else 1)
+
     def until_pulse(self) -> float:
         """Until something has to be said, or it is lost."""
         return min(self.said + self.delays.alive - self.host.clock, self.until_lost())
@@ -260,7 +268,8 @@ class Friend(Component[FriendState, FriendHost]):
 
     def greet(self) -> None:
         """What we send before it listens to anything else."""
-        self.heard = self.said = self.host.clock
+        now = self.heard = self.host.clock
+        self.said = now + self.until_first_pulse() - self.delays.alive
         session = self._session()
         session.outgoing.send_at_once(p.FRIEND.encode(p.Online()))
         self.host.sessions.ask_alive(self)
@@ -365,7 +374,7 @@ PACKET: Final = (
 
 
 class FriendTimer:
-    FIRST = Timer(_I.PULSE_DUE, NodeDelays.alive)
+    FIRST = Timer(_I.PULSE_DUE, _C.until_first_pulse)
     PULSE = Timer(_I.PULSE_DUE, _C.until_next_pulse)
     PULSE_REST = Timer(_I.PULSE_DUE, _C.until_pulse)
 

@@ -123,7 +123,7 @@ class NodeDelays(RelayClientDelays):
     """From a lossless packet to the earliest list of missing packets, which acknowledges it."""
     missing: float = seconds(0.25)
     """Between two of these lists while packets are missing, and none come."""
-    quiet: float = seconds(4.0)
+    quiet: float = seconds(4.5)
     """The longest time in which nothing is sent in a session."""
     alive: float = seconds(8.0)
     """Between two signs of life for the friend's program."""

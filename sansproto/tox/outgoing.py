@@ -346,6 +346,8 @@ class Outgoing(Part[OutgoingHost]):
     def tick(self) -> None:
         now, waiting = self.host.clock, self.window.waiting
         self._congestion().tick(now, waiting, self.round_trip)
+        if waiting and self.session.core.silence.since is None:  # what came last was sent before these arrived
+            self.session.core.note_sent()
         if waiting and now - self.last_request >= self.host.delays.request:
             self.send_request()
         self.watch.tick()

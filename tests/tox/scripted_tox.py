@@ -228,7 +228,8 @@ class NodePeer(ScriptedPeer):
         return friend
 
     def met(self, number: int = 2, path: Path = AT_B) -> Friend:
-        """A friend that has called and is online."""
+        """A friend that has called and is online. (The second sign of life goes to number 2 after half the time, to
+        number 3 after all of it: their keys differ.)"""
         friend = self.befriend(number, path)
         friend.call()
         self.take()

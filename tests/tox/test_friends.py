@@ -129,7 +129,7 @@ def test_the_60_seconds_begin_with_what_was_heard_last(heard: float) -> None:
 
 def test_signs_of_life_keep_their_time_whenever_the_friend_was_heard() -> None:
     peer = NodePeer.live()
-    friend = peer.met()
+    friend = peer.met(3)
     begun, said = peer.now, set()
     for second in range(60):
         if second in (3, 33):
@@ -149,9 +149,11 @@ def test_any_new_packet_is_a_sign_of_life() -> None:
     assert peer.is_online(friend.real.public)
 
 
-def test_we_say_each_8_seconds_that_we_live() -> None:
+@pytest.mark.parametrize(("number", "first"), [(2, 4.0), (3, 8.0)])
+def test_we_say_each_8_seconds_that_we_live_and_take_turns_with_the_friend(number: int, first: float) -> None:
     peer = NodePeer.live()
-    friend = peer.met()
+    friend = peer.met(number)
+    assert (first == 4.0) == (peer.endpoint.real_key < friend.real.public)
     times: list[float] = []
     while peer.now < 60.0:
         peer.tick()
@@ -159,7 +161,7 @@ def test_we_say_each_8_seconds_that_we_live() -> None:
         times += [peer.now for one in found if isinstance(one, Heard) and one.payload == ALIVE]
         friend.start = peer.endpoint.friends.all[friend.real.public].session.outgoing.window.number
         friend.say(friend.data(REQUEST))
-    assert times == [8.0 * number for number in range(1, 8)]
+    assert times == [at for turn in range(8) if (at := first + 8.0 * turn) <= 60.0]
 
 
 # -- what they say

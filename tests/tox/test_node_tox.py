@@ -181,7 +181,7 @@ def test_only_so_many_pings_are_awaited() -> None:
 
 def test_after_a_change_of_network_friends_are_pinged_from_the_new_address() -> None:
     peer = NodePeer.live()
-    friend = peer.met()
+    friend = peer.met(3)
     peer.wait(3.0)
     friend.take()
     peer.network_changed(peer.now)

@@ -128,7 +128,7 @@ def test_many_packets_are_acknowledged_each_54_milliseconds() -> None:
 
 def test_gaps_are_asked_for_until_they_are_closed() -> None:
     peer = NodePeer.live()
-    friend = peer.met()
+    friend = peer.met(3)
     peer.wait(2.0)
     friend.take()
     lost = [friend.lossless(said(number)) for number in range(2)]
@@ -176,7 +176,7 @@ def test_ids_that_nobody_uses_are_passed_over(payload: bytes) -> None:
     assert peer.stats.dropped == {}
 
 
-def test_an_idle_session_says_something_each_4_seconds() -> None:
+def test_an_idle_session_says_something_each_4_and_a_half_seconds() -> None:
     peer = NodePeer.live()
     friend = peer.met()
     peer.wait(3.0)
@@ -192,8 +192,8 @@ def test_an_idle_session_says_something_each_4_seconds() -> None:
     alive = [at for at, payload in said if payload == ALIVE]
     assert {round(after - before, 3) for before, after in itertools.pairwise(alive)} == {8.0}
     gaps = [after - before for (before, _), (after, _) in itertools.pairwise(said)]
-    assert max(gaps) <= 4.0
-    assert len(said) <= 17
+    assert max(gaps) <= 4.5
+    assert len(said) <= 16
 
 
 # -- nonces
@@ -378,7 +378,7 @@ def test_a_lossless_packet_that_is_sent_again_is_acknowledged_again() -> None:
 
 def test_the_second_list_within_2_seconds_is_answered_if_nothing_of_ours_went_for_one() -> None:
     peer = NodePeer.live()
-    friend = peer.met()
+    friend = peer.met(3)
     peer.wait(2.5)
     friend.take()
     said = []

@@ -95,6 +95,29 @@ def test_a_friend_that_restarts_and_keeps_silent_learns_where_we_are_by_the_ping
     assert back(world, a, b) < 2.0
 
 
+@pytest.mark.parametrize("at", [0.0, 4.05, 8.05])
+def test_that_takes_no_longer_just_after_a_sign_of_life(at: float) -> None:
+    world = World()
+    a, b = pair(world)
+    world.net.run(16.0 + at)
+    b.restart("again")
+    b.befriend(a)
+    a.tox.probe = lambda friend, path: None  # type: ignore[method-assign]
+    a.say(b, "are you there?")
+    assert back(world, a, b) < 5.1
+
+
+@pytest.mark.parametrize("latency", [0.001, 0.02, 0.2])
+def test_two_nodes_without_anything_to_say_send_two_packets_each_in_eight_seconds(latency: float) -> None:
+    """A sign of life, and what acknowledges that of the friend."""
+    world = World(latency=latency)
+    a, b = pair(world)
+    world.net.run(16.0)
+    before = [end.tox.stats.packets_sent for end in (a, b)]
+    world.net.run(80.0)
+    assert [end.tox.stats.packets_sent - sent for end, sent in zip((a, b), before, strict=True)] == [20, 20]
+
+
 def test_without_anything_to_say_that_takes_up_to_eight_seconds_more() -> None:
     world = World()
     a, b = pair(world)

@@ -491,7 +491,7 @@ def test_a_node_that_is_closed_sends_nothing() -> None:
 
 def test_what_was_learnt_about_the_rate_is_forgotten_ten_seconds_later() -> None:
     peer = NodePeer.live()
-    friend = peer.met(2, AT_B)
+    friend = peer.met(3, AT_B)
     peer.send(friend.real.public, custom(1), peer.now)
     friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))
     assert outgoing_of(friend).congestion is not None
@@ -500,7 +500,7 @@ def test_what_was_learnt_about_the_rate_is_forgotten_ten_seconds_later() -> None
     friend.say(friend.data(REQUEST, start=outgoing_of(friend).window.number))  # a sign of life went out
     peer.wait(1.5)
     assert outgoing_of(friend).congestion is None
-    assert peer.met(3, AT_C)
+    assert peer.met(2, AT_C)
 
 
 def test_what_an_idle_session_hears_by_another_way_or_of_what_was_sent_twice_says_less() -> None:

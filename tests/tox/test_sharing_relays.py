@@ -24,7 +24,7 @@ def node(number: int, **more: Any) -> ToxNode:
 
 @pytest.mark.parametrize(
     ("most", "path", "told"),
-    [(1, None, 8), (2, None, 1), (1, Path("udp", "192.0.2.2", 33445), 1)],
+    [(1, None, 9), (2, None, 1), (1, Path("udp", "192.0.2.2", 33445), 1)],
     ids=["at one of two relays", "at both", "at one, and by UDP"],
 )
 def test_a_friend_that_is_not_at_a_relay_of_ours_is_told_again_each_8_seconds(
