@@ -232,6 +232,7 @@ class DelayWindow:
             if queued > _STARTED + (_SOME_BY_GAPS if gaps else _SOME) / self.rate:
                 self.is_starting = False
                 self._shrink(now, self._best() * self.empty)
+                self.cut += self.empty  # of what was too much some is found to be missing only then
         else:
             queued -= _UNSEEN + (_GAP / self.rate if gaps else 0.0)
             self._compete(now, count)

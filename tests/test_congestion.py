@@ -43,6 +43,19 @@ def test_the_rate_doubles_with_each_round_trip_until_something_stands_in_a_queue
     assert not window.is_starting
 
 
+def test_behind_the_start_it_waits_for_what_was_too_much() -> None:
+    """Of that, some is found to be missing a round trip later only."""
+    window = DelayWindow(0.0)
+    run(window, 1.0)
+    window.note_acknowledged(1.1, 100, 0.2)
+    assert not window.is_starting
+    before = window.window
+    window.note_acknowledged(1.1 + 1.5 * ROUND_TRIP + TICK, 100, ROUND_TRIP)
+    assert window.window == before
+    window.note_acknowledged(1.1 + 2.1 * ROUND_TRIP + TICK, 100, ROUND_TRIP)
+    assert window.window > before
+
+
 def test_the_rate_comes_to_that_of_the_way() -> None:
     sent = run(DelayWindow(0.0), 20.0, most=1000.0)
     assert 0.9 * 1000 < sum(sent[-200:]) / 10 < 1.02 * 1000

@@ -41,6 +41,8 @@ class FriendsHost(Host[Any], Protocol):
     limits: NodeLimits
     keyring: Keyring
 
+    @property
+    def room_for_bulk(self) -> int: ...
     def put(self, way: Target, data: bytes) -> None: ...
     @property
     def relays(self) -> Mapping[bytes, RelayLink]: ...
@@ -62,12 +64,14 @@ class Friends(Part[FriendsHost]):
     lanes: Annotated[dict[Path, Lane], MEMO]
     """Forgotten when any friend's session or path changes."""
     blocked: dict[bytes, None]
-    """Friends to whom something waits for room, wherever."""
+    """Friends to whom something waits for room, wherever; first those who have waited longest."""
+    is_full: bool
+    """Some of them wait for room in the outbox."""
 
     def __init__(self, host: FriendsHost, make: Callable[[bytes], Friend]) -> None:
         super().__init__(host)
         self.all, self.own_relays = Parts(make), {}
-        self.by_path, self.by_dht_key, self.lanes, self.blocked = {}, {}, {}, {}
+        self.by_path, self.by_dht_key, self.lanes, self.blocked, self.is_full = {}, {}, {}, {}, False
 
     def rebuild(self) -> None:
         self.by_path, self.by_dht_key, self.lanes = {}, {}, {}
@@ -273,12 +277,20 @@ class Friends(Part[FriendsHost]):
             if relay in friend.ways.relays:
                 self.look_for(friend)
 
+    def wait_for_room(self, key: bytes) -> None:
+        """Packets of this friend have to wait."""
+        self.blocked[key] = None
+        self.is_full = self.host.room_for_bulk <= 0
+
     def unblock(self) -> None:
-        """There is room again, somewhere."""
-        blocked, self.blocked = self.blocked, {}
-        for key in blocked:
+        """There is room again, somewhere. Those who have waited longest come first: they keep their places as long as
+        it is not for them."""
+        for key in tuple(self.blocked):
             friend = self.all.get(key)
-            if friend is not None and friend.session is not None:
+            if friend is None or friend.session is None:
+                del self.blocked[key]
+            elif not (self.is_full and friend.ways.is_direct):
+                del self.blocked[key]
                 friend.session.outgoing.pump()
 
     # -- inside

@@ -81,8 +81,6 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     gate: Gate
     recovery: Recovery
     profile: Profile
-    is_full: bool
-    """Something waits for room in the outbox."""
     pace: Pace
     bulk: Annotated[crypto.Bulk, CACHED]
     delays: Annotated[NodeDelays, CACHED]
@@ -115,7 +113,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             trace=trace,
         )
         real = crypto.KeyPair.of(real_key)
-        self.profile, self.cookies, self.is_full, self.pace = Profile(), Cookies.all(self.limits.cookies), False, pace
+        self.profile, self.cookies, self.pace = Profile(), Cookies.all(self.limits.cookies), pace
         self.keyring = Keyring(self, real, self.own_dht)
         self.friends, self.sessions = Friends(self, self._make_friend), Sessions(self, self._make_session)
         self.gate, self.bulk = Gate(self), crypto.Bulk()
@@ -356,8 +354,8 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     def next_transmit(self) -> Transmit | None:
         transmit = super().next_transmit()
-        if self.is_full and len(self._outbox) <= self.limits.outbox // 2:
-            self.is_full = False
+        if self.friends.is_full and len(self._outbox) <= self.limits.outbox // 2:
+            self.friends.is_full = False
             self.friends.unblock()
             self.run()
         return transmit
@@ -443,6 +441,11 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     def room_in_outbox(self) -> int:
         return self.limits.outbox - len(self._outbox)
 
+    @property
+    def room_for_bulk(self) -> int:
+        """There is always room left for what may not wait. None while others wait for their turn."""
+        return 0 if self.friends.is_full else self.room_in_outbox - self.limits.outbox // 4
+
     def takes_packets(self) -> bool:
         """Does the application take events, or is there much room for them?"""
         return len(self._events) < self.limits.events // 2
@@ -455,8 +458,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         self.sessions.note_stalled(session)
 
     def wait_for_room(self, friend: bytes) -> None:
-        self.friends.blocked[friend] = None
-        self.is_full = self.is_full or self.room_in_outbox <= 0
+        self.friends.wait_for_room(friend)
 
     def put(self, way: Target, data: bytes) -> None:
         if isinstance(way, Direct):
@@ -548,12 +550,11 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return b""
 
     def transmit(self, data: bytes, route: Route) -> None:
-        place = place_of(route)
-        if isinstance(place, bytes):
-            friend = self.friends.all.get(place)
-            ways = [] if friend is None else friend.ways.all()
-        else:
-            ways = [place]
+        place, ways = place_of(route), list[Way]()
+        if not isinstance(place, bytes):
+            ways.append(place)
+        elif place in self.friends.all:
+            ways += self.friends.all[place].ways.all()
         parts = [data]
         if data[0] == _HANDSHAKE and len(data) > _HANDSHAKE_SIZE:
             parts = [data[:_HANDSHAKE_SIZE], data[_HANDSHAKE_SIZE:]]

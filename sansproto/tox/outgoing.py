@@ -67,7 +67,7 @@ class OutgoingHost(Host[Any], Protocol):
     bulk: Bulk
 
     @property
-    def room_in_outbox(self) -> int: ...
+    def room_for_bulk(self) -> int: ...
     def put(self, way: Target, data: bytes) -> None: ...
     def probe(self, friend: bytes, path: Path) -> None: ...
     def wait_for_room(self, friend: bytes) -> None: ...
@@ -171,7 +171,7 @@ class Outgoing(Part[OutgoingHost]):
         limits, waiting = self.host.limits, len(self.queue or ())
         if waiting:
             return limits.queue - waiting
-        room = max(self.host.room_in_outbox, limits.unsent // _OVERHEAD)
+        room = max(self.host.room_for_bulk, limits.unsent // _OVERHEAD)
         congestion = self.congestion or self._new_congestion()
         return limits.queue + min(congestion.most(self.host.clock, self.window.in_flight), room)
 
@@ -180,7 +180,7 @@ class Outgoing(Part[OutgoingHost]):
     def send(self, payload: bytes, message: int = 0) -> bool:
         """Send a lossless packet, now or as soon as it may be; False if too many wait."""
         if not self.queue and self._room() > 0:
-            way = self._way(len(payload))
+            way = self._way_of_bulk(len(payload))
             if way is not None:
                 self._send_first(payload, message, way)
                 return True
@@ -190,7 +190,7 @@ class Outgoing(Part[OutgoingHost]):
         """Send as many as are taken, from the first one on; how many those are."""
         count = 0
         while not self.queue and (left := len(payloads) - count) > 0 and (room := self._room()) > 0:
-            way = self._way(len(payloads[count]))
+            way = self._way_of_bulk(len(payloads[count]))
             if way is None:
                 break
             for _ in range(min(left, self._turn(room, way))):
@@ -450,12 +450,20 @@ class Outgoing(Part[OutgoingHost]):
             self.host.wait_for_room(session.friend.key)
         return way
 
+    def _way_of_bulk(self, size: int) -> Target | None:
+        """The same of a packet that may wait: some room in the outbox is left to those that may not."""
+        way = self._way(size)
+        if isinstance(way, Direct) and self.host.room_for_bulk <= 0:
+            self.host.wait_for_room(self.session.friend.key)
+            return None
+        return way
+
     def _turn(self, room: int, way: Target) -> int:
         """How many packets may go by a way before it is looked at again."""
-        return min(room, self.host.room_in_outbox) if isinstance(way, Direct) else 1
+        return min(room, self.host.room_for_bulk) if isinstance(way, Direct) else 1
 
     def _send_queue(self, queue: deque[tuple[bytes, int]]) -> None:
-        while queue and (room := self._room()) > 0 and (way := self._way(len(queue[0][0]))) is not None:
+        while queue and (room := self._room()) > 0 and (way := self._way_of_bulk(len(queue[0][0]))) is not None:
             for _ in range(min(len(queue), self._turn(room, way))):
                 payload, message = queue.popleft()
                 self._send_first(payload, message, way)
@@ -515,7 +523,7 @@ class Outgoing(Part[OutgoingHost]):
 
     def _send_asked(self) -> None:
         congestion, now = self._congestion(), self.host.clock
-        while congestion.may_send_again(now) and (way := self._way(self.window.asked_size)) is not None:
+        while congestion.may_send_again(now) and (way := self._way_of_bulk(self.window.asked_size)) is not None:
             found = self.window.next_asked(now)
             if found is None:
                 return

@@ -29,7 +29,7 @@ from sansproto.congestion import DelayWindow
 from sansproto.contract import Address, Path, SendDatagram
 from sansproto.testing._internal.meter import measured
 from sansproto.testing.laws import weight
-from sansproto.tox import KeyPair, Relay, crypto, requests
+from sansproto.tox import KeyPair, Pace, Relay, crypto, requests
 from sansproto.tox import packets as p
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.nodes import encode_nodes
@@ -61,6 +61,53 @@ def tell_relays(friend: Friend, number: int) -> None:
 def sent_by_udp(peer: NodePeer) -> Counter[int]:
     """How many packets of each kind went out since the last time, where nobody is."""
     return Counter(one.data[0] for one in peer.take(peer.transmits) if isinstance(one, SendDatagram))
+
+
+# -- a friend: acknowledgements
+
+
+def test_a_friend_that_acknowledges_what_has_not_arrived_does_not_make_the_node_deaf_to_others() -> None:
+    """The adapter takes few datagrams, and the application has always something for both."""
+    peer = NodePeer.live()
+    liar, other = peer.met(), peer.met(3, AT_C)
+    node, heard, begun = peer.endpoint, Counter[bytes](), peer.now
+    for step in range(1, 2001):
+        peer.now = begun + step * 0.005
+        if (node.next_timeout() or inf) <= peer.now:
+            node.handle_timeout(peer.now)
+        for friend in (liar, other):
+            node.send_many(friend.real.public, [b"\xa0" + bytes(1372)] * 256, peer.now)
+        for _ in range(5):
+            datagram = node.next_transmit()
+            packet = other.opened(datagram.data) if isinstance(datagram, SendDatagram) else None
+            if isinstance(packet, Heard):
+                heard[packet.payload[:1]] += 1
+                other.start += packet.number == other.start and packet.payload != REQUEST
+        node.receive_datagram(liar.data(REQUEST, start=outgoing_of(liar).window.end), AT_B, peer.now)
+        if step % 10 == 0:
+            node.receive_datagram(other.data(REQUEST), AT_C, peer.now)
+            node.receive_datagram(other.lossless(b"\x40are you there?"), AT_C, peer.now)
+        while node.next_event() is not None:
+            pass
+    assert node.stats.dropped == {}
+    assert node.stats.noted == {}
+    assert heard[REQUEST] > 50
+    assert heard[ALIVE] > 0
+    assert heard[b"\xa0"] > 160
+
+
+def test_friends_whose_packets_wait_for_room_have_their_turns() -> None:
+    peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(outbox=32, queue=64))
+    friends = [peer.met(number, at(number)) for number in (2, 3, 4)]
+    node, taken = peer.endpoint, list[int]()
+    for friend in friends:
+        assert node.send_many(friend.real.public, [b"\xa0"] * 60, peer.now) == 60
+    while (datagram := node.next_transmit()) is not None:
+        assert isinstance(datagram, SendDatagram)
+        number = int(datagram.path.host.rpartition(".")[2])
+        if not taken or taken[-1] != number:
+            taken.append(number)
+    assert taken[:12] == [2, 3, 4] * 4
 
 
 # -- a friend: lists of missing packets
