@@ -67,9 +67,9 @@ class Congestion(Protocol):
         """Another :data:`TICK` has passed, and so many packets are not acknowledged."""
         ...
 
-    def move(self) -> None:
+    def move(self, round_trip: float | None) -> None:
         """Packets go by another way from now on: round trips of the old one say nothing. The sender tells no more of
-        these."""
+        these, and what is known of the new one."""
         ...
 
 
@@ -118,11 +118,14 @@ _BURST, _LEAST_BURST = 0.01, 4.0
 """Seconds whose packets may be sent at once; packets."""
 _LEAST_WAIT = 0.002
 _LEAST_TRIP, _MOST_TRIP = 0.005, 10.0
-"""A round trip is taken for no shorter and no longer than that: what is longer was a pause, of the way or of the other
-end."""
 _LONG_AGO: Final = 100.0
 _VALUES: Final = 64
 """So many are remembered at most, whoever acknowledges how often."""
+
+
+def _trip(round_trip: float) -> float:
+    """It counts as no shorter and no longer than that: what is longer was a pause, of the way or of the other end."""
+    return min(max(round_trip, _LEAST_TRIP), _MOST_TRIP)
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -216,7 +219,7 @@ class DelayWindow:
 
     def note_acknowledged(self, now: Instant, count: int, round_trip: float | None, *, gaps: bool = False) -> None:
         if round_trip is not None:
-            round_trip = min(max(round_trip, _LEAST_TRIP), _MOST_TRIP)
+            round_trip = _trip(round_trip)
             if self.base.values and now - self.measured > _BASE:  # it may say how long nothing came
                 self.base.add(now, self.empty, _BASE)
             self.empty = self.base.add(now, round_trip, _BASE)
@@ -251,14 +254,16 @@ class DelayWindow:
     def tick(self, now: Instant, waiting: int, round_trip: float) -> None:
         """It goes by what is acknowledged."""
 
-    def move(self) -> None:
+    def move(self, round_trip: float | None) -> None:
         self.base, self.standing, self.lately = Lowest(), Lowest(), Lowest()
         self.boost = 1.0
+        if round_trip is not None:
+            self.empty = self.round_trip = _trip(round_trip)
 
     @classmethod
     def begin(cls, now: Instant, round_trip: float) -> DelayWindow:
         """That of a sender who knows the round trip, and nothing else."""
-        trip = min(max(round_trip, _LEAST_TRIP), _MOST_TRIP)
+        trip = _trip(round_trip)
         return cls(now, empty=trip, round_trip=trip)
 
     # -- inside

@@ -183,6 +183,17 @@ def test_who_acknowledges_each_packet_fills_no_memory() -> None:
     assert max(map(len, (window.base.values, window.standing.values, window.lately.values, window.slices))) <= 66
 
 
+@pytest.mark.parametrize(("told", "counts"), [(0.2, 0.2), (None, 1.0), (0.0, 0.005), (3600.0, 10.0)])
+def test_on_another_way_its_round_trip_counts_if_it_is_known(told: float | None, counts: float) -> None:
+    window = DelayWindow(0.0, window=100.0, is_starting=False)
+    window.note_acknowledged(1.0, 1, 1.0)
+    window.move(told)
+    assert window.empty == window.round_trip == counts
+    assert window.rate == window.window / counts
+    window.note_acknowledged(2.0, 1, 0.5)
+    assert window.empty == window.round_trip == 0.5
+
+
 def test_what_was_learnt_counts_for_ten_seconds() -> None:
     window = DelayWindow(1.0)
     assert window.is_active(10.9)
@@ -255,7 +266,7 @@ def test_no_lie_lasts_longer_than_the_lowest_round_trip_is_remembered(
         elif what == "missing":
             window.note_missing(now, in_flight, 0)
         elif what == "move":
-            window.move()
+            window.move(trip)
         assert 16.0 <= window.window < 1e6
         assert 1.0 < window.rate < 1e8
         assert 0.002 <= window.wait() <= TICK

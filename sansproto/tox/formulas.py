@@ -116,7 +116,7 @@ class Formulas:
         self.rate = max(rate, _FLOOR)
         self.asked_rate = max(_UP * (sent + again) / (_SPAN * TICK), self.rate)
 
-    def move(self) -> None:
+    def move(self, round_trip: float | None) -> None:
         """They know of no ways."""
 
     # -- inside

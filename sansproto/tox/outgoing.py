@@ -286,7 +286,7 @@ class Outgoing(Part[OutgoingHost]):
         """Another way is in use, with this round trip: those of the old one say nothing about it."""
         self.round_trip = self.recent = _ROUND_TRIP if trip is None else trip
         if self.congestion is not None:
-            self.congestion.move()
+            self.congestion.move(trip)
 
     def seal(self, payload: bytes, number: int) -> bytes:
         """A Data packet."""

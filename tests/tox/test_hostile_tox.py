@@ -70,7 +70,8 @@ def test_a_friend_that_acknowledges_what_has_not_arrived_does_not_make_the_node_
     """The adapter takes few datagrams, and the application has always something for both."""
     peer = NodePeer.live()
     liar, other = peer.met(), peer.met(3, AT_C)
-    node, heard, begun = peer.endpoint, Counter[bytes](), peer.now
+    node: Any = peer.endpoint
+    heard, begun = Counter[bytes](), peer.now
     for step in range(1, 2001):
         peer.now = begun + step * 0.005
         if (node.next_timeout() or inf) <= peer.now:
@@ -99,7 +100,8 @@ def test_a_friend_that_acknowledges_what_has_not_arrived_does_not_make_the_node_
 def test_friends_whose_packets_wait_for_room_have_their_turns() -> None:
     peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(outbox=32, queue=64))
     friends = [peer.met(number, at(number)) for number in (2, 3, 4)]
-    node, taken = peer.endpoint, list[int]()
+    node: Any = peer.endpoint
+    taken: list[int] = []
     for friend in friends:
         assert node.send_many(friend.real.public, [b"\xa0"] * 60, peer.now) == 60
     while (datagram := node.next_transmit()) is not None:
