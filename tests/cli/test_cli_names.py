@@ -97,6 +97,19 @@ def test_what_windows_calls_it(name: str, stored: str, monkeypatch: pytest.Monke
     assert next(names.candidates(name)) == stored
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        *[(name, "is none that a file can have") for name in ("", ".", "..", "a/", "a/..")],
+        *[(name, "is not UTF-8, or has control characters") for name in ("a\n", "\udcff", "\0")],
+        ("n" * 1025, "is too long"),
+    ],
+)
+def test_a_name_that_cannot_be_sent_is_refused_with_the_reason(name: str, why: str) -> None:
+    with pytest.raises(CommandFailed, match=why):
+        names.check_sendable(name)
+
+
 def test_a_long_name_is_cut_and_keeps_its_extension(tmp_path: Path) -> None:
     name = "\N{SNOWMAN}" * 300 + ".tar.gz"
     stored = storable_name(tmp_path, name)

@@ -7,10 +7,12 @@ import pty
 import re
 import shlex
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from sansproto_cli import passwords
 from sansproto_cli.app import app, run_command
 from sansproto_cli.exits import CommandFailed, Exit
 from sansproto_cli.sizes import parse_size
+from sansproto_cli.sources import open_source
 
 _ROOT = Path(__file__).parents[2]
 
@@ -141,6 +144,44 @@ def test_a_stream_has_a_name_and_a_limit(place: Place) -> None:
     failed(place.receive("-y", "--max-size", "1K").wait(), 8, "--max-size")
     assert sender.wait().code == 7
     assert place.received == ["log:today"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_with_a_name_is_sent_as_it_comes(place: Place) -> None:
+    """Nothing is read, and nobody is waited for, before the receiver says yes."""
+    path = place.folder / "pipe"
+    os.mkfifo(path)
+    sender = place.send(path)
+    sender.wait_for("of unknown size")
+    receiver = _receive(place, "-y", "-o", "-")
+    with open(path, "wb", buffering=0) as pipe:
+        for line in (b"one", b"two"):
+            pipe.write(line)
+            receiver.wait_for(line.decode())
+    assert (receiver.wait().code, sender.wait().code) == (0, 0)
+    assert receiver.output == b"onetwo"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_who_waits_for_a_pipe_can_be_stopped(place: Place) -> None:
+    path = place.folder / "pipe"
+    os.mkfifo(path)
+    sender, receiver = place.send(path), place.receive("-y")
+    receiver.wait_for("Receiving pipe")
+    sender.signal(signal.SIGINT)
+    assert (sender.wait().code, receiver.wait().code) == (130, 7)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets with names")
+def test_a_socket_and_a_pipe_without_permission_cannot_be_sent(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)  # a socket has a short path
+    with closing(socket.socket(socket.AF_UNIX)) as one:
+        one.bind("socket")
+        failed(place.send(place.folder / "socket").wait(), 9, "is a socket")
+    os.mkfifo("pipe")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read everything
+    with pytest.raises(CommandFailed, match="Permission denied"):
+        open_source(["pipe"])
 
 
 def test_a_sender_that_is_killed_leaves_no_part_of_a_stream(place: Place) -> None:

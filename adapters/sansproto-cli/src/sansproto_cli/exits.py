@@ -27,10 +27,12 @@ class Exit(IntEnum):
 
 @attrs.define(eq=False)
 class CommandFailed(Exception):
-    """An end that was foreseen. ``message`` is one line: what happened and what to do."""
+    """An end that was foreseen. ``message`` is one line: what happened and what to do. ``told`` is what the other end
+    hears of it instead, where the message holds a path of this computer."""
 
     code: Exit
     message: str
+    told: str = ""
 
 
 class Interrupted(BaseException):

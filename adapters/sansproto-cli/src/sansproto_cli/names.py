@@ -75,6 +75,10 @@ def check_sendable(name: str) -> None:
     try:
         safe_name(name.encode(errors="surrogatepass"))
     except PackError as error:
-        what = "is too long" if error.fault is PackFault.LONG_NAME else "is not UTF-8, or has control characters"
+        what = "is not UTF-8, or has control characters"
+        if error.fault is PackFault.LONG_NAME:
+            what = "is too long"
+        elif name.rpartition("/")[2] in ("", ".", ".."):
+            what = "is none that a file can have"
         text = f"The name {shown_name(name[:100])} {what}: rename it, or give another with --name."
         raise CommandFailed(Exit.DAMAGED, text) from error

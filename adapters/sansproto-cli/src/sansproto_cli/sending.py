@@ -172,7 +172,7 @@ class Sending:
             self._send(writer.finish())
         except CommandFailed as failure:
             if failure.code in (Exit.FILES, Exit.NOBODY):
-                self._give_up(failure.message)
+                self._give_up(failure.told or failure.message)
             raise
 
     def _await_greeting(self) -> None:

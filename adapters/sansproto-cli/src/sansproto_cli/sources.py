@@ -1,4 +1,4 @@
-"""What is to be sent: one file as it is, a folder or several files as a tar, the standard input as it comes, a text.
+"""What is to be sent: a file as it is, a folder or several files as a tar, a pipe as it comes, a text.
 
 Files are looked at twice: when the command starts, so that whoever waits waits for something that can be read, and when
 the transfer does. What counts is the second look. A file that differs from it afterwards is an error.
@@ -6,6 +6,7 @@ the transfer does. What counts is the second look. A file that differs from it a
 
 from __future__ import annotations
 
+import errno
 import io
 import mmap
 import os
@@ -31,12 +32,13 @@ from .output import MAX_TEXT
 CHUNK = 1 << 20
 STDIN = "-"
 _UNTOLD = (0, mmap.PAGESIZE)  # sizes that say nothing in /proc and in /sys
-_PIECE = 1 << 16  # bytes of the standard input that are read at once
+_PIECE = 1 << 16  # bytes of a pipe that are read at once
 _AHEAD = 16  # of these pieces
 _PATIENCE = 0.1  # seconds until it is told that there is nothing to read
 _BLOCK = tarfile.BLOCKSIZE
 _TAR_END = 2 * _BLOCK
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_READ = os.O_RDONLY | _NO_WAIT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 @attrs.frozen
@@ -93,7 +95,7 @@ def open_source(paths: Sequence[str]) -> Source:
             raise CommandFailed(Exit.USAGE, "- cannot be sent together with files: send it alone.")
         if sys.stdin is None:
             raise CommandFailed(Exit.FILES, "The standard input is closed: let there be one, or name a file.")
-        return _standard_input()
+        return _pipe("stdin", "the standard input", lambda: 0)
     for number, path in enumerate(paths, 1):
         if path.startswith("-") and not os.path.lexists(path):
             text = f"Name {number} behind send is neither an option nor a file: see sansproto send --help."
@@ -101,9 +103,13 @@ def open_source(paths: Sequence[str]) -> Source:
     with _reading(paths[0]):
         if len(paths) > 1 or os.path.isdir(paths[0]):
             return _tar(paths)
-        if not stat.S_ISREG(os.stat(paths[0]).st_mode):
-            with open(paths[0], "rb") as file:  # a pipe or a device, which can be read once
-                return _stream(file, _base(paths[0]))
+        kind = os.stat(paths[0]).st_mode
+        if stat.S_ISSOCK(kind):
+            raise CommandFailed(Exit.FILES, f"{paths[0]} is a socket: name a file, a folder or a pipe.")
+        if not stat.S_ISREG(kind):  # a pipe or a device
+            if not os.access(paths[0], os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return _pipe(_base(paths[0]), paths[0], partial(os.open, paths[0], _READ & ~_NO_WAIT))
     return Source(_base(paths[0]), _one_file(paths[0]), lambda: _one_file(paths[0]))
 
 
@@ -121,27 +127,31 @@ def _reading(path: str) -> Iterator[None]:
 
 
 def _unreadable(path: str | Path, error: OSError) -> CommandFailed:
-    return CommandFailed(Exit.FILES, f"Cannot read {path} ({error.strerror}): check the name and its permissions.")
+    def text(name: str | Path) -> str:
+        return f"Cannot read {name} ({error.strerror}): check the name and its permissions."
+
+    return CommandFailed(Exit.FILES, text(path), text(os.path.basename(path)))
 
 
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
-def _standard_input() -> Source:
+def _pipe(name: str, shown: str, opened: Callable[[], int]) -> Source:
     """It is read when somebody wants it: how much there is nobody knows."""
-    reader = _Reader()
+    reader = _Reader(shown, opened)
     unknown = Contents(None, reader.chunks())
 
     def spool(watch: Callable[[], None]) -> Contents:
-        return _spooled(reader.read_on(watch), "stdin")
+        return _spooled(reader.read_on(watch), name)
 
-    return Source("stdin", unknown, lambda: unknown, spool)
+    return Source(name, unknown, lambda: unknown, spool)
 
 
 class _Reader:
-    """Reads the standard input in a thread, since nothing can interrupt that, no further ahead than a few pieces."""
+    """Opens and reads a pipe in a thread, since nothing can interrupt that, no further ahead than a few pieces."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: str, opened: Callable[[], int]) -> None:
+        self._shown, self._opened = shown, opened
         self._pieces = queue.Queue[bytes | OSError](_AHEAD)
         self._thread = threading.Thread(target=self._read, name="input", daemon=True)
 
@@ -154,7 +164,7 @@ class _Reader:
                 yield b""
                 continue
             if isinstance(piece, OSError):
-                raise _unreadable("the standard input", piece) from piece
+                raise _unreadable(self._shown, piece) from piece
             if not piece:
                 return
             yield piece
@@ -173,20 +183,13 @@ class _Reader:
         return read
 
     def _read(self) -> None:
-        piece = b"?"
-        while piece:
-            try:
-                piece = os.read(0, _PIECE)
-            except OSError as error:
-                self._pieces.put(error)
-                return
-            self._pieces.put(piece)
-
-
-def _stream(stream: IO[bytes], name: str) -> Source:
-    """What can be read once is read when the command starts."""
-    contents = _spooled(partial(_next_chunk, stream, name), name)
-    return Source(name, contents, lambda: contents)
+        try:
+            descriptor, piece = self._opened(), b"?"
+            while piece:
+                piece = os.read(descriptor, _PIECE)
+                self._pieces.put(piece)
+        except OSError as error:
+            self._pieces.put(error)
 
 
 def _spooled(read: Callable[[], bytes], name: str) -> Contents:
@@ -301,7 +304,8 @@ class _File:
         return file
 
     def _changed(self) -> CommandFailed:
-        return CommandFailed(Exit.FILES, f"{self.path} changed while it was sent: send it again when it is at rest.")
+        text = "changed while it was sent: send it again when it is at rest."
+        return CommandFailed(Exit.FILES, f"{self.path} {text}", f"{os.path.basename(self.path)} {text}")
 
 
 def _open(path: str) -> IO[bytes]:
