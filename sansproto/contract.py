@@ -83,7 +83,11 @@ class Address:
 
 @attrs.frozen(eq=False, weakref_slot=False)
 class Path:
-    """The way of a datagram: the label of the local socket, and the remote address (v4-in-v6 is unmapped)."""
+    """The way of a datagram: the label of the local socket, and the remote address.
+
+    Verbs that take a path refuse a host that is not numeric, and report others in canonical form: the address of IPv4
+    for one within IPv6.
+    """
 
     socket: str
     """The label of the local socket."""

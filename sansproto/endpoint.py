@@ -24,8 +24,9 @@ from .contract import (
     SendError,
     Transmit,
 )
-from .errors import WireError
+from .errors import LocalProtocolError, WireError
 from .events import CloseCause, Closed
+from .fair import numeric_host
 from .session import ABORTED, Session
 from .snapshot import CACHED
 from .trace import PacketSeen, Trace
@@ -102,6 +103,17 @@ class DatagramEndpoint(Session[E], contract.Endpoint[E], Generic[E, D]):
     def close_gracefully(self, closed: Closed) -> None:
         """End the session; what is in the outbox still goes out."""
         self.end(closed)
+
+    def path_given(self, verb: str, path: Path) -> Path:
+        """A path of the application's, as datagrams come by it. Raises LocalProtocolError if that is none."""
+        try:
+            host = numeric_host(path.host)
+        except ValueError:
+            reason = f"{path.host!r} is not a numeric address: look names up first, a zone is the path's scope"
+            raise LocalProtocolError(verb, self.phase.name, reason) from None
+        if not 0 < path.port < 1 << 16:
+            raise LocalProtocolError(verb, self.phase.name, f"{path.port} is not a port")
+        return Path(path.socket, host, path.port, path.scope)
 
     # -- the host of its parts
 

@@ -25,6 +25,16 @@ def address_bytes(host: str) -> bytes:
     return (mapped or address).packed
 
 
+def numeric_host(host: str) -> str:
+    """The text that adapters report for an address; IPv4 within IPv6 is IPv4. ValueError for a name, or a zone."""
+    address = ip_address(host)
+    if not isinstance(address, IPv4Address):
+        if address.scope_id is not None:
+            raise ValueError("a zone is no part of the address")
+        return str(address.ipv4_mapped or address)
+    return host
+
+
 def host_of(address: str) -> bytes:
     """What one owner has of the network, whose limits are its own: an address of IPv4, a /64 of IPv6."""
     return address_bytes(address)[:8]

@@ -183,11 +183,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         """Have a session with a peer, who may be found at this path; False if there are too many peers.
 
         ``Established`` follows, and again whenever the session is replaced. With a session at another path the peer
-        moves only when it answers there. Raises LocalProtocolError for what is no node's key, or our own; NotOpen after
-        ``close``.
+        moves only when it answers there. Raises LocalProtocolError for what is no node's key, for our own, and for a
+        path whose host is not numeric; NotOpen after ``close``.
         """
         self._ask_connect("connect", peer)
-        return self._connect(peer, self.routes.of(path), now)
+        return self._connect(peer, self.routes.of(self.path_given("connect", path)), now)
 
     def connect_by_mailbox(self, peer: bytes, server: bytes, now: float) -> bool:
         """The same, through the mailboxes that both have at the server with this key.

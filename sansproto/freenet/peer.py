@@ -25,10 +25,11 @@ class FreenetPeer(FreenetEndpoint):
 
         ``Connected`` follows for each session, ``Unreachable`` for each round without an answer. Of a gateway no call
         is expected; another peer may call us at the same time, so that both get through their NATs. False if there are
-        too many addresses already. Raises LocalProtocolError for what is no key, our own key, or an address that is
-        called already; NotOpen after ``close``.
+        too many addresses already. Raises LocalProtocolError for what is no key, our own key, a host that is not
+        numeric, or an address that is called already; NotOpen after ``close``.
         """
         self.ask("connect")
+        path = self.path_given("connect", path)
         place = self.place_at(path)
         if not is_key(peer) or peer == self.public_key:
             raise LocalProtocolError("connect", self.phase.name, "not the key of a peer")
@@ -46,11 +47,12 @@ class FreenetPeer(FreenetEndpoint):
     def disconnect(self, path: Path, now: float) -> None:
         """Call this address no longer, and end the sessions with who was called there. Nothing is sent.
 
-        Nothing happens if it is not called. Raises NotOpen after ``close``.
+        Nothing happens if it is not called. Raises LocalProtocolError for a host that is not numeric; NotOpen after
+        ``close``.
         """
         self.ask("disconnect")
+        place = self.place_at(self.path_given("disconnect", path))
         self.advance(now)
-        place = self.place_at(path)
         if place is None or place.call.part is None:
             return
         for number in [number for number, one in place.generations.items() if one.is_caller]:
@@ -61,9 +63,10 @@ class FreenetPeer(FreenetEndpoint):
     def expect(self, path: Path, now: float) -> None:
         """Answer who calls from this address. Of more than ``FreenetLimits.expected`` the oldest is forgotten.
 
-        Raises NotOpen after ``close``.
+        Raises LocalProtocolError for a host that is not numeric; NotOpen after ``close``.
         """
         self.ask("expect")
+        path = self.path_given("expect", path)
         self.advance(now)
         keep_newest(self.expected, where_of(path), None, self.limits.expected)
 

@@ -147,20 +147,21 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     ) -> bool:
         """Have a session with a friend, whose public keys these are; False if there are too many friends.
 
-        It is looked for at the path (never, if there is a proxy), at these relays and at those of :meth:`add_relay`. Of
-        one that is known, all this is new: with another DHT key it has restarted, and is called at once.
-        ``FriendOnline`` follows. Raises LocalProtocolError for what is no key, or ourselves; NotOpen after ``close``.
+        It is looked for at the path (never, if there is a proxy), at these relays and at those of :meth:`add_relay`.
+        All this is new of a known friend: with another DHT key it has restarted, and is called. ``FriendOnline``
+        follows. LocalProtocolError for our own or no key, or a host that is not numeric; NotOpen after ``close``.
         """
         self._ask("add_friend")
         if not crypto.is_key(real_key) or not crypto.is_key(dht_key) or real_key == self.real_key:
             raise LocalProtocolError("add_friend", self.phase.name, "not the keys of a friend")
+        path = path and self.path_given("add_friend", path)
         self.advance(now)
         friend = self.friends.add(real_key)
         if friend is None:
             return False
         is_changed = bool(friend.dht_keys) and friend.ways.dht_key != dht_key
         self.friends.set_dht_key(friend, dht_key)
-        if path is not None and self.proxy is None:
+        if path and not self.proxy:
             friend.ways.learn_path(path)
         for relay in relays:
             self.friends.tie(friend, relay)
@@ -172,8 +173,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return True
 
     def remove_friend(self, real_key: bytes, now: float) -> None:
-        """End the session with a friend, and forget it. Nothing happens if it is not known. Raises NotOpen after
-        ``close``."""
+        """End the session with a friend, and forget it, if it is known. Raises NotOpen after ``close``."""
         self._ask("remove_friend")
         self.advance(now)
         friend = self.friends.all.get(real_key)
