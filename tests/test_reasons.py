@@ -153,6 +153,19 @@ def test_a_session_without_datagrams_is_told_from_others_by_its_type() -> None:
     assert {"closed", "late data", "unknown link", "unexpected report", "removed"} <= silent & speaking
 
 
+def given_by(protocol: str) -> dict[str, set[str]]:
+    return {reason: {one.by for one in group} for reason, group in reasons.dropped(protocol).items()}
+
+
+def test_of_shared_parts_a_protocol_lists_what_it_reaches() -> None:
+    hints = {"a hint about no session", "a wrong reset token"}
+    assert hints <= given_by("egtp").keys()
+    assert not hints & given_by("tox").keys()
+    assert {"replay", "a reply that does not open"} <= given_by("tox").keys()
+    of_recovery = {by for group in given_by("freenet").values() for by in group if by.startswith("recovery.")}
+    assert of_recovery == {"recovery.pokes"}
+
+
 # -- the pages
 
 

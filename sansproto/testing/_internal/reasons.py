@@ -25,6 +25,7 @@ from ...machine import Outcome
 from .charts import list_table
 from .declared import tables_below
 from .protocols import modules_of, protocols, sessions_of, tables_of
+from .reach import Reach
 
 MALFORMED = "malformed ..."
 """Of any packet, by its name."""
@@ -111,15 +112,17 @@ def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
     sessions = sessions_of(protocol)
     below = {table for one in sessions for table in tables_below(one)}
     streams = [table for table in tables_of("links") if table in below]
-    shared = [table for page in shared_parts(protocol) for table in tables_of(page)]
+    shared = tuple(table for page in shared_parts(protocol) for table in tables_of(page) if table in below)
+    reach = Reach(protocol, shared)
     for table in (*tables_of(protocol), *streams, *shared):
         page = "" if table.page == protocol else f":doc:`{table.page}`"
+        is_own = table not in shared
         for guards in table.guards:
             for step in guards.steps:
-                if step.on is None:
+                if step.on is None and (is_own or reach.has_guards(guards)):
                     yield step.reason, Given(table.name, guards.name, page or step.ref)
         for default in table.defaults:
-            if default.outcome is Outcome.IGNORE:
+            if default.outcome is Outcome.IGNORE and (is_own or reach.has_default(default)):
                 yield default.reason, Given(table.name, "no row", page)
     for cls in sessions:
         yield from ((what, given) for what, given in drops_of_base(cls) if isinstance(what, str))
