@@ -25,7 +25,7 @@ CHOSEN := $(if $(ONLY),$(sort $(wildcard tests/$(ONLY) tests/test_*$(ONLY)*.py t
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick lint types check readers interop bench soak vectors docs dist clean
+.PHONY: demo test quick lint types check readers interop bench soak vectors docs links dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sansproto demo
@@ -83,6 +83,10 @@ vectors: $(VENV)/.installed
 docs: $(VENV)/.documenting
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# Links out of the documents, which need the network.
+links: $(VENV)/.installed
+	$(BIN)/python tests/run_links.py
 
 # What could be published: wheels and source archives, tried with every Python that is here, and what they bring.
 dist: $(VENV)/.releasing

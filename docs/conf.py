@@ -1,4 +1,7 @@
-"""How Sphinx builds these pages: ``make docs``."""
+"""How Sphinx builds these pages: ``make docs``.
+
+A link between pages that leads nowhere fails the build. ``make links`` follows the links out of all documents.
+"""
 
 import re
 from pathlib import Path

@@ -161,7 +161,10 @@ def test_with_another_password_nothing_is_moved(start: Start, tmp_path: Path) ->
     assert list((tmp_path / "inbox").iterdir()) == []
 
 
-@pytest.mark.parametrize("path", [HOWTO.parent / "index.rst", *sorted(HOWTO.glob("*.rst"))], ids=lambda path: path.stem)
+PAGES = [HOWTO.parent / "index.rst", *sorted(HOWTO.glob("*.rst")), *sorted(HOWTO.parent.glob("protocols/*.rst"))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_examples_of_the_pages_give_what_they_show(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(HOWTO)  # where the package echo is
     assert doctest.testfile(str(path), module_relative=False).failed == 0
@@ -216,10 +219,24 @@ def test_the_program_of_the_protocol_page(ports: dict[str, str]) -> None:
             server.kill()
 
 
+DOCUMENTS = [ROOT / "README.md", *ROOT.glob("adapters/*/README.md"), *ROOT.glob("vectors/**/*.md")]
+
+
 def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\((?!http)(.+?)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    """To a file, or to a heading of the same document."""
+    count, lost = 0, []
+    for document in DOCUMENTS:
+        text = document.read_text("utf-8")
+        headings = {
+            re.sub(r"[^\w -]", "", line).replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text.lower(), re.M)
+        }
+        for link in re.findall(r"\]\((?!http)(.+?)\)", text):
+            count += 1
+            path, _, heading = link.partition("#")
+            if (path and not (document.parent / path).exists()) or (heading and not path and heading not in headings):
+                lost.append((document.name, link))
+    assert count > 40
+    assert lost == []
 
 
 def test_security_names_tests_that_exist() -> None:

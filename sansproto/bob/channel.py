@@ -346,10 +346,10 @@ CHANNEL: Final = Table[SecureChannel, ChannelState](
 class Channel(StreamSession[ChannelEvent]):
     """One end of an encrypted channel, over a byte stream of your own. Each ``send`` begins a new record.
 
-    Each record that arrives, unless it is empty, is one ``DataReceived``: none is joined with another, or split.
+    Each record that arrives is one ``DataReceived``, unless it is empty. Records are neither joined nor split.
 
-    ``send_key`` or ``receive_key`` is None when the cipher of that direction is none that works: then ``send`` raises
-    LocalProtocolError, and a record that arrives ends the channel.
+    ``send_key`` or ``receive_key`` is None if the cipher of that direction cannot be used. Then ``send`` raises
+    LocalProtocolError, or a record that arrives ends the channel.
     """
 
     channel: SecureChannel
@@ -393,13 +393,13 @@ class Channel(StreamSession[ChannelEvent]):
         return taken
 
     def close(self, now: float) -> None:
-        """Say that nothing more follows; ``Closed`` comes with the other end's answer, or after the farewell time."""
+        """Send the closing packet. ``Closed`` comes with the other end's answer, or after ``farewell`` seconds."""
         if self.closes(now):
             self.phase = Phase.CLOSING
             self.channel.close()
 
     def abort(self) -> None:
-        """End now. What was not popped of the output is dropped."""
+        """End at once. Output that was not popped is dropped."""
         if self.phase is not Phase.CLOSED:
             self.channel.abort()
             self.end(ABORTED)

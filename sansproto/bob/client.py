@@ -15,8 +15,8 @@ from .way import TO_A_CLIENT, Agreed, PeerInput
 class Client(Peer[Offer]):
     """Waits at a relay for servers that know the password, and receives from the one that the application accepts.
 
-    For each server that proves the password there is a ``PeerAgreed`` event; :meth:`accept` goes to the secure room
-    with it, after which ``Connected`` and ``DataReceived`` follow. ``relay`` is (host, port), the host a name or an IP
+    Each server that proves the password causes a ``PeerAgreed``. :meth:`accept` goes to the secure room with it; then
+    ``Connected`` and ``DataReceived`` follow. ``relay`` is (host, port), the host a name or an IP
     address; ``entropy`` is drawn on for a scalar of 32 bytes per server (``offer.<uid>.x``).
     """
 
@@ -27,21 +27,21 @@ class Client(Peer[Offer]):
 
     @property
     def mismatched(self) -> frozenset[int]:
-        """The uids of the servers that have another password and have not left: at most as many as ``guesses``."""
+        """The uids of servers that proved to have another password, and have not left. At most ``guesses`` of them."""
         return frozenset(self.turns.guesses.mismatched)
 
     # -- verbs
 
     def accept(self, uid: int, now: float) -> None:
-        """Go on with this peer: ``Connected`` follows. Raises LocalProtocolError if one was accepted already,
-        NotOpen if this one has not agreed, or no longer."""
+        """Accept this peer: ``Connected`` follows. Raises LocalProtocolError if another peer was accepted already,
+        NotOpen if this peer has not agreed, or has left."""
         chosen = self.way.asked(PeerInput.CHOOSE())
         self.ask("accept", chosen)
         offer, agreed = self._agreed(uid, "accept")
         self.verb("accept", now, chosen, offer.asked(OfferInput.ACCEPT(agreed)))
 
     def refuse(self, uid: int, now: float) -> None:
-        """Say no to this peer and stay at the relay. Raises LocalProtocolError if it was accepted, NotOpen as
+        """Refuse this peer, and stay at the relay. Raises LocalProtocolError if this peer was accepted, NotOpen as
         ``accept`` does."""
         offer, _ = self._agreed(uid, "refuse")
         self.verb("refuse", now, offer.asked(OfferInput.REFUSE()))

@@ -23,10 +23,10 @@ class Server(Peer[Handshake]):
     """Registers at a relay, answers clients, and sends to the client that accepts it.
 
     ``relay`` is (host, port), the host a name or an IP address. ``count`` is the number of rounds of the password
-    derivation, 1 to 10**6; every client computes them, too. ``entropy`` is drawn on for a salt of 16 bytes
+    derivation, 1 to 10**6. Each client has to compute them, too. ``entropy`` is drawn on for a salt of 16 bytes
     (``salt``) and a scalar of 32 bytes per client (``offer.<uid>.y``). With ``client_cipher`` AES_256_GCM the client
-    can send as well; the default is what the reference offers. With ``comes_back`` a client that agrees and does not
-    come to the secure room does not end the session: the server goes to the relay again (docs/protocols/bob.rst, a
+    can send as well; the default is what the reference offers. If a client agrees and does not come to the secure room,
+    the session ends; with ``comes_back`` the server goes to the relay again instead (docs/protocols/bob.rst, a
     server comes back).
     """
 

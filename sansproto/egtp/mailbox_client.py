@@ -34,11 +34,12 @@ TOO_MANY_REQUESTS: Final = Refusal("too many requests wait for answers", ref="th
 class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
     """One connection to a mailbox server. The owner of a mailbox polls it; anybody else deposits into it.
 
-    ``server_key`` is the server's static public key. ``private_key`` is the owner's; without it one is drawn for this
-    connection: the server does not learn who deposits. ``entropy`` is drawn on for 32 bytes (``mailbox.ephemeral``),
-    and 32 more for a key (``mailbox.static``).
+    ``server_key`` is the server's static public key. ``private_key`` is the owner's. Without it, one is drawn for this
+    connection, so that the server does not learn who deposits. ``entropy`` is drawn on for 32 bytes
+    (``mailbox.ephemeral``), and 32 more for a key (``mailbox.static``).
 
-    Whoever polls keeps the epoch and the number of the last message that it took, and ignores what is not above.
+    An owner keeps the epoch and the number of the last message that it took, and ignores messages whose number is not
+    above that.
     """
 
     connection: MailboxConnection
@@ -73,11 +74,11 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
 
     @property
     def room(self) -> int:
-        """Requests that may be made before an answer comes."""
+        """How many requests may be made before an answer comes."""
         return max(0, self.connection.room)
 
     def connect(self, now: float) -> None:
-        """Connect to the server. Raises LocalProtocolError if it was asked for already, NotOpen after the end."""
+        """Connect to the server. Raises LocalProtocolError if called twice, NotOpen after the end."""
         self.ask("connect")
         if self.phase is not Phase.NEW:
             raise LocalProtocolError("connect", self.connection.state.name, "asked for already")
@@ -87,9 +88,9 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         self.run()
 
     def register(self, now: float) -> bool:
-        """Make or open the mailbox of the key; False if too many requests wait for answers.
+        """Open the mailbox of our key, or make it. Returns False if too many requests wait for answers.
 
-        Raises LocalProtocolError if it was asked for already, NotOpen before the connection stands or after the end.
+        Raises LocalProtocolError if called twice, NotOpen before ``MailboxOpen`` or after the end.
         """
         state = self._ask_open("register")
         if state is not ConnectionState.READY:
@@ -97,7 +98,7 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         return self._request(ConnectionInput.REGISTER(), now)
 
     def poll(self, most: int, now: float) -> bool:
-        """Ask for 1 to 64 messages; False if too many requests wait for answers.
+        """Ask for 1 to 64 messages. Returns False if too many requests wait for answers.
 
         Raises ValueError for another number, LocalProtocolError before the mailbox is registered, NotOpen after the
         end.
@@ -108,7 +109,7 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         return self._request(ConnectionInput.POLL(p.Poll(most)), now)
 
     def ack(self, seq: int, now: float) -> bool:
-        """Let the server erase the messages up to this number; False if too many requests wait for answers.
+        """Have the server erase the messages up to this number. Returns False if too many requests wait for answers.
 
         Raises LocalProtocolError for a number that did not come on this connection, or before the mailbox is
         registered; NotOpen after the end.
@@ -119,11 +120,11 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
         return self._request(ConnectionInput.ACK(p.Ack(seq)), now)
 
     def deposit(self, mailbox: bytes, blob: bytes, now: float) -> int | None:
-        """Put a message into the mailbox with this id of 32 bytes; the tag of the answer, or None if too many requests
-        wait for answers.
+        """Put a message into the mailbox with this id of 32 bytes. Returns the tag of the answer, or None if too many
+        requests wait for answers.
 
         Raises ValueError for an id of another size, LocalProtocolError if ``blob`` is empty or larger than the server
-        takes, NotOpen before the connection stands or after the end.
+        takes, NotOpen before ``MailboxOpen`` or after the end.
         """
         if len(mailbox) != 32:
             raise ValueError("the id of a mailbox has 32 bytes")

@@ -35,8 +35,9 @@ class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
     ``private_key`` is its static X25519 key, 32 bytes, whose public part its clients know. ``wall_epoch`` is the wall
     clock at time 0, in seconds since 1970. ``entropy`` is drawn on for 32 bytes per connection, 8 per new mailbox.
 
-    The application stores what ``StoreWanted`` events ask for, in their order, so that it lasts, and then calls
-    :meth:`stored`; answers that tell of it wait for that. What it has stored it gives to :meth:`load` after a restart.
+    The application stores the change in each ``StoreWanted``, in their order, and then calls :meth:`stored`. Answers
+    that depend on a change wait for that. After a restart, the application passes everything that it stored to
+    :meth:`load`.
     """
 
     mailboxes: Mailboxes
@@ -74,8 +75,9 @@ class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
     # -- verbs
 
     def load(self, mailboxes: tuple[StoredMailbox, ...], now: float) -> None:
-        """What the store held when it was opened. Raises LocalProtocolError if there is a mailbox already, NotOpen
-        after the end."""
+        """Take the mailboxes of the store, at the start. Raises LocalProtocolError if there is a mailbox already,
+        NotOpen after the end.
+        """
         self.ask("load")
         if self.mailboxes.boxes:
             raise LocalProtocolError("load", self.phase.name, "there are mailboxes already")
@@ -84,8 +86,9 @@ class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
         self.run()
 
     def stored(self, number: int, now: float) -> None:
-        """All changes up to this number will last. Raises LocalProtocolError for a number that was not given out yet,
-        or is below one that was told; NotOpen after the end."""
+        """All changes up to this number are stored. Raises LocalProtocolError for a number that no event had yet, or
+        that is below the number of an earlier call; NotOpen after the end.
+        """
         self.ask("stored")
         if not self.mailboxes.done <= number <= self.mailboxes.written:
             raise LocalProtocolError("stored", self.phase.name, "no such change")

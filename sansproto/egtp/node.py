@@ -97,7 +97,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     same key must not vouch for each other. Without ``recovery`` the times of paths by mailbox go by ``delays.poll``;
     one of yours needs ``relay=RecoveryDelays.relay(poll)``.
 
-    ``wall_epoch`` is the wall clock at time 0, in seconds since 1970; nothing depends on its being right.
+    ``wall_epoch`` is the wall clock at time 0, in seconds since 1970. A wrong value costs only a round trip.
     """
 
     datagram = p.DATAGRAM
@@ -165,34 +165,34 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return 0 if entry is None else len(entry.queue)
 
     def silent_since(self, peer: bytes) -> float | None:
-        """Since when nothing has come from a peer although we sent what is to be answered.
+        """Since when a peer has not answered, although we sent it something that it has to answer.
 
-        None if something came, there is no session, or it is by mailboxes, where answers take their time.
+        None if it has answered, if there is no session, or if the session is by mailboxes, where answers take long.
         """
         entry = self.recovery.peers.get(peer)
         session = None if entry is None else entry.current
         return session.silence.since if session is not None and session.times.has_pings else None
 
     def start(self, now: float) -> None:
-        """Begin to poll the mailboxes. Raises LocalProtocolError if it does already, NotOpen after ``close``."""
+        """Begin to poll the mailboxes. Raises LocalProtocolError if called twice, NotOpen after ``close``."""
         asked = [mailbox.asked(OwnMailboxInput.START()) for mailbox in self.relays.own.values()]
         self.ask("start", self.gate.asked(GateInput.START()))
         self.verb("start", now, *asked)
 
     def connect(self, peer: bytes, path: Path, now: float) -> bool:
-        """Have a session with a peer, who may be found at this path; False if there are too many peers.
+        """Keep a session with a peer, which may be at this path. Returns False if there are too many peers.
 
-        ``Established`` follows, and again whenever the session is replaced. With a session at another path the peer
-        moves only when it answers there. Raises LocalProtocolError for what is no node's key, for our own, and for a
-        path whose host is not numeric; NotOpen after ``close``.
+        ``Established`` follows, and comes again whenever the session is replaced. If there is a session by another
+        path, that path is used until the peer answers at the new one. Raises LocalProtocolError if the key is not
+        valid, or is our own, or if the host in the path is not numeric; NotOpen after ``close``.
         """
         self._ask_connect("connect", peer)
         return self._connect(peer, self.routes.of(self.path_given("connect", path)), now)
 
     def connect_by_mailbox(self, peer: bytes, server: bytes, now: float) -> bool:
-        """The same, through the mailboxes that both have at the server with this key.
+        """The same, through the mailboxes that both nodes have at the server with this key.
 
-        Raises LocalProtocolError also if this node has none there.
+        Raises LocalProtocolError also if this node has no mailbox there.
         """
         self._ask_connect("connect_by_mailbox", peer)
         if server not in self.relays.addresses:
@@ -200,10 +200,10 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return self._connect(peer, relay_route(server, peer), now)
 
     def send(self, peer: bytes, data: bytes, now: float) -> bool:
-        """Send a message. It may be lost, overtaken, but not doubled; without a session it waits for one.
+        """Send a message. It may be lost or overtaken, and arrives at most once. Without a session it waits for one.
 
-        False if it was not taken: the peer is not connected, too many messages wait for its session, or too much output
-        or too many events wait; after the last two ``Writable`` says when to go on. Raises LocalProtocolError for a
+        Returns False if it was not taken: ``connect`` was not called, too many messages wait for a session, or too much
+        output or too many events wait. In the last two cases ``Writable`` follows. Raises LocalProtocolError for a
         message of more than ``NodeLimits.message`` bytes; NotOpen after ``close``.
         """
         self.ask("send", self._sending)
@@ -220,7 +220,7 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return taken
 
     def disconnect(self, peer: bytes, now: float, *, reason: CloseReason = CloseReason.NORMAL) -> None:
-        """Say goodbye to a peer, and forget it. Nothing happens if it is not known. Raises NotOpen after ``close``."""
+        """Say goodbye to a peer, and forget it. Does nothing if the peer is unknown. Raises NotOpen after ``close``."""
         self.ask("disconnect", self.gate.asked(GateInput.DISCONNECT()))
         self.advance(now)
         if peer in self.recovery.peers:
@@ -229,26 +229,28 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         self.run()
 
     def save(self, peer: bytes, now: float) -> PeerRecord | None:
-        """A record of the session with a peer, from which another process can go on; None if there is none.
+        """A record of the session with a peer, with which another process can continue it. None if there is no session.
 
-        It holds the session's keys. ``SaveWanted`` says when it has to be saved again: then say ``saved``, once the new
-        record is stored in place of the old one. Raises NotOpen after the end.
+        It holds the session's keys. ``SaveWanted`` asks for a new record: store it in place of the old one, and then
+        call :meth:`saved`. Raises NotOpen after the end.
         """
         self.ask("save")
         self.advance(now)
         return self.recovery.save(peer)
 
     def saved(self, record: PeerRecord, now: float) -> None:
-        """A record lasts now: the session may use the counters that it skips. Raises NotOpen after the end."""
+        """The last record is stored: the session may now use the counters that it reserves. Raises NotOpen after the
+        end.
+        """
         self.ask("saved")
         self.advance(now)
         self.recovery.saved(record)
 
     def load(self, record: PeerRecord, now: float) -> bool:
-        """Go on with a session that was saved; False if it is too old, or there is one with this peer already.
+        """Continue a session that was saved. Returns False if it is too old, or if there is a session with this peer.
 
-        A record is used up by that: delete it before, or a key and a nonce may be used twice. Nothing is sent before
-        the peer has shown that it knows the session. Raises NotOpen after ``close``.
+        Load a record only once: delete it before, or a nonce may be used twice. Nothing is sent before the peer has
+        shown that it knows the session. Raises NotOpen after ``close``.
         """
         self.ask("load", self.gate.asked(GateInput.CONNECT()))
         self.advance(now)
@@ -257,11 +259,11 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
         return taken
 
     def close(self, now: float) -> None:
-        """Say goodbye to all peers; ``Closed`` follows, its ``cause`` LOCAL if everything has left.
+        """Say goodbye to all peers; ``Closed`` follows.
 
-        ``NodeDelays.farewell`` seconds after the last goodbye, and when mailbox servers have taken what is on its way
-        to them. They have ``handover`` seconds more; the cause is TIMEOUT if that was too short, LOST if a packet is
-        lost.
+        It comes ``NodeDelays.farewell`` seconds after the last goodbye, and when mailbox servers have taken the packets
+        for them, which may take ``handover`` seconds more. Its ``cause`` is LOCAL if everything was sent, TIMEOUT if
+        ``handover`` was too short, and LOST if a packet was lost.
         """
         if self.closes(now):
             self.gate.post(GateInput.CLOSE())
@@ -270,14 +272,18 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     # -- reports of the host
 
     def network_changed(self, now: float) -> None:
-        """This host has, or may have, another address: peers are told, and mailbox servers are called anew."""
+        """This host has, or may have, another address. The node pings its peers, and connects to its mailbox servers
+        anew.
+        """
         if self.alive(now):
             self.recovery.network_changed()
             self.relays.network_changed()
             self.run()
 
     def resumed(self, now: float, *, asleep: float) -> None:
-        """This host slept, for about so many seconds: peers may have given it up."""
+        """This host slept for about so many seconds. The node checks its sessions, and connects to its mailbox servers
+        anew.
+        """
         if self.alive(now):
             self.recovery.resumed(asleep)
             self.relays.network_changed()

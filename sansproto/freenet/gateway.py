@@ -9,7 +9,7 @@ from .endpoint import FreenetEndpoint
 class FreenetGateway(FreenetEndpoint):
     """Waits at a known address. Every peer that knows its public key gets a session. It calls nobody.
 
-    ``private_key`` is its static X25519 key, 32 bytes. ``version`` is what it tells of itself.
+    ``private_key`` is its static X25519 key, 32 bytes. ``version`` is the version that it announces.
     """
 
     def is_welcome(self, path: Path) -> bool:

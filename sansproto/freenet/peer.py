@@ -17,16 +17,16 @@ NO_PLACE = Refusal("too many addresses", ref="calling")
 class FreenetPeer(FreenetEndpoint):
     """Calls gateways and peers whose public keys it knows. Only peers that it calls or expects can call it.
 
-    ``private_key`` is its static X25519 key, 32 bytes. ``version`` is what it tells of itself.
+    ``private_key`` is its static X25519 key, 32 bytes. ``version`` is the version that it announces.
     """
 
     def connect(self, peer: bytes, path: Path, now: float, *, gateway: bool = False) -> bool:
-        """Have a session with the peer that has this static public key, at this address; again whenever it is over.
+        """Keep a session with the peer at this address that has this static public key. It is made anew when it ends.
 
-        ``Connected`` follows for each session, ``Unreachable`` for each round without an answer. Of a gateway no call
-        is expected; another peer may call us at the same time, so that both get through their NATs. False if there are
-        too many addresses already. Raises LocalProtocolError for what is no key, our own key, a host that is not
-        numeric, or an address that is called already; NotOpen after ``close``.
+        ``Connected`` follows for each session, ``Unreachable`` for each round without an answer. With ``gateway=True``
+        the other end does not call us. Another peer may call us at the same time, so that both get through their NATs.
+        Returns False if there are too many addresses. Raises LocalProtocolError if the key is not valid, is our own, if
+        the host is not numeric, or if this address is called already; NotOpen after ``close``.
         """
         self.ask("connect")
         path = self.path_given("connect", path)
@@ -45,10 +45,10 @@ class FreenetPeer(FreenetEndpoint):
         return True
 
     def disconnect(self, path: Path, now: float) -> None:
-        """Call this address no longer, and end the sessions with who was called there. Nothing is sent.
+        """Stop calling this address, and end the sessions with the peer that was called there. Nothing is sent.
 
-        Nothing happens if it is not called. Raises LocalProtocolError for a host that is not numeric; NotOpen after
-        ``close``.
+        Nothing happens if the address is not called. Raises LocalProtocolError for a host that is not numeric; NotOpen
+        after ``close``.
         """
         self.ask("disconnect")
         place = self.place_at(self.path_given("disconnect", path))
@@ -61,7 +61,8 @@ class FreenetPeer(FreenetEndpoint):
         self.run()
 
     def expect(self, path: Path, now: float) -> None:
-        """Answer who calls from this address. Of more than ``FreenetLimits.expected`` the oldest is forgotten.
+        """Answer a peer that calls from this address. Over ``FreenetLimits.expected`` addresses, the oldest is
+        forgotten.
 
         Raises LocalProtocolError for a host that is not numeric; NotOpen after ``close``.
         """

@@ -65,17 +65,16 @@ MALFORMED_PAYLOAD: Final = Note("malformed payload", ref="payloads")
 class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     """Connects to one domain: to its domain server, and to the nodes that the domain server names.
 
-    ``host`` is a name or an address; with ``ice`` that of the ice-server counts. Nothing is sent before the socket is
-    reported by ``socket_bound``. ``local_host`` is our address as others on the same network see it: needed where the
-    socket is bound to any address. ``public`` is host and port of our public socket, where it is known, as behind a
-    router that passes a port on. Without it and without ``stun`` the domain takes the public address from our packets.
-    ``interest`` are the letters of the node types that we want to hear of.
+    ``host`` is the domain's name or address; with ``ice`` the client asks that ice-server instead. ``local_host`` is
+    our address for others on the same network; by default it is found out if the socket is bound to any address.
+    ``public`` is host and port of our public socket, if you know it, for example behind a router that forwards a port.
+    Without ``public`` and ``stun`` the domain takes our public address from our packets. ``interest`` has the letters
+    of the node types of which the domain informs us. Nothing is sent before the adapter has called ``socket_bound``.
 
-    ``username`` is one of the directory service, proved with ``private_key`` (PKCS#1 DER, RSA); ``domain_account`` is a
-    username and ``access:refresh`` tokens of the domain's own accounts. ``assignment`` is the UUID of 16 bytes under
-    which the domain expects a mixer or server. ``entropy`` is drawn on for 4 bytes per
-    reliable channel and 12 per round of STUN. Raises ValueError for arguments that do not fit together, or into a
-    datagram.
+    ``username`` is a name at the directory service; ``private_key`` (PKCS#1 DER, RSA) proves it. ``domain_account`` is
+    a username and ``access:refresh`` tokens of the domain's own accounts. ``assignment`` is the UUID of 16 bytes under
+    which the domain expects a mixer or server. ``entropy`` is drawn on for 4 bytes per reliable channel and 12 per
+    round of STUN. Raises ValueError for arguments that do not fit together, or into a datagram.
     """
 
     stun: StunClient
@@ -163,24 +162,24 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
     @property
     def nodes(self) -> Mapping[bytes, NodeInfo]:
-        """The nodes that are known now, by their ids. One that an event named may be gone: :meth:`node` says so."""
+        """The nodes that are known now, by their ids. A node that an event named may be gone: see :meth:`node`."""
         return {key: node.info for key, node in self.node_table.nodes.items()}
 
     def node(self, node_id: bytes) -> NodeInfo | None:
-        """A node as it is known now; None if it is gone, as it may be before the event that named it is handled."""
+        """A node as it is known now. None if it is gone; it may be gone before you handle the event that named it."""
         node = self.node_table.nodes.get(node_id)
         return None if node is None else node.info
 
     # -- verbs
 
     def connect(self, now: float) -> None:
-        """Go to the domain: ``Connected`` follows, or ``Closed`` after ``delays.give_up``, with ``Denied`` before it
-        for what the domain said. Raises LocalProtocolError if called twice, NotOpen after the end."""
+        """Connect to the domain: ``Connected`` follows, or ``Closed`` after ``delays.give_up``. If the domain refuses,
+        ``Denied`` comes before that. Raises LocalProtocolError if called twice, NotOpen after the end."""
         self.verb("connect", now, self.connection.asked(ConnectionInput.CONNECT()))
 
     def refresh(self, now: float) -> None:
-        """Check in at once, besides what the timer does: the domain's list comes sooner. Raises NotOpen before the
-        domain is found and after the end."""
+        """Check in at once, so that the domain's list comes sooner. Raises NotOpen before the domain is found and after
+        the end."""
         self.verb("refresh", now, self.connection.asked(ConnectionInput.REFRESH()))
 
     def close(self, now: float) -> None:
@@ -206,15 +205,15 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     def request_settings(self, kind: p.AssignmentType, now: float) -> None:
         """Ask for the domain's settings of this kind: ``SettingsReceived`` or ``NotAnswered`` follows.
 
-        Answers do not say to what: they are taken in the order of the questions. Raises as ``ask_path`` does.
+        An answer does not name its question, so only one such question is open at a time. Raises as ``ask_path`` does.
         """
         self._ask("request_settings", p.DomainSettingsRequest(kind.value), now)
 
     def ask_username(self, node_id: bytes, now: float) -> None:
-        """Ask who another node, or we, are: ``UsernameAnswered`` or ``NotAnswered`` follows.
+        """Ask for the name of another node, or our own: ``UsernameAnswered`` or ``NotAnswered`` follows.
 
-        The domain tells names only to those who may kick, and everybody the own one. It is asked again each second.
-        Raises NotOpen while there is no connection, LocalProtocolError for an id that is not 16 bytes and while
+        The domain tells names only to nodes that may kick, and tells each node its own. The client asks again each
+        second. Raises NotOpen while there is no connection, LocalProtocolError for an id that is not 16 bytes and while
         ``limits.queries`` such questions are open. docs/protocols/overte.rst, names and statistics.
         """
         self._need_id("ask_username", node_id)
@@ -225,11 +224,11 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         self.run()
 
     def kick(self, node_id: bytes, now: float, *, ban: int = p.USUAL_BAN) -> bool:
-        """Ask the domain to throw a node out, and to keep it out by these bits of :class:`~.packets.Ban`.
+        """Ask the domain to kick a node, and to ban it by these bits of :class:`~.packets.Ban`.
 
-        It needs ``Permissions.KICK``: without it the domain does nothing. There is no answer but that the node is
-        removed. False, and counted, if too much waits for the domain. Raises NotOpen while there is no connection,
-        LocalProtocolError for an id that is not 16 bytes. docs/protocols/overte.rst, kicking.
+        It needs ``Permissions.KICK``; without it the domain does nothing. There is no answer, except that the node is
+        removed. Returns False, and counts it, if too much waits for the domain. Raises NotOpen while there is no
+        connection, LocalProtocolError for an id that is not 16 bytes. docs/protocols/overte.rst, kicking.
         """
         self._need_id("kick", node_id)
         request = p.NodeKickRequest(node_id, ban & 0xFFFFFFFF).encode()
@@ -261,10 +260,10 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         """Send a node any packet, with the header and MAC that belong to its type.
 
         ``reliable`` packets are repeated until they arrive; a ``message`` is reliable, of up to
-        ``limits.message_size`` bytes, and is split. True if it was queued. False, and counted, if the node is not
-        there or not reached (any more), if its queue or the outbox is full, and for what is not reliable while the
-        domain is silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes that
-        are no message.
+        ``limits.message_size`` bytes, and is split. Returns True if it was queued. Returns False, and counts it, if the
+        node is gone or not reached, if its queue or the outbox is full, and for unreliable packets while the domain is
+        silent. Raises NotOpen while there is no connection, LocalProtocolError for more than 1368 bytes
+        without ``message``.
         """
         self._need_sendable("send_to_node", payload, message)
         self.advance(now)
@@ -282,9 +281,10 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     def send_to_domain(
         self, type: PacketType, payload: bytes, now: float, *, reliable: bool = False, message: bool = False
     ) -> bool:
-        """Send the domain server any packet, such as statistics; as :meth:`send_to_node` does, but without a MAC.
+        """Send the domain server any packet, such as statistics. As :meth:`send_to_node`, but without a MAC.
 
-        Domains drop types that they do not know. False, and counted, if too much waits for it. Raises as there.
+        Domains drop types that they do not know. Returns False, and counts it, if too much waits for the domain. Raises
+        as :meth:`send_to_node` does.
         docs/protocols/overte.rst, names and statistics.
         """
         self._need_sendable("send_to_domain", payload, message)
@@ -297,9 +297,9 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     def send(self, node_id: bytes, payload: Payload, now: float) -> bool:
         """Send a node one of the packets of :mod:`.payloads`, in the way in which the reference sends it.
 
-        It is laid out as in our table of versions. True and False as with :meth:`send_to_node`. Raises NotOpen while
-        there is no connection, WireError for a packet with values that cannot be sent, LocalProtocolError for one that
-        is too large. docs/protocols/overte.rst, payloads.
+        It has the layout of our table of versions. Returns True or False as :meth:`send_to_node` does. Raises NotOpen
+        while there is no connection, WireError for a packet with values that cannot be sent, LocalProtocolError for a
+        packet that is too large. docs/protocols/overte.rst, payloads.
         """
         self._need_open("send")
         how, type = delivery_of(payload), TYPES[payload.__class__]
@@ -313,10 +313,11 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         )
 
     def read(self, event: PacketReceived) -> Payload | None:
-        """The packet that a node sent, as our table of versions lays it out.
+        """The packet in an event, read by our table of versions.
 
-        None for types that have no packet in :mod:`.payloads`, and for what is none of its type: that is counted as
-        ``malformed payload``, bytes behind a packet as ``trailing bytes``. docs/protocols/overte.rst, payloads.
+        None for types that have no packet in :mod:`.payloads`, and for a payload that does not decode, which is counted
+        as ``malformed payload``. Bytes after a packet are counted as ``trailing bytes``. docs/protocols/overte.rst,
+        payloads.
         """
         try:
             packet, end = decode(event.type, event.payload, self.versions)

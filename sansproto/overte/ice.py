@@ -23,13 +23,14 @@ _OF_TYPE: Final = {PacketType.ICE_SERVER_HEARTBEAT.value: HEARTBEAT, PacketType.
 class IceServer(OverteEndpoint[IceServerEvent, IceDelays, IceLimits]):
     """Knows the addresses of domains. It tells them to clients that ask, and tells the domains about these clients.
 
-    An id belongs to the address that spoke first, until that is silent for 5 s; a domain takes its id from a client
-    that has it. Of the ``limits.peers`` at most half are clients, whose queries nobody signs: however many ask, domains
-    have their place, and a client who finds none is answered all the same. No answer is longer than the query; what the
-    wanted peer is told goes to where it spoke from itself.
+    An id belongs to the address that used it first, until that address is silent for 5 s. A domain takes its id from a
+    client that has it. At most half of ``limits.peers`` are clients, because queries are not signed. So there is always
+    room for domains; a client without a place is answered nevertheless. No answer is longer than the query. The packet
+    to the wanted peer goes to the address from which that peer sent.
 
     ``keys`` are the public keys (SubjectPublicKeyInfo in DER) of domains by id. With None every well-formed heartbeat
-    is believed; else those of unknown domains remain unanswered until :meth:`provide_key`: ``DomainKeyWanted`` asks.
+    is accepted. Otherwise a heartbeat of an unknown domain causes ``DomainKeyWanted``, and gets no answer before
+    :meth:`provide_key`.
     """
 
     directory: Directory
@@ -57,8 +58,8 @@ class IceServer(OverteEndpoint[IceServerEvent, IceDelays, IceLimits]):
     def provide_key(self, domain_id: bytes, key: bytes | str | None, now: float) -> None:
         """Answer ``DomainKeyWanted``: the domain's public key, as DER or as the base64 text of directory services.
 
-        None: there is none, and the domain's heartbeats are denied. A key is kept until ``limits.peers`` newer ones
-        came; one of another form gets the domain denials. Raises NotOpen after the end.
+        None means that there is no key: the domain's heartbeats are denied. They are also denied if the key cannot be
+        used. A key is kept until ``limits.peers`` newer ones came. Raises NotOpen after the end.
         """
         self.ask("provide_key")
         self.advance(now)

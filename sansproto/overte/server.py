@@ -64,16 +64,16 @@ TOO_MANY_BANS: Final = Note("too many bans", ref="kicking")
 class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
     """Serves a domain to up to ``limits.nodes`` nodes, under a policy that can be replaced at any time.
 
-    ``domain_id`` is its UUID, 16 bytes. ``version_name`` is what clients of another protocol are told to look for; by
-    itself the name of ``versions``.
-    ``authenticate`` says whether packets between nodes have a MAC. Without ``strict_senders`` a node may send from
-    everywhere; else only from where it connected, except that both may be private addresses. Without ``trust_loopback``
-    the server's own machine has limits as any host has, and not the permissions of ``localhost``: for servers behind a
-    proxy that runs there. With ``ice`` the domain is found by ice-servers. A snapshot does not hold the policy:
-    ``restore`` gets it again. Nodes are not told that it
-    closes; they find out by their silent check-ins.
+    ``domain_id`` is its UUID, 16 bytes. ``version_name`` names the release that a denial tells clients of another
+    protocol to use; by default the name of ``versions``. ``authenticate`` says whether packets between nodes have a
+    MAC. With ``strict_senders`` a node may send only from the address at which it connected, unless both addresses are
+    private; without it, from any address. Without ``trust_loopback`` the server's own machine has the limits of any
+    other host, and not the permissions of ``localhost``: use that behind a proxy on this machine. With ``ice`` the
+    domain can be found by ice-servers. A snapshot does not hold the policy: pass it to ``restore`` again. ``close``
+    tells the nodes nothing; they find out because check-ins stay unanswered.
 
-    Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null, and for text that has no UTF-8.
+    Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null, and for text that cannot be encoded as
+    UTF-8.
     """
 
     members: Members
@@ -125,28 +125,28 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
     def provide_key(self, username: str, key: bytes | str | None, now: float) -> None:
         """Answer :class:`KeyWanted`: the user's public key, as DER or as the base64 text of directory services.
 
-        None: there is none. What is said is kept until ``limits.keys`` newer ones came. Where there is no key, or one
-        of another form, those who sign are denied.
+        None means that there is no key. The answer is kept until ``limits.keys`` newer ones came. If there is no key,
+        or the key cannot be used, requests with a signature are denied.
         """
         self.ask("provide_key")
         self.advance(now)
         self.admission.provide_key(username, key)
 
     def assign(self, connect_id: bytes, node_type: p.NodeType, now: float) -> None:
-        """Expect a node of a static type (a mixer or server), which will say this connect UUID.
+        """Expect a node of a static type (a mixer or server) with this connect UUID.
 
-        It stands for one node at a time, for good. LocalProtocolError if it is in use for another type, is not 16 bytes
-        or is null, for types that need no assignment, and over ``limits.nodes``.
+        It is for one node at a time, and stays valid. LocalProtocolError if it is in use for another type, is not 16
+        bytes or is null, for types that need no assignment, and over ``limits.nodes``.
         """
         self.ask("assign")
         self.advance(now)
         self.admission.assign(connect_id, node_type)
 
     def kick(self, node_id: bytes, now: float, *, ban: int = 0) -> bool:
-        """Throw a node out. It is not told, but the others are. False if it is gone already: then nothing changes.
+        """Kick a node. The other nodes are told; the node itself is not. Returns False if it is gone already.
 
-        By the bits of :class:`~.packets.Ban` in ``ban`` it stays outside, and so does who is like it:
-        :class:`BanAdded` for each that is new. The policy holds at most 65,536 of them. docs/protocols/overte.rst,
+        The bits of :class:`~.packets.Ban` in ``ban`` say what is banned; nodes that match the ban are removed, too.
+        :class:`BanAdded` comes for each new ban. The policy holds at most 65,536 bans. docs/protocols/overte.rst,
         kicking. Raises NotOpen after the end.
         """
         self.ask("kick")
@@ -165,7 +165,7 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         return True
 
     def answer_username(self, by: bytes, node_id: bytes, now: float) -> bool:
-        """Answer :class:`UsernameAsked`. Name and fingerprint are for those who may kick, or ask about themselves.
+        """Answer :class:`UsernameAsked`. Only nodes that may kick, or ask about themselves, get name and fingerprint.
 
         Queues a datagram. False if one of the two is gone: then there is no answer. Raises NotOpen after the end.
         docs/protocols/overte.rst, names and statistics.
@@ -187,9 +187,10 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
         return True
 
     def change_policy(self, policy: Policy, now: float) -> None:
-        """Judge by another policy from now on, also those that are in: who may not connect any more is out, untold.
+        """Use another policy from now on. Nodes that may not connect any more are removed without notice.
 
-        This looks at every node. Those with an assignment stay as they are, and nobody leaves because it is full.
+        This looks at every node. Nodes with an assignment stay as they are, and no node has to leave because of
+        ``capacity``.
         """
         self.ask("change_policy")
         self.advance(now)

@@ -64,11 +64,11 @@ _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.it
 class ToxNode(RelayUser[ToxEvent, Incoming]):
     """Keeps encrypted sessions with friends, over UDP and relays. The id of a friend is its real key.
 
-    ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Both are kept across restarts. With a
-    ``proxy`` it speaks to nobody else: it uses relays through it, and no datagrams.
+    ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Keep both across restarts. With a ``proxy``
+    the node connects to relays only, through the proxy, and sends no datagrams.
 
-    ``wall_epoch`` is the wall clock at time 0, in seconds since 1970; nothing depends on its being right. To change
-    some of ``recovery`` begin with ``sansproto.tox.limits.RECOVERY``. Its socket has the label of the friends' paths.
+    ``wall_epoch`` is the wall clock at time 0, in seconds since 1970; a wrong value does no harm. To change a part of
+    ``recovery``, evolve ``sansproto.tox.limits.RECOVERY``. The label of a friend's path is the label of a socket.
     """
 
     datagram = p.DATAGRAM
@@ -128,12 +128,12 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
     @property
     def real_key(self) -> bytes:
-        """Our public real key: who we are."""
+        """Our public real key, by which friends know us."""
         return self.keyring.real.public
 
     @property
     def dht_key(self) -> bytes:
-        """Our public DHT key: with which others find us."""
+        """Our public DHT key, by which friends find us at relays, and which they need to call us."""
         return self.keyring.dht.public
 
     def add_friend(
@@ -145,11 +145,12 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         path: Path | None = None,
         relays: tuple[Relay, ...] = (),
     ) -> bool:
-        """Have a session with a friend, whose public keys these are; False if there are too many friends.
+        """Keep a session with the friend that has these public keys. Returns False if there are too many friends.
 
-        It is looked for at the path (never, if there is a proxy), at these relays and at those of :meth:`add_relay`.
-        All this is new of a known friend: with another DHT key it has restarted, and is called. ``FriendOnline``
-        follows. LocalProtocolError for our own or no key, or a host that is not numeric; NotOpen after ``close``.
+        The node looks for the friend at the path (not if there is a proxy), at these relays and at those of
+        :meth:`add_relay`. For a known friend all this is new; with another DHT key it has restarted, and is called.
+        ``FriendOnline`` follows. Raises LocalProtocolError for our own or an invalid key, or a host that is not numeric;
+        NotOpen after ``close``.
         """
         self._ask("add_friend")
         if not crypto.is_key(real_key) or not crypto.is_key(dht_key) or real_key == self.real_key:
@@ -173,7 +174,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return True
 
     def remove_friend(self, real_key: bytes, now: float) -> None:
-        """End the session with a friend, and forget it, if it is known. Raises NotOpen after ``close``."""
+        """End a session with a friend, and forget it. Does nothing if it is unknown. Raises NotOpen after ``close``."""
         self._ask("remove_friend")
         self.advance(now)
         friend = self.friends.all.get(real_key)
@@ -185,9 +186,9 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
             self.run()
 
     def add_relay(self, relay: Relay, now: float) -> bool:
-        """Use a relay, to meet all friends at it; False if there are too many relays. ``RelayConnected`` follows.
+        """Use a relay to meet friends. Returns False if there are too many relays. ``RelayConnected`` follows.
 
-        Raises LocalProtocolError if its key is none; NotOpen after ``close``.
+        Raises LocalProtocolError if its key is not valid; NotOpen after ``close``.
         """
         self._ask("add_relay")
         if not crypto.is_key(relay.key):
@@ -198,37 +199,35 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return taken
 
     def remove_relay(self, key: bytes, now: float) -> None:
-        """Use a relay no longer, whoever is to be met there. Nothing happens if it is not known. Raises NotOpen after
-        ``close``."""
+        """Stop using a relay, for all friends. Does nothing if the relay is unknown. Raises NotOpen after ``close``."""
         self._ask("remove_relay")
         self.advance(now)
         self.friends.remove_relay(key)
         self.run()
 
     def is_online(self, friend: bytes) -> bool:
-        """Does a friend listen?"""
+        """Is a friend online?"""
         entry = self.friends.all.get(friend)
         return entry is not None and entry.state is FriendState.ONLINE
 
     def session_number(self, friend: bytes) -> int | None:
-        """The number of the session with a friend, which ``FriendOnline`` told; None if it does not listen now.
+        """The number of the session with a friend, as in ``FriendOnline``. None if the friend is not online.
 
-        Asked in the same turn, it binds a ``send`` to a session: the next one may be in use before the event is popped
-        that tells of the end of this one.
+        Compare it in the same ``call`` as ``send``: the next session may be in use before you pop the event about the
+        end of this one.
         """
         entry = self.friends.all.get(friend)
         return entry.times_online if entry is not None and entry.state is FriendState.ONLINE else None
 
     def waiting(self, friend: bytes) -> int:
-        """How many lossless packets a friend has not acknowledged: at 0 all that ``send`` took has arrived. A few of
-        them may be the node's own."""
+        """How many lossless packets a friend has not acknowledged, the node's own included. At 0, all have arrived."""
         entry = self.friends.all.get(friend)
         session = None if entry is None else entry.session
         return 0 if session is None else session.outgoing.unacknowledged
 
     def send_message(self, friend: bytes, text: str, now: float, *, action: bool = False) -> int | None:
-        """Send a message; its number, with which ``MessageDelivered`` or ``Undelivered`` follows. None if it was not
-        taken: the friend is not online, or too much waits; after the latter ``FriendWritable`` follows.
+        """Send a message. Returns its number, which ``MessageDelivered`` or ``Undelivered`` has later. Returns None if
+        it was not taken: the friend is not online, or too much waits. In the second case ``FriendWritable`` follows.
 
         Raises LocalProtocolError for an empty text, or one of more than 1372 bytes; NotOpen after ``close``.
         """
@@ -247,8 +246,8 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return entry.messages
 
     def send(self, friend: bytes, data: bytes, now: float) -> bool:
-        """Send a custom packet, whose first byte is its id: 160 to 191 lossless, 200 to 254 lossy. False if it was not
-        taken: the friend is not online, or too much waits; after the latter ``FriendWritable`` follows.
+        """Send a custom packet. Its first byte is its id: 160 to 191 lossless, 200 to 254 lossy. Returns False if it
+        was not taken: the friend is not online, or too much waits. In the second case ``FriendWritable`` follows.
 
         Raises LocalProtocolError for another id, or more than 1373 bytes; NotOpen after ``close``.
         """
@@ -262,8 +261,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return taken
 
     def send_many(self, friend: bytes, packets: list[bytes], now: float) -> int:
-        """Send custom lossless packets as :meth:`send` does: it takes what fits, from the first one on; how many those
-        are. No more are looked at than could fit."""
+        """Send as many custom lossless packets as fit, from the first on, and return how many. Raises as ``send``."""
         self._ask("send_many")
         _, session = self._listening("send_many", friend, now)
         if session is None:
@@ -278,9 +276,10 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
     def set_profile(
         self, now: float, *, name: str = "", status_message: str = "", presence: Presence = Presence.NONE
     ) -> None:
-        """Tell all friends who we are; an empty name, too. If a friend has too much to acknowledge, it is told the last
-        of it as soon as there is room. Raises LocalProtocolError for a name of more than 128 bytes or a status message
-        of more than 1007; NotOpen after ``close``."""
+        """Tell all friends our name, status message and presence, even if they are empty. If too much is not
+        acknowledged by a friend, only the newest of each is sent to it later. Raises LocalProtocolError for a name of
+        more than 128 bytes or a status message of more than 1007; NotOpen after ``close``.
+        """
         self._ask("set_profile")
         profile = Profile(name.encode(), status_message.encode(), presence.value)
         if len(profile.name) > 128 or len(profile.status_message) > 1007:
@@ -292,8 +291,9 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         self.run()
 
     def set_typing(self, friend: bytes, typing: bool, now: float) -> bool:
-        """Tell a friend that somebody types, or has stopped to; False if it is not online. If too much is not
-        acknowledged, the last call counts as soon as there is room. Raises NotOpen after ``close``."""
+        """Tell a friend that the user types, or has stopped. Returns False if the friend is not online. If too much is
+        not acknowledged, only the last call is sent, later. Raises NotOpen after ``close``.
+        """
         self._ask("set_typing")
         _, session = self._listening("set_typing", friend, now)
         if session is None:

@@ -32,9 +32,9 @@ from .relay_links import RelayUser
 class RelayClient(RelayUser[RelayClientEvent, Never]):
     """Uses one relay. It dials the relay until ``close``, and is linked there with clients that want the same.
 
-    ``private_key`` is the DHT key, 32 bytes, by whose public part others know it. ``entropy`` is drawn on for 80 bytes
-    each time that the relay is dialled, and 1 for the pause before that. With a ``proxy`` nobody else is dialled,
-    and it is the proxy that looks up the relay's name.
+    ``private_key`` is the DHT key, 32 bytes; others know the client by its public part. ``entropy`` is drawn on for 80
+    bytes each time that the relay is dialled, and 1 for the pause before that. With a ``proxy`` the client connects
+    only to the proxy, which looks up the relay's name.
     """
 
     relay: Annotated[Relay, CACHED]
@@ -67,13 +67,13 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
 
     @property
     def public_key(self) -> bytes:
-        """By which others know this client."""
+        """The public key by which others know this client."""
         return self.own_dht.public
 
     def connect(self, now: float) -> None:
         """Dial the relay, now and whenever the stream to it is over. ``RelayConnected`` follows each time.
 
-        Raises LocalProtocolError if it was asked for already, NotOpen after the end.
+        Raises LocalProtocolError if called twice, NotOpen after the end.
         """
         self.ask("connect")
         if self.phase is not Phase.NEW:
@@ -84,27 +84,28 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
         self.run()
 
     def route(self, key: bytes, now: float) -> bool:
-        """Be linked with whoever has this key, and routes us; False if there are too many such keys.
+        """Ask to be linked with the client that has this key. Returns False if there are too many such keys.
 
-        ``Routed`` or ``RouteRefused`` follows whenever the relay was connected, and ``Linked`` once the other one wants
-        it, too. Raises LocalProtocolError before ``connect`` or for what is no key, NotOpen after ``close``.
+        ``Routed`` or ``RouteRefused`` follows each time that the relay is connected, and ``Linked`` once the other
+        client has asked for us, too. Raises LocalProtocolError before ``connect`` or if the key is not valid, NotOpen
+        after ``close``.
         """
         taken = self._relay("route", key, now).route(key)
         self.run()
         return taken
 
     def unroute(self, key: bytes, now: float) -> None:
-        """Be linked no longer; nothing happens if that was not asked for.
+        """Give up the link with this key. Nothing happens if it was not asked for.
 
-        Raises LocalProtocolError before ``connect`` or for what is no key, NotOpen after ``close``.
+        Raises LocalProtocolError before ``connect`` or if the key is not valid, NotOpen after ``close``.
         """
         self._relay("unroute", key, now).unroute(key)
         self.run()
 
     def demote(self, key: bytes, now: float) -> bool:
-        """The relay does not pass on what it should: do not be linked with this key for some time; False if it is not.
+        """The relay fails this key: give up the link for some time. Returns False if there is no link.
 
-        For ``RelayClientDelays.demoted`` seconds, and four times as many each time, up to ``demoted_most``.
+        It takes ``RelayClientDelays.demoted`` seconds, each further time four times as long, up to ``demoted_most``.
         ``Unlinked`` follows, and later ``Routed``. Raises as :meth:`unroute`.
         """
         taken = self._relay("demote", key, now).demote(key)
@@ -114,13 +115,13 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
     def send(self, key: bytes, data: bytes, now: float) -> bool:
         """Send 1 to 2031 bytes to a linked client. They may be lost.
 
-        False if it is not linked, or too much waits: then ``Writable`` follows. Raises LocalProtocolError before
-        ``connect``, for another size or for what is no key; NotOpen after ``close``.
+        Returns False if the client is not linked, or if too much waits; then ``Writable`` follows. Raises
+        LocalProtocolError before ``connect``, for another size or if the key is not valid; NotOpen after ``close``.
         """
         return self._send_to("send", key, data, p.MAX_RELAYED, now)
 
     def send_oob(self, key: bytes, data: bytes, now: float) -> bool:
-        """Send 1 to 1024 bytes to whoever has this key and is connected to the relay, linked or not. As ``send``."""
+        """Send 1 to 1024 bytes to the client at the relay that has this key, linked or not. Else as :meth:`send`."""
         return self._send_to("send_oob", key, data, p.MAX_OOB, now)
 
     def network_changed(self, now: float) -> None:

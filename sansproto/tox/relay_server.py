@@ -32,9 +32,9 @@ TOO_MANY_LINKS: Final = Refusal("too many connections of a group of addresses", 
 class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
     """A TCP relay for clients of Tox, of any implementation.
 
-    ``private_key`` is its DHT key, 32 bytes, whose public part its clients know. ``entropy`` is drawn on for 80 bytes
-    for each hello. With ``strict`` a client that gives back an id which it does not hold is cut, as the reference does;
-    the reference's own clients do that.
+    ``private_key`` is its DHT key, 32 bytes; its clients know the public part. ``entropy`` is drawn on for 80 bytes for
+    each hello. With ``strict`` the relay cuts a client that gives back an id which it does not hold, as the reference
+    does. But the reference's own clients give back such ids.
     """
 
     visitors: Parts[Link, RelayVisitor]
@@ -84,7 +84,7 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
 
     @property
     def public_key(self) -> bytes:
-        """By which clients know this relay."""
+        """The public key by which clients know this relay."""
         return self.keys.public
 
     # -- what connections ask

@@ -33,9 +33,9 @@ from .sources import Source, open_source, text_source
 from .usage import bug_report, too_many_words, usage_failure
 
 _EPILOGUE = """\
-Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay \
-(any more), 7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 10 the sender gave up, 130 Ctrl-C, \
-143 terminated. Instead of options the environment may have SANSPROTO_RELAY, SANSPROTO_SECURE_PORT and \
+Exit codes: 0 done, 1 unexpected error, 2 wrong usage, 3 nobody there, 4 wrong password, 5 refused, 6 no relay, \
+7 transfer cut off, 8 damaged or not acceptable, 9 file or disk, 10 the sender gave up, 130 Ctrl-C, \
+143 terminated. Environment variables can replace options: SANSPROTO_RELAY, SANSPROTO_SECURE_PORT and \
 SANSPROTO_PASSWORD."""
 _WAITING = 7 * 86400.0  # seconds: no sender waits that long
 _LOBBY = 15.0  # seconds at the secure port for a receiver that agreed: then the sender is there for the next one
@@ -79,7 +79,7 @@ RelayOption: TypeAlias = Annotated[
 @app.command
 def relay(
     *,
-    bind: Annotated[str, Parameter(metavar="HOST[:PORT]")] = "",
+    bind: Annotated[str, Parameter(metavar="HOST[:PORT]", show_default=False)] = "",
     port: Port = addresses.PORT,
     secure_port: OptionalPort = None,
     quiet: Switch = False,
@@ -92,13 +92,13 @@ def relay(
     bind
         Listen only at this address; if it is a name, at its first address. [default: every address of this computer]
     port
-        Where peers meet.
+        The port at which senders and receivers meet.
     secure_port
-        Through which the files pass. [default: the next one]
+        The port through which the files pass. [default: the next one]
     quiet
         Report only failures.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     with Signals() as signals:
         host, at = addresses.parse_bind(bind, port)
@@ -112,7 +112,7 @@ def send(
     text: Annotated[str | None, Parameter(metavar="TEXT")] = None,
     name: Annotated[str | None, Parameter(metavar="NAME")] = None,
     relay: RelayOption = None,
-    bind: Annotated[str, Parameter(metavar="HOST[:PORT]")] = "",
+    bind: Annotated[str, Parameter(metavar="HOST[:PORT]", show_default=False)] = "",
     port: OptionalPort = None,
     secure_port: OptionalPort = None,
     password: PasswordOption = None,
@@ -126,7 +126,7 @@ def send(
     Parameters
     ----------
     files
-        What to send.
+        A file, several files, a folder, or - for the standard input.
     text
         Send this text instead of a file: it is shown at the other end.
     name
@@ -134,20 +134,19 @@ def send(
     relay
         The relay to meet at. Without it, this command starts one of its own and shows its address.
     bind
-        Where a relay of its own listens. [default: every address of this computer]
+        The address at which a relay of its own listens. [default: every address of this computer]
     port
         The port of a relay of its own. [default: 9000, or a free one]
     secure_port
         The relay's second port. [default: the next one]
     password
-        The password that the receiver has to type. Others may see it in a list of processes. [default: a good one is
-        made up, and shown]
+        The password that the receiver types. A list of processes shows it. [default: made up, and printed]
     compress
-        Compress the contents, or do not. [default: compress if that makes their beginning smaller]
+        Whether to compress the contents. [default: compress if that makes their beginning smaller]
     timeout
         How long to wait until the receiver has said yes. [default: for ever]
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     reporter = make_reporter(as_json=json)
     if relay is not None and (bind or port is not None):
@@ -237,7 +236,7 @@ def receive(
     timeout
         How long to wait until the sender with this password offers a file, whatever other senders do. [default: 60]
     json
-        One JSON object a line. The answer to "offered" is a line of the standard input.
+        Print one JSON object per line. The answer to "offered" is a line of the standard input.
     """
     is_beside = output == "-"
     if is_beside and json:

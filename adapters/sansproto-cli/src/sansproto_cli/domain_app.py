@@ -74,7 +74,7 @@ domain_app = App(
 
 Where: TypeAlias = Annotated[str | None, Parameter(metavar="HOST[:PORT]")]
 Protocol: TypeAlias = Annotated[str, Parameter(metavar="NAME")]
-Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST[:PORT]")]
+Bind: TypeAlias = Annotated[str, Parameter(metavar="HOST[:PORT]", show_default=False)]
 Table: TypeAlias = Annotated[Path | None, Parameter(metavar="FILE")]
 UUIDText: TypeAlias = Annotated[str | None, Parameter(metavar="UUID")]
 
@@ -94,10 +94,9 @@ class Who:
     place
         The name of the place in the domain where we say that we are.
     type
-        The type of node that we are: agent, or with --assignment audio-mixer, avatar-mixer, entity-server,
-        asset-server, messages-mixer or entity-script-server.
+        The type of node that we are: agent, or one that the domain expects, such as audio-mixer (with --assignment).
     assignment
-        The id under which the domain expects us.
+        The UUID under which the domain expects us; domain serve --assign names it.
     interest
         The types of nodes that we want to hear of.
     """
@@ -141,15 +140,15 @@ class Way:
     domain_id
         The id by which the ice-server knows the domain.
     local_host
-        Our address for others on the same network. [default: found out]
+        Our address for others on the same network. [default: the address of the route to the domain]
     protocol
         The release of Overte: 2025.05.1, 2026-newest-known or vircadia.
     table
-        Versions that differ from those: JSON, number of a type of packets to its version, as {"57": 18}.
+        A JSON file with the packet types whose version differs from that release, as {"57": 18}.
     public
-        Our public address, if a router passes that port on to us.
+        Our public address, if a router forwards that port to us.
     bind
-        Use this address of this computer only.
+        Use only this address of this computer.
     port
         Use this UDP port. [default: a free one]
     """
@@ -220,11 +219,11 @@ def connect(
     domain
         The address of the domain. The usual port is 40102. With a PATH, the command asks where this path leads.
     timeout
-        How long to try to get in. [default: 10, or until a denial that waiting does not change]
+        How long to try to get in. [default: 10; the command ends sooner if waiting is useless]
     stay
-        Leave this long after the domain let us in. [default: stay until Ctrl-C]
+        Leave the domain after this time. [default: stay until Ctrl-C]
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     reporter, path = make_reporter(as_json=json), ""
     if domain is not None:
@@ -259,10 +258,9 @@ class Rules:
     redirect
         The domain that is named to clients for whom there is no room.
     allow
-        Let in the user NAME, who has the private key to the RSA public key in FILE; then nobody without a name is let
-        in. May be repeated.
+        Let in only users like NAME, who proves the name by the RSA key whose public part is in FILE. May be repeated.
     admin
-        Let the user NAME throw others out. --allow has to name this user, or FILE has the public key. May be repeated.
+        Let the user NAME kick others. FILE has the user's public key, unless --allow names the user. May be repeated.
     ban
         Keep somebody out: name:NAME, machine:FINGERPRINT or host:ADDRESS. May be repeated.
     path
@@ -272,7 +270,7 @@ class Rules:
     """
 
     capacity: Annotated[int | None, Parameter(metavar="N", validator=not_negative)] = None
-    redirect: Annotated[str, Parameter(metavar="ADDRESS")] = ""
+    redirect: Annotated[str, Parameter(metavar="ADDRESS", show_default=False)] = ""
     allow: Annotated[list[str] | None, Parameter(metavar="NAME=FILE", negative=())] = None
     admin: Annotated[list[str] | None, Parameter(metavar="NAME[=FILE]", negative=())] = None
     ban: Annotated[list[str] | None, Parameter(metavar="KIND:WHO", negative=())] = None
@@ -349,7 +347,7 @@ def serve(
     Parameters
     ----------
     bind
-        Use this address only. Without it, every address of this computer.
+        Listen only at this address. [default: every address of this computer]
     port
         The UDP port.
     id
@@ -359,13 +357,13 @@ def serve(
     protocol
         The release of Overte: 2025.05.1, 2026-newest-known or vircadia.
     table
-        Versions that differ from those: JSON, number of a type of packets to its version, as {"57": 18}.
+        A JSON file with the packet types whose version differs from that release, as {"57": 18}.
     behind_proxy
-        Hold those on this computer to the limits of all others: they come through a proxy.
+        Apply the limits to connections from this computer, too, because they come through a proxy.
     quiet
-        Tell only of failures.
+        Report only failures.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     bind, port = addresses.parse_bind(bind, port)
     keys, versions = rules.keys(), versions_of(protocol, table)
@@ -400,13 +398,13 @@ def ice(
     Parameters
     ----------
     bind
-        Use this address only. Without it, every address of this computer.
+        Listen only at this address. [default: every address of this computer]
     port
         The UDP port.
     quiet
-        Tell only of failures.
+        Report only failures.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     bind, port = addresses.parse_bind(bind, port)
     server = IceServer(entropy=system_entropy, wall_epoch=wall_epoch())

@@ -128,7 +128,7 @@ class Serving:
     def _provide_key(self, username: str) -> None:
         key = self._keys.get(username)
         if key is None:
-            text = f"Somebody calls themselves {printable(username)}, whom no --allow names."
+            text = f"A node claims the name {printable(username)}, which no --allow has."
             self._reporter.tell("unknown_user", text, username=username)
         self._runner.call(lambda now: self._server.provide_key(username, key, now))
 

@@ -44,7 +44,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
     file
         The file with the private key. Only its owner may read it.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     keys, is_new = read_key(file, make=True)
     tell_keys(file, keys.public.hex(), made=is_new, as_json=json, public_key=keys.public.hex())
@@ -82,7 +82,7 @@ def pipe(
     poll
         How often the mailbox is asked.
     json
-        One JSON object a line, for each message too.
+        Print one JSON object per line, also for each message.
     """
     reporter = make_reporter(as_json=json, beside=True)
     peer_key, (keys, _) = PUBLIC_KEYS.parse(peer, "peer"), read_key(key)
@@ -127,7 +127,7 @@ def mailbox(
     quiet
         Report only failures.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     reporter = make_reporter(as_json=json, quiet=quiet)
     host, port = addresses.parse_bind(bind, 0)

@@ -41,7 +41,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
     file
         The file with the secret key. Only its owner may read it.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     keys, is_new = read_key(file, make=True)
     tell_keys(file, keys.public.hex(), made=is_new, as_json=json, public_key=keys.public.hex())
@@ -60,7 +60,7 @@ def gateway(*, key: KeyFile, bind: Bind, echo: Switch = False, json: Switch = Fa
     echo
         Send back each message.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     reporter = make_reporter(as_json=json)
     place = addresses.parse_bind(bind, 0)
@@ -97,7 +97,7 @@ def join(
     bind
         The address that we use. [default: any free port]
     json
-        One JSON object a line, for each message too.
+        Print one JSON object per line, also for each message.
     """
     reporter = make_reporter(as_json=json, beside=True)
     peer, target = PUBLIC_KEYS.parse(gateway, "gateway"), Target.parse(at)

@@ -313,7 +313,7 @@ class Sending:
                     case ReceiptRecord(word=Receipt.FAILED):
                         raise CommandFailed(
                             Exit.CUT,
-                            "The other side could not keep the file, or was stopped: look why, then start again.",
+                            "The other side could not keep the file, or was stopped: find out why, then start again.",
                         )
                     case ReceiptRecord():
                         raise _false_receipt(all_sent=False)

@@ -94,7 +94,7 @@ def open_source(paths: Sequence[str]) -> Source:
         if len(paths) > 1:
             raise CommandFailed(Exit.USAGE, "- cannot be sent together with files: send it alone.")
         if sys.stdin is None:
-            raise CommandFailed(Exit.FILES, "The standard input is closed: let there be one, or name a file.")
+            raise CommandFailed(Exit.FILES, "The standard input is closed: open it, or name a file.")
         return _pipe("stdin", "the standard input", lambda: 0)
     for number, path in enumerate(paths, 1):
         if path.startswith("-") and not os.path.lexists(path):
@@ -204,7 +204,7 @@ def _spooled(read: Callable[[], bytes], name: str) -> Contents:
             opened = stack.pop_all()
     except OSError as error:
         raise CommandFailed(
-            Exit.FILES, f"Cannot keep {name} in a temporary file ({error.strerror}): let TMPDIR be another folder."
+            Exit.FILES, f"Cannot keep {name} in a temporary file ({error.strerror}): set TMPDIR to another folder."
         ) from error
 
     def chunks() -> Iterator[bytes]:

@@ -34,7 +34,9 @@ tox_app = App(
 )
 
 Through: TypeAlias = Annotated[str | None, Parameter(name="--proxy", metavar="http|socks5://HOST:PORT")]
-Relays: TypeAlias = Annotated[tuple[str, ...], Parameter(name="--relay", metavar="PUBLICKEY@HOST:PORT", negative=())]
+Relays: TypeAlias = Annotated[
+    tuple[str, ...], Parameter(name="--relay", metavar="PUBLICKEY@HOST:PORT", negative=(), show_default=False)
+]
 
 
 @tox_app.command
@@ -48,7 +50,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
     file
         The file with the secret keys. Only its owner may read it.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     keys, is_new = read_keys(file, make=True)
     real, dht = keys.real.public.hex(), keys.dht.public.hex()
@@ -87,12 +89,11 @@ def pipe(
     relay
         A relay at which both ends meet. May be given several times.
     proxy
-        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing bypasses it: there is no
-        UDP.
+        An HTTP or SOCKS5 proxy to the relays, which also looks up their names. Nothing bypasses it; UDP is not used.
     timeout
         How long to wait for the other end. [default: for ever]
     json
-        One JSON object a line, for each piece of what arrives too.
+        Print one JSON object per line, also for each piece of what arrives.
     """
     reporter = make_reporter(as_json=json, beside=True)
     other, (keys, _) = parse_friend(friend), read_keys(key)
@@ -133,12 +134,11 @@ def listen(
     relay
         A relay at which friends meet us. May be given several times.
     proxy
-        An HTTP or SOCKS5 proxy, which leads to the relays and looks up their names. Nothing bypasses it: there is no
-        UDP.
+        An HTTP or SOCKS5 proxy to the relays, which also looks up their names. Nothing bypasses it; UDP is not used.
     quiet
         Report only failures.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     reporter = make_reporter(as_json=json, quiet=quiet)
     friends, (keys, _) = [parse_friend(one) for one in friend], read_keys(key)
@@ -166,7 +166,7 @@ def relay(*, bind: Bind, key: KeyFile, quiet: Switch = False, json: Switch = Fal
     quiet
         Report only failures.
     json
-        One JSON object a line.
+        Print one JSON object per line.
     """
     reporter = make_reporter(as_json=json, quiet=quiet)
     place = addresses.parse_bind(bind, 0)

@@ -61,7 +61,7 @@ def parse_proxy(text: str) -> Proxy:
     if scheme not in _PROXIES:
         raise CommandFailed(Exit.USAGE, "That does not name a proxy: give http://HOST:PORT or socks5://HOST:PORT.")
     if "@" in where:
-        raise CommandFailed(Exit.USAGE, "Proxies with passwords cannot be used: give one without, or none.")
+        raise CommandFailed(Exit.USAGE, "Proxies with passwords are not supported: name one without a password.")
     return Proxy(_PROXIES[scheme], Address(*addresses.parse_bound(where, "proxy", "127.0.0.1:9050")))
 
 

@@ -140,7 +140,7 @@ class Piping:
             source.stop()
             self._reporter.rest()
         sent, received = self._outgoing.sent, self._received
-        text = f"All is there: {sent:,} bytes sent, {received:,} received."
+        text = f"Everything has arrived: {sent:,} bytes sent, {received:,} received."
         self._reporter.tell("finished", text, sent=sent, received=received)
 
     def _send(self, packets: deque[bytes]) -> None:

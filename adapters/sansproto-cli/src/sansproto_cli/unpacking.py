@@ -179,7 +179,7 @@ class UnpackedFolder:
     def _leave_out(self, text: str) -> None:
         self._warnings += 1
         if self._warnings <= _TOLD:
-            self._warn(text + (" Further ones are not told." if self._warnings == _TOLD else ""))
+            self._warn(text + (" Further ones are not reported." if self._warnings == _TOLD else ""))
 
     # -- places
 
