@@ -149,7 +149,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
         The node looks for the friend at the path (not if there is a proxy), at these relays and at those of
         :meth:`add_relay`. For a known friend all this is new; with another DHT key it has restarted, and is called.
-        ``FriendOnline`` follows. Raises LocalProtocolError for our own or an invalid key, or a host that is not numeric;
+        ``FriendOnline`` follows. Raises LocalProtocolError for our own or no valid key, or a host that is no address;
         NotOpen after ``close``.
         """
         self._ask("add_friend")
