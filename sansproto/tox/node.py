@@ -149,7 +149,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
 
         The node looks for the friend at the path (not if there is a proxy), at these relays and at those of
         :meth:`add_relay`. For a known friend all this is new; with another DHT key it has restarted, and is called.
-        ``FriendOnline`` follows. Raises LocalProtocolError for an invalid or our own key, or a host that is not numeric;
+        ``FriendOnline`` follows. Raises LocalProtocolError for an invalid key, our own key, or a host that is a name;
         NotOpen after ``close``.
         """
         self._ask("add_friend")
