@@ -195,6 +195,14 @@ class Gate(Component[GateState, GateHost]):
         number = self.host.keyring.read_pong(came.packet).number
         return Ponged(friend, number) if friend.pings.get(number) == came.way.path else None
 
+    def is_from_friend(self, came: Came) -> bool:
+        """Is somebody looked for where it comes from?"""
+        return bool(self.host.friends.at(came.way))
+
+    def is_awaited(self, came: Came) -> bool:
+        """Is a handshake with one of them not over? A request by several ways has several answers."""
+        return any(self.host.sessions.has_attempt(friend.key) for friend in self.host.friends.at(came.way))
+
     def open_response(self, came: Came) -> Answered | None:
         """It does not say whose it is."""
         for friend in self.host.friends.at(came.way):
@@ -450,6 +458,8 @@ PONG: Final = (
 )
 RESPONSE: Final = (
     Guards.of(Gate, GateState, Came, "cookie response")
+    .need(_C.is_from_friend, "a cookie response from an unknown address", ref=_COOKIES)
+    .need(_C.is_awaited, "a late cookie response", ref=_COOKIES)
     .make(_C.open_response, "a cookie response that does not open", ref=_COOKIES)
     .give_if(_C.may_still_know_us, _I.ANSWERED_TOO_SOON, ref="restart")
     .give(_I.ANSWERED)

@@ -589,5 +589,14 @@ def a_status_that_nobody_knows_changes_nothing_and_who_is_told_of_the_end_may_sa
     return peer
 
 
+@scenario
+def a_cookie_response_comes_when_the_session_is_there() -> NodePeer:
+    peer = NodePeer.recorded()
+    friend = peer.befriend(at=AT_B)
+    friend.be_called()
+    friend.say(friend.response(b"whatever"))
+    return peer
+
+
 if __name__ == "__main__":
     scenario.write()
