@@ -59,6 +59,7 @@ from sansproto.wire import Packet, layout_rst
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ROOT / "docs" / "protocols" / "generated"
+ADVICE = ROOT / "docs" / "protocols" / "advice"
 MACHINES = ROOT / "vectors" / "machines"
 LAYOUTS = ROOT / "vectors" / "layouts"
 
@@ -421,6 +422,24 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+def advice_on(page: str) -> dict[str, str]:
+    """What the reasons mean that a page gives for a drop, and what to do: a list of definitions, if it has one."""
+    path = ADVICE / f"{page}.inc"
+    text = path.read_text("utf-8") if path.exists() else ""
+    found = re.findall(r"^``(.+)``\n((?:    .+\n)+)", text, re.M)
+    return {reason: " ".join(meaning.split()) for reason, meaning in found}
+
+
+def advice_for(protocol: str) -> dict[str, str]:
+    """The same for a protocol: its own advice goes before that on the pages of the parts that it shares."""
+    pages = ("endpoints", "links", *reasons.shared_parts(protocol), protocol)
+    return {reason: meaning for page in pages for reason, meaning in advice_on(page).items()}
+
+
+def dropped(protocol: str) -> str:
+    return reasons.rst(reasons.dropped(protocol), advice_for(protocol))
+
+
 def files() -> dict[Path, str]:
     """Everything that is generated, by where it belongs."""
     found = {GENERATED / f"{name}.inc": part() for name, part in PARTS.items()}
@@ -432,7 +451,9 @@ def files() -> dict[Path, str]:
             found[GENERATED / f"{protocol}.events.inc"] = events_by_role(sessions)
         if text := strangers(sessions):
             found[GENERATED / f"{protocol}.strangers.inc"] = text
-        for name, why in (("dropped", reasons.dropped), ("refused", reasons.refused), ("noted", reasons.noted)):
+        if reasons.dropped(protocol):
+            found[GENERATED / f"{protocol}.dropped.inc"] = dropped(protocol)
+        for name, why in (("refused", reasons.refused), ("noted", reasons.noted)):
             if given := why(protocol):
                 found[GENERATED / f"{protocol}.{name}.inc"] = reasons.rst(given)
     for protocol, tables in TABLES.items():

@@ -13,7 +13,7 @@ from typing import Any, Never
 
 import pytest
 from scripted import PartHost
-from test_docs import PAGES, TABLES
+from test_docs import GENERATOR, PAGES, TABLES
 
 from sansproto.component import components_of
 from sansproto.contract import Address, Link, Path
@@ -186,13 +186,32 @@ def test_a_page_without_a_section_is_told_which(tmp_path: File) -> None:
 
 
 @of_each_protocol
-def test_reasons_that_a_page_explains_and_headings_that_refusals_and_notes_name_are_there(protocol: str) -> None:
-    text = section(PAGES / f"{protocol}.rst", "Why a packet was dropped")
+def test_headings_that_reasons_refusals_and_notes_name_are_there(protocol: str) -> None:
+    assert section(PAGES / f"{protocol}.rst", "Why a packet was dropped")
     assert section(PAGES / f"{protocol}.rst", "Refusals and remarks")
-    explained = {one for line in re.findall(r"^- (.*?):", text, re.M) for one in re.findall(r"``([^`]+)``", line)}
-    assert explained
-    assert explained <= reasons.dropped(protocol).keys()
     known = headings(PAGES / f"{protocol}.rst")
     for found in (reasons.dropped(protocol), reasons.refused(protocol), reasons.noted(protocol)):
         named = {given.see.lower() for group in found.values() for given in group if not given.see.startswith(":doc:")}
         assert named - {""} <= known
+
+
+@of_each_protocol
+def test_each_reason_has_advice(protocol: str) -> None:
+    missing = reasons.dropped(protocol).keys() - GENERATOR.advice_for(protocol).keys()
+    assert not missing, f"docs/protocols/advice/{protocol}.inc has to say what they mean, and what to do"
+
+
+def test_advice_is_for_reasons_that_are_given() -> None:
+    given = {protocol: {*reasons.dropped(protocol)} for protocol in PROTOCOLS}
+    pages = {path.stem: GENERATOR.advice_on(path.stem) for path in GENERATOR.ADVICE.iterdir()}
+    assert [(page, one) for page in PROTOCOLS for one in pages[page] if one not in given[page]] == []
+    anywhere = set[str]().union(*given.values())
+    assert {*pages} - {*PROTOCOLS} == {"endpoints", "links"}
+    assert {*pages["endpoints"], *pages["links"]} <= anywhere
+
+
+def test_all_that_a_file_of_advice_holds_is_read() -> None:
+    for path in GENERATOR.ADVICE.iterdir():
+        lines = path.read_text("utf-8").splitlines()
+        named = [line.strip("`") for line in lines if not line.startswith(" ")]
+        assert [*GENERATOR.advice_on(path.stem)] == named == sorted(named), path.name

@@ -79,11 +79,17 @@ def noted(protocol: str) -> Reasons:
     return dict(sorted(found.items()))
 
 
-def rst(reasons: Mapping[str, list[Given]]) -> str:
-    """A table of reasons; without who gives them where that is nobody in particular."""
+def rst(reasons: Mapping[str, list[Given]], advice: Mapping[str, str] | None = None) -> str:
+    """A table of reasons; without who gives them where that is nobody in particular. With advice, it is told for each:
+    KeyError for one that has none."""
     anybody = any(given.by for group in reasons.values() for given in group)
-    rows = [(f"``{reason}``", *([_by(group)] if anybody else []), _see(group)) for reason, group in reasons.items()]
-    return list_table(("Reason", *(["Given by"] if anybody else []), "See"), rows)
+    columns: dict[str, list[str]] = {"Reason": [f"``{reason}``" for reason in reasons]}
+    if advice is not None:
+        columns["What it means, and what to do"] = [advice[reason] for reason in reasons]
+    if anybody:
+        columns["Given by"] = [_by(group) for group in reasons.values()]
+    columns["See"] = [_see(group) for group in reasons.values()]
+    return list_table((*columns,), [*zip(*columns.values(), strict=True)])
 
 
 def speaks_datagrams(cls: type[Any]) -> bool:
