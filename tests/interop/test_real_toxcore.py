@@ -173,6 +173,7 @@ def test_toxcore_restarts(
     pair = Direct(scene, library)
     pair.connect()
     pair.exchange()
+    scene.until(lambda: pair.ours.node.waiting(pair.theirs.real_key) == 0)
     pair.line.is_cut = not says_goodbye
     lost = [] if says_goodbye else [pair.ours.text(pair.theirs, "lost") for _ in range(3)]
     scene.stop(pair.theirs)
@@ -190,7 +191,7 @@ def test_toxcore_restarts(
     pair.theirs.befriend(pair.ours.real_key)
     pair.ours.take(FriendOnline)
     pair.call()
-    took = scene.until(lambda: pair.ours.of(FriendOnline) and pair.is_online, 3.0)
+    took = scene.until(lambda: pair.ours.of(FriendOnline) and pair.is_online, 10.0)
     record_property("seconds", round(took, 2))
     reason = OfflineReason.SAID if says_goodbye else OfflineReason.RESTARTED
     assert pair.ours.of(FriendOffline) == [FriendOffline(pair.theirs.real_key, reason)]

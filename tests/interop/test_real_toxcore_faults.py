@@ -21,6 +21,8 @@ from sansproto.tox import Proxy, ProxyKind
 pytestmark = pytest.mark.interop
 
 Record: TypeAlias = Callable[[str, object], None]
+PATIENCE = 60.0
+"""Seconds within which all that does not depend on time happens on a computer that has much else to do."""
 PROGRAM = File(__file__).parents[1] / "cli" / "real_proxy.py"
 
 
@@ -86,14 +88,14 @@ def test_udp_to_a_relay_and_back_under_load(scene: Scene, library: Library, reco
     pair.connect()
     scene.until(lambda: pair.is_direct)
     talk = Talk(pair, pause=0.005, share=40)
-    talk.go_on(20)
+    talk.go_on(20, PATIENCE)
     pair.line.is_cut = True
-    scene.until(lambda: pair.theirs.status == RELAYED, 12.0)
-    talk.go_on(20, within=30.0)
+    scene.until(lambda: pair.theirs.status == RELAYED, PATIENCE)
+    talk.go_on(20, PATIENCE)
     pair.line.is_cut = False
-    scene.until(lambda: pair.is_direct, 30.0)
-    talk.go_on(20)
-    talk.finish(within=30.0)
+    scene.until(lambda: pair.is_direct, PATIENCE)
+    talk.go_on(20, PATIENCE)
+    scene.until(lambda: talk.sent > 2000, PATIENCE)
+    talk.finish(PATIENCE)
     record_property("longest gaps", [round(gap, 2) for gap in talk.gaps])
-    assert talk.sent > 2000
     assert pair.theirs.statuses == [DIRECT, RELAYED, DIRECT]
