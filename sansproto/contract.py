@@ -118,6 +118,8 @@ class Path:
 class SendDatagram:
     """Send a datagram, or lose it: nothing is reported but what ``datagram_failed`` says.
 
+    For a label that no socket has, the adapter aborts and raises ``UnboundSocket``: the program is wrong then.
+
     (Not frozen: this is the bulk path.)
     """
 

@@ -1,7 +1,8 @@
 """What can go wrong, by whose fault it is.
 
 What the *remote end* did wrong is data: the final ``Closed`` event of a session says it. The exceptions here are the
-caller's (:class:`LocalProtocolError`, :class:`NotOpen`) or come out of the pure decoders (:class:`WireError`).
+caller's (:class:`LocalProtocolError`, :class:`NotOpen`, :class:`UnboundSocket`) or come out of the pure decoders
+(:class:`WireError`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,22 @@ class NotOpen(SansprotoError):
 
     def __str__(self) -> str:
         return f"{self.verb}(): the session is {self.state}"
+
+
+class UnboundSocket(SansprotoError, LookupError):
+    """A path names a datagram socket that the runner was not given: a bug of the program, so everything is aborted.
+
+    ``label`` is what the path has, ``bound`` are the labels that there are.
+    """
+
+    def __init__(self, label: str, bound: tuple[str, ...]) -> None:
+        self.label = label
+        self.bound = bound
+        super().__init__(label, bound)
+
+    def __str__(self) -> str:
+        there_are = ", ".join(map(repr, self.bound)) or "none"
+        return f"no datagram socket is bound as {self.label!r} (there are: {there_are}): see 'sockets' of the runner"
 
 
 class Fault(Enum):

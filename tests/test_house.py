@@ -46,6 +46,7 @@ FOR_CHECKERS = {"typing_extensions"}  # which each type checker brings
 FOR_TESTS = {"hypothesis", "pytest"}
 TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
+    "adapter_application": {"socket", "threading", "time"},
     "adapter_harness": {"os", "socket", "threading"},
     "check": {"os"},  # a seed; and which test is running
     "workers": {

@@ -31,6 +31,7 @@ from sansproto.contract import (
     SendDatagram,
     Transmit,
 )
+from sansproto.errors import UnboundSocket
 from sansproto.events import CloseCause, Closed
 from sansproto.testing import network
 from sansproto.testing._internal import driver
@@ -194,13 +195,12 @@ def test_a_slow_way_takes_its_time_and_blocks_the_sender() -> None:
 
 def test_what_an_endpoint_may_not_ask_for() -> None:
     net, client, _ = pair()
-    for wrong in (
-        SendBytes(Link(9), b""),
-        OpenStream(Link(1), SERVER),
-        SendDatagram(b"", Path("no such socket", "10.0.0.1", 1)),
-    ):
+    for wrong in (SendBytes(Link(9), b""), OpenStream(Link(1), SERVER)):
         with pytest.raises(BrokenContract):
             tell(client, wrong)
+    for unbound in (SendDatagram(b"", Path("no such socket", "10.0.0.1", 1)), Rebind("no such socket")):
+        with pytest.raises(UnboundSocket, match="'no such socket'"):
+            tell(client, unbound)
     tell(client, CloseWrite(Link(1)))
     with pytest.raises(BrokenContract):
         send(client, b"after FIN")

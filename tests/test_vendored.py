@@ -97,6 +97,7 @@ def test_nothing_else_is_installed_there(elsewhere: Elsewhere) -> None:
 def test_every_module_can_be_imported_there_but_for_tests(elsewhere: Elsewhere) -> None:
     wanting = set(elsewhere.run("-c", IMPORT_EVERYTHING).splitlines())
     assert wanting == {
+        "testing._internal.adapter_application wants pytest",
         "testing._internal.check wants hypothesis",
         "testing._internal.strategies_bob wants hypothesis",
         "testing._internal.strategies_overte wants hypothesis",

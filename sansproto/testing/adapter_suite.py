@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import ClassVar
 
@@ -35,7 +35,6 @@ from ..contract import (
     Path,
     PauseAccepting,
     PauseReading,
-    Phase,
     Rebind,
     ResumeAccepting,
     ResumeReading,
@@ -43,8 +42,7 @@ from ..contract import (
     SendDatagram,
     SendError,
 )
-from ..errors import NotOpen
-from ..events import CloseCause, Closed
+from ._internal.adapter_application import ApplicationTests
 from ._internal.adapter_harness import (
     LOCAL,
     PATIENCE,
@@ -54,7 +52,6 @@ from ._internal.adapter_harness import (
     await_reset,
     count_descriptors,
     read,
-    read_to_the_end,
     reset,
     until,
 )
@@ -81,7 +78,7 @@ def clean_world(harness: AdapterHarness) -> Iterator[World]:
     assert count_descriptors() == files, "descriptors were left open"
 
 
-class AdapterSuite:
+class AdapterSuite(ApplicationTests):
     """Every test starts its own runner, and ends with no descriptor, thread or task left, no mistake noted by the
     endpoint, and ``stream_lost`` reported exactly once for each of its links."""
 
@@ -394,8 +391,7 @@ class AdapterSuite:
         peer = world.own(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         peer.bind(LOCAL)
         path = Path("udp", *peer.getsockname())
-        elsewhere = Path("no such label", *peer.getsockname())
-        running.call(lambda _: endpoint.do(SendDatagram(b"lost", elsewhere), SendDatagram(b"", path)))
+        running.call(lambda _: endpoint.do(SendDatagram(b"", path)))
         data, sender = peer.recvfrom(100)
         assert (data, Address(*sender)) == (b"", running.addresses["udp"])
         peer.sendto(b"pong", sender)
@@ -450,106 +446,6 @@ class AdapterSuite:
         running.call(lambda now: endpoint.arm(now - 1))
         running.call(lambda now: endpoint.network_changed(now))
         assert until(running, "network changed").name == "network changed"
-
-    # -- the application's side
-
-    def test_takes_no_event_that_nobody_asked_for(self, world: World) -> None:
-        endpoint = ScriptedEndpoint(echo=True)
-        running = world.start(endpoint)
-        peer = world.dial(running)
-        peer.sendall(b"x")
-        assert read(peer, 1) == b"x"
-        assert endpoint.polled == 0
-
-    def test_taking_an_event_resumes_reading(self, world: World) -> None:
-        running = world.start(ScriptedEndpoint())
-        peer, link = world.linked(running)
-        sender = threading.Thread(target=peer.sendall, args=(CHUNK * 64,))
-        sender.start()
-        size = 0
-        while size < len(CHUNK) * 64:
-            size += len(until(running, "data", link).value)
-        sender.join()
-
-    def test_a_cancelled_wait_loses_no_event(self, world: World) -> None:
-        endpoint = ScriptedEndpoint()
-        running = world.start(endpoint, sockets={"udp": LOCAL})
-        until(running, "bound")
-        peer = world.own(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        address = running.addresses["udp"]
-        found: list[bytes] = []
-        with pytest.raises(TimeoutError):
-            running.next_event(timeout=0.001)
-        for number in range(50):
-            peer.sendto(bytes([number]), (address.host, address.port))
-            with suppress(TimeoutError):
-                found.append(running.next_event(timeout=number / 100000).value[0])
-            while len(found) <= number:
-                found.append(running.next_event(PATIENCE).value[0])
-        assert found == [bytes([number]) for number in range(50)]
-
-    def test_closing_twice_is_closing_once(self, world: World) -> None:
-        endpoint = ScriptedEndpoint()
-        running = world.start(endpoint)
-        peer, _ = world.linked(running)
-        running.call(endpoint.close)
-        running.call(endpoint.close)
-        assert read(peer, 8) == b"farewell"
-        assert peer.recv(1) == b""
-        peer.close()
-        until(running, "lost")
-        assert running.next_event(PATIENCE) == Closed(CloseCause.LOCAL)
-        for _ in range(2):
-            with pytest.raises(NotOpen):
-                running.next_event(PATIENCE)
-
-    def test_leaving_closes_politely(self, world: World) -> None:
-        endpoint = ScriptedEndpoint()
-        running = world.start(endpoint)
-        peer, _ = world.linked(running)
-        said = read_to_the_end(peer, 8)
-        world.leave(running)
-        assert said() == [b"farewell", b""], "an orderly end"
-        assert endpoint.phase is Phase.CLOSED
-        assert endpoint.next_event() is None, "what nobody took is discarded"
-        with pytest.raises(NotOpen):
-            running.call(lambda _: None)
-
-    @pytest.mark.parametrize("leave", [World.leave, World.cancel], ids=["as usual", "by an exception"])
-    def test_leaving_does_not_wait_for_ever(self, world: World, leave: Callable[[World, Running], None]) -> None:
-        endpoint = ScriptedEndpoint()
-        running = world.start(endpoint, linger=0.1)
-        deaf, link = world.linked(running, receive_buffer=32768)
-        running.call(lambda _: endpoint.send_much(link, 1 << 30))
-        until(running, "blocked")
-        leave(world, running)
-        assert endpoint.lost[link] == 1
-        await_reset(deaf)
-
-    def test_an_exception_in_the_body_says_goodbye_too(self, world: World) -> None:
-        endpoint = ScriptedEndpoint()
-        running = world.start(endpoint)
-        peer, link = world.linked(running)
-        said = read_to_the_end(peer, 8)
-        world.cancel(running)
-        assert said() == [b"farewell", b""]
-        assert endpoint.phase is Phase.CLOSED
-        assert endpoint.lost[link] == 1
-
-    def test_a_bug_of_the_endpoint_surfaces(self, world: World) -> None:
-        endpoint = ScriptedEndpoint()
-        running = world.start(endpoint)
-        peer, link = world.linked(running)
-        endpoint.bug = ZeroDivisionError("of the endpoint")
-        peer.sendall(b"x")
-        with pytest.raises(ZeroDivisionError):
-            running.next_event(PATIENCE)
-        await_reset(peer)
-        with pytest.raises(ZeroDivisionError):
-            running.call(lambda _: None)
-        with pytest.raises(ZeroDivisionError):
-            world.leave(running)
-        endpoint.live.discard(link)  # one that raises is told no more
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of descriptors to reach")
     def test_without_descriptors_it_neither_spins_nor_breaks(self) -> None:

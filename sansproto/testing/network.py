@@ -5,10 +5,11 @@
     net = VirtualNetwork(seed=1, default=Conditions(latency=0.02, loss=0.1))
     relay = net.host("10.0.0.1").run(relay_session, listen={"relay": 9000})
     client = net.host("10.0.0.2").run(client_session)
-    client.call(lambda now: client_session.connect(now))
+    client.call(client_session.connect)
     net.run_until(lambda: Connected() in client.events)
 
 Endpoints are driven as adapters drive them. A transmit that the contract does not allow raises :class:`BrokenContract`.
+One for a socket that is not there raises :class:`~sansproto.errors.UnboundSocket`, as with the adapters.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from ..contract import (
     AbortTransport,
@@ -40,11 +41,13 @@ from ..contract import (
     SendDatagram,
     Transmit,
 )
+from ..errors import UnboundSocket
 from ._internal.driver import ENDLESS, BrokenContract, Driver
 from ._internal.streams import Conditions, StreamEnd
 
 E = TypeVar("E")
 R = TypeVar("R")
+Arguments = TypeVarTuple("Arguments")
 
 __all__ = ["BrokenContract", "Conditions", "Host", "Nat", "Node", "VirtualNetwork"]
 
@@ -382,9 +385,9 @@ class Node(Generic[E]):
         """The time on this host."""
         return self.net.now + self.host.clock
 
-    def call(self, verb: Callable[[float], R]) -> R:
-        """Run a verb of the endpoint, as ``node.call(lambda now: session.send(data, now))``."""
-        return self.report(lambda: verb(self.now))
+    def call(self, verb: Callable[[*Arguments, float], R], *arguments: *Arguments) -> R:
+        """Call ``verb(*arguments, now)``, as a runner does, and carry out what the endpoint then asks for."""
+        return self.report(lambda: verb(*arguments, self.now))
 
     def take(self, most: int = 1) -> list[E]:
         """Pop events that an endpoint without ``auto_drain`` kept."""
@@ -489,10 +492,10 @@ class Node(Generic[E]):
                     raise BrokenContract(f"{transmit}: the link is there already")
                 StreamEnd(self.host, self, transmit.link).connect(transmit.address)
             case SendDatagram():
-                if transmit.path.socket not in self.sockets:
-                    raise BrokenContract(f"{transmit}: there is no such socket")
+                self._check_bound(transmit.path.socket)
                 self.net.send_datagram(self, transmit.data, transmit.path)
             case Rebind():
+                self._check_bound(transmit.socket)
                 port = self.sockets[transmit.socket] = self.host.free_port()
                 self._say_bound(transmit.socket, port)
             case Lookup():
@@ -505,6 +508,10 @@ class Node(Generic[E]):
             case _:
                 for end in self._paused.pop(transmit.listener, ()):
                     self.accept(transmit.listener, end)
+
+    def _check_bound(self, label: str) -> None:
+        if label not in self.sockets:
+            raise UnboundSocket(label, tuple(self.sockets))
 
     def _look_up(self, lookup: Lookup) -> None:
         hosts: Iterable[str] = self.net.names.get(lookup.host, ())

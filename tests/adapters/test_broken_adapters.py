@@ -13,7 +13,7 @@ import pytest
 from sansproto.contract import AbortTransport, Address, CloseTransport, Link, Path, PauseReading, SendDatagram, Transmit
 from sansproto.errors import NotOpen
 from sansproto.testing import adapter_suite
-from sansproto.testing._internal import adapter_harness
+from sansproto.testing._internal import adapter_application, adapter_harness
 from sansproto.testing._internal.adapter_harness import World, await_reset
 from sansproto.testing._internal.scripted_endpoint import ScriptedEndpoint
 from sansproto.testing.adapter_suite import AdapterSuite, clean_world
@@ -345,6 +345,27 @@ def test_addresses_that_are_not_mapped_are_noticed(monkeypatch: pytest.MonkeyPat
 
     fails(Mapping4In6, test, "unmapped")
     fails(OneFamily, test)
+
+
+class Unanswered(Seen):
+    def next_transmit(self) -> Transmit | None:
+        transmit = self._endpoint.next_transmit()
+        return None if isinstance(transmit, SendDatagram) and transmit.path.socket == "upd" else transmit
+
+
+class Silent(Toy):
+    """Loses what is sent from a socket that is not there."""
+
+    seen = Unanswered
+
+
+def test_silence_about_a_socket_that_is_not_there_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter_application, "PATIENCE", 0.5)
+
+    def test(suite: AdapterSuite, world: World) -> None:
+        suite.test_a_socket_that_is_not_there_is_told(world, SendDatagram(b"x", Path("upd", "127.0.0.1", 9)))
+
+    fails(Silent, test)
 
 
 class LostTwice(Seen):

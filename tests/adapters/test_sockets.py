@@ -38,6 +38,7 @@ from sansproto.testing._internal.scripted_endpoint import CHUNK, Report, Scripte
 from sansproto.testing.adapter_suite import AdapterSuite
 from sansproto_sockets import Driver, Runner, run
 from sansproto_sockets.streams import DISCARDED
+from sansproto_threads import run as run_in_threads
 
 T = TypeVar("T")
 
@@ -331,6 +332,26 @@ class TestSockets(AdapterSuite):
             warnings.simplefilter("ignore", ResourceWarning)  # of a socket that was accepted, and is nobody's yet
             moments = next(at for at in count(1) if not is_interrupted(at))
         assert moments > 200
+
+    def test_what_is_no_place_to_bind_is_told(self) -> None:
+        for wrong in (7000, None, ("127.0.0.1",), ("127.0.0.1", "7000"), []):
+            for how in ({"sockets": {"udp": wrong}}, {"listen": {"in": wrong}}):
+                with pytest.raises(TypeError, match=r"give \(host, port\), or a bound socket"):
+                    run(ScriptedEndpoint(), **how).__enter__()  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("enter", [run, run_in_threads])
+    def test_a_second_interrupt_is_not_told_behind_the_first(self, enter: Callable[..., Any]) -> None:
+        class Interrupted(ScriptedEndpoint):
+            def close(self, now: float) -> None:
+                raise KeyboardInterrupt("second")
+
+        for first, told in ((KeyboardInterrupt("first"), "first"), (ValueError("first"), "second")):
+            endpoint, descriptors = Interrupted(), count_descriptors()
+            with pytest.raises((KeyboardInterrupt, ValueError), match=told) as raised, enter(endpoint):
+                raise first
+            assert (raised.value.__context__ is None) is (told == "first"), "one traceback"
+            assert endpoint.phase is Phase.CLOSED
+            assert count_descriptors() == descriptors
 
     def test_after_a_bug_of_the_endpoint_nothing_spins_and_nothing_grows(self) -> None:
         class Broken(ScriptedEndpoint):

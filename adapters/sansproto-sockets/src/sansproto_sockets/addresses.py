@@ -24,21 +24,30 @@ BACKLOG = 4096  # the kernel lowers it to its own limit
 
 def each(bindings: Bind | Sequence[Bind]) -> Sequence[Bind]:
     """One binding or several, as several."""
-    if isinstance(bindings, socket.socket) or isinstance(bindings[0], str):
-        return (cast(Bind, bindings),)
-    return cast(Sequence[Bind], bindings)
+    if isinstance(bindings, Sequence) and bindings and not isinstance(bindings[0], str):
+        return cast(Sequence[Bind], bindings)
+    return (cast(Bind, bindings),)
 
 
-def bound_socket(where: Bind, kind: socket.SocketKind) -> socket.socket:
-    """Bind a socket that does not block. Raises OSError."""
+def bound_socket(where: Bind, kind: socket.SocketKind, free_port: int = 0) -> socket.socket:
+    """Bind a socket that does not block, to ``free_port`` if any port will do.
+
+    Raises OSError, and TypeError for what is no :data:`Bind`.
+    """
     if isinstance(where, socket.socket):
         sock = where
     else:
-        host, port = where
+        match where:
+            case [str(host), int(port)]:
+                pass
+            case _:
+                raise TypeError(f"cannot bind to {where!r}: give (host, port), or a bound socket")
         dual_stack = host == "" and socket.has_dualstack_ipv6()
         host = host or ("::" if dual_stack else "0.0.0.0")
         try:
-            family, *_, sockaddr = socket.getaddrinfo(host, _checked(port), type=kind, flags=socket.AI_PASSIVE)[0]
+            family, *_, sockaddr = socket.getaddrinfo(
+                host, _checked(port or free_port), type=kind, flags=socket.AI_PASSIVE
+            )[0]
         except ValueError as error:
             raise OSError(errno.EINVAL, "no host name") from error
         sock = socket.socket(family, kind)

@@ -9,7 +9,7 @@ from typing import Protocol, Self, TypeVar, TypeVarTuple
 
 from sansproto.errors import NotOpen
 
-from .base import RunnerBase
+from .base import RunnerBase, outranks
 from .driver import Driver, Ready
 
 E = TypeVar("E")
@@ -116,9 +116,9 @@ class AsyncRunnerBase(RunnerBase[E]):
             if driver.failure is None:
                 driver.begin_close()
                 await self._within_linger(self._finish)
-        except Exception:
-            if kind is None:
-                raise  # else what was raised in the body is told, and not what came of it
+        except (Exception, KeyboardInterrupt) as second:
+            if outranks(second, kind):
+                raise
         finally:
             self._running = None
             self._unwatch(driver)

@@ -16,6 +16,16 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 
+def outranks(second: BaseException, first: type[BaseException] | None) -> bool:
+    """Is this what is told, when leaving raises it after the body raised ``first``?
+
+    An interrupt is, but not a second one: whoever is in a hurry wants the end, and one traceback.
+    """
+    if first is None:
+        return True
+    return not isinstance(second, Exception) and not issubclass(first, type(second))
+
+
 class RunnerBase(Generic[E]):
     """An endpoint, what it is to be bound to, and the driver while it runs."""
 

@@ -32,7 +32,7 @@ from sansproto.contract import (
     SendDatagram,
     Transmit,
 )
-from sansproto.errors import NotOpen
+from sansproto.errors import NotOpen, UnboundSocket
 from sansproto.events import Closed
 
 from .addresses import Bind, each, own_addresses, resolve
@@ -313,8 +313,7 @@ class Driver(Generic[E]):
             return
         match transmit:
             case SendDatagram(data, path):
-                if path.socket in self._datagrams:
-                    self._datagrams[path.socket].send(data, path)
+                self._bound(path.socket).send(data, path)
             case Rebind(label):
                 self._rebind(label)
             case Lookup():
@@ -356,12 +355,16 @@ class Driver(Generic[E]):
             stream.watch()
 
     def _rebind(self, label: str) -> None:
-        datagrams = self._datagrams.get(label)
-        if datagrams is not None:
-            with suppress(OSError):  # the endpoint sees that its datagrams fail, or that no new address is reported
-                datagrams.rebind()
-                self.addresses[label] = datagrams.address
-                self.endpoint.socket_bound(label, datagrams.address, self.now())
+        datagrams = self._bound(label)
+        with suppress(OSError):  # the endpoint sees that its datagrams fail, or that no new address is reported
+            datagrams.rebind()
+            self.addresses[label] = datagrams.address
+            self.endpoint.socket_bound(label, datagrams.address, self.now())
+
+    def _bound(self, label: str) -> Datagrams:
+        if label not in self._datagrams:
+            raise UnboundSocket(label, tuple(self._datagrams))
+        return self._datagrams[label]
 
     def _look_up(self, lookup: Lookup) -> None:
         """Resolve in a thread: a daemon, for nothing can interrupt the system's resolver."""

@@ -18,12 +18,10 @@ SOCKETS_PER_ACCEPT = 8  # that were ready in the same turn: whoever comes must n
 
 class Listener:
     def __init__(self, driver: Driver[Any], label: str, where: Bind, *, free_port: int) -> None:
-        if not isinstance(where, socket.socket):
-            where = (where[0], where[1] or free_port)
         self._driver = driver
         self._label = label
         self._accepting = True
-        self._socket = bound_socket(where, socket.SOCK_STREAM)
+        self._socket = bound_socket(where, socket.SOCK_STREAM, free_port)
         self.address: Address = address_of(self._socket.getsockname())
         self.watch()
 

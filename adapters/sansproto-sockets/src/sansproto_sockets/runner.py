@@ -11,7 +11,7 @@ from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
 
 from .addresses import Bind
-from .base import RunnerBase
+from .base import RunnerBase, outranks
 from .driver import Driver
 
 E = TypeVar("E")
@@ -95,9 +95,9 @@ class Runner(RunnerBase[E]):
                 driver.begin_close()
                 while not driver.finished and (left := deadline - time.monotonic()) > 0:
                     self.run_once(left)
-        except Exception:
-            if kind is None:
-                raise  # else what was raised in the body is told, and not what came of it
+        except (Exception, KeyboardInterrupt) as second:
+            if outranks(second, kind):
+                raise
         finally:
             self._running = None
             driver.release()

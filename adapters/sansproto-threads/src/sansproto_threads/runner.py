@@ -17,6 +17,7 @@ from typing import Self, TypeVar, TypeVarTuple
 from sansproto.contract import Endpoint
 from sansproto.errors import NotOpen
 from sansproto_sockets import Bind, Driver, RunnerBase
+from sansproto_sockets.base import outranks
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -84,9 +85,9 @@ class Runner(RunnerBase[E]):
         driver = self._driver
         try:
             self._close(driver)
-        except Exception:
-            if kind is None:
-                raise  # else what was raised in the body is told, and not what came of it
+        except (Exception, KeyboardInterrupt) as second:
+            if outranks(second, kind):
+                raise
         finally:
             with self._changed:
                 self._stopping = True
