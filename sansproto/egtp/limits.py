@@ -27,9 +27,9 @@ class MailboxServerDelays(LinkDelays):
     retention: float = seconds(7 * 86400.0)
     """How long a message is kept."""
     unpolled: float = seconds(30 * 86400.0)
-    """How long a mailbox is kept that nobody polls."""
+    """How long a mailbox is kept without a poll."""
     seen: float = seconds(86400.0)
-    """How often a store is told that a mailbox is polled."""
+    """How often the store records that a mailbox is polled."""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,7 +45,7 @@ class MailboxServerLimits(LinkLimits):
     max_blob: int = _up_to(16_384, MAX_BLOB)
     """Bytes of one message."""
     pipeline: int = some(PIPELINE)
-    """Requests of one connection that wait for their answers: who has more is cut."""
+    """Requests of one connection that wait for their answers; a client that exceeds it is cut."""
     unsent: int = some(1 << 16)
     """Bytes of output of one connection: over it its requests wait, and it is not read."""
     mailboxes: int = some(65_536)
@@ -85,7 +85,7 @@ class MailboxClientLimits(LinkLimits):
     """A mailbox client's bounds."""
 
     links: int = some(2)
-    """Streams at once: one that begins while another one ends."""
+    """Streams at once: one may begin while another one ends."""
     pipeline: int = _up_to(PIPELINE, PIPELINE)
     """Requests that wait for their answers."""
     max_frame: int = _up_to(MAX_FRAME, MAX_FRAME)
@@ -102,11 +102,11 @@ class NodeDelays(MailboxClientDelays):
     """From a lost connection to a mailbox server until the next try; doubled each time, up to ``poll``. And between two
     reports of another network for which all connections are made anew."""
     unused: float = seconds(30.0)
-    """How long a connection to another node's mailbox is kept that nothing is put into."""
+    """How long an unused connection to another node's mailbox is kept."""
     farewell: float = seconds(2.0)
-    """From a goodbye until the end: who did not hear it is told again meanwhile."""
+    """From the last goodbye until the end; meanwhile a peer that did not get the goodbye gets it again."""
     handover: float = seconds(10.0)
-    """From then on: how long mailbox servers have to take what is on its way to them."""
+    """How long after that mailbox servers may take to accept the last packets."""
 
 
 @attrs.frozen(kw_only=True)
@@ -116,13 +116,13 @@ class NodeLimits(MailboxClientLimits):
     links: int = some(96)
     """Streams at once."""
     events: int = some(1024)
-    """Events that are not yet popped: over it what arrives is dropped, and mailboxes are not read."""
+    """Events that are not popped yet; over it arriving packets are dropped, and mailboxes are not read."""
     outbox: int = some(1024)
-    """Datagrams that are not yet taken: over it nothing is sent, and what arrives is dropped."""
+    """Datagrams that the transport has not taken yet; over it nothing is sent, and arriving packets are dropped."""
     message: int = _up_to(1198, MAX_MESSAGE)
     """Bytes of one message that is sent."""
     depositors: int = some(64)
-    """Mailboxes of others into which something is put at once."""
+    """Mailboxes of other nodes into which packets are put at the same time."""
     deposits: int = some(32)
     """Packets that wait for one of them."""
     held: int = some(256)

@@ -37,13 +37,13 @@ class FreenetDelays:
     ack_pause: float = seconds(0.45)
     """Between two answers to copies of an intro, beside a session that is not known to be silent."""
     link: float = seconds(2.0)
-    """How long it is looked whether a session that a peer began is that of our own call of it."""
+    """How long a session that a peer began may turn out to be that of our own call."""
     quiet: float = seconds(5.5)
-    """Nothing new came for so long: the end that called asks whether the other one is there."""
+    """After this time without anything new, the end that called asks whether the other end is there."""
     quiet_answered: float = seconds(7.5)
     """The same of the end that was called, a tenth more or less."""
     dead: float = seconds(120.0)
-    """Without a sign of life for so long a session is over."""
+    """After this time without a sign of life, a session is over."""
     receipt: float = seconds(0.05)
     """How long a receipt waits for others."""
     again: float = seconds(0.1)
@@ -51,7 +51,7 @@ class FreenetDelays:
     ask_pause: float = seconds(1.0)
     """Between two questions because of intros."""
     gap: float = seconds(180.0)
-    """How long a packet may be missing until it is taken for one that came."""
+    """How long a packet may be missing before it is treated as received."""
     stream: float = seconds(30.0)
     """How long a stream may make no progress."""
 
@@ -61,9 +61,10 @@ class FreenetLimits:
     """The bounds of an end."""
 
     events: int = some(4096)
-    """Events that are not yet popped: over it what arrives is dropped."""
+    """Events that are not popped yet; over it arriving packets are dropped."""
     outbox: int = some(4096)
-    """Datagrams that are not yet taken: over it new ones are refused, and what arrives is dropped."""
+    """Datagrams that the transport has not taken yet; over it new ones are refused, and arriving packets are dropped.
+    """
     sessions: int = some(20_000)
     """Sessions at once."""
     sessions_of_host: int = some(256)
@@ -79,7 +80,7 @@ class FreenetLimits:
     address_rate: float = seconds(32.0)
     """The same of one address; so many at once, too."""
     addresses: int = some(8192)
-    """Addresses whose intros are counted: over it the one that sent least lately is forgotten."""
+    """Addresses whose intros are counted; over it the one that sent longest ago is forgotten."""
     open_rate: float = seconds(20_000.0)
     """Keys in a second, of sessions that were not confirmed and of intros of ours, under which packets are tried."""
     error_rate: float = seconds(10.0)
@@ -91,13 +92,14 @@ class FreenetLimits:
     streams: int = some(64)
     """Streams of a session that are not complete."""
     stream_bytes: int = some(16 << 20)
-    """Bytes that they may say they have."""
+    """Bytes that these streams may announce."""
     held: int = some(512 << 20)
-    """Bytes that are here of streams that are not complete, of all sessions; 128 more for each fragment. A host has a
-    quarter of what is left."""
+    """Bytes of incomplete streams, of all sessions; each fragment counts 128 more. A host has a quarter of what is
+    left.
+    """
     window: int = some(4096)
     """Packets of a session that are not acknowledged."""
     burst: int = some(64)
     """Datagrams of a session that one call sends."""
     expected: int = some(1024)
-    """Addresses from which a peer may come that is not dialled."""
+    """Addresses from which a peer may call that we do not call."""

@@ -20,7 +20,7 @@ class TransportDelays(LinkDelays):
     slowest_resend: float = seconds(5.0)
     """The most between two resends, or two handshakes."""
     undelivered: float = seconds(15.0)
-    """Nothing was acknowledged for so long: what waits is given up."""
+    """After this time without an acknowledgement, the packets that wait for an address are given up."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,9 +34,9 @@ class TransportLimits:
     link_packets: int = some(64)
     """Of no use without streams."""
     events: int = some(4096)
-    """Events that are not yet popped: over it datagrams are dropped, as a full socket would."""
+    """Events that are not popped yet; over it datagrams are dropped, as by a full socket."""
     outbox: int = some(4096)
-    """Datagrams that were not yet taken: over it new ones are dropped."""
+    """Datagrams that the transport has not taken yet; over it new ones are refused."""
     addresses: int = some(4096)
     """Addresses whose sequence numbers are remembered: over it the oldest is forgotten."""
     window: int = some(64)
@@ -44,7 +44,7 @@ class TransportLimits:
     reliable_queue: int = some(1024)
     """Reliable packets that wait for one address."""
     ahead: int = some(1024)
-    """Numbers that may be missing before one that is taken."""
+    """How far ahead of the first missing number a packet may be."""
     messages: int = some(16)
     """Messages begun and not ended, from one address."""
     message_size: int = some(1 << 20)
@@ -64,9 +64,9 @@ class ClientDelays(TransportDelays):
     check_in: float = seconds(1.0)
     """Between two check-ins with the domain."""
     give_up: float | None = seconds_or_never(60.0)
-    """Not connected for so long: the end. None: there is none before ``close``."""
+    """The client ends after this time without a connection; None: it tries until ``close``."""
     settle: float = seconds(0.5)
-    """The domain gave us no other ids for so long: they are told."""
+    """How long our ids must stay the same before ``Renumbered`` reports them."""
     ice_ping: float = seconds(0.25)
     """Between two pings to the addresses of the domain."""
     ice_round: float = seconds(2.0)
@@ -76,7 +76,7 @@ class ClientDelays(TransportDelays):
     punch: float = seconds(0.25)
     """Between two pings to a node without an active socket."""
     silence: float = seconds(10.0)
-    """A node that was not heard for so long when it is looked at, so often, is gone."""
+    """Between two checks of a node; a node that was not heard in between is dropped."""
     answer: float = seconds(5.0)
     """For the answer to a path query or settings request."""
     retry: float = seconds(0.25)
@@ -90,7 +90,7 @@ class ClientLimits(TransportLimits):
     """A client's bounds."""
 
     silent_check_ins: int = some(5)
-    """Unanswered check-ins: with so many, the next one ends the connection instead."""
+    """Unanswered check-ins; after so many, the client disconnects instead of sending the next one."""
     copies: int = some(20)
     """Copies of one list request, at most."""
     nodes: int = some(1024, least=0)
@@ -108,17 +108,17 @@ class ServerDelays(TransportDelays):
     """A domain server's times."""
 
     silence: float = seconds(10.0)
-    """Not heard of a node for so long: it is pruned."""
+    """After this time without a packet from a node, it is pruned."""
     takeover: float = seconds(3.0)
-    """A node that was not heard for so long makes room for another machine at its address."""
+    """After this time without a packet from a node, another machine at its address gets its place."""
     key: float = seconds(2.0)
-    """For the application to find the key of a name: then, without a list of users, the name is a guest's."""
+    """How long the application may take to find the key of a name, if the policy has no list of users."""
     repeated: float = seconds(5.0)
     """A request from the same sockets within it is the same request."""
     lookup: float = seconds(10.0)
     """For an ice-server's name to resolve."""
     beat: float = seconds(1.0)
-    """Between two heartbeats to the ice-server."""
+    """Between two heartbeats to an ice-server."""
     ping: float = seconds(0.25)
     """Between two ICE pings to a client."""
     end: float = seconds(2.0)
@@ -130,7 +130,7 @@ class ServerLimits(TransportLimits):
     """A domain server's bounds. Raises ValueError for more ``nodes`` than there are local ids."""
 
     nodes: int = attrs.field(default=65_534, validator=[ge(1), le(65_534)])
-    """Nodes at once. Local ids are 16 bits, 0 is none, one the server's."""
+    """Nodes at once. A local id has 16 bits; 0 is not used, and one is the server's."""
     addresses: int = some(1 << 17)
     """Addresses whose sequence numbers are remembered: at least those of all nodes."""
     lists: int = some(64)
@@ -138,21 +138,21 @@ class ServerLimits(TransportLimits):
     wanted: int = some(1024)
     """Usernames whose keys the application was asked for and did not provide: over it, it may be asked again."""
     keys: int = some(1024)
-    """Public keys that the application provided; and likewise names that it said have none."""
+    """Public keys that the application provided, and as many names for which it said that there is no key."""
     applicants: int = some(4096)
     """Hosts whose connect requests are counted."""
     connects: int = some(64)
     """Answers to the requests of one host (of IPv6: one /64) within ``repeated``, besides those to good signatures."""
     signatures: int = some(64)
-    """Bad signatures of one host that are looked at within ``repeated``."""
+    """Bad signatures of one host that are checked within ``repeated``."""
     announcements: int = some(4096)
     """Announcements and lists that are still to be sent."""
     punches: int = some(256, least=0)
     """Clients that are pinged at once."""
     beats: int = some(6, least=0)
-    """Unanswered heartbeats: over it the next ice-server is asked."""
+    """Unanswered heartbeats; over it the next ice-server is used."""
     denials: int = some(3, least=0)
-    """Denials of heartbeats: over it the application is told."""
+    """Denials of heartbeats in a row; over it ``KeyRefused`` comes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -160,7 +160,7 @@ class IceDelays(TransportDelays):
     """An ice-server's times."""
 
     silence: float = seconds(5.0)
-    """Not heard of a peer for so long: it is forgotten."""
+    """After this time without a packet from a peer, it is forgotten."""
 
 
 @attrs.frozen(kw_only=True)

@@ -30,7 +30,7 @@ class RecoveryDelays:
     search_max: float = attrs.field(default=0.0, validator=attrs.validators.ge(0.0))
     """The same for Inits to a peer that has not answered at all; 0: as ``rto_max``."""
     give_up: float = seconds(90.0)
-    """A handshake was not answered for so long: the peer is unreachable."""
+    """After this time without an answer to a handshake, the peer is unreachable."""
     retry: float = seconds(30.0)
     """Until an unreachable peer is called again on the same route."""
     candidate: float = seconds(20.0)
@@ -38,7 +38,7 @@ class RecoveryDelays:
     crossing: float = seconds(5.0)
     """How long a handshake of ours outranks one of the peer."""
     keepalive: float = seconds(5.0)
-    """Data came in and nothing was sent for so long: a keepalive is sent."""
+    """After this time in which data came and nothing was sent, a keepalive is sent."""
     dead: float = seconds(15.0)
     """Silence after which the peer is called, while no round trip was measured."""
     dead_min: float = seconds(3.0)
@@ -46,7 +46,7 @@ class RecoveryDelays:
     dead_max: float = seconds(30.0)
     """The most of that time once round trips were measured."""
     probe: float = seconds(2.0)
-    """For the answer to a ping, while no round trip was measured; the least of it otherwise."""
+    """How long the answer to a ping may take while no round trip was measured; later the minimum of that time."""
     hint_min: float = seconds(5.0)
     """Between two hints that cause a ping, at first; doubled each time."""
     hint_max: float = seconds(60.0)
@@ -66,19 +66,19 @@ class RecoveryDelays:
     challenge: float = seconds(0.3)
     """The least between two challenges to the same route."""
     poke: float = seconds(0.5)
-    """The least between two pings after a change of network."""
+    """The minimum between two pings after a change of network."""
     poke_pause: float = attrs.field(default=0.0, validator=attrs.validators.ge(0.0))
     """The least between two of these rounds with one peer; 0: as often as the host reports."""
     quiet: float = seconds(60.0)
-    """Without a report of the host for so long, the pauses between the rounds begin anew."""
+    """After this time without a report of the host, the pauses between the rounds begin anew."""
     flap_window: float = seconds(60.0)
-    """In which the alternations between two processes of one peer are counted."""
+    """The time in which alternations between two processes of one peer are counted."""
     flap_delay: float = seconds(1.0)
-    """How long a process that comes back is not heard, when there are too many; doubled each time."""
+    """How long a process that came back too often is ignored; doubled each time."""
     flap_delay_max: float = seconds(60.0)
-    """The most of that."""
+    """The maximum of that."""
     notice: float = seconds(60.0)
-    """Between two events of one kind about the same peer or route, of those that anybody can cause."""
+    """Between two events of one kind about the same peer or route, if anybody can cause such events."""
     poke_pings: int = some(4)
     """Pings to each peer after a change of network."""
     has_hints: bool = True
@@ -201,7 +201,7 @@ class RecoveryLimits:
     tombstones_per_peer: int = some(6)
     """Of one peer."""
     said: int = some(1024)
-    """Peers to whom we said goodbye and whom we do not let in again by themselves."""
+    """Peers to which we said goodbye; they are not let in again when they call."""
     said_instances: int = some(4)
     """Instances of each of them."""
     routes: int = some(4)
@@ -217,21 +217,22 @@ class RecoveryLimits:
     pings: int = some(8)
     """Pings of one session that wait for their answer."""
     flaps: int = some(4)
-    """Alternations between processes of one peer, within ``flap_window``: over it they are held apart."""
+    """Alternations between processes of one peer within ``flap_window``; over it one of them is ignored for some time.
+    """
     processes: int = some(4)
     """Processes of one peer that are remembered."""
     notices: int = some(256)
-    """Peers and routes about which events were told lately."""
+    """Peers and routes about which events came lately."""
     window: int = some(8192)
-    """Counters behind the highest one that are still accepted."""
+    """How far behind the highest counter a packet may be."""
     rekey_packets: int = some(1 << 60)
     """Packets after which a session is replaced."""
     packets: int = some((1 << 64) - (1 << 13) - 1)
-    """Packets of a session, at most; counters from this one on are not accepted either."""
+    """Packets of a session; counters from this one on are not accepted."""
     reserve: int = some(1 << 16)
     """Counters that a saved record skips, and that a session may use until it is saved again."""
     slice: int = some(64)
-    """Peers that one call looks after."""
+    """Peers that one call processes."""
 
     def __attrs_post_init__(self) -> None:
         _check(self, LIMIT_RULES)
@@ -303,8 +304,8 @@ class RecoveryConfig:
     relay: RecoveryDelays = RELAY
     """The times for peers on relayed routes."""
     limits: RecoveryLimits = RecoveryLimits()
-    """How much."""
+    """The limits on numbers and rates."""
     on_conflict: OnConflict = OnConflict.COEXIST
-    """What is done about two identities on one route."""
+    """What happens if two peers are on one route."""
     unlinkable: bool = False
     """After a change of network nothing is sent under old sessions: a handshake comes first."""

@@ -35,13 +35,13 @@ class RelayClientDelays(LinkDelays):
     redial: float = seconds(1.0)
     """From the end of a stream to a relay until the next try, a tenth more or less; doubled each time."""
     redial_most: float = seconds(3.0)
-    """The most that this is."""
+    """The maximum of this time."""
     refused: float = seconds(30.0)
-    """From a relay's no to a friend's key until it is asked again."""
+    """How long after a relay refused a friend's key it is asked again."""
     demoted: float = seconds(30.0)
-    """How long a relay against which something speaks is not used for a friend; four times as long each time."""
+    """How long a relay that failed a friend is not used for this friend; four times as long each time."""
     demoted_most: float = seconds(600.0)
-    """The most that this is; a relay that was used for so long begins anew."""
+    """The maximum of this time; after so long in use, a relay begins again at ``demoted``."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +49,7 @@ class RelayClientLimits(LinkLimits):
     """The bounds of whoever uses relays."""
 
     unsent: int = some(1 << 16)
-    """Output that waits for one relay: over it no packets are taken for it, so that pings leave in time."""
+    """Bytes of output that wait for one relay; over it no packets are taken, so that pings leave in time."""
     routes: int = _up_to(MAX_IDS, MAX_IDS)
     """Friends' keys at one relay."""
 
@@ -67,7 +67,7 @@ class RelayServerDelays(LinkDelays):
     pong: float = seconds(10.0)
     """From a ping until its answer."""
     hellos: float = seconds(0.004)
-    """Between two turns in which hellos are worked off."""
+    """Between two turns in which hellos are processed."""
     turn: float = seconds(0.016)
     """Between two turns of clients that have used up their share of frames."""
 
@@ -79,7 +79,7 @@ class RelayServerLimits(LinkLimits):
     links: int = some(8192)
     """Streams at once."""
     link_queue: int = some(1 << 19)
-    """Output that waits for one link: over it the link ends."""
+    """Bytes of output that wait for one link; over it the link ends."""
     events: int = some(4096)
     """Events that are not yet popped: over it nothing is read."""
     links_of_group: int = some(4096)
@@ -89,11 +89,11 @@ class RelayServerLimits(LinkLimits):
     unconfirmed: int = some(2048)
     """Connections whose hello was answered, and that have not shown yet that they have the key."""
     hellos: int = some(4)
-    """Hellos that are worked off in one turn."""
+    """Hellos that are processed in one turn."""
     routes: int = some(1 << 18)
     """Ids that all clients hold; one client gets no more than 1 % of those left."""
     relayed: int = some(1 << 18)
-    """Output that waits for one link: over it what others send to it is dropped."""
+    """Bytes of output that wait for one link; over it packets of other clients for it are dropped."""
     relayed_blocked: int = some(1 << 15)
     """The same, while its transport takes nothing."""
     frames: int = some(8)
@@ -132,9 +132,9 @@ class NodeDelays(RelayClientDelays):
     direct: float = seconds(8.0)
     """How long nothing may come by the direct path before relays are used."""
     probe: float = seconds(4.0)
-    """Between two tries of a direct path by which nothing comes."""
+    """Between two probes of a direct path by which nothing comes."""
     farewell: float = seconds(1.5)
-    """From close until the end: friends are told twice that their sessions end."""
+    """From ``close`` until the end; meanwhile each friend gets two goodbyes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -144,29 +144,31 @@ class NodeLimits(RelayClientLimits):
     links: int = some(96)
     """Streams at once."""
     events: int = some(4096)
-    """Events that are not yet popped: over it what arrives is dropped, and relays are not read."""
+    """Events that are not popped yet; over it arriving packets are dropped, and relays are not read."""
     outbox: int = some(1024)
-    """Datagrams that are not yet taken: over it nothing is sent, and what arrives is dropped."""
+    """Datagrams that the transport has not taken yet; over it nothing is sent, and arriving packets are dropped."""
     friends: int = some(16_384)
     """Friends at once."""
     relays: int = some(32)
     """Relays at once."""
     friend_relays: int = some(6)
-    """Relays at which one friend is looked for."""
+    """Relays at which the node looks for one friend."""
     queue: int = some(256)
     """Packets of one friend that wait until they may be sent."""
     window: int = _up_to(SIZE - OWN, SIZE - OWN)
     """Packets to one friend that may wait for acknowledgement."""
     own: int = _up_to(OWN, OWN)
-    """Packets to one friend that may wait for acknowledgement beyond that, and say something of the node itself: over
-    it the newest of each kind waits."""
+    """Packets about the node itself that may wait for a friend's acknowledgement beyond that; over it the newest of
+    each kind waits.
+    """
     paths: int = some(4)
     """Direct paths of one friend that are remembered."""
     sharers: int = some(4)
     """Friends that are remembered at one path."""
     cookies: int = some(10)
-    """Cookies for strangers at once, and as many in each second after that; and the same for those who come through a
-    relay, or from where a friend may be."""
+    """Cookies for strangers at once, and as many in each second; the same again for strangers that come through a
+    relay, or from an address of a friend.
+    """
     friend_cookies: int = some(10)
     """The same for each friend."""
     seen: int = some(1024)
