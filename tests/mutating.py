@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -55,14 +56,14 @@ def all_mutants(table: AnyTable) -> Iterator[tuple[str, str, frozenset[str], Mut
 
 
 def assert_noticed(
-    tables: Sequence[AnyTable], known: Callable[[], Iterable[Known]], docs: Path, *, harmless: Iterable[str], step: int
+    tables: Sequence[AnyTable], scenarios: Scenarios, docs: Path, *, harmless: Iterable[str], step: int
 ) -> None:
     """Somebody notices each mutant, one of ``step`` of those that are not harmless; of all, all but the harmless."""
     every = [(f"{name}: {how}", uses, one) for table in tables for name, how, uses, one in all_mutants(table)]
     expected = {*harmless}
     assert expected <= {name for name, _, _ in every}
     mutants = every if SOAKING else [one for one in every if one[0] not in expected][::step]
-    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, known(), docs) is None}
+    unnoticed = {name for name, uses, one in mutants if who_notices(uses, one, scenarios, docs) is None}
     assert unnoticed == (expected if SOAKING else set())
 
 
@@ -184,17 +185,28 @@ class Known:
         return not observer.odd <= self.odd
 
 
-def learn(scenarios: Mapping[str, Scenario], tables: Iterable[AnyTable]) -> list[Known]:
-    """What each scenario comes to; those that take little time first."""
-    names = dict(item for table in tables for item in names_of(table))
-    found = []
-    for name, scenario in scenarios.items():
-        observer, begun = Observer(names), process_time()
+class Scenarios:
+    """Those that are quick are all run as they are at first; of the slow ones each when somebody comes to it."""
+
+    def __init__(
+        self, tables: Iterable[AnyTable], quick: Mapping[str, Scenario], slow: Mapping[str, Scenario] | None = None
+    ) -> None:
+        self._names = dict(item for table in tables for item in names_of(table))
+        self._known = [self._learn(*item) for item in quick.items()]
+        self._slow = deque((slow or {}).items())
+
+    def __iter__(self) -> Iterator[Known]:
+        yield from sorted(self._known, key=lambda one: one.seconds)
+        while self._slow:
+            self._known.append(self._learn(*self._slow.popleft()))
+            yield self._known[-1]
+
+    def _learn(self, name: str, scenario: Scenario) -> Known:
+        observer, begun = Observer(self._names), process_time()
         with observer.watching():
             scenario()
         seen, odd = frozenset(observer.seen), frozenset(observer.odd)
-        found.append(Known(name, scenario, seen, odd, observer.count, process_time() - begun))
-    return sorted(found, key=lambda one: one.seconds)
+        return Known(name, scenario, seen, odd, observer.count, process_time() - begun)
 
 
 def who_notices(uses: frozenset[str], mutant: Mutant, known: Iterable[Known], docs: Path) -> str | None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import test_mailbox
 import test_node
 import test_parts_egtp
 import test_sessions_egtp
-from mutating import Known, assert_noticed, checks_in, learn
+from mutating import Scenarios, assert_noticed, checks_in
 
 from sansproto.testing._internal.protocols import tables_of
 
@@ -38,13 +38,8 @@ HARMLESS = {
 """Without these everything goes on as before."""
 
 
-@cache
-def known() -> list[Known]:
+def test_what_is_wrong_in_a_table_is_noticed() -> None:
     scenarios = {name: test for module in MODULES for name, test in checks_in(module)}
     for vector in test_sessions_egtp.SESSIONS.tests:
         scenarios[vector.comment] = partial(test_sessions_egtp.test_what_was_recorded_is_what_comes_out, vector)
-    return learn(scenarios, TABLES)
-
-
-def test_what_is_wrong_in_a_table_is_noticed() -> None:
-    assert_noticed(TABLES, known, DOCS, harmless=HARMLESS, step=12)
+    assert_noticed(TABLES, Scenarios(TABLES, scenarios), DOCS, harmless=HARMLESS, step=12)

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pytest
 import test_corners_freenet
 import test_rows_freenet
-from mutating import Known, assert_noticed, checks_in, learn
+import test_sessions_freenet
+from mutating import Scenarios, assert_noticed, checks_in
 from test_scenarios_freenet import STORIES
-from test_sessions_freenet import SESSIONS, test_what_was_recorded_is_what_comes_out
 
 from sansproto.testing._internal.protocols import tables_of
 
@@ -29,22 +28,8 @@ HARMLESS = {f"freenet.candidate: row HEARD x NOT_LINKED: {how}": _REMOVED for ho
 """Without these everything goes on as before."""
 
 
-@cache
-def quick() -> list[Known]:
-    vectors = {test.comment: partial(test_what_was_recorded_is_what_comes_out, test) for test in SESSIONS.tests}
-    return learn({**dict(checks_in(test_rows_freenet)), **dict(checks_in(test_corners_freenet)), **vectors}, TABLES)
-
-
-@cache
-def slow() -> list[Known]:
-    return learn(STORIES, TABLES)
-
-
-def known() -> Iterator[Known]:
-    """The slow ones are made only when somebody asks for them."""
-    yield from quick()
-    yield from slow()
-
-
 def test_what_is_wrong_in_a_table_is_noticed() -> None:
-    assert_noticed(TABLES, known, DOCS, harmless=HARMLESS, step=12)
+    checks = {**dict(checks_in(test_rows_freenet)), **dict(checks_in(test_corners_freenet))}
+    replay = test_sessions_freenet.test_what_was_recorded_is_what_comes_out
+    vectors = {test.comment: partial(replay, test) for test in test_sessions_freenet.SESSIONS.tests}
+    assert_noticed(TABLES, Scenarios(TABLES, {**checks, **vectors}, STORIES), DOCS, harmless=HARMLESS, step=12)

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ import test_calls
 import test_corners_recovery
 import test_floods_recovery
 import test_rules
-from mutating import Known, assert_noticed, checks_in, learn
+from mutating import Scenarios, assert_noticed, checks_in
 from test_scenarios import STORIES
 
 from sansproto.recovery import Recovery
@@ -45,26 +44,11 @@ QUICK = (test_calls, test_rules, test_corners_recovery)
 """These come to most of it."""
 
 
-@cache
-def quick() -> list[Known]:
-    return learn({name: test for module in QUICK for name, test in checks_in(module)}, TABLES)
-
-
-@cache
-def slow() -> list[Known]:
-    scenarios = {name: partial(story, Recovery) for name, story in STORIES.items()}
-    return learn({**scenarios, **dict(checks_in(test_floods_recovery))}, TABLES)
-
-
-def known() -> Iterator[Known]:
-    """The slow ones are made only when somebody asks for them."""
-    yield from quick()
-    yield from slow()
-
-
 def test_all_tables_are_tried() -> None:
     assert {table.name for table in TABLES} == {table.name for table in tables_of("recovery")}
 
 
 def test_what_is_wrong_in_a_table_is_noticed() -> None:
-    assert_noticed(TABLES, known, DOCS, harmless=HARMLESS, step=24)
+    quick = {name: test for module in QUICK for name, test in checks_in(module)}
+    slow = {name: partial(story, Recovery) for name, story in STORIES.items()} | dict(checks_in(test_floods_recovery))
+    assert_noticed(TABLES, Scenarios(TABLES, quick, slow), DOCS, harmless=HARMLESS, step=24)
