@@ -52,6 +52,15 @@ HARMLESS = {
 }
 """Without these everything goes on as before, for another guard stands behind."""
 
+BY_VECTORS = {
+    "bob.channel: row OPEN x BAD_RECORD",
+    "bob.channel: row OPEN x CUT",
+    "bob.peer: row LOBBY x EXPIRED when comes_back",
+    "bob.peer: row LOBBY x ROOM_REFUSED|LOST when comes_back",
+    "bob.visitor: guard line/asks_for_a_taken_place",
+}
+"""Of the explorations only those notice these that ``make soak`` adds; vectors and tests do, too."""
+
 NEVER = {
     "bob.channel: row OPEN x SEND",  # asked only, by the verb
     "bob.peer: row RESOLVING x EXPIRED",  # each look-up is answered
@@ -107,6 +116,7 @@ def test_a_row_or_step_that_is_missing_is_noticed() -> None:
                 with running(mutant):
                     if not any(one.changes(name) for one in known):
                         unnoticed.add(name)
-    assert unnoticed == set(HARMLESS)
+    assert unnoticed == {*HARMLESS, *(() if SOAKING else BY_VECTORS)}
     every = {name for table in TABLES for name, _ in mutants(table)}
-    assert every - {name for one in known for name in one.parties.uses} - FLOODS == NEVER
+    never = every - {name for one in known for name in one.parties.uses} - FLOODS
+    assert never == NEVER if SOAKING else never > NEVER

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from freenet_world import PORT, at, told
 from scripted_freenet import GATE, JOIN
+from soaking import SOAKING
 from stage_freenet import Stage, anywhere, seeds
 from stories_freenet import Flood, passes
 
@@ -29,7 +30,7 @@ def thaw(node: Node[Any]) -> None:
     node._set_alarm()
 
 
-@pytest.mark.parametrize("every", [0.037, 0.11])
+@pytest.mark.parametrize("every", [0.11, *([0.037] * SOAKING)])
 def test_a_session_survives_it(every: float) -> None:
     """From the first intro on, with streams, losses, and a stranger's intros and junk."""
     for seed in seeds(1, 30):

@@ -565,13 +565,13 @@ def explorations() -> Iterator[Exploration]:
     yield Exploration("a replay and a loss", pair, Budget(replays=1, losses=1))
     yield Exploration("a restart, early", pair, Budget(early=1, restarts=1))
     yield Exploration("a move, early", pair, Budget(early=1, moves=1))
-    yield Exploration("a restart and a move", pair, Budget(restarts=1, moves=1, losses=1))
     yield Exploration("the client may close", evolved(PAIR, client=CLOSES), Budget(losses=1, restarts=1))
     yield Exploration("either restarts", evolved(PAIR, client=RESTARTS), Budget(restarts=1))
 
 
 def long_explorations() -> Iterator[Exploration]:
     """What takes longer. Some have more states than anybody waits for: they are seen as far as that goes."""
+    yield Exploration("a restart and a move", PAIR, Budget(restarts=1, moves=1, losses=1))
     yield Exploration("a restart and a replay", PAIR, Budget(replays=1, restarts=1))
     yield Exploration("a restart, a replay and a loss", PAIR, Budget(losses=1, replays=1, restarts=1))
     yield Exploration("a restart, a loss, early", PAIR, Budget(losses=1, early=1, restarts=1))

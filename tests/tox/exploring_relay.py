@@ -248,10 +248,10 @@ EXPLORATIONS = (
     Exploration("two, junk", TWO, Budget(inserts=1), inserts=JUNK),
     Exploration("two, a replay", TWO, Budget(replays=1)),
     Exploration("one changes its mind", FICKLE),
-    Exploration("one changes its mind, one cut", FICKLE, Budget(cuts=1)),
     Exploration("two with one key", TWINS),
 )
 LONG = (
+    Exploration("one changes its mind, one cut", FICKLE, Budget(cuts=1)),
     Exploration("two, two cuts", TWO, Budget(cuts=2)),
     Exploration("two, a cut and a silent stream", TWO, Budget(cuts=1, losses=1)),
     Exploration("two with one key, one cut", TWINS, Budget(cuts=1)),

@@ -73,7 +73,7 @@ def jain(shares: list[float]) -> float:
     return sum(shares) ** 2 / len(shares) / sum(share**2 for share in shares)
 
 
-@pytest.mark.parametrize(("queue", "lead"), [(0.05, 5.0), (0.1, 0.1), *([(0.05, 0.1), (0.1, 5.0)] * SOAKING)])
+@pytest.mark.parametrize(("queue", "lead"), [(0.1, 0.1), *([(0.05, 5.0), (0.05, 0.1), (0.1, 5.0)] * SOAKING)])
 def test_two_sessions_get_the_same_and_keep_the_queue_short(queue: float, lead: float) -> None:
     world = Shared(queue=queue)
     world.flow(DELAY)
