@@ -820,6 +820,17 @@ class TestProcess:
         assert result.code == 0
         assert [event["event"] for event in result.events] == ["started", "stopped"]
 
+    def test_echoes_without_a_port_have_one_of_their_own_each(self, ends: Ends) -> None:
+        ends.keys("a")
+        arguments = "--key", ends.folder / "a", "--friend", ends.keys("b").name, "--bind", HERE, "--json"
+        commands = [ends.start("listen", *arguments) for _ in range(2)]
+        places = {json.loads(command.wait_for("\n").splitlines()[0])["address"] for command in commands}
+        for command in commands:
+            command.signal(signal.SIGTERM)
+            assert command.wait().code == 0
+        assert len(places) == 2
+        assert all(place.startswith(f"{HERE}:") and not place.endswith(":0") for place in places)
+
 
 class TestKey:
     def test_made_once_for_its_owner_alone(self, ends: Ends, capfd: pytest.CaptureFixture[str]) -> None:
@@ -908,6 +919,19 @@ class TestUsage:
         name = ends.keys("a").name
         assert run_command(["tox", *command, name, "--key", str(ends.folder / "a"), "--bind", ":0"]) == 2
         assert "own key" in capfd.readouterr().err
+
+    @pytest.mark.parametrize("command", [("pipe",), ("listen", "--friend")])
+    def test_a_port_that_is_named_and_taken(
+        self, ends: Ends, command: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Others were told of this one: no other is taken instead."""
+        ends.keys("a")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind((HERE, 0))
+            place = f"{HERE}:{taken.getsockname()[1]}"
+            line = ["tox", *command, ends.keys("b").name, "--key", str(ends.folder / "a"), "--bind", place]
+            assert run_command(line) == 6
+        assert "--bind" in capfd.readouterr().err
 
     def test_an_echo_that_nobody_can_find(self, ends: Ends, capfd: pytest.CaptureFixture[str]) -> None:
         friend = ends.keys("b").name

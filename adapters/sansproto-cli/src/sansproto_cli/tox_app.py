@@ -130,7 +130,7 @@ def listen(
     friend
         A friend's public keys, as its sansproto tox key prints them. May be given several times.
     bind
-        The address at which we listen.
+        The address at which we listen. Without a port, any free one is used.
     relay
         A relay at which friends meet us. May be given several times.
     proxy
