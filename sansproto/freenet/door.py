@@ -10,7 +10,7 @@ from zlib import crc32
 
 import attrs
 
-from ..component import Component
+from ..component import Component, Note
 from ..contract import Path
 from ..errors import WireError
 from ..fair import address_bytes
@@ -25,6 +25,8 @@ from .generation import OPENED, Generation
 from .limits import FreenetLimits
 from .place import Place, PlaceHost
 from .versions import Version
+
+MISFIT: Final = Note("a joiner was refused: its version does not fit", ref="versions")
 
 _SCARCE: Final = 0.5
 """When less is left of a budget, a random part is dropped."""
@@ -262,6 +264,7 @@ class Door(Component[DoorState, DoorHost]):
 
     def refuse(self, read: ReadIntro) -> None:
         """The version does not fit: few are told so."""
+        self.host.count_note(MISFIT, self)
         level, now = self.host.spent.errors, self.host.clock
         if not level.has(self.errors, now):
             return

@@ -114,7 +114,7 @@ class Refused:
     path: Path
     """The address of the other end."""
     reason: str = attrs.field(kw_only=True)
-    """The peer's text, for people only."""
+    """The peer's text, for people only. Most peers name their own version in it, and speak to some older ones, too."""
 
 
 FreenetEvent: TypeAlias = (

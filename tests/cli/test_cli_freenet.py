@@ -27,15 +27,18 @@ from sansproto.freenet import (
     KeyPair,
     MessageReceived,
     PeerLost,
+    Refused,
     Unreachable,
     Version,
 )
 from sansproto.freenet.generation import Generation
+from sansproto.freenet.versions import OURS
+from sansproto.testing._internal import reasons
 from sansproto_cli import demo_freenet
 from sansproto_cli.demo_freenet import show_freenet
 from sansproto_cli.exits import CommandFailed
 from sansproto_cli.freenet_joining import Joining, Target
-from sansproto_cli.freenet_serving import Serving
+from sansproto_cli.freenet_serving import WORTH_TELLING, Serving
 from sansproto_cli.report import JsonReporter
 from sansproto_cli.standard_streams import Input, RawOutput
 from sansproto_sockets import system_entropy
@@ -196,6 +199,31 @@ def test_a_gateway_of_another_version(ends: Ends) -> None:
         found = ends.start("join", NEW_KEY.public.hex(), at, "--key", ends.folder / "me").wait()
     assert found.code == 5
     assert "0.3.0" in found.err
+
+
+def test_a_gateway_warns_once_of_a_wrong_key_and_of_a_version_that_does_not_fit(ends: Ends) -> None:
+    gateway, port = ends.gateway()
+    gate = bytes.fromhex(ends.key("gate"))
+    old = Version((0, 1, 0), (0, 1, 0))
+    here, wrong, refused = Place("udp", HERE, port), NEW_KEY.public, list[bool]()
+    for key, version, reason in (
+        (wrong, OURS, "other_key"),
+        (gate, old, "other_version"),
+        (gate, old, "other_version"),
+    ):
+        core = FreenetPeer(private_key=os.urandom(32), entropy=system_entropy, version=version)
+        with run(core, sockets={"udp": (HERE, 0)}) as running:
+            running.call(lambda now, core=core, key=key: core.connect(key, here, now, gateway=True))
+            assert told(gateway, "warning", 1 if reason == "other_key" else 2)["reason"] == reason
+            refused += [isinstance(running.next_event(timeout=PATIENCE), Refused)] if key == gate else []
+    assert refused == [True, True]
+    gateway.signal(signal.SIGINT)
+    assert [event["event"] for event in gateway.wait().events] == ["gateway_started", "warning", "warning", "stopped"]
+
+
+def test_what_a_person_is_warned_of_is_what_a_gateway_counts() -> None:
+    counted = reasons.dropped("freenet").keys() | reasons.noted("freenet").keys()
+    assert {what for what, _, _ in WORTH_TELLING} <= counted
 
 
 def test_what_is_wrong_is_said(ends: Ends) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from scripted_freenet import GATE, HERE, GatewayPeer, JoinerPeer, fragment
+from scripted_freenet import GATE, HERE, GatewayPeer, JoinerPeer, fragment, make_intro
 
-from sansproto.freenet import FreenetLimits, Unreachable
+from sansproto.freenet import FreenetLimits, Unreachable, Version
 from sansproto.freenet import packets as p
 from sansproto.freenet.crypto import open_intro
 from sansproto.freenet.inbound import InboundState
@@ -18,6 +18,15 @@ def test_who_does_not_speak_to_our_version_is_forgotten() -> None:
     gate.send_key = open_intro(GATE.secret, p.Intro.decode(gate.intros[0][1:])).key
     gate.say(p.AckConnection(p.Refusal("expected version 0.9.0")), number=0)
     assert not peer.places
+
+
+def test_a_gateway_counts_joiners_whose_version_does_not_fit_also_those_that_are_not_told() -> None:
+    peer = GatewayPeer.live(limits=FreenetLimits(error_rate=1.0))
+    guest = peer.guest()
+    for number in range(16):
+        guest.give(make_intro(GATE, guest.key, f"misfit {number}", Version((0, 2, 63), (0, 2, 1))))
+    assert peer.endpoint.stats.noted == {"a joiner was refused: its version does not fit": 16}
+    assert peer.take() == []
 
 
 def test_a_call_that_is_not_needed_any_more_keeps_nothing() -> None:

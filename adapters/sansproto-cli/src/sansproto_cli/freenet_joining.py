@@ -21,6 +21,7 @@ from sansproto.freenet import (
     Refused,
     Unreachable,
 )
+from sansproto.freenet.versions import OURS
 from sansproto_threads import Runner, run
 
 from . import addresses
@@ -135,7 +136,8 @@ class Joining:
             case Unreachable() if self._lines.is_over or not self._session:
                 self._tell_unreachable()
             case Refused(reason=reason):
-                text = f"The gateway does not speak to our version ({reason}): update the older one of the two."
+                told = f"it says: {reason}"
+                text = f"The gateway does not speak to our version, {OURS} ({told}): update the older one of the two."
                 raise CommandFailed(Exit.REFUSED, text)
             case _:
                 pass

@@ -13,11 +13,24 @@ from sansproto_threads import Runner, run
 from . import addresses
 from .exits import Interrupted
 from .line import SERVER_LINGER, each_event, on_sockets
+from .mistakes import Mistakes
 from .report import Reporter
 
 SOCKET = "udp"
 _MOST = 64 * 1024 * 1024  # bytes of messages that wait to be sent back: over it the oldest are forgotten
 _EACH = 64  # bytes that one counts for beside its own
+WORTH_TELLING = (
+    (
+        "an intro that does not open",
+        "other_key",
+        "A joiner expects another key here than ours: check the key that it was given.",
+    ),
+    (
+        "a joiner was refused: its version does not fit",
+        "other_version",
+        "A joiner has a version that does not fit ours, and was told so.",
+    ),
+)
 
 
 class Serving:
@@ -25,6 +38,7 @@ class Serving:
 
     def __init__(self, gateway: FreenetGateway, reporter: Reporter, *, echo: bool) -> None:
         self._gateway, self._reporter, self._is_echo = gateway, reporter, echo
+        self._mistakes = Mistakes(gateway.stats, WORTH_TELLING, reporter)
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._held = 0  # bytes of those
 
@@ -37,6 +51,7 @@ class Serving:
                 for event in each_event(self._runner, check):
                     if event is not None:
                         self._tell(event)
+                    self._mistakes.look(self._runner)
                     if self._waiting:
                         self._runner.call(self._send_back)
             self._reporter.tell("stopped", "The gateway stops.")

@@ -17,7 +17,7 @@ _LOOK = 1.0  # seconds between two looks
 class Mistakes:
     """Tells of each once, as a warning.
 
-    ``known`` are triples: what the node counts as dropped or refused, the reason of the warning, and its text.
+    ``known`` are triples: what the node counts as dropped, refused or noted, the reason of the warning, and its text.
     """
 
     def __init__(self, stats: Stats, known: Sequence[tuple[str, str, str]], reporter: Reporter) -> None:
@@ -30,7 +30,7 @@ class Mistakes:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _LOOK
-        counted = runner.call(lambda _: {*self._stats.dropped, *self._stats.refused})
+        counted = runner.call(lambda _: {*self._stats.dropped, *self._stats.refused, *self._stats.noted})
         for what, reason, text in self._known:
             if what in counted and reason not in self._told:
                 self._told.add(reason)
