@@ -1,6 +1,6 @@
 """How fast a sender may send: what it tells and asks, and a window that keeps the queues on the way short.
 
-Counts are packets, times seconds of one clock. Whoever numbers packets and hears which have arrived can stand on it.
+Counts are packets, times seconds of one clock. Any sender that numbers packets and hears which have arrived can use it.
 docs/congestion.rst.
 """
 

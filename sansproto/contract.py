@@ -151,8 +151,8 @@ class Lookup:
 
 @attrs.frozen
 class OwnAddress:
-    """Find out our own address on the way to another one (nothing is sent for it), and report it with
-    ``looked_up(query, addresses, now)``; no addresses mean that there is no way. Ports say nothing.
+    """Find out our own address on the route to another one (nothing is sent for it), and report it with
+    ``looked_up(query, addresses, now)``; no addresses mean that there is no route. The ports have no meaning.
     """
 
     query: int
@@ -351,7 +351,9 @@ class Endpoint(Session[E_co], Protocol[E_co]):
     def receive_eof(self, link: Link, now: float) -> None: ...
 
     def stream_lost(self, link: Link, now: float, *, detail: str = "") -> None:
-        """The link is over, whoever closed it and however it failed. Reported once per link; then the id is dead."""
+        """The link is over, whichever end closed it and however it failed. Reported once per link; its number is dead
+        then.
+        """
 
     def stream_blocked(self, link: Link, now: float) -> None:
         """The transport of this link takes no more bytes for now."""

@@ -72,17 +72,17 @@ class ProxyFailure(Enum):
     """Why no link came about through a proxy."""
 
     UNREACHABLE = 0
-    """There is no connection to the proxy: nobody listens there, or its name is not known."""
+    """There is no connection to the proxy: nothing listens there, or its name cannot be resolved."""
     SILENT = 1
     """The proxy has neither taken the connection nor answered in time."""
     CLOSED = 2
     """The proxy has ended the connection before its answer was complete."""
     BAD_REPLY = 3
-    """What came is no answer of such a proxy, or is too long."""
+    """The bytes that came are not an answer of such a proxy, or are too long."""
     NEEDS_PASSWORD = 4
     """The proxy wants to know who asks."""
     BAD_NAME = 5
-    """The name of the target is none that a proxy can be told."""
+    """The target's name cannot be sent to a proxy."""
     REFUSED = 6
     """An HTTP proxy answered with another status than 200, which the text for people names."""
     GENERAL_FAILURE = 7

@@ -213,7 +213,7 @@ class Session(Declared, Generic[E]):
     # -- for roles
 
     def advance(self, now: float) -> None:
-        """Take the caller's time, first in each call; a clock that goes back, or is no finite number, stands still."""
+        """Take the caller's time, first in each call; a clock that goes back, or is not finite, stands still."""
         if self.clock < now < inf:
             self.clock = now
         if self.trace is not None and self.place is None:

@@ -1,8 +1,8 @@
 """Bob: two peers who share a password find each other at a relay and move a file through it, encrypted end to end.
 
 :class:`Server` sends, :class:`Client` receives, :class:`Relay` introduces them; :class:`Channel` is the encrypted
-stream alone, :mod:`sansproto.bob.pack` the format of the file within it, :mod:`sansproto.bob.transfer` what two ends of
-ours say beyond it. docs/protocols/bob.rst tells all of it.
+stream alone, :mod:`sansproto.bob.pack` the format of the file within it, :mod:`sansproto.bob.transfer` the records that
+two ends of this library exchange beyond it. docs/protocols/bob.rst has the details.
 """
 
 from .channel import Channel

@@ -199,7 +199,7 @@ class SpokeFault(Enum):
     """Why an exchange failed."""
 
     POINT = b"\x00"
-    """What should have been a point of the curve is none."""
+    """The bytes are not a valid point of the curve."""
     SERVER_VALIDATOR = b"\x01"
     """What the client checks differs: this is what a wrong password looks like."""
     CLIENT_VALIDATOR = b"\x02"

@@ -2,7 +2,7 @@
 
 :class:`EgtpNode` keeps sessions with peers whose public keys it knows, directly or through mailboxes.
 :class:`MailboxServer` keeps packets for nodes that cannot be reached; :class:`MailboxClient` talks to one.
-docs/protocols/egtp.rst has their bytes and rules, docs/protocols/recovery.rst what makes sessions survive.
+docs/protocols/egtp.rst has their bytes and rules, docs/protocols/recovery.rst the rules by which sessions survive.
 """
 
 from ..recovery import (

@@ -1,6 +1,7 @@
 """The mailbox server: it keeps packets for those who poll for them. docs/protocols/egtp.rst, the mailbox server.
 
-An Endpoint with one listener, :data:`MAILBOX_PORT`. What has to outlive it is told as events: ``StoreWanted``.
+An Endpoint with one listener, :data:`MAILBOX_PORT`. ``StoreWanted`` events have the changes that must survive the
+server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Freenet's transport: sessions with peers that are known by their address, and survive the restart of either end.
 
-:class:`FreenetGateway` lets everybody in who knows its key; :class:`FreenetPeer` calls gateways and other peers.
+:class:`FreenetGateway` lets in every peer that knows its key; :class:`FreenetPeer` calls gateways and other peers.
 docs/protocols/freenet.rst has the bytes and the rules.
 """
 

@@ -1,8 +1,8 @@
 """Overte: connect to a domain and stay there, or serve one.
 
 :class:`DomainClient` goes to a domain, keeps the connection, and reaches the nodes that it names; :class:`DomainServer`
-lets nodes in and tells them of each other; :class:`IceServer` helps the two find each other. Whose packet a server
-drops asks ``packets.DATAGRAM.dissect(data)``. docs/protocols/overte.rst tells all of it.
+lets nodes in and tells them of each other; :class:`IceServer` helps the two find each other. If a server
+drops your packet, see what ``packets.DATAGRAM.dissect(data)`` makes of it. docs/protocols/overte.rst has the rest.
 """
 
 from .client import DomainClient

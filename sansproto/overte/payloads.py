@@ -106,7 +106,7 @@ class MessagesData(Packet):
 
     @property
     def text(self) -> str:
-        """The data as text; what is no UTF-8 is replaced."""
+        """The data as text; bytes that are not UTF-8 are replaced."""
         return self.data.decode("utf-8", "replace")
 
     @classmethod
@@ -316,7 +316,7 @@ def encode(payload: Payload, versions: VersionTable) -> bytes:
 def decode(type: PacketType, payload: bytes, versions: VersionTable) -> tuple[Payload | None, int]:
     """A payload as peers with this table of versions write it, and how many bytes it has: the rest is ignored.
 
-    None for types that are not in :data:`PAYLOADS`. Raises WireError if it is none of its type.
+    None for types that are not in :data:`PAYLOADS`. Raises WireError if it does not decode as its type.
     """
     kind = PAYLOADS.get(type.value)
     if kind is None:

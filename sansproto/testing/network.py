@@ -256,7 +256,7 @@ class Host:
 
     def move(self, address: str) -> None:
         """The machine has another address in place of its first one. What was on its way to the old one is lost, and
-        streams stand still: neither end is told. Tell endpoints by ``network_changed``, if they are to know."""
+        streams stand still: neither end learns of it. Call ``network_changed`` of an endpoint if it shall know."""
         for end in self.ends:
             end.strand()
         self.add_address(address)
@@ -418,7 +418,7 @@ class Node(Generic[E]):
 
     def sleep(self, seconds: float) -> None:
         """Have the machine sleep: nothing reaches it, no timer rings, its clock stands still. Others go on meanwhile.
-        Streams are still there, if their other ends are. Then the endpoint is told how long it was."""
+        Streams are still there, if their other ends are. Then ``resumed`` tells the endpoint how long it was."""
         net = self.net
         ways = [(here, there) for here in self.host.addresses for there in net.hosts if not net.is_parted(here, there)]
         self._is_asleep = True
