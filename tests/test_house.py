@@ -46,8 +46,8 @@ FOR_CHECKERS = {"typing_extensions"}  # which each type checker brings
 FOR_TESTS = {"hypothesis", "pytest"}
 TESTING_MAY = {
     "adapter_suite": {"multiprocessing", "os", "resource", "socket", "threading", "time"},  # what adapters work with
-    "adapter_application": {"socket", "threading", "time"},
-    "adapter_harness": {"os", "socket", "threading"},
+    "adapter_application": {"socket", "threading"},
+    "adapter_harness": {"concurrent", "os", "socket", "threading", "time"},
     "check": {"os"},  # a seed; and which test is running
     "workers": {
         "os",

@@ -87,6 +87,8 @@ class Running:
                 self._entered.set()
                 await self._stop.wait()
         finally:
+            for _ in range(3):  # who waited for an event is told of the end
+                await asyncio.sleep(0)
             self.leftovers = [repr(task) for task in asyncio.all_tasks() - {self._task}]
 
     def _join(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
@@ -366,6 +367,57 @@ def test_silence_about_a_socket_that_is_not_there_is_noticed(monkeypatch: pytest
         suite.test_a_socket_that_is_not_there_is_told(world, SendDatagram(b"x", Path("upd", "127.0.0.1", 9)))
 
     fails(Silent, test)
+
+
+class Deaf(Toy):
+    """Does not tell who waits what ended it."""
+
+    def next_event(self, timeout: float) -> Any:
+        try:
+            return super().next_event(timeout)
+        except (NotOpen, ZeroDivisionError):
+            raise TimeoutError from None
+
+
+class Usurped(Toy):
+    """Remembers the last one only of those who wait."""
+
+    waits: object = None
+
+    def next_event(self, timeout: float) -> Any:
+        me = self.waits = object()
+        event = super().next_event(timeout)
+        if self.waits is not me:
+            raise TimeoutError
+        return event
+
+
+@pytest.mark.parametrize(
+    ("kind", "test"),
+    [
+        (Deaf, AdapterSuite.test_who_waits_while_the_runner_is_left_learns_of_it),
+        (Deaf, AdapterSuite.test_a_bug_of_the_endpoint_reaches_who_waits),
+        (Usurped, AdapterSuite.test_of_two_who_wait_none_is_forgotten),
+    ],
+)
+def test_who_waits_and_is_forgotten_is_noticed(kind: type[Toy], test: Test) -> None:
+    with pytest.raises((AssertionError, TimeoutError, ZeroDivisionError)) as raised:
+        passes(kind, test)
+    assert raised.type is not ZeroDivisionError or kind is Deaf
+
+
+class Stuck(Toy):
+    """Does not come back when it is left."""
+
+    def leave(self) -> None:
+        super().leave()
+        time.sleep(1.0)
+
+
+def test_leaving_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter_harness, "DEADLINE", 0.2)
+    with pytest.raises(TimeoutError):
+        passes(Stuck, AdapterSuite.test_leaving_closes_politely)
 
 
 class LostTwice(Seen):

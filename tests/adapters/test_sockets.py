@@ -53,6 +53,7 @@ class Running:
     def __init__(self, runner: Runner[Any]) -> None:
         self._runner = runner
         self._commands: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._waiting: list[tuple[float, Future[Any]]] = []  # until when, and for whose event
         self._bell, self._button = socket.socketpair()
         self._lock = threading.Lock()
         self._entered = threading.Event()
@@ -73,7 +74,10 @@ class Running:
         return self._do(lambda: self._runner.call(verb))
 
     def next_event(self, timeout: float) -> Any:
-        return self._do(lambda: self._runner.next_event(timeout=timeout))
+        """Wait in the loop, which goes on with other things meanwhile."""
+        answer: Future[Any] = Future()
+        self._do(lambda: self._take(time.monotonic() + timeout, answer))
+        return answer.result(2 * PATIENCE)
 
     def leave(self) -> None:
         with suppress(Exception):  # what ended it is raised below
@@ -87,6 +91,23 @@ class Running:
             self._do(self._interrupt)
         self._thread.join(2 * PATIENCE)
         assert isinstance(self._failure, Cancelled)
+
+    def _take(self, deadline: float, answer: Future[Any]) -> None:
+        try:
+            answer.set_result(self._runner.next_event(timeout=0))
+        except TimeoutError as error:
+            if time.monotonic() < deadline:
+                self._waiting.append((deadline, answer))
+            else:
+                answer.set_exception(error)
+        except Exception as error:
+            answer.set_exception(error)
+
+    def _due(self) -> float | None:
+        """Seconds until the runner has something to do, or a wait ends."""
+        due = [deadline - time.monotonic() for deadline, _ in self._waiting]
+        timeout = self._runner.timeout()
+        return max(0.0, min(due if timeout is None else [*due, timeout])) if due else timeout
 
     def _stop(self) -> None:
         self._stopping = True
@@ -112,12 +133,15 @@ class Running:
                 selector.register(self._bell, selectors.EVENT_READ, self._obey)
                 self._entered.set()
                 while not self._stopping:
-                    for key, _ in selector.select(runner.timeout()):
+                    for key, _ in selector.select(self._due()):
                         if key.data is not None:
                             key.data()
                     if self._cancelling:
                         raise Cancelled
                     runner.run_once(0)
+                    waiting, self._waiting = self._waiting, []
+                    for deadline, answer in waiting:
+                        self._take(deadline, answer)
         except Exception as error:
             self._failure = error
         with self._lock:
@@ -136,6 +160,8 @@ class Running:
         self._over = True
         self._bell.close()
         self._button.close()
+        for _, waiting in self._waiting:
+            self._commands.append((lambda: self._runner.next_event(timeout=0), waiting))
         while self._commands:
             command, answer = self._commands.popleft()
             try:

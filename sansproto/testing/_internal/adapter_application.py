@@ -12,7 +12,7 @@ import pytest
 from ...contract import Path, Phase, Rebind, SendDatagram
 from ...errors import NotOpen, UnboundSocket
 from ...events import CloseCause, Closed
-from .adapter_harness import LOCAL, PATIENCE, Running, World, await_reset, read, read_to_the_end, until
+from .adapter_harness import LOCAL, PATIENCE, Running, World, await_reset, begin_to_wait, read, read_to_the_end, until
 from .scripted_endpoint import CHUNK, ScriptedEndpoint
 
 
@@ -101,6 +101,45 @@ class ApplicationTests:
         assert said() == [b"farewell", b""]
         assert endpoint.phase is Phase.CLOSED
         assert endpoint.lost[link] == 1
+
+    def test_who_waits_while_the_runner_is_left_learns_of_it(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        waiting = begin_to_wait(running, endpoint)
+        world.leave(running)
+        with pytest.raises(NotOpen):
+            waiting.result(PATIENCE)
+
+    def test_of_two_who_wait_none_is_forgotten(self, world: World) -> None:
+        """Each gets an event, or the second one RuntimeError."""
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        waiting = [begin_to_wait(running, endpoint) for _ in range(2)]
+
+        def make_two_events(now: float) -> None:
+            endpoint.network_changed(now)
+            endpoint.resumed(now, asleep=9.0)
+
+        running.call(make_two_events)
+        found = {waiting[0].result(PATIENCE).name}
+        try:
+            found.add(waiting[1].result(PATIENCE).name)
+        except RuntimeError:
+            found.add(running.next_event(PATIENCE).name)
+        assert found == {"network changed", "resumed"}
+
+    def test_a_bug_of_the_endpoint_reaches_who_waits(self, world: World) -> None:
+        endpoint = ScriptedEndpoint()
+        running = world.start(endpoint)
+        peer, link = world.linked(running)
+        waiting = begin_to_wait(running, endpoint)
+        endpoint.bug = ZeroDivisionError("of the endpoint")
+        peer.sendall(b"x")
+        with pytest.raises(ZeroDivisionError):
+            waiting.result(PATIENCE)
+        with pytest.raises(ZeroDivisionError):
+            world.leave(running)
+        endpoint.live.discard(link)  # one that raises is told no more
 
     def test_a_bug_of_the_endpoint_surfaces(self, world: World) -> None:
         endpoint = ScriptedEndpoint()

@@ -7,7 +7,9 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +19,7 @@ from .scripted_endpoint import Report, ScriptedEndpoint
 T = TypeVar("T")
 
 PATIENCE = 20.0  # seconds after which a test fails because nothing happens: no test is decided by less
+DEADLINE = 3 * PATIENCE  # seconds in which a runner is left, or a test fails: twice what a harness may wait, and more
 LOCAL = ("127.0.0.1", 0)
 
 
@@ -26,13 +29,21 @@ class Running(Protocol):
     @property
     def addresses(self) -> Mapping[str, Address]: ...
 
-    def call(self, verb: Callable[[float], T]) -> T: ...
+    def call(self, verb: Callable[[float], T]) -> T:
+        """Also used after ``leave``: the NotOpen of the runner is to come out then."""
+        ...
 
     def next_event(self, timeout: float) -> Any:
-        """Raise TimeoutError after so many seconds; the runner's own call is cancelled then."""
+        """Raise TimeoutError after so many seconds; the runner's own call is cancelled then.
+
+        While one thread of the test waits here, others may be in any of these methods.
+        """
 
     def leave(self) -> None:
-        """Leave the runner's context manager, wait until that is done, and raise what it raises."""
+        """Leave the runner's context manager, wait until that is done, and raise what it raises.
+
+        Who waits in ``next_event`` then gets what the runner raises there.
+        """
 
     def cancel(self) -> None:
         """Have an exception or cancellation arrive in the body, and wait until the context manager is left.
@@ -77,11 +88,11 @@ class World:
 
     def leave(self, running: Running) -> None:
         self._left.add(running)
-        running.leave()
+        begin(running.leave).result(DEADLINE)
 
     def cancel(self, running: Running) -> None:
         self._left.add(running)
-        running.cancel()
+        begin(running.cancel).result(DEADLINE)
 
     def dial(self, running: Running, label: str = "in", *, receive_buffer: int = 0) -> socket.socket:
         peer = self.own(socket.socket())
@@ -107,10 +118,33 @@ class World:
             sock.close()
         for endpoint, running in self._started:
             if running not in self._left:
-                running.leave()
+                self.leave(running)
             assert not endpoint.mistakes, endpoint.mistakes
             assert not endpoint.live
             assert set(endpoint.lost.values()) <= {1}
+
+
+def begin(act: Callable[[], T]) -> Future[T]:
+    """Do it in a thread, and give its outcome there."""
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(act())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return outcome
+
+
+def begin_to_wait(running: Running, endpoint: ScriptedEndpoint) -> Future[Any]:
+    """Wait for an event in a thread; the adapter has found that there is none yet."""
+    asked = endpoint.asked
+    waiting: Future[Any] = begin(lambda: running.next_event(PATIENCE))
+    while endpoint.asked == asked and not waiting.done():
+        time.sleep(0.001)
+    return waiting
 
 
 def until(running: Running, name: str, link: Link | None = None) -> Report:

@@ -56,6 +56,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
         self.lost: Counter[Link] = Counter()
         self.live: set[Link] = set()
         self.given: Counter[Link] = Counter()  # bytes that the adapter took, by link
+        self.asked = 0  # how often the adapter asked for an event
         self.polled = 0  # events that the adapter took
         self.endless: Transmit | None = None  # given out whenever there is nothing else
         self.bug: Exception | None = None  # raised when data arrives
@@ -179,6 +180,7 @@ class ScriptedEndpoint(Endpoint[Report | Closed]):
     # -- the rest of the contract
 
     def next_event(self) -> Report | Closed | None:
+        self.asked += 1
         if not self._events:
             return None
         self.polled += 1

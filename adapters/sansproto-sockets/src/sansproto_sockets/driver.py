@@ -62,8 +62,14 @@ class Driver(Generic[E]):
         while driver.has_event(): ... driver.take()     # only when the application asks: nothing is queued here
 
     and ends with ``begin_close()``, turns until ``finished``, ``release()``. What a bug of the endpoint raises aborts
-    everything and comes out of every later call as well.
+    everything and comes out of every later call as well. ``watch``, ``adopt``, ``forget``, ``rest`` and ``pump`` are
+    for the sockets alone.
     """
+
+    addresses: dict[str, Address]
+    """What is bound, by label; for a label with several addresses, the first one."""
+    failure: Exception | None
+    """The bug of the endpoint that ended everything."""
 
     def __init__(
         self,
@@ -76,8 +82,8 @@ class Driver(Generic[E]):
         self.endpoint = endpoint
         self.now = clock
         self._sleep = SleepWatch(clock)
-        self.addresses: dict[str, Address] = {}
-        self.failure: Exception | None = None
+        self.addresses = {}
+        self.failure = None
         self._traceback: TracebackType | None = None
         self._streams: dict[Link, Stream] = {}
         self._listeners: dict[str, list[Listener]] = {}
@@ -158,7 +164,7 @@ class Driver(Generic[E]):
         return event
 
     def wake(self) -> None:
-        """Make ``select`` return, from any thread."""
+        """Make ``select`` return and ``fileno()`` readable, from any thread: a turn follows, and a new timeout."""
         with suppress(OSError):  # full: it is awake; closed: nobody waits
             self._waker.send(b"\0")
 

@@ -34,7 +34,7 @@ class Runner(RunnerBase[E]):
         self._stopping = False
 
     def call(self, verb: Callable[[*Arguments, float], T], *arguments: *Arguments) -> T:
-        """Call ``verb(*arguments, now)``, carry out what the endpoint then asks for, and give its result.
+        """Call ``verb(*arguments, now)`` and give its result. What the endpoint then asks for is carried out at once.
 
         ``verb`` runs in the calling thread and holds the lock: it must not wait for anything.
         """
