@@ -153,6 +153,7 @@ def test_the_reference_has_every_public_module() -> None:
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in modules}
     adapters = {path.parent.name for path in (ROOT / "adapters").glob("*/src/*/runner.py")}
     names = {name for name in names if not name.startswith("sansproto.testing.conformance_")}
+    names |= {f"sansproto.overte.{name}" for name in ("audio", "avatars", "packets", "packing", "payloads", "versions")}
     assert sorted(described) == sorted((names | adapters) - {"sansproto.testing"})
 
 
