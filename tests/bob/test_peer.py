@@ -23,7 +23,7 @@ from sansproto.bob import (
 from sansproto.bob import packets as p
 from sansproto.bob.way import PeerState
 from sansproto.contract import Entropy, PauseReading, ResumeReading
-from sansproto.events import CloseCause, Closed
+from sansproto.events import CloseCause, Closed, Writable
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, VirtualNetwork
 
@@ -203,3 +203,27 @@ def test_the_link_to_a_room_that_came_to_nothing_gets_none_of_what_is_sent_in_th
     peer.stream_unblocked(peer.link, peer.now)
     peer.drain()
     assert {link: len(data) for link, data in peer.written.items()} == {peer.link: 2 + 18 + 16}
+
+
+@pytest.mark.parametrize("kind", [ClientPeer, ServerPeer])
+def test_there_are_only_so_many_exchanges_at_once(kind: Any) -> None:
+    """However many peers a relay tells of."""
+    peer = kind.live(limits=PeerLimits(exchanges=2))
+    peer.register()
+    for uid in range(2, 6):
+        peer.announce(uid) if kind is ClientPeer else peer.ask(uid)
+    assert list(peer.endpoint.exchanges) == [2, 3]
+    assert peer.stats.dropped == {"too many exchanges": 2}
+
+
+def test_no_more_is_sealed_than_the_send_buffer_holds() -> None:
+    peer = ServerPeer.live(limits=PeerLimits(send_buffer=50_000))
+    peer.talk()
+    peer.stream_blocked(peer.link, peer.now)
+    assert peer.endpoint.capacity == 50_000
+    assert peer.send(bytes(1_000_000), peer.now) == 2 * 32_767  # whole records, until they are as much
+    assert (peer.endpoint.capacity, peer.send(b"more", peer.now)) == (0, 0)
+    peer.stream_unblocked(peer.link, peer.now)
+    peer.drain()
+    assert peer.endpoint.capacity == 50_000
+    assert Writable() in peer.events

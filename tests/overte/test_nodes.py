@@ -679,6 +679,19 @@ def test_connection_ids_are_bounded_and_a_reset_forgets_them() -> None:
     assert not peer.node_table.connection_ids
 
 
+def test_nodes_that_the_domain_took_back_are_remembered_up_to_a_bound() -> None:
+    """An older list may still name them: what is forgotten comes back with it, and goes with the next one."""
+    peer = ClientPeer.live(limits=ClientLimits(connection_ids=2))
+    peer.at(5.0)
+    for number in (1, 2, 3):
+        peer.list(record("I", number=number))
+        peer.say(p.RemovedNode(bytes([number]) * 16))
+    assert list(peer.node_table.removed) == [bytes([2]) * 16, bytes([3]) * 16]
+    peer.list(*[record("I", number=number) for number in (1, 2, 3)], client_clock=wall(peer) - 1)
+    assert list(peer.nodes) == [bytes([1]) * 16]
+    assert peer.stats.noted["a record of a removed node"] == 2
+
+
 def test_a_silent_node_is_gone_and_one_that_speaks_stays() -> None:
     peer = activated()
     for second in range(1, 36):
