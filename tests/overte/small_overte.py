@@ -63,7 +63,7 @@ from sansproto.overte.ice import ICE_PORT
 from sansproto.overte.ice_events import DomainKeyWanted
 from sansproto.overte.limits import IceLimits, ServerLimits
 from sansproto.overte.policy import Login, Policy
-from sansproto.overte.qt import SockAddr
+from sansproto.overte.qt import SockAddr, SocketType
 from sansproto.overte.registration import IceRegistration
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.server_events import KeyWanted, UsernameAsked
@@ -192,15 +192,18 @@ def _small_requests() -> Iterator[Exploration]:
 
 
 def _small_kicks() -> Iterator[Exploration]:
-    """A node asks for a kick, where it may and where it may not."""
-    node_id, local_id = ids().own
-    kick = Insert("server", datagram(p.NodeKickRequest(node_id, 0), source=local_id), path_of(CLIENT))
+    """A node asks for a kick, of another one and of itself, where it may and where it may not."""
+    own, local_id = ids().own
+    kicks = tuple(
+        Insert("server", datagram(p.NodeKickRequest(node_id, 0), source=local_id), path_of(CLIENT))
+        for node_id in (b"o" * 16, own)
+    )
     for name, anonymous in (
         ("allowed", p.Permissions.CONNECT | p.Permissions.KICK),
         ("refused", p.Permissions.CONNECT),
     ):
         world = pair({"policy": Policy(anonymous=int(anonymous))})
-        yield Exploration(f"a kick, {name}", world, Budget(inserts=1), inserts=(kick,), begin=is_connected)
+        yield Exploration(f"a kick, {name}", world, Budget(inserts=1), inserts=kicks, begin=is_connected)
 
 
 def one_is_in(scene: Scene) -> bool:
@@ -314,8 +317,40 @@ def _small_nodes() -> Iterator[Exploration]:
     ):
         inserts = (Insert("client", data, path_of(DOMAIN)),)
         yield Exploration(name, brief, Budget(inserts=1), sound, inserts=inserts, begin=is_connected)
+    # Whom somebody tells things in the name of a domain that is not there.
+    alone = {"client": client(arguments={"delays": attrs.evolve(BRIEF, answer=1.0), "limits": SHORT}, **TELLING)}
+    node = a_record()
+    now = int(EPOCH * 1e6)
+    roaming = [
+        (datagram(said, source=node.local_id, secret=node.secret), path)
+        for said, path in (
+            (p.PingReply(p.PingType.PUBLIC, now, now), Address(node.public_socket.host, node.public_socket.port)),
+            (p.Ping(p.PingType.PUBLIC, now, 0), OTHER),
+        )
+    ]
+    others = [a_list(session_id=one * 16, local_id=77, domain_local_id=known.domain) for one in (b"s", b"t")]
+    for name, said in (
+        ("ids that change twice", (*others, datagram(p.AddedNode(*fields_of(a_record()))))),
+        ("a browser that changes", [a_list(**ours, nodes=(a_browser(permissions),)) for permissions in (1, 3)]),
+        ("settings that come late", (a_list(), datagram(p.DomainSettings(b"{}")))),
+        ("a node whose router changes its port", (a_list(nodes=(node,)), *roaming)),
+    ):
+        inserts = tuple(
+            Insert("client", *((one[0], path_of(one[1])) if isinstance(one, tuple) else (one, path_of(DOMAIN))))
+            for one in said
+        )
+        yield Exploration(name, alone, Budget(inserts=len(said)), sound, inserts=inserts, settled=nobody)
 
     yield from _small_strangers(three)
+
+
+def a_browser(permissions: int) -> p.NodeRecord:
+    by_webrtc = SockAddr("203.0.113.9", 40110, kind=SocketType.WEBRTC)
+    return a_record(public_socket=by_webrtc, local_socket=by_webrtc, permissions=permissions)
+
+
+def fields_of(record: p.NodeRecord) -> list[Any]:
+    return [getattr(record, field.name) for field in p.NodeRecord.__wire__.fields]
 
 
 def _small_strangers(three: Mapping[str, Party]) -> Iterator[Exploration]:
@@ -438,13 +473,24 @@ def _small_ice() -> Iterator[Exploration]:
         )
         name = f"another replies as {uuid[:1].decode()}"
         yield Exploration(name, sought, Budget(inserts=2), inserts=replied, names=names, settled=nobody)
+    said = (
+        Insert("client", datagram(p.ICEServerPeerInformation(DOMAIN_ID, where, where)), path_of(ICE)),
+        Insert("client", datagram(p.ICEPingReply(DOMAIN_ID, p.PingType.PUBLIC)), STRANGER),
+        Insert("client", a_list(), STRANGER),
+    )
+    alone = {"client": both["client"]}
+    yield Exploration(
+        "a domain by ICE falls silent", alone, Budget(inserts=3), sound, inserts=said, names=names, settled=nobody
+    )
     unbound = evolved(sought, client={"sockets": {}, "behind_nat": False})
     yield Exploration("by ICE, no socket", unbound, names=names, settled=nobody)
-    alone = {"server": both["server"]}
+    unregistered = {"server": both["server"]}
     answers = p.ICEServerHeartbeatACK(), p.ICEServerHeartbeatDenied()
     said = tuple(Insert("server", datagram(answer), STRANGER) for answer in answers)
-    yield Exploration("no ice-server", alone, names=names, settled=is_at_rest)
-    yield Exploration("a stranger answers", alone, Budget(inserts=1), inserts=said, names=names, settled=is_at_rest)
+    yield Exploration("no ice-server", unregistered, names=names, settled=is_at_rest)
+    yield Exploration(
+        "a stranger answers", unregistered, Budget(inserts=1), inserts=said, names=names, settled=is_at_rest
+    )
     yield Exploration("no address of an ice-server", both, names={}, settled=nobody)
 
 
