@@ -27,7 +27,7 @@ from .events import (
 )
 from .limits import PeerDelays, PeerLimits, RelayDelays, RelayLimits
 from .pack import FileAnnounced, FileData, FileVerified, PackError, PackFault, PackReader, PackWriter, safe_name
-from .packets import Cipher, Receipt, ReceiptRecord
+from .packets import Cipher, Receipt, ReceiptReason, ReceiptRecord
 from .relay import RELAY_PORT, SECURE_PORT, Relay
 from .server import Server
 from .transfer import (
@@ -66,6 +66,7 @@ __all__ = [
     "PeerLeft",
     "PeerLimits",
     "Receipt",
+    "ReceiptReason",
     "ReceiptRecord",
     "RecordKey",
     "Registered",

@@ -415,6 +415,26 @@ class Receipt(Enum):
     """It could not be received or stored."""
 
 
+class ReceiptReason(Enum):
+    """Why a receiver says ``failed``: docs/protocols/bob.rst, the receipt."""
+
+    STOPPED = b"stopped"
+    """Somebody ended it."""
+    NO_ROOM = b"no_room"
+    """Its disk is full."""
+    UNWRITABLE = b"unwritable"
+    """It cannot write the file for another cause."""
+    TOO_LARGE = b"too_large"
+    """The file is larger than it allows."""
+    DAMAGED = b"damaged"
+    """What arrived is not what was announced, or is not safe to keep."""
+
+    @property
+    def fields(self) -> str:
+        """Of the :class:`ReceiptRecord` that says so."""
+        return json.dumps({"reason": self.value.decode()})
+
+
 _SHORTEST: Final = min(len(word.value) for word in Receipt)
 _LONGEST: Final = max(len(word.value) for word in Receipt)
 
@@ -467,3 +487,9 @@ class ReceiptRecord(Packet):
         """Under which the file is kept: text of a stranger; empty if that was not said."""
         name = self.members.get("name")
         return name if isinstance(name, str) else ""
+
+    @property
+    def reason(self) -> ReceiptReason | None:
+        """Why it failed; None if that was not said, or in a word that is not known."""
+        told = self.members.get("reason")
+        return next((reason for reason in ReceiptReason if reason.value.decode() == told), None)

@@ -20,6 +20,7 @@ from sansproto.bob import (
     PackFault,
     PackWriter,
     Receipt,
+    ReceiptReason,
     ReceiptRecord,
     SenderFailed,
     TransferError,
@@ -216,6 +217,18 @@ def test_text_to_the_end_begins_with_its_lead() -> None:
     with pytest.raises(WireError) as caught:
         codec.decode(b"-{}")
     assert caught.value.fault is Fault.BAD_VALUE
+
+
+def test_a_receipt_says_why_it_failed() -> None:
+    for reason in ReceiptReason:
+        assert ReceiptRecord.decode(ReceiptRecord(Receipt.FAILED, reason.fields).encode()).reason is reason
+
+
+@pytest.mark.parametrize(
+    "said", [b"failed", b"failed {}", b'failed {"reason": "tired"}', b'failed {"reason": ["stopped"]}']
+)
+def test_a_reason_that_is_not_known_is_none(said: bytes) -> None:
+    assert ReceiptRecord.decode(said).reason is None
 
 
 def test_a_receipt_without_a_hash_has_none() -> None:

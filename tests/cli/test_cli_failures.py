@@ -116,6 +116,14 @@ def test_there_is_no_relay(place: Place) -> None:
         (["receive", "x", "-r", "h", "-o", "o" * 300], 9, "too long"),
         (["receive", "x", "-r", "h", "-o", "/proc"], 9, "Cannot write to /proc"),
         (["nonsense"], 2, "not a command"),
+        (
+            ["egtp", "mailbox", "--bind", "h:1"],
+            2,
+            "--key is missing, or has no value: give it. See sansproto egtp mailbox -",
+        ),
+        (["tox", "pipe", "--key", "k"], 2, "FRIEND is missing"),
+        (["domain", "serve", "--colour"], 2, "not an option of this command. See sansproto domain serve --help."),
+        (["egtp", "pipe", "00" * 32, "--key", "k"], 2, "These 64 digits are not a public key of a peer"),
     ],
 )
 def test_wrong_usage(
@@ -347,7 +355,7 @@ def test_a_receiver_that_is_interrupted_leaves_nothing(place: Place, number: sig
     sender, receiver = _under_way(place)
     receiver.signal(number)
     assert receiver.wait().code == code
-    _failed(sender.wait(), 7, "could not keep the file")
+    _failed(sender.wait(), 7, "The other side was stopped")
     assert place.received == []
 
 
@@ -398,13 +406,49 @@ def _take_and_leave(place: Place) -> None:
         runner.call(client.close)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_sender_that_is_interrupted_leaves_nothing(place: Place, number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [
+        (signal.SIGINT, 130, (10, "The sender gave up (it was stopped)")),
+        (signal.SIGTERM, 143, (10, "The sender gave up (it was stopped)")),
+        (signal.SIGKILL, -9, (7, "start both sides again")),
+    ],
+)
+def test_a_sender_that_is_interrupted_leaves_nothing(
+    place: Place, number: signal.Signals, code: int, told: tuple[int, str]
+) -> None:
     sender, receiver = _under_way(place)
     sender.signal(number)
     assert sender.wait().code == code
-    _failed(receiver.wait(), 7, "start both sides again")
+    _failed(receiver.wait(), *told)
     assert place.received == []
+
+
+def test_a_sender_that_is_interrupted_between_contents_says_so(place: Place) -> None:
+    """A pipe whose end does not come: the transfer is surely in the middle."""
+    sender = place.send("-", stdin=None)
+    receiver = place.start("receive", PASSWORD, *place.at, "-y", "-o", "-")
+    sender.type("a line")
+    receiver.wait_for("a line")
+    sender.signal(signal.SIGINT)
+    assert sender.wait().code == 130
+    result = receiver.wait()
+    assert result.code == 10
+    assert "The sender gave up (it was stopped)" in result.err
+
+
+def test_a_receiver_whose_sender_ends_with_its_relay_is_told_so(own_place: Place) -> None:
+    receiver = own_place.receive("-y")
+    receiver.wait_for("Waiting for the sender")
+    own_place.relay.signal(signal.SIGINT)
+    _failed(receiver.wait(), 6, "has stopped", "the sender has sent to somebody else, or was stopped")
+
+
+@pytest.mark.parametrize("command", [("send", __file__), ("receive", PASSWORD, "-y")])
+def test_a_relay_whose_name_is_not_known_has_the_code_of_a_name(place: Place, command: tuple[str, ...]) -> None:
+    _failed(
+        place.start(*command, "--relay", "nohost.invalid").wait(), 3, "Cannot find nohost.invalid", "check the name"
+    )
 
 
 def test_an_interrupted_wait_ends_quietly(place: Place) -> None:
@@ -452,7 +496,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(place: Place) -> None:
     path.write_bytes(token_bytes(4_000_000))
     sender = place.send(path)
     _failed(place.receive("--yes", before=write_no_large_files).wait(), 9, "full", "--output")
-    _failed(sender.wait(), 7, "could not keep the file")
+    _failed(sender.wait(), 7, "The other side has no room for the file")
     assert place.received == []
 
 
@@ -465,6 +509,14 @@ def test_too_much_for_the_policy_is_refused(place: Place) -> None:
     with _hostile_sender(place, _pack(b"large", bytes(1001))):
         _failed(place.receive("--yes", "--max-size", "1K").wait(), 8, "--max-size")
     assert place.received == []
+
+
+def test_a_sender_hears_that_its_file_is_too_large(place: Place) -> None:
+    path = place.folder / "large"
+    path.write_bytes(bytes(1001))
+    sender = place.send(path)
+    _failed(place.receive("--yes", "--max-size", "1000").wait(), 8, "--max-size")
+    _failed(sender.wait(), 7, "The other side takes no file of this size", "--max-size")
 
 
 # -- a hostile sender --------------------------------------------------------------------------------------------------

@@ -25,14 +25,17 @@ def _big(place: Place) -> Path:
 # -- the question ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_sender_that_leaves_ends_the_question(place: Place, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGINT, (10, "it was stopped")), (signal.SIGKILL, (7, "start both sides again"))],
+)
+def test_a_sender_that_leaves_ends_the_question(place: Place, number: signal.Signals, told: tuple[int, str]) -> None:
     path = place.folder / "small"
     path.write_bytes(b"1")
     sender, receiver = place.send(path), place.receive(stdin=None)
     receiver.wait_for("[Y/n]")
     sender.signal(number)
-    failed(receiver.wait(), 7, "start both sides again")  # though nobody has typed anything
+    failed(receiver.wait(), *told)  # though nobody has typed anything
     assert place.received == []
 
 

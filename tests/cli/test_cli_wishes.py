@@ -90,7 +90,7 @@ def test_an_output_that_is_closed_is_told(place: Place) -> None:
         found = subprocess.run(arguments, stdout=out, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
     assert found.returncode == 9
     assert "not the whole file" in found.stderr
-    failed(sender.wait(), 7, "could not keep the file")
+    failed(sender.wait(), 7, "The other side cannot write the file")
 
 
 def test_json_has_no_place_beside_a_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,7 @@ def test_who_waits_for_a_pipe_can_be_stopped(place: Place) -> None:
     sender, receiver = place.send(path), place.receive("-y")
     receiver.wait_for("Receiving pipe")
     sender.signal(signal.SIGINT)
-    assert (sender.wait().code, receiver.wait().code) == (130, 7)
+    assert (sender.wait().code, receiver.wait().code) == (130, 10)
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets with names")

@@ -23,9 +23,10 @@ def parse_place(text: str) -> tuple[str, str]:
     if scheme != SCHEME:
         return text, ""
     where, slash, path = rest.partition("/")
+    if not where:
+        raise CommandFailed(Exit.USAGE, f"There is no address in {text}: give hifi://HOST[:PORT][/PATH].")
     if not _is_host(where):
-        name = where or "nothing"
-        text = f"{name} is the name of a place, not an address: give its address, hifi://HOST[:PORT][/PATH]."
+        text = f"{where} is the name of a place, not an address: give its address, hifi://HOST[:PORT][/PATH]."
         raise CommandFailed(Exit.USAGE, text)
     if len(path.encode("utf-8", "replace")) >= _MAX_PATH:
         raise CommandFailed(Exit.USAGE, f"That path is too long: give one of at most {_MAX_PATH:,} bytes.")

@@ -123,6 +123,8 @@ class Piping:
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
+        if self._target.to is not None and self._target.relay is None:  # else mailboxes may lead there
+            self._path = Path(SOCKET, *addresses.find(*self._target.to, socket.SOCK_DGRAM))
         self._runner: Runner[EgtpEvent] = run(self._node, sockets={SOCKET: place}, linger=2 * FAREWELL)
         with on_sockets(self._runner):
             self._tell_started()

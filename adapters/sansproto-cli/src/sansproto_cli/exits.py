@@ -35,6 +35,10 @@ class CommandFailed(Exception):
     told: str = ""
 
 
+class DiskFull(CommandFailed):
+    """There is no room for what arrives."""
+
+
 class Interrupted(BaseException):
     """Ctrl-C or SIGTERM, raised only where nothing is half done."""
 

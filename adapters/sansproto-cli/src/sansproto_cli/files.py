@@ -14,7 +14,7 @@ from typing import Self
 
 import attrs
 
-from .exits import CommandFailed, Exit
+from .exits import CommandFailed, DiskFull, Exit
 from .names import candidates, numbered
 from .shown import shown_name
 
@@ -170,7 +170,7 @@ def check_room(folder: Path, size: int) -> None:
         raise unwritable(folder, error) from error
     if usage.total and usage.free < size:  # a file system without a size does not tell
         text = f"{folder} has room for {usage.free:,} bytes of {size:,}: make room, or choose another with --output."
-        raise CommandFailed(Exit.FILES, text)
+        raise DiskFull(Exit.FILES, text)
 
 
 def _claim(written: Path, path: Path) -> Path:
@@ -187,5 +187,5 @@ def _claim(written: Path, path: Path) -> Path:
 
 def unwritable(folder: Path, error: OSError) -> CommandFailed:
     if error.errno in _NO_ROOM:
-        return CommandFailed(Exit.FILES, f"The disk of {folder} is full: make room, or choose another with --output.")
+        return DiskFull(Exit.FILES, f"The disk of {folder} is full: make room, or choose another with --output.")
     return CommandFailed(Exit.FILES, f"Cannot write to {folder} ({error.strerror}): choose another with --output.")

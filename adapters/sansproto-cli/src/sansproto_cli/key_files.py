@@ -77,7 +77,10 @@ class PublicKeys:
     def parse(self, text: str, what: str) -> bytes:
         """64 hexadecimal digits. Raises CommandFailed."""
         key = _parse(text)
-        if key is None or not self.is_key(key):
+        if key is not None and not self.is_key(key):
+            usage = f"These 64 digits are not a public key of a {what}: copy again what {self.command} prints."
+            raise CommandFailed(Exit.USAGE, usage)
+        if key is None:
             usage = f"That is not a public key of a {what}: give the 64 digits that {self.command} prints."
             raise CommandFailed(Exit.USAGE, usage)
         return key

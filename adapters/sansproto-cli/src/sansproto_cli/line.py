@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from sansproto.bob import Failure, Violation
 from sansproto.contract import Endpoint
 from sansproto.events import CloseCause, Closed
 
+from . import addresses
 from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
 
@@ -65,6 +67,10 @@ class Line(Generic[E]):
         self._runner = runner
         self.check = check
         self._events: deque[E] = deque()
+
+    def ignore_signals(self) -> None:
+        """From now on, for last words after the first one: the second one does not wait for a check."""
+        self.check = lambda: None
 
     @property
     def is_empty(self) -> bool:
@@ -141,12 +147,13 @@ class Stage(Enum):
 
 
 def explain(closed: Closed, stage: Stage, relay: RelayAddress) -> CommandFailed:
-    """Why there will be no (whole) file, and what to do about it."""
+    """Why there will be no (whole) file, and what to do about it. Raises CommandFailed if no relay has this name."""
     detail = in_brackets(closed)
     match closed.cause, closed.violation:
         case CloseCause.UNREACHABLE, _ if stage is not Stage.RELAY:  # whoever is told the room is there at once
             return CommandFailed(Exit.RELAY, f"Cannot reach {relay.secure}{detail}: check --secure-port.")
         case CloseCause.UNREACHABLE, _:
+            addresses.find(relay.host, relay.port, socket.SOCK_STREAM)
             text = f"Cannot reach the relay {relay}{detail}: check the address, and that sansproto relay runs there."
             return CommandFailed(Exit.RELAY, text)
         case CloseCause.VIOLATION, Violation.RECORD_CORRUPTED | Violation.RECORD_TOO_LONG:

@@ -24,6 +24,7 @@ from sansproto.bob import (
     PeerEvent,
     PeerFailed,
     Receipt,
+    ReceiptReason,
     ReceiptRecord,
     Registered,
     SenderFailed,
@@ -33,11 +34,11 @@ from sansproto.bob import (
 )
 from sansproto.bob.way import PeerState
 from sansproto.errors import LocalProtocolError, NotOpen
-from sansproto.events import Closed, DataReceived
+from sansproto.events import CloseCause, Closed, DataReceived
 
 from .about import About
 from .addresses import RelayAddress
-from .exits import CommandFailed, Exit, Interrupted
+from .exits import CommandFailed, DiskFull, Exit, Interrupted
 from .files import Preserved, check_room, storable_name
 from .line import TICK, Line, Stage, describe, explain, no_answer
 from .names import is_too_long
@@ -115,8 +116,7 @@ class Receiving:
                 self._receive(sink)
                 kept = sink.finish()
         except (CommandFailed, Interrupted) as error:
-            refused = isinstance(error, CommandFailed) and error.code is Exit.REFUSED
-            self._part(ReceiptRecord(Receipt.REFUSED if refused else Receipt.FAILED).encode())
+            self._part(_bad_receipt(error).encode())
             raise
         finally:
             self._reporter.rest()
@@ -179,8 +179,18 @@ class Receiving:
                 self._say(ReceiptRecord(Receipt.RECEIVING).encode())
                 self._reporter.tell("connected", identity=identity)
             case Closed():
-                why = explain(event, self._stage, self._relay)
-                raise self._nobody() if why.code is Exit.NOBODY else why
+                raise self._ended(event)
+
+    def _ended(self, closed: Closed) -> CommandFailed:
+        """Before the transfer."""
+        if closed.cause is CloseCause.REMOTE:  # a sender's own relay ends with it
+            text = (
+                f"The relay {self._relay} has stopped. If it was the sender's, the sender has sent to somebody else, "
+            )
+            return CommandFailed(Exit.RELAY, f"{text}or was stopped: ask there, then start both sides again.")
+        if closed.cause is CloseCause.TIMEOUT and self._stage is Stage.WAITING:
+            return self._nobody()
+        return explain(closed, self._stage, self._relay)
 
     def _accept(self) -> None:
         """One of those who agreed, unless one is accepted already."""
@@ -359,3 +369,18 @@ class Receiving:
     def _say(self, record: bytes) -> None:
         with suppress(NotOpen, LocalProtocolError):  # it is over already; the sender wants no answer
             self._line.call(lambda now: self._peer.send(record, now))
+
+
+def _bad_receipt(error: CommandFailed | Interrupted) -> ReceiptRecord:
+    """What the sender is told of a failure: a word for its kind, and nothing of this computer."""
+    if error.code is Exit.REFUSED:
+        return ReceiptRecord(Receipt.REFUSED)
+    reasons = {Exit.FILES: ReceiptReason.UNWRITABLE, Exit.DAMAGED: ReceiptReason.DAMAGED}
+    reason = reasons.get(error.code)
+    if isinstance(error, Interrupted):
+        reason = ReceiptReason.STOPPED
+    elif isinstance(error, DiskFull):
+        reason = ReceiptReason.NO_ROOM
+    elif isinstance(error.__cause__, PackError) and error.__cause__.fault is PackFault.TOO_LARGE:
+        reason = ReceiptReason.TOO_LARGE
+    return ReceiptRecord(Receipt.FAILED) if reason is None else ReceiptRecord(Receipt.FAILED, reason.fields)

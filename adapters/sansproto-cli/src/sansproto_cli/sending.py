@@ -16,6 +16,7 @@ from sansproto.bob import (
     PeerEvent,
     PeerFailed,
     Receipt,
+    ReceiptReason,
     ReceiptRecord,
     Registered,
     Server,
@@ -25,8 +26,8 @@ from sansproto.errors import NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 
 from .addresses import RelayAddress
-from .exits import CommandFailed, Exit
-from .line import Line, Stage, describe, explain, in_brackets, no_answer
+from .exits import CommandFailed, Exit, Interrupted
+from .line import LINGER, Line, Stage, describe, explain, in_brackets, no_answer
 from .names import check_sendable
 from .report import Reporter
 from .shown import shown_name
@@ -36,6 +37,14 @@ from .sources import Contents, Source
 LEVEL = 4  # of zlib, as the reference
 GREETING = 1.0  # seconds for the receiver's first word: docs/protocols/bob.rst, typed records
 _PARTING = 30.0  # seconds until the receiver has heard why we give up
+_FAILED: dict[ReceiptReason | None, str] = {
+    None: "could not keep the file, or was stopped: find out why, then start again",
+    ReceiptReason.STOPPED: "was stopped: ask why, then start both sides again",
+    ReceiptReason.NO_ROOM: "has no room for the file: let it make room, then start both sides again",
+    ReceiptReason.UNWRITABLE: "cannot write the file: let it choose another --output, then start both sides again",
+    ReceiptReason.TOO_LARGE: "takes no file of this size: let it give a larger --max-size, then start both sides again",
+    ReceiptReason.DAMAGED: "takes nothing that is damaged or not safe: look there, then start both sides again",
+}
 _SAMPLE = 1 << 17  # bytes at the beginning, by which it is judged whether compressing pays
 _PAYS = 0.95  # of their size
 
@@ -172,7 +181,11 @@ class Sending:
             self._send(writer.finish())
         except CommandFailed as failure:
             if failure.code in (Exit.FILES, Exit.NOBODY):
-                self._give_up(failure.told or failure.message)
+                self._give_up(failure.told or failure.message, _PARTING)
+            raise
+        except Interrupted:
+            self._line.ignore_signals()
+            self._give_up("it was stopped", LINGER)
             raise
 
     def _await_greeting(self) -> None:
@@ -221,13 +234,14 @@ class Sending:
             else:  # a stream has nothing for the moment
                 self._wait()
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: str, patience: float) -> None:
         """Tell a receiver of ours; any other one sees the end without a checksum."""
         with suppress(NotOpen, CommandFailed):  # it has left already
+            deadline = time.monotonic() + patience
             records = (self._writer or TransferWriter(self._source.name, 0, typed=self._is_greeted)).fail(why)
-            self._send(records)
-            deadline = time.monotonic() + _PARTING
+            at = 0
             while records and time.monotonic() < deadline:
+                at = self._line.call(partial(self._fill, records, at))
                 self._notice(self._line.next_event())
 
     def _send(self, records: list[bytes]) -> None:
@@ -311,10 +325,7 @@ class Sending:
                     case ReceiptRecord(word=Receipt.REFUSED):
                         raise _refused("The other side")
                     case ReceiptRecord(word=Receipt.FAILED):
-                        raise CommandFailed(
-                            Exit.CUT,
-                            "The other side could not keep the file, or was stopped: find out why, then start again.",
-                        )
+                        raise CommandFailed(Exit.CUT, f"The other side {_FAILED[self._receipt.reason]}.")
                     case ReceiptRecord():
                         raise _false_receipt(all_sent=False)
                 raise explain(event, self._stage, self._relay)

@@ -29,7 +29,8 @@ _BOUND = re.compile(r"Must be [<>]=? -?\d+\.")  # what our validators say
 
 def usage_failure(error: CycloptsError, arguments: Sequence[str]) -> CommandFailed:
     """The failure that tells of this error. It names options as they were declared, and counts words."""
-    return CommandFailed(Exit.USAGE, f"{_text(error, arguments)} See sansproto --help.")
+    command = " ".join(["sansproto", *(error.command_chain or ())])
+    return CommandFailed(Exit.USAGE, f"{_text(error, arguments)} See {command} --help.")
 
 
 def too_many_words(words: Sequence[str], arguments: Sequence[str]) -> CommandFailed:
@@ -70,7 +71,7 @@ def _text(error: CycloptsError, arguments: Sequence[str]) -> str:
         case CombinedShortOptionError():
             return "Short options that take a value cannot stand together: write them one by one."
         case MissingArgumentError() if name:
-            return f"{name} needs a value."
+            return f"{name} is missing, or has no value: give it."
         case RepeatArgumentError(token=token):
             return f"{_place([token.keyword or token.value], arguments)} gives an option again: give it once."
         case ValidationError(exception_message=said) if name:
