@@ -49,7 +49,10 @@ URGES: Final = Rate(1.0, 8.0)
 _QUESTIONS: Final = 3
 """So often a friend that answers cookie requests is asked in the session in use, before there is to be another one."""
 _BETWEEN: Final = 0.5
-"""Seconds from one of these to the next, at least; the next cookie is asked for later than a round trip, too."""
+"""Seconds from one of these to the next, at least, or two round trips: so long an answer to the last one is waited for.
+The next cookie is asked for later than a round trip, too."""
+_SERIES: Final = 12.0
+"""So many times as long after the last one they begin anew: its answer may have been lost with the way."""
 
 _IDS: Final = frozenset(p.FRIEND.packets)
 _ALIVE: Final = p.FRIEND.encode(p.Alive())
@@ -187,21 +190,30 @@ class Friend(Component[FriendState, FriendHost]):
 
     @property
     def may_still_know_us(self) -> bool:
-        """Is there a session in use, in which it has answered our last question, or was not asked often enough?"""
-        return self.session is not None and (self.heard >= self.asked_at or self.questions < _QUESTIONS)
+        """Is there a session in use, in which it has answered our last question, or was not asked often enough, or may
+        still answer?"""
+        if self.session is None:
+            return False
+        if self.heard >= self.asked_at or self.questions < _QUESTIONS:
+            return True
+        between, waited = self._between(), self.host.clock - self.asked_at
+        return self.questions == _QUESTIONS and not between <= waited <= _SERIES * between
 
     def ask_in_session(self, way: Way) -> None:
         """It is at the other end of this way: does it know the session in use?"""
-        outgoing, now = self._session().outgoing, self.host.clock
-        if self.heard >= self.asked_at:
+        now, between = self.host.clock, self._between()
+        if self.heard >= self.asked_at or now - self.asked_at > _SERIES * between:
             self.questions = 0
-        if not self.questions or now - self.asked_at >= _BETWEEN:
+        if not self.questions or now - self.asked_at >= between:
             self.questions, self.asked_at = self.questions + 1, now
-            outgoing.ask_by(way)
+            self._session().outgoing.ask_by(way)
 
     def forget_session(self) -> None:
         """It is known not to have the session in use."""
-        self.questions, self.asked_at = _QUESTIONS, nextafter(self.host.clock, inf)
+        self.questions, self.asked_at = _QUESTIONS + 1, nextafter(self.host.clock, inf)
+
+    def _between(self) -> float:
+        return max(_BETWEEN, 2 * self._session().outgoing.watch.trip)
 
     # -- guards
 

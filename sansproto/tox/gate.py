@@ -201,17 +201,16 @@ class Gate(Component[GateState, GateHost]):
 
     def is_awaited(self, came: Came) -> bool:
         """Is a handshake with one of them not over? A request by several ways has several answers."""
-        return any(self.host.sessions.has_attempt(friend.key) for friend in self.host.friends.at(came.way))
+        return bool(self._awaited(came.way))
 
     def open_response(self, came: Came) -> Answered | None:
         """It does not say whose it is."""
-        for friend in self.host.friends.at(came.way):
-            if self.host.sessions.has_attempt(friend.key):
-                try:
-                    body = self.host.keyring.read_response(friend.ways.dht_key, came.packet)
-                    return Answered(friend.key, body, came.way)
-                except WireError:
-                    continue  # it may be that of another one
+        for friend in self._awaited(came.way):
+            try:
+                body = self.host.keyring.read_response(friend.ways.dht_key, came.packet)
+                return Answered(friend.key, body, came.way)
+            except WireError:
+                continue  # it may be that of another one
         return None
 
     def may_still_know_us(self, answered: Answered) -> bool:
@@ -391,6 +390,10 @@ class Gate(Component[GateState, GateHost]):
         return not self.host.friends.all
 
     # -- inside
+
+    def _awaited(self, way: Way) -> list[Friend]:
+        """Friends at the other end of a way with whom a handshake is not over."""
+        return [friend for friend in self.host.friends.at(way) if self.host.sessions.has_attempt(friend.key)]
 
     def _budget(self, way: Way) -> Level:
         is_expected = isinstance(way, Relayed) or bool(self.host.friends.at(way))

@@ -91,8 +91,13 @@ class Watch(Part[Host[Any]]):
     @property
     def patience(self) -> float:
         """How long a packet may be unproved."""
+        return _PATIENCE + self.trip
+
+    @property
+    def trip(self) -> float:
+        """The shortest round trip of late, with what an acknowledgement is held back."""
         ways = self.outgoing.ways
-        return _PATIENCE + shortest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
+        return shortest(ways.tracks.get(ways.used or UDP), ways.tracks.values())
 
     def carry(self) -> Carried:
         """What is on its way, and how it went. An idle session has nothing of it."""

@@ -26,6 +26,7 @@ from sansproto.tox.events import (
 )
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.nodes import Relay, encode_nodes
+from sansproto.tox.paths import Direct
 
 RELAY = Relay(b"r" * 32, Address("192.0.2.1", 443))
 
@@ -369,3 +370,46 @@ def test_a_friend_may_be_at_several_paths_of_which_the_newest_are_remembered() -
 
 def test_an_event_shows_keys_as_people_write_them() -> None:
     assert repr(FriendOnline(bytes([0x4F] * 32))) == f"FriendOnline(friend={'4f' * 32}, session=1)"
+
+
+# -- does it still know the session?
+
+
+def asked(peer: NodePeer, friend: Friend, pauses: tuple[float, ...]) -> list[bool]:
+    """Questions with such pauses behind them: what is thought after each pause."""
+    entry = peer.endpoint.friends.all[friend.real.public]
+    peer.wait(0.1)
+    friend.say(friend.data(REQUEST))
+    peer.wait(0.1)
+    thought = []
+    for pause in pauses:
+        peer.endpoint.advance(peer.now)
+        entry.ask_in_session(Direct(AT_B))
+        peer.wait(pause)
+        peer.endpoint.advance(peer.now)
+        thought.append(entry.may_still_know_us)
+    return thought
+
+
+def test_a_friend_that_answers_none_of_three_questions_in_a_row_does_not_know_the_session() -> None:
+    peer = NodePeer.live()
+    assert asked(peer, peer.met(3), (0.6, 0.6, 0.3)) == [True, True, True]  # it may still answer the last one
+    peer = NodePeer.live()
+    assert asked(peer, peer.met(3), (0.6, 0.6, 0.6)) == [True, True, False]
+
+
+def test_questions_before_an_outage_do_not_count() -> None:
+    peer = NodePeer.live()
+    assert asked(peer, peer.met(3), (0.6, 0.6, 7.0, 0.6, 0.6, 0.6)) == [True, True, True, True, True, False]
+
+
+def test_a_question_that_is_answered_is_the_first_one_again() -> None:
+    peer = NodePeer.live()
+    friend = peer.met(3)
+    assert asked(peer, friend, (0.6, 0.6)) == [True, True]
+    assert asked(peer, friend, (0.6, 0.6, 0.6)) == [True, True, False]  # before which it says something
+
+
+def test_two_questions_at_once_are_one() -> None:
+    peer = NodePeer.live()
+    assert asked(peer, peer.met(3), (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.6)) == [True] * 7
