@@ -27,6 +27,21 @@ settings.load_profile("soak" if _soak else "default")
 
 _measuring = [one for one in [Coverage.current()] if one is not None]
 
+
+def measure(wanted: bool) -> None:
+    """Begin or cease to measure in this process, and in those that it starts."""
+    for coverage in _measuring:
+        if wanted and "COVERAGE_PROCESS_CONFIG" not in os.environ:
+            coverage.start()
+        elif not wanted and os.environ.pop("COVERAGE_PROCESS_CONFIG", None):
+            coverage.stop()
+
+
+if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+    measure(
+        False
+    )  # what is executed at imports and when tests are collected is the same in each worker: one measures it
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: commands that we start inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -43,13 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_protocol(item: pytest.Item) -> None:
-    """Nothing is measured in a test that is ``unmeasured``, nor in the processes that it starts."""
-    measures = item.get_closest_marker("unmeasured") is None
-    for coverage in _measuring:
-        if measures and "COVERAGE_PROCESS_CONFIG" not in os.environ:
-            coverage.start()
-        elif not measures and os.environ.pop("COVERAGE_PROCESS_CONFIG", None):
-            coverage.stop()
+    """Nothing is measured in a test that is ``unmeasured`` or ``outside``."""
+    measure(not {"unmeasured", "outside"} & {mark.name for mark in item.iter_markers()})
 
 
 @given(st.none())
@@ -65,6 +75,7 @@ def pytest_collection() -> Generator[None, Any, Any]:
         return (yield)
     finally:
         gc.enable()
+        measure(False)  # each test that is measured begins again; the process that only hands tests out has none
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

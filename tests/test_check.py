@@ -56,6 +56,7 @@ def test_two_classes_of_tests_see_different_things(monkeypatch: pytest.MonkeyPat
     assert seed_of("TestX::test_law_12") != seed_of("TestY::test_law_12")
 
 
+@pytest.mark.unmeasured
 def test_whatever_is_raised_has_the_note_and_outside_of_pytest_there_is_no_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -25,6 +25,8 @@ from sansproto.overte import PacketType
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of, without
 from sansproto.wire import Packet
 
+pytestmark = pytest.mark.outside
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sansproto"
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -97,6 +97,7 @@ CROWD = attrs.evolve(
     arguments=lambda entropy, trace: {"entropy": entropy, "trace": trace, "limits": ToyLimits(links=500)},
     crowd=(Accept("echo", CALLER),) * 400,
 )
+HALL = attrs.evolve(CROWD, crowd=CROWD.crowd[:200])  # enough where the work grows with its square
 
 
 class TestEcho(Laws):
@@ -117,6 +118,7 @@ class TestBeat(Laws):
     subject = BEAT
 
 
+@pytest.mark.unmeasured
 def test_law_11_leaves_declared_answers_and_their_budget_alone() -> None:
     check(laws.law_11, attrs.evolve(BEAT, cls=Doorman), settings(QUICK, max_examples=100))
 
@@ -740,8 +742,8 @@ BREACHES: list[tuple[Callable[..., None], Subject, type]] = [
     (laws.law_12, BEAT, ShowsItsPart),
     (laws.law_13, LINES, CountsTwice),
     (laws.law_13, CROWD, AsksEverybody),
-    (laws.law_13, CROWD, LooksAroundBeforeEachTransmit),
-    (laws.law_13, CROWD, LooksAroundWhenWoken),
+    (laws.law_13, HALL, LooksAroundBeforeEachTransmit),
+    (laws.law_13, HALL, LooksAroundWhenWoken),
     (laws.law_13, ECHO, SearchesForEver),
     (laws.law_14, ECHO, KeepsItElsewhere),
     (laws.law_14, BEAT, RestoresToZero),
@@ -810,6 +812,7 @@ def test_an_opening_that_opens_nothing_is_told(opening: tuple[Op, ...]) -> None:
     laws.openings_open(attrs.evolve(BEAT, openings=((Wait(1.0), Call("start"), Tick(), Datagram(sealed(1), PEER)),)))
 
 
+@pytest.mark.unmeasured
 def test_law_01_catches() -> None:
     with pytest.raises(IndexError):
         check(laws.law_01, attrs.evolve(ECHO, cls=Raises), QUICK)
@@ -859,10 +862,12 @@ def test_in_another_thread_there_is_no_alarm() -> None:
         pool.submit(check, laws.law_01, BEAT, settings(max_examples=3, database=None)).result()
 
 
+@pytest.mark.unmeasured
 def test_law_14_leaves_an_index_alone_that_is_made_again() -> None:
     check(laws.law_14, attrs.evolve(ECHO, cls=RebuildsItsIndex), settings(QUICK, max_examples=60))
 
 
+@pytest.mark.unmeasured
 def test_a_crowd_costs_nothing_by_itself() -> None:
     check(laws.law_13, CROWD, settings(max_examples=10))
 

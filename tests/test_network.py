@@ -146,6 +146,7 @@ def test_a_wrapped_stream_session_is_driven_like_any_endpoint() -> None:
     assert endpoint.phase is Phase.CLOSED
 
 
+@pytest.mark.unmeasured
 @given(st.data())
 def test_bytes_arrive_whole_and_in_order_in_any_chunks(data: st.DataObject) -> None:
     conditions = Conditions(

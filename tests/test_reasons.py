@@ -59,6 +59,7 @@ def in_vectors(protocol: str) -> dict[type[TraceRecord], set[str]]:
 # -- who gives them: guards, tables and the session itself
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("protocol", [one for one in PROTOCOLS if "vectors" not in without(one)])
 def test_what_vectors_count_is_in_the_tables_and_each_guards_reason_is_in_a_vector(protocol: str) -> None:
     seen, told = in_vectors(protocol), reasons.dropped(protocol)

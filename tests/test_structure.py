@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from inspect import isfunction
 from pathlib import Path
@@ -21,6 +21,8 @@ from sansproto.machine import Default, Guards, Happened, Input, Outcome, Row, Ta
 from sansproto.session import Session
 from sansproto.testing._internal.protocols import protocols
 from sansproto.testing.tables import refusals
+
+pytestmark = pytest.mark.outside
 
 PACKAGE = Path(sansproto.__file__).parent
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.relative_to(PACKAGE).parts)
@@ -42,6 +44,7 @@ def of_the_library(of: type) -> list[type]:
     return sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__))
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
@@ -114,6 +117,7 @@ def named_in(tree: ast.AST) -> Iterator[str]:
             yield from (node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute))
 
 
+@cache
 def exported() -> set[type]:
     """What protocols have for their users, whose methods may have their only use there: a part for other protocols."""
     packages = [import_module(f"sansproto.{name}") for name in protocols()]
@@ -131,13 +135,21 @@ def without_use(part: type[Any], used: set[Any], named: set[str]) -> Iterator[st
 
 
 PARTS = of_the_library(Part)
-HANDLERS = {handler for part in PARTS for handler in handlers(part)}
-NAMED = {name for path in SOURCES for name in named_in(tree_of(path))}
+
+
+@cache
+def all_handlers() -> set[Callable[..., Any]]:
+    return {handler for part in PARTS for handler in handlers(part)}
+
+
+@cache
+def all_named() -> set[str]:
+    return {name for path in SOURCES for name in named_in(tree_of(path))}
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part not in exported()], ids=lambda part: part.__qualname__)
 def test_every_method_of_a_part_is_used(part: type) -> None:
-    assert [*without_use(part, HANDLERS, NAMED)] == []
+    assert [*without_use(part, all_handlers(), all_named())] == []
 
 
 class Idle(Component[AskState, Host[Any]]):

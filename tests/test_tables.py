@@ -430,6 +430,7 @@ def test_what_is_taken_out_of_a_table_is_missed(of: AnyTable, budgets: tuple[Bud
     assert unseen == set(HARMLESS[of.name])
 
 
+@pytest.mark.unmeasured
 def test_what_a_mutant_has_nothing_to_do_with_is_remembered() -> None:
     """To compute all of it again gives the same."""
     (known,) = explore_all([Meeting(Budget())], [LINK], (Client, Server))

@@ -33,6 +33,7 @@ def check(document: Any, tmp_path: Path) -> None:
     validate(path, VECTORS / "schema")
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_file_is_valid_and_in_the_folder_of_its_protocol(path: Path) -> None:
     file = validate(path)
@@ -41,6 +42,7 @@ def test_file_is_valid_and_in_the_folder_of_its_protocol(path: Path) -> None:
     assert file.protocol == path.parent.name or file.schema == "machine"
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("path", FILES + SCHEMA_FILES, ids=name_of)
 def test_file_has_the_canonical_layout(path: Path) -> None:
     text = path.read_text("utf-8")

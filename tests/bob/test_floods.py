@@ -108,6 +108,7 @@ def test_no_call_understands_more_packets_than_some(size: int) -> None:
 # -- who answers -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 def test_a_receiver_that_waits_is_never_cut_however_fast_others_come_and_go() -> None:
     """Its answers come when the servers have left. Who sends the same without having been told anything is cut."""
     at = at_relay()
@@ -138,6 +139,7 @@ def test_a_receiver_that_waits_is_never_cut_however_fast_others_come_and_go() ->
     assert waiting not in at.ended
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("game", ["leave", "hello again"])
 def test_a_server_that_answers_those_who_play_games_is_not_cut(game: str) -> None:
     """They ask, and are gone or begin anew before its answer is there."""
@@ -240,6 +242,7 @@ def test_who_is_muted_is_told_nothing_more() -> None:
         assert [type(packet) for _, packet in at.said(foe)] == [p.ClientIdentity, p.NewServer]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("piece", [1, 1000, LIMITS.early + 1])
 def test_a_visitor_that_talks_on_before_its_partner_comes_is_cut(piece: int) -> None:
     at = at_relay()

@@ -128,6 +128,7 @@ def test_of_those_who_leave_when_they_were_announced_no_call_withdraws_more_than
     assert len(log.departures) == len(at.endpoint.registry.freed_uids) == 300
 
 
+@pytest.mark.unmeasured
 def test_a_client_that_asks_and_never_reads_is_cut() -> None:
     at = at_relay(limits=RelayLimits(hellos=100_000))
     link = at.join(p.HelloAsClient())
@@ -283,6 +284,7 @@ def test_an_exchange_over_the_limit_is_counted_and_costs_no_more_than_another() 
     assert most + 1 in member.partners
 
 
+@pytest.mark.unmeasured
 def test_whoever_takes_all_exchanges_leaves_some_to_others() -> None:
     limits = RelayLimits(pairs=3000)
     at = at_relay(limits=limits)

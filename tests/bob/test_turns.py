@@ -144,6 +144,7 @@ ELSEWHERE = {
 }
 
 
+@pytest.mark.unmeasured
 @KINDS
 @pytest.mark.parametrize(("theirs", "honest"), ELSEWHERE.values(), ids=ELSEWHERE)
 def test_beside_guessers_of_one_host_an_honest_peer_is_answered_soon(
@@ -212,6 +213,7 @@ def test_a_place_is_left_for_others_as_long_as_there_is_any() -> None:
     assert sum(waiting) == 83
 
 
+@pytest.mark.unmeasured
 @KINDS
 def test_who_waits_costs_the_same_however_many_wait(kind: type[AtClient] | type[AtServer]) -> None:
     """To come, to be called up, and to leave."""

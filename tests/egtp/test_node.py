@@ -469,6 +469,7 @@ def test_a_node_behind_a_mailbox_restarts_and_speaks(phase: float) -> None:
     assert mail.takes(lambda: b"I am back" in texts(b) and texts(a) == [b"so you are"]) <= 67.0
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("phase", [0.0, 31.0])
 def test_the_same_with_a_clock_that_went_back(phase: float) -> None:
     """S34: two more polls, for the proof that it is no replay."""

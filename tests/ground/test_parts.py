@@ -181,6 +181,8 @@ def test_what_is_added_to_removed_parts_is_removed_already() -> None:
     nodes = server.table.nodes
     nodes.forget()
     assert nodes.add("a").forgotten
+    nodes.keep("b", kept := nodes.make("b"))
+    assert kept.forgotten
 
 
 class Twins(Session[str]):

@@ -397,6 +397,7 @@ def test_a_token_is_for_one_name_at_one_address(domain: ServerPeer, key: bytes, 
     assert isinstance(party.connect(username=name, username_signature=signature), p.DomainConnectionDenied)
 
 
+@pytest.mark.unmeasured
 def test_forged_names_keep_no_user_out(domain: ServerPeer, key: bytes) -> None:
     """6,000 in each second, from anywhere, of whom the application says that they have no key, or does not say it."""
     ada = Party(domain, "203.0.113.77")

@@ -76,7 +76,16 @@ def activated(**arguments: Any) -> ClientPeer:
 # -- layouts -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [AvatarData, BulkAvatarData, SetAvatarTraits, BulkAvatarTraits, SilentAudioFrame])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        AvatarData,
+        pytest.param(BulkAvatarData, marks=pytest.mark.unmeasured),  # many of the first
+        SetAvatarTraits,
+        BulkAvatarTraits,
+        SilentAudioFrame,
+    ],
+)
 @given(st.data())
 def test_what_has_a_codec_of_its_own_comes_back_as_it_was(kind: Any, data: st.DataObject) -> None:
     value = data.draw(packets(kind))

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from itertools import islice
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scripted_overte import CLOCK, LOCAL_ID, SECRET, SESSION, ClientPeer, Party, ServerPeer, record
@@ -76,6 +77,7 @@ def act(peer: ClientPeer, lists: list[tuple[p.NodeRecord, ...]], what: str, arg:
     return peer.take(peer.transmits), peer.take(), dict(peer.stats.dropped), peer.snapshot()
 
 
+@pytest.mark.unmeasured
 @given(LISTS, st.lists(STEPS, max_size=12))
 @example([(record(),)], [("list", 0), ("list", 0), ("removed", 1), ("list", 0)])
 @example([(record(),)], [("list", 0), ("list", 0), ("renumbered", 0), ("renumbered", 0), ("list", 0)])
@@ -211,6 +213,7 @@ class Neighbourhood:
         party.say(PacketType.DOMAIN_LIST_REQUEST, payload[:more] if what == "cut" else payload, path=path)
 
 
+@pytest.mark.unmeasured
 @given(st.lists(CHECK_INS, max_size=12))
 @example([("check in", 2), ("check in", 2), ("roam", 2), ("check in", 2), ("roam", 2)])
 @example([("move", 2, SockAddr("", 48001)), ("roam", 2), ("check in", 2), ("roam", 2)])
@@ -227,6 +230,7 @@ def test_reports_that_are_not_read_again_would_have_changed_nothing(steps: list[
 COUNTS = st.sampled_from([0, 1, 2, 27, 28, 29, 30, 300])
 
 
+@pytest.mark.unmeasured
 @given(COUNTS, COUNTS, st.booleans(), st.booleans())
 @example(0, 0, False, False)
 @example(300, 2, True, False)

@@ -66,6 +66,7 @@ def crowd(to: End, count: int) -> list[Stranger]:
 # -- Inits
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("is_known", [False, True])
 def test_inits_without_proof_use_up_nothing_of_those_with_proof(*, is_known: bool) -> None:
     """Spoofed ones come from the group of A and from many others, faster than the budgets grow."""

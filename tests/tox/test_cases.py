@@ -106,6 +106,7 @@ def at_a_relay(world: World, **more: Any) -> tuple[Tox, Tox]:
     return a, b
 
 
+@pytest.mark.unmeasured
 def test_a_full_queue_holds_up_no_signs_of_life_and_no_pings_of_a_relay() -> None:
     """By a way that takes 15 packets a second."""
     world, records = World(), list[TraceRecord]()
@@ -124,6 +125,7 @@ def test_a_full_queue_holds_up_no_signs_of_life_and_no_pings_of_a_relay() -> Non
     assert not [event for event in (*a.events, *b.events) if isinstance(event, RelayLost)]
 
 
+@pytest.mark.unmeasured
 def test_a_node_without_a_socket_meets_its_friends_at_a_relay() -> None:
     """A packet for a socket that is not there would break the contract with the adapter."""
     world = World()
@@ -191,6 +193,7 @@ ENDS: dict[str, Callable[[ToxNode, bytes], Callable[[float], None]]] = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("what", ENDS)
 @pytest.mark.parametrize("at", range(12))
 def test_a_friend_is_removed_and_a_node_closed_at_any_event(at: int, what: str) -> None:

@@ -149,11 +149,13 @@ def the_application_names_none() -> None:
 CASES: list[Callable[[], None]] = [two_of_three_corrupt, own_relays_only, the_application_names_none]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("case", CASES)
 def test_who_loses_a_relay(case: Callable[[], None]) -> None:
     case()
 
 
+@pytest.mark.unmeasured
 def test_a_friend_that_is_away_keeps_its_relays() -> None:
     a_friend_frames_relays(is_online=False)
 
@@ -182,6 +184,7 @@ WRONG: dict[str, tuple[type[Any], str, Any, Callable[[], None]]] = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_rules_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place, attribute, wrong, case = WRONG[name]
@@ -333,6 +336,7 @@ def test_what_was_said_of_a_relay_is_forgotten_with_it() -> None:
     assert said_by_relay(world, 1, 0.1, 1) == [ONLINE, ONLINE]
 
 
+@pytest.mark.unmeasured
 def test_the_last_way_is_kept_and_left_when_there_is_another_one() -> None:
     world = Faults(2)
     world.run(6.0)
@@ -347,6 +351,7 @@ def test_the_last_way_is_kept_and_left_when_there_is_another_one() -> None:
     assert world.all_arrived()
 
 
+@pytest.mark.unmeasured
 def test_a_relay_is_asked_again_at_once_if_no_other_way_is_left() -> None:
     world = Faults(2)
     world.run(6.0)
@@ -407,6 +412,7 @@ def test_a_relay_is_asked_again_after_30_120_480_and_600_seconds_and_is_as_good_
 # -- a relay that passes nothing on
 
 
+@pytest.mark.unmeasured
 def test_a_relay_that_answers_and_passes_nothing_on_is_not_used_for_some_time() -> None:
     world = Faults(2)
     world.run(6.0)
@@ -417,6 +423,7 @@ def test_a_relay_that_answers_and_passes_nothing_on_is_not_used_for_some_time() 
     assert world.used(world.a) == world.used(world.b) == 1
 
 
+@pytest.mark.unmeasured
 def test_a_relay_that_does_not_answer_itself_is_not_blamed() -> None:
     """It may be our own network that is away."""
     world = Faults(2)
@@ -430,6 +437,7 @@ def test_a_relay_that_does_not_answer_itself_is_not_blamed() -> None:
     assert PASSES_NOTHING.remark not in world.a.tox.stats.noted
 
 
+@pytest.mark.unmeasured
 def test_a_friend_that_is_away_costs_one_relay_once() -> None:
     world = Faults(3)
     world.run(6.0)
@@ -462,6 +470,7 @@ def sends_like_toxcore(monkeypatch: pytest.MonkeyPatch, node: Tox) -> None:
     change(Outgoing, "send_list_by", None)
 
 
+@pytest.mark.unmeasured
 def test_a_friend_that_sends_by_a_relay_that_passes_nothing_on_is_made_to_take_another_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -477,6 +486,7 @@ def test_a_friend_that_sends_by_a_relay_that_passes_nothing_on_is_made_to_take_a
     assert world.a.tox.stats.noted[PASSES_NOTHING.remark] == 1
 
 
+@pytest.mark.unmeasured
 def test_a_relay_by_which_a_friend_never_sent_is_left_but_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Toxcore acknowledges by its first relay, by whichever we send."""
     world = Faults(2)
@@ -494,6 +504,7 @@ def test_a_relay_by_which_a_friend_never_sent_is_left_but_not_blamed(monkeypatch
     assert routes(world, world.a, world.b) == [ONLINE, ONLINE]
 
 
+@pytest.mark.unmeasured
 def test_late_packets_show_that_a_relay_passes_them_on() -> None:
     world = Faults(2, bulk="b")
     world.run(6.0)
@@ -517,6 +528,7 @@ def test_a_relay_by_which_what_was_missed_has_arrived_is_not_blamed() -> None:
     assert evidence.suspect(9.0, None) is None
 
 
+@pytest.mark.unmeasured
 def test_a_relay_by_which_something_comes_is_not_blamed() -> None:
     world = Faults(2, bulk="ab")
     world.run(6.0)
@@ -610,6 +622,7 @@ def test_a_friend_that_has_relays_demoted_leaves_room_for_the_events_of_others()
     assert world.a.tox.stats.noted[NOT_TOLD.remark] == 1
 
 
+@pytest.mark.unmeasured
 def test_a_relay_by_which_nothing_comes_is_given_up_even_for_suspect_ones() -> None:
     world = Faults(2)
     world.run(6.0)
@@ -621,6 +634,7 @@ def test_a_relay_by_which_nothing_comes_is_given_up_even_for_suspect_ones() -> N
     assert world.used(world.a) == world.used(world.b) == 1
 
 
+@pytest.mark.unmeasured
 def test_if_the_last_relay_passes_nothing_on_the_others_are_asked_again() -> None:
     world = Faults(2)
     world.run(6.0)

@@ -403,6 +403,7 @@ def payloads(random: Random) -> list[bytes]:
     return [b"\x11" + encode_nodes(nodes), *(bytes([id]) + random.randbytes(random.randrange(1372)) for id in ids)]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("is_offline", [False, True])
 def test_whatever_a_friend_sends_no_call_takes_long_and_nothing_grows(is_offline: bool) -> None:
     random, peer = Random(1), NodeAtRelay.live()
@@ -432,6 +433,7 @@ def test_whatever_a_friend_sends_no_call_takes_long_and_nothing_grows(is_offline
 # -- a friend: sessions
 
 
+@pytest.mark.unmeasured
 def test_a_friend_that_begins_sessions_and_ends_them_makes_nothing_grow() -> None:
     peer = NodePeer.live()
     friend = peer.befriend()
@@ -545,6 +547,7 @@ def test_who_comes_through_a_relay_gets_a_cookie_while_strangers_ask_for_thousan
     assert [*map(type, peer.speaker.say(p.OobReceived(other.dht.public, other.request())))] == [p.OobSend]
 
 
+@pytest.mark.unmeasured
 def test_floods_of_strangers_make_nothing_grow() -> None:
     peer = NodePeer.live()
     friend = peer.met()

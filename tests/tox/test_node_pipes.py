@@ -77,6 +77,7 @@ class TestBackPressure:
         assert not pair.b.stats.dropped
         assert not [event for event in pair.at_a.events if isinstance(event, FriendOffline)]
 
+    @pytest.mark.unmeasured
     @pytest.mark.parametrize("loss", [0.0, 0.1])
     def test_all_of_it_arrives_once_events_are_taken(self, loss: float) -> None:
         pair, left = self.pair(40.0, loss=loss)

@@ -264,6 +264,7 @@ def test_friends_meet_where_one_of_them_is_and_learn_each_others_relays() -> Non
     assert [event.relay for event in b.events if isinstance(event, RelayLost)] == [second.key]
 
 
+@pytest.mark.unmeasured
 def test_a_session_goes_on_through_relays_when_udp_is_cut_and_comes_back() -> None:
     world = World()
     relay, a, b = world.relay(), world.node(1), world.node(2)
@@ -288,6 +289,7 @@ def test_a_session_goes_on_through_relays_when_udp_is_cut_and_comes_back() -> No
     assert offline(a, b) == []
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("limits", [NodeLimits(queue=8), NodeLimits(outbox=1)], ids=["little waits", "no room for UDP"])
 def test_who_offers_more_than_a_relay_takes_is_told_when_more_fits(limits: NodeLimits) -> None:
     world = World()
@@ -397,6 +399,7 @@ def test_a_node_that_ends_leaves_its_relays() -> None:
     assert not a.tox.links
 
 
+@pytest.mark.unmeasured
 def test_bulk_through_a_relay_waits_for_room_and_arrives_whole() -> None:
     world = World(rate=200_000.0)
     relay, a, b = world.relay(), world.node(1), world.node(2)

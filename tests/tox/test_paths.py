@@ -22,7 +22,7 @@ from sansproto.tox.tracks import UDP, Carried, Track
 from sansproto.tox.windows import SendWindow
 
 Misfortune = Callable[[Faults], None]
-TRIPS = [0.02, 0.1, 0.3, 0.6, 2.0] if SOAKING else [0.02, 0.6, 2.0]
+TRIPS = [0.02, 0.1, 0.3, 0.6, 2.0] if SOAKING else [0.02, 2.0]
 WARM, SECONDS = 8.0, 12.0
 RATE = 1.25e6
 LARGE = [b"\xa0" + bytes(1372)] * 256
@@ -95,7 +95,9 @@ CASES: dict[str, tuple[Misfortune, int, bool, str, float, float]] = {
 
 
 @pytest.mark.parametrize("trip", TRIPS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.unmeasured] * (name != "drops half")) for name in CASES]
+)
 def test_what_fails_is_left(name: str, trip: float) -> None:
     fault, relays, udp, bulk, most, most_at_2_s = CASES[name]
     world = Faults(relays, trip, udp=udp, bulk=bulk)
@@ -113,7 +115,7 @@ def test_what_fails_is_left(name: str, trip: float) -> None:
 
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("trip", TRIPS)
-@pytest.mark.parametrize("bulk", ["", "a", "ab"])
+@pytest.mark.parametrize("bulk", ["", "a", "ab"] if SOAKING else ["", "ab"])
 @pytest.mark.parametrize("udp", [False, True])
 def test_without_a_fault_there_is_no_switch_and_no_copy(trip: float, bulk: str, udp: bool) -> None:
     world = Faults(2, trip, udp=udp, bulk=bulk)
@@ -165,6 +167,7 @@ def test_of_three_relays_the_good_one_is_found_whichever_it_is(seed: int, is_sto
     assert world.gap(began) < 6.0
 
 
+@pytest.mark.unmeasured
 def test_udp_is_used_again_as_soon_as_it_is_open_but_not_for_5_20_and_60_seconds_after_it_failed() -> None:
     world = Faults(2, udp=True)
     world.run(WARM)
@@ -191,6 +194,7 @@ def test_udp_is_used_again_as_soon_as_it_is_open_but_not_for_5_20_and_60_seconds
     assert world.used(world.a) == -1
 
 
+@pytest.mark.unmeasured
 def test_udp_by_which_nothing_came_since_it_was_left_is_not_used_instead_of_a_relay_that_failed_before() -> None:
     world = Faults(2, udp=True)
     world.run(WARM)
@@ -208,6 +212,7 @@ def test_udp_by_which_nothing_came_since_it_was_left_is_not_used_instead_of_a_re
     assert world.gap(at) < 0.5
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("trip", [0.02, 0.3])
 def test_udp_that_passes_small_packets_alone_is_left_and_not_taken_again_while_it_is_held_off(trip: float) -> None:
     """Signs of life, words and acknowledgements arrive by it all the time."""
@@ -236,9 +241,9 @@ def narrow(world: Faults, trip: float, queue: float) -> None:
 
 
 @pytest.mark.unmeasured
-@pytest.mark.parametrize("trip", [0.02, 0.05, 0.2])
+@pytest.mark.parametrize("trip", [0.02, 0.05, 0.2] if SOAKING else [0.02, 0.2])
 @pytest.mark.parametrize("queue", [1.0, 2.0])
-@pytest.mark.parametrize("relays", [0, 1, 2])
+@pytest.mark.parametrize("relays", [0, 1, 2] if SOAKING else [0, 2])
 @pytest.mark.parametrize("pause", [0.0, 3.0])
 def test_a_transfer_that_begins_into_a_queue_which_it_fills_stays_at_udp(
     trip: float, queue: float, relays: int, pause: float
@@ -306,6 +311,7 @@ def test_a_packet_that_was_sent_before_a_way_was_taken_again_does_not_say_how_lo
     assert track.trips == (0.1, 9.0)
 
 
+@pytest.mark.unmeasured
 def test_relays_that_link_and_unlink_in_turn_are_left_for_one_that_stays() -> None:
     """One of the two is open at each moment. The third one is never used, if it is only the next one that counts."""
     world = Faults(3, 0.3)
@@ -338,6 +344,7 @@ def test_a_packet_that_was_sent_again_by_a_way_and_copied_by_others_shows_of_non
     assert carried.unproved(window, b"two") == 1
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("trip", [0.02, 0.3])
 def test_relays_that_pass_packets_of_who_does_not_use_them_are_left(trip: float) -> None:
     """What shows that another one is good is copied by this one, too, and sent again by it."""
@@ -407,6 +414,7 @@ def test_nothing_is_kept_of_relays_that_friends_told_of_and_that_are_gone() -> N
     assert gone not in carried.proved_at
 
 
+@pytest.mark.unmeasured
 def test_udp_is_found_within_10_seconds_after_it_opens() -> None:
     world = Faults(1, udp=True)
     world.block_udp()
@@ -501,6 +509,7 @@ def test_a_relay_without_room_gets_no_copies() -> None:
     assert world.used(world.a) == 0  # what might be no better is not taken instead
 
 
+@pytest.mark.unmeasured
 def test_a_way_is_left_too_if_copies_arrive_and_no_answer_shows_by_which_way() -> None:
     """One relay takes nothing from us, the other one nothing from the friend."""
     world = Faults(2)

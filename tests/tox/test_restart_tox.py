@@ -219,6 +219,7 @@ def test_two_outages_of_five_minutes() -> None:
         assert meet(world, a, b) < 8.0
 
 
+@pytest.mark.unmeasured
 def test_both_ends_call_at_the_same_time() -> None:
     for seed in range(10):
         world = World(seed, loss=0.3 if seed else 0.0)
@@ -299,6 +300,7 @@ def test_a_call_for_silence_ends_when_the_old_session_shows_that_it_lives() -> N
     assert peer.take() == [MessageDelivered(friend.real.public, 1)]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("seconds", [4.0, 12.0, 20.0])
 def test_a_session_outlives_an_outage_in_which_both_have_called_anew(seed: int, seconds: float) -> None:

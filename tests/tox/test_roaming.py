@@ -62,6 +62,7 @@ def until_it_arrives(world: World, a: Tox, b: Tox) -> float:
     return world.net.now - begun
 
 
+@pytest.mark.unmeasured
 @by_each_way
 @pytest.mark.parametrize("asleep", [5.0, 60.0, 3600.0])
 def test_friends_talk_again_soon_behind_a_sleep(asleep: float, by: str) -> None:
@@ -78,6 +79,7 @@ def test_friends_talk_again_soon_behind_a_sleep(asleep: float, by: str) -> None:
     assert len(told) == 1
 
 
+@pytest.mark.unmeasured
 @by_each_way
 def test_no_timers_are_made_up_for_behind_a_sleep(by: str) -> None:
     world = World()
@@ -89,6 +91,7 @@ def test_no_timers_are_made_up_for_behind_a_sleep(by: str) -> None:
     assert a.tox.stats.packets_sent - before < 30
 
 
+@pytest.mark.unmeasured
 @by_each_way
 def test_what_was_to_be_sent_before_a_sleep_is_sent_behind_it_or_told(by: str) -> None:
     world = World()
@@ -108,6 +111,7 @@ def test_what_was_to_be_sent_before_a_sleep_is_sent_behind_it_or_told(by: str) -
 # -- other networks
 
 
+@pytest.mark.unmeasured
 @by_each_way
 def test_a_network_that_changes_costs_no_session(by: str) -> None:
     """A VPN is switched on, and off: another address, and streams that stand still."""
@@ -160,6 +164,7 @@ def test_a_router_that_gives_another_port_costs_no_session(by: str) -> None:
     assert (a.ways(b).is_direct, b.ways(a).is_direct) == (by != RELAY, by != RELAY)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("by", "most"), [(RELAY, 13.0), (BOTH, 2.0)])
 def test_another_address_of_which_nobody_says_anything_costs_no_session(by: str, most: float) -> None:
     """The relay is pinged because the friend is silent, and given up 10 seconds later."""
@@ -180,6 +185,7 @@ def dual(world: World, number: int) -> Tox:
     return node
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("relay", [False, True])
 @pytest.mark.parametrize("told", ["both", "one"])
 def test_ipv6_is_used_when_ipv4_is_dead_and_the_other_way_round(told: str, relay: bool) -> None:

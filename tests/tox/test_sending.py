@@ -196,6 +196,7 @@ def test_what_waits_is_sent_as_the_rate_allows_and_not_in_bursts() -> None:
     assert {*counts[1:]} <= {1, 2, 3}
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0]), st.integers(0, 120), st.booleans()), max_size=8))
 def test_as_many_are_taken_together_as_one_by_one(steps: list[tuple[float, int, bool]]) -> None:
@@ -308,6 +309,7 @@ def test_a_way_is_not_asked_by_a_sign_of_life_while_too_much_of_the_node_itself_
     assert outgoing.window.end == number
 
 
+@pytest.mark.unmeasured
 def test_a_friend_that_speaks_for_hours_and_acknowledges_nothing_costs_no_more_than_that() -> None:
     peer = NodePeer.live(limits=NodeLimits(own=8))
     friend = peer.met()

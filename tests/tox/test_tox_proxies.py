@@ -324,6 +324,7 @@ def do(watched: Watched, step: Any) -> None:
     watched.driver.drain()
 
 
+@pytest.mark.unmeasured
 @both
 @settings(max_examples=200)
 @given(steps=st.lists(STEPS, max_size=12))
