@@ -21,7 +21,7 @@ from sansproto.testing._internal.protocols import ROOT, protocols
 
 _COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 _soak = int(os.environ.get("SANSPROTO_SOAK") or 0)
-settings.register_profile("default", _COMMON, max_examples=60, derandomize=True)
+settings.register_profile("default", _COMMON, max_examples=50, derandomize=True)
 settings.register_profile("soak", _COMMON, max_examples=_soak if _soak > 1 else 500, print_blob=True)
 settings.load_profile("soak" if _soak else "default")
 
@@ -38,9 +38,7 @@ def measure(wanted: bool) -> None:
 
 
 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
-    measure(
-        False
-    )  # what is executed at imports and when tests are collected is the same in each worker: one measures it
+    measure(False)  # what is executed at imports and in collecting is the same in each worker: one measures it
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: commands that we start inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,8 +46,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than processors: some tests wait most of the time, for other processes and for timers."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than processors: some tests wait most of the time, for other processes and for timers."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

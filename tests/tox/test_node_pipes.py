@@ -86,7 +86,7 @@ class TestBackPressure:
             pair.at_b.take(10)
             pair.net.run(0.05)
         assert heard(pair.at_b) == numbered(sent)
-        assert pair.a.waiting(pair.b.real_key) == 0
+        pair.net.run_until(lambda: not pair.a.waiting(pair.b.real_key), within=5.0)  # a sign of life may be on its way
 
     def test_events_are_taken_again_at_once(self) -> None:
         """What was kept needs no further packet from the friend."""
