@@ -39,6 +39,10 @@ class Level:
     left: float
     at: Instant
 
+    def filled(self, rate: Rate, now: float) -> float:
+        """How many are left, if there were no bound."""
+        return self.left + (now - self.at) * rate.rate
+
     def has(self, rate: Rate, now: float) -> bool:
         """Is there one left?"""
         return self.left + (now - self.at) * rate.rate >= 1.0

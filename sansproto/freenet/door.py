@@ -163,12 +163,13 @@ class Door(Component[DoorState, DoorHost]):
         return came.place is None or not came.place.is_known_intro(came.data)
 
     def has_budget(self, came: CameIntro) -> bool:
-        level, now = self.host.spent.intros, self.host.clock
-        if not level.has(self.total, now):
+        total = self.total
+        left = self.host.spent.intros.filled(total, self.host.clock)
+        if left < 1.0:
             return False
         if came.place is not None and came.place.generations:
             return True
-        return level.share(self.total, now) > _KEPT + (_SCARCE - _KEPT) * self._toss(came.data)
+        return min(left, total.burst) > total.burst * (_KEPT + (_SCARCE - _KEPT) * self._toss(came.data))
 
     def has_share(self, came: CameIntro) -> bool:
         level, now = self.host.spent.addresses.get(_address(came.path)), self.host.clock

@@ -205,7 +205,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
         return p.DATAGRAM.packets[packet[0]].__name__
 
     def next_transmit(self) -> Transmit | None:
-        transmit = super().next_transmit()
+        transmit = self._outbox.popleft() if self._outbox else None
         if self._is_wanting and len(self._outbox) <= self.limits.outbox // 2 and self.has_event_room:
             self._is_wanting = False
             self.emit(Writable())
