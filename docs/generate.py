@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -48,6 +48,7 @@ from sansproto.recovery import DIRECT, RELAY, RecoveryDelays, RecoveryEvent, Rec
 from sansproto.recovery.limits import DELAY_RULES, LIMIT_RULES
 from sansproto.session import Answers, Session
 from sansproto.testing._internal import layouts, reasons
+from sansproto.testing._internal import verbs as verbs_of
 from sansproto.testing._internal.charts import document, guards_rst, list_table, mermaid, rst_table
 from sansproto.testing._internal.protocols import protocols, sessions_of, tables_of
 from sansproto.testing.vectors import dumps
@@ -237,9 +238,21 @@ def link(to: type) -> str:
     return f":class:`~{package}.{to.__name__}`"
 
 
-def roles(sessions: Iterable[type[Session[Any]]]) -> str:
-    """The machines of a protocol, with what their docstrings say."""
-    return list_table(("role", "what it does"), [(link(role), first_paragraph(role)) for role in sessions])
+def roles(sessions: Sequence[type[Session[Any]]]) -> str:
+    """The machines of a protocol, with what their docstrings say, and their verbs and queries."""
+    parts = [list_table(("role", "what it does"), [(link(role), first_paragraph(role)) for role in sessions])]
+    for role in sessions:
+        verbs, queries = verbs_of.said_of(role)
+        kinds = "verbs and queries" if queries else "verbs"
+        parts.append(f"The {kinds} of {link(role)}; ``call`` of an adapter adds ``now``:\n")
+        parts.append(list_table(("call", "what it does"), [member(role, name) for name in (*verbs, *queries)]))
+    return "\n".join(parts)
+
+
+def member(of: type, name: str) -> tuple[str, str]:
+    """How a verb or query is written, and what it does."""
+    text = re.sub(r":\w+:`~?[.\w]*?(\w+)`", r"``\1``", first_paragraph(getattr(of, name)))
+    return f"``{verbs_of.call_of(of, name)}``", text
 
 
 def events_of(session: type[Session[Any]]) -> tuple[type, ...]:

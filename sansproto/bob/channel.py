@@ -350,6 +350,8 @@ class Channel(StreamSession[ChannelEvent]):
 
     ``send_key`` or ``receive_key`` is None if the cipher of that direction cannot be used. Then ``send`` raises
     LocalProtocolError, or a record that arrives ends the channel.
+
+    Verbs: ``send``, ``close``. Queries: ``capacity``.
     """
 
     channel: SecureChannel

@@ -18,12 +18,17 @@ class Client(Peer[Offer]):
     Each server that proves the password causes a ``PeerAgreed``. :meth:`accept` goes to the secure room with it; then
     ``Connected`` and ``DataReceived`` follow. ``relay`` is (host, port), the host a name or an IP
     address; ``entropy`` is drawn on for a scalar of 32 bytes per server (``offer.<uid>.x``).
+
+    Verbs: ``connect``, ``accept``, ``refuse``, ``send``, ``close``. Queries: ``identity``, ``state``,
+    ``mismatched``, ``capacity``, ``unsent``.
     """
 
     role, meanings = Role.CLIENT, TO_A_CLIENT
 
     def make_exchange(self, uid: int) -> Offer:
         return Offer(self, uid)
+
+    # -- queries
 
     @property
     def mismatched(self) -> frozenset[int]:

@@ -92,12 +92,12 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
 
     @property
     def identity(self) -> str:
-        """How the relay sees us; empty before Registered."""
+        """The name by which the relay knows us; empty before ``Registered``."""
         return self.way.identity
 
     @property
     def state(self) -> PeerState:
-        """How far it has come."""
+        """How far the session has come."""
         return self.way.state
 
     def connect(self, now: float) -> None:
@@ -118,11 +118,11 @@ class Peer(StreamEndpoint[PeerEvent, Never], Generic[X]):
 
     @property
     def unsent(self) -> int:
-        """Bytes of records that ``send`` has taken and the transport has not, yet."""
+        """Bytes of records that ``send`` took and that are not given to the transport yet."""
         return 0 if self.channel.part is None else self.channel.part.queued
 
     def send(self, data: bytes, now: float) -> int:
-        """Queue bytes for the other peer and return how many were taken (:meth:`Channel.send`).
+        """Queue bytes for the other peer and return how many were taken.
 
         Raises NotOpen before ``connect`` and once it is over or closing, whoever wanted that; LocalProtocolError before
         ``Connected`` and where the cipher of this direction is none that works.

@@ -36,6 +36,8 @@ class Relay(StreamEndpoint[RelayEvent, Never]):
     """Introduces up to 65,534 peers to each other, and joins those that agree. It cannot read what they send then.
 
     Bytes that are not a packet end the connection. Packets that the sender may not send now are dropped and counted.
+
+    Verbs: ``close``.
     """
 
     registry: Registry

@@ -28,6 +28,8 @@ class Server(Peer[Handshake]):
     can send as well; the default is what the reference offers. If a client agrees and does not come to the secure room,
     the session ends; with ``comes_back`` the server goes to the relay again instead (docs/protocols/bob.rst, a
     server comes back).
+
+    Verbs: ``connect``, ``send``, ``close``. Queries: ``identity``, ``state``, ``capacity``, ``unsent``.
     """
 
     role, meanings = Role.SERVER, TO_A_SERVER

@@ -40,6 +40,8 @@ class MailboxClient(StreamEndpoint[MailboxClientEvent, Never]):
 
     An owner keeps the epoch and the number of the last message that it took, and ignores messages whose number is not
     above that.
+
+    Verbs: ``connect``, ``register``, ``poll``, ``ack``, ``deposit``, ``close``. Queries: ``room``.
     """
 
     connection: MailboxConnection

@@ -39,6 +39,8 @@ class MailboxServer(StreamEndpoint[MailboxServerEvent, Never]):
     The application stores the change in each ``StoreWanted``, in their order, and then calls :meth:`stored`. Answers
     that depend on a change wait for that. After a restart, the application passes everything that it stored to
     :meth:`load`.
+
+    Verbs: ``load``, ``stored``, ``close``.
     """
 
     mailboxes: Mailboxes

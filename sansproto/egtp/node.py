@@ -98,6 +98,9 @@ class EgtpNode(StreamEndpoint[EgtpEvent, Seen]):
     one of yours needs ``relay=RecoveryDelays.relay(poll)``.
 
     ``wall_epoch`` is the wall clock at time 0, in seconds since 1970. A wrong value costs only a round trip.
+
+    Verbs: ``start``, ``connect``, ``connect_by_mailbox``, ``send``, ``disconnect``, ``save``, ``saved``, ``load``,
+    ``close``. Queries: ``public_key``, ``waiting``, ``silent_since``.
     """
 
     datagram = p.DATAGRAM

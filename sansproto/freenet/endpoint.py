@@ -108,7 +108,7 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
 
     @property
     def sessions(self) -> dict[int, Path]:
-        """Where each session is."""
+        """The path of each session, by its generation."""
         return {number: place.path for number, place in self.by_number.items()}
 
     def undelivered(self, generation: int) -> int:
@@ -119,9 +119,9 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     def send(self, generation: int, data: bytes, now: float) -> bool:
         """Send a message in a session. It arrives at most once, and may be overtaken; it is lost only with the session.
 
-        False if it was not taken: there is no such session any more, or too much waits; in the second case ``Writable``
-        says when to go on. Raises LocalProtocolError for more than ``FreenetLimits.message`` bytes; NotOpen after
-        ``close``.
+        Returns False if it was not taken: there is no such session any more, or too much waits. In the second case
+        ``Writable`` says when to go on. Raises LocalProtocolError for more than ``FreenetLimits.message`` bytes;
+        NotOpen after ``close``.
         """
         self.ask("send")
         if len(data) > self.limits.message:
@@ -146,7 +146,8 @@ class FreenetEndpoint(DatagramEndpoint[FreenetEvent, bytes]):
     def end_session(self, generation: int, now: float) -> tuple[bytes, ...]:
         """End a session. Nothing is sent, for there is no goodbye: the other end finds out by silence.
 
-        What is not known to have arrived; empty if there is no such session. Raises NotOpen after ``close``.
+        Returns the messages that are not known to have arrived; none if there is no such session. Raises NotOpen after
+        ``close``.
         """
         self.ask("end_session")
         self.advance(now)

@@ -18,6 +18,9 @@ class FreenetPeer(FreenetEndpoint):
     """Calls gateways and peers whose public keys it knows. Only peers that it calls or expects can call it.
 
     ``private_key`` is its static X25519 key, 32 bytes. ``version`` is the version that it announces.
+
+    Verbs: ``connect``, ``expect``, ``send``, ``end_session``, ``disconnect``, ``close``. Queries: ``public_key``,
+    ``sessions``, ``undelivered``.
     """
 
     def connect(self, peer: bytes, path: Path, now: float, *, gateway: bool = False) -> bool:

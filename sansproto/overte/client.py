@@ -75,6 +75,10 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
     a username and ``access:refresh`` tokens of the domain's own accounts. ``assignment`` is the UUID of 16 bytes under
     which the domain expects a mixer or server. ``entropy`` is drawn on for 4 bytes per reliable channel and 12 per
     round of STUN. Raises ValueError for arguments that do not fit together, or into a datagram.
+
+    Verbs: ``connect``, ``refresh``, ``send``, ``send_to_node``, ``send_to_domain``, ``ask_path``,
+    ``request_settings``, ``ask_username``, ``kick``, ``close``. Queries: ``session_id``, ``local_id``,
+    ``domain_id``, ``permissions``, ``nodes``, ``node``, ``read``.
     """
 
     stun: StunClient
@@ -140,24 +144,26 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             self, target, introduction, self.stun, self.node_table, self.queries, by_ice=ice is not None
         )
 
-    # -- what is known
+    # -- queries
 
     @property
     def session_id(self) -> bytes:
-        """Ours, 16 bytes; null while there is no connection."""
+        """The id that the domain gave us, 16 bytes; null while there is no connection."""
         return self.membership.session_id
 
     @property
     def local_id(self) -> int:
+        """Our number in the domain, which the headers of our packets have; 0 while there is no connection."""
         return self.membership.local_id
 
     @property
     def domain_id(self) -> bytes:
+        """The domain's UUID, 16 bytes; null while there is no connection."""
         return self.membership.domain_id
 
     @property
     def permissions(self) -> int:
-        """Bits of Permissions."""
+        """What the domain allows us: bits of ``Permissions``."""
         return self.membership.permissions
 
     @property

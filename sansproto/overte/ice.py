@@ -31,6 +31,8 @@ class IceServer(OverteEndpoint[IceServerEvent, IceDelays, IceLimits]):
     ``keys`` are the public keys (SubjectPublicKeyInfo in DER) of domains by id. With None every well-formed heartbeat
     is accepted. Otherwise a heartbeat of an unknown domain causes ``DomainKeyWanted``, and gets no answer before
     :meth:`provide_key`.
+
+    Verbs: ``provide_key``, ``close``.
     """
 
     directory: Directory

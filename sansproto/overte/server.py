@@ -74,6 +74,8 @@ class DomainServer(OverteEndpoint[ServerEvent, ServerDelays, ServerLimits]):
 
     Raises ValueError for a ``domain_id`` that is not 16 bytes, or is null, and for text that cannot be encoded as
     UTF-8.
+
+    Verbs: ``provide_key``, ``assign``, ``kick``, ``answer_username``, ``change_policy``, ``close``.
     """
 
     members: Members

@@ -64,11 +64,15 @@ _NAMES: Final = {number: kind.__name__ for number, kind in p.DATAGRAM.packets.it
 class ToxNode(RelayUser[ToxEvent, Incoming]):
     """Keeps encrypted sessions with friends, over UDP and relays. The id of a friend is its real key.
 
-    ``real_key`` and ``dht_key`` are this node's secret keys, 32 bytes each. Keep both across restarts. With a ``proxy``
-    the node connects to relays only, through the proxy, and sends no datagrams.
+    The arguments ``real_key`` and ``dht_key`` are secret keys, 32 bytes each: keep both across restarts. The queries of
+    the same names are the public keys. With a ``proxy`` the node connects only to relays, and sends no datagrams.
 
     ``wall_epoch`` is the wall clock at time 0, in seconds since 1970; a wrong value does no harm. To change a part of
     ``recovery``, evolve ``sansproto.tox.limits.RECOVERY``. The label of a friend's path is the label of a socket.
+
+    Verbs: ``add_friend``, ``remove_friend``, ``add_relay``, ``remove_relay``, ``send_message``, ``send``,
+    ``send_many``, ``set_profile``, ``set_typing``, ``close``. Queries: ``is_online``, ``session_number``,
+    ``waiting``, ``real_key``, ``dht_key``.
     """
 
     datagram = p.DATAGRAM
@@ -502,7 +506,6 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return b""
 
     def open_challenge(self, sid: bytes, packet: p.CookieResponseBody) -> Challenge:
-        """The gate has opened it."""
         return Challenge(packet.cookie, proven=True)
 
     def install(self, sid: bytes, secret: Agreed) -> None:
@@ -518,8 +521,7 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         pass
 
     def seal(self, sid: bytes, counter: int, kind: Kind, body: bytes) -> bytes | None:
-        """A ping is sent by the session itself: it has a number, and is answered by what acknowledges it. There are no
-        other kinds."""
+        """A session sends its pings itself: they have numbers, and are acknowledged. There are no other kinds."""
         session = self.sessions.all[sid]
         if kind is Kind.CONFIRM:
             return session.seal_confirm()
@@ -530,11 +532,9 @@ class ToxNode(RelayUser[ToxEvent, Incoming]):
         return None
 
     def open(self, packet: Sealed) -> bytes:
-        """A session has opened it: the core only learns that something came."""
-        return b""
+        return b""  # a session has opened it: the core only learns that something came
 
     def read(self, packet: Sealed, clear: bytes) -> Opened:
-        """As above."""
         return Opened(Kind.KEEPALIVE, b"")
 
     def make_hint(self, sid: bytes) -> bytes | None:

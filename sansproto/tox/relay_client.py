@@ -35,6 +35,9 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
     ``private_key`` is the DHT key, 32 bytes; others know the client by its public part. ``entropy`` is drawn on for 80
     bytes each time that the relay is dialled, and 1 for the pause before that. With a ``proxy`` the client connects
     only to the proxy, which looks up the relay's name.
+
+    Verbs: ``connect``, ``route``, ``unroute``, ``demote``, ``send``, ``send_oob``, ``close``. Queries:
+    ``public_key``.
     """
 
     relay: Annotated[Relay, CACHED]

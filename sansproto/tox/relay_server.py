@@ -32,9 +32,12 @@ TOO_MANY_LINKS: Final = Refusal("too many connections of a group of addresses", 
 class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
     """A TCP relay for clients of Tox, of any implementation.
 
-    ``private_key`` is its DHT key, 32 bytes; its clients know the public part. ``entropy`` is drawn on for 80 bytes for
-    each hello. With ``strict`` the relay cuts a client that gives back an id which it does not hold, as the reference
-    does. But the reference's own clients give back such ids.
+    ``private_key`` is its secret DHT key, 32 bytes: the second line of a file of ``sansproto tox key``. Its clients
+    know the public key. ``entropy`` is drawn on for 80 bytes for each hello. With ``strict`` the relay cuts a client
+    that gives back an id which it does not hold, as the reference does. But the reference's own clients give back
+    such ids.
+
+    Verbs: ``close``. Queries: ``public_key``.
     """
 
     visitors: Parts[Link, RelayVisitor]
@@ -81,6 +84,8 @@ class RelayServer(StreamEndpoint[RelayServerEvent, Never]):
     def rebuild(self) -> None:
         for visitor in self.visitors.values():
             self._count(visitor.group, 1)
+
+    # -- queries
 
     @property
     def public_key(self) -> bytes:

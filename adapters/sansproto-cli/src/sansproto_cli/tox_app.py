@@ -48,7 +48,7 @@ def key(file: KeyFile, /, *, json: Switch = False) -> None:
     Parameters
     ----------
     file
-        The file with the secret keys. Only its owner may read it.
+        The file with the two secret keys, one a line, in the same order. Only its owner may read it.
     json
         Print one JSON object per line.
     """
