@@ -140,6 +140,10 @@ class Outgoing(Part[OutgoingHost]):
     last: Instant
     """When something was sent."""
     last_request: Instant
+    turn: int
+    """So many packets more may go now by the direct path."""
+    turn_at: Instant
+    """When that was found."""
     is_busy: bool
     """Its rate is looked at again and again."""
     is_waiting: bool
@@ -159,6 +163,7 @@ class Outgoing(Part[OutgoingHost]):
         self.round_trip = self.recent = _ROUND_TRIP
         self.last = self.last_request = 0.0
         self.is_busy = self.is_waiting = self.is_wanting = False
+        self.turn, self.turn_at = 0, 0.0
 
     @property
     def unacknowledged(self) -> int:
@@ -179,26 +184,17 @@ class Outgoing(Part[OutgoingHost]):
 
     def send(self, payload: bytes, message: int = 0) -> bool:
         """Send a lossless packet, now or as soon as it may be; False if too many wait."""
-        if not self.queue and self._room() > 0:
-            way = self._way_of_bulk(len(payload))
-            if way is not None:
-                self._send_first(payload, message, way)
-                return True
+        if not self.queue and (way := self._next_way(len(payload))) is not None:
+            self._send_first(payload, message, way)
+            return True
         return self._enqueue(payload, message)
 
     def send_many(self, payloads: Sequence[bytes]) -> int:
         """Send as many as are taken, from the first one on; how many those are."""
-        count = 0
-        while not self.queue and (left := len(payloads) - count) > 0 and (room := self._room()) > 0:
-            way = self._way_of_bulk(len(payloads[count]))
-            if way is None:
-                break
-            for _ in range(min(left, self._turn(room, way))):
-                self._send_first(payloads[count], 0, way)
-                count += 1
-        while count < len(payloads) and self._enqueue(payloads[count], 0):
-            count += 1
-        return count
+        for count, payload in enumerate(payloads):
+            if not self.send(payload):
+                return count
+        return len(payloads)
 
     def send_lossy(self, payload: bytes) -> bool:
         """Send a packet that may be lost; False if it is lost already."""
@@ -450,6 +446,21 @@ class Outgoing(Part[OutgoingHost]):
             self.host.wait_for_room(session.friend.key)
         return way
 
+    def _next_way(self, size: int) -> Target | None:
+        """How a packet that is sent for the first time goes now; None: it has to wait. How many may go at once by the
+        direct path is looked at once."""
+        host, ways = self.host, self.session.friend.ways
+        if self.turn > 0:
+            if self.turn_at == host.clock and ways.used == UDP and host.room_for_bulk > 0:
+                self.turn -= 1
+                return ways.best
+            self.turn = 0
+        room = self._room()
+        way = self._way_of_bulk(size) if room > 0 else None
+        if way is not None and ways.used == UDP:
+            self.turn, self.turn_at = min(room, host.room_for_bulk) - 1, host.clock
+        return way
+
     def _way_of_bulk(self, size: int) -> Target | None:
         """The same of a packet that may wait: some room in the outbox is left to those that may not."""
         way = self._way(size)
@@ -458,15 +469,9 @@ class Outgoing(Part[OutgoingHost]):
             return None
         return way
 
-    def _turn(self, room: int, way: Target) -> int:
-        """How many packets may go by a way before it is looked at again."""
-        return min(room, self.host.room_for_bulk) if isinstance(way, Direct) else 1
-
     def _send_queue(self, queue: deque[tuple[bytes, int]]) -> None:
-        while queue and (room := self._room()) > 0 and (way := self._way_of_bulk(len(queue[0][0]))) is not None:
-            for _ in range(min(len(queue), self._turn(room, way))):
-                payload, message = queue.popleft()
-                self._send_first(payload, message, way)
+        while queue and (way := self._next_way(len(queue[0][0]))) is not None:
+            self._send_first(*queue.popleft(), way)
 
     def _send_first(self, payload: bytes, message: int, way: Target) -> None:
         window, congestion, now, core = self.window, self.congestion, self.host.clock, self.session.core

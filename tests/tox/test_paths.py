@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from bad_relays import AT_A, AT_B, BULK, Faults
 from soaking import SOAKING
+from tox_world import World, chat, meet
 
 from sansproto.testing._internal.alike import differences
 from sansproto.testing.entropy import ScriptedEntropy
@@ -595,6 +596,29 @@ def test_a_relay_that_was_left_is_taken_again_if_a_packet_by_it_alone_has_arrive
     assert not go_to(first)  # each time it takes longer
     assert ways._next(third) == fourth  # which has not failed yet
     assert (go_to(first, is_proved=True), ways.used) == (True, first)
+
+
+def test_packets_go_by_the_way_in_use_also_if_it_changed_just_now() -> None:
+    world = World()
+    relay = world.relay()
+    a, b = world.node(1), world.node(2)
+    a.befriend(b, path=True, relays=(relay,))
+    b.befriend(a, relays=(relay,))
+    meet(world, a, b)
+    chat(world, a, b, 3.0)
+    ways, by_relay = a.ways(b), []
+    assert ways.used == UDP
+
+    def send_and_leave(now: float) -> None:
+        link = a.tox.links[a.tox.relays[relay.key].link]
+        for leaves in (False, True):
+            assert not leaves or ways.leave(relay.key)
+            before = link.queued
+            assert a.tox.send(b.key, b"\xa0packet", now)
+            by_relay.append(link.queued > before)
+
+    a.node.call(send_and_leave)
+    assert by_relay == [False, True]
 
 
 def test_the_only_way_is_not_left() -> None:

@@ -215,6 +215,53 @@ def test_as_many_are_taken_together_as_one_by_one(steps: list[tuple[float, int, 
         assert together.endpoint.stats == alone.endpoint.stats
 
 
+ASKED = bytes([1, 1, 2, 1])
+
+
+@pytest.mark.unmeasured
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.3, 4.0]),
+            st.sampled_from(["send", "send", "other", "lossy", "acknowledge", "ask", "take", "tick"]),
+            st.integers(1, 40),
+        ),
+        max_size=20,
+    )
+)
+def test_what_may_go_at_once_is_the_same_when_it_is_looked_at_for_each_packet(
+    steps: list[tuple[float, str, int]],
+) -> None:
+    """How many packets may go by the direct path is looked at once, and used up by those that follow at that time."""
+    told = []
+    for is_forgotten in (False, True):
+        peer = NodePeer.live(limits=NodeLimits(queue=8, outbox=40))
+        friend, other = peer.met(), peer.met(3, path=AT_C)
+        node, sent = peer.endpoint, []
+        for pause, step, count in steps:
+            peer.now += pause
+            if step == "tick":
+                node.handle_timeout(peer.now)
+            elif step == "take":
+                sent += [one for _ in range(count) if (one := node.next_transmit()) is not None]
+            elif step == "acknowledge":
+                node.receive_datagram(friend.data(REQUEST, start=outgoing_of(friend).window.number), AT_B, peer.now)
+            elif step == "ask":
+                start = outgoing_of(friend).window.start
+                node.receive_datagram(friend.data(ASKED, start=start), AT_B, peer.now)
+            else:
+                who = other if step == "other" else friend
+                for number in range(count):
+                    for one in (friend, other):
+                        if is_forgotten:
+                            outgoing_of(one).turn = 0
+                    data = b"\xc8" if step == "lossy" else custom(number)
+                    node.send(who.real.public, data, peer.now)
+        told.append((sent, [*iter(node.next_transmit, None)], node.stats, node.next_timeout()))
+    assert told[0] == told[1]
+
+
 def test_more_than_the_outbox_takes_waits_for_room() -> None:
     peer = NodePeer.live(pace=Pace.FORMULAS, limits=NodeLimits(outbox=16, queue=100))
     friend = peer.met()
