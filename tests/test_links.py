@@ -749,6 +749,23 @@ def test_only_what_the_transport_says_can_be_a_stale_report() -> None:
     assert core.stats.dropped == {"stale link report": 1}
 
 
+class Farewell(Echo):
+    """Closes each link itself when it closes."""
+
+    def closing(self) -> None:
+        super().closing()
+        for link in self.links.values():
+            link.close()
+
+
+def test_a_link_that_its_owner_closes_at_the_end_is_not_closed_twice() -> None:
+    core = Farewell(entropy=ScriptedEntropy(seed=b"links"), limits=ToyLimits(), trace=None)
+    links = [guest(core), guest(core)]
+    core.close(1.0)
+    assert {one for one in transmits(core) if isinstance(one, CloseTransport)} == {CloseTransport(one) for one in links}
+    assert core.stats.dropped == {}
+
+
 def test_a_packet_may_come_in_pieces() -> None:
     core = echo()
     link = guest(core)
