@@ -67,3 +67,8 @@ class DataReceived:
 
     data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """The next bytes."""
+
+
+def hex_of(value: bytes | None) -> str:
+    """How an id or a key that may be absent is shown in an event: as those that are always there."""
+    return "None" if value is None else value.hex()

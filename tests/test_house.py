@@ -335,3 +335,14 @@ def test_a_comment_is_no_docstring() -> None:
     (tree,) = ast.parse("class A:\n    a = 1  # one\n    b: int\n    'two'\n    _c: int\n    d: int = 4").body
     assert isinstance(tree, ast.ClassDef)
     assert list(undocumented(tree)) == ["a", "d"]
+
+
+EVENTS = [cls for cls in public_classes() if attrs.has(cls) and cls.__module__.endswith("events")]
+
+
+@pytest.mark.parametrize("cls", sorted(EVENTS, key=full_name), ids=full_name)
+def test_events_show_bytes_in_hex_or_their_number(cls: type) -> None:
+    """So that logs of different protocols, and of the command, can be compared."""
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field.repr for field in attrs.fields(cls) if bytes in kinds_in(hints[field.name])}
+    assert [name for name, shown in fields.items() if shown is True] == []

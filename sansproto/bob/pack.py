@@ -92,7 +92,7 @@ class FileData:
 class FileVerified:
     """The file is complete and undamaged. ``sha1`` is the checksum of the whole stream."""
 
-    sha1: bytes
+    sha1: bytes = attrs.field(repr=bytes.hex)
     """The checksum of the whole stream, 20 bytes."""
 
 

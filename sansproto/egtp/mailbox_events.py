@@ -18,7 +18,7 @@ class StoredMessage:
     """Its number in the mailbox."""
     blob: bytes = attrs.field(repr=lambda blob: f"<{len(blob)} bytes>")
     """The message."""
-    group: bytes
+    group: bytes = attrs.field(repr=bytes.hex)
     """The group of the address from which it was deposited."""
     at: int
     """When: milliseconds since 1970."""
@@ -30,9 +30,9 @@ class StoredMailbox:
 
     mailbox: bytes = attrs.field(repr=bytes.hex)
     """Its id, 32 bytes."""
-    epoch: bytes
+    epoch: bytes = attrs.field(repr=bytes.hex)
     """8 random bytes, drawn when it was made."""
-    group: bytes
+    group: bytes = attrs.field(repr=bytes.hex)
     """The group of the address from which it was made."""
     polled_at: int
     """When it was last polled, or nearly: milliseconds since 1970."""
@@ -153,7 +153,7 @@ class MailboxOpen:
 class MailboxRegistered:
     """The server knows us as the owner of the mailbox; now ``poll`` and ``ack`` may be called."""
 
-    epoch: bytes
+    epoch: bytes = attrs.field(repr=bytes.hex)
     """8 bytes. If they have changed, the mailbox was made anew, and counts its messages from 1 again."""
     stored: int
     """How many messages are in it."""

@@ -32,7 +32,7 @@ class MessageReceived:
     """The message."""
     generation: int = attrs.field(kw_only=True)
     """The generation of the session in which it came."""
-    handle: bytes = attrs.field(kw_only=True)
+    handle: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """The id of that session."""
     stale: bool = attrs.field(default=False, kw_only=True)
     """The peer has restarted since it sent this: do not mix it into state that began after the restart."""

@@ -10,7 +10,7 @@ from typing import Never, TypeAlias
 import attrs
 
 from ..contract import Address, Path
-from ..events import Closed, Writable
+from ..events import Closed, Writable, hex_of
 from .versions import Version
 
 
@@ -22,7 +22,7 @@ class Connected:
     """The address of the other end."""
     generation: int
     """The session."""
-    proven: bytes | None = attrs.field(default=None, kw_only=True)
+    proven: bytes | None = attrs.field(default=None, kw_only=True, repr=hex_of)
     """The static public key that we called: the other end has proved that it has the private key. None if we did not
     call: then nothing shows who the other end is."""
     confirmed: bool = attrs.field(default=True, kw_only=True)

@@ -447,7 +447,10 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
 
 
 def _check_arguments(introduction: Introduction, target: IceTarget, local: SockAddr, public: SockAddr) -> None:
-    """Raise ValueError for what cannot be sent."""
+    """Raise ValueError for what cannot be sent, or says nothing to a domain."""
+    wanted: object = introduction.interest
+    if not isinstance(wanted, bytes) or not {*wanted} <= {*p.NodeType}:
+        raise ValueError(f"interest has letters of NodeType, as bytes; {wanted!r} is something else")
     signature = bytes(introduction.signature_size)
     try:
         request = introduction.connect_request(0, (public, local), reason=0, uptime=0, signature=signature)

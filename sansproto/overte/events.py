@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from ..contract import Address
-from ..events import Closed
+from ..events import Closed, hex_of
 from .packets import DenialReason, NodeType
 from .versions import PacketType
 
@@ -17,7 +17,7 @@ from .versions import PacketType
 class NodeInfo:
     """Another node, as it is known now. ``node_id`` is its session UUID, 16 bytes."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
     local_id: int
     """Its number in headers of packets, for as long as it is there."""
@@ -69,11 +69,11 @@ class Removal(Enum):
 class Connected:
     """The domain let us in. ``session_id`` is our session UUID, 16 bytes; each connect gives another one."""
 
-    session_id: bytes
+    session_id: bytes = attrs.field(repr=bytes.hex)
     """Our session UUID, 16 bytes; each connect gives another one."""
     local_id: int
     """Our number in headers of packets."""
-    domain_id: bytes = attrs.field(kw_only=True)
+    domain_id: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """The UUID of the domain, 16 bytes."""
     permissions: int = attrs.field(kw_only=True)
     """Ours: bits of :class:`~sansproto.overte.packets.Permissions`."""
@@ -91,7 +91,7 @@ class Disconnected:
 class Renumbered:
     """The domain gave us other ids: this is a new session, and the client finds all nodes anew."""
 
-    session_id: bytes
+    session_id: bytes = attrs.field(repr=bytes.hex)
     """Our new session UUID, 16 bytes."""
     local_id: int
     """Our new number in headers of packets."""
@@ -150,7 +150,7 @@ class NodeAdded:
 class NodeActivated:
     """An address of the node is known to work now. It may be a better one than before."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
     address: Address
     """The address that works."""
@@ -160,7 +160,7 @@ class NodeActivated:
 class NodeMeasured:
     """A node answered a ping of ours."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
     ping_ms: int = attrs.field(kw_only=True)
     """The round trip of the ping."""
@@ -172,7 +172,7 @@ class NodeMeasured:
 class NodeRemoved:
     """A node is gone: nothing can be sent to it any more."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
     why: Removal
     """Why it is gone."""
@@ -194,7 +194,7 @@ class SettingsReceived:
 
     kind: int
     """The AssignmentType that was asked for."""
-    json: bytes
+    json: bytes = attrs.field(repr=lambda json: f"<{len(json)} bytes>")
     """UTF-8."""
 
 
@@ -206,7 +206,7 @@ class NotAnswered:
     """The path that was asked for; None if the question was not about a path."""
     kind: int | None = None
     """The AssignmentType that was asked for; None if the question was not about settings."""
-    node_id: bytes | None = None
+    node_id: bytes | None = attrs.field(default=None, repr=hex_of)
     """The node whose name was asked for; None if the question was not about a name."""
 
 
@@ -214,11 +214,11 @@ class NotAnswered:
 class UsernameAnswered:
     """Who a node is. Without the permission to kick, name and fingerprint are empty, except for our own node."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
     username: str = attrs.field(default="", kw_only=True)
     """Its name at the directory service; empty if it gave none, or if we may not know it."""
-    fingerprint: bytes = attrs.field(default=bytes(16), kw_only=True)
+    fingerprint: bytes = attrs.field(default=bytes(16), kw_only=True, repr=bytes.hex)
     """The fingerprint of its machine, 16 bytes; zeros if we may not know it."""
     may_kick: bool = attrs.field(default=False, kw_only=True)
     """It may kick others."""
@@ -231,7 +231,7 @@ class PacketReceived:
     (Not frozen, for speed.)
     """
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """The sender's session UUID, 16 bytes."""
     type: PacketType
     """What the payload is."""
@@ -243,7 +243,7 @@ class PacketReceived:
 class Undelivered:
     """``count`` reliable packets were given up: nothing acknowledged them."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """The node to which they were sent; empty for the domain."""
     count: int
     """How many packets."""

@@ -14,7 +14,7 @@ from ..events import Closed
 class IcePeerAdded:
     """A peer came to this ice-server: a domain sent a heartbeat, or a client a query."""
 
-    peer_id: bytes
+    peer_id: bytes = attrs.field(repr=bytes.hex)
     """Its UUID, 16 bytes."""
     address: Address
     """The address from which it sent."""
@@ -26,7 +26,7 @@ class IcePeerAdded:
 class IcePeerRemoved:
     """This ice-server forgot a peer: it was silent, or a domain took the id of a client."""
 
-    peer_id: bytes
+    peer_id: bytes = attrs.field(repr=bytes.hex)
     """Its UUID, 16 bytes."""
 
 
@@ -37,7 +37,7 @@ class DomainKeyWanted:
     Anybody can send heartbeats, so the event may come often. Remember which keys you looked up lately.
     """
 
-    domain_id: bytes
+    domain_id: bytes = attrs.field(repr=bytes.hex)
     """The UUID of the domain, 16 bytes."""
 
 

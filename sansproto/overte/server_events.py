@@ -34,7 +34,7 @@ class Departure(Enum):
 class NodeJoined:
     """A node came in. Its names are empty unless they were verified."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
     node_type: NodeType
     """What it does."""
@@ -56,7 +56,7 @@ class NodeJoined:
 class NodeChanged:
     """A node reported sockets or a place that differ from what it reported before."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
     public: SockAddr = attrs.field(kw_only=True)
     """Its address for others, as it says itself."""
@@ -70,7 +70,7 @@ class NodeChanged:
 class NodeLeft:
     """A node is no longer in the domain."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """The session UUID that it had, 16 bytes."""
     why: Departure
     """Why it is gone."""
@@ -101,9 +101,9 @@ class ConnectRefused:
 class StatsReceived:
     """A node sent its statistics."""
 
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """Its session UUID, 16 bytes."""
-    data: bytes
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
     """The payload, not interpreted."""
 
 
@@ -119,9 +119,9 @@ class BanAdded:
 class KickAsked:
     """A node with the permission to kick asks for a kick. To do it, call ``kick(node_id, now, ban=flags)``."""
 
-    by: bytes
+    by: bytes = attrs.field(repr=bytes.hex)
     """The session UUID of the node that asks."""
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """The session UUID of the node to kick."""
     flags: int = attrs.field(default=0, kw_only=True)
     """By what to ban it: bits of :class:`~sansproto.overte.packets.Ban`, as the packet has them."""
@@ -131,9 +131,9 @@ class KickAsked:
 class UsernameAsked:
     """A node asks who another node is. ``answer_username(by, node_id, now)`` tells it as much as it may know."""
 
-    by: bytes
+    by: bytes = attrs.field(repr=bytes.hex)
     """The session UUID of the node that asks."""
-    node_id: bytes
+    node_id: bytes = attrs.field(repr=bytes.hex)
     """The session UUID of the node about which it asks."""
 
 

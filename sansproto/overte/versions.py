@@ -171,7 +171,9 @@ class VersionTable:
 
     name: str
     """Of the release."""
-    versions: bytes = attrs.field(validator=[min_len(len(PacketType)), max_len(len(PacketType))])
+    versions: bytes = attrs.field(
+        validator=[min_len(len(PacketType)), max_len(len(PacketType))], repr=lambda versions: f"<{len(versions)} bytes>"
+    )
     """One byte for each type, in the order of their numbers."""
 
     def __getitem__(self, kind: PacketType) -> int:

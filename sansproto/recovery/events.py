@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import attrs
 
+from ..events import hex_of
 from .items import CloseReason, Route
 
 
@@ -42,11 +43,11 @@ class Established:
     """The id of the peer."""
     generation: int
     """The number of this session: larger than in all such events before, of any peer."""
-    handle: bytes = attrs.field(kw_only=True)
+    handle: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """Our id of the session."""
     reason: Reason = attrs.field(kw_only=True)
     """Why, and so what the layer above keeps."""
-    old_handle: bytes | None = attrs.field(default=None, kw_only=True)
+    old_handle: bytes | None = attrs.field(default=None, kw_only=True, repr=hex_of)
     """Our id of the session that was in use before; None if there was none."""
 
 
@@ -58,9 +59,9 @@ class PeerRestarted:
     """The id of the peer."""
     generation: int
     """The generation of the new session."""
-    old_instance: bytes = attrs.field(kw_only=True)
+    old_instance: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """The instance of the peer before."""
-    new_instance: bytes = attrs.field(kw_only=True)
+    new_instance: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """The instance of the peer now."""
 
 
@@ -121,7 +122,7 @@ class Expired:
     """The peer of this session."""
     generation: int
     """The generation of this session."""
-    handle: bytes = attrs.field(kw_only=True)
+    handle: bytes = attrs.field(kw_only=True, repr=bytes.hex)
     """The session."""
 
 

@@ -45,6 +45,7 @@ from sansproto.egtp import (
 from sansproto.egtp.routes import Routes, relay_route
 from sansproto.errors import NotOpen
 from sansproto.events import CloseCause
+from sansproto_cli import addresses
 from sansproto_cli.egtp_piping import Piping, Target
 from sansproto_cli.exits import CommandFailed, Exit
 from sansproto_cli.report import JsonReporter, PlainReporter
@@ -258,6 +259,13 @@ def test_what_happens_is_told_as_objects_and_as_lines() -> None:
     first, *lines, last = plain.out.getvalue().splitlines()
     assert first.startswith("We are at 127.0.0.1:")
     assert (lines, last) == ([text for _, _, text in TOLD if text], "The other end said goodbye.")
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::"])
+def test_who_listens_at_every_address_says_so(bound: str) -> None:
+    where, text = addresses.we_are_at(Address(bound, 7))
+    assert where == addresses.format_address(addresses.own_address(), 7)
+    assert text == f"We are at {where}, and at the other addresses of this computer"
 
 
 # -- how it ends -------------------------------------------------------------------------------------------------------

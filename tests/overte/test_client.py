@@ -50,7 +50,7 @@ from sansproto.overte.queries import QUERY
 from sansproto.overte.remote import SOCKET
 from sansproto.overte.rendezvous import ICE_CLIENT, IceTarget
 from sansproto.overte.stun import COOKIE, STUN, BindingRequest
-from sansproto.overte.versions import PacketType
+from sansproto.overte.versions import VERSIONS, PacketType
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.tables import check
 
@@ -195,6 +195,16 @@ def test_verbs_have_their_time() -> None:
 def test_arguments_that_cannot_be_sent_are_refused(arguments: Any) -> None:
     with pytest.raises(ValueError, match=r"cannot be sent|do not go together|go together|private key|more than fits"):
         DomainClient(host="domain.example", entropy=ScriptedEntropy(), wall_epoch=EPOCH, **arguments)
+
+
+@pytest.mark.parametrize("interest", ["m", b"?"])
+def test_an_interest_that_names_no_type_of_nodes_is_refused(interest: Any) -> None:
+    with pytest.raises(ValueError, match="interest has letters of NodeType"):
+        DomainClient(host="domain.example", entropy=ScriptedEntropy(), wall_epoch=EPOCH, interest=interest)
+
+
+def test_a_table_of_versions_is_shown_without_its_bytes() -> None:
+    assert repr(VERSIONS["2025.05.1"]) == "VersionTable(name='2025.05.1', versions=<106 bytes>)"
 
 
 def test_a_key_needs_a_name(key: bytes) -> None:

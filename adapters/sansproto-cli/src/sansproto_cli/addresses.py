@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import attrs
 
+from sansproto.contract import Address
+
 from .exits import CommandFailed, Exit
 
 P = TypeVar("P", int, int | None)
@@ -135,6 +137,13 @@ def format_address(host: str, port: int) -> str:
 def shown(bound: str) -> str:
     """Where others find what is bound to this address."""
     return own_address() if ipaddress.ip_address(bound).is_unspecified else bound
+
+
+def we_are_at(bound: Address) -> tuple[str, str]:
+    """Where others find what is bound to this address, and how that is said."""
+    where = format_address(shown(bound.host), bound.port)
+    other = ", and at the other addresses of this computer" if shown(bound.host) != bound.host else ""
+    return where, f"We are at {where}{other}"
 
 
 def own_address() -> str:

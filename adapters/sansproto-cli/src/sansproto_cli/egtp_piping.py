@@ -134,9 +134,9 @@ class Piping:
             self._carry(check)
 
     def _tell_started(self) -> None:
-        bound, key = self._runner.addresses[SOCKET], self._node.public_key.hex()
-        where = addresses.format_address(addresses.shown(bound.host), bound.port)
-        self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
+        key = self._node.public_key.hex()
+        where, text = addresses.we_are_at(self._runner.addresses[SOCKET])
+        self._reporter.tell("started", f"{text}, as {key}.", address=where, public_key=key)
 
     def _carry(self, check: Callable[[], None]) -> None:
         self._lines = Input(self._descriptor, partial(pieces, most=MESSAGE), self._send)

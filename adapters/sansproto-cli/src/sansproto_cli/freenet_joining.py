@@ -76,9 +76,9 @@ class Joining:
         path = self._target.resolve()
         self._runner: Runner[FreenetEvent] = run(self._core, sockets={SOCKET: place}, linger=LINGER)
         with on_sockets(self._runner):
-            bound, key = self._runner.addresses[SOCKET], self._core.public_key.hex()
-            where = addresses.format_address(addresses.shown(bound.host), bound.port)
-            self._reporter.tell("started", f"We are at {where}, as {key}.", address=where, public_key=key)
+            key = self._core.public_key.hex()
+            where, text = addresses.we_are_at(self._runner.addresses[SOCKET])
+            self._reporter.tell("started", f"{text}, as {key}.", address=where, public_key=key)
             self._runner.call(lambda now: self._core.connect(self._gateway, path, now, gateway=True))
             self._carry(check)
 

@@ -124,14 +124,12 @@ class Meeting:
             "dht_key": self._keys.dht.public.hex(),
         }
         if self._proxy is None:
-            bound = runner.addresses[SOCKET]
-            facts["address"] = where = addresses.format_address(addresses.shown(bound.host), bound.port)
-            place = f"are at {where}"
+            facts["address"], text = addresses.we_are_at(runner.addresses[SOCKET])
         else:
             proxy = addresses.format_address(self._proxy.address.host, self._proxy.address.port)
             facts |= {"address": None, "proxy": f"{self._proxy.kind.value}://{proxy}"}
-            place = f"use the proxy at {proxy}"
-        self.reporter.tell("started", f"We {place}, as {self._keys.name}.", **facts)
+            text = f"We use the proxy at {proxy}"
+        self.reporter.tell("started", f"{text}, as {self._keys.name}.", **facts)
 
     def tell_relay(self, event: RelayConnected | RelayLost) -> None:
         key, name = event.relay.hex(), self._names[event.relay]
