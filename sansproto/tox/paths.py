@@ -20,6 +20,7 @@ from .tracks import UDP, Track, longest
 from .windows import SMALL
 
 FOUND: Final = Note("a way is used: none was open before", ref="ways")
+BEGUN: Final = Note("a relay is used: a session began by it", ref="ways")
 WORKS: Final = Note("the direct path is used: something came by it", ref="ways")
 SILENT: Final = Note("the direct path was left: nothing came by it for long", ref="ways")
 CLOSED: Final = Note("a relay was left: the friend is not linked there any more", ref="ways")
@@ -223,6 +224,12 @@ class Ways(Part[WaysHost]):
         else:
             self.note_relayed(way)
 
+    def note_first(self, way: Way) -> None:
+        """The first packet of a session came this way: if that is a relay, it is one that passes packets on."""
+        self.note_heard(way)
+        if isinstance(way, Relayed) and way.is_linked and not self.is_direct:
+            self._use(way.relay, BEGUN)
+
     def note_relayed(self, way: Relayed) -> None:
         """A packet of a session came through a relay, be it new or late."""
         if way.is_linked:
@@ -344,10 +351,10 @@ class Ways(Part[WaysHost]):
         return [Direct(path) for path in reversed(self.paths)] if self.host.room_in_outbox >= len(self.paths) else []
 
     def all(self) -> list[Way]:
-        """How a packet of a handshake goes: to each place by UDP where the friend may be, and through relays."""
-        linked = sorted(filter(self._is_linked, self.relays), key=lambda key: key != self.used)
-        relayed = [Relayed(key, self.dht_key, True) for key in linked[:1]]
-        return [*map(Direct, self.paths), *(relayed or self._by_key())]
+        """How a packet of a handshake goes: to each place by UDP where the friend may be, and through each relay at
+        which it is linked, for nothing shows yet which of them pass packets on; by its key if it is linked at none."""
+        linked = [Relayed(key, self.dht_key, True) for key in self.relays if self._is_linked(key)]
+        return [*map(Direct, self.paths), *(linked or self._by_key())]
 
     # -- another one
 

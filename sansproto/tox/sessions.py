@@ -129,7 +129,7 @@ class Sessions(Part[SessionsHost]):
 
     def confirm(self, session: Session, arrived: Arrived) -> None:
         """The first packet of a session came."""
-        session.friend.ways.note_heard(arrived.way)
+        session.friend.ways.note_first(arrived.way)
         self.host.recovery.hear_data(arrived.sealed(session.sid, friend_route(session.friend.key)))
 
     def ask_alive(self, friend: Friend) -> None:

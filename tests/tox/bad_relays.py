@@ -21,11 +21,22 @@ class Faults(World):
     """Two nodes who talk all the time, by relays that may be bad and by UDP."""
 
     def __init__(
-        self, relays: int, trip: float = 0.02, *, udp: bool = False, loss: float = 0.0, bulk: str = "", seed: int = 1
+        self,
+        relays: int,
+        trip: float = 0.02,
+        *,
+        udp: bool = False,
+        loss: float = 0.0,
+        bulk: str = "",
+        seed: int = 1,
+        first: Fault | None = None,
     ) -> None:
+        """``first`` is what the first relay does, already before they meet."""
         super().__init__(seed=seed, latency=trip / 4)
         self.servers: list[FaultyRelay] = []
         self.known = [self.faulty_relay() for _ in range(relays)]
+        if first is not None:
+            self.treat(0, first)
         self.a, self.b, self.bulk = Talker(self, 1), Talker(self, 2), bulk
         self.both = (self.a, self.b)
         self.net.way(AT_A, AT_B, Conditions(latency=trip / 2, loss=loss))

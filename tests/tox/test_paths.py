@@ -16,7 +16,7 @@ from tox_world import World, chat, meet
 
 from sansproto.testing._internal.alike import differences
 from sansproto.testing.entropy import ScriptedEntropy
-from sansproto.testing.faulty_relay import black_hole, corrupting, delayed, lossy, mtu_black_hole
+from sansproto.testing.faulty_relay import Fault, black_hole, corrupting, delayed, lossy, mtu_black_hole
 from sansproto.testing.network import Conditions
 from sansproto.tox import CustomReceived, KeyPair, ToxNode
 from sansproto.tox.tracks import UDP, Carried, Track
@@ -112,6 +112,19 @@ def test_what_fails_is_left(name: str, trip: float) -> None:
     assert gap <= (most if trip < 1.0 else most_at_2_s)
     assert used != [world.used(node) for node in world.both]  # in a direction that works it may stay
     assert world.moves - before <= 4
+
+
+def without_data(sender: bytes, receiver: bytes, data: bytes) -> list[tuple[float, bytes]]:
+    """Handshakes pass, and packets of a session do not."""
+    return [] if data[0] == 27 else [(0.0, data)]
+
+
+@pytest.mark.parametrize("fault", [black_hole(), corrupting(1.0), delayed(3.0), without_data])
+def test_friends_meet_at_a_good_relay_although_the_first_one_is_bad(fault: Fault) -> None:
+    """Nothing shows which one is bad: they have no session yet."""
+    world = Faults(2, first=fault)
+    assert world.net.now < 1.0
+    assert [world.used(node) for node in world.both] == [1, 1]
 
 
 @pytest.mark.unmeasured
