@@ -19,6 +19,8 @@ from sansproto.session import Session
 from sansproto.testing._internal import reasons
 from sansproto.testing._internal.protocols import ROOT, protocols
 
+gc.disable()  # up to the end of the collection nothing is garbage: not to look for it saves a quarter of its time
+
 _COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 _soak = int(os.environ.get("SANSPROTO_SOAK") or 0)
 settings.register_profile("default", _COMMON, max_examples=50, derandomize=True)
@@ -67,8 +69,6 @@ def _hypothesis_begins(nothing: None) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, Any, Any]:
-    """Nothing is garbage up to its end: not to look for it saves a quarter of the time."""
-    gc.disable()
     try:
         return (yield)
     finally:
@@ -108,6 +108,10 @@ def told(count: Callable[..., None], table: Callable[[str], Collection[str]], of
     return counts
 
 
-Session.drop = told(Session.drop, reasons.dropped, reasons.key)  # type: ignore[method-assign]
-Session.count_refusal = told(Session.count_refusal, reasons.refused, lambda one: one.reason)  # type: ignore[method-assign]
-Session.count_note = told(Session.count_note, reasons.noted, lambda one: one.remark)  # type: ignore[method-assign]
+def pytest_configure(config: pytest.Config) -> None:
+    """Sessions count only where tests run, which is in none of a process that hands them out."""
+    if not config.getoption("numprocesses", None):
+        session: Any = Session
+        session.drop = told(Session.drop, reasons.dropped, reasons.key)
+        session.count_refusal = told(Session.count_refusal, reasons.refused, lambda one: one.reason)
+        session.count_note = told(Session.count_note, reasons.noted, lambda one: one.remark)

@@ -131,7 +131,8 @@ def _packet(kind: type[Packet], rules: Mapping[type[Packet], Sequence[Data]]) ->
 
 
 def _members(kind: type[Enum]) -> Data:
-    return {one.name: _member(one) | _meaning(meanings_of(kind).get(one.name, "")) for one in kind}
+    meanings = meanings_of(kind)
+    return {one.name: _member(one) | _meaning(meanings.get(one.name, "")) for one in kind}
 
 
 def _member(one: Enum) -> Data:

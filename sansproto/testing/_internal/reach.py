@@ -7,9 +7,10 @@ name functions. So too much may be found where two things have one name, and not
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import sys
+from functools import cache
 from inspect import getsource
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ...machine import Default, Guards, Table
@@ -23,8 +24,8 @@ class Reach:
 
     def __init__(self, protocol: str, tables: tuple[AnyTable, ...]) -> None:
         self._names: set[str] = set()
-        for module in modules_of(protocol):
-            self._names |= names_in(ast.parse(getsource(module)))
+        for module in modules_of(protocol) if tables else ():
+            self._names |= names_of(module)
         shared = [one for page in {table.page for table in tables} & {*protocols()} for one in modules_of(page)]
         self._constants = {
             id(one): name for module in shared for name, one in vars(module).items() if isinstance(one, Guards)
@@ -66,8 +67,31 @@ def names_in(tree: ast.AST) -> set[str]:
     return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
-def functions_in(module: ModuleType) -> Iterator[tuple[str, set[str]]]:
-    """The functions of a module, and of its classes, with what each names."""
-    for node in ast.walk(ast.parse(getsource(module))):
-        if isinstance(node, ast.FunctionDef):
-            yield node.name, names_in(node)
+@cache
+def tree_of(module: ModuleType) -> ast.Module:
+    return ast.parse(getsource(module))
+
+
+@cache
+def names_of(module: ModuleType) -> set[str]:
+    """What a module names."""
+    return names_in(tree_of(module))
+
+
+@cache
+def functions_of(module: ModuleType) -> list[ast.FunctionDef]:
+    """The functions of a module, and of its classes."""
+    return [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.FunctionDef)]
+
+
+@cache
+def functions_in(module: ModuleType) -> list[tuple[str, set[str]]]:
+    """The same by name, with what each names."""
+    return [(node.name, names_in(node)) for node in functions_of(module)]
+
+
+def function_of(function: FunctionType) -> ast.FunctionDef:
+    """A function of a module as it is written there."""
+    first = function.__code__.co_firstlineno
+    found = functions_of(sys.modules[function.__module__])
+    return next(node for node in found if first in (node.lineno, *(one.lineno for one in node.decorator_list)))

@@ -10,8 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from inspect import getsource, isfunction
-from textwrap import dedent
+from inspect import isfunction
 from types import FunctionType
 from typing import Any, Never, TypeAlias, TypeVar
 
@@ -25,7 +24,7 @@ from ...machine import Outcome
 from .charts import list_table
 from .declared import tables_below
 from .protocols import modules_of, protocols, sessions_of, tables_of
-from .reach import Reach
+from .reach import Reach, function_of
 
 MALFORMED = "malformed ..."
 """Of any packet, by its name."""
@@ -168,7 +167,7 @@ class _Reader(ast.NodeVisitor):
         self.found: list[str | Refusal] = []
         self.calls: list[tuple[str, bool]] = []
         self._names, self._speaks = function.__globals__, speaks
-        self.visit(ast.parse(dedent(getsource(function))))
+        self.visit(function_of(function))
 
     def visit_If(self, node: ast.If) -> None:
         for one in (node.test, *self._chosen(node.test, node.body, node.orelse)):
