@@ -340,7 +340,7 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
             return self.send_message(path, type, payload, source=source, secret=secret)
         if reliable:
             return self.send_reliable(path, (type, payload), source=source, secret=secret)
-        return self.send_raw(path, type, payload, source=source, secret=secret)
+        return self.send_raw(path, type, payload, source=source, mac=self.mac_for(type, payload, secret))
 
     def _need_sendable(self, verb: str, payload: bytes, message: bool) -> None:
         self._need_open(verb)

@@ -32,7 +32,11 @@ _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
 _TYPES: Final[dict[type[Packet], PacketType]] = {kind: tuple(PacketType)[number] for number, kind in PACKETS.items()}
-_HAS_NO_SOURCE, _HAS_SOURCE = Form.UNSOURCED, Form.SOURCED  # members: to look one up costs more than a struct call
+_HAS_NO_SOURCE, _HAS_SOURCE, _HAS_MAC = (
+    Form.UNSOURCED,
+    Form.SOURCED,
+    Form.VERIFIED,
+)  # members: to look one up costs more than a struct call
 
 TOO_LARGE: Final = Refusal("message too large", ref="messages")
 
@@ -83,7 +87,8 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
 
     def send_packet(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None:
         """Send a packet once. ``source`` is our local id, for types whose header has one."""
-        self.send_raw(path, _TYPES[packet.__class__], packet.encode(), source=source, secret=secret)
+        type, payload = _TYPES[packet.__class__], packet.encode()
+        self.send_raw(path, type, payload, source=source, mac=self.mac_for(type, payload, secret))
 
     def answer(self, path: Path, packet: Packet) -> None:
         """Send a packet without a source to somebody of whom nothing is kept: it is always the first one to them."""
@@ -91,8 +96,11 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         header = Header(type, 1, self.versions[type])
         self.send_datagram(encode_datagram(header, payload), path, type.name)
 
-    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b"") -> bool:
-        """The same with a payload that is encoded already. False, and counted, if too many datagrams wait."""
+    def send_raw(self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, mac: bytes = NO_MAC) -> bool:
+        """The same with a payload that is encoded already, and its MAC, for types whose header has one.
+
+        False, and counted, if too many datagrams wait.
+        """
         remote = (path.host, path.port, path.scope)
         sequences = self._sequences
         last = sequences.get(remote)
@@ -109,7 +117,6 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         elif form is _HAS_SOURCE:
             head = _SOURCED(sequence, value, version, source)
         else:
-            mac = crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC  # as _mac does
             head = _VERIFIED(sequence, value, version, source, mac)
         return self.send_datagram(head + payload, path, type._name_)
 
@@ -143,6 +150,12 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
                 for number, piece in enumerate(pieces)
             ]
         )
+
+    def mac_for(self, type: PacketType, payload: bytes, secret: bytes) -> bytes:
+        """The MAC of a packet to somebody with whom we share this secret; zeros where it has none."""
+        if secret and type.form is _HAS_MAC and self.authenticates():
+            return crypto.mac(secret, payload)
+        return NO_MAC
 
     def wall_us(self) -> int:
         """The wall clock in microseconds."""
@@ -225,12 +238,9 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
         self, type: PacketType, payload: bytes, source: int, secret: bytes, part: Part | None = None
     ) -> Outgoing:
         """A reliable packet, which gets its sequence number when it is sent."""
-        sourced = None if type.form is Form.UNSOURCED else source
-        mac = self._mac(payload, secret) if type.form is Form.VERIFIED else None
+        sourced = None if type.form is _HAS_NO_SOURCE else source
+        mac = self.mac_for(type, payload, secret) if type.form is _HAS_MAC else None
         return Outgoing(Header(type, 0, self.versions[type], sourced, mac, reliable=True, part=part), payload)
-
-    def _mac(self, payload: bytes, secret: bytes) -> bytes:
-        return crypto.mac(secret, payload) if secret and self.authenticates() else NO_MAC
 
 
 def _forget_all(owner: Declared) -> None:

@@ -138,7 +138,7 @@ class PermissionsChanged:
     """Ours from now on: bits of :class:`~sansproto.overte.packets.Permissions`."""
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class NodeAdded:
     """The domain named a node. Nothing can be sent to it before ``NodeActivated``."""
 

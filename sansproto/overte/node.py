@@ -17,8 +17,10 @@ from ..contract import Instant, Path
 from ..endpoint import Received
 from ..machine import Default, Guards, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
+from . import crypto
 from . import packets as p
 from .events import NodeActivated, NodeAdded, NodeInfo, NodeMeasured, NodeRemoved, PacketReceived, Removal
+from .header import NO_MAC
 from .limits import ClientDelays
 from .parts import Arrival, ClientHost, ClientPart, read, receives
 from .qt import NULL_UUID, SocketType
@@ -34,8 +36,9 @@ _QUIET: Final = 3
 _MAX_CONNECTION_ID: Final = (1 << 63) - 1
 _SAMPLES: Final = 30
 _AGNOSTIC, _LOCAL, _PUBLIC, _SYMMETRIC = (one.value for one in p.PingType)
-_OFFICES: Final = {int(kind): (chr(kind),) for kind in p.STATIC}
-_BlankInfo: Final = blank_of(NodeInfo)
+_KINDS: Final = tuple(bytes((one.value,)) for one in p.PingType)
+_OFFICES: Final = {int(kind): chr(kind) for kind in p.STATIC}
+_BlankInfo, _BlankAdded = blank_of(NodeInfo), blank_of(NodeAdded)
 _PING_PACKET: Final = PacketType.PING
 
 Claim: TypeAlias = int | str
@@ -80,6 +83,9 @@ class NodeState(Enum):
     GONE = 3
     FOREIGN = 4
     """It is reached over WebRTC only."""
+
+
+_ACTIVE: Final = NodeState.ACTIVE  # looked up once: for every ping
 
 
 class NodeInput:
@@ -148,7 +154,8 @@ class Node(ClientPart[NodeState]):
     owner: Annotated[NodeOwner, CACHED]
 
     def __init__(self, host: ClientHost, owner: NodeOwner, key: bytes) -> None:
-        super().__init__(host)
+        self.place, self.host, self.forgotten = None, host, False  # as ClientPart does
+        self.state, self.armed, self.delays = self.table.initial, None, host.delays
         self.owner, self.key = owner, key
         self.active = self.newest = self.quiet = 0
         self.symmetric = self.ping_ms = self.skew_us = None
@@ -176,7 +183,9 @@ class Node(ClientPart[NodeState]):
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        return self.listing.local_id, *_OFFICES.get(self.listing.type, ())
+        said = self.listing
+        office = _OFFICES.get(said.type)
+        return (said.local_id,) if office is None else (said.local_id, office)
 
     @property
     def public(self) -> Path | None:
@@ -259,7 +268,7 @@ class Node(ClientPart[NodeState]):
     # -- the table's delay and actions
 
     def until_ping(self) -> float:
-        return self.delays.ping if self.state is NodeState.ACTIVE else self.delays.punch
+        return self.delays.ping if self.state is _ACTIVE else self.delays.punch
 
     def update(self, listing: Listing) -> None:
         before, way = self.listing, self.way
@@ -288,11 +297,15 @@ class Node(ClientPart[NodeState]):
             self.quiet = min(self.quiet + 1, _QUIET)
         if host.is_squelched:
             return
-        clock, count, us, secret = host.wall_us(), self.connection_id, host.membership.local_id, self.listing.secret
-        pings, send = self.pings, host.send_raw
+        clock, us, secret, mac = host.wall_us(), host.membership.local_id, self.listing.secret, NO_MAC
+        pings, send, is_signed = self.pings, host.send_raw, secret and host.authenticates()
+        clocks = p.pack_clocks(clock, self.connection_id)
         for kind, path in ways.items():
             pings.append((clock, kind))
-            send(path, _PING_PACKET, p.pack_ping(kind, clock, count), source=us, secret=secret)
+            payload = _KINDS[kind] + clocks
+            if is_signed:
+                mac = crypto.mac(secret, payload)
+            send(path, _PING_PACKET, payload, source=us, mac=mac)
         if len(pings) > _PINGS:
             del pings[:-_PINGS]
 
@@ -342,7 +355,10 @@ class Node(ClientPart[NodeState]):
         self.host.emit(PacketReceived(self.key, arrival.header.type, payload=arrival.payload))
 
     def tell_added(self) -> None:
-        self.host.emit(NodeAdded(self.info))
+        added = _BlankAdded()
+        added.node = self.info
+        added.__class__ = NodeAdded
+        self.host.emit(added)
 
     def tell_lost(self, why: Removal) -> None:
         self.host.emit(NodeRemoved(self.key, why))

@@ -354,8 +354,8 @@ class Ping(Packet):
     connection_id: int = field(I64LE, "how often the sender has dropped the receiver")
 
 
-pack_ping: Final = Struct("<BQq").pack
-"""The fields of a :class:`Ping` in order: for the client, which pings each of many nodes."""
+pack_clocks: Final = Struct("<Qq").pack
+"""The fields of a :class:`Ping` behind its type, in order: for the client, which pings each of many nodes."""
 
 
 @packet(id=PacketType.PING_REPLY.value)

@@ -16,7 +16,7 @@ from ..machine import S
 from ..snapshot import CACHED
 from ..wire import Packet
 from .events import ClientEvent
-from .header import Header
+from .header import NO_MAC, Header
 from .introduction import Membership
 from .limits import ClientDelays, ClientLimits, ServerDelays, ServerLimits, TransportDelays, TransportLimits
 from .policy import Policy
@@ -96,7 +96,7 @@ class OverteHost(Host[E_contra], Protocol[E_contra]):
     def send_datagram(self, data: bytes, path: Path, name: str = "") -> bool: ...
     def send_packet(self, path: Path, packet: Packet, *, source: int = 0, secret: bytes = b"") -> None: ...
     def send_raw(
-        self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, secret: bytes = b""
+        self, path: Path, type: PacketType, payload: bytes, *, source: int = 0, mac: bytes = NO_MAC
     ) -> bool: ...
     def send_reliable(self, path: Path, content: Packet, *, source: int = 0) -> bool: ...
     def send_message(self, path: Path, type: PacketType, payload: bytes) -> bool: ...

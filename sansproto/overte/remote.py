@@ -42,13 +42,13 @@ def path_of(remote: Remote) -> Path:
 
 def path_to(sock: SockAddr, instead: str = "") -> Path | None:
     """Where a socket of the wire is, with the host ``instead`` of a null one; None if no datagram can be sent there."""
-    host, scope = sock.host or instead, sock.scope
+    host, port, scope = sock.host or instead, sock.port, sock.scope
     if ":" in host and "." in host:
         host = host.removeprefix("::ffff:")
-    if host in _NOWHERE or not sock.port or sock.kind == _WEBRTC:
+    if host in _NOWHERE or not port or sock.kind == _WEBRTC:
         return None
     blank = _BlankPath()
-    blank.socket, blank.host, blank.port = SOCKET, host, sock.port
+    blank.socket, blank.host, blank.port = SOCKET, host, port
     blank.scope = int(scope) if scope and scope.isascii() and scope.isdecimal() else 0
     blank.__class__ = Path
     path: Path = blank

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,18 @@ def test_a_heartbeat_is_signed_over_the_bytes_in_front_of_the_signature() -> Non
     signature = crypto.sign(PRIVATE, beat.signed)
     assert crypto.verify(PUBLIC, signature, beat.signed)
     assert not crypto.verify(PUBLIC, signature, beat.signed + b"x")
+
+
+def test_macs_are_the_same_where_python_has_no_md5_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "_md5", None)  # to import it fails
+    again = importlib.util.spec_from_file_location("sansproto.overte.crypto_again", crypto.__file__)
+    assert again is not None
+    assert again.loader is not None
+    module = importlib.util.module_from_spec(again)
+    again.loader.exec_module(module)
+    assert module.md5 is hashlib.md5
+    assert module.mac(b"secret", b"x") == crypto.mac(b"secret", b"x")
+    assert module.protocol_signature(b"x") == crypto.protocol_signature(b"x")
 
 
 def test_a_public_key_may_be_base64() -> None:

@@ -113,7 +113,7 @@ def test_the_prefix_of_a_list_is_that_of_the_declared_packet(values: Any) -> Non
 
 @given(st.integers(0, 255), U64, st.integers(-(1 << 63), (1 << 63) - 1))
 def test_a_ping_is_that_of_the_declared_packet(kind: int, clock: int, connection_id: int) -> None:
-    assert p.pack_ping(kind, clock, connection_id) == p.Ping(kind, clock, connection_id).encode()
+    assert bytes([kind]) + p.pack_clocks(clock, connection_id) == p.Ping(kind, clock, connection_id).encode()
 
 
 @given(IDS, st.binary(max_size=200))

@@ -84,7 +84,7 @@ def test_what_is_sent_has_the_header_of_its_type(
         Form.SOURCED: header(kind, source),
         Form.VERIFIED: header(kind, source, mac),
     }[kind.form]
-    talker.send_raw(to(HOST), kind, payload, source=source, secret=secret)
+    talker.send_raw(to(HOST), kind, payload, source=source, mac=talker.mac_for(kind, payload, secret))
     transmit: Any = talker.next_transmit()
     assert transmit.data == encode_datagram(expected, payload)
     assert transmit.path == to(HOST)
@@ -322,7 +322,7 @@ def test_reports_of_the_transport() -> None:
 def test_the_trace_names_what_passes_and_nothing_of_what_is_in_it() -> None:
     records: list[Any] = []
     talker = a_talker(trace=records.append)
-    talker.send_raw(to(HOST), PING, b"payload", source=1, secret=SECRET)
+    talker.send_raw(to(HOST), PING, b"payload", source=1, mac=crypto.mac(SECRET, b"payload"))
     datagram: Any = talker.next_transmit()
     deliver(talker, attrs.evolve(decode_datagram(datagram.data)[0], source=7), b"payload")
     deliver(talker, Control(ControlType.HANDSHAKE, 5))
