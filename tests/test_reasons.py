@@ -178,6 +178,15 @@ def section(page: File, heading: str) -> str:
     return sections[heading]
 
 
+def test_of_shared_parts_a_protocol_lists_the_refusals_and_notes_of_modules_that_it_imports() -> None:
+    """Freenet has what calls after a sleep from the core, and no peer, call or session of it."""
+    core = {"too many peers", "the host could not seal it"}
+    assert core <= reasons.refused("egtp").keys() & reasons.refused("tox").keys()
+    assert not core & reasons.refused("freenet").keys()
+    assert "a challenge was sent" in reasons.noted("tox")
+    assert "a challenge was sent" not in reasons.noted("freenet")
+
+
 def test_a_page_without_a_section_is_told_which(tmp_path: File) -> None:
     page = tmp_path / "toy.rst"
     page.write_text("Toy\n===\n\nAsking\n------\n\nText.\n\nEnds\n----\n")

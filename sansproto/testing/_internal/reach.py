@@ -1,7 +1,8 @@
-"""What a protocol reaches of the parts that it shares with others: the guards that it can come to, and the inputs.
+"""What a protocol reaches of the parts that it shares with others: guards, inputs, refusals and notes.
 
-Followed by name, from what the protocol's own modules name: functions name others, guards and inputs; guards and rows
-name functions. So too much may be found where two things have one name, and nothing is missed.
+Of the modules that it imports, followed by name, from what the protocol's own modules name: functions name others,
+guards and inputs; guards and rows name functions. So too much may be found where two things have one name, and nothing
+is missed.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 import ast
 import sys
 from functools import cache
+from importlib.util import resolve_name
 from inspect import getsource
 from types import FunctionType, ModuleType
 from typing import Any
 
+from ...component import Note, Refusal
 from ...machine import Default, Guards, Table
 from .protocols import modules_of, protocols
 
@@ -26,9 +29,16 @@ class Reach:
         self._names: set[str] = set()
         for module in modules_of(protocol) if tables else ():
             self._names |= names_of(module)
-        shared = [one for page in {table.page for table in tables} & {*protocols()} for one in modules_of(page)]
+        pages = {table.page for table in tables} & {*protocols()}
+        imported = imported_by(modules_of(protocol)) if tables else set()
+        modules = [one for page in pages for one in modules_of(page)]
+        shared = [one for one in modules if one.__name__ in imported]
+        kinds = (Guards, Refusal, Note)
         self._constants = {
-            id(one): name for module in shared for name, one in vars(module).items() if isinstance(one, Guards)
+            id(one): name if module in shared else ""
+            for module in sorted(modules, key=shared.__contains__)  # those that also import it count less
+            for name, one in vars(module).items()
+            if isinstance(one, kinds)
         }
         functions = [one for module in shared for one in functions_in(module)]
         before = -1
@@ -40,9 +50,9 @@ class Reach:
             for table in tables:
                 self._follow(table)
 
-    def has_guards(self, guards: Guards[Any, Any, Any, Any]) -> bool:
-        """Can something be classified by these? Guards that no module holds can."""
-        return self._constants.get(id(guards)) in {None, *self._names}
+    def has(self, constant: Guards[Any, Any, Any, Any] | Refusal | Note) -> bool:
+        """Is this named by anything that is reached? What no module holds is taken to be."""
+        return self._constants.get(id(constant)) in {None, *self._names}
 
     def has_default(self, default: Default[Any]) -> bool:
         """Can one of its inputs come?"""
@@ -50,7 +60,7 @@ class Reach:
 
     def _follow(self, table: AnyTable) -> None:
         for guards in table.guards:
-            if self.has_guards(guards):
+            if self.has(guards):
                 for step in guards.steps:
                     self._names |= {one.name for one in (step, step.on) if one is not None and one.name}
         for row in table.rows:
@@ -58,6 +68,22 @@ class Reach:
                 self._names |= {one.__name__ for one in (*row.do, row.when) if one is not None}
                 for timer in row.arm:
                     self._names |= {timer.on.name, getattr(timer.after, "__name__", "")}
+
+
+def imported_by(modules: list[ModuleType]) -> set[str]:
+    """The names of what modules import of the library, and of what these import in turn."""
+    found, todo = set[str](), [*modules]
+    while todo:
+        module = todo.pop()
+        if module.__name__ not in found:
+            found.add(module.__name__)
+            package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
+            for node in ast.walk(tree_of(module)):
+                if isinstance(node, ast.ImportFrom) and node.level:
+                    base = resolve_name("." * node.level + (node.module or ""), package)
+                    names = [base, *(f"{base}.{one.name}" for one in node.names)]
+                    todo += [sys.modules[name] for name in names if name in sys.modules]
+    return found
 
 
 def names_in(tree: ast.AST) -> set[str]:

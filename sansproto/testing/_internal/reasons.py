@@ -117,14 +117,13 @@ def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
     sessions = sessions_of(protocol)
     below = {table for one in sessions for table in tables_below(one)}
     streams = [table for table in tables_of("links") if table in below]
-    shared = tuple(table for page in shared_parts(protocol) for table in tables_of(page) if table in below)
-    reach = Reach(protocol, shared)
+    shared, reach = _reach_of(protocol)
     for table in (*tables_of(protocol), *streams, *shared):
         page = "" if table.page == protocol else f":doc:`{table.page}`"
         is_own = table not in shared
         for guards in table.guards:
             for step in guards.steps:
-                if step.on is None and (is_own or reach.has_guards(guards)):
+                if step.on is None and (is_own or reach.has(guards)):
                     yield step.reason, Given(table.name, guards.name, page or step.ref)
         for default in table.defaults:
             if default.outcome is Outcome.IGNORE and (is_own or reach.has_default(default)):
@@ -139,9 +138,18 @@ def shared_parts(protocol: str) -> list[str]:
     return sorted((pages & {*protocols()}) - {protocol})
 
 
+@cache
+def _reach_of(protocol: str) -> tuple[tuple[Any, ...], Reach]:
+    """The tables of shared parts that the sessions of a protocol own, and what it reaches of them."""
+    below = {table for one in sessions_of(protocol) for table in tables_below(one)}
+    tables = tuple(table for page in shared_parts(protocol) for table in tables_of(page) if table in below)
+    return tables, Reach(protocol, tables)
+
+
 def _of_shared_parts(protocol: str, kind: type[T]) -> Iterator[tuple[str, T]]:
+    _, reach = _reach_of(protocol)
     for page in shared_parts(protocol):
-        yield from ((f":doc:`{page}`", one) for one in _declared(page, kind))
+        yield from ((f":doc:`{page}`", one) for one in _declared(page, kind) if reach.has(one))
 
 
 def _declared(protocol: str, kind: type[T]) -> set[T]:
