@@ -400,7 +400,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "overte.section_parts": lambda: payloads(*SECTION_PACKETS),
     "overte.views": lambda: payloads(avatars.AvatarQuery, avatars.View, overte_payloads.EntityQuery),
     "overte.traits": lambda: payloads(
-        avatars.SetAvatarTraits, avatars.BulkAvatarTraits, avatars.AvatarTraits, avatars.BulkAvatarTraitsAck
+        avatars.SetAvatarTraits,
+        avatars.TraitOverride,
+        avatars.BulkAvatarTraits,
+        avatars.AvatarTraits,
+        avatars.BulkAvatarTraitsAck,
     ),
     "overte.audio": lambda: payloads(*AUDIO_PACKETS),
     "overte.wishes": lambda: payloads(*WISHES),

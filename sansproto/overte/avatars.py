@@ -29,6 +29,7 @@ from ..wire import (
     Node,
     Opener,
     Packet,
+    const,
     field,
     packet,
 )
@@ -541,8 +542,20 @@ class TraitsCodec(Codec[tuple[Trait, ...]]):
 
 @packet(id=PacketType.SET_AVATAR_TRAITS.value)
 class SetAvatarTraits(Packet):
+    """What an agent tells the avatar mixer. The mixer's answer is a :class:`TraitOverride`."""
+
     version: int = field(I32LE, "of all traits in it: 1, 2, ...; one that does not grow is ignored")
     traits: tuple[Trait, ...] = field(TraitsCodec(versioned=False))
+
+
+@packet(id=PacketType.SET_AVATAR_TRAITS.value)
+class TraitOverride(Packet):
+    """What :class:`SetAvatarTraits` is from the avatar mixer to an agent: the mixer does not allow the agent's model,
+    and shows this one instead."""
+
+    type: bytes = const(b"\0", "SKELETON_MODEL_URL", fault=Fault.UNSUPPORTED)
+    version: int = field(I32LE, "that of the trait that it replaces")
+    url: bytes = field(_SIZED, "percent-encoded")
 
 
 @packet

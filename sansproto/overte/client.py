@@ -319,14 +319,16 @@ class DomainClient(OverteEndpoint[ClientEvent, ClientDelays, ClientLimits]):
         )
 
     def read(self, event: PacketReceived) -> Payload | None:
-        """The packet in an event, read by our table of versions.
+        """The packet in an event, read by our table of versions, and by what we are: :class:`~.avatars.TraitOverride`
+        if we are an agent, :class:`~.avatars.SetAvatarTraits` if not.
 
         None for types that have no packet in :mod:`.payloads`, and for a payload that does not decode, which is counted
         as ``malformed payload``. Bytes after a packet are counted as ``trailing bytes``. docs/protocols/overte.rst,
         payloads.
         """
         try:
-            packet, end = decode(event.type, event.payload, self.versions)
+            is_agent = self.connection.introduction.node_type == p.NodeType.AGENT
+            packet, end = decode(event.type, event.payload, self.versions, for_agent=is_agent)
         except WireError:
             self.count_note(MALFORMED_PAYLOAD, self.node_table)
             return None

@@ -56,6 +56,7 @@ from .avatars import (
     BulkAvatarTraitsAck,
     KillAvatar,
     SetAvatarTraits,
+    TraitOverride,
     View,
 )
 from .header import MAX_SEQUENCE, Datagram
@@ -222,7 +223,7 @@ class EntityQuery(Packet):
     flags: int = field(U16LE, "1: tell when all is there")
 
 
-Payload: TypeAlias = (
+_OfType: TypeAlias = (
     MessagesData
     | MessagesSubscribe
     | MessagesUnsubscribe
@@ -253,8 +254,11 @@ Payload: TypeAlias = (
     | EntityQuery
 )
 
-PAYLOADS: Final[dict[int, type[Payload]]] = by_id(*Payload.__args__)
-"""The payloads by the numbers of their types."""
+Payload: TypeAlias = _OfType | TraitOverride
+
+PAYLOADS: Final[dict[int, type[_OfType]]] = by_id(*_OfType.__args__)
+"""The payloads by the numbers of their types. The type of :class:`SetAvatarTraits` is that of :class:`TraitOverride`,
+too."""
 
 DATAGRAM: Final = Datagram({**PACKETS, **PAYLOADS})
 """Any datagram, for dissection, with what nodes say to each other: ``DATAGRAM.dissect(data)``."""
@@ -275,7 +279,15 @@ class Delivery(Enum):
 
 
 _MESSAGES: Final = frozenset(
-    {MessagesData, MessagesSubscribe, MessagesUnsubscribe, AvatarIdentity, SetAvatarTraits, BulkAvatarTraits}
+    {
+        MessagesData,
+        MessagesSubscribe,
+        MessagesUnsubscribe,
+        AvatarIdentity,
+        SetAvatarTraits,
+        TraitOverride,
+        BulkAvatarTraits,
+    }
 )
 _RELIABLE: Final = frozenset(
     {
@@ -313,10 +325,13 @@ def encode(payload: Payload, versions: VersionTable) -> bytes:
     return payload.encode()
 
 
-def decode(type: PacketType, payload: bytes, versions: VersionTable) -> tuple[Payload | None, int]:
+def decode(
+    type: PacketType, payload: bytes, versions: VersionTable, *, for_agent: bool = False
+) -> tuple[Payload | None, int]:
     """A payload as peers with this table of versions write it, and how many bytes it has: the rest is ignored.
 
-    None for types that are not in :data:`PAYLOADS`. Raises WireError if it does not decode as its type.
+    ``for_agent``: an agent received it, to whom :class:`SetAvatarTraits` is :class:`TraitOverride`. None for types that
+    are not in :data:`PAYLOADS`. Raises WireError if it does not decode as its type.
     """
     kind = PAYLOADS.get(type.value)
     if kind is None:
@@ -325,6 +340,8 @@ def decode(type: PacketType, payload: bytes, versions: VersionTable) -> tuple[Pa
         older, end = AvatarIdentityBefore55.decode_prefix(payload)
         avatars = (Identity(one.id, one.sequence, one.name, one.session_name, one.flags) for one in older.avatars)
         return AvatarIdentity(tuple(avatars)), end
+    if kind is SetAvatarTraits and for_agent:
+        return TraitOverride.decode_prefix(payload)
     return kind.decode_prefix(payload)
 
 
@@ -333,7 +350,8 @@ def _has_attachments(versions: VersionTable) -> bool:
 
 
 TYPES: Final[Mapping[type[Packet], PacketType]] = {
-    kind: next(one for one in PacketType if one.value == number) for number, kind in PAYLOADS.items()
+    TraitOverride: PacketType.SET_AVATAR_TRAITS,
+    **{kind: next(one for one in PacketType if one.value == number) for number, kind in PAYLOADS.items()},
 }
 """The types of payloads."""
 

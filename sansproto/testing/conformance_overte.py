@@ -31,6 +31,7 @@ from ..overte import (
     payloads,
     qt,
 )
+from ..overte.avatars import TraitOverride
 from ..overte.header import Control, Position, decode_datagram, encode_datagram
 from ..overte.packets import PACKETS
 from ..overte.payloads import PAYLOADS
@@ -144,7 +145,7 @@ class _Numbers(Packet):
 _KINDS = qt.OpenEnum(U8, SocketType)
 _KNOWN: Mapping[int, type[Packet]] = {**PACKETS, **PAYLOADS}
 _BY_NAME: Mapping[str, type[Packet]] = {
-    kind.__name__: kind for kind in (*_KNOWN.values(), payloads.AvatarIdentityBefore55)
+    kind.__name__: kind for kind in (*_KNOWN.values(), payloads.AvatarIdentityBefore55, TraitOverride)
 }
 _QT: Mapping[str, Codec[Any]] = {
     "QString": qt.QSTRING,

@@ -13,14 +13,14 @@ from sansproto.errors import Fault, WireError
 from sansproto.overte import packets as p
 from sansproto.overte import qt
 from sansproto.overte.header import Header, encode_datagram
-from sansproto.overte.payloads import PAYLOADS, AvatarIdentityBefore55
+from sansproto.overte.payloads import PAYLOADS, AvatarIdentityBefore55, TraitOverride
 from sansproto.overte.versions import DEFAULT, Form, PacketType
 from sansproto.testing.strategies import packets
 from sansproto.wire import ABSENT, Packet, layout_rows
 
 T = TypeVar("T")
 
-KINDS = (*p.PACKETS.values(), *PAYLOADS.values(), AvatarIdentityBefore55)
+KINDS = (*p.PACKETS.values(), *PAYLOADS.values(), AvatarIdentityBefore55, TraitOverride)
 
 by_packet = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind.__name__))
 

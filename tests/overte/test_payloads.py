@@ -32,6 +32,7 @@ from sansproto.overte.avatars import (
     KillAvatar,
     SetAvatarTraits,
     Trait,
+    TraitOverride,
     TraitsCodec,
     Vec3,
 )
@@ -235,7 +236,7 @@ def test_sizes_and_counts_that_lie_are_typed_errors(type: PacketType, payload: b
     with pytest.raises(WireError) as error:
         pl.decode(type, payload, DEFAULT)
     assert error.value.fault is fault
-    peer = activated()
+    peer = activated(node_type=p.NodeType.AVATAR_MIXER) if type is K.SET_AVATAR_TRAITS else activated()
     assert peer.read(PacketReceived(M, type, payload=payload)) is None
     assert peer.stats.noted["malformed payload"] == 1
 
@@ -283,6 +284,21 @@ def test_traits_with_versions_end_with_a_type() -> None:
     assert codec.encode(()) == b"\xff"
 
 
+def test_a_mixer_answers_traits_with_another_model_in_a_format_of_its_own() -> None:
+    """Both packets have one type. Who receives it knows which one it is: agents get the mixer's."""
+    url = b"https://example.org/allowed.fst"
+    override = TraitOverride(3, url)
+    wire = override.encode()
+    assert wire == b"\0" + pack("<ih", 3, len(url)) + url
+    asked = SetAvatarTraits(1, (Trait(type=0, data=url),))
+    agent, mixer = activated(), activated(node_type=p.NodeType.AVATAR_MIXER)
+    assert agent.read(PacketReceived(M, K.SET_AVATAR_TRAITS, payload=wire)) == override
+    assert mixer.read(PacketReceived(M, K.SET_AVATAR_TRAITS, payload=asked.encode())) == asked
+    for bad in (b"\1" + wire[1:], wire[:-1], b"\0" + pack("<ih", 3, -1)):
+        assert agent.read(PacketReceived(M, K.SET_AVATAR_TRAITS, payload=bad)) is None
+    assert agent.stats.noted["malformed payload"] == 3
+
+
 # -- how they are sent -------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +310,7 @@ def test_traits_with_versions_end_with_a_type() -> None:
         (MessagesData.of_text("chat", "hi", ID), Delivery.MESSAGE),
         (AvatarIdentity((Identity(ID, 1, "bot", "", 2),)), Delivery.MESSAGE),
         (SetAvatarTraits(1, ()), Delivery.MESSAGE),
+        (TraitOverride(1, b""), Delivery.MESSAGE),
         (AvatarData(1, AvatarState()), Delivery.ONCE),
         (NegotiateAudioFormat(("pcm",)), Delivery.ONCE),
         (EntityQuery(1, (), 600, 1.0, 0, b"", 0), Delivery.ONCE),
