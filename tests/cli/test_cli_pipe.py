@@ -337,6 +337,75 @@ def test_the_input_ends_and_the_other_end_was_killed_meanwhile() -> None:
     assert not pipe.told("finished")
 
 
+def names(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int] | None) -> list[str]:
+    """What the name of --to leads to, time after time; None: it is not found. The list tells what was looked up."""
+    asked, answers = list[str](), iter(found)
+
+    def look_up(host: str, port: int, kind: Any) -> tuple[str, int, int]:
+        asked.append(host)
+        place = next(answers, found[-1])
+        if place is None:
+            raise OSError(-2, "Name or service not known")
+        return (*place, 0)
+
+    monkeypatch.setattr(addresses, "look_up", look_up)
+    return asked
+
+
+NAME = ("other.example", 7000)
+
+
+def test_a_name_is_looked_up_before_a_socket_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, None)
+    pipe = Pipe(NAME)
+    failure = pipe.fail(iter(()))
+    assert (failure.code, failure.message[:26]) == (Exit.NOBODY, "Cannot find other.example ")
+    assert not pipe.lines  # not even that it has started
+
+
+def test_a_name_is_looked_up_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Other()
+    with other.running():
+        names(monkeypatch, NOWHERE, NOWHERE, other.at)
+        pipe = Pipe(NAME)
+
+        def story() -> Script:
+            pipe.emit(Unreachable(*PEER, route=DIRECT))
+            yield from until(lambda: pipe.told("connected"))
+            pipe.emit(GOODBYE)
+
+        pipe.run(story())
+
+
+def test_while_a_name_is_not_found_its_last_address_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Other()
+    with other.running():
+        asked = names(monkeypatch, other.at, None)
+        pipe = Pipe(NAME)
+
+        def story() -> Script:
+            yield from until(lambda: pipe.told("connected"))
+            pipe.emit(GOODBYE)
+
+        pipe.run(story())
+    assert asked == ["other.example"] * 2
+
+
+def test_while_a_name_is_not_found_the_mailbox_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Other()
+    with other.running():
+        names(monkeypatch, None, other.at)
+        pipe = Pipe(NAME, Relay(SERVER.public, Address(LOOPBACK, 9)))
+
+        def story() -> Script:
+            assert pipe.piping._is_by_mailbox
+            pipe.emit(Unreachable(*PEER, route=MAILBOX))
+            yield from until(lambda: pipe.told("connected"))
+            pipe.emit(GOODBYE)
+
+        pipe.run(story())
+
+
 def test_both_ways_are_tried_before_the_input_ends_in_vain() -> None:
     pipe = Pipe(NOWHERE, Relay(SERVER.public, Address(LOOPBACK, 9)))
     pipe.end_input()

@@ -705,6 +705,14 @@ class TestRelay:
         assert {event["dht_key"] for event in result.events if event["event"] == "joined"} == keys
         assert {event["dht_key"] for event in result.events if event["event"] == "left"} == keys
 
+    def test_it_is_told_that_a_client_expects_another_key(self, ends: Ends, relay: tuple[Command, str]) -> None:
+        server, name = relay
+        other = ends.keys("other").dht.public.hex()
+        self.echo(ends, f"{other}@{name.partition('@')[2]}")
+        lines = server.wait_for("other_key").splitlines()
+        (warning,) = (told for told in map(json.loads, lines) if told["event"] == "warning")
+        assert warning["reason"] == "other_key"
+
     def test_a_port_that_is_taken(self, ends: Ends, capfd: pytest.CaptureFixture[str]) -> None:
         with socket.create_server((HERE, 0)) as taken:
             place = f"{HERE}:{taken.getsockname()[1]}"

@@ -192,15 +192,13 @@ class Piping:
         self._path = self._target.resolve() or self._path
         path, relay = self._path, self._target.relay
         swap = self._was_tried != self._is_by_mailbox
-        self._is_by_mailbox = relay is not None and (self._target.to is None or swap)
+        self._is_by_mailbox = relay is not None and (path is None or swap)
         self._was_tried = True
         if relay is not None and self._is_by_mailbox:
             self._runner.call(lambda now: self._node.connect_by_mailbox(self._peer, relay.key, now))
         elif path is not None:
             self._check_place(path)
             self._runner.call(lambda now: self._node.connect(self._peer, path, now))
-        elif self._target.to is not None:
-            raise CommandFailed(Exit.NOBODY, f"Cannot find {self._target.to[0]}: check the name.")
 
     def _beat(self) -> None:
         """A message of no bytes shows whether the other end has restarted; it adds nothing to its output."""

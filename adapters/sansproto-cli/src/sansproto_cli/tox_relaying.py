@@ -11,9 +11,19 @@ from sansproto_sockets import Runner, run, system_entropy
 from . import addresses
 from .exits import CommandFailed, Exit
 from .line import SERVER_LINGER, attend
+from .mistakes import Mistakes
 from .relaying import raise_descriptor_limit
 from .report import Reporter
 from .tox_keys import Keys
+
+WORTH_TELLING = (
+    (
+        "bad hello",
+        "other_key",
+        "A client expects another key here than ours, and was cut off: check the key in the --relay that it was given.",
+    ),
+)
+"""What a relay keeps to itself."""
 
 
 def serve(keys: Keys, place: tuple[str, int], reporter: Reporter, check: Callable[[], None]) -> None:
@@ -37,7 +47,13 @@ def serve(keys: Keys, place: tuple[str, int], reporter: Reporter, check: Callabl
             port=bound.port,
             public_key=key,
         )
-        attend(runner, check, lambda event: _tell(event, reporter))
+        mistakes = Mistakes(server.stats, WORTH_TELLING, reporter)
+
+        def look() -> None:
+            mistakes.look(runner)
+            check()
+
+        attend(runner, look, lambda event: _tell(event, reporter))
         reporter.tell("stopped", "The relay stops.")
 
 
