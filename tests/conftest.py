@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Collection, Generator
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import pytest
@@ -100,6 +100,7 @@ def told(count: Callable[..., None], table: Callable[[str], Collection[str]], of
     """A method that counts, and says when the page does not tell of the reason."""
     tables = {name: frozenset(table(name)) for name in PROTOCOLS}
 
+    @wraps(count)  # so that its source can be read
     def counts(session: Session[Any], why: Any, *rest: Any, **more: Any) -> None:
         if (protocol := protocol_of(type(session))) and of(why) not in tables[protocol]:
             raise AssertionError(f"{protocol}.rst does not tell of {why!r}")

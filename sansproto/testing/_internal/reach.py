@@ -11,7 +11,7 @@ import ast
 import sys
 from functools import cache
 from importlib.util import resolve_name
-from inspect import getsource
+from inspect import getsource, unwrap
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -118,6 +118,7 @@ def functions_in(module: ModuleType) -> list[tuple[str, set[str]]]:
 
 def function_of(function: FunctionType) -> ast.FunctionDef:
     """A function of a module as it is written there."""
+    function = unwrap(function)
     first = function.__code__.co_firstlineno
     found = functions_of(sys.modules[function.__module__])
     return next(node for node in found if first in (node.lineno, *(one.lineno for one in node.decorator_list)))
