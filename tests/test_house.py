@@ -61,6 +61,7 @@ TESTING_MAY = {
     "network": {"random"},  # its generator is seeded by the caller
     "faulty_relay": {"random"},  # so are these
     "conformance": {"importlib"},  # of the module that has the checks of a protocol
+    "reach": {"importlib", "sys"},  # the source of modules that are imported
     "protocols": {"importlib"},  # of all modules of a protocol
     "strategies": {"importlib"},  # of the module that has those for the codecs of a protocol
     "vectors": {"importlib"},  # of jsonschema, which need not be installed
