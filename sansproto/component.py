@@ -19,11 +19,11 @@ from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar, TypeVar
 
 import attrs
 
-from .compiled import annotations_of
+from .compiled import Source, annotations_of
 from .contract import Path, Snapshot
 from .errors import WireError
 from .machine import Cell, Guards, Happened, S, Table, Timer
-from .snapshot import CACHED, check_declared, codecs, is_cached
+from .snapshot import CACHED, applied, check_declared, codecs, is_cached, tuple_of
 from .timers import Armed
 from .trace import Place, Trace
 
@@ -96,19 +96,11 @@ class Declared:
         """The state as plain values, points in time relative to ``base``; without some attributes, for comparisons."""
         layout = layout_of(type(self))
         check_declared(self, layout.names)
-        values = [freeze(getattr(self, name), base) for name, freeze, _ in layout.values if name not in leave_out]
-        return (*values, *[getattr(self, name).freeze(base) for name in layout.parts if name not in leave_out])
+        return _freezer(layout, leave_out)(self, base)
 
     def thaw(self, frozen: Snapshot, base: float) -> None:
         """Take over the state in a snapshot. The parts were made by the constructor; they take over theirs."""
-        layout = layout_of(type(self))
-        count = len(layout.values)
-        for (name, _, thaw), value in zip(layout.values, frozen[:count], strict=True):
-            setattr(self, name, thaw(value, base))
-        for name, state in zip(layout.parts, frozen[count:], strict=True):
-            getattr(self, name).thaw(state, base)
-        for name in layout.lazy:
-            getattr(self, "__dict__", {}).pop(name, None)
+        _thawer(layout_of(type(self)))(self, frozen, base)
         self.rebuild()
 
     def parts(self) -> Iterator[tuple[str, Any]]:
@@ -119,8 +111,8 @@ class Declared:
     def name_parts(self, place: Place) -> None:
         """Tell each part where it is."""
         self.place = place
-        for name, part in self.parts():
-            part.name_parts((*place, name))
+        for name in layout_of(type(self)).parts:
+            getattr(self, name).name_parts((*place, name))
 
 
 class Part(Declared, Generic[H]):
@@ -286,19 +278,23 @@ class OptionalPart(Parts[None, C]):
         self.remove(None)
 
 
-def components_of(owner: Declared) -> Iterator[Component[Any, Any]]:
+def components_of(owner: Declared) -> list[Component[Any, Any]]:
     """The components below an owner, those that come first in its declaration first."""
-    for _, part in owner.parts():
+    found: list[Component[Any, Any]] = []
+    for name in layout_of(type(owner)).parts:
+        part = getattr(owner, name)
         for one in part.values() if isinstance(part, Parts) else (part,):
             if isinstance(one, Component):
-                yield one
-            yield from components_of(one)
+                found.append(one)
+            found += components_of(one)
+    return found
 
 
 class Layout:
     """The attributes that a class and its bases declare."""
 
     def __init__(self, cls: type) -> None:
+        self.cls = cls
         kinds = annotations_of(cls)
         self.kinds = {name: kind for name, kind in kinds.items() if ClassVar not in (kind, get_origin(kind))}
         """Their types."""
@@ -322,6 +318,30 @@ class Layout:
 
 layout_of: Callable[[type], Layout] = cache(Layout)
 """What a class declares."""
+
+
+@cache
+def _freezer(layout: Layout, leave_out: frozenset[str]) -> Callable[[Declared, float], Snapshot]:
+    """The function that gives the state of a class, without some attributes."""
+    source = Source(layout.cls, layout.cls)
+    values = [applied(source, freeze, f"one.{name}") for name, freeze, _ in layout.values if name not in leave_out]
+    parts = [f"one.{name}.freeze(base)" for name in layout.parts if name not in leave_out]
+    source.lines += ["def freeze(one, base):", f"    return {tuple_of([*values, *parts])}"]
+    freeze: Callable[[Declared, float], Snapshot] = source.compile(f"state of {layout.cls.__qualname__}")["freeze"]
+    return freeze
+
+
+@cache
+def _thawer(layout: Layout) -> Callable[[Declared, Snapshot, float], None]:
+    """The function that takes over the state of a class, and forgets what followed from another one."""
+    source = Source(layout.cls, layout.cls)
+    names = [*(name for name, *_ in layout.values), *layout.parts]
+    source.lines += ["def thaw(one, frozen, base):", f"    {tuple_of(f'{name}_' for name in names)} = frozen"]
+    source.lines += [f"    one.{name} = {applied(source, thaw, f'{name}_')}" for name, _, thaw in layout.values]
+    source.lines += [f"    one.{name}.thaw({name}_, base)" for name in layout.parts]
+    source.lines += [f"    one.__dict__.pop({name!r}, None)" for name in layout.lazy]
+    thaw: Callable[[Declared, Snapshot, float], None] = source.compile(f"state of {layout.cls.__qualname__}")["thaw"]
+    return thaw
 
 
 def _is_part(kind: Any) -> bool:

@@ -126,7 +126,7 @@ class Session(Declared, Generic[E]):
 
     def freeze(self, base: float, *, leave_out: frozenset[str] = frozenset()) -> Snapshot:
         self.name_parts(())
-        parts = {part: part.place for part in components_of(self)}
+        parts = {*components_of(self)}
         for (part, _), _ in self._timers:
             if part not in parts:
                 raise TypeError(f"{type(part).__name__} is no declared part of {type(self).__name__}")

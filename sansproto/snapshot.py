@@ -8,7 +8,7 @@ classes and plain values, tuple, list, deque, dict, set, bytearray, attrs classe
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from enum import Enum, Flag
 from functools import cache
 from types import NoneType, UnionType
@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 import attrs
 
+from .compiled import Source
 from .contract import Instant
 
 Freeze = Callable[[Any, float], Any]
@@ -65,6 +66,16 @@ def check_declared(value: object, names: Container[str]) -> None:
             raise TypeError(f"{type(value).__name__}.{name} is not declared")
 
 
+def applied(source: Source, function: Freeze | Thaw, value: str) -> str:
+    """The call of one of the functions of a type; a value that stands for itself is not changed by any."""
+    return value if function is _same else f"{source.name(function, 'change')}({value}, base)"
+
+
+def tuple_of(items: Iterable[str]) -> str:
+    """The source of a tuple."""
+    return f"({''.join(f'{item}, ' for item in items)})"
+
+
 def is_cached(hint: Any) -> bool:
     return get_origin(hint) is Annotated and (CACHED in hint.__metadata__ or is_memo(hint))
 
@@ -88,7 +99,7 @@ def _scalar(kind: Any) -> tuple[Freeze, Thaw]:
     if issubclass(kind, Enum):
         members = {member.value: member for member in kind}
         thaw = kind if issubclass(kind, Flag) else members.__getitem__  # flags are more than their members
-        return (lambda value, _: value.value), (lambda frozen, _: thaw(frozen))
+        return (lambda value, _: value._value_), (lambda frozen, _: thaw(frozen))
     if hasattr(kind, "freeze"):
         return (lambda value, base: value.freeze(base)), kind.restore
     if attrs.has(kind):
@@ -103,17 +114,15 @@ def _same(value: Any, _: float) -> Any:
 def _record(kind: Any) -> tuple[Freeze, Thaw]:
     hints, fields = get_type_hints(kind, include_extras=True), attrs.fields_dict(kind)
     found = codecs(kind, {name: hints[name] for name in fields if not is_cached(hints[name])})
-    aliases: list[Any] = [fields[name].alias for name, *_ in found]
-
-    def freeze(value: Any, base: float) -> Any:
-        check_declared(value, fields)
-        return tuple([freeze_field(getattr(value, name), base) for name, freeze_field, _ in found])
-
-    def thaw(frozen: Any, base: float) -> Any:
-        values = [thaw_field(item, base) for (_, _, thaw_field), item in zip(found, frozen, strict=True)]
-        return kind(**dict(zip(aliases, values, strict=True)))
-
-    return freeze, thaw
+    source = Source(kind, kind, kind=kind, fields=fields, check_declared=check_declared)
+    source.lines += ["def freeze(value, base):"]
+    source.lines += ["    check_declared(value, fields)"] if kind.__dictoffset__ else []
+    source.lines += [f"    return {tuple_of(applied(source, freeze, f'value.{name}') for name, freeze, _ in found)}"]
+    thawed = [f"{fields[name].alias}={applied(source, thaw, f'{name}_')}" for name, _, thaw in found]
+    source.lines += ["def thaw(frozen, base):", f"    {tuple_of(f'{name}_' for name, *_ in found)} = frozen"]
+    source.lines += [f"    return kind({', '.join(thawed)})"]
+    functions = source.compile(f"state of {kind.__qualname__}")
+    return functions["freeze"], functions["thaw"]
 
 
 def _union(kinds: tuple[Any, ...]) -> tuple[Freeze, Thaw]:
@@ -146,6 +155,8 @@ def _class_of(kind: Any) -> Any:
 def _container(origin: Any, args: tuple[Any, ...]) -> tuple[Freeze, Thaw]:
     if origin in (dict, OrderedDict):
         (freeze_key, thaw_key), (freeze_value, thaw_value) = map(codec, args)
+        if freeze_key is freeze_value is _same:
+            return (lambda value, _: tuple(value.items())), (lambda frozen, _: origin(frozen))
         return (
             lambda value, base: tuple([(freeze_key(k, base), freeze_value(v, base)) for k, v in value.items()]),
             lambda frozen, base: origin((thaw_key(k, base), thaw_value(v, base)) for k, v in frozen),
@@ -160,6 +171,8 @@ def _container(origin: Any, args: tuple[Any, ...]) -> tuple[Freeze, Thaw]:
         raise TypeError(f"{origin!r} cannot be part of a snapshot")
     freeze_item, thaw_item = codec(args[0])
     ordered: Any = sorted if origin in (set, frozenset) else tuple
+    if freeze_item is _same:
+        return (lambda value, _: tuple(ordered(value))), (lambda frozen, _: origin(frozen))
     return (
         lambda value, base: tuple(ordered([freeze_item(v, base) for v in value])),
         lambda frozen, base: origin(thaw_item(v, base) for v in frozen),

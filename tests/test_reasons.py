@@ -95,7 +95,7 @@ def strays(session: Any) -> None:
     """Let happen to a session whatever its base drops, and end it."""
     if isinstance(session, StreamEndpoint):
         session.stream_accepted("", Address("192.0.2.1", 1), 1.0)
-    part = next(components_of(session))
+    part = components_of(session)[0]
     part.forget()
     session.enqueue(part, part.table.inputs[0]())
     session.run()
