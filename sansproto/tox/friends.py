@@ -47,6 +47,7 @@ class FriendsHost(Host[Any], Protocol):
     @property
     def relays(self) -> Mapping[bytes, RelayLink]: ...
     def use_relay(self, relay: Relay) -> RelayLink: ...
+    def place_relay(self, relay: Relay) -> None: ...
     def leave_relay(self, key: bytes) -> None: ...
     @property
     def sessions(self) -> AllCalls: ...
@@ -199,10 +200,10 @@ class Friends(Part[FriendsHost]):
             self.untie(friend, useless)
         if relay.key not in self.host.relays and not self._make_room(friend):
             return
-        ways.relays[relay.key] = None
+        ways.relays[relay.key] = relay.address
         link = self.host.use_relay(relay)
         for key in friend.dht_keys:
-            link.route(key)
+            link.route(key, relay.address)
 
     def tie_to_own(self, friend: Friend) -> None:
         for key in self.own_relays:
@@ -218,7 +219,7 @@ class Friends(Part[FriendsHost]):
         if relay.key not in self.host.relays and not self._make_room(None):
             return False
         self.own_relays[relay.key] = None
-        self.host.use_relay(relay)
+        self.host.place_relay(relay)
         for friend in self.all.values():
             self.tie(friend, relay)
         return True
@@ -339,9 +340,9 @@ class Friends(Part[FriendsHost]):
     def _add_dht_key(self, friend: Friend, key: bytes) -> None:
         friend.dht_keys.append(key)
         self.by_dht_key[key] = friend.key
-        for relay in friend.ways.relays:
+        for relay, address in friend.ways.relays.items():
             self.host.relays[relay].wake()
-            self.host.relays[relay].route(key)
+            self.host.relays[relay].route(key, address)
 
     def _forget_dht_key(self, friend: Friend, key: bytes) -> None:
         friend.dht_keys.remove(key)

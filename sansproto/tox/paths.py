@@ -7,7 +7,7 @@ from math import inf
 from typing import Annotated, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from ..component import Host, Note, Part
-from ..contract import Instant, Path
+from ..contract import Address, Instant, Path
 from ..recovery import Route
 from ..snapshot import CACHED, MEMO
 from ..wire import BOOL, U8, U16BE, U32BE, Fixed, Packet, Text, field, packet
@@ -147,8 +147,8 @@ class Ways(Part[WaysHost]):
     """By which relays know it."""
     paths: dict[Path, None]
     """Where it may be by UDP: the one that was heard of last is last."""
-    relays: dict[bytes, None]
-    """At which it may be, by their keys: those that are tried first are first."""
+    relays: dict[bytes, Address]
+    """At which it may be, by their keys, and where these are: those that are tried first are first."""
     used: bytes | None
     """The way in use; None: there is none that is known to be open."""
     moves: int

@@ -111,7 +111,9 @@ class RelayClient(RelayUser[RelayClientEvent, Never]):
         It takes ``RelayClientDelays.demoted`` seconds, each further time four times as long, up to ``demoted_most``.
         ``Unlinked`` follows, and later ``Routed``. Raises as :meth:`unroute`.
         """
-        taken = self._relay("demote", key, now).demote(key)
+        relay = self._relay("demote", key, now)
+        taken = relay.is_linked(key)
+        relay.demote(key)
         self.run()
         return taken
 

@@ -25,7 +25,7 @@ from .relay_channel import OwnKeys, RelayChannel, read_keys, write_hello
 from .relay_events import RelayViolation
 from .relay_host import RelayHost
 from .relay_inputs import Answered, Ended, FromFriend, RelayInput, RelayState
-from .relay_route import RelayRoute, RouteInput, RouteState
+from .relay_route import RelayRoute, RouteInput, RouteState, next_address
 
 _MOST_FAILURES: Final = 16  # from there on the pauses do not grow, however short they began
 _NO_NUMBER: Final = bytes(8)  # of a ping that nobody sends
@@ -41,6 +41,8 @@ class RelayLink(Component[RelayState, RelayHost]):
     """A relay that is dialled again and again, and the friends' keys there."""
 
     address: Address
+    is_placed: bool
+    """The application says that it is there: nobody knows better."""
     link: Link
     """0: there is none."""
     own: OwnKeys | None
@@ -74,7 +76,7 @@ class RelayLink(Component[RelayState, RelayHost]):
         self.address, self.link, self.own, self.channel = Address("", 0), Link(0), None, None
         self.routes = Parts(lambda friend: RelayRoute(host, self, friend, self.delays))
         self.call = OptionalPart(self._make_call)
-        self.by_id = {}
+        self.by_id, self.is_placed = {}, False
         self.pings, self.pending, self.failures, self.is_wanting = 0, b"", 0, False
         self.pinged, self.answered, self.lost = -inf, -inf, 0.0
 
@@ -108,10 +110,10 @@ class RelayLink(Component[RelayState, RelayHost]):
             return False
         return link.queued + size <= self.host.relay_limits.unsent
 
-    def route(self, key: bytes) -> bool:
+    def route(self, key: bytes, address: Address | None = None) -> bool:
         """Have us linked with a friend, as soon as both are there; False, and counted, if there are too many.
 
-        Nothing changes if that is asked for already. ``key`` is no point of small order.
+        ``key`` is no point of small order; ``address`` is where the friend says that the relay is.
         """
         if key not in self.routes:
             if len(self.routes) >= self.host.relay_limits.routes:
@@ -120,6 +122,7 @@ class RelayLink(Component[RelayState, RelayHost]):
             route = self.routes.add(key)
             if self.is_up:
                 RouteInput.UP().act(route)
+        self.routes[key].address = address
         RouteInput.WANTED().act(self.routes[key])
         return True
 
@@ -128,12 +131,10 @@ class RelayLink(Component[RelayState, RelayHost]):
         if key in self.routes:
             RouteInput.UNWANTED().act(self.routes[key])
 
-    def demote(self, key: bytes) -> bool:
-        """Do not use it for a friend for some time; False if they are not linked."""
-        is_linked = self.is_linked(key)
-        if is_linked:
+    def demote(self, key: bytes) -> None:
+        """Do not use it for a friend for some time, if they are linked."""
+        if self.is_linked(key):
             self.routes[key].post(RouteInput.DEMOTED())
-        return is_linked
 
     def recall(self, key: bytes) -> None:
         """Use it for a friend again, if it was demoted: there is no better one."""
@@ -220,8 +221,7 @@ class RelayLink(Component[RelayState, RelayHost]):
 
     def hear_end(self) -> None:
         """The other end has closed the stream."""
-        who = "relay" if self.call.part is None else "proxy"
-        self.end_with(CloseCause.LOST, f"the {who} has closed the connection")
+        self.end_with(CloseCause.LOST, f"the {'proxy' if self.call else 'relay'} has closed the connection")
 
     def end_with(self, cause: CloseCause, detail: str) -> None:
         """The stream is over, or none came about; acted upon at once, for a link that was lost is forgotten next.
@@ -369,6 +369,8 @@ class RelayLink(Component[RelayState, RelayHost]):
         """Told once: that it fails again and again is no news."""
         is_news = self.channel is not None or not self.failures
         self.failures = min(self.failures + 1, _MOST_FAILURES)
+        if self.channel is None and not self.is_placed:
+            self.address = next_address(self.routes.values(), self.address)
         self._leave(is_graceful=False)
         if is_news:
             self.host.relay_down(self, ended)

@@ -72,6 +72,15 @@ class RelayUser(StreamEndpoint[E, D]):
         found.wake()
         return found
 
+    def place_relay(self, relay: Relay) -> None:
+        """The same of a relay of the application, which knows where it is; friends may have said something else."""
+        found = self.use_relay(relay)
+        found.is_placed = True
+        if found.address != relay.address:
+            found.address = relay.address
+            if not found.is_up:
+                found.post(RelayInput.REDIAL())
+
     def leave_relay(self, key: bytes) -> None:
         """Use a relay no longer. Nothing happens if it is not used."""
         relay = self.relays.get(key)

@@ -5,11 +5,12 @@ docs/protocols/tox.rst, routes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Annotated, Any, Final, Protocol
 
 from ..component import Component, Host
-from ..contract import Instant
+from ..contract import Address, Instant
 from ..machine import Default, Input, Outcome, Row, Table, Timer
 from ..snapshot import CACHED
 from . import packets as p
@@ -70,11 +71,20 @@ class RouteOwner(Protocol):
     def route_demoted(self, route: RelayRoute) -> None: ...
 
 
+def next_address(routes: Iterable[RelayRoute], tried: Address) -> Address:
+    """Where a relay is looked for that was not reached: the next one of the addresses at which friends say it is."""
+    told = [*dict.fromkeys(route.address for route in routes if route.address is not None)]
+    following = told.index(tried) + 1 if tried in told else 0
+    return told[following % len(told)] if told else tried
+
+
 class RelayRoute(Component[RouteState, Host[Any]]):
     """A friend's key at a relay."""
 
     id: int
     """What the relay calls it, 16 to 255; 0: nothing yet."""
+    address: Address | None
+    """Where the relay is, as the friend says. None: the friend says nothing of it."""
     linked: Instant
     """When packets began to go both ways, the last time."""
     demotions: int
@@ -87,7 +97,7 @@ class RelayRoute(Component[RouteState, Host[Any]]):
 
     def __init__(self, host: Host[Any], owner: RouteOwner, key: bytes, delays: RelayClientDelays) -> None:
         super().__init__(host)
-        self.owner, self.key, self.delays, self.id = owner, key, delays, 0
+        self.owner, self.key, self.delays, self.id, self.address = owner, key, delays, 0, None
         self.linked, self.demotions = 0.0, 0
 
     # -- conditions and times

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tox_world import World, meet
+from tox_world import Tox, World, meet
 
 from sansproto.contract import Address, Path
 from sansproto.testing.entropy import ScriptedEntropy
@@ -13,7 +13,7 @@ from sansproto.testing.network import Conditions, VirtualNetwork
 from sansproto.tox.events import FriendOnline, RelaysShared
 from sansproto.tox.limits import NodeLimits
 from sansproto.tox.node import ToxNode
-from sansproto.tox.nodes import Relay
+from sansproto.tox.nodes import Relay, encode_nodes
 from sansproto.tox.relay_server import RELAY_PORT, RelayServer
 
 
@@ -60,3 +60,85 @@ def test_a_friend_is_told_when_another_relay_of_ours_is_up() -> None:
         a.use(world.relay())
         world.net.run(1.0)
     assert [len(event.relays) for event in b.events if isinstance(event, RelaysShared)] == [1, 2]
+
+
+NOWHERE = Address("10.0.9.9", 443)
+
+
+def lie(world: World, liar: Tox, node: Tox, relay: Relay) -> None:
+    """Tell of a relay that it is where nobody is."""
+    session = liar.tox.friends.all[node.key].session
+    assert session is not None
+    packet = b"\x11" + encode_nodes([Relay(relay.key, NOWHERE)])
+    liar.node.call(lambda now: session.outgoing.send_at_once(packet))
+    world.net.run(1.0)
+
+
+def met_by_udp(world: World, node: Tox, *friends: Tox) -> None:
+    for friend in friends:
+        node.befriend(friend, path=True)
+        friend.befriend(node, path=True)
+        meet(world, node, friend)
+
+
+def test_a_friend_that_lies_about_a_relay_does_not_keep_the_application_from_it() -> None:
+    world = World()
+    a, liar, relay = world.node(1), world.node(2), world.relay()
+    met_by_udp(world, a, liar)
+    lie(world, liar, a, relay)
+    assert a.tox.relays[relay.key].address == NOWHERE
+    a.use(relay)
+    world.net.run(1.0)
+    link = a.tox.relays[relay.key]
+    assert (link.address, link.is_up) == (relay.address, True)
+    lie(world, liar, a, relay)
+    world.relays[0].stop()
+    world.net.run(60.0)
+    assert link.address == relay.address
+
+
+def test_the_application_may_say_again_where_a_relay_is() -> None:
+    world = World()
+    a, relay = world.node(1), world.relay()
+    a.use(relay)
+    world.net.run(1.0)
+    a.use(Relay(relay.key, NOWHERE))
+    link = a.tox.relays[relay.key]
+    assert (link.address, link.is_up) == (NOWHERE, True)  # as long as it serves
+    world.net.cut("10.0.0.1", "10.0.1.0")
+    world.net.run(5.0)
+    a.use(relay)
+    world.net.run(1.0)
+    assert link.is_up
+
+
+@pytest.mark.parametrize("order", ["liar first", "liar last"])
+def test_a_friend_that_lies_about_a_relay_does_not_keep_others_from_it(order: str) -> None:
+    """Each is believed in turn. What has worked is tried first when the stream ends."""
+    world = World()
+    a, liar, b, relay = world.node(1), world.node(2), world.node(3), world.relay()
+    met_by_udp(world, a, liar)
+    b.use(relay)
+    if order == "liar last":
+        met_by_udp(world, a, b)
+    lie(world, liar, a, relay)
+    if order == "liar first":
+        met_by_udp(world, a, b)
+    world.net.run(15.0)
+    link = a.tox.relays[relay.key]
+    assert link.is_up
+    world.net.partition("10.0.0.1", "10.0.0.3")
+    world.net.cut("10.0.0.1", "10.0.1.0")
+    world.net.run(5.0)
+    assert link.is_linked(b.tox.dht_key)
+
+
+def test_a_friend_that_says_of_a_relay_that_it_moved_is_believed_when_the_old_place_is_dead() -> None:
+    world = World()
+    a, b, relay = world.node(1), world.node(2), world.relay()
+    met_by_udp(world, a, b)
+    lie(world, b, a, relay)
+    b.use(relay)
+    world.net.run(15.0)
+    link = a.tox.relays[relay.key]
+    assert (link.address, link.is_up) == (relay.address, True)
