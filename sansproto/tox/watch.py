@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any, Final, Protocol
 
 from ..component import Host, Part
@@ -20,7 +21,7 @@ _ROUND: Final = 1.0
 _MOST_COPIES: Final = 32
 """So many are copied at once, at most: the first time one, then two, four .."""
 _OLDEST: Final = 8
-"""So many are copied each time when all were."""
+"""So many are copied each time when all were, and of those that a way does not pass."""
 _TURN: Final = 256
 """So many packets that a way has carried are looked at in one call when it is left."""
 _FEW_ROUNDS, _ROUNDS = 2, 3
@@ -28,6 +29,9 @@ _STRIKES: Final = 2
 """So often the acknowledgements may come by another way only."""
 _FEW_SENT: Final = 2
 """Fewer, in a second in which others wait for room: signs of life, which go by another relay."""
+_HELPED, _HELPED_LATELY = 3, 5.0
+"""So often copies have to help packets before the way is left that does not pass them, each time within so many seconds
+of the one before."""
 _SECOND, _HALF = 1.0, 0.5
 """Between two times that packets are counted, while none and while some are sent again."""
 _SOON: Final = 0.2
@@ -74,6 +78,9 @@ class Watch(Part[Host[Any]]):
     """Large ones that were sent again since one has arrived."""
     vain_since: Instant
     """When the first of these was."""
+    helped: int
+    """How often, one time after the other, packets were copied that this way does not pass, while it passes others."""
+    helped_at: Instant
     asking: int
     """From this number on packets are to be sent again, because none but a way that has failed has carried them;"""
     asking_end: int
@@ -84,9 +91,9 @@ class Watch(Part[Host[Any]]):
     def __init__(self, host: Host[Any], outgoing: Sender) -> None:
         super().__init__(host)
         self.outgoing, self.carried, self.way, self.alarm = outgoing, None, None, None
-        self.moves = self.strikes = self.counted = self.again = self.vain = 0
+        self.moves = self.strikes = self.counted = self.again = self.vain = self.helped = 0
         self.asking = self.asking_end = 0
-        self.begun = self.second = self.vain_since = 0.0
+        self.begun = self.second = self.vain_since = self.helped_at = 0.0
 
     @property
     def patience(self) -> float:
@@ -118,7 +125,7 @@ class Watch(Part[Host[Any]]):
             self.carried = None
         self.way, self.moves, self.alarm, self.strikes = ways.used, ways.moves, None, 0
         self.second = self.host.clock
-        self.counted, self.again, self.vain = window.end, 0, 0
+        self.counted, self.again, self.vain, self.helped = window.end, 0, 0, 0
         track = ways.tracks.get(ways.used or UDP)
         self.outgoing.begin_way(min(track.trips) if track is not None and track.trips else None)
         if ways.has_fallen and window.packets:
@@ -193,7 +200,9 @@ class Watch(Part[Host[Any]]):
         now, ways = self.host.clock, self.outgoing.ways
         if self.alarm is None:
             self._look(now)
-        if self.alarm is not None:
+        if self.alarm is None:
+            self._help(now)
+        else:
             self._judge(self.alarm)
         alarm = self.alarm
         if alarm is not None and now >= alarm.due:
@@ -215,6 +224,31 @@ class Watch(Part[Host[Any]]):
             since = max(window.sent_first(number), self.begun)
             if now - since > patience:
                 self.alarm = Alarm(since, number, window.end, due=now)
+
+    def _help(self, now: Instant) -> None:
+        """What is behind the oldest packet waits for it at the other end. If that is sent again in vain, and others
+        arrive, the way in use may pass none like it."""
+        ways, window, late = self.outgoing.ways, self.outgoing.window, now - 2 * self._limit
+        first = window.again.get(window.start)
+        if first is None or ways.used is None or now < self.helped_at + _ROUND:
+            return
+        if late <= max(first, ways.track(ways.used).since):
+            return
+        oldest = islice(window.packets, _OLDEST)
+        if self._copy_by(ways.others(), [number for number in oldest if window.again.get(number, now) < late]):
+            self.helped = self.helped + 1 if now - self.helped_at <= _HELPED_LATELY else 1
+            self.helped_at = now
+            if self.helped >= _HELPED:
+                ways.leave(None)
+
+    def _copy_by(self, names: list[bytes], numbers: list[int]) -> int:
+        """Send packets by these ways, too; how many went."""
+        carried, count = self.carry(), 0
+        for name in names:
+            sent = self.outgoing.send_copies(name, numbers)
+            carried.copied.update(numbers[:sent])
+            count += sent
+        return count
 
     def _weigh(self, alarm: Alarm, name: bytes) -> None:
         """Something has arrived at last: by which way, and does that show that the one in use works?"""
@@ -274,11 +308,9 @@ class Watch(Part[Host[Any]]):
         else:
             first, end = window.start, min(window.start + _OLDEST, end)
         numbers = [number for number in range(first, end) if not window.has_arrived(number)]
-        carried = self.carry()
-        for name in names:
-            carried.copied.update(numbers[: outgoing.send_copies(name, numbers)])
+        self._copy_by(names, numbers)
         for name in (*names, used):
-            if rounds & (rounds - 1) == 0 and not carried.has_own(window, name):
+            if rounds & (rounds - 1) == 0 and not self.carry().has_own(window, name):
                 outgoing.send_alive_by(name)
             outgoing.send_list_by(name)
 

@@ -226,6 +226,42 @@ def test_udp_by_which_nothing_came_since_it_was_left_is_not_used_instead_of_a_re
     assert world.gap(at) < 0.5
 
 
+@pytest.mark.parametrize("trip", [0.02, 0.6])
+@pytest.mark.parametrize("pause", [1, 4])
+def test_a_relay_that_passes_most_packets_and_some_never_is_left(pause: int, trip: float) -> None:
+    """The others show that it works, and wait at the other end for these, however often they are sent again."""
+    world = Faults(2, trip)
+    world.run(WARM)
+    world.treat(0, lambda sender, receiver, data: [] if 400 <= len(data) < 500 else [(0.0, data)])
+    worst, last = 0.0, world.net.now
+    for turn in range(100):
+        if turn % pause == 0:
+            world.a.say(world.b, 400 * "x")
+        world.a.give(world.b, BULK)
+        world.net.run(0.1)
+        if world.b.events:
+            worst, last = max(worst, world.net.now - last), world.net.now
+        world.b.events.clear()
+    print(f"{trip}, {pause}: {worst:.1f} s without anything")
+    assert worst < 1.5 + 2 * trip
+    assert world.used(world.a) == 1
+
+
+def test_the_only_relay_is_not_left_though_it_never_passes_some_packets() -> None:
+    world = Faults(1)
+    world.run(WARM)
+    world.treat(0, lambda sender, receiver, data: [] if 400 <= len(data) < 500 else [(0.0, data)])
+    for _ in range(40):
+        world.a.say(world.b, 400 * "x")
+        world.a.give(world.b, BULK)
+        world.net.run(0.1)
+    assert len(outgoing(world).window.again) > 0
+    assert world.used(world.a) == 0
+    world.treat(0, None)
+    world.net.run(2.0)
+    assert outgoing(world).window.waiting == 0
+
+
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("trip", [0.02, 0.3])
 def test_udp_that_passes_small_packets_alone_is_left_and_not_taken_again_while_it_is_held_off(trip: float) -> None:
