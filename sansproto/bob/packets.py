@@ -426,6 +426,8 @@ class ReceiptReason(Enum):
     """It cannot write the file for another cause."""
     TOO_LARGE = b"too_large"
     """The file is larger than it allows."""
+    NAME = b"name"
+    """It takes no file of this name."""
     DAMAGED = b"damaged"
     """What arrived is not what was announced, or is not safe to keep."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import socket
 import struct
@@ -541,16 +542,17 @@ def _pack(name: bytes, contents: bytes, *, claimed: int | None = None) -> list[b
 
 
 @contextmanager
-def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = False) -> Iterator[None]:
-    """Knows the password, and sends these records."""
+def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = False) -> Iterator[queue.Queue[bytes]]:
+    """Knows the password, and sends these records; what it hears."""
     server = Server(
         relay=("127.0.0.1", place.port),
         secure_port=place.secure_port,
         password=PASSWORD.encode(),
         entropy=system_entropy,
+        client_cipher=p.Cipher.AES_256_GCM,
     )
     runner: Runner[PeerEvent] = run(server, linger=1.0)
-    is_over = threading.Event()
+    is_over, heard = threading.Event(), queue.Queue[bytes]()
 
     def serve() -> None:
         pending = [record[at : at + 32_767] for record in records for at in range(0, len(record), 32_767)]
@@ -563,6 +565,8 @@ def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = Fals
                     continue
                 if isinstance(event, Closed):
                     return
+                if isinstance(event, DataReceived):
+                    heard.put(event.data)
                 while isinstance(event, Connected | Writable) and pending:
                     if not runner.call(lambda now: server.send(pending[0], now)):
                         break
@@ -573,7 +577,7 @@ def _hostile_sender(place: Place, records: list[bytes], *, then_cut: bool = Fals
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield
+        yield heard
     finally:
         is_over.set()
         thread.join(PATIENCE)
@@ -601,8 +605,9 @@ def test_a_name_is_a_last_component_in_the_chosen_folder(place: Place, name: byt
 
 @pytest.mark.parametrize("name", [b"", b".", b"..", b"a/", b"a/..", b"\x1b[2J", b"a\0b", b"\xff", b"n" * 1025])
 def test_a_name_that_no_file_may_have_is_refused(place: Place, name: bytes) -> None:
-    with _hostile_sender(place, _pack(name, b"data")):
+    with _hostile_sender(place, _pack(name, b"data")) as heard:
         _failed(place.receive("--yes").wait(), 8, "rename")
+        assert [heard.get(timeout=PATIENCE) for _ in range(2)] == [b"receiving", b'failed {"reason": "name"}']
     assert place.received == []
 
 

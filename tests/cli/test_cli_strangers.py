@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from secrets import token_bytes
 
 import pytest
 from cli_commands import PASSWORD, PATIENCE, Command, Place
 
-from sansproto.bob import PeerEvent, PeerFailed, Registered, Server
+from sansproto.bob import Client, PeerAgreed, PeerEvent, PeerFailed, Registered, Relay, RelayLimits, Server
 from sansproto.bob import packets as p
 from sansproto.errors import Fault, WireError
+from sansproto_cli import relaying
 from sansproto_sockets import system_entropy
 from sansproto_threads import Runner, run
 
@@ -91,6 +94,61 @@ def test_strangers_do_not_end_a_receiver_while_the_right_sender_is_there(place: 
         assert "has another password" in receiver.out
         assert sender.wait().code == 0
     assert place.received == ["a"]
+
+
+@contextmanager
+def _knowing(place: Place) -> Iterator[Runner[PeerEvent]]:
+    """A receiver that knows the password, and thinks."""
+    client = Client(
+        relay=("127.0.0.1", place.port),
+        secure_port=place.secure_port,
+        password=PASSWORD.encode(),
+        entropy=system_entropy,
+    )
+    with run(client, linger=1.0) as runner:
+        runner.call(client.connect)
+        _wait_for(runner, PeerAgreed)
+        yield runner
+
+
+def test_a_sender_says_who_else_knows_the_password(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    sender = place.send(path)
+    with _knowing(place):
+        assert place.receive("-y").wait().code == 0
+        result = sender.wait()
+    assert result.code == 0
+    assert result.out.count("knows the password, too, and gets nothing: start again to send it there.") == 1
+
+
+_EVENTS = 8
+
+
+def _keep_few_events() -> None:
+    """As many as make a relay deaf if nobody takes them."""
+    relaying.Relay = partial(Relay, limits=RelayLimits(events=_EVENTS))  # type: ignore[misc, assignment]
+
+
+def test_a_relay_of_our_own_hears_its_receiver_after_many_visits(place: Place) -> None:
+    path = place.folder / "a"
+    path.write_bytes(b"1")
+    ports = "--bind", "127.0.0.1", "--port", 0, "--secure-port", 0
+    sender = place.start("send", path, *ports, "-p", PASSWORD, "--json", before=_keep_few_events)
+    sender.wait_for('"waiting"')
+    where = next(event for line in sender.wait_for("}\n").splitlines() if (event := json.loads(line)).get("port"))
+    with ExitStack() as there:
+        for number in range(2 * _EVENTS):
+            hand = _Hand(there.enter_context(socket.create_connection(("127.0.0.1", where["port"]))))
+            hand.put(p.RELAY, p.HelloAsClient())
+            hand.get(p.ClientIdentity)
+            if number:  # one of them stays
+                hand.socket.close()
+        at = "--relay", f"127.0.0.1:{where['port']}", "--secure-port", where["secure_port"]
+        assert place.start("receive", PASSWORD, *at, "-y", "-o", place.inbox).wait().code == 0
+        result = sender.wait()
+    assert (result.code, place.received) == (0, ["a"])
+    assert result.event("warning") == {"event": "warning", "reason": "second", "count": 1}
 
 
 def test_a_sender_with_another_password_is_told_at_once_and_decides_how_the_wait_ends(place: Place) -> None:

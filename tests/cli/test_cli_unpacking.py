@@ -98,6 +98,19 @@ def test_several_files_arrive_in_a_folder(place: Place) -> None:
     assert everything(place.inbox) == ["both", "both/a", "both/b"]
 
 
+def test_both_ends_call_a_folder_one(place: Place) -> None:
+    folder = place.folder / "fold"
+    folder.mkdir()
+    sent, received = place.transfer(folder)
+    assert "Ready to send the folder fold (" in sent.out
+    assert "Receiving the folder fold (" in received.out
+    assert "Sent the folder fold (" in sent.out
+    assert sent.out.endswith("The other side has verified it.\n")
+    sent, received = place.transfer(folder, receiver=("--keep-tar",))
+    assert "Receiving fold.tar (" in received.out
+    assert sent.out.endswith("The other side has verified it, and keeps it as fold.tar.\n")
+
+
 def test_a_tar_that_somebody_sends_stays_one(place: Place) -> None:
     path = archive(place.folder / "x.tar", ("x", DIR, b""), ("x/a", REG, b"1"))
     place.transfer(path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from .files import Preserved
+from .shown import shown_name
 
 KINDS = ("file", "folder", "files", "text")
 _FAR = 1 << 40  # seconds before and after 1970
@@ -27,6 +28,12 @@ class About:
     def is_archive(self) -> bool:
         return self.kind in ("folder", "files")
 
+    def in_words(self, name: str) -> str:
+        """What is sent under this name, as both ends call it."""
+        if self.kind == "text":
+            return "a text"
+        return f"the folder {shown_name(unpacked_name(name))}" if self.is_archive else shown_name(name)
+
     @classmethod
     def of(cls, members: Mapping[str, object]) -> About:
         """Of what a stranger says."""
@@ -35,6 +42,11 @@ class About:
         seconds, rest = _whole(members.get("mtime"), -_FAR, _FAR), _whole(members.get("mtime_ns"), 0, 999_999_999)
         modified = None if seconds is None else seconds * 1_000_000_000 + (rest or 0)
         return cls(str(kind) if kind in KINDS else "file", Preserved(mode, modified), was_told=True)
+
+
+def unpacked_name(archive: str) -> str:
+    """Of the folder that an archive of this name becomes."""
+    return archive.removesuffix(".tar") or archive
 
 
 def file_members(mode: int, modified: int) -> dict[str, object]:

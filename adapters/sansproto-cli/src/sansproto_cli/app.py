@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import version
@@ -156,24 +157,25 @@ def send(
     source = _open_source(files, text, name, reporter)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
-        where = there or _own_relay(here, secure_port, reporter, stack)
+        where, receivers = (there, tuple) if there else _own_relay(here, secure_port, reporter, stack)
         peer = _sender(where, secret)
         runner: Runner[PeerEvent] = run(peer, linger=LINGER)
         line = Line(peer, stack.enter_context(runner), signals.check)
         make = partial(Sending, relay=where, command=_receive_command(shown, where), password=shown)
-        make(source, peer, line, reporter, compress=compress, timeout=timeout).run()
+        make(source, peer, line, reporter, receivers=receivers, compress=compress, timeout=timeout).run()
 
 
 def _own_relay(
     here: tuple[str, int | None], secure_port: int | None, reporter: Reporter, stack: ExitStack
-) -> RelayAddress:
+) -> tuple[RelayAddress, Callable[[], Collection[str]]]:
     host, at = here
-    bound = stack.enter_context(own_relay(host, at, secure_port))
+    own = stack.enter_context(own_relay(host, at, secure_port))
+    bound = own.addresses
     ports = bound[RELAY_PORT].port, bound[SECURE_PORT].port
     where = RelayAddress(addresses.shown(bound[RELAY_PORT].host), *ports)
     if where.host == addresses.LOOPBACK and not host:
         reporter.tell("warning", "There is no network: only this computer can receive.", reason="no_network")
-    return where
+    return where, lambda: own.receivers
 
 
 def _open_source(files: tuple[str, ...], text: str | None, name: str | None, reporter: Reporter) -> Source:

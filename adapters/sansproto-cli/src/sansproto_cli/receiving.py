@@ -36,7 +36,7 @@ from sansproto.bob.way import PeerState
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import CloseCause, Closed, DataReceived
 
-from .about import About
+from .about import About, unpacked_name
 from .addresses import RelayAddress
 from .exits import CommandFailed, DiskFull, Exit, Interrupted
 from .files import Preserved, check_room, storable_name
@@ -60,6 +60,11 @@ _FAULTS = {
     PackFault.TOO_LARGE: (Exit.DAMAGED, "The file is larger than --max-size: allow more, if you trust the sender."),
     PackFault.BAD_NAME: (Exit.DAMAGED, "The sender gave a name that no file may have: let the sender rename the file."),
     PackFault.LONG_NAME: (Exit.DAMAGED, "The sender gave too long a name for a file: let the sender rename the file."),
+}
+_REASONS = {
+    PackFault.TOO_LARGE: ReceiptReason.TOO_LARGE,
+    PackFault.BAD_NAME: ReceiptReason.NAME,
+    PackFault.LONG_NAME: ReceiptReason.NAME,
 }
 _DAMAGED = (Exit.DAMAGED, "This is not the file that was announced: nothing was kept, let the sender send it again.")
 
@@ -167,9 +172,8 @@ class Receiving:
                     self._agreed.remove(uid)
                 if uid == self._accepted:
                     self._stage, self._accepted = Stage.WAITING, 0
-                    self._reporter.tell(
-                        "warning", describe(failure, identity), reason=failure.name.lower(), identity=identity
-                    )
+                    text = f"{describe(failure, identity)} Waiting for another sender."
+                    self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
                     self._accept()
                 else:
                     self._warn(failure, identity)
@@ -223,9 +227,9 @@ class Receiving:
         stored = ""
         is_text = about.kind == "text" and not target.was_chosen and size is not None and size <= MAX_TEXT
         unpacks = about.is_archive and not (wishes.keep_tar or target.is_stdout or target.file)
+        what = about.in_words(name) if is_text or unpacks else shown_name(name)
         if unpacks:
-            name = name.removesuffix(".tar") or name
-        what = "a text" if is_text else f"the folder {shown_name(name)}" if unpacks else shown_name(name)
+            name = unpacked_name(name)
         offer = f"{what} ({size_text(size)}) from {self._identity}"
         facts = {"name": self._announced.name, "size": size, "kind": about.kind, "identity": self._identity}
         self._reporter.tell("offered", "" if wishes.ask else f"Receiving {offer}.", **facts)
@@ -381,6 +385,6 @@ def _bad_receipt(error: CommandFailed | Interrupted) -> ReceiptRecord:
         reason = ReceiptReason.STOPPED
     elif isinstance(error, DiskFull):
         reason = ReceiptReason.NO_ROOM
-    elif isinstance(error.__cause__, PackError) and error.__cause__.fault is PackFault.TOO_LARGE:
-        reason = ReceiptReason.TOO_LARGE
+    elif isinstance(error.__cause__, PackError):
+        reason = _REASONS.get(error.__cause__.fault, reason)
     return ReceiptRecord(Receipt.FAILED) if reason is None else ReceiptRecord(Receipt.FAILED, reason.fields)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 from rich.filesize import decimal
@@ -58,9 +59,34 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
         reporter.tell("stopped", "The relay stops.")
 
 
+class OwnRelay:
+    """A relay that runs in a thread. ``addresses`` are those at which it listens."""
+
+    def __init__(self, runner: sansproto_threads.Runner[RelayEvent]) -> None:
+        self.addresses: Mapping[str, Address] = runner.addresses
+        self._runner = runner
+        self._receivers: dict[int, str] = {}  # who is there, by uid
+        threading.Thread(target=self._listen, name="relay events", daemon=True).start()
+
+    @property
+    def receivers(self) -> Collection[str]:
+        """The identities of those who wait there."""
+        return {*self._receivers.copy().values()}
+
+    def _listen(self) -> None:
+        """A relay whose events nobody takes reads nothing any more."""
+        with suppress(Exception):  # it is raised where the relay is left
+            for event in self._runner:
+                match event:
+                    case PeerJoined(uid, identity, Role.CLIENT):
+                        self._receivers[uid] = identity
+                    case PeerLeft(uid):
+                        self._receivers.pop(uid, None)
+
+
 @contextmanager
-def own_relay(host: str, port: int | None, secure_port: int | None) -> Iterator[Mapping[str, Address]]:
-    """A relay for one sender, in a thread. Ports that are None are the usual ones, or free ones if those are taken."""
+def own_relay(host: str, port: int | None, secure_port: int | None) -> Iterator[OwnRelay]:
+    """A relay for one sender. Ports that are None are the usual ones, or free ones if those are taken."""
     with ExitStack() as stack:
         try:
             usual = _or(port, addresses.PORT)
@@ -72,7 +98,7 @@ def own_relay(host: str, port: int | None, secure_port: int | None) -> Iterator[
                 runner = stack.enter_context(_running(host, _or(port, 0), _or(secure_port, 0)))
             except OSError as again:
                 raise _cannot_listen(again) from again
-        yield runner.addresses
+        yield OwnRelay(runner)
 
 
 def _or(port: int | None, other: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -25,6 +25,7 @@ from sansproto.bob import (
 from sansproto.errors import NotOpen, WireError
 from sansproto.events import CloseCause, Closed, DataReceived, Writable
 
+from .about import About, unpacked_name
 from .addresses import RelayAddress
 from .exits import CommandFailed, Exit, Interrupted
 from .line import LINGER, Line, Stage, describe, explain, in_brackets, no_answer
@@ -43,6 +44,7 @@ _FAILED: dict[ReceiptReason | None, str] = {
     ReceiptReason.NO_ROOM: "has no room for the file: let it make room, then start both sides again",
     ReceiptReason.UNWRITABLE: "cannot write the file: let it choose another --output, then start both sides again",
     ReceiptReason.TOO_LARGE: "takes no file of this size: let it give a larger --max-size, then start both sides again",
+    ReceiptReason.NAME: "takes no file of this name: give another with --name, then start both sides again",
     ReceiptReason.DAMAGED: "takes nothing that is damaged or not safe: look there, then start both sides again",
 }
 _SAMPLE = 1 << 17  # bytes at the beginning, by which it is judged whether compressing pays
@@ -53,7 +55,8 @@ class Sending:
     """Sends one source to the first who proves the password and says yes.
 
     ``command`` is what to type on the other side, ``password`` the one in it, if there is one, ``relay`` is for
-    messages; ``timeout`` covers all before the transfer, without it this waits as long as the relay lets it.
+    messages, and ``receivers`` gives who waits there, if we know; ``timeout`` covers all before the transfer, without
+    it this waits as long as the relay lets it.
     ``compress`` of None finds out whether it pays. ``peer`` offers AES-256-GCM both ways.
     """
 
@@ -66,24 +69,27 @@ class Sending:
         *,
         relay: RelayAddress,
         command: str,
+        receivers: Callable[[], Collection[str]] = tuple,
         password: str | None = None,
         compress: bool | None = None,
         timeout: float | None = None,
     ) -> None:
         check_sendable(source.name)
         self._source = source
+        self._what = About.of(source.found.about).in_words(source.name)
         self._compress = compress
         self._peer = peer
         self._line = line
         self._reporter = reporter
         self._relay = relay
         self._command = command
+        self._receivers = receivers
         self._password = password
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._stage = Stage.RELAY
         self._was_told = False
-        self._agreed: set[int] = set()  # the uids of those who know the password: one of them goes to the room with us
+        self._agreed: dict[int, str] = {}  # who knows the password, by uid: one of them goes to the room with us
         self._identity = ""
         self._writer: TransferWriter | None = None  # until the transfer starts
         self._size = source.found.size
@@ -108,6 +114,8 @@ class Sending:
         finally:
             self._reporter.rest()
         self._tell_finished(confirmed, time.monotonic() - self._began)
+        if waiting := {*self._receivers()} - {*self._agreed.values()}:
+            self._tell_second(f"{len(waiting)} more came to {self._relay}, and got nothing", count=len(waiting))
 
     # -- before the transfer
 
@@ -129,7 +137,7 @@ class Sending:
                     self._was_told = True
                     self._tell_waiting()
             case PeerAgreed(uid, identity):
-                self._agreed.add(uid)
+                self._agreed[uid] = identity
                 self._stage = Stage.ROOM
                 self._reporter.tell("agreed", f"{identity} knows the password.", identity=identity)
             case PeerFailed(_, Failure.REFUSED, identity=identity):
@@ -143,7 +151,7 @@ class Sending:
                 text = describe(failure, identity)
                 if failure is Failure.GONE and uid in self._agreed:
                     text = f"{identity} said no, or left before the transfer began."
-                self._agreed.discard(uid)
+                self._agreed.pop(uid, None)
                 self._stage = Stage.ROOM if self._agreed else Stage.WAITING
                 text += " Still waiting."
                 self._reporter.tell("warning", text, reason=failure.name.lower(), identity=identity)
@@ -151,13 +159,17 @@ class Sending:
                 self._stage = Stage.TRANSFER
                 self._identity = identity
                 self._reporter.tell("connected", identity=identity)
+                for other in {*self._agreed.values()} - {identity}:
+                    self._tell_second(f"{other} knows the password, too, and gets nothing", identity=other)
             case _:
                 self._notice(event)
 
+    def _tell_second(self, text: str, **facts: object) -> None:
+        self._reporter.tell("warning", f"{text}: start again to send it there.", reason="second", **facts)
+
     def _tell_waiting(self) -> None:
         name, size, relay = self._source.name, self._source.found.size, self._relay
-        what = "a text" if self._source.found.about["kind"] == "text" else shown_name(name)
-        text = f"Ready to send {what} ({size_text(size)}). On the other computer, type:"
+        text = f"Ready to send {self._what} ({size_text(size)}). On the other computer, type:"
         if self._password is None:
             text = text.replace("type:", "type this, and the password when it asks:")
         ports = {"relay": relay.host, "port": relay.port, "secure_port": relay.secure_port}
@@ -295,17 +307,17 @@ class Sending:
         return False
 
     def _tell_finished(self, confirmed: bool, seconds: float) -> None:
-        size, name = self._read, self._source.name
+        size, name, about = self._read, self._source.name, About.of(self._source.found.about)
         stored = self._receipt.name if confirmed and self._receipt is not None else ""
         if not confirmed:
             what = "The other side did not say whether it has the whole file."
-        elif stored in ("", name, name.removesuffix(".tar")):
+        elif stored in ("", unpacked_name(name) if about.is_archive else name):
             what = "The other side has verified it."
         else:
             what = f"The other side has verified it, and keeps it as {shown_name(stored)}."
         self._reporter.tell(
             "finished",
-            f"Sent {shown_name(name)} ({speed_text(size, seconds)}). {what}",
+            f"Sent {self._what} ({speed_text(size, seconds)}). {what}",
             name=name,
             size=size,
             seconds=round(seconds, 3),
