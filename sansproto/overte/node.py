@@ -259,7 +259,11 @@ class Node(ClientPart[NodeState]):
         return self.host.clock - self.heard < self.delays.silence
 
     def is_heard_now(self) -> bool:
-        return self.host.clock - self.heard <= 2 * self.delays.ping
+        return self.is_now(self.heard)
+
+    def is_now(self, heard: Instant) -> bool:
+        """Is who was heard then no silent node yet?"""
+        return self.host.clock - heard <= 2 * self.delays.ping
 
     def is_lost(self, why: Removal) -> bool:
         """One list may name both ends of a change: by now each may have what is its own again."""

@@ -24,6 +24,7 @@ from .qt import NULL_UUID
 from .remote import Remote, path_of, remote_of
 from .versions import REPLICATED
 
+_PUBLIC: Final = p.PingType.PUBLIC.value
 _UPSTREAM: Final = frozenset({p.NodeType.UPSTREAM_AUDIO_MIXER, p.NodeType.UPSTREAM_AVATAR_MIXER})
 
 RECORD_OF_OURSELVES: Final = Note("a record of ourselves", ref="nodes")
@@ -51,6 +52,15 @@ class DomainSender:
     secret: bytes = attrs.field(default=b"", init=False, repr=False)
 
 
+class Neighbours(dict[Node, None]):
+    """Nodes with one public socket."""
+
+    __slots__ = ("heard",)
+    heard: Instant
+    """When the one was heard that was not heard for longest, or before. As long as that is not long ago, nobody has to
+    look at all of them."""
+
+
 class NodeTable(Part[ClientHost]):
     """The nodes by their ids, and by what only one of them can have."""
 
@@ -60,8 +70,10 @@ class NodeTable(Part[ClientHost]):
     removed: OrderedDict[bytes, int]
     """Nodes that the domain took back, and our wall clock then: a list that was asked for before may still name one."""
     index: Annotated[dict[Claim, Node], CACHED]
-    places: Annotated[dict[Remote, list[Node]], CACHED]
+    places: Annotated[dict[Remote, dict[Node, None]], CACHED]
     """Who has which socket. Two may have the same one in different networks, or as they themselves say."""
+    publics: Annotated[dict[Remote, Neighbours], CACHED]
+    """Whose public socket it is, where several have one socket."""
     lists: Annotated[ListCache, MEMO]
 
     def __init__(self, host: ClientHost) -> None:
@@ -73,10 +85,9 @@ class NodeTable(Part[ClientHost]):
     def rebuild(self) -> None:
         self.lists = ListCache()
         self.index = {claim: node for node in self.nodes.values() for claim in node.claims}
-        self.places = {}
+        self.places, self.publics = {}, {}
         for node in self.nodes.values():
-            for path in node.sockets.values():
-                self.places.setdefault(remote_of(path), []).append(node)
+            self._settle(node)
 
     # -- for the client
 
@@ -144,7 +155,7 @@ class NodeTable(Part[ClientHost]):
         """As if no node had ever been known."""
         paths = tuple(map(path_of, self.places))
         self.nodes.remove_all()
-        for table in (self.index, self.places, self.connection_ids, self.removed, self.lists):
+        for table in (self.index, self.places, self.publics, self.connection_ids, self.removed, self.lists):
             table.clear()
         self.let_go(paths)
 
@@ -172,7 +183,8 @@ class NodeTable(Part[ClientHost]):
 
     def has_all(self, node: Node) -> bool:
         """Has it what is its own, and nobody its place?"""
-        is_alone = node.is_heard_now() or not self._neighbours(node)
+        public = node.public
+        is_alone = public is None or len(self.publics.get(remote_of(public), ())) < 2 or node.is_heard_now()
         return is_alone and all(self.index.get(claim) is node for claim in node.claims)
 
     def claim(self, node: Node) -> None:
@@ -181,25 +193,39 @@ class NodeTable(Part[ClientHost]):
         So is who has its public socket and is not heard: it began anew there. Whoever is heard stays: several behind a
         router that do not know how others see them say the same. A node that comes back takes nobody's place.
         """
-        rivals, index, places, is_shared = {}, self.index, self.places, False
+        rivals, index = {}, self.index
         for claim in node.claims:
             other = index.setdefault(claim, node)
             if other is not node:
                 rivals[other.key] = other
                 index[claim] = node
-        for path in node.sockets.values():
-            if here := places.setdefault((path.host, path.port, path.scope), []):
-                is_shared = True
-            here.append(node)
-        if is_shared and node.key not in self.connection_ids:
-            rivals.update({other.key: other for other in self._neighbours(node) if not other.is_heard_now()})
+        here = self._settle(node)
+        if here is not None and node.key not in self.connection_ids and not node.is_now(here.heard):
+            silent = {other.key: other for other in here if other is not node and not other.is_heard_now()}
+            rivals.update(silent)
+            here.heard = min(other.heard for other in here if other.key not in silent)
         for other in rivals.values():
             other.post(NodeInput.LOST(Removal.REPLACED))
 
-    def _neighbours(self, node: Node) -> list[Node]:
-        """Others with its public socket."""
-        here = () if node.public is None else self.places.get(remote_of(node.public), ())
-        return [other for other in here if other is not node and other.public == node.public]
+    def _settle(self, node: Node) -> Neighbours | None:
+        """Note where a node is; the nodes with its public socket, if there are others at it."""
+        places, found = self.places, None
+        for kind, path in node.sockets.items():
+            remote = path.host, path.port, path.scope
+            here = places.get(remote)
+            if here is None:
+                places[remote] = {node: None}
+                continue
+            here[node] = None
+            if kind == _PUBLIC:
+                found = self.publics.get(remote)
+                if found is None:
+                    found = self.publics[remote] = Neighbours({one: None for one in here if one.public == path})
+                    found.heard = min(one.heard for one in found)
+                else:
+                    found[node] = None
+                    found.heard = min(found.heard, node.heard)
+        return found
 
     def release(self, node: Node) -> None:
         """It changes, or goes."""
@@ -209,10 +235,13 @@ class NodeTable(Part[ClientHost]):
                 del self.index[claim]
         for path in node.sockets.values():
             remote = remote_of(path)
-            here = self.places[remote]
-            here.remove(node)
+            here = self.places.get(remote, {})  # two of its sockets may be the same
+            here.pop(node, None)
             if not here:
-                del self.places[remote]
+                self.places.pop(remote, None)
+                self.publics.pop(remote, None)
+            elif remote in self.publics:
+                self.publics[remote].pop(node, None)
 
     def let_go(self, paths: Iterable[Path]) -> None:
         """These sockets are no longer a node's: what waits for them never arrives, unless they are another one's."""

@@ -127,6 +127,9 @@ def test_no_answer_is_longer_than_the_query() -> None:
     ((to, kind, _),) = desk.hear(query(), at(2))
     assert (to, kind) == (at(1), INFO), "the domain learns of the client all the same"
     assert desk.stats.refused == {"answer longer than the query": 1}
+    desk.hear(beat(public=SockAddr("2001:db8::1", 40102)), at(1))
+    (told, _), size = desk.hear(query(), at(2)), len(query())
+    assert (told[0], len(told[2]) + 6) == (at(2), size), "as long is not longer"
 
 
 def test_a_silent_peer_is_forgotten_after_five_seconds() -> None:
@@ -179,14 +182,14 @@ def test_an_unknown_domain_waits_for_its_key() -> None:
 
 
 def test_a_flood_leaves_the_tables_within_their_bounds_and_domains_their_place() -> None:
-    desk = Desk(limits=IceLimits(peers=8), keys={DOMAIN: PUBLIC})
+    desk = Desk(limits=IceLimits(peers=9), keys={DOMAIN: PUBLIC})
     for number in range(40):
         stranger = number.to_bytes(16, "big")
         desk.hear(query(client=stranger), at(number, 1))
         desk.hear(beat(stranger), at(number, 2))
         desk.provide_key(stranger[::-1], PUBLIC, 0.0)
     known = desk.directory
-    assert (len(known.peers), len(known.wanted), len(known.keys)) == (4, 8, 8)
+    assert (len(known.peers), len(known.wanted), len(known.keys)) == (4, 9, 9)
     desk.provide_key(DOMAIN, PUBLIC, 0.0)
     assert desk.hear(beat(), at(1)) == [(at(1), ACK, b"")]
     assert [to for to, *_ in desk.hear(query(), at(200))] == [at(200), at(1)], "answered, if not remembered"
@@ -198,6 +201,10 @@ def test_believed_domains_have_a_bound_too() -> None:
     answers = [desk.hear(beat(bytes([n]) * 16), at(n)) for n in range(1, 12)]
     assert [bool(answer) for answer in answers] == [True] * 8 + [False] * 3
     assert desk.stats.dropped["no room for a peer"] == 3
+    assert [to for to, *_ in desk.hear(query(wanted=bytes([1]) * 16), at(20))] == [at(20), at(1)]
+    assert (len(desk.directory.peers), len(desk.directory.clients)) == (8, 0), (
+        "a client is answered, but not remembered"
+    )
 
 
 @given(st.sampled_from([beat(), query(), datagram(p.ICEPing(CLIENT, 1))]), st.data())

@@ -50,6 +50,7 @@ from sansproto.overte.qt import NULL_UUID, SockAddr, SocketType
 from sansproto.overte.remote import SOCKET, path_to
 from sansproto.overte.server import DomainServer
 from sansproto.overte.versions import PacketType
+from sansproto.testing._internal.meter import measured
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.network import Conditions, VirtualNetwork
 from sansproto.testing.strategies import packets
@@ -208,6 +209,39 @@ def test_nodes_that_say_the_same_public_socket_stay_beside_each_other(by: str) -
             ping = p.Ping(p.PingType.PUBLIC, wall(peer), 0)
             peer.say(ping, Path(SOCKET, "203.0.113.1", known.local_id), source=known.local_id, secret=SECRET)
     assert [type(event) for event in peer.take()] == [NodeAdded] * 3
+
+
+def test_of_those_with_one_public_socket_only_the_silent_go() -> None:
+    peer = ClientPeer.live()
+    at_one = [record("I", number=number, public_socket=SockAddr("203.0.113.1", 48000)) for number in range(1, 6)]
+    gone = []
+    for second, node in zip((0.0, 1.5, 2.5, 3.4, 4.0), at_one, strict=True):
+        peer.at(second)
+        peer.list(node)
+        gone.append([event.node_id[0] for event in peer.take() if isinstance(event, NodeRemoved)])
+    assert gone == [[], [], [1], [], [2]]
+
+
+@pytest.mark.unmeasured
+def test_a_call_costs_each_of_many_silent_nodes_with_one_public_socket_the_same() -> None:
+    """A domain may tell of as many as it likes; also of some that have the socket in their own network."""
+
+    def costs(count: int) -> int:
+        peer, here = ClientPeer.live(), SockAddr("203.0.113.1", 48000)
+        ids = [number.to_bytes(2, "big") * 8 for number in range(1, count + 2)]
+        nodes = [record("I", id=one, local_id=number, public_socket=here) for number, one in enumerate(ids, 500)]
+        for number in range(0, count, 4):
+            nodes[number] = attrs.evolve(nodes[number], local_socket=here, public_socket=SockAddr("203.0.113.2", 1))
+        for at in range(0, count, 20):
+            peer.list(*nodes[at : at + 20])
+        peer.take()
+        peer.sent()
+        peer.now = 5.0
+        lines = measured(lambda: peer.list(nodes[-1]))[1]
+        assert len(peer.nodes) == 1 + count // 4
+        return lines
+
+    assert costs(160) < 2.2 * costs(80)
 
 
 def test_a_node_that_comes_back_takes_nobodys_place() -> None:
