@@ -170,6 +170,25 @@ def test_a_client_too_slow_to_be_told_who_left_is_cut() -> None:
     assert PeerLeft(1, "192.0.2.7:1", Departure.SLOW) in said
 
 
+def test_no_client_is_cut_for_departures_that_it_has_read_or_that_came_before_it() -> None:
+    log = AnnouncementLog(2)
+
+    def two_leave() -> None:
+        for _ in range(2):
+            log.withdraw([log.announce(b"here")], b"gone")
+
+    log.subscribe(1, log.last)
+    for _ in range(3):
+        two_leave()
+        assert [log.pull(1, log.last) for _ in range(3)] == [b"gone", b"gone", None]
+    log.subscribe(2, log.last)
+    assert log.pull(2, log.last) is None
+    two_leave()
+    log.withdraw([log.announce(b"here")], b"gone")
+    with pytest.raises(LookupError):
+        log.pull(2, log.last)
+
+
 def test_announcements_are_read_in_their_order_whoever_has_left() -> None:
     """Thousands stand in the log; a whole stretch of them, every other one of the rest, and the last ones leave."""
     log = AnnouncementLog(10_000)

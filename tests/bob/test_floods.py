@@ -183,8 +183,9 @@ def test_excuses_are_for_those_who_were_there() -> None:
         at.join(SERVER)
     client = at.join(CLIENT)
     at.drain()
+    registry = at.endpoint.registry
     for _ in range(LIMITS.dropped_burst + 1):
-        at.put(client, NOBODY, p.XAndClientIdentity(X, at.endpoint.registry.members[client].identity))
+        at.put(client, registry.fresh_uid, p.XAndClientIdentity(X, registry.members[client].identity))
     at.drain()
     assert client in at.ended
 

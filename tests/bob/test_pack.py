@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from sansproto.bob.pack import (
     MAX_EVENT,
-    MAX_NAME,
     FileAnnounced,
     FileData,
     FileVerified,
@@ -61,7 +60,7 @@ def read(pieces: Iterable[bytes], **limits: int) -> tuple[FileAnnounced, bytes, 
     assert isinstance(last, FileVerified)
     chunks = [event.data for event in middle if isinstance(event, FileData)]
     assert len(chunks) == len(middle)
-    assert all(0 < len(chunk) <= MAX_EVENT for chunk in chunks)
+    assert all(0 < len(chunk) <= 65_536 for chunk in chunks)
     return first, b"".join(chunks), last
 
 
@@ -209,7 +208,8 @@ def test_faults_are_told_apart(fault: PackFault, bad: bytes) -> None:
 
 
 def test_padded_sizes_are_accepted() -> None:
-    assert read([stream(blob_header=b"\xb4\x80\x80\x00")])[1] == b"data"
+    for padding in (2, 8):  # the longest has ten bytes
+        assert read([stream(blob_header=b"\xb4" + b"\x80" * padding + b"\x00")])[1] == b"data"
 
 
 def test_a_fault_stays() -> None:
@@ -303,7 +303,7 @@ def test_events_that_are_not_taken_wait() -> None:
         (b"console.log", "console.log"),
         (b"com.txt", "com.txt"),
         (b"\xc3\xa9t\xc3\xa9 \xe2\x98\x80.txt", "\u00e9t\u00e9 \u2600.txt"),
-        (b"n" * MAX_NAME, "n" * MAX_NAME),
+        (b"n" * 1024, "n" * 1024),
     ],
 )
 def test_a_name_is_the_last_component(raw: bytes, name: str) -> None:
@@ -315,8 +315,8 @@ def test_a_name_is_the_last_component(raw: bytes, name: str) -> None:
     [
         *((raw, PackFault.BAD_NAME) for raw in (b"", b"/", b"a/", b".", b"..", b"a/..", b"a\0b", b"a\nb", b"\x1b[2J")),
         *((raw, PackFault.BAD_NAME) for raw in (b"a\x7f", b"a\xc2\x85b", b"\xff\xfe", b"\xed\xa0\x80")),
-        (b"n" * (MAX_NAME + 1), PackFault.LONG_NAME),
-        (b"\xc3\xa9" * (MAX_NAME // 2 + 1), PackFault.LONG_NAME),
+        (b"n" * 1025, PackFault.LONG_NAME),
+        (b"\xc3\xa9" * 513, PackFault.LONG_NAME),
     ],
 )
 def test_a_name_that_no_file_has_is_refused(raw: bytes, fault: PackFault) -> None:
@@ -375,6 +375,20 @@ def test_so_does_a_stream_of_unknown_size() -> None:
     reader.ignore_size()
     with pytest.raises(PackError, match="bad_zlib"):
         list(reader.feed(_stuffed(60_000, size=0)))
+
+
+def test_each_16_bytes_of_deflated_data_give_one_of_contents() -> None:
+    """Beyond the first 65,536: with 21 bytes for one, these end in the fifth look at them."""
+    contents = b"x" * 16_500
+    header = bytes([0xB0 | len(contents) & 15, 0x80 | len(contents) >> 4 & 0x7F, len(contents) >> 11])
+
+    def thinned(empty_blocks: int) -> bytes:
+        part = b"\0\0\0\xff\xff" * empty_blocks + b"\0\1\0\xfe\xffx"
+        end = b"\1\0\0\xff\xff" + zlib.adler32(contents).to_bytes(4, "big")
+        return stream(blob_header=header, blob=b"\x78\x01" + part * len(contents) + end)
+
+    assert read([thinned(2)])[1] == contents
+    assert fault_of([thinned(3)]) is PackFault.BAD_ZLIB
 
 
 @pytest.mark.parametrize("level", [0, 4])
