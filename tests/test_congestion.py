@@ -235,6 +235,7 @@ def test_what_had_to_be_sent_at_once_is_paid_for_within_a_round_trip() -> None:
     assert window.may_send(1.1 * ROUND_TRIP, 0) > 0
 
 
+@pytest.mark.unmeasured
 @given(
     st.lists(
         st.tuples(

@@ -27,6 +27,7 @@ from toys import Beat, Bound, Desk, Heard, Pulse, Said, Visitor
 from sansproto.contract import Address, Link, Path
 from sansproto.events import CloseCause, Closed, DataReceived
 from sansproto.links import LINK, StreamLink
+from sansproto.testing import explorer
 from sansproto.testing._internal import parties as parties_module
 from sansproto.testing._internal.parties import Parties
 from sansproto.testing._internal.world import ANY_TIME
@@ -359,13 +360,14 @@ def test_what_stands_within_a_session_does_not_wait_for_ever_either() -> None:
     assert {violation.complaint for violation in report.violations} == {f"boss: {each} for ever" for each in objects}
 
 
-def test_an_exploration_begins_where_it_is_told_to() -> None:
+def test_an_exploration_begins_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     def is_asking(scene: Scene) -> bool:
         return scene["client"].ask(lambda client: client.question.state) is AskState.ASKING
 
     whole = pair(budget=Budget(cuts=1))
     later = pair(budget=Budget(cuts=1), begin=is_asking)
     assert later.states < whole.states
+    monkeypatch.setattr(explorer, "LONGEST_WAY", 300)
     restless = {"a": Party(Restless, {"entropy": ScriptedEntropy()}, start=(Verb("start"),))}
     counting = {"a": Party(Counting, {"entropy": ScriptedEntropy()}, start=(Verb("start"),))}
     for parties in ({"client": CLIENT, "server": SERVER}, restless, counting):

@@ -271,6 +271,8 @@ class Host:
 
     def own_for(self, target: str) -> str:
         """The address of this host from which it sends to that one."""
+        if len(self.addresses) == 1:
+            return self.addresses[0]
         alike = (one for one in self.addresses if (":" in one) is (":" in target))
         return next(alike, self.address)
 

@@ -225,6 +225,7 @@ def test_junk_is_no_life(defended: bool, undo: Any) -> None:
     assert (lost(gate) == [1]) is defended
 
 
+@pytest.mark.unmeasured
 @both
 def test_what_was_recorded_in_a_session_is_handed_up_once(defended: bool, undo: Any) -> None:
     if not defended:

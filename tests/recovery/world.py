@@ -521,12 +521,13 @@ def complaints_about(core: Recovery) -> Iterator[str]:
         yield "too many goodbyes are remembered"
     for peer in core.peers.values():
         yield from _complaints_about_peer(core, peer)
-    armed = {part for (part, _), _ in _timers_of(core)}
+    timers = [timer for timer, _ in core.host._timers]  # type: ignore[attr-defined]
+    armed = {part for part, _ in timers}
     for part in components_of(core):
         idle, terminal = part.table.idle, part.table.terminal
         if part.state not in idle and part.state not in terminal and part not in armed:
             yield f"{part.table.name} waits in {part.state.name} for ever"
-    yield from _complaints_about_timers(core)
+    yield from _complaints_about_timers(timers)
     if core.host.stats.dropped.get("late"):  # type: ignore[attr-defined]
         yield "an input that no row expects"
     attempts = {one.sid for peer in core.peers.values() for one in peer.call.attempts}
@@ -541,14 +542,10 @@ def complaints_about(core: Recovery) -> Iterator[str]:
         yield "keys of no session, or a session without keys"
 
 
-def _timers_of(core: Recovery) -> Iterator[tuple[tuple[Component[Any, Any], Timer[Any, Any]], float]]:
-    yield from core.host._timers  # type: ignore[attr-defined]
-
-
-def _complaints_about_timers(core: Recovery) -> Iterator[str]:
+def _complaints_about_timers(timers: list[tuple[Component[Any, Any], Timer[Any, Any]]]) -> Iterator[str]:
     """A timer that was left behind."""
     waiting = set()
-    for (part, timer), _ in _timers_of(core):
+    for part, timer in timers:
         if not part.table.pairs[part.state, timer.on][0]:
             yield f"{part.table.name}: {timer.name} runs in {part.state.name}"
         if (part, timer.on) in waiting:
@@ -557,7 +554,8 @@ def _complaints_about_timers(core: Recovery) -> Iterator[str]:
 
 
 def _complaints_about_peer(core: Recovery, peer: Any) -> Iterator[str]:
-    limits, states = core.config.limits, [session.state for session in core.sessions_of(peer)]
+    limits, sessions = core.config.limits, core.sessions_of(peer)
+    states = [session.state for session in sessions]
     most = {
         SessionState.PREVIOUS: limits.previous,
         SessionState.OFFERED: limits.candidates_per_peer,
@@ -566,12 +564,12 @@ def _complaints_about_peer(core: Recovery, peer: Any) -> Iterator[str]:
     for state, limit in most.items():
         if states.count(state) > limit:
             yield f"{states.count(state)} sessions are {state.name}"
-    in_use = [one for one in core.sessions_of(peer) if one.state in (SessionState.CURRENT, SessionState.LOADED)]
+    in_use = [one for one in sessions if one.state in (SessionState.CURRENT, SessionState.LOADED)]
     if [one.sid for one in in_use] != ([] if peer.cur is None else [peer.cur]):
         yield "not exactly one session is in use"
     if len(peer.queue) > limits.queue or len(peer.call.attempts) > limits.attempts:
         yield "too many packets or attempts"
-    if peer.key == core.me or any(one.peer_id == core.me for one in core.sessions_of(peer)):
+    if peer.key == core.me or any(one.peer_id == core.me for one in sessions):
         yield "a session with ourselves"
     if len(peer.paths.challenged) > limits.routes or len(peer.call.backoffs) > limits.routes:
         yield "too many routes"

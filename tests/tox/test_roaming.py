@@ -141,6 +141,7 @@ def test_a_relay_is_dialled_at_once_in_another_network() -> None:
     assert offline(a, b) == []
 
 
+@pytest.mark.unmeasured
 @by_each_way
 def test_a_router_that_gives_another_port_costs_no_session(by: str) -> None:
     """Nobody is told: neither our machine, nor the friend."""
