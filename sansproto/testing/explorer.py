@@ -29,8 +29,9 @@ import attrs
 from ..component import components_of
 from ..contract import Address, Phase
 from ..trace import place_name
+from ._internal.budget import Budget, Insert
 from ._internal.parties import RESTARTED, Decision, Parties, Party, Restarted, Verb, sessions_in
-from ._internal.world import BEHIND_DATA, BY_ITSELF, Budget, Datagram, End, Insert, Move, Network, World
+from ._internal.world import BEHIND_DATA, BY_ITSELF, Datagram, End, Move, Network, World
 
 __all__ = [
     "Budget",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import attrs
@@ -22,43 +23,12 @@ from ...contract import (
     PauseAccepting,
     PauseReading,
     Rebind,
-    ResumeAccepting,
     ResumeReading,
     SendBytes,
     SendDatagram,
 )
+from .budget import Budget, Insert
 from .parties import RESTARTED, Interned, Parties
-
-
-class Budget(NamedTuple):
-    """How often the network misbehaves, at most."""
-
-    losses: int = 0  # a datagram is dropped, or a stream falls silent for good
-    duplicates: int = 0  # a datagram arrives, and will arrive again
-    replays: int = 0  # what was delivered once arrives at any end that is open now
-    cuts: int = 0  # a stream is reset, what is in flight is lost; each end learns it in its own time
-    early: int = 0  # time passes although something is in flight
-    inserts: int = 0  # the attacker's bytes
-    splits: int = 0  # half of a chunk arrives
-    blocks: int = 0  # a transport takes no more bytes for a while; for good if the stream falls silent
-    restarts: int = 0  # a party loses all its state; its streams are cut
-    moves: int = 0  # a NAT gives a datagram socket another address; what is sent to the old one is lost
-
-    def without(self, name: str) -> Budget:
-        return self._replace(**{name: getattr(self, name) - 1})
-
-    def __str__(self) -> str:
-        return ", ".join(f"{count} {name}" for name, count in self._asdict().items() if count) or "no faults"
-
-
-@attrs.frozen
-class Insert:
-    """Bytes that the attacker can put into any stream that ends at this party, or send to it as a datagram."""
-
-    to: str
-    data: bytes
-    path: Path | None = None
-
 
 # How an end of a stream is lost, once it is: the transport's report comes ...
 NOT_LOST, BEHIND_DATA, ANY_TIME, BY_ITSELF = range(4)
@@ -177,7 +147,7 @@ class Network:
 
     def moves(self, world: World) -> tuple[list[Move], list[Move], list[Move]]:
         """What the network will do sooner or later; what the applications may do; faults, within the budget."""
-        free = list(self._free(world))
+        free = self._free(world)
         budget = world.budget
         faults = list(self._faults(world)) if any(budget) else []
         pause = self.pause(world)
@@ -199,12 +169,14 @@ class Network:
         if budget.early or budget.replays or budget.restarts or budget.moves or world.datagrams:
             return moves
         homes: dict[int, list[tuple[int, int]]] = {}
-        for place, stream in enumerate(world.streams):
-            for side, end in enumerate(_ends(stream)):
-                if end.link > 0:
-                    homes.setdefault(end.party, []).append((place, side))
+        for place, (a, b, _, _) in enumerate(world.streams):
+            if a.link > 0:
+                homes.setdefault(a.party, []).append((place, 0))
+            if b.link > 0:
+                homes.setdefault(b.party, []).append((place, 1))
+        looking = {party for party, _ in world.lookups}
         for party, ends in homes.items():
-            if len(ends) > 1 or self.parties.specs[party].listens or any(who == party for who, _ in world.lookups):
+            if len(ends) > 1 or party in looking or self.parties.specs[party].listens:
                 continue
             place, side = ends[0]
             other = _ends(world.streams[place])[1 - side]
@@ -228,31 +200,18 @@ class Network:
         last = max(socket.outside.port for socket in sockets if socket.outside.host == here.host)
         return sockets[place]._replace(outside=attrs.evolve(here, port=last + 1))
 
-    def _free(self, world: World) -> Iterator[Move]:
-        for place, stream in enumerate(world.streams):
-            if stream.b.link == NOT_YET and (stream.b.party, stream.listener) not in world.shut:
-                yield Move("connect", place)
-            for side, end in enumerate(_ends(stream)):
+    def _free(self, world: World) -> list[Move]:
+        found: list[Move] = []
+        for place, (a, b, listener, silent) in enumerate(world.streams):
+            connecting = b.link == NOT_YET
+            if connecting and (b.party, listener) not in world.shut:
+                found.append(_move("connect", place))
+            for side, end in ((0, a), (1, b)):
                 if end.link > 0:
-                    yield from self._free_at(place, side, end, stream.b.link == NOT_YET)
-                    if end.blocked and end.lost != BY_ITSELF and not stream.silent:
-                        yield Move("unblock", place, side)
-        for place in range(len(world.datagrams)):
-            yield Move("deliver_datagram", place)
-        for place in range(len(world.lookups)):
-            yield Move("look_up", place)
-
-    def _free_at(self, place: int, side: int, end: End, connecting: bool) -> Iterator[Move]:
-        if end.lost == BY_ITSELF or (end.lost == ANY_TIME and not end.paused):
-            yield Move("lose", place, side)
-        if end.lost == BY_ITSELF or end.paused or connecting:  # paused: blind, even for a reset
-            return
-        if end.inbound:
-            yield Move("deliver", place, side)
-        elif end.eof:
-            yield Move("deliver_eof", place, side)
-        elif end.lost == BEHIND_DATA:
-            yield Move("lose", place, side)
+                    found += [_move(kind, place, side) for kind in _free_at(end, connecting, silent)]
+        found += [_move("deliver_datagram", place) for place in range(len(world.datagrams))]
+        found += [_move("look_up", place) for place in range(len(world.lookups))]
+        return found
 
     def _decisions(self, world: World) -> Iterator[Move]:
         for party, seat in enumerate(world.seats):
@@ -306,6 +265,31 @@ class Network:
                 yield Move("insert", place, side, item, cost="replays")
 
 
+@cache
+def _move(kind: str, where: int, end: int = 0) -> Move:
+    return Move(kind, where, end)
+
+
+def _free_at(end: End, connecting: bool, silent: bool) -> Iterator[str]:
+    """What will happen at one end of a stream."""
+    lost = end.lost
+    if lost == BY_ITSELF:
+        yield "lose"
+        return
+    if lost == ANY_TIME and not end.paused:
+        yield "lose"
+    if not end.paused and not connecting:  # paused: blind, even for a reset
+        if end.inbound:
+            yield "deliver"
+        elif end.eof:
+            yield "deliver_eof"
+        elif lost == BEHIND_DATA:
+            yield "lose"
+    if end.blocked and not silent:
+        yield "unblock"
+
+
+_ON_STREAMS = (SendBytes, CloseWrite, CloseTransport, AbortTransport, PauseReading, ResumeReading)
 _ARRIVALS = ("deliver", "deliver_eof", "lose")
 
 
@@ -318,6 +302,11 @@ def _concerns(move: Move, party: int, place: int, side: int) -> bool:
 
 def _ends(stream: Stream) -> tuple[End, End]:
     return stream.a, stream.b
+
+
+def _reading(end: End, inbound: tuple[bytes, ...]) -> End:
+    """An end with other data in flight towards it; faster than ``_replace``."""
+    return End(end.party, end.link, inbound, end.eof, end.paused, end.lost, end.blocked)
 
 
 def _order(item: bytes | Datagram) -> tuple[Any, ...]:
@@ -346,7 +335,7 @@ class _Draft:
         """The world, in the one order that does not tell how it came about."""
         return World(
             tuple(self.seats),
-            tuple(sorted(self.streams)),
+            tuple(sorted(self.streams)) if len(self.streams) > 1 else tuple(self.streams),
             tuple(sorted(self.datagrams, key=_order)) if len(self.datagrams) > 1 else tuple(self.datagrams),
             self.lookups,
             self.shut,
@@ -370,13 +359,13 @@ class _Draft:
 
     def deliver(self, move: Move) -> None:
         end = self._end(move)
-        self._put(move.where, move.end, end._replace(inbound=end.inbound[1:]))
+        self._put(move.where, move.end, _reading(end, end.inbound[1:]))
         self._receive(end, end.inbound[0])
 
     def split(self, move: Move) -> None:
         end = self._end(move)
         half = len(end.inbound[0]) // 2
-        self._put(move.where, move.end, end._replace(inbound=(end.inbound[0][half:], *end.inbound[1:])))
+        self._put(move.where, move.end, _reading(end, (end.inbound[0][half:], *end.inbound[1:])))
         self._receive(end, end.inbound[0][:half])
 
     def insert(self, move: Move) -> None:
@@ -401,7 +390,8 @@ class _Draft:
         end = self._end(move)
         self._put(move.where, move.end, End(end.party, GONE))
         self.step(end.party, "stream_lost", (end.link,))
-        self._forget_streams()
+        if max(end.link for end in _ends(self.streams[move.where])) <= 0:
+            self._forget_streams()
 
     def cut(self, move: Move) -> None:
         for side, end in enumerate(_ends(self.streams[move.where])):
@@ -488,7 +478,7 @@ class _Draft:
         call: str,
         args: tuple[Any, ...] = (),
         late: float = 0.0,
-        before: Callable[[Any], None] = lambda _: None,
+        before: Callable[[Any], None] | None = None,
     ) -> None:
         """Let a party act and carry out what it wants; ``before`` gets what the call returned, before that."""
         parties, seat = self.network.parties, self.seats[party]
@@ -497,7 +487,8 @@ class _Draft:
         left = parties.open.number(parties.open[seat.open] + outcome.decisions) if outcome.decisions else seat.open
         self.seats[party] = Seat(outcome.state, told, left, seat.wall)
         self.fault = self.fault or outcome.fault
-        before(outcome.value)
+        if before is not None:
+            before(outcome.value)
         for transmit in outcome.transmits:
             self._transmit(party, transmit)
 
@@ -525,6 +516,12 @@ class _Draft:
         self.streams[place] = Stream(a, end, listener, silent) if side else Stream(end, b, listener, silent)
 
     def _transmit(self, party: int, transmit: Any) -> None:
+        if type(transmit) in _ON_STREAMS:
+            for place, (a, b, _, _) in enumerate(self.streams):
+                for side, end in ((0, a), (1, b)):
+                    if end.party == party and end.link == transmit.link:
+                        self._transmit_on(place, side, transmit)
+            return
         match transmit:
             case SendDatagram(data, path):
                 self._send_datagram(party, data, path)
@@ -536,13 +533,8 @@ class _Draft:
                 self._open(party, link, address)
             case PauseAccepting(listener):
                 self.shut = tuple(sorted((*self.shut, (party, listener))))
-            case ResumeAccepting(listener):
-                self.shut = tuple(shut for shut in self.shut if shut != (party, listener))
             case _:
-                for place, stream in enumerate(self.streams):
-                    for side, end in enumerate(_ends(stream)):
-                        if end.party == party and end.link == transmit.link:
-                            self._transmit_on(place, side, transmit)
+                self.shut = tuple(shut for shut in self.shut if shut != (party, transmit.listener))
 
     def _open(self, party: int, link: int, address: Address) -> None:
         listener = self.network.listeners.get(address)
@@ -589,7 +581,7 @@ class _Draft:
             self.fault = self.fault or f"{name} gives out {transmit} for a link that is blocked or not yet open"
         match transmit:
             case SendBytes(_, data) if not deaf:
-                other = other._replace(inbound=(*other.inbound, data))
+                other = _reading(other, (*other.inbound, data))
             case SendBytes() if not stream.silent and end.lost == NOT_LOST:
                 end = end._replace(lost=BEHIND_DATA)
             case CloseWrite() if not deaf:
