@@ -211,7 +211,6 @@ def test_an_acknowledgement_costs_no_more_because_all_was_sent_again_by_another_
     assert (window.again, carried.copied, carried.moved) == ({}, set(), {})
 
 
-@pytest.mark.unmeasured
 def test_a_way_that_is_left_costs_no_more_because_much_is_on_its_way_by_it() -> None:
     """What it carried is sent again in turns."""
     world, many = Faults(2), 10_000

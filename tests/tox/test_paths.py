@@ -331,7 +331,6 @@ def test_a_loss_that_does_not_last_is_no_reason_to_leave_udp() -> None:
     assert world.moves == before
 
 
-@pytest.mark.unmeasured
 @pytest.mark.parametrize("trip", [0.02, 0.6])
 @pytest.mark.parametrize("bulk", ["", "a"])
 def test_udp_that_drops_half_is_left_within_10_seconds(trip: float, bulk: str) -> None:
@@ -416,7 +415,6 @@ def test_relays_that_pass_packets_of_who_does_not_use_them_are_left(trip: float)
     assert world.gap(began) < 4.0
 
 
-@pytest.mark.unmeasured
 def test_a_relay_that_others_keep_full_is_left() -> None:
     """What is small goes by another one all the time, and nothing is on its way of what waits."""
     world = Faults(2)
