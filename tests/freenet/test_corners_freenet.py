@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_freenet import GATE, HERE, JOIN, THERE, GatewayPeer, Guest, JoinerPeer, fragment, make_intro, of
 
+from sansproto.contract import Path
 from sansproto.errors import LocalProtocolError, NotOpen
 from sansproto.events import Writable
 from sansproto.freenet import (
@@ -524,3 +525,9 @@ def test_who_confirms_nothing_is_called_anew() -> None:
     sent = len(gate.intros)
     peer.wait(1.0)
     assert len(gate.intros) == sent
+
+
+def test_a_key_is_shown_in_hexadecimal_and_one_that_is_absent_as_none() -> None:
+    path = Path("udp", "192.0.2.1", 1)
+    assert "proven=0102," in repr(Connected(path, 1, proven=b"\x01\x02"))
+    assert "proven=None," in repr(Connected(path, 1))
