@@ -1,4 +1,5 @@
-"""State machines as data: inputs with payloads, rows with direct references, guards, one total table a kind of object.
+"""State machines as data: inputs with payloads, rows with direct references, guards, one total table for each kind of
+object.
 
 A :class:`Table` says what happens for every pair of state and input. :class:`Guards` say which input something *is*,
 step by step, and why it is dropped otherwise. Nothing is bound by name: a row names its actions, a timer its delay, so
@@ -71,7 +72,7 @@ class Inputs(Generic[S, P_co]):
 
 
 class Input(Inputs[S, P]):
-    """What can happen to an object with the states S, and what comes with it. Calling it gives what can be posted."""
+    """What can happen to an object with the states S, and what comes with it. Call it with that to post it."""
 
     def __init__(self) -> None:
         super().__init__(self)
@@ -112,7 +113,7 @@ class Row(Generic[C_contra, S]):
     """In these states, on these inputs, if ``when`` holds: the next state (None stays), actions in order, timers.
 
     An action or condition gets the payload if it has a second parameter without a default. The state is set first, then
-    the timers, then the actions run, so that an action can end it all. ``ref`` is a heading of the protocol's page.
+    the timers, then the actions run: so an action can end the session. ``ref`` is a heading of the protocol's page.
     """
 
     def __init__(
@@ -358,7 +359,7 @@ class Table(Generic[C, S]):
             raise NotOpen(verb, part.state.name)
 
     def _check(self) -> None:
-        """ValueError for what the types cannot say."""
+        """Raise ValueError for mistakes that a type checker cannot find."""
         given = type_arguments(self.part)
         if self.states not in given.values():
             raise ValueError(f"{self.name}: {self.part.__name__} does not have the states {self.states.__name__}")

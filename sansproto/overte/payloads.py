@@ -85,7 +85,7 @@ _WITHOUT_ATTACHMENTS: Final = 55
 
 @packet(id=PacketType.MESSAGES_SUBSCRIBE.value)
 class MessagesSubscribe(Packet):
-    """It holds until the node is gone: on each activation of the mixer it has to be sent again."""
+    """Subscribe to a channel, until the mixer is gone: send it on each ``NodeActivated`` of the mixer."""
 
     channel: str = field(TextToEnd(MAX_CHANNEL), "case counts")
 
@@ -97,8 +97,8 @@ class MessagesUnsubscribe(MessagesSubscribe):
 
 @packet(id=PacketType.MESSAGES_DATA.value)
 class MessagesData(Packet):
-    """Goes to all who subscribed to the channel, its sender too. Anybody can say to be anybody: the mixer passes the
-    sender on as it is. Text that is passed on ends at a NUL, and bad UTF-8 in it is replaced."""
+    """A message to all who subscribed to the channel, also to its sender. ``sender`` is a claim, which the mixer passes
+    on unchecked. Text that is passed on ends at a NUL, and bad UTF-8 in it is replaced."""
 
     channel: str = field(Text(U16LE, max=MAX_CHANNEL))
     is_text: bool = field(BOOL, "the data are UTF-8")
@@ -123,19 +123,19 @@ class IdentityFlags(IntFlag):
     """The bits of an identity's ``flags``."""
 
     REPLICATED = 1
-    """Of another domain."""
+    """The avatar comes from another domain."""
     LOOK_AT_SNAPPING = 2
-    """It looks others into the eyes: on by itself."""
+    """Its eyes follow those of others. On by default."""
     VERIFICATION_FAILED = 4
-    """It wears what it may not."""
+    """It wears something that its owner has no right to."""
 
 
 @packet
 class Identity(Packet):
-    """Who an avatar is. The mixer believes neither the id nor the session's name of who sends it.
+    """Who an avatar is. The mixer ignores the id and the session's name that a sender gives.
 
-    ``sequence`` has to be newer than any that the mixer told about oneself, which it raises by itself:
-    :func:`next_identity`.
+    ``sequence`` has to be newer than every one that the mixer sent about this avatar, and the mixer raises it by
+    itself. :func:`next_identity` gives it.
     """
 
     id: bytes = field(UUID, "the session UUID of its node")
@@ -190,7 +190,8 @@ class NodeMuteRequest(Packet):
 
 @packet(id=PacketType.NODE_IGNORE_REQUEST.value)
 class NodeIgnoreRequest(Packet):
-    """For both mixers: neither hears nor sees the other. For the audio mixer alone it mutes them for us."""
+    """Ignore nodes. Sent to both mixers, the nodes and we neither hear nor see each other. Sent to the audio mixer
+    alone, it only mutes them for us."""
 
     is_on: bool = field(BOOL)
     ids: tuple[bytes, ...] = field(ToEnd(UUID, max=MAX_IGNORED))
@@ -198,21 +199,21 @@ class NodeIgnoreRequest(Packet):
 
 @packet(id=PacketType.RADIUS_IGNORE_REQUEST.value)
 class RadiusIgnoreRequest(Packet):
-    """One's bubble: who comes too near vanishes, for both. For both mixers, on each activation."""
+    """Our bubble: a node that comes too near vanishes, for both sides. Send it to both mixers, on each activation."""
 
     is_on: bool = field(BOOL)
 
 
 @packet(id=PacketType.REQUESTS_DOMAIN_LIST_DATA.value)
 class RequestsDomainListData(Packet):
-    """Send avatars that are ignored, or out of view, too."""
+    """Ask the avatar mixer for avatars that are ignored, or out of view, too."""
 
     is_on: bool = field(BOOL)
 
 
 @packet(id=PacketType.ENTITY_QUERY.value)
 class EntityQuery(Packet):
-    """Without one the entity server sends nothing."""
+    """Which entities we want to have. Without a query the entity server sends nothing."""
 
     connection_id: int = field(U16LE, "anything; one more with each session")
     views: tuple[View, ...] = field(VIEWS, "none: all entities")
@@ -303,7 +304,7 @@ _RELIABLE: Final = frozenset(
 
 
 def delivery_of(payload: Payload) -> Delivery:
-    """How the reference sends it."""
+    """How the reference sends this payload."""
     kind = type(payload)
     if isinstance(payload, NodeIgnoreRequest):
         return Delivery.RELIABLE if len(payload.ids) == 1 else Delivery.MESSAGE

@@ -1,4 +1,4 @@
-"""Whom a domain lets in, and what it tells those who ask: docs/protocols/overte.rst, permissions."""
+"""Who may enter a domain, and what the domain answers: docs/protocols/overte.rst, permissions."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _EVERYTHING: Final = ASSIGNED | Permissions.PAST_CAPACITY | Permissions.KICK
 
 @attrs.frozen(kw_only=True)
 class Visitor:
-    """Who a policy judges. The names are verified, and empty for those who gave none."""
+    """Somebody who asks to be let in. The names are verified; they are empty for those who gave none."""
 
     host: str
-    """Where the request came from."""
+    """The address from which the request came."""
     is_local: bool
     """It came from the machine that the server runs on."""
     node_type: NodeType
-    """What it says that it does."""
+    """The type that it claims to have."""
     fingerprint: bytes
-    """Of the machine, as it says itself."""
+    """The fingerprint of its machine, as it claims it."""
     username: str = ""
-    """Of the directory service, in lower case."""
+    """Its verified name at the directory service, in lower case."""
     account: str = ""
-    """Of the domain's own."""
+    """Its verified account at the domain itself."""
 
 
 def require_utf8(name: str, text: str) -> None:
-    """Raises ValueError for lone surrogates: better now than when the first stranger is told."""
+    """Raise ValueError for lone surrogates, which could not be sent to a client later."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -63,21 +63,21 @@ def _has_utf8(_: object, field: attrs.Attribute[Any], value: str | Mapping[str, 
 
 @attrs.frozen
 class Banned:
-    """Somebody who stays outside: ``who`` is a verified name in lower case, a fingerprint, or a host."""
+    """A ban. ``who`` is a verified name in lower case, a fingerprint, or a host."""
 
     by: Ban
-    """One of its members."""
+    """What ``who`` is: one member of Ban."""
     who: str
     """A name in lower case, the usual form of a UUID, or canonical numeric text of an address."""
 
     @property
     def text(self) -> str:
-        """To store it: ``name:ada``, ``machine:00112233-...``, ``host:192.0.2.7``."""
+        """The ban as text, to be stored: ``name:ada``, ``machine:00112233-...``, ``host:192.0.2.7``."""
         return f"{(self.by.name or '').lower()}:{self.who}"
 
     @classmethod
     def read(cls, text: str) -> Banned:
-        """What :attr:`text` gives. Raises ValueError for anything else."""
+        """The ban that :attr:`text` stands for. Raises ValueError for any other text."""
         kind, _, who = text.partition(":")
         if kind == "machine":
             fingerprint = bytes.fromhex(who.replace("-", ""))
@@ -103,16 +103,18 @@ class Login:
 
 @attrs.frozen(kw_only=True)
 class Policy:
-    """What a domain decides. Override the methods for what data cannot say; they are asked again for every request.
+    """What a domain decides. Override the methods for rules that data cannot express. They are called for every
+    request.
 
-    A user in ``users`` has just those permissions (and those of ``localhost``), so that somebody can be locked out;
-    names are in lower case. ``accounts`` are the domain's own: what a client sends as tokens, by account name.
+    A user in ``users`` has only the permissions there, and those of ``localhost``: so a user can be locked out. Names
+    are in lower case. ``accounts`` are the domain's own accounts, each with the tokens that a client has to send.
     Guests need ``REZ_AVATAR_ENTITIES``, or the reference's client stops at a dialog. Raises ValueError for text that
     has no UTF-8 (lone surrogates).
     """
 
     localhost: int = _EVERYTHING
-    """What those on the server's machine may do, besides all else. Bits of ``Permissions``, as all that follow."""
+    """What those on the server's machine may do, besides what they may do anyway. Bits of ``Permissions``, as in the
+    next three."""
     anonymous: int = _GUEST
     """What guests may do."""
     logged_in: int = _GUEST
@@ -120,27 +122,27 @@ class Policy:
     users: Mapping[str, int] = attrs.field(factory=dict)
     """What single users may do, by their names in lower case."""
     capacity: int | None = None
-    """Agents that may be in at once; None: no bound but the server's."""
+    """How many agents may be in the domain at once. None: only the server's own limits hold."""
     redirect: str = attrs.field(default="", validator=_has_utf8)
-    """Where those are to go for whom there is no room."""
+    """The place to which clients are sent for whom there is no room."""
     login: Login | None = None
-    """The domain has accounts of its own; None: it has none."""
+    """Where the domain's own accounts log in. None: the domain has no accounts."""
     accounts: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_has_utf8)
-    """The domain's own: the tokens that a client has to send, by account name."""
+    """The domain's own accounts: the tokens that a client has to send, by the name of the account."""
     paths: Mapping[str, str] = attrs.field(factory=dict, validator=_has_utf8)
-    """Viewpoints by path; ``/`` is by itself the origin."""
+    """The viewpoint of each path. Without an entry, ``/`` is the origin."""
     settings: str = attrs.field(default="{}", validator=_has_utf8)
-    """The text of a JSON object, for who asks."""
+    """The text of a JSON object, for nodes that ask for the settings."""
     bans: frozenset[Banned] = frozenset()
-    """Who may not connect, whatever else is said; those on the server's machine only by name."""
+    """Who may not connect, whatever their permissions are. On the server's own machine only bans of names count."""
 
     def asks_names(self) -> bool:
-        """Does anything depend on usernames? Else whoever has one without a known key is a guest like any other."""
+        """Does anything depend on usernames? If not, a user whose key is not known is a guest like any other."""
         judges = type(self).permissions is not Policy.permissions
         return judges or bool(self.users) or self.logged_in != self.anonymous
 
     def permissions(self, visitor: Visitor) -> int:
-        """What somebody may do. Without ``CONNECT`` they stay outside."""
+        """What this visitor may do. Without ``CONNECT`` it is not let in."""
         if visitor.username in self.users:
             own = self.users[visitor.username]
         else:
@@ -148,16 +150,16 @@ class Policy:
         return own | self.localhost if visitor.is_local else own
 
     def is_banned(self, visitor: Visitor) -> bool:
-        """May somebody not connect, whatever :meth:`permissions` says?"""
+        """Is this visitor kept out, whatever :meth:`permissions` says?"""
         return bool(self.bans) and not self.bans.isdisjoint(bans_of(visitor, ~0))
 
     def is_account(self, account: str, tokens: str) -> bool:
-        """Does this account of the domain's own exist, and has it these tokens?"""
+        """Does the domain have this account, with these tokens?"""
         known = self.accounts.get(account)
         return known is not None and hmac.compare_digest(known.encode(), tokens.encode("utf-8", "replace"))
 
     def viewpoint(self, path: str) -> str | None:
-        """Where a path leads; None: the question gets no answer."""
+        """Where a path leads. None: the question is not answered."""
         return self.paths.get(path, _ORIGIN if path == "/" else None)
 
     def settings_for(self, assignment_type: int) -> str:
@@ -168,8 +170,8 @@ class Policy:
 
 
 def bans_of(visitor: Visitor, by: int) -> set[Banned]:
-    """What keeps somebody out, by these bits of Ban. Names have to be verified. Who has none, and no fingerprint, and
-    who is on the server's machine, cannot be told from others by that."""
+    """The bans that keep this visitor out, for these bits of Ban: of its verified names, its fingerprint, its host.
+    There is none for what the visitor does not have, and for fingerprint and host if it is on the server's machine."""
     found = {Banned(Ban.NAME, name) for name in (visitor.username, visitor.account) if name and by & Ban.NAME}
     if not visitor.is_local:
         if by & Ban.MACHINE and visitor.fingerprint != NULL_UUID:

@@ -1,4 +1,4 @@
-"""Random bytes that are not: scripted first, then a stream that follows from a seed."""
+"""Bytes in place of random ones: first those of a script, then those that follow from a seed."""
 
 from __future__ import annotations
 

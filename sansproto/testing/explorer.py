@@ -11,7 +11,7 @@ is compared is the whole state of every party, with points in time relative to n
     )
     assert not report.violations, report
 
-A report of parties that are all well says how much was seen; a violation comes with the shortest way into it. Time
+The report says how much was seen, and has what is wrong, each with the shortest way to it. Time
 passes (to the next timer of any party) only when nothing is in flight, or at the cost of the budget. Applications
 decide whenever they like. Delays that are exact in binary keep equal situations equal. The wall clock of a party stands
 still unless it declares how long it runs (``Party.wall_horizon``); the report names those where it stands still.
@@ -154,7 +154,7 @@ class Report:
 def at_rest(scene: Scene) -> Iterator[str]:
     """Complaints about objects that would wait for ever: in a state that is neither idle nor terminal, without a timer.
 
-    The final check of an exploration that brings none of its own.
+    Explorations without a ``verify`` of their own use it.
     """
     for name in scene:
         for session in sessions_in(scene[name].session):
@@ -186,11 +186,11 @@ def explore(
     nor one that is settled can be reached any more is a violation too ("resends for ever"); it is looked for once all
     was seen. ``names`` answers look-ups; ``show`` writes bytes in paths. A party that raises is a violation always.
 
-    Until ``begin`` holds, only one way is gone, without faults; that it does not hold within 10,000 states is a
-    violation. ``reduced`` leaves out worlds that differ from others only in which of several parties acted first: every
-    final world is still met, and so is every one in which nothing will happen before a timer or a decision. (A reset by
-    the other end then never overtakes what was sent before it.) What ``Parties`` did in other explorations is not
-    computed again.
+    Until ``begin`` holds, the exploration follows a single way, without faults. If it does not hold within 10,000
+    states, that is a violation. ``reduced`` leaves out worlds that differ from others only in which of several parties
+    acted first: every final world is still met, and so is every one in which nothing will happen before a timer or a
+    decision. (A reset by the other end then never overtakes what was sent before it.) What ``Parties`` did in other
+    explorations is not computed again.
     """
     known = parties if isinstance(parties, Parties) else Parties(parties)
     network = Network(known, inserts, names or {})

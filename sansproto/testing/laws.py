@@ -13,9 +13,9 @@
             max_state=20_000,
         )
 
-gets one test per law. A law is a relation between runs of the same operations (``operations``), or a watch over one.
-Give small limits to the subject, else no list of operations reaches them. Laws that say nothing about this kind of
-session are left out: those of streams where there are none, law 11 without datagrams that nobody authenticated.
+gets one test per law. A law compares runs of the same operations (``operations``), or watches one run. Give the subject
+small limits, or no list of operations reaches them. Laws that do not concern this kind of session are left out: those
+about streams if it has none, and law 11 without datagrams that nobody authenticated.
 """
 
 from __future__ import annotations
@@ -323,7 +323,7 @@ def law_17(subject: Subject, draw: Draw) -> None:
 
 
 def openings_open(subject: Subject) -> None:
-    """LawBroken if what arrives last in an opening is dropped: it leads nowhere, or not at that time."""
+    """LawBroken if the last input of an opening is dropped, always or at that time."""
     for start in STARTS:
         for opening in subject.openings:
             arrives = [number for number, op in enumerate(opening) if isinstance(op, Data | Datagram)]
@@ -477,7 +477,7 @@ class Laws:
         check(law_04, self.subject)
 
     def test_law_04_nothing_is_lost_over_the_limits(self) -> None:
-        """What an application that reads nothing was sent is all there when the link has ended and it reads."""
+        """If an application reads only after the link has ended, all that was sent to it is still there."""
         check(law_04_lost, self.subject)
 
     def test_law_05_raising_changes_nothing(self) -> None:
@@ -493,7 +493,7 @@ class Laws:
         check(law_07, self.subject)
 
     def test_law_08_clock_goes_back(self) -> None:
-        """A clock that goes back stands still inside."""
+        """If ``now`` goes back, the session's clock stands still."""
         check(law_08, self.subject)
 
     def test_law_09_bounded(self) -> None:
@@ -505,7 +505,7 @@ class Laws:
         check(law_09_blocked, self.subject)
 
     def test_law_09_bounded_when_repeated(self) -> None:
-        """Who comes and goes leaves nothing behind that grows without end, while the application reads nothing."""
+        """Those who come and go leave nothing behind that grows without end, while the application reads nothing."""
         check(law_09_repeated, self.subject)
 
     def test_law_10_closed_once_and_last(self) -> None:
@@ -525,7 +525,7 @@ class Laws:
         check(law_13, self.subject)
 
     def test_law_14_restored(self) -> None:
-        """A session restored from a snapshot holds what the one holds that it was taken of, and behaves as that."""
+        """A session that is restored from a snapshot has the state of the first one, and behaves as that one does."""
         check(law_14, self.subject)
 
     def test_law_15_blocked(self) -> None:
@@ -541,7 +541,7 @@ class Laws:
         check(law_17, self.subject)
 
     def test_openings_open(self) -> None:
-        """What arrives last in an opening of the subject brings something about, whenever the run begins."""
+        """The last input in an opening of the subject has an effect, at whatever time the run begins."""
         openings_open(self.subject)
 
 

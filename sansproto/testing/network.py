@@ -1,4 +1,4 @@
-"""A network that exists in memory only: virtual time, every misfortune, the same course for the same seed.
+"""A network in memory: virtual time, loss, delay, routers, restarts and sleep, and the same course for the same seed.
 
 ::
 
@@ -401,7 +401,7 @@ class Node(Generic[E]):
         return taken
 
     def stop(self, *, silent: bool = False) -> None:
-        """Take the endpoint away. Its streams are reset; ``silent``, as in a power cut, tells nobody."""
+        """Take the endpoint away. Its streams are reset. With ``silent`` nobody is told, as in a power cut."""
         self.host.nodes.remove(self)
         for end in [*self.links.values()]:
             end.vanish(silent)

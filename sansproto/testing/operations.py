@@ -1,4 +1,4 @@
-"""What can happen to a session, as plain data, and an honest adapter that lets it happen.
+"""What can happen to a session, as plain data, and an adapter that keeps the contract and carries it out.
 
 A :class:`Run` applies operations to an endpoint and keeps what came out of it, per link. Operations name links by
 number among those that live, so that any list of operations makes sense; what cannot happen now (bytes on a link that

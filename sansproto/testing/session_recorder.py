@@ -1,6 +1,6 @@
 """Session vectors out of scripts: a recorded session on a clock of whole milliseconds, and the file that scripts give.
 
-What plays everybody else is the script's; :func:`document` runs all scripts and makes the vector file of them.
+A script plays all other parties. :func:`document` runs all scripts, and makes the vector file of what they recorded.
 """
 
 from __future__ import annotations

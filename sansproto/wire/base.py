@@ -57,7 +57,7 @@ class Codec(ABC, Generic[T]):
         """The encoding of one value. Raises ``WireError`` (``BAD_VALUE``, ``BAD_LENGTH``) for what has none."""
 
     def emit_decode(self, reader: Reader) -> str:
-        """Write source that reads the value; answers an expression for it."""
+        """Write source that reads the value. Returns an expression for it."""
         return reader.call(reader.bind(self.decode_from))
 
     def emit_encode(self, writer: Writer, value: str) -> None:
@@ -72,7 +72,7 @@ class Codec(ABC, Generic[T]):
         return value
 
     def dissect(self, data: Buffer, opener: Opener | None = None) -> Node:
-        """The tree of ``data``, whatever it holds. Raises nothing but what ``opener`` raises besides ``WireError``."""
+        """The tree of ``data``, whatever it holds. Raises only what ``opener`` raises, unless that is ``WireError``."""
         node = self.dissect_from(data, 0, len(data), self.shape().type_name, opener)
         if node.fault or node.end == len(data):
             return node

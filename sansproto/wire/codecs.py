@@ -460,7 +460,7 @@ class Optional(SourceCodec[T | None]):
 
 @attrs.frozen(slots=False, eq=False)
 class Trailing(SourceCodec[T | Absent]):
-    """A field that the end of the packet may leave out; then it is :data:`ABSENT`. Only other such may follow."""
+    """A field that may be missing at the end of the packet: then it is :data:`ABSENT`. Only such fields may follow."""
 
     inner: Codec[T]
 
@@ -497,7 +497,7 @@ class Trailing(SourceCodec[T | Absent]):
 
 
 def check_order(fields: Sequence[tuple[str, Codec[Any]]]) -> None:
-    """Refuse (``TypeError``) a field behind one that reads up to the end; optional trailing ones may form a row."""
+    """Raise TypeError for a field behind one that reads up to the end. ``Trailing`` ones may follow each other."""
     for (before, first), (name, second) in pairwise(fields):
         row = isinstance(first, Trailing) and not first.inner.shape().greedy and isinstance(second, Trailing)
         if first.shape().greedy and not row:

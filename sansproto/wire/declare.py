@@ -89,7 +89,7 @@ class Packet:
 def field(
     codec: Codec[T], doc: str = "", *, secret: bool = False, sealed: bool = False, default: Any = attrs.NOTHING
 ) -> T:
-    """Declare a field of a packet: a ``secret`` value stays out of the repr, what is ``sealed`` an opener may open.
+    """Declare a field of a packet. A ``secret`` value is not in the repr; a ``sealed`` one is given to the opener.
 
     ``default`` makes the constructor argument optional; a :class:`Trailing` field usually has ``default=ABSENT``.
     """
@@ -97,7 +97,7 @@ def field(
 
 
 def const(content: bytes, doc: str = "", *, fault: Fault = Fault.BAD_VALUE, init: Literal[False] = False) -> bytes:
-    """Declare bytes that are always the same, such as a magic number; other ones are ``fault``.
+    """Declare bytes that are always the same, such as a magic number. For others decoding raises ``fault``.
 
     They are an attribute of the class, not an argument of the constructor. ``init`` is for type checkers only.
     """
@@ -124,7 +124,7 @@ def packet(cls: type[P] | None = None, /, *, id: int | None = None) -> type[P] |
 
 
 def by_id(*packets: type[P]) -> dict[int, type[P]]:
-    """A table of packets by their ids, which they must have, each a different one."""
+    """A table of packets by their ids. Each packet needs an id of its own."""
     table = {wire.id: kind for kind in packets if (wire := kind.__wire__).id is not None}
     if len(table) != len(packets):
         raise ValueError("packets without an id, or with the same one")
@@ -280,8 +280,8 @@ class OneOf(SourceCodec[T]):
 class Frame(Codec[tuple[H, P]]):
     """A header packet, then the packet that ``payloads`` has for the value of the header's field ``tag``.
 
-    ``Frame[Header, Hello | Closed](Header, "type", by_id(Hello, Closed))``. Where the payloads depend on what is only
-    known at run time, make a frame of the table that holds then. On a stream no payload may be greedy.
+    ``Frame[Header, Hello | Closed](Header, "type", by_id(Hello, Closed))``. If the payloads depend on something that is
+    known only at run time, make a frame for each of their tables. On a stream no payload may be greedy.
     """
 
     header: type[H]

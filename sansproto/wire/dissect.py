@@ -18,10 +18,10 @@ class Node:
     """A named part of a buffer.
 
     ``children`` divide the node's bytes without gap or overlap. ``opened`` is what a sealed part holds: it has a buffer
-    of its own, from which its offsets count. Where ``fault`` is set, ``value`` is None, and the node reaches to the end
-    of the bytes that were left, unless it could be read and does not fit the others; but at a sealed part, ``fault`` is
-    what the opener had against it. The repr shows neither raw bytes nor values, of which ``secret`` ones are not for
-    showing at all.
+    of its own, from which its offsets count. A node with a ``fault`` has no ``value``. It reaches to the end of the
+    bytes that were left, unless it could be read and only does not fit the others. At a sealed part, ``fault`` says why
+    the opener did not open it. The repr shows neither raw bytes nor values. A program should not show the value of a
+    ``secret`` node either.
     """
 
     name: str
@@ -84,7 +84,7 @@ def parent(
     value: object,
     fault: Fault | None,
 ) -> Node:
-    """A node over ``children``; with a fault it reaches to ``end``, by way of a child for what nobody read."""
+    """A node over ``children``. With a fault it reaches to ``end``: a last child has the bytes that nobody read."""
     stop = children[-1].end if children else start
     if fault and stop < end:
         children = (*children, Node(name="unread", offset=stop, raw=bytes(data[stop:end])))
