@@ -232,6 +232,41 @@ def test_names_with_control_characters_are_stored_without(inbox: Path, tmp_path:
     assert warned == ["'a\\x1b[2J' cannot be stored under that name here: it is a_[2J."]
 
 
+def test_many_names_that_are_one_here_do_not_count_from_the_beginning(
+    inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """These are told apart by control characters alone, which are not stored."""
+    tried: list[str] = []
+    real = os.open
+
+    def noted(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        tried.append(os.path.basename(path))
+        return real(path, flags, mode)
+
+    tar = archive(tmp_path / "x.tar", *((f"x/{chr(1 + a)}{chr(1 + b)}", REG, b"") for a in range(9) for b in range(9)))
+    monkeypatch.setattr(os, "open", noted)
+    unpack(inbox, tar)
+    assert len(everything(inbox / "new")) == 81
+    assert tried.count("__ (1)") == 1
+    assert len([name for name in tried if name.startswith("__ (")]) < 2 * 81
+
+
+def test_the_name_of_a_link_has_no_control_characters(inbox: Path, tmp_path: Path) -> None:
+    warned = unpack(inbox, archive(tmp_path / "x.tar", ("x", DIR, b""), ("x/a\x1b[2J", SYM, "b")))
+    assert everything(inbox / "new") == ["a_[2J"]
+    assert len(warned) == 1
+
+
+def test_a_header_for_all_that_follows_holds_for_one(inbox: Path, tmp_path: Path) -> None:
+    """They would add up, to more than there is memory."""
+    tar = tmp_path / "x.tar"
+    following = tarfile.TarInfo.create_pax_global_header({"mtime": "1000000000"})
+    blocks = [tarfile.TarInfo(f"x/{number}").tobuf(tarfile.PAX_FORMAT) for number in range(2)]
+    tar.write_bytes(following + b"".join(blocks) + bytes(1024))
+    unpack(inbox, tar)
+    assert [(inbox / f"new/{number}").stat().st_mtime for number in range(2)] == [1_000_000_000, 0]
+
+
 def test_there_is_an_end_to_files_and_headers(inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacking, "MOST", 20)
     many = archive(tmp_path / "x.tar", *((f"x/{number}", REG, b"") for number in range(21)))

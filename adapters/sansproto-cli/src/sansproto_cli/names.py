@@ -7,6 +7,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator
+from itertools import count
 
 from sansproto.bob import PackError, PackFault, safe_name
 
@@ -36,12 +37,10 @@ def is_too_long(name: str) -> bool:
     return len(os.fsencode(name)) > _MAX_NAME
 
 
-def numbered(name: str) -> Iterator[str]:
-    """The name, and ``name (1).txt`` and so on."""
+def numbered(name: str, first: int = 1) -> Iterator[str]:
+    """The name, and ``name (1).txt`` and so on from this number."""
     yield name
-    number = 0
-    while True:
-        number += 1
+    for number in count(first):
         yield shortened(name, f" ({number})")
 
 

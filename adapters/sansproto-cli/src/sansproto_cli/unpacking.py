@@ -53,6 +53,7 @@ class UnpackedFolder:
         self._files: dict[str, Path] = {}
         self._links: list[tarfile.TarInfo] = []
         self._folders: list[tuple[Path, Preserved]] = []
+        self._numbers: dict[tuple[Path, str], int] = {}  # the next one for names that are one in a folder
         self._warnings = 0
 
     def unpack(self, archive: Path) -> None:
@@ -113,6 +114,9 @@ class UnpackedFolder:
                 raise _refused(f"more than {MOST:,} files")
             self._unpack_member(tar, member)
             cast(Any, tar).members.clear()  # which would be kept for who asks for one by its name
+            cast(
+                Any, tar
+            ).pax_headers.clear()  # those for all that follows: none of ours has any, and they would add up
 
     def _unpack_member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         parts = _parts(member.name)
@@ -170,8 +174,13 @@ class UnpackedFolder:
             self._leave_out(f"{shown_name(member.name)} is a link to outside of the folder: left out.")
             return
         parent = self._make_folder(parts[:-1])
+
+        def make(path: Path) -> int:
+            os.symlink(member.linkname, path)
+            return 0
+
         try:
-            os.symlink(member.linkname, parent / parts[-1])
+            self._first(parent, parts[-1], make)
         except (OSError, NotImplementedError) as error:
             why = getattr(error, "strerror", None) or "no links here"
             self._leave_out(f"{shown_name(member.name)} is a link that cannot be made here ({why}): left out.")
@@ -203,7 +212,9 @@ class UnpackedFolder:
     def _first(self, parent: Path, name: str, make: Callable[[Path], int]) -> tuple[int, Path]:
         refusal: OSError | None = None
         for candidate in chain([_stored(name)], candidates(_stored(name))):
-            for free in numbered(candidate):
+            key = parent, unicodedata.normalize("NFC", candidate).casefold()
+            first = self._numbers.get(key, 1)
+            for number, free in enumerate(numbered(candidate, first), first):
                 try:
                     made = make(parent / free)
                 except FileExistsError:
@@ -211,6 +222,8 @@ class UnpackedFolder:
                 except OSError as error:
                     refusal = error
                     break
+                if number > first:
+                    self._numbers[key] = number
                 if free != name:
                     text = f"{shown_name(name)} cannot be stored under that name here: it is {shown_name(free)}."
                     self._leave_out(text)
