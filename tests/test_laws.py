@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
@@ -44,7 +44,7 @@ from sansproto.links import LinkState, StreamLink
 from sansproto.session import Answers
 from sansproto.snapshot import CACHED, MEMO
 from sansproto.testing import laws
-from sansproto.testing._internal import meter
+from sansproto.testing._internal import meter, workers
 from sansproto.testing._internal.guarded import guards_watched
 from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.laws import Laws, Subject, addresses, check, links
@@ -100,12 +100,28 @@ CROWD = attrs.evolve(
 HALL = attrs.evolve(CROWD, crowd=CROWD.crowd[:200])  # enough where the work grows with its square
 
 
+@pytest.fixture
+def workers_of_its_own() -> Iterator[None]:
+    """Processes that are measured as the test is, and no longer: that triples what they take."""
+    workers._end()
+    yield
+    workers._end()
+
+
 class TestEcho(Laws):
     subject = ECHO
+
+    @pytest.mark.usefixtures("workers_of_its_own")
+    def test_law_03_deterministic(self) -> None:
+        super().test_law_03_deterministic()
 
 
 class TestLines(Laws):
     subject = LINES
+
+    @pytest.mark.unmeasured
+    def test_law_03_deterministic(self) -> None:
+        super().test_law_03_deterministic()
 
 
 @pytest.mark.unmeasured
