@@ -42,6 +42,7 @@ from sansproto.tox import (
     ToxEvent,
     ToxNode,
 )
+from sansproto.tox import packets as p
 from sansproto_cli import demo_tox, standard_streams, tox_listening, tox_meeting, tox_piping
 from sansproto_cli.app import run_command
 from sansproto_cli.demo_tox import show_tox
@@ -617,6 +618,26 @@ class TestListen:
         assert [event["line"] for event in told] == ["hello", "waves"]
         assert [event["is_action"] for event in told] == [False, True]
 
+    def test_messages_that_nobody_may_send_end_nothing(self, echo: tuple[Running, Peer]) -> None:
+        """Empty ones, and those that are longer because they are not UTF-8."""
+        _, peer = echo
+        texts = (b"", b"\xff" * 1372, b"x" * 1371 + b"\xff", b"hello")
+        outgoing = peer.node.friends.all[peer.friend].session.outgoing
+        for text in texts:
+            peer.runner.call(lambda now, text=text: outgoing.send(p.FRIEND.encode(p.Message(text))))
+        wait_for("echo", lambda: len(peer.messages) == 3)
+        assert [text for text, _ in peer.messages] == ["\ufffd" * 457, "x" * 1371, "hello"]
+
+    def test_a_friend_faster_than_its_echo_gets_all_of_it(
+        self, echo: tuple[Running, Peer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, peer = echo
+        monkeypatch.setattr(tox_listening, "_MOST", 1)
+        for number in range(100):
+            peer.runner.call(lambda now, text=f"{number}": peer.node.send_message(peer.friend, text, now))
+        wait_for("echo", lambda: len(peer.messages) == 100)
+        assert [text for text, _ in peer.messages] == [f"{number}" for number in range(100)]
+
     def test_packets_come_back(self, echo: tuple[Running, Peer]) -> None:
         running, peer = echo
         sent = [b"\xa5lossless", b"\xc8lossy"]
@@ -660,6 +681,7 @@ class TestListen:
         running, peer = echo
         monkeypatch.setattr(tox_listening, "_MOST", 10)
         monkeypatch.setattr(tox_listening, "_STUCK", 1.0)
+        monkeypatch.setattr(tox_listening, "_AWAY", 2.0)
         monkeypatch.setattr(tox_listening.Echo, "send", lambda echo, now: None)
         peer.send(*[DATA] * 20)
         assert running.told.event("warning")["reason"] == "stuck"
@@ -670,6 +692,7 @@ class TestListen:
         wait_for("session", lambda: again.is_online)
         again.send(DATA + b"heard")
         wait_for("echo", lambda: again.stream == b"heard")
+        wait_for("session", lambda: peer.is_online)
 
 
 class TestRelay:

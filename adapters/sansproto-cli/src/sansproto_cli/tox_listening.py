@@ -27,8 +27,10 @@ from .tox_meeting import Meeting
 from .tox_piping import DATA, END, WRITTEN, Outgoing
 
 _LOSSLESS = range(160, 192)
+_LONGEST = 1372  # bytes of a message
 _MOST = 4096  # packets and messages that wait for one friend: over it nobody is heard
-_STUCK = 30.0  # seconds in which none of them is taken, until such a friend has to come again
+_STUCK = 10.0  # seconds in which none of them is taken, until such a friend is sent away
+_AWAY = 60.0  # seconds for which it stays away
 _PAUSE = 0.01  # seconds until it is looked at again
 
 
@@ -78,6 +80,8 @@ class Listening:
         self._node, self._reporter = meeting.node, meeting.reporter
         self._friends = {one.real: one for one in friends}
         self._echoes: dict[bytes, Echo] = {}
+        self._away: dict[bytes, float] = {}
+        """Friends that were sent away, and when they may come again."""
 
     def run(self, check: Callable[[], None]) -> None:
         for friend in self._friends.values():
@@ -88,11 +92,13 @@ class Listening:
                 if any(echo.is_full for echo in self._echoes.values()):
                     check()
                     time.sleep(_PAUSE)
+                    self._send()
                     self._send_away_stuck()
                 elif (event := line.next_event()) is not None:
                     self._tell(event)
                 if line.is_empty:
                     self._send()
+                    self._let_in_again()
                     self._meeting.look(self._runner)
         self._reporter.tell("stopped", "The echo stops.")
 
@@ -104,10 +110,15 @@ class Listening:
     def _send_away_stuck(self) -> None:
         """A friend that takes nothing of what it sent itself keeps all others waiting."""
         for key in [key for key, echo in self._echoes.items() if echo.is_stuck]:
-            text = f"{_short(key)} does not take its echo: it is disconnected, and has to connect again."
+            text = f"{_short(key)} does not take its echo: it is disconnected for {_AWAY:.0f} s."
             self._reporter.tell("warning", text, reason="stuck", friend=key.hex())
             del self._echoes[key]
+            self._away[key] = time.monotonic() + _AWAY
             self._runner.call(partial(self._node.remove_friend, key))
+
+    def _let_in_again(self) -> None:
+        for key in [key for key, at in self._away.items() if time.monotonic() >= at]:
+            del self._away[key]
             self._meeting.add_friend(self._runner, self._friends[key])
 
     def _tell(self, event: ToxEvent) -> None:
@@ -124,7 +135,9 @@ class Listening:
             case MessageReceived(key, text, is_action) if key in self._echoes:
                 shown = f"* {_short(key)} {text}" if is_action else f"{_short(key)}: {text}"
                 self._reporter.tell("message", shown, friend=key.hex(), line=text, is_action=is_action)
-                self._echoes[key].messages.append(event)
+                back = text.encode()[:_LONGEST].decode(errors="ignore")
+                if back:  # a friend may send an empty text, or one that gets longer because it is not UTF-8
+                    self._echoes[key].messages.append(MessageReceived(key, back, is_action))
             case CustomReceived(key, data) if key in self._echoes:
                 self._take(key, data)
             case _:  # also what came before a friend had to come again
