@@ -49,8 +49,8 @@ class FriendOnline:
 
 @attrs.frozen
 class FriendOffline:
-    """A friend is not online any more. If something had not arrived, ``Undelivered`` came before; but if the friend only
-    says that it does not listen, the session goes on: ``MessageDelivered`` or ``Undelivered`` follows."""
+    """A friend is not online any more. If something had not arrived, ``Undelivered`` came before. If the friend only
+    says that it does not listen, the session goes on: then ``MessageDelivered`` or ``Undelivered`` comes later."""
 
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
@@ -65,8 +65,8 @@ class MessageReceived:
     friend: bytes = attrs.field(repr=bytes.hex)
     """Its real key."""
     text: str = attrs.field(repr=lambda text: f"<{len(text)} characters>")
-    """The message. ``send_message`` may refuse it: it may be empty, and is longer than 1372 bytes if it came as 1372 that
-    are not UTF-8."""
+    """The message. ``send_message`` may refuse it: it may be empty, and may be too long if it came as bytes that are
+    not UTF-8."""
     is_action: bool = False
     """True if the text says what the friend does, like "/me waves"."""
 
