@@ -151,6 +151,11 @@ class OverteEndpoint(DatagramEndpoint[E, tuple[Head, bytes]], Generic[E, Delays,
             ]
         )
 
+    def count_unacknowledged(self, path: Path, type: PacketType) -> int:
+        """How many reliable packets and messages of a type wait for an address."""
+        sender = self.channels.senders.get(remote_of(path))
+        return 0 if sender is None else sender.count(type)
+
     def mac_for(self, type: PacketType, payload: bytes, secret: bytes) -> bytes:
         """The MAC of a packet to somebody with whom we share this secret; zeros where it has none."""
         if secret and type.form is _HAS_MAC and self.authenticates():

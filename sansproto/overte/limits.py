@@ -145,6 +145,9 @@ class ServerLimits(TransportLimits):
     """Answers to the requests of one host (of IPv6: one /64) within ``repeated``, besides those to good signatures."""
     signatures: int = some(64)
     """Bad signatures of one host that are checked within ``repeated``."""
+    answers: int = some(16)
+    """Answers about paths, and as many about settings, that one node has not acknowledged: over it, its questions are
+    dropped."""
     announcements: int = some(4096)
     """Announcements and lists that are still to be sent."""
     punches: int = some(256, least=0)

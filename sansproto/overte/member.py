@@ -170,6 +170,16 @@ class Member(Component[MemberState, ServerHost]):
             return None
         return p.PathResponse(query.path, viewpoint)
 
+    def has_room_for_path(self) -> bool:
+        return self._has_room_for(PacketType.DOMAIN_SERVER_PATH_RESPONSE)
+
+    def has_room_for_settings(self) -> bool:
+        return self._has_room_for(PacketType.DOMAIN_SETTINGS)
+
+    def _has_room_for(self, answer: PacketType) -> bool:
+        """Questions are short, and who does not acknowledge the answers may ask for ever more of them."""
+        return self.host.count_unacknowledged(self.entry.path, answer) < self.host.limits.answers
+
     def is_heard_lately(self) -> bool:
         return self.silence() > 0
 
@@ -278,11 +288,13 @@ PATH_QUERY: Final = (
     Guards.of(_M, _S, Arrival, "path_query")
     .make(reads(p.PathQuery), "malformed PathQuery", ref="paths and settings")
     .make(_M.find_path, "path without answer", ref="paths and settings")
+    .need(_M.has_room_for_path, "too many answers wait", ref="paths and settings")
     .give(_I.PATH_ASKED)
 )
 SETTINGS_REQUEST: Final = (
     Guards.of(_M, _S, Arrival, "settings_request")
     .make(reads(p.DomainSettingsRequest), "malformed DomainSettingsRequest", ref="paths and settings")
+    .need(_M.has_room_for_settings, "too many answers wait", ref="paths and settings")
     .give(_I.SETTINGS_ASKED)
 )
 

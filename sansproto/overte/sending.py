@@ -27,6 +27,7 @@ from .header import (
 )
 from .parts import ChannelHost
 from .remote import Remote, path_of
+from .versions import PacketType
 
 _FASTEST_RESEND: Final = 0.01  # seconds
 _MOST_BACKOFF: Final = 10  # doublings: from the fastest to over the slowest
@@ -78,6 +79,12 @@ class Outgoing:
         """Do parts of the same message follow?"""
         part = self.header.part
         return part is not None and part.position in (Position.FIRST, Position.MIDDLE)
+
+    @property
+    def is_first(self) -> bool:
+        """Is it all of what is sent, or where that begins?"""
+        part = self.header.part
+        return part is None or part.position in (Position.ONLY, Position.FIRST)
 
     @property
     def size(self) -> int:
@@ -153,6 +160,10 @@ class Sender(Component[SendingState, ChannelHost]):
         return next_sequence(self.next, -self.count_in_flight)
 
     # -- for the endpoint
+
+    def count(self, type: PacketType) -> int:
+        """How many single packets and messages of a type wait here until they have arrived."""
+        return sum(packet.header.type is type and packet.is_first for packet in self.packets)
 
     def queue(self, packets: list[Outgoing]) -> bool:
         """Let packets wait for their turn, all or none of them; False, and counted, if they cannot."""

@@ -1048,5 +1048,22 @@ def a_machine_takes_the_place_of_one_that_is_silent() -> OvertePeer:
     return peer
 
 
+@scenario
+def a_node_asks_on_and_on_and_acknowledges_nothing() -> OvertePeer:
+    peer = ServerPeer.recorded(limits={"answers": 1})
+    Party(peer).connect()
+    peer.say(control(HANDSHAKE, 500), PARTY)
+    questions = (p.PathQuery("/"), p.DomainSettingsRequest(2)) * 2
+    for number, question in enumerate(questions, 500):
+        peer.say(question, PARTY, sequence=number, reliable=True)
+    peer.drain()
+    first = peer.heard[PARTY, HANDSHAKE][-1]
+    peer.say(control(HANDSHAKE_ACK, first), PARTY)
+    peer.say(control(ACK, first), PARTY)
+    for number, question in enumerate(questions, 504):
+        peer.say(question, PARTY, sequence=number, reliable=True)
+    return peer
+
+
 if __name__ == "__main__":
     scenario.write()

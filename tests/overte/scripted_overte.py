@@ -213,6 +213,9 @@ class OvertePartHost(PartHost):
     waiting, local_id, is_squelched, trust_loopback = 0, 0, False, True
     authenticates, wall_us = OverteEndpoint.authenticates, OverteEndpoint.wall_us
 
+    def count_unacknowledged(self, path: Path, type: PacketType) -> int:
+        return 0
+
 
 # -- the smallest role -------------------------------------------------------------------------------------------------
 

@@ -763,6 +763,14 @@ def test_all_messages_that_are_not_acknowledged_have_a_bound_together() -> None:
     assert talker.channels.unacknowledged == 0
 
 
+def test_a_first_message_to_an_address_needs_the_room_that_others_left() -> None:
+    talker = Talker(friends=(Friend(1, A), Friend(2, B)), limits=TransportLimits(unacknowledged=4000))
+    assert talker.tell(to(A), bytes(3000), 0.0)
+    assert not talker.tell(to(B), bytes(1001), 0.0)
+    assert talker.tell(to(B), bytes(1000), 0.0)
+    assert talker.channels.unacknowledged == 4000
+
+
 def test_who_asks_in_the_name_of_a_few_addresses_leaves_the_others_their_messages() -> None:
     """What the first ones have asked for again and again waits; a first message needs no more than the room for it."""
     hosts = [f"198.51.100.{number}" for number in range(40)]

@@ -491,6 +491,24 @@ def test_paths() -> None:
     assert domain.stats.dropped["path without answer"] == 2
 
 
+@pytest.mark.parametrize("question", [p.PathQuery("/"), p.DomainSettingsRequest(2)], ids=["path", "settings"])
+def test_a_node_that_acknowledges_nothing_is_answered_a_few_times(question: Any) -> None:
+    domain = ServerPeer.live()
+    domain.acknowledges = False
+    agent = Party(domain)
+    agent.connect()
+    for _ in range(20):
+        domain.say(question, agent.path)
+    (sender,) = domain.channels.senders.values()
+    assert len(sender.packets) == domain.limits.answers == 16
+    assert domain.stats.dropped["too many answers wait"] == 4
+    for _ in range(4):
+        domain.wait(5.0)
+        agent.check_in()
+    domain.say(question, agent.path)
+    assert domain.stats.dropped["too many answers wait"] == 4, "the others were given up"
+
+
 def test_the_path_that_everybody_asks_for_has_an_answer_beside_others() -> None:
     assert Policy(paths={"/home": "/1,2,3"}).viewpoint("/") == Policy().viewpoint("/") == "/0,0,0/0,0,0,1"
     assert Policy(paths={"/": "/1,2,3"}).viewpoint("/") == "/1,2,3"
