@@ -29,6 +29,7 @@ from sansproto.bob import (
 )
 from sansproto.bob import packets as p
 from sansproto.bob.kdf import FINISH, SLICE
+from sansproto.bob.turns import Guesses
 from sansproto.contract import Phase
 from sansproto.events import CloseCause, Closed
 from sansproto.testing._internal.meter import measured
@@ -46,8 +47,8 @@ def at_relay(**more: Any) -> RelayPeer:
 
 def test_as_many_peers_as_there_are_uids() -> None:
     """One more is refused, and a uid is given again only once whoever had it is gone."""
-    first = 1 if SOAKING else p.MAX_UID - 99
-    uids = range(first, p.MAX_UID + 1)
+    first = 1 if SOAKING else 65_435
+    uids = range(first, 65_535)
     at = at_relay(limits=RelayLimits(peers=len(uids)))
     at.endpoint.registry.fresh_uid = first
     links = []
@@ -433,6 +434,12 @@ def guess_at_client(at: MemberPeer, uid: int) -> None:
     at.announce(uid, count=1)
     wait_for(at, p.XAndClientIdentity)
     at.get(uid, p.YAndServerValidator(X, bytes(64)))
+
+
+def test_the_space_after_an_answer_has_an_end_however_many_guesses_are_allowed() -> None:
+    guesses = Guesses()
+    guesses.total = 1_000_000
+    assert guesses.space(PeerLimits(guesses=2_000_000)) == PeerLimits().slowest_guess
 
 
 def test_guesses_at_a_server_take_longer_and_longer_and_end_the_session() -> None:
