@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -163,6 +163,50 @@ def test_a_short_name_does_not_end_the_original(tmp_path: Path, name: str) -> No
         assert (meeting.inbox / name).read_bytes() == contents
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("Shot 19:20:29.png", "Shot 19:20:29.png"),
+        ("a\\b.txt", "a\\b.txt"),
+        ("-rf", "-rf"),
+        ("\N{SNOWMAN}" * 85, "\N{SNOWMAN}" * 85),
+        (".hidden", "_hidden"),
+    ],
+)
+def test_odd_names_go_both_ways(tmp_path: Path, name: str, kept: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"contents")
+    with _meeting(tmp_path, "ours") as meeting:
+        for sender, receiver, stored in (("bob", "ours", kept), ("ours", "bob", name)):
+            sending, receiving = meeting.send(sender, path, compress=True), meeting.receive(receiver)
+            assert (receiving.wait(_PATIENCE), sending.wait(_PATIENCE)) == (0, 0)
+            assert (meeting.inbox / stored).read_bytes() == b"contents"
+            (meeting.inbox / stored).unlink()
+
+
+def test_our_sender_notices_that_the_original_left(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(_CONTENTS["noise"] * 10)
+    with _meeting(tmp_path, "ours") as meeting:
+        sending, receiving = meeting.send("ours", path, compress=False), meeting.receive("bob")
+        _wait_until((meeting.inbox / "file").exists)
+        receiving.kill()
+        assert sending.wait(_PATIENCE) == 7
+        assert meeting.relay.poll() is None
+
+
+def test_our_receiver_notices_that_the_original_left(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(_CONTENTS["noise"] * 10)
+    with _meeting(tmp_path, "ours") as meeting:
+        sending, receiving = meeting.send("bob", path, compress=False), meeting.receive("ours")
+        _wait_for_text(tmp_path / "log", "[Y/n]")
+        sending.kill()
+        assert receiving.wait(_PATIENCE) == 7
+        assert list(meeting.inbox.iterdir()) == []
+        assert meeting.relay.poll() is None
+
+
 def test_a_folder_reaches_the_original_as_a_tar(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "sub").mkdir(parents=True)
@@ -222,7 +266,11 @@ def test_our_sender_goes_on_after_the_original_said_no(tmp_path: Path) -> None:
 
 
 def _wait_for_text(path: Path, text: str) -> None:
+    _wait_until(lambda: text in path.read_text())
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while text not in path.read_text():
+    while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)
