@@ -37,6 +37,16 @@ class Evidence:
     blamed: Instant = -inf
     """When something had come last as a relay was blamed: it is the only one for this silence."""
 
+    missing: tuple[int, Instant] = (-1, 0.0)
+    """The packet that is to come next and does not, and since when, or since demoted relays were asked again for it."""
+
+    def is_held_up(self, number: int, now: Instant, patience: float) -> bool:
+        """This packet is missing while others come. For so long?"""
+        is_long = number == self.missing[0] and now - self.missing[1] >= patience
+        if is_long or number != self.missing[0]:
+            self.missing = number, now
+        return is_long
+
     def note_garbled(self, relay: bytes, now: Instant) -> bool:
         """A packet did not open. Is that enough?"""
         times = self.garbled[relay] = (*self.garbled.get(relay, ()), now)[-MOST_GARBLED:]

@@ -285,8 +285,15 @@ class Ways(Part[WaysHost]):
         elif self.host.clock - since >= patience(longest(self.tracks.get(relay), self.tracks.values())):
             self._demote(relay, DemotionReason.SILENT)
 
+    def note_missing(self, number: int) -> None:
+        """A lossless packet is missing while others come. What is open may pass none like it: if that lasts, those that
+        were demoted are better than none."""
+        trip = longest(self.tracks.get(self.used or UDP), self.tracks.values())
+        if self._evidence().is_held_up(number, self.host.clock, patience(trip)):
+            self.recall()
+
     def recall(self) -> None:
-        """No other way is open: those that were demoted are better than none."""
+        """Nothing else helps: those that were demoted are better than none."""
         for key in self.relays:
             self.host.relays[key].recall(self.dht_key)
 

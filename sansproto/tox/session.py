@@ -430,6 +430,8 @@ class Session(Component[SessionState, SessionHost]):
     def acknowledge(self) -> None:
         """By the ways by which packets came, too: who sends by one sees then that it works."""
         delivered, self.delivered, self.is_owing, self.newest = self.delivered, (), False, None
+        if self.receiving.is_missing and not self.receiving.has_next:
+            self.friend.ways.note_missing(self.receiving.start)
         self.outgoing.send_request(delivered)
 
     def give_up(self) -> None:

@@ -30,8 +30,8 @@ _STRIKES: Final = 2
 _FEW_SENT: Final = 2
 """Fewer, in a second in which others wait for room: signs of life, which go by another relay."""
 _HELPED, _HELPED_LATELY = 3, 5.0
-"""So often copies have to help packets before the way is left that does not pass them, each time within so many seconds
-of the one before."""
+"""So often packets are copied before the way is left that does not pass them, each time within so many seconds of the
+one before."""
 _SECOND, _HALF = 1.0, 0.5
 """Between two times that packets are counted, while none and while some are sent again."""
 _SOON: Final = 0.2
@@ -235,20 +235,18 @@ class Watch(Part[Host[Any]]):
         if late <= max(first, ways.track(ways.used).since):
             return
         oldest = islice(window.packets, _OLDEST)
-        if self._copy_by(ways.others(), [number for number in oldest if window.again.get(number, now) < late]):
-            self.helped = self.helped + 1 if now - self.helped_at <= _HELPED_LATELY else 1
-            self.helped_at = now
-            if self.helped >= _HELPED:
-                ways.leave(None)
+        self._copy_by(ways.others(), [number for number in oldest if window.again.get(number, now) < late])
+        self.helped = self.helped + 1 if now - self.helped_at <= _HELPED_LATELY else 1
+        self.helped_at = now
+        if self.helped % _HELPED == 0:
+            ways.recall()
+            ways.leave(None)
 
-    def _copy_by(self, names: list[bytes], numbers: list[int]) -> int:
-        """Send packets by these ways, too; how many went."""
-        carried, count = self.carry(), 0
+    def _copy_by(self, names: list[bytes], numbers: list[int]) -> None:
+        """Send packets by these ways, too."""
+        carried = self.carry()
         for name in names:
-            sent = self.outgoing.send_copies(name, numbers)
-            carried.copied.update(numbers[:sent])
-            count += sent
-        return count
+            carried.copied.update(numbers[: self.outgoing.send_copies(name, numbers)])
 
     def _weigh(self, alarm: Alarm, name: bytes) -> None:
         """Something has arrived at last: by which way, and does that show that the one in use works?"""

@@ -647,3 +647,28 @@ def test_if_the_last_relay_passes_nothing_on_the_others_are_asked_again() -> Non
     world.run(10.0)
     assert 1.0 < world.gap(at) < 4.0
     assert world.used(world.a) == world.used(world.b) == 0
+
+
+def test_relays_that_were_demoted_are_asked_again_if_what_is_open_does_not_pass_all() -> None:
+    """The friend who misses packets hears others all the time, and has no alarm."""
+    world = Faults(2)
+    world.run(8.0)
+    world.treat(0, corrupting(1.0))
+    world.run(2.0)
+    assert world.b.tox.relays[world.known[0].key].is_demoted(world.a.tox.dht_key)
+    world.treat(0, None)
+    world.treat(1, mtu_black_hole(200))
+    world.bulk, at, used = "a", world.net.now, set[int | None]()
+    for _ in range(100):
+        world.run(0.1)
+        used.add(world.used(world.a))
+    print(f"{world.gap(at):.1f} s without anything")
+    assert world.gap(at) < 8.0
+    assert used == {0, 1}
+
+
+def test_they_are_asked_once_in_three_seconds_for_one_packet() -> None:
+    evidence, asked = Evidence(), []
+    for number, now in ((7, 0.0), (7, 2.9), (7, 3.0), (7, 5.9), (7, 6.0), (8, 6.1), (8, 9.0), (9, 9.1), (9, 12.2)):
+        asked.append(evidence.is_held_up(number, now, 3.0))
+    assert asked == [False, False, True, False, True, False, False, False, True]
