@@ -735,6 +735,8 @@ class TestRelay:
         lines = server.wait_for("other_key").splitlines()
         (warning,) = (told for told in map(json.loads, lines) if told["event"] == "warning")
         assert warning["reason"] == "other_key"
+        server.signal(signal.SIGINT)
+        assert server.wait().events[-1]["dropped"]["bad hello"] >= 1
 
     def test_a_port_that_is_taken(self, ends: Ends, capfd: pytest.CaptureFixture[str]) -> None:
         with socket.create_server((HERE, 0)) as taken:

@@ -33,6 +33,7 @@ from . import addresses
 from .domain_words import is_any, label_of, name_of, permissions_of, where_is
 from .exits import CommandFailed, Exit
 from .line import attend
+from .mistakes import tell_stopped
 from .report import Reporter, printable
 
 R = TypeVar("R")
@@ -70,7 +71,7 @@ class Serving:
                 domain_id=domain,
             )
             attend(self._runner, check, self._tell)
-            self._reporter.tell("stopped", "The domain stops.")
+            tell_stopped(self._reporter, "The domain", self._server.stats)
 
     def _tell(self, event: ServerEvent) -> None:
         match event:
@@ -142,7 +143,7 @@ def serve_ice(server: IceServer, host: str, port: int, reporter: Reporter, check
         text = f"Ice-server at {addresses.format_address(shown, port)}. Ctrl-C stops it."
         reporter.tell("ice_started", text, host=shown, port=port)
         attend(runner, check, lambda event: _tell_ice(event, reporter))
-        reporter.tell("stopped", "The ice-server stops.")
+        tell_stopped(reporter, "The ice-server", server.stats)
 
 
 def open_sockets(stack: ExitStack, running: AbstractContextManager[R]) -> R:

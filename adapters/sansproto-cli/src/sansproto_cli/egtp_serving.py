@@ -20,6 +20,7 @@ from . import addresses
 from .exits import CommandFailed, Exit, Interrupted
 from .line import SERVER_LINGER, each_event
 from .mailbox_store import Store
+from .mistakes import tell_stopped
 from .relaying import raise_descriptor_limit
 from .report import Reporter
 
@@ -50,7 +51,7 @@ class MailServing:
                 for event in each_event(self._runner, check):
                     if isinstance(event, StoreWanted):
                         self._store_with_others(event)
-            self._reporter.tell("stopped", "The mailbox server stops.")
+            tell_stopped(self._reporter, "The mailbox server", self._server.stats)
 
     def _tell_started(self, count: int) -> None:
         bound = self._runner.addresses[MAILBOX_PORT]

@@ -13,7 +13,7 @@ from sansproto_threads import Runner, run
 from . import addresses
 from .exits import Interrupted
 from .line import SERVER_LINGER, each_event, on_sockets
-from .mistakes import Mistakes
+from .mistakes import Mistakes, tell_stopped
 from .report import Reporter
 
 SOCKET = "udp"
@@ -54,7 +54,7 @@ class Serving:
                     self._mistakes.look(self._runner)
                     if self._waiting:
                         self._runner.call(self._send_back)
-            self._reporter.tell("stopped", "The gateway stops.")
+            tell_stopped(self._reporter, "The gateway", self._gateway.stats)
 
     def _tell_started(self) -> None:
         bound, key = self._runner.addresses[SOCKET], self._gateway.public_key.hex()

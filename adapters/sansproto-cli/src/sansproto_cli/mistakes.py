@@ -1,4 +1,4 @@
-"""What a node keeps to itself, and a person may have done wrong."""
+"""What a node counts: what a person may have done wrong, and all of it at the end."""
 
 from __future__ import annotations
 
@@ -35,3 +35,11 @@ class Mistakes:
             if what in counted and reason not in self._told:
                 self._told.add(reason)
                 self._reporter.tell("warning", text, reason=reason)
+
+
+def tell_stopped(reporter: Reporter, who: str, stats: Stats) -> None:
+    """Tell that who was run until now stops, and what it counted."""
+    dropped, refused, noted = (dict(counts) for counts in (stats.dropped, stats.refused, stats.noted))
+    listed = ", ".join(f"{reason} ({count})" for reason, count in sorted(dropped.items(), key=lambda one: -one[1]))
+    text = f"{who} stops. It dropped: {listed}." if listed else f"{who} stops."
+    reporter.tell("stopped", text, dropped=dropped, refused=refused, noted=noted)

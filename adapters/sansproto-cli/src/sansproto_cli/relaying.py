@@ -29,6 +29,7 @@ from sansproto_sockets import Runner, run
 from . import addresses
 from .exits import CommandFailed, Exit
 from .line import SERVER_LINGER, attend
+from .mistakes import tell_stopped
 from .report import Reporter, printable
 
 _A_WEEK = 7 * 86400.0  # a relay of one's own does not tire before its sender
@@ -56,7 +57,7 @@ def serve(host: str, port: int, secure_port: int, reporter: Reporter, check: Cal
             raise _cannot_listen(error) from error
         _tell_started(runner.addresses, reporter)
         attend(runner, check, lambda event: _tell(event, reporter))
-        reporter.tell("stopped", "The relay stops.")
+        tell_stopped(reporter, "The relay", relay.stats)
 
 
 class OwnRelay:

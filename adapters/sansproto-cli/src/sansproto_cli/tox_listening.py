@@ -22,6 +22,7 @@ from sansproto_threads import Runner
 
 from .exits import Interrupted
 from .line import Line
+from .mistakes import tell_stopped
 from .tox_keys import Friend
 from .tox_meeting import Meeting
 from .tox_piping import DATA, END, WRITTEN, Outgoing
@@ -100,7 +101,7 @@ class Listening:
                     self._send()
                     self._let_in_again()
                     self._meeting.look(self._runner)
-        self._reporter.tell("stopped", "The echo stops.")
+        tell_stopped(self._reporter, "The echo", self._node.stats)
 
     def _send(self) -> None:
         waiting = [echo for echo in self._echoes.values() if echo.waiting]

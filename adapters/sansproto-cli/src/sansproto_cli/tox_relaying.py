@@ -11,7 +11,7 @@ from sansproto_sockets import Runner, run, system_entropy
 from . import addresses
 from .exits import CommandFailed, Exit
 from .line import SERVER_LINGER, attend
-from .mistakes import Mistakes
+from .mistakes import Mistakes, tell_stopped
 from .relaying import raise_descriptor_limit
 from .report import Reporter
 from .tox_keys import Keys
@@ -54,7 +54,7 @@ def serve(keys: Keys, place: tuple[str, int], reporter: Reporter, check: Callabl
             check()
 
         attend(runner, look, lambda event: _tell(event, reporter))
-        reporter.tell("stopped", "The relay stops.")
+        tell_stopped(reporter, "The relay", server.stats)
 
 
 def _tell(event: RelayServerEvent, reporter: Reporter) -> None:
