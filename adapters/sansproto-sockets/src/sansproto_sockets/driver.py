@@ -246,8 +246,6 @@ class Driver(Generic[E]):
             self._budget -= 1
             if transmit is not None:
                 self._carry_out(transmit)
-        for datagrams in self._datagrams.values():
-            datagrams.flush()
 
     # -- inside
 
