@@ -32,11 +32,8 @@ _UNSOURCED: Final = Struct("<IBB").pack
 _SOURCED: Final = Struct("<IBBH").pack
 _VERIFIED: Final = Struct("<IBBH16s").pack
 _TYPES: Final[dict[type[Packet], PacketType]] = {kind: tuple(PacketType)[number] for number, kind in PACKETS.items()}
-_HAS_NO_SOURCE, _HAS_SOURCE, _HAS_MAC = (
-    Form.UNSOURCED,
-    Form.SOURCED,
-    Form.VERIFIED,
-)  # members: to look one up costs more than a struct call
+# To look a member up costs more than a struct call.
+_HAS_NO_SOURCE, _HAS_SOURCE, _HAS_MAC = Form.UNSOURCED, Form.SOURCED, Form.VERIFIED
 
 TOO_LARGE: Final = Refusal("message too large", ref="messages")
 

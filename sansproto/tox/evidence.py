@@ -40,12 +40,13 @@ class Evidence:
     missing: tuple[int, Instant] = (-1, 0.0)
     """The packet that is to come next and does not, and since when, or since demoted relays were asked again for it."""
 
-    def is_held_up(self, number: int, now: Instant, patience: float) -> bool:
+    def note_missing(self, number: int, now: Instant, patience: float) -> bool:
         """This packet is missing while others come. For so long?"""
-        is_long = number == self.missing[0] and now - self.missing[1] >= patience
-        if is_long or number != self.missing[0]:
-            self.missing = number, now
-        return is_long
+        last, since = self.missing
+        if number == last and now - since < patience:
+            return False
+        self.missing = number, now
+        return number == last
 
     def note_garbled(self, relay: bytes, now: Instant) -> bool:
         """A packet did not open. Is that enough?"""

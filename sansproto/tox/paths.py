@@ -289,7 +289,7 @@ class Ways(Part[WaysHost]):
         """A lossless packet is missing while others come. What is open may pass none like it: if that lasts, those that
         were demoted are better than none."""
         trip = longest(self.tracks.get(self.used or UDP), self.tracks.values())
-        if self._evidence().is_held_up(number, self.host.clock, patience(trip)):
+        if self._evidence().note_missing(number, self.host.clock, patience(trip)):
             self.recall()
 
     def recall(self) -> None:

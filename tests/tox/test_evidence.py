@@ -670,5 +670,5 @@ def test_relays_that_were_demoted_are_asked_again_if_what_is_open_does_not_pass_
 def test_they_are_asked_once_in_three_seconds_for_one_packet() -> None:
     evidence, asked = Evidence(), []
     for number, now in ((7, 0.0), (7, 2.9), (7, 3.0), (7, 5.9), (7, 6.0), (8, 6.1), (8, 9.0), (9, 9.1), (9, 12.2)):
-        asked.append(evidence.is_held_up(number, now, 3.0))
+        asked.append(evidence.note_missing(number, now, 3.0))
     assert asked == [False, False, True, False, True, False, False, False, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,6 @@ class Mistakes:
 def tell_stopped(reporter: Reporter, who: str, stats: Stats) -> None:
     """Tell that who was run until now stops, and what it counted."""
     dropped, refused, noted = (dict(counts) for counts in (stats.dropped, stats.refused, stats.noted))
-    listed = ", ".join(f"{reason} ({count})" for reason, count in sorted(dropped.items(), key=lambda one: -one[1]))
+    listed = ", ".join(f"{reason} ({count})" for reason, count in Counter(dropped).most_common())
     text = f"{who} stops. It dropped: {listed}." if listed else f"{who} stops."
     reporter.tell("stopped", text, dropped=dropped, refused=refused, noted=noted)

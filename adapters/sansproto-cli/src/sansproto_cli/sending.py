@@ -76,7 +76,8 @@ class Sending:
     ) -> None:
         check_sendable(source.name)
         self._source = source
-        self._what = About.of(source.found.about).in_words(source.name)
+        self._about = About.of(source.found.about)
+        self._what = self._about.in_words(source.name)
         self._compress = compress
         self._peer = peer
         self._line = line
@@ -307,11 +308,11 @@ class Sending:
         return False
 
     def _tell_finished(self, confirmed: bool, seconds: float) -> None:
-        size, name, about = self._read, self._source.name, About.of(self._source.found.about)
+        size, name = self._read, self._source.name
         stored = self._receipt.name if confirmed and self._receipt is not None else ""
         if not confirmed:
             what = "The other side did not say whether it has the whole file."
-        elif stored in ("", unpacked_name(name) if about.is_archive else name):
+        elif stored in ("", unpacked_name(name) if self._about.is_archive else name):
             what = "The other side has verified it."
         else:
             what = f"The other side has verified it, and keeps it as {shown_name(stored)}."

@@ -18,6 +18,7 @@ from sansproto.tox import (
     ToxEvent,
     ToxNode,
 )
+from sansproto.tox import packets as p
 from sansproto_threads import Runner
 
 from .exits import Interrupted
@@ -27,8 +28,7 @@ from .tox_keys import Friend
 from .tox_meeting import Meeting
 from .tox_piping import DATA, END, WRITTEN, Outgoing
 
-_LOSSLESS = range(160, 192)
-_LONGEST = 1372  # bytes of a message
+_LONGEST = p.MAX_PAYLOAD - 1  # bytes of a message
 _MOST = 4096  # packets and messages that wait for one friend: over it nobody is heard
 _STUCK = 10.0  # seconds in which none of them is taken, until such a friend is sent away
 _AWAY = 60.0  # seconds for which it stays away
@@ -157,7 +157,7 @@ class Listening:
         elif data != WRITTEN:
             text = f"{_short(key)} has sent a packet {data[0]} of {len(data) - 1} bytes."
             self._reporter.tell("packet", text, friend=key.hex(), id=data[0], hex=data[1:].hex())
-            if data[0] in _LOSSLESS:
+            if data[0] in p.CUSTOM_LOSSLESS:
                 echo.packets.append(data)
             else:  # it may be lost
                 self._runner.call(lambda now: self._node.send(key, data, now))

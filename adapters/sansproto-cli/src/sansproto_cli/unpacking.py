@@ -113,10 +113,9 @@ class UnpackedFolder:
             if number > MOST:
                 raise _refused(f"more than {MOST:,} files")
             self._unpack_member(tar, member)
-            cast(Any, tar).members.clear()  # which would be kept for who asks for one by its name
-            cast(
-                Any, tar
-            ).pax_headers.clear()  # those for all that follows: none of ours has any, and they would add up
+            kept = cast(Any, tar)
+            kept.members.clear()  # for who asks for one by its name
+            kept.pax_headers.clear()  # those for all that follows: none of ours has any, and they would add up
 
     def _unpack_member(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         parts = _parts(member.name)
