@@ -25,7 +25,7 @@ CHOSEN := $(if $(ONLY),$(sort $(wildcard tests/$(ONLY) tests/test_*$(ONLY)*.py t
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test measured quick lint types pyright check readers interop bench soak vectors docs links dist clean
+.PHONY: demo test compiled measured quick lint types pyright check readers interop bench soak vectors docs links dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/sansproto demo
@@ -37,9 +37,13 @@ test: lint $(VENV)/.readers
 else
 # What the report misses may well be executed, by tests that are not measured (see the markers in pyproject.toml).
 test: $(VENV)/.installed
-	$(MAKE) --no-print-directory -j2 types readers
+	$(MAKE) --no-print-directory -j2 types readers compiled
 	$(MAKE) --no-print-directory -j2 pyright measured
 endif
+
+# Once, beside the type checker: all test processes begin at the same time, and would each compile every test.
+compiled: $(VENV)/.installed
+	$(BIN)/pytest -qq --collect-only -m "not interop" >$(VENV)/collected || { cat $(VENV)/collected; exit 1; }
 
 # What tests start is not to ask the make above for its leave to begin.
 measured: $(VENV)/.installed

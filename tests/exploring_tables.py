@@ -6,6 +6,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from copy import copy
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias
 
@@ -24,12 +25,47 @@ Use: TypeAlias = tuple[int, tuple[Any, ...]]  # a party; the input to one of its
 
 
 @attrs.frozen
+class Made:
+    """What a table and some of its guards consist of, and what was compiled of it."""
+
+    rows: Rows
+    steps: Mapping[AnyGuards, tuple[Step, ...]]
+    pairs: Mapping[Any, Any]
+    columns: Mapping[Any, Any]
+    compiled: Mapping[type[Any], Any]
+
+    @classmethod
+    def of(cls, table: AnyTable, guards: Iterable[AnyGuards]) -> Made:
+        steps, compiled = {one: one.steps for one in guards}, {one: one.compiled for one in table.classes}
+        return cls(table.rows, steps, table.pairs, table.columns, compiled)
+
+    def put_into(self, table: AnyTable) -> None:
+        for guards, steps in self.steps.items():
+            guards.steps = steps
+        table.rows, table.pairs, table.columns = self.rows, dict(self.pairs), dict(self.columns)
+        for one, compiled in self.compiled.items():
+            one.compiled = compiled
+
+
+@attrs.define
 class Mutant:
-    """A table with other rows, or with a list of guards that has other steps."""
+    """A table with other rows, or with a list of guards that has other steps; it is compiled once."""
 
     table: AnyTable
     rows: Rows
     steps: Mapping[AnyGuards, tuple[Step, ...]] = attrs.field(factory=dict)
+    made: Made | None = None
+
+    def run(self) -> None:
+        """Every session runs it instead of its table. ValueError if it is not total."""
+        if self.made is not None:
+            self.made.put_into(self.table)
+            return
+        for guards, steps in self.steps.items():
+            guards.steps = steps
+        self.table.rows = self.rows
+        self.table.make()
+        self.made = Made.of(self.table, self.steps)
 
 
 def changed(row: Row[Any, Any], **changes: Any) -> Row[Any, Any]:
@@ -71,7 +107,7 @@ def _step_name(table: AnyTable, guards: AnyGuards, step: Step) -> str:
 
 def is_found(mutant: Mutant, docs: str | Path) -> bool:
     """Do the static checks say more about the mutant than about the table?"""
-    before = set(check(mutant.table, docs))
+    before = _findings(mutant.table, docs)
     try:
         with running(mutant):
             return not set(check(mutant.table, docs)) <= before
@@ -79,23 +115,20 @@ def is_found(mutant: Mutant, docs: str | Path) -> bool:
         return True
 
 
+@cache
+def _findings(table: AnyTable, docs: str | Path) -> frozenset[str]:
+    return frozenset(check(table, docs))
+
+
 @contextmanager
 def running(mutant: Mutant) -> Iterator[None]:
     """Every session runs it instead of its table."""
-    table = mutant.table
-    original = Mutant(table, table.rows, {guards: guards.steps for guards in mutant.steps})
+    original = Made.of(mutant.table, mutant.steps)
     try:
-        _run(mutant)
+        mutant.run()
         yield
     finally:
-        _run(original)
-
-
-def _run(mutant: Mutant) -> None:
-    for guards, steps in mutant.steps.items():
-        guards.steps = steps
-    mutant.table.rows = mutant.rows
-    mutant.table.make()
+        original.put_into(mutant.table)
 
 
 class Traced(Parties):
