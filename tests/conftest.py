@@ -53,8 +53,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, so that nobody has to wait for it alone in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """What takes long begins first, so that nobody has to wait for it alone in the end.
+
+    Then law 3 of all sessions: one after the other they come to one process, and use the same processes of their own.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, "test_law_03" not in item.name))
 
 
 def pytest_runtest_protocol(item: pytest.Item) -> None:
