@@ -53,11 +53,18 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, so that nobody has to wait for it alone in the end.
+    """What comes first goes to the first process, and is not left for the end.
 
-    Then law 3 of all sessions: one after the other they come to one process, and use the same processes of their own.
+    What takes long, so that nobody has to wait for it alone. Law 3 of all sessions, so that they use the same processes
+    of their own. The tests of the command, which mostly wait: meanwhile the other processes compute.
     """
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, "test_law_03" not in item.name))
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("slow") is None,
+            "test_law_03" not in item.name,
+            "cli" not in item.path.parts,
+        )
+    )
 
 
 def pytest_runtest_protocol(item: pytest.Item) -> None:
