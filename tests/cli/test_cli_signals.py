@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -88,3 +90,51 @@ def test_a_long_line_does_not_hide_a_signal_nor_silence_what_follows(pipe: tuple
         assert not goes_nowhere(out)
         JsonReporter(out).tell("long", line="y" * 5000)
     assert "y" * 5000 in read.readline()
+
+
+MOMENTS = {
+    "before it begins": ("call", "run_command"),
+    "while a part is imported": ("call", "__set_name__"),
+    "after it has ended": ("return", "run_command"),
+}
+INTERRUPTED = (Exit.INTERRUPTED, -signal.SIGINT)  # a shell says 130 for both
+
+
+def _run_with(interrupt: str) -> subprocess.CompletedProcess[str]:
+    """The command with a function ``interrupt`` that sees each call and each return."""
+    program = f"""
+import signal, sys
+import sansproto_cli.app
+from sansproto_cli.__main__ import main
+
+{interrupt}
+sys.argv = ["sansproto", "domain", "no-such-command", "--json"]
+sys.setprofile(interrupt)
+main()
+"""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_shows_no_traceback(moment: str) -> None:
+    """Nor does the second one, which comes while the first one is told."""
+    done = _run_with(f"""
+def interrupt(frame, event, _):
+    if (event, frame.f_code.co_name) in ({MOMENTS[moment]}, ("call", "_report_interrupted")):
+        signal.raise_signal(signal.SIGINT)
+""")
+    assert done.stderr == ""
+    assert done.returncode in INTERRUPTED
+
+
+def test_ctrl_c_in_a_destructor_shows_no_traceback() -> None:
+    done = _run_with("""
+class Falls:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def interrupt(frame, event, _):
+    if (event, frame.f_code.co_name) == ("call", "run_command"):
+        Falls()
+""")
+    assert done.stderr == ""
