@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from sansproto.errors import Fault
-from sansproto.testing.vectors import SCHEMAS, UnknownSchema, dumps, files, load, validate
+from sansproto.testing.vectors import SCHEMAS, UnknownSchema, VectorTest, dumps, files, load, validate
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SCHEMA_FILES = sorted((VECTORS / "schema").glob("*.json"))
@@ -90,15 +90,52 @@ def test_every_fault_is_in_a_vector() -> None:
     assert {test.error for path in FILES for test in load(path)} == {None, *Fault}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name != "machines"], ids=name_of)
+def section_of(path: Path) -> str:
+    return README.split(f"\n## {path.parent.name}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def members(test: VectorTest) -> set[str]:
+    """What README.md tells of a type."""
+    return {*test.body.get("inputs", {}), *test.body.get("outputs", {}), *test.body.get("config", {})}
+
+
+def optional(text: str) -> set[str]:
+    """What stands behind "perhaps"."""
+    lists = re.findall(r"perhaps ((?:`\w+`(?:, )?)+)", text)
+    return {name for names in lists for name in re.findall(r"\w+", names)}
+
+
+OUTSIDE_MACHINES = [path for path in FILES if path.parent.name != "machines"]
+WITH_MEMBERS = [path for path in OUTSIDE_MACHINES if load(path).schema in ("crypto", "session", "capture")]
+
+
+@pytest.mark.parametrize("path", OUTSIDE_MACHINES, ids=name_of)
 def test_readme_names_every_file_type_input_and_argument(path: Path) -> None:
-    section = README.split(f"\n## {path.parent.name}\n", 1)[1].split("\n## ", 1)[0]
-    file = load(path)
-    wanted = {path.name} | {test.type for test in file}
-    for test in file:
-        wanted |= {*test["inputs"], *test.body.get("outputs", {})} if file.schema == "crypto" else set()
-        wanted |= {*test["config"]} if file.schema == "session" else set()
+    section = section_of(path)
+    wanted = {path.name} | {test.type for test in load(path)}
+    if path in WITH_MEMBERS:
+        wanted |= {name for test in load(path) for name in members(test)}
     assert {name for name in wanted if f"`{name}`" not in section} == set()
+
+
+@pytest.mark.parametrize("path", WITH_MEMBERS, ids=name_of)
+def test_what_only_some_valid_tests_of_a_type_have_the_readme_calls_optional(path: Path) -> None:
+    valid = [test for test in load(path) if test.valid]
+    rows = section_of(path).splitlines()
+    prose = "\n".join(row for row in rows if not row.startswith("|"))
+    for kind in {test.type for test in valid}:
+        row = "\n".join(row for row in rows if row.startswith("|") and f"`{kind}`" in row.split(" | ")[0])
+        found = [members(test) for test in valid if test.type == kind]
+        assert set.union(*found) - set.intersection(*found) <= optional(row + prose), kind
+
+
+def test_what_the_readme_calls_optional_is_not_in_every_test() -> None:
+    for path in WITH_MEMBERS:
+        for row in section_of(path).splitlines():
+            kinds = re.findall(r"`(\w+\.\w+)`", row.split(" | ")[0]) if row.startswith("|") else []
+            for kind in kinds:
+                tests = [test for other in WITH_MEMBERS for test in load(other) if test.type == kind]
+                assert all(any(name not in members(test) for test in tests) for name in optional(row)), row
 
 
 def test_readme_has_an_example_of_every_kind() -> None:
