@@ -81,6 +81,19 @@ def test_friends_talk_again_soon_behind_a_sleep(asleep: float, by: str) -> None:
 
 @pytest.mark.unmeasured
 @by_each_way
+@pytest.mark.parametrize("asleep", [60.0, 3600.0])
+def test_friends_talk_again_soon_behind_a_sleep_in_which_the_address_changed(asleep: float, by: str) -> None:
+    """Streams stand still then, and no packet of the friend arrives."""
+    world = World()
+    a, b = friends(world, by)
+    chat(world, a, b, 3.0)
+    a.node.host.move("10.8.0.1")
+    a.node.sleep(asleep)
+    assert until_it_arrives(world, a, b) + until_it_arrives(world, b, a) < SOON
+
+
+@pytest.mark.unmeasured
+@by_each_way
 def test_no_timers_are_made_up_for_behind_a_sleep(by: str) -> None:
     world = World()
     a, b = friends(world, by)
