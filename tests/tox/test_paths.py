@@ -5,6 +5,7 @@ docs/protocols/tox.rst, ways.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import product
 from random import Random
@@ -20,6 +21,7 @@ from sansproto.testing.entropy import ScriptedEntropy
 from sansproto.testing.faulty_relay import Fault, black_hole, corrupting, delayed, lossy, mtu_black_hole
 from sansproto.testing.network import Conditions
 from sansproto.tox import CustomReceived, KeyPair, ToxNode
+from sansproto.tox.outgoing import Outgoing
 from sansproto.tox.tracks import UDP, Carried, Track
 from sansproto.tox.windows import SendWindow
 
@@ -571,6 +573,35 @@ def test_while_nothing_gets_through_the_oldest_are_copied_again_and_nobody_is_bl
     assert world.all_arrived()
     assert world.moves <= before + 1
     assert outgoing(world).watch.alarm is None
+
+
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("bulk", ["", "a"])
+def test_a_friend_that_acknowledges_nothing_costs_copies_and_no_way(bulk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 32 a second by each other way."""
+    world = Faults(3, bulk=bulk)
+    world.run(WARM)
+    seal, send, copies = Outgoing.seal, Outgoing.send_copies, Counter[tuple[int, bytes]]()
+
+    def withhold(outgoing: Outgoing, payload: bytes, number: int) -> bytes:
+        receiving = outgoing.session.receiving
+        start, receiving.start = receiving.start, 0  # which is long known
+        data = seal(outgoing, payload, number)
+        receiving.start = start
+        return data
+
+    def count(outgoing: Outgoing, name: bytes, numbers: list[int]) -> int:
+        sent = send(outgoing, name, numbers)
+        copies[int(world.net.now - at), name] += sent
+        return sent
+
+    monkeypatch.setattr(Outgoing, "seal", lambda *one: (withhold if one[0].host is world.b.tox else seal)(*one))
+    monkeypatch.setattr(Outgoing, "send_copies", count)
+    at, before = world.net.now, world.moves
+    world.run(20.0)
+    assert world.moves == before
+    assert 0 < max(copies.values()) <= 32
+    assert {name for _, name in copies} == {relay.key for relay in world.known[1:]}
 
 
 def test_a_node_that_is_restored_in_the_middle_of_an_alarm_goes_on_with_it() -> None:
