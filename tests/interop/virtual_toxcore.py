@@ -14,7 +14,8 @@ from toxcore import Library, Toxcore
 
 from sansproto.contract import Path
 
-_SOCKET: Final = 3
+_FIRST: Final = 3
+"""The number of its first socket."""
 _FAMILY: Final = 2  # IPv4, as sockaddr has it
 _POINTER, _INT, _SIZE = c.c_void_p, c.c_int, c.c_size_t
 
@@ -53,12 +54,21 @@ class _System(c.Structure):
     _fields_ = (("clock", _CLOCK), ("clock_object", _POINTER), ("random", _POINTER), ("network", _POINTER))
 
 
+class Stream:
+    """A connection to it."""
+
+    def __init__(self) -> None:
+        self.inbox, self.outbox, self.is_over = bytearray(), bytearray(), False
+
+
 class VirtualToxcore(Toxcore):
     """One that acts when :meth:`at` is called, and whose packets are taken and given by hand. Its DHT is silent: who
-    wants it to look for other nodes has to know some."""
+    wants it to look for other nodes has to know some. It can be a relay, not a client of one: it connects by itself."""
 
     def __init__(self, library: Library, seed: int, **options: Any) -> None:
-        self.now = 0.0
+        self.now, self._sockets = 0.0, _FIRST
+        self.streams: dict[int, Stream] = {}
+        self._dialled: deque[int] = deque()
         self.inbox: deque[tuple[bytes, Path]] = deque()
         self.outbox: list[tuple[bytes, Path]] = []
         self._random = random.Random(seed)
@@ -80,6 +90,13 @@ class VirtualToxcore(Toxcore):
         sent, self.outbox = self.outbox, []
         return sent
 
+    def dial(self) -> Stream:
+        """Connect to the port at which it is a relay."""
+        number = self._socket()
+        self._dialled.append(number)
+        self.streams[number] = Stream()
+        return self.streams[number]
+
     # -- what it asks of its system
 
     def _function(self, name: str, takes: tuple[Any, ...]) -> Any:
@@ -87,10 +104,30 @@ class VirtualToxcore(Toxcore):
         return c.CFUNCTYPE(_INT, _POINTER, *takes)(does)
 
     def _socket(self, *_: int) -> int:
-        return _SOCKET
+        self._sockets += 1
+        return self._sockets
 
-    def _recv(self, *_: Any) -> int:
-        return -1
+    def _accept(self, *_: int) -> int:
+        return self._dialled.popleft() if self._dialled else -1
+
+    def _recvbuf(self, _object: int, socket: int) -> int:
+        return len(self.streams[socket].inbox)
+
+    def _recv(self, _object: int, socket: int, buffer: int, size: int) -> int:
+        inbox = self.streams[socket].inbox
+        data = bytes(inbox[:size])
+        del inbox[:size]
+        c.memmove(buffer, data, len(data))
+        return len(data) or -1
+
+    def _send(self, _object: int, socket: int, data: int, size: int) -> int:
+        self.streams[socket].outbox += c.string_at(data, size)
+        return size
+
+    def _close(self, _object: int, socket: int) -> int:
+        if socket in self.streams:
+            self.streams[socket].is_over = True
+        return 0
 
     def _recvfrom(self, _object: int, _socket: int, buffer: int, _size: int, at: Any) -> int:
         if not self.inbox:
