@@ -108,10 +108,8 @@ class StreamEndpoint(DatagramEndpoint[E, D]):
             self._closing = closed
             self.phase = Phase.CLOSING
             self.closing()
-            told = {part for part, happened in self._inputs if happened.on is LinkInput.CLOSE}
             for link in self.links.values():
-                if link not in told:
-                    link.close()
+                link.close()
             if not self.links:
                 self.end(closed)
 

@@ -284,15 +284,13 @@ CLOSE: Final = b"\xff\xff\xff\xff"
 
 
 class CiphertextSize(Codec[int]):
-    """The size of a record's ciphertext with its tag; the wire has that of the plaintext, at most 32,767."""
+    """The size of a record's ciphertext with its tag; the wire has that of the plaintext."""
 
     def shape(self) -> Shape:
         return Shape("CiphertextSize", 2)
 
     def decode_from(self, data: Buffer, offset: int, end: int) -> tuple[int, int]:
         size, offset = U16BE.decode_from(data, offset, end)
-        if size > 0x7FFF:
-            raise WireError(Fault.BAD_LENGTH, offset - 2)
         return size + TAG_SIZE, offset
 
     def encode(self, value: int) -> bytes:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from inspect import isfunction
+from itertools import chain
 from types import FunctionType
 from typing import Any, Never, TypeAlias, TypeVar
 
@@ -114,9 +115,7 @@ def drops_of_base(cls: type[Any]) -> Iterator[tuple[str | Refusal, Given]]:
 
 
 def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
-    sessions = sessions_of(protocol)
-    below = {table for one in sessions for table in tables_below(one)}
-    streams = [table for table in tables_of("links") if table in below]
+    streams = _tables_below(protocol, tables_of("links"))
     shared, reach = _reach_of(protocol)
     for table in (*tables_of(protocol), *streams, *shared):
         page = "" if table.page == protocol else f":doc:`{table.page}`"
@@ -128,22 +127,26 @@ def _dropped(protocol: str) -> Iterator[tuple[str, Given]]:
         for default in table.defaults:
             if default.outcome is Outcome.IGNORE and (is_own or reach.has_default(default)):
                 yield default.reason, Given(table.name, "no row", page)
-    for cls in sessions:
+    for cls in sessions_of(protocol):
         yield from ((what, given) for what, given in drops_of_base(cls) if isinstance(what, str))
 
 
 def shared_parts(protocol: str) -> list[str]:
     """The protocols whose parts the sessions of this one own."""
-    pages = {table.page for cls in sessions_of(protocol) for table in tables_below(cls)}
-    return sorted((pages & {*protocols()}) - {protocol})
+    return [page for page in sorted(protocols()) if page != protocol and _tables_below(protocol, tables_of(page))]
 
 
 @cache
 def _reach_of(protocol: str) -> tuple[tuple[Any, ...], Reach]:
     """The tables of shared parts that the sessions of a protocol own, and what it reaches of them."""
-    below = {table for one in sessions_of(protocol) for table in tables_below(one)}
-    tables = tuple(table for page in shared_parts(protocol) for table in tables_of(page) if table in below)
+    tables = tuple(chain.from_iterable(_tables_below(protocol, tables_of(page)) for page in shared_parts(protocol)))
     return tables, Reach(protocol, tables)
+
+
+def _tables_below(protocol: str, tables: Iterable[Any]) -> list[Any]:
+    """Those of these that the sessions of a protocol have below them."""
+    below = set[Any]().union(*map(tables_below, sessions_of(protocol)))
+    return [table for table in tables if table in below]
 
 
 def _of_shared_parts(protocol: str, kind: type[T]) -> Iterator[tuple[str, T]]:
