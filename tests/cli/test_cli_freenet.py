@@ -19,6 +19,7 @@ from cli_commands import PATIENCE, Command, failed
 from rich.console import Console
 
 from sansproto.contract import Path as Place
+from sansproto.contract import Stats
 from sansproto.freenet import (
     Connected,
     FreenetEvent,
@@ -187,9 +188,36 @@ def test_what_waits_to_be_sent_back_is_bounded_in_bytes() -> None:
     serving = Serving(gateway, JsonReporter(StringIO()), echo=True)
     for session in range(1, 6):
         serving._tell(MessageReceived(Place("udp", HERE, 9), bytes(15 << 20), generation=session))
-    assert [session for session, _ in serving._waiting] == [2, 3, 4, 5]
+    assert [*serving._waiting] == [2, 3, 4, 5]
+    serving._tell(MessageReceived(Place("udp", HERE, 9), b"small", generation=6))
+    serving._tell(MessageReceived(Place("udp", HERE, 9), bytes(15 << 20), generation=2))
+    assert {session: len(echo.messages) for session, echo in serving._waiting.items()} == {2: 1, 3: 1, 4: 1, 5: 1, 6: 1}
     serving._send_back(0.0)  # nobody of them is there
-    assert (list(serving._waiting), serving._held) == ([], 0)
+    assert (serving._waiting, serving._held) == ({}, 0)
+
+
+def test_what_is_sent_back_stays_in_order_and_who_takes_nothing_keeps_nobody_waiting() -> None:
+    """A message may fit where one before it did not."""
+
+    def send(session: int, data: bytes, now: float) -> bool:
+        """In session 1 there is never room, and in 2 just now for what is short."""
+        fits = session == 3 or (session == 2 and (len(data) == 1 or now > 0.0))
+        if fits:
+            taken[session].append(data)
+        return fits
+
+    taken: dict[int, list[bytes]] = {2: [], 3: []}
+    gateway = cast("FreenetGateway", SimpleNamespace(stats=Stats(), sessions=(1, 2, 3), send=send))
+    serving = Serving(gateway, JsonReporter(StringIO()), echo=True)
+    messages = [b"long", b"1", b"longer", b"2"]
+    for data in messages:
+        for session in (1, 2, 3):
+            serving._tell(MessageReceived(Place("udp", HERE, 9), data, generation=session))
+    serving._send_back(0.0)
+    assert taken == {2: [], 3: messages}
+    serving._send_back(1.0)
+    assert taken == {2: messages, 3: messages}
+    assert [*serving._waiting] == [1]
 
 
 def test_a_gateway_of_another_version(ends: Ends) -> None:

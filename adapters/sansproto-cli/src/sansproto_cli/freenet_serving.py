@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+import attrs
+
 from sansproto.contract import Path
 from sansproto.freenet import Connected, FreenetEvent, FreenetGateway, MessageReceived, PathConflict, PeerLost
 from sansproto_threads import Runner, run
@@ -17,7 +19,7 @@ from .mistakes import Mistakes, tell_stopped
 from .report import Reporter
 
 SOCKET = "udp"
-_MOST = 64 * 1024 * 1024  # bytes of messages that wait to be sent back: over it the oldest are forgotten
+_MOST = 64 * 1024 * 1024  # bytes of messages that wait to be sent back: over it whoever has most of them loses some
 _EACH = 64  # bytes that one counts for beside its own
 WORTH_TELLING = (
     (
@@ -39,8 +41,8 @@ class Serving:
     def __init__(self, gateway: FreenetGateway, reporter: Reporter, *, echo: bool) -> None:
         self._gateway, self._reporter, self._is_echo = gateway, reporter, echo
         self._mistakes = Mistakes(gateway.stats, WORTH_TELLING, reporter)
-        self._waiting: deque[tuple[int, bytes]] = deque()
-        self._held = 0  # bytes of those
+        self._waiting: dict[int, _Echo] = {}  # by session
+        self._held = 0  # bytes of all of them
 
     def run(self, place: tuple[str, int], check: Callable[[], None]) -> None:
         """With a socket at this place."""
@@ -96,23 +98,40 @@ class Serving:
                 pass
 
     def _hold(self, session: int, data: bytes) -> None:
-        self._waiting.append((session, data))
-        self._held += len(data) + _EACH
+        echo = self._waiting.setdefault(session, _Echo())
+        echo.messages.append(data)
+        echo.size += _counted(data)
+        self._held += _counted(data)
         while self._held > _MOST:
-            self._take()
+            self._forget(max(self._waiting, key=lambda one: self._waiting[one].size))
 
-    def _take(self) -> tuple[int, bytes]:
-        session, data = self._waiting.popleft()
-        self._held -= len(data) + _EACH
-        return session, data
+    def _forget(self, session: int) -> None:
+        """The first message of a session, with which that may be gone, too."""
+        echo = self._waiting[session]
+        size = _counted(echo.messages.popleft())
+        echo.size -= size
+        self._held -= size
+        if not echo.messages:
+            del self._waiting[session]
 
     def _send_back(self, now: float) -> None:
-        """As much as fits; what nobody is there for any more is forgotten."""
+        """As much as fits, in each session in order; what nobody is there for any more is forgotten."""
         there = self._gateway.sessions
-        for _ in range(len(self._waiting)):
-            session, data = self._take()
-            if session in there and not self._gateway.send(session, data, now):
-                self._hold(session, data)
+        for session, echo in [*self._waiting.items()]:
+            while echo.messages and (session not in there or self._gateway.send(session, echo.messages[0], now)):
+                self._forget(session)
+
+
+@attrs.define
+class _Echo:
+    """What waits to be sent back in one session."""
+
+    messages: deque[bytes] = attrs.field(factory=deque)
+    size: int = 0
+
+
+def _counted(data: bytes) -> int:
+    return len(data) + _EACH
 
 
 def _shown(path: Path) -> str:
